@@ -1,0 +1,74 @@
+//! Events: what happened, in order. Numbered (commit, index) by the commit loop.
+
+use crate::{
+    ApplicationId, ApplicationState, ApplicationUid, AttemptNumber, DriverId, DriverState, DriverUid, ExecutorId,
+    ExecutorState, Outcome, ProfileId, WallTime, WorkerName, WorkerState, WorkerUid,
+};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub time: WallTime,
+    /// A sentence for people; may be empty.
+    pub message: String,
+    /// What it is about.
+    pub subject: Subject,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A driver changed.
+    Driver {
+        /// Its name.
+        id: DriverId,
+        /// Its uid.
+        uid: DriverUid,
+        /// New state.
+        state: DriverState,
+        /// The attempt, once there is one.
+        attempt: Option<AttemptNumber>,
+        /// The worker, once there is one.
+        worker: Option<WorkerName>,
+        /// How the attempt ended, if it did.
+        outcome: Option<Outcome>,
+    },
+    /// An application changed.
+    Application {
+        /// Its name.
+        id: ApplicationId,
+        /// Its uid.
+        uid: ApplicationUid,
+        /// New state.
+        state: ApplicationState,
+    },
+    /// An executor changed.
+    Executor {
+        /// Name of the application.
+        application: ApplicationId,
+        /// Uid of the application.
+        uid: ApplicationUid,
+        /// Its number.
+        executor: ExecutorId,
+        /// Its profile.
+        profile: ProfileId,
+        /// New state.
+        state: ExecutorState,
+        /// Its worker.
+        worker: WorkerName,
+        /// How it ended, if it did.
+        outcome: Option<Outcome>,
+    },
+    /// A worker changed.
+    Worker {
+        /// Its name.
+        name: WorkerName,
+        /// Its uid.
+        uid: WorkerUid,
+        /// New state.
+        state: WorkerState,
+        /// Whether it drains.
+        draining: bool,
+    },
+}

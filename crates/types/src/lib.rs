@@ -1,0 +1,35 @@
+//! The vocabulary that two sides of a wire share: ids, epochs, attempts, resources, specs, states and durable records.
+//!
+//! Nothing here decides anything and nothing here does I/O; the crate sees `std` alone.
+
+mod application;
+mod attempt;
+mod command;
+mod driver;
+mod epoch;
+mod event;
+mod ids;
+mod outcome;
+mod pending;
+mod policy;
+mod record;
+mod resources;
+mod secret;
+mod time;
+mod worker;
+
+pub use application::*;
+pub use attempt::*;
+pub use command::*;
+pub use driver::*;
+pub use epoch::*;
+pub use event::*;
+pub use ids::*;
+pub use outcome::*;
+pub use pending::*;
+pub use policy::*;
+pub use record::*;
+pub use resources::*;
+pub use secret::*;
+pub use time::*;
+pub use worker::*;

@@ -1,0 +1,69 @@
+//! Why something waits.
+
+use crate::WorkerName;
+
+/// Why one worker cannot take something; each worker is counted once, at the first that holds in this order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PendingCause {
+    /// No worker is known.
+    NoWorkers,
+    /// A limit on running drivers is reached.
+    DriverLimit,
+    /// The application's limit of cores is reached.
+    CoreLimit,
+    /// Waits out a back-off.
+    Backoff,
+    /// The worker is silent or lost.
+    Silent,
+    /// The worker has not reported to this leader yet.
+    Unconfirmed,
+    /// The worker drains.
+    Draining,
+    /// The application excludes the host.
+    Excluded,
+    /// The worker lacks a label.
+    Labels,
+    /// The worker does not define a variable that is used.
+    Variable(String),
+    /// Leased work stays off workers that cannot hold a tree.
+    Containment,
+    /// Too few free cores.
+    Cores,
+    /// Too little free memory.
+    Memory,
+    /// Too few free addresses of a custom resource.
+    Resource(String),
+}
+
+impl PendingCause {
+    /// The stable word of the wire.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            PendingCause::NoWorkers => "NO_WORKERS",
+            PendingCause::DriverLimit => "DRIVER_LIMIT",
+            PendingCause::CoreLimit => "CORE_LIMIT",
+            PendingCause::Backoff => "BACKOFF",
+            PendingCause::Silent => "SILENT",
+            PendingCause::Unconfirmed => "UNCONFIRMED",
+            PendingCause::Draining => "DRAINING",
+            PendingCause::Excluded => "EXCLUDED",
+            PendingCause::Labels => "LABELS",
+            PendingCause::Variable(_) => "VARIABLE",
+            PendingCause::Containment => "CONTAINMENT",
+            PendingCause::Cores => "CORES",
+            PendingCause::Memory => "MEMORY",
+            PendingCause::Resource(_) => "RESOURCE",
+        }
+    }
+}
+
+/// Why something waits: per cause, how many workers; and the nearest fit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PendingReason {
+    /// Causes with the workers they hold for and a sentence each, most workers first.
+    pub causes: Vec<(PendingCause, u32, String)>,
+    /// The worker that comes nearest and what it lacks.
+    pub nearest: Option<(WorkerName, String)>,
+    /// No worker known could take it even if it were empty.
+    pub never_fits: bool,
+}

@@ -1,0 +1,304 @@
+//! Durable records: what a store keeps, and the writes that a decision makes.
+//!
+//! A record is always written whole. Deadlines are never stored: a new leader starts them afresh, which can only be late, and
+//! late is the safe side.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::{
+    AllocatedResources, ApplicationId, ApplicationSpec, ApplicationState, ApplicationUid, AttemptNumber, Capabilities,
+    Commit, DriverId, DriverSpec, DriverState, DriverUid, Event, ExecutorId, ExecutorProfile, ExecutorState,
+    Incarnation, KilledBy, Outcome, ProfileId, RequestId, Secret, WallTime, WorkerName, WorkerUid,
+};
+
+/// The cluster itself: made once, when its store is first opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterRecord {
+    /// Its identity.
+    pub uid: crate::ClusterUid,
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created: WallTime,
+}
+
+/// A driver with every attempt that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriverRecord {
+    /// Its identity.
+    pub uid: DriverUid,
+    /// Its name.
+    pub id: DriverId,
+    /// What was asked for.
+    pub spec: Arc<DriverSpec>,
+    /// The request that made it, if it carried an id.
+    pub request: Option<RequestId>,
+    /// Where it stands. Of the states that depend on who is heard (`Running`, `Unreachable`, `Unconfirmed`) a store keeps
+    /// `Launching` or `Running`, whatever was known at the last write.
+    pub state: DriverState,
+    /// When it was accepted.
+    pub created: WallTime,
+    /// When it last changed.
+    pub updated: WallTime,
+    /// When it reached a terminal state.
+    pub ended: Option<WallTime>,
+    /// The newest attempts, oldest first; at most [`KEPT_ATTEMPTS`].
+    pub attempts: Vec<AttemptRecord>,
+    /// A kill that was asked for, and the requests that asked for it (the newest 8).
+    pub kill: Option<KillRecord>,
+    /// When the program failed within the restart window; at most `max_attempts`.
+    pub failures: Vec<WallTime>,
+    /// Failures in a row without a run long enough to reset the back-off.
+    pub consecutive_failures: u32,
+    /// Raised with each write of the record.
+    pub version: u64,
+}
+
+/// Attempts kept in a driver's record: enough to see a crash loop's shape, bounded so that the record is.
+pub const KEPT_ATTEMPTS: usize = 32;
+
+/// One attempt of a driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRecord {
+    /// Its number.
+    pub number: AttemptNumber,
+    /// The worker it was assigned to.
+    pub worker: WorkerUid,
+    /// That worker's name then.
+    pub worker_name: WorkerName,
+    /// That worker's incarnation then.
+    pub incarnation: Incarnation,
+    /// What it was given.
+    pub resources: AllocatedResources,
+    /// What its process shows to act for the driver.
+    pub token: Secret,
+    /// When it was assigned.
+    pub assigned: WallTime,
+    /// When its process started, if that was known at the last write.
+    pub started: Option<WallTime>,
+    /// When it was closed.
+    pub ended: Option<WallTime>,
+    /// How it ended. `Some` exactly when the attempt is closed.
+    pub outcome: Option<Outcome>,
+}
+
+/// A kill that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KillRecord {
+    /// Who asked first.
+    pub by: KilledBy,
+    /// The requests that asked, newest last.
+    pub requests: Vec<RequestId>,
+    /// When it was first asked for.
+    pub asked: WallTime,
+}
+
+/// An application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplicationRecord {
+    /// Its identity.
+    pub uid: ApplicationUid,
+    /// Its name.
+    pub id: ApplicationId,
+    /// What was registered.
+    pub spec: Arc<ApplicationSpec>,
+    /// The request that made it, if it carried an id.
+    pub request: Option<RequestId>,
+    /// The attempt of a driver that it belongs to; `None` in client mode.
+    pub driver: Option<(DriverUid, DriverId, AttemptNumber)>,
+    /// Where it stands; `Disconnected` is not stored.
+    pub state: ApplicationState,
+    /// What it will be once `Ending` is over, by whom, and why.
+    pub ending: Option<EndingRecord>,
+    /// Absolute targets.
+    pub targets: BTreeMap<ProfileId, u32>,
+    /// Profiles that were added after registration.
+    pub added_profiles: BTreeMap<ProfileId, ExecutorProfile>,
+    /// Preferred hosts with counts, by profile.
+    pub preferred_hosts: BTreeMap<ProfileId, BTreeMap<String, u32>>,
+    /// Hosts on which nothing new is placed.
+    pub excluded_hosts: BTreeSet<String>,
+    /// Sequence of the newest request for executors.
+    pub sequence: u64,
+    /// The number of the next executor.
+    pub next_executor: ExecutorId,
+    /// Sequence of the next [`ExecutorsRecord`].
+    pub next_executors_record: u64,
+    /// When the program of executors failed within the window.
+    pub failures: Vec<WallTime>,
+    /// Newest requests that changed it; at most 32.
+    pub requests: Vec<RequestId>,
+    /// When it was registered.
+    pub created: WallTime,
+    /// When it last changed.
+    pub updated: WallTime,
+    /// When it ended.
+    pub ended: Option<WallTime>,
+    /// Raised with each write of the record.
+    pub version: u64,
+}
+
+/// How an application ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndingRecord {
+    /// `Finished`, `Failed` or `Killed`.
+    pub state: ApplicationState,
+    /// `application`, `operator`, `driver` or `session`.
+    pub by: String,
+    /// Why, for people.
+    pub message: String,
+}
+
+/// What one commit did to the executors of one application. The executors of an application are the fold of its records in the
+/// order of their sequence; a later entry of an executor replaces the earlier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutorsRecord {
+    /// The application.
+    pub application: ApplicationUid,
+    /// Grows with each record of the application.
+    pub sequence: u64,
+    /// The executors as they are after the commit.
+    pub executors: Vec<ExecutorRecord>,
+}
+
+/// One executor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutorRecord {
+    /// Its number.
+    pub id: ExecutorId,
+    /// Its profile.
+    pub profile: ProfileId,
+    /// The worker it was assigned to.
+    pub worker: WorkerUid,
+    /// That worker's name then.
+    pub worker_name: WorkerName,
+    /// Reachable name of that worker's machine.
+    pub host: String,
+    /// That worker's incarnation then.
+    pub incarnation: Incarnation,
+    /// What it was given.
+    pub resources: AllocatedResources,
+    /// Where it stands.
+    pub state: ExecutorState,
+    /// Who asked for its end.
+    pub killed_by: Option<KilledBy>,
+    /// When it was assigned.
+    pub created: WallTime,
+    /// When its process started, if that was known at the last write.
+    pub started: Option<WallTime>,
+    /// When it was closed.
+    pub ended: Option<WallTime>,
+    /// How it ended. `Some` exactly when it is closed.
+    pub outcome: Option<Outcome>,
+}
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerRecord {
+    /// Its identity.
+    pub uid: WorkerUid,
+    /// Its label.
+    pub name: WorkerName,
+    /// The machine it is bound to.
+    pub machine_id: String,
+    /// The boot that its incarnation is valid for.
+    pub boot_id: String,
+    /// The newest incarnation known.
+    pub incarnation: Incarnation,
+    /// All it has.
+    pub total: AllocatedResources,
+    /// What its machine lets it do.
+    pub capabilities: Capabilities,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Names of the variables it defines.
+    pub variables: BTreeSet<String>,
+    /// Reachable name of its machine.
+    pub host: String,
+    /// Address of its own gRPC service.
+    pub address: String,
+    /// Version of its agent.
+    pub version: String,
+    /// A drain that was asked for.
+    pub drain: Option<DrainRecord>,
+    /// The newest requests that changed it; at most 8.
+    pub requests: Vec<RequestId>,
+    /// Declared lost: past its deadline, with its leased attempts closed.
+    pub lost: bool,
+    /// Refused for ever.
+    pub forgotten: bool,
+    /// When it first registered.
+    pub created: WallTime,
+}
+
+/// A drain that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrainRecord {
+    /// When.
+    pub asked: WallTime,
+    /// After this length from `asked`, what still runs is ended. A length, since deadlines are not stored: a new leader counts it afresh.
+    pub deadline: Option<std::time::Duration>,
+}
+
+/// The events of one commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventsRecord {
+    /// The commit.
+    pub commit: Commit,
+    /// Its events, in order.
+    pub events: Vec<Event>,
+}
+
+/// One change of what is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// Make or replace.
+    PutDriver(Arc<DriverRecord>),
+    /// Remove.
+    DeleteDriver(DriverUid),
+    /// Make or replace.
+    PutApplication(Arc<ApplicationRecord>),
+    /// Remove.
+    DeleteApplication(ApplicationUid),
+    /// Make.
+    PutExecutors(Arc<ExecutorsRecord>),
+    /// Remove.
+    DeleteExecutors(ApplicationUid, u64),
+    /// Make or replace.
+    PutWorker(Arc<WorkerRecord>),
+    /// Remove.
+    DeleteWorker(WorkerUid),
+    /// Make.
+    PutEvents(Arc<EventsRecord>),
+    /// Remove.
+    DeleteEvents(Commit),
+}
+
+/// All that a store holds, as loaded by a new leader.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Snapshot {
+    /// The newest commit.
+    pub commit: Commit,
+    /// Drivers, by uid.
+    pub drivers: Vec<Arc<DriverRecord>>,
+    /// Applications, by uid.
+    pub applications: Vec<Arc<ApplicationRecord>>,
+    /// Executor records, by application and sequence.
+    pub executors: Vec<Arc<ExecutorsRecord>>,
+    /// Workers, by uid.
+    pub workers: Vec<Arc<WorkerRecord>>,
+    /// Events, by commit.
+    pub events: Vec<Arc<EventsRecord>>,
+    /// Records that could not be read: what they are and what they name. Nothing they name is placed.
+    pub quarantined: Vec<QuarantinedRecord>,
+}
+
+/// A record that could not be read: left as it is, shown, and nothing that it names is placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantinedRecord {
+    /// Its key in the store, for people.
+    pub key: String,
+    /// Why it could not be read.
+    pub error: String,
+}
