@@ -1,0 +1,1 @@
+//! The worker's decisions, pure: the link, the fence, and what agent and runner say to each other.

@@ -1,0 +1,1 @@
+//! Finds the leader, retries by verdict, watches that resume.

@@ -1,0 +1,7 @@
+//! The master's decisions, pure: cluster state, liveness, recovery, placement, invariants.
+
+mod effect;
+mod input;
+
+pub use effect::*;
+pub use input::*;

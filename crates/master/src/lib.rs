@@ -1,0 +1,1 @@
+//! The leader: gRPC facade, worker links, the commit loop.

@@ -1,0 +1,1 @@
+//! Starts, limits, fences, reaps and journals processes.

@@ -1,0 +1,3 @@
+//! Joins the parts.
+
+fn main() {}

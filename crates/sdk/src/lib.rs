@@ -1,0 +1,1 @@
+//! For programs that run on the cluster: application handle, sessions.

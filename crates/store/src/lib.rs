@@ -1,0 +1,1 @@
+//! Durable records and leadership: memory and embedded.

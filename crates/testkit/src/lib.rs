@@ -1,0 +1,1 @@
+//! Process clusters, oracles and load for tests and benchmarks.

@@ -1,0 +1,1 @@
+//! The agent on every machine: link to the master, logs, artifacts, its own gRPC service.
