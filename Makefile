@@ -1,0 +1,57 @@
+# The commands of the project. `make check` never writes; `make fix` does. CI runs the same commands as people.
+
+CARGO ?= cargo
+TOOLS := .tools
+BUF := $(TOOLS)/node_modules/.bin/buf
+BUF_VERSION := 1.75.0
+CORPUS ?=
+
+.PHONY: help build release check fix test test-units test-processes demo bench buf deny
+
+help: ## Say what there is.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+build: ## Build everything for development.
+	$(CARGO) build --workspace --bins
+
+release: ## Build the four binaries as they are shipped, into target/release.
+	$(CARGO) build --release -p muster-master -p muster-worker -p muster-runner -p muster-cli
+
+check: $(BUF) ## Formatting, lints, protos, layering. Writes nothing.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	cd proto && ../$(BUF) lint
+	$(CARGO) test --locked -q -p muster-testkit --test layering
+
+fix: $(BUF) ## Format, and apply the lints that can be applied.
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	$(CARGO) fmt --all
+	cd proto && ../$(BUF) format -w
+
+test: test-units test-processes ## Every test.
+
+test-units: ## Rings 0, 1 and 3: no process is started but the runner's own.
+	$(CARGO) build --locked --workspace --bins --examples
+	$(CARGO) test --locked --workspace --exclude muster-testkit
+
+test-processes: ## Ring 4: real processes.
+	$(CARGO) build --locked --workspace --bins --examples
+	$(CARGO) test --locked -p muster-testkit -- --test-threads=4
+
+demo: release ## Bring up a cluster, count the words of a corpus on it (CORPUS=dir), and leave it for you.
+	$(CARGO) build --release -p muster-sdk --example wordcount
+	CORPUS="$(CORPUS)" deploy/demo
+
+bench: release ## Measure on this machine; OUTPUT=json for JSON.
+	$(CARGO) build --release -p muster-testkit --bin muster-bench
+	target/release/muster-bench $(if $(filter json,$(OUTPUT)),-o json)
+
+deny: ## Licences and sources of the dependencies (installs cargo-deny into .tools).
+	test -x $(TOOLS)/bin/cargo-deny || $(CARGO) install --root $(TOOLS) --locked cargo-deny
+	$(TOOLS)/bin/cargo-deny --all-features check licenses bans sources
+
+# The protos' linter, from the npm registry; npm itself from Debian where it is missing.
+$(BUF):
+	@command -v npm >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq npm >/dev/null; } \
+	  || { echo "error: buf is installed with npm, which is missing: install npm" >&2; exit 1; }
+	npm install --silent --no-audit --no-fund --prefix $(TOOLS) @bufbuild/buf@$(BUF_VERSION)
