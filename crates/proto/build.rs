@@ -1,0 +1,59 @@
+//! Generates the wire code with protox, so that nobody needs `protoc`.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use protox::prost::Message as _;
+
+const PROTO_ROOT: &str = "../../proto";
+
+/// Messages that hold secrets: their `Debug` is written by hand, so that no log line of a request can leak one.
+const SECRET_MESSAGES: [&str; 8] = [
+    ".muster.v1.Command",
+    ".muster.v1.Launch",
+    ".muster.v1.Hello",
+    ".muster.v1.RegisterApplicationRequest",
+    ".muster.v1.WatchApplicationRequest",
+    ".muster.v1.RequestExecutorsRequest",
+    ".muster.v1.KillExecutorsRequest",
+    ".muster.v1.UnregisterApplicationRequest",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed={PROTO_ROOT}");
+    let files = protos(&Path::new(PROTO_ROOT).join("muster/v1"))?;
+    let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
+    // Comments go along: `grpcurl describe` shows them.
+    compiler.include_source_info(true).include_imports(true).open_files(&files)?;
+    let descriptors = compiler.file_descriptor_set();
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("muster.v1.descriptors.bin"), descriptors.encode_to_vec())?;
+
+    let mut builder = tonic_prost_build::configure()
+        // Ordered, like every collection of the domain; also makes the encoding of a message unique.
+        .btree_map(".muster.v1")
+        // Log chunks are handed on without a copy.
+        .bytes(".muster.v1")
+        // The large ones of their oneofs: a heartbeat must not carry the size of a hello.
+        .boxed(".muster.v1.LinkRequest.message.hello")
+        .boxed(".muster.v1.WorkerCommand.command.launch");
+    for message in SECRET_MESSAGES {
+        builder = builder.skip_debug([message]);
+    }
+    builder.compile_fds(descriptors)?;
+    Ok(())
+}
+
+/// The `.proto` files of a folder, in order, so that the generated code does not depend on the file system.
+fn protos(folder: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "proto") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
