@@ -1,1 +1,15 @@
-//! Process clusters, oracles and load for tests and benchmarks.
+//! Process clusters, oracles and load, for tests and benchmarks. Nothing that ships depends on this crate.
+
+mod binaries;
+mod cluster;
+mod daemon;
+mod oracle;
+mod submit;
+mod wait;
+
+pub use binaries::Binaries;
+pub use cluster::{Cluster, Options, WorkerOptions};
+pub use daemon::Daemon;
+pub use oracle::{Oracle, Run};
+pub use submit::Submit;
+pub use wait::{eventually, wait_for_file};

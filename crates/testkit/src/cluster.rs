@@ -1,0 +1,284 @@
+//! A cluster of real processes in a folder of its own, on free ports; all that it started is gone when it is dropped.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use muster_proto::v1::application_service_client::ApplicationServiceClient;
+use muster_proto::v1::driver::State;
+use muster_proto::v1::master_service_client::MasterServiceClient;
+use muster_proto::v1::{Driver, GetDriverRequest, Worker};
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{Binaries, Daemon, eventually, wait_for_file};
+
+/// How long any daemon may take to be ready on a busy machine.
+const READY: Duration = Duration::from_secs(30);
+
+/// What a cluster is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Workers, named `w1`, `w2`, ….
+    pub workers: usize,
+    /// Of each worker.
+    pub worker: WorkerOptions,
+    /// Further arguments of the master.
+    pub master_args: Vec<String>,
+}
+
+/// What a worker is started with.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Cores.
+    pub cores: u32,
+    /// Memory, as people write it.
+    pub memory: String,
+    /// Further arguments.
+    pub args: Vec<String>,
+}
+
+impl Default for Options {
+    /// Two workers of four cores, and timing for tests: a lost worker is noticed within two seconds.
+    fn default() -> Options {
+        let timing = ["--heartbeat", "100ms", "--lease", "1500ms", "--margin", "300ms", "--store-lease", "200ms"];
+        Options {
+            workers: 2,
+            worker: WorkerOptions { cores: 4, memory: "8GiB".into(), args: Vec::new() },
+            master_args: timing.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+/// The cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    binaries: Binaries,
+    dir: TempDir,
+    address: String,
+    options: Options,
+    /// The master, while it runs.
+    pub master: Option<Daemon>,
+    /// The agents that run, by the name of their state folder.
+    pub workers: BTreeMap<String, Daemon>,
+    /// Every state folder that a worker was ever started on, so that its runner is ended at last.
+    states: Vec<PathBuf>,
+}
+
+impl Cluster {
+    /// Starts a master and its workers and waits until all are ready.
+    pub fn start(options: Options) -> Cluster {
+        let dir = tempfile::Builder::new().prefix("muster-test-").tempdir().expect("a temporary folder can be made");
+        let mut cluster = Cluster {
+            binaries: Binaries::locate(),
+            address: free_address(),
+            dir,
+            options,
+            master: None,
+            workers: BTreeMap::new(),
+            states: Vec::new(),
+        };
+        cluster.start_master();
+        for number in 1..=cluster.options.workers {
+            cluster.start_worker(&format!("w{number}"));
+        }
+        cluster
+    }
+
+    /// A master and two workers.
+    pub fn two_workers() -> Cluster {
+        Cluster::start(Options::default())
+    }
+
+    /// The programs under test.
+    pub fn binaries(&self) -> &Binaries {
+        &self.binaries
+    }
+
+    /// The folder of all that this cluster writes.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Address of the master.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// State folder of a worker.
+    pub fn worker_state(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Starts the master (again, on the same store and address) and waits until it is ready.
+    pub fn start_master(&mut self) {
+        self.start_master_on("master");
+    }
+
+    /// Starts the master on the store in this folder.
+    pub fn start_master_on(&mut self, folder: &str) {
+        let ready = self.dir.path().join("master.address");
+        let _ = std::fs::remove_file(&ready);
+        let mut command = Command::new(self.binaries.path("muster-master"));
+        command.args(["--listen", &self.address]).arg("--address-file").arg(&ready);
+        command.arg("--state-dir").arg(self.dir.path().join(folder)).args(&self.options.master_args);
+        self.master = Some(Daemon::start(command, &self.dir.path().join("master.log")));
+        wait_for_file(&ready, READY);
+    }
+
+    /// `kill -9` of the master.
+    pub fn kill_master(&mut self) {
+        self.master.take().expect("the master runs").kill();
+    }
+
+    /// Starts a worker's agent (again) and waits until it has registered.
+    pub fn start_worker(&mut self, name: &str) {
+        self.start_worker_unready(name, name);
+        self.wait_ready(name);
+    }
+
+    /// Waits until a worker that was started has registered.
+    pub fn wait_ready(&self, name: &str) {
+        wait_for_file(&self.ready_file(name), READY);
+    }
+
+    /// File that a worker writes when it has registered.
+    pub fn ready_file(&self, folder: &str) -> PathBuf {
+        self.dir.path().join(format!("{folder}.address"))
+    }
+
+    /// Starts an agent on a state folder under a name, without waiting.
+    pub fn start_worker_unready(&mut self, folder: &str, name: &str) {
+        let _ = std::fs::remove_file(self.ready_file(folder));
+        let state = self.worker_state(folder);
+        let mut command = Command::new(self.binaries.path("muster-worker"));
+        command.args(["--master", &self.address, "--name", name, "--listen", "127.0.0.1:0", "--host", "127.0.0.1"]);
+        command.arg("--state-dir").arg(&state).arg("--address-file").arg(self.ready_file(folder));
+        command.args(["--cores", &self.options.worker.cores.to_string(), "--memory", &self.options.worker.memory]);
+        command.args(&self.options.worker.args);
+        let daemon = Daemon::start(command, &self.dir.path().join(format!("{folder}.log")));
+        self.workers.insert(folder.to_owned(), daemon);
+        if !self.states.contains(&state) {
+            self.states.push(state);
+        }
+    }
+
+    /// `kill -9` of a worker's agent; its runner goes on.
+    pub fn kill_agent(&mut self, name: &str) {
+        self.workers.remove(name).expect("the worker runs").kill();
+    }
+
+    /// Process id of a worker's runner, as this machine sees it.
+    pub fn runner_pid(&self, name: &str) -> i32 {
+        let text = wait_for_file(&self.worker_state(name).join("runner.pid"), READY);
+        text.parse().expect("the file holds a process id")
+    }
+
+    /// A connection to the master.
+    pub fn channel(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).expect("the address is one");
+        endpoint.tcp_nodelay(true).connect_lazy()
+    }
+
+    /// A plain client of the master's service, as any program would have.
+    pub fn client(&self) -> MasterServiceClient<Channel> {
+        MasterServiceClient::new(self.channel())
+    }
+
+    /// A plain client of the application service.
+    pub fn applications(&self) -> ApplicationServiceClient<Channel> {
+        ApplicationServiceClient::new(self.channel())
+    }
+
+    /// Runs `muster` against this cluster.
+    pub fn muster(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(self.binaries.path("muster"));
+        command.args(args).env("MUSTER_MASTER", &self.address).env("NO_COLOR", "1");
+        command.output().expect("muster runs")
+    }
+
+    /// Runs `muster` and gives its standard output.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn muster_ok(&self, args: &[&str]) -> String {
+        let output = self.muster(args);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "muster {args:?}: {}\n{out}\n{err}", output.status);
+        out.into_owned()
+    }
+
+    /// A driver as the master shows it.
+    pub async fn driver(&self, id: &str) -> Option<Driver> {
+        let request = GetDriverRequest { driver_id: id.to_owned() };
+        self.client().get_driver(request).await.ok()?.into_inner().driver
+    }
+
+    /// Waits until a driver is in a state.
+    pub async fn wait_for_state(&self, id: &str, state: State) -> Driver {
+        self.wait_for_driver(id, &format!("{state:?}"), |driver| driver.state() == state).await
+    }
+
+    /// Waits until a driver has ended.
+    pub async fn wait_for_end(&self, id: &str) -> Driver {
+        self.wait_for_driver(id, "its end", |driver| is_terminal(driver.state())).await
+    }
+
+    /// Waits until a driver is as it should be.
+    pub async fn wait_for_driver(&self, id: &str, what: &str, is: impl Fn(&Driver) -> bool) -> Driver {
+        eventually(&format!("{what} of {id}"), Duration::from_secs(60), async || self.driver(id).await.filter(&is)).await
+    }
+
+    /// A worker as the master shows it.
+    pub async fn worker(&self, name: &str) -> Option<Worker> {
+        let request = muster_proto::v1::GetWorkerRequest { worker: name.to_owned() };
+        self.client().get_worker(request).await.ok()?.into_inner().worker
+    }
+
+    /// Waits until a worker is as it should be.
+    pub async fn wait_for_worker(&self, name: &str, what: &str, is: impl Fn(&Worker) -> bool) -> Worker {
+        eventually(&format!("{what} of {name}"), Duration::from_secs(60), async || self.worker(name).await.filter(&is)).await
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell_logs();
+        }
+        self.workers.clear();
+        for state in &self.states {
+            let mut stop = Command::new(self.binaries.path("muster-worker"));
+            // Nothing to stop is what is wanted.
+            let _ = stop.arg("stop").arg("--state-dir").arg(state).output();
+        }
+        self.master.take();
+    }
+}
+
+impl Cluster {
+    /// Prints the ends of the daemons' logs, for who reads a failed test.
+    #[expect(clippy::print_stderr, reason = "a failed test tells what its daemons said")]
+    fn tell_logs(&self) {
+        let Ok(files) = std::fs::read_dir(self.dir.path()) else { return };
+        for path in files.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "log")) {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let lines: Vec<_> = text.lines().collect();
+            eprintln!("--- {}\n{}", path.display(), lines[lines.len().saturating_sub(60)..].join("\n"));
+        }
+    }
+}
+
+/// Whether a driver in this state changes no more.
+fn is_terminal(state: State) -> bool {
+    matches!(state, State::Finished | State::Failed | State::Killed | State::Lost | State::CrashLoop)
+}
+
+/// An address on loopback that nothing listens on now.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("a listener has an address").to_string()
+}

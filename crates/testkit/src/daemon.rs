@@ -1,0 +1,90 @@
+//! One process under test.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A process that the test started and ends, with its output in a file.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts it, with both outputs appended to `log`.
+    pub fn start(mut command: Command, log: &Path) -> Daemon {
+        let file = File::options().create(true).append(true).open(log).expect("the log can be opened");
+        let copy = file.try_clone().expect("a file can be cloned");
+        // The environment of who runs the tests must not reach into them.
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("MUSTER_") && name != "MUSTER_LOG") {
+                command.env_remove(name);
+            }
+        }
+        let child = command.stdin(Stdio::null()).stdout(file).stderr(copy).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{command:?} starts: {error}"));
+        Daemon { child, log: log.to_path_buf() }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("the process takes the signal");
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the process can be killed");
+        self.child.wait().expect("the process can be waited for");
+    }
+
+    /// Asks it to end, and waits.
+    ///
+    /// # Panics
+    ///
+    /// When it has not ended after `bound`.
+    pub fn terminate(&mut self, bound: Duration) {
+        if self.child.try_wait().expect("the process can be waited for").is_some() {
+            return;
+        }
+        self.signal(Signal::TERM);
+        let status = self.wait(bound);
+        assert!(status.is_some(), "process {} does not end:\n{}", self.pid(), self.log());
+    }
+
+    /// Waits for its end; `None` after `bound`.
+    pub fn wait(&mut self, bound: Duration) -> Option<std::process::ExitStatus> {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the process can be waited for") {
+                return Some(status);
+            }
+            if begin.elapsed() > bound {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What it said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Gone already is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,68 @@
+//! The crate graph is the architecture: an edge points only to a lower layer, and siblings never see each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What each crate may see of ours: the table of ARCHITECTURE.md.
+const MAY_SEE: [(&str, &[&str]); 12] = [
+    ("types", &[]),
+    ("core", &["types"]),
+    ("agent", &["types"]),
+    ("proto", &["types"]),
+    ("store", &["types"]),
+    ("client", &["proto", "types"]),
+    ("master", &["core", "store", "proto", "types"]),
+    ("worker", &["agent", "proto", "types"]),
+    ("runner", &["agent", "types"]),
+    ("cli", &["client"]),
+    ("sdk", &["client", "proto", "types"]),
+    ("testkit", &["agent", "client", "core", "proto", "sdk", "store", "types"]),
+];
+
+/// What the pure crates must not be built on: a runtime, a clock's timers, channels, files, logs.
+const IMPURE: [&str; 8] = ["tokio", "tonic", "tower", "hyper", "tracing", "rustix", "libc", "getrandom"];
+
+fn dependencies() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
+    let metadata = cargo_metadata::MetadataCommand::new().no_deps().other_options(["--offline".into()]).exec();
+    let metadata = metadata.expect("cargo describes the workspace");
+    let own = |name: &str| name.strip_prefix("muster-").map(str::to_owned);
+    metadata
+        .packages
+        .iter()
+        .map(|package| {
+            let normal = package.dependencies.iter().filter(|d| d.kind == cargo_metadata::DependencyKind::Normal);
+            let (ours, others): (Vec<_>, Vec<_>) = normal.partition(|d| own(&d.name).is_some());
+            let name = own(&package.name).expect("every package carries the prefix");
+            let ours = ours.iter().filter_map(|d| own(&d.name)).collect();
+            (name, (ours, others.iter().map(|d| d.name.clone()).collect()))
+        })
+        .collect()
+}
+
+#[test]
+fn every_edge_points_to_a_lower_layer() {
+    let allowed: BTreeMap<_, _> = MAY_SEE.into_iter().collect();
+    for (name, (ours, _)) in dependencies() {
+        let may_see = allowed.get(name.as_str()).unwrap_or_else(|| panic!("{name} is in no layer"));
+        for edge in &ours {
+            assert!(may_see.contains(&edge.as_str()), "{name} must not see {edge}");
+        }
+    }
+}
+
+#[test]
+fn the_vocabulary_sees_only_std_and_pure_crates_do_nothing_but_decide() {
+    let all = dependencies();
+    assert!(all["types"].1.is_empty(), "types sees std alone");
+    for name in ["core", "agent"] {
+        for dependency in &all[name].1 {
+            assert!(!IMPURE.contains(&dependency.as_str()), "{name} is pure and must not use {dependency}");
+        }
+    }
+}
+
+#[test]
+fn nothing_that_ships_depends_on_the_testkit() {
+    for (name, (ours, _)) in dependencies() {
+        assert!(!ours.contains("testkit"), "{name} depends on testkit");
+    }
+}
