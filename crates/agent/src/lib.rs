@@ -1,1 +1,3 @@
 //! The worker's decisions, pure: the link, the fence, and what agent and runner say to each other.
+
+pub mod link;

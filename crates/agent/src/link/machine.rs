@@ -1,0 +1,283 @@
+//! The machine: its state, its inputs, its deadlines.
+
+use std::collections::VecDeque;
+
+use muster_types::{Epoch, Incarnation, Report, Session, Time};
+
+use super::effect::{Effect, Notice};
+use super::input::Input;
+use super::masters::{Masters, Pace};
+use super::memory::{Memory, Remembered};
+use super::reports::{Reports, in_messages};
+use super::stream::{CONNECT_PATIENCE, HELLO_PATIENCE, Heartbeats, Stream, Terms};
+
+/// The runner, as the link sees it.
+///
+/// `Gone → Ready` when one is adopted; `Ready ⇄ Silent`; any of them `→ Gone`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Runner {
+    /// There is none: nothing is dialled.
+    Gone,
+    /// It answers.
+    Ready(Incarnation),
+    /// It does not answer: no hello and no heartbeat goes out, since nobody could stop what they would lease.
+    Silent(Incarnation),
+}
+
+/// The worker's side of the link.
+#[derive(Debug)]
+pub struct Link {
+    pub(super) runner: Runner,
+    pub(super) masters: Masters,
+    pub(super) memory: Memory,
+    pub(super) stream: Stream,
+    pub(super) reports: Reports,
+    pub(super) last_session: Session,
+    /// When the lease ends; `None` before the first answer and once its end was dealt with.
+    pub(super) lease_end: Option<Time>,
+    pub(super) effects: VecDeque<Effect>,
+}
+
+impl Link {
+    /// A link that has dialled nobody. `masters` are those that were configured, `remembered` is what is on disk.
+    pub fn new(masters: Vec<String>, remembered: Option<Remembered>) -> Link {
+        Link {
+            runner: Runner::Gone,
+            masters: Masters::new(masters),
+            memory: Memory::new(remembered),
+            stream: Stream::Idle { dial_at: Time(0) },
+            reports: Reports::default(),
+            last_session: Session(0),
+            lease_end: None,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input. `entropy` is fresh with each call; it spreads reconnects.
+    pub fn handle(&mut self, now: Time, entropy: u64, input: Input) {
+        match input {
+            Input::RunnerReady(incarnation) => self.handle_runner_ready(now, incarnation),
+            Input::RunnerSilent => self.handle_runner_silent(),
+            Input::RunnerAnswers => self.handle_runner_answers(now),
+            Input::RunnerGone => self.handle_runner_gone(now),
+            Input::Connected(session) => self.handle_connected(now, session),
+            Input::Broken(session) => self.handle_broken(now, entropy, session),
+            Input::Down(session, down) => self.handle_down(now, entropy, session, down),
+            Input::Persisted(remembered) => self.handle_persisted(remembered),
+            Input::Inventory(session, reports) => self.handle_inventory(now, session, reports),
+            Input::Reports(reports) => self.handle_reports(now, reports),
+            Input::Tick => {}
+        }
+        self.pass_time(now, entropy);
+    }
+
+    /// What is to be done since the last call, in order.
+    pub fn drain(&mut self) -> impl Iterator<Item = Effect> + '_ {
+        self.effects.drain(..)
+    }
+
+    /// When `handle` must be called with [`Input::Tick`] at the latest.
+    pub fn next_deadline(&self) -> Option<Time> {
+        [self.stream_deadline(), self.lease_end].into_iter().flatten().min()
+    }
+
+    /// The address and epoch of the leader that has this worker's inventory.
+    pub fn registered_with(&self) -> Option<(&str, Epoch)> {
+        match &self.stream {
+            Stream::Active { terms, .. } => Some((&terms.master, terms.epoch())),
+            _ => None,
+        }
+    }
+
+    /// The highest epoch seen.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.memory.epoch()
+    }
+
+    fn stream_deadline(&self) -> Option<Time> {
+        let answers = matches!(self.runner, Runner::Ready(_));
+        match &self.stream {
+            Stream::Idle { dial_at } => (answers && !self.masters.addresses().is_empty()).then_some(*dial_at),
+            Stream::Dialing { until, .. } | Stream::Greeting { until, .. } => Some(*until),
+            Stream::Remembering { .. } | Stream::Counting { .. } => None,
+            Stream::Active { heartbeats, .. } => answers.then_some(heartbeats.due),
+        }
+    }
+
+    fn pass_time(&mut self, now: Time, entropy: u64) {
+        if self.lease_end.is_some_and(|end| end <= now) {
+            self.end_lease(now, entropy);
+        }
+        if self.is_due(now) && !matches!(self.stream, Stream::Idle { .. }) {
+            self.pass_stream_deadline(now, entropy);
+        }
+        if self.is_due(now) && matches!(self.stream, Stream::Idle { .. }) {
+            self.dial(now);
+        }
+    }
+
+    fn is_due(&self, now: Time) -> bool {
+        self.stream_deadline().is_some_and(|due| due <= now)
+    }
+
+    fn pass_stream_deadline(&mut self, now: Time, entropy: u64) {
+        match &mut self.stream {
+            Stream::Idle { .. } => {}
+            Stream::Dialing { .. } | Stream::Greeting { .. } => self.abandon(now, entropy, Pace::BackOff),
+            Stream::Remembering { .. } | Stream::Counting { .. } => {}
+            Stream::Active { heartbeats, .. } if heartbeats.gave_up() => {
+                self.effects.push_back(Effect::Say(Notice::Unanswered));
+                self.abandon(now, entropy, Pace::BackOff);
+            }
+            Stream::Active { .. } => self.beat(now),
+        }
+    }
+
+    fn beat(&mut self, now: Time) {
+        let Stream::Active { session, terms, heartbeats } = &mut self.stream else { return };
+        let session = *session;
+        let number = heartbeats.send(now, terms.interval());
+        self.effects.push_back(Effect::SendHeartbeat(session, number));
+        let overdue = self.reports.overdue(now);
+        if !overdue.is_empty() {
+            self.send_reports(now, session, overdue);
+        }
+    }
+
+    fn end_lease(&mut self, now: Time, entropy: u64) {
+        self.lease_end = None;
+        self.effects.push_back(Effect::Say(Notice::LeaseEnded));
+        if matches!(self.runner, Runner::Silent(_)) {
+            self.effects.push_back(Effect::FenceWithoutRunner);
+        }
+        if self.stream.terms().is_some() {
+            self.abandon(now, entropy, Pace::BackOff);
+        }
+    }
+
+    fn dial(&mut self, now: Time) {
+        let Some(master) = self.masters.choose() else { return };
+        // Larger than every earlier session of this incarnation, also of an agent before this one, with nothing kept on disk:
+        // the clock counts from the boot, and no agent dials more than once per millisecond.
+        let session = Session((self.last_session.0 + 1).max(now.0 / 1_000_000));
+        self.last_session = session;
+        self.effects.push_back(Effect::Dial(session, master.clone()));
+        self.stream = Stream::Dialing { session, master, until: now + CONNECT_PATIENCE };
+    }
+
+    /// Leaves the current stream, and plans the next.
+    pub(super) fn abandon(&mut self, now: Time, entropy: u64, pace: Pace) {
+        if let Some(session) = self.stream.session() {
+            self.effects.push_back(Effect::Close(session));
+        }
+        let dial_at = self.masters.schedule(now, pace, entropy);
+        self.stream = Stream::Idle { dial_at };
+    }
+
+    fn handle_runner_ready(&mut self, now: Time, incarnation: Incarnation) {
+        self.handle_runner_gone(now);
+        self.runner = Runner::Ready(incarnation);
+    }
+
+    fn handle_runner_silent(&mut self) {
+        if let Runner::Ready(incarnation) = self.runner {
+            self.runner = Runner::Silent(incarnation);
+        }
+    }
+
+    fn handle_runner_answers(&mut self, now: Time) {
+        let Runner::Silent(incarnation) = self.runner else { return };
+        self.runner = Runner::Ready(incarnation);
+        if let Stream::Active { heartbeats, .. } = &mut self.stream {
+            heartbeats.due = heartbeats.due.max(now);
+        }
+    }
+
+    /// A stream belongs to one connection of one runner: what went down it may be lost with them.
+    fn handle_runner_gone(&mut self, now: Time) {
+        self.runner = Runner::Gone;
+        self.reports.clear();
+        if let Some(session) = self.stream.session() {
+            self.effects.push_back(Effect::Close(session));
+            self.stream = Stream::Idle { dial_at: now };
+        }
+    }
+
+    fn handle_connected(&mut self, now: Time, connected: Session) {
+        let Stream::Dialing { session, master, .. } = &self.stream else { return };
+        let Runner::Ready(incarnation) = self.runner else { return };
+        if *session != connected {
+            return;
+        }
+        self.effects.push_back(Effect::SendHello {
+            session: connected,
+            incarnation,
+            cluster: self.memory.cluster(),
+            epoch: self.memory.epoch(),
+        });
+        let master = master.clone();
+        self.stream = Stream::Greeting { session: connected, master, sent: now, until: now + HELLO_PATIENCE };
+    }
+
+    fn handle_broken(&mut self, now: Time, entropy: u64, session: Session) {
+        if self.stream.session() == Some(session) {
+            self.abandon(now, entropy, Pace::BackOff);
+        }
+    }
+
+    fn handle_persisted(&mut self, remembered: Remembered) {
+        self.memory.persisted(remembered);
+        if let Stream::Remembering { session, terms, hello_sent } = &self.stream
+            && self.memory.is_durable(&terms.remembered)
+        {
+            let (session, terms, hello_sent) = (*session, terms.clone(), *hello_sent);
+            self.count(session, terms, hello_sent);
+        }
+    }
+
+    /// The welcome holds: the lease counts from its hello, and the inventory is asked for behind all that the runner was told.
+    pub(super) fn count(&mut self, session: Session, terms: Terms, hello_sent: Time) {
+        self.renew(hello_sent, &terms);
+        self.effects.push_back(Effect::AskInventory(session));
+        self.stream = Stream::Counting { session, terms };
+    }
+
+    pub(super) fn renew(&mut self, sent: Time, terms: &Terms) {
+        let end = sent + terms.lease;
+        self.lease_end = Some(self.lease_end.map_or(end, |known| known.max(end)));
+        self.effects.push_back(Effect::RenewLease { sent, lease: terms.lease });
+    }
+
+    fn handle_inventory(&mut self, now: Time, asked: Session, inventory: Vec<Report>) {
+        let Stream::Counting { session, terms } = &self.stream else { return };
+        if *session != asked {
+            return;
+        }
+        let terms = terms.clone();
+        self.reports.replace(now, inventory.clone());
+        let messages = in_messages(inventory);
+        let last = messages.len() - 1;
+        for (index, reports) in messages.into_iter().enumerate() {
+            self.effects.push_back(Effect::SendInventory(asked, reports, index == last));
+        }
+        self.effects.push_back(Effect::Registered(asked, terms.epoch()));
+        let heartbeats = Heartbeats::new(now + terms.interval());
+        self.stream = Stream::Active { session: asked, terms, heartbeats };
+    }
+
+    /// Before the inventory has gone up, reports wait in the runner: the inventory will hold them.
+    fn handle_reports(&mut self, now: Time, reports: Vec<Report>) {
+        let Stream::Active { session, .. } = self.stream else { return };
+        let newer: Vec<Report> = reports.into_iter().filter(|report| self.reports.take(report)).collect();
+        if !newer.is_empty() {
+            self.send_reports(now, session, newer);
+        }
+    }
+
+    fn send_reports(&mut self, now: Time, session: Session, reports: Vec<Report>) {
+        self.reports.sent(now, &reports);
+        for message in in_messages(reports) {
+            self.effects.push_back(Effect::SendReports(session, message));
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The worker's side of the link: which stream is current, which leader is obeyed, what is still to be acknowledged.
+//!
+//! A pure machine. [`Link::handle`] is told what happened and when; [`Link::drain`] hands over what is to be done, in
+//! order; [`Link::next_deadline`] is the only reason to call `handle` with [`Input::Tick`].
+//!
+//! The rules that it keeps are those of ARCHITECTURE §4 and §6:
+//! - one stream; from the moment the next is dialled nothing that comes by an older one is obeyed;
+//! - an epoch is on disk before the inventory goes up under it, a lower one is refused, an equal one of another leader too;
+//! - the lease counts from the *sending* of the hello or heartbeat that was answered;
+//! - an end is reported until it is acknowledged under its own sequence.
+
+mod down;
+mod effect;
+mod input;
+mod machine;
+mod masters;
+mod memory;
+mod reports;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use effect::{Effect, Notice};
+pub use input::{Down, DownMessage, Goodbye, GoodbyeReason, Input, Welcome};
+pub use machine::Link;
+pub use memory::Remembered;

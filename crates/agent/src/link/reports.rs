@@ -1,0 +1,98 @@
+//! The newest report of each attempt, until it is acknowledged.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use muster_types::{Acknowledgement, AttemptKey, AttemptState, Report, Time};
+
+/// Reports in one message: some 100 bytes each keep it far below the smallest limit on messages.
+const REPORTS_PER_MESSAGE: usize = 256;
+/// An end that is not acknowledged for this long is sent again on the same stream: the master may have dropped it
+/// from a full queue. Far above the time of a commit.
+const REPEAT_AFTER: Duration = Duration::from_secs(15);
+
+/// The newest of each attempt. Bounded by what the runner knows.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    newest: BTreeMap<AttemptKey, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    report: Report,
+    sent: Option<Time>,
+    acknowledged: bool,
+}
+
+impl Reports {
+    /// Takes the runner's inventory in place of everything that was known.
+    pub(super) fn replace(&mut self, now: Time, inventory: Vec<Report>) {
+        self.newest = inventory
+            .into_iter()
+            .map(|report| (report.attempt, Entry { report, sent: Some(now), acknowledged: false }))
+            .collect();
+    }
+
+    /// Takes one that is newer than what is known. Answers whether it was.
+    pub(super) fn take(&mut self, report: &Report) -> bool {
+        if self.newest.get(&report.attempt).is_some_and(|known| known.report.sequence >= report.sequence) {
+            return false;
+        }
+        self.newest.insert(report.attempt, Entry { report: report.clone(), sent: None, acknowledged: false });
+        true
+    }
+
+    /// Marks reports as sent.
+    pub(super) fn sent(&mut self, now: Time, reports: &[Report]) {
+        for report in reports {
+            if let Some(entry) = self.newest.get_mut(&report.attempt) {
+                entry.sent = Some(now);
+            }
+        }
+    }
+
+    /// Takes an acknowledgement. An older sequence than the newest acknowledges nothing. Answers whether an end is now
+    /// durable, which is then forgotten here too.
+    pub(super) fn acknowledge(&mut self, acknowledgement: &Acknowledgement) -> bool {
+        let Some(entry) = self.newest.get_mut(&acknowledgement.attempt) else { return false };
+        if entry.report.sequence != acknowledgement.sequence {
+            return false;
+        }
+        entry.acknowledged = true;
+        let ended = is_end(&entry.report);
+        if ended {
+            self.newest.remove(&acknowledgement.attempt);
+        }
+        ended
+    }
+
+    /// Ends that have waited for their acknowledgement for too long.
+    pub(super) fn overdue(&self, now: Time) -> Vec<Report> {
+        self.newest
+            .values()
+            .filter(|entry| !entry.acknowledged && is_end(&entry.report))
+            .filter(|entry| entry.sent.is_some_and(|sent| now.since(sent) >= REPEAT_AFTER))
+            .map(|entry| entry.report.clone())
+            .collect()
+    }
+
+    /// Forgets everything: the runner is another.
+    pub(super) fn clear(&mut self) {
+        self.newest.clear();
+    }
+}
+
+/// In messages of bounded size. At least one, perhaps empty.
+pub(super) fn in_messages(mut reports: Vec<Report>) -> Vec<Vec<Report>> {
+    let mut messages = Vec::new();
+    while reports.len() > REPORTS_PER_MESSAGE {
+        let rest = reports.split_off(REPORTS_PER_MESSAGE);
+        messages.push(std::mem::replace(&mut reports, rest));
+    }
+    messages.push(reports);
+    messages
+}
+
+fn is_end(report: &Report) -> bool {
+    matches!(report.state, AttemptState::Ended(_))
+}

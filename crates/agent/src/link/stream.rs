@@ -1,0 +1,117 @@
+//! The current stream.
+
+use std::time::Duration;
+
+use muster_types::{Epoch, Session, Time};
+
+use super::Remembered;
+
+/// A dial that has not connected by then has failed: a machine that is up answers in milliseconds.
+pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// A hello that is not answered by then: a leader that still loads keeps it waiting, a dead one for ever.
+pub(super) const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+/// Heartbeats that may stay unanswered before another master is dialled.
+pub(super) const UNANSWERED_LIMIT: u64 = 2;
+/// A leader that dictates a shorter interval is held to this one: nothing is won by more heartbeats.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
+
+/// The stream that is current, or none.
+///
+/// `Idle → Dialing → Greeting → Remembering → Counting → Active`, and from each of them back to `Idle` when it breaks, says goodbye,
+/// is not answered, or when the runner goes. `Remembering` is skipped when the epoch is on disk already.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// None; the next is dialled then.
+    Idle { dial_at: Time },
+    /// Being opened.
+    Dialing { session: Session, master: String, until: Time },
+    /// The hello was sent.
+    Greeting { session: Session, master: String, sent: Time, until: Time },
+    /// Welcomed, and the epoch is on its way to disk.
+    Remembering { session: Session, terms: Terms, hello_sent: Time },
+    /// The runner was asked for its inventory.
+    Counting { session: Session, terms: Terms },
+    /// The inventory went up.
+    Active { session: Session, terms: Terms, heartbeats: Heartbeats },
+}
+
+/// What the leader of a stream dictates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Terms {
+    pub(super) master: String,
+    pub(super) remembered: Remembered,
+    pub(super) heartbeat: Duration,
+    pub(super) lease: Duration,
+}
+
+impl Terms {
+    pub(super) fn epoch(&self) -> Epoch {
+        self.remembered.epoch
+    }
+
+    pub(super) fn interval(&self) -> Duration {
+        self.heartbeat.max(HEARTBEAT_MIN)
+    }
+}
+
+impl Stream {
+    /// The session of the current stream.
+    pub(super) fn session(&self) -> Option<Session> {
+        match self {
+            Stream::Idle { .. } => None,
+            Stream::Dialing { session, .. }
+            | Stream::Greeting { session, .. }
+            | Stream::Remembering { session, .. }
+            | Stream::Counting { session, .. }
+            | Stream::Active { session, .. } => Some(*session),
+        }
+    }
+
+    /// What its leader dictates, once it has welcomed.
+    pub(super) fn terms(&self) -> Option<&Terms> {
+        match self {
+            Stream::Idle { .. } | Stream::Dialing { .. } | Stream::Greeting { .. } => None,
+            Stream::Remembering { terms, .. } | Stream::Counting { terms, .. } | Stream::Active { terms, .. } => {
+                Some(terms)
+            }
+        }
+    }
+}
+
+/// The heartbeats of one stream that may still be answered.
+#[derive(Debug)]
+pub(super) struct Heartbeats {
+    /// When the next is due.
+    pub(super) due: Time,
+    /// Number of the last one sent.
+    last: u64,
+    /// Number and sending time of those that are not answered, oldest first.
+    unanswered: Vec<(u64, Time)>,
+}
+
+impl Heartbeats {
+    pub(super) fn new(due: Time) -> Heartbeats {
+        Heartbeats { due, last: 0, unanswered: Vec::new() }
+    }
+
+    /// Numbers the next one, sent now.
+    pub(super) fn send(&mut self, now: Time, interval: Duration) -> u64 {
+        self.last += 1;
+        self.unanswered.push((self.last, now));
+        self.due = now + interval;
+        self.last
+    }
+
+    /// Takes an answer: the sending time of what it answers, with every older one. `None` if it answers nothing that is open.
+    pub(super) fn answered(&mut self, number: u64) -> Option<Time> {
+        let position = self.unanswered.iter().position(|(open, _)| *open == number)?;
+        let (_, sent) = self.unanswered[position];
+        self.unanswered.drain(..=position);
+        Some(sent)
+    }
+
+    /// Whether too many are open.
+    pub(super) fn gave_up(&self) -> bool {
+        self.unanswered.len() as u64 >= UNANSWERED_LIMIT
+    }
+}
