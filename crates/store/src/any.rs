@@ -1,0 +1,60 @@
+//! A store whose kind is chosen at run time.
+
+use muster_types::{Commit, Snapshot};
+
+use crate::{
+    CampaignError, Candidate, CommitError, Leader, LoadError, MemoryCandidate, MemoryStore, Store, Transaction,
+};
+
+/// A candidate of any kind.
+#[derive(Debug)]
+pub enum AnyCandidate {
+    /// In memory.
+    Memory(MemoryCandidate),
+}
+
+/// The records of any kind, for one term.
+#[derive(Debug)]
+pub enum AnyStore {
+    /// In memory.
+    Memory(MemoryStore),
+}
+
+impl Candidate for AnyCandidate {
+    type Store = AnyStore;
+
+    async fn campaign(&mut self) -> Result<Leader<AnyStore>, CampaignError> {
+        match self {
+            AnyCandidate::Memory(candidate) => Ok(candidate.campaign().await?.map_store(AnyStore::Memory)),
+        }
+    }
+
+    async fn resign(&mut self, leader: Leader<AnyStore>) {
+        let Leader { epoch, cluster, deadline, store } = leader;
+        match (self, store) {
+            (AnyCandidate::Memory(candidate), AnyStore::Memory(store)) => {
+                candidate.resign(Leader { epoch, cluster, deadline, store }).await;
+            }
+        }
+    }
+}
+
+impl Store for AnyStore {
+    async fn load(&mut self) -> Result<Snapshot, LoadError> {
+        match self {
+            AnyStore::Memory(store) => store.load().await,
+        }
+    }
+
+    async fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
+        match self {
+            AnyStore::Memory(store) => store.commit(transaction).await,
+        }
+    }
+
+    async fn newest(&mut self) -> Result<Commit, LoadError> {
+        match self {
+            AnyStore::Memory(store) => store.newest().await,
+        }
+    }
+}
