@@ -2,6 +2,7 @@
 
 mod effect;
 mod input;
+pub mod placement;
 
 pub use effect::*;
 pub use input::*;

@@ -1,0 +1,87 @@
+//! The operator's choices.
+
+/// In which order executors go over the workers. Ties go by worker uid: ascending, and descending in the `Desc` policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum SelectionPolicy {
+    /// Most free cores first.
+    #[default]
+    CoresFreeDesc,
+    /// Fewest free cores first.
+    CoresFreeAsc,
+    /// Most free memory first.
+    MemoryFreeDesc,
+    /// Least free memory first.
+    MemoryFreeAsc,
+    /// By worker uid.
+    WorkerId,
+}
+
+impl SelectionPolicy {
+    /// Every policy.
+    pub const ALL: [SelectionPolicy; 5] = [
+        SelectionPolicy::CoresFreeDesc,
+        SelectionPolicy::CoresFreeAsc,
+        SelectionPolicy::MemoryFreeDesc,
+        SelectionPolicy::MemoryFreeAsc,
+        SelectionPolicy::WorkerId,
+    ];
+
+    /// The word of options.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SelectionPolicy::CoresFreeDesc => "CORES_FREE_DESC",
+            SelectionPolicy::CoresFreeAsc => "CORES_FREE_ASC",
+            SelectionPolicy::MemoryFreeDesc => "MEMORY_FREE_DESC",
+            SelectionPolicy::MemoryFreeAsc => "MEMORY_FREE_ASC",
+            SelectionPolicy::WorkerId => "WORKER_ID",
+        }
+    }
+
+    /// Of the word of options.
+    pub fn from_word(word: &str) -> Option<SelectionPolicy> {
+        SelectionPolicy::ALL.into_iter().find(|policy| policy.as_str() == word)
+    }
+}
+
+/// The operator's choices. They stand for the life of a core: what was found to fit nowhere under one policy is not looked at
+/// again under another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Drivers go round-robin over the workers in random order; otherwise each to the first worker by uid that fits.
+    pub spread_drivers: bool,
+    /// An application's executors go one to each worker in turn; otherwise as many as fit to each.
+    pub spread_executors: bool,
+    /// The order of workers for executors.
+    pub selection: SelectionPolicy,
+    /// Drivers that may be placed at one time.
+    pub max_drivers: Option<u32>,
+    /// Cores of an application that names no limit.
+    pub default_cores: Option<u32>,
+    /// Leased work goes only to workers that can hold a tree.
+    pub require_containment: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            spread_drivers: true,
+            spread_executors: true,
+            selection: SelectionPolicy::default(),
+            max_drivers: None,
+            default_cores: None,
+            require_containment: true,
+        }
+    }
+}
+
+impl Policy {
+    /// Cores that an application may still be granted: its limit (0: the cluster's default) less what it holds.
+    pub fn cores_left(&self, max_cores: u32, granted: u64) -> u64 {
+        let limit = match (max_cores, self.default_cores) {
+            (0, None) => u64::MAX,
+            (0, Some(default)) => u64::from(default),
+            (limit, _) => u64::from(limit),
+        };
+        limit.saturating_sub(granted)
+    }
+}
