@@ -229,7 +229,8 @@ impl Cluster {
 
     /// Waits until a driver is as it should be.
     pub async fn wait_for_driver(&self, id: &str, what: &str, is: impl Fn(&Driver) -> bool) -> Driver {
-        eventually(&format!("{what} of {id}"), Duration::from_secs(60), async || self.driver(id).await.filter(&is)).await
+        eventually(&format!("{what} of {id}"), Duration::from_secs(60), async || self.driver(id).await.filter(&is))
+            .await
     }
 
     /// A worker as the master shows it.
@@ -240,7 +241,8 @@ impl Cluster {
 
     /// Waits until a worker is as it should be.
     pub async fn wait_for_worker(&self, name: &str, what: &str, is: impl Fn(&Worker) -> bool) -> Worker {
-        eventually(&format!("{what} of {name}"), Duration::from_secs(60), async || self.worker(name).await.filter(&is)).await
+        eventually(&format!("{what} of {name}"), Duration::from_secs(60), async || self.worker(name).await.filter(&is))
+            .await
     }
 }
 
@@ -264,7 +266,9 @@ impl Cluster {
     #[expect(clippy::print_stderr, reason = "a failed test tells what its daemons said")]
     fn tell_logs(&self) {
         let Ok(files) = std::fs::read_dir(self.dir.path()) else { return };
-        for path in files.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "log")) {
+        for path in
+            files.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "log"))
+        {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             let lines: Vec<_> = text.lines().collect();
             eprintln!("--- {}\n{}", path.display(), lines[lines.len().saturating_sub(60)..].join("\n"));

@@ -1,6 +1,6 @@
 //! Submissions as tests write them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use muster_proto::v1::{
     Command, DriverSpec, LogStream, ReadLogRequest, Resources, RestartCondition, RestartPolicy, SubmitDriverRequest,
@@ -23,7 +23,7 @@ impl Submit {
             args: words[1..].iter().map(|&word| word.to_owned()).collect(),
             ..Command::default()
         };
-        let resources = Resources { cores: 1, memory_bytes: 64 << 20, custom: HashMap::new() };
+        let resources = Resources { cores: 1, memory_bytes: 64 << 20, custom: BTreeMap::new() };
         let driver = DriverSpec { command: Some(command), resources: Some(resources), ..DriverSpec::default() };
         Submit(SubmitDriverRequest { driver: Some(driver), ..SubmitDriverRequest::default() })
     }
@@ -55,7 +55,7 @@ impl Submit {
     /// With these resources.
     #[must_use]
     pub fn resources(mut self, cores: u32, memory: u64) -> Submit {
-        self.spec().resources = Some(Resources { cores, memory_bytes: memory, custom: HashMap::new() });
+        self.spec().resources = Some(Resources { cores, memory_bytes: memory, custom: BTreeMap::new() });
         self
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How often a condition is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Waits until `condition` gives something.
 ///
@@ -36,6 +36,6 @@ pub fn wait_for_file(path: &Path, bound: Duration) -> String {
             return text.trim().to_owned();
         }
         assert!(begin.elapsed() < bound, "waited {bound:?} for {}", path.display());
-        std::thread::sleep(LOOK);
+        std::thread::sleep(Duration::from_millis(1));
     }
 }

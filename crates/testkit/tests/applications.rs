@@ -1,6 +1,6 @@
 //! Applications: executors granted, watched, ended; sessions that break and resume; drivers that own them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use muster_proto::v1::application_session_event::Event;
@@ -17,7 +17,7 @@ use tonic::Streaming;
 /// One profile of one-core executors that run a shell script.
 fn application(script: &str, target: u32) -> RegisterApplicationRequest {
     let command = Command { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()], ..Command::default() };
-    let resources = Resources { cores: 1, memory_bytes: 64 << 20, custom: HashMap::new() };
+    let resources = Resources { cores: 1, memory_bytes: 64 << 20, custom: BTreeMap::new() };
     let profile = ExecutorProfile { profile_id: 0, resources: Some(resources), target, ..ExecutorProfile::default() };
     let spec = ApplicationSpec {
         name: "test".into(),
@@ -136,7 +136,8 @@ async fn targets_are_absolute_and_kills_are_exact() {
 
     // Lowering a target kills nothing.
     assert!(targets(6, 2).await.accepted);
-    let request = KillExecutorsRequest { application_id: id.clone(), executor_ids: vec![1, 1, 77], ..Default::default() };
+    let request =
+        KillExecutorsRequest { application_id: id.clone(), executor_ids: vec![1, 1, 77], ..Default::default() };
     let answer = cluster.applications().kill_executors(request).await.expect("kills are taken").into_inner();
     let kinds: Vec<_> = answer.results.iter().map(|result| result.kind()).collect();
     assert_eq!(kinds, [Kind::Killed, Kind::AlreadyGone, Kind::Unknown]);
@@ -211,7 +212,8 @@ async fn an_application_ends_with_the_attempt_that_registered_it() {
 
     let request = RegisterApplicationRequest { driver_token: token.clone(), ..application("sleep 1000", 2) };
     let id = register(&cluster, request).await;
-    let request = WatchApplicationRequest { application_id: id.clone(), driver_token: token.clone(), resume_revision: 0 };
+    let request =
+        WatchApplicationRequest { application_id: id.clone(), driver_token: token.clone(), resume_revision: 0 };
     let mut session = cluster.applications().watch_application(request).await.expect("the session opens").into_inner();
     read_until(&mut session, &mut BTreeMap::new(), |seen, _| running(seen) == 2).await;
     cluster.kill_driver(&driver).await;
@@ -238,12 +240,15 @@ async fn the_demo_counts_as_the_shell_does() {
     let program = cluster.binaries().example("wordcount");
     let corpus = corpus.to_str().expect("a plain path");
     let out = cluster.muster_ok(&["submit", "--wait", "--", program.to_str().expect("a plain path"), corpus]);
-    let shell = format!("cat {corpus}/*.rs | tr -cs A-Za-z '\\n' | tr A-Z a-z | grep . | sort | uniq -c | sort -k1,1nr -k2,2 | head -10");
+    let shell = format!(
+        "cat {corpus}/*.rs | tr -cs A-Za-z '\\n' | tr A-Z a-z | grep . | sort | uniq -c | sort -k1,1nr -k2,2 | head -10"
+    );
     let shell = std::process::Command::new("sh").args(["-c", &shell]).env("LC_ALL", "C").output().expect("sh runs");
     let words = |text: &str| -> Vec<(String, String)> {
         let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let pairs = lines.filter(|line| line.len() == 2 && line.iter().any(|word| word.parse::<u64>().is_ok()));
-        pairs.map(|pair| if pair[0].parse::<u64>().is_ok() { (pair[1], pair[0]) } else { (pair[0], pair[1]) })
+        pairs
+            .map(|pair| if pair[0].parse::<u64>().is_ok() { (pair[1], pair[0]) } else { (pair[0], pair[1]) })
             .map(|(word, count)| (word.to_owned(), count.to_owned()))
             .collect()
     };

@@ -1,6 +1,6 @@
 //! Bad input gets a clear error that names every wrong field, loses nothing and starts nothing.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use muster_proto::v1::{
     ApplicationSpec, Artifact, Command, DriverSpec, ExecutorProfile, ExecutorTemplate, GetDriverRequest,
@@ -40,16 +40,28 @@ async fn a_wrong_driver_is_told_all_that_is_wrong_at_once() {
     let mut submit = Submit::program(&["nul\0byte"]).id("Not A Name").request("no spaces");
     let spec = submit.spec();
     let command = spec.command.get_or_insert_default();
-    command.env = HashMap::from([("1BAD".into(), "x".into()), ("MUSTER_TOKEN".into(), "x".into())]);
+    command.env = BTreeMap::from([("1BAD".into(), "x".into()), ("MUSTER_TOKEN".into(), "x".into())]);
     command.args = vec!["{{lower}}".into()];
-    spec.artifacts = vec![Artifact { uri: "gopher://x".into(), sha256: "zz".into(), file_name: "../up".into(), ..Default::default() }];
+    spec.artifacts = vec![Artifact {
+        uri: "gopher://x".into(),
+        sha256: "zz".into(),
+        file_name: "../up".into(),
+        ..Default::default()
+    }];
     spec.kill_grace = Some(prost_types::Duration { seconds: -1, nanos: 0 });
     spec.on_worker_lost = 99;
     spec.log_limit_bytes = 1;
     let status = client.submit_driver(submit.0).await.expect_err("it is all wrong");
     let wanted = [
-        "driver_id", "request_id", "driver.command.program", "driver.command.env", "driver.command.args", "driver.artifacts",
-        "driver.kill_grace", "driver.on_worker_lost", "driver.log_limit_bytes",
+        "driver_id",
+        "request_id",
+        "driver.command.program",
+        "driver.command.env",
+        "driver.command.args",
+        "driver.artifacts",
+        "driver.kill_grace",
+        "driver.on_worker_lost",
+        "driver.log_limit_bytes",
     ];
     assert_names(&status, &wanted);
 
@@ -58,7 +70,7 @@ async fn a_wrong_driver_is_told_all_that_is_wrong_at_once() {
     let status = client.submit_driver(huge.0).await.expect_err("a spec of 100 kB is too large");
     assert_names(&status, &["driver"]);
 
-    let both = HashMap::from([("TWICE".to_owned(), "1".to_owned())]);
+    let both = BTreeMap::from([("TWICE".to_owned(), "1".to_owned())]);
     let mut twice = Submit::program(&["/bin/true"]);
     let command = twice.spec().command.get_or_insert_default();
     (command.env, command.secret_env) = (both.clone(), both);
@@ -88,16 +100,37 @@ async fn every_call_refuses_nothing_at_all_and_what_is_not_there() {
     refused!(client.kill_driver(KillDriverRequest { driver_id: "none".into(), ..Default::default() }), Code::NotFound);
     refused!(client.read_log(ReadLogRequest::default()), Code::InvalidArgument);
     refused!(client.read_log(ReadLogRequest { id: "none".into(), ..Default::default() }), Code::NotFound);
-    refused!(client.list_drivers(ListDriversRequest { filter: "colour=red".into(), ..Default::default() }), Code::InvalidArgument);
-    refused!(client.list_drivers(ListDriversRequest { filter: "state=ASLEEP".into(), ..Default::default() }), Code::InvalidArgument);
-    refused!(client.list_drivers(ListDriversRequest { page_token: "x".into(), ..Default::default() }), Code::InvalidArgument);
-    refused!(client.list_drivers(ListDriversRequest { page_size: 1_000_000, ..Default::default() }), Code::InvalidArgument);
-    refused!(api.register_application(RegisterApplicationRequest::default()), Code::InvalidArgument);
-    refused!(api.watch_application(WatchApplicationRequest { application_id: "none".into(), ..Default::default() }), Code::NotFound);
-    refused!(api.request_executors(RequestExecutorsRequest::default()), Code::InvalidArgument);
-    refused!(api.kill_executors(KillExecutorsRequest { application_id: "none".into(), ..Default::default() }), Code::NotFound);
     refused!(
-        api.unregister_application(UnregisterApplicationRequest { application_id: "none".into(), ..Default::default() }),
+        client.list_drivers(ListDriversRequest { filter: "colour=red".into(), ..Default::default() }),
+        Code::InvalidArgument
+    );
+    refused!(
+        client.list_drivers(ListDriversRequest { filter: "state=ASLEEP".into(), ..Default::default() }),
+        Code::InvalidArgument
+    );
+    refused!(
+        client.list_drivers(ListDriversRequest { page_token: "x".into(), ..Default::default() }),
+        Code::InvalidArgument
+    );
+    refused!(
+        client.list_drivers(ListDriversRequest { page_size: 1_000_000, ..Default::default() }),
+        Code::InvalidArgument
+    );
+    refused!(api.register_application(RegisterApplicationRequest::default()), Code::InvalidArgument);
+    refused!(
+        api.watch_application(WatchApplicationRequest { application_id: "none".into(), ..Default::default() }),
+        Code::NotFound
+    );
+    refused!(api.request_executors(RequestExecutorsRequest::default()), Code::InvalidArgument);
+    refused!(
+        api.kill_executors(KillExecutorsRequest { application_id: "none".into(), ..Default::default() }),
+        Code::NotFound
+    );
+    refused!(
+        api.unregister_application(UnregisterApplicationRequest {
+            application_id: "none".into(),
+            ..Default::default()
+        }),
         Code::NotFound
     );
 
@@ -112,7 +145,8 @@ async fn a_wrong_application_is_told_all_that_is_wrong_at_once() {
     let cluster = Cluster::start(Options { workers: 0, ..Options::default() });
     let command = Command { program: "/bin/true".into(), args: vec!["{{NOT CLOSED".into()], ..Command::default() };
     let template = ExecutorTemplate { command: Some(command), ..ExecutorTemplate::default() };
-    let profile = ExecutorProfile { profile_id: 1, resources: Some(Resources::default()), ..ExecutorProfile::default() };
+    let profile =
+        ExecutorProfile { profile_id: 1, resources: Some(Resources::default()), ..ExecutorProfile::default() };
     let spec = ApplicationSpec {
         name: String::new(),
         template: Some(template),
@@ -130,11 +164,12 @@ async fn secrets_never_come_back() {
     let cluster = Cluster::start(Options { workers: 1, ..Options::default() });
     let mut submit = Submit::shell("test \"$HIDDEN\" = 1s-it-here && test \"$MY_PASSWORD\" = 0r-here");
     let command = submit.spec().command.get_or_insert_default();
-    command.secret_env = HashMap::from([("HIDDEN".into(), "1s-it-here".into())]);
-    command.env = HashMap::from([("MY_PASSWORD".into(), "0r-here".into()), ("PLAIN".into(), "shown".into())]);
+    command.secret_env = BTreeMap::from([("HIDDEN".into(), "1s-it-here".into())]);
+    command.env = BTreeMap::from([("MY_PASSWORD".into(), "0r-here".into()), ("PLAIN".into(), "shown".into())]);
     // The script itself names the values; what is asked below is whether the environment comes back.
     let spec: &mut DriverSpec = submit.spec();
-    spec.command.get_or_insert_default().args = vec!["-c".into(), "test ${#HIDDEN} = 10 && test ${#MY_PASSWORD} = 7".into()];
+    spec.command.get_or_insert_default().args =
+        vec!["-c".into(), "test ${#HIDDEN} = 10 && test ${#MY_PASSWORD} = 7".into()];
     let id = cluster.submit(submit).await;
     let driver = cluster.wait_for_end(&id).await;
     assert_eq!(driver.state(), muster_proto::v1::driver::State::Finished, "{driver:?}");

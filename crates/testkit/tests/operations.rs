@@ -1,13 +1,11 @@
 //! What operators do: drains, artifacts, resources with addresses, watches, `muster up`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use muster_proto::v1::driver::State;
-use muster_proto::v1::{
-    Artifact, DrainWorkerRequest, LogStream, UndrainWorkerRequest, WatchEventsRequest, event,
-};
+use muster_proto::v1::{Artifact, DrainWorkerRequest, LogStream, UndrainWorkerRequest, WatchEventsRequest, event};
 use muster_testkit::{Cluster, Daemon, Options, Submit, WorkerOptions, eventually, wait_for_file};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_stream::StreamExt as _;
@@ -55,7 +53,8 @@ async fn artifacts_are_fetched_and_checked() {
     let sum = Command::new("sha256sum").arg(&file).output().expect("sha256sum runs").stdout;
     let sum = String::from_utf8_lossy(&sum)[..64].to_owned();
     let uri = format!("file://{}", file.display());
-    let artifact = |sha256: &str| Artifact { uri: uri.clone(), sha256: sha256.into(), executable: true, ..Default::default() };
+    let artifact =
+        |sha256: &str| Artifact { uri: uri.clone(), sha256: sha256.into(), executable: true, ..Default::default() };
 
     let mut good = Submit::program(&["./tool.sh"]);
     good.spec().artifacts = vec![artifact(&sum)];
@@ -83,7 +82,7 @@ async fn addresses_are_given_to_one_at_a_time() {
     let cluster = Cluster::start(Options { workers: 1, worker, ..Options::default() });
     let gpu = |script: &str| {
         let mut submit = Submit::shell(script);
-        submit.spec().resources.get_or_insert_default().custom = HashMap::from([("gpu".into(), 1)]);
+        submit.spec().resources.get_or_insert_default().custom = BTreeMap::from([("gpu".into(), 1)]);
         submit
     };
     let script = "cat $MUSTER_RESOURCES_FILE; sleep 1000";
@@ -139,7 +138,10 @@ async fn a_watch_resumes_without_gap_or_repeat_through_a_restart() {
     let mut once = seen.clone();
     once.dedup();
     assert_eq!(seen, once, "no state comes twice");
-    assert_eq!(seen.first(), Some(&State::Pending).filter(|_| seen.contains(&State::Pending)).or(Some(&State::Launching)));
+    assert_eq!(
+        seen.first(),
+        Some(&State::Pending).filter(|_| seen.contains(&State::Pending)).or(Some(&State::Launching))
+    );
 
     let future = WatchEventsRequest { resume_token: "nonsense".into(), ..WatchEventsRequest::default() };
     let status = cluster.client().watch_events(future).await.map(|_| ()).expect_err("a strange token is refused");
@@ -202,11 +204,15 @@ async fn muster_up_restarts_what_dies_and_ends_all() {
     assert!(said.contains(&first.pid().to_string()), "{said}");
 
     let out = muster(&["submit", "--wait", "--", "/bin/sh", "-c", "echo hello; exit 3"]);
-    assert_eq!((out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned().contains("hello")), (Some(3), true));
+    assert_eq!(
+        (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned().contains("hello")),
+        (Some(3), true)
+    );
 
     // The master dies and is started again, and said so.
     let pid = master_pid(&data);
-    kill_process(Pid::from_raw(pid).expect("a process id is not zero"), Signal::KILL).expect("the master can be killed");
+    kill_process(Pid::from_raw(pid).expect("a process id is not zero"), Signal::KILL)
+        .expect("the master can be killed");
     let said = async || first.log().contains("again").then_some(());
     eventually("the word of the restart", Duration::from_secs(30), said).await;
     eventually("the cluster again", Duration::from_secs(30), ready).await;

@@ -36,7 +36,8 @@ async fn a_hundred_drivers_outlive_the_agent_and_every_exit_arrives_once() {
     cluster.kill_agent("w1");
     std::fs::write(&gate, "").expect("a file can be written");
     let early = || oracle.runs().values().flatten().filter(|run| run.ended).count();
-    eventually("half to end while no agent is there", Duration::from_secs(60), async || (early() == 50).then_some(())).await;
+    eventually("half to end while no agent is there", Duration::from_secs(60), async || (early() == 50).then_some(()))
+        .await;
 
     cluster.start_worker("w1");
     std::fs::write(gate.with_extension("late"), "").expect("a file can be written");
@@ -75,7 +76,9 @@ async fn a_killed_master_loses_nothing_acknowledged_and_runs_nothing_twice() {
 async fn a_driver_that_ends_while_no_master_is_there_keeps_its_result() {
     let mut cluster = Cluster::start(roomy(1));
     let mark = cluster.dir().join("ended");
-    let id = cluster.submit(Submit::shell(&format!("sleep 0.5; echo done; touch {}; exit 9", mark.display())).leased()).await;
+    let id = cluster
+        .submit(Submit::shell(&format!("sleep 0.5; echo done; touch {}; exit 9", mark.display())).leased())
+        .await;
     cluster.wait_for_state(&id, State::Running).await;
     cluster.kill_master();
     eventually("the driver's end", Duration::from_secs(10), async || mark.exists().then_some(())).await;
@@ -92,8 +95,13 @@ async fn a_killed_runner_takes_its_processes_along_and_they_are_lost() {
     let mark = cluster.dir().join("alive");
     let script = format!("while :; do date +%N > {}; sleep 0.01; done", mark.display());
     let wait = cluster.submit(Submit::shell(&script)).await;
-    let rerun = cluster.submit(Submit::shell("test $MUSTER_ATTEMPT = 2 || sleep 1000").leased()
-        .restart(muster_proto::v1::RestartCondition::OnFailure)).await;
+    let rerun = cluster
+        .submit(
+            Submit::shell("test $MUSTER_ATTEMPT = 2 || sleep 1000")
+                .leased()
+                .restart(muster_proto::v1::RestartCondition::OnFailure),
+        )
+        .await;
     for id in [&wait, &rerun] {
         cluster.wait_for_state(id, State::Running).await;
     }
@@ -116,8 +124,14 @@ async fn an_agent_that_stays_dead_ends_leased_work_at_the_lease_and_only_that() 
     let oracle = Oracle::new(cluster.dir());
     let gate = cluster.dir().join("gate");
     let program = oracle.program(&format!("while ! test -e {}; do sleep 0.05; done", gate.display()));
-    let leased = cluster.submit(Submit::program(&words(&program)).id("leased").leased()
-        .restart(muster_proto::v1::RestartCondition::OnFailure)).await;
+    let leased = cluster
+        .submit(
+            Submit::program(&words(&program))
+                .id("leased")
+                .leased()
+                .restart(muster_proto::v1::RestartCondition::OnFailure),
+        )
+        .await;
     let unleased = cluster.submit(Submit::program(&words(&program)).id("unleased")).await;
     for id in [&leased, &unleased] {
         cluster.wait_for_state(id, State::Running).await;
@@ -126,9 +140,11 @@ async fn an_agent_that_stays_dead_ends_leased_work_at_the_lease_and_only_that() 
     cluster.kill_agent("w1");
 
     // The leased one moves; the unleased one is unreachable, and neither ends nor is run again.
-    let moved = cluster.wait_for_driver(&leased, "its second attempt", |driver| {
-        driver.state() == State::Running && driver.attempts.len() == 2
-    }).await;
+    let moved = cluster
+        .wait_for_driver(&leased, "its second attempt", |driver| {
+            driver.state() == State::Running && driver.attempts.len() == 2
+        })
+        .await;
     assert_eq!(moved.attempts[1].worker, "w2");
     cluster.wait_for_state(&unleased, State::Unreachable).await;
     std::fs::write(&gate, "").expect("a file can be written");

@@ -26,13 +26,18 @@ fn every_command_of_the_tour_works() {
             None => ("0", command.as_str()),
         };
         // What the test's own cluster replaces.
-        if shown.starts_with("muster up") || shown.starts_with("muster down") || shown.starts_with("cargo") || shown.starts_with("make") {
+        if shown.starts_with("muster up")
+            || shown.starts_with("muster down")
+            || shown.starts_with("cargo")
+            || shown.starts_with("make")
+        {
             continue;
         }
         let quoted = shown.replace('\'', "'\\''");
         script.push_str(&format!("{shown}\ncode=$?; [ $code = {code} ] || fail '{quoted}' $code\n"));
     }
-    let run = Command::new("bash").arg("-c").arg(&script).env("PATH", path).env("MUSTER_MASTER", cluster.address()).output();
+    let run =
+        Command::new("bash").arg("-c").arg(&script).env("PATH", path).env("MUSTER_MASTER", cluster.address()).output();
     let run = run.expect("bash runs");
     let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{out}\n{err}");

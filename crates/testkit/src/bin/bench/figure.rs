@@ -1,0 +1,42 @@
+//! Figures and how they are printed.
+
+use serde::Serialize;
+
+/// One figure.
+#[derive(Debug, Serialize)]
+struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+}
+
+/// The figures of a run, printed as they come, or at the end as JSON.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    json: bool,
+    all: Vec<Figure>,
+}
+
+#[expect(clippy::print_stdout, reason = "printing figures is what the program is for")]
+impl Figures {
+    /// None yet.
+    pub(crate) fn new(json: bool) -> Figures {
+        Figures { json, all: Vec::new() }
+    }
+
+    /// Takes one.
+    pub(crate) fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+        let name = name.into();
+        if !self.json {
+            println!("{name}: {value:.2} {unit}");
+        }
+        self.all.push(Figure { name, value, unit });
+    }
+
+    /// Prints what was kept.
+    pub(crate) fn finish(self) {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&self.all).expect("figures are plain data"));
+        }
+    }
+}

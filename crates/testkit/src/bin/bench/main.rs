@@ -1,0 +1,82 @@
+//! `muster-bench`: measures Muster on the machine at hand, with release binaries, one `name: value unit` line each.
+
+mod application;
+mod drivers;
+mod figure;
+mod footprint;
+mod latency;
+mod load;
+mod noop;
+mod queue;
+mod simulated;
+mod submissions;
+
+use clap::{Parser, ValueEnum};
+use figure::Figures;
+
+/// Measures Muster on this machine.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// How figures are printed.
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: OutputFormat,
+    /// Measure only these; all when none is named.
+    #[arg(value_enum)]
+    only: Vec<Subject>,
+    /// Drivers of the long run of `drivers`.
+    #[arg(long, default_value_t = 100_000)]
+    long: usize,
+}
+
+/// How figures are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OutputFormat {
+    /// One `name: value unit` line each.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// Start to ready, and idle resident memory.
+    Footprint,
+    /// One driver on an idle cluster.
+    Latency,
+    /// Durable submissions acknowledged.
+    Submissions,
+    /// Drivers submitted to finished.
+    Drivers,
+    /// One application with 512 executors.
+    Application,
+    /// Submissions into a long queue before full workers.
+    Queue,
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments = Arguments::parse();
+    let wanted = |subject| arguments.only.is_empty() || arguments.only.contains(&subject);
+    let mut figures = Figures::new(arguments.output == OutputFormat::Json);
+    if wanted(Subject::Footprint) {
+        footprint::measure(&mut figures).await;
+    }
+    if wanted(Subject::Latency) {
+        latency::measure(&mut figures).await;
+    }
+    if wanted(Subject::Submissions) {
+        submissions::measure(&mut figures).await;
+    }
+    if wanted(Subject::Drivers) {
+        drivers::measure(&mut figures, arguments.long).await;
+    }
+    if wanted(Subject::Application) {
+        application::measure(&mut figures).await;
+    }
+    if wanted(Subject::Queue) {
+        queue::measure(&mut figures).await;
+    }
+    figures.finish();
+}
