@@ -1,12 +1,35 @@
 //! The wire: generated code and the only conversions between wire and vocabulary.
+//!
+//! - [`v1`]: generated messages, clients and servers.
+//! - [`errors`]: what is said to a caller when something fails, and what a caller may conclude.
+//! - [`show`]: records as people see them, secrets redacted.
+//! - link messages: `From` and `TryFrom` between `v1` and `muster_types`, with [`WireError`] for what makes no sense.
+//! - [`tokens`]: opaque texts that callers hand back.
 
-#[allow(clippy::all, rustdoc::all, reason = "generated")]
+#[allow(clippy::all, rustdoc::all, missing_docs, reason = "generated; the .proto files carry the comments")]
 pub mod v1 {
     //! Generated from `proto/muster/v1`: messages, clients and servers.
     tonic::include_proto!("muster.v1");
 }
 
+mod base64url;
+pub mod errors;
+mod link;
+mod process;
+mod resources;
 mod secrets;
+pub mod show;
+pub mod text;
+pub mod time;
+pub mod tokens;
+mod violations;
+mod wire_error;
+pub mod words;
+
+pub use link::{PROTOCOL_VERSION, Welcome};
+pub use tokens::{PageToken, ParseTokenError, ResumeToken};
+pub use violations::{MAX_VIOLATIONS, Path, Violation, Violations};
+pub use wire_error::WireError;
 
 /// The encoded descriptors of [`v1`] and all it imports, with comments: for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/muster.v1.descriptors.bin"));

@@ -1,0 +1,401 @@
+//! What can go wrong for a caller, and how each of it is said.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use muster_types::{Epoch, PendingReason};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::{DOMAIN, reason};
+use crate::Violations;
+use crate::show::pending_sentence;
+use crate::text::shorten;
+
+/// Why a caller's wish was not answered as asked. The only source of statuses: every handler makes one of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// This master does not lead and cannot forward. Nothing was done.
+    NotLeader {
+        /// Address of the leader, if known.
+        leader: Option<String>,
+        /// Its epoch, if known.
+        epoch: Option<Epoch>,
+    },
+    /// Nobody leads at present. Nothing was done.
+    NoLeader,
+    /// A stale epoch, attempt or session.
+    Fenced {
+        /// What is present, for people.
+        have: String,
+        /// What the caller holds, for people.
+        got: String,
+    },
+    /// The request does not suit the state.
+    WrongState {
+        /// What it is about, for people.
+        subject: String,
+        /// Why not, for people.
+        message: String,
+    },
+    /// The record has another etag.
+    EtagMismatch {
+        /// The caller's.
+        wanted: String,
+        /// The record's.
+        found: String,
+    },
+    /// The request id was used for another body.
+    RequestIdReused,
+    /// The request id is older than what is kept.
+    RequestIdExpired,
+    /// A library repeated a mutation that has neither a request id nor a chosen name.
+    RetryWithoutRequestId,
+    /// The store is full; reads and running work go on.
+    StoreFull,
+    /// The name is taken.
+    AlreadyExists {
+        /// `driver`, `application`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Nothing has that name.
+    NotFound {
+        /// `driver`, `application`, `executor`, `worker`, `log`.
+        kind: &'static str,
+        /// What was asked for.
+        name: String,
+    },
+    /// Fields are wrong: all of them at once.
+    BadRequest(Violations),
+    /// A queue is full; nothing was done.
+    QueueFull {
+        /// What is full, for people.
+        what: String,
+    },
+    /// A quota is reached; nothing was done.
+    QuotaExceeded {
+        /// Whose quota.
+        subject: String,
+        /// For people.
+        message: String,
+    },
+    /// A watch asks for what is compacted, of another generation, or of the future.
+    Compacted {
+        /// Token of the oldest event that is kept.
+        oldest: String,
+        /// Token of now.
+        current: String,
+    },
+    /// A watcher reads too slowly.
+    WatcherTooSlow {
+        /// Resume from here.
+        resume_token: String,
+    },
+    /// No or a bad credential.
+    Unauthenticated,
+    /// Not allowed.
+    PermissionDenied {
+        /// For people.
+        message: String,
+    },
+    /// The store did not answer: it may have been done. Ask again with the same request id.
+    OutcomeUnknown {
+        /// For people.
+        message: String,
+    },
+    /// With validate only: no worker known could take it even if it were empty.
+    NeverFits(Box<PendingReason>),
+    /// The caller gave up, or its deadline passed, before the request was queued. Nothing was done.
+    NotQueued,
+    /// The handling of the input failed within the server; it is refused for a while.
+    InputFailed,
+    /// A worker cannot be reached for a read.
+    WorkerUnreachable {
+        /// Its name.
+        worker: String,
+        /// For people.
+        message: String,
+    },
+    /// The server goes away; the stream can be opened anew elsewhere.
+    GoingAway,
+    /// Not in this release.
+    NotImplemented {
+        /// What.
+        what: &'static str,
+    },
+    /// A fault of the server that is none of the above.
+    Internal {
+        /// For people; holds nothing of the request.
+        message: String,
+    },
+}
+
+/// When to come back for a leader: an election takes about a store lease.
+const RETRY_LEADER: Duration = Duration::from_millis(500);
+/// When to come back to a full queue: it drains within a commit or two.
+const RETRY_QUEUE: Duration = Duration::from_millis(200);
+/// When to come back to a full store or quota: somebody has to make room first.
+const RETRY_ROOM: Duration = Duration::from_secs(10);
+
+/// One row of the table: the code, the stable word, and what is said to people.
+struct Row {
+    code: Code,
+    reason: &'static str,
+    message: String,
+}
+
+fn row(code: Code, reason: &'static str, message: impl Into<String>) -> Row {
+    Row { code, reason, message: message.into() }
+}
+
+impl Failure {
+    /// The table.
+    fn row(&self) -> Row {
+        use Failure as F;
+        match self {
+            F::NotLeader { leader: Some(leader), .. } => {
+                row(Code::Unavailable, reason::NOT_LEADER, format!("this master does not lead; {leader} does"))
+            }
+            F::NotLeader { leader: None, .. } => {
+                row(Code::Unavailable, reason::NOT_LEADER, "this master does not lead")
+            }
+            F::NoLeader => row(Code::Unavailable, reason::NO_LEADER, "no master leads at present"),
+            F::Fenced { have, got } => row(
+                Code::FailedPrecondition,
+                reason::FENCED,
+                format!("{got} is no longer current: {have}; another copy may be running"),
+            ),
+            F::WrongState { subject, message } => {
+                row(Code::FailedPrecondition, reason::WRONG_STATE, format!("{subject}: {message}"))
+            }
+            F::EtagMismatch { .. } => {
+                row(Code::Aborted, reason::ETAG_MISMATCH, "the record has changed: read it again")
+            }
+            F::RequestIdReused => row(
+                Code::InvalidArgument,
+                reason::REQUEST_ID_REUSED,
+                "this request_id was used for another request; choose a new one",
+            ),
+            F::RequestIdExpired => row(
+                Code::FailedPrecondition,
+                reason::REQUEST_ID_EXPIRED,
+                "this request_id is older than what is kept: whether it was done cannot be told; look before asking anew",
+            ),
+            F::RetryWithoutRequestId => row(
+                Code::Aborted,
+                reason::RETRY_WITHOUT_REQUEST_ID,
+                "this is a repeated try without request_id or chosen name, which could do it twice; send one",
+            ),
+            F::StoreFull => row(
+                Code::ResourceExhausted,
+                reason::STORE_FULL,
+                "the store is full; what runs goes on, and nothing new is taken",
+            ),
+            F::AlreadyExists { kind, name } => {
+                row(Code::AlreadyExists, reason::ALREADY_EXISTS, format!("{kind} {name:?} exists"))
+            }
+            F::NotFound { kind, name } => row(Code::NotFound, reason::NOT_FOUND, format!("no {kind} {name:?}")),
+            F::BadRequest(violations) => row(Code::InvalidArgument, reason::BAD_REQUEST, violations.to_string()),
+            F::QueueFull { what } => row(Code::ResourceExhausted, reason::QUEUE_FULL, format!("{what} is full")),
+            F::QuotaExceeded { subject, message } => {
+                row(Code::ResourceExhausted, reason::QUOTA_EXCEEDED, format!("{subject}: {message}"))
+            }
+            F::Compacted { .. } => row(
+                Code::OutOfRange,
+                reason::COMPACTED,
+                "the events from this resume_token are not kept; list anew and watch from the token of the list",
+            ),
+            F::WatcherTooSlow { .. } => row(
+                Code::ResourceExhausted,
+                reason::WATCHER_TOO_SLOW,
+                "this watch reads too slowly; resume from the last token",
+            ),
+            F::Unauthenticated => row(Code::Unauthenticated, reason::UNAUTHENTICATED, "no valid credential"),
+            F::PermissionDenied { message } => row(Code::PermissionDenied, reason::PERMISSION_DENIED, message),
+            F::OutcomeUnknown { message } => row(
+                Code::Unknown,
+                reason::OUTCOME_UNKNOWN,
+                format!("{message}; it may have been done: ask again with the same request_id"),
+            ),
+            F::NeverFits(pending) => row(Code::FailedPrecondition, reason::NEVER_FITS, pending_sentence(pending)),
+            F::NotQueued => {
+                row(Code::DeadlineExceeded, reason::NOT_QUEUED, "given up before it was queued; nothing was done")
+            }
+            F::InputFailed => row(
+                Code::Internal,
+                reason::INPUT_FAILED,
+                "the server failed on this request and refuses it for a while; please report it",
+            ),
+            F::WorkerUnreachable { worker, message } => row(
+                Code::Unavailable,
+                reason::WORKER_UNREACHABLE,
+                format!("worker {worker} cannot be reached: {message}"),
+            ),
+            F::GoingAway => row(Code::Unavailable, reason::GOING_AWAY, "this server goes away; open the stream anew"),
+            F::NotImplemented { what } => {
+                row(Code::Unimplemented, reason::NOT_IMPLEMENTED, format!("{what} is not in this release"))
+            }
+            F::Internal { message } => row(Code::Internal, reason::INTERNAL, message),
+        }
+    }
+
+    /// The stable word of this failure.
+    pub fn reason(&self) -> &'static str {
+        self.row().reason
+    }
+
+    /// `ErrorInfo.metadata`: what a program can use.
+    fn metadata(&self) -> HashMap<String, String> {
+        let mut metadata = HashMap::new();
+        let mut put = |key: &str, value: &dyn ToString| {
+            metadata.insert(key.to_owned(), value.to_string());
+        };
+        match self {
+            Failure::NotLeader { leader, epoch } => {
+                if let Some(leader) = leader {
+                    put("leader", leader);
+                }
+                if let Some(epoch) = epoch {
+                    put("epoch", epoch);
+                }
+            }
+            Failure::Fenced { have, got } => {
+                put("have", have);
+                put("got", got);
+            }
+            Failure::EtagMismatch { wanted, found } => {
+                put("wanted", wanted);
+                put("found", found);
+            }
+            Failure::Compacted { oldest, current } => {
+                put("oldest", oldest);
+                put("current", current);
+            }
+            Failure::WatcherTooSlow { resume_token } => put("resume_token", resume_token),
+            Failure::AlreadyExists { kind, name } | Failure::NotFound { kind, name } => {
+                put("kind", kind);
+                put("name", name);
+            }
+            Failure::WorkerUnreachable { worker, .. } => put("worker", worker),
+            Failure::NeverFits(pending) => {
+                if let Some((worker, lacks)) = &pending.nearest {
+                    put("nearest_worker", worker);
+                    put("nearest_message", lacks);
+                }
+            }
+            Failure::NoLeader
+            | Failure::WrongState { .. }
+            | Failure::RequestIdReused
+            | Failure::RequestIdExpired
+            | Failure::RetryWithoutRequestId
+            | Failure::StoreFull
+            | Failure::BadRequest(_)
+            | Failure::QueueFull { .. }
+            | Failure::QuotaExceeded { .. }
+            | Failure::Unauthenticated
+            | Failure::PermissionDenied { .. }
+            | Failure::OutcomeUnknown { .. }
+            | Failure::NotQueued
+            | Failure::InputFailed
+            | Failure::GoingAway
+            | Failure::NotImplemented { .. }
+            | Failure::Internal { .. } => {}
+        }
+        metadata
+    }
+
+    /// The details beside `ErrorInfo`.
+    fn add_details(&self, details: &mut ErrorDetails) {
+        match self {
+            Failure::NotLeader { .. } | Failure::NoLeader | Failure::GoingAway => {
+                details.set_retry_info(Some(RETRY_LEADER));
+            }
+            Failure::QueueFull { what } => {
+                details.add_quota_failure_violation(what, "full");
+                details.set_retry_info(Some(RETRY_QUEUE));
+            }
+            Failure::QuotaExceeded { subject, message } => {
+                details.add_quota_failure_violation(subject, message);
+                details.set_retry_info(Some(RETRY_ROOM));
+            }
+            Failure::StoreFull => {
+                details.set_retry_info(Some(RETRY_ROOM));
+            }
+            Failure::WrongState { subject, message } => {
+                details.add_precondition_failure_violation(reason::WRONG_STATE, subject, message);
+            }
+            Failure::NeverFits(pending) => {
+                for (cause, workers, message) in &pending.causes {
+                    details.add_precondition_failure_violation(cause.as_str(), format!("{workers} workers"), message);
+                }
+            }
+            Failure::AlreadyExists { kind, name } => {
+                details.set_resource_info(format!("{DOMAIN}/{kind}"), name, "", "exists");
+            }
+            Failure::NotFound { kind, name } => {
+                details.set_resource_info(format!("{DOMAIN}/{kind}"), name, "", "not found");
+            }
+            Failure::BadRequest(violations) => {
+                for violation in violations.list() {
+                    details.add_bad_request_violation(&violation.field, &violation.message);
+                }
+            }
+            Failure::Fenced { .. }
+            | Failure::EtagMismatch { .. }
+            | Failure::RequestIdReused
+            | Failure::RequestIdExpired
+            | Failure::RetryWithoutRequestId
+            | Failure::Compacted { .. }
+            | Failure::WatcherTooSlow { .. }
+            | Failure::Unauthenticated
+            | Failure::PermissionDenied { .. }
+            | Failure::OutcomeUnknown { .. }
+            | Failure::NotQueued
+            | Failure::InputFailed
+            | Failure::WorkerUnreachable { .. }
+            | Failure::NotImplemented { .. }
+            | Failure::Internal { .. } => {}
+        }
+    }
+
+    /// The status that says it.
+    pub fn to_status(&self) -> Status {
+        let Row { code, reason, message } = self.row();
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, self.metadata());
+        self.add_details(&mut details);
+        Status::with_error_details(code, bounded(message), details)
+    }
+}
+
+/// Statuses travel in headers, which peers bound (often at 8 KiB, with the details in base64 beside the message).
+const MAX_MESSAGE_BYTES: usize = 1024;
+
+fn bounded(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE_BYTES {
+        shorten(&mut message, MAX_MESSAGE_BYTES);
+        message.push('…');
+    }
+    message
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Status {
+        failure.to_status()
+    }
+}
+
+impl From<Violations> for Failure {
+    fn from(violations: Violations) -> Failure {
+        Failure::BadRequest(violations)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.row().message)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,84 @@
+//! What a caller may conclude of a status.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use muster_types::Verdict;
+use tonic::{Code, Status};
+use tonic_types::{ErrorInfo, StatusExt as _};
+
+use super::{DOMAIN, reason};
+use crate::Violation;
+
+fn our_info(status: &Status) -> Option<ErrorInfo> {
+    status.get_details_error_info().filter(|info| info.domain == DOMAIN)
+}
+
+/// The stable word of a status that is ours. `None`: it was made by something between, or by a library.
+pub fn reason_of(status: &Status) -> Option<String> {
+    our_info(status).map(|info| info.reason)
+}
+
+/// The metadata of a status that is ours; empty otherwise.
+pub fn metadata_of(status: &Status) -> HashMap<String, String> {
+    our_info(status).map(|info| info.metadata).unwrap_or_default()
+}
+
+/// Whether a mutation that failed so was done. A status that is not ours says nothing: gRPC libraries make `UNAVAILABLE` of a
+/// connection that breaks after the request went out, which is exactly when a leader dies between commit and reply.
+pub fn verdict_of(status: &Status) -> Verdict {
+    match our_info(status) {
+        Some(info) if info.reason == reason::OUTCOME_UNKNOWN => Verdict::Unknown,
+        // The handling broke off: what it had queued before may still be committed.
+        Some(info) if info.reason == reason::INPUT_FAILED || info.reason == reason::INTERNAL => Verdict::Unknown,
+        Some(_) => Verdict::NotApplied,
+        // No server of the method was reached, or a server that does not know it.
+        None if status.code() == Code::Unimplemented => Verdict::NotApplied,
+        None => Verdict::Unknown,
+    }
+}
+
+/// Whether the same call, repeated under the same request id, may succeed without anybody changing anything.
+pub fn may_succeed_later(status: &Status) -> bool {
+    match reason_of(status) {
+        Some(word) => matches!(
+            word.as_str(),
+            reason::NOT_LEADER
+                | reason::NO_LEADER
+                | reason::QUEUE_FULL
+                | reason::OUTCOME_UNKNOWN
+                | reason::GOING_AWAY
+                | reason::WATCHER_TOO_SLOW
+                | reason::WORKER_UNREACHABLE
+        ),
+        None => matches!(
+            status.code(),
+            Code::Unavailable
+                | Code::Unknown
+                | Code::Internal
+                | Code::Cancelled
+                | Code::DeadlineExceeded
+                | Code::Aborted
+        ),
+    }
+}
+
+/// The wait that the server asks for.
+pub fn retry_after(status: &Status) -> Option<Duration> {
+    status.get_details_retry_info().and_then(|info| info.retry_delay)
+}
+
+/// Who leads, when a master that does not says so.
+pub fn leader_hint(status: &Status) -> Option<String> {
+    let mut info = our_info(status)?;
+    if info.reason == reason::NOT_LEADER { info.metadata.remove("leader") } else { None }
+}
+
+/// The bad fields, when that is why.
+pub fn violations_of(status: &Status) -> Vec<Violation> {
+    let Some(bad) = status.get_details_bad_request() else { return Vec::new() };
+    bad.field_violations
+        .into_iter()
+        .map(|violation| Violation { field: violation.field, message: violation.description })
+        .collect()
+}

@@ -1,0 +1,190 @@
+//! Opaque texts that callers hand back: where to resume a watch, where a page ends, which version a record had.
+
+use std::fmt;
+use std::str::FromStr;
+
+use muster_types::Commit;
+
+use crate::base64url;
+
+/// The text is not a token of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParseTokenError;
+
+impl fmt::Display for ParseTokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a token of this service; hand back the one that was answered, as it is")
+    }
+}
+
+impl std::error::Error for ParseTokenError {}
+
+/// A place in the order of all events: what follows this event is what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResumeToken {
+    /// The store's generation: a token of another one means another history.
+    pub generation: u64,
+    /// The commit of the last event that was seen.
+    pub commit: Commit,
+    /// Its index within the commit.
+    pub index: u32,
+}
+
+impl ResumeToken {
+    /// The place after everything of a commit.
+    pub fn after(generation: u64, commit: Commit) -> ResumeToken {
+        ResumeToken { generation, commit, index: u32::MAX }
+    }
+}
+
+/// Leads each kind of token, so that one is not taken for another and the form can change.
+const RESUME: u8 = 0x11;
+const PAGE: u8 = 0x21;
+
+impl fmt::Display for ResumeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = Vec::with_capacity(21);
+        bytes.push(RESUME);
+        bytes.extend_from_slice(&self.index.to_be_bytes());
+        push_varint(&mut bytes, self.generation);
+        push_varint(&mut bytes, self.commit.0);
+        f.write_str(&base64url::encode(&bytes))
+    }
+}
+
+impl FromStr for ResumeToken {
+    type Err = ParseTokenError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTokenError> {
+        let bytes = base64url::decode(text).ok_or(ParseTokenError)?;
+        let rest = bytes.strip_prefix(&[RESUME]).ok_or(ParseTokenError)?;
+        let (index, mut rest) = rest.split_first_chunk::<4>().ok_or(ParseTokenError)?;
+        let generation = take_varint(&mut rest)?;
+        let commit = take_varint(&mut rest)?;
+        if !rest.is_empty() {
+            return Err(ParseTokenError);
+        }
+        Ok(ResumeToken { generation, commit: Commit(commit), index: u32::from_be_bytes(*index) })
+    }
+}
+
+/// Where a page ended. Bound to the filter it was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageToken {
+    /// The key of the last element of the page; the next page begins after it.
+    pub after: String,
+    filter: u32,
+}
+
+impl PageToken {
+    /// After `after`, within the list of `filter` (its text as the caller gave it).
+    pub fn new(after: impl Into<String>, filter: &str) -> PageToken {
+        PageToken { after: after.into(), filter: fingerprint(filter) }
+    }
+
+    /// Whether it was made for this filter.
+    pub fn suits(&self, filter: &str) -> bool {
+        self.filter == fingerprint(filter)
+    }
+}
+
+impl fmt::Display for PageToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = Vec::with_capacity(5 + self.after.len());
+        bytes.push(PAGE);
+        bytes.extend_from_slice(&self.filter.to_be_bytes());
+        bytes.extend_from_slice(self.after.as_bytes());
+        f.write_str(&base64url::encode(&bytes))
+    }
+}
+
+impl FromStr for PageToken {
+    type Err = ParseTokenError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTokenError> {
+        let bytes = base64url::decode(text).ok_or(ParseTokenError)?;
+        let rest = bytes.strip_prefix(&[PAGE]).ok_or(ParseTokenError)?;
+        let (filter, after) = rest.split_first_chunk::<4>().ok_or(ParseTokenError)?;
+        let after = std::str::from_utf8(after).map_err(|_| ParseTokenError)?;
+        Ok(PageToken { after: after.to_owned(), filter: u32::from_be_bytes(*filter) })
+    }
+}
+
+/// The etag of a record's version.
+pub fn etag(version: u64) -> String {
+    format!("v{version:x}")
+}
+
+/// The version of an etag.
+pub fn version_of_etag(etag: &str) -> Result<u64, ParseTokenError> {
+    let digits = etag.strip_prefix('v').filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+    digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).ok_or(ParseTokenError)
+}
+
+/// FNV-1a: catches a token that is used with another filter; guards against nobody.
+fn fingerprint(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+fn take_varint(bytes: &mut &[u8]) -> Result<u64, ParseTokenError> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (first, rest) = bytes.split_first().ok_or(ParseTokenError)?;
+        *bytes = rest;
+        let part = u64::from(first & 0x7f);
+        value |= part.checked_shl(shift).filter(|shifted| shifted >> shift == part).ok_or(ParseTokenError)?;
+        if first & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(ParseTokenError)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_resume_token_comes_back_as_it_went(generation: u64, commit: u64, index: u32) {
+            let token = ResumeToken { generation, commit: Commit(commit), index };
+            prop_assert_eq!(token.to_string().parse(), Ok(token));
+        }
+
+        #[test]
+        fn a_page_token_comes_back_and_knows_its_filter(after in ".{0,80}", filter in ".{0,40}") {
+            let token = PageToken::new(after, &filter);
+            let parsed: PageToken = token.to_string().parse().unwrap();
+            prop_assert!(parsed.suits(&filter) && !parsed.suits("state=OTHER AND worker=x"));
+            prop_assert_eq!(parsed, token);
+        }
+
+        #[test]
+        fn any_text_is_taken_or_refused_and_never_panics(text in ".{0,60}") {
+            let _ = text.parse::<ResumeToken>();
+            let _ = text.parse::<PageToken>();
+            let _ = version_of_etag(&text);
+        }
+
+        #[test]
+        fn an_etag_comes_back(version: u64) {
+            prop_assert_eq!(version_of_etag(&etag(version)), Ok(version));
+        }
+    }
+
+    #[test]
+    fn one_kind_of_token_is_not_taken_for_another() {
+        let resume = ResumeToken::after(1, Commit(7)).to_string();
+        assert!(resume.parse::<PageToken>().is_err());
+        assert!(PageToken::new("a", "").to_string().parse::<ResumeToken>().is_err());
+    }
+}

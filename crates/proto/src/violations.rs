@@ -1,0 +1,157 @@
+//! What is wrong with a request: every bad field at once, each with its path.
+
+use std::fmt;
+
+use crate::text::excerpt;
+
+/// Violations kept of one request; the rest is counted. Bounds the answer to a request that is wrong everywhere.
+pub const MAX_VIOLATIONS: usize = 32;
+
+/// The path of a field while a request is walked. Built on the stack and written out only when something is wrong.
+#[derive(Debug, Clone, Copy)]
+pub struct Path<'a> {
+    parent: Option<&'a Path<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step<'a> {
+    Field(&'a str),
+    Index(usize),
+    Key(&'a str),
+}
+
+/// Bytes of a map key that are shown in a path: a path must not carry a whole request back.
+const SHOWN_KEY_BYTES: usize = 64;
+
+impl<'a> Path<'a> {
+    /// A field of the request itself.
+    pub fn root(field: &'a str) -> Path<'a> {
+        Path { parent: None, step: Step::Field(field) }
+    }
+
+    /// A field of this one.
+    pub fn field(&'a self, field: &'a str) -> Path<'a> {
+        Path { parent: Some(self), step: Step::Field(field) }
+    }
+
+    /// An element of this repeated field.
+    pub fn index(&'a self, index: usize) -> Path<'a> {
+        Path { parent: Some(self), step: Step::Index(index) }
+    }
+
+    /// An entry of this map.
+    pub fn key(&'a self, key: &'a str) -> Path<'a> {
+        Path { parent: Some(self), step: Step::Key(key) }
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match (self.step, self.parent.is_some()) {
+            (Step::Field(field), false) => f.write_str(field),
+            (Step::Field(field), true) => write!(f, ".{field}"),
+            (Step::Index(index), _) => write!(f, "[{index}]"),
+            (Step::Key(key), _) => write!(f, "[{:?}]", excerpt(key, SHOWN_KEY_BYTES)),
+        }
+    }
+}
+
+/// One bad field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Its path, such as `driver.command.args[3]`.
+    pub field: String,
+    /// What is wrong and what would be right. Never holds an environment value.
+    pub message: String,
+}
+
+/// All that is wrong with one request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Violations {
+    list: Vec<Violation>,
+    more: usize,
+}
+
+impl Violations {
+    /// Nothing wrong so far.
+    pub fn new() -> Violations {
+        Violations::default()
+    }
+
+    /// A single bad field.
+    pub fn of(field: impl Into<String>, message: impl Into<String>) -> Violations {
+        Violations { list: vec![Violation { field: field.into(), message: message.into() }], more: 0 }
+    }
+
+    /// Notes a bad field.
+    pub fn add(&mut self, path: &Path<'_>, message: impl Into<String>) {
+        if self.list.len() < MAX_VIOLATIONS {
+            self.list.push(Violation { field: path.to_string(), message: message.into() });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The bad fields, in the order of the request; at most [`MAX_VIOLATIONS`].
+    pub fn list(&self) -> &[Violation] {
+        &self.list
+    }
+
+    /// Bad fields that are not listed.
+    pub fn more(&self) -> usize {
+        self.more
+    }
+
+    /// The value, if nothing was found wrong with it.
+    pub fn unless_any<T>(self, value: T) -> Result<T, Violations> {
+        if self.is_empty() { Ok(value) } else { Err(self) }
+    }
+}
+
+impl fmt::Display for Violations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Violation { field, message }) in self.list.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{field}: {message}")?;
+        }
+        if self.more > 0 {
+            write!(f, "; and {} more", self.more)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Violations {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_reads_like_the_request() {
+        let driver = Path::root("driver");
+        let command = driver.field("command");
+        let args = command.field("args");
+        assert_eq!(args.index(3).to_string(), "driver.command.args[3]");
+        assert_eq!(command.field("env").key("A\"B").to_string(), r#"driver.command.env["A\"B"]"#);
+    }
+
+    #[test]
+    fn what_is_wrong_everywhere_is_bounded() {
+        let mut violations = Violations::new();
+        for index in 0..MAX_VIOLATIONS + 5 {
+            violations.add(&Path::root("list").index(index), "bad");
+        }
+        assert_eq!((violations.list().len(), violations.more()), (MAX_VIOLATIONS, 5));
+        assert!(violations.to_string().ends_with("and 5 more"));
+    }
+}

@@ -1,0 +1,39 @@
+//! A message of a peer that cannot be what it says.
+
+use std::fmt;
+
+/// A field of a message between our own parts is missing or makes no sense. The stream that carried it is of no use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireError {
+    /// The path of the field.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+impl WireError {
+    /// A problem with a field.
+    pub fn new(field: &str, problem: &'static str) -> WireError {
+        WireError { field: field.to_owned(), problem }
+    }
+
+    /// The same, seen from the message that holds it.
+    #[must_use]
+    pub fn within(mut self, parent: &str) -> WireError {
+        self.field = format!("{parent}.{}", self.field);
+        self
+    }
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.problem)
+    }
+}
+
+impl std::error::Error for WireError {}
+
+/// The message in a required field.
+pub(crate) fn required<T>(value: Option<T>, field: &'static str) -> Result<T, WireError> {
+    value.ok_or_else(|| WireError::new(field, "is missing"))
+}
