@@ -1,19 +1,29 @@
 //! Drivers: in submission order, and one that does not fit does not block the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use muster_types::{AllocatedResources, DriverUid, WorkerUid};
 
-use super::{Fleet, Policy, Shape};
+use super::fleet::amounts;
+use super::order::Amounts;
+use super::ring::{Ring, Tries};
+use super::waiting::Waiting;
+use super::{Fleet, Policy, SelectionPolicy, Shape};
 use crate::Entropy;
 
 /// Drivers that wait, in submission order.
 #[derive(Debug, Clone, Default)]
 pub struct DriverQueue {
-    waiting: BTreeMap<i64, (DriverUid, Arc<Shape>)>,
-    order: BTreeMap<DriverUid, i64>,
+    waiting: Waiting<Turn>,
+    drivers: BTreeMap<DriverUid, (i64, Arc<Shape>)>,
+    /// Orders in use lie between these.
+    front: i64,
+    back: i64,
 }
+
+/// A driver's place in the queue.
+type Turn = (i64, DriverUid);
 
 impl DriverQueue {
     /// Nothing waits.
@@ -23,39 +33,44 @@ impl DriverQueue {
 
     /// Adds a driver behind all others. One that waits already stays where it is, and takes the new shape.
     pub fn push(&mut self, driver: DriverUid, shape: Arc<Shape>) {
-        let last = self.waiting.last_key_value().map_or(0, |(order, _)| *order);
-        self.insert(driver, shape, last + 1);
+        self.back += 1;
+        self.insert(driver, shape, self.back);
     }
 
-    /// Adds a driver before all others: one that was placed before and runs again.
+    /// Adds a driver before all others: one that was placed before and runs again. One that waits already stays where it is,
+    /// and takes the new shape.
     pub fn push_front(&mut self, driver: DriverUid, shape: Arc<Shape>) {
-        let first = self.waiting.first_key_value().map_or(0, |(order, _)| *order);
-        self.insert(driver, shape, first - 1);
+        self.front -= 1;
+        self.insert(driver, shape, self.front);
     }
 
     /// Takes a driver out; whether it waited.
     pub fn remove(&mut self, driver: DriverUid) -> bool {
-        self.order.remove(&driver).is_some_and(|order| self.waiting.remove(&order).is_some())
+        let Some((order, shape)) = self.drivers.remove(&driver) else { return false };
+        self.waiting.remove(&shape, (order, driver));
+        true
     }
 
     /// Whether a driver waits.
     pub fn contains(&self, driver: DriverUid) -> bool {
-        self.order.contains_key(&driver)
+        self.drivers.contains_key(&driver)
     }
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.drivers.len()
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.drivers.is_empty()
     }
 
     fn insert(&mut self, driver: DriverUid, shape: Arc<Shape>, order: i64) {
-        let order = *self.order.entry(driver).or_insert(order);
-        self.waiting.insert(order, (driver, shape));
+        let order = self.drivers.get(&driver).map_or(order, |(order, _)| *order);
+        self.remove(driver);
+        self.waiting.insert(&shape, (order, driver));
+        self.drivers.insert(driver, (order, shape));
     }
 }
 
@@ -71,6 +86,12 @@ pub struct DriverPlacement {
 }
 
 /// Places what fits and takes it out of the queue. `placed` is how many drivers are placed at present and have not ended.
+///
+/// Drivers are tried in submission order. Spread: the workers stand in random order, drawn anew for each pass, and a cursor moves
+/// on from one driver to the next; each driver looks at each worker at most once. Compact: each takes the first worker by uid.
+///
+/// Cost: nothing when no shape is new and no worker rose; else a look at each worker that has room for the smallest shape, a look
+/// for each driver placed, and at most one failed look per shape and worker.
 pub fn place_drivers(
     fleet: &mut Fleet,
     queue: &mut DriverQueue,
@@ -78,20 +99,98 @@ pub fn place_drivers(
     placed: u32,
     entropy: &mut dyn Entropy,
 ) -> Vec<DriverPlacement> {
+    let mut left = policy.max_drivers.map_or(usize::MAX, |most| most.saturating_sub(placed) as usize);
+    if left == 0 {
+        return Vec::new();
+    }
+    let shapes = queue.waiting.to_try(fleet);
+    let ring = gather(fleet, &queue.waiting, &shapes, policy.spread_drivers.then_some(entropy));
+    let mut turns = turns_of(fleet, &queue.waiting, shapes, &ring);
     let mut found = Vec::new();
-    let _ = entropy;
-    let workers: Vec<WorkerUid> = fleet.workers().collect();
-    let waiting: Vec<_> = queue.waiting.values().cloned().collect();
-    for (driver, shape) in waiting {
-        if policy.max_drivers.is_some_and(|most| u64::from(placed) + found.len() as u64 >= u64::from(most)) {
-            break;
+    let mut cursor = 0;
+    while let Some(((_, driver), (shape, mut tries))) = turns.pop_first() {
+        if left == 0 {
+            return found;
         }
-        let fits = |worker: &&WorkerUid| fleet.seats[*worker].fits(&shape, &shape.resources, policy);
-        let Some(worker) = workers.iter().find(fits).copied() else { continue };
-        if let Some(resources) = fleet.take(worker, &shape.resources) {
-            queue.remove(driver);
-            found.push(DriverPlacement { driver, worker, resources });
+        let Some((position, placement)) = place(fleet, &ring, &mut tries, cursor, (driver, &shape), policy) else {
+            queue.waiting.mark_stuck(&shape, fleet);
+            continue;
+        };
+        found.push(placement);
+        queue.remove(driver);
+        left -= 1;
+        cursor = if policy.spread_drivers { ring.after(position) } else { 0 };
+        if let Some(turn) = queue.waiting.first(&shape) {
+            turns.insert(turn, (shape, tries));
         }
     }
+    queue.waiting.pass_is_whole(fleet);
     found
+}
+
+/// The workers that may take one of the shapes.
+fn gather(
+    fleet: &mut Fleet,
+    waiting: &Waiting<Turn>,
+    shapes: &[Arc<Shape>],
+    shuffle: Option<&mut dyn Entropy>,
+) -> Ring {
+    let mut workers = BTreeSet::new();
+    let mut smallest: Option<Amounts> = None;
+    let mut risen_since: Option<u64> = None;
+    for shape in shapes {
+        match waiting.stuck_since(shape) {
+            Some(stamp) => risen_since = Some(risen_since.map_or(stamp, |since| since.min(stamp))),
+            None => smallest = Some(least_of(smallest, amounts(&shape.resources))),
+        }
+    }
+    if let Some(least) = smallest {
+        let (mut after, mut looks) = (None, 0);
+        while let Some(place) = fleet.next_ready(SelectionPolicy::WorkerId, after, least, &mut looks) {
+            workers.insert(place.1);
+            after = Some(place);
+        }
+        fleet.count_looks(looks);
+    }
+    workers.extend(risen_since.into_iter().flat_map(|stamp| fleet.risen_after(stamp)));
+    Ring::new(workers, shuffle)
+}
+
+fn least_of(one: Option<Amounts>, other: Amounts) -> Amounts {
+    one.map_or(other, |one| Amounts { cores: one.cores.min(other.cores), memory: one.memory.min(other.memory) })
+}
+
+/// Each shape at the turn of its first driver, with the workers that it has to try.
+fn turns_of(
+    fleet: &Fleet,
+    waiting: &Waiting<Turn>,
+    shapes: Vec<Arc<Shape>>,
+    ring: &Ring,
+) -> BTreeMap<Turn, (Arc<Shape>, Tries)> {
+    let with_turn = shapes.into_iter().filter_map(|shape| waiting.first(&shape).map(|turn| (turn, shape)));
+    let tries = |shape: &Arc<Shape>| match waiting.stuck_since(shape) {
+        Some(stamp) => ring.only(fleet.risen_after(stamp)),
+        None => ring.all(),
+    };
+    with_turn.map(|(turn, shape)| (turn, (Arc::clone(&shape), tries(&shape)))).collect()
+}
+
+fn place(
+    fleet: &mut Fleet,
+    ring: &Ring,
+    tries: &mut Tries,
+    cursor: usize,
+    (driver, shape): (DriverUid, &Shape),
+    policy: &Policy,
+) -> Option<(usize, DriverPlacement)> {
+    while let Some(position) = tries.next_from(cursor) {
+        fleet.count_looks(1);
+        let worker = ring.worker(position).filter(|worker| fleet.fits(*worker, shape, &shape.resources, policy));
+        let given = worker.and_then(|worker| Some((worker, fleet.take(worker, &shape.resources)?)));
+        match given {
+            Some((worker, resources)) => return Some((position, DriverPlacement { driver, worker, resources })),
+            None => tries.strike(position),
+        }
+    }
+    None
 }

@@ -1,7 +1,10 @@
 //! Why something waits.
 
-use muster_types::{PendingCause, PendingReason};
+use std::collections::BTreeMap;
 
+use muster_types::{PendingCause, PendingReason, Resources, WorkerName};
+
+use super::seat::Seat;
 use super::{Fleet, Policy, Shape};
 
 /// Whether some worker could be given one of the shape now. `cores == 0` asks for one core.
@@ -10,14 +13,207 @@ pub fn fits_now(fleet: &Fleet, shape: &Shape, policy: &Policy) -> bool {
     fleet.seats.values().any(|seat| seat.fits(shape, &least, policy))
 }
 
-/// Why no worker takes the shape: each worker once, at the first cause in the order of [`PendingCause`]; the nearest fit; and
-/// whether no worker known could take it even if it were empty (never so while no worker is known). Limits of drivers and of
-/// an application's cores, and back-off, are the caller's to add. `cores == 0` asks for one core.
+/// Why no worker takes the shape: each worker once, at the first cause in the order of [`PendingCause`] (a worker that could take
+/// it at none); the nearest fit; and whether no worker known could take it even if it were empty (never so while no worker is
+/// known). Limits of drivers and of an application's cores, and back-off, are the caller's to add. `cores == 0` asks for one core.
+/// Looks at every worker.
 pub fn explain(fleet: &Fleet, shape: &Shape, policy: &Policy) -> PendingReason {
-    let _ = (shape, policy);
-    let mut reason = PendingReason::default();
     if fleet.seats.is_empty() {
-        reason.causes.push((PendingCause::NoWorkers, 0, "no worker is known".to_owned()));
+        let sentence = "no worker has registered yet".to_owned();
+        return PendingReason {
+            causes: vec![(PendingCause::NoWorkers, 0, sentence)],
+            nearest: None,
+            never_fits: false,
+        };
     }
-    reason
+    let least = shape.least();
+    let mut tallies: BTreeMap<PendingCause, Tally> = BTreeMap::new();
+    let mut nearest: Option<(Distance, String)> = None;
+    for seat in fleet.seats.values() {
+        let Some(cause) = seat.objection(shape, policy).or_else(|| shortage(seat, &least)) else { continue };
+        let distance = Distance::of(seat, &cause, &least);
+        if nearest.as_ref().is_none_or(|(least, _)| distance < *least) {
+            let lacks = lacks(seat, shape, &cause, &least);
+            nearest = Some((distance, lacks));
+        }
+        tallies.entry(cause).or_default().count(seat);
+    }
+    let said = |(cause, tally): (PendingCause, Tally)| {
+        let sentence = sentence(&cause, &tally, shape, &least);
+        (cause, tally.workers, sentence)
+    };
+    let mut causes: Vec<_> = tallies.into_iter().map(said).collect();
+    // Stable: equal counts stay in the order of causes.
+    causes.sort_by_key(|(_, workers, _)| std::cmp::Reverse(*workers));
+    let suits_when_empty = |seat: &Seat| seat.unsuited(shape, policy).is_none() && seat.holds_when_empty(&least);
+    PendingReason {
+        causes,
+        nearest: nearest.map(|(distance, lacks)| (distance.name, lacks)),
+        never_fits: !fleet.seats.values().any(suits_when_empty),
+    }
+}
+
+/// The first amount that is not free.
+fn shortage(seat: &Seat, least: &Resources) -> Option<PendingCause> {
+    if seat.free_cores() < least.cores {
+        return Some(PendingCause::Cores);
+    }
+    if seat.free_memory() < least.memory {
+        return Some(PendingCause::Memory);
+    }
+    let short = least.custom.iter().find(|(name, amount)| seat.free_amount(name) < **amount);
+    short.map(|(name, _)| PendingCause::Resource(name.to_string()))
+}
+
+/// The workers of one cause.
+#[derive(Default)]
+struct Tally {
+    workers: u32,
+    /// The most that any of them has free.
+    most: Resources,
+}
+
+impl Tally {
+    fn count(&mut self, seat: &Seat) {
+        self.workers += 1;
+        let free = seat.free_resources();
+        self.most.cores = self.most.cores.max(free.cores);
+        self.most.memory = self.most.memory.max(free.memory);
+        for (name, amount) in free.custom {
+            let most = self.most.custom.entry(name).or_default();
+            *most = amount.max(*most);
+        }
+    }
+}
+
+/// How far a worker is from a fit: amounts alone before what only waiting for the worker mends, before what it is; then by what
+/// is missing of the request, summed over its amounts; then by name.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Distance {
+    kind: u8,
+    missing: u128,
+    name: WorkerName,
+}
+
+impl Distance {
+    fn of(seat: &Seat, cause: &PendingCause, least: &Resources) -> Distance {
+        let kind = match cause {
+            PendingCause::Cores | PendingCause::Memory | PendingCause::Resource(_) => 0,
+            PendingCause::NoWorkers
+            | PendingCause::DriverLimit
+            | PendingCause::CoreLimit
+            | PendingCause::Backoff
+            | PendingCause::Silent
+            | PendingCause::Unconfirmed
+            | PendingCause::Draining => 1,
+            PendingCause::Excluded | PendingCause::Labels | PendingCause::Variable(_) | PendingCause::Containment => 2,
+        };
+        let customs = least.custom.iter().map(|(name, amount)| share(seat.free_amount(name).into(), (*amount).into()));
+        let missing = share(seat.free_cores().into(), least.cores.into())
+            + share(seat.free_memory().into(), least.memory.into())
+            + customs.sum::<u128>();
+        Distance { kind, missing, name: seat.facts.name.clone() }
+    }
+}
+
+/// What is missing of the wish, in billionths of it.
+fn share(free: u128, wish: u128) -> u128 {
+    (wish.saturating_sub(free) * 1_000_000_000).checked_div(wish).unwrap_or(0)
+}
+
+/// What one worker lacks.
+fn lacks(seat: &Seat, shape: &Shape, cause: &PendingCause, least: &Resources) -> String {
+    match cause {
+        PendingCause::NoWorkers | PendingCause::DriverLimit | PendingCause::CoreLimit | PendingCause::Backoff => {
+            String::new()
+        }
+        PendingCause::Silent => "is not heard at present".to_owned(),
+        PendingCause::Unconfirmed => "has not reported to this master yet".to_owned(),
+        PendingCause::Draining => "drains".to_owned(),
+        PendingCause::Excluded => format!("its host {} is excluded", seat.facts.host),
+        PendingCause::Labels => {
+            let missing = shape.selector.iter().filter(|(name, value)| seat.facts.labels.get(*name) != Some(*value));
+            format!("lacks the label {}", pairs(missing))
+        }
+        PendingCause::Variable(name) => format!("does not define the variable {name}"),
+        PendingCause::Containment => "cannot end a whole process tree, which leased work needs".to_owned(),
+        PendingCause::Cores | PendingCause::Memory | PendingCause::Resource(_) => missing_amounts(seat, least),
+    }
+}
+
+/// Every amount that is not free, such as `lacks 2 cores (2 of 4 free) and 1 gpu (0 of 1 free)`.
+fn missing_amounts(seat: &Seat, least: &Resources) -> String {
+    let mut parts = Vec::new();
+    let mut add = |what: &str, free: u64, wish: u64, show: fn(u64) -> String| {
+        if free < wish {
+            parts.push(format!("{} {what} ({} of {} free)", show(wish - free), show(free), show(wish)));
+        }
+    };
+    add("cores", seat.free_cores().into(), least.cores.into(), |n| n.to_string());
+    add("memory", seat.free_memory(), least.memory, bytes);
+    for (name, amount) in &least.custom {
+        add(name, seat.free_amount(name).into(), (*amount).into(), |n| n.to_string());
+    }
+    format!("lacks {}", parts.join(" and "))
+}
+
+/// What holds for all workers of a cause.
+fn sentence(cause: &PendingCause, tally: &Tally, shape: &Shape, least: &Resources) -> String {
+    let who = if tally.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", tally.workers) };
+    let verb = |one: &'static str, many: &'static str| if tally.workers == 1 { one } else { many };
+    match cause {
+        PendingCause::NoWorkers | PendingCause::DriverLimit | PendingCause::CoreLimit | PendingCause::Backoff => who,
+        PendingCause::Silent => format!("{who} {} not heard at present", verb("is", "are")),
+        PendingCause::Unconfirmed => format!("{who} {} not reported to this master yet", verb("has", "have")),
+        PendingCause::Draining => format!("{who} {}", verb("drains", "drain")),
+        PendingCause::Excluded => format!("{who} {} on an excluded host", verb("is", "are")),
+        PendingCause::Labels => {
+            format!("{who} {} not carry {}", verb("does", "do"), pairs(shape.selector.iter()))
+        }
+        PendingCause::Variable(name) => format!("{who} {} not define the variable {name}", verb("does", "do")),
+        PendingCause::Containment => {
+            format!("{who} cannot end a whole process tree, which leased work needs")
+        }
+        PendingCause::Cores => {
+            let (most, wish) = (tally.most.cores, least.cores);
+            format!("{who} {} too few free cores: at most {most} of {wish}", verb("has", "have"))
+        }
+        PendingCause::Memory => {
+            let (most, wish) = (bytes(tally.most.memory), bytes(least.memory));
+            format!("{who} {} too little free memory: at most {most} of {wish}", verb("has", "have"))
+        }
+        PendingCause::Resource(name) => {
+            let (most, wish) = (tally.most.amount(name), least.amount(name));
+            format!("{who} {} too few free {name}: at most {most} of {wish}", verb("has", "have"))
+        }
+    }
+}
+
+fn pairs<'a>(labels: impl Iterator<Item = (&'a String, &'a String)>) -> String {
+    labels.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// In the largest unit that shows it exactly, else with one decimal.
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let unit = |step: usize| 1u64 << (10 * step);
+    let exact = (0..UNITS.len()).rev().find(|step| count >= unit(*step) && count % unit(*step) == 0).unwrap_or(0);
+    // Four digits and a unit are read at a glance; more are not.
+    if count / unit(exact) < 10_000 {
+        return format!("{} {}", count / unit(exact), UNITS[exact]);
+    }
+    let rough = (0..UNITS.len()).rev().find(|step| count >= unit(*step)).unwrap_or(0);
+    let tenths = u128::from(count) * 10 / u128::from(unit(rough));
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[rough])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn amounts_of_memory_are_readable() {
+        let shown = [0, 512, 1536, 512 << 20, 3 << 29, (3 << 30) + 1, 5 << 40].map(bytes);
+        assert_eq!(shown, ["0 B", "512 B", "1536 B", "512 MiB", "1536 MiB", "3.0 GiB", "5 TiB"]);
+    }
 }

@@ -1,20 +1,56 @@
 //! Every worker, what is free on each, and which of them rose lately.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use muster_types::{AllocatedResources, Resources, WorkerUid};
 
+use super::order::{Amounts, Direction, Order, Place};
 use super::seat::{Eligibility, Seat, WorkerFacts};
+use super::{Policy, SelectionPolicy, Shape};
 
 /// Every worker with what is free on it. Methods that name a worker which is not known do nothing, or answer `None`.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
     pub(super) seats: BTreeMap<WorkerUid, Seat>,
+    hosts: BTreeMap<String, BTreeSet<WorkerUid>>,
+    orders: Orders,
     /// Raised with each rise.
     pub(super) stamp: u64,
-    /// Each worker once, at its newest rise.
+    /// Each worker at most once, at its newest rise.
     risen: BTreeMap<u64, WorkerUid>,
-    pub(super) looks: u64,
+    looks: u64,
+}
+
+/// The ready workers in every order that a policy may ask for.
+#[derive(Debug, Clone, Default)]
+struct Orders {
+    by_uid: Order,
+    by_cores: Order,
+    by_memory: Order,
+}
+
+impl Orders {
+    fn insert(&mut self, worker: WorkerUid, free: Amounts) {
+        self.by_uid.insert((0, worker), free);
+        self.by_cores.insert((u64::from(free.cores), worker), free);
+        self.by_memory.insert((free.memory, worker), free);
+    }
+
+    fn remove(&mut self, worker: WorkerUid, free: Amounts) {
+        self.by_uid.remove((0, worker));
+        self.by_cores.remove((u64::from(free.cores), worker));
+        self.by_memory.remove((free.memory, worker));
+    }
+
+    fn of(&self, selection: SelectionPolicy) -> (&Order, Direction) {
+        match selection {
+            SelectionPolicy::CoresFreeDesc => (&self.by_cores, Direction::Down),
+            SelectionPolicy::CoresFreeAsc => (&self.by_cores, Direction::Up),
+            SelectionPolicy::MemoryFreeDesc => (&self.by_memory, Direction::Down),
+            SelectionPolicy::MemoryFreeAsc => (&self.by_memory, Direction::Up),
+            SelectionPolicy::WorkerId => (&self.by_uid, Direction::Up),
+        }
+    }
 }
 
 impl Fleet {
@@ -25,20 +61,22 @@ impl Fleet {
 
     /// Makes a worker known, or takes over its new facts; what is taken of it stays taken. A new worker is `Unconfirmed`.
     pub fn upsert(&mut self, worker: WorkerUid, facts: WorkerFacts) {
-        match self.seats.get(&worker) {
-            Some(seat) if seat.facts == facts => {}
-            Some(_) => self.change(worker, true, |seat| seat.renew(facts)),
-            None => {
-                self.seats.insert(worker, Seat::new(facts, Eligibility::Unconfirmed));
-            }
+        let Some(seat) = self.seats.get(&worker) else {
+            self.hosts.entry(facts.host.clone()).or_default().insert(worker);
+            self.seats.insert(worker, Seat::new(facts, Eligibility::Unconfirmed));
+            return;
+        };
+        if seat.facts == facts {
+            return;
         }
+        self.leave_host(worker);
+        self.hosts.entry(facts.host.clone()).or_default().insert(worker);
+        self.change(worker, |seat| seat.renew(facts));
     }
 
     /// Says whether a worker may be given work.
     pub fn set_eligibility(&mut self, worker: WorkerUid, eligibility: Eligibility) {
-        if self.eligibility(worker).is_some_and(|now| now != eligibility) {
-            self.change(worker, true, |seat| seat.eligibility = eligibility);
-        }
+        self.change(worker, |seat| std::mem::replace(&mut seat.eligibility, eligibility) != eligibility);
     }
 
     /// Whether a worker may be given work.
@@ -48,28 +86,46 @@ impl Fleet {
 
     /// Forgets a worker and what was taken of it.
     pub fn remove(&mut self, worker: WorkerUid) {
+        self.leave_host(worker);
         if let Some(seat) = self.seats.remove(&worker) {
             self.risen.remove(&seat.risen);
+            if seat.eligibility == Eligibility::Ready {
+                self.orders.remove(worker, seat.free_amounts());
+            }
         }
     }
 
     /// Takes amounts of a worker, whatever its eligibility: the first free addresses in the worker's order. `None`, and nothing
     /// taken, when they are not free.
     pub fn take(&mut self, worker: WorkerUid, request: &Resources) -> Option<AllocatedResources> {
-        let mut given = None;
-        self.change(worker, false, |seat| given = seat.take(request));
+        self.take_many(worker, request, 1).pop()
+    }
+
+    /// Takes the same amounts up to `count` times, as often as they are free.
+    pub(super) fn take_many(&mut self, worker: WorkerUid, request: &Resources, count: u64) -> Vec<AllocatedResources> {
+        let mut given = Vec::new();
+        self.change(worker, |seat| {
+            given.extend((0..count).map_while(|_| seat.take(request)));
+            false
+        });
         given
     }
 
     /// Notes what is taken of a worker by something that a record or an inventory names. May exceed what there is: then nothing
     /// is free, and giving back pays the excess off first.
     pub fn hold(&mut self, worker: WorkerUid, held: &AllocatedResources) {
-        self.change(worker, false, |seat| seat.hold(held));
+        self.change(worker, |seat| {
+            seat.hold(held);
+            false
+        });
     }
 
     /// Gives back exactly what was taken or held.
     pub fn give_back(&mut self, worker: WorkerUid, held: &AllocatedResources) {
-        self.change(worker, false, |seat| seat.give_back(held));
+        self.change(worker, |seat| {
+            seat.give_back(held);
+            false
+        });
     }
 
     /// What is free, with addresses.
@@ -92,9 +148,13 @@ impl Fleet {
         self.seats.keys().copied()
     }
 
-    /// How often placement has looked at a worker: what a pass costs, for tests and metrics.
+    /// How often placement has looked at a worker, or at a block of full ones: what passes cost, for tests and metrics.
     pub fn looks(&self) -> u64 {
         self.looks
+    }
+
+    pub(super) fn count_looks(&mut self, looks: u64) {
+        self.looks = self.looks.saturating_add(looks);
     }
 
     /// Workers that rose after a stamp, the longest ago first.
@@ -102,17 +162,73 @@ impl Fleet {
         self.risen.range(stamp.saturating_add(1)..).map(|(_, worker)| *worker)
     }
 
-    /// Changes a seat; marks it risen if more is free than was, or if `rises` says that what it may be given changed.
-    pub(super) fn change(&mut self, worker: WorkerUid, rises: bool, change: impl FnOnce(&mut Seat)) {
+    /// Ready workers with the amounts free, beyond a place in the order of the policy. Passes over full ones.
+    pub(super) fn next_ready(
+        &self,
+        selection: SelectionPolicy,
+        after: Option<Place>,
+        least: Amounts,
+        looks: &mut u64,
+    ) -> Option<Place> {
+        let (order, direction) = self.orders.of(selection);
+        order.next(direction, after, least, looks)
+    }
+
+    /// Puts workers into the order of the policy.
+    pub(super) fn sort(&self, selection: SelectionPolicy, workers: &mut [WorkerUid]) {
+        let seats = &self.seats;
+        let cores = |worker: &WorkerUid| (seats.get(worker).map_or(0, Seat::free_cores), *worker);
+        let memory = |worker: &WorkerUid| (seats.get(worker).map_or(0, Seat::free_memory), *worker);
+        match selection {
+            SelectionPolicy::CoresFreeDesc => workers.sort_by_key(|worker| std::cmp::Reverse(cores(worker))),
+            SelectionPolicy::CoresFreeAsc => workers.sort_by_key(cores),
+            SelectionPolicy::MemoryFreeDesc => workers.sort_by_key(|worker| std::cmp::Reverse(memory(worker))),
+            SelectionPolicy::MemoryFreeAsc => workers.sort_by_key(memory),
+            SelectionPolicy::WorkerId => workers.sort(),
+        }
+    }
+
+    /// Workers on a machine.
+    pub(super) fn on_host(&self, host: &str) -> impl Iterator<Item = WorkerUid> + '_ {
+        self.hosts.get(host).into_iter().flatten().copied()
+    }
+
+    /// Whether the worker could be given one of the shape now; `least` is what that takes.
+    pub(super) fn fits(&self, worker: WorkerUid, shape: &Shape, least: &Resources, policy: &Policy) -> bool {
+        self.seats.get(&worker).is_some_and(|seat| seat.fits(shape, least, policy))
+    }
+
+    fn leave_host(&mut self, worker: WorkerUid) {
+        let Some(host) = self.seats.get(&worker).map(|seat| &seat.facts.host) else { return };
+        if let Some(workers) = self.hosts.get_mut(host) {
+            workers.remove(&worker);
+            if workers.is_empty() {
+                self.hosts.remove(&host.clone());
+            }
+        }
+    }
+
+    /// Changes a seat, and marks it risen if it is ready and more is free than was, or if the change says that the worker may
+    /// now suit what it did not suit before.
+    fn change(&mut self, worker: WorkerUid, change: impl FnOnce(&mut Seat) -> bool) {
         let Some(seat) = self.seats.get_mut(&worker) else { return };
-        let before = seat.free().amounts();
-        change(seat);
-        let rose = seat.eligibility == Eligibility::Ready && (rises || !before.holds(&seat.free().amounts()));
-        if rose {
+        let (was_ready, before) = (seat.eligibility == Eligibility::Ready, seat.free_resources());
+        let suits_more = change(seat);
+        let (is_ready, after) = (seat.eligibility == Eligibility::Ready, seat.free_resources());
+        if is_ready && (suits_more || !before.holds(&after)) {
             self.risen.remove(&seat.risen);
             self.stamp += 1;
             seat.risen = self.stamp;
             self.risen.insert(self.stamp, worker);
         }
+        let (before, after) = (was_ready.then(|| amounts(&before)), is_ready.then(|| amounts(&after)));
+        if before != after {
+            before.into_iter().for_each(|free| self.orders.remove(worker, free));
+            after.into_iter().for_each(|free| self.orders.insert(worker, free));
+        }
     }
+}
+
+pub(super) fn amounts(resources: &Resources) -> Amounts {
+    Amounts { cores: resources.cores, memory: resources.memory }
 }

@@ -12,9 +12,13 @@ mod drivers;
 mod executors;
 mod explain;
 mod fleet;
+mod order;
 mod policy;
+mod ring;
 mod seat;
 mod shape;
+mod share;
+mod waiting;
 
 pub use drivers::{DriverPlacement, DriverQueue, place_drivers};
 pub use executors::{ApplicationDemand, ExecutorPlacement, ExecutorQueue, ProfileDemand, place_executors};

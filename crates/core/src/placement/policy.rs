@@ -69,7 +69,7 @@ impl Default for Policy {
             selection: SelectionPolicy::default(),
             max_drivers: None,
             default_cores: None,
-            require_containment: true,
+            require_containment: false,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use muster_types::{AllocatedResources, PendingCause, ResourceName, Resources, WorkerName};
 
+use super::order::Amounts;
 use super::{Policy, Shape};
 
 /// What placement needs to know of a worker.
@@ -81,10 +82,12 @@ impl Seat {
         seat
     }
 
-    /// Takes over new facts; what is taken stays taken.
-    pub(super) fn renew(&mut self, facts: WorkerFacts) {
-        self.facts = facts;
+    /// Takes over new facts; what is taken stays taken. Whether it may now suit what it did not suit before.
+    pub(super) fn renew(&mut self, facts: WorkerFacts) -> bool {
+        let old = std::mem::replace(&mut self.facts, facts);
         self.stock();
+        let new = &self.facts;
+        (&old.host, &old.labels, &old.variables, old.tree) != (&new.host, &new.labels, &new.variables, new.tree)
     }
 
     fn stock(&mut self) {
@@ -116,6 +119,16 @@ impl Seat {
         self.shelves.get(name).map_or(0, |shelf| shelf.free)
     }
 
+    pub(super) fn free_amounts(&self) -> Amounts {
+        Amounts { cores: self.free_cores(), memory: self.free_memory() }
+    }
+
+    /// What is free, without addresses.
+    pub(super) fn free_resources(&self) -> Resources {
+        let custom = self.shelves.iter().map(|(name, shelf)| (name.clone(), shelf.free)).collect();
+        Resources { cores: self.free_cores(), memory: self.free_memory(), custom }
+    }
+
     /// What is free, with addresses.
     pub(super) fn free(&self) -> AllocatedResources {
         let addresses = self.shelves.iter().filter(|(_, shelf)| !shelf.addresses.is_empty());
@@ -144,6 +157,14 @@ impl Seat {
         self.free_cores() >= request.cores
             && self.free_memory() >= request.memory
             && request.custom.iter().all(|(name, amount)| self.free_amount(name) >= *amount)
+    }
+
+    /// Whether the whole worker would hold it.
+    pub(super) fn holds_when_empty(&self, request: &Resources) -> bool {
+        let own = |name: &str| self.shelves.get(name).map_or(0, |shelf| shelf.addresses.len());
+        self.facts.total.cores >= request.cores
+            && self.facts.total.memory >= request.memory
+            && request.custom.iter().all(|(name, amount)| own(name) >= *amount as usize)
     }
 
     /// Takes amounts, the first free addresses in the worker's order. `None`, and nothing taken, when they are not free.

@@ -1,0 +1,97 @@
+//! What waits, grouped by shape, with what is known to fit nowhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Fleet, Shape};
+
+/// Entries in the order of their keys, grouped by shape. For each group it is known since when no worker can take it, so a pass
+/// looks at nothing but workers that rose since then. Within a pass capacity only falls: what failed once need not be tried again.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting<K> {
+    groups: BTreeMap<Arc<Shape>, Group<K>>,
+    /// Shapes that any worker may fit.
+    fresh: BTreeSet<Arc<Shape>>,
+    /// The fleet's stamp at the end of the newest whole pass: every group that is not fresh fits only what rose since.
+    seen: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Group<K> {
+    entries: BTreeSet<K>,
+    /// The fleet's stamp when the shape last fitted nowhere; later than `seen` only when a pass broke off.
+    stuck: u64,
+}
+
+impl<K> Default for Waiting<K> {
+    fn default() -> Self {
+        Waiting { groups: BTreeMap::new(), fresh: BTreeSet::new(), seen: 0 }
+    }
+}
+
+impl<K: Ord + Copy> Waiting<K> {
+    pub(super) fn insert(&mut self, shape: &Arc<Shape>, key: K) {
+        if let Some(group) = self.groups.get_mut(shape) {
+            group.entries.insert(key);
+            return;
+        }
+        self.fresh.insert(Arc::clone(shape));
+        self.groups.insert(Arc::clone(shape), Group { entries: BTreeSet::from([key]), stuck: 0 });
+    }
+
+    pub(super) fn remove(&mut self, shape: &Arc<Shape>, key: K) {
+        let Some(group) = self.groups.get_mut(shape) else { return };
+        group.entries.remove(&key);
+        if group.entries.is_empty() {
+            self.groups.remove(shape);
+            self.fresh.remove(shape);
+        }
+    }
+
+    /// The first entry of a shape.
+    pub(super) fn first(&self, shape: &Arc<Shape>) -> Option<K> {
+        self.groups.get(shape).and_then(|group| group.entries.first().copied())
+    }
+
+    /// The shapes that a pass must try. Costs nothing when nothing rose and nothing is fresh.
+    pub(super) fn to_try(&self, fleet: &Fleet) -> Vec<Arc<Shape>> {
+        let mut shapes: Vec<Arc<Shape>> = self.fresh.iter().cloned().collect();
+        if fleet.stamp > self.seen {
+            let (cores, memory) = most_risen(fleet, self.seen);
+            // Shapes are ordered by cores first.
+            let affordable = self.groups.iter().take_while(|(shape, _)| shape.resources.cores <= cores);
+            let risen = affordable.filter(|(shape, group)| {
+                shape.resources.memory <= memory && group.stuck < fleet.stamp && !self.fresh.contains(*shape)
+            });
+            shapes.extend(risen.map(|(shape, _)| Arc::clone(shape)));
+        }
+        shapes
+    }
+
+    /// Since when no worker can take the shape; `None` when any may.
+    pub(super) fn stuck_since(&self, shape: &Arc<Shape>) -> Option<u64> {
+        if self.fresh.contains(shape) {
+            return None;
+        }
+        self.groups.get(shape).map(|group| group.stuck.max(self.seen))
+    }
+
+    /// No worker can take the shape.
+    pub(super) fn mark_stuck(&mut self, shape: &Arc<Shape>, fleet: &Fleet) {
+        self.fresh.remove(shape);
+        if let Some(group) = self.groups.get_mut(shape) {
+            group.stuck = fleet.stamp;
+        }
+    }
+
+    /// Every shape that was to be tried ended stuck or with nothing left.
+    pub(super) fn pass_is_whole(&mut self, fleet: &Fleet) {
+        self.seen = fleet.stamp;
+    }
+}
+
+/// The most cores and the most memory that any risen worker has free.
+fn most_risen(fleet: &Fleet, since: u64) -> (u32, u64) {
+    let seats = fleet.risen_after(since).filter_map(|worker| fleet.seats.get(&worker));
+    seats.fold((0, 0), |(cores, memory), seat| (cores.max(seat.free_cores()), memory.max(seat.free_memory())))
+}
