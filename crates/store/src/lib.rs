@@ -6,6 +6,7 @@
 //! `memory:` keeps everything in the process, `embedded:DIRECTORY` in one directory of one machine; [`open`] makes either from its name.
 
 mod any;
+mod codec;
 mod error;
 mod leadership;
 mod memory;
