@@ -1,6 +1,7 @@
 //! The wire: generated code and the only conversions between wire and vocabulary.
 //!
 //! - [`v1`]: generated messages, clients and servers.
+//! - [`accept`]: requests of clients, checked, with defaults filled in.
 //! - [`errors`]: what is said to a caller when something fails, and what a caller may conclude.
 //! - [`show`]: records as people see them, secrets redacted.
 //! - link messages: `From` and `TryFrom` between `v1` and `muster_types`, with [`WireError`] for what makes no sense.
@@ -12,6 +13,7 @@ pub mod v1 {
     tonic::include_proto!("muster.v1");
 }
 
+pub mod accept;
 mod base64url;
 pub mod errors;
 mod link;

@@ -1,0 +1,63 @@
+//! Requests about workers.
+
+use std::time::Duration;
+
+use muster_types::RequestId;
+
+use super::checks::{bounded_length, existing_name, request_id};
+use crate::{Path, Violations, v1};
+
+const MAX_DRAIN: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// A request that names a worker and nothing else.
+#[derive(Debug, Clone)]
+pub struct NamedWorker {
+    /// Name or uid.
+    pub worker: String,
+    /// Makes it idempotent.
+    pub request: Option<RequestId>,
+}
+
+fn named(worker: String, request: String) -> Result<NamedWorker, Violations> {
+    let mut violations = Violations::new();
+    existing_name(&worker, &Path::root("worker"), &mut violations);
+    let request = request_id(request, &mut violations);
+    violations.unless_any(NamedWorker { worker, request })
+}
+
+/// Place nothing more on a worker.
+#[derive(Debug, Clone)]
+pub struct DrainWorker {
+    /// Name or uid.
+    pub worker: String,
+    /// Makes it idempotent.
+    pub request: Option<RequestId>,
+    /// After this, what still runs is ended.
+    pub deadline: Option<Duration>,
+}
+
+/// Checks a drain.
+pub fn drain_worker(wire: v1::DrainWorkerRequest) -> Result<DrainWorker, Violations> {
+    let mut violations = Violations::new();
+    existing_name(&wire.worker, &Path::root("worker"), &mut violations);
+    let request = request_id(wire.request_id, &mut violations);
+    let asked = wire.deadline.is_some();
+    let deadline = bounded_length(
+        wire.deadline,
+        Duration::ZERO,
+        Duration::ZERO..=MAX_DRAIN,
+        &Path::root("deadline"),
+        &mut violations,
+    );
+    violations.unless_any(DrainWorker { worker: wire.worker, request, deadline: asked.then_some(deadline) })
+}
+
+/// Checks the undoing of a drain.
+pub fn undrain_worker(wire: v1::UndrainWorkerRequest) -> Result<NamedWorker, Violations> {
+    named(wire.worker, wire.request_id)
+}
+
+/// Checks a forget.
+pub fn forget_worker(wire: v1::ForgetWorkerRequest) -> Result<NamedWorker, Violations> {
+    named(wire.worker, wire.request_id)
+}
