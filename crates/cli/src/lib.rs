@@ -1,1 +1,6 @@
 //! The command line: muster.
+
+mod args;
+mod complete;
+mod output;
+mod parse;

@@ -1,0 +1,78 @@
+//! What changes: `kill`, `drain`, `undrain`, `worker`.
+
+use clap::{Args, Subcommand};
+
+use super::{live_drivers_and_applications, workers};
+use crate::parse::Span;
+
+/// What to end.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+An id is looked for among the drivers, then among the applications. The program gets TERM, and after its grace its whole tree gets KILL; KILLED means that \
+nothing is left of it. A driver that had ended before is shown as it ended. Killing a driver ends its applications, too.
+
+Exit codes: 0 ended, or had ended; 124 when --timeout passed first (the wish stands: it will end).")]
+pub(crate) struct KillArgs {
+    /// Names or uids of drivers or applications.
+    #[arg(required = true, value_name = "ID", add = live_drivers_and_applications())]
+    pub(crate) ids: Vec<String>,
+    /// Look among drivers only.
+    #[arg(long, conflicts_with = "application")]
+    pub(crate) driver: bool,
+    /// Look among applications only.
+    #[arg(long)]
+    pub(crate) application: bool,
+    /// How long to wait for the end.
+    #[arg(long, value_name = "TIME", default_value = "30s", conflicts_with = "no_wait")]
+    pub(crate) timeout: Span,
+    /// Do not wait; only ask for the end.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// Which worker to empty.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A worker that drains gets no new work. What runs there runs on to its own end, unless a deadline is given: what still runs then is ended, and run again \
+elsewhere where its policy allows a restart. `muster undrain` undoes it.")]
+pub(crate) struct DrainArgs {
+    /// Name or uid of the worker.
+    #[arg(add = workers())]
+    pub(crate) worker: String,
+    /// Wait until nothing runs there any more.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// After this, what still runs there is ended.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) deadline: Option<Span>,
+    /// With --wait: how long to wait. Then exit with 124; the drain stands.
+    #[arg(long, value_name = "TIME", requires = "wait")]
+    pub(crate) timeout: Option<Span>,
+}
+
+/// Which worker gets work again.
+#[derive(Debug, Args)]
+pub(crate) struct UndrainArgs {
+    /// Name or uid of the worker.
+    #[arg(add = workers())]
+    pub(crate) worker: String,
+}
+
+/// What to do with a worker.
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    #[command(subcommand)]
+    pub(crate) command: WorkerCommand,
+}
+
+/// What to do with a worker.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkerCommand {
+    /// Declare a worker gone for ever. What was unreachable on it ends as LOST, and it is refused from now on. Say this only of a machine that is surely off:
+    /// what still runs there would be a second copy. Refused while the worker is alive.
+    Forget {
+        /// Name or uid of the worker.
+        #[arg(add = workers())]
+        worker: String,
+    },
+}

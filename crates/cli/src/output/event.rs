@@ -1,0 +1,53 @@
+//! Events.
+
+use muster_client::v1::event::Subject;
+use muster_client::v1::{Event, Outcome};
+
+use super::driver::ending;
+use super::screen::{Screen, Tone};
+use super::table::Cell;
+use super::time::precise;
+use super::words::{application_state, driver_state, executor_state, state_cell, worker_state};
+
+/// One event on one line: time, subject, state, and what people are told.
+pub(crate) fn event_line(event: &Event, screen: Screen) -> String {
+    let time = event.time.as_ref().map(precise).unwrap_or_default();
+    let (subject, state, place) = match &event.subject {
+        Some(Subject::Driver(driver)) => {
+            let attempt = if driver.attempt > 0 { format!("/{}", driver.attempt) } else { String::new() };
+            (format!("driver {}{attempt}", driver.driver_id), driver_state(driver.state), driver.worker.clone())
+        }
+        Some(Subject::Application(application)) => {
+            (format!("application {}", application.application_id), application_state(application.state), String::new())
+        }
+        Some(Subject::Executor(executor)) => {
+            let name = format!("executor {}/{}", executor.application_id, executor.executor_id);
+            (name, executor_state(executor.state), executor.worker.clone())
+        }
+        Some(Subject::Worker(worker)) => {
+            let drain = if worker.draining { "draining" } else { "" };
+            (format!("worker {}", worker.name), worker_state(worker.state), drain.to_owned())
+        }
+        None => ("-".to_owned(), String::new(), String::new()),
+    };
+    let place = match (&event.subject, place.as_str()) {
+        (_, "") => String::new(),
+        (Some(Subject::Worker(_)), word) => word.to_owned(),
+        (_, worker) => format!("on {worker}"),
+    };
+    let ending = outcome_of(event).map(ending).unwrap_or_default();
+    let said: Vec<&str> =
+        [place.as_str(), ending.as_str(), event.message.as_str()].into_iter().filter(|part| !part.is_empty()).collect();
+    let cell: Cell = state_cell(&state);
+    let time = screen.paint(Tone::Dim, &time);
+    let state = screen.paint(cell.tone(), &format!("{state:<12}"));
+    format!("{time}  {subject:<28}  {state}  {}", said.join("; ")).trim_end().to_owned() + "\n"
+}
+
+fn outcome_of(event: &Event) -> Option<&Outcome> {
+    match event.subject.as_ref()? {
+        Subject::Driver(driver) => driver.outcome.as_ref(),
+        Subject::Executor(executor) => executor.outcome.as_ref(),
+        Subject::Application(_) | Subject::Worker(_) => None,
+    }
+}

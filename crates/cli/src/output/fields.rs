@@ -1,0 +1,98 @@
+//! A page of named fields, one per line.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::screen::{Screen, Tone};
+
+/// Width of the names.
+const WIDTH: usize = 14;
+
+/// Builds a page.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    text: String,
+    screen: Screen,
+}
+
+impl Fields {
+    /// An empty page.
+    pub(crate) fn new(screen: Screen) -> Fields {
+        Fields { text: String::new(), screen }
+    }
+
+    /// A field; left out when it says nothing. Further lines of the value are indented.
+    pub(crate) fn field(&mut self, name: &str, value: impl AsRef<str>) -> &mut Fields {
+        self.toned(name, Tone::Plain, value)
+    }
+
+    /// A field in a tone.
+    pub(crate) fn toned(&mut self, name: &str, tone: Tone, value: impl AsRef<str>) -> &mut Fields {
+        let value = value.as_ref();
+        if value.is_empty() {
+            return self;
+        }
+        let mut name = self.screen.paint(Tone::Head, &format!("{name:<WIDTH$}"));
+        for line in value.lines() {
+            let line = self.screen.paint(tone, line);
+            // Writing to a text cannot fail.
+            let _ = writeln!(self.text, "{name}{line}");
+            name = " ".repeat(WIDTH);
+        }
+        self
+    }
+
+    /// A part after an empty line, with a heading; left out when it is empty.
+    pub(crate) fn part(&mut self, heading: &str, body: &str) -> &mut Fields {
+        if !body.is_empty() {
+            let heading = self.screen.paint(Tone::Head, heading);
+            let _ = write!(self.text, "\n{heading}\n{body}");
+        }
+        self
+    }
+
+    /// The page.
+    pub(crate) fn finish(&mut self) -> String {
+        std::mem::take(&mut self.text)
+    }
+}
+
+/// A map as `a=1, b=2`.
+pub(crate) fn pairs(map: &BTreeMap<String, String>) -> String {
+    map.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Words as a shell would need them, so that they can be copied.
+pub(crate) fn shell_words<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    words.into_iter().map(shell_word).collect::<Vec<_>>().join(" ")
+}
+
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,{}".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_say_nothing_are_left_out() {
+        let mut page = Fields::new(Screen::PLAIN);
+        page.field("Driver", "a")
+            .field("Worker", "")
+            .field("Pending", "x\ny")
+            .part("Attempts:", "")
+            .part("Rest:", "z\n");
+        assert_eq!(page.finish(), "Driver        a\nPending       x\n              y\n\nRest:\nz\n");
+    }
+
+    #[test]
+    fn commands_can_be_copied_into_a_shell() {
+        assert_eq!(shell_words(["/bin/sh", "-c", "echo 'a'; exit 3", ""]), r#"/bin/sh -c 'echo '\''a'\''; exit 3' ''"#);
+    }
+}

@@ -1,0 +1,33 @@
+//! What is printed, and how.
+
+mod application;
+mod cluster;
+mod driver;
+mod event;
+mod executor;
+mod fields;
+mod json;
+mod pending;
+mod screen;
+mod table;
+mod time;
+mod units;
+mod words;
+mod worker;
+
+pub(crate) use application::application_page;
+pub(crate) use cluster::cluster_page;
+pub(crate) use driver::{driver_page, ending};
+pub(crate) use event::event_line;
+pub(crate) use executor::executor_page;
+pub(crate) use json::{JsonError, Wire, to_json, to_json_line};
+pub(crate) use pending::pending_line;
+pub(crate) use screen::{Screen, Tone, print, tell};
+pub(crate) use table::{Row, table};
+pub(crate) use time::{Clock, length};
+pub(crate) use units::size;
+pub(crate) use words::{application_state, driver_state, executor_state, is_running, worker_state};
+pub(crate) use worker::worker_page;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! Where output goes, and whether it may have colours.
+
+use std::io::{self, IsTerminal as _, Write};
+
+/// How a piece of text is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Tone {
+    /// As it is.
+    #[default]
+    Plain,
+    /// All is well.
+    Good,
+    /// Something is on its way, or needs an eye.
+    Warn,
+    /// Something went wrong.
+    Bad,
+    /// Of less interest.
+    Dim,
+    /// A heading.
+    Head,
+}
+
+impl Tone {
+    /// The escape sequence that begins it.
+    fn begin(self) -> &'static str {
+        match self {
+            Tone::Plain => "",
+            Tone::Good => "\x1b[32m",
+            Tone::Warn => "\x1b[33m",
+            Tone::Bad => "\x1b[31m",
+            Tone::Dim => "\x1b[2m",
+            Tone::Head => "\x1b[1m",
+        }
+    }
+}
+
+/// What may be done to a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Screen {
+    colours: bool,
+}
+
+impl Screen {
+    /// Standard output: coloured on a terminal, unless `NO_COLOR` is set.
+    pub(crate) fn stdout() -> Screen {
+        Screen { colours: io::stdout().is_terminal() && colours_wanted() }
+    }
+
+    /// Standard error, likewise.
+    pub(crate) fn stderr() -> Screen {
+        Screen { colours: io::stderr().is_terminal() && colours_wanted() }
+    }
+
+    /// Without colours.
+    #[cfg(test)]
+    pub(crate) const PLAIN: Screen = Screen { colours: false };
+
+    /// With colours.
+    #[cfg(test)]
+    pub(crate) const COLOURED: Screen = Screen { colours: true };
+
+    /// A text in a tone.
+    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
+        if self.colours && tone != Tone::Plain && !text.is_empty() {
+            format!("{}{text}\x1b[0m", tone.begin())
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// See <https://no-color.org>.
+fn colours_wanted() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Writes to standard output at once.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Tells people something on standard error. Nobody can be told that standard error is gone.
+pub(crate) fn tell(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.write_all(b"\n"));
+}

@@ -1,0 +1,144 @@
+//! What people see, as text.
+
+use muster_client::v1::{
+    Driver, DriverAttempt, DriverSpec, Event, Outcome, PendingReason, Resources, Worker, driver, event, pending_reason,
+    worker,
+};
+use prost_types::Timestamp;
+
+use super::*;
+
+const CLOCK: Clock = Clock(1_700_000_192_000);
+
+fn at(seconds: i64) -> Option<Timestamp> {
+    Some(Timestamp { seconds: 1_700_000_000 + seconds, nanos: 0 })
+}
+
+fn failed() -> Driver {
+    let outcome = Outcome { exit_code: Some(3), reason: "EXITED".into(), ..Outcome::default() };
+    let attempt = DriverAttempt {
+        attempt: 1,
+        worker: "w1".into(),
+        state: driver::State::Failed as i32,
+        assign_time: at(0),
+        start_time: at(1),
+        end_time: at(5),
+        outcome: Some(outcome.clone()),
+        ..DriverAttempt::default()
+    };
+    let command = muster_client::v1::Command {
+        program: "/bin/sh".into(),
+        args: vec!["-c".into(), "exit 3".into()],
+        ..Default::default()
+    };
+    Driver {
+        driver_id: "job".into(),
+        uid: "u-1".into(),
+        state: driver::State::Failed as i32,
+        spec: Some(DriverSpec {
+            command: Some(command),
+            resources: Some(Resources { cores: 1, memory_bytes: 256 << 20, ..Resources::default() }),
+            ..DriverSpec::default()
+        }),
+        attempts: vec![attempt],
+        create_time: at(0),
+        end_time: at(5),
+        outcome: Some(outcome),
+        ..Driver::default()
+    }
+}
+
+fn waiting() -> Driver {
+    let reason =
+        pending_reason::Reason { reason: "CORES".into(), workers: 2, message: "4 cores wanted, 1 is free".into() };
+    let pending = PendingReason {
+        reasons: vec![reason],
+        nearest_worker: "w2".into(),
+        nearest_message: "3 cores short".into(),
+        never_fits: true,
+    };
+    Driver {
+        driver_id: "big".into(),
+        state: driver::State::Pending as i32,
+        pending: Some(pending),
+        create_time: at(192),
+        ..Driver::default()
+    }
+}
+
+#[test]
+fn a_list_says_why_things_wait_and_how_they_ended() {
+    let text = table(&[failed(), waiting()], false, CLOCK, Screen::PLAIN);
+    assert_eq!(
+        text,
+        "\
+ID   STATE    ATTEMPT  WORKER  EXIT  AGE    WHY
+job  FAILED   1        w1      3     3m12s  -
+big  PENDING  -        -       -     0ms    CORES: 4 cores wanted, 1 is free
+"
+    );
+}
+
+#[test]
+fn a_wide_list_has_a_cell_for_every_heading() {
+    for cells in [failed().cells(CLOCK), waiting().cells(CLOCK)] {
+        assert_eq!(cells.len(), <Driver as Row>::HEADINGS.len());
+    }
+    assert_eq!(Worker::default().cells(CLOCK).len(), <Worker as Row>::HEADINGS.len());
+    let executor = muster_client::v1::Executor::default();
+    assert_eq!(executor.cells(CLOCK).len(), <muster_client::v1::Executor as Row>::HEADINGS.len());
+    let application = muster_client::v1::Application::default();
+    assert_eq!(application.cells(CLOCK).len(), <muster_client::v1::Application as Row>::HEADINGS.len());
+}
+
+#[test]
+fn a_page_shows_every_attempt() {
+    assert_eq!(
+        driver_page(&failed(), false, CLOCK, Screen::PLAIN),
+        "\
+Driver        job
+Uid           u-1
+State         FAILED (exit code 3)
+Command       /bin/sh -c 'exit 3'
+Resources     1 core, 256MiB
+Restart       never
+Created       2023-11-14T22:13:20Z (3m12s ago)
+Ended         2023-11-14T22:13:25Z (3m7s ago)
+
+Attempts:
+  ATTEMPT  STATE   WORKER  PID  EXIT  STARTED               ENDED                 RAN  REASON
+  1        FAILED  w1      -    3     2023-11-14T22:13:21Z  2023-11-14T22:13:25Z  4s   -
+"
+    );
+}
+
+#[test]
+fn a_page_says_all_about_waiting() {
+    let text = driver_page(&waiting(), false, CLOCK, Screen::PLAIN);
+    assert!(text.contains("Waits for     CORES (2 workers): 4 cores wanted, 1 is free\n"), "{text}");
+    assert!(text.contains("nearest is w2: 3 cores short") && text.contains("no worker known could take it"), "{text}");
+}
+
+#[test]
+fn an_event_is_one_line() {
+    let worker =
+        muster_client::v1::WorkerEvent { name: "w1".into(), state: worker::State::Alive as i32, ..Default::default() };
+    let event = Event {
+        time: at(0),
+        message: "registered".into(),
+        subject: Some(event::Subject::Worker(worker)),
+        ..Event::default()
+    };
+    assert_eq!(
+        event_line(&event, Screen::PLAIN),
+        "2023-11-14T22:13:20.000Z  worker w1                     ALIVE         registered\n"
+    );
+}
+
+#[test]
+fn endings_are_sentences() {
+    let killed = Outcome { signal: Some(9), reason: "OUT_OF_MEMORY".into(), ..Outcome::default() };
+    assert_eq!(ending(&killed), "signal KILL, OUT_OF_MEMORY");
+    let missing = Outcome { reason: "NOT_FOUND".into(), message: "no program /nope".into(), ..Outcome::default() };
+    assert_eq!(ending(&missing), "NOT_FOUND: no program /nope");
+}

@@ -1,0 +1,121 @@
+//! Artifacts: `URI[#sha256=HEX][&name=FILE][&executable]`, or a path on the workers' machines.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+/// A file that the worker fetches first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ArtifactRef {
+    /// `file:`, `http:` or `https:`.
+    pub(crate) uri: String,
+    /// 64 hexadecimal digits, or empty.
+    pub(crate) sha256: String,
+    /// Name in the work directory, or empty.
+    pub(crate) file_name: String,
+    /// Make it executable.
+    pub(crate) executable: bool,
+}
+
+/// Why a text is not an artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ArtifactError {
+    /// Nothing before the `#`.
+    Empty,
+    /// Another scheme than the three.
+    Scheme(String),
+    /// Not 64 hexadecimal digits.
+    Sha256(String),
+    /// Another option than the three.
+    Option(String),
+    /// A relative path, where our own folder is not known.
+    Relative,
+}
+
+impl fmt::Display for ArtifactError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ArtifactError::Empty => f.write_str("write a URI or a path, such as https://host/job.jar#sha256=…"),
+            ArtifactError::Scheme(scheme) => write!(f, "unknown scheme '{scheme}'; use file, http or https"),
+            ArtifactError::Sha256(text) => write!(f, "'{text}' is not a SHA-256, which is 64 hexadecimal digits"),
+            ArtifactError::Option(text) => {
+                write!(
+                    f,
+                    "unknown option '{text}'; after # may stand sha256=HEX, name=FILE and executable, joined by &"
+                )
+            }
+            ArtifactError::Relative => f.write_str("the current directory is not known; write an absolute path"),
+        }
+    }
+}
+
+impl std::error::Error for ArtifactError {}
+
+impl FromStr for ArtifactRef {
+    type Err = ArtifactError;
+
+    fn from_str(text: &str) -> Result<ArtifactRef, ArtifactError> {
+        let (place, options) = text.split_once('#').unwrap_or((text, ""));
+        let mut artifact = ArtifactRef { uri: uri(place)?, ..ArtifactRef::default() };
+        for option in options.split(['&', ',']).filter(|option| !option.is_empty()) {
+            match option.split_once('=') {
+                Some(("sha256", hex)) => artifact.sha256 = sha256(hex)?,
+                Some(("name", name)) if !name.is_empty() => artifact.file_name = name.to_owned(),
+                None if option == "executable" => artifact.executable = true,
+                _ => return Err(ArtifactError::Option(option.to_owned())),
+            }
+        }
+        Ok(artifact)
+    }
+}
+
+fn uri(place: &str) -> Result<String, ArtifactError> {
+    if place.is_empty() {
+        return Err(ArtifactError::Empty);
+    }
+    match place.split_once("://") {
+        Some(("file" | "http" | "https", _)) => Ok(place.to_owned()),
+        Some((scheme, _)) => Err(ArtifactError::Scheme(scheme.to_owned())),
+        None => {
+            // The path is resolved here, for the worker runs in another folder.
+            let path = std::path::absolute(Path::new(place)).map_err(|_| ArtifactError::Relative)?;
+            Ok(format!("file://{}", path.display()))
+        }
+    }
+}
+
+fn sha256(hex: &str) -> Result<String, ArtifactError> {
+    if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(hex.to_ascii_lowercase())
+    } else {
+        Err(ArtifactError::Sha256(hex.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_uris_with_their_options() {
+        let hex = "AB".repeat(32);
+        let artifact: ArtifactRef = format!("https://h/x.tar#sha256={hex}&name=y&executable").parse().expect("one");
+        assert_eq!(artifact.uri, "https://h/x.tar");
+        assert_eq!(artifact.sha256, "ab".repeat(32));
+        assert_eq!((artifact.file_name.as_str(), artifact.executable), ("y", true));
+    }
+
+    #[test]
+    fn a_path_becomes_absolute() {
+        let artifact: ArtifactRef = "job.sh".parse().expect("a path");
+        assert!(artifact.uri.starts_with("file:///") && artifact.uri.ends_with("/job.sh"), "{}", artifact.uri);
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        assert_eq!("".parse::<ArtifactRef>(), Err(ArtifactError::Empty));
+        assert_eq!("s3://b/x".parse::<ArtifactRef>(), Err(ArtifactError::Scheme("s3".into())));
+        assert_eq!("/x#sha256=12".parse::<ArtifactRef>(), Err(ArtifactError::Sha256("12".into())));
+        assert_eq!("/x#md5=12".parse::<ArtifactRef>(), Err(ArtifactError::Option("md5=12".into())));
+    }
+}

@@ -1,0 +1,17 @@
+//! What people write on a command line, read strictly and refused with what would be right.
+
+mod artifact;
+mod env_file;
+mod names;
+mod pair;
+mod size;
+mod span;
+mod target;
+
+pub(crate) use artifact::ArtifactRef;
+pub(crate) use env_file::{EnvFileError, read_env_file};
+pub(crate) use names::is_variable_name;
+pub(crate) use pair::{Count, Pair, Secret};
+pub(crate) use size::Size;
+pub(crate) use span::Span;
+pub(crate) use target::Target;

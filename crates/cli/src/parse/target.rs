@@ -1,0 +1,51 @@
+//! What a log belongs to: `ID` or `ID/NUMBER`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A driver or application, with an attempt or executor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Name or uid.
+    pub(crate) id: String,
+    /// Attempt of a driver, or number of an executor.
+    pub(crate) number: Option<u32>,
+}
+
+/// Why a text is not a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TargetError(String);
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' is not a number; write DRIVER, DRIVER/ATTEMPT or APPLICATION/EXECUTOR, such as job-1/2", self.0)
+    }
+}
+
+impl std::error::Error for TargetError {}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Target, TargetError> {
+        match text.split_once('/') {
+            None => Ok(Target { id: text.to_owned(), number: None }),
+            Some((id, number)) => match number.parse() {
+                Ok(number) if !id.is_empty() => Ok(Target { id: id.to_owned(), number: Some(number) }),
+                _ => Err(TargetError(number.to_owned())),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_ids_with_and_without_a_number() {
+        assert_eq!("job".parse(), Ok(Target { id: "job".into(), number: None }));
+        assert_eq!("job/2".parse(), Ok(Target { id: "job".into(), number: Some(2) }));
+        assert!("job/x".parse::<Target>().is_err() && "/1".parse::<Target>().is_err());
+    }
+}
