@@ -1,5 +1,7 @@
 //! Process clusters, oracles and load, for tests and benchmarks. Nothing that ships depends on this crate.
 
+#![expect(clippy::panic, reason = "a test harness fails by panicking")]
+
 mod binaries;
 mod cluster;
 mod daemon;

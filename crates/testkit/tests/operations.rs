@@ -1,5 +1,7 @@
 //! What operators do: drains, artifacts, resources with addresses, watches, `muster up`.
 
+#![expect(clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
