@@ -149,7 +149,8 @@ fn missing_amounts(seat: &Seat, least: &Resources) -> String {
             parts.push(format!("{} {what} ({} of {} free)", show(wish - free), show(free), show(wish)));
         }
     };
-    add("cores", seat.free_cores().into(), least.cores.into(), |n| n.to_string());
+    let cores = if least.cores.saturating_sub(seat.free_cores()) == 1 { "core" } else { "cores" };
+    add(cores, seat.free_cores().into(), least.cores.into(), |n| n.to_string());
     add("memory", seat.free_memory(), least.memory, bytes);
     for (name, amount) in &least.custom {
         add(name, seat.free_amount(name).into(), (*amount).into(), |n| n.to_string());
@@ -197,7 +198,8 @@ fn pairs<'a>(labels: impl Iterator<Item = (&'a String, &'a String)>) -> String {
 fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let unit = |step: usize| 1u64 << (10 * step);
-    let exact = (0..UNITS.len()).rev().find(|step| count >= unit(*step) && count % unit(*step) == 0).unwrap_or(0);
+    let exact =
+        (0..UNITS.len()).rev().find(|step| count >= unit(*step) && count.is_multiple_of(unit(*step))).unwrap_or(0);
     // Four digits and a unit are read at a glance; more are not.
     if count / unit(exact) < 10_000 {
         return format!("{} {}", count / unit(exact), UNITS[exact]);

@@ -1,0 +1,10 @@
+//! Placement against the rules of the reference system.
+
+mod cost;
+mod drivers;
+mod executors;
+mod explanations;
+mod fleet;
+mod properties;
+mod reference;
+mod support;
