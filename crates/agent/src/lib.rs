@@ -1,3 +1,4 @@
 //! The worker's decisions, pure: the link, the fence, and what agent and runner say to each other.
 
 pub mod link;
+pub mod runner_protocol;

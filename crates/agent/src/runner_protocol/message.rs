@@ -1,0 +1,186 @@
+//! The messages.
+
+use std::time::Duration;
+
+use muster_types::{
+    Acknowledgement, AllocatedResources, AttemptKey, Capabilities, Incarnation, KilledBy, Outcome, Report, Time,
+    WallTime,
+};
+
+/// What the agent tells the runner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToRunner {
+    /// First on each connection.
+    Hello(AgentHello),
+    /// A heartbeat was answered: the lease counts from when that heartbeat was sent.
+    Renew(Renewal),
+    /// Remember the attempt before anything is done for it, because its artifacts must be fetched first. One that is known is answered with
+    /// its present state, and nothing changes.
+    Accept(Accepted),
+    /// Start the attempt; one that is not known is accepted first. One that was started before is answered with its present state.
+    Start(Box<Start>),
+    /// The attempt could not be prepared: it ends with this outcome. Taken only while it is accepted and not started.
+    Abandon(AttemptKey, Outcome),
+    /// End the attempt.
+    Kill(Kill),
+    /// The master has made the report of an ended attempt durable: its record may go. Taken only if the attempt has ended and the
+    /// sequence is that of its newest report.
+    Closed(Acknowledgement),
+    /// Say everything that is known: answered by [`ToAgent::Inventory`] with the same number.
+    Inventory(u64),
+    /// Answered by [`ToAgent::Pong`] with the same number, when everything before it has been taken.
+    Ping(u64),
+    /// End everything that runs, each by its own grace but at most this long, then exit. What ends is journalled and will be reported by
+    /// the next runner.
+    Shutdown(Duration),
+}
+
+/// First on each connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentHello {
+    /// Oldest version that the agent speaks.
+    pub version_min: u32,
+    /// Newest version that the agent speaks.
+    pub version_max: u32,
+}
+
+/// The newest heartbeat that a leader answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// When the agent sent that heartbeat (or hello). An older one than known is ignored.
+    pub sent: Time,
+    /// The wall clock at the same moment: a forward step of it against `sent` shortens the lease.
+    pub sent_wall: WallTime,
+    /// How long leased attempts may run from then on.
+    pub lease: Duration,
+}
+
+/// An attempt as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// Which.
+    pub attempt: AttemptKey,
+    /// Name of the driver or application, for people.
+    pub id: String,
+    /// Whether it ends with the worker's lease.
+    pub leased: bool,
+    /// What it is given.
+    pub resources: AllocatedResources,
+    /// Time between TERM and KILL.
+    pub kill_grace: Duration,
+}
+
+/// An attempt to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// What is remembered of it.
+    pub accepted: Accepted,
+    /// What to execute.
+    pub program: Program,
+    /// What to enforce. Absent where the machine does not let the runner (see the capabilities) or limits are off.
+    pub limits: Limits,
+}
+
+/// A program, everything substituted.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Program {
+    /// A path (relative to `work_dir`), or a name without slash that is looked for in the `PATH` of `env`.
+    pub program: String,
+    /// Arguments, without the program.
+    pub args: Vec<String>,
+    /// The whole environment; nothing is inherited.
+    pub env: Vec<(String, String)>,
+    /// Must exist.
+    pub work_dir: String,
+    /// Opened for append, made with mode 0640 if it does not exist.
+    pub stdout: String,
+    /// Opened for append, made with mode 0640 if it does not exist.
+    pub stderr: String,
+}
+
+// The environment holds secrets: only its names are shown.
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Program")
+            .field("program", &self.program)
+            .field("args", &self.args)
+            .field("env", &names)
+            .field("work_dir", &self.work_dir)
+            .field("stdout", &self.stdout)
+            .field("stderr", &self.stderr)
+            .finish()
+    }
+}
+
+/// Limits of a tree; `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Thousandths of a core.
+    pub cpu_millis: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+}
+
+/// A kill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kill {
+    /// Which. One that is not known is remembered and answered as ended, `NeverStarted`, so that a start that comes later finds it.
+    pub attempt: AttemptKey,
+    /// KILL at once, without TERM.
+    pub at_once: bool,
+    /// Time between TERM and KILL, if another than the attempt's own.
+    pub grace: Option<Duration>,
+    /// Why. The first kill of an attempt gives its reason; a later one may only hasten it.
+    pub why: Why,
+}
+
+/// Why something is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Asked for.
+    By(KilledBy),
+    /// Its output exceeded its bound where logs cannot be bounded in place: `LogLimit`, the program's own fault.
+    LogLimit,
+}
+
+/// What the runner tells the agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToAgent {
+    /// Answer to the hello.
+    Hello(Box<RunnerHello>),
+    /// No version in common, or something else is wrong with what was sent; the connection ends. For people.
+    Refused(String),
+    /// An attempt changed, or was asked about.
+    Report(Box<Report>),
+    /// A part of the answer to the question for the inventory; parts follow each other until `last`.
+    Inventory {
+        /// Of the question.
+        number: u64,
+        /// Attempts that are known, in the order of their keys: also ended ones that are not closed yet, of this incarnation and of earlier ones.
+        reports: Vec<Report>,
+        /// No further part follows.
+        last: bool,
+    },
+    /// Answer to a ping.
+    Pong(u64),
+}
+
+/// What the runner is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunnerHello {
+    /// The version that both speak from here on.
+    pub version: u32,
+    /// Of this runner; it stays the same for every agent that connects.
+    pub incarnation: Incarnation,
+    /// The boot in which the incarnation is valid.
+    pub boot_id: String,
+    /// What the machine lets it do. `punch_hole` is always false here: logs are the agent's.
+    pub capabilities: Capabilities,
+    /// The runner's process id in the outer PID namespace. A KILL of it ends everything that it runs.
+    pub pid: u32,
+    /// The newest renewal that it holds.
+    pub renewal: Option<Renewal>,
+}
