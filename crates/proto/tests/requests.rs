@@ -1,0 +1,225 @@
+//! What clients send: what is filled in, what is refused, and that it is refused all at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use muster_proto::{accept, errors, v1};
+use muster_types::{DEFAULT_MEMORY, RestartCondition, WorkerLostPolicy};
+
+fn smallest() -> v1::SubmitDriverRequest {
+    let command = v1::Command { program: "/bin/echo".into(), args: vec!["hi".into()], ..Default::default() };
+    let driver = v1::DriverSpec { command: Some(command), ..Default::default() };
+    v1::SubmitDriverRequest { driver: Some(driver), ..Default::default() }
+}
+
+fn fields(request: v1::SubmitDriverRequest) -> Vec<String> {
+    let violations = accept::submit_driver(request).expect_err("it must be refused");
+    violations.list().iter().map(|violation| violation.field.clone()).collect()
+}
+
+fn seconds(seconds: i64) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration { seconds, nanos: 0 })
+}
+
+#[test]
+fn the_smallest_request_that_makes_sense_is_complete() {
+    let submit = accept::submit_driver(smallest()).unwrap();
+    assert_eq!((submit.id, submit.request, submit.validate_only), (None, None, false));
+    assert_eq!((submit.spec.resources.cores, submit.spec.resources.memory), (1, DEFAULT_MEMORY));
+    assert_eq!(submit.spec.restart.condition, RestartCondition::Never);
+    assert_eq!(submit.spec.on_worker_lost, WorkerLostPolicy::Wait);
+    assert_eq!(submit.spec.kill_grace, Duration::from_secs(10));
+    assert_eq!(submit.spec.log_limit, 64 << 20);
+}
+
+#[test]
+fn what_restarts_is_leased_unless_it_says_otherwise() {
+    let mut request = smallest();
+    let restart = v1::RestartPolicy {
+        condition: v1::RestartCondition::OnFailure.into(),
+        backoff_initial: seconds(600),
+        ..Default::default()
+    };
+    request.driver.as_mut().unwrap().restart = Some(restart);
+    let spec = accept::submit_driver(request).unwrap().spec;
+    assert_eq!(spec.on_worker_lost, WorkerLostPolicy::Rerun);
+    assert_eq!(spec.restart.backoff_max, Duration::from_secs(600), "an unset longest delay follows the first");
+}
+
+#[test]
+fn everything_wrong_is_named_at_once() {
+    let mut request = smallest();
+    request.driver_id = "Not DNS".into();
+    request.request_id = "with space".into();
+    let driver = request.driver.as_mut().unwrap();
+    driver.kill_grace = seconds(-1);
+    driver.on_worker_lost = 7;
+    driver.log_limit_bytes = 1;
+    driver.labels = BTreeMap::from([("a=b".into(), "v".into())]);
+    driver.resources =
+        Some(v1::Resources { memory_bytes: 512, custom: [("GPU".to_owned(), 1)].into(), ..Default::default() });
+    driver.restart = Some(v1::RestartPolicy {
+        max_attempts: 10_001,
+        backoff_initial: seconds(10),
+        backoff_max: seconds(1),
+        ..Default::default()
+    });
+    let command = driver.command.as_mut().unwrap();
+    command.args.push("{{lower}}".into());
+    command.env = [("MUSTER_TOKEN", "x"), ("A", "1\0"), ("1A", "")].map(|(k, v)| (k.into(), v.into())).into();
+    command.secret_env = BTreeMap::from([("A".into(), "2".into())]);
+    command.work_dir = "relative".into();
+    driver.artifacts = vec![
+        v1::Artifact { uri: "ftp://h/a".into(), sha256: "abc".into(), ..Default::default() },
+        v1::Artifact { uri: "https://h/a".into(), ..Default::default() },
+        v1::Artifact { uri: "https://h/x".into(), file_name: "../x".into(), ..Default::default() },
+    ];
+    let found = fields(request);
+    for expected in [
+        "driver_id",
+        "request_id",
+        "driver.kill_grace",
+        "driver.on_worker_lost",
+        "driver.log_limit_bytes",
+        "driver.labels[\"a=b\"]",
+        "driver.resources.memory_bytes",
+        "driver.resources.custom[\"GPU\"]",
+        "driver.restart.max_attempts",
+        "driver.restart.backoff_max",
+        "driver.command.args[1]",
+        "driver.command.env[\"MUSTER_TOKEN\"]",
+        "driver.command.env[\"A\"]",
+        "driver.command.env[\"1A\"]",
+        "driver.command.secret_env[\"A\"]",
+        "driver.command.work_dir",
+        "driver.artifacts[0].uri",
+        "driver.artifacts[0].sha256",
+        "driver.artifacts[1].file_name",
+        "driver.artifacts[2].file_name",
+    ] {
+        assert!(found.iter().any(|field| field == expected), "{expected} is not among {found:?}");
+    }
+    assert_eq!(found.len(), 20, "nothing else: {found:?}");
+}
+
+#[test]
+fn a_missing_program_and_a_missing_spec_are_named() {
+    assert_eq!(fields(v1::SubmitDriverRequest::default()), ["driver"]);
+    let empty = v1::SubmitDriverRequest { driver: Some(v1::DriverSpec::default()), ..Default::default() };
+    assert_eq!(fields(empty), ["driver.command"]);
+}
+
+#[test]
+fn a_spec_that_is_too_large_names_its_largest_part() {
+    let mut request = smallest();
+    request.driver.as_mut().unwrap().command.as_mut().unwrap().args = vec!["x".repeat(70_000)];
+    assert_eq!(fields(request), ["driver.command"]);
+}
+
+#[test]
+fn a_violation_never_shows_an_environment_value() {
+    let mut request = smallest();
+    let command = request.driver.as_mut().unwrap().command.as_mut().unwrap();
+    command.env = BTreeMap::from([("A".into(), "hunter2 {{hunter2}}\0".into())]);
+    command.secret_env = BTreeMap::from([("A".into(), "{{hunter2}}".into())]);
+    let debug = format!("{request:?}");
+    let status = tonic::Status::from(errors::Failure::from(accept::submit_driver(request).unwrap_err()));
+    let shown = format!("{debug} {status:?} {:?}", errors::violations_of(&status));
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+fn application() -> v1::ApplicationSpec {
+    let command = v1::Command { program: "{{SPARK_HOME}}/bin/x".into(), ..Default::default() };
+    let template = v1::ExecutorTemplate { command: Some(command), ..Default::default() };
+    v1::ApplicationSpec {
+        name: "word count".into(),
+        template: Some(template),
+        profiles: vec![v1::ExecutorProfile { target: 4, ..Default::default() }],
+        ..Default::default()
+    }
+}
+
+#[test]
+fn an_application_is_complete_and_its_faults_are_named() {
+    let good = v1::RegisterApplicationRequest { application: Some(application()), ..Default::default() };
+    let spec = accept::register_application(good).unwrap().spec;
+    let profile = spec.profiles.values().next().unwrap();
+    assert_eq!((profile.target, profile.resources.cores), (4, 0), "0 cores of an executor mean all that are free");
+    assert_eq!(&*spec.template.resources_component, "executor");
+
+    let mut bad = application();
+    bad.name.clear();
+    bad.ui_address = "javascript:alert(1)".into();
+    bad.session_grace = seconds(86_401);
+    bad.profiles.push(v1::ExecutorProfile {
+        variables: [("EXECUTOR_ID".to_owned(), "1".to_owned()), ("low".to_owned(), String::new())].into(),
+        template: Some(v1::ExecutorTemplate::default()),
+        ..Default::default()
+    });
+    bad.template = None;
+    let violations =
+        accept::register_application(v1::RegisterApplicationRequest { application: Some(bad), ..Default::default() })
+            .unwrap_err();
+    let found: Vec<_> = violations.list().iter().map(|violation| violation.field.as_str()).collect();
+    let expected = [
+        "application.name",
+        "application.ui_address",
+        "application.profiles[1].variables[\"EXECUTOR_ID\"]",
+        "application.profiles[1].variables[\"low\"]",
+        "application.profiles[1].template.command",
+        "application.profiles[1].profile_id",
+        "application.session_grace",
+        "application.template",
+    ];
+    assert_eq!(
+        {
+            let mut f = found.clone();
+            f.sort_unstable();
+            f
+        },
+        {
+            let mut e = expected.to_vec();
+            e.sort_unstable();
+            e
+        }
+    );
+}
+
+#[test]
+fn targets_name_each_profile_once() {
+    let target = |profile_id, new: Option<u32>| v1::ProfileTarget {
+        profile_id,
+        target: 3,
+        new_profile: new.map(|profile_id| v1::ExecutorProfile { profile_id, ..Default::default() }),
+        ..Default::default()
+    };
+    let request = |targets| v1::RequestExecutorsRequest {
+        application_id: "app".into(),
+        sequence: 1,
+        targets,
+        ..Default::default()
+    };
+    let good = accept::request_executors(request(vec![target(1, None), target(2, Some(0))])).unwrap();
+    let new = good.targets[1].new_profile.as_ref().unwrap();
+    assert_eq!((new.id.0, new.target), (2, 3), "the target's numbers hold");
+    let bad = accept::request_executors(request(vec![target(1, Some(9)), target(1, None)])).unwrap_err();
+    let found: Vec<_> = bad.list().iter().map(|violation| violation.field.as_str()).collect();
+    assert_eq!(found, ["targets[0].new_profile.profile_id", "targets[1].profile_id"]);
+}
+
+#[test]
+fn a_page_token_belongs_to_its_filter() {
+    let list = |token: &str, filter: &str| {
+        accept::list_drivers(v1::ListDriversRequest {
+            page_token: token.into(),
+            filter: filter.into(),
+            ..Default::default()
+        })
+    };
+    let first = list("", "state=RUNNING").unwrap();
+    assert_eq!(first.size, accept::DEFAULT_PAGE_SIZE);
+    let token = first.next_token("driver-7");
+    assert_eq!(list(&token, "state=RUNNING").unwrap().after.as_deref(), Some("driver-7"));
+    assert!(list(&token, "state=FAILED").is_err());
+    assert!(list("x", "").is_err());
+}
