@@ -1,6 +1,6 @@
 //! Drivers: in submission order, and one that does not fit does not block the next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use muster_types::{AllocatedResources, DriverUid, WorkerUid};
@@ -9,7 +9,7 @@ use super::fleet::amounts;
 use super::order::Amounts;
 use super::ring::{Ring, Tries};
 use super::waiting::Waiting;
-use super::{Fleet, Policy, SelectionPolicy, Shape};
+use super::{Fleet, Policy, Shape};
 use crate::Entropy;
 
 /// Drivers that wait, in submission order.
@@ -104,8 +104,8 @@ pub fn place_drivers(
         return Vec::new();
     }
     let shapes = queue.waiting.to_try(fleet);
-    let ring = gather(fleet, &queue.waiting, &shapes, policy.spread_drivers.then_some(entropy));
-    let mut turns = turns_of(fleet, &queue.waiting, shapes, &ring);
+    let mut ring = gather(fleet, &queue.waiting, &shapes, policy.spread_drivers.then_some(entropy));
+    let mut turns = turns_of(fleet, &queue.waiting, shapes, &mut ring);
     let mut found = Vec::new();
     let mut cursor = 0;
     while let Some(((_, driver), (shape, mut tries))) = turns.pop_first() {
@@ -135,7 +135,6 @@ fn gather(
     shapes: &[Arc<Shape>],
     shuffle: Option<&mut dyn Entropy>,
 ) -> Ring {
-    let mut workers = BTreeSet::new();
     let mut smallest: Option<Amounts> = None;
     let mut risen_since: Option<u64> = None;
     for shape in shapes {
@@ -144,15 +143,14 @@ fn gather(
             None => smallest = Some(least_of(smallest, amounts(&shape.resources))),
         }
     }
-    if let Some(least) = smallest {
-        let (mut after, mut looks) = (None, 0);
-        while let Some(place) = fleet.next_ready(SelectionPolicy::WorkerId, after, least, &mut looks) {
-            workers.insert(place.1);
-            after = Some(place);
-        }
-        fleet.count_looks(looks);
+    let mut looks = 0;
+    let mut workers = smallest.map_or_else(Vec::new, |least| fleet.all_ready(least, &mut looks));
+    fleet.count_looks(looks);
+    if let Some(stamp) = risen_since {
+        workers.extend(fleet.risen_after(stamp));
+        workers.sort_unstable();
+        workers.dedup();
     }
-    workers.extend(risen_since.into_iter().flat_map(|stamp| fleet.risen_after(stamp)));
     Ring::new(workers, shuffle)
 }
 
@@ -165,10 +163,10 @@ fn turns_of(
     fleet: &Fleet,
     waiting: &Waiting<Turn>,
     shapes: Vec<Arc<Shape>>,
-    ring: &Ring,
+    ring: &mut Ring,
 ) -> BTreeMap<Turn, (Arc<Shape>, Tries)> {
     let with_turn = shapes.into_iter().filter_map(|shape| waiting.first(&shape).map(|turn| (turn, shape)));
-    let tries = |shape: &Arc<Shape>| match waiting.stuck_since(shape) {
+    let mut tries = |shape: &Arc<Shape>| match waiting.stuck_since(shape) {
         Some(stamp) => ring.only(fleet.risen_after(stamp)),
         None => ring.all(),
     };

@@ -174,6 +174,11 @@ impl Fleet {
         order.next(direction, after, least, looks)
     }
 
+    /// Every ready worker with the amounts free, by uid. Passes over full ones.
+    pub(super) fn all_ready(&self, least: Amounts, looks: &mut u64) -> Vec<WorkerUid> {
+        self.orders.by_uid.all(least, looks)
+    }
+
     /// Puts workers into the order of the policy.
     pub(super) fn sort(&self, selection: SelectionPolicy, workers: &mut [WorkerUid]) {
         let seats = &self.seats;

@@ -101,6 +101,20 @@ impl Order {
         }
     }
 
+    /// Every worker that has the amounts free, in order. Adds what it examined to `looks`.
+    pub(super) fn all(&self, least: Amounts, looks: &mut u64) -> Vec<WorkerUid> {
+        let mut found = Vec::new();
+        for block in &self.blocks {
+            *looks += 1;
+            if block.most.holds(least) {
+                *looks += block.entries.len() as u64;
+                let fitting = block.entries.iter().filter(|(_, free)| free.holds(least));
+                found.extend(fitting.map(|((_, worker), _)| *worker));
+            }
+        }
+        found
+    }
+
     fn next_up(&self, after: Option<Place>, least: Amounts, looks: &mut u64) -> Option<Place> {
         let first = after.map_or(0, |after| self.block_of(after));
         self.blocks[first..].iter().find_map(|block| {
@@ -166,6 +180,8 @@ mod tests {
             }
         }
         for least in [Amounts::default(), Amounts { cores: 3, memory: 6 }, Amounts { cores: 4, memory: 11 }] {
+            let all: Vec<WorkerUid> = plain.iter().filter(|(_, f)| f.holds(least)).map(|(p, _)| p.1).collect();
+            assert_eq!(order.all(least, &mut 0), all);
             let mut wanted: Vec<Place> = plain.iter().filter(|(_, f)| f.holds(least)).map(|(p, _)| *p).collect();
             for direction in [Direction::Up, Direction::Down] {
                 let mut found = Vec::new();

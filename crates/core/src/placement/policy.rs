@@ -69,6 +69,7 @@ impl Default for Policy {
             selection: SelectionPolicy::default(),
             max_drivers: None,
             default_cores: None,
+            // A machine without control groups can still be tried out; a cluster of several masters asks for it.
             require_containment: false,
         }
     }

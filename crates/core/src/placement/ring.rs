@@ -10,18 +10,17 @@ use crate::Entropy;
 #[derive(Debug)]
 pub(super) struct Ring {
     workers: Vec<WorkerUid>,
-    positions: BTreeMap<WorkerUid, usize>,
+    /// Made when first asked for: most passes never ask.
+    positions: Option<BTreeMap<WorkerUid, usize>>,
 }
 
 impl Ring {
-    /// In the order of uids, or shuffled. Shuffling takes one number of the entropy, whatever the size.
-    pub(super) fn new(workers: BTreeSet<WorkerUid>, shuffle: Option<&mut dyn Entropy>) -> Ring {
-        let mut workers: Vec<WorkerUid> = workers.into_iter().collect();
+    /// In the order given, or shuffled. Shuffling takes one number of the entropy, whatever the size.
+    pub(super) fn new(mut workers: Vec<WorkerUid>, shuffle: Option<&mut dyn Entropy>) -> Ring {
         if let Some(entropy) = shuffle.filter(|_| workers.len() > 1) {
             shuffle_by(&mut workers, entropy.next());
         }
-        let positions = workers.iter().enumerate().map(|(position, worker)| (*worker, position)).collect();
-        Ring { workers, positions }
+        Ring { workers, positions: None }
     }
 
     pub(super) fn worker(&self, position: usize) -> Option<WorkerUid> {
@@ -38,8 +37,11 @@ impl Ring {
     }
 
     /// Only these are to be tried.
-    pub(super) fn only(&self, workers: impl Iterator<Item = WorkerUid>) -> Tries {
-        Tries::Only(workers.filter_map(|worker| self.positions.get(&worker).copied()).collect())
+    pub(super) fn only(&mut self, only: impl Iterator<Item = WorkerUid>) -> Tries {
+        let workers = &self.workers;
+        let number = || workers.iter().enumerate().map(|(position, worker)| (*worker, position)).collect();
+        let positions = self.positions.get_or_insert_with(number);
+        Tries::Only(only.filter_map(|worker| positions.get(&worker).copied()).collect())
     }
 }
 
@@ -125,13 +127,13 @@ mod tests {
         }
     }
 
-    fn workers(count: u128) -> BTreeSet<WorkerUid> {
+    fn workers(count: u128) -> Vec<WorkerUid> {
         (0..count).map(WorkerUid).collect()
     }
 
     #[test]
     fn struck_positions_are_passed_over_and_the_way_goes_round() {
-        let ring = Ring::new(workers(5), None);
+        let mut ring = Ring::new(workers(5), None);
         for mut tries in [ring.all(), ring.only((0..5).map(WorkerUid))] {
             assert_eq!(tries.next_from(3), Some(3));
             for struck in [3, 4, 1] {
