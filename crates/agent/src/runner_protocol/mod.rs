@@ -35,3 +35,11 @@ pub const SOCKET_NAME: &str = "runner.sock";
 pub const PID_FILE_NAME: &str = "runner.pid";
 /// Name of the file in the state directory that the runner holds locked while it lives.
 pub const LOCK_NAME: &str = "runner.lock";
+
+/// What the journal's records share with the messages.
+pub(crate) mod journal_wire {
+    pub(crate) use super::convert::{
+        accepted_from_wire, accepted_to_wire, attempt_from_wire, attempt_to_wire, outcome_from_wire, outcome_to_wire,
+    };
+    pub(crate) use super::wire::{Accepted, Attempt, Outcome};
+}
