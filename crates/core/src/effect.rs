@@ -41,7 +41,10 @@ pub enum Effect {
     Session(ApplicationUid, SessionNumber, SessionEvent),
     /// End an application's session stream: cut by a newer one, fenced, or over.
     EndSession(ApplicationUid, SessionNumber, SessionEnd),
-    /// Advance the read view.
+    /// The loss of this worker is durable: call `liveness::Table::settle`, after which a new hello of it is taken. Made for every
+    /// worker of an `Input::Expired`.
+    Lost(WorkerUid),
+    /// Advance the read view. A group's `Show`s stand before its other effects, so that a caller's own write is seen before its reply.
     Show(Show),
 }
 

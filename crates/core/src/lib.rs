@@ -1,8 +1,33 @@
 //! The master's decisions, pure: cluster state, liveness, recovery, placement, invariants.
+//!
+//! [`Core`] is a synchronous machine: `handle` takes an input, `place` runs once per batch, `drain` hands over what is to be
+//! written, and what follows once it is.
 
+mod application;
+mod attempt;
+mod config;
+mod core;
 mod effect;
+mod groups;
 mod input;
+pub mod liveness;
+mod outbox;
+mod place;
 pub mod placement;
+mod recovery;
+mod request;
+mod requests;
+mod restart;
+mod retention;
+mod show;
+mod size;
+mod state;
+mod timers;
+mod variables;
+mod worker;
 
+pub use config::*;
+pub use core::Core;
 pub use effect::*;
 pub use input::*;
+pub use outbox::{MAX_GROUP_BYTES, MAX_GROUP_WRITES};

@@ -1,0 +1,122 @@
+//! Granting executors: written, then launched.
+
+use std::sync::Arc;
+
+use muster_types::{
+    ApplicationUid, AttemptKey, ExecutorId, ExecutorRecord, ExecutorState, KilledBy, Launch, Now, ProfileId,
+    WorkerCommand,
+};
+
+use crate::SessionEvent;
+use crate::core::{Core, Ctx};
+use crate::placement::ExecutorPlacement;
+use crate::state::{Application, Executor};
+use crate::timers::Timer;
+
+impl Core {
+    /// A new executor goes to this worker, of which the fleet has taken the resources.
+    pub(crate) fn grant_executor(&mut self, ctx: &mut Ctx<'_>, placement: ExecutorPlacement) {
+        let uid = placement.application;
+        let Some(application) = self.applications.get_mut(uid) else { return };
+        let Some(worker) = self.workers.get_mut(placement.worker) else { return };
+        let before = application.live();
+        let id = application.next_executor;
+        worker.assigned.insert(application.key(id), placement.resources.clone());
+        let record = Arc::new(ExecutorRecord {
+            id,
+            profile: placement.profile,
+            worker: placement.worker,
+            worker_name: worker.record.name.clone(),
+            host: worker.record.host.clone(),
+            incarnation: worker.record.incarnation,
+            resources: placement.resources,
+            state: ExecutorState::Launching,
+            killed_by: None,
+            created: ctx.now.wall,
+            started: None,
+            ended: None,
+            outcome: None,
+        });
+        let mut executor = Executor::new(Arc::clone(&record));
+        executor.ours = true;
+        application.add(executor);
+        let changed = application.live() != before;
+        self.out.write_executor(uid, (*record).clone());
+        self.out.touched.workers.insert(placement.worker);
+        self.changed_demands.insert(uid);
+        self.tell_executor(ctx.now.wall, uid, id, "");
+        if changed {
+            self.tell_application(ctx.now.wall, uid, "");
+        }
+        if let Some(shown) = self.shown_executor(uid, id) {
+            self.tell_session(uid, SessionEvent::Added(shown));
+        }
+        self.launch_executor(ctx.now, uid, id);
+    }
+
+    fn launch_executor(&mut self, now: Now, uid: ApplicationUid, id: ExecutorId) {
+        let Some(application) = self.applications.get(uid) else { return };
+        let Some(executor) = application.executor(id) else { return };
+        let Some(launch) = launch_of(application, executor) else { return };
+        let (key, worker) = (application.key(id), executor.record.worker);
+        self.send_to(worker, key, WorkerCommand::Launch(Arc::new(launch)));
+        self.timers.arm(now.time + self.config.launch_progress, Timer::Progress(key));
+    }
+
+    /// The present incarnation never accepted it: the same number again, after a write of this term.
+    pub(crate) fn launch_executor_again(&mut self, now: Now, uid: ApplicationUid, id: ExecutorId) {
+        self.change_executor(uid, id, |executor, record| {
+            executor.live = ExecutorState::Launching;
+            executor.pid = None;
+            executor.progress = false;
+            executor.ours = true;
+            record.state = ExecutorState::Launching;
+        });
+        self.refresh_demand(now, uid);
+        self.tell_executor(now.wall, uid, id, "launched again: its worker never had it");
+        self.launch_executor(now, uid, id);
+    }
+
+    /// Nothing was heard of a launch: a kill is asked for, and waited for.
+    pub(crate) fn ask_back_executor(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
+        let AttemptKey::Executor(uid, id) = key else { return };
+        let Some(application) = self.applications.get_mut(uid) else { return };
+        let Some(executor) = application.executor(id).filter(|executor| executor.is_open()) else { return };
+        if executor.progress || executor.asked_back || executor.live != ExecutorState::Launching {
+            return;
+        }
+        let worker = executor.record.worker;
+        self.lose_executor(ctx, uid, id);
+        if let Some(application) = self.applications.get_mut(uid) {
+            application.change(id, |executor| executor.asked_back = true);
+        }
+        self.refresh_demand(ctx.now, uid);
+        self.tell_executor(ctx.now.wall, uid, id, "its launch made no progress and is asked back");
+        self.send_to(worker, key, WorkerCommand::Kill { attempt: key, at_once: true, by: KilledBy::Fence });
+    }
+}
+
+/// The launch of an executor.
+fn launch_of(application: &Application, executor: &Executor) -> Option<Launch> {
+    let record = &executor.record;
+    let profile = application.profile(record.profile)?;
+    let template = profile.template.as_ref().unwrap_or(&application.record.spec.template);
+    let mut variables = profile.variables.clone();
+    let ProfileId(number) = profile.id;
+    variables.insert("EXECUTOR_ID".to_owned(), record.id.to_string());
+    variables.insert("APP_ID".to_owned(), application.record.id.to_string());
+    variables.insert("PROFILE_ID".to_owned(), number.to_string());
+    Some(Launch {
+        attempt: application.key(record.id),
+        id: application.record.id.to_string(),
+        leased: application.leased,
+        command: Arc::clone(&template.command),
+        artifacts: Arc::clone(&template.artifacts),
+        resources: record.resources.clone(),
+        kill_grace: template.kill_grace,
+        log_limit: template.log_limit,
+        token: None,
+        variables,
+        resources_component: Arc::clone(&template.resources_component),
+    })
+}

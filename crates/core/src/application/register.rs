@@ -1,0 +1,196 @@
+//! Registering an application, and asking where it stands.
+
+use std::sync::Arc;
+
+use muster_types::{
+    ApplicationId, ApplicationRecord, ApplicationSpec, ApplicationState, ApplicationUid, ExecutorId, PendingCause,
+    PendingReason, RequestId, Write,
+};
+
+use super::Owner;
+use crate::core::{Core, Ctx};
+use crate::placement::explain;
+use crate::requests::{Made, Seen};
+use crate::state::Application;
+use crate::timers::Timer;
+use crate::{Answer, CallId, Rejection, SessionNumber};
+
+impl Core {
+    pub(crate) fn reply_application(&mut self, call: CallId, uid: ApplicationUid) {
+        if let Some(shown) = self.shown_application(uid) {
+            self.reply(call, Ok(Answer::Application(shown)));
+        }
+    }
+
+    pub(crate) fn register_application(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        call: CallId,
+        id: Option<ApplicationId>,
+        spec: Arc<ApplicationSpec>,
+        request: Option<RequestId>,
+        token: Option<&str>,
+    ) {
+        let owner = match self.owner_of(token) {
+            Ok(owner) => owner,
+            Err(rejection) => return self.reply(call, Err(rejection)),
+        };
+        match request.as_ref().map_or(Seen::New, |request| self.requests.see(request)) {
+            Seen::New => {}
+            Seen::Expired => return self.reply(call, Err(Rejection::RequestIdExpired)),
+            Seen::Before(Made::Application(uid)) => {
+                return self.repeat_registration(call, uid, id.as_ref(), &spec, owner.as_ref());
+            }
+            Seen::Before(_) => return self.reply(call, Err(Rejection::RequestIdReused)),
+        }
+        if let Some(name) = id.as_ref().filter(|id| self.application_name_taken(id, owner.as_ref())) {
+            let name = name.to_string();
+            return self.reply(call, Err(Rejection::AlreadyExists { kind: "application", name }));
+        }
+        let uid = ApplicationUid(ctx.entropy.next());
+        if let Some(request) = &request {
+            self.requests.remember(ctx.now.wall, request.clone(), Made::Application(uid));
+        }
+        let leased = owner.as_ref().is_some_and(|(driver, _, _)| self.is_driver_leased(*driver));
+        let record = new_record(ctx, uid, id, spec, request, owner);
+        self.admit_application(ctx, record, leased);
+        self.reply_application(call, uid);
+    }
+
+    fn admit_application(&mut self, ctx: &Ctx<'_>, record: ApplicationRecord, leased: bool) {
+        let uid = record.uid;
+        if let Some((driver, _, _)) = &record.driver
+            && let Some(driver) = self.drivers.get_mut(*driver)
+        {
+            driver.applications.insert(uid);
+            self.out.touched.drivers.insert(driver.record.uid);
+        }
+        let record = Arc::new(record);
+        self.out.write(Write::PutApplication(Arc::clone(&record)));
+        let mut application = Application::new(record, leased);
+        // The session is expected within its grace; what is wanted at first is granted before.
+        let at = ctx.now.time + application.record.spec.session_grace;
+        application.grace = Some(at);
+        self.timers.arm(at, Timer::Session(uid, SessionNumber(0)));
+        self.applications.insert(application);
+        self.refresh_demand(ctx.now, uid);
+        self.tell_application(ctx.now.wall, uid, "registered");
+    }
+
+    /// The same id again: the same answer if the same was registered for the same attempt.
+    fn repeat_registration(
+        &mut self,
+        call: CallId,
+        uid: ApplicationUid,
+        id: Option<&ApplicationId>,
+        spec: &ApplicationSpec,
+        owner: Option<&Owner>,
+    ) {
+        let Some(application) = self.applications.get(uid) else {
+            return self.reply(call, Err(Rejection::RequestIdExpired));
+        };
+        let record = &application.record;
+        let same_name = match id {
+            Some(id) => *id == record.id,
+            None => record.id == generated_name(uid),
+        };
+        if same_name && *record.spec == *spec && record.driver.as_ref() == owner {
+            self.reply_application(call, uid);
+        } else {
+            self.reply(call, Err(Rejection::RequestIdReused));
+        }
+    }
+
+    /// A name is free again for the next attempt of the driver whose ended application holds it.
+    fn application_name_taken(&self, id: &ApplicationId, owner: Option<&Owner>) -> bool {
+        let Some(holder) = self.applications.find(id.as_str()).filter(|holder| holder.record.id == *id) else {
+            return false;
+        };
+        let same_driver = match (&holder.record.driver, owner) {
+            (Some((held, _, _)), Some((asking, _, _))) => held == asking,
+            (None, _) | (_, None) => false,
+        };
+        !(same_driver && holder.record.state.is_terminal())
+    }
+
+    fn is_driver_leased(&self, uid: muster_types::DriverUid) -> bool {
+        self.drivers.get(uid).is_some_and(|driver| driver.is_leased())
+    }
+
+    pub(crate) fn explain_application(&mut self, call: CallId, name: &str) {
+        let Some(uid) = self.applications.find(name).map(|application| application.record.uid) else {
+            let name = name.to_owned();
+            return self.reply(call, Err(Rejection::NotFound { kind: "application", name }));
+        };
+        let Some(mut shown) = self.shown_application(uid) else { return };
+        for profile in &mut Arc::make_mut(&mut shown).profiles {
+            profile.pending = self.why_unmet(uid, profile.profile).map(|(_, reason)| reason);
+        }
+        self.reply(call, Ok(Answer::Application(shown)));
+    }
+
+    /// Executors missing of a profile, and why.
+    pub(crate) fn why_unmet(
+        &self,
+        uid: ApplicationUid,
+        profile: muster_types::ProfileId,
+    ) -> Option<(u32, PendingReason)> {
+        let application = self.applications.get(uid).filter(|application| !application.is_over())?;
+        let missing = application.target(profile).saturating_sub(application.counts(profile).counted);
+        if missing == 0 {
+            return None;
+        }
+        let mut reason = match application.shapes.get(&profile) {
+            Some(shape) => explain(&self.fleet, shape, &self.config.policy),
+            None => PendingReason::default(),
+        };
+        let cores = application.profile(profile).map_or(1, |profile| profile.resources.cores.max(1));
+        let left = self.config.policy.cores_left(application.record.spec.max_cores, application.cores());
+        if left < u64::from(cores) {
+            let sentence = format!("its limit of cores leaves {left}");
+            reason.causes.insert(0, (PendingCause::CoreLimit, 0, sentence));
+        }
+        if application.backoff.is_some() || application.away {
+            let sentence = if application.away { "its session is away" } else { "replacements back off" }.to_owned();
+            reason.causes.insert(0, (PendingCause::Backoff, 0, sentence));
+        }
+        Some((missing, reason))
+    }
+}
+
+/// `app-` and the first 12 characters of the uid.
+fn generated_name(uid: ApplicationUid) -> ApplicationId {
+    ApplicationId::new(format!("app-{}", &uid.to_string()[..12]))
+}
+
+fn new_record(
+    ctx: &Ctx<'_>,
+    uid: ApplicationUid,
+    id: Option<ApplicationId>,
+    spec: Arc<ApplicationSpec>,
+    request: Option<RequestId>,
+    owner: Option<Owner>,
+) -> ApplicationRecord {
+    ApplicationRecord {
+        uid,
+        id: id.unwrap_or_else(|| generated_name(uid)),
+        targets: spec.profiles.values().map(|profile| (profile.id, profile.target)).collect(),
+        spec,
+        request,
+        driver: owner,
+        state: ApplicationState::Waiting,
+        ending: None,
+        added_profiles: Default::default(),
+        preferred_hosts: Default::default(),
+        excluded_hosts: Default::default(),
+        sequence: 0,
+        next_executor: ExecutorId(0),
+        next_executors_record: 0,
+        failures: Vec::new(),
+        requests: Vec::new(),
+        created: ctx.now.wall,
+        updated: ctx.now.wall,
+        ended: None,
+        version: 1,
+    }
+}

@@ -1,0 +1,84 @@
+//! Absolute targets.
+
+use muster_types::{ApplicationUid, RequestId};
+
+use super::Wish;
+use crate::core::{Core, Ctx};
+use crate::requests::Verb;
+use crate::{Answer, CallId, Rejection};
+
+/// Profiles of an application at most: bounds its record.
+const MAX_PROFILES: usize = 256;
+
+impl Core {
+    pub(crate) fn request_executors(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        call: CallId,
+        name: &str,
+        token: Option<&str>,
+        wish: Wish,
+        request: Option<RequestId>,
+    ) {
+        let uid = match self.application_for(name, token) {
+            Ok(uid) => uid,
+            Err(rejection) => return self.reply(call, Err(rejection)),
+        };
+        let Some(application) = self.applications.get(uid) else { return };
+        let known = application.record.sequence;
+        let repeat = |core: &mut Core| core.reply(call, Ok(Answer::Targets(true, known)));
+        if !self.is_new_request(call, uid, request.as_ref(), Verb::Targets, repeat) || self.refuse_over(call, uid) {
+            return;
+        }
+        if wish.sequence <= known {
+            return self.reply(call, Ok(Answer::Targets(false, known)));
+        }
+        if let Some(rejection) = self.refuse_targets(uid, &wish) {
+            return self.reply(call, Err(rejection));
+        }
+        self.note_application_request(ctx, request.as_ref(), uid, Verb::Targets);
+        let sequence = wish.sequence;
+        self.set_targets(ctx, uid, wish, request);
+        self.reply(call, Ok(Answer::Targets(true, sequence)));
+    }
+
+    fn refuse_targets(&self, uid: ApplicationUid, wish: &Wish) -> Option<Rejection> {
+        let application = self.applications.get(uid)?;
+        let unknown = wish
+            .targets
+            .iter()
+            .position(|target| application.profile(target.profile).is_none() && target.new_profile.is_none());
+        if let Some(index) = unknown {
+            return Some(Rejection::BadField {
+                field: format!("targets[{index}].profile_id"),
+                message: "no such profile; add it with new_profile".to_owned(),
+            });
+        }
+        let added = wish.targets.iter().filter(|target| application.profile(target.profile).is_none()).count();
+        (application.profiles().count() + added > MAX_PROFILES).then(|| Rejection::BadField {
+            field: "targets".to_owned(),
+            message: format!("an application has at most {MAX_PROFILES} profiles"),
+        })
+    }
+
+    fn set_targets(&mut self, ctx: &Ctx<'_>, uid: ApplicationUid, wish: Wish, request: Option<RequestId>) {
+        self.put_application(ctx.now, uid, request, |record| {
+            record.sequence = wish.sequence;
+            record.excluded_hosts = wish.excluded_hosts;
+            for target in wish.targets {
+                let known = record.spec.profiles.contains_key(&target.profile);
+                if let Some(profile) = target.new_profile.filter(|_| !known) {
+                    record.added_profiles.entry(target.profile).or_insert(profile);
+                }
+                record.targets.insert(target.profile, target.target);
+                record.preferred_hosts.insert(target.profile, target.preferred_hosts);
+            }
+        });
+        if let Some(application) = self.applications.get_mut(uid) {
+            application.shapes.clear();
+            application.told_pending.clear();
+        }
+        self.refresh_demand(ctx.now, uid);
+        self.tell_application(ctx.now.wall, uid, "its targets changed");
+    }
+}

@@ -1,0 +1,119 @@
+//! Closing an attempt: what follows is decided and written in one group with the outcome.
+
+use std::time::Duration;
+
+use muster_types::{AttemptKey, AttemptNumber, DriverState, DriverUid, Fault, Now, Outcome, Reason, WallTime};
+
+use crate::core::{Core, Ctx};
+use crate::restart::{self, Next};
+use crate::timers::Timer;
+
+impl Core {
+    /// Closes the open attempt of a driver. Who calls has one of the proofs of ARCHITECTURE §4 that nothing of it is left.
+    pub(crate) fn close_attempt(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        uid: DriverUid,
+        outcome: Outcome,
+        started: Option<WallTime>,
+        ended: Option<WallTime>,
+    ) {
+        let Some(driver) = self.drivers.get_mut(uid) else { return };
+        let Some((key, worker)) = driver.open_key() else { return };
+        let outcome = restart::judge(outcome, driver.record.kill.is_some());
+        let started = started.or(driver.started);
+        let ended = ended.unwrap_or(ctx.now.wall);
+        // Its applications first: in every prefix of the groups the attempt is closed only when they are ending.
+        let AttemptKey::Driver(_, number) = key else { return };
+        self.end_applications_of(ctx, uid, number, &outcome);
+        self.release(worker, key);
+        self.drivers.placed = self.drivers.placed.saturating_sub(1);
+        let (next, tally) = self.decide_next(ctx, uid, &outcome, (started, ended));
+        let Some(driver) = self.drivers.get_mut(uid) else { return };
+        driver.clear_attempt();
+        driver.live = match next {
+            Next::End(state) => state,
+            Next::Again(Duration::ZERO) => DriverState::Pending,
+            Next::Again(_) => DriverState::BackingOff,
+        };
+        let is_over = driver.live.is_terminal();
+        let told = outcome.clone();
+        self.put_driver(ctx.now, uid, |record| {
+            record.failures = tally.failures;
+            record.consecutive_failures = tally.consecutive;
+            record.ended = is_over.then_some(record.updated);
+            if let Some(attempt) = record.attempts.last_mut() {
+                attempt.started = started;
+                attempt.ended = Some(ended);
+                attempt.outcome = Some(outcome);
+            }
+        });
+        if let Next::Again(delay) = next {
+            self.back_off(ctx.now, uid, delay);
+        }
+        self.tell_driver(ctx.now.wall, uid, Some(told), "");
+        if is_over {
+            self.finish_driver(ctx.now, uid);
+        }
+    }
+
+    fn decide_next(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        uid: DriverUid,
+        outcome: &Outcome,
+        (started, ended): (Option<WallTime>, WallTime),
+    ) -> (Next, restart::Tally) {
+        let random = ctx.entropy.next();
+        let ran = started.map_or(Duration::ZERO, |started| Duration::from_millis(ended.0.saturating_sub(started.0)));
+        let Some(driver) = self.drivers.get(uid) else {
+            return (Next::End(DriverState::Failed), restart::Tally { failures: Vec::new(), consecutive: 0 });
+        };
+        let mut closed = (*driver.record).clone();
+        if let Some(attempt) = closed.attempts.last_mut() {
+            attempt.outcome = Some(outcome.clone());
+        }
+        restart::next(&closed, outcome, ran, ctx.now.wall, self.config.max_launch_failures, random)
+    }
+
+    /// The next attempt waits for this long, or at once for a place.
+    pub(crate) fn back_off(&mut self, now: Now, uid: DriverUid, delay: Duration) {
+        if delay.is_zero() {
+            return self.enqueue_driver(uid);
+        }
+        let at = now.time + delay;
+        let wall = WallTime(now.wall.0.saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
+        if let Some(driver) = self.drivers.get_mut(uid) {
+            driver.retry = Some((at, wall));
+        }
+        self.timers.arm(at, Timer::Retry(uid));
+    }
+
+    /// A back-off is over. Not written: a new leader that still reads it starts it afresh, which is later and so safe.
+    pub(crate) fn end_backoff(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid) {
+        let Some(driver) = self.drivers.get_mut(uid) else { return };
+        let due = driver.retry.is_some_and(|(at, _)| at <= ctx.now.time);
+        if driver.live == DriverState::BackingOff && due {
+            driver.retry = None;
+            driver.live = DriverState::Pending;
+            self.tell_driver(ctx.now.wall, uid, None, "its back-off is over");
+            self.enqueue_driver(uid);
+        }
+    }
+
+    /// A leased attempt's lease has certainly ended: its worker is lost, or its best-effort worker has another incarnation.
+    pub(crate) fn end_lease(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
+        let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, "its worker came back without it");
+        match key {
+            AttemptKey::Driver(uid, number) if self.is_open(uid, number) => {
+                self.close_attempt(ctx, uid, lost, None, None);
+            }
+            AttemptKey::Executor(uid, id) => self.close_executor(ctx, uid, id, lost, None, None),
+            AttemptKey::Driver(..) => {}
+        }
+    }
+
+    fn is_open(&self, uid: DriverUid, number: AttemptNumber) -> bool {
+        self.drivers.get(uid).and_then(|driver| driver.open_attempt()).is_some_and(|open| open.number == number)
+    }
+}

@@ -1,0 +1,168 @@
+//! Assigning an attempt, launching it, and asking it back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use muster_types::{
+    AllocatedResources, AttemptKey, AttemptNumber, AttemptRecord, DriverRecord, DriverState, DriverUid, KEPT_ATTEMPTS,
+    KilledBy, Launch, Now, Secret, WorkerCommand, WorkerUid, Write,
+};
+
+use crate::core::{Core, Ctx};
+use crate::timers::Timer;
+use crate::variables::shape_of_driver;
+
+impl Core {
+    /// Writes a driver: its live state as it is stored, a new version.
+    pub(crate) fn put_driver(&mut self, now: Now, uid: DriverUid, change: impl FnOnce(&mut DriverRecord)) {
+        let Some(driver) = self.drivers.get_mut(uid) else { return };
+        let stored = match driver.live {
+            DriverState::Unreachable | DriverState::Unconfirmed => DriverState::Launching,
+            state @ (DriverState::Pending
+            | DriverState::Launching
+            | DriverState::Running
+            | DriverState::Killing
+            | DriverState::BackingOff
+            | DriverState::Finished
+            | DriverState::Failed
+            | DriverState::Killed
+            | DriverState::Lost
+            | DriverState::CrashLoop) => state,
+        };
+        let record = Arc::make_mut(&mut driver.record);
+        record.version += 1;
+        record.updated = now.wall;
+        record.state = stored;
+        change(record);
+        self.out.write(Write::PutDriver(Arc::clone(&driver.record)));
+        self.out.touched.drivers.insert(uid);
+    }
+
+    /// A driver that waits may be placed, unless executors of its last attempt are still being ended: they are part of the copy.
+    pub(crate) fn enqueue_driver(&mut self, uid: DriverUid) {
+        let Some(driver) = self.drivers.get(uid) else { return };
+        let held = driver
+            .applications
+            .iter()
+            .filter_map(|application| self.applications.get(*application))
+            .any(|application| !application.record.state.is_terminal());
+        if driver.live == DriverState::Pending && driver.open_attempt().is_none() && !held {
+            let shape = shape_of_driver(&driver.record.spec);
+            if driver.record.attempts.is_empty() {
+                self.waiting.push(uid, shape);
+            } else {
+                self.waiting.push_front(uid, shape);
+            }
+        }
+    }
+
+    /// The next attempt of a driver goes to this worker, of which the fleet has taken the resources.
+    pub(crate) fn assign_driver(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        uid: DriverUid,
+        worker_uid: WorkerUid,
+        resources: AllocatedResources,
+    ) {
+        let Some(worker) = self.workers.get_mut(worker_uid) else { return };
+        let Some(driver) = self.drivers.get_mut(uid) else { return };
+        let number = AttemptNumber(driver.newest_attempt().map_or(1, |newest| newest.0.saturating_add(1)));
+        let key = AttemptKey::Driver(uid, number);
+        worker.assigned.insert(key, resources.clone());
+        let attempt = AttemptRecord {
+            number,
+            worker: worker_uid,
+            worker_name: worker.record.name.clone(),
+            incarnation: worker.record.incarnation,
+            resources,
+            token: Secret::new(format!("{uid}.{number}.{:032x}", ctx.entropy.next())),
+            assigned: ctx.now.wall,
+            started: None,
+            ended: None,
+            outcome: None,
+        };
+        driver.clear_attempt();
+        driver.ours = true;
+        driver.live = DriverState::Launching;
+        self.drivers.placed += 1;
+        self.put_driver(ctx.now, uid, |record| {
+            if record.attempts.len() >= KEPT_ATTEMPTS {
+                record.attempts.drain(..=record.attempts.len() - KEPT_ATTEMPTS);
+            }
+            record.attempts.push(attempt);
+        });
+        self.out.touched.workers.insert(worker_uid);
+        self.tell_driver(ctx.now.wall, uid, None, "");
+        self.launch_driver(ctx.now, uid);
+    }
+
+    /// Sends the open attempt to its worker. The group holds a write of it: every launch follows a guarded write of this term.
+    fn launch_driver(&mut self, now: Now, uid: DriverUid) {
+        let Some(driver) = self.drivers.get(uid) else { return };
+        let Some((key, worker)) = driver.open_key() else { return };
+        let Some(launch) = launch_of(&driver.record) else { return };
+        self.send_to(worker, key, WorkerCommand::Launch(Arc::new(launch)));
+        self.timers.arm(now.time + self.config.launch_progress, Timer::Progress(key));
+    }
+
+    /// The present incarnation never accepted the attempt, and no older command can start it any more: the same number again.
+    pub(crate) fn launch_driver_again(&mut self, now: Now, uid: DriverUid) {
+        let Some(driver) = self.drivers.get_mut(uid) else { return };
+        driver.clear_attempt();
+        driver.ours = true;
+        driver.live = DriverState::Launching;
+        self.put_driver(now, uid, |_| {});
+        self.tell_driver(now.wall, uid, None, "launched again: its worker never had it");
+        self.launch_driver(now, uid);
+    }
+
+    /// Sends a command for an attempt, if its worker can take it now: one that has reported, in the attempt's incarnation. What is
+    /// not sent now follows from the inventory when the worker is back.
+    pub(crate) fn send_to(&mut self, worker: WorkerUid, attempt: AttemptKey, command: WorkerCommand) {
+        let incarnation = self.incarnation_of(attempt);
+        let Some(worker) = self.workers.get_mut(worker) else { return };
+        let Some(link) = worker.ready_link() else { return };
+        if incarnation.is_some_and(|incarnation| incarnation != worker.record.incarnation) {
+            return;
+        }
+        let repeated = matches!(command, WorkerCommand::Kill { .. }) && !worker.kills.insert(attempt);
+        if !repeated {
+            self.out.send(link, command);
+        }
+    }
+
+    /// Nothing was heard of a launch. That never closes an attempt: a kill is asked for, and waited for.
+    pub(crate) fn ask_back_driver(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
+        let AttemptKey::Driver(uid, _) = key else { return };
+        let Some(driver) = self.drivers.get_mut(uid) else { return };
+        let Some((open, worker)) = driver.open_key() else { return };
+        if open != key || driver.progress || driver.asked_back || driver.live != DriverState::Launching {
+            return;
+        }
+        driver.asked_back = true;
+        self.tell_driver(ctx.now.wall, uid, None, "its launch made no progress and is asked back");
+        self.send_to(worker, key, WorkerCommand::Kill { attempt: key, at_once: true, by: KilledBy::Fence });
+    }
+}
+
+/// The launch of the newest attempt.
+fn launch_of(record: &DriverRecord) -> Option<Launch> {
+    let attempt = record.attempts.last()?;
+    let spec = &record.spec;
+    Some(Launch {
+        attempt: AttemptKey::Driver(record.uid, attempt.number),
+        id: record.id.to_string(),
+        leased: spec.on_worker_lost.is_leased(),
+        command: Arc::clone(&spec.command),
+        artifacts: Arc::clone(&spec.artifacts),
+        resources: attempt.resources.clone(),
+        kill_grace: spec.kill_grace,
+        log_limit: spec.log_limit,
+        token: Some(attempt.token.clone()),
+        variables: BTreeMap::from([
+            ("DRIVER_ID".to_owned(), record.id.to_string()),
+            ("ATTEMPT".to_owned(), attempt.number.to_string()),
+        ]),
+        resources_component: Arc::from("driver"),
+    })
+}

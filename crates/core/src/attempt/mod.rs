@@ -1,0 +1,5 @@
+//! Attempts of drivers: launched, heard of, closed.
+
+mod close;
+mod launch;
+mod report;

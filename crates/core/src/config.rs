@@ -1,0 +1,67 @@
+//! What the master's operator may set, and what the cluster is.
+
+use std::time::Duration;
+
+use muster_types::ClusterUid;
+
+use crate::placement::Policy;
+
+/// The cluster that is led.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterInfo {
+    /// Its identity.
+    pub uid: ClusterUid,
+    /// Its name, for people.
+    pub name: String,
+}
+
+/// Settings of the decisions, each with its reasoning at its default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// How long after the last sign of life an attempt's lease has ended for certain: lease + store lease + margin.
+    pub wait: Duration,
+    /// A launch of which nothing is heard for this long is asked back: a kill is sent and waited for.
+    pub launch_progress: Duration,
+    /// How long finished records are kept.
+    pub kept: Duration,
+    /// How many finished drivers are kept, and how many finished applications.
+    pub kept_records: usize,
+    /// How many finished executors are kept per application.
+    pub kept_executors: usize,
+    /// How many request ids are remembered.
+    pub kept_requests: usize,
+    /// How many drivers may wait; more are refused.
+    pub max_waiting: usize,
+    /// Launches in a row that never started, after which a driver has failed.
+    pub max_launch_failures: u32,
+    /// How work is placed.
+    pub policy: Policy,
+    /// The store's generation was raised: what runs and no record names is left running and shown.
+    pub quarantine_unknown: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            // 45 s + 3 s + 2 s.
+            wait: Duration::from_secs(50),
+            // Longer than any healthy start; short enough that a worker which swallows launches is noticed by its users.
+            launch_progress: Duration::from_secs(60),
+            // A day: yesterday's failure is still there in the morning.
+            kept: Duration::from_secs(24 * 3600),
+            // Bounds the memory of a master at some hundred megabytes, and a load at seconds.
+            kept_records: 100_000,
+            // What a page can show; the records stay small beside their application.
+            kept_executors: 1_000,
+            // Ten days of one mutation per second, or a quarter of an hour at a thousand.
+            kept_requests: 1_000_000,
+            // Ten times what is tested for waiting drivers.
+            max_waiting: 1_000_000,
+            // As many as the default restart policy allows a failing program.
+            max_launch_failures: 10,
+            // The default with etcd; the embedded store is for one machine, which may have no cgroups.
+            policy: Policy { require_containment: false, ..Policy::default() },
+            quarantine_unknown: false,
+        }
+    }
+}

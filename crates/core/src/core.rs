@@ -1,0 +1,139 @@
+//! The machine itself: what it holds, and who handles what.
+
+use std::collections::BTreeSet;
+
+use muster_types::{ApplicationUid, AttemptKey, Now, Time};
+
+use crate::outbox::Outbox;
+use crate::placement::{DriverQueue, ExecutorQueue, Fleet};
+use crate::requests::RequestIndex;
+use crate::retention::Retention;
+use crate::state::{Applications, Drivers, Workers};
+use crate::timers::{Timer, Timers};
+use crate::{CallId, ClusterInfo, Config, Entropy, Group, Input, Request};
+
+/// The master's decisions. Feed it inputs, run [`Core::place`] once per batch, then act on what [`Core::drain`] hands over.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) config: Config,
+    pub(crate) cluster: ClusterInfo,
+    pub(crate) drivers: Drivers,
+    pub(crate) workers: Workers,
+    pub(crate) applications: Applications,
+    pub(crate) requests: RequestIndex,
+    pub(crate) retention: Retention,
+    pub(crate) timers: Timers,
+    pub(crate) fleet: Fleet,
+    pub(crate) waiting: DriverQueue,
+    pub(crate) demands: ExecutorQueue,
+    /// Applications whose wants changed since the last placement.
+    pub(crate) changed_demands: BTreeSet<ApplicationUid>,
+    pub(crate) out: Outbox,
+}
+
+/// The time of an input, and where fresh numbers come from.
+pub(crate) struct Ctx<'a> {
+    pub(crate) now: Now,
+    pub(crate) entropy: &'a mut dyn Entropy,
+}
+
+impl Core {
+    /// A cluster that has nothing yet.
+    pub fn new(config: Config, cluster: ClusterInfo) -> Core {
+        Core {
+            requests: RequestIndex::new(config.kept_requests, config.kept),
+            config,
+            cluster,
+            drivers: Drivers::default(),
+            workers: Workers::default(),
+            applications: Applications::default(),
+            retention: Retention::default(),
+            timers: Timers::default(),
+            fleet: Fleet::new(),
+            waiting: DriverQueue::new(),
+            demands: ExecutorQueue::new(),
+            changed_demands: BTreeSet::new(),
+            out: Outbox::default(),
+        }
+    }
+
+    /// Takes one input. It cannot fail: what makes no sense is answered by a rejection, or ignored.
+    pub fn handle(&mut self, now: Now, entropy: &mut dyn Entropy, input: Input) {
+        let ctx = &mut Ctx { now, entropy };
+        match input {
+            Input::Call(call, request) => self.handle_call(ctx, call, request),
+            Input::SessionBroken(application, session) => self.break_session(ctx, application, session),
+            Input::Hello(link, hello) => self.hello(ctx, link, *hello),
+            Input::Inventory(link, reports, complete) => self.inventory(ctx, link, reports, complete),
+            Input::Reports(link, reports) => self.reports(ctx, link, reports),
+            Input::LinkBroken(link) => self.break_link(ctx, link),
+            Input::Expired(workers) => self.expire_workers(ctx, workers),
+            Input::Tick => self.tick(ctx),
+        }
+        self.boundary();
+    }
+
+    /// What waits for the next commit, in order. Each group is atomic; every prefix of them is a legal state.
+    pub fn drain(&mut self) -> Vec<Group> {
+        self.seal();
+        self.out.take()
+    }
+
+    /// When the core next wants a [`Input::Tick`].
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    fn handle_call(&mut self, ctx: &mut Ctx<'_>, call: CallId, request: Request) {
+        match request {
+            Request::SubmitDriver { id, spec, request, validate_only } => {
+                self.submit_driver(ctx, call, id, spec, request, validate_only);
+            }
+            Request::KillDriver { driver, request, version, by } => {
+                self.kill_driver(ctx, call, &driver, request, version, by);
+            }
+            Request::ExplainDriver { driver } => self.explain_driver(call, &driver),
+            Request::RegisterApplication { id, spec, request, token } => {
+                self.register_application(ctx, call, id, spec, request, token.as_deref());
+            }
+            Request::OpenSession { application, token } => {
+                self.open_session(ctx, call, &application, token.as_deref());
+            }
+            Request::ExplainApplication { application } => self.explain_application(call, &application),
+            Request::RequestExecutors { application, token, sequence, targets, excluded_hosts, request } => {
+                let wish = crate::application::Wish { sequence, targets, excluded_hosts };
+                self.request_executors(ctx, call, &application, token.as_deref(), wish, request);
+            }
+            Request::KillExecutors { application, token, executors, replace, request } => {
+                self.kill_executors(ctx, call, &application, token.as_deref(), &executors, replace, request);
+            }
+            Request::Unregister { application, token, success, message, grace, request } => {
+                let farewell = crate::application::Farewell { success, message, grace };
+                self.unregister(ctx, call, &application, token.as_deref(), farewell, request);
+            }
+            Request::KillApplication { application, request } => {
+                self.kill_application(ctx, call, &application, request);
+            }
+            Request::Drain { worker, request, deadline } => self.drain_worker(ctx, call, &worker, request, deadline),
+            Request::Undrain { worker, request } => self.undrain_worker(ctx, call, &worker, request),
+            Request::Forget { worker, request } => self.forget_worker(ctx, call, &worker, request),
+        }
+    }
+
+    fn tick(&mut self, ctx: &mut Ctx<'_>) {
+        while let Some(timer) = self.timers.take_due(ctx.now.time) {
+            match timer {
+                Timer::Retry(driver) => self.end_backoff(ctx, driver),
+                Timer::Progress(attempt @ AttemptKey::Driver(..)) => self.ask_back_driver(ctx, attempt),
+                Timer::Progress(attempt @ AttemptKey::Executor(..)) => self.ask_back_executor(ctx, attempt),
+                Timer::LeaseEnd(attempt) => self.end_lease(ctx, attempt),
+                Timer::Session(application, session) => self.end_session_grace(ctx, application, session),
+                Timer::Ending(application) => self.end_ending_grace(ctx, application),
+                Timer::Backoff(application) => self.refresh_demand(ctx.now, application),
+                Timer::Drain(worker) => self.end_drain(ctx, worker),
+                Timer::Retention => self.retire(ctx),
+            }
+            self.boundary();
+        }
+    }
+}

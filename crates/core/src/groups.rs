@@ -1,0 +1,66 @@
+//! Closing groups: executors that changed become one record per application, and what changed is shown once.
+
+use std::sync::Arc;
+
+use muster_types::{ApplicationUid, DriverUid, ExecutorId, ExecutorsRecord, WorkerUid, Write};
+
+use crate::core::Core;
+use crate::{Effect, Show};
+
+impl Core {
+    /// Between two decisions: closes the group if another might not fit.
+    pub(crate) fn boundary(&mut self) {
+        if self.out.is_full() {
+            self.seal();
+        }
+    }
+
+    /// Closes the group.
+    pub(crate) fn seal(&mut self) {
+        if self.out.is_empty() {
+            return;
+        }
+        let changed = std::mem::take(&mut self.out.executors);
+        for (uid, executors) in changed {
+            let Some(application) = self.applications.get_mut(uid) else { continue };
+            let sequence = application.next_record;
+            application.next_record += 1;
+            let ids: Vec<ExecutorId> = executors.keys().copied().collect();
+            for id in &ids {
+                application.change(*id, |executor| executor.stored_in = sequence);
+            }
+            application.entries += ids.len();
+            application.records.insert(sequence, ids);
+            let executors = executors.into_values().collect();
+            self.out.write(Write::PutExecutors(Arc::new(ExecutorsRecord { application: uid, sequence, executors })));
+            self.compact_executors(uid);
+        }
+        let shows = self.shows();
+        self.out.close(shows);
+    }
+
+    fn shows(&mut self) -> Vec<Effect> {
+        let touched = std::mem::take(&mut self.out.touched);
+        let drivers = touched.drivers.into_iter().map(|uid| self.show_driver(uid));
+        let applications = touched.applications.into_iter().map(|uid| self.show_application(uid));
+        let executors = touched.executors.into_iter().map(|(uid, id)| self.show_executor(uid, id));
+        let workers = touched.workers.into_iter().map(|uid| self.show_worker(uid));
+        drivers.chain(applications).chain(executors).chain(workers).map(Effect::Show).collect()
+    }
+
+    fn show_driver(&self, uid: DriverUid) -> Show {
+        self.shown_driver(uid).map_or(Show::DriverGone(uid), Show::Driver)
+    }
+
+    fn show_application(&self, uid: ApplicationUid) -> Show {
+        self.shown_application(uid).map_or(Show::ApplicationGone(uid), Show::Application)
+    }
+
+    fn show_executor(&self, uid: ApplicationUid, id: ExecutorId) -> Show {
+        self.shown_executor(uid, id).map_or(Show::ExecutorGone(uid, id), Show::Executor)
+    }
+
+    fn show_worker(&self, uid: WorkerUid) -> Show {
+        self.shown_worker(uid).map_or(Show::WorkerGone(uid), Show::Worker)
+    }
+}

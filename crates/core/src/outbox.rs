@@ -1,0 +1,148 @@
+//! What the core wants done, gathered into groups.
+//!
+//! A group stays open across decisions until it is nearly full or drained. Within it a key is written once, at its newest value,
+//! which is legal because a group is atomic: a driver that is submitted and placed in one batch costs one write.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_types::{ApplicationUid, DriverUid, Event, ExecutorId, ExecutorRecord, WorkerCommand, WorkerUid, Write};
+
+use crate::{Effect, Group, LinkId, size};
+
+/// A group holds at most this many writes.
+pub const MAX_GROUP_WRITES: usize = 64;
+/// A group holds at most this many bytes, as estimated.
+pub const MAX_GROUP_BYTES: usize = 512 << 10;
+// A decision between two boundaries adds at most a driver, an application or two and their executors' record.
+const FULL_WRITES: usize = 40;
+const FULL_BYTES: usize = 256 << 10;
+const FULL_EFFECTS: usize = 1024;
+
+/// The key of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Driver(DriverUid),
+    Application(ApplicationUid),
+    Executors(ApplicationUid, u64),
+    Worker(WorkerUid),
+}
+
+fn key(write: &Write) -> Option<Key> {
+    match write {
+        Write::PutDriver(record) => Some(Key::Driver(record.uid)),
+        Write::DeleteDriver(uid) => Some(Key::Driver(*uid)),
+        Write::PutApplication(record) => Some(Key::Application(record.uid)),
+        Write::DeleteApplication(uid) => Some(Key::Application(*uid)),
+        Write::PutExecutors(record) => Some(Key::Executors(record.application, record.sequence)),
+        Write::DeleteExecutors(application, sequence) => Some(Key::Executors(*application, *sequence)),
+        Write::PutWorker(record) => Some(Key::Worker(record.uid)),
+        Write::DeleteWorker(uid) => Some(Key::Worker(*uid)),
+        // The commit loop's own.
+        Write::PutEvents(_) | Write::DeleteEvents(_) => None,
+    }
+}
+
+/// What readers must be shown when the group is closed: each thing once, as it is then.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    pub(crate) drivers: BTreeSet<DriverUid>,
+    pub(crate) applications: BTreeSet<ApplicationUid>,
+    pub(crate) executors: BTreeSet<(ApplicationUid, ExecutorId)>,
+    pub(crate) workers: BTreeSet<WorkerUid>,
+}
+
+impl Touched {
+    fn len(&self) -> usize {
+        self.drivers.len() + self.applications.len() + self.executors.len() + self.workers.len()
+    }
+}
+
+/// Groups that are complete, and the one that is open.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    done: Vec<Group>,
+    open: Group,
+    keys: BTreeMap<Key, usize>,
+    bytes: usize,
+    /// Executors that changed, by application: one record each when the group is closed.
+    pub(crate) executors: BTreeMap<ApplicationUid, BTreeMap<ExecutorId, ExecutorRecord>>,
+    pub(crate) touched: Touched,
+}
+
+impl Outbox {
+    pub(crate) fn write(&mut self, write: Write) {
+        self.bytes += size::write(&write);
+        match key(&write).map(|key| (self.keys.get(&key).copied(), key)) {
+            Some((Some(index), _)) => {
+                self.bytes = self.bytes.saturating_sub(size::write(&self.open.writes[index]));
+                self.open.writes[index] = write;
+            }
+            Some((None, key)) => {
+                self.keys.insert(key, self.open.writes.len());
+                self.open.writes.push(write);
+            }
+            None => self.open.writes.push(write),
+        }
+    }
+
+    /// Stores an executor as it is now.
+    pub(crate) fn write_executor(&mut self, application: ApplicationUid, record: ExecutorRecord) {
+        self.bytes += size::executor(&record);
+        self.executors.entry(application).or_default().insert(record.id, record);
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.open.events.push(event);
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.open.effects.push(effect);
+    }
+
+    /// Sends a command, in one batch with what was sent to the same stream just before.
+    pub(crate) fn send(&mut self, link: LinkId, command: WorkerCommand) {
+        if let Some(Effect::Send(last, commands)) = self.open.effects.last_mut()
+            && *last == link
+        {
+            commands.push(command);
+            return;
+        }
+        self.effect(Effect::Send(link, vec![command]));
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        let records: usize = self.executors.len();
+        self.open.writes.len() + records >= FULL_WRITES
+            || self.bytes >= FULL_BYTES
+            || self.open.effects.len() + self.open.events.len() + self.touched.len() >= FULL_EFFECTS
+    }
+
+    /// Whether this much more still fits into the group.
+    pub(crate) fn has_room(&self, writes: usize, bytes: usize) -> bool {
+        self.open.writes.len() + self.executors.len() + writes <= MAX_GROUP_WRITES
+            && self.bytes + bytes <= MAX_GROUP_BYTES
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.writes.is_empty()
+            && self.executors.is_empty()
+            && self.open.events.is_empty()
+            && self.open.effects.is_empty()
+            && self.touched.len() == 0
+    }
+
+    /// Closes the group: what readers are shown comes before its other effects.
+    pub(crate) fn close(&mut self, shows: Vec<Effect>) {
+        let mut group = std::mem::take(&mut self.open);
+        let mut effects = shows;
+        effects.append(&mut group.effects);
+        group.effects = effects;
+        self.done.push(group);
+        self.keys.clear();
+        self.bytes = 0;
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<Group> {
+        std::mem::take(&mut self.done)
+    }
+}

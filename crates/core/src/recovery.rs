@@ -1,0 +1,261 @@
+//! The start of a leader: what ran is unconfirmed until its worker has reported. The reconnection path does the rest.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_types::{
+    ApplicationState, ApplicationUid, AttemptKey, DriverState, ExecutorState, ExecutorsRecord, Now, Snapshot, WallTime,
+    WorkerRecord,
+};
+
+use crate::core::{Core, Ctx};
+use crate::requests::Made;
+use crate::restart;
+use crate::state::{Application, Driver, Executor, Worker};
+use crate::{ClusterInfo, Config, Entropy};
+
+impl Core {
+    /// What a new leader begins with. The first groups that are drained show everything to readers.
+    pub fn load(config: Config, cluster: ClusterInfo, snapshot: Snapshot, now: Now, entropy: &mut dyn Entropy) -> Core {
+        let mut core = Core::new(config, cluster);
+        let ctx = &mut Ctx { now, entropy };
+        let any = snapshot.commit.0 > 0;
+        for record in snapshot.workers {
+            core.load_worker(now, record);
+        }
+        for record in snapshot.drivers {
+            core.drivers.insert(Driver::new(record));
+        }
+        core.load_applications(snapshot.applications, snapshot.executors);
+        core.load_requests(now.wall);
+        core.load_attempts();
+        core.resume_applications(ctx);
+        core.resume_drivers(ctx);
+        core.retain_loaded(now);
+        if any {
+            core.assume_forgotten_requests(now.wall);
+        }
+        core.show_all();
+        core
+    }
+
+    fn load_worker(&mut self, now: Now, record: Arc<WorkerRecord>) {
+        let uid = record.uid;
+        let worker = Worker::new(record);
+        if !worker.record.forgotten {
+            self.fleet.upsert(uid, worker.facts());
+            self.fleet.set_eligibility(uid, worker.eligibility());
+        }
+        self.workers.insert(worker);
+        self.arm_drain(now, uid);
+    }
+
+    fn load_applications(
+        &mut self,
+        records: Vec<Arc<muster_types::ApplicationRecord>>,
+        executors: Vec<Arc<ExecutorsRecord>>,
+    ) {
+        let mut by_application: BTreeMap<ApplicationUid, Vec<Arc<ExecutorsRecord>>> = BTreeMap::new();
+        for record in executors {
+            by_application.entry(record.application).or_default().push(record);
+        }
+        let mut records = records;
+        // Registration order; and of two that had a name one after the other, the later has it.
+        records.sort_by_key(|record| (record.created, record.uid));
+        for record in records {
+            let driver = record.driver.as_ref().map(|(driver, _, _)| *driver);
+            let leased = driver.and_then(|driver| self.drivers.get(driver)).is_some_and(|driver| driver.is_leased());
+            let mut application = Application::new(record, leased);
+            let mut stored = by_application.remove(&application.record.uid).unwrap_or_default();
+            stored.sort_by_key(|record| record.sequence);
+            for record in stored {
+                load_executors(&mut application, &record);
+            }
+            order_finished(&mut application);
+            if let Some(driver) = driver.and_then(|driver| self.drivers.get_mut(driver)) {
+                driver.applications.insert(application.record.uid);
+            }
+            self.applications.insert(application);
+        }
+    }
+
+    /// A request's id lives in the record that it made. Oldest first, so that the index drops the oldest.
+    fn load_requests(&mut self, now: WallTime) {
+        let mut found = Vec::new();
+        for driver in self.drivers.iter() {
+            let record = &driver.record;
+            found.extend(record.request.iter().map(|id| (record.created, id.clone(), Made::Driver(record.uid))));
+            let kill = record.kill.iter().flat_map(|kill| kill.requests.iter().map(|id| (kill.asked, id.clone())));
+            found.extend(kill.map(|(asked, id)| (asked, id, Made::KillDriver(record.uid))));
+        }
+        for application in self.applications.iter() {
+            let record = &application.record;
+            let made = Made::Application(record.uid);
+            found.extend(record.request.iter().map(|id| (record.created, id.clone(), made)));
+            let changed = Made::OnApplication(record.uid, None);
+            found.extend(record.requests.iter().map(|id| (record.updated, id.clone(), changed)));
+        }
+        for worker in self.workers.iter() {
+            let made = Made::OnWorker(worker.record.uid, None);
+            found.extend(worker.record.requests.iter().map(|id| (now, id.clone(), made)));
+        }
+        found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        for (time, id, made) in found {
+            self.requests.remember(time, id, made);
+        }
+    }
+
+    /// What a predecessor discarded is not known: ids older than what is kept for certain are refused.
+    fn assume_forgotten_requests(&mut self, now: WallTime) {
+        let kept = u64::try_from(self.config.kept.as_millis()).unwrap_or(u64::MAX);
+        self.requests.forget_until(WallTime(now.0.saturating_sub(kept)));
+        if let Some(removed) = self.removed_until() {
+            self.requests.forget_until(removed);
+        }
+    }
+
+    /// What is open is held on its worker, unconfirmed.
+    fn load_attempts(&mut self) {
+        let mut open = Vec::new();
+        for driver in self.drivers.iter() {
+            if let Some(attempt) = driver.open_attempt() {
+                let key = AttemptKey::Driver(driver.record.uid, attempt.number);
+                open.push((attempt.worker, key, attempt.resources.clone()));
+            }
+        }
+        for application in self.applications.iter() {
+            let executors = application.open.iter().filter_map(|id| application.executor(*id));
+            open.extend(executors.map(|executor| {
+                let record = &executor.record;
+                (record.worker, application.key(record.id), record.resources.clone())
+            }));
+        }
+        for (worker, key, resources) in open {
+            self.hold_assigned(worker, key, &resources);
+            let lost = self.workers.get(worker).is_none_or(|worker| worker.record.lost);
+            self.unconfirm(key, lost);
+        }
+    }
+
+    fn unconfirm(&mut self, key: AttemptKey, lost: bool) {
+        match key {
+            AttemptKey::Driver(uid, _) => {
+                let Some(driver) = self.drivers.get_mut(uid) else { return };
+                driver.started = driver.open_attempt().and_then(|attempt| attempt.started);
+                driver.live = if driver.record.kill.is_some() {
+                    DriverState::Killing
+                } else if lost {
+                    DriverState::Unreachable
+                } else {
+                    DriverState::Unconfirmed
+                };
+            }
+            AttemptKey::Executor(uid, id) => {
+                let Some(application) = self.applications.get_mut(uid) else { return };
+                let draining = application
+                    .executor(id)
+                    .and_then(|executor| self.workers.get(executor.record.worker))
+                    .is_some_and(|worker| worker.is_draining());
+                application.change(id, |executor| {
+                    executor.draining = draining;
+                    if lost && executor.record.killed_by.is_none() {
+                        executor.live = ExecutorState::Unreachable;
+                    }
+                });
+            }
+        }
+    }
+
+    /// Every session has its whole grace; what was ending goes on ending.
+    fn resume_applications(&mut self, ctx: &mut Ctx<'_>) {
+        let mut all: Vec<_> = self.applications.iter().map(|a| (a.record.created, a.record.uid)).collect();
+        all.sort_unstable();
+        for (_, uid) in all {
+            let Some(application) = self.applications.get_mut(uid) else { continue };
+            let state = application.record.state;
+            if state == ApplicationState::Ending {
+                application.kill_rest = true;
+                self.complete_ending(ctx, uid);
+            } else if !state.is_terminal() {
+                if self.is_orphaned(uid) {
+                    let message = "its driver's attempt ended".to_owned();
+                    self.begin_ending(ctx, uid, ApplicationState::Failed, "driver", message, Duration::ZERO);
+                } else {
+                    self.await_session(ctx.now, uid);
+                }
+            }
+            self.boundary();
+        }
+    }
+
+    /// Whether an application belongs to an attempt that is closed.
+    fn is_orphaned(&self, uid: ApplicationUid) -> bool {
+        let owner = self.applications.get(uid).and_then(|application| application.record.driver.as_ref());
+        owner.is_some_and(|(driver, _, number)| {
+            let open = self.drivers.get(*driver).and_then(|driver| driver.open_attempt());
+            open.is_none_or(|attempt| attempt.number != *number)
+        })
+    }
+
+    /// What waited waits again, in the order of submission; a back-off starts afresh.
+    fn resume_drivers(&mut self, ctx: &mut Ctx<'_>) {
+        let waiting =
+            self.drivers.iter().filter(|driver| driver.open_attempt().is_none() && !driver.live.is_terminal());
+        let mut waiting: Vec<_> = waiting.map(|driver| (driver.record.created, driver.record.uid)).collect();
+        waiting.sort_unstable();
+        for (_, uid) in waiting {
+            let random = ctx.entropy.next();
+            let Some(driver) = self.drivers.get_mut(uid) else { continue };
+            if driver.live == DriverState::BackingOff {
+                let nth = driver.record.consecutive_failures.max(1);
+                let delay = restart::delay(&driver.record.spec.restart, nth, random);
+                self.back_off(ctx.now, uid, delay);
+            } else {
+                driver.live = DriverState::Pending;
+                self.enqueue_driver(uid);
+            }
+        }
+    }
+
+    fn show_all(&mut self) {
+        let drivers: Vec<_> = self.drivers.iter().map(|driver| driver.record.uid).collect();
+        let applications: Vec<_> = self.applications.iter().map(|application| application.record.uid).collect();
+        let workers: Vec<_> = self.workers.iter().map(|worker| worker.record.uid).collect();
+        for uid in workers {
+            self.out.touched.workers.insert(uid);
+            self.boundary();
+        }
+        for uid in drivers {
+            self.out.touched.drivers.insert(uid);
+            self.boundary();
+        }
+        for uid in applications {
+            self.out.touched.applications.insert(uid);
+            let Some(application) = self.applications.get(uid) else { continue };
+            let executors: Vec<_> = application.executors().map(|executor| executor.record.id).collect();
+            for id in executors {
+                self.out.touched.executors.insert((uid, id));
+                self.boundary();
+            }
+        }
+    }
+}
+
+fn load_executors(application: &mut Application, record: &ExecutorsRecord) {
+    application.next_record = application.next_record.max(record.sequence + 1);
+    application.entries += record.executors.len();
+    application.records.insert(record.sequence, record.executors.iter().map(|executor| executor.id).collect());
+    for executor in &record.executors {
+        let mut executor = Executor::new(Arc::new(executor.clone()));
+        executor.stored_in = record.sequence;
+        application.add(executor);
+    }
+}
+
+fn order_finished(application: &mut Application) {
+    let ended = application.executors().filter(|executor| !executor.is_open());
+    let mut ended: Vec<_> = ended.map(|executor| (executor.record.ended, executor.record.id)).collect();
+    ended.sort_unstable();
+    application.finished = ended.into_iter().map(|(_, id)| id).collect();
+}

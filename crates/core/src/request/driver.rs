@@ -1,0 +1,177 @@
+//! Submitting a driver, and asking why it waits.
+
+use std::sync::Arc;
+
+use muster_types::{
+    DriverId, DriverRecord, DriverSpec, DriverState, DriverUid, PendingCause, PendingReason, RequestId, Write,
+};
+
+use crate::core::{Core, Ctx};
+use crate::placement::explain;
+use crate::requests::{Made, Seen};
+use crate::state::Driver;
+use crate::variables::shape_of_driver;
+use crate::{Answer, CallId, Effect, Rejection, ShownDriver};
+
+impl Core {
+    pub(crate) fn reply(&mut self, call: CallId, answer: Result<Answer, Rejection>) {
+        self.out.effect(Effect::Reply(call, answer));
+    }
+
+    pub(crate) fn reply_driver(&mut self, call: CallId, uid: DriverUid) {
+        if let Some(shown) = self.shown_driver(uid) {
+            self.reply(call, Ok(Answer::Driver(shown)));
+        }
+    }
+
+    pub(crate) fn submit_driver(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        call: CallId,
+        id: Option<DriverId>,
+        spec: Arc<DriverSpec>,
+        request: Option<RequestId>,
+        validate_only: bool,
+    ) {
+        if validate_only {
+            return self.validate_driver(ctx, call, id, spec);
+        }
+        match request.as_ref().map_or(Seen::New, |request| self.requests.see(request)) {
+            Seen::New => {}
+            Seen::Expired => return self.reply(call, Err(Rejection::RequestIdExpired)),
+            Seen::Before(Made::Driver(uid)) => return self.repeat_submission(call, uid, id.as_ref(), &spec),
+            Seen::Before(_) => return self.reply(call, Err(Rejection::RequestIdReused)),
+        }
+        if let Some(rejection) = self.refuse_name(id.as_ref()) {
+            return self.reply(call, Err(rejection));
+        }
+        if self.waiting.len() >= self.config.max_waiting {
+            return self.reply(call, Err(Rejection::QueueFull { what: "waiting drivers".to_owned() }));
+        }
+        let record = new_record(ctx, id, spec, request.clone());
+        let uid = record.uid;
+        if let Some(request) = request {
+            self.requests.remember(ctx.now.wall, request, Made::Driver(uid));
+        }
+        let shape = shape_of_driver(&record.spec);
+        self.out.write(Write::PutDriver(Arc::clone(&record)));
+        self.drivers.insert(Driver::new(record));
+        self.waiting.push(uid, shape);
+        self.tell_driver(ctx.now.wall, uid, None, "submitted");
+        self.reply_driver(call, uid);
+    }
+
+    /// The same id again: the same answer if the same was asked for.
+    fn repeat_submission(&mut self, call: CallId, uid: DriverUid, id: Option<&DriverId>, spec: &DriverSpec) {
+        let Some(driver) = self.drivers.get(uid) else {
+            // Its record was retired before its id was: what it did is known to have been done, and is gone.
+            return self.reply(call, Err(Rejection::RequestIdExpired));
+        };
+        let same_name = match id {
+            Some(id) => *id == driver.record.id,
+            None => driver.record.id == generated_name(uid),
+        };
+        if same_name && *driver.record.spec == *spec {
+            self.reply_driver(call, uid);
+        } else {
+            self.reply(call, Err(Rejection::RequestIdReused));
+        }
+    }
+
+    fn refuse_name(&self, id: Option<&DriverId>) -> Option<Rejection> {
+        let id = id.filter(|id| self.drivers.has_name(id.as_str()))?;
+        Some(Rejection::AlreadyExists { kind: "driver", name: id.to_string() })
+    }
+
+    /// Says what would happen; keeps nothing.
+    fn validate_driver(&mut self, ctx: &mut Ctx<'_>, call: CallId, id: Option<DriverId>, spec: Arc<DriverSpec>) {
+        if let Some(rejection) = self.refuse_name(id.as_ref()) {
+            return self.reply(call, Err(rejection));
+        }
+        let shape = shape_of_driver(&spec);
+        let reason = explain(&self.fleet, &shape, &self.config.policy);
+        if reason.never_fits {
+            return self.reply(call, Err(Rejection::NeverFits(Box::new(reason))));
+        }
+        let fits = crate::placement::fits_now(&self.fleet, &shape, &self.config.policy);
+        let record = new_record(ctx, id, spec, None);
+        let shown = ShownDriver {
+            record,
+            pid: None,
+            retry: None,
+            pending: if fits { None } else { Some(reason) },
+            wait_channel: None,
+            applications: Vec::new(),
+        };
+        self.reply(call, Ok(Answer::Driver(Arc::new(shown))));
+    }
+
+    pub(crate) fn explain_driver(&mut self, call: CallId, name: &str) {
+        let Some(driver) = self.drivers.find(name) else {
+            let name = name.to_owned();
+            return self.reply(call, Err(Rejection::NotFound { kind: "driver", name }));
+        };
+        let reason = self.why_waiting(driver);
+        let uid = driver.record.uid;
+        if let Some(mut shown) = self.shown_driver(uid) {
+            Arc::make_mut(&mut shown).pending = reason;
+            self.reply(call, Ok(Answer::Driver(shown)));
+        }
+    }
+
+    fn why_waiting(&self, driver: &Driver) -> Option<PendingReason> {
+        match driver.live {
+            DriverState::Pending => {
+                let mut reason = explain(&self.fleet, &shape_of_driver(&driver.record.spec), &self.config.policy);
+                if self.config.policy.max_drivers.is_some_and(|most| self.drivers.placed >= most) {
+                    let sentence = format!("{} drivers run, and no more may", self.drivers.placed);
+                    reason.causes.insert(0, (PendingCause::DriverLimit, 0, sentence));
+                }
+                Some(reason)
+            }
+            DriverState::BackingOff => Some(PendingReason {
+                causes: vec![(PendingCause::Backoff, 0, "waits before its next attempt".to_owned())],
+                ..PendingReason::default()
+            }),
+            DriverState::Launching
+            | DriverState::Running
+            | DriverState::Killing
+            | DriverState::Unreachable
+            | DriverState::Unconfirmed
+            | DriverState::Finished
+            | DriverState::Failed
+            | DriverState::Killed
+            | DriverState::Lost
+            | DriverState::CrashLoop => None,
+        }
+    }
+}
+
+/// `driver-` and the first 12 characters of the uid.
+fn generated_name(uid: DriverUid) -> DriverId {
+    DriverId::new(format!("driver-{}", &uid.to_string()[..12]))
+}
+
+fn new_record(
+    ctx: &mut Ctx<'_>,
+    id: Option<DriverId>,
+    spec: Arc<DriverSpec>,
+    request: Option<RequestId>,
+) -> Arc<DriverRecord> {
+    let uid = DriverUid(ctx.entropy.next());
+    Arc::new(DriverRecord {
+        uid,
+        id: id.unwrap_or_else(|| generated_name(uid)),
+        spec,
+        request,
+        state: DriverState::Pending,
+        created: ctx.now.wall,
+        updated: ctx.now.wall,
+        ended: None,
+        attempts: Vec::new(),
+        kill: None,
+        failures: Vec::new(),
+        consecutive_failures: 0,
+        version: 1,
+    })
+}

@@ -1,0 +1,70 @@
+//! Ending a driver.
+
+use muster_types::{DriverState, DriverUid, KillRecord, KilledBy, RequestId, WorkerCommand};
+
+use crate::core::{Core, Ctx};
+use crate::requests::{Made, Seen};
+use crate::{CallId, Rejection};
+
+/// Requests that are remembered in the record of a kill.
+const KEPT_KILL_REQUESTS: usize = 8;
+
+impl Core {
+    pub(crate) fn kill_driver(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        call: CallId,
+        name: &str,
+        request: Option<RequestId>,
+        version: Option<u64>,
+        by: KilledBy,
+    ) {
+        let Some(driver) = self.drivers.find(name) else {
+            let name = name.to_owned();
+            return self.reply(call, Err(Rejection::NotFound { kind: "driver", name }));
+        };
+        let uid = driver.record.uid;
+        let found = driver.record.version;
+        match request.as_ref().map_or(Seen::New, |request| self.requests.see(request)) {
+            Seen::New => {}
+            Seen::Expired => return self.reply(call, Err(Rejection::RequestIdExpired)),
+            Seen::Before(made) if made == Made::KillDriver(uid) => return self.reply_driver(call, uid),
+            Seen::Before(_) => return self.reply(call, Err(Rejection::RequestIdReused)),
+        }
+        if let Some(wanted) = version.filter(|wanted| *wanted != found) {
+            return self.reply(call, Err(Rejection::VersionMismatch { wanted, found }));
+        }
+        if let Some(request) = request.clone() {
+            self.requests.remember(ctx.now.wall, request, Made::KillDriver(uid));
+        }
+        self.ask_for_end(ctx, uid, request, by);
+        self.reply_driver(call, uid);
+    }
+
+    /// Records the wish once: asking again changes nothing, since asking is idempotent by nature.
+    fn ask_for_end(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid, request: Option<RequestId>, by: KilledBy) {
+        let Some(driver) = self.drivers.get_mut(uid) else { return };
+        if driver.live.is_terminal() || driver.record.kill.is_some() {
+            return;
+        }
+        let mut requests: Vec<RequestId> = request.into_iter().collect();
+        requests.truncate(KEPT_KILL_REQUESTS);
+        let kill = KillRecord { by, requests, asked: ctx.now.wall };
+        let Some((attempt, worker)) = driver.open_key() else {
+            driver.live = DriverState::Killed;
+            driver.retry = None;
+            self.waiting.remove(uid);
+            self.put_driver(ctx.now, uid, |record| {
+                record.kill = Some(kill);
+                record.ended = Some(record.updated);
+            });
+            self.tell_driver(ctx.now.wall, uid, None, "killed before it ran");
+            self.finish_driver(ctx.now, uid);
+            return;
+        };
+        driver.live = DriverState::Killing;
+        self.put_driver(ctx.now, uid, |record| record.kill = Some(kill));
+        self.tell_driver(ctx.now.wall, uid, None, "a kill was asked for");
+        self.send_to(worker, attempt, WorkerCommand::Kill { attempt, at_once: false, by });
+    }
+}

@@ -1,0 +1,4 @@
+//! What clients ask of drivers.
+
+mod driver;
+mod kill;

@@ -1,0 +1,165 @@
+//! Request ids: the same id is the same thing, for as long as it is remembered; and one that is older than what is remembered is
+//! refused, never executed anew.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use muster_types::{ApplicationUid, DriverUid, RequestId, WallTime, WorkerUid};
+
+/// What a request did, and to what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// Submitted this driver.
+    Driver(DriverUid),
+    /// Asked for its end.
+    KillDriver(DriverUid),
+    /// Registered this application.
+    Application(ApplicationUid),
+    /// Changed it; `None` when loaded from its record, which does not keep the verb.
+    OnApplication(ApplicationUid, Option<Verb>),
+    /// Changed this worker.
+    OnWorker(WorkerUid, Option<Verb>),
+}
+
+/// What was asked of an application or a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Targets,
+    KillExecutors,
+    Unregister,
+    KillApplication,
+    Drain,
+    Undrain,
+    Forget,
+}
+
+impl Made {
+    /// Whether a second request with the same id asks for the same.
+    pub(crate) fn is_same(self, other: Made) -> bool {
+        match (self, other) {
+            (Made::OnApplication(a, verb_a), Made::OnApplication(b, verb_b)) => {
+                a == b && (verb_a == verb_b || verb_a.is_none() || verb_b.is_none())
+            }
+            (Made::OnWorker(a, verb_a), Made::OnWorker(b, verb_b)) => {
+                a == b && (verb_a == verb_b || verb_a.is_none() || verb_b.is_none())
+            }
+            (a, b) => a == b,
+        }
+    }
+}
+
+/// What is known of a request id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// It is new.
+    New,
+    /// It did this.
+    Before(Made),
+    /// It is older than what is remembered: nobody knows.
+    Expired,
+}
+
+/// The ids that are remembered, bounded in number and age.
+#[derive(Debug)]
+pub(crate) struct RequestIndex {
+    ids: BTreeMap<RequestId, Made>,
+    order: VecDeque<(WallTime, RequestId)>,
+    /// Ids made at or before this may have been forgotten.
+    forgotten: Option<WallTime>,
+    most: usize,
+    kept: Duration,
+}
+
+impl RequestIndex {
+    pub(crate) fn new(most: usize, kept: Duration) -> RequestIndex {
+        RequestIndex { ids: BTreeMap::new(), order: VecDeque::new(), forgotten: None, most, kept }
+    }
+
+    pub(crate) fn see(&self, id: &RequestId) -> Seen {
+        match (self.ids.get(id), self.forgotten, time_of(id)) {
+            (Some(made), _, _) => Seen::Before(*made),
+            (None, Some(forgotten), Some(time)) if time <= forgotten => Seen::Expired,
+            (None, _, _) => Seen::New,
+        }
+    }
+
+    /// Remembers what an id did. Drops the oldest beyond the bounds.
+    pub(crate) fn remember(&mut self, now: WallTime, id: RequestId, made: Made) {
+        if self.ids.insert(id.clone(), made).is_none() {
+            self.order.push_back((now, id));
+        }
+        let oldest_kept = WallTime(now.0.saturating_sub(millis(self.kept)));
+        while let Some((time, _)) = self.order.front() {
+            if self.order.len() <= self.most && *time >= oldest_kept {
+                break;
+            }
+            if let Some((time, id)) = self.order.pop_front() {
+                self.ids.remove(&id);
+                self.forget_until(time_of(&id).unwrap_or(time));
+            }
+        }
+    }
+
+    /// The record that carried an id is removed: the id is gone with it after the next load.
+    pub(crate) fn drop_id(&mut self, id: &RequestId) {
+        if let Some(time) = time_of(id) {
+            self.forget_until(time);
+        }
+    }
+
+    /// Ids made at or before this may have been forgotten.
+    pub(crate) fn forget_until(&mut self, time: WallTime) {
+        self.forgotten = self.forgotten.max(Some(time));
+    }
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// When an id was made, if it is a UUID of version 7: its first 48 bits are milliseconds since the Unix epoch.
+fn time_of(id: &RequestId) -> Option<WallTime> {
+    let hex: String = id.as_str().chars().filter(|c| *c != '-').collect();
+    let is_seven = hex.len() == 32 && hex.is_ascii() && hex.as_bytes()[12] == b'7';
+    let all_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_seven && all_hex).then(|| u64::from_str_radix(&hex[..12], 16).ok().map(WallTime)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uuid(millis: u64) -> RequestId {
+        let hex = format!("{millis:012x}");
+        RequestId::new(format!("{}-{}-7abc-8def-0123456789ab", &hex[..8], &hex[8..]))
+    }
+
+    const D: Made = Made::Driver(DriverUid(1));
+
+    #[test]
+    fn an_id_is_remembered_within_both_bounds() {
+        let mut index = RequestIndex::new(2, Duration::from_secs(1));
+        index.remember(WallTime(10_000), uuid(10_000), D);
+        index.remember(WallTime(10_001), uuid(10_001), D);
+        assert_eq!(index.see(&uuid(10_000)), Seen::Before(D));
+        index.remember(WallTime(10_002), uuid(10_002), D);
+        assert_eq!(index.see(&uuid(10_000)), Seen::Expired, "beyond the number");
+        index.remember(WallTime(11_500), uuid(11_500), D);
+        assert_eq!(index.see(&uuid(10_002)), Seen::Expired, "beyond the age");
+        assert_eq!(index.see(&uuid(11_500)), Seen::Before(D));
+        assert_eq!(index.see(&uuid(11_501)), Seen::New);
+    }
+
+    #[test]
+    fn an_old_id_is_new_as_long_as_nothing_was_discarded() {
+        let index = RequestIndex::new(2, Duration::from_secs(1));
+        assert_eq!(index.see(&uuid(1)), Seen::New, "a client whose clock is wrong is served");
+    }
+
+    #[test]
+    fn an_id_that_carries_no_time_cannot_expire() {
+        let mut index = RequestIndex::new(2, Duration::from_secs(1));
+        index.forget_until(WallTime(u64::MAX));
+        assert_eq!(index.see(&RequestId::new("mine")), Seen::New);
+    }
+}

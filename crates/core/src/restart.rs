@@ -1,0 +1,155 @@
+//! What follows when an attempt is closed: again, after how long, or an end.
+
+use std::time::Duration;
+
+use muster_types::{DriverRecord, DriverState, Fault, Outcome, Reason, RestartCondition, RestartPolicy, WallTime};
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The driver has ended.
+    End(DriverState),
+    /// Another attempt, not before this has passed.
+    Again(Duration),
+}
+
+/// Failures within the window, oldest first; and those in a row without a long enough run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) failures: Vec<WallTime>,
+    pub(crate) consecutive: u32,
+}
+
+/// The delay after the `nth` failure in a row (from 1): doubling up to the cap; half of it is fixed, so that there is always a
+/// pause, and half is spread by chance, so that what failed together does not come back together.
+pub(crate) fn delay(policy: &RestartPolicy, nth: u32, random: u128) -> Duration {
+    let doublings = nth.saturating_sub(1).min(32);
+    let whole =
+        policy.backoff_initial.saturating_mul(1u32.checked_shl(doublings).unwrap_or(u32::MAX)).min(policy.backoff_max);
+    let half = whole / 2;
+    let spread = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
+    let chance = u64::try_from(random >> 64).unwrap_or(0);
+    half + Duration::from_nanos(u64::try_from((u128::from(spread) * u128::from(chance)) >> 64).unwrap_or(spread))
+}
+
+/// Whether the process was certainly never started.
+pub(crate) fn never_started(outcome: &Outcome) -> bool {
+    matches!(outcome.reason, Reason::NeverStarted | Reason::Refused | Reason::SpawnFailed | Reason::WorkDirFailed)
+}
+
+/// The reason decides whose doing an end was, where a worker cannot know: it does not know who asked for a kill, or why.
+pub(crate) fn judge(mut outcome: Outcome, killed_by_user: bool) -> Outcome {
+    outcome.fault = match outcome.reason {
+        // What was submitted cannot be run: trying it on other machines for ever helps nobody.
+        Reason::NotFound | Reason::NotExecutable | Reason::ArtifactFailed | Reason::UnknownVariable => Fault::Program,
+        Reason::Exited | Reason::OutOfMemory | Reason::LogLimit => Fault::Program,
+        Reason::Killed | Reason::NeverStarted | Reason::OwnerEnded => {
+            if killed_by_user {
+                Fault::User
+            } else {
+                Fault::Platform
+            }
+        }
+        Reason::SpawnFailed
+        | Reason::WorkDirFailed
+        | Reason::LeaseEnded
+        | Reason::Drained
+        | Reason::Lost
+        | Reason::Forgotten
+        | Reason::Refused => Fault::Platform,
+    };
+    outcome
+}
+
+/// Drops what is out of the window and beyond the bound, then adds a failure.
+pub(crate) fn count_failure(failures: &mut Vec<WallTime>, policy: &RestartPolicy, now: WallTime) -> u32 {
+    let window = u64::try_from(policy.window.as_millis()).unwrap_or(u64::MAX);
+    failures.retain(|time| now.0.saturating_sub(time.0) <= window);
+    failures.push(now);
+    let most = usize::try_from(policy.max_attempts.max(1)).unwrap_or(usize::MAX);
+    if failures.len() > most {
+        failures.drain(..failures.len() - most);
+    }
+    u32::try_from(failures.len()).unwrap_or(u32::MAX)
+}
+
+/// Launches in a row, the newest last, that never started by nobody's fault but the platform's.
+fn launch_failures(record: &DriverRecord) -> u32 {
+    let newest_first = record.attempts.iter().rev().filter_map(|attempt| attempt.outcome.as_ref());
+    let failed = newest_first.take_while(|outcome| outcome.fault == Fault::Platform && never_started(outcome));
+    u32::try_from(failed.count()).unwrap_or(u32::MAX)
+}
+
+/// What follows `outcome` of the newest attempt, which `record` has as closed. `ran` is how long its process ran.
+pub(crate) fn next(
+    record: &DriverRecord,
+    outcome: &Outcome,
+    ran: Duration,
+    now: WallTime,
+    max_launch_failures: u32,
+    random: u128,
+) -> (Next, Tally) {
+    let policy = &record.spec.restart;
+    let mut tally = Tally { failures: record.failures.clone(), consecutive: record.consecutive_failures };
+    if record.kill.is_some() {
+        return (Next::End(DriverState::Killed), tally);
+    }
+    let next = match outcome.fault {
+        Fault::User => Next::End(DriverState::Killed),
+        Fault::Platform => after_platform(record, outcome, max_launch_failures, random),
+        Fault::Program => {
+            let again = match policy.condition {
+                RestartCondition::Never => false,
+                RestartCondition::OnFailure => !outcome.is_success(),
+                RestartCondition::Always => true,
+            };
+            if ran >= policy.backoff_reset_after {
+                tally.consecutive = 0;
+            }
+            tally.consecutive = tally.consecutive.saturating_add(1);
+            let failed = !outcome.is_success();
+            let in_window = if failed && again { count_failure(&mut tally.failures, policy, now) } else { 0 };
+            match (again, failed) {
+                (false, false) => Next::End(DriverState::Finished),
+                (false, true) => Next::End(DriverState::Failed),
+                (true, true) if in_window >= policy.max_attempts.max(1) => Next::End(DriverState::CrashLoop),
+                (true, _) => Next::Again(delay(policy, tally.consecutive, random)),
+            }
+        }
+    };
+    (next, tally)
+}
+
+/// The platform's doing: what never started is tried again whatever the policy says; what ran, only if its policy allows a
+/// second run.
+fn after_platform(record: &DriverRecord, outcome: &Outcome, max_launch_failures: u32, random: u128) -> Next {
+    let spec = &record.spec;
+    if never_started(outcome) {
+        let failures = launch_failures(record);
+        return if failures >= max_launch_failures {
+            Next::End(DriverState::Failed)
+        } else {
+            Next::Again(delay(&spec.restart, failures, random))
+        };
+    }
+    if spec.restart.condition != RestartCondition::Never || spec.on_worker_lost.is_leased() {
+        return Next::Again(Duration::ZERO);
+    }
+    match outcome.reason {
+        Reason::Lost | Reason::Forgotten | Reason::LeaseEnded => Next::End(DriverState::Lost),
+        Reason::Exited
+        | Reason::OutOfMemory
+        | Reason::Killed
+        | Reason::NeverStarted
+        | Reason::NotFound
+        | Reason::NotExecutable
+        | Reason::SpawnFailed
+        | Reason::ArtifactFailed
+        | Reason::WorkDirFailed
+        | Reason::UnknownVariable
+        | Reason::LogLimit
+        | Reason::Drained
+        | Reason::OwnerEnded
+        | Reason::Refused => Next::End(DriverState::Failed),
+    }
+}

@@ -1,0 +1,140 @@
+//! Finished records: kept for a while and up to a number, then removed in bounded groups.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use muster_types::{ApplicationUid, DriverUid, Now, WallTime, Write};
+
+use crate::core::{Core, Ctx};
+use crate::timers::Timer;
+
+/// Records removed by one tick at most: the rest follows with the next.
+const PER_TICK: usize = 1024;
+
+/// Finished records, the longest ended first.
+#[derive(Debug, Default)]
+pub(crate) struct Retention {
+    drivers: BTreeSet<(WallTime, DriverUid)>,
+    applications: BTreeSet<(WallTime, ApplicationUid)>,
+    armed: bool,
+}
+
+impl Core {
+    /// A driver has ended.
+    pub(crate) fn finish_driver(&mut self, now: Now, uid: DriverUid) {
+        let ended = self.drivers.get(uid).and_then(|driver| driver.record.ended).unwrap_or(now.wall);
+        self.retention.drivers.insert((ended, uid));
+        if self.retention.drivers.len() > self.config.kept_records {
+            self.retire_driver();
+        }
+        self.arm_retention(now);
+    }
+
+    /// An application has ended.
+    pub(crate) fn finish_application(&mut self, now: Now, uid: ApplicationUid) {
+        let ended = self.applications.get(uid).and_then(|application| application.record.ended).unwrap_or(now.wall);
+        self.retention.applications.insert((ended, uid));
+        if self.retention.applications.len() > self.config.kept_records {
+            self.retire_application();
+        }
+        self.arm_retention(now);
+    }
+
+    fn oldest(&self) -> Option<WallTime> {
+        let driver = self.retention.drivers.first().map(|(ended, _)| *ended);
+        let application = self.retention.applications.first().map(|(ended, _)| *ended);
+        driver.into_iter().chain(application).min()
+    }
+
+    fn arm_retention(&mut self, now: Now) {
+        if self.retention.armed {
+            return;
+        }
+        if let Some(oldest) = self.oldest() {
+            let due = Duration::from_millis(oldest.0).saturating_add(self.config.kept);
+            let wait = due.saturating_sub(Duration::from_millis(now.wall.0));
+            self.retention.armed = true;
+            self.timers.arm(now.time + wait, Timer::Retention);
+        }
+    }
+
+    /// Removes what is too old.
+    pub(crate) fn retire(&mut self, ctx: &mut Ctx<'_>) {
+        let kept = u64::try_from(self.config.kept.as_millis()).unwrap_or(u64::MAX);
+        let too_old =
+            |ended: Option<WallTime>| ended.is_some_and(|ended| ended.0.saturating_add(kept) <= ctx.now.wall.0);
+        for _ in 0..PER_TICK {
+            let driver = too_old(self.retention.drivers.first().map(|(ended, _)| *ended));
+            let application = too_old(self.retention.applications.first().map(|(ended, _)| *ended));
+            if driver {
+                self.retire_driver();
+            }
+            if application {
+                self.retire_application();
+            }
+            if !driver && !application {
+                break;
+            }
+            self.boundary();
+        }
+        self.retention.armed = false;
+        self.arm_retention(ctx.now);
+    }
+
+    fn retire_driver(&mut self) {
+        let Some((_, uid)) = self.retention.drivers.pop_first() else { return };
+        let Some(driver) = self.drivers.remove(uid) else { return };
+        let kill = driver.record.kill.iter().flat_map(|kill| &kill.requests);
+        for request in driver.record.request.iter().chain(kill) {
+            self.requests.drop_id(request);
+        }
+        self.out.write(Write::DeleteDriver(uid));
+        self.out.touched.drivers.insert(uid);
+    }
+
+    /// Its executors' records first: in every prefix of the groups there are none without their application.
+    fn retire_application(&mut self) {
+        let Some((_, uid)) = self.retention.applications.pop_first() else { return };
+        // What is stored of its executors in the open group must be known to be removed.
+        if self.out.executors.contains_key(&uid) {
+            self.seal();
+        }
+        let Some(application) = self.applications.remove(uid) else { return };
+        for sequence in application.records.keys() {
+            self.out.write(Write::DeleteExecutors(uid, *sequence));
+            self.boundary();
+        }
+        for executor in application.executors() {
+            self.out.touched.executors.insert((uid, executor.record.id));
+        }
+        for request in application.record.request.iter().chain(&application.record.requests) {
+            self.requests.drop_id(request);
+        }
+        if let Some((driver, _, _)) = &application.record.driver
+            && let Some(driver) = self.drivers.get_mut(*driver)
+        {
+            driver.applications.remove(&uid);
+            self.out.touched.drivers.insert(driver.record.uid);
+        }
+        self.out.write(Write::DeleteApplication(uid));
+        self.out.touched.applications.insert(uid);
+    }
+
+    /// Finished records that a new leader loads.
+    pub(crate) fn retain_loaded(&mut self, now: Now) {
+        let drivers = self.drivers.iter().filter(|driver| driver.live.is_terminal());
+        self.retention.drivers =
+            drivers.map(|driver| (driver.record.ended.unwrap_or(driver.record.updated), driver.record.uid)).collect();
+        let applications = self.applications.iter().filter(|application| application.record.state.is_terminal());
+        self.retention.applications =
+            applications.map(|a| (a.record.ended.unwrap_or(a.record.updated), a.record.uid)).collect();
+        self.arm_retention(now);
+    }
+
+    /// The end of the oldest finished driver that is kept, if as many are kept as may be: older ones may have been removed.
+    pub(crate) fn removed_until(&self) -> Option<WallTime> {
+        let full = self.retention.drivers.len() >= self.config.kept_records
+            || self.retention.applications.len() >= self.config.kept_records;
+        full.then(|| self.oldest()).flatten()
+    }
+}

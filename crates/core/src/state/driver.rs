@@ -1,0 +1,122 @@
+//! Drivers in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use muster_types::{
+    ApplicationUid, AttemptKey, AttemptNumber, AttemptRecord, DriverId, DriverRecord, DriverState, DriverUid, Time,
+    WallTime, WorkerUid,
+};
+
+/// A driver: its record as it is stored, and what is not durable.
+#[derive(Debug, Clone)]
+pub(crate) struct Driver {
+    pub(crate) record: Arc<DriverRecord>,
+    /// Where it stands now, with the states that depend on who is heard.
+    pub(crate) live: DriverState,
+    pub(crate) pid: Option<u32>,
+    /// When the process of the open attempt started.
+    pub(crate) started: Option<WallTime>,
+    /// When the back-off is over.
+    pub(crate) retry: Option<(Time, WallTime)>,
+    /// What the tree waits for in the kernel.
+    pub(crate) wait_channel: Option<String>,
+    /// The open attempt has been accepted by its worker, as far as this leader has heard.
+    pub(crate) progress: bool,
+    /// The open attempt is to end although nobody asked for it: its launch made no progress.
+    pub(crate) asked_back: bool,
+    /// The open attempt was assigned, or launched again, by this leader.
+    pub(crate) ours: bool,
+    /// Applications that it registered and that are kept.
+    pub(crate) applications: BTreeSet<ApplicationUid>,
+}
+
+impl Driver {
+    pub(crate) fn new(record: Arc<DriverRecord>) -> Driver {
+        Driver {
+            live: record.state,
+            record,
+            pid: None,
+            started: None,
+            retry: None,
+            wait_channel: None,
+            progress: false,
+            asked_back: false,
+            ours: false,
+            applications: BTreeSet::new(),
+        }
+    }
+
+    /// The attempt that is not closed; it is the newest.
+    pub(crate) fn open_attempt(&self) -> Option<&AttemptRecord> {
+        self.record.attempts.last().filter(|attempt| attempt.outcome.is_none())
+    }
+
+    pub(crate) fn newest_attempt(&self) -> Option<AttemptNumber> {
+        self.record.attempts.last().map(|attempt| attempt.number)
+    }
+
+    /// The key of the open attempt, and its worker.
+    pub(crate) fn open_key(&self) -> Option<(AttemptKey, WorkerUid)> {
+        self.open_attempt().map(|attempt| (AttemptKey::Driver(self.record.uid, attempt.number), attempt.worker))
+    }
+
+    pub(crate) fn is_leased(&self) -> bool {
+        self.record.spec.on_worker_lost.is_leased()
+    }
+
+    /// Forgets what was known of an attempt that is closed.
+    pub(crate) fn clear_attempt(&mut self) {
+        self.pid = None;
+        self.started = None;
+        self.wait_channel = None;
+        self.progress = false;
+        self.asked_back = false;
+        self.ours = false;
+    }
+}
+
+/// Every driver that is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Drivers {
+    by_uid: BTreeMap<DriverUid, Driver>,
+    by_name: BTreeMap<DriverId, DriverUid>,
+    /// How many have an open attempt.
+    pub(crate) placed: u32,
+}
+
+impl Drivers {
+    pub(crate) fn insert(&mut self, driver: Driver) {
+        self.by_name.insert(driver.record.id.clone(), driver.record.uid);
+        self.placed += u32::from(driver.open_attempt().is_some());
+        self.by_uid.insert(driver.record.uid, driver);
+    }
+
+    pub(crate) fn remove(&mut self, uid: DriverUid) -> Option<Driver> {
+        let driver = self.by_uid.remove(&uid)?;
+        self.by_name.remove(&driver.record.id);
+        Some(driver)
+    }
+
+    pub(crate) fn get(&self, uid: DriverUid) -> Option<&Driver> {
+        self.by_uid.get(&uid)
+    }
+
+    pub(crate) fn get_mut(&mut self, uid: DriverUid) -> Option<&mut Driver> {
+        self.by_uid.get_mut(&uid)
+    }
+
+    /// By name, else by uid.
+    pub(crate) fn find(&self, name: &str) -> Option<&Driver> {
+        let uid = self.by_name.get(name).copied().or_else(|| name.parse().ok())?;
+        self.by_uid.get(&uid)
+    }
+
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Driver> {
+        self.by_uid.values()
+    }
+}

@@ -1,0 +1,56 @@
+//! Executors in memory.
+
+use std::sync::Arc;
+
+use muster_types::{ExecutorRecord, ExecutorState, WallTime};
+
+/// An executor: its record as it is stored, and what is not durable.
+#[derive(Debug, Clone)]
+pub(crate) struct Executor {
+    pub(crate) record: Arc<ExecutorRecord>,
+    /// Where it stands now, with the states that depend on who is heard.
+    pub(crate) live: ExecutorState,
+    pub(crate) pid: Option<u32>,
+    pub(crate) started: Option<WallTime>,
+    /// Accepted by its worker, as far as this leader has heard.
+    pub(crate) progress: bool,
+    /// It is to end although nobody asked for it: its launch made no progress.
+    pub(crate) asked_back: bool,
+    /// Assigned, or launched again, by this leader.
+    pub(crate) ours: bool,
+    /// Its worker drains.
+    pub(crate) draining: bool,
+    /// Sequence of the stored record with its newest entry.
+    pub(crate) stored_in: u64,
+}
+
+impl Executor {
+    pub(crate) fn new(record: Arc<ExecutorRecord>) -> Executor {
+        Executor {
+            live: record.state,
+            record,
+            pid: None,
+            started: None,
+            progress: false,
+            asked_back: false,
+            ours: false,
+            draining: false,
+            stored_in: 0,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.record.outcome.is_none()
+    }
+
+    /// Whether it counts towards its profile's target. What drains, is being ended or cannot be reached does not.
+    pub(crate) fn counts(&self) -> bool {
+        matches!(self.live, ExecutorState::Launching | ExecutorState::Running) && !self.draining && !self.asked_back
+    }
+
+    /// Cores that count towards the application's limit.
+    pub(crate) fn cores(&self) -> u64 {
+        let held = self.is_open() && self.live != ExecutorState::Unreachable;
+        if held { u64::from(self.record.resources.cores) } else { 0 }
+    }
+}

@@ -1,0 +1,11 @@
+//! What the core remembers: drivers, workers, applications with their executors.
+
+mod application;
+mod driver;
+mod executor;
+mod worker;
+
+pub(crate) use application::{Application, Applications};
+pub(crate) use driver::{Driver, Drivers};
+pub(crate) use executor::Executor;
+pub(crate) use worker::{Worker, Workers};

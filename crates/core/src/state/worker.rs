@@ -1,0 +1,159 @@
+//! Workers in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use muster_types::{
+    AllocatedResources, ApplicationUid, AttemptKey, Report, Session, Time, WallTime, WorkerName, WorkerRecord,
+    WorkerState, WorkerUid,
+};
+
+use crate::LinkId;
+use crate::placement::{Eligibility, WorkerFacts};
+
+/// A worker: its record as it is stored, and what is not durable.
+#[derive(Debug, Clone)]
+pub(crate) struct Worker {
+    pub(crate) record: Arc<WorkerRecord>,
+    /// The newest session whose hello was taken.
+    pub(crate) session: Option<Session>,
+    /// The present stream.
+    pub(crate) link: Option<LinkId>,
+    /// Its inventory was taken on the present stream.
+    pub(crate) reported: bool,
+    /// This leader has heard it.
+    pub(crate) heard: bool,
+    /// Parts of an inventory that is not complete.
+    pub(crate) gathering: Vec<Report>,
+    /// Attempts that records assign to it and that are not closed, with what each was given.
+    pub(crate) assigned: BTreeMap<AttemptKey, AllocatedResources>,
+    /// What its inventory holds beyond that and is not reported gone.
+    pub(crate) strays: BTreeMap<AttemptKey, AllocatedResources>,
+    /// Strays that no record names, left running after the store's generation was raised.
+    pub(crate) quarantined: BTreeSet<AttemptKey>,
+    /// Attempts whose kill was sent on the present stream.
+    pub(crate) kills: BTreeSet<AttemptKey>,
+    /// When its drain's deadline is, and whether it has passed.
+    pub(crate) drain_until: Option<Time>,
+    pub(crate) drain_over: bool,
+    /// When its present stream began.
+    pub(crate) connected: Option<WallTime>,
+    /// Applications that ended while it could not be told.
+    pub(crate) gone: BTreeSet<ApplicationUid>,
+}
+
+impl Worker {
+    pub(crate) fn new(record: Arc<WorkerRecord>) -> Worker {
+        Worker {
+            record,
+            session: None,
+            link: None,
+            reported: false,
+            heard: false,
+            gathering: Vec::new(),
+            assigned: BTreeMap::new(),
+            strays: BTreeMap::new(),
+            quarantined: BTreeSet::new(),
+            kills: BTreeSet::new(),
+            drain_until: None,
+            drain_over: false,
+            connected: None,
+            gone: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> WorkerState {
+        if self.record.forgotten {
+            WorkerState::Forgotten
+        } else if self.record.lost {
+            WorkerState::Lost
+        } else if self.reported {
+            WorkerState::Alive
+        } else if self.heard {
+            WorkerState::Silent
+        } else {
+            WorkerState::Unconfirmed
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.record.drain.is_some()
+    }
+
+    /// The stream for commands: there is one, and its inventory was taken.
+    pub(crate) fn ready_link(&self) -> Option<LinkId> {
+        self.link.filter(|_| self.reported)
+    }
+
+    pub(crate) fn eligibility(&self) -> Eligibility {
+        match self.state() {
+            WorkerState::Alive if self.is_draining() => Eligibility::Draining,
+            WorkerState::Alive => Eligibility::Ready,
+            WorkerState::Silent => Eligibility::Silent,
+            WorkerState::Unconfirmed => Eligibility::Unconfirmed,
+            WorkerState::Lost | WorkerState::Forgotten => Eligibility::Lost,
+        }
+    }
+
+    pub(crate) fn facts(&self) -> WorkerFacts {
+        WorkerFacts {
+            name: self.record.name.clone(),
+            host: self.record.host.clone(),
+            labels: self.record.labels.clone(),
+            variables: self.record.variables.clone(),
+            tree: self.record.capabilities.tree,
+            total: self.record.total.clone(),
+        }
+    }
+}
+
+/// Every worker, forgotten ones too.
+#[derive(Debug, Default)]
+pub(crate) struct Workers {
+    by_uid: BTreeMap<WorkerUid, Worker>,
+    by_name: BTreeMap<WorkerName, WorkerUid>,
+}
+
+impl Workers {
+    /// Takes the name too, unless a worker that is not lost has it.
+    pub(crate) fn insert(&mut self, worker: Worker) {
+        let uid = worker.record.uid;
+        if self.name_holder(worker.record.name.as_str()).is_none_or(|holder| holder == uid) {
+            self.by_name.insert(worker.record.name.clone(), uid);
+        }
+        self.by_uid.insert(uid, worker);
+    }
+
+    pub(crate) fn get(&self, uid: WorkerUid) -> Option<&Worker> {
+        self.by_uid.get(&uid)
+    }
+
+    pub(crate) fn get_mut(&mut self, uid: WorkerUid) -> Option<&mut Worker> {
+        self.by_uid.get_mut(&uid)
+    }
+
+    /// By name, else by uid.
+    pub(crate) fn find(&self, name: &str) -> Option<&Worker> {
+        let uid = self.by_name.get(name).copied().or_else(|| name.parse().ok())?;
+        self.by_uid.get(&uid)
+    }
+
+    /// The worker that holds a name and is not lost.
+    pub(crate) fn name_holder(&self, name: &str) -> Option<WorkerUid> {
+        let worker = self.by_uid.get(self.by_name.get(name)?)?;
+        (!worker.record.lost && !worker.record.forgotten && worker.record.name.as_str() == name)
+            .then_some(worker.record.uid)
+    }
+
+    /// The name of a worker changed, or a worker that returned takes its name back.
+    pub(crate) fn rename(&mut self, uid: WorkerUid, old: Option<&WorkerName>, new: &WorkerName) {
+        if let Some(old) = old.filter(|old| *old != new && self.by_name.get(*old) == Some(&uid)) {
+            self.by_name.remove(old);
+        }
+        self.by_name.insert(new.clone(), uid);
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Worker> {
+        self.by_uid.values()
+    }
+}

@@ -1,0 +1,45 @@
+//! Workers past their deadline.
+
+use muster_types::{Fault, Outcome, Reason, WorkerUid};
+
+use crate::Effect;
+use crate::core::{Core, Ctx};
+
+impl Core {
+    /// The liveness table has marked them. Each decision is told to it, even of a worker that is lost already or unknown.
+    pub(crate) fn expire_workers(&mut self, ctx: &mut Ctx<'_>, workers: Vec<WorkerUid>) {
+        for uid in workers {
+            self.lose_worker(ctx, uid);
+            self.out.effect(Effect::Lost(uid));
+            self.boundary();
+        }
+    }
+
+    /// Leased attempts are closed: their leases have ended. Others may run, and stay open.
+    fn lose_worker(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid) {
+        let Some(worker) = self.workers.get_mut(uid) else { return };
+        let link = worker.link.take();
+        worker.reported = false;
+        worker.gathering.clear();
+        worker.connected = None;
+        if let Some(link) = link {
+            self.out.effect(Effect::SayHello(link));
+        }
+        if self.workers.get(uid).is_some_and(|worker| worker.record.lost || worker.record.forgotten) {
+            return self.refresh_eligibility(uid);
+        }
+        self.refresh_eligibility(uid);
+        for key in self.assigned_to(uid) {
+            if self.is_leased(key) {
+                let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, "its worker is lost");
+                self.close(ctx, key, lost);
+            } else {
+                self.mark_unreachable(ctx, key);
+            }
+            self.boundary();
+        }
+        // Last, so that in every prefix of the groups a worker that is lost has no leased attempt open.
+        self.put_worker(uid, |record| record.lost = true);
+        self.tell_worker(ctx.now.wall, uid, "lost: not heard for longer than any lease");
+    }
+}

@@ -1,0 +1,139 @@
+//! A worker says hello, and its stream breaks.
+
+use std::sync::Arc;
+
+use muster_types::{Hello, WorkerRecord, WorkerState, WorkerUid, Write};
+
+use crate::core::{Core, Ctx};
+use crate::state::Worker;
+use crate::{Effect, LinkId, Refusal};
+
+impl Core {
+    /// Takes a hello, or refuses it. Commands are not sent before the inventory that follows was taken.
+    pub(crate) fn hello(&mut self, ctx: &mut Ctx<'_>, link: LinkId, hello: Hello) {
+        if let Some(refusal) = self.refuse_hello(&hello) {
+            return self.out.effect(Effect::Refuse(link, refusal));
+        }
+        let uid = hello.worker;
+        if self.workers.get(uid).is_none() {
+            self.enlist(ctx, hello);
+        } else {
+            self.renew(uid, hello);
+        }
+        let Some(worker) = self.workers.get_mut(uid) else { return };
+        worker.session = Some(link.session);
+        worker.link = Some(link);
+        worker.reported = false;
+        worker.heard = true;
+        worker.gathering.clear();
+        worker.kills.clear();
+        worker.connected = Some(ctx.now.wall);
+        self.refresh_eligibility(uid);
+        self.out.effect(Effect::Welcome(link));
+    }
+
+    fn refuse_hello(&self, hello: &Hello) -> Option<Refusal> {
+        if hello.cluster.is_some_and(|cluster| cluster != self.cluster.uid) {
+            return Some(Refusal::WrongCluster);
+        }
+        if let Some(refusal) = self.workers.get(hello.worker).and_then(|known| refuse_known(known, hello)) {
+            return Some(refusal);
+        }
+        let holder = self.workers.name_holder(hello.name.as_str());
+        holder.is_some_and(|holder| holder != hello.worker).then_some(Refusal::NameTaken)
+    }
+
+    fn enlist(&mut self, ctx: &Ctx<'_>, hello: Hello) {
+        let uid = hello.worker;
+        let mut record = WorkerRecord {
+            uid,
+            name: hello.name.clone(),
+            machine_id: hello.machine_id.clone(),
+            boot_id: hello.boot_id.clone(),
+            incarnation: hello.incarnation,
+            total: hello.total.clone(),
+            capabilities: hello.capabilities.clone(),
+            labels: hello.labels.clone(),
+            variables: hello.variables.clone(),
+            host: hello.host.clone(),
+            address: hello.address.clone(),
+            version: hello.version.clone(),
+            drain: None,
+            requests: Vec::new(),
+            lost: false,
+            forgotten: false,
+            created: ctx.now.wall,
+        };
+        take_facts(&mut record, hello);
+        let record = Arc::new(record);
+        self.out.write(Write::PutWorker(Arc::clone(&record)));
+        let mut worker = Worker::new(record);
+        worker.heard = true;
+        self.fleet.upsert(uid, worker.facts());
+        self.workers.rename(uid, None, &worker.record.name);
+        self.workers.insert(worker);
+        self.tell_worker(ctx.now.wall, uid, "registered");
+    }
+
+    /// A worker that is known: what changed is written; a hello that changes nothing is not.
+    fn renew(&mut self, uid: WorkerUid, hello: Hello) {
+        let Some(worker) = self.workers.get(uid) else { return };
+        let mut renewed = (*worker.record).clone();
+        renewed.lost = false;
+        take_facts(&mut renewed, hello);
+        if renewed == *worker.record {
+            return;
+        }
+        let old_name = worker.record.name.clone();
+        self.workers.rename(uid, Some(&old_name), &renewed.name);
+        self.put_worker(uid, |record| *record = renewed);
+    }
+
+    /// A broken stream is not a death: the worker gets nothing new, and its deadline stands.
+    pub(crate) fn break_link(&mut self, ctx: &mut Ctx<'_>, link: LinkId) {
+        let Some(worker) = self.workers.get_mut(link.worker).filter(|worker| worker.link == Some(link)) else { return };
+        let was_alive = worker.state() == WorkerState::Alive;
+        worker.link = None;
+        worker.reported = false;
+        worker.gathering.clear();
+        worker.connected = None;
+        self.refresh_eligibility(link.worker);
+        if was_alive {
+            self.tell_worker(ctx.now.wall, link.worker, "its stream ended");
+        }
+    }
+}
+
+fn refuse_known(known: &Worker, hello: &Hello) -> Option<Refusal> {
+    let record = &known.record;
+    let same_incarnation = hello.incarnation == record.incarnation;
+    if record.forgotten {
+        Some(Refusal::Forgotten)
+    } else if hello.machine_id != record.machine_id || (same_incarnation && hello.boot_id != record.boot_id) {
+        // A uid is bound to its machine: another machine's incarnation proves nothing about this one's processes.
+        Some(Refusal::ClonedState)
+    } else if hello.incarnation < record.incarnation {
+        Some(Refusal::OldIncarnation)
+    } else if known
+        .session
+        .is_some_and(|session| if same_incarnation { hello.session <= session } else { hello.session == session })
+    {
+        // A later incarnation may count its sessions afresh, but never as a stream that is known.
+        Some(Refusal::OldSession)
+    } else {
+        None
+    }
+}
+
+fn take_facts(record: &mut WorkerRecord, hello: Hello) {
+    record.name = hello.name;
+    record.boot_id = hello.boot_id;
+    record.incarnation = hello.incarnation;
+    record.total = hello.total;
+    record.capabilities = hello.capabilities;
+    record.labels = hello.labels;
+    record.variables = hello.variables;
+    record.host = hello.host;
+    record.address = hello.address;
+    record.version = hello.version;
+}

@@ -1,0 +1,165 @@
+//! A worker's inventory against the records, in both directions (ARCHITECTURE §6).
+
+use std::collections::BTreeMap;
+
+use muster_types::{
+    AttemptKey, AttemptState, DriverState, ExecutorState, Fault, KilledBy, Outcome, Reason, Report, WorkerCommand,
+    WorkerUid,
+};
+
+use crate::core::{Core, Ctx};
+use crate::timers::Timer;
+use crate::{Effect, LinkId};
+
+/// Reports of an inventory that are gathered at most; a worker that has more is told to begin anew.
+const MAX_INVENTORY: usize = 1_000_000;
+
+impl Core {
+    pub(crate) fn inventory(&mut self, ctx: &mut Ctx<'_>, link: LinkId, reports: Vec<Report>, complete: bool) {
+        let Some(worker) = self.workers.get_mut(link.worker).filter(|worker| worker.link == Some(link)) else { return };
+        if worker.reported {
+            return self.reports(ctx, link, reports);
+        }
+        if worker.gathering.len() + reports.len() > MAX_INVENTORY {
+            worker.gathering.clear();
+            return self.out.effect(Effect::SayHello(link));
+        }
+        worker.gathering.extend(reports);
+        if complete {
+            self.take_inventory(ctx, link);
+        }
+    }
+
+    fn take_inventory(&mut self, ctx: &mut Ctx<'_>, link: LinkId) {
+        let uid = link.worker;
+        let Some(worker) = self.workers.get_mut(uid) else { return };
+        let gathered = std::mem::take(&mut worker.gathering);
+        let reports: BTreeMap<AttemptKey, Report> =
+            gathered.into_iter().map(|report| (report.attempt, report)).collect();
+        worker.reported = true;
+        worker.quarantined.clear();
+        for resources in std::mem::take(&mut worker.strays).into_values() {
+            self.fleet.give_back(uid, &resources);
+        }
+        // What was ordered before this inventory cannot start any more: the worker obeys its present stream alone.
+        let assigned: Vec<AttemptKey> = worker.assigned.keys().copied().collect();
+        let missing = assigned.into_iter().filter(|key| !reports.contains_key(key));
+        for key in missing.collect::<Vec<_>>() {
+            self.settle_missing(ctx, uid, key);
+            self.boundary();
+        }
+        let open: Vec<AttemptKey> = reports.keys().copied().collect();
+        self.reports(ctx, link, reports.into_values().collect());
+        for key in open {
+            self.kill_if_wanted(uid, key);
+            self.boundary();
+        }
+        self.tell_gone_applications(link);
+        self.refresh_eligibility(uid);
+        self.tell_worker(ctx.now.wall, uid, "its inventory was taken");
+    }
+
+    /// An attempt that is assigned to the worker and not in its inventory.
+    fn settle_missing(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
+        let Some(worker) = self.workers.get(uid).filter(|worker| worker.assigned.contains_key(&key)) else { return };
+        let same_incarnation = self.incarnation_of(key) == Some(worker.record.incarnation);
+        let proof = worker.record.capabilities.tree;
+        match (same_incarnation, self.kill_wanted(uid, key)) {
+            (true, Some((by, _))) => {
+                let fault = if by == KilledBy::Fence || by == KilledBy::Drain { Fault::Platform } else { Fault::User };
+                let outcome = Outcome::without_exit(fault, Reason::NeverStarted, "its worker never had it");
+                self.close(ctx, key, outcome);
+            }
+            // The store was restored from the past: what is missing may have run and ended after it was saved.
+            (true, None) if self.config.quarantine_unknown && !self.is_ours(key) => self.mark_unreachable(ctx, key),
+            (true, None) => self.launch_again(ctx, key),
+            (false, _) if proof => {
+                let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, "its worker came back without it");
+                self.close(ctx, key, lost);
+            }
+            // Without containment a new incarnation proves nothing: only the lease's end closes what is leased.
+            (false, _) => {
+                self.mark_unreachable(ctx, key);
+                if self.is_leased(key) {
+                    self.timers.arm(ctx.now.time + self.config.wait, Timer::LeaseEnd(key));
+                }
+            }
+        }
+    }
+
+    fn kill_if_wanted(&mut self, uid: WorkerUid, key: AttemptKey) {
+        let assigned = self.workers.get(uid).is_some_and(|worker| worker.assigned.contains_key(&key));
+        if let Some((by, at_once)) = self.kill_wanted(uid, key).filter(|_| assigned) {
+            self.send_to(uid, key, WorkerCommand::Kill { attempt: key, at_once, by });
+        }
+    }
+
+    /// Closes any kind of attempt, if it is open.
+    pub(crate) fn close(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey, outcome: Outcome) {
+        match key {
+            AttemptKey::Driver(uid, _) => self.close_attempt(ctx, uid, outcome, None, None),
+            AttemptKey::Executor(uid, id) => self.close_executor(ctx, uid, id, outcome, None, None),
+        }
+    }
+
+    fn launch_again(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
+        match key {
+            AttemptKey::Driver(uid, _) => self.launch_driver_again(ctx.now, uid),
+            AttemptKey::Executor(uid, id) => self.launch_executor_again(ctx.now, uid, id),
+        }
+    }
+
+    fn is_ours(&self, key: AttemptKey) -> bool {
+        match key {
+            AttemptKey::Driver(uid, _) => self.drivers.get(uid).is_some_and(|driver| driver.ours),
+            AttemptKey::Executor(uid, id) => {
+                let application = self.applications.get(uid);
+                application.and_then(|application| application.executor(id)).is_some_and(|executor| executor.ours)
+            }
+        }
+    }
+
+    /// Whether an attempt ends with its worker's lease.
+    pub(crate) fn is_leased(&self, key: AttemptKey) -> bool {
+        match key {
+            AttemptKey::Driver(uid, _) => self.drivers.get(uid).is_some_and(|driver| driver.is_leased()),
+            AttemptKey::Executor(uid, _) => self.applications.get(uid).is_some_and(|application| application.leased),
+        }
+    }
+
+    /// It may run; nobody hears of it. Not terminal, and not written.
+    pub(crate) fn mark_unreachable(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
+        match key {
+            AttemptKey::Driver(uid, _) => {
+                let Some(driver) = self.drivers.get_mut(uid) else { return };
+                if driver.record.kill.is_none() {
+                    driver.live = DriverState::Unreachable;
+                }
+                self.tell_driver(ctx.now.wall, uid, None, "it may run where nobody hears of it");
+            }
+            AttemptKey::Executor(uid, id) => {
+                let Some(application) = self.applications.get_mut(uid) else { return };
+                application.change(id, |executor| {
+                    if executor.live != ExecutorState::Killing {
+                        executor.live = ExecutorState::Unreachable;
+                    }
+                });
+                self.tell_executor(ctx.now.wall, uid, id, "it may run where nobody hears of it");
+                self.tell_worker_lost(uid, id);
+                self.lose_executor(ctx, uid, id);
+            }
+        }
+    }
+
+    fn tell_gone_applications(&mut self, link: LinkId) {
+        let Some(worker) = self.workers.get_mut(link.worker) else { return };
+        for application in std::mem::take(&mut worker.gone) {
+            self.out.send(link, WorkerCommand::ApplicationGone(application));
+        }
+    }
+
+    /// Whether a report says that nothing of the attempt is left.
+    pub(crate) fn says_gone(report: &Report) -> bool {
+        matches!(report.state, AttemptState::Ended(_))
+    }
+}

@@ -1,0 +1,9 @@
+//! Workers: their streams, inventories and reports; their loss, drain and end.
+
+mod books;
+mod drain;
+mod expiry;
+mod forget;
+mod hello;
+mod inventory;
+mod reports;

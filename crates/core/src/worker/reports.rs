@@ -1,0 +1,84 @@
+//! What a worker says of attempts, whether they are current or not.
+
+use muster_types::{Acknowledgement, AttemptKey, KilledBy, Report, WorkerCommand, WorkerUid};
+
+use crate::core::{Core, Ctx};
+use crate::{Effect, LinkId};
+
+impl Core {
+    /// Takes reports and acknowledges each, once what it changed is durable. A report of what is closed or unknown changes
+    /// nothing, and is acknowledged too.
+    pub(crate) fn reports(&mut self, ctx: &mut Ctx<'_>, link: LinkId, reports: Vec<Report>) {
+        let Some(worker) = self.workers.get_mut(link.worker).filter(|worker| worker.link == Some(link)) else { return };
+        if !worker.reported {
+            worker.gathering.extend(reports);
+            return;
+        }
+        let mut taken = Vec::with_capacity(reports.len());
+        for report in reports {
+            self.take_report(ctx, link, &report);
+            taken.push(Acknowledgement { attempt: report.attempt, sequence: report.sequence });
+            self.boundary();
+        }
+        if !taken.is_empty() {
+            self.out.effect(Effect::Acknowledge(link, taken));
+        }
+    }
+
+    fn take_report(&mut self, ctx: &mut Ctx<'_>, link: LinkId, report: &Report) {
+        let uid = link.worker;
+        let current = self.workers.get(uid).is_some_and(|worker| worker.assigned.contains_key(&report.attempt));
+        match (current, report.attempt) {
+            (true, AttemptKey::Driver(driver, _)) => self.driver_report(ctx, driver, report),
+            (true, AttemptKey::Executor(application, id)) => self.executor_report(ctx, application, id, report),
+            (false, _) => return self.stray(ctx, link, report),
+        }
+        if Self::says_gone(report) {
+            self.tell_if_drained(ctx.now, uid);
+        }
+    }
+
+    /// Something that is not current here. Its resources are taken until it is reported gone.
+    fn stray(&mut self, ctx: &mut Ctx<'_>, link: LinkId, report: &Report) {
+        let uid = link.worker;
+        let unknown = self.config.quarantine_unknown && self.is_unknown(report.attempt);
+        let Some(worker) = self.workers.get_mut(uid) else { return };
+        if Self::says_gone(report) {
+            if let Some(resources) = worker.strays.remove(&report.attempt) {
+                worker.quarantined.remove(&report.attempt);
+                self.fleet.give_back(uid, &resources);
+                self.out.touched.workers.insert(uid);
+            }
+            return;
+        }
+        if worker.strays.insert(report.attempt, report.resources.clone()).is_some() {
+            return;
+        }
+        self.fleet.hold(uid, &report.resources);
+        if unknown {
+            worker.quarantined.insert(report.attempt);
+            let message = format!("runs {}, which no record names: left running", report.attempt);
+            return self.tell_worker(ctx.now.wall, uid, &message);
+        }
+        self.out.touched.workers.insert(uid);
+        let kill = WorkerCommand::Kill { attempt: report.attempt, at_once: true, by: KilledBy::Fence };
+        self.out.send(link, kill);
+    }
+
+    /// Whether no record says anything of an attempt: neither that it is open nor that it was closed.
+    fn is_unknown(&self, key: AttemptKey) -> bool {
+        match key {
+            AttemptKey::Driver(uid, number) => {
+                self.drivers.get(uid).and_then(|driver| driver.newest_attempt()).is_none_or(|newest| number > newest)
+            }
+            AttemptKey::Executor(uid, id) => {
+                self.applications.get(uid).is_none_or(|application| id >= application.next_executor)
+            }
+        }
+    }
+
+    /// Attempts that records assign to a worker.
+    pub(crate) fn assigned_to(&self, uid: WorkerUid) -> Vec<AttemptKey> {
+        self.workers.get(uid).map(|worker| worker.assigned.keys().copied().collect()).unwrap_or_default()
+    }
+}
