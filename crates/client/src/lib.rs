@@ -1,3 +1,49 @@
 //! Finds the leader, retries by verdict, watches that resume.
+//!
+//! A [`Client`] is cheap to clone and made for thousands of calls in flight. Every mutation carries a request id, so that a call whose
+//! outcome is unknown is asked again and done once. Every call has a deadline, and what fails says whether it was done.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use muster_client::{Client, v1};
+//!
+//! let client = Client::new("127.0.0.1:7077".parse()?);
+//! let command = v1::Command { program: "/bin/echo".into(), ..Default::default() };
+//! let driver = v1::DriverSpec { command: Some(command), ..Default::default() };
+//! let driver = client.submit_driver(v1::SubmitDriverRequest { driver: Some(driver), ..Default::default() }).await?;
+//! let ended = client.wait_for_driver(&driver.uid, None).await?;
+//! # Ok(())
+//! # }
+//! ```
 
-pub use muster_proto::{FILE_DESCRIPTOR_SET, v1};
+mod address;
+mod applications;
+mod backoff;
+mod call;
+mod client;
+mod error;
+mod lists;
+mod logs;
+mod master;
+mod options;
+mod outage;
+mod routes;
+mod wait;
+mod watch;
+
+pub use address::{DEFAULT_PORT, Masters, ParseMastersError};
+pub use backoff::Backoff;
+pub use client::{Client, new_request_id};
+pub use error::CallError;
+pub use lists::Listed;
+pub use logs::LogRead;
+pub use options::Options;
+pub use outage::Outage;
+pub use wait::{Sighting, WaitError};
+pub use watch::EventWatch;
+
+/// The wire and its words, for those who see only this crate.
+pub use muster_proto::{FILE_DESCRIPTOR_SET, Violation, errors, text, time, v1, words};
+pub use muster_types::{
+    ApplicationState, DriverState, ExecutorState, REDACTED, Reason, Verdict, WallTime, WorkerState, name_looks_secret,
+};

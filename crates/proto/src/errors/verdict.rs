@@ -49,7 +49,6 @@ pub fn may_succeed_later(status: &Status) -> bool {
                 | reason::OUTCOME_UNKNOWN
                 | reason::GOING_AWAY
                 | reason::WATCHER_TOO_SLOW
-                | reason::WORKER_UNREACHABLE
         ),
         None => matches!(
             status.code(),

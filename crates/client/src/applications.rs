@@ -1,0 +1,65 @@
+//! The calls of `ApplicationService`. A session is a stream that the sdk keeps; here it is only opened.
+
+use muster_proto::v1;
+use muster_proto::v1::application_service_client::ApplicationServiceClient;
+use tonic::Streaming;
+use tonic::transport::Channel;
+
+use crate::client::fill;
+use crate::master::MAX_ANSWER;
+use crate::{CallError, Client};
+
+fn service(channel: Channel) -> ApplicationServiceClient<Channel> {
+    ApplicationServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER)
+}
+
+impl Client {
+    /// Registers an application; answered once it is durable.
+    pub async fn register_application(
+        &self,
+        mut request: v1::RegisterApplicationRequest,
+    ) -> Result<v1::Application, CallError> {
+        fill(&mut request.request_id);
+        let send = |channel, request| async move { service(channel).register_application(request).await };
+        Ok(self.call("RegisterApplication", request, send).await?.application.unwrap_or_default())
+    }
+
+    /// Opens an application's session; an older one is cut.
+    pub async fn watch_application(
+        &self,
+        request: v1::WatchApplicationRequest,
+    ) -> Result<Streaming<v1::WatchApplicationResponse>, CallError> {
+        let send = |channel, request| async move { service(channel).watch_application(request).await };
+        self.call("WatchApplication", request, send).await
+    }
+
+    /// Sets absolute targets.
+    pub async fn request_executors(
+        &self,
+        mut request: v1::RequestExecutorsRequest,
+    ) -> Result<v1::RequestExecutorsResponse, CallError> {
+        fill(&mut request.request_id);
+        let send = |channel, request| async move { service(channel).request_executors(request).await };
+        self.call("RequestExecutors", request, send).await
+    }
+
+    /// Ends executors.
+    pub async fn kill_executors(
+        &self,
+        mut request: v1::KillExecutorsRequest,
+    ) -> Result<v1::KillExecutorsResponse, CallError> {
+        fill(&mut request.request_id);
+        let send = |channel, request| async move { service(channel).kill_executors(request).await };
+        self.call("KillExecutors", request, send).await
+    }
+
+    /// Ends an application.
+    pub async fn unregister_application(
+        &self,
+        mut request: v1::UnregisterApplicationRequest,
+    ) -> Result<v1::Application, CallError> {
+        fill(&mut request.request_id);
+        let send = |channel, request| async move { service(channel).unregister_application(request).await };
+        Ok(self.call("UnregisterApplication", request, send).await?.application.unwrap_or_default())
+    }
+}

@@ -1,0 +1,103 @@
+//! One call, tried until it is done, refused, or out of time.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use muster_proto::errors::{leader_hint, may_succeed_later, retry_after};
+use muster_types::Verdict;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::error::verdict;
+use crate::routes::Route;
+use crate::{Backoff, CallError, Client};
+
+/// Masters that point at one another are followed this often without a wait.
+const MAX_HOPS: u32 = 3;
+
+/// What is remembered between the tries of one call.
+struct Tries {
+    method: &'static str,
+    begun: Instant,
+    count: u32,
+    hops: u32,
+    may_be_done: bool,
+    backoff: Backoff,
+}
+
+impl Client {
+    /// Calls `send` until it answers, is refused for good, or the deadline passes. The caller makes repetition harmless: a read, or a
+    /// mutation with a request id.
+    pub(crate) async fn call<Q, A, F, Fut>(&self, method: &'static str, body: Q, send: F) -> Result<A, CallError>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<A>, Status>>,
+    {
+        let mut tries = Tries::new(method);
+        loop {
+            let route = self.routes.current(&self.options).map_err(|error| tries.no_route(error))?;
+            let mut request = Request::new(body.clone());
+            // The server drops what nobody waits for any more; the channel enforces it here too.
+            request.set_timeout(tries.left(self.options.deadline).min(self.options.try_timeout));
+            match send(route.channel(), request).await {
+                Ok(response) => return Ok(response.into_inner()),
+                Err(status) => self.after_failure(&mut tries, &route, status).await?,
+            }
+        }
+    }
+
+    /// Decides what a failed try means: returns when there is to be another one, after the wait.
+    async fn after_failure(&self, tries: &mut Tries, route: &Route, status: Status) -> Result<(), CallError> {
+        tries.count += 1;
+        if !may_succeed_later(&status) {
+            // A definite answer: had an earlier try been done, the same request id would have got its answer.
+            let verdict = verdict(&status);
+            return Err(tries.give_up(route, status, verdict));
+        }
+        tries.may_be_done |= verdict(&status) == Verdict::Unknown;
+        if let Some(leader) = leader_hint(&status)
+            && tries.hops < MAX_HOPS
+            && self.routes.follow(&route.address, &leader)
+        {
+            tries.hops += 1;
+            return Ok(());
+        }
+        tries.hops = 0;
+        self.routes.pass_over(&route.address);
+        let wait = tries.backoff.next_wait(retry_after(&status));
+        if wait >= tries.left(self.options.deadline) {
+            let verdict = if tries.may_be_done { Verdict::Unknown } else { Verdict::NotApplied };
+            return Err(tries.give_up(route, status, verdict));
+        }
+        tracing::debug!(method = tries.method, master = %route.address, code = ?status.code(), ?wait, "trying again");
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+}
+
+impl Tries {
+    fn new(method: &'static str) -> Tries {
+        Tries { method, begun: Instant::now(), count: 0, hops: 0, may_be_done: false, backoff: Backoff::default() }
+    }
+
+    fn left(&self, deadline: Duration) -> Duration {
+        deadline.saturating_sub(self.begun.elapsed())
+    }
+
+    fn give_up(&self, route: &Route, status: Status, verdict: Verdict) -> CallError {
+        let address = route.address.clone();
+        CallError { method: self.method, address, tries: self.count, verdict, status }
+    }
+
+    /// An address that no connection can be made of.
+    fn no_route(&self, error: tonic::transport::Error) -> CallError {
+        CallError {
+            method: self.method,
+            address: String::new(),
+            tries: self.count,
+            verdict: if self.may_be_done { Verdict::Unknown } else { Verdict::NotApplied },
+            status: Status::from_error(Box::new(error)),
+        }
+    }
+}

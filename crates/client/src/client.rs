@@ -1,0 +1,45 @@
+//! The handle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::routes::Routes;
+use crate::{Masters, Options};
+
+/// A handle to a cluster. Cheap to clone; connections are shared, and come up when they are first needed.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) options: Options,
+}
+
+impl Client {
+    /// For the cluster of these masters.
+    pub fn new(masters: Masters) -> Client {
+        Client::with_options(masters, Options::default())
+    }
+
+    /// The same with settings.
+    pub fn with_options(masters: Masters, options: Options) -> Client {
+        Client { routes: Arc::new(Routes::new(masters)), options }
+    }
+
+    /// The same connections with another deadline of calls.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Client {
+        let try_timeout = self.options.try_timeout.min(deadline);
+        Client { routes: self.routes.clone(), options: Options { deadline, try_timeout, ..self.options.clone() } }
+    }
+}
+
+/// A fresh request id: ordered by time, so that a master can tell one that is older than what it keeps.
+pub fn new_request_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
+/// Fills in a request id where the caller gave none.
+pub(crate) fn fill(request_id: &mut String) {
+    if request_id.is_empty() {
+        *request_id = new_request_id();
+    }
+}

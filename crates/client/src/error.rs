@@ -1,0 +1,110 @@
+//! A call that failed.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use muster_proto::{Violation, errors};
+use muster_types::Verdict;
+use tonic::{Code, Status};
+
+/// A call that failed, with what may be concluded.
+#[derive(Debug)]
+pub struct CallError {
+    /// The call.
+    pub method: &'static str,
+    /// The master that was asked last.
+    pub address: String,
+    /// How often it was tried.
+    pub tries: u32,
+    /// Whether it was done, all tries taken together.
+    pub verdict: Verdict,
+    /// The status of the last try.
+    pub status: Status,
+}
+
+impl CallError {
+    /// A read that broke off for good.
+    pub fn of_read(method: &'static str, status: Status) -> CallError {
+        CallError { method, address: String::new(), tries: 1, verdict: Verdict::NotApplied, status }
+    }
+
+    /// The code of the last try.
+    pub fn code(&self) -> Code {
+        self.status.code()
+    }
+
+    /// The stable word, when a part of Muster made the status.
+    pub fn reason(&self) -> Option<String> {
+        errors::reason_of(&self.status)
+    }
+
+    /// What a program can use.
+    pub fn metadata(&self) -> HashMap<String, String> {
+        errors::metadata_of(&self.status)
+    }
+
+    /// The bad fields, when that is why.
+    pub fn violations(&self) -> Vec<Violation> {
+        errors::violations_of(&self.status)
+    }
+
+    /// Nothing has that name.
+    pub fn is_not_found(&self) -> bool {
+        self.reason().as_deref() == Some(errors::reason::NOT_FOUND)
+    }
+
+    /// What was asked for is no longer kept: list anew.
+    pub fn is_compacted(&self) -> bool {
+        self.reason().as_deref() == Some(errors::reason::COMPACTED)
+    }
+
+    /// The caller's attempt or session is no longer the present one: another copy may be running.
+    pub fn is_fenced(&self) -> bool {
+        self.reason().as_deref() == Some(errors::reason::FENCED)
+    }
+
+    /// No connection came up.
+    pub fn is_unreachable(&self) -> bool {
+        was_never_sent(&self.status)
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_unreachable() {
+            write!(f, "no master answers at {}", self.address)?;
+        } else {
+            f.write_str(self.status.message())?;
+        }
+        if self.reason().is_none() && !self.is_unreachable() {
+            write!(f, " ({} of {})", self.status.code(), self.method)?;
+        }
+        if self.verdict == Verdict::Unknown {
+            f.write_str("; whether it was done is not known")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for CallError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.status)
+    }
+}
+
+/// The connection did not come up, so nothing was sent. Everything else that is not ours may have arrived.
+pub(crate) fn was_never_sent(status: &Status) -> bool {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// Whether one try was done.
+pub(crate) fn verdict(status: &Status) -> Verdict {
+    if was_never_sent(status) { Verdict::NotApplied } else { errors::verdict_of(status) }
+}

@@ -1,0 +1,65 @@
+//! Whole lists, page by page.
+
+use muster_proto::v1;
+
+use crate::{CallError, Client};
+
+/// Things of a list, with the place to watch from.
+#[derive(Debug, Clone)]
+pub struct Listed<T> {
+    /// The things, in the order of the list; at most the limit that was given.
+    pub items: Vec<T>,
+    /// More exist than were asked for.
+    pub more: bool,
+    /// Watch from here to see what follows: the token of the first page, so that nothing between the pages is missed.
+    pub resume_token: String,
+}
+
+/// Elements per page: few round trips, and answers that stay small.
+const PAGE: u32 = 500;
+
+macro_rules! whole {
+    ($(#[$doc:meta])* $name:ident, $list:ident, $items:ident: $item:ident, $request:ident { $($extra:ident: $type:ty),* }) => {
+        $(#[$doc])*
+        pub async fn $name(&self, $($extra: $type,)* filter: &str, limit: usize) -> Result<Listed<v1::$item>, CallError> {
+            let mut listed = Listed { items: Vec::new(), more: false, resume_token: String::new() };
+            let mut page_token = String::new();
+            loop {
+                let left = limit.saturating_sub(listed.items.len());
+                let page_size = u32::try_from(left).unwrap_or(PAGE).clamp(1, PAGE);
+                let filter = filter.to_owned();
+                let request = v1::$request { page_size, page_token, filter, $($extra: $extra.to_owned()),* };
+                let mut page = self.$list(request).await?;
+                if listed.resume_token.is_empty() {
+                    listed.resume_token = page.resume_token;
+                }
+                listed.more = page.$items.len() > left || !page.next_page_token.is_empty();
+                page.$items.truncate(left);
+                listed.items.append(&mut page.$items);
+                if !listed.more || listed.items.len() >= limit {
+                    return Ok(listed);
+                }
+                page_token = page.next_page_token;
+            }
+        }
+    };
+}
+
+impl Client {
+    whole! {
+        /// Drivers that a filter lets through, at most `limit`.
+        drivers, list_drivers, drivers: Driver, ListDriversRequest {}
+    }
+    whole! {
+        /// Applications that a filter lets through, at most `limit`.
+        applications, list_applications, applications: Application, ListApplicationsRequest {}
+    }
+    whole! {
+        /// Executors of one application (empty: of all) that a filter lets through, at most `limit`.
+        executors, list_executors, executors: Executor, ListExecutorsRequest { application_id: &str }
+    }
+    whole! {
+        /// Workers that a filter lets through, at most `limit`.
+        workers, list_workers, workers: Worker, ListWorkersRequest {}
+    }
+}

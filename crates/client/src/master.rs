@@ -1,0 +1,98 @@
+//! The calls of `MasterService`, one method each. Mutations get a request id where the caller gives none.
+
+use muster_proto::v1;
+use muster_proto::v1::master_service_client::MasterServiceClient;
+use tonic::transport::Channel;
+
+use crate::client::fill;
+use crate::{CallError, Client};
+
+/// A page of a thousand drivers with specs of 64 KiB each.
+pub(crate) const MAX_ANSWER: usize = 96 << 20;
+
+pub(crate) fn master(channel: Channel) -> MasterServiceClient<Channel> {
+    MasterServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER)
+}
+
+/// A method that calls one verb and hands out its answer whole.
+macro_rules! verb {
+    ($(#[$doc:meta])* $name:ident, $method:literal, $request:ident => $response:ident) => {
+        $(#[$doc])*
+        pub async fn $name(&self, request: v1::$request) -> Result<v1::$response, CallError> {
+            self.call($method, request, |channel, request| async move { master(channel).$name(request).await }).await
+        }
+    };
+}
+
+/// A method that calls a mutation and hands out the one thing of its answer.
+macro_rules! mutation {
+    ($(#[$doc:meta])* $name:ident, $method:literal, $request:ident, $thing:ident: $answer:ident) => {
+        $(#[$doc])*
+        pub async fn $name(&self, mut request: v1::$request) -> Result<v1::$answer, CallError> {
+            fill(&mut request.request_id);
+            let send = |channel, request| async move { master(channel).$name(request).await };
+            Ok(self.call($method, request, send).await?.$thing.unwrap_or_default())
+        }
+    };
+}
+
+impl Client {
+    mutation! {
+        /// Submits a driver; answered once it is durable.
+        submit_driver, "SubmitDriver", SubmitDriverRequest, driver: Driver
+    }
+    mutation! {
+        /// Asks for a driver's end; answered once the wish is durable.
+        kill_driver, "KillDriver", KillDriverRequest, driver: Driver
+    }
+    mutation! {
+        /// Asks for an application's end.
+        kill_application, "KillApplication", KillApplicationRequest, application: Application
+    }
+    mutation! {
+        /// Places nothing more on a worker.
+        drain_worker, "DrainWorker", DrainWorkerRequest, worker: Worker
+    }
+    mutation! {
+        /// Undoes a drain.
+        undrain_worker, "UndrainWorker", UndrainWorkerRequest, worker: Worker
+    }
+    mutation! {
+        /// Declares a worker gone for ever.
+        forget_worker, "ForgetWorker", ForgetWorkerRequest, worker: Worker
+    }
+    verb! {
+        /// Shows a driver, with the token to watch from.
+        get_driver, "GetDriver", GetDriverRequest => GetDriverResponse
+    }
+    verb! {
+        /// A page of drivers.
+        list_drivers, "ListDrivers", ListDriversRequest => ListDriversResponse
+    }
+    verb! {
+        /// Shows an application, with the token to watch from.
+        get_application, "GetApplication", GetApplicationRequest => GetApplicationResponse
+    }
+    verb! {
+        /// A page of applications.
+        list_applications, "ListApplications", ListApplicationsRequest => ListApplicationsResponse
+    }
+    verb! {
+        /// A page of executors.
+        list_executors, "ListExecutors", ListExecutorsRequest => ListExecutorsResponse
+    }
+    verb! {
+        /// Shows a worker, with the token to watch from.
+        get_worker, "GetWorker", GetWorkerRequest => GetWorkerResponse
+    }
+    verb! {
+        /// A page of workers.
+        list_workers, "ListWorkers", ListWorkersRequest => ListWorkersResponse
+    }
+
+    /// Shows the cluster.
+    pub async fn get_cluster(&self) -> Result<v1::Cluster, CallError> {
+        let send = |channel, request| async move { master(channel).get_cluster(request).await };
+        Ok(self.call("GetCluster", v1::GetClusterRequest {}, send).await?.cluster.unwrap_or_default())
+    }
+}

@@ -1,0 +1,28 @@
+//! How patient a client is, and how many connections it keeps.
+
+use std::time::Duration;
+
+/// Settings of a [`crate::Client`].
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Connections to each master. One carries hundreds of calls at a time; several spread the work of a benchmark over cores. At least 1.
+    pub connections: usize,
+    /// How long a call may take with all its tries.
+    pub deadline: Duration,
+    /// How long one try may take: a master that hangs must not eat the whole deadline.
+    pub try_timeout: Duration,
+    /// How long a connection may take to come up.
+    pub connect_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            connections: 1,
+            // Longer than an election takes (store lease, win, load), so that a failover is not seen by callers.
+            deadline: Duration::from_secs(30),
+            try_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(3),
+        }
+    }
+}

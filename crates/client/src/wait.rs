@@ -1,0 +1,124 @@
+//! Waiting for a driver's end, without polling.
+
+use std::fmt;
+use std::time::Duration;
+
+use muster_proto::v1::event::Subject;
+use muster_proto::{v1, words};
+use muster_types::DriverState;
+
+use crate::{CallError, Client};
+
+/// A wait that did not see its end.
+#[derive(Debug)]
+pub enum WaitError {
+    /// The time was up; the driver as it was last seen.
+    TimedOut(Box<v1::Driver>),
+    /// Asking failed.
+    Call(CallError),
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitError::TimedOut(driver) => {
+                let state = words::driver_state(driver).map_or("in a state unknown here", DriverState::as_str);
+                write!(f, "the time is up; driver {} is {state}", driver.driver_id)
+            }
+            WaitError::Call(_) => f.write_str("cannot wait for the driver"),
+        }
+    }
+}
+
+impl std::error::Error for WaitError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            WaitError::TimedOut(_) => None,
+            WaitError::Call(error) => Some(error),
+        }
+    }
+}
+
+impl From<CallError> for WaitError {
+    fn from(error: CallError) -> Self {
+        WaitError::Call(error)
+    }
+}
+
+impl Client {
+    /// Waits until a driver, by name or uid, has ended, and answers with it. No `timeout`: for as long as it takes.
+    pub async fn wait_for_driver(&self, id: &str, timeout: Option<Duration>) -> Result<v1::Driver, WaitError> {
+        self.wait_for_driver_seeing(id, timeout, |_| {}).await
+    }
+
+    /// The same; `seen` is told of the driver at first and of each of its events.
+    pub async fn wait_for_driver_seeing(
+        &self,
+        id: &str,
+        timeout: Option<Duration>,
+        mut seen: impl FnMut(Sighting<'_>),
+    ) -> Result<v1::Driver, WaitError> {
+        let first = self.show(id).await?;
+        // The uid: a name may be given to another driver once this one is forgotten.
+        let uid = first.0.uid.clone();
+        let end = self.until_ended(first, &mut seen);
+        match timeout {
+            None => end.await,
+            Some(timeout) => match tokio::time::timeout(timeout, end).await {
+                Ok(ended) => ended,
+                Err(_) => Err(WaitError::TimedOut(Box::new(self.show(&uid).await?.0))),
+            },
+        }
+    }
+
+    async fn until_ended(
+        &self,
+        (mut driver, mut token): (v1::Driver, String),
+        seen: &mut impl FnMut(Sighting<'_>),
+    ) -> Result<v1::Driver, WaitError> {
+        loop {
+            seen(Sighting::Driver(&driver));
+            if words::driver_state(&driver).is_some_and(DriverState::is_terminal) {
+                return Ok(driver);
+            }
+            match self.until_end_event(&driver.uid, token, seen).await {
+                // The events since are not kept: what they said is in the driver.
+                Err(error) if !error.is_compacted() => return Err(error.into()),
+                Ok(()) | Err(_) => (driver, token) = self.show(&driver.uid).await?,
+            }
+        }
+    }
+
+    async fn until_end_event(
+        &self,
+        uid: &str,
+        resume_token: String,
+        seen: &mut impl FnMut(Sighting<'_>),
+    ) -> Result<(), CallError> {
+        let driver_ids = vec![uid.to_owned()];
+        let mut watch = self.watch_events(v1::WatchEventsRequest { resume_token, driver_ids, ..Default::default() });
+        loop {
+            let event = watch.next().await?;
+            seen(Sighting::Event(&event));
+            let Some(Subject::Driver(driver)) = &event.subject else { continue };
+            let state = DriverState::try_from(driver.state()).ok();
+            if driver.uid == uid && state.is_some_and(DriverState::is_terminal) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn show(&self, id: &str) -> Result<(v1::Driver, String), CallError> {
+        let answer = self.get_driver(v1::GetDriverRequest { driver_id: id.to_owned() }).await?;
+        Ok((answer.driver.unwrap_or_default(), answer.resume_token))
+    }
+}
+
+/// What a wait sees on its way.
+#[derive(Debug, Clone, Copy)]
+pub enum Sighting<'a> {
+    /// The driver as it was read.
+    Driver(&'a v1::Driver),
+    /// One of its events.
+    Event(&'a v1::Event),
+}

@@ -1,0 +1,99 @@
+//! Watches that outlive their streams.
+
+use std::collections::VecDeque;
+
+use muster_proto::v1;
+use tonic::{Status, Streaming};
+
+use crate::master::master;
+use crate::{CallError, Client, Outage};
+
+/// Events in order, without gap or repeat, through failovers. Nothing is read ahead: a slow reader slows its own stream.
+#[derive(Debug)]
+pub struct EventWatch {
+    client: Client,
+    request: v1::WatchEventsRequest,
+    stream: Option<Streaming<v1::WatchEventsResponse>>,
+    waiting: VecDeque<v1::Event>,
+    /// The place after the events that wait.
+    after_waiting: String,
+    outage: Outage,
+}
+
+impl Client {
+    /// Follows events from the request's token (empty: from now, or from the oldest). The watch opens with the first read.
+    pub fn watch_events(&self, request: v1::WatchEventsRequest) -> EventWatch {
+        EventWatch {
+            client: self.clone(),
+            request,
+            stream: None,
+            waiting: VecDeque::new(),
+            after_waiting: String::new(),
+            outage: Outage::new(self.options.deadline),
+        }
+    }
+}
+
+impl EventWatch {
+    /// The place after the last event that was handed out: a later watch resumes here. Empty before anything was heard.
+    pub fn resume_token(&self) -> &str {
+        &self.request.resume_token
+    }
+
+    /// Opens the stream now, so that what happens after this returns is seen. Without it the first read opens it.
+    pub async fn open(&mut self) -> Result<(), CallError> {
+        if self.stream.is_none() {
+            let send = |channel, request| async move { master(channel).watch_events(request).await };
+            self.stream = Some(self.client.call("WatchEvents", self.request.clone(), send).await?);
+            self.outage.opened();
+        }
+        Ok(())
+    }
+
+    /// The next event. An error ends the watch: a token that is not kept ([`CallError::is_compacted`]), or no master for longer than the
+    /// client's deadline. May be dropped and called again: no event is lost.
+    pub async fn next(&mut self) -> Result<v1::Event, CallError> {
+        loop {
+            if let Some(event) = self.take_waiting() {
+                return Ok(event);
+            }
+            self.open().await?;
+            let Some(stream) = &mut self.stream else { continue };
+            match stream.message().await {
+                Ok(Some(response)) => self.received(response),
+                Ok(None) => self.broken(None).await?,
+                Err(status) => self.broken(Some(status)).await?,
+            }
+        }
+    }
+
+    fn take_waiting(&mut self) -> Option<v1::Event> {
+        let event = self.waiting.pop_front()?;
+        let token = if self.waiting.is_empty() { &self.after_waiting } else { &event.resume_token };
+        if !token.is_empty() {
+            self.request.resume_token.clone_from(token);
+        }
+        Some(event)
+    }
+
+    fn received(&mut self, response: v1::WatchEventsResponse) {
+        self.outage.over();
+        self.waiting = response.events.into();
+        self.after_waiting = response.resume_token;
+        if self.after_waiting.is_empty() {
+            if let Some(last) = self.waiting.back() {
+                self.after_waiting.clone_from(&last.resume_token);
+            }
+        } else if self.waiting.is_empty() {
+            self.request.resume_token.clone_from(&self.after_waiting);
+        }
+    }
+
+    /// The stream ended: waits, and has the next read open another one, unless that is of no use.
+    async fn broken(&mut self, status: Option<Status>) -> Result<(), CallError> {
+        self.stream = None;
+        let wait = self.outage.broke(status).map_err(|status| CallError::of_read("WatchEvents", status))?;
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+}
