@@ -1,1 +1,17 @@
 //! The agent on every machine: link to the master, logs, artifacts, its own gRPC service.
+//!
+//! It may be restarted or upgraded at any time: what runs is the runner's, and the decisions of the link are `agent::link`'s. What is here
+//! opens, carries and serves.
+
+pub mod agent;
+pub mod attempts;
+pub mod clock;
+pub mod config;
+pub mod janitor;
+pub mod launch;
+pub mod link;
+pub mod logs;
+pub mod runner;
+pub mod service;
+pub mod state;
+pub mod status;

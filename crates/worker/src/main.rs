@@ -1,3 +1,87 @@
 //! Joins the parts.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use muster_worker::config::{Action, CommandLine, Config, Settings, StopArgs};
+use muster_worker::launch::in_one_line;
+use muster_worker::{agent, runner, state};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Threads that may block: fetching artifacts, reading logs, cleaning up.
+const BLOCKING_THREADS: usize = 16;
+
+fn main() -> ExitCode {
+    let CommandLine { action, settings, config } = CommandLine::parse();
+    let done = match action {
+        Some(Action::Stop(args)) => stop(&args),
+        None => serve(settings, config.as_deref()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            #[expect(clippy::print_stderr, reason = "the one line that a wrong start is answered with")]
+            {
+                eprintln!("error: {}", failed.message);
+            }
+            ExitCode::from(failed.code)
+        }
+    }
+}
+
+/// What a start is answered with when it fails.
+struct Failed {
+    code: u8,
+    message: String,
+}
+
+fn usage(error: &dyn std::error::Error) -> Failed {
+    Failed { code: 2, message: in_one_line(error) }
+}
+
+fn other(error: &dyn std::error::Error) -> Failed {
+    Failed { code: 1, message: in_one_line(error) }
+}
+
+fn serve(settings: Settings, file: Option<&std::path::Path>) -> Result<(), Failed> {
+    let mut settings = settings.or(Settings::lists_of_environment());
+    if let Some(path) = file {
+        settings = settings.or_file(path).map_err(|error| usage(&error))?;
+    }
+    let filter = settings.log.clone().unwrap_or_else(|| "info".to_owned());
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| usage(&error))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let config = settings.resolve().map_err(|error| usage(&error))?;
+    runtime()?.block_on(serve_until_signal(config))
+}
+
+async fn serve_until_signal(config: Config) -> Result<(), Failed> {
+    let (stopping, stop) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| other(&error))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| other(&error))?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping; what runs here goes on");
+        let _ = stopping.send(true);
+    });
+    agent::run(config, stop).await.map_err(|error| other(&error))
+}
+
+fn stop(args: &StopArgs) -> Result<(), Failed> {
+    // Held while stopping: no agent may start the next runner meanwhile.
+    let _lock = state::Lock::take(&args.state_dir).map_err(|error| other(&error))?;
+    let stopped = runtime()?.block_on(runner::stop(&args.state_dir));
+    stopped.map(|_| ()).map_err(|error| other(&error))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .map_err(|error| other(&error))
+}

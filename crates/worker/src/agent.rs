@@ -1,0 +1,236 @@
+//! The agent as a whole: everything that is opened, and everything that runs until it is told to stop.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use muster_types::{Capabilities, Hello, Incarnation, Session};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::attempts::Attempts;
+use crate::config::Config;
+use crate::janitor::Janitor;
+use crate::launch::{Layout, Preparer, Scratches, WorkerFacts, bench};
+use crate::link::{LinkActor, WorkerProfile};
+use crate::logs::{Truncations, can_punch};
+use crate::runner::{Orders, RunnerError, RunnerStart, RunnerTask, Tools, adopt_or_start};
+use crate::service::{Server, Shown, bind};
+use crate::state::{self, Identity, Lock, StateError};
+use crate::status::Status;
+
+/// The agent cannot go on.
+#[derive(Debug)]
+pub enum AgentError {
+    /// The state directory.
+    State(StateError),
+    /// The work or log directory.
+    Directories(io::Error),
+    /// The address to listen on.
+    Listen(SocketAddr, io::Error),
+    /// The runner.
+    Runner(RunnerError),
+    /// `--require-containment` on a machine that has none.
+    NoContainment,
+    /// The thread that prepares launches.
+    Thread(io::Error),
+    /// The service.
+    Serve(tonic::transport::Error),
+}
+
+impl fmt::Display for AgentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AgentError::State(error) => error.fmt(f),
+            AgentError::Directories(_) => f.write_str("cannot make the work and log directories"),
+            AgentError::Listen(address, _) => write!(f, "cannot listen on {address}"),
+            AgentError::Runner(error) => error.fmt(f),
+            AgentError::NoContainment => f.write_str(
+                "--require-containment: this machine cannot hold process trees (no usable cgroup): a kill could leave something behind",
+            ),
+            AgentError::Thread(_) => f.write_str("cannot start a thread"),
+            AgentError::Serve(_) => f.write_str("cannot serve"),
+        }
+    }
+}
+
+impl std::error::Error for AgentError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            AgentError::State(error) => error.source(),
+            AgentError::Directories(source) | AgentError::Listen(_, source) | AgentError::Thread(source) => {
+                Some(source)
+            }
+            AgentError::Runner(error) => error.source(),
+            AgentError::NoContainment => None,
+            AgentError::Serve(source) => Some(source),
+        }
+    }
+}
+
+/// What was opened, before anything runs.
+struct Opened {
+    _lock: Lock,
+    identity: Identity,
+    remembered: Option<muster_agent::link::Remembered>,
+    layout: Arc<Layout>,
+    punch_hole: bool,
+}
+
+/// Runs the agent until `stop` changes to true. What it runs goes on afterwards.
+pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), AgentError> {
+    let opened = open(&config)?;
+    let (listener, bound) = bind(config.listen).await.map_err(|error| AgentError::Listen(config.listen, error))?;
+    let address = config.advertise.clone().unwrap_or_else(|| advertised(&config, bound));
+    let start = RunnerStart { binary: config.runner.clone(), state_dir: config.directories.state.clone() };
+    let first = adopt_or_start(&start).await.map_err(AgentError::Runner)?;
+    if config.require_containment && !first.hello.capabilities.tree {
+        return Err(AgentError::NoContainment);
+    }
+    if !first.hello.capabilities.tree {
+        tracing::warn!(
+            "this worker is best effort: its machine cannot hold process trees, a kill may leave something behind"
+        );
+    }
+    if !opened.punch_hole {
+        tracing::warn!("logs cannot be bounded in place here: an attempt whose log exceeds its bound is ended");
+    }
+
+    let status = Status::new();
+    let attempts = Attempts::default();
+    let truncations: Arc<Truncations> = Arc::default();
+    let (orders, queue) = Orders::channel(attempts.clone());
+    let facts = Arc::new(worker_facts(&config, &opened.identity, &address));
+    let preparer = Preparer::new(opened.layout.clone(), facts);
+    let (jobs, done) = bench::start(preparer, Handle::current()).map_err(AgentError::Thread)?;
+    let profile = profile(&config, &opened, &address);
+    let (actor, link) = LinkActor::new(profile, orders.clone(), status.clone());
+    let scratches = Scratches::find(opened.layout.clone()).map_err(AgentError::Directories)?;
+    let tools = Tools {
+        link,
+        attempts: attempts.clone(),
+        status: status.clone(),
+        jobs,
+        done,
+        orders: queue,
+        layout: opened.layout.clone(),
+        scratches,
+        truncations: truncations.clone(),
+        limits: config.limits,
+        punch_hole: opened.punch_hole,
+    };
+    let janitor = Janitor {
+        attempts: attempts.clone(),
+        layout: opened.layout.clone(),
+        truncations: truncations.clone(),
+        orders,
+        retention: config.retention.clone(),
+        punch_hole: opened.punch_hole,
+    };
+    let shown = Arc::new(Shown {
+        name: config.name.to_string(),
+        uid: opened.identity.uid.to_string(),
+        total: config.total.clone(),
+        attempts,
+        status: status.clone(),
+        layout: opened.layout.clone(),
+        truncations,
+    });
+
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(actor.run());
+    tasks.spawn(RunnerTask::new(start, tools).run(first));
+    tasks.spawn(janitor.clone().bound_logs());
+    tasks.spawn(janitor.clean());
+    if let Some(path) = config.address_file.clone() {
+        tasks.spawn(write_address(path, address, status));
+    }
+    // The rest is dropped with the set: what runs is the runner's.
+    Server::new(shown, listener).run(stop).await.map_err(AgentError::Serve)
+}
+
+fn open(config: &Config) -> Result<Opened, AgentError> {
+    let directory = &config.directories.state;
+    let lock = Lock::take(directory).map_err(AgentError::State)?;
+    let identity = Identity::load_or_make(directory).map_err(AgentError::State)?;
+    if let Some(made_on) = &identity.made_on {
+        tracing::warn!(
+            made_on,
+            machine = identity.machine_id,
+            "the state directory was made on another machine; if that one still runs a worker from it, a master will refuse this one"
+        );
+    }
+    if config.rejoin {
+        state::forget(directory).map_err(AgentError::State)?;
+    }
+    let remembered = state::load(directory).map_err(AgentError::State)?;
+    let layout = Layout::make(config.directories.clone()).map_err(AgentError::Directories)?;
+    let punch_hole = can_punch(&config.directories.logs);
+    Ok(Opened { _lock: lock, identity, remembered, layout: Arc::new(layout), punch_hole })
+}
+
+/// The host with the port that it got.
+fn advertised(config: &Config, bound: SocketAddr) -> String {
+    if config.host.contains(':') {
+        format!("[{}]:{}", config.host, bound.port())
+    } else {
+        format!("{}:{}", config.host, bound.port())
+    }
+}
+
+fn worker_facts(config: &Config, identity: &Identity, address: &str) -> WorkerFacts {
+    WorkerFacts {
+        name: config.name.to_string(),
+        uid: identity.uid.to_string(),
+        host: config.host.clone(),
+        address: address.to_owned(),
+        labels: config.labels.clone(),
+        variables: config.variables.clone(),
+        base: WorkerFacts::base_environment(),
+    }
+}
+
+fn profile(config: &Config, opened: &Opened, address: &str) -> WorkerProfile {
+    let hello = Hello {
+        cluster: None,
+        worker: opened.identity.uid,
+        name: config.name.clone(),
+        machine_id: opened.identity.machine_id.clone(),
+        boot_id: opened.identity.boot_id.clone(),
+        incarnation: Incarnation { counter: 0, random: 0 },
+        session: Session(0),
+        epoch: None,
+        capabilities: Capabilities::default(),
+        total: config.total.clone(),
+        labels: config.labels.clone(),
+        variables: config.variables.keys().cloned().collect(),
+        host: config.host.clone(),
+        address: address.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    WorkerProfile {
+        hello,
+        masters: config.masters.clone(),
+        remembered: opened.remembered,
+        state_dir: config.directories.state.clone(),
+    }
+}
+
+/// Writes the address once the worker is registered, at once and whole.
+async fn write_address(path: PathBuf, address: String, status: Status) {
+    let mut changes = status.subscribe();
+    if changes.wait_for(|status| status.registered.is_some()).await.is_err() {
+        return;
+    }
+    if let Err(error) = put(&path, &address) {
+        tracing::error!(path = %path.display(), %error, "cannot write the address file");
+    }
+}
+
+fn put(path: &Path, address: &str) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    std::fs::write(&temporary, format!("{address}\n"))?;
+    std::fs::rename(temporary, path)
+}

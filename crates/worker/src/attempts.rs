@@ -1,0 +1,127 @@
+//! The attempts of this worker as the runner last told them: for its own service, for logs and for cleaning up. The truth is the
+//! runner's; this is a copy.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use muster_types::{Acknowledgement, ApplicationUid, AttemptKey, AttemptState, DEFAULT_LOG_LIMIT, Report};
+use tokio::sync::watch;
+
+/// What an agent must know of an attempt that the runner does not keep for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether it ends with the lease.
+    pub leased: bool,
+    /// Kept size of each output file in bytes; 0: not bounded.
+    pub log_limit: u64,
+}
+
+impl Default for Facts {
+    fn default() -> Facts {
+        Facts { leased: false, log_limit: DEFAULT_LOG_LIMIT }
+    }
+}
+
+/// One attempt.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The newest report.
+    pub report: Report,
+    /// What else is known.
+    pub facts: Facts,
+}
+
+/// The attempts. Cheap to clone: all clones are one table.
+#[derive(Debug, Clone)]
+pub struct Attempts(Arc<Table>);
+
+#[derive(Debug)]
+struct Table {
+    known: Mutex<BTreeMap<AttemptKey, Known>>,
+    changes: watch::Sender<u64>,
+}
+
+impl Default for Attempts {
+    fn default() -> Attempts {
+        Attempts(Arc::new(Table { known: Mutex::default(), changes: watch::Sender::new(0) }))
+    }
+}
+
+impl Attempts {
+    /// Takes the runner's inventory in place of everything. `facts` says what is known of an attempt that an earlier agent launched.
+    pub fn replace(&self, inventory: Vec<Report>, facts: impl Fn(&AttemptKey) -> Facts) {
+        let mut table = self.lock();
+        let old = std::mem::take(&mut *table);
+        for report in inventory {
+            let facts = old.get(&report.attempt).map_or_else(|| facts(&report.attempt), |known| known.facts);
+            table.insert(report.attempt, Known { report, facts });
+        }
+        drop(table);
+        self.tell();
+    }
+
+    /// Takes what is new. `facts` says what is known of an attempt that is seen for the first time.
+    pub fn take(&self, reports: &[Report], facts: impl Fn(&AttemptKey) -> Facts) {
+        let mut table = self.lock();
+        for report in reports {
+            let known = table.get(&report.attempt);
+            if known.is_some_and(|known| known.report.sequence >= report.sequence) {
+                continue;
+            }
+            let facts = known.map_or_else(|| facts(&report.attempt), |known| known.facts);
+            table.insert(report.attempt, Known { report: report.clone(), facts });
+        }
+        drop(table);
+        self.tell();
+    }
+
+    /// Whether the attempt is known, ended or not.
+    pub fn knows(&self, attempt: &AttemptKey) -> bool {
+        self.lock().contains_key(attempt)
+    }
+
+    /// Forgets one whose end is durable.
+    pub fn forget(&self, acknowledgement: &Acknowledgement) {
+        self.lock().remove(&acknowledgement.attempt);
+        self.tell();
+    }
+
+    /// Everything known.
+    pub fn all(&self) -> Vec<Known> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Whether anything of it may still run.
+    pub fn may_run(&self, attempt: &AttemptKey) -> bool {
+        self.lock().get(attempt).is_some_and(|known| !has_ended(&known.report))
+    }
+
+    /// Those that may still run.
+    pub fn running(&self) -> Vec<Known> {
+        self.lock().values().filter(|known| !has_ended(&known.report)).cloned().collect()
+    }
+
+    /// Whether any executor of the application may still run.
+    pub fn has_executor_of(&self, application: ApplicationUid) -> bool {
+        self.lock().iter().any(|(attempt, known)| {
+            matches!(attempt, AttemptKey::Executor(uid, _) if *uid == application) && !has_ended(&known.report)
+        })
+    }
+
+    /// Changes with each change of the table.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    fn tell(&self) {
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AttemptKey, Known>> {
+        self.0.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+fn has_ended(report: &Report) -> bool {
+    matches!(report.state, AttemptState::Ended(_))
+}

@@ -1,0 +1,60 @@
+//! What this machine has.
+
+use std::path::Path;
+use std::{fs, io};
+
+/// Left to the system when memory is detected.
+const MEMORY_RESERVE: u64 = 1 << 30;
+/// Least that is offered when memory is detected.
+const MEMORY_MIN: u64 = 1 << 30;
+
+/// Cores that this process may use: affinity and CPU quota counted in.
+pub(super) fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
+}
+
+/// Memory to offer: that of the machine, or the limit of the cgroup if that is less, but 1 GiB.
+pub(super) fn memory() -> u64 {
+    let machine = meminfo_total().unwrap_or(MEMORY_RESERVE + MEMORY_MIN);
+    let all = cgroup_limit().map_or(machine, |limit| limit.min(machine));
+    all.saturating_sub(MEMORY_RESERVE).max(MEMORY_MIN)
+}
+
+/// The host's name.
+pub(super) fn hostname() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    if name.is_empty() { "localhost".to_owned() } else { name.into_owned() }
+}
+
+fn meminfo_total() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+/// The least limit on the way from this process's cgroup to the root, in version 2 or 1.
+fn cgroup_limit() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mut least = None;
+    for line in text.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            list if list.split(',').any(|name| name == "memory") => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ => continue,
+        };
+        for ancestor in Path::new(path.trim_start_matches('/')).ancestors() {
+            if let Ok(limit) = read_number(&Path::new(root).join(ancestor).join(file)) {
+                least = Some(least.map_or(limit, |known: u64| known.min(limit)));
+            }
+        }
+    }
+    least
+}
+
+fn read_number(path: &Path) -> io::Result<u64> {
+    fs::read_to_string(path)?.trim().parse().map_err(|_| io::ErrorKind::InvalidData.into())
+}

@@ -1,0 +1,78 @@
+//! What the worker is told by flags, environment and file, with everything detected and checked.
+
+mod detect;
+mod resolve;
+mod settings;
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use muster_types::{AllocatedResources, WorkerName};
+
+pub use resolve::ConfigError;
+pub use settings::{Action, CommandLine, Settings, StopArgs};
+pub use units::{ParseAmountError, parse_bytes, parse_duration};
+
+/// A worker's configuration, complete.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Addresses of masters, at least one.
+    pub masters: Vec<String>,
+    /// The worker's label.
+    pub name: WorkerName,
+    /// Where its gRPC service listens.
+    pub listen: SocketAddr,
+    /// The address that others are told; `None`: the host with the port that it got.
+    pub advertise: Option<String>,
+    /// Reachable name of this machine.
+    pub host: String,
+    /// All that is on offer.
+    pub total: AllocatedResources,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Worker-defined variables.
+    pub variables: BTreeMap<String, String>,
+    /// The directories.
+    pub directories: Directories,
+    /// The runner's binary.
+    pub runner: PathBuf,
+    /// Refuse to start without containment of trees.
+    pub require_containment: bool,
+    /// Whether limits are enforced.
+    pub limits: bool,
+    /// What is kept, and for how long.
+    pub retention: Retention,
+    /// Join another cluster than before.
+    pub rejoin: bool,
+    /// Where to write the address once registered.
+    pub address_file: Option<PathBuf>,
+}
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub struct Directories {
+    /// State: identity, epoch, journal, socket.
+    pub state: PathBuf,
+    /// Work directories of attempts and scratch directories of applications.
+    pub work: PathBuf,
+    /// Logs, one directory per attempt.
+    pub logs: PathBuf,
+    /// Artifacts with a known hash.
+    pub cache: PathBuf,
+}
+
+/// What is kept, and for how long.
+#[derive(Debug, Clone)]
+pub struct Retention {
+    /// Time between two passes.
+    pub interval: Duration,
+    /// Work directories of ended attempts are removed at this age.
+    pub work_age: Duration,
+    /// Logs of ended attempts are removed at this age.
+    pub log_age: Duration,
+    /// Oldest logs of ended attempts are removed above this many bytes in all.
+    pub log_bytes: u64,
+}

@@ -1,0 +1,177 @@
+//! Where an attempt's things are, and how they are made with few system calls.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use muster_types::{AllocatedResources, ApplicationUid, AttemptKey, Launch};
+use serde::Serialize;
+
+use super::environment::Places;
+use crate::attempts::Facts;
+use crate::config::Directories;
+
+/// Name of the file with the facts of an attempt, in its log directory.
+const FACTS: &str = ".facts";
+
+/// Makes directories, and remembers which scratch directories exist.
+#[derive(Debug)]
+pub struct Layout {
+    directories: Directories,
+    scratch_made: Mutex<BTreeSet<ApplicationUid>>,
+}
+
+impl Layout {
+    /// Makes the roots.
+    pub fn make(directories: Directories) -> io::Result<Layout> {
+        for root in [&directories.work, &directories.logs] {
+            // Others may have to reach what is in them; what must not be reached has its own mode.
+            DirBuilder::new().recursive(true).mode(0o755).create(root)?;
+        }
+        Ok(Layout { directories, scratch_made: Mutex::default() })
+    }
+
+    /// Where things are.
+    pub fn directories(&self) -> &Directories {
+        &self.directories
+    }
+
+    /// Where the logs of an attempt are.
+    pub fn log_dir(&self, attempt: &AttemptKey) -> PathBuf {
+        self.directories.logs.join(attempt.to_string())
+    }
+
+    /// The scratch directory of an application.
+    pub fn scratch_dir(&self, application: ApplicationUid) -> PathBuf {
+        self.directories.work.join(format!("scratch-{application}"))
+    }
+
+    /// Where the things of a launch will be.
+    pub fn places(&self, launch: &Launch) -> Places {
+        let key = launch.attempt.to_string();
+        let own = self.directories.work.join(&key);
+        let logs = self.directories.logs.join(&key);
+        let scratch = match launch.attempt {
+            AttemptKey::Executor(application, _) => Some(self.scratch_dir(application)),
+            AttemptKey::Driver(..) => None,
+        };
+        Places {
+            resources_file: own.join(".muster-resources.json"),
+            work_dir: launch.command.work_dir.as_ref().map_or(own, PathBuf::from),
+            stdout: logs.join("stdout"),
+            stderr: logs.join("stderr"),
+            scratch,
+        }
+    }
+
+    /// Makes the directories of a launch. The work directory must be fresh: what another attempt left must not be found.
+    /// On failure, the path that could not be made.
+    pub fn create(&self, launch: &Launch, places: &Places) -> Result<(), (PathBuf, io::Error)> {
+        let key = launch.attempt.to_string();
+        let own = self.directories.work.join(&key);
+        make_fresh_dir(&own).map_err(|error| (own, error))?;
+        let logs = self.directories.logs.join(&key);
+        make_dir_if_missing(&logs, 0o755).map_err(|error| (logs.clone(), error))?;
+        let facts = Facts { leased: launch.leased, log_limit: launch.log_limit };
+        if facts != Facts::default() {
+            write_facts(&logs, facts).map_err(|error| (logs, error))?;
+        }
+        if let (AttemptKey::Executor(application, _), Some(scratch)) = (launch.attempt, &places.scratch) {
+            self.create_scratch(application, scratch).map_err(|error| (scratch.clone(), error))?;
+        }
+        if !launch.resources.addresses.is_empty() {
+            write_resources(&places.resources_file, &launch.resources_component, &launch.resources)
+                .map_err(|error| (places.resources_file.clone(), error))?;
+        }
+        Ok(())
+    }
+
+    fn create_scratch(&self, application: ApplicationUid, path: &Path) -> io::Result<()> {
+        let mut made = self.scratch_made.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if made.contains(&application) {
+            return Ok(());
+        }
+        make_dir_if_missing(path, 0o700)?;
+        made.insert(application);
+        Ok(())
+    }
+
+    /// What an earlier agent wrote down of an attempt.
+    pub fn facts(&self, attempt: &AttemptKey) -> Facts {
+        read_facts(&self.log_dir(attempt)).unwrap_or_default()
+    }
+
+    /// Removes the scratch directory of an application of which nothing runs here.
+    pub fn remove_scratch(&self, application: ApplicationUid) -> io::Result<()> {
+        let mut made = self.scratch_made.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        made.remove(&application);
+        match fs::remove_dir_all(self.scratch_dir(application)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+}
+
+fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().mode(mode).create(path)
+}
+
+fn make_dir_if_missing(path: &Path, mode: u32) -> io::Result<()> {
+    match make_dir(path, mode) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+}
+
+/// What is there already was prepared by an agent that died before the runner heard of the attempt: nothing ever ran in it, and
+/// nothing of it may be found by what runs now.
+fn make_fresh_dir(path: &Path) -> io::Result<()> {
+    match make_dir(path, 0o755) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            fs::remove_dir_all(path)?;
+            make_dir(path, 0o755)
+        }
+        result => result,
+    }
+}
+
+/// Facts that are not the usual ones are kept beside the logs, for the next agent: most launches write nothing.
+fn write_facts(logs: &Path, facts: Facts) -> io::Result<()> {
+    fs::write(logs.join(FACTS), format!("{} {}\n", u8::from(facts.leased), facts.log_limit))
+}
+
+fn read_facts(logs: &Path) -> Option<Facts> {
+    let text = fs::read_to_string(logs.join(FACTS)).ok()?;
+    let (leased, log_limit) = text.trim().split_once(' ')?;
+    Some(Facts { leased: leased == "1", log_limit: log_limit.parse().ok()? })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceEntry<'a> {
+    id: ResourceEntryId<'a>,
+    addresses: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceEntryId<'a> {
+    component_name: &'a str,
+    resource_name: &'a str,
+}
+
+/// The form that Spark's executors read: `[{"id":{"componentName":…,"resourceName":"gpu"},"addresses":["0"]}]`.
+fn write_resources(path: &Path, component: &str, resources: &AllocatedResources) -> io::Result<()> {
+    let entries: Vec<ResourceEntry<'_>> = resources
+        .addresses
+        .iter()
+        .map(|(name, addresses)| ResourceEntry {
+            id: ResourceEntryId { component_name: component, resource_name: name },
+            addresses: addresses.iter().map(AsRef::as_ref).collect(),
+        })
+        .collect();
+    fs::write(path, serde_json::to_vec(&entries)?)
+}

@@ -1,0 +1,173 @@
+//! The environment of a process, and the values of its variables.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use muster_types::{AttemptKey, Launch};
+
+/// What is passed on of the agent's own environment: never its `MUSTER_*`, never a secret.
+const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER"];
+/// Where programs are looked for when the agent itself has no PATH.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What all processes of this worker are told.
+#[derive(Debug, Clone, Default)]
+pub struct WorkerFacts {
+    /// Name of the worker.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Reachable name of the machine.
+    pub host: String,
+    /// Address of the worker's service.
+    pub address: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Worker-defined variables.
+    pub variables: BTreeMap<String, String>,
+    /// What is passed on of the agent's environment.
+    pub base: Vec<(String, String)>,
+}
+
+impl WorkerFacts {
+    /// What is passed on of the agent's own environment.
+    pub fn base_environment() -> Vec<(String, String)> {
+        let mut base: Vec<_> = PASSED_ON
+            .into_iter()
+            .filter_map(|name| std::env::var(name).ok().map(|value| (name.to_owned(), value)))
+            .collect();
+        if !base.iter().any(|(name, _)| name == "PATH") {
+            base.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
+        }
+        base
+    }
+}
+
+/// What is known of the cluster by the time of a launch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClusterFacts {
+    /// Addresses of masters, separated by commas.
+    pub masters: String,
+    /// Name of the cluster.
+    pub cluster: String,
+}
+
+/// Where one attempt's things are.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The work directory.
+    pub work_dir: PathBuf,
+    /// Standard output.
+    pub stdout: PathBuf,
+    /// Standard error.
+    pub stderr: PathBuf,
+    /// Scratch directory of the application; of executors only.
+    pub scratch: Option<PathBuf>,
+    /// RESOURCES_FILE.
+    pub resources_file: PathBuf,
+}
+
+/// One attempt with all that its variables are made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope<'a> {
+    /// The launch.
+    pub(super) launch: &'a Launch,
+    /// The worker.
+    pub(super) worker: &'a WorkerFacts,
+    /// Where its things are.
+    pub(super) places: &'a Places,
+}
+
+impl Scope<'_> {
+    /// The value of a variable. The worker's own names come first: no profile can pretend another work directory.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let Scope { launch, worker, places } = self;
+        let path = |path: &PathBuf| Some(path.to_string_lossy().into_owned());
+        match name {
+            "CORES" => Some(launch.resources.cores.to_string()),
+            "MEMORY_BYTES" => Some(launch.resources.memory.to_string()),
+            "HOSTNAME" => Some(worker.host.clone()),
+            "WORKER_ID" => Some(worker.name.clone()),
+            "WORK_DIR" => path(&places.work_dir),
+            "RESOURCES_FILE" => path(&places.resources_file),
+            "SCRATCH_DIR" => places.scratch.as_ref().and_then(path),
+            "LOG_URL_STDOUT" => Some(self.log_url("stdout")),
+            "LOG_URL_STDERR" => Some(self.log_url("stderr")),
+            _ => self.defined_variable(name),
+        }
+    }
+
+    fn defined_variable(&self, name: &str) -> Option<String> {
+        let label = || worker_label(&self.worker.labels, name.strip_prefix("LABEL_")?);
+        self.launch
+            .variables
+            .get(name)
+            .cloned()
+            .or_else(|| self.worker.variables.get(name).cloned())
+            .or_else(label)
+            .or_else(|| self.identity_variable(name))
+    }
+
+    /// What the master fills in; known here too, should it not.
+    fn identity_variable(&self, name: &str) -> Option<String> {
+        match (self.launch.attempt, name) {
+            (AttemptKey::Driver(..), "DRIVER_ID") | (AttemptKey::Executor(..), "APP_ID") => {
+                Some(self.launch.id.clone())
+            }
+            (AttemptKey::Driver(_, attempt), "ATTEMPT") => Some(attempt.to_string()),
+            (AttemptKey::Executor(_, executor), "EXECUTOR_ID") => Some(executor.to_string()),
+            _ => None,
+        }
+    }
+
+    fn log_url(&self, stream: &str) -> String {
+        format!("http://{}/logs/{}/{stream}", self.worker.address, self.launch.attempt)
+    }
+
+    /// The variables of environment that are the worker's, after everything that the command sets.
+    pub(super) fn muster_environment(&self, cluster: &ClusterFacts) -> Vec<(String, String)> {
+        let Scope { launch, worker, places } = self;
+        let mut list: Vec<(&str, String)> = vec![
+            ("MUSTER_MASTER", cluster.masters.clone()),
+            ("MUSTER_CLUSTER", cluster.cluster.clone()),
+            ("MUSTER_WORKER", worker.name.clone()),
+            ("MUSTER_WORKER_UID", worker.uid.clone()),
+            ("MUSTER_HOST", worker.host.clone()),
+            ("MUSTER_WORK_DIR", places.work_dir.to_string_lossy().into_owned()),
+            ("MUSTER_CORES", launch.resources.cores.to_string()),
+            ("MUSTER_MEMORY_BYTES", launch.resources.memory.to_string()),
+            ("MUSTER_MARK", launch.attempt.to_string()),
+        ];
+        if !launch.resources.addresses.is_empty() {
+            list.push(("MUSTER_RESOURCES_FILE", places.resources_file.to_string_lossy().into_owned()));
+        }
+        match launch.attempt {
+            AttemptKey::Driver(uid, attempt) => {
+                list.push(("MUSTER_ATTEMPT", attempt.to_string()));
+                list.push(("MUSTER_DRIVER", launch.id.clone()));
+                list.push(("MUSTER_DRIVER_UID", uid.to_string()));
+                let token = launch.token.as_ref().map(|token| token.expose().to_owned());
+                list.extend(token.map(|token| ("MUSTER_TOKEN", token)));
+            }
+            AttemptKey::Executor(uid, executor) => {
+                let attempt = launch.variables.get("ATTEMPT").cloned();
+                list.extend(attempt.map(|attempt| ("MUSTER_ATTEMPT", attempt)));
+                list.push(("MUSTER_APPLICATION", launch.id.clone()));
+                list.push(("MUSTER_APPLICATION_UID", uid.to_string()));
+                list.push(("MUSTER_EXECUTOR_ID", executor.to_string()));
+                let profile = launch.variables.get("PROFILE_ID").cloned();
+                list.extend(profile.map(|profile| ("MUSTER_PROFILE_ID", profile)));
+                let scratch = places.scratch.as_ref().map(|path| path.to_string_lossy().into_owned());
+                list.extend(scratch.map(|scratch| ("MUSTER_SCRATCH_DIR", scratch)));
+            }
+        }
+        list.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// `LABEL_zone` is the label `zone`; `LABEL_ZONE` is one too that differs only in case and in `-` and `.`, since variables of
+/// environments are written so.
+fn worker_label(labels: &BTreeMap<String, String>, name: &str) -> Option<String> {
+    let plain = |label: &str| label.to_ascii_uppercase().replace(['-', '.', '/'], "_");
+    labels.get(name).or_else(|| labels.iter().find(|(label, _)| plain(label) == name).map(|(_, value)| value)).cloned()
+}

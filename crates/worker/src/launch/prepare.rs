@@ -1,0 +1,351 @@
+//! The steps of preparing one launch.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::{fmt, io};
+
+use muster_types::{Fault, Launch, Outcome, Reason};
+
+use super::artifacts::{self, ArtifactError};
+use super::directories::Layout;
+use super::environment::{ClusterFacts, Places, Scope, WorkerFacts};
+use super::variables::{UnknownVariable, substitute};
+
+/// A program ready to be started.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// Path, or a name to be looked up in the PATH of `env`.
+    pub program: String,
+    /// Arguments, without the program.
+    pub args: Vec<String>,
+    /// The whole environment; later entries have been put in the place of earlier ones.
+    pub env: Vec<(String, String)>,
+    /// Where it runs.
+    pub work_dir: PathBuf,
+    /// Standard output.
+    pub stdout: PathBuf,
+    /// Standard error.
+    pub stderr: PathBuf,
+}
+
+/// The environment may hold secrets: it is not shown.
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared")
+            .field("program", &self.program)
+            .field("work_dir", &self.work_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a launch could not be prepared. Each ends the attempt.
+#[derive(Debug)]
+pub enum PrepareError {
+    /// A directory or file of the attempt.
+    WorkDir(PathBuf, io::Error),
+    /// A variable.
+    Variable(UnknownVariable),
+    /// An artifact, by its URI.
+    Artifact(String, ArtifactError),
+}
+
+impl fmt::Display for PrepareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PrepareError::WorkDir(path, _) => write!(f, "cannot make {}", path.display()),
+            PrepareError::Variable(unknown) => unknown.fmt(f),
+            PrepareError::Artifact(uri, _) => write!(f, "artifact {uri}"),
+        }
+    }
+}
+
+impl std::error::Error for PrepareError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            PrepareError::WorkDir(_, source) => Some(source),
+            PrepareError::Variable(_) => None,
+            PrepareError::Artifact(_, source) => Some(source),
+        }
+    }
+}
+
+impl PrepareError {
+    /// How the attempt ended. A missing file or a wrong hash is as little the program's own doing as a full disk.
+    pub fn outcome(&self) -> Outcome {
+        let reason = match self {
+            PrepareError::WorkDir(..) => Reason::WorkDirFailed,
+            PrepareError::Variable(_) => Reason::UnknownVariable,
+            PrepareError::Artifact(..) => Reason::ArtifactFailed,
+        };
+        Outcome::without_exit(Fault::Platform, reason, in_one_line(self))
+    }
+}
+
+/// An error with its causes.
+pub fn in_one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Prepares launches.
+#[derive(Debug)]
+pub struct Preparer {
+    layout: Arc<Layout>,
+    worker: Arc<WorkerFacts>,
+}
+
+impl Preparer {
+    /// Prepares under this layout, as this worker.
+    pub fn new(layout: Arc<Layout>, worker: Arc<WorkerFacts>) -> Preparer {
+        Preparer { layout, worker }
+    }
+
+    /// Substitutes, and makes the directories. Variables come first: an attempt that cannot run leaves nothing on the disk.
+    pub fn prepare(&self, launch: &Launch, cluster: &ClusterFacts) -> Result<Prepared, PrepareError> {
+        let places = self.layout.places(launch);
+        let prepared = self.substitute(launch, &places, cluster).map_err(PrepareError::Variable)?;
+        self.layout.create(launch, &places).map_err(|(path, error)| PrepareError::WorkDir(path, error))?;
+        Ok(prepared)
+    }
+
+    /// Fetches the artifacts of a prepared launch. May take as long as a network likes.
+    pub fn fetch(&self, launch: &Launch, prepared: &Prepared, cancelled: &AtomicBool) -> Result<(), PrepareError> {
+        for artifact in launch.artifacts.iter() {
+            artifacts::fetch(artifact, &prepared.work_dir, &self.layout.directories().cache, cancelled)
+                .map_err(|error| PrepareError::Artifact(artifact.uri.clone(), error))?;
+        }
+        Ok(())
+    }
+
+    fn substitute(
+        &self,
+        launch: &Launch,
+        places: &Places,
+        cluster: &ClusterFacts,
+    ) -> Result<Prepared, UnknownVariable> {
+        let scope = Scope { launch, worker: &self.worker, places };
+        let fill = |text: &str| substitute(text, |name| scope.variable(name));
+        let command = &launch.command;
+        let mut env = self.worker.base.clone();
+        for (name, value) in &command.env {
+            set(&mut env, name.clone(), fill(value)?);
+        }
+        for (name, value) in &command.secret_env {
+            set(&mut env, name.clone(), fill(value.expose())?);
+        }
+        for (name, value) in scope.muster_environment(cluster) {
+            set(&mut env, name, value);
+        }
+        let program = fill(&command.program)?;
+        // A relative path is meant from the work directory, where the artifacts are; the runner starts elsewhere.
+        let program = if program.contains('/') && !program.starts_with('/') {
+            places.work_dir.join(program).to_string_lossy().into_owned()
+        } else {
+            program
+        };
+        Ok(Prepared {
+            program,
+            args: command.args.iter().map(|arg| fill(arg)).collect::<Result<_, _>>()?,
+            env,
+            work_dir: places.work_dir.clone(),
+            stdout: places.stdout.clone(),
+            stderr: places.stderr.clone(),
+        })
+    }
+}
+
+fn set(env: &mut Vec<(String, String)>, name: String, value: String) {
+    match env.iter_mut().find(|(known, _)| *known == name) {
+        Some(entry) => entry.1 = value,
+        None => env.push((name, value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::time::Duration;
+
+    use muster_types::*;
+
+    use super::*;
+    use crate::config::Directories;
+
+    struct Setting {
+        root: tempfile::TempDir,
+        preparer: Preparer,
+    }
+
+    impl Setting {
+        fn new() -> Setting {
+            let root = tempfile::tempdir().expect("a directory");
+            let at = |name: &str| root.path().join(name);
+            let directories = Directories { state: at("."), work: at("work"), logs: at("logs"), cache: at("cache") };
+            let worker = WorkerFacts {
+                name: "w1".into(),
+                uid: "u1".into(),
+                host: "host1".into(),
+                address: "host1:1".into(),
+                labels: BTreeMap::from([("zone-a".into(), "north".into())]),
+                variables: BTreeMap::from([("JAVA_HOME".into(), "/java".into())]),
+                base: vec![("PATH".into(), "/bin".into())],
+            };
+            let layout = Arc::new(Layout::make(directories).expect("roots"));
+            Setting { preparer: Preparer::new(layout, Arc::new(worker)), root }
+        }
+
+        fn prepare(&self, launch: &Launch) -> Result<Prepared, PrepareError> {
+            let cluster = ClusterFacts { masters: "m:1,m:2".into(), cluster: "c".into() };
+            self.preparer.prepare(launch, &cluster)
+        }
+    }
+
+    fn launch(attempt: AttemptKey) -> Launch {
+        Launch {
+            attempt,
+            id: "pi".into(),
+            leased: false,
+            command: Arc::new(Command { program: "/bin/true".into(), ..Command::default() }),
+            artifacts: Arc::new([]),
+            resources: AllocatedResources { cores: 2, memory: 1 << 20, addresses: BTreeMap::new() },
+            kill_grace: Duration::from_secs(10),
+            log_limit: 1 << 20,
+            token: Some(Secret::new("secret-token")),
+            variables: BTreeMap::from([("PROFILE_ID".into(), "4".into())]),
+            resources_component: "spark.executor".into(),
+        }
+    }
+
+    fn driver() -> AttemptKey {
+        AttemptKey::Driver(DriverUid(1), AttemptNumber(3))
+    }
+
+    fn executor() -> AttemptKey {
+        AttemptKey::Executor(ApplicationUid(2), ExecutorId(7))
+    }
+
+    fn value<'a>(prepared: &'a Prepared, name: &str) -> Option<&'a str> {
+        prepared.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn a_driver_is_told_who_it_is_and_cannot_be_told_otherwise() {
+        let setting = Setting::new();
+        let env = BTreeMap::from([("MUSTER_TOKEN".into(), "forged".into()), ("PATH".into(), "/mine".into())]);
+        let command = Command { program: "run".into(), env, ..Command::default() };
+        let prepared = setting.prepare(&Launch { command: Arc::new(command), ..launch(driver()) }).expect("prepared");
+        assert_eq!(prepared.program, "run");
+        assert_eq!(value(&prepared, "MUSTER_TOKEN"), Some("secret-token"));
+        assert_eq!(value(&prepared, "PATH"), Some("/mine"));
+        assert_eq!(value(&prepared, "MUSTER_ATTEMPT"), Some("3"));
+        assert_eq!(value(&prepared, "MUSTER_DRIVER"), Some("pi"));
+        assert_eq!(value(&prepared, "MUSTER_MASTER"), Some("m:1,m:2"));
+        assert_eq!(value(&prepared, "MUSTER_MARK"), Some(driver().to_string().as_str()));
+        assert_eq!(value(&prepared, "MUSTER_SCRATCH_DIR"), None);
+        assert!(prepared.work_dir.is_dir());
+        assert!(prepared.stdout.parent().is_some_and(std::path::Path::is_dir));
+        assert!(!format!("{prepared:?}").contains("secret-token"));
+    }
+
+    #[test]
+    fn variables_are_substituted_everywhere_and_the_workers_own_win() {
+        let setting = Setting::new();
+        let command = Command {
+            program: "bin/{{APP_ID}}".into(),
+            args: vec!["{{EXECUTOR_ID}}@{{HOSTNAME}}".into(), "{{LABEL_zone-a}}{{LABEL_ZONE_A}}".into()],
+            env: BTreeMap::from([("X".into(), "{{JAVA_HOME}}/{{PROFILE_ID}}".into())]),
+            secret_env: BTreeMap::from([("S".into(), Secret::new("{{CORES}}"))]),
+            work_dir: None,
+        };
+        let mut launch = Launch { command: Arc::new(command), ..launch(executor()) };
+        launch.variables.insert("HOSTNAME".into(), "pretended".into());
+        let prepared = setting.prepare(&launch).expect("prepared");
+        let work = setting.root.path().join("work").join(executor().to_string());
+        assert_eq!(prepared.program, work.join("bin/pi").to_string_lossy());
+        assert_eq!(prepared.args, ["7@host1", "northnorth"]);
+        assert_eq!(value(&prepared, "X"), Some("/java/4"));
+        assert_eq!(value(&prepared, "S"), Some("2"));
+        assert_eq!(value(&prepared, "MUSTER_PROFILE_ID"), Some("4"));
+    }
+
+    #[test]
+    fn executors_of_one_application_share_a_private_scratch_directory() {
+        use std::os::unix::fs::PermissionsExt;
+        let setting = Setting::new();
+        let first = setting.prepare(&launch(executor())).expect("prepared");
+        let second = AttemptKey::Executor(ApplicationUid(2), ExecutorId(8));
+        let second = setting.prepare(&launch(second)).expect("prepared");
+        let scratch = value(&first, "MUSTER_SCRATCH_DIR").expect("told");
+        assert_eq!(value(&second, "MUSTER_SCRATCH_DIR"), Some(scratch));
+        assert_eq!(fs::metadata(scratch).expect("made").permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn resources_are_written_in_the_form_that_spark_reads() {
+        let setting = Setting::new();
+        let mut launch = launch(executor());
+        launch.resources.addresses.insert("gpu".into(), vec!["0".into(), "1".into()]);
+        let prepared = setting.prepare(&launch).expect("prepared");
+        let file = value(&prepared, "MUSTER_RESOURCES_FILE").expect("told");
+        assert_eq!(
+            fs::read_to_string(file).expect("written"),
+            r#"[{"id":{"componentName":"spark.executor","resourceName":"gpu"},"addresses":["0","1"]}]"#
+        );
+    }
+
+    #[test]
+    fn what_cannot_run_ends_with_a_reason_and_leaves_nothing() {
+        let setting = Setting::new();
+        let command = Command { program: "{{NOPE}}".into(), ..Command::default() };
+        let error = setting.prepare(&Launch { command: Arc::new(command), ..launch(driver()) }).expect_err("unknown");
+        assert_eq!(error.outcome().reason, Reason::UnknownVariable);
+        assert_eq!(error.outcome().message, "the variable {{NOPE}} is not known on this worker");
+        assert_eq!(fs::read_dir(setting.root.path().join("work")).expect("readable").count(), 0);
+    }
+
+    #[test]
+    fn a_work_directory_is_fresh_even_if_a_dead_agent_had_begun_it() {
+        let setting = Setting::new();
+        let prepared = setting.prepare(&launch(driver())).expect("prepared");
+        fs::write(prepared.work_dir.join("half"), "fetched").expect("written");
+        let prepared = setting.prepare(&launch(driver())).expect("prepared again");
+        assert_eq!(fs::read_dir(&prepared.work_dir).expect("readable").count(), 0);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_ends_the_attempt() {
+        let setting = Setting::new();
+        fs::remove_dir(setting.root.path().join("work")).expect("removed");
+        let error = setting.prepare(&launch(driver())).expect_err("no root");
+        assert_eq!(error.outcome().reason, Reason::WorkDirFailed);
+    }
+
+    #[test]
+    fn unusual_facts_are_kept_for_the_next_agent() {
+        let setting = Setting::new();
+        setting.prepare(&launch(driver())).expect("prepared");
+        let facts = setting.preparer.layout.facts(&driver());
+        assert_eq!(facts, crate::attempts::Facts { leased: false, log_limit: 1 << 20 });
+        assert_eq!(setting.preparer.layout.facts(&executor()), crate::attempts::Facts::default());
+    }
+
+    #[test]
+    fn an_artifact_that_fails_is_named() {
+        let setting = Setting::new();
+        let uri = "file:///nowhere/tool".to_owned();
+        let artifact = Artifact { uri, sha256: None, file_name: String::new(), executable: false };
+        let launch = Launch { artifacts: Arc::new([artifact]), ..launch(driver()) };
+        let prepared = setting.prepare(&launch).expect("prepared");
+        let error = setting.preparer.fetch(&launch, &prepared, &AtomicBool::new(false)).expect_err("no such file");
+        let outcome = error.outcome();
+        assert_eq!((outcome.reason, outcome.fault), (Reason::ArtifactFailed, Fault::Platform));
+        assert!(outcome.message.starts_with("artifact file:///nowhere/tool: cannot read it: "), "{}", outcome.message);
+    }
+}

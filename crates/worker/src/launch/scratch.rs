@@ -1,0 +1,71 @@
+//! Scratch directories of applications that are gone: removed once no executor of theirs is left here.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use muster_types::ApplicationUid;
+
+use super::directories::Layout;
+use crate::attempts::Attempts;
+
+/// The applications that are gone. Kept on disk, by an empty file beside the directory, for the next agent.
+#[derive(Debug)]
+pub struct Scratches {
+    layout: Arc<Layout>,
+    gone: BTreeSet<ApplicationUid>,
+}
+
+impl Scratches {
+    /// Finds what an earlier agent was told.
+    pub fn find(layout: Arc<Layout>) -> io::Result<Scratches> {
+        let mut gone = BTreeSet::new();
+        for entry in fs::read_dir(&layout.directories().work)? {
+            let name = entry?.file_name();
+            let uid = name.to_str().and_then(|name| name.strip_prefix("scratch-")?.strip_suffix(".gone"));
+            gone.extend(uid.and_then(|uid| uid.parse::<ApplicationUid>().ok()));
+        }
+        Ok(Scratches { layout, gone })
+    }
+
+    /// An application is gone.
+    pub fn bury(&mut self, application: ApplicationUid, attempts: &Attempts) {
+        if !self.layout.scratch_dir(application).exists() {
+            return;
+        }
+        if let Err(error) = fs::write(self.marker(application), "") {
+            tracing::warn!(%application, %error, "cannot remember that an application is gone");
+        }
+        self.gone.insert(application);
+        self.sweep(attempts);
+    }
+
+    /// Removes what can go, on a thread that may block.
+    pub fn sweep(&mut self, attempts: &Attempts) {
+        let free: Vec<ApplicationUid> =
+            self.gone.iter().copied().filter(|application| !attempts.has_executor_of(*application)).collect();
+        for application in free {
+            self.gone.remove(&application);
+            let (layout, marker) = (self.layout.clone(), self.marker(application));
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = remove(&layout, application, marker) {
+                    tracing::warn!(%application, %error, "cannot remove a scratch directory");
+                }
+            });
+        }
+    }
+
+    fn marker(&self, application: ApplicationUid) -> PathBuf {
+        self.layout.scratch_dir(application).with_extension("gone")
+    }
+}
+
+fn remove(layout: &Layout, application: ApplicationUid, marker: PathBuf) -> io::Result<()> {
+    layout.remove_scratch(application)?;
+    match fs::remove_file(marker) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}

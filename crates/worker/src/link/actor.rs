@@ -1,0 +1,371 @@
+//! The task that owns the link machine. It never waits for anything but its inputs and its clock: what may take time is handed to
+//! others, through queues that have an end.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_agent::link::{Effect, Input, Link, Notice, Remembered};
+use muster_agent::runner_protocol::Renewal;
+use muster_proto::v1::{self, link_request::Message};
+use muster_types::{Capabilities, Hello, Incarnation, Report, Session, Time};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::convert::Read;
+use super::dial;
+use super::outgoing::{Stuck, Up};
+use super::sent_at::SentAt;
+use crate::launch::ClusterFacts;
+use crate::runner::{Connection, Order, Orders};
+use crate::status::Status;
+use crate::{clock, state};
+
+/// Events that may wait for the actor; those who send them wait then, the stream's reader among them.
+const EVENTS: usize = 1_024;
+/// Epochs that may wait to be written.
+const WRITES: usize = 16;
+/// Between two tries to write the epoch on a disk that refuses it.
+const WRITE_RETRY: Duration = Duration::from_secs(1);
+/// Inputs taken before the clock is looked at again.
+const INPUTS_PER_TURN: usize = 64;
+
+/// What the actor is told.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// A runner was adopted or started; orders are for this connection from here on.
+    RunnerReady(Connection, Incarnation, Box<Capabilities>),
+    /// It does not answer.
+    RunnerSilent,
+    /// It answers again.
+    RunnerAnswers,
+    /// It is gone.
+    RunnerGone,
+    /// Its inventory, for the stream of this session.
+    Inventory(Session, Vec<Report>),
+    /// Its reports.
+    Reports(Vec<Report>),
+    /// A stream is open.
+    Connected(Session, Up),
+    /// A stream to this master ended, for this reason.
+    Broken(Session, String, String),
+    /// A message came down.
+    Down(Session, Box<Read>),
+    /// An epoch is on disk.
+    Persisted(Remembered),
+}
+
+/// Tells the actor.
+pub type LinkHandle = mpsc::Sender<LinkEvent>;
+
+/// What a hello says that does not change while the agent runs.
+#[derive(Debug, Clone)]
+pub struct WorkerProfile {
+    /// A hello with everything but the numbers, which the link fills in.
+    pub hello: Hello,
+    /// Masters that were configured.
+    pub masters: Vec<String>,
+    /// What is on disk of the link.
+    pub remembered: Option<Remembered>,
+    /// The state directory.
+    pub state_dir: PathBuf,
+}
+
+/// The task's state.
+#[derive(Debug)]
+pub struct LinkActor {
+    link: Link,
+    profile: WorkerProfile,
+    orders: Orders,
+    status: Status,
+    events: mpsc::Receiver<LinkEvent>,
+    handle: LinkHandle,
+    writes: mpsc::Sender<Remembered>,
+    streams: BTreeMap<Session, AbortHandle>,
+    up: Option<(Session, Up)>,
+    stuck: Option<Session>,
+    masters: Vec<String>,
+    cluster_name: String,
+    last_failure: String,
+    sent_at: SentAt,
+}
+
+impl LinkActor {
+    /// An actor, and the handle to tell it things.
+    pub fn new(profile: WorkerProfile, orders: Orders, status: Status) -> (LinkActor, LinkHandle) {
+        let (handle, events) = mpsc::channel(EVENTS);
+        let (writes, written) = mpsc::channel(WRITES);
+        tokio::spawn(write_epochs(profile.state_dir.clone(), written, handle.clone()));
+        let masters = profile.masters.clone();
+        let link = Link::new(masters.clone(), profile.remembered);
+        let actor = LinkActor {
+            link,
+            profile,
+            orders,
+            status,
+            events,
+            handle: handle.clone(),
+            writes,
+            streams: BTreeMap::new(),
+            up: None,
+            stuck: None,
+            masters,
+            cluster_name: String::new(),
+            last_failure: String::new(),
+            sent_at: SentAt::default(),
+        };
+        (actor, handle)
+    }
+
+    /// Runs until it is dropped.
+    pub async fn run(mut self) {
+        self.publish();
+        loop {
+            let wait = self.link.next_deadline().map(|deadline| deadline.since(clock::now()));
+            let event = tokio::select! {
+                // What waits is read before anything expires.
+                biased;
+                event = self.events.recv() => event,
+                () = sleep(wait) => {
+                    self.feed(Input::Tick);
+                    continue;
+                }
+            };
+            let Some(event) = event else { return };
+            self.take(event);
+            for _ in 0..INPUTS_PER_TURN {
+                let Ok(event) = self.events.try_recv() else { break };
+                self.take(event);
+            }
+        }
+    }
+
+    fn take(&mut self, event: LinkEvent) {
+        let input = match event {
+            LinkEvent::RunnerReady(connection, incarnation, capabilities) => {
+                self.orders.turn_to(connection);
+                self.profile.hello.capabilities = (*capabilities).clone();
+                self.status.change(|status| {
+                    status.incarnation = Some(incarnation);
+                    status.capabilities = *capabilities;
+                });
+                Input::RunnerReady(incarnation)
+            }
+            LinkEvent::RunnerSilent => Input::RunnerSilent,
+            LinkEvent::RunnerAnswers => Input::RunnerAnswers,
+            LinkEvent::RunnerGone => Input::RunnerGone,
+            LinkEvent::Inventory(session, reports) => Input::Inventory(session, reports),
+            LinkEvent::Reports(reports) => Input::Reports(reports),
+            LinkEvent::Connected(session, up) => {
+                self.up = Some((session, up));
+                Input::Connected(session)
+            }
+            LinkEvent::Broken(session, master, why) => {
+                self.tell_failure(session, &master, why);
+                Input::Broken(session)
+            }
+            LinkEvent::Down(session, read) => {
+                if let Some(name) = read.cluster_name.filter(|_| self.streams.contains_key(&session)) {
+                    self.cluster_name = name;
+                    self.publish_cluster();
+                }
+                Input::Down(session, read.down)
+            }
+            LinkEvent::Persisted(remembered) => Input::Persisted(remembered),
+        };
+        self.feed(input);
+    }
+
+    /// Feeds the machine, and carries out what it wants. A stream found stuck while doing so is fed back as broken.
+    fn feed(&mut self, input: Input) {
+        let mut next = Some(input);
+        while let Some(input) = next {
+            let now = clock::now();
+            self.link.handle(now, clock::entropy(), input);
+            let effects: Vec<Effect> = self.link.drain().collect();
+            for effect in effects {
+                self.carry_out(now, effect);
+            }
+            next = self.stuck.take().map(Input::Broken);
+        }
+        self.publish();
+    }
+
+    fn carry_out(&mut self, now: Time, effect: Effect) {
+        match effect {
+            Effect::Dial(session, address) => {
+                tracing::debug!(session = session.0, master = address, "dialling");
+                let task = tokio::spawn(dial::run(session, address, self.handle.clone()));
+                self.streams.insert(session, task.abort_handle());
+            }
+            Effect::Close(session) => self.close(session),
+            Effect::SendHello { session, incarnation, cluster, epoch } => {
+                self.sent_at.note(now);
+                let hello = Hello { incarnation, session, cluster, epoch, ..self.profile.hello.clone() };
+                self.send(session, Message::Hello(Box::new((&hello).into())));
+            }
+            Effect::Persist(remembered) => {
+                if self.writes.try_send(remembered).is_err() {
+                    self.stuck = self.up.as_ref().map(|(session, _)| *session);
+                }
+            }
+            Effect::AskInventory(session) => self.order(session, Order::AskInventory(session)),
+            Effect::SendInventory(session, reports, complete) => {
+                self.send(session, Message::Inventory(v1::Inventory::part(&reports, complete)));
+            }
+            Effect::Registered(session, epoch) => {
+                self.last_failure.clear();
+                let master = self.link.registered_with().map(|(master, _)| master.to_owned()).unwrap_or_default();
+                tracing::info!(master, %epoch, session = session.0, "registered");
+            }
+            Effect::SendHeartbeat(session, number) => {
+                self.sent_at.note(now);
+                self.beat(session, number);
+            }
+            Effect::SendReports(session, reports) => {
+                self.send(session, Message::Reports(reports.as_slice().into()));
+            }
+            Effect::RenewLease { sent, lease } => {
+                // One that finds no room is made up for by the next.
+                let sent_wall = self.sent_at.wall(sent);
+                let _ = self.orders.give(Order::Renew(Renewal { sent, sent_wall, lease }));
+            }
+            Effect::Obey(commands) => {
+                let session = self.up.as_ref().map_or(Session(0), |(session, _)| *session);
+                self.order(session, Order::Obey(commands));
+            }
+            Effect::Forget(acknowledgement) => {
+                // One that finds no room is acknowledged again after the next inventory.
+                let _ = self.orders.give(Order::Forget(acknowledgement));
+            }
+            Effect::FenceWithoutRunner => self.orders.fence_without_runner(),
+            Effect::Masters(masters) => {
+                self.masters = masters;
+                self.publish_cluster();
+            }
+            Effect::Say(notice) => say(&notice),
+        }
+    }
+
+    fn close(&mut self, session: Session) {
+        if let Some(task) = self.streams.remove(&session) {
+            task.abort();
+        }
+        if self.up.as_ref().is_some_and(|(current, _)| *current == session) {
+            self.up = None;
+        }
+    }
+
+    fn send(&mut self, session: Session, message: Message) {
+        self.on_stream(session, |up| up.message(message));
+    }
+
+    fn beat(&mut self, session: Session, number: u64) {
+        self.on_stream(session, |up| up.heartbeat(number));
+    }
+
+    fn on_stream(&mut self, session: Session, send: impl FnOnce(&Up) -> Result<(), Stuck>) {
+        let Some((current, up)) = &self.up else { return };
+        if *current == session && send(up) == Err(Stuck) {
+            tracing::warn!(session = session.0, "the stream to the master is stuck or has ended");
+            self.stuck = Some(session);
+        }
+    }
+
+    /// Gives an order to the runner. What finds no room dies with its stream: the next inventory shows that it was not done.
+    fn order(&mut self, session: Session, order: Order) {
+        if self.orders.give(order).is_err() {
+            tracing::warn!(session = session.0, "too many orders wait for the runner, leaving the stream");
+            self.stuck = Some(session);
+        }
+    }
+
+    fn publish(&self) {
+        let registered = self.link.registered_with().map(|(master, epoch)| (master.to_owned(), epoch));
+        let epoch = self.link.epoch();
+        self.status.change_if(|status| {
+            let changed = status.registered != registered || status.epoch != epoch;
+            if changed {
+                status.registered = registered;
+                status.epoch = epoch;
+            }
+            changed
+        });
+    }
+
+    fn publish_cluster(&self) {
+        let facts = ClusterFacts { masters: self.masters.join(","), cluster: self.cluster_name.clone() };
+        self.status.change_if(|status| {
+            let changed = *status.cluster != facts;
+            if changed {
+                status.cluster = Arc::new(facts);
+            }
+            changed
+        });
+    }
+
+    /// Said once while it repeats: an absent master must not fill the log.
+    fn tell_failure(&mut self, session: Session, master: &str, why: String) {
+        let Some(_) = self.streams.remove(&session) else { return };
+        if why == self.last_failure {
+            tracing::debug!(master, session = session.0, why, "stream ended");
+        } else {
+            tracing::warn!(master, session = session.0, why, "stream ended");
+            self.last_failure = why;
+        }
+    }
+}
+
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes epochs in the order in which they were seen, and says so when they are on disk.
+async fn write_epochs(directory: PathBuf, mut writes: mpsc::Receiver<Remembered>, handle: LinkHandle) {
+    while let Some(remembered) = writes.recv().await {
+        loop {
+            let directory = directory.clone();
+            let written = tokio::task::spawn_blocking(move || state::store(&directory, &remembered)).await;
+            match written {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) => tracing::error!(error = &error as &dyn std::error::Error, "cannot write the epoch"),
+                Err(error) => tracing::error!(%error, "cannot write the epoch"),
+            }
+            tokio::time::sleep(WRITE_RETRY).await;
+        }
+        if handle.send(LinkEvent::Persisted(remembered)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn say(notice: &Notice) {
+    match notice {
+        Notice::Refused { refusal, message } if refusal == "CLONED_STATE" => tracing::error!(
+            message,
+            "refused: another machine or boot runs under this worker's identity; the state directory was copied. \
+             Give this machine a state directory of its own. Nothing is killed; trying again slowly"
+        ),
+        Notice::Refused { refusal, message } => {
+            tracing::error!(refusal, message, "refused by the master; nothing is killed; trying again slowly");
+        }
+        Notice::WrongCluster { joined, offered } => tracing::error!(
+            %joined, %offered,
+            "the master belongs to another cluster than the one joined before; start with --rejoin if that is meant"
+        ),
+        Notice::StaleLeader { seen, offered } => {
+            tracing::warn!(%seen, %offered, "left a master whose epoch is not above the highest seen");
+        }
+        Notice::Nonsense(what) => tracing::warn!(what, "left a master that broke the protocol"),
+        Notice::Goodbye(message) => tracing::info!(message, "the master said goodbye"),
+        Notice::Unanswered => tracing::warn!("heartbeats were not answered, dialling elsewhere"),
+        Notice::LeaseEnded => tracing::warn!("the lease has ended: leased attempts are stopped"),
+        Notice::OtherIncarnation(incarnation) => {
+            tracing::warn!(%incarnation, "dropped commands for another incarnation");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! From what came down the wire to what the machine is told.
+
+use muster_agent::link::{Down, DownMessage, Goodbye, GoodbyeReason, Welcome};
+use muster_proto::{WireError, v1};
+use muster_types::{Epoch, Session};
+
+/// A message that was read, with what the machine does not need.
+#[derive(Debug)]
+pub struct Read {
+    pub(super) down: Down,
+    /// Name of the cluster, of a welcome.
+    pub(super) cluster_name: Option<String>,
+}
+
+/// Reads one message. `None` is a kind that a newer master sends and this worker does not know: it is passed over.
+pub(super) fn read(wire: v1::LinkResponse) -> Result<Option<Read>, WireError> {
+    use v1::link_response::Message as Wire;
+    let epoch = wire.epoch.as_ref().map(Epoch::try_from).transpose()?;
+    let session = Session(wire.session);
+    let mut cluster_name = None;
+    let message = match wire.message {
+        None => return Ok(None),
+        Some(Wire::Welcome(welcome)) => {
+            let welcome = muster_proto::Welcome::try_from(welcome)?;
+            cluster_name = Some(welcome.cluster_name);
+            DownMessage::Welcome(Welcome {
+                cluster: welcome.cluster,
+                heartbeat: welcome.heartbeat,
+                lease: welcome.lease,
+                masters: welcome.masters,
+            })
+        }
+        Some(Wire::HeartbeatAnswer(answer)) => DownMessage::HeartbeatAnswer(answer.number),
+        Some(Wire::Commands(commands)) => {
+            let (incarnation, commands) = commands.into_parts()?;
+            DownMessage::Commands(incarnation, commands)
+        }
+        Some(Wire::Acknowledgements(list)) => DownMessage::Acknowledgements((&list).try_into()?),
+        Some(Wire::Goodbye(goodbye)) => DownMessage::Goodbye(read_goodbye(goodbye)),
+    };
+    Ok(Some(Read { down: Down { epoch, session, message }, cluster_name }))
+}
+
+fn read_goodbye(wire: v1::Goodbye) -> Goodbye {
+    use v1::goodbye::Reason;
+    let reason = match wire.reason() {
+        Reason::Unspecified => GoodbyeReason::Unknown,
+        Reason::Shutdown => GoodbyeReason::Shutdown,
+        Reason::SayHello => GoodbyeReason::SayHello,
+        Reason::Superseded => GoodbyeReason::Superseded,
+        Reason::Refused => GoodbyeReason::Refused(wire.refusal),
+        Reason::NotLeader => GoodbyeReason::NotLeader(Some(wire.leader).filter(|leader| !leader.is_empty())),
+        Reason::Busy => GoodbyeReason::Busy,
+    };
+    Goodbye { reason, message: wire.message }
+}

@@ -1,0 +1,58 @@
+//! One stream: opened, read to its end, told to the actor.
+
+use std::time::Duration;
+
+use muster_proto::v1::worker_link_service_client::WorkerLinkServiceClient;
+use muster_types::Session;
+use tokio::sync::mpsc;
+use tonic::transport::Endpoint;
+
+use super::actor::LinkEvent;
+use super::{convert, outgoing};
+
+/// A connection that is not made by then is given up; the machine's own patience is the same.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Largest message from a master: a batch of commands, each at most 64 KiB and some.
+const MESSAGE_LIMIT: usize = 64 << 20;
+
+/// Opens the stream and reads it. Everything goes to the actor, which knows by the session whether it still counts.
+pub(super) async fn run(session: Session, address: String, events: mpsc::Sender<LinkEvent>) {
+    let why = match open_and_read(session, &address, &events).await {
+        Ok(()) => "the master ended the stream".to_owned(),
+        Err(why) => why,
+    };
+    // The actor may be gone: then nobody needs to know.
+    let _ = events.send(LinkEvent::Broken(session, address, why)).await;
+}
+
+async fn open_and_read(session: Session, address: &str, events: &mpsc::Sender<LinkEvent>) -> Result<(), String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| describe(&error))?;
+    let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
+    let channel = endpoint.connect().await.map_err(|error| describe(&error))?;
+    let (up, outgoing) = outgoing::channel();
+    if events.send(LinkEvent::Connected(session, up)).await.is_err() {
+        return Ok(());
+    }
+    let mut client = WorkerLinkServiceClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
+    let mut incoming = client.link(outgoing).await.map_err(|status| status.message().to_owned())?.into_inner();
+    while let Some(message) = incoming.message().await.map_err(|status| status.message().to_owned())? {
+        let read = convert::read(message).map_err(|error| describe(&error))?;
+        if let Some(read) = read
+            && events.send(LinkEvent::Down(session, Box::new(read))).await.is_err()
+        {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,14 @@
+//! Logs: bounded at their head, read by offset, kept for a while.
+
+mod bound;
+mod reader;
+mod retention;
+mod truncations;
+
+pub use bound::{BoundError, bound, can_punch};
+pub use reader::{LogReader, Piece, Position, ReadError, Start};
+pub use retention::remove_old_logs;
+pub use truncations::Truncations;
+
+/// Names of the output files in an attempt's log directory.
+pub const STREAMS: [&str; 2] = ["stdout", "stderr"];

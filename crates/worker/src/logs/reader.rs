@@ -1,0 +1,216 @@
+//! Reading a log that grows at its end, loses its head, and may be truncated by its program.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Truncations;
+use super::bound::data_start;
+
+/// Most that one piece holds.
+const PIECE: u64 = 64 << 10;
+
+/// A position: how often the program had truncated its output, and the byte since the start of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Truncations.
+    pub truncations: u64,
+    /// Byte.
+    pub byte: u64,
+}
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At this position.
+    At(Position),
+    /// This many bytes before the end.
+    Tail(u64),
+}
+
+/// A piece of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Position of its first byte.
+    pub position: Position,
+    /// The bytes; empty when there is nothing new.
+    pub data: Vec<u8>,
+    /// Bytes before it that are gone.
+    pub skipped: u64,
+}
+
+/// A log cannot be read.
+#[derive(Debug)]
+pub struct ReadError {
+    /// The file.
+    pub path: PathBuf,
+    source: io::Error,
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot read {}", self.path.display())
+    }
+}
+
+impl std::error::Error for ReadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Reads one log. Blocks on the disk.
+#[derive(Debug)]
+pub struct LogReader {
+    path: PathBuf,
+    truncations: Arc<Truncations>,
+    start: Option<Start>,
+    position: Position,
+    file: Option<File>,
+}
+
+impl LogReader {
+    /// A reader of the file at `path`, which need not exist yet.
+    pub fn new(path: PathBuf, truncations: Arc<Truncations>, start: Start) -> LogReader {
+        LogReader { path, truncations, start: Some(start), position: Position::default(), file: None }
+    }
+
+    /// The next piece; an empty one at the end of what there is.
+    pub fn read_next(&mut self) -> Result<Piece, ReadError> {
+        self.read().map_err(|source| ReadError { path: self.path.clone(), source })
+    }
+
+    fn read(&mut self) -> io::Result<Piece> {
+        let Some(file) = self.open()? else { return Ok(self.nothing()) };
+        let size = file.metadata()?.len();
+        let count = self.truncations.observe(&self.path, size);
+        self.find_start(size, count);
+        let asked = self.position;
+        loop {
+            let from = data_start(&file, self.position.byte, size)?;
+            let length = usize::try_from((size - from).min(PIECE)).unwrap_or_default();
+            let mut data = vec![0; length];
+            let read = file.read_at(&mut data, from)?;
+            data.truncate(read);
+            // The head may have been freed while it was read, and zeros read in its place.
+            if data_start(&file, from, size)? == from || data.is_empty() {
+                self.position.byte = from + data.len() as u64;
+                let position = Position { byte: from, ..asked };
+                return Ok(Piece { position, data, skipped: from - asked.byte });
+            }
+        }
+    }
+
+    fn open(&mut self) -> io::Result<Option<File>> {
+        if self.file.is_none() {
+            match File::open(&self.path) {
+                Ok(file) => self.file = Some(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        self.file.as_ref().map(File::try_clone).transpose()
+    }
+
+    /// Settles where to begin, and begins anew in a file that was truncated since.
+    fn find_start(&mut self, size: u64, count: u64) {
+        match self.start.take() {
+            Some(Start::Tail(bytes)) => {
+                self.position = Position { truncations: count, byte: size.saturating_sub(bytes) };
+            }
+            Some(Start::At(position)) => self.position = position,
+            None => {}
+        }
+        if self.position.truncations != count {
+            self.position = Position { truncations: count, byte: 0 };
+        }
+        self.position.byte = self.position.byte.min(size);
+    }
+
+    fn nothing(&self) -> Piece {
+        Piece { position: self.position, data: Vec::new(), skipped: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::Write;
+
+    use super::*;
+
+    fn setting() -> (tempfile::TempDir, PathBuf, Arc<Truncations>) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("stdout");
+        (directory, path, Arc::default())
+    }
+
+    fn at(truncations: u64, byte: u64) -> Position {
+        Position { truncations, byte }
+    }
+
+    #[test]
+    fn a_log_that_does_not_exist_yet_is_empty_and_then_grows() {
+        let (_directory, path, truncations) = setting();
+        let mut reader = LogReader::new(path.clone(), truncations, Start::At(at(0, 0)));
+        assert_eq!(reader.read_next().expect("nothing").data, b"");
+        fs::write(&path, "one").expect("written");
+        assert_eq!(reader.read_next().expect("a piece"), Piece { position: at(0, 0), data: b"one".into(), skipped: 0 });
+        OpenOptions::new().append(true).open(&path).expect("opened").write_all(b"two").expect("written");
+        assert_eq!(reader.read_next().expect("a piece"), Piece { position: at(0, 3), data: b"two".into(), skipped: 0 });
+        assert_eq!(reader.read_next().expect("nothing"), Piece { position: at(0, 6), data: vec![], skipped: 0 });
+    }
+
+    #[test]
+    fn the_tail_and_an_offset_begin_where_they_say() {
+        let (_directory, path, truncations) = setting();
+        fs::write(&path, "0123456789").expect("written");
+        let read = |start| LogReader::new(path.clone(), truncations.clone(), start).read_next().expect("a piece");
+        assert_eq!(read(Start::Tail(3)), Piece { position: at(0, 7), data: b"789".into(), skipped: 0 });
+        assert_eq!(read(Start::Tail(99)).data, b"0123456789");
+        assert_eq!(read(Start::At(at(0, 4))).data, b"456789");
+        assert_eq!(read(Start::At(at(0, 99))), Piece { position: at(0, 10), data: vec![], skipped: 0 });
+    }
+
+    #[test]
+    fn pieces_are_bounded() {
+        let (_directory, path, truncations) = setting();
+        fs::write(&path, vec![b'x'; 100_000]).expect("written");
+        let mut reader = LogReader::new(path, truncations, Start::At(at(0, 0)));
+        assert_eq!(reader.read_next().expect("a piece").data.len(), 65_536);
+        assert_eq!(reader.read_next().expect("a piece").data.len(), 100_000 - 65_536);
+    }
+
+    #[test]
+    fn what_is_gone_is_skipped_and_told() {
+        let (directory, path, truncations) = setting();
+        if !super::super::can_punch(directory.path()) {
+            return;
+        }
+        fs::write(&path, vec![b'x'; 1 << 20]).expect("written");
+        super::super::bound(&path, 256 << 10, true).expect("bounded");
+        let mut reader = LogReader::new(path, truncations, Start::At(at(0, 1_000)));
+        let piece = reader.read_next().expect("a piece");
+        assert_eq!((piece.position, piece.skipped), (at(0, 768 << 10), (768 << 10) - 1_000));
+        assert!(piece.data.iter().all(|byte| *byte == b'x'));
+    }
+
+    #[test]
+    fn a_truncated_log_begins_anew_and_an_older_offset_is_known_as_one() {
+        let (_directory, path, truncations) = setting();
+        fs::write(&path, "a long first text").expect("written");
+        let mut reader = LogReader::new(path.clone(), truncations.clone(), Start::At(at(0, 0)));
+        reader.read_next().expect("a piece");
+        fs::write(&path, "short").expect("truncated");
+        assert_eq!(
+            reader.read_next().expect("a piece"),
+            Piece { position: at(1, 0), data: b"short".into(), skipped: 0 }
+        );
+        let after_restart: Arc<Truncations> = Arc::default();
+        let mut reader = LogReader::new(path, after_restart, Start::At(at(0, 17)));
+        assert_eq!(reader.read_next().expect("a piece").position, at(1, 0));
+    }
+}

@@ -1,0 +1,113 @@
+//! Which logs are kept: those of what runs, then the newest, by time and by size.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use std::{fs, io};
+
+use muster_types::AttemptKey;
+
+use super::STREAMS;
+
+struct Logs {
+    directory: PathBuf,
+    newest: SystemTime,
+    bytes: u64,
+}
+
+/// Removes logs of ended attempts that are older than `age`, and the oldest above `bytes` on disk in all. Answers how many.
+pub fn remove_old_logs(
+    root: &Path,
+    age: Duration,
+    bytes: u64,
+    now: SystemTime,
+    may_run: impl Fn(&AttemptKey) -> bool,
+) -> io::Result<usize> {
+    let mut ended = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let Some(attempt) = entry.file_name().to_str().and_then(|name| name.parse::<AttemptKey>().ok()) else {
+            continue;
+        };
+        if !may_run(&attempt) {
+            ended.push(measure(entry.path())?);
+        }
+    }
+    ended.sort_by_key(|logs| std::cmp::Reverse(logs.newest));
+    let mut kept: u64 = 0;
+    let mut removed = 0;
+    for logs in ended {
+        kept = kept.saturating_add(logs.bytes);
+        let old = now.duration_since(logs.newest).is_ok_and(|since| since >= age);
+        if old || kept > bytes {
+            kept = kept.saturating_sub(logs.bytes);
+            fs::remove_dir_all(&logs.directory)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+fn measure(directory: PathBuf) -> io::Result<Logs> {
+    let mut logs = Logs { newest: fs::metadata(&directory)?.modified()?, bytes: 0, directory };
+    for stream in STREAMS {
+        if let Ok(metadata) = fs::metadata(logs.directory.join(stream)) {
+            logs.newest = logs.newest.max(metadata.modified()?);
+            logs.bytes += metadata.blocks() * 512;
+        }
+    }
+    Ok(logs)
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_types::{AttemptNumber, DriverUid};
+
+    use super::*;
+
+    fn attempt(number: u32) -> AttemptKey {
+        AttemptKey::Driver(DriverUid(1), AttemptNumber(number))
+    }
+
+    fn setting(attempts: u32) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a directory");
+        for number in 1..=attempts {
+            let directory = root.path().join(attempt(number).to_string());
+            fs::create_dir(&directory).expect("made");
+            fs::write(directory.join("stdout"), vec![1; 8_192]).expect("written");
+            let age = Duration::from_secs(u64::from(attempts - number));
+            let file = fs::File::options().write(true).open(directory.join("stdout")).expect("opened");
+            file.set_modified(SystemTime::now() + Duration::from_secs(60) - age).expect("dated");
+        }
+        root
+    }
+
+    fn left(root: &Path) -> usize {
+        fs::read_dir(root).expect("readable").count()
+    }
+
+    #[test]
+    fn old_logs_go_and_those_of_what_runs_stay() {
+        let root = setting(3);
+        let later = SystemTime::now() + Duration::from_secs(3_600);
+        let running = |key: &AttemptKey| *key == attempt(1);
+        assert_eq!(remove_old_logs(root.path(), Duration::from_secs(60), u64::MAX, later, running).expect("done"), 2);
+        assert!(root.path().join(attempt(1).to_string()).exists());
+    }
+
+    #[test]
+    fn the_oldest_go_first_when_all_are_too_large() {
+        let root = setting(3);
+        let age = Duration::from_secs(3_600);
+        assert_eq!(remove_old_logs(root.path(), age, 20_000, SystemTime::now(), |_| false).expect("done"), 1);
+        assert!(!root.path().join(attempt(1).to_string()).exists());
+        assert_eq!(left(root.path()), 2);
+    }
+
+    #[test]
+    fn what_is_no_attempt_is_left_alone() {
+        let root = setting(0);
+        fs::create_dir(root.path().join("mine")).expect("made");
+        assert_eq!(remove_old_logs(root.path(), Duration::ZERO, 0, SystemTime::now(), |_| false).expect("done"), 0);
+    }
+}

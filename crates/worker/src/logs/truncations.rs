@@ -1,0 +1,51 @@
+//! How often a program truncated its own output, so that an offset from before is known as one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// Counts per file. A count is kept beside its file, so that it outlives the agent; the size last seen is not, so a truncation
+/// between two agents goes unnoticed, as does one that is outgrown between two looks.
+#[derive(Debug, Default)]
+pub struct Truncations {
+    seen: Mutex<BTreeMap<PathBuf, Seen>>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    size: u64,
+    count: u64,
+}
+
+impl Truncations {
+    /// Looks at a file that now has this size. Answers how often it was truncated.
+    pub fn observe(&self, file: &Path, size: u64) -> u64 {
+        let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(entry) = seen.get_mut(file) {
+            if size < entry.size {
+                entry.count += 1;
+                if let Err(error) = fs::write(count_file(file), format!("{}\n", entry.count)) {
+                    tracing::warn!(path = %file.display(), %error, "cannot keep the count of truncations");
+                }
+            }
+            entry.size = size;
+            return entry.count;
+        }
+        let count = fs::read_to_string(count_file(file)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        seen.insert(file.to_owned(), Seen { size, count });
+        count
+    }
+
+    /// Forgets the files of one log directory.
+    pub fn forget(&self, directory: &Path) {
+        let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for stream in super::STREAMS {
+            seen.remove(&directory.join(stream));
+        }
+    }
+}
+
+fn count_file(file: &Path) -> PathBuf {
+    file.with_extension("truncations")
+}

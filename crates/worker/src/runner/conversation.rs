@@ -1,0 +1,292 @@
+//! One connection to one runner, from its hello to its end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_agent::runner_protocol::{Accepted, Kill, Limits, Program, Start, ToAgent, ToRunner, Why};
+use muster_types::{
+    AttemptKey, AttemptState, Capabilities, Launch, Outcome, Reason, Report, Session, Time, WorkerCommand,
+};
+use tokio::time::MissedTickBehavior;
+
+use super::connection::Wire;
+use super::orders::{Connection, Order};
+use super::pending::Pending;
+use super::start::{Adopted, RunnerError};
+use super::task::Tools;
+use crate::attempts::Facts;
+use crate::clock;
+use crate::launch::Prepared;
+use crate::launch::bench::{Done, Job};
+use crate::link::LinkEvent;
+
+/// Time between two pings.
+const PING: Duration = Duration::from_secs(1);
+/// A runner that has not answered a ping for this long does not answer: its second thread never touches a path that may hang, so it
+/// answers in microseconds.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Orders and results taken before what they made is written.
+const BATCH: usize = 256;
+/// The number under which the agent asks for the inventory for itself. No session has it: they count from the boot in milliseconds.
+const OWN_INVENTORY: u64 = 0;
+
+pub(super) struct Conversation<'a> {
+    connection: Connection,
+    capabilities: Capabilities,
+    wire: Wire,
+    tools: &'a mut Tools,
+    pending: Pending,
+    facts: BTreeMap<AttemptKey, Facts>,
+    inventory: Vec<Report>,
+    pings: Pings,
+}
+
+/// Pings that are open.
+#[derive(Debug, Default)]
+struct Pings {
+    last: u64,
+    open_since: Option<Time>,
+    silent: bool,
+}
+
+impl<'a> Conversation<'a> {
+    pub(super) fn new(
+        connection: Connection,
+        capabilities: Capabilities,
+        adopted: Adopted,
+        tools: &'a mut Tools,
+    ) -> Conversation<'a> {
+        Conversation {
+            connection,
+            capabilities,
+            wire: Wire::new(adopted),
+            tools,
+            pending: Pending::default(),
+            facts: BTreeMap::new(),
+            inventory: Vec::new(),
+            pings: Pings::default(),
+        }
+    }
+
+    /// Talks until the connection ends; answers why.
+    pub(super) async fn run(mut self) -> RunnerError {
+        self.wire.put(&ToRunner::Inventory(OWN_INVENTORY));
+        let mut ping = tokio::time::interval(PING);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            if let Err(error) = self.turn(&mut ping).await {
+                return error;
+            }
+        }
+    }
+
+    async fn turn(&mut self, ping: &mut tokio::time::Interval) -> Result<(), RunnerError> {
+        self.wire.flush()?;
+        let room = self.wire.has_room();
+        tokio::select! {
+            ready = self.wire.ready() => {
+                ready?;
+                self.listen().await
+            }
+            Some((connection, order)) = self.tools.orders.recv(), if room => {
+                self.take_order(connection, order);
+                for _ in 0..BATCH {
+                    let Ok((connection, order)) = self.tools.orders.try_recv() else { break };
+                    self.take_order(connection, order);
+                }
+                Ok(())
+            }
+            Some(done) = self.tools.done.recv(), if room => {
+                self.take_done(done);
+                for _ in 0..BATCH {
+                    let Ok(done) = self.tools.done.try_recv() else { break };
+                    self.take_done(done);
+                }
+                Ok(())
+            }
+            _ = ping.tick() => {
+                // What has arrived is read before anything is found to be late.
+                self.listen().await?;
+                self.ping().await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn ping(&mut self) {
+        let now = clock::now();
+        if self.pings.open_since.is_some_and(|since| now.since(since) > SILENCE) && !self.pings.silent {
+            tracing::error!("the runner does not answer");
+            self.pings.silent = true;
+            self.tell(LinkEvent::RunnerSilent).await;
+        }
+        if self.pings.open_since.is_none() {
+            self.pings.last += 1;
+            self.pings.open_since = Some(now);
+            self.wire.put(&ToRunner::Ping(self.pings.last));
+        }
+    }
+
+    async fn tell(&self, event: LinkEvent) {
+        // The link is gone only when the whole agent is.
+        let _ = self.tools.link.send(event).await;
+    }
+
+    /// Takes everything that has arrived. Of each attempt only the newest report goes on.
+    async fn listen(&mut self) -> Result<(), RunnerError> {
+        let mut news: BTreeMap<AttemptKey, Report> = BTreeMap::new();
+        for message in self.wire.read()? {
+            match message {
+                ToAgent::Report(report) => {
+                    self.pending.hear(&report);
+                    news.insert(report.attempt, *report);
+                }
+                ToAgent::Inventory { number, reports, last } => {
+                    self.inventory.extend(reports);
+                    if last {
+                        self.pass_on(std::mem::take(&mut news)).await;
+                        self.take_inventory(number).await;
+                    }
+                }
+                ToAgent::Pong(_) => {
+                    self.pings.open_since = None;
+                    if std::mem::take(&mut self.pings.silent) {
+                        tracing::info!("the runner answers again");
+                        self.tell(LinkEvent::RunnerAnswers).await;
+                    }
+                }
+                ToAgent::Refused(why) => return Err(RunnerError::Refused(why)),
+                ToAgent::Hello(_) => {}
+            }
+        }
+        self.pass_on(news).await;
+        Ok(())
+    }
+
+    async fn pass_on(&mut self, news: BTreeMap<AttemptKey, Report>) {
+        if news.is_empty() {
+            return;
+        }
+        let reports: Vec<Report> = news.into_values().collect();
+        let (facts, layout) = (&self.facts, &self.tools.layout);
+        self.tools
+            .attempts
+            .take(&reports, |attempt| facts.get(attempt).copied().unwrap_or_else(|| layout.facts(attempt)));
+        if reports.iter().any(|report| report.attempt.is_executor() && matches!(report.state, AttemptState::Ended(_))) {
+            self.tools.scratches.sweep(&self.tools.attempts);
+        }
+        self.tell(LinkEvent::Reports(reports)).await;
+    }
+
+    async fn take_inventory(&mut self, number: u64) {
+        let reports = std::mem::take(&mut self.inventory);
+        let (facts, layout) = (&self.facts, &self.tools.layout);
+        self.tools
+            .attempts
+            .replace(reports.clone(), |attempt| facts.get(attempt).copied().unwrap_or_else(|| layout.facts(attempt)));
+        self.tools.scratches.sweep(&self.tools.attempts);
+        if number != OWN_INVENTORY {
+            self.tell(LinkEvent::Inventory(Session(number), reports)).await;
+        }
+    }
+
+    fn take_order(&mut self, connection: Connection, order: Order) {
+        if let Order::End(attempt, why) = order {
+            return self.wire.put(&ToRunner::Kill(Kill { attempt, at_once: false, grace: None, why }));
+        }
+        if connection != self.connection {
+            return;
+        }
+        match order {
+            Order::Obey(commands) => commands.into_iter().for_each(|command| self.obey(command)),
+            Order::AskInventory(session) => self.wire.put(&ToRunner::Inventory(session.0)),
+            Order::Renew(renewal) => self.wire.put(&ToRunner::Renew(renewal)),
+            Order::Forget(acknowledgement) => {
+                self.wire.put(&ToRunner::Closed(acknowledgement));
+                self.facts.remove(&acknowledgement.attempt);
+                self.tools.attempts.forget(&acknowledgement);
+                self.tools.truncations.forget(&self.tools.layout.log_dir(&acknowledgement.attempt));
+            }
+            Order::End(..) => {}
+        }
+    }
+
+    fn obey(&mut self, command: WorkerCommand) {
+        match command {
+            WorkerCommand::Launch(launch) => self.launch(launch),
+            WorkerCommand::Kill { attempt, at_once, by } => {
+                self.pending.cancel(&attempt);
+                self.wire.put(&ToRunner::Kill(Kill { attempt, at_once, grace: None, why: Why::By(by) }));
+            }
+            WorkerCommand::ApplicationGone(application) => {
+                self.tools.scratches.bury(application, &self.tools.attempts);
+            }
+        }
+    }
+
+    /// The runner remembers the attempt before anything is done for it; what is known already is only answered.
+    fn launch(&mut self, launch: Arc<Launch>) {
+        let attempt = launch.attempt;
+        self.wire.put(&ToRunner::Accept(accepted(&launch)));
+        if self.pending.contains(&attempt) || self.tools.attempts.knows(&attempt) {
+            return;
+        }
+        self.facts.insert(attempt, Facts { leased: launch.leased, log_limit: launch.log_limit });
+        let cancelled = self.pending.begin(launch.clone());
+        let cluster = self.tools.status.view().cluster;
+        if self.tools.jobs.try_send(Job { launch, cluster, cancelled }).is_err() {
+            self.pending.cancel(&attempt);
+            let message = "too many launches wait to be prepared";
+            let outcome = Outcome::without_exit(muster_types::Fault::Platform, Reason::WorkDirFailed, message);
+            self.wire.put(&ToRunner::Abandon(attempt, outcome));
+        }
+    }
+
+    fn take_done(&mut self, done: Done) {
+        let Some(launch) = self.pending.finish(&done.attempt, &done.cancelled) else { return };
+        match done.result {
+            Ok(prepared) => {
+                let start = self.start(&launch, prepared);
+                self.wire.put(&ToRunner::Start(Box::new(start)));
+            }
+            Err(error) => {
+                let outcome = error.outcome();
+                tracing::warn!(attempt = %done.attempt, reason = outcome.reason.as_str(), message = outcome.message, "cannot launch");
+                self.wire.put(&ToRunner::Abandon(done.attempt, outcome));
+            }
+        }
+    }
+
+    fn start(&self, launch: &Launch, prepared: Prepared) -> Start {
+        let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
+        let program = Program {
+            program: prepared.program,
+            args: prepared.args,
+            env: prepared.env,
+            work_dir: text(prepared.work_dir),
+            stdout: text(prepared.stdout),
+            stderr: text(prepared.stderr),
+        };
+        Start { accepted: accepted(launch), program, limits: self.limits(launch) }
+    }
+
+    fn limits(&self, launch: &Launch) -> Limits {
+        if !self.tools.limits {
+            return Limits::default();
+        }
+        let memory = Some(launch.resources.memory).filter(|bytes| *bytes > 0 && self.capabilities.memory_limit);
+        let cores = Some(u64::from(launch.resources.cores)).filter(|cores| *cores > 0 && self.capabilities.cpu_limit);
+        Limits { memory, cpu_millis: cores.map(|cores| cores * 1_000), pids: None }
+    }
+}
+
+fn accepted(launch: &Launch) -> Accepted {
+    Accepted {
+        attempt: launch.attempt,
+        id: launch.id.clone(),
+        leased: launch.leased,
+        resources: launch.resources.clone(),
+        kill_grace: launch.kill_grace,
+    }
+}

@@ -1,0 +1,84 @@
+//! Ending trees when the runner cannot: by the mark in their environment and by the name of their cgroup.
+
+use std::fs;
+use std::time::Duration;
+
+use muster_types::AttemptKey;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Passes before it is given up; each finds what was born during the one before.
+const PASSES: usize = 100;
+/// Between two passes: what was killed needs a moment to vanish.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Kills every process of these attempts, again and again until a pass finds none.
+pub(super) fn end_trees(attempts: &[AttemptKey]) {
+    let marks: Vec<String> = attempts.iter().map(ToString::to_string).collect();
+    if marks.is_empty() {
+        return;
+    }
+    for _ in 0..PASSES {
+        let found = find(&marks);
+        if found.is_empty() {
+            return;
+        }
+        for pid in found {
+            // One that is gone meanwhile is what is wanted.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    tracing::error!("leased trees are still there after the last try to end them");
+}
+
+fn find(marks: &[String]) -> Vec<Pid> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let own = std::process::id();
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| *pid != own && is_of(*pid, marks))
+        .filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
+        .collect()
+}
+
+fn is_of(pid: u32, marks: &[String]) -> bool {
+    let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let by_cgroup = |mark: &String| cgroup.lines().any(|line| line.rsplit('/').next().is_some_and(|name| name == mark));
+    if marks.iter().any(by_cgroup) {
+        return true;
+    }
+    let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let value = environ.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"MUSTER_MARK="));
+    value.is_some_and(|value| marks.iter().any(|mark| mark.as_bytes() == value))
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_types::{AttemptNumber, DriverUid};
+
+    use super::*;
+
+    #[test]
+    fn what_carries_the_mark_is_ended_and_nothing_else() {
+        let attempt = AttemptKey::Driver(DriverUid(u128::from(crate::clock::entropy())), AttemptNumber(1));
+        let sleep = |mark: &str| {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("60").env("MUSTER_MARK", mark).spawn().expect("started")
+        };
+        let mut marked = sleep(&attempt.to_string());
+        let mut other = sleep("d-other-1");
+        // The environment is that of the program once it runs.
+        let environ = format!("/proc/{}/environ", marked.id());
+        while !fs::read_to_string(&environ).unwrap_or_default().contains(&attempt.to_string()) {
+            std::thread::yield_now();
+        }
+        let killer = std::thread::spawn(move || end_trees(&[attempt]));
+        let status = marked.wait().expect("ended");
+        killer.join().expect("done");
+        assert!(!status.success());
+        assert_eq!(other.try_wait().expect("asked"), None);
+        other.kill().expect("killed");
+        other.wait().expect("ended");
+    }
+}

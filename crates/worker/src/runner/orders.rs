@@ -1,0 +1,69 @@
+//! What the runner is to be told, in one queue: commands, renewals and the question for the inventory keep their order.
+
+use muster_agent::runner_protocol::{Renewal, Why};
+use muster_types::{Acknowledgement, AttemptKey, Session, WorkerCommand};
+use tokio::sync::mpsc;
+
+use super::fence;
+use crate::attempts::Attempts;
+
+/// Orders that may wait. A batch of commands is one.
+const ORDERS: usize = 4_096;
+
+/// Numbers the connections to the runner. An order is for the connection that its giver knew of: one that a runner's end has overtaken
+/// is void, since the next runner has another incarnation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Connection(pub u64);
+
+/// One thing to tell.
+#[derive(Debug)]
+pub enum Order {
+    /// Commands of the leader.
+    Obey(Vec<WorkerCommand>),
+    /// The inventory is wanted, for the stream of this session.
+    AskInventory(Session),
+    /// The lease counts from a later sending.
+    Renew(Renewal),
+    /// An end is durable.
+    Forget(Acknowledgement),
+    /// End an attempt for a reason of the worker's own.
+    End(AttemptKey, Why),
+}
+
+/// There is no room: the order was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+/// The writing end of the queue.
+#[derive(Debug, Clone)]
+pub struct Orders {
+    queue: mpsc::Sender<(Connection, Order)>,
+    connection: Connection,
+    attempts: Attempts,
+}
+
+impl Orders {
+    /// A queue with its two ends.
+    pub fn channel(attempts: Attempts) -> (Orders, mpsc::Receiver<(Connection, Order)>) {
+        let (queue, orders) = mpsc::channel(ORDERS);
+        (Orders { queue, connection: Connection::default(), attempts }, orders)
+    }
+
+    /// From here on, orders are for this connection.
+    pub fn turn_to(&mut self, connection: Connection) {
+        self.connection = connection;
+    }
+
+    /// Puts an order at the end.
+    pub fn give(&self, order: Order) -> Result<(), Full> {
+        self.queue.try_send((self.connection, order)).map_err(|_| Full)
+    }
+
+    /// Ends the leased trees without the runner, which does not answer, on a thread of its own.
+    pub fn fence_without_runner(&self) {
+        let leased = self.attempts.running().into_iter().filter(|known| known.facts.leased);
+        let attempts: Vec<AttemptKey> = leased.map(|known| known.report.attempt).collect();
+        tracing::error!(count = attempts.len(), "the runner does not answer at the lease's end: ending leased trees");
+        tokio::task::spawn_blocking(move || fence::end_trees(&attempts));
+    }
+}

@@ -1,0 +1,164 @@
+//! Finding the runner that serves the state directory, or starting one.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use std::{fmt, io};
+
+use muster_agent::runner_protocol::{
+    AgentHello, FrameError, FrameReader, Framed, RunnerHello, SOCKET_NAME, ToAgent, ToRunner, VERSION, VERSION_MIN,
+};
+use rustix::net::sockopt::socket_peercred;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+/// A runner answers a hello at once, unless its machine is very busy or it still ends leftovers.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a runner that was started may take until its socket is there: it first ends what an earlier one left.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// First pause between two looks for the socket; doubles up to a tenth of a second.
+const LOOK_PAUSE: Duration = Duration::from_millis(1);
+
+/// The runner cannot be had.
+#[derive(Debug)]
+pub enum RunnerError {
+    /// Its binary cannot be started.
+    Spawn(PathBuf, io::Error),
+    /// It ended instead of serving.
+    Ended(PathBuf, std::process::ExitStatus),
+    /// Its socket cannot be connected to.
+    Connect(PathBuf, io::Error),
+    /// Another user serves the socket.
+    Foreign,
+    /// The connection failed.
+    Talk(io::Error),
+    /// It said what is no message.
+    Frame(FrameError),
+    /// It refused this agent: it says why.
+    Refused(String),
+    /// It did not answer in time.
+    Timeout,
+}
+
+impl fmt::Display for RunnerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunnerError::Spawn(path, _) => write!(f, "cannot start the runner {}", path.display()),
+            RunnerError::Ended(path, status) => write!(f, "the runner {} ended with {status}", path.display()),
+            RunnerError::Connect(path, _) => write!(f, "cannot connect to the runner at {}", path.display()),
+            RunnerError::Foreign => f.write_str("the runner's socket is served by another user"),
+            RunnerError::Talk(_) => f.write_str("the connection to the runner failed"),
+            RunnerError::Frame(_) => f.write_str("the runner sent what is no message"),
+            RunnerError::Refused(message) => write!(f, "the runner refused this agent: {message}"),
+            RunnerError::Timeout => f.write_str("the runner did not answer in time"),
+        }
+    }
+}
+
+impl std::error::Error for RunnerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            RunnerError::Spawn(_, source) | RunnerError::Connect(_, source) | RunnerError::Talk(source) => Some(source),
+            RunnerError::Frame(source) => Some(source),
+            RunnerError::Ended(..) | RunnerError::Foreign | RunnerError::Refused(_) | RunnerError::Timeout => None,
+        }
+    }
+}
+
+/// A runner that has answered the hello.
+#[derive(Debug)]
+pub struct Adopted {
+    pub(super) stream: UnixStream,
+    pub(super) reader: FrameReader<ToAgent>,
+    /// What it said of itself.
+    pub hello: RunnerHello,
+}
+
+/// How a runner is started.
+#[derive(Debug, Clone)]
+pub struct RunnerStart {
+    /// Its binary.
+    pub binary: PathBuf,
+    /// The state directory that it serves.
+    pub state_dir: PathBuf,
+}
+
+/// Adopts the runner that serves the state directory; starts one if there is none.
+pub async fn adopt_or_start(start: &RunnerStart) -> Result<Adopted, RunnerError> {
+    match connect(&start.state_dir).await {
+        Err(RunnerError::Connect(..)) => {
+            spawn(start).await?;
+            wait_for_socket(&start.state_dir).await
+        }
+        result => result,
+    }
+}
+
+/// Connects to the runner that serves the state directory, and says hello.
+pub(super) async fn connect(state_dir: &Path) -> Result<Adopted, RunnerError> {
+    let path = state_dir.join(SOCKET_NAME);
+    let stream = UnixStream::connect(&path).await.map_err(|error| RunnerError::Connect(path, error))?;
+    let peer = socket_peercred(&stream).map_err(|errno| RunnerError::Talk(errno.into()))?;
+    if peer.uid != rustix::process::geteuid() {
+        return Err(RunnerError::Foreign);
+    }
+    match tokio::time::timeout(HELLO_TIMEOUT, say_hello(stream)).await {
+        Ok(result) => result,
+        Err(_) => Err(RunnerError::Timeout),
+    }
+}
+
+async fn say_hello(mut stream: UnixStream) -> Result<Adopted, RunnerError> {
+    let mut frame = Vec::new();
+    ToRunner::Hello(AgentHello { version_min: VERSION_MIN, version_max: VERSION }).append_frame(&mut frame);
+    stream.write_all(&frame).await.map_err(RunnerError::Talk)?;
+    let mut reader = FrameReader::default();
+    let mut buffer = vec![0; 4_096];
+    loop {
+        match reader.take().map_err(RunnerError::Frame)? {
+            Some(ToAgent::Hello(hello)) => return Ok(Adopted { stream, reader, hello: *hello }),
+            Some(ToAgent::Refused(why)) => return Err(RunnerError::Refused(why)),
+            // What it had on its way for an agent before this one.
+            Some(_) => continue,
+            None => {}
+        }
+        let count = stream.read(&mut buffer).await.map_err(RunnerError::Talk)?;
+        if count == 0 {
+            return Err(RunnerError::Talk(io::ErrorKind::UnexpectedEof.into()));
+        }
+        reader.push(&buffer[..count]);
+    }
+}
+
+/// Starts a runner. It leaves the agent's session by itself, and its starter ends once it serves or has failed.
+async fn spawn(start: &RunnerStart) -> Result<(), RunnerError> {
+    let failed = |error| RunnerError::Spawn(start.binary.clone(), error);
+    tracing::info!(runner = %start.binary.display(), "starting a runner");
+    let mut child = tokio::process::Command::new(&start.binary)
+        .arg("--state-dir")
+        .arg(&start.state_dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    match tokio::time::timeout(START_TIMEOUT, child.wait()).await {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) => Err(RunnerError::Ended(start.binary.clone(), status)),
+        Ok(Err(error)) => Err(failed(error)),
+        Err(_) => Err(RunnerError::Timeout),
+    }
+}
+
+async fn wait_for_socket(state_dir: &Path) -> Result<Adopted, RunnerError> {
+    let look = async {
+        let mut pause = LOOK_PAUSE;
+        loop {
+            match connect(state_dir).await {
+                Err(RunnerError::Connect(..)) => tokio::time::sleep(pause).await,
+                result => return result,
+            }
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+    };
+    tokio::time::timeout(START_TIMEOUT, look).await.unwrap_or(Err(RunnerError::Timeout))
+}

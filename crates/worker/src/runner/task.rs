@@ -1,0 +1,105 @@
+//! The task that talks to the runner, and finds or starts the next one when it is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_types::Capabilities;
+use tokio::sync::mpsc;
+
+use super::conversation::Conversation;
+use super::orders::{Connection, Order};
+use super::start::{Adopted, RunnerStart, adopt_or_start};
+use crate::attempts::Attempts;
+use crate::launch::bench::{Done, Job};
+use crate::launch::{Layout, Scratches, in_one_line};
+use crate::link::{LinkEvent, LinkHandle};
+use crate::logs::Truncations;
+use crate::status::Status;
+
+/// First pause before a runner is looked for again; doubles up to [`PAUSE_MAX`]. A runner that dies at each start must not fill the machine.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// What a conversation with the runner works with.
+#[derive(Debug)]
+pub struct Tools {
+    /// Told of runners, inventories and reports.
+    pub link: LinkHandle,
+    /// The copy of the runner's table.
+    pub attempts: Attempts,
+    /// What programs are told of the cluster.
+    pub status: Status,
+    /// Where launches are prepared.
+    pub jobs: mpsc::Sender<Job>,
+    /// Where they come back.
+    pub done: mpsc::Receiver<Done>,
+    /// What is to be told.
+    pub orders: mpsc::Receiver<(Connection, Order)>,
+    /// Where things are.
+    pub layout: Arc<Layout>,
+    /// Scratch directories of applications that are gone.
+    pub scratches: Scratches,
+    /// Counts of truncations, forgotten with their attempts.
+    pub truncations: Arc<Truncations>,
+    /// Whether limits are asked for.
+    pub limits: bool,
+    /// Whether logs are bounded in place.
+    pub punch_hole: bool,
+}
+
+/// The task.
+#[derive(Debug)]
+pub struct RunnerTask {
+    start: RunnerStart,
+    tools: Tools,
+    connection: Connection,
+}
+
+impl RunnerTask {
+    /// A task that has not begun.
+    pub fn new(start: RunnerStart, tools: Tools) -> RunnerTask {
+        RunnerTask { start, tools, connection: Connection::default() }
+    }
+
+    /// Talks to this runner, then to the next, for ever.
+    pub async fn run(mut self, first: Adopted) {
+        let mut adopted = Some(first);
+        let mut pause = PAUSE_MIN;
+        loop {
+            match adopted.take() {
+                Some(runner) => {
+                    let began = tokio::time::Instant::now();
+                    self.talk(runner).await;
+                    if began.elapsed() > PAUSE_MAX {
+                        pause = PAUSE_MIN;
+                    }
+                }
+                None => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+            match adopt_or_start(&self.start).await {
+                Ok(next) => adopted = Some(next),
+                Err(error) => tracing::error!(error = in_one_line(&error), "no runner"),
+            }
+        }
+    }
+
+    async fn talk(&mut self, runner: Adopted) {
+        self.connection.0 += 1;
+        let hello = &runner.hello;
+        tracing::info!(incarnation = %hello.incarnation, pid = hello.pid, tree = hello.capabilities.tree, "adopted the runner");
+        let capabilities = Capabilities { punch_hole: self.tools.punch_hole, ..hello.capabilities.clone() };
+        let ready = LinkEvent::RunnerReady(self.connection, hello.incarnation, Box::new(capabilities.clone()));
+        if self.tools.link.send(ready).await.is_err() {
+            return std::future::pending().await;
+        }
+        let error = Conversation::new(self.connection, capabilities, runner, &mut self.tools).run().await;
+        tracing::error!(error = in_one_line(&error), "the connection to the runner ended");
+        self.tools.status.change(|status| status.incarnation = None);
+        if self.tools.link.send(LinkEvent::RunnerGone).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What runs here.
+
+use muster_proto::v1;
+use muster_types::Report;
+
+use super::Shown;
+
+pub(super) fn show(shown: &Shown) -> v1::GetInventoryResponse {
+    let status = shown.status.view();
+    v1::GetInventoryResponse {
+        name: shown.name.clone(),
+        uid: shown.uid.clone(),
+        incarnation: status.incarnation.map(|incarnation| incarnation.to_string()).unwrap_or_default(),
+        master: status.registered.map(|(master, _)| master).unwrap_or_default(),
+        epoch: status.epoch.map(|epoch| epoch.to_string()).unwrap_or_default(),
+        capabilities: Some((&status.capabilities).into()),
+        attempts: shown.attempts.all().iter().map(|known| attempt(&known.report)).collect(),
+        total: Some((&shown.total).into()),
+    }
+}
+
+fn attempt(report: &Report) -> v1::InventoryAttempt {
+    let wire = v1::Report::from(report);
+    v1::InventoryAttempt {
+        uid: format!("{:032x}", report.attempt.uid()),
+        id: wire.id,
+        attempt: report.attempt.number(),
+        executor: report.attempt.is_executor(),
+        state: wire.state,
+        pid: wire.pid,
+        start_time: wire.start_time,
+        outcome: wire.outcome,
+        resources: wire.resources,
+        wait_channel: wire.wait_channel,
+    }
+}

@@ -1,0 +1,67 @@
+//! The worker's own gRPC service: what runs here, its logs, health.
+
+mod drain;
+mod inventory;
+mod read_log;
+mod server;
+
+use std::sync::Arc;
+
+use muster_proto::v1;
+use muster_proto::v1::worker_service_server::WorkerService;
+use muster_types::AllocatedResources;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status as GrpcStatus};
+
+use crate::attempts::Attempts;
+use crate::launch::Layout;
+use crate::logs::Truncations;
+use crate::status::Status;
+
+pub use server::{Server, bind};
+
+/// What the handlers read.
+#[derive(Debug)]
+pub struct Shown {
+    /// Name of the worker.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// All it has.
+    pub total: AllocatedResources,
+    /// The attempts.
+    pub attempts: Attempts,
+    /// The link.
+    pub status: Status,
+    /// Where the logs are.
+    pub layout: Arc<Layout>,
+    /// Counts of truncations.
+    pub truncations: Arc<Truncations>,
+}
+
+/// The service.
+#[derive(Debug, Clone)]
+pub(crate) struct Handlers(pub(crate) Arc<Shown>);
+
+#[tonic::async_trait]
+impl WorkerService for Handlers {
+    type ReadLogStream = ReceiverStream<Result<v1::WorkerServiceReadLogResponse, GrpcStatus>>;
+
+    async fn get_inventory(
+        &self,
+        _request: Request<v1::GetInventoryRequest>,
+    ) -> Result<Response<v1::GetInventoryResponse>, GrpcStatus> {
+        Ok(Response::new(inventory::show(&self.0)))
+    }
+
+    async fn read_log(
+        &self,
+        request: Request<v1::WorkerServiceReadLogRequest>,
+    ) -> Result<Response<Self::ReadLogStream>, GrpcStatus> {
+        read_log::begin(self.0.clone(), request.into_inner()).await.map(Response::new)
+    }
+
+    async fn drain(&self, request: Request<v1::DrainRequest>) -> Result<Response<v1::DrainResponse>, GrpcStatus> {
+        drain::drain(&self.0, request.into_inner().wait).await.map(Response::new)
+    }
+}

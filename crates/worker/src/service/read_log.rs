@@ -1,0 +1,125 @@
+//! Reading and following a log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_proto::errors::Failure;
+use muster_proto::v1;
+use muster_types::{AttemptKey, AttemptNumber, ExecutorId};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status as GrpcStatus;
+
+use super::Shown;
+use crate::launch::in_one_line;
+use crate::logs::{LogReader, Piece, Position, ReadError, STREAMS, Start};
+
+/// First pause before a log is looked at again; doubles while nothing comes.
+const LOOK_MIN: Duration = Duration::from_millis(10);
+/// Longest pause: what people call at once.
+const LOOK_MAX: Duration = Duration::from_millis(80);
+/// Pieces that may wait for a reader who is slow; then the file waits.
+const PIECES: usize = 4;
+
+type Answer = Result<v1::WorkerServiceReadLogResponse, GrpcStatus>;
+
+/// Finds the log and begins to send it. The sender stops when its reader goes away.
+pub(super) async fn begin(
+    shown: Arc<Shown>,
+    request: v1::WorkerServiceReadLogRequest,
+) -> Result<ReceiverStream<Answer>, GrpcStatus> {
+    let not_found = || Failure::NotFound { kind: "log", name: request.uid.clone() }.to_status();
+    let attempt = attempt_of(&request).ok_or_else(not_found)?;
+    let stream = match request.stream() {
+        v1::LogStream::Unspecified | v1::LogStream::Stdout => STREAMS[0],
+        v1::LogStream::Stderr => STREAMS[1],
+    };
+    let directory = shown.layout.log_dir(&attempt);
+    let exists = tokio::fs::try_exists(&directory).await.unwrap_or(false);
+    if !exists && !shown.attempts.may_run(&attempt) {
+        return Err(not_found());
+    }
+    let start = match (request.tail_bytes, request.offset) {
+        (0, None) => Start::At(Position::default()),
+        (0, Some(offset)) => Start::At(Position { truncations: offset.truncations, byte: offset.byte }),
+        (tail, _) => Start::Tail(tail),
+    };
+    let reader = LogReader::new(directory.join(stream), shown.truncations.clone(), start);
+    let (pieces, answers) = mpsc::channel(PIECES);
+    let sending = Sending { shown, attempt, follow: request.follow, pieces };
+    tokio::spawn(sending.run(reader));
+    Ok(ReceiverStream::new(answers))
+}
+
+fn attempt_of(request: &v1::WorkerServiceReadLogRequest) -> Option<AttemptKey> {
+    Some(if request.executor {
+        AttemptKey::Executor(request.uid.parse().ok()?, ExecutorId(request.attempt))
+    } else {
+        AttemptKey::Driver(request.uid.parse().ok()?, AttemptNumber(request.attempt))
+    })
+}
+
+struct Sending {
+    shown: Arc<Shown>,
+    attempt: AttemptKey,
+    follow: bool,
+    pieces: mpsc::Sender<Answer>,
+}
+
+impl Sending {
+    async fn run(self, mut reader: LogReader) {
+        let mut changes = self.shown.attempts.changes();
+        let mut pause = LOOK_MIN;
+        loop {
+            // Asked before the file is read: what is read afterwards is all, if it had ended by then.
+            let may_run = self.shown.attempts.may_run(&self.attempt);
+            let (back, read) = match next(reader).await {
+                Some(next) => next,
+                None => return,
+            };
+            reader = back;
+            let piece = match read {
+                Ok(piece) => piece,
+                Err(error) => {
+                    let failure = Failure::Internal { message: in_one_line(&error) };
+                    let _ = self.pieces.send(Err(failure.to_status())).await;
+                    return;
+                }
+            };
+            let at_end = piece.data.is_empty();
+            if at_end && !(self.follow && may_run) {
+                self.send(piece, !may_run).await;
+                return;
+            }
+            if !at_end {
+                pause = LOOK_MIN;
+                if !self.send(piece, false).await {
+                    return;
+                }
+                continue;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LOOK_MAX),
+                // The end of the process is noticed at once; a look too many does no harm.
+                _ = changes.changed() => {}
+                () = self.pieces.closed() => return,
+            }
+        }
+    }
+
+    async fn send(&self, piece: Piece, end: bool) -> bool {
+        let offset = v1::LogOffset { truncations: piece.position.truncations, byte: piece.position.byte };
+        let chunk = v1::LogChunk { offset: Some(offset), data: piece.data.into(), skipped_bytes: piece.skipped, end };
+        self.pieces.send(Ok(v1::WorkerServiceReadLogResponse { chunk: Some(chunk) })).await.is_ok()
+    }
+}
+
+/// Reads on a thread that may block. `None` when the runtime ends.
+async fn next(mut reader: LogReader) -> Option<(LogReader, Result<Piece, ReadError>)> {
+    tokio::task::spawn_blocking(move || {
+        let piece = reader.read_next();
+        (reader, piece)
+    })
+    .await
+    .ok()
+}

@@ -1,0 +1,93 @@
+//! Serving it, with health and reflection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_proto::FILE_DESCRIPTOR_SET;
+use muster_proto::v1::worker_service_server::{SERVICE_NAME, WorkerServiceServer};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::{Handlers, Shown};
+use crate::status::Status;
+
+/// Streams of one connection: readers of logs.
+const STREAMS: u32 = 1_024;
+/// A peer that is gone is noticed by then.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Both versions are built alike, of types that differ.
+macro_rules! reflection {
+    ($build:ident) => {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .$build()
+            .expect("the descriptors were made by this build")
+    };
+}
+/// The server, ready to run.
+#[derive(Debug)]
+pub struct Server {
+    shown: Arc<Shown>,
+    listener: TcpListener,
+}
+
+/// Listens. The address that it got is that of the listener.
+pub async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+impl Server {
+    /// Shows this on the listener.
+    pub fn new(shown: Arc<Shown>, listener: TcpListener) -> Server {
+        Server { shown, listener }
+    }
+
+    /// Serves until `stop` changes. Streams that are open then are cut: their readers resume.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), tonic::transport::Error> {
+        let health = HealthReporter::new();
+        let health_service = tonic_health::pb::health_server::HealthServer::new(
+            tonic_health::server::HealthService::from_health_reporter(health.clone()),
+        );
+        for service in [SERVICE_NAME, "liveness"] {
+            health.set_service_status(service, ServingStatus::Serving).await;
+        }
+        health.set_service_status("readiness", ServingStatus::NotServing).await;
+        let readiness = tokio::spawn(keep_readiness(health, self.shown.status.clone()));
+        let serving = tonic::transport::Server::builder()
+            .max_concurrent_streams(STREAMS)
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .tcp_nodelay(true)
+            .add_service(health_service)
+            .add_service(reflection!(build_v1))
+            .add_service(reflection!(build_v1alpha))
+            .add_service(WorkerServiceServer::new(Handlers(self.shown)))
+            .serve_with_incoming(TcpIncoming::from(self.listener).with_nodelay(Some(true)));
+        let served = tokio::select! {
+            served = serving => served,
+            _ = stop.wait_for(|stop| *stop) => Ok(()),
+        };
+        readiness.abort();
+        served
+    }
+}
+
+/// Ready means registered: there is a leader that has this worker's inventory.
+async fn keep_readiness(health: HealthReporter, status: Status) {
+    let mut changes = status.subscribe();
+    loop {
+        let ready = changes.borrow_and_update().registered.is_some();
+        let serving = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        health.set_service_status("readiness", serving).await;
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}

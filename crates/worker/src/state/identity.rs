@@ -1,0 +1,88 @@
+//! Who this worker is: a random uid in the state directory, and the machine and boot that it is on.
+
+use std::path::Path;
+use std::{fs, io};
+
+use muster_types::WorkerUid;
+
+use super::StateError;
+use super::memory::write_synced;
+
+/// Who this worker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The worker.
+    pub uid: WorkerUid,
+    /// The machine now.
+    pub machine_id: String,
+    /// The boot now.
+    pub boot_id: String,
+    /// The machine that the state directory was made on, where that is another one: it was moved, or cloned. Which of
+    /// the two only a master can tell, who would hear both.
+    pub made_on: Option<String>,
+}
+
+impl Identity {
+    /// Reads the identity, or makes a new one in a directory that has none.
+    pub fn load_or_make(directory: &Path) -> Result<Identity, StateError> {
+        let path = directory.join("identity");
+        let machine_id = machine_id();
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let mut lines = text.lines();
+                let uid = lines.next().and_then(|line| line.parse().ok()).ok_or(StateError::Garbled(path))?;
+                let made_on = lines.next().unwrap_or_default();
+                let made_on = (made_on != machine_id).then(|| made_on.to_owned());
+                Ok(Identity { uid, machine_id, boot_id, made_on })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut bytes = [0; 16];
+                getrandom::fill(&mut bytes).map_err(StateError::Random)?;
+                let uid = WorkerUid(u128::from_be_bytes(bytes));
+                write_synced(&path, &format!("{uid}\n{machine_id}\n"))?;
+                Ok(Identity { uid, machine_id, boot_id, made_on: None })
+            }
+            Err(error) => Err(StateError::Read(path, error)),
+        }
+    }
+}
+
+/// The machine's id; its name where it has none, as in small containers. At most 128 bytes, as the wire bounds it.
+fn machine_id() -> String {
+    let read = |path| fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let mut id = read("/etc/machine-id")
+        .or_else(|| read("/var/lib/dbus/machine-id"))
+        .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
+    let mut end = id.len().min(128);
+    while !id.is_char_boundary(end) {
+        end -= 1;
+    }
+    id.truncate(end);
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_stays_and_a_wiped_directory_is_a_new_worker() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let first = Identity::load_or_make(directory.path()).expect("made");
+        assert_eq!(Identity::load_or_make(directory.path()).expect("read"), first);
+        fs::remove_file(directory.path().join("identity")).expect("wiped");
+        assert_ne!(Identity::load_or_make(directory.path()).expect("made anew").uid, first.uid);
+    }
+
+    #[test]
+    fn another_machine_is_noticed_and_a_garbled_file_is_an_error() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("identity");
+        fs::write(&path, format!("{}\nelsewhere\n", WorkerUid(7))).expect("written");
+        let identity = Identity::load_or_make(directory.path()).expect("read");
+        assert_eq!((identity.uid, identity.made_on.as_deref()), (WorkerUid(7), Some("elsewhere")));
+        fs::write(&path, "nonsense").expect("written");
+        assert!(matches!(Identity::load_or_make(directory.path()), Err(StateError::Garbled(_))));
+    }
+}
