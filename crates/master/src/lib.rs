@@ -1,1 +1,38 @@
-//! The leader: gRPC facade, worker links, the commit loop.
+//! The leader: gRPC façade, worker links, the commit loop.
+//!
+//! A call is checked at the door (`api`), queued, decided by the core and committed (`commit`), and only then answered, shown to
+//! readers (`view`), told to those who watch (`events`, `sessions`) and sent to workers (`link`). Roles (`roles`) own all that while this master
+//! leads; `run` joins them.
+
+mod api;
+mod clock;
+mod commit;
+pub mod config;
+mod entropy;
+mod events;
+mod health;
+mod leading;
+mod link;
+mod refused;
+mod roles;
+mod run;
+mod serve;
+mod sessions;
+mod stop;
+mod view;
+
+pub use events::RetentionLimits;
+pub use leading::Timing;
+pub use run::{RunError, run, run_on};
+
+/// An error with its causes, in one line.
+pub fn error_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line.replace('\n', " ")
+}

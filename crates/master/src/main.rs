@@ -1,3 +1,50 @@
-//! Joins the parts.
+//! `muster-master`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use muster_master::{config, error_line, run};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+#[expect(clippy::print_stderr, clippy::print_stdout, reason = "errors and help of a program go there")]
+fn main() -> ExitCode {
+    let settings = match config::read(std::env::args_os()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            if let Some(shown) = error.shown() {
+                print!("{}", shown.render().ansi());
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("error: {}", error.line());
+            return ExitCode::from(2);
+        }
+    };
+    tracing_subscriber::fmt().with_env_filter(settings.log.as_str()).with_writer(std::io::stderr).init();
+    match serve(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", error_line(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(settings: config::Settings) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(async {
+        let (stop, stopped) = watch::channel(false);
+        let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminated.recv() => {}
+                _ = interrupted.recv() => {}
+            }
+            tracing::info!("told to stop");
+            stop.send_replace(true);
+        });
+        Ok(run(settings, stopped).await?)
+    });
+    // Nothing that a stuck peer holds may keep the process.
+    runtime.shutdown_background();
+    result
+}

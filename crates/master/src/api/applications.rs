@@ -1,0 +1,236 @@
+//! Applications and executors: the verbs of people, and `ApplicationService` for drivers.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use muster_core::{Answer, KillResult, Request as Wish, ShownApplication, ShownExecutor, Target};
+use muster_proto::errors::Failure;
+use muster_proto::v1::application_service_server::ApplicationService;
+use muster_proto::{accept, v1};
+use muster_types::{ExecutorId, Secret};
+use tokio_stream::Stream;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use super::ask::{guard_retry, unexpected};
+use super::{session, show};
+use crate::leading::{Leading, Seat};
+use crate::sessions::executor_to_wire;
+use crate::view::{executor_key, filter};
+
+/// Shows an application, with why its targets are not met.
+pub async fn get(leading: &Leading, wire: v1::GetApplicationRequest) -> Result<v1::GetApplicationResponse, Failure> {
+    let name = accept::get_application(wire)?;
+    let (commit, shown) = leading.view.application(&name);
+    let shown = shown.ok_or_else(|| Failure::NotFound { kind: "application", name: name.clone() })?;
+    let short = shown.profiles.iter().any(|profile| profile.running + profile.launching < profile.target);
+    let application = if short && !shown.record.state.is_terminal() {
+        wish(leading, Wish::ExplainApplication { application: shown.record.uid.to_string() }).await?
+    } else {
+        show::application(&shown)
+    };
+    leading.answered(v1::GetApplicationResponse {
+        application: Some(application),
+        resume_token: leading.token(commit).to_string(),
+    })
+}
+
+/// Lists applications.
+pub async fn list(
+    leading: &Leading,
+    wire: v1::ListApplicationsRequest,
+) -> Result<v1::ListApplicationsResponse, Failure> {
+    let page = accept::list_applications(wire)?;
+    let listing = leading.list(page, None, |_: &ShownApplication| true, filter::application).await?;
+    Ok(v1::ListApplicationsResponse {
+        applications: listing.items.iter().map(|shown| show::application(shown)).collect(),
+        next_page_token: listing.next_page_token,
+        resume_token: listing.resume.to_string(),
+    })
+}
+
+/// Lists executors, of one application or of all.
+pub async fn list_executors(
+    leading: &Leading,
+    wire: v1::ListExecutorsRequest,
+) -> Result<v1::ListExecutorsResponse, Failure> {
+    let accept::ListExecutors { application, page } = accept::list_executors(wire)?;
+    let only = match application {
+        None => None,
+        Some(name) => {
+            let shown = leading.view.application(&name).1;
+            Some(shown.ok_or(Failure::NotFound { kind: "application", name })?)
+        }
+    };
+    let first = only.as_ref().map(|only| executor_key(only.record.uid, None, &only.record.id));
+    let within = |executor: &ShownExecutor| only.as_ref().is_none_or(|only| executor.application == only.record.uid);
+    let listing = leading.list(page, first, within, filter::executor).await?;
+    Ok(v1::ListExecutorsResponse {
+        executors: listing.items.iter().map(|shown| executor_to_wire(shown)).collect(),
+        next_page_token: listing.next_page_token,
+        resume_token: listing.resume.to_string(),
+    })
+}
+
+/// Ends an application, as an operator.
+pub async fn kill(
+    leading: &Leading,
+    metadata: &MetadataMap,
+    wire: v1::KillApplicationRequest,
+) -> Result<v1::KillApplicationResponse, Failure> {
+    let accept::KillApplication { application, request } = accept::kill_application(wire)?;
+    // Its name makes it idempotent.
+    guard_retry(metadata, request.as_ref(), true)?;
+    let application = wish(leading, Wish::KillApplication { application, request }).await?;
+    Ok(v1::KillApplicationResponse { application: Some(application) })
+}
+
+async fn wish(leading: &Leading, request: Wish) -> Result<v1::Application, Failure> {
+    match leading.ask(request).await?.answer {
+        Answer::Application(application) => Ok(show::application(&application)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `ApplicationService`.
+#[derive(Debug, Clone)]
+pub struct ApplicationApi {
+    seat: Arc<Seat>,
+}
+
+impl ApplicationApi {
+    /// For whoever leads in this seat.
+    pub fn new(seat: Arc<Seat>) -> ApplicationApi {
+        ApplicationApi { seat }
+    }
+}
+
+#[tonic::async_trait]
+impl ApplicationService for ApplicationApi {
+    type WatchApplicationStream = Pin<Box<dyn Stream<Item = Result<v1::WatchApplicationResponse, Status>> + Send>>;
+
+    async fn register_application(
+        &self,
+        request: Request<v1::RegisterApplicationRequest>,
+    ) -> Result<Response<v1::RegisterApplicationResponse>, Status> {
+        let leading = self.seat.leading()?;
+        let (metadata, _, wire) = request.into_parts();
+        Ok(Response::new(register(&leading, &metadata, wire).await?))
+    }
+
+    async fn watch_application(
+        &self,
+        request: Request<v1::WatchApplicationRequest>,
+    ) -> Result<Response<Self::WatchApplicationStream>, Status> {
+        let leading = self.seat.leading()?;
+        Ok(Response::new(Box::pin(session::open(leading, request.into_inner()).await?)))
+    }
+
+    async fn request_executors(
+        &self,
+        request: Request<v1::RequestExecutorsRequest>,
+    ) -> Result<Response<v1::RequestExecutorsResponse>, Status> {
+        Ok(Response::new(request_executors(&*self.seat.leading()?, request.into_inner()).await?))
+    }
+
+    async fn kill_executors(
+        &self,
+        request: Request<v1::KillExecutorsRequest>,
+    ) -> Result<Response<v1::KillExecutorsResponse>, Status> {
+        let leading = self.seat.leading()?;
+        let (metadata, _, wire) = request.into_parts();
+        Ok(Response::new(kill_executors(&leading, &metadata, wire).await?))
+    }
+
+    async fn unregister_application(
+        &self,
+        request: Request<v1::UnregisterApplicationRequest>,
+    ) -> Result<Response<v1::UnregisterApplicationResponse>, Status> {
+        Ok(Response::new(unregister(&*self.seat.leading()?, request.into_inner()).await?))
+    }
+}
+
+async fn register(
+    leading: &Leading,
+    metadata: &MetadataMap,
+    wire: v1::RegisterApplicationRequest,
+) -> Result<v1::RegisterApplicationResponse, Failure> {
+    let accept::RegisterApplication { id, spec, request, token } = accept::register_application(wire)?;
+    guard_retry(metadata, request.as_ref(), id.is_some())?;
+    let wanted = Wish::RegisterApplication { id, spec, request, token: exposed(token) };
+    Ok(v1::RegisterApplicationResponse { application: Some(wish(leading, wanted).await?) })
+}
+
+async fn request_executors(
+    leading: &Leading,
+    wire: v1::RequestExecutorsRequest,
+) -> Result<v1::RequestExecutorsResponse, Failure> {
+    // Its sequence makes it idempotent.
+    let asked = accept::request_executors(wire)?;
+    let targets = asked.targets.into_iter().map(target).collect();
+    let wanted = Wish::RequestExecutors {
+        application: asked.application,
+        token: exposed(asked.token),
+        sequence: asked.sequence,
+        targets,
+        excluded_hosts: asked.excluded_hosts,
+        request: asked.request,
+    };
+    match leading.ask(wanted).await?.answer {
+        Answer::Targets(accepted, sequence) => Ok(v1::RequestExecutorsResponse { accepted, sequence }),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn target(asked: accept::Target) -> Target {
+    let accept::Target { profile, target, new_profile, preferred_hosts } = asked;
+    Target { profile, target, new_profile, preferred_hosts }
+}
+
+async fn kill_executors(
+    leading: &Leading,
+    metadata: &MetadataMap,
+    wire: v1::KillExecutorsRequest,
+) -> Result<v1::KillExecutorsResponse, Failure> {
+    let accept::KillExecutors { application, token, executors, replace, request } = accept::kill_executors(wire)?;
+    // An executor is killed once, and counted once: its number makes it idempotent.
+    guard_retry(metadata, request.as_ref(), true)?;
+    let wanted = Wish::KillExecutors { application, token: exposed(token), executors, replace, request };
+    match leading.ask(wanted).await?.answer {
+        Answer::Killed(results) => {
+            Ok(v1::KillExecutorsResponse { results: results.into_iter().map(kill_result).collect() })
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn kill_result((executor, result): (ExecutorId, KillResult)) -> v1::kill_executors_response::Result {
+    use v1::kill_executors_response::result::Kind;
+    let kind = match result {
+        KillResult::Killed => Kind::Killed,
+        KillResult::Unknown => Kind::Unknown,
+        KillResult::AlreadyGone => Kind::AlreadyGone,
+    };
+    v1::kill_executors_response::Result { executor_id: executor.0, kind: kind.into() }
+}
+
+async fn unregister(
+    leading: &Leading,
+    wire: v1::UnregisterApplicationRequest,
+) -> Result<v1::UnregisterApplicationResponse, Failure> {
+    // Its name makes it idempotent.
+    let asked = accept::unregister(wire)?;
+    let wanted = Wish::Unregister {
+        application: asked.application,
+        token: exposed(asked.token),
+        success: asked.success,
+        message: asked.message,
+        grace: asked.grace,
+        request: asked.request,
+    };
+    Ok(v1::UnregisterApplicationResponse { application: Some(wish(leading, wanted).await?) })
+}
+
+fn exposed(token: Option<Secret>) -> Option<String> {
+    token.map(|token| token.expose().to_owned())
+}

@@ -1,0 +1,80 @@
+//! A wish to the commit loop, and what a caller is told of it.
+
+use muster_core::{Answer, Rejection, Request};
+use muster_proto::Violations;
+use muster_proto::errors::Failure;
+use muster_proto::tokens::etag;
+use muster_types::{Commit, RequestId};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
+use tonic::metadata::MetadataMap;
+
+use crate::clock;
+use crate::commit::{Ask, Reply};
+use crate::leading::Leading;
+use crate::refused::Fingerprint;
+use crate::sessions::Opened;
+
+/// An answer with the commit at which it was given.
+pub struct Answered {
+    /// The answer.
+    pub answer: Answer,
+    /// The commit.
+    pub commit: Commit,
+    /// The session that was opened, when that was the wish.
+    pub session: Option<Box<Opened>>,
+}
+
+impl Leading {
+    /// Queues a wish and waits for its answer. If the caller goes away before it is handled, nothing is done.
+    pub async fn ask(&self, request: Request) -> Result<Answered, Failure> {
+        if self.refused.refuses(clock::boottime(), || Fingerprint::of_request(&request)) {
+            return Err(Failure::InputFailed);
+        }
+        let (reply, answered) = oneshot::channel();
+        self.mailbox.calls.try_send(Ask { request, reply }).map_err(|error| match error {
+            TrySendError::Full(_) => Failure::QueueFull { what: "the master's queue of requests".to_owned() },
+            TrySendError::Closed(_) => Failure::NoLeader,
+        })?;
+        match answered.await {
+            Ok(Reply::Answered { answer: Ok(answer), commit, session }) => Ok(Answered { answer, commit, session }),
+            Ok(Reply::Answered { answer: Err(rejection), .. }) => Err(failure_of(rejection)),
+            Ok(Reply::NotApplied) => Err(Failure::NoLeader),
+            Ok(Reply::Failed) => Err(Failure::InputFailed),
+            Err(_) => Err(Failure::OutcomeUnknown { message: "the store did not answer".to_owned() }),
+        }
+    }
+}
+
+/// The core's refusal as the table has it.
+fn failure_of(rejection: Rejection) -> Failure {
+    match rejection {
+        Rejection::NotFound { kind, name } => Failure::NotFound { kind, name },
+        Rejection::AlreadyExists { kind, name } => Failure::AlreadyExists { kind, name },
+        Rejection::RequestIdReused => Failure::RequestIdReused,
+        Rejection::RequestIdExpired => Failure::RequestIdExpired,
+        Rejection::VersionMismatch { wanted, found } => {
+            Failure::EtagMismatch { wanted: etag(wanted), found: etag(found) }
+        }
+        Rejection::Fenced { got, have } => Failure::Fenced { have, got },
+        Rejection::WrongState { subject, message } => Failure::WrongState { subject, message },
+        Rejection::NeverFits(reason) => Failure::NeverFits(reason),
+        Rejection::QueueFull { what } => Failure::QueueFull { what },
+        Rejection::BadField { field, message } => Failure::BadRequest(Violations::of(field, message)),
+    }
+}
+
+/// An answer of another kind than the wish: the core's fault.
+pub fn unexpected(answer: &Answer) -> Failure {
+    tracing::error!(?answer, "the core gave an answer of another kind");
+    Failure::Internal { message: "an answer of another kind than the request".to_owned() }
+}
+
+/// Set by gRPC libraries on their own retries.
+const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
+
+/// Refuses a library's retry of a mutation that nothing makes idempotent: the first try may have been done.
+pub fn guard_retry(metadata: &MetadataMap, request: Option<&RequestId>, named: bool) -> Result<(), Failure> {
+    let repeated = metadata.contains_key(PREVIOUS_ATTEMPTS);
+    if repeated && request.is_none() && !named { Err(Failure::RetryWithoutRequestId) } else { Ok(()) }
+}

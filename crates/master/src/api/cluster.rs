@@ -1,0 +1,54 @@
+//! The cluster as a whole.
+
+use muster_proto::time::timestamp;
+use muster_proto::v1;
+use muster_types::{ApplicationState, DriverState, Resources, WorkerState};
+
+use crate::leading::Leading;
+use crate::view::{Counts, Tables};
+
+/// Shows the cluster.
+pub fn show(leading: &Leading) -> v1::Cluster {
+    let tables = leading.view.read();
+    let (total, used) = sums(&tables);
+    let open_drivers = |word: &str| DriverState::ALL.iter().any(|state| state.as_str() == word && !state.is_terminal());
+    let open_applications =
+        |word: &str| ApplicationState::ALL.iter().any(|state| state.as_str() == word && !state.is_terminal());
+    v1::Cluster {
+        name: leading.cluster.name.clone(),
+        uid: leading.cluster.uid.to_string(),
+        leader: leading.address.clone(),
+        epoch: leading.epoch.to_string(),
+        standbys: Vec::new(),
+        commit: tables.commit.0,
+        leader_since: Some(timestamp(leading.since)),
+        unconfirmed_workers: tables.workers.counts().get(WorkerState::Unconfirmed.as_str()).copied().unwrap_or(0),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        total: Some((&total).into()),
+        used: Some((&used).into()),
+        drivers: counted(tables.drivers.counts(), open_drivers),
+        applications: counted(tables.applications.counts(), open_applications),
+        workers: counted(tables.workers.counts(), |_| true),
+        store: leading.store.to_owned(),
+        quarantined_records: leading
+            .quarantined
+            .iter()
+            .map(|record| format!("{}: {}", record.key, record.error))
+            .collect(),
+    }
+}
+
+/// What the workers that are alive have, and what is taken of it.
+fn sums(tables: &Tables) -> (Resources, Resources) {
+    let (mut total, mut used) = (Resources::default(), Resources::default());
+    for worker in tables.workers.after(None).filter(|worker| worker.state == WorkerState::Alive) {
+        total.add(&worker.record.total.amounts());
+        used.add(&worker.used);
+    }
+    (total, used)
+}
+
+fn counted<M: FromIterator<(String, u32)>>(counts: &Counts, shown: impl Fn(&str) -> bool) -> M {
+    let pairs = counts.iter().filter(|(word, _)| shown(word));
+    pairs.map(|(word, count)| ((*word).to_owned(), *count)).collect()
+}

@@ -1,0 +1,45 @@
+//! What all lists share.
+
+use std::sync::Arc;
+
+use muster_proto::Violations;
+use muster_proto::accept::{Filter, Page};
+use muster_proto::errors::Failure;
+use muster_proto::tokens::ResumeToken;
+
+use crate::leading::Leading;
+use crate::view::{Cursor, Listed};
+
+/// A page with its tokens.
+pub struct Listing<T> {
+    /// Its records.
+    pub items: Vec<Arc<T>>,
+    /// Empty on the last page.
+    pub next_page_token: String,
+    /// Watch from here.
+    pub resume: ResumeToken,
+}
+
+impl Leading {
+    /// Reads a page of a list, from `first` on if it is the first page.
+    pub async fn list<T: Listed, S>(
+        &self,
+        page: Page<S>,
+        first: Option<String>,
+        within: impl Fn(&T) -> bool,
+        passes: impl Fn(&Filter<S>, &T) -> bool,
+    ) -> Result<Listing<T>, Failure> {
+        let cursor = match &page.after {
+            None => Cursor { after: first, since: self.token(self.view.read().commit) },
+            Some(held) => Cursor::parse(held).ok_or_else(bad_token)?,
+        };
+        let read = self.view.page(cursor, page.size, within, |item| passes(&page.filter, item)).await;
+        let read = read.ok_or_else(bad_token)?;
+        let next_page_token = read.next.map(|key| page.next_token(&key)).unwrap_or_default();
+        self.answered(Listing { items: read.items, next_page_token, resume: read.since })
+    }
+}
+
+fn bad_token() -> Failure {
+    Failure::BadRequest(Violations::of("page_token", "pass the next_page_token of the page before, as it is"))
+}

@@ -1,0 +1,128 @@
+//! `ReadLog`: passed on to the worker that has the log.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use muster_proto::accept::{self, ReadLogOf};
+use muster_proto::errors::{Failure, reason_of};
+use muster_proto::v1;
+use muster_proto::v1::worker_service_client::WorkerServiceClient;
+use muster_types::{AttemptNumber, ExecutorId, WorkerName, WorkerUid};
+use tokio_stream::{Stream, StreamExt};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use crate::leading::Leading;
+
+/// Connections to workers that are kept for the next read.
+const KEPT: usize = 64;
+/// A worker that does not take a connection by then cannot be reached.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+
+/// The pieces of a log.
+pub type LogStream = Pin<Box<dyn Stream<Item = Result<v1::ReadLogResponse, Status>> + Send>>;
+
+/// Connections to workers, the most recently used last.
+#[derive(Debug, Default)]
+pub struct LogSources {
+    channels: Mutex<VecDeque<(String, Channel)>>,
+}
+
+impl LogSources {
+    /// The connection to an address; made when it is first used.
+    fn channel(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = channels.iter().position(|(known, _)| known == address);
+        let kept = match known.and_then(|index| channels.remove(index)) {
+            Some(kept) => kept,
+            None => {
+                let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+                (address.to_owned(), endpoint.connect_timeout(CONNECT_WITHIN).tcp_nodelay(true).connect_lazy())
+            }
+        };
+        let channel = kept.1.clone();
+        if channels.len() == KEPT {
+            channels.pop_front();
+        }
+        channels.push_back(kept);
+        Ok(channel)
+    }
+}
+
+/// Where a log is.
+struct Place {
+    uid: String,
+    number: u32,
+    executor: bool,
+    worker: WorkerUid,
+    worker_name: WorkerName,
+}
+
+/// Reads a log.
+pub async fn read(leading: &Leading, sources: &LogSources, wire: v1::ReadLogRequest) -> Result<LogStream, Failure> {
+    let accept::ReadLog { id, of, mut read } = accept::read_log(wire)?;
+    let place = match of {
+        ReadLogOf::Attempt(attempt) => attempt_place(leading, id, attempt)?,
+        ReadLogOf::Executor(executor) => executor_place(leading, id, executor)?,
+    };
+    let unreachable = |message: String| Failure::WorkerUnreachable { worker: place.worker_name.to_string(), message };
+    let worker = leading.view.read().workers.get(place.worker.0).cloned();
+    let worker = worker.ok_or_else(|| unreachable("it is no longer known".to_owned()))?;
+    read.uid = place.uid.clone();
+    read.attempt = place.number;
+    read.executor = place.executor;
+    let channel = sources.channel(&worker.record.address).map_err(|error| unreachable(error.to_string()))?;
+    match WorkerServiceClient::new(channel).read_log(read).await {
+        Ok(pieces) => {
+            let pieces = pieces.into_inner().map(|piece| piece.map(|piece| v1::ReadLogResponse { chunk: piece.chunk }));
+            Ok(Box::pin(pieces))
+        }
+        Err(status) if status.code() == Code::NotFound => {
+            Err(Failure::NotFound { kind: "log", name: format!("{}/{}", place.uid, place.number) })
+        }
+        // A worker's own words about the request are those of the same table; anything else is the way to it.
+        Err(status) if reason_of(&status).is_some() && status.code() == Code::InvalidArgument => {
+            Err(Failure::BadRequest(muster_proto::Violations::of("offset", status.message())))
+        }
+        Err(status) => Err(unreachable(status.message().to_owned())),
+    }
+}
+
+fn attempt_place(leading: &Leading, id: String, wanted: Option<AttemptNumber>) -> Result<Place, Failure> {
+    let driver = leading.view.driver(&id).1;
+    let driver = driver.ok_or_else(|| Failure::NotFound { kind: "driver", name: id.clone() })?;
+    let attempts = &driver.record.attempts;
+    let attempt = match wanted {
+        None => attempts.last(),
+        Some(number) => attempts.iter().find(|attempt| attempt.number == number),
+    };
+    let attempt = attempt.ok_or_else(|| match wanted {
+        None => {
+            Failure::WrongState { subject: format!("driver {id}"), message: "it has not been started yet".to_owned() }
+        }
+        Some(number) => Failure::NotFound { kind: "log", name: format!("{id}/{number}") },
+    })?;
+    Ok(Place {
+        uid: driver.record.uid.to_string(),
+        number: attempt.number.0,
+        executor: false,
+        worker: attempt.worker,
+        worker_name: attempt.worker_name.clone(),
+    })
+}
+
+fn executor_place(leading: &Leading, id: String, executor: ExecutorId) -> Result<Place, Failure> {
+    let application = leading.view.application(&id).1;
+    let application = application.ok_or_else(|| Failure::NotFound { kind: "application", name: id.clone() })?;
+    let shown = leading.view.executor(application.record.uid, executor);
+    let shown = shown.ok_or_else(|| Failure::NotFound { kind: "executor", name: format!("{id}/{executor}") })?;
+    Ok(Place {
+        uid: application.record.uid.to_string(),
+        number: executor.0,
+        executor: true,
+        worker: shown.record.worker,
+        worker_name: shown.record.worker_name.clone(),
+    })
+}

@@ -1,0 +1,159 @@
+//! `MasterService`: finds the leader, calls the function of the verb, and turns failures into statuses.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use muster_proto::v1::master_service_server::MasterService;
+use muster_proto::v1::{self, WatchEventsResponse};
+use prost::Message;
+use prost::bytes::BytesMut;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+use super::logs::{LogSources, LogStream};
+use super::{applications, cluster, drivers, logs, watch, workers};
+use crate::leading::Seat;
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct MasterApi {
+    seat: Arc<Seat>,
+    sources: Arc<LogSources>,
+}
+
+impl MasterApi {
+    /// For whoever leads in this seat.
+    pub fn new(seat: Arc<Seat>, sources: Arc<LogSources>) -> MasterApi {
+        MasterApi { seat, sources }
+    }
+}
+
+#[tonic::async_trait]
+impl MasterService for MasterApi {
+    type WatchEventsStream = Pin<Box<dyn Stream<Item = Result<WatchEventsResponse, Status>> + Send>>;
+    type ReadLogStream = LogStream;
+
+    async fn submit_driver(
+        &self,
+        request: Request<v1::SubmitDriverRequest>,
+    ) -> Result<Response<v1::SubmitDriverResponse>, Status> {
+        let (metadata, _, wire) = request.into_parts();
+        Ok(Response::new(drivers::submit(&*self.seat.leading()?, &metadata, wire).await?))
+    }
+
+    async fn get_driver(
+        &self,
+        request: Request<v1::GetDriverRequest>,
+    ) -> Result<Response<v1::GetDriverResponse>, Status> {
+        Ok(Response::new(drivers::get(&*self.seat.leading()?, request.into_inner()).await?))
+    }
+
+    async fn list_drivers(
+        &self,
+        request: Request<v1::ListDriversRequest>,
+    ) -> Result<Response<v1::ListDriversResponse>, Status> {
+        Ok(Response::new(drivers::list(&*self.seat.leading()?, request.into_inner()).await?))
+    }
+
+    async fn kill_driver(
+        &self,
+        request: Request<v1::KillDriverRequest>,
+    ) -> Result<Response<v1::KillDriverResponse>, Status> {
+        let (metadata, _, wire) = request.into_parts();
+        Ok(Response::new(drivers::kill(&*self.seat.leading()?, &metadata, wire).await?))
+    }
+
+    async fn get_application(
+        &self,
+        request: Request<v1::GetApplicationRequest>,
+    ) -> Result<Response<v1::GetApplicationResponse>, Status> {
+        Ok(Response::new(applications::get(&*self.seat.leading()?, request.into_inner()).await?))
+    }
+
+    async fn list_applications(
+        &self,
+        request: Request<v1::ListApplicationsRequest>,
+    ) -> Result<Response<v1::ListApplicationsResponse>, Status> {
+        Ok(Response::new(applications::list(&*self.seat.leading()?, request.into_inner()).await?))
+    }
+
+    async fn kill_application(
+        &self,
+        request: Request<v1::KillApplicationRequest>,
+    ) -> Result<Response<v1::KillApplicationResponse>, Status> {
+        let (metadata, _, wire) = request.into_parts();
+        Ok(Response::new(applications::kill(&*self.seat.leading()?, &metadata, wire).await?))
+    }
+
+    async fn list_executors(
+        &self,
+        request: Request<v1::ListExecutorsRequest>,
+    ) -> Result<Response<v1::ListExecutorsResponse>, Status> {
+        Ok(Response::new(applications::list_executors(&*self.seat.leading()?, request.into_inner()).await?))
+    }
+
+    async fn get_worker(
+        &self,
+        request: Request<v1::GetWorkerRequest>,
+    ) -> Result<Response<v1::GetWorkerResponse>, Status> {
+        Ok(Response::new(workers::get(&*self.seat.leading()?, request.into_inner())?))
+    }
+
+    async fn list_workers(
+        &self,
+        request: Request<v1::ListWorkersRequest>,
+    ) -> Result<Response<v1::ListWorkersResponse>, Status> {
+        Ok(Response::new(workers::list(&*self.seat.leading()?, request.into_inner()).await?))
+    }
+
+    async fn drain_worker(
+        &self,
+        request: Request<v1::DrainWorkerRequest>,
+    ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
+        Ok(Response::new(workers::drain(&*self.seat.leading()?, request.into_inner()).await?))
+    }
+
+    async fn undrain_worker(
+        &self,
+        request: Request<v1::UndrainWorkerRequest>,
+    ) -> Result<Response<v1::UndrainWorkerResponse>, Status> {
+        Ok(Response::new(workers::undrain(&*self.seat.leading()?, request.into_inner()).await?))
+    }
+
+    async fn forget_worker(
+        &self,
+        request: Request<v1::ForgetWorkerRequest>,
+    ) -> Result<Response<v1::ForgetWorkerResponse>, Status> {
+        Ok(Response::new(workers::forget(&*self.seat.leading()?, request.into_inner()).await?))
+    }
+
+    async fn get_cluster(
+        &self,
+        _request: Request<v1::GetClusterRequest>,
+    ) -> Result<Response<v1::GetClusterResponse>, Status> {
+        let leading = self.seat.leading()?;
+        let cluster = cluster::show(&leading);
+        Ok(Response::new(leading.answered(v1::GetClusterResponse { cluster: Some(cluster) })?))
+    }
+
+    async fn read_log(&self, request: Request<v1::ReadLogRequest>) -> Result<Response<LogStream>, Status> {
+        let leading = self.seat.leading()?;
+        Ok(Response::new(logs::read(&leading, &self.sources, request.into_inner()).await?))
+    }
+
+    // `RawWatch` answers this method before it gets here; the two differ in speed alone.
+    async fn watch_events(
+        &self,
+        request: Request<v1::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let leading = self.seat.leading()?;
+        let pieces = watch::open(&leading, request.into_inner())?;
+        let decoded = pieces.map(|piece| {
+            let piece = piece.map_err(watch::ended)?;
+            let mut buffer = BytesMut::new();
+            piece.encode(&mut buffer);
+            WatchEventsResponse::decode(buffer).map_err(|error| Status::internal(error.to_string()))
+        });
+        Ok(Response::new(Box::pin(decoded)))
+    }
+}

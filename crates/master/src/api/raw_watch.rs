@@ -1,0 +1,131 @@
+//! `WatchEvents` without a second encoding: what the hub encoded once per commit is written as it is, for every watcher.
+//!
+//! This wraps the generated service and takes that one method; all others go through.
+
+use std::convert::Infallible;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use muster_proto::errors::Failure;
+use muster_proto::v1::WatchEventsRequest;
+use prost::Message;
+use tokio_stream::{Stream, StreamExt};
+use tonic::body::Body;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::http;
+use tonic::server::{Grpc, NamedService, ServerStreamingService};
+use tonic::{Request, Response, Status};
+use tower::Service;
+
+use super::watch;
+use crate::events::Piece;
+use crate::leading::Seat;
+
+/// The method that is taken.
+const PATH: &str = "/muster.v1.MasterService/WatchEvents";
+
+/// The generated service with one method replaced.
+#[derive(Debug, Clone)]
+pub struct RawWatch<S> {
+    inner: S,
+    seat: Arc<Seat>,
+}
+
+impl<S> RawWatch<S> {
+    /// Wraps the generated service.
+    pub fn new(inner: S, seat: Arc<Seat>) -> RawWatch<S> {
+        RawWatch { inner, seat }
+    }
+}
+
+impl<S: NamedService> NamedService for RawWatch<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+
+impl<S> Service<http::Request<Body>> for RawWatch<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Answer {
+        if request.uri().path() != PATH {
+            return Box::pin(self.inner.call(request));
+        }
+        let handler = Handler(self.seat.clone());
+        Box::pin(async move { Ok(Grpc::new(PieceCodec).server_streaming(handler, request).await) })
+    }
+}
+
+struct Handler(Arc<Seat>);
+
+type Pieces = Pin<Box<dyn Stream<Item = Result<Piece, Status>> + Send>>;
+
+impl ServerStreamingService<WatchEventsRequest> for Handler {
+    type Response = Piece;
+    type ResponseStream = Pieces;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Pieces>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<WatchEventsRequest>) -> Self::Future {
+        let opened = open(&self.0, request.into_inner());
+        Box::pin(std::future::ready(opened.map(Response::new).map_err(Into::into)))
+    }
+}
+
+fn open(seat: &Seat, request: WatchEventsRequest) -> Result<Pieces, Failure> {
+    let leading = seat.leading()?;
+    let watch = watch::open(&leading, request)?;
+    Ok(Box::pin(watch.map(|piece| piece.map_err(|error| watch::ended(error).into()))))
+}
+
+/// Writes pieces, reads requests.
+struct PieceCodec;
+
+impl Codec for PieceCodec {
+    type Encode = Piece;
+    type Decode = WatchEventsRequest;
+    type Encoder = PieceEncoder;
+    type Decoder = MessageDecoder<WatchEventsRequest>;
+
+    fn encoder(&mut self) -> PieceEncoder {
+        PieceEncoder
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        MessageDecoder(PhantomData)
+    }
+}
+
+struct PieceEncoder;
+
+impl Encoder for PieceEncoder {
+    type Item = Piece;
+    type Error = Status;
+
+    fn encode(&mut self, piece: Piece, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        piece.encode(buffer);
+        Ok(())
+    }
+}
+
+struct MessageDecoder<T>(PhantomData<T>);
+
+impl<T: Message + Default> Decoder for MessageDecoder<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<T>, Status> {
+        T::decode(buffer).map(Some).map_err(|error| Status::internal(error.to_string()))
+    }
+}

@@ -1,0 +1,109 @@
+//! `WatchApplication`: an application's session is this stream.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use muster_core::{Answer, Request, SessionEnd, SessionNumber, ShownExecutor};
+use muster_proto::errors::Failure;
+use muster_proto::{accept, v1};
+use tokio_stream::Stream;
+use tonic::Status;
+
+use super::ask::unexpected;
+use crate::leading::Leading;
+use crate::sessions::{Ending, Item, Opened, executor_to_wire};
+
+/// Events gathered into one response.
+const GATHERED: usize = 64;
+
+/// Opens a session.
+pub async fn open(leading: Arc<Leading>, wire: v1::WatchApplicationRequest) -> Result<SessionStream, Failure> {
+    let accept::WatchApplication { application, token, resume } = accept::watch_application(wire)?;
+    let token = token.map(|token| token.expose().to_owned());
+    let answered = leading.ask(Request::OpenSession { application, token }).await?;
+    let (executors, opened) = match (answered.answer, answered.session) {
+        (Answer::Session(_, _, executors), Some(opened)) => (executors, *opened),
+        (other, _) => return Err(unexpected(&other)),
+    };
+    let first = first_response(&opened, &executors, resume);
+    Ok(SessionStream { first: Some(first), opened, over: false })
+}
+
+/// What was missed, if the session resumes without a gap; else the state.
+fn first_response(
+    opened: &Opened,
+    executors: &[Arc<ShownExecutor>],
+    resume: Option<u64>,
+) -> v1::WatchApplicationResponse {
+    let missed = resume.and_then(|after| opened.missed(after));
+    v1::WatchApplicationResponse {
+        session: opened.session.0,
+        snapshot: match missed {
+            Some(_) => Vec::new(),
+            None => executors.iter().map(|executor| executor_to_wire(executor)).collect(),
+        },
+        is_snapshot: missed.is_none(),
+        events: missed.unwrap_or_default().iter().map(|item| (**item).clone()).collect(),
+        revision: opened.revision,
+    }
+}
+
+/// The stream of a session.
+pub struct SessionStream {
+    first: Option<v1::WatchApplicationResponse>,
+    opened: Opened,
+    over: bool,
+}
+
+impl Stream for SessionStream {
+    type Item = Result<v1::WatchApplicationResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        if this.over {
+            return Poll::Ready(None);
+        }
+        let mut items: Vec<Item> = Vec::new();
+        let taken = this.opened.queue.poll_recv_many(context, &mut items, GATHERED);
+        match taken {
+            Poll::Ready(0) => {
+                this.over = true;
+                let ending = this.opened.ending.try_recv().unwrap_or(Ending::Shutdown);
+                Poll::Ready(last_of(ending, this.opened.session).map(Err))
+            }
+            Poll::Ready(_) => Poll::Ready(Some(Ok(response(&items)))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+fn response(items: &[Item]) -> v1::WatchApplicationResponse {
+    v1::WatchApplicationResponse {
+        session: 0,
+        snapshot: Vec::new(),
+        is_snapshot: false,
+        events: items.iter().map(|item| (**item).clone()).collect(),
+        revision: items.last().map_or(0, |item| item.revision),
+    }
+}
+
+/// The status of a stream that ends; `None` is a good end: its last event said that the application has ended.
+fn last_of(ending: Ending, session: SessionNumber) -> Option<Status> {
+    let got = || format!("session {}", session.0);
+    let failure = match ending {
+        Ending::Core(SessionEnd::Ended) => return None,
+        Ending::Core(SessionEnd::Superseded) => {
+            Failure::Fenced { have: "a newer session is open".to_owned(), got: got() }
+        }
+        Ending::Core(SessionEnd::Fenced) => {
+            Failure::Fenced { have: "the attempt it belongs to is closed".to_owned(), got: got() }
+        }
+        Ending::TooSlow => Failure::WatcherTooSlow { resume_token: String::new() },
+        Ending::Shutdown => Failure::GoingAway,
+    };
+    Some(failure.into())
+}

@@ -1,0 +1,60 @@
+//! Watching events.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use muster_proto::accept::{self, WatchFrom};
+use muster_proto::errors::Failure;
+use muster_proto::v1;
+
+use crate::events::{OutOfRange, Wanted, Watch, WatchEnd, WatchError};
+use crate::leading::Leading;
+
+/// Opens a watch.
+pub fn open(leading: &Leading, wire: v1::WatchEventsRequest) -> Result<Watch, Failure> {
+    let request = accept::watch_events(wire)?;
+    let wanted = wanted(leading, &request)?;
+    let from = match request.from {
+        WatchFrom::Now => leading.token(leading.view.read().commit),
+        WatchFrom::Oldest => leading.hub.oldest(),
+        WatchFrom::Token(token) => token,
+    };
+    let newest = leading.view.read().commit;
+    leading.hub.check(from, newest).map_err(compacted)?;
+    leading.answered(Watch::new(leading.hub.clone(), wanted, from))
+}
+
+/// The uids of what a watch names; all must be known. `None`: everything.
+fn wanted(leading: &Leading, request: &accept::WatchEvents) -> Result<Wanted, Failure> {
+    let mut uids = HashSet::new();
+    for name in &request.drivers {
+        let found = leading.view.driver(name).1.map(|driver| driver.record.uid.0);
+        uids.insert(found.ok_or_else(|| unknown("driver", name))?);
+    }
+    for name in &request.applications {
+        let found = leading.view.application(name).1.map(|application| application.record.uid.0);
+        uids.insert(found.ok_or_else(|| unknown("application", name))?);
+    }
+    for name in &request.workers {
+        let found = leading.view.worker(name).1.map(|worker| worker.record.uid.0);
+        uids.insert(found.ok_or_else(|| unknown("worker", name))?);
+    }
+    Ok((!uids.is_empty()).then(|| Arc::new(uids)))
+}
+
+fn unknown(kind: &'static str, name: &str) -> Failure {
+    Failure::NotFound { kind, name: name.to_owned() }
+}
+
+fn compacted(range: OutOfRange) -> Failure {
+    Failure::Compacted { oldest: range.oldest.to_string(), current: range.current.to_string() }
+}
+
+/// Why a watch ended, as the table has it.
+pub fn ended(error: WatchError) -> Failure {
+    match error {
+        WatchError::OutOfRange(range) => compacted(range),
+        WatchError::Ended(WatchEnd::TooSlow, token) => Failure::WatcherTooSlow { resume_token: token.to_string() },
+        WatchError::Ended(WatchEnd::Shutdown, _) => Failure::GoingAway,
+    }
+}

@@ -1,0 +1,105 @@
+//! The core with its clock, kept from taking the process down.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use muster_core::{CallId, Core, Group, Input, Request};
+use muster_types::Now;
+
+use super::ask::{Ask, Calls, Reply};
+use crate::clock;
+use crate::entropy::KernelEntropy;
+use crate::refused::Fingerprint;
+
+/// The core panicked: what it remembers may be torn, and is thrown away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Torn {
+    /// What it was handling; `None` for what nobody sent (time, placement).
+    pub input: Option<Fingerprint>,
+}
+
+/// The core, with the time that its deadlines are measured in.
+pub struct Decisions {
+    core: Core,
+    entropy: KernelEntropy,
+    /// How far the core's time lies behind the clock: the sum of all that this loop was late by.
+    behind: Duration,
+}
+
+impl Decisions {
+    /// A loaded core.
+    pub fn new(core: Core, entropy: KernelEntropy) -> Decisions {
+        Decisions { core, entropy, behind: Duration::ZERO }
+    }
+
+    /// This loop was late: every deadline of the core moves by that much.
+    pub fn forgive(&mut self, late: Duration) {
+        self.behind += late;
+    }
+
+    fn now(&self) -> Now {
+        let now = clock::now();
+        Now { time: now.time - self.behind, wall: now.wall }
+    }
+
+    /// How long until the core wants a tick.
+    pub fn until_deadline(&self) -> Option<Duration> {
+        self.core.next_deadline().map(|deadline| deadline.since(self.now().time))
+    }
+
+    /// Tells the core that time has passed.
+    pub fn tick(&mut self) -> Result<(), Torn> {
+        self.guarded(None, |core, now, entropy| core.handle(now, entropy, Input::Tick))
+    }
+
+    /// Hands over what a link, a session or expiry says.
+    pub fn handle(&mut self, input: Input) -> Result<(), Torn> {
+        let fingerprint = Fingerprint::of_input(&input);
+        self.guarded(fingerprint, |core, now, entropy| core.handle(now, entropy, input))
+    }
+
+    /// Hands over a call, unless its caller has gone away: then nothing is done.
+    pub fn call(&mut self, ask: Ask, calls: &mut Calls) -> Result<(), Torn> {
+        let Ask { request, reply } = ask;
+        if reply.is_closed() {
+            return Ok(());
+        }
+        let call = calls.enter(reply);
+        let kept = KeptRequest::of(&request);
+        let handled = self.guarded(None, |core, now, entropy| core.handle(now, entropy, Input::Call(call, request)));
+        handled.map_err(|_| kept.torn(call, calls))
+    }
+
+    /// Places what waits, and takes out all that was decided.
+    pub fn decide(&mut self) -> Result<Vec<Group>, Torn> {
+        self.guarded(None, |core, now, entropy| {
+            core.place(now, entropy);
+            core.drain()
+        })
+    }
+
+    fn guarded<T>(
+        &mut self,
+        input: Option<Fingerprint>,
+        act: impl FnOnce(&mut Core, Now, &mut KernelEntropy) -> T,
+    ) -> Result<T, Torn> {
+        let now = self.now();
+        let (core, entropy) = (&mut self.core, &mut self.entropy);
+        // What a panic leaves behind is never looked at again.
+        catch_unwind(AssertUnwindSafe(|| act(core, now, entropy))).map_err(|_| Torn { input })
+    }
+}
+
+/// Enough of a request to know it again. Requests hold their bulk behind pointers, so this costs little.
+struct KeptRequest(Request);
+
+impl KeptRequest {
+    fn of(request: &Request) -> KeptRequest {
+        KeptRequest(request.clone())
+    }
+
+    fn torn(self, call: CallId, calls: &mut Calls) -> Torn {
+        calls.answer(call, Reply::Failed);
+        Torn { input: Some(Fingerprint::of_request(&self.0)) }
+    }
+}

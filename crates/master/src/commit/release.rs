@@ -1,0 +1,83 @@
+//! Releases what depended on a transaction, in order, after it and every earlier one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use muster_core::{Answer, Effect, Rejection, Show, liveness};
+use muster_types::{Commit, EventsRecord};
+
+use super::ask::{Calls, Reply};
+use crate::events::{Publication, Publisher};
+use crate::link::Links;
+use crate::sessions::Sessions;
+use crate::view::View;
+
+/// Where effects go.
+pub struct Outlets {
+    /// For readers.
+    pub view: Arc<View>,
+    /// For those who watch events.
+    pub publisher: Publisher,
+    /// For workers.
+    pub links: Arc<Links>,
+    /// For applications.
+    pub sessions: Arc<Sessions>,
+    /// Who has been heard.
+    pub liveness: Arc<Mutex<liveness::Table>>,
+}
+
+impl Outlets {
+    /// Releases the effects of a transaction (or of none, at the newest commit). The view first: a caller's own write is in it
+    /// before its reply is sent.
+    pub fn release(&self, commit: Commit, effects: Vec<Effect>, calls: &mut Calls) {
+        let mut shows = Vec::with_capacity(effects.len());
+        let mut rest = Vec::with_capacity(effects.len());
+        for effect in effects {
+            match effect {
+                Effect::Show(show) => shows.push(show),
+                effect => rest.push(effect),
+            }
+        }
+        for show in &shows {
+            if let Show::ApplicationGone(uid) = show {
+                self.sessions.forget(*uid);
+            }
+        }
+        self.view.advance(commit, shows);
+        for effect in rest {
+            self.act(commit, effect, calls);
+        }
+    }
+
+    /// Hands the events of a commit to those who watch.
+    pub async fn publish(&self, commit: Commit, record: Option<Arc<EventsRecord>>, forgotten: Commit) {
+        self.publisher.publish(Publication { commit, record, forgotten }).await;
+    }
+
+    fn act(&self, commit: Commit, effect: Effect, calls: &mut Calls) {
+        match effect {
+            Effect::Reply(call, answer) => {
+                let session = self.open_session(commit, &answer);
+                calls.answer(call, Reply::Answered { answer, commit, session });
+            }
+            Effect::Welcome(link) => self.links.welcome(link, &self.liveness),
+            Effect::Refuse(link, refusal) => self.links.refuse(link, refusal),
+            Effect::Send(link, commands) => self.links.send(link, commands),
+            Effect::Acknowledge(link, acknowledged) => self.links.acknowledge(link, acknowledged),
+            Effect::SayHello(link) => self.links.say_hello(link),
+            Effect::Lost(worker) => self.liveness.lock().unwrap_or_else(PoisonError::into_inner).settle(worker),
+            Effect::Session(application, session, event) => self.sessions.tell(application, session, commit, event),
+            Effect::EndSession(application, session, end) => self.sessions.end(application, session, end),
+            Effect::Show(show) => self.view.advance(commit, [show]),
+        }
+    }
+
+    /// Makes the session's queue before anything more is released, so that no event falls between the answer and the queue.
+    fn open_session(&self, commit: Commit, answer: &Result<Answer, Rejection>) -> Option<Box<crate::sessions::Opened>> {
+        match answer {
+            Ok(Answer::Session(application, session, _)) => {
+                Some(Box::new(self.sessions.open(*application, *session, commit)))
+            }
+            Ok(_) | Err(_) => None,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The loop: take what waits, ask the core, commit, release. One commit is in flight at a time; what arrives meanwhile is handled
+//! by the core and becomes the next transaction. Placement runs once per transaction.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use muster_core::{Effect, Group};
+use muster_store::{CommitError, Store, Transaction};
+use muster_types::{Commit, EventsRecord, Write};
+use tokio::sync::{oneshot, watch};
+
+use super::ask::Calls;
+use super::decisions::{Decisions, Torn};
+use super::inbox::{Batch, Inbox};
+use super::pack::{Bounds, Packed, pack};
+use super::release::Outlets;
+use crate::clock;
+use crate::events::Retention;
+use crate::stop::told;
+
+/// Inputs handled for one transaction: what keeps a commit a matter of milliseconds.
+const BATCH: usize = 1024;
+/// Groups that wait for a transaction before no more inputs are taken.
+const BACKLOG: usize = 4096;
+/// The loop looks at the clock at least this often, to see whether it was stopped.
+const PULSE: Duration = Duration::from_secs(1);
+/// Lateness beyond what a busy machine explains.
+const LATE: Duration = Duration::from_millis(500);
+
+/// How a term of the loop ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// It was told to stop; what was in flight was finished.
+    Stopped,
+    /// The store refused a transaction: this term is over.
+    Deposed(CommitError),
+    /// The store failed: nothing that it says can be trusted, and the process must end.
+    Fatal(CommitError),
+    /// The core panicked: the state is thrown away.
+    Torn(Torn),
+}
+
+type Committing<S> = Pin<Box<dyn Future<Output = (S, Result<(), CommitError>)> + Send>>;
+
+/// What follows a transaction.
+struct Consequences {
+    commit: Commit,
+    effects: Vec<Effect>,
+    record: Option<Arc<EventsRecord>>,
+    /// The newest commit whose events are gone with it.
+    forgotten: Commit,
+}
+
+/// A transaction under way.
+struct InFlight<S> {
+    committing: Committing<S>,
+    then: Consequences,
+}
+
+/// The store is either at hand or busy.
+enum StoreState<S> {
+    Idle(S),
+    Busy(InFlight<S>),
+    /// Only while one becomes the other, or after an end.
+    Gone,
+}
+
+/// The commit loop of one term.
+pub struct CommitLoop<S> {
+    decisions: Decisions,
+    inbox: Inbox,
+    outlets: Outlets,
+    retention: Retention,
+    bounds: Bounds,
+    store: StoreState<S>,
+    calls: Calls,
+    /// Decided, in order, not yet sent to the store.
+    backlog: VecDeque<Group>,
+    /// Inputs handled since the core was last asked what it decided.
+    handled: usize,
+    /// The newest transaction that was sent to the store.
+    newest: Commit,
+    warm: Option<oneshot::Sender<()>>,
+}
+
+impl<S: Store + 'static> CommitLoop<S> {
+    /// A loop behind the newest commit of the store.
+    pub fn new(
+        decisions: Decisions,
+        inbox: Inbox,
+        outlets: Outlets,
+        retention: Retention,
+        bounds: Bounds,
+        store: S,
+        newest: Commit,
+    ) -> CommitLoop<S> {
+        CommitLoop {
+            decisions,
+            inbox,
+            outlets,
+            retention,
+            bounds,
+            store: StoreState::Idle(store),
+            calls: Calls::default(),
+            backlog: VecDeque::new(),
+            // What the load decided is taken out at once.
+            handled: 1,
+            newest,
+            warm: None,
+        }
+    }
+
+    /// Runs until the term ends. Callers that wait are told what is known; what is still queued is told that nothing was done.
+    /// `warm` is told once what the load decided is committed and shown. The store is handed back if it is at hand.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>, warm: oneshot::Sender<()>) -> (Ended, Option<S>) {
+        self.warm = Some(warm);
+        let ended = match self.work(&mut stop).await {
+            Ok(()) => self.finish(Ended::Stopped).await,
+            Err(Ended::Torn(torn)) => self.finish(Ended::Torn(torn)).await,
+            Err(ended) => ended,
+        };
+        match &ended {
+            // What was sent may be in the store or not.
+            Ended::Fatal(_) => self.calls.abandon(),
+            Ended::Stopped | Ended::Deposed(_) | Ended::Torn(_) => self.calls.dismiss(),
+        }
+        for ask in self.inbox.close() {
+            let _ = ask.reply.send(super::ask::Reply::NotApplied);
+        }
+        let store = match self.store {
+            StoreState::Idle(store) => Some(store),
+            StoreState::Busy(_) | StoreState::Gone => None,
+        };
+        (ended, store)
+    }
+
+    async fn work(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), Ended> {
+        let mut batch = Batch::default();
+        loop {
+            self.advance()?;
+            self.tell_warm();
+            let wake = self.wake();
+            let timer = tokio::time::sleep_until(wake.into());
+            let room = self.handled < BATCH && self.backlog.len() < BACKLOG;
+            tokio::select! {
+                biased;
+                done = finished(&mut self.store) => self.committed(done).await?,
+                () = told(stop) => return Ok(()),
+                open = self.inbox.take(&mut batch, BATCH), if room => {
+                    self.handle(&mut batch)?;
+                    if !open {
+                        return Ok(());
+                    }
+                }
+                () = timer => {}
+            }
+            self.keep_time(wake)?;
+        }
+    }
+
+    fn tell_warm(&mut self) {
+        if matches!(self.store, StoreState::Idle(_))
+            && let Some(warm) = self.warm.take()
+        {
+            let _ = warm.send(());
+        }
+    }
+
+    /// When to look at the clock next.
+    fn wake(&self) -> Instant {
+        Instant::now() + self.decisions.until_deadline().map_or(PULSE, |left| left.min(PULSE))
+    }
+
+    /// Ticks when a deadline has come; moves all of them if this loop was stopped meanwhile. What waited in the queues was taken before.
+    fn keep_time(&mut self, wake: Instant) -> Result<(), Ended> {
+        let late = wake.elapsed();
+        if late >= LATE {
+            tracing::warn!(late_ms = late.as_millis(), "the commit loop was late; its deadlines move by that much");
+            self.decisions.forgive(late);
+        }
+        if self.decisions.until_deadline() == Some(Duration::ZERO) {
+            self.handled += 1;
+            self.decisions.tick().map_err(Ended::Torn)?;
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, batch: &mut Batch) -> Result<(), Ended> {
+        self.handled += batch.len();
+        for input in batch.links.drain(..) {
+            self.decisions.handle(input).map_err(Ended::Torn)?;
+        }
+        for ask in batch.calls.drain(..) {
+            self.decisions.call(ask, &mut self.calls).map_err(Ended::Torn)?;
+        }
+        Ok(())
+    }
+
+    /// Starts the next transaction if the store is idle, and releases what needs none.
+    fn advance(&mut self) -> Result<(), Ended> {
+        while matches!(self.store, StoreState::Idle(_)) {
+            if self.handled > 0 {
+                self.handled = 0;
+                self.backlog.extend(self.decisions.decide().map_err(Ended::Torn)?);
+            }
+            let trim = self.retention.is_due(clock::wall());
+            if self.backlog.is_empty() && !trim {
+                break;
+            }
+            let packed = pack(&mut self.backlog, self.bounds);
+            if packed.is_durable() || trim {
+                self.begin(packed);
+            } else {
+                self.outlets.release(self.newest, packed.effects, &mut self.calls);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, mut packed: Packed) {
+        let StoreState::Idle(mut store) = std::mem::replace(&mut self.store, StoreState::Gone) else { return };
+        let commit = self.newest.next();
+        self.newest = commit;
+        let record = packed.take_events(commit);
+        let mut writes = packed.writes;
+        if let Some(record) = &record {
+            self.retention.add(record);
+            writes.push(Write::PutEvents(record.clone()));
+        }
+        self.retention.delete(clock::wall(), &mut writes);
+        let transaction = Transaction { commit, writes };
+        let committing = Box::pin(async move {
+            let result = store.commit(transaction).await;
+            (store, result)
+        });
+        let then = Consequences { commit, effects: packed.effects, record, forgotten: self.retention.forgotten() };
+        self.store = StoreState::Busy(InFlight { committing, then });
+    }
+
+    /// A transaction came back.
+    async fn committed(&mut self, (then, store, result): Finished<S>) -> Result<(), Ended> {
+        match result {
+            Ok(()) => {
+                self.store = StoreState::Idle(store);
+                self.outlets.release(then.commit, then.effects, &mut self.calls);
+                self.outlets.publish(then.commit, then.record, then.forgotten).await;
+                Ok(())
+            }
+            Err(error) if error.is_fatal() => Err(Ended::Fatal(error)),
+            Err(error) => Err(Ended::Deposed(error)),
+        }
+    }
+
+    /// Waits for what is in flight and releases it: it was decided before whatever ends this term.
+    async fn finish(&mut self, ended: Ended) -> Ended {
+        if !matches!(self.store, StoreState::Busy(_)) {
+            return ended;
+        }
+        let done = finished(&mut self.store).await;
+        match self.committed(done).await {
+            Ok(()) => ended,
+            Err(worse) => worse,
+        }
+    }
+}
+
+/// A transaction that came back.
+type Finished<S> = (Consequences, S, Result<(), CommitError>);
+
+/// Waits for the transaction in flight; for ever if there is none. Dropped halfway, it changes nothing.
+async fn finished<S>(state: &mut StoreState<S>) -> Finished<S> {
+    let StoreState::Busy(flight) = state else { return std::future::pending().await };
+    let (store, result) = flight.committing.as_mut().await;
+    match std::mem::replace(state, StoreState::Gone) {
+        StoreState::Busy(InFlight { then, .. }) => (then, store, result),
+        StoreState::Idle(_) | StoreState::Gone => unreachable!("it was busy a line above"),
+    }
+}

@@ -1,0 +1,121 @@
+//! The flags, each with its default and what it is for. The environment variable of `--some-flag` is `MUSTER_SOME_FLAG`, its key in
+//! the configuration file `some_flag`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
+use muster_core::placement::SelectionPolicy;
+
+use super::size::Size;
+use super::span::Span;
+
+/// The leader of a Muster cluster: accepts work, places it on workers, and answers for it.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "muster-master", version, max_term_width = 100)]
+pub struct Flags {
+    /// Address to serve gRPC on.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7077")]
+    pub listen: SocketAddr,
+    /// Allow to listen beyond this machine: there are no credentials yet, so whoever reaches the port commands the cluster.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub insecure_listen: bool,
+    /// Address at which workers and programs reach this master, if it is another.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// Where the records are kept: memory: or embedded:DIRECTORY. By default embedded, in the state directory.
+    #[arg(long, value_name = "STORE")]
+    pub store: Option<String>,
+    /// Directory of this master's own.
+    #[arg(long, value_name = "DIRECTORY", default_value = "./muster-data/master")]
+    pub state_dir: PathBuf,
+    /// Name of the cluster, when its store is first made.
+    #[arg(long, value_name = "NAME", default_value = "muster")]
+    pub cluster_name: String,
+    /// File to write the address to, once this master serves as leader.
+    #[arg(long, value_name = "PATH")]
+    pub address_file: Option<PathBuf>,
+    /// What to log: a level, or a filter such as info,muster_master=debug.
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub log: String,
+    /// Configuration file in TOML; flags and environment stand above it.
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub timing: TimingFlags,
+    #[command(flatten)]
+    pub placement: PlacementFlags,
+    #[command(flatten)]
+    pub retention: RetentionFlags,
+}
+
+/// Lengths of time.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Timing")]
+pub struct TimingFlags {
+    /// Time between the heartbeats of a worker.
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub heartbeat: Span,
+    /// How long a worker may run leased work without being heard.
+    #[arg(long, value_name = "TIME", default_value = "45s")]
+    pub lease: Span,
+    /// What the clocks of two machines may differ by over a lease, and some more.
+    #[arg(long, value_name = "TIME", default_value = "2s")]
+    pub margin: Span,
+    /// How long a leader may answer without hearing from a shared store.
+    #[arg(long, value_name = "TIME", default_value = "3s")]
+    pub store_lease: Span,
+    /// A launch of which nothing is heard for this long is asked back.
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub launch_progress: Span,
+}
+
+/// How work is placed.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Placement")]
+pub struct PlacementFlags {
+    /// Spread drivers over the workers; otherwise fill one worker after the other.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub spread_drivers: bool,
+    /// Spread the executors of an application over the workers; otherwise fill one worker after the other.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub spread_executors: bool,
+    /// In which order executors go over the workers.
+    #[arg(long, value_name = "POLICY", default_value = SelectionPolicy::CoresFreeDesc.as_str(), ignore_case = true,
+          value_parser = PossibleValuesParser::new(SelectionPolicy::ALL.map(SelectionPolicy::as_str)))]
+    pub worker_selection: String,
+    /// Drivers that may run at one time; 0: any number.
+    #[arg(long, value_name = "COUNT", default_value = "0")]
+    pub max_drivers: u32,
+    /// Cores of all executors of an application that names no limit; 0: any number.
+    #[arg(long, value_name = "CORES", default_value = "0")]
+    pub default_cores: u32,
+    /// Keep leased work off workers that cannot hold a process tree.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub require_containment: bool,
+}
+
+/// What is kept.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Retention")]
+pub struct RetentionFlags {
+    /// How long finished drivers and applications are kept.
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub keep_finished: Span,
+    /// How many finished drivers are kept, and how many finished applications.
+    #[arg(long, value_name = "COUNT", default_value = "100000")]
+    pub max_finished: usize,
+    /// How long events are kept.
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub keep_events: Span,
+    /// Of how many commits events are kept.
+    #[arg(long, value_name = "COUNT", default_value = "100000")]
+    pub max_event_commits: usize,
+    /// Of how many bytes, about; they are held in memory too.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    pub max_event_bytes: Size,
+    /// How many drivers may wait for a worker; more are refused.
+    #[arg(long, value_name = "COUNT", default_value = "1000000")]
+    pub max_waiting: usize,
+}

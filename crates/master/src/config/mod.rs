@@ -1,0 +1,103 @@
+//! Configuration: flags, then environment, then a TOML file, then defaults. What comes out is checked and complete.
+
+mod error;
+mod file;
+mod flags;
+mod settings;
+mod size;
+mod span;
+
+pub use error::ConfigError;
+pub use settings::Settings;
+pub use size::{ParseSizeError, Size};
+pub use span::{ParseSpanError, Span};
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use flags::Flags;
+
+/// Reads the configuration from the arguments of the program (its own name first) and the environment.
+pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ConfigError> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let command = with_environment(Flags::command());
+    let flags = parse(command.clone(), &args)?;
+    let flags = match &flags.config {
+        None => flags,
+        // What the file says takes the place of the defaults, so that everything else stands above it.
+        Some(path) => parse(file::as_defaults(command, path)?, &args)?,
+    };
+    Settings::try_from(flags)
+}
+
+fn parse(command: clap::Command, args: &[OsString]) -> Result<Flags, ConfigError> {
+    let matches = command.try_get_matches_from(args).map_err(ConfigError::Flags)?;
+    Flags::from_arg_matches(&matches).map_err(ConfigError::Flags)
+}
+
+fn with_environment(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| {
+        let variable = format!("MUSTER_{}", arg.get_id().as_str().to_ascii_uppercase());
+        if matches!(arg.get_id().as_str(), "help" | "version") { arg } else { arg.env(variable) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::time::Duration;
+
+    fn read_args(args: &[&str]) -> Result<Settings, ConfigError> {
+        read(std::iter::once("muster-master").chain(args.iter().copied()).map(OsString::from))
+    }
+
+    fn said(result: Result<Settings, ConfigError>) -> String {
+        result.unwrap_err().line()
+    }
+
+    #[test]
+    fn defaults_are_the_designs() {
+        let settings = read_args(&[]).unwrap();
+        assert_eq!(settings.timing.wait(), Duration::from_secs(50));
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:7077");
+        assert_eq!(settings.store.to_string(), "embedded:./muster-data/master/store");
+    }
+
+    #[test]
+    fn flags_stand_above_the_file() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "heartbeat = \"1s\"\nmax_drivers = 7\nspread_drivers = false\nstore = \"memory:\"").unwrap();
+        let path = file.path().to_str().unwrap();
+        let settings = read_args(&["--config", path, "--max-drivers", "9"]).unwrap();
+        assert_eq!(settings.timing.heartbeat, Duration::from_secs(1));
+        assert_eq!(settings.core.policy.max_drivers, Some(9));
+        assert!(!settings.core.policy.spread_drivers);
+        assert_eq!(settings.store.to_string(), "memory:");
+    }
+
+    #[test]
+    fn a_bad_value_is_one_clear_line() {
+        assert_eq!(
+            said(read_args(&["--heartbeat", "5"])),
+            "invalid value '5' for '--heartbeat <TIME>': a length of time is a whole number with ms, s, m, h or d, such as \
+             500ms or 5s"
+        );
+        assert_eq!(
+            said(read_args(&["--listen", "0.0.0.0:7077"])),
+            "--listen 0.0.0.0:7077 is reachable from other machines and there are no credentials yet: add --insecure-listen \
+             if that is meant"
+        );
+        assert!(said(read_args(&["--store", "etcd:x"])).contains("unknown store"));
+        assert!(said(read_args(&["--heartbeat", "30s"])).contains("--heartbeat"));
+    }
+
+    #[test]
+    fn an_unknown_key_of_the_file_is_named() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "hartbeat = \"1s\"").unwrap();
+        let line = said(read_args(&["--config", file.path().to_str().unwrap()]));
+        assert!(line.contains("hartbeat"), "{line}");
+    }
+}

@@ -1,0 +1,136 @@
+//! Checked settings.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use muster_core::Config;
+use muster_core::placement::{Policy, SelectionPolicy};
+use muster_store::Location;
+use tracing_subscriber::EnvFilter;
+
+use super::error::ConfigError;
+use super::flags::{Flags, PlacementFlags, RetentionFlags, TimingFlags};
+use crate::events::RetentionLimits;
+use crate::leading::Timing;
+
+/// Everything that a master is started with, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Address to serve on.
+    pub listen: SocketAddr,
+    /// Address at which others reach it; `None`: the one it serves on.
+    pub advertise: Option<String>,
+    /// Where the records are.
+    pub store: StoreLocation,
+    /// Name of a new cluster.
+    pub cluster_name: String,
+    /// Where to write the address.
+    pub address_file: Option<PathBuf>,
+    /// What to log.
+    pub log: String,
+    /// Lengths of time.
+    pub timing: Timing,
+    /// Of the decisions.
+    pub core: Config,
+    /// Of events.
+    pub events: RetentionLimits,
+}
+
+/// Where the records are; prints as it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreLocation(pub Location);
+
+impl StoreLocation {
+    /// The word for its kind.
+    pub fn kind(&self) -> &'static str {
+        match self.0 {
+            Location::Memory => "memory",
+            Location::Embedded(_) => "embedded",
+        }
+    }
+}
+
+impl fmt::Display for StoreLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Location::Memory => f.write_str("memory:"),
+            Location::Embedded(directory) => write!(f, "embedded:{}", directory.display()),
+        }
+    }
+}
+
+impl TryFrom<Flags> for Settings {
+    type Error = ConfigError;
+
+    fn try_from(flags: Flags) -> Result<Settings, ConfigError> {
+        if !flags.listen.ip().is_loopback() && !flags.insecure_listen {
+            return Err(ConfigError::OpenListen(flags.listen));
+        }
+        EnvFilter::try_new(&flags.log).map_err(ConfigError::Log)?;
+        let store = match &flags.store {
+            Some(store) => store.parse().map_err(ConfigError::Store)?,
+            None => Location::Embedded(flags.state_dir.join("store")),
+        };
+        let timing = timing(&flags.timing)?;
+        let core = core(&timing, &flags.timing, &flags.placement, &flags.retention);
+        Ok(Settings {
+            listen: flags.listen,
+            advertise: flags.advertise,
+            store: StoreLocation(store),
+            cluster_name: flags.cluster_name,
+            address_file: flags.address_file,
+            log: flags.log,
+            timing,
+            core,
+            events: RetentionLimits {
+                age: flags.retention.keep_events.0,
+                commits: flags.retention.max_event_commits,
+                bytes: flags.retention.max_event_bytes.0,
+            },
+        })
+    }
+}
+
+fn timing(flags: &TimingFlags) -> Result<Timing, ConfigError> {
+    let timing = Timing {
+        heartbeat: flags.heartbeat.0,
+        lease: flags.lease.0,
+        store_lease: flags.store_lease.0,
+        margin: flags.margin.0,
+    };
+    if timing.heartbeat < Duration::from_millis(10) {
+        return Err(ConfigError::Timing("--heartbeat must be at least 10ms"));
+    }
+    // One answer that is lost must not end a lease.
+    if timing.lease < timing.heartbeat * 2 {
+        return Err(ConfigError::Timing("--lease must be at least twice --heartbeat"));
+    }
+    // Clocks are assumed to drift by less than 2 %.
+    if timing.margin * 50 < timing.lease {
+        return Err(ConfigError::Timing("--margin must be at least a fiftieth of --lease"));
+    }
+    Ok(timing)
+}
+
+fn core(timing: &Timing, lengths: &TimingFlags, placement: &PlacementFlags, retention: &RetentionFlags) -> Config {
+    let limit = |number: u32| (number > 0).then_some(number);
+    Config {
+        wait: timing.wait(),
+        launch_progress: lengths.launch_progress.0,
+        kept: retention.keep_finished.0,
+        kept_records: retention.max_finished,
+        max_waiting: retention.max_waiting,
+        policy: Policy {
+            spread_drivers: placement.spread_drivers,
+            spread_executors: placement.spread_executors,
+            // Bounded to the known words by the flag.
+            selection: SelectionPolicy::from_word(&placement.worker_selection.to_ascii_uppercase()).unwrap_or_default(),
+            max_drivers: limit(placement.max_drivers),
+            default_cores: limit(placement.default_cores),
+            require_containment: placement.require_containment,
+        },
+        ..Config::default()
+    }
+}

@@ -1,0 +1,65 @@
+//! Random numbers from the kernel, fetched in blocks: one call per thousand uids instead of one each.
+
+use muster_core::Entropy;
+
+/// Bytes fetched at once.
+const BLOCK: usize = 4096;
+
+/// The kernel's randomness.
+pub struct KernelEntropy {
+    block: Box<[u8; BLOCK]>,
+    used: usize,
+}
+
+/// The kernel gave no randomness.
+#[derive(Debug)]
+pub struct NoEntropy(getrandom::Error);
+
+impl std::fmt::Display for NoEntropy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("cannot read random numbers from the kernel")
+    }
+}
+
+impl std::error::Error for NoEntropy {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl KernelEntropy {
+    /// Fetches a first block, so that a machine without randomness is found at start.
+    pub fn open() -> Result<KernelEntropy, NoEntropy> {
+        let mut block = Box::new([0; BLOCK]);
+        getrandom::fill(&mut block[..]).map_err(NoEntropy)?;
+        Ok(KernelEntropy { block, used: 0 })
+    }
+}
+
+impl Entropy for KernelEntropy {
+    fn next(&mut self) -> u128 {
+        if self.used + 16 > BLOCK {
+            getrandom::fill(&mut self.block[..]).expect("the kernel's randomness, once there, does not go away");
+            self.used = 0;
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&self.block[self.used..self.used + 16]);
+        // What was handed out must not be found in a dump of memory, nor handed out again.
+        self.block[self.used..self.used + 16].fill(0);
+        self.used += 16;
+        u128::from_be_bytes(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_repeats_across_blocks() {
+        let mut entropy = KernelEntropy::open().unwrap();
+        let seen: std::collections::BTreeSet<u128> = (0..1000).map(|_| entropy.next()).collect();
+        assert_eq!(seen.len(), 1000);
+        assert!(!seen.contains(&0));
+    }
+}

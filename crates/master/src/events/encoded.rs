@@ -1,0 +1,101 @@
+//! The events of one commit, encoded once for all who watch.
+
+use muster_proto::show;
+use muster_types::{Commit, Event, EventsRecord, Subject};
+use prost::Message;
+use prost::bytes::{BufMut, Bytes, BytesMut};
+
+use muster_proto::tokens::ResumeToken;
+
+/// Field 1 (`events`) of `WatchEventsResponse`, length-delimited.
+const EVENTS_FIELD: u8 = 1 << 3 | 2;
+/// Field 2 (`resume_token`).
+const TOKEN_FIELD: u8 = 2 << 3 | 2;
+
+/// The events of one commit as fields of a `WatchEventsResponse`: any run of them is the beginning of a response.
+#[derive(Debug)]
+pub struct Encoded {
+    /// The commit.
+    pub commit: Commit,
+    bytes: Bytes,
+    marks: Box<[Mark]>,
+}
+
+#[derive(Debug)]
+struct Mark {
+    end: u32,
+    subject: u128,
+}
+
+impl Encoded {
+    /// Encodes a record. `generation` goes into the tokens of the events.
+    pub fn new(generation: u64, record: &EventsRecord) -> Encoded {
+        let mut bytes = BytesMut::with_capacity(record.events.len() * 160);
+        let mut marks = Vec::with_capacity(record.events.len());
+        for (index, event) in (0..).zip(&record.events) {
+            let token = ResumeToken { generation, commit: record.commit, index };
+            let message = show::event(event, token);
+            bytes.put_u8(EVENTS_FIELD);
+            prost::encoding::encode_varint(message.encoded_len() as u64, &mut bytes);
+            message.encode_raw(&mut bytes);
+            let end = u32::try_from(bytes.len()).expect("the events of a commit are far below 4 GiB");
+            marks.push(Mark { end, subject: subject_of(event) });
+        }
+        Encoded { commit: record.commit, bytes: bytes.freeze(), marks: marks.into_boxed_slice() }
+    }
+
+    /// How many events.
+    pub fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// The uid that each event is about, in order.
+    pub fn subjects(&self) -> impl Iterator<Item = u128> {
+        self.marks.iter().map(|mark| mark.subject)
+    }
+
+    /// The bytes of the events after an index (`None`: all).
+    pub fn after(&self, index: Option<u32>) -> Bytes {
+        let start = index.and_then(|index| self.marks.get(index as usize)).map_or(0, |mark| mark.end as usize);
+        let start =
+            if index.is_some_and(|index| index as usize >= self.marks.len()) { self.bytes.len() } else { start };
+        self.bytes.slice(start..)
+    }
+
+    /// The bytes of one event.
+    pub fn event(&self, index: usize) -> Bytes {
+        let start = index.checked_sub(1).map_or(0, |before| self.marks[before].end as usize);
+        self.bytes.slice(start..self.marks[index].end as usize)
+    }
+}
+
+/// What a watcher who names ids is found by: uids are random, so one space holds all kinds.
+fn subject_of(event: &Event) -> u128 {
+    match &event.subject {
+        Subject::Driver { uid, .. } => uid.0,
+        Subject::Application { uid, .. } | Subject::Executor { uid, .. } => uid.0,
+        Subject::Worker { uid, .. } => uid.0,
+    }
+}
+
+/// One response of a watch: runs of encoded events, then the token behind them.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    /// Runs of encoded events; none in a bookmark.
+    pub events: Vec<Bytes>,
+    /// Everything up to here was sent.
+    pub position: ResumeToken,
+}
+
+impl Piece {
+    /// Writes the whole `WatchEventsResponse`.
+    pub fn encode(&self, buffer: &mut impl BufMut) {
+        for run in &self.events {
+            buffer.put_slice(run);
+        }
+        let token = self.position.to_string();
+        buffer.put_u8(TOKEN_FIELD);
+        prost::encoding::encode_varint(token.len() as u64, buffer);
+        buffer.put_slice(token.as_bytes());
+    }
+}

@@ -1,0 +1,210 @@
+//! Who watches, and what each is sent.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use muster_types::{Commit, EventsRecord};
+use tokio::sync::mpsc;
+
+use super::encoded::{Encoded, Piece};
+use super::log::{Log, OutOfRange, Wanted, chosen};
+use muster_proto::tokens::ResumeToken;
+
+/// Responses that wait for one watcher. Beyond, it is cut off with a token: it reads on from the kept window.
+const WATCHER_QUEUE: usize = 256;
+
+/// Why a watch was ended by us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatchEnd {
+    /// Its queue was full.
+    TooSlow,
+    /// This master goes away.
+    Shutdown,
+}
+
+/// Fans events out. Publishing happens on its own task, so the lock is never waited for by the commit loop.
+pub struct Hub {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    log: Log,
+    watchers: HashMap<u64, Watcher>,
+    /// Watchers of everything.
+    all: Vec<u64>,
+    /// Watchers by the uid that they name.
+    by_subject: HashMap<u128, Vec<u64>>,
+    next: u64,
+    closed: bool,
+}
+
+struct Watcher {
+    queue: mpsc::Sender<Piece>,
+    wanted: Wanted,
+    /// Commits up to here it has had from the window.
+    from: ResumeToken,
+    end: Arc<OnceLock<WatchEnd>>,
+}
+
+/// A watcher that has caught up.
+pub struct Live {
+    /// Its number in the hub.
+    pub id: u64,
+    /// What it is sent.
+    pub queue: mpsc::Receiver<Piece>,
+    /// Why the queue ended, once it has.
+    pub end: Arc<OnceLock<WatchEnd>>,
+}
+
+/// What a watcher that catches up gets next.
+pub enum Next {
+    /// More of the window.
+    Piece(Piece),
+    /// It has caught up: what follows comes by the queue.
+    Live(Live),
+}
+
+impl Hub {
+    /// A hub behind a commit, with the history that was loaded: `compacted` is the newest commit whose events are gone.
+    pub fn new(generation: u64, at: Commit, compacted: Commit, history: &[Arc<EventsRecord>]) -> Hub {
+        let mut log = Log::new(generation, at);
+        log.load(compacted, history.iter().map(|record| Encoded::new(generation, record)));
+        let inner = Inner {
+            log,
+            watchers: HashMap::new(),
+            all: Vec::new(),
+            by_subject: HashMap::new(),
+            next: 0,
+            closed: false,
+        };
+        Hub { inner: Mutex::new(inner) }
+    }
+
+    /// Adds a commit: encodes its events once and hands them to those who want them.
+    pub fn publish(&self, generation: u64, commit: Commit, record: Option<&EventsRecord>, forget_through: Commit) {
+        let encoded = record.map(|record| Encoded::new(generation, record));
+        let mut inner = self.lock();
+        if let Some(encoded) = &encoded {
+            inner.fan_out(generation, encoded);
+        }
+        inner.log.push(commit, encoded);
+        inner.log.forget(forget_through);
+    }
+
+    /// Where a watch from now begins.
+    pub fn head(&self) -> ResumeToken {
+        self.lock().log.head()
+    }
+
+    /// Where a watch of all that is kept begins.
+    pub fn oldest(&self) -> ResumeToken {
+        self.lock().log.oldest()
+    }
+
+    /// Checks a token; `newest` is the newest commit that a reader may have been shown.
+    pub fn check(&self, from: ResumeToken, newest: Commit) -> Result<(), OutOfRange> {
+        self.lock().log.check(from, newest)
+    }
+
+    /// What a watcher gets that has seen everything up to `from`.
+    pub fn next(&self, from: ResumeToken, wanted: &Wanted) -> Result<Next, OutOfRange> {
+        let mut inner = self.lock();
+        inner.log.check(from, from.commit)?;
+        if let Some(piece) = inner.log.page(from, wanted) {
+            return Ok(Next::Piece(piece));
+        }
+        Ok(Next::Live(inner.admit(from, wanted)))
+    }
+
+    /// Forgets a watcher that went away.
+    pub fn leave(&self, id: u64) {
+        self.lock().remove(id);
+    }
+
+    /// Ends every watch, with a token each, and every later one.
+    pub fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.all.clear();
+        inner.by_subject.clear();
+        for (_, watcher) in inner.watchers.drain() {
+            let _ = watcher.end.set(WatchEnd::Shutdown);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn admit(&mut self, from: ResumeToken, wanted: &Wanted) -> Live {
+        let id = self.next;
+        self.next += 1;
+        let (queue, receiver) = mpsc::channel(WATCHER_QUEUE);
+        let end = Arc::new(OnceLock::new());
+        if self.closed {
+            let _ = end.set(WatchEnd::Shutdown);
+            return Live { id, queue: receiver, end };
+        }
+        match wanted {
+            None => self.all.push(id),
+            Some(uids) => {
+                for uid in uids.iter() {
+                    self.by_subject.entry(*uid).or_default().push(id);
+                }
+            }
+        }
+        self.watchers.insert(id, Watcher { queue, wanted: wanted.clone(), from, end: end.clone() });
+        Live { id, queue: receiver, end }
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Watcher> {
+        let watcher = self.watchers.remove(&id)?;
+        match &watcher.wanted {
+            None => self.all.retain(|other| *other != id),
+            Some(uids) => {
+                for uid in uids.iter() {
+                    if let Some(ids) = self.by_subject.get_mut(uid) {
+                        ids.retain(|other| *other != id);
+                        if ids.is_empty() {
+                            self.by_subject.remove(uid);
+                        }
+                    }
+                }
+            }
+        }
+        Some(watcher)
+    }
+
+    fn fan_out(&mut self, generation: u64, encoded: &Encoded) {
+        let position = ResumeToken::after(generation, encoded.commit);
+        let mut pieces: BTreeMap<u64, Vec<prost::bytes::Bytes>> = BTreeMap::new();
+        if !self.by_subject.is_empty() {
+            for (index, subject) in encoded.subjects().enumerate() {
+                for id in self.by_subject.get(&subject).into_iter().flatten() {
+                    pieces.entry(*id).or_default().push(encoded.event(index));
+                }
+            }
+        }
+        for id in &self.all {
+            pieces.insert(*id, chosen(encoded, None, &None));
+        }
+        for (id, events) in pieces {
+            self.send(id, Piece { events, position });
+        }
+    }
+
+    fn send(&mut self, id: u64, piece: Piece) {
+        let Some(watcher) = self.watchers.get(&id) else { return };
+        // It began behind what readers had been shown before this window had it.
+        if piece.position <= watcher.from {
+            return;
+        }
+        if watcher.queue.try_send(piece).is_err()
+            && let Some(watcher) = self.remove(id)
+        {
+            let _ = watcher.end.set(WatchEnd::TooSlow);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Which events are kept: not too old, not too many commits, not too many bytes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_types::{Commit, EventsRecord, WallTime, Write};
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionLimits {
+    /// Age.
+    pub age: Duration,
+    /// Commits with events.
+    pub commits: usize,
+    /// Estimated bytes. The window is held in memory too, so that watchers resume without touching the store.
+    pub bytes: u64,
+}
+
+impl Default for RetentionLimits {
+    fn default() -> Self {
+        // An hour and 100,000 commits by design; 64 MiB is some 350,000 events and a quarter of a small machine's memory.
+        RetentionLimits { age: Duration::from_secs(3600), commits: 100_000, bytes: 64 << 20 }
+    }
+}
+
+/// Deletions put into one transaction: what goes out keeps up with what comes in, and no transaction is made long by it.
+const DELETIONS: usize = 32;
+
+struct Kept {
+    commit: Commit,
+    wall: WallTime,
+    bytes: u64,
+}
+
+/// The commits whose events are in the store.
+pub struct Retention {
+    limits: RetentionLimits,
+    kept: VecDeque<Kept>,
+    bytes: u64,
+    forgotten: Commit,
+}
+
+impl Retention {
+    /// What a store holds, oldest first; `at` is its newest commit.
+    pub fn load(limits: RetentionLimits, at: Commit, history: &[Arc<EventsRecord>]) -> Retention {
+        let forgotten = history.first().map_or(at, |oldest| Commit(oldest.commit.0.saturating_sub(1)));
+        let mut retention = Retention { limits, kept: VecDeque::new(), bytes: 0, forgotten };
+        for record in history {
+            retention.add(record);
+        }
+        retention
+    }
+
+    /// A record was put.
+    pub fn add(&mut self, record: &EventsRecord) {
+        let bytes = size_of_record(record);
+        let wall = record.events.last().map_or(WallTime::default(), |event| event.time);
+        self.bytes += bytes;
+        self.kept.push_back(Kept { commit: record.commit, wall, bytes });
+    }
+
+    /// The newest commit whose events are gone.
+    pub fn forgotten(&self) -> Commit {
+        self.forgotten
+    }
+
+    /// Whether something is due to go.
+    pub fn is_due(&self, now: WallTime) -> bool {
+        self.kept.front().is_some_and(|oldest| self.is_over(oldest, now))
+    }
+
+    /// Takes out what is due, a bounded number at a time.
+    pub fn delete(&mut self, now: WallTime, writes: &mut Vec<Write>) {
+        for _ in 0..DELETIONS {
+            if !self.is_due(now) {
+                break;
+            }
+            let Some(gone) = self.kept.pop_front() else { break };
+            self.bytes -= gone.bytes;
+            self.forgotten = self.forgotten.max(gone.commit);
+            writes.push(Write::DeleteEvents(gone.commit));
+        }
+    }
+
+    fn is_over(&self, oldest: &Kept, now: WallTime) -> bool {
+        self.bytes > self.limits.bytes
+            || self.kept.len() > self.limits.commits
+            || oldest.wall.0.saturating_add(millis(self.limits.age)) < now.0
+    }
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// About what a record takes in memory, encoded and indexed.
+fn size_of_record(record: &EventsRecord) -> u64 {
+    record.events.iter().map(|event| 176 + event.message.len() as u64).sum::<u64>() + 64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_types::{Event, Subject, WorkerState, WorkerUid};
+
+    fn record(commit: u64, wall: u64) -> EventsRecord {
+        let subject =
+            Subject::Worker { name: "w".into(), uid: WorkerUid(1), state: WorkerState::Alive, draining: false };
+        EventsRecord {
+            commit: Commit(commit),
+            events: vec![Event { time: WallTime(wall), message: String::new(), subject }],
+        }
+    }
+
+    fn limits(age: u64, commits: usize) -> RetentionLimits {
+        RetentionLimits { age: Duration::from_millis(age), commits, bytes: 1 << 20 }
+    }
+
+    #[test]
+    fn what_is_too_old_goes() {
+        let mut retention = Retention::load(limits(100, 10), Commit(0), &[]);
+        retention.add(&record(3, 1000));
+        retention.add(&record(5, 1050));
+        assert!(!retention.is_due(WallTime(1100)));
+        let mut writes = Vec::new();
+        retention.delete(WallTime(1101), &mut writes);
+        assert_eq!(writes, [Write::DeleteEvents(Commit(3))]);
+        assert_eq!(retention.forgotten(), Commit(3));
+    }
+
+    #[test]
+    fn what_is_too_much_goes_a_bounded_number_at_a_time() {
+        let mut retention = Retention::load(limits(1_000_000, 10), Commit(0), &[]);
+        for commit in 1..=100 {
+            retention.add(&record(commit, 0));
+        }
+        let mut writes = Vec::new();
+        retention.delete(WallTime(0), &mut writes);
+        assert_eq!(writes.len(), DELETIONS);
+        assert!(retention.is_due(WallTime(0)));
+        while retention.is_due(WallTime(0)) {
+            retention.delete(WallTime(0), &mut writes);
+        }
+        assert_eq!(writes.len(), 90);
+    }
+
+    #[test]
+    fn loading_knows_what_was_forgotten_before() {
+        let history = [Arc::new(record(7, 0)), Arc::new(record(9, 0))];
+        assert_eq!(Retention::load(limits(1, 1), Commit(12), &history).forgotten(), Commit(6));
+        assert_eq!(Retention::load(limits(1, 1), Commit(12), &[]).forgotten(), Commit(12));
+    }
+}

@@ -1,0 +1,30 @@
+//! What probes are told.
+
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+/// The services that come and go with leadership. `""` speaks for all of them.
+const SERVICES: [&str; 5] =
+    ["", "readiness", "muster.v1.MasterService", "muster.v1.ApplicationService", "muster.v1.WorkerLinkService"];
+
+/// Tells probes how this master stands. `liveness` never means the store, nor leadership: restarting a master mends neither.
+#[derive(Debug, Clone)]
+pub struct Health(HealthReporter);
+
+impl Health {
+    /// Alive, and not ready yet.
+    pub async fn new(reporter: HealthReporter) -> Health {
+        let health = Health(reporter);
+        health.0.set_service_status("liveness", ServingStatus::Serving).await;
+        health.leads(false).await;
+        health
+    }
+
+    /// Whether this master answers calls.
+    pub async fn leads(&self, leads: bool) {
+        let status = if leads { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in SERVICES {
+            self.0.set_service_status(service, status).await;
+        }
+    }
+}

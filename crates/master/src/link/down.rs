@@ -1,0 +1,114 @@
+//! What goes down a link.
+
+use muster_core::Refusal;
+use muster_proto::{Welcome, v1};
+use muster_types::{Acknowledgement, Epoch, Incarnation, Session, WorkerCommand};
+use tokio::sync::watch;
+use v1::goodbye::Reason;
+use v1::link_response::Message;
+
+/// One message. Everything that goes down carries (epoch, session): the writer adds them.
+#[derive(Debug)]
+pub enum Down {
+    /// The hello is taken.
+    Welcome,
+    /// Commands in order.
+    Commands(Vec<WorkerCommand>),
+    /// Reports that are durable.
+    Acknowledge(Vec<Acknowledgement>),
+}
+
+/// The last message of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Farewell {
+    /// This master goes away.
+    Shutdown,
+    /// Say hello anew, at once.
+    SayHello,
+    /// A newer stream of this worker was taken.
+    Superseded,
+    /// Refused: the stable word, and a sentence.
+    Refused(&'static str, String),
+    /// Too many hellos at once.
+    Busy,
+}
+
+/// Says a farewell, which ends the link. The first stands.
+pub fn say(farewell: &watch::Sender<Option<Farewell>>, last: Farewell) {
+    farewell.send_if_modified(|said| {
+        let first = said.is_none();
+        said.get_or_insert(last);
+        first
+    });
+}
+
+impl Farewell {
+    /// The core refused a hello.
+    pub fn refused(refusal: Refusal) -> Farewell {
+        let message = match refusal {
+            Refusal::NameTaken => "another live worker has this name; choose another with --name",
+            Refusal::OldIncarnation => "a newer runner of this worker is known",
+            Refusal::OldSession => "a newer session of this worker is known",
+            Refusal::ClonedState => "this state directory is in use on another machine or boot",
+            Refusal::WrongCluster => "this worker joined another cluster; use --rejoin to join this one",
+            Refusal::Forgotten => {
+                "an operator declared this worker gone for ever; start it with an empty state directory"
+            }
+        };
+        Farewell::Refused(refusal.as_str(), message.to_owned())
+    }
+
+    fn to_wire(&self) -> v1::Goodbye {
+        let (reason, refusal, message) = match self {
+            Farewell::Shutdown => (Reason::Shutdown, "", "this master goes away"),
+            Farewell::SayHello => (Reason::SayHello, "", "say hello anew"),
+            Farewell::Superseded => (Reason::Superseded, "", "a newer stream of this worker was taken"),
+            Farewell::Refused(word, message) => (Reason::Refused, *word, message.as_str()),
+            Farewell::Busy => (Reason::Busy, "", "too many workers say hello at once"),
+        };
+        v1::Goodbye {
+            reason: reason.into(),
+            refusal: refusal.to_owned(),
+            message: message.to_owned(),
+            leader: String::new(),
+        }
+    }
+}
+
+/// Puts the numbers of a link on everything that goes down.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    /// The leader's.
+    pub epoch: Epoch,
+    /// The worker's.
+    pub session: Session,
+    /// The runner's, on commands.
+    pub incarnation: Incarnation,
+}
+
+impl Stamp {
+    fn stamped(&self, message: Message) -> v1::LinkResponse {
+        v1::LinkResponse { epoch: Some(self.epoch.into()), session: self.session.0, message: Some(message) }
+    }
+
+    /// A message.
+    pub fn message(&self, down: &Down, welcome: &Welcome) -> v1::LinkResponse {
+        self.stamped(match down {
+            Down::Welcome => Message::Welcome(welcome.into()),
+            Down::Commands(commands) => Message::Commands(v1::Commands::of(self.incarnation, commands)),
+            Down::Acknowledge(reports) => Message::Acknowledgements(v1::Acknowledgements {
+                reports: reports.iter().copied().map(Into::into).collect(),
+            }),
+        })
+    }
+
+    /// The answer to a heartbeat.
+    pub fn answer(&self, number: u64) -> v1::LinkResponse {
+        self.stamped(Message::HeartbeatAnswer(v1::HeartbeatAnswer { number }))
+    }
+
+    /// The last message.
+    pub fn farewell(&self, farewell: &Farewell) -> v1::LinkResponse {
+        self.stamped(Message::Goodbye(farewell.to_wire()))
+    }
+}

@@ -1,0 +1,18 @@
+//! Workers' links: one bidirectional stream each.
+//!
+//! A link has three tasks. The *reader* reads the stream, answers heartbeats on the spot, and queues the rest; the *forwarder* hands
+//! that to the commit loop in order; the *writer* writes down. So a heartbeat never waits behind a commit, and a stuck peer fills
+//! its own queues and costs its own link.
+
+mod down;
+mod expiry;
+mod forward;
+mod reader;
+mod registry;
+mod service;
+mod writer;
+
+pub use down::Farewell;
+pub use expiry::expire_silent;
+pub use registry::Links;
+pub use service::LinkService;

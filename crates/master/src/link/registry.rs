@@ -1,0 +1,205 @@
+//! The links that are open, by worker and session.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use muster_core::liveness::{self, Answer};
+use muster_core::{LinkId, Refusal};
+use muster_types::{Acknowledgement, Session, Time, WallTime, WorkerCommand, WorkerUid};
+use tokio::sync::{mpsc, watch};
+
+use super::down::{Down, Farewell, say};
+use crate::clock;
+
+/// Messages that wait for one worker. One of them may carry many commands; a link that is this far behind is stuck, and is cut.
+pub const WORK_QUEUE: usize = 256;
+
+/// The commit loop's side of a link.
+#[derive(Debug)]
+struct Handle {
+    work: mpsc::Sender<Down>,
+    farewell: Arc<watch::Sender<Option<Farewell>>>,
+    /// When its hello was read: the wait for it counts from there.
+    received: Time,
+    heard: Arc<AtomicU64>,
+}
+
+/// What a link's own tasks hold.
+#[derive(Debug)]
+pub struct Registration {
+    /// Which link.
+    pub link: LinkId,
+    /// What the writer writes.
+    pub work: mpsc::Receiver<Down>,
+    /// Ends the link with a last message.
+    pub farewell: Arc<watch::Sender<Option<Farewell>>>,
+    /// Wall time of the last heartbeat, for people.
+    pub heard: Arc<AtomicU64>,
+}
+
+/// Every open link. Sends to a link that is gone are dropped: a send dies with its stream.
+#[derive(Debug, Default)]
+pub struct Links {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    workers: HashMap<WorkerUid, HashMap<Session, Handle>>,
+    closed: bool,
+}
+
+impl Links {
+    /// Enters a link before its hello is queued. `None`: a link of that worker and session is open, or this master goes away.
+    pub fn register(&self, link: LinkId, received: Time) -> Option<Registration> {
+        let mut inner = self.lock();
+        let sessions = inner.workers.get(&link.worker);
+        if inner.closed || sessions.is_some_and(|sessions| sessions.contains_key(&link.session)) {
+            return None;
+        }
+        let (sender, work) = mpsc::channel(WORK_QUEUE);
+        let farewell = Arc::new(watch::channel(None).0);
+        let heard = Arc::new(AtomicU64::new(clock::wall().0));
+        let handle = Handle { work: sender, farewell: farewell.clone(), received, heard: heard.clone() };
+        inner.workers.entry(link.worker).or_default().insert(link.session, handle);
+        Some(Registration { link, work, farewell, heard })
+    }
+
+    /// A link's tasks have ended.
+    pub fn unregister(&self, link: LinkId) {
+        let mut inner = self.lock();
+        if let Some(sessions) = inner.workers.get_mut(&link.worker) {
+            sessions.remove(&link.session);
+            if sessions.is_empty() {
+                inner.workers.remove(&link.worker);
+            }
+        }
+    }
+
+    /// The core has taken a hello: cuts older streams of the worker, enters it in the table, then welcomes it.
+    pub fn welcome(&self, link: LinkId, table: &Mutex<liveness::Table>) {
+        let inner = self.lock();
+        let Some(sessions) = inner.workers.get(&link.worker) else { return };
+        for (session, older) in sessions {
+            if *session < link.session {
+                older.end(Farewell::Superseded);
+            }
+        }
+        let Some(handle) = sessions.get(&link.session) else { return };
+        let answer =
+            table.lock().unwrap_or_else(PoisonError::into_inner).welcome(link.worker, link.session, handle.received);
+        match answer {
+            Answer::Answer => handle.send(Down::Welcome),
+            Answer::SayHello => handle.end(Farewell::SayHello),
+        }
+    }
+
+    /// The core has refused a hello.
+    pub fn refuse(&self, link: LinkId, refusal: Refusal) {
+        self.with(link, |handle| handle.end(Farewell::refused(refusal)));
+    }
+
+    /// Commands, in order.
+    pub fn send(&self, link: LinkId, commands: Vec<WorkerCommand>) {
+        self.with(link, |handle| handle.send(Down::Commands(commands)));
+    }
+
+    /// Reports that are durable.
+    pub fn acknowledge(&self, link: LinkId, acknowledged: Vec<Acknowledgement>) {
+        self.with(link, |handle| handle.send(Down::Acknowledge(acknowledged)));
+    }
+
+    /// Has a worker say hello anew.
+    pub fn say_hello(&self, link: LinkId) {
+        self.with(link, |handle| handle.end(Farewell::SayHello));
+    }
+
+    /// When a worker was last heard.
+    pub fn last_heard(&self, worker: WorkerUid) -> Option<WallTime> {
+        let inner = self.lock();
+        let sessions = inner.workers.get(&worker)?;
+        sessions.values().map(|handle| WallTime(handle.heard.load(Ordering::Relaxed))).max()
+    }
+
+    /// Ends every link, and takes no more.
+    pub fn close(&self, farewell: &Farewell) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        for handle in inner.workers.values().flat_map(HashMap::values) {
+            handle.end(farewell.clone());
+        }
+    }
+
+    /// How many are open.
+    pub fn len(&self) -> usize {
+        self.lock().workers.values().map(HashMap::len).sum()
+    }
+
+    fn with(&self, link: LinkId, act: impl FnOnce(&Handle)) {
+        let inner = self.lock();
+        if let Some(handle) = inner.workers.get(&link.worker).and_then(|sessions| sessions.get(&link.session)) {
+            act(handle);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Handle {
+    /// Queues a message; a link whose queue is full is cut, and the worker says hello anew.
+    fn send(&self, down: Down) {
+        if self.work.try_send(down).is_err() {
+            self.end(Farewell::SayHello);
+        }
+    }
+
+    fn end(&self, farewell: Farewell) {
+        say(&self.farewell, farewell);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(session: u64) -> LinkId {
+        LinkId { worker: WorkerUid(1), session: Session(session) }
+    }
+
+    #[test]
+    fn a_duplicate_session_is_not_entered_and_leaves_the_first_alone() {
+        let links = Links::default();
+        let first = links.register(link(1), Time(0)).unwrap();
+        assert!(links.register(link(1), Time(0)).is_none());
+        assert_eq!(*first.farewell.borrow(), None);
+        links.unregister(link(1));
+        assert!(links.register(link(1), Time(0)).is_some());
+    }
+
+    #[test]
+    fn a_welcome_cuts_older_streams() {
+        let (links, table) = (Links::default(), Mutex::new(liveness::Table::new()));
+        let older = links.register(link(1), Time(0)).unwrap();
+        let mut newer = links.register(link(2), Time(0)).unwrap();
+        links.welcome(link(2), &table);
+        assert_eq!(*older.farewell.borrow(), Some(Farewell::Superseded));
+        assert!(matches!(newer.work.try_recv(), Ok(Down::Welcome)));
+    }
+
+    #[test]
+    fn a_link_that_is_behind_is_cut() {
+        let links = Links::default();
+        let stuck = links.register(link(1), Time(0)).unwrap();
+        for _ in 0..WORK_QUEUE {
+            links.send(link(1), Vec::new());
+        }
+        assert_eq!(*stuck.farewell.borrow(), None);
+        links.send(link(1), Vec::new());
+        assert_eq!(*stuck.farewell.borrow(), Some(Farewell::SayHello));
+        links.refuse(link(1), Refusal::Forgotten);
+        assert_eq!(*stuck.farewell.borrow(), Some(Farewell::SayHello), "the first farewell stands");
+    }
+}

@@ -1,0 +1,156 @@
+//! `WorkerLinkService`: takes a stream's hello and starts the link's tasks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_core::LinkId;
+use muster_proto::errors::Failure;
+use muster_proto::v1::worker_link_service_server::WorkerLinkService;
+use muster_proto::{Violations, v1};
+use muster_types::Hello;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use v1::link_request::Message;
+
+use super::down::{Farewell, Stamp};
+use super::forward::{SAID_QUEUE, forward};
+use super::reader::Reader;
+use super::writer::{STREAM_QUEUE, Writer};
+use crate::clock;
+use crate::leading::{Leading, Seat};
+use crate::refused::Fingerprint;
+
+/// A stream that has not said hello by then is cut.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// A hello waits this long for its turn among all that come at once.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
+/// A farewell is written by then, or not at all.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
+/// Heartbeats of one link that wait to be answered. Workers send one at a time.
+const ANSWERS: usize = 4;
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct LinkService {
+    seat: Arc<Seat>,
+}
+
+impl LinkService {
+    /// For whoever leads in this seat.
+    pub fn new(seat: Arc<Seat>) -> LinkService {
+        LinkService { seat }
+    }
+}
+
+type Down = mpsc::Sender<Result<v1::LinkResponse, Status>>;
+
+#[tonic::async_trait]
+impl WorkerLinkService for LinkService {
+    type LinkStream = ReceiverStream<Result<v1::LinkResponse, Status>>;
+
+    async fn link(&self, request: Request<Streaming<v1::LinkRequest>>) -> Result<Response<Self::LinkStream>, Status> {
+        let leading = self.seat.leading()?;
+        let (down, responses) = mpsc::channel(STREAM_QUEUE);
+        // The hello is awaited apart: the answer's headers go out first, which some clients wait for before they send.
+        tokio::spawn(async move {
+            if let Err(status) = open(leading, request.into_inner(), down.clone()).await {
+                let _ = down.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(responses)))
+    }
+}
+
+/// Takes the hello and runs the link to its end.
+async fn open(leading: Arc<Leading>, mut stream: Streaming<v1::LinkRequest>, down: Down) -> Result<(), Status> {
+    let Some(hello) = read_hello(&mut stream).await? else { return Ok(()) };
+    let received = clock::boottime();
+    let common_version = hello.common_version();
+    let hello =
+        Hello::try_from(hello).map_err(|error| Failure::BadRequest(Violations::of("hello", error.to_string())))?;
+    let link = LinkId { worker: hello.worker, session: hello.session };
+    let stamp = Stamp { epoch: leading.epoch, session: hello.session, incarnation: hello.incarnation };
+    let end = |farewell: Farewell| Ok(stamp.farewell(&farewell));
+    if common_version.is_none() {
+        let message = "no version of the link in common; upgrade the older side".to_owned();
+        let _ = down.send(end(Farewell::Refused("VERSION", message))).await;
+        return Ok(());
+    }
+    if let Some(farewell) = refusal_at_the_door(&leading, &hello) {
+        let _ = down.send(end(farewell)).await;
+        return Ok(());
+    }
+    let Some(admission) = admitted(&leading).await else {
+        let _ = down.send(end(Farewell::Busy)).await;
+        return Ok(());
+    };
+    let Some(registration) = leading.links.register(link, received) else {
+        let _ = down.send(end(Farewell::refused(muster_core::Refusal::OldSession))).await;
+        return Ok(());
+    };
+    tracing::debug!(worker = %hello.name, uid = %hello.worker, session = hello.session.0, "hello");
+
+    let (answers, answered) = mpsc::channel(ANSWERS);
+    let (said, forwarded) = mpsc::channel(SAID_QUEUE);
+    let farewell = registration.farewell;
+    let writer = Writer {
+        stamp,
+        welcome: leading.welcome.clone(),
+        answers: answered,
+        work: registration.work,
+        farewell: farewell.subscribe(),
+        stream: down,
+    };
+    let forwarder =
+        forward(link, Box::new(hello), admission, forwarded, leading.mailbox.links.clone(), leading.links.clone());
+    let reader = Reader { link, leading, stream, answers, said, farewell, heard: registration.heard };
+    tokio::spawn(forwarder);
+    // The link is over with whichever half ends first; dropping the reader ends the forwarder.
+    let mut writing = tokio::spawn(writer.run());
+    let mut reading = tokio::spawn(reader.run());
+    tokio::select! {
+        _ = &mut writing => reading.abort(),
+        _ = &mut reading => {
+            // The reader may have left a farewell to say.
+            if timeout(LAST_WORDS_WITHIN, &mut writing).await.is_err() {
+                writing.abort();
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn read_hello(stream: &mut Streaming<v1::LinkRequest>) -> Result<Option<v1::Hello>, Status> {
+    let first = timeout(HELLO_WITHIN, stream.message()).await;
+    match first {
+        Ok(Ok(Some(v1::LinkRequest { message: Some(Message::Hello(hello)) }))) => Ok(Some(*hello)),
+        Ok(Ok(Some(_))) => Err(Failure::BadRequest(Violations::of("hello", "must be the first message")).into()),
+        Ok(Ok(None) | Err(_)) => Ok(None),
+        Err(_) => Err(Failure::BadRequest(Violations::of("hello", "did not come in time")).into()),
+    }
+}
+
+/// What needs no core: a worker whose words tore it down before, and one that has seen a later epoch than ours.
+fn refusal_at_the_door(leading: &Leading, hello: &Hello) -> Option<Farewell> {
+    if leading.refused.refuses(clock::boottime(), || Fingerprint::of_worker(hello.worker)) {
+        return Some(Farewell::Busy);
+    }
+    let seen = hello.epoch.filter(|_| hello.cluster == Some(leading.cluster.uid))?;
+    let ahead = seen.generation == leading.epoch.generation && seen.number() > leading.epoch.number();
+    if !ahead {
+        return None;
+    }
+    tracing::error!(
+        worker = %hello.name, seen = %seen, ours = %leading.epoch,
+        "a worker has seen a later epoch of this generation: the store was restored from the past"
+    );
+    let message = format!("this worker has seen epoch {seen}, later than ours ({})", leading.epoch);
+    Some(Farewell::Refused("EPOCH", message))
+}
+
+/// Waits for a turn: a new leader is not flooded by every worker at once.
+async fn admitted(leading: &Leading) -> Option<OwnedSemaphorePermit> {
+    timeout(TURN_WITHIN, leading.admission.clone().acquire_owned()).await.ok()?.ok()
+}

@@ -1,0 +1,133 @@
+//! Joins the parts: listens, opens the store, serves, and goes from role to role.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_store::{Candidate, Founding, OpenError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic_health::server::health_reporter;
+
+use crate::clock;
+use crate::config::Settings;
+use crate::health::Health;
+use crate::leading::Seat;
+use crate::roles::{Fault, Next, Node, Standby};
+use crate::serve::{BuildError, serve};
+use crate::stop::told;
+
+/// What runs when it is told to stop has this long to end; then the process ends without it.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+
+/// Why a master could not start, or ended other than by being told to.
+#[derive(Debug)]
+pub enum RunError {
+    /// The address cannot be listened on.
+    Listen(SocketAddr, std::io::Error),
+    /// The store cannot be opened.
+    Store(OpenError),
+    /// The server cannot be built.
+    Build(BuildError),
+    /// The server failed.
+    Serve(tonic::transport::Error),
+    /// A role failed.
+    Fault(Fault),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Listen(address, _) => write!(f, "cannot listen on {address}"),
+            // They say it all themselves.
+            RunError::Store(error) => error.fmt(f),
+            RunError::Build(error) => error.fmt(f),
+            RunError::Serve(_) => f.write_str("the server failed"),
+            RunError::Fault(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            RunError::Listen(_, error) => Some(error),
+            RunError::Store(error) => error.source(),
+            RunError::Build(error) => error.source(),
+            RunError::Serve(error) => Some(error),
+            RunError::Fault(error) => error.source(),
+        }
+    }
+}
+
+/// Runs a master until `stop` is set or it fails.
+pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> Result<(), RunError> {
+    let listener =
+        TcpListener::bind(settings.listen).await.map_err(|error| RunError::Listen(settings.listen, error))?;
+    let founding = Founding { name: settings.cluster_name.clone(), now: clock::wall() };
+    let candidate = muster_store::open(&settings.store.0, founding).await.map_err(RunError::Store)?;
+    run_on(settings, listener, candidate, stop).await
+}
+
+/// Runs a master on a listener and a candidate that are there already.
+pub async fn run_on<C>(
+    settings: Settings,
+    listener: TcpListener,
+    candidate: C,
+    stop: watch::Receiver<bool>,
+) -> Result<(), RunError>
+where
+    C: Candidate,
+    C::Store: 'static,
+{
+    let bound = listener.local_addr().map_err(|error| RunError::Listen(settings.listen, error))?;
+    let address = settings.advertise.clone().unwrap_or_else(|| reachable(bound));
+    let (reporter, health_service) = health_reporter();
+    let health = Health::new(reporter).await;
+    let seat = Arc::new(Seat::default());
+    let (end_serving, mut ended) = watch::channel(false);
+    let serving =
+        serve(listener, &seat, health_service, async move { told(&mut ended).await }).map_err(RunError::Build)?;
+    let mut serving = tokio::spawn(serving);
+
+    let node = Node::new(candidate, Arc::new(settings), address, seat, health, stop);
+    let result = tokio::select! {
+        result = lead(node) => result.map_err(RunError::Fault),
+        failed = &mut serving => return match failed {
+            Ok(served) => served.map_err(RunError::Serve),
+            Err(panicked) => Err(RunError::Fault(Fault::Lost(panicked))),
+        },
+    };
+    end_serving.send_replace(true);
+    if tokio::time::timeout(STOP_WITHIN, &mut serving).await.is_err() {
+        tracing::warn!("connections did not end in time; they are cut");
+        serving.abort();
+    }
+    result
+}
+
+/// From role to role.
+async fn lead<C>(node: Node<C>) -> Result<(), Fault>
+where
+    C: Candidate,
+    C::Store: 'static,
+{
+    let mut standby = Standby(node);
+    loop {
+        let Some(recovering) = standby.run().await? else { return Ok(()) };
+        standby = match recovering.run().await?.run().await? {
+            Next::Standby(standby) => standby,
+            Next::Stopped => return Ok(()),
+        };
+    }
+}
+
+/// What others dial: the address itself, or this machine's name when it listens on all of them.
+fn reachable(bound: SocketAddr) -> String {
+    if !bound.ip().is_unspecified() {
+        return bound.to_string();
+    }
+    let name = rustix::system::uname();
+    format!("{}:{}", name.nodename().to_string_lossy(), bound.port())
+}

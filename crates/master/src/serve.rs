@@ -1,0 +1,88 @@
+//! The gRPC server: services, limits, shutdown.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_proto::FILE_DESCRIPTOR_SET;
+use muster_proto::v1::application_service_server::ApplicationServiceServer;
+use muster_proto::v1::master_service_server::MasterServiceServer;
+use muster_proto::v1::worker_link_service_server::WorkerLinkServiceServer;
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_reflection::server::Builder as Reflection;
+
+use crate::api::{ApplicationApi, LogSources, MasterApi, RawWatch};
+use crate::leading::Seat;
+use crate::link::LinkService;
+
+/// Largest request of a client: a spec of 64 KiB, or ten thousand numbers, with room.
+const MAX_REQUEST: usize = 1 << 20;
+/// Largest message of a worker: a part of an inventory, or a batch of reports.
+const MAX_LINK_MESSAGE: usize = 4 << 20;
+/// Largest headers: ours are small; a client's tracing may add some.
+const MAX_HEADERS: u32 = 16 << 10;
+/// Streams of one connection. A watch is one; a program that follows more things names them all in one watch.
+const MAX_STREAMS: u32 = 4096;
+/// Windows: one stream may have a batch of commands under way, one connection several.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// A peer that is gone without a word is noticed after both. Clients may ping as often as they like, which costs nothing.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The server cannot be built: a fault of this program.
+#[derive(Debug)]
+pub struct BuildError(tonic_reflection::server::Error);
+
+impl std::fmt::Display for BuildError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the descriptors of the services cannot be read")
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// A server, to be spawned.
+pub type Serving = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
+
+/// Serves until `shutdown`, then lets what runs end. Bound it from outside: a stream may never end by itself.
+pub fn serve(
+    listener: TcpListener,
+    seat: &Arc<Seat>,
+    health: HealthServer<impl Health>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<Serving, BuildError> {
+    let master = MasterServiceServer::new(MasterApi::new(seat.clone(), Arc::<LogSources>::default()))
+        .max_decoding_message_size(MAX_REQUEST);
+    let application =
+        ApplicationServiceServer::new(ApplicationApi::new(seat.clone())).max_decoding_message_size(MAX_REQUEST);
+    let link = WorkerLinkServiceServer::new(LinkService::new(seat.clone())).max_decoding_message_size(MAX_LINK_MESSAGE);
+    let reflection = || {
+        Reflection::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let router = Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(RawWatch::new(master, seat.clone()))
+        .add_service(application)
+        .add_service(link)
+        .add_service(health)
+        .add_service(reflection().build_v1().map_err(BuildError)?)
+        .add_service(reflection().build_v1alpha().map_err(BuildError)?);
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Ok(Box::pin(router.serve_with_incoming_shutdown(incoming, shutdown)))
+}

@@ -1,0 +1,263 @@
+//! The sessions that are open, and what each is told.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use muster_core::{SessionEnd, SessionEvent, SessionNumber};
+use muster_proto::v1::ApplicationSessionEvent;
+use muster_types::{ApplicationUid, Commit};
+use tokio::sync::{mpsc, oneshot};
+
+use super::broken::Broken;
+use super::wire::to_wire;
+use crate::clock;
+use crate::commit::LinkInputs;
+
+/// Events kept per application: a session that was away for its grace rarely missed more; one that did gets the state instead.
+const RING: usize = 1024;
+/// Events that wait for one session. A session this far behind is cut; it resumes from the ring or gets the state.
+const SESSION_QUEUE: usize = 1024;
+/// Revisions are commits shifted by this: room for a million events of an application in one commit.
+const COMMIT_SHIFT: u32 = 20;
+
+/// What a session is told.
+pub type Item = Arc<ApplicationSessionEvent>;
+
+/// Why a session's stream ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The core said so.
+    Core(SessionEnd),
+    /// Its queue was full.
+    TooSlow,
+    /// This master goes away.
+    Shutdown,
+}
+
+/// A session that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The application.
+    pub application: ApplicationUid,
+    /// Its number.
+    pub session: SessionNumber,
+    /// Where the state that goes with it stands.
+    pub revision: u64,
+    /// Events before it that are kept, and the revision behind which they begin.
+    pub ring: Vec<Item>,
+    /// Behind which the ring begins.
+    pub since: u64,
+    /// What follows.
+    pub queue: mpsc::Receiver<Item>,
+    /// Why the queue ended.
+    pub ending: oneshot::Receiver<Ending>,
+    /// Says that it broke.
+    _broken: Broken,
+}
+
+impl Opened {
+    /// The events after a revision, if none is missing.
+    pub fn missed(&self, after: u64) -> Option<&[Item]> {
+        if after < self.since || after > self.revision {
+            return None;
+        }
+        let first = self.ring.partition_point(|event| event.revision <= after);
+        Some(&self.ring[first..])
+    }
+}
+
+/// Every application's ring and present session.
+pub struct Sessions {
+    inner: Mutex<Inner>,
+    inputs: LinkInputs,
+}
+
+#[derive(Default)]
+struct Inner {
+    channels: HashMap<ApplicationUid, Channel>,
+    closed: bool,
+}
+
+struct Channel {
+    session: SessionNumber,
+    ring: VecDeque<Item>,
+    /// The ring holds every event behind this revision.
+    since: u64,
+    /// The newest revision that was given.
+    last: u64,
+    open: Option<OpenQueue>,
+}
+
+struct OpenQueue {
+    queue: mpsc::Sender<Item>,
+    ending: oneshot::Sender<Ending>,
+}
+
+impl Sessions {
+    /// No session yet; `inputs` is told when one breaks.
+    pub fn new(inputs: LinkInputs) -> Sessions {
+        Sessions { inner: Mutex::default(), inputs }
+    }
+
+    /// Opens a session; an older one of the application is cut.
+    pub fn open(&self, application: ApplicationUid, session: SessionNumber, commit: Commit) -> Opened {
+        let (queue, receiver) = mpsc::channel(SESSION_QUEUE);
+        let (ending, ended) = oneshot::channel();
+        let mut inner = self.lock();
+        let closed = inner.closed;
+        let revision = commit.0 << COMMIT_SHIFT;
+        let channel = inner.channels.entry(application).or_insert_with(|| Channel {
+            session,
+            ring: VecDeque::new(),
+            since: revision,
+            last: revision,
+            open: None,
+        });
+        channel.close(Ending::Core(SessionEnd::Superseded));
+        channel.session = session;
+        channel.last = channel.last.max(revision);
+        if closed {
+            let _ = ending.send(Ending::Shutdown);
+        } else {
+            channel.open = Some(OpenQueue { queue, ending });
+        }
+        Opened {
+            application,
+            session,
+            revision: channel.last,
+            ring: channel.ring.iter().cloned().collect(),
+            since: channel.since,
+            queue: receiver,
+            ending: ended,
+            _broken: Broken { application, session, inputs: self.inputs.clone() },
+        }
+    }
+
+    /// Tells the present session, and keeps it for the next.
+    pub fn tell(&self, application: ApplicationUid, session: SessionNumber, commit: Commit, event: SessionEvent) {
+        let mut inner = self.lock();
+        let Some(channel) = inner.channels.get_mut(&application) else { return };
+        let revision = channel.last.saturating_add(1).max(commit.0 << COMMIT_SHIFT);
+        channel.last = revision;
+        let item = Arc::new(to_wire(revision, clock::wall(), &event));
+        channel.keep(item.clone());
+        if channel.session == session {
+            channel.send(item);
+        }
+    }
+
+    /// Ends a session.
+    pub fn end(&self, application: ApplicationUid, session: SessionNumber, end: SessionEnd) {
+        let mut inner = self.lock();
+        if let Some(channel) = inner.channels.get_mut(&application)
+            && channel.session == session
+        {
+            channel.close(Ending::Core(end));
+        }
+    }
+
+    /// The application's record is gone.
+    pub fn forget(&self, application: ApplicationUid) {
+        self.lock().channels.remove(&application);
+    }
+
+    /// Ends every session, and every later one at once.
+    pub fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        for channel in inner.channels.values_mut() {
+            channel.close(Ending::Shutdown);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Channel {
+    fn keep(&mut self, item: Item) {
+        if self.ring.len() == RING
+            && let Some(oldest) = self.ring.pop_front()
+        {
+            self.since = oldest.revision;
+        }
+        self.ring.push_back(item);
+    }
+
+    fn send(&mut self, item: Item) {
+        if let Some(open) = &self.open
+            && open.queue.try_send(item).is_err()
+        {
+            self.close(Ending::TooSlow);
+        }
+    }
+
+    fn close(&mut self, ending: Ending) {
+        if let Some(open) = self.open.take() {
+            let _ = open.ending.send(ending);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_types::ApplicationState;
+
+    const A: ApplicationUid = ApplicationUid(1);
+
+    fn sessions() -> (Sessions, mpsc::Receiver<muster_core::Input>) {
+        let (inputs, broken) = mpsc::channel(8);
+        (Sessions::new(inputs), broken)
+    }
+
+    fn event() -> SessionEvent {
+        SessionEvent::ApplicationEnded { state: ApplicationState::Finished, by: String::new(), message: String::new() }
+    }
+
+    fn revisions(items: &[Item]) -> Vec<u64> {
+        items.iter().map(|item| item.revision).collect()
+    }
+
+    #[test]
+    fn a_broken_session_resumes_without_a_gap() {
+        let (sessions, mut broken) = sessions();
+        let first = sessions.open(A, SessionNumber(1), Commit(5));
+        sessions.tell(A, SessionNumber(1), Commit(5), event());
+        sessions.tell(A, SessionNumber(1), Commit(7), event());
+        let seen = first.revision + 1;
+        drop(first);
+        assert!(matches!(broken.try_recv(), Ok(muster_core::Input::SessionBroken(A, SessionNumber(1)))));
+        sessions.tell(A, SessionNumber(1), Commit(7), event());
+        let second = sessions.open(A, SessionNumber(2), Commit(7));
+        assert_eq!(revisions(second.missed(seen).unwrap()), [7 << 20, (7 << 20) + 1]);
+        assert_eq!(second.missed(second.revision).unwrap().len(), 0);
+        assert_eq!(second.missed(second.revision + 1), None, "of the future");
+        assert_eq!(second.missed(1), None, "of before this leader");
+    }
+
+    #[test]
+    fn a_newer_session_cuts_the_older() {
+        let (sessions, _broken) = sessions();
+        let mut first = sessions.open(A, SessionNumber(1), Commit(5));
+        let mut second = sessions.open(A, SessionNumber(2), Commit(6));
+        assert_eq!(first.ending.try_recv(), Ok(Ending::Core(SessionEnd::Superseded)));
+        sessions.tell(A, SessionNumber(2), Commit(6), event());
+        assert!(first.queue.try_recv().is_err());
+        assert_eq!(second.queue.try_recv().unwrap().revision, (6 << 20) + 1);
+    }
+
+    #[test]
+    fn a_slow_session_is_cut_and_the_ring_is_bounded() {
+        let (sessions, _broken) = sessions();
+        let mut opened = sessions.open(A, SessionNumber(1), Commit(5));
+        for _ in 0..=SESSION_QUEUE {
+            sessions.tell(A, SessionNumber(1), Commit(6), event());
+        }
+        assert_eq!(opened.ending.try_recv(), Ok(Ending::TooSlow));
+        let again = sessions.open(A, SessionNumber(2), Commit(6));
+        assert_eq!(again.ring.len(), RING);
+        assert_eq!(again.missed(opened.revision), None, "the oldest has fallen out");
+    }
+}

@@ -1,0 +1,9 @@
+//! Sessions of applications: each opening is a stream of what happens to the application, numbered, with a bounded ring from which
+//! a session that broke resumes without a gap.
+
+mod broken;
+mod hub;
+mod wire;
+
+pub use hub::{Ending, Item, Opened, Sessions};
+pub use wire::executor_to_wire;

@@ -1,0 +1,73 @@
+//! Session events on the wire.
+
+use muster_core::{SessionEvent, ShownExecutor};
+use muster_proto::show::{self, ExecutorExtras};
+use muster_proto::time::timestamp;
+use muster_proto::v1;
+use muster_types::WallTime;
+use v1::application_session_event::Event as Wire;
+
+/// An executor as applications and people see it.
+pub fn executor_to_wire(shown: &ShownExecutor) -> v1::Executor {
+    let extras = ExecutorExtras { pid: shown.pid, draining: shown.draining };
+    show::executor(&shown.application_id, &shown.record, extras)
+}
+
+/// An event with its revision.
+pub fn to_wire(revision: u64, at: WallTime, event: &SessionEvent) -> v1::ApplicationSessionEvent {
+    let (executor, event) = parts(event);
+    v1::ApplicationSessionEvent {
+        revision,
+        executor: executor.map(executor_to_wire),
+        time: Some(timestamp(at)),
+        event: Some(event),
+    }
+}
+
+fn parts(event: &SessionEvent) -> (Option<&ShownExecutor>, Wire) {
+    match event {
+        SessionEvent::Added(executor) => (Some(executor), Wire::Added(v1::ExecutorAdded {})),
+        SessionEvent::Running(executor) => (Some(executor), Wire::Running(v1::ExecutorRunning {})),
+        SessionEvent::Ended(executor) => {
+            let record = &executor.record;
+            let ended = v1::ExecutorEnded {
+                outcome: record.outcome.as_ref().map(Into::into),
+                killed_by: record.killed_by.map(|by| by.as_str().to_owned()).unwrap_or_default(),
+            };
+            (Some(executor), Wire::Ended(ended))
+        }
+        SessionEvent::ProcessLost(executor) => {
+            (Some(executor), Wire::ProcessLost(v1::ExecutorProcessLost { message: message_of(executor) }))
+        }
+        SessionEvent::WorkerLost(executor) => {
+            let lost = v1::ExecutorWorkerLost { host: executor.record.host.clone(), message: message_of(executor) };
+            (Some(executor), Wire::WorkerLost(lost))
+        }
+        SessionEvent::Draining(executor, deadline) => {
+            // Workers drain whole: one worker is one machine.
+            let draining = v1::ExecutorDraining {
+                host: executor.record.host.clone(),
+                whole_machine: true,
+                deadline: deadline.map(timestamp),
+            };
+            (Some(executor), Wire::Draining(draining))
+        }
+        SessionEvent::Pending { profile, missing, reason } => {
+            let pending =
+                v1::ExecutorsPending { profile_id: profile.0, missing: *missing, reason: Some(show::pending(reason)) };
+            (None, Wire::Pending(pending))
+        }
+        SessionEvent::ApplicationEnded { state, by, message } => {
+            let ended = v1::ApplicationEnded {
+                state: v1::application::State::from(*state).into(),
+                by: by.clone(),
+                message: message.clone(),
+            };
+            (None, Wire::ApplicationEnded(ended))
+        }
+    }
+}
+
+fn message_of(executor: &ShownExecutor) -> String {
+    executor.record.outcome.as_ref().map(|outcome| outcome.message.clone()).unwrap_or_default()
+}

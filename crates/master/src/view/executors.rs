@@ -1,0 +1,84 @@
+//! Executors, by application and number.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use muster_core::ShownExecutor;
+use muster_types::{ApplicationId, ApplicationUid, ExecutorId};
+
+/// A place in the order of all executors: by the application's name, its uid, and the executor's number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct ExecutorCursor {
+    application: ApplicationId,
+    uid: ApplicationUid,
+    executor: ExecutorId,
+}
+
+/// All executors that are shown.
+#[derive(Default)]
+pub struct Executors {
+    names: BTreeMap<ApplicationUid, ApplicationId>,
+    ordered: BTreeMap<ExecutorCursor, Arc<ShownExecutor>>,
+}
+
+impl Executors {
+    /// Adds or replaces.
+    pub fn put(&mut self, executor: Arc<ShownExecutor>) {
+        self.names.entry(executor.application).or_insert_with(|| executor.application_id.clone());
+        self.ordered.insert(cursor_of(&executor), executor);
+    }
+
+    /// Removes one.
+    pub fn remove(&mut self, application: ApplicationUid, executor: ExecutorId) {
+        if let Some(name) = self.names.get(&application) {
+            self.ordered.remove(&ExecutorCursor { application: name.clone(), uid: application, executor });
+        }
+    }
+
+    /// Removes all of an application.
+    pub fn remove_application(&mut self, application: ApplicationUid) {
+        let Some(name) = self.names.remove(&application) else { return };
+        let gone: Vec<ExecutorCursor> = self.of(&name, application).map(|item| cursor_of(item)).collect();
+        for cursor in gone {
+            self.ordered.remove(&cursor);
+        }
+    }
+
+    /// One executor.
+    pub fn get(&self, application: ApplicationUid, executor: ExecutorId) -> Option<&Arc<ShownExecutor>> {
+        let name = self.names.get(&application)?.clone();
+        self.ordered.get(&ExecutorCursor { application: name, uid: application, executor })
+    }
+
+    /// All, in order.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<ShownExecutor>> {
+        self.ordered.values()
+    }
+
+    /// All behind one of an application, or (without one) from that application's first.
+    pub fn behind<'a>(
+        &'a self,
+        name: &ApplicationId,
+        uid: ApplicationUid,
+        after: Option<ExecutorId>,
+    ) -> impl Iterator<Item = &'a Arc<ShownExecutor>> + use<'a> {
+        let at = |executor| ExecutorCursor { application: name.clone(), uid, executor };
+        let start = after.map_or_else(|| Bound::Included(at(ExecutorId(0))), |last| Bound::Excluded(at(last)));
+        self.ordered.range((start, Bound::Unbounded)).map(|(_, item)| item)
+    }
+
+    fn of(&self, name: &ApplicationId, uid: ApplicationUid) -> impl Iterator<Item = &Arc<ShownExecutor>> {
+        let at = |executor| ExecutorCursor { application: name.clone(), uid, executor };
+        self.ordered.range(at(ExecutorId(0))..=at(ExecutorId(u32::MAX))).map(|(_, item)| item)
+    }
+}
+
+/// The place of an executor in the order.
+fn cursor_of(executor: &ShownExecutor) -> ExecutorCursor {
+    ExecutorCursor {
+        application: executor.application_id.clone(),
+        uid: executor.application,
+        executor: executor.record.id,
+    }
+}

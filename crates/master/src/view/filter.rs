@@ -1,0 +1,42 @@
+//! Which records pass a filter.
+
+use muster_core::{ShownApplication, ShownDriver, ShownExecutor, ShownWorker};
+use muster_proto::accept::Filter;
+use muster_types::{ApplicationState, DriverState, ExecutorState, WorkerName, WorkerState, WorkerUid};
+
+/// Whether a driver passes. Its worker is that of its newest attempt.
+pub fn driver(filter: &Filter<DriverState>, driver: &ShownDriver) -> bool {
+    let record = &driver.record;
+    filter.state.is_none_or(|state| state == record.state)
+        && filter.labels_match(&record.spec.labels)
+        && filter.worker.as_deref().is_none_or(|wanted| {
+            let attempt = record.attempts.last();
+            attempt.is_some_and(|attempt| is_worker(wanted, &attempt.worker_name, attempt.worker))
+        })
+}
+
+/// Whether an application passes.
+pub fn application(filter: &Filter<ApplicationState>, application: &ShownApplication) -> bool {
+    filter.state.is_none_or(|state| state == application.record.state)
+        && filter.labels_match(&application.record.spec.labels)
+}
+
+/// Whether an executor passes.
+pub fn executor(filter: &Filter<ExecutorState>, executor: &ShownExecutor) -> bool {
+    let record = &executor.record;
+    filter.state.is_none_or(|state| state == record.state)
+        && filter.worker.as_deref().is_none_or(|wanted| is_worker(wanted, &record.worker_name, record.worker))
+}
+
+/// Whether a worker passes.
+pub fn worker(filter: &Filter<WorkerState>, worker: &ShownWorker) -> bool {
+    let record = &worker.record;
+    filter.state.is_none_or(|state| state == worker.state)
+        && filter.labels_match(&record.labels)
+        && filter.worker.as_deref().is_none_or(|wanted| is_worker(wanted, &record.name, record.uid))
+}
+
+/// By name, else by uid.
+fn is_worker(wanted: &str, name: &WorkerName, uid: WorkerUid) -> bool {
+    name.as_str() == wanted || wanted.parse() == Ok(uid)
+}

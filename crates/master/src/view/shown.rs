@@ -1,0 +1,66 @@
+//! What each kind is called and counted under.
+
+use muster_core::{ShownApplication, ShownDriver, ShownWorker};
+use muster_types::{ApplicationId, DriverId, WallTime, WorkerName, WorkerState};
+
+use super::table::Shown;
+
+impl Shown for ShownDriver {
+    type Name = DriverId;
+
+    fn name(&self) -> DriverId {
+        self.record.id.clone()
+    }
+
+    fn uid(&self) -> u128 {
+        self.record.uid.0
+    }
+
+    fn state(&self) -> &'static str {
+        self.record.state.as_str()
+    }
+
+    fn claim(&self) -> (bool, WallTime) {
+        (!self.record.state.is_terminal(), self.record.created)
+    }
+}
+
+impl Shown for ShownApplication {
+    type Name = ApplicationId;
+
+    fn name(&self) -> ApplicationId {
+        self.record.id.clone()
+    }
+
+    fn uid(&self) -> u128 {
+        self.record.uid.0
+    }
+
+    fn state(&self) -> &'static str {
+        self.record.state.as_str()
+    }
+
+    fn claim(&self) -> (bool, WallTime) {
+        (!self.record.state.is_terminal(), self.record.created)
+    }
+}
+
+impl Shown for ShownWorker {
+    type Name = WorkerName;
+
+    fn name(&self) -> WorkerName {
+        self.record.name.clone()
+    }
+
+    fn uid(&self) -> u128 {
+        self.record.uid.0
+    }
+
+    fn state(&self) -> &'static str {
+        self.state.as_str()
+    }
+
+    fn claim(&self) -> (bool, WallTime) {
+        (!matches!(self.state, WorkerState::Lost | WorkerState::Forgotten), self.record.created)
+    }
+}
