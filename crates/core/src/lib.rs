@@ -10,6 +10,7 @@ mod core;
 mod effect;
 mod groups;
 mod input;
+pub mod invariants;
 pub mod liveness;
 mod outbox;
 mod place;

@@ -85,6 +85,11 @@ impl Outbox {
         }
     }
 
+    /// Whether the open group has a write of the same key.
+    pub(crate) fn writes_key_of(&self, write: &Write) -> bool {
+        key(write).is_some_and(|key| self.keys.contains_key(&key))
+    }
+
     /// Stores an executor as it is now.
     pub(crate) fn write_executor(&mut self, application: ApplicationUid, record: ExecutorRecord) {
         self.bytes += size::executor(&record);

@@ -23,20 +23,20 @@ impl Core {
     /// A driver has ended.
     pub(crate) fn finish_driver(&mut self, now: Now, uid: DriverUid) {
         let ended = self.drivers.get(uid).and_then(|driver| driver.record.ended).unwrap_or(now.wall);
-        self.retention.drivers.insert((ended, uid));
-        if self.retention.drivers.len() > self.config.kept_records {
+        if self.retention.drivers.len() >= self.config.kept_records.max(1) {
             self.retire_driver();
         }
+        self.retention.drivers.insert((ended, uid));
         self.arm_retention(now);
     }
 
     /// An application has ended.
     pub(crate) fn finish_application(&mut self, now: Now, uid: ApplicationUid) {
         let ended = self.applications.get(uid).and_then(|application| application.record.ended).unwrap_or(now.wall);
-        self.retention.applications.insert((ended, uid));
-        if self.retention.applications.len() > self.config.kept_records {
+        if self.retention.applications.len() >= self.config.kept_records.max(1) {
             self.retire_application();
         }
+        self.retention.applications.insert((ended, uid));
         self.arm_retention(now);
     }
 
@@ -88,8 +88,16 @@ impl Core {
         for request in driver.record.request.iter().chain(kill) {
             self.requests.drop_id(request);
         }
-        self.out.write(Write::DeleteDriver(uid));
+        self.delete(Write::DeleteDriver(uid));
         self.out.touched.drivers.insert(uid);
+    }
+
+    /// Removes a record in a later group than one that writes it: that it ended is durable before it goes.
+    fn delete(&mut self, write: Write) {
+        if self.out.writes_key_of(&write) {
+            self.seal();
+        }
+        self.out.write(write);
     }
 
     /// Its executors' records first: in every prefix of the groups there are none without their application.
@@ -116,7 +124,7 @@ impl Core {
             driver.applications.remove(&uid);
             self.out.touched.drivers.insert(driver.record.uid);
         }
-        self.out.write(Write::DeleteApplication(uid));
+        self.delete(Write::DeleteApplication(uid));
         self.out.touched.applications.insert(uid);
     }
 

@@ -1,0 +1,39 @@
+//! Follows groups as a store and its readers would: what was written, and whether what follows was allowed to.
+
+use std::collections::BTreeMap;
+
+use muster_types::{DriverUid, Write};
+
+use super::{Fold, Violation, bounds, order, terminal};
+use crate::Group;
+
+/// The durable state, and what was seen of it.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// What is durable.
+    pub fold: Fold,
+    /// How often each driver's own record was put.
+    pub puts: BTreeMap<DriverUid, u32>,
+}
+
+impl Ledger {
+    /// Nothing was written yet.
+    pub fn new() -> Ledger {
+        Ledger::default()
+    }
+
+    /// A group is durable. What it broke.
+    pub fn observe(&mut self, group: &Group) -> Vec<Violation> {
+        let mut found = Vec::new();
+        bounds::check(group, &mut found);
+        for write in &group.writes {
+            terminal::check(&self.fold, write, &mut found);
+            self.fold.apply(write);
+            if let Write::PutDriver(record) = write {
+                *self.puts.entry(record.uid).or_default() += 1;
+            }
+        }
+        order::check(&self.fold, group, &mut found);
+        found
+    }
+}

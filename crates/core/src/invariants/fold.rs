@@ -1,0 +1,66 @@
+//! What a store holds after a list of writes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use muster_types::{
+    ApplicationRecord, ApplicationUid, Commit, DriverRecord, DriverUid, EventsRecord, ExecutorId, ExecutorRecord,
+    ExecutorsRecord, Snapshot, WorkerRecord, WorkerUid, Write,
+};
+
+/// Durable records by key.
+#[derive(Debug, Clone, Default)]
+pub struct Fold {
+    /// Drivers.
+    pub drivers: BTreeMap<DriverUid, Arc<DriverRecord>>,
+    /// Applications.
+    pub applications: BTreeMap<ApplicationUid, Arc<ApplicationRecord>>,
+    /// Executor records by application and sequence.
+    pub executors: BTreeMap<(ApplicationUid, u64), Arc<ExecutorsRecord>>,
+    /// Workers.
+    pub workers: BTreeMap<WorkerUid, Arc<WorkerRecord>>,
+    /// Events.
+    pub events: BTreeMap<Commit, Arc<EventsRecord>>,
+    /// Writes so far.
+    pub commit: Commit,
+}
+
+impl Fold {
+    /// Applies one write.
+    pub fn apply(&mut self, write: &Write) {
+        match write {
+            Write::PutDriver(record) => drop(self.drivers.insert(record.uid, Arc::clone(record))),
+            Write::DeleteDriver(uid) => drop(self.drivers.remove(uid)),
+            Write::PutApplication(record) => drop(self.applications.insert(record.uid, Arc::clone(record))),
+            Write::DeleteApplication(uid) => drop(self.applications.remove(uid)),
+            Write::PutExecutors(record) => {
+                self.executors.insert((record.application, record.sequence), Arc::clone(record));
+            }
+            Write::DeleteExecutors(uid, sequence) => drop(self.executors.remove(&(*uid, *sequence))),
+            Write::PutWorker(record) => drop(self.workers.insert(record.uid, Arc::clone(record))),
+            Write::DeleteWorker(uid) => drop(self.workers.remove(uid)),
+            Write::PutEvents(record) => drop(self.events.insert(record.commit, Arc::clone(record))),
+            Write::DeleteEvents(commit) => drop(self.events.remove(commit)),
+        }
+        self.commit = self.commit.next();
+    }
+
+    /// As a new leader would load it.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            commit: self.commit,
+            drivers: self.drivers.values().cloned().collect(),
+            applications: self.applications.values().cloned().collect(),
+            executors: self.executors.values().cloned().collect(),
+            workers: self.workers.values().cloned().collect(),
+            events: self.events.values().cloned().collect(),
+            quarantined: Vec::new(),
+        }
+    }
+
+    /// The executors of an application: the newest entry of each.
+    pub fn executors_of(&self, uid: ApplicationUid) -> BTreeMap<ExecutorId, &ExecutorRecord> {
+        let records = self.executors.range((uid, 0)..=(uid, u64::MAX));
+        records.flat_map(|(_, record)| record.executors.iter().map(|executor| (executor.id, executor))).collect()
+    }
+}

@@ -1,0 +1,73 @@
+//! Nothing is observed without its write: a launch follows the durable assignment that it carries out, and executors of an
+//! earlier attempt are closed before the next is launched.
+
+use muster_types::{AttemptKey, DriverUid, WorkerCommand};
+
+use super::{Fold, Violation, violate};
+use crate::{Effect, Group, LinkId, Show};
+
+pub(super) fn check(fold: &Fold, group: &Group, found: &mut Vec<Violation>) {
+    let mut shows_over = false;
+    for effect in &group.effects {
+        match effect {
+            Effect::Send(link, commands) => {
+                for command in commands {
+                    check_command(fold, *link, command, found);
+                }
+            }
+            Effect::Show(Show::Driver(shown)) => {
+                if fold.drivers.get(&shown.record.uid).is_none_or(|record| record.version != shown.record.version) {
+                    violate(found, "readers see what is durable", shown.record.id.to_string());
+                }
+            }
+            Effect::Reply(..)
+            | Effect::Welcome(_)
+            | Effect::Refuse(..)
+            | Effect::Acknowledge(..)
+            | Effect::SayHello(_)
+            | Effect::Session(..)
+            | Effect::EndSession(..)
+            | Effect::Lost(_)
+            | Effect::Show(_) => {}
+        }
+        let is_show = matches!(effect, Effect::Show(_));
+        if is_show && shows_over {
+            violate(found, "a write is seen before its reply", "a show after another effect");
+        }
+        shows_over |= !is_show;
+    }
+}
+
+fn check_command(fold: &Fold, link: LinkId, command: &WorkerCommand, found: &mut Vec<Violation>) {
+    let WorkerCommand::Launch(launch) = command else { return };
+    let incarnation = fold.workers.get(&link.worker).map(|worker| worker.incarnation);
+    let assigned = match launch.attempt {
+        AttemptKey::Driver(uid, number) => {
+            check_executors_closed(fold, uid, found);
+            let newest = fold.drivers.get(&uid).and_then(|record| record.attempts.last());
+            newest
+                .filter(|attempt| attempt.number == number && attempt.outcome.is_none())
+                .map(|attempt| (attempt.worker, attempt.incarnation))
+        }
+        AttemptKey::Executor(uid, id) => {
+            let executors = fold.executors_of(uid);
+            let open = executors.get(&id).filter(|executor| executor.outcome.is_none());
+            open.map(|executor| (executor.worker, executor.incarnation))
+        }
+    };
+    if assigned.is_none_or(|(worker, of)| worker != link.worker || Some(of) != incarnation) {
+        violate(found, "a launch follows its write", launch.attempt.to_string());
+    }
+}
+
+/// Executors of earlier attempts are part of the copy.
+fn check_executors_closed(fold: &Fold, uid: DriverUid, found: &mut Vec<Violation>) {
+    let of_driver = |owner: &Option<(DriverUid, _, _)>| owner.as_ref().is_some_and(|(driver, _, _)| *driver == uid);
+    let newest = fold.drivers.get(&uid).and_then(|record| record.attempts.last()).map(|attempt| attempt.number);
+    for application in fold.applications.values().filter(|application| of_driver(&application.driver)) {
+        let earlier = application.driver.as_ref().is_some_and(|(_, _, number)| Some(*number) != newest);
+        if earlier && fold.executors_of(application.uid).values().any(|executor| executor.outcome.is_none()) {
+            violate(found, "executors are part of the copy", application.id.to_string());
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What waits for a place is in the queue, and nothing else is: an acknowledged submission reaches an end.
+
+use muster_types::DriverState;
+
+use super::{Violation, violate};
+use crate::Core;
+
+pub(super) fn check(core: &Core, found: &mut Vec<Violation>) {
+    for driver in core.drivers.iter() {
+        let ending = driver.applications.iter().filter_map(|uid| core.applications.get(*uid));
+        let held = ending.clone().any(|application| !application.record.state.is_terminal());
+        let waits = driver.live == DriverState::Pending && !held;
+        if waits != core.waiting.contains(driver.record.uid) {
+            let what = format!("{} is {}, held {held}", driver.record.id, driver.live.as_str());
+            violate(found, "what waits is queued", what);
+        }
+        if driver.live == DriverState::BackingOff && driver.retry.is_none() {
+            violate(found, "a back-off ends", driver.record.id.to_string());
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Ring 1: scenarios as text. Each file in `tests/scenarios/` is a story of commands; what follows each is recorded beneath it,
+//! indented. `UPDATE=1 cargo test -p muster-core --test scenarios` records anew; the difference is for a person to judge.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use muster_core::{CallId, Config, Group, Input, LinkId, Request, SessionNumber, Target};
+use muster_types::{ApplicationUid, ExecutorId, KilledBy, ProfileId, Report, RequestId, Session};
+
+use support::specs::{self, Words};
+use support::words::{self, worker_uid};
+use support::{text, world::World};
+
+struct Scenario {
+    world: World,
+    /// Per worker: the words of its registration, its newest session, its newest report.
+    workers: BTreeMap<String, (Words, u64)>,
+    sessions: BTreeMap<ApplicationUid, u64>,
+    sequence: u64,
+    calls: u64,
+}
+
+impl Scenario {
+    fn new() -> Scenario {
+        Scenario {
+            world: World::new(Config::default()),
+            workers: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            sequence: 0,
+            calls: 0,
+        }
+    }
+
+    fn run(&mut self, line: &str) -> Vec<String> {
+        let words = Words::parse(line);
+        let groups = self.carry_out(&words);
+        text::groups(&groups, &self.world.ledger.fold)
+    }
+
+    fn carry_out(&mut self, words: &Words) -> Vec<Group> {
+        let name = words.plain.get(1).cloned().unwrap_or_default();
+        match words.plain[0].as_str() {
+            "config" => self.configure(words),
+            "worker" => {
+                let mut groups = self.hello(&name, words);
+                groups.extend(self.inventory(&name, &[], true));
+                groups
+            }
+            "hello" => self.hello(&name, words),
+            "inventory" => self.inventory(&name, &words.plain[2..], true),
+            "inventory-part" => self.inventory(&name, &words.plain[2..], false),
+            "report" => {
+                let reports = self.reports(&words.plain[2..]);
+                let link = self.link(&name, words);
+                self.world.step(Input::Reports(link, reports))
+            }
+            "break" => {
+                let link = self.link(&name, words);
+                self.world.step(Input::LinkBroken(link))
+            }
+            "expire" => {
+                let workers = words.plain[1..].iter().map(|name| worker_uid(name)).collect();
+                self.world.step(Input::Expired(workers))
+            }
+            "tick" => {
+                self.world.pass(specs::length(&name));
+                self.world.step(Input::Tick)
+            }
+            "crash" => {
+                self.sessions.clear();
+                self.world.crash()
+            }
+            "break-session" => {
+                let uid = self.application(&name);
+                let session = SessionNumber(words.number("session", self.sessions[&uid]));
+                self.world.step(Input::SessionBroken(uid, session))
+            }
+            _ => {
+                let request = self.request(words, name);
+                self.call(request)
+            }
+        }
+    }
+
+    fn configure(&mut self, words: &Words) -> Vec<Group> {
+        let config = &mut self.world.config;
+        config.kept_records = usize::try_from(words.number("kept", 100_000)).unwrap();
+        config.kept_executors = usize::try_from(words.number("kept-executors", 1_000)).unwrap();
+        config.quarantine_unknown = words.has("quarantine");
+        config.policy.max_drivers = words.keys.get("max-drivers").map(|text| text.parse().unwrap());
+        self.world.crash()
+    }
+
+    fn request(&mut self, words: &Words, name: String) -> Request {
+        let request = words.keys.get("request").map(|id| RequestId::new(id.as_str()));
+        let token = words.keys.get("token").map(|attempt| self.token(attempt));
+        let numbers = || words.plain[2..].iter().filter_map(|word| word.parse().ok().map(ExecutorId)).collect();
+        match words.plain[0].as_str() {
+            "submit" => Request::SubmitDriver {
+                id: (!name.is_empty()).then(|| name.as_str().into()),
+                spec: specs::driver(words),
+                request,
+                validate_only: words.has("validate"),
+            },
+            "kill" => Request::KillDriver {
+                driver: name,
+                request,
+                version: words.keys.get("version").map(|text| text.parse().unwrap()),
+                by: KilledBy::Operator,
+            },
+            "explain" => Request::ExplainDriver { driver: name },
+            "app" => Request::RegisterApplication {
+                id: Some(name.as_str().into()),
+                spec: specs::application(words),
+                request,
+                token,
+            },
+            "session" => Request::OpenSession { application: name, token },
+            "explain-app" => Request::ExplainApplication { application: name },
+            "targets" => Request::RequestExecutors {
+                application: name,
+                token,
+                sequence: words.number("sequence", 1),
+                targets: targets(words),
+                excluded_hosts: words.keys.get("exclude").cloned().into_iter().collect(),
+                request,
+            },
+            "kill-executors" => Request::KillExecutors {
+                application: name,
+                token,
+                executors: numbers(),
+                replace: words.has("replace"),
+                request,
+            },
+            "unregister" => Request::Unregister {
+                application: name,
+                token,
+                success: !words.has("failed"),
+                message: "done".to_owned(),
+                grace: words.length("grace", 0),
+                request,
+            },
+            "kill-app" => Request::KillApplication { application: name, request },
+            "drain" => {
+                let deadline = words.keys.get("deadline").map(|text| specs::length(text));
+                Request::Drain { worker: name, request, deadline }
+            }
+            "undrain" => Request::Undrain { worker: name, request },
+            "forget" => Request::Forget { worker: name, request },
+            other => panic!("no such command: {other}"),
+        }
+    }
+
+    fn call(&mut self, request: Request) -> Vec<Group> {
+        self.calls += 1;
+        let opens = matches!(request, Request::OpenSession { .. });
+        let groups = self.world.step(Input::Call(CallId(self.calls), request));
+        if opens {
+            self.note_sessions(&groups);
+        }
+        groups
+    }
+
+    fn note_sessions(&mut self, groups: &[Group]) {
+        for effect in groups.iter().flat_map(|group| &group.effects) {
+            if let muster_core::Effect::Reply(_, Ok(muster_core::Answer::Session(uid, session, _))) = effect {
+                self.sessions.insert(*uid, session.0);
+            }
+        }
+    }
+
+    fn hello(&mut self, name: &str, words: &Words) -> Vec<Group> {
+        let (known, session) = self.workers.get(name).cloned().unwrap_or_default();
+        let mut said = known;
+        said.keys.extend(words.keys.clone());
+        let once = ["session", "machine", "name", "cluster"];
+        let session = words.keys.get("session").map_or(session + 1, |text| text.parse().unwrap());
+        let hello = words::hello(name, session, &said);
+        said.keys.retain(|key, _| !once.contains(&key.as_str()));
+        self.workers.insert(name.to_owned(), (said, session));
+        let link = LinkId { worker: worker_uid(name), session: Session(session) };
+        self.world.step(Input::Hello(link, Box::new(hello)))
+    }
+
+    fn inventory(&mut self, name: &str, words: &[String], complete: bool) -> Vec<Group> {
+        let reports = self.reports(words);
+        let link = self.link(name, &Words::default());
+        self.world.step(Input::Inventory(link, reports, complete))
+    }
+
+    fn link(&self, name: &str, words: &Words) -> LinkId {
+        let newest = self.workers.get(name).map_or(1, |(_, session)| *session);
+        LinkId { worker: worker_uid(name), session: Session(words.number("session", newest)) }
+    }
+
+    /// Pairs of words: an attempt, and what is said of it.
+    fn reports(&mut self, words: &[String]) -> Vec<Report> {
+        let fold = &self.world.ledger.fold;
+        let mut reports = Vec::new();
+        for pair in words.chunks(2) {
+            self.sequence += 1;
+            let key = words::attempt(&pair[0], fold);
+            reports.push(words::report(key, words::state(&pair[1]), self.sequence, self.world.now.wall, fold));
+        }
+        reports
+    }
+
+    fn token(&self, attempt: &str) -> String {
+        let (name, number) = attempt.split_once('/').unwrap();
+        let drivers = &self.world.ledger.fold.drivers;
+        let record = drivers.values().find(|record| record.id.as_str() == name).unwrap();
+        let number: u32 = number.parse().unwrap();
+        record.attempts.iter().find(|attempt| attempt.number.0 == number).unwrap().token.expose().to_owned()
+    }
+
+    fn application(&self, name: &str) -> ApplicationUid {
+        let applications = &self.world.ledger.fold.applications;
+        applications.values().find(|record| record.id.as_str() == name).unwrap().uid
+    }
+}
+
+/// `0=3` sets a target; `new.1=2` adds a profile.
+fn targets(words: &Words) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for (key, value) in &words.keys {
+        let (number, is_new) = key.strip_prefix("new.").map_or((key.as_str(), false), |number| (number, true));
+        let Ok(profile) = number.parse::<u32>() else { continue };
+        targets.push(Target {
+            profile: ProfileId(profile),
+            target: value.parse().unwrap(),
+            new_profile: is_new.then(|| specs::profile(profile, words)),
+            preferred_hosts: BTreeMap::new(),
+        });
+    }
+    targets
+}
+
+const INDENT: &str = "    ";
+
+/// The commands and comments of a file, with what follows each recorded anew.
+fn play(recorded: &str) -> String {
+    let mut scenario = Scenario::new();
+    let mut played = String::new();
+    for line in recorded.lines().filter(|line| !line.starts_with(INDENT)) {
+        played.push_str(line);
+        played.push('\n');
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        println!("{line}");
+        for followed in scenario.run(line) {
+            println!("    {followed}");
+            played.push_str(INDENT);
+            played.push_str(&followed);
+            played.push('\n');
+        }
+    }
+    played
+}
+
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenarios");
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ext| ext == "txt")).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_story_goes_as_recorded() {
+    let files = files();
+    assert!(files.len() >= 15, "the stories are gone");
+    let mut differing = Vec::new();
+    for path in files {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        println!("{name}");
+        let recorded = fs::read_to_string(&path).unwrap();
+        let played = play(&recorded);
+        if played == recorded {
+            continue;
+        }
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, played).unwrap();
+        } else {
+            let line = played.lines().zip(recorded.lines()).position(|(new, old)| new != old);
+            let at = line.unwrap_or_else(|| played.lines().count().min(recorded.lines().count()));
+            let show = |text: &str| text.lines().nth(at).unwrap_or("(the end)").to_owned();
+            differing.push(format!("{name}:{}: recorded {:?}, now {:?}", at + 1, show(&recorded), show(&played)));
+        }
+    }
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
+#[test]
+fn a_changed_record_is_noticed() {
+    let story = "submit d1\n";
+    let played = play(story);
+    assert_ne!(played, story);
+    assert_eq!(play(&played), played);
+}
