@@ -1,0 +1,161 @@
+//! The stage: a master, a runner, and the agent between them.
+
+mod master;
+mod runner;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use muster_proto::v1::worker_service_client::WorkerServiceClient;
+use muster_types::*;
+use muster_worker::agent::{self, AgentError};
+use muster_worker::config::{Config, Directories, Retention};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+
+pub(crate) use master::{Master, Stream};
+pub(crate) use runner::{Runner, Talk};
+
+/// Nothing here takes this long; what does has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Fails the test instead of hanging it.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: waited too long"))
+}
+
+/// Everything but the master.
+pub(crate) struct Stage {
+    pub(crate) root: tempfile::TempDir,
+    pub(crate) runner: Runner,
+    agent: Option<(watch::Sender<bool>, JoinHandle<Result<(), AgentError>>)>,
+}
+
+impl Stage {
+    /// A runner, and no agent yet.
+    pub(crate) fn set() -> Stage {
+        let root = tempfile::tempdir().expect("a directory");
+        let state = root.path().join("state");
+        std::fs::create_dir(&state).expect("made");
+        Stage { runner: Runner::listen(&state), root, agent: None }
+    }
+
+    pub(crate) fn config(&self, master: &Master) -> Config {
+        let at = |name: &str| self.root.path().join(name);
+        Config {
+            masters: vec![master.address.clone()],
+            name: "w1".into(),
+            listen: "127.0.0.1:0".parse().expect("an address"),
+            advertise: None,
+            host: "127.0.0.1".into(),
+            total: AllocatedResources { cores: 4, memory: 1 << 30, addresses: BTreeMap::new() },
+            labels: BTreeMap::new(),
+            variables: BTreeMap::from([("TOOL".into(), "/bin/echo".into())]),
+            directories: Directories { state: at("state"), work: at("work"), logs: at("logs"), cache: at("cache") },
+            runner: "/nonexistent/muster-runner".into(),
+            require_containment: false,
+            limits: true,
+            retention: Retention {
+                interval: Duration::from_secs(3_600),
+                work_age: Duration::from_secs(3_600),
+                log_age: Duration::from_secs(3_600),
+                log_bytes: 1 << 30,
+            },
+            rejoin: false,
+            address_file: Some(at("address")),
+        }
+    }
+
+    /// Starts an agent that dials this master.
+    pub(crate) fn start(&mut self, master: &Master) {
+        self.start_with(self.config(master));
+    }
+
+    pub(crate) fn start_with(&mut self, config: Config) {
+        let (stop, stopped) = watch::channel(false);
+        self.agent = Some((stop, tokio::spawn(agent::run(config, stopped))));
+    }
+
+    /// Stops the agent as SIGTERM does.
+    pub(crate) async fn stop(&mut self) {
+        let (stop, task) = self.agent.take().expect("an agent runs");
+        stop.send(true).expect("it listens");
+        soon("the agent's end", task).await.expect("no panic").expect("a clean end");
+    }
+
+    /// Takes agent, runner and master to where the inventory has gone up.
+    pub(crate) async fn register(&mut self, master: &mut Master, inventory: Vec<Report>) -> (Stream, Talk) {
+        let mut talk = self.runner.adopted().await;
+        let mut stream = master.hello().await;
+        stream.welcome();
+        talk.answer_inventory(inventory).await;
+        stream.inventory().await;
+        (stream, talk)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// A client of the worker's own service, once it has registered.
+    pub(crate) async fn client(&self) -> WorkerServiceClient<Channel> {
+        let path = self.path("address");
+        let address = soon("the address file", async {
+            loop {
+                match std::fs::read_to_string(&path) {
+                    Ok(text) => return text.trim().to_owned(),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        });
+        let address = address.await;
+        WorkerServiceClient::connect(format!("http://{address}")).await.expect("it serves")
+    }
+}
+
+pub(crate) fn incarnation() -> Incarnation {
+    Incarnation { counter: 3, random: 7 }
+}
+
+pub(crate) fn driver(attempt: u32) -> AttemptKey {
+    AttemptKey::Driver(DriverUid(0xD), AttemptNumber(attempt))
+}
+
+pub(crate) fn launch(attempt: AttemptKey) -> Launch {
+    Launch {
+        attempt,
+        id: "pi".into(),
+        leased: false,
+        command: std::sync::Arc::new(Command {
+            program: "{{TOOL}}".into(),
+            args: vec!["hi".into()],
+            ..Command::default()
+        }),
+        artifacts: std::sync::Arc::new([]),
+        resources: AllocatedResources { cores: 1, memory: 1 << 20, addresses: BTreeMap::new() },
+        kill_grace: Duration::from_secs(10),
+        log_limit: DEFAULT_LOG_LIMIT,
+        token: None,
+        variables: BTreeMap::new(),
+        resources_component: "".into(),
+    }
+}
+
+pub(crate) fn report(attempt: AttemptKey, sequence: u64, state: AttemptState) -> Report {
+    Report {
+        attempt,
+        sequence,
+        state,
+        pid: None,
+        started: None,
+        ended: None,
+        resources: AllocatedResources::default(),
+        id: "pi".into(),
+    }
+}
+
+pub(crate) fn ended(attempt: AttemptKey, sequence: u64) -> Report {
+    report(attempt, sequence, AttemptState::Ended(Outcome::exited(Exit::Code(0))))
+}
