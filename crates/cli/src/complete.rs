@@ -1,21 +1,150 @@
-//! Ids, for shells that complete them.
-use clap_complete::CompletionCandidate;
+//! Ids, for shells that complete them: the master is asked, for a short time.
+
 use std::ffi::OsStr;
-pub(crate) fn drivers(_: &OsStr) -> Vec<CompletionCandidate> {
-    Vec::new()
+use std::time::Duration;
+
+use clap_complete::CompletionCandidate;
+use muster_client::v1::{Application, Driver, Executor, Worker};
+
+use crate::args::DEFAULT_MASTER;
+use crate::master::Master;
+use crate::output::{application_state, driver_state, executor_state, is_running, worker_state};
+
+/// The variable by which the shell's script asks.
+pub(crate) const VARIABLE: &str = "MUSTER_COMPLETE";
+
+/// Nobody waits longer for a Tab.
+const BOUND: Duration = Duration::from_millis(500);
+/// More than a shell shows well.
+const MOST: usize = 1000;
+
+/// An id with a word about it.
+struct Named {
+    id: String,
+    about: String,
+    running: bool,
 }
-pub(crate) fn drivers_and_applications(_: &OsStr) -> Vec<CompletionCandidate> {
-    Vec::new()
+
+/// Names of drivers.
+pub(crate) fn drivers(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, async |master| of_drivers(&master).await)
 }
-pub(crate) fn live_drivers_and_applications(_: &OsStr) -> Vec<CompletionCandidate> {
-    Vec::new()
+
+/// Names of drivers and applications.
+pub(crate) fn drivers_and_applications(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, async |master| both(&master).await)
 }
-pub(crate) fn applications(_: &OsStr) -> Vec<CompletionCandidate> {
-    Vec::new()
+
+/// The same, of those that have not ended.
+pub(crate) fn live_drivers_and_applications(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, async |master| {
+        let mut all = both(&master).await;
+        all.retain(|named| named.running);
+        all
+    })
 }
-pub(crate) fn executors(_: &OsStr) -> Vec<CompletionCandidate> {
-    Vec::new()
+
+/// Names of applications.
+pub(crate) fn applications(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, async |master| of_applications(&master).await)
 }
-pub(crate) fn workers(_: &OsStr) -> Vec<CompletionCandidate> {
-    Vec::new()
+
+/// Executors, as application and number.
+pub(crate) fn executors(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, async |master| {
+        let all = master.client().executors("", "", MOST).await.map(|listed| listed.items).unwrap_or_default();
+        all.into_iter()
+            .map(|executor: Executor| {
+                let state = executor_state(executor.state);
+                Named {
+                    id: format!("{}/{}", executor.application_id, executor.executor_id),
+                    running: is_running(&state),
+                    about: state,
+                }
+            })
+            .collect()
+    })
+}
+
+/// Names of workers.
+pub(crate) fn workers(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, async |master| {
+        let all = master.client().workers("", MOST).await.map(|listed| listed.items).unwrap_or_default();
+        all.into_iter()
+            .map(|worker: Worker| Named { id: worker.name, about: worker_state(worker.state), running: true })
+            .collect()
+    })
+}
+
+async fn both(master: &Master) -> Vec<Named> {
+    let (mut all, applications) = tokio::join!(of_drivers(master), of_applications(master));
+    all.extend(applications);
+    all
+}
+
+async fn of_drivers(master: &Master) -> Vec<Named> {
+    let all = master.client().drivers("", MOST).await.map(|listed| listed.items).unwrap_or_default();
+    let named = |driver: Driver| {
+        let state = driver_state(driver.state);
+        Named { id: driver.driver_id, running: is_running(&state), about: format!("driver, {state}") }
+    };
+    all.into_iter().map(named).collect()
+}
+
+async fn of_applications(master: &Master) -> Vec<Named> {
+    let all = master.client().applications("", MOST).await.map(|listed| listed.items).unwrap_or_default();
+    let named = |application: Application| {
+        let state = application_state(application.state);
+        Named { id: application.application_id, running: is_running(&state), about: format!("application, {state}") }
+    };
+    all.into_iter().map(named).collect()
+}
+
+/// Asks the master of the line that is being completed. Who completes is told nothing when there is no answer.
+fn candidates(current: &OsStr, ask: impl AsyncFnOnce(Master) -> Vec<Named>) -> Vec<CompletionCandidate> {
+    let Some(begin) = current.to_str() else { return Vec::new() };
+    let environment = std::env::var("MUSTER_MASTER").ok().filter(|text| !text.is_empty());
+    let address = master_of(std::env::args()).or(environment).unwrap_or_else(|| DEFAULT_MASTER.to_owned());
+    let Ok(master) = Master::with_deadline(&[address], BOUND) else { return Vec::new() };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
+    let named = runtime.block_on(async { tokio::time::timeout(BOUND, ask(master)).await }).unwrap_or_default();
+    named
+        .into_iter()
+        .filter(|named| named.id.starts_with(begin))
+        .map(|named| CompletionCandidate::new(named.id).help(Some(named.about.into())))
+        .collect()
+}
+
+/// The last `--master` of a line.
+fn master_of(words: impl Iterator<Item = String>) -> Option<String> {
+    let mut found = None;
+    let mut words = words.peekable();
+    while let Some(word) = words.next() {
+        if word == "--master" {
+            found = words.peek().filter(|next| !next.is_empty()).cloned().or(found);
+        } else if let Some(address) = word.strip_prefix("--master=") {
+            found = Some(address.to_owned());
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_master_of_the_line_is_asked() {
+        let of = |line: &str| master_of(line.split(' ').map(str::to_owned));
+        assert_eq!(of("muster -- muster --master a:1 kill x"), Some("a:1".into()));
+        assert_eq!(of("muster --master=a:1 kill --master b:2"), Some("b:2".into()));
+        assert_eq!(of("muster kill --master"), None);
+    }
+
+    #[test]
+    fn a_master_that_does_not_answer_is_not_waited_for() {
+        let begun = std::time::Instant::now();
+        assert!(drivers(OsStr::new("x")).is_empty());
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
 }

@@ -1,6 +1,85 @@
 //! The command line: muster.
+//!
+//! [`run`] reads the arguments, does what they say and gives the code to exit with. Everything that `muster` prints for programs goes to standard output;
+//! everything that it tells people beside that goes to standard error.
 
 mod args;
+mod commands;
 mod complete;
+mod exit;
+mod failure;
+mod master;
 mod output;
 mod parse;
+mod progress;
+mod similar;
+mod up;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use clap_complete::CompleteEnv;
+
+use args::Cli;
+use exit::Exit;
+use failure::Failure;
+use output::{Screen, Tone, tell};
+
+/// Runs `muster` with the arguments of this process.
+pub fn run() -> ExitCode {
+    let here = std::env::current_dir().ok();
+    let completion = CompleteEnv::with_factory(Cli::command).var(complete::VARIABLE);
+    match completion.try_complete(std::env::args_os(), here.as_deref()) {
+        Ok(false) => {}
+        Ok(true) => return Exit::OK.into(),
+        Err(error) => return say_usage(&error, &[]).into(),
+    }
+    let words: Vec<OsString> = std::env::args_os().collect();
+    match Cli::try_parse_from(&words) {
+        Ok(cli) => execute(cli).into(),
+        Err(error) => say_usage(&error, &words).into(),
+    }
+}
+
+fn execute(cli: Cli) -> Exit {
+    log_for_experts();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(Failure::System).and_then(|runtime| runtime.block_on(commands::run(cli)));
+    match done {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if !failure.is_silent() {
+                tell(&format!("{} {failure}", Screen::stderr().paint(Tone::Bad, "error:")));
+            }
+            failure.exit()
+        }
+    }
+}
+
+/// Help goes to standard output, mistakes to standard error.
+fn say_usage(error: &clap::Error, words: &[OsString]) -> Exit {
+    // A reader that went away has what it wanted.
+    let _ = error.print();
+    match error.exit_code() {
+        0 => Exit::OK,
+        // The code of a driver must not be mistaken for it.
+        _ if waits(words) => Exit::PLATFORM,
+        _ => Exit::USAGE,
+    }
+}
+
+/// Whether a line that is wrong was meant to exit with a driver's code.
+fn waits(words: &[OsString]) -> bool {
+    let ours = || words.iter().skip(1).take_while(|word| *word != "--");
+    ours().any(|word| word == "submit") && ours().any(|word| word == "--wait" || word == "-w")
+}
+
+/// Nothing is logged unless somebody asks for it.
+fn log_for_experts() {
+    let Some(filter) = std::env::var("MUSTER_LOG").ok().filter(|filter| !filter.is_empty()) else { return };
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "debug".into());
+    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // It is set once.
+    let _ = logger.try_init();
+}

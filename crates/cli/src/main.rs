@@ -1,3 +1,7 @@
-//! Joins the parts.
+//! `muster`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    muster_cli::run()
+}

@@ -1,0 +1,22 @@
+//! `muster completions`.
+
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
+
+use super::put;
+use crate::args::Shell;
+use crate::complete::VARIABLE;
+use crate::failure::Failure;
+
+/// Prints what a shell needs. It calls us back for every completion, so it never grows old.
+pub(super) fn completions(shell: Shell) -> Result<(), Failure> {
+    let shell: &dyn EnvCompleter = match shell {
+        Shell::Bash => &Bash,
+        Shell::Zsh => &Zsh,
+        Shell::Fish => &Fish,
+    };
+    let program = std::env::current_exe().map_err(Failure::System)?;
+    let mut script = Vec::new();
+    let program = program.to_string_lossy();
+    shell.write_registration(VARIABLE, "muster", "muster", &program, &mut script).map_err(Failure::System)?;
+    put(&String::from_utf8_lossy(&script))
+}

@@ -1,0 +1,104 @@
+//! `muster list`.
+
+use muster_client::v1::{ListApplicationsResponse, ListDriversResponse, ListExecutorsResponse, ListWorkersResponse};
+
+use super::put;
+use crate::args::{Format, ListArgs, ListKind};
+use crate::failure::Failure;
+use crate::master::Master;
+use crate::output::{Clock, Row, Screen, Wire, table, tell, to_json};
+
+/// Lists things of one kind, all pages of them.
+pub(super) async fn list(master: Master, args: ListArgs) -> Result<(), Failure> {
+    let filter = filter(&args);
+    let limit = args.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    if args.application.is_some() && args.kind != ListKind::Executors {
+        return Err(Failure::Usage("--application is for executors: `muster list executors --application ID`".into()));
+    }
+    let client = master.client();
+    match args.kind {
+        ListKind::Drivers => {
+            let items = master.ask(client.drivers(&filter, limit)).await?.items;
+            show(&args, items, |drivers| ListDriversResponse { drivers, ..Default::default() })
+        }
+        ListKind::Applications => {
+            let items = master.ask(client.applications(&filter, limit)).await?.items;
+            show(&args, items, |applications| ListApplicationsResponse { applications, ..Default::default() })
+        }
+        ListKind::Executors => {
+            let application = args.application.clone().unwrap_or_default();
+            let items = match master.ask(client.executors(&application, &filter, limit)).await {
+                Ok(listed) => listed.items,
+                Err(failure) if failure.is_not_found() => return Err(master.no_application(&application).await),
+                Err(failure) => return Err(failure),
+            };
+            show(&args, items, |executors| ListExecutorsResponse { executors, ..Default::default() })
+        }
+        ListKind::Workers => {
+            let items = master.ask(client.workers(&filter, limit)).await?.items;
+            show(&args, items, |workers| ListWorkersResponse { workers, ..Default::default() })
+        }
+    }
+}
+
+fn show<T: Row, A: Wire>(args: &ListArgs, items: Vec<T>, answer: impl FnOnce(Vec<T>) -> A) -> Result<(), Failure> {
+    match args.show.output {
+        Format::Json => put(&to_json(&answer(items))?),
+        Format::Name => put(&items.iter().map(|item| format!("{}\n", item.name())).collect::<String>()),
+        Format::Table | Format::Wide if items.is_empty() => {
+            tell(nothing(args));
+            Ok(())
+        }
+        Format::Table | Format::Wide => {
+            put(&table(&items, args.show.output == Format::Wide, Clock::now(), Screen::stdout()))
+        }
+    }
+}
+
+/// An empty list is said where it does not disturb programs.
+fn nothing(args: &ListArgs) -> &'static str {
+    let narrowed = args.state.is_some() || args.worker.is_some() || !args.labels.is_empty() || args.filter.is_some();
+    match (args.kind, narrowed) {
+        (_, true) => "nothing matches",
+        (ListKind::Drivers, false) => "there are no drivers; `muster submit -- PROGRAM` runs one",
+        (ListKind::Applications, false) => "there are no applications",
+        (ListKind::Executors, false) => "there are no executors",
+        (ListKind::Workers, false) => "there are no workers",
+    }
+}
+
+/// The filter of the wire.
+fn filter(args: &ListArgs) -> String {
+    let state = args.state.iter().map(|state| format!("state={}", state.to_ascii_uppercase().replace('-', "_")));
+    let worker = args.worker.iter().map(|worker| format!("worker={}", quoted(worker)));
+    let labels = args.labels.iter().map(|label| format!("labels.{}={}", label.key, quoted(&label.value)));
+    let terms: Vec<String> = state.chain(worker).chain(labels).chain(args.filter.clone()).collect();
+    terms.join(" AND ")
+}
+
+/// A value that blanks would split stands in quotes.
+fn quoted(value: &str) -> String {
+    if value.is_empty() || value.contains(char::is_whitespace) { format!("\"{value}\"") } else { value.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser as _;
+
+    fn filter_of(line: &[&str]) -> String {
+        let cli = Cli::try_parse_from(["muster", "list", "drivers"].iter().chain(line)).expect("the line is right");
+        let Command::List(args) = cli.command else { unreachable!("it is a list") };
+        filter(&args)
+    }
+
+    #[test]
+    fn filters_are_joined() {
+        assert_eq!(filter_of(&[]), "");
+        assert_eq!(
+            filter_of(&["--state", "backing-off", "--worker", "w1", "-l", "a=b c", "--filter", "labels.x=y"]),
+            "state=BACKING_OFF AND worker=w1 AND labels.a=\"b c\" AND labels.x=y"
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! `muster logs`.
+
+use muster_client::v1::{Driver, LogStream, ReadLogRequest};
+
+use super::follow::Follow;
+use super::pump::{Out, Pump, attempt_log};
+use super::tail::tail_lines;
+use super::verdict::has_ended;
+use super::watch::DriverWatch;
+use crate::args::LogsArgs;
+use crate::failure::Failure;
+use crate::master::Master;
+
+/// Names in a message.
+const NAMED: usize = 5;
+
+/// Shows a log, or both of one process.
+pub(super) async fn logs(master: Master, args: LogsArgs) -> Result<(), Failure> {
+    let streams = streams(&args);
+    let driver = match master.driver(&args.target.id).await {
+        Ok((driver, _)) => driver,
+        Err(failure) if failure.is_not_found() => return executor_logs(&master, &args, streams, failure).await,
+        Err(failure) => return Err(failure),
+    };
+    let attempt = match (args.target.number, driver.attempts.last()) {
+        (Some(number), _) if driver.attempts.iter().any(|attempt| attempt.attempt == number) => number,
+        (Some(number), _) => return Err(no_attempt(&driver, number)),
+        (None, _) if args.follow && args.tail.is_none() && args.tail_bytes.is_none() => {
+            return follow(&master, driver, streams).await;
+        }
+        (None, Some(newest)) => newest.attempt,
+        (None, None) => {
+            return Err(Failure::Usage(format!("driver {} has not run yet; -f waits for it", driver.driver_id)));
+        }
+    };
+    let requests =
+        streams.into_iter().map(|(stream, out)| (attempt_log(&driver.uid, attempt, stream, args.follow), out));
+    show(&master, &args, requests.collect()).await
+}
+
+/// Which outputs, and where each goes. One alone goes to standard output, so that it can be piped.
+fn streams(args: &LogsArgs) -> Vec<(LogStream, Out)> {
+    match (args.both, args.stderr) {
+        (true, _) => vec![(LogStream::Stdout, Out::Stdout), (LogStream::Stderr, Out::Stderr)],
+        (false, true) => vec![(LogStream::Stderr, Out::Stdout)],
+        (false, false) => vec![(LogStream::Stdout, Out::Stdout)],
+    }
+}
+
+/// The name is not a driver's: that of an application's executor, then.
+async fn executor_logs(
+    master: &Master,
+    args: &LogsArgs,
+    streams: Vec<(LogStream, Out)>,
+    no_driver: Failure,
+) -> Result<(), Failure> {
+    let application = match master.application(&args.target.id).await {
+        Ok((application, _)) => application,
+        Err(failure) if failure.is_not_found() => return Err(no_driver),
+        Err(failure) => return Err(failure),
+    };
+    let Some(number) = args.target.number else {
+        let executors = master.ask(master.client().executors(&application.uid, "", NAMED)).await?.items;
+        let names: Vec<String> = executors
+            .iter()
+            .map(|executor| format!("{}/{}", application.application_id, executor.executor_id))
+            .collect();
+        return Err(Failure::Usage(match names.as_slice() {
+            [] => format!("{} is an application that has no executors yet", args.target.id),
+            names => format!("{} is an application; name one of its executors: {}", args.target.id, names.join(", ")),
+        }));
+    };
+    let requests = streams.into_iter().map(|(stream, out)| {
+        let mut request =
+            ReadLogRequest { id: application.uid.clone(), executor_id: Some(number), ..Default::default() };
+        request.follow = args.follow;
+        request.set_stream(stream);
+        (request, out)
+    });
+    show(master, args, requests.collect()).await
+}
+
+/// Shows each, both at once.
+async fn show(master: &Master, args: &LogsArgs, requests: Vec<(ReadLogRequest, Out)>) -> Result<(), Failure> {
+    let master = if args.follow { master.patient() } else { master.clone() };
+    let mut tasks = Vec::new();
+    for (mut request, out) in requests {
+        request.tail_bytes = args.tail_bytes.map_or(0, |size| size.0);
+        let (master, lines, name) = (master.clone(), args.tail, args.target.id.clone());
+        tasks.push(tokio::spawn(async move {
+            match lines {
+                Some(lines) => tail_lines(&master, request, lines, out, name).await,
+                None => Pump { request, out, name }.run(&master).await,
+            }
+        }));
+    }
+    for task in tasks {
+        // A task of ours that panicked has been reported already.
+        task.await.unwrap_or(Ok(()))?;
+    }
+    Ok(())
+}
+
+/// Follows a driver through its restarts until it has ended.
+async fn follow(master: &Master, mut driver: Driver, streams: Vec<(LogStream, Out)>) -> Result<(), Failure> {
+    // What earlier attempts said can be asked for by their number.
+    let last = driver.attempts.len().saturating_sub(1);
+    driver.attempts.drain(..last);
+    let first = driver.attempts.first().map_or(0, |attempt| attempt.attempt);
+    let mut follow = Follow::begin(master, &driver.uid, streams).after(first.saturating_sub(1));
+    let patient = master.patient();
+    let mut watch = DriverWatch::of(&patient, driver);
+    loop {
+        follow.see(watch.driver());
+        if has_ended(watch.driver()) {
+            return follow.finish().await;
+        }
+        tokio::select! {
+            seen = watch.next() => seen?,
+            failed = follow.failed() => return failed,
+        }
+    }
+}
+
+fn no_attempt(driver: &Driver, number: u32) -> Failure {
+    let kept: Vec<String> = driver.attempts.iter().map(|attempt| attempt.attempt.to_string()).collect();
+    Failure::Usage(match kept.as_slice() {
+        [] => format!("driver {} has not run yet", driver.driver_id),
+        kept => format!("driver {} has no attempt {number}; it has {}", driver.driver_id, kept.join(", ")),
+    })
+}

@@ -1,0 +1,63 @@
+//! `muster submit`.
+
+use muster_client::new_request_id;
+use muster_client::v1::{Driver, SubmitDriverRequest};
+
+use super::{put, spec, wait};
+use crate::args::{Format, SubmitArgs};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::master::Master;
+use crate::output::{Clock, Screen, driver_page, pending_line, tell, to_json};
+
+/// Submits a driver, and waits for it when that is wanted.
+pub(super) async fn submit(master: Master, args: SubmitArgs) -> Result<Exit, Failure> {
+    let request = spec::request(&args)?;
+    if args.validate_only {
+        return validate(&master, request, args.output).await;
+    }
+    let id = if request.request_id.is_empty() { new_request_id() } else { request.request_id.clone() };
+    let client = master.client();
+    let call = |request_id| client.submit_driver(SubmitDriverRequest { request_id, ..request });
+    let driver = match master.change_as(id, call).await {
+        Ok(driver) => driver,
+        // The code of a driver must not be mistaken for it.
+        Err(failure) if args.wait => {
+            tell(&format!("error: {failure}"));
+            return Ok(Exit::PLATFORM);
+        }
+        Err(failure) => return Err(failure),
+    };
+    if args.wait {
+        return wait::wait(&master, driver, !args.no_output, args.timeout.map(|span| span.0)).await;
+    }
+    show(&driver, args.output)?;
+    Ok(Exit::OK)
+}
+
+/// Says whether it would be accepted.
+async fn validate(master: &Master, request: SubmitDriverRequest, format: Format) -> Result<Exit, Failure> {
+    let driver = master.ask(master.client().submit_driver(request)).await?;
+    match format {
+        Format::Name => put(&verdict(&driver))?,
+        Format::Table | Format::Wide | Format::Json => show(&driver, format)?,
+    }
+    Ok(Exit::OK)
+}
+
+fn verdict(driver: &Driver) -> String {
+    match driver.pending.as_ref().map(pending_line).filter(|line| !line.is_empty()) {
+        Some(line) => format!("it would be accepted, and wait: {line}\n"),
+        None => "it would be accepted and started\n".to_owned(),
+    }
+}
+
+fn show(driver: &Driver, format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Json => put(&to_json(driver)?),
+        Format::Name => put(&format!("{}\n", driver.driver_id)),
+        Format::Table | Format::Wide => {
+            put(&driver_page(driver, format == Format::Wide, Clock::now(), Screen::stdout()))
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What `muster submit --wait` exits with.
+
+use muster_client::v1::driver::State;
+use muster_client::v1::{Driver, Fault, Outcome};
+
+use crate::exit::Exit;
+
+/// Whether a driver changes no more.
+pub(super) fn has_ended(driver: &Driver) -> bool {
+    match driver.state() {
+        State::Finished | State::Failed | State::Killed | State::Lost | State::CrashLoop => true,
+        State::Unspecified
+        | State::Pending
+        | State::Launching
+        | State::Running
+        | State::Killing
+        | State::BackingOff
+        | State::Unreachable
+        | State::Unconfirmed => false,
+    }
+}
+
+/// The code of a driver that has ended.
+pub(super) fn exit_of(driver: &Driver) -> Exit {
+    let Some(outcome) = &driver.outcome else { return Exit::PLATFORM };
+    match (outcome.exit_code, outcome.signal) {
+        (Some(code), _) => Exit::program(code),
+        (None, Some(signal)) => Exit::signal(signal),
+        (None, None) => never_ran(outcome),
+    }
+}
+
+fn never_ran(outcome: &Outcome) -> Exit {
+    match outcome.reason.as_str() {
+        "NOT_FOUND" => Exit::NOT_FOUND,
+        "NOT_EXECUTABLE" => Exit::CANNOT_RUN,
+        _ => Exit::PLATFORM,
+    }
+}
+
+/// Whether people need to be told how it ended: an exit code speaks for itself.
+pub(super) fn speaks_for_itself(driver: &Driver) -> bool {
+    let Some(outcome) = &driver.outcome else { return false };
+    outcome.exit_code.is_some()
+        && outcome.fault() == Fault::Program
+        && matches!(driver.state(), State::Finished | State::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(outcome: Outcome) -> Driver {
+        Driver { state: State::Failed as i32, outcome: Some(outcome), ..Driver::default() }
+    }
+
+    #[test]
+    fn codes_are_the_programs_own() {
+        let code = |code| exit_of(&ended(Outcome { exit_code: Some(code), ..Outcome::default() }));
+        assert_eq!((code(0), code(3), code(255)), (Exit(0), Exit(3), Exit(255)));
+        let signal = |signal| exit_of(&ended(Outcome { signal: Some(signal), ..Outcome::default() }));
+        assert_eq!((signal(9), signal(15)), (Exit(137), Exit(143)));
+    }
+
+    #[test]
+    fn what_never_ran_has_the_codes_of_a_shell() {
+        let reason = |reason: &str| exit_of(&ended(Outcome { reason: reason.into(), ..Outcome::default() }));
+        assert_eq!(reason("NOT_FOUND"), Exit::NOT_FOUND);
+        assert_eq!(reason("NOT_EXECUTABLE"), Exit::CANNOT_RUN);
+        for word in ["LOST", "ARTIFACT_FAILED", "NEVER_STARTED", "SOMETHING_NEW"] {
+            assert_eq!(reason(word), Exit::PLATFORM, "{word}");
+        }
+        assert_eq!(exit_of(&Driver::default()), Exit::PLATFORM);
+    }
+}

@@ -1,0 +1,94 @@
+//! One driver, one application or one worker, seen again whenever something happens to it.
+
+use muster_client::EventWatch;
+use muster_client::v1::{Application, Driver, WatchEventsRequest, Worker};
+
+use crate::failure::Failure;
+use crate::master::Master;
+
+/// Waits until something happens to what a request names. A watch that is too old to go on says so once, as if something had happened.
+#[derive(Debug)]
+struct Changes {
+    master: Master,
+    names: WatchEventsRequest,
+    watch: Option<EventWatch>,
+}
+
+impl Changes {
+    fn of(master: &Master, names: WatchEventsRequest) -> Changes {
+        Changes { master: master.clone(), names, watch: None }
+    }
+
+    /// Begins (again) at a place, which came with what is known.
+    fn from(&mut self, resume_token: String) {
+        let request = WatchEventsRequest { resume_token, ..self.names.clone() };
+        self.watch = Some(self.master.client().watch_events(request));
+    }
+
+    /// Waits; whether the place is lost, so that all must be read anew. Without a place, it is lost already.
+    async fn next(&mut self) -> Result<bool, Failure> {
+        let Some(watch) = &mut self.watch else { return Ok(true) };
+        match watch.next().await {
+            Ok(_) => Ok(false),
+            Err(error) if error.is_compacted() => {
+                self.watch = None;
+                Ok(true)
+            }
+            Err(error) => Err(self.master.read_failure(error)),
+        }
+    }
+}
+
+macro_rules! seen_again {
+    ($(#[$doc:meta])* $name:ident, $thing:ident: $type:ident, $list:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(super) struct $name {
+            changes: Changes,
+            last: $type,
+        }
+
+        impl $name {
+            /// Of one that was just answered.
+            pub(super) fn of(master: &Master, last: $type) -> $name {
+                let names = WatchEventsRequest { $list: vec![last.uid.clone()], ..WatchEventsRequest::default() };
+                $name { changes: Changes::of(master, names), last }
+            }
+
+            /// As it was last seen.
+            pub(super) fn $thing(&self) -> &$type {
+                &self.last
+            }
+
+            /// Waits until something has happened to it, and looks again.
+            pub(super) async fn next(&mut self) -> Result<(), Failure> {
+                if !self.changes.next().await? {
+                    return self.look().await;
+                }
+                let (seen, token) = self.changes.master.$thing(&self.last.uid).await?;
+                self.last = seen;
+                self.changes.from(token);
+                Ok(())
+            }
+
+            /// Looks again at once.
+            pub(super) async fn look(&mut self) -> Result<(), Failure> {
+                self.last = self.changes.master.$thing(&self.last.uid).await?.0;
+                Ok(())
+            }
+        }
+    };
+}
+
+seen_again! {
+    /// A driver.
+    DriverWatch, driver: Driver, driver_ids
+}
+seen_again! {
+    /// An application.
+    ApplicationWatch, application: Application, application_ids
+}
+seen_again! {
+    /// A worker.
+    WorkerWatch, worker: Worker, workers
+}

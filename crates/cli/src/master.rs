@@ -1,0 +1,168 @@
+//! The masters, as commands ask them.
+
+use std::future::Future;
+use std::time::Duration;
+
+use muster_client::v1::{Application, Driver, GetApplicationRequest, GetDriverRequest, GetWorkerRequest, Worker};
+use muster_client::{CallError, Client, Masters, Options, new_request_id};
+
+use crate::failure::{Failure, Refusal};
+use crate::progress::Progress;
+use crate::similar::similar;
+
+/// Long enough for another master to take over, short enough for somebody who sits before it.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Who waits for a driver waits through restarts and upgrades of masters.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// People are told that nobody answers after this.
+const UNEASY: Duration = Duration::from_millis(800);
+/// Names that are looked through for suggestions.
+const NAMES: usize = 10_000;
+
+/// A cluster's masters.
+#[derive(Debug, Clone)]
+pub(crate) struct Master {
+    client: Client,
+    masters: String,
+}
+
+impl Master {
+    /// Of addresses as they were written.
+    pub(crate) fn new(addresses: &[String]) -> Result<Master, Failure> {
+        Master::with_deadline(addresses, DEADLINE)
+    }
+
+    /// The same with another deadline of calls.
+    pub(crate) fn with_deadline(addresses: &[String], deadline: Duration) -> Result<Master, Failure> {
+        let text = addresses.join(",");
+        let masters: Masters = text.parse().map_err(|_| Failure::Masters(text))?;
+        let options = Options { deadline, try_timeout: deadline, ..Options::default() };
+        Ok(Master { masters: masters.to_string(), client: Client::with_options(masters, options) })
+    }
+
+    /// The client.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The same for calls that outlast restarts of masters.
+    pub(crate) fn patient(&self) -> Master {
+        Master { client: self.client.with_deadline(PATIENCE), masters: self.masters.clone() }
+    }
+
+    /// Asks something that changes nothing.
+    pub(crate) async fn ask<T>(&self, call: impl Future<Output = Result<T, CallError>>) -> Result<T, Failure> {
+        self.watched(call).await.map_err(|error| self.failure(error, None))
+    }
+
+    /// Asks for a change; the call gets a request id, under which asking again is safe.
+    pub(crate) async fn change<T, F>(&self, call: impl FnOnce(String) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        self.change_as(new_request_id(), call).await
+    }
+
+    /// The same under a given request id.
+    pub(crate) async fn change_as<T, F>(&self, id: String, call: impl FnOnce(String) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        self.watched(call(id.clone())).await.map_err(|error| self.failure(error, Some(id)))
+    }
+
+    /// A failed read, as it is said.
+    pub(crate) fn read_failure(&self, error: CallError) -> Failure {
+        self.failure(error, None)
+    }
+
+    fn failure(&self, error: CallError, request_id: Option<String>) -> Failure {
+        Failure::Server(Box::new(Refusal { error, request_id, masters: self.masters.clone() }))
+    }
+
+    /// Says on a terminal that nobody answers yet.
+    async fn watched<T>(&self, call: impl Future<Output = T>) -> T {
+        tokio::pin!(call);
+        tokio::select! {
+            answer = &mut call => return answer,
+            () = tokio::time::sleep(UNEASY) => {}
+        }
+        let _progress = Progress::begin(format!("waiting for an answer from {}", self.masters));
+        call.await
+    }
+
+    /// A driver by name or uid, with the place to watch from; names that are near it when there is none.
+    pub(crate) async fn driver(&self, id: &str) -> Result<(Driver, String), Failure> {
+        let request = GetDriverRequest { driver_id: id.to_owned() };
+        match self.ask(self.client.get_driver(request)).await {
+            Ok(answer) => Ok((answer.driver.unwrap_or_default(), answer.resume_token)),
+            Err(failure) if failure.is_not_found() => Err(self.no_driver(id).await),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// An application by name or uid, likewise.
+    pub(crate) async fn application(&self, id: &str) -> Result<(Application, String), Failure> {
+        let request = GetApplicationRequest { application_id: id.to_owned() };
+        match self.ask(self.client.get_application(request)).await {
+            Ok(answer) => Ok((answer.application.unwrap_or_default(), answer.resume_token)),
+            Err(failure) if failure.is_not_found() => Err(self.no_application(id).await),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// A worker by name or uid, likewise.
+    pub(crate) async fn worker(&self, id: &str) -> Result<(Worker, String), Failure> {
+        let request = GetWorkerRequest { worker: id.to_owned() };
+        match self.ask(self.client.get_worker(request)).await {
+            Ok(answer) => Ok((answer.worker.unwrap_or_default(), answer.resume_token)),
+            Err(failure) if failure.is_not_found() => Err(self.no_worker(id).await),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// There is no such driver.
+    pub(crate) async fn no_driver(&self, id: &str) -> Failure {
+        Failure::NotFound {
+            kind: "driver",
+            id: id.to_owned(),
+            similar: similar(id, self.driver_names().await.iter().map(String::as_str)),
+        }
+    }
+
+    /// There is no such application.
+    pub(crate) async fn no_application(&self, id: &str) -> Failure {
+        let names = self.application_names().await;
+        Failure::NotFound {
+            kind: "application",
+            id: id.to_owned(),
+            similar: similar(id, names.iter().map(String::as_str)),
+        }
+    }
+
+    /// There is neither.
+    pub(crate) async fn no_driver_or_application(&self, id: &str) -> Failure {
+        let mut names = self.driver_names().await;
+        names.extend(self.application_names().await);
+        let similar = similar(id, names.iter().map(String::as_str));
+        Failure::NotFound { kind: "driver or application", id: id.to_owned(), similar }
+    }
+
+    /// There is no such worker.
+    pub(crate) async fn no_worker(&self, id: &str) -> Failure {
+        // A suggestion that cannot be made is left out.
+        let workers = self.client.workers("", NAMES).await.map(|listed| listed.items).unwrap_or_default();
+        let similar = similar(id, workers.iter().map(|worker| worker.name.as_str()));
+        Failure::NotFound { kind: "worker", id: id.to_owned(), similar }
+    }
+
+    async fn driver_names(&self) -> Vec<String> {
+        let drivers = self.client.drivers("", NAMES).await.map(|listed| listed.items).unwrap_or_default();
+        drivers.into_iter().map(|driver| driver.driver_id).collect()
+    }
+
+    async fn application_names(&self) -> Vec<String> {
+        let applications = self.client.applications("", NAMES).await.map(|listed| listed.items).unwrap_or_default();
+        applications.into_iter().map(|application| application.application_id).collect()
+    }
+}

@@ -1,0 +1,104 @@
+//! `muster up --detach`: starts the process that keeps the cluster up, and returns when all is ready.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+use super::layout::Layout;
+use super::lock::{DirLock, LockError};
+use super::plan::Plan;
+use super::{UpError, logs, told};
+use crate::args::UpArgs;
+use crate::output::print;
+use crate::progress::Progress;
+
+/// How often the file that says "ready" is looked for.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Starts the cluster in the background. One that is up already is what was wanted.
+pub(crate) async fn up(args: &UpArgs, layout: &Layout) -> Result<(), UpError> {
+    let plan = Plan::new(args, layout.clone())?;
+    match DirLock::take(&layout.lock()) {
+        Ok(free) => drop(free),
+        Err(LockError::Held(_)) => return already(layout).await,
+        Err(LockError::File(error)) => return Err(UpError::File(layout.lock(), error)),
+    }
+    let _ = std::fs::remove_file(layout.ready());
+    let log_from = logs::size(&layout.log("up"));
+    let mut child = start(args, layout)?;
+    let progress = Progress::begin("starting the cluster");
+    let address = ready(layout, &mut child, log_from).await?;
+    drop(progress);
+    // Nobody reads it any more: the cluster is up all the same.
+    let _ = print(&told::ready_text(&plan, &address, ""));
+    Ok(())
+}
+
+/// Another process has the directory: waits until its cluster is ready, too.
+async fn already(layout: &Layout) -> Result<(), UpError> {
+    /// As long as a part may take.
+    const BOUND: Duration = Duration::from_secs(60);
+    let address = tokio::time::timeout(BOUND, async {
+        loop {
+            match read_ready(layout) {
+                Some(address) => return address,
+                None => sleep(LOOK).await,
+            }
+        }
+    });
+    let Ok(address) = address.await else {
+        let holder = super::process::ProcessName::read(&layout.lock());
+        return Err(UpError::Taken(layout.dir().to_path_buf(), holder, None));
+    };
+    let text = format!(
+        "Muster is up already: master {address}\n{}{}",
+        told::places(layout),
+        told::next_steps(layout, &address)
+    );
+    let _ = print(&text);
+    Ok(())
+}
+
+fn start(args: &UpArgs, layout: &Layout) -> Result<Child, UpError> {
+    let program = std::env::current_exe().map_err(|error| UpError::Start("muster".into(), error))?;
+    let path = layout.log("up");
+    let log = logs::open(&path).map_err(|error| UpError::File(path.clone(), error))?;
+    let copy = log.try_clone().map_err(|error| UpError::File(path, error))?;
+    let mut command = Command::new(&program);
+    command.args(["up", "--background", "--dir"]).arg(layout.dir()).args(["--listen", &args.listen]);
+    command.args(["--workers", &args.workers.to_string()]);
+    if let Some(cores) = args.cores {
+        command.args(["--cores", &cores.to_string()]);
+    }
+    if let Some(memory) = args.memory {
+        command.args(["--memory", &memory.0.to_string()]);
+    }
+    for (wanted, flag) in [(args.keep, "--keep"), (args.insecure_listen, "--insecure-listen")] {
+        if wanted {
+            command.arg(flag);
+        }
+    }
+    command.stdin(Stdio::null()).stdout(log).stderr(copy).spawn().map_err(|error| UpError::Start(program, error))
+}
+
+/// Waits until the cluster is ready, or its process has ended.
+async fn ready(layout: &Layout, child: &mut Child, log_from: u64) -> Result<String, UpError> {
+    loop {
+        if let Some(address) = read_ready(layout) {
+            return Ok(address);
+        }
+        tokio::select! {
+            _ = child.wait() => {
+                let words = logs::last_lines(&layout.log("up"), log_from, 12);
+                return Err(UpError::Background(words));
+            }
+            () = sleep(LOOK) => {}
+        }
+    }
+}
+
+fn read_ready(layout: &Layout) -> Option<String> {
+    std::fs::read_to_string(layout.ready()).ok().filter(|text| text.ends_with('\n')).map(|text| text.trim().to_owned())
+}

@@ -1,0 +1,41 @@
+//! How long to wait before a part that died is started again.
+
+use std::time::Duration;
+
+/// Short enough that people see it come back.
+const FIRST: Duration = Duration::from_millis(500);
+/// Long enough that a part that cannot run costs nothing.
+const LONGEST: Duration = Duration::from_secs(30);
+/// A run this long was a good one: the delay begins anew.
+const GOOD_RUN: Duration = Duration::from_secs(60);
+
+/// Doubles with each death that follows a short run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Backoff {
+    deaths: u32,
+}
+
+impl Backoff {
+    /// The delay after a run of this length.
+    pub(crate) fn after(&mut self, ran: Duration) -> Duration {
+        if ran >= GOOD_RUN {
+            self.deaths = 0;
+        }
+        let delay = FIRST.saturating_mul(1 << self.deaths.min(16)).min(LONGEST);
+        self.deaths = self.deaths.saturating_add(1);
+        delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_a_bound_and_begin_anew_after_a_good_run() {
+        let mut backoff = Backoff::default();
+        let delays: Vec<_> = (0..8).map(|_| backoff.after(Duration::ZERO).as_millis()).collect();
+        assert_eq!(delays, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+        assert_eq!(backoff.after(GOOD_RUN), FIRST);
+    }
+}

@@ -1,0 +1,40 @@
+//! Where the other programs are.
+
+use std::path::{Path, PathBuf};
+
+/// The programs that `muster up` starts.
+#[derive(Debug, Clone)]
+pub(crate) struct Binaries {
+    /// `muster-master`.
+    pub(crate) master: PathBuf,
+    /// `muster-worker`.
+    pub(crate) worker: PathBuf,
+}
+
+/// A program is neither beside ours nor in PATH.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// The folder of our own program.
+    pub(crate) beside: Option<PathBuf>,
+}
+
+impl Binaries {
+    /// Finds them beside our own program, else in PATH.
+    pub(crate) fn locate() -> Result<Binaries, Missing> {
+        Ok(Binaries { master: find("muster-master")?, worker: find_worker()? })
+    }
+}
+
+/// `muster-worker`.
+pub(crate) fn find_worker() -> Result<PathBuf, Missing> {
+    find("muster-worker")
+}
+
+fn find(name: &'static str) -> Result<PathBuf, Missing> {
+    let beside = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_path_buf));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = beside.iter().cloned().chain(std::env::split_paths(&path));
+    folders.map(|folder| folder.join(name)).find(|program| program.is_file()).ok_or(Missing { name, beside })
+}

@@ -1,0 +1,59 @@
+//! `muster down`: ends the cluster of a directory, from any terminal.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep};
+
+use super::layout::Layout;
+use super::lock::{DirLock, LockError};
+use super::process::{Held, ProcessName};
+use super::{UpError, layout_of, teardown};
+use crate::args::DownArgs;
+use crate::output::print;
+use crate::progress::Progress;
+
+/// How often the directory is tried.
+const LOOK: Duration = Duration::from_millis(50);
+/// What runs gets its grace before it is killed, which is at most an hour.
+const BOUND: Duration = Duration::from_secs(3700);
+
+/// Asks the process that keeps the cluster up to end it, then ends whatever is left.
+pub(crate) async fn down(args: DownArgs) -> Result<(), UpError> {
+    let layout = layout_of(&args.dir)?;
+    if !teardown::is_cluster(layout.dir()) {
+        return Err(UpError::NoCluster(layout.dir().to_path_buf()));
+    }
+    let progress = Progress::begin("ending what runs");
+    let _lock = take(&layout).await?;
+    teardown::end_stale_daemons(&layout);
+    teardown::end_work(&layout).await?;
+    drop(progress);
+    let _ = print(&format!("ended; the store and the logs stay in {}\n", layout.dir().display()));
+    Ok(())
+}
+
+/// Takes the lock from the process that has it, by asking that process to end.
+async fn take(layout: &Layout) -> Result<DirLock, UpError> {
+    let end = Instant::now() + BOUND;
+    let mut asked: Option<(ProcessName, Held)> = None;
+    loop {
+        let holder = match DirLock::take(&layout.lock()) {
+            Ok(lock) => return Ok(lock),
+            Err(LockError::Held(holder)) => holder,
+            Err(LockError::File(error)) => return Err(UpError::File(layout.lock(), error)),
+        };
+        // Each holder is asked once: a second wish would cut its own tidy end short.
+        if let Some(holder) = holder.filter(|holder| asked.as_ref().is_none_or(|(name, _)| name != holder)) {
+            if let Some(held) = holder.hold() {
+                held.signal(Signal::TERM);
+                asked = Some((holder, held));
+            }
+        }
+        if Instant::now() > end {
+            let holder = asked.map(|(name, _)| name);
+            return Err(holder.map_or_else(|| UpError::Taken(layout.dir().to_path_buf(), None, None), UpError::StillUp));
+        }
+        sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,224 @@
+//! The process that keeps a cluster up.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::layout::Layout;
+use super::lock::{DirLock, LockError};
+use super::part::{Part, Running};
+use super::plan::{Plan, check_listen, dialled};
+use super::supervise::{Kept, bound_logs};
+use super::{UpError, teardown, told};
+use crate::args::UpArgs;
+use crate::commands::running_summary;
+use crate::output::{print, tell};
+use crate::progress::Progress;
+
+/// How long a part may take to be ready, on a machine that is busy with much else.
+const READY: Duration = Duration::from_secs(60);
+
+/// Brings the cluster up, keeps it up until a signal, and ends it.
+pub(crate) async fn up(args: &UpArgs, layout: Layout) -> Result<(), UpError> {
+    if args.background {
+        // Out of the session of the terminal that started us: its end is not ours. It fails only for who is out already.
+        let _ = rustix::process::setsid();
+    }
+    let mut signals = Signals::listen().map_err(|error| UpError::File("signals".into(), error))?;
+    let _lock = take(&layout)?;
+    let _ = std::fs::remove_file(layout.ready());
+    for name in teardown::end_stale_daemons(&layout) {
+        tell(&format!("{name} of an earlier `muster up` was still there; it is replaced, and what ran goes on"));
+    }
+    check_listen(&args.listen)?;
+    let plan = Plan::new(args, layout.clone())?;
+    let mut begun = Begun::default();
+    let started = tokio::select! {
+        started = start(&plan, &args.listen, &mut begun) => started,
+        () = signals.next() => Err(UpError::Interrupted),
+    };
+    let address = match started {
+        Ok(address) => address,
+        Err(error) => {
+            begun.end().await;
+            return Err(error);
+        }
+    };
+    let parts = begun.keep();
+    let names = plan.names().into_iter().chain(["up".to_owned()]).collect();
+    let logs = tokio::spawn(bound_logs(layout.clone(), names));
+    std::fs::write(layout.ready(), format!("{address}\n")).map_err(|error| UpError::File(layout.ready(), error))?;
+    say_ready(args, &plan, &address);
+    signals.next().await;
+    let _ = std::fs::remove_file(layout.ready());
+    let ended = end(args, &layout, parts, &address, &mut signals).await;
+    logs.abort();
+    ended
+}
+
+/// The lock of the directory.
+fn take(layout: &Layout) -> Result<DirLock, UpError> {
+    DirLock::take(&layout.lock()).map_err(|error| match error {
+        LockError::Held(holder) => {
+            let address = std::fs::read_to_string(layout.ready()).ok().map(|text| text.trim().to_owned());
+            UpError::Taken(layout.dir().to_path_buf(), holder, address)
+        }
+        LockError::File(error) => UpError::File(layout.lock(), error),
+    })
+}
+
+/// Starts the master, then the workers, and waits for each; the master's address.
+async fn start(plan: &Plan, listen: &str, begun: &mut Begun) -> Result<String, UpError> {
+    let progress = Progress::begin("starting the master");
+    let master = plan.master(listen);
+    begun.master = Some((master.clone(), master.start()?));
+    let address = match &mut begun.master {
+        Some((part, running)) => dialled(&part.ready(running, READY).await?),
+        None => return Err(UpError::Interrupted),
+    };
+    // A free port was taken once; from now on it is this one, for workers and clients know it.
+    begun.master = begun.master.take().map(|(_, running)| (plan.master(&pinned(listen, &address)), running));
+    for worker in plan.workers(&address) {
+        let running = worker.start()?;
+        begun.workers.push((worker, running));
+    }
+    for (part, running) in &mut begun.workers {
+        progress.say(format!("waiting for {}", part.name));
+        part.ready(running, READY).await?;
+    }
+    Ok(address)
+}
+
+/// The address to listen on from now on.
+fn pinned(listen: &str, address: &str) -> String {
+    match (listen.rsplit_once(':'), address.rsplit_once(':')) {
+        (Some((host, "0")), Some((_, port))) => format!("{host}:{port}"),
+        _ => listen.to_owned(),
+    }
+}
+
+/// Parts that were started and are not kept yet.
+#[derive(Debug, Default)]
+struct Begun {
+    master: Option<(Part, Running)>,
+    workers: Vec<(Part, Running)>,
+}
+
+/// Parts that are kept running, in the two groups in which they end.
+#[derive(Debug)]
+struct Parts {
+    master: Kept,
+    workers: Kept,
+}
+
+impl Begun {
+    fn keep(self) -> Parts {
+        let (mut master, mut workers) = (Kept::new(), Kept::new());
+        if let Some((part, running)) = self.master {
+            master.keep(part, running);
+        }
+        for (part, running) in self.workers {
+            workers.keep(part, running);
+        }
+        Parts { master, workers }
+    }
+
+    async fn end(self) {
+        for (part, running) in self.workers.into_iter().chain(self.master) {
+            running.end().await;
+            part.forget();
+        }
+    }
+}
+
+fn say_ready(args: &UpArgs, plan: &Plan, address: &str) {
+    if args.background {
+        tell(&format!("up: master {address}, {} workers", plan.workers));
+        return;
+    }
+    let ends = if args.keep {
+        "\nCtrl-C ends the master and the agents; what runs on the cluster goes on.\n"
+    } else {
+        "\nCtrl-C ends the cluster and all that runs on it.\n"
+    };
+    // Nobody reads it any more: the cluster is up all the same.
+    let _ = print(&told::ready_text(plan, address, ends));
+}
+
+/// Ends the cluster. With `--keep`, what runs on it goes on.
+async fn end(
+    args: &UpArgs,
+    layout: &Layout,
+    parts: Parts,
+    address: &str,
+    signals: &mut Signals,
+) -> Result<(), UpError> {
+    let runs = running_summary(address).await;
+    if args.keep {
+        tell(&format!("ending the master and the agents; {runs}"));
+        tell(&format!("what runs goes on; `muster up` takes it over again, `{}` ends it", told::down_line(layout)));
+        parts.workers.end().await;
+        parts.master.end().await;
+        return Ok(());
+    }
+    tell(&format!("ending the cluster; {runs}"));
+    let progress = Progress::begin("ending what runs");
+    let ended = tokio::select! {
+        ended = end_work(layout, parts) => ended,
+        () = signals.next() => {
+            tell(&format!("interrupted again: some of it may still run; `{}` ends it", told::down_line(layout)));
+            return Err(UpError::Interrupted);
+        }
+    };
+    drop(progress);
+    if ended.is_ok() {
+        tell("all has ended");
+    }
+    ended
+}
+
+/// Agents first, so that nobody starts anew what is ended; the runners with all they run; the master last.
+async fn end_work(layout: &Layout, parts: Parts) -> Result<(), UpError> {
+    parts.workers.end().await;
+    let ended = teardown::end_work(layout).await;
+    parts.master.end().await;
+    ended
+}
+
+/// Ctrl-C, a wish to end, or the end of our terminal.
+#[derive(Debug)]
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_free_port_is_kept_once_it_is_known() {
+        assert_eq!(pinned("127.0.0.1:0", "127.0.0.1:41234"), "127.0.0.1:41234");
+        assert_eq!(pinned("0.0.0.0:0", "127.0.0.1:41234"), "0.0.0.0:41234");
+        assert_eq!(pinned("127.0.0.1:7077", "127.0.0.1:7077"), "127.0.0.1:7077");
+    }
+}

@@ -1,0 +1,106 @@
+//! Where everything of a cluster lies in its directory.
+
+use std::path::{Path, PathBuf};
+
+/// The directory of a cluster that `muster up` brought up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layout {
+    dir: PathBuf,
+}
+
+impl Layout {
+    /// Of an absolute path.
+    pub(crate) fn new(dir: PathBuf) -> Layout {
+        Layout { dir }
+    }
+
+    /// The directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Held by the one `muster up` of this directory; says its process.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.dir.join("up.lock")
+    }
+
+    /// Written when the cluster is ready; says the master's address.
+    pub(crate) fn ready(&self) -> PathBuf {
+        self.run().join("ready")
+    }
+
+    /// Addresses and process ids.
+    pub(crate) fn run(&self) -> PathBuf {
+        self.dir.join("run")
+    }
+
+    /// What the parts say.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// What one part says.
+    pub(crate) fn log(&self, part: &str) -> PathBuf {
+        self.logs().join(format!("{part}.log"))
+    }
+
+    /// Address of a part, written by it when it is ready.
+    pub(crate) fn address(&self, part: &str) -> PathBuf {
+        self.run().join(format!("{part}.address"))
+    }
+
+    /// Process of a part.
+    pub(crate) fn pid(&self, part: &str) -> PathBuf {
+        self.run().join(format!("{part}.pid"))
+    }
+
+    /// State of a part.
+    pub(crate) fn state(&self, part: &str) -> PathBuf {
+        self.dir.join(part)
+    }
+
+    /// Makes the folders.
+    pub(crate) fn make(&self) -> std::io::Result<()> {
+        std::fs::create_dir_all(self.run())?;
+        std::fs::create_dir_all(self.logs())
+    }
+
+    /// Names of the workers that ever ran here, in order of their numbers.
+    pub(crate) fn workers(&self) -> std::io::Result<Vec<String>> {
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(WORKER_PREFIX)).map(str::parse::<u32>);
+            if let Some(Ok(number)) = number {
+                numbers.push(number);
+            }
+        }
+        numbers.sort_unstable();
+        Ok(numbers.into_iter().map(worker_name).collect())
+    }
+}
+
+const WORKER_PREFIX: &str = "worker-";
+
+/// The name of the master's part.
+pub(crate) const MASTER: &str = "master";
+
+/// The name of a worker's part, counted from 1, which is also the worker's name in the cluster.
+pub(crate) fn worker_name(number: u32) -> String {
+    format!("{WORKER_PREFIX}{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_workers_that_ever_ran() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let layout = Layout::new(dir.path().to_path_buf());
+        for name in ["worker-10", "worker-2", "worker-x", "master", "log"] {
+            std::fs::create_dir(dir.path().join(name)).expect("a folder");
+        }
+        assert_eq!(layout.workers().expect("readable"), ["worker-2", "worker-10"]);
+    }
+}

@@ -1,0 +1,136 @@
+//! One daemon of the cluster.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::layout::Layout;
+use super::process::ProcessName;
+use super::{UpError, logs};
+
+/// How long a daemon may take to shut down before it is killed. It leaves its work alone, so it is quick.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+/// How often a file that says "ready" is looked for.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A daemon, and how it is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    /// `master`, `worker-1`, ….
+    pub(crate) name: String,
+    program: PathBuf,
+    args: Vec<OsString>,
+    address: PathBuf,
+    pid: PathBuf,
+    log: PathBuf,
+}
+
+/// A daemon that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    held: Option<super::process::Held>,
+    /// When it was started.
+    pub(crate) since: Instant,
+    /// Where in its log its own words begin.
+    pub(crate) log_from: u64,
+}
+
+impl Part {
+    /// A part with its state, address and log in the usual places.
+    pub(crate) fn new(layout: &Layout, name: &str, program: &Path, args: Vec<OsString>) -> Part {
+        let mut all: Vec<OsString> = vec!["--state-dir".into(), layout.state(name).into()];
+        all.extend(["--address-file".into(), layout.address(name).into()]);
+        all.extend(args);
+        Part {
+            name: name.to_owned(),
+            program: program.to_path_buf(),
+            args: all,
+            address: layout.address(name),
+            pid: layout.pid(name),
+            log: layout.log(name),
+        }
+    }
+
+    /// Starts it in a process group of its own, so that Ctrl-C in the terminal reaches only us, who know the order in which to end things.
+    pub(crate) fn start(&self) -> Result<Running, UpError> {
+        let file = |error| UpError::File(self.log.clone(), error);
+        let log = logs::open(&self.log).map_err(file)?;
+        let copy = log.try_clone().map_err(file)?;
+        let log_from = logs::size(&self.log);
+        // Its readiness is said anew.
+        let _ = std::fs::remove_file(&self.address);
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).stdin(Stdio::null()).stdout(log).stderr(copy).process_group(0);
+        scrub(&mut command);
+        let child = command.spawn().map_err(|error| UpError::Start(self.program.clone(), error))?;
+        let name = child.id().and_then(|pid| ProcessName::of(i32::try_from(pid).ok()?));
+        if let Some(name) = name {
+            std::fs::write(&self.pid, format!("{name}\n")).map_err(|error| UpError::File(self.pid.clone(), error))?;
+        }
+        Ok(Running { child, held: name.and_then(ProcessName::hold), since: Instant::now(), log_from })
+    }
+
+    /// Waits until it has said its address.
+    pub(crate) async fn ready(&self, running: &mut Running, bound: Duration) -> Result<String, UpError> {
+        let end = Instant::now() + bound;
+        loop {
+            if let Some(address) = std::fs::read_to_string(&self.address).ok().filter(|text| text.ends_with('\n')) {
+                return Ok(address.trim().to_owned());
+            }
+            tokio::select! {
+                status = running.ended() => {
+                    return Err(UpError::Ended(self.name.clone(), status, self.last_words(running)));
+                }
+                () = sleep(LOOK) => {}
+            }
+            if Instant::now() > end {
+                return Err(UpError::NotReady(self.name.clone(), bound, self.last_words(running)));
+            }
+        }
+    }
+
+    /// The last lines of its log.
+    pub(crate) fn last_words(&self, running: &Running) -> String {
+        logs::last_lines(&self.log, running.log_from, 5)
+    }
+
+    /// Forgets its process.
+    pub(crate) fn forget(&self) {
+        let _ = std::fs::remove_file(&self.pid);
+        let _ = std::fs::remove_file(&self.address);
+    }
+}
+
+impl Running {
+    /// Its end.
+    pub(crate) async fn ended(&mut self) -> Option<ExitStatus> {
+        // A child that cannot be waited for is taken for one that has ended; it is ours, so this does not happen.
+        self.child.wait().await.ok()
+    }
+
+    /// Shuts it down, and kills it when it takes too long.
+    pub(crate) async fn end(mut self) {
+        if let Some(held) = &self.held {
+            held.signal(Signal::TERM);
+        }
+        if timeout(SHUTDOWN, self.child.wait()).await.is_err() {
+            // Gone already is what is wanted.
+            let _ = self.child.kill().await;
+        }
+    }
+}
+
+/// A daemon is told what it needs on its command line; what our caller has in the environment is for us.
+fn scrub(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("MUSTER_") && name != "MUSTER_LOG") {
+            command.env_remove(name);
+        }
+    }
+}

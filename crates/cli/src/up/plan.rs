@@ -1,0 +1,112 @@
+//! What is to be started.
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+
+use super::binaries::Binaries;
+use super::layout::{Layout, MASTER, worker_name};
+use super::part::Part;
+use super::{UpError, machine};
+use crate::args::UpArgs;
+
+/// When nobody says how much memory there is.
+const FALLBACK_MEMORY: u64 = 2 << 30;
+
+/// The parts of a cluster, before they run.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    binaries: Binaries,
+    /// Where it all lies.
+    pub(crate) layout: Layout,
+    /// Workers, counted from 1.
+    pub(crate) workers: u32,
+    /// Cores of each worker.
+    pub(crate) cores: u32,
+    /// Memory of each worker in bytes.
+    pub(crate) memory: u64,
+    insecure_listen: bool,
+}
+
+impl Plan {
+    /// What the arguments ask for.
+    pub(crate) fn new(args: &UpArgs, layout: Layout) -> Result<Plan, UpError> {
+        let share = || machine::share(machine::memory().unwrap_or(FALLBACK_MEMORY), args.workers);
+        Ok(Plan {
+            binaries: Binaries::locate().map_err(UpError::Missing)?,
+            layout,
+            workers: args.workers,
+            cores: args.cores.unwrap_or_else(machine::cores),
+            memory: args.memory.map_or_else(share, |size| size.0),
+            insecure_listen: args.insecure_listen,
+        })
+    }
+
+    /// The master, on an address.
+    pub(crate) fn master(&self, listen: &str) -> Part {
+        let mut args: Vec<OsString> = vec!["--listen".into(), listen.into()];
+        if self.insecure_listen {
+            args.push("--insecure-listen".into());
+        }
+        Part::new(&self.layout, MASTER, &self.binaries.master, args)
+    }
+
+    /// The workers of a master.
+    pub(crate) fn workers(&self, master: &str) -> Vec<Part> {
+        (1..=self.workers).map(|number| self.worker(&worker_name(number), master)).collect()
+    }
+
+    fn worker(&self, name: &str, master: &str) -> Part {
+        let args = ["--master", master, "--name", name, "--listen", "127.0.0.1:0", "--host", "127.0.0.1"]
+            .into_iter()
+            .map(OsString::from)
+            .chain(["--cores".into(), self.cores.to_string().into()])
+            .chain(["--memory".into(), self.memory.to_string().into()])
+            .collect();
+        Part::new(&self.layout, name, &self.binaries.worker, args)
+    }
+
+    /// Names of all parts, for their logs.
+    pub(crate) fn names(&self) -> Vec<String> {
+        std::iter::once(MASTER.to_owned()).chain((1..=self.workers).map(worker_name)).collect()
+    }
+}
+
+/// Looks whether the master will be able to listen, so that the most common mistake has a plain answer.
+pub(crate) fn check_listen(listen: &str) -> Result<(), UpError> {
+    let wrong = || UpError::Listen(listen.to_owned());
+    let addresses: Vec<SocketAddr> = listen.to_socket_addrs().map_err(|_| wrong())?.collect();
+    let first = addresses.first().ok_or_else(wrong)?;
+    match TcpListener::bind(first) {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(UpError::AddressInUse(listen.to_owned())),
+        // Any other fault is the master's to report.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The address that clients on this machine dial.
+pub(crate) fn dialled(address: &str) -> String {
+    match address.parse::<SocketAddr>() {
+        Ok(socket) if socket.ip().is_unspecified() => format!("127.0.0.1:{}", socket.port()),
+        _ => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_checked_before_anything_starts() {
+        let busy = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = busy.local_addr().expect("it has an address").to_string();
+        assert!(matches!(check_listen(&address), Err(UpError::AddressInUse(_))));
+        assert!(matches!(check_listen("nonsense"), Err(UpError::Listen(_))));
+        assert!(check_listen("127.0.0.1:0").is_ok());
+    }
+
+    #[test]
+    fn an_address_of_all_interfaces_is_dialled_on_this_machine() {
+        assert_eq!(dialled("0.0.0.0:7077"), "127.0.0.1:7077");
+        assert_eq!(dialled("127.0.0.1:1"), "127.0.0.1:1");
+    }
+}

@@ -1,0 +1,39 @@
+//! What people are told about a cluster that is up.
+
+use super::layout::Layout;
+use super::plan::Plan;
+use crate::args::DEFAULT_MASTER;
+use crate::output::size;
+
+/// The directory, the address, and what to do next.
+pub(crate) fn ready_text(plan: &Plan, address: &str, ends: &str) -> String {
+    let workers = if plan.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", plan.workers) };
+    let cores = if plan.cores == 1 { "1 core".to_owned() } else { format!("{} cores", plan.cores) };
+    let each = if plan.workers == 1 { "" } else { " each" };
+    let mut text = format!("Muster is up: master {address}, {workers} ({cores}, {}{each})\n", size(plan.memory));
+    text.push_str(&places(&plan.layout));
+    text.push_str(&next_steps(&plan.layout, address));
+    text.push_str(ends);
+    text
+}
+
+/// Where things lie.
+pub(crate) fn places(layout: &Layout) -> String {
+    format!("  directory  {}\n  logs       {}\n", layout.dir().display(), layout.logs().display())
+}
+
+/// Commands to try.
+pub(crate) fn next_steps(layout: &Layout, address: &str) -> String {
+    let mut text = String::from("\nNext:\n");
+    if address != DEFAULT_MASTER {
+        text.push_str(&format!("  export MUSTER_MASTER={address}\n"));
+    }
+    text.push_str("  muster submit --wait -- /bin/sh -c 'echo hello; exit 3'\n  muster list drivers\n");
+    text.push_str(&format!("  {}\n", down_line(layout)));
+    text
+}
+
+/// The command that ends this cluster.
+pub(crate) fn down_line(layout: &Layout) -> String {
+    format!("muster down --dir {}", layout.dir().display())
+}
