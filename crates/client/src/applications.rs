@@ -30,7 +30,7 @@ impl Client {
         request: v1::WatchApplicationRequest,
     ) -> Result<Streaming<v1::WatchApplicationResponse>, CallError> {
         let send = |channel, request| async move { service(channel).watch_application(request).await };
-        self.call("WatchApplication", request, send).await
+        self.open("WatchApplication", request, send).await
     }
 
     /// Sets absolute targets.

@@ -15,6 +15,15 @@ use crate::{Backoff, CallError, Client};
 /// Masters that point at one another are followed this often without a wait.
 const MAX_HOPS: u32 = 3;
 
+/// Who keeps the time of a try. A deadline on the wire is one for a whole stream, so that of an opening stays on this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deadline {
+    /// Both sides: the server drops what nobody waits for any more.
+    OnWire,
+    /// This side alone.
+    OfOpening,
+}
+
 /// What is remembered between the tries of one call.
 struct Tries {
     method: &'static str,
@@ -34,15 +43,46 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
+        self.try_until(method, body, Deadline::OnWire, send).await
+    }
+
+    /// The same for what answers with a stream: the time is for its opening alone, so it stays on this side (a deadline on the wire is
+    /// one for the whole stream).
+    pub(crate) async fn open<Q, A, F, Fut>(&self, method: &'static str, body: Q, send: F) -> Result<A, CallError>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<A>, Status>>,
+    {
+        self.try_until(method, body, Deadline::OfOpening, send).await
+    }
+
+    async fn try_until<Q, A, F, Fut>(
+        &self,
+        method: &'static str,
+        body: Q,
+        deadline: Deadline,
+        send: F,
+    ) -> Result<A, CallError>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<A>, Status>>,
+    {
         let mut tries = Tries::new(method);
         loop {
             let route = self.routes.current(&self.options).map_err(|error| tries.no_route(error))?;
+            let timeout = tries.left(self.options.deadline).min(self.options.try_timeout);
             let mut request = Request::new(body.clone());
-            // The server drops what nobody waits for any more; the channel enforces it here too.
-            request.set_timeout(tries.left(self.options.deadline).min(self.options.try_timeout));
-            match send(route.channel(), request).await {
-                Ok(response) => return Ok(response.into_inner()),
-                Err(status) => self.after_failure(&mut tries, &route, status).await?,
+            if deadline == Deadline::OnWire {
+                request.set_timeout(timeout);
+            }
+            match tokio::time::timeout(timeout, send(route.channel(), request)).await {
+                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Err(_) => {
+                    self.after_failure(&mut tries, &route, Status::deadline_exceeded("no answer in time")).await?
+                }
+                Ok(Err(status)) => self.after_failure(&mut tries, &route, status).await?,
             }
         }
     }

@@ -75,6 +75,6 @@ impl LogRead {
 impl Client {
     async fn open_log(&self, request: v1::ReadLogRequest) -> Result<Streaming<v1::ReadLogResponse>, CallError> {
         let send = |channel, request| async move { master(channel).read_log(request).await };
-        self.call("ReadLog", request, send).await
+        self.open("ReadLog", request, send).await
     }
 }

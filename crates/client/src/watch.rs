@@ -44,7 +44,7 @@ impl EventWatch {
     pub async fn open(&mut self) -> Result<(), CallError> {
         if self.stream.is_none() {
             let send = |channel, request| async move { master(channel).watch_events(request).await };
-            self.stream = Some(self.client.call("WatchEvents", self.request.clone(), send).await?);
+            self.stream = Some(self.client.open("WatchEvents", self.request.clone(), send).await?);
             self.outage.opened();
         }
         Ok(())

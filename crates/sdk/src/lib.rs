@@ -1,1 +1,30 @@
-//! For programs that run on the cluster: application handle, sessions.
+//! For programs that run on the cluster: who am I ([`Context`]), executors for me ([`Application`]), what becomes of them ([`Session`]).
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use muster_sdk::{Application, Context, Happening, v1};
+//!
+//! let context = Context::from_env()?;
+//! let command = v1::Command { program: "/usr/bin/env".into(), ..Default::default() };
+//! let template = v1::ExecutorTemplate { command: Some(command), ..Default::default() };
+//! let profile = v1::ExecutorProfile { profile_id: 1, target: 4, ..Default::default() };
+//! let spec = v1::ApplicationSpec { template: Some(template), profiles: vec![profile], ..Default::default() };
+//! let application = Application::register(&context, spec).await?;
+//! let mut session = application.open_session();
+//! while let Some(happening) = session.next().await? {
+//!     if let Happening::Event(event) = happening { println!("{event:?}"); }
+//! }
+//! application.unregister(true, "done").await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod application;
+mod context;
+mod session;
+
+pub use application::Application;
+pub use context::{Context, ContextError};
+pub use session::{Happening, Session};
+
+pub use muster_client::{CallError, Client, Masters, Options, errors, v1, words};

@@ -48,6 +48,7 @@ pub fn may_succeed_later(status: &Status) -> bool {
                 | reason::QUEUE_FULL
                 | reason::OUTCOME_UNKNOWN
                 | reason::GOING_AWAY
+                | reason::NOT_QUEUED
                 | reason::WATCHER_TOO_SLOW
         ),
         None => matches!(

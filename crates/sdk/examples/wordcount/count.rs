@@ -102,7 +102,8 @@ impl Count {
             _ => return Err(broken()),
         };
         let tail = read_line(input)?;
-        let number: usize = String::from_utf8(read_line(input)?).ok().and_then(|n| n.parse().ok()).ok_or_else(broken)?;
+        let number: usize =
+            String::from_utf8(read_line(input)?).ok().and_then(|n| n.parse().ok()).ok_or_else(broken)?;
         let mut words = HashMap::new();
         for _ in 0..number {
             let line = read_line(input)?;

@@ -1,4 +1,5 @@
-//! What driver and executor say to each other, over a plain connection: a share down, a count up, until the driver hangs up.
+//! What driver and executor say to each other, over a plain connection: the executor's number, then a share down and a count up, until
+//! the driver hangs up.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::TcpStream;
@@ -9,13 +10,18 @@ use crate::count::Count;
 
 /// The driver's side of one executor.
 pub(crate) struct Executor {
+    pub(crate) id: u32,
     input: BufReader<TcpStream>,
     output: BufWriter<TcpStream>,
 }
 
 impl Executor {
     pub(crate) fn new(stream: TcpStream) -> io::Result<Executor> {
-        Ok(Executor { input: BufReader::new(stream.try_clone()?), output: BufWriter::new(stream) })
+        let mut input = BufReader::new(stream.try_clone()?);
+        let mut id = String::new();
+        input.by_ref().take(16).read_line(&mut id)?;
+        let id = id.trim().parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(Executor { id, input, output: BufWriter::new(stream) })
     }
 
     /// Has it count a share. An error means that it is gone.
@@ -31,10 +37,12 @@ impl Executor {
 }
 
 /// Counts shares for a driver until it hangs up.
-pub(crate) fn serve(driver: &str) -> io::Result<()> {
+pub(crate) fn serve(driver: &str, id: &str) -> io::Result<()> {
     let stream = TcpStream::connect(driver)?;
     let mut input = BufReader::new(stream.try_clone()?);
     let mut output = BufWriter::new(stream);
+    writeln!(output, "{id}")?;
+    output.flush()?;
     loop {
         let mut number = String::new();
         if input.read_line(&mut number)? == 0 {

@@ -1,0 +1,108 @@
+//! The driver: asks for executors, gives them shares, joins their counts.
+
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_sdk::v1::application_session_event::Event;
+use muster_sdk::{Application, Context, Happening, Session, v1};
+use tokio::sync::oneshot;
+
+use crate::hall::Hall;
+use crate::options::Options;
+use crate::{corpus, say};
+
+/// Shares per executor: small enough that one which is slow or lost holds the others up little.
+const SHARES_PER_EXECUTOR: usize = 4;
+/// Time for executors to see that the driver hung up.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Counts, and answers with the commonest words.
+pub(crate) async fn run(options: &Options) -> Result<Vec<(String, u64)>, Box<dyn Error>> {
+    let context = Context::from_env()?;
+    // Executors have other work directories.
+    let corpus = options.corpus.canonicalize()?;
+    let files = corpus::files(&corpus, &options.suffix)?;
+    let (number, size) = (files.len(), files.iter().map(|(_, size)| size).sum::<u64>());
+    say!("{number} files, {size} bytes, {} executors", options.executors);
+
+    let hall = Arc::new(Hall::new(corpus::shares(files, options.executors as usize * SHARES_PER_EXECUTOR)));
+    let listener = listen(&context.host)?;
+    let application = Application::register(&context, spec(options, listener.local_addr()?)?).await?;
+    say!("registered as {}", application.name());
+    hall.open(listener);
+
+    let counted = {
+        let hall = hall.clone();
+        let (sender, receiver) = oneshot::channel();
+        std::thread::spawn(move || sender.send(hall.board().total()));
+        receiver
+    };
+    let total = tokio::select! {
+        total = counted => total?,
+        ended = follow(application.open_session(), &hall) => return Err(ended),
+    };
+    hall.close();
+    let commonest = total.commonest(options.top);
+    application.unregister_within(true, "counted", GRACE).await?;
+    Ok(commonest)
+}
+
+/// On the name by which other machines reach this one; on loopback where that is no address of ours.
+fn listen(host: &str) -> std::io::Result<TcpListener> {
+    TcpListener::bind((host, 0)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+}
+
+fn spec(options: &Options, address: SocketAddr) -> Result<v1::ApplicationSpec, Box<dyn Error>> {
+    let program = path_text(std::env::current_exe()?)?;
+    let args = vec!["executor".to_owned(), address.to_string(), "{{EXECUTOR_ID}}".to_owned()];
+    let command = v1::Command { program, args, ..Default::default() };
+    let resources = v1::Resources { cores: options.cores, memory_bytes: options.memory, ..Default::default() };
+    Ok(v1::ApplicationSpec {
+        name: "wordcount".to_owned(),
+        template: Some(v1::ExecutorTemplate { command: Some(command), ..Default::default() }),
+        profiles: vec![v1::ExecutorProfile {
+            profile_id: 1,
+            resources: Some(resources),
+            target: options.executors,
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+}
+
+fn path_text(path: PathBuf) -> Result<String, Box<dyn Error>> {
+    path.into_os_string().into_string().map_err(|path| format!("{} is not Unicode", path.display()).into())
+}
+
+/// Follows what becomes of the executors; returns only when the application ended before its work was done.
+async fn follow(mut session: Session, hall: &Hall) -> Box<dyn Error> {
+    loop {
+        let event = match session.next().await {
+            Ok(Some(Happening::Event(event))) => event,
+            Ok(Some(Happening::State(_))) => continue,
+            Ok(None) => return "the application ended before all was counted".into(),
+            Err(error) => return error.into(),
+        };
+        let executor = event.executor.unwrap_or_default();
+        let (id, worker) = (executor.executor_id, executor.worker);
+        match event.event {
+            Some(Event::Running(_)) => say!("executor {id} runs on {worker}"),
+            Some(Event::Ended(_) | Event::ProcessLost(_) | Event::WorkerLost(_)) => {
+                say!("executor {id} on {worker} is gone");
+                hall.is_gone(id);
+            }
+            Some(Event::Pending(pending)) => {
+                let reasons = pending.reason.unwrap_or_default().reasons;
+                let why: Vec<_> = reasons.into_iter().map(|reason| reason.message).collect();
+                say!("{} executors wait: {}", pending.missing, why.join("; "));
+            }
+            Some(Event::ApplicationEnded(ended)) => {
+                return format!("the application ended (by {}): {}", ended.by, ended.message).into();
+            }
+            Some(Event::Added(_) | Event::Draining(_)) | None => {}
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Counts the words of a corpus on a cluster: one program in two roles.
+//!
+//! As a driver (`muster submit --wait -- wordcount FOLDER`) it registers an application whose executors run this same program, cuts the
+//! files into shares, and joins the counts. As an executor it connects to the driver and counts what it is given. Of the cluster it uses
+//! what any program would: who am I, executors for me, what becomes of them. A lost executor's share is given to another.
+
+mod board;
+mod corpus;
+mod count;
+mod driver;
+mod exchange;
+mod hall;
+mod options;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use options::Role;
+
+/// A line for people, on standard error: the result alone goes to standard output.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        // Nobody may be reading, and the count goes on.
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+pub(crate) use say;
+
+fn main() -> ExitCode {
+    let role = match options::parse(std::env::args().skip(1)) {
+        Ok(role) => role,
+        Err(error) => {
+            say!("error: {error}\n{}", options::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match run(role) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
+    match role {
+        Role::Executor { driver, id } => Ok(exchange::serve(&driver, &id)?),
+        Role::Driver(options) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let commonest = runtime.block_on(driver::run(&options))?;
+            let mut out = std::io::stdout().lock();
+            for (word, count) in commonest {
+                writeln!(out, "{count:>9} {word}")?;
+            }
+            Ok(out.flush()?)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! What a program is told of itself by its worker.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use muster_client::{Client, Masters, ParseMastersError};
+use muster_types::{AttemptNumber, ExecutorId, Secret};
+
+/// What a program knows of itself, from its `MUSTER_*` environment. Outside of a cluster (client mode) only the masters are known, and
+/// they may be the default.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Where masters are.
+    pub masters: Masters,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Name of the worker; empty outside of a cluster.
+    pub worker: String,
+    /// Reachable name of this machine: where executors find the driver.
+    pub host: String,
+    /// Name of the driver that this is, in cluster mode.
+    pub driver: Option<String>,
+    /// Its attempt: the fencing token for what it writes to, because it only grows.
+    pub attempt: Option<AttemptNumber>,
+    /// What lets it act for its driver.
+    pub token: Option<Secret>,
+    /// Name of the application, in an executor.
+    pub application: Option<String>,
+    /// Number of the executor.
+    pub executor: Option<ExecutorId>,
+    /// Work directory.
+    pub work_dir: Option<PathBuf>,
+    /// Cores that it may use; 0 outside of a cluster.
+    pub cores: u32,
+    /// Bytes of memory that it may use; 0 outside of a cluster.
+    pub memory: u64,
+}
+
+/// A variable that makes no sense.
+#[derive(Debug)]
+pub enum ContextError {
+    /// `MUSTER_MASTER` is no list of addresses.
+    Masters(ParseMastersError),
+    /// A number is none.
+    Number {
+        /// The variable.
+        name: &'static str,
+        /// Why.
+        source: std::num::ParseIntError,
+    },
+}
+
+impl fmt::Display for ContextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ContextError::Masters(_) => f.write_str("MUSTER_MASTER makes no sense"),
+            ContextError::Number { name, .. } => write!(f, "{name} makes no sense"),
+        }
+    }
+}
+
+impl std::error::Error for ContextError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ContextError::Masters(source) => Some(source),
+            ContextError::Number { source, .. } => Some(source),
+        }
+    }
+}
+
+/// The variables that are read, by name.
+type Variables = BTreeMap<String, String>;
+
+impl Context {
+    /// From the environment of this process.
+    pub fn from_env() -> Result<Context, ContextError> {
+        // What is not Unicode is none of ours.
+        let ours =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Context::from_variables(ours.filter(|(name, _)| name.starts_with("MUSTER_")).collect())
+    }
+
+    fn from_variables(mut variables: Variables) -> Result<Context, ContextError> {
+        let mut text = |name: &str| variables.remove(name).filter(|value| !value.is_empty());
+        let masters = match text("MUSTER_MASTER") {
+            Some(text) => text.parse().map_err(ContextError::Masters)?,
+            None => Masters::default(),
+        };
+        let (cluster, worker) = (text("MUSTER_CLUSTER"), text("MUSTER_WORKER"));
+        let (host, driver) = (text("MUSTER_HOST"), text("MUSTER_DRIVER"));
+        let (token, application) = (text("MUSTER_TOKEN"), text("MUSTER_APPLICATION"));
+        let work_dir = text("MUSTER_WORK_DIR").map(PathBuf::from);
+        let attempt = number(text("MUSTER_ATTEMPT"), "MUSTER_ATTEMPT")?;
+        let executor = number(text("MUSTER_EXECUTOR_ID"), "MUSTER_EXECUTOR_ID")?;
+        let cores = number(text("MUSTER_CORES"), "MUSTER_CORES")?;
+        let memory = number(text("MUSTER_MEMORY_BYTES"), "MUSTER_MEMORY_BYTES")?;
+        Ok(Context {
+            masters,
+            cluster: cluster.unwrap_or_default(),
+            worker: worker.unwrap_or_default(),
+            host: host.unwrap_or_else(|| "127.0.0.1".to_owned()),
+            driver,
+            attempt: attempt.map(AttemptNumber),
+            token: token.map(Secret::new),
+            application,
+            executor: executor.map(ExecutorId),
+            work_dir,
+            cores: cores.unwrap_or(0),
+            memory: memory.unwrap_or(0),
+        })
+    }
+
+    /// A client of the cluster that this runs on. To be called within a runtime.
+    pub fn client(&self) -> Client {
+        Client::new(self.masters.clone())
+    }
+}
+
+fn number<T>(text: Option<String>, name: &'static str) -> Result<Option<T>, ContextError>
+where
+    T: std::str::FromStr<Err = std::num::ParseIntError>,
+{
+    text.map(|text| text.parse()).transpose().map_err(|source| ContextError::Number { name, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(pairs: &[(&str, &str)]) -> Result<Context, ContextError> {
+        Context::from_variables(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn a_driver_learns_who_it_is() {
+        let context = context(&[
+            ("MUSTER_MASTER", "a:1,b:2"),
+            ("MUSTER_DRIVER", "d"),
+            ("MUSTER_ATTEMPT", "3"),
+            ("MUSTER_TOKEN", "sesame"),
+            ("MUSTER_MEMORY_BYTES", "536870912"),
+        ])
+        .unwrap();
+        assert_eq!(context.masters.to_string(), "a:1,b:2");
+        assert_eq!((context.attempt, context.memory), (Some(AttemptNumber(3)), 536_870_912));
+        assert!(!format!("{context:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn outside_of_a_cluster_there_are_defaults() {
+        let context = context(&[("MUSTER_TOKEN", "")]).unwrap();
+        assert_eq!((context.masters, context.host.as_str()), (Masters::default(), "127.0.0.1"));
+        assert!(context.token.is_none() && context.driver.is_none());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let error = context(&[("MUSTER_CORES", "many")]).unwrap_err();
+        assert_eq!(error.to_string(), "MUSTER_CORES makes no sense");
+        assert!(context(&[("MUSTER_MASTER", ":")]).is_err());
+    }
+}

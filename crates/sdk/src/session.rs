@@ -1,0 +1,125 @@
+//! The session of an application: a stream that is kept open, whoever leads.
+
+use std::time::Duration;
+
+use muster_client::{CallError, Client, Outage, v1};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Happenings that wait for a slow reader. A reader further behind than this and the master's own queue gets the state anew.
+const WAITING: usize = 256;
+/// How long masters may be away before a session gives up: longer than any grace, so that the master decides.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(24 * 3600);
+
+/// What a session tells.
+#[derive(Debug, Clone)]
+pub enum Happening {
+    /// All executors that have not ended. First, and again when events were missed for good: what is not among them has ended.
+    State(Vec<v1::Executor>),
+    /// One thing that happened since.
+    Event(Box<v1::ApplicationSessionEvent>),
+}
+
+/// An open session. It resumes by itself within the application's grace, whether or not it is read; dropping it lets the grace begin.
+#[derive(Debug)]
+pub struct Session {
+    happenings: mpsc::Receiver<Result<Happening, CallError>>,
+    keeper: JoinHandle<()>,
+}
+
+impl Session {
+    pub(crate) fn open(client: Client, request: v1::WatchApplicationRequest) -> Session {
+        let (sender, happenings) = mpsc::channel(WAITING);
+        let keeper = Keeper { client: client.with_deadline(LONGEST_OUTAGE), request, sender };
+        Session { happenings, keeper: tokio::spawn(keeper.run()) }
+    }
+
+    /// What happened next; `None` when the application has ended. An error ends the session: a newer one was opened or the driver's
+    /// attempt is closed ([`CallError::is_fenced`]), or the application is not known any more. May be dropped and called again.
+    pub async fn next(&mut self) -> Result<Option<Happening>, CallError> {
+        self.happenings.recv().await.transpose()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+/// Keeps the stream open.
+struct Keeper {
+    client: Client,
+    request: v1::WatchApplicationRequest,
+    sender: mpsc::Sender<Result<Happening, CallError>>,
+}
+
+/// What follows a stream.
+enum Next {
+    Reopen,
+    Stop,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let mut outage = Outage::new(LONGEST_OUTAGE);
+        loop {
+            match self.follow(&mut outage).await {
+                Ok(Next::Reopen) => {}
+                Ok(Next::Stop) => return,
+                Err(error) => {
+                    // Nobody may be listening any more, and then nobody needs to know.
+                    let _ = self.sender.send(Err(error)).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Opens one stream and hands on what it says, until it ends.
+    async fn follow(&mut self, outage: &mut Outage) -> Result<Next, CallError> {
+        let mut stream = self.client.watch_application(self.request.clone()).await?;
+        outage.opened();
+        let mut ended = false;
+        let status = loop {
+            match stream.message().await {
+                Ok(Some(response)) => {
+                    outage.over();
+                    ended |= response.events.iter().any(says_ended);
+                    if !self.hand_on(response).await {
+                        return Ok(Next::Stop);
+                    }
+                }
+                Ok(None) if ended => return Ok(Next::Stop),
+                Ok(None) => break None,
+                Err(status) => break Some(status),
+            }
+        };
+        let wait = outage.broke(status).map_err(|status| CallError::of_read("WatchApplication", status))?;
+        tokio::time::sleep(wait).await;
+        Ok(Next::Reopen)
+    }
+
+    /// False when nobody reads any more.
+    async fn hand_on(&mut self, response: v1::WatchApplicationResponse) -> bool {
+        if response.is_snapshot {
+            // The state counts, even if the master's numbers began anew.
+            self.request.resume_revision = response.revision;
+        }
+        if response.is_snapshot && self.sender.send(Ok(Happening::State(response.snapshot))).await.is_err() {
+            return false;
+        }
+        for event in response.events {
+            self.request.resume_revision = self.request.resume_revision.max(event.revision);
+            if self.sender.send(Ok(Happening::Event(Box::new(event)))).await.is_err() {
+                return false;
+            }
+        }
+        self.request.resume_revision = self.request.resume_revision.max(response.revision);
+        true
+    }
+}
+
+fn says_ended(event: &v1::ApplicationSessionEvent) -> bool {
+    matches!(event.event, Some(v1::application_session_event::Event::ApplicationEnded(_)))
+}
