@@ -1,8 +1,8 @@
 //! The machine itself: what it holds, and who handles what.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use muster_types::{ApplicationUid, AttemptKey, Now, Time};
+use muster_types::{AllocatedResources, ApplicationUid, AttemptKey, Now, Time, WorkerUid};
 
 use crate::outbox::Outbox;
 use crate::placement::{DriverQueue, ExecutorQueue, Fleet};
@@ -28,6 +28,10 @@ pub struct Core {
     pub(crate) demands: ExecutorQueue,
     /// Applications whose wants changed since the last placement.
     pub(crate) changed_demands: BTreeSet<ApplicationUid>,
+    /// Attempts assigned to workers whose record could not be read.
+    pub(crate) orphans: BTreeMap<WorkerUid, Vec<(AttemptKey, AllocatedResources)>>,
+    /// What no record names is left running: the store went back in time, or some of its records could not be read.
+    pub(crate) leave_unknown: bool,
     pub(crate) out: Outbox,
 }
 
@@ -42,6 +46,8 @@ impl Core {
     pub fn new(config: Config, cluster: ClusterInfo) -> Core {
         Core {
             requests: RequestIndex::new(config.kept_requests, config.kept),
+            leave_unknown: config.quarantine_unknown,
+            orphans: BTreeMap::new(),
             config,
             cluster,
             drivers: Drivers::default(),
@@ -132,6 +138,7 @@ impl Core {
                 Timer::Backoff(application) => self.refresh_demand(ctx.now, application),
                 Timer::Drain(worker) => self.end_drain(ctx, worker),
                 Timer::Retention => self.retire(ctx),
+                Timer::LostWorker(worker) => self.retire_worker(ctx, worker),
             }
             self.boundary();
         }

@@ -17,6 +17,8 @@ pub const MAX_GROUP_BYTES: usize = 512 << 10;
 const FULL_WRITES: usize = 40;
 const FULL_BYTES: usize = 256 << 10;
 const FULL_EFFECTS: usize = 1024;
+// How far back a batch of commands is looked for: past the other workers and sessions of one placement.
+const SEND_LOOKBACK: usize = 64;
 
 /// The key of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,13 +106,23 @@ impl Outbox {
         self.open.effects.push(effect);
     }
 
-    /// Sends a command, in one batch with what was sent to the same stream just before.
+    /// Sends a command, in one batch with what was sent to the same stream shortly before.
     pub(crate) fn send(&mut self, link: LinkId, command: WorkerCommand) {
-        if let Some(Effect::Send(last, commands)) = self.open.effects.last_mut()
-            && *last == link
-        {
-            commands.push(command);
-            return;
+        for effect in self.open.effects.iter_mut().rev().take(SEND_LOOKBACK) {
+            match effect {
+                Effect::Send(last, commands) if *last == link => return commands.push(command),
+                Effect::Welcome(last) | Effect::SayHello(last) if last.worker == link.worker => break,
+                Effect::Reply(..)
+                | Effect::Welcome(_)
+                | Effect::Refuse(..)
+                | Effect::Send(..)
+                | Effect::Acknowledge(..)
+                | Effect::SayHello(_)
+                | Effect::Session(..)
+                | Effect::EndSession(..)
+                | Effect::Lost(_)
+                | Effect::Show(_) => {}
+            }
         }
         self.effect(Effect::Send(link, vec![command]));
     }

@@ -13,6 +13,7 @@ use crate::core::{Core, Ctx};
 use crate::requests::Made;
 use crate::restart;
 use crate::state::{Application, Driver, Executor, Worker};
+use crate::timers::Timer;
 use crate::{ClusterInfo, Config, Entropy};
 
 impl Core {
@@ -27,6 +28,7 @@ impl Core {
         for record in snapshot.drivers {
             core.drivers.insert(Driver::new(record));
         }
+        core.leave_unknown |= !snapshot.quarantined.is_empty();
         core.load_applications(snapshot.applications, snapshot.executors);
         core.load_requests(now.wall);
         core.load_attempts();
@@ -46,6 +48,9 @@ impl Core {
         if !worker.record.forgotten {
             self.fleet.upsert(uid, worker.facts());
             self.fleet.set_eligibility(uid, worker.eligibility());
+        }
+        if worker.record.lost {
+            self.timers.arm(now.time + self.config.kept, Timer::LostWorker(uid));
         }
         self.workers.insert(worker);
         self.arm_drain(now, uid);
@@ -132,7 +137,11 @@ impl Core {
             }));
         }
         for (worker, key, resources) in open {
-            self.hold_assigned(worker, key, &resources);
+            if self.workers.get(worker).is_some() {
+                self.hold_assigned(worker, key, &resources);
+            } else {
+                self.orphans.entry(worker).or_default().push((key, resources));
+            }
             let lost = self.workers.get(worker).is_none_or(|worker| worker.record.lost);
             self.unconfirm(key, lost);
         }

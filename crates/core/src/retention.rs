@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use muster_types::{ApplicationUid, DriverUid, Now, WallTime, Write};
+use muster_types::{ApplicationUid, DriverUid, Now, WallTime, WorkerUid, Write};
 
 use crate::core::{Core, Ctx};
 use crate::timers::Timer;
@@ -126,6 +126,22 @@ impl Core {
         }
         self.delete(Write::DeleteApplication(uid));
         self.out.touched.applications.insert(uid);
+    }
+
+    /// A worker that has been lost for as long as finished records are kept, and on which nothing may run: if it ever returns, it
+    /// is enlisted anew. Not before what is assigned to it is closed.
+    pub(crate) fn retire_worker(&mut self, ctx: &Ctx<'_>, uid: WorkerUid) {
+        let Some(worker) = self.workers.get(uid) else { return };
+        if !worker.record.lost || worker.record.forgotten {
+            return;
+        }
+        if !worker.assigned.is_empty() {
+            return self.timers.arm(ctx.now.time + self.config.kept, Timer::LostWorker(uid));
+        }
+        self.workers.remove(uid);
+        self.fleet.remove(uid);
+        self.delete(Write::DeleteWorker(uid));
+        self.out.touched.workers.insert(uid);
     }
 
     /// Finished records that a new leader loads.

@@ -25,6 +25,8 @@ pub(crate) enum Timer {
     Drain(WorkerUid),
     /// Finished records have grown too old.
     Retention,
+    /// A lost worker has been lost for so long that its record can go.
+    LostWorker(WorkerUid),
 }
 
 /// All deadlines, earliest first.

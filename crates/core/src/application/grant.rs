@@ -38,7 +38,7 @@ impl Core {
             outcome: None,
         });
         let mut executor = Executor::new(Arc::clone(&record));
-        executor.ours = true;
+        executor.launched = Some(ctx.now.time);
         application.add(executor);
         let changed = application.live() != before;
         self.out.write_executor(uid, (*record).clone());
@@ -69,7 +69,7 @@ impl Core {
             executor.live = ExecutorState::Launching;
             executor.pid = None;
             executor.progress = false;
-            executor.ours = true;
+            executor.launched = Some(now.time);
             record.state = ExecutorState::Launching;
         });
         self.refresh_demand(now, uid);
@@ -80,12 +80,15 @@ impl Core {
     /// Nothing was heard of a launch: a kill is asked for, and waited for.
     pub(crate) fn ask_back_executor(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
         let AttemptKey::Executor(uid, id) = key else { return };
-        let Some(application) = self.applications.get_mut(uid) else { return };
+        let Some(application) = self.applications.get(uid) else { return };
         let Some(executor) = application.executor(id).filter(|executor| executor.is_open()) else { return };
-        if executor.progress || executor.asked_back || executor.live != ExecutorState::Launching {
+        let worker = executor.record.worker;
+        let stuck = executor.live == ExecutorState::Launching && !executor.progress && !executor.asked_back;
+        let due = executor.launched.is_some_and(|at| at + self.config.launch_progress <= ctx.now.time);
+        let heard = self.workers.get(worker).is_some_and(|worker| worker.ready_link().is_some());
+        if !stuck || !due || !heard {
             return;
         }
-        let worker = executor.record.worker;
         self.lose_executor(ctx, uid, id);
         if let Some(application) = self.applications.get_mut(uid) {
             application.change(id, |executor| executor.asked_back = true);

@@ -1,6 +1,6 @@
 //! An application ends executors of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use muster_types::{ApplicationUid, ExecutorId, ExecutorState, KilledBy, ProfileId, RequestId, WorkerCommand};
 
@@ -59,7 +59,7 @@ impl Core {
     fn counted_by_profile(&self, uid: ApplicationUid, ids: &[ExecutorId]) -> BTreeMap<ProfileId, u32> {
         let mut counted = BTreeMap::new();
         let Some(application) = self.applications.get(uid) else { return counted };
-        let once: std::collections::BTreeSet<_> = ids.iter().collect();
+        let once: BTreeSet<_> = ids.iter().collect();
         for executor in once.into_iter().filter_map(|id| application.executor(*id)) {
             if executor.counts() {
                 *counted.entry(executor.record.profile).or_default() += 1;
@@ -85,6 +85,7 @@ impl Core {
     /// The same request again: what a crash left of it is done now; the answers are the same.
     fn repeat_kill(&mut self, now: muster_types::Now, call: CallId, uid: ApplicationUid, executors: &[ExecutorId]) {
         let mut results = Vec::with_capacity(executors.len());
+        let mut answered = BTreeSet::new();
         for id in executors {
             if self.can_be_killed(uid, *id) {
                 self.mark_executor_killed(now, uid, *id, KilledBy::Application);
@@ -94,7 +95,7 @@ impl Core {
             let killed = application
                 .executor(*id)
                 .is_some_and(|executor| executor.record.killed_by == Some(KilledBy::Application));
-            let result = if killed {
+            let result = if killed && answered.insert(*id) {
                 KillResult::Killed
             } else if *id < application.next_executor {
                 KillResult::AlreadyGone

@@ -71,7 +71,11 @@ impl Core {
                     record.added_profiles.entry(target.profile).or_insert(profile);
                 }
                 record.targets.insert(target.profile, target.target);
-                record.preferred_hosts.insert(target.profile, target.preferred_hosts);
+                if target.preferred_hosts.is_empty() {
+                    record.preferred_hosts.remove(&target.profile);
+                } else {
+                    record.preferred_hosts.insert(target.profile, target.preferred_hosts);
+                }
             }
         });
         if let Some(application) = self.applications.get_mut(uid) {

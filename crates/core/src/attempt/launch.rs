@@ -82,7 +82,6 @@ impl Core {
             outcome: None,
         };
         driver.clear_attempt();
-        driver.ours = true;
         driver.live = DriverState::Launching;
         self.drivers.placed += 1;
         self.put_driver(ctx.now, uid, |record| {
@@ -98,9 +97,10 @@ impl Core {
 
     /// Sends the open attempt to its worker. The group holds a write of it: every launch follows a guarded write of this term.
     fn launch_driver(&mut self, now: Now, uid: DriverUid) {
-        let Some(driver) = self.drivers.get(uid) else { return };
+        let Some(driver) = self.drivers.get_mut(uid) else { return };
         let Some((key, worker)) = driver.open_key() else { return };
         let Some(launch) = launch_of(&driver.record) else { return };
+        driver.launched = Some(now.time);
         self.send_to(worker, key, WorkerCommand::Launch(Arc::new(launch)));
         self.timers.arm(now.time + self.config.launch_progress, Timer::Progress(key));
     }
@@ -109,7 +109,6 @@ impl Core {
     pub(crate) fn launch_driver_again(&mut self, now: Now, uid: DriverUid) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         driver.clear_attempt();
-        driver.ours = true;
         driver.live = DriverState::Launching;
         self.put_driver(now, uid, |_| {});
         self.tell_driver(now.wall, uid, None, "launched again: its worker never had it");
@@ -136,7 +135,11 @@ impl Core {
         let AttemptKey::Driver(uid, _) = key else { return };
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let Some((open, worker)) = driver.open_key() else { return };
-        if open != key || driver.progress || driver.asked_back || driver.live != DriverState::Launching {
+        let stuck = driver.live == DriverState::Launching && !driver.progress && !driver.asked_back;
+        let due = driver.launched.is_some_and(|at| at + self.config.launch_progress <= ctx.now.time);
+        // Silence is no lack of progress: the inventory will say.
+        let heard = self.workers.get(worker).is_some_and(|worker| worker.ready_link().is_some());
+        if open != key || !stuck || !due || !heard {
             return;
         }
         driver.asked_back = true;

@@ -25,8 +25,8 @@ pub(crate) struct Driver {
     pub(crate) progress: bool,
     /// The open attempt is to end although nobody asked for it: its launch made no progress.
     pub(crate) asked_back: bool,
-    /// The open attempt was assigned, or launched again, by this leader.
-    pub(crate) ours: bool,
+    /// When this leader launched the open attempt last; `None` if another leader did.
+    pub(crate) launched: Option<Time>,
     /// Applications that it registered and that are kept.
     pub(crate) applications: BTreeSet<ApplicationUid>,
 }
@@ -42,7 +42,7 @@ impl Driver {
             wait_channel: None,
             progress: false,
             asked_back: false,
-            ours: false,
+            launched: None,
             applications: BTreeSet::new(),
         }
     }
@@ -72,7 +72,7 @@ impl Driver {
         self.wait_channel = None;
         self.progress = false;
         self.asked_back = false;
-        self.ours = false;
+        self.launched = None;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster_types::{ExecutorRecord, ExecutorState, WallTime};
+use muster_types::{ExecutorRecord, ExecutorState, Time, WallTime};
 
 /// An executor: its record as it is stored, and what is not durable.
 #[derive(Debug, Clone)]
@@ -16,8 +16,8 @@ pub(crate) struct Executor {
     pub(crate) progress: bool,
     /// It is to end although nobody asked for it: its launch made no progress.
     pub(crate) asked_back: bool,
-    /// Assigned, or launched again, by this leader.
-    pub(crate) ours: bool,
+    /// When this leader launched it last; `None` if another leader did.
+    pub(crate) launched: Option<Time>,
     /// Its worker drains.
     pub(crate) draining: bool,
     /// Sequence of the stored record with its newest entry.
@@ -33,7 +33,7 @@ impl Executor {
             started: None,
             progress: false,
             asked_back: false,
-            ours: false,
+            launched: None,
             draining: false,
             stored_in: 0,
         }

@@ -124,6 +124,13 @@ impl Workers {
         self.by_uid.insert(uid, worker);
     }
 
+    pub(crate) fn remove(&mut self, uid: WorkerUid) {
+        let Some(worker) = self.by_uid.remove(&uid) else { return };
+        if self.by_name.get(&worker.record.name) == Some(&uid) {
+            self.by_name.remove(&worker.record.name);
+        }
+    }
+
     pub(crate) fn get(&self, uid: WorkerUid) -> Option<&Worker> {
         self.by_uid.get(&uid)
     }

@@ -4,6 +4,7 @@ use muster_types::{Fault, Outcome, Reason, WorkerUid};
 
 use crate::Effect;
 use crate::core::{Core, Ctx};
+use crate::timers::Timer;
 
 impl Core {
     /// The liveness table has marked them. Each decision is told to it, even of a worker that is lost already or unknown.
@@ -40,6 +41,7 @@ impl Core {
         }
         // Last, so that in every prefix of the groups a worker that is lost has no leased attempt open.
         self.put_worker(uid, |record| record.lost = true);
+        self.timers.arm(ctx.now.time + self.config.kept, Timer::LostWorker(uid));
         self.tell_worker(ctx.now.wall, uid, "lost: not heard for longer than any lease");
     }
 }

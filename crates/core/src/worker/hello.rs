@@ -72,6 +72,9 @@ impl Core {
         self.fleet.upsert(uid, worker.facts());
         self.workers.rename(uid, None, &worker.record.name);
         self.workers.insert(worker);
+        for (key, resources) in self.orphans.remove(&uid).unwrap_or_default() {
+            self.hold_assigned(uid, key, &resources);
+        }
         self.tell_worker(ctx.now.wall, uid, "registered");
     }
 

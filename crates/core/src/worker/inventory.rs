@@ -111,10 +111,12 @@ impl Core {
 
     fn is_ours(&self, key: AttemptKey) -> bool {
         match key {
-            AttemptKey::Driver(uid, _) => self.drivers.get(uid).is_some_and(|driver| driver.ours),
+            AttemptKey::Driver(uid, _) => self.drivers.get(uid).is_some_and(|driver| driver.launched.is_some()),
             AttemptKey::Executor(uid, id) => {
                 let application = self.applications.get(uid);
-                application.and_then(|application| application.executor(id)).is_some_and(|executor| executor.ours)
+                application
+                    .and_then(|application| application.executor(id))
+                    .is_some_and(|executor| executor.launched.is_some())
             }
         }
     }

@@ -41,7 +41,7 @@ impl Core {
     /// Something that is not current here. Its resources are taken until it is reported gone.
     fn stray(&mut self, ctx: &mut Ctx<'_>, link: LinkId, report: &Report) {
         let uid = link.worker;
-        let unknown = self.config.quarantine_unknown && self.is_unknown(report.attempt);
+        let unknown = self.leave_unknown && self.is_unknown(report.attempt);
         let Some(worker) = self.workers.get_mut(uid) else { return };
         if Self::says_gone(report) {
             if let Some(resources) = worker.strays.remove(&report.attempt) {
