@@ -38,6 +38,8 @@ pub enum AgentError {
     Thread(io::Error),
     /// The service.
     Serve(tonic::transport::Error),
+    /// A part of the agent failed: better no agent than half of one, since whoever restarts it restarts all of it.
+    Failed(tokio::task::JoinError),
 }
 
 impl fmt::Display for AgentError {
@@ -52,6 +54,7 @@ impl fmt::Display for AgentError {
             ),
             AgentError::Thread(_) => f.write_str("cannot start a thread"),
             AgentError::Serve(_) => f.write_str("cannot serve"),
+            AgentError::Failed(_) => f.write_str("a part of the agent failed"),
         }
     }
 }
@@ -66,6 +69,7 @@ impl std::error::Error for AgentError {
             AgentError::Runner(error) => error.source(),
             AgentError::NoContainment => None,
             AgentError::Serve(source) => Some(source),
+            AgentError::Failed(source) => Some(source),
         }
     }
 }
@@ -80,11 +84,20 @@ struct Opened {
 }
 
 /// Runs the agent until `stop` changes to true. What it runs goes on afterwards.
-pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), AgentError> {
+pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<(), AgentError> {
+    let stopping = stop.clone();
+    tokio::select! {
+        done = run_parts(config, stopping) => done,
+        // Also while it waits for a runner.
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+    }
+}
+
+async fn run_parts(config: Config, stop: watch::Receiver<bool>) -> Result<(), AgentError> {
     let opened = open(&config)?;
     let (listener, bound) = bind(config.listen).await.map_err(|error| AgentError::Listen(config.listen, error))?;
     let address = config.advertise.clone().unwrap_or_else(|| advertised(&config, bound));
-    let start = RunnerStart { binary: config.runner.clone(), state_dir: config.directories.state.clone() };
+    let start = runner_start(&config);
     let first = adopt_or_start(&start).await.map_err(AgentError::Runner)?;
     if config.require_containment && !first.hello.capabilities.tree {
         return Err(AgentError::NoContainment);
@@ -147,8 +160,30 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Agen
     if let Some(path) = config.address_file.clone() {
         tasks.spawn(write_address(path, address, status));
     }
-    // The rest is dropped with the set: what runs is the runner's.
-    Server::new(shown, listener).run(stop).await.map_err(AgentError::Serve)
+    let serving = Server::new(shown, listener).run(stop);
+    // Whatever ends first ends the rest, which is dropped with the set: what runs is the runner's.
+    tokio::select! {
+        served = serving => served.map_err(AgentError::Serve),
+        failed = first_failure(&mut tasks) => Err(AgentError::Failed(failed)),
+    }
+}
+
+/// Waits for a part that panics; one that is done is done.
+async fn first_failure(tasks: &mut tokio::task::JoinSet<()>) -> tokio::task::JoinError {
+    loop {
+        match tasks.join_next().await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return error,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn runner_start(config: &Config) -> RunnerStart {
+    let limits = if config.limits { "on" } else { "off" };
+    let mut args = vec!["--limits".to_owned(), limits.to_owned()];
+    args.extend(config.runner_args.iter().cloned());
+    RunnerStart { binary: config.runner.clone(), state_dir: config.directories.state.clone(), args }
 }
 
 fn open(config: &Config) -> Result<Opened, AgentError> {

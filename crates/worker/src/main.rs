@@ -53,7 +53,11 @@ fn serve(settings: Settings, file: Option<&std::path::Path>) -> Result<(), Faile
     let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| usage(&error))?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let config = settings.resolve().map_err(|error| usage(&error))?;
-    runtime()?.block_on(serve_until_signal(config))
+    let runtime = runtime()?;
+    let served = runtime.block_on(serve_until_signal(config));
+    // A download in progress, or a disk that hangs, must not keep the agent from ending.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve_until_signal(config: Config) -> Result<(), Failed> {

@@ -39,6 +39,8 @@ pub struct Config {
     pub directories: Directories,
     /// The runner's binary.
     pub runner: PathBuf,
+    /// Further arguments of the runner.
+    pub runner_args: Vec<String>,
     /// Refuse to start without containment of trees.
     pub require_containment: bool,
     /// Whether limits are enforced.

@@ -114,6 +114,7 @@ impl Settings {
             variables: pairs("variable", &self.variable, is_variable_name)?,
             directories,
             runner: runner(self.runner.clone())?,
+            runner_args: self.runner_arg.clone(),
             require_containment: self.require_containment.unwrap_or(false),
             limits: on_or_off("limits", self.limits.as_deref().unwrap_or("on"))?,
             retention: self.retention()?,

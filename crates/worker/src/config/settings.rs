@@ -88,6 +88,9 @@ pub struct Settings {
     /// The runner's binary [default: muster-runner beside this one].
     #[arg(long, env = "MUSTER_RUNNER", value_name = "PATH")]
     pub runner: Option<PathBuf>,
+    /// A further argument for a runner that is started; may be repeated.
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    pub runner_arg: Vec<String>,
     /// Do not start where a kill cannot be sure to end a whole tree.
     #[arg(long, env = "MUSTER_WORKER_REQUIRE_CONTAINMENT", num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
     pub require_containment: Option<bool>,
@@ -141,6 +144,7 @@ impl Settings {
             work_dir: self.work_dir.or(other.work_dir),
             log_dir: self.log_dir.or(other.log_dir),
             runner: self.runner.or(other.runner),
+            runner_arg: list(self.runner_arg, other.runner_arg),
             require_containment: self.require_containment.or(other.require_containment),
             limits: self.limits.or(other.limits),
             cleanup_interval: self.cleanup_interval.or(other.cleanup_interval),

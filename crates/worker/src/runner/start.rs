@@ -16,6 +16,8 @@ use tokio::net::UnixStream;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a runner that was started may take until its socket is there: it first ends what an earlier one left.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Exit code of a runner that found another one serving the directory: it came between the look and the start, or is about to go.
+const ALREADY_SERVED: i32 = 3;
 /// First pause between two looks for the socket; doubles up to a tenth of a second.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
 
@@ -81,6 +83,8 @@ pub struct RunnerStart {
     pub binary: PathBuf,
     /// The state directory that it serves.
     pub state_dir: PathBuf,
+    /// Further arguments.
+    pub args: Vec<String>,
 }
 
 /// Adopts the runner that serves the state directory; starts one if there is none.
@@ -137,12 +141,13 @@ async fn spawn(start: &RunnerStart) -> Result<(), RunnerError> {
     let mut child = tokio::process::Command::new(&start.binary)
         .arg("--state-dir")
         .arg(&start.state_dir)
+        .args(&start.args)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
         .map_err(failed)?;
     match tokio::time::timeout(START_TIMEOUT, child.wait()).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) if status.success() || status.code() == Some(ALREADY_SERVED) => Ok(()),
         Ok(Ok(status)) => Err(RunnerError::Ended(start.binary.clone(), status)),
         Ok(Err(error)) => Err(failed(error)),
         Err(_) => Err(RunnerError::Timeout),

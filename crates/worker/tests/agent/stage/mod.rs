@@ -26,11 +26,14 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: waited too long"))
 }
 
+/// The agent's task, and what stops it.
+type Agent = (watch::Sender<bool>, JoinHandle<Result<(), AgentError>>);
+
 /// Everything but the master.
 pub(crate) struct Stage {
     pub(crate) root: tempfile::TempDir,
     pub(crate) runner: Runner,
-    agent: Option<(watch::Sender<bool>, JoinHandle<Result<(), AgentError>>)>,
+    agent: Option<Agent>,
 }
 
 impl Stage {
@@ -55,6 +58,7 @@ impl Stage {
             variables: BTreeMap::from([("TOOL".into(), "/bin/echo".into())]),
             directories: Directories { state: at("state"), work: at("work"), logs: at("logs"), cache: at("cache") },
             runner: "/nonexistent/muster-runner".into(),
+            runner_args: vec![],
             require_containment: false,
             limits: true,
             retention: Retention {
