@@ -44,11 +44,10 @@ async fn take(layout: &Layout) -> Result<DirLock, UpError> {
             Err(LockError::File(error)) => return Err(UpError::File(layout.lock(), error)),
         };
         // Each holder is asked once: a second wish would cut its own tidy end short.
-        if let Some(holder) = holder.filter(|holder| asked.as_ref().is_none_or(|(name, _)| name != holder)) {
-            if let Some(held) = holder.hold() {
-                held.signal(Signal::TERM);
-                asked = Some((holder, held));
-            }
+        let news = holder.filter(|holder| asked.as_ref().is_none_or(|(name, _)| name != holder));
+        if let Some((holder, held)) = news.and_then(|holder| Some((holder, holder.hold()?))) {
+            held.signal(Signal::TERM);
+            asked = Some((holder, held));
         }
         if Instant::now() > end {
             let holder = asked.map(|(name, _)| name);
