@@ -1,5 +1,6 @@
 //! Joins the parts.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -13,12 +14,7 @@ use tokio::sync::watch;
 const BLOCKING_THREADS: usize = 16;
 
 fn main() -> ExitCode {
-    let CommandLine { action, settings, config } = CommandLine::parse();
-    let done = match action {
-        Some(Action::Stop(args)) => stop(&args),
-        None => serve(settings, config.as_deref()),
-    };
-    match done {
+    match act() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             #[expect(clippy::print_stderr, reason = "the one line that a wrong start is answered with")]
@@ -28,6 +24,25 @@ fn main() -> ExitCode {
             ExitCode::from(failed.code)
         }
     }
+}
+
+fn act() -> Result<(), Failed> {
+    let CommandLine { action, settings, config } = match CommandLine::try_parse() {
+        Ok(line) => line,
+        // Help and version: asked for, and longer than a line.
+        Err(text) if !text.use_stderr() => text.exit(),
+        Err(error) => return Err(Failed { code: 2, message: first_paragraph(&error.to_string()) }),
+    };
+    match action {
+        Some(Action::Stop(args)) => stop(&args),
+        None => serve(settings, config.as_deref()),
+    }
+}
+
+/// What is wrong, without how to ask for help.
+fn first_paragraph(text: &str) -> String {
+    let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim);
+    lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
 }
 
 /// What a start is answered with when it fails.
@@ -51,7 +66,11 @@ fn serve(settings: Settings, file: Option<&std::path::Path>) -> Result<(), Faile
     }
     let filter = settings.log.clone().unwrap_or_else(|| "info".to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| usage(&error))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     let config = settings.resolve().map_err(|error| usage(&error))?;
     let runtime = runtime()?;
     let served = runtime.block_on(serve_until_signal(config));

@@ -50,7 +50,8 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConfigError::ReadFile(path, _) => write!(f, "cannot read {}", path.display()),
-            ConfigError::ParseFile(path, _) => write!(f, "cannot parse {}", path.display()),
+            // The cause draws a picture of several lines; its message says it in one.
+            ConfigError::ParseFile(path, error) => write!(f, "cannot parse {}: {}", path.display(), error.message()),
             ConfigError::Value { flag, value, expected } => write!(f, "--{flag} {value}: {expected}"),
             ConfigError::Amount { flag, value, .. } => write!(f, "--{flag} {value}"),
             ConfigError::RunScript(script, _) => write!(f, "cannot run the resource script {script}"),
@@ -65,8 +66,7 @@ impl std::error::Error for ConfigError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ConfigError::ReadFile(_, source) | ConfigError::RunScript(_, source) => Some(source),
-            ConfigError::ParseFile(_, source) => Some(source),
-            ConfigError::Value { .. } => None,
+            ConfigError::ParseFile(..) | ConfigError::Value { .. } => None,
             ConfigError::Amount { source, .. } => Some(source),
             ConfigError::ScriptOutput(_, source) => Some(source),
         }
@@ -113,11 +113,12 @@ impl Settings {
             labels: pairs("label", &self.label, |name| !name.is_empty())?,
             variables: pairs("variable", &self.variable, is_variable_name)?,
             directories,
-            runner: runner(self.runner.clone())?,
             runner_args: self.runner_arg.clone(),
             require_containment: self.require_containment.unwrap_or(false),
             limits: on_or_off("limits", self.limits.as_deref().unwrap_or("on"))?,
             retention: self.retention()?,
+            // Last: that a binary is missing says the least of what people wrote.
+            runner: runner(self.runner.clone())?,
             rejoin: self.rejoin.unwrap_or(false),
             address_file: self.address_file,
         })

@@ -1,0 +1,78 @@
+//! Wrong starts are answered with one clear line, and an exit code that tells whose mistake it was.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn start(args: &[&str]) -> Output {
+    let state = tempfile::tempdir().expect("a directory");
+    Command::new(env!("CARGO_BIN_EXE_muster-worker"))
+        .args(["--state-dir", state.path().to_str().expect("text")])
+        .args(args)
+        .env_clear()
+        .output()
+        .expect("it can be started")
+}
+
+fn one_line(output: &Output) -> String {
+    let text = String::from_utf8(output.stderr.clone()).expect("text");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.starts_with("error: "), "{text}");
+    text
+}
+
+#[test]
+fn a_bad_value_is_named_with_what_would_be_right() {
+    let cases = [
+        (["--memory", "5X"], "--memory 5X: expected bytes such as"),
+        (["--cores", "0"], "--cores 0: at least 1"),
+        (["--cores", "many"], "invalid value 'many' for '--cores <CORES>'"),
+        (["--listen", "0.0.0.0:1"], "--insecure-listen"),
+        (["--label", "x"], "--label x: expected NAME=VALUE"),
+        (["--resource", "GPU=0"], "--resource GPU=0"),
+        (["--resource", "gpu=0,0"], "different addresses"),
+        (["--resource-script", "gpu=/nonexistent"], "cannot run the resource script /nonexistent"),
+        (["--limits", "maybe"], "expected on or off"),
+        (["--master", "here"], "expected HOST:PORT"),
+        (["--cleanup-interval", "0"], "more than 0"),
+        (["--runner", "/nonexistent"], "--runner /nonexistent: no such file"),
+        (["--config", "/nonexistent"], "cannot read /nonexistent"),
+        (["--speed", "1"], "unexpected argument '--speed' found"),
+    ];
+    for (args, expected) in cases {
+        let output = start(&args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let line = one_line(&output);
+        assert!(line.contains(expected), "{args:?}: {line}");
+    }
+}
+
+#[test]
+fn a_file_fills_in_what_flags_do_not_say_and_is_checked_as_strictly() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("worker.toml");
+    let path = file.to_str().expect("text");
+    std::fs::write(&file, "memory = \"1GiB\"\nspeed = 1\n").expect("written");
+    assert!(one_line(&start(&["--config", path])).contains("unknown field `speed`"));
+    std::fs::write(&file, "cores = 0\n").expect("written");
+    assert!(one_line(&start(&["--config", path])).contains("--cores 0"));
+    std::fs::write(&file, "cores = 0\nlimits = \"maybe\"\n").expect("written");
+    assert!(one_line(&start(&["--config", path, "--cores", "1"])).contains("--limits maybe"));
+}
+
+#[test]
+fn a_runner_that_cannot_serve_is_the_machines_fault() {
+    let broken = ["/bin/false", "/usr/bin/false"].into_iter().find(|path| Path::new(path).exists()).expect("false");
+    let output = start(&["--runner", broken, "--log", "error"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(one_line(&output).contains("ended with exit status: 1"));
+}
+
+#[test]
+fn stopping_what_does_not_run_is_done() {
+    let state = tempfile::tempdir().expect("a directory");
+    let output = Command::new(env!("CARGO_BIN_EXE_muster-worker"))
+        .args(["stop", "--state-dir", state.path().to_str().expect("text")])
+        .output()
+        .expect("it can be started");
+    assert_eq!(output.status.code(), Some(0));
+}
