@@ -6,7 +6,7 @@ use muster_types::{Now, Time, WallTime};
 use rustix::time::{ClockId, clock_gettime};
 
 /// `CLOCK_BOOTTIME`: the only clock that deadlines are compared by, because it goes on while the machine sleeps.
-pub fn boottime() -> Time {
+pub(crate) fn boottime() -> Time {
     let reading = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(reading.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(reading.tv_nsec).unwrap_or(0);
@@ -14,12 +14,12 @@ pub fn boottime() -> Time {
 }
 
 /// The wall clock, for people.
-pub fn wall() -> WallTime {
+pub(crate) fn wall() -> WallTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Both, read together.
-pub fn now() -> Now {
+pub(crate) fn now() -> Now {
     Now { time: boottime(), wall: wall() }
 }

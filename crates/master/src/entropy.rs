@@ -6,7 +6,7 @@ use muster_core::Entropy;
 const BLOCK: usize = 4096;
 
 /// The kernel's randomness.
-pub struct KernelEntropy {
+pub(crate) struct KernelEntropy {
     block: Box<[u8; BLOCK]>,
     used: usize,
 }
@@ -29,7 +29,7 @@ impl std::error::Error for NoEntropy {
 
 impl KernelEntropy {
     /// Fetches a first block, so that a machine without randomness is found at start.
-    pub fn open() -> Result<KernelEntropy, NoEntropy> {
+    pub(crate) fn open() -> Result<KernelEntropy, NoEntropy> {
         let mut block = Box::new([0; BLOCK]);
         getrandom::fill(&mut block[..]).map_err(NoEntropy)?;
         Ok(KernelEntropy { block, used: 0 })

@@ -9,11 +9,11 @@ const SERVICES: [&str; 5] =
 
 /// Tells probes how this master stands. `liveness` never means the store, nor leadership: restarting a master mends neither.
 #[derive(Debug, Clone)]
-pub struct Health(HealthReporter);
+pub(crate) struct Health(HealthReporter);
 
 impl Health {
     /// Alive, and not ready yet.
-    pub async fn new(reporter: HealthReporter) -> Health {
+    pub(crate) async fn new(reporter: HealthReporter) -> Health {
         let health = Health(reporter);
         health.0.set_service_status("liveness", ServingStatus::Serving).await;
         health.leads(false).await;
@@ -21,7 +21,7 @@ impl Health {
     }
 
     /// Whether this master answers calls.
-    pub async fn leads(&self, leads: bool) {
+    pub(crate) async fn leads(&self, leads: bool) {
         let status = if leads { ServingStatus::Serving } else { ServingStatus::NotServing };
         for service in SERVICES {
             self.0.set_service_status(service, status).await;

@@ -21,7 +21,7 @@ use crate::sessions::Sessions;
 use crate::view::View;
 
 /// A term of leadership as handlers see it.
-pub struct Leading {
+pub(crate) struct Leading {
     /// Its number.
     pub epoch: Epoch,
     /// The cluster that is led.
@@ -58,38 +58,38 @@ pub struct Leading {
 
 impl Leading {
     /// Whether the leader's deadline stands at this moment.
-    pub fn stands(&self) -> bool {
+    pub(crate) fn stands(&self) -> bool {
         self.deadline.stands(clock::boottime())
     }
 
     /// The liveness table.
-    pub fn liveness(&self) -> MutexGuard<'_, liveness::Table> {
+    pub(crate) fn liveness(&self) -> MutexGuard<'_, liveness::Table> {
         self.liveness.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The place behind everything of a commit.
-    pub fn token(&self, commit: Commit) -> ResumeToken {
+    pub(crate) fn token(&self, commit: Commit) -> ResumeToken {
         ResumeToken::after(self.epoch.generation, commit)
     }
 
     /// Gives an answer that was built from what this leader knows, only while its deadline stands.
-    pub fn answered<T>(&self, answer: T) -> Result<T, Failure> {
+    pub(crate) fn answered<T>(&self, answer: T) -> Result<T, Failure> {
         if self.stands() { Ok(answer) } else { Err(Failure::NoLeader) }
     }
 }
 
 /// Where handlers find the leader: empty until one leads.
 #[derive(Default)]
-pub struct Seat(ArcSwapOption<Leading>);
+pub(crate) struct Seat(ArcSwapOption<Leading>);
 
 impl Seat {
     /// Whoever leads.
-    pub fn leading(&self) -> Result<Arc<Leading>, Failure> {
+    pub(crate) fn leading(&self) -> Result<Arc<Leading>, Failure> {
         self.0.load_full().ok_or(Failure::NoLeader)
     }
 
     /// Takes the seat, or leaves it.
-    pub fn set(&self, leading: Option<Arc<Leading>>) {
+    pub(crate) fn set(&self, leading: Option<Arc<Leading>>) {
         self.0.store(leading);
     }
 }

@@ -21,9 +21,12 @@ mod sessions;
 mod stop;
 mod view;
 
+pub use entropy::NoEntropy;
 pub use events::RetentionLimits;
 pub use leading::Timing;
+pub use roles::Fault;
 pub use run::{RunError, run, run_on};
+pub use serve::BuildError;
 
 /// An error with its causes, in one line.
 pub fn error_line(error: &dyn std::error::Error) -> String {

@@ -17,7 +17,7 @@ const REMEMBERED: usize = 256;
 
 /// What an input is known again by, without its request id: a client that tries again makes a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fingerprint(u64);
+pub(crate) struct Fingerprint(u64);
 
 /// Hashes text as it is written, without gathering it.
 struct HashedText(DefaultHasher);
@@ -38,7 +38,7 @@ impl Fingerprint {
     }
 
     /// Of a client's request.
-    pub fn of_request(request: &Request) -> Fingerprint {
+    pub(crate) fn of_request(request: &Request) -> Fingerprint {
         let mut request = request.clone();
         if let Some(id) = request_id_mut(&mut request) {
             *id = None;
@@ -47,12 +47,12 @@ impl Fingerprint {
     }
 
     /// Of a worker: whatever it said.
-    pub fn of_worker(worker: WorkerUid) -> Fingerprint {
+    pub(crate) fn of_worker(worker: WorkerUid) -> Fingerprint {
         Fingerprint::of(format_args!("worker {worker}"))
     }
 
     /// Of anything else than a request; `None` when nobody in particular sent it.
-    pub fn of_input(input: &Input) -> Option<Fingerprint> {
+    pub(crate) fn of_input(input: &Input) -> Option<Fingerprint> {
         match input {
             Input::Hello(link, _) | Input::Inventory(link, ..) | Input::Reports(link, _) | Input::LinkBroken(link) => {
                 Some(Fingerprint::of_worker(link.worker))
@@ -81,14 +81,14 @@ fn request_id_mut(request: &mut Request) -> Option<&mut Option<muster_types::Req
 
 /// The inputs that are refused. Outlives the role that one of them tore down.
 #[derive(Debug, Default)]
-pub struct Refused {
+pub(crate) struct Refused {
     any: AtomicBool,
     until: Mutex<BTreeMap<Fingerprint, Time>>,
 }
 
 impl Refused {
     /// Refuses an input from now on.
-    pub fn add(&self, fingerprint: Fingerprint, now: Time) {
+    pub(crate) fn add(&self, fingerprint: Fingerprint, now: Time) {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         until.insert(fingerprint, now + REFUSED_FOR);
         while until.len() > REMEMBERED {
@@ -99,7 +99,7 @@ impl Refused {
     }
 
     /// Whether a request is refused. Costs nothing while none is.
-    pub fn refuses(&self, now: Time, fingerprint: impl FnOnce() -> Fingerprint) -> bool {
+    pub(crate) fn refuses(&self, now: Time, fingerprint: impl FnOnce() -> Fingerprint) -> bool {
         if !self.any.load(Ordering::Acquire) {
             return false;
         }

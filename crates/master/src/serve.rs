@@ -51,10 +51,10 @@ impl std::error::Error for BuildError {
 }
 
 /// A server, to be spawned.
-pub type Serving = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
+pub(crate) type Serving = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
 
 /// Serves until `shutdown`, then lets what runs end. Bound it from outside: a stream may never end by itself.
-pub fn serve(
+pub(crate) fn serve(
     listener: TcpListener,
     seat: &Arc<Seat>,
     health: HealthServer<impl Health>,

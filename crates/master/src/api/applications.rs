@@ -19,7 +19,10 @@ use crate::sessions::executor_to_wire;
 use crate::view::{executor_key, filter};
 
 /// Shows an application, with why its targets are not met.
-pub async fn get(leading: &Leading, wire: v1::GetApplicationRequest) -> Result<v1::GetApplicationResponse, Failure> {
+pub(crate) async fn get(
+    leading: &Leading,
+    wire: v1::GetApplicationRequest,
+) -> Result<v1::GetApplicationResponse, Failure> {
     let name = accept::get_application(wire)?;
     let (commit, shown) = leading.view.application(&name);
     let shown = shown.ok_or_else(|| Failure::NotFound { kind: "application", name: name.clone() })?;
@@ -36,7 +39,7 @@ pub async fn get(leading: &Leading, wire: v1::GetApplicationRequest) -> Result<v
 }
 
 /// Lists applications.
-pub async fn list(
+pub(crate) async fn list(
     leading: &Leading,
     wire: v1::ListApplicationsRequest,
 ) -> Result<v1::ListApplicationsResponse, Failure> {
@@ -50,7 +53,7 @@ pub async fn list(
 }
 
 /// Lists executors, of one application or of all.
-pub async fn list_executors(
+pub(crate) async fn list_executors(
     leading: &Leading,
     wire: v1::ListExecutorsRequest,
 ) -> Result<v1::ListExecutorsResponse, Failure> {
@@ -73,7 +76,7 @@ pub async fn list_executors(
 }
 
 /// Ends an application, as an operator.
-pub async fn kill(
+pub(crate) async fn kill(
     leading: &Leading,
     metadata: &MetadataMap,
     wire: v1::KillApplicationRequest,
@@ -94,13 +97,13 @@ async fn wish(leading: &Leading, request: Wish) -> Result<v1::Application, Failu
 
 /// `ApplicationService`.
 #[derive(Debug, Clone)]
-pub struct ApplicationApi {
+pub(crate) struct ApplicationApi {
     seat: Arc<Seat>,
 }
 
 impl ApplicationApi {
     /// For whoever leads in this seat.
-    pub fn new(seat: Arc<Seat>) -> ApplicationApi {
+    pub(crate) fn new(seat: Arc<Seat>) -> ApplicationApi {
         ApplicationApi { seat }
     }
 }

@@ -4,7 +4,7 @@ use muster_core::{Answer, Rejection, Request};
 use muster_proto::Violations;
 use muster_proto::errors::Failure;
 use muster_proto::tokens::etag;
-use muster_types::{Commit, RequestId};
+use muster_types::RequestId;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 use tonic::metadata::MetadataMap;
@@ -15,19 +15,17 @@ use crate::leading::Leading;
 use crate::refused::Fingerprint;
 use crate::sessions::Opened;
 
-/// An answer with the commit at which it was given.
-pub struct Answered {
+/// An answer.
+pub(crate) struct Answered {
     /// The answer.
     pub answer: Answer,
-    /// The commit.
-    pub commit: Commit,
     /// The session that was opened, when that was the wish.
     pub session: Option<Box<Opened>>,
 }
 
 impl Leading {
     /// Queues a wish and waits for its answer. If the caller goes away before it is handled, nothing is done.
-    pub async fn ask(&self, request: Request) -> Result<Answered, Failure> {
+    pub(crate) async fn ask(&self, request: Request) -> Result<Answered, Failure> {
         if self.refused.refuses(clock::boottime(), || Fingerprint::of_request(&request)) {
             return Err(Failure::InputFailed);
         }
@@ -37,7 +35,7 @@ impl Leading {
             TrySendError::Closed(_) => Failure::NoLeader,
         })?;
         match answered.await {
-            Ok(Reply::Answered { answer: Ok(answer), commit, session }) => Ok(Answered { answer, commit, session }),
+            Ok(Reply::Answered { answer: Ok(answer), session }) => Ok(Answered { answer, session }),
             Ok(Reply::Answered { answer: Err(rejection), .. }) => Err(failure_of(rejection)),
             Ok(Reply::NotApplied) => Err(Failure::NoLeader),
             Ok(Reply::Failed) => Err(Failure::InputFailed),
@@ -65,7 +63,7 @@ fn failure_of(rejection: Rejection) -> Failure {
 }
 
 /// An answer of another kind than the wish: the core's fault.
-pub fn unexpected(answer: &Answer) -> Failure {
+pub(crate) fn unexpected(answer: &Answer) -> Failure {
     tracing::error!(?answer, "the core gave an answer of another kind");
     Failure::Internal { message: "an answer of another kind than the request".to_owned() }
 }
@@ -74,7 +72,7 @@ pub fn unexpected(answer: &Answer) -> Failure {
 const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 
 /// Refuses a library's retry of a mutation that nothing makes idempotent: the first try may have been done.
-pub fn guard_retry(metadata: &MetadataMap, request: Option<&RequestId>, named: bool) -> Result<(), Failure> {
+pub(crate) fn guard_retry(metadata: &MetadataMap, request: Option<&RequestId>, named: bool) -> Result<(), Failure> {
     let repeated = metadata.contains_key(PREVIOUS_ATTEMPTS);
     if repeated && request.is_none() && !named { Err(Failure::RetryWithoutRequestId) } else { Ok(()) }
 }

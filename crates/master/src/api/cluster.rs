@@ -8,7 +8,7 @@ use crate::leading::Leading;
 use crate::view::{Counts, Tables};
 
 /// Shows the cluster.
-pub fn show(leading: &Leading) -> v1::Cluster {
+pub(crate) fn show(leading: &Leading) -> v1::Cluster {
     let tables = leading.view.read();
     let (total, used) = sums(&tables);
     let open_drivers = |word: &str| DriverState::ALL.iter().any(|state| state.as_str() == word && !state.is_terminal());

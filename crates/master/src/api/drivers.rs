@@ -12,7 +12,7 @@ use crate::leading::Leading;
 use crate::view::filter;
 
 /// Accepts a driver.
-pub async fn submit(
+pub(crate) async fn submit(
     leading: &Leading,
     metadata: &MetadataMap,
     wire: v1::SubmitDriverRequest,
@@ -24,7 +24,7 @@ pub async fn submit(
 }
 
 /// Shows a driver. One that waits is explained by the core, which alone knows why.
-pub async fn get(leading: &Leading, wire: v1::GetDriverRequest) -> Result<v1::GetDriverResponse, Failure> {
+pub(crate) async fn get(leading: &Leading, wire: v1::GetDriverRequest) -> Result<v1::GetDriverResponse, Failure> {
     let name = accept::get_driver(wire)?;
     let (commit, shown) = leading.view.driver(&name);
     let shown = shown.ok_or_else(|| Failure::NotFound { kind: "driver", name: name.clone() })?;
@@ -37,7 +37,7 @@ pub async fn get(leading: &Leading, wire: v1::GetDriverRequest) -> Result<v1::Ge
 }
 
 /// Lists drivers.
-pub async fn list(leading: &Leading, wire: v1::ListDriversRequest) -> Result<v1::ListDriversResponse, Failure> {
+pub(crate) async fn list(leading: &Leading, wire: v1::ListDriversRequest) -> Result<v1::ListDriversResponse, Failure> {
     let page = accept::list_drivers(wire)?;
     let listing = leading.list(page, None, |_: &ShownDriver| true, filter::driver).await?;
     Ok(v1::ListDriversResponse {
@@ -48,7 +48,7 @@ pub async fn list(leading: &Leading, wire: v1::ListDriversRequest) -> Result<v1:
 }
 
 /// Ends a driver.
-pub async fn kill(
+pub(crate) async fn kill(
     leading: &Leading,
     metadata: &MetadataMap,
     wire: v1::KillDriverRequest,

@@ -11,7 +11,7 @@ use crate::leading::Leading;
 use crate::view::{Cursor, Listed};
 
 /// A page with its tokens.
-pub struct Listing<T> {
+pub(crate) struct Listing<T> {
     /// Its records.
     pub items: Vec<Arc<T>>,
     /// Empty on the last page.
@@ -22,7 +22,7 @@ pub struct Listing<T> {
 
 impl Leading {
     /// Reads a page of a list, from `first` on if it is the first page.
-    pub async fn list<T: Listed, S>(
+    pub(crate) async fn list<T: Listed, S>(
         &self,
         page: Page<S>,
         first: Option<String>,

@@ -22,11 +22,11 @@ const KEPT: usize = 64;
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 /// The pieces of a log.
-pub type LogStream = Pin<Box<dyn Stream<Item = Result<v1::ReadLogResponse, Status>> + Send>>;
+pub(crate) type LogStream = Pin<Box<dyn Stream<Item = Result<v1::ReadLogResponse, Status>> + Send>>;
 
 /// Connections to workers, the most recently used last.
 #[derive(Debug, Default)]
-pub struct LogSources {
+pub(crate) struct LogSources {
     channels: Mutex<VecDeque<(String, Channel)>>,
 }
 
@@ -61,7 +61,11 @@ struct Place {
 }
 
 /// Reads a log.
-pub async fn read(leading: &Leading, sources: &LogSources, wire: v1::ReadLogRequest) -> Result<LogStream, Failure> {
+pub(crate) async fn read(
+    leading: &Leading,
+    sources: &LogSources,
+    wire: v1::ReadLogRequest,
+) -> Result<LogStream, Failure> {
     let accept::ReadLog { id, of, mut read } = accept::read_log(wire)?;
     let place = match of {
         ReadLogOf::Attempt(attempt) => attempt_place(leading, id, attempt)?,

@@ -16,14 +16,14 @@ use crate::leading::Seat;
 
 /// The service.
 #[derive(Debug, Clone)]
-pub struct MasterApi {
+pub(crate) struct MasterApi {
     seat: Arc<Seat>,
     sources: Arc<LogSources>,
 }
 
 impl MasterApi {
     /// For whoever leads in this seat.
-    pub fn new(seat: Arc<Seat>, sources: Arc<LogSources>) -> MasterApi {
+    pub(crate) fn new(seat: Arc<Seat>, sources: Arc<LogSources>) -> MasterApi {
         MasterApi { seat, sources }
     }
 }

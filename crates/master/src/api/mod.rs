@@ -14,7 +14,7 @@ mod show;
 mod watch;
 mod workers;
 
-pub use applications::ApplicationApi;
-pub use logs::LogSources;
-pub use master::MasterApi;
-pub use raw_watch::RawWatch;
+pub(crate) use applications::ApplicationApi;
+pub(crate) use logs::LogSources;
+pub(crate) use master::MasterApi;
+pub(crate) use raw_watch::RawWatch;

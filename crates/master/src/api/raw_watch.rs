@@ -28,14 +28,14 @@ const PATH: &str = "/muster.v1.MasterService/WatchEvents";
 
 /// The generated service with one method replaced.
 #[derive(Debug, Clone)]
-pub struct RawWatch<S> {
+pub(crate) struct RawWatch<S> {
     inner: S,
     seat: Arc<Seat>,
 }
 
 impl<S> RawWatch<S> {
     /// Wraps the generated service.
-    pub fn new(inner: S, seat: Arc<Seat>) -> RawWatch<S> {
+    pub(crate) fn new(inner: S, seat: Arc<Seat>) -> RawWatch<S> {
         RawWatch { inner, seat }
     }
 }

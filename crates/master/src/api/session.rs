@@ -18,7 +18,7 @@ use crate::sessions::{Ending, Item, Opened, executor_to_wire};
 const GATHERED: usize = 64;
 
 /// Opens a session.
-pub async fn open(leading: Arc<Leading>, wire: v1::WatchApplicationRequest) -> Result<SessionStream, Failure> {
+pub(crate) async fn open(leading: Arc<Leading>, wire: v1::WatchApplicationRequest) -> Result<SessionStream, Failure> {
     let accept::WatchApplication { application, token, resume } = accept::watch_application(wire)?;
     let token = token.map(|token| token.expose().to_owned());
     let answered = leading.ask(Request::OpenSession { application, token }).await?;
@@ -50,7 +50,7 @@ fn first_response(
 }
 
 /// The stream of a session.
-pub struct SessionStream {
+pub(crate) struct SessionStream {
     first: Option<v1::WatchApplicationResponse>,
     opened: Opened,
     over: bool,

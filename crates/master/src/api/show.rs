@@ -7,7 +7,7 @@ use muster_proto::v1;
 use crate::leading::Leading;
 
 /// A driver.
-pub fn driver(shown: &ShownDriver) -> v1::Driver {
+pub(crate) fn driver(shown: &ShownDriver) -> v1::Driver {
     let extras = DriverExtras {
         pid: shown.pid,
         retry: shown.retry,
@@ -19,7 +19,7 @@ pub fn driver(shown: &ShownDriver) -> v1::Driver {
 }
 
 /// An application.
-pub fn application(shown: &ShownApplication) -> v1::Application {
+pub(crate) fn application(shown: &ShownApplication) -> v1::Application {
     let profiles = shown.profiles.iter().map(|profile| ProfileShown {
         profile: profile.profile,
         target: profile.target,
@@ -31,7 +31,7 @@ pub fn application(shown: &ShownApplication) -> v1::Application {
 }
 
 /// A worker.
-pub fn worker(leading: &Leading, shown: &ShownWorker) -> v1::Worker {
+pub(crate) fn worker(leading: &Leading, shown: &ShownWorker) -> v1::Worker {
     let extras = WorkerExtras {
         state: shown.state,
         used: &shown.used,

@@ -11,7 +11,7 @@ use crate::events::{OutOfRange, Wanted, Watch, WatchEnd, WatchError};
 use crate::leading::Leading;
 
 /// Opens a watch.
-pub fn open(leading: &Leading, wire: v1::WatchEventsRequest) -> Result<Watch, Failure> {
+pub(crate) fn open(leading: &Leading, wire: v1::WatchEventsRequest) -> Result<Watch, Failure> {
     let request = accept::watch_events(wire)?;
     let wanted = wanted(leading, &request)?;
     let from = match request.from {
@@ -51,7 +51,7 @@ fn compacted(range: OutOfRange) -> Failure {
 }
 
 /// Why a watch ended, as the table has it.
-pub fn ended(error: WatchError) -> Failure {
+pub(crate) fn ended(error: WatchError) -> Failure {
     match error {
         WatchError::OutOfRange(range) => compacted(range),
         WatchError::Ended(WatchEnd::TooSlow, token) => Failure::WatcherTooSlow { resume_token: token.to_string() },

@@ -10,7 +10,7 @@ use crate::leading::Leading;
 use crate::view::filter;
 
 /// Shows a worker.
-pub fn get(leading: &Leading, wire: v1::GetWorkerRequest) -> Result<v1::GetWorkerResponse, Failure> {
+pub(crate) fn get(leading: &Leading, wire: v1::GetWorkerRequest) -> Result<v1::GetWorkerResponse, Failure> {
     let name = accept::get_worker(wire)?;
     let (commit, shown) = leading.view.worker(&name);
     let shown = shown.ok_or(Failure::NotFound { kind: "worker", name })?;
@@ -21,7 +21,7 @@ pub fn get(leading: &Leading, wire: v1::GetWorkerRequest) -> Result<v1::GetWorke
 }
 
 /// Lists workers.
-pub async fn list(leading: &Leading, wire: v1::ListWorkersRequest) -> Result<v1::ListWorkersResponse, Failure> {
+pub(crate) async fn list(leading: &Leading, wire: v1::ListWorkersRequest) -> Result<v1::ListWorkersResponse, Failure> {
     let page = accept::list_workers(wire)?;
     let listing = leading.list(page, None, |_: &ShownWorker| true, filter::worker).await?;
     Ok(v1::ListWorkersResponse {
@@ -34,21 +34,27 @@ pub async fn list(leading: &Leading, wire: v1::ListWorkersRequest) -> Result<v1:
 // A second drain, undrain or forget of the same worker changes nothing, so a library's retry of one is taken as it is.
 
 /// Drains a worker.
-pub async fn drain(leading: &Leading, wire: v1::DrainWorkerRequest) -> Result<v1::DrainWorkerResponse, Failure> {
+pub(crate) async fn drain(leading: &Leading, wire: v1::DrainWorkerRequest) -> Result<v1::DrainWorkerResponse, Failure> {
     let accept::DrainWorker { worker, request, deadline } = accept::drain_worker(wire)?;
     let worker = wish(leading, Request::Drain { worker, request, deadline }).await?;
     Ok(v1::DrainWorkerResponse { worker: Some(worker) })
 }
 
 /// Undoes a drain.
-pub async fn undrain(leading: &Leading, wire: v1::UndrainWorkerRequest) -> Result<v1::UndrainWorkerResponse, Failure> {
+pub(crate) async fn undrain(
+    leading: &Leading,
+    wire: v1::UndrainWorkerRequest,
+) -> Result<v1::UndrainWorkerResponse, Failure> {
     let accept::NamedWorker { worker, request } = accept::undrain_worker(wire)?;
     let worker = wish(leading, Request::Undrain { worker, request }).await?;
     Ok(v1::UndrainWorkerResponse { worker: Some(worker) })
 }
 
 /// Declares a worker gone for ever.
-pub async fn forget(leading: &Leading, wire: v1::ForgetWorkerRequest) -> Result<v1::ForgetWorkerResponse, Failure> {
+pub(crate) async fn forget(
+    leading: &Leading,
+    wire: v1::ForgetWorkerRequest,
+) -> Result<v1::ForgetWorkerResponse, Failure> {
     let accept::NamedWorker { worker, request } = accept::forget_worker(wire)?;
     let worker = wish(leading, Request::Forget { worker, request }).await?;
     Ok(v1::ForgetWorkerResponse { worker: Some(worker) })

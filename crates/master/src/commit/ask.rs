@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 
 use muster_core::{Answer, CallId, Rejection, Request};
-use muster_types::Commit;
 use tokio::sync::oneshot;
 
 use crate::sessions::Opened;
 
 /// A wish with the caller that waits for the answer.
 #[derive(Debug)]
-pub struct Ask {
+pub(crate) struct Ask {
     /// The wish.
     pub request: Request,
     /// Where the answer goes. Closed when the caller has gone away: then, if it is not handled yet, it never is.
@@ -19,13 +18,11 @@ pub struct Ask {
 
 /// What a caller hears. No reply at all means that the outcome is unknown.
 #[derive(Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// The core's answer, durable.
     Answered {
         /// The answer.
         answer: Result<Answer, Rejection>,
-        /// The commit at which it was given.
-        commit: Commit,
         /// The session that was opened, when that was the wish.
         session: Option<Box<Opened>>,
     },
@@ -37,14 +34,14 @@ pub enum Reply {
 
 /// The callers that wait, by the number that the core knows them by.
 #[derive(Debug, Default)]
-pub struct Calls {
+pub(crate) struct Calls {
     waiting: HashMap<CallId, oneshot::Sender<Reply>>,
     next: u64,
 }
 
 impl Calls {
     /// Numbers a caller.
-    pub fn enter(&mut self, reply: oneshot::Sender<Reply>) -> CallId {
+    pub(crate) fn enter(&mut self, reply: oneshot::Sender<Reply>) -> CallId {
         let call = CallId(self.next);
         self.next += 1;
         self.waiting.insert(call, reply);
@@ -52,21 +49,21 @@ impl Calls {
     }
 
     /// Answers one. A caller that has gone away is no fault.
-    pub fn answer(&mut self, call: CallId, reply: Reply) {
+    pub(crate) fn answer(&mut self, call: CallId, reply: Reply) {
         if let Some(caller) = self.waiting.remove(&call) {
             let _ = caller.send(reply);
         }
     }
 
     /// Tells everybody who still waits that nothing was applied: used once nothing more is sent to the store.
-    pub fn dismiss(&mut self) {
+    pub(crate) fn dismiss(&mut self) {
         for (_, caller) in self.waiting.drain() {
             let _ = caller.send(Reply::NotApplied);
         }
     }
 
     /// Leaves everybody who still waits without an answer: the outcome is unknown.
-    pub fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         self.waiting.clear();
     }
 }

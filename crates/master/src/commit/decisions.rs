@@ -13,13 +13,13 @@ use crate::refused::Fingerprint;
 
 /// The core panicked: what it remembers may be torn, and is thrown away.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Torn {
+pub(crate) struct Torn {
     /// What it was handling; `None` for what nobody sent (time, placement).
     pub input: Option<Fingerprint>,
 }
 
 /// The core, with the time that its deadlines are measured in.
-pub struct Decisions {
+pub(crate) struct Decisions {
     core: Core,
     entropy: KernelEntropy,
     /// How far the core's time lies behind the clock: the sum of all that this loop was late by.
@@ -28,12 +28,12 @@ pub struct Decisions {
 
 impl Decisions {
     /// A loaded core.
-    pub fn new(core: Core, entropy: KernelEntropy) -> Decisions {
+    pub(crate) fn new(core: Core, entropy: KernelEntropy) -> Decisions {
         Decisions { core, entropy, behind: Duration::ZERO }
     }
 
     /// This loop was late: every deadline of the core moves by that much.
-    pub fn forgive(&mut self, late: Duration) {
+    pub(crate) fn forgive(&mut self, late: Duration) {
         self.behind += late;
     }
 
@@ -43,23 +43,23 @@ impl Decisions {
     }
 
     /// How long until the core wants a tick.
-    pub fn until_deadline(&self) -> Option<Duration> {
+    pub(crate) fn until_deadline(&self) -> Option<Duration> {
         self.core.next_deadline().map(|deadline| deadline.since(self.now().time))
     }
 
     /// Tells the core that time has passed.
-    pub fn tick(&mut self) -> Result<(), Torn> {
+    pub(crate) fn tick(&mut self) -> Result<(), Torn> {
         self.guarded(None, |core, now, entropy| core.handle(now, entropy, Input::Tick))
     }
 
     /// Hands over what a link, a session or expiry says.
-    pub fn handle(&mut self, input: Input) -> Result<(), Torn> {
+    pub(crate) fn handle(&mut self, input: Input) -> Result<(), Torn> {
         let fingerprint = Fingerprint::of_input(&input);
         self.guarded(fingerprint, |core, now, entropy| core.handle(now, entropy, input))
     }
 
     /// Hands over a call, unless its caller has gone away: then nothing is done.
-    pub fn call(&mut self, ask: Ask, calls: &mut Calls) -> Result<(), Torn> {
+    pub(crate) fn call(&mut self, ask: Ask, calls: &mut Calls) -> Result<(), Torn> {
         let Ask { request, reply } = ask;
         if reply.is_closed() {
             return Ok(());
@@ -71,7 +71,7 @@ impl Decisions {
     }
 
     /// Places what waits, and takes out all that was decided.
-    pub fn decide(&mut self) -> Result<Vec<Group>, Torn> {
+    pub(crate) fn decide(&mut self) -> Result<Vec<Group>, Torn> {
         self.guarded(None, |core, now, entropy| {
             core.place(now, entropy);
             core.drain()

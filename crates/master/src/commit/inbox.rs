@@ -6,16 +6,16 @@ use tokio::sync::mpsc;
 use super::ask::Ask;
 
 /// Calls that may wait. At 15,000 a second this is a quarter of a second of work; beyond, callers are told at once.
-pub const CALLS: usize = 4096;
+pub(crate) const CALLS: usize = 4096;
 /// Inputs of links, sessions and expiry that may wait; their senders wait for room.
 const LINK_INPUTS: usize = 1024;
 
 /// The sender's side for workers' links, broken sessions and expiry.
-pub type LinkInputs = mpsc::Sender<Input>;
+pub(crate) type LinkInputs = mpsc::Sender<Input>;
 
 /// The senders' side.
 #[derive(Debug, Clone)]
-pub struct Mailbox {
+pub(crate) struct Mailbox {
     /// For callers: refused when full.
     pub calls: mpsc::Sender<Ask>,
     /// For everything that is not a call: waits when full.
@@ -24,13 +24,13 @@ pub struct Mailbox {
 
 /// The commit loop's side.
 #[derive(Debug)]
-pub struct Inbox {
+pub(crate) struct Inbox {
     calls: mpsc::Receiver<Ask>,
     links: mpsc::Receiver<Input>,
 }
 
 /// Both sides.
-pub fn inbox() -> (Mailbox, Inbox) {
+pub(crate) fn inbox() -> (Mailbox, Inbox) {
     let (calls, asked) = mpsc::channel(CALLS);
     let (links, linked) = mpsc::channel(LINK_INPUTS);
     (Mailbox { calls, links }, Inbox { calls: asked, links: linked })
@@ -38,7 +38,7 @@ pub fn inbox() -> (Mailbox, Inbox) {
 
 /// What was taken at once.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// From links, sessions and expiry; handled first, so that a flood of callers never starves the workers.
     pub links: Vec<Input>,
     /// From callers.
@@ -47,14 +47,14 @@ pub struct Batch {
 
 impl Batch {
     /// How many.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.links.len() + self.calls.len()
     }
 }
 
 impl Inbox {
     /// Waits for something, then takes all that waits, up to `bound`. `false`: every sender is gone.
-    pub async fn take(&mut self, batch: &mut Batch, bound: usize) -> bool {
+    pub(crate) async fn take(&mut self, batch: &mut Batch, bound: usize) -> bool {
         tokio::select! {
             biased;
             taken = self.links.recv_many(&mut batch.links, bound) => if taken == 0 { return false },
@@ -72,7 +72,7 @@ impl Inbox {
     }
 
     /// Takes no more calls, and hands out those that wait.
-    pub fn close(&mut self) -> Vec<Ask> {
+    pub(crate) fn close(&mut self) -> Vec<Ask> {
         self.calls.close();
         self.links.close();
         std::iter::from_fn(|| self.calls.try_recv().ok()).collect()

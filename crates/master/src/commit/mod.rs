@@ -7,9 +7,9 @@ mod pack;
 mod release;
 mod run;
 
-pub use ask::{Ask, Reply};
-pub use decisions::Decisions;
-pub use inbox::{LinkInputs, Mailbox, inbox};
-pub use pack::Bounds;
-pub use release::Outlets;
-pub use run::{CommitLoop, Ended};
+pub(crate) use ask::{Ask, Reply};
+pub(crate) use decisions::Decisions;
+pub(crate) use inbox::{LinkInputs, Mailbox, inbox};
+pub(crate) use pack::Bounds;
+pub(crate) use release::Outlets;
+pub(crate) use run::{CommitLoop, Ended};

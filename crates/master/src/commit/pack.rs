@@ -8,7 +8,7 @@ use muster_types::{Commit, Event, EventsRecord, Write};
 
 /// What a store takes in one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Writes, less those that every transaction adds.
     pub writes: usize,
     /// Estimated bytes.
@@ -18,12 +18,12 @@ pub struct Bounds {
 impl Bounds {
     /// Of the memory and embedded stores, which take anything: bounded so that a commit stays a matter of milliseconds and a
     /// caller at the end of a long queue is answered step by step.
-    pub const LOCAL: Bounds = Bounds { writes: 1024, bytes: 4 << 20 };
+    pub(crate) const LOCAL: Bounds = Bounds { writes: 1024, bytes: 4 << 20 };
 }
 
 /// Groups of one transaction.
 #[derive(Debug, Default)]
-pub struct Packed {
+pub(crate) struct Packed {
     /// Its writes, without the events.
     pub writes: Vec<Write>,
     /// Its events.
@@ -34,19 +34,19 @@ pub struct Packed {
 
 impl Packed {
     /// Whether it needs a commit. If not, its effects wait for earlier transactions alone.
-    pub fn is_durable(&self) -> bool {
+    pub(crate) fn is_durable(&self) -> bool {
         !self.writes.is_empty() || !self.events.is_empty()
     }
 
     /// The events as a record of a commit.
-    pub fn take_events(&mut self, commit: Commit) -> Option<Arc<EventsRecord>> {
+    pub(crate) fn take_events(&mut self, commit: Commit) -> Option<Arc<EventsRecord>> {
         let events = std::mem::take(&mut self.events);
         (!events.is_empty()).then(|| Arc::new(EventsRecord { commit, events }))
     }
 }
 
 /// Takes as many groups from the front as fit; at least one, if there is one.
-pub fn pack(backlog: &mut VecDeque<Group>, bounds: Bounds) -> Packed {
+pub(crate) fn pack(backlog: &mut VecDeque<Group>, bounds: Bounds) -> Packed {
     let mut packed = Packed::default();
     let mut bytes = 0;
     while let Some(group) = backlog.front() {

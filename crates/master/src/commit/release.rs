@@ -12,7 +12,7 @@ use crate::sessions::Sessions;
 use crate::view::View;
 
 /// Where effects go.
-pub struct Outlets {
+pub(crate) struct Outlets {
     /// For readers.
     pub view: Arc<View>,
     /// For those who watch events.
@@ -28,7 +28,7 @@ pub struct Outlets {
 impl Outlets {
     /// Releases the effects of a transaction (or of none, at the newest commit). The view first: a caller's own write is in it
     /// before its reply is sent.
-    pub fn release(&self, commit: Commit, effects: Vec<Effect>, calls: &mut Calls) {
+    pub(crate) fn release(&self, commit: Commit, effects: Vec<Effect>, calls: &mut Calls) {
         let mut shows = Vec::with_capacity(effects.len());
         let mut rest = Vec::with_capacity(effects.len());
         for effect in effects {
@@ -49,7 +49,7 @@ impl Outlets {
     }
 
     /// Hands the events of a commit to those who watch.
-    pub async fn publish(&self, commit: Commit, record: Option<Arc<EventsRecord>>, forgotten: Commit) {
+    pub(crate) async fn publish(&self, commit: Commit, record: Option<Arc<EventsRecord>>, forgotten: Commit) {
         self.publisher.publish(Publication { commit, record, forgotten }).await;
     }
 
@@ -57,7 +57,7 @@ impl Outlets {
         match effect {
             Effect::Reply(call, answer) => {
                 let session = self.open_session(commit, &answer);
-                calls.answer(call, Reply::Answered { answer, commit, session });
+                calls.answer(call, Reply::Answered { answer, session });
             }
             Effect::Welcome(link) => self.links.welcome(link, &self.liveness),
             Effect::Refuse(link, refusal) => self.links.refuse(link, refusal),

@@ -32,7 +32,7 @@ const LATE: Duration = Duration::from_millis(500);
 
 /// How a term of the loop ended.
 #[derive(Debug)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// It was told to stop; what was in flight was finished.
     Stopped,
     /// The store refused a transaction: this term is over.
@@ -69,7 +69,7 @@ enum StoreState<S> {
 }
 
 /// The commit loop of one term.
-pub struct CommitLoop<S> {
+pub(crate) struct CommitLoop<S> {
     decisions: Decisions,
     inbox: Inbox,
     outlets: Outlets,
@@ -88,7 +88,7 @@ pub struct CommitLoop<S> {
 
 impl<S: Store + 'static> CommitLoop<S> {
     /// A loop behind the newest commit of the store.
-    pub fn new(
+    pub(crate) fn new(
         decisions: Decisions,
         inbox: Inbox,
         outlets: Outlets,
@@ -115,7 +115,11 @@ impl<S: Store + 'static> CommitLoop<S> {
 
     /// Runs until the term ends. Callers that wait are told what is known; what is still queued is told that nothing was done.
     /// `warm` is told once what the load decided is committed and shown. The store is handed back if it is at hand.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>, warm: oneshot::Sender<()>) -> (Ended, Option<S>) {
+    pub(crate) async fn run(
+        mut self,
+        mut stop: watch::Receiver<bool>,
+        warm: oneshot::Sender<()>,
+    ) -> (Ended, Option<S>) {
         self.warm = Some(warm);
         let ended = match self.work(&mut stop).await {
             Ok(()) => self.finish(Ended::Stopped).await,

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::error::ConfigError;
 
 /// The command with what the file says as its defaults.
-pub fn as_defaults(mut command: Command, path: &Path) -> Result<Command, ConfigError> {
+pub(super) fn as_defaults(mut command: Command, path: &Path) -> Result<Command, ConfigError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| ConfigError::ReadFile { path: path.to_owned(), source })?;
     let table: Table = toml::from_str(&text)

@@ -14,7 +14,7 @@ const TOKEN_FIELD: u8 = 2 << 3 | 2;
 
 /// The events of one commit as fields of a `WatchEventsResponse`: any run of them is the beginning of a response.
 #[derive(Debug)]
-pub struct Encoded {
+pub(crate) struct Encoded {
     /// The commit.
     pub commit: Commit,
     bytes: Bytes,
@@ -29,7 +29,7 @@ struct Mark {
 
 impl Encoded {
     /// Encodes a record. `generation` goes into the tokens of the events.
-    pub fn new(generation: u64, record: &EventsRecord) -> Encoded {
+    pub(crate) fn new(generation: u64, record: &EventsRecord) -> Encoded {
         let mut bytes = BytesMut::with_capacity(record.events.len() * 160);
         let mut marks = Vec::with_capacity(record.events.len());
         for (index, event) in (0..).zip(&record.events) {
@@ -44,18 +44,13 @@ impl Encoded {
         Encoded { commit: record.commit, bytes: bytes.freeze(), marks: marks.into_boxed_slice() }
     }
 
-    /// How many events.
-    pub fn len(&self) -> usize {
-        self.marks.len()
-    }
-
     /// The uid that each event is about, in order.
-    pub fn subjects(&self) -> impl Iterator<Item = u128> {
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = u128> {
         self.marks.iter().map(|mark| mark.subject)
     }
 
     /// The bytes of the events after an index (`None`: all).
-    pub fn after(&self, index: Option<u32>) -> Bytes {
+    pub(crate) fn after(&self, index: Option<u32>) -> Bytes {
         let start = index.and_then(|index| self.marks.get(index as usize)).map_or(0, |mark| mark.end as usize);
         let start =
             if index.is_some_and(|index| index as usize >= self.marks.len()) { self.bytes.len() } else { start };
@@ -63,7 +58,7 @@ impl Encoded {
     }
 
     /// The bytes of one event.
-    pub fn event(&self, index: usize) -> Bytes {
+    pub(crate) fn event(&self, index: usize) -> Bytes {
         let start = index.checked_sub(1).map_or(0, |before| self.marks[before].end as usize);
         self.bytes.slice(start..self.marks[index].end as usize)
     }
@@ -80,7 +75,7 @@ fn subject_of(event: &Event) -> u128 {
 
 /// One response of a watch: runs of encoded events, then the token behind them.
 #[derive(Debug, Clone)]
-pub struct Piece {
+pub(crate) struct Piece {
     /// Runs of encoded events; none in a bookmark.
     pub events: Vec<Bytes>,
     /// Everything up to here was sent.
@@ -89,7 +84,7 @@ pub struct Piece {
 
 impl Piece {
     /// Writes the whole `WatchEventsResponse`.
-    pub fn encode(&self, buffer: &mut impl BufMut) {
+    pub(crate) fn encode(&self, buffer: &mut impl BufMut) {
         for run in &self.events {
             buffer.put_slice(run);
         }

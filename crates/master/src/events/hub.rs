@@ -15,7 +15,7 @@ const WATCHER_QUEUE: usize = 256;
 
 /// Why a watch was ended by us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WatchEnd {
+pub(crate) enum WatchEnd {
     /// Its queue was full.
     TooSlow,
     /// This master goes away.
@@ -23,7 +23,7 @@ pub enum WatchEnd {
 }
 
 /// Fans events out. Publishing happens on its own task, so the lock is never waited for by the commit loop.
-pub struct Hub {
+pub(crate) struct Hub {
     inner: Mutex<Inner>,
 }
 
@@ -47,7 +47,7 @@ struct Watcher {
 }
 
 /// A watcher that has caught up.
-pub struct Live {
+pub(crate) struct Live {
     /// Its number in the hub.
     pub id: u64,
     /// What it is sent.
@@ -57,7 +57,7 @@ pub struct Live {
 }
 
 /// What a watcher that catches up gets next.
-pub enum Next {
+pub(crate) enum Next {
     /// More of the window.
     Piece(Piece),
     /// It has caught up: what follows comes by the queue.
@@ -66,7 +66,7 @@ pub enum Next {
 
 impl Hub {
     /// A hub behind a commit, with the history that was loaded: `compacted` is the newest commit whose events are gone.
-    pub fn new(generation: u64, at: Commit, compacted: Commit, history: &[Arc<EventsRecord>]) -> Hub {
+    pub(crate) fn new(generation: u64, at: Commit, compacted: Commit, history: &[Arc<EventsRecord>]) -> Hub {
         let mut log = Log::new(generation, at);
         log.load(compacted, history.iter().map(|record| Encoded::new(generation, record)));
         let inner = Inner {
@@ -81,7 +81,13 @@ impl Hub {
     }
 
     /// Adds a commit: encodes its events once and hands them to those who want them.
-    pub fn publish(&self, generation: u64, commit: Commit, record: Option<&EventsRecord>, forget_through: Commit) {
+    pub(crate) fn publish(
+        &self,
+        generation: u64,
+        commit: Commit,
+        record: Option<&EventsRecord>,
+        forget_through: Commit,
+    ) {
         let encoded = record.map(|record| Encoded::new(generation, record));
         let mut inner = self.lock();
         if let Some(encoded) = &encoded {
@@ -92,22 +98,22 @@ impl Hub {
     }
 
     /// Where a watch from now begins.
-    pub fn head(&self) -> ResumeToken {
+    pub(crate) fn head(&self) -> ResumeToken {
         self.lock().log.head()
     }
 
     /// Where a watch of all that is kept begins.
-    pub fn oldest(&self) -> ResumeToken {
+    pub(crate) fn oldest(&self) -> ResumeToken {
         self.lock().log.oldest()
     }
 
     /// Checks a token; `newest` is the newest commit that a reader may have been shown.
-    pub fn check(&self, from: ResumeToken, newest: Commit) -> Result<(), OutOfRange> {
+    pub(crate) fn check(&self, from: ResumeToken, newest: Commit) -> Result<(), OutOfRange> {
         self.lock().log.check(from, newest)
     }
 
     /// What a watcher gets that has seen everything up to `from`.
-    pub fn next(&self, from: ResumeToken, wanted: &Wanted) -> Result<Next, OutOfRange> {
+    pub(crate) fn next(&self, from: ResumeToken, wanted: &Wanted) -> Result<Next, OutOfRange> {
         let mut inner = self.lock();
         inner.log.check(from, from.commit)?;
         if let Some(piece) = inner.log.page(from, wanted) {
@@ -117,12 +123,12 @@ impl Hub {
     }
 
     /// Forgets a watcher that went away.
-    pub fn leave(&self, id: u64) {
+    pub(crate) fn leave(&self, id: u64) {
         self.lock().remove(id);
     }
 
     /// Ends every watch, with a token each, and every later one.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
         inner.all.clear();

@@ -9,7 +9,7 @@ use super::encoded::{Encoded, Piece};
 use muster_proto::tokens::ResumeToken;
 
 /// Which events a watcher wants: those about these uids, or all.
-pub type Wanted = Option<Arc<HashSet<u128>>>;
+pub(crate) type Wanted = Option<Arc<HashSet<u128>>>;
 
 /// Encoded bytes gathered into one response of a watcher that catches up.
 const PAGE_BYTES: usize = 256 << 10;
@@ -17,7 +17,7 @@ const PAGE_BYTES: usize = 256 << 10;
 const PAGE_COMMITS: usize = 1024;
 
 /// The kept window.
-pub struct Log {
+pub(crate) struct Log {
     generation: u64,
     commits: VecDeque<Encoded>,
     /// Nothing up to here is kept.
@@ -28,7 +28,7 @@ pub struct Log {
 
 /// Why a watch cannot begin where it was asked to, with what it could begin at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutOfRange {
+pub(crate) struct OutOfRange {
     /// The oldest place to resume from.
     pub oldest: ResumeToken,
     /// The newest.
@@ -37,24 +37,24 @@ pub struct OutOfRange {
 
 impl Log {
     /// An empty window behind a commit.
-    pub fn new(generation: u64, at: Commit) -> Log {
+    pub(crate) fn new(generation: u64, at: Commit) -> Log {
         Log { generation, commits: VecDeque::new(), compacted: at, head: at }
     }
 
     /// Adds the events of a commit, or none.
-    pub fn push(&mut self, commit: Commit, events: Option<Encoded>) {
+    pub(crate) fn push(&mut self, commit: Commit, events: Option<Encoded>) {
         self.head = self.head.max(commit);
         self.commits.extend(events);
     }
 
     /// Puts loaded history before everything. `compacted` is the commit before the oldest that is kept.
-    pub fn load(&mut self, compacted: Commit, history: impl IntoIterator<Item = Encoded>) {
+    pub(crate) fn load(&mut self, compacted: Commit, history: impl IntoIterator<Item = Encoded>) {
         self.compacted = compacted;
         self.commits.extend(history);
     }
 
     /// Forgets everything up to a commit.
-    pub fn forget(&mut self, through: Commit) {
+    pub(crate) fn forget(&mut self, through: Commit) {
         while self.commits.front().is_some_and(|events| events.commit <= through) {
             self.commits.pop_front();
         }
@@ -62,18 +62,18 @@ impl Log {
     }
 
     /// The oldest place that a watch can resume from.
-    pub fn oldest(&self) -> ResumeToken {
+    pub(crate) fn oldest(&self) -> ResumeToken {
         ResumeToken::after(self.generation, self.compacted)
     }
 
     /// The newest.
-    pub fn head(&self) -> ResumeToken {
+    pub(crate) fn head(&self) -> ResumeToken {
         ResumeToken::after(self.generation, self.head)
     }
 
     /// Checks that everything after a place is kept. `newest` is the newest commit that a reader may have been shown: it can be
     /// ahead of this window for a moment.
-    pub fn check(&self, from: ResumeToken, newest: Commit) -> Result<(), OutOfRange> {
+    pub(crate) fn check(&self, from: ResumeToken, newest: Commit) -> Result<(), OutOfRange> {
         let newest = newest.max(self.head);
         let kept = from.generation == self.generation && from >= self.oldest() && from.commit <= newest;
         if kept {
@@ -84,7 +84,7 @@ impl Log {
     }
 
     /// What follows a place, in one bounded response; `None` at the head.
-    pub fn page(&self, from: ResumeToken, wanted: &Wanted) -> Option<Piece> {
+    pub(crate) fn page(&self, from: ResumeToken, wanted: &Wanted) -> Option<Piece> {
         if from.commit > self.head || from == self.head() {
             return None;
         }
@@ -109,7 +109,7 @@ impl Log {
 }
 
 /// The runs of a commit's events that a watcher wants, after an index.
-pub fn chosen(commit: &Encoded, after: Option<u32>, wanted: &Wanted) -> Vec<prost::bytes::Bytes> {
+pub(crate) fn chosen(commit: &Encoded, after: Option<u32>, wanted: &Wanted) -> Vec<prost::bytes::Bytes> {
     match wanted {
         None => {
             let all = commit.after(after);

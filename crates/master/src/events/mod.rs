@@ -7,9 +7,10 @@ mod publisher;
 mod retention;
 mod watch;
 
-pub use encoded::Piece;
-pub use hub::{Hub, WatchEnd};
-pub use log::{OutOfRange, Wanted};
-pub use publisher::{Publication, Publisher, publisher};
-pub use retention::{Retention, RetentionLimits};
-pub use watch::{Watch, WatchError};
+pub(crate) use encoded::Piece;
+pub(crate) use hub::{Hub, WatchEnd};
+pub(crate) use log::{OutOfRange, Wanted};
+pub(crate) use publisher::{Publication, Publisher, publisher};
+pub(crate) use retention::Retention;
+pub use retention::RetentionLimits;
+pub(crate) use watch::{Watch, WatchError};

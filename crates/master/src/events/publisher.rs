@@ -13,7 +13,7 @@ const QUEUE: usize = 256;
 
 /// One commit, for those who watch.
 #[derive(Debug)]
-pub struct Publication {
+pub(crate) struct Publication {
     /// The commit.
     pub commit: Commit,
     /// Its events, if there are any.
@@ -24,18 +24,18 @@ pub struct Publication {
 
 /// Where the commit loop puts what it has committed.
 #[derive(Debug, Clone)]
-pub struct Publisher(mpsc::Sender<Publication>);
+pub(crate) struct Publisher(mpsc::Sender<Publication>);
 
 impl Publisher {
     /// Hands a commit over.
-    pub async fn publish(&self, publication: Publication) {
+    pub(crate) async fn publish(&self, publication: Publication) {
         // The task is gone only when the role is ending, and then nobody watches any more.
         let _ = self.0.send(publication).await;
     }
 }
 
 /// A publisher and the task that feeds the hub, to be spawned; it ends with the last publisher.
-pub fn publisher(hub: Arc<Hub>, generation: u64) -> (Publisher, impl Future<Output = ()> + Send) {
+pub(crate) fn publisher(hub: Arc<Hub>, generation: u64) -> (Publisher, impl Future<Output = ()> + Send) {
     let (sender, mut receiver) = mpsc::channel::<Publication>(QUEUE);
     let task = async move {
         while let Some(Publication { commit, record, forgotten }) = receiver.recv().await {

@@ -34,7 +34,7 @@ struct Kept {
 }
 
 /// The commits whose events are in the store.
-pub struct Retention {
+pub(crate) struct Retention {
     limits: RetentionLimits,
     kept: VecDeque<Kept>,
     bytes: u64,
@@ -43,7 +43,7 @@ pub struct Retention {
 
 impl Retention {
     /// What a store holds, oldest first; `at` is its newest commit.
-    pub fn load(limits: RetentionLimits, at: Commit, history: &[Arc<EventsRecord>]) -> Retention {
+    pub(crate) fn load(limits: RetentionLimits, at: Commit, history: &[Arc<EventsRecord>]) -> Retention {
         let forgotten = history.first().map_or(at, |oldest| Commit(oldest.commit.0.saturating_sub(1)));
         let mut retention = Retention { limits, kept: VecDeque::new(), bytes: 0, forgotten };
         for record in history {
@@ -53,7 +53,7 @@ impl Retention {
     }
 
     /// A record was put.
-    pub fn add(&mut self, record: &EventsRecord) {
+    pub(crate) fn add(&mut self, record: &EventsRecord) {
         let bytes = size_of_record(record);
         let wall = record.events.last().map_or(WallTime::default(), |event| event.time);
         self.bytes += bytes;
@@ -61,17 +61,17 @@ impl Retention {
     }
 
     /// The newest commit whose events are gone.
-    pub fn forgotten(&self) -> Commit {
+    pub(crate) fn forgotten(&self) -> Commit {
         self.forgotten
     }
 
     /// Whether something is due to go.
-    pub fn is_due(&self, now: WallTime) -> bool {
+    pub(crate) fn is_due(&self, now: WallTime) -> bool {
         self.kept.front().is_some_and(|oldest| self.is_over(oldest, now))
     }
 
     /// Takes out what is due, a bounded number at a time.
-    pub fn delete(&mut self, now: WallTime, writes: &mut Vec<Write>) {
+    pub(crate) fn delete(&mut self, now: WallTime, writes: &mut Vec<Write>) {
         for _ in 0..DELETIONS {
             if !self.is_due(now) {
                 break;

@@ -19,7 +19,7 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(15);
 
 /// Why a watch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WatchError {
+pub(crate) enum WatchError {
     /// What follows its position is no longer kept.
     OutOfRange(OutOfRange),
     /// We ended it; it may resume from here.
@@ -27,7 +27,7 @@ pub enum WatchError {
 }
 
 /// First a bookmark or what was missed, then what happens; bookmarks when nothing does.
-pub struct Watch {
+pub(crate) struct Watch {
     hub: Arc<Hub>,
     wanted: Wanted,
     position: ResumeToken,
@@ -39,7 +39,7 @@ pub struct Watch {
 
 impl Watch {
     /// A watch of what follows a position, which has been checked.
-    pub fn new(hub: Arc<Hub>, wanted: Wanted, from: ResumeToken) -> Watch {
+    pub(crate) fn new(hub: Arc<Hub>, wanted: Wanted, from: ResumeToken) -> Watch {
         let bookmark = Box::pin(tokio::time::sleep(BOOKMARK_EVERY));
         Watch { hub, wanted, position: from, live: None, bookmark, begun: false, over: false }
     }

@@ -9,7 +9,7 @@ use v1::link_response::Message;
 
 /// One message. Everything that goes down carries (epoch, session): the writer adds them.
 #[derive(Debug)]
-pub enum Down {
+pub(crate) enum Down {
     /// The hello is taken.
     Welcome,
     /// Commands in order.
@@ -20,7 +20,7 @@ pub enum Down {
 
 /// The last message of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Farewell {
+pub(crate) enum Farewell {
     /// This master goes away.
     Shutdown,
     /// Say hello anew, at once.
@@ -34,7 +34,7 @@ pub enum Farewell {
 }
 
 /// Says a farewell, which ends the link. The first stands.
-pub fn say(farewell: &watch::Sender<Option<Farewell>>, last: Farewell) {
+pub(crate) fn say(farewell: &watch::Sender<Option<Farewell>>, last: Farewell) {
     farewell.send_if_modified(|said| {
         let first = said.is_none();
         said.get_or_insert(last);
@@ -44,7 +44,7 @@ pub fn say(farewell: &watch::Sender<Option<Farewell>>, last: Farewell) {
 
 impl Farewell {
     /// The core refused a hello.
-    pub fn refused(refusal: Refusal) -> Farewell {
+    pub(crate) fn refused(refusal: Refusal) -> Farewell {
         let message = match refusal {
             Refusal::NameTaken => "another live worker has this name; choose another with --name",
             Refusal::OldIncarnation => "a newer runner of this worker is known",
@@ -77,7 +77,7 @@ impl Farewell {
 
 /// Puts the numbers of a link on everything that goes down.
 #[derive(Debug, Clone)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// The leader's.
     pub epoch: Epoch,
     /// The worker's.
@@ -92,7 +92,7 @@ impl Stamp {
     }
 
     /// A message.
-    pub fn message(&self, down: &Down, welcome: &Welcome) -> v1::LinkResponse {
+    pub(crate) fn message(&self, down: &Down, welcome: &Welcome) -> v1::LinkResponse {
         self.stamped(match down {
             Down::Welcome => Message::Welcome(welcome.into()),
             Down::Commands(commands) => Message::Commands(v1::Commands::of(self.incarnation, commands)),
@@ -103,12 +103,12 @@ impl Stamp {
     }
 
     /// The answer to a heartbeat.
-    pub fn answer(&self, number: u64) -> v1::LinkResponse {
+    pub(crate) fn answer(&self, number: u64) -> v1::LinkResponse {
         self.stamped(Message::HeartbeatAnswer(v1::HeartbeatAnswer { number }))
     }
 
     /// The last message.
-    pub fn farewell(&self, farewell: &Farewell) -> v1::LinkResponse {
+    pub(crate) fn farewell(&self, farewell: &Farewell) -> v1::LinkResponse {
         self.stamped(Message::Goodbye(farewell.to_wire()))
     }
 }

@@ -16,7 +16,7 @@ const LATE: Duration = Duration::from_millis(500);
 /// Marks silent workers lost in the table first, then tells the commit loop. Runs until the loop is gone.
 ///
 /// If this task was late, heartbeats may wait unread in sockets: every deadline moves by as much, and they are read meanwhile.
-pub async fn expire_silent(leading: Arc<Leading>, wait: Duration) {
+pub(crate) async fn expire_silent(leading: Arc<Leading>, wait: Duration) {
     loop {
         let due = leading.liveness().next_deadline(wait).map(|deadline| deadline.since(clock::boottime()));
         let pause = due.map_or(PULSE, |due| due.clamp(Duration::from_millis(1), PULSE));

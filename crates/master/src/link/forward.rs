@@ -10,11 +10,11 @@ use super::registry::Links;
 use crate::commit::LinkInputs;
 
 /// Messages of one worker that wait for the commit loop.
-pub const SAID_QUEUE: usize = 64;
+pub(crate) const SAID_QUEUE: usize = 64;
 
 /// What a worker says, apart from heartbeats.
 #[derive(Debug)]
-pub enum Said {
+pub(crate) enum Said {
     /// A part of its inventory, and whether it is the last.
     Inventory(Vec<Report>, bool),
     /// Reports.
@@ -22,7 +22,7 @@ pub enum Said {
 }
 
 /// Forwards a link's hello, what it says, and its end. The admission is given back once the inventory is with the commit loop.
-pub async fn forward(
+pub(crate) async fn forward(
     link: LinkId,
     hello: Box<Hello>,
     admission: OwnedSemaphorePermit,

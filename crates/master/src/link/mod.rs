@@ -12,7 +12,7 @@ mod registry;
 mod service;
 mod writer;
 
-pub use down::Farewell;
-pub use expiry::expire_silent;
-pub use registry::Links;
-pub use service::LinkService;
+pub(crate) use down::Farewell;
+pub(crate) use expiry::expire_silent;
+pub(crate) use registry::Links;
+pub(crate) use service::LinkService;

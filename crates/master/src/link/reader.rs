@@ -18,7 +18,7 @@ use crate::clock;
 use crate::leading::Leading;
 
 /// The reading half of a link, after its hello.
-pub struct Reader {
+pub(crate) struct Reader {
     /// Which.
     pub link: LinkId,
     /// The leader that it is linked to.
@@ -37,7 +37,7 @@ pub struct Reader {
 
 impl Reader {
     /// Reads until the stream or the link ends.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut farewell = self.farewell.subscribe();
         loop {
             let message = tokio::select! {

@@ -13,7 +13,7 @@ use super::down::{Down, Farewell, say};
 use crate::clock;
 
 /// Messages that wait for one worker. One of them may carry many commands; a link that is this far behind is stuck, and is cut.
-pub const WORK_QUEUE: usize = 256;
+pub(crate) const WORK_QUEUE: usize = 256;
 
 /// The commit loop's side of a link.
 #[derive(Debug)]
@@ -27,9 +27,7 @@ struct Handle {
 
 /// What a link's own tasks hold.
 #[derive(Debug)]
-pub struct Registration {
-    /// Which link.
-    pub link: LinkId,
+pub(crate) struct Registration {
     /// What the writer writes.
     pub work: mpsc::Receiver<Down>,
     /// Ends the link with a last message.
@@ -40,7 +38,7 @@ pub struct Registration {
 
 /// Every open link. Sends to a link that is gone are dropped: a send dies with its stream.
 #[derive(Debug, Default)]
-pub struct Links {
+pub(crate) struct Links {
     inner: Mutex<Inner>,
 }
 
@@ -52,7 +50,7 @@ struct Inner {
 
 impl Links {
     /// Enters a link before its hello is queued. `None`: a link of that worker and session is open, or this master goes away.
-    pub fn register(&self, link: LinkId, received: Time) -> Option<Registration> {
+    pub(crate) fn register(&self, link: LinkId, received: Time) -> Option<Registration> {
         let mut inner = self.lock();
         let sessions = inner.workers.get(&link.worker);
         if inner.closed || sessions.is_some_and(|sessions| sessions.contains_key(&link.session)) {
@@ -63,11 +61,11 @@ impl Links {
         let heard = Arc::new(AtomicU64::new(clock::wall().0));
         let handle = Handle { work: sender, farewell: farewell.clone(), received, heard: heard.clone() };
         inner.workers.entry(link.worker).or_default().insert(link.session, handle);
-        Some(Registration { link, work, farewell, heard })
+        Some(Registration { work, farewell, heard })
     }
 
     /// A link's tasks have ended.
-    pub fn unregister(&self, link: LinkId) {
+    pub(crate) fn unregister(&self, link: LinkId) {
         let mut inner = self.lock();
         if let Some(sessions) = inner.workers.get_mut(&link.worker) {
             sessions.remove(&link.session);
@@ -78,7 +76,7 @@ impl Links {
     }
 
     /// The core has taken a hello: cuts older streams of the worker, enters it in the table, then welcomes it.
-    pub fn welcome(&self, link: LinkId, table: &Mutex<liveness::Table>) {
+    pub(crate) fn welcome(&self, link: LinkId, table: &Mutex<liveness::Table>) {
         let inner = self.lock();
         let Some(sessions) = inner.workers.get(&link.worker) else { return };
         for (session, older) in sessions {
@@ -96,44 +94,39 @@ impl Links {
     }
 
     /// The core has refused a hello.
-    pub fn refuse(&self, link: LinkId, refusal: Refusal) {
+    pub(crate) fn refuse(&self, link: LinkId, refusal: Refusal) {
         self.with(link, |handle| handle.end(Farewell::refused(refusal)));
     }
 
     /// Commands, in order.
-    pub fn send(&self, link: LinkId, commands: Vec<WorkerCommand>) {
+    pub(crate) fn send(&self, link: LinkId, commands: Vec<WorkerCommand>) {
         self.with(link, |handle| handle.send(Down::Commands(commands)));
     }
 
     /// Reports that are durable.
-    pub fn acknowledge(&self, link: LinkId, acknowledged: Vec<Acknowledgement>) {
+    pub(crate) fn acknowledge(&self, link: LinkId, acknowledged: Vec<Acknowledgement>) {
         self.with(link, |handle| handle.send(Down::Acknowledge(acknowledged)));
     }
 
     /// Has a worker say hello anew.
-    pub fn say_hello(&self, link: LinkId) {
+    pub(crate) fn say_hello(&self, link: LinkId) {
         self.with(link, |handle| handle.end(Farewell::SayHello));
     }
 
     /// When a worker was last heard.
-    pub fn last_heard(&self, worker: WorkerUid) -> Option<WallTime> {
+    pub(crate) fn last_heard(&self, worker: WorkerUid) -> Option<WallTime> {
         let inner = self.lock();
         let sessions = inner.workers.get(&worker)?;
         sessions.values().map(|handle| WallTime(handle.heard.load(Ordering::Relaxed))).max()
     }
 
     /// Ends every link, and takes no more.
-    pub fn close(&self, farewell: &Farewell) {
+    pub(crate) fn close(&self, farewell: &Farewell) {
         let mut inner = self.lock();
         inner.closed = true;
         for handle in inner.workers.values().flat_map(HashMap::values) {
             handle.end(farewell.clone());
         }
-    }
-
-    /// How many are open.
-    pub fn len(&self) -> usize {
-        self.lock().workers.values().map(HashMap::len).sum()
     }
 
     fn with(&self, link: LinkId, act: impl FnOnce(&Handle)) {

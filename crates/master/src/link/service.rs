@@ -33,13 +33,13 @@ const ANSWERS: usize = 4;
 
 /// The service.
 #[derive(Debug, Clone)]
-pub struct LinkService {
+pub(crate) struct LinkService {
     seat: Arc<Seat>,
 }
 
 impl LinkService {
     /// For whoever leads in this seat.
-    pub fn new(seat: Arc<Seat>) -> LinkService {
+    pub(crate) fn new(seat: Arc<Seat>) -> LinkService {
         LinkService { seat }
     }
 }

@@ -9,10 +9,10 @@ use tonic::Status;
 use super::down::{Down, Farewell, Stamp};
 
 /// The stream's own queue: one message being encoded, the rest waits where its order can still be chosen.
-pub const STREAM_QUEUE: usize = 1;
+pub(crate) const STREAM_QUEUE: usize = 1;
 
 /// The writing half of a link.
-pub struct Writer {
+pub(crate) struct Writer {
     /// The numbers on everything.
     pub stamp: Stamp,
     /// What a welcome says.
@@ -29,7 +29,7 @@ pub struct Writer {
 
 impl Writer {
     /// Writes until the farewell is said or the stream is gone.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         loop {
             let Some(message) = self.next().await else { break };
             let (message, last) = message;
@@ -60,6 +60,6 @@ impl Writer {
 }
 
 /// Ready once a farewell was said, or whoever could say one is gone.
-pub async fn until_farewell(farewell: &mut watch::Receiver<Option<Farewell>>) {
+pub(crate) async fn until_farewell(farewell: &mut watch::Receiver<Option<Farewell>>) {
     let _ = farewell.wait_for(Option::is_some).await;
 }

@@ -16,7 +16,7 @@ use crate::link::{Farewell, expire_silent};
 use crate::stop::told;
 
 /// A leader with everything loaded.
-pub struct Active<C: Candidate> {
+pub(crate) struct Active<C: Candidate> {
     pub(super) node: Node<C>,
     pub(super) leading: Arc<Leading>,
     pub(super) commit_loop: CommitLoop<C::Store>,
@@ -24,7 +24,7 @@ pub struct Active<C: Candidate> {
 }
 
 /// What a leader becomes.
-pub enum Next<C> {
+pub(crate) enum Next<C> {
     /// One that waits to lead again.
     Standby(Standby<C>),
     /// It was told to stop.
@@ -36,7 +36,7 @@ where
     C::Store: 'static,
 {
     /// Leads until told to stop, deposed, or the store or the core fails.
-    pub async fn run(self) -> Result<Next<C>, Fault> {
+    pub(crate) async fn run(self) -> Result<Next<C>, Fault> {
         let Active { mut node, leading, commit_loop, publishing } = self;
         let (stop_loop, stopped) = watch::channel(false);
         let (warm, warmed) = oneshot::channel();
@@ -45,7 +45,7 @@ where
         let expiry = tokio::spawn(expire_silent(leading.clone(), node.settings.timing.wait()));
 
         let began = match warmed.await {
-            Ok(()) => begin(&node, &leading).await,
+            Ok(()) => begin(&mut node, &leading).await,
             // The loop ended before it was ready; it says why below.
             Err(_) => Ok(()),
         };
@@ -93,7 +93,7 @@ where
 }
 
 /// Everything is loaded and shown: from here on calls are answered.
-async fn begin<C>(node: &Node<C>, leading: &Arc<Leading>) -> Result<(), Fault> {
+async fn begin<C>(node: &mut Node<C>, leading: &Arc<Leading>) -> Result<(), Fault> {
     node.seat.set(Some(leading.clone()));
     node.health.leads(true).await;
     if let Some(path) = &node.settings.address_file {

@@ -6,6 +6,6 @@ mod fault;
 mod recovering;
 mod standby;
 
-pub use active::Next;
+pub(crate) use active::Next;
 pub use fault::Fault;
-pub use standby::{Node, Standby};
+pub(crate) use standby::{Node, Standby};

@@ -23,7 +23,7 @@ use crate::view::View;
 const HELLOS: usize = 64;
 
 /// A leader that has not loaded yet.
-pub struct Recovering<C: Candidate> {
+pub(crate) struct Recovering<C: Candidate> {
     /// What outlives the role.
     pub node: Node<C>,
     /// The term.
@@ -37,7 +37,7 @@ where
     C::Store: 'static,
 {
     /// Loads everything and builds the active leader.
-    pub async fn run(self) -> Result<Active<C>, Fault> {
+    pub(crate) async fn run(self) -> Result<Active<C>, Fault> {
         let Recovering { node, leader, won } = self;
         let Leader { epoch, cluster, deadline, mut store } = leader;
         let snapshot = store.load().await.map_err(Fault::Load)?;

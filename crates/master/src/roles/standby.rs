@@ -18,7 +18,7 @@ use crate::refused::{Fingerprint, Refused};
 use crate::stop::told;
 
 /// What outlives every role of one process.
-pub struct Node<C> {
+pub(crate) struct Node<C> {
     /// What may lead.
     pub candidate: C,
     /// Settings.
@@ -44,7 +44,7 @@ const TEARS_WITHIN: Duration = Duration::from_secs(60);
 
 impl<C> Node<C> {
     /// A node that has not led yet.
-    pub fn new(
+    pub(crate) fn new(
         candidate: C,
         settings: Arc<Settings>,
         address: String,
@@ -57,7 +57,7 @@ impl<C> Node<C> {
     }
 
     /// The core panicked on an input: it is refused for a while. Too many such ends the process.
-    pub fn torn(&mut self, input: Option<Fingerprint>) -> Result<(), Fault> {
+    pub(crate) fn torn(&mut self, input: Option<Fingerprint>) -> Result<(), Fault> {
         let now = clock::boottime();
         if let Some(input) = input {
             self.refused.add(input, now);
@@ -71,14 +71,14 @@ impl<C> Node<C> {
 }
 
 /// A master that does not lead. Until one does, every call is answered `NO_LEADER`.
-pub struct Standby<C>(pub Node<C>);
+pub(crate) struct Standby<C>(pub Node<C>);
 
 impl<C: Candidate> Standby<C>
 where
     C::Store: 'static,
 {
     /// Waits until this process leads; `None` when it is told to stop first.
-    pub async fn run(self) -> Result<Option<Recovering<C>>, Fault> {
+    pub(crate) async fn run(self) -> Result<Option<Recovering<C>>, Fault> {
         let Standby(mut node) = self;
         let mut stop = node.stop.clone();
         let leader = tokio::select! {

@@ -9,7 +9,7 @@ use crate::commit::LinkInputs;
 /// Tells the commit loop that a session broke, when it is dropped: by the client, by the connection, by its end, or because the
 /// caller was gone before it was told of the session at all.
 #[derive(Debug)]
-pub struct Broken {
+pub(crate) struct Broken {
     pub(super) application: ApplicationUid,
     pub(super) session: SessionNumber,
     pub(super) inputs: LinkInputs,

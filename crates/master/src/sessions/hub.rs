@@ -21,11 +21,11 @@ const SESSION_QUEUE: usize = 1024;
 const COMMIT_SHIFT: u32 = 20;
 
 /// What a session is told.
-pub type Item = Arc<ApplicationSessionEvent>;
+pub(crate) type Item = Arc<ApplicationSessionEvent>;
 
 /// Why a session's stream ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// The core said so.
     Core(SessionEnd),
     /// Its queue was full.
@@ -36,9 +36,7 @@ pub enum Ending {
 
 /// A session that was opened.
 #[derive(Debug)]
-pub struct Opened {
-    /// The application.
-    pub application: ApplicationUid,
+pub(crate) struct Opened {
     /// Its number.
     pub session: SessionNumber,
     /// Where the state that goes with it stands.
@@ -57,7 +55,7 @@ pub struct Opened {
 
 impl Opened {
     /// The events after a revision, if none is missing.
-    pub fn missed(&self, after: u64) -> Option<&[Item]> {
+    pub(crate) fn missed(&self, after: u64) -> Option<&[Item]> {
         if after < self.since || after > self.revision {
             return None;
         }
@@ -67,7 +65,7 @@ impl Opened {
 }
 
 /// Every application's ring and present session.
-pub struct Sessions {
+pub(crate) struct Sessions {
     inner: Mutex<Inner>,
     inputs: LinkInputs,
 }
@@ -95,12 +93,12 @@ struct OpenQueue {
 
 impl Sessions {
     /// No session yet; `inputs` is told when one breaks.
-    pub fn new(inputs: LinkInputs) -> Sessions {
+    pub(crate) fn new(inputs: LinkInputs) -> Sessions {
         Sessions { inner: Mutex::default(), inputs }
     }
 
     /// Opens a session; an older one of the application is cut.
-    pub fn open(&self, application: ApplicationUid, session: SessionNumber, commit: Commit) -> Opened {
+    pub(crate) fn open(&self, application: ApplicationUid, session: SessionNumber, commit: Commit) -> Opened {
         let (queue, receiver) = mpsc::channel(SESSION_QUEUE);
         let (ending, ended) = oneshot::channel();
         let mut inner = self.lock();
@@ -122,7 +120,6 @@ impl Sessions {
             channel.open = Some(OpenQueue { queue, ending });
         }
         Opened {
-            application,
             session,
             revision: channel.last,
             ring: channel.ring.iter().cloned().collect(),
@@ -134,7 +131,13 @@ impl Sessions {
     }
 
     /// Tells the present session, and keeps it for the next.
-    pub fn tell(&self, application: ApplicationUid, session: SessionNumber, commit: Commit, event: SessionEvent) {
+    pub(crate) fn tell(
+        &self,
+        application: ApplicationUid,
+        session: SessionNumber,
+        commit: Commit,
+        event: SessionEvent,
+    ) {
         let mut inner = self.lock();
         let Some(channel) = inner.channels.get_mut(&application) else { return };
         let revision = channel.last.saturating_add(1).max(commit.0 << COMMIT_SHIFT);
@@ -147,7 +150,7 @@ impl Sessions {
     }
 
     /// Ends a session.
-    pub fn end(&self, application: ApplicationUid, session: SessionNumber, end: SessionEnd) {
+    pub(crate) fn end(&self, application: ApplicationUid, session: SessionNumber, end: SessionEnd) {
         let mut inner = self.lock();
         if let Some(channel) = inner.channels.get_mut(&application)
             && channel.session == session
@@ -157,12 +160,12 @@ impl Sessions {
     }
 
     /// The application's record is gone.
-    pub fn forget(&self, application: ApplicationUid) {
+    pub(crate) fn forget(&self, application: ApplicationUid) {
         self.lock().channels.remove(&application);
     }
 
     /// Ends every session, and every later one at once.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
         for channel in inner.channels.values_mut() {

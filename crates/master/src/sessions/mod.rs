@@ -5,5 +5,5 @@ mod broken;
 mod hub;
 mod wire;
 
-pub use hub::{Ending, Item, Opened, Sessions};
-pub use wire::executor_to_wire;
+pub(crate) use hub::{Ending, Item, Opened, Sessions};
+pub(crate) use wire::executor_to_wire;

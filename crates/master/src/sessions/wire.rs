@@ -8,13 +8,13 @@ use muster_types::WallTime;
 use v1::application_session_event::Event as Wire;
 
 /// An executor as applications and people see it.
-pub fn executor_to_wire(shown: &ShownExecutor) -> v1::Executor {
+pub(crate) fn executor_to_wire(shown: &ShownExecutor) -> v1::Executor {
     let extras = ExecutorExtras { pid: shown.pid, draining: shown.draining };
     show::executor(&shown.application_id, &shown.record, extras)
 }
 
 /// An event with its revision.
-pub fn to_wire(revision: u64, at: WallTime, event: &SessionEvent) -> v1::ApplicationSessionEvent {
+pub(crate) fn to_wire(revision: u64, at: WallTime, event: &SessionEvent) -> v1::ApplicationSessionEvent {
     let (executor, event) = parts(event);
     v1::ApplicationSessionEvent {
         revision,

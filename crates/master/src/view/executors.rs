@@ -17,27 +17,27 @@ struct ExecutorCursor {
 
 /// All executors that are shown.
 #[derive(Default)]
-pub struct Executors {
+pub(crate) struct Executors {
     names: BTreeMap<ApplicationUid, ApplicationId>,
     ordered: BTreeMap<ExecutorCursor, Arc<ShownExecutor>>,
 }
 
 impl Executors {
     /// Adds or replaces.
-    pub fn put(&mut self, executor: Arc<ShownExecutor>) {
+    pub(crate) fn put(&mut self, executor: Arc<ShownExecutor>) {
         self.names.entry(executor.application).or_insert_with(|| executor.application_id.clone());
         self.ordered.insert(cursor_of(&executor), executor);
     }
 
     /// Removes one.
-    pub fn remove(&mut self, application: ApplicationUid, executor: ExecutorId) {
+    pub(crate) fn remove(&mut self, application: ApplicationUid, executor: ExecutorId) {
         if let Some(name) = self.names.get(&application) {
             self.ordered.remove(&ExecutorCursor { application: name.clone(), uid: application, executor });
         }
     }
 
     /// Removes all of an application.
-    pub fn remove_application(&mut self, application: ApplicationUid) {
+    pub(crate) fn remove_application(&mut self, application: ApplicationUid) {
         let Some(name) = self.names.remove(&application) else { return };
         let gone: Vec<ExecutorCursor> = self.of(&name, application).map(|item| cursor_of(item)).collect();
         for cursor in gone {
@@ -46,18 +46,18 @@ impl Executors {
     }
 
     /// One executor.
-    pub fn get(&self, application: ApplicationUid, executor: ExecutorId) -> Option<&Arc<ShownExecutor>> {
+    pub(crate) fn get(&self, application: ApplicationUid, executor: ExecutorId) -> Option<&Arc<ShownExecutor>> {
         let name = self.names.get(&application)?.clone();
         self.ordered.get(&ExecutorCursor { application: name, uid: application, executor })
     }
 
     /// All, in order.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<ShownExecutor>> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<ShownExecutor>> {
         self.ordered.values()
     }
 
     /// All behind one of an application, or (without one) from that application's first.
-    pub fn behind<'a>(
+    pub(crate) fn behind<'a>(
         &'a self,
         name: &ApplicationId,
         uid: ApplicationUid,

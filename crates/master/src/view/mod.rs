@@ -3,7 +3,7 @@
 //! A caller's own write is here before its reply is sent. Every answer says at which commit it was read.
 
 mod executors;
-pub mod filter;
+pub(crate) mod filter;
 mod page;
 mod shown;
 mod table;
@@ -13,13 +13,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use muster_core::{Show, ShownApplication, ShownDriver, ShownExecutor, ShownWorker};
 use muster_types::{ApplicationUid, Commit, ExecutorId};
 
-pub use executors::Executors;
-pub use page::{Cursor, Listed, executor_key};
-pub use table::{Counts, Table};
+pub(crate) use executors::Executors;
+pub(crate) use page::{Cursor, Listed, executor_key};
+pub(crate) use table::{Counts, Table};
 
 /// Everything that is shown, at one commit.
 #[derive(Default)]
-pub struct Tables {
+pub(crate) struct Tables {
     /// The newest commit that is wholly in.
     pub commit: Commit,
     /// Drivers.
@@ -53,13 +53,13 @@ impl Tables {
 /// The view. One writer (the commit loop), which holds the lock for a handful of map inserts at a time; readers hold it for at
 /// most a thousand records at a time.
 #[derive(Default)]
-pub struct View {
+pub(crate) struct View {
     tables: RwLock<Tables>,
 }
 
 impl View {
     /// Applies a transaction's changes at once: no reader sees a part of them.
-    pub fn advance(&self, commit: Commit, shows: impl IntoIterator<Item = Show>) {
+    pub(crate) fn advance(&self, commit: Commit, shows: impl IntoIterator<Item = Show>) {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         for show in shows {
             tables.show(show);
@@ -68,30 +68,30 @@ impl View {
     }
 
     /// Reads. Keep it short: the commit loop waits for it.
-    pub fn read(&self) -> RwLockReadGuard<'_, Tables> {
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Tables> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A driver by name or uid, with the commit it was read at.
-    pub fn driver(&self, name: &str) -> (Commit, Option<Arc<ShownDriver>>) {
+    pub(crate) fn driver(&self, name: &str) -> (Commit, Option<Arc<ShownDriver>>) {
         let tables = self.read();
         (tables.commit, tables.drivers.find(name).cloned())
     }
 
     /// An application by name or uid, with the commit it was read at.
-    pub fn application(&self, name: &str) -> (Commit, Option<Arc<ShownApplication>>) {
+    pub(crate) fn application(&self, name: &str) -> (Commit, Option<Arc<ShownApplication>>) {
         let tables = self.read();
         (tables.commit, tables.applications.find(name).cloned())
     }
 
     /// A worker by name or uid, with the commit it was read at.
-    pub fn worker(&self, name: &str) -> (Commit, Option<Arc<ShownWorker>>) {
+    pub(crate) fn worker(&self, name: &str) -> (Commit, Option<Arc<ShownWorker>>) {
         let tables = self.read();
         (tables.commit, tables.workers.find(name).cloned())
     }
 
     /// One executor.
-    pub fn executor(&self, application: ApplicationUid, executor: ExecutorId) -> Option<Arc<ShownExecutor>> {
+    pub(crate) fn executor(&self, application: ApplicationUid, executor: ExecutorId) -> Option<Arc<ShownExecutor>> {
         self.read().executors.get(application, executor).cloned()
     }
 }

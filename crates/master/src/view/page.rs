@@ -18,7 +18,7 @@ const MAX_CHUNKS: usize = 100;
 
 /// Where a page begins, and whence a watch sees what changed since the first page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor {
+pub(crate) struct Cursor {
     /// The key of the last record that was looked at; `None` at the beginning.
     pub after: Option<String>,
     /// The place in the order of events before the first page was read.
@@ -27,7 +27,7 @@ pub struct Cursor {
 
 impl Cursor {
     /// Of what a page token held; `None` when it is none of ours.
-    pub fn parse(held: &str) -> Option<Cursor> {
+    pub(crate) fn parse(held: &str) -> Option<Cursor> {
         let (since, after) = held.split_once(' ')?;
         Some(Cursor { after: Some(after.to_owned()), since: since.parse().ok()? })
     }
@@ -40,7 +40,7 @@ impl Cursor {
 
 /// A page.
 #[derive(Debug)]
-pub struct Paged<T> {
+pub(crate) struct Paged<T> {
     /// Its records.
     pub items: Vec<T>,
     /// What the token of the next page holds; `None` on the last.
@@ -50,7 +50,7 @@ pub struct Paged<T> {
 }
 
 /// What can be listed in pages.
-pub trait Listed: Sized {
+pub(crate) trait Listed: Sized {
     /// Its place in the order of its kind, as text.
     fn key(&self) -> String;
     /// All behind a place; all, without one. `None` when the text is no place.
@@ -60,7 +60,7 @@ pub trait Listed: Sized {
 impl View {
     /// Reads a page: of the records behind the cursor, up to the first that is not `within`, those that are `wanted`. `None` when
     /// the cursor is none of ours.
-    pub async fn page<T: Listed>(
+    pub(crate) async fn page<T: Listed>(
         &self,
         cursor: Cursor,
         size: usize,
@@ -165,7 +165,7 @@ impl Listed for ShownExecutor {
 }
 
 /// The place of an executor, or (without one) the place before an application's first.
-pub fn executor_key(application: ApplicationUid, executor: Option<ExecutorId>, name: &ApplicationId) -> String {
+pub(crate) fn executor_key(application: ApplicationUid, executor: Option<ExecutorId>, name: &ApplicationId) -> String {
     match executor {
         Some(executor) => format!("{application} {executor} {name}"),
         None => format!("{application} - {name}"),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use muster_types::{DriverUid, WallTime};
 
 /// What a table holds.
-pub trait Shown {
+pub(crate) trait Shown {
     /// Its name. Cheap to clone.
     type Name: Ord + Clone + Borrow<str> + for<'a> From<&'a str>;
 
@@ -24,10 +24,10 @@ pub trait Shown {
 }
 
 /// How many there are in each state, by the state's word.
-pub type Counts = BTreeMap<&'static str, u32>;
+pub(crate) type Counts = BTreeMap<&'static str, u32>;
 
 /// Things of one kind. Names need not be unique: a lost worker keeps its name beside the one that took it over.
-pub struct Table<T: Shown> {
+pub(crate) struct Table<T: Shown> {
     by_name: BTreeMap<(T::Name, u128), Arc<T>>,
     names: HashMap<u128, T::Name>,
     counts: Counts,
@@ -41,7 +41,7 @@ impl<T: Shown> Default for Table<T> {
 
 impl<T: Shown> Table<T> {
     /// Adds or replaces, by uid; a changed name moves it.
-    pub fn put(&mut self, item: Arc<T>) {
+    pub(crate) fn put(&mut self, item: Arc<T>) {
         let (name, uid) = (item.name(), item.uid());
         *self.counts.entry(item.state()).or_default() += 1;
         match self.names.insert(uid, name.clone()) {
@@ -54,26 +54,26 @@ impl<T: Shown> Table<T> {
     }
 
     /// Removes by uid.
-    pub fn remove(&mut self, uid: u128) {
+    pub(crate) fn remove(&mut self, uid: u128) {
         if let Some(name) = self.names.remove(&uid) {
             self.take(name, uid);
         }
     }
 
     /// By name, else by uid.
-    pub fn find(&self, name: &str) -> Option<&Arc<T>> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<T>> {
         let by_uid = || DriverUid::from_str(name).ok().and_then(|uid| self.get(uid.0));
         self.named(name).or_else(by_uid)
     }
 
     /// By uid.
-    pub fn get(&self, uid: u128) -> Option<&Arc<T>> {
+    pub(crate) fn get(&self, uid: u128) -> Option<&Arc<T>> {
         let name = self.names.get(&uid)?;
         self.by_name.get(&(name.clone(), uid))
     }
 
     /// All after a place in the order, by name.
-    pub fn after<'a>(&'a self, place: Option<(&str, u128)>) -> impl Iterator<Item = &'a Arc<T>> + use<'a, T> {
+    pub(crate) fn after<'a>(&'a self, place: Option<(&str, u128)>) -> impl Iterator<Item = &'a Arc<T>> + use<'a, T> {
         let start = match place {
             Some((name, uid)) => Bound::Excluded((T::Name::from(name), uid)),
             None => Bound::Unbounded,
@@ -82,7 +82,7 @@ impl<T: Shown> Table<T> {
     }
 
     /// How many there are in each state.
-    pub fn counts(&self) -> &Counts {
+    pub(crate) fn counts(&self) -> &Counts {
         &self.counts
     }
 
