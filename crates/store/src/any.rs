@@ -3,7 +3,8 @@
 use muster_types::{Commit, Snapshot};
 
 use crate::{
-    CampaignError, Candidate, CommitError, Leader, LoadError, MemoryCandidate, MemoryStore, Store, Transaction,
+    CampaignError, Candidate, CommitError, EmbeddedCandidate, EmbeddedStore, Leader, LoadError, MemoryCandidate,
+    MemoryStore, Store, Transaction,
 };
 
 /// A candidate of any kind.
@@ -11,6 +12,8 @@ use crate::{
 pub enum AnyCandidate {
     /// In memory.
     Memory(MemoryCandidate),
+    /// In a directory.
+    Embedded(EmbeddedCandidate),
 }
 
 /// The records of any kind, for one term.
@@ -18,6 +21,8 @@ pub enum AnyCandidate {
 pub enum AnyStore {
     /// In memory.
     Memory(MemoryStore),
+    /// In a directory.
+    Embedded(EmbeddedStore),
 }
 
 impl Candidate for AnyCandidate {
@@ -26,6 +31,7 @@ impl Candidate for AnyCandidate {
     async fn campaign(&mut self) -> Result<Leader<AnyStore>, CampaignError> {
         match self {
             AnyCandidate::Memory(candidate) => Ok(candidate.campaign().await?.map_store(AnyStore::Memory)),
+            AnyCandidate::Embedded(candidate) => Ok(candidate.campaign().await?.map_store(AnyStore::Embedded)),
         }
     }
 
@@ -35,6 +41,11 @@ impl Candidate for AnyCandidate {
             (AnyCandidate::Memory(candidate), AnyStore::Memory(store)) => {
                 candidate.resign(Leader { epoch, cluster, deadline, store }).await;
             }
+            (AnyCandidate::Embedded(candidate), AnyStore::Embedded(store)) => {
+                candidate.resign(Leader { epoch, cluster, deadline, store }).await;
+            }
+            // A term of another candidate: not ours to end.
+            (AnyCandidate::Memory(_), AnyStore::Embedded(_)) | (AnyCandidate::Embedded(_), AnyStore::Memory(_)) => {}
         }
     }
 }
@@ -43,18 +54,21 @@ impl Store for AnyStore {
     async fn load(&mut self) -> Result<Snapshot, LoadError> {
         match self {
             AnyStore::Memory(store) => store.load().await,
+            AnyStore::Embedded(store) => store.load().await,
         }
     }
 
     async fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
         match self {
             AnyStore::Memory(store) => store.commit(transaction).await,
+            AnyStore::Embedded(store) => store.commit(transaction).await,
         }
     }
 
     async fn newest(&mut self) -> Result<Commit, LoadError> {
         match self {
             AnyStore::Memory(store) => store.newest().await,
+            AnyStore::Embedded(store) => store.newest().await,
         }
     }
 }

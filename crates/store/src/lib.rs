@@ -3,18 +3,30 @@
 //! A candidate that wins is handed a [`Leader`], and with it the store of that term: nothing can be written without having
 //! won, and what an earlier term writes is refused.
 //!
+//! Every implementation must pass the suite of the module `conformance` (a feature).
+//!
 //! `memory:` keeps everything in the process, `embedded:DIRECTORY` in one directory of one machine; [`open`] makes either from its name.
 
 mod any;
 mod codec;
+mod embedded;
 mod error;
+mod key;
 mod leadership;
 mod memory;
 mod open;
 mod random;
+#[cfg(any(test, feature = "conformance"))]
+mod sample;
 mod store;
+#[cfg(test)]
+mod tests;
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 
 pub use any::{AnyCandidate, AnyStore};
+pub use embedded::{EmbeddedCandidate, EmbeddedStore};
 pub use error::{CampaignError, CommitError, LoadError, OpenError};
 pub use leadership::{Candidate, Deadline, DeadlineKeeper, Founding, Leader};
 pub use memory::{MemoryCandidate, MemoryStore};

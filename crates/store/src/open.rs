@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::{AnyCandidate, Founding, MemoryCandidate, OpenError};
+use crate::{AnyCandidate, EmbeddedCandidate, Founding, MemoryCandidate, OpenError};
 
 /// Where a store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,6 @@ impl FromStr for Location {
 pub async fn open(location: &Location, founding: Founding) -> Result<AnyCandidate, OpenError> {
     match location {
         Location::Memory => MemoryCandidate::new(founding).map(AnyCandidate::Memory),
-        Location::Embedded(directory) => {
-            Err(OpenError::Database { path: directory.clone(), source: "not built yet".into() })
-        }
+        Location::Embedded(directory) => EmbeddedCandidate::open(directory, founding).await.map(AnyCandidate::Embedded),
     }
 }

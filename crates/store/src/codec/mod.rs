@@ -14,7 +14,7 @@ use std::time::Duration;
 use muster_types::{ClusterRecord, ClusterUid, WallTime};
 
 /// The generated code.
-#[expect(missing_docs, unreachable_pub, reason = "generated; the comments are in the proto file")]
+#[expect(unreachable_pub, reason = "generated; the comments are in the proto file")]
 #[allow(clippy::all, reason = "generated")]
 pub(crate) mod proto {
     include!(concat!(env!("OUT_DIR"), "/muster.store.v1.rs"));

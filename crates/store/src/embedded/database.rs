@@ -1,0 +1,84 @@
+//! The database below: fjall, a log-structured one, measured against B-trees in `examples/databases.rs`.
+//!
+//! Keys are random, so a B-tree writes a page of 4 KiB and its parents for each record of 350 bytes; a log writes the record.
+
+use std::path::Path;
+
+use fjall::{Database, KeyspaceCreateOptions, PersistMode};
+
+/// Blocks kept of what was read. Small: everything is read once, at the start, and never again.
+const CACHE_BYTES: u64 = 1 << 20;
+/// Records gathered in memory before they are sorted into a table. Up to five of these may exist under load, so it bounds memory;
+/// smaller ones are sorted into more and smaller tables, which are merged more often.
+/// Tests make tables of few records, so that kills and damage hit the making and merging of tables too.
+const MEMTABLE_BYTES: u64 = if cfg!(test) { 256 << 10 } else { 4 << 20 };
+/// The least that fjall takes. It starts a new log at 64 MB, so this bounds what a start after a crash reads again.
+const JOURNAL_BYTES: u64 = 64 << 20;
+
+pub(super) struct Records {
+    database: Database,
+    keyspace: fjall::Keyspace,
+}
+
+/// Whether a failure says that what is there is not what was written, rather than that it could not be read.
+pub(super) fn is_damage(error: &fjall::Error) -> bool {
+    use std::io::ErrorKind;
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+            matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof | ErrorKind::InvalidData)
+        }
+        fjall::Error::Poisoned | fjall::Error::Locked | fjall::Error::KeyspaceDeleted => false,
+        // The library may name more; all it names today are of this kind.
+        _ => true,
+    }
+}
+
+/// Whether a failure says that the disk is full.
+pub(super) fn is_full(error: &fjall::Error) -> bool {
+    use std::io::ErrorKind;
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+            matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+        }
+        _ => false,
+    }
+}
+
+impl Records {
+    /// Opens it, or makes an empty one.
+    pub(super) fn open(path: &Path) -> Result<Records, fjall::Error> {
+        let database = Database::builder(path)
+            .cache_size(CACHE_BYTES)
+            .worker_threads(1)
+            .max_journaling_size(JOURNAL_BYTES)
+            .manual_journal_persist(true)
+            .open()?;
+        let keyspace = database.keyspace("records", || {
+            // Each transaction says for itself when it is synced.
+            KeyspaceCreateOptions::default().manual_journal_persist(true).max_memtable_size(MEMTABLE_BYTES)
+        })?;
+        Ok(Records { database, keyspace })
+    }
+
+    /// One value.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<fjall::Slice>, fjall::Error> {
+        self.keyspace.get(key)
+    }
+
+    /// All, by key.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Result<(fjall::Slice, fjall::Slice), fjall::Error>> {
+        self.keyspace.iter().map(fjall::Guard::into_inner)
+    }
+
+    /// Makes changes durable, together or not at all, with one sync. `None` removes. No key twice.
+    pub(super) fn write(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), fjall::Error> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.insert(&self.keyspace, key, value),
+                None => batch.remove(&self.keyspace, key),
+            }
+        }
+        batch.commit()
+    }
+}

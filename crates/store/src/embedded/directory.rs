@@ -1,0 +1,176 @@
+//! The directory of an embedded store: on a local disk, for its owner alone, held by one process.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::OpenError;
+
+/// A directory held by this process, until it is dropped or the process ends in any way.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    /// Carries the lock.
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes the directory if there is none, checks what it is on, and takes its lock.
+    pub(super) fn take(path: &Path) -> Result<Directory, OpenError> {
+        let fail = |source| OpenError::Directory { path: path.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
+        if let Some(kind) = network_file_system(path).map_err(fail)? {
+            return Err(OpenError::NetworkFileSystem { path: path.to_owned(), kind });
+        }
+        // The files of the database are made with whatever mask the process has: the directory is what keeps others out.
+        let mode = path.metadata().map_err(fail)?.mode();
+        if mode & 0o077 != 0 {
+            std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(fail)?;
+        }
+        Ok(Directory { path: path.to_owned(), _lock: lock(path)? })
+    }
+
+    /// A path within.
+    pub(super) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The kernel gives the lock back however the holder ends.
+fn lock(directory: &Path) -> Result<File, OpenError> {
+    let fail = |source| OpenError::Directory { path: directory.to_owned(), source };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(directory.join("lock")).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            return Err(OpenError::Locked { path: directory.to_owned(), pid });
+        }
+        Err(TryLockError::Error(source)) => return Err(fail(source)),
+    }
+    let note_holder = |file: &mut File| -> io::Result<()> {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())
+    };
+    note_holder(&mut file).map_err(fail)?;
+    Ok(file)
+}
+
+/// Gives every file below a directory to its owner alone.
+pub(super) fn close_to_others(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            close_to_others(&entry.path())?;
+        } else {
+            std::fs::set_permissions(entry.path(), Permissions::from_mode(0o600))?;
+        }
+    }
+    Ok(())
+}
+
+/// Numbers of network and cluster file systems, from the kernel's `magic.h` and their own sources.
+const NETWORK: [(u32, &str); 13] = [
+    (0x0000_6969, "nfs"),
+    (0x0000_517b, "smb"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb2"),
+    (0x0102_1997, "9p"),
+    (0x00c3_6400, "ceph"),
+    (0x5346_414f, "afs"),
+    (0x6b41_4653, "afs"),
+    (0x7375_7245, "coda"),
+    (0x0bd0_0bd0, "lustre"),
+    (0x4750_4653, "gpfs"),
+    (0x7461_636f, "ocfs2"),
+    (0x0116_1970, "gfs2"),
+];
+
+/// All of FUSE has one number; the mount table tells these apart.
+const FUSE: u32 = 0x6573_5546;
+const NETWORK_FUSE: [&str; 11] = [
+    "fuse.sshfs",
+    "fuse.glusterfs",
+    "fuse.ceph",
+    "fuse.ceph-fuse",
+    "fuse.s3fs",
+    "fuse.rclone",
+    "fuse.gcsfuse",
+    "fuse.juicefs",
+    "fuse.davfs2",
+    "fuse.curlftpfs",
+    "fuse.moosefs",
+];
+
+fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
+    // The kernel's numbers have 32 bits, whatever the width of the field.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "32 bits in a wider field")]
+    let magic = rustix::fs::statfs(path)?.f_type as u32;
+    if magic == FUSE {
+        let device = path.metadata()?.dev();
+        return Ok(network_fuse(device, &std::fs::read_to_string("/proc/self/mountinfo")?));
+    }
+    Ok(network(magic))
+}
+
+fn network(magic: u32) -> Option<&'static str> {
+    NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name)
+}
+
+/// Of a line `36 35 0:32 / /mnt rw - fuse.sshfs host: rw`, the device is the third word, the kind the first after the dash.
+fn network_fuse(device: u64, mounts: &str) -> Option<&'static str> {
+    let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    let line = mounts.lines().find(|line| line.split(' ').nth(2) == Some(&device))?;
+    let kind = line.split_once(" - ")?.1.split(' ').next()?;
+    NETWORK_FUSE.into_iter().find(|known| *known == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_known_by_their_numbers() {
+        assert_eq!(network(0x6969), Some("nfs"));
+        assert_eq!(network(0xff53_4d42), Some("cifs"));
+        assert_eq!(network(0xef53), None, "ext4");
+    }
+
+    #[test]
+    fn sshfs_is_told_from_a_local_fuse() {
+        let mounts =
+            "36 35 0:32 / /a rw,nosuid - fuse.sshfs host:/ rw\n37 35 0:33 / /b rw shared:1 - fuse.ntfs-3g x rw\n";
+        assert_eq!(network_fuse(rustix::fs::makedev(0, 32), mounts), Some("fuse.sshfs"));
+        assert_eq!(network_fuse(rustix::fs::makedev(0, 33), mounts), None);
+    }
+
+    #[test]
+    fn a_second_holder_is_told_who_the_first_is() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("store");
+        let held = Directory::take(&path).unwrap();
+        let error = Directory::take(&path).unwrap_err();
+        assert!(matches!(error, OpenError::Locked { pid: Some(pid), .. } if pid == std::process::id()), "{error}");
+        drop(held);
+        Directory::take(&path).unwrap();
+    }
+
+    #[test]
+    fn the_directory_is_for_its_owner_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(parent.path(), Permissions::from_mode(0o755)).unwrap();
+        let _held = Directory::take(parent.path()).unwrap();
+        assert_eq!(parent.path().metadata().unwrap().mode() & 0o777, 0o700);
+        assert_eq!(parent.path().join("lock").metadata().unwrap().mode() & 0o777, 0o600);
+    }
+}

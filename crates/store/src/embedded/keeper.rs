@@ -1,0 +1,233 @@
+//! The keeper: a thread of its own that holds the database, so that no async caller ever waits on a disk, and encodes what is written.
+
+use std::path::Path;
+
+use fjall::Error as DatabaseError;
+use muster_types::{ClusterRecord, ClusterUid, Commit, Snapshot};
+use tokio::sync::{mpsc, oneshot};
+
+use super::contents::{self, Contents, EPOCH_KEY, ReadError, SCHEMA};
+use super::database::{Records, is_damage, is_full};
+use super::directory::{Directory, close_to_others};
+use super::ledger::Ledger;
+use super::mark::{Acknowledged, Mark};
+use crate::codec::Stored as _;
+use crate::codec::proto::EpochRecord;
+use crate::random::random_u128;
+use crate::{CampaignError, CommitError, Founding, LoadError, OpenError, Transaction};
+
+/// What the thread is asked.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Begin a term.
+    Campaign(oneshot::Sender<Result<(EpochRecord, ClusterRecord), CampaignError>>),
+    /// Read everything, for the term of this revision.
+    Load(u64, oneshot::Sender<Result<Snapshot, LoadError>>),
+    /// Read the number of the newest transaction.
+    Newest(u64, oneshot::Sender<Result<Commit, LoadError>>),
+    /// Make a transaction durable.
+    Commit(u64, Transaction, oneshot::Sender<Result<(), CommitError>>),
+}
+
+/// The state of the thread.
+pub(super) struct Keeper {
+    records: Records,
+    mark: Mark,
+    cluster: ClusterRecord,
+    epoch: EpochRecord,
+    commit: Commit,
+    ledger: Ledger,
+    /// What the start has read, until it is asked for or grows old.
+    loaded: Option<Snapshot>,
+    /// Last, so that the lock is given back after all else is closed.
+    directory: Directory,
+}
+
+/// The database within the directory.
+const RECORDS: &str = "records";
+/// A database that is being made; it was never used if it has this name.
+const UNFINISHED: &str = "records.new";
+const MARK: &str = "mark";
+
+impl Keeper {
+    /// Takes the directory, makes the store if there is none, and reads and verifies everything.
+    pub(super) fn open(path: &Path, founding: Founding) -> Result<Keeper, OpenError> {
+        let directory = Directory::take(path)?;
+        let (mark, acknowledged) = Mark::open(&directory.join(MARK)).map_err(|source| {
+            let path = directory.join(MARK);
+            match source.kind() {
+                std::io::ErrorKind::InvalidData => OpenError::Damaged { path, source: source.into() },
+                _ => OpenError::Directory { path, source },
+            }
+        })?;
+        let exists = directory.join(RECORDS).try_exists();
+        if !exists.map_err(|source| OpenError::Directory { path: directory.join(RECORDS), source })? {
+            if acknowledged != Acknowledged::default() {
+                return Err(OpenError::Damaged { path: directory.join(RECORDS), source: "it is missing".into() });
+            }
+            found(&directory, founding)?;
+        }
+        let (records, contents) = read(&directory, acknowledged)?;
+        let Contents { cluster, epoch, snapshot, ledger } = contents;
+        let commit = snapshot.commit;
+        Ok(Keeper { records, mark, cluster, epoch, commit, ledger, loaded: Some(snapshot), directory })
+    }
+
+    /// Answers until nobody can ask any more, or until an error after which nothing can be trusted.
+    pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        while let Some(request) = requests.blocking_recv() {
+            if !self.answer(request) {
+                return;
+            }
+        }
+    }
+
+    /// Whether it can go on. Nobody may be waiting for the answer any more; what was asked is done all the same.
+    fn answer(&mut self, request: Request) -> bool {
+        match request {
+            Request::Campaign(reply) => {
+                let answer = self.campaign();
+                let sound = answer.is_ok();
+                let _ = reply.send(answer);
+                sound
+            }
+            Request::Load(revision, reply) => {
+                let answer = self.load(revision);
+                let sound = answer.as_ref().err().is_none_or(|error| !error.is_fatal());
+                let _ = reply.send(answer);
+                sound
+            }
+            Request::Newest(revision, reply) => {
+                let answer = if self.is_over(revision) { Err(LoadError::Superseded) } else { Ok(self.commit) };
+                let _ = reply.send(answer);
+                true
+            }
+            Request::Commit(revision, transaction, reply) => {
+                let answer = self.commit(revision, &transaction);
+                let sound = answer.as_ref().err().is_none_or(|error| !error.is_fatal());
+                let _ = reply.send(answer);
+                sound
+            }
+        }
+    }
+
+    fn is_over(&self, revision: u64) -> bool {
+        revision != self.epoch.revision
+    }
+
+    fn campaign(&mut self) -> Result<(EpochRecord, ClusterRecord), CampaignError> {
+        let fail = |path: &Path, source| CampaignError::Database { path: path.to_owned(), source };
+        let epoch = EpochRecord { generation: self.epoch.generation, revision: self.epoch.revision + 1 };
+        self.records
+            .write(vec![(EPOCH_KEY.to_vec(), Some(epoch.encode()))])
+            .map_err(|error| fail(self.directory.path(), error.into()))?;
+        self.epoch = epoch;
+        self.raise_mark().map_err(|error| fail(&self.directory.join(MARK), error.into()))?;
+        Ok((epoch, self.cluster.clone()))
+    }
+
+    fn load(&mut self, revision: u64) -> Result<Snapshot, LoadError> {
+        if self.is_over(revision) {
+            return Err(LoadError::Superseded);
+        }
+        if let Some(snapshot) = self.loaded.take() {
+            return Ok(snapshot);
+        }
+        let path = self.directory.join(RECORDS);
+        match Contents::read(&self.records) {
+            Ok(contents) => Ok(contents.snapshot),
+            Err(ReadError::Database(error)) if !is_damage(&error) => {
+                Err(LoadError::Database { path, source: error.into() })
+            }
+            Err(error) => Err(LoadError::Damaged { path, source: error.into() }),
+        }
+    }
+
+    fn commit(&mut self, revision: u64, transaction: &Transaction) -> Result<(), CommitError> {
+        if self.is_over(revision) {
+            return Err(CommitError::Superseded);
+        }
+        if transaction.commit != self.commit.next() {
+            return Err(CommitError::Number { newest: self.commit, offered: transaction.commit });
+        }
+        self.loaded = None;
+        let changes = contents::changes(transaction.commit, &transaction.writes, &mut self.ledger);
+        self.records.write(changes).map_err(|error| self.commit_error(error))?;
+        self.commit = transaction.commit;
+        self.raise_mark()
+            .map_err(|error| CommitError::Database { path: self.directory.join(MARK), source: error.into() })
+    }
+
+    /// A failure of the database's own threads is told by the next commit, without its cause: a full disk is asked for.
+    fn commit_error(&self, error: DatabaseError) -> CommitError {
+        let path = self.directory.path().to_owned();
+        let is_full = is_full(&error) || matches!(error, DatabaseError::Poisoned) && has_no_space(&path);
+        if is_full {
+            CommitError::Full { path, source: error.into() }
+        } else {
+            CommitError::Database { path, source: error.into() }
+        }
+    }
+
+    fn raise_mark(&self) -> std::io::Result<()> {
+        self.mark.raise(Acknowledged { commit: self.commit.0, revision: self.epoch.revision })
+    }
+}
+
+/// Less than this and no table can be written.
+const NO_SPACE_BYTES: u64 = 1 << 20;
+
+fn has_no_space(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) < NO_SPACE_BYTES)
+}
+
+/// Makes a store under another name first, so that one whose making was cut short is never taken for one that lost everything.
+fn found(directory: &Directory, founding: Founding) -> Result<(), OpenError> {
+    let unfinished = directory.join(UNFINISHED);
+    let fail = |source| OpenError::Directory { path: unfinished.clone(), source };
+    match std::fs::remove_dir_all(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let uid = ClusterUid(random_u128().map_err(|source| OpenError::Random { source })?);
+    let cluster = ClusterRecord { uid, name: founding.name, created: founding.now };
+    let make = || Records::open(&unfinished)?.write(contents::founding(&cluster));
+    make().map_err(|error| OpenError::Database { path: unfinished.clone(), source: error.into() })?;
+    let name = || {
+        std::fs::rename(&unfinished, directory.join(RECORDS))?;
+        std::fs::File::open(directory.path())?.sync_all()
+    };
+    name().map_err(fail)
+}
+
+fn read(directory: &Directory, acknowledged: Acknowledged) -> Result<(Records, Contents), OpenError> {
+    let path = directory.join(RECORDS);
+    let damaged = |source: crate::error::Cause| OpenError::Damaged { path: path.clone(), source };
+    let database = |error: DatabaseError| match is_damage(&error) {
+        true => damaged(error.into()),
+        false => OpenError::Database { path: path.clone(), source: error.into() },
+    };
+    // Without its marker the library would take the directory for a new one.
+    if !path.join("version").is_file() {
+        return Err(damaged("the file \"version\" is missing".into()));
+    }
+    close_to_others(&path).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
+    let records = Records::open(&path).map_err(database)?;
+    let contents = match Contents::read(&records) {
+        Ok(contents) => contents,
+        Err(ReadError::Database(error)) => return Err(database(error)),
+        Err(ReadError::NewerSchema(found)) => {
+            return Err(OpenError::NewerSchema { path: directory.path().to_owned(), found, known: SCHEMA });
+        }
+        Err(error) => return Err(damaged(error.into())),
+    };
+    let found = Acknowledged { commit: contents.snapshot.commit.0, revision: contents.epoch.revision };
+    if found.commit < acknowledged.commit || found.revision < acknowledged.revision {
+        let text = format!(
+            "transaction {} of epoch {} was acknowledged, the newest found is {} of epoch {}",
+            acknowledged.commit, acknowledged.revision, found.commit, found.revision
+        );
+        return Err(damaged(text.into()));
+    }
+    Ok((records, contents))
+}

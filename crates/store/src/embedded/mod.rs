@@ -1,0 +1,134 @@
+//! Records in one directory of one machine.
+//!
+//! ```text
+//! DIRECTORY/lock      the holder's pid; locked while it lives
+//! DIRECTORY/mark      what was acknowledged
+//! DIRECTORY/records/  the database
+//! ```
+//!
+//! One process leads, always: the lock proves it. Everything is read and verified at the start: the database checks what it
+//! reads, the [`ledger`] that nothing is missing or old, the [`mark`] that the end was not cut off.
+
+mod contents;
+mod database;
+mod directory;
+mod keeper;
+mod ledger;
+mod mark;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+use muster_types::{Commit, Epoch, LeaderUid, Snapshot};
+use tokio::sync::{mpsc, oneshot};
+
+use keeper::{Keeper, Request};
+
+use crate::random::random_u128;
+use crate::{
+    CampaignError, Candidate, CommitError, Deadline, Founding, Leader, LoadError, OpenError, Store, Transaction,
+};
+
+/// Requests that may wait. A store has one at a time; the rest are those whose callers have given up.
+const WAITING_REQUESTS: usize = 16;
+
+/// A candidate that always leads. Dropping it closes the store: handles of its terms answer `Closed` then.
+#[derive(Debug)]
+pub struct EmbeddedCandidate {
+    /// The only lasting sender, so that dropping it ends the keeper.
+    requests: Option<Arc<mpsc::Sender<Request>>>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+/// The records, for one term.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    requests: Weak<mpsc::Sender<Request>>,
+    revision: u64,
+}
+
+impl EmbeddedCandidate {
+    /// Takes the directory, makes the store if there is none, reads and verifies everything.
+    pub async fn open(directory: &Path, founding: Founding) -> Result<EmbeddedCandidate, OpenError> {
+        let path: PathBuf = directory.to_owned();
+        let (sender, receiver) = mpsc::channel(WAITING_REQUESTS);
+        let (opened, outcome) = oneshot::channel();
+        let run = move || match Keeper::open(&path, founding) {
+            Ok(keeper) => {
+                // Nobody waits any more if the caller gave up; then nobody can ask, and it ends at once.
+                let _ = opened.send(Ok(()));
+                keeper.run(receiver);
+            }
+            Err(error) => drop(opened.send(Err(error))),
+        };
+        let fail = |source| OpenError::Directory { path: directory.to_owned(), source };
+        let keeper = std::thread::Builder::new().name("store".to_owned()).spawn(run).map_err(fail)?;
+        match outcome.await {
+            Ok(Ok(())) => Ok(EmbeddedCandidate { requests: Some(Arc::new(sender)), keeper: Some(keeper) }),
+            Ok(Err(error)) => Err(error),
+            // The library asserts what it finds in its files here and there.
+            Err(_) => {
+                let path = directory.to_owned();
+                Err(OpenError::Damaged { path, source: "the database panicked while reading it".into() })
+            }
+        }
+    }
+}
+
+/// Waits until everything is closed and the lock is given back; a matter of milliseconds.
+impl Drop for EmbeddedCandidate {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(keeper) = self.keeper.take() {
+            // It panicked: whoever asked was told that the store is closed.
+            let _ = keeper.join();
+        }
+    }
+}
+
+impl Candidate for EmbeddedCandidate {
+    type Store = EmbeddedStore;
+
+    async fn campaign(&mut self) -> Result<Leader<EmbeddedStore>, CampaignError> {
+        let leader = LeaderUid(random_u128().map_err(|source| CampaignError::Random { source })?);
+        let requests = self.requests.as_ref().ok_or(CampaignError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        requests.try_send(Request::Campaign(reply)).map_err(|_| CampaignError::Closed)?;
+        let (epoch, cluster) = answer.await.map_err(|_| CampaignError::Closed)??;
+        Ok(Leader {
+            epoch: Epoch { generation: epoch.generation, revision: epoch.revision, leader },
+            cluster,
+            deadline: Deadline::never(),
+            store: EmbeddedStore { requests: Arc::downgrade(requests), revision: epoch.revision },
+        })
+    }
+
+    async fn resign(&mut self, _leader: Leader<EmbeddedStore>) {}
+}
+
+impl EmbeddedStore {
+    /// Asks the keeper. `None` when it is gone, or has hung for so long that those who gave up fill its queue.
+    async fn ask<T>(&self, request: impl FnOnce(u64, oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.upgrade()?.try_send(request(self.revision, reply)).ok()?;
+        answer.await.ok()
+    }
+}
+
+impl Store for EmbeddedStore {
+    async fn load(&mut self) -> Result<Snapshot, LoadError> {
+        self.ask(Request::Load).await.unwrap_or(Err(LoadError::Closed))
+    }
+
+    async fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
+        let request = |revision, reply| Request::Commit(revision, transaction, reply);
+        self.ask(request).await.unwrap_or(Err(CommitError::Closed))
+    }
+
+    async fn newest(&mut self) -> Result<Commit, LoadError> {
+        self.ask(Request::Newest).await.unwrap_or(Err(LoadError::Closed))
+    }
+}

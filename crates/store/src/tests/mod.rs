@@ -1,0 +1,6 @@
+//! Tests of the crate as a whole.
+
+mod conformance;
+mod damage;
+mod kill;
+mod round_trip;
