@@ -2,6 +2,13 @@
 //! groups, workers fall silent past the wait. The library of invariants holds after every step; then all faults stop, and
 //! everything must come to an end. `SEED=n` replays one run, `SEEDS=n` runs more.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed; its output is for who reads it"
+)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,11 +20,12 @@ use muster_core::{
 };
 use muster_types::{
     ApplicationState, ApplicationUid, AttemptKey, AttemptState, DriverState, DriverUid, ExecutorId, Exit, KilledBy,
-    ProfileId, RequestId, Time, WorkerUid,
+    ProfileId, Reason, RequestId, Time, WorkerUid,
 };
 
 use support::machine::{Down, Machine, Up};
 use support::specs::{self, Words};
+use support::words::worker_uid;
 use support::world::{World, cluster};
 
 const WAIT: Duration = Duration::from_secs(50);
@@ -241,6 +249,15 @@ impl Run {
         for record in fold.drivers.values() {
             for attempt in &record.attempts {
                 let key = AttemptKey::Driver(record.uid, attempt.number);
+                let lost = attempt.outcome.as_ref().is_some_and(|outcome| outcome.reason == Reason::Lost);
+                let machine = self.machines.iter().find(|machine| worker_uid(&machine.name) == attempt.worker);
+                let stands = machine.is_some_and(|machine| machine.incarnation == attempt.incarnation.counter);
+                let leased = record.spec.on_worker_lost.is_leased();
+                assert!(
+                    !lost || leased || !stands,
+                    "closed as lost, and merely out of reach: {key}: {:#?}",
+                    self.trace
+                );
                 if let Some(Exit::Code(code)) = attempt.outcome.as_ref().map(|outcome| outcome.exit) {
                     assert_eq!(self.exits.get(&key), Some(&code), "{key}");
                 }
@@ -438,8 +455,10 @@ impl Run {
                 self.call_calmly(Request::KillDriver { driver, request: None, version: None, by: KilledBy::Operator });
             }
         }
-        let applications: Vec<_> = self.world.ledger.fold.applications.keys().map(ToString::to_string).collect();
-        for application in applications {
+        // What is ending already must come to its end without being asked again.
+        let applications = self.world.ledger.fold.applications.values();
+        let lasting = applications.filter(|record| record.state != ApplicationState::Ending);
+        for application in lasting.map(|record| record.uid.to_string()).collect::<Vec<_>>() {
             self.call_calmly(Request::KillApplication { application, request: None });
         }
         for round in 0..200 {

@@ -1,6 +1,13 @@
 //! Ring 1: scenarios as text. Each file in `tests/scenarios/` is a story of commands; what follows each is recorded beneath it,
 //! indented. `UPDATE=1 cargo test -p muster-core --test scenarios` records anew; the difference is for a person to judge.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed; its output is for who reads it"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;

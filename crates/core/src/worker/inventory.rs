@@ -51,7 +51,7 @@ impl Core {
         let open: Vec<AttemptKey> = reports.keys().copied().collect();
         self.reports(ctx, link, reports.into_values().collect());
         for key in open {
-            self.kill_if_wanted(uid, key);
+            self.kill_if_wanted(ctx, uid, key);
             self.boundary();
         }
         self.tell_gone_applications(link);
@@ -87,11 +87,17 @@ impl Core {
         }
     }
 
-    fn kill_if_wanted(&mut self, uid: WorkerUid, key: AttemptKey) {
+    fn kill_if_wanted(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
         let assigned = self.workers.get(uid).is_some_and(|worker| worker.assigned.contains_key(&key));
-        if let Some((by, at_once)) = self.kill_wanted(uid, key).filter(|_| assigned) {
-            self.send_to(uid, key, WorkerCommand::Kill { attempt: key, at_once, by });
+        let Some((by, at_once)) = self.kill_wanted(uid, key).filter(|_| assigned) else { return };
+        match key {
+            // Whose doing the end of an executor is must be known when it is reported, whoever leads then.
+            AttemptKey::Executor(application, id) if by != KilledBy::Fence => {
+                self.ask_for_executor_end(ctx, application, id, by);
+            }
+            AttemptKey::Driver(..) | AttemptKey::Executor(..) => {}
         }
+        self.send_to(uid, key, WorkerCommand::Kill { attempt: key, at_once, by });
     }
 
     /// Closes any kind of attempt, if it is open.

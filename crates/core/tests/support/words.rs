@@ -41,7 +41,7 @@ pub fn hello(name: &str, session: u64, words: &Words) -> Hello {
 pub fn attempt(text: &str, fold: &Fold) -> AttemptKey {
     if let Some((name, number)) = text.split_once('/') {
         let uid = fold.drivers.values().find(|record| record.id.as_str() == name).map(|record| record.uid);
-        let uid = uid.unwrap_or_else(|| muster_types::DriverUid(0xdead));
+        let uid = uid.unwrap_or(muster_types::DriverUid(0xdead));
         return AttemptKey::Driver(uid, AttemptNumber(number.parse().unwrap()));
     }
     let (name, number) = text.split_once(':').unwrap();
