@@ -58,6 +58,12 @@ impl Fold {
         }
     }
 
+    /// The newest entry of one executor.
+    pub fn executor(&self, uid: ApplicationUid, id: ExecutorId) -> Option<&ExecutorRecord> {
+        let newest_first = self.executors.range((uid, 0)..=(uid, u64::MAX)).rev();
+        newest_first.flat_map(|(_, record)| &record.executors).find(|executor| executor.id == id)
+    }
+
     /// The executors of an application: the newest entry of each.
     pub fn executors_of(&self, uid: ApplicationUid) -> BTreeMap<ExecutorId, &ExecutorRecord> {
         let records = self.executors.range((uid, 0)..=(uid, u64::MAX));

@@ -50,8 +50,7 @@ fn check_command(fold: &Fold, link: LinkId, command: &WorkerCommand, found: &mut
                 .map(|attempt| (attempt.worker, attempt.incarnation))
         }
         AttemptKey::Executor(uid, id) => {
-            let executors = fold.executors_of(uid);
-            let open = executors.get(&id).filter(|executor| executor.outcome.is_none());
+            let open = fold.executor(uid, id).filter(|executor| executor.outcome.is_none());
             open.map(|executor| (executor.worker, executor.incarnation))
         }
     };

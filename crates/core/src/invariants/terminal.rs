@@ -18,9 +18,8 @@ pub(super) fn check(fold: &Fold, write: &Write, found: &mut Vec<Violation>) {
             }
         }
         Write::PutExecutors(record) => {
-            let known = fold.executors_of(record.application);
             for executor in &record.executors {
-                let before = known.get(&executor.id).and_then(|before| before.outcome.as_ref());
+                let before = fold.executor(record.application, executor.id).and_then(|before| before.outcome.as_ref());
                 if before.is_some() && before != executor.outcome.as_ref() {
                     violate(found, "terminal is terminal", format!("executor {}", executor.id));
                 }

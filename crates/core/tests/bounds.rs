@@ -1,0 +1,248 @@
+//! What is bounded, by numbers: writes per driver, groups, records of executors, and the cost of an event beside much that waits.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed; its output is for who reads it"
+)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use muster_core::{CallId, Config, Effect, Group, Input, LinkId, MAX_GROUP_WRITES, Request, Target};
+use muster_types::{
+    ApplicationUid, AttemptKey, AttemptNumber, DriverUid, ExecutorId, KilledBy, ProfileId, Report, Session, Write,
+};
+
+use support::specs::{self, Words};
+use support::words::{self, worker_uid};
+use support::world::World;
+
+fn link(name: &str) -> LinkId {
+    LinkId { worker: worker_uid(name), session: Session(1) }
+}
+
+fn join(world: &mut World, name: &str, said: &str) {
+    world.step(Input::Hello(link(name), Box::new(words::hello(name, 1, &Words::parse(said)))));
+    world.step(Input::Inventory(link(name), Vec::new(), true));
+}
+
+fn submit(said: &str) -> Input {
+    let spec = specs::driver(&Words::parse(said));
+    Input::Call(CallId(1), Request::SubmitDriver { id: None, spec, request: None, validate_only: false })
+}
+
+fn said(world: &World, key: AttemptKey, state: &str) -> Report {
+    words::report(key, words::state(state), 1, world.now.wall, &world.ledger.fold)
+}
+
+fn the_driver(world: &World) -> DriverUid {
+    *world.ledger.fold.drivers.keys().next().unwrap()
+}
+
+#[test]
+fn a_driver_is_put_at_most_four_times_over_its_life() {
+    let mut world = World::new(Config::default());
+    world.step(submit(""));
+    join(&mut world, "w1", "");
+    let uid = the_driver(&world);
+    let key = AttemptKey::Driver(uid, AttemptNumber(1));
+    for state in ["accepted", "running"] {
+        let report = said(&world, key, state);
+        world.step(Input::Reports(link("w1"), vec![report]));
+    }
+    let driver = uid.to_string();
+    let kill = Request::KillDriver { driver, request: None, version: None, by: KilledBy::Operator };
+    world.step(Input::Call(CallId(2), kill.clone()));
+    world.step(Input::Call(CallId(3), kill));
+    for state in ["killing", "killed"] {
+        let report = said(&world, key, state);
+        world.step(Input::Reports(link("w1"), vec![report]));
+    }
+    assert_eq!(world.ledger.puts[&uid], 4, "submitted, assigned, to be killed, killed");
+}
+
+#[test]
+fn a_driver_that_is_placed_at_once_and_ends_is_put_twice() {
+    let mut world = World::new(Config::default());
+    join(&mut world, "w1", "");
+    world.step(submit(""));
+    let uid = the_driver(&world);
+    for state in ["running", "exit:0"] {
+        let report = said(&world, AttemptKey::Driver(uid, AttemptNumber(1)), state);
+        world.step(Input::Reports(link("w1"), vec![report]));
+    }
+    assert_eq!(world.ledger.puts[&uid], 2);
+}
+
+#[test]
+fn thousands_at_once_fall_into_bounded_groups_with_every_effect_in_order() {
+    let mut world = World::new(Config::default());
+    let groups = world.batch((0..3_000).map(|_| submit("restart=on-failure")).collect());
+    assert!(groups.len() >= 3_000 / MAX_GROUP_WRITES);
+    join(&mut world, "w1", "cores=3000 memory=4096G");
+    assert!(world.ledger.fold.drivers.values().all(|record| record.attempts.len() == 1));
+    // The ledger holds each group to its bounds, and each launch to its write.
+    let groups = world.step(Input::Expired(vec![worker_uid("w1")]));
+    let lost = groups.iter().position(|group| group.effects.iter().any(|effect| matches!(effect, Effect::Lost(_))));
+    assert_eq!(lost, Some(groups.len() - 1), "the loss is told once all of it is decided");
+}
+
+fn register(world: &mut World, said: &str) -> ApplicationUid {
+    let spec = specs::application(&Words::parse(said));
+    let request = Request::RegisterApplication { id: None, spec, request: None, token: None };
+    world.step(Input::Call(CallId(1), request));
+    *world.ledger.fold.applications.keys().next().unwrap()
+}
+
+fn want(world: &mut World, uid: ApplicationUid, sequence: u64, target: u32) -> Vec<Group> {
+    let targets = vec![Target { profile: ProfileId(0), target, new_profile: None, preferred_hosts: BTreeMap::new() }];
+    world.step(Input::Call(
+        CallId(1),
+        Request::RequestExecutors {
+            application: uid.to_string(),
+            token: None,
+            sequence,
+            targets,
+            excluded_hosts: BTreeSet::new(),
+            request: None,
+        },
+    ))
+}
+
+#[test]
+fn records_of_executors_stay_in_proportion_to_what_is_kept() {
+    let mut world = World::new(Config { kept_executors: 20, ..Config::default() });
+    join(&mut world, "w1", "cores=8");
+    let uid = register(&mut world, "target=0 keep");
+    let mut ended = 0;
+    for round in 1..=400u32 {
+        want(&mut world, uid, 2 * u64::from(round), 4);
+        want(&mut world, uid, 2 * u64::from(round) + 1, 0);
+        let open: Vec<ExecutorId> = world
+            .ledger
+            .fold
+            .executors_of(uid)
+            .into_iter()
+            .filter(|(_, executor)| executor.outcome.is_none())
+            .map(|(id, _)| id)
+            .collect();
+        for id in open {
+            let report = said(&world, AttemptKey::Executor(uid, id), "exit:0");
+            world.step(Input::Reports(link("w1"), vec![report]));
+            ended += 1;
+        }
+        world.pass(Duration::from_secs(301));
+        world.step(Input::Tick);
+    }
+    assert!(ended > 40, "the application was given executors: {ended}");
+    let entries: usize = world.ledger.fold.executors.values().map(|record| record.executors.len()).sum();
+    assert!(entries <= 2 * 20 + 64 + 8, "{entries} entries for 20 kept executors");
+    // The next leader gives no number again.
+    world.crash();
+    world.step(Input::Hello(link("w1"), Box::new(words::hello("w1", 1, &Words::parse("cores=8")))));
+    world.step(Input::Inventory(link("w1"), Vec::new(), true));
+    let session = Request::OpenSession { application: uid.to_string(), token: None };
+    world.step(Input::Call(CallId(1), session));
+    want(&mut world, uid, 10_000, 1);
+    let newest = world.ledger.fold.executors_of(uid).keys().max().copied();
+    assert_eq!(newest, Some(ExecutorId(ended)));
+}
+
+#[test]
+fn an_application_of_thousands_ends_in_bounded_groups() {
+    let mut world = World::new(Config::default());
+    join(&mut world, "w1", "cores=5000 memory=8192G");
+    let uid = register(&mut world, "target=5000 keep");
+    assert_eq!(world.ledger.fold.executors_of(uid).len(), 5_000);
+    world.step(Input::Call(CallId(1), Request::KillApplication { application: uid.to_string(), request: None }));
+    let reports = (0..5_000).map(|id| said(&world, AttemptKey::Executor(uid, ExecutorId(id)), "killed"));
+    let reports: Vec<_> = reports.collect();
+    world.step(Input::Reports(link("w1"), reports));
+    assert!(world.ledger.fold.applications[&uid].state.is_terminal());
+}
+
+/// Half a cluster runs, much waits and much has finished: an event costs what it changes, not what there is. The bound is far
+/// above what is measured and far below a look at everything that waits.
+#[test]
+fn an_event_costs_nothing_for_what_waits_or_has_finished() {
+    const WAITING: usize = 100_000;
+    let mut world = World::new(Config::default());
+    let core = &mut world.core;
+    for i in 0..1_000u64 {
+        let name = format!("w{}", i + 1);
+        core.handle(
+            world.now,
+            &mut world.entropy,
+            Input::Hello(link(&name), Box::new(words::hello(&name, 1, &Words::parse("cores=1")))),
+        );
+        core.handle(world.now, &mut world.entropy, Input::Inventory(link(&name), Vec::new(), true));
+    }
+    for _ in 0..WAITING {
+        core.handle(world.now, &mut world.entropy, submit("restart=never"));
+    }
+    core.place(world.now, &mut world.entropy);
+    let mut running: Vec<(AttemptKey, LinkId)> = launches(&core.drain());
+    assert_eq!(running.len(), 1_000, "one on each");
+    let began = Instant::now();
+    let mut events = 0u32;
+    for _ in 0..2 {
+        for (key, link) in std::mem::take(&mut running) {
+            let report = Report {
+                attempt: key,
+                sequence: 1,
+                state: words::state("exit:0"),
+                pid: None,
+                started: None,
+                ended: None,
+                resources: Default::default(),
+                id: String::new(),
+            };
+            core.handle(world.now, &mut world.entropy, Input::Reports(link, vec![report]));
+            core.place(world.now, &mut world.entropy);
+            running.extend(launches(&core.drain()));
+            events += 1;
+        }
+    }
+    assert_eq!(running.len(), 1_000, "each end made room for the next");
+    let each = began.elapsed() / events;
+    println!("{each:?} for each end with its next launch, {WAITING} waiting, 1000 workers");
+    assert!(each < Duration::from_millis(3), "{each:?}");
+}
+
+fn launches(groups: &[Group]) -> Vec<(AttemptKey, LinkId)> {
+    let mut found = Vec::new();
+    for effect in groups.iter().flat_map(|group| &group.effects) {
+        if let Effect::Send(link, commands) = effect {
+            for command in commands {
+                if let muster_types::WorkerCommand::Launch(launch) = command {
+                    found.push((launch.attempt, *link));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn finished_records_go_in_bounded_groups() {
+    let mut world = World::new(Config { kept_records: 10, ..Config::default() });
+    for _ in 0..40 {
+        world.step(submit("cores=9"));
+    }
+    let uids: Vec<_> = world.ledger.fold.drivers.keys().copied().collect();
+    for uid in uids {
+        let driver = uid.to_string();
+        let request = Request::KillDriver { driver, request: None, version: None, by: KilledBy::Operator };
+        world.step(Input::Call(CallId(1), request));
+    }
+    assert_eq!(world.ledger.fold.drivers.len(), 10);
+    world.pass(Duration::from_secs(24 * 3600));
+    let groups = world.step(Input::Tick);
+    assert!(groups.iter().flat_map(|group| &group.writes).all(|write| matches!(write, Write::DeleteDriver(_))));
+    assert!(world.ledger.fold.drivers.is_empty());
+    assert_eq!(world.core.next_deadline(), None, "nothing is left to wait for");
+}
