@@ -16,6 +16,13 @@ pub(crate) struct Ask {
     pub reply: oneshot::Sender<Reply>,
 }
 
+impl Ask {
+    /// Tells the caller that nothing was done.
+    pub(crate) fn dismiss(self) {
+        let _ = self.reply.send(Reply::NotApplied);
+    }
+}
+
 /// What a caller hears. No reply at all means that the outcome is unknown.
 #[derive(Debug)]
 pub(crate) enum Reply {

@@ -3,13 +3,43 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use muster_core::{CallId, Core, Group, Input, Request};
-use muster_types::Now;
+use muster_core::{CallId, Core, Entropy, Group, Input, Request};
+use muster_types::{Now, Time};
 
 use super::ask::{Ask, Calls, Reply};
 use crate::clock;
 use crate::entropy::KernelEntropy;
 use crate::refused::Fingerprint;
+
+/// What the commit loop asks for decisions: the core, or in tests of the loop something simpler.
+pub(crate) trait Machine: Send + 'static {
+    /// Takes one input.
+    fn handle(&mut self, now: Now, entropy: &mut dyn Entropy, input: Input);
+    /// Places what waits.
+    fn place(&mut self, now: Now, entropy: &mut dyn Entropy);
+    /// Hands over what was decided, in order.
+    fn drain(&mut self) -> Vec<Group>;
+    /// When a tick is wanted.
+    fn next_deadline(&self) -> Option<Time>;
+}
+
+impl Machine for Core {
+    fn handle(&mut self, now: Now, entropy: &mut dyn Entropy, input: Input) {
+        Core::handle(self, now, entropy, input);
+    }
+
+    fn place(&mut self, now: Now, entropy: &mut dyn Entropy) {
+        Core::place(self, now, entropy);
+    }
+
+    fn drain(&mut self) -> Vec<Group> {
+        Core::drain(self)
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        Core::next_deadline(self)
+    }
+}
 
 /// The core panicked: what it remembers may be torn, and is thrown away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,16 +49,16 @@ pub(crate) struct Torn {
 }
 
 /// The core, with the time that its deadlines are measured in.
-pub(crate) struct Decisions {
-    core: Core,
+pub(crate) struct Decisions<M = Core> {
+    core: M,
     entropy: KernelEntropy,
     /// How far the core's time lies behind the clock: the sum of all that this loop was late by.
     behind: Duration,
 }
 
-impl Decisions {
+impl<M: Machine> Decisions<M> {
     /// A loaded core.
-    pub(crate) fn new(core: Core, entropy: KernelEntropy) -> Decisions {
+    pub(crate) fn new(core: M, entropy: KernelEntropy) -> Decisions<M> {
         Decisions { core, entropy, behind: Duration::ZERO }
     }
 
@@ -81,7 +111,7 @@ impl Decisions {
     fn guarded<T>(
         &mut self,
         input: Option<Fingerprint>,
-        act: impl FnOnce(&mut Core, Now, &mut KernelEntropy) -> T,
+        act: impl FnOnce(&mut M, Now, &mut KernelEntropy) -> T,
     ) -> Result<T, Torn> {
         let now = self.now();
         let (core, entropy) = (&mut self.core, &mut self.entropy);

@@ -7,13 +7,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_core::{Effect, Group};
+use muster_core::{Core, Effect, Group};
 use muster_store::{CommitError, Store, Transaction};
 use muster_types::{Commit, EventsRecord, Write};
 use tokio::sync::{oneshot, watch};
 
 use super::ask::Calls;
-use super::decisions::{Decisions, Torn};
+use super::decisions::{Decisions, Machine, Torn};
 use super::inbox::{Batch, Inbox};
 use super::pack::{Bounds, Packed, pack};
 use super::release::Outlets;
@@ -43,8 +43,6 @@ pub(crate) enum Ended {
     Torn(Torn),
 }
 
-type Committing<S> = Pin<Box<dyn Future<Output = (S, Result<(), CommitError>)> + Send>>;
-
 /// What follows a transaction.
 struct Consequences {
     commit: Commit,
@@ -54,23 +52,23 @@ struct Consequences {
     forgotten: Commit,
 }
 
-/// A transaction under way.
-struct InFlight<S> {
-    committing: Committing<S>,
-    then: Consequences,
-}
+/// A transaction that came back.
+type Finished<S> = (Consequences, S, Result<(), CommitError>);
+
+/// A transaction under way. It holds the store, and what follows.
+type Committing<S> = Pin<Box<dyn Future<Output = Finished<S>> + Send>>;
 
 /// The store is either at hand or busy.
 enum StoreState<S> {
     Idle(S),
-    Busy(InFlight<S>),
+    Busy(Committing<S>),
     /// Only while one becomes the other, or after an end.
     Gone,
 }
 
 /// The commit loop of one term.
-pub(crate) struct CommitLoop<S> {
-    decisions: Decisions,
+pub(crate) struct CommitLoop<S, M = Core> {
+    decisions: Decisions<M>,
     inbox: Inbox,
     outlets: Outlets,
     retention: Retention,
@@ -86,17 +84,17 @@ pub(crate) struct CommitLoop<S> {
     warm: Option<oneshot::Sender<()>>,
 }
 
-impl<S: Store + 'static> CommitLoop<S> {
+impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
     /// A loop behind the newest commit of the store.
     pub(crate) fn new(
-        decisions: Decisions,
+        decisions: Decisions<M>,
         inbox: Inbox,
         outlets: Outlets,
         retention: Retention,
         bounds: Bounds,
         store: S,
         newest: Commit,
-    ) -> CommitLoop<S> {
+    ) -> CommitLoop<S, M> {
         CommitLoop {
             decisions,
             inbox,
@@ -132,7 +130,7 @@ impl<S: Store + 'static> CommitLoop<S> {
             Ended::Stopped | Ended::Deposed(_) | Ended::Torn(_) => self.calls.dismiss(),
         }
         for ask in self.inbox.close() {
-            let _ = ask.reply.send(super::ask::Reply::NotApplied);
+            ask.dismiss();
         }
         let store = match self.store {
             StoreState::Idle(store) => Some(store),
@@ -194,13 +192,15 @@ impl<S: Store + 'static> CommitLoop<S> {
 
     fn handle(&mut self, batch: &mut Batch) -> Result<(), Ended> {
         self.handled += batch.len();
-        for input in batch.links.drain(..) {
-            self.decisions.handle(input).map_err(Ended::Torn)?;
-        }
+        let mut handled = batch.links.drain(..).try_for_each(|input| self.decisions.handle(input));
         for ask in batch.calls.drain(..) {
-            self.decisions.call(ask, &mut self.calls).map_err(Ended::Torn)?;
+            match handled {
+                Ok(()) => handled = self.decisions.call(ask, &mut self.calls),
+                // The machine is torn: the rest of the batch is not handled any more.
+                Err(_) => ask.dismiss(),
+            }
         }
-        Ok(())
+        handled.map_err(Ended::Torn)
     }
 
     /// Starts the next transaction if the store is idle, and releases what needs none.
@@ -236,12 +236,11 @@ impl<S: Store + 'static> CommitLoop<S> {
         }
         self.retention.delete(clock::wall(), &mut writes);
         let transaction = Transaction { commit, writes };
-        let committing = Box::pin(async move {
-            let result = store.commit(transaction).await;
-            (store, result)
-        });
         let then = Consequences { commit, effects: packed.effects, record, forgotten: self.retention.forgotten() };
-        self.store = StoreState::Busy(InFlight { committing, then });
+        self.store = StoreState::Busy(Box::pin(async move {
+            let result = store.commit(transaction).await;
+            (then, store, result)
+        }));
     }
 
     /// A transaction came back.
@@ -271,15 +270,14 @@ impl<S: Store + 'static> CommitLoop<S> {
     }
 }
 
-/// A transaction that came back.
-type Finished<S> = (Consequences, S, Result<(), CommitError>);
-
 /// Waits for the transaction in flight; for ever if there is none. Dropped halfway, it changes nothing.
 async fn finished<S>(state: &mut StoreState<S>) -> Finished<S> {
-    let StoreState::Busy(flight) = state else { return std::future::pending().await };
-    let (store, result) = flight.committing.as_mut().await;
-    match std::mem::replace(state, StoreState::Gone) {
-        StoreState::Busy(InFlight { then, .. }) => (then, store, result),
-        StoreState::Idle(_) | StoreState::Gone => unreachable!("it was busy a line above"),
-    }
+    let StoreState::Busy(committing) = state else { return std::future::pending().await };
+    let finished = committing.as_mut().await;
+    *state = StoreState::Gone;
+    finished
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -1,5 +1,5 @@
 //! A master in this process, and workers that are played by the test over real gRPC.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
 pub mod worker;
 
@@ -22,6 +22,8 @@ use v1::master_service_client::MasterServiceClient;
 
 /// Longer than anything takes on a busy machine.
 pub const SOON: Duration = Duration::from_secs(20);
+
+pub type Client = MasterServiceClient<Channel>;
 
 /// A master in this process.
 pub struct Master {
@@ -110,8 +112,7 @@ pub fn sleeper() -> v1::DriverSpec {
 }
 
 pub async fn submit(client: &mut MasterServiceClient<Channel>, id: &str) -> v1::Driver {
-    let request =
-        v1::SubmitDriverRequest { driver: Some(sleeper()), driver_id: id.into(), ..Default::default() };
+    let request = v1::SubmitDriverRequest { driver: Some(sleeper()), driver_id: id.into(), ..Default::default() };
     client.submit_driver(request).await.unwrap().into_inner().driver.unwrap()
 }
 

@@ -1,0 +1,227 @@
+//! The loop against a machine that only numbers what it is told, and a store whose answers the test gives.
+
+use std::sync::Mutex;
+
+use muster_core::{Answer, CallId, Entropy, Input, Request, liveness};
+use muster_store::LoadError;
+use muster_types::{DriverUid, Now, Snapshot, Time};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::commit::{Ask, Mailbox, Reply, inbox};
+use crate::entropy::KernelEntropy;
+use crate::events::{Hub, RetentionLimits, publisher};
+use crate::link::Links;
+use crate::sessions::Sessions;
+use crate::view::View;
+
+/// Writes one record per call and answers it; panics on a driver named `poison`; writes nothing for one named `look`.
+#[derive(Default)]
+struct Clerk {
+    groups: Vec<Group>,
+    calls: u128,
+    placed: usize,
+}
+
+impl Machine for Clerk {
+    fn handle(&mut self, _now: Now, _entropy: &mut dyn Entropy, input: Input) {
+        let Input::Call(call, Request::ExplainDriver { driver }) = input else { return };
+        assert_ne!(driver, "poison");
+        self.calls += 1;
+        let writes = if driver == "look" { Vec::new() } else { vec![Write::DeleteDriver(DriverUid(self.calls))] };
+        let effects = vec![answer(call)];
+        self.groups.push(Group { writes, events: Vec::new(), effects });
+    }
+
+    fn place(&mut self, _now: Now, _entropy: &mut dyn Entropy) {
+        self.placed += 1;
+    }
+
+    fn drain(&mut self) -> Vec<Group> {
+        std::mem::take(&mut self.groups)
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        None
+    }
+}
+
+fn answer(call: CallId) -> Effect {
+    Effect::Reply(call, Ok(Answer::Targets(true, call.0)))
+}
+
+/// A store that shows the test each transaction, and answers what the test says.
+struct Scripted {
+    offered: mpsc::Sender<Transaction>,
+    answers: mpsc::Receiver<Result<(), CommitError>>,
+}
+
+impl Store for Scripted {
+    async fn load(&mut self) -> Result<Snapshot, LoadError> {
+        Ok(Snapshot::default())
+    }
+
+    async fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
+        self.offered.send(transaction).await.unwrap();
+        self.answers.recv().await.unwrap_or(Ok(()))
+    }
+
+    async fn newest(&mut self) -> Result<Commit, LoadError> {
+        Ok(Commit(0))
+    }
+}
+
+/// A running loop with the test's ends of everything.
+struct Bench {
+    mailbox: Mailbox,
+    offered: mpsc::Receiver<Transaction>,
+    answers: mpsc::Sender<Result<(), CommitError>>,
+    stop: watch::Sender<bool>,
+    running: tokio::task::JoinHandle<(Ended, Option<Scripted>)>,
+}
+
+impl Bench {
+    async fn start() -> Bench {
+        let (mailbox, inbox) = inbox();
+        let hub = Arc::new(Hub::new(1, Commit(0), Commit(0), &[]));
+        let (publisher, publishing) = publisher(hub, 1);
+        tokio::spawn(publishing);
+        let outlets = Outlets {
+            view: Arc::new(View::default()),
+            publisher,
+            links: Arc::new(Links::default()),
+            sessions: Arc::new(Sessions::new(mailbox.links.clone())),
+            liveness: Arc::new(Mutex::new(liveness::Table::new())),
+        };
+        let (offers, offered) = mpsc::channel(8);
+        let (answers, answered) = mpsc::channel(8);
+        let store = Scripted { offered: offers, answers: answered };
+        let decisions = Decisions::new(Clerk::default(), KernelEntropy::open().unwrap());
+        let retention = Retention::load(RetentionLimits::default(), Commit(0), &[]);
+        let commit_loop = CommitLoop::new(decisions, inbox, outlets, retention, Bounds::LOCAL, store, Commit(0));
+        let (stop, stopped) = watch::channel(false);
+        let (warm, warmed) = oneshot::channel();
+        let running = tokio::spawn(commit_loop.run(stopped, warm));
+        warmed.await.unwrap();
+        Bench { mailbox, offered, answers, stop, running }
+    }
+
+    fn ask(&self, driver: &str) -> oneshot::Receiver<Reply> {
+        let (reply, answered) = oneshot::channel();
+        let request = Request::ExplainDriver { driver: driver.into() };
+        self.mailbox.calls.try_send(Ask { request, reply }).unwrap();
+        answered
+    }
+
+    async fn offer(&mut self) -> Transaction {
+        self.offered.recv().await.unwrap()
+    }
+
+    async fn ended(self) -> Ended {
+        self.running.await.unwrap().0
+    }
+}
+
+fn is_answered(reply: Reply) -> bool {
+    matches!(reply, Reply::Answered { answer: Ok(Answer::Targets(true, _)), .. })
+}
+
+#[tokio::test]
+async fn nothing_is_answered_before_its_commit_and_what_waits_goes_together() {
+    let mut bench = Bench::start().await;
+    let mut first = bench.ask("a");
+    assert_eq!(bench.offer().await.commit, Commit(1));
+    // While one commit is in flight the next batch gathers.
+    let (second, mut third) = (bench.ask("b"), bench.ask("c"));
+    tokio::task::yield_now().await;
+    assert!(first.try_recv().is_err(), "not before the store has answered");
+    bench.answers.send(Ok(())).await.unwrap();
+    assert!(is_answered(first.await.unwrap()));
+    let transaction = bench.offer().await;
+    assert_eq!((transaction.commit, transaction.writes.len()), (Commit(2), 2));
+    assert!(third.try_recv().is_err());
+    bench.answers.send(Ok(())).await.unwrap();
+    assert!(is_answered(second.await.unwrap()));
+    assert!(is_answered(third.await.unwrap()));
+}
+
+#[tokio::test]
+async fn what_writes_nothing_is_answered_without_a_commit_but_not_before_what_it_saw() {
+    let mut bench = Bench::start().await;
+    assert!(is_answered(bench.ask("look").await.unwrap()));
+    let _first = bench.ask("a");
+    bench.offer().await;
+    let mut look = bench.ask("look");
+    tokio::task::yield_now().await;
+    assert!(look.try_recv().is_err());
+    bench.answers.send(Ok(())).await.unwrap();
+    assert!(is_answered(look.await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_caller_that_has_gone_away_changes_nothing() {
+    let mut bench = Bench::start().await;
+    let first = bench.ask("a");
+    bench.offer().await;
+    drop(bench.ask("gone"));
+    let third = bench.ask("c");
+    bench.answers.send(Ok(())).await.unwrap();
+    first.await.unwrap();
+    // The loop had no chance to take the second before it was dropped: they were queued without a pause.
+    assert_eq!(bench.offer().await.writes, [Write::DeleteDriver(DriverUid(2))]);
+    bench.answers.send(Ok(())).await.unwrap();
+    assert!(is_answered(third.await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_panic_costs_its_caller_and_nobody_elses_commit() {
+    let mut bench = Bench::start().await;
+    let first = bench.ask("a");
+    bench.offer().await;
+    let second = bench.ask("b");
+    let poison = bench.ask("poison");
+    let queued = bench.ask("c");
+    bench.answers.send(Ok(())).await.unwrap();
+    assert!(is_answered(first.await.unwrap()), "what was in flight is finished and released");
+    assert!(matches!(poison.await.unwrap(), Reply::Failed));
+    assert!(matches!(second.await.unwrap(), Reply::NotApplied));
+    assert!(matches!(queued.await.unwrap(), Reply::NotApplied));
+    let Ended::Torn(torn) = bench.ended().await else { panic!("torn") };
+    let request = Request::ExplainDriver { driver: "poison".into() };
+    assert_eq!(torn.input, Some(crate::refused::Fingerprint::of_request(&request)));
+}
+
+#[tokio::test]
+async fn a_store_that_fails_leaves_the_outcome_unknown_and_ends_the_loop() {
+    let mut bench = Bench::start().await;
+    let first = bench.ask("a");
+    bench.offer().await;
+    bench.answers.send(Err(CommitError::Closed)).await.unwrap();
+    assert!(first.await.is_err(), "no answer at all: unknown");
+    assert!(matches!(bench.ended().await, Ended::Fatal(CommitError::Closed)));
+}
+
+#[tokio::test]
+async fn a_deposed_leader_tells_that_nothing_was_applied() {
+    let mut bench = Bench::start().await;
+    let first = bench.ask("a");
+    bench.offer().await;
+    let second = bench.ask("b");
+    bench.answers.send(Err(CommitError::Superseded)).await.unwrap();
+    assert!(matches!(first.await.unwrap(), Reply::NotApplied));
+    assert!(matches!(second.await.unwrap(), Reply::NotApplied));
+    assert!(matches!(bench.ended().await, Ended::Deposed(CommitError::Superseded)));
+}
+
+#[tokio::test]
+async fn told_to_stop_it_finishes_what_is_in_flight_and_hands_the_store_back() {
+    let mut bench = Bench::start().await;
+    let first = bench.ask("a");
+    bench.offer().await;
+    bench.stop.send_replace(true);
+    bench.answers.send(Ok(())).await.unwrap();
+    assert!(is_answered(first.await.unwrap()));
+    let (ended, store) = bench.running.await.unwrap();
+    assert!(matches!(ended, Ended::Stopped));
+    assert!(store.is_some());
+}

@@ -1,0 +1,116 @@
+//! Stopping, and starting again on the same records.
+
+mod common;
+
+use common::worker::{FakeWorker, exited};
+use common::*;
+use muster_proto::v1;
+use muster_store::{Founding, Location};
+use muster_types::{AttemptState, WallTime};
+use tonic::Code;
+use v1::driver::State;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_to_stop_it_says_goodbye_on_every_stream_and_ends_in_time() {
+    let master = Master::start(&[]).await;
+    let mut client = master.client().await;
+    let mut watch = client.watch_events(v1::WatchEventsRequest::default()).await.unwrap().into_inner();
+    soon("the first bookmark", watch.message()).await.unwrap();
+    let mut link = FakeWorker::new("w1", 4).join(&master, &[]).await;
+
+    let began = std::time::Instant::now();
+    master.stop().await.unwrap();
+    assert!(began.elapsed() < std::time::Duration::from_secs(4));
+    assert_eq!(link.goodbye().await.reason(), v1::goodbye::Reason::Shutdown);
+    let status = loop {
+        match soon("the watch ends", watch.message()).await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("ended without a word"),
+            Err(status) => break status,
+        }
+    };
+    assert_failure(&status, Code::Unavailable, "GOING_AWAY");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_starts_again_on_the_same_store_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let location = Location::Embedded(dir.path().join("store"));
+    let open = async || {
+        let founding = Founding { name: "test".into(), now: WallTime(1) };
+        muster_store::open(&location, founding).await.unwrap()
+    };
+    let master = Master::start_on(open().await, &[]).await;
+    let mut client = master.client().await;
+    let mut worker = FakeWorker::new("w1", 1);
+    let mut link = worker.join(&master, &[]).await;
+    submit(&mut client, "runs").await;
+    let launch = link.launch().await;
+    let running = worker.report(&launch, AttemptState::Running);
+    link.report(std::slice::from_ref(&running)).await;
+    until(&mut client, "runs", State::Running).await;
+    submit(&mut client, "waits").await;
+    let list = client.list_drivers(v1::ListDriversRequest::default()).await.unwrap().into_inner();
+    let before = client.get_cluster(v1::GetClusterRequest {}).await.unwrap().into_inner().cluster.unwrap();
+    master.stop().await.unwrap();
+    drop(link);
+
+    let master = Master::start_on(open().await, &[]).await;
+    let mut client = master.client().await;
+    let after = client.get_cluster(v1::GetClusterRequest {}).await.unwrap().into_inner().cluster.unwrap();
+    assert_eq!((&after.uid, &after.name), (&before.uid, &before.name));
+    assert_ne!(after.epoch, before.epoch);
+    assert_eq!(after.unconfirmed_workers, 1);
+    assert_eq!(get(&mut client, "runs").await.state(), State::Unconfirmed);
+    assert_eq!(get(&mut client, "waits").await.state(), State::Pending);
+    // A watch goes on where it was under the predecessor.
+    let resumed = v1::WatchEventsRequest { resume_token: list.resume_token, ..Default::default() };
+    let mut watch = client.watch_events(resumed).await.unwrap().into_inner();
+
+    let mut link = worker.join(&master, &[running]).await;
+    until(&mut client, "runs", State::Running).await;
+    let ended = worker.report(&launch, exited(0));
+    link.report(std::slice::from_ref(&ended)).await;
+    link.acknowledged(ended.sequence).await;
+    assert_eq!(get(&mut client, "runs").await.state(), State::Finished);
+    let next = link.launch().await;
+    assert_eq!((next.id.as_str(), next.attempt.number()), ("waits", 1));
+    eventually("the watch has seen the end", async || {
+        let response = watch.message().await.unwrap().unwrap();
+        response.events.iter().find_map(|event| match &event.subject {
+            Some(v1::event::Subject::Driver(driver)) if driver.state() == State::Finished => Some(()),
+            _ => None,
+        })
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_and_health_are_there() {
+    use tonic_health::pb::health_check_response::ServingStatus;
+    let master = Master::start(&[]).await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(master.channel().await);
+    let services = [
+        "",
+        "liveness",
+        "readiness",
+        "muster.v1.MasterService",
+        "muster.v1.ApplicationService",
+        "muster.v1.WorkerLinkService",
+    ];
+    for service in services {
+        let request = tonic_health::pb::HealthCheckRequest { service: service.into() };
+        let status = health.check(request).await.unwrap().into_inner().status();
+        assert_eq!(status, ServingStatus::Serving, "{service}");
+    }
+    use tonic_reflection::pb::v1 as v1_reflection;
+    use v1_reflection::server_reflection_request::MessageRequest;
+    let ask = v1_reflection::ServerReflectionRequest {
+        message_request: Some(MessageRequest::ListServices(String::new())),
+        ..Default::default()
+    };
+    let mut client = v1_reflection::server_reflection_client::ServerReflectionClient::new(master.channel().await);
+    let mut answers = client.server_reflection_info(tokio_stream::iter([ask])).await.unwrap().into_inner();
+    let answer = format!("{:?}", soon("an answer", answers.message()).await.unwrap());
+    assert!(answer.contains("muster.v1.MasterService") && answer.contains("grpc.health.v1.Health"), "{answer}");
+}
