@@ -118,9 +118,12 @@ impl Keeper {
     fn campaign(&mut self) -> Result<(EpochRecord, ClusterRecord), CampaignError> {
         let fail = |path: &Path, source| CampaignError::Database { path: path.to_owned(), source };
         let epoch = EpochRecord { generation: self.epoch.generation, revision: self.epoch.revision + 1 };
-        self.records
-            .write(vec![(EPOCH_KEY.to_vec(), Some(epoch.encode()))])
-            .map_err(|error| fail(self.directory.path(), error.into()))?;
+        self.records.write(vec![(EPOCH_KEY.to_vec(), Some(epoch.encode()))]).map_err(|error| {
+            match self.is_full(&error) {
+                true => fail(self.directory.path(), std::io::Error::from(std::io::ErrorKind::StorageFull).into()),
+                false => fail(self.directory.path(), error.into()),
+            }
+        })?;
         self.epoch = epoch;
         self.raise_mark().map_err(|error| fail(&self.directory.join(MARK), error.into()))?;
         Ok((epoch, self.cluster.clone()))
@@ -158,15 +161,18 @@ impl Keeper {
             .map_err(|error| CommitError::Database { path: self.directory.join(MARK), source: error.into() })
     }
 
-    /// A failure of the database's own threads is told by the next commit, without its cause: a full disk is asked for.
     fn commit_error(&self, error: DatabaseError) -> CommitError {
         let path = self.directory.path().to_owned();
-        let is_full = is_full(&error) || matches!(error, DatabaseError::Poisoned) && has_no_space(&path);
-        if is_full {
+        if self.is_full(&error) {
             CommitError::Full { path, source: error.into() }
         } else {
             CommitError::Database { path, source: error.into() }
         }
+    }
+
+    /// A failure of the database's own threads is told by the next write, without its cause: so the disk is asked.
+    fn is_full(&self, error: &DatabaseError) -> bool {
+        is_full(error) || matches!(error, DatabaseError::Poisoned) && has_no_space(self.directory.path())
     }
 
     fn raise_mark(&self) -> std::io::Result<()> {
