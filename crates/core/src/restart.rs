@@ -153,3 +153,119 @@ fn after_platform(record: &DriverRecord, outcome: &Outcome, max_launch_failures:
         | Reason::Refused => Next::End(DriverState::Failed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use muster_types::{Command, DriverId, DriverSpec, DriverUid, Exit, Resources, WorkerLostPolicy};
+
+    use super::*;
+
+    fn policy(condition: RestartCondition) -> RestartPolicy {
+        RestartPolicy { condition, max_attempts: 3, ..RestartPolicy::default() }
+    }
+
+    fn driver(condition: RestartCondition, on_worker_lost: WorkerLostPolicy) -> DriverRecord {
+        let spec = DriverSpec {
+            command: Arc::new(Command::default()),
+            resources: Resources::default(),
+            artifacts: Arc::from([]),
+            restart: policy(condition),
+            on_worker_lost,
+            kill_grace: Duration::ZERO,
+            labels: Default::default(),
+            worker_selector: Default::default(),
+            log_limit: 0,
+        };
+        DriverRecord {
+            uid: DriverUid(1),
+            id: DriverId::new("d"),
+            spec: Arc::new(spec),
+            request: None,
+            state: DriverState::Running,
+            created: WallTime(0),
+            updated: WallTime(0),
+            ended: None,
+            attempts: Vec::new(),
+            kill: None,
+            failures: Vec::new(),
+            consecutive_failures: 0,
+            version: 1,
+        }
+    }
+
+    fn after(record: &DriverRecord, outcome: &Outcome) -> Next {
+        next(record, outcome, Duration::ZERO, WallTime(0), 10, 0).0
+    }
+
+    #[test]
+    fn the_delay_doubles_up_to_its_cap_and_at_least_half_of_it_is_kept() {
+        let policy = RestartPolicy::default();
+        let least: Vec<u64> = [1, 2, 3, 9, 10, 99].map(|nth| delay(&policy, nth, 0).as_millis() as u64).into();
+        assert_eq!(least, [500, 1_000, 2_000, 128_000, 150_000, 150_000]);
+        for nth in [1, 5, 40] {
+            assert!(delay(&policy, nth, u128::MAX) <= delay(&policy, nth, 0) * 2);
+            assert!(delay(&policy, nth, u128::MAX) > delay(&policy, nth, u128::MAX / 2));
+        }
+    }
+
+    #[test]
+    fn what_the_program_did_follows_its_condition() {
+        let (wait, code) = (WorkerLostPolicy::Wait, |code| Outcome::exited(Exit::Code(code)));
+        let never = driver(RestartCondition::Never, wait);
+        assert_eq!(after(&never, &code(0)), Next::End(DriverState::Finished));
+        assert_eq!(after(&never, &code(1)), Next::End(DriverState::Failed));
+        let on_failure = driver(RestartCondition::OnFailure, wait);
+        assert_eq!(after(&on_failure, &code(0)), Next::End(DriverState::Finished));
+        assert_eq!(after(&on_failure, &code(1)), Next::Again(Duration::from_millis(500)));
+        let always = driver(RestartCondition::Always, wait);
+        assert_eq!(after(&always, &code(0)), Next::Again(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn only_failures_within_the_window_make_a_crash_loop() {
+        let mut record = driver(RestartCondition::OnFailure, WorkerLostPolicy::Wait);
+        let failed = Outcome::exited(Exit::Code(1));
+        let hour = 3_600_000;
+        record.failures = vec![WallTime(0), WallTime(hour)];
+        let at = |wall| next(&record, &failed, Duration::ZERO, WallTime(wall), 10, 0);
+        assert_eq!(at(hour).0, Next::End(DriverState::CrashLoop));
+        let (later, tally) = at(hour + 1);
+        assert!(matches!(later, Next::Again(_)), "the first is out of the window");
+        assert_eq!(tally.failures, [WallTime(hour), WallTime(hour + 1)]);
+    }
+
+    #[test]
+    fn a_long_run_resets_the_delay() {
+        let mut record = driver(RestartCondition::Always, WorkerLostPolicy::Wait);
+        record.consecutive_failures = 7;
+        let outcome = Outcome::exited(Exit::Code(0));
+        let (_, long) = next(&record, &outcome, Duration::from_secs(5), WallTime(0), 10, 0);
+        let (_, short) = next(&record, &outcome, Duration::from_millis(4_999), WallTime(0), 10, 0);
+        assert_eq!((long.consecutive, short.consecutive), (1, 8));
+    }
+
+    #[test]
+    fn what_the_platform_did_runs_again_only_where_a_second_run_is_allowed() {
+        let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, "");
+        let never = driver(RestartCondition::Never, WorkerLostPolicy::Wait);
+        assert_eq!(after(&never, &lost), Next::End(DriverState::Lost));
+        let rerun = driver(RestartCondition::Never, WorkerLostPolicy::Rerun);
+        assert_eq!(after(&rerun, &lost), Next::Again(Duration::ZERO));
+        let on_failure = driver(RestartCondition::OnFailure, WorkerLostPolicy::Wait);
+        assert_eq!(after(&on_failure, &lost), Next::Again(Duration::ZERO));
+        let refused = Outcome::without_exit(Fault::Platform, Reason::Refused, "");
+        assert!(matches!(after(&never, &refused), Next::Again(_)), "it never started");
+    }
+
+    #[test]
+    fn whose_doing_it_was_is_judged_by_the_reason() {
+        let judged = |reason, by_user| judge(Outcome::without_exit(Fault::User, reason, ""), by_user).fault;
+        assert_eq!(judged(Reason::Killed, true), Fault::User);
+        assert_eq!(judged(Reason::Killed, false), Fault::Platform);
+        assert_eq!(judged(Reason::NotFound, false), Fault::Program);
+        assert_eq!(judged(Reason::WorkDirFailed, true), Fault::Platform);
+        assert_eq!(judged(Reason::Exited, true), Fault::Program);
+    }
+}

@@ -92,3 +92,15 @@ pub(crate) fn shape_of_profile(application: &Application, profile: &ExecutorProf
         leased: application.leased,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_anywhere_in_a_text() {
+        let mut found = BTreeSet::new();
+        names_in("-Dx={{JAVA_HOME}}/{{CORES}}:{{open", &mut found);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["CORES", "JAVA_HOME"]);
+    }
+}

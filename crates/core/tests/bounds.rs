@@ -155,11 +155,11 @@ fn records_of_executors_stay_in_proportion_to_what_is_kept() {
 #[test]
 fn an_application_of_thousands_ends_in_bounded_groups() {
     let mut world = World::new(Config::default());
-    join(&mut world, "w1", "cores=5000 memory=8192G");
-    let uid = register(&mut world, "target=5000 keep");
-    assert_eq!(world.ledger.fold.executors_of(uid).len(), 5_000);
+    join(&mut world, "w1", "cores=2000 memory=8192G");
+    let uid = register(&mut world, "target=2000 keep");
+    assert_eq!(world.ledger.fold.executors_of(uid).len(), 2_000);
     world.step(Input::Call(CallId(1), Request::KillApplication { application: uid.to_string(), request: None }));
-    let reports = (0..5_000).map(|id| said(&world, AttemptKey::Executor(uid, ExecutorId(id)), "killed"));
+    let reports = (0..2_000).map(|id| said(&world, AttemptKey::Executor(uid, ExecutorId(id)), "killed"));
     let reports: Vec<_> = reports.collect();
     world.step(Input::Reports(link("w1"), reports));
     assert!(world.ledger.fold.applications[&uid].state.is_terminal());
