@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use muster_client::errors::reason;
 use muster_client::{CallError, Verdict};
 use tonic::Code;
 
@@ -27,6 +28,8 @@ pub(crate) enum Failure {
     },
     /// What was written cannot be done; says what would be right.
     Usage(String),
+    /// What is asked for does not suit what there is; says what would.
+    State(String),
     /// The addresses of the masters make no sense.
     Masters(String),
     /// Time passed first; says what goes on.
@@ -79,6 +82,9 @@ impl fmt::Display for Refusal {
             write!(f, "no answer from {}: {}", self.masters, self.error.status.message())?;
         } else {
             f.write_str(self.error.status.message())?;
+            if self.error.reason().as_deref() == Some(reason::ALREADY_EXISTS) {
+                f.write_str("; take another --id, or leave it out")?;
+            }
         }
         match &self.request_id {
             Some(id) if self.is_unknown() => {
@@ -94,7 +100,8 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Failure::Server(refusal) if refusal.is_unknown() => Exit::PLATFORM,
-            Failure::Server(_) | Failure::NotFound { .. } | Failure::Json(_) | Failure::System(_) => Exit::FAILED,
+            Failure::Server(_) | Failure::NotFound { .. } | Failure::State(_) => Exit::FAILED,
+            Failure::Json(_) | Failure::System(_) => Exit::FAILED,
             // A reader that goes away, such as head, has what it wanted.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::OK,
             Failure::Output(_) => Exit::FAILED,
@@ -131,7 +138,7 @@ impl fmt::Display for Failure {
                     names => write!(f, "; did you mean {}?", names.join(" or ")),
                 }
             }
-            Failure::Usage(text) | Failure::TimedOut(text) => f.write_str(text),
+            Failure::Usage(text) | Failure::State(text) | Failure::TimedOut(text) => f.write_str(text),
             Failure::Masters(text) => {
                 write!(f, "'{text}' is not the address of a master; write HOST:PORT, such as 127.0.0.1:7077")
             }

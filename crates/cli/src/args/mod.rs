@@ -101,7 +101,7 @@ To have it in every shell:
   zsh   echo 'source <(muster completions zsh)' >> ~/.zshrc      # after compinit
   fish  muster completions fish > ~/.config/fish/completions/muster.fish
 
-Ids are completed by asking the master (--master, MUSTER_MASTER), for at most half a second.")]
+Ids are completed by asking the master (--master, MUSTER_MASTER), for at most half a second. bash splits words at colons: name another master than the default by MUSTER_MASTER there.")]
 pub(crate) struct CompletionsArgs {
     /// The shell.
     #[arg(value_enum)]
@@ -185,6 +185,12 @@ mod tests {
         let Command::Submit(submit) = cli.command else { unreachable!("it is a submit") };
         assert_eq!(submit.command, ["echo", "-n", "--wait"]);
         assert!(!submit.wait);
+    }
+
+    #[test]
+    fn an_option_that_does_not_exist_is_not_taken_for_the_program() {
+        let error = Cli::try_parse_from(["muster", "submit", "--wiat", "--", "x"]).expect_err("wrong").to_string();
+        assert!(error.contains("--wiat") && error.contains("--wait"), "{error}");
     }
 
     #[test]

@@ -115,7 +115,7 @@ pub(crate) struct SubmitArgs {
     pub(crate) output: Format,
 
     /// The program and its arguments. A name without / is looked up in the worker's PATH; a relative path is taken from the work directory.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM [ARGUMENTS]")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM [ARGUMENTS]")]
     pub(crate) command: Vec<String>,
 }
 

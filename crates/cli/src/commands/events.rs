@@ -36,7 +36,7 @@ pub(super) async fn events(master: Master, args: EventsArgs) -> Result<(), Failu
             Ok(Some(event)) => show(&event, args.output, screen)?,
             Ok(None) => return Ok(()),
             Err(error) if error.is_compacted() => {
-                return Err(Failure::Usage(format!("{}; begin anew with --since-oldest", master.read_failure(error))));
+                return Err(Failure::State(format!("{}; begin anew with --since-oldest", master.read_failure(error))));
             }
             Err(error) => return Err(master.read_failure(error)),
         }

@@ -1,12 +1,18 @@
 //! `muster list`.
 
-use muster_client::v1::{ListApplicationsResponse, ListDriversResponse, ListExecutorsResponse, ListWorkersResponse};
+use muster_client::v1::driver::State;
+use muster_client::v1::{
+    Driver, GetDriverRequest, ListApplicationsResponse, ListDriversResponse, ListExecutorsResponse, ListWorkersResponse,
+};
 
 use super::put;
 use crate::args::{Format, ListArgs, ListKind};
 use crate::failure::Failure;
 use crate::master::Master;
 use crate::output::{Clock, Row, Screen, Wire, table, tell, to_json};
+
+/// More reasons than this nobody reads.
+const EXPLAINED: usize = 20;
 
 /// Lists things of one kind, all pages of them.
 pub(super) async fn list(master: Master, args: ListArgs) -> Result<(), Failure> {
@@ -18,7 +24,10 @@ pub(super) async fn list(master: Master, args: ListArgs) -> Result<(), Failure> 
     let client = master.client();
     match args.kind {
         ListKind::Drivers => {
-            let items = master.ask(client.drivers(&filter, limit)).await?.items;
+            let mut items = master.ask(client.drivers(&filter, limit)).await?.items;
+            if matches!(args.show.output, Format::Table | Format::Wide) {
+                explain(&master, &mut items).await;
+            }
             show(&args, items, |drivers| ListDriversResponse { drivers, ..Default::default() })
         }
         ListKind::Applications => {
@@ -38,6 +47,17 @@ pub(super) async fn list(master: Master, args: ListArgs) -> Result<(), Failure> 
             let items = master.ask(client.workers(&filter, limit)).await?.items;
             show(&args, items, |workers| ListWorkersResponse { workers, ..Default::default() })
         }
+    }
+}
+
+/// Lists do not say why things wait, for that takes the master some work; people are told for the first few.
+async fn explain(master: &Master, drivers: &mut [Driver]) {
+    let waiting = drivers.iter_mut().filter(|driver| driver.state() == State::Pending && driver.pending.is_none());
+    for driver in waiting.take(EXPLAINED) {
+        let request = GetDriverRequest { driver_id: driver.uid.clone() };
+        // A list without reasons is still the list.
+        let Ok(answer) = master.client().get_driver(request).await else { return };
+        driver.pending = answer.driver.and_then(|driver| driver.pending);
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn logs(master: Master, args: LogsArgs) -> Result<(), Failure> 
         }
         (None, Some(newest)) => newest.attempt,
         (None, None) => {
-            return Err(Failure::Usage(format!("driver {} has not run yet; -f waits for it", driver.driver_id)));
+            return Err(Failure::State(format!("driver {} has not run yet; -f waits for it", driver.driver_id)));
         }
     };
     let requests =
@@ -65,7 +65,7 @@ async fn executor_logs(
             .iter()
             .map(|executor| format!("{}/{}", application.application_id, executor.executor_id))
             .collect();
-        return Err(Failure::Usage(match names.as_slice() {
+        return Err(Failure::State(match names.as_slice() {
             [] => format!("{} is an application that has no executors yet", args.target.id),
             names => format!("{} is an application; name one of its executors: {}", args.target.id, names.join(", ")),
         }));
@@ -124,7 +124,7 @@ async fn follow(master: &Master, mut driver: Driver, streams: Vec<(LogStream, Ou
 
 fn no_attempt(driver: &Driver, number: u32) -> Failure {
     let kept: Vec<String> = driver.attempts.iter().map(|attempt| attempt.attempt.to_string()).collect();
-    Failure::Usage(match kept.as_slice() {
+    Failure::State(match kept.as_slice() {
         [] => format!("driver {} has not run yet", driver.driver_id),
         kept => format!("driver {} has no attempt {number}; it has {}", driver.driver_id, kept.join(", ")),
     })

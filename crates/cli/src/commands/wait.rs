@@ -34,7 +34,7 @@ pub(super) async fn wait(
     limit: Option<Duration>,
 ) -> Result<Exit, Failure> {
     let id = driver.driver_id.clone();
-    tell(&format!("driver {id}"));
+    tell(&id);
     let streams = vec![(LogStream::Stdout, Out::Stdout), (LogStream::Stderr, Out::Stderr)];
     let mut follow = output.then(|| Follow::begin(master, &driver.uid, streams));
     let end = tokio::select! {
@@ -49,18 +49,16 @@ pub(super) async fn wait(
             Ok(report(&driver))
         }
         End::Failed(failure) => {
-            tell(&format!(
-                "error: {failure}\n  the outcome of driver {id} is unknown here; `muster get driver {id}` shows it"
-            ));
+            tell(&format!("error: {failure}\n  how {id} ends is unknown here; `muster get driver {id}` shows it"));
             Ok(Exit::PLATFORM)
         }
         End::TimedOut => {
             let limit = limit.map(length).unwrap_or_default();
-            tell(&format!("driver {id} has not ended within {limit} and goes on; {how_to}"));
+            tell(&format!("{id} has not ended within {limit} and goes on; {how_to}"));
             Ok(Exit::TIMED_OUT)
         }
         End::Interrupted => {
-            tell(&format!("\ndriver {id} goes on; {how_to}"));
+            tell(&format!("\n{id} goes on; {how_to}"));
             Ok(Exit::INTERRUPTED)
         }
     }
@@ -119,7 +117,7 @@ fn report(driver: &Driver) -> Exit {
     if !speaks_for_itself(driver) {
         let ending = driver.outcome.as_ref().map(ending).filter(|ending| !ending.is_empty());
         let ending = ending.map(|ending| format!(": {ending}")).unwrap_or_default();
-        tell(&format!("driver {} {}{ending}", driver.driver_id, driver_state(driver.state)));
+        tell(&format!("{} {}{ending}", driver.driver_id, driver_state(driver.state)));
     }
     exit
 }

@@ -68,10 +68,14 @@ impl fmt::Display for UpError {
                 write!(f, "{name} was not ready within {}", length(*bound))?;
                 quote(f, words)
             }
-            UpError::Background(words) => {
-                f.write_str("the cluster did not come up")?;
-                quote(f, words)
-            }
+            // What it said is an error line of this very kind.
+            UpError::Background(words) => match words.trim().strip_prefix("error: ") {
+                Some(error) => f.write_str(error),
+                None => {
+                    f.write_str("the cluster did not come up")?;
+                    quote(f, words)
+                }
+            },
             UpError::Stop(name, words) => {
                 write!(f, "what {name} runs could not be ended")?;
                 quote(f, words)

@@ -68,6 +68,8 @@ impl Part {
         let mut command = Command::new(&self.program);
         command.args(&self.args).stdin(Stdio::null()).stdout(log).stderr(copy).process_group(0);
         scrub(&mut command);
+        // A file shows no colours.
+        command.env("NO_COLOR", "1");
         let child = command.spawn().map_err(|error| UpError::Start(self.program.clone(), error))?;
         let name = child.id().and_then(|pid| ProcessName::of(i32::try_from(pid).ok()?));
         if let Some(name) = name {
