@@ -9,23 +9,20 @@
     reason = "a test that cannot go on has failed; its output is for who reads it"
 )]
 
+mod ask;
+mod heal;
+mod processes;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use muster_core::liveness::{Answer as Heard, Table};
-use muster_core::{
-    Answer, CallId, Config, Core, Effect, Group, Input, Request, SessionNumber, Target, invariants::check,
-};
-use muster_types::{
-    ApplicationState, ApplicationUid, AttemptKey, AttemptState, DriverState, DriverUid, ExecutorId, Exit, KilledBy,
-    ProfileId, Reason, RequestId, Time, WorkerUid,
-};
+use muster_core::{Answer, Config, Core, Effect, Group, Input, SessionNumber, invariants::check};
+use muster_types::{ApplicationUid, AttemptKey, AttemptState, DriverUid, Time, WorkerUid};
 
 use support::machine::{Down, Machine, Up};
-use support::specs::{self, Words};
-use support::words::worker_uid;
 use support::world::{World, cluster};
 
 const WAIT: Duration = Duration::from_secs(50);
@@ -226,140 +223,6 @@ impl Run {
         self.check_processes();
     }
 
-    /// At most one tree of a driver executes; what is closed executes nowhere; an exit code is the true one.
-    fn check_processes(&self) {
-        let fold = &self.world.ledger.fold;
-        let mut alive: BTreeMap<DriverUid, AttemptKey> = BTreeMap::new();
-        for key in self.machines.iter().flat_map(|machine| machine.running().collect::<Vec<_>>()) {
-            let closed = match key {
-                AttemptKey::Driver(uid, number) => {
-                    let before = alive.insert(uid, key);
-                    assert!(before.is_none(), "two copies: {before:?} and {key}: {:#?}", self.trace);
-                    let record = fold.drivers.get(&uid);
-                    record.is_none_or(|record| {
-                        record.attempts.iter().all(|attempt| attempt.number != number || attempt.outcome.is_some())
-                    })
-                }
-                AttemptKey::Executor(uid, id) => {
-                    fold.executors_of(uid).get(&id).is_none_or(|executor| executor.outcome.is_some())
-                }
-            };
-            assert!(!closed, "closed, and executes: {key}: {:#?}", self.trace);
-        }
-        for record in fold.drivers.values() {
-            for attempt in &record.attempts {
-                let key = AttemptKey::Driver(record.uid, attempt.number);
-                let lost = attempt.outcome.as_ref().is_some_and(|outcome| outcome.reason == Reason::Lost);
-                let machine = self.machines.iter().find(|machine| worker_uid(&machine.name) == attempt.worker);
-                let stands = machine.is_some_and(|machine| machine.incarnation == attempt.incarnation.counter);
-                let leased = record.spec.on_worker_lost.is_leased();
-                assert!(
-                    !lost || leased || !stands,
-                    "closed as lost, and merely out of reach: {key}: {:#?}",
-                    self.trace
-                );
-                if let Some(Exit::Code(code)) = attempt.outcome.as_ref().map(|outcome| outcome.exit) {
-                    assert_eq!(self.exits.get(&key), Some(&code), "{key}");
-                }
-            }
-        }
-    }
-
-    fn call(&mut self, request: Request) {
-        self.calls += 1;
-        self.note(format!("call {request:?}"));
-        let survive = (self.dice.roll(30) == 0).then(|| self.dice.roll(3));
-        self.batch(vec![Input::Call(CallId(self.calls), request)], survive);
-        if survive.is_some() {
-            self.crash();
-        }
-    }
-
-    fn ask(&mut self) {
-        let request = match self.dice.roll(12) {
-            0..=3 => {
-                let restart = ["never", "on-failure", "always"][self.dice.roll(3)];
-                let lost = ["rerun", "wait"][self.dice.roll(2)];
-                let gpu = if self.dice.roll(4) == 0 { " gpu=1" } else { "" };
-                let words = Words::parse(&format!("restart={restart} lost={lost} max-attempts=2{gpu}"));
-                let request = (self.dice.roll(2) == 0).then(|| RequestId::new(format!("r{}", self.dice.roll(40))));
-                Request::SubmitDriver { id: None, spec: specs::driver(&words), request, validate_only: false }
-            }
-            4 => Request::KillDriver { driver: self.a_driver(), request: None, version: None, by: KilledBy::Operator },
-            5 => {
-                let token = self.a_token();
-                let words = Words::parse("target=2 grace=30s max-attempts=5");
-                Request::RegisterApplication { id: None, spec: specs::application(&words), request: None, token }
-            }
-            6 | 7 => {
-                let (application, token) = self.an_application();
-                Request::OpenSession { application, token }
-            }
-            8 => {
-                let (application, token) = self.an_application();
-                let target = u32::try_from(self.dice.roll(4)).unwrap();
-                let targets =
-                    vec![Target { profile: ProfileId(0), target, new_profile: None, preferred_hosts: BTreeMap::new() }];
-                let excluded_hosts = BTreeSet::new();
-                Request::RequestExecutors {
-                    application,
-                    token,
-                    sequence: self.calls,
-                    targets,
-                    excluded_hosts,
-                    request: None,
-                }
-            }
-            9 => {
-                let (application, token) = self.an_application();
-                let executors = (0..3).map(|_| ExecutorId(u32::try_from(self.dice.roll(12)).unwrap())).collect();
-                let replace = self.dice.roll(2) == 0;
-                Request::KillExecutors { application, token, executors, replace, request: None }
-            }
-            10 => {
-                let (application, token) = self.an_application();
-                let grace = Duration::from_secs(u64::try_from(self.dice.roll(2) * 10).unwrap());
-                Request::Unregister { application, token, success: true, message: String::new(), grace, request: None }
-            }
-            _ => {
-                let worker = format!("w{}", 1 + self.dice.roll(3));
-                if self.dice.roll(2) == 0 {
-                    Request::Drain { worker, request: None, deadline: Some(Duration::from_secs(20)) }
-                } else {
-                    Request::Undrain { worker, request: None }
-                }
-            }
-        };
-        self.call(request);
-    }
-
-    fn a_driver(&mut self) -> String {
-        let all: Vec<_> = self.world.ledger.fold.drivers.keys().copied().collect();
-        self.dice.pick(&all).map(ToString::to_string).unwrap_or_default()
-    }
-
-    fn a_token(&mut self) -> Option<String> {
-        let drivers = self.world.ledger.fold.drivers.values();
-        let tokens: Vec<String> = drivers
-            .filter_map(|record| record.attempts.last())
-            .filter(|a| a.outcome.is_none())
-            .map(|a| a.token.expose().to_owned())
-            .collect();
-        if self.dice.roll(4) == 0 { None } else { self.dice.pick(&tokens).cloned() }
-    }
-
-    fn an_application(&mut self) -> (String, Option<String>) {
-        let fold = &self.world.ledger.fold;
-        let all: Vec<_> = fold.applications.keys().copied().collect();
-        let Some(uid) = self.dice.pick(&all).copied() else { return (String::new(), None) };
-        let owner = fold.applications[&uid].driver.as_ref();
-        let token = owner.and_then(|(driver, _, number)| {
-            let record = fold.drivers.get(driver)?;
-            record.attempts.iter().find(|a| a.number == *number).map(|a| a.token.expose().to_owned())
-        });
-        (uid.to_string(), token)
-    }
-
     fn step(&mut self) {
         let index = self.dice.roll(self.machines.len());
         let survive = (self.dice.roll(150) == 0).then(|| self.dice.roll(4));
@@ -413,104 +276,6 @@ impl Run {
                 self.cut(index);
             }
             _ => self.machines[index].beat(self.world.now.time),
-        }
-    }
-
-    /// Everything is delivered until nothing moves.
-    fn settle(&mut self) {
-        for _ in 0..10_000 {
-            let mut moved = false;
-            for index in 0..self.machines.len() {
-                if !self.machines[index].connected {
-                    self.machines[index].dial(self.world.now.time);
-                    moved = true;
-                }
-                while !self.machines[index].up.is_empty() {
-                    self.deliver_up(index, None);
-                    moved = true;
-                }
-                while !self.machines[index].down.is_empty() {
-                    self.deliver_down(index);
-                    moved = true;
-                }
-            }
-            if !moved {
-                return;
-            }
-        }
-        panic!("never comes to rest: {:#?}", &self.trace[self.trace.len() - 60..]);
-    }
-
-    /// No more faults: all is killed or ends, nothing is left running, and every journal is empty.
-    fn heal(&mut self) {
-        self.note("heal".to_owned());
-        for worker in ["w1", "w2", "w3"] {
-            self.call_calmly(Request::Undrain { worker: worker.to_owned(), request: None });
-        }
-        self.settle();
-        let drivers: Vec<_> = self.world.ledger.fold.drivers.keys().map(ToString::to_string).collect();
-        // Half of them are left to end by themselves; those that run for ever are killed.
-        for (index, driver) in drivers.into_iter().enumerate() {
-            if index % 2 == 0 {
-                self.call_calmly(Request::KillDriver { driver, request: None, version: None, by: KilledBy::Operator });
-            }
-        }
-        // What is ending already must come to its end without being asked again.
-        let applications = self.world.ledger.fold.applications.values();
-        let lasting = applications.filter(|record| record.state != ApplicationState::Ending);
-        for application in lasting.map(|record| record.uid.to_string()).collect::<Vec<_>>() {
-            self.call_calmly(Request::KillApplication { application, request: None });
-        }
-        for round in 0..200 {
-            self.settle();
-            for index in 0..self.machines.len() {
-                for key in self.machines[index].unfinished() {
-                    let running = matches!(self.machines[index].journal[&key].state, AttemptState::Running);
-                    if self.machines[index].advance(key, 0, self.world.now.wall) {
-                        assert!(self.started.insert(key), "{key} started twice");
-                    } else if running {
-                        self.exits.insert(key, 0);
-                    }
-                }
-                self.machines[index].beat(self.world.now.time);
-            }
-            self.settle();
-            self.pass(Duration::from_secs(5));
-            if round == 60 {
-                let drivers: Vec<_> = self.world.ledger.fold.drivers.keys().map(ToString::to_string).collect();
-                for driver in drivers {
-                    let by = KilledBy::Operator;
-                    self.call_calmly(Request::KillDriver { driver, request: None, version: None, by });
-                }
-            }
-        }
-        self.settle();
-        self.assert_over();
-    }
-
-    fn call_calmly(&mut self, request: Request) {
-        self.calls += 1;
-        self.note(format!("call {request:?}"));
-        self.batch(vec![Input::Call(CallId(self.calls), request)], None);
-    }
-
-    fn assert_over(&self) {
-        let fold = &self.world.ledger.fold;
-        let last = &self.trace[self.trace.len().saturating_sub(40)..];
-        for record in fold.drivers.values() {
-            assert!(record.state.is_terminal(), "{} is {:?}: {last:#?}", record.id, record.state);
-            let puts = self.world.ledger.puts[&record.uid];
-            let relaunches = record.attempts.len() > 1 || record.state == DriverState::CrashLoop;
-            assert!(
-                puts <= 4 || relaunches || self.trace.iter().any(|line| line == "crash" || line.starts_with("cut"))
-            );
-        }
-        for record in fold.applications.values() {
-            assert!(record.state.is_terminal(), "{} is {:?}", record.id, record.state);
-            assert_ne!(record.state, ApplicationState::Ending);
-        }
-        for machine in &self.machines {
-            assert!(machine.journal.is_empty(), "{}: {:#?}: {last:#?}", machine.name, machine.journal);
         }
     }
 }
