@@ -13,6 +13,7 @@ mod events;
 mod health;
 mod leading;
 mod link;
+mod listen;
 mod refused;
 mod roles;
 mod run;

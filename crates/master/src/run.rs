@@ -81,6 +81,10 @@ where
     C: Candidate,
     C::Store: 'static,
 {
+    if let Some(path) = &settings.address_file {
+        // One of an earlier run would be taken for ours.
+        let _ = std::fs::remove_file(path);
+    }
     let bound = listener.local_addr().map_err(|error| RunError::Listen(settings.listen, error))?;
     let address = settings.advertise.clone().unwrap_or_else(|| reachable(bound));
     let (reporter, health_service) = health_reporter();

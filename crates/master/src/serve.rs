@@ -11,13 +11,13 @@ use muster_proto::v1::master_service_server::MasterServiceServer;
 use muster_proto::v1::worker_link_service_server::WorkerLinkServiceServer;
 use tokio::net::TcpListener;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_reflection::server::Builder as Reflection;
 
 use crate::api::{ApplicationApi, LogSources, MasterApi, RawWatch};
 use crate::leading::Seat;
 use crate::link::LinkService;
+use crate::listen::connections;
 
 /// Largest request of a client: a spec of 64 KiB, or ten thousand numbers, with room.
 const MAX_REQUEST: usize = 1 << 20;
@@ -83,6 +83,5 @@ pub(crate) fn serve(
         .add_service(health)
         .add_service(reflection().build_v1().map_err(BuildError)?)
         .add_service(reflection().build_v1alpha().map_err(BuildError)?);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Ok(Box::pin(router.serve_with_incoming_shutdown(incoming, shutdown)))
+    Ok(Box::pin(router.serve_with_incoming_shutdown(connections(listener), shutdown)))
 }

@@ -1,4 +1,5 @@
 //! What is refused, and how it is said.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
 
 mod common;
 
@@ -126,7 +127,7 @@ async fn before_a_master_leads_every_call_says_so() {
     )
     .unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let running = tokio::spawn(muster_master::run_on(settings, listener, Hopeless(memory()), stopped));
+    let running = tokio::spawn(muster_master::run_on(settings, listener, Hopeless, stopped));
     let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
     let channel = channel.connect().await.unwrap();
     let mut client = v1::master_service_client::MasterServiceClient::new(channel.clone());
@@ -149,7 +150,7 @@ async fn before_a_master_leads_every_call_says_so() {
     soon("it stops", running).await.unwrap().unwrap();
 }
 
-struct Hopeless(muster_store::MemoryCandidate);
+struct Hopeless;
 
 impl muster_store::Candidate for Hopeless {
     type Store = muster_store::MemoryStore;
@@ -166,12 +167,15 @@ async fn a_full_queue_is_said_at_once_and_nothing_was_done() {
     // The store takes nothing until it is told to: everything behind the first commit waits.
     let (gate, opened) = tokio::sync::watch::channel(true);
     let master = Master::start_on(Gated { inner: memory(), opened }, &[]).await;
-    let client = master.client().await;
+    // More than one connection: each has a bound of its own.
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(master.client().await);
+    }
     gate.send_replace(false);
     let mut calls = tokio::task::JoinSet::new();
-    let total = 16_000;
-    for number in 0..total {
-        let mut client = client.clone();
+    for number in 0..8_000 {
+        let mut client = clients[number % 4].clone();
         calls.spawn(async move {
             let request = v1::SubmitDriverRequest {
                 driver: Some(sleeper()),

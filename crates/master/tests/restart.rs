@@ -1,4 +1,5 @@
 //! Stopping, and starting again on the same records.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
 
 mod common;
 

@@ -214,3 +214,148 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use muster_types::{Event, Subject, WallTime, WorkerState, WorkerUid};
+
+    const GENERATION: u64 = 1;
+
+    fn record(commit: u64, workers: &[u128]) -> EventsRecord {
+        let event = |uid: &u128| Event {
+            time: WallTime(commit),
+            message: String::new(),
+            subject: Subject::Worker {
+                name: format!("w{uid}").as_str().into(),
+                uid: WorkerUid(*uid),
+                state: WorkerState::Alive,
+                draining: false,
+            },
+        };
+        EventsRecord { commit: Commit(commit), events: workers.iter().map(event).collect() }
+    }
+
+    fn hub(commits: &[(u64, &[u128])]) -> Hub {
+        let hub = Hub::new(GENERATION, Commit(0), Commit(0), &[]);
+        for (commit, workers) in commits {
+            publish(&hub, *commit, workers);
+        }
+        hub
+    }
+
+    fn publish(hub: &Hub, commit: u64, workers: &[u128]) {
+        let record = record(commit, workers);
+        let record = (!workers.is_empty()).then_some(&record);
+        hub.publish(GENERATION, Commit(commit), record, Commit(0));
+    }
+
+    fn after(commit: u64) -> ResumeToken {
+        ResumeToken::after(GENERATION, Commit(commit))
+    }
+
+    fn only(uids: &[u128]) -> Wanted {
+        Some(Arc::new(uids.iter().copied().collect::<HashSet<_>>()))
+    }
+
+    /// The names in a piece, in order.
+    fn names(piece: &Piece) -> Vec<String> {
+        use muster_proto::v1;
+        use prost::Message;
+        let mut buffer = Vec::new();
+        piece.encode(&mut buffer);
+        let response = v1::WatchEventsResponse::decode(&*buffer).unwrap();
+        assert_eq!(response.resume_token, piece.position.to_string());
+        let name = |event: v1::Event| match event.subject {
+            Some(v1::event::Subject::Worker(worker)) => worker.name,
+            other => panic!("{other:?}"),
+        };
+        response.events.into_iter().map(name).collect()
+    }
+
+    fn live(next: Result<Next, OutOfRange>) -> Live {
+        match next.unwrap() {
+            Next::Live(live) => live,
+            Next::Piece(piece) => panic!("{piece:?}"),
+        }
+    }
+
+    fn piece(next: Result<Next, OutOfRange>) -> Piece {
+        match next.unwrap() {
+            Next::Piece(piece) => piece,
+            Next::Live(_) => panic!("live"),
+        }
+    }
+
+    #[test]
+    fn goes_on_in_the_middle_of_a_commit() {
+        let hub = hub(&[(1, &[1]), (3, &[1, 2, 3]), (4, &[4])]);
+        let from = ResumeToken { generation: GENERATION, commit: Commit(3), index: 1 };
+        let rest = piece(hub.next(from, &None));
+        assert_eq!((names(&rest), rest.position), (vec!["w3".to_owned(), "w4".to_owned()], after(4)));
+        let named = piece(hub.next(from, &only(&[1, 3])));
+        assert_eq!((names(&named), named.position), (vec!["w3".to_owned()], after(4)));
+    }
+
+    #[test]
+    fn a_quiet_commit_moves_the_head() {
+        let hub = hub(&[(1, &[1]), (2, &[])]);
+        assert_eq!(hub.head(), after(2));
+        let rest = piece(hub.next(after(1), &None));
+        assert_eq!((names(&rest), rest.position), (vec![], after(2)));
+        live(hub.next(after(2), &None));
+    }
+
+    #[test]
+    fn one_who_names_ids_is_told_of_them_alone() {
+        let hub = hub(&[(1, &[1])]);
+        let mut named = live(hub.next(after(1), &only(&[2, 5])));
+        let mut all = live(hub.next(after(1), &None));
+        publish(&hub, 2, &[1, 3]);
+        publish(&hub, 3, &[2, 1, 5]);
+        assert_eq!(names(&named.queue.try_recv().unwrap()), ["w2", "w5"]);
+        assert!(named.queue.try_recv().is_err());
+        assert_eq!(names(&all.queue.try_recv().unwrap()), ["w1", "w3"]);
+        hub.leave(named.id);
+        assert!(hub.lock().by_subject.is_empty());
+    }
+
+    #[test]
+    fn one_who_was_shown_more_than_is_here_hears_only_what_follows() {
+        // A reader saw commit 2 in the view before its events came here.
+        let hub = hub(&[(1, &[1])]);
+        assert_eq!(hub.check(after(2), Commit(2)), Ok(()));
+        let mut watcher = live(hub.next(after(2), &None));
+        publish(&hub, 2, &[2]);
+        publish(&hub, 3, &[3]);
+        assert_eq!(names(&watcher.queue.try_recv().unwrap()), ["w3"]);
+    }
+
+    #[test]
+    fn a_slow_one_is_cut_off() {
+        let hub = hub(&[]);
+        let mut slow = live(hub.next(after(0), &None));
+        for commit in 1..=WATCHER_QUEUE as u64 + 1 {
+            publish(&hub, commit, &[1]);
+        }
+        let mut read = 0;
+        while slow.queue.try_recv().is_ok() {
+            read += 1;
+        }
+        assert_eq!((read, slow.end.get()), (WATCHER_QUEUE, Some(&WatchEnd::TooSlow)));
+        assert!(hub.lock().watchers.is_empty());
+    }
+
+    #[test]
+    fn what_is_forgotten_is_out_of_range() {
+        let hub = hub(&[(1, &[1]), (2, &[2])]);
+        hub.publish(GENERATION, Commit(3), Some(&record(3, &[3])), Commit(2));
+        let range = OutOfRange { oldest: after(2), current: after(3) };
+        assert_eq!(hub.check(after(1), Commit(3)), Err(range));
+        assert_eq!(hub.check(after(4), Commit(3)), Err(range), "of the future");
+        assert_eq!(hub.check(ResumeToken::after(2, Commit(2)), Commit(3)), Err(range), "of another history");
+        assert_eq!(names(&piece(hub.next(hub.oldest(), &None))), ["w3"]);
+    }
+}

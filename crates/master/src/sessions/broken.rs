@@ -1,5 +1,8 @@
 //! The end of a session's stream.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use muster_core::{Input, SessionNumber};
 use muster_types::ApplicationUid;
 use tokio::sync::mpsc::error::TrySendError;
@@ -13,10 +16,13 @@ pub(crate) struct Broken {
     pub(super) application: ApplicationUid,
     pub(super) session: SessionNumber,
     pub(super) inputs: LinkInputs,
+    /// Set once it broke: the core tells a session that is away nothing, so what the ring holds has a gap.
+    pub(super) gap: Arc<AtomicBool>,
 }
 
 impl Drop for Broken {
     fn drop(&mut self) {
+        self.gap.store(true, Ordering::Release);
         let broken = Input::SessionBroken(self.application, self.session);
         if let Err(TrySendError::Full(broken)) = self.inputs.try_send(broken) {
             // It must not be lost: the application's grace begins with it.

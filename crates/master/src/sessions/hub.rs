@@ -1,6 +1,7 @@
 //! The sessions that are open, and what each is told.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use muster_core::{SessionEnd, SessionEvent, SessionNumber};
@@ -84,6 +85,8 @@ struct Channel {
     /// The newest revision that was given.
     last: u64,
     open: Option<OpenQueue>,
+    /// The present session broke: events may have been missed by the ring itself.
+    gap: Arc<AtomicBool>,
 }
 
 struct OpenQueue {
@@ -110,10 +113,12 @@ impl Sessions {
             since: revision,
             last: revision,
             open: None,
+            gap: Arc::default(),
         });
         channel.close(Ending::Core(SessionEnd::Superseded));
         channel.session = session;
         channel.last = channel.last.max(revision);
+        channel.mend();
         if closed {
             let _ = ending.send(Ending::Shutdown);
         } else {
@@ -126,7 +131,7 @@ impl Sessions {
             since: channel.since,
             queue: receiver,
             ending: ended,
-            _broken: Broken { application, session, inputs: self.inputs.clone() },
+            _broken: Broken { application, session, inputs: self.inputs.clone(), gap: channel.gap.clone() },
         }
     }
 
@@ -179,6 +184,16 @@ impl Sessions {
 }
 
 impl Channel {
+    /// Begins anew behind a gap: whoever resumes from before it is given the state.
+    fn mend(&mut self) {
+        let gap = std::mem::take(&mut self.gap);
+        if gap.load(Ordering::Acquire) {
+            self.ring.clear();
+            self.last += 1;
+            self.since = self.last;
+        }
+    }
+
     fn keep(&mut self, item: Item) {
         if self.ring.len() == RING
             && let Some(oldest) = self.ring.pop_front()
@@ -224,20 +239,31 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_session_resumes_without_a_gap() {
-        let (sessions, mut broken) = sessions();
+    fn a_session_that_supersedes_another_resumes_without_a_gap() {
+        let (sessions, _broken) = sessions();
         let first = sessions.open(A, SessionNumber(1), Commit(5));
         sessions.tell(A, SessionNumber(1), Commit(5), event());
         sessions.tell(A, SessionNumber(1), Commit(7), event());
         let seen = first.revision + 1;
-        drop(first);
-        assert!(matches!(broken.try_recv(), Ok(muster_core::Input::SessionBroken(A, SessionNumber(1)))));
         sessions.tell(A, SessionNumber(1), Commit(7), event());
         let second = sessions.open(A, SessionNumber(2), Commit(7));
         assert_eq!(revisions(second.missed(seen).unwrap()), [7 << 20, (7 << 20) + 1]);
         assert_eq!(second.missed(second.revision).unwrap().len(), 0);
         assert_eq!(second.missed(second.revision + 1), None, "of the future");
         assert_eq!(second.missed(1), None, "of before this leader");
+    }
+
+    #[test]
+    fn behind_a_session_that_broke_comes_the_state() {
+        let (sessions, mut broken) = sessions();
+        let first = sessions.open(A, SessionNumber(1), Commit(5));
+        sessions.tell(A, SessionNumber(1), Commit(5), event());
+        let seen = first.revision + 1;
+        drop(first);
+        assert!(matches!(broken.try_recv(), Ok(muster_core::Input::SessionBroken(A, SessionNumber(1)))));
+        let second = sessions.open(A, SessionNumber(2), Commit(5));
+        assert_eq!(second.missed(seen), None);
+        assert_eq!(second.missed(second.revision).map(<[Item]>::len), Some(0));
     }
 
     #[test]

@@ -1,0 +1,100 @@
+//! Logs through the master, from a worker's own service.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
+
+mod common;
+
+use common::worker::FakeWorker;
+use common::*;
+use muster_proto::errors::Failure;
+use muster_proto::v1;
+use muster_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
+use muster_types::AttemptState;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Code, Request, Response, Status};
+use v1::driver::State;
+
+type Pieces =
+    std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<v1::WorkerServiceReadLogResponse, Status>> + Send>>;
+
+/// Has the standard output of first attempts, and nothing else.
+struct Shelf;
+
+#[tonic::async_trait]
+impl WorkerService for Shelf {
+    type ReadLogStream = Pieces;
+
+    async fn get_inventory(
+        &self,
+        _request: Request<v1::GetInventoryRequest>,
+    ) -> Result<Response<v1::GetInventoryResponse>, Status> {
+        Err(Failure::NotImplemented { what: "inventory" }.into())
+    }
+
+    async fn read_log(&self, request: Request<v1::WorkerServiceReadLogRequest>) -> Result<Response<Pieces>, Status> {
+        let request = request.into_inner();
+        if request.attempt != 1 || request.stream == i32::from(v1::LogStream::Stderr) {
+            return Err(Failure::NotFound { kind: "log", name: request.uid }.into());
+        }
+        let chunk = |data: &'static str, end| {
+            let chunk = v1::LogChunk { data: data.as_bytes().into(), end, ..Default::default() };
+            Ok(v1::WorkerServiceReadLogResponse { chunk: Some(chunk) })
+        };
+        Ok(Response::new(Box::pin(tokio_stream::iter([chunk("hello ", false), chunk("world", true)]))))
+    }
+
+    async fn drain(&self, _request: Request<v1::DrainRequest>) -> Result<Response<v1::DrainResponse>, Status> {
+        Err(Failure::NotImplemented { what: "drain" }.into())
+    }
+}
+
+async fn shelf() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = tonic::transport::Server::builder().add_service(WorkerServiceServer::new(Shelf));
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_read_through_the_master() {
+    let master = Master::start(&[]).await;
+    let mut client = master.client().await;
+    let mut worker = FakeWorker::new("w1", 1);
+    worker.hello.address = shelf().await;
+    let mut link = worker.join(&master, &[]).await;
+    submit(&mut client, "talks").await;
+    let launch = link.launch().await;
+    link.report(&[worker.report(&launch, AttemptState::Running)]).await;
+    until(&mut client, "talks", State::Running).await;
+
+    let request = v1::ReadLogRequest { id: "talks".into(), ..Default::default() };
+    let mut pieces = client.read_log(request.clone()).await.unwrap().into_inner();
+    let mut text = Vec::new();
+    while let Some(piece) = soon("a piece", pieces.next()).await {
+        text.extend(piece.unwrap().chunk.unwrap().data);
+    }
+    assert_eq!(text, b"hello world");
+
+    let stderr = v1::ReadLogRequest { stream: v1::LogStream::Stderr.into(), ..request.clone() };
+    assert_failure(&client.read_log(stderr).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
+    let never = v1::ReadLogRequest { attempt: 9, ..request.clone() };
+    assert_failure(&client.read_log(never).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
+    let nobody = v1::ReadLogRequest { id: "nobody".into(), ..request };
+    assert_failure(&client.read_log(nobody).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_cannot_be_reached_is_named() {
+    let master = Master::start(&[]).await;
+    let mut client = master.client().await;
+    let mut worker = FakeWorker::new("w1", 1);
+    worker.hello.address = "127.0.0.1:1".into();
+    let mut link = worker.join(&master, &[]).await;
+    submit(&mut client, "mute").await;
+    link.launch().await;
+    let request = v1::ReadLogRequest { id: "mute".into(), ..Default::default() };
+    let status = client.read_log(request).await.unwrap_err();
+    assert_failure(&status, Code::Unavailable, "WORKER_UNREACHABLE");
+    assert!(status.message().contains("w1"), "{status:?}");
+}
