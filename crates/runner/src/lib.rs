@@ -1,1 +1,60 @@
-//! Starts, limits, fences, reaps and journals processes.
+//! `muster-runner`: starts, limits, fences, reaps and journals the processes of one worker.
+//!
+//! Small, without gRPC or async runtime, because it outlives the agents that speak to it and everything that it runs dies with it. Two threads: the
+//! spawner ([`spawner`]) only spawns and may hang on a path; the main loop ([`engine`]) does everything else and touches no path that a user chose.
+//!
+//! The state directory (mode 0700) holds the lock, the socket, the incarnation, the process id, the journal and `runner.log`, which gets what a
+//! crash has to say and is empty otherwise.
+//!
+//! SIGTERM ends everything that runs, each attempt by its own grace, and then the runner; a second one changes nothing. SIGKILL lets the kernel
+//! end everything at once. No other signal means anything.
+
+mod clock;
+mod connection;
+mod engine;
+mod journal;
+mod launch;
+mod options;
+mod outer;
+mod prepare;
+mod serve;
+mod spawner;
+mod state_dir;
+mod sys;
+mod tree;
+mod wait_channel;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use options::{Asked, parse};
+
+/// The state directory is another runner's.
+const EXIT_SERVED: u8 = 3;
+
+/// Runs the program with the arguments after its name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let options = match parse(arguments) {
+        Ok(Asked::Run(options)) => options,
+        Ok(Asked::Print(text)) => {
+            // Nobody may be reading.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            return ExitCode::SUCCESS;
+        }
+        Err(options::UsageError(message)) => return fail(2, &message),
+    };
+    match launch::launch(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(launch::LaunchError::Served) => {
+            fail(EXIT_SERVED, &format!("another runner serves {}", options.state_dir.display()))
+        }
+        Err(launch::LaunchError::Failed(message)) => fail(1, &message),
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    // Nobody may be reading.
+    let _ = writeln!(std::io::stderr(), "error: {message}");
+    ExitCode::from(code)
+}

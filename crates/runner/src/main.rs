@@ -1,3 +1,7 @@
-//! Joins the parts.
+//! The program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    muster_runner::main(std::env::args_os().skip(1))
+}

@@ -1,0 +1,155 @@
+//! Connections of agents.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use muster_agent::runner_protocol::{FrameError, FrameReader, Framed as _, ToAgent, ToRunner};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, recv,
+    send, socket_with,
+};
+
+use crate::sys;
+
+/// What an agent may leave unread before its connection is cut; it takes the inventory when it comes back.
+const MAX_UNREAD: usize = 16 * 1024 * 1024;
+
+/// Read at once.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Connections that wait to be taken.
+const BACKLOG: i32 = 16;
+
+/// The socket in the state directory.
+#[derive(Debug)]
+pub(crate) struct Listener(OwnedFd);
+
+impl Listener {
+    /// Serves this path, in place of a socket that an earlier runner left.
+    pub(crate) fn bind(path: &Path) -> io::Result<Listener> {
+        match std::fs::remove_file(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        bind(&socket, &SocketAddrUnix::new(path)?)?;
+        rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
+        listen(&socket, BACKLOG)?;
+        Ok(Listener(socket))
+    }
+
+    /// The next connection that waits, of our own user (or the superuser); others are dropped.
+    pub(crate) fn accept(&self) -> Option<OwnedFd> {
+        let own = rustix::process::geteuid().as_raw();
+        loop {
+            match accept_with(&self.0, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+                Ok(socket) => {
+                    let is_ours = sys::peer::uid(&socket).is_some_and(|uid| uid == own || uid == 0);
+                    if is_ours {
+                        return Some(socket);
+                    }
+                }
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                // What waits stays; so it is with too many open files.
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    reader: FrameReader<ToRunner>,
+    out: Vec<u8>,
+    sent: usize,
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The peer closed it, or the kernel did.
+    Closed,
+    /// The peer does not read what it is sent.
+    Stuck,
+    /// What it sends is not the protocol.
+    Frame(FrameError),
+}
+
+/// What a read found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Something arrived; there may be more.
+    Some,
+    /// Nothing waits.
+    Nothing,
+}
+
+impl Connection {
+    pub(crate) fn new(socket: OwnedFd) -> Connection {
+        Connection { socket, reader: FrameReader::default(), out: Vec::new(), sent: 0 }
+    }
+
+    /// Reads once what has arrived. All messages must have been taken before.
+    pub(crate) fn read(&mut self) -> Result<Read, Broken> {
+        let mut buffer = [0; READ_BYTES];
+        match recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT) {
+            Ok((0, _)) => Err(Broken::Closed),
+            Ok((length, _)) => {
+                self.reader.push(&buffer[..length]);
+                Ok(Read::Some)
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(Read::Nothing),
+            Err(_) => Err(Broken::Closed),
+        }
+    }
+
+    /// The next message that has arrived whole.
+    pub(crate) fn take(&mut self) -> Result<Option<ToRunner>, Broken> {
+        self.reader.take().map_err(Broken::Frame)
+    }
+
+    /// Adds a message to what is to be sent.
+    pub(crate) fn push(&mut self, message: &ToAgent) {
+        message.append_frame(&mut self.out);
+    }
+
+    /// Sends as much as the peer takes now; whether all is sent.
+    pub(crate) fn send(&mut self) -> Result<bool, Broken> {
+        while self.sent < self.out.len() {
+            match send(&self.socket, &self.out[self.sent..], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(length) => self.sent += length,
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(_) => return Err(Broken::Closed),
+            }
+        }
+        self.out.drain(..self.sent);
+        self.sent = 0;
+        if self.out.len() > MAX_UNREAD {
+            return Err(Broken::Stuck);
+        }
+        if self.out.is_empty() && self.out.capacity() > READ_BYTES {
+            self.out = Vec::new();
+        }
+        Ok(self.out.is_empty())
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

@@ -1,0 +1,154 @@
+//! One attempt, as the main loop knows it.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use muster_agent::journal::Record;
+use muster_agent::runner_protocol::Accepted;
+use muster_types::{AttemptState, Exit, Fault, Outcome, Reason, Report, Time, WallTime};
+
+/// One attempt.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) accepted: Accepted,
+    /// Of its newest report.
+    pub(super) sequence: u64,
+    pub(super) stage: Stage,
+    /// Set once somebody wants it to end.
+    pub(super) stop: Option<Stop>,
+    /// Process id for people, and when it started.
+    pub(super) started: Option<(u32, WallTime)>,
+    /// Whether its memory is limited.
+    pub(super) has_memory_limit: bool,
+    /// What its tree waits for in the kernel, when a KILL does not end it.
+    pub(super) wait_channel: Option<String>,
+    /// When it is to be looked at again.
+    pub(super) wake: Option<Time>,
+}
+
+/// Where it stands.
+///
+/// `Accepted → Queued` by a start; `Queued → Starting` when the spawner takes it; `Starting → Running` when it has executed; `Running → Ending` when its
+/// main process has ended and something is left; `→ Ended`, terminal, when nothing is left, or if it never ran.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Remembered; nothing is done for it.
+    Accepted,
+    /// Its start waits for the journal or for the spawner; taking it back leaves no trace.
+    Queued(Arc<AtomicBool>),
+    /// With the spawner.
+    Starting(Arc<AtomicBool>),
+    /// Its main process runs.
+    Running(Child),
+    /// Its main process is gone; what it left is being ended.
+    Ending(Outcome),
+    /// Nothing is left.
+    Ended(Outcome, WallTime),
+}
+
+/// A main process that is not reaped.
+#[derive(Debug)]
+pub(super) struct Child {
+    /// In the runner's PID namespace.
+    pub(super) pid: i32,
+    pub(super) pidfd: OwnedFd,
+}
+
+/// Somebody wants it to end.
+#[derive(Debug, Clone)]
+pub(super) struct Stop {
+    pub(super) reason: Reason,
+    pub(super) fault: Fault,
+    pub(super) message: &'static str,
+    /// When TERM turns into KILL; the moment itself if there is no grace.
+    pub(super) kill_at: Time,
+    /// KILLs sent.
+    pub(super) kills: u32,
+}
+
+impl Attempt {
+    pub(super) fn new(accepted: Accepted, stage: Stage, sequence: u64) -> Attempt {
+        Attempt {
+            accepted,
+            sequence,
+            stage,
+            stop: None,
+            started: None,
+            has_memory_limit: false,
+            wait_channel: None,
+            wake: None,
+        }
+    }
+
+    /// The main process's id as the runner sees it.
+    pub(super) fn leader(&self) -> Option<i32> {
+        match &self.stage {
+            Stage::Running(child) => Some(child.pid),
+            Stage::Accepted | Stage::Queued(_) | Stage::Starting(_) | Stage::Ending(_) | Stage::Ended(..) => None,
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended(..))
+    }
+
+    /// The outcome, given how the main process ended: the first reason to stop it counts.
+    pub(super) fn outcome(&self, exit: Exit, out_of_memory: bool) -> Outcome {
+        match &self.stop {
+            Some(stop) => Outcome {
+                exit,
+                out_of_memory: stop.reason == Reason::OutOfMemory,
+                fault: stop.fault,
+                reason: stop.reason,
+                message: stop.message.to_owned(),
+            },
+            None if out_of_memory => {
+                Outcome { out_of_memory: true, reason: Reason::OutOfMemory, ..Outcome::exited(exit) }
+            }
+            None => Outcome::exited(exit),
+        }
+    }
+
+    pub(super) fn report(&self) -> Report {
+        let killing = || AttemptState::Killing { wait_channel: self.wait_channel.clone() };
+        let is_stopping = self.stop.is_some();
+        let (state, ended) = match &self.stage {
+            Stage::Accepted | Stage::Queued(_) | Stage::Starting(_) | Stage::Running(_) if is_stopping => {
+                (killing(), None)
+            }
+            Stage::Accepted | Stage::Queued(_) | Stage::Starting(_) => (AttemptState::Accepted, None),
+            Stage::Running(_) => (AttemptState::Running, None),
+            Stage::Ending(_) => (killing(), None),
+            Stage::Ended(outcome, ended) => (AttemptState::Ended(outcome.clone()), Some(*ended)),
+        };
+        Report {
+            attempt: self.accepted.attempt,
+            sequence: self.sequence,
+            state,
+            pid: self.leader().and(self.started).map(|(pid, _)| pid),
+            started: self.started.map(|(_, started)| started),
+            ended,
+            resources: self.accepted.resources.clone(),
+            id: self.accepted.id.clone(),
+        }
+    }
+
+    /// What the journal holds of it, for a new file.
+    pub(super) fn records(&self) -> Vec<Record> {
+        let attempt = self.accepted.attempt;
+        let mut records = vec![Record::Accepted(self.accepted.clone())];
+        if let Some((pid, started)) = self.started {
+            records.push(Record::Started { attempt, pid, started });
+        }
+        match &self.stage {
+            Stage::Accepted | Stage::Queued(_) | Stage::Starting(_) | Stage::Running(_) => {}
+            Stage::Ending(outcome) => records.push(Record::Exited { attempt, outcome: outcome.clone() }),
+            Stage::Ended(outcome, ended) => {
+                let (sequence, outcome, ended) = (self.sequence, outcome.clone(), *ended);
+                records.push(Record::Ended { attempt, sequence, outcome, ended });
+            }
+        }
+        records
+    }
+}

@@ -1,0 +1,228 @@
+//! All attempts: what is known, what waits for the journal, what is to be looked at when.
+//!
+//! Handling an input changes the table and appends records; what may only be done once they are written (spawning, reaping, reporting) waits in
+//! `after` and `changed` until [`Attempts::settle`] has written them. If that fails, everything waits and is tried again.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use muster_agent::fence::Fence;
+use muster_agent::journal::{Memory, Record};
+use muster_agent::runner_protocol::Accepted;
+use muster_types::{AttemptKey, Now, Outcome, Report, Time};
+
+use super::attempt::{Attempt, Stage};
+use crate::journal::Journal;
+use crate::spawner::{Job, Spawner};
+use crate::sys;
+use crate::tree::Trees;
+
+/// Attempts that are known at once. What comes beyond is refused; a machine has fewer processes.
+pub(super) const MAX_ATTEMPTS: usize = 100_000;
+
+/// Between tries to write the journal while the disk is full.
+const JOURNAL_RETRY: Duration = Duration::from_millis(100);
+
+/// What waits until the journal is written.
+#[derive(Debug)]
+pub(super) enum After {
+    /// Start a process.
+    Spawn(Job),
+    /// Let a main process go, whose end is now on record.
+    Reap(i32, OwnedFd),
+}
+
+/// All attempts.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    pub(super) all: BTreeMap<AttemptKey, Attempt>,
+    /// Main processes that are not reaped, by the pid that the runner sees.
+    pub(super) mains: BTreeMap<i32, AttemptKey>,
+    pub(super) fence: Fence,
+    pub(super) journal: Journal,
+    pub(super) after: Vec<After>,
+    pub(super) trees: Arc<Trees>,
+    pub(super) spawner: Spawner,
+    /// Nothing is started any more.
+    pub(super) is_shutting_down: bool,
+    changed: BTreeSet<AttemptKey>,
+    queue: VecDeque<Job>,
+    wakes: BTreeSet<(Time, AttemptKey)>,
+    journal_retry: Option<Time>,
+}
+
+impl Attempts {
+    pub(super) fn new(journal: Journal, trees: Arc<Trees>, spawner: Spawner) -> Attempts {
+        Attempts {
+            all: BTreeMap::new(),
+            mains: BTreeMap::new(),
+            fence: Fence::new(),
+            journal,
+            after: Vec::new(),
+            trees,
+            spawner,
+            is_shutting_down: false,
+            changed: BTreeSet::new(),
+            queue: VecDeque::new(),
+            wakes: BTreeSet::new(),
+            journal_retry: None,
+        }
+    }
+
+    /// Takes over the ends that an earlier runner had on record.
+    pub(super) fn restore(&mut self, ended: BTreeMap<AttemptKey, Attempt>) {
+        self.all = ended;
+    }
+
+    /// Remembers an attempt.
+    pub(super) fn accept(&mut self, accepted: Accepted) {
+        self.journal.append(&Record::Accepted(accepted.clone()));
+        let key = accepted.attempt;
+        self.all.insert(key, Attempt::new(accepted, Stage::Accepted, 1));
+        self.changed.insert(key);
+    }
+
+    /// Has the newest state of an attempt reported.
+    pub(super) fn tell(&mut self, key: AttemptKey) {
+        self.changed.insert(key);
+    }
+
+    /// Says that an attempt's state has changed.
+    pub(super) fn change(&mut self, key: AttemptKey) {
+        if let Some(attempt) = self.all.get_mut(&key) {
+            attempt.sequence += 1;
+            self.changed.insert(key);
+        }
+    }
+
+    /// Nothing of an attempt is left, or it never ran.
+    pub(super) fn end(&mut self, key: AttemptKey, outcome: Outcome, now: Now) {
+        self.wake_at(key, None);
+        self.fence.release(&key);
+        let Some(attempt) = self.all.get_mut(&key) else { return };
+        attempt.sequence += 1;
+        attempt.wait_channel = None;
+        self.journal.append(&Record::Ended {
+            attempt: key,
+            sequence: attempt.sequence,
+            outcome: outcome.clone(),
+            ended: now.wall,
+        });
+        match std::mem::replace(&mut attempt.stage, Stage::Ended(outcome, now.wall)) {
+            Stage::Running(child) => self.after.push(After::Reap(child.pid, child.pidfd)),
+            Stage::Queued(cancelled) | Stage::Starting(cancelled) => cancelled.store(true, Ordering::SeqCst),
+            Stage::Accepted | Stage::Ending(_) | Stage::Ended(..) => {}
+        }
+        self.changed.insert(key);
+    }
+
+    /// Forgets an attempt whose end the master knows.
+    pub(super) fn close(&mut self, key: AttemptKey, sequence: u64) {
+        let is_closed = self.all.get(&key).is_some_and(|attempt| attempt.has_ended() && attempt.sequence == sequence);
+        if is_closed {
+            self.all.remove(&key);
+            self.changed.remove(&key);
+            self.journal.append(&Record::Closed(key));
+        }
+    }
+
+    /// Sets when an attempt is to be looked at.
+    pub(super) fn wake_at(&mut self, key: AttemptKey, time: Option<Time>) {
+        let Some(attempt) = self.all.get_mut(&key) else { return };
+        if let Some(before) = std::mem::replace(&mut attempt.wake, time) {
+            self.wakes.remove(&(before, key));
+        }
+        if let Some(time) = time {
+            self.wakes.insert((time, key));
+        }
+    }
+
+    /// Attempts that are to be looked at now.
+    pub(super) fn take_due(&mut self, now: Now) -> Vec<AttemptKey> {
+        let mut due = Vec::new();
+        while let Some((time, key)) = self.wakes.first().copied().filter(|(time, _)| *time <= now.time) {
+            self.wakes.remove(&(time, key));
+            if let Some(attempt) = self.all.get_mut(&key) {
+                attempt.wake = None;
+            }
+            due.push(key);
+        }
+        due
+    }
+
+    /// When something is to be done without any input.
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        let wake = self.wakes.first().map(|(time, _)| *time);
+        [wake, self.fence.next_deadline(), self.journal_retry].into_iter().flatten().min()
+    }
+
+    /// Whether a lease may have run out.
+    pub(super) fn is_lease_due(&self, now: Now) -> bool {
+        self.fence.next_deadline().is_some_and(|end| end <= now.time)
+    }
+
+    /// Writes what waits, does what waited for it, and hands over the reports that are due. Nothing happens while the journal cannot be written.
+    pub(super) fn settle(&mut self, now: Now) -> Vec<Report> {
+        let all = &self.all;
+        if self.journal.write(|| all.values().flat_map(Attempt::records).collect()).is_err() {
+            self.journal_retry = Some(now.time + JOURNAL_RETRY);
+            return Vec::new();
+        }
+        self.journal_retry = None;
+        for after in self.after.drain(..) {
+            match after {
+                After::Spawn(job) => self.queue.push_back(job),
+                After::Reap(pid, _pidfd) => {
+                    // It has ended and is ours; nothing else reaps it.
+                    let _ = sys::wait::reap(pid);
+                    self.mains.remove(&pid);
+                }
+            }
+        }
+        self.hand_over();
+        std::mem::take(&mut self.changed).iter().filter_map(|key| self.all.get(key)).map(Attempt::report).collect()
+    }
+
+    /// Whether something waits for the journal.
+    pub(super) fn is_settled(&self) -> bool {
+        self.journal_retry.is_none() && self.after.is_empty()
+    }
+
+    fn hand_over(&mut self) {
+        while let Some(job) = self.queue.pop_front() {
+            if job.cancelled.load(Ordering::SeqCst) {
+                continue;
+            }
+            let (key, cancelled) = (job.attempt, Arc::clone(&job.cancelled));
+            if let Err(job) = self.spawner.hand_over(job) {
+                self.queue.push_front(job);
+                return;
+            }
+            if let Some(attempt) = self.all.get_mut(&key) {
+                attempt.stage = Stage::Starting(cancelled);
+            }
+        }
+    }
+}
+
+/// What is still to be said of an earlier runner's attempts: those whose end it had on record. The others ended with it, nobody knows how: they are
+/// lost, and missing from the inventory under the new incarnation says so.
+pub(super) fn ends_on_record(memory: Memory, now: Now) -> BTreeMap<AttemptKey, Attempt> {
+    let mut kept = BTreeMap::new();
+    for (key, remembered) in memory.into_attempts() {
+        let ended = match (remembered.ended, remembered.exited) {
+            (Some(ended), _) => ended,
+            // What it had left ended with its runner.
+            (None, Some(outcome)) => (u64::from(u32::MAX), outcome, now.wall),
+            (None, None) => continue,
+        };
+        let (sequence, outcome, at) = ended;
+        let mut attempt = Attempt::new(remembered.accepted, Stage::Ended(outcome, at), sequence);
+        attempt.started = remembered.started;
+        kept.insert(key, attempt);
+    }
+    kept
+}

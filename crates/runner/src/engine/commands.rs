@@ -1,0 +1,127 @@
+//! What an agent tells the runner.
+
+use std::time::Duration;
+
+use muster_agent::runner_protocol::{Accepted, INVENTORY_PART, Kill, ToAgent, ToRunner};
+use muster_types::{AllocatedResources, AttemptKey, AttemptState, Fault, Now, Outcome, Reason, Report};
+
+use super::attempt::{Attempt, Stage};
+use super::attempts::{Attempts, MAX_ATTEMPTS};
+use super::lifecycle::never_started;
+use super::why;
+
+/// What the agent is owed beside reports. Made up when it is sent, after the journal is written, so that it is never behind them.
+#[derive(Debug)]
+pub(super) enum Owed {
+    /// The inventory, with the number of the question.
+    Inventory(u64),
+    /// A message.
+    Message(ToAgent),
+}
+
+impl Attempts {
+    /// Takes one message of the agent. A hello is not for here.
+    pub(super) fn take(&mut self, message: ToRunner, now: Now) -> Option<Owed> {
+        match message {
+            ToRunner::Hello(_) => {}
+            ToRunner::Renew(renewal) => drop(self.fence.renew(renewal, now)),
+            ToRunner::Accept(accepted) => return self.take_accept(accepted).map(Owed::Message),
+            ToRunner::Start(start) => {
+                let key = start.accepted.attempt;
+                if let Some(refusal) = self.take_accept(start.accepted.clone()) {
+                    return Some(Owed::Message(refusal));
+                }
+                if self.is_accepted(&key) {
+                    self.start(*start, now);
+                }
+            }
+            ToRunner::Abandon(key, outcome) => {
+                if self.is_accepted(&key) {
+                    self.end(key, outcome, now);
+                } else {
+                    self.tell(key);
+                }
+            }
+            ToRunner::Kill(kill) => self.take_kill(&kill, now),
+            ToRunner::Closed(closed) => self.close(closed.attempt, closed.sequence),
+            ToRunner::Inventory(number) => return Some(Owed::Inventory(number)),
+            ToRunner::Ping(number) => return Some(Owed::Message(ToAgent::Pong(number))),
+            ToRunner::Shutdown(grace) => self.shut_down(grace, now),
+        }
+        None
+    }
+
+    /// What an earlier agent had accepted and not started will not be started: whoever connects now begins anew.
+    pub(super) fn take_new_agent(&mut self, now: Now) {
+        let accepted: Vec<AttemptKey> = self.all.keys().copied().filter(|key| self.is_accepted(key)).collect();
+        for key in accepted {
+            let message = "its worker was restarted before it was started";
+            self.end(key, Outcome::without_exit(Fault::Platform, Reason::NeverStarted, message), now);
+        }
+    }
+
+    fn is_accepted(&self, key: &AttemptKey) -> bool {
+        self.all.get(key).is_some_and(|attempt| matches!(attempt.stage, Stage::Accepted))
+    }
+
+    /// The refusal, if it cannot be remembered.
+    fn take_accept(&mut self, accepted: Accepted) -> Option<ToAgent> {
+        let key = accepted.attempt;
+        if self.all.contains_key(&key) {
+            self.tell(key);
+        } else if self.all.len() >= MAX_ATTEMPTS {
+            return Some(ToAgent::Report(Box::new(too_many(accepted))));
+        } else {
+            self.accept(accepted);
+        }
+        None
+    }
+
+    /// A kill of what is not known is remembered as an end, so that a start that comes later finds it.
+    fn take_kill(&mut self, kill: &Kill, now: Now) {
+        let key = kill.attempt;
+        if self.all.contains_key(&key) {
+            return self.kill(kill, now);
+        }
+        if self.all.len() >= MAX_ATTEMPTS {
+            return;
+        }
+        self.accept(Accepted {
+            attempt: key,
+            id: String::new(),
+            leased: false,
+            resources: AllocatedResources::default(),
+            kill_grace: Duration::ZERO,
+        });
+        let (reason, fault) = why::of_kill(kill.why);
+        self.end(key, never_started(reason, fault), now);
+    }
+
+    /// Everything that is known, in parts.
+    pub(super) fn inventory(&self, number: u64) -> Vec<ToAgent> {
+        let reports: Vec<Report> = self.all.values().map(Attempt::report).collect();
+        let mut parts: Vec<ToAgent> = reports
+            .chunks(INVENTORY_PART)
+            .map(|part| ToAgent::Inventory { number, reports: part.to_vec(), last: false })
+            .collect();
+        match parts.last_mut() {
+            Some(ToAgent::Inventory { last, .. }) => *last = true,
+            _ => parts.push(ToAgent::Inventory { number, reports: Vec::new(), last: true }),
+        }
+        parts
+    }
+}
+
+fn too_many(accepted: Accepted) -> Report {
+    let message = format!("the runner knows {MAX_ATTEMPTS} attempts already");
+    Report {
+        attempt: accepted.attempt,
+        sequence: 1,
+        state: AttemptState::Ended(Outcome::without_exit(Fault::Platform, Reason::Refused, message)),
+        pid: None,
+        started: None,
+        ended: None,
+        resources: accepted.resources,
+        id: accepted.id,
+    }
+}

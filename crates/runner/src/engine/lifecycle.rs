@@ -1,0 +1,283 @@
+//! From start to end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use muster_agent::journal::Record;
+use muster_agent::runner_protocol::{Kill, Limits, Program, Start, Why};
+use muster_types::{AttemptKey, Exit, Fault, KilledBy, Now, Outcome, Reason, Time};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::attempt::{Child, Stage, Stop};
+use super::attempts::{After, Attempts};
+use super::why;
+use crate::spawner::{Done, Job, Spawned};
+use crate::sys;
+use crate::tree::Rest;
+use crate::wait_channel;
+
+/// A tree that still has not ended this long after a KILL is shown with what it waits for.
+const STUCK_AFTER: Duration = Duration::from_secs(2);
+
+/// Between looks at a tree that was killed: doubling from the first to the second.
+const LOOK_FIRST: Duration = Duration::from_millis(1);
+const LOOK_LAST: Duration = Duration::from_millis(250);
+
+/// Between looks at a memory limit that does not tell when it struck.
+const MEMORY_LOOK: Duration = Duration::from_millis(500);
+
+/// How an attempt is to be stopped.
+pub(super) struct Order {
+    pub(super) reason: Reason,
+    pub(super) fault: Fault,
+    pub(super) message: &'static str,
+    /// Between TERM and KILL; zero is KILL at once.
+    pub(super) grace: Duration,
+}
+
+impl Attempts {
+    /// Starts an attempt that is accepted; a leased one only while the lease stands.
+    pub(super) fn start(&mut self, start: Start, now: Now) {
+        let Start { accepted, program, limits } = start;
+        let key = accepted.attempt;
+        if self.is_shutting_down {
+            return self.end(key, refused("the runner is shutting down"), now);
+        }
+        let Some(attempt) = self.all.get(&key) else { return };
+        if attempt.accepted.leased && !self.fence.admit(key, now) {
+            return self.end(key, refused("the worker's lease does not stand"), now);
+        }
+        self.queue_start(key, program, limits);
+    }
+
+    fn queue_start(&mut self, key: AttemptKey, program: Program, limits: Limits) {
+        let Some(attempt) = self.all.get_mut(&key) else { return };
+        let cancelled = Arc::new(AtomicBool::new(false));
+        attempt.stage = Stage::Queued(Arc::clone(&cancelled));
+        attempt.has_memory_limit = limits.memory.is_some();
+        let leased = attempt.accepted.leased;
+        self.after.push(After::Spawn(Job { attempt: key, program, limits, leased, cancelled }));
+    }
+
+    /// The spawner is done with an attempt.
+    pub(super) fn spawned(&mut self, done: Done, now: Now) {
+        let key = done.attempt;
+        match done.result {
+            Ok(spawned) => self.runs(key, spawned, now),
+            Err(failure) => {
+                let mut outcome = why::of_failure(&failure);
+                if let Some(stop) = self.all.get(&key).and_then(|attempt| attempt.stop.as_ref()) {
+                    outcome = never_started(stop.reason, stop.fault);
+                }
+                self.finish(key, outcome, now);
+            }
+        }
+    }
+
+    fn runs(&mut self, key: AttemptKey, spawned: Spawned, now: Now) {
+        let Spawned { pid, outer_pid, pidfd, started } = spawned;
+        self.mains.insert(pid, key);
+        let Some(attempt) = self.all.get_mut(&key) else { return };
+        attempt.stage = Stage::Running(Child { pid, pidfd });
+        attempt.started = Some((outer_pid, started));
+        let stop_is_wanted = attempt.stop.is_some();
+        self.journal.append(&Record::Started { attempt: key, pid: outer_pid, started });
+        if stop_is_wanted {
+            // It was to be ended politely while it was being started.
+            terminate(pid);
+        }
+        self.change(key);
+        self.press(key, now);
+        self.watch_memory(key, now);
+    }
+
+    /// Has an attempt ended. The first order gives its reason; a later one may only hasten it.
+    pub(super) fn stop(&mut self, key: AttemptKey, order: Order, now: Now) {
+        let Some(attempt) = self.all.get_mut(&key) else { return };
+        let Order { reason, fault, message, grace } = order;
+        let kill_at = now.time + grace;
+        match &attempt.stage {
+            Stage::Accepted | Stage::Queued(_) => return self.end(key, never_started(reason, fault), now),
+            Stage::Ending(_) | Stage::Ended(..) => return self.tell(key),
+            Stage::Starting(cancelled) => cancelled.store(true, Ordering::SeqCst),
+            Stage::Running(_) => {}
+        }
+        match &mut attempt.stop {
+            Some(stop) => stop.kill_at = stop.kill_at.min(kill_at),
+            None => {
+                attempt.stop = Some(Stop { reason, fault, message, kill_at, kills: 0 });
+                if let (Some(leader), true) = (attempt.leader(), grace > Duration::ZERO) {
+                    terminate(leader);
+                }
+                self.change(key);
+            }
+        }
+        self.press(key, now);
+    }
+
+    /// Does what the stop of an attempt wants at this moment.
+    fn press(&mut self, key: AttemptKey, now: Now) {
+        let Some(attempt) = self.all.get_mut(&key) else { return };
+        let leader = attempt.leader();
+        if attempt.has_ended() {
+            return;
+        }
+        let Some(stop) = &mut attempt.stop else { return };
+        if now.time < stop.kill_at {
+            let kill_at = stop.kill_at;
+            return self.wake_at(key, Some(kill_at));
+        }
+        let (kills, killed_at) = (stop.kills, stop.kill_at);
+        stop.kills += 1;
+        self.trees.kill(&key, leader);
+        self.look_again(key, kills, killed_at, now);
+    }
+
+    /// After a KILL: when to look again, and what to show if it does not help.
+    fn look_again(&mut self, key: AttemptKey, kills: u32, killed_at: Time, now: Now) {
+        let pause = LOOK_FIRST.saturating_mul(1 << kills.min(16)).min(LOOK_LAST);
+        self.wake_at(key, Some(now.time + pause));
+        if now.time.since(killed_at) < STUCK_AFTER {
+            return;
+        }
+        let Some(attempt) = self.all.get_mut(&key) else { return };
+        let channel = wait_channel::of(&self.trees.members(&key, attempt.leader()));
+        if channel.is_some() && attempt.wait_channel != channel {
+            attempt.wait_channel = channel;
+            self.change(key);
+        }
+    }
+
+    /// The main process of an attempt has ended: what it left behind is ended too, before anything is said of it.
+    pub(super) fn exited(&mut self, pid: i32, now: Now) {
+        let Some(key) = self.mains.get(&pid).copied() else { return };
+        let exit = match sys::wait::look(pid) {
+            Ok(Some(exit)) => exit,
+            Ok(None) => return,
+            Err(_) => Exit::None,
+        };
+        let Some(attempt) = self.all.get(&key) else { return };
+        if attempt.leader() != Some(pid) {
+            return;
+        }
+        let out_of_memory = attempt.has_memory_limit && self.trees.out_of_memory_kills(&key) > 0;
+        let outcome = attempt.outcome(exit, out_of_memory);
+        self.finish(key, outcome, now);
+    }
+
+    /// Nothing more is expected of an attempt's main process: it ends once nothing is left.
+    fn finish(&mut self, key: AttemptKey, outcome: Outcome, now: Now) {
+        let Some(attempt) = self.all.get_mut(&key) else { return };
+        if self.trees.clear(&key, attempt.leader()) == Rest::Nothing {
+            return self.end(key, outcome, now);
+        }
+        self.trees.kill(&key, attempt.leader());
+        self.journal.append(&Record::Exited { attempt: key, outcome: outcome.clone() });
+        if let Stage::Running(child) = std::mem::replace(&mut attempt.stage, Stage::Ending(outcome)) {
+            self.after.push(After::Reap(child.pid, child.pidfd));
+        }
+        let message = "";
+        let stop = Stop { reason: Reason::Exited, fault: Fault::Program, message, kill_at: now.time, kills: 0 };
+        attempt.stop = Some(stop);
+        self.wake_at(key, Some(now.time + LOOK_FIRST));
+    }
+
+    /// An attempt is due.
+    pub(super) fn wake(&mut self, key: AttemptKey, now: Now) {
+        let Some(attempt) = self.all.get(&key) else { return };
+        match &attempt.stage {
+            Stage::Ending(outcome) => {
+                let outcome = outcome.clone();
+                match self.trees.clear(&key, None) {
+                    Rest::Nothing => self.end(key, outcome, now),
+                    Rest::Something => self.press(key, now),
+                }
+            }
+            Stage::Running(child) if attempt.stop.is_some() => {
+                // Usually its end is told; not if it could not be watched.
+                self.exited(child.pid, now);
+                self.press(key, now);
+            }
+            Stage::Starting(_) if attempt.stop.is_some() => self.press(key, now),
+            Stage::Running(_) => self.watch_memory(key, now),
+            Stage::Accepted | Stage::Queued(_) | Stage::Starting(_) | Stage::Ended(..) => {}
+        }
+    }
+
+    /// Where the kernel kills one process of a tree for the tree's memory and leaves the others, the runner ends them.
+    fn watch_memory(&mut self, key: AttemptKey, now: Now) {
+        let Some(attempt) = self.all.get(&key) else { return };
+        if attempt.stop.is_some() || !attempt.has_memory_limit || !self.trees.must_watch_memory() {
+            return;
+        }
+        if self.trees.out_of_memory_kills(&key) == 0 {
+            return self.wake_at(key, Some(now.time + MEMORY_LOOK));
+        }
+        let order = Order { reason: Reason::OutOfMemory, fault: Fault::Program, message: "", grace: Duration::ZERO };
+        self.stop(key, order, now);
+    }
+
+    /// Ends an attempt whose end the kernel would not tell us, for want of memory.
+    pub(super) fn stop_unwatched(&mut self, key: AttemptKey, now: Now) {
+        let message = "its process could not be watched";
+        let order = Order { reason: Reason::SpawnFailed, fault: Fault::Platform, message, grace: Duration::ZERO };
+        self.stop(key, order, now);
+    }
+
+    /// Ends every attempt whose lease is over, at once.
+    pub(super) fn fence(&mut self, now: Now) {
+        for key in self.fence.expire(now) {
+            let (reason, fault) = why::of_kill(Why::By(KilledBy::Lease));
+            let order = Order { reason, fault, message: "the worker's lease ended", grace: Duration::ZERO };
+            self.stop(key, order, now);
+        }
+    }
+
+    /// Takes a kill of an attempt that is known.
+    pub(super) fn kill(&mut self, kill: &Kill, now: Now) {
+        let Some(attempt) = self.all.get(&kill.attempt) else { return };
+        let grace = if kill.at_once { Duration::ZERO } else { kill.grace.unwrap_or(attempt.accepted.kill_grace) };
+        let (reason, fault) = why::of_kill(kill.why);
+        self.stop(kill.attempt, Order { reason, fault, message: "", grace }, now);
+    }
+
+    /// Ends everything.
+    pub(super) fn shut_down(&mut self, most: Duration, now: Now) {
+        self.is_shutting_down = true;
+        let keys: Vec<AttemptKey> = self.all.keys().copied().collect();
+        for key in keys {
+            let Some(attempt) = self.all.get(&key).filter(|attempt| !attempt.has_ended()) else { continue };
+            let grace = attempt.accepted.kill_grace.min(most);
+            let (reason, fault) = (Reason::Killed, Fault::Platform);
+            self.stop(key, Order { reason, fault, message: "the runner was shut down", grace }, now);
+        }
+    }
+
+    /// Whether all have ended and the journal knows.
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.is_shutting_down && self.is_settled() && self.all.values().all(super::attempt::Attempt::has_ended)
+    }
+}
+
+/// A kill that found nothing running. Why it was killed is said in words: the reason is that it never ran.
+pub(super) fn never_started(reason: Reason, fault: Fault) -> Outcome {
+    let message = match reason {
+        Reason::LeaseEnded => "its lease ended before it was started",
+        Reason::Drained => "its worker drained before it was started",
+        _ => "it was ended before it was started",
+    };
+    Outcome::without_exit(fault, Reason::NeverStarted, message)
+}
+
+fn refused(message: &str) -> Outcome {
+    Outcome::without_exit(Fault::Platform, Reason::Refused, message)
+}
+
+/// TERM to the group. The leader is not reaped while it is known as such, so the number is still its group's.
+fn terminate(leader: i32) {
+    if let Some(group) = Pid::from_raw(leader) {
+        // It may have ended just now; its end is on its way then.
+        let _ = kill_process_group(group, Signal::TERM);
+    }
+}

@@ -1,0 +1,241 @@
+//! The main loop: waits, fences, kills, journals, and never touches a path that a user chose.
+//!
+//! Each pass reads what is ready, then looks at the clocks, then writes the journal once, then does and tells what waited for it. So any
+//! number of starts and ends share one write, and nothing is done or said before its record.
+
+mod attempt;
+mod attempts;
+mod commands;
+mod doors;
+mod lifecycle;
+mod poll;
+mod why;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_agent::journal::{Memory, Record};
+use muster_agent::runner_protocol::{RunnerHello, ToAgent, ToRunner};
+
+use crate::clock;
+use crate::connection::{Listener, Read};
+use crate::journal::Journal;
+use crate::spawner::Spawner;
+use crate::sys;
+use crate::sys::signals::{Signal, SignalFd};
+use crate::tree::Trees;
+use attempts::Attempts;
+use commands::Owed;
+use doors::Doors;
+use poll::{Poll, Ready};
+
+/// Reads of the agent in one pass; the rest waits, so that ends and deadlines are not starved.
+const READS_PER_PASS: u32 = 8;
+
+/// Reads of the agent before something leased is stopped: everything that a peer can have sent and not got rid of.
+const READS_BEFORE_FENCE: u32 = 256;
+
+/// The longest grace when the runner is told to end by a signal; nothing has a longer one of its own than the operator gave it.
+const NO_SHORTER_GRACE: Duration = Duration::MAX;
+
+/// What the loop is made of.
+pub(crate) struct Parts {
+    pub(crate) hello: RunnerHello,
+    pub(crate) journal: Journal,
+    pub(crate) trees: Arc<Trees>,
+    pub(crate) spawner: Spawner,
+    pub(crate) listener: Listener,
+    pub(crate) signals: SignalFd,
+    /// Whether processes in our PID namespace must not end us: everything that we run is there.
+    pub(crate) is_first_process: bool,
+    /// Held while we live.
+    pub(crate) locks: Vec<OwnedFd>,
+}
+
+/// The main loop.
+pub(crate) struct Engine {
+    hello: RunnerHello,
+    attempts: Attempts,
+    doors: Doors,
+    poll: Poll,
+    signals: SignalFd,
+    is_first_process: bool,
+    owed: Vec<Owed>,
+    has_strays: bool,
+    is_choked: bool,
+    _locks: Vec<OwnedFd>,
+}
+
+/// What an earlier runner had on record and is still to be said, as records of the new journal.
+pub(crate) fn records_to_keep(memory: Memory) -> Vec<Record> {
+    attempts::ends_on_record(memory, clock::now()).values().flat_map(attempt::Attempt::records).collect()
+}
+
+impl Engine {
+    /// Begins with what is on record.
+    pub(crate) fn new(parts: Parts, kept: Vec<Record>) -> io::Result<Engine> {
+        let Parts { hello, journal, trees, spawner, listener, signals, is_first_process, locks } = parts;
+        let poll = Poll::new()?;
+        poll.watch(&signals, Ready::Signals)?;
+        poll.watch(&spawner, Ready::Spawner)?;
+        let doors = Doors::new(listener, &poll)?;
+        let mut attempts = Attempts::new(journal, trees, spawner);
+        attempts.restore(attempts::ends_on_record(Memory::of(kept), clock::now()));
+        Ok(Engine {
+            hello,
+            attempts,
+            doors,
+            poll,
+            signals,
+            is_first_process,
+            owed: Vec::new(),
+            has_strays: false,
+            is_choked: false,
+            _locks: locks,
+        })
+    }
+
+    /// Runs until everything has been shut down.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        while !self.attempts.is_shut_down() {
+            self.poll.arm(self.attempts.next_deadline())?;
+            let ready = self.poll.wait()?;
+            self.pass(&ready);
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, ready: &[Ready]) {
+        if ready.contains(&Ready::Listener) {
+            self.doors.accept(&self.poll);
+        }
+        if ready.iter().any(|ready| matches!(ready, Ready::Connection(_) | Ready::Listener)) {
+            self.hear(READS_PER_PASS);
+        }
+        if ready.contains(&Ready::Spawner) {
+            self.take_spawned();
+        }
+        for ready in ready {
+            if let Ready::Child(pid) = ready {
+                self.attempts.exited(*pid, clock::now());
+            }
+        }
+        if ready.contains(&Ready::Signals) {
+            self.take_signals();
+        }
+        self.look_at_clocks();
+        self.settle();
+        if self.has_strays {
+            self.reap_strays();
+            self.settle();
+        }
+    }
+
+    /// Guests first: a new agent voids what its predecessor has sent.
+    fn hear(&mut self, reads: u32) {
+        let renewal = self.attempts.fence.renewal();
+        let hello = |version| RunnerHello { version, renewal, ..self.hello.clone() };
+        if self.doors.hear_guests(hello) {
+            self.owed.clear();
+            self.attempts.take_new_agent(clock::now());
+        }
+        if self.attempts.journal.is_choked() {
+            return;
+        }
+        let (attempts, owed) = (&mut self.attempts, &mut self.owed);
+        let mut take = |message: ToRunner| owed.extend(attempts.take(message, clock::now()));
+        for _ in 0..reads {
+            if self.doors.hear_agent(&mut take) == Read::Nothing {
+                break;
+            }
+        }
+    }
+
+    fn take_spawned(&mut self) {
+        for done in self.attempts.spawner.take_done() {
+            let key = done.attempt;
+            let is_watched = match &done.result {
+                Ok(spawned) => self.poll.watch_child(&spawned.pidfd, spawned.pid).is_ok(),
+                Err(_) => true,
+            };
+            self.attempts.spawned(done, clock::now());
+            if !is_watched {
+                self.attempts.stop_unwatched(key, clock::now());
+            }
+        }
+    }
+
+    fn take_signals(&mut self) {
+        while let Some(signal) = self.signals.take() {
+            match signal {
+                Signal::Child => self.has_strays = true,
+                Signal::Terminate { sender } if self.is_first_process && sender != 0 => {}
+                Signal::Terminate { .. } => self.attempts.shut_down(NO_SHORTER_GRACE, clock::now()),
+            }
+        }
+    }
+
+    /// Leases, graces, second looks. If the loop was late, what waits is read before anything expires.
+    fn look_at_clocks(&mut self) {
+        if self.attempts.is_lease_due(clock::now()) {
+            self.doors.accept(&self.poll);
+            self.hear(READS_BEFORE_FENCE);
+        }
+        let now = clock::now();
+        self.attempts.fence(now);
+        for key in self.attempts.take_due(now) {
+            self.attempts.wake(key, now);
+        }
+        let end = self.attempts.fence.lease_end(now);
+        self.attempts.spawner.set_lease_end(end.map_or(0, |end| end.0));
+    }
+
+    fn settle(&mut self) {
+        let reports = self.attempts.settle(clock::now());
+        if self.attempts.is_settled() {
+            let reports = reports.into_iter().map(|report| ToAgent::Report(Box::new(report)));
+            let mut messages: Vec<ToAgent> = reports.collect();
+            for owed in self.owed.drain(..) {
+                match owed {
+                    Owed::Inventory(number) => messages.extend(self.attempts.inventory(number)),
+                    Owed::Message(message) => messages.push(message),
+                }
+            }
+            self.doors.tell_agent(messages, &self.poll);
+        }
+        self.mind_choking();
+    }
+
+    fn mind_choking(&mut self) {
+        let is_choked = self.attempts.journal.is_choked();
+        match (self.is_choked, is_choked) {
+            (false, true) => self.doors.pause_agent(&self.poll),
+            (true, false) => self.doors.resume_agent(&self.poll),
+            (true, true) | (false, false) => {}
+        }
+        self.is_choked = is_choked;
+    }
+
+    /// Reaps what became our child because its parent ended. A main process is not for here: its end is written first. If one is in the way,
+    /// the others wait for the next pass.
+    fn reap_strays(&mut self) {
+        while let Some(pid) = sys::wait::look_for_any() {
+            if self.is_main(pid) {
+                return;
+            }
+            // Nobody else reaps it.
+            let _ = sys::wait::reap(pid);
+        }
+        self.has_strays = false;
+    }
+
+    fn is_main(&mut self, pid: i32) -> bool {
+        if self.attempts.mains.contains_key(&pid) || self.attempts.spawner.is_starting(pid) {
+            return true;
+        }
+        self.take_spawned();
+        self.attempts.mains.contains_key(&pid)
+    }
+}

@@ -1,0 +1,151 @@
+//! What the main loop waits for.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use muster_types::Time;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+
+use crate::clock;
+
+/// Who is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// A connection waits.
+    Listener,
+    /// A signal arrived.
+    Signals,
+    /// The spawner has done something.
+    Spawner,
+    /// A deadline has passed, or the wall clock stepped: there is nothing to read, only to look.
+    Clock,
+    /// A connection can be read or written; its number.
+    Connection(u32),
+    /// A child has ended; its pid.
+    Child(i32),
+}
+
+const KIND_SHIFT: u32 = 32;
+
+impl Ready {
+    fn encode(self) -> u64 {
+        let (kind, number): (u64, u32) = match self {
+            Ready::Listener => (0, 0),
+            Ready::Signals => (1, 0),
+            Ready::Spawner => (2, 0),
+            Ready::Clock => (3, 0),
+            Ready::Connection(number) => (4, number),
+            Ready::Child(pid) => (5, pid.cast_unsigned()),
+        };
+        kind << KIND_SHIFT | u64::from(number)
+    }
+
+    fn decode(data: u64) -> Ready {
+        let number = data as u32;
+        match data >> KIND_SHIFT {
+            0 => Ready::Listener,
+            1 => Ready::Signals,
+            2 => Ready::Spawner,
+            4 => Ready::Connection(number),
+            5 => Ready::Child(number.cast_signed()),
+            _ => Ready::Clock,
+        }
+    }
+}
+
+/// Events taken at once; the rest is taken by the next wait.
+const EVENTS: usize = 256;
+
+/// As far away as the kernel's clock goes, nearly.
+const NEVER: Timespec = Timespec { tv_sec: 1 << 33, tv_nsec: 0 };
+
+/// Waits.
+pub(super) struct Poll {
+    epoll: OwnedFd,
+    timer: OwnedFd,
+    /// Fires when somebody sets the wall clock.
+    steps: OwnedFd,
+    armed: Option<Time>,
+    events: Vec<Event>,
+}
+
+impl Poll {
+    pub(super) fn new() -> io::Result<Poll> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let poll = Poll {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            timer: timerfd_create(TimerfdClockId::Boottime, flags)?,
+            steps: timerfd_create(TimerfdClockId::Realtime, flags)?,
+            armed: None,
+            events: Vec::with_capacity(EVENTS),
+        };
+        poll.watch(&poll.timer, Ready::Clock)?;
+        poll.watch(&poll.steps, Ready::Clock)?;
+        let never = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: NEVER };
+        timerfd_settime(&poll.steps, TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET, &never)?;
+        Ok(poll)
+    }
+
+    /// Waits for what can be read from a descriptor.
+    pub(super) fn watch(&self, fd: impl AsFd, ready: Ready) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, fd, EventData::new_u64(ready.encode()), EventFlags::IN)?)
+    }
+
+    /// Waits for the end of a child, which is told once.
+    pub(super) fn watch_child(&self, pidfd: impl AsFd, pid: i32) -> io::Result<()> {
+        let data = EventData::new_u64(Ready::Child(pid).encode());
+        Ok(epoll::add(&self.epoll, pidfd, data, EventFlags::IN | EventFlags::ET)?)
+    }
+
+    /// Waits until a connection can be written too, or no longer.
+    pub(super) fn watch_writing(&self, fd: impl AsFd, number: u32, wanted: bool) -> io::Result<()> {
+        let flags = if wanted { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
+        Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(Ready::Connection(number).encode()), flags)?)
+    }
+
+    /// Stops waiting for a descriptor that stays open.
+    pub(super) fn forget(&self, fd: impl AsFd) {
+        // It may not be watched.
+        let _ = epoll::delete(&self.epoll, fd);
+    }
+
+    /// Sets the moment at which a wait ends although nothing is ready.
+    pub(super) fn arm(&mut self, deadline: Option<Time>) -> io::Result<()> {
+        if self.armed == deadline {
+            return Ok(());
+        }
+        // Zero would disarm.
+        let value = clock::timespec(deadline.map_or(Time(0), |time| time.max(Time(1))));
+        let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec)?;
+        self.armed = deadline;
+        Ok(())
+    }
+
+    /// Waits until somebody is ready.
+    pub(super) fn wait(&mut self) -> io::Result<Vec<Ready>> {
+        self.events.clear();
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let ready: Vec<Ready> = self.events.iter().map(|event| Ready::decode(event.data.u64())).collect();
+        if ready.contains(&Ready::Clock) {
+            self.drain_clocks();
+        }
+        Ok(ready)
+    }
+
+    fn drain_clocks(&mut self) {
+        let mut count = [0; 8];
+        if rustix::io::read(&self.timer, &mut count).is_ok() {
+            self.armed = None;
+        }
+        // A step is told as an error of the read.
+        let _ = rustix::io::read(&self.steps, &mut count);
+    }
+}

@@ -1,0 +1,144 @@
+//! Leaving the caller: the process that was started waits until the runner serves, the runner lives on in its own session and, where the kernel
+//! lets it, as the first process of its own PID namespace, so that everything it runs dies with it.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::options::Options;
+use crate::outer::OuterPids;
+use crate::serve::{self, Place};
+use crate::state_dir::{StateDir, StateDirError};
+use crate::sys::daemon::{self, Side};
+use crate::sys::signals;
+
+/// Why there is no runner of ours.
+#[derive(Debug)]
+pub(crate) enum LaunchError {
+    /// Another one holds the state directory.
+    Served,
+    /// For people.
+    Failed(String),
+}
+
+/// What the runner tells the process that started it: one byte, and a text if it failed.
+const SERVES: u8 = b'S';
+const NO_NAMESPACE: u8 = b'N';
+const FAILED: u8 = b'F';
+
+/// The longest text of a failure.
+const MAX_TEXT: u64 = 4096;
+
+fn failed(what: &str) -> impl Fn(io::Error) -> LaunchError {
+    move |error| LaunchError::Failed(format!("cannot {what}: {error}"))
+}
+
+/// Starts the runner; returns in the calling process when it serves.
+pub(crate) fn launch(options: &Options) -> Result<(), LaunchError> {
+    let state = StateDir::open(&options.state_dir).map_err(|error| match error {
+        StateDirError::Locked => LaunchError::Served,
+        StateDirError::Io(what, path, error) => {
+            LaunchError::Failed(format!("cannot {what} {}: {error}", path.display()))
+        }
+    })?;
+    if options.namespaces && try_launch(options, &state, true)? {
+        return Ok(());
+    }
+    try_launch(options, &state, false)?;
+    Ok(())
+}
+
+/// False if there is no namespace to be had.
+fn try_launch(options: &Options, state: &StateDir, with_namespaces: bool) -> Result<bool, LaunchError> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("make a pipe")(error.into()))?;
+    let child = match daemon::fork().map_err(failed("fork"))? {
+        Side::Child => leave_session(options, state, writer, with_namespaces),
+        Side::Parent(child) => child,
+    };
+    drop(writer);
+    // It ends as soon as it has forked the runner.
+    let _ = crate::sys::wait::reap(child);
+    let mut answer = Vec::new();
+    File::from(reader).take(MAX_TEXT).read_to_end(&mut answer).map_err(failed("hear the runner"))?;
+    match answer.split_first() {
+        Some((&SERVES, _)) => Ok(true),
+        Some((&NO_NAMESPACE, _)) => Ok(false),
+        Some((_, text)) => Err(LaunchError::Failed(String::from_utf8_lossy(text).into_owned())),
+        None => Err(LaunchError::Failed("the runner ended before it served".to_owned())),
+    }
+}
+
+/// In a process of its own: opens a session, makes the namespaces, and forks the runner, which so can never get a terminal.
+fn leave_session(options: &Options, state: &StateDir, writer: OwnedFd, with_namespaces: bool) -> ! {
+    signals::reset_and_block();
+    daemon::close_others(&[writer.as_raw_fd(), state.lock_fd()]);
+    let _ = rustix::process::setsid();
+    let outer = OuterPids::open();
+    if with_namespaces && daemon::unshare_pids_and_mounts().is_err() {
+        tell(writer, NO_NAMESPACE, "");
+        daemon::leave(0);
+    }
+    match daemon::fork() {
+        Ok(Side::Parent(_)) => daemon::leave(0),
+        Ok(Side::Child) => become_runner(options, state, writer, outer, with_namespaces),
+        Err(error) => {
+            tell(writer, FAILED, &format!("cannot fork: {error}"));
+            daemon::leave(1)
+        }
+    }
+}
+
+fn become_runner(options: &Options, state: &StateDir, writer: OwnedFd, outer: OuterPids, is_first: bool) -> ! {
+    let _ = rustix::process::setsid();
+    if is_first && own_proc().is_err() {
+        tell(writer, NO_NAMESPACE, "");
+        daemon::leave(0);
+    }
+    let place = Place { outer, is_first_process: is_first };
+    let prepared = detach(state).map_err(|error| format!("cannot leave its caller: {error}"));
+    let served = prepared.and_then(|()| serve::prepare(options, state, place));
+    match served {
+        Ok(engine) => {
+            tell(writer, SERVES, "");
+            let code = i32::from(engine.run().is_err());
+            serve::clean_up(state);
+            daemon::leave(code)
+        }
+        Err(message) => {
+            tell(writer, FAILED, &message);
+            daemon::leave(1)
+        }
+    }
+}
+
+fn tell(writer: OwnedFd, what: u8, text: &str) {
+    // If the caller is gone, the runner goes on all the same.
+    let _ = File::from(writer).write_all(&[&[what], text.as_bytes()].concat());
+}
+
+/// Mounts made on the machine later are seen, ours are not passed on; `/proc` shows our own processes.
+fn own_proc() -> io::Result<()> {
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    Ok(mount("proc", "/proc", "proc", flags, None)?)
+}
+
+/// Neither the caller's directory nor its streams are held. What a crash says goes to the log.
+fn detach(state: &StateDir) -> io::Result<()> {
+    std::env::set_current_dir("/")?;
+    let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let log = File::options().create(true).write(true).truncate(true).open(state.log())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&log)?;
+    // A runner with one thread would neither serve nor end.
+    std::panic::set_hook(Box::new(|panic| {
+        let _ = writeln!(io::stderr(), "{panic}");
+        std::process::abort();
+    }));
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! The command line. Parsed by hand: a parser would be larger than the rest of the program.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::tree::Method;
+
+/// How to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Holds the lock, the socket, the incarnation and the journal.
+    pub(crate) state_dir: PathBuf,
+    /// Where cgroups are.
+    pub(crate) cgroup_root: PathBuf,
+    /// How to hold trees.
+    pub(crate) tree: Method,
+    /// Whether limits are enforced.
+    pub(crate) limits: bool,
+    /// Whether to live in namespaces of its own, where the kernel lets it.
+    pub(crate) namespaces: bool,
+}
+
+pub(crate) const USAGE: &str = "\
+muster-runner: starts, limits, fences, reaps and journals the processes of one worker
+
+Usage: muster-runner --state-dir DIR [options]
+
+It leaves its caller's session, and returns once it serves DIR/runner.sock (exit code 0), or if another runner
+already serves it (exit code 3).
+
+  --state-dir DIR         made with mode 0700 if it does not exist
+  --cgroup-root DIR       where cgroups are mounted, or a cgroup that was handed over [default: /sys/fs/cgroup]
+  --tree HOW              best, cgroup2, freezer or none [default: best]
+  --limits on|off         enforce limits of memory, processor time and processes [default: on]
+  --namespaces on|off     use a PID namespace, so that all processes die with the runner [default: on]
+  --version, --help
+";
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Run.
+    Run(Options),
+    /// Print a text and end.
+    Print(String),
+}
+
+/// The command line is wrong: what, and what would be right.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UsageError(pub(crate) String);
+
+/// Reads the arguments after the program's name.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, UsageError> {
+    let mut arguments = arguments.into_iter();
+    let mut state_dir = None;
+    let mut options = Options {
+        state_dir: PathBuf::new(),
+        cgroup_root: PathBuf::from("/sys/fs/cgroup"),
+        tree: Method::Best,
+        limits: true,
+        namespaces: true,
+    };
+    while let Some(argument) = arguments.next() {
+        let name = argument.to_string_lossy().into_owned();
+        match name.as_str() {
+            "--help" | "-h" => return Ok(Asked::Print(USAGE.to_owned())),
+            "--version" | "-V" => return Ok(Asked::Print(format!("muster-runner {}\n", env!("CARGO_PKG_VERSION")))),
+            _ => {}
+        }
+        let value = arguments.next().ok_or_else(|| UsageError(format!("`{name}` needs a value (see --help)")))?;
+        match name.as_str() {
+            "--state-dir" => state_dir = Some(PathBuf::from(value)),
+            "--cgroup-root" => options.cgroup_root = PathBuf::from(value),
+            "--tree" => options.tree = method(&value)?,
+            "--limits" => options.limits = switch(&name, &value)?,
+            "--namespaces" => options.namespaces = switch(&name, &value)?,
+            _ => return Err(UsageError(format!("unknown option `{name}` (see --help)"))),
+        }
+    }
+    options.state_dir = state_dir.ok_or_else(|| UsageError("--state-dir DIR is missing (see --help)".to_owned()))?;
+    Ok(Asked::Run(options))
+}
+
+fn method(value: &OsString) -> Result<Method, UsageError> {
+    match value.to_str() {
+        Some("best") => Ok(Method::Best),
+        Some("cgroup2") => Ok(Method::Cgroup2),
+        Some("freezer") => Ok(Method::Freezer),
+        Some("none") => Ok(Method::None),
+        _ => Err(UsageError("--tree is best, cgroup2, freezer or none".to_owned())),
+    }
+}
+
+fn switch(name: &str, value: &OsString) -> Result<bool, UsageError> {
+    match value.to_str() {
+        Some("on") => Ok(true),
+        Some("off") => Ok(false),
+        _ => Err(UsageError(format!("{name} is on or off"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(words: &[&str]) -> Result<Asked, UsageError> {
+        parse(words.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn the_state_directory_is_all_that_is_needed() {
+        let Ok(Asked::Run(options)) = parse_words(&["--state-dir", "/s"]) else { panic!("refused") };
+        assert_eq!((options.state_dir, options.tree, options.limits), (PathBuf::from("/s"), Method::Best, true));
+        assert!(parse_words(&[]).is_err());
+    }
+
+    #[test]
+    fn wrong_words_are_refused() {
+        assert!(parse_words(&["--state-dir"]).is_err());
+        assert!(parse_words(&["--state-dir", "/s", "--limits", "maybe"]).is_err());
+        assert!(parse_words(&["--state-dir", "/s", "--tree", "v3"]).is_err());
+        assert!(parse_words(&["--speed", "1"]).is_err());
+    }
+}

@@ -1,0 +1,95 @@
+//! From a detached process to a runner that serves.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use muster_agent::runner_protocol::{RunnerHello, VERSION};
+
+use crate::connection::Listener;
+use crate::engine::{self, Engine, Parts};
+use crate::journal::{self, Journal};
+use crate::options::Options;
+use crate::outer::OuterPids;
+use crate::spawner::{Setting, Spawner};
+use crate::state_dir::StateDir;
+use crate::sys::signals::SignalFd;
+use crate::tree::{self, Trees, Wanted};
+
+/// Where the runner lives.
+pub(crate) struct Place {
+    pub(crate) outer: OuterPids,
+    /// Of a PID namespace of its own.
+    pub(crate) is_first_process: bool,
+}
+
+/// What an earlier runner left is killed, and looked at again after this, until it is gone.
+const SWEEP_PAUSE: Duration = Duration::from_millis(5);
+
+/// What does not go in this time waits in the kernel; there is no new incarnation before it is gone, so the start fails and may be tried again.
+const SWEEP_LIMIT: Duration = Duration::from_secs(30);
+
+fn cannot<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String {
+    move |error| format!("cannot {what}: {error}")
+}
+
+/// Makes everything ready. The order is the promise: what was left is gone before there is a new incarnation, the incarnation is on disk before
+/// anybody can connect.
+pub(crate) fn prepare(options: &Options, state: &StateDir, place: Place) -> Result<Engine, String> {
+    let name = state.worker_name();
+    let wanted = Wanted { root: options.cgroup_root.clone(), name, method: options.tree, limits: options.limits };
+    let found = tree::find(&wanted).map_err(|error| {
+        format!("{} is used by another runner: give it another --cgroup-root", error.directory.display())
+    })?;
+    let trees = Arc::new(found.trees);
+    sweep(&trees)?;
+
+    let (seen, memory) = journal::read(&state.journal()).map_err(cannot("read the journal"))?;
+    let incarnation = state.next_incarnation(seen).map_err(cannot("write the incarnation"))?;
+    let kept = engine::records_to_keep(memory);
+    let journal = Journal::create(state.journal(), incarnation, &kept).map_err(cannot("begin the journal"))?;
+
+    if !place.is_first_process {
+        rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
+            .map_err(cannot("become a reaper of processes"))?;
+    }
+    let pid = place.outer.own();
+    state.write_pid(pid).map_err(cannot("write the process id"))?;
+    let signals = SignalFd::new().map_err(cannot("wait for signals"))?;
+    let setting =
+        Setting { trees: Arc::clone(&trees), outer: Arc::new(place.outer), dies_with_parent: !place.is_first_process };
+    let spawner = Spawner::start(setting).map_err(cannot("start the spawner"))?;
+    let listener = Listener::bind(&state.socket()).map_err(cannot("serve the socket"))?;
+
+    let mut capabilities = found.capabilities;
+    capabilities.dies_with_runner = place.is_first_process;
+    let hello = RunnerHello { version: VERSION, incarnation, boot_id: boot_id()?, capabilities, pid, renewal: None };
+    let is_first_process = place.is_first_process;
+    let parts = Parts { hello, journal, trees, spawner, listener, signals, is_first_process, locks: found.locks };
+    Engine::new(parts, kept).map_err(cannot("begin"))
+}
+
+/// Removes what says that a runner is here.
+pub(crate) fn clean_up(state: &StateDir) {
+    let _ = std::fs::remove_file(state.socket());
+    state.remove_pid();
+}
+
+fn sweep(trees: &Trees) -> Result<(), String> {
+    let begin = Instant::now();
+    loop {
+        let left = trees.sweep();
+        if left.is_empty() {
+            return Ok(());
+        }
+        if begin.elapsed() > SWEEP_LIMIT {
+            return Err(format!("processes of an earlier runner do not end: {left:?}"));
+        }
+        thread::sleep(SWEEP_PAUSE);
+    }
+}
+
+fn boot_id() -> Result<String, String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(cannot("read the boot id"))?;
+    Ok(text.trim().to_owned())
+}

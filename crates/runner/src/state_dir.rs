@@ -1,0 +1,153 @@
+//! The state directory: its lock, the incarnation, the files' names.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use muster_agent::runner_protocol::{LOCK_NAME, PID_FILE_NAME, SOCKET_NAME};
+use muster_types::Incarnation;
+use rustix::fs::{FlockOperation, flock};
+
+/// The directory, locked.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    path: PathBuf,
+    lock: File,
+}
+
+/// Why it cannot be used.
+#[derive(Debug)]
+pub(crate) enum StateDirError {
+    /// Another runner holds it.
+    Locked,
+    /// An operation on a path failed.
+    Io(&'static str, PathBuf, io::Error),
+}
+
+const INCARNATION_NAME: &str = "incarnation";
+const JOURNAL_NAME: &str = "journal";
+const LOG_NAME: &str = "runner.log";
+
+impl StateDir {
+    /// Makes the directory if it does not exist, and locks it for as long as the value (or a process that inherited it) lives.
+    pub(crate) fn open(path: &Path) -> Result<StateDir, StateDirError> {
+        let fail = |what, at: &Path| {
+            let at = at.to_owned();
+            move |error| StateDirError::Io(what, at, error)
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail("make", path))?;
+        let path = fs::canonicalize(path).map_err(fail("find", path))?;
+        fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(fail("protect", &path))?;
+        let lock_path = path.join(LOCK_NAME);
+        let lock = File::options().write(true).create(true).truncate(false).open(&lock_path);
+        let lock = lock.map_err(fail("open", &lock_path))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| StateDirError::Locked)?;
+        Ok(StateDir { path, lock })
+    }
+
+    /// The descriptor that holds the lock.
+    pub(crate) fn lock_fd(&self) -> i32 {
+        self.lock.as_raw_fd()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path.join(SOCKET_NAME)
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.path.join(JOURNAL_NAME)
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join(LOG_NAME)
+    }
+
+    /// Names the worker's cgroup. From the path alone, so that it is the same after the directory was wiped; hashed, because a path
+    /// may be longer than a name, and by a fixed function, because the next version must find the same.
+    pub(crate) fn worker_name(&self) -> String {
+        use std::os::unix::ffi::OsStrExt as _;
+        format!("w-{:016x}", fnv1a(self.path.as_os_str().as_bytes()))
+    }
+
+    /// Takes the next incarnation and has it on disk. `seen` is the one that wrote the journal, should the counter's file be lost.
+    pub(crate) fn next_incarnation(&self, seen: Option<Incarnation>) -> io::Result<Incarnation> {
+        let path = self.path.join(INCARNATION_NAME);
+        let last = match fs::read_to_string(&path) {
+            Ok(text) => parse_counter(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+        let counter = last.max(seen.map_or(0, |seen| seen.counter)) + 1;
+        let incarnation = Incarnation { counter, random: random()? };
+        let beside = path.with_extension("new");
+        let mut file = File::create(&beside)?;
+        writeln!(file, "{incarnation}")?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)?;
+        File::open(&self.path)?.sync_all()?;
+        Ok(incarnation)
+    }
+
+    /// For people and scripts; the truth is the peer of the socket.
+    pub(crate) fn write_pid(&self, pid: u32) -> io::Result<()> {
+        fs::write(self.path.join(PID_FILE_NAME), format!("{pid}\n"))
+    }
+
+    pub(crate) fn remove_pid(&self) {
+        // It says nothing that must be true.
+        let _ = fs::remove_file(self.path.join(PID_FILE_NAME));
+    }
+}
+
+/// A file that was damaged counts as absent: the random part still tells incarnations apart.
+fn parse_counter(text: &str) -> u64 {
+    text.split('-').next().and_then(|counter| counter.trim().parse().ok()).unwrap_or(0)
+}
+
+fn random() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_runner_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = StateDir::open(dir.path()).unwrap();
+        assert!(matches!(StateDir::open(dir.path()), Err(StateDirError::Locked)));
+        drop(first);
+        assert!(StateDir::open(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn incarnations_grow_even_if_the_counter_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let first = state.next_incarnation(None).unwrap();
+        let second = state.next_incarnation(Some(first)).unwrap();
+        assert_eq!((first.counter, second.counter), (1, 2));
+        fs::write(dir.path().join(INCARNATION_NAME), "garbage").unwrap();
+        let third = state.next_incarnation(Some(second)).unwrap();
+        assert!(third > second && third.random != second.random);
+    }
+
+    #[test]
+    fn the_cgroup_name_depends_on_the_path_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("worker");
+        let before = StateDir::open(&path).unwrap().worker_name();
+        fs::remove_dir_all(&path).unwrap();
+        assert_eq!(StateDir::open(&path).unwrap().worker_name(), before);
+        assert_ne!(StateDir::open(dir.path()).unwrap().worker_name(), before);
+    }
+}

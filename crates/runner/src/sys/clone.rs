@@ -1,0 +1,393 @@
+//! Starting a process the fast way: `clone3` with shared memory and a suspended parent, straight into its cgroup.
+//!
+//! The standard library forks when it has anything to do between fork and exec, and a fork copies page tables; here the child borrows the
+//! memory of the spawning thread, which sleeps until the child executes or ends. So the child may read everything that was prepared and may
+//! write its failure where the parent finds it; it must not allocate, lock or unwind. Where `clone3` is refused (old kernels, some sandboxes)
+//! the same is done with `clone`, and the child joins its cgroup by itself.
+#![expect(unsafe_code, reason = "raw system calls, a hand-made stack, and a child that shares memory")]
+
+use std::ffi::{CString, c_int, c_void};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::{io, mem, ptr};
+
+use super::strings::CStringArray;
+
+/// Everything that the child needs, made before it exists.
+pub(crate) struct Plan<'a> {
+    /// Entered first.
+    pub(crate) work_dir: CString,
+    /// Opened for append.
+    pub(crate) stdout: CString,
+    /// Opened for append.
+    pub(crate) stderr: CString,
+    /// Paths to try in order.
+    pub(crate) candidates: Vec<CString>,
+    /// The program's name and its arguments.
+    pub(crate) argv: CStringArray,
+    /// `NAME=VALUE`.
+    pub(crate) envp: CStringArray,
+    /// Becomes standard input.
+    pub(crate) null: BorrowedFd<'a>,
+    /// Files of cgroups into which the child writes `0`, which means itself.
+    pub(crate) joins: Vec<OwnedFd>,
+    /// Looked at last before exec: somebody no longer wants it.
+    pub(crate) cancelled: &'a AtomicBool,
+    /// Looked at last before exec: `CLOCK_BOOTTIME` in nanoseconds after which it must not start.
+    pub(crate) lease_end: Option<&'a AtomicU64>,
+    /// Have the kernel end it with the thread that started it.
+    pub(crate) dies_with_parent: bool,
+}
+
+/// Where a child failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It could not be cloned.
+    Clone = 1,
+    /// It could not join a cgroup.
+    Join,
+    /// Its work directory cannot be entered.
+    WorkDir,
+    /// Its standard output cannot be opened.
+    Stdout,
+    /// Its standard error cannot be opened.
+    Stderr,
+    /// It was no longer wanted.
+    Cancelled,
+    /// Its lease had ended.
+    LeaseOver,
+    /// It cannot be executed.
+    Exec,
+}
+
+const CHILD_STEPS: [Step; 7] =
+    [Step::Join, Step::WorkDir, Step::Stdout, Step::Stderr, Step::Cancelled, Step::LeaseOver, Step::Exec];
+
+/// Why there is no process.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) step: Step,
+    pub(crate) error: io::Error,
+}
+
+/// A process that has executed (or was killed just before).
+#[derive(Debug)]
+pub(crate) struct Cloned {
+    /// In the PID namespace of the runner.
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// From the kernel's headers; libc's constant is too narrow.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// The child only prepares an exec: no deep calls.
+const STACK_BYTES: usize = 64 * 1024;
+const GUARD_BYTES: usize = 4096;
+
+struct Stack {
+    base: *mut c_void,
+}
+
+impl Stack {
+    fn new() -> io::Result<Stack> {
+        let length = STACK_BYTES + GUARD_BYTES;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
+        // SAFETY: a new anonymous mapping; nothing else knows it.
+        let base = unsafe { libc::mmap(ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let stack = Stack { base };
+        // SAFETY: the first page of our own mapping.
+        if unsafe { libc::mprotect(base, GUARD_BYTES, libc::PROT_NONE) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(stack)
+    }
+
+    fn bottom(&self) -> *mut c_void {
+        self.base.wrapping_byte_add(GUARD_BYTES)
+    }
+
+    /// Page-aligned, so also aligned as both calling conventions want it.
+    fn top(&self) -> *mut c_void {
+        self.bottom().wrapping_byte_add(STACK_BYTES)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, and no child uses it: every clone waits until its child is off this stack.
+        unsafe { libc::munmap(self.base, STACK_BYTES + GUARD_BYTES) };
+    }
+}
+
+// SAFETY: the mapping belongs to the value alone.
+unsafe impl Send for Stack {}
+
+/// Starts processes, one at a time.
+pub(crate) struct Cloner {
+    stack: Stack,
+    has_clone3: bool,
+}
+
+/// What parent and child share while the parent sleeps.
+struct Shared<'a> {
+    plan: &'a Plan<'a>,
+    /// Only without `clone3`: joined before all else.
+    cgroup_procs: RawFd,
+    step: AtomicI32,
+    errno: AtomicI32,
+}
+
+impl Cloner {
+    pub(crate) fn new() -> io::Result<Cloner> {
+        Ok(Cloner { stack: Stack::new()?, has_clone3: true })
+    }
+
+    /// Starts a process. Returns when it has executed, or failed, or was killed before either; hangs as long as a path of the plan
+    /// hangs. The pid is written to `current` before the child runs, so that nobody takes it for a stray; the caller clears it.
+    pub(crate) fn spawn(
+        &mut self,
+        plan: &Plan<'_>,
+        cgroup: Option<BorrowedFd<'_>>,
+        current: &AtomicI32,
+    ) -> Result<Cloned, Failure> {
+        let mut shared = Shared { plan, cgroup_procs: -1, step: AtomicI32::new(0), errno: AtomicI32::new(0) };
+        let cloned = match self.try_clone3(&shared, cgroup, current) {
+            Err(error) if is_refused(&error) => {
+                self.has_clone3 = false;
+                let procs = cgroup.map(open_procs).transpose().map_err(|error| Failure { step: Step::Join, error })?;
+                shared.cgroup_procs = procs.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+                self.clone_plain(&shared, current)
+            }
+            other => other,
+        }
+        .map_err(|error| Failure { step: Step::Clone, error })?;
+
+        let step = shared.step.load(Ordering::SeqCst);
+        match CHILD_STEPS.into_iter().find(|known| *known as i32 == step) {
+            None => Ok(cloned),
+            Some(step) => {
+                // It has ended by itself; its status says nothing that the step does not.
+                let _ = super::wait::reap(cloned.pid);
+                Err(Failure { step, error: io::Error::from_raw_os_error(shared.errno.load(Ordering::SeqCst)) })
+            }
+        }
+    }
+
+    fn try_clone3(
+        &self,
+        shared: &Shared<'_>,
+        cgroup: Option<BorrowedFd<'_>>,
+        current: &AtomicI32,
+    ) -> io::Result<Cloned> {
+        if !self.has_clone3 {
+            return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+        }
+        let mut pidfd: RawFd = -1;
+        // SAFETY: plain numbers; zero means absent.
+        let mut args: libc::clone_args = unsafe { mem::zeroed() };
+        args.flags =
+            (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::CLONE_PARENT_SETTID).cast_unsigned().into();
+        if let Some(cgroup) = cgroup {
+            args.flags |= CLONE_INTO_CGROUP;
+            args.cgroup = cgroup.as_raw_fd().cast_unsigned().into();
+        }
+        args.pidfd = (&raw mut pidfd) as u64;
+        args.parent_tid = current.as_ptr() as u64;
+        args.exit_signal = libc::SIGCHLD as u64;
+        args.stack = self.stack.bottom() as u64;
+        args.stack_size = STACK_BYTES as u64;
+        // SAFETY: the stack is free (one child at a time, and the call returns only when the child has left it), `args`, `pidfd`,
+        // `current` and `shared` outlive the call, and `run_child` neither returns nor unwinds.
+        let pid = unsafe { clone3(&args, run_child, ptr::from_ref(shared).cast_mut().cast()) };
+        if pid < 0 {
+            return Err(io::Error::from_raw_os_error(i32::try_from(-pid).unwrap_or(libc::EINVAL)));
+        }
+        // SAFETY: the kernel has just made this descriptor for us.
+        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+        Ok(Cloned { pid: pid as i32, pidfd })
+    }
+
+    fn clone_plain(&self, shared: &Shared<'_>, current: &AtomicI32) -> io::Result<Cloned> {
+        extern "C" fn enter(shared: *mut c_void) -> c_int {
+            run_child(shared)
+        }
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID | libc::SIGCHLD;
+        let argument = ptr::from_ref(shared).cast_mut().cast();
+        // SAFETY: as in `try_clone3`.
+        let pid = unsafe { libc::clone(enter, self.stack.top(), flags, argument, current.as_ptr()) };
+        if pid < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // Nobody else reaps what is `current`, so the pid is still this child's.
+        // SAFETY: takes and gives numbers.
+        let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        if pidfd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just made this descriptor for us.
+        Ok(Cloned { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd as RawFd) } })
+    }
+}
+
+/// Refusals of `clone3` itself, or of its way into a cgroup; `clone` may still do.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::E2BIG | libc::EINVAL))
+}
+
+fn open_procs(cgroup: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags, openat};
+    Ok(openat(cgroup, c"cgroup.procs", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// `clone3` whose child calls `entry(argument)` on its own stack. Returns the pid, or the negated errno.
+///
+/// # Safety
+/// `args` names a free stack, `entry` never returns, and everything pointed to outlives the call.
+unsafe fn clone3(args: &libc::clone_args, entry: extern "C" fn(*mut c_void) -> !, argument: *mut c_void) -> isize {
+    let result: isize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the system call changes rax, rcx and r11 alone; the child starts here on an empty, aligned stack and never comes back.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r9",
+            "call r8",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 as isize => result,
+            in("rdi") ptr::from_ref(args),
+            in("rsi") mem::size_of::<libc::clone_args>(),
+            in("r8") entry,
+            in("r9") argument,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: the system call changes x0 alone; the child starts here on an empty, aligned stack and never comes back.
+    unsafe {
+        std::arch::asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov x29, xzr",
+            "mov x0, x10",
+            "blr x9",
+            "brk 1",
+            "2:",
+            inlateout("x0") ptr::from_ref(args) => result,
+            in("x1") mem::size_of::<libc::clone_args>(),
+            in("x8") libc::SYS_clone3,
+            in("x9") entry,
+            in("x10") argument,
+            lateout("x30") _,
+        );
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        let _ = (args, entry, argument);
+        result = -(libc::ENOSYS as isize);
+    }
+    result
+}
+
+/// The child's whole life before exec. Shares memory with the parent, whose thread sleeps.
+extern "C" fn run_child(shared: *mut c_void) -> ! {
+    // SAFETY: the parent passed a `Shared` that it keeps until this process has executed or ended.
+    let shared = unsafe { &*shared.cast::<Shared<'_>>() };
+    let (step, errno) = prepare_and_exec(shared);
+    shared.errno.store(errno, Ordering::SeqCst);
+    shared.step.store(step as i32, Ordering::SeqCst);
+    // SAFETY: ends this process without running what belongs to the parent.
+    unsafe { libc::_exit(127) }
+}
+
+/// Returns only when it failed.
+fn prepare_and_exec(shared: &Shared<'_>) -> (Step, c_int) {
+    let plan = shared.plan;
+    // SAFETY: system calls that take numbers and C strings that live in `plan`; none allocates or locks.
+    unsafe {
+        libc::setsid();
+        if plan.dies_with_parent {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        }
+        if shared.cgroup_procs >= 0 && !join(shared.cgroup_procs) {
+            return (Step::Join, errno());
+        }
+        for cgroup in &plan.joins {
+            if !join(cgroup.as_raw_fd()) {
+                return (Step::Join, errno());
+            }
+        }
+        if libc::chdir(plan.work_dir.as_ptr()) != 0 {
+            return (Step::WorkDir, errno());
+        }
+        libc::dup2(plan.null.as_raw_fd(), libc::STDIN_FILENO);
+        if !open_output(&plan.stdout, libc::STDOUT_FILENO) {
+            return (Step::Stdout, errno());
+        }
+        if !open_output(&plan.stderr, libc::STDERR_FILENO) {
+            return (Step::Stderr, errno());
+        }
+        let mut none: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+    }
+    if plan.cancelled.load(Ordering::SeqCst) {
+        return (Step::Cancelled, libc::ECANCELED);
+    }
+    if plan.lease_end.is_some_and(|end| boot_nanos() >= end.load(Ordering::SeqCst)) {
+        return (Step::LeaseOver, libc::ETIME);
+    }
+    (Step::Exec, exec(plan))
+}
+
+/// Tries the candidates as `execvp` would: a permission refused is remembered, anything but "not there" ends the search.
+fn exec(plan: &Plan<'_>) -> c_int {
+    let mut failure = libc::ENOENT;
+    for candidate in &plan.candidates {
+        // SAFETY: C strings and null-terminated arrays that live in `plan`.
+        unsafe { libc::execve(candidate.as_ptr(), plan.argv.as_ptr(), plan.envp.as_ptr()) };
+        match errno() {
+            libc::ENOENT | libc::ENOTDIR => {}
+            libc::EACCES => failure = libc::EACCES,
+            other => return other,
+        }
+    }
+    failure
+}
+
+/// # Safety
+/// A system call on a number and a static byte.
+unsafe fn join(cgroup: RawFd) -> bool {
+    // SAFETY: one static byte.
+    unsafe { libc::write(cgroup, c"0".as_ptr().cast(), 1) == 1 }
+}
+
+/// # Safety
+/// System calls on a C string and numbers.
+unsafe fn open_output(path: &CString, target: RawFd) -> bool {
+    let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOCTTY;
+    // SAFETY: a C string that outlives the call.
+    let fd = unsafe { libc::open(path.as_ptr(), flags, 0o640) };
+    // SAFETY: numbers; the copy is not closed by exec, the original is.
+    fd >= 0 && unsafe { libc::dup2(fd, target) } >= 0
+}
+
+fn errno() -> c_int {
+    // SAFETY: the thread's own errno, which the child borrows from its sleeping parent.
+    unsafe { *libc::__errno_location() }
+}
+
+fn boot_nanos() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes the value it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) };
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}

@@ -1,0 +1,10 @@
+//! What the standard library and rustix do not offer safely: the whole of this project's `unsafe`.
+
+pub(crate) mod clone;
+pub(crate) mod daemon;
+pub(crate) mod peer;
+pub(crate) mod signals;
+pub(crate) mod strings;
+pub(crate) mod wait;
+
+pub(crate) use clone::{Cloned, Cloner, Failure, Plan, Step};

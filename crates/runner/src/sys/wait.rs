@@ -1,0 +1,49 @@
+//! Waiting for children in two steps: look at how one ended, and later let it go.
+#![expect(unsafe_code, reason = "rustix does not say which child a wait for any child found")]
+
+use std::{io, mem};
+
+use muster_types::Exit;
+
+fn wait(kind: libc::idtype_t, id: libc::id_t, options: libc::c_int) -> io::Result<Option<libc::siginfo_t>> {
+    // SAFETY: plain numbers; a pid of zero means that nobody has ended.
+    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+    loop {
+        // SAFETY: writes the value it is given.
+        if unsafe { libc::waitid(kind, id, &mut info, options | libc::WEXITED) } == 0 {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    // SAFETY: waitid has filled it, or left the zeros.
+    Ok(if unsafe { info.si_pid() } == 0 { None } else { Some(info) })
+}
+
+fn id(pid: i32) -> libc::id_t {
+    pid.cast_unsigned()
+}
+
+/// How a child ended, which stays a zombie; `None` while it runs.
+pub(crate) fn look(pid: i32) -> io::Result<Option<Exit>> {
+    let info = wait(libc::P_PID, id(pid), libc::WNOHANG | libc::WNOWAIT)?;
+    Ok(info.map(|info| {
+        // SAFETY: waitid has filled it.
+        let status = unsafe { info.si_status() };
+        if info.si_code == libc::CLD_EXITED { Exit::Code(status) } else { Exit::Signal(status) }
+    }))
+}
+
+/// Lets a child go that has ended (or is about to, by itself).
+pub(crate) fn reap(pid: i32) -> io::Result<()> {
+    wait(libc::P_PID, id(pid), 0).map(|_| ())
+}
+
+/// Some child that has ended, which stays a zombie; `None` if there is none.
+pub(crate) fn look_for_any() -> Option<i32> {
+    let info = wait(libc::P_ALL, 0, libc::WNOHANG | libc::WNOWAIT).ok()??;
+    // SAFETY: waitid has filled it.
+    Some(unsafe { info.si_pid() })
+}

@@ -1,0 +1,224 @@
+//! Finding out, by trying, what the machine lets us do.
+//!
+//! The worker's cgroup is `<root>/muster/<name>`, where the name comes from the state directory's path: a worker whose state directory was wiped
+//! finds what it ran before. Its directory is held locked while the runner lives, so that two workers that happen to share a name (the same path in
+//! two containers that see one hierarchy) never end each other's trees: the second is refused and needs another `--cgroup-root`.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use muster_types::Capabilities;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open, statfs};
+
+use super::cgroup::{make_dir, open_dir, read, remove, write};
+use super::freezer::Freezer;
+use super::limits::{Limiter, Place};
+use super::marks::Marks;
+use super::v2::Cgroup2;
+use super::{Holder, Trees};
+
+/// What is wished for.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// Where the hierarchies are mounted, or a cgroup of the second version that was handed to us.
+    pub(crate) root: PathBuf,
+    /// Of the worker.
+    pub(crate) name: String,
+    /// How to hold trees.
+    pub(crate) method: Method,
+    /// Whether to enforce limits.
+    pub(crate) limits: bool,
+}
+
+/// How to hold trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// The best that works.
+    Best,
+    /// The second version or nothing better than best effort.
+    Cgroup2,
+    /// The first version's freezer or nothing better than best effort.
+    Freezer,
+    /// Best effort.
+    None,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// What holds and limits trees.
+    pub(crate) trees: Trees,
+    /// As the hello says it.
+    pub(crate) capabilities: Capabilities,
+    /// Locked while the runner lives.
+    pub(crate) locks: Vec<OwnedFd>,
+}
+
+/// Another runner uses the worker's cgroup.
+#[derive(Debug)]
+pub(crate) struct FindError {
+    pub(crate) directory: PathBuf,
+}
+
+const CGROUP2_MAGIC: u64 = 0x6367_7270;
+const CGROUP1_MAGIC: u64 = 0x0027_e0eb;
+
+/// The directory that all workers of a machine share.
+const SHARED: &str = "muster";
+
+/// Name of a cgroup that is made and removed to see whether that works.
+const PROBE: &str = "probe";
+
+/// Tries.
+pub(crate) fn find(wanted: &Wanted) -> Result<Found, FindError> {
+    let mut locks = Vec::new();
+    let v2 = match wanted.method {
+        Method::Best | Method::Cgroup2 => find_v2(wanted, &mut locks)?,
+        Method::Freezer | Method::None => None,
+    };
+    let holder = match (v2, wanted.method) {
+        (Some(parent), _) => Holder::Cgroup2(Cgroup2::new(parent)),
+        (None, Method::Best | Method::Freezer) => match find_v1(wanted, "freezer", "freezer.state", &mut locks)? {
+            Some(parent) => Holder::Freezer(Freezer::new(parent)),
+            None => Holder::Marks(Marks::new(wanted.name.clone())),
+        },
+        (None, Method::Cgroup2 | Method::None) => Holder::Marks(Marks::new(wanted.name.clone())),
+    };
+    let limiter = if wanted.limits { find_limits(wanted, &holder, &mut locks)? } else { Limiter::default() };
+
+    let mut capabilities = Capabilities {
+        tree: !matches!(holder, Holder::Marks(_)),
+        freezer: !matches!(holder, Holder::Marks(_)),
+        tree_method: match holder {
+            Holder::Cgroup2(_) => "cgroup2",
+            Holder::Freezer(_) => "cgroup1-freezer",
+            Holder::Marks(_) => "none",
+        }
+        .to_owned(),
+        ..Capabilities::default()
+    };
+    limiter.describe(&mut capabilities);
+    Ok(Found { trees: Trees { holder, limiter }, capabilities, locks })
+}
+
+fn has_magic(path: &Path, magic: u64) -> bool {
+    statfs(path).is_ok_and(|found| found.f_type as u64 == magic)
+}
+
+/// The mount of the second version: the root itself, or `unified` beside the first version's hierarchies.
+fn v2_root(root: &Path) -> Option<PathBuf> {
+    let unified = root.join("unified");
+    [root.to_owned(), unified].into_iter().find(|path| has_magic(path, CGROUP2_MAGIC))
+}
+
+fn find_v2(wanted: &Wanted, locks: &mut Vec<OwnedFd>) -> Result<Option<OwnedFd>, FindError> {
+    let Some(root) = v2_root(&wanted.root) else { return Ok(None) };
+    for base in bases(&root, "") {
+        let Ok(parent) = make_parent(&base, &wanted.name, enable_controllers) else { continue };
+        if can_kill(&parent) {
+            lock(&parent, &base, wanted, locks)?;
+            return Ok(Some(parent));
+        }
+    }
+    Ok(None)
+}
+
+fn find_v1(
+    wanted: &Wanted,
+    controller: &str,
+    file: &str,
+    locks: &mut Vec<OwnedFd>,
+) -> Result<Option<OwnedFd>, FindError> {
+    let root = wanted.root.join(controller);
+    if !has_magic(&root, CGROUP1_MAGIC) {
+        return Ok(None);
+    }
+    for base in bases(&root, controller) {
+        let Ok(parent) = make_parent(&base, &wanted.name, |_| ()) else { continue };
+        if has_file(&parent, file) {
+            lock(&parent, &base, wanted, locks)?;
+            return Ok(Some(parent));
+        }
+    }
+    Ok(None)
+}
+
+fn find_limits(wanted: &Wanted, holder: &Holder, locks: &mut Vec<OwnedFd>) -> Result<Limiter, FindError> {
+    let mut place = |v2_file: &str, controller: &str, v1_file: &str| -> Result<Place, FindError> {
+        if let Holder::Cgroup2(tree) = holder
+            && has_file(tree.parent(), v2_file)
+        {
+            return Ok(Place::V2);
+        }
+        Ok(find_v1(wanted, controller, v1_file, locks)?.map_or(Place::Absent, Place::V1))
+    };
+    Ok(Limiter {
+        memory: place("memory.max", "memory", "memory.limit_in_bytes")?,
+        cpu: place("cpu.max", "cpu", "cpu.cfs_quota_us")?,
+        pids: place("pids.max", "pids", "pids.max")?,
+    })
+}
+
+/// Where the shared directory may be: at the top, else in the cgroup in which we run (which may be all that was handed to us).
+fn bases(root: &Path, controller: &str) -> Vec<PathBuf> {
+    let mut bases = vec![root.to_owned()];
+    if let Some(own) = own_cgroup(controller) {
+        bases.push(root.join(own.trim_start_matches('/')));
+    }
+    bases
+}
+
+/// From `/proc/self/cgroup`: `id:controllers:path`; the second version has no controllers there.
+fn own_cgroup(controller: &str) -> Option<String> {
+    let text = fs::read_to_string("/proc/self/cgroup").ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let controllers = fields.next()?;
+        let path = fields.next()?;
+        controllers.split(',').any(|name| name == controller).then(|| path.to_owned())
+    })
+}
+
+fn make_parent(base: &Path, name: &str, prepare: impl Fn(&OwnedFd)) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let base = OwnedFd::from(open(base, flags, Mode::empty())?);
+    prepare(&base);
+    make_dir(&base, SHARED)?;
+    let shared = open_dir(&base, SHARED)?;
+    prepare(&shared);
+    make_dir(&shared, name)?;
+    let parent = open_dir(&shared, name)?;
+    prepare(&parent);
+    Ok(parent)
+}
+
+/// Lets the cgroups below have controllers. The kernel refuses while processes are in the cgroup itself; then that limit is absent here.
+fn enable_controllers(cgroup: &OwnedFd) {
+    for controller in ["memory", "cpu", "pids"] {
+        let _ = write(cgroup, "cgroup.subtree_control", &format!("+{controller}"));
+    }
+}
+
+fn with_probe(parent: impl AsFd, probe: impl Fn(&OwnedFd) -> io::Result<()>) -> bool {
+    let tried = make_dir(&parent, PROBE).and_then(|()| probe(&open_dir(&parent, PROBE)?));
+    remove(&parent, PROBE).is_ok() && tried.is_ok()
+}
+
+/// `cgroup.kill` came later (5.14) than the second version itself.
+fn can_kill(parent: &OwnedFd) -> bool {
+    with_probe(parent, |probe| write(probe, "cgroup.kill", "1"))
+}
+
+fn has_file(parent: impl AsFd, file: &str) -> bool {
+    with_probe(parent, |probe| read(probe, file).map(|_| ()))
+}
+
+fn lock(parent: &OwnedFd, base: &Path, wanted: &Wanted, locks: &mut Vec<OwnedFd>) -> Result<(), FindError> {
+    let directory = base.join(SHARED).join(&wanted.name);
+    let locked = open_dir(parent, ".").map_err(|_| FindError { directory: directory.clone() })?;
+    flock(&locked, FlockOperation::NonBlockingLockExclusive).map_err(|_| FindError { directory })?;
+    locks.push(locked);
+    Ok(())
+}

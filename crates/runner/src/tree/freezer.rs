@@ -1,0 +1,79 @@
+//! Trees as cgroups of the first version's freezer: frozen, killed and thawed until empty.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::Rest;
+use super::cgroup::{children, make_dir, members, open_dir, open_for_write, read, remove_all, write};
+
+/// Readings of the state while it freezes. A tree that does not freeze (it waits in the kernel) is killed as it is, and again later.
+const FREEZE_READINGS: u32 = 50;
+
+/// The worker's cgroup in the freezer's hierarchy; each attempt has one in it.
+#[derive(Debug)]
+pub(super) struct Freezer {
+    parent: OwnedFd,
+}
+
+impl Freezer {
+    pub(super) fn new(parent: OwnedFd) -> Freezer {
+        Freezer { parent }
+    }
+
+    /// The file through which a process enters. `tasks` and not `cgroup.procs`: a process that moves its only thread by itself does not
+    /// wait for the lock that stops all forks of the machine.
+    pub(super) fn make(&self, name: &str) -> io::Result<OwnedFd> {
+        make_dir(&self.parent, name)?;
+        open_for_write(&self.parent, &format!("{name}/tasks"))
+    }
+
+    pub(super) fn kill(&self, name: &str) -> io::Result<()> {
+        self.freeze(name)?;
+        for pid in members(&self.parent, name) {
+            if let Some(pid) = Pid::from_raw(pid) {
+                // It may be gone already.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        write(&self.parent, &format!("{name}/freezer.state"), "THAWED")
+    }
+
+    /// While it is frozen nothing in it forks, so the list of its processes is whole.
+    fn freeze(&self, name: &str) -> io::Result<()> {
+        let state = format!("{name}/freezer.state");
+        write(&self.parent, &state, "FROZEN")?;
+        for _ in 0..FREEZE_READINGS {
+            if read(&self.parent, &state)?.trim() == "FROZEN" {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    pub(super) fn clear(&self, name: &str) -> Rest {
+        match remove_all(&self.parent, name) {
+            Ok(()) => Rest::Nothing,
+            Err(_) => Rest::Something,
+        }
+    }
+
+    pub(super) fn members(&self, name: &str) -> Vec<i32> {
+        members(&self.parent, name)
+    }
+
+    pub(super) fn sweep(&self) -> Vec<i32> {
+        let mut left = Vec::new();
+        let Ok(dir) = open_dir(&self.parent, ".") else { return left };
+        for name in children(dir) {
+            // Tried again by the caller as long as something is left.
+            let _ = self.kill(&name);
+            if self.clear(&name) == Rest::Something {
+                left.extend(self.members(&name));
+            }
+        }
+        left
+    }
+}

@@ -1,0 +1,134 @@
+//! Trees without cgroups: best effort. A process belongs to an attempt if its environment carries the attempt's mark, if it is in the session of
+//! its main process, or if its parent belongs to it. A program that takes its own environment away, opens a session and outlives its parent is not
+//! found; the worker says `best-effort` everywhere for that reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::Rest;
+
+/// Name of the variable. Its value names the worker too: several may run on one machine.
+const VARIABLE: &str = "MUSTER_TREE";
+
+/// Passes over all processes before what was found is killed although each pass found more: a fork bomb that outruns the search.
+const MAX_PASSES: u32 = 64;
+
+/// Looks through the processes of the machine (or of the runner's PID namespace).
+#[derive(Debug)]
+pub(super) struct Marks {
+    worker: String,
+}
+
+struct Process {
+    parent: i32,
+    session: i32,
+}
+
+impl Marks {
+    pub(super) fn new(worker: String) -> Marks {
+        Marks { worker }
+    }
+
+    /// `NAME=VALUE` for the environment.
+    pub(super) fn mark(&self, name: &str) -> String {
+        format!("{VARIABLE}={}/{name}", self.worker)
+    }
+
+    /// Stops all that is found, until a pass finds no more, then kills: what is stopped cannot fork.
+    pub(super) fn kill(&self, name: &str, leader: Option<i32>) {
+        stop_then_kill(|stopped| self.find(&self.mark(name), leader, stopped));
+    }
+
+    pub(super) fn look(&self, name: &str, leader: Option<i32>) -> Rest {
+        if self.members(name, leader).is_empty() { Rest::Nothing } else { Rest::Something }
+    }
+
+    pub(super) fn members(&self, name: &str, leader: Option<i32>) -> Vec<i32> {
+        self.find(&self.mark(name), leader, &BTreeSet::new()).into_iter().collect()
+    }
+
+    pub(super) fn sweep(&self) -> Vec<i32> {
+        let prefix = self.mark("");
+        stop_then_kill(|stopped| self.find(&prefix, None, stopped));
+        self.find(&prefix, None, &BTreeSet::new()).into_iter().collect()
+    }
+
+    /// `mark` ends with `/` if every attempt of the worker is meant.
+    fn find(&self, mark: &str, leader: Option<i32>, known: &BTreeSet<i32>) -> BTreeSet<i32> {
+        let processes = processes();
+        let mut found: BTreeSet<i32> = processes
+            .iter()
+            .filter(|(pid, process)| {
+                known.contains(pid) || leader.is_some_and(|leader| process.session == leader) || carries(**pid, mark)
+            })
+            .map(|(pid, _)| *pid)
+            .collect();
+        loop {
+            let more: Vec<i32> = processes
+                .iter()
+                .filter(|(pid, process)| !found.contains(pid) && found.contains(&process.parent))
+                .map(|(pid, _)| *pid)
+                .collect();
+            if more.is_empty() {
+                return found;
+            }
+            found.extend(more);
+        }
+    }
+}
+
+fn stop_then_kill(find: impl Fn(&BTreeSet<i32>) -> BTreeSet<i32>) {
+    let mut stopped = BTreeSet::new();
+    for _ in 0..MAX_PASSES {
+        let found = find(&stopped);
+        let more: Vec<i32> = found.difference(&stopped).copied().collect();
+        if more.is_empty() {
+            break;
+        }
+        more.iter().for_each(|pid| send(*pid, Signal::STOP));
+        stopped.extend(more);
+    }
+    stopped.iter().for_each(|pid| send(*pid, Signal::KILL));
+}
+
+fn send(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        // It may be gone already.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Every process but the runner itself and what has ended.
+fn processes() -> BTreeMap<i32, Process> {
+    let own = std::process::id().cast_signed();
+    let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
+    entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| *pid != own)
+        .filter_map(|pid| Some((pid, read_stat(pid)?)))
+        .collect()
+}
+
+fn read_stat(pid: i32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in parentheses and may hold anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
+    Some(Process { parent, session })
+}
+
+fn carries(pid: i32, mark: &str) -> bool {
+    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
+    environment
+        .split(|byte| *byte == 0)
+        .any(|variable| variable == mark.as_bytes() || (mark.ends_with('/') && variable.starts_with(mark.as_bytes())))
+}

@@ -1,0 +1,146 @@
+//! Containment: how a whole tree of processes is held, limited, ended and known to be gone.
+//!
+//! Which way is found by trying at start ([`find`]). Cgroups are directories named by their attempt under a directory named by the worker, and
+//! both names say everything: nothing about them is remembered elsewhere, so a runner finds what an earlier one left.
+//!
+//! The files are written directly. A cgroup library was considered: those that are kept well model every controller, build paths and
+//! parse on each call and bring D-Bus along, where this needs eight fixed files and one `mkdirat` on a path taken thousands of times per second.
+
+mod cgroup;
+mod find;
+mod freezer;
+mod limits;
+mod marks;
+mod v2;
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use muster_agent::runner_protocol::Limits;
+use muster_types::AttemptKey;
+
+pub(crate) use find::{Method, Wanted, find};
+use freezer::Freezer;
+use limits::Limiter;
+use marks::Marks;
+use v2::Cgroup2;
+
+/// The ways to hold a tree, best first.
+#[derive(Debug)]
+enum Holder {
+    /// A cgroup of the second version, with `cgroup.kill`.
+    Cgroup2(Cgroup2),
+    /// The freezer of the first version.
+    Freezer(Freezer),
+    /// No cgroup: best effort.
+    Marks(Marks),
+}
+
+/// What the machine lets us do with trees.
+#[derive(Debug)]
+pub(crate) struct Trees {
+    holder: Holder,
+    limiter: Limiter,
+}
+
+/// What a tree has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Nothing; its cgroups are removed too.
+    Nothing,
+    /// Something runs, or does not die.
+    Something,
+}
+
+/// What a new process of a tree needs.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    /// The cgroup to be cloned into.
+    pub(crate) cgroup: Option<OwnedFd>,
+    /// Files into which the child writes `0` before exec.
+    pub(crate) joins: Vec<OwnedFd>,
+    /// A variable for its environment.
+    pub(crate) mark: Option<String>,
+}
+
+impl Trees {
+    /// Makes the cgroups of an attempt, with its limits.
+    pub(crate) fn make(&self, attempt: &AttemptKey, limits: &Limits) -> io::Result<Entry> {
+        let name = attempt.to_string();
+        let mut entry = Entry::default();
+        match &self.holder {
+            Holder::Cgroup2(holder) => {
+                let cgroup = holder.make(&name)?;
+                self.limiter.limit_v2(&cgroup, limits)?;
+                entry.cgroup = Some(cgroup);
+            }
+            Holder::Freezer(holder) => entry.joins.push(holder.make(&name)?),
+            Holder::Marks(holder) => entry.mark = Some(holder.mark(&name)),
+        }
+        self.limiter.make(&name, limits, &mut entry.joins)?;
+        Ok(entry)
+    }
+
+    /// Ends everything in the tree. Whether it worked is told by [`Trees::clear`].
+    pub(crate) fn kill(&self, attempt: &AttemptKey, leader: Option<i32>) {
+        let name = attempt.to_string();
+        // What cannot be written now is tried again by the caller until the tree is clear.
+        match &self.holder {
+            Holder::Cgroup2(holder) => drop(holder.kill(&name)),
+            Holder::Freezer(holder) => drop(holder.kill(&name)),
+            Holder::Marks(holder) => holder.kill(&name, leader),
+        }
+    }
+
+    /// Removes the tree's cgroups if nothing is left in it.
+    pub(crate) fn clear(&self, attempt: &AttemptKey, leader: Option<i32>) -> Rest {
+        let name = attempt.to_string();
+        let rest = match &self.holder {
+            Holder::Cgroup2(holder) => holder.clear(&name),
+            Holder::Freezer(holder) => holder.clear(&name),
+            Holder::Marks(holder) => holder.look(&name, leader),
+        };
+        if rest == Rest::Nothing {
+            self.limiter.remove(&name);
+        }
+        rest
+    }
+
+    /// Process ids in the tree, as the runner sees them; empty if unknown.
+    pub(crate) fn members(&self, attempt: &AttemptKey, leader: Option<i32>) -> Vec<i32> {
+        let name = attempt.to_string();
+        match &self.holder {
+            Holder::Cgroup2(holder) => holder.members(&name),
+            Holder::Freezer(holder) => holder.members(&name),
+            Holder::Marks(holder) => holder.members(&name, leader),
+        }
+    }
+
+    /// How often the kernel has killed something of the tree for exceeding the tree's memory.
+    pub(crate) fn out_of_memory_kills(&self, attempt: &AttemptKey) -> u64 {
+        self.limiter.out_of_memory_kills(&attempt.to_string(), self.v2_parent())
+    }
+
+    /// Whether memory limits must be watched: the kernel ends one process of the tree and tells nobody.
+    pub(crate) fn must_watch_memory(&self) -> bool {
+        self.limiter.must_watch_memory()
+    }
+
+    /// Ends everything that an earlier runner of this worker left behind; what remains, if anything.
+    pub(crate) fn sweep(&self) -> Vec<i32> {
+        let mut left = match &self.holder {
+            Holder::Cgroup2(holder) => holder.sweep(),
+            Holder::Freezer(holder) => holder.sweep(),
+            Holder::Marks(holder) => holder.sweep(),
+        };
+        left.extend(self.limiter.sweep());
+        left
+    }
+
+    fn v2_parent(&self) -> Option<BorrowedFd<'_>> {
+        match &self.holder {
+            Holder::Cgroup2(holder) => Some(holder.parent()),
+            Holder::Freezer(_) | Holder::Marks(_) => None,
+        }
+    }
+}

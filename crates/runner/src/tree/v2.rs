@@ -1,0 +1,64 @@
+//! Trees as cgroups of the second version.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::Rest;
+use super::cgroup::{children, make_dir, members, open_dir, read_counter, remove, remove_all, write};
+
+/// The worker's cgroup; each attempt has one in it.
+#[derive(Debug)]
+pub(super) struct Cgroup2 {
+    parent: OwnedFd,
+}
+
+impl Cgroup2 {
+    pub(super) fn new(parent: OwnedFd) -> Cgroup2 {
+        Cgroup2 { parent }
+    }
+
+    pub(super) fn parent(&self) -> BorrowedFd<'_> {
+        self.parent.as_fd()
+    }
+
+    pub(super) fn make(&self, name: &str) -> io::Result<OwnedFd> {
+        make_dir(&self.parent, name)?;
+        open_dir(&self.parent, name)
+    }
+
+    /// The kernel ends everything below too, and whatever is being forked.
+    pub(super) fn kill(&self, name: &str) -> io::Result<()> {
+        write(&self.parent, &format!("{name}/cgroup.kill"), "1")
+    }
+
+    /// The removal is the question: the kernel refuses it while a process is in the cgroup, and zombies do not count.
+    pub(super) fn clear(&self, name: &str) -> Rest {
+        if remove(&self.parent, name).is_ok() {
+            return Rest::Nothing;
+        }
+        if read_counter(&self.parent, &format!("{name}/cgroup.events"), "populated") != 0 {
+            return Rest::Something;
+        }
+        match remove_all(&self.parent, name) {
+            Ok(()) => Rest::Nothing,
+            Err(_) => Rest::Something,
+        }
+    }
+
+    pub(super) fn members(&self, name: &str) -> Vec<i32> {
+        members(&self.parent, name)
+    }
+
+    pub(super) fn sweep(&self) -> Vec<i32> {
+        let mut left = Vec::new();
+        let Ok(dir) = open_dir(&self.parent, ".") else { return left };
+        for name in children(dir) {
+            // Tried again by the caller as long as something is left.
+            let _ = self.kill(&name);
+            if self.clear(&name) == Rest::Something {
+                left.extend(self.members(&name));
+            }
+        }
+        left
+    }
+}

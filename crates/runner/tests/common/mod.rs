@@ -1,0 +1,303 @@
+//! Starts real runners and plays their agent.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use muster_agent::runner_protocol::{
+    Accepted, AgentHello, FrameReader, Framed as _, Kill, Limits, Program, Renewal, RunnerHello, SOCKET_NAME, Start,
+    ToAgent, ToRunner, VERSION, VERSION_MIN, Why,
+};
+use muster_types::{
+    Acknowledgement, AllocatedResources, AttemptKey, AttemptNumber, AttemptState, DriverUid, KilledBy, Outcome, Report,
+    Time, WallTime,
+};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Long enough for a loaded machine; nothing waits for it unless something is wrong.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A runner in a state directory of its own, ended when the test ends.
+pub struct TestRunner {
+    pub dir: tempfile::TempDir,
+    arguments: Vec<String>,
+}
+
+impl TestRunner {
+    pub fn start(arguments: &[&str]) -> TestRunner {
+        let runner = TestRunner {
+            dir: tempfile::tempdir().unwrap(),
+            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+        };
+        runner.launch();
+        runner
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    pub fn try_launch(&self) -> std::process::Output {
+        Command::new(env!("CARGO_BIN_EXE_muster-runner"))
+            .arg("--state-dir")
+            .arg(self.state_dir())
+            .args(&self.arguments)
+            .output()
+            .unwrap()
+    }
+
+    /// Launches a runner, or another one after the last has ended.
+    pub fn launch(&self) {
+        let output = self.try_launch();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    pub fn connect(&self) -> Agent {
+        Agent::connect(&self.state_dir())
+    }
+
+    pub fn pid(&self) -> Pid {
+        read_pid(&self.state_dir().join("runner.pid")).unwrap()
+    }
+
+    /// KILLs the runner and waits until its process is gone.
+    pub fn crash(&self) {
+        let pid = self.pid();
+        kill_process(pid, Signal::KILL).unwrap();
+        wait_until("the runner is gone", || !is_alive(pid));
+    }
+
+    /// A path for a program to write to.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Runs a line of shell.
+    pub fn shell(&self, key: AttemptKey, script: &str) -> Start {
+        self.program(key, "/bin/sh", &["-c", script])
+    }
+
+    pub fn program(&self, key: AttemptKey, program: &str, args: &[&str]) -> Start {
+        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+        Start {
+            accepted: accepted(key),
+            program: Program {
+                program: program.into(),
+                args: args.iter().map(|argument| (*argument).to_owned()).collect(),
+                env: vec![("PATH".into(), "/usr/bin:/bin".into()), ("DIR".into(), text(self.dir.path().into()))],
+                work_dir: text(self.dir.path().into()),
+                stdout: text(self.file("stdout")),
+                stderr: text(self.file("stderr")),
+            },
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Drop for TestRunner {
+    fn drop(&mut self) {
+        let Ok(pid) = std::panic::catch_unwind(|| self.pid()) else { return };
+        if UnixStream::connect(self.state_dir().join(SOCKET_NAME)).is_ok() {
+            let _ = kill_process(pid, Signal::KILL);
+            wait_until("the runner is gone", || !is_alive(pid));
+        }
+    }
+}
+
+/// An agent's end of the connection.
+pub struct Agent {
+    stream: UnixStream,
+    reader: FrameReader<ToAgent>,
+    pub hello: RunnerHello,
+    /// Newest report of each attempt, and how many arrived.
+    pub reports: BTreeMap<AttemptKey, Report>,
+    pub received: u64,
+}
+
+impl Agent {
+    pub fn connect(state_dir: &Path) -> Agent {
+        let mut stream = UnixStream::connect(state_dir.join(SOCKET_NAME)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut frame = Vec::new();
+        ToRunner::Hello(AgentHello { version_min: VERSION_MIN, version_max: VERSION }).append_frame(&mut frame);
+        stream.write_all(&frame).unwrap();
+        let mut reader = FrameReader::default();
+        let ToAgent::Hello(hello) = next(&mut stream, &mut reader).unwrap() else { panic!("no hello") };
+        Agent { stream, reader, hello: *hello, reports: BTreeMap::new(), received: 0 }
+    }
+
+    pub fn send(&mut self, messages: &[ToRunner]) {
+        let mut frames = Vec::new();
+        messages.iter().for_each(|message| message.append_frame(&mut frames));
+        self.stream.write_all(&frames).unwrap();
+    }
+
+    pub fn start(&mut self, start: Start) {
+        self.send(&[ToRunner::Start(Box::new(start))]);
+    }
+
+    pub fn kill(&mut self, attempt: AttemptKey, at_once: bool) {
+        self.send(&[ToRunner::Kill(Kill { attempt, at_once, grace: None, why: Why::By(KilledBy::Operator) })]);
+    }
+
+    pub fn renew(&mut self, lease: Duration) {
+        let (sent, sent_wall) = now();
+        self.send(&[ToRunner::Renew(Renewal { sent, sent_wall, lease })]);
+    }
+
+    pub fn acknowledge(&mut self, report: &Report) {
+        self.send(&[ToRunner::Closed(Acknowledgement { attempt: report.attempt, sequence: report.sequence })]);
+    }
+
+    /// The next message; reports are remembered. `None` if the runner closed the connection.
+    pub fn next(&mut self) -> Option<ToAgent> {
+        let message = next(&mut self.stream, &mut self.reader)?;
+        if let ToAgent::Report(report) = &message {
+            self.received += 1;
+            self.reports.insert(report.attempt, (**report).clone());
+        }
+        Some(message)
+    }
+
+    /// Waits for a report of an attempt that satisfies a condition.
+    pub fn wait(&mut self, key: AttemptKey, condition: impl Fn(&Report) -> bool) -> Report {
+        loop {
+            if let Some(report) = self.reports.get(&key).filter(|report| condition(report)) {
+                return report.clone();
+            }
+            assert!(self.next().is_some(), "the runner closed the connection");
+        }
+    }
+
+    pub fn wait_running(&mut self, key: AttemptKey) -> Report {
+        self.wait(key, |report| report.state == AttemptState::Running)
+    }
+
+    pub fn wait_ended(&mut self, key: AttemptKey) -> Outcome {
+        outcome(&self.wait(key, |report| matches!(report.state, AttemptState::Ended(_))))
+    }
+
+    pub fn run(&mut self, start: Start) -> Outcome {
+        let key = start.accepted.attempt;
+        self.start(start);
+        self.wait_ended(key)
+    }
+
+    /// Everything that the runner knows.
+    pub fn inventory(&mut self) -> Vec<Report> {
+        self.send(&[ToRunner::Inventory(7)]);
+        let mut all = Vec::new();
+        loop {
+            if let Some(ToAgent::Inventory { number: 7, reports, last }) = self.next() {
+                all.extend(reports);
+                if last {
+                    return all;
+                }
+            }
+        }
+    }
+
+    /// Waits until everything sent so far has been taken.
+    pub fn ping(&mut self) {
+        self.send(&[ToRunner::Ping(3)]);
+        while self.next().expect("the runner answers") != ToAgent::Pong(3) {}
+    }
+}
+
+fn next(stream: &mut UnixStream, reader: &mut FrameReader<ToAgent>) -> Option<ToAgent> {
+    loop {
+        if let Some(message) = reader.take().unwrap() {
+            return Some(message);
+        }
+        let mut buffer = [0; 65536];
+        match stream.read(&mut buffer) {
+            Ok(0) => return None,
+            Ok(length) => reader.push(&buffer[..length]),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+            Err(error) => panic!("nothing arrives: {error}"),
+        }
+    }
+}
+
+pub fn driver(number: u32) -> AttemptKey {
+    AttemptKey::Driver(DriverUid(0xabc), AttemptNumber(number))
+}
+
+pub fn accepted(attempt: AttemptKey) -> Accepted {
+    Accepted {
+        attempt,
+        id: "driver-test".into(),
+        leased: false,
+        resources: AllocatedResources { cores: 1, memory: 1 << 20, ..Default::default() },
+        kill_grace: Duration::from_secs(20),
+    }
+}
+
+pub fn leased(mut start: Start) -> Start {
+    start.accepted.leased = true;
+    start
+}
+
+pub fn with_grace(mut start: Start, grace: Duration) -> Start {
+    start.accepted.kill_grace = grace;
+    start
+}
+
+pub fn outcome(report: &Report) -> Outcome {
+    match &report.state {
+        AttemptState::Ended(outcome) => outcome.clone(),
+        other => panic!("{} has not ended: {other:?}", report.attempt),
+    }
+}
+
+pub fn now() -> (Time, WallTime) {
+    let (boot, wall) = (clock_gettime(ClockId::Boottime), clock_gettime(ClockId::Realtime));
+    let nanos = |time: rustix::time::Timespec| time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64;
+    (Time(nanos(boot)), WallTime(nanos(wall) / 1_000_000))
+}
+
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether a process executes or could. Ids are the machine's.
+pub fn is_alive(pid: Pid) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) else { return false };
+    let state = stat.rsplit_once(") ").unwrap().1.as_bytes()[0];
+    !matches!(state, b'Z' | b'X')
+}
+
+pub fn read_pid(path: &Path) -> Option<Pid> {
+    Pid::from_raw(std::fs::read_to_string(path).ok()?.trim().parse().ok()?)
+}
+
+pub fn report_pid(report: &Report) -> Pid {
+    Pid::from_raw(report.pid.unwrap() as i32).unwrap()
+}
+
+/// Processes of the machine whose command line holds a word that only the test's own can hold.
+pub fn count_with_argument(word: &str) -> usize {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return 0 };
+    entries
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            std::fs::read(entry.path().join("cmdline"))
+                .is_ok_and(|line| line.windows(word.len()).any(|window| window == word.as_bytes()))
+        })
+        .count()
+}
+
+/// A word for [`count_with_argument`].
+pub fn unique_word(name: &str) -> String {
+    format!("muster-test-{name}-{}", std::process::id())
+}
