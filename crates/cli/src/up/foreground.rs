@@ -40,7 +40,7 @@ pub(crate) async fn up(args: &UpArgs, layout: Layout) -> Result<(), UpError> {
     let address = match started {
         Ok(address) => address,
         Err(error) => {
-            begun.end().await;
+            begun.end(&layout).await;
             return Err(error);
         }
     };
@@ -79,6 +79,9 @@ async fn start(plan: &Plan, listen: &str, begun: &mut Begun) -> Result<String, U
     // A free port was taken once; from now on it is this one, for workers and clients know it.
     begun.master = begun.master.take().map(|(_, running)| (plan.master(&pinned(listen, &address)), running));
     for worker in plan.workers(&address) {
+        if !plan.layout.state(&worker.name).exists() {
+            begun.fresh.push(worker.name.clone());
+        }
         let running = worker.start()?;
         begun.workers.push((worker, running));
     }
@@ -102,6 +105,8 @@ fn pinned(listen: &str, address: &str) -> String {
 struct Begun {
     master: Option<(Part, Running)>,
     workers: Vec<(Part, Running)>,
+    /// Names of workers that never ran here before.
+    fresh: Vec<String>,
 }
 
 /// Parts that are kept running, in the two groups in which they end.
@@ -123,11 +128,14 @@ impl Begun {
         Parts { master, workers }
     }
 
-    async fn end(self) {
+    /// Ends what was begun. What ran here before goes on; a runner that was made for this start has nothing to go on for.
+    async fn end(self, layout: &Layout) {
         for (part, running) in self.workers.into_iter().chain(self.master) {
             running.end().await;
             part.forget();
         }
+        // The start has failed already; that is what is reported.
+        let _ = teardown::end_work_of(layout, self.fresh).await;
     }
 }
 

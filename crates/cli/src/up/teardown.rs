@@ -30,8 +30,13 @@ pub(crate) fn end_stale_daemons(layout: &Layout) -> Vec<String> {
 
 /// Ends the runner of every worker that ever ran here, with all that it runs; all at once.
 pub(crate) async fn end_work(layout: &Layout) -> Result<(), UpError> {
-    let worker = binaries::find_worker().map_err(UpError::Missing)?;
     let names = layout.workers().map_err(|error| UpError::File(layout.dir().to_path_buf(), error))?;
+    end_work_of(layout, names).await
+}
+
+/// The same of some workers.
+pub(crate) async fn end_work_of(layout: &Layout, names: Vec<String>) -> Result<(), UpError> {
+    let worker = binaries::find_worker().map_err(UpError::Missing)?;
     let stops: Vec<_> =
         names.into_iter().map(|name| (tokio::spawn(stop(worker.clone(), layout.state(&name))), name)).collect();
     let mut failed = None;
