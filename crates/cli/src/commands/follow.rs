@@ -2,10 +2,11 @@
 
 use muster_client::v1::driver::State;
 use muster_client::v1::{Driver, DriverAttempt, LogStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::pump::{Out, Pump, attempt_log};
+use super::verdict::has_ended;
 use crate::failure::Failure;
 use crate::master::Master;
 use crate::output::tell;
@@ -18,6 +19,8 @@ const ATTEMPTS: usize = 32;
 pub(super) struct Follow {
     attempts: mpsc::Sender<u32>,
     newest: u32,
+    /// The newest attempt, or more than any once the driver has ended.
+    seen: watch::Sender<u32>,
     task: JoinHandle<Result<(), Failure>>,
 }
 
@@ -25,8 +28,10 @@ impl Follow {
     /// Follows these outputs of a driver, from the attempts that it is shown.
     pub(super) fn begin(master: &Master, uid: &str, streams: Vec<(LogStream, Out)>) -> Follow {
         let (attempts, queue) = mpsc::channel(ATTEMPTS);
-        let task = tokio::spawn(follow(master.patient(), uid.to_owned(), streams, queue));
-        Follow { attempts, newest: 0, task }
+        let seen = watch::Sender::new(0);
+        let source = Source { master: master.patient(), uid: uid.to_owned(), streams, seen: seen.subscribe() };
+        let task = tokio::spawn(source.follow(queue));
+        Follow { attempts, newest: 0, seen, task }
     }
 
     /// The same, but not the attempts up to this one.
@@ -42,6 +47,8 @@ impl Follow {
 
     /// Shows it the driver: attempts that have begun are followed.
     pub(super) fn see(&mut self, driver: &Driver) {
+        let newest = driver.attempts.last().map_or(0, |attempt| attempt.attempt);
+        self.seen.send_replace(if has_ended(driver) { u32::MAX } else { newest });
         for attempt in &driver.attempts {
             if attempt.attempt > self.newest && has_begun(attempt) {
                 // A full queue means 32 attempts behind a reader that does not read; their logs can be read by name.
@@ -78,32 +85,58 @@ fn has_begun(attempt: &DriverAttempt) -> bool {
     }
 }
 
-async fn follow(
+/// Where output comes from.
+struct Source {
     master: Master,
     uid: String,
     streams: Vec<(LogStream, Out)>,
-    mut queue: mpsc::Receiver<u32>,
-) -> Result<(), Failure> {
-    while let Some(attempt) = queue.recv().await {
-        let pumps: Vec<_> = streams
-            .iter()
-            .map(|(stream, out)| {
-                let name = format!("attempt {attempt}");
-                let pump = Pump { request: attempt_log(&uid, attempt, *stream, true), out: *out, name };
-                let master = master.clone();
-                tokio::spawn(async move { pump.run(&master).await })
-            })
-            .collect();
+    seen: watch::Receiver<u32>,
+}
+
+impl Source {
+    async fn follow(self, mut queue: mpsc::Receiver<u32>) -> Result<(), Failure> {
+        while let Some(attempt) = queue.recv().await {
+            self.attempt(attempt).await?;
+        }
+        Ok(())
+    }
+
+    /// All outputs of one attempt, at once.
+    async fn attempt(&self, attempt: u32) -> Result<(), Failure> {
+        let is_over = watch::Sender::new(false);
+        let pumps: Vec<_> =
+            self.streams.iter().map(|(stream, out)| self.pump(attempt, *stream, *out, &is_over)).collect();
+        let mut seen = self.seen.clone();
+        let watcher = tokio::spawn(async move {
+            // A follower that is gone needs to be told nothing.
+            let _ = seen.wait_for(|newest| *newest > attempt).await;
+            is_over.send_replace(true);
+        });
+        let mut result = Ok(());
         for pump in pumps {
             match pump.await.unwrap_or(Ok(())) {
                 Ok(()) => {}
                 // An attempt that never ran has no output.
                 Err(failure) if failure.is_not_found() => {}
                 // Who reads us is gone: the rest is read by nobody.
-                Err(failure @ Failure::Output(_)) => return Err(failure),
+                Err(failure @ Failure::Output(_)) => result = Err(failure),
                 Err(failure) => tell(&format!("[the output of attempt {attempt} is incomplete: {failure}]")),
             }
         }
+        watcher.abort();
+        result
     }
-    Ok(())
+
+    fn pump(
+        &self,
+        attempt: u32,
+        stream: LogStream,
+        out: Out,
+        is_over: &watch::Sender<bool>,
+    ) -> JoinHandle<Result<(), Failure>> {
+        let request = attempt_log(&self.uid, attempt, stream, true);
+        let pump = Pump { request, out, name: format!("attempt {attempt}") };
+        let (master, over) = (self.master.clone(), is_over.subscribe());
+        tokio::spawn(async move { pump.run_until(&master, over).await })
+    }
 }

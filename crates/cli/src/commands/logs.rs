@@ -90,7 +90,7 @@ async fn show(master: &Master, args: &LogsArgs, requests: Vec<(ReadLogRequest, O
         tasks.push(tokio::spawn(async move {
             match lines {
                 Some(lines) => tail_lines(&master, request, lines, out, name).await,
-                None => Pump { request, out, name }.run(&master).await,
+                None => Pump { request, out, name }.run_alone(&master).await,
             }
         }));
     }

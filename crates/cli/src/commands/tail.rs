@@ -41,7 +41,7 @@ pub(super) async fn tail_lines(
     if !request.follow {
         return Ok(());
     }
-    Pump { request: ReadLogRequest { offset: window.end, ..request }, out, name }.run(master).await
+    Pump { request: ReadLogRequest { offset: window.end, ..request }, out, name }.run_alone(master).await
 }
 
 async fn read(master: &Master, request: &ReadLogRequest, size: u64) -> Result<Window, Failure> {

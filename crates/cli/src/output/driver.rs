@@ -68,7 +68,8 @@ pub(super) fn exit(outcome: &Outcome) -> String {
 /// Why it ended, where the exit code does not say it.
 pub(super) fn reason(outcome: &Outcome) -> String {
     let word = match outcome.reason.as_str() {
-        "EXITED" => "",
+        // The exit code says the one, the state the other.
+        "EXITED" | "KILLED" => "",
         word => word,
     };
     match (word, outcome.message.as_str()) {

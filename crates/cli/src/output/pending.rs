@@ -7,13 +7,11 @@ pub(crate) fn pending_lines(pending: &PendingReason) -> String {
     let mut lines: Vec<String> = pending
         .reasons
         .iter()
-        .map(|reason| {
-            let workers = match reason.workers {
-                0 => String::new(),
-                1 => " (1 worker)".into(),
-                many => format!(" ({many} workers)"),
-            };
-            format!("{}{workers}: {}", reason.reason, reason.message)
+        .map(|reason| match (reason.message.as_str(), reason.workers) {
+            ("", 0) => reason.reason.clone(),
+            ("", 1) => format!("{} (1 worker)", reason.reason),
+            ("", many) => format!("{} ({many} workers)", reason.reason),
+            (message, _) => format!("{}: {message}", reason.reason),
         })
         .collect();
     if !pending.nearest_worker.is_empty() {

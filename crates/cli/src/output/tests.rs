@@ -115,7 +115,7 @@ Attempts:
 #[test]
 fn a_page_says_all_about_waiting() {
     let text = driver_page(&waiting(), false, CLOCK, Screen::PLAIN);
-    assert!(text.contains("Waits for     CORES (2 workers): 4 cores wanted, 1 is free\n"), "{text}");
+    assert!(text.contains("Waits for     CORES: 4 cores wanted, 1 is free\n"), "{text}");
     assert!(text.contains("nearest is w2: 3 cores short") && text.contains("no worker known could take it"), "{text}");
 }
 

@@ -10,7 +10,8 @@ use super::lock::{DirLock, LockError};
 use super::process::{Held, ProcessName};
 use super::{UpError, layout_of, teardown};
 use crate::args::DownArgs;
-use crate::output::print;
+use crate::commands::running_summary;
+use crate::output::{print, tell};
 use crate::progress::Progress;
 
 /// How often the directory is tried.
@@ -24,12 +25,15 @@ pub(crate) async fn down(args: DownArgs) -> Result<(), UpError> {
     if !teardown::is_cluster(layout.dir()) {
         return Err(UpError::NoCluster(layout.dir().to_path_buf()));
     }
+    if let Ok(address) = std::fs::read_to_string(layout.ready()) {
+        tell(&format!("ending the cluster in {}; {}", layout.dir().display(), running_summary(address.trim()).await));
+    }
     let progress = Progress::begin("ending what runs");
     let _lock = take(&layout).await?;
     teardown::end_stale_daemons(&layout);
     teardown::end_work(&layout).await?;
     drop(progress);
-    let _ = print(&format!("ended; the store and the logs stay in {}\n", layout.dir().display()));
+    let _ = print(&format!("all has ended; the store and the logs stay in {}\n", layout.dir().display()));
     Ok(())
 }
 

@@ -102,6 +102,13 @@ impl Part {
         logs::last_lines(&self.log, running.log_from, 5)
     }
 
+    /// The errors among them; what went well does not explain an end.
+    pub(crate) fn last_errors(&self, running: &Running) -> String {
+        let words = logs::last_lines(&self.log, running.log_from, 50);
+        let errors: Vec<&str> = words.lines().filter(|line| is_error(line)).collect();
+        errors[errors.len().saturating_sub(3)..].join("\n")
+    }
+
     /// Forgets its process.
     pub(crate) fn forget(&self) {
         let _ = std::fs::remove_file(&self.pid);
@@ -126,6 +133,10 @@ impl Running {
             let _ = self.child.kill().await;
         }
     }
+}
+
+fn is_error(line: &str) -> bool {
+    line.starts_with("error:") || line.contains(" ERROR ") || line.contains("panicked at")
 }
 
 /// A daemon is told what it needs on its command line; what our caller has in the environment is for us.

@@ -49,7 +49,7 @@ async fn keep(part: Part, mut running: Running, mut stop: watch::Receiver<bool>)
         };
         let Some(status) = status else { break running.end().await };
         let how = status.map_or_else(|| "unknown".to_owned(), |status| status.to_string());
-        let words = part.last_words(&running);
+        let words = part.last_errors(&running);
         let mut delay = backoff.after(running.since.elapsed());
         tell(&format!("{} ended ({how}); it is started again in {}{}", part.name, length(delay), said(&words)));
         running = loop {
