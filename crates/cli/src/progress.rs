@@ -18,7 +18,7 @@ impl Progress {
         let target =
             if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
-        let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
+        let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}");
         // The template is ours and right; without it the bar has its own style.
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         bar.set_message(text);

@@ -83,6 +83,9 @@ async fn kill_application(master: &Master, id: &str) -> Result<Application, Fail
 
 /// Waits until nothing is left; the line to print, or `None` when the time passed first.
 async fn wait(master: &Master, asked: Asked, end: Instant) -> Result<Option<String>, Failure> {
+    if asked.has_ended() {
+        return Ok(Some(asked.line()));
+    }
     let _progress = Progress::begin(format!("waiting until nothing of {} is left", asked.id()));
     let patient = master.patient();
     let ended = timeout_at(end, until_ended(&patient, asked)).await;
@@ -124,6 +127,13 @@ impl Asked {
         match self {
             Asked::Driver(driver) => &driver.driver_id,
             Asked::Application(application) => &application.application_id,
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        match self {
+            Asked::Driver(driver) => has_ended(driver),
+            Asked::Application(application) => application_has_ended(application),
         }
     }
 
