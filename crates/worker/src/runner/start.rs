@@ -18,6 +18,9 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Exit code of a runner that found another one serving the directory: it came between the look and the start, or is about to go.
 const ALREADY_SERVED: i32 = 3;
+/// A runner that hangs up is looked at again so often, with this pause between.
+const TRIES: u32 = 10;
+const HANG_UP_PAUSE: Duration = Duration::from_millis(100);
 /// First pause between two looks for the socket; doubles up to a tenth of a second.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
 
@@ -87,14 +90,23 @@ pub struct RunnerStart {
     pub args: Vec<String>,
 }
 
-/// Adopts the runner that serves the state directory; starts one if there is none.
+/// Adopts the runner that serves the state directory; starts one if there is none. One that hangs up has most likely been told to
+/// end: it is looked at again.
 pub async fn adopt_or_start(start: &RunnerStart) -> Result<Adopted, RunnerError> {
-    match connect(&start.state_dir).await {
-        Err(RunnerError::Connect(..)) => {
-            spawn(start).await?;
-            wait_for_socket(&start.state_dir).await
+    let mut tries = 0;
+    loop {
+        let result = match connect(&start.state_dir).await {
+            Err(RunnerError::Connect(..)) => {
+                spawn(start).await?;
+                wait_for_socket(&start.state_dir).await
+            }
+            result => result,
+        };
+        tries += 1;
+        match result {
+            Err(RunnerError::Talk(_)) if tries < TRIES => tokio::time::sleep(HANG_UP_PAUSE).await,
+            result => return result,
         }
-        result => result,
     }
 }
 
