@@ -39,10 +39,10 @@ pub(super) async fn kill(master: Master, args: KillArgs) -> Result<Exit, Failure
     }
     let end = Instant::now() + args.timeout.0.min(Duration::from_secs(365 * 86_400));
     for thing in asked {
-        let line = if args.no_wait { Some(thing.line()) } else { wait(&master, thing, end).await? };
-        match line {
-            Some(line) => put(&line)?,
-            None => exit = Exit::TIMED_OUT,
+        let thing = if args.no_wait { thing } else { wait(&master, thing, end).await? };
+        put(&thing.line())?;
+        if !args.no_wait && !thing.has_ended() {
+            exit = Exit::TIMED_OUT;
         }
     }
     if exit == Exit::TIMED_OUT {
@@ -81,15 +81,20 @@ async fn kill_application(master: &Master, id: &str) -> Result<Application, Fail
     master.change(|request_id| client.kill_application(request(request_id))).await
 }
 
-/// Waits until nothing is left; the line to print, or `None` when the time passed first.
-async fn wait(master: &Master, asked: Asked, end: Instant) -> Result<Option<String>, Failure> {
+/// Waits until nothing is left; as it is then, or when the time passes.
+async fn wait(master: &Master, asked: Asked, end: Instant) -> Result<Asked, Failure> {
     if asked.has_ended() {
-        return Ok(Some(asked.line()));
+        return Ok(asked);
     }
     let _progress = Progress::begin(format!("waiting until nothing of {} is left", asked.id()));
     let patient = master.patient();
-    let ended = timeout_at(end, until_ended(&patient, asked)).await;
-    ended.ok().transpose().map(|asked| asked.map(|asked| asked.line()))
+    let uid = asked.uid().to_owned();
+    let is_driver = matches!(asked, Asked::Driver(_));
+    match timeout_at(end, until_ended(&patient, asked)).await {
+        Ok(ended) => ended,
+        Err(_) if is_driver => Ok(Asked::Driver(Box::new(master.driver(&uid).await?.0))),
+        Err(_) => Ok(Asked::Application(Box::new(master.application(&uid).await?.0))),
+    }
 }
 
 async fn until_ended(master: &Master, asked: Asked) -> Result<Asked, Failure> {
@@ -127,6 +132,13 @@ impl Asked {
         match self {
             Asked::Driver(driver) => &driver.driver_id,
             Asked::Application(application) => &application.application_id,
+        }
+    }
+
+    fn uid(&self) -> &str {
+        match self {
+            Asked::Driver(driver) => &driver.uid,
+            Asked::Application(application) => &application.uid,
         }
     }
 

@@ -19,6 +19,8 @@ pub(crate) enum UpError {
     File(PathBuf, io::Error),
     /// Another `muster up` has the directory.
     Taken(PathBuf, Option<ProcessName>, Option<String>),
+    /// The path of the directory is too long, by so many bytes.
+    TooLong(PathBuf, usize),
     /// There is no cluster in the directory.
     NoCluster(PathBuf),
     /// Not an address.
@@ -50,6 +52,13 @@ impl fmt::Display for UpError {
             }
             UpError::File(path, error) => write!(f, "{}: {error}", path.display()),
             UpError::Taken(dir, holder, address) => taken(f, dir, *holder, address.as_deref()),
+            UpError::TooLong(dir, by) => {
+                write!(
+                    f,
+                    "the path {} is too long by {by} bytes for the sockets in it; take a shorter --dir",
+                    dir.display()
+                )
+            }
             UpError::NoCluster(dir) => {
                 write!(f, "there is no cluster in {}; name its directory with --dir", dir.display())
             }

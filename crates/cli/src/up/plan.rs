@@ -30,6 +30,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// What the arguments ask for.
     pub(crate) fn new(args: &UpArgs, layout: Layout) -> Result<Plan, UpError> {
+        check_length(&layout, args.workers)?;
         let share = || machine::share(machine::memory().unwrap_or(FALLBACK_MEMORY), args.workers);
         Ok(Plan {
             binaries: Binaries::locate().map_err(UpError::Missing)?,
@@ -71,6 +72,19 @@ impl Plan {
     }
 }
 
+/// The longest path of a socket, without its final zero, and what the runner calls its own below a worker's state.
+const LONGEST_SOCKET: usize = 107;
+const RUNNER_SOCKET: &str = "runner.sock";
+
+/// Looks whether the runners will be able to serve their sockets, for what the kernel says of that helps nobody.
+fn check_length(layout: &Layout, workers: u32) -> Result<(), UpError> {
+    let longest = layout.state(&worker_name(workers)).join(RUNNER_SOCKET);
+    match longest.as_os_str().len().checked_sub(LONGEST_SOCKET) {
+        None | Some(0) => Ok(()),
+        Some(by) => Err(UpError::TooLong(layout.dir().to_path_buf(), by)),
+    }
+}
+
 /// Looks whether the master will be able to listen, so that the most common mistake has a plain answer.
 pub(crate) fn check_listen(listen: &str) -> Result<(), UpError> {
     let wrong = || UpError::Listen(listen.to_owned());
@@ -102,6 +116,15 @@ mod tests {
         assert!(matches!(check_listen(&address), Err(UpError::AddressInUse(_))));
         assert!(matches!(check_listen("nonsense"), Err(UpError::Listen(_))));
         assert!(check_listen("127.0.0.1:0").is_ok());
+    }
+
+    #[test]
+    fn a_path_that_no_socket_can_have_is_refused() {
+        let of = |length: usize| Layout::new(format!("/{}", "x".repeat(length - 1)).into());
+        // "/worker-1/runner.sock" has 21 bytes.
+        assert!(check_length(&of(86), 1).is_ok());
+        assert!(matches!(check_length(&of(90), 1), Err(UpError::TooLong(_, 4))));
+        assert!(matches!(check_length(&of(86), 10), Err(UpError::TooLong(_, 1))));
     }
 
     #[test]
