@@ -6,13 +6,14 @@ use muster_master::{config, error_line, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-#[expect(clippy::print_stderr, clippy::print_stdout, reason = "errors and help of a program go there")]
+#[expect(clippy::print_stderr, reason = "errors of a program go there")]
 fn main() -> ExitCode {
     let settings = match config::read(std::env::args_os()) {
         Ok(settings) => settings,
         Err(error) => {
             if let Some(shown) = error.shown() {
-                print!("{}", shown.render().ansi());
+                // Written to a pipe that is closed: nobody is left to tell.
+                let _ = shown.print();
                 return ExitCode::SUCCESS;
             }
             eprintln!("error: {}", error.line());

@@ -5,6 +5,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::gated::Gated;
 use common::worker::FakeWorker;
 use common::*;
 use muster_proto::errors::{retry_after, violations_of};
@@ -165,14 +166,14 @@ impl muster_store::Candidate for Hopeless {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_is_said_at_once_and_nothing_was_done() {
     // The store takes nothing until it is told to: everything behind the first commit waits.
-    let (gate, opened) = tokio::sync::watch::channel(true);
-    let master = Master::start_on(Gated { inner: memory(), opened }, &[]).await;
+    let (store, gate) = Gated::new();
+    let master = Master::start_on(store, &[]).await;
     // More than one connection: each has a bound of its own.
     let mut clients = Vec::new();
     for _ in 0..4 {
         clients.push(master.client().await);
     }
-    gate.send_replace(false);
+    gate.close();
     let mut calls = tokio::task::JoinSet::new();
     for number in 0..8_000 {
         let mut client = clients[number % 4].clone();
@@ -188,7 +189,7 @@ async fn a_full_queue_is_said_at_once_and_nothing_was_done() {
     let refused = soon("some are refused", calls.join_next()).await.unwrap().unwrap().unwrap_err();
     assert_failure(&refused, Code::ResourceExhausted, "QUEUE_FULL");
     assert!(retry_after(&refused).is_some_and(|after| after < Duration::from_secs(5)));
-    gate.send_replace(true);
+    gate.open();
     let mut accepted = 0;
     while let Some(result) = soon("every call is answered", calls.join_next()).await {
         match result.unwrap() {
@@ -198,43 +199,6 @@ async fn a_full_queue_is_said_at_once_and_nothing_was_done() {
     }
     let cluster = master.client().await.get_cluster(v1::GetClusterRequest {}).await.unwrap().into_inner();
     assert_eq!(cluster.cluster.unwrap().drivers["PENDING"], accepted);
-}
-
-/// A store that commits only while its gate is open.
-struct Gated {
-    inner: muster_store::MemoryCandidate,
-    opened: tokio::sync::watch::Receiver<bool>,
-}
-
-struct GatedStore {
-    inner: muster_store::MemoryStore,
-    opened: tokio::sync::watch::Receiver<bool>,
-}
-
-impl muster_store::Candidate for Gated {
-    type Store = GatedStore;
-
-    async fn campaign(&mut self) -> Result<muster_store::Leader<GatedStore>, muster_store::CampaignError> {
-        let opened = self.opened.clone();
-        Ok(self.inner.campaign().await?.map_store(|inner| GatedStore { inner, opened }))
-    }
-
-    async fn resign(&mut self, _leader: muster_store::Leader<GatedStore>) {}
-}
-
-impl muster_store::Store for GatedStore {
-    async fn load(&mut self) -> Result<muster_types::Snapshot, muster_store::LoadError> {
-        self.inner.load().await
-    }
-
-    async fn commit(&mut self, transaction: muster_store::Transaction) -> Result<(), muster_store::CommitError> {
-        let _ = self.opened.wait_for(|open| *open).await.map(|open| *open);
-        self.inner.commit(transaction).await
-    }
-
-    async fn newest(&mut self) -> Result<muster_types::Commit, muster_store::LoadError> {
-        self.inner.newest().await
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,7 +28,7 @@ pub(crate) async fn get(
     let shown = shown.ok_or_else(|| Failure::NotFound { kind: "application", name: name.clone() })?;
     let short = shown.profiles.iter().any(|profile| profile.running + profile.launching < profile.target);
     let application = if short && !shown.record.state.is_terminal() {
-        wish(leading, Wish::ExplainApplication { application: shown.record.uid.to_string() }).await?
+        explain(leading, &shown).await?
     } else {
         show::application(&shown)
     };
@@ -86,6 +86,14 @@ pub(crate) async fn kill(
     guard_retry(metadata, request.as_ref(), true)?;
     let application = wish(leading, Wish::KillApplication { application, request }).await?;
     Ok(v1::KillApplicationResponse { application: Some(application) })
+}
+
+/// A full queue is no reason not to show what is known.
+async fn explain(leading: &Leading, shown: &ShownApplication) -> Result<v1::Application, Failure> {
+    match wish(leading, Wish::ExplainApplication { application: shown.record.uid.to_string() }).await {
+        Err(Failure::QueueFull { .. }) => Ok(show::application(shown)),
+        explained => explained,
+    }
 }
 
 async fn wish(leading: &Leading, request: Wish) -> Result<v1::Application, Failure> {

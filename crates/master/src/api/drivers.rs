@@ -28,11 +28,7 @@ pub(crate) async fn get(leading: &Leading, wire: v1::GetDriverRequest) -> Result
     let name = accept::get_driver(wire)?;
     let (commit, shown) = leading.view.driver(&name);
     let shown = shown.ok_or_else(|| Failure::NotFound { kind: "driver", name: name.clone() })?;
-    let driver = if waits(&shown) {
-        wish(leading, Request::ExplainDriver { driver: shown.record.uid.to_string() }).await?
-    } else {
-        show::driver(&shown)
-    };
+    let driver = if waits(&shown) { explain(leading, &shown).await? } else { show::driver(&shown) };
     leading.answered(v1::GetDriverResponse { driver: Some(driver), resume_token: leading.token(commit).to_string() })
 }
 
@@ -58,6 +54,14 @@ pub(crate) async fn kill(
     guard_retry(metadata, request.as_ref(), true)?;
     let wanted = Request::KillDriver { driver, request, version, by: KilledBy::Operator };
     Ok(v1::KillDriverResponse { driver: Some(wish(leading, wanted).await?) })
+}
+
+/// A full queue is no reason not to show what is known.
+async fn explain(leading: &Leading, shown: &ShownDriver) -> Result<v1::Driver, Failure> {
+    match wish(leading, Request::ExplainDriver { driver: shown.record.uid.to_string() }).await {
+        Err(Failure::QueueFull { .. }) => Ok(show::driver(shown)),
+        explained => explained,
+    }
 }
 
 async fn wish(leading: &Leading, request: Request) -> Result<v1::Driver, Failure> {

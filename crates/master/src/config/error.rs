@@ -92,7 +92,8 @@ impl fmt::Display for ConfigError {
             ),
             ConfigError::Store(_) => f.write_str("bad --store"),
             ConfigError::Timing(message) => f.write_str(message),
-            ConfigError::Log(_) => f.write_str("bad --log"),
+            // It repeats its cause in its own words.
+            ConfigError::Log(error) => write!(f, "bad --log: {error}"),
         }
     }
 }
@@ -103,8 +104,8 @@ impl Error for ConfigError {
             ConfigError::Flags(error) => Some(error),
             ConfigError::ReadFile { source, .. } => Some(source),
             ConfigError::Store(error) => Some(error),
-            ConfigError::Log(error) => Some(error),
-            ConfigError::ParseFile { .. }
+            ConfigError::Log(_)
+            | ConfigError::ParseFile { .. }
             | ConfigError::UnknownKey { .. }
             | ConfigError::NotAValue { .. }
             | ConfigError::OpenListen(_)

@@ -45,23 +45,27 @@ pub(crate) struct Links {
 #[derive(Debug, Default)]
 struct Inner {
     workers: HashMap<WorkerUid, HashMap<Session, Handle>>,
-    closed: bool,
+    /// What is said to those who come once all links were ended.
+    closed: Option<Farewell>,
 }
 
 impl Links {
-    /// Enters a link before its hello is queued. `None`: a link of that worker and session is open, or this master goes away.
-    pub(crate) fn register(&self, link: LinkId, received: Time) -> Option<Registration> {
+    /// Enters a link before its hello is queued. Refused when a link of that worker and session is open: the core could not tell
+    /// the two apart. The other one goes on.
+    pub(crate) fn register(&self, link: LinkId, received: Time) -> Result<Registration, Farewell> {
         let mut inner = self.lock();
-        let sessions = inner.workers.get(&link.worker);
-        if inner.closed || sessions.is_some_and(|sessions| sessions.contains_key(&link.session)) {
-            return None;
+        if let Some(farewell) = &inner.closed {
+            return Err(farewell.clone());
+        }
+        if inner.workers.get(&link.worker).is_some_and(|sessions| sessions.contains_key(&link.session)) {
+            return Err(Farewell::refused(Refusal::OldSession));
         }
         let (sender, work) = mpsc::channel(WORK_QUEUE);
         let farewell = Arc::new(watch::channel(None).0);
         let heard = Arc::new(AtomicU64::new(clock::wall().0));
         let handle = Handle { work: sender, farewell: farewell.clone(), received, heard: heard.clone() };
         inner.workers.entry(link.worker).or_default().insert(link.session, handle);
-        Some(Registration { work, farewell, heard })
+        Ok(Registration { work, farewell, heard })
     }
 
     /// A link's tasks have ended.
@@ -123,7 +127,7 @@ impl Links {
     /// Ends every link, and takes no more.
     pub(crate) fn close(&self, farewell: &Farewell) {
         let mut inner = self.lock();
-        inner.closed = true;
+        inner.closed = Some(farewell.clone());
         for handle in inner.workers.values().flat_map(HashMap::values) {
             handle.end(farewell.clone());
         }
@@ -166,10 +170,19 @@ mod tests {
     fn a_duplicate_session_is_not_entered_and_leaves_the_first_alone() {
         let links = Links::default();
         let first = links.register(link(1), Time(0)).unwrap();
-        assert!(links.register(link(1), Time(0)).is_none());
+        assert_eq!(links.register(link(1), Time(0)).unwrap_err(), Farewell::refused(Refusal::OldSession));
         assert_eq!(*first.farewell.borrow(), None);
         links.unregister(link(1));
-        assert!(links.register(link(1), Time(0)).is_some());
+        assert!(links.register(link(1), Time(0)).is_ok());
+    }
+
+    #[test]
+    fn one_that_comes_too_late_is_sent_away() {
+        let links = Links::default();
+        let open = links.register(link(1), Time(0)).unwrap();
+        links.close(&Farewell::Shutdown);
+        assert_eq!(*open.farewell.borrow(), Some(Farewell::Shutdown));
+        assert_eq!(links.register(link(2), Time(0)).unwrap_err(), Farewell::Shutdown);
     }
 
     #[test]

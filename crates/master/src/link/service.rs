@@ -7,7 +7,7 @@ use muster_core::LinkId;
 use muster_proto::errors::Failure;
 use muster_proto::v1::worker_link_service_server::WorkerLinkService;
 use muster_proto::{Violations, v1};
-use muster_types::Hello;
+use muster_types::{Epoch, Hello, Time};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -17,6 +17,7 @@ use v1::link_request::Message;
 use super::down::{Farewell, Stamp};
 use super::forward::{SAID_QUEUE, forward};
 use super::reader::Reader;
+use super::registry::Registration;
 use super::writer::{STREAM_QUEUE, Writer};
 use crate::clock;
 use crate::leading::{Leading, Seat};
@@ -63,53 +64,70 @@ impl WorkerLinkService for LinkService {
     }
 }
 
-/// Takes the hello and runs the link to its end.
+/// Takes the hello, and runs the link to its end if it is admitted.
 async fn open(leading: Arc<Leading>, mut stream: Streaming<v1::LinkRequest>, down: Down) -> Result<(), Status> {
     let Some(hello) = read_hello(&mut stream).await? else { return Ok(()) };
     let received = clock::boottime();
-    let common_version = hello.common_version();
+    let version = hello.common_version();
     let hello =
         Hello::try_from(hello).map_err(|error| Failure::BadRequest(Violations::of("hello", error.to_string())))?;
-    let link = LinkId { worker: hello.worker, session: hello.session };
     let stamp = Stamp { epoch: leading.epoch, session: hello.session, incarnation: hello.incarnation };
-    let end = |farewell: Farewell| Ok(stamp.farewell(&farewell));
-    if common_version.is_none() {
-        let message = "no version of the link in common; upgrade the older side".to_owned();
-        let _ = down.send(end(Farewell::Refused("VERSION", message))).await;
-        return Ok(());
+    match admit(&leading, &hello, version, received).await {
+        Ok(admitted) => run(leading, stream, down, stamp, hello, admitted).await,
+        // Nobody is there to be told, if this fails.
+        Err(farewell) => drop(down.send(Ok(stamp.farewell(&farewell))).await),
     }
-    if let Some(farewell) = refusal_at_the_door(&leading, &hello) {
-        let _ = down.send(end(farewell)).await;
-        return Ok(());
-    }
-    let Some(admission) = admitted(&leading).await else {
-        let _ = down.send(end(Farewell::Busy)).await;
-        return Ok(());
-    };
-    let Some(registration) = leading.links.register(link, received) else {
-        let _ = down.send(end(Farewell::refused(muster_core::Refusal::OldSession))).await;
-        return Ok(());
-    };
-    tracing::debug!(worker = %hello.name, uid = %hello.worker, session = hello.session.0, "hello");
+    Ok(())
+}
 
+/// A worker whose hello goes to the core.
+struct Admitted {
+    registration: Registration,
+    turn: OwnedSemaphorePermit,
+}
+
+async fn admit(leading: &Leading, hello: &Hello, version: Option<u32>, received: Time) -> Result<Admitted, Farewell> {
+    if version.is_none() {
+        let message = "no version of the link in common; upgrade the older side".to_owned();
+        return Err(Farewell::Refused("VERSION", message));
+    }
+    refuse_at_the_door(leading, hello)?;
+    let turn = turn(leading).await.ok_or(Farewell::Busy)?;
+    let registration = leading.links.register(link_of(hello), received)?;
+    Ok(Admitted { registration, turn })
+}
+
+fn link_of(hello: &Hello) -> LinkId {
+    LinkId { worker: hello.worker, session: hello.session }
+}
+
+/// Runs a link's tasks until one of its halves ends.
+async fn run(
+    leading: Arc<Leading>,
+    stream: Streaming<v1::LinkRequest>,
+    down: Down,
+    stamp: Stamp,
+    hello: Hello,
+    admitted: Admitted,
+) {
+    let link = link_of(&hello);
+    let Admitted { registration: Registration { work, farewell, heard }, turn } = admitted;
+    tracing::debug!(worker = %hello.name, uid = %hello.worker, session = hello.session.0, "hello");
     let (answers, answered) = mpsc::channel(ANSWERS);
     let (said, forwarded) = mpsc::channel(SAID_QUEUE);
-    let farewell = registration.farewell;
     let writer = Writer {
         stamp,
         welcome: leading.welcome.clone(),
         answers: answered,
-        work: registration.work,
+        work,
         farewell: farewell.subscribe(),
         stream: down,
     };
-    let forwarder =
-        forward(link, Box::new(hello), admission, forwarded, leading.mailbox.links.clone(), leading.links.clone());
-    let reader = Reader { link, leading, stream, answers, said, farewell, heard: registration.heard };
-    tokio::spawn(forwarder);
+    let (inputs, links) = (leading.mailbox.links.clone(), leading.links.clone());
+    tokio::spawn(forward(link, Box::new(hello), turn, forwarded, inputs, links));
     // The link is over with whichever half ends first; dropping the reader ends the forwarder.
     let mut writing = tokio::spawn(writer.run());
-    let mut reading = tokio::spawn(reader.run());
+    let mut reading = tokio::spawn(Reader { link, leading, stream, answers, said, farewell, heard }.run());
     tokio::select! {
         _ = &mut writing => reading.abort(),
         _ = &mut reading => {
@@ -119,7 +137,6 @@ async fn open(leading: Arc<Leading>, mut stream: Streaming<v1::LinkRequest>, dow
             }
         }
     }
-    Ok(())
 }
 
 async fn read_hello(stream: &mut Streaming<v1::LinkRequest>) -> Result<Option<v1::Hello>, Status> {
@@ -133,24 +150,24 @@ async fn read_hello(stream: &mut Streaming<v1::LinkRequest>) -> Result<Option<v1
 }
 
 /// What needs no core: a worker whose words tore it down before, and one that has seen a later epoch than ours.
-fn refusal_at_the_door(leading: &Leading, hello: &Hello) -> Option<Farewell> {
+fn refuse_at_the_door(leading: &Leading, hello: &Hello) -> Result<(), Farewell> {
     if leading.refused.refuses(clock::boottime(), || Fingerprint::of_worker(hello.worker)) {
-        return Some(Farewell::Busy);
+        return Err(Farewell::Busy);
     }
-    let seen = hello.epoch.filter(|_| hello.cluster == Some(leading.cluster.uid))?;
-    let ahead = seen.generation == leading.epoch.generation && seen.number() > leading.epoch.number();
-    if !ahead {
-        return None;
-    }
+    let ours =
+        |epoch: &Epoch| hello.cluster == Some(leading.cluster.uid) && epoch.generation == leading.epoch.generation;
+    let Some(seen) = hello.epoch.filter(|seen| ours(seen) && seen.number() > leading.epoch.number()) else {
+        return Ok(());
+    };
     tracing::error!(
         worker = %hello.name, seen = %seen, ours = %leading.epoch,
         "a worker has seen a later epoch of this generation: the store was restored from the past"
     );
     let message = format!("this worker has seen epoch {seen}, later than ours ({})", leading.epoch);
-    Some(Farewell::Refused("EPOCH", message))
+    Err(Farewell::Refused("EPOCH", message))
 }
 
 /// Waits for a turn: a new leader is not flooded by every worker at once.
-async fn admitted(leading: &Leading) -> Option<OwnedSemaphorePermit> {
+async fn turn(leading: &Leading) -> Option<OwnedSemaphorePermit> {
     timeout(TURN_WITHIN, leading.admission.clone().acquire_owned()).await.ok()?.ok()
 }

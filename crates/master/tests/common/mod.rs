@@ -1,6 +1,7 @@
 //! A master in this process, and workers that are played by the test over real gRPC.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
+pub mod gated;
 pub mod worker;
 
 use std::ffi::OsString;
@@ -30,6 +31,8 @@ pub struct Master {
     pub address: String,
     stop: watch::Sender<bool>,
     running: JoinHandle<Result<(), RunError>>,
+    /// Holds the address file, which is written anew with each term.
+    _dir: tempfile::TempDir,
 }
 
 pub fn memory() -> MemoryCandidate {
@@ -63,7 +66,7 @@ impl Master {
             std::fs::read_to_string(&file).ok()
         })
         .await;
-        Master { address: address.trim().to_owned(), stop, running }
+        Master { address: address.trim().to_owned(), stop, running, _dir: ready }
     }
 
     pub async fn channel(&self) -> Channel {

@@ -1,0 +1,98 @@
+//! The program itself: its exits, its one line of error, its signals.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn program(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster-master"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The exit code and the only line of standard error.
+fn refused(output: &Output) -> (i32, String) {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 1, "one clear line: {text}");
+    (output.status.code().unwrap(), lines[0].to_owned())
+}
+
+/// A master that serves; ended when dropped.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn serve(dir: &Path) -> (Serving, String) {
+    let file = dir.join("address");
+    let state = dir.join("state");
+    let args = ["--listen", "127.0.0.1:0", "--log", "warn", "--state-dir", state.to_str().unwrap()];
+    let mut child = Serving(program(&args).arg("--address-file").arg(&file).spawn().unwrap());
+    let began = Instant::now();
+    while !file.exists() {
+        assert!(began.elapsed() < Duration::from_secs(20), "ready in time");
+        assert_eq!(child.0.try_wait().unwrap(), None, "it goes on");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    (child, std::fs::read_to_string(&file).unwrap().trim().to_owned())
+}
+
+#[test]
+fn a_port_that_is_used_and_a_store_that_is_locked_are_said_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let (serving, address) = serve(dir.path());
+    let other = dir.path().join("other");
+    let output = program(&["--listen", &address, "--log", "off", "--state-dir", other.to_str().unwrap()]).output();
+    let (code, line) = refused(&output.unwrap());
+    assert_eq!(code, 1);
+    assert!(line.starts_with(&format!("error: cannot listen on {address}")), "{line}");
+
+    let state = dir.path().join("state");
+    let output = program(&["--listen", "127.0.0.1:0", "--log", "off", "--state-dir", state.to_str().unwrap()]).output();
+    let (code, line) = refused(&output.unwrap());
+    assert_eq!(code, 1);
+    assert!(line.contains(&format!("in use by process {}", serving.0.id())), "{line}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_said_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let output = program(&["--listen", "127.0.0.1:0", "--log", "off", "--state-dir", file.to_str().unwrap()]).output();
+    let (code, line) = refused(&output.unwrap());
+    assert_eq!(code, 1);
+    assert!(line.starts_with("error: cannot use the store directory"), "{line}");
+}
+
+#[test]
+fn bad_usage_is_exit_code_two() {
+    for args in [&["--nope"][..], &["--heartbeat", "never"], &["--listen", "0.0.0.0:0"], &["--store", "etcd:x"]] {
+        let (code, line) = refused(&program(args).output().unwrap());
+        assert_eq!(code, 2, "{args:?}");
+        assert!(line.starts_with("error: "), "{line}");
+    }
+    let help = program(&["--help"]).output().unwrap();
+    assert!(help.status.success() && help.stderr.is_empty());
+}
+
+#[test]
+fn told_to_stop_it_ends_well_and_starts_again_on_its_records() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let (mut serving, _) = serve(dir.path());
+        let pid = rustix::process::Pid::from_child(&serving.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let began = Instant::now();
+        assert!(serving.0.wait().unwrap().success());
+        assert!(began.elapsed() < Duration::from_secs(3));
+        std::fs::remove_file(dir.path().join("address")).unwrap();
+    }
+}
