@@ -27,12 +27,17 @@ impl Identity {
     pub fn load_or_make(directory: &Path) -> Result<Identity, StateError> {
         let path = directory.join("identity");
         let machine_id = machine_id();
+        let origin = origin(directory)?;
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
         match fs::read_to_string(&path) {
             Ok(text) => {
                 let mut lines = text.lines();
                 let uid = lines.next().and_then(|line| line.parse().ok()).ok_or(StateError::Garbled(path))?;
                 let made_on = lines.next().unwrap_or_default();
+                // A copy would start a newer runner under the original's uid, and so vouch that the original's trees are gone.
+                if lines.next().is_some_and(|made_as| made_as != origin) {
+                    return Err(StateError::Copied(directory.to_path_buf()));
+                }
                 let made_on = (made_on != machine_id).then(|| made_on.to_owned());
                 Ok(Identity { uid, machine_id, boot_id, made_on })
             }
@@ -40,12 +45,25 @@ impl Identity {
                 let mut bytes = [0; 16];
                 getrandom::fill(&mut bytes).map_err(StateError::Random)?;
                 let uid = WorkerUid(u128::from_be_bytes(bytes));
-                write_synced(&path, &format!("{uid}\n{machine_id}\n"))?;
+                write_synced(&path, &format!("{uid}\n{machine_id}\n{origin}\n"))?;
                 Ok(Identity { uid, machine_id, boot_id, made_on: None })
             }
             Err(error) => Err(StateError::Read(path, error)),
         }
     }
+}
+
+/// What tells a directory from a copy of it: the time of its birth, which a move keeps and a copy does not; where the file system keeps none,
+/// its inode.
+fn origin(directory: &Path) -> Result<String, StateError> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+    let read = |error: rustix::io::Errno| StateError::Read(directory.to_path_buf(), error.into());
+    let status = statx(CWD, directory, AtFlags::empty(), StatxFlags::BTIME | StatxFlags::INO).map_err(read)?;
+    Ok(if StatxFlags::from_bits_retain(status.stx_mask).contains(StatxFlags::BTIME) {
+        format!("born {}.{:09}", status.stx_btime.tv_sec, status.stx_btime.tv_nsec)
+    } else {
+        format!("inode {}", status.stx_ino)
+    })
 }
 
 /// The machine's id; its name where it has none, as in small containers. At most 128 bytes, as the wire bounds it.
@@ -73,6 +91,20 @@ mod tests {
         assert_eq!(Identity::load_or_make(directory.path()).expect("read"), first);
         fs::remove_file(directory.path().join("identity")).expect("wiped");
         assert_ne!(Identity::load_or_make(directory.path()).expect("made anew").uid, first.uid);
+    }
+
+    #[test]
+    fn a_moved_directory_is_the_same_worker_and_a_copied_one_is_refused() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let (first, moved, copy) =
+            (parent.path().join("first"), parent.path().join("moved"), parent.path().join("copy"));
+        fs::create_dir(&first).expect("made");
+        let identity = Identity::load_or_make(&first).expect("made");
+        fs::rename(&first, &moved).expect("moved");
+        assert_eq!(Identity::load_or_make(&moved).expect("read"), identity);
+        fs::create_dir(&copy).expect("made");
+        fs::copy(moved.join("identity"), copy.join("identity")).expect("copied");
+        assert!(matches!(Identity::load_or_make(&copy), Err(StateError::Copied(_))));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub enum StateError {
     Read(PathBuf, io::Error),
     /// A file of it does not hold what it should.
     Garbled(PathBuf),
+    /// It is a copy of another worker's.
+    Copied(PathBuf),
     /// A file of it cannot be written.
     Write(PathBuf, io::Error),
     /// No randomness for a new identity.
@@ -40,6 +42,12 @@ impl fmt::Display for StateError {
             StateError::Lock(path, _) => write!(f, "cannot lock {}", path.display()),
             StateError::Read(path, _) => write!(f, "cannot read {}", path.display()),
             StateError::Garbled(path) => write!(f, "{} does not hold what it should", path.display()),
+            StateError::Copied(path) => write!(
+                f,
+                "the state directory {} is a copy of another worker's, and must not act for it: start on an empty directory, or \
+                 remove the copy's files to start as a new worker",
+                path.display()
+            ),
             StateError::Write(path, _) => write!(f, "cannot write {}", path.display()),
             StateError::Random(_) => f.write_str("no randomness for a new identity"),
         }
@@ -53,7 +61,7 @@ impl std::error::Error for StateError {
             | StateError::Lock(_, source)
             | StateError::Read(_, source)
             | StateError::Write(_, source) => Some(source),
-            StateError::Locked(_) | StateError::Garbled(_) => None,
+            StateError::Locked(_) | StateError::Garbled(_) | StateError::Copied(_) => None,
             StateError::Random(source) => Some(source),
         }
     }
