@@ -16,6 +16,7 @@ mod similar;
 mod up;
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -79,7 +80,8 @@ fn waits(words: &[OsString]) -> bool {
 fn log_for_experts() {
     let Some(filter) = std::env::var("MUSTER_LOG").ok().filter(|filter| !filter.is_empty()) else { return };
     let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "debug".into());
-    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logger = tracing_subscriber::fmt().with_env_filter(filter);
+    let logger = logger.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     // It is set once.
     let _ = logger.try_init();
 }

@@ -1,5 +1,6 @@
 //! `muster-master`.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use muster_master::{config, error_line, run};
@@ -20,8 +21,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    tracing_subscriber::fmt().with_env_filter(settings.log.as_str()).with_writer(std::io::stderr).init();
+    let lines = tracing_subscriber::fmt().with_env_filter(settings.log.as_str());
+    lines.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
     raise_file_limit();
+    // The store holds secrets, and its database makes files by the mask alone.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     match serve(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

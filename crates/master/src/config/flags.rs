@@ -37,7 +37,7 @@ pub struct Flags {
     #[arg(long, value_name = "PATH")]
     pub address_file: Option<PathBuf>,
     /// What to log: a level, or a filter such as info,muster_master=debug.
-    #[arg(long, value_name = "FILTER", default_value = "info")]
+    #[arg(long, value_name = "FILTER", default_value = "info,fjall=warn,lsm_tree=warn")]
     pub log: String,
     /// Configuration file in TOML; flags and environment stand above it.
     #[arg(long, value_name = "PATH")]

@@ -19,8 +19,8 @@ pub(crate) async fn measure(figures: &mut Figures) {
     let driver = Submit::program(&[program.to_str().expect("a plain path")]);
     let mut client = cluster.client();
     let mut watch = cluster.client().watch_events(WatchEventsRequest::default()).await.expect("it opens").into_inner();
-    let mut running = Histogram::<u64>::new(3).expect("three digits are allowed");
-    let mut finished = Histogram::<u64>::new(3).expect("three digits are allowed");
+    let mut running = Histogram::<u64>::new_with_bounds(1, 600_000_000, 3).expect("the bounds are sound");
+    let mut finished = Histogram::<u64>::new_with_bounds(1, 600_000_000, 3).expect("the bounds are sound");
     for _ in 0..ROUNDS {
         let begin = Instant::now();
         client.submit_driver(driver.0.clone()).await.expect("the submission is accepted");

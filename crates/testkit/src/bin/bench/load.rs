@@ -62,7 +62,7 @@ pub(crate) async fn submit(
             }));
         }
     }
-    let mut latencies = Histogram::new(3).expect("three digits are allowed");
+    let mut latencies = Histogram::new_with_bounds(1, 600_000_000, 3).expect("the bounds are sound");
     for task in tasks {
         for latency in task.await.expect("the load goes on") {
             latencies.saturating_record(latency.as_micros() as u64);
