@@ -1,6 +1,5 @@
 //! Process ids as the machine sees them, for reports: the runner may live in a PID namespace of its own.
 
-use std::io::Read as _;
 use std::os::fd::{OwnedFd, RawFd};
 
 use rustix::fs::{Mode, OFlags, open, openat, readlinkat};
@@ -31,8 +30,10 @@ impl OuterPids {
     pub(crate) fn of(&self, pidfd: RawFd) -> Option<u32> {
         let path = format!("self/fdinfo/{pidfd}");
         let file = openat(self.proc.as_ref()?, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let mut text = String::with_capacity(256);
-        std::fs::File::from(file).read_to_string(&mut text).ok()?;
+        // It is a few short lines; the standard library would first ask for its size.
+        let mut bytes = [0; 512];
+        let length = rustix::io::read(&file, &mut bytes).ok()?;
+        let text = std::str::from_utf8(&bytes[..length]).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
         line.trim().parse().ok().filter(|pid| *pid != 0)
     }

@@ -20,7 +20,7 @@ use crate::sys::{Cloned, Cloner, Failure, Step};
 use crate::tree::Trees;
 
 /// Jobs handed over and not begun. Few: what waits with the main loop can be taken back without a trace.
-const HANDED_OVER: usize = 8;
+const HANDED_OVER: usize = 32;
 
 /// The spawner's stack: it formats paths and makes system calls.
 const STACK_BYTES: usize = 128 * 1024;
@@ -85,7 +85,7 @@ impl Shared {
 /// The main loop's end.
 #[derive(Debug)]
 pub(crate) struct Spawner {
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<Box<Job>>,
     shared: Arc<Shared>,
 }
 
@@ -113,7 +113,7 @@ impl Spawner {
     }
 
     /// Hands a job over, or gives it back if enough wait.
-    pub(crate) fn hand_over(&self, job: Job) -> Result<(), Job> {
+    pub(crate) fn hand_over(&self, job: Box<Job>) -> Result<(), Box<Job>> {
         match self.jobs.try_send(job) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => Err(job),
@@ -155,7 +155,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, jobs: &Receiver<Job>) {
+    fn run(mut self, jobs: &Receiver<Box<Job>>) {
         while let Ok(job) = jobs.recv() {
             let result = self.spawn(&job);
             let was_empty = {

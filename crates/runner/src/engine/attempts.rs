@@ -30,7 +30,7 @@ const JOURNAL_RETRY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) enum After {
     /// Start a process.
-    Spawn(Job),
+    Spawn(Box<Job>),
     /// Let a main process go, whose end is now on record.
     Reap(i32, OwnedFd),
 }
@@ -49,7 +49,7 @@ pub(super) struct Attempts {
     /// Nothing is started any more.
     pub(super) is_shutting_down: bool,
     changed: BTreeSet<AttemptKey>,
-    queue: VecDeque<Job>,
+    queue: VecDeque<Box<Job>>,
     wakes: BTreeSet<(Time, AttemptKey)>,
     journal_retry: Option<Time>,
 }

@@ -57,7 +57,8 @@ impl Attempts {
         attempt.stage = Stage::Queued(Arc::clone(&cancelled));
         attempt.has_memory_limit = limits.memory.is_some();
         let leased = attempt.accepted.leased;
-        self.after.push(After::Spawn(Job { attempt: key, program, limits, leased, cancelled }));
+        let job = Job { attempt: key, program, limits, leased, cancelled };
+        self.after.push(After::Spawn(Box::new(job)));
     }
 
     /// The spawner is done with an attempt.

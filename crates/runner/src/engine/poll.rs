@@ -98,7 +98,7 @@ impl Poll {
     /// Waits for the end of a child, which is told once.
     pub(super) fn watch_child(&self, pidfd: impl AsFd, pid: i32) -> io::Result<()> {
         let data = EventData::new_u64(Ready::Child(pid).encode());
-        Ok(epoll::add(&self.epoll, pidfd, data, EventFlags::IN | EventFlags::ET)?)
+        Ok(epoll::add(&self.epoll, pidfd, data, EventFlags::IN | EventFlags::ONESHOT)?)
     }
 
     /// Waits until a connection can be written too, or no longer.

@@ -183,7 +183,7 @@ fn own_cgroup(controller: &str) -> Option<String> {
 
 fn make_parent(base: &Path, name: &str, prepare: impl Fn(&OwnedFd)) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let base = OwnedFd::from(open(base, flags, Mode::empty())?);
+    let base = open(base, flags, Mode::empty())?;
     prepare(&base);
     make_dir(&base, SHARED)?;
     let shared = open_dir(&base, SHARED)?;

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::Rest;
-use super::cgroup::{children, make_dir, members, open_dir, read_counter, remove, remove_all, write};
+use super::cgroup::{children, make_dir, members, open_dir, open_path, read_counter, remove, remove_all, write};
 
 /// The worker's cgroup; each attempt has one in it.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Cgroup2 {
 
     pub(super) fn make(&self, name: &str) -> io::Result<OwnedFd> {
         make_dir(&self.parent, name)?;
-        open_dir(&self.parent, name)
+        open_path(&self.parent, name)
     }
 
     /// The kernel ends everything below too, and whatever is being forked.

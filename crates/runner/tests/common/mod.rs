@@ -203,6 +203,18 @@ impl Agent {
         }
     }
 
+    /// Asks for the inventory until an attempt in it satisfies a condition.
+    pub fn wait_in_inventory(&mut self, key: AttemptKey, condition: impl Fn(&Report) -> bool) -> Report {
+        let begin = Instant::now();
+        loop {
+            let found = self.inventory().into_iter().find(|report| report.attempt == key && condition(report));
+            if let Some(report) = found {
+                return report;
+            }
+            assert!(begin.elapsed() < PATIENCE, "never in the inventory");
+        }
+    }
+
     /// Waits until everything sent so far has been taken.
     pub fn ping(&mut self) {
         self.send(&[ToRunner::Ping(3)]);

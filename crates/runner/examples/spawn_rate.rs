@@ -1,0 +1,184 @@
+//! How many processes one runner starts, sees the end of, journals and reports per second.
+//!
+//! `cargo run --release -p muster-runner --example spawn_rate [COUNT]`, after `cargo build --release -p muster-runner`. Plays the agent on the
+//! same machine, so the figure is that of runner, agent and programs together. The program is the smallest that can be executed: it only ends.
+
+use std::error::Error;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use muster_agent::runner_protocol::{
+    Accepted, AgentHello, FrameReader, Framed as _, Limits, Program, SOCKET_NAME, Start, ToAgent, ToRunner, VERSION,
+};
+use muster_types::{Acknowledgement, AllocatedResources, AttemptKey, AttemptNumber, AttemptState, DriverUid};
+
+/// Attempts under way at once.
+const WINDOW: u32 = 128;
+
+const SOURCE: &str = r#"
+void _start(void) {
+#if defined(__x86_64__)
+    __asm__ volatile("mov $231, %eax; xor %edi, %edi; syscall");
+#elif defined(__aarch64__)
+    __asm__ volatile("mov x8, #94; mov x0, #0; svc 0");
+#endif
+}
+"#;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let count = std::env::args().nth(1).map_or(Ok(50_000), |count| count.parse())?;
+    let dir = tempfile::tempdir()?;
+    let program = compile(dir.path())?;
+    let limits = Limits { memory: Some(64 << 20), cpu_millis: Some(1000), pids: Some(64) };
+    for (name, arguments, limits) in
+        [("tree only", ["--limits", "off"], Limits::default()), ("tree and limits", ["--limits", "on"], limits)]
+    {
+        let state = dir.path().join(name.replace(' ', "-"));
+        launch(&state, &arguments)?;
+        let mut agent = Agent::connect(&state)?;
+        let idle = resident(agent.pid)?;
+        agent.measure(&program, limits, count / 10)?;
+        let (length, latency) = agent.measure(&program, limits, count)?;
+        let rate = f64::from(count) / length.as_secs_f64();
+        let mut out = std::io::stdout();
+        writeln!(out, "{name}: {rate:.0} spawns/s, median {latency:?} from start to end with {WINDOW} under way")?;
+        writeln!(out, "  resident: {idle} KiB before, {} KiB after; {:?}", resident(agent.pid)?, agent.capabilities)?;
+        agent.shut_down()?;
+    }
+    Ok(())
+}
+
+fn compile(dir: &Path) -> Result<String> {
+    let (source, program) = (dir.join("nothing.c"), dir.join("nothing"));
+    std::fs::write(&source, SOURCE)?;
+    let status = Command::new("cc").args(["-static", "-O2", "-nostdlib", "-o"]).arg(&program).arg(&source).status()?;
+    if !status.success() {
+        return Err("cc failed".into());
+    }
+    Ok(program.to_str().ok_or("the path is not a text")?.to_owned())
+}
+
+fn launch(state: &Path, arguments: &[&str]) -> Result<()> {
+    let own = std::env::current_exe()?;
+    let runner = own.parent().and_then(Path::parent).ok_or("no directory")?.join("muster-runner");
+    let status = Command::new(runner).arg("--state-dir").arg(state).args(arguments).status()?;
+    if status.success() { Ok(()) } else { Err("the runner did not start".into()) }
+}
+
+fn resident(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+struct Agent {
+    stream: UnixStream,
+    reader: FrameReader<ToAgent>,
+    pid: u32,
+    capabilities: String,
+    next: u32,
+}
+
+impl Agent {
+    fn connect(state: &Path) -> Result<Agent> {
+        let mut agent = Agent {
+            stream: UnixStream::connect(state.join(SOCKET_NAME))?,
+            reader: FrameReader::default(),
+            pid: 0,
+            capabilities: String::new(),
+            next: 0,
+        };
+        agent.send(&[ToRunner::Hello(AgentHello { version_min: VERSION, version_max: VERSION })])?;
+        let messages = agent.receive()?;
+        let Some(ToAgent::Hello(hello)) = messages.first() else { return Err("no hello".into()) };
+        (agent.pid, agent.capabilities) = (hello.pid, format!("{:?}", hello.capabilities));
+        Ok(agent)
+    }
+
+    fn send(&mut self, messages: &[ToRunner]) -> Result<()> {
+        let mut frames = Vec::new();
+        messages.iter().for_each(|message| message.append_frame(&mut frames));
+        Ok(self.stream.write_all(&frames)?)
+    }
+
+    /// At least one message.
+    fn receive(&mut self) -> Result<Vec<ToAgent>> {
+        let mut messages = Vec::new();
+        let mut buffer = [0; 65536];
+        while messages.is_empty() {
+            match self.stream.read(&mut buffer)? {
+                0 => return Err("the runner is gone".into()),
+                length => self.reader.push(&buffer[..length]),
+            }
+            while let Some(message) = self.reader.take()? {
+                messages.push(message);
+            }
+        }
+        Ok(messages)
+    }
+
+    fn start(&mut self, program: &str, limits: Limits) -> ToRunner {
+        self.next += 1;
+        let text = |text: &str| text.to_owned();
+        ToRunner::Start(Box::new(Start {
+            accepted: Accepted {
+                attempt: AttemptKey::Driver(DriverUid(1), AttemptNumber(self.next)),
+                id: text("driver-nothing"),
+                leased: false,
+                resources: AllocatedResources { cores: 1, memory: 1 << 20, ..Default::default() },
+                kill_grace: Duration::from_secs(10),
+            },
+            program: Program {
+                program: text(program),
+                args: vec![],
+                env: vec![(text("PATH"), text("/usr/bin:/bin"))],
+                work_dir: text("/tmp"),
+                stdout: text("/dev/null"),
+                stderr: text("/dev/null"),
+            },
+            limits,
+        }))
+    }
+
+    /// Runs `count` processes; how long it took, and the median from start to end.
+    fn measure(&mut self, program: &str, limits: Limits, count: u32) -> Result<(Duration, Duration)> {
+        let first = self.next + 1;
+        let begin = Instant::now();
+        let mut started: Vec<Instant> = Vec::new();
+        let mut latencies = Vec::new();
+        let mut batch: Vec<ToRunner> = (0..WINDOW.min(count)).map(|_| self.start(program, limits)).collect();
+        while (latencies.len() as u32) < count {
+            let now = Instant::now();
+            started.resize((self.next + 1 - first) as usize, now);
+            self.send(&batch)?;
+            batch.clear();
+            for message in self.receive()? {
+                let ToAgent::Report(report) = message else { continue };
+                let AttemptState::Ended(outcome) = &report.state else { continue };
+                if !outcome.is_success() {
+                    return Err(format!("{outcome:?}").into());
+                }
+                latencies.push(started[(report.attempt.number() - first) as usize].elapsed());
+                batch.push(ToRunner::Closed(Acknowledgement { attempt: report.attempt, sequence: report.sequence }));
+                if self.next + 1 - first < count {
+                    batch.push(self.start(program, limits));
+                }
+            }
+        }
+        self.send(&batch)?;
+        let length = begin.elapsed();
+        latencies.sort_unstable();
+        Ok((length, latencies[latencies.len() / 2]))
+    }
+
+    fn shut_down(mut self) -> Result<()> {
+        self.send(&[ToRunner::Shutdown(Duration::ZERO)])?;
+        while self.stream.read(&mut [0; 65536])? > 0 {}
+        Ok(())
+    }
+}

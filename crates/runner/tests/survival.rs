@@ -1,0 +1,298 @@
+//! Agents come and go, runners crash: what is remembered, what is ended, what is said.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{
+    TestRunner, accepted, count_with_argument, driver, is_alive, outcome, report_pid, unique_word, wait_until,
+};
+use muster_agent::runner_protocol::{Kill, ToAgent, ToRunner, Why};
+use muster_types::{AttemptState, Exit, Fault, KilledBy, Outcome, Reason};
+use rustix::process::{Signal, kill_process};
+
+const FOREVER: &str = "while :; do sleep 1000; done";
+
+#[test]
+fn a_new_agent_finds_what_runs_and_what_ended_meanwhile() {
+    let runner = TestRunner::start(&[]);
+    let mut first = runner.connect();
+    first.start(runner.shell(driver(1), FOREVER));
+    first.start(runner.shell(driver(2), "until [ -e go ]; do sleep 0.01; done; exit 7"));
+    let pid = report_pid(&first.wait_running(driver(1)));
+    first.wait_running(driver(2));
+    drop(first);
+    std::fs::write(runner.file("go"), "").unwrap();
+
+    let mut second = runner.connect();
+    let ended = second.wait_in_inventory(driver(2), |report| matches!(report.state, AttemptState::Ended(_)));
+    assert_eq!(outcome(&ended), Outcome::exited(Exit::Code(7)));
+    let inventory = second.inventory();
+    assert_eq!(inventory.len(), 2);
+    assert_eq!(
+        (&inventory[0].state, inventory[0].pid),
+        (&AttemptState::Running, Some(pid.as_raw_nonzero().get().unsigned_abs()))
+    );
+    assert!(is_alive(pid), "the process id is the machine's");
+}
+
+#[test]
+fn an_end_is_reported_until_it_is_acknowledged_and_then_never_again() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    agent.run(runner.shell(driver(1), "exit 7"));
+    let mut agent = runner.connect();
+    let inventory = agent.inventory();
+    assert_eq!(inventory.len(), 1);
+    let mut stale = inventory[0].clone();
+    stale.sequence -= 1;
+    agent.acknowledge(&stale);
+    assert_eq!(agent.inventory().len(), 1, "the acknowledgement of an older report forgets nothing");
+    agent.acknowledge(&inventory[0]);
+    assert!(agent.inventory().is_empty());
+    runner.crash();
+    runner.launch();
+    assert!(runner.connect().inventory().is_empty());
+}
+
+#[test]
+fn a_start_of_a_known_attempt_is_answered_with_its_state() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    let start = runner.shell(driver(1), "echo ran >> runs; exit 4");
+    agent.run(start.clone());
+    agent.reports.clear();
+    assert_eq!(agent.run(start).exit, Exit::Code(4));
+    assert_eq!(std::fs::read_to_string(runner.file("runs")).unwrap(), "ran\n");
+}
+
+#[test]
+fn a_kill_that_comes_before_the_start_is_remembered() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    agent.kill(driver(1), false);
+    let killed = agent.wait_ended(driver(1));
+    assert_eq!((killed.reason, killed.fault), (Reason::NeverStarted, Fault::User));
+    agent.start(runner.shell(driver(1), "echo ran > ran"));
+    agent.ping();
+    assert_eq!(agent.wait_ended(driver(1)).reason, Reason::NeverStarted);
+    assert!(!runner.file("ran").exists());
+}
+
+#[test]
+fn what_was_accepted_and_not_started_ends_with_its_agent() {
+    let runner = TestRunner::start(&[]);
+    let mut first = runner.connect();
+    first.send(&[ToRunner::Accept(accepted(driver(1))), ToRunner::Accept(accepted(driver(2)))]);
+    first.wait(driver(1), |report| report.state == AttemptState::Accepted);
+    let late = Outcome::without_exit(Fault::Platform, Reason::ArtifactFailed, "404");
+    first.send(&[ToRunner::Abandon(driver(2), late.clone())]);
+    assert_eq!(first.wait_ended(driver(2)), late);
+
+    let mut second = runner.connect();
+    let inventory = second.inventory();
+    let never = outcome(&inventory[0]);
+    assert_eq!((never.reason, never.fault), (Reason::NeverStarted, Fault::Platform));
+    assert_eq!(outcome(&inventory[1]), late);
+    assert!(first_is_cut(first), "the older connection is void");
+}
+
+fn first_is_cut(mut first: common::Agent) -> bool {
+    while let Some(message) = first.next() {
+        assert!(!matches!(message, ToAgent::Pong(_)));
+    }
+    true
+}
+
+#[test]
+fn an_accepted_attempt_can_be_started_and_killed() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    agent.send(&[ToRunner::Accept(accepted(driver(1))), ToRunner::Accept(accepted(driver(2)))]);
+    assert!(agent.run(runner.shell(driver(1), "true")).is_success());
+    let why = Why::By(KilledBy::Drain);
+    agent.send(&[ToRunner::Kill(Kill { attempt: driver(2), at_once: false, grace: None, why })]);
+    let killed = agent.wait_ended(driver(2));
+    assert_eq!((killed.reason, killed.fault), (Reason::NeverStarted, Fault::Platform));
+}
+
+#[test]
+fn two_runners_never_serve_one_directory() {
+    let runner = TestRunner::start(&[]);
+    let output = runner.try_launch();
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn a_crash_of_the_runner_ends_all_it_ran(arguments: &[&str], name: &str) {
+    let runner = TestRunner::start(arguments);
+    let mut agent = runner.connect();
+    let first = agent.hello.incarnation;
+    let word = unique_word(name);
+    let script = format!("setsid sh -c '{FOREVER}; : {word}' & echo > ready; {FOREVER}; : {word}");
+    agent.start(runner.shell(driver(1), &script));
+    agent.run(runner.shell(driver(2), "exit 6"));
+    wait_until("it runs", || runner.file("ready").exists() && count_with_argument(&word) >= 2);
+    agent.wait_running(driver(1));
+    runner.crash();
+    if agent.hello.capabilities.dies_with_runner {
+        wait_until("the kernel has ended all", || count_with_argument(&word) == 0);
+    }
+    runner.launch();
+    assert_eq!(count_with_argument(&word), 0, "nothing is left when the next runner serves");
+
+    let mut agent = runner.connect();
+    assert!(agent.hello.incarnation > first);
+    let inventory = agent.inventory();
+    assert_eq!(inventory.len(), 1, "what ran is lost; what had ended is not");
+    assert_eq!((inventory[0].attempt, outcome(&inventory[0])), (driver(2), Outcome::exited(Exit::Code(6))));
+    let report = inventory[0].clone();
+    agent.acknowledge(&report);
+    assert!(agent.inventory().is_empty());
+    assert!(agent.run(runner.shell(driver(3), "true")).is_success());
+}
+
+#[test]
+fn a_crash_ends_all_in_a_namespace() {
+    a_crash_of_the_runner_ends_all_it_ran(&[], "crash-namespace");
+}
+
+#[test]
+fn a_crash_without_namespaces_leaves_nothing_to_the_next_runner() {
+    a_crash_of_the_runner_ends_all_it_ran(&["--namespaces", "off"], "crash-cgroup2");
+}
+
+#[test]
+fn a_crash_with_the_freezer_leaves_nothing_to_the_next_runner() {
+    a_crash_of_the_runner_ends_all_it_ran(&["--namespaces", "off", "--tree", "freezer"], "crash-freezer");
+}
+
+#[test]
+fn a_crash_without_cgroups_leaves_nothing_to_the_next_runner() {
+    a_crash_of_the_runner_ends_all_it_ran(&["--namespaces", "off", "--tree", "none"], "crash-marks");
+}
+
+#[test]
+fn a_wiped_directory_leaves_nothing_to_the_next_runner() {
+    let runner = TestRunner::start(&["--namespaces", "off"]);
+    let mut agent = runner.connect();
+    let word = unique_word("wiped");
+    agent.start(runner.shell(driver(1), &format!("setsid sh -c '{FOREVER}; : {word}' & {FOREVER}; : {word}")));
+    wait_until("it runs", || count_with_argument(&word) >= 2);
+    runner.crash();
+    std::fs::remove_dir_all(runner.state_dir()).unwrap();
+    runner.launch();
+    assert_eq!(count_with_argument(&word), 0);
+    assert!(runner.connect().inventory().is_empty());
+}
+
+#[test]
+fn a_directory_wiped_under_a_living_runner_is_taken_over() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    let old = runner.pid();
+    let word = unique_word("taken-over");
+    agent.start(runner.shell(driver(1), &format!("{FOREVER}; : {word}")));
+    agent.wait_running(driver(1));
+    std::fs::remove_dir_all(runner.state_dir()).unwrap();
+    runner.launch();
+    assert!(!is_alive(old));
+    assert_eq!(count_with_argument(&word), 0);
+    assert!(runner.connect().run(runner.shell(driver(1), "true")).is_success());
+}
+
+#[test]
+fn the_runner_outlives_who_started_it_and_its_terminal() {
+    let runner = TestRunner::start(&[]);
+    let pid = runner.pid();
+    for signal in [Signal::INT, Signal::HUP, Signal::QUIT] {
+        kill_process(pid, signal).unwrap();
+    }
+    assert!(runner.connect().run(runner.shell(driver(1), "true")).is_success());
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
+    let session: i32 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().parse().unwrap();
+    assert_eq!(session, pid.as_raw_nonzero().get(), "a session of its own");
+}
+
+#[test]
+fn a_program_cannot_end_its_runner() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    assert!(agent.hello.capabilities.dies_with_runner);
+    let script = "kill -TERM $PPID; kill -KILL $PPID; kill -TERM 1; exit 0";
+    assert!(agent.run(runner.shell(driver(1), script)).is_success());
+    assert!(agent.run(runner.shell(driver(2), "true")).is_success());
+}
+
+#[test]
+fn a_shutdown_ends_everything_politely_and_remembers_it() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    let pid = runner.pid();
+    agent.start(runner.shell(driver(1), "trap 'exit 5' TERM; echo > ready; while :; do sleep 0.01; done"));
+    agent.start(runner.shell(driver(2), "trap '' TERM; echo > deaf; while :; do sleep 0.01; done"));
+    wait_until("they run", || runner.file("ready").exists() && runner.file("deaf").exists());
+    agent.send(&[ToRunner::Shutdown(Duration::from_millis(200))]);
+    let polite = agent.wait_ended(driver(1));
+    assert_eq!((polite.exit, polite.reason, polite.fault), (Exit::Code(5), Reason::Killed, Fault::Platform));
+    assert_eq!(agent.wait_ended(driver(2)).exit, Exit::Signal(9));
+    wait_until("it has ended", || !is_alive(pid));
+    runner.launch();
+    assert_eq!(runner.connect().inventory().len(), 2);
+}
+
+#[test]
+fn a_term_signal_ends_everything_too() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    let pid = runner.pid();
+    agent.start(runner.shell(driver(1), "trap 'exit 5' TERM; echo > ready; while :; do sleep 0.01; done"));
+    wait_until("it runs", || runner.file("ready").exists());
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(agent.wait_ended(driver(1)).exit, Exit::Code(5));
+    wait_until("it has ended", || !is_alive(pid));
+}
+
+#[test]
+fn strays_are_reaped() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    // Each `true` loses its parent at once and becomes the runner's child.
+    let script = "for i in $(seq 50); do (true &); done; echo > made; until [ -e go ]; do sleep 0.01; done; exit 3";
+    agent.start(runner.shell(driver(1), script));
+    wait_until("they were made", || runner.file("made").exists());
+    let pid = runner.pid();
+    wait_until("none is left", || zombies_of(pid.as_raw_nonzero().get()) == 0);
+    std::fs::write(runner.file("go"), "").unwrap();
+    assert_eq!(agent.wait_ended(driver(1)).exit, Exit::Code(3));
+}
+
+fn zombies_of(parent: i32) -> usize {
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(Result::ok)
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
+        .filter(|stat| {
+            let mut fields = stat.rsplit_once(") ").unwrap().1.split(' ');
+            fields.next() == Some("Z") && fields.next() == Some(&parent.to_string())
+        })
+        .count()
+}
+
+#[test]
+fn a_hang_of_one_start_does_not_stop_the_rest() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    agent.start(runner.shell(driver(1), FOREVER));
+    agent.wait_running(driver(1));
+    // A pipe without reader: opening it hangs, as an unreachable path would.
+    let pipe = runner.file("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let mut hanging = runner.shell(driver(2), "true");
+    hanging.program.stdout = pipe.to_str().unwrap().to_owned();
+    agent.start(hanging);
+    agent.kill(driver(1), true);
+    assert_eq!(agent.wait_ended(driver(1)).exit, Exit::Signal(9));
+    agent.kill(driver(2), true);
+    assert_eq!(agent.wait_ended(driver(2)).reason, Reason::Killed);
+    assert!(agent.run(runner.shell(driver(3), "true")).is_success());
+}
