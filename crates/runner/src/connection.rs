@@ -1,11 +1,11 @@
 //! Connections of agents.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use muster_agent::runner_protocol::{FrameError, FrameReader, Framed as _, ToAgent, ToRunner};
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, recv,
@@ -37,7 +37,7 @@ impl Listener {
         }
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        bind(&socket, &SocketAddrUnix::new(path)?)?;
+        bind(&socket, &address(path)?.0)?;
         rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
         listen(&socket, BACKLOG)?;
         Ok(Listener(socket))
@@ -60,6 +60,20 @@ impl Listener {
             }
         }
     }
+}
+
+/// A path that is too long for a socket's address is named by its directory's descriptor, which must stay open until the address was used.
+fn address(path: &Path) -> io::Result<(SocketAddrUnix, Option<OwnedFd>)> {
+    if let Ok(address) = SocketAddrUnix::new(path) {
+        return Ok((address, None));
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = rustix::fs::open(parent, flags, Mode::empty())?;
+    let short = Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(name);
+    Ok((SocketAddrUnix::new(&short)?, Some(parent)))
 }
 
 impl AsFd for Listener {

@@ -1,9 +1,12 @@
 //! Leaving the caller: the process that was started waits until the runner serves, the runner lives on in its own session and, where the kernel
 //! lets it, as the first process of its own PID namespace, so that everything it runs dies with it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
@@ -11,10 +14,11 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::options::Options;
 use crate::outer::OuterPids;
-use crate::serve::{self, Place};
+use crate::serve::{self, Place, ServeError};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::sys::daemon::{self, Side};
 use crate::sys::signals;
+use crate::takeover::take_over;
 
 /// Why there is no runner of ours.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub(crate) enum LaunchError {
 /// What the runner tells the process that started it: one byte, and a text if it failed.
 const SERVES: u8 = b'S';
 const NO_NAMESPACE: u8 = b'N';
+const LOCKED: u8 = b'L';
 const FAILED: u8 = b'F';
 
 /// The longest text of a failure.
@@ -45,15 +50,34 @@ pub(crate) fn launch(options: &Options) -> Result<(), LaunchError> {
             LaunchError::Failed(format!("cannot {what} {}: {error}", path.display()))
         }
     })?;
-    if options.namespaces && try_launch(options, &state, true)? {
-        return Ok(());
+    let mut with_namespaces = options.namespaces;
+    let mut may_take_over = true;
+    loop {
+        match try_launch(options, &state, with_namespaces)? {
+            Launched::Serves => return Ok(()),
+            Launched::NoNamespace => with_namespaces = false,
+            Launched::Locked(cgroup) => {
+                if !may_take_over || !take_over(&cgroup).map_err(failed("end a runner whose directory is gone"))? {
+                    let what = "is used by another runner: give this one another --cgroup-root";
+                    return Err(LaunchError::Failed(format!("{} {what}", cgroup.display())));
+                }
+                may_take_over = false;
+            }
+        }
     }
-    try_launch(options, &state, false)?;
-    Ok(())
 }
 
-/// False if there is no namespace to be had.
-fn try_launch(options: &Options, state: &StateDir, with_namespaces: bool) -> Result<bool, LaunchError> {
+/// What became of a launch.
+enum Launched {
+    /// The runner serves.
+    Serves,
+    /// There is no namespace to be had.
+    NoNamespace,
+    /// Another runner holds this cgroup.
+    Locked(PathBuf),
+}
+
+fn try_launch(options: &Options, state: &StateDir, with_namespaces: bool) -> Result<Launched, LaunchError> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("make a pipe")(error.into()))?;
     let child = match daemon::fork().map_err(failed("fork"))? {
         Side::Child => leave_session(options, state, writer, with_namespaces),
@@ -65,8 +89,9 @@ fn try_launch(options: &Options, state: &StateDir, with_namespaces: bool) -> Res
     let mut answer = Vec::new();
     File::from(reader).take(MAX_TEXT).read_to_end(&mut answer).map_err(failed("hear the runner"))?;
     match answer.split_first() {
-        Some((&SERVES, _)) => Ok(true),
-        Some((&NO_NAMESPACE, _)) => Ok(false),
+        Some((&SERVES, _)) => Ok(Launched::Serves),
+        Some((&NO_NAMESPACE, _)) => Ok(Launched::NoNamespace),
+        Some((&LOCKED, path)) => Ok(Launched::Locked(PathBuf::from(OsStr::from_bytes(path)))),
         Some((_, text)) => Err(LaunchError::Failed(String::from_utf8_lossy(text).into_owned())),
         None => Err(LaunchError::Failed("the runner ended before it served".to_owned())),
     }
@@ -79,14 +104,14 @@ fn leave_session(options: &Options, state: &StateDir, writer: OwnedFd, with_name
     let _ = rustix::process::setsid();
     let outer = OuterPids::open();
     if with_namespaces && daemon::unshare_pids_and_mounts().is_err() {
-        tell(writer, NO_NAMESPACE, "");
+        tell(writer, NO_NAMESPACE, b"");
         daemon::leave(0);
     }
     match daemon::fork() {
         Ok(Side::Parent(_)) => daemon::leave(0),
         Ok(Side::Child) => become_runner(options, state, writer, outer, with_namespaces),
         Err(error) => {
-            tell(writer, FAILED, &format!("cannot fork: {error}"));
+            tell(writer, FAILED, format!("cannot fork: {error}").as_bytes());
             daemon::leave(1)
         }
     }
@@ -95,29 +120,33 @@ fn leave_session(options: &Options, state: &StateDir, writer: OwnedFd, with_name
 fn become_runner(options: &Options, state: &StateDir, writer: OwnedFd, outer: OuterPids, is_first: bool) -> ! {
     let _ = rustix::process::setsid();
     if is_first && own_proc().is_err() {
-        tell(writer, NO_NAMESPACE, "");
+        tell(writer, NO_NAMESPACE, b"");
         daemon::leave(0);
     }
     let place = Place { outer, is_first_process: is_first };
-    let prepared = detach(state).map_err(|error| format!("cannot leave its caller: {error}"));
+    let prepared = detach(state).map_err(|error| ServeError::Failed(format!("cannot leave its caller: {error}")));
     let served = prepared.and_then(|()| serve::prepare(options, state, place));
     match served {
         Ok(engine) => {
-            tell(writer, SERVES, "");
+            tell(writer, SERVES, b"");
             let code = i32::from(engine.run().is_err());
             serve::clean_up(state);
             daemon::leave(code)
         }
-        Err(message) => {
-            tell(writer, FAILED, &message);
+        Err(ServeError::Locked(cgroup)) => {
+            tell(writer, LOCKED, cgroup.as_os_str().as_bytes());
+            daemon::leave(1)
+        }
+        Err(ServeError::Failed(message)) => {
+            tell(writer, FAILED, message.as_bytes());
             daemon::leave(1)
         }
     }
 }
 
-fn tell(writer: OwnedFd, what: u8, text: &str) {
+fn tell(writer: OwnedFd, what: u8, text: &[u8]) {
     // If the caller is gone, the runner goes on all the same.
-    let _ = File::from(writer).write_all(&[&[what], text.as_bytes()].concat());
+    let _ = File::from(writer).write_all(&[&[what], text].concat());
 }
 
 /// Mounts made on the machine later are seen, ours are not passed on; `/proc` shows our own processes.

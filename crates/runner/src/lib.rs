@@ -21,6 +21,7 @@ mod serve;
 mod spawner;
 mod state_dir;
 mod sys;
+mod takeover;
 mod tree;
 mod wait_channel;
 

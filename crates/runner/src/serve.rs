@@ -1,5 +1,6 @@
 //! From a detached process to a runner that serves.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,18 +30,31 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 /// What does not go in this time waits in the kernel; there is no new incarnation before it is gone, so the start fails and may be tried again.
 const SWEEP_LIMIT: Duration = Duration::from_secs(30);
 
+/// Why it does not serve.
+#[derive(Debug)]
+pub(crate) enum ServeError {
+    /// Another runner holds this cgroup.
+    Locked(PathBuf),
+    /// For people.
+    Failed(String),
+}
+
+impl From<String> for ServeError {
+    fn from(text: String) -> ServeError {
+        ServeError::Failed(text)
+    }
+}
+
 fn cannot<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String {
     move |error| format!("cannot {what}: {error}")
 }
 
 /// Makes everything ready. The order is the promise: what was left is gone before there is a new incarnation, the incarnation is on disk before
 /// anybody can connect.
-pub(crate) fn prepare(options: &Options, state: &StateDir, place: Place) -> Result<Engine, String> {
+pub(crate) fn prepare(options: &Options, state: &StateDir, place: Place) -> Result<Engine, ServeError> {
     let name = state.worker_name();
     let wanted = Wanted { root: options.cgroup_root.clone(), name, method: options.tree, limits: options.limits };
-    let found = tree::find(&wanted).map_err(|error| {
-        format!("{} is used by another runner: give it another --cgroup-root", error.directory.display())
-    })?;
+    let found = tree::find(&wanted).map_err(|error| ServeError::Locked(error.directory))?;
     let trees = Arc::new(found.trees);
     sweep(&trees)?;
 
@@ -66,7 +80,7 @@ pub(crate) fn prepare(options: &Options, state: &StateDir, place: Place) -> Resu
     let hello = RunnerHello { version: VERSION, incarnation, boot_id: boot_id()?, capabilities, pid, renewal: None };
     let is_first_process = place.is_first_process;
     let parts = Parts { hello, journal, trees, spawner, listener, signals, is_first_process, locks: found.locks };
-    Engine::new(parts, kept).map_err(cannot("begin"))
+    Ok(Engine::new(parts, kept).map_err(cannot("begin"))?)
 }
 
 /// Removes what says that a runner is here.

@@ -5,8 +5,8 @@ mod common;
 use common::{TestRunner, driver};
 use muster_types::{Exit, Fault, Reason};
 
-/// Allocates far beyond the limit of the tests.
-const EAT: &str = "exec tail -c 400000000 /dev/zero";
+/// Takes memory far beyond the limit of the tests: one endless line. Bounded, should the limit fail.
+const EAT: &str = "ulimit -v 2000000; exec tail /dev/zero";
 
 #[test]
 fn who_exceeds_its_memory_is_ended_and_it_is_said() {
@@ -30,7 +30,7 @@ fn an_out_of_memory_kill_takes_the_whole_tree() {
     if !agent.hello.capabilities.memory_limit {
         return;
     }
-    let mut start = runner.shell(driver(1), "tail -c 400000000 /dev/zero & while :; do sleep 1000; done");
+    let mut start = runner.shell(driver(1), "ulimit -v 2000000; tail /dev/zero & while :; do sleep 1000; done");
     start.limits.memory = Some(32 << 20);
     let outcome = agent.run(start);
     assert_eq!((outcome.exit, outcome.reason), (Exit::Signal(9), Reason::OutOfMemory));
