@@ -1,5 +1,7 @@
 //! Limits, where this machine lets the runner enforce them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use common::{TestRunner, driver};

@@ -12,7 +12,6 @@ mod poll;
 mod why;
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,7 +24,7 @@ use crate::journal::Journal;
 use crate::spawner::Spawner;
 use crate::sys;
 use crate::sys::signals::{Signal, SignalFd};
-use crate::tree::Trees;
+use crate::tree::{Home, Trees};
 use attempts::Attempts;
 use commands::Owed;
 use doors::Doors;
@@ -57,7 +56,7 @@ pub(crate) struct Parts {
     /// Whether processes in our PID namespace must not end us: everything that we run is there.
     pub(crate) is_first_process: bool,
     /// Held while we live.
-    pub(crate) locks: Vec<OwnedFd>,
+    pub(crate) homes: Vec<Home>,
 }
 
 /// The main loop.
@@ -71,7 +70,7 @@ pub(crate) struct Engine {
     owed: Vec<Owed>,
     has_strays: bool,
     is_choked: bool,
-    _locks: Vec<OwnedFd>,
+    _homes: Vec<Home>,
 }
 
 /// What an earlier runner had on record and is still to be said, as records of the new journal.
@@ -82,7 +81,7 @@ pub(crate) fn records_to_keep(memory: Memory) -> Vec<Record> {
 impl Engine {
     /// Begins with what is on record.
     pub(crate) fn new(parts: Parts, kept: Vec<Record>) -> io::Result<Engine> {
-        let Parts { hello, journal, trees, spawner, listener, signals, is_first_process, locks } = parts;
+        let Parts { hello, journal, trees, spawner, listener, signals, is_first_process, homes } = parts;
         let poll = Poll::new()?;
         poll.watch(&signals, Ready::Signals)?;
         poll.watch(&spawner, Ready::Spawner)?;
@@ -99,7 +98,7 @@ impl Engine {
             owed: Vec::new(),
             has_strays: false,
             is_choked: false,
-            _locks: locks,
+            _homes: homes,
         })
     }
 

@@ -52,8 +52,23 @@ pub(crate) struct Found {
     pub(crate) trees: Trees,
     /// As the hello says it.
     pub(crate) capabilities: Capabilities,
-    /// Locked while the runner lives.
-    pub(crate) locks: Vec<OwnedFd>,
+    /// Held while the runner lives.
+    pub(crate) homes: Vec<Home>,
+}
+
+/// The worker's cgroup in one hierarchy: held locked, and removed when the runner ends in order. After a crash it stays, for the next runner.
+#[derive(Debug)]
+pub(crate) struct Home {
+    shared: OwnedFd,
+    name: String,
+    _lock: OwnedFd,
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // It stays if something is left in it.
+        let _ = remove(&self.shared, &self.name);
+    }
 }
 
 /// Another runner uses the worker's cgroup.
@@ -73,20 +88,20 @@ const PROBE: &str = "probe";
 
 /// Tries.
 pub(crate) fn find(wanted: &Wanted) -> Result<Found, FindError> {
-    let mut locks = Vec::new();
+    let mut homes = Vec::new();
     let v2 = match wanted.method {
-        Method::Best | Method::Cgroup2 => find_v2(wanted, &mut locks)?,
+        Method::Best | Method::Cgroup2 => find_v2(wanted, &mut homes)?,
         Method::Freezer | Method::None => None,
     };
     let holder = match (v2, wanted.method) {
         (Some(parent), _) => Holder::Cgroup2(Cgroup2::new(parent)),
-        (None, Method::Best | Method::Freezer) => match find_v1(wanted, "freezer", "freezer.state", &mut locks)? {
+        (None, Method::Best | Method::Freezer) => match find_v1(wanted, "freezer", "freezer.state", &mut homes)? {
             Some(parent) => Holder::Freezer(Freezer::new(parent)),
             None => Holder::Marks(Marks::new(wanted.name.clone())),
         },
         (None, Method::Cgroup2 | Method::None) => Holder::Marks(Marks::new(wanted.name.clone())),
     };
-    let limiter = if wanted.limits { find_limits(wanted, &holder, &mut locks)? } else { Limiter::default() };
+    let limiter = if wanted.limits { find_limits(wanted, &holder, &mut homes)? } else { Limiter::default() };
 
     let mut capabilities = Capabilities {
         tree: !matches!(holder, Holder::Marks(_)),
@@ -100,7 +115,7 @@ pub(crate) fn find(wanted: &Wanted) -> Result<Found, FindError> {
         ..Capabilities::default()
     };
     limiter.describe(&mut capabilities);
-    Ok(Found { trees: Trees { holder, limiter }, capabilities, locks })
+    Ok(Found { trees: Trees { holder, limiter }, capabilities, homes })
 }
 
 fn has_magic(path: &Path, magic: u64) -> bool {
@@ -113,24 +128,19 @@ fn v2_root(root: &Path) -> Option<PathBuf> {
     [root.to_owned(), unified].into_iter().find(|path| has_magic(path, CGROUP2_MAGIC))
 }
 
-fn find_v2(wanted: &Wanted, locks: &mut Vec<OwnedFd>) -> Result<Option<OwnedFd>, FindError> {
+fn find_v2(wanted: &Wanted, homes: &mut Vec<Home>) -> Result<Option<OwnedFd>, FindError> {
     let Some(root) = v2_root(&wanted.root) else { return Ok(None) };
     for base in bases(&root, "") {
         let Ok(parent) = make_parent(&base, &wanted.name, enable_controllers) else { continue };
         if can_kill(&parent) {
-            lock(&parent, &base, wanted, locks)?;
+            lock(&parent, &base, wanted, homes)?;
             return Ok(Some(parent));
         }
     }
     Ok(None)
 }
 
-fn find_v1(
-    wanted: &Wanted,
-    controller: &str,
-    file: &str,
-    locks: &mut Vec<OwnedFd>,
-) -> Result<Option<OwnedFd>, FindError> {
+fn find_v1(wanted: &Wanted, controller: &str, file: &str, homes: &mut Vec<Home>) -> Result<Option<OwnedFd>, FindError> {
     let root = wanted.root.join(controller);
     if !has_magic(&root, CGROUP1_MAGIC) {
         return Ok(None);
@@ -138,21 +148,21 @@ fn find_v1(
     for base in bases(&root, controller) {
         let Ok(parent) = make_parent(&base, &wanted.name, |_| ()) else { continue };
         if has_file(&parent, file) {
-            lock(&parent, &base, wanted, locks)?;
+            lock(&parent, &base, wanted, homes)?;
             return Ok(Some(parent));
         }
     }
     Ok(None)
 }
 
-fn find_limits(wanted: &Wanted, holder: &Holder, locks: &mut Vec<OwnedFd>) -> Result<Limiter, FindError> {
+fn find_limits(wanted: &Wanted, holder: &Holder, homes: &mut Vec<Home>) -> Result<Limiter, FindError> {
     let mut place = |v2_file: &str, controller: &str, v1_file: &str| -> Result<Place, FindError> {
         if let Holder::Cgroup2(tree) = holder
             && has_file(tree.parent(), v2_file)
         {
             return Ok(Place::V2);
         }
-        Ok(find_v1(wanted, controller, v1_file, locks)?.map_or(Place::Absent, Place::V1))
+        Ok(find_v1(wanted, controller, v1_file, homes)?.map_or(Place::Absent, Place::V1))
     };
     Ok(Limiter {
         memory: place("memory.max", "memory", "memory.limit_in_bytes")?,
@@ -215,10 +225,14 @@ fn has_file(parent: impl AsFd, file: &str) -> bool {
     with_probe(parent, |probe| read(probe, file).map(|_| ()))
 }
 
-fn lock(parent: &OwnedFd, base: &Path, wanted: &Wanted, locks: &mut Vec<OwnedFd>) -> Result<(), FindError> {
-    let directory = base.join(SHARED).join(&wanted.name);
-    let locked = open_dir(parent, ".").map_err(|_| FindError { directory: directory.clone() })?;
-    flock(&locked, FlockOperation::NonBlockingLockExclusive).map_err(|_| FindError { directory })?;
-    locks.push(locked);
+fn lock(parent: &OwnedFd, base: &Path, wanted: &Wanted, homes: &mut Vec<Home>) -> Result<(), FindError> {
+    let shared_path = base.join(SHARED);
+    let directory = shared_path.join(&wanted.name);
+    let failed = || FindError { directory: directory.clone() };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let shared = open(&shared_path, flags, Mode::empty()).map_err(|_| failed())?;
+    let lock = open_dir(parent, ".").map_err(|_| failed())?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| failed())?;
+    homes.push(Home { shared, name: wanted.name.clone(), _lock: lock });
     Ok(())
 }

@@ -19,7 +19,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use muster_agent::runner_protocol::Limits;
 use muster_types::AttemptKey;
 
-pub(crate) use find::{Method, Wanted, find};
+pub(crate) use find::{Home, Method, Wanted, find};
 use freezer::Freezer;
 use limits::Limiter;
 use marks::Marks;

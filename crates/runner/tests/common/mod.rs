@@ -103,9 +103,12 @@ impl TestRunner {
 
 impl Drop for TestRunner {
     fn drop(&mut self) {
-        let Ok(pid) = std::panic::catch_unwind(|| self.pid()) else { return };
-        if UnixStream::connect(self.state_dir().join(SOCKET_NAME)).is_ok() {
-            let _ = kill_process(pid, Signal::KILL);
+        let Some(pid) = read_pid(&self.state_dir().join("runner.pid")) else { return };
+        let Ok(mut stream) = UnixStream::connect(self.state_dir().join(SOCKET_NAME)) else { return };
+        let mut frames = Vec::new();
+        ToRunner::Hello(AgentHello { version_min: VERSION_MIN, version_max: VERSION }).append_frame(&mut frames);
+        ToRunner::Shutdown(Duration::ZERO).append_frame(&mut frames);
+        if stream.write_all(&frames).is_ok() {
             wait_until("the runner is gone", || !is_alive(pid));
         }
     }
