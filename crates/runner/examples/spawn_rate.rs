@@ -178,7 +178,8 @@ impl Agent {
 
     fn shut_down(mut self) -> Result<()> {
         self.send(&[ToRunner::Shutdown(Duration::ZERO)])?;
-        while self.stream.read(&mut [0; 65536])? > 0 {}
+        // Until it is gone; it may have ended without reading our last acknowledgements.
+        while self.stream.read(&mut [0; 65536]).is_ok_and(|length| length > 0) {}
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! `muster-runner`: starts, limits, fences, reaps and journals the processes of one worker.
 //!
-//! Small, without gRPC or async runtime, because it outlives the agents that speak to it and everything that it runs dies with it. Two threads: the
-//! spawner ([`spawner`]) only spawns and may hang on a path; the main loop ([`engine`]) does everything else and touches no path that a user chose.
+//! Small, without gRPC or async runtime, because it outlives the agents that speak to it and everything that it runs dies with it. The threads of the
+//! [`spawner`] only spawn and may hang on a path; the main loop ([`engine`]) does everything else and touches no path that a user chose.
 //!
 //! The state directory (mode 0700) holds the lock, the socket, the incarnation, the process id, the journal and `runner.log`, which gets what a
 //! crash has to say and is empty otherwise.

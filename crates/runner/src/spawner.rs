@@ -1,4 +1,4 @@
-//! The thread that spawns. It alone touches paths that users chose, so it alone may hang on one that cannot be reached.
+//! The spawner: threads that only spawn. They alone touch paths that users chose, so they alone may hang on one that cannot be reached.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,7 +22,10 @@ use crate::tree::Trees;
 /// Jobs handed over and not begun. Few: what waits with the main loop can be taken back without a trace.
 const HANDED_OVER: usize = 32;
 
-/// The spawner's stack: it formats paths and makes system calls.
+/// Each sleeps while its child prepares and executes; another makes the next one's cgroups meanwhile. And while one hangs on a path, the others go on.
+const THREADS: usize = 2;
+
+/// A spawner's stack: it formats paths and makes system calls.
 const STACK_BYTES: usize = 128 * 1024;
 
 /// A process to start.
@@ -69,8 +72,8 @@ pub(crate) enum SpawnFailure {
 struct Shared {
     /// `CLOCK_BOOTTIME` in nanoseconds after which nothing leased starts.
     lease_end: AtomicU64,
-    /// The pid that is being started, 0 if none: not a stray, although the main loop does not know it yet.
-    current: AtomicI32,
+    /// The pids that are being started, one of each thread, 0 if none: not strays, although the main loop does not know them yet.
+    current: [AtomicI32; THREADS],
     done: Mutex<VecDeque<Done>>,
     wake: OwnedFd,
 }
@@ -89,7 +92,8 @@ pub(crate) struct Spawner {
     shared: Arc<Shared>,
 }
 
-/// What the thread needs to know.
+/// What the threads need to know.
+#[derive(Clone)]
 pub(crate) struct Setting {
     pub(crate) trees: Arc<Trees>,
     pub(crate) outer: Arc<OuterPids>,
@@ -97,18 +101,27 @@ pub(crate) struct Setting {
 }
 
 impl Spawner {
-    /// Starts the thread.
+    /// Starts the threads.
     pub(crate) fn start(setting: Setting) -> io::Result<Spawner> {
         let (jobs, receiver) = sync_channel(HANDED_OVER);
         let shared = Arc::new(Shared {
             lease_end: AtomicU64::new(0),
-            current: AtomicI32::new(0),
+            current: Default::default(),
             done: Mutex::default(),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         });
-        let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let worker = Worker { cloner: Cloner::new()?, null, setting, shared: Arc::clone(&shared) };
-        thread::Builder::new().name("spawner".into()).stack_size(STACK_BYTES).spawn(move || worker.run(&receiver))?;
+        let receiver = Arc::new(Mutex::new(receiver));
+        for number in 0..THREADS {
+            let worker = Worker {
+                number,
+                cloner: Cloner::new()?,
+                null: open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?,
+                setting: setting.clone(),
+                shared: Arc::clone(&shared),
+            };
+            let jobs = Arc::clone(&receiver);
+            thread::Builder::new().name("spawner".into()).stack_size(STACK_BYTES).spawn(move || worker.run(&jobs))?;
+        }
         Ok(Spawner { jobs, shared })
     }
 
@@ -136,7 +149,7 @@ impl Spawner {
     /// Whether a child that has ended is one that is being started. To be asked before [`Spawner::take_done`]: what is no
     /// longer being started is among what is done.
     pub(crate) fn is_starting(&self, pid: i32) -> bool {
-        self.shared.current.load(Ordering::SeqCst) == pid
+        self.shared.current.iter().any(|current| current.load(Ordering::SeqCst) == pid)
     }
 }
 
@@ -147,7 +160,13 @@ impl AsFd for Spawner {
     }
 }
 
+/// The next job; one thread waits for it, the others for that one.
+fn next(jobs: &Mutex<Receiver<Box<Job>>>) -> Option<Box<Job>> {
+    jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
 struct Worker {
+    number: usize,
     cloner: Cloner,
     null: OwnedFd,
     setting: Setting,
@@ -155,8 +174,8 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, jobs: &Receiver<Box<Job>>) {
-        while let Ok(job) = jobs.recv() {
+    fn run(mut self, jobs: &Mutex<Receiver<Box<Job>>>) {
+        while let Some(job) = next(jobs) {
             let result = self.spawn(&job);
             let was_empty = {
                 let mut done = self.shared.done();
@@ -164,7 +183,7 @@ impl Worker {
                 done.len() == 1
             };
             // After it is among what is done: until then it must not look like a stray.
-            self.shared.current.store(0, Ordering::SeqCst);
+            self.shared.current[self.number].store(0, Ordering::SeqCst);
             if was_empty {
                 // The counter cannot overflow: it is read as often as it is written.
                 let _ = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes());
@@ -189,7 +208,7 @@ impl Worker {
         let plan = prepare::plan(&job.program, surroundings).map_err(|bad| SpawnFailure::Text(bad.0))?;
         let cgroup = entry.cgroup.as_ref().map(AsFd::as_fd);
         let Cloned { pid, pidfd } =
-            self.cloner.spawn(&plan, cgroup, &self.shared.current).map_err(SpawnFailure::Child)?;
+            self.cloner.spawn(&plan, cgroup, &self.shared.current[self.number]).map_err(SpawnFailure::Child)?;
         let outer_pid = self.setting.outer.of(pidfd.as_raw_fd()).unwrap_or(pid.cast_unsigned());
         Ok(Spawned { pid, outer_pid, pidfd, started: clock::wall() })
     }

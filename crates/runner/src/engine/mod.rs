@@ -36,11 +36,11 @@ const READS_PER_PASS: u32 = 8;
 /// Reads of the agent before something leased is stopped: everything that a peer can have sent and not got rid of.
 const READS_BEFORE_FENCE: u32 = 256;
 
-/// After a pass that began less than this after the one before, the loop is busy, and lets events gather for a moment: then one pass, one
-/// write and one message serve many of them. Without it each start and each end costs a wake-up of its own, and the wake-ups take the processor
-/// from the spawner.
-const BUSY: Duration = Duration::from_micros(500);
-const GATHER: Duration = Duration::from_micros(200);
+/// When passes follow each other faster than this, the loop is busy and lets events gather for a moment: then one pass, one write and one message
+/// serve several. Without it each start and each end costs a wake-up of its own, and the wake-ups take the processor from the spawner (a fifth of the
+/// rate, measured on two cores).
+const BUSY: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_micros(300);
 
 /// The longest grace when the runner is told to end by a signal; nothing has a longer one of its own than the operator gave it.
 const NO_SHORTER_GRACE: Duration = Duration::MAX;
@@ -104,15 +104,15 @@ impl Engine {
 
     /// Runs until everything has been shut down.
     pub(crate) fn run(mut self) -> io::Result<()> {
-        let mut last = Instant::now();
+        let mut begun = None;
         while !self.attempts.is_shut_down() {
             self.poll.arm(self.attempts.next_deadline())?;
-            if last.elapsed() < BUSY {
+            let ready = self.poll.wait()?;
+            let last = begun.replace(Instant::now());
+            self.pass(&ready);
+            if last.is_some_and(|last: Instant| last.elapsed() < BUSY) {
                 std::thread::sleep(GATHER);
             }
-            let ready = self.poll.wait()?;
-            self.pass(&ready);
-            last = Instant::now();
         }
         Ok(())
     }
