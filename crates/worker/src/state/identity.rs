@@ -53,17 +53,15 @@ impl Identity {
     }
 }
 
-/// What tells a directory from a copy of it: the time of its birth, which a move keeps and a copy does not; where the file system keeps none,
-/// its inode.
+/// What tells a directory from a copy of it, and stays when it is moved: its inode, and the time of its birth where the file system keeps it, since
+/// inodes are used again.
 fn origin(directory: &Path) -> Result<String, StateError> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
     let read = |error: rustix::io::Errno| StateError::Read(directory.to_path_buf(), error.into());
     let status = statx(CWD, directory, AtFlags::empty(), StatxFlags::BTIME | StatxFlags::INO).map_err(read)?;
-    Ok(if StatxFlags::from_bits_retain(status.stx_mask).contains(StatxFlags::BTIME) {
-        format!("born {}.{:09}", status.stx_btime.tv_sec, status.stx_btime.tv_nsec)
-    } else {
-        format!("inode {}", status.stx_ino)
-    })
+    let born = StatxFlags::from_bits_retain(status.stx_mask).contains(StatxFlags::BTIME).then_some(status.stx_btime);
+    let born = born.map_or_else(String::new, |time| format!(" born {}.{:09}", time.tv_sec, time.tv_nsec));
+    Ok(format!("inode {}{born}", status.stx_ino))
 }
 
 /// The machine's id; its name where it has none, as in small containers. At most 128 bytes, as the wire bounds it.
