@@ -3,13 +3,15 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use muster_agent::runner_protocol::{FrameError, FrameReader, Framed as _, ToAgent, ToRunner};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, recv,
-    send, socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen,
+    recv, send, socket_with,
 };
 
 use crate::sys;
@@ -19,6 +21,9 @@ const MAX_UNREAD: usize = 16 * 1024 * 1024;
 
 /// Read at once.
 const READ_BYTES: usize = 16 * 1024;
+
+/// How long a runner may take to answer somebody who asks whether it serves.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Connections that wait to be taken.
 const BACKLOG: i32 = 16;
@@ -37,7 +42,8 @@ impl Listener {
         }
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        bind(&socket, &address(path)?.0)?;
+        let (address, _parent) = address(path)?;
+        bind(&socket, &address)?;
         rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
         listen(&socket, BACKLOG)?;
         Ok(Listener(socket))
@@ -60,6 +66,23 @@ impl Listener {
             }
         }
     }
+}
+
+/// Whether a runner serves a socket: it answers. What was sent is not a hello, so the agent's connection is not touched. Being able to connect would
+/// prove nothing: a process that is being killed still holds its socket.
+pub(crate) fn is_served(path: &Path) -> bool {
+    let answered = || -> io::Result<bool> {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let (address, _parent) = address(path)?;
+        connect(&socket, &address)?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_PATIENCE))?;
+        let mut frame = Vec::new();
+        ToRunner::Ping(0).append_frame(&mut frame);
+        send(&socket, &frame, SendFlags::NOSIGNAL)?;
+        let (length, _) = recv(&socket, &mut [0; 64], RecvFlags::empty())?;
+        Ok(length > 0)
+    };
+    answered().unwrap_or(false)
 }
 
 /// A path that is too long for a socket's address is named by its directory's descriptor, which must stay open until the address was used.

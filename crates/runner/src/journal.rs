@@ -13,8 +13,11 @@ use muster_types::Incarnation;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-/// A few seconds of the highest rate of spawns; and at least four times what is known, so that the rewriting costs little per record.
+/// A few seconds of the highest rate of spawns; and at least twice what is known, so that the rewriting costs little per record.
 const MIN_CAPACITY: usize = 4 * 1024 * 1024;
+
+/// The room for more records on a disk that is nearly full.
+const SCANT_ROOM: usize = 64 * 1024;
 
 /// What waits may grow to this while nothing can be written; then the agent is no longer read.
 const MAX_WAITING: usize = 4 * 1024 * 1024;
@@ -79,23 +82,36 @@ impl Journal {
     }
 }
 
-/// Writes a new journal beside the old one and has it take the old one's place.
+/// Writes a new journal beside the old one and has it take the old one's place; with little room if there is no more.
 fn begin(path: &Path, incarnation: Incarnation, known: &[Record]) -> io::Result<(File, usize, usize)> {
     let mut bytes = Vec::new();
     append_header(incarnation, &mut bytes);
     known.iter().for_each(|record| append_record(record, &mut bytes));
-    let capacity = MIN_CAPACITY.max(bytes.len() * 4);
-
     let beside = path.with_extension("new");
-    let file = File::options().write(true).create(true).truncate(true).open(&beside)?;
+    let ample = MIN_CAPACITY.max(bytes.len() * 2);
+    let begun = begin_with(&beside, &bytes, ample).or_else(|_| begin_with(&beside, &bytes, bytes.len() + SCANT_ROOM));
+    match begun {
+        Ok((file, capacity)) => {
+            std::fs::rename(&beside, path)?;
+            Ok((file, bytes.len(), capacity))
+        }
+        Err(error) => {
+            // What it took may be all the room there is.
+            let _ = std::fs::remove_file(&beside);
+            Err(error)
+        }
+    }
+}
+
+fn begin_with(path: &Path, bytes: &[u8], capacity: usize) -> io::Result<(File, usize)> {
+    let file = File::options().write(true).create(true).truncate(true).open(path)?;
     match fallocate(&file, FallocateFlags::empty(), 0, capacity as u64) {
         // A file system that cannot preallocate only makes a full disk show later.
         Ok(()) | Err(Errno::OPNOTSUPP) => {}
         Err(error) => return Err(error.into()),
     }
-    file.write_all_at(&bytes, 0)?;
-    std::fs::rename(&beside, path)?;
-    Ok((file, bytes.len(), capacity))
+    file.write_all_at(bytes, 0)?;
+    Ok((file, capacity))
 }
 
 #[cfg(test)]

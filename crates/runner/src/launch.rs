@@ -7,11 +7,14 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::connection;
 use crate::options::Options;
 use crate::outer::OuterPids;
 use crate::serve::{self, Place, ServeError};
@@ -35,6 +38,10 @@ const NO_NAMESPACE: u8 = b'N';
 const LOCKED: u8 = b'L';
 const FAILED: u8 = b'F';
 
+/// Between tries to lock a state directory that nobody serves, and how long they are made.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+
 /// The longest text of a failure.
 const MAX_TEXT: u64 = 4096;
 
@@ -44,12 +51,7 @@ fn failed(what: &str) -> impl Fn(io::Error) -> LaunchError {
 
 /// Starts the runner; returns in the calling process when it serves.
 pub(crate) fn launch(options: &Options) -> Result<(), LaunchError> {
-    let state = StateDir::open(&options.state_dir).map_err(|error| match error {
-        StateDirError::Locked => LaunchError::Served,
-        StateDirError::Io(what, path, error) => {
-            LaunchError::Failed(format!("cannot {what} {}: {error}", path.display()))
-        }
-    })?;
+    let state = open_state(options)?;
     let mut with_namespaces = options.namespaces;
     let mut may_take_over = true;
     loop {
@@ -62,6 +64,25 @@ pub(crate) fn launch(options: &Options) -> Result<(), LaunchError> {
                     return Err(LaunchError::Failed(format!("{} {what}", cgroup.display())));
                 }
                 may_take_over = false;
+            }
+        }
+    }
+}
+
+/// Locks the state directory. A lock without anybody who serves is that of a runner that begins or ends: its lock goes with its last thread.
+fn open_state(options: &Options) -> Result<StateDir, LaunchError> {
+    let begin = Instant::now();
+    loop {
+        match StateDir::open(&options.state_dir) {
+            Ok(state) => return Ok(state),
+            Err(StateDirError::Locked(socket)) => {
+                if connection::is_served(&socket) || begin.elapsed() > LOCK_LIMIT {
+                    return Err(LaunchError::Served);
+                }
+                thread::sleep(LOCK_PAUSE);
+            }
+            Err(StateDirError::Io(what, path, error)) => {
+                return Err(LaunchError::Failed(format!("cannot {what} {}: {error}", path.display())));
             }
         }
     }

@@ -20,8 +20,8 @@ pub(crate) struct StateDir {
 /// Why it cannot be used.
 #[derive(Debug)]
 pub(crate) enum StateDirError {
-    /// Another runner holds it.
-    Locked,
+    /// Another runner holds it; where it serves, or will.
+    Locked(PathBuf),
     /// An operation on a path failed.
     Io(&'static str, PathBuf, io::Error),
 }
@@ -43,7 +43,8 @@ impl StateDir {
         let lock_path = path.join(LOCK_NAME);
         let lock = File::options().write(true).create(true).truncate(false).open(&lock_path);
         let lock = lock.map_err(fail("open", &lock_path))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| StateDirError::Locked)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| StateDirError::Locked(path.join(SOCKET_NAME)))?;
         Ok(StateDir { path, lock })
     }
 
@@ -124,7 +125,7 @@ mod tests {
     fn one_runner_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let first = StateDir::open(dir.path()).unwrap();
-        assert!(matches!(StateDir::open(dir.path()), Err(StateDirError::Locked)));
+        assert!(matches!(StateDir::open(dir.path()), Err(StateDirError::Locked(_))));
         drop(first);
         assert!(StateDir::open(dir.path()).is_ok());
     }

@@ -121,8 +121,10 @@ fn an_accepted_attempt_can_be_started_and_killed() {
 #[test]
 fn two_runners_never_serve_one_directory() {
     let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
     let output = runner.try_launch();
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    agent.ping();
 }
 
 fn a_crash_of_the_runner_ends_all_it_ran(arguments: &[&str], name: &str) {
@@ -297,4 +299,61 @@ fn a_hang_of_one_start_does_not_stop_the_rest() {
     agent.kill(driver(2), true);
     assert_eq!(agent.wait_ended(driver(2)).reason, Reason::Killed);
     assert!(agent.run(runner.shell(driver(3), "true")).is_success());
+}
+
+/// A file system of its own, as small as it is said.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: std::path::PathBuf, options: &std::ffi::CStr) -> Option<SmallDisk> {
+        std::fs::create_dir(&at).unwrap();
+        rustix::mount::mount("tmpfs", &at, "tmpfs", rustix::mount::MountFlags::empty(), options).ok()?;
+        Some(SmallDisk(at))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn a_full_disk_delays_a_report_and_loses_none() {
+    let disk_dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(disk_dir.path().join("disk"), c"size=9m,mode=0700") else { return };
+    let runner = TestRunner::start_in(&disk.0);
+    let mut agent = runner.connect();
+    agent.start(runner.shell(driver(0), "until [ -e go ]; do sleep 0.01; done; exit 9"));
+    agent.wait_running(driver(0));
+    let filler = disk.0.join("filler");
+    assert!(std::fs::write(&filler, vec![0; 9 << 20]).is_err(), "the disk is full");
+
+    // Attempts that come and go until the journal is full and cannot be begun anew: nothing is answered that must be on record first.
+    let mut number = 1;
+    while agent.is_answered(Duration::from_millis(500)) {
+        for _ in 0..500 {
+            agent.send(&came_and_went(driver(number)));
+            number += 1;
+        }
+        assert!(number < 100_000, "the journal is bounded");
+    }
+    std::fs::write(runner.file("go"), "").unwrap();
+    assert!(!agent.is_answered(Duration::from_millis(500)));
+    assert!(!agent.has_ended(driver(0)), "nothing is said before it is on record");
+
+    std::fs::remove_file(&filler).unwrap();
+    assert_eq!(agent.wait_ended(driver(0)), Outcome::exited(Exit::Code(9)));
+    runner.crash();
+    runner.launch();
+    let inventory = runner.connect().inventory();
+    assert_eq!(inventory.len(), 1, "what was closed is forgotten, and nothing else");
+    assert_eq!(outcome(&inventory[0]).exit, Exit::Code(9));
+}
+
+/// Accepted, given up, and acknowledged.
+fn came_and_went(key: muster_types::AttemptKey) -> [ToRunner; 3] {
+    let given_up = Outcome::without_exit(Fault::Platform, Reason::ArtifactFailed, "x".repeat(1000));
+    let closed = muster_types::Acknowledgement { attempt: key, sequence: 2 };
+    [ToRunner::Accept(accepted(key)), ToRunner::Abandon(key, given_up), ToRunner::Closed(closed)]
 }

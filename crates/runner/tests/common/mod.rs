@@ -27,21 +27,30 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A runner in a state directory of its own, ended when the test ends.
 pub struct TestRunner {
     pub dir: tempfile::TempDir,
+    state: PathBuf,
     arguments: Vec<String>,
 }
 
 impl TestRunner {
     pub fn start(arguments: &[&str]) -> TestRunner {
-        let runner = TestRunner {
-            dir: tempfile::tempdir().unwrap(),
-            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
-        };
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let runner = TestRunner { dir, state, arguments };
+        runner.launch();
+        runner
+    }
+
+    /// With the state directory in another one.
+    pub fn start_in(parent: &Path) -> TestRunner {
+        let state = parent.join("state");
+        let runner = TestRunner { dir: tempfile::tempdir().unwrap(), state, arguments: Vec::new() };
         runner.launch();
         runner
     }
 
     pub fn state_dir(&self) -> PathBuf {
-        self.dir.path().join("state")
+        self.state.clone()
     }
 
     pub fn try_launch(&self) -> std::process::Output {
@@ -108,7 +117,7 @@ impl Drop for TestRunner {
         let mut frames = Vec::new();
         ToRunner::Hello(AgentHello { version_min: VERSION_MIN, version_max: VERSION }).append_frame(&mut frames);
         ToRunner::Shutdown(Duration::ZERO).append_frame(&mut frames);
-        if stream.write_all(&frames).is_ok() {
+        if stream.write_all(&frames).is_ok() && !std::thread::panicking() {
             wait_until("the runner is gone", || !is_alive(pid));
         }
     }
@@ -217,6 +226,34 @@ impl Agent {
             }
             assert!(begin.elapsed() < PATIENCE, "never in the inventory");
         }
+    }
+
+    /// Whether a ping is answered within a time.
+    pub fn is_answered(&mut self, patience: Duration) -> bool {
+        self.send(&[ToRunner::Ping(4)]);
+        self.stream.set_read_timeout(Some(patience)).unwrap();
+        let answered = loop {
+            if let Some(message) = self.reader.take().unwrap() {
+                if let ToAgent::Report(report) = &message {
+                    self.reports.insert(report.attempt, (**report).clone());
+                }
+                if message == ToAgent::Pong(4) {
+                    break true;
+                }
+                continue;
+            }
+            let mut buffer = [0; 65536];
+            match self.stream.read(&mut buffer) {
+                Ok(length) => self.reader.push(&buffer[..length]),
+                Err(_) => break false,
+            }
+        };
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        answered
+    }
+
+    pub fn has_ended(&self, key: AttemptKey) -> bool {
+        self.reports.get(&key).is_some_and(|report| matches!(report.state, AttemptState::Ended(_)))
     }
 
     /// Waits until everything sent so far has been taken.
