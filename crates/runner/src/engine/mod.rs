@@ -37,8 +37,8 @@ const READS_PER_PASS: u32 = 8;
 const READS_BEFORE_FENCE: u32 = 256;
 
 /// When passes follow each other faster than this, the loop is busy and lets events gather for a moment: then one pass, one write and one message
-/// serve several. Without it each start and each end costs a wake-up of its own, and the wake-ups take the processor from the spawner (a fifth of the
-/// rate, measured on two cores).
+/// serve several. Without it each start and each end costs a wake-up of its own, and the wake-ups take the processor from the spawner (about a
+/// tenth of the rate, measured on two busy cores).
 const BUSY: Duration = Duration::from_millis(1);
 const GATHER: Duration = Duration::from_micros(300);
 
