@@ -27,6 +27,8 @@ pub struct Options {
     pub worker: WorkerOptions,
     /// Further arguments of the master.
     pub master_args: Vec<String>,
+    /// Leave the files when the cluster ends, to who made the folder of temporary files.
+    pub keep_files: bool,
 }
 
 /// What a worker is started with.
@@ -48,6 +50,7 @@ impl Default for Options {
             workers: 2,
             worker: WorkerOptions { cores: 4, memory: "8GiB".into(), args: Vec::new() },
             master_args: timing.map(str::to_owned).to_vec(),
+            keep_files: false,
         }
     }
 }
@@ -70,7 +73,9 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a master and its workers and waits until all are ready.
     pub fn start(options: Options) -> Cluster {
-        let dir = tempfile::Builder::new().prefix("muster-test-").tempdir().expect("a temporary folder can be made");
+        let mut dir = tempfile::Builder::new();
+        let dir = dir.prefix("muster-test-").disable_cleanup(options.keep_files).tempdir();
+        let dir = dir.expect("a temporary folder can be made");
         let mut cluster = Cluster {
             binaries: Binaries::locate(),
             address: free_address(),

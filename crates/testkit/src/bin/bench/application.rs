@@ -12,6 +12,7 @@ use muster_testkit::{Cluster, Options, WorkerOptions};
 use tokio_stream::StreamExt as _;
 
 use crate::figure::Figures;
+use crate::load;
 
 const EXECUTORS: u32 = 512;
 const ROUNDS: usize = 5;
@@ -20,7 +21,7 @@ pub(crate) async fn measure(figures: &mut Figures) {
     for limits in ["off", "on"] {
         let args = ["--limits", limits].map(str::to_owned).to_vec();
         let worker = WorkerOptions { cores: EXECUTORS, memory: "64GiB".into(), args };
-        let cluster = Cluster::start(Options { workers: 1, worker, master_args: Vec::new() });
+        let cluster = Cluster::start(Options { workers: 1, worker, ..load::options() });
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
             rounds.push(round(&cluster).await);

@@ -8,6 +8,7 @@ use muster_testkit::{Cluster, Options, Submit, WorkerOptions};
 use tokio_stream::StreamExt as _;
 
 use crate::figure::Figures;
+use crate::load;
 use crate::load::{CONNECTIONS, connect, submit};
 use crate::noop;
 
@@ -23,7 +24,7 @@ pub(crate) async fn measure(figures: &mut Figures, long: usize) {
 async fn rate(limits: &str, count: usize) -> f64 {
     let args = ["--limits", limits].map(str::to_owned).to_vec();
     let worker = WorkerOptions { cores: 64, memory: "64GiB".into(), args };
-    let cluster = Cluster::start(Options { workers: 1, worker, master_args: Vec::new() });
+    let cluster = Cluster::start(Options { workers: 1, worker, ..load::options() });
     let clients = connect(cluster.address(), CONNECTIONS).await;
     let program = noop::build(cluster.dir());
     let driver = Submit::program(&[program.to_str().expect("a plain path")]).resources(1, 16 << 20);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use muster_testkit::{Cluster, Options};
 
 use crate::figure::Figures;
+use crate::load;
 
 const ROUNDS: usize = 9;
 
@@ -12,7 +13,7 @@ pub(crate) async fn measure(figures: &mut Figures) {
     let (mut masters, mut workers) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let begin = Instant::now();
-        let mut cluster = Cluster::start(Options { workers: 0, master_args: Vec::new(), ..Options::default() });
+        let mut cluster = Cluster::start(Options { workers: 0, ..load::options() });
         masters.push(begin.elapsed());
         let begin = Instant::now();
         cluster.start_worker("w1");
@@ -21,7 +22,7 @@ pub(crate) async fn measure(figures: &mut Figures) {
     figures.add("start to ready, master, p50", median(&mut masters), "ms");
     figures.add("start to registered, worker with runner, p50", median(&mut workers), "ms");
 
-    let cluster = Cluster::start(Options { workers: 1, master_args: Vec::new(), ..Options::default() });
+    let cluster = Cluster::start(Options { workers: 1, ..load::options() });
     let id = cluster.submit(muster_testkit::Submit::program(&["/bin/true"])).await;
     cluster.wait_for_end(&id).await;
     // Idle is after the first work is over and its buffers are given back.

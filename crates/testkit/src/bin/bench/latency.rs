@@ -9,12 +9,13 @@ use muster_testkit::{Cluster, Options, Submit};
 use tokio_stream::StreamExt as _;
 
 use crate::figure::Figures;
+use crate::load;
 use crate::noop;
 
 const ROUNDS: usize = 300;
 
 pub(crate) async fn measure(figures: &mut Figures) {
-    let cluster = Cluster::start(Options { workers: 1, master_args: Vec::new(), ..Options::default() });
+    let cluster = Cluster::start(Options { workers: 1, ..load::options() });
     let program = noop::build(cluster.dir());
     let driver = Submit::program(&[program.to_str().expect("a plain path")]);
     let mut client = cluster.client();

@@ -6,11 +6,17 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use muster_proto::v1::master_service_client::MasterServiceClient;
-use muster_testkit::Submit;
+use muster_testkit::{Options, Submit};
 use tonic::transport::{Channel, Endpoint};
 
 /// Connections of a load.
 pub(crate) const CONNECTIONS: usize = 16;
+
+/// A cluster as it is shipped: timing and limits at their defaults, its files left until all is measured. ext4 looks at every inode that was freed
+/// in the last minutes before it makes a file, so what one part removes would slow down the next.
+pub(crate) fn options() -> Options {
+    Options { master_args: Vec::new(), keep_files: true, ..Options::default() }
+}
 
 /// What a load came to.
 pub(crate) struct Loaded {

@@ -57,9 +57,15 @@ enum Subject {
     Queue,
 }
 
-#[tokio::main]
-async fn main() {
+fn main() {
     let arguments = Arguments::parse();
+    let folder = tempfile::Builder::new().prefix("muster-bench-").tempdir().expect("a temporary folder can be made");
+    tempfile::env::override_temp_dir(folder.path()).expect("nothing else has set it");
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    runtime.block_on(measure(&arguments));
+}
+
+async fn measure(arguments: &Arguments) {
     let wanted = |subject| arguments.only.is_empty() || arguments.only.contains(&subject);
     let mut figures = Figures::new(arguments.output == OutputFormat::Json);
     if wanted(Subject::Footprint) {

@@ -3,6 +3,7 @@
 use muster_testkit::{Cluster, Options, Submit};
 
 use crate::figure::Figures;
+use crate::load;
 use crate::load::{CONNECTIONS, connect, submit};
 use crate::simulated;
 
@@ -13,8 +14,8 @@ const COUNT: usize = 20_000;
 const ROUNDS: usize = 3;
 
 pub(crate) async fn measure(figures: &mut Figures) {
-    let empty = Cluster::start(Options { workers: 0, master_args: Vec::new(), ..Options::default() });
-    let full = Cluster::start(Options { workers: 0, master_args: Vec::new(), ..Options::default() });
+    let empty = Cluster::start(Options { workers: 0, ..load::options() });
+    let full = Cluster::start(Options { workers: 0, ..load::options() });
     let workers = simulated::workers(full.address(), WORKERS, 1).await;
     let (to_empty, to_full) = (connect(empty.address(), CONNECTIONS).await, connect(full.address(), CONNECTIONS).await);
     let driver = Submit::program(&["/bin/true"]);

@@ -3,13 +3,14 @@
 use muster_testkit::{Cluster, Options, Submit};
 
 use crate::figure::Figures;
+use crate::load;
 use crate::load::{CONNECTIONS, connect, submit};
 
 /// Enough to see a rate, and to leave the start behind.
 const COUNT: usize = 100_000;
 
 pub(crate) async fn measure(figures: &mut Figures) {
-    let cluster = Cluster::start(Options { workers: 0, master_args: Vec::new(), ..Options::default() });
+    let cluster = Cluster::start(Options { workers: 0, ..load::options() });
     let clients = connect(cluster.address(), CONNECTIONS).await;
     let driver = Submit::program(&["/bin/true"]);
     submit(&clients, &driver, 2_000, 8).await;
