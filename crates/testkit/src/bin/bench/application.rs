@@ -1,6 +1,7 @@
 //! One application with 512 executors on one worker: from its registration until all run.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use muster_proto::v1::application_session_event::Event;
@@ -13,6 +14,7 @@ use tokio_stream::StreamExt as _;
 
 use crate::figure::Figures;
 use crate::load;
+use crate::noop;
 
 const EXECUTORS: u32 = 512;
 const ROUNDS: usize = 5;
@@ -22,9 +24,10 @@ pub(crate) async fn measure(figures: &mut Figures) {
         let args = ["--limits", limits].map(str::to_owned).to_vec();
         let worker = WorkerOptions { cores: EXECUTORS, memory: "64GiB".into(), args };
         let cluster = Cluster::start(Options { workers: 1, worker, ..load::options() });
+        let program = noop::build_idle(cluster.dir());
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
-            rounds.push(round(&cluster).await);
+            rounds.push(round(&cluster, &program).await);
         }
         rounds.sort_by(f64::total_cmp);
         let kind = if limits == "off" { "tree only" } else { "with limits" };
@@ -32,8 +35,8 @@ pub(crate) async fn measure(figures: &mut Figures) {
     }
 }
 
-async fn round(cluster: &Cluster) -> f64 {
-    let command = Command { program: "/bin/sleep".into(), args: vec!["1000".into()], ..Command::default() };
+async fn round(cluster: &Cluster, program: &Path) -> f64 {
+    let command = Command { program: program.display().to_string(), ..Command::default() };
     let resources = Resources { cores: 1, memory_bytes: 16 << 20, custom: BTreeMap::new() };
     let profile = ExecutorProfile { resources: Some(resources), target: EXECUTORS, ..ExecutorProfile::default() };
     let spec = ApplicationSpec {

@@ -1,4 +1,4 @@
-//! A program that does nothing: the smallest static binary, so that what is measured is Muster.
+//! Programs that do nothing: the smallest static binaries, so that what is measured is Muster.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,10 +12,28 @@ void _start(void) { __asm__ volatile("mov x8, #93\n mov x0, #0\n svc #0"); }
 #endif
 "#;
 
-/// Compiles it into a folder.
+/// Waits for a signal, for ever.
+const IDLE: &str = r#"
+#if defined(__x86_64__)
+void _start(void) { for (;;) __asm__ volatile("mov $34, %eax\n syscall" ::: "rax", "rcx", "r11"); }
+#elif defined(__aarch64__)
+void _start(void) { for (;;) __asm__ volatile("mov x8, #73\n mov x0, #0\n mov x1, #0\n mov x2, #0\n mov x3, #0\n svc #0" ::: "x0", "x8"); }
+#endif
+"#;
+
+/// Compiles what ends at once into a folder.
 pub(crate) fn build(dir: &Path) -> PathBuf {
-    let (source, program) = (dir.join("noop.c"), dir.join("noop"));
-    std::fs::write(&source, SOURCE).expect("a file can be written");
+    compile(dir, "noop", SOURCE)
+}
+
+/// Compiles what never ends by itself into a folder.
+pub(crate) fn build_idle(dir: &Path) -> PathBuf {
+    compile(dir, "idle", IDLE)
+}
+
+fn compile(dir: &Path, name: &str, text: &str) -> PathBuf {
+    let (source, program) = (dir.join(format!("{name}.c")), dir.join(name));
+    std::fs::write(&source, text).expect("a file can be written");
     let mut compiler = Command::new("cc");
     compiler.args(["-O2", "-static", "-nostdlib", "-nostartfiles", "-o"]).arg(&program).arg(&source);
     assert!(compiler.status().expect("there is a C compiler").success(), "the no-op program compiles");
