@@ -15,9 +15,9 @@ void _start(void) { __asm__ volatile("mov x8, #93\n mov x0, #0\n svc #0"); }
 /// Waits for a signal, for ever.
 const IDLE: &str = r#"
 #if defined(__x86_64__)
-void _start(void) { for (;;) __asm__ volatile("mov $34, %eax\n syscall" ::: "rax", "rcx", "r11"); }
+void _start(void) { for (;;) __asm__ volatile("mov $34, %eax\n syscall"); }
 #elif defined(__aarch64__)
-void _start(void) { for (;;) __asm__ volatile("mov x8, #73\n mov x0, #0\n mov x1, #0\n mov x2, #0\n mov x3, #0\n svc #0" ::: "x0", "x8"); }
+void _start(void) { for (;;) __asm__ volatile("mov x8, #73\n mov x0, #0\n mov x1, #0\n mov x2, #0\n mov x3, #0\n svc #0"); }
 #endif
 "#;
 
