@@ -20,7 +20,7 @@ mod sabotage;
 mod store;
 mod worker;
 
-pub use run::{Broken, Report, Steps, run, run_all};
+pub use run::{Broken, Report, Steps, catch, run, run_all};
 pub use sabotage::Sabotage;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -37,8 +37,8 @@ use plan::Plan;
 use store::Store;
 use worker::Machine;
 
-/// Lines of a trace that a failure shows.
-const TRACE: usize = 1200;
+/// Lines of a trace that are kept.
+const TRACE: usize = 100_000;
 /// Characters of a message in a trace.
 const BRIEF: usize = 420;
 
