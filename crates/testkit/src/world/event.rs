@@ -212,6 +212,19 @@ pub(super) enum Process {
 }
 
 impl Event {
+    /// Whether it is a timer's: what waits in queues is read before.
+    pub(super) fn is_timer(&self) -> bool {
+        matches!(
+            self,
+            Event::LinkDue { .. }
+                | Event::RunnerDue { .. }
+                | Event::Expiry { .. }
+                | Event::Deadline { .. }
+                | Event::Beat { .. }
+                | Event::Silence { .. }
+        )
+    }
+
     /// Whether it happens whatever anybody does: not counted as a step.
     pub(super) fn is_idle(&self) -> bool {
         matches!(

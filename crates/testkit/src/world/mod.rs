@@ -42,6 +42,9 @@ const TRACE: usize = 100_000;
 /// Characters of a message in a trace.
 const BRIEF: usize = 420;
 
+/// Of two things that happen at one moment: behind all that waits without it.
+const AFTER: u64 = 1 << 62;
+
 /// Everything there is.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -145,6 +148,7 @@ impl World {
         let ((when, order), event) = self.queue.pop_first()?;
         self.now = when;
         if let Some(until) = self.stopped(self.process_of(&event)) {
+            let order = if event.is_timer() { order | AFTER } else { order };
             self.queue.insert((until, order), event);
             return Some(false);
         }
