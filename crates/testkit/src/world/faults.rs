@@ -157,6 +157,9 @@ impl World {
 
     fn stop_agent(&mut self, worker: usize) {
         let length = self.length();
+        if self.workers[worker].runner_stopped_until > self.now {
+            return;
+        }
         self.count("agent stopped");
         self.note(|| format!("worker {worker}: agent is stopped for {length:?}"));
         let until = self.now + length;
