@@ -35,6 +35,10 @@ pub(crate) fn show(leading: &Leading) -> v1::Cluster {
             .iter()
             .map(|record| format!("{}: {}", record.key, record.error))
             .collect(),
+        masters: Vec::new(),
+        generation: leading.epoch.generation,
+        recovery: None,
+        notices: Vec::new(),
     }
 }
 

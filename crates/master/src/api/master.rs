@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use muster_proto::errors::Failure;
 use muster_proto::v1::master_service_server::MasterService;
 use muster_proto::v1::{self, WatchEventsResponse};
 use prost::Message;
@@ -32,6 +33,8 @@ impl MasterApi {
 impl MasterService for MasterApi {
     type WatchEventsStream = Pin<Box<dyn Stream<Item = Result<WatchEventsResponse, Status>> + Send>>;
     type ReadLogStream = LogStream;
+    type WatchLeaderStream = Pin<Box<dyn Stream<Item = Result<v1::WatchLeaderResponse, Status>> + Send>>;
+    type BackupStream = Pin<Box<dyn Stream<Item = Result<v1::BackupResponse, Status>> + Send>>;
 
     async fn submit_driver(
         &self,
@@ -155,5 +158,23 @@ impl MasterService for MasterApi {
             WatchEventsResponse::decode(buffer).map_err(|error| Status::internal(error.to_string()))
         });
         Ok(Response::new(Box::pin(decoded)))
+    }
+
+    async fn watch_leader(
+        &self,
+        _request: Request<v1::WatchLeaderRequest>,
+    ) -> Result<Response<Self::WatchLeaderStream>, Status> {
+        Err(Failure::NotImplemented { what: "WatchLeader" }.into())
+    }
+
+    async fn step_down(
+        &self,
+        _request: Request<v1::StepDownRequest>,
+    ) -> Result<Response<v1::StepDownResponse>, Status> {
+        Err(Failure::NotImplemented { what: "StepDown" }.into())
+    }
+
+    async fn backup(&self, _request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        Err(Failure::NotImplemented { what: "Backup" }.into())
     }
 }
