@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_store::{Candidate, Founding, OpenError};
+use muster_store::{Candidacy, Candidate, Founding, OpenError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic_health::server::health_reporter;
@@ -65,8 +65,11 @@ impl std::error::Error for RunError {
 pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> Result<(), RunError> {
     let listener =
         TcpListener::bind(settings.listen).await.map_err(|error| RunError::Listen(settings.listen, error))?;
-    let founding = Founding { name: settings.cluster_name.clone(), now: clock::wall() };
-    let candidate = muster_store::open(&settings.store.0, founding).await.map_err(RunError::Store)?;
+    let founding = Founding { name: settings.cluster_name.clone(), is_name_default: true, now: clock::wall() };
+    let bound = listener.local_addr().map_err(|error| RunError::Listen(settings.listen, error))?;
+    let address = settings.advertise.clone().unwrap_or_else(|| reachable(bound));
+    let candidacy = Candidacy::new(address, env!("CARGO_PKG_VERSION").to_owned(), settings.timing.store_lease);
+    let candidate = muster_store::open(&settings.store.0, founding, candidacy).await.map_err(RunError::Store)?;
     run_on(settings, listener, candidate, stop).await
 }
 

@@ -3,8 +3,8 @@
 use muster_types::{Commit, Snapshot};
 
 use crate::{
-    CampaignError, Candidate, CommitError, EmbeddedCandidate, EmbeddedStore, Leader, LoadError, MemoryCandidate,
-    MemoryStore, Store, Transaction,
+    CampaignError, Candidate, CommitError, Election, EmbeddedCandidate, EmbeddedStore, Leader, LoadError,
+    MemoryCandidate, MemoryStore, Store, Transaction,
 };
 
 /// A candidate of any kind.
@@ -32,6 +32,13 @@ impl Candidate for AnyCandidate {
         match self {
             AnyCandidate::Memory(candidate) => Ok(candidate.campaign().await?.map_store(AnyStore::Memory)),
             AnyCandidate::Embedded(candidate) => Ok(candidate.campaign().await?.map_store(AnyStore::Embedded)),
+        }
+    }
+
+    fn election(&self) -> Election {
+        match self {
+            AnyCandidate::Memory(candidate) => candidate.election(),
+            AnyCandidate::Embedded(candidate) => candidate.election(),
         }
     }
 

@@ -8,15 +8,18 @@ use muster_types::{
     ExecutorsRecord, LeaderUid, Snapshot, WorkerRecord, WorkerUid, Write,
 };
 
+use crate::booth::Booth;
 use crate::random::random_u128;
 use crate::{
-    CampaignError, Candidate, CommitError, Deadline, Founding, Leader, LoadError, OpenError, Store, Transaction,
+    CampaignError, Candidacy, Candidate, CommitError, Deadline, Election, Founding, Leader, LoadError, OpenError,
+    Store, Transaction,
 };
 
 /// A candidate that always leads. Clones share the records: a test that "restarts" a master keeps a clone.
 #[derive(Debug, Clone)]
 pub struct MemoryCandidate {
     shared: Arc<Mutex<Shared>>,
+    booth: Arc<Booth>,
 }
 
 /// The records, for one term.
@@ -49,7 +52,14 @@ impl MemoryCandidate {
         let uid = ClusterUid(random_u128().map_err(|source| OpenError::Random { source })?);
         let cluster = ClusterRecord { uid, name: founding.name, created: founding.now };
         let shared = Shared { cluster, revision: 0, records: Records::default() };
-        Ok(MemoryCandidate { shared: Arc::new(Mutex::new(shared)) })
+        let booth = Booth::new(String::new(), env!("CARGO_PKG_VERSION").to_owned());
+        Ok(MemoryCandidate { shared: Arc::new(Mutex::new(shared)), booth: Arc::new(booth) })
+    }
+
+    /// The same, under an address.
+    #[must_use]
+    pub fn standing_as(self, candidacy: Candidacy) -> MemoryCandidate {
+        MemoryCandidate { booth: Arc::new(Booth::new(candidacy.address, candidacy.version)), ..self }
     }
 }
 
@@ -60,15 +70,23 @@ impl Candidate for MemoryCandidate {
         let leader = LeaderUid(random_u128().map_err(|source| CampaignError::Random { source })?);
         let mut shared = lock(&self.shared);
         shared.revision += 1;
+        let epoch = Epoch { generation: 1, revision: shared.revision, leader };
+        self.booth.won(epoch);
         Ok(Leader {
-            epoch: Epoch { generation: 1, revision: shared.revision, leader },
+            epoch,
             cluster: shared.cluster.clone(),
             deadline: Deadline::never(),
             store: MemoryStore { shared: self.shared.clone(), revision: shared.revision },
         })
     }
 
-    async fn resign(&mut self, _leader: Leader<MemoryStore>) {}
+    fn election(&self) -> Election {
+        self.booth.election()
+    }
+
+    async fn resign(&mut self, _leader: Leader<MemoryStore>) {
+        self.booth.resigned();
+    }
 }
 
 impl Store for MemoryStore {

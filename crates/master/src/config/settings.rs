@@ -48,16 +48,14 @@ impl StoreLocation {
         match self.0 {
             Location::Memory => "memory",
             Location::Embedded(_) => "embedded",
+            Location::Etcd(_) => "etcd",
         }
     }
 }
 
 impl fmt::Display for StoreLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Location::Memory => f.write_str("memory:"),
-            Location::Embedded(directory) => write!(f, "embedded:{}", directory.display()),
-        }
+        self.0.fmt(f)
     }
 }
 

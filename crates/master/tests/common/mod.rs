@@ -36,7 +36,7 @@ pub struct Master {
 }
 
 pub fn memory() -> MemoryCandidate {
-    MemoryCandidate::new(Founding { name: "test".into(), now: WallTime(1) }).unwrap()
+    MemoryCandidate::new(Founding { name: "test".into(), is_name_default: true, now: WallTime(1) }).unwrap()
 }
 
 impl Master {

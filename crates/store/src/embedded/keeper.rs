@@ -223,7 +223,7 @@ fn read(directory: &Directory, acknowledged: Acknowledged) -> Result<(Records, C
         Ok(contents) => contents,
         Err(ReadError::Database(error)) => return Err(database(error)),
         Err(ReadError::NewerSchema(found)) => {
-            return Err(OpenError::NewerSchema { path: directory.path().to_owned(), found, known: SCHEMA });
+            return Err(OpenError::NewerSchema { store: directory.path().display().to_string(), found, known: SCHEMA });
         }
         Err(error) => return Err(damaged(error.into())),
     };
