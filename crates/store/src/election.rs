@@ -111,11 +111,23 @@ impl Election {
         self.standing.borrow().clone()
     }
 
+    /// The standing with its changes; what is shown now counts as seen.
+    pub fn receiver(&self) -> watch::Receiver<Arc<Standing>> {
+        let mut receiver = self.standing.clone();
+        receiver.mark_unchanged();
+        receiver
+    }
+
     /// Ready once the standing is another than when this was last ready; never where nothing can change any more.
     pub async fn changed(&mut self) {
         if self.standing.changed().await.is_err() {
             std::future::pending().await
         }
+    }
+
+    /// Whether this epoch's key is in the store, now and beyond doubt. A store that one process holds knows no other leader.
+    pub async fn holds(&self, _leader: Epoch) -> Result<bool, ElectionError> {
+        Ok(true)
     }
 
     /// Deletes the election key of a dead leader if its creation revision is still that of this epoch. `Ok(true)`: it was

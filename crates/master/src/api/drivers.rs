@@ -56,10 +56,10 @@ pub(crate) async fn kill(
     Ok(v1::KillDriverResponse { driver: Some(wish(leading, wanted).await?) })
 }
 
-/// A full queue is no reason not to show what is known.
+/// A full queue or store is no reason not to show what is known.
 async fn explain(leading: &Leading, shown: &ShownDriver) -> Result<v1::Driver, Failure> {
     match wish(leading, Request::ExplainDriver { driver: shown.record.uid.to_string() }).await {
-        Err(Failure::QueueFull { .. }) => Ok(show::driver(shown)),
+        Err(Failure::QueueFull { .. } | Failure::StoreFull | Failure::OutcomeUnknown { .. }) => Ok(show::driver(shown)),
         explained => explained,
     }
 }

@@ -24,15 +24,16 @@ pub struct Flags {
     /// Address at which workers and programs reach this master, if it is another.
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,
-    /// Where the records are kept: memory: or embedded:DIRECTORY. By default embedded, in the state directory.
+    /// Where the records are kept: memory:, embedded:DIRECTORY or etcd://HOST:PORT,HOST:PORT/PREFIX (etcds:// with TLS). By default embedded, in
+    /// the state directory. Any number of masters may share one etcd: one leads, the others stand by and forward to it.
     #[arg(long, value_name = "STORE")]
     pub store: Option<String>,
     /// Directory of this master's own.
     #[arg(long, value_name = "DIRECTORY", default_value = "./muster-data/master")]
     pub state_dir: PathBuf,
-    /// Name of the cluster, when its store is first made.
-    #[arg(long, value_name = "NAME", default_value = "muster")]
-    pub cluster_name: String,
+    /// Name of the cluster, when its store is first made (by default: muster). A store in etcd that holds a cluster of another name is refused.
+    #[arg(long, value_name = "NAME")]
+    pub cluster_name: Option<String>,
     /// File to write the address to, once this master serves as leader.
     #[arg(long, value_name = "PATH")]
     pub address_file: Option<PathBuf>,
@@ -63,7 +64,7 @@ pub struct TimingFlags {
     /// What the clocks of two machines may differ by over a lease, and some more.
     #[arg(long, value_name = "TIME", default_value = "2s")]
     pub margin: Span,
-    /// How long a leader may answer without hearing from a shared store.
+    /// How long a leader may answer without hearing from a shared store. Whole seconds with etcd, which grants at least 2.
     #[arg(long, value_name = "TIME", default_value = "3s")]
     pub store_lease: Span,
     /// A launch of which nothing is heard for this long is asked back.
@@ -91,9 +92,9 @@ pub struct PlacementFlags {
     /// Cores of all executors of an application that names no limit; 0: any number.
     #[arg(long, value_name = "CORES", default_value = "0")]
     pub default_cores: u32,
-    /// Keep leased work off workers that cannot hold a process tree.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub require_containment: bool,
+    /// Keep leased work off workers that cannot hold a process tree. By default only where the store is etcd.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub require_containment: Option<bool>,
 }
 
 /// What is kept.

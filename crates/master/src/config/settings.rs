@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::ConfigError;
 use super::flags::{Flags, PlacementFlags, RetentionFlags, TimingFlags};
+use crate::commit::Bounds;
 use crate::events::RetentionLimits;
 use crate::leading::Timing;
 
@@ -26,6 +27,10 @@ pub struct Settings {
     pub store: StoreLocation,
     /// Name of a new cluster.
     pub cluster_name: String,
+    /// Whether nobody asked for that name.
+    pub is_name_default: bool,
+    /// Directory of this master's own.
+    pub state_dir: PathBuf,
     /// Where to write the address.
     pub address_file: Option<PathBuf>,
     /// What to log.
@@ -38,6 +43,9 @@ pub struct Settings {
     pub events: RetentionLimits,
 }
 
+/// The name of a cluster that nobody named.
+const DEFAULT_NAME: &str = "muster";
+
 /// Where the records are; prints as it is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreLocation(pub Location);
@@ -49,6 +57,14 @@ impl StoreLocation {
             Location::Memory => "memory",
             Location::Embedded(_) => "embedded",
             Location::Etcd(_) => "etcd",
+        }
+    }
+
+    /// What it takes in one transaction.
+    pub(crate) fn bounds(&self) -> Bounds {
+        match self.0 {
+            Location::Memory | Location::Embedded(_) => Bounds::LOCAL,
+            Location::Etcd(_) => Bounds::ETCD,
         }
     }
 }
@@ -72,12 +88,15 @@ impl TryFrom<Flags> for Settings {
             None => Location::Embedded(flags.state_dir.join("store")),
         };
         let timing = timing(&flags.timing)?;
-        let core = core(&timing, &flags.timing, &flags.placement, &flags.retention);
+        let contained = flags.placement.require_containment.unwrap_or(matches!(store, Location::Etcd(_)));
+        let core = core(&timing, &flags.timing, &flags.placement, contained, &flags.retention);
         Ok(Settings {
             listen: flags.listen,
             advertise: flags.advertise,
             store: StoreLocation(store),
-            cluster_name: flags.cluster_name,
+            is_name_default: flags.cluster_name.is_none(),
+            cluster_name: flags.cluster_name.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
+            state_dir: flags.state_dir,
             address_file: flags.address_file,
             log: flags.log,
             timing,
@@ -112,7 +131,13 @@ fn timing(flags: &TimingFlags) -> Result<Timing, ConfigError> {
     Ok(timing)
 }
 
-fn core(timing: &Timing, lengths: &TimingFlags, placement: &PlacementFlags, retention: &RetentionFlags) -> Config {
+fn core(
+    timing: &Timing,
+    lengths: &TimingFlags,
+    placement: &PlacementFlags,
+    contained: bool,
+    retention: &RetentionFlags,
+) -> Config {
     let limit = |number: u32| (number > 0).then_some(number);
     Config {
         wait: timing.wait(),
@@ -127,7 +152,7 @@ fn core(timing: &Timing, lengths: &TimingFlags, placement: &PlacementFlags, rete
             selection: SelectionPolicy::from_word(&placement.worker_selection.to_ascii_uppercase()).unwrap_or_default(),
             max_drivers: limit(placement.max_drivers),
             default_cores: limit(placement.default_cores),
-            require_containment: placement.require_containment,
+            require_containment: contained,
         },
         ..Config::default()
     }
