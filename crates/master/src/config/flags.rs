@@ -11,10 +11,13 @@ use muster_core::placement::SelectionPolicy;
 use super::size::Size;
 use super::span::Span;
 
-/// The leader of a Muster cluster: accepts work, places it on workers, and answers for it.
+/// A master of a Muster cluster: accepts work, places it on workers, and answers for it; or stands by, forwards to the one that does, and is
+/// ready to take over.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "muster-master", version, max_term_width = 100)]
 pub struct Flags {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
     /// Address to serve gRPC on.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7077")]
     pub listen: SocketAddr,
@@ -28,6 +31,12 @@ pub struct Flags {
     /// the state directory. Any number of masters may share one etcd: one leads, the others stand by and forward to it.
     #[arg(long, value_name = "STORE")]
     pub store: Option<String>,
+    /// User of etcd, where --store names none.
+    #[arg(long, value_name = "NAME")]
+    pub store_user: Option<String>,
+    /// File with the password of etcd on its first line, where --store names none.
+    #[arg(long, value_name = "PATH")]
+    pub store_password_file: Option<PathBuf>,
     /// Directory of this master's own.
     #[arg(long, value_name = "DIRECTORY", default_value = "./muster-data/master")]
     pub state_dir: PathBuf,
@@ -49,6 +58,39 @@ pub struct Flags {
     pub placement: PlacementFlags,
     #[command(flatten)]
     pub retention: RetentionFlags,
+}
+
+/// What is done to a store instead of serving.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Verb {
+    /// Declare that the store went back in time, because it was restored by other means than `restore`: raises its generation. What runs and the
+    /// store does not know is left running and shown. Masters may run meanwhile where the store is etcd.
+    Recover {
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+    /// Fill an empty store from a backup that `muster backup` made, and raise its generation. No master may run on it.
+    Restore {
+        /// The backup; - is standard input.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+}
+
+/// Which store.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StoreFlags {
+    /// The store: embedded:DIRECTORY or etcd://HOST:PORT,HOST:PORT/PREFIX.
+    #[arg(long, value_name = "STORE", env = "MUSTER_STORE")]
+    pub store: String,
+    /// User of etcd, where --store names none.
+    #[arg(long, value_name = "NAME", env = "MUSTER_STORE_USER")]
+    pub store_user: Option<String>,
+    /// File with the password of etcd on its first line, where --store names none.
+    #[arg(long, value_name = "PATH", env = "MUSTER_STORE_PASSWORD_FILE")]
+    pub store_password_file: Option<PathBuf>,
 }
 
 /// Lengths of time.

@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_core::Config;
 use muster_core::placement::{Policy, SelectionPolicy};
-use muster_store::Location;
+use muster_store::{Location, Password};
 use tracing_subscriber::EnvFilter;
 
 use super::error::ConfigError;
-use super::flags::{Flags, PlacementFlags, RetentionFlags, TimingFlags};
+use super::flags::{Flags, PlacementFlags, RetentionFlags, StoreFlags, TimingFlags};
 use crate::commit::Bounds;
 use crate::events::RetentionLimits;
 use crate::leading::Timing;
@@ -83,11 +83,18 @@ impl TryFrom<Flags> for Settings {
             return Err(ConfigError::OpenListen(flags.listen));
         }
         EnvFilter::try_new(&flags.log).map_err(ConfigError::Log)?;
-        let store = match &flags.store {
-            Some(store) => store.parse().map_err(ConfigError::Store)?,
+        let store = match flags.store {
+            Some(store) => location(StoreFlags {
+                store,
+                store_user: flags.store_user,
+                store_password_file: flags.store_password_file,
+            })?,
             None => Location::Embedded(flags.state_dir.join("store")),
         };
         let timing = timing(&flags.timing)?;
+        if matches!(store, Location::Etcd(_)) && timing.store_lease.subsec_nanos() != 0 {
+            return Err(ConfigError::Timing("--store-lease is in whole seconds with etcd"));
+        }
         let contained = flags.placement.require_containment.unwrap_or(matches!(store, Location::Etcd(_)));
         let core = core(&timing, &flags.timing, &flags.placement, contained, &flags.retention);
         Ok(Settings {
@@ -108,6 +115,21 @@ impl TryFrom<Flags> for Settings {
             },
         })
     }
+}
+
+/// The store that flags name, with the credentials that they give for it.
+pub(super) fn location(flags: StoreFlags) -> Result<Location, ConfigError> {
+    let password = flags.store_password_file.map(|path| password_of(&path)).transpose()?;
+    Ok(match flags.store.parse().map_err(ConfigError::Store)? {
+        Location::Etcd(etcd) => Location::Etcd(etcd.or_credentials(flags.store_user, password)),
+        local @ (Location::Memory | Location::Embedded(_)) => local,
+    })
+}
+
+fn password_of(path: &Path) -> Result<Password, ConfigError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ConfigError::ReadFile { path: path.to_owned(), source })?;
+    Ok(Password::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
 fn timing(flags: &TimingFlags) -> Result<Timing, ConfigError> {
