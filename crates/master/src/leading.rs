@@ -19,6 +19,7 @@ use crate::events::Hub;
 use crate::link::Links;
 use crate::refused::Refused;
 use crate::sessions::Sessions;
+use crate::stop::told;
 use crate::view::View;
 
 /// A term of leadership as handlers see it.
@@ -112,11 +113,18 @@ pub(crate) struct Seat {
     halted: AtomicBool,
     /// Raised with each change.
     changes: watch::Sender<u64>,
+    /// Nobody takes it any more: this master goes away.
+    closed: watch::Sender<bool>,
 }
 
 impl Default for Seat {
     fn default() -> Seat {
-        Seat { leading: ArcSwapOption::empty(), halted: AtomicBool::new(false), changes: watch::Sender::new(0) }
+        Seat {
+            leading: ArcSwapOption::empty(),
+            halted: AtomicBool::new(false),
+            changes: watch::Sender::new(0),
+            closed: watch::Sender::new(false),
+        }
     }
 }
 
@@ -140,6 +148,16 @@ impl Seat {
         self.leading.store(None);
         self.halted.store(true, Ordering::Release);
         self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// This master goes away: what would last for ever ends.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Ready once this master goes away.
+    pub(crate) async fn closed(&self) {
+        told(&mut self.closed.subscribe()).await;
     }
 
     /// Sees its changes from now on.

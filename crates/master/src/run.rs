@@ -100,7 +100,7 @@ where
         .map_err(RunError::Build)?;
     let mut serving = tokio::spawn(serving);
 
-    let node = Node::new(candidate, Arc::new(settings), address, seat, health, stop);
+    let node = Node::new(candidate, Arc::new(settings), address, seat.clone(), health, stop);
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
         failed = &mut serving => return match failed {
@@ -108,6 +108,7 @@ where
             Err(panicked) => Err(RunError::Fault(Fault::Lost(panicked))),
         },
     };
+    seat.close();
     end_serving.send_replace(true);
     if tokio::time::timeout(STOP_WITHIN, &mut serving).await.is_err() {
         tracing::warn!("connections did not end in time; they are cut");

@@ -1,27 +1,39 @@
 //! Who leads: `WatchLeader` and `StepDown`.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_proto::errors::Failure;
 use muster_proto::v1;
 use muster_store::{Election, Standing};
-use tokio::sync::oneshot;
-use tokio_stream::wrappers::WatchStream;
-use tokio_stream::{Stream, StreamExt as _};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::leading::{Leading, Order};
+use crate::leading::{Leading, Order, Seat};
 
 /// Who leads, at first and with each change.
-pub(crate) type LeaderStream = Pin<Box<dyn Stream<Item = Result<v1::WatchLeaderResponse, Status>> + Send>>;
+pub(crate) type LeaderStream = ReceiverStream<Result<v1::WatchLeaderResponse, Status>>;
 
-/// Follows who leads. Changes that come faster than they are read are seen as one.
-pub(crate) fn watch(election: &Election) -> LeaderStream {
-    let first = shown(&election.standing());
-    let changes = WatchStream::from_changes(election.receiver()).map(|standing| Ok(shown(&standing)));
-    Box::pin(tokio_stream::once(Ok(first)).chain(changes))
+/// Follows who leads, until this master goes away. Changes that come faster than they are read are seen as one.
+pub(crate) fn watch(election: &Election, seat: Arc<Seat>) -> LeaderStream {
+    let mut standing = election.receiver();
+    standing.mark_changed();
+    let (said, stream) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let changed = tokio::select! {
+                changed = standing.changed() => changed.is_ok(),
+                () = said.closed() => false,
+                () = seat.closed() => false,
+            };
+            let now = shown(&standing.borrow_and_update());
+            if !changed || said.send(Ok(now)).await.is_err() {
+                return;
+            }
+        }
+    });
+    ReceiverStream::new(stream)
 }
 
 fn shown(standing: &Arc<Standing>) -> v1::WatchLeaderResponse {

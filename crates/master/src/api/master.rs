@@ -167,7 +167,7 @@ impl MasterService for MasterApi {
         &self,
         _request: Request<v1::WatchLeaderRequest>,
     ) -> Result<Response<Self::WatchLeaderStream>, Status> {
-        Ok(Response::new(leader::watch(&self.election)))
+        Ok(Response::new(leader::watch(&self.election, self.seat.clone())))
     }
 
     async fn step_down(
