@@ -42,7 +42,15 @@ pub(crate) async fn make_durable<S: Store>(
 ) -> Result<(), Failed> {
     let mut verdict = Verdict::NotApplied;
     loop {
-        let error = match store.commit(transaction.clone()).await {
+        let answer = tokio::select! {
+            biased;
+            answer = store.commit(transaction.clone()) => answer,
+            // Dropped halfway, its outcome is unknown.
+            () = clock::past(terms.deadline.clone()) => {
+                Err(CommitError::Unanswered { source: "the term is over".into() })
+            }
+        };
+        let error = match answer {
             Ok(()) => break,
             // Only this term's own earlier try can have taken the number: every other one fails the guard.
             Err(CommitError::Number { newest, offered }) if verdict == Verdict::Unknown && newest == offered => break,

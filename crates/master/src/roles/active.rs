@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use muster_store::{Candidate, Deadline, Leader};
+use muster_store::{Candidate, Leader};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -115,7 +115,7 @@ async fn until_over<S>(
     loop {
         let order = tokio::select! {
             () = told(&mut stop) => return Why::Stop,
-            () = over(leading.deadline.clone()) => {
+            () = clock::past(leading.deadline.clone()) => {
                 tracing::warn!("leadership is over: the store has not answered in time, or the key is gone");
                 return Why::Over;
             }
@@ -140,21 +140,6 @@ async fn until_over<S>(
             },
             // The sender lives in what leads.
             None => return Why::Over,
-        }
-    }
-}
-
-/// Ready once a term's time has passed.
-pub(super) async fn over(mut deadline: Deadline) {
-    loop {
-        let left = deadline.get().since(clock::boottime());
-        if left.is_zero() {
-            return;
-        }
-        tokio::select! {
-            () = deadline.ended() => return,
-            // A deadline without an end is looked at now and then.
-            () = tokio::time::sleep(left.min(std::time::Duration::from_secs(60))) => {}
         }
     }
 }

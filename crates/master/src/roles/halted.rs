@@ -2,8 +2,8 @@
 
 use muster_store::{Candidate, Leader};
 
-use super::active::over;
 use super::standby::{Node, Standby};
+use crate::clock;
 use crate::stop::told;
 
 /// A leader that found its store restored from the past. It keeps the key, so that no other master acts on such a store either, until
@@ -22,7 +22,7 @@ where
         let Halted { mut node, term } = self;
         let mut stop = node.stop.clone();
         let stopped = tokio::select! {
-            () = over(term.deadline.clone()) => false,
+            () = clock::past(term.deadline.clone()) => false,
             () = told(&mut stop) => true,
         };
         node.candidate.resign(term).await;
