@@ -74,7 +74,7 @@ pub(crate) trait Stored: Sized {
 }
 
 /// A field that must be there.
-fn required<T>(value: Option<T>, field: &'static str) -> Result<T, DecodeError> {
+pub(crate) fn required<T>(value: Option<T>, field: &'static str) -> Result<T, DecodeError> {
     value.ok_or(DecodeError::Field(field))
 }
 
@@ -149,4 +149,4 @@ macro_rules! stored_as_is {
     )*};
 }
 
-stored_as_is!(HeadRecord, EpochRecord, SchemaRecord);
+stored_as_is!(HeadRecord, EpochRecord, SchemaRecord, GenerationRecord);
