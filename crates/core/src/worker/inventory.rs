@@ -87,7 +87,7 @@ impl Core {
         }
     }
 
-    fn kill_if_wanted(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
+    pub(crate) fn kill_if_wanted(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
         let assigned = self.workers.get(uid).is_some_and(|worker| worker.assigned.contains_key(&key));
         let Some((by, at_once)) = self.kill_wanted(uid, key).filter(|_| assigned) else { return };
         match key {

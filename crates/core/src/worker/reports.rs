@@ -1,6 +1,6 @@
 //! What a worker says of attempts, whether they are current or not.
 
-use muster_types::{Acknowledgement, AttemptKey, KilledBy, Report, WorkerCommand, WorkerUid};
+use muster_types::{Acknowledgement, AttemptKey, AttemptState, KilledBy, Report, WorkerCommand, WorkerUid};
 
 use crate::core::{Core, Ctx};
 use crate::{Effect, LinkId};
@@ -36,6 +36,23 @@ impl Core {
         if Self::says_gone(report) {
             self.tell_if_drained(ctx.now, uid);
         }
+        if report.state == AttemptState::Frozen {
+            self.thaw_if_wanted(ctx, uid, report.attempt);
+        }
+    }
+
+    /// What was frozen at its lease's end and is current goes on; what is to end is killed as it is. Either is a command like a launch: for this
+    /// stream and incarnation alone, and the worker obeys a thaw only under a lease.
+    fn thaw_if_wanted(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
+        if self.kill_wanted(uid, key).is_some() {
+            return self.kill_if_wanted(ctx, uid, key);
+        }
+        let message = "was frozen at the end of its worker's lease, and goes on";
+        match key {
+            AttemptKey::Driver(driver, _) => self.tell_driver(ctx.now.wall, driver, None, message),
+            AttemptKey::Executor(application, id) => self.tell_executor(ctx.now.wall, application, id, message),
+        }
+        self.send_to(uid, key, WorkerCommand::Thaw { attempt: key });
     }
 
     /// Something that is not current here. Its resources are taken until it is reported gone.

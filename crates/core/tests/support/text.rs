@@ -122,6 +122,7 @@ fn command(command: &WorkerCommand, fold: &Fold) -> String {
         WorkerCommand::Kill { attempt, at_once, by } => {
             format!("kill {} by {}{}", key(*attempt, fold), by.as_str(), if *at_once { " at once" } else { "" })
         }
+        WorkerCommand::Thaw { attempt } => format!("thaw {}", key(*attempt, fold)),
         WorkerCommand::ApplicationGone(_) => "application gone".to_owned(),
     }
 }
