@@ -205,7 +205,7 @@ impl Run {
         let known = snapshot.workers.iter().filter(|record| !record.lost && !record.forgotten);
         self.table.reset_all(known.map(|record| record.uid).collect::<Vec<_>>(), self.world.now.time);
         let now = self.world.now;
-        self.world.core = Core::load(config, cluster(), snapshot, now, &mut self.world.entropy);
+        self.world.core = Core::load(config, cluster(self.world.generation), snapshot, now, &mut self.world.entropy);
         self.batch(Vec::new(), None);
     }
 
