@@ -217,6 +217,7 @@ impl Core {
         for (_, uid) in waiting {
             let random = ctx.entropy.next();
             if self.keep_held(ctx.now.wall, uid) {
+                self.boundary();
                 continue;
             }
             let Some(driver) = self.drivers.get_mut(uid) else { continue };

@@ -159,5 +159,6 @@ unused! {
     drain_worker: DrainWorkerRequest => DrainWorkerResponse,
     undrain_worker: UndrainWorkerRequest => UndrainWorkerResponse,
     forget_worker: ForgetWorkerRequest => ForgetWorkerResponse,
+    end_quarantined: EndQuarantinedRequest => EndQuarantinedResponse,
     get_cluster: GetClusterRequest => GetClusterResponse,
 }

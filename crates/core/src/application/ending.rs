@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use muster_types::{
-    ApplicationState, ApplicationUid, AttemptKey, AttemptNumber, DriverUid, EndingRecord, ExecutorId, Exit, Fault, KilledBy,
-    Outcome, RequestId, WorkerCommand,
+    ApplicationState, ApplicationUid, AttemptKey, AttemptNumber, DriverUid, EndingRecord, ExecutorId, Exit, Fault,
+    KilledBy, Outcome, RequestId, WorkerCommand,
 };
 
 use super::Farewell;

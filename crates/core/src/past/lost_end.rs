@@ -50,14 +50,7 @@ impl Core {
     }
 
     /// Enters the attempt as open, for the moment until it is closed. It holds nothing, and its token opens nothing.
-    fn adopt(
-        &mut self,
-        ctx: &Ctx<'_>,
-        uid: DriverUid,
-        worker_uid: WorkerUid,
-        number: AttemptNumber,
-        report: &Report,
-    ) {
+    fn adopt(&mut self, ctx: &Ctx<'_>, uid: DriverUid, worker_uid: WorkerUid, number: AttemptNumber, report: &Report) {
         let Some(worker) = self.workers.get_mut(worker_uid) else { return };
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         worker.assigned.insert(AttemptKey::Driver(uid, number), Default::default());

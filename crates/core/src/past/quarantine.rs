@@ -52,7 +52,12 @@ impl Core {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         worker.quarantined.insert(key);
         let condemned = worker.condemned.contains_key(&key);
-        let message = format!("runs {key}, which no record names: left running, `muster worker end-quarantined` ends it");
+        let follows = if condemned || wished.is_some() {
+            "its end was asked for"
+        } else {
+            "left running, `muster worker end-quarantined` ends it"
+        };
+        let message = format!("runs {key}, which no record names: {follows}");
         self.tell_worker(ctx.now.wall, uid, &message);
         if let Some(driver) = self.driver_behind(key) {
             self.hold_again(ctx.now.wall, driver);
@@ -124,12 +129,13 @@ impl Core {
         let Some(uid) = self.worker_of_request(call, name, request.as_ref(), Verb::EndQuarantined) else { return };
         let Some(worker) = self.workers.get(uid) else { return };
         if !worker.quarantined.contains(&attempt) {
-            let name = format!("{attempt} on {}", worker.record.name);
-            return self.reply(call, Err(Rejection::NotFound { kind: "quarantined attempt", name }));
+            let name = format!("{attempt} quarantined on {}", worker.record.name);
+            return self.reply(call, Err(Rejection::NotFound { kind: "attempt", name }));
         }
         if worker.ready_link().is_none() {
             let subject = format!("worker {}", worker.record.name);
-            let message = "it is not heard at present, so nothing on it can be ended: ask again once it is back".to_owned();
+            let message =
+                "it is not heard at present, so nothing on it can be ended: ask again once it is back".to_owned();
             return self.reply(call, Err(Rejection::WrongState { subject, message }));
         }
         self.note_request(ctx, request.as_ref(), uid, Verb::EndQuarantined);

@@ -26,7 +26,8 @@ impl Core {
         let is_copy = |key: &&AttemptKey| self.driver_behind(**key) == Some(uid);
         let of_worker = |worker: &Worker| {
             let name = worker.record.name.clone();
-            let copies: Vec<_> = worker.quarantined.iter().filter(is_copy).map(|key| copy(key, name.as_str())).collect();
+            let copies: Vec<_> =
+                worker.quarantined.iter().filter(is_copy).map(|key| copy(key, name.as_str())).collect();
             copies
         };
         let can_run = |worker: &&Worker| !worker.record.lost || !driver.is_leased();
@@ -37,8 +38,7 @@ impl Core {
     fn why_unsettled(&self, driver: &Driver) -> (u32, String) {
         let awaited: Vec<&Worker> = self.workers.iter().filter(|worker| Past::awaits(worker)).collect();
         if !awaited.is_empty() {
-            let sentence =
-                format!("held since the store was restored, until these have reported: {}", names(&awaited));
+            let sentence = format!("held since the store was restored, until these have reported: {}", names(&awaited));
             return (count(awaited.len()), sentence);
         }
         if !self.past.waited {

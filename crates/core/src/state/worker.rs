@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use muster_types::{
-    AllocatedResources, ApplicationUid, AttemptKey, KilledBy, Report, Session, Time, WallTime, WorkerName, WorkerRecord,
-    WorkerState, WorkerUid,
+    AllocatedResources, ApplicationUid, AttemptKey, KilledBy, Report, Session, Time, WallTime, WorkerName,
+    WorkerRecord, WorkerState, WorkerUid,
 };
 
 use crate::LinkId;

@@ -3,8 +3,8 @@
 use muster_core::invariants::Fold;
 use muster_core::{Answer, Effect, Group, Rejection, SessionEvent, Show, ShownExecutor};
 use muster_types::{
-    AttemptKey, DriverRecord, DriverState, Event, ExecutorRecord, Exit, Outcome, PendingCause, PendingReason, Subject, WorkerCommand,
-    Write,
+    AttemptKey, DriverRecord, DriverState, Event, ExecutorRecord, Exit, Outcome, PendingCause, PendingReason, Subject,
+    WorkerCommand, Write,
 };
 
 pub fn groups(groups: &[Group], fold: &Fold) -> Vec<String> {

@@ -37,6 +37,7 @@ pub(crate) fn show(leading: &Leading) -> v1::Cluster {
             .collect(),
         masters: Vec::new(),
         generation: leading.epoch.generation,
+        quarantined_attempts: quarantined(&tables),
         recovery: None,
         notices: Vec::new(),
     }
@@ -50,6 +51,12 @@ fn sums(tables: &Tables) -> (Resources, Resources) {
         used.add(&worker.used);
     }
     (total, used)
+}
+
+/// Attempts that run and that the store does not name.
+fn quarantined(tables: &Tables) -> u32 {
+    let count: usize = tables.workers.after(None).map(|worker| worker.quarantined.len()).sum();
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn counted<M: FromIterator<(String, u32)>>(counts: &Counts, shown: impl Fn(&str) -> bool) -> M {
