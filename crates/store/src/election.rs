@@ -51,6 +51,11 @@ pub enum ElectionError {
     None,
     /// Too many wait already, or the candidate is gone.
     Busy,
+    /// The store refused: the key is still there.
+    Refused {
+        /// What it said.
+        source: Cause,
+    },
     /// The store did not answer in time: the key may be deleted or not, which the standing will show.
     Unanswered {
         /// Why.
@@ -63,6 +68,7 @@ impl fmt::Display for ElectionError {
         match self {
             ElectionError::None => f.write_str("this store has no election"),
             ElectionError::Busy => f.write_str("the store takes no request now"),
+            ElectionError::Refused { .. } => f.write_str("the store refused to delete an election key"),
             ElectionError::Unanswered { .. } => f.write_str("the store did not answer"),
         }
     }
@@ -72,7 +78,7 @@ impl std::error::Error for ElectionError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ElectionError::None | ElectionError::Busy => None,
-            ElectionError::Unanswered { source } => Some(source.as_ref()),
+            ElectionError::Unanswered { source } | ElectionError::Refused { source } => Some(source.as_ref()),
         }
     }
 }

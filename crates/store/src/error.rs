@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use muster_types::{Commit, Verdict};
 
@@ -67,6 +68,57 @@ pub enum OpenError {
         /// Why.
         source: Cause,
     },
+    /// No member of an etcd answers, or none as it should.
+    EtcdUnreachable {
+        /// The location, without the password.
+        store: String,
+        /// Why.
+        source: Cause,
+    },
+    /// An etcd does not know this user, or does not let it in.
+    EtcdDenied {
+        /// The location, without the password.
+        store: String,
+        /// What it said.
+        source: Cause,
+    },
+    /// An etcd has no space left.
+    EtcdFull {
+        /// The location, without the password.
+        store: String,
+    },
+    /// A member is of a version that is not taken.
+    EtcdVersion {
+        /// The member.
+        endpoint: String,
+        /// Its version.
+        version: String,
+        /// Whether it is one that can lose data, which is taken by those who say so.
+        lossy: bool,
+    },
+    /// The prefix holds something that is not a Muster cluster.
+    EtcdForeign {
+        /// The location, without the password.
+        store: String,
+        /// A key that is there, or is there and not understood.
+        key: String,
+    },
+    /// An etcd grants no lease as short as that.
+    EtcdLease {
+        /// As asked for.
+        asked: Duration,
+        /// As granted.
+        granted: Duration,
+    },
+    /// The store is that of a cluster of another name.
+    OtherCluster {
+        /// The location, without the password.
+        store: String,
+        /// The name that it has.
+        found: String,
+        /// The name that was asked for.
+        asked: String,
+    },
     /// The machine gave no random numbers.
     Random {
         /// Why.
@@ -99,6 +151,31 @@ impl fmt::Display for OpenError {
             }
             OpenError::Damaged { path, .. } => write!(f, "the store {} is damaged", path.display()),
             OpenError::Database { path, .. } => write!(f, "cannot open the store {}", path.display()),
+            OpenError::EtcdUnreachable { store, .. } => write!(f, "cannot reach the store {store}"),
+            OpenError::EtcdDenied { store, .. } => write!(f, "the store {store} does not let this user in"),
+            OpenError::EtcdFull { store } => write!(
+                f,
+                "the store {store} has no space left: raise its quota or defragment it, then `etcdctl alarm disarm`"
+            ),
+            OpenError::EtcdVersion { endpoint, version, lossy: false } => {
+                write!(f, "etcd {version} at {endpoint} is not supported: use 3.4 to 3.6")
+            }
+            OpenError::EtcdVersion { endpoint, version, lossy: true } => write!(
+                f,
+                "etcd {version} at {endpoint} can lose data when a member is killed: use 3.5.3 or later, or say ?allow_lossy=true"
+            ),
+            OpenError::EtcdForeign { store, key } => {
+                write!(f, "the store {store} holds something else than a Muster cluster: the key {key:?}")
+            }
+            OpenError::EtcdLease { asked, granted } => {
+                write!(f, "a lease of {asked:?} is shorter than etcd grants: it grants {granted:?}")
+            }
+            OpenError::OtherCluster { store, found, asked } => {
+                write!(
+                    f,
+                    "the store {store} is of the cluster {found:?}, not of {asked:?}: give each cluster its own prefix"
+                )
+            }
             OpenError::Random { .. } => f.write_str("the machine gave no random numbers"),
         }
     }
@@ -110,10 +187,18 @@ impl Error for OpenError {
             OpenError::Location { .. }
             | OpenError::EtcdLocation { .. }
             | OpenError::Locked { .. }
+            | OpenError::EtcdFull { .. }
+            | OpenError::EtcdVersion { .. }
+            | OpenError::EtcdForeign { .. }
+            | OpenError::EtcdLease { .. }
+            | OpenError::OtherCluster { .. }
             | OpenError::NetworkFileSystem { .. }
             | OpenError::NewerSchema { .. } => None,
             OpenError::Directory { source, .. } => Some(source),
-            OpenError::Damaged { source, .. } | OpenError::Database { source, .. } => Some(source.as_ref()),
+            OpenError::Damaged { source, .. }
+            | OpenError::Database { source, .. }
+            | OpenError::EtcdUnreachable { source, .. }
+            | OpenError::EtcdDenied { source, .. } => Some(source.as_ref()),
             OpenError::Random { source } => Some(source),
         }
     }
@@ -131,6 +216,8 @@ pub enum CampaignError {
     },
     /// The store has failed before and takes nothing any more. The process must end.
     Closed,
+    /// A shared store holds another cluster than when it was opened. The process must end.
+    Replaced,
     /// A shared store did not answer or refused; what was tried may be tried again.
     Unreachable {
         /// Why.
@@ -147,7 +234,10 @@ impl CampaignError {
     /// Whether the process must end. Else a standby simply tries again.
     pub fn is_fatal(&self) -> bool {
         match self {
-            CampaignError::Database { .. } | CampaignError::Closed | CampaignError::Random { .. } => true,
+            CampaignError::Database { .. }
+            | CampaignError::Closed
+            | CampaignError::Replaced
+            | CampaignError::Random { .. } => true,
             CampaignError::Unreachable { .. } => false,
         }
     }
@@ -158,6 +248,7 @@ impl fmt::Display for CampaignError {
         match self {
             CampaignError::Database { path, .. } => write!(f, "cannot raise the epoch in the store {}", path.display()),
             CampaignError::Closed => f.write_str("the store has failed and is closed"),
+            CampaignError::Replaced => f.write_str("the store holds another cluster than when it was opened"),
             CampaignError::Unreachable { .. } => f.write_str("the store cannot be reached"),
             CampaignError::Random { .. } => f.write_str("the machine gave no random numbers"),
         }
@@ -168,7 +259,7 @@ impl Error for CampaignError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             CampaignError::Database { source, .. } | CampaignError::Unreachable { source } => Some(source.as_ref()),
-            CampaignError::Closed => None,
+            CampaignError::Closed | CampaignError::Replaced => None,
             CampaignError::Random { source } => Some(source),
         }
     }

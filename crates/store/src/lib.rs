@@ -11,6 +11,7 @@ mod any;
 mod booth;
 mod clock;
 mod codec;
+mod directory;
 mod election;
 mod embedded;
 mod error;
@@ -20,8 +21,10 @@ mod leadership;
 mod memory;
 mod open;
 mod random;
+mod records;
 #[cfg(any(test, feature = "conformance"))]
 mod sample;
+mod schema;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -33,7 +36,7 @@ pub use any::{AnyCandidate, AnyStore};
 pub use election::{Deposition, Election, ElectionError, ElectionKeeper, Member, Standing};
 pub use embedded::{EmbeddedCandidate, EmbeddedStore};
 pub use error::{CampaignError, CommitError, LoadError, OpenError};
-pub use etcd::{EtcdLocation, EtcdTls, Password};
+pub use etcd::{EtcdCandidate, EtcdLocation, EtcdStore, EtcdTls, Password};
 pub use leadership::{Candidacy, Candidate, Deadline, DeadlineKeeper, Founding, Leader};
 pub use memory::{MemoryCandidate, MemoryStore};
 pub use open::{Location, open};

@@ -1,15 +1,12 @@
 //! Records in the memory of the process: for tests, trials and simulation.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use muster_types::{
-    ApplicationRecord, ApplicationUid, ClusterRecord, ClusterUid, Commit, DriverRecord, DriverUid, Epoch, EventsRecord,
-    ExecutorsRecord, LeaderUid, Snapshot, WorkerRecord, WorkerUid, Write,
-};
+use muster_types::{ClusterRecord, ClusterUid, Commit, Epoch, LeaderUid, Snapshot};
 
 use crate::booth::Booth;
 use crate::random::random_u128;
+use crate::records::Records;
 use crate::{
     CampaignError, Candidacy, Candidate, CommitError, Deadline, Election, Founding, Leader, LoadError, OpenError,
     Store, Transaction,
@@ -33,17 +30,8 @@ pub struct MemoryStore {
 struct Shared {
     cluster: ClusterRecord,
     revision: u64,
-    records: Records,
-}
-
-#[derive(Debug, Default)]
-struct Records {
     commit: Commit,
-    drivers: BTreeMap<DriverUid, Arc<DriverRecord>>,
-    applications: BTreeMap<ApplicationUid, Arc<ApplicationRecord>>,
-    executors: BTreeMap<(ApplicationUid, u64), Arc<ExecutorsRecord>>,
-    workers: BTreeMap<WorkerUid, Arc<WorkerRecord>>,
-    events: BTreeMap<Commit, Arc<EventsRecord>>,
+    records: Records,
 }
 
 impl MemoryCandidate {
@@ -51,7 +39,7 @@ impl MemoryCandidate {
     pub fn new(founding: Founding) -> Result<MemoryCandidate, OpenError> {
         let uid = ClusterUid(random_u128().map_err(|source| OpenError::Random { source })?);
         let cluster = ClusterRecord { uid, name: founding.name, created: founding.now };
-        let shared = Shared { cluster, revision: 0, records: Records::default() };
+        let shared = Shared { cluster, revision: 0, commit: Commit(0), records: Records::default() };
         let booth = Booth::new(String::new(), env!("CARGO_PKG_VERSION").to_owned());
         Ok(MemoryCandidate { shared: Arc::new(Mutex::new(shared)), booth: Arc::new(booth) })
     }
@@ -95,16 +83,7 @@ impl Store for MemoryStore {
         if shared.revision != self.revision {
             return Err(LoadError::Superseded);
         }
-        let records = &shared.records;
-        Ok(Snapshot {
-            commit: records.commit,
-            drivers: records.drivers.values().cloned().collect(),
-            applications: records.applications.values().cloned().collect(),
-            executors: records.executors.values().cloned().collect(),
-            workers: records.workers.values().cloned().collect(),
-            events: records.events.values().cloned().collect(),
-            quarantined: Vec::new(),
-        })
+        Ok(shared.records.snapshot(shared.commit))
     }
 
     async fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
@@ -112,11 +91,11 @@ impl Store for MemoryStore {
         if shared.revision != self.revision {
             return Err(CommitError::Superseded);
         }
-        let newest = shared.records.commit;
+        let newest = shared.commit;
         if transaction.commit != newest.next() {
             return Err(CommitError::Number { newest, offered: transaction.commit });
         }
-        shared.records.commit = transaction.commit;
+        shared.commit = transaction.commit;
         for write in transaction.writes {
             shared.records.apply(write);
         }
@@ -128,26 +107,7 @@ impl Store for MemoryStore {
         if shared.revision != self.revision {
             return Err(LoadError::Superseded);
         }
-        Ok(shared.records.commit)
-    }
-}
-
-impl Records {
-    fn apply(&mut self, write: Write) {
-        match write {
-            Write::PutDriver(record) => drop(self.drivers.insert(record.uid, record)),
-            Write::DeleteDriver(uid) => drop(self.drivers.remove(&uid)),
-            Write::PutApplication(record) => drop(self.applications.insert(record.uid, record)),
-            Write::DeleteApplication(uid) => drop(self.applications.remove(&uid)),
-            Write::PutExecutors(record) => {
-                drop(self.executors.insert((record.application, record.sequence), record));
-            }
-            Write::DeleteExecutors(application, sequence) => drop(self.executors.remove(&(application, sequence))),
-            Write::PutWorker(record) => drop(self.workers.insert(record.uid, record)),
-            Write::DeleteWorker(uid) => drop(self.workers.remove(&uid)),
-            Write::PutEvents(record) => drop(self.events.insert(record.commit, record)),
-            Write::DeleteEvents(commit) => drop(self.events.remove(&commit)),
-        }
+        Ok(shared.commit)
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::{AnyCandidate, Candidacy, EmbeddedCandidate, EtcdLocation, Founding, MemoryCandidate, OpenError};
+use crate::{
+    AnyCandidate, Candidacy, EmbeddedCandidate, EtcdCandidate, EtcdLocation, Founding, MemoryCandidate, OpenError,
+};
 
 /// Where a store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +62,9 @@ pub async fn open(location: &Location, founding: Founding, candidacy: Candidacy)
         Location::Embedded(directory) => {
             EmbeddedCandidate::open(directory, founding, candidacy).await.map(AnyCandidate::Embedded)
         }
-        Location::Etcd(_) => Err(OpenError::Location { location: location.to_string() }),
+        Location::Etcd(location) => {
+            let candidate = EtcdCandidate::open(location, founding, candidacy).await?;
+            Ok(AnyCandidate::Etcd(Box::new(candidate)))
+        }
     }
 }

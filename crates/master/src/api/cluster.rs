@@ -41,6 +41,7 @@ pub(crate) fn show(leading: &Leading) -> v1::Cluster {
         generation: leading.epoch.generation,
         recovery: recovery(leading, unconfirmed),
         notices: notices(leading),
+        quarantined_attempts: quarantined(&tables),
     }
 }
 
@@ -82,6 +83,12 @@ fn sums(tables: &Tables) -> (Resources, Resources) {
         used.add(&worker.used);
     }
     (total, used)
+}
+
+/// Attempts that run and that the store does not name.
+fn quarantined(tables: &Tables) -> u32 {
+    let count: usize = tables.workers.after(None).map(|worker| worker.quarantined.len()).sum();
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn counted<M: FromIterator<(String, u32)>>(counts: &Counts, shown: impl Fn(&str) -> bool) -> M {

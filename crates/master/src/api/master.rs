@@ -133,6 +133,13 @@ impl MasterService for MasterApi {
         Ok(Response::new(workers::forget(&*self.seat.leading()?, request.into_inner()).await?))
     }
 
+    async fn end_quarantined(
+        &self,
+        request: Request<v1::EndQuarantinedRequest>,
+    ) -> Result<Response<v1::EndQuarantinedResponse>, Status> {
+        Ok(Response::new(workers::end_quarantined(&*self.seat.leading()?, request.into_inner()).await?))
+    }
+
     async fn get_cluster(
         &self,
         _request: Request<v1::GetClusterRequest>,

@@ -63,7 +63,7 @@ where
         let quarantined = snapshot.quarantined.clone();
 
         let mut entropy = KernelEntropy::open().map_err(Fault::Entropy)?;
-        let info = ClusterInfo { uid: cluster.uid, name: cluster.name.clone() };
+        let info = ClusterInfo { uid: cluster.uid, name: cluster.name.clone(), generation: epoch.generation };
         let core = Core::load(settings.core.clone(), info, snapshot, won, &mut entropy);
 
         let (mailbox, inbox) = inbox();

@@ -11,7 +11,7 @@
 
 mod contents;
 mod database;
-mod directory;
+
 mod keeper;
 mod ledger;
 mod mark;
