@@ -1,6 +1,7 @@
 //! A private etcd: one member or three, each a process that can be killed, paused, cut off and restored from its past.
 
 mod binary;
+mod deposing;
 mod member;
 
 use std::collections::BTreeMap;
