@@ -229,7 +229,8 @@ impl World {
                 }
                 self.order(worker, Order::Kill { attempt, at_once, by });
             }
-            WorkerCommand::ApplicationGone(_) => {}
+            // Nothing is frozen in this world, so nothing is thawed.
+            WorkerCommand::Thaw { .. } | WorkerCommand::ApplicationGone(_) => {}
         }
     }
 
