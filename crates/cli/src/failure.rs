@@ -108,6 +108,7 @@ impl Failure {
             Failure::Usage(_) | Failure::Masters(_) | Failure::EnvFile(_) => Exit::USAGE,
             Failure::TimedOut(_) => Exit::TIMED_OUT,
             Failure::Up(UpError::Interrupted) => Exit::INTERRUPTED,
+            Failure::Up(UpError::ManyMasters(_)) => Exit::USAGE,
             Failure::Up(_) => Exit::FAILED,
         }
     }
