@@ -308,6 +308,7 @@ fn several_masters_share_an_etcd_and_all_of_it_is_kept_and_ended() {
         kill_process(first, Signal::KILL).expect("it is killed");
         until("another runs", || stage.pid(part).is_some_and(|pid| pid != first && runs(pid)));
     }
+    assert!(store.contains(&said("run/etcd.address")), "it is where it was");
     let pids = parts.map(|part| stage.pid(part).expect("it runs"));
     let down = stage.run(&["down"]);
     assert!(down.status.success(), "{}", text(&down.stderr));

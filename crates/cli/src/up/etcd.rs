@@ -52,7 +52,7 @@ impl Etcd {
             ("--quota-backend-bytes", (8u64 << 30).to_string().into()),
         ];
         let args = words.into_iter().flat_map(|(name, value)| [name.into(), value]).collect();
-        Etcd { part: Part::foreign(layout, ETCD, program, args), address }
+        Etcd { part: Part::foreign(layout, ETCD, program, args, address.clone()), address }
     }
 
     /// What masters are told.
@@ -60,11 +60,10 @@ impl Etcd {
         format!("etcd://{}/{PREFIX}", self.address)
     }
 
-    /// Waits until it serves, and says so where the other parts say it.
+    /// Waits until it serves.
     pub(crate) async fn ready(&self, running: &mut Running, bound: Duration) -> Result<(), UpError> {
         let healthy = async || is_healthy(&self.address).await.then(|| self.address.clone());
-        let address = self.part.ready_when(running, bound, healthy).await?;
-        self.part.say_address(&address)
+        self.part.ready_when(running, bound, healthy).await.map(drop)
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Part {
     program: PathBuf,
     args: Vec<OsString>,
     address: PathBuf,
+    /// Where it will listen, of one that does not say so itself.
+    known: Option<String>,
     pid: PathBuf,
     log: PathBuf,
 }
@@ -52,14 +54,15 @@ impl Part {
             program: program.to_path_buf(),
             args: all,
             address: layout.address(name),
+            known: None,
             pid: layout.pid(name),
             log: layout.log(name),
         }
     }
 
-    /// A program that is not ours: all that it is told is in its arguments.
-    pub(crate) fn foreign(layout: &Layout, name: &str, program: &Path, args: Vec<OsString>) -> Part {
-        Part { args, ..Part::new(layout, name, program, Vec::new()) }
+    /// A program that is not ours: all that it is told is in its arguments, its address among them.
+    pub(crate) fn foreign(layout: &Layout, name: &str, program: &Path, args: Vec<OsString>, address: String) -> Part {
+        Part { args, known: Some(address), ..Part::new(layout, name, program, Vec::new()) }
     }
 
     /// Starts it in a process group of its own, so that Ctrl-C in the terminal reaches only us, who know the order in which to end things.
@@ -68,8 +71,12 @@ impl Part {
         let log = logs::open(&self.log).map_err(file)?;
         let copy = log.try_clone().map_err(file)?;
         let log_from = logs::size(&self.log);
-        // Its readiness is said anew.
-        let _ = std::fs::remove_file(&self.address);
+        match &self.known {
+            Some(address) => std::fs::write(&self.address, format!("{address}\n"))
+                .map_err(|error| UpError::File(self.address.clone(), error))?,
+            // Its readiness is said anew.
+            None => drop(std::fs::remove_file(&self.address)),
+        }
         let mut command = Command::new(&self.program);
         command.args(&self.args).stdin(Stdio::null()).stdout(log).stderr(copy).process_group(0);
         scrub(&mut command);
@@ -136,12 +143,6 @@ impl Part {
     fn said_address(&self) -> Option<String> {
         let text = std::fs::read_to_string(&self.address).ok().filter(|text| text.ends_with('\n'))?;
         Some(text.trim().to_owned())
-    }
-
-    /// Writes down the address of a part that does not do so itself.
-    pub(crate) fn say_address(&self, address: &str) -> Result<(), UpError> {
-        std::fs::write(&self.address, format!("{address}\n"))
-            .map_err(|error| UpError::File(self.address.clone(), error))
     }
 
     /// The last lines of its log.
