@@ -61,6 +61,10 @@ impl Client {
         /// Declares a worker gone for ever.
         forget_worker, "ForgetWorker", ForgetWorkerRequest, worker: Worker
     }
+    mutation! {
+        /// Ends an attempt that the store does not name.
+        end_quarantined, "EndQuarantined", EndQuarantinedRequest, worker: Worker
+    }
     verb! {
         /// Shows a driver, with the token to watch from.
         get_driver, "GetDriver", GetDriverRequest => GetDriverResponse

@@ -32,6 +32,13 @@ pub(crate) fn cluster_page(cluster: &Cluster, clock: Clock, screen: Screen) -> S
     }
     page.toned("Recovery", Tone::Warn, cluster.recovery.as_ref().map(|recovery| recovering(recovery, clock)).unwrap_or_default());
     page.field("Drivers", counts(&cluster.drivers)).field("Applications", counts(&cluster.applications));
+    if cluster.quarantined_attempts > 0 {
+        let text = format!(
+            "{} run that the restored store does not name; `muster get worker` shows them, `muster worker end-quarantined` ends them",
+            cluster.quarantined_attempts
+        );
+        page.toned("Attempts", Tone::Warn, text);
+    }
     page.toned("Quarantined", Tone::Bad, cluster.quarantined_records.join("\n"));
     page.toned("Notices", Tone::Bad, cluster.notices.join("\n"));
     if !cluster.masters.is_empty() {
