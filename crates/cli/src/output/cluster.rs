@@ -30,7 +30,11 @@ pub(crate) fn cluster_page(cluster: &Cluster, clock: Clock, screen: Screen) -> S
         let text = format!("{} not heard since this leader began", cluster.unconfirmed_workers);
         page.toned("", Tone::Warn, text);
     }
-    page.toned("Recovery", Tone::Warn, cluster.recovery.as_ref().map(|recovery| recovering(recovery, clock)).unwrap_or_default());
+    page.toned(
+        "Recovery",
+        Tone::Warn,
+        cluster.recovery.as_ref().map(|recovery| recovering(recovery, clock)).unwrap_or_default(),
+    );
     page.field("Drivers", counts(&cluster.drivers)).field("Applications", counts(&cluster.applications));
     if cluster.quarantined_attempts > 0 {
         let text = format!(

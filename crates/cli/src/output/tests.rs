@@ -1,8 +1,8 @@
 //! What people see, as text.
 
 use muster_client::v1::{
-    Cluster, Driver, DriverAttempt, DriverSpec, Event, Master, Outcome, PendingReason, Recovery, Resources, Worker, driver, event, pending_reason,
-    worker,
+    Cluster, Driver, DriverAttempt, DriverSpec, Event, Master, Outcome, PendingReason, Recovery, Resources, Worker,
+    driver, event, pending_reason, worker,
 };
 use prost_types::Timestamp;
 
@@ -121,7 +121,13 @@ fn a_page_says_all_about_waiting() {
 
 #[test]
 fn a_cluster_of_several_masters_shows_them_in_line() {
-    let master = |address: &str, leads| Master { address: address.into(), version: "1".into(), since: at(0), leads, ..Default::default() };
+    let master = |address: &str, leads| Master {
+        address: address.into(),
+        version: "1".into(),
+        since: at(0),
+        leads,
+        ..Default::default()
+    };
     let cluster = Cluster {
         name: "c".into(),
         leader: "a:1".into(),
