@@ -8,6 +8,7 @@ mod daemon;
 mod oracle;
 mod submit;
 mod wait;
+pub mod world;
 
 pub use binaries::Binaries;
 pub use cluster::{Cluster, Options, WorkerOptions};

@@ -3,6 +3,7 @@
 mod cluster;
 mod completions;
 mod drain;
+mod end_quarantined;
 mod events;
 mod follow;
 mod forget;
@@ -41,6 +42,9 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Undrain(args) => drain::undrain(master()?, args).await?,
         Command::Worker(args) => match args.command {
             WorkerCommand::Forget { worker } => forget::forget(master()?, &worker).await?,
+            WorkerCommand::EndQuarantined { worker, attempt } => {
+                end_quarantined::end_quarantined(master()?, &worker, &attempt).await?;
+            }
         },
         Command::Events(args) => events::events(master()?, args).await?,
         Command::Cluster(args) => cluster::cluster(master()?, args).await?,

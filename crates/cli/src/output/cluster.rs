@@ -24,6 +24,13 @@ pub(crate) fn cluster_page(cluster: &Cluster, clock: Clock, screen: Screen) -> S
         page.toned("", Tone::Warn, text);
     }
     page.field("Drivers", counts(&cluster.drivers)).field("Applications", counts(&cluster.applications));
+    if cluster.quarantined_attempts > 0 {
+        let text = format!(
+            "{} run that the restored store does not name; `muster get worker` shows them, `muster worker end-quarantined` ends them",
+            cluster.quarantined_attempts
+        );
+        page.toned("Attempts", Tone::Warn, text);
+    }
     page.toned("Quarantined", Tone::Bad, cluster.quarantined_records.join("\n"));
     page.finish()
 }
