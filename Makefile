@@ -4,37 +4,44 @@ CARGO ?= cargo
 TOOLS := .tools
 BUF := $(TOOLS)/node_modules/.bin/buf
 BUF_VERSION := 1.75.0
+PROTOX := $(TOOLS)/bin/protox
+PROTOX_VERSION := 0.10.0
 CORPUS ?=
 
-.PHONY: help build release check fix test test-units test-processes demo bench buf deny
+.PHONY: help tools etcd build release check fix test test-units test-processes demo bench buf deny
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-build: ## Build everything for development.
+tools: $(PROTOX) ## What a plain `cargo build` needs beside cargo (once): the compiler of etcd's protos.
+
+etcd: ## An etcd server for the tests: the one of MUSTER_ETCD or PATH, else Debian's, unpacked into .tools.
+	@deploy/etcd-install
+
+build: $(PROTOX) ## Build everything for development.
 	$(CARGO) build --workspace --bins
 
-release: ## Build the four binaries as they are shipped, into target/release.
+release: $(PROTOX) ## Build the four binaries as they are shipped, into target/release.
 	$(CARGO) build --release -p muster-master -p muster-worker -p muster-runner -p muster-cli
 
-check: $(BUF) ## Formatting, lints, protos, layering. Writes nothing.
+check: $(BUF) $(PROTOX) ## Formatting, lints, protos, layering. Writes nothing.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	cd proto && ../$(BUF) lint
 	$(CARGO) test --locked -q -p muster-testkit --test layering
 
-fix: $(BUF) ## Format, and apply the lints that can be applied.
+fix: $(BUF) $(PROTOX) ## Format, and apply the lints that can be applied.
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	$(CARGO) fmt --all
 	cd proto && ../$(BUF) format -w
 
 test: test-units test-processes ## Every test.
 
-test-units: ## Rings 0, 1 and 3: no process is started but the runner's own.
+test-units: $(PROTOX) etcd ## Rings 0, 1 and 3: no process is started but the runner's own.
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked --workspace --exclude muster-testkit
 
-test-processes: ## Ring 4: real processes.
+test-processes: $(PROTOX) etcd ## Ring 4: real processes.
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked -p muster-testkit -- --test-threads=4
 
@@ -49,6 +56,10 @@ bench: release ## Measure on this machine; OUTPUT=json for JSON.
 deny: ## Licences and sources of the dependencies (installs cargo-deny into .tools).
 	test -x $(TOOLS)/bin/cargo-deny || $(CARGO) install --root $(TOOLS) --locked cargo-deny
 	$(TOOLS)/bin/cargo-deny --all-features check licenses bans sources
+
+# The compiler of etcd's protos, in Rust and pinned: the etcd client's build asks for `protoc`, which .cargo/config.toml says this is.
+$(PROTOX):
+	$(CARGO) install --quiet --root $(TOOLS) --locked protox --version $(PROTOX_VERSION) --features bin
 
 # The protos' linter, from the npm registry; npm itself from Debian where it is missing.
 $(BUF):

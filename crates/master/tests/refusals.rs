@@ -160,6 +160,10 @@ impl muster_store::Candidate for Hopeless {
         std::future::pending().await
     }
 
+    fn election(&self) -> muster_store::Election {
+        muster_store::Election::kept(muster_store::Standing::default()).1
+    }
+
     async fn resign(&mut self, _leader: muster_store::Leader<Self::Store>) {}
 }
 

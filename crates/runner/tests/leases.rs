@@ -32,8 +32,8 @@ fn a_lease_that_is_over_starts_nothing() {
 }
 
 #[test]
-fn the_end_of_the_lease_ends_what_is_leased_and_nothing_else() {
-    let runner = TestRunner::start(&[]);
+fn without_a_freezer_the_end_of_the_lease_ends_what_is_leased_and_nothing_else() {
+    let runner = TestRunner::start(&["--tree", "none"]);
     let mut agent = runner.connect();
     let lease = Duration::from_millis(1500);
     let begin = Instant::now();
@@ -42,6 +42,7 @@ fn the_end_of_the_lease_ends_what_is_leased_and_nothing_else() {
     agent.start(runner.shell(driver(2), FOREVER));
     agent.wait_running(driver(1));
     agent.wait_running(driver(2));
+    assert!(!agent.hello.capabilities.freezer);
     let outcome = agent.wait_ended(driver(1));
     assert!(begin.elapsed() >= lease, "not before its end");
     assert_eq!((outcome.exit, outcome.reason), (Exit::Signal(9), Reason::LeaseEnded));
@@ -52,7 +53,7 @@ fn the_end_of_the_lease_ends_what_is_leased_and_nothing_else() {
 
 #[test]
 fn renewals_keep_what_is_leased_running() {
-    let runner = TestRunner::start(&[]);
+    let runner = TestRunner::start(&["--fence-kill-after", "0"]);
     let mut agent = runner.connect();
     let lease = Duration::from_secs(2);
     agent.renew(lease);
@@ -69,7 +70,7 @@ fn renewals_keep_what_is_leased_running() {
 
 #[test]
 fn the_lease_ends_without_any_agent() {
-    let runner = TestRunner::start(&[]);
+    let runner = TestRunner::start(&["--fence-kill-after", "0"]);
     let mut agent = runner.connect();
     agent.renew(Duration::from_millis(1500));
     agent.start(leased(runner.shell(driver(1), "echo > ready; while :; do sleep 0.01; echo >> beats; done")));

@@ -3,8 +3,8 @@
 use muster_types::{Commit, Snapshot};
 
 use crate::{
-    CampaignError, Candidate, CommitError, EmbeddedCandidate, EmbeddedStore, Leader, LoadError, MemoryCandidate,
-    MemoryStore, Store, Transaction,
+    CampaignError, Candidate, CommitError, Election, EmbeddedCandidate, EmbeddedStore, EtcdCandidate, EtcdStore,
+    Leader, LoadError, MemoryCandidate, MemoryStore, Store, Transaction,
 };
 
 /// A candidate of any kind.
@@ -14,6 +14,8 @@ pub enum AnyCandidate {
     Memory(MemoryCandidate),
     /// In a directory.
     Embedded(EmbeddedCandidate),
+    /// In etcd.
+    Etcd(Box<EtcdCandidate>),
 }
 
 /// The records of any kind, for one term.
@@ -23,6 +25,8 @@ pub enum AnyStore {
     Memory(MemoryStore),
     /// In a directory.
     Embedded(EmbeddedStore),
+    /// In etcd.
+    Etcd(Box<EtcdStore>),
 }
 
 impl Candidate for AnyCandidate {
@@ -32,6 +36,17 @@ impl Candidate for AnyCandidate {
         match self {
             AnyCandidate::Memory(candidate) => Ok(candidate.campaign().await?.map_store(AnyStore::Memory)),
             AnyCandidate::Embedded(candidate) => Ok(candidate.campaign().await?.map_store(AnyStore::Embedded)),
+            AnyCandidate::Etcd(candidate) => {
+                Ok(candidate.campaign().await?.map_store(|store| AnyStore::Etcd(Box::new(store))))
+            }
+        }
+    }
+
+    fn election(&self) -> Election {
+        match self {
+            AnyCandidate::Memory(candidate) => candidate.election(),
+            AnyCandidate::Embedded(candidate) => candidate.election(),
+            AnyCandidate::Etcd(candidate) => candidate.election(),
         }
     }
 
@@ -44,8 +59,11 @@ impl Candidate for AnyCandidate {
             (AnyCandidate::Embedded(candidate), AnyStore::Embedded(store)) => {
                 candidate.resign(Leader { epoch, cluster, deadline, store }).await;
             }
+            (AnyCandidate::Etcd(candidate), AnyStore::Etcd(store)) => {
+                candidate.resign(Leader { epoch, cluster, deadline, store: *store }).await;
+            }
             // A term of another candidate: not ours to end.
-            (AnyCandidate::Memory(_), AnyStore::Embedded(_)) | (AnyCandidate::Embedded(_), AnyStore::Memory(_)) => {}
+            (AnyCandidate::Memory(_) | AnyCandidate::Embedded(_) | AnyCandidate::Etcd(_), _) => {}
         }
     }
 }
@@ -55,6 +73,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Memory(store) => store.load().await,
             AnyStore::Embedded(store) => store.load().await,
+            AnyStore::Etcd(store) => store.load().await,
         }
     }
 
@@ -62,6 +81,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Memory(store) => store.commit(transaction).await,
             AnyStore::Embedded(store) => store.commit(transaction).await,
+            AnyStore::Etcd(store) => store.commit(transaction).await,
         }
     }
 
@@ -69,6 +89,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Memory(store) => store.newest().await,
             AnyStore::Embedded(store) => store.newest().await,
+            AnyStore::Etcd(store) => store.newest().await,
         }
     }
 }

@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is what it is made to show")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_types::{ApplicationUid, Commit, Snapshot, Verdict, WallTime, Write};
 
 pub use crate::sample::Sample;
-use crate::{Candidate, CommitError, Founding, Leader, LoadError, Store, Transaction};
+use crate::{Candidacy, Candidate, CommitError, Founding, Leader, LoadError, Store, Transaction};
 
 /// A store that can be opened again after the candidate that held it was dropped.
 pub trait Place {
@@ -20,7 +21,12 @@ pub trait Place {
 
 /// What the tests found a cluster with.
 pub fn founding() -> Founding {
-    Founding { name: "test".to_owned(), now: WallTime(1_700_000_000_000) }
+    Founding { name: "test".to_owned(), is_name_default: true, now: WallTime(1_700_000_000_000) }
+}
+
+/// As whom the tests stand for election.
+pub fn candidacy() -> Candidacy {
+    Candidacy::new("127.0.0.1:7077".to_owned(), "0.0.0".to_owned(), Duration::from_secs(3))
 }
 
 type LeaderOf<P> = Leader<<<P as Place>::Candidate as Candidate>::Store>;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use muster_types::{Commit, Verdict};
 
@@ -17,6 +18,11 @@ pub enum OpenError {
     Location {
         /// As it was given.
         location: String,
+    },
+    /// The location of an etcd is not one. Without its text: there may be a password in it.
+    EtcdLocation {
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// The directory or its lock could not be made or read.
     Directory {
@@ -41,8 +47,8 @@ pub enum OpenError {
     },
     /// A newer Muster wrote the store.
     NewerSchema {
-        /// The directory.
-        path: PathBuf,
+        /// The directory, or the location.
+        store: String,
         /// Its schema.
         found: u32,
         /// The newest schema that this program reads.
@@ -62,6 +68,57 @@ pub enum OpenError {
         /// Why.
         source: Cause,
     },
+    /// No member of an etcd answers, or none as it should.
+    EtcdUnreachable {
+        /// The location, without the password.
+        store: String,
+        /// Why.
+        source: Cause,
+    },
+    /// An etcd does not know this user, or does not let it in.
+    EtcdDenied {
+        /// The location, without the password.
+        store: String,
+        /// What it said.
+        source: Cause,
+    },
+    /// An etcd has no space left.
+    EtcdFull {
+        /// The location, without the password.
+        store: String,
+    },
+    /// A member is of a version that is not taken.
+    EtcdVersion {
+        /// The member.
+        endpoint: String,
+        /// Its version.
+        version: String,
+        /// Whether it is one that can lose data, which is taken by those who say so.
+        lossy: bool,
+    },
+    /// The prefix holds something that is not a Muster cluster.
+    EtcdForeign {
+        /// The location, without the password.
+        store: String,
+        /// A key that is there, or is there and not understood.
+        key: String,
+    },
+    /// An etcd grants no lease as short as that.
+    EtcdLease {
+        /// As asked for.
+        asked: Duration,
+        /// As granted.
+        granted: Duration,
+    },
+    /// The store is that of a cluster of another name.
+    OtherCluster {
+        /// The location, without the password.
+        store: String,
+        /// The name that it has.
+        found: String,
+        /// The name that was asked for.
+        asked: String,
+    },
     /// The machine gave no random numbers.
     Random {
         /// Why.
@@ -73,8 +130,12 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::Location { location } => {
-                write!(f, "unknown store {location:?}: use \"memory:\" or \"embedded:DIRECTORY\"")
+                write!(
+                    f,
+                    "unknown store {location:?}: use \"memory:\" or \"embedded:DIRECTORY\" or \"etcd://HOST:PORT/PREFIX\""
+                )
             }
+            OpenError::EtcdLocation { why } => write!(f, "bad location of an etcd: {why}"),
             OpenError::Directory { path, .. } => write!(f, "cannot use the store directory {}", path.display()),
             OpenError::Locked { path, pid: Some(pid) } => {
                 write!(f, "the store {} is in use by process {pid}", path.display())
@@ -85,13 +146,36 @@ impl fmt::Display for OpenError {
             OpenError::NetworkFileSystem { path, kind } => {
                 write!(f, "the store {} is on {kind}, a network file system: use a local disk", path.display())
             }
-            OpenError::NewerSchema { path, found, known } => write!(
-                f,
-                "the store {} has schema {found}, this program knows up to {known}: use a newer Muster",
-                path.display()
-            ),
+            OpenError::NewerSchema { store, found, known } => {
+                write!(f, "the store {store} has schema {found}, this program knows up to {known}: use a newer Muster")
+            }
             OpenError::Damaged { path, .. } => write!(f, "the store {} is damaged", path.display()),
             OpenError::Database { path, .. } => write!(f, "cannot open the store {}", path.display()),
+            OpenError::EtcdUnreachable { store, .. } => write!(f, "cannot reach the store {store}"),
+            OpenError::EtcdDenied { store, .. } => write!(f, "the store {store} does not let this user in"),
+            OpenError::EtcdFull { store } => write!(
+                f,
+                "the store {store} has no space left: raise its quota or defragment it, then `etcdctl alarm disarm`"
+            ),
+            OpenError::EtcdVersion { endpoint, version, lossy: false } => {
+                write!(f, "etcd {version} at {endpoint} is not supported: use 3.4 to 3.6")
+            }
+            OpenError::EtcdVersion { endpoint, version, lossy: true } => write!(
+                f,
+                "etcd {version} at {endpoint} can lose data when a member is killed: use 3.5.3 or later, or say ?allow_lossy=true"
+            ),
+            OpenError::EtcdForeign { store, key } => {
+                write!(f, "the store {store} holds something else than a Muster cluster: the key {key:?}")
+            }
+            OpenError::EtcdLease { asked, granted } => {
+                write!(f, "a lease of {asked:?} is shorter than etcd grants: it grants {granted:?}")
+            }
+            OpenError::OtherCluster { store, found, asked } => {
+                write!(
+                    f,
+                    "the store {store} is of the cluster {found:?}, not of {asked:?}: give each cluster its own prefix"
+                )
+            }
             OpenError::Random { .. } => f.write_str("the machine gave no random numbers"),
         }
     }
@@ -101,11 +185,20 @@ impl Error for OpenError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             OpenError::Location { .. }
+            | OpenError::EtcdLocation { .. }
             | OpenError::Locked { .. }
+            | OpenError::EtcdFull { .. }
+            | OpenError::EtcdVersion { .. }
+            | OpenError::EtcdForeign { .. }
+            | OpenError::EtcdLease { .. }
+            | OpenError::OtherCluster { .. }
             | OpenError::NetworkFileSystem { .. }
             | OpenError::NewerSchema { .. } => None,
             OpenError::Directory { source, .. } => Some(source),
-            OpenError::Damaged { source, .. } | OpenError::Database { source, .. } => Some(source.as_ref()),
+            OpenError::Damaged { source, .. }
+            | OpenError::Database { source, .. }
+            | OpenError::EtcdUnreachable { source, .. }
+            | OpenError::EtcdDenied { source, .. } => Some(source.as_ref()),
             OpenError::Random { source } => Some(source),
         }
     }
@@ -123,6 +216,13 @@ pub enum CampaignError {
     },
     /// The store has failed before and takes nothing any more. The process must end.
     Closed,
+    /// A shared store holds another cluster than when it was opened. The process must end.
+    Replaced,
+    /// A shared store did not answer or refused; what was tried may be tried again.
+    Unreachable {
+        /// Why.
+        source: Cause,
+    },
     /// The machine gave no random numbers.
     Random {
         /// Why.
@@ -130,11 +230,26 @@ pub enum CampaignError {
     },
 }
 
+impl CampaignError {
+    /// Whether the process must end. Else a standby simply tries again.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            CampaignError::Database { .. }
+            | CampaignError::Closed
+            | CampaignError::Replaced
+            | CampaignError::Random { .. } => true,
+            CampaignError::Unreachable { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for CampaignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CampaignError::Database { path, .. } => write!(f, "cannot raise the epoch in the store {}", path.display()),
             CampaignError::Closed => f.write_str("the store has failed and is closed"),
+            CampaignError::Replaced => f.write_str("the store holds another cluster than when it was opened"),
+            CampaignError::Unreachable { .. } => f.write_str("the store cannot be reached"),
             CampaignError::Random { .. } => f.write_str("the machine gave no random numbers"),
         }
     }
@@ -143,8 +258,8 @@ impl fmt::Display for CampaignError {
 impl Error for CampaignError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            CampaignError::Database { source, .. } => Some(source.as_ref()),
-            CampaignError::Closed => None,
+            CampaignError::Database { source, .. } | CampaignError::Unreachable { source } => Some(source.as_ref()),
+            CampaignError::Closed | CampaignError::Replaced => None,
             CampaignError::Random { source } => Some(source),
         }
     }
@@ -169,6 +284,11 @@ pub enum LoadError {
     },
     /// The term of this handle is over.
     Superseded,
+    /// A shared store did not answer: it may be asked again, or the term be given up.
+    Unreachable {
+        /// Why.
+        source: Cause,
+    },
     /// The store has failed before and takes nothing any more.
     Closed,
 }
@@ -178,7 +298,7 @@ impl LoadError {
     pub fn is_fatal(&self) -> bool {
         match self {
             LoadError::Damaged { .. } | LoadError::Database { .. } | LoadError::Closed => true,
-            LoadError::Superseded => false,
+            LoadError::Superseded | LoadError::Unreachable { .. } => false,
         }
     }
 }
@@ -189,6 +309,7 @@ impl fmt::Display for LoadError {
             LoadError::Damaged { path, .. } => write!(f, "the store {} is damaged", path.display()),
             LoadError::Database { path, .. } => write!(f, "cannot read the store {}", path.display()),
             LoadError::Superseded => f.write_str("a later term has begun"),
+            LoadError::Unreachable { .. } => f.write_str("the store cannot be reached"),
             LoadError::Closed => f.write_str("the store has failed and is closed"),
         }
     }
@@ -197,7 +318,9 @@ impl fmt::Display for LoadError {
 impl Error for LoadError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            LoadError::Damaged { source, .. } | LoadError::Database { source, .. } => Some(source.as_ref()),
+            LoadError::Damaged { source, .. }
+            | LoadError::Database { source, .. }
+            | LoadError::Unreachable { source } => Some(source.as_ref()),
             LoadError::Superseded | LoadError::Closed => None,
         }
     }
@@ -215,6 +338,24 @@ pub enum CommitError {
     },
     /// The term of this handle is over: a later one has begun, or the key is gone.
     Superseded,
+    /// A shared store did not answer in time, or its answer was lost: it may have been applied, and may still be. The same
+    /// transaction may be offered again, as often as its term stands: its number lets it apply once.
+    Unanswered {
+        /// Why.
+        source: Cause,
+    },
+    /// The term is over or had to be given up, and whether an earlier attempt of the transaction was applied is not known.
+    Overtaken,
+    /// A shared store has no space left. It may be offered again, once somebody has made some.
+    NoSpace {
+        /// What the store said.
+        source: Cause,
+    },
+    /// A shared store refused it for a reason that offering it again would not mend.
+    Refused {
+        /// What the store said.
+        source: Cause,
+    },
     /// The disk is full.
     Full {
         /// Where.
@@ -237,17 +378,49 @@ impl CommitError {
     /// What may be concluded of the transaction.
     pub fn verdict(&self) -> Verdict {
         match self {
-            CommitError::Number { .. } | CommitError::Superseded => Verdict::NotApplied,
-            CommitError::Full { .. } | CommitError::Database { .. } | CommitError::Closed => Verdict::Unknown,
+            CommitError::Number { .. }
+            | CommitError::Superseded
+            | CommitError::NoSpace { .. }
+            | CommitError::Refused { .. } => Verdict::NotApplied,
+            CommitError::Unanswered { .. }
+            | CommitError::Overtaken
+            | CommitError::Full { .. }
+            | CommitError::Database { .. }
+            | CommitError::Closed => Verdict::Unknown,
         }
     }
 
     /// Whether the process must end: nothing that it would read or write next can be trusted.
     pub fn is_fatal(&self) -> bool {
         match self {
-            CommitError::Number { .. } | CommitError::Superseded => false,
+            CommitError::Number { .. }
+            | CommitError::Superseded
+            | CommitError::Unanswered { .. }
+            | CommitError::Overtaken
+            | CommitError::NoSpace { .. }
+            | CommitError::Refused { .. } => false,
             CommitError::Full { .. } | CommitError::Database { .. } | CommitError::Closed => true,
         }
+    }
+
+    /// Whether the same transaction, and no other of its number, may be offered again while the term stands. One that turns out
+    /// to be applied is `Ok`. What a repeat that fails says is true of every attempt before it as well.
+    pub fn may_repeat(&self) -> bool {
+        match self {
+            CommitError::Unanswered { .. } | CommitError::NoSpace { .. } => true,
+            CommitError::Number { .. }
+            | CommitError::Superseded
+            | CommitError::Overtaken
+            | CommitError::Refused { .. }
+            | CommitError::Full { .. }
+            | CommitError::Database { .. }
+            | CommitError::Closed => false,
+        }
+    }
+
+    /// Whether the store has no space left.
+    pub fn is_full(&self) -> bool {
+        matches!(self, CommitError::Full { .. } | CommitError::NoSpace { .. })
     }
 }
 
@@ -258,6 +431,10 @@ impl fmt::Display for CommitError {
                 write!(f, "transaction {} does not follow {}", offered.0, newest.0)
             }
             CommitError::Superseded => f.write_str("a later term has begun"),
+            CommitError::Overtaken => f.write_str("the term ended while a transaction was on its way"),
+            CommitError::Unanswered { .. } => f.write_str("the store did not answer"),
+            CommitError::NoSpace { .. } => f.write_str("the store has no space left"),
+            CommitError::Refused { .. } => f.write_str("the store refused a transaction"),
             CommitError::Full { path, .. } => write!(f, "the disk of the store {} is full", path.display()),
             CommitError::Database { path, .. } => write!(f, "cannot write to the store {}", path.display()),
             CommitError::Closed => f.write_str("the store has failed and is closed"),
@@ -268,8 +445,12 @@ impl fmt::Display for CommitError {
 impl Error for CommitError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            CommitError::Full { source, .. } | CommitError::Database { source, .. } => Some(source.as_ref()),
-            CommitError::Number { .. } | CommitError::Superseded | CommitError::Closed => None,
+            CommitError::Full { source, .. }
+            | CommitError::Database { source, .. }
+            | CommitError::Unanswered { source }
+            | CommitError::NoSpace { source }
+            | CommitError::Refused { source } => Some(source.as_ref()),
+            CommitError::Number { .. } | CommitError::Superseded | CommitError::Overtaken | CommitError::Closed => None,
         }
     }
 }

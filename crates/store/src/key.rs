@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use muster_types::{ApplicationUid, Commit, DriverUid, Snapshot, WorkerUid, Write};
+use muster_types::{ApplicationUid, Commit, DriverUid, WorkerUid, Write};
 
 /// The key of a record. Its bytes are a letter for the kind and then numbers in big-endian, so that records of a kind are
 /// neighbours and those of one application and of the events are in their order.
@@ -80,15 +80,6 @@ impl fmt::Display for Key {
             Key::Events(commit) => write!(f, "events/{}", commit.0),
         }
     }
-}
-
-/// Every list in the order that [`Snapshot`] promises.
-pub(crate) fn sort(snapshot: &mut Snapshot) {
-    snapshot.drivers.sort_by_key(|record| record.uid);
-    snapshot.applications.sort_by_key(|record| record.uid);
-    snapshot.executors.sort_by_key(|record| (record.application, record.sequence));
-    snapshot.workers.sort_by_key(|record| record.uid);
-    snapshot.events.sort_by_key(|record| record.commit);
 }
 
 #[cfg(test)]

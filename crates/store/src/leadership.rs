@@ -1,19 +1,50 @@
 //! The trait of leadership.
 
 use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use muster_types::{ClusterRecord, Epoch, Time, WallTime};
 use tokio::sync::watch;
 
-use crate::{CampaignError, Store};
+use crate::{CampaignError, Election, Store};
 
 /// What a cluster is given if its store turns out to be empty: the first open makes the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Founding {
     /// The cluster's name. One that exists keeps the name it was made with.
     pub name: String,
+    /// Whether nobody asked for that name. A shared store whose cluster has another name than one that was asked for is
+    /// refused: two clusters were given one place.
+    pub is_name_default: bool,
     /// When.
     pub now: WallTime,
+}
+
+/// How a process stands for election. What a store that one process holds has no use for is ignored there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidacy {
+    /// Where others reach this master.
+    pub address: String,
+    /// What it runs.
+    pub version: String,
+    /// How long a shared store waits for a leader that it does not hear.
+    pub lease: Duration,
+    /// By how much a leader's deadline comes before the end of its lease: the clocks of this machine and of the store may run at
+    /// different rates. More than half the lease is taken as half.
+    pub margin: Duration,
+    /// Where it remembers its election key, so that its next start need not wait for the lease of this one. Locked.
+    pub state_dir: Option<PathBuf>,
+}
+
+impl Candidacy {
+    /// With the usual margin, and no memory.
+    ///
+    /// The margin is an eighth of the lease: clocks are assumed to drift by less than 2 %, so this is six times what is needed, and
+    /// still leaves a leader that sends a keep-alive every sixth of the lease room for four that are lost.
+    pub fn new(address: String, version: String, lease: Duration) -> Candidacy {
+        Candidacy { address, version, lease, margin: lease / 8, state_dir: None }
+    }
 }
 
 /// A process that may lead.
@@ -25,6 +56,9 @@ pub trait Candidate: Send {
 
     /// Waits until this process leads. May be dropped at any time; then it does not lead.
     fn campaign(&mut self) -> impl Future<Output = Result<Leader<Self::Store>, CampaignError>> + Send;
+
+    /// What this process sees of the election, from now on and whether it leads or not.
+    fn election(&self) -> Election;
 
     /// Ends a term on purpose, so that the next in line need not wait for it to expire. What the term still had in flight is unknown.
     fn resign(&mut self, leader: Leader<Self::Store>) -> impl Future<Output = ()> + Send;

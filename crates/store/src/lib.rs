@@ -8,16 +8,23 @@
 //! `memory:` keeps everything in the process, `embedded:DIRECTORY` in one directory of one machine; [`open`] makes either from its name.
 
 mod any;
+mod booth;
+mod clock;
 mod codec;
+mod directory;
+mod election;
 mod embedded;
 mod error;
+mod etcd;
 mod key;
 mod leadership;
 mod memory;
 mod open;
 mod random;
+mod records;
 #[cfg(any(test, feature = "conformance"))]
 mod sample;
+mod schema;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -26,9 +33,11 @@ mod tests;
 pub mod conformance;
 
 pub use any::{AnyCandidate, AnyStore};
+pub use election::{Deposition, Election, ElectionError, ElectionKeeper, Member, Standing};
 pub use embedded::{EmbeddedCandidate, EmbeddedStore};
 pub use error::{CampaignError, CommitError, LoadError, OpenError};
-pub use leadership::{Candidate, Deadline, DeadlineKeeper, Founding, Leader};
+pub use etcd::{EtcdCandidate, EtcdLocation, EtcdStore, EtcdTls, Password};
+pub use leadership::{Candidacy, Candidate, Deadline, DeadlineKeeper, Founding, Leader};
 pub use memory::{MemoryCandidate, MemoryStore};
 pub use open::{Location, open};
 pub use store::{Store, Transaction};

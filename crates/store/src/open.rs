@@ -1,9 +1,12 @@
 //! From the name of a store to the store.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::{AnyCandidate, EmbeddedCandidate, Founding, MemoryCandidate, OpenError};
+use crate::{
+    AnyCandidate, Candidacy, EmbeddedCandidate, EtcdCandidate, EtcdLocation, Founding, MemoryCandidate, OpenError,
+};
 
 /// Where a store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +15,19 @@ pub enum Location {
     Memory,
     /// `embedded:DIRECTORY`.
     Embedded(PathBuf),
+    /// `etcd://HOST:PORT,…/PREFIX`, or `etcds://…` with TLS.
+    Etcd(EtcdLocation),
+}
+
+/// As it is given, without a password.
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Location::Memory => f.write_str("memory:"),
+            Location::Embedded(directory) => write!(f, "embedded:{}", directory.display()),
+            Location::Etcd(location) => location.fmt(f),
+        }
+    }
 }
 
 impl FromStr for Location {
@@ -21,15 +37,34 @@ impl FromStr for Location {
         match text.split_once(':') {
             Some(("memory", "")) => Ok(Location::Memory),
             Some(("embedded", directory)) if !directory.is_empty() => Ok(Location::Embedded(directory.into())),
-            _ => Err(OpenError::Location { location: text.to_owned() }),
+            Some(("etcd" | "etcds", rest)) if rest.starts_with("//") => text.parse().map(Location::Etcd),
+            _ => Err(OpenError::Location { location: without_password(text) }),
         }
     }
 }
 
-/// Opens the store, and makes it if there is none. An embedded one is locked and verified before this is ready.
-pub async fn open(location: &Location, founding: Founding) -> Result<AnyCandidate, OpenError> {
+/// What stands before an `@` is not shown: a misspelt location may hold a password too.
+fn without_password(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((_, rest)) => format!("***@{rest}"),
+        None => text.to_owned(),
+    }
+}
+
+/// Opens the store, and makes it if there is none. An embedded one is locked and verified before this is ready; of one in etcd, that
+/// it is ours and can be used.
+pub async fn open(location: &Location, founding: Founding, candidacy: Candidacy) -> Result<AnyCandidate, OpenError> {
     match location {
-        Location::Memory => MemoryCandidate::new(founding).map(AnyCandidate::Memory),
-        Location::Embedded(directory) => EmbeddedCandidate::open(directory, founding).await.map(AnyCandidate::Embedded),
+        Location::Memory => {
+            let candidate = MemoryCandidate::new(founding)?;
+            Ok(AnyCandidate::Memory(candidate.standing_as(candidacy)))
+        }
+        Location::Embedded(directory) => {
+            EmbeddedCandidate::open(directory, founding, candidacy).await.map(AnyCandidate::Embedded)
+        }
+        Location::Etcd(location) => {
+            let candidate = EtcdCandidate::open(location, founding, candidacy).await?;
+            Ok(AnyCandidate::Etcd(Box::new(candidate)))
+        }
     }
 }

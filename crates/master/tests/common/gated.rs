@@ -59,6 +59,10 @@ impl Candidate for Gated {
         Ok(self.inner.campaign().await?.map_store(|inner| GatedStore { inner, opened, held }))
     }
 
+    fn election(&self) -> muster_store::Election {
+        self.inner.election()
+    }
+
     async fn resign(&mut self, _leader: Leader<GatedStore>) {}
 }
 

@@ -1,6 +1,7 @@
 //! A master in this process, and workers that are played by the test over real gRPC.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
+pub mod follower;
 pub mod gated;
 pub mod worker;
 
@@ -36,7 +37,7 @@ pub struct Master {
 }
 
 pub fn memory() -> MemoryCandidate {
-    MemoryCandidate::new(Founding { name: "test".into(), now: WallTime(1) }).unwrap()
+    MemoryCandidate::new(Founding { name: "test".into(), is_name_default: true, now: WallTime(1) }).unwrap()
 }
 
 impl Master {

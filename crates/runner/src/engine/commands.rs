@@ -24,7 +24,7 @@ impl Attempts {
     pub(super) fn take(&mut self, message: ToRunner, now: Now) -> Option<Owed> {
         match message {
             ToRunner::Hello(_) => {}
-            ToRunner::Renew(renewal) => drop(self.fence.renew(renewal, now)),
+            ToRunner::Renew(renewal) => self.renew(renewal, now),
             ToRunner::Accept(accepted) => return self.take_accept(accepted).map(Owed::Message),
             ToRunner::Start(start) => {
                 let key = start.accepted.attempt;
@@ -43,6 +43,7 @@ impl Attempts {
                 }
             }
             ToRunner::Kill(kill) => self.take_kill(&kill, now),
+            ToRunner::Thaw(key) => self.thaw(key, now),
             ToRunner::Closed(closed) => self.close(closed.attempt, closed.sequence),
             ToRunner::Inventory(number) => return Some(Owed::Inventory(number)),
             ToRunner::Ping(number) => return Some(Owed::Message(ToAgent::Pong(number))),

@@ -74,7 +74,7 @@ pub(crate) trait Stored: Sized {
 }
 
 /// A field that must be there.
-fn required<T>(value: Option<T>, field: &'static str) -> Result<T, DecodeError> {
+pub(crate) fn required<T>(value: Option<T>, field: &'static str) -> Result<T, DecodeError> {
     value.ok_or(DecodeError::Field(field))
 }
 
@@ -91,6 +91,13 @@ fn optional<T: Stored>(message: Option<T::Message>) -> Result<Option<T>, DecodeE
 /// Nested messages.
 fn list<T: Stored, C: FromIterator<T>>(messages: Vec<T::Message>) -> Result<C, DecodeError> {
     messages.into_iter().map(T::from_message).collect()
+}
+
+/// The generation of a store that was never restored, which records do not name.
+const FIRST_GENERATION: u64 = 1;
+
+fn stored_generation(generation: u64) -> Option<u64> {
+    (generation != FIRST_GENERATION).then_some(generation)
 }
 
 fn walls(times: &[WallTime]) -> Vec<u64> {
@@ -149,4 +156,4 @@ macro_rules! stored_as_is {
     )*};
 }
 
-stored_as_is!(HeadRecord, EpochRecord, SchemaRecord);
+stored_as_is!(HeadRecord, EpochRecord, SchemaRecord, GenerationRecord);

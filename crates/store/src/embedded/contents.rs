@@ -2,21 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
-use muster_types::{
-    ApplicationRecord, ClusterRecord, Commit, DriverRecord, EventsRecord, ExecutorsRecord, QuarantinedRecord, Snapshot,
-    WorkerRecord, Write,
-};
+use muster_types::{ClusterRecord, Commit, Write};
 
-use super::database::Records;
+use super::database::Database;
 use super::ledger::{Ledger, Sum};
 use crate::codec::proto::{EpochRecord, HeadRecord, SchemaRecord};
 use crate::codec::{DecodeError, Stored};
-use crate::key::{self, Key};
-
-/// The newest form of the records that this program reads, and the one that it writes.
-pub(super) const SCHEMA: u32 = 1;
+use crate::key::Key;
+use crate::records::{Records, encoded};
+use crate::schema::SCHEMA;
 
 /// Beside the records: no record's key begins with `m`.
 pub(super) const SCHEMA_KEY: &[u8] = b"m/schema";
@@ -29,7 +24,8 @@ pub(super) const HEAD_KEY: &[u8] = b"m/head";
 pub(super) struct Contents {
     pub(super) cluster: ClusterRecord,
     pub(super) epoch: EpochRecord,
-    pub(super) snapshot: Snapshot,
+    pub(super) commit: Commit,
+    pub(super) records: Records,
     pub(super) ledger: Ledger,
 }
 
@@ -85,20 +81,21 @@ impl From<fjall::Error> for ReadError {
 
 impl Contents {
     /// Reads everything.
-    pub(super) fn read(records: &Records) -> Result<Contents, ReadError> {
+    pub(super) fn read(database: &Database) -> Result<Contents, ReadError> {
         // First: in a newer schema nothing else need be as expected.
-        let schema: SchemaRecord = meta(records, SCHEMA_KEY)?;
+        let schema: SchemaRecord = meta(database, SCHEMA_KEY)?;
         if schema.version > SCHEMA {
             return Err(ReadError::NewerSchema(schema.version));
         }
-        let head: HeadRecord = meta(records, HEAD_KEY)?;
+        let head: HeadRecord = meta(database, HEAD_KEY)?;
         let mut contents = Contents {
-            cluster: meta(records, CLUSTER_KEY)?,
-            epoch: meta(records, EPOCH_KEY)?,
-            snapshot: Snapshot { commit: Commit(head.commit), ..Snapshot::default() },
+            cluster: meta(database, CLUSTER_KEY)?,
+            epoch: meta(database, EPOCH_KEY)?,
+            commit: Commit(head.commit),
+            records: Records::default(),
             ledger: Ledger::default(),
         };
-        for entry in records.iter() {
+        for entry in database.iter() {
             let (key, value) = entry?;
             if !key.starts_with(b"m/") {
                 contents.take(&key, &value);
@@ -108,50 +105,22 @@ impl Contents {
         if found != written {
             return Err(ReadError::Sum { found, written });
         }
-        key::sort(&mut contents.snapshot);
         Ok(contents)
     }
 
     /// Takes one record in; sets it aside if it cannot be read.
     fn take(&mut self, key_bytes: &[u8], value: &[u8]) {
         let Some(key) = Key::from_bytes(key_bytes) else {
-            let key = key_bytes.escape_ascii().to_string();
-            let error = "a key of no known kind".to_owned();
-            self.snapshot.quarantined.push(QuarantinedRecord { key, error });
+            self.records.put_unknown(key_bytes.escape_ascii().to_string());
             return;
         };
         self.ledger.put(key, key_bytes, value);
-        if let Err(error) = self.decode(key, value) {
-            self.snapshot.quarantined.push(QuarantinedRecord { key: key.to_string(), error: error.to_string() });
-        }
-    }
-
-    fn decode(&mut self, key: Key, value: &[u8]) -> Result<(), DecodeError> {
-        let snapshot = &mut self.snapshot;
-        match key {
-            Key::Driver(uid) => snapshot.drivers.push(keyed(value, |record: &DriverRecord| record.uid == uid)?),
-            Key::Application(uid) => {
-                snapshot.applications.push(keyed(value, |record: &ApplicationRecord| record.uid == uid)?);
-            }
-            Key::Executors(application, sequence) => {
-                let own = |record: &ExecutorsRecord| (record.application, record.sequence) == (application, sequence);
-                snapshot.executors.push(keyed(value, own)?);
-            }
-            Key::Worker(uid) => snapshot.workers.push(keyed(value, |record: &WorkerRecord| record.uid == uid)?),
-            Key::Events(commit) => snapshot.events.push(keyed(value, |record: &EventsRecord| record.commit == commit)?),
-        }
-        Ok(())
+        self.records.put(key, value);
     }
 }
 
-/// A record that must be of the key it was found under.
-fn keyed<T: Stored>(value: &[u8], is_own: impl FnOnce(&T) -> bool) -> Result<Arc<T>, DecodeError> {
-    let record = T::decode(value)?;
-    if is_own(&record) { Ok(Arc::new(record)) } else { Err(DecodeError::Key) }
-}
-
-fn meta<T: Stored>(records: &Records, key: &'static [u8]) -> Result<T, ReadError> {
-    let value = records.get(key)?.ok_or(ReadError::Meta(key, None))?;
+fn meta<T: Stored>(database: &Database, key: &'static [u8]) -> Result<T, ReadError> {
+    let value = database.get(key)?.ok_or(ReadError::Meta(key, None))?;
     T::decode(&value).map_err(|error| ReadError::Meta(key, Some(error)))
 }
 
@@ -175,7 +144,7 @@ pub(super) fn changes(commit: Commit, writes: &[Write], ledger: &mut Ledger) -> 
     let mut changes = Vec::with_capacity(newest.len() + 1);
     for (key, write) in newest {
         let key_bytes = key.to_bytes();
-        let value = encode(write);
+        let value = encoded(write);
         match &value {
             Some(value) => ledger.put(key, &key_bytes, value),
             None => ledger.delete(key),
@@ -185,19 +154,4 @@ pub(super) fn changes(commit: Commit, writes: &[Write], ledger: &mut Ledger) -> 
     let Sum { digest, count } = ledger.sum();
     changes.push((HEAD_KEY.to_vec(), Some(HeadRecord { commit: commit.0, digest, count }.encode())));
     changes
-}
-
-fn encode(write: &Write) -> Option<Vec<u8>> {
-    match write {
-        Write::PutDriver(record) => Some(record.encode()),
-        Write::PutApplication(record) => Some(record.encode()),
-        Write::PutExecutors(record) => Some(record.encode()),
-        Write::PutWorker(record) => Some(record.encode()),
-        Write::PutEvents(record) => Some(record.encode()),
-        Write::DeleteDriver(_)
-        | Write::DeleteApplication(_)
-        | Write::DeleteExecutors(..)
-        | Write::DeleteWorker(_)
-        | Write::DeleteEvents(_) => None,
-    }
 }

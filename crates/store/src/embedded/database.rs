@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use fjall::{Database, KeyspaceCreateOptions, PersistMode};
+use fjall::{KeyspaceCreateOptions, PersistMode};
 
 /// Blocks kept of what was read. Small: everything is read once, at the start, and never again.
 const CACHE_BYTES: u64 = 1 << 20;
@@ -15,8 +15,8 @@ const MEMTABLE_BYTES: u64 = if cfg!(test) { 256 << 10 } else { 4 << 20 };
 /// The least that fjall takes. It starts a new log at 64 MB, so this bounds what a start after a crash reads again.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
-pub(super) struct Records {
-    database: Database,
+pub(super) struct Database {
+    database: fjall::Database,
     keyspace: fjall::Keyspace,
 }
 
@@ -44,10 +44,10 @@ pub(super) fn is_full(error: &fjall::Error) -> bool {
     }
 }
 
-impl Records {
+impl Database {
     /// Opens it, or makes an empty one.
-    pub(super) fn open(path: &Path) -> Result<Records, fjall::Error> {
-        let database = Database::builder(path)
+    pub(super) fn open(path: &Path) -> Result<Database, fjall::Error> {
+        let database = fjall::Database::builder(path)
             .cache_size(CACHE_BYTES)
             .worker_threads(1)
             .max_journaling_size(JOURNAL_BYTES)
@@ -57,7 +57,7 @@ impl Records {
             // Each transaction says for itself when it is synced.
             KeyspaceCreateOptions::default().manual_journal_persist(true).max_memtable_size(MEMTABLE_BYTES)
         })?;
-        Ok(Records { database, keyspace })
+        Ok(Database { database, keyspace })
     }
 
     /// One value.

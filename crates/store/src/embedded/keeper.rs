@@ -6,14 +6,15 @@ use fjall::Error as DatabaseError;
 use muster_types::{ClusterRecord, ClusterUid, Commit, Snapshot};
 use tokio::sync::{mpsc, oneshot};
 
-use super::contents::{self, Contents, EPOCH_KEY, ReadError, SCHEMA};
-use super::database::{Records, is_damage, is_full};
-use super::directory::{Directory, close_to_others};
+use super::contents::{self, Contents, EPOCH_KEY, ReadError};
+use super::database::{Database, is_damage, is_full};
 use super::ledger::Ledger;
 use super::mark::{Acknowledged, Mark};
 use crate::codec::Stored as _;
 use crate::codec::proto::EpochRecord;
+use crate::directory::{Directory, close_to_others};
 use crate::random::random_u128;
+use crate::schema::SCHEMA;
 use crate::{CampaignError, CommitError, Founding, LoadError, OpenError, Transaction};
 
 /// What the thread is asked.
@@ -31,7 +32,7 @@ pub(super) enum Request {
 
 /// The state of the thread.
 pub(super) struct Keeper {
-    records: Records,
+    database: Database,
     mark: Mark,
     cluster: ClusterRecord,
     epoch: EpochRecord,
@@ -67,10 +68,10 @@ impl Keeper {
             }
             found(&directory, founding)?;
         }
-        let (records, contents) = read(&directory, acknowledged)?;
-        let Contents { cluster, epoch, snapshot, ledger } = contents;
-        let commit = snapshot.commit;
-        Ok(Keeper { records, mark, cluster, epoch, commit, ledger, loaded: Some(snapshot), directory })
+        let (database, contents) = read(&directory, acknowledged)?;
+        let Contents { cluster, epoch, commit, records, ledger } = contents;
+        let loaded = Some(records.snapshot(commit));
+        Ok(Keeper { database, mark, cluster, epoch, commit, ledger, loaded, directory })
     }
 
     /// Answers until nobody can ask any more, or until an error after which nothing can be trusted.
@@ -118,7 +119,7 @@ impl Keeper {
     fn campaign(&mut self) -> Result<(EpochRecord, ClusterRecord), CampaignError> {
         let fail = |path: &Path, source| CampaignError::Database { path: path.to_owned(), source };
         let epoch = EpochRecord { generation: self.epoch.generation, revision: self.epoch.revision + 1 };
-        self.records.write(vec![(EPOCH_KEY.to_vec(), Some(epoch.encode()))]).map_err(|error| {
+        self.database.write(vec![(EPOCH_KEY.to_vec(), Some(epoch.encode()))]).map_err(|error| {
             match self.is_full(&error) {
                 true => fail(self.directory.path(), std::io::Error::from(std::io::ErrorKind::StorageFull).into()),
                 false => fail(self.directory.path(), error.into()),
@@ -137,8 +138,8 @@ impl Keeper {
             return Ok(snapshot);
         }
         let path = self.directory.join(RECORDS);
-        match Contents::read(&self.records) {
-            Ok(contents) => Ok(contents.snapshot),
+        match Contents::read(&self.database) {
+            Ok(contents) => Ok(contents.records.snapshot(contents.commit)),
             Err(ReadError::Database(error)) if !is_damage(&error) => {
                 Err(LoadError::Database { path, source: error.into() })
             }
@@ -155,7 +156,7 @@ impl Keeper {
         }
         self.loaded = None;
         let changes = contents::changes(transaction.commit, &transaction.writes, &mut self.ledger);
-        self.records.write(changes).map_err(|error| self.commit_error(error))?;
+        self.database.write(changes).map_err(|error| self.commit_error(error))?;
         self.commit = transaction.commit;
         self.raise_mark()
             .map_err(|error| CommitError::Database { path: self.directory.join(MARK), source: error.into() })
@@ -197,7 +198,7 @@ fn found(directory: &Directory, founding: Founding) -> Result<(), OpenError> {
     }
     let uid = ClusterUid(random_u128().map_err(|source| OpenError::Random { source })?);
     let cluster = ClusterRecord { uid, name: founding.name, created: founding.now };
-    let make = || Records::open(&unfinished)?.write(contents::founding(&cluster));
+    let make = || Database::open(&unfinished)?.write(contents::founding(&cluster));
     make().map_err(|error| OpenError::Database { path: unfinished.clone(), source: error.into() })?;
     let name = || {
         std::fs::rename(&unfinished, directory.join(RECORDS))?;
@@ -206,10 +207,10 @@ fn found(directory: &Directory, founding: Founding) -> Result<(), OpenError> {
     name().map_err(fail)
 }
 
-fn read(directory: &Directory, acknowledged: Acknowledged) -> Result<(Records, Contents), OpenError> {
+fn read(directory: &Directory, acknowledged: Acknowledged) -> Result<(Database, Contents), OpenError> {
     let path = directory.join(RECORDS);
     let damaged = |source: crate::error::Cause| OpenError::Damaged { path: path.clone(), source };
-    let database = |error: DatabaseError| match is_damage(&error) {
+    let failed = |error: DatabaseError| match is_damage(&error) {
         true => damaged(error.into()),
         false => OpenError::Database { path: path.clone(), source: error.into() },
     };
@@ -218,16 +219,16 @@ fn read(directory: &Directory, acknowledged: Acknowledged) -> Result<(Records, C
         return Err(damaged("the file \"version\" is missing".into()));
     }
     close_to_others(&path).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
-    let records = Records::open(&path).map_err(database)?;
-    let contents = match Contents::read(&records) {
+    let database = Database::open(&path).map_err(failed)?;
+    let contents = match Contents::read(&database) {
         Ok(contents) => contents,
-        Err(ReadError::Database(error)) => return Err(database(error)),
+        Err(ReadError::Database(error)) => return Err(failed(error)),
         Err(ReadError::NewerSchema(found)) => {
-            return Err(OpenError::NewerSchema { path: directory.path().to_owned(), found, known: SCHEMA });
+            return Err(OpenError::NewerSchema { store: directory.path().display().to_string(), found, known: SCHEMA });
         }
         Err(error) => return Err(damaged(error.into())),
     };
-    let found = Acknowledged { commit: contents.snapshot.commit.0, revision: contents.epoch.revision };
+    let found = Acknowledged { commit: contents.commit.0, revision: contents.epoch.revision };
     if found.commit < acknowledged.commit || found.revision < acknowledged.revision {
         let text = format!(
             "transaction {} of epoch {} was acknowledged, the newest found is {} of epoch {}",
@@ -235,5 +236,5 @@ fn read(directory: &Directory, acknowledged: Acknowledged) -> Result<(Records, C
         );
         return Err(damaged(text.into()));
     }
-    Ok((records, contents))
+    Ok((database, contents))
 }

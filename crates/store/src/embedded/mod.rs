@@ -11,7 +11,7 @@
 
 mod contents;
 mod database;
-mod directory;
+
 mod keeper;
 mod ledger;
 mod mark;
@@ -27,9 +27,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use keeper::{Keeper, Request};
 
+use crate::booth::Booth;
 use crate::random::random_u128;
 use crate::{
-    CampaignError, Candidate, CommitError, Deadline, Founding, Leader, LoadError, OpenError, Store, Transaction,
+    CampaignError, Candidacy, Candidate, CommitError, Deadline, Election, Founding, Leader, LoadError, OpenError,
+    Store, Transaction,
 };
 
 /// Requests that may wait. A store has one at a time; the rest are those whose callers have given up.
@@ -41,6 +43,7 @@ pub struct EmbeddedCandidate {
     /// The only lasting sender, so that dropping it ends the keeper.
     requests: Option<Arc<mpsc::Sender<Request>>>,
     keeper: Option<JoinHandle<()>>,
+    booth: Booth,
 }
 
 /// The records, for one term.
@@ -52,7 +55,11 @@ pub struct EmbeddedStore {
 
 impl EmbeddedCandidate {
     /// Takes the directory, makes the store if there is none, reads and verifies everything.
-    pub async fn open(directory: &Path, founding: Founding) -> Result<EmbeddedCandidate, OpenError> {
+    pub async fn open(
+        directory: &Path,
+        founding: Founding,
+        candidacy: Candidacy,
+    ) -> Result<EmbeddedCandidate, OpenError> {
         let path: PathBuf = directory.to_owned();
         let (sender, receiver) = mpsc::channel(WAITING_REQUESTS);
         let (opened, outcome) = oneshot::channel();
@@ -67,7 +74,10 @@ impl EmbeddedCandidate {
         let fail = |source| OpenError::Directory { path: directory.to_owned(), source };
         let keeper = std::thread::Builder::new().name("store".to_owned()).spawn(run).map_err(fail)?;
         match outcome.await {
-            Ok(Ok(())) => Ok(EmbeddedCandidate { requests: Some(Arc::new(sender)), keeper: Some(keeper) }),
+            Ok(Ok(())) => {
+                let booth = Booth::new(candidacy.address, candidacy.version);
+                Ok(EmbeddedCandidate { requests: Some(Arc::new(sender)), keeper: Some(keeper), booth })
+            }
             Ok(Err(error)) => Err(error),
             // The library asserts what it finds in its files here and there.
             Err(_) => {
@@ -98,15 +108,19 @@ impl Candidate for EmbeddedCandidate {
         let (reply, answer) = oneshot::channel();
         requests.try_send(Request::Campaign(reply)).map_err(|_| CampaignError::Closed)?;
         let (epoch, cluster) = answer.await.map_err(|_| CampaignError::Closed)??;
-        Ok(Leader {
-            epoch: Epoch { generation: epoch.generation, revision: epoch.revision, leader },
-            cluster,
-            deadline: Deadline::never(),
-            store: EmbeddedStore { requests: Arc::downgrade(requests), revision: epoch.revision },
-        })
+        let store = EmbeddedStore { requests: Arc::downgrade(requests), revision: epoch.revision };
+        let epoch = Epoch { generation: epoch.generation, revision: epoch.revision, leader };
+        self.booth.won(epoch);
+        Ok(Leader { epoch, cluster, deadline: Deadline::never(), store })
     }
 
-    async fn resign(&mut self, _leader: Leader<EmbeddedStore>) {}
+    fn election(&self) -> Election {
+        self.booth.election()
+    }
+
+    async fn resign(&mut self, _leader: Leader<EmbeddedStore>) {
+        self.booth.resigned();
+    }
 }
 
 impl EmbeddedStore {

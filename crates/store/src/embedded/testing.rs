@@ -5,25 +5,25 @@ use std::path::Path;
 use muster_types::DriverUid;
 
 use super::contents::{Change, Contents, HEAD_KEY, SCHEMA_KEY};
-use super::database::Records;
+use super::database::Database;
 use crate::codec::Stored as _;
 use crate::codec::proto::{HeadRecord, SchemaRecord};
 use crate::key::Key;
 
 fn write(directory: &Path, changes: Vec<Change>) {
-    Records::open(&directory.join("records")).unwrap().write(changes).unwrap();
+    Database::open(&directory.join("records")).unwrap().write(changes).unwrap();
 }
 
 /// A driver's record is these bytes, as if written so.
 pub(crate) fn overwrite(directory: &Path, uid: DriverUid, value: &[u8]) {
-    let records = Records::open(&directory.join("records")).unwrap();
-    let mut contents = Contents::read(&records).unwrap();
+    let database = Database::open(&directory.join("records")).unwrap();
+    let mut contents = Contents::read(&database).unwrap();
     let key = Key::Driver(uid);
     contents.ledger.put(key, &key.to_bytes(), value);
     let sum = contents.ledger.sum();
-    let head = HeadRecord { commit: contents.snapshot.commit.0, digest: sum.digest, count: sum.count };
+    let head = HeadRecord { commit: contents.commit.0, digest: sum.digest, count: sum.count };
     let head = (HEAD_KEY.to_vec(), Some(head.encode()));
-    records.write(vec![(key.to_bytes(), Some(value.to_vec())), head]).unwrap();
+    database.write(vec![(key.to_bytes(), Some(value.to_vec())), head]).unwrap();
 }
 
 /// A driver's record is these bytes, and the head knows nothing of it.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use muster_types::{Commit, DriverRecord, DriverUid, Write};
 
-use crate::conformance::{Place, Sample, founding, run_all};
+use crate::conformance::{Place, Sample, candidacy, founding, run_all};
 use crate::{
     AnyCandidate, Candidate, EmbeddedCandidate, Location, MemoryCandidate, OpenError, Store, Transaction, open,
 };
@@ -25,7 +25,7 @@ impl Place for Embedded {
     type Candidate = AnyCandidate;
 
     async fn open(&self) -> AnyCandidate {
-        open(&Location::Embedded(self.0.path().to_owned()), founding()).await.unwrap()
+        open(&Location::Embedded(self.0.path().to_owned()), founding(), candidacy()).await.unwrap()
     }
 }
 
@@ -63,8 +63,8 @@ async fn a_hundred_thousand_records_load() {
 #[tokio::test]
 async fn a_second_process_is_told_who_holds_the_store() {
     let directory = tempfile::tempdir().unwrap();
-    let _held = EmbeddedCandidate::open(directory.path(), founding()).await.unwrap();
-    let error = EmbeddedCandidate::open(directory.path(), founding()).await.unwrap_err();
+    let _held = EmbeddedCandidate::open(directory.path(), founding(), candidacy()).await.unwrap();
+    let error = EmbeddedCandidate::open(directory.path(), founding(), candidacy()).await.unwrap_err();
     assert!(error.to_string().ends_with(&format!("is in use by process {}", std::process::id())), "{error}");
 }
 
@@ -73,7 +73,7 @@ async fn a_making_that_was_cut_short_is_begun_again() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(directory.path().join("records.new/keyspaces")).unwrap();
     std::fs::write(directory.path().join("records.new/0.jnl"), b"").unwrap();
-    let mut candidate = EmbeddedCandidate::open(directory.path(), founding()).await.unwrap();
+    let mut candidate = EmbeddedCandidate::open(directory.path(), founding(), candidacy()).await.unwrap();
     candidate.campaign().await.unwrap();
     assert!(!directory.path().join("records.new").exists());
 }
@@ -83,8 +83,8 @@ async fn nothing_is_readable_for_others() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
-    drop(EmbeddedCandidate::open(&path, founding()).await.unwrap());
-    let _candidate = EmbeddedCandidate::open(&path, founding()).await.unwrap();
+    drop(EmbeddedCandidate::open(&path, founding(), candidacy()).await.unwrap());
+    let _candidate = EmbeddedCandidate::open(&path, founding(), candidacy()).await.unwrap();
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     for file in files(&path) {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{}", file.display());
@@ -106,7 +106,7 @@ async fn after_its_candidate_a_store_is_closed() {
 fn a_location_is_memory_or_a_directory() {
     assert_eq!("memory:".parse::<Location>().unwrap(), Location::Memory);
     assert_eq!("embedded:/var/lib/x".parse::<Location>().unwrap(), Location::Embedded("/var/lib/x".into()));
-    for wrong in ["", "memory", "memory:x", "embedded:", "etcd://host", "/var/lib/x"] {
+    for wrong in ["", "memory", "memory:x", "embedded:", "etcd:x", "/var/lib/x"] {
         let error = wrong.parse::<Location>().unwrap_err();
         assert!(matches!(error, OpenError::Location { .. }));
         assert!(error.to_string().contains("use \"memory:\" or \"embedded:DIRECTORY\""), "{error}");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use muster_types::{Commit, Write};
 
-use crate::conformance::{Sample, founding};
+use crate::conformance::{Sample, candidacy, founding};
 use crate::{Candidate, EmbeddedCandidate, Store, Transaction};
 
 const DIRECTORY: &str = "MUSTER_STORE_TEST_DIRECTORY";
@@ -17,7 +17,7 @@ const RECORDS_PER_COMMIT: u64 = 16;
 #[tokio::test]
 async fn commits_until_killed() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
-    let mut candidate = EmbeddedCandidate::open(Path::new(&directory), founding()).await.unwrap();
+    let mut candidate = EmbeddedCandidate::open(Path::new(&directory), founding(), candidacy()).await.unwrap();
     let mut leader = candidate.campaign().await.unwrap();
     let snapshot = leader.store.load().await.unwrap();
     let mut commit = snapshot.commit;
@@ -56,7 +56,7 @@ async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
         // The first rounds may hit the making of the store itself.
         let length = Duration::from_micros(sample.number() % if round < 5 { 20_000 } else { 250_000 });
         let acknowledged = run_and_kill(directory.path(), length, &mut revision, newest);
-        let mut candidate = EmbeddedCandidate::open(directory.path(), founding()).await.unwrap();
+        let mut candidate = EmbeddedCandidate::open(directory.path(), founding(), candidacy()).await.unwrap();
         let mut leader = candidate.campaign().await.unwrap();
         assert!(leader.epoch.revision > revision, "the epoch grows with each start");
         revision = leader.epoch.revision;

@@ -2,5 +2,6 @@
 
 mod conformance;
 mod damage;
+mod etcd;
 mod kill;
 mod round_trip;

@@ -176,6 +176,12 @@ pub(super) enum Event {
         attempt: AttemptKey,
         signal: Option<i32>,
     },
+    /// The freezer has done its work.
+    Frozen {
+        worker: usize,
+        runner: Life,
+        attempt: AttemptKey,
+    },
     /// A KILL has done its work.
     TreeGone {
         worker: usize,

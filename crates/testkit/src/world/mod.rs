@@ -75,7 +75,11 @@ impl World {
         let sabotage: BTreeSet<Sabotage> = sabotage.iter().copied().collect();
         let store = Store::new(clock_of(&mut dice), !sabotage.contains(&Sabotage::EpochGuardOff));
         let masters = (0..plan.masters).map(|_| Master::new(clock_of(&mut dice))).collect();
-        let workers = (0..plan.workers).map(|index| Machine::new(index, clock_of(&mut dice))).collect();
+        let workers = (0..plan.workers).map(|index| {
+            let freezer = dice.chance(750);
+            Machine::new(index, clock_of(&mut dice), freezer)
+        });
+        let workers = workers.collect();
         let mut world = World {
             plan,
             sabotage,
@@ -193,6 +197,7 @@ impl World {
             | Event::StartMaster { .. }
             | Event::MainEnds { .. }
             | Event::TreeGone { .. }
+            | Event::Frozen { .. }
             | Event::StartAgent { .. }
             | Event::StartRunner { .. }
             | Event::Fault => Process::None,
@@ -241,6 +246,7 @@ impl World {
             Event::Spawned { worker, runner, attempt } => self.spawned(worker, runner, attempt),
             Event::MainEnds { worker, runner, attempt, signal } => self.main_ends(worker, runner, attempt, signal),
             Event::TreeGone { worker, runner, attempt } => self.tree_gone(worker, runner, attempt),
+            Event::Frozen { worker, runner, attempt } => self.frozen_by_kernel(worker, runner, attempt),
             Event::Reaped { worker, runner, attempt } => self.reaped(worker, runner, attempt),
             Event::StartAgent { worker } => self.start_agent(worker),
             Event::StartRunner { worker } => self.start_runner(worker),
@@ -258,6 +264,10 @@ fn clock_of(dice: &mut Dice) -> Clock {
 
 /// The first part of a text, without what nobody looks for.
 fn brief(text: &str) -> String {
-    let text = text.replace("LeaderUid", "").replace("AttemptNumber", "").replace("DriverUid", "").replace("ApplicationUid", "");
+    let text = text
+        .replace("LeaderUid", "")
+        .replace("AttemptNumber", "")
+        .replace("DriverUid", "")
+        .replace("ApplicationUid", "");
     text.chars().take(BRIEF).collect()
 }

@@ -324,11 +324,8 @@ impl World {
         let epoch = Epoch { generation: 1, revision: key, leader: this.leader };
         let (newest, log) =
             (snapshot.commit, snapshot.events.iter().map(|record| (record.commit, record.clone())).collect());
-        let info = ClusterInfo { uid: CLUSTER, name: "test".to_owned() };
-        let mut config = config();
-        // What it does not know it leaves alone, and grants anew.
-        config.quarantine_unknown = self.sabotaged(Sabotage::ExecutorsForgotten);
-        let core = Core::load(config, info, snapshot, won, &mut entropy);
+        let info = ClusterInfo { uid: CLUSTER, name: "test".to_owned(), generation: 1 };
+        let core = Core::load(config(), info, snapshot, won, &mut entropy);
         self.masters[master].role = Role::Active(Box::new(Active {
             term,
             epoch,

@@ -8,11 +8,11 @@ use muster_agent::runner_protocol::Renewal;
 use muster_types::{AttemptKey, Capabilities, Hello, Launch, Session, WallTime, WorkerCommand};
 
 use super::{Order, Told};
-use crate::world::{World, brief};
 use crate::world::clock::Instant;
 use crate::world::event::{Down, Event, Life, Up};
 use crate::world::network::{Node, Pipe, Stream, StreamId};
 use crate::world::sabotage::Sabotage;
+use crate::world::{World, brief};
 
 /// Sending times that are remembered: more than heartbeats can be open.
 const SENT_AT: usize = 16;
@@ -71,7 +71,7 @@ impl World {
                     incarnation,
                     session,
                     epoch,
-                    capabilities: Capabilities { tree: true, ..Capabilities::default() },
+                    capabilities: Capabilities { tree: true, freezer: machine.freezer, ..Capabilities::default() },
                     total: machine.total.clone(),
                     labels: Default::default(),
                     variables: Default::default(),
@@ -232,7 +232,8 @@ impl World {
                 }
                 self.order(worker, Order::Kill { attempt, at_once, by });
             }
-            WorkerCommand::ApplicationGone(_) => {}
+            // Nothing is frozen in this world, so nothing is thawed.
+            WorkerCommand::Thaw { .. } | WorkerCommand::ApplicationGone(_) => {}
         }
     }
 
@@ -264,7 +265,11 @@ impl World {
     fn order(&mut self, worker: usize, order: Order) {
         // At times the runner is busy, and what it is told lies in its socket.
         let slow = self.dice.chance(25) && !self.calm;
-        let pause = Duration::from_micros(if slow { self.dice.between(3_000, 2_500_000) } else { self.dice.between(20, 3_000) });
+        let pause = Duration::from_micros(if slow {
+            self.dice.between(3_000, 2_500_000)
+        } else {
+            self.dice.between(20, 3_000)
+        });
         let machine = &mut self.workers[worker];
         let (connection, runner) = (machine.connection, machine.runner_life);
         machine.orders_last = machine.orders_last.max(self.now.max(machine.agent_stopped_until) + pause);

@@ -194,7 +194,7 @@ fn ends_on_record(journal: &mut Memory, now: Now) -> BTreeMap<muster_types::Atte
         journal.apply(Record::Ended { attempt: key, sequence, outcome: outcome.clone(), ended: at });
         let started = remembered.started.map(|(_, started)| started);
         let stage = Stage::Ended(outcome, at);
-        kept.insert(key, Attempt { accepted: remembered.accepted, sequence, stage, stop: None, started });
+        kept.insert(key, Attempt { accepted: remembered.accepted, sequence, stage, stop: None, freeze: None, started });
     }
     kept
 }

@@ -61,6 +61,7 @@ impl Stage {
             runner_args: vec![],
             require_containment: false,
             limits: true,
+            fence_kill_after: Duration::from_secs(600),
             retention: Retention {
                 interval: Duration::from_secs(3_600),
                 work_age: Duration::from_secs(3_600),

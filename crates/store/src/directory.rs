@@ -1,4 +1,4 @@
-//! The directory of an embedded store: on a local disk, for its owner alone, held by one process.
+//! A directory that one process holds: on a local disk, for its owner alone, held by one process.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -9,7 +9,7 @@ use crate::OpenError;
 
 /// A directory held by this process, until it is dropped or the process ends in any way.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(crate) struct Directory {
     path: PathBuf,
     /// Carries the lock.
     _lock: File,
@@ -17,7 +17,7 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Makes the directory if there is none, checks what it is on, and takes its lock.
-    pub(super) fn take(path: &Path) -> Result<Directory, OpenError> {
+    pub(crate) fn take(path: &Path) -> Result<Directory, OpenError> {
         let fail = |source| OpenError::Directory { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
         if let Some(kind) = network_file_system(path).map_err(fail)? {
@@ -32,12 +32,12 @@ impl Directory {
     }
 
     /// A path within.
-    pub(super) fn join(&self, name: &str) -> PathBuf {
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -67,7 +67,7 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
 }
 
 /// Gives every file below a directory to its owner alone.
-pub(super) fn close_to_others(directory: &Path) -> io::Result<()> {
+pub(crate) fn close_to_others(directory: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

@@ -1,0 +1,209 @@
+//! Opening: what must hold before anything is touched, and the founding of a new cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, Txn, TxnOp};
+use muster_types::{ClusterRecord, ClusterUid};
+
+use super::failure::{Failure, Kind};
+use super::keys::{Keys, Place};
+use super::line::{Access, Handle, Line};
+use super::location::EtcdLocation;
+use super::version::{Judgement, Version};
+use crate::codec::Stored as _;
+use crate::codec::proto::{GenerationRecord, HeadRecord, SchemaRecord};
+use crate::random::random_u128;
+use crate::schema::SCHEMA;
+use crate::{Founding, OpenError};
+
+/// For each call; an etcd at rest answers in a millisecond.
+pub(super) const CALL_WITHIN: Duration = Duration::from_secs(2);
+/// For each thing that must be known, whoever answers.
+pub(super) const CALL_TOTAL: Duration = Duration::from_secs(5);
+
+/// The cluster that a prefix holds.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) cluster: ClusterRecord,
+    /// As it is stored: what every later write of ours may compare.
+    pub(super) cluster_bytes: Vec<u8>,
+    pub(super) generation: u64,
+}
+
+/// What to call an etcd in an error, and how its failures become one.
+#[derive(Debug, Clone)]
+pub(super) struct Subject(pub(super) String);
+
+impl Subject {
+    pub(super) fn of(location: &EtcdLocation) -> Subject {
+        Subject(location.to_string())
+    }
+
+    pub(super) fn error(&self, failure: Failure) -> OpenError {
+        let (store, source) = (self.0.clone(), failure.source);
+        match failure.kind {
+            Kind::Denied => OpenError::EtcdDenied { store, source },
+            Kind::NoSpace => OpenError::EtcdFull { store },
+            Kind::Unanswered | Kind::LeaseGone | Kind::Compacted | Kind::Refused => {
+                OpenError::EtcdUnreachable { store, source }
+            }
+        }
+    }
+}
+
+/// Asks every member for its version at once. One that does not answer is passed over if another does.
+pub(super) async fn versions(access: &Arc<Access>, location: &EtcdLocation) -> Result<(), OpenError> {
+    let subject = Subject::of(location);
+    let ask = |index| {
+        let mut line = access.line(index);
+        tokio::spawn(async move { line.once(CALL_WITHIN, async |mut client: Handle| client.status().await).await })
+    };
+    let asked: Vec<_> = (0..access.len()).map(ask).collect();
+    let (mut answers, mut failures) = (Vec::new(), Vec::new());
+    for (index, task) in asked.into_iter().enumerate() {
+        match task.await {
+            Ok(Ok(status)) => answers.push((index, status.version().to_owned())),
+            Ok(Err(failure)) => failures.push((index, failure)),
+            Err(panicked) => failures.push((index, Failure::unanswered(panicked))),
+        }
+    }
+    if answers.is_empty() {
+        // Who we are is wrong at every member alike: that says more than that one cannot be reached.
+        let telling = failures.iter().position(|(_, failure)| failure.kind == Kind::Denied).unwrap_or(0);
+        let (_, failure) = failures.swap_remove(telling);
+        return Err(subject.error(failure));
+    }
+    for (index, failure) in &failures {
+        let endpoint = &location.endpoints[*index];
+        tracing::warn!(endpoint, error = %failure, "a member of the store cannot be reached");
+    }
+    for (index, version) in answers {
+        judge(location, &location.endpoints[index], version)?;
+    }
+    Ok(())
+}
+
+fn judge(location: &EtcdLocation, endpoint: &str, text: String) -> Result<(), OpenError> {
+    let refused = |lossy| OpenError::EtcdVersion { endpoint: endpoint.to_owned(), version: text.clone(), lossy };
+    match Version::parse(&text).map(Version::judge) {
+        Some(Judgement::Good) => Ok(()),
+        Some(Judgement::Warned(fault)) => {
+            tracing::warn!(endpoint, version = text, fault, "this version of etcd has a known fault");
+            Ok(())
+        }
+        Some(Judgement::Lossy) if location.allow_lossy => {
+            tracing::warn!(endpoint, version = text, "this version of etcd can lose data when a member is killed");
+            Ok(())
+        }
+        Some(Judgement::Lossy) => Err(refused(true)),
+        Some(Judgement::Unsupported) | None => Err(refused(false)),
+    }
+}
+
+/// Takes the shortest lease that etcd grants for this length, and gives it back. One that is longer than asked for is refused: a dead
+/// leader would be waited for longer than anyone expects.
+pub(super) async fn lease(line: &mut Line, subject: &Subject, length: Duration) -> Result<(), OpenError> {
+    let asked = whole_seconds(length);
+    let ask = async |client: Handle| client.lease_client().grant(asked, None).await;
+    let granted = line.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(|failure| subject.error(failure))?;
+    let id = granted.id();
+    // It ends by itself if this is not heard.
+    let _ = line.once(CALL_WITHIN, async |client: Handle| client.lease_client().revoke(id).await).await;
+    match granted.ttl() > asked {
+        true => Err(OpenError::EtcdLease { asked: length, granted: seconds(granted.ttl()) }),
+        false => Ok(()),
+    }
+}
+
+/// Etcd counts leases in seconds.
+pub(super) fn whole_seconds(length: Duration) -> i64 {
+    i64::try_from(length.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
+}
+
+pub(super) fn seconds(count: i64) -> Duration {
+    Duration::from_secs(u64::try_from(count).unwrap_or(0))
+}
+
+/// What the prefix holds; `None` if it is empty. Anything that is not ours is an error.
+pub(super) async fn find(line: &mut Line, keys: &Keys, subject: &Subject) -> Result<Option<Found>, OpenError> {
+    let failed = |failure| subject.error(failure);
+    let foreign = |key: &[u8]| OpenError::EtcdForeign {
+        store: subject.0.clone(),
+        key: String::from_utf8_lossy(key).into_owned(),
+    };
+    let (start, end) = keys.meta();
+    let ask = async |client: Handle| {
+        client.kv_client().get(start.clone(), Some(GetOptions::new().with_range(end.clone()))).await
+    };
+    let meta = line.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(failed)?;
+    let value = |place| meta.kvs().iter().find(|kv| kv.key() == keys.bytes(place)).map(KeyValue::value);
+    let Some(schema) = value(Place::Schema) else {
+        let (start, end) = keys.everything();
+        let ask = async |client: Handle| {
+            let options = GetOptions::new().with_range(end.clone()).with_limit(1).with_keys_only();
+            client.kv_client().get(start.clone(), Some(options)).await
+        };
+        let any = line.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(failed)?;
+        return match any.kvs().first() {
+            Some(kv) => Err(foreign(kv.key())),
+            None => Ok(None),
+        };
+    };
+    let schema = SchemaRecord::decode(schema).map_err(|_| foreign(&keys.bytes(Place::Schema)))?.version;
+    if schema > SCHEMA {
+        return Err(OpenError::NewerSchema { store: subject.0.clone(), found: schema, known: SCHEMA });
+    }
+    let read = |place| value(place).ok_or_else(|| foreign(&keys.bytes(place)));
+    let cluster_bytes = read(Place::Cluster)?.to_vec();
+    let cluster = ClusterRecord::decode(&cluster_bytes).map_err(|_| foreign(&keys.bytes(Place::Cluster)))?;
+    let generation = GenerationRecord::decode(read(Place::Generation)?);
+    let generation = generation.map_err(|_| foreign(&keys.bytes(Place::Generation)))?.generation;
+    HeadRecord::decode(read(Place::Head)?).map_err(|_| foreign(&keys.bytes(Place::Head)))?;
+    Ok(Some(Found { cluster, cluster_bytes, generation }))
+}
+
+/// The cluster of the prefix, made if the prefix is empty.
+pub(super) async fn find_or_found(
+    line: &mut Line,
+    keys: &Keys,
+    subject: &Subject,
+    founding: Founding,
+) -> Result<Found, OpenError> {
+    if let Some(found) = find(line, keys, subject).await? {
+        return is_asked_for(found, subject, &founding);
+    }
+    let uid = ClusterUid(random_u128().map_err(|source| OpenError::Random { source })?);
+    let cluster = ClusterRecord { uid, name: founding.name.clone(), created: founding.now };
+    let ask = async |client: Handle| client.kv_client().txn(founding_txn(keys, &cluster)).await;
+    line.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(|failure| subject.error(failure))?;
+    // Whoever founded it: another may have been first.
+    match find(line, keys, subject).await? {
+        Some(found) => is_asked_for(found, subject, &founding),
+        None => Err(OpenError::EtcdUnreachable { store: subject.0.clone(), source: "its founding is gone".into() }),
+    }
+}
+
+fn is_asked_for(found: Found, subject: &Subject, founding: &Founding) -> Result<Found, OpenError> {
+    if founding.is_name_default || found.cluster.name == founding.name {
+        return Ok(found);
+    }
+    let (store, asked) = (subject.0.clone(), founding.name.clone());
+    Err(OpenError::OtherCluster { store, found: found.cluster.name, asked })
+}
+
+/// Nothing is under the prefix: whatever is not there has version 0.
+pub(super) fn is_empty(keys: &Keys) -> Compare {
+    let (start, end) = keys.everything();
+    Compare::version(start, CompareOp::Equal, 0).with_range(end)
+}
+
+fn founding_txn(keys: &Keys, cluster: &ClusterRecord) -> Txn {
+    let put = |place, value| TxnOp::put(keys.bytes(place), value, None);
+    Txn::new().when([is_empty(keys)]).and_then([
+        put(Place::Schema, SchemaRecord { version: SCHEMA }.encode()),
+        put(Place::Cluster, cluster.encode()),
+        put(Place::Generation, GenerationRecord { generation: 1 }.encode()),
+        put(Place::Head, HeadRecord::default().encode()),
+    ])
+}

@@ -1,0 +1,343 @@
+//! Follows the store by one watch: who leads, and, while this process waits to lead, every record.
+//!
+//! One watch shows everything in the order in which it happened. So a copy that has seen the key of a predecessor deleted is not
+//! older than that: every transaction of the predecessor came before, and its guard lets none through after.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use etcd_client::{
+    Event, EventType, GetOptions, KeyValue, ResponseHeader, Txn, TxnOp, TxnOpResponse, WatchOptions, WatchStream,
+};
+use muster_types::Commit;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::failure::{Failure, Kind};
+use super::keys::{Keys, Place};
+use super::line::{Handle, Line};
+use super::page::{ANSWER_BYTES, Pages};
+use super::roll::Roll;
+use super::seat::Own;
+use crate::ElectionKeeper;
+use crate::codec::Stored as _;
+use crate::codec::proto::{GenerationRecord, HeadRecord};
+use crate::records::Records;
+
+/// Every record at one revision.
+#[derive(Debug, Default)]
+pub(super) struct Copy {
+    pub(super) revision: i64,
+    pub(super) commit: Commit,
+    pub(super) records: Records,
+}
+
+/// The copy, while there is one; taken out by whoever wins.
+pub(super) type Shelf = Arc<Mutex<Option<Copy>>>;
+
+/// What the watch has seen of the election.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Sight {
+    pub(super) roll: Roll,
+    /// Whether there was a copy that has seen the same.
+    pub(super) warm: bool,
+    /// Creation revision of our own key.
+    pub(super) own: Option<i64>,
+}
+
+/// What a follower is made from.
+pub(super) struct Follower {
+    pub(super) line: Line,
+    pub(super) keys: Keys,
+    pub(super) own: Own,
+    pub(super) shelf: Shelf,
+    /// Whether a copy is wanted.
+    pub(super) wanted: watch::Receiver<bool>,
+    pub(super) sight: watch::Sender<Sight>,
+    pub(super) election: ElectionKeeper,
+    /// Within which a member must show that it lives.
+    pub(super) patience: Duration,
+    pub(super) revision: i64,
+    pub(super) roll: Roll,
+}
+
+/// What is read while everything is well: the revision, the newest transaction's, the election keys.
+struct Probe {
+    revision: i64,
+    head: i64,
+    created: BTreeSet<i64>,
+}
+
+type Probing = Pin<Box<dyn Future<Output = Result<Probe, Failure>> + Send>>;
+
+/// Between attempts.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Follower {
+    /// Follows for ever.
+    pub(super) async fn run(mut self) {
+        loop {
+            match self.follow().await {
+                Ok(()) => {}
+                Err(failure) => {
+                    tracing::debug!(member = self.line.name(), error = %failure, "following the store was cut");
+                    if failure.kind == Kind::Compacted {
+                        self.revision = 0;
+                    }
+                    self.line.rotate();
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Until another kind of following is wanted, or it is cut.
+    async fn follow(&mut self) -> Result<(), Failure> {
+        let warm = *self.wanted.borrow_and_update();
+        let has_copy = self.copy().is_some();
+        if !warm {
+            *self.copy() = None;
+        }
+        let resumes = self.revision != 0 && (!warm || has_copy) && !self.is_before().await?;
+        if !resumes {
+            self.read(warm).await?;
+        }
+        let stream = self.watch(warm).await?;
+        self.see(stream, warm).await
+    }
+
+    fn copy(&self) -> MutexGuard<'_, Option<Copy>> {
+        // Nobody panics while it holds the lock.
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the store was taken back to before what was seen here.
+    async fn is_before(&mut self) -> Result<bool, Failure> {
+        let key = self.keys.bytes(Place::Generation);
+        let ask = async |client: Handle| client.kv_client().get(key, None).await;
+        let answer = self.line.once(self.patience, ask).await?;
+        let found = answer.header().map_or(0, ResponseHeader::revision);
+        if found < self.revision {
+            tracing::error!(found, seen = self.revision, "the store went back in time; reading it anew");
+        }
+        Ok(found < self.revision)
+    }
+
+    /// Reads what is followed, whole.
+    async fn read(&mut self, warm: bool) -> Result<(), Failure> {
+        let own = self.own.get().and_then(|seat| Some((seat.created()?, seat)));
+        let range = if warm { self.keys.everything() } else { self.keys.offices() };
+        let (mut pages, mut roll, mut copy) = (Pages::now(range), Roll::default(), warm.then(Copy::default));
+        while let Some(page) = pages.next(&mut self.line).await? {
+            for record in &page {
+                take(&self.keys, record, &mut roll, copy.as_mut());
+            }
+            // Decoding a page takes as long as a timer's tick; others run on this thread too.
+            tokio::task::yield_now().await;
+        }
+        self.revision = pages.revision();
+        self.roll = roll;
+        if let Some(copy) = &mut copy {
+            copy.revision = self.revision;
+        }
+        *self.copy() = copy;
+        // It was made before this was read: it must be there.
+        if let Some((created, seat)) = own
+            && !self.roll.has(created)
+        {
+            seat.keeper.end();
+        }
+        self.publish(true);
+        Ok(())
+    }
+
+    async fn watch(&mut self, warm: bool) -> Result<WatchStream, Failure> {
+        let (start, end) = if warm { self.keys.everything() } else { self.keys.offices() };
+        // From the newest revision seen, again: its events may have come in pieces. Taking them in twice changes nothing.
+        let options = WatchOptions::new().with_range(end).with_start_revision(self.revision).with_fragment();
+        let ask = async |client: Handle| {
+            client.watch_client().max_decoding_message_size(ANSWER_BYTES).watch(start, Some(options)).await
+        };
+        self.line.once(self.patience, ask).await
+    }
+
+    /// Takes in what the watch shows. The member is asked now and then: it may be dead, cut off, or have forgotten this watch.
+    async fn see(&mut self, mut stream: WatchStream, warm: bool) -> Result<(), Failure> {
+        let mut ticks = tokio::time::interval(self.patience / 2);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut probing: Option<Probing> = None;
+        // Since when something is known to be there that the watch has not shown.
+        let mut owed: Option<(Instant, i64)> = None;
+        loop {
+            tokio::select! {
+                biased;
+                changed = self.wanted.changed() => {
+                    return changed.map_err(|_| Failure::new(Kind::Refused, "nobody wants it any more"));
+                }
+                message = stream.message() => {
+                    let message = message?.ok_or_else(|| Failure::unanswered("the watch was closed"))?;
+                    if message.canceled() {
+                        return Err(canceled(&message));
+                    }
+                    self.take(message.events());
+                }
+                probe = answered(&mut probing) => {
+                    probing = None;
+                    self.compare(&probe?, warm, &mut owed)?;
+                }
+                _ = ticks.tick(), if probing.is_none() => {
+                    probing = Some(Box::pin(probe(self.line.current(), self.keys.clone(), self.patience)));
+                }
+            }
+        }
+    }
+
+    /// Compares what a member says with what the watch has shown. A watch that stays behind is given up.
+    fn compare(&self, probe: &Probe, warm: bool, owed: &mut Option<(Instant, i64)>) -> Result<(), Failure> {
+        let is_behind = probe.revision > self.revision
+            && (probe.created != self.roll.created() || (warm && probe.head > self.revision));
+        match owed {
+            Some((since, revision)) if is_behind && self.revision < *revision => {
+                if since.elapsed() > self.patience {
+                    return Err(Failure::unanswered("the watch shows nothing any more"));
+                }
+            }
+            _ => *owed = is_behind.then(|| (Instant::now(), probe.revision)),
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, events: &[Event]) {
+        let Some(newest) = events.last().and_then(Event::kv).map(KeyValue::mod_revision) else { return };
+        let shelf = self.shelf.clone();
+        let mut copy = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        for event in events {
+            let Some(record) = event.kv() else { continue };
+            match event.event_type() {
+                EventType::Put => {
+                    take(&self.keys, record, &mut self.roll, copy.as_mut());
+                    self.note_own(record);
+                }
+                EventType::Delete => self.drop(record, copy.as_mut()),
+            }
+        }
+        self.revision = self.revision.max(newest);
+        if let Some(copy) = copy.as_mut() {
+            copy.revision = self.revision;
+        }
+        drop(copy);
+        self.publish(false);
+    }
+
+    /// Our own key may be seen here before the answer to its making is.
+    fn note_own(&self, record: &KeyValue) {
+        if let Some(seat) = self.own.get().filter(|seat| seat.key == record.key()) {
+            seat.set_created(record.create_revision());
+        }
+    }
+
+    fn drop(&mut self, record: &KeyValue, copy: Option<&mut Copy>) {
+        match self.keys.place(record.key()) {
+            Some(Place::Election(lease)) => {
+                self.roll.delete(lease);
+                if let Some(seat) = self.own.get().filter(|seat| seat.key == record.key()) {
+                    tracing::warn!("the election key of this master was deleted");
+                    seat.keeper.end();
+                }
+            }
+            Some(Place::Record(key)) => {
+                if let Some(copy) = copy {
+                    copy.records.delete(key);
+                }
+            }
+            Some(Place::Schema | Place::Cluster | Place::Generation | Place::Head) => {}
+            None => {
+                if let Some(copy) = copy {
+                    copy.records.delete_unknown(&unknown(&self.keys, record.key()));
+                }
+            }
+        }
+    }
+
+    /// Shows what is seen. Whoever waits is woken by a change of the election, and by `anew`: there is another copy.
+    fn publish(&self, anew: bool) {
+        let warm = self.copy().is_some();
+        let own = self.own.get().and_then(|seat| seat.created());
+        self.sight.send_if_modified(|sight| {
+            let differs = sight.roll != self.roll || sight.warm != warm || sight.own != own;
+            if differs {
+                self.election.set(self.roll.standing(own));
+                sight.roll = self.roll.clone();
+            }
+            (sight.warm, sight.own) = (warm, own);
+            differs || anew
+        });
+    }
+}
+
+async fn answered(probing: &mut Option<Probing>) -> Result<Probe, Failure> {
+    match probing {
+        Some(probing) => probing.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Asks the member of the watch, by something that a member without a majority cannot answer.
+async fn probe(client: Option<Handle>, keys: Keys, within: Duration) -> Result<Probe, Failure> {
+    let mut client = client.ok_or_else(|| Failure::unanswered("not connected"))?;
+    let (start, end) = keys.elections();
+    let options = || GetOptions::new().with_keys_only();
+    let reads =
+        [TxnOp::get(start, Some(options().with_range(end))), TxnOp::get(keys.bytes(Place::Head), Some(options()))];
+    let answer = tokio::time::timeout(within, client.txn(Txn::new().and_then(reads))).await;
+    let answer = answer.map_err(|_| Failure::unanswered("the member does not answer"))??;
+    let (mut created, mut head) = (BTreeSet::new(), 0);
+    for (number, read) in answer.op_responses().iter().enumerate() {
+        let TxnOpResponse::Get(read) = read else { continue };
+        match number {
+            0 => created = read.kvs().iter().map(KeyValue::create_revision).collect(),
+            _ => head = read.kvs().first().map_or(0, KeyValue::mod_revision),
+        }
+    }
+    Ok(Probe { revision: answer.header().map_or(0, ResponseHeader::revision), head, created })
+}
+
+fn canceled(message: &etcd_client::WatchResponse) -> Failure {
+    if message.compact_revision() != 0 {
+        return Failure::new(Kind::Compacted, "what was to be followed is compacted");
+    }
+    Failure::unanswered(format!("the watch was canceled: {}", message.cancel_reason()))
+}
+
+/// Takes in what a key now holds.
+fn take(keys: &Keys, record: &KeyValue, roll: &mut Roll, copy: Option<&mut Copy>) {
+    match keys.place(record.key()) {
+        Some(Place::Election(lease)) => roll.put(record.create_revision(), lease, record.value()),
+        Some(Place::Generation) => match GenerationRecord::decode(record.value()) {
+            Ok(generation) => roll.generation = generation.generation,
+            Err(error) => tracing::error!(%error, "the generation of the store cannot be read"),
+        },
+        Some(Place::Head) => match (copy, HeadRecord::decode(record.value())) {
+            (Some(copy), Ok(head)) => copy.commit = Commit(head.commit),
+            (None, Ok(_)) => {}
+            (_, Err(error)) => tracing::error!(%error, "the head of the store cannot be read"),
+        },
+        Some(Place::Schema | Place::Cluster) => {}
+        Some(Place::Record(key)) => {
+            if let Some(copy) = copy {
+                copy.records.put(key, record.value());
+            }
+        }
+        None => {
+            if let Some(copy) = copy {
+                copy.records.put_unknown(unknown(keys, record.key()));
+            }
+        }
+    }
+}
+
+fn unknown(keys: &Keys, key: &[u8]) -> String {
+    keys.name(key).map_or_else(|| key.escape_ascii().to_string(), str::to_owned)
+}

@@ -1,0 +1,73 @@
+//! Reading a large range: by pages, all at one revision.
+
+use std::time::Duration;
+
+use etcd_client::{GetOptions, KeyValue};
+
+use super::failure::Failure;
+use super::keys::Range;
+use super::line::{Handle, Line};
+
+/// What a page should weigh: a few round trips for a small state, a bounded answer for any.
+const PAGE_BYTES: usize = 4 << 20;
+/// Keys of the first page, before anything is known of their size.
+const FIRST_PAGE: i64 = 256;
+const LARGEST_PAGE: i64 = 8192;
+/// Far above any page: a record is at most some hundred kilobytes.
+pub(super) const ANSWER_BYTES: usize = 256 << 20;
+/// A page is read from a disk at worst.
+const PAGE_WITHIN: Duration = Duration::from_secs(5);
+const PAGE_TOTAL: Duration = Duration::from_secs(20);
+
+/// A range that is being read.
+pub(super) struct Pages {
+    range: Range,
+    /// 0: as it is when the first page is read.
+    revision: i64,
+    limit: i64,
+    is_over: bool,
+}
+
+impl Pages {
+    /// As it is when the first page is read, and nothing acknowledged before is missing.
+    pub(super) fn now(range: Range) -> Pages {
+        Pages::at(range, 0)
+    }
+
+    /// At a revision.
+    pub(super) fn at(range: Range, revision: i64) -> Pages {
+        Pages { range, revision, limit: FIRST_PAGE, is_over: false }
+    }
+
+    /// Of everything that was read; 0 before the first page.
+    pub(super) fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// The next page, in the order of keys; `None` after the last.
+    pub(super) async fn next(&mut self, line: &mut Line) -> Result<Option<Vec<KeyValue>>, Failure> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let (start, end) = &self.range;
+        let (limit, revision) = (self.limit, self.revision);
+        let ask = |client: Handle| {
+            let options = GetOptions::new().with_range(end.clone()).with_limit(limit).with_revision(revision);
+            let start = start.clone();
+            async move { client.kv_client().max_decoding_message_size(ANSWER_BYTES).get(start, Some(options)).await }
+        };
+        let mut answer = line.persist(PAGE_WITHIN, PAGE_TOTAL, ask).await?;
+        if self.revision == 0 {
+            self.revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
+        }
+        self.is_over = !answer.more();
+        let page = answer.take_kvs();
+        if let Some(last) = page.last() {
+            self.range.0 = [last.key(), b"\0"].concat();
+            let bytes: usize = page.iter().map(|record| record.key().len() + record.value().len()).sum();
+            let fitting = PAGE_BYTES / (bytes / page.len()).max(1);
+            self.limit = i64::try_from(fitting).unwrap_or(LARGEST_PAGE).clamp(16, LARGEST_PAGE);
+        }
+        Ok(Some(page))
+    }
+}

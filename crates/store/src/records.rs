@@ -1,0 +1,180 @@
+//! All records, by their keys: what the memory of a process keeps of a store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use muster_types::{
+    ApplicationRecord, ApplicationUid, Commit, DriverRecord, DriverUid, EventsRecord, ExecutorsRecord,
+    QuarantinedRecord, Snapshot, WorkerRecord, WorkerUid, Write,
+};
+
+use crate::codec::{DecodeError, Stored};
+use crate::key::Key;
+
+/// Records, and those that cannot be read.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Records {
+    drivers: BTreeMap<DriverUid, Arc<DriverRecord>>,
+    applications: BTreeMap<ApplicationUid, Arc<ApplicationRecord>>,
+    executors: BTreeMap<(ApplicationUid, u64), Arc<ExecutorsRecord>>,
+    workers: BTreeMap<WorkerUid, Arc<WorkerRecord>>,
+    events: BTreeMap<Commit, Arc<EventsRecord>>,
+    /// By name, with the error.
+    quarantined: BTreeMap<String, String>,
+}
+
+impl Records {
+    /// Takes in what a key now holds; sets it aside if it cannot be read.
+    pub(crate) fn put(&mut self, key: Key, value: &[u8]) {
+        match self.decode(key, value) {
+            Ok(()) => drop(self.quarantined.remove(&key.to_string())),
+            Err(error) => {
+                self.delete(key);
+                self.quarantined.insert(key.to_string(), error.to_string());
+            }
+        }
+    }
+
+    /// Sets aside something under a key that is none.
+    pub(crate) fn put_unknown(&mut self, name: String) {
+        self.quarantined.insert(name, "a key of no known kind".to_owned());
+    }
+
+    /// What was set aside under that name is gone.
+    pub(crate) fn delete_unknown(&mut self, name: &str) {
+        self.quarantined.remove(name);
+    }
+
+    /// What a key held is gone.
+    pub(crate) fn delete(&mut self, key: Key) {
+        match key {
+            Key::Driver(uid) => drop(self.drivers.remove(&uid)),
+            Key::Application(uid) => drop(self.applications.remove(&uid)),
+            Key::Executors(application, sequence) => drop(self.executors.remove(&(application, sequence))),
+            Key::Worker(uid) => drop(self.workers.remove(&uid)),
+            Key::Events(commit) => drop(self.events.remove(&commit)),
+        }
+        if !self.quarantined.is_empty() {
+            self.quarantined.remove(&key.to_string());
+        }
+    }
+
+    /// Makes a write.
+    pub(crate) fn apply(&mut self, write: Write) {
+        match write {
+            Write::PutDriver(record) => drop(self.drivers.insert(record.uid, record)),
+            Write::PutApplication(record) => drop(self.applications.insert(record.uid, record)),
+            Write::PutExecutors(record) => {
+                drop(self.executors.insert((record.application, record.sequence), record));
+            }
+            Write::PutWorker(record) => drop(self.workers.insert(record.uid, record)),
+            Write::PutEvents(record) => drop(self.events.insert(record.commit, record)),
+            Write::DeleteDriver(_)
+            | Write::DeleteApplication(_)
+            | Write::DeleteExecutors(..)
+            | Write::DeleteWorker(_)
+            | Write::DeleteEvents(_) => self.delete(Key::of(&write)),
+        }
+    }
+
+    /// Everything, after this transaction.
+    pub(crate) fn snapshot(&self, commit: Commit) -> Snapshot {
+        let quarantined = self.quarantined.iter();
+        Snapshot {
+            commit,
+            drivers: self.drivers.values().cloned().collect(),
+            applications: self.applications.values().cloned().collect(),
+            executors: self.executors.values().cloned().collect(),
+            workers: self.workers.values().cloned().collect(),
+            events: self.events.values().cloned().collect(),
+            quarantined: quarantined
+                .map(|(key, error)| QuarantinedRecord { key: key.clone(), error: error.clone() })
+                .collect(),
+        }
+    }
+
+    /// Every record as it is stored. What is set aside is not among them.
+    pub(crate) fn encoded(&self) -> impl Iterator<Item = (Key, Vec<u8>)> {
+        let applications = self.applications.values().map(|record| (Key::Application(record.uid), record.encode()));
+        let drivers = self.drivers.values().map(|record| (Key::Driver(record.uid), record.encode()));
+        let events = self.events.values().map(|record| (Key::Events(record.commit), record.encode()));
+        let workers = self.workers.values().map(|record| (Key::Worker(record.uid), record.encode()));
+        let executors = self
+            .executors
+            .values()
+            .map(|record| (Key::Executors(record.application, record.sequence), record.encode()));
+        applications.chain(drivers).chain(events).chain(workers).chain(executors)
+    }
+
+    fn decode(&mut self, key: Key, value: &[u8]) -> Result<(), DecodeError> {
+        match key {
+            Key::Driver(uid) => {
+                let record = keyed(value, |record: &DriverRecord| record.uid == uid)?;
+                self.drivers.insert(uid, record);
+            }
+            Key::Application(uid) => {
+                let record = keyed(value, |record: &ApplicationRecord| record.uid == uid)?;
+                self.applications.insert(uid, record);
+            }
+            Key::Executors(application, sequence) => {
+                let own = |record: &ExecutorsRecord| (record.application, record.sequence) == (application, sequence);
+                self.executors.insert((application, sequence), keyed(value, own)?);
+            }
+            Key::Worker(uid) => {
+                let record = keyed(value, |record: &WorkerRecord| record.uid == uid)?;
+                self.workers.insert(uid, record);
+            }
+            Key::Events(commit) => {
+                let record = keyed(value, |record: &EventsRecord| record.commit == commit)?;
+                self.events.insert(commit, record);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A record that must be of the key it was found under.
+fn keyed<T: Stored>(value: &[u8], is_own: impl FnOnce(&T) -> bool) -> Result<Arc<T>, DecodeError> {
+    let record = T::decode(value)?;
+    if is_own(&record) { Ok(Arc::new(record)) } else { Err(DecodeError::Key) }
+}
+
+/// The stored form of a write's record; `None` for one that deletes.
+pub(crate) fn encoded(write: &Write) -> Option<Vec<u8>> {
+    match write {
+        Write::PutDriver(record) => Some(record.encode()),
+        Write::PutApplication(record) => Some(record.encode()),
+        Write::PutExecutors(record) => Some(record.encode()),
+        Write::PutWorker(record) => Some(record.encode()),
+        Write::PutEvents(record) => Some(record.encode()),
+        Write::DeleteDriver(_)
+        | Write::DeleteApplication(_)
+        | Write::DeleteExecutors(..)
+        | Write::DeleteWorker(_)
+        | Write::DeleteEvents(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_set_aside_until_it_is_written_anew() {
+        let driver = Sample::new(1).driver();
+        let key = Key::Driver(driver.uid);
+        let mut records = Records::default();
+        records.put(key, &driver.encode());
+        records.put(key, b"no record");
+        let snapshot = records.snapshot(Commit(1));
+        assert_eq!(snapshot.drivers, []);
+        assert_eq!(snapshot.quarantined[0].key, key.to_string());
+        records.put(key, &driver.encode());
+        assert_eq!(records.snapshot(Commit(1)).drivers, [driver]);
+        assert_eq!(records.snapshot(Commit(1)).quarantined, []);
+        records.put(key, b"no record");
+        records.delete(key);
+        assert_eq!(records.snapshot(Commit(1)), Snapshot { commit: Commit(1), ..Snapshot::default() });
+    }
+}
