@@ -38,6 +38,7 @@ impl World {
             34 => self.stop_runner_a_while(worker),
             35 => self.cut_off_all_masters(),
             36 | 37 => self.dawdle_and_cut_off(leader, worker),
+            38 => self.leave_with_a_stopped_leader(leader, worker),
             _ => self.break_some_stream(),
         }
     }
@@ -144,6 +145,21 @@ impl World {
         for master in 0..self.masters.len() {
             self.network.block(Node::Worker(worker), Node::Master(master), cut, end);
         }
+    }
+
+    /// A worker reaches the leader alone, which stops until another leads.
+    fn leave_with_a_stopped_leader(&mut self, leader: usize, worker: usize) {
+        let until = self.now + Duration::from_millis(self.dice.between(12_000, 24_000));
+        let length = Duration::from_millis(self.dice.between(4_000, 10_000));
+        self.count("worker left with a stopped leader");
+        self.note(|| format!("worker {worker} reaches master {leader} alone, which is stopped for {length:?}"));
+        for master in (0..self.masters.len()).filter(|master| *master != leader) {
+            self.network.block(Node::Worker(worker), Node::Master(master), self.now, until);
+            self.network.block(Node::Master(master), Node::Worker(worker), self.now, until);
+        }
+        let stopped = self.now + length;
+        let this = &mut self.masters[leader];
+        this.stopped_until = this.stopped_until.max(stopped);
     }
 
     fn cut_off_all_masters(&mut self) {
