@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use muster_agent::link::{Effect, Input, Remembered};
 use muster_agent::runner_protocol::Renewal;
-use muster_types::{AttemptKey, Capabilities, Hello, Launch, Session, WallTime, WorkerCommand};
+use muster_types::{AttemptKey, AttemptState, Capabilities, Hello, Launch, Report, Session, WallTime, WorkerCommand};
 
 use super::{Order, Told};
 use crate::world::clock::Instant;
@@ -296,6 +296,10 @@ impl World {
         let Some(agent) = &mut machine.agent else { return };
         let input = match told {
             Told::Reports(reports) => {
+                // One that has ended is not started any more: the runner may have forgotten it, and would take it for new.
+                let over =
+                    |report: &&Report| matches!(report.state, AttemptState::Ended(_) | AttemptState::Killing { .. });
+                reports.iter().filter(over).for_each(|report| drop(agent.preparing.remove(&report.attempt)));
                 agent.known.extend(reports.iter().map(|report| report.attempt));
                 Input::Reports(reports)
             }
