@@ -1,5 +1,6 @@
 //! The stage: a master, a runner, and the agent between them.
 
+mod leaders;
 mod master;
 mod runner;
 
