@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod backup;
 mod cluster;
 mod completions;
 mod drain;
@@ -48,6 +49,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         },
         Command::Events(args) => events::events(master()?, args).await?,
         Command::Cluster(args) => cluster::cluster(master()?, args).await?,
+        Command::Backup(args) => backup::backup(master()?, args).await?,
         Command::Up(args) => up::up(args).await?,
         Command::Down(args) => up::down(args).await?,
         Command::Completions(args) => completions::completions(args.shell)?,

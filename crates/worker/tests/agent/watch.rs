@@ -1,10 +1,11 @@
 //! The watch on a second master: whom it makes the agent dial, and what the agent keeps of it.
 
+use std::time::Duration;
+
 use muster_proto::v1;
 use muster_proto::v1::link_request::Message as Up;
 use muster_types::*;
 use muster_worker::config::Config;
-use muster_worker::state;
 
 use crate::stage::*;
 
@@ -12,6 +13,8 @@ use crate::stage::*;
 async fn watching() -> (Stage, Master, Master, Stream, Talk) {
     let mut stage = Stage::set();
     let mut leader = Master::lead(5).await;
+    // No heartbeat comes, so that none need be answered.
+    leader.heartbeat = Duration::from_secs(60);
     let standby = Master::lead(6).await;
     standby.say_leads(&leader, &[&leader, &standby]);
     stage
@@ -39,9 +42,9 @@ async fn the_next_leader_is_dialled_while_the_old_one_still_answers() {
 
 #[tokio::test]
 async fn a_killed_leaders_successor_is_dialled_as_soon_as_it_is_known() {
-    let (_stage, leader, mut standby, _old, _talk) = watching().await;
+    let (_stage, leader, mut standby, old, _talk) = watching().await;
     standby.say_nobody_leads();
-    drop(leader);
+    drop((leader, old));
     // Dialled in turn meanwhile, it says that it does not lead.
     let stream = standby.hello().await;
     stream.goodbye(v1::goodbye::Reason::NotLeader, "", "");
@@ -52,14 +55,14 @@ async fn a_killed_leaders_successor_is_dialled_as_soon_as_it_is_known() {
 
 #[tokio::test]
 async fn a_lower_epoch_that_is_named_moves_nobody() {
-    let (_stage, _leader, standby, mut stream, _talk) = watching().await;
+    let (stage, leader, standby, _stream, _talk) = watching().await;
     let mut lower = Master::lead(4).await;
-    standby.say_leads(&lower, &[]);
-    for _ in 0..3 {
-        let Some(Up::Heartbeat(heartbeat)) = stream.next().await else { panic!("the stream goes on") };
-        stream.answer(heartbeat.number);
-    }
+    let third = Master::lead(7).await;
+    // The masters that it names with it are on disk once it was heard.
+    standby.say_leads(&lower, &[&leader, &standby, &third]);
+    stage.wait_for_masters(&[&leader, &standby, &third]).await;
     assert!(!lower.was_dialled());
+    standby.wait_watched(1).await;
 }
 
 #[tokio::test]
@@ -78,13 +81,7 @@ async fn new_masters_are_told_to_new_launches_and_outlive_the_agent() {
     let mut third = Master::lead(7).await;
     let all = [&leader, &standby, &third].map(|master| master.address.clone());
     standby.say_leads(&leader, &[&leader, &standby, &third]);
-    let path = stage.path("state");
-    soon("the masters on disk", async {
-        while state::load_masters(&path) != all {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    stage.wait_for_masters(&[&leader, &standby, &third]).await;
     stream.launch(launch(driver(1)));
     let start = talk.start().await;
     let told = start.program.env.iter().find(|(name, _)| name == "MUSTER_MASTER").map(|(_, value)| value.clone());

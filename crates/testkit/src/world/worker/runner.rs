@@ -10,10 +10,10 @@ use muster_types::{
 };
 
 use super::{Attempt, Order, Runner, Stage, Stopping, Told};
-use crate::world::World;
 use crate::world::clock::Instant;
 use crate::world::event::{Event, Life};
 use crate::world::sabotage::Sabotage;
+use crate::world::{World, brief};
 
 impl Attempt {
     pub(in crate::world) fn has_ended(&self) -> bool {
@@ -80,6 +80,7 @@ impl World {
         if self.runner(worker, runner).is_none() {
             return;
         }
+        self.note(|| format!("worker {worker}: runner is ordered {}", brief(&format!("{order:?}"))));
         self.fence(worker, now);
         let Some(this) = self.runner(worker, runner) else { return };
         match order {

@@ -90,7 +90,7 @@ impl Master {
     /// Ends the watches that stand, and waits for another.
     pub(crate) async fn cut_watches(&self) {
         let before = self.leads.begun.load(Ordering::SeqCst);
-        self.leads.cut.notify_waiters();
+        self.leads.cut.notify_one();
         let begun = async {
             while self.leads.begun.load(Ordering::SeqCst) == before {
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -101,6 +101,18 @@ impl Stage {
         (stream, talk)
     }
 
+    /// Waits until the agent has these masters on disk.
+    pub(crate) async fn wait_for_masters(&self, masters: &[&Master]) {
+        let (state, wanted) = (self.path("state"), masters.iter().map(|master| master.address.clone()));
+        let wanted: Vec<String> = wanted.collect();
+        let known = async {
+            while muster_worker::state::load_masters(&state) != wanted {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon("the masters on disk", known).await;
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
