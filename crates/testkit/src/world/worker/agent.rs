@@ -8,11 +8,11 @@ use muster_agent::runner_protocol::Renewal;
 use muster_types::{AttemptKey, Capabilities, Hello, Launch, Session, WallTime, WorkerCommand};
 
 use super::{Order, Told};
-use crate::world::{World, brief};
 use crate::world::clock::Instant;
 use crate::world::event::{Down, Event, Life, Up};
 use crate::world::network::{Node, Pipe, Stream, StreamId};
 use crate::world::sabotage::Sabotage;
+use crate::world::{World, brief};
 
 /// Sending times that are remembered: more than heartbeats can be open.
 const SENT_AT: usize = 16;
@@ -116,7 +116,8 @@ impl World {
                 self.order(worker, Order::Closed(acknowledgement));
             }
             Effect::FenceWithoutRunner => self.fence_without_runner(worker),
-            Effect::Masters(_) | Effect::Say(_) => {}
+            // No master is watched here, and the runner kills at the lease's end: workers find the next leader by dialling.
+            Effect::Watch(_) | Effect::Unwatch | Effect::Masters(_) | Effect::Say(_) => {}
         }
     }
 
