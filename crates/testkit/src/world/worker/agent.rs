@@ -71,7 +71,7 @@ impl World {
                     incarnation,
                     session,
                     epoch,
-                    capabilities: Capabilities { tree: true, ..Capabilities::default() },
+                    capabilities: Capabilities { tree: true, freezer: machine.freezer, ..Capabilities::default() },
                     total: machine.total.clone(),
                     labels: Default::default(),
                     variables: Default::default(),
@@ -264,7 +264,13 @@ impl World {
 
     /// Goes down the one connection to the runner, behind everything before it.
     fn order(&mut self, worker: usize, order: Order) {
-        let pause = Duration::from_micros(self.dice.between(20, 3_000));
+        // At times the runner is busy, and what it is told lies in its socket.
+        let slow = self.dice.chance(25) && !self.calm;
+        let pause = Duration::from_micros(if slow {
+            self.dice.between(3_000, 2_500_000)
+        } else {
+            self.dice.between(20, 3_000)
+        });
         let machine = &mut self.workers[worker];
         let (connection, runner) = (machine.connection, machine.runner_life);
         machine.orders_last = machine.orders_last.max(self.now.max(machine.agent_stopped_until) + pause);
