@@ -243,10 +243,11 @@ fn what_is_not_leased_is_not_frozen_and_what_is_being_killed_is_killed() {
     let runner = TestRunner::start(&[]);
     let mut agent = runner.connect();
     agent.renew(LEASE);
-    agent.start(leased(runner.shell(driver(1), "trap '' TERM; while :; do sleep 0.1; done")));
+    agent.start(leased(runner.shell(driver(1), "trap '' TERM; echo > trapped; while :; do sleep 0.1; done")));
     agent.start(runner.shell(driver(2), "while :; do echo >> beats; sleep 0.01; done"));
     agent.wait_running(driver(1));
     agent.wait_running(driver(2));
+    wait_until("it ignores TERM", || runner.file("trapped").exists());
     agent.kill(driver(1), false);
     let outcome = outcome(&agent.wait(driver(1), |report| matches!(report.state, AttemptState::Ended(_))));
     assert_eq!((outcome.reason, outcome.exit), (Reason::Killed, Exit::Signal(9)), "its grace ends with its lease");

@@ -344,6 +344,8 @@ pub enum CommitError {
         /// Why.
         source: Cause,
     },
+    /// The term is over or had to be given up, and whether an earlier attempt of the transaction was applied is not known.
+    Overtaken,
     /// A shared store has no space left. It may be offered again, once somebody has made some.
     NoSpace {
         /// What the store said.
@@ -381,6 +383,7 @@ impl CommitError {
             | CommitError::NoSpace { .. }
             | CommitError::Refused { .. } => Verdict::NotApplied,
             CommitError::Unanswered { .. }
+            | CommitError::Overtaken
             | CommitError::Full { .. }
             | CommitError::Database { .. }
             | CommitError::Closed => Verdict::Unknown,
@@ -393,19 +396,21 @@ impl CommitError {
             CommitError::Number { .. }
             | CommitError::Superseded
             | CommitError::Unanswered { .. }
+            | CommitError::Overtaken
             | CommitError::NoSpace { .. }
             | CommitError::Refused { .. } => false,
             CommitError::Full { .. } | CommitError::Database { .. } | CommitError::Closed => true,
         }
     }
 
-    /// Whether the same transaction may be offered again while the term stands. One that turns out to be applied comes back as
-    /// [`CommitError::Number`] whose newest is the one offered.
+    /// Whether the same transaction, and no other of its number, may be offered again while the term stands. One that turns out
+    /// to be applied is `Ok`. What a repeat that fails says is true of every attempt before it as well.
     pub fn may_repeat(&self) -> bool {
         match self {
             CommitError::Unanswered { .. } | CommitError::NoSpace { .. } => true,
             CommitError::Number { .. }
             | CommitError::Superseded
+            | CommitError::Overtaken
             | CommitError::Refused { .. }
             | CommitError::Full { .. }
             | CommitError::Database { .. }
@@ -426,6 +431,7 @@ impl fmt::Display for CommitError {
                 write!(f, "transaction {} does not follow {}", offered.0, newest.0)
             }
             CommitError::Superseded => f.write_str("a later term has begun"),
+            CommitError::Overtaken => f.write_str("the term ended while a transaction was on its way"),
             CommitError::Unanswered { .. } => f.write_str("the store did not answer"),
             CommitError::NoSpace { .. } => f.write_str("the store has no space left"),
             CommitError::Refused { .. } => f.write_str("the store refused a transaction"),
@@ -444,7 +450,7 @@ impl Error for CommitError {
             | CommitError::Unanswered { source }
             | CommitError::NoSpace { source }
             | CommitError::Refused { source } => Some(source.as_ref()),
-            CommitError::Number { .. } | CommitError::Superseded | CommitError::Closed => None,
+            CommitError::Number { .. } | CommitError::Superseded | CommitError::Overtaken | CommitError::Closed => None,
         }
     }
 }

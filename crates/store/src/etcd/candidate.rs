@@ -216,6 +216,7 @@ impl EtcdCandidate {
                 shelf: self.shelf.clone(),
                 wanted: self.wanted.clone(),
                 lease: self.candidacy.lease,
+                doubtful: None,
                 kept: None,
                 _upkeep: Upkeeping(tokio::spawn(upkeep)),
             },
@@ -354,4 +355,20 @@ async fn clear(line: &mut Line, trace: &Trace) -> Result<(), OpenError> {
         Err(error) => tracing::warn!(%error, "the election key of the predecessor was not deleted; its lease will end"),
     }
     Ok(())
+}
+
+#[cfg(test)]
+impl EtcdCandidate {
+    /// As if the process were killed: nothing is told to anyone.
+    pub(crate) fn vanish(mut self) {
+        if let Some(held) = self.held.take() {
+            held.pulse.abort();
+            std::mem::forget(held);
+        }
+    }
+
+    /// The lease of the term that was won last.
+    pub(crate) fn lease(&self) -> Option<i64> {
+        self.held.as_ref().map(|held| held.seat.lease)
+    }
 }

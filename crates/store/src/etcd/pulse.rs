@@ -25,9 +25,10 @@ impl Rhythm {
         self.lease / 6
     }
 
-    /// For an answer, before another member is asked: a few of them fit into a lease.
+    /// For an answer, before another member is asked. Several fit into a lease: after the loss of its leader an etcd is busy for one to
+    /// two seconds choosing another, and what was asked meanwhile may wait for the old one.
     pub(super) fn answer_within(&self) -> Duration {
-        self.lease / 4
+        self.lease / 6
     }
 
     /// Until when a lease stands that was made or renewed for `ttl` by something sent at `sent`. From the sending: the server counts

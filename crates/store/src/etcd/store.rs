@@ -31,6 +31,8 @@ pub struct EtcdStore {
     pub(super) shelf: Shelf,
     pub(super) wanted: Arc<watch::Sender<bool>>,
     pub(super) lease: Duration,
+    /// A transaction that may be applied, which nobody knows.
+    pub(super) doubtful: Option<Transaction>,
     /// What is known of the events that are kept; nothing before a load.
     pub(super) kept: Option<KeptEvents>,
     /// Its only purpose is to end with this.
@@ -104,27 +106,56 @@ impl EtcdStore {
     }
 
     /// One attempt after the other, while a term without news can stand. Repeats are harmless: the number lets it apply once.
-    async fn offer(&mut self, txn: Txn, commit: Commit) -> Result<Outcome, Failure> {
+    /// `is_doubtful`: whether it may be applied already.
+    async fn offer(&mut self, txn: Txn, commit: Commit, mut is_doubtful: bool) -> Result<(), CommitError> {
         let begun = Instant::now();
-        let mut may_be_applied = false;
         loop {
             let within = self.answer_within();
             let attempt = self.line.once(within, async |mut client: Handle| client.txn(txn.clone()).await).await;
-            match attempt {
-                // This term alone writes under this guard: if the number is in, it is ours, offered before.
-                Ok(answer) => match outcome(&answer, &self.guard) {
-                    Outcome::Number(newest) if may_be_applied && newest == commit => return Ok(Outcome::Applied),
-                    outcome => return Ok(outcome),
-                },
-                Err(failure) if failure.kind == Kind::Unanswered && begun.elapsed() + PAUSE < self.lease => {
+            let failure = match attempt {
+                Ok(answer) => return judged(outcome(&answer, &self.guard), commit, is_doubtful),
+                Err(failure) => failure,
+            };
+            match failure.kind {
+                Kind::Unanswered if begun.elapsed() + PAUSE < self.lease => {
                     tracing::debug!(commit = commit.0, error = %failure, "a transaction was not answered; offering it again");
-                    may_be_applied = true;
+                    is_doubtful = true;
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(failure) if may_be_applied => return Err(Failure::unanswered(failure.source)),
-                Err(failure) => return Err(failure),
+                // Etcd applies the transaction that fills it up, and answers it like one that found it full.
+                Kind::NoSpace => return self.when_full(commit, is_doubtful, failure.source).await,
+                // Offering it again would not help, and what became of it is not known: the term is given up.
+                Kind::Denied | Kind::Refused if is_doubtful => return Err(CommitError::Overtaken),
+                Kind::Denied | Kind::Refused => return Err(CommitError::Refused { source: failure.source }),
+                Kind::Unanswered | Kind::LeaseGone | Kind::Compacted => {
+                    return Err(CommitError::Unanswered { source: failure.source });
+                }
             }
         }
+    }
+
+    async fn when_full(&mut self, commit: Commit, is_doubtful: bool, source: Cause) -> Result<(), CommitError> {
+        match self.head().await {
+            Ok((_, newest)) if newest == commit => Ok(()),
+            // An attempt that was not answered may be on its way still.
+            Ok(_) if is_doubtful => Err(CommitError::Unanswered { source }),
+            Ok(_) => Err(CommitError::NoSpace { source }),
+            Err(Failed::Superseded) => Err(CommitError::Overtaken),
+            Err(Failed::Damaged(_) | Failed::Call(_)) => Err(CommitError::Unanswered { source }),
+        }
+    }
+}
+
+/// What the answer to an attempt says of the transaction, whose earlier attempts may be applied.
+fn judged(outcome: Outcome, offered: Commit, is_doubtful: bool) -> Result<(), CommitError> {
+    match outcome {
+        Outcome::Applied => Ok(()),
+        // This term alone writes under this guard: what has the number is what was offered before.
+        Outcome::Number(newest) if is_doubtful && newest == offered => Ok(()),
+        Outcome::Number(newest) => Err(CommitError::Number { newest, offered }),
+        // Ours, or another of the next term.
+        Outcome::Superseded(newest) if is_doubtful && newest >= offered => Err(CommitError::Overtaken),
+        Outcome::Superseded(_) => Err(CommitError::Superseded),
     }
 }
 
@@ -143,27 +174,22 @@ impl Store for EtcdStore {
     }
 
     async fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
-        let offered = transaction.commit;
+        let is_doubtful = self.doubtful.as_ref() == Some(&transaction);
         let txn = build(&self.keys, &self.guard, &transaction, self.kept.as_ref());
-        match self.offer(txn, offered).await {
-            Ok(Outcome::Applied) => {
+        let answer = self.offer(txn, transaction.commit, is_doubtful).await;
+        self.doubtful = None;
+        match &answer {
+            Ok(()) => {
                 if let Some(kept) = &mut self.kept {
                     note(kept, &transaction.writes);
                 }
-                Ok(())
             }
-            Ok(Outcome::Superseded) => {
-                self.seat.keeper.end();
-                Err(CommitError::Superseded)
-            }
-            Ok(Outcome::Number(newest)) => Err(CommitError::Number { newest, offered }),
-            Err(Failure { kind, source }) => Err(match kind {
-                Kind::NoSpace => CommitError::NoSpace { source },
-                Kind::Unanswered | Kind::Compacted => CommitError::Unanswered { source },
-                Kind::LeaseGone => CommitError::Superseded,
-                Kind::Denied | Kind::Refused => CommitError::Refused { source },
-            }),
+            Err(CommitError::Unanswered { .. }) => self.doubtful = Some(transaction),
+            Err(CommitError::Superseded | CommitError::Overtaken) => self.seat.keeper.end(),
+            // Made certain above: no attempt of it is on its way.
+            Err(_) => {}
         }
+        answer
     }
 
     async fn newest(&mut self) -> Result<Commit, LoadError> {

@@ -30,8 +30,8 @@ impl Guard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Applied,
-    /// The guard did not hold.
-    Superseded,
+    /// The guard did not hold; the number of the newest.
+    Superseded(Commit),
     /// It did, and this is the number of the newest.
     Number(Commit),
 }
@@ -103,7 +103,7 @@ pub(super) fn outcome(answer: &TxnResponse, guard: &Guard) -> Outcome {
             _ => newest = HeadRecord::decode(found.value()).map_or(Commit(0), |head| Commit(head.commit)),
         }
     }
-    if created == guard.created { Outcome::Number(newest) } else { Outcome::Superseded }
+    if created == guard.created { Outcome::Number(newest) } else { Outcome::Superseded(newest) }
 }
 
 /// What is kept, after a transaction was applied.

@@ -310,11 +310,8 @@ impl World {
                 self.count("application registered");
                 self.clients.applications.insert(shown.record.uid, token.clone());
             }
-            (Request::Forget { .. } | Request::KillApplication { .. }, Err(Rejection::NotFound { .. }))
-                if !self.calm =>
-            {
-                return;
-            }
+            // Its stream is not known to be broken yet: it seems alive.
+            (Request::Forget { .. }, Err(Rejection::WrongState { .. })) => return,
             _ => {}
         }
         self.clients.wishes[index].answered = true;

@@ -77,7 +77,10 @@ impl World {
         let length = self.length();
         self.count("master stopped");
         self.note(|| format!("master {master} is stopped for {length:?}"));
-        self.masters[master].stopped_until = self.now + length;
+        // A longer stop stands: what waits for its end waits in its order.
+        let until = self.now + length;
+        let this = &mut self.masters[master];
+        this.stopped_until = this.stopped_until.max(until);
     }
 
     /// It stops within its next step: it has read its clock and decided, and what it says leaves when it goes on.
@@ -142,7 +145,9 @@ impl World {
         let length = self.length();
         self.count("agent stopped");
         self.note(|| format!("worker {worker}: agent is stopped for {length:?}"));
-        self.workers[worker].agent_stopped_until = self.now + length;
+        let until = self.now + length;
+        let machine = &mut self.workers[worker];
+        machine.agent_stopped_until = machine.agent_stopped_until.max(until);
     }
 
     /// Agent and runner are not stopped together: nobody would watch the lease.

@@ -6,7 +6,6 @@ use muster_core::Request;
 use muster_types::{ApplicationState, DriverUid};
 
 use super::World;
-use super::clock::Instant;
 
 /// True time within which everything ends: leases, waits, back-offs and the longest runs, several times over.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -16,13 +15,10 @@ impl World {
         self.note(|| "heal".to_owned());
         self.calm = true;
         self.network.heal();
+        // What is stopped goes on in its time: an order of messages is never broken.
         for master in &mut self.masters {
-            (master.stopped_until, master.dies_after, master.stops_next) = (Instant(0), None, None);
+            (master.dies_after, master.stops_next) = (None, None);
         }
-        for machine in &mut self.workers {
-            (machine.agent_stopped_until, machine.runner_stopped_until) = (Instant(0), Instant(0));
-        }
-        self.requeue_what_waited();
         for worker in std::mem::take(&mut self.clients.gone) {
             self.operator(Request::Forget { worker: worker.to_string(), request: None });
         }
@@ -43,15 +39,6 @@ impl World {
         }
         if self.is_sound() {
             self.say_what_lasts();
-        }
-    }
-
-    /// Events that waited for a stopped process happen now.
-    fn requeue_what_waited(&mut self) {
-        let soon = self.now + Duration::from_secs(60);
-        let late = self.queue.split_off(&(soon, 0));
-        for ((_, order), event) in late {
-            self.queue.insert((soon, order), event);
         }
     }
 

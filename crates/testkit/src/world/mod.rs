@@ -20,7 +20,7 @@ mod sabotage;
 mod store;
 mod worker;
 
-pub use run::{Broken, Report, Steps, run, run_all};
+pub use run::{Broken, Report, Steps, catch, run, run_all};
 pub use sabotage::Sabotage;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -37,8 +37,10 @@ use plan::Plan;
 use store::Store;
 use worker::Machine;
 
-/// Lines of a trace that a failure shows.
-const TRACE: usize = 400;
+/// Lines of a trace that are kept.
+const TRACE: usize = 100_000;
+/// Characters of a message in a trace.
+const BRIEF: usize = 420;
 
 /// Everything there is.
 #[derive(Debug)]
@@ -127,7 +129,11 @@ impl World {
         if trace.len() >= TRACE {
             trace.pop_front();
         }
-        trace.push_back(format!("{:>11.4} {}", self.now.0 as f64 / 1e9, what()));
+        let what = what();
+        // What happens all the time says nothing.
+        if !what.contains("Heartbeat") && !what.contains("Renew") {
+            trace.push_back(format!("{:>11.4} {what}", self.now.0 as f64 / 1e9));
+        }
     }
 
     fn latency(&mut self) -> Duration {
@@ -244,4 +250,10 @@ fn clock_of(dice: &mut Dice) -> Clock {
     let offset = i128::from(1_000_000_000_000 + dice.between(0, 1_000_000_000_000_000));
     let drift = dice.between(0, 2 * plan::DRIFT + 1) as i64 - plan::DRIFT as i64;
     Clock { offset, drift }
+}
+
+/// The first part of a text, without what nobody looks for.
+fn brief(text: &str) -> String {
+    let text = text.replace("LeaderUid", "").replace("AttemptNumber", "").replace("DriverUid", "").replace("ApplicationUid", "");
+    text.chars().take(BRIEF).collect()
 }

@@ -36,6 +36,9 @@ impl Report {
     }
 }
 
+/// Lines of a trace that are shown.
+const SHOWN: usize = 150;
+
 /// A run that broke something.
 #[derive(Debug, Clone)]
 pub struct Broken {
@@ -43,13 +46,13 @@ pub struct Broken {
     pub seed: u64,
     /// The rules, and what broke them.
     pub rules: Vec<(&'static str, String)>,
-    /// The last part of what happened.
+    /// What happened; the last part is shown.
     pub trace: Vec<String>,
 }
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in &self.trace {
+        for line in &self.trace[self.trace.len().saturating_sub(SHOWN)..] {
             writeln!(f, "{line}")?;
         }
         for (rule, what) in &self.rules {
@@ -113,6 +116,11 @@ pub fn run_all(first: u64, count: u64, steps: Steps, sabotage: &[Sabotage]) -> R
             Ok(sum)
         }
     }
+}
+
+/// The first of so many seeds that catches a fault put into the code on purpose.
+pub fn catch(fault: Sabotage, first: u64, count: u64, steps: Steps) -> Option<Box<Broken>> {
+    (first..first + count).find_map(|seed| run(seed, steps, &[fault]).err())
 }
 
 /// Runs so many steps of a seed, then heals, and waits for everything to end.

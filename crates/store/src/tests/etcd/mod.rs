@@ -1,5 +1,11 @@
 //! The store in etcd, on real servers.
 
+mod doubt;
+mod election;
+mod fake;
+mod members;
+mod opening;
+mod proxy;
 pub(crate) mod server;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -38,6 +38,8 @@ pub(super) struct Witness {
     epochs: BTreeMap<WorkerUid, Epoch>,
     incarnations: BTreeMap<WorkerUid, Incarnation>,
     granted: BTreeSet<(ApplicationUid, ExecutorId)>,
+    /// Executors that were on a worker when it was lost: from then on they may be replaced, whoever comes back.
+    unreachable: BTreeSet<(ApplicationUid, ExecutorId)>,
     commits: BTreeSet<Commit>,
     forgotten: BTreeSet<WorkerUid>,
 }
@@ -88,6 +90,7 @@ impl World {
                     }
                     if record.lost {
                         self.count("loss written");
+                        self.witness_unreachable(record.uid);
                     }
                 }
                 _ => {}

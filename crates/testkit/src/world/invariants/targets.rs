@@ -1,10 +1,19 @@
 //! Executors are not granted beyond their target, by whoever leads.
 
-use muster_types::ExecutorsRecord;
+use muster_types::{ExecutorsRecord, WorkerUid};
 
 use super::super::World;
 
 impl World {
+    pub(super) fn witness_unreachable(&mut self, worker: WorkerUid) {
+        let fold = &self.store.ledger.fold;
+        for uid in fold.applications.keys() {
+            let all = fold.executors_of(*uid);
+            let there = all.values().filter(|executor| executor.worker == worker && executor.outcome.is_none());
+            self.witness.unreachable.extend(there.map(|executor| (*uid, executor.id)));
+        }
+    }
+
     pub(super) fn check_targets(&mut self, record: &ExecutorsRecord) {
         let uid = record.application;
         let mut fresh = false;
@@ -13,12 +22,12 @@ impl World {
         }
         let fold = &self.store.ledger.fold;
         let Some(application) = fold.applications.get(&uid).filter(|_| fresh) else { return };
-        let reachable = |worker| fold.workers.get(&worker).is_some_and(|worker| !worker.lost && !worker.forgotten);
+        let reachable = |id| !self.witness.unreachable.contains(&(uid, id));
         for (profile, target) in &application.targets {
             let all = fold.executors_of(uid);
             let open = all.values().filter(|executor| {
                 let counts = executor.outcome.is_none() && executor.killed_by.is_none();
-                executor.profile == *profile && counts && reachable(executor.worker)
+                executor.profile == *profile && counts && reachable(executor.id)
             });
             let newest = all.values().filter(|executor| executor.profile == *profile).map(|executor| executor.id).max();
             let granted_now =

@@ -320,7 +320,7 @@ impl World {
         let epoch = Epoch { generation: 1, revision: key, leader: this.leader };
         let (newest, log) =
             (snapshot.commit, snapshot.events.iter().map(|record| (record.commit, record.clone())).collect());
-        let info = ClusterInfo { uid: CLUSTER, name: "test".to_owned() };
+        let info = ClusterInfo { uid: CLUSTER, name: "test".to_owned(), generation: 1 };
         let core = Core::load(config(), info, snapshot, won, &mut entropy);
         self.masters[master].role = Role::Active(Box::new(Active {
             term,

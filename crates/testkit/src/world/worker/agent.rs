@@ -8,7 +8,7 @@ use muster_agent::runner_protocol::Renewal;
 use muster_types::{AttemptKey, Capabilities, Hello, Launch, Session, WallTime, WorkerCommand};
 
 use super::{Order, Told};
-use crate::world::World;
+use crate::world::{World, brief};
 use crate::world::clock::Instant;
 use crate::world::event::{Down, Event, Life, Up};
 use crate::world::network::{Node, Pipe, Stream, StreamId};
@@ -196,7 +196,10 @@ impl World {
         let machine = &self.workers[stream.worker];
         let Some(agent) = machine.agent.as_ref().filter(|_| machine.agent_life == stream.agent) else { return };
         let is_open = agent.streams.get(&stream.session) == Some(&id);
+        let at = stream.worker;
+        let (text, from) = (if self.trace.is_some() { format!("{down:?}") } else { String::new() }, stream.master);
         let newest = agent.streams.last_key_value().map(|(session, _)| *session);
+        self.note(|| format!("worker {at}: of master {from}: {}", brief(&text)));
         match down {
             Down::Fin if is_open => self.break_at_worker(id),
             Down::Fin => {}
@@ -229,7 +232,8 @@ impl World {
                 }
                 self.order(worker, Order::Kill { attempt, at_once, by });
             }
-            WorkerCommand::ApplicationGone(_) => {}
+            // Nothing is frozen in this world, so nothing is thawed.
+            WorkerCommand::Thaw { .. } | WorkerCommand::ApplicationGone(_) => {}
         }
     }
 
@@ -272,6 +276,8 @@ impl World {
         if machine.connection != connection {
             return;
         }
+        self.note(|| format!("worker {worker}: runner tells {}", brief(&format!("{told:?}"))));
+        let machine = &mut self.workers[worker];
         let Some(agent) = &mut machine.agent else { return };
         let input = match told {
             Told::Reports(reports) => {

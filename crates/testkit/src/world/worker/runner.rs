@@ -10,7 +10,7 @@ use muster_types::{
 };
 
 use super::{Attempt, Order, Runner, Stage, Stopping, Told};
-use crate::world::World;
+use crate::world::{World, brief};
 use crate::world::clock::Instant;
 use crate::world::event::{Event, Life};
 use crate::world::sabotage::Sabotage;
@@ -80,6 +80,7 @@ impl World {
         if self.runner(worker, runner).is_none() {
             return;
         }
+        self.note(|| format!("worker {worker}: runner is ordered {}", brief(&format!("{order:?}"))));
         self.fence(worker, now);
         let Some(this) = self.runner(worker, runner) else { return };
         match order {

@@ -1,0 +1,205 @@
+//! Who leads, and who succeeds.
+
+use std::time::{Duration, Instant};
+
+use muster_types::{Commit, Write};
+
+use super::server::Etcd;
+use super::{Prefix, soon};
+use crate::conformance::Place as _;
+use crate::conformance::{Sample, candidacy, founding};
+use crate::{
+    Candidacy, Candidate, CommitError, EtcdCandidate, EtcdStore, Leader, LoadError, OpenError, Store, Transaction,
+    clock,
+};
+
+/// Half of the lease that the tests stand with: what takes less did not wait for one to end.
+const NO_LEASE: Duration = Duration::from_millis(1500);
+
+fn events(sample: &mut Sample, commit: u64) -> Transaction {
+    Transaction { commit: Commit(commit), writes: vec![Write::PutEvents(sample.events(Commit(commit)))] }
+}
+
+/// Waits in line, in a task of its own.
+async fn next_in_line(prefix: &Prefix) -> tokio::task::JoinHandle<(EtcdCandidate, Leader<EtcdStore>)> {
+    let mut candidate = prefix.open().await;
+    let mut election = candidate.election();
+    let waiting = tokio::spawn(async move {
+        let leader = candidate.campaign().await.unwrap();
+        (candidate, leader)
+    });
+    let stands = async {
+        while !election.standing().is_next() {
+            election.changed().await;
+        }
+    };
+    soon("it stands in line", stands).await;
+    waiting
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_in_line_takes_over_at_once_when_the_leader_resigns() {
+    let etcd = Etcd::start().await;
+    let prefix = Prefix(etcd.location("p"));
+    let (mut first, mut leader) = prefix.lead().await;
+    let waiting = next_in_line(&prefix).await;
+    let mut sample = Sample::new(1);
+    for commit in 1..=50 {
+        leader.store.commit(events(&mut sample, commit)).await.unwrap();
+    }
+    let before = leader.store.load().await.unwrap();
+    assert!(!waiting.is_finished(), "one leads");
+    let epoch = leader.epoch;
+    let begun = Instant::now();
+    first.resign(leader).await;
+    let (_second, mut leader) = soon("the next leads", waiting).await.unwrap();
+    let after = leader.store.load().await.unwrap();
+    println!("taken over and loaded in {:?}", begun.elapsed());
+    assert!(begun.elapsed() < NO_LEASE, "without waiting for a lease: {:?}", begun.elapsed());
+    assert!(leader.epoch.number() > epoch.number());
+    assert_eq!(after, before);
+    leader.store.commit(events(&mut sample, 51)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_in_line_takes_over_when_a_lease_ends_and_not_before_its_leader_knows() {
+    let etcd = Etcd::start().await;
+    let prefix = Prefix(etcd.location("p"));
+    let (first, leader) = prefix.lead().await;
+    let waiting = next_in_line(&prefix).await;
+    first.vanish();
+    let (_second, next) = soon("the next leads", waiting).await.unwrap();
+    let now = clock::boottime();
+    assert!(!leader.deadline.stands(now), "the deadline comes before the end of the lease");
+    assert!(next.deadline.stands(now));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposed_leader_learns_of_it_and_its_late_transaction_is_refused() {
+    let etcd = Etcd::start().await;
+    let prefix = Prefix(etcd.location("p"));
+    let (_first, mut deposed) = prefix.lead().await;
+    let waiting = next_in_line(&prefix).await;
+    let (epoch, begun) = (deposed.epoch, Instant::now());
+    // Somebody else's candidate, which lives on while it is asked.
+    let by = prefix.open().await;
+    let election = by.election();
+    let mut watching = election.clone();
+    soon("the line is seen", async {
+        while watching.standing().members.len() < 2 {
+            watching.changed().await;
+        }
+    })
+    .await;
+    assert!(election.depose(epoch).await.unwrap(), "it was there");
+    soon("it learns of it", deposed.deadline.ended()).await;
+    let (_second, mut leader) = soon("the next leads", waiting).await.unwrap();
+    println!("taken over in {:?}", begun.elapsed());
+    assert!(begun.elapsed() < NO_LEASE, "{:?}", begun.elapsed());
+    assert!(!election.depose(epoch).await.unwrap(), "it is gone");
+
+    let mut sample = Sample::new(2);
+    let error = deposed.store.commit(events(&mut sample, 1)).await.unwrap_err();
+    assert!(matches!(error, CommitError::Superseded), "{error}");
+    assert!(matches!(deposed.store.load().await.unwrap_err(), LoadError::Superseded));
+    leader.store.commit(events(&mut sample, 1)).await.unwrap();
+    assert_eq!(leader.store.newest().await.unwrap(), Commit(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_takes_over_under_load_has_everything_that_was_acknowledged_and_nothing_follows() {
+    let etcd = Etcd::start().await;
+    let prefix = Prefix(etcd.location("p"));
+    let (mut held, mut leader) = prefix.lead().await;
+    let mut sample = Sample::new(3);
+    let mut newest = leader.store.load().await.unwrap().commit;
+    for _ in 0..5 {
+        let waiting = next_in_line(&prefix).await;
+        let (epoch, election) = (leader.epoch, held.election());
+        let deposing = tokio::spawn(async move { election.depose(epoch).await });
+        // As fast as it can, until it is refused: some of it races with its deposition.
+        let error = loop {
+            match leader.store.commit(events(&mut sample, newest.next().0)).await {
+                Ok(()) => newest = newest.next(),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, CommitError::Superseded), "{error}");
+        assert!(deposing.await.unwrap().unwrap());
+        let (candidate, mut next) = soon("the next leads", waiting).await.unwrap();
+        let loaded = next.store.load().await.unwrap();
+        assert_eq!(loaded.commit, newest, "everything, and no more");
+        assert_eq!(loaded.events.len() as u64, newest.0);
+        (held, leader) = (candidate, next);
+    }
+    assert!(newest.0 > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_starts_again_on_its_directory_does_not_wait_for_its_own_lease() {
+    let etcd = Etcd::start().await;
+    let (location, state) = (etcd.location("p"), tempfile::tempdir().unwrap());
+    let candidacy = || Candidacy { state_dir: Some(state.path().to_owned()), ..candidacy() };
+    let mut first = EtcdCandidate::open(&location, founding(), candidacy()).await.unwrap();
+    let leader = soon("it leads", first.campaign()).await.unwrap();
+    let error = EtcdCandidate::open(&location, founding(), candidacy()).await.unwrap_err();
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+    first.vanish();
+    let begun = Instant::now();
+    let mut second = EtcdCandidate::open(&location, founding(), candidacy()).await.unwrap();
+    let next = soon("it leads again", second.campaign()).await.unwrap();
+    assert!(begun.elapsed() < NO_LEASE, "{:?}", begun.elapsed());
+    assert!(next.epoch.number() > leader.epoch.number());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_gives_up_waiting_leaves_the_line() {
+    let etcd = Etcd::start().await;
+    let prefix = Prefix(etcd.location("p"));
+    let (first, _leader) = prefix.lead().await;
+    let mut election = first.election();
+    let waiting = next_in_line(&prefix).await;
+    waiting.abort();
+    soon("it leaves the line", async {
+        while election.standing().members.len() != 1 {
+            election.changed().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_lease_is_lost_ends_its_term_and_may_win_another() {
+    let etcd = Etcd::start().await;
+    let prefix = Prefix(etcd.location("p"));
+    let (mut candidate, mut leader) = prefix.lead().await;
+    let mut sample = Sample::new(4);
+    leader.store.commit(events(&mut sample, 1)).await.unwrap();
+    let before = leader.store.load().await.unwrap();
+    etcd.client().await.lease_revoke(candidate.lease().unwrap()).await.unwrap();
+    soon("the term ends", leader.deadline.ended()).await;
+    let mut next = soon("it wins again", candidate.campaign()).await.unwrap();
+    assert!(next.epoch.number() > leader.epoch.number());
+    assert_eq!(next.store.load().await.unwrap(), before, "the copy is made anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everyone_sees_who_leads_and_who_waits() {
+    let etcd = Etcd::start().await;
+    let prefix = Prefix(etcd.location("p"));
+    let (first, leader) = prefix.lead().await;
+    let waiting = next_in_line(&prefix).await;
+    let mut election = first.election();
+    soon("both stand", async {
+        while election.standing().members.len() != 2 {
+            election.changed().await;
+        }
+    })
+    .await;
+    let standing = election.standing();
+    assert_eq!((standing.own, standing.generation), (Some(0), 1));
+    assert_eq!(standing.leader().unwrap().epoch, leader.epoch);
+    assert_eq!(standing.leader().unwrap().address, candidacy().address);
+    assert_eq!(standing.leader().unwrap().version, candidacy().version);
+    waiting.abort();
+}

@@ -1,0 +1,168 @@
+//! What is refused before anything is touched, in one clear line.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use super::server::Etcd;
+use super::{Prefix, soon};
+use crate::conformance::Place as _;
+use crate::conformance::{candidacy, founding};
+use crate::{Candidacy, CommitError, EtcdCandidate, EtcdLocation, Founding, OpenError, Password, Store, Transaction};
+
+async fn refused(location: &EtcdLocation) -> OpenError {
+    refused_as(location, founding(), candidacy()).await
+}
+
+async fn refused_as(location: &EtcdLocation, founding: Founding, candidacy: Candidacy) -> OpenError {
+    let opened = soon("it is refused", EtcdCandidate::open(location, founding, candidacy)).await;
+    let error = opened.unwrap_err();
+    assert!(!error.to_string().contains('\n'), "{error}");
+    error
+}
+
+/// Everything that is in it.
+async fn keys(etcd: &Etcd) -> Vec<String> {
+    let options = etcd_client::GetOptions::new().with_all_keys();
+    let answer = etcd.client().await.get("", Some(options)).await.unwrap();
+    answer.kvs().iter().map(|kv| kv.key_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_answers() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = held.local_addr().unwrap().port();
+    drop(held);
+    let error = refused(&format!("etcd://127.0.0.1:{port}/p").parse().unwrap()).await;
+    assert!(matches!(error, OpenError::EtcdUnreachable { .. }), "{error}");
+    assert_eq!(error.to_string(), format!("cannot reach the store etcd://127.0.0.1:{port}/p"));
+    assert!(error.source().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_several_that_answers_is_enough() {
+    let etcd = Etcd::start().await;
+    let mut location = etcd.location("p");
+    location.endpoints.insert(0, "127.0.0.1:1".into());
+    let place = Prefix(location);
+    let (_candidate, mut leader) = place.lead().await;
+    leader.store.load().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_that_holds_something_else() {
+    let etcd = Etcd::start().await;
+    etcd.client().await.put("/p/config/color", "blue", None).await.unwrap();
+    let error = refused(&etcd.location("p")).await;
+    assert!(error.to_string().contains("something else than a Muster cluster: the key \"/p/config/color\""), "{error}");
+    etcd.client().await.put("/q/m/schema", "not ours", None).await.unwrap();
+    let error = refused(&etcd.location("q")).await;
+    assert!(matches!(&error, OpenError::EtcdForeign { key, .. } if key == "/q/m/schema"), "{error}");
+    assert_eq!(keys(&etcd).await, ["/p/config/color", "/q/m/schema",], "nothing was touched");
+    // A prefix that merely begins alike is free.
+    Prefix(etcd.location("p/conf")).lead().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_schema() {
+    let etcd = Etcd::start().await;
+    let prefix = Prefix(etcd.location("p"));
+    drop(prefix.open().await);
+    // Field 1, the number 2.
+    etcd.client().await.put("/p/m/schema", [8, 2], None).await.unwrap();
+    let error = refused(&prefix.0).await;
+    assert!(matches!(error, OpenError::NewerSchema { found: 2, known: 1, .. }), "{error}");
+    assert!(error.to_string().contains("use a newer Muster"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_another_name() {
+    let etcd = Etcd::start().await;
+    let prefix = Prefix(etcd.location("p"));
+    drop(prefix.open().await);
+    let named = |name: &str| Founding { name: name.into(), is_name_default: false, ..founding() };
+    let error = refused_as(&prefix.0, named("other"), candidacy()).await;
+    assert!(matches!(&error, OpenError::OtherCluster { found, asked, .. } if found == "test" && asked == "other"));
+    EtcdCandidate::open(&prefix.0, named("test"), candidacy()).await.unwrap();
+    let default = Founding { is_name_default: true, ..named("other") };
+    EtcdCandidate::open(&prefix.0, default, candidacy()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_shorter_than_what_is_granted() {
+    let etcd = Etcd::start().await;
+    let short = Candidacy { lease: Duration::from_millis(900), ..candidacy() };
+    let error = refused_as(&etcd.location("p"), founding(), short).await;
+    assert_eq!(error.to_string(), "a lease of 900ms is shorter than etcd grants: it grants 2s");
+    assert_eq!(keys(&etcd).await, [""; 0], "nothing was touched");
+    assert_eq!(etcd.client().await.leases().await.unwrap().leases().len(), 0, "the trial was given back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_and_a_right_one() {
+    let etcd = Etcd::start().await;
+    let mut root = etcd.client().await;
+    root.role_add("root").await.unwrap();
+    root.user_add("root", "right", None).await.unwrap();
+    root.user_grant_role("root", "root").await.unwrap();
+    root.auth_enable().await.unwrap();
+    let location = etcd.location("p");
+    let as_root =
+        |password: &str| location.clone().or_credentials(Some("root".into()), Some(Password::new(password.into())));
+    let error = refused(&as_root("wrong")).await;
+    assert!(matches!(error, OpenError::EtcdDenied { .. }), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("wrong"), "a password is never shown");
+    let error = refused(&location).await;
+    assert!(matches!(error, OpenError::EtcdDenied { .. }), "{error:?}");
+
+    let (_candidate, mut leader) = Prefix(as_root("right")).lead().await;
+    leader.store.commit(Transaction { commit: muster_types::Commit(1), writes: Vec::new() }).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_store_is_said_to_be_full_and_goes_on_once_there_is_space() {
+    let etcd = Etcd::start_with(1, &["--quota-backend-bytes=2000000"]).await;
+    let prefix = Prefix(etcd.location("p"));
+    let (_candidate, mut leader) = prefix.lead().await;
+    let mut sample = crate::conformance::Sample::new(1);
+    let mut commit = 1;
+    let error = loop {
+        let writes = (0..50).map(|_| muster_types::Write::PutDriver(sample.driver())).collect();
+        match leader.store.commit(Transaction { commit: muster_types::Commit(commit), writes }).await {
+            Ok(()) => commit += 1,
+            Err(error) => break error,
+        }
+        assert!(commit < 1000, "it never fills");
+    };
+    assert!(matches!(error, CommitError::NoSpace { .. }), "{error:?}");
+    assert!(error.is_full() && error.may_repeat() && !error.is_fatal());
+    assert_eq!(error.verdict(), muster_types::Verdict::NotApplied);
+    assert_eq!(leader.store.newest().await.unwrap().0, commit - 1, "the term stands, and it was not applied");
+    assert!(matches!(refused(&prefix.0).await, OpenError::EtcdFull { .. }), "nobody can stand for election");
+
+    let mut client = etcd.client().await;
+    let revision = client.get("x", None).await.unwrap().header().unwrap().revision();
+    let all = etcd_client::DeleteOptions::new().with_prefix();
+    client.delete("/p/d/", Some(all)).await.unwrap();
+    client.compact(revision + 1, Some(etcd_client::CompactionOptions::new().with_physical())).await.unwrap();
+    client.defragment().await.unwrap();
+    client.alarm(etcd_client::AlarmAction::Deactivate, etcd_client::AlarmType::Nospace, None).await.unwrap();
+    let writes = Vec::new();
+    let transaction = Transaction { commit: muster_types::Commit(commit), writes };
+    leader.store.commit(transaction).await.unwrap_or_else(|error| panic!("{error}: {:?}", error.source()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_not_supported_or_can_lose_data() {
+    for (version, said) in
+        [("3.3.27", "is not supported: use 3.4 to 3.6"), ("3.5.1", "can lose data"), ("x", "not supported")]
+    {
+        let endpoint = super::fake::serve(version).await;
+        let error = refused(&format!("etcd://{endpoint}/p").parse().unwrap()).await;
+        assert!(matches!(error, OpenError::EtcdVersion { .. }), "{error}");
+        assert!(error.to_string().contains(said) && error.to_string().contains(version), "{error}");
+    }
+    // Allowed, it is asked for more than its version, which this one does not know.
+    let endpoint = super::fake::serve("3.5.1").await;
+    let error = refused(&format!("etcd://{endpoint}/p?allow_lossy=true").parse().unwrap()).await;
+    assert!(matches!(error, OpenError::EtcdUnreachable { .. }), "{error}");
+}
