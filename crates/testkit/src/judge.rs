@@ -58,7 +58,8 @@ impl Judge {
         let dir = self.dir.display().to_string();
         let args = std::iter::once(dir).chain(args).collect();
         let mut submit = Submit::program(&["/bin/true"]).resources(1, 16 << 20);
-        submit.spec().command = Some(Command { program: self.witness.display().to_string(), args, ..Command::default() });
+        submit.spec().command =
+            Some(Command { program: self.witness.display().to_string(), args, ..Command::default() });
         submit
     }
 
@@ -118,7 +119,10 @@ fn read(text: &str) -> Result<BTreeMap<String, Vec<Copy>>, String> {
         }
         let Some(last) = of.last_mut() else { return Err(format!("{id}: {what} before any start")) };
         if last.attempt != attempt {
-            return Err(format!("{id}: attempt {attempt} executes beside attempt {}: two copies overlapped", last.attempt));
+            return Err(format!(
+                "{id}: attempt {attempt} executes beside attempt {}: two copies overlapped",
+                last.attempt
+            ));
         }
         if last.ended {
             return Err(format!("{id}: attempt {attempt} goes on after its end"));

@@ -25,16 +25,8 @@ pub enum Kind {
     Killed,
 }
 
-const KINDS: [Kind; 8] = [
-    Kind::Once,
-    Kind::Leased,
-    Kind::Once,
-    Kind::Killed,
-    Kind::Leased,
-    Kind::LeasedLong,
-    Kind::Once,
-    Kind::Leased,
-];
+const KINDS: [Kind; 8] =
+    [Kind::Once, Kind::Leased, Kind::Once, Kind::Killed, Kind::Leased, Kind::LeasedLong, Kind::Once, Kind::Leased];
 /// A kill is asked for after this many further submissions.
 const KILL_AFTER: usize = 8;
 
@@ -189,4 +181,3 @@ fn of_kind(judge: &Judge, kind: Kind) -> Submit {
         Kind::Killed => judge.until("never").restart(RestartCondition::Never).grace(200),
     }
 }
-

@@ -41,10 +41,22 @@ impl Lab {
         let (hub, name) = (format!("{}-hub", self.name), format!("{}-n{host}", self.name));
         self.make_namespace(&name);
         let ip = Ipv4Addr::new(198, 18, self.number, host);
-        ip_in(&hub, &format!("link add n{host} type veth peer name eth netns {name}\nlink set n{host} master bridge\nlink set n{host} up\n"));
+        ip_in(
+            &hub,
+            &format!(
+                "link add n{host} type veth peer name eth netns {name}\nlink set n{host} master bridge\nlink set n{host} up\n"
+            ),
+        );
         ip_in(&name, &format!("link set lo up\naddr add {ip}/24 dev eth\nlink set eth up\n"));
-        nft(&name, &["add table inet muster", "add set inet muster cut { type ipv4_addr; }",
-            "add chain inet muster in { type filter hook input priority 0; }", "add rule inet muster in ip saddr @cut drop"]);
+        nft(
+            &name,
+            &[
+                "add table inet muster",
+                "add set inet muster cut { type ipv4_addr; }",
+                "add chain inet muster in { type filter hook input priority 0; }",
+                "add rule inet muster in ip saddr @cut drop",
+            ],
+        );
         Node { ip, namespace: Some(name) }
     }
 

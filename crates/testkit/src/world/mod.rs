@@ -254,6 +254,10 @@ fn clock_of(dice: &mut Dice) -> Clock {
 
 /// The first part of a text, without what nobody looks for.
 fn brief(text: &str) -> String {
-    let text = text.replace("LeaderUid", "").replace("AttemptNumber", "").replace("DriverUid", "").replace("ApplicationUid", "");
+    let text = text
+        .replace("LeaderUid", "")
+        .replace("AttemptNumber", "")
+        .replace("DriverUid", "")
+        .replace("ApplicationUid", "");
     text.chars().take(BRIEF).collect()
 }

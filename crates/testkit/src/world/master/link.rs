@@ -9,11 +9,11 @@ use muster_types::{AttemptKey, Hello, Report, Session};
 
 use super::election::CLUSTER;
 use super::term::{Handle, Waiting};
-use crate::world::{World, brief};
 use crate::world::event::{Down, Event, Up};
 use crate::world::network::{Node, StreamId};
 use crate::world::plan::{HEARTBEAT, LEASE, WAIT};
 use crate::world::sabotage::Sabotage;
+use crate::world::{World, brief};
 
 pub(crate) fn address(master: usize) -> String {
     format!("m{master}")
@@ -57,7 +57,9 @@ impl World {
         }
         let link = LinkId { worker: stream.uid, session: stream.session };
         let master = stream.master;
-        self.note(|| format!("master {master}: of worker {}, {:?}: {}", stream.worker, stream.session, brief(&format!("{up:?}"))));
+        self.note(|| {
+            format!("master {master}: of worker {}, {:?}: {}", stream.worker, stream.session, brief(&format!("{up:?}")))
+        });
         match up {
             Up::Hello(hello) => self.take_hello(master, id, link, *hello),
             Up::Fin => self.unlink(master, link, id),

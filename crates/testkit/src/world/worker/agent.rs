@@ -8,11 +8,11 @@ use muster_agent::runner_protocol::Renewal;
 use muster_types::{AttemptKey, Capabilities, Hello, Launch, Session, WallTime, WorkerCommand};
 
 use super::{Order, Told};
-use crate::world::{World, brief};
 use crate::world::clock::Instant;
 use crate::world::event::{Down, Event, Life, Up};
 use crate::world::network::{Node, Pipe, Stream, StreamId};
 use crate::world::sabotage::Sabotage;
+use crate::world::{World, brief};
 
 /// Sending times that are remembered: more than heartbeats can be open.
 const SENT_AT: usize = 16;

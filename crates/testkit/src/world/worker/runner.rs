@@ -10,10 +10,10 @@ use muster_types::{
 };
 
 use super::{Attempt, Order, Runner, Stage, Stopping, Told};
-use crate::world::{World, brief};
 use crate::world::clock::Instant;
 use crate::world::event::{Event, Life};
 use crate::world::sabotage::Sabotage;
+use crate::world::{World, brief};
 
 impl Attempt {
     pub(in crate::world) fn has_ended(&self) -> bool {
