@@ -31,6 +31,11 @@ pub(crate) fn first_number(generation: u64) -> u32 {
     u32::try_from(least).unwrap_or(u32::MAX)
 }
 
+/// Numbers of one block are of one generation, except that each record begins with the first block.
+pub(crate) fn block_of(number: u32) -> u64 {
+    u64::from(number) / NUMBERS_PER_GENERATION
+}
+
 /// What is not known since the store was restored. None of it is durable: a new leader finds it out anew.
 #[derive(Debug)]
 pub(crate) struct Past {
