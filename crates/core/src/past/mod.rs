@@ -12,11 +12,12 @@ mod hold;
 mod lost_end;
 mod quarantine;
 mod survey;
+mod thaw;
 mod why;
 
 use std::collections::BTreeSet;
 
-use muster_types::{AttemptKey, DriverUid};
+use muster_types::{AttemptKey, DriverUid, WorkerUid};
 
 use crate::core::Core;
 use crate::state::Driver;
@@ -41,13 +42,15 @@ pub(crate) fn block_of(number: u32) -> u64 {
 pub(crate) struct Past {
     /// Drivers that may have a copy which no record names.
     held: BTreeSet<DriverUid>,
+    /// Attempts that stand frozen, and are not told to go on before it is certain that nothing followed them.
+    frozen: BTreeSet<(WorkerUid, AttemptKey)>,
     /// Every lease that a leader before this one answered has ended.
     waited: bool,
 }
 
 impl Past {
     pub(crate) fn new(generation: u64) -> Past {
-        Past { held: BTreeSet::new(), waited: generation <= 1 }
+        Past { held: BTreeSet::new(), frozen: BTreeSet::new(), waited: generation <= 1 }
     }
 
     /// Whether nothing of a driver may be launched.
