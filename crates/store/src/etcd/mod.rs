@@ -9,9 +9,9 @@
 
 mod candidate;
 mod check;
-mod depose;
 mod failure;
 mod follow;
+mod inquiry;
 mod keys;
 mod line;
 mod location;

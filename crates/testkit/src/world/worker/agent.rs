@@ -233,8 +233,8 @@ impl World {
                 }
                 self.order(worker, Order::Kill { attempt, at_once, by });
             }
-            // Nothing is frozen in this world, so nothing is thawed.
-            WorkerCommand::Thaw { .. } | WorkerCommand::ApplicationGone(_) => {}
+            WorkerCommand::Thaw { attempt } => self.order(worker, Order::Thaw(attempt)),
+            WorkerCommand::ApplicationGone(_) => {}
         }
     }
 
