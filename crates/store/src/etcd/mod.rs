@@ -7,6 +7,7 @@
 //! - [`follow`] watches everything in one order: a leader sees its key go, a standby has every record before it wins.
 //! - [`transaction`] makes what a deposed leader has still in flight fail, and what is repeated apply once.
 
+mod archive;
 mod candidate;
 mod check;
 mod depose;
@@ -17,6 +18,7 @@ mod line;
 mod location;
 mod page;
 mod pulse;
+mod restore;
 mod roll;
 mod seat;
 mod store;
@@ -27,4 +29,5 @@ mod version;
 
 pub use candidate::EtcdCandidate;
 pub use location::{EtcdLocation, EtcdTls, Password};
+pub(crate) use restore::{recover, restore};
 pub use store::EtcdStore;
