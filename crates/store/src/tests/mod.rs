@@ -1,5 +1,6 @@
 //! Tests of the crate as a whole.
 
+mod backup;
 mod conformance;
 mod damage;
 mod etcd;
