@@ -31,3 +31,10 @@ pub use candidate::EtcdCandidate;
 pub use location::{EtcdLocation, EtcdTls, Password};
 pub(crate) use restore::{recover, restore};
 pub use store::EtcdStore;
+
+/// A sample for the golden files.
+#[cfg(test)]
+pub(crate) fn golden_member() -> impl crate::codec::Stored + std::fmt::Debug {
+    let (address, version) = ("host:7077".to_owned(), "0.1.0".to_owned());
+    roll::MemberRecord { leader: muster_types::LeaderUid(5), address, version, since: muster_types::WallTime(6) }
+}

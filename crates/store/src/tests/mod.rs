@@ -4,5 +4,6 @@ mod backup;
 mod conformance;
 mod damage;
 mod etcd;
+mod golden;
 mod kill;
 mod round_trip;
