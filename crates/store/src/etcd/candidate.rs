@@ -8,6 +8,7 @@ use muster_types::{ClusterRecord, Epoch, LeaderUid};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::archive::EtcdSource;
 use super::check::{self, CALL_WITHIN, Found, Subject, seconds, whole_seconds};
 use super::failure::{Failure, Kind};
 use super::follow::{Follower, Shelf, Sight};
@@ -24,7 +25,7 @@ use super::{inquiry, upkeep};
 use crate::clock::{boottime, wall};
 use crate::codec::Stored as _;
 use crate::random::random_u128;
-use crate::{CampaignError, Candidacy, Candidate, Election, Founding, Leader, OpenError, Standing};
+use crate::{Archive, CampaignError, Candidacy, Candidate, Election, Founding, Leader, OpenError, Standing};
 
 /// A candidate for the leadership of a cluster in etcd. Dropped, it no longer stands for it.
 pub struct EtcdCandidate {
@@ -267,6 +268,10 @@ impl Candidate for EtcdCandidate {
                 return Ok(leader);
             }
         }
+    }
+
+    fn archive(&self) -> Archive {
+        Archive::new(EtcdSource { access: self.line.access().clone(), keys: self.keys.clone() })
     }
 
     fn election(&self) -> Election {
