@@ -176,6 +176,12 @@ pub(super) enum Event {
         attempt: AttemptKey,
         signal: Option<i32>,
     },
+    /// The freezer has done its work.
+    Frozen {
+        worker: usize,
+        runner: Life,
+        attempt: AttemptKey,
+    },
     /// A KILL has done its work.
     TreeGone {
         worker: usize,
@@ -212,6 +218,19 @@ pub(super) enum Process {
 }
 
 impl Event {
+    /// Whether it is a timer's: what waits in queues is read before.
+    pub(super) fn is_timer(&self) -> bool {
+        matches!(
+            self,
+            Event::LinkDue { .. }
+                | Event::RunnerDue { .. }
+                | Event::Expiry { .. }
+                | Event::Deadline { .. }
+                | Event::Beat { .. }
+                | Event::Silence { .. }
+        )
+    }
+
     /// Whether it happens whatever anybody does: not counted as a step.
     pub(super) fn is_idle(&self) -> bool {
         matches!(

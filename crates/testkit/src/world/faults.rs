@@ -36,7 +36,8 @@ impl World {
             30 => self.reboot_with_disk_loss(worker),
             31..=33 => self.stop_agent(worker),
             34 => self.stop_runner_a_while(worker),
-            35 => self.cut_off_all_masters(leader),
+            35 => self.cut_off_all_masters(),
+            36 | 37 => self.dawdle_and_cut_off(leader, worker),
             _ => self.break_some_stream(),
         }
     }
@@ -112,10 +113,10 @@ impl World {
         self.count("partition");
         self.note(|| format!("{one:?} and {other:?} are cut off ({ways}) until {until:?}"));
         if ways != 1 {
-            self.network.block(one, other, until);
+            self.network.block(one, other, self.now, until);
         }
         if ways != 0 {
-            self.network.block(other, one, until);
+            self.network.block(other, one, self.now, until);
         }
     }
 
@@ -125,24 +126,40 @@ impl World {
         self.note(|| format!("worker {worker} is cut off from every master until {until:?}"));
         let up_too = self.dice.chance(700);
         for master in 0..self.masters.len() {
-            self.network.block(Node::Master(master), Node::Worker(worker), until);
+            self.network.block(Node::Master(master), Node::Worker(worker), self.now, until);
             if up_too {
-                self.network.block(Node::Worker(worker), Node::Master(master), until);
+                self.network.block(Node::Worker(worker), Node::Master(master), self.now, until);
             }
         }
     }
 
-    fn cut_off_all_masters(&mut self, _leader: usize) {
+    /// What the leader says to a worker dawdles; when it arrives, nothing gets from the worker to any master any more.
+    fn dawdle_and_cut_off(&mut self, leader: usize, worker: usize) {
+        self.count("answers dawdle");
+        self.note(|| format!("what master {leader} says to worker {worker} dawdles, then the worker is cut off"));
+        let dawdles = self.now + Duration::from_millis(self.dice.between(3_000, 6_500));
+        self.network.block(Node::Master(leader), Node::Worker(worker), self.now, dawdles);
+        let cut = self.now + Duration::from_millis(self.dice.between(500, 2_500));
+        let end = cut + Duration::from_millis(self.dice.between(15_000, 30_000));
+        for master in 0..self.masters.len() {
+            self.network.block(Node::Worker(worker), Node::Master(master), cut, end);
+        }
+    }
+
+    fn cut_off_all_masters(&mut self) {
         let until = self.now + Duration::from_millis(self.dice.between(2_000, 12_000));
         self.count("store cut off from all");
         self.note(|| format!("the store is cut off until {until:?}"));
         for master in 0..self.masters.len() {
-            self.network.block(Node::Master(master), Node::Store, until);
+            self.network.block(Node::Master(master), Node::Store, self.now, until);
         }
     }
 
     fn stop_agent(&mut self, worker: usize) {
         let length = self.length();
+        if self.workers[worker].runner_stopped_until > self.now {
+            return;
+        }
         self.count("agent stopped");
         self.note(|| format!("worker {worker}: agent is stopped for {length:?}"));
         let until = self.now + length;

@@ -73,7 +73,7 @@ impl World {
             && fold.applications.values().all(|record| record.state.is_terminal())
             && self.clients.wishes.iter().all(|wish| wish.answered)
             && self.workers.iter().all(|machine| {
-                machine.trees.values().all(|tree| !tree.executes())
+                machine.trees.values().all(|tree| !tree.is_there())
                     && machine.runner.as_ref().is_some_and(|runner| runner.attempts.is_empty())
             })
     }

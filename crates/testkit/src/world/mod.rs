@@ -42,6 +42,9 @@ const TRACE: usize = 100_000;
 /// Characters of a message in a trace.
 const BRIEF: usize = 420;
 
+/// Of two things that happen at one moment: behind all that waits without it.
+const AFTER: u64 = 1 << 62;
+
 /// Everything there is.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -72,7 +75,11 @@ impl World {
         let sabotage: BTreeSet<Sabotage> = sabotage.iter().copied().collect();
         let store = Store::new(clock_of(&mut dice), !sabotage.contains(&Sabotage::EpochGuardOff));
         let masters = (0..plan.masters).map(|_| Master::new(clock_of(&mut dice))).collect();
-        let workers = (0..plan.workers).map(|index| Machine::new(index, clock_of(&mut dice))).collect();
+        let workers = (0..plan.workers).map(|index| {
+            let freezer = dice.chance(750);
+            Machine::new(index, clock_of(&mut dice), freezer)
+        });
+        let workers = workers.collect();
         let mut world = World {
             plan,
             sabotage,
@@ -145,6 +152,7 @@ impl World {
         let ((when, order), event) = self.queue.pop_first()?;
         self.now = when;
         if let Some(until) = self.stopped(self.process_of(&event)) {
+            let order = if event.is_timer() { order | AFTER } else { order };
             self.queue.insert((until, order), event);
             return Some(false);
         }
@@ -189,6 +197,7 @@ impl World {
             | Event::StartMaster { .. }
             | Event::MainEnds { .. }
             | Event::TreeGone { .. }
+            | Event::Frozen { .. }
             | Event::StartAgent { .. }
             | Event::StartRunner { .. }
             | Event::Fault => Process::None,
@@ -237,6 +246,7 @@ impl World {
             Event::Spawned { worker, runner, attempt } => self.spawned(worker, runner, attempt),
             Event::MainEnds { worker, runner, attempt, signal } => self.main_ends(worker, runner, attempt, signal),
             Event::TreeGone { worker, runner, attempt } => self.tree_gone(worker, runner, attempt),
+            Event::Frozen { worker, runner, attempt } => self.frozen_by_kernel(worker, runner, attempt),
             Event::Reaped { worker, runner, attempt } => self.reaped(worker, runner, attempt),
             Event::StartAgent { worker } => self.start_agent(worker),
             Event::StartRunner { worker } => self.start_runner(worker),

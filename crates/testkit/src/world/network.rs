@@ -80,8 +80,8 @@ pub(super) struct Stream {
 pub(super) struct Network {
     pub(super) streams: BTreeMap<StreamId, Stream>,
     next: u64,
-    /// One-way: from, to, until when.
-    blocked: BTreeMap<(Node, Node), Instant>,
+    /// One-way: from, to; from when until when.
+    blocked: BTreeMap<(Node, Node), Vec<(Instant, Instant)>>,
 }
 
 impl Network {
@@ -91,14 +91,15 @@ impl Network {
         StreamId(self.next)
     }
 
-    pub(super) fn block(&mut self, from: Node, to: Node, until: Instant) {
-        let end = self.blocked.entry((from, to)).or_default();
-        *end = (*end).max(until);
+    /// Nothing gets from one to the other between two moments.
+    pub(super) fn block(&mut self, from: Node, to: Node, start: Instant, end: Instant) {
+        self.blocked.entry((from, to)).or_default().push((start, end));
     }
 
     /// Until when nothing gets from one to the other, if so.
     pub(super) fn blocked(&self, from: Node, to: Node, now: Instant) -> Option<Instant> {
-        self.blocked.get(&(from, to)).copied().filter(|until| *until > now)
+        let times = self.blocked.get(&(from, to))?;
+        times.iter().filter(|(start, end)| *start <= now && now < *end).map(|(_, end)| *end).max()
     }
 
     pub(super) fn heal(&mut self) {

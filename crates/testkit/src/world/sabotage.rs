@@ -39,11 +39,13 @@ pub enum Sabotage {
     OldSocketRead,
     /// The runner starts leased attempts whether or not the lease stands.
     StartWithoutLease,
+    /// The runner thaws what a leader confirms whether or not the lease stands.
+    ThawWithoutLease,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 16] = [
+    pub const ALL: [Sabotage; 17] = [
         Sabotage::EpochGuardOff,
         Sabotage::SendBeforeWrite,
         Sabotage::AttemptCheckOff,
@@ -60,5 +62,6 @@ impl Sabotage {
         Sabotage::NoWaitAfterWin,
         Sabotage::OldSocketRead,
         Sabotage::StartWithoutLease,
+        Sabotage::ThawWithoutLease,
     ];
 }

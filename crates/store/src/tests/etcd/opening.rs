@@ -140,12 +140,15 @@ async fn a_full_store_is_said_to_be_full_and_goes_on_once_there_is_space() {
     assert!(matches!(refused(&prefix.0).await, OpenError::EtcdFull { .. }), "nobody can stand for election");
 
     let mut client = etcd.client().await;
-    let revision = client.get("x", None).await.unwrap().header().unwrap().revision();
+    let header = client.get("x", None).await.unwrap().take_header().unwrap();
+    let (member, revision) = (header.member_id(), header.revision());
     let all = etcd_client::DeleteOptions::new().with_prefix();
     client.delete("/p/d/", Some(all)).await.unwrap();
     client.compact(revision + 1, Some(etcd_client::CompactionOptions::new().with_physical())).await.unwrap();
     client.defragment().await.unwrap();
-    client.alarm(etcd_client::AlarmAction::Deactivate, etcd_client::AlarmType::Nospace, None).await.unwrap();
+    let mut own = etcd_client::AlarmOptions::new();
+    own.with_member(member);
+    client.alarm(etcd_client::AlarmAction::Deactivate, etcd_client::AlarmType::Nospace, Some(own)).await.unwrap();
     let writes = Vec::new();
     let transaction = Transaction { commit: muster_types::Commit(commit), writes };
     leader.store.commit(transaction).await.unwrap_or_else(|error| panic!("{error}: {:?}", error.source()));

@@ -111,7 +111,11 @@ impl World {
         if self.dice.chance(faults) {
             match self.dice.roll(3) {
                 0 => return,
-                1 => arrives = arrives + Duration::from_millis(self.dice.between(500, 30_000)),
+                1 => {
+                    // Late by a little more than is waited for, or by much.
+                    let longest = if self.dice.chance(600) { 4_000 } else { 30_000 };
+                    arrives = arrives + Duration::from_millis(self.dice.between(1_000, longest));
+                }
                 _ if is_commit => {
                     self.count("transaction sent twice");
                     let again = arrives + Duration::from_millis(self.dice.between(1, 30_000));

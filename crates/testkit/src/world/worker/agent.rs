@@ -71,7 +71,7 @@ impl World {
                     incarnation,
                     session,
                     epoch,
-                    capabilities: Capabilities { tree: true, ..Capabilities::default() },
+                    capabilities: Capabilities { tree: true, freezer: machine.freezer, ..Capabilities::default() },
                     total: machine.total.clone(),
                     labels: Default::default(),
                     variables: Default::default(),
@@ -116,7 +116,8 @@ impl World {
                 self.order(worker, Order::Closed(acknowledgement));
             }
             Effect::FenceWithoutRunner => self.fence_without_runner(worker),
-            Effect::Masters(_) | Effect::Say(_) => {}
+            // No master is watched here, and the runner kills at the lease's end: workers find the next leader by dialling.
+            Effect::Watch(_) | Effect::Unwatch | Effect::Masters(_) | Effect::Say(_) => {}
         }
     }
 
@@ -263,7 +264,13 @@ impl World {
 
     /// Goes down the one connection to the runner, behind everything before it.
     fn order(&mut self, worker: usize, order: Order) {
-        let pause = Duration::from_micros(self.dice.between(20, 3_000));
+        // At times the runner is busy, and what it is told lies in its socket.
+        let slow = self.dice.chance(25) && !self.calm;
+        let pause = Duration::from_micros(if slow {
+            self.dice.between(3_000, 2_500_000)
+        } else {
+            self.dice.between(20, 3_000)
+        });
         let machine = &mut self.workers[worker];
         let (connection, runner) = (machine.connection, machine.runner_life);
         machine.orders_last = machine.orders_last.max(self.now.max(machine.agent_stopped_until) + pause);

@@ -15,7 +15,7 @@ impl World {
         let code = if self.dice.chance(450) { 0 } else { 1 + i32::from(self.dice.roll(3) as u8) };
         let leaves = u32::from(self.dice.chance(200));
         let token = launch.token.as_ref().map(|token| token.expose().to_owned());
-        let tree = Tree { main: false, orphans: 0, exit: None, code, leaves, token };
+        let tree = Tree { main: false, orphans: 0, frozen: false, overdue: false, exit: None, code, leaves, token };
         let machine = &mut self.workers[worker];
         machine.trees.insert(key, tree);
         let runner = machine.runner_life;
@@ -44,6 +44,11 @@ impl World {
             return;
         }
         let Some(tree) = machine.trees.get_mut(&key).filter(|tree| tree.main) else { return };
+        if tree.frozen {
+            // It executes nothing, not even its end; a signal waits too.
+            tree.overdue = true;
+            return;
+        }
         let exit = signal.map_or(Exit::Code(tree.code), Exit::Signal);
         (tree.main, tree.orphans, tree.exit) = (false, tree.leaves, Some(exit));
         if tree.orphans > 0 {
@@ -59,15 +64,41 @@ impl World {
         if machine.runner_life != runner {
             return;
         }
-        let Some(tree) = machine.trees.get_mut(&key).filter(|tree| tree.executes()) else { return };
+        let Some(tree) = machine.trees.get_mut(&key).filter(|tree| tree.is_there()) else { return };
         let was_running = std::mem::take(&mut tree.main);
-        tree.orphans = 0;
+        (tree.orphans, tree.frozen) = (0, false);
         if was_running {
             tree.exit = Some(Exit::Signal(9));
             self.witness.exited(key, Exit::Signal(9));
         }
         self.note(|| format!("worker {worker}: {key} is killed"));
         self.hear(worker, key);
+    }
+
+    /// A tree that was to be frozen executes nothing from here on.
+    pub(in crate::world) fn frozen_by_kernel(&mut self, worker: usize, runner: Life, key: AttemptKey) {
+        let machine = &mut self.workers[worker];
+        let asked =
+            machine.runner.as_ref().and_then(|runner| runner.attempts.get(&key)).is_some_and(|a| a.freeze.is_some());
+        if machine.runner_life != runner || !asked {
+            return;
+        }
+        let Some(tree) = machine.trees.get_mut(&key).filter(|tree| tree.is_there()) else { return };
+        tree.frozen = true;
+        self.note(|| format!("worker {worker}: {key} is frozen"));
+        self.hear(worker, key);
+    }
+
+    pub(super) fn thaw_tree(&mut self, worker: usize, key: AttemptKey) {
+        let machine = &mut self.workers[worker];
+        let runner = machine.runner_life;
+        let Some(tree) = machine.trees.get_mut(&key) else { return };
+        tree.frozen = false;
+        if std::mem::take(&mut tree.overdue) {
+            let pause = Duration::from_millis(self.dice.between(1, 2_000));
+            self.after(pause, Event::MainEnds { worker, runner, attempt: key, signal: None });
+        }
+        self.note(|| format!("worker {worker}: {key} is thawed"));
     }
 
     fn hear(&mut self, worker: usize, attempt: AttemptKey) {

@@ -26,6 +26,7 @@ impl World {
         machine.agent_life += 1;
         // From here on the runner reads nothing more of what an older agent wrote.
         machine.connection += 1;
+        (machine.orders_last, machine.told_last) = (Instant(0), Instant(0));
         machine.agent_stopped_until = Instant(0);
         machine.agent = Some(Agent {
             link: Link::new(masters, machine.disk.remembered),
@@ -64,6 +65,7 @@ impl World {
         let machine = &mut self.workers[worker];
         machine.runner_life += 1;
         machine.connection += 1;
+        (machine.orders_last, machine.told_last) = (Instant(0), Instant(0));
         machine.runner_stopped_until = Instant(0);
         machine.disk.counter += 1;
         let incarnation = Incarnation { counter: machine.disk.counter, random };
@@ -91,7 +93,8 @@ impl World {
         self.break_streams_of_agent(worker, life);
         // A runner that hangs while nobody watches it is outside the promise.
         self.workers[worker].runner_stopped_until = Instant(0);
-        let pause = Duration::from_millis(self.dice.between(10, 15_000));
+        let longest = if self.dice.chance(400) { 300 } else { 15_000 };
+        let pause = Duration::from_millis(self.dice.between(10, longest));
         self.after(pause, Event::StartAgent { worker });
     }
 
@@ -128,6 +131,7 @@ impl World {
         machine.agent_life += 1;
         machine.runner_life += 1;
         machine.connection += 1;
+        (machine.orders_last, machine.told_last) = (Instant(0), Instant(0));
         (machine.agent_stopped_until, machine.runner_stopped_until) = (Instant(0), Instant(0));
         machine.trees.clear();
         machine.boot += 1;
@@ -190,7 +194,7 @@ fn ends_on_record(journal: &mut Memory, now: Now) -> BTreeMap<muster_types::Atte
         journal.apply(Record::Ended { attempt: key, sequence, outcome: outcome.clone(), ended: at });
         let started = remembered.started.map(|(_, started)| started);
         let stage = Stage::Ended(outcome, at);
-        kept.insert(key, Attempt { accepted: remembered.accepted, sequence, stage, stop: None, started });
+        kept.insert(key, Attempt { accepted: remembered.accepted, sequence, stage, stop: None, freeze: None, started });
     }
     kept
 }

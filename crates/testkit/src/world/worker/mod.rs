@@ -1,6 +1,7 @@
 //! A worker's machine: the agent's loop around the real link, a runner around the real fence and journal, and a kernel.
 
 mod agent;
+mod freeze;
 mod kernel;
 mod lives;
 mod runner;
@@ -30,6 +31,7 @@ pub(super) enum Order {
     Accept(Arc<Launch>),
     Start(Arc<Launch>),
     Kill { attempt: AttemptKey, at_once: bool, by: KilledBy },
+    Thaw(AttemptKey),
     Closed(Acknowledgement),
     Inventory(Session),
 }
@@ -72,6 +74,7 @@ pub(super) struct Attempt {
     pub(super) sequence: u64,
     pub(super) stage: Stage,
     pub(super) stop: Option<Stopping>,
+    pub(super) freeze: Option<Freeze>,
     pub(super) started: Option<WallTime>,
 }
 
@@ -83,6 +86,15 @@ pub(super) enum Stage {
     Running,
     Ending(Outcome),
     Ended(Outcome, WallTime),
+}
+
+/// The lease of an attempt that runs has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Freeze {
+    /// The kernel was asked to freeze it; if that takes longer it is killed.
+    Asked { until: Time },
+    /// It executes nothing; if nobody confirms it by then it is killed.
+    Frozen { until: Time },
 }
 
 /// Somebody wants it to end.
@@ -99,6 +111,9 @@ pub(super) struct Stopping {
 pub(super) struct Tree {
     pub(super) main: bool,
     pub(super) orphans: u32,
+    pub(super) frozen: bool,
+    /// The main process would have ended while it was frozen.
+    pub(super) overdue: bool,
     /// How the main process ended.
     pub(super) exit: Option<Exit>,
     /// What its main process will exit with, and leave behind.
@@ -109,9 +124,14 @@ pub(super) struct Tree {
 }
 
 impl Tree {
+    /// Whether anything of it is left.
+    pub(super) fn is_there(&self) -> bool {
+        self.main || self.orphans > 0
+    }
+
     /// Whether anything of it executes.
     pub(super) fn executes(&self) -> bool {
-        self.main || self.orphans > 0
+        self.is_there() && !self.frozen
     }
 }
 
@@ -142,13 +162,16 @@ pub(super) struct Machine {
     pub(super) told_last: Instant,
     pub(super) trees: BTreeMap<AttemptKey, Tree>,
     pub(super) total: AllocatedResources,
+    /// Whether its kernel can freeze a tree.
+    pub(super) freezer: bool,
 }
 
 impl Machine {
-    pub(super) fn new(index: usize, clock: Clock) -> Machine {
+    pub(super) fn new(index: usize, clock: Clock, freezer: bool) -> Machine {
         let gpus = (0..2).map(|gpu| Arc::from(format!("g{gpu}"))).collect();
         Machine {
             name: format!("w{index}"),
+            freezer,
             uid: WorkerUid(1000 + index as u128),
             boot: 1,
             clock,

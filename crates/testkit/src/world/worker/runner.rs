@@ -9,7 +9,7 @@ use muster_types::{
     AllocatedResources, AttemptKey, AttemptState, Exit, Fault, KilledBy, Launch, Now, Outcome, Reason, Report,
 };
 
-use super::{Attempt, Order, Runner, Stage, Stopping, Told};
+use super::{Attempt, Freeze, Order, Runner, Stage, Stopping, Told};
 use crate::world::clock::Instant;
 use crate::world::event::{Event, Life};
 use crate::world::sabotage::Sabotage;
@@ -20,6 +20,12 @@ impl Attempt {
         matches!(self.stage, Stage::Ended(..))
     }
 
+    /// Whether it executes nothing and is not being ended.
+    pub(super) fn is_frozen(&self) -> bool {
+        let runs = matches!(self.stage, Stage::Running) && self.stop.is_none();
+        runs && matches!(self.freeze, Some(Freeze::Frozen { .. }))
+    }
+
     fn report(&self) -> Report {
         let killing = || AttemptState::Killing { wait_channel: None };
         let (state, ended) = match &self.stage {
@@ -27,6 +33,7 @@ impl Attempt {
             Stage::Ending(_) => (killing(), None),
             Stage::Accepted | Stage::Starting | Stage::Running if self.stop.is_some() => (killing(), None),
             Stage::Accepted | Stage::Starting => (AttemptState::Accepted, None),
+            Stage::Running if self.is_frozen() => (AttemptState::Frozen, None),
             Stage::Running => (AttemptState::Running, None),
         };
         Report {
@@ -84,7 +91,8 @@ impl World {
         self.fence(worker, now);
         let Some(this) = self.runner(worker, runner) else { return };
         match order {
-            Order::Renew(renewal) => drop(this.fence.renew(renewal, now)),
+            Order::Renew(renewal) => self.renew(worker, renewal, now),
+            Order::Thaw(attempt) => self.thaw(worker, attempt, now),
             Order::Accept(launch) => self.accept(worker, &launch),
             Order::Start(launch) => {
                 self.accept(worker, &launch);
@@ -124,7 +132,7 @@ impl World {
         self.at(arrives, Event::Told { worker, connection, told });
     }
 
-    fn report(&mut self, worker: usize, key: AttemptKey) {
+    pub(super) fn report(&mut self, worker: usize, key: AttemptKey) {
         let Some(attempt) = self.workers[worker].runner.as_ref().and_then(|runner| runner.attempts.get(&key)) else {
             return;
         };
@@ -132,14 +140,14 @@ impl World {
         self.tell(worker, Told::Reports(vec![report]));
     }
 
-    fn change(&mut self, worker: usize, key: AttemptKey) {
+    pub(super) fn change(&mut self, worker: usize, key: AttemptKey) {
         if let Some(attempt) = self.attempt(worker, key) {
             attempt.sequence += 1;
             self.report(worker, key);
         }
     }
 
-    fn attempt(&mut self, worker: usize, key: AttemptKey) -> Option<&mut Attempt> {
+    pub(super) fn attempt(&mut self, worker: usize, key: AttemptKey) -> Option<&mut Attempt> {
         self.workers[worker].runner.as_mut()?.attempts.get_mut(&key)
     }
 
@@ -164,7 +172,8 @@ impl World {
         let machine = &mut self.workers[worker];
         machine.disk.journal.apply(Record::Accepted(accepted.clone()));
         if let Some(runner) = &mut machine.runner {
-            let attempt = Attempt { accepted, sequence: 1, stage: Stage::Accepted, stop: None, started: None };
+            let attempt =
+                Attempt { accepted, sequence: 1, stage: Stage::Accepted, stop: None, freeze: None, started: None };
             runner.attempts.insert(attempt.accepted.attempt, attempt);
         }
     }
@@ -209,9 +218,18 @@ impl World {
     }
 
     /// Has an attempt ended. The first order gives its reason; a later one may only hasten it.
-    fn stop(&mut self, worker: usize, key: AttemptKey, (reason, fault): (Reason, Fault), grace: Duration, now: Now) {
+    pub(super) fn stop(
+        &mut self,
+        worker: usize,
+        key: AttemptKey,
+        (reason, fault): (Reason, Fault),
+        grace: Duration,
+        now: Now,
+    ) {
         let life = self.workers[worker].runner_life;
         let Some(attempt) = self.attempt(worker, key) else { return };
+        // What is frozen hears no TERM, and is not thawed for it.
+        let grace = if attempt.freeze.take().is_some() { Duration::ZERO } else { grace };
         let kill_at = now.time + grace;
         match attempt.stage {
             Stage::Accepted => {
@@ -256,20 +274,12 @@ impl World {
         }
     }
 
-    fn fence(&mut self, worker: usize, now: Now) {
-        let Some(runner) = &mut self.workers[worker].runner else { return };
-        for key in runner.fence.expire(now) {
-            self.count("lease ended");
-            self.note(|| format!("worker {worker}: the lease of {key} ends"));
-            self.stop(worker, key, (Reason::LeaseEnded, Fault::Platform), Duration::ZERO, now);
-        }
-    }
-
     pub(in crate::world) fn runner_due(&mut self, worker: usize, life: Life) {
         let now = self.worker_clock(worker);
         let Some(runner) = self.runner(worker, life) else { return };
         runner.due = None;
         self.fence(worker, now);
+        self.look_at_freezes(worker, now);
         self.press(worker, now);
         self.arm_runner(worker);
     }
@@ -281,7 +291,9 @@ impl World {
         let stops = runner.attempts.values().filter(|attempt| matches!(attempt.stage, Stage::Running));
         let kill =
             stops.filter_map(|attempt| attempt.stop.as_ref()).filter(|stop| !stop.killed).map(|stop| stop.kill_at);
-        let Some(deadline) = kill.chain(runner.fence.next_deadline()).min() else { return };
+        let freezes = runner.attempts.values().filter_map(|attempt| attempt.freeze);
+        let freezes = freezes.map(|(Freeze::Asked { until } | Freeze::Frozen { until })| until);
+        let Some(deadline) = kill.chain(freezes).chain(runner.fence.next_deadline()).min() else { return };
         let due = clock.when(deadline).max(self.now);
         if runner.due.is_none_or(|at| at > due) {
             runner.due = Some(due);
@@ -329,7 +341,10 @@ impl World {
             Stage::Accepted | Stage::Starting | Stage::Ended(..) => return,
         };
         match tree {
-            Some(tree) if tree.main => {}
+            Some(tree) if tree.main => {
+                self.look_at_freezes(worker, now);
+                self.arm_runner(worker);
+            }
             // What it left behind is ended too, before its end is reported.
             Some(tree) if tree.orphans > 0 => {
                 if matches!(attempt.stage, Stage::Running) {
