@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use muster_client::errors::reason;
 use muster_client::{CallError, Verdict};
@@ -38,6 +39,10 @@ pub(crate) enum Failure {
     EnvFile(EnvFileError),
     /// JSON could not be made.
     Json(JsonError),
+    /// A file cannot be made or written.
+    File(PathBuf, io::Error),
+    /// The file is there already.
+    Exists(PathBuf),
     /// Standard output cannot be written.
     Output(io::Error),
     /// A cluster could not be brought up or down.
@@ -101,13 +106,14 @@ impl Failure {
         match self {
             Failure::Server(refusal) if refusal.is_unknown() => Exit::PLATFORM,
             Failure::Server(_) | Failure::NotFound { .. } | Failure::State(_) => Exit::FAILED,
-            Failure::Json(_) | Failure::System(_) => Exit::FAILED,
+            Failure::Json(_) | Failure::System(_) | Failure::File(_, _) | Failure::Exists(_) => Exit::FAILED,
             // A reader that goes away, such as head, has what it wanted.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::OK,
             Failure::Output(_) => Exit::FAILED,
             Failure::Usage(_) | Failure::Masters(_) | Failure::EnvFile(_) => Exit::USAGE,
             Failure::TimedOut(_) => Exit::TIMED_OUT,
             Failure::Up(UpError::Interrupted) => Exit::INTERRUPTED,
+            Failure::Up(UpError::ManyMasters(_)) => Exit::USAGE,
             Failure::Up(_) => Exit::FAILED,
         }
     }
@@ -147,6 +153,8 @@ impl fmt::Display for Failure {
                 error.fmt(f)?;
                 std::error::Error::source(error).map_or(Ok(()), |source| write!(f, ": {source}"))
             }
+            Failure::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Failure::Exists(path) => write!(f, "{} is there already; --force replaces it", path.display()),
             Failure::Output(error) => write!(f, "standard output cannot be written: {error}"),
             Failure::Up(error) => error.fmt(f),
             Failure::System(error) => error.fmt(f),

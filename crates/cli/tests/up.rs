@@ -10,13 +10,28 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 const MASTER: &str = r#"#!/bin/sh
+all="$*"
 while [ $# -gt 0 ]; do
   case "$1" in --state-dir) state=$2 ;; --address-file) address=$2 ;; --listen) listen=$2 ;; esac
   shift
 done
 mkdir -p "$state"
 [ -e "$state/broken" ] && { echo "error: the store is broken" >&2; exit 1; }
-echo "$listen" > "$address.new" && mv "$address.new" "$address"
+echo "$all" > "$state/arguments"
+# Only who leads says its address.
+case "$state" in
+  *-[23]) ;;
+  *) echo "$listen" > "$address.new" && mv "$address.new" "$address" ;;
+esac
+exec sleep 100000
+"#;
+
+/// Whether it is healthy is answered by the test, on the address that it was given.
+const ETCD: &str = r#"#!/bin/sh
+[ "$1" = --name ] && [ "$3" = --data-dir ] || exit 9
+mkdir -p "$4"
+env > "$4/environment"
+echo "$*" > "$4/arguments.new" && mv "$4/arguments.new" "$4/arguments"
 exec sleep 100000
 "#;
 
@@ -51,7 +66,7 @@ impl Stage {
         let ours = Path::new(env!("CARGO_BIN_EXE_muster"));
         // Beside its own program is where `muster` looks; a link would be followed to the real place.
         fs::hard_link(ours, stage.muster()).or_else(|_| fs::copy(ours, stage.muster()).map(drop)).expect("a copy");
-        for (name, script) in [("muster-master", MASTER), ("muster-worker", WORKER)] {
+        for (name, script) in [("muster-master", MASTER), ("muster-worker", WORKER), ("etcd", ETCD)] {
             let path = stage.bin().join(name);
             fs::write(&path, script).expect("a script");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it can be run");
@@ -73,7 +88,8 @@ impl Stage {
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(self.muster());
-        command.args(words).arg("--dir").arg(self.dir()).env("MUSTER_SECRET", "x").stdin(Stdio::null());
+        command.args(words).arg("--dir").arg(self.dir()).stdin(Stdio::null());
+        command.env("MUSTER_SECRET", "x").env("MUSTER_ETCD", self.bin().join("etcd")).env("ETCD_NAME", "another");
         command
     }
 
@@ -98,6 +114,23 @@ impl Stage {
     fn pid(&self, part: &str) -> Option<Pid> {
         let text = fs::read_to_string(self.dir().join(format!("run/{part}.pid"))).ok()?;
         Pid::from_raw(text.split_whitespace().next()?.parse().ok()?)
+    }
+
+    /// Answers once, in another thread, that the etcd of this cluster is healthy.
+    fn answer_for_etcd(&self) -> std::thread::JoinHandle<()> {
+        let arguments = self.dir().join("etcd/arguments");
+        let told = move || fs::read_to_string(&arguments).unwrap_or_default();
+        std::thread::spawn(move || {
+            until("etcd is started", || !told().is_empty());
+            let told = told();
+            let url = told.split(' ').skip_while(|word| *word != "--listen-client-urls").nth(1).expect("a URL");
+            let address = url.strip_prefix("http://127.0.0.1:").expect("on loopback");
+            let listener = std::net::TcpListener::bind(format!("127.0.0.1:{address}")).expect("the port is free");
+            let (mut asker, _) = listener.accept().expect("it is asked");
+            // What is left unread when a connection ends takes the answer with it.
+            std::io::Read::read(&mut asker, &mut [0; 1024]).expect("it asks");
+            std::io::Write::write_all(&mut asker, b"HTTP/1.0 200 OK\r\n\r\n{\"health\":\"true\"}").expect("it listens");
+        })
     }
 
     fn has(&self, path: &str) -> bool {
@@ -245,4 +278,77 @@ fn mistakes_are_answered_before_anything_starts() {
     let missing = stage.command(&["up"]).env("PATH", "/nowhere").output().expect("muster runs");
     assert_eq!(missing.status.code(), Some(1));
     assert!(text(&missing.stderr).contains("muster-master is not found in PATH"), "{}", text(&missing.stderr));
+}
+
+#[test]
+fn several_masters_share_an_etcd_and_all_of_it_is_kept_and_ended() {
+    let stage = Stage::new();
+    let etcd = stage.answer_for_etcd();
+    let output = stage.up(&["--detach", "--masters", "3", "--etcd", "--workers", "1"]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}{}", text(&output.stderr));
+    etcd.join().expect("etcd was asked");
+    let said = |path: &str| fs::read_to_string(stage.dir().join(path)).expect("it is there").trim().to_owned();
+    let ready = said("run/ready");
+    let addresses: Vec<&str> = ready.split(',').collect();
+    assert_eq!((addresses.len(), addresses[0]), (3, stage.listen.as_str()), "{ready}");
+    assert!(said("worker-1/arguments").contains(&format!("--master {ready} --name worker-1")), "{ready}");
+    assert!(out.contains(&format!("masters {ready}")), "{out}");
+    let store = format!("--store etcd://{}/muster", said("run/etcd.address"));
+    for (number, address) in (1..).zip(addresses) {
+        let arguments = said(&format!("master-{number}/arguments"));
+        assert!(arguments.contains(&format!("--listen {address}")) && arguments.contains(&store), "{arguments}");
+    }
+    assert!(!said("etcd/environment").contains("ETCD_NAME"), "etcd ends when it is told something twice");
+    assert!(!stage.has("master"), "there is no master beside them");
+
+    let parts = ["etcd", "master-1", "master-2", "master-3", "worker-1"];
+    for part in ["etcd", "master-1", "master-3"] {
+        let first = stage.pid(part).expect("it runs");
+        kill_process(first, Signal::KILL).expect("it is killed");
+        until("another runs", || stage.pid(part).is_some_and(|pid| pid != first && runs(pid)));
+    }
+    assert!(store.contains(&said("run/etcd.address")), "it is where it was");
+    let pids = parts.map(|part| stage.pid(part).expect("it runs"));
+    let down = stage.run(&["down"]);
+    assert!(down.status.success(), "{}", text(&down.stderr));
+    assert!(pids.iter().all(|pid| !runs(*pid)), "nothing is left");
+    let refused = stage.up(&[]);
+    assert!(text(&refused.stderr).contains("add --etcd"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn masters_and_etcd_that_outlive_their_keeper_are_ended() {
+    let stage = Stage::new();
+    let etcd = stage.answer_for_etcd();
+    let mut first = stage.foreground(&["--masters", "2", "--etcd", "--workers", "1"]);
+    etcd.join().expect("etcd was asked");
+    let old = ["etcd", "master-1", "master-2", "worker-1"].map(|part| stage.pid(part).expect("it runs"));
+    first.kill().expect("it is killed");
+    first.wait().expect("it is gone");
+    assert!(old.iter().all(|pid| runs(*pid)), "daemons outlive it");
+    assert!(stage.run(&["down"]).status.success());
+    assert!(old.iter().all(|pid| !runs(*pid)), "nothing is left");
+}
+
+#[test]
+fn mistakes_about_masters_and_etcd_are_answered_before_anything_starts() {
+    let stage = Stage::new();
+    let refused = |words: &[&str], code: i32, said: &str| {
+        let output = stage.up(words);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(said), "{words:?}: {}", text(&output.stderr));
+        assert!(stage.pid("etcd").is_none() && stage.pid("master-1").is_none(), "{words:?}");
+    };
+    refused(&["--masters", "3"], 2, "add --etcd");
+    refused(&["--masters", "8", "--etcd"], 2, "1..=7");
+    refused(&["--etcd", "--etcd-binary", "/no/etcd"], 1, "/no/etcd is no program");
+    refused(&["--etcd-binary", "/bin/true"], 2, "--etcd");
+    let nowhere = |command: &mut Command| command.env_remove("MUSTER_ETCD").env("PATH", "/nowhere").output();
+    let none = nowhere(&mut stage.command(&["up", "--etcd"])).expect("muster runs");
+    assert_eq!(none.status.code(), Some(1));
+    assert!(text(&none.stderr).contains("apt install etcd-server"), "{}", text(&none.stderr));
+    assert!(!stage.has("etcd"));
+    fs::create_dir_all(stage.dir().join("master")).expect("a folder");
+    refused(&["--etcd", "--masters", "3"], 1, "leave --etcd out");
 }

@@ -2,12 +2,11 @@
 
 use muster_proto::v1;
 use muster_proto::v1::application_service_client::ApplicationServiceClient;
-use tonic::Streaming;
 use tonic::transport::Channel;
 
 use crate::client::fill;
 use crate::master::MAX_ANSWER;
-use crate::{CallError, Client};
+use crate::{CallError, Client, Stream};
 
 fn service(channel: Channel) -> ApplicationServiceClient<Channel> {
     ApplicationServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER)
@@ -28,7 +27,7 @@ impl Client {
     pub async fn watch_application(
         &self,
         request: v1::WatchApplicationRequest,
-    ) -> Result<Streaming<v1::WatchApplicationResponse>, CallError> {
+    ) -> Result<Stream<v1::WatchApplicationResponse>, CallError> {
         let send = |channel, request| async move { service(channel).watch_application(request).await };
         self.open("WatchApplication", request, send).await
     }

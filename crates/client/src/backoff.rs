@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// Waits stay below this for the first [`BRISK_TRIES`]: about a second in all, in which a leader that died has its successor. Later
+/// than that something is wrong that takes longer to mend.
+const BRISK: Duration = Duration::from_millis(100);
+const BRISK_TRIES: u32 = 20;
+
 /// Waits that grow, with full jitter: callers that failed together do not come back together.
 #[derive(Debug, Clone)]
 pub struct Backoff {
@@ -11,20 +16,28 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits of at most `first`, doubling up to `longest`.
+    /// Waits of at most `first`, doubling up to `longest`, with a stay at 100 ms for about a second.
     pub fn new(first: Duration, longest: Duration) -> Backoff {
         Backoff { first, longest, tries: 0 }
     }
 
     /// The next wait: evenly between nothing and the present bound; at least half of what the server asks for.
     pub fn next_wait(&mut self, asked: Option<Duration>) -> Duration {
-        let bound = self.first.saturating_mul(1 << self.tries.min(16)).min(self.longest);
+        let bound = self.bound();
         self.tries = self.tries.saturating_add(1);
         let wait = bound.mul_f64(fraction());
         match asked {
             // Bounded, so that a server cannot park its callers.
             Some(asked) => wait.max(asked.min(self.longest).mul_f64(0.5 + fraction() / 2.0)),
             None => wait,
+        }
+    }
+
+    fn bound(&self) -> Duration {
+        let doubled = |first: Duration, times: u32| first.saturating_mul(1 << times.min(16)).min(self.longest);
+        match self.tries.checked_sub(BRISK_TRIES) {
+            None => doubled(self.first, self.tries).min(BRISK),
+            Some(late) => doubled(BRISK, late + 1),
         }
     }
 
@@ -60,6 +73,20 @@ mod tests {
         let asked = Duration::from_millis(60);
         assert!((asked / 2..=longest).contains(&backoff.next_wait(Some(asked))));
         assert!(backoff.next_wait(Some(Duration::from_secs(3600))) <= longest);
+    }
+
+    #[test]
+    fn waits_stay_short_while_a_leader_may_be_found_and_grow_after_that() {
+        let mut backoff = Backoff::default();
+        let bounds: Vec<_> = (0..26)
+            .map(|_| {
+                let bound = backoff.bound().as_millis();
+                backoff.next_wait(None);
+                bound
+            })
+            .collect();
+        assert_eq!(bounds[..4], [20, 40, 80, 100]);
+        assert_eq!(bounds[19..], [100, 200, 400, 800, 1600, 2000, 2000]);
     }
 
     #[test]

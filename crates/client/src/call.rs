@@ -6,14 +6,19 @@ use std::time::{Duration, Instant};
 use muster_proto::errors::{leader_hint, may_succeed_later, retry_after};
 use muster_types::Verdict;
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use crate::error::verdict;
+use crate::error::{is_better_elsewhere, never_sent, verdict};
+use crate::line::Line;
 use crate::routes::Route;
-use crate::{Backoff, CallError, Client};
+use crate::{Backoff, CallError, Client, Stream};
 
 /// Masters that point at one another are followed this often without a wait.
 const MAX_HOPS: u32 = 3;
+
+/// A connection that is not up after this is left alone for another master that may be better: several times what one takes on any network
+/// that a cluster spans. A machine that is gone does not answer at all, and must not eat the time of a call.
+const CONNECT_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Who keeps the time of a try. A deadline on the wire is one for a whole stream, so that of an opening stays on this side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +32,8 @@ enum Deadline {
 /// What is remembered between the tries of one call.
 struct Tries {
     method: &'static str,
+    /// Whether a try that may have been done is followed by another.
+    repeats: bool,
     begun: Instant,
     count: u32,
     hops: u32,
@@ -43,33 +50,49 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
-        self.try_until(method, body, Deadline::OnWire, send).await
+        Ok(self.try_until(Tries::new(method), body, Deadline::OnWire, send).await?.0)
+    }
+
+    /// The same for what does more when it is repeated: ends with the first try that may have been done.
+    pub(crate) async fn call_once<Q, A, F, Fut>(&self, method: &'static str, body: Q, send: F) -> Result<A, CallError>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<A>, Status>>,
+    {
+        let tries = Tries { repeats: false, ..Tries::new(method) };
+        Ok(self.try_until(tries, body, Deadline::OnWire, send).await?.0)
     }
 
     /// The same for what answers with a stream: the time is for its opening alone, so it stays on this side (a deadline on the wire is
     /// one for the whole stream).
-    pub(crate) async fn open<Q, A, F, Fut>(&self, method: &'static str, body: Q, send: F) -> Result<A, CallError>
+    pub(crate) async fn open<Q, A, F, Fut>(
+        &self,
+        method: &'static str,
+        body: Q,
+        send: F,
+    ) -> Result<Stream<A>, CallError>
     where
         Q: Clone,
         F: Fn(Channel, Request<Q>) -> Fut,
-        Fut: Future<Output = Result<Response<A>, Status>>,
+        Fut: Future<Output = Result<Response<Streaming<A>>, Status>>,
     {
-        self.try_until(method, body, Deadline::OfOpening, send).await
+        let (pieces, address) = self.try_until(Tries::new(method), body, Deadline::OfOpening, send).await?;
+        Ok(Stream::new(pieces, address, self.routes.clone()))
     }
 
     async fn try_until<Q, A, F, Fut>(
         &self,
-        method: &'static str,
+        mut tries: Tries,
         body: Q,
         deadline: Deadline,
         send: F,
-    ) -> Result<A, CallError>
+    ) -> Result<(A, String), CallError>
     where
         Q: Clone,
         F: Fn(Channel, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
-        let mut tries = Tries::new(method);
         loop {
             let route = self.routes.current(&self.options).map_err(|error| tries.no_route(error))?;
             let timeout = tries.left(self.options.deadline).min(self.options.try_timeout);
@@ -77,12 +100,14 @@ impl Client {
             if deadline == Deadline::OnWire {
                 request.set_timeout(timeout);
             }
-            match tokio::time::timeout(timeout, send(route.channel(), request)).await {
-                Ok(Ok(response)) => return Ok(response.into_inner()),
-                Err(_) => {
-                    self.after_failure(&mut tries, &route, Status::deadline_exceeded("no answer in time")).await?
+            let line = route.line();
+            let patience = if self.routes.has_other(&route.address) { CONNECT_PATIENCE } else { timeout };
+            match one_try(line, patience, timeout, send(line.channel(), request)).await {
+                Ok(response) => {
+                    self.routes.answered(&route.address, response.metadata());
+                    return Ok((response.into_inner(), route.address.clone()));
                 }
-                Ok(Err(status)) => self.after_failure(&mut tries, &route, status).await?,
+                Err(status) => self.after_failure(&mut tries, &route, status).await?,
             }
         }
     }
@@ -104,9 +129,11 @@ impl Client {
             return Ok(());
         }
         tries.hops = 0;
-        self.routes.pass_over(&route.address);
+        if is_better_elsewhere(&status) {
+            self.routes.failed(&route.address, &status);
+        }
         let wait = tries.backoff.next_wait(retry_after(&status));
-        if wait >= tries.left(self.options.deadline) {
+        if wait >= tries.left(self.options.deadline) || (tries.may_be_done && !tries.repeats) {
             let verdict = if tries.may_be_done { Verdict::Unknown } else { Verdict::NotApplied };
             return Err(tries.give_up(route, status, verdict));
         }
@@ -116,9 +143,41 @@ impl Client {
     }
 }
 
+/// One try: until the answer, until its time is up, or until its connection is not up after `patience`.
+async fn one_try<A>(
+    line: &Line,
+    patience: Duration,
+    timeout: Duration,
+    call: impl Future<Output = Result<A, Status>>,
+) -> Result<A, Status> {
+    let begun = line.now();
+    {
+        tokio::pin!(call);
+        match tokio::time::timeout(patience.min(timeout), &mut call).await {
+            Ok(answer) => return answer,
+            Err(_) if line.is_up() => {
+                let left = timeout.saturating_sub(patience);
+                if let Ok(answer) = tokio::time::timeout(left, call).await {
+                    return answer;
+                }
+            }
+            Err(_) => {}
+        }
+    }
+    Err(if line.never_up_since(begun) { never_sent() } else { Status::deadline_exceeded("no answer in time") })
+}
+
 impl Tries {
     fn new(method: &'static str) -> Tries {
-        Tries { method, begun: Instant::now(), count: 0, hops: 0, may_be_done: false, backoff: Backoff::default() }
+        Tries {
+            method,
+            repeats: true,
+            begun: Instant::now(),
+            count: 0,
+            hops: 0,
+            may_be_done: false,
+            backoff: Backoff::default(),
+        }
     }
 
     fn left(&self, deadline: Duration) -> Duration {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use muster_proto::{Violation, errors};
 use muster_types::Verdict;
@@ -96,7 +97,7 @@ impl std::error::Error for CallError {
 pub(crate) fn was_never_sent(status: &Status) -> bool {
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
+        if error.is::<tonic::ConnectError>() || error.is::<NotConnected>() {
             return true;
         }
         source = error.source();
@@ -104,7 +105,34 @@ pub(crate) fn was_never_sent(status: &Status) -> bool {
     false
 }
 
+/// A call was given up before its connection was up.
+#[derive(Debug)]
+struct NotConnected;
+
+impl fmt::Display for NotConnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection did not come up in time")
+    }
+}
+
+impl std::error::Error for NotConnected {}
+
+/// The status of a call that was given up before its connection was up.
+pub(crate) fn never_sent() -> Status {
+    let mut status = Status::unavailable(NotConnected.to_string());
+    status.set_source(Arc::new(NotConnected));
+    status
+}
+
 /// Whether one try was done.
 pub(crate) fn verdict(status: &Status) -> Verdict {
     if was_never_sent(status) { Verdict::NotApplied } else { errors::verdict_of(status) }
+}
+
+/// Whether another master may do better than the one that said this. A leader that is busy is the leader all the same; and who says that an
+/// outcome is unknown is there, hands on to the next leader, and is better than one that may be the leader that is not.
+pub(crate) fn is_better_elsewhere(status: &Status) -> bool {
+    use errors::reason::{NOT_QUEUED, OUTCOME_UNKNOWN, QUEUE_FULL, WATCHER_TOO_SLOW};
+    let stay = [NOT_QUEUED, OUTCOME_UNKNOWN, QUEUE_FULL, WATCHER_TOO_SLOW];
+    errors::reason_of(status).is_none_or(|reason| !stay.contains(&reason.as_str()))
 }

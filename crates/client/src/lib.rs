@@ -1,7 +1,8 @@
 //! Finds the leader, retries by verdict, watches that resume.
 //!
 //! A [`Client`] is cheap to clone and made for thousands of calls in flight. Every mutation carries a request id, so that a call whose
-//! outcome is unknown is asked again and done once. Every call has a deadline, and what fails says whether it was done.
+//! outcome is unknown is asked again and done once. Every call has a deadline, and what fails says whether it was done. One address of
+//! a master is enough: the others are learned from what masters answer, and asked when one dies, is paused, or is cut off.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,12 +23,14 @@ mod backoff;
 mod call;
 mod client;
 mod error;
+mod line;
 mod lists;
 mod logs;
 mod master;
 mod options;
 mod outage;
 mod routes;
+mod stream;
 mod wait;
 mod watch;
 
@@ -39,6 +42,7 @@ pub use lists::Listed;
 pub use logs::LogRead;
 pub use options::Options;
 pub use outage::Outage;
+pub use stream::Stream;
 pub use wait::{Sighting, WaitError};
 pub use watch::EventWatch;
 

@@ -1,17 +1,17 @@
 //! Reading logs through a master.
 
 use muster_proto::v1;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use crate::master::master;
-use crate::{CallError, Client, Outage};
+use crate::{CallError, Client, Outage, Stream};
 
 /// A log, chunk by chunk. A stream that breaks is opened anew where it broke.
 #[derive(Debug)]
 pub struct LogRead {
     client: Client,
     request: v1::ReadLogRequest,
-    stream: Option<Streaming<v1::ReadLogResponse>>,
+    stream: Option<Stream<v1::ReadLogResponse>>,
     ended: bool,
     outage: Outage,
 }
@@ -73,7 +73,7 @@ impl LogRead {
 }
 
 impl Client {
-    async fn open_log(&self, request: v1::ReadLogRequest) -> Result<Streaming<v1::ReadLogResponse>, CallError> {
+    async fn open_log(&self, request: v1::ReadLogRequest) -> Result<Stream<v1::ReadLogResponse>, CallError> {
         let send = |channel, request| async move { master(channel).read_log(request).await };
         self.open("ReadLog", request, send).await
     }

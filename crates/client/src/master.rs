@@ -1,11 +1,14 @@
 //! The calls of `MasterService`, one method each. Mutations get a request id where the caller gives none.
 
+use std::time::Instant;
+
 use muster_proto::v1;
 use muster_proto::v1::master_service_client::MasterServiceClient;
+use muster_types::Verdict;
 use tonic::transport::Channel;
 
 use crate::client::fill;
-use crate::{CallError, Client};
+use crate::{CallError, Client, Stream};
 
 /// A page of a thousand drivers with specs of 64 KiB each.
 pub(crate) const MAX_ANSWER: usize = 96 << 20;
@@ -61,6 +64,10 @@ impl Client {
         /// Declares a worker gone for ever.
         forget_worker, "ForgetWorker", ForgetWorkerRequest, worker: Worker
     }
+    mutation! {
+        /// Ends an attempt that the store does not name.
+        end_quarantined, "EndQuarantined", EndQuarantinedRequest, worker: Worker
+    }
     verb! {
         /// Shows a driver, with the token to watch from.
         get_driver, "GetDriver", GetDriverRequest => GetDriverResponse
@@ -94,5 +101,39 @@ impl Client {
     pub async fn get_cluster(&self) -> Result<v1::Cluster, CallError> {
         let send = |channel, request| async move { master(channel).get_cluster(request).await };
         Ok(self.call("GetCluster", v1::GetClusterRequest {}, send).await?.cluster.unwrap_or_default())
+    }
+
+    /// Has the leader hand over to the next master in line. No record holds the request id of this, and the next leader would step down
+    /// in its turn: when it may have been done, who leads by now is looked at before it is asked again.
+    pub async fn step_down(&self, mut request: v1::StepDownRequest) -> Result<v1::StepDownResponse, CallError> {
+        fill(&mut request.request_id);
+        let begun = Instant::now();
+        let before = self.get_cluster().await?;
+        let send = |channel, request| async move { master(channel).step_down(request).await };
+        loop {
+            let error = match self.call_once("StepDown", request.clone(), send).await {
+                Err(error) if error.verdict == Verdict::Unknown => error,
+                answered => return answered,
+            };
+            let now = self.get_cluster().await?;
+            if now.epoch != before.epoch {
+                return Ok(v1::StepDownResponse { leader: now.leader, epoch: now.epoch });
+            }
+            if begun.elapsed() > self.options.deadline {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Follows who leads, as one master knows it: the present answer, then each change, until the stream breaks.
+    pub async fn watch_leader(&self) -> Result<Stream<v1::WatchLeaderResponse>, CallError> {
+        let send = |channel, request| async move { master(channel).watch_leader(request).await };
+        self.open("WatchLeader", v1::WatchLeaderRequest {}, send).await
+    }
+
+    /// Everything that is durable, as a file for a restore. The file is whole when the stream ends without an error; it is not resumed.
+    pub async fn backup(&self) -> Result<Stream<v1::BackupResponse>, CallError> {
+        let send = |channel, request| async move { master(channel).backup(request).await };
+        self.open("Backup", v1::BackupRequest {}, send).await
     }
 }

@@ -9,9 +9,10 @@ pub struct Options {
     pub connections: usize,
     /// How long a call may take with all its tries.
     pub deadline: Duration,
-    /// How long one try may take: a master that hangs must not eat the whole deadline.
+    /// How long one try may take: the last resort against a master that answers everything but this. One that is paused or cut off is
+    /// noticed earlier, by its connection.
     pub try_timeout: Duration,
-    /// How long a connection may take to come up.
+    /// How long a connection may take to come up, when there is no other master to try meanwhile.
     pub connect_timeout: Duration,
 }
 
@@ -22,7 +23,8 @@ impl Default for Options {
             // Longer than an election takes (store lease, win, load), so that a failover is not seen by callers.
             deadline: Duration::from_secs(30),
             try_timeout: Duration::from_secs(10),
-            connect_timeout: Duration::from_secs(3),
+            // A packet that is lost on the way is repeated after 1 s.
+            connect_timeout: Duration::from_secs(2),
         }
     }
 }

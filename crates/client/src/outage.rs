@@ -22,8 +22,7 @@ pub struct Outage {
 impl Outage {
     /// None so far. One that lasts longer than `longest` is given up.
     pub fn new(longest: Duration) -> Outage {
-        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        Outage { since: None, opened: None, backoff, longest }
+        Outage { since: None, opened: None, backoff: Backoff::default(), longest }
     }
 
     /// The stream is open.

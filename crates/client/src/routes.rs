@@ -2,28 +2,46 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use tonic::transport::{Channel, Endpoint};
+use muster_proto::errors::reason_of;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Endpoint;
 
 use crate::address::normal;
+use crate::line::Line;
 use crate::{Masters, Options};
 
 /// Masters that connections are kept to; a hint beyond this replaces all of them.
 const MAX_MASTERS: usize = 32;
+/// Masters that are learned beside those that were given; more than any cluster has use for.
+const MAX_LEARNED: usize = 16;
+/// Every master says with every answer which masters there are: addresses, the leader's first.
+const MASTERS_HEADER: &str = "muster-masters";
+
+/// A master whose connection did not come up, or broke, is asked last for this long: as long as a master takes to be started again.
+const AVOIDED: Duration = Duration::from_secs(2);
+/// And is not gone back to for this long only because it leads: another one that can be reached hands calls on to it, which a leader that
+/// this machine cannot reach makes necessary for good.
+const DISTRUSTED: Duration = Duration::from_secs(10);
 
 /// Windows that let one connection carry many answers at a time: the defaults (64 KiB) stall lists and logs.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
-/// A peer that is gone without a word is noticed after interval and timeout.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// While somebody waits for an answer or a stream, a peer that says nothing for so long is asked whether it is there …
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// … and has so long to answer. A master that is paused, cut off or on a lost machine holds its connections open; together with the
+/// interval this is as long as a new leader takes then (the store lease of 3 s and a second more), so that callers arrive with it. It
+/// cuts off no answer that is merely slow: a peer that still sends is not asked, and one that computes still answers.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One master.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) address: String,
-    channels: Vec<Channel>,
+    lines: Vec<Line>,
     next: AtomicUsize,
 }
 
@@ -31,47 +49,91 @@ impl Route {
     fn new(address: &str, options: &Options) -> Result<Route, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .user_agent(concat!("muster-client/", env!("CARGO_PKG_VERSION")))?
-            .connect_timeout(options.connect_timeout)
-            .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE)
-            .keep_alive_while_idle(true)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            // The next call on a connection that was idle asks at once.
+            .keep_alive_while_idle(false)
             .buffer_size(4096);
-        let channels = (0..options.connections.max(1)).map(|_| endpoint.connect_lazy()).collect();
-        Ok(Route { address: address.to_owned(), channels, next: AtomicUsize::new(0) })
+        let lines = (0..options.connections.max(1)).map(|_| Line::new(&endpoint, options)).collect();
+        Ok(Route { address: address.to_owned(), lines, next: AtomicUsize::new(0) })
     }
 
     /// A connection, each in its turn.
-    pub(crate) fn channel(&self) -> Channel {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.channels.len();
-        self.channels[turn].clone()
+    pub(crate) fn line(&self) -> &Line {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.lines.len();
+        &self.lines[turn]
     }
 }
 
 /// The masters that are known, and the one that is believed to lead.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    masters: Masters,
+    given: Masters,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     current: String,
+    learned: Learned,
+    /// When masters failed last, of those that did lately.
+    failed: BTreeMap<String, Instant>,
     routes: BTreeMap<String, Arc<Route>>,
 }
 
+/// What masters said of masters, the leader first. The newest word replaces the one before.
+#[derive(Debug, Default)]
+struct Learned {
+    header: String,
+    addresses: Vec<String>,
+}
+
+impl Learned {
+    fn read(&mut self, metadata: &MetadataMap) {
+        let Some(header) = metadata.get(MASTERS_HEADER).and_then(|value| value.to_str().ok()) else { return };
+        if header == self.header {
+            return;
+        }
+        let mut addresses: Vec<String> = Vec::new();
+        for address in header.split(',').filter_map(|part| normal(part.trim())).take(MAX_LEARNED) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        *self = Learned { header: header.to_owned(), addresses };
+    }
+}
+
+impl State {
+    /// Whether a master failed within this time.
+    fn failed_within(&self, address: &str, time: Duration) -> bool {
+        self.failed.get(address).is_some_and(|failed| failed.elapsed() < time)
+    }
+
+    fn note_failure(&mut self, address: &str) {
+        self.failed.retain(|_, failed| failed.elapsed() < DISTRUSTED);
+        if self.failed.len() < MAX_MASTERS {
+            self.failed.insert(address.to_owned(), Instant::now());
+        }
+    }
+}
+
 impl Routes {
-    pub(crate) fn new(masters: Masters) -> Routes {
-        let current = masters.addresses()[0].clone();
-        Routes { masters, state: Mutex::new(State { current, routes: BTreeMap::new() }) }
+    pub(crate) fn new(given: Masters) -> Routes {
+        let current = given.addresses()[0].clone();
+        let state = State { current, learned: Learned::default(), failed: BTreeMap::new(), routes: BTreeMap::new() };
+        Routes { given, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The believed leader.
     pub(crate) fn current(&self, options: &Options) -> Result<Arc<Route>, tonic::transport::Error> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         if let Some(route) = state.routes.get(&state.current) {
             return Ok(route.clone());
         }
@@ -83,21 +145,129 @@ impl Routes {
         Ok(route)
     }
 
-    /// A master says who leads. False when that is the one that was asked, or no address.
+    /// A master answered: it says who the masters are, and is left for the leader, to which it only handed the call on.
+    pub(crate) fn answered(&self, asked: &str, metadata: &MetadataMap) {
+        let mut state = self.state();
+        state.failed.remove(asked);
+        state.learned.read(metadata);
+        if state.current != asked {
+            return;
+        }
+        let leader = state.learned.addresses.first().filter(|leader| !state.failed_within(leader, DISTRUSTED));
+        if let Some(leader) = leader.filter(|leader| *leader != asked).cloned() {
+            state.current = leader;
+        }
+    }
+
+    /// A master says who leads. False when that is the one that was asked, one that just failed, or no address.
     pub(crate) fn follow(&self, asked: &str, leader: &str) -> bool {
         let Some(leader) = normal(leader).filter(|leader| leader != asked) else { return false };
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).current = leader;
+        let mut state = self.state();
+        if state.failed_within(&leader, AVOIDED) {
+            return false;
+        }
+        state.current = leader;
         true
     }
 
     /// The one that was asked is of no use: the next is tried, unless somebody has moved on already.
-    pub(crate) fn pass_over(&self, asked: &str) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.current != asked {
-            return;
+    pub(crate) fn failed(&self, asked: &str, status: &Status) {
+        let mut state = self.state();
+        state.learned.read(status.metadata());
+        // What a master says itself is no fault of its connection.
+        if reason_of(status).is_none() {
+            state.note_failure(asked);
         }
-        let addresses = self.masters.addresses();
-        let next = addresses.iter().position(|address| address == asked).map_or(0, |place| place + 1);
-        state.current = addresses[next % addresses.len()].clone();
+        if state.current == asked {
+            let next = self.next_after(&state, asked);
+            state.current = next;
+        }
+    }
+
+    /// Whether another master than this one is worth a try now.
+    pub(crate) fn has_other(&self, asked: &str) -> bool {
+        let state = self.state();
+        self.ring(&state).iter().any(|address| *address != asked && !state.failed_within(address, AVOIDED))
+    }
+
+    /// The next in the order of the ring that did not fail just now; if all did, the next.
+    fn next_after(&self, state: &State, asked: &str) -> String {
+        let ring = self.ring(state);
+        let begin = ring.iter().position(|address| *address == asked).map_or(0, |place| place + 1);
+        let mut following = (0..ring.len()).map(|step| ring[(begin + step) % ring.len()]);
+        let sound = following.clone().find(|address| *address != asked && !state.failed_within(address, AVOIDED));
+        sound.or_else(|| following.next()).unwrap_or(asked).to_owned()
+    }
+
+    /// All that are known: the leader, those that would lead next in their order, then the rest of those that were given.
+    fn ring<'a>(&'a self, state: &'a State) -> Vec<&'a str> {
+        let learned = &state.learned.addresses;
+        let rest = self.given.addresses().iter().filter(|address| !learned.contains(address));
+        learned.iter().chain(rest).map(String::as_str).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(masters: &str) -> MetadataMap {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(MASTERS_HEADER, masters.parse().expect("a value"));
+        metadata
+    }
+
+    fn routes(given: &str) -> Routes {
+        Routes::new(given.parse().expect("addresses"))
+    }
+
+    fn broken() -> Status {
+        Status::unavailable("broken")
+    }
+
+    #[test]
+    fn the_leader_is_gone_to_and_its_heir_after_it() {
+        let routes = routes("a:1,z:1");
+        routes.answered("a:1", &said("b:2, c:3,a:1"));
+        assert_eq!(routes.state().current, "b:2");
+        for next in ["c:3", "a:1", "z:1"] {
+            let now = routes.state().current.clone();
+            routes.failed(&now, &broken());
+            assert_eq!(routes.state().current, next);
+        }
+    }
+
+    #[test]
+    fn a_master_that_just_failed_is_asked_last_and_not_gone_back_to() {
+        let routes = routes("a:1,b:2,c:3");
+        routes.failed("a:1", &broken());
+        assert!(routes.has_other("b:2"));
+        assert!(!routes.follow("b:2", "a:1"), "b has not noticed yet");
+        routes.answered("b:2", &said("a:1,b:2,c:3"));
+        assert_eq!(routes.state().current, "b:2", "b hands on what a is sent");
+        routes.failed("b:2", &broken());
+        assert_eq!(routes.state().current, "c:3");
+        assert!(!routes.has_other("c:3"));
+        routes.failed("c:3", &broken());
+        assert_eq!(routes.state().current, "a:1", "when all failed, the next is as good as any");
+    }
+
+    #[test]
+    fn what_a_master_says_of_itself_is_no_fault_of_its_connection() {
+        let routes = routes("a:1,b:2");
+        routes.failed("a:1", &muster_proto::errors::Failure::NoLeader.into());
+        assert_eq!(routes.state().current, "b:2");
+        assert!(routes.has_other("b:2"));
+    }
+
+    #[test]
+    fn what_is_learned_is_bounded_and_the_given_ones_stay() {
+        let routes = routes("a:1");
+        let many: Vec<String> = (1..100).map(|port| format!("m:{port}")).collect();
+        routes.failed("x:1", &Status::with_metadata(tonic::Code::Unavailable, "", said(&many.join(","))));
+        let state = routes.state();
+        assert_eq!(state.learned.addresses.len(), MAX_LEARNED);
+        assert_eq!(routes.ring(&state).last(), Some(&"a:1"));
+        assert_eq!(state.current, "a:1", "somebody had moved on already");
     }
 }

@@ -3,17 +3,17 @@
 use std::collections::VecDeque;
 
 use muster_proto::v1;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use crate::master::master;
-use crate::{CallError, Client, Outage};
+use crate::{CallError, Client, Outage, Stream};
 
 /// Events in order, without gap or repeat, through failovers. Nothing is read ahead: a slow reader slows its own stream.
 #[derive(Debug)]
 pub struct EventWatch {
     client: Client,
     request: v1::WatchEventsRequest,
-    stream: Option<Streaming<v1::WatchEventsResponse>>,
+    stream: Option<Stream<v1::WatchEventsResponse>>,
     waiting: VecDeque<v1::Event>,
     /// The place after the events that wait.
     after_waiting: String,

@@ -13,6 +13,8 @@ pub struct ClusterInfo {
     pub uid: ClusterUid,
     /// Its name, for people.
     pub name: String,
+    /// How often its store was restored from the past, counted from 1. Above 1, what runs and no record names is left running.
+    pub generation: u64,
 }
 
 /// Settings of the decisions, each with its reasoning at its default.
@@ -36,8 +38,6 @@ pub struct Config {
     pub max_launch_failures: u32,
     /// How work is placed.
     pub policy: Policy,
-    /// The store's generation was raised: what runs and no record names is left running and shown.
-    pub quarantine_unknown: bool,
 }
 
 impl Default for Config {
@@ -61,7 +61,6 @@ impl Default for Config {
             max_launch_failures: 10,
             // The default with etcd; the embedded store is for one machine, which may have no cgroups.
             policy: Policy { require_containment: false, ..Policy::default() },
-            quarantine_unknown: false,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_types::{AllocatedResources, ApplicationUid, AttemptKey, Now, Time, WorkerUid};
 
 use crate::outbox::Outbox;
+use crate::past::Past;
 use crate::placement::{DriverQueue, ExecutorQueue, Fleet};
 use crate::requests::RequestIndex;
 use crate::retention::Retention;
@@ -32,6 +33,7 @@ pub struct Core {
     pub(crate) orphans: BTreeMap<WorkerUid, Vec<(AttemptKey, AllocatedResources)>>,
     /// What no record names is left running: the store went back in time, or some of its records could not be read.
     pub(crate) leave_unknown: bool,
+    pub(crate) past: Past,
     pub(crate) out: Outbox,
 }
 
@@ -46,7 +48,8 @@ impl Core {
     pub fn new(config: Config, cluster: ClusterInfo) -> Core {
         Core {
             requests: RequestIndex::new(config.kept_requests, config.kept),
-            leave_unknown: config.quarantine_unknown,
+            leave_unknown: cluster.generation > 1,
+            past: Past::new(cluster.generation),
             orphans: BTreeMap::new(),
             config,
             cluster,
@@ -123,6 +126,9 @@ impl Core {
             Request::Drain { worker, request, deadline } => self.drain_worker(ctx, call, &worker, request, deadline),
             Request::Undrain { worker, request } => self.undrain_worker(ctx, call, &worker, request),
             Request::Forget { worker, request } => self.forget_worker(ctx, call, &worker, request),
+            Request::EndQuarantined { worker, attempt, request } => {
+                self.end_quarantined(ctx, call, &worker, attempt, request);
+            }
         }
     }
 
@@ -139,6 +145,7 @@ impl Core {
                 Timer::Drain(worker) => self.end_drain(ctx, worker),
                 Timer::Retention => self.retire(ctx),
                 Timer::LostWorker(worker) => self.retire_worker(ctx, worker),
+                Timer::Settled => self.end_settling(ctx),
             }
             self.boundary();
         }

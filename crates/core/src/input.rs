@@ -179,6 +179,15 @@ pub enum Request {
         /// Makes it idempotent.
         request: Option<RequestId>,
     },
+    /// End an attempt that no record names.
+    EndQuarantined {
+        /// Name or uid.
+        worker: String,
+        /// The attempt.
+        attempt: AttemptKey,
+        /// Makes it idempotent.
+        request: Option<RequestId>,
+    },
 }
 
 /// A wish for executors of one profile.

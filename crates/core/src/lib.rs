@@ -13,6 +13,7 @@ mod input;
 pub mod invariants;
 pub mod liveness;
 mod outbox;
+mod past;
 mod place;
 pub mod placement;
 mod recovery;

@@ -32,6 +32,7 @@ impl Core {
         core.load_applications(snapshot.applications, snapshot.executors);
         core.load_requests(now.wall);
         core.load_attempts();
+        core.hold_past(now);
         core.resume_applications(ctx);
         core.resume_drivers(ctx);
         core.retain_loaded(now);
@@ -215,6 +216,10 @@ impl Core {
         waiting.sort_unstable();
         for (_, uid) in waiting {
             let random = ctx.entropy.next();
+            if self.keep_held(ctx.now.wall, uid) {
+                self.boundary();
+                continue;
+            }
             let Some(driver) = self.drivers.get_mut(uid) else { continue };
             if driver.live == DriverState::BackingOff {
                 let nth = driver.record.consecutive_failures.max(1);

@@ -31,6 +31,7 @@ pub(crate) enum Verb {
     Drain,
     Undrain,
     Forget,
+    EndQuarantined,
 }
 
 impl Made {

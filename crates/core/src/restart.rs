@@ -191,6 +191,7 @@ mod tests {
             kill: None,
             failures: Vec::new(),
             consecutive_failures: 0,
+            generation: 1,
             version: 1,
         }
     }

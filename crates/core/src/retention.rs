@@ -129,13 +129,13 @@ impl Core {
     }
 
     /// A worker that has been lost for as long as finished records are kept, and on which nothing may run: if it ever returns, it
-    /// is enlisted anew. Not before what is assigned to it is closed.
+    /// is enlisted anew. Not before what is assigned to it is closed, and not while a driver is held for what may run there.
     pub(crate) fn retire_worker(&mut self, ctx: &Ctx<'_>, uid: WorkerUid) {
         let Some(worker) = self.workers.get(uid) else { return };
         if !worker.record.lost || worker.record.forgotten {
             return;
         }
-        if !worker.assigned.is_empty() {
+        if !worker.assigned.is_empty() || self.may_run_copies(worker) {
             return self.timers.arm(ctx.now.time + self.config.kept, Timer::LostWorker(uid));
         }
         self.workers.remove(uid);

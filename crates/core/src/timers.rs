@@ -27,6 +27,8 @@ pub(crate) enum Timer {
     Retention,
     /// A lost worker has been lost for so long that its record can go.
     LostWorker(WorkerUid),
+    /// Leases that a leader before the store's restore answered have ended.
+    Settled,
 }
 
 /// All deadlines, earliest first.

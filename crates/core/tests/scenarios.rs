@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use muster_core::invariants::Fold;
 use muster_core::{CallId, Config, Group, Input, LinkId, Request, SessionNumber, Target};
 use muster_types::{ApplicationUid, ExecutorId, KilledBy, ProfileId, Report, RequestId, Session};
 
@@ -23,6 +24,8 @@ use support::{text, world::World};
 
 struct Scenario {
     world: World,
+    /// The store as it was when it was saved last.
+    saved: Fold,
     /// Per worker: the words of its registration, its newest session, its newest report.
     workers: BTreeMap<String, (Words, u64)>,
     sessions: BTreeMap<ApplicationUid, u64>,
@@ -34,6 +37,7 @@ impl Scenario {
     fn new() -> Scenario {
         Scenario {
             world: World::new(Config::default()),
+            saved: Fold::default(),
             workers: BTreeMap::new(),
             sessions: BTreeMap::new(),
             sequence: 0,
@@ -80,6 +84,14 @@ impl Scenario {
                 self.sessions.clear();
                 self.world.crash()
             }
+            "save" => {
+                self.saved = self.world.ledger.fold.clone();
+                Vec::new()
+            }
+            "restore" => {
+                self.sessions.clear();
+                self.world.restore(self.saved.clone())
+            }
             "break-session" => {
                 let uid = self.application(&name);
                 let session = SessionNumber(words.number("session", self.sessions[&uid]));
@@ -96,8 +108,8 @@ impl Scenario {
         let config = &mut self.world.config;
         config.kept_records = usize::try_from(words.number("kept", 100_000)).unwrap();
         config.kept_executors = usize::try_from(words.number("kept-executors", 1_000)).unwrap();
-        config.quarantine_unknown = words.has("quarantine");
         config.policy.max_drivers = words.keys.get("max-drivers").map(|text| text.parse().unwrap());
+        self.world.generation = words.number("generation", 1);
         self.world.crash()
     }
 
@@ -157,6 +169,10 @@ impl Scenario {
             }
             "undrain" => Request::Undrain { worker: name, request },
             "forget" => Request::Forget { worker: name, request },
+            "end-quarantined" => {
+                let attempt = words::attempt(&words.plain[2], &self.world.ledger.fold);
+                Request::EndQuarantined { worker: name, attempt, request }
+            }
             other => panic!("no such command: {other}"),
         }
     }

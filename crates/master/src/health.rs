@@ -3,7 +3,7 @@
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-/// The services that come and go with leadership. `""` speaks for all of them.
+/// The services that are there once calls are answered, by this master or through it. `""` speaks for all of them.
 const SERVICES: [&str; 5] =
     ["", "readiness", "muster.v1.MasterService", "muster.v1.ApplicationService", "muster.v1.WorkerLinkService"];
 
@@ -16,13 +16,13 @@ impl Health {
     pub(crate) async fn new(reporter: HealthReporter) -> Health {
         let health = Health(reporter);
         health.0.set_service_status("liveness", ServingStatus::Serving).await;
-        health.leads(false).await;
+        health.serves(false).await;
         health
     }
 
-    /// Whether this master answers calls.
-    pub(crate) async fn leads(&self, leads: bool) {
-        let status = if leads { ServingStatus::Serving } else { ServingStatus::NotServing };
+    /// Whether calls are answered here. A standby forwards them and is ready: readiness never means leadership.
+    pub(crate) async fn serves(&self, serves: bool) {
+        let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
         for service in SERVICES {
             self.0.set_service_status(service, status).await;
         }

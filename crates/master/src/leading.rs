@@ -1,5 +1,6 @@
 //! What there is while this master leads, and where handlers find it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use muster_core::liveness;
 use muster_proto::Welcome;
 use muster_proto::errors::Failure;
 use muster_proto::tokens::ResumeToken;
-use muster_store::Deadline;
+use muster_store::{Deadline, Election};
 use muster_types::{ClusterRecord, Commit, Epoch, QuarantinedRecord, WallTime};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::clock;
 use crate::commit::Mailbox;
@@ -18,6 +19,7 @@ use crate::events::Hub;
 use crate::link::Links;
 use crate::refused::Refused;
 use crate::sessions::Sessions;
+use crate::stop::told;
 use crate::view::View;
 
 /// A term of leadership as handlers see it.
@@ -46,20 +48,45 @@ pub(crate) struct Leading {
     pub sessions: Arc<Sessions>,
     /// What waits for the commit loop.
     pub mailbox: Mailbox,
-    /// What a welcome says.
+    /// What a welcome says, but for the masters, which come and go.
     pub welcome: Arc<Welcome>,
+    /// Who leads and who stands by.
+    pub election: Election,
     /// Hellos that are being taken.
     pub admission: Arc<Semaphore>,
     /// Inputs that are refused for a while.
     pub refused: Arc<Refused>,
     /// Who has been heard.
     pub liveness: Arc<Mutex<liveness::Table>>,
+    /// Until when workers that were loaded and are silent are waited for.
+    pub recovers_until: WallTime,
+    /// The store takes nothing more at present.
+    pub store_full: watch::Receiver<bool>,
+    /// What only the role can do.
+    pub orders: mpsc::Sender<Order>,
+}
+
+/// What a leader's role is asked to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Hand over; told once the key is given up.
+    StepDown(oneshot::Sender<()>),
+    /// A worker has seen a later epoch of this generation: find out whether the store went back in time.
+    Suspect(Epoch),
 }
 
 impl Leading {
     /// Whether the leader's deadline stands at this moment.
     pub(crate) fn stands(&self) -> bool {
         self.deadline.stands(clock::boottime())
+    }
+
+    /// What a welcome says.
+    pub(crate) fn welcome(&self) -> Arc<Welcome> {
+        let standing = self.election.standing();
+        let others = standing.members.iter().map(|member| &member.address).filter(|address| **address != self.address);
+        let masters = std::iter::once(&self.address).chain(others).cloned().collect();
+        Arc::new(Welcome { masters, ..Welcome::clone(&self.welcome) })
     }
 
     /// The liveness table.
@@ -79,24 +106,69 @@ impl Leading {
 }
 
 /// Where handlers find the leader: empty until one leads.
-#[derive(Default)]
-pub(crate) struct Seat(ArcSwapOption<Leading>);
+#[derive(Debug)]
+pub(crate) struct Seat {
+    leading: ArcSwapOption<Leading>,
+    /// Why nobody takes it, although this master owns the key.
+    halted: AtomicBool,
+    /// Raised with each change.
+    changes: watch::Sender<u64>,
+    /// Nobody takes it any more: this master goes away.
+    closed: watch::Sender<bool>,
+}
+
+impl Default for Seat {
+    fn default() -> Seat {
+        Seat {
+            leading: ArcSwapOption::empty(),
+            halted: AtomicBool::new(false),
+            changes: watch::Sender::new(0),
+            closed: watch::Sender::new(false),
+        }
+    }
+}
 
 impl Seat {
     /// Whoever leads.
     pub(crate) fn leading(&self) -> Result<Arc<Leading>, Failure> {
-        self.0.load_full().ok_or(Failure::NoLeader)
+        self.leading
+            .load_full()
+            .ok_or_else(|| if self.halted.load(Ordering::Acquire) { Failure::StoreRestored } else { Failure::NoLeader })
     }
 
     /// Takes the seat, or leaves it.
     pub(crate) fn set(&self, leading: Option<Arc<Leading>>) {
-        self.0.store(leading);
+        self.leading.store(leading);
+        self.halted.store(false, Ordering::Release);
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Leaves the seat empty, because the store went back in time.
+    pub(crate) fn halt(&self) {
+        self.leading.store(None);
+        self.halted.store(true, Ordering::Release);
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// This master goes away: what would last for ever ends.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Ready once this master goes away.
+    pub(crate) async fn closed(&self) {
+        told(&mut self.closed.subscribe()).await;
+    }
+
+    /// Sees its changes from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 }
 
-impl std::fmt::Debug for Seat {
+impl std::fmt::Debug for Leading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Seat").field(&self.0.load().as_ref().map(|leading| leading.epoch)).finish()
+        f.debug_struct("Leading").field("epoch", &self.epoch).finish_non_exhaustive()
     }
 }
 

@@ -10,6 +10,7 @@ mod commit;
 pub mod config;
 mod entropy;
 mod events;
+mod forward;
 mod health;
 mod leading;
 mod link;

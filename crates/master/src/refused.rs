@@ -74,7 +74,8 @@ fn request_id_mut(request: &mut Request) -> Option<&mut Option<muster_types::Req
         | Request::KillApplication { request, .. }
         | Request::Drain { request, .. }
         | Request::Undrain { request, .. }
-        | Request::Forget { request, .. } => Some(request),
+        | Request::Forget { request, .. }
+        | Request::EndQuarantined { request, .. } => Some(request),
         Request::ExplainDriver { .. } | Request::ExplainApplication { .. } | Request::OpenSession { .. } => None,
     }
 }

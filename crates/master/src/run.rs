@@ -65,10 +65,12 @@ impl std::error::Error for RunError {
 pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> Result<(), RunError> {
     let listener =
         TcpListener::bind(settings.listen).await.map_err(|error| RunError::Listen(settings.listen, error))?;
-    let founding = Founding { name: settings.cluster_name.clone(), is_name_default: true, now: clock::wall() };
+    let founding =
+        Founding { name: settings.cluster_name.clone(), is_name_default: settings.is_name_default, now: clock::wall() };
     let bound = listener.local_addr().map_err(|error| RunError::Listen(settings.listen, error))?;
     let address = settings.advertise.clone().unwrap_or_else(|| reachable(bound));
-    let candidacy = Candidacy::new(address, env!("CARGO_PKG_VERSION").to_owned(), settings.timing.store_lease);
+    let mut candidacy = Candidacy::new(address, env!("CARGO_PKG_VERSION").to_owned(), settings.timing.store_lease);
+    candidacy.state_dir = Some(settings.state_dir.clone());
     let candidate = muster_store::open(&settings.store.0, founding, candidacy).await.map_err(RunError::Store)?;
     run_on(settings, listener, candidate, stop).await
 }
@@ -94,11 +96,11 @@ where
     let health = Health::new(reporter).await;
     let seat = Arc::new(Seat::default());
     let (end_serving, mut ended) = watch::channel(false);
-    let serving =
-        serve(listener, &seat, health_service, async move { told(&mut ended).await }).map_err(RunError::Build)?;
+    let serving = serve(listener, &seat, &candidate.election(), health_service, async move { told(&mut ended).await })
+        .map_err(RunError::Build)?;
     let mut serving = tokio::spawn(serving);
 
-    let node = Node::new(candidate, Arc::new(settings), address, seat, health, stop);
+    let node = Node::new(candidate, Arc::new(settings), address, seat.clone(), health, stop);
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
         failed = &mut serving => return match failed {
@@ -106,6 +108,7 @@ where
             Err(panicked) => Err(RunError::Fault(Fault::Lost(panicked))),
         },
     };
+    seat.close();
     end_serving.send_replace(true);
     if tokio::time::timeout(STOP_WITHIN, &mut serving).await.is_err() {
         tracing::warn!("connections did not end in time; they are cut");
@@ -123,9 +126,16 @@ where
     let mut standby = Standby(node);
     loop {
         let Some(recovering) = standby.run().await? else { return Ok(()) };
-        standby = match recovering.run().await?.run().await? {
-            Next::Standby(standby) => standby,
-            Next::Stopped => return Ok(()),
+        standby = match recovering.run().await? {
+            Err(standby) => standby,
+            Ok(active) => match active.run().await? {
+                Next::Standby(standby) => standby,
+                Next::Halted(halted) => match halted.run().await {
+                    Some(standby) => standby,
+                    None => return Ok(()),
+                },
+                Next::Stopped => return Ok(()),
+            },
         };
     }
 }

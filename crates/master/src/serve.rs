@@ -9,18 +9,20 @@ use muster_proto::FILE_DESCRIPTOR_SET;
 use muster_proto::v1::application_service_server::ApplicationServiceServer;
 use muster_proto::v1::master_service_server::MasterServiceServer;
 use muster_proto::v1::worker_link_service_server::WorkerLinkServiceServer;
+use muster_store::Election;
 use tokio::net::TcpListener;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_reflection::server::Builder as Reflection;
 
 use crate::api::{ApplicationApi, LogSources, MasterApi, RawWatch};
+use crate::forward::{Forward, Front};
 use crate::leading::Seat;
 use crate::link::LinkService;
 use crate::listen::connections;
 
 /// Largest request of a client: a spec of 64 KiB, or ten thousand numbers, with room.
-const MAX_REQUEST: usize = 1 << 20;
+pub(crate) const MAX_REQUEST: usize = 1 << 20;
 /// Largest message of a worker: a part of an inventory, or a batch of reports.
 const MAX_LINK_MESSAGE: usize = 4 << 20;
 /// Largest headers: ours are small; a client's tracing may add some.
@@ -57,20 +59,24 @@ pub(crate) type Serving = Pin<Box<dyn Future<Output = Result<(), tonic::transpor
 pub(crate) fn serve(
     listener: TcpListener,
     seat: &Arc<Seat>,
+    election: &Election,
     health: HealthServer<impl Health>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Serving, BuildError> {
-    let master = MasterServiceServer::new(MasterApi::new(seat.clone(), Arc::<LogSources>::default()))
+    let master = MasterServiceServer::new(MasterApi::new(seat.clone(), Arc::<LogSources>::default(), election.clone()))
         .max_decoding_message_size(MAX_REQUEST);
     let application =
         ApplicationServiceServer::new(ApplicationApi::new(seat.clone())).max_decoding_message_size(MAX_REQUEST);
-    let link = WorkerLinkServiceServer::new(LinkService::new(seat.clone())).max_decoding_message_size(MAX_LINK_MESSAGE);
+    let link = WorkerLinkServiceServer::new(LinkService::new(seat.clone(), election.clone()))
+        .max_decoding_message_size(MAX_LINK_MESSAGE);
     let reflection = || {
         Reflection::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
+    let front = Arc::new(Front::new(seat.clone(), election.clone()));
     let router = Server::builder()
+        .layer(tower::layer::layer_fn(move |inner| Forward::new(inner, front.clone())))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_STREAMS)

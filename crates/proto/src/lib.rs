@@ -17,6 +17,7 @@ pub mod accept;
 mod base64url;
 pub mod errors;
 mod link;
+pub mod methods;
 mod process;
 mod resources;
 mod secrets;

@@ -68,6 +68,7 @@ fn commands() -> Vec<WorkerCommand> {
     vec![
         WorkerCommand::Launch(Arc::new(launch())),
         WorkerCommand::Kill { attempt: driver_attempt(), at_once: true, by: KilledBy::Drain },
+        WorkerCommand::Thaw { attempt: driver_attempt() },
         WorkerCommand::ApplicationGone(ApplicationUid(6)),
     ]
 }

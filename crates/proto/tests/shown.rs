@@ -53,6 +53,7 @@ fn record() -> DriverRecord {
         kill: None,
         failures: vec![WallTime(3)],
         consecutive_failures: 1,
+        generation: 1,
         version: 31,
     }
 }

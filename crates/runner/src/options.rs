@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::tree::Method;
 
@@ -18,7 +19,12 @@ pub(crate) struct Options {
     pub(crate) limits: bool,
     /// Whether to live in namespaces of its own, where the kernel lets it.
     pub(crate) namespaces: bool,
+    /// How long a tree that was frozen at its lease's end waits to be confirmed; zero kills at the lease's end.
+    pub(crate) fence_kill_after: Duration,
 }
+
+/// Long enough for a person to bring a master back.
+const FENCE_KILL_AFTER: Duration = Duration::from_secs(600);
 
 pub(crate) const USAGE: &str = "\
 muster-runner: starts, limits, fences, reaps and journals the processes of one worker
@@ -33,6 +39,9 @@ already serves it (exit code 3).
   --tree HOW              best, cgroup2, freezer or none [default: best]
   --limits on|off         enforce limits of memory, processor time and processes [default: on]
   --namespaces on|off     use a PID namespace, so that all processes die with the runner [default: on]
+  --fence-kill-after SECONDS
+                          leased trees are frozen at their lease's end, where there is a freezer; one that no leader
+                          confirms for this long is killed; 0 kills at the lease's end [default: 600]
   --version, --help
 ";
 
@@ -59,6 +68,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ask
         tree: Method::Best,
         limits: true,
         namespaces: true,
+        fence_kill_after: FENCE_KILL_AFTER,
     };
     while let Some(argument) = arguments.next() {
         let name = argument.to_string_lossy().into_owned();
@@ -73,6 +83,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ask
             "--cgroup-root" => options.cgroup_root = PathBuf::from(value),
             "--tree" => options.tree = method(&value)?,
             "--limits" => options.limits = switch(&name, &value)?,
+            "--fence-kill-after" => options.fence_kill_after = seconds(&name, &value)?,
             "--namespaces" => options.namespaces = switch(&name, &value)?,
             _ => return Err(UsageError(format!("unknown option `{name}` (see --help)"))),
         }
@@ -89,6 +100,13 @@ fn method(value: &OsString) -> Result<Method, UsageError> {
         Some("none") => Ok(Method::None),
         _ => Err(UsageError("--tree is best, cgroup2, freezer or none".to_owned())),
     }
+}
+
+fn seconds(name: &str, value: &OsString) -> Result<Duration, UsageError> {
+    let number = value.to_str().and_then(|text| text.parse::<u32>().ok());
+    number
+        .map(|seconds| Duration::from_secs(u64::from(seconds)))
+        .ok_or_else(|| UsageError(format!("{name} is a number of seconds")))
 }
 
 fn switch(name: &str, value: &OsString) -> Result<bool, UsageError> {
@@ -119,6 +137,7 @@ mod tests {
         assert!(parse_words(&["--state-dir"]).is_err());
         assert!(parse_words(&["--state-dir", "/s", "--limits", "maybe"]).is_err());
         assert!(parse_words(&["--state-dir", "/s", "--tree", "v3"]).is_err());
+        assert!(parse_words(&["--state-dir", "/s", "--fence-kill-after", "10m"]).is_err());
         assert!(parse_words(&["--speed", "1"]).is_err());
     }
 }

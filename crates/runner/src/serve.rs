@@ -79,7 +79,8 @@ pub(crate) fn prepare(options: &Options, state: &StateDir, place: Place) -> Resu
     capabilities.dies_with_runner = place.is_first_process;
     let hello = RunnerHello { version: VERSION, incarnation, boot_id: boot_id()?, capabilities, pid, renewal: None };
     let is_first_process = place.is_first_process;
-    let parts = Parts { hello, journal, trees, spawner, listener, signals, is_first_process, homes: found.homes };
+    let (homes, fence_kill_after) = (found.homes, options.fence_kill_after);
+    let parts = Parts { hello, journal, trees, spawner, listener, signals, is_first_process, homes, fence_kill_after };
     Ok(Engine::new(parts, kept).map_err(cannot("begin"))?)
 }
 

@@ -32,8 +32,23 @@ fn a_lease_that_is_over_starts_nothing() {
 }
 
 #[test]
-fn the_end_of_the_lease_ends_what_is_leased_and_nothing_else() {
+fn what_was_accepted_under_one_lease_is_not_started_under_another() {
     let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    agent.renew(Duration::from_millis(500));
+    let start = leased(runner.shell(driver(1), "echo ran > ran"));
+    agent.send(&[ToRunner::Accept(start.accepted.clone())]);
+    agent.wait(driver(1), |report| report.state == AttemptState::Accepted);
+    // Its artifacts are fetched for longer than the lease lasts; meanwhile a leader may have run it elsewhere.
+    assert_eq!(agent.wait_ended(driver(1)).reason, Reason::NeverStarted);
+    agent.renew(Duration::from_secs(45));
+    assert_eq!(agent.run(start).reason, Reason::NeverStarted);
+    assert!(!runner.file("ran").exists());
+}
+
+#[test]
+fn without_a_freezer_the_end_of_the_lease_ends_what_is_leased_and_nothing_else() {
+    let runner = TestRunner::start(&["--tree", "none"]);
     let mut agent = runner.connect();
     let lease = Duration::from_millis(1500);
     let begin = Instant::now();
@@ -42,6 +57,7 @@ fn the_end_of_the_lease_ends_what_is_leased_and_nothing_else() {
     agent.start(runner.shell(driver(2), FOREVER));
     agent.wait_running(driver(1));
     agent.wait_running(driver(2));
+    assert!(!agent.hello.capabilities.freezer);
     let outcome = agent.wait_ended(driver(1));
     assert!(begin.elapsed() >= lease, "not before its end");
     assert_eq!((outcome.exit, outcome.reason), (Exit::Signal(9), Reason::LeaseEnded));
@@ -52,7 +68,7 @@ fn the_end_of_the_lease_ends_what_is_leased_and_nothing_else() {
 
 #[test]
 fn renewals_keep_what_is_leased_running() {
-    let runner = TestRunner::start(&[]);
+    let runner = TestRunner::start(&["--fence-kill-after", "0"]);
     let mut agent = runner.connect();
     let lease = Duration::from_secs(2);
     agent.renew(lease);
@@ -69,7 +85,7 @@ fn renewals_keep_what_is_leased_running() {
 
 #[test]
 fn the_lease_ends_without_any_agent() {
-    let runner = TestRunner::start(&[]);
+    let runner = TestRunner::start(&["--fence-kill-after", "0"]);
     let mut agent = runner.connect();
     agent.renew(Duration::from_millis(1500));
     agent.start(leased(runner.shell(driver(1), "echo > ready; while :; do sleep 0.01; echo >> beats; done")));

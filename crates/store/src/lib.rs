@@ -36,7 +36,7 @@ pub mod conformance;
 
 pub use any::{AnyCandidate, AnyStore};
 pub use backup::{Archive, ArchiveError, Backup, RestoreError, Restored, restore};
-pub use election::{Deposition, Election, ElectionError, ElectionKeeper, Member, Standing};
+pub use election::{Election, ElectionError, ElectionKeeper, Inquiry, Member, Standing};
 pub use embedded::{EmbeddedCandidate, EmbeddedStore};
 pub use error::{CampaignError, CommitError, LoadError, OpenError};
 pub use etcd::{EtcdCandidate, EtcdLocation, EtcdStore, EtcdTls, Password};

@@ -209,6 +209,7 @@ impl Sample {
             }),
             failures: self.some(Sample::wall),
             consecutive_failures: self.small(),
+            generation: self.number(),
             version: self.number(),
         })
     }
@@ -280,6 +281,7 @@ impl Sample {
             created: self.wall(),
             updated: self.wall(),
             ended: self.maybe(Sample::wall),
+            generation: self.number(),
             version: self.number(),
         })
     }

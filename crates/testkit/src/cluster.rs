@@ -254,7 +254,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.tell_logs();
+            crate::daemon::tell_logs(self.dir.path());
         }
         self.workers.clear();
         for state in &self.states {
@@ -266,23 +266,8 @@ impl Drop for Cluster {
     }
 }
 
-impl Cluster {
-    /// Prints the ends of the daemons' logs, for who reads a failed test.
-    #[expect(clippy::print_stderr, reason = "a failed test tells what its daemons said")]
-    fn tell_logs(&self) {
-        let Ok(files) = std::fs::read_dir(self.dir.path()) else { return };
-        for path in
-            files.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "log"))
-        {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            let lines: Vec<_> = text.lines().collect();
-            eprintln!("--- {}\n{}", path.display(), lines[lines.len().saturating_sub(60)..].join("\n"));
-        }
-    }
-}
-
 /// Whether a driver in this state changes no more.
-fn is_terminal(state: State) -> bool {
+pub(crate) fn is_terminal(state: State) -> bool {
     matches!(state, State::Finished | State::Failed | State::Killed | State::Lost | State::CrashLoop)
 }
 

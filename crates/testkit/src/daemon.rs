@@ -88,3 +88,14 @@ impl Drop for Daemon {
         let _ = self.child.wait();
     }
 }
+
+/// Prints the ends of the daemons' logs in a folder, for who reads a failed test.
+#[expect(clippy::print_stderr, reason = "a failed test tells what its daemons said")]
+pub(crate) fn tell_logs(dir: &Path) {
+    let Ok(files) = std::fs::read_dir(dir) else { return };
+    for path in files.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "log")) {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        eprintln!("--- {}\n{}", path.display(), lines[lines.len().saturating_sub(60)..].join("\n"));
+    }
+}

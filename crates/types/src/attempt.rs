@@ -110,7 +110,7 @@ pub enum AttemptState {
         /// What the tree waits for in the kernel, when a KILL does not end it.
         wait_channel: Option<String>,
     },
-    /// It executes nothing: its lease ran out.
+    /// It executes nothing: its lease ran out. It goes on when a leader confirms it, or is killed.
     Frozen,
     /// Nothing of it is left.
     Ended(Outcome),

@@ -119,6 +119,11 @@ pub enum WorkerCommand {
         /// Who asked.
         by: KilledBy,
     },
+    /// An attempt that was frozen at its lease's end is current: it goes on. Obeyed only while the lease stands.
+    Thaw {
+        /// Which.
+        attempt: AttemptKey,
+    },
     /// An application has ended: its scratch directory can go once no executor of it is left here.
     ApplicationGone(ApplicationUid),
 }

@@ -13,6 +13,8 @@ pub enum PendingCause {
     CoreLimit,
     /// Waits out a back-off.
     Backoff,
+    /// The store was restored, and a copy that no record names may run.
+    Restored,
     /// The worker is silent or lost.
     Silent,
     /// The worker has not reported to this leader yet.
@@ -43,6 +45,7 @@ impl PendingCause {
             PendingCause::DriverLimit => "DRIVER_LIMIT",
             PendingCause::CoreLimit => "CORE_LIMIT",
             PendingCause::Backoff => "BACKOFF",
+            PendingCause::Restored => "RESTORED",
             PendingCause::Silent => "SILENT",
             PendingCause::Unconfirmed => "UNCONFIRMED",
             PendingCause::Draining => "DRAINING",

@@ -51,6 +51,8 @@ pub struct DriverRecord {
     pub failures: Vec<WallTime>,
     /// Failures in a row without a run long enough to reset the back-off.
     pub consecutive_failures: u32,
+    /// The store's generation when it was accepted, from 1. A later generation means that the store was restored since.
+    pub generation: u64,
     /// Raised with each write of the record.
     pub version: u64,
 }
@@ -135,6 +137,8 @@ pub struct ApplicationRecord {
     pub updated: WallTime,
     /// When it ended.
     pub ended: Option<WallTime>,
+    /// The store's generation when it was registered, from 1.
+    pub generation: u64,
     /// Raised with each write of the record.
     pub version: u64,
 }

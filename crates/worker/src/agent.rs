@@ -181,7 +181,9 @@ async fn first_failure(tasks: &mut tokio::task::JoinSet<()>) -> tokio::task::Joi
 
 fn runner_start(config: &Config) -> RunnerStart {
     let limits = if config.limits { "on" } else { "off" };
-    let mut args = vec!["--limits".to_owned(), limits.to_owned()];
+    // A length that is not 0 stays one.
+    let fence = config.fence_kill_after.as_millis().div_ceil(1_000).min(u128::from(u32::MAX));
+    let mut args = vec!["--limits".to_owned(), limits.to_owned(), "--fence-kill-after".to_owned(), fence.to_string()];
     args.extend(config.runner_args.iter().cloned());
     RunnerStart { binary: config.runner.clone(), state_dir: config.directories.state.clone(), args }
 }
@@ -249,6 +251,7 @@ fn profile(config: &Config, opened: &Opened, address: &str) -> WorkerProfile {
         hello,
         masters: config.masters.clone(),
         remembered: opened.remembered,
+        known_masters: state::load_masters(&config.directories.state),
         state_dir: config.directories.state.clone(),
     }
 }

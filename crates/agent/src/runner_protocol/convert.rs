@@ -314,6 +314,7 @@ pub(super) fn to_runner_to_wire(message: &ToRunner) -> wire::ToRunner {
             outcome: Some(outcome_to_wire(outcome)),
         }),
         ToRunner::Kill(kill) => Body::Kill(kill_to_wire(kill)),
+        ToRunner::Thaw(attempt) => Body::Thaw(attempt_to_wire(attempt)),
         ToRunner::Closed(closed) => {
             Body::Closed(wire::Closed { attempt: Some(attempt_to_wire(&closed.attempt)), sequence: closed.sequence })
         }
@@ -337,6 +338,7 @@ pub(super) fn to_runner_from_wire(message: wire::ToRunner) -> Result<ToRunner, B
             ToRunner::Abandon(attempt_from_wire(abandon.attempt)?, outcome_from_wire(abandon.outcome)?)
         }
         Body::Kill(kill) => ToRunner::Kill(kill_from_wire(kill)?),
+        Body::Thaw(attempt) => ToRunner::Thaw(attempt_from_wire(Some(attempt))?),
         Body::Closed(closed) => {
             ToRunner::Closed(Acknowledgement { attempt: attempt_from_wire(closed.attempt)?, sequence: closed.sequence })
         }

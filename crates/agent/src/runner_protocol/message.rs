@@ -23,6 +23,8 @@ pub enum ToRunner {
     Abandon(AttemptKey, Outcome),
     /// End the attempt.
     Kill(Kill),
+    /// An attempt that is frozen goes on, if the lease stands; else it stays frozen. Since version 2, in which a runner freezes.
+    Thaw(AttemptKey),
     /// The master has made the report of an ended attempt durable: its record may go. Taken only if the attempt has ended and the
     /// sequence is that of its newest report.
     Closed(Acknowledgement),

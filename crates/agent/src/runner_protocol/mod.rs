@@ -11,7 +11,8 @@
 //! attempt; the agent asks for the inventory once, right after the hello.
 //!
 //! Versions: the runner lives longer than the agent, so an agent of version N speaks to a runner of N−1. A field is only ever added; a number
-//! is never used for something else.
+//! is never used for something else. Version 2 freezes at the lease's end and takes [`ToRunner::Thaw`]; a runner whose agent speaks version 1 kills
+//! instead, since nobody could thaw, and one of version 1 never says that something is frozen.
 
 mod convert;
 mod frame;
@@ -25,7 +26,9 @@ pub use frame::*;
 pub use message::*;
 
 /// Newest version of the protocol that this build speaks.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+/// From this version on the other side knows of frozen attempts.
+pub const VERSION_WITH_THAW: u32 = 2;
 /// Oldest version of the protocol that this build speaks.
 pub const VERSION_MIN: u32 = 1;
 

@@ -68,6 +68,7 @@ fn every_to_runner() -> Vec<ToRunner> {
         ToRunner::Abandon(driver(), outcome),
         ToRunner::Kill(Kill { attempt: executor(), at_once: true, grace: None, why: Why::By(KilledBy::Drain) }),
         ToRunner::Kill(Kill { attempt: driver(), at_once: false, grace: Some(Duration::ZERO), why: Why::LogLimit }),
+        ToRunner::Thaw(executor()),
         ToRunner::Closed(Acknowledgement { attempt: driver(), sequence: u64::MAX }),
         ToRunner::Inventory(0),
         ToRunner::Ping(12),

@@ -2,7 +2,7 @@
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ToRunner {
-    #[prost(oneof = "to_runner::Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "to_runner::Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub(super) body: Option<to_runner::Body>,
 }
 
@@ -29,6 +29,8 @@ pub(super) mod to_runner {
         Ping(u64),
         #[prost(uint64, tag = "10")]
         ShutdownNanos(u64),
+        #[prost(message, tag = "11")]
+        Thaw(super::Attempt),
     }
 }
 

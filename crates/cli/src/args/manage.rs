@@ -75,4 +75,13 @@ pub(crate) enum WorkerCommand {
         #[arg(add = workers())]
         worker: String,
     },
+    /// End an attempt that the store does not name. After the store was restored from an earlier time, what runs and no record names is left running and shown
+    /// by `muster get worker`: nobody but you can say whether it is still wanted. To end a driver with all its copies, kill the driver.
+    EndQuarantined {
+        /// Name or uid of the worker that runs it.
+        #[arg(add = workers())]
+        worker: String,
+        /// The attempt, as `muster get worker` shows it: d-UID-NUMBER or e-UID-NUMBER.
+        attempt: String,
+    },
 }

@@ -1,5 +1,6 @@
 //! The argument surface: what `muster` is told.
 
+mod cluster;
 mod manage;
 mod show;
 mod submit;
@@ -8,6 +9,7 @@ mod up;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
+pub(crate) use cluster::{BackupArgs, ClusterArgs, ClusterCommand};
 pub(crate) use manage::{DrainArgs, KillArgs, UndrainArgs, WorkerArgs, WorkerCommand};
 pub(crate) use show::{EventsArgs, Format, GetArgs, GetKind, ListArgs, ListKind, LogsArgs, ShowArgs};
 pub(crate) use submit::{OnWorkerLost, Restart, SubmitArgs};
@@ -81,8 +83,10 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// Show what happens, as it happens.
     Events(EventsArgs),
-    /// Show the cluster as a whole.
-    Cluster(ShowArgs),
+    /// Show the cluster as a whole; have its leader hand over.
+    Cluster(ClusterArgs),
+    /// Write all that is durable into a file.
+    Backup(BackupArgs),
     /// Bring up a whole cluster on this machine.
     Up(UpArgs),
     /// End a cluster that `muster up` brought up.

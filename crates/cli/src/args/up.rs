@@ -18,8 +18,12 @@ Ctrl-C ends the cluster with all that runs on it. With --keep, Ctrl-C ends the m
 runners, and the next `muster up` in the same directory adopts them (their results are not lost). `muster down` ends everything, kept or not. When `muster up` \
 itself is killed, the next one ends what is left of the old master and agents, and adopts what runs.
 
+With --etcd the records are in a private etcd: etcd/ its data, master-1/ … the masters' own state, run/etcd.address where it listens, on this machine only. A \
+directory keeps its kind of store. etcd 3.4 to 3.6 will do; Debian has it as etcd-server.
+
 Examples:
   muster up
+  muster up --masters 3 --etcd
   muster up --detach --dir /tmp/demo --workers 3 --listen 127.0.0.1:0
   muster down --dir /tmp/demo")]
 pub(crate) struct UpArgs {
@@ -29,9 +33,18 @@ pub(crate) struct UpArgs {
     /// How many workers.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) workers: u32,
-    /// Address of the master; port 0 takes a free one.
+    /// Address of the master; port 0 takes a free one. Further masters take the ports that follow, or free ones where those are taken.
     #[arg(long, value_name = "HOST:PORT", default_value = DEFAULT_MASTER)]
     pub(crate) listen: String,
+    /// How many masters. One leads; another takes over when it dies. More than one need --etcd, which they share.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=7))]
+    pub(crate) masters: u32,
+    /// Start an etcd too, for this cluster alone, and have the masters keep their records in it.
+    #[arg(long)]
+    pub(crate) etcd: bool,
+    /// Program of etcd. Default: the one that MUSTER_ETCD names, else the one in PATH.
+    #[arg(long, value_name = "PATH", requires = "etcd", value_hint = clap::ValueHint::ExecutablePath)]
+    pub(crate) etcd_binary: Option<PathBuf>,
     /// Allow --listen on an address that other machines reach. There are no credentials yet: who reaches it may run anything here.
     #[arg(long)]
     pub(crate) insecure_listen: bool,

@@ -1,8 +1,10 @@
 //! What each command does.
 
+mod backup;
 mod cluster;
 mod completions;
 mod drain;
+mod end_quarantined;
 mod events;
 mod follow;
 mod forget;
@@ -41,9 +43,13 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Undrain(args) => drain::undrain(master()?, args).await?,
         Command::Worker(args) => match args.command {
             WorkerCommand::Forget { worker } => forget::forget(master()?, &worker).await?,
+            WorkerCommand::EndQuarantined { worker, attempt } => {
+                end_quarantined::end_quarantined(master()?, &worker, &attempt).await?;
+            }
         },
         Command::Events(args) => events::events(master()?, args).await?,
         Command::Cluster(args) => cluster::cluster(master()?, args).await?,
+        Command::Backup(args) => backup::backup(master()?, args).await?,
         Command::Up(args) => up::up(args).await?,
         Command::Down(args) => up::down(args).await?,
         Command::Completions(args) => completions::completions(args.shell)?,

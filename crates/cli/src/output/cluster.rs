@@ -2,20 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use muster_client::v1::Cluster;
+use muster_client::v1::{Cluster, Master, Recovery};
 
 use super::driver::wanted;
 use super::fields::Fields;
 use super::screen::{Screen, Tone};
+use super::table::{Cell, columns_of};
 use super::time::Clock;
+use super::units::count;
 
 /// All about the cluster.
 pub(crate) fn cluster_page(cluster: &Cluster, clock: Clock, screen: Screen) -> String {
     let mut page = Fields::new(screen);
     page.field("Cluster", &cluster.name).field("Uid", &cluster.uid).field("Leader", &cluster.leader);
     page.field("Leads since", clock.stamp(cluster.leader_since.as_ref())).field("Epoch", &cluster.epoch);
-    page.field("Standbys", cluster.standbys.join(", ")).field("Version", &cluster.version);
-    page.field("Store", &cluster.store).field("Commit", cluster.commit.to_string());
+    if cluster.generation > 0 {
+        page.field("Generation", cluster.generation.to_string());
+    }
+    if cluster.masters.is_empty() {
+        page.field("Standbys", cluster.standbys.join(", "));
+    }
+    page.field("Version", &cluster.version).field("Store", &cluster.store).field("Commit", cluster.commit.to_string());
     page.field("Has", cluster.total.as_ref().map(wanted).unwrap_or_default());
     page.field("Used", cluster.used.as_ref().map(wanted).unwrap_or_default());
     page.field("Workers", counts(&cluster.workers));
@@ -23,9 +30,45 @@ pub(crate) fn cluster_page(cluster: &Cluster, clock: Clock, screen: Screen) -> S
         let text = format!("{} not heard since this leader began", cluster.unconfirmed_workers);
         page.toned("", Tone::Warn, text);
     }
+    page.toned(
+        "Recovery",
+        Tone::Warn,
+        cluster.recovery.as_ref().map(|recovery| recovering(recovery, clock)).unwrap_or_default(),
+    );
     page.field("Drivers", counts(&cluster.drivers)).field("Applications", counts(&cluster.applications));
+    if cluster.quarantined_attempts > 0 {
+        let text = format!(
+            "{} run that the restored store does not name; `muster get worker` shows them, `muster worker end-quarantined` ends them",
+            cluster.quarantined_attempts
+        );
+        page.toned("Attempts", Tone::Warn, text);
+    }
     page.toned("Quarantined", Tone::Bad, cluster.quarantined_records.join("\n"));
+    page.toned("Notices", Tone::Bad, cluster.notices.join("\n"));
+    if !cluster.masters.is_empty() {
+        page.part("Masters:", &masters(&cluster.masters, clock, screen));
+    }
     page.finish()
+}
+
+/// What a new leader waits for, such as `2 workers awaited; those silent in 48s are lost`.
+fn recovering(recovery: &Recovery, clock: Clock) -> String {
+    let awaited = format!("{} awaited", count(recovery.awaited_workers.into(), "worker"));
+    match &recovery.deadline {
+        Some(deadline) => format!("{awaited}; those that are silent are lost {}", clock.until(deadline)),
+        None => awaited,
+    }
+}
+
+/// The masters in line: who leads, then who would lead next.
+fn masters(masters: &[Master], clock: Clock, screen: Screen) -> String {
+    let headings = ["ADDRESS", "VERSION", "ROLE", "SINCE"];
+    let rows = masters.iter().map(|master| {
+        let role = if master.leads { Cell::new(Tone::Good, "leads") } else { "stands by".into() };
+        let since = clock.stamp(master.since.as_ref());
+        vec![master.address.clone().into(), master.version.clone().into(), role, since.into()]
+    });
+    columns_of(&headings, rows.collect(), "  ", screen)
 }
 
 /// Counts by state, such as `2 ALIVE, 1 LOST`.

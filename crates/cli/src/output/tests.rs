@@ -1,8 +1,8 @@
 //! What people see, as text.
 
 use muster_client::v1::{
-    Driver, DriverAttempt, DriverSpec, Event, Outcome, PendingReason, Resources, Worker, driver, event, pending_reason,
-    worker,
+    Cluster, Driver, DriverAttempt, DriverSpec, Event, Master, Outcome, PendingReason, Recovery, Resources, Worker,
+    driver, event, pending_reason, worker,
 };
 use prost_types::Timestamp;
 
@@ -117,6 +117,53 @@ fn a_page_says_all_about_waiting() {
     let text = driver_page(&waiting(), false, CLOCK, Screen::PLAIN);
     assert!(text.contains("Waits for     CORES: 4 cores wanted, 1 is free\n"), "{text}");
     assert!(text.contains("nearest is w2: 3 cores short") && text.contains("no worker known could take it"), "{text}");
+}
+
+#[test]
+fn a_cluster_of_several_masters_shows_them_in_line() {
+    let master = |address: &str, leads| Master {
+        address: address.into(),
+        version: "1".into(),
+        since: at(0),
+        leads,
+        ..Default::default()
+    };
+    let cluster = Cluster {
+        name: "c".into(),
+        leader: "a:1".into(),
+        epoch: "2.7".into(),
+        generation: 2,
+        standbys: vec!["b:2".into()],
+        masters: vec![master("a:1", true), master("b:2", false)],
+        recovery: Some(Recovery { awaited_workers: 2, deadline: at(240) }),
+        notices: vec!["the store is full".into()],
+        quarantined_records: vec!["driver x".into()],
+        ..Cluster::default()
+    };
+    assert_eq!(
+        cluster_page(&cluster, CLOCK, Screen::PLAIN),
+        "\
+Cluster       c
+Leader        a:1
+Epoch         2.7
+Generation    2
+Commit        0
+Workers       none
+Recovery      2 workers awaited; those that are silent are lost in 48s
+Drivers       none
+Applications  none
+Quarantined   driver x
+Notices       the store is full
+
+Masters:
+  ADDRESS  VERSION  ROLE       SINCE
+  a:1      1        leads      2023-11-14T22:13:20Z (3m12s ago)
+  b:2      1        stands by  2023-11-14T22:13:20Z (3m12s ago)
+"
+    );
+    let alone = Cluster { masters: Vec::new(), ..cluster };
+    let page = cluster_page(&alone, CLOCK, Screen::PLAIN);
+    assert!(page.contains("Standbys      b:2") && !page.contains("Masters:"), "an older master says less: {page}");
 }
 
 #[test]

@@ -53,7 +53,8 @@ async fn already(layout: &Layout) -> Result<(), UpError> {
         return Err(UpError::Taken(layout.dir().to_path_buf(), holder, None));
     };
     let text = format!(
-        "Muster is up already: master {address}\n{}{}",
+        "Muster is up already: {}\n{}{}",
+        told::masters(&address),
         told::places(layout),
         told::next_steps(layout, &address)
     );
@@ -69,6 +70,12 @@ fn start(args: &UpArgs, layout: &Layout) -> Result<Child, UpError> {
     let mut command = Command::new(&program);
     command.args(["up", "--background", "--dir"]).arg(layout.dir()).args(["--listen", &args.listen]);
     command.args(["--workers", &args.workers.to_string()]);
+    if args.etcd {
+        command.args(["--etcd", "--masters", &args.masters.to_string()]);
+    }
+    if let Some(program) = &args.etcd_binary {
+        command.arg("--etcd-binary").arg(program);
+    }
     if let Some(cores) = args.cores {
         command.args(["--cores", &cores.to_string()]);
     }

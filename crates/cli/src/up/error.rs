@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::binaries::Missing;
+use super::etcd::NoEtcd;
 use super::process::ProcessName;
 use crate::output::length;
 
@@ -19,6 +20,14 @@ pub(crate) enum UpError {
     File(PathBuf, io::Error),
     /// Another `muster up` has the directory.
     Taken(PathBuf, Option<ProcessName>, Option<String>),
+    /// Several masters need a store that they share.
+    ManyMasters(u32),
+    /// There is no etcd.
+    NoEtcd(NoEtcd),
+    /// The cluster in the directory keeps its records in etcd.
+    NeedsEtcd(PathBuf),
+    /// The cluster in the directory keeps its records itself.
+    HasNoEtcd(PathBuf),
     /// The path of the directory is too long, by so many bytes.
     TooLong(PathBuf, usize),
     /// There is no cluster in the directory.
@@ -52,6 +61,22 @@ impl fmt::Display for UpError {
             }
             UpError::File(path, error) => write!(f, "{}: {error}", path.display()),
             UpError::Taken(dir, holder, address) => taken(f, dir, *holder, address.as_deref()),
+            UpError::ManyMasters(masters) => write!(
+                f,
+                "{masters} masters need a store that they share: add --etcd (without it the one master keeps its records itself)"
+            ),
+            UpError::NoEtcd(NoEtcd::Named(program)) => write!(f, "{} is no program", program.display()),
+            UpError::NoEtcd(NoEtcd::Nowhere) => f.write_str(
+                "etcd is not found in PATH; install it (Debian: apt install etcd-server), or name its program with --etcd-binary or MUSTER_ETCD",
+            ),
+            UpError::NeedsEtcd(dir) => {
+                write!(f, "the cluster in {} keeps its records in etcd; add --etcd, or take another --dir", dir.display())
+            }
+            UpError::HasNoEtcd(dir) => write!(
+                f,
+                "the cluster in {} keeps its records itself, not in etcd; leave --etcd out, or take another --dir",
+                dir.display()
+            ),
             UpError::TooLong(dir, by) => {
                 write!(
                     f,

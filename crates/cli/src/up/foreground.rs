@@ -27,11 +27,11 @@ pub(crate) async fn up(args: &UpArgs, layout: Layout) -> Result<(), UpError> {
     let mut signals = Signals::listen().map_err(|error| UpError::File("signals".into(), error))?;
     let _lock = take(&layout)?;
     let _ = std::fs::remove_file(layout.ready());
+    let plan = Plan::new(args, layout.clone())?;
     for name in teardown::end_stale_daemons(&layout) {
         tell(&format!("{name} of an earlier `muster up` was still there; it is replaced, and what ran goes on"));
     }
     check_listen(&args.listen)?;
-    let plan = Plan::new(args, layout.clone())?;
     let mut begun = Begun::default();
     let started = tokio::select! {
         started = start(&plan, &args.listen, &mut begun) => started,
@@ -67,18 +67,31 @@ fn take(layout: &Layout) -> Result<DirLock, UpError> {
     })
 }
 
-/// Starts the master, then the workers, and waits for each; the master's address.
+/// Starts etcd if there is to be one, then the masters, then the workers, and waits for each: of the masters until one leads. The
+/// masters' addresses.
 async fn start(plan: &Plan, listen: &str, begun: &mut Begun) -> Result<String, UpError> {
     let progress = Progress::begin("starting the master");
-    let master = plan.master(listen);
-    begun.master = Some((master.clone(), master.start()?));
-    let address = match &mut begun.master {
-        Some((part, running)) => dialled(&part.ready(running, READY).await?),
-        None => return Err(UpError::Interrupted),
+    if let Some(etcd) = &plan.etcd {
+        let (_, running) = begun.etcd.insert((etcd.part.clone(), etcd.part.start()?));
+        etcd.ready(running, READY).await?;
+    }
+    let listens = plan.listens(listen)?;
+    for master in plan.masters(&listens) {
+        let running = master.start()?;
+        begun.masters.push((master, running));
+    }
+    let leader = dialled(&Part::first_ready(&mut begun.masters, READY).await?);
+    let addresses = match plan.etcd {
+        Some(_) => listens.iter().map(|listen| dialled(listen)).collect::<Vec<_>>().join(","),
+        None => {
+            // A free port was taken once; from now on it is this one, for workers and clients know it.
+            let pinned = plan.masters(&[pinned(listen, &leader)]);
+            begun.masters =
+                pinned.into_iter().zip(begun.masters.drain(..)).map(|(part, (_, ran))| (part, ran)).collect();
+            leader
+        }
     };
-    // A free port was taken once; from now on it is this one, for workers and clients know it.
-    begun.master = begun.master.take().map(|(_, running)| (plan.master(&pinned(listen, &address)), running));
-    for worker in plan.workers(&address) {
+    for worker in plan.workers(&addresses) {
         if !plan.layout.state(&worker.name).exists() {
             begun.fresh.push(worker.name.clone());
         }
@@ -89,7 +102,7 @@ async fn start(plan: &Plan, listen: &str, begun: &mut Begun) -> Result<String, U
         progress.say(format!("waiting for {}", part.name));
         part.ready(running, READY).await?;
     }
-    Ok(address)
+    Ok(addresses)
 }
 
 /// The address to listen on from now on.
@@ -103,34 +116,34 @@ fn pinned(listen: &str, address: &str) -> String {
 /// Parts that were started and are not kept yet.
 #[derive(Debug, Default)]
 struct Begun {
-    master: Option<(Part, Running)>,
+    etcd: Option<(Part, Running)>,
+    masters: Vec<(Part, Running)>,
     workers: Vec<(Part, Running)>,
     /// Names of workers that never ran here before.
     fresh: Vec<String>,
 }
 
-/// Parts that are kept running, in the two groups in which they end.
+/// Parts that are kept running, in the groups in which they end: the last first.
 #[derive(Debug)]
 struct Parts {
-    master: Kept,
+    etcd: Kept,
+    masters: Kept,
     workers: Kept,
 }
 
 impl Begun {
     fn keep(self) -> Parts {
-        let (mut master, mut workers) = (Kept::new(), Kept::new());
-        if let Some((part, running)) = self.master {
-            master.keep(part, running);
-        }
-        for (part, running) in self.workers {
-            workers.keep(part, running);
-        }
-        Parts { master, workers }
+        let kept = |parts: Vec<(Part, Running)>| {
+            let mut kept = Kept::new();
+            parts.into_iter().for_each(|(part, running)| kept.keep(part, running));
+            kept
+        };
+        Parts { etcd: kept(self.etcd.into_iter().collect()), masters: kept(self.masters), workers: kept(self.workers) }
     }
 
     /// Ends what was begun. What ran here before goes on; a runner that was made for this start has nothing to go on for.
     async fn end(self, layout: &Layout) {
-        for (part, running) in self.workers.into_iter().chain(self.master) {
+        for (part, running) in self.workers.into_iter().chain(self.masters).chain(self.etcd) {
             running.end().await;
             part.forget();
         }
@@ -141,7 +154,7 @@ impl Begun {
 
 fn say_ready(args: &UpArgs, plan: &Plan, address: &str) {
     if args.background {
-        tell(&format!("up: master {address}, {} workers", plan.workers));
+        tell(&format!("up: {}, {} workers", told::masters(address), plan.workers));
         return;
     }
     let ends = if args.keep {
@@ -166,7 +179,8 @@ async fn end(
         tell(&format!("ending the master and the agents; {runs}"));
         tell(&format!("what runs goes on; `muster up` takes it over again, `{}` ends it", told::down_line(layout)));
         parts.workers.end().await;
-        parts.master.end().await;
+        parts.masters.end().await;
+        parts.etcd.end().await;
         return Ok(());
     }
     tell(&format!("ending the cluster; {runs}"));
@@ -185,11 +199,12 @@ async fn end(
     ended
 }
 
-/// Agents first, so that nobody starts anew what is ended; the runners with all they run; the master last.
+/// Agents first, so that nobody starts anew what is ended; the runners with all they run; the masters last, and what they write to.
 async fn end_work(layout: &Layout, parts: Parts) -> Result<(), UpError> {
     parts.workers.end().await;
     let ended = teardown::end_work(layout).await;
-    parts.master.end().await;
+    parts.masters.end().await;
+    parts.etcd.end().await;
     ended
 }
 

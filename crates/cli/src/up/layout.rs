@@ -67,23 +67,43 @@ impl Layout {
 
     /// Names of the workers that ever ran here, in order of their numbers.
     pub(crate) fn workers(&self) -> std::io::Result<Vec<String>> {
+        self.numbered(WORKER_PREFIX)
+    }
+
+    /// Names of the masters that ever ran here.
+    pub(crate) fn masters(&self) -> std::io::Result<Vec<String>> {
+        let mut names = self.numbered(MASTER_PREFIX)?;
+        names.push(MASTER.to_owned());
+        Ok(names)
+    }
+
+    fn numbered(&self, prefix: &str) -> std::io::Result<Vec<String>> {
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(&self.dir)? {
             let name = entry?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix(WORKER_PREFIX)).map(str::parse::<u32>);
+            let number = name.to_str().and_then(|name| name.strip_prefix(prefix)).map(str::parse::<u32>);
             if let Some(Ok(number)) = number {
                 numbers.push(number);
             }
         }
         numbers.sort_unstable();
-        Ok(numbers.into_iter().map(worker_name).collect())
+        Ok(numbers.into_iter().map(|number| format!("{prefix}{number}")).collect())
     }
 }
 
 const WORKER_PREFIX: &str = "worker-";
+const MASTER_PREFIX: &str = "master-";
 
-/// The name of the master's part.
+/// The name of the master's part, where it keeps its own records.
 pub(crate) const MASTER: &str = "master";
+
+/// The name of etcd's part.
+pub(crate) const ETCD: &str = "etcd";
+
+/// The name of the part of a master over etcd, counted from 1.
+pub(crate) fn master_name(number: u32) -> String {
+    format!("{MASTER_PREFIX}{number}")
+}
 
 /// The name of a worker's part, counted from 1, which is also the worker's name in the cluster.
 pub(crate) fn worker_name(number: u32) -> String {
@@ -98,9 +118,10 @@ mod tests {
     fn finds_the_workers_that_ever_ran() {
         let dir = tempfile::tempdir().expect("a folder");
         let layout = Layout::new(dir.path().to_path_buf());
-        for name in ["worker-10", "worker-2", "worker-x", "master", "log"] {
+        for name in ["worker-10", "worker-2", "worker-x", "master-1", "master", "log"] {
             std::fs::create_dir(dir.path().join(name)).expect("a folder");
         }
         assert_eq!(layout.workers().expect("readable"), ["worker-2", "worker-10"]);
+        assert_eq!(layout.masters().expect("readable"), ["master-1", "master"]);
     }
 }

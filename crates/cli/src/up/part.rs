@@ -26,6 +26,8 @@ pub(crate) struct Part {
     program: PathBuf,
     args: Vec<OsString>,
     address: PathBuf,
+    /// Where it will listen, of one that does not say so itself.
+    known: Option<String>,
     pid: PathBuf,
     log: PathBuf,
 }
@@ -52,9 +54,15 @@ impl Part {
             program: program.to_path_buf(),
             args: all,
             address: layout.address(name),
+            known: None,
             pid: layout.pid(name),
             log: layout.log(name),
         }
+    }
+
+    /// A program that is not ours: all that it is told is in its arguments, its address among them.
+    pub(crate) fn foreign(layout: &Layout, name: &str, program: &Path, args: Vec<OsString>, address: String) -> Part {
+        Part { args, known: Some(address), ..Part::new(layout, name, program, Vec::new()) }
     }
 
     /// Starts it in a process group of its own, so that Ctrl-C in the terminal reaches only us, who know the order in which to end things.
@@ -63,8 +71,12 @@ impl Part {
         let log = logs::open(&self.log).map_err(file)?;
         let copy = log.try_clone().map_err(file)?;
         let log_from = logs::size(&self.log);
-        // Its readiness is said anew.
-        let _ = std::fs::remove_file(&self.address);
+        match &self.known {
+            Some(address) => std::fs::write(&self.address, format!("{address}\n"))
+                .map_err(|error| UpError::File(self.address.clone(), error))?,
+            // Its readiness is said anew.
+            None => drop(std::fs::remove_file(&self.address)),
+        }
         let mut command = Command::new(&self.program);
         command.args(&self.args).stdin(Stdio::null()).stdout(log).stderr(copy).process_group(0);
         scrub(&mut command);
@@ -80,10 +92,20 @@ impl Part {
 
     /// Waits until it has said its address.
     pub(crate) async fn ready(&self, running: &mut Running, bound: Duration) -> Result<String, UpError> {
+        self.ready_when(running, bound, async || self.said_address()).await
+    }
+
+    /// Waits until somebody knows its address.
+    pub(crate) async fn ready_when(
+        &self,
+        running: &mut Running,
+        bound: Duration,
+        address: impl AsyncFn() -> Option<String>,
+    ) -> Result<String, UpError> {
         let end = Instant::now() + bound;
         loop {
-            if let Some(address) = std::fs::read_to_string(&self.address).ok().filter(|text| text.ends_with('\n')) {
-                return Ok(address.trim().to_owned());
+            if let Some(address) = address().await {
+                return Ok(address);
             }
             tokio::select! {
                 status = running.ended() => {
@@ -95,6 +117,32 @@ impl Part {
                 return Err(UpError::NotReady(self.name.clone(), bound, self.last_words(running)));
             }
         }
+    }
+
+    /// Waits until one of several has said its address; any that ends before is a failure.
+    pub(crate) async fn first_ready(parts: &mut [(Part, Running)], bound: Duration) -> Result<String, UpError> {
+        let end = Instant::now() + bound;
+        loop {
+            for (part, running) in parts.iter_mut() {
+                if let Some(address) = part.said_address() {
+                    return Ok(address);
+                }
+                if let Some(status) = running.has_ended() {
+                    return Err(UpError::Ended(part.name.clone(), status, part.last_words(running)));
+                }
+            }
+            if Instant::now() > end {
+                let names: Vec<&str> = parts.iter().map(|(part, _)| part.name.as_str()).collect();
+                let words: Vec<String> = parts.iter().map(|(part, running)| part.last_words(running)).collect();
+                return Err(UpError::NotReady(names.join(", "), bound, words.join("\n")));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    fn said_address(&self) -> Option<String> {
+        let text = std::fs::read_to_string(&self.address).ok().filter(|text| text.ends_with('\n'))?;
+        Some(text.trim().to_owned())
     }
 
     /// The last lines of its log.
@@ -123,6 +171,15 @@ impl Running {
         self.child.wait().await.ok()
     }
 
+    /// Whether it has ended, and how.
+    fn has_ended(&mut self) -> Option<Option<ExitStatus>> {
+        match self.child.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(Some(status)),
+            Err(_) => Some(None),
+        }
+    }
+
     /// Shuts it down, and kills it when it takes too long.
     pub(crate) async fn end(mut self) {
         if let Some(held) = &self.held {
@@ -136,13 +193,17 @@ impl Running {
 }
 
 fn is_error(line: &str) -> bool {
-    line.starts_with("error:") || line.contains(" ERROR ") || line.contains("panicked at")
+    let ours = line.starts_with("error:") || line.contains(" ERROR ") || line.contains("panicked at");
+    ours || [r#""level":"error""#, r#""level":"fatal""#, r#""level":"panic""#].iter().any(|level| line.contains(level))
 }
 
 /// A daemon is told what it needs on its command line; what our caller has in the environment is for us.
 fn scrub(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("MUSTER_") && name != "MUSTER_LOG") {
+        let Some(text) = name.to_str() else { continue };
+        // etcd refuses what is said both there and on its command line.
+        let theirs = text.starts_with("ETCD_") && text != "ETCD_UNSUPPORTED_ARCH";
+        if theirs || (text.starts_with("MUSTER_") && text != "MUSTER_LOG") {
             command.env_remove(name);
         }
     }

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 
 use super::binaries::Binaries;
-use super::layout::{Layout, MASTER, worker_name};
+use super::etcd::{self, Etcd};
+use super::layout::{ETCD, Layout, MASTER, master_name, worker_name};
 use super::part::Part;
-use super::{UpError, machine};
+use super::{UpError, machine, ports};
 use crate::args::UpArgs;
 
 /// When nobody says how much memory there is.
@@ -16,6 +17,9 @@ const FALLBACK_MEMORY: u64 = 2 << 30;
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     binaries: Binaries,
+    /// What the masters share.
+    pub(crate) etcd: Option<Etcd>,
+    masters: u32,
     /// Where it all lies.
     pub(crate) layout: Layout,
     /// Workers, counted from 1.
@@ -31,9 +35,12 @@ impl Plan {
     /// What the arguments ask for.
     pub(crate) fn new(args: &UpArgs, layout: Layout) -> Result<Plan, UpError> {
         check_length(&layout, args.workers)?;
+        check_store(args, &layout)?;
         let share = || machine::share(machine::memory().unwrap_or(FALLBACK_MEMORY), args.workers);
         Ok(Plan {
             binaries: Binaries::locate().map_err(UpError::Missing)?,
+            etcd: args.etcd.then(|| private_etcd(args, &layout)).transpose()?,
+            masters: args.masters,
             layout,
             workers: args.workers,
             cores: args.cores.unwrap_or_else(machine::cores),
@@ -42,18 +49,33 @@ impl Plan {
         })
     }
 
-    /// The master, on an address.
-    pub(crate) fn master(&self, listen: &str) -> Part {
+    /// The addresses that the masters are to listen on. Over etcd all are certain before any is started, for each is told to the workers.
+    pub(crate) fn listens(&self, first: &str) -> Result<Vec<String>, UpError> {
+        match self.etcd {
+            Some(_) => ports::neighbours(first, self.master_names().len()),
+            None => Ok(vec![first.to_owned()]),
+        }
+    }
+
+    /// The masters, on their addresses.
+    pub(crate) fn masters(&self, listens: &[String]) -> Vec<Part> {
+        self.master_names().iter().zip(listens).map(|(name, listen)| self.master(name, listen)).collect()
+    }
+
+    fn master(&self, name: &str, listen: &str) -> Part {
         let mut args: Vec<OsString> = vec!["--listen".into(), listen.into()];
         if self.insecure_listen {
             args.push("--insecure-listen".into());
         }
-        Part::new(&self.layout, MASTER, &self.binaries.master, args)
+        if let Some(etcd) = &self.etcd {
+            args.extend(["--store".into(), etcd.store().into()]);
+        }
+        Part::new(&self.layout, name, &self.binaries.master, args)
     }
 
-    /// The workers of a master.
-    pub(crate) fn workers(&self, master: &str) -> Vec<Part> {
-        (1..=self.workers).map(|number| self.worker(&worker_name(number), master)).collect()
+    /// The workers of the masters.
+    pub(crate) fn workers(&self, masters: &str) -> Vec<Part> {
+        (1..=self.workers).map(|number| self.worker(&worker_name(number), masters)).collect()
     }
 
     fn worker(&self, name: &str, master: &str) -> Part {
@@ -68,7 +90,15 @@ impl Plan {
 
     /// Names of all parts, for their logs.
     pub(crate) fn names(&self) -> Vec<String> {
-        std::iter::once(MASTER.to_owned()).chain((1..=self.workers).map(worker_name)).collect()
+        let etcd = self.etcd.iter().map(|_| ETCD.to_owned());
+        self.master_names().into_iter().chain(etcd).chain((1..=self.workers).map(worker_name)).collect()
+    }
+
+    fn master_names(&self) -> Vec<String> {
+        match self.etcd {
+            Some(_) => (1..=self.masters).map(master_name).collect(),
+            None => vec![MASTER.to_owned()],
+        }
     }
 }
 
@@ -82,6 +112,22 @@ fn check_length(layout: &Layout, workers: u32) -> Result<(), UpError> {
     match longest.as_os_str().len().checked_sub(LONGEST_SOCKET) {
         None | Some(0) => Ok(()),
         Some(by) => Err(UpError::TooLong(layout.dir().to_path_buf(), by)),
+    }
+}
+
+fn private_etcd(args: &UpArgs, layout: &Layout) -> Result<Etcd, UpError> {
+    let program = etcd::locate(args.etcd_binary.as_deref()).map_err(UpError::NoEtcd)?;
+    Ok(Etcd::new(layout, &program, ports::free_port()?))
+}
+
+/// Looks whether the masters can share a store, and whether the directory has the other kind: its workers belong to that cluster.
+fn check_store(args: &UpArgs, layout: &Layout) -> Result<(), UpError> {
+    let (own, shared) = (layout.state(MASTER).exists(), layout.state(ETCD).exists());
+    match (args.etcd, own, shared) {
+        (false, _, _) if args.masters > 1 => Err(UpError::ManyMasters(args.masters)),
+        (false, false, true) => Err(UpError::NeedsEtcd(layout.dir().to_path_buf())),
+        (true, true, false) => Err(UpError::HasNoEtcd(layout.dir().to_path_buf())),
+        (false, _, _) | (true, _, _) => Ok(()),
     }
 }
 

@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::layout::{Layout, MASTER};
+use super::layout::{ETCD, Layout, MASTER};
 use super::process::ProcessName;
 use super::{UpError, binaries};
 
 /// As for a part of our own.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
-/// Ends masters and agents that an earlier `muster up` left behind; says which. What runs under the runners goes on.
+/// Ends agents, masters and the etcd that an earlier `muster up` left behind; says which. What runs under the runners goes on.
 pub(crate) fn end_stale_daemons(layout: &Layout) -> Vec<String> {
     let workers = layout.workers().unwrap_or_default();
     let mut ended = Vec::new();
-    for name in workers.into_iter().chain([MASTER.to_owned()]) {
+    let masters = layout.masters().unwrap_or_else(|_| vec![MASTER.to_owned()]);
+    for name in workers.into_iter().chain(masters).chain([ETCD.to_owned()]) {
         let path = layout.pid(&name);
         if let Some(held) = ProcessName::read(&path).and_then(ProcessName::hold) {
             held.end(SHUTDOWN);

@@ -1,6 +1,6 @@
 //! What people are told about a cluster that is up.
 
-use super::layout::Layout;
+use super::layout::{ETCD, Layout};
 use super::plan::Plan;
 use crate::args::DEFAULT_MASTER;
 use crate::output::size;
@@ -10,16 +10,25 @@ pub(crate) fn ready_text(plan: &Plan, address: &str, ends: &str) -> String {
     let workers = if plan.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", plan.workers) };
     let cores = if plan.cores == 1 { "1 core".to_owned() } else { format!("{} cores", plan.cores) };
     let each = if plan.workers == 1 { "" } else { " each" };
-    let mut text = format!("Muster is up: master {address}, {workers} ({cores}, {}{each})\n", size(plan.memory));
+    let mut text = format!("Muster is up: {}, {workers} ({cores}, {}{each})\n", masters(address), size(plan.memory));
     text.push_str(&places(&plan.layout));
     text.push_str(&next_steps(&plan.layout, address));
     text.push_str(ends);
     text
 }
 
+/// Where the masters are, such as `master 127.0.0.1:7077`.
+pub(crate) fn masters(addresses: &str) -> String {
+    if addresses.contains(',') { format!("masters {addresses}") } else { format!("master {addresses}") }
+}
+
 /// Where things lie.
 pub(crate) fn places(layout: &Layout) -> String {
-    format!("  directory  {}\n  logs       {}\n", layout.dir().display(), layout.logs().display())
+    let mut text = format!("  directory  {}\n  logs       {}\n", layout.dir().display(), layout.logs().display());
+    if let Ok(etcd) = std::fs::read_to_string(layout.address(ETCD)) {
+        text.push_str(&format!("  etcd       {}\n", etcd.trim()));
+    }
+    text
 }
 
 /// Commands to try.

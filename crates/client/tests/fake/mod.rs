@@ -3,12 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the report")]
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use muster_client::v1;
 use muster_client::v1::master_service_server::{MasterService, MasterServiceServer};
-use tokio::task::JoinHandle;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -28,6 +35,8 @@ pub(crate) struct Script<T> {
 
 #[derive(Default)]
 pub(crate) struct State {
+    /// What is said of masters with every answer; nothing while empty.
+    pub(crate) masters: String,
     /// Answers of submissions to come; beyond them all are accepted.
     pub(crate) replies: VecDeque<Reply>,
     /// Request ids of submissions that arrived.
@@ -42,10 +51,12 @@ pub(crate) struct State {
     pub(crate) read: Vec<v1::ReadLogRequest>,
 }
 
+/// A master. Dropped, it is gone as a process that was killed: its connections end.
 pub(crate) struct FakeMaster {
     pub(crate) address: String,
     state: Arc<Mutex<State>>,
-    server: Arc<JoinHandle<()>>,
+    server: JoinHandle<()>,
+    gate: Gate,
 }
 
 impl Drop for FakeMaster {
@@ -56,15 +67,20 @@ impl Drop for FakeMaster {
 
 impl FakeMaster {
     pub(crate) async fn start() -> FakeMaster {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gate = Gate::before(listener.local_addr().unwrap()).await;
         let state = Arc::new(Mutex::new(State::default()));
         let service = MasterServiceServer::new(Service(state.clone()));
         let serving = tonic::transport::Server::builder()
             .add_service(service)
             .serve_with_incoming(TcpListenerStream::new(listener));
-        let server = Arc::new(tokio::spawn(async move { serving.await.unwrap() }));
-        FakeMaster { address, state, server }
+        let server = tokio::spawn(async move { serving.await.unwrap() });
+        FakeMaster { address: gate.address.clone(), state, server, gate }
+    }
+
+    /// As SIGSTOP does it: its connections stay, new ones are taken, and nothing comes.
+    pub(crate) fn pause(&self) {
+        self.gate.open.send_replace(false);
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -72,7 +88,92 @@ impl FakeMaster {
     }
 }
 
+/// The way to a master. What serves a connection outlives its server's task; here it ends with the way.
+struct Gate {
+    address: String,
+    open: watch::Sender<bool>,
+    carrying: JoinHandle<()>,
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.carrying.abort();
+    }
+}
+
+impl Gate {
+    async fn before(master: SocketAddr) -> Gate {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let open = watch::Sender::new(true);
+        let opened = open.subscribe();
+        let carrying = tokio::spawn(async move {
+            let mut ways = JoinSet::new();
+            loop {
+                let (caller, _) = listener.accept().await.unwrap();
+                let ((from, to), (back, forth)) =
+                    (caller.into_split(), TcpStream::connect(master).await.unwrap().into_split());
+                ways.spawn(carry(from, forth, opened.clone()));
+                ways.spawn(carry(back, to, opened.clone()));
+            }
+        });
+        Gate { address, open, carrying }
+    }
+}
+
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut open: watch::Receiver<bool>) {
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(bytes @ 1..) = from.read(&mut buffer).await {
+        if open.wait_for(|open| *open).await.is_err() || to.write_all(&buffer[..bytes]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// An address that answers no packet, as that of a machine that is gone: its queue of connections is full.
+pub(crate) struct GoneMachine {
+    pub(crate) address: String,
+    _queue: (TcpListener, Vec<TcpStream>),
+}
+
+impl GoneMachine {
+    pub(crate) async fn new() -> GoneMachine {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let mut waiting = Vec::new();
+        // Nobody accepts: sooner or later, and always at the same number, one more gets no answer.
+        while let Ok(stream) = timeout(Duration::from_millis(300), TcpStream::connect(&address)).await {
+            waiting.push(stream.unwrap());
+            assert!(waiting.len() < 100, "the queue has a bound");
+        }
+        GoneMachine { address, _queue: (listener, waiting) }
+    }
+}
+
 struct Service(Arc<Mutex<State>>);
+
+impl Service {
+    /// Puts the word on masters beside an answer.
+    fn signed<T>(&self, answer: Result<Response<T>, Status>) -> Result<Response<T>, Status> {
+        let masters = self.0.lock().unwrap().masters.clone();
+        if masters.is_empty() {
+            return answer;
+        }
+        let masters: tonic::metadata::MetadataValue<_> = masters.parse().unwrap();
+        match answer {
+            Ok(mut response) => {
+                response.metadata_mut().insert("muster-masters", masters);
+                Ok(response)
+            }
+            Err(mut status) => {
+                status.metadata_mut().insert("muster-masters", masters);
+                Err(status)
+            }
+        }
+    }
+}
 
 type Stream<T> = Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
 
@@ -89,6 +190,19 @@ macro_rules! unused {
         impl MasterService for Service {
             type WatchEventsStream = Stream<v1::WatchEventsResponse>;
             type ReadLogStream = Stream<v1::ReadLogResponse>;
+            type WatchLeaderStream = Stream<v1::WatchLeaderResponse>;
+            type BackupStream = Stream<v1::BackupResponse>;
+
+            async fn watch_leader(
+                &self,
+                _: Request<v1::WatchLeaderRequest>,
+            ) -> Result<Response<Self::WatchLeaderStream>, Status> {
+                Err(Status::unimplemented("not in the fake"))
+            }
+
+            async fn backup(&self, _: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+                Err(Status::unimplemented("not in the fake"))
+            }
 
             async fn submit_driver(
                 &self,
@@ -103,9 +217,9 @@ macro_rules! unused {
                 match reply {
                     Reply::Accept => {
                         let driver = v1::Driver { driver_id: request.driver_id, ..Default::default() };
-                        Ok(Response::new(v1::SubmitDriverResponse { driver: Some(driver) }))
+                        self.signed(Ok(Response::new(v1::SubmitDriverResponse { driver: Some(driver) })))
                     }
-                    Reply::Fail(status) => Err(status),
+                    Reply::Fail(status) => self.signed(Err(status)),
                     Reply::Hang => std::future::pending().await,
                 }
             }
@@ -127,18 +241,24 @@ macro_rules! unused {
                 &self,
                 request: Request<v1::WatchEventsRequest>,
             ) -> Result<Response<Self::WatchEventsStream>, Status> {
-                let mut state = self.0.lock().unwrap();
-                state.watched.push(request.into_inner());
-                Ok(Response::new(play(state.watches.pop_front())))
+                let script = {
+                    let mut state = self.0.lock().unwrap();
+                    state.watched.push(request.into_inner());
+                    state.watches.pop_front()
+                };
+                self.signed(Ok(Response::new(play(script))))
             }
 
             async fn read_log(
                 &self,
                 request: Request<v1::ReadLogRequest>,
             ) -> Result<Response<Self::ReadLogStream>, Status> {
-                let mut state = self.0.lock().unwrap();
-                state.read.push(request.into_inner());
-                Ok(Response::new(play(state.logs.pop_front())))
+                let script = {
+                    let mut state = self.0.lock().unwrap();
+                    state.read.push(request.into_inner());
+                    state.logs.pop_front()
+                };
+                self.signed(Ok(Response::new(play(script))))
             }
 
             $(async fn $name(&self, _: Request<v1::$request>) -> Result<Response<v1::$response>, Status> {
@@ -159,5 +279,7 @@ unused! {
     drain_worker: DrainWorkerRequest => DrainWorkerResponse,
     undrain_worker: UndrainWorkerRequest => UndrainWorkerResponse,
     forget_worker: ForgetWorkerRequest => ForgetWorkerResponse,
+    end_quarantined: EndQuarantinedRequest => EndQuarantinedResponse,
     get_cluster: GetClusterRequest => GetClusterResponse,
+    step_down: StepDownRequest => StepDownResponse,
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use muster_types::{
-    ApplicationState, ApplicationUid, AttemptNumber, DriverUid, EndingRecord, ExecutorId, Exit, Fault, KilledBy,
-    Outcome, RequestId, WorkerCommand,
+    ApplicationState, ApplicationUid, AttemptKey, AttemptNumber, DriverUid, EndingRecord, ExecutorId, Exit, Fault,
+    KilledBy, Outcome, RequestId, WorkerCommand,
 };
 
 use super::Farewell;
@@ -65,6 +65,7 @@ impl Core {
         self.keep_request(uid, request);
         let message = "killed by an operator".to_owned();
         self.begin_ending(ctx, uid, ApplicationState::Killed, "operator", message, Duration::ZERO);
+        self.end_quarantined_of(KilledBy::Operator, |_, key| matches!(key, AttemptKey::Executor(of, _) if of == uid));
         self.reply_application(call, uid);
     }
 

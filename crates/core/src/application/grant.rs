@@ -9,6 +9,7 @@ use muster_types::{
 
 use crate::SessionEvent;
 use crate::core::{Core, Ctx};
+use crate::past::first_number;
 use crate::placement::ExecutorPlacement;
 use crate::state::{Application, Executor};
 use crate::timers::Timer;
@@ -17,6 +18,7 @@ impl Core {
     /// A new executor goes to this worker, of which the fleet has taken the resources.
     pub(crate) fn grant_executor(&mut self, ctx: &mut Ctx<'_>, placement: ExecutorPlacement) {
         let uid = placement.application;
+        self.skip_forgotten_numbers(uid);
         let Some(application) = self.applications.get_mut(uid) else { return };
         let Some(worker) = self.workers.get_mut(placement.worker) else { return };
         let before = application.live();
@@ -52,6 +54,15 @@ impl Core {
             self.tell_session(uid, SessionEvent::Added(shown));
         }
         self.launch_executor(ctx.now, uid, id);
+    }
+
+    /// An executor's number is larger than all before it, those that the store forgot too.
+    fn skip_forgotten_numbers(&mut self, uid: ApplicationUid) {
+        let least = ExecutorId(first_number(self.cluster.generation));
+        let Some(application) = self.applications.get_mut(uid) else { return };
+        if application.record.generation < self.cluster.generation {
+            application.next_executor = application.next_executor.max(least);
+        }
     }
 
     fn launch_executor(&mut self, now: Now, uid: ApplicationUid, id: ExecutorId) {

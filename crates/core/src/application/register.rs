@@ -52,7 +52,8 @@ impl Core {
             self.requests.remember(ctx.now.wall, request.clone(), Made::Application(uid));
         }
         let leased = owner.as_ref().is_some_and(|(driver, _, _)| self.is_driver_leased(*driver));
-        let record = new_record(ctx, uid, id, spec, request, owner);
+        let generation = self.cluster.generation;
+        let record = ApplicationRecord { generation, ..new_record(ctx, uid, id, spec, request, owner) };
         self.admit_application(ctx, record, leased);
         self.reply_application(call, uid);
     }
@@ -191,6 +192,7 @@ fn new_record(
         created: ctx.now.wall,
         updated: ctx.now.wall,
         ended: None,
+        generation: 1,
         version: 1,
     }
 }

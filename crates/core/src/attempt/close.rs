@@ -53,6 +53,7 @@ impl Core {
         }
         self.tell_driver(ctx.now.wall, uid, Some(told), "");
         if is_over {
+            self.past.let_go(uid);
             self.finish_driver(ctx.now, uid);
         }
     }

@@ -9,6 +9,7 @@ use muster_types::{
 };
 
 use crate::core::{Core, Ctx};
+use crate::past::first_number;
 use crate::timers::Timer;
 use crate::variables::shape_of_driver;
 
@@ -38,14 +39,16 @@ impl Core {
         self.out.touched.drivers.insert(uid);
     }
 
-    /// A driver that waits may be placed, unless executors of its last attempt are still being ended: they are part of the copy.
+    /// A driver that waits may be placed, unless executors of its last attempt are still being ended: they are part of the copy;
+    /// or the store went back in time, and a copy may run that no record names.
     pub(crate) fn enqueue_driver(&mut self, uid: DriverUid) {
         let Some(driver) = self.drivers.get(uid) else { return };
         let held = driver
             .applications
             .iter()
             .filter_map(|application| self.applications.get(*application))
-            .any(|application| !application.record.state.is_terminal());
+            .any(|application| !application.record.state.is_terminal())
+            || self.past.holds(uid);
         if driver.live == DriverState::Pending && driver.open_attempt().is_none() && !held {
             let shape = shape_of_driver(&driver.record.spec);
             if driver.record.attempts.is_empty() {
@@ -64,9 +67,9 @@ impl Core {
         worker_uid: WorkerUid,
         resources: AllocatedResources,
     ) {
+        let number = self.next_attempt(uid);
         let Some(worker) = self.workers.get_mut(worker_uid) else { return };
         let Some(driver) = self.drivers.get_mut(uid) else { return };
-        let number = AttemptNumber(driver.newest_attempt().map_or(1, |newest| newest.0.saturating_add(1)));
         let key = AttemptKey::Driver(uid, number);
         worker.assigned.insert(key, resources.clone());
         let attempt = AttemptRecord {
@@ -93,6 +96,14 @@ impl Core {
         self.out.touched.workers.insert(worker_uid);
         self.tell_driver(ctx.now.wall, uid, None, "");
         self.launch_driver(ctx.now, uid);
+    }
+
+    /// Larger than all before it, those that the store forgot too.
+    fn next_attempt(&self, uid: DriverUid) -> AttemptNumber {
+        let Some(driver) = self.drivers.get(uid) else { return AttemptNumber(1) };
+        let next = driver.newest_attempt().map_or(1, |newest| newest.0.saturating_add(1));
+        let least = if self.is_past(driver.record.generation) { first_number(self.cluster.generation) } else { 1 };
+        AttemptNumber(next.max(least))
     }
 
     /// Sends the open attempt to its worker. The group holds a write of it: every launch follows a guarded write of this term.

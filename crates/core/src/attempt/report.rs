@@ -10,6 +10,10 @@ impl Core {
         if let AttemptState::Ended(outcome) = &report.state {
             return self.close_attempt(ctx, uid, outcome.clone(), report.started, report.ended);
         }
+        // What executes was never closed, so nothing followed it. What stands frozen may have been.
+        if report.state != AttemptState::Frozen {
+            self.past.let_go(uid);
+        }
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let before = (driver.live, driver.pid, driver.wait_channel.clone());
         driver.progress = true;

@@ -39,9 +39,15 @@ pub(super) fn check(fold: &Fold, group: &Group, found: &mut Vec<Violation>) {
 }
 
 fn check_command(fold: &Fold, link: LinkId, command: &WorkerCommand, found: &mut Vec<Violation>) {
-    let WorkerCommand::Launch(launch) = command else { return };
+    let attempt = match command {
+        WorkerCommand::Launch(launch) => launch.attempt,
+        // What no record names is quarantined, and may go on.
+        WorkerCommand::Thaw { attempt } if !is_named(fold, *attempt) => return,
+        WorkerCommand::Thaw { attempt } => *attempt,
+        WorkerCommand::Kill { .. } | WorkerCommand::ApplicationGone(_) => return,
+    };
     let incarnation = fold.workers.get(&link.worker).map(|worker| worker.incarnation);
-    let assigned = match launch.attempt {
+    let assigned = match attempt {
         AttemptKey::Driver(uid, number) => {
             check_executors_closed(fold, uid, found);
             let newest = fold.drivers.get(&uid).and_then(|record| record.attempts.last());
@@ -55,7 +61,17 @@ fn check_command(fold: &Fold, link: LinkId, command: &WorkerCommand, found: &mut
         }
     };
     if assigned.is_none_or(|(worker, of)| worker != link.worker || Some(of) != incarnation) {
-        violate(found, "a launch follows its write", launch.attempt.to_string());
+        violate(found, "a launch or thaw follows its write", attempt.to_string());
+    }
+}
+
+fn is_named(fold: &Fold, key: AttemptKey) -> bool {
+    match key {
+        AttemptKey::Driver(uid, number) => {
+            let record = fold.drivers.get(&uid);
+            record.is_some_and(|record| record.attempts.iter().any(|attempt| attempt.number == number))
+        }
+        AttemptKey::Executor(uid, id) => fold.executor(uid, id).is_some(),
     }
 }
 

@@ -103,6 +103,7 @@ impl Distance {
             | PendingCause::DriverLimit
             | PendingCause::CoreLimit
             | PendingCause::Backoff
+            | PendingCause::Restored
             | PendingCause::Silent
             | PendingCause::Unconfirmed
             | PendingCause::Draining => 1,
@@ -124,9 +125,11 @@ fn share(free: u128, wish: u128) -> u128 {
 /// What one worker lacks.
 fn lacks(seat: &Seat, shape: &Shape, cause: &PendingCause, least: &Resources) -> String {
     match cause {
-        PendingCause::NoWorkers | PendingCause::DriverLimit | PendingCause::CoreLimit | PendingCause::Backoff => {
-            String::new()
-        }
+        PendingCause::NoWorkers
+        | PendingCause::DriverLimit
+        | PendingCause::CoreLimit
+        | PendingCause::Backoff
+        | PendingCause::Restored => String::new(),
         PendingCause::Silent => "is not heard at present".to_owned(),
         PendingCause::Unconfirmed => "has not reported to this master yet".to_owned(),
         PendingCause::Draining => "drains".to_owned(),
@@ -163,7 +166,11 @@ fn sentence(cause: &PendingCause, tally: &Tally, shape: &Shape, least: &Resource
     let who = if tally.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", tally.workers) };
     let verb = |one: &'static str, many: &'static str| if tally.workers == 1 { one } else { many };
     match cause {
-        PendingCause::NoWorkers | PendingCause::DriverLimit | PendingCause::CoreLimit | PendingCause::Backoff => who,
+        PendingCause::NoWorkers
+        | PendingCause::DriverLimit
+        | PendingCause::CoreLimit
+        | PendingCause::Backoff
+        | PendingCause::Restored => who,
         PendingCause::Silent => format!("{who} {} not heard at present", verb("is", "are")),
         PendingCause::Unconfirmed => format!("{who} {} not reported to this master yet", verb("has", "have")),
         PendingCause::Draining => format!("{who} {}", verb("drains", "drain")),

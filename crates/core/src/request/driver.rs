@@ -48,7 +48,7 @@ impl Core {
         if self.waiting.len() >= self.config.max_waiting {
             return self.reply(call, Err(Rejection::QueueFull { what: "waiting drivers".to_owned() }));
         }
-        let record = new_record(ctx, id, spec, request.clone());
+        let record = new_record(ctx, self.cluster.generation, id, spec, request.clone());
         let uid = record.uid;
         if let Some(request) = request {
             self.requests.remember(ctx.now.wall, request, Made::Driver(uid));
@@ -94,7 +94,7 @@ impl Core {
             return self.reply(call, Err(Rejection::NeverFits(Box::new(reason))));
         }
         let fits = crate::placement::fits_now(&self.fleet, &shape, &self.config.policy);
-        let record = new_record(ctx, id, spec, None);
+        let record = new_record(ctx, self.cluster.generation, id, spec, None);
         let shown = ShownDriver {
             record,
             pid: None,
@@ -120,6 +120,9 @@ impl Core {
     }
 
     fn why_waiting(&self, driver: &Driver) -> Option<PendingReason> {
+        if self.past.holds(driver.record.uid) {
+            return Some(self.why_held(driver));
+        }
         match driver.live {
             DriverState::Pending => {
                 let mut reason = explain(&self.fleet, &shape_of_driver(&driver.record.spec), &self.config.policy);
@@ -154,6 +157,7 @@ fn generated_name(uid: DriverUid) -> DriverId {
 
 fn new_record(
     ctx: &mut Ctx<'_>,
+    generation: u64,
     id: Option<DriverId>,
     spec: Arc<DriverSpec>,
     request: Option<RequestId>,
@@ -172,6 +176,7 @@ fn new_record(
         kill: None,
         failures: Vec::new(),
         consecutive_failures: 0,
+        generation,
         version: 1,
     })
 }

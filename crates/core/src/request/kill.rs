@@ -1,6 +1,6 @@
 //! Ending a driver.
 
-use muster_types::{DriverState, DriverUid, KillRecord, KilledBy, RequestId, WorkerCommand};
+use muster_types::{DriverRecord, DriverState, DriverUid, KillRecord, KilledBy, RequestId, WorkerCommand};
 
 use crate::core::{Core, Ctx};
 use crate::requests::{Made, Seen};
@@ -38,6 +38,7 @@ impl Core {
             self.requests.remember(ctx.now.wall, request, Made::KillDriver(uid));
         }
         self.ask_for_end(ctx, uid, request, by);
+        self.end_quarantined_of(by, |core, key| core.driver_behind(key) == Some(uid));
         self.reply_driver(call, uid);
     }
 
@@ -51,20 +52,38 @@ impl Core {
         requests.truncate(KEPT_KILL_REQUESTS);
         let kill = KillRecord { by, requests, asked: ctx.now.wall };
         let Some((attempt, worker)) = driver.open_key() else {
-            driver.live = DriverState::Killed;
-            driver.retry = None;
-            self.waiting.remove(uid);
-            self.put_driver(ctx.now, uid, |record| {
-                record.kill = Some(kill);
-                record.ended = Some(record.updated);
-            });
-            self.tell_driver(ctx.now.wall, uid, None, "killed before it ran");
-            self.finish_driver(ctx.now, uid);
-            return;
+            if self.past.holds(uid) {
+                return self.hold_kill(ctx, uid, kill);
+            }
+            return self.end_unplaced(ctx, uid, |record| record.kill = Some(kill), "killed before it ran");
         };
+        let absent = driver.absent;
         driver.live = DriverState::Killing;
         self.put_driver(ctx.now, uid, |record| record.kill = Some(kill));
         self.tell_driver(ctx.now.wall, uid, None, "a kill was asked for");
-        self.send_to(worker, attempt, WorkerCommand::Kill { attempt, at_once: false, by });
+        // What its worker does not have needs no kill: it would be taken for the end of a driver that may have a copy.
+        if !absent {
+            self.send_to(worker, attempt, WorkerCommand::Kill { attempt, at_once: false, by });
+        }
+    }
+
+    /// The end of a driver that has no open attempt.
+    pub(crate) fn end_unplaced(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        uid: DriverUid,
+        change: impl FnOnce(&mut DriverRecord),
+        message: &str,
+    ) {
+        let Some(driver) = self.drivers.get_mut(uid) else { return };
+        driver.live = DriverState::Killed;
+        driver.retry = None;
+        self.waiting.remove(uid);
+        self.put_driver(ctx.now, uid, |record| {
+            change(record);
+            record.ended = Some(record.updated);
+        });
+        self.tell_driver(ctx.now.wall, uid, None, message);
+        self.finish_driver(ctx.now, uid);
     }
 }

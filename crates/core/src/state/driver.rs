@@ -25,6 +25,8 @@ pub(crate) struct Driver {
     pub(crate) progress: bool,
     /// The open attempt is to end although nobody asked for it: its launch made no progress.
     pub(crate) asked_back: bool,
+    /// The open attempt is over, and nobody knows how it ended or what followed: the store was restored from the past.
+    pub(crate) absent: bool,
     /// When this leader launched the open attempt last; `None` if another leader did.
     pub(crate) launched: Option<Time>,
     /// Applications that it registered and that are kept.
@@ -42,6 +44,7 @@ impl Driver {
             wait_channel: None,
             progress: false,
             asked_back: false,
+            absent: false,
             launched: None,
             applications: BTreeSet::new(),
         }
@@ -72,6 +75,7 @@ impl Driver {
         self.wait_channel = None;
         self.progress = false;
         self.asked_back = false;
+        self.absent = false;
         self.launched = None;
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use muster_types::{
-    AllocatedResources, ApplicationUid, AttemptKey, Report, Session, Time, WallTime, WorkerName, WorkerRecord,
-    WorkerState, WorkerUid,
+    AllocatedResources, ApplicationUid, AttemptKey, KilledBy, Report, Session, Time, WallTime, WorkerName,
+    WorkerRecord, WorkerState, WorkerUid,
 };
 
 use crate::LinkId;
@@ -23,6 +23,8 @@ pub(crate) struct Worker {
     pub(crate) reported: bool,
     /// This leader has heard it.
     pub(crate) heard: bool,
+    /// This leader has taken an inventory of it: what it may run is known.
+    pub(crate) accounted: bool,
     /// Parts of an inventory that is not complete.
     pub(crate) gathering: Vec<Report>,
     /// Attempts that records assign to it and that are not closed, with what each was given.
@@ -31,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) strays: BTreeMap<AttemptKey, AllocatedResources>,
     /// Strays that no record names, left running after the store's generation was raised.
     pub(crate) quarantined: BTreeSet<AttemptKey>,
+    /// Quarantined attempts whose end was asked for, and by whom.
+    pub(crate) condemned: BTreeMap<AttemptKey, KilledBy>,
     /// Attempts whose kill was sent on the present stream.
     pub(crate) kills: BTreeSet<AttemptKey>,
     /// When its drain's deadline is, and whether it has passed.
@@ -50,10 +54,12 @@ impl Worker {
             link: None,
             reported: false,
             heard: false,
+            accounted: false,
             gathering: Vec::new(),
             assigned: BTreeMap::new(),
             strays: BTreeMap::new(),
             quarantined: BTreeSet::new(),
+            condemned: BTreeMap::new(),
             kills: BTreeSet::new(),
             drain_until: None,
             drain_over: false,

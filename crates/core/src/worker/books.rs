@@ -55,7 +55,10 @@ impl Core {
 
     /// Says so when a draining worker has nothing left. Called once what ended on it is told.
     pub(crate) fn tell_if_drained(&mut self, now: Now, uid: WorkerUid) {
-        let drained = self.workers.get(uid).is_some_and(|worker| worker.is_draining() && worker.assigned.is_empty());
+        let drained = self
+            .workers
+            .get(uid)
+            .is_some_and(|worker| worker.is_draining() && worker.assigned.is_empty() && worker.quarantined.is_empty());
         if drained {
             self.tell_worker(now.wall, uid, "drained: nothing is left on it");
         }

@@ -14,6 +14,7 @@ impl Core {
             self.out.effect(Effect::Lost(uid));
             self.boundary();
         }
+        self.release_held(ctx);
     }
 
     /// Leased attempts are closed: their leases have ended. Others may run, and stay open.

@@ -29,6 +29,8 @@ impl Core {
         if let Some(worker) = self.workers.get_mut(uid) {
             worker.link = None;
             worker.reported = false;
+            worker.quarantined.clear();
+            worker.condemned.clear();
         }
         self.put_worker(uid, |record| {
             record.forgotten = true;
@@ -40,6 +42,7 @@ impl Core {
         }
         self.tell_worker(ctx.now.wall, uid, "forgotten: refused from now on");
         self.reply_worker(call, uid);
+        self.release_held(ctx);
     }
 
     pub(crate) fn reply_worker(&mut self, call: CallId, uid: WorkerUid) {

@@ -37,6 +37,7 @@ impl Core {
         let reports: BTreeMap<AttemptKey, Report> =
             gathered.into_iter().map(|report| (report.attempt, report)).collect();
         worker.reported = true;
+        worker.accounted = true;
         worker.quarantined.clear();
         for resources in std::mem::take(&mut worker.strays).into_values() {
             self.fleet.give_back(uid, &resources);
@@ -55,6 +56,8 @@ impl Core {
             self.boundary();
         }
         self.tell_gone_applications(link);
+        self.forget_condemned(uid);
+        self.release_held(ctx);
         self.refresh_eligibility(uid);
         self.tell_worker(ctx.now.wall, uid, "its inventory was taken");
     }
@@ -64,14 +67,22 @@ impl Core {
         let Some(worker) = self.workers.get(uid).filter(|worker| worker.assigned.contains_key(&key)) else { return };
         let same_incarnation = self.incarnation_of(key) == Some(worker.record.incarnation);
         let proof = worker.record.capabilities.tree;
+        if let AttemptKey::Driver(driver, _) = key
+            && self.past.holds(driver)
+            && (same_incarnation || proof)
+        {
+            return self.hold_absent(ctx, driver);
+        }
         match (same_incarnation, self.kill_wanted(uid, key)) {
             (true, Some((by, _))) => {
                 let fault = if by == KilledBy::Fence || by == KilledBy::Drain { Fault::Platform } else { Fault::User };
                 let outcome = Outcome::without_exit(fault, Reason::NeverStarted, "its worker never had it");
                 self.close(ctx, key, outcome);
             }
-            // The store was restored from the past: what is missing may have run and ended after it was saved.
-            (true, None) if self.config.quarantine_unknown && !self.is_ours(key) => self.mark_unreachable(ctx, key),
+            (true, None) if self.may_have_run(key) => {
+                let message = "the store was restored to an earlier time, and its worker does not have it";
+                self.close(ctx, key, Outcome::without_exit(Fault::Platform, Reason::Lost, message));
+            }
             (true, None) => self.launch_again(ctx, key),
             (false, _) if proof => {
                 let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, "its worker came back without it");
@@ -87,7 +98,7 @@ impl Core {
         }
     }
 
-    fn kill_if_wanted(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
+    pub(crate) fn kill_if_wanted(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
         let assigned = self.workers.get(uid).is_some_and(|worker| worker.assigned.contains_key(&key));
         let Some((by, at_once)) = self.kill_wanted(uid, key).filter(|_| assigned) else { return };
         match key {
@@ -112,18 +123,6 @@ impl Core {
         match key {
             AttemptKey::Driver(uid, _) => self.launch_driver_again(ctx.now, uid),
             AttemptKey::Executor(uid, id) => self.launch_executor_again(ctx.now, uid, id),
-        }
-    }
-
-    fn is_ours(&self, key: AttemptKey) -> bool {
-        match key {
-            AttemptKey::Driver(uid, _) => self.drivers.get(uid).is_some_and(|driver| driver.launched.is_some()),
-            AttemptKey::Executor(uid, id) => {
-                let application = self.applications.get(uid);
-                application
-                    .and_then(|application| application.executor(id))
-                    .is_some_and(|executor| executor.launched.is_some())
-            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a worker says of attempts, whether they are current or not.
 
-use muster_types::{Acknowledgement, AttemptKey, KilledBy, Report, WorkerCommand, WorkerUid};
+use muster_types::{Acknowledgement, AttemptKey, AttemptState, KilledBy, Report, WorkerCommand, WorkerUid};
 
 use crate::core::{Core, Ctx};
 use crate::{Effect, LinkId};
@@ -36,45 +36,63 @@ impl Core {
         if Self::says_gone(report) {
             self.tell_if_drained(ctx.now, uid);
         }
+        if report.state == AttemptState::Frozen && !self.waits_frozen(uid, report.attempt) {
+            self.thaw_if_wanted(ctx, uid, report.attempt);
+        }
+    }
+
+    /// What was frozen at its lease's end and is current goes on; what is to end is killed as it is. Either is a command like a launch: for this
+    /// stream and incarnation alone, and the worker obeys a thaw only under a lease.
+    pub(crate) fn thaw_if_wanted(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
+        if self.kill_wanted(uid, key).is_some() {
+            return self.kill_if_wanted(ctx, uid, key);
+        }
+        let message = "was frozen at the end of its worker's lease, and goes on";
+        match key {
+            AttemptKey::Driver(driver, _) => self.tell_driver(ctx.now.wall, driver, None, message),
+            AttemptKey::Executor(application, id) => self.tell_executor(ctx.now.wall, application, id, message),
+        }
+        self.send_to(uid, key, WorkerCommand::Thaw { attempt: key });
     }
 
     /// Something that is not current here. Its resources are taken until it is reported gone.
     fn stray(&mut self, ctx: &mut Ctx<'_>, link: LinkId, report: &Report) {
-        let uid = link.worker;
-        let unknown = self.leave_unknown && self.is_unknown(report.attempt);
-        let Some(worker) = self.workers.get_mut(uid) else { return };
+        let (uid, key) = (link.worker, report.attempt);
+        let unknown = self.leave_unknown && self.is_unknown(uid, key);
         if Self::says_gone(report) {
-            if let Some(resources) = worker.strays.remove(&report.attempt) {
-                worker.quarantined.remove(&report.attempt);
-                self.fleet.give_back(uid, &resources);
-                self.out.touched.workers.insert(uid);
-            }
-            return;
+            return self.end_stray(ctx, uid, report, unknown);
         }
-        if worker.strays.insert(report.attempt, report.resources.clone()).is_some() {
+        if unknown {
+            self.note_frozen(uid, report);
+        }
+        let Some(worker) = self.workers.get_mut(uid) else { return };
+        if worker.strays.insert(key, report.resources.clone()).is_some() {
             return;
         }
         self.fleet.hold(uid, &report.resources);
         if unknown {
-            worker.quarantined.insert(report.attempt);
-            let message = format!("runs {}, which no record names: left running", report.attempt);
-            return self.tell_worker(ctx.now.wall, uid, &message);
+            return self.quarantine(ctx, uid, key);
         }
         self.out.touched.workers.insert(uid);
-        let kill = WorkerCommand::Kill { attempt: report.attempt, at_once: true, by: KilledBy::Fence };
+        let kill = WorkerCommand::Kill { attempt: key, at_once: true, by: KilledBy::Fence };
         self.out.send(link, kill);
     }
 
-    /// Whether no record says anything of an attempt: neither that it is open nor that it was closed.
-    fn is_unknown(&self, key: AttemptKey) -> bool {
-        match key {
-            AttemptKey::Driver(uid, number) => {
-                self.drivers.get(uid).and_then(|driver| driver.newest_attempt()).is_none_or(|newest| number > newest)
-            }
-            AttemptKey::Executor(uid, id) => {
-                self.applications.get(uid).is_none_or(|application| id >= application.next_executor)
-            }
+    fn end_stray(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, report: &Report, unknown: bool) {
+        self.note_frozen(uid, report);
+        let Some(worker) = self.workers.get_mut(uid) else { return };
+        worker.quarantined.remove(&report.attempt);
+        worker.condemned.remove(&report.attempt);
+        if let Some(resources) = worker.strays.remove(&report.attempt) {
+            self.fleet.give_back(uid, &resources);
+            self.out.touched.workers.insert(uid);
         }
+        if unknown {
+            self.tell_unknown_end(ctx, uid, report);
+            self.take_lost_end(ctx, uid, report);
+            self.tell_if_drained(ctx.now, uid);
+        }
+        self.release_held(ctx);
     }
 
     /// Attempts that records assign to a worker.

@@ -55,9 +55,15 @@ impl Run {
         }
         for round in 0..200 {
             self.settle();
+            if round % 20 == 0 {
+                self.end_forgotten();
+            }
             for index in 0..self.machines.len() {
                 for key in self.machines[index].unfinished() {
                     let running = matches!(self.machines[index].journal[&key].state, AttemptState::Running);
+                    if running && self.past.forgotten.contains(&key) {
+                        continue;
+                    }
                     if self.machines[index].advance(key, 0, self.world.now.wall) {
                         assert!(self.started.insert(key), "{key} started twice");
                     } else if running {

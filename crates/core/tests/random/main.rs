@@ -12,6 +12,7 @@
 mod ask;
 mod heal;
 mod processes;
+mod restore;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -22,6 +23,7 @@ use muster_core::liveness::{Answer as Heard, Table};
 use muster_core::{Answer, Config, Core, Effect, Group, Input, SessionNumber, invariants::check};
 use muster_types::{ApplicationUid, AttemptKey, AttemptState, DriverUid, Time, WorkerUid};
 
+use restore::Past;
 use support::machine::{Down, Machine, Up};
 use support::world::{World, cluster};
 
@@ -56,6 +58,8 @@ struct Run {
     acknowledged: BTreeSet<AttemptKey>,
     exits: BTreeMap<AttemptKey, i32>,
     submitted: BTreeSet<DriverUid>,
+    /// Whether this run's store is restored now and then, what it held earlier, and what was not over when it was.
+    past: Past,
     trace: Vec<String>,
 }
 
@@ -74,6 +78,7 @@ impl Run {
             acknowledged: BTreeSet::new(),
             exits: BTreeMap::new(),
             submitted: BTreeSet::new(),
+            past: Past { restores: seed.is_multiple_of(3), ..Past::default() },
             trace: Vec::new(),
         }
     }
@@ -114,7 +119,10 @@ impl Run {
                     self.send(link, down);
                 }
                 Effect::Refuse(link, _) | Effect::SayHello(link) if alive => self.send(link, Down::SayHello),
-                Effect::Send(link, commands) if alive => self.send(link, Down::Commands(commands)),
+                Effect::Send(link, commands) if alive => {
+                    self.check_kills(&commands);
+                    self.send(link, Down::Commands(commands));
+                }
                 Effect::Acknowledge(link, list) if alive => self.send(link, Down::Acknowledge(list)),
                 Effect::Lost(worker) => self.table.settle(worker),
                 Effect::Reply(_, Ok(Answer::Session(uid, number, _))) => drop(self.sessions.insert(uid, number)),
@@ -205,7 +213,7 @@ impl Run {
         let known = snapshot.workers.iter().filter(|record| !record.lost && !record.forgotten);
         self.table.reset_all(known.map(|record| record.uid).collect::<Vec<_>>(), self.world.now.time);
         let now = self.world.now;
-        self.world.core = Core::load(config, cluster(), snapshot, now, &mut self.world.entropy);
+        self.world.core = Core::load(config, cluster(self.world.generation), snapshot, now, &mut self.world.entropy);
         self.batch(Vec::new(), None);
     }
 
@@ -224,6 +232,7 @@ impl Run {
     }
 
     fn step(&mut self) {
+        self.save_or_restore();
         let index = self.dice.roll(self.machines.len());
         let survive = (self.dice.roll(150) == 0).then(|| self.dice.roll(4));
         match self.dice.roll(60) {
@@ -292,12 +301,18 @@ fn run(seed: u64) -> Run {
 /// What happened in the runs: a test of luck that never meets a fault proves nothing.
 fn tally(run: &Run, seen: &mut BTreeMap<String, u32>) {
     let fold = &run.world.ledger.fold;
+    *seen.entry("thawed".to_owned()).or_default() += run.machines.iter().map(|machine| machine.thawed).sum::<u32>();
     for record in fold.drivers.values() {
         *seen.entry(format!("driver {}", record.state.as_str())).or_default() += 1;
         for outcome in record.attempts.iter().filter_map(|attempt| attempt.outcome.as_ref()) {
             *seen.entry(format!("attempt {}", outcome.reason.as_str())).or_default() += 1;
         }
     }
+    *seen.entry("restored".to_owned()).or_default() += u32::try_from(run.world.generation - 1).unwrap();
+    *seen.entry("forgotten".to_owned()).or_default() += u32::try_from(run.past.forgotten.len()).unwrap();
+    let ended = run.past.forgotten.iter().filter(|key| run.is_recorded(**key));
+    *seen.entry("forgotten, and taken as the true end".to_owned()).or_default() +=
+        u32::try_from(ended.count()).unwrap();
     for record in fold.applications.values() {
         *seen.entry(format!("application {}", record.state.as_str())).or_default() += 1;
         for executor in fold.executors_of(record.uid).values() {
@@ -326,7 +341,11 @@ fn whatever_fails_at_most_one_copy_runs_and_everything_ends() {
         "attempt LOST",
         "attempt NEVER_STARTED",
         "executor LOST",
+        "thawed",
+        "restored",
+        "forgotten",
+        "forgotten, and taken as the true end",
     ] {
-        assert!(seen.contains_key(needed), "the runs never meet {needed}");
+        assert!(seen.get(needed).is_some_and(|times| *times > 0), "the runs never meet {needed}");
     }
 }

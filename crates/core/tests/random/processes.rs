@@ -26,7 +26,7 @@ impl Run {
                     fold.executors_of(uid).get(&id).is_none_or(|executor| executor.outcome.is_some())
                 }
             };
-            assert!(!closed, "closed, and executes: {key}: {:#?}", self.trace);
+            assert!(!closed || self.past.forgotten.contains(&key), "closed, and executes: {key}: {:#?}", self.trace);
         }
         for record in fold.drivers.values() {
             for attempt in &record.attempts {
@@ -36,7 +36,7 @@ impl Run {
                 let stands = machine.is_some_and(|machine| machine.incarnation == attempt.incarnation.counter);
                 let leased = record.spec.on_worker_lost.is_leased();
                 assert!(
-                    !lost || leased || !stands,
+                    !lost || leased || !stands || self.was_over_before_a_restore(key),
                     "closed as lost, and merely out of reach: {key}: {:#?}",
                     self.trace
                 );

@@ -54,6 +54,8 @@ pub struct Machine {
     pub lease_end: Time,
     pub up: VecDeque<Up>,
     pub down: VecDeque<Down>,
+    /// Attempts that went on.
+    pub thawed: u32,
 }
 
 impl Machine {
@@ -69,6 +71,7 @@ impl Machine {
             lease_end: Time(0),
             up: VecDeque::new(),
             down: VecDeque::new(),
+            thawed: 0,
         }
     }
 
@@ -106,7 +109,8 @@ impl Machine {
         }
     }
 
-    /// Time has passed: leased trees end with the lease, and the stream with them.
+    /// Time has passed: leased trees are frozen or end with the lease, and the stream ends with them. Which depends on their number alone, so that runs
+    /// are repeatable.
     pub fn fence(&mut self, now: Time) -> bool {
         if now < self.lease_end {
             return false;
@@ -118,6 +122,15 @@ impl Machine {
             .map(|(key, _)| *key)
             .collect();
         for key in leased {
+            let Some(entry) = self.journal.get_mut(&key) else { continue };
+            if entry.state == AttemptState::Frozen {
+                continue;
+            }
+            if entry.state == AttemptState::Running && key.uid() % 4 != 0 {
+                entry.state = AttemptState::Frozen;
+                self.say(key);
+                continue;
+            }
             self.end(key, Outcome::without_exit(Fault::Platform, Reason::LeaseEnded, ""));
         }
         self.connected
@@ -148,11 +161,11 @@ impl Machine {
                 self.end(key, Outcome::exited(Exit::Code(exit)));
                 false
             }
-            AttemptState::Killing { .. } | AttemptState::Frozen => {
+            AttemptState::Killing { .. } => {
                 self.end(key, Outcome::without_exit(Fault::User, Reason::Killed, ""));
                 false
             }
-            AttemptState::Ended(_) => false,
+            AttemptState::Frozen | AttemptState::Ended(_) => false,
         }
     }
 
@@ -229,11 +242,24 @@ impl Machine {
                     AttemptState::Accepted => {
                         self.end(attempt, Outcome::without_exit(Fault::User, Reason::NeverStarted, ""));
                     }
-                    AttemptState::Running | AttemptState::Frozen => {
+                    AttemptState::Running => {
                         entry.state = AttemptState::Killing { wait_channel: None };
                         self.say(attempt);
                     }
+                    // Killed as it is: it executes nothing on its way out.
+                    AttemptState::Frozen => self.end(attempt, Outcome::without_exit(Fault::User, Reason::Killed, "")),
                     AttemptState::Killing { .. } | AttemptState::Ended(_) => {}
+                }
+            }
+            WorkerCommand::Thaw { attempt } => {
+                let stands = now < self.lease_end;
+                if let Some(entry) = self.journal.get_mut(&attempt).filter(|entry| entry.state == AttemptState::Frozen)
+                {
+                    if stands {
+                        entry.state = AttemptState::Running;
+                        self.thawed += 1;
+                    }
+                    self.say(attempt);
                 }
             }
             WorkerCommand::ApplicationGone(_) => {}

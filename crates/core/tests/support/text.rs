@@ -3,8 +3,8 @@
 use muster_core::invariants::Fold;
 use muster_core::{Answer, Effect, Group, Rejection, SessionEvent, Show, ShownExecutor};
 use muster_types::{
-    AttemptKey, DriverRecord, DriverState, Event, ExecutorRecord, Exit, Outcome, PendingReason, Subject, WorkerCommand,
-    Write,
+    AttemptKey, DriverRecord, DriverState, Event, ExecutorRecord, Exit, Outcome, PendingCause, PendingReason, Subject,
+    WorkerCommand, Write,
 };
 
 pub fn groups(groups: &[Group], fold: &Fold) -> Vec<String> {
@@ -122,6 +122,7 @@ fn command(command: &WorkerCommand, fold: &Fold) -> String {
         WorkerCommand::Kill { attempt, at_once, by } => {
             format!("kill {} by {}{}", key(*attempt, fold), by.as_str(), if *at_once { " at once" } else { "" })
         }
+        WorkerCommand::Thaw { attempt } => format!("thaw {}", key(*attempt, fold)),
         WorkerCommand::ApplicationGone(_) => "application gone".to_owned(),
     }
 }
@@ -207,7 +208,14 @@ fn session_event(event: &SessionEvent) -> String {
 }
 
 fn pending(reason: &PendingReason) -> String {
-    let causes: Vec<_> = reason.causes.iter().map(|(cause, count, _)| format!("{} {count}", cause.as_str())).collect();
+    let causes: Vec<_> = reason
+        .causes
+        .iter()
+        .map(|(cause, count, sentence)| match cause {
+            PendingCause::Restored => format!("{} {count} \"{sentence}\"", cause.as_str()),
+            _ => format!("{} {count}", cause.as_str()),
+        })
+        .collect();
     format!("{}{}", causes.join(", "), if reason.never_fits { " (never fits)" } else { "" })
 }
 

@@ -63,11 +63,12 @@ pub fn given(key: AttemptKey, fold: &Fold) -> AllocatedResources {
     .unwrap_or(AllocatedResources { cores: 1, memory: 512 << 20, addresses: BTreeMap::new() })
 }
 
-/// `running`, `accepted`, `killing`, `exit:3`, `signal:9`, `oom`, or a reason in lower case with `-`.
+/// `running`, `accepted`, `frozen`, `killing`, `exit:3`, `signal:9`, `oom`, or a reason in lower case with `-`.
 pub fn state(text: &str) -> AttemptState {
     match text {
         "accepted" => return AttemptState::Accepted,
         "running" => return AttemptState::Running,
+        "frozen" => return AttemptState::Frozen,
         "killing" => return AttemptState::Killing { wait_channel: None },
         "stuck" => return AttemptState::Killing { wait_channel: Some("nfs_wait".to_owned()) },
         "oom" => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_core::invariants::{Ledger, check};
+use muster_core::invariants::{Fold, Ledger, check};
 use muster_core::{ClusterInfo, Config, Core, Entropy, Group, Input};
 use muster_types::{ClusterUid, Now, Time, WallTime};
 
@@ -22,20 +22,23 @@ pub struct World {
     pub config: Config,
     pub core: Core,
     pub ledger: Ledger,
+    /// The store's generation.
+    pub generation: u64,
     pub now: Now,
     pub entropy: Counter,
 }
 
-pub fn cluster() -> ClusterInfo {
-    ClusterInfo { uid: ClusterUid(77), name: "test".to_owned() }
+pub fn cluster(generation: u64) -> ClusterInfo {
+    ClusterInfo { uid: ClusterUid(77), name: "test".to_owned(), generation }
 }
 
 impl World {
     pub fn new(config: Config) -> World {
         World {
-            core: Core::new(config.clone(), cluster()),
+            core: Core::new(config.clone(), cluster(1)),
             config,
             ledger: Ledger::new(),
+            generation: 1,
             now: Now { time: Time(1_000_000_000), wall: WallTime(1_700_000_000_000) },
             entropy: Counter(0),
         }
@@ -70,12 +73,19 @@ impl World {
         self.now.wall = WallTime(self.now.wall.0 + u64::try_from(length.as_millis()).unwrap());
     }
 
+    /// The store is restored from an earlier time; the next leader loads what it held then, under a new generation.
+    pub fn restore(&mut self, past: Fold) -> Vec<Group> {
+        self.ledger.fold = past;
+        self.generation += 1;
+        self.crash()
+    }
+
     /// The leader dies; the next loads what is durable.
     pub fn crash(&mut self) -> Vec<Group> {
         // Another machine's clock.
         self.now.time = Time(self.now.time.0 + 500_000_000_000);
         let snapshot = self.ledger.fold.snapshot();
-        self.core = Core::load(self.config.clone(), cluster(), snapshot, self.now, &mut self.entropy);
+        self.core = Core::load(self.config.clone(), cluster(self.generation), snapshot, self.now, &mut self.entropy);
         self.core.place(self.now, &mut self.entropy);
         self.drain()
     }

@@ -88,10 +88,12 @@ pub(crate) async fn kill(
     Ok(v1::KillApplicationResponse { application: Some(application) })
 }
 
-/// A full queue is no reason not to show what is known.
+/// A full queue or store is no reason not to show what is known.
 async fn explain(leading: &Leading, shown: &ShownApplication) -> Result<v1::Application, Failure> {
     match wish(leading, Wish::ExplainApplication { application: shown.record.uid.to_string() }).await {
-        Err(Failure::QueueFull { .. }) => Ok(show::application(shown)),
+        Err(Failure::QueueFull { .. } | Failure::StoreFull | Failure::OutcomeUnknown { .. }) => {
+            Ok(show::application(shown))
+        }
         explained => explained,
     }
 }

@@ -29,12 +29,24 @@ impl Leading {
         if self.refused.refuses(clock::boottime(), || Fingerprint::of_request(&request)) {
             return Err(Failure::InputFailed);
         }
+        let mut full = self.store_full.clone();
+        if *full.borrow() {
+            return Err(Failure::StoreFull);
+        }
         let (reply, answered) = oneshot::channel();
         self.mailbox.calls.try_send(Ask { request, reply }).map_err(|error| match error {
             TrySendError::Full(_) => Failure::QueueFull { what: "the master's queue of requests".to_owned() },
             TrySendError::Closed(_) => Failure::NoLeader,
         })?;
-        match answered.await {
+        let answered = tokio::select! {
+            biased;
+            answered = answered => answered,
+            // What is on its way to the store will be written once there is room.
+            Ok(_) = full.wait_for(|full| *full) => {
+                return Err(Failure::OutcomeUnknown { message: "the store is full".to_owned() });
+            }
+        };
+        match answered {
             Ok(Reply::Answered { answer: Ok(answer), session }) => Ok(Answered { answer, session }),
             Ok(Reply::Answered { answer: Err(rejection), .. }) => Err(failure_of(rejection)),
             Ok(Reply::NotApplied) => Err(Failure::NoLeader),

@@ -2,6 +2,7 @@
 
 use muster_proto::time::timestamp;
 use muster_proto::v1;
+use muster_store::Member;
 use muster_types::{ApplicationState, DriverState, Resources, WorkerState};
 
 use crate::leading::Leading;
@@ -11,6 +12,7 @@ use crate::view::{Counts, Tables};
 pub(crate) fn show(leading: &Leading) -> v1::Cluster {
     let tables = leading.view.read();
     let (total, used) = sums(&tables);
+    let unconfirmed = tables.workers.counts().get(WorkerState::Unconfirmed.as_str()).copied().unwrap_or(0);
     let open_drivers = |word: &str| DriverState::ALL.iter().any(|state| state.as_str() == word && !state.is_terminal());
     let open_applications =
         |word: &str| ApplicationState::ALL.iter().any(|state| state.as_str() == word && !state.is_terminal());
@@ -19,10 +21,10 @@ pub(crate) fn show(leading: &Leading) -> v1::Cluster {
         uid: leading.cluster.uid.to_string(),
         leader: leading.address.clone(),
         epoch: leading.epoch.to_string(),
-        standbys: Vec::new(),
+        standbys: standbys(leading),
         commit: tables.commit.0,
         leader_since: Some(timestamp(leading.since)),
-        unconfirmed_workers: tables.workers.counts().get(WorkerState::Unconfirmed.as_str()).copied().unwrap_or(0),
+        unconfirmed_workers: unconfirmed,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         total: Some((&total).into()),
         used: Some((&used).into()),
@@ -35,7 +37,42 @@ pub(crate) fn show(leading: &Leading) -> v1::Cluster {
             .iter()
             .map(|record| format!("{}: {}", record.key, record.error))
             .collect(),
+        masters: masters(leading),
+        generation: leading.epoch.generation,
+        recovery: recovery(leading, unconfirmed),
+        notices: notices(leading),
+        quarantined_attempts: quarantined(&tables),
     }
+}
+
+fn masters(leading: &Leading) -> Vec<v1::Master> {
+    let standing = leading.election.standing();
+    let shown = |member: &Member| v1::Master {
+        address: member.address.clone(),
+        version: member.version.clone(),
+        revision: member.epoch.revision,
+        since: Some(timestamp(member.since)),
+        leads: member.epoch == leading.epoch,
+    };
+    standing.members.iter().map(shown).collect()
+}
+
+fn standbys(leading: &Leading) -> Vec<String> {
+    let standing = leading.election.standing();
+    let others = standing.members.iter().filter(|member| member.epoch != leading.epoch);
+    others.map(|member| member.address.clone()).collect()
+}
+
+fn recovery(leading: &Leading, awaited_workers: u32) -> Option<v1::Recovery> {
+    (awaited_workers > 0).then(|| v1::Recovery { awaited_workers, deadline: Some(timestamp(leading.recovers_until)) })
+}
+
+fn notices(leading: &Leading) -> Vec<String> {
+    let mut notices = Vec::new();
+    if *leading.store_full.borrow() {
+        notices.push("the store is full: what runs goes on, and nothing new is taken until there is room".to_owned());
+    }
+    notices
 }
 
 /// What the workers that are alive have, and what is taken of it.
@@ -46,6 +83,12 @@ fn sums(tables: &Tables) -> (Resources, Resources) {
         used.add(&worker.used);
     }
     (total, used)
+}
+
+/// Attempts that run and that the store does not name.
+fn quarantined(tables: &Tables) -> u32 {
+    let count: usize = tables.workers.after(None).map(|worker| worker.quarantined.len()).sum();
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn counted<M: FromIterator<(String, u32)>>(counts: &Counts, shown: impl Fn(&str) -> bool) -> M {

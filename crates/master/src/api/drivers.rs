@@ -28,7 +28,7 @@ pub(crate) async fn get(leading: &Leading, wire: v1::GetDriverRequest) -> Result
     let name = accept::get_driver(wire)?;
     let (commit, shown) = leading.view.driver(&name);
     let shown = shown.ok_or_else(|| Failure::NotFound { kind: "driver", name: name.clone() })?;
-    let driver = if waits(&shown) { explain(leading, &shown).await? } else { show::driver(&shown) };
+    let driver = if waits(leading, &shown) { explain(leading, &shown).await? } else { show::driver(&shown) };
     leading.answered(v1::GetDriverResponse { driver: Some(driver), resume_token: leading.token(commit).to_string() })
 }
 
@@ -56,10 +56,10 @@ pub(crate) async fn kill(
     Ok(v1::KillDriverResponse { driver: Some(wish(leading, wanted).await?) })
 }
 
-/// A full queue is no reason not to show what is known.
+/// A full queue or store is no reason not to show what is known.
 async fn explain(leading: &Leading, shown: &ShownDriver) -> Result<v1::Driver, Failure> {
     match wish(leading, Request::ExplainDriver { driver: shown.record.uid.to_string() }).await {
-        Err(Failure::QueueFull { .. }) => Ok(show::driver(shown)),
+        Err(Failure::QueueFull { .. } | Failure::StoreFull | Failure::OutcomeUnknown { .. }) => Ok(show::driver(shown)),
         explained => explained,
     }
 }
@@ -71,6 +71,17 @@ async fn wish(leading: &Leading, request: Request) -> Result<v1::Driver, Failure
     }
 }
 
-fn waits(shown: &ShownDriver) -> bool {
-    matches!(shown.record.state, DriverState::Pending | DriverState::BackingOff)
+/// Whether the core may know a reason why nothing of a driver runs. After a restore, one that is placed may be held too.
+fn waits(leading: &Leading, shown: &ShownDriver) -> bool {
+    match shown.record.state {
+        DriverState::Pending | DriverState::BackingOff => true,
+        DriverState::Unconfirmed | DriverState::Unreachable | DriverState::Killing => leading.epoch.generation > 1,
+        DriverState::Launching
+        | DriverState::Running
+        | DriverState::Finished
+        | DriverState::Failed
+        | DriverState::Killed
+        | DriverState::Lost
+        | DriverState::CrashLoop => false,
+    }
 }

@@ -3,13 +3,16 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use muster_proto::errors::Failure;
 use muster_proto::v1::master_service_server::MasterService;
 use muster_proto::v1::{self, WatchEventsResponse};
+use muster_store::Election;
 use prost::Message;
 use prost::bytes::BytesMut;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
+use super::leader::{self, LeaderStream};
 use super::logs::{LogSources, LogStream};
 use super::{applications, cluster, drivers, logs, watch, workers};
 use crate::leading::Seat;
@@ -19,12 +22,13 @@ use crate::leading::Seat;
 pub(crate) struct MasterApi {
     seat: Arc<Seat>,
     sources: Arc<LogSources>,
+    election: Election,
 }
 
 impl MasterApi {
     /// For whoever leads in this seat.
-    pub(crate) fn new(seat: Arc<Seat>, sources: Arc<LogSources>) -> MasterApi {
-        MasterApi { seat, sources }
+    pub(crate) fn new(seat: Arc<Seat>, sources: Arc<LogSources>, election: Election) -> MasterApi {
+        MasterApi { seat, sources, election }
     }
 }
 
@@ -32,6 +36,8 @@ impl MasterApi {
 impl MasterService for MasterApi {
     type WatchEventsStream = Pin<Box<dyn Stream<Item = Result<WatchEventsResponse, Status>> + Send>>;
     type ReadLogStream = LogStream;
+    type WatchLeaderStream = LeaderStream;
+    type BackupStream = Pin<Box<dyn Stream<Item = Result<v1::BackupResponse, Status>> + Send>>;
 
     async fn submit_driver(
         &self,
@@ -127,6 +133,13 @@ impl MasterService for MasterApi {
         Ok(Response::new(workers::forget(&*self.seat.leading()?, request.into_inner()).await?))
     }
 
+    async fn end_quarantined(
+        &self,
+        request: Request<v1::EndQuarantinedRequest>,
+    ) -> Result<Response<v1::EndQuarantinedResponse>, Status> {
+        Ok(Response::new(workers::end_quarantined(&*self.seat.leading()?, request.into_inner()).await?))
+    }
+
     async fn get_cluster(
         &self,
         _request: Request<v1::GetClusterRequest>,
@@ -155,5 +168,23 @@ impl MasterService for MasterApi {
             WatchEventsResponse::decode(buffer).map_err(|error| Status::internal(error.to_string()))
         });
         Ok(Response::new(Box::pin(decoded)))
+    }
+
+    async fn watch_leader(
+        &self,
+        _request: Request<v1::WatchLeaderRequest>,
+    ) -> Result<Response<Self::WatchLeaderStream>, Status> {
+        Ok(Response::new(leader::watch(&self.election, self.seat.clone())))
+    }
+
+    async fn step_down(
+        &self,
+        _request: Request<v1::StepDownRequest>,
+    ) -> Result<Response<v1::StepDownResponse>, Status> {
+        Ok(Response::new(leader::step_down(&*self.seat.leading()?).await?))
+    }
+
+    async fn backup(&self, _request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        Err(Failure::NotImplemented { what: "Backup" }.into())
     }
 }

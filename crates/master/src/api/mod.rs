@@ -5,6 +5,7 @@ mod applications;
 mod ask;
 mod cluster;
 mod drivers;
+mod leader;
 mod lists;
 mod logs;
 mod master;

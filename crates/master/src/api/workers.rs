@@ -60,6 +60,16 @@ pub(crate) async fn forget(
     Ok(v1::ForgetWorkerResponse { worker: Some(worker) })
 }
 
+/// Ends an attempt that the store does not name.
+pub(crate) async fn end_quarantined(
+    leading: &Leading,
+    wire: v1::EndQuarantinedRequest,
+) -> Result<v1::EndQuarantinedResponse, Failure> {
+    let accept::EndQuarantined { worker, attempt, request } = accept::end_quarantined(wire)?;
+    let worker = wish(leading, Request::EndQuarantined { worker, attempt, request }).await?;
+    Ok(v1::EndQuarantinedResponse { worker: Some(worker) })
+}
+
 async fn wish(leading: &Leading, request: Request) -> Result<v1::Worker, Failure> {
     match leading.ask(request).await?.answer {
         Answer::Worker(worker) => Ok(show::worker(leading, &worker)),

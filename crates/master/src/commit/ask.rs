@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use muster_core::{Answer, CallId, Rejection, Request};
+use muster_core::{Answer, CallId, Effect, Rejection, Request};
 use tokio::sync::oneshot;
 
 use crate::sessions::Opened;
@@ -66,6 +66,15 @@ impl Calls {
     pub(crate) fn dismiss(&mut self) {
         for (_, caller) in self.waiting.drain() {
             let _ = caller.send(Reply::NotApplied);
+        }
+    }
+
+    /// Leaves those whom these effects would have answered without an answer: their outcome is unknown.
+    pub(crate) fn leave_unanswered(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Reply(call, _) = effect {
+                self.waiting.remove(call);
+            }
         }
     }
 

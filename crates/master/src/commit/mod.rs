@@ -2,6 +2,7 @@
 
 mod ask;
 mod decisions;
+mod durable;
 mod inbox;
 mod pack;
 mod release;
@@ -9,6 +10,7 @@ mod run;
 
 pub(crate) use ask::{Ask, Reply};
 pub(crate) use decisions::Decisions;
+pub(crate) use durable::Terms;
 pub(crate) use inbox::{LinkInputs, Mailbox, inbox};
 pub(crate) use pack::Bounds;
 pub(crate) use release::Outlets;

@@ -19,6 +19,10 @@ impl Bounds {
     /// Of the memory and embedded stores, which take anything: bounded so that a commit stays a matter of milliseconds and a
     /// caller at the end of a long queue is answered step by step.
     pub(crate) const LOCAL: Bounds = Bounds { writes: 1024, bytes: 4 << 20 };
+
+    /// Of etcd, which takes 128 operations and 1.5 MiB by default: room is left for the record of events, for the deletions of old ones
+    /// ([`crate::events::DELETIONS`]) and for the head.
+    pub(crate) const ETCD: Bounds = Bounds { writes: 128 - crate::events::DELETIONS - 2, bytes: 1 << 20 };
 }
 
 /// Groups of one transaction.

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use muster_core::{Core, Effect, Group};
 use muster_store::{CommitError, Store, Transaction};
-use muster_types::{Commit, EventsRecord, Write};
+use muster_types::{Commit, EventsRecord, Verdict, Write};
 use tokio::sync::{oneshot, watch};
 
 use super::ask::Calls;
 use super::decisions::{Decisions, Machine, Torn};
+use super::durable::{Failed, Terms, make_durable};
 use super::inbox::{Batch, Inbox};
 use super::pack::{Bounds, Packed, pack};
 use super::release::Outlets;
@@ -35,8 +36,10 @@ const LATE: Duration = Duration::from_millis(500);
 pub(crate) enum Ended {
     /// It was told to stop; what was in flight was finished.
     Stopped,
-    /// The store refused a transaction: this term is over.
+    /// The store refused a transaction: this term is over, and the transaction was not applied.
     Deposed(CommitError),
+    /// The store has not said what became of a transaction while the term stood: what is in memory is not to be trusted any more.
+    Unknown(CommitError),
     /// The store failed: nothing that it says can be trusted, and the process must end.
     Fatal(CommitError),
     /// The core panicked: the state is thrown away.
@@ -53,7 +56,7 @@ struct Consequences {
 }
 
 /// A transaction that came back.
-type Finished<S> = (Consequences, S, Result<(), CommitError>);
+type Finished<S> = (Consequences, S, Result<(), Failed>);
 
 /// A transaction under way. It holds the store, and what follows.
 type Committing<S> = Pin<Box<dyn Future<Output = Finished<S>> + Send>>;
@@ -73,6 +76,7 @@ pub(crate) struct CommitLoop<S, M = Core> {
     outlets: Outlets,
     retention: Retention,
     bounds: Bounds,
+    terms: Terms,
     store: StoreState<S>,
     calls: Calls,
     /// Decided, in order, not yet sent to the store.
@@ -82,18 +86,22 @@ pub(crate) struct CommitLoop<S, M = Core> {
     /// The newest transaction that was sent to the store.
     newest: Commit,
     warm: Option<oneshot::Sender<()>>,
+    stop: watch::Receiver<bool>,
 }
 
 impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
     /// A loop behind the newest commit of the store.
+    #[expect(clippy::too_many_arguments, reason = "what a term is made of, each of its own type")]
     pub(crate) fn new(
         decisions: Decisions<M>,
         inbox: Inbox,
         outlets: Outlets,
         retention: Retention,
         bounds: Bounds,
+        terms: Terms,
         store: S,
         newest: Commit,
+        stop: watch::Receiver<bool>,
     ) -> CommitLoop<S, M> {
         CommitLoop {
             decisions,
@@ -101,6 +109,7 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
             outlets,
             retention,
             bounds,
+            terms,
             store: StoreState::Idle(store),
             calls: Calls::default(),
             backlog: VecDeque::new(),
@@ -108,17 +117,15 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
             handled: 1,
             newest,
             warm: None,
+            stop,
         }
     }
 
     /// Runs until the term ends. Callers that wait are told what is known; what is still queued is told that nothing was done.
     /// `warm` is told once what the load decided is committed and shown. The store is handed back if it is at hand.
-    pub(crate) async fn run(
-        mut self,
-        mut stop: watch::Receiver<bool>,
-        warm: oneshot::Sender<()>,
-    ) -> (Ended, Option<S>) {
+    pub(crate) async fn run(mut self, warm: oneshot::Sender<()>) -> (Ended, Option<S>) {
         self.warm = Some(warm);
+        let mut stop = self.stop.clone();
         let ended = match self.work(&mut stop).await {
             Ok(()) => self.finish(Ended::Stopped).await,
             Err(Ended::Torn(torn)) => self.finish(Ended::Torn(torn)).await,
@@ -127,6 +134,8 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
         match &ended {
             // What was sent may be in the store or not.
             Ended::Fatal(_) => self.calls.abandon(),
+            // What was sent has been left without an answer; the rest never will be sent.
+            Ended::Unknown(_) => self.calls.dismiss(),
             Ended::Stopped | Ended::Deposed(_) | Ended::Torn(_) => self.calls.dismiss(),
         }
         for ask in self.inbox.close() {
@@ -237,23 +246,28 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
         self.retention.delete(clock::wall(), &mut writes);
         let transaction = Transaction { commit, writes };
         let then = Consequences { commit, effects: packed.effects, record, forgotten: self.retention.forgotten() };
+        let (terms, stop) = (self.terms.clone(), self.stop.clone());
         self.store = StoreState::Busy(Box::pin(async move {
-            let result = store.commit(transaction).await;
+            let result = make_durable(&mut store, transaction, &terms, stop).await;
             (then, store, result)
         }));
     }
 
     /// A transaction came back.
     async fn committed(&mut self, (then, store, result): Finished<S>) -> Result<(), Ended> {
+        self.store = StoreState::Idle(store);
         match result {
             Ok(()) => {
-                self.store = StoreState::Idle(store);
                 self.outlets.release(then.commit, then.effects, &mut self.calls);
                 self.outlets.publish(then.commit, then.record, then.forgotten).await;
                 Ok(())
             }
-            Err(error) if error.is_fatal() => Err(Ended::Fatal(error)),
-            Err(error) => Err(Ended::Deposed(error)),
+            Err(Failed { error, .. }) if error.is_fatal() => Err(Ended::Fatal(error)),
+            Err(Failed { error, verdict: Verdict::Unknown }) => {
+                self.calls.leave_unanswered(&then.effects);
+                Err(Ended::Unknown(error))
+            }
+            Err(Failed { error, .. }) => Err(Ended::Deposed(error)),
         }
     }
 

@@ -3,12 +3,12 @@
 use std::sync::Mutex;
 
 use muster_core::{Answer, CallId, Entropy, Input, Request, liveness};
-use muster_store::LoadError;
+use muster_store::{Deadline, DeadlineKeeper, LoadError};
 use muster_types::{DriverUid, Now, Snapshot, Time};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::commit::{Ask, Mailbox, Reply, inbox};
+use crate::commit::{Ask, Mailbox, Reply, Terms, inbox};
 use crate::entropy::KernelEntropy;
 use crate::events::{Hub, RetentionLimits, publisher};
 use crate::link::Links;
@@ -77,6 +77,8 @@ struct Bench {
     offered: mpsc::Receiver<Transaction>,
     answers: mpsc::Sender<Result<(), CommitError>>,
     stop: watch::Sender<bool>,
+    is_full: watch::Receiver<bool>,
+    deadline: DeadlineKeeper,
     running: tokio::task::JoinHandle<(Ended, Option<Scripted>)>,
 }
 
@@ -98,12 +100,16 @@ impl Bench {
         let store = Scripted { offered: offers, answers: answered };
         let decisions = Decisions::new(Clerk::default(), KernelEntropy::open().unwrap());
         let retention = Retention::load(RetentionLimits::default(), Commit(0), &[]);
-        let commit_loop = CommitLoop::new(decisions, inbox, outlets, retention, Bounds::LOCAL, store, Commit(0));
         let (stop, stopped) = watch::channel(false);
+        let (full, is_full) = watch::channel(false);
+        let (deadline_keeper, deadline) = Deadline::moving(Time(u64::MAX));
+        let terms = Terms { deadline, full };
+        let commit_loop =
+            CommitLoop::new(decisions, inbox, outlets, retention, Bounds::LOCAL, terms, store, Commit(0), stopped);
         let (warm, warmed) = oneshot::channel();
-        let running = tokio::spawn(commit_loop.run(stopped, warm));
+        let running = tokio::spawn(commit_loop.run(warm));
         warmed.await.unwrap();
-        Bench { mailbox, offered, answers, stop, running }
+        Bench { mailbox, offered, answers, stop, is_full, deadline: deadline_keeper, running }
     }
 
     fn ask(&self, driver: &str) -> oneshot::Receiver<Reply> {
@@ -211,6 +217,74 @@ async fn a_deposed_leader_tells_that_nothing_was_applied() {
     assert!(matches!(first.await.unwrap(), Reply::NotApplied));
     assert!(matches!(second.await.unwrap(), Reply::NotApplied));
     assert!(matches!(bench.ended().await, Ended::Deposed(CommitError::Superseded)));
+}
+
+fn unanswered() -> CommitError {
+    CommitError::Unanswered { source: "no answer".into() }
+}
+
+#[tokio::test]
+async fn what_was_applied_unheard_is_found_by_offering_it_again() {
+    let mut bench = Bench::start().await;
+    let first = bench.ask("a");
+    let offered = bench.offer().await;
+    bench.answers.send(Err(unanswered())).await.unwrap();
+    assert_eq!(bench.offer().await, offered, "the same transaction under the same number");
+    bench.answers.send(Err(CommitError::Number { newest: Commit(1), offered: Commit(1) })).await.unwrap();
+    assert!(is_answered(first.await.unwrap()));
+    let second = bench.ask("b");
+    assert_eq!(bench.offer().await.commit, Commit(2));
+    bench.answers.send(Ok(())).await.unwrap();
+    assert!(is_answered(second.await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_number_that_is_taken_at_the_first_try_is_anothers() {
+    let mut bench = Bench::start().await;
+    let first = bench.ask("a");
+    bench.offer().await;
+    bench.answers.send(Err(CommitError::Number { newest: Commit(1), offered: Commit(1) })).await.unwrap();
+    assert!(matches!(first.await.unwrap(), Reply::NotApplied));
+    assert!(matches!(bench.ended().await, Ended::Deposed(_)));
+}
+
+#[tokio::test]
+async fn deposed_with_an_outcome_unknown_only_what_was_never_sent_is_said_to_be_undone() {
+    let mut bench = Bench::start().await;
+    let first = bench.ask("a");
+    bench.offer().await;
+    let second = bench.ask("b");
+    bench.answers.send(Err(unanswered())).await.unwrap();
+    bench.offer().await;
+    // The first try may have been applied before the key was gone.
+    bench.answers.send(Err(CommitError::Superseded)).await.unwrap();
+    assert!(first.await.is_err(), "no answer at all: unknown");
+    assert!(matches!(second.await.unwrap(), Reply::NotApplied));
+    assert!(matches!(bench.ended().await, Ended::Unknown(CommitError::Superseded)));
+}
+
+#[tokio::test]
+async fn past_its_deadline_a_leader_asks_no_more() {
+    let mut bench = Bench::start().await;
+    let first = bench.ask("a");
+    bench.offer().await;
+    // It is not waited for either: a store may hang for longer than the term.
+    bench.deadline.end();
+    assert!(first.await.is_err());
+    assert!(matches!(bench.ended().await, Ended::Unknown(CommitError::Unanswered { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_store_is_waited_for() {
+    let mut bench = Bench::start().await;
+    let first = bench.ask("a");
+    bench.offer().await;
+    bench.answers.send(Err(CommitError::NoSpace { source: "full".into() })).await.unwrap();
+    bench.is_full.wait_for(|full| *full).await.unwrap();
+    bench.offer().await;
+    bench.answers.send(Ok(())).await.unwrap();
+    assert!(is_answered(first.await.unwrap()));
+    assert!(!*bench.is_full.borrow());
 }
 
 #[tokio::test]

@@ -45,6 +45,10 @@ pub enum ConfigError {
     Store(muster_store::OpenError),
     /// The lengths of time do not go together.
     Timing(&'static str),
+    /// A flag of a master that serves, where something else is asked for.
+    Stray(String),
+    /// Something else than serving is asked for.
+    NotServing,
     /// The log filter.
     Log(tracing_subscriber::filter::ParseError),
 }
@@ -92,6 +96,8 @@ impl fmt::Display for ConfigError {
             ),
             ConfigError::Store(_) => f.write_str("bad --store"),
             ConfigError::Timing(message) => f.write_str(message),
+            ConfigError::Stray(flag) => write!(f, "--{flag} is a flag of a master that serves"),
+            ConfigError::NotServing => f.write_str("this is not about serving"),
             // It repeats its cause in its own words.
             ConfigError::Log(error) => write!(f, "bad --log: {error}"),
         }
@@ -109,7 +115,9 @@ impl Error for ConfigError {
             | ConfigError::UnknownKey { .. }
             | ConfigError::NotAValue { .. }
             | ConfigError::OpenListen(_)
-            | ConfigError::Timing(_) => None,
+            | ConfigError::Timing(_)
+            | ConfigError::Stray(_)
+            | ConfigError::NotServing => None,
         }
     }
 }

@@ -11,10 +11,13 @@ use muster_core::placement::SelectionPolicy;
 use super::size::Size;
 use super::span::Span;
 
-/// The leader of a Muster cluster: accepts work, places it on workers, and answers for it.
+/// A master of a Muster cluster: accepts work, places it on workers, and answers for it; or stands by, forwards to the one that does, and is
+/// ready to take over.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "muster-master", version, max_term_width = 100)]
 pub struct Flags {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
     /// Address to serve gRPC on.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7077")]
     pub listen: SocketAddr,
@@ -24,15 +27,22 @@ pub struct Flags {
     /// Address at which workers and programs reach this master, if it is another.
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,
-    /// Where the records are kept: memory: or embedded:DIRECTORY. By default embedded, in the state directory.
+    /// Where the records are kept: memory:, embedded:DIRECTORY or etcd://HOST:PORT,HOST:PORT/PREFIX (etcds:// with TLS). By default embedded, in
+    /// the state directory. Any number of masters may share one etcd: one leads, the others stand by and forward to it.
     #[arg(long, value_name = "STORE")]
     pub store: Option<String>,
+    /// User of etcd, where --store names none.
+    #[arg(long, value_name = "NAME")]
+    pub store_user: Option<String>,
+    /// File with the password of etcd on its first line, where --store names none.
+    #[arg(long, value_name = "PATH")]
+    pub store_password_file: Option<PathBuf>,
     /// Directory of this master's own.
     #[arg(long, value_name = "DIRECTORY", default_value = "./muster-data/master")]
     pub state_dir: PathBuf,
-    /// Name of the cluster, when its store is first made.
-    #[arg(long, value_name = "NAME", default_value = "muster")]
-    pub cluster_name: String,
+    /// Name of the cluster, when its store is first made (by default: muster). A store in etcd that holds a cluster of another name is refused.
+    #[arg(long, value_name = "NAME")]
+    pub cluster_name: Option<String>,
     /// File to write the address to, once this master serves as leader.
     #[arg(long, value_name = "PATH")]
     pub address_file: Option<PathBuf>,
@@ -50,6 +60,39 @@ pub struct Flags {
     pub retention: RetentionFlags,
 }
 
+/// What is done to a store instead of serving.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Verb {
+    /// Declare that the store went back in time, because it was restored by other means than `restore`: raises its generation. What runs and the
+    /// store does not know is left running and shown. Masters may run meanwhile where the store is etcd.
+    Recover {
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+    /// Fill an empty store from a backup that `muster backup` made, and raise its generation. No master may run on it.
+    Restore {
+        /// The backup; - is standard input.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+}
+
+/// Which store.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StoreFlags {
+    /// The store: embedded:DIRECTORY or etcd://HOST:PORT,HOST:PORT/PREFIX.
+    #[arg(long, value_name = "STORE", env = "MUSTER_STORE")]
+    pub store: String,
+    /// User of etcd, where --store names none.
+    #[arg(long, value_name = "NAME", env = "MUSTER_STORE_USER")]
+    pub store_user: Option<String>,
+    /// File with the password of etcd on its first line, where --store names none.
+    #[arg(long, value_name = "PATH", env = "MUSTER_STORE_PASSWORD_FILE")]
+    pub store_password_file: Option<PathBuf>,
+}
+
 /// Lengths of time.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Timing")]
@@ -63,7 +106,7 @@ pub struct TimingFlags {
     /// What the clocks of two machines may differ by over a lease, and some more.
     #[arg(long, value_name = "TIME", default_value = "2s")]
     pub margin: Span,
-    /// How long a leader may answer without hearing from a shared store.
+    /// How long a leader may answer without hearing from a shared store. Whole seconds with etcd, which grants at least 2.
     #[arg(long, value_name = "TIME", default_value = "3s")]
     pub store_lease: Span,
     /// A launch of which nothing is heard for this long is asked back.
@@ -91,9 +134,9 @@ pub struct PlacementFlags {
     /// Cores of all executors of an application that names no limit; 0: any number.
     #[arg(long, value_name = "CORES", default_value = "0")]
     pub default_cores: u32,
-    /// Keep leased work off workers that cannot hold a process tree.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub require_containment: bool,
+    /// Keep leased work off workers that cannot hold a process tree. By default only where the store is etcd.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub require_containment: Option<bool>,
 }
 
 /// What is kept.

@@ -13,27 +13,61 @@ pub use size::{ParseSizeError, Size};
 pub use span::{ParseSpanError, Span};
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
+use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches};
+use muster_store::Location;
 
-use flags::Flags;
+use flags::{Flags, Verb};
+use settings::location;
+
+/// What the program is asked to do.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Serve.
+    Serve(Box<Settings>),
+    /// Raise the generation of a store.
+    Recover(Location),
+    /// Fill an empty store from a backup; `-` is standard input.
+    Restore(PathBuf, Location),
+}
 
 /// Reads the configuration from the arguments of the program (its own name first) and the environment.
 pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ConfigError> {
+    match invocation(args)? {
+        Invocation::Serve(settings) => Ok(*settings),
+        Invocation::Recover(_) | Invocation::Restore(..) => Err(ConfigError::NotServing),
+    }
+}
+
+/// The same, or what else is asked for.
+pub fn invocation(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, ConfigError> {
     let args: Vec<OsString> = args.into_iter().collect();
     let command = with_environment(Flags::command());
     let flags = parse(command.clone(), &args)?;
+    match flags.verb {
+        Some(Verb::Recover { store }) => return Ok(Invocation::Recover(location(store)?)),
+        Some(Verb::Restore { file, store }) => return Ok(Invocation::Restore(file, location(store)?)),
+        None => {}
+    }
     let flags = match &flags.config {
         None => flags,
         // What the file says takes the place of the defaults, so that everything else stands above it.
         Some(path) => parse(file::as_defaults(command, path)?, &args)?,
     };
-    Settings::try_from(flags)
+    Settings::try_from(flags).map(Box::new).map(Invocation::Serve)
 }
 
 fn parse(command: clap::Command, args: &[OsString]) -> Result<Flags, ConfigError> {
     let matches = command.try_get_matches_from(args).map_err(ConfigError::Flags)?;
-    Flags::from_arg_matches(&matches).map_err(ConfigError::Flags)
+    let flags = Flags::from_arg_matches(&matches).map_err(ConfigError::Flags)?;
+    let is_given = |id: &clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    match matches.ids().find(|id| flags.verb.is_some() && is_given(id)) {
+        // A flag of a master that nobody would heed.
+        Some(stray) => Err(ConfigError::Stray(stray.as_str().replace('_', "-"))),
+        None => Ok(flags),
+    }
 }
 
 fn with_environment(command: clap::Command) -> clap::Command {
@@ -90,7 +124,36 @@ mod tests {
              if that is meant"
         );
         assert!(said(read_args(&["--store", "etcd:x"])).contains("unknown store"));
+        assert!(said(read_args(&["--store", "etcd://h/p", "--store-lease", "1500ms"])).contains("whole seconds"));
         assert!(said(read_args(&["--heartbeat", "30s"])).contains("--heartbeat"));
+    }
+
+    fn invoked(args: &[&str]) -> Result<Invocation, ConfigError> {
+        invocation(std::iter::once("muster-master").chain(args.iter().copied()).map(OsString::from))
+    }
+
+    #[test]
+    fn a_store_is_recovered_or_restored_instead_of_served() {
+        let recover = invoked(&["recover", "--store", "embedded:/x"]).unwrap();
+        assert!(matches!(recover, Invocation::Recover(Location::Embedded(_))), "{recover:?}");
+        let restore = invoked(&["restore", "-", "--store", "etcd://h/p"]).unwrap();
+        assert!(matches!(restore, Invocation::Restore(_, Location::Etcd(_))), "{restore:?}");
+        let stray = invoked(&["--heartbeat", "1s", "recover", "--store", "embedded:/x"]).unwrap_err();
+        assert_eq!(stray.line(), "--heartbeat is a flag of a master that serves");
+        assert!(invoked(&["recover"]).is_err(), "which store must be said");
+    }
+
+    #[test]
+    fn a_password_comes_from_a_file_and_is_shown_nowhere() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "hush").unwrap();
+        let path = file.path().to_str().unwrap();
+        let flags = ["--store", "etcd://h:1/p", "--store-user", "me", "--store-password-file", path];
+        let settings = read_args(&flags).unwrap();
+        assert_eq!(settings.store.to_string(), "etcd://me@h:1/p");
+        assert!(!format!("{settings:?}").contains("hush"));
+        assert!(settings.core.policy.require_containment, "the default with etcd");
+        assert!(said(read_args(&["--store", "etcd://h:1/p", "--store-password-file", "/none"])).contains("/none"));
     }
 
     #[test]

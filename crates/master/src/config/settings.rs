@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_core::Config;
 use muster_core::placement::{Policy, SelectionPolicy};
-use muster_store::Location;
+use muster_store::{Location, Password};
 use tracing_subscriber::EnvFilter;
 
 use super::error::ConfigError;
-use super::flags::{Flags, PlacementFlags, RetentionFlags, TimingFlags};
+use super::flags::{Flags, PlacementFlags, RetentionFlags, StoreFlags, TimingFlags};
+use crate::commit::Bounds;
 use crate::events::RetentionLimits;
 use crate::leading::Timing;
 
@@ -26,6 +27,10 @@ pub struct Settings {
     pub store: StoreLocation,
     /// Name of a new cluster.
     pub cluster_name: String,
+    /// Whether nobody asked for that name.
+    pub is_name_default: bool,
+    /// Directory of this master's own.
+    pub state_dir: PathBuf,
     /// Where to write the address.
     pub address_file: Option<PathBuf>,
     /// What to log.
@@ -38,6 +43,9 @@ pub struct Settings {
     pub events: RetentionLimits,
 }
 
+/// The name of a cluster that nobody named.
+const DEFAULT_NAME: &str = "muster";
+
 /// Where the records are; prints as it is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreLocation(pub Location);
@@ -49,6 +57,14 @@ impl StoreLocation {
             Location::Memory => "memory",
             Location::Embedded(_) => "embedded",
             Location::Etcd(_) => "etcd",
+        }
+    }
+
+    /// What it takes in one transaction.
+    pub(crate) fn bounds(&self) -> Bounds {
+        match self.0 {
+            Location::Memory | Location::Embedded(_) => Bounds::LOCAL,
+            Location::Etcd(_) => Bounds::ETCD,
         }
     }
 }
@@ -67,17 +83,27 @@ impl TryFrom<Flags> for Settings {
             return Err(ConfigError::OpenListen(flags.listen));
         }
         EnvFilter::try_new(&flags.log).map_err(ConfigError::Log)?;
-        let store = match &flags.store {
-            Some(store) => store.parse().map_err(ConfigError::Store)?,
+        let store = match flags.store {
+            Some(store) => location(StoreFlags {
+                store,
+                store_user: flags.store_user,
+                store_password_file: flags.store_password_file,
+            })?,
             None => Location::Embedded(flags.state_dir.join("store")),
         };
         let timing = timing(&flags.timing)?;
-        let core = core(&timing, &flags.timing, &flags.placement, &flags.retention);
+        if matches!(store, Location::Etcd(_)) && timing.store_lease.subsec_nanos() != 0 {
+            return Err(ConfigError::Timing("--store-lease is in whole seconds with etcd"));
+        }
+        let contained = flags.placement.require_containment.unwrap_or(matches!(store, Location::Etcd(_)));
+        let core = core(&timing, &flags.timing, &flags.placement, contained, &flags.retention);
         Ok(Settings {
             listen: flags.listen,
             advertise: flags.advertise,
             store: StoreLocation(store),
-            cluster_name: flags.cluster_name,
+            is_name_default: flags.cluster_name.is_none(),
+            cluster_name: flags.cluster_name.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
+            state_dir: flags.state_dir,
             address_file: flags.address_file,
             log: flags.log,
             timing,
@@ -89,6 +115,21 @@ impl TryFrom<Flags> for Settings {
             },
         })
     }
+}
+
+/// The store that flags name, with the credentials that they give for it.
+pub(super) fn location(flags: StoreFlags) -> Result<Location, ConfigError> {
+    let password = flags.store_password_file.map(|path| password_of(&path)).transpose()?;
+    Ok(match flags.store.parse().map_err(ConfigError::Store)? {
+        Location::Etcd(etcd) => Location::Etcd(etcd.or_credentials(flags.store_user, password)),
+        local @ (Location::Memory | Location::Embedded(_)) => local,
+    })
+}
+
+fn password_of(path: &Path) -> Result<Password, ConfigError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ConfigError::ReadFile { path: path.to_owned(), source })?;
+    Ok(Password::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
 fn timing(flags: &TimingFlags) -> Result<Timing, ConfigError> {
@@ -112,7 +153,13 @@ fn timing(flags: &TimingFlags) -> Result<Timing, ConfigError> {
     Ok(timing)
 }
 
-fn core(timing: &Timing, lengths: &TimingFlags, placement: &PlacementFlags, retention: &RetentionFlags) -> Config {
+fn core(
+    timing: &Timing,
+    lengths: &TimingFlags,
+    placement: &PlacementFlags,
+    contained: bool,
+    retention: &RetentionFlags,
+) -> Config {
     let limit = |number: u32| (number > 0).then_some(number);
     Config {
         wait: timing.wait(),
@@ -127,7 +174,7 @@ fn core(timing: &Timing, lengths: &TimingFlags, placement: &PlacementFlags, rete
             selection: SelectionPolicy::from_word(&placement.worker_selection.to_ascii_uppercase()).unwrap_or_default(),
             max_drivers: limit(placement.max_drivers),
             default_cores: limit(placement.default_cores),
-            require_containment: placement.require_containment,
+            require_containment: contained,
         },
         ..Config::default()
     }

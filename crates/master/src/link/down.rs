@@ -31,6 +31,8 @@ pub(crate) enum Farewell {
     Refused(&'static str, String),
     /// Too many hellos at once.
     Busy,
+    /// This master does not lead; who does, if it is known.
+    NotLeader(Option<String>),
 }
 
 /// Says a farewell, which ends the link. The first stands.
@@ -58,20 +60,25 @@ impl Farewell {
         Farewell::Refused(refusal.as_str(), message.to_owned())
     }
 
+    /// As a message of a master that does not lead: without an epoch.
+    pub(crate) fn without_epoch(&self, session: Session) -> v1::LinkResponse {
+        v1::LinkResponse { epoch: None, session: session.0, message: Some(Message::Goodbye(self.to_wire())) }
+    }
+
     fn to_wire(&self) -> v1::Goodbye {
+        let leader = match self {
+            Farewell::NotLeader(Some(leader)) => leader.clone(),
+            _ => String::new(),
+        };
         let (reason, refusal, message) = match self {
             Farewell::Shutdown => (Reason::Shutdown, "", "this master goes away"),
             Farewell::SayHello => (Reason::SayHello, "", "say hello anew"),
             Farewell::Superseded => (Reason::Superseded, "", "a newer stream of this worker was taken"),
             Farewell::Refused(word, message) => (Reason::Refused, *word, message.as_str()),
             Farewell::Busy => (Reason::Busy, "", "too many workers say hello at once"),
+            Farewell::NotLeader(_) => (Reason::NotLeader, "", "this master does not lead"),
         };
-        v1::Goodbye {
-            reason: reason.into(),
-            refusal: refusal.to_owned(),
-            message: message.to_owned(),
-            leader: String::new(),
-        }
+        v1::Goodbye { reason: reason.into(), refusal: refusal.to_owned(), message: message.to_owned(), leader }
     }
 }
 

@@ -7,7 +7,8 @@ use muster_core::LinkId;
 use muster_proto::errors::Failure;
 use muster_proto::v1::worker_link_service_server::WorkerLinkService;
 use muster_proto::{Violations, v1};
-use muster_types::{Epoch, Hello, Time};
+use muster_store::Election;
+use muster_types::{Epoch, Hello, Session, Time};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,7 +21,7 @@ use super::reader::Reader;
 use super::registry::Registration;
 use super::writer::{STREAM_QUEUE, Writer};
 use crate::clock;
-use crate::leading::{Leading, Seat};
+use crate::leading::{Leading, Order, Seat};
 use crate::refused::Fingerprint;
 
 /// A stream that has not said hello by then is cut.
@@ -32,16 +33,48 @@ const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 /// Heartbeats of one link that wait to be answered. Workers send one at a time.
 const ANSWERS: usize = 4;
 
+/// A hello waits this long for a master that has won and still loads.
+const LOADED_WITHIN: Duration = Duration::from_secs(5);
+
 /// The service.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkService {
     seat: Arc<Seat>,
+    election: Election,
 }
 
 impl LinkService {
     /// For whoever leads in this seat.
-    pub(crate) fn new(seat: Arc<Seat>) -> LinkService {
-        LinkService { seat }
+    pub(crate) fn new(seat: Arc<Seat>, election: Election) -> LinkService {
+        LinkService { seat, election }
+    }
+
+    /// The leader, if this master is or is about to be it; else who is.
+    async fn leading(&self) -> Result<Arc<Leading>, Farewell> {
+        let mut changes = self.seat.changes();
+        let mut election = self.election.clone();
+        let loaded = async {
+            loop {
+                if let Ok(leading) = self.seat.leading() {
+                    return Some(leading);
+                }
+                if self.election.standing().own != Some(0) {
+                    return None;
+                }
+                tokio::select! {
+                    _ = changes.changed() => {}
+                    () = election.changed() => {}
+                }
+            }
+        };
+        match timeout(LOADED_WITHIN, loaded).await {
+            Ok(Some(leading)) => Ok(leading),
+            Ok(None) | Err(_) => {
+                let standing = self.election.standing();
+                let leader = standing.members.first().filter(|_| standing.own != Some(0));
+                Err(Farewell::NotLeader(leader.map(|leader| leader.address.clone())))
+            }
+        }
     }
 }
 
@@ -52,11 +85,11 @@ impl WorkerLinkService for LinkService {
     type LinkStream = ReceiverStream<Result<v1::LinkResponse, Status>>;
 
     async fn link(&self, request: Request<Streaming<v1::LinkRequest>>) -> Result<Response<Self::LinkStream>, Status> {
-        let leading = self.seat.leading()?;
         let (down, responses) = mpsc::channel(STREAM_QUEUE);
+        let service = self.clone();
         // The hello is awaited apart: the answer's headers go out first, which some clients wait for before they send.
         tokio::spawn(async move {
-            if let Err(status) = open(leading, request.into_inner(), down.clone()).await {
+            if let Err(status) = open(&service, request.into_inner(), down.clone()).await {
                 let _ = down.send(Err(status)).await;
             }
         });
@@ -65,9 +98,17 @@ impl WorkerLinkService for LinkService {
 }
 
 /// Takes the hello, and runs the link to its end if it is admitted.
-async fn open(leading: Arc<Leading>, mut stream: Streaming<v1::LinkRequest>, down: Down) -> Result<(), Status> {
+async fn open(service: &LinkService, mut stream: Streaming<v1::LinkRequest>, down: Down) -> Result<(), Status> {
     let Some(hello) = read_hello(&mut stream).await? else { return Ok(()) };
     let received = clock::boottime();
+    let leading = match service.leading().await {
+        Ok(leading) => leading,
+        Err(farewell) => {
+            // Nobody is there to be told, if this fails.
+            let _ = down.send(Ok(farewell.without_epoch(Session(hello.session)))).await;
+            return Ok(());
+        }
+    };
     let version = hello.common_version();
     let hello =
         Hello::try_from(hello).map_err(|error| Failure::BadRequest(Violations::of("hello", error.to_string())))?;
@@ -117,7 +158,7 @@ async fn run(
     let (said, forwarded) = mpsc::channel(SAID_QUEUE);
     let writer = Writer {
         stamp,
-        welcome: leading.welcome.clone(),
+        welcome: leading.welcome(),
         answers: answered,
         work,
         farewell: farewell.subscribe(),
@@ -159,12 +200,10 @@ fn refuse_at_the_door(leading: &Leading, hello: &Hello) -> Result<(), Farewell> 
     let Some(seen) = hello.epoch.filter(|seen| ours(seen) && seen.number() > leading.epoch.number()) else {
         return Ok(());
     };
-    tracing::error!(
-        worker = %hello.name, seen = %seen, ours = %leading.epoch,
-        "a worker has seen a later epoch of this generation: the store was restored from the past"
-    );
-    let message = format!("this worker has seen epoch {seen}, later than ours ({})", leading.epoch);
-    Err(Farewell::Refused("EPOCH", message))
+    // Either this leader was deposed and does not know it yet, or the store went back in time. The role finds out.
+    tracing::warn!(worker = %hello.name, seen = %seen, ours = %leading.epoch, "a worker has seen a later epoch than this leader's");
+    let _ = leading.orders.try_send(Order::Suspect(seen));
+    Err(Farewell::NotLeader(None))
 }
 
 /// Waits for a turn: a new leader is not flooded by every worker at once.

@@ -1,17 +1,18 @@
 //! Leads, and loads.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use muster_core::{ClusterInfo, Core, liveness};
 use muster_proto::{PROTOCOL_VERSION, Welcome};
 use muster_store::{Candidate, Leader, Store};
-use muster_types::{Now, Snapshot, WorkerRecord};
-use tokio::sync::Semaphore;
+use muster_types::{Now, Snapshot, WallTime, WorkerRecord};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::active::Active;
 use super::fault::Fault;
-use super::standby::Node;
-use crate::commit::{Bounds, CommitLoop, Decisions, Outlets, inbox};
+use super::standby::{Node, Standby};
+use crate::commit::{CommitLoop, Decisions, Outlets, Terms, inbox};
 use crate::entropy::KernelEntropy;
 use crate::events::{Hub, Retention, publisher};
 use crate::leading::Leading;
@@ -21,6 +22,9 @@ use crate::view::View;
 
 /// Hellos that are taken at one time. A hello costs a commit and an inventory; beyond a few dozen at once they only wait for each other.
 const HELLOS: usize = 64;
+
+/// Orders to the role that may wait: one is enough to end it.
+const ORDERS: usize = 4;
 
 /// A leader that has not loaded yet.
 pub(crate) struct Recovering<C: Candidate> {
@@ -36,11 +40,19 @@ impl<C: Candidate> Recovering<C>
 where
     C::Store: 'static,
 {
-    /// Loads everything and builds the active leader.
-    pub(crate) async fn run(self) -> Result<Active<C>, Fault> {
-        let Recovering { node, leader, won } = self;
-        let Leader { epoch, cluster, deadline, mut store } = leader;
-        let snapshot = store.load().await.map_err(Fault::Load)?;
+    /// Loads everything and builds the active leader; `Err` within is a master that stands by again, because the term was over before.
+    pub(crate) async fn run(self) -> Result<Result<Active<C>, Standby<C>>, Fault> {
+        let Recovering { mut node, mut leader, won } = self;
+        let snapshot = match leader.store.load().await {
+            Ok(snapshot) => snapshot,
+            Err(error) if error.is_fatal() => return Err(Fault::Load(error)),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot load; standing by again");
+                node.candidate.resign(leader).await;
+                return Ok(Err(Standby(node)));
+            }
+        };
+        let Leader { epoch, cluster, deadline, store } = leader;
         report(&snapshot);
         let settings = node.settings.clone();
         let commit = snapshot.commit;
@@ -51,7 +63,7 @@ where
         let quarantined = snapshot.quarantined.clone();
 
         let mut entropy = KernelEntropy::open().map_err(Fault::Entropy)?;
-        let info = ClusterInfo { uid: cluster.uid, name: cluster.name.clone() };
+        let info = ClusterInfo { uid: cluster.uid, name: cluster.name.clone(), generation: epoch.generation };
         let core = Core::load(settings.core.clone(), info, snapshot, won, &mut entropy);
 
         let (mailbox, inbox) = inbox();
@@ -68,14 +80,20 @@ where
             liveness: liveness.clone(),
         };
         let decisions = Decisions::new(core, entropy);
-        let commit_loop = CommitLoop::new(decisions, inbox, outlets, retention, Bounds::LOCAL, store, commit);
+        let full = watch::Sender::new(false);
+        let store_full = full.subscribe();
+        let terms = Terms { deadline: deadline.clone(), full };
+        let (stop_loop, stopped) = watch::channel(false);
+        let bounds = settings.store.bounds();
+        let commit_loop = CommitLoop::new(decisions, inbox, outlets, retention, bounds, terms, store, commit, stopped);
+        let (orders, ordered) = mpsc::channel(ORDERS);
         let welcome = Welcome {
             version: PROTOCOL_VERSION,
             cluster: cluster.uid,
             cluster_name: cluster.name.clone(),
             heartbeat: settings.timing.heartbeat,
             lease: settings.timing.lease,
-            masters: vec![node.address.clone()],
+            masters: Vec::new(),
         };
         let leading = Arc::new(Leading {
             epoch,
@@ -94,9 +112,18 @@ where
             admission: Arc::new(Semaphore::new(HELLOS)),
             refused: node.refused.clone(),
             liveness,
+            election: node.candidate.election(),
+            recovers_until: WallTime(won.wall.0.saturating_add(millis(settings.timing.wait()))),
+            store_full,
+            orders,
         });
-        Ok(Active { node, leading, commit_loop, publishing: Box::pin(publishing) })
+        let publishing = Box::pin(publishing);
+        Ok(Ok(Active { node, leading, commit_loop, stop_loop, publishing, orders: ordered }))
     }
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Who is waited for from the win on.

@@ -1,15 +1,17 @@
-//! Waits to lead.
+//! Waits to lead, and meanwhile serves by forwarding.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_store::Candidate;
+use muster_store::{Candidate, Leader};
 use muster_types::Time;
 use tokio::sync::watch;
 
 use super::fault::Fault;
+use super::front_door::FrontDoor;
 use super::recovering::Recovering;
+use super::succession::{Depositions, watch_over};
 use crate::clock;
 use crate::config::Settings;
 use crate::health::Health;
@@ -27,10 +29,12 @@ pub(crate) struct Node<C> {
     pub address: String,
     /// Where handlers find the leader.
     pub seat: Arc<Seat>,
-    /// What probes are told.
-    pub health: Health,
+    /// What tells others that calls are answered here.
+    pub front_door: FrontDoor,
     /// Inputs that are refused for a while.
     pub refused: Arc<Refused>,
+    /// Leaders that this master has deposed.
+    pub depositions: Depositions,
     /// Set once the process shall end.
     pub stop: watch::Receiver<bool>,
     /// When the core panicked, lately.
@@ -52,8 +56,9 @@ impl<C> Node<C> {
         health: Health,
         stop: watch::Receiver<bool>,
     ) -> Node<C> {
-        let (refused, tears) = (Arc::default(), VecDeque::new());
-        Node { candidate, settings, address, seat, health, refused, stop, tears }
+        let (refused, depositions, tears) = (Arc::default(), Depositions::default(), VecDeque::new());
+        let front_door = FrontDoor::new(health, &settings, &address);
+        Node { candidate, settings, address, seat, front_door, refused, depositions, stop, tears }
     }
 
     /// The core panicked on an input: it is refused for a while. Too many such ends the process.
@@ -70,8 +75,11 @@ impl<C> Node<C> {
     }
 }
 
-/// A master that does not lead. Until one does, every call is answered `NO_LEADER`.
+/// A master that does not lead. Calls are forwarded to whoever does; until somebody does, they are answered `NO_LEADER`.
 pub(crate) struct Standby<C>(pub Node<C>);
+
+/// Longest wait between two tries to stand for the lead on a store that cannot be reached.
+const CAMPAIGN_AGAIN: Duration = Duration::from_secs(1);
 
 impl<C: Candidate> Standby<C>
 where
@@ -80,14 +88,35 @@ where
     /// Waits until this process leads; `None` when it is told to stop first.
     pub(crate) async fn run(self) -> Result<Option<Recovering<C>>, Fault> {
         let Standby(mut node) = self;
-        let mut stop = node.stop.clone();
-        let leader = tokio::select! {
-            won = node.candidate.campaign() => won.map_err(Fault::Campaign)?,
-            () = told(&mut stop) => return Ok(None),
+        let leader = {
+            let Node { candidate, front_door, depositions, stop, .. } = &mut node;
+            let election = candidate.election();
+            tokio::select! {
+                won = campaign(candidate) => won?,
+                () = told(stop) => return Ok(None),
+                never = watch_over(election.clone(), depositions) => match never {},
+                failed = front_door.follow(election) => return Err(failed),
+            }
         };
         // Before the load: every wait counts from the win.
         let won = clock::now();
         tracing::info!(epoch = %leader.epoch, cluster = %leader.cluster.name, uid = %leader.cluster.uid, "leads");
         Ok(Some(Recovering { node, leader, won }))
+    }
+}
+
+/// Stands for the lead until it is won.
+async fn campaign<C: Candidate>(candidate: &mut C) -> Result<Leader<C::Store>, Fault> {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match candidate.campaign().await {
+            Ok(leader) => return Ok(leader),
+            Err(error) if error.is_fatal() => return Err(Fault::Campaign(error)),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot stand for the lead; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(CAMPAIGN_AGAIN);
+            }
+        }
     }
 }

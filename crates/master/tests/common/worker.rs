@@ -60,6 +60,17 @@ impl FakeWorker {
         Link { up, down, epoch: None, session: self.hello.session, pending: Default::default() }
     }
 
+    /// Says hello to a master that does not lead.
+    pub async fn turned_away(&mut self, master: &Master) -> v1::Goodbye {
+        let mut link = self.dial(master).await;
+        let response = soon("a goodbye", link.down.message()).await.unwrap().unwrap();
+        assert_eq!(response.epoch, None, "it has none");
+        match response.message {
+            Some(Down::Goodbye(goodbye)) => goodbye,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Dials, is welcomed, and sends its inventory.
     pub async fn join(&mut self, master: &Master, inventory: &[Report]) -> Link {
         let mut link = self.dial(master).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_types::RequestId;
+use muster_types::{AttemptKey, RequestId};
 
 use super::checks::{bounded_length, existing_name, request_id};
 use crate::{Path, Violations, v1};
@@ -60,4 +60,30 @@ pub fn undrain_worker(wire: v1::UndrainWorkerRequest) -> Result<NamedWorker, Vio
 /// Checks a forget.
 pub fn forget_worker(wire: v1::ForgetWorkerRequest) -> Result<NamedWorker, Violations> {
     named(wire.worker, wire.request_id)
+}
+
+/// End an attempt that the store does not name.
+#[derive(Debug, Clone)]
+pub struct EndQuarantined {
+    /// Name or uid.
+    pub worker: String,
+    /// The attempt.
+    pub attempt: AttemptKey,
+    /// Makes it idempotent.
+    pub request: Option<RequestId>,
+}
+
+/// Checks the end of a quarantined attempt.
+pub fn end_quarantined(wire: v1::EndQuarantinedRequest) -> Result<EndQuarantined, Violations> {
+    let mut violations = Violations::new();
+    existing_name(&wire.worker, &Path::root("worker"), &mut violations);
+    let attempt: Option<AttemptKey> = wire.attempt.parse().ok();
+    if attempt.is_none() {
+        violations.add(&Path::root("attempt"), "is no attempt: d-UID-NUMBER or e-UID-NUMBER, as the worker shows it");
+    }
+    let request = request_id(wire.request_id, &mut violations);
+    match attempt {
+        Some(attempt) => violations.unless_any(EndQuarantined { worker: wire.worker, attempt, request }),
+        None => Err(violations),
+    }
 }

@@ -24,6 +24,8 @@ pub enum Failure {
     },
     /// Nobody leads at present. Nothing was done.
     NoLeader,
+    /// The store went back in time: nobody acts on it until an operator says so. Nothing was done.
+    StoreRestored,
     /// A stale epoch, attempt or session.
     Fenced {
         /// What is present, for people.
@@ -132,8 +134,8 @@ pub enum Failure {
     },
 }
 
-/// When to come back for a leader: an election takes about a store lease.
-const RETRY_LEADER: Duration = Duration::from_millis(500);
+/// When to come back for a leader: one that steps down or whose process dies is succeeded within a few times this.
+const RETRY_LEADER: Duration = Duration::from_millis(50);
 /// When to come back to a full queue: it drains within a commit or two.
 const RETRY_QUEUE: Duration = Duration::from_millis(200);
 /// When to come back to a full store or quota: somebody has to make room first.
@@ -162,6 +164,11 @@ impl Failure {
                 row(Code::Unavailable, reason::NOT_LEADER, "this master does not lead")
             }
             F::NoLeader => row(Code::Unavailable, reason::NO_LEADER, "no master leads at present"),
+            F::StoreRestored => row(
+                Code::Unavailable,
+                reason::STORE_RESTORED,
+                "the store was restored from the past; nothing is done until an operator runs `muster-master recover`",
+            ),
             F::Fenced { have, got } => row(
                 Code::FailedPrecondition,
                 reason::FENCED,
@@ -286,6 +293,7 @@ impl Failure {
                 }
             }
             Failure::NoLeader
+            | Failure::StoreRestored
             | Failure::WrongState { .. }
             | Failure::RequestIdReused
             | Failure::RequestIdExpired
@@ -320,7 +328,7 @@ impl Failure {
                 details.add_quota_failure_violation(subject, message);
                 details.set_retry_info(Some(RETRY_ROOM));
             }
-            Failure::StoreFull => {
+            Failure::StoreFull | Failure::StoreRestored => {
                 details.set_retry_info(Some(RETRY_ROOM));
             }
             Failure::WrongState { subject, message } => {

@@ -15,6 +15,8 @@ pub mod reason {
     pub const NOT_LEADER: &str = "NOT_LEADER";
     /// Nobody leads at present.
     pub const NO_LEADER: &str = "NO_LEADER";
+    /// The store went back in time, and nobody acts on it.
+    pub const STORE_RESTORED: &str = "STORE_RESTORED";
     /// A stale epoch, attempt or session.
     pub const FENCED: &str = "FENCED";
     /// The request does not suit the state.

@@ -45,6 +45,7 @@ pub fn may_succeed_later(status: &Status) -> bool {
             word.as_str(),
             reason::NOT_LEADER
                 | reason::NO_LEADER
+                | reason::STORE_RESTORED
                 | reason::QUEUE_FULL
                 | reason::OUTCOME_UNKNOWN
                 | reason::GOING_AWAY

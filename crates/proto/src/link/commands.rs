@@ -61,6 +61,7 @@ impl From<&WorkerCommand> for v1::WorkerCommand {
             WorkerCommand::Kill { attempt, at_once, by } => {
                 Wire::Kill(v1::Kill { attempt: Some((*attempt).into()), at_once: *at_once, by: by.as_str().to_owned() })
             }
+            WorkerCommand::Thaw { attempt } => Wire::Thaw(v1::Thaw { attempt: Some((*attempt).into()) }),
             WorkerCommand::ApplicationGone(uid) => {
                 Wire::ApplicationGone(v1::ApplicationGone { uid: uid_bytes(uid.to_bytes()) })
             }
@@ -84,6 +85,9 @@ impl TryFrom<v1::WorkerCommand> for WorkerCommand {
                 at_once: kill.at_once,
                 // A word of a newer master must not keep the attempt alive; that it is not wanted any more is true of all of them.
                 by: KilledBy::from_word(&kill.by).unwrap_or(KilledBy::Fence),
+            }),
+            Wire::Thaw(thaw) => Ok(WorkerCommand::Thaw {
+                attempt: attempt_of(thaw.attempt.as_ref()).map_err(|error| error.within("thaw"))?,
             }),
             Wire::ApplicationGone(gone) => ApplicationUid::from_slice(&gone.uid)
                 .map(WorkerCommand::ApplicationGone)

@@ -17,6 +17,8 @@ pub(super) struct Attempt {
     pub(super) stage: Stage,
     /// Set once somebody wants it to end.
     pub(super) stop: Option<Stop>,
+    /// Set from the end of its lease until it is thawed or to be ended.
+    pub(super) freeze: Option<Freeze>,
     /// Process id for people, and when it started.
     pub(super) started: Option<(u32, WallTime)>,
     /// Whether its memory is limited.
@@ -67,6 +69,15 @@ pub(super) struct Stop {
     pub(super) kills: u32,
 }
 
+/// The lease of an attempt that runs has ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Freeze {
+    /// The kernel was asked to freeze it; if that takes longer it is killed.
+    Asked { until: Time },
+    /// It executes nothing; if nobody confirms it by then it is killed.
+    Frozen { until: Time },
+}
+
 impl Attempt {
     pub(super) fn new(accepted: Accepted, stage: Stage, sequence: u64) -> Attempt {
         Attempt {
@@ -74,6 +85,7 @@ impl Attempt {
             sequence,
             stage,
             stop: None,
+            freeze: None,
             started: None,
             has_memory_limit: false,
             wait_channel: None,
@@ -91,6 +103,12 @@ impl Attempt {
 
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.stage, Stage::Ended(..))
+    }
+
+    /// Whether it executes nothing and is not being ended.
+    pub(super) fn is_frozen(&self) -> bool {
+        let runs = matches!(self.stage, Stage::Running(_)) && self.stop.is_none();
+        runs && matches!(self.freeze, Some(Freeze::Frozen { .. }))
     }
 
     /// The outcome, given how the main process ended: the first reason to stop it counts.
@@ -118,6 +136,7 @@ impl Attempt {
                 (killing(), None)
             }
             Stage::Accepted | Stage::Queued(_) | Stage::Starting(_) => (AttemptState::Accepted, None),
+            Stage::Running(_) if self.is_frozen() => (AttemptState::Frozen, None),
             Stage::Running(_) => (AttemptState::Running, None),
             Stage::Ending(_) => (killing(), None),
             Stage::Ended(outcome, ended) => (AttemptState::Ended(outcome.clone()), Some(*ended)),

@@ -15,6 +15,7 @@ use muster_agent::runner_protocol::Accepted;
 use muster_types::{AttemptKey, Now, Outcome, Report, Time};
 
 use super::attempt::{Attempt, Stage};
+use super::freeze::FreezeRule;
 use crate::journal::Journal;
 use crate::spawner::{Job, Spawner};
 use crate::sys;
@@ -48,6 +49,7 @@ pub(super) struct Attempts {
     pub(super) spawner: Spawner,
     /// Nothing is started any more.
     pub(super) is_shutting_down: bool,
+    pub(super) freeze_rule: FreezeRule,
     changed: BTreeSet<AttemptKey>,
     queue: VecDeque<Box<Job>>,
     wakes: BTreeSet<(Time, AttemptKey)>,
@@ -55,7 +57,7 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    pub(super) fn new(journal: Journal, trees: Arc<Trees>, spawner: Spawner) -> Attempts {
+    pub(super) fn new(journal: Journal, trees: Arc<Trees>, spawner: Spawner, freeze_rule: FreezeRule) -> Attempts {
         Attempts {
             all: BTreeMap::new(),
             mains: BTreeMap::new(),
@@ -65,6 +67,7 @@ impl Attempts {
             trees,
             spawner,
             is_shutting_down: false,
+            freeze_rule,
             changed: BTreeSet::new(),
             queue: VecDeque::new(),
             wakes: BTreeSet::new(),

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use muster_agent::journal::Record;
-use muster_agent::runner_protocol::{Kill, Limits, Program, Start, Why};
-use muster_types::{AttemptKey, Exit, Fault, KilledBy, Now, Outcome, Reason, Time};
+use muster_agent::runner_protocol::{Kill, Limits, Program, Start};
+use muster_types::{AttemptKey, Exit, Fault, Now, Outcome, Reason, Time};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::attempt::{Child, Stage, Stop};
@@ -27,6 +27,9 @@ const LOOK_LAST: Duration = Duration::from_millis(250);
 /// Between looks at a memory limit that does not tell when it struck.
 const MEMORY_LOOK: Duration = Duration::from_millis(500);
 
+/// Why what is leased is refused.
+pub(super) const NO_LEASE: &str = "the worker's lease does not stand";
+
 /// How an attempt is to be stopped.
 pub(super) struct Order {
     pub(super) reason: Reason,
@@ -46,7 +49,7 @@ impl Attempts {
         }
         let Some(attempt) = self.all.get(&key) else { return };
         if attempt.accepted.leased && !self.fence.admit(key, now) {
-            return self.end(key, refused("the worker's lease does not stand"), now);
+            return self.end(key, refused(NO_LEASE), now);
         }
         self.queue_start(key, program, limits);
     }
@@ -93,10 +96,11 @@ impl Attempts {
         self.watch_memory(key, now);
     }
 
-    /// Has an attempt ended. The first order gives its reason; a later one may only hasten it.
+    /// Has an attempt ended. The first order gives its reason; a later one may only hasten it. What is frozen hears no TERM and is not thawed for it.
     pub(super) fn stop(&mut self, key: AttemptKey, order: Order, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
         let Order { reason, fault, message, grace } = order;
+        let grace = if attempt.freeze.take().is_some() { Duration::ZERO } else { grace };
         let kill_at = now.time + grace;
         match &attempt.stage {
             Stage::Accepted | Stage::Queued(_) => return self.end(key, never_started(reason, fault), now),
@@ -201,13 +205,14 @@ impl Attempts {
                 self.press(key, now);
             }
             Stage::Starting(_) if attempt.stop.is_some() => self.press(key, now),
+            Stage::Running(_) if attempt.freeze.is_some() => self.look_at_freeze(key, now),
             Stage::Running(_) => self.watch_memory(key, now),
             Stage::Accepted | Stage::Queued(_) | Stage::Starting(_) | Stage::Ended(..) => {}
         }
     }
 
     /// Where the kernel kills one process of a tree for the tree's memory and leaves the others, the runner ends them.
-    fn watch_memory(&mut self, key: AttemptKey, now: Now) {
+    pub(super) fn watch_memory(&mut self, key: AttemptKey, now: Now) {
         let Some(attempt) = self.all.get(&key) else { return };
         if attempt.stop.is_some() || !attempt.has_memory_limit || !self.trees.must_watch_memory() {
             return;
@@ -224,15 +229,6 @@ impl Attempts {
         let message = "its process could not be watched";
         let order = Order { reason: Reason::SpawnFailed, fault: Fault::Platform, message, grace: Duration::ZERO };
         self.stop(key, order, now);
-    }
-
-    /// Ends every attempt whose lease is over, at once.
-    pub(super) fn fence(&mut self, now: Now) {
-        for key in self.fence.expire(now) {
-            let (reason, fault) = why::of_kill(Why::By(KilledBy::Lease));
-            let order = Order { reason, fault, message: "the worker's lease ended", grace: Duration::ZERO };
-            self.stop(key, order, now);
-        }
     }
 
     /// Takes a kill of an attempt that is known.
@@ -271,7 +267,7 @@ pub(super) fn never_started(reason: Reason, fault: Fault) -> Outcome {
     Outcome::without_exit(fault, Reason::NeverStarted, message)
 }
 
-fn refused(message: &str) -> Outcome {
+pub(super) fn refused(message: &str) -> Outcome {
     Outcome::without_exit(Fault::Platform, Reason::Refused, message)
 }
 

@@ -7,16 +7,18 @@ mod attempt;
 mod attempts;
 mod commands;
 mod doors;
+mod freeze;
 mod lifecycle;
 mod poll;
 mod why;
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_agent::journal::{Memory, Record};
-use muster_agent::runner_protocol::{RunnerHello, ToAgent, ToRunner};
+use muster_agent::runner_protocol::{RunnerHello, ToAgent, ToRunner, VERSION, VERSION_WITH_THAW};
 
 use crate::clock;
 use crate::connection::{Listener, Read};
@@ -28,6 +30,7 @@ use crate::tree::{Home, Trees};
 use attempts::Attempts;
 use commands::Owed;
 use doors::Doors;
+use freeze::FreezeRule;
 use poll::{Poll, Ready};
 
 /// Reads of the agent in one pass; the rest waits, so that ends and deadlines are not starved.
@@ -57,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) is_first_process: bool,
     /// Held while we live.
     pub(crate) homes: Vec<Home>,
+    /// How long a tree that is frozen at its lease's end waits to be confirmed; zero kills it at the lease's end.
+    pub(crate) fence_kill_after: Duration,
 }
 
 /// The main loop.
@@ -81,12 +86,14 @@ pub(crate) fn records_to_keep(memory: Memory) -> Vec<Record> {
 impl Engine {
     /// Begins with what is on record.
     pub(crate) fn new(parts: Parts, kept: Vec<Record>) -> io::Result<Engine> {
-        let Parts { hello, journal, trees, spawner, listener, signals, is_first_process, homes } = parts;
+        let Parts { hello, journal, trees, spawner, listener, signals, is_first_process, homes, fence_kill_after } =
+            parts;
         let poll = Poll::new()?;
         poll.watch(&signals, Ready::Signals)?;
         poll.watch(&spawner, Ready::Spawner)?;
         let doors = Doors::new(listener, &poll)?;
-        let mut attempts = Attempts::new(journal, trees, spawner);
+        let rule = FreezeRule { kill_after: fence_kill_after, agent_thaws: true };
+        let mut attempts = Attempts::new(journal, trees, spawner, rule);
         attempts.restore(attempts::ends_on_record(Memory::of(kept), clock::now()));
         Ok(Engine {
             hello,
@@ -146,9 +153,14 @@ impl Engine {
     /// Guests first: a new agent voids what its predecessor has sent.
     fn hear(&mut self, reads: u32) {
         let renewal = self.attempts.fence.renewal();
-        let hello = |version| RunnerHello { version, renewal, ..self.hello.clone() };
+        let spoken = Cell::new(VERSION);
+        let hello = |version| {
+            spoken.set(version);
+            RunnerHello { version, renewal, ..self.hello.clone() }
+        };
         if self.doors.hear_guests(hello) {
             self.owed.clear();
+            self.attempts.freeze_rule.agent_thaws = spoken.get() >= VERSION_WITH_THAW;
             self.attempts.take_new_agent(clock::now());
         }
         if self.attempts.journal.is_choked() {

@@ -17,7 +17,7 @@ use super::freezer::Freezer;
 use super::limits::{Limiter, Place};
 use super::marks::Marks;
 use super::v2::Cgroup2;
-use super::{Holder, Trees};
+use super::{Holder, Rest, Trees};
 
 /// What is wished for.
 #[derive(Debug, Clone)]
@@ -103,9 +103,10 @@ pub(crate) fn find(wanted: &Wanted) -> Result<Found, FindError> {
     };
     let limiter = if wanted.limits { find_limits(wanted, &holder, &mut homes)? } else { Limiter::default() };
 
+    let freezes = can_freeze(&holder);
     let mut capabilities = Capabilities {
         tree: !matches!(holder, Holder::Marks(_)),
-        freezer: !matches!(holder, Holder::Marks(_)),
+        freezer: freezes,
         tree_method: match holder {
             Holder::Cgroup2(_) => "cgroup2",
             Holder::Freezer(_) => "cgroup1-freezer",
@@ -115,7 +116,7 @@ pub(crate) fn find(wanted: &Wanted) -> Result<Found, FindError> {
         ..Capabilities::default()
     };
     limiter.describe(&mut capabilities);
-    Ok(Found { trees: Trees { holder, limiter }, capabilities, homes })
+    Ok(Found { trees: Trees { holder, limiter, freezes }, capabilities, homes })
 }
 
 fn has_magic(path: &Path, magic: u64) -> bool {
@@ -219,6 +220,21 @@ fn with_probe(parent: impl AsFd, probe: impl Fn(&OwnedFd) -> io::Result<()>) -> 
 /// `cgroup.kill` came later (5.14) than the second version itself.
 fn can_kill(parent: &OwnedFd) -> bool {
     with_probe(parent, |probe| write(probe, "cgroup.kill", "1"))
+}
+
+/// An empty cgroup shows it as well as any.
+fn can_freeze(holder: &Holder) -> bool {
+    match holder {
+        Holder::Cgroup2(tree) => {
+            let tried = tree.make(PROBE).and_then(|_| tree.freeze(PROBE)).and_then(|()| tree.thaw(PROBE));
+            tree.clear(PROBE) == Rest::Nothing && tried.is_ok()
+        }
+        Holder::Freezer(tree) => {
+            let tried = tree.make(PROBE).and_then(|_| tree.freeze(PROBE)).and_then(|()| tree.thaw(PROBE));
+            tree.clear(PROBE) == Rest::Nothing && tried.is_ok()
+        }
+        Holder::Marks(_) => false,
+    }
 }
 
 fn has_file(parent: impl AsFd, file: &str) -> bool {

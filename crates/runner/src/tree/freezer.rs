@@ -29,28 +29,35 @@ impl Freezer {
         open_for_write(&self.parent, &format!("{name}/tasks"))
     }
 
+    /// While it is frozen nothing in it forks, so the list of its processes is whole. What was killed ends when it is thawed, before it executes anything.
     pub(super) fn kill(&self, name: &str) -> io::Result<()> {
         self.freeze(name)?;
+        for _ in 0..FREEZE_READINGS {
+            if self.is_frozen(name) {
+                break;
+            }
+            std::thread::yield_now();
+        }
         for pid in members(&self.parent, name) {
             if let Some(pid) = Pid::from_raw(pid) {
                 // It may be gone already.
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
-        write(&self.parent, &format!("{name}/freezer.state"), "THAWED")
+        self.thaw(name)
     }
 
-    /// While it is frozen nothing in it forks, so the list of its processes is whole.
-    fn freeze(&self, name: &str) -> io::Result<()> {
-        let state = format!("{name}/freezer.state");
-        write(&self.parent, &state, "FROZEN")?;
-        for _ in 0..FREEZE_READINGS {
-            if read(&self.parent, &state)?.trim() == "FROZEN" {
-                break;
-            }
-            std::thread::yield_now();
-        }
-        Ok(())
+    pub(super) fn freeze(&self, name: &str) -> io::Result<()> {
+        write(&self.parent, &format!("{name}/freezer.state"), "FROZEN")
+    }
+
+    /// The kernel looks anew with each reading.
+    pub(super) fn is_frozen(&self, name: &str) -> bool {
+        read(&self.parent, &format!("{name}/freezer.state")).is_ok_and(|state| state.trim() == "FROZEN")
+    }
+
+    pub(super) fn thaw(&self, name: &str) -> io::Result<()> {
+        write(&self.parent, &format!("{name}/freezer.state"), "THAWED")
     }
 
     pub(super) fn clear(&self, name: &str) -> Rest {

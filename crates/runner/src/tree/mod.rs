@@ -41,6 +41,8 @@ enum Holder {
 pub(crate) struct Trees {
     holder: Holder,
     limiter: Limiter,
+    /// Whether freezing works here.
+    freezes: bool,
 }
 
 /// What a tree has left.
@@ -81,7 +83,38 @@ impl Trees {
         Ok(entry)
     }
 
-    /// Ends everything in the tree. Whether it worked is told by [`Trees::clear`].
+    /// Asks the kernel to freeze the tree; false if it cannot be asked. Whether it worked is told by [`Trees::is_frozen`].
+    pub(crate) fn freeze(&self, attempt: &AttemptKey) -> bool {
+        let name = attempt.to_string();
+        self.freezes
+            && match &self.holder {
+                Holder::Cgroup2(holder) => holder.freeze(&name).is_ok(),
+                Holder::Freezer(holder) => holder.freeze(&name).is_ok(),
+                Holder::Marks(_) => false,
+            }
+    }
+
+    /// Whether nothing in the tree executes.
+    pub(crate) fn is_frozen(&self, attempt: &AttemptKey) -> bool {
+        let name = attempt.to_string();
+        match &self.holder {
+            Holder::Cgroup2(holder) => holder.is_frozen(&name),
+            Holder::Freezer(holder) => holder.is_frozen(&name),
+            Holder::Marks(_) => false,
+        }
+    }
+
+    /// Lets a frozen tree go on; false if the kernel cannot be told.
+    pub(crate) fn thaw(&self, attempt: &AttemptKey) -> bool {
+        let name = attempt.to_string();
+        match &self.holder {
+            Holder::Cgroup2(holder) => holder.thaw(&name).is_ok(),
+            Holder::Freezer(holder) => holder.thaw(&name).is_ok(),
+            Holder::Marks(_) => false,
+        }
+    }
+
+    /// Ends everything in the tree, frozen or not. Whether it worked is told by [`Trees::clear`].
     pub(crate) fn kill(&self, attempt: &AttemptKey, leader: Option<i32>) {
         let name = attempt.to_string();
         // What cannot be written now is tried again by the caller until the tree is clear.

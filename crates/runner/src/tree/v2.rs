@@ -26,7 +26,20 @@ impl Cgroup2 {
         open_path(&self.parent, name)
     }
 
-    /// The kernel ends everything below too, and whatever is being forked.
+    pub(super) fn freeze(&self, name: &str) -> io::Result<()> {
+        write(&self.parent, &format!("{name}/cgroup.freeze"), "1")
+    }
+
+    /// The kernel says so once every process in it and below it has stopped.
+    pub(super) fn is_frozen(&self, name: &str) -> bool {
+        read_counter(&self.parent, &format!("{name}/cgroup.events"), "frozen") == 1
+    }
+
+    pub(super) fn thaw(&self, name: &str) -> io::Result<()> {
+        write(&self.parent, &format!("{name}/cgroup.freeze"), "0")
+    }
+
+    /// Also of what is frozen. The kernel ends everything below too, and whatever is being forked.
     pub(super) fn kill(&self, name: &str) -> io::Result<()> {
         write(&self.parent, &format!("{name}/cgroup.kill"), "1")
     }

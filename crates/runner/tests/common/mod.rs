@@ -72,8 +72,17 @@ impl TestRunner {
         Agent::connect(&self.state_dir())
     }
 
+    pub fn connect_as(&self, hello: AgentHello) -> Agent {
+        Agent::connect_as(&self.state_dir(), hello)
+    }
+
     pub fn pid(&self) -> Pid {
         read_pid(&self.state_dir().join("runner.pid")).unwrap()
+    }
+
+    /// KILLs the runner.
+    pub fn signal_kill(&self) {
+        kill_process(self.pid(), Signal::KILL).unwrap();
     }
 
     /// KILLs the runner and waits until its process is gone.
@@ -135,10 +144,14 @@ pub struct Agent {
 
 impl Agent {
     pub fn connect(state_dir: &Path) -> Agent {
+        Agent::connect_as(state_dir, AgentHello { version_min: VERSION_MIN, version_max: VERSION })
+    }
+
+    pub fn connect_as(state_dir: &Path, hello: AgentHello) -> Agent {
         let mut stream = UnixStream::connect(state_dir.join(SOCKET_NAME)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut frame = Vec::new();
-        ToRunner::Hello(AgentHello { version_min: VERSION_MIN, version_max: VERSION }).append_frame(&mut frame);
+        ToRunner::Hello(hello).append_frame(&mut frame);
         stream.write_all(&frame).unwrap();
         let mut reader = FrameReader::default();
         let ToAgent::Hello(hello) = next(&mut stream, &mut reader).unwrap() else { panic!("no hello") };
@@ -176,6 +189,11 @@ impl Agent {
             self.reports.insert(report.attempt, (**report).clone());
         }
         Some(message)
+    }
+
+    /// Hears the runner until it closes the connection.
+    pub fn hear_out(&mut self) {
+        while self.next().is_some() {}
     }
 
     /// Waits for a report of an attempt that satisfies a condition.

@@ -10,7 +10,9 @@ use muster_types::{
 };
 
 use super::enums::StoredEnum as _;
-use super::{DecodeError, Stored, list, nested, optional, proto, required, strings, walls};
+use super::{
+    DecodeError, FIRST_GENERATION, Stored, list, nested, optional, proto, required, stored_generation, strings, walls,
+};
 
 impl Stored for ApplicationRecord {
     type Message = proto::ApplicationRecord;
@@ -38,6 +40,7 @@ impl Stored for ApplicationRecord {
             updated: self.updated.0,
             ended: self.ended.map(|time| time.0),
             version: self.version,
+            generation: stored_generation(self.generation),
         }
     }
 
@@ -64,6 +67,7 @@ impl Stored for ApplicationRecord {
             updated: WallTime(message.updated),
             ended: message.ended.map(WallTime),
             version: message.version,
+            generation: message.generation.unwrap_or(FIRST_GENERATION),
         })
     }
 }

@@ -8,7 +8,9 @@ use muster_types::{
 };
 
 use super::enums::StoredEnum as _;
-use super::{DecodeError, Stored, list, nested, optional, proto, required, strings, walls};
+use super::{
+    DecodeError, FIRST_GENERATION, Stored, list, nested, optional, proto, required, stored_generation, strings, walls,
+};
 
 impl Stored for DriverRecord {
     type Message = proto::DriverRecord;
@@ -28,6 +30,7 @@ impl Stored for DriverRecord {
             failures: walls(&self.failures),
             consecutive_failures: self.consecutive_failures,
             version: self.version,
+            generation: stored_generation(self.generation),
         }
     }
 
@@ -46,6 +49,7 @@ impl Stored for DriverRecord {
             failures: message.failures.into_iter().map(WallTime).collect(),
             consecutive_failures: message.consecutive_failures,
             version: message.version,
+            generation: message.generation.unwrap_or(FIRST_GENERATION),
         })
     }
 }

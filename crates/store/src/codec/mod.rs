@@ -93,6 +93,13 @@ fn list<T: Stored, C: FromIterator<T>>(messages: Vec<T::Message>) -> Result<C, D
     messages.into_iter().map(T::from_message).collect()
 }
 
+/// The generation of a store that was never restored, which records do not name.
+const FIRST_GENERATION: u64 = 1;
+
+fn stored_generation(generation: u64) -> Option<u64> {
+    (generation != FIRST_GENERATION).then_some(generation)
+}
+
 fn walls(times: &[WallTime]) -> Vec<u64> {
     times.iter().map(|time| time.0).collect()
 }

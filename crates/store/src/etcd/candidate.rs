@@ -21,7 +21,7 @@ use super::seat::{Own, Seat};
 use super::store::{EtcdStore, Upkeeping};
 use super::trace::{Mark, Trace};
 use super::transaction::Guard;
-use super::{depose, upkeep};
+use super::{inquiry, upkeep};
 use crate::clock::{boottime, wall};
 use crate::codec::Stored as _;
 use crate::random::random_u128;
@@ -93,7 +93,7 @@ impl EtcdCandidate {
         let (sender, sight) = watch::channel(Sight::default());
         let standing = Standing { generation: found.generation, ..Standing::default() };
         let (keeper, election) = Election::kept(standing);
-        let (depositions, deposed) = mpsc::channel(depose::WAITING);
+        let (inquiries, inquired) = mpsc::channel(inquiry::WAITING);
         let follower = Follower {
             line: line.another(),
             keys: keys.clone(),
@@ -108,7 +108,7 @@ impl EtcdCandidate {
         };
         let tasks = vec![
             tokio::spawn(follower.run()),
-            tokio::spawn(depose::run(line.another(), keys.clone(), sight.clone(), deposed, candidacy.lease)),
+            tokio::spawn(inquiry::run(line.another(), keys.clone(), sight.clone(), inquired, candidacy.lease)),
         ];
         EtcdCandidate {
             line,
@@ -122,7 +122,7 @@ impl EtcdCandidate {
             shelf,
             wanted: Arc::new(wanted),
             sight,
-            election: election.deposing(depositions),
+            election: election.answered_by(inquiries),
             tasks,
             held: None,
         }

@@ -10,9 +10,9 @@
 mod archive;
 mod candidate;
 mod check;
-mod depose;
 mod failure;
 mod follow;
+mod inquiry;
 mod keys;
 mod line;
 mod location;

@@ -45,6 +45,8 @@ pub struct Config {
     pub require_containment: bool,
     /// Whether limits are enforced.
     pub limits: bool,
+    /// How long what is frozen at its lease's end waits to be confirmed.
+    pub fence_kill_after: Duration,
     /// What is kept, and for how long.
     pub retention: Retention,
     /// Join another cluster than before.

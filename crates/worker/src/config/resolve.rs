@@ -116,6 +116,7 @@ impl Settings {
             runner_args: self.runner_arg.clone(),
             require_containment: self.require_containment.unwrap_or(false),
             limits: on_or_off("limits", self.limits.as_deref().unwrap_or("on"))?,
+            fence_kill_after: length("fence-kill-after", self.fence_kill_after.as_deref().unwrap_or("10m"))?,
             retention: self.retention()?,
             // Last: that a binary is missing says the least of what people wrote.
             runner: runner(self.runner.clone())?,

@@ -97,6 +97,10 @@ pub struct Settings {
     /// Enforce limits of memory and CPU where the machine lets it: on or off [default: on].
     #[arg(long, env = "MUSTER_WORKER_LIMITS", value_name = "on|off")]
     pub limits: Option<String>,
+    /// Leased work is frozen at its lease's end where the machine has a freezer; what no leader confirms for this long is killed, and 0
+    /// kills at the lease's end. Whole seconds, for a runner that is started [default: 10m].
+    #[arg(long, env = "MUSTER_WORKER_FENCE_KILL_AFTER", value_name = "LENGTH")]
+    pub fence_kill_after: Option<String>,
     /// Time between two passes of cleaning up [default: 1800s].
     #[arg(long, env = "MUSTER_WORKER_CLEANUP_INTERVAL", value_name = "LENGTH")]
     pub cleanup_interval: Option<String>,
@@ -147,6 +151,7 @@ impl Settings {
             runner_arg: list(self.runner_arg, other.runner_arg),
             require_containment: self.require_containment.or(other.require_containment),
             limits: self.limits.or(other.limits),
+            fence_kill_after: self.fence_kill_after.or(other.fence_kill_after),
             cleanup_interval: self.cleanup_interval.or(other.cleanup_interval),
             cleanup_age: self.cleanup_age.or(other.cleanup_age),
             log_keep: self.log_keep.or(other.log_keep),

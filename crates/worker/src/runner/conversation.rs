@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_agent::runner_protocol::{Accepted, Kill, Limits, Program, Start, ToAgent, ToRunner, Why};
+use muster_agent::runner_protocol::{
+    Accepted, Kill, Limits, Program, Start, ToAgent, ToRunner, VERSION_WITH_THAW, Why,
+};
 use muster_types::{
     AttemptKey, AttemptState, Capabilities, Launch, Outcome, Reason, Report, Session, Time, WorkerCommand,
 };
@@ -35,6 +37,8 @@ pub(super) struct Conversation<'a> {
     connection: Connection,
     capabilities: Capabilities,
     wire: Wire,
+    /// That the runner speaks.
+    version: u32,
     tools: &'a mut Tools,
     pending: Pending,
     facts: BTreeMap<AttemptKey, Facts>,
@@ -60,6 +64,7 @@ impl<'a> Conversation<'a> {
         Conversation {
             connection,
             capabilities,
+            version: adopted.hello.version,
             wire: Wire::new(adopted),
             tools,
             pending: Pending::default(),
@@ -219,9 +224,17 @@ impl<'a> Conversation<'a> {
                 self.pending.cancel(&attempt);
                 self.wire.put(&ToRunner::Kill(Kill { attempt, at_once, grace: None, why: Why::By(by) }));
             }
+            WorkerCommand::Thaw { attempt } => self.thaw(attempt),
             WorkerCommand::ApplicationGone(application) => {
                 self.tools.scratches.bury(application, &self.tools.attempts);
             }
+        }
+    }
+
+    /// A runner of an older version freezes nothing and would not understand.
+    fn thaw(&mut self, attempt: AttemptKey) {
+        if self.version >= VERSION_WITH_THAW {
+            self.wire.put(&ToRunner::Thaw(attempt));
         }
     }
 

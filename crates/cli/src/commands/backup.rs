@@ -1,0 +1,101 @@
+//! `muster backup`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use muster_client::CallError;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use crate::args::BackupArgs;
+use crate::failure::Failure;
+use crate::master::Master;
+use crate::output::{size, tell};
+use crate::progress::Progress;
+
+/// Writes everything that is durable into a file, or to standard output.
+pub(super) async fn backup(master: Master, args: BackupArgs) -> Result<(), Failure> {
+    let to_stdout = args.file.as_os_str() == "-";
+    let bytes = if to_stdout {
+        copy(&master, &mut io::stdout().lock(), &Failure::Output).await?
+    } else {
+        to_file(&master, &args.file, args.force).await?
+    };
+    let place = if to_stdout { "standard output".to_owned() } else { args.file.display().to_string() };
+    tell(&format!("{} written to {place}; keep it as you keep secrets", size(bytes)));
+    Ok(())
+}
+
+async fn to_file(master: &Master, path: &Path, force: bool) -> Result<u64, Failure> {
+    let failed = |error| Failure::File(path.to_path_buf(), error);
+    if !force && path.symlink_metadata().is_ok() {
+        return Err(Failure::Exists(path.to_path_buf()));
+    }
+    let mut draft = Draft::beside(path).map_err(failed)?;
+    let bytes = copy(master, &mut draft.file, &failed).await?;
+    draft.publish(path, force).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::Exists(path.to_path_buf()),
+        _ => failed(error),
+    })?;
+    Ok(bytes)
+}
+
+/// Copies the stream to its end; how many bytes it had.
+async fn copy(master: &Master, to: &mut impl Write, failed: &impl Fn(io::Error) -> Failure) -> Result<u64, Failure> {
+    let progress = Progress::begin("asking for the backup");
+    let mut pieces = master.ask(master.client().backup()).await?;
+    let mut bytes: u64 = 0;
+    let broken = |status| master.read_failure(CallError::of_read("Backup", status));
+    while let Some(piece) = pieces.message().await.map_err(broken)? {
+        to.write_all(&piece.data).map_err(failed)?;
+        bytes = bytes.saturating_add(piece.data.len() as u64);
+        progress.say(format!("{} so far", size(bytes)));
+    }
+    to.flush().map_err(failed)?;
+    Ok(bytes)
+}
+
+/// A file that is not whole yet, beside the place where it will be. Dropped, it is removed.
+#[derive(Debug)]
+struct Draft {
+    path: PathBuf,
+    file: File,
+}
+
+impl Draft {
+    fn beside(path: &Path) -> io::Result<Draft> {
+        let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}", std::process::id()));
+        let path = path.with_file_name(hidden);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Draft { path, file })
+    }
+
+    /// Gives it its name, once it is on the disk.
+    fn publish(&self, path: &Path, replace: bool) -> io::Result<()> {
+        self.file.sync_all()?;
+        match rename_to_new(&self.path, path) {
+            Err(Errno::EXIST) if replace => fs::rename(&self.path, path)?,
+            // Not every file system can refuse; whether there is a file was looked at before.
+            Err(Errno::INVAL | Errno::NOSYS) => fs::rename(&self.path, path)?,
+            renamed => renamed?,
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
+    }
+}
+
+fn rename_to_new(from: &Path, to: &Path) -> Result<(), Errno> {
+    renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // It is gone when it was renamed.
+        let _ = fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,37 @@
+//! `muster worker end-quarantined`.
+
+use muster_client::v1::EndQuarantinedRequest;
+
+use super::put;
+use crate::failure::Failure;
+use crate::master::Master;
+use crate::similar::similar;
+
+/// Ends an attempt that the store does not name.
+pub(super) async fn end_quarantined(master: Master, worker: &str, attempt: &str) -> Result<(), Failure> {
+    let client = master.client();
+    let call = |request_id| {
+        client.end_quarantined(EndQuarantinedRequest {
+            worker: worker.to_owned(),
+            attempt: attempt.to_owned(),
+            request_id,
+        })
+    };
+    match master.change(call).await {
+        Ok(worker) => put(&format!("{attempt} on {} is being ended\n", worker.name)),
+        Err(failure) if failure.is_not_found() => Err(missing(&master, worker, attempt).await),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Either the worker or the attempt is not there.
+async fn missing(master: &Master, worker: &str, attempt: &str) -> Failure {
+    match master.worker(worker).await {
+        Ok((worker, _)) => Failure::NotFound {
+            kind: "quarantined attempt",
+            id: attempt.to_owned(),
+            similar: similar(attempt, worker.quarantined.iter().map(String::as_str)),
+        },
+        Err(failure) => failure,
+    }
+}

@@ -1,0 +1,68 @@
+//! Ports for several masters.
+
+use std::net::{SocketAddr, TcpListener};
+
+use super::UpError;
+
+/// Addresses for so many masters: the first as it was asked for, the others on the ports that follow it, or on free ones where those are
+/// taken (or where a free one was asked for).
+pub(crate) fn neighbours(listen: &str, count: usize) -> Result<Vec<String>, UpError> {
+    let (host, port) = listen.rsplit_once(':').ok_or_else(|| UpError::Listen(listen.to_owned()))?;
+    let port: u16 = port.parse().map_err(|_| UpError::Listen(listen.to_owned()))?;
+    // Held until all are found, so that no two are the same.
+    let mut held = Vec::new();
+    let mut addresses = Vec::new();
+    for place in 0..count {
+        let next = if port == 0 { None } else { u16::try_from(place).ok().and_then(|place| port.checked_add(place)) };
+        let wished = next.and_then(|port| TcpListener::bind(format!("{host}:{port}")).ok());
+        let listener = match wished {
+            Some(listener) => listener,
+            // The first is refused elsewhere when it is taken; any other fault of it is the master's to report.
+            None if place == 0 && port != 0 => {
+                addresses.push(listen.to_owned());
+                continue;
+            }
+            None => TcpListener::bind(format!("{host}:0")).map_err(|error| free(host, error))?,
+        };
+        let port = listener.local_addr().map_err(|error| free(host, error))?.port();
+        addresses.push(format!("{host}:{port}"));
+        held.push(listener);
+    }
+    Ok(addresses)
+}
+
+/// A free port of loopback.
+pub(crate) fn free_port() -> Result<u16, UpError> {
+    const HOST: &str = "127.0.0.1";
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(|error| free(HOST, error))?;
+    Ok(listener.local_addr().map_err(|error| free(HOST, error))?.port())
+}
+
+fn free(host: &str, error: std::io::Error) -> UpError {
+    UpError::File(format!("a free port of {host}").into(), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masters_have_ports_in_a_row_where_those_are_free() {
+        let taken = loop {
+            let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+            let port = taken.local_addr().expect("it has an address").port();
+            // Its neighbours are free, most of the time.
+            if port > 2048 && TcpListener::bind(("127.0.0.1", port - 1)).is_ok() {
+                break taken;
+            }
+        };
+        let port = taken.local_addr().expect("it has an address").port();
+        let addresses = neighbours(&format!("127.0.0.1:{}", port - 1), 2).expect("there are ports");
+        assert_eq!(addresses[0], format!("127.0.0.1:{}", port - 1));
+        assert_ne!(addresses[1], format!("127.0.0.1:{port}"), "that one is taken");
+        let free = neighbours("127.0.0.1:0", 3).expect("there are ports");
+        assert!(free.iter().all(|address| !address.ends_with(":0")), "{free:?}");
+        assert!(free[0] != free[1] && free[1] != free[2] && free[0] != free[2], "{free:?}");
+        assert!(matches!(neighbours("nonsense", 2), Err(UpError::Listen(_))));
+    }
+}

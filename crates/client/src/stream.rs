@@ -1,0 +1,35 @@
+//! A stream that a master sends.
+
+use std::sync::Arc;
+
+use muster_proto::errors::may_succeed_later;
+use tonic::{Status, Streaming};
+
+use crate::error::is_better_elsewhere;
+use crate::routes::Routes;
+
+/// What a master sends, piece by piece. When it breaks, the next call of its client goes to another master.
+#[derive(Debug)]
+pub struct Stream<T> {
+    pieces: Streaming<T>,
+    address: String,
+    routes: Arc<Routes>,
+}
+
+impl<T> Stream<T> {
+    pub(crate) fn new(pieces: Streaming<T>, address: String, routes: Arc<Routes>) -> Stream<T> {
+        Stream { pieces, address, routes }
+    }
+
+    /// The next piece; `None` at the end. May be dropped and called again.
+    pub async fn message(&mut self) -> Result<Option<T>, Status> {
+        let piece = self.pieces.message().await;
+        if let Err(status) = &piece
+            && may_succeed_later(status)
+            && is_better_elsewhere(status)
+        {
+            self.routes.failed(&self.address, status);
+        }
+        piece
+    }
+}

@@ -1,0 +1,74 @@
+//! Who leads: `WatchLeader` and `StepDown`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_proto::errors::Failure;
+use muster_proto::v1;
+use muster_store::{Election, Standing};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use crate::leading::{Leading, Order, Seat};
+
+/// Who leads, at first and with each change.
+pub(crate) type LeaderStream = ReceiverStream<Result<v1::WatchLeaderResponse, Status>>;
+
+/// Follows who leads, until this master goes away. Changes that come faster than they are read are seen as one.
+pub(crate) fn watch(election: &Election, seat: Arc<Seat>) -> LeaderStream {
+    let mut standing = election.receiver();
+    standing.mark_changed();
+    let (said, stream) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let changed = tokio::select! {
+                changed = standing.changed() => changed.is_ok(),
+                () = said.closed() => false,
+                () = seat.closed() => false,
+            };
+            let now = shown(&standing.borrow_and_update());
+            if !changed || said.send(Ok(now)).await.is_err() {
+                return;
+            }
+        }
+    });
+    ReceiverStream::new(stream)
+}
+
+fn shown(standing: &Arc<Standing>) -> v1::WatchLeaderResponse {
+    let leader = standing.members.first();
+    v1::WatchLeaderResponse {
+        leader: leader.map(|leader| leader.address.clone()).unwrap_or_default(),
+        epoch: leader.map(|leader| leader.epoch.into()),
+        masters: standing.members.iter().map(|member| member.address.clone()).collect(),
+    }
+}
+
+/// The next in line leads within milliseconds; past this it is not known whether it does.
+const SUCCEEDED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Hands over, and waits until another leads.
+pub(crate) async fn step_down(leading: &Leading) -> Result<v1::StepDownResponse, Failure> {
+    if leading.election.standing().members.len() < 2 {
+        return Err(Failure::WrongState {
+            subject: "the cluster".to_owned(),
+            message: "no other master stands by to lead".to_owned(),
+        });
+    }
+    let (told, given_up) = oneshot::channel();
+    leading.orders.send(Order::StepDown(told)).await.map_err(|_| Failure::NoLeader)?;
+    given_up.await.map_err(|_| Failure::NoLeader)?;
+    let unknown = || Failure::OutcomeUnknown { message: "no other master has been seen to lead yet".to_owned() };
+    let mut election = leading.election.clone();
+    let succeeded = async {
+        loop {
+            let standing = election.standing();
+            if let Some(next) = standing.members.first().filter(|first| first.epoch != leading.epoch) {
+                return v1::StepDownResponse { leader: next.address.clone(), epoch: next.epoch.to_string() };
+            }
+            election.changed().await;
+        }
+    };
+    tokio::time::timeout(SUCCEEDED_WITHIN, succeeded).await.map_err(|_| unknown())
+}

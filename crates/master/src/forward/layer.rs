@@ -1,0 +1,120 @@
+//! The layer.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http_body_util::Full;
+use muster_proto::errors::Failure;
+use prost::bytes::Bytes;
+use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response, request};
+use tower::Service;
+
+use super::front::{Front, HOLD, Turn};
+use super::relay::{FORWARDED, Sent, read, send};
+use crate::serve::MAX_REQUEST;
+
+/// On every answer: the addresses of the masters that are known, the leader's first, separated by commas.
+const MASTERS: &str = "muster-masters";
+/// A message's prefix on the wire: whether it is compressed, and its length.
+const PREFIX: usize = 5;
+
+/// The services behind the layer.
+#[derive(Debug, Clone)]
+pub(crate) struct Forward<S> {
+    inner: S,
+    front: Arc<Front>,
+}
+
+impl<S> Forward<S> {
+    /// Around the services.
+    pub(crate) fn new(inner: S, front: Arc<Front>) -> Forward<S> {
+        Forward { inner, front }
+    }
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl<S> Service<Request<Body>> for Forward<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        let front = self.front.clone();
+        // The one that was polled ready is the one that is called.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let own = !Front::concerns(request.uri().path()) || matches!(front.turn(), Turn::Own);
+        Box::pin(async move {
+            let mut response = if own {
+                inner.call(request).await?
+            } else {
+                match elsewhere(&front, &mut inner, request).await {
+                    Ok(response) => response,
+                    Err(failure) => failure.to_status().into_http(),
+                }
+            };
+            if let Some(masters) = front.masters() {
+                response.headers_mut().insert(MASTERS, masters);
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// A call that came while this master did not lead: held until it does, or sent to whoever does.
+async fn elsewhere<S>(front: &Front, inner: &mut S, request: Request<Body>) -> Result<Response<Body>, Failure>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let until = Instant::now() + HOLD;
+    let _place = front.place()?;
+    let was_forwarded = request.headers().contains_key(FORWARDED);
+    let (head, body) = request.into_parts();
+    let message = read(body, MAX_REQUEST + PREFIX).await?;
+    let mut changes = front.changes();
+    loop {
+        let failure = match front.turn() {
+            Turn::Own => return Ok(own(inner, &head, &message).await),
+            // Another's word on who leads may be older than ours, and ours older than another's: a call goes one step.
+            Turn::Other(leader) if was_forwarded => {
+                return Err(Failure::NotLeader { leader: Some(leader.address), epoch: Some(leader.epoch) });
+            }
+            Turn::Other(leader) => match send(front, &leader, &head, &message).await {
+                Sent::Answer(response) => return Ok(response),
+                Sent::Unknown(failure) => return Err(failure),
+                Sent::NotDone(failure) => failure,
+            },
+            Turn::Soon | Turn::Nobody => front.seat.leading().err().unwrap_or(Failure::NoLeader),
+        };
+        if tokio::time::timeout_at(until, changes.next()).await.is_err() {
+            return Err(failure);
+        }
+    }
+}
+
+async fn own<S>(inner: &mut S, head: &request::Parts, message: &Bytes) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let request = Request::from_parts(head.clone(), Body::new(Full::new(message.clone())));
+    match std::future::poll_fn(|context| inner.poll_ready(context)).await {
+        Ok(()) => match inner.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        Err(never) => match never {},
+    }
+}

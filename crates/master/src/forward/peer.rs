@@ -1,0 +1,51 @@
+//! The connection to a leader.
+
+use std::time::Duration;
+
+use muster_proto::errors::Failure;
+use muster_store::Member;
+use tonic::transport::{Channel, Endpoint};
+
+/// A leader on the same network answers in milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A leader that is gone without a word is noticed after both; the election notices it within the store's lease.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Windows that let one connection carry many answers at a time.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// A connection to one leader, made when it is first needed.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    address: String,
+    channel: Channel,
+}
+
+impl Peer {
+    /// To this leader.
+    pub(super) fn new(leader: &Member) -> Result<Peer, Failure> {
+        let wrong = |error: tonic::transport::Error| {
+            tracing::error!(leader = leader.address, %error, "the leader's address is none");
+            Failure::NotLeader { leader: Some(leader.address.clone()), epoch: Some(leader.epoch) }
+        };
+        let endpoint = Endpoint::from_shared(format!("http://{}", leader.address)).map_err(wrong)?;
+        let channel = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .buffer_size(4096)
+            .connect_lazy();
+        Ok(Peer { address: leader.address.clone(), channel })
+    }
+
+    pub(super) fn is_of(&self, leader: &Member) -> bool {
+        self.address == leader.address
+    }
+
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+}

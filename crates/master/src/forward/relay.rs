@@ -1,0 +1,158 @@
+//! One call, sent to the leader; and its answer, relayed.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full};
+use muster_proto::errors::{Failure, reason, reason_of};
+use muster_store::Member;
+use prost::bytes::Bytes;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response, request};
+use tower::{Service as _, ServiceExt as _};
+
+use super::front::Front;
+
+/// Says that a call was forwarded once: it is not forwarded again.
+pub(super) const FORWARDED: &str = "muster-forwarded";
+
+/// What became of a try.
+pub(super) enum Sent {
+    /// An answer, to be relayed.
+    Answer(Response<Body>),
+    /// Nothing was done: it may be sent again.
+    NotDone(Failure),
+    /// It may have been done.
+    Unknown(Failure),
+}
+
+/// Sends a call. What is being answered when the leader changes is cut off, so that nobody waits for one that is paused or gone.
+pub(super) async fn send(front: &Front, leader: &Member, head: &request::Parts, message: &Bytes) -> Sent {
+    let mut channel = match front.peer(leader) {
+        Ok(peer) => peer.channel(),
+        Err(failure) => return Sent::NotDone(failure),
+    };
+    let repeatable = front.is_repeatable(head.uri.path());
+    if channel.ready().await.is_err() {
+        return Sent::NotDone(Failure::NoLeader);
+    }
+    let mut request = Request::from_parts(head.clone(), Body::new(Full::new(message.clone())));
+    request.headers_mut().insert(FORWARDED, HeaderValue::from_static("1"));
+    let answered = tokio::select! {
+        answered = channel.call(request) => answered,
+        () = front.succeeded(leader) => return broken(repeatable, "the leader changed meanwhile"),
+    };
+    match answered {
+        Err(error) if was_never_sent(&error) => Sent::NotDone(Failure::NoLeader),
+        Err(error) => {
+            tracing::debug!(%error, leader = leader.address, "a forwarded call broke");
+            broken(repeatable, "the connection to the leader broke")
+        }
+        Ok(response) => match refused(&response) {
+            Some(failure) => Sent::NotDone(failure),
+            None => Sent::Answer(response.map(|body| {
+                Body::new(Relayed { body, repeatable, over: false, succeeded: Box::pin(front.succeeded(leader)) })
+            })),
+        },
+    }
+}
+
+fn broken(repeatable: bool, what: &str) -> Sent {
+    if repeatable {
+        Sent::NotDone(Failure::NoLeader)
+    } else {
+        Sent::Unknown(Failure::OutcomeUnknown { message: what.into() })
+    }
+}
+
+fn was_never_sent(error: &tonic::transport::Error) -> bool {
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// The master that was asked does not lead (any more, or yet).
+fn refused(response: &Response<Body>) -> Option<Failure> {
+    let status = Status::from_header_map(response.headers())?;
+    match reason_of(&status)?.as_str() {
+        reason::NOT_LEADER | reason::NO_LEADER => Some(Failure::NoLeader),
+        _ => None,
+    }
+}
+
+/// The body of an answer, which ends with a status of ours if the leader goes meanwhile.
+struct Relayed {
+    body: Body,
+    repeatable: bool,
+    over: bool,
+    succeeded: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Relayed {
+    fn cut_off(&mut self) -> Option<Result<Frame<Bytes>, Status>> {
+        self.over = true;
+        let failure = if self.repeatable {
+            Failure::GoingAway
+        } else {
+            Failure::OutcomeUnknown { message: "the connection to the leader broke".to_owned() }
+        };
+        let mut trailers = HeaderMap::new();
+        Some(match failure.to_status().add_header(&mut trailers) {
+            Ok(()) => Ok(Frame::trailers(trailers)),
+            Err(status) => Err(status),
+        })
+    }
+}
+
+impl http_body::Body for Relayed {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        if this.over {
+            return Poll::Ready(None);
+        }
+        match this.body.poll_frame_unpin(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.over = frame.is_trailers();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            // The end without trailers, or an error: the connection is gone.
+            Poll::Ready(Some(Err(_)) | None) => Poll::Ready(this.cut_off()),
+            Poll::Pending => match this.succeeded.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(this.cut_off()),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+}
+
+trait PollFrame {
+    fn poll_frame_unpin(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>>;
+}
+
+impl PollFrame for Body {
+    fn poll_frame_unpin(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        http_body::Body::poll_frame(Pin::new(self), context)
+    }
+}
+
+/// Reads a request's one message, as it is on the wire.
+pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
+    let limited = http_body_util::Limited::new(body, limit);
+    match limited.collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Failure::BadRequest(muster_proto::Violations::of("request", format!("is larger than {limit} bytes"))))
+        }
+        Err(_) => Err(Failure::NotQueued),
+    }
+}

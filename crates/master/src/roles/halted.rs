@@ -1,0 +1,35 @@
+//! Owns the key, and does nothing: the store went back in time.
+
+use muster_store::{Candidate, Leader};
+
+use super::standby::{Node, Standby};
+use crate::clock;
+use crate::stop::told;
+
+/// A leader that found its store restored from the past. It keeps the key, so that no other master acts on such a store either, until
+/// `muster-master recover` deletes every key and raises the generation.
+pub(crate) struct Halted<C: Candidate> {
+    pub(super) node: Node<C>,
+    pub(super) term: Leader<C::Store>,
+}
+
+impl<C: Candidate> Halted<C>
+where
+    C::Store: 'static,
+{
+    /// Waits until the key is gone; `None` when it is told to stop first.
+    pub(crate) async fn run(self) -> Option<Standby<C>> {
+        let Halted { mut node, term } = self;
+        let mut stop = node.stop.clone();
+        let stopped = tokio::select! {
+            () = clock::past(term.deadline.clone()) => false,
+            () = told(&mut stop) => true,
+        };
+        node.candidate.resign(term).await;
+        if stopped {
+            return None;
+        }
+        node.seat.set(None);
+        Some(Standby(node))
+    }
+}

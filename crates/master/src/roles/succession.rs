@@ -1,0 +1,143 @@
+//! The next in line watches over the leader's process, and deposes a leader whose process is dead: its lease need not run out first.
+//!
+//! Dead means: a stream to it that stood has broken, and then nobody listens at its address. A mistake (a listener that is gone while its process
+//! lives) costs at most a store lease of stale reads and never two copies, because a leader watches its own key and every wait includes the store lease.
+
+use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use muster_proto::v1;
+use muster_store::{Election, Member};
+use muster_types::{Epoch, Time};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tonic::transport::Endpoint;
+use v1::master_service_client::MasterServiceClient;
+
+use crate::clock;
+
+/// Between two depositions by one master: one that is mistaken again and again must not keep the cluster without a leader.
+const DEPOSE_AGAIN: Duration = Duration::from_secs(10);
+/// A leader that runs answers a connection within this.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// Before the stream to a leader that cannot be reached is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// A machine that is gone without a word is found by its lease's end; the stream is given up after both of these.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// What this master has deposed.
+#[derive(Debug, Default)]
+pub(crate) struct Depositions(Mutex<Option<(Epoch, Time)>>);
+
+impl Depositions {
+    /// Whether it may depose this leader now: once per epoch, and not so soon after another.
+    fn allows(&self, leader: Epoch, now: Time) -> bool {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_none_or(|(epoch, at)| epoch != leader && now.since(at) >= DEPOSE_AGAIN)
+    }
+
+    fn note(&self, leader: Epoch, now: Time) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((leader, now));
+    }
+}
+
+/// Watches over the leader for as long as this master is next in line. Never ends.
+pub(crate) async fn watch_over(mut election: Election, depositions: &Depositions) -> Infallible {
+    loop {
+        let standing = election.standing();
+        let leader = standing.members.first().filter(|_| standing.own == Some(1)).cloned();
+        let Some(leader) = leader else {
+            election.changed().await;
+            continue;
+        };
+        tokio::select! {
+            () = death(&leader) => depose(&election, depositions, &leader).await,
+            () = election.changed() => {}
+        }
+    }
+}
+
+async fn depose(election: &Election, depositions: &Depositions, leader: &Member) {
+    let now = clock::boottime();
+    if !depositions.allows(leader.epoch, now) {
+        tracing::warn!(leader = leader.address, epoch = %leader.epoch, "the leader's process seems dead again; its lease decides");
+        sleep(RETRY).await;
+        return;
+    }
+    depositions.note(leader.epoch, now);
+    match election.depose(leader.epoch).await {
+        Ok(true) => {
+            tracing::warn!(leader = leader.address, epoch = %leader.epoch, "the leader's process is dead: deposed")
+        }
+        Ok(false) => {}
+        Err(error) => {
+            tracing::warn!(leader = leader.address, %error, "the leader's process is dead and cannot be deposed")
+        }
+    }
+}
+
+/// Ready once the process of a leader that was reached is dead.
+async fn death(leader: &Member) {
+    loop {
+        if stood(leader).await && is_refused(&leader.address).await {
+            return;
+        }
+        sleep(RETRY).await;
+    }
+}
+
+/// Holds a stream to the leader until it breaks. Whether it stood.
+async fn stood(leader: &Member) -> bool {
+    let Ok(endpoint) = Endpoint::from_shared(format!("http://{}", leader.address)) else { return false };
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_WITHIN)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true);
+    let Ok(channel) = endpoint.connect().await else { return false };
+    let Ok(stream) = MasterServiceClient::new(channel).watch_leader(v1::WatchLeaderRequest {}).await else {
+        return false;
+    };
+    let mut stream = stream.into_inner();
+    while let Ok(Some(_)) = stream.message().await {}
+    true
+}
+
+/// Whether nobody listens there: the machine is up and says so.
+async fn is_refused(address: &str) -> bool {
+    match timeout(CONNECT_WITHIN, TcpStream::connect(address)).await {
+        Ok(Err(error)) => error.kind() == ErrorKind::ConnectionRefused,
+        Ok(Ok(_)) | Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_types::LeaderUid;
+
+    fn epoch(revision: u64) -> Epoch {
+        Epoch { generation: 1, revision, leader: LeaderUid(1) }
+    }
+
+    #[test]
+    fn a_leader_is_deposed_once_and_the_next_not_at_once() {
+        let (depositions, begin) = (Depositions::default(), Time(5));
+        assert!(depositions.allows(epoch(1), begin));
+        depositions.note(epoch(1), begin);
+        assert!(!depositions.allows(epoch(1), begin + DEPOSE_AGAIN * 2), "once per epoch");
+        assert!(!depositions.allows(epoch(2), begin + DEPOSE_AGAIN / 2), "too soon");
+        assert!(depositions.allows(epoch(2), begin + DEPOSE_AGAIN));
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_refuses_and_an_open_one_does_not() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        assert!(!is_refused(&address).await);
+        drop(listener);
+        assert!(is_refused(&address).await);
+    }
+}

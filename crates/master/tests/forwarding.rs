@@ -1,0 +1,156 @@
+//! A standby answers like the leader.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::follower::Follower;
+use common::gated::Gated;
+use common::*;
+use muster_proto::v1;
+use tokio::net::TcpListener;
+use tonic::Code;
+use v1::driver::State;
+
+async fn watch_leader(client: &mut Client) -> tonic::Streaming<v1::WatchLeaderResponse> {
+    client.watch_leader(v1::WatchLeaderRequest {}).await.unwrap().into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_master_takes_a_call_and_names_the_others() {
+    let leader = Master::start(&[]).await;
+    let (follower, throne) = Follower::new();
+    throne.seat(&leader.address, 1);
+    let standby = Master::start_on(follower, &[]).await;
+    let mut client = standby.client().await;
+    submit(&mut client, "through").await;
+    assert_eq!(get(&mut leader.client().await, "through").await.state(), State::Pending);
+
+    let answer = client.get_cluster(v1::GetClusterRequest {}).await.unwrap();
+    let masters = answer.metadata().get("muster-masters").unwrap().to_str().unwrap().to_owned();
+    assert_eq!(masters, format!("{},follower:1", leader.address));
+    assert_eq!(answer.into_inner().cluster.unwrap().leader, leader.address);
+    // An error is the leader's own, details and all.
+    let status = client.get_driver(v1::GetDriverRequest { driver_id: "nobody".into() }).await.unwrap_err();
+    assert_failure(&status, Code::NotFound, "NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_goes_through_and_ends_with_its_leader() {
+    let leader = Master::start(&[]).await;
+    let (follower, throne) = Follower::new();
+    throne.seat(&leader.address, 1);
+    let standby = Master::start_on(follower, &[]).await;
+    let mut client = standby.client().await;
+    let request = v1::WatchEventsRequest { from_oldest: true, ..Default::default() };
+    let mut events = client.watch_events(request).await.unwrap().into_inner();
+    submit(&mut client, "seen").await;
+    let seen = soon("the event", async {
+        loop {
+            let response = events.message().await.unwrap().unwrap();
+            if let Some(event) = response.events.into_iter().next() {
+                return event;
+            }
+        }
+    })
+    .await;
+    assert!(matches!(seen.subject, Some(v1::event::Subject::Driver(_))));
+    throne.vacate();
+    let status = soon("the end", async {
+        loop {
+            match events.message().await {
+                Ok(Some(_)) => {}
+                other => return other.unwrap_err(),
+            }
+        }
+    })
+    .await;
+    assert_failure(&status, Code::Unavailable, "GOING_AWAY");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_held_until_somebody_leads_and_not_for_ever() {
+    let (follower, throne) = Follower::new();
+    let leader = Master::start(&[]).await;
+    throne.seat(&leader.address, 1);
+    let standby = Master::start_on(follower, &[]).await;
+    let mut client = standby.client().await;
+    throne.vacate();
+    let mut waiting = client.clone();
+    let held = tokio::spawn(async move { submit(&mut waiting, "held").await });
+    let mut seen = watch_leader(&mut client).await;
+    assert_eq!(seen.message().await.unwrap().unwrap().leader, "");
+    throne.seat(&leader.address, 2);
+    soon("the held call", held).await.unwrap();
+    let now = soon("the new leader", seen.message()).await.unwrap().unwrap();
+    assert_eq!((now.leader, now.epoch.unwrap().revision), (leader.address.clone(), 2));
+
+    throne.vacate();
+    let request = v1::GetDriverRequest { driver_id: "held".into() };
+    assert_failure(&client.get_driver(request).await.unwrap_err(), Code::Unavailable, "NO_LEADER");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_after_it_was_sent_is_unknown_and_what_was_not_is_sent_to_the_next() {
+    let (store, mut gate) = Gated::new();
+    let first = Master::start_on(store, &[]).await;
+    let second = Master::start(&[]).await;
+    let (follower, throne) = Follower::new();
+    throne.seat(&first.address, 1);
+    let standby = Master::start_on(follower, &[]).await;
+    let mut client = standby.client().await;
+    submit(&mut client, "before").await;
+    gate.close();
+    let mut stuck = client.clone();
+    let request = v1::SubmitDriverRequest { driver: Some(sleeper()), driver_id: "stuck".into(), ..Default::default() };
+    let waiting = tokio::spawn(async move { stuck.submit_driver(request).await });
+    gate.holds().await;
+    throne.seat(&second.address, 2);
+    let status = soon("an answer", waiting).await.unwrap().unwrap_err();
+    assert_failure(&status, Code::Unknown, "OUTCOME_UNKNOWN");
+
+    // Nobody listens at the leader's address: nothing was sent, and it goes to the next.
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    throne.seat(&closed, 3);
+    let mut waiting = client.clone();
+    let held = tokio::spawn(async move { submit(&mut waiting, "after").await });
+    tokio::time::timeout(Duration::from_millis(100), std::future::pending::<()>()).await.unwrap_err();
+    assert!(!held.is_finished());
+    throne.seat(&second.address, 4);
+    soon("the call", held).await.unwrap();
+    assert_eq!(get(&mut second.client().await, "after").await.driver_id, "after");
+    gate.open();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_goes_one_step_only() {
+    let (first, throne) = Follower::new();
+    throne.seat("127.0.0.1:1", 1);
+    let first = Master::start_on(first, &[]).await;
+    let (second, throne) = Follower::new();
+    throne.seat(&first.address, 2);
+    let second = Master::start_on(second, &[]).await;
+    // Two that name each other's leaders: the caller is told within the time that a call is held.
+    let request = v1::GetDriverRequest { driver_id: "x".into() };
+    let status = soon("an answer", second.client().await.get_driver(request)).await.unwrap_err();
+    assert_failure(&status, Code::Unavailable, "NO_LEADER");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_steps_down_alone() {
+    let master = Master::start(&[]).await;
+    let status = master.client().await.step_down(v1::StepDownRequest::default()).await.unwrap_err();
+    assert_failure(&status, Code::FailedPrecondition, "WRONG_STATE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_sent_to_the_leader() {
+    let (follower, throne) = Follower::new();
+    throne.seat("leader:7077", 1);
+    let standby = Master::start_on(follower, &[]).await;
+    let goodbye = common::worker::FakeWorker::new("w1", 1).turned_away(&standby).await;
+    assert_eq!(goodbye.reason(), v1::goodbye::Reason::NotLeader);
+    assert_eq!(goodbye.leader, "leader:7077");
+}

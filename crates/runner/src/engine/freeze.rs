@@ -1,0 +1,109 @@
+//! The end of the lease: a tree is frozen, so that it executes nothing while it may run elsewhere, and goes on once a leader has confirmed it.
+//!
+//! Nothing of this is in the journal: what is frozen ends with its runner, and an agent that connects hears of it from the runner itself. So a runner
+//! of an older version can read what this one wrote.
+
+use std::time::Duration;
+
+use muster_agent::runner_protocol::{Renewal, Why};
+use muster_types::{AttemptKey, Fault, KilledBy, Now, Reason};
+
+use super::attempt::{Attempt, Freeze, Stage};
+use super::attempts::Attempts;
+use super::lifecycle::Order;
+use super::why;
+
+/// A tree that is not frozen by then is killed: one of its processes waits in the kernel, and nobody knows when it would go on. Far above the
+/// milliseconds that it takes, and a quarter of the margin by which every lease ends before anything runs elsewhere.
+const FREEZE_LIMIT: Duration = Duration::from_millis(500);
+
+/// Between looks at a tree that is to freeze.
+const FREEZE_LOOK: Duration = Duration::from_millis(1);
+
+const LEASE_ENDED: &str = "the worker's lease ended";
+const NOT_FROZEN: &str = "the worker's lease ended and it could not be frozen";
+const NOT_CONFIRMED: &str = "it was frozen at the end of the worker's lease and nobody confirmed it in time";
+const NOT_THAWED: &str = "it was frozen at the end of the worker's lease and could not be thawed";
+
+/// What is done at the lease's end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FreezeRule {
+    /// How long a frozen tree waits to be confirmed; zero kills at the lease's end.
+    pub(super) kill_after: Duration,
+    /// Whether the newest agent can pass on that something is to go on.
+    pub(super) agent_thaws: bool,
+}
+
+impl Attempts {
+    /// Stops every attempt whose lease is over, at once: frozen where that works, else killed.
+    pub(super) fn fence(&mut self, now: Now) {
+        for key in self.fence.expire(now) {
+            if !self.freeze(key, now) {
+                self.kill_for_lease(key, LEASE_ENDED, now);
+            }
+        }
+    }
+
+    /// False where it is to be killed instead. What is being started is: its process is somewhere on its way into the tree.
+    fn freeze(&mut self, key: AttemptKey, now: Now) -> bool {
+        let wanted = self.freeze_rule.agent_thaws && !self.freeze_rule.kill_after.is_zero();
+        let Some(attempt) = self.all.get_mut(&key) else { return true };
+        let runs = matches!(attempt.stage, Stage::Running(_)) && attempt.stop.is_none();
+        if !wanted || !runs || !self.trees.freeze(&key) {
+            return false;
+        }
+        attempt.freeze = Some(Freeze::Asked { until: now.time + FREEZE_LIMIT });
+        self.look_at_freeze(key, now);
+        true
+    }
+
+    /// Looks whether a tree is frozen by now, or has been for too long.
+    pub(super) fn look_at_freeze(&mut self, key: AttemptKey, now: Now) {
+        let Some(attempt) = self.all.get_mut(&key) else { return };
+        match attempt.freeze {
+            Some(Freeze::Asked { .. }) if self.trees.is_frozen(&key) => {
+                let until = now.time + self.freeze_rule.kill_after;
+                attempt.freeze = Some(Freeze::Frozen { until });
+                self.wake_at(key, Some(until));
+                self.change(key);
+            }
+            Some(Freeze::Asked { until }) if until <= now.time => self.kill_for_lease(key, NOT_FROZEN, now),
+            Some(Freeze::Asked { .. }) => self.wake_at(key, Some(now.time + FREEZE_LOOK)),
+            Some(Freeze::Frozen { until }) if until <= now.time => self.kill_for_lease(key, NOT_CONFIRMED, now),
+            Some(Freeze::Frozen { until }) => self.wake_at(key, Some(until)),
+            None => {}
+        }
+    }
+
+    /// A leader has confirmed an attempt. As with a start, that counts only while the lease stands: otherwise it stays frozen.
+    pub(super) fn thaw(&mut self, key: AttemptKey, now: Now) {
+        let Some(attempt) = self.all.get_mut(&key) else { return };
+        if attempt.freeze.is_none() || !self.fence.admit(key, now) {
+            return self.tell(key);
+        }
+        if !self.trees.thaw(&key) {
+            return self.kill_for_lease(key, NOT_THAWED, now);
+        }
+        attempt.freeze = None;
+        self.wake_at(key, None);
+        self.change(key);
+        self.watch_memory(key, now);
+    }
+
+    /// Takes a renewal. If it makes a lease that was over stand again, what is frozen is told anew: a leader that confirmed it meanwhile confirmed it
+    /// in vain.
+    pub(super) fn renew(&mut self, renewal: Renewal, now: Now) {
+        let stood = self.fence.stands(now);
+        if !self.fence.renew(renewal, now) || stood || !self.fence.stands(now) {
+            return;
+        }
+        let frozen: Vec<AttemptKey> =
+            self.all.iter().filter(|(_, attempt)| Attempt::is_frozen(attempt)).map(|(key, _)| *key).collect();
+        frozen.into_iter().for_each(|key| self.change(key));
+    }
+
+    fn kill_for_lease(&mut self, key: AttemptKey, message: &'static str, now: Now) {
+        let (reason, fault): (Reason, Fault) = why::of_kill(Why::By(KilledBy::Lease));
+        self.stop(key, Order { reason, fault, message, grace: Duration::ZERO }, now);
+    }
+}

@@ -1,0 +1,100 @@
+//! Where the parts of a cluster are: an address of its own for each, on loopback, or in network namespaces that can be cut from each other.
+
+mod lab;
+mod subnet;
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
+
+use lab::Lab;
+use subnet::Subnet;
+
+/// A network of nodes.
+#[derive(Debug)]
+pub struct Network {
+    subnet: Subnet,
+    nodes: u8,
+    lab: Option<Lab>,
+}
+
+/// One node: an address, and maybe a namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    ip: Ipv4Addr,
+    namespace: Option<String>,
+}
+
+impl Network {
+    /// Every node has an address of its own on loopback, so that ports are the same everywhere and nobody else takes them meanwhile.
+    pub fn loopback() -> Network {
+        Network { subnet: Subnet::claim(), nodes: 0, lab: None }
+    }
+
+    /// Every node is in a network namespace of its own.
+    ///
+    /// # Panics
+    ///
+    /// When the machine does not let us, with what it said.
+    pub fn namespaces() -> Network {
+        let subnet = Subnet::claim();
+        let lab = Lab::start(subnet.number());
+        Network { subnet, nodes: 0, lab: Some(lab) }
+    }
+
+    /// Adds a node.
+    pub fn add(&mut self) -> Node {
+        self.nodes += 1;
+        // The first address is this program's own end of a lab.
+        let host = self.nodes + 1;
+        match &mut self.lab {
+            None => Node { ip: Ipv4Addr::new(127, 77, self.subnet.number(), host), namespace: None },
+            Some(lab) => lab.add(host),
+        }
+    }
+
+    /// Lets nothing pass from one node to another. What went before may still arrive.
+    pub fn cut_one_way(&self, from: &Node, to: &Node) {
+        self.cut_tool().cut(from, to);
+    }
+
+    /// Lets nothing pass between two nodes.
+    pub fn cut(&self, one: &Node, other: &Node) {
+        self.cut_one_way(one, other);
+        self.cut_one_way(other, one);
+    }
+
+    /// Lets everything pass again at this node.
+    pub fn heal(&self, node: &Node) {
+        self.cut_tool().heal(node);
+    }
+
+    fn cut_tool(&self) -> &Lab {
+        self.lab.as_ref().expect("only nodes in namespaces can be cut from each other")
+    }
+}
+
+impl Node {
+    /// Its address with a port.
+    pub fn address(&self, port: u16) -> String {
+        format!("{}:{port}", self.ip)
+    }
+
+    /// Its address.
+    pub fn ip(&self) -> String {
+        self.ip.to_string()
+    }
+
+    /// A command that runs a program on this node.
+    pub fn command(&self, program: &Path) -> Command {
+        match &self.namespace {
+            None => Command::new(program),
+            // Not `ip netns exec`: that hides the cgroups behind a fresh /sys. The process id stays that of the program.
+            Some(name) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net=/run/netns/{name}")).arg("--").arg(program);
+                command
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What goes wrong.
+
+use std::time::Duration;
+
+use super::World;
+use super::event::Event;
+use super::master::Stop;
+use super::network::Node;
+
+impl World {
+    pub(super) fn fault(&mut self) {
+        if self.calm {
+            return;
+        }
+        let pause = self.plan.fault_every.mul_f64(self.dice.between(50, 1950) as f64 / 1000.0);
+        self.after(pause, Event::Fault);
+        let master = self.dice.roll(self.masters.len());
+        let worker = self.dice.roll(self.workers.len());
+        let leader = self.store.leader().map_or(master, |(_, master)| master);
+        match self.dice.roll(40) {
+            0..=4 => self.break_some_stream(),
+            5 | 6 => self.kill_leader_in_the_middle(leader),
+            7 => self.crash_if_up(master),
+            8 | 9 => self.stop_master_in_the_middle(leader),
+            10 => self.stop_master(master),
+            11 => self.depose_leader(leader),
+            12 => self.hand_over(leader),
+            13 | 14 => self.cut_off(Node::Master(leader), Node::Store),
+            15 => self.cut_off(Node::Master(master), Node::Store),
+            16..=18 => self.cut_off(Node::Master(leader), Node::Worker(worker)),
+            19..=21 => self.isolate_worker(worker),
+            22 => self.cut_off(Node::Client, Node::Master(leader)),
+            23..=26 => self.kill_agent(worker),
+            27 | 28 => self.kill_runner(worker),
+            29 => self.reboot(worker, false),
+            30 => self.reboot_with_disk_loss(worker),
+            31..=33 => self.stop_agent(worker),
+            34 => self.stop_runner_a_while(worker),
+            39 => self.stop_agent_in_the_middle(worker),
+            35 => self.cut_off_all_masters(),
+            36 | 37 => self.dawdle_and_cut_off(leader, worker),
+            38 => self.leave_with_a_stopped_leader(leader, worker),
+            _ => self.break_some_stream(),
+        }
+    }
+
+    fn length(&mut self) -> Duration {
+        Duration::from_millis(match self.dice.roll(3) {
+            0 => self.dice.between(50, 1_000),
+            1 => self.dice.between(1_000, 6_000),
+            _ => self.dice.between(4_000, 25_000),
+        })
+    }
+
+    fn break_some_stream(&mut self) {
+        let open: Vec<_> =
+            self.network.streams.iter().filter(|(_, stream)| !stream.broken).map(|(id, _)| *id).collect();
+        let newest = open.len().saturating_sub(6);
+        if let Some(id) = self.dice.pick(&open[newest..]) {
+            self.count("stream broken");
+            self.note(|| format!("stream {id:?} breaks"));
+            self.break_stream(id);
+        }
+    }
+
+    /// It dies at its next step, after it has sent some of what that step sends.
+    fn kill_leader_in_the_middle(&mut self, master: usize) {
+        let after = self.dice.roll(4) as u32;
+        self.masters[master].dies_after = Some(after);
+    }
+
+    fn crash_if_up(&mut self, master: usize) {
+        if self.masters[master].is_up() {
+            self.crash_master(master);
+        }
+    }
+
+    /// It stops now: what waits for it waits.
+    fn stop_master(&mut self, master: usize) {
+        let length = self.length();
+        self.count("master stopped");
+        self.note(|| format!("master {master} is stopped for {length:?}"));
+        // A longer stop stands: what waits for its end waits in its order.
+        let until = self.now + length;
+        let this = &mut self.masters[master];
+        this.stopped_until = this.stopped_until.max(until);
+    }
+
+    /// It stops within its next step: it has read its clock and decided, and what it says leaves when it goes on.
+    fn stop_master_in_the_middle(&mut self, master: usize) {
+        let length = self.length();
+        self.masters[master].stops_next = Some(length);
+    }
+
+    /// The next in line deletes the key of a leader that is alive and well.
+    fn depose_leader(&mut self, leader: usize) {
+        let Some((key, _)) = self.store.leader() else { return };
+        if let Some(next) = self.next_in_line(leader) {
+            let life = self.masters[next].life;
+            self.after(Duration::from_millis(1), Event::Depose { master: next, life, key });
+        }
+    }
+
+    fn hand_over(&mut self, leader: usize) {
+        if self.masters[leader].active().is_some() && self.masters[leader].stopped_until <= self.now {
+            self.count("leader steps down");
+            self.end_term(leader, Stop::Told);
+        }
+    }
+
+    /// Nothing gets through for a while, one way or both.
+    fn cut_off(&mut self, one: Node, other: Node) {
+        let until = self.now + self.length();
+        let ways = self.dice.roll(3);
+        self.count("partition");
+        self.note(|| format!("{one:?} and {other:?} are cut off ({ways}) until {until:?}"));
+        if ways != 1 {
+            self.network.block(one, other, self.now, until);
+        }
+        if ways != 0 {
+            self.network.block(other, one, self.now, until);
+        }
+    }
+
+    fn isolate_worker(&mut self, worker: usize) {
+        let until = self.now + self.length() + self.length();
+        self.count("worker cut off");
+        self.note(|| format!("worker {worker} is cut off from every master until {until:?}"));
+        let up_too = self.dice.chance(700);
+        for master in 0..self.masters.len() {
+            self.network.block(Node::Master(master), Node::Worker(worker), self.now, until);
+            if up_too {
+                self.network.block(Node::Worker(worker), Node::Master(master), self.now, until);
+            }
+        }
+    }
+
+    /// What the leader says to a worker dawdles; when it arrives, nothing gets from the worker to any master any more.
+    fn dawdle_and_cut_off(&mut self, leader: usize, worker: usize) {
+        self.count("answers dawdle");
+        self.note(|| format!("what master {leader} says to worker {worker} dawdles, then the worker is cut off"));
+        if self.dice.chance(500) {
+            // It says hello anew, and the welcome is what dawdles.
+            let streams = self.network.streams.iter();
+            let open = streams.filter(|(_, stream)| stream.worker == worker && !stream.broken);
+            for id in open.map(|(id, _)| *id).collect::<Vec<_>>() {
+                self.break_stream(id);
+            }
+        }
+        let dawdles = self.now + Duration::from_millis(self.dice.between(3_000, 6_500));
+        self.network.block(Node::Master(leader), Node::Worker(worker), self.now, dawdles);
+        let cut = self.now + Duration::from_millis(self.dice.between(500, 2_500));
+        let end = cut + Duration::from_millis(self.dice.between(15_000, 30_000));
+        for master in 0..self.masters.len() {
+            self.network.block(Node::Worker(worker), Node::Master(master), cut, end);
+        }
+    }
+
+    /// A worker reaches the leader alone, which stops until another leads.
+    fn leave_with_a_stopped_leader(&mut self, leader: usize, worker: usize) {
+        let until = self.now + Duration::from_millis(self.dice.between(12_000, 24_000));
+        let length = Duration::from_millis(self.dice.between(4_000, 10_000));
+        self.count("worker left with a stopped leader");
+        self.note(|| format!("worker {worker} reaches master {leader} alone, which is stopped for {length:?}"));
+        for master in (0..self.masters.len()).filter(|master| *master != leader) {
+            self.network.block(Node::Worker(worker), Node::Master(master), self.now, until);
+            self.network.block(Node::Master(master), Node::Worker(worker), self.now, until);
+        }
+        let stopped = self.now + length;
+        let this = &mut self.masters[leader];
+        this.stopped_until = this.stopped_until.max(stopped);
+    }
+
+    fn cut_off_all_masters(&mut self) {
+        let until = self.now + Duration::from_millis(self.dice.between(2_000, 12_000));
+        self.count("store cut off from all");
+        self.note(|| format!("the store is cut off until {until:?}"));
+        for master in 0..self.masters.len() {
+            self.network.block(Node::Master(master), Node::Store, self.now, until);
+        }
+    }
+
+    fn stop_agent(&mut self, worker: usize) {
+        let length = self.length();
+        if self.workers[worker].runner_stopped_until > self.now {
+            return;
+        }
+        self.count("agent stopped");
+        self.note(|| format!("worker {worker}: agent is stopped for {length:?}"));
+        let until = self.now + length;
+        let machine = &mut self.workers[worker];
+        machine.agent_stopped_until = machine.agent_stopped_until.max(until);
+    }
+
+    /// It stops as soon as its inventory has gone up: what it is told then lies unread.
+    fn stop_agent_in_the_middle(&mut self, worker: usize) {
+        let length = Duration::from_millis(self.dice.between(5_000, 25_000));
+        self.workers[worker].agent_stops_next = Some(length);
+    }
+
+    /// Agent and runner are not stopped together: nobody would watch the lease.
+    fn stop_runner_a_while(&mut self, worker: usize) {
+        let length = self.length();
+        if self.workers[worker].agent_stopped_until <= self.now {
+            self.stop_runner(worker, length);
+        }
+    }
+
+    fn reboot_with_disk_loss(&mut self, worker: usize) {
+        if self.clients.gone.len() < 2 && self.workers[worker].disk.counter > 0 {
+            self.reboot(worker, true);
+        } else {
+            self.reboot(worker, false);
+        }
+    }
+}

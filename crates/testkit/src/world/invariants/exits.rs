@@ -1,0 +1,29 @@
+//! An exit code is the true one of its attempt (that it is told once is the ledger's: terminal is terminal).
+
+use muster_types::{AttemptKey, DriverRecord, Exit};
+
+use super::super::World;
+use super::Witness;
+
+impl Witness {
+    pub(in crate::world) fn exited(&mut self, key: AttemptKey, exit: Exit) {
+        self.exits.insert(key, exit);
+    }
+
+    pub(in crate::world) fn exit_of(&self, key: AttemptKey) -> Option<Exit> {
+        self.exits.get(&key).copied()
+    }
+}
+
+impl World {
+    pub(super) fn check_exits(&mut self, record: &DriverRecord) {
+        for attempt in &record.attempts {
+            let Some(exit) = attempt.outcome.as_ref().map(|outcome| outcome.exit) else { continue };
+            let key = AttemptKey::Driver(record.uid, attempt.number);
+            let truth = self.witness.exit_of(key);
+            if exit != Exit::None && truth != Some(exit) {
+                self.violate("an exit code is the true one", format!("{key}: {exit:?}, in truth {truth:?}"));
+            }
+        }
+    }
+}

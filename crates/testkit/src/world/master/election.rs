@@ -1,0 +1,398 @@
+//! Leases, keys, wins, deadlines; deaths and restarts.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_core::liveness::Table;
+use muster_core::{ClusterInfo, Core};
+use muster_types::{ClusterUid, Epoch, LeaderUid, Now, Snapshot, Time};
+
+use super::Role;
+use super::term::{Active, Stop};
+use crate::world::World;
+use crate::world::clock::Instant;
+use crate::world::event::{Event, Life};
+use crate::world::network::Node;
+use crate::world::plan::{KEEP_ALIVE, STORE_LEASE, STORE_MARGIN, STORE_PATIENCE, WAIT, config};
+use crate::world::sabotage::Sabotage;
+use crate::world::store::{Answer, Call, Committed};
+
+/// Between two looks at the liveness table.
+pub(super) const PULSE: Duration = Duration::from_millis(500);
+/// A candidate deposes at most once within this.
+const DEPOSE_AGAIN: Duration = Duration::from_secs(10);
+
+pub(crate) const CLUSTER: ClusterUid = ClusterUid(77);
+
+impl World {
+    pub(in crate::world) fn start_master(&mut self, master: usize) {
+        if self.masters[master].is_up() {
+            return;
+        }
+        let leader = LeaderUid(u128::from(self.dice.bits()));
+        let this = &mut self.masters[master];
+        this.life += 1;
+        this.leader = leader;
+        this.role = Role::Standby;
+        this.dies_after = None;
+        (this.lease, this.key, this.last_good, this.warm) = (None, None, None, None);
+        this.sent.clear();
+        this.keys.clear();
+        let (life, left) = (this.life, this.left.take());
+        if let Some(key) = left {
+            self.ask_store(master, Call::Delete { key });
+        }
+        self.note(|| format!("master {master} starts"));
+        self.beat(master, life);
+    }
+
+    /// Its process is gone; what it sent is on its way.
+    pub(in crate::world) fn crash_master(&mut self, master: usize) {
+        self.note(|| format!("master {master} dies"));
+        self.count("master died");
+        let led = self.masters[master].active().is_some();
+        let this = &mut self.masters[master];
+        this.role = Role::Down;
+        this.life += 1;
+        this.stopped_until = Instant(0);
+        this.dies_after = None;
+        let key = this.key.take();
+        this.left = key;
+        if led {
+            self.count("leader died");
+        }
+        self.break_streams_of_master(master);
+        let pause = self.dice.between(50, 8_000);
+        self.after(Duration::from_millis(pause), Event::StartMaster { master });
+        let Some(key) = key.filter(|_| led) else { return };
+        // The next in line finds the connection reset, and then refused.
+        let next = self.next_in_line(master);
+        if let Some(next) = next.filter(|_| self.dice.chance(700)) {
+            let pause = self.dice.between(50, 800);
+            let life = self.masters[next].life;
+            self.after(Duration::from_millis(pause), Event::Depose { master: next, life, key });
+        }
+    }
+
+    pub(in crate::world) fn next_in_line(&self, leader: usize) -> Option<usize> {
+        let candidates = self.store.candidates();
+        let mut after = candidates.iter().skip_while(|(_, master)| *master != leader).skip(1);
+        after.next().map(|(_, master)| *master)
+    }
+
+    pub(in crate::world) fn depose(&mut self, master: usize, life: Life, key: u64) {
+        let now = self.clock(master).time;
+        let this = &mut self.masters[master];
+        let recently = this.last_deposed.is_some_and(|at| now.since(at) < DEPOSE_AGAIN);
+        if this.life != life || !this.is_up() || recently {
+            return;
+        }
+        this.last_deposed = Some(now);
+        self.note(|| format!("master {master} deposes the leader of key {key}"));
+        self.ask_store(master, Call::Delete { key });
+    }
+
+    /// Asks the store; the call may be lost, late, or arrive twice, the answer too.
+    pub(super) fn ask_store(&mut self, master: usize, call: Call) {
+        let Some(leaves) = self.may_send(master) else { return };
+        let sent = self.clock(master).time;
+        let this = &mut self.masters[master];
+        this.calls += 1;
+        let (number, life) = (this.calls, this.life);
+        this.sent.insert(number, sent);
+        // A call that is lost is never answered; its sending time is of no use any more.
+        if this.sent.len() > 64 {
+            this.sent.pop_first();
+        }
+        let mut arrives = leaves + self.latency();
+        let faults = if self.calm { 0 } else { self.plan.store_faults };
+        let is_commit = matches!(call, Call::Commit(_));
+        if self.dice.chance(faults) {
+            match self.dice.roll(3) {
+                0 => return,
+                1 => {
+                    // Late by a little more than is waited for, or by much.
+                    let longest = if self.dice.chance(600) { 4_000 } else { 30_000 };
+                    arrives = arrives + Duration::from_millis(self.dice.between(1_000, longest));
+                }
+                _ if is_commit => {
+                    self.count("transaction sent twice");
+                    let again = arrives + Duration::from_millis(self.dice.between(1, 30_000));
+                    self.at(again, Event::Asked { master, life, number, call: call.clone() });
+                }
+                _ => {}
+            }
+        }
+        self.at(arrives, Event::Asked { master, life, number, call });
+    }
+
+    /// The store takes a call.
+    pub(in crate::world) fn take_asked(&mut self, master: usize, life: Life, number: u64, call: Call) {
+        let (from, to) = (Node::Master(master), Node::Store);
+        if let Some(until) = self.network.blocked(from, to, self.now) {
+            // What waits in a broken path arrives when it is mended, or never.
+            if self.dice.chance(500) {
+                self.at(until, Event::Asked { master, life, number, call });
+            }
+            return;
+        }
+        let now = self.store.clock.read(self.now).time;
+        self.store.expire(now);
+        let answer = match call {
+            Call::Grant => Answer::Granted { lease: self.store.grant(now) },
+            Call::Campaign { lease } => Answer::Candidate { key: self.store.campaign(master, lease) },
+            Call::KeepAlive { lease } => {
+                Answer::Alive { stands: self.store.keep_alive(lease, now), keys: self.store.candidates() }
+            }
+            Call::Load { key } => Answer::Loaded { key, snapshot: Arc::new(self.store.load()) },
+            Call::Delete { key } => {
+                if let Some((leads, leader)) = self.store.leader().filter(|(leads, _)| *leads == key) {
+                    let healthy =
+                        leader != master && self.masters[leader].is_up() && self.masters[leader].key == Some(leads);
+                    self.count(if healthy { "live leader deposed" } else { "key deleted" });
+                }
+                self.store.delete(key);
+                self.note(|| format!("store: key {key} is deleted by master {master}"));
+                return;
+            }
+            Call::Commit(transaction) => {
+                let applied = self.store.commit(&transaction);
+                if applied.result == Committed::Applied && self.masters[master].life != life {
+                    self.count("write of a dead master applied");
+                }
+                if applied.result == Committed::Fenced {
+                    self.count("write fenced");
+                }
+                self.note(|| {
+                    format!(
+                        "store: {:?} of master {master}, key {}: {:?}",
+                        transaction.commit, transaction.guard, applied.result
+                    )
+                });
+                self.violate_all(applied.broken);
+                if applied.result == Committed::Applied {
+                    self.witness_commit(&transaction);
+                }
+                Answer::Committed { id: transaction.id, result: applied.result }
+            }
+        };
+        let faults = if self.calm { 0 } else { self.plan.store_faults };
+        if self.dice.chance(faults) {
+            self.count("store's answer lost");
+            return;
+        }
+        let mut arrives = self.now + self.latency();
+        if let Some(until) = self.network.blocked(to, from, self.now) {
+            if self.dice.chance(500) {
+                return;
+            }
+            arrives = arrives.max(until);
+        }
+        self.at(arrives, Event::Answered { master, life, number, answer });
+    }
+
+    /// The deadline of a term: from the sending of the last good keep-alive, less a margin.
+    pub(in crate::world) fn stands(&self, master: usize) -> bool {
+        let Some(last_good) = self.masters[master].last_good else { return false };
+        self.clock(master).time < last_good + STORE_LEASE.saturating_sub(STORE_MARGIN)
+    }
+
+    /// Keeps the lease, and all that is looked at regularly.
+    pub(in crate::world) fn beat(&mut self, master: usize, life: Life) {
+        if self.masters[master].life != life || !self.masters[master].is_up() {
+            return;
+        }
+        self.after(KEEP_ALIVE, Event::Beat { master, life });
+        if !self.stands(master) && self.masters[master].active().is_some_and(|active| active.stop.is_none()) {
+            self.note(|| format!("master {master}: its deadline has passed"));
+            self.count("leader past its deadline");
+            self.end_term(master, Stop::Ended);
+        }
+        let (lease, key) = (self.masters[master].lease, self.masters[master].key);
+        match (lease, key) {
+            (None, _) => self.ask_store(master, Call::Grant),
+            (Some(lease), None) if matches!(self.masters[master].role, Role::Standby) => {
+                self.ask_store(master, Call::Campaign { lease });
+                self.ask_store(master, Call::KeepAlive { lease });
+            }
+            (Some(lease), _) => self.ask_store(master, Call::KeepAlive { lease }),
+        }
+        if let Role::Recovering { key, asked, .. } = self.masters[master].role
+            && self.now.since(asked) > STORE_PATIENCE
+        {
+            self.load_again(master, key);
+        }
+        if self.sabotaged(Sabotage::LoadBeforeWin) && matches!(self.masters[master].role, Role::Standby) {
+            self.ask_store(master, Call::Load { key: 0 });
+        }
+    }
+
+    fn load_again(&mut self, master: usize, key: u64) {
+        if let Role::Recovering { asked, .. } = &mut self.masters[master].role {
+            *asked = self.now;
+        }
+        self.ask_store(master, Call::Load { key });
+    }
+
+    pub(in crate::world) fn take_answered(&mut self, master: usize, life: Life, number: u64, answer: Answer) {
+        if self.masters[master].life != life || !self.masters[master].is_up() {
+            return;
+        }
+        let sent = self.masters[master].sent.remove(&number);
+        match answer {
+            Answer::Granted { lease } => {
+                let this = &mut self.masters[master];
+                if this.lease.is_none() {
+                    (this.lease, this.last_good) = (Some(lease), sent);
+                    self.ask_store(master, Call::Campaign { lease });
+                }
+            }
+            Answer::Candidate { key } => {
+                let this = &mut self.masters[master];
+                match key {
+                    Some(key) if this.key.is_none() && matches!(this.role, Role::Standby) => this.key = Some(key),
+                    Some(_) => {}
+                    None => this.lease = None,
+                }
+            }
+            Answer::Alive { stands, keys } => self.take_alive(master, sent, stands, keys),
+            Answer::Loaded { key, snapshot } => self.take_loaded(master, key, &snapshot),
+            Answer::Committed { id, result } => self.take_committed(master, id, result),
+        }
+        self.end_if_dying(master);
+    }
+
+    fn take_alive(&mut self, master: usize, sent: Option<Time>, stands: bool, keys: Vec<(u64, usize)>) {
+        let this = &mut self.masters[master];
+        if !stands {
+            (this.lease, this.key) = (None, None);
+            return self.end_term(master, Stop::Ended);
+        }
+        let Some(sent) = sent else { return };
+        this.keys.clone_from(&keys);
+        let Some(key) = this.key else { return };
+        if !keys.iter().any(|(revision, _)| *revision == key) {
+            this.key = None;
+            self.note(|| format!("master {master}: its key {key} is gone"));
+            return self.end_term(master, Stop::Ended);
+        }
+        this.last_good = this.last_good.max(Some(sent));
+        let first = keys.first().is_some_and(|(revision, _)| *revision == key);
+        if first && matches!(this.role, Role::Standby) && self.stands(master) {
+            self.win(master, key);
+        }
+    }
+
+    fn win(&mut self, master: usize, key: u64) {
+        let won = self.clock(master);
+        self.note(|| format!("master {master} wins with key {key}"));
+        self.count("win");
+        self.masters[master].role = Role::Recovering { won, key, asked: self.now };
+        if let Some(warm) = self.masters[master].warm.take().filter(|_| self.sabotaged(Sabotage::LoadBeforeWin)) {
+            return self.lead(master, key, won, &warm);
+        }
+        self.ask_store(master, Call::Load { key });
+    }
+
+    fn take_loaded(&mut self, master: usize, key: u64, snapshot: &Arc<Snapshot>) {
+        match self.masters[master].role {
+            Role::Recovering { won, key: wanted, .. } if wanted == key => self.lead(master, key, won, snapshot),
+            Role::Standby if key == 0 => self.masters[master].warm = Some(Arc::clone(snapshot)),
+            Role::Down | Role::Standby | Role::Recovering { .. } | Role::Active(_) => {}
+        }
+    }
+
+    /// Everything is loaded.
+    fn lead(&mut self, master: usize, key: u64, won: Now, snapshot: &Snapshot) {
+        let mut snapshot = snapshot.clone();
+        if self.sabotaged(Sabotage::ExecutorsForgotten) {
+            snapshot.executors.clear();
+        }
+        let mut entropy = self.dice.fork();
+        let mut table = Table::new();
+        let awaited =
+            snapshot.workers.iter().filter(|worker| !worker.lost && !worker.forgotten).map(|worker| worker.uid);
+        let from = if self.sabotaged(Sabotage::NoWaitAfterWin) { won.time - WAIT } else { won.time };
+        table.reset_all(awaited.collect::<Vec<_>>(), from);
+        if snapshot.commit.0 > 0 {
+            self.count("failover");
+        }
+        let this = &mut self.masters[master];
+        this.terms += 1;
+        let (term, life) = (this.terms, this.life);
+        let epoch = Epoch { generation: 1, revision: key, leader: this.leader };
+        let (newest, log) =
+            (snapshot.commit, snapshot.events.iter().map(|record| (record.commit, record.clone())).collect());
+        let info = ClusterInfo { uid: CLUSTER, name: "test".to_owned(), generation: 1 };
+        let core = Core::load(config(), info, snapshot, won, &mut entropy);
+        self.masters[master].role = Role::Active(Box::new(Active {
+            term,
+            epoch,
+            core,
+            entropy,
+            table,
+            links: BTreeMap::new(),
+            inbox: Vec::new(),
+            turn_is_due: false,
+            // What the load decided is taken out at once.
+            handled: 1,
+            backlog: VecDeque::new(),
+            newest,
+            flight: None,
+            calls: BTreeMap::new(),
+            next_call: 0,
+            behind: Duration::ZERO,
+            deadline_at: None,
+            log,
+            sessions: BTreeSet::new(),
+            stop: None,
+        }));
+        self.note(|| format!("master {master} leads, {epoch:?}, loaded {newest:?}"));
+        let due = self.now + PULSE;
+        self.at(due, Event::Expiry { master, life, term, due });
+        self.advance(master);
+    }
+
+    /// A term ends: nobody is answered any more, and what is in flight is waited for.
+    pub(in crate::world) fn end_term(&mut self, master: usize, why: Stop) {
+        if let Role::Recovering { .. } = self.masters[master].role {
+            self.leave_seat(master);
+            return;
+        }
+        let Some(active) = self.masters[master].active() else { return };
+        if active.stop.is_some() {
+            return;
+        }
+        active.stop = Some(why);
+        let in_flight = active.flight.is_some();
+        self.note(|| format!("master {master}: its term ends ({why:?})"));
+        self.say_goodbye(master, why);
+        if !in_flight {
+            self.leave_seat(master);
+        }
+    }
+
+    /// Throws the state away, gives up the key, and stands by again.
+    pub(super) fn leave_seat(&mut self, master: usize) {
+        self.dismiss_all(master);
+        let this = &mut self.masters[master];
+        this.role = Role::Standby;
+        this.warm = None;
+        if let Some(key) = this.key.take() {
+            self.ask_store(master, Call::Delete { key });
+        }
+        // A new key under a new lease: nothing of the old term can be mistaken for the next.
+        self.masters[master].lease = None;
+    }
+
+    /// After an unknown outcome, a sabotaged master loads again under the key that it still has.
+    pub(super) fn reload(&mut self, master: usize) {
+        self.dismiss_all(master);
+        let (won, key) = (self.clock(master), self.masters[master].key);
+        let Some(key) = key else { return self.leave_seat(master) };
+        self.say_goodbye(master, Stop::Ended);
+        self.masters[master].role = Role::Recovering { won, key, asked: self.now };
+        self.ask_store(master, Call::Load { key });
+    }
+}

@@ -1,0 +1,145 @@
+//! What depended on a transaction, in order, after it and every earlier one.
+
+use std::collections::BTreeMap;
+
+use muster_agent::link::{DownMessage, GoodbyeReason};
+use muster_core::liveness::Answer as Heard;
+use muster_core::{Answer, Effect, LinkId, Show};
+use muster_types::Session;
+
+use super::term::{Caller, Stop, Waiting};
+use crate::world::World;
+use crate::world::event::{Event, Reply};
+use crate::world::network::Node;
+
+impl World {
+    /// `durable`: the effects follow a write that is in the store.
+    pub(super) fn release(&mut self, master: usize, effects: Vec<Effect>, durable: bool) {
+        let (shows, rest): (Vec<_>, Vec<_>) = effects.into_iter().partition(|effect| matches!(effect, Effect::Show(_)));
+        for show in shows {
+            if let Effect::Show(Show::Driver(shown)) = show {
+                self.witness_shown(&shown.record);
+            }
+        }
+        for effect in rest {
+            self.act(master, effect, durable);
+            if !self.masters[master].is_up() {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, master: usize, effect: Effect, durable: bool) {
+        match effect {
+            Effect::Reply(call, answer) => {
+                // What is not the answer of a write is given only while the deadline stands.
+                let stands = durable || self.stands(master);
+                let Some(active) = self.masters[master].active() else { return };
+                let Some(caller) = active.calls.remove(&call) else { return };
+                if let Ok(Answer::Session(application, number, _)) = &answer {
+                    active.sessions.insert((*application, number.0));
+                }
+                if stands {
+                    self.reply(master, caller, Reply::Core(Box::new(answer)));
+                }
+            }
+            Effect::Welcome(link) => self.welcome(master, link),
+            Effect::Refuse(link, refusal) => {
+                self.count("hello refused");
+                self.farewell(master, link, GoodbyeReason::Refused(refusal.as_str().to_owned()));
+            }
+            Effect::Send(link, commands) => {
+                let Some(handle) = self.handle_of(master, link) else { return };
+                let commands = DownMessage::Commands(handle.incarnation, commands);
+                self.say(master, handle.stream, link.session, commands);
+            }
+            Effect::Acknowledge(link, list) => {
+                let Some(handle) = self.handle_of(master, link) else { return };
+                self.say(master, handle.stream, link.session, DownMessage::Acknowledgements(list));
+            }
+            Effect::SayHello(link) => self.farewell(master, link, GoodbyeReason::SayHello),
+            Effect::Lost(worker) => {
+                self.count("worker lost");
+                if let Some(active) = self.masters[master].active() {
+                    active.table.settle(worker);
+                }
+            }
+            Effect::EndSession(application, number, _) => {
+                if let Some(active) = self.masters[master].active() {
+                    active.sessions.remove(&(application, number.0));
+                }
+            }
+            Effect::Session(..) | Effect::Show(_) => {}
+        }
+    }
+
+    /// The core has taken a hello: older streams are cut, the table is told, then the worker.
+    fn welcome(&mut self, master: usize, link: LinkId) {
+        let Some(active) = self.masters[master].active() else { return };
+        let older: Vec<LinkId> = active
+            .links
+            .range(LinkId { worker: link.worker, session: Session(0) }..link)
+            .map(|(older, _)| *older)
+            .collect();
+        for older in older {
+            self.farewell(master, older, GoodbyeReason::Superseded);
+        }
+        let Some(handle) = self.handle_of(master, link) else { return };
+        let Some(active) = self.masters[master].active() else { return };
+        match active.table.welcome(link.worker, link.session, handle.received) {
+            Heard::Answer => {
+                let welcome = self.welcome_message();
+                self.say(master, handle.stream, link.session, welcome);
+            }
+            Heard::SayHello => self.farewell(master, link, GoodbyeReason::SayHello),
+        }
+    }
+
+    pub(super) fn reply(&mut self, master: usize, caller: Caller, reply: Reply) {
+        let Some(leaves) = self.may_send(master) else { return };
+        let arrives = leaves + self.latency();
+        if self.network.blocked(Node::Master(master), Node::Client, self.now).is_some() {
+            return;
+        }
+        self.at(arrives, Event::Replied { client: caller.client, call: caller.call, reply });
+    }
+
+    /// Every link ends with a last word.
+    pub(super) fn say_goodbye(&mut self, master: usize, why: Stop) {
+        let Some(active) = self.masters[master].active() else { return };
+        let links: Vec<LinkId> = active.links.keys().copied().collect();
+        for link in links {
+            let reason = match why {
+                Stop::Told => GoodbyeReason::Shutdown,
+                Stop::Ended => GoodbyeReason::SayHello,
+            };
+            self.farewell(master, link, reason);
+        }
+    }
+
+    /// Callers whose wish was not handled are told so; of what was with the store nothing is known, and nothing said.
+    pub(super) fn dismiss_all(&mut self, master: usize) {
+        let Some(active) = self.masters[master].active() else { return };
+        let inbox = std::mem::take(&mut active.inbox);
+        let handled = std::mem::take(&mut active.calls);
+        let with_store: BTreeMap<_, _> = match active.flight.take() {
+            Some(flight) => {
+                let asked = flight.effects.iter().filter_map(|effect| match effect {
+                    Effect::Reply(call, _) => Some((*call, ())),
+                    _ => None,
+                });
+                asked.collect()
+            }
+            None => BTreeMap::new(),
+        };
+        let waiting = inbox.into_iter().filter_map(|waiting| match waiting {
+            Waiting::Call(caller, _) => Some(caller),
+            Waiting::Link(_) => None,
+        });
+        // Handled and not with the store: nothing of it was written.
+        let undone = handled.into_iter().filter(|(call, _)| !with_store.contains_key(call)).map(|(_, caller)| caller);
+        for caller in waiting.chain(undone).collect::<Vec<_>>() {
+            self.reply(master, caller, Reply::NotLeader);
+        }
+    }
+}

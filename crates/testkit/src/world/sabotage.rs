@@ -1,0 +1,71 @@
+//! Faults that are put into the code on purpose: the harness is worth what it catches of them.
+//!
+//! Where a check is in the shell that the world plays (store, master's loop, agent's loop), the fault is a switch there. Where it is inside
+//! the real `core` or `agent`, the fault rewrites what crosses the boundary so that the check cannot see it: the same as if
+//! there were none.
+
+/// One fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sabotage {
+    /// The store applies transactions whatever became of the leader's key.
+    EpochGuardOff,
+    /// Effects are released when their transaction is sent.
+    SendBeforeWrite,
+    /// A late report of an earlier attempt is taken for one of the open attempt.
+    AttemptCheckOff,
+    /// What comes by an older stream is taken for the present one's, by both ends.
+    SessionCheckOff,
+    /// A hello of a new runner is taken for one of the incarnation that is known, and commands for any incarnation are obeyed.
+    IncarnationCheckOff,
+    /// Workers are given a lease that ends after the wait.
+    LeaseBeyondWait,
+    /// The worker's lease counts from when an answer was received.
+    LeaseFromReceipt,
+    /// A heartbeat is answered at once, and entered in the liveness table when the commit loop comes to it.
+    AnswerBeforeTable,
+    /// Records are stored without the request that made them.
+    RequestNotStored,
+    /// Reports are acknowledged when their transaction is sent.
+    AcknowledgeBeforeCommit,
+    /// A standby loads while the leader still writes, and leads with that.
+    LoadBeforeWin,
+    /// A new leader does not know which executors were granted.
+    ExecutorsForgotten,
+    /// After an unknown outcome the state is loaded again under the same key.
+    ReloadUnderSameKey,
+    /// A new leader does not wait for workers from its win.
+    NoWaitAfterWin,
+    /// What a dead agent's socket still holds reaches the runner.
+    OldSocketRead,
+    /// The runner accepts leased attempts whether or not the lease stands, and does not hold them before they start: what lay
+    /// unread through the end of one lease is started under the next.
+    AcceptWithoutLease,
+    /// The runner starts leased attempts whether or not the lease stands.
+    StartWithoutLease,
+    /// The runner thaws what a leader confirms whether or not the lease stands.
+    ThawWithoutLease,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Sabotage; 18] = [
+        Sabotage::EpochGuardOff,
+        Sabotage::SendBeforeWrite,
+        Sabotage::AttemptCheckOff,
+        Sabotage::SessionCheckOff,
+        Sabotage::IncarnationCheckOff,
+        Sabotage::LeaseBeyondWait,
+        Sabotage::LeaseFromReceipt,
+        Sabotage::AnswerBeforeTable,
+        Sabotage::RequestNotStored,
+        Sabotage::AcknowledgeBeforeCommit,
+        Sabotage::LoadBeforeWin,
+        Sabotage::ExecutorsForgotten,
+        Sabotage::ReloadUnderSameKey,
+        Sabotage::NoWaitAfterWin,
+        Sabotage::OldSocketRead,
+        Sabotage::AcceptWithoutLease,
+        Sabotage::StartWithoutLease,
+        Sabotage::ThawWithoutLease,
+    ];
+}

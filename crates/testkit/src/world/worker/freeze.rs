@@ -1,0 +1,111 @@
+//! The end of the lease: a tree is frozen, so that it executes nothing while it may run elsewhere, and goes on once a leader has confirmed it.
+
+use std::time::Duration;
+
+use muster_agent::runner_protocol::Renewal;
+use muster_types::{AttemptKey, Fault, Now, Reason};
+
+use super::{Attempt, Freeze, Stage};
+use crate::world::World;
+use crate::world::event::Event;
+use crate::world::plan::FENCE_KILL_AFTER;
+use crate::world::sabotage::Sabotage;
+
+/// A tree that is not frozen by then is killed.
+const FREEZE_LIMIT: Duration = Duration::from_millis(300);
+
+impl World {
+    /// Stops every attempt whose lease is over, at once: frozen where that works, else killed.
+    pub(super) fn fence(&mut self, worker: usize, now: Now) {
+        let Some(runner) = &mut self.workers[worker].runner else { return };
+        for key in runner.fence.expire(now) {
+            self.count("lease ended");
+            self.note(|| format!("worker {worker}: the lease of {key} ends"));
+            if !self.freeze(worker, key, now) {
+                self.kill_for_lease(worker, key, now);
+            }
+        }
+    }
+
+    /// False where it is to be killed instead: without a freezer, and what is being started.
+    fn freeze(&mut self, worker: usize, key: AttemptKey, now: Now) -> bool {
+        let machine = &mut self.workers[worker];
+        let (freezer, runner) = (machine.freezer, machine.runner_life);
+        let Some(attempt) = self.attempt(worker, key) else { return true };
+        if !freezer || !matches!(attempt.stage, Stage::Running) || attempt.stop.is_some() {
+            return false;
+        }
+        attempt.freeze = Some(Freeze::Asked { until: now.time + FREEZE_LIMIT });
+        // What waits in the kernel freezes late, or too late.
+        let longest = if self.dice.chance(100) { 500_000 } else { 20_000 };
+        let pause = Duration::from_micros(self.dice.between(100, longest));
+        self.after(pause, Event::Frozen { worker, runner, attempt: key });
+        self.arm_runner(worker);
+        true
+    }
+
+    /// Looks whether trees are frozen by now, or have been for too long.
+    pub(super) fn look_at_freezes(&mut self, worker: usize, now: Now) {
+        let machine = &self.workers[worker];
+        let Some(runner) = &machine.runner else { return };
+        let is_frozen = |key: &AttemptKey| machine.trees.get(key).is_some_and(|tree| tree.frozen);
+        let looks = runner.attempts.iter().filter_map(|(key, attempt)| Some((*key, attempt.freeze?, is_frozen(key))));
+        for (key, freeze, frozen) in looks.collect::<Vec<_>>() {
+            match freeze {
+                Freeze::Asked { .. } if frozen => {
+                    if let Some(attempt) = self.attempt(worker, key) {
+                        attempt.freeze = Some(Freeze::Frozen { until: now.time + FENCE_KILL_AFTER });
+                    }
+                    self.count("tree frozen");
+                    self.change(worker, key);
+                }
+                Freeze::Asked { until } if until <= now.time => {
+                    self.count("tree not frozen in time");
+                    self.kill_for_lease(worker, key, now);
+                }
+                Freeze::Frozen { until } if until <= now.time => {
+                    self.count("tree not confirmed in time");
+                    self.kill_for_lease(worker, key, now);
+                }
+                Freeze::Asked { .. } | Freeze::Frozen { .. } => {}
+            }
+        }
+    }
+
+    /// A leader has confirmed an attempt: that counts only while the lease stands.
+    pub(super) fn thaw(&mut self, worker: usize, key: AttemptKey, now: Now) {
+        let unfenced = self.sabotaged(Sabotage::ThawWithoutLease);
+        let Some(runner) = &mut self.workers[worker].runner else { return };
+        let frozen = runner.attempts.get(&key).is_some_and(|attempt| attempt.freeze.is_some());
+        if !frozen {
+            return self.report(worker, key);
+        }
+        if !runner.fence.admit(key, now) && !unfenced {
+            self.count("thaw refused without a lease");
+            return self.report(worker, key);
+        }
+        if let Some(attempt) = self.attempt(worker, key) {
+            attempt.freeze = None;
+        }
+        self.count("tree thawed");
+        self.thaw_tree(worker, key);
+        self.change(worker, key);
+    }
+
+    /// If a lease that was over stands again, what is frozen is told anew: a leader that confirmed it meanwhile confirmed it in vain.
+    pub(super) fn renew(&mut self, worker: usize, renewal: Renewal, now: Now) {
+        let Some(runner) = &mut self.workers[worker].runner else { return };
+        let stood = runner.fence.stands(now);
+        if !runner.fence.renew(renewal, now) || stood || !runner.fence.stands(now) {
+            return;
+        }
+        let frozen = runner.attempts.iter().filter(|(_, attempt)| Attempt::is_frozen(attempt));
+        for key in frozen.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.change(worker, key);
+        }
+    }
+
+    fn kill_for_lease(&mut self, worker: usize, key: AttemptKey, now: Now) {
+        self.stop(worker, key, (Reason::LeaseEnded, Fault::Platform), Duration::ZERO, now);
+    }
+}

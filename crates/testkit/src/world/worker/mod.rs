@@ -1,0 +1,206 @@
+//! A worker's machine: the agent's loop around the real link, a runner around the real fence and journal, and a kernel.
+
+mod agent;
+mod freeze;
+mod kernel;
+mod lives;
+mod runner;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_agent::fence::Fence;
+use muster_agent::journal::Memory;
+use muster_agent::link::{Link, Remembered};
+use muster_agent::runner_protocol::{Accepted, Renewal};
+use muster_types::{
+    Acknowledgement, AllocatedResources, AttemptKey, Exit, Fault, Incarnation, KilledBy, Launch, Now, Outcome, Reason,
+    Report, Session, Time, WallTime, WorkerUid,
+};
+
+use super::World;
+use super::clock::{Clock, Instant};
+use super::dice::Dice;
+use super::event::Life;
+use super::network::StreamId;
+
+/// What the agent tells the runner, in order.
+#[derive(Debug, Clone)]
+pub(super) enum Order {
+    Renew(Renewal),
+    Accept(Arc<Launch>),
+    Start(Arc<Launch>),
+    Kill { attempt: AttemptKey, at_once: bool, by: KilledBy },
+    Thaw(AttemptKey),
+    Closed(Acknowledgement),
+    Inventory(Session),
+}
+
+/// What the runner tells the agent, in order.
+#[derive(Debug, Clone)]
+pub(super) enum Told {
+    Reports(Vec<Report>),
+    Inventory(Session, Vec<Report>),
+    /// Its process is gone.
+    Gone,
+    /// It answers again.
+    Answers,
+}
+
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub(super) link: Link,
+    pub(super) entropy: Dice,
+    pub(super) due: Option<Instant>,
+    pub(super) streams: BTreeMap<Session, StreamId>,
+    /// Launches whose artifacts are on their way.
+    pub(super) preparing: BTreeMap<AttemptKey, Arc<Launch>>,
+    pub(super) known: BTreeSet<AttemptKey>,
+    /// The wall clock when hellos and heartbeats were sent.
+    pub(super) sent_at: BTreeMap<Time, WallTime>,
+}
+
+#[derive(Debug)]
+pub(super) struct Runner {
+    pub(super) incarnation: Incarnation,
+    pub(super) fence: Fence,
+    pub(super) attempts: BTreeMap<AttemptKey, Attempt>,
+    pub(super) due: Option<Instant>,
+}
+
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) accepted: Accepted,
+    pub(super) sequence: u64,
+    pub(super) stage: Stage,
+    pub(super) stop: Option<Stopping>,
+    pub(super) freeze: Option<Freeze>,
+    pub(super) started: Option<WallTime>,
+}
+
+/// `Accepted → Starting → Running → Ending → Ended`, as in the runner.
+#[derive(Debug)]
+pub(super) enum Stage {
+    Accepted,
+    Starting,
+    Running,
+    Ending(Outcome),
+    Ended(Outcome, WallTime),
+}
+
+/// The lease of an attempt that runs has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Freeze {
+    /// The kernel was asked to freeze it; if that takes longer it is killed.
+    Asked { until: Time },
+    /// It executes nothing; if nobody confirms it by then it is killed.
+    Frozen { until: Time },
+}
+
+/// Somebody wants it to end.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    pub(super) reason: Reason,
+    pub(super) fault: Fault,
+    pub(super) kill_at: Time,
+    pub(super) killed: bool,
+}
+
+/// A process tree, as the kernel has it.
+#[derive(Debug, Clone)]
+pub(super) struct Tree {
+    pub(super) main: bool,
+    pub(super) orphans: u32,
+    pub(super) frozen: bool,
+    /// The main process would have ended while it was frozen.
+    pub(super) overdue: bool,
+    /// How the main process ended.
+    pub(super) exit: Option<Exit>,
+    /// What its main process will exit with, and leave behind.
+    pub(super) code: i32,
+    pub(super) leaves: u32,
+    /// Shows that a process acts for its driver.
+    pub(super) token: Option<String>,
+}
+
+impl Tree {
+    /// Whether anything of it is left.
+    pub(super) fn is_there(&self) -> bool {
+        self.main || self.orphans > 0
+    }
+
+    /// Whether anything of it executes.
+    pub(super) fn executes(&self) -> bool {
+        self.is_there() && !self.frozen
+    }
+}
+
+/// What survives processes.
+#[derive(Debug, Default)]
+pub(super) struct Disk {
+    pub(super) remembered: Option<Remembered>,
+    pub(super) counter: u64,
+    pub(super) journal: Memory,
+}
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) name: String,
+    pub(super) uid: WorkerUid,
+    pub(super) boot: u64,
+    pub(super) clock: Clock,
+    pub(super) disk: Disk,
+    pub(super) agent: Option<Agent>,
+    pub(super) agent_life: Life,
+    pub(super) agent_stopped_until: Instant,
+    /// It stops for so long once its inventory has gone up.
+    pub(super) agent_stops_next: Option<Duration>,
+    pub(super) runner: Option<Runner>,
+    pub(super) runner_life: Life,
+    pub(super) runner_stopped_until: Instant,
+    /// The newest connection between the two: what an older one holds is void.
+    pub(super) connection: u64,
+    pub(super) orders_last: Instant,
+    pub(super) told_last: Instant,
+    pub(super) trees: BTreeMap<AttemptKey, Tree>,
+    pub(super) total: AllocatedResources,
+    /// Whether its kernel can freeze a tree.
+    pub(super) freezer: bool,
+}
+
+impl Machine {
+    pub(super) fn new(index: usize, clock: Clock, freezer: bool) -> Machine {
+        let gpus = (0..2).map(|gpu| Arc::from(format!("g{gpu}"))).collect();
+        Machine {
+            name: format!("w{index}"),
+            freezer,
+            uid: WorkerUid(1000 + index as u128),
+            boot: 1,
+            clock,
+            disk: Disk::default(),
+            agent: None,
+            agent_life: 0,
+            agent_stopped_until: Instant(0),
+            agent_stops_next: None,
+            runner: None,
+            runner_life: 0,
+            runner_stopped_until: Instant(0),
+            connection: 0,
+            orders_last: Instant(0),
+            told_last: Instant(0),
+            trees: BTreeMap::new(),
+            total: AllocatedResources {
+                cores: 4,
+                memory: 4 << 30,
+                addresses: BTreeMap::from([(Arc::from("gpu"), gpus)]),
+            },
+        }
+    }
+}
+
+impl World {
+    pub(super) fn worker_clock(&self, worker: usize) -> Now {
+        self.workers[worker].clock.read(self.now)
+    }
+}
