@@ -7,8 +7,9 @@ BUF_VERSION := 1.75.0
 PROTOX := $(TOOLS)/bin/protox
 PROTOX_VERSION := 0.10.0
 CORPUS ?=
+SEEDS ?= 1:10000
 
-.PHONY: help tools etcd golden build release check fix test test-units test-processes demo bench buf deny
+.PHONY: help tools etcd golden build release check fix test test-units test-processes demo bench fuzz buf deny
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -51,6 +52,10 @@ test-processes: $(PROTOX) etcd ## Ring 4: real processes.
 demo: release ## Bring up a cluster, count the words of a corpus on it (CORPUS=dir), and leave it for you.
 	$(CARGO) build --release -p muster-sdk --example wordcount
 	CORPUS="$(CORPUS)" deploy/demo
+
+fuzz: $(PROTOX) ## Seeds of the simulated world beyond those of the tests: make fuzz SEEDS=first:count. A failure prints its replay.
+	$(CARGO) build --locked -p muster-testkit --bin muster-fuzz
+	target/debug/muster-fuzz $(SEEDS)
 
 bench: release ## Measure on this machine; OUTPUT=json for JSON.
 	$(CARGO) build --release -p muster-testkit --bin muster-bench
