@@ -122,6 +122,18 @@ async fn an_outcome_that_is_unknown_is_asked_for_elsewhere_under_the_same_id() {
 }
 
 #[tokio::test]
+async fn who_lost_sight_of_an_outcome_is_asked_again_rather_than_a_leader_that_may_be_paused() {
+    let [paused, standby] = masters().await;
+    paused.pause();
+    let failure = Failure::OutcomeUnknown { message: "the leader changed meanwhile".into() };
+    standby.state().replies.push_back(Reply::Fail(failure.into()));
+    let begun = Instant::now();
+    client(&[&standby.address, &paused.address]).submit_driver(request("a")).await.unwrap();
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+    assert_eq!(standby.state().request_ids.len(), 2);
+}
+
+#[tokio::test]
 async fn an_election_is_waited_for_with_short_waits() {
     let [dead, heir, other] = masters().await;
     let client = client(&[&dead.address]);

@@ -96,6 +96,11 @@ pub enum OpenError {
         /// Whether it is one that can lose data, which is taken by those who say so.
         lossy: bool,
     },
+    /// There is no cluster.
+    Nothing {
+        /// The directory, or the location.
+        store: String,
+    },
     /// The prefix holds something that is not a Muster cluster.
     EtcdForeign {
         /// The location, without the password.
@@ -164,6 +169,7 @@ impl fmt::Display for OpenError {
                 f,
                 "etcd {version} at {endpoint} can lose data when a member is killed: use 3.5.3 or later, or say ?allow_lossy=true"
             ),
+            OpenError::Nothing { store } => write!(f, "the store {store} holds no cluster"),
             OpenError::EtcdForeign { store, key } => {
                 write!(f, "the store {store} holds something else than a Muster cluster: the key {key:?}")
             }
@@ -190,6 +196,7 @@ impl Error for OpenError {
             | OpenError::EtcdFull { .. }
             | OpenError::EtcdVersion { .. }
             | OpenError::EtcdForeign { .. }
+            | OpenError::Nothing { .. }
             | OpenError::EtcdLease { .. }
             | OpenError::OtherCluster { .. }
             | OpenError::NetworkFileSystem { .. }

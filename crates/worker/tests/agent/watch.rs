@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use muster_proto::v1;
 use muster_proto::v1::link_request::Message as Up;
-use muster_types::*;
 use muster_worker::config::Config;
 
 use crate::stage::*;
