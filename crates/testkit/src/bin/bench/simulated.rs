@@ -41,7 +41,7 @@ pub(crate) enum Play {
 #[derive(Debug)]
 pub(crate) struct Counts {
     launches: AtomicUsize,
-    /// Workers that are welcome, each under its number, at this revision of the leader's epoch.
+    /// Workers that hold a stream now.
     welcome: AtomicUsize,
     /// The newest launch: when, by the leader of which revision.
     pub(crate) newest: watch::Sender<Option<(Instant, u64)>>,
@@ -50,10 +50,15 @@ pub(crate) struct Counts {
 /// Workers that run nothing.
 pub(crate) struct Workers {
     counts: Arc<Counts>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Workers {
+    /// They are gone at once, with their connections.
+    pub(crate) fn kill(&mut self) {
+        self.tasks.abort_all();
+    }
+
     /// Waits until they were told to launch this much.
     pub(crate) async fn wait_for_launches(&self, count: usize) {
         let done = async || (self.counts.launches.load(Ordering::Relaxed) >= count).then_some(());
@@ -89,7 +94,7 @@ pub(crate) async fn workers(masters: &[String], first: usize, count: usize, core
             play,
             counts: counts.clone(),
             // Above that of an earlier life under this number.
-            session: muster_session(),
+            session: now_as_session(),
             epoch: None,
             cluster: Vec::new(),
             sequence: 0,
@@ -97,12 +102,12 @@ pub(crate) async fn workers(masters: &[String], first: usize, count: usize, core
         };
         tasks.spawn(worker.live(lines));
     }
-    let workers = Workers { counts, _tasks: tasks };
+    let workers = Workers { counts, tasks };
     workers.wait_for_welcomes(count).await;
     workers
 }
 
-fn muster_session() -> u64 {
+fn now_as_session() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.expect("it is later than 1970").as_millis() as u64
 }
@@ -201,7 +206,7 @@ impl Worker {
                 link_response::Message::Commands(commands) => {
                     for command in commands.commands {
                         if let Some(Command::Launch(launch)) = command.command {
-                            self.launch(link, launch).await;
+                            self.launch(link, *launch).await;
                         }
                     }
                 }
@@ -247,7 +252,7 @@ impl Worker {
         report.set_state(AttemptState::Running);
         if self.play == Play::Ended {
             let mut outcome = Outcome { exit_code: Some(0), reason: "EXITED".into(), ..Outcome::default() };
-            outcome.set_fault(Fault::None);
+            outcome.set_fault(Fault::Program);
             report.set_state(AttemptState::Ended);
             report.pid = 0;
             report.end_time = Some(now.into());
