@@ -12,12 +12,13 @@ use super::contents::{self, Contents, EPOCH_KEY, ReadError};
 use super::database::{Database, is_damage, is_full};
 use super::ledger::Ledger;
 use super::mark::{Acknowledged, Mark};
+use super::migrate::migrate;
 use crate::backup::Pour;
 use crate::codec::Stored as _;
 use crate::codec::proto::EpochRecord;
 use crate::directory::{Directory, close_to_others};
 use crate::random::random_u128;
-use crate::schema::SCHEMA;
+use crate::schema::{CURRENT, SCHEMA};
 use crate::{CampaignError, CommitError, Founding, LoadError, OpenError, Transaction};
 
 /// What the thread is asked.
@@ -269,7 +270,8 @@ fn read(directory: &Directory, acknowledged: Acknowledged) -> Result<(Database, 
     }
     close_to_others(&path).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
     let database = Database::open(&path).map_err(failed)?;
-    let contents = match Contents::read(&database) {
+    let migrated = migrate(&database, CURRENT);
+    let contents = match migrated.and_then(|()| Contents::read(&database)) {
         Ok(contents) => contents,
         Err(ReadError::Database(error)) => return Err(failed(error)),
         Err(ReadError::NewerSchema(found)) => {

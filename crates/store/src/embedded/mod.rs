@@ -16,6 +16,7 @@ mod database;
 mod keeper;
 mod ledger;
 mod mark;
+mod migrate;
 mod restore;
 #[cfg(test)]
 pub(crate) mod testing;

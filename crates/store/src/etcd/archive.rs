@@ -41,6 +41,9 @@ async fn pour_all(line: &mut Line, keys: &Keys, into: &mut Pour) -> Result<(), O
     let mut meta = Meta::default();
     while let Some(page) = head.next(line).await.map_err(failed)? {
         for record in page {
+            if keys.place(record.key()) == Some(Place::Migration) {
+                return Err(Some(ArchiveError::Store { source: "its records are on the way to a newer form".into() }));
+            }
             meta.take(keys.place(record.key()), record.value()).map_err(unreadable)?;
         }
     }
@@ -77,7 +80,7 @@ impl Meta {
             Some(Place::Cluster) => self.cluster = Some(ClusterRecord::decode(value)?),
             Some(Place::Generation) => self.generation = Some(GenerationRecord::decode(value)?.generation),
             Some(Place::Head) => self.head = Some(Commit(HeadRecord::decode(value)?.commit)),
-            Some(Place::Election(_) | Place::Record(_)) | None => {}
+            Some(Place::Migration | Place::Election(_) | Place::Record(_)) | None => {}
         }
         Ok(())
     }

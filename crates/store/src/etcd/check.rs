@@ -12,7 +12,7 @@ use super::line::{Access, Handle, Line};
 use super::location::EtcdLocation;
 use super::version::{Judgement, Version};
 use crate::codec::Stored as _;
-use crate::codec::proto::{GenerationRecord, HeadRecord, SchemaRecord};
+use crate::codec::proto::{GenerationRecord, HeadRecord, MigrationRecord, SchemaRecord};
 use crate::random::random_u128;
 use crate::schema::SCHEMA;
 use crate::{Founding, OpenError};
@@ -148,8 +148,11 @@ pub(super) async fn find(line: &mut Line, keys: &Keys, subject: &Subject) -> Res
         };
     };
     let schema = SchemaRecord::decode(schema).map_err(|_| foreign(&keys.bytes(Place::Schema)))?.version;
-    if schema > SCHEMA {
-        return Err(OpenError::NewerSchema { store: subject.0.clone(), found: schema, known: SCHEMA });
+    let begun = value(Place::Migration).map(MigrationRecord::decode).transpose();
+    let begun = begun.map_err(|_| foreign(&keys.bytes(Place::Migration)))?;
+    let newest = begun.map_or(schema, |begun| begun.to.max(schema));
+    if newest > SCHEMA {
+        return Err(OpenError::NewerSchema { store: subject.0.clone(), found: newest, known: SCHEMA });
     }
     let read = |place| value(place).ok_or_else(|| foreign(&keys.bytes(place)));
     let cluster_bytes = read(Place::Cluster)?.to_vec();

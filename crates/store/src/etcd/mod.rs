@@ -16,6 +16,7 @@ mod inquiry;
 mod keys;
 mod line;
 mod location;
+mod migrate;
 mod page;
 mod pulse;
 mod restore;
