@@ -6,6 +6,7 @@
 
 mod crashes;
 mod handover;
+mod holes;
 mod loss;
 mod pair;
 mod partitions;

@@ -56,7 +56,7 @@ async fn a_leader_that_is_cut_from_all_workers_goes_on_accepting_and_they_come_b
     load.wait_for_more(10).await;
     ensemble.heal();
     assert_eq!(ensemble.leader().await, (leader, epoch), "nobody else has led");
-    load.stop().await.judge(&ensemble).await;
+    load.stop().await.judge_with_lost_workers(&ensemble).await;
 }
 
 #[tokio::test]
