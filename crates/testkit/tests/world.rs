@@ -106,5 +106,6 @@ mod planted {
         state_loaded_again_under_the_same_key: ReloadUnderSameKey,
         no_wait_after_the_win: NoWaitAfterWin,
         leased_start_without_a_lease: StartWithoutLease,
+        what_a_dead_agent_wrote_is_read: OldSocketRead,
     }
 }
