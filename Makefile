@@ -8,7 +8,7 @@ PROTOX := $(TOOLS)/bin/protox
 PROTOX_VERSION := 0.10.0
 CORPUS ?=
 
-.PHONY: help tools etcd build release check fix test test-units test-processes demo bench buf deny
+.PHONY: help tools etcd golden build release check fix test test-units test-processes demo bench buf deny
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -24,16 +24,19 @@ build: $(PROTOX) ## Build everything for development.
 release: $(PROTOX) ## Build the four binaries as they are shipped, into target/release.
 	$(CARGO) build --release -p muster-master -p muster-worker -p muster-runner -p muster-cli
 
-check: $(BUF) $(PROTOX) ## Formatting, lints, protos, layering. Writes nothing.
+check: $(BUF) $(PROTOX) ## Formatting, lints, protos and what they break, layering. Writes nothing.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	cd proto && ../$(BUF) lint
+	cd proto && ../$(BUF) lint && ../$(BUF) breaking --against golden/protos.binpb
 	$(CARGO) test --locked -q -p muster-testkit --test layering
 
 fix: $(BUF) $(PROTOX) ## Format, and apply the lints that can be applied.
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	$(CARGO) fmt --all
 	cd proto && ../$(BUF) format -w
+
+golden: $(BUF) ## At a release: the protos as they are become what later ones must not break.
+	cd proto && ../$(BUF) build --exclude-source-info -o golden/protos.binpb
 
 test: test-units test-processes ## Every test.
 

@@ -32,6 +32,21 @@ fn a_lease_that_is_over_starts_nothing() {
 }
 
 #[test]
+fn what_was_accepted_under_one_lease_is_not_started_under_another() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    agent.renew(Duration::from_millis(500));
+    let start = leased(runner.shell(driver(1), "echo ran > ran"));
+    agent.send(&[ToRunner::Accept(start.accepted.clone())]);
+    agent.wait(driver(1), |report| report.state == AttemptState::Accepted);
+    // Its artifacts are fetched for longer than the lease lasts; meanwhile a leader may have run it elsewhere.
+    assert_eq!(agent.wait_ended(driver(1)).reason, Reason::NeverStarted);
+    agent.renew(Duration::from_secs(45));
+    assert_eq!(agent.run(start).reason, Reason::NeverStarted);
+    assert!(!runner.file("ran").exists());
+}
+
+#[test]
 fn without_a_freezer_the_end_of_the_lease_ends_what_is_leased_and_nothing_else() {
     let runner = TestRunner::start(&["--tree", "none"]);
     let mut agent = runner.connect();

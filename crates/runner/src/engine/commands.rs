@@ -7,7 +7,7 @@ use muster_types::{AllocatedResources, AttemptKey, AttemptState, Fault, Now, Out
 
 use super::attempt::{Attempt, Stage};
 use super::attempts::{Attempts, MAX_ATTEMPTS};
-use super::lifecycle::never_started;
+use super::lifecycle::{NO_LEASE, never_started, refused};
 use super::why;
 
 /// What the agent is owed beside reports. Made up when it is sent, after the journal is written, so that it is never behind them.
@@ -25,10 +25,10 @@ impl Attempts {
         match message {
             ToRunner::Hello(_) => {}
             ToRunner::Renew(renewal) => self.renew(renewal, now),
-            ToRunner::Accept(accepted) => return self.take_accept(accepted).map(Owed::Message),
+            ToRunner::Accept(accepted) => return self.take_accept(accepted, now).map(Owed::Message),
             ToRunner::Start(start) => {
                 let key = start.accepted.attempt;
-                if let Some(refusal) = self.take_accept(start.accepted.clone()) {
+                if let Some(refusal) = self.take_accept(start.accepted.clone(), now) {
                     return Some(Owed::Message(refusal));
                 }
                 if self.is_accepted(&key) {
@@ -65,15 +65,20 @@ impl Attempts {
         self.all.get(key).is_some_and(|attempt| matches!(attempt.stage, Stage::Accepted))
     }
 
-    /// The refusal, if it cannot be remembered.
-    fn take_accept(&mut self, accepted: Accepted) -> Option<ToAgent> {
+    /// The refusal, if it cannot be remembered. What is leased is accepted only while the lease stands, and held by the fence from then on: once that
+    /// lease has ended a leader may have closed it and run it elsewhere, and a later lease, which the next hello brings, is no leave to start it.
+    fn take_accept(&mut self, accepted: Accepted, now: Now) -> Option<ToAgent> {
         let key = accepted.attempt;
         if self.all.contains_key(&key) {
             self.tell(key);
         } else if self.all.len() >= MAX_ATTEMPTS {
             return Some(ToAgent::Report(Box::new(too_many(accepted))));
         } else {
+            let leased = accepted.leased;
             self.accept(accepted);
+            if leased && !self.fence.admit(key, now) {
+                self.end(key, refused(NO_LEASE), now);
+            }
         }
         None
     }

@@ -27,6 +27,9 @@ const LOOK_LAST: Duration = Duration::from_millis(250);
 /// Between looks at a memory limit that does not tell when it struck.
 const MEMORY_LOOK: Duration = Duration::from_millis(500);
 
+/// Why what is leased is refused.
+pub(super) const NO_LEASE: &str = "the worker's lease does not stand";
+
 /// How an attempt is to be stopped.
 pub(super) struct Order {
     pub(super) reason: Reason,
@@ -46,7 +49,7 @@ impl Attempts {
         }
         let Some(attempt) = self.all.get(&key) else { return };
         if attempt.accepted.leased && !self.fence.admit(key, now) {
-            return self.end(key, refused("the worker's lease does not stand"), now);
+            return self.end(key, refused(NO_LEASE), now);
         }
         self.queue_start(key, program, limits);
     }
@@ -264,7 +267,7 @@ pub(super) fn never_started(reason: Reason, fault: Fault) -> Outcome {
     Outcome::without_exit(fault, Reason::NeverStarted, message)
 }
 
-fn refused(message: &str) -> Outcome {
+pub(super) fn refused(message: &str) -> Outcome {
     Outcome::without_exit(Fault::Platform, Reason::Refused, message)
 }
 

@@ -36,8 +36,10 @@ impl World {
             30 => self.reboot_with_disk_loss(worker),
             31..=33 => self.stop_agent(worker),
             34 => self.stop_runner_a_while(worker),
+            39 => self.stop_agent_in_the_middle(worker),
             35 => self.cut_off_all_masters(),
             36 | 37 => self.dawdle_and_cut_off(leader, worker),
+            38 => self.leave_with_a_stopped_leader(leader, worker),
             _ => self.break_some_stream(),
         }
     }
@@ -137,6 +139,14 @@ impl World {
     fn dawdle_and_cut_off(&mut self, leader: usize, worker: usize) {
         self.count("answers dawdle");
         self.note(|| format!("what master {leader} says to worker {worker} dawdles, then the worker is cut off"));
+        if self.dice.chance(500) {
+            // It says hello anew, and the welcome is what dawdles.
+            let streams = self.network.streams.iter();
+            let open = streams.filter(|(_, stream)| stream.worker == worker && !stream.broken);
+            for id in open.map(|(id, _)| *id).collect::<Vec<_>>() {
+                self.break_stream(id);
+            }
+        }
         let dawdles = self.now + Duration::from_millis(self.dice.between(3_000, 6_500));
         self.network.block(Node::Master(leader), Node::Worker(worker), self.now, dawdles);
         let cut = self.now + Duration::from_millis(self.dice.between(500, 2_500));
@@ -144,6 +154,21 @@ impl World {
         for master in 0..self.masters.len() {
             self.network.block(Node::Worker(worker), Node::Master(master), cut, end);
         }
+    }
+
+    /// A worker reaches the leader alone, which stops until another leads.
+    fn leave_with_a_stopped_leader(&mut self, leader: usize, worker: usize) {
+        let until = self.now + Duration::from_millis(self.dice.between(12_000, 24_000));
+        let length = Duration::from_millis(self.dice.between(4_000, 10_000));
+        self.count("worker left with a stopped leader");
+        self.note(|| format!("worker {worker} reaches master {leader} alone, which is stopped for {length:?}"));
+        for master in (0..self.masters.len()).filter(|master| *master != leader) {
+            self.network.block(Node::Worker(worker), Node::Master(master), self.now, until);
+            self.network.block(Node::Master(master), Node::Worker(worker), self.now, until);
+        }
+        let stopped = self.now + length;
+        let this = &mut self.masters[leader];
+        this.stopped_until = this.stopped_until.max(stopped);
     }
 
     fn cut_off_all_masters(&mut self) {
@@ -165,6 +190,12 @@ impl World {
         let until = self.now + length;
         let machine = &mut self.workers[worker];
         machine.agent_stopped_until = machine.agent_stopped_until.max(until);
+    }
+
+    /// It stops as soon as its inventory has gone up: what it is told then lies unread.
+    fn stop_agent_in_the_middle(&mut self, worker: usize) {
+        let length = Duration::from_millis(self.dice.between(5_000, 25_000));
+        self.workers[worker].agent_stops_next = Some(length);
     }
 
     /// Agent and runner are not stopped together: nobody would watch the lease.

@@ -19,6 +19,9 @@ impl World {
         for master in &mut self.masters {
             (master.dies_after, master.stops_next) = (None, None);
         }
+        for machine in &mut self.workers {
+            machine.agent_stops_next = None;
+        }
         for worker in std::mem::take(&mut self.clients.gone) {
             self.operator(Request::Forget { worker: worker.to_string(), request: None });
         }

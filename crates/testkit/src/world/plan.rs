@@ -7,7 +7,7 @@ use muster_core::Config;
 use super::dice::Dice;
 
 /// Shorter than what ships, in the same proportions that matter: so that more of leases and waits happens in a thousand steps.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
+pub(super) const HEARTBEAT: Duration = Duration::from_millis(2500);
 pub(super) const LEASE: Duration = Duration::from_secs(8);
 pub(super) const STORE_LEASE: Duration = Duration::from_secs(3);
 /// What clocks may differ by over a lease (twice 2 %), what a kill takes, and more.

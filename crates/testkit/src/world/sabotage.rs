@@ -37,6 +37,9 @@ pub enum Sabotage {
     NoWaitAfterWin,
     /// What a dead agent's socket still holds reaches the runner.
     OldSocketRead,
+    /// The runner accepts leased attempts whether or not the lease stands, and does not hold them before they start: what lay
+    /// unread through the end of one lease is started under the next.
+    AcceptWithoutLease,
     /// The runner starts leased attempts whether or not the lease stands.
     StartWithoutLease,
     /// The runner thaws what a leader confirms whether or not the lease stands.
@@ -45,7 +48,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 17] = [
+    pub const ALL: [Sabotage; 18] = [
         Sabotage::EpochGuardOff,
         Sabotage::SendBeforeWrite,
         Sabotage::AttemptCheckOff,
@@ -61,6 +64,7 @@ impl Sabotage {
         Sabotage::ReloadUnderSameKey,
         Sabotage::NoWaitAfterWin,
         Sabotage::OldSocketRead,
+        Sabotage::AcceptWithoutLease,
         Sabotage::StartWithoutLease,
         Sabotage::ThawWithoutLease,
     ];

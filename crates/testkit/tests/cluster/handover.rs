@@ -1,4 +1,4 @@
-//! Leaders that go away in order.
+//! Leaders that hand over, are ended in order, or are deposed although they are well.
 
 use std::time::Duration;
 
@@ -23,4 +23,60 @@ async fn a_leader_that_steps_down_loses_no_call() {
     let loaded = load.stop().await;
     assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
     loaded.judge(&ensemble).await;
+}
+
+#[tokio::test]
+async fn a_leader_that_is_told_to_end_loses_no_call() {
+    let mut ensemble = Ensemble::start(Casting::default()).await;
+    let mut load = Load::start(ensemble.client(), &ensemble.judge, Duration::from_millis(10));
+    for _ in 0..5 {
+        ensemble.wait_for_masters(3).await;
+        load.wait_for_more(20).await;
+        let (leader, epoch) = ensemble.leader().await;
+        ensemble.terminate(&leader);
+        ensemble.leader_after(epoch).await;
+        ensemble.start_master(&leader);
+    }
+    let loaded = load.stop().await;
+    assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
+    loaded.judge(&ensemble).await;
+}
+
+/// A client that repeats nothing sees no failure but "nobody leads", said by us.
+#[tokio::test]
+async fn while_it_hands_over_a_plain_client_is_told_why_it_must_ask_again() {
+    let ensemble = Ensemble::start(Casting::default()).await;
+    ensemble.wait_for_masters(3).await;
+    let (leader, epoch) = ensemble.leader().await;
+    let mut standby = ensemble.plain(&ensemble.standby().await);
+    let client = ensemble.client();
+    let handing_over = tokio::spawn(async move { client.step_down(StepDownRequest::default()).await });
+    let mut after = 0;
+    while after < 50 {
+        match standby.submit_driver(ensemble.judge.lasting(1).0).await {
+            Ok(_) => after += usize::from(handing_over.is_finished()),
+            Err(status) => {
+                assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
+                assert!(muster_client::errors::reason_of(&status).is_some(), "{status:?}");
+            }
+        }
+    }
+    handing_over.await.expect("it is not aborted").expect("another takes over");
+    assert_ne!(ensemble.leader_after(epoch).await.0, leader);
+}
+
+#[tokio::test]
+async fn a_live_and_healthy_leader_is_deposed_again_and_again_under_load() {
+    let ensemble = Ensemble::start(Casting::default()).await;
+    let mut load = Load::start(ensemble.client(), &ensemble.judge, Duration::from_millis(10));
+    let mut epoch = (0, 0);
+    for _ in 0..20 {
+        (_, epoch) = ensemble.leader_after(epoch).await;
+        load.wait_for_more(10).await;
+        ensemble.etcd.depose_leader().await;
+    }
+    load.wait_for_more(10).await;
+    // Each goes on in the same process: nobody was restarted.
+    ensemble.wait_for_masters(3).await;
+    load.stop().await.judge(&ensemble).await;
 }

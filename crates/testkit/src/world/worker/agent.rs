@@ -90,7 +90,16 @@ impl World {
             Effect::SendInventory(session, reports, complete) => {
                 self.send_up(worker, session, Up::Inventory(reports, complete));
             }
-            Effect::Registered(_, epoch) => self.witness_epoch(worker, epoch),
+            Effect::Registered(_, epoch) => {
+                self.witness_epoch(worker, epoch);
+                let now = self.now;
+                let machine = &mut self.workers[worker];
+                let watched = machine.runner_stopped_until <= now;
+                if let Some(length) = machine.agent_stops_next.take().filter(|_| watched) {
+                    machine.agent_stopped_until = machine.agent_stopped_until.max(now + length);
+                    self.count("agent stopped in the middle");
+                }
+            }
             Effect::SendHeartbeat(session, number) => {
                 self.note_sent(worker);
                 self.send_up(worker, session, Up::Heartbeat(number));
@@ -233,8 +242,8 @@ impl World {
                 }
                 self.order(worker, Order::Kill { attempt, at_once, by });
             }
-            // Nothing is frozen in this world, so nothing is thawed.
-            WorkerCommand::Thaw { .. } | WorkerCommand::ApplicationGone(_) => {}
+            WorkerCommand::Thaw { attempt } => self.order(worker, Order::Thaw(attempt)),
+            WorkerCommand::ApplicationGone(_) => {}
         }
     }
 

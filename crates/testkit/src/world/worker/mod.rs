@@ -8,6 +8,7 @@ mod runner;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_agent::fence::Fence;
 use muster_agent::journal::Memory;
@@ -153,6 +154,8 @@ pub(super) struct Machine {
     pub(super) agent: Option<Agent>,
     pub(super) agent_life: Life,
     pub(super) agent_stopped_until: Instant,
+    /// It stops for so long once its inventory has gone up.
+    pub(super) agent_stops_next: Option<Duration>,
     pub(super) runner: Option<Runner>,
     pub(super) runner_life: Life,
     pub(super) runner_stopped_until: Instant,
@@ -179,6 +182,7 @@ impl Machine {
             agent: None,
             agent_life: 0,
             agent_stopped_until: Instant(0),
+            agent_stops_next: None,
             runner: None,
             runner_life: 0,
             runner_stopped_until: Instant(0),

@@ -93,9 +93,9 @@ impl World {
         match order {
             Order::Renew(renewal) => self.renew(worker, renewal, now),
             Order::Thaw(attempt) => self.thaw(worker, attempt, now),
-            Order::Accept(launch) => self.accept(worker, &launch),
+            Order::Accept(launch) => self.accept(worker, &launch, now),
             Order::Start(launch) => {
-                self.accept(worker, &launch);
+                self.accept(worker, &launch, now);
                 self.start(worker, &launch, now);
             }
             Order::Kill { attempt, at_once, by } => self.kill(worker, attempt, at_once, by, now),
@@ -151,21 +151,35 @@ impl World {
         self.workers[worker].runner.as_mut()?.attempts.get_mut(&key)
     }
 
-    fn accept(&mut self, worker: usize, launch: &Arc<Launch>) {
+    /// What is leased is accepted only while the lease stands, and held by the fence from then on.
+    fn accept(&mut self, worker: usize, launch: &Arc<Launch>, now: Now) {
         let key = launch.attempt;
-        if self.attempt(worker, key).is_none() {
-            self.remember(
-                worker,
-                Accepted {
-                    attempt: key,
-                    id: launch.id.clone(),
-                    leased: launch.leased,
-                    resources: launch.resources.clone(),
-                    kill_grace: launch.kill_grace,
-                },
-            );
+        if self.attempt(worker, key).is_some() {
+            return self.report(worker, key);
+        }
+        self.remember(
+            worker,
+            Accepted {
+                attempt: key,
+                id: launch.id.clone(),
+                leased: launch.leased,
+                resources: launch.resources.clone(),
+                kill_grace: launch.kill_grace,
+            },
+        );
+        if launch.leased && !self.admit(worker, key, now, Sabotage::AcceptWithoutLease) {
+            self.count("accept refused without a lease");
+            return self.end(worker, key, Outcome::without_exit(Fault::Platform, Reason::Refused, "no lease"), now);
         }
         self.report(worker, key);
+    }
+
+    /// Whether the lease stands; it is not asked with this fault, or when it is not looked at at all.
+    fn admit(&mut self, worker: usize, key: AttemptKey, now: Now, without: Sabotage) -> bool {
+        if self.sabotaged(without) || self.sabotaged(Sabotage::StartWithoutLease) {
+            return true;
+        }
+        self.workers[worker].runner.as_mut().is_some_and(|runner| runner.fence.admit(key, now))
     }
 
     fn remember(&mut self, worker: usize, accepted: Accepted) {
@@ -181,12 +195,11 @@ impl World {
     /// A leased attempt is started only while the lease stands.
     fn start(&mut self, worker: usize, launch: &Arc<Launch>, now: Now) {
         let key = launch.attempt;
-        let unfenced = self.sabotaged(Sabotage::StartWithoutLease);
         let Some(runner) = &mut self.workers[worker].runner else { return };
         if !runner.attempts.get(&key).is_some_and(|attempt| matches!(attempt.stage, Stage::Accepted)) {
             return;
         }
-        if launch.leased && !runner.fence.admit(key, now) && !unfenced {
+        if launch.leased && !self.admit(worker, key, now, Sabotage::StartWithoutLease) {
             self.count("start refused without a lease");
             return self.end(worker, key, Outcome::without_exit(Fault::Platform, Reason::Refused, "no lease"), now);
         }
