@@ -8,8 +8,10 @@ PROTOX := $(TOOLS)/bin/protox
 PROTOX_VERSION := 0.10.0
 CORPUS ?=
 SEEDS ?= 1:10000
+# Every file of the testkit's tests but the folder of `test-cluster`.
+PROCESSES = $(basename $(notdir $(wildcard crates/testkit/tests/*.rs)))
 
-.PHONY: help tools etcd build release check fix test test-units test-processes demo bench fuzz buf deny
+.PHONY: help tools etcd namespaces golden build release check fix test test-units test-processes test-cluster demo bench bench-failover fuzz buf deny
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -19,16 +21,21 @@ tools: $(PROTOX) ## What a plain `cargo build` needs beside cargo (once): the co
 etcd: ## An etcd server for the tests: the one of MUSTER_ETCD or PATH, else Debian's, unpacked into .tools.
 	@deploy/etcd-install
 
+namespaces: ## What cuts the tests' network: iproute2 and nftables, from Debian where they are missing and we are root.
+	@{ command -v ip && command -v nft && command -v nsenter; } >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq iproute2 nftables util-linux >/dev/null; } \
+	  || { echo "error: the tests of partitions need iproute2, nftables and util-linux: install them" >&2; exit 1; }
+
 build: $(PROTOX) ## Build everything for development.
 	$(CARGO) build --workspace --bins
 
 release: $(PROTOX) ## Build the four binaries as they are shipped, into target/release.
 	$(CARGO) build --release -p muster-master -p muster-worker -p muster-runner -p muster-cli
 
-check: $(BUF) $(PROTOX) ## Formatting, lints, protos, layering. Writes nothing.
+check: $(BUF) $(PROTOX) ## Formatting, lints, protos and what they break, layering. Writes nothing.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	cd proto && ../$(BUF) lint
+	cd proto && ../$(BUF) lint && ../$(BUF) breaking --against golden/protos.binpb
 	$(CARGO) test --locked -q -p muster-testkit --test layering
 
 fix: $(BUF) $(PROTOX) ## Format, and apply the lints that can be applied.
@@ -36,15 +43,22 @@ fix: $(BUF) $(PROTOX) ## Format, and apply the lints that can be applied.
 	$(CARGO) fmt --all
 	cd proto && ../$(BUF) format -w
 
-test: test-units test-processes ## Every test.
+golden: $(BUF) ## At a release: the protos as they are become what later ones must not break.
+	cd proto && ../$(BUF) build --exclude-source-info -o golden/protos.binpb
+
+test: test-units test-processes test-cluster ## Every test.
 
 test-units: $(PROTOX) etcd ## Rings 0, 1 and 3: no process is started but the runner's own.
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked --workspace --exclude muster-testkit
 
-test-processes: $(PROTOX) etcd ## Ring 4: real processes.
+test-processes: $(PROTOX) etcd ## Rings 2 and 4: the simulated world; real processes under one master.
 	$(CARGO) build --locked --workspace --bins --examples
-	$(CARGO) test --locked -p muster-testkit -- --test-threads=4
+	$(CARGO) test --locked -p muster-testkit --lib --bins $(foreach test,$(PROCESSES),--test $(test)) -- --test-threads=4
+
+test-cluster: $(PROTOX) etcd namespaces ## Ring 4: several masters over a real etcd, killed, paused and cut off (as root, for network namespaces).
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked -p muster-testkit --test cluster -- --test-threads=2
 
 demo: release ## Bring up a cluster, count the words of a corpus on it (CORPUS=dir), and leave it for you.
 	$(CARGO) build --release -p muster-sdk --example wordcount
@@ -57,6 +71,10 @@ fuzz: $(PROTOX) ## Seeds of the simulated world beyond those of the tests: make 
 bench: release ## Measure on this machine; OUTPUT=json for JSON.
 	$(CARGO) build --release -p muster-testkit --bin muster-bench
 	target/release/muster-bench $(if $(filter json,$(OUTPUT)),-o json)
+
+bench-failover: release etcd ## Measure failovers, and submissions and drivers through etcd; OUTPUT=json for JSON, FAULTS=30 of each kind.
+	$(CARGO) build --release -p muster-testkit --bin muster-bench
+	target/release/muster-bench etcd failover --faults $(or $(FAULTS),30) $(if $(filter json,$(OUTPUT)),-o json)
 
 deny: ## Licences and sources of the dependencies (installs cargo-deny into .tools).
 	test -x $(TOOLS)/bin/cargo-deny || $(CARGO) install --root $(TOOLS) --locked cargo-deny

@@ -3,11 +3,13 @@
 use std::error::Error;
 
 const PROTO_ROOT: &str = "../../proto";
-const RECORDS: &str = "muster/store/v1/records.proto";
+const FILES: [&str; 2] = ["muster/store/v1/records.proto", "muster/store/v1/backup.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed={PROTO_ROOT}/{RECORDS}");
-    let descriptors = protox::compile([RECORDS], [PROTO_ROOT])?;
+    for file in FILES {
+        println!("cargo:rerun-if-changed={PROTO_ROOT}/{file}");
+    }
+    let descriptors = protox::compile(FILES, [PROTO_ROOT])?;
     // Ordered maps make the encoding of a record unique.
     prost_build::Config::new().btree_map(["."]).compile_fds(descriptors)?;
     Ok(())

@@ -20,6 +20,8 @@ struct State {
     backup: Vec<Result<&'static str, Status>>,
     step_down: Vec<Result<v1::StepDownResponse, Status>>,
     request_ids: Vec<String>,
+    /// Who leads, one after the other; the last for ever.
+    epochs: Vec<&'static str>,
 }
 
 #[derive(Clone, Default)]
@@ -49,6 +51,16 @@ macro_rules! master {
                 let mut state = self.0.lock().expect("whole");
                 state.request_ids.push(request.into_inner().request_id);
                 state.step_down.remove(0).map(Response::new)
+            }
+
+            async fn get_cluster(
+                &self,
+                _: Request<v1::GetClusterRequest>,
+            ) -> Result<Response<v1::GetClusterResponse>, Status> {
+                let mut state = self.0.lock().expect("whole");
+                let epoch = if state.epochs.len() > 1 { state.epochs.remove(0) } else { state.epochs[0] };
+                let cluster = v1::Cluster { leader: format!("leader-{epoch}"), epoch: epoch.into(), ..Default::default() };
+                Ok(Response::new(v1::GetClusterResponse { cluster: Some(cluster) }))
             }
 
             async fn watch_events(&self, _: Request<v1::WatchEventsRequest>) -> Result<Response<Self::WatchEventsStream>, Status> {
@@ -83,7 +95,6 @@ master! {
     drain_worker: DrainWorkerRequest => DrainWorkerResponse,
     undrain_worker: UndrainWorkerRequest => UndrainWorkerResponse,
     forget_worker: ForgetWorkerRequest => ForgetWorkerResponse,
-    get_cluster: GetClusterRequest => GetClusterResponse,
     end_quarantined: EndQuarantinedRequest => EndQuarantinedResponse,
 }
 
@@ -159,21 +170,35 @@ async fn a_backup_that_breaks_off_leaves_what_was_there() {
 }
 
 #[tokio::test]
-async fn stepping_down_says_who_leads_and_is_asked_again_under_the_same_id() {
+async fn stepping_down_says_who_leads_and_is_done_once() {
     let (master, dir) = (Master::default(), tempfile::tempdir().expect("a folder"));
     let address = serve(&master).await;
-    let next = v1::StepDownResponse { leader: "b:2".into(), epoch: "1.9".into() };
-    master.0.lock().expect("whole").step_down = vec![Err(Status::unavailable("connection reset")), Ok(next)];
+    let prepare = |epochs: &[&'static str], answers: Vec<Result<v1::StepDownResponse, Status>>| {
+        let mut state = master.0.lock().expect("whole");
+        *state = State { epochs: epochs.into(), step_down: answers, ..State::default() };
+    };
+    let asked = || master.0.lock().expect("whole").request_ids.clone();
+    let next = || v1::StepDownResponse { leader: "b:2".into(), epoch: "1.9".into() };
+    let broken = || Status::unavailable("connection reset");
+
+    // The first was never done, the second may have been, and was not: it is asked a third time.
+    prepare(&["1.1"], vec![Err(Failure::NoLeader.into()), Err(broken()), Ok(next())]);
     let output = muster(&address, dir.path(), &["cluster", "step-down"]).await;
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout), "b:2 leads now, with epoch 1.9\n");
-    let ids = master.0.lock().expect("whole").request_ids.clone();
-    assert!(ids.len() == 2 && ids[0] == ids[1] && !ids[0].is_empty(), "{ids:?}");
+    let ids = asked();
+    assert!(ids.len() == 3 && ids.iter().all(|id| *id == ids[0] && !id.is_empty()), "{ids:?}");
+
+    // It was done and its answer was lost: the next leader is not asked to step down in its turn.
+    prepare(&["1.1", "1.4"], vec![Err(broken())]);
+    let output = muster(&address, dir.path(), &["cluster", "step-down"]).await;
+    assert_eq!(text(&output.stdout), "leader-1.4 leads now, with epoch 1.4\n", "{}", text(&output.stderr));
+    assert_eq!(asked().len(), 1);
 
     let alone = Failure::WrongState { subject: "cluster".into(), message: "no other master stands by".into() };
-    master.0.lock().expect("whole").step_down = vec![Err(alone.into())];
+    prepare(&["1.1"], vec![Err(alone.into())]);
     let refused = muster(&address, dir.path(), &["cluster", "step-down", "--request-id", "mine"]).await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("no other master stands by"), "{}", text(&refused.stderr));
-    assert_eq!(master.0.lock().expect("whole").request_ids.last().map(String::as_str), Some("mine"));
+    assert_eq!(asked(), ["mine"]);
 }

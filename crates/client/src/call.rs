@@ -32,6 +32,8 @@ enum Deadline {
 /// What is remembered between the tries of one call.
 struct Tries {
     method: &'static str,
+    /// Whether a try that may have been done is followed by another.
+    repeats: bool,
     begun: Instant,
     count: u32,
     hops: u32,
@@ -48,7 +50,18 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
-        Ok(self.try_until(method, body, Deadline::OnWire, send).await?.0)
+        Ok(self.try_until(Tries::new(method), body, Deadline::OnWire, send).await?.0)
+    }
+
+    /// The same for what does more when it is repeated: ends with the first try that may have been done.
+    pub(crate) async fn call_once<Q, A, F, Fut>(&self, method: &'static str, body: Q, send: F) -> Result<A, CallError>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<A>, Status>>,
+    {
+        let tries = Tries { repeats: false, ..Tries::new(method) };
+        Ok(self.try_until(tries, body, Deadline::OnWire, send).await?.0)
     }
 
     /// The same for what answers with a stream: the time is for its opening alone, so it stays on this side (a deadline on the wire is
@@ -64,13 +77,13 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<Streaming<A>>, Status>>,
     {
-        let (pieces, address) = self.try_until(method, body, Deadline::OfOpening, send).await?;
+        let (pieces, address) = self.try_until(Tries::new(method), body, Deadline::OfOpening, send).await?;
         Ok(Stream::new(pieces, address, self.routes.clone()))
     }
 
     async fn try_until<Q, A, F, Fut>(
         &self,
-        method: &'static str,
+        mut tries: Tries,
         body: Q,
         deadline: Deadline,
         send: F,
@@ -80,7 +93,6 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
-        let mut tries = Tries::new(method);
         loop {
             let route = self.routes.current(&self.options).map_err(|error| tries.no_route(error))?;
             let timeout = tries.left(self.options.deadline).min(self.options.try_timeout);
@@ -121,7 +133,7 @@ impl Client {
             self.routes.failed(&route.address, &status);
         }
         let wait = tries.backoff.next_wait(retry_after(&status));
-        if wait >= tries.left(self.options.deadline) {
+        if wait >= tries.left(self.options.deadline) || (tries.may_be_done && !tries.repeats) {
             let verdict = if tries.may_be_done { Verdict::Unknown } else { Verdict::NotApplied };
             return Err(tries.give_up(route, status, verdict));
         }
@@ -157,7 +169,15 @@ async fn one_try<A>(
 
 impl Tries {
     fn new(method: &'static str) -> Tries {
-        Tries { method, begun: Instant::now(), count: 0, hops: 0, may_be_done: false, backoff: Backoff::default() }
+        Tries {
+            method,
+            repeats: true,
+            begun: Instant::now(),
+            count: 0,
+            hops: 0,
+            may_be_done: false,
+            backoff: Backoff::default(),
+        }
     }
 
     fn left(&self, deadline: Duration) -> Duration {

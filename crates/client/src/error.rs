@@ -129,8 +129,10 @@ pub(crate) fn verdict(status: &Status) -> Verdict {
     if was_never_sent(status) { Verdict::NotApplied } else { errors::verdict_of(status) }
 }
 
-/// Whether another master may do better than the one that said this. A leader that is busy is the leader all the same.
+/// Whether another master may do better than the one that said this. A leader that is busy is the leader all the same; and who says that an
+/// outcome is unknown is there, hands on to the next leader, and is better than one that may be the leader that is not.
 pub(crate) fn is_better_elsewhere(status: &Status) -> bool {
-    use errors::reason::{NOT_QUEUED, QUEUE_FULL, WATCHER_TOO_SLOW};
-    !matches!(errors::reason_of(status).as_deref(), Some(NOT_QUEUED | QUEUE_FULL | WATCHER_TOO_SLOW))
+    use errors::reason::{NOT_QUEUED, OUTCOME_UNKNOWN, QUEUE_FULL, WATCHER_TOO_SLOW};
+    let stay = [NOT_QUEUED, OUTCOME_UNKNOWN, QUEUE_FULL, WATCHER_TOO_SLOW];
+    errors::reason_of(status).is_none_or(|reason| !stay.contains(&reason.as_str()))
 }

@@ -3,14 +3,15 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use muster_master::{config, error_line, run};
+use muster_master::config::{self, Invocation};
+use muster_master::{error_line, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 #[expect(clippy::print_stderr, reason = "errors of a program go there")]
 fn main() -> ExitCode {
-    let settings = match config::read(std::env::args_os()) {
-        Ok(settings) => settings,
+    let invocation = match config::invocation(std::env::args_os()) {
+        Ok(invocation) => invocation,
         Err(error) => {
             if let Some(shown) = error.shown() {
                 // Written to a pipe that is closed: nobody is left to tell.
@@ -21,18 +22,44 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(settings.log.as_str());
-    lines.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
-    raise_file_limit();
     // The store holds secrets, and its database makes files by the mask alone.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    match serve(settings) {
+    match carry_out(invocation) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", error_line(&*error));
             ExitCode::FAILURE
         }
     }
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+#[expect(clippy::print_stdout, reason = "what was done to a store is what was asked for")]
+fn carry_out(invocation: Invocation) -> Result<(), Failure> {
+    match invocation {
+        Invocation::Serve(settings) => serve(*settings),
+        Invocation::Recover(location) => {
+            let generation = once(muster_store::recover(&location))?;
+            println!("{location} is of generation {generation} now; masters may lead on it");
+            Ok(())
+        }
+        Invocation::Restore(file, location) => {
+            let restored = once(muster_store::restore(&file, &location))?;
+            let (name, generation, commit) = (&restored.cluster.name, restored.generation, restored.commit.0);
+            println!(
+                "cluster {name}: {} records of commit {commit} restored into {location}, which is of generation {generation}",
+                restored.records
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Runs one thing to its end.
+fn once<T, E: std::error::Error + 'static>(task: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(task)?)
 }
 
 /// Every worker and every client is a file descriptor; the usual soft limit is there for programs that use `select`.
@@ -43,7 +70,10 @@ fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-fn serve(settings: config::Settings) -> Result<(), Box<dyn std::error::Error>> {
+fn serve(settings: config::Settings) -> Result<(), Failure> {
+    let lines = tracing_subscriber::fmt().with_env_filter(settings.log.as_str());
+    lines.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);

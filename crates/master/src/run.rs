@@ -96,8 +96,9 @@ where
     let health = Health::new(reporter).await;
     let seat = Arc::new(Seat::default());
     let (end_serving, mut ended) = watch::channel(false);
-    let serving = serve(listener, &seat, &candidate.election(), health_service, async move { told(&mut ended).await })
-        .map_err(RunError::Build)?;
+    let (election, archive) = (candidate.election(), candidate.archive());
+    let stopped = async move { told(&mut ended).await };
+    let serving = serve(listener, &seat, &election, archive, health_service, stopped).map_err(RunError::Build)?;
     let mut serving = tokio::spawn(serving);
 
     let node = Node::new(candidate, Arc::new(settings), address, seat.clone(), health, stop);

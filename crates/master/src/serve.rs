@@ -9,7 +9,7 @@ use muster_proto::FILE_DESCRIPTOR_SET;
 use muster_proto::v1::application_service_server::ApplicationServiceServer;
 use muster_proto::v1::master_service_server::MasterServiceServer;
 use muster_proto::v1::worker_link_service_server::WorkerLinkServiceServer;
-use muster_store::Election;
+use muster_store::{Archive, Election};
 use tokio::net::TcpListener;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -60,11 +60,13 @@ pub(crate) fn serve(
     listener: TcpListener,
     seat: &Arc<Seat>,
     election: &Election,
+    archive: Archive,
     health: HealthServer<impl Health>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Serving, BuildError> {
-    let master = MasterServiceServer::new(MasterApi::new(seat.clone(), Arc::<LogSources>::default(), election.clone()))
-        .max_decoding_message_size(MAX_REQUEST);
+    let master =
+        MasterServiceServer::new(MasterApi::new(seat.clone(), Arc::<LogSources>::default(), election.clone(), archive))
+            .max_decoding_message_size(MAX_REQUEST);
     let application =
         ApplicationServiceServer::new(ApplicationApi::new(seat.clone())).max_decoding_message_size(MAX_REQUEST);
     let link = WorkerLinkServiceServer::new(LinkService::new(seat.clone(), election.clone()))

@@ -164,6 +164,10 @@ impl muster_store::Candidate for Hopeless {
         muster_store::Election::kept(muster_store::Standing::default()).1
     }
 
+    fn archive(&self) -> muster_store::Archive {
+        memory().archive()
+    }
+
     async fn resign(&mut self, _leader: muster_store::Leader<Self::Store>) {}
 }
 

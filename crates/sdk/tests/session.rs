@@ -73,19 +73,29 @@ impl ApplicationService for Master {
     }
 }
 
-async fn application(streams: impl IntoIterator<Item = Vec<Answer>>) -> (Master, Application) {
+/// A master with streams to come; its address.
+async fn master(streams: impl IntoIterator<Item = Vec<Answer>>) -> (Master, String) {
     let master = Master::default();
     master.0.lock().unwrap().streams.extend(streams);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     let service = ApplicationServiceServer::new(master.clone());
     tokio::spawn(
         tonic::transport::Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)),
     );
+    (master, address)
+}
+
+/// An application that is told of masters as `MUSTER_MASTER` tells of them.
+async fn application_at(masters: &str) -> Application {
     let mut context = Context::from_env().unwrap();
-    context.masters = address.to_string().parse().unwrap();
-    let application = Application::register(&context, v1::ApplicationSpec::default()).await.unwrap();
-    (master, application)
+    context.masters = masters.parse().unwrap();
+    Application::register(&context, v1::ApplicationSpec::default()).await.unwrap()
+}
+
+async fn application(streams: impl IntoIterator<Item = Vec<Answer>>) -> (Master, Application) {
+    let (master, address) = master(streams).await;
+    (master, application_at(&address).await)
 }
 
 fn state(executors: &[u32], revision: u64) -> Answer {
@@ -120,6 +130,21 @@ async fn a_session_resumes_until_its_application_has_ended() {
     }
     assert_eq!(seen, ["state of 1", "event 11", "event 12", "state of 2", "event 6"]);
     assert_eq!(master.0.lock().unwrap().resumed, [0, 11, 12]);
+}
+
+#[tokio::test]
+async fn a_session_resumes_at_another_master() {
+    let ended = Event::ApplicationEnded(v1::ApplicationEnded { by: "application".into(), ..Default::default() });
+    let (old, old_address) = master([vec![state(&[1], 10), Err(Status::unavailable("connection reset"))]]).await;
+    let (new, new_address) = master([vec![event(11, ended)]]).await;
+    let application = application_at(&format!("{old_address},{new_address}")).await;
+    let mut session = application.open_session();
+    let mut seen = 0;
+    while session.next().await.unwrap().is_some() {
+        seen += 1;
+    }
+    assert_eq!(seen, 2);
+    assert_eq!((&*old.0.lock().unwrap().resumed, &*new.0.lock().unwrap().resumed), (&[0][..], &[10][..]));
 }
 
 #[tokio::test]

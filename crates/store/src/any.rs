@@ -3,8 +3,8 @@
 use muster_types::{Commit, Snapshot};
 
 use crate::{
-    CampaignError, Candidate, CommitError, Election, EmbeddedCandidate, EmbeddedStore, EtcdCandidate, EtcdStore,
-    Leader, LoadError, MemoryCandidate, MemoryStore, Store, Transaction,
+    Archive, CampaignError, Candidate, CommitError, Election, EmbeddedCandidate, EmbeddedStore, EtcdCandidate,
+    EtcdStore, Leader, LoadError, MemoryCandidate, MemoryStore, Store, Transaction,
 };
 
 /// A candidate of any kind.
@@ -47,6 +47,14 @@ impl Candidate for AnyCandidate {
             AnyCandidate::Memory(candidate) => candidate.election(),
             AnyCandidate::Embedded(candidate) => candidate.election(),
             AnyCandidate::Etcd(candidate) => candidate.election(),
+        }
+    }
+
+    fn archive(&self) -> Archive {
+        match self {
+            AnyCandidate::Memory(candidate) => candidate.archive(),
+            AnyCandidate::Embedded(candidate) => candidate.archive(),
+            AnyCandidate::Etcd(candidate) => candidate.archive(),
         }
     }
 

@@ -83,33 +83,33 @@ impl std::error::Error for ElectionError {
     }
 }
 
-/// A wish to depose a leader, for whoever holds the store.
+/// What whoever holds the store is asked about a leader's key.
 #[derive(Debug)]
-pub struct Deposition {
-    /// Whose key.
-    pub leader: Epoch,
-    /// Whether it was deleted by this.
-    pub reply: oneshot::Sender<Result<bool, ElectionError>>,
+pub enum Inquiry {
+    /// Delete it. Answered with whether it was deleted by this.
+    Depose(Epoch, oneshot::Sender<Result<bool, ElectionError>>),
+    /// Say whether it is there, now and beyond doubt.
+    Holds(Epoch, oneshot::Sender<Result<bool, ElectionError>>),
 }
 
 /// What everyone in the process sees of the election. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Election {
     standing: watch::Receiver<Arc<Standing>>,
-    depositions: Option<mpsc::Sender<Deposition>>,
+    inquiries: Option<mpsc::Sender<Inquiry>>,
 }
 
 impl Election {
     /// An election in which nobody can be deposed, and what moves it.
     pub fn kept(first: Standing) -> (ElectionKeeper, Election) {
         let (sender, standing) = watch::channel(Arc::new(first));
-        (ElectionKeeper(sender), Election { standing, depositions: None })
+        (ElectionKeeper(sender), Election { standing, inquiries: None })
     }
 
-    /// The same, with someone who takes depositions.
+    /// The same, with someone who answers for the keys.
     #[must_use]
-    pub fn deposing(self, depositions: mpsc::Sender<Deposition>) -> Election {
-        Election { depositions: Some(depositions), ..self }
+    pub fn answered_by(self, inquiries: mpsc::Sender<Inquiry>) -> Election {
+        Election { inquiries: Some(inquiries), ..self }
     }
 
     /// As it is now.
@@ -132,8 +132,11 @@ impl Election {
     }
 
     /// Whether this epoch's key is in the store, now and beyond doubt. A store that one process holds knows no other leader.
-    pub async fn holds(&self, _leader: Epoch) -> Result<bool, ElectionError> {
-        Ok(true)
+    pub async fn holds(&self, leader: Epoch) -> Result<bool, ElectionError> {
+        match &self.inquiries {
+            None => Ok(true),
+            Some(inquiries) => ask(inquiries, |reply| Inquiry::Holds(leader, reply)).await,
+        }
     }
 
     /// Deletes the election key of a dead leader if its creation revision is still that of this epoch. `Ok(true)`: it was
@@ -141,11 +144,18 @@ impl Election {
     ///
     /// Only ever sensible for the next in line. When it may be done, and how often, is the caller's to know.
     pub async fn depose(&self, leader: Epoch) -> Result<bool, ElectionError> {
-        let depositions = self.depositions.as_ref().ok_or(ElectionError::None)?;
-        let (reply, answer) = oneshot::channel();
-        depositions.try_send(Deposition { leader, reply }).map_err(|_| ElectionError::Busy)?;
-        answer.await.unwrap_or(Err(ElectionError::Busy))
+        let inquiries = self.inquiries.as_ref().ok_or(ElectionError::None)?;
+        ask(inquiries, |reply| Inquiry::Depose(leader, reply)).await
     }
+}
+
+async fn ask(
+    inquiries: &mpsc::Sender<Inquiry>,
+    inquiry: impl FnOnce(oneshot::Sender<Result<bool, ElectionError>>) -> Inquiry,
+) -> Result<bool, ElectionError> {
+    let (reply, answer) = oneshot::channel();
+    inquiries.try_send(inquiry(reply)).map_err(|_| ElectionError::Busy)?;
+    answer.await.unwrap_or(Err(ElectionError::Busy))
 }
 
 /// Moves the standing that an [`Election`] shows.

@@ -96,6 +96,11 @@ pub enum OpenError {
         /// Whether it is one that can lose data, which is taken by those who say so.
         lossy: bool,
     },
+    /// There is no cluster.
+    Nothing {
+        /// The directory, or the location.
+        store: String,
+    },
     /// The prefix holds something that is not a Muster cluster.
     EtcdForeign {
         /// The location, without the password.
@@ -164,6 +169,7 @@ impl fmt::Display for OpenError {
                 f,
                 "etcd {version} at {endpoint} can lose data when a member is killed: use 3.5.3 or later, or say ?allow_lossy=true"
             ),
+            OpenError::Nothing { store } => write!(f, "the store {store} holds no cluster"),
             OpenError::EtcdForeign { store, key } => {
                 write!(f, "the store {store} holds something else than a Muster cluster: the key {key:?}")
             }
@@ -190,6 +196,7 @@ impl Error for OpenError {
             | OpenError::EtcdFull { .. }
             | OpenError::EtcdVersion { .. }
             | OpenError::EtcdForeign { .. }
+            | OpenError::Nothing { .. }
             | OpenError::EtcdLease { .. }
             | OpenError::OtherCluster { .. }
             | OpenError::NetworkFileSystem { .. }
@@ -284,6 +291,13 @@ pub enum LoadError {
     },
     /// The term of this handle is over.
     Superseded,
+    /// A newer program has brought a shared store into a form that this one does not know. The process must end.
+    NewerSchema {
+        /// The form found.
+        found: u32,
+        /// The newest that this program reads.
+        known: u32,
+    },
     /// A shared store did not answer: it may be asked again, or the term be given up.
     Unreachable {
         /// Why.
@@ -297,7 +311,10 @@ impl LoadError {
     /// Whether the process must end: nothing that it would read or write next can be trusted.
     pub fn is_fatal(&self) -> bool {
         match self {
-            LoadError::Damaged { .. } | LoadError::Database { .. } | LoadError::Closed => true,
+            LoadError::Damaged { .. }
+            | LoadError::Database { .. }
+            | LoadError::NewerSchema { .. }
+            | LoadError::Closed => true,
             LoadError::Superseded | LoadError::Unreachable { .. } => false,
         }
     }
@@ -309,6 +326,9 @@ impl fmt::Display for LoadError {
             LoadError::Damaged { path, .. } => write!(f, "the store {} is damaged", path.display()),
             LoadError::Database { path, .. } => write!(f, "cannot read the store {}", path.display()),
             LoadError::Superseded => f.write_str("a later term has begun"),
+            LoadError::NewerSchema { found, known } => {
+                write!(f, "the store has schema {found}, this program knows up to {known}: use a newer Muster")
+            }
             LoadError::Unreachable { .. } => f.write_str("the store cannot be reached"),
             LoadError::Closed => f.write_str("the store has failed and is closed"),
         }
@@ -321,7 +341,7 @@ impl Error for LoadError {
             LoadError::Damaged { source, .. }
             | LoadError::Database { source, .. }
             | LoadError::Unreachable { source } => Some(source.as_ref()),
-            LoadError::Superseded | LoadError::Closed => None,
+            LoadError::Superseded | LoadError::NewerSchema { .. } | LoadError::Closed => None,
         }
     }
 }

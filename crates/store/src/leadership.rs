@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_types::{ClusterRecord, Epoch, Time, WallTime};
 use tokio::sync::watch;
 
-use crate::{CampaignError, Election, Store};
+use crate::{Archive, CampaignError, Election, Store};
 
 /// What a cluster is given if its store turns out to be empty: the first open makes the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,9 @@ pub trait Candidate: Send {
 
     /// What this process sees of the election, from now on and whether it leads or not.
     fn election(&self) -> Election;
+
+    /// Takes backups, whether it leads or not.
+    fn archive(&self) -> Archive;
 
     /// Ends a term on purpose, so that the next in line need not wait for it to expire. What the term still had in flight is unknown.
     fn resign(&mut self, leader: Leader<Self::Store>) -> impl Future<Output = ()> + Send;

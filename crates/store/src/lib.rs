@@ -8,6 +8,7 @@
 //! `memory:` keeps everything in the process, `embedded:DIRECTORY` in one directory of one machine; [`open`] makes either from its name.
 
 mod any;
+mod backup;
 mod booth;
 mod clock;
 mod codec;
@@ -22,6 +23,7 @@ mod memory;
 mod open;
 mod random;
 mod records;
+mod recover;
 #[cfg(any(test, feature = "conformance"))]
 mod sample;
 mod schema;
@@ -33,11 +35,13 @@ mod tests;
 pub mod conformance;
 
 pub use any::{AnyCandidate, AnyStore};
-pub use election::{Deposition, Election, ElectionError, ElectionKeeper, Member, Standing};
+pub use backup::{Archive, ArchiveError, Backup, RestoreError, Restored, restore};
+pub use election::{Election, ElectionError, ElectionKeeper, Inquiry, Member, Standing};
 pub use embedded::{EmbeddedCandidate, EmbeddedStore};
 pub use error::{CampaignError, CommitError, LoadError, OpenError};
 pub use etcd::{EtcdCandidate, EtcdLocation, EtcdStore, EtcdTls, Password};
 pub use leadership::{Candidacy, Candidate, Deadline, DeadlineKeeper, Founding, Leader};
 pub use memory::{MemoryCandidate, MemoryStore};
 pub use open::{Location, open};
+pub use recover::recover;
 pub use store::{Store, Transaction};

@@ -4,13 +4,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use muster_types::{ClusterRecord, ClusterUid, Commit, Epoch, LeaderUid, Snapshot};
 
+use crate::backup::{Pour, Source};
 use crate::booth::Booth;
 use crate::random::random_u128;
 use crate::records::Records;
 use crate::{
-    CampaignError, Candidacy, Candidate, CommitError, Deadline, Election, Founding, Leader, LoadError, OpenError,
-    Store, Transaction,
+    Archive, CampaignError, Candidacy, Candidate, CommitError, Deadline, Election, Founding, Leader, LoadError,
+    OpenError, Store, Transaction,
 };
+
+/// It is gone with the process, so it never goes back.
+const GENERATION: u64 = 1;
 
 /// A candidate that always leads. Clones share the records: a test that "restarts" a master keeps a clone.
 #[derive(Debug, Clone)]
@@ -58,7 +62,7 @@ impl Candidate for MemoryCandidate {
         let leader = LeaderUid(random_u128().map_err(|source| CampaignError::Random { source })?);
         let mut shared = lock(&self.shared);
         shared.revision += 1;
-        let epoch = Epoch { generation: 1, revision: shared.revision, leader };
+        let epoch = Epoch { generation: GENERATION, revision: shared.revision, leader };
         self.booth.won(epoch);
         Ok(Leader {
             epoch,
@@ -68,12 +72,35 @@ impl Candidate for MemoryCandidate {
         })
     }
 
+    fn archive(&self) -> Archive {
+        Archive::new(MemorySource(self.shared.clone()))
+    }
+
     fn election(&self) -> Election {
         self.booth.election()
     }
 
     async fn resign(&mut self, _leader: Leader<MemoryStore>) {
         self.booth.resigned();
+    }
+}
+
+struct MemorySource(Arc<Mutex<Shared>>);
+
+impl Source for MemorySource {
+    fn pour(&self, mut into: Pour) {
+        let shared = lock(&self.0);
+        let (commit, records) = (shared.commit, shared.records.clone());
+        into.begin_current(&shared.cluster, GENERATION, commit);
+        drop(shared);
+        tokio::spawn(async move {
+            for (key, value) in records.encoded() {
+                if into.add(key, value) && into.flush().await.is_err() {
+                    return;
+                }
+            }
+            into.end().await;
+        });
     }
 }
 

@@ -149,9 +149,10 @@ impl Ensemble {
         self.run(name, command);
     }
 
-    /// Starts a worker's agent, again on its own state directory.
+    /// Starts a worker's agent, for the first time or again on its own state directory.
     pub fn start_worker(&mut self, name: &str) {
-        let node = &self.nodes[name];
+        let network = &mut self.network;
+        let node = self.nodes.entry(name.to_owned()).or_insert_with(|| network.add()).clone();
         let mut command = node.command(&self.binaries.path("muster-worker"));
         command.args(["--master", &self.addresses(), "--name", name]).arg("--state-dir").arg(self.state(name));
         command.args(["--listen", &node.address(0), "--insecure-listen", "--host", &node.ip()]);
@@ -178,6 +179,20 @@ impl Ensemble {
         self.daemons.get_mut(name).expect("it runs")
     }
 
+    /// `kill -9` of a worker's runner, and so of all that it runs.
+    pub fn kill_runner(&self, worker: &str) {
+        let pid = rustix::process::Pid::from_raw(self.runner_pid(worker)).expect("a process id is not zero");
+        rustix::process::kill_process(pid, Signal::KILL).expect("the runner can be killed");
+    }
+
+    /// A worker's machine loses its power: agent, runner and all that they run are gone at once.
+    pub fn kill_machine(&mut self, worker: &str) {
+        // The agent would start the next runner.
+        self.pause(worker);
+        self.kill_runner(worker);
+        self.kill(worker);
+    }
+
     /// `kill -9` of a master or of an agent; the agent's runner goes on.
     pub fn kill(&mut self, name: &str) {
         self.daemons.remove(name).expect("it runs").kill();
@@ -202,6 +217,27 @@ impl Ensemble {
     pub fn runner_pid(&self, worker: &str) -> i32 {
         let text = wait_for_file(&self.state(worker).join("runner.pid"), BOUND);
         text.parse().expect("the file holds a process id")
+    }
+
+    /// Cuts two parts from each other, whether they are masters, workers or members of etcd.
+    pub fn cut(&self, one: &str, other: &str) {
+        self.network.cut(self.any_node(one), self.any_node(other));
+    }
+
+    /// Lets nothing pass from one part to another.
+    pub fn cut_one_way(&self, from: &str, to: &str) {
+        self.network.cut_one_way(self.any_node(from), self.any_node(to));
+    }
+
+    /// Lets everything pass again, everywhere.
+    pub fn heal(&self) {
+        for name in self.etcd.names().iter().chain(self.nodes.keys()) {
+            self.network.heal(self.any_node(name));
+        }
+    }
+
+    fn any_node(&self, name: &str) -> &Node {
+        if name.starts_with('e') { self.etcd.node(name) } else { &self.nodes[name] }
     }
 
     /// What a master or an agent said.
@@ -289,6 +325,31 @@ impl Ensemble {
             answer.driver.filter(&is)
         };
         eventually(&format!("{what} of {id}"), BOUND, look).await
+    }
+
+    /// Submits, and gives the driver's name once it is acknowledged.
+    pub async fn submit(&self, submit: crate::Submit) -> String {
+        self.client().submit_driver(submit.0).await.expect("the submission is accepted").driver_id
+    }
+
+    /// Waits until a copy of a driver executes from now on.
+    pub async fn wait_until_it_executes(&self, id: &str) {
+        let before = self.judge.lines(id);
+        let look = async || (self.judge.lines(id) > before + 1).then_some(());
+        eventually(&format!("{id} to execute"), BOUND, look).await;
+    }
+
+    /// Waits until no copy of a driver executes: for half a second nothing was written.
+    pub async fn wait_until_it_stands_still(&self, id: &str) {
+        let mut last = (self.judge.lines(id), std::time::Instant::now());
+        let look = async || {
+            let lines = self.judge.lines(id);
+            if lines != last.0 {
+                last = (lines, std::time::Instant::now());
+            }
+            (last.1.elapsed() > Duration::from_millis(500)).then_some(())
+        };
+        eventually(&format!("{id} to stand still"), BOUND, look).await;
     }
 
     /// Waits until a driver is in a state.

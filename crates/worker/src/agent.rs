@@ -251,6 +251,7 @@ fn profile(config: &Config, opened: &Opened, address: &str) -> WorkerProfile {
         hello,
         masters: config.masters.clone(),
         remembered: opened.remembered,
+        known_masters: state::load_masters(&config.directories.state),
         state_dir: config.directories.state.clone(),
     }
 }

@@ -63,9 +63,7 @@ impl Link {
                 false
             }
         };
-        if self.masters.learn(&welcome.masters) {
-            self.effects.push_back(Effect::Masters(self.masters.addresses().to_vec()));
-        }
+        self.learn_masters(&welcome.masters);
         let terms = Terms { master, remembered, heartbeat: welcome.heartbeat, lease: welcome.lease };
         if durable {
             self.count(session, terms, hello_sent);
@@ -126,6 +124,12 @@ impl Link {
         };
         self.effects.push_back(Effect::Say(Notice::Goodbye(message)));
         self.abandon(now, entropy, pace);
+    }
+
+    pub(super) fn learn_masters(&mut self, masters: &[String]) {
+        if self.masters.learn(masters) {
+            self.effects.push_back(Effect::Masters(self.masters.addresses().to_vec()));
+        }
     }
 
     fn dial_same_again(&mut self) {

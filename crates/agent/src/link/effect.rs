@@ -50,7 +50,12 @@ pub enum Effect {
     Forget(Acknowledgement),
     /// The lease has ended and the runner does not answer: end leased trees without it.
     FenceWithoutRunner,
-    /// Addresses of masters, as they are now known.
+    /// Watch at this master who leads, with no other watch beside; answered by `LeaderSeen` at once and with each change, and by `WatchBroken` when it
+    /// ends.
+    Watch(String),
+    /// Drop the watch.
+    Unwatch,
+    /// Addresses of masters, as they are now known. To be remembered beside the epoch, as far as that works.
     Masters(Vec<String>),
     /// For the log.
     Say(Notice),

@@ -29,8 +29,23 @@ pub enum Input {
     Inventory(Session, Vec<Report>),
     /// The runner tells of changes.
     Reports(Vec<Report>),
+    /// The master that is watched says who leads.
+    LeaderSeen(LeaderSeen),
+    /// The watch on this master could not be begun, or ended.
+    WatchBroken(String),
     /// Time has passed.
     Tick,
+}
+
+/// What a master that is watched says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaderSeen {
+    /// Address of the master that says it.
+    pub from: String,
+    /// Address and epoch of the leader, if it knows one.
+    pub leader: Option<(String, Epoch)>,
+    /// Addresses of the masters that it knows.
+    pub masters: Vec<String>,
 }
 
 /// A message from a master, with the numbers that everything which goes down carries.

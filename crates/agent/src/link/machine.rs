@@ -10,6 +10,7 @@ use super::masters::{Masters, Pace};
 use super::memory::{Memory, Remembered};
 use super::reports::{Reports, in_messages};
 use super::stream::{CONNECT_PATIENCE, HELLO_PATIENCE, Heartbeats, Stream, Terms};
+use super::watch::Watch;
 
 /// The runner, as the link sees it.
 ///
@@ -31,6 +32,7 @@ pub struct Link {
     pub(super) masters: Masters,
     pub(super) memory: Memory,
     pub(super) stream: Stream,
+    pub(super) watch: Watch,
     pub(super) reports: Reports,
     pub(super) last_session: Session,
     /// When the lease ends; `None` before the first answer and once its end was dealt with.
@@ -46,11 +48,17 @@ impl Link {
             masters: Masters::new(masters),
             memory: Memory::new(remembered),
             stream: Stream::Idle { dial_at: Time(0) },
+            watch: Watch::default(),
             reports: Reports::default(),
             last_session: Session(0),
             lease_end: None,
             effects: VecDeque::new(),
         }
+    }
+
+    /// Takes masters that an earlier agent knew beside those that were configured. To be called before any input.
+    pub fn recall_masters(&mut self, masters: &[String]) {
+        self.masters.learn(masters);
     }
 
     /// Takes one input. `entropy` is fresh with each call; it spreads reconnects.
@@ -66,6 +74,8 @@ impl Link {
             Input::Persisted(remembered) => self.handle_persisted(remembered),
             Input::Inventory(session, reports) => self.handle_inventory(now, session, reports),
             Input::Reports(reports) => self.handle_reports(now, reports),
+            Input::LeaderSeen(seen) => self.handle_leader_seen(now, entropy, seen),
+            Input::WatchBroken(master) => self.handle_watch_broken(now, entropy, &master),
             Input::Tick => {}
         }
         self.pass_time(now, entropy);
@@ -78,7 +88,7 @@ impl Link {
 
     /// When `handle` must be called with [`Input::Tick`] at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
-        [self.stream_deadline(), self.lease_end].into_iter().flatten().min()
+        [self.stream_deadline(), self.lease_end, self.watch_deadline()].into_iter().flatten().min()
     }
 
     /// The address and epoch of the leader that has this worker's inventory.
@@ -87,6 +97,11 @@ impl Link {
             Stream::Active { terms, .. } => Some((&terms.master, terms.epoch())),
             _ => None,
         }
+    }
+
+    /// The masters that are known.
+    pub fn masters(&self) -> &[String] {
+        self.masters.addresses()
     }
 
     /// The highest epoch seen.
@@ -114,6 +129,7 @@ impl Link {
         if self.is_due(now) && matches!(self.stream, Stream::Idle { .. }) {
             self.dial(now);
         }
+        self.mind_watch(now, entropy);
     }
 
     fn is_due(&self, now: Time) -> bool {

@@ -6,8 +6,11 @@ use muster_types::Time;
 
 /// Longest delay before the first repetition. Short, because a single broken stream is most often mended at once.
 pub(super) const BACKOFF_INITIAL: Duration = Duration::from_millis(100);
-/// Longest delay of all: an eighth of the lease, so that an outage's end is noticed while leases still stand.
-pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Longest delay of all. A worker that nobody tells of the next leader must find it within two seconds, and may have to ask a master that is gone before one
+/// that knows: two delays of at most a second each, half of that on average. A thousand workers without a leader then dial two thousand times per
+/// second, spread over the whole second and all masters, where one that does not lead answers in a fraction of a millisecond and a machine without a
+/// master refuses in its kernel.
+pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Delay after a refusal, which only a person mends.
 pub(super) const REFUSED_RETRY: Duration = Duration::from_secs(30);
 /// Leaders that are followed by hearsay without a welcome between; more would be two masters that name each other.
@@ -24,6 +27,8 @@ pub(super) struct Masters {
     failures: u32,
     hearsay: u32,
     leader: Option<String>,
+    /// As a master named them last.
+    named: Vec<String>,
 }
 
 /// How long to wait before the next dial.
@@ -40,15 +45,29 @@ pub(super) enum Pace {
 impl Masters {
     pub(super) fn new(configured: Vec<String>) -> Masters {
         let configured_count = configured.len();
-        Masters { addresses: configured, configured: configured_count, next: 0, failures: 0, hearsay: 0, leader: None }
+        Masters {
+            addresses: configured,
+            configured: configured_count,
+            next: 0,
+            failures: 0,
+            hearsay: 0,
+            leader: None,
+            named: Vec::new(),
+        }
     }
 
     pub(super) fn addresses(&self) -> &[String] {
         &self.addresses
     }
 
-    /// Takes what a welcome says; what was configured stays. Answers whether anything is new.
+    /// Those that masters have named themselves, if they did: what was configured may be one of them under another name, or one of another cluster.
+    pub(super) fn named(&self) -> &[String] {
+        if self.named.is_empty() { &self.addresses } else { &self.named }
+    }
+
+    /// Takes what a master says; what was configured stays. Answers whether anything is new.
     pub(super) fn learn(&mut self, masters: &[String]) -> bool {
+        self.named = masters.iter().take(MASTERS_LIMIT).cloned().collect();
         let mut addresses = self.addresses[..self.configured].to_vec();
         for master in masters {
             if !addresses.contains(master) && addresses.len() < MASTERS_LIMIT {
@@ -111,7 +130,7 @@ impl Masters {
 }
 
 /// A length below `most`.
-fn below(most: Duration, entropy: u64) -> Duration {
+pub(super) fn below(most: Duration, entropy: u64) -> Duration {
     let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX).max(1);
     Duration::from_nanos(entropy % nanos)
 }

@@ -7,6 +7,7 @@
 //! - one stream; from the moment the next is dialled nothing that comes by an older one is obeyed;
 //! - an epoch is on disk before the inventory goes up under it, a lower one is refused, an equal one of another leader too;
 //! - the lease counts from the *sending* of the hello or heartbeat that was answered;
+//! - one watch on another master tells of a higher epoch, which is dialled at once, and of nothing that would be obeyed;
 //! - an end is reported until it is acknowledged under its own sequence.
 
 mod down;
@@ -19,8 +20,9 @@ mod reports;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use effect::{Effect, Notice};
-pub use input::{Down, DownMessage, Goodbye, GoodbyeReason, Input, Welcome};
+pub use input::{Down, DownMessage, Goodbye, GoodbyeReason, Input, LeaderSeen, Welcome};
 pub use machine::Link;
 pub use memory::Remembered;

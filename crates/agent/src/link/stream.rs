@@ -6,8 +6,9 @@ use muster_types::{Epoch, Session, Time};
 
 use super::Remembered;
 
-/// A dial that has not connected by then has failed: a machine that is up answers in milliseconds.
-pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// A dial that has not connected by then has failed: a machine that is up answers in milliseconds, or after the second at which the kernel repeats a packet
+/// that was lost.
+pub(super) const CONNECT_PATIENCE: Duration = Duration::from_millis(1_500);
 /// A hello that is not answered by then: a leader that still loads keeps it waiting, a dead one for ever.
 pub(super) const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 /// Heartbeats that may stay unanswered before another master is dialled.

@@ -3,4 +3,5 @@
 mod leases;
 mod reports;
 mod streams;
+mod watch;
 mod world;

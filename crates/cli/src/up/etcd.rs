@@ -32,7 +32,7 @@ impl Etcd {
     pub(crate) fn new(layout: &Layout, program: &Path, port: u16) -> Etcd {
         let address = format!("127.0.0.1:{port}");
         let url = format!("http://{address}");
-        let words: [(&str, OsString); 13] = [
+        let words: [(&str, OsString); 11] = [
             ("--name", PREFIX.into()),
             ("--data-dir", layout.state(ETCD).into()),
             ("--listen-client-urls", url.clone().into()),
@@ -43,9 +43,6 @@ impl Etcd {
             ("--initial-cluster", format!("{PREFIX}=http://127.0.0.1:0").into()),
             ("--logger", "zap".into()),
             ("--log-outputs", "stderr".into()),
-            // Old revisions are of use to a standby that follows, and to a backup that is being read: for minutes.
-            ("--auto-compaction-mode", "periodic".into()),
-            ("--auto-compaction-retention", "5m".into()),
             // The log's newest entries are kept in memory until then, and a full transaction is large.
             ("--snapshot-count", "5000".into()),
             // The most that etcd recommends: the default of 2 GiB is full within minutes of a busy day.

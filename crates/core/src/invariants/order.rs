@@ -41,6 +41,8 @@ pub(super) fn check(fold: &Fold, group: &Group, found: &mut Vec<Violation>) {
 fn check_command(fold: &Fold, link: LinkId, command: &WorkerCommand, found: &mut Vec<Violation>) {
     let attempt = match command {
         WorkerCommand::Launch(launch) => launch.attempt,
+        // What no record names is quarantined, and may go on.
+        WorkerCommand::Thaw { attempt } if !is_named(fold, *attempt) => return,
         WorkerCommand::Thaw { attempt } => *attempt,
         WorkerCommand::Kill { .. } | WorkerCommand::ApplicationGone(_) => return,
     };
@@ -60,6 +62,16 @@ fn check_command(fold: &Fold, link: LinkId, command: &WorkerCommand, found: &mut
     };
     if assigned.is_none_or(|(worker, of)| worker != link.worker || Some(of) != incarnation) {
         violate(found, "a launch or thaw follows its write", attempt.to_string());
+    }
+}
+
+fn is_named(fold: &Fold, key: AttemptKey) -> bool {
+    match key {
+        AttemptKey::Driver(uid, number) => {
+            let record = fold.drivers.get(&uid);
+            record.is_some_and(|record| record.attempts.iter().any(|attempt| attempt.number == number))
+        }
+        AttemptKey::Executor(uid, id) => fold.executor(uid, id).is_some(),
     }
 }
 

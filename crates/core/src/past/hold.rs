@@ -77,10 +77,13 @@ impl Core {
 
     /// Lets go what can have no copy any more. Called when a worker has told something, or can tell nothing any more.
     pub(crate) fn release_held(&mut self, ctx: &mut Ctx<'_>) {
-        if self.past.held.is_empty() || !self.past.waited {
+        if !self.past.waited || (self.past.held.is_empty() && self.past.frozen.is_empty()) {
             return;
         }
         let survey = self.survey();
+        if survey.knows_leased() {
+            self.thaw_quarantined();
+        }
         let held = self.past.held.iter().filter_map(|uid| self.drivers.get(*uid));
         let free = held.filter(|driver| survey.clears(driver));
         let mut free: Vec<(WallTime, DriverUid)> = free.map(|d| (d.record.created, d.record.uid)).collect();
@@ -102,8 +105,8 @@ impl Core {
                 let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, message);
                 self.close_attempt(ctx, uid, lost, None, None);
             }
-            // Its worker is silent, and the attempt is unleased or waits for its lease: as ever.
-            Some(_) => {}
+            // It stands frozen; or its worker is silent, and it is unleased or waits for its lease: as ever.
+            Some(_) => self.thaw_released(ctx, uid),
             None if killed => self.end_unplaced(ctx, uid, |_| {}, "no copy of it is left"),
             None => {
                 self.tell_driver(ctx.now.wall, uid, None, "no longer held: no copy of it runs");

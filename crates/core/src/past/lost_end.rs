@@ -1,8 +1,8 @@
 //! The end of an attempt that the store forgot, told by its worker: the driver's true end, as of any other attempt of it.
 
 use muster_types::{
-    AttemptKey, AttemptNumber, AttemptRecord, AttemptState, DriverState, DriverUid, Fault, KEPT_ATTEMPTS, Outcome,
-    Reason, Report, Secret, WorkerUid,
+    AttemptKey, AttemptNumber, AttemptRecord, AttemptState, DriverState, DriverUid, Fault, KEPT_ATTEMPTS, KilledBy,
+    Outcome, Reason, Report, Secret, WorkerCommand, WorkerUid,
 };
 
 use crate::core::{Core, Ctx};
@@ -39,7 +39,12 @@ impl Core {
         let message = "the store was restored to an earlier time; a later attempt had followed";
         let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, message);
         self.end_applications_of(ctx, uid, number, &lost);
-        self.release(worker, AttemptKey::Driver(uid, number));
+        let key = AttemptKey::Driver(uid, number);
+        // Where it stands frozen.
+        if !self.drivers.get(uid).is_some_and(|driver| driver.absent) {
+            self.send_to(worker, key, WorkerCommand::Kill { attempt: key, at_once: true, by: KilledBy::Fence });
+        }
+        self.release(worker, key);
         self.drivers.placed = self.drivers.placed.saturating_sub(1);
         self.put_driver(ctx.now, uid, |record| {
             if let Some(attempt) = record.attempts.last_mut() {

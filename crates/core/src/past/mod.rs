@@ -12,11 +12,12 @@ mod hold;
 mod lost_end;
 mod quarantine;
 mod survey;
+mod thaw;
 mod why;
 
 use std::collections::BTreeSet;
 
-use muster_types::{AttemptKey, DriverUid};
+use muster_types::{AttemptKey, DriverUid, WorkerUid};
 
 use crate::core::Core;
 use crate::state::Driver;
@@ -31,18 +32,25 @@ pub(crate) fn first_number(generation: u64) -> u32 {
     u32::try_from(least).unwrap_or(u32::MAX)
 }
 
+/// Numbers of one block are of one generation, except that each record begins with the first block.
+pub(crate) fn block_of(number: u32) -> u64 {
+    u64::from(number) / NUMBERS_PER_GENERATION
+}
+
 /// What is not known since the store was restored. None of it is durable: a new leader finds it out anew.
 #[derive(Debug)]
 pub(crate) struct Past {
     /// Drivers that may have a copy which no record names.
     held: BTreeSet<DriverUid>,
+    /// Attempts that stand frozen, and are not told to go on before it is certain that nothing followed them.
+    frozen: BTreeSet<(WorkerUid, AttemptKey)>,
     /// Every lease that a leader before this one answered has ended.
     waited: bool,
 }
 
 impl Past {
     pub(crate) fn new(generation: u64) -> Past {
-        Past { held: BTreeSet::new(), waited: generation <= 1 }
+        Past { held: BTreeSet::new(), frozen: BTreeSet::new(), waited: generation <= 1 }
     }
 
     /// Whether nothing of a driver may be launched.

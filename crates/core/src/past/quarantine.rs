@@ -2,7 +2,7 @@
 
 use muster_types::{AttemptKey, AttemptState, Exit, KilledBy, Outcome, Report, RequestId, WorkerCommand, WorkerUid};
 
-use super::first_number;
+use super::block_of;
 use crate::core::{Core, Ctx};
 use crate::requests::Verb;
 use crate::{CallId, Rejection};
@@ -18,7 +18,7 @@ impl Core {
                     return self.is_elsewhere(named.outcome.is_some(), named.worker, worker);
                 }
                 let numbers = attempts.iter().map(|attempt| attempt.number.0);
-                self.is_beyond(driver.record.generation, number.0, numbers)
+                is_beyond(number.0, numbers)
             }
             AttemptKey::Executor(uid, id) => {
                 let Some(application) = self.applications.get(uid) else { return true };
@@ -27,7 +27,7 @@ impl Core {
                 }
                 let numbers = application.executors().map(|executor| executor.record.id.0);
                 let granted = application.next_executor.0.checked_sub(1);
-                self.is_beyond(application.record.generation, id.0, numbers.chain(granted))
+                is_beyond(id.0, numbers.chain(granted))
             }
         }
     }
@@ -35,15 +35,6 @@ impl Core {
     /// The record means another tree: a number is given to one worker, so the same one elsewhere is of a time that is forgotten.
     fn is_elsewhere(&self, closed: bool, named: WorkerUid, worker: WorkerUid) -> bool {
         self.cluster.generation > 1 && !closed && named != worker
-    }
-
-    /// Whether a number is larger than all that the record knows of its generation: between the last number before a restore and
-    /// the first after it are those that the store forgot.
-    fn is_beyond(&self, made: u64, number: u32, known: impl Iterator<Item = u32>) -> bool {
-        let first = first_number(self.cluster.generation);
-        let forgotten = self.is_past(made) && number < first;
-        let newest = known.filter(|known| !forgotten || *known < first).max();
-        newest.is_none_or(|newest| number > newest)
     }
 
     /// Takes note of an attempt that no record names. Who asked for the end of what it belongs to asked for its end.
@@ -154,11 +145,33 @@ impl Core {
     }
 }
 
+/// Whether a number is larger than all that are known of its block: after the last that a record names of each generation are
+/// those that a restore may have forgotten.
+fn is_beyond(number: u32, mut known: impl Iterator<Item = u32>) -> bool {
+    !known.any(|known| block_of(known) == block_of(number) && known >= number)
+}
+
 fn in_words(outcome: &Outcome) -> String {
     let reason = outcome.reason.as_str();
     match outcome.exit {
         Exit::Code(code) => format!("{reason} with code {code}"),
         Exit::Signal(signal) => format!("{reason} by signal {signal}"),
         Exit::None => reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_beyond;
+
+    #[test]
+    fn after_each_generations_last_number_are_those_that_were_forgotten() {
+        let (second, third) = (1 << 20, 2 << 20);
+        let known = [1, 2, 4, second, third, third + 1];
+        let forgotten: Vec<u32> = [3, 5, second - 1, second + 1, third + 2, 3 << 20]
+            .into_iter()
+            .filter(|number| is_beyond(*number, known.into_iter()))
+            .collect();
+        assert_eq!(forgotten, [5, second - 1, second + 1, third + 2, 3 << 20]);
     }
 }

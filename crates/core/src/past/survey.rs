@@ -21,6 +21,11 @@ pub(super) struct Survey {
 }
 
 impl Survey {
+    /// Whether every leased copy that may execute has been told of.
+    pub(super) fn knows_leased(&self) -> bool {
+        self.leased_known
+    }
+
     /// Whether nothing of a driver runs that its record does not name.
     pub(super) fn clears(&self, driver: &Driver) -> bool {
         let uid = driver.record.uid;

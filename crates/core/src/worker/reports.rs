@@ -36,14 +36,14 @@ impl Core {
         if Self::says_gone(report) {
             self.tell_if_drained(ctx.now, uid);
         }
-        if report.state == AttemptState::Frozen {
+        if report.state == AttemptState::Frozen && !self.waits_frozen(uid, report.attempt) {
             self.thaw_if_wanted(ctx, uid, report.attempt);
         }
     }
 
     /// What was frozen at its lease's end and is current goes on; what is to end is killed as it is. Either is a command like a launch: for this
     /// stream and incarnation alone, and the worker obeys a thaw only under a lease.
-    fn thaw_if_wanted(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
+    pub(crate) fn thaw_if_wanted(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
         if self.kill_wanted(uid, key).is_some() {
             return self.kill_if_wanted(ctx, uid, key);
         }
@@ -62,6 +62,9 @@ impl Core {
         if Self::says_gone(report) {
             return self.end_stray(ctx, uid, report, unknown);
         }
+        if unknown {
+            self.note_frozen(uid, report);
+        }
         let Some(worker) = self.workers.get_mut(uid) else { return };
         if worker.strays.insert(key, report.resources.clone()).is_some() {
             return;
@@ -76,6 +79,7 @@ impl Core {
     }
 
     fn end_stray(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, report: &Report, unknown: bool) {
+        self.note_frozen(uid, report);
         let Some(worker) = self.workers.get_mut(uid) else { return };
         worker.quarantined.remove(&report.attempt);
         worker.condemned.remove(&report.attempt);

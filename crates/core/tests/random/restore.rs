@@ -47,8 +47,9 @@ impl Run {
         self.world.ledger.fold = fold;
         self.world.generation += 1;
         let open: Vec<AttemptKey> = self.machines.iter().flat_map(|machine| machine.unfinished()).collect();
+        // What stands frozen may have been closed before.
+        self.past.healthy.extend(self.machines.iter().flat_map(|machine| machine.running().collect::<Vec<_>>()));
         for key in open {
-            self.past.healthy.insert(key);
             if !self.is_recorded(key) {
                 self.past.forgotten.insert(key);
             }
@@ -76,7 +77,9 @@ impl Run {
     pub(crate) fn check_kills(&self, commands: &[WorkerCommand]) {
         for command in commands {
             let WorkerCommand::Kill { attempt, by, .. } = command else { continue };
-            let healthy = self.past.healthy.contains(attempt);
+            // What has been frozen since may have been closed and followed.
+            let executes = self.machines.iter().any(|machine| machine.running().any(|key| key == *attempt));
+            let healthy = executes && self.past.healthy.contains(attempt);
             let last = &self.trace[self.trace.len().saturating_sub(60)..];
             assert!(!healthy || *by != KilledBy::Fence, "healthy, and killed: {attempt}: {last:#?}");
             let forgotten = self.past.forgotten.contains(attempt);
@@ -94,7 +97,7 @@ impl Run {
 
     /// An operator ends what no record names.
     pub(crate) fn end_forgotten(&mut self) {
-        let running = |state: &AttemptState| matches!(state, AttemptState::Running);
+        let running = |state: &AttemptState| matches!(state, AttemptState::Running | AttemptState::Frozen);
         let all = self.machines.iter().flat_map(|machine| {
             let open = machine.journal.iter().filter(|(_, entry)| running(&entry.state));
             open.map(|(key, _)| (machine.name.clone(), *key)).collect::<Vec<_>>()

@@ -3,15 +3,15 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use muster_proto::errors::Failure;
 use muster_proto::v1::master_service_server::MasterService;
 use muster_proto::v1::{self, WatchEventsResponse};
-use muster_store::Election;
+use muster_store::{Archive, Election};
 use prost::Message;
 use prost::bytes::BytesMut;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
+use super::backup::{self, BackupStream};
 use super::leader::{self, LeaderStream};
 use super::logs::{LogSources, LogStream};
 use super::{applications, cluster, drivers, logs, watch, workers};
@@ -23,12 +23,13 @@ pub(crate) struct MasterApi {
     seat: Arc<Seat>,
     sources: Arc<LogSources>,
     election: Election,
+    archive: Archive,
 }
 
 impl MasterApi {
     /// For whoever leads in this seat.
-    pub(crate) fn new(seat: Arc<Seat>, sources: Arc<LogSources>, election: Election) -> MasterApi {
-        MasterApi { seat, sources, election }
+    pub(crate) fn new(seat: Arc<Seat>, sources: Arc<LogSources>, election: Election, archive: Archive) -> MasterApi {
+        MasterApi { seat, sources, election, archive }
     }
 }
 
@@ -37,7 +38,7 @@ impl MasterService for MasterApi {
     type WatchEventsStream = Pin<Box<dyn Stream<Item = Result<WatchEventsResponse, Status>> + Send>>;
     type ReadLogStream = LogStream;
     type WatchLeaderStream = LeaderStream;
-    type BackupStream = Pin<Box<dyn Stream<Item = Result<v1::BackupResponse, Status>> + Send>>;
+    type BackupStream = BackupStream;
 
     async fn submit_driver(
         &self,
@@ -185,6 +186,6 @@ impl MasterService for MasterApi {
     }
 
     async fn backup(&self, _request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
-        Err(Failure::NotImplemented { what: "Backup" }.into())
+        Ok(Response::new(backup::begin(&self.archive)))
     }
 }

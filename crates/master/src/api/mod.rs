@@ -3,6 +3,7 @@
 
 mod applications;
 mod ask;
+mod backup;
 mod cluster;
 mod drivers;
 mod leader;

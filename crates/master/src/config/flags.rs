@@ -71,7 +71,7 @@ pub enum Verb {
     },
     /// Fill an empty store from a backup that `muster backup` made, and raise its generation. No master may run on it.
     Restore {
-        /// The backup; - is standard input.
+        /// The backup.
         #[arg(value_name = "FILE")]
         file: PathBuf,
         #[command(flatten)]

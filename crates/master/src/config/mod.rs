@@ -29,7 +29,7 @@ pub enum Invocation {
     Serve(Box<Settings>),
     /// Raise the generation of a store.
     Recover(Location),
-    /// Fill an empty store from a backup; `-` is standard input.
+    /// Fill an empty store from a backup.
     Restore(PathBuf, Location),
 }
 
@@ -136,7 +136,7 @@ mod tests {
     fn a_store_is_recovered_or_restored_instead_of_served() {
         let recover = invoked(&["recover", "--store", "embedded:/x"]).unwrap();
         assert!(matches!(recover, Invocation::Recover(Location::Embedded(_))), "{recover:?}");
-        let restore = invoked(&["restore", "-", "--store", "etcd://h/p"]).unwrap();
+        let restore = invoked(&["restore", "file", "--store", "etcd://h/p"]).unwrap();
         assert!(matches!(restore, Invocation::Restore(_, Location::Etcd(_))), "{restore:?}");
         let stray = invoked(&["--heartbeat", "1s", "recover", "--store", "embedded:/x"]).unwrap_err();
         assert_eq!(stray.line(), "--heartbeat is a flag of a master that serves");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use muster_store::{
-    CampaignError, Candidate, Election, ElectionKeeper, Leader, Member, MemoryCandidate, MemoryStore, Standing,
+    Archive, CampaignError, Candidate, Election, ElectionKeeper, Leader, Member, MemoryStore, Standing,
 };
 use muster_types::{Epoch, LeaderUid, WallTime};
 
@@ -52,11 +52,9 @@ impl Candidate for Follower {
         self.0.clone()
     }
 
-    async fn resign(&mut self, _leader: Leader<MemoryStore>) {}
-}
+    fn archive(&self) -> Archive {
+        super::memory().archive()
+    }
 
-/// A store that another candidate leads on as well.
-pub fn shared() -> (MemoryCandidate, MemoryCandidate) {
-    let candidate = super::memory();
-    (candidate.clone(), candidate)
+    async fn resign(&mut self, _leader: Leader<MemoryStore>) {}
 }

@@ -63,6 +63,10 @@ impl Candidate for Gated {
         self.inner.election()
     }
 
+    fn archive(&self) -> muster_store::Archive {
+        self.inner.archive()
+    }
+
     async fn resign(&mut self, _leader: Leader<GatedStore>) {}
 }
 

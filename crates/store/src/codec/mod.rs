@@ -139,14 +139,15 @@ impl Stored for ClusterRecord {
     }
 }
 
-/// The head, the epoch and the schema have no domain form beside the generated one.
+/// The head, the epoch, the schema and their like have no domain form beside the generated one.
 macro_rules! stored_as_is {
     ($($message:ident),*) => {$(
+        #[allow(clippy::clone_on_copy, reason = "some are")]
         impl Stored for proto::$message {
             type Message = proto::$message;
 
             fn to_message(&self) -> proto::$message {
-                *self
+                self.clone()
             }
 
             fn from_message(message: proto::$message) -> Result<proto::$message, DecodeError> {
@@ -156,4 +157,4 @@ macro_rules! stored_as_is {
     )*};
 }
 
-stored_as_is!(HeadRecord, EpochRecord, SchemaRecord, GenerationRecord);
+stored_as_is!(HeadRecord, EpochRecord, SchemaRecord, GenerationRecord, MigrationRecord);

@@ -36,6 +36,8 @@ pub(super) enum ReadError {
     Database(fjall::Error),
     /// One of the records that every store has.
     Meta(&'static [u8], Option<DecodeError>),
+    /// A record of an older form could not be brought into the newer.
+    Lift(Key, DecodeError),
     /// A newer program wrote it.
     NewerSchema(u32),
     /// The records do not add up to what was written last.
@@ -53,6 +55,7 @@ impl fmt::Display for ReadError {
             ReadError::Database(error) => error.fmt(f),
             ReadError::Meta(key, None) => write!(f, "{} is missing", String::from_utf8_lossy(key)),
             ReadError::Meta(key, Some(_)) => write!(f, "{} cannot be read", String::from_utf8_lossy(key)),
+            ReadError::Lift(key, _) => write!(f, "{key} cannot be brought into a newer form"),
             ReadError::NewerSchema(found) => write!(f, "schema {found} is newer than {SCHEMA}"),
             ReadError::Sum { found, written } => write!(
                 f,
@@ -67,7 +70,7 @@ impl std::error::Error for ReadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ReadError::Database(error) => Some(error),
-            ReadError::Meta(_, Some(error)) => Some(error),
+            ReadError::Meta(_, Some(error)) | ReadError::Lift(_, error) => Some(error),
             ReadError::Meta(_, None) | ReadError::NewerSchema(_) | ReadError::Sum { .. } => None,
         }
     }
@@ -119,7 +122,7 @@ impl Contents {
     }
 }
 
-fn meta<T: Stored>(database: &Database, key: &'static [u8]) -> Result<T, ReadError> {
+pub(super) fn meta<T: Stored>(database: &Database, key: &'static [u8]) -> Result<T, ReadError> {
     let value = database.get(key)?.ok_or(ReadError::Meta(key, None))?;
     T::decode(&value).map_err(|error| ReadError::Meta(key, Some(error)))
 }

@@ -70,6 +70,11 @@ impl Database {
         self.keyspace.iter().map(fjall::Guard::into_inner)
     }
 
+    /// As it is now, for a thread of its own.
+    pub(super) fn snapshot(&self) -> (fjall::Snapshot, fjall::Keyspace) {
+        (self.database.snapshot(), self.keyspace.clone())
+    }
+
     /// Makes changes durable, together or not at all, with one sync. `None` removes. No key twice.
     pub(super) fn write(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), fjall::Error> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));

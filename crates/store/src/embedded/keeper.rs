@@ -1,24 +1,27 @@
 //! The keeper: a thread of its own that holds the database, so that no async caller ever waits on a disk, and encodes what is written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 use fjall::Error as DatabaseError;
 use muster_types::{ClusterRecord, ClusterUid, Commit, Snapshot};
 use tokio::sync::{mpsc, oneshot};
 
+use super::archive::Moment;
 use super::contents::{self, Contents, EPOCH_KEY, ReadError};
 use super::database::{Database, is_damage, is_full};
 use super::ledger::Ledger;
 use super::mark::{Acknowledged, Mark};
+use super::migrate::migrate;
+use crate::backup::Pour;
 use crate::codec::Stored as _;
 use crate::codec::proto::EpochRecord;
 use crate::directory::{Directory, close_to_others};
 use crate::random::random_u128;
-use crate::schema::SCHEMA;
+use crate::schema::{CURRENT, SCHEMA};
 use crate::{CampaignError, CommitError, Founding, LoadError, OpenError, Transaction};
 
 /// What the thread is asked.
-#[derive(Debug)]
 pub(super) enum Request {
     /// Begin a term.
     Campaign(oneshot::Sender<Result<(EpochRecord, ClusterRecord), CampaignError>>),
@@ -28,6 +31,8 @@ pub(super) enum Request {
     Newest(u64, oneshot::Sender<Result<Commit, LoadError>>),
     /// Make a transaction durable.
     Commit(u64, Transaction, oneshot::Sender<Result<(), CommitError>>),
+    /// Pour everything out, for as long as someone may ask.
+    Archive(Pour, Weak<mpsc::Sender<Request>>),
 }
 
 /// The state of the thread.
@@ -41,18 +46,18 @@ pub(super) struct Keeper {
     /// What the start has read, until it is asked for or grows old.
     loaded: Option<Snapshot>,
     /// Last, so that the lock is given back after all else is closed.
-    directory: Directory,
+    directory: Arc<Directory>,
 }
 
 /// The database within the directory.
-const RECORDS: &str = "records";
+pub(super) const RECORDS: &str = "records";
 /// A database that is being made; it was never used if it has this name.
 const UNFINISHED: &str = "records.new";
-const MARK: &str = "mark";
+pub(super) const MARK: &str = "mark";
 
 impl Keeper {
     /// Takes the directory, makes the store if there is none, and reads and verifies everything.
-    pub(super) fn open(path: &Path, founding: Founding) -> Result<Keeper, OpenError> {
+    pub(super) fn open(path: &Path, founding: Option<Founding>) -> Result<Keeper, OpenError> {
         let directory = Directory::take(path)?;
         let (mark, acknowledged) = Mark::open(&directory.join(MARK)).map_err(|source| {
             let path = directory.join(MARK);
@@ -66,12 +71,15 @@ impl Keeper {
             if acknowledged != Acknowledged::default() {
                 return Err(OpenError::Damaged { path: directory.join(RECORDS), source: "it is missing".into() });
             }
-            found(&directory, founding)?;
+            match founding {
+                Some(founding) => found(&directory, founding)?,
+                None => return Err(OpenError::Nothing { store: path.display().to_string() }),
+            }
         }
         let (database, contents) = read(&directory, acknowledged)?;
         let Contents { cluster, epoch, commit, records, ledger } = contents;
         let loaded = Some(records.snapshot(commit));
-        Ok(Keeper { database, mark, cluster, epoch, commit, ledger, loaded, directory })
+        Ok(Keeper { database, mark, cluster, epoch, commit, ledger, loaded, directory: Arc::new(directory) })
     }
 
     /// Answers until nobody can ask any more, or until an error after which nothing can be trusted.
@@ -98,6 +106,10 @@ impl Keeper {
                 let _ = reply.send(answer);
                 sound
             }
+            Request::Archive(into, asked) => {
+                self.archive(into, asked);
+                true
+            }
             Request::Newest(revision, reply) => {
                 let answer = if self.is_over(revision) { Err(LoadError::Superseded) } else { Ok(self.commit) };
                 let _ = reply.send(answer);
@@ -110,6 +122,33 @@ impl Keeper {
                 sound
             }
         }
+    }
+
+    fn archive(&self, into: Pour, asked: Weak<mpsc::Sender<Request>>) {
+        let (snapshot, keyspace) = self.database.snapshot();
+        let moment = Moment {
+            snapshot,
+            keyspace,
+            cluster: self.cluster.clone(),
+            generation: self.epoch.generation,
+            commit: self.commit,
+            sum: self.ledger.sum(),
+            asked,
+            _directory: self.directory.clone(),
+        };
+        let poured = std::thread::Builder::new().name("archive".to_owned()).spawn(move || moment.pour(into));
+        if let Err(error) = poured {
+            tracing::warn!(%error, "no thread for a backup");
+        }
+    }
+
+    /// Raises the generation, durably.
+    pub(super) fn raise_generation(self) -> Result<u64, OpenError> {
+        let epoch = EpochRecord { generation: self.epoch.generation + 1, revision: self.epoch.revision };
+        let write = self.database.write(vec![(EPOCH_KEY.to_vec(), Some(epoch.encode()))]);
+        let path = self.directory.path().to_owned();
+        write.map_err(|error| OpenError::Database { path, source: error.into() })?;
+        Ok(epoch.generation)
     }
 
     fn is_over(&self, revision: u64) -> bool {
@@ -190,21 +229,32 @@ fn has_no_space(path: &Path) -> bool {
 
 /// Makes a store under another name first, so that one whose making was cut short is never taken for one that lost everything.
 fn found(directory: &Directory, founding: Founding) -> Result<(), OpenError> {
-    let unfinished = directory.join(UNFINISHED);
-    let fail = |source| OpenError::Directory { path: unfinished.clone(), source };
-    match std::fs::remove_dir_all(&unfinished) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
-        Ok(()) | Err(_) => {}
-    }
+    let unfinished = begin_unfinished(directory)?;
     let uid = ClusterUid(random_u128().map_err(|source| OpenError::Random { source })?);
     let cluster = ClusterRecord { uid, name: founding.name, created: founding.now };
     let make = || Database::open(&unfinished)?.write(contents::founding(&cluster));
     make().map_err(|error| OpenError::Database { path: unfinished.clone(), source: error.into() })?;
+    finish(directory)
+}
+
+/// Where a database is made; what an earlier making left there is gone.
+pub(super) fn begin_unfinished(directory: &Directory) -> Result<PathBuf, OpenError> {
+    let unfinished = directory.join(UNFINISHED);
+    match std::fs::remove_dir_all(&unfinished) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(OpenError::Directory { path: unfinished, source })
+        }
+        Ok(()) | Err(_) => Ok(unfinished),
+    }
+}
+
+/// Gives a database that was made its name.
+pub(super) fn finish(directory: &Directory) -> Result<(), OpenError> {
     let name = || {
-        std::fs::rename(&unfinished, directory.join(RECORDS))?;
+        std::fs::rename(directory.join(UNFINISHED), directory.join(RECORDS))?;
         std::fs::File::open(directory.path())?.sync_all()
     };
-    name().map_err(fail)
+    name().map_err(|source| OpenError::Directory { path: directory.join(UNFINISHED), source })
 }
 
 fn read(directory: &Directory, acknowledged: Acknowledged) -> Result<(Database, Contents), OpenError> {
@@ -220,7 +270,8 @@ fn read(directory: &Directory, acknowledged: Acknowledged) -> Result<(Database, 
     }
     close_to_others(&path).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
     let database = Database::open(&path).map_err(failed)?;
-    let contents = match Contents::read(&database) {
+    let migrated = migrate(&database, CURRENT);
+    let contents = match migrated.and_then(|()| Contents::read(&database)) {
         Ok(contents) => contents,
         Err(ReadError::Database(error)) => return Err(failed(error)),
         Err(ReadError::NewerSchema(found)) => {

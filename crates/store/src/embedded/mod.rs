@@ -9,12 +9,15 @@
 //! One process leads, always: the lock proves it. Everything is read and verified at the start: the database checks what it
 //! reads, the [`ledger`] that nothing is missing or old, the [`mark`] that the end was not cut off.
 
+mod archive;
 mod contents;
 mod database;
 
 mod keeper;
 mod ledger;
 mod mark;
+mod migrate;
+mod restore;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -25,13 +28,15 @@ use std::thread::JoinHandle;
 use muster_types::{Commit, Epoch, LeaderUid, Snapshot};
 use tokio::sync::{mpsc, oneshot};
 
+use archive::EmbeddedSource;
 use keeper::{Keeper, Request};
+pub(crate) use restore::{recover, restore};
 
 use crate::booth::Booth;
 use crate::random::random_u128;
 use crate::{
-    CampaignError, Candidacy, Candidate, CommitError, Deadline, Election, Founding, Leader, LoadError, OpenError,
-    Store, Transaction,
+    Archive, CampaignError, Candidacy, Candidate, CommitError, Deadline, Election, Founding, Leader, LoadError,
+    OpenError, Store, Transaction,
 };
 
 /// Requests that may wait. A store has one at a time; the rest are those whose callers have given up.
@@ -63,7 +68,7 @@ impl EmbeddedCandidate {
         let path: PathBuf = directory.to_owned();
         let (sender, receiver) = mpsc::channel(WAITING_REQUESTS);
         let (opened, outcome) = oneshot::channel();
-        let run = move || match Keeper::open(&path, founding) {
+        let run = move || match Keeper::open(&path, Some(founding)) {
             Ok(keeper) => {
                 // Nobody waits any more if the caller gave up; then nobody can ask, and it ends at once.
                 let _ = opened.send(Ok(()));
@@ -112,6 +117,10 @@ impl Candidate for EmbeddedCandidate {
         let epoch = Epoch { generation: epoch.generation, revision: epoch.revision, leader };
         self.booth.won(epoch);
         Ok(Leader { epoch, cluster, deadline: Deadline::never(), store })
+    }
+
+    fn archive(&self) -> Archive {
+        Archive::new(EmbeddedSource(self.requests.as_ref().map(Arc::downgrade).unwrap_or_default()))
     }
 
     fn election(&self) -> Election {

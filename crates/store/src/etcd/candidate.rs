@@ -8,6 +8,7 @@ use muster_types::{ClusterRecord, Epoch, LeaderUid};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::archive::EtcdSource;
 use super::check::{self, CALL_WITHIN, Found, Subject, seconds, whole_seconds};
 use super::failure::{Failure, Kind};
 use super::follow::{Follower, Shelf, Sight};
@@ -20,11 +21,11 @@ use super::seat::{Own, Seat};
 use super::store::{EtcdStore, Upkeeping};
 use super::trace::{Mark, Trace};
 use super::transaction::Guard;
-use super::{depose, upkeep};
+use super::{inquiry, upkeep};
 use crate::clock::{boottime, wall};
 use crate::codec::Stored as _;
 use crate::random::random_u128;
-use crate::{CampaignError, Candidacy, Candidate, Election, Founding, Leader, OpenError, Standing};
+use crate::{Archive, CampaignError, Candidacy, Candidate, Election, Founding, Leader, OpenError, Standing};
 
 /// A candidate for the leadership of a cluster in etcd. Dropped, it no longer stands for it.
 pub struct EtcdCandidate {
@@ -92,7 +93,7 @@ impl EtcdCandidate {
         let (sender, sight) = watch::channel(Sight::default());
         let standing = Standing { generation: found.generation, ..Standing::default() };
         let (keeper, election) = Election::kept(standing);
-        let (depositions, deposed) = mpsc::channel(depose::WAITING);
+        let (inquiries, inquired) = mpsc::channel(inquiry::WAITING);
         let follower = Follower {
             line: line.another(),
             keys: keys.clone(),
@@ -107,7 +108,7 @@ impl EtcdCandidate {
         };
         let tasks = vec![
             tokio::spawn(follower.run()),
-            tokio::spawn(depose::run(line.another(), keys.clone(), sight.clone(), deposed, candidacy.lease)),
+            tokio::spawn(inquiry::run(line.another(), keys.clone(), sight.clone(), inquired, candidacy.lease)),
         ];
         EtcdCandidate {
             line,
@@ -121,7 +122,7 @@ impl EtcdCandidate {
             shelf,
             wanted: Arc::new(wanted),
             sight,
-            election: election.deposing(depositions),
+            election: election.answered_by(inquiries),
             tasks,
             held: None,
         }
@@ -267,6 +268,10 @@ impl Candidate for EtcdCandidate {
                 return Ok(leader);
             }
         }
+    }
+
+    fn archive(&self) -> Archive {
+        Archive::new(EtcdSource { access: self.line.access().clone(), keys: self.keys.clone() })
     }
 
     fn election(&self) -> Election {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, Txn, TxnOp};
+use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse};
 use muster_types::{ClusterRecord, ClusterUid};
 
 use super::failure::{Failure, Kind};
@@ -12,7 +12,7 @@ use super::line::{Access, Handle, Line};
 use super::location::EtcdLocation;
 use super::version::{Judgement, Version};
 use crate::codec::Stored as _;
-use crate::codec::proto::{GenerationRecord, HeadRecord, SchemaRecord};
+use crate::codec::proto::{GenerationRecord, HeadRecord, MigrationRecord, SchemaRecord};
 use crate::random::random_u128;
 use crate::schema::SCHEMA;
 use crate::{Founding, OpenError};
@@ -132,27 +132,27 @@ pub(super) async fn find(line: &mut Line, keys: &Keys, subject: &Subject) -> Res
         store: subject.0.clone(),
         key: String::from_utf8_lossy(key).into_owned(),
     };
-    let (start, end) = keys.meta();
-    let ask = async |client: Handle| {
-        client.kv_client().get(start.clone(), Some(GetOptions::new().with_range(end.clone()))).await
-    };
-    let meta = line.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(failed)?;
-    let value = |place| meta.kvs().iter().find(|kv| kv.key() == keys.bytes(place)).map(KeyValue::value);
+    // Both in one transaction, so that a founding by another is seen whole or not at all.
+    let ask = async |client: Handle| client.kv_client().txn(finding_txn(keys)).await;
+    let found = line.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(failed)?;
+    let ranges = found.op_responses().into_iter().filter_map(|answer| match answer {
+        TxnOpResponse::Get(range) => Some(range),
+        _ => None,
+    });
+    let all: Vec<KeyValue> = ranges.flat_map(|mut range| range.take_kvs()).collect();
+    let value = |place| all.iter().find(|kv| kv.key() == keys.bytes(place)).map(KeyValue::value);
     let Some(schema) = value(Place::Schema) else {
-        let (start, end) = keys.everything();
-        let ask = async |client: Handle| {
-            let options = GetOptions::new().with_range(end.clone()).with_limit(1).with_keys_only();
-            client.kv_client().get(start.clone(), Some(options)).await
-        };
-        let any = line.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(failed)?;
-        return match any.kvs().first() {
+        return match all.first() {
             Some(kv) => Err(foreign(kv.key())),
             None => Ok(None),
         };
     };
     let schema = SchemaRecord::decode(schema).map_err(|_| foreign(&keys.bytes(Place::Schema)))?.version;
-    if schema > SCHEMA {
-        return Err(OpenError::NewerSchema { store: subject.0.clone(), found: schema, known: SCHEMA });
+    let begun = value(Place::Migration).map(MigrationRecord::decode).transpose();
+    let begun = begun.map_err(|_| foreign(&keys.bytes(Place::Migration)))?;
+    let newest = begun.map_or(schema, |begun| begun.to.max(schema));
+    if newest > SCHEMA {
+        return Err(OpenError::NewerSchema { store: subject.0.clone(), found: newest, known: SCHEMA });
     }
     let read = |place| value(place).ok_or_else(|| foreign(&keys.bytes(place)));
     let cluster_bytes = read(Place::Cluster)?.to_vec();
@@ -161,6 +161,13 @@ pub(super) async fn find(line: &mut Line, keys: &Keys, subject: &Subject) -> Res
     let generation = generation.map_err(|_| foreign(&keys.bytes(Place::Generation)))?.generation;
     HeadRecord::decode(read(Place::Head)?).map_err(|_| foreign(&keys.bytes(Place::Head)))?;
     Ok(Some(Found { cluster, cluster_bytes, generation }))
+}
+
+/// Reads what every store has, and one key of whatever else there is.
+fn finding_txn(keys: &Keys) -> Txn {
+    let ((meta, meta_end), (start, end)) = (keys.meta(), keys.everything());
+    let any = GetOptions::new().with_range(end).with_limit(1).with_keys_only();
+    Txn::new().and_then([TxnOp::get(meta, Some(GetOptions::new().with_range(meta_end))), TxnOp::get(start, Some(any))])
 }
 
 /// The cluster of the prefix, made if the prefix is empty.

@@ -8,7 +8,7 @@ use crate::error::Cause;
 
 /// What may be done about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// No answer, or none that says anything: it may have been done. Ask another member.
     Unanswered,
     /// Etcd has no space; it was not done.
@@ -25,7 +25,7 @@ pub(super) enum Kind {
 
 /// A call failed.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     pub(super) kind: Kind,
     pub(super) source: Cause,
 }

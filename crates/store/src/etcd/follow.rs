@@ -252,7 +252,7 @@ impl Follower {
                     copy.records.delete(key);
                 }
             }
-            Some(Place::Schema | Place::Cluster | Place::Generation | Place::Head) => {}
+            Some(Place::Schema | Place::Cluster | Place::Generation | Place::Head | Place::Migration) => {}
             None => {
                 if let Some(copy) = copy {
                     copy.records.delete_unknown(&unknown(&self.keys, record.key()));
@@ -324,7 +324,7 @@ fn take(keys: &Keys, record: &KeyValue, roll: &mut Roll, copy: Option<&mut Copy>
             (None, Ok(_)) => {}
             (_, Err(error)) => tracing::error!(%error, "the head of the store cannot be read"),
         },
-        Some(Place::Schema | Place::Cluster) => {}
+        Some(Place::Schema | Place::Cluster | Place::Migration) => {}
         Some(Place::Record(key)) => {
             if let Some(copy) = copy {
                 copy.records.put(key, record.value());

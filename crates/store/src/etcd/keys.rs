@@ -23,6 +23,7 @@ pub(super) enum Place {
     Cluster,
     Generation,
     Head,
+    Migration,
     /// By its lease.
     Election(i64),
     Record(Key),
@@ -43,6 +44,7 @@ impl Keys {
             Place::Cluster => format!("{prefix}m/cluster"),
             Place::Generation => format!("{prefix}m/generation"),
             Place::Head => format!("{prefix}m/head"),
+            Place::Migration => format!("{prefix}m/migration"),
             Place::Election(lease) => format!("{prefix}l/{lease:016x}"),
             Place::Record(Key::Driver(uid)) => format!("{prefix}d/{:032x}", uid.0),
             Place::Record(Key::Application(uid)) => format!("{prefix}a/{:032x}", uid.0),
@@ -65,6 +67,7 @@ impl Keys {
             "m/cluster" => return Some(Place::Cluster),
             "m/generation" => return Some(Place::Generation),
             "m/head" => return Some(Place::Head),
+            "m/migration" => return Some(Place::Migration),
             _ => {}
         }
         let (kind, rest) = text.split_once('/')?;
@@ -144,11 +147,12 @@ mod tests {
         range.0.as_slice() <= key && key < range.1.as_slice()
     }
 
-    const PLACES: [Place; 10] = [
+    const PLACES: [Place; 11] = [
         Place::Schema,
         Place::Cluster,
         Place::Generation,
         Place::Head,
+        Place::Migration,
         Place::Election(0x1234_5678_9abc_def0),
         Place::Record(Key::Driver(DriverUid(u128::MAX - 1))),
         Place::Record(Key::Application(ApplicationUid(2))),

@@ -109,6 +109,11 @@ impl Line {
         &self.access.names[self.index]
     }
 
+    /// How it reaches the members.
+    pub(super) fn access(&self) -> &Arc<Access> {
+        &self.access
+    }
+
     /// The connection in use, to the same member.
     pub(super) fn current(&self) -> Option<Handle> {
         self.client.clone()

@@ -7,16 +7,19 @@
 //! - [`follow`] watches everything in one order: a leader sees its key go, a standby has every record before it wins.
 //! - [`transaction`] makes what a deposed leader has still in flight fail, and what is repeated apply once.
 
+mod archive;
 mod candidate;
 mod check;
-mod depose;
 mod failure;
 mod follow;
+mod inquiry;
 mod keys;
 mod line;
 mod location;
+mod migrate;
 mod page;
 mod pulse;
+mod restore;
 mod roll;
 mod seat;
 mod store;
@@ -27,4 +30,12 @@ mod version;
 
 pub use candidate::EtcdCandidate;
 pub use location::{EtcdLocation, EtcdTls, Password};
+pub(crate) use restore::{recover, restore};
 pub use store::EtcdStore;
+
+/// A sample for the golden files.
+#[cfg(test)]
+pub(crate) fn golden_member() -> impl crate::codec::Stored + std::fmt::Debug {
+    let (address, version) = ("host:7077".to_owned(), "0.1.0".to_owned());
+    roll::MemberRecord { leader: muster_types::LeaderUid(5), address, version, since: muster_types::WallTime(6) }
+}

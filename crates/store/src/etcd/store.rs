@@ -19,6 +19,7 @@ use crate::codec::Stored as _;
 use crate::codec::proto::HeadRecord;
 use crate::error::Cause;
 use crate::records::Records;
+use crate::schema::CURRENT;
 use crate::{CommitError, LoadError, Store, Transaction};
 
 /// The records of a cluster in etcd, for one term.
@@ -59,7 +60,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 impl EtcdStore {
     /// For one answer, before another member is asked: a few fit into a term without news.
-    fn answer_within(&self) -> Duration {
+    pub(super) fn answer_within(&self) -> Duration {
         self.lease / 3
     }
 
@@ -141,7 +142,7 @@ impl EtcdStore {
             Ok(_) if is_doubtful => Err(CommitError::Unanswered { source }),
             Ok(_) => Err(CommitError::NoSpace { source }),
             Err(Failed::Superseded) => Err(CommitError::Overtaken),
-            Err(Failed::Damaged(_) | Failed::Call(_)) => Err(CommitError::Unanswered { source }),
+            Err(Failed::Damaged(_) | Failed::Newer { .. } | Failed::Call(_)) => Err(CommitError::Unanswered { source }),
         }
     }
 }
@@ -161,9 +162,11 @@ fn judged(outcome: Outcome, offered: Commit, is_doubtful: bool) -> Result<(), Co
 
 impl Store for EtcdStore {
     async fn load(&mut self) -> Result<Snapshot, LoadError> {
+        let migrated = self.migrate(CURRENT).await?;
         // Whatever the copy is, it serves only a term that stands.
         let (revision, commit) = self.head().await?;
-        let records = match self.take_copy() {
+        // One that was made of an older form was not understood.
+        let records = match self.take_copy().filter(|_| !migrated) {
             // Nobody else writes in this term: what has its number, and has seen its beginning, is the newest.
             Some(copy) if copy.commit == commit && copy.revision >= self.guard.created => copy.records,
             _ => self.read(revision).await.map_err(Failed::Call)?,
@@ -199,10 +202,15 @@ impl Store for EtcdStore {
 }
 
 /// Why something was not read.
-enum Failed {
+pub(crate) enum Failed {
     Superseded,
     /// What is there is not what was written.
     Damaged(Cause),
+    /// A newer program has brought the records into a form that this one does not know.
+    Newer {
+        found: u32,
+        known: u32,
+    },
     Call(Failure),
 }
 
@@ -217,6 +225,7 @@ impl From<Failed> for LoadError {
         match failed {
             Failed::Superseded => LoadError::Superseded,
             Failed::Damaged(source) => LoadError::Damaged { path: PathBuf::from("m/head"), source },
+            Failed::Newer { found, known } => LoadError::NewerSchema { found, known },
             Failed::Call(failure) => LoadError::Unreachable { source: failure.source },
         }
     }

@@ -1,7 +1,9 @@
 //! Tests of the crate as a whole.
 
+mod backup;
 mod conformance;
 mod damage;
 mod etcd;
+mod golden;
 mod kill;
 mod round_trip;

@@ -23,6 +23,10 @@ impl Member {
         self.0.kill();
     }
 
+    pub(super) fn terminate(&mut self, bound: Duration) {
+        self.0.terminate(bound);
+    }
+
     pub(super) fn pause(&self) {
         self.0.signal(Signal::STOP);
     }

@@ -93,6 +93,11 @@ impl Etcd {
         self.members.remove(name).expect("the member runs").kill();
     }
 
+    /// Asks a member to end, and waits for that.
+    pub fn terminate_member(&mut self, name: &str) {
+        self.members.remove(name).expect("the member runs").terminate(READY);
+    }
+
     /// Stops a member's process where it is.
     pub fn pause_member(&self, name: &str) {
         self.members[name].pause();

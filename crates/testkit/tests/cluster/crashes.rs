@@ -1,11 +1,8 @@
 //! kill -9 and SIGSTOP of leaders under load.
 
-use std::time::Duration;
-
 use muster_testkit::{Casting, Ensemble, Load};
 
-/// Submissions per second of the loads here are about the inverse of this.
-const PACE: Duration = Duration::from_millis(25);
+use crate::PACE;
 
 #[tokio::test]
 async fn fifty_leaders_are_killed_under_load_and_nothing_acknowledged_is_lost() {
@@ -38,6 +35,25 @@ async fn ten_leaders_are_paused_for_longer_than_their_lease_and_wake_up_to_find_
         ensemble.resume(&paused);
         // It joins the line again by itself.
         ensemble.wait_for_masters(3).await;
+    }
+    load.stop().await.judge(&ensemble).await;
+}
+
+/// The reference system takes no submission for its whole recovery time-out then.
+#[tokio::test]
+async fn a_leader_and_a_worker_die_together_and_submissions_go_on() {
+    let mut ensemble = Ensemble::start(Casting::default()).await;
+    let mut load = Load::start(ensemble.client(), &ensemble.judge, PACE);
+    load.wait_for_more(20).await;
+    for worker in ["w1", "w2", "w1"] {
+        let (leader, _) = ensemble.leader().await;
+        ensemble.kill(&leader);
+        ensemble.kill(worker);
+        load.wait_for_more(20).await;
+        ensemble.start_master(&leader);
+        ensemble.start_worker(worker);
+        ensemble.wait_for_masters(3).await;
+        load.wait_for_more(20).await;
     }
     load.stop().await.judge(&ensemble).await;
 }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_agent::link::{Effect, Input, Link, Notice, Remembered};
+use muster_agent::link::{Effect, Input, LeaderSeen, Link, Notice, Remembered};
 use muster_agent::runner_protocol::Renewal;
 use muster_proto::v1::{self, link_request::Message};
 use muster_types::{Capabilities, Hello, Incarnation, Report, Session, Time};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::convert::Read;
@@ -54,6 +54,10 @@ pub enum LinkEvent {
     Down(Session, Box<Read>),
     /// An epoch is on disk.
     Persisted(Remembered),
+    /// The watch of this number tells who leads.
+    LeaderSeen(u64, LeaderSeen),
+    /// The watch of this number, on this master, ended.
+    WatchBroken(u64, String),
 }
 
 /// Tells the actor.
@@ -68,6 +72,8 @@ pub struct WorkerProfile {
     pub masters: Vec<String>,
     /// What is on disk of the link.
     pub remembered: Option<Remembered>,
+    /// Masters that an earlier agent knew.
+    pub known_masters: Vec<String>,
     /// The state directory.
     pub state_dir: PathBuf,
 }
@@ -85,7 +91,9 @@ pub struct LinkActor {
     streams: BTreeMap<Session, AbortHandle>,
     up: Option<(Session, Up)>,
     stuck: Option<Session>,
-    masters: Vec<String>,
+    /// The number of the newest watch, and what drops it.
+    watch: (u64, Option<AbortHandle>),
+    masters: watch::Sender<Vec<String>>,
     cluster_name: String,
     last_failure: String,
     sent_at: SentAt,
@@ -97,8 +105,10 @@ impl LinkActor {
         let (handle, events) = mpsc::channel(EVENTS);
         let (writes, written) = mpsc::channel(WRITES);
         tokio::spawn(write_epochs(profile.state_dir.clone(), written, handle.clone()));
-        let masters = profile.masters.clone();
-        let link = Link::new(masters.clone(), profile.remembered);
+        let mut link = Link::new(profile.masters.clone(), profile.remembered);
+        link.recall_masters(&profile.known_masters);
+        let (masters, known) = watch::channel(link.masters().to_vec());
+        tokio::spawn(write_masters(profile.state_dir.clone(), known));
         let actor = LinkActor {
             link,
             profile,
@@ -110,6 +120,7 @@ impl LinkActor {
             streams: BTreeMap::new(),
             up: None,
             stuck: None,
+            watch: (0, None),
             masters,
             cluster_name: String::new(),
             last_failure: String::new(),
@@ -173,6 +184,9 @@ impl LinkActor {
                 Input::Down(session, read.down)
             }
             LinkEvent::Persisted(remembered) => Input::Persisted(remembered),
+            LinkEvent::LeaderSeen(number, _) | LinkEvent::WatchBroken(number, _) if number != self.watch.0 => return,
+            LinkEvent::LeaderSeen(_, seen) => Input::LeaderSeen(seen),
+            LinkEvent::WatchBroken(_, master) => Input::WatchBroken(master),
         };
         self.feed(input);
     }
@@ -240,8 +254,14 @@ impl LinkActor {
                 let _ = self.orders.give(Order::Forget(acknowledgement));
             }
             Effect::FenceWithoutRunner => self.orders.fence_without_runner(),
+            Effect::Watch(address) => {
+                self.unwatch();
+                let task = tokio::spawn(dial::watch(self.watch.0, address, self.handle.clone()));
+                self.watch.1 = Some(task.abort_handle());
+            }
+            Effect::Unwatch => self.unwatch(),
             Effect::Masters(masters) => {
-                self.masters = masters;
+                self.masters.send_replace(masters);
                 self.publish_cluster();
             }
             Effect::Say(notice) => say(&notice),
@@ -254,6 +274,14 @@ impl LinkActor {
         }
         if self.up.as_ref().is_some_and(|(current, _)| *current == session) {
             self.up = None;
+        }
+    }
+
+    /// What the last watch still says is not heard from here on.
+    fn unwatch(&mut self) {
+        self.watch.0 += 1;
+        if let Some(task) = self.watch.1.take() {
+            task.abort();
         }
     }
 
@@ -295,7 +323,7 @@ impl LinkActor {
     }
 
     fn publish_cluster(&self) {
-        let facts = ClusterFacts { masters: self.masters.join(","), cluster: self.cluster_name.clone() };
+        let facts = ClusterFacts { masters: self.masters.borrow().join(","), cluster: self.cluster_name.clone() };
         self.status.change_if(|status| {
             let changed = *status.cluster != facts;
             if changed {
@@ -339,6 +367,17 @@ async fn write_epochs(directory: PathBuf, mut writes: mpsc::Receiver<Remembered>
         }
         if handle.send(LinkEvent::Persisted(remembered)).await.is_err() {
             return;
+        }
+    }
+}
+
+/// Writes the masters that are known, whenever they have changed. Nothing waits for it.
+async fn write_masters(directory: PathBuf, mut masters: watch::Receiver<Vec<String>>) {
+    while masters.changed().await.is_ok() {
+        let (directory, known) = (directory.clone(), masters.borrow_and_update().clone());
+        let written = tokio::task::spawn_blocking(move || state::store_masters(&directory, &known)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot write the masters that are known");
         }
     }
 }

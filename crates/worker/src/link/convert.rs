@@ -1,6 +1,6 @@
 //! From what came down the wire to what the machine is told.
 
-use muster_agent::link::{Down, DownMessage, Goodbye, GoodbyeReason, Welcome};
+use muster_agent::link::{Down, DownMessage, Goodbye, GoodbyeReason, LeaderSeen, Welcome};
 use muster_proto::{WireError, v1};
 use muster_types::{Epoch, Session};
 
@@ -39,6 +39,13 @@ pub(super) fn read(wire: v1::LinkResponse) -> Result<Option<Read>, WireError> {
         Some(Wire::Goodbye(goodbye)) => DownMessage::Goodbye(read_goodbye(goodbye)),
     };
     Ok(Some(Read { down: Down { epoch, session, message }, cluster_name }))
+}
+
+/// Reads what the master at this address says of who leads.
+pub(super) fn read_leader(from: &str, wire: v1::WatchLeaderResponse) -> Result<LeaderSeen, WireError> {
+    let epoch = wire.epoch.as_ref().map(Epoch::try_from).transpose()?;
+    let leader = Some(wire.leader).filter(|leader| !leader.is_empty()).zip(epoch);
+    Ok(LeaderSeen { from: from.to_owned(), leader, masters: wire.masters })
 }
 
 fn read_goodbye(wire: v1::Goodbye) -> Goodbye {

@@ -1,17 +1,21 @@
-//! One stream: opened, read to its end, told to the actor.
+//! One stream, or one watch: opened, read to its end, told to the actor.
 
 use std::time::Duration;
 
+use muster_proto::v1;
+use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_proto::v1::worker_link_service_client::WorkerLinkServiceClient;
 use muster_types::Session;
 use tokio::sync::mpsc;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 use super::actor::LinkEvent;
 use super::{convert, outgoing};
 
 /// A connection that is not made by then is given up; the machine's own patience is the same.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// A watch says nothing for days. So often its connection is asked whether it still stands, and that long an answer is waited for.
+const WATCH_PING: Duration = Duration::from_secs(10);
 /// Largest message from a master: a batch of commands, each at most 64 KiB and some.
 const MESSAGE_LIMIT: usize = 64 << 20;
 
@@ -26,9 +30,7 @@ pub(super) async fn run(session: Session, address: String, events: mpsc::Sender<
 }
 
 async fn open_and_read(session: Session, address: &str, events: &mpsc::Sender<LinkEvent>) -> Result<(), String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| describe(&error))?;
-    let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
-    let channel = endpoint.connect().await.map_err(|error| describe(&error))?;
+    let channel = connect(endpoint(address)?).await?;
     let (up, outgoing) = outgoing::channel();
     if events.send(LinkEvent::Connected(session, up)).await.is_err() {
         return Ok(());
@@ -40,6 +42,41 @@ async fn open_and_read(session: Session, address: &str, events: &mpsc::Sender<Li
         if let Some(read) = read
             && events.send(LinkEvent::Down(session, Box::new(read))).await.is_err()
         {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| describe(&error))?;
+    Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true))
+}
+
+async fn connect(endpoint: Endpoint) -> Result<Channel, String> {
+    endpoint.connect().await.map_err(|error| describe(&error))
+}
+
+/// Watches at a master who leads. The number tells the actor whether this watch still counts.
+pub(super) async fn watch(number: u64, address: String, events: mpsc::Sender<LinkEvent>) {
+    if let Err(why) = open_and_watch(number, &address, &events).await {
+        tracing::debug!(master = address, why, "the watch on a second master ended");
+    }
+    // The actor may be gone: then nobody needs to know.
+    let _ = events.send(LinkEvent::WatchBroken(number, address)).await;
+}
+
+async fn open_and_watch(number: u64, address: &str, events: &mpsc::Sender<LinkEvent>) -> Result<(), String> {
+    let endpoint = endpoint(address)?;
+    let endpoint = endpoint.http2_keep_alive_interval(WATCH_PING).keep_alive_timeout(WATCH_PING);
+    let channel = connect(endpoint.keep_alive_while_idle(true)).await?;
+    let mut client = MasterServiceClient::new(channel);
+    let request = v1::WatchLeaderRequest {};
+    let failed = |status: tonic::Status| status.message().to_owned();
+    let mut said = client.watch_leader(request).await.map_err(failed)?.into_inner();
+    while let Some(shown) = said.message().await.map_err(failed)? {
+        let seen = convert::read_leader(address, shown).map_err(|error| describe(&error))?;
+        if events.send(LinkEvent::LeaderSeen(number, seen)).await.is_err() {
             return Ok(());
         }
     }

@@ -1,4 +1,4 @@
-//! The cluster that was joined and the highest epoch seen: the only things that the agent records.
+//! The cluster that was joined and the highest epoch seen, and the masters that are known: the only things that the agent records.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -29,13 +29,30 @@ pub fn store(directory: &Path, remembered: &Remembered) -> Result<(), StateError
     write_synced(&path(directory), &format!("cluster {}\nepoch {generation} {revision} {leader}\n", remembered.cluster))
 }
 
-/// Forgets the cluster, so that another can be joined.
+/// Forgets the cluster with its masters, so that another can be joined.
 pub fn forget(directory: &Path) -> Result<(), StateError> {
-    let path = path(directory);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::Write(path, error)),
-        _ => Ok(()),
+    for path in [masters_path(directory), path(directory)] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(StateError::Write(path, error)),
+            _ => {}
+        }
     }
+    Ok(())
+}
+
+fn masters_path(directory: &Path) -> PathBuf {
+    directory.join("masters")
+}
+
+/// The masters that were known, so that any of them will do after a restart. Nothing depends on them: a file that cannot be read names none.
+pub fn load_masters(directory: &Path) -> Vec<String> {
+    let text = fs::read_to_string(masters_path(directory)).unwrap_or_default();
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// Writes the masters that are known, one a line.
+pub fn store_masters(directory: &Path, masters: &[String]) -> Result<(), StateError> {
+    write_synced(&masters_path(directory), &format!("{}\n", masters.join("\n")))
 }
 
 fn parse(text: &str) -> Option<Remembered> {
@@ -77,7 +94,12 @@ mod tests {
         let remembered = Remembered { cluster: ClusterUid(9), epoch };
         store(directory, &remembered).expect("stored");
         assert_eq!(load(directory).expect("loaded"), Some(remembered));
+        assert!(load_masters(directory).is_empty());
+        let masters = ["a:1", "b:2"].map(str::to_owned);
+        store_masters(directory, &masters).expect("stored");
+        assert_eq!(load_masters(directory), masters);
         forget(directory).expect("forgotten");
+        assert!(load_masters(directory).is_empty());
         forget(directory).expect("forgotten twice");
         assert_eq!(load(directory).expect("nothing again"), None);
     }

@@ -9,7 +9,7 @@ use std::{fmt, io};
 
 pub use identity::Identity;
 pub use lock::Lock;
-pub use memory::{forget, load, store};
+pub use memory::{forget, load, load_masters, store, store_masters};
 
 /// What failed in the state directory.
 #[derive(Debug)]

@@ -7,3 +7,4 @@ mod logs;
 mod registration;
 mod service;
 mod stage;
+mod watch;

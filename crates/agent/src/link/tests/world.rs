@@ -71,7 +71,11 @@ pub(super) fn session(tick: u64) -> Session {
 
 impl World {
     pub(super) fn new(remembered: Option<Remembered>) -> World {
-        World { now: START, link: Link::new(vec!["a:1".into(), "b:2".into()], remembered) }
+        World::with(Link::new(vec!["a:1".into(), "b:2".into()], remembered))
+    }
+
+    pub(super) fn with(link: Link) -> World {
+        World { now: START, link }
     }
 
     /// A world whose first stream, `session(0)` to `a:1`, is active under `epoch(5)`.

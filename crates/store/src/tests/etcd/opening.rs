@@ -140,12 +140,15 @@ async fn a_full_store_is_said_to_be_full_and_goes_on_once_there_is_space() {
     assert!(matches!(refused(&prefix.0).await, OpenError::EtcdFull { .. }), "nobody can stand for election");
 
     let mut client = etcd.client().await;
-    let revision = client.get("x", None).await.unwrap().header().unwrap().revision();
+    let header = client.get("x", None).await.unwrap().take_header().unwrap();
+    let (member, revision) = (header.member_id(), header.revision());
     let all = etcd_client::DeleteOptions::new().with_prefix();
     client.delete("/p/d/", Some(all)).await.unwrap();
     client.compact(revision + 1, Some(etcd_client::CompactionOptions::new().with_physical())).await.unwrap();
     client.defragment().await.unwrap();
-    client.alarm(etcd_client::AlarmAction::Deactivate, etcd_client::AlarmType::Nospace, None).await.unwrap();
+    let mut own = etcd_client::AlarmOptions::new();
+    own.with_member(member);
+    client.alarm(etcd_client::AlarmAction::Deactivate, etcd_client::AlarmType::Nospace, Some(own)).await.unwrap();
     let writes = Vec::new();
     let transaction = Transaction { commit: muster_types::Commit(commit), writes };
     leader.store.commit(transaction).await.unwrap_or_else(|error| panic!("{error}: {:?}", error.source()));
@@ -165,4 +168,42 @@ async fn a_version_that_is_not_supported_or_can_lose_data() {
     let endpoint = super::fake::serve("3.5.1").await;
     let error = refused(&format!("etcd://{endpoint}/p?allow_lossy=true").parse().unwrap()).await;
     assert!(matches!(error, OpenError::EtcdUnreachable { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_schema_is_brought_to_a_newer_by_whoever_leads_and_goes_on_where_it_was_left() {
+    use crate::schema::Schema;
+    fn append(_: crate::key::Key, mut value: Vec<u8>) -> Result<Vec<u8>, crate::codec::DecodeError> {
+        value.push(b'2');
+        Ok(value)
+    }
+    let newer = Schema::with_steps(&[append]);
+    let etcd = Etcd::start().await;
+    let prefix = Prefix(etcd.location("p"));
+    let mut client = etcd.client().await;
+    let (candidate, mut leader) = prefix.lead().await;
+    for uid in 0..250 {
+        client.put(format!("/p/d/{uid:032x}"), "old", None).await.unwrap();
+    }
+    // As if a leader had come so far: field 1, the number 2; field 2, the key.
+    let reached = format!("/p/d/{:032x}", 9);
+    let mark = [&[8, 2, 18, u8::try_from(reached.len()).unwrap()], reached.as_bytes()].concat();
+    client.put("/p/m/migration", mark, None).await.unwrap();
+    let error = refused(&prefix.0).await;
+    assert!(matches!(error, OpenError::NewerSchema { found: 2, known: 1, .. }), "{error}");
+
+    assert!(leader.store.migrate(newer).await.is_ok_and(|migrated| migrated));
+    assert!(leader.store.migrate(newer).await.is_ok_and(|migrated| !migrated), "once");
+    let all = etcd_client::GetOptions::new().with_prefix();
+    let records = client.get("/p/d/", Some(all)).await.unwrap();
+    let values: Vec<&str> = records.kvs().iter().map(|kv| kv.value_str().unwrap()).collect();
+    assert_eq!(values.len(), 250);
+    assert!(values[..10].iter().all(|value| *value == "old") && values[10..].iter().all(|value| *value == "old2"));
+    assert_eq!(client.get("/p/m/migration", None).await.unwrap().kvs().len(), 0);
+    // What this program does not know, it neither opens nor loads.
+    assert!(matches!(refused(&prefix.0).await, OpenError::NewerSchema { found: 2, known: 1, .. }));
+    let error = leader.store.load().await.unwrap_err();
+    assert!(matches!(error, crate::LoadError::NewerSchema { found: 2, known: 1 }), "{error}");
+    assert!(error.is_fatal());
+    drop(candidate);
 }

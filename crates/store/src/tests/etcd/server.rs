@@ -105,11 +105,6 @@ impl Etcd {
         etcd_client::Client::connect(endpoints, None).await.unwrap()
     }
 
-    /// A client of one.
-    pub(crate) async fn client_of(&self, index: usize) -> etcd_client::Client {
-        etcd_client::Client::connect([self.endpoint(index)], None).await.unwrap()
-    }
-
     /// Kills a member.
     pub(crate) fn kill(&mut self, index: usize) {
         if let Some(mut child) = self.members[index].child.take() {

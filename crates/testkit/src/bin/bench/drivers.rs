@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use muster_proto::v1::driver::State;
+use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_proto::v1::{WatchEventsRequest, event};
 use muster_testkit::{Cluster, Options, Submit, WorkerOptions};
 use tokio_stream::StreamExt as _;
+use tonic::transport::Channel;
 
 use crate::figure::Figures;
 use crate::load;
@@ -28,7 +30,13 @@ async fn rate(limits: &str, count: usize) -> f64 {
     let clients = connect(cluster.address(), CONNECTIONS).await;
     let program = noop::build(cluster.dir());
     let driver = Submit::program(&[program.to_str().expect("a plain path")]).resources(1, 16 << 20);
-    let mut watch = cluster.client().watch_events(WatchEventsRequest::default()).await.expect("it opens").into_inner();
+    finished(&clients, &driver, count).await
+}
+
+/// Submits this many and waits until all have finished; drivers per second.
+pub(crate) async fn finished(clients: &[MasterServiceClient<Channel>], driver: &Submit, count: usize) -> f64 {
+    let watch = clients[0].clone().watch_events(WatchEventsRequest::default()).await;
+    let mut watch = watch.expect("it opens").into_inner();
     let counter = tokio::spawn(async move {
         let mut ended = 0;
         while ended < count {
@@ -42,7 +50,7 @@ async fn rate(limits: &str, count: usize) -> f64 {
         }
     });
     let begin = Instant::now();
-    submit(&clients, &driver, count, 8).await;
+    submit(clients, driver, count, 8).await;
     counter.await.expect("all drivers end");
     count as f64 / begin.elapsed().as_secs_f64()
 }

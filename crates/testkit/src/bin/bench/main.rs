@@ -1,17 +1,20 @@
 //! `muster-bench`: measures Muster on the machine at hand, with release binaries, one `name: value unit` line each.
 
-#![expect(clippy::panic, reason = "a benchmark that cannot go on says so and ends")]
+#![allow(clippy::panic, reason = "a benchmark that cannot go on says so and ends")]
 
 mod application;
 mod drivers;
+mod failover;
 mod figure;
 mod footprint;
 mod latency;
+mod lines;
 mod load;
 mod noop;
 mod queue;
 mod simulated;
 mod submissions;
+mod through_etcd;
 
 use clap::{Parser, ValueEnum};
 use figure::Figures;
@@ -23,12 +26,18 @@ struct Arguments {
     /// How figures are printed.
     #[arg(short, long, value_enum, default_value = "text")]
     output: OutputFormat,
-    /// Measure only these; all when none is named.
+    /// Measure only these; all but `failover` and `etcd`, which need an etcd server, when none is named.
     #[arg(value_enum)]
     only: Vec<Subject>,
     /// Drivers of the long run of `drivers`.
     #[arg(long, default_value_t = 100_000)]
     long: usize,
+    /// Faults of each kind of `failover`.
+    #[arg(long, default_value_t = 30)]
+    faults: usize,
+    /// Workers of the larger half of `failover`.
+    #[arg(long, default_value_t = 1_000)]
+    many: usize,
 }
 
 /// How figures are printed.
@@ -55,6 +64,10 @@ enum Subject {
     Application,
     /// Submissions into a long queue before full workers.
     Queue,
+    /// From the loss of a leader to the next acknowledged submission and the next start.
+    Failover,
+    /// Submissions and drivers through one etcd.
+    Etcd,
 }
 
 fn main() {
@@ -85,6 +98,13 @@ async fn measure(arguments: &Arguments) {
     }
     if wanted(Subject::Queue) {
         queue::measure(&mut figures).await;
+    }
+    let named = |subject| arguments.only.contains(&subject);
+    if named(Subject::Etcd) {
+        through_etcd::measure(&mut figures).await;
+    }
+    if named(Subject::Failover) {
+        failover::measure(&mut figures, arguments.faults, arguments.many).await;
     }
     figures.finish();
 }

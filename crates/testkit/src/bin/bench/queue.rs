@@ -6,6 +6,7 @@ use crate::figure::Figures;
 use crate::load;
 use crate::load::{CONNECTIONS, connect, submit};
 use crate::simulated;
+use crate::simulated::Play;
 
 const WORKERS: usize = 1_000;
 const WAITING: usize = 100_000;
@@ -16,7 +17,7 @@ const ROUNDS: usize = 3;
 pub(crate) async fn measure(figures: &mut Figures) {
     let empty = Cluster::start(Options { workers: 0, ..load::options() });
     let full = Cluster::start(Options { workers: 0, ..load::options() });
-    let workers = simulated::workers(full.address(), WORKERS, 1).await;
+    let workers = simulated::workers(&[full.address().to_owned()], 0, WORKERS, 1, Play::Forever).await;
     let (to_empty, to_full) = (connect(empty.address(), CONNECTIONS).await, connect(full.address(), CONNECTIONS).await);
     let driver = Submit::program(&["/bin/true"]);
     submit(&to_full, &driver, WORKERS, 8).await;

@@ -1,110 +1,298 @@
-//! Workers that speak the link and run nothing: what they are told to launch runs for ever.
+//! Workers that speak the link and run nothing: what they are told to launch runs for ever, or ends at once.
+//!
+//! They follow the leader as real ones do: a stream that breaks, a farewell, or a leader of a higher epoch that another master tells of makes them say
+//! hello there, with what they run and what is not acknowledged. A hundred share one connection to each master and its news of leaders,
+//! so that file descriptors suffice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster_proto::v1::worker_command::Command;
 use muster_proto::v1::worker_link_service_client::WorkerLinkServiceClient;
 use muster_proto::v1::{
-    AllocatedResources, AttemptState, Capabilities, Heartbeat, Hello, Incarnation, Inventory, LinkRequest, Report,
-    Reports, link_request, link_response,
+    AllocatedResources, AttemptState, Capabilities, Epoch, Fault, Goodbye, Heartbeat, Hello, Incarnation, Inventory,
+    Launch, LinkRequest, LinkResponse, Outcome, Report, Reports, Welcome, goodbye, link_request, link_response,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::Streaming;
+
+use crate::lines::{Known, Lines};
+
+/// Workers that share connections.
+const SHARING: usize = 100;
+/// Before a worker that found no leader looks again, at least.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// What a simulated worker does with a launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Play {
+    /// It runs for ever.
+    Forever,
+    /// It has run already.
+    Ended,
+}
+
+/// What workers count.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    launches: AtomicUsize,
+    /// Workers that hold a stream now.
+    welcome: AtomicUsize,
+    /// The newest launch: when, by the leader of which revision.
+    pub(crate) newest: watch::Sender<Option<(Instant, u64)>>,
+}
 
 /// Workers that run nothing.
 pub(crate) struct Workers {
-    launches: Arc<AtomicUsize>,
-    _tasks: JoinSet<()>,
+    counts: Arc<Counts>,
+    tasks: JoinSet<()>,
 }
 
 impl Workers {
+    /// They are gone at once, with their connections.
+    pub(crate) fn kill(&mut self) {
+        self.tasks.abort_all();
+    }
+
     /// Waits until they were told to launch this much.
     pub(crate) async fn wait_for_launches(&self, count: usize) {
-        let done = async || (self.launches.load(Ordering::Relaxed) >= count).then_some(());
+        let done = async || (self.counts.launches.load(Ordering::Relaxed) >= count).then_some(());
         muster_testkit::eventually("the launches", Duration::from_secs(60), done).await;
     }
+
+    /// Waits until this many hold a stream.
+    pub(crate) async fn wait_for_welcomes(&self, count: usize) {
+        let done = async || (self.counts.welcome.load(Ordering::Relaxed) >= count).then_some(());
+        muster_testkit::eventually("the welcomes", Duration::from_secs(60), done).await;
+    }
+
+    /// Follows launches.
+    pub(crate) fn launches(&self) -> watch::Receiver<Option<(Instant, u64)>> {
+        self.counts.newest.subscribe()
+    }
 }
 
-/// Starts `count` workers of `cores` cores each and waits until all are welcome.
-pub(crate) async fn workers(address: &str, count: usize, cores: u32) -> Workers {
-    let (launches, welcome) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+/// Starts `count` workers of `cores` cores each, numbered from `first`, and waits until all are welcome.
+pub(crate) async fn workers(masters: &[String], first: usize, count: usize, cores: u32, play: Play) -> Workers {
+    let (newest, _) = watch::channel(None);
+    let counts = Arc::new(Counts { launches: AtomicUsize::new(0), welcome: AtomicUsize::new(0), newest });
     let mut tasks = JoinSet::new();
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("the address is one");
-    let mut channel = None;
+    let mut lines = None;
     for number in 0..count {
-        // A real worker has a connection of its own; a hundred share one here, so that file descriptors suffice.
-        if number % 100 == 0 {
-            channel = Some(endpoint.connect().await.expect("the master answers"));
+        if number % SHARING == 0 {
+            lines = Some(Arc::new(Lines::new(masters)));
         }
-        let channel = channel.clone().expect("it was connected");
-        tasks.spawn(run(channel, number as u128 + 1, cores, launches.clone(), welcome.clone()));
-    }
-    let done = async || (welcome.load(Ordering::Relaxed) == count).then_some(());
-    muster_testkit::eventually("the welcomes", Duration::from_secs(60), done).await;
-    Workers { launches, _tasks: tasks }
-}
-
-fn hello(uid: u128, cores: u32) -> Hello {
-    Hello {
-        version_min: 1,
-        version_max: 1,
-        worker_uid: uid.to_be_bytes().to_vec().into(),
-        name: format!("simulated-{uid}"),
-        machine_id: "simulated".into(),
-        boot_id: "simulated".into(),
-        incarnation: Some(Incarnation { counter: 1, random: 1 }),
-        session: 1,
-        capabilities: Some(Capabilities { tree: true, tree_method: "simulated".into(), ..Capabilities::default() }),
-        total: Some(AllocatedResources { cores, memory_bytes: u64::from(cores) << 30, custom: BTreeMap::new() }),
-        host: "127.0.0.1".into(),
-        address: "127.0.0.1:1".into(),
-        agent_version: env!("CARGO_PKG_VERSION").into(),
-        ..Hello::default()
-    }
-}
-
-async fn run(channel: Channel, uid: u128, cores: u32, launches: Arc<AtomicUsize>, welcome: Arc<AtomicUsize>) {
-    let (up, messages) = mpsc::channel(64);
-    let send = async |message| up.send(LinkRequest { message: Some(message) }).await.expect("the stream stands");
-    send(link_request::Message::Hello(hello(uid, cores).into())).await;
-    let mut client = WorkerLinkServiceClient::new(channel);
-    let mut down = client.link(ReceiverStream::new(messages)).await.expect("the link opens").into_inner();
-    let mut beat = tokio::time::interval(Duration::from_secs(5));
-    let (mut number, mut sequence) = (0, 0);
-    loop {
-        let answer = tokio::select! {
-            answer = down.next() => answer.expect("the link stands").expect("the link is sound"),
-            _ = beat.tick(), if number > 0 => {
-                send(link_request::Message::Heartbeat(Heartbeat { number })).await;
-                number += 1;
-                continue;
-            }
+        let lines = lines.clone().expect("it was made");
+        let worker = Worker {
+            uid: (first + number) as u128 + 1,
+            cores,
+            play,
+            counts: counts.clone(),
+            // Above that of an earlier life under this number.
+            session: now_as_session(),
+            epoch: None,
+            cluster: Vec::new(),
+            sequence: 0,
+            unsettled: BTreeMap::new(),
         };
-        match answer.message.expect("a message is something") {
-            link_response::Message::Welcome(_) => {
-                send(link_request::Message::Inventory(Inventory { attempts: Vec::new(), complete: true })).await;
-                number = 1;
-                welcome.fetch_add(1, Ordering::Relaxed);
-            }
-            link_response::Message::Commands(commands) => {
-                for command in commands.commands {
-                    let Some(Command::Launch(launch)) = command.command else { continue };
-                    launches.fetch_add(1, Ordering::Relaxed);
-                    sequence += 1;
-                    let mut report =
-                        Report { attempt: launch.attempt, sequence, resources: launch.resources, ..Report::default() };
-                    report.set_state(AttemptState::Running);
-                    send(link_request::Message::Reports(Reports { reports: vec![report] })).await;
+        tasks.spawn(worker.live(lines));
+    }
+    let workers = Workers { counts, tasks };
+    workers.wait_for_welcomes(count).await;
+    workers
+}
+
+fn now_as_session() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.expect("it is later than 1970").as_millis() as u64
+}
+
+/// One of them.
+struct Worker {
+    uid: u128,
+    cores: u32,
+    play: Play,
+    counts: Arc<Counts>,
+    session: u64,
+    epoch: Option<Epoch>,
+    cluster: Vec<u8>,
+    sequence: u64,
+    /// Newest reports of what runs, and of what has ended and is not acknowledged.
+    unsettled: BTreeMap<u64, Report>,
+}
+
+/// One stream.
+struct Link {
+    up: mpsc::Sender<LinkRequest>,
+    down: Streaming<LinkResponse>,
+    heartbeat: Duration,
+    heartbeats: u64,
+}
+
+impl Link {
+    async fn send(&self, message: link_request::Message) {
+        // A stream that has broken is seen by who reads it.
+        let _ = self.up.send(LinkRequest { message: Some(message) }).await;
+    }
+}
+
+impl Worker {
+    async fn live(mut self, lines: Arc<Lines>) {
+        let mut news = lines.news();
+        let mut address = lines.any(self.uid as usize).to_owned();
+        loop {
+            let known = self.serve(&lines, &address, &mut news).await;
+            address = match known {
+                Some(leader) => leader,
+                None => {
+                    let jitter = Duration::from_millis((self.uid as u64 * 7 + self.session) % 50);
+                    tokio::time::sleep(BACK_OFF + jitter).await;
+                    let known = news.borrow_and_update().clone();
+                    known.map_or_else(|| lines.any(self.session as usize).to_owned(), |known| known.address)
                 }
-            }
-            link_response::Message::Goodbye(goodbye) => panic!("a simulated worker is sent away: {goodbye:?}"),
-            link_response::Message::HeartbeatAnswer(_) | link_response::Message::Acknowledgements(_) => {}
+            };
         }
     }
+
+    /// Speaks to one master until the stream is over; who leads, if that was said.
+    async fn serve(
+        &mut self,
+        lines: &Lines,
+        address: &str,
+        news: &mut watch::Receiver<Option<Known>>,
+    ) -> Option<String> {
+        self.session += 1;
+        let (up, messages) = mpsc::channel(64);
+        let hello = link_request::Message::Hello(self.hello().into());
+        up.send(LinkRequest { message: Some(hello) }).await.expect("it is held here");
+        let mut client = WorkerLinkServiceClient::new(lines.channel(address));
+        let down = client.link(ReceiverStream::new(messages)).await.ok()?.into_inner();
+        let mut link = Link { up, down, heartbeat: Duration::from_secs(5), heartbeats: 0 };
+        let mut welcome = false;
+        let next = self.follow(&mut link, &mut welcome, news).await;
+        if welcome {
+            self.counts.welcome.fetch_sub(1, Ordering::Relaxed);
+        }
+        next
+    }
+
+    async fn follow(
+        &mut self,
+        link: &mut Link,
+        welcome: &mut bool,
+        news: &mut watch::Receiver<Option<Known>>,
+    ) -> Option<String> {
+        let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + link.heartbeat, link.heartbeat);
+        loop {
+            let answer = tokio::select! {
+                answer = link.down.next() => answer?.ok()?,
+                _ = beat.tick(), if *welcome => {
+                    link.heartbeats += 1;
+                    link.send(link_request::Message::Heartbeat(Heartbeat { number: link.heartbeats })).await;
+                    continue;
+                }
+                _ = news.changed() => match news.borrow_and_update().as_ref() {
+                    Some(known) if known.is_after(self.epoch.as_ref()) => return Some(known.address.clone()),
+                    Some(_) | None => continue,
+                },
+            };
+            match answer.message.expect("a message is something") {
+                link_response::Message::Welcome(said) => {
+                    self.welcomed(link, answer.epoch, said).await;
+                    beat = tokio::time::interval_at(tokio::time::Instant::now() + link.heartbeat, link.heartbeat);
+                    *welcome = true;
+                    self.counts.welcome.fetch_add(1, Ordering::Relaxed);
+                }
+                link_response::Message::Commands(commands) => {
+                    for command in commands.commands {
+                        if let Some(Command::Launch(launch)) = command.command {
+                            self.launch(link, *launch).await;
+                        }
+                    }
+                }
+                link_response::Message::Acknowledgements(said) => {
+                    for settled in said.reports {
+                        let ended = |report: &Report| report.state() == AttemptState::Ended;
+                        if self.unsettled.get(&settled.sequence).is_some_and(ended) {
+                            self.unsettled.remove(&settled.sequence);
+                        }
+                    }
+                }
+                link_response::Message::Goodbye(said) => return farewell(said),
+                link_response::Message::HeartbeatAnswer(_) => {}
+            }
+        }
+    }
+
+    async fn welcomed(&mut self, link: &mut Link, epoch: Option<Epoch>, said: Welcome) {
+        self.epoch = epoch;
+        self.cluster = said.cluster_uid.to_vec();
+        if let Some(length) = said.heartbeat.and_then(|length| Duration::try_from(length).ok()) {
+            link.heartbeat = length;
+        }
+        let attempts = self.unsettled.values().cloned().collect();
+        link.send(link_request::Message::Inventory(Inventory { attempts, complete: true })).await;
+    }
+
+    async fn launch(&mut self, link: &Link, launch: Launch) {
+        self.counts.launches.fetch_add(1, Ordering::Relaxed);
+        let revision = self.epoch.as_ref().map_or(0, |epoch| epoch.revision);
+        self.counts.newest.send_replace(Some((Instant::now(), revision)));
+        self.sequence += 1;
+        let now = std::time::SystemTime::now();
+        let mut report = Report {
+            attempt: launch.attempt,
+            sequence: self.sequence,
+            resources: launch.resources,
+            id: launch.id,
+            pid: 1,
+            start_time: Some(now.into()),
+            ..Report::default()
+        };
+        report.set_state(AttemptState::Running);
+        if self.play == Play::Ended {
+            let mut outcome = Outcome { exit_code: Some(0), reason: "EXITED".into(), ..Outcome::default() };
+            outcome.set_fault(Fault::Program);
+            report.set_state(AttemptState::Ended);
+            report.pid = 0;
+            report.end_time = Some(now.into());
+            report.outcome = Some(outcome);
+        }
+        self.unsettled.insert(self.sequence, report.clone());
+        link.send(link_request::Message::Reports(Reports { reports: vec![report] })).await;
+    }
+
+    fn hello(&self) -> Hello {
+        let (uid, cores) = (self.uid, self.cores);
+        Hello {
+            version_min: 1,
+            version_max: 1,
+            cluster_uid: self.cluster.clone().into(),
+            worker_uid: uid.to_be_bytes().to_vec().into(),
+            name: format!("simulated-{uid}"),
+            machine_id: "simulated".into(),
+            boot_id: "simulated".into(),
+            incarnation: Some(Incarnation { counter: 1, random: 1 }),
+            session: self.session,
+            epoch: self.epoch.clone(),
+            capabilities: Some(Capabilities { tree: true, tree_method: "simulated".into(), ..Capabilities::default() }),
+            total: Some(AllocatedResources { cores, memory_bytes: u64::from(cores) << 30, custom: BTreeMap::new() }),
+            host: "127.0.0.1".into(),
+            address: "127.0.0.1:1".into(),
+            agent_version: env!("CARGO_PKG_VERSION").into(),
+            ..Hello::default()
+        }
+    }
+}
+
+/// Who is to be dialled after a farewell, if that was said.
+fn farewell(said: Goodbye) -> Option<String> {
+    let refused = said.reason() == goodbye::Reason::Refused;
+    assert!(!refused, "a simulated worker is refused: {said:?}");
+    (!said.leader.is_empty()).then_some(said.leader)
 }

@@ -125,7 +125,8 @@ impl World {
                 self.order(worker, Order::Closed(acknowledgement));
             }
             Effect::FenceWithoutRunner => self.fence_without_runner(worker),
-            Effect::Masters(_) | Effect::Say(_) => {}
+            // No master is watched here, and the runner kills at the lease's end: workers find the next leader by dialling.
+            Effect::Watch(_) | Effect::Unwatch | Effect::Masters(_) | Effect::Say(_) => {}
         }
     }
 

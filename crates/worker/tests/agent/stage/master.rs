@@ -1,5 +1,6 @@
 //! A master that says what the test tells it to.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use muster_proto::v1;
@@ -12,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::leaders::Leaders;
 use super::{incarnation, soon};
 
 pub(crate) struct Master {
@@ -20,6 +22,7 @@ pub(crate) struct Master {
     pub(crate) cluster: ClusterUid,
     pub(crate) heartbeat: Duration,
     streams: mpsc::Receiver<Opened>,
+    leads: Leaders,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -47,7 +50,9 @@ impl Master {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let (opened, streams) = mpsc::channel(16);
+        let leads = Leaders::default();
         let server = tonic::transport::Server::builder()
+            .add_service(leads.clone())
             .add_service(WorkerLinkServiceServer::new(Service(opened)))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let serving = tokio::spawn(async move { server.await.expect("it serves") });
@@ -57,8 +62,55 @@ impl Master {
             cluster: ClusterUid(0xC),
             heartbeat: Duration::from_millis(50),
             streams,
+            leads,
             serving,
         }
+    }
+
+    /// Tells those who watch here.
+    pub(crate) fn say_leads(&self, leader: &Master, masters: &[&Master]) {
+        self.leads.said.send_replace(v1::WatchLeaderResponse {
+            leader: leader.address.clone(),
+            epoch: Some(leader.epoch.into()),
+            masters: masters.iter().map(|master| master.address.clone()).collect(),
+        });
+    }
+
+    pub(crate) fn say_nobody_leads(&self) {
+        self.leads
+            .said
+            .send_replace(v1::WatchLeaderResponse { masters: vec![self.address.clone()], ..Default::default() });
+    }
+
+    /// How many watch here.
+    pub(crate) fn watches(&self) -> usize {
+        self.leads.said.receiver_count()
+    }
+
+    /// Ends the watches that stand, and waits for another.
+    pub(crate) async fn cut_watches(&self) {
+        let before = self.leads.begun.load(Ordering::SeqCst);
+        self.leads.cut.notify_one();
+        let begun = async {
+            while self.leads.begun.load(Ordering::SeqCst) == before {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon("another watch", begun).await;
+    }
+
+    pub(crate) async fn wait_watched(&self, times: usize) {
+        let watched = async {
+            while self.watches() != times {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon("the watches", watched).await;
+    }
+
+    /// Whether somebody opened a stream that was not taken yet.
+    pub(crate) fn was_dialled(&mut self) -> bool {
+        self.streams.try_recv().is_ok()
     }
 
     /// The next stream, with its hello.

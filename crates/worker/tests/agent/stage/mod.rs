@@ -1,5 +1,6 @@
 //! The stage: a master, a runner, and the agent between them.
 
+mod leaders;
 mod master;
 mod runner;
 
@@ -98,6 +99,18 @@ impl Stage {
         talk.answer_inventory(inventory).await;
         stream.inventory().await;
         (stream, talk)
+    }
+
+    /// Waits until the agent has these masters on disk.
+    pub(crate) async fn wait_for_masters(&self, masters: &[&Master]) {
+        let (state, wanted) = (self.path("state"), masters.iter().map(|master| master.address.clone()));
+        let wanted: Vec<String> = wanted.collect();
+        let known = async {
+            while muster_worker::state::load_masters(&state) != wanted {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon("the masters on disk", known).await;
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

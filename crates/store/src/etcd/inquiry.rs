@@ -1,4 +1,4 @@
-//! Deposes leaders: deletes an election key, if it is still the one that is meant.
+//! Answers for election keys: whether one is there, and deletes one, if it is still the one that is meant.
 
 use std::time::Duration;
 
@@ -11,29 +11,34 @@ use super::follow::Sight;
 use super::keys::{Keys, Place};
 use super::line::{Handle, Line};
 use super::transaction::Guard;
-use crate::{Deposition, ElectionError};
+use crate::{ElectionError, Inquiry};
 
-/// Wishes that may wait.
+/// Inquiries that may wait.
 pub(super) const WAITING: usize = 4;
 
-/// Takes wishes for as long as anyone can have one.
+/// Answers for as long as anyone can ask.
 pub(super) async fn run(
     mut line: Line,
     keys: Keys,
     sight: watch::Receiver<Sight>,
-    mut wishes: mpsc::Receiver<Deposition>,
+    mut inquiries: mpsc::Receiver<Inquiry>,
     lease: Duration,
 ) {
-    while let Some(Deposition { leader, reply }) = wishes.recv().await {
+    while let Some(inquiry) = inquiries.recv().await {
+        let (leader, reply, deposes) = match inquiry {
+            Inquiry::Depose(leader, reply) => (leader, reply, true),
+            Inquiry::Holds(leader, reply) => (leader, reply, false),
+        };
         let guard = guard(&keys, &sight.borrow(), leader);
         let answer = match guard {
-            Some(guard) => delete(&mut line, &guard, lease).await,
+            Some(guard) => {
+                let key = guard.key.clone();
+                let then = if deposes { TxnOp::delete(key, None) } else { TxnOp::get(key, None) };
+                under(&mut line, &guard, then, lease).await
+            }
             // It is gone already.
             None => Ok(false),
         };
-        if matches!(answer, Ok(true)) {
-            tracing::warn!(epoch = %leader, "deposed a leader that is gone");
-        }
         let _ = reply.send(answer);
     }
 }
@@ -44,9 +49,10 @@ fn guard(keys: &Keys, sight: &Sight, leader: Epoch) -> Option<Guard> {
     Some(Guard { key: keys.bytes(Place::Election(lease)), created })
 }
 
-async fn delete(line: &mut Line, guard: &Guard, lease: Duration) -> Result<bool, ElectionError> {
+/// Does something if the key is there. Whether it was.
+async fn under(line: &mut Line, guard: &Guard, then: TxnOp, lease: Duration) -> Result<bool, ElectionError> {
     let ask = async |mut client: Handle| {
-        let txn = Txn::new().when([guard.compare()]).and_then([TxnOp::delete(guard.key.clone(), None)]);
+        let txn = Txn::new().when([guard.compare()]).and_then([then.clone()]);
         client.txn(txn).await
     };
     match line.persist(lease / 3, lease, ask).await {

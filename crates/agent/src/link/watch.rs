@@ -1,0 +1,109 @@
+//! The watch: while a stream is active, one idle question to another master, which says at once when somebody else leads.
+//!
+//! It only hastens a dial. Whom the worker obeys is judged by the welcome that follows, as ever.
+
+use std::time::Duration;
+
+use muster_types::{Epoch, Time};
+
+use super::effect::Effect;
+use super::input::LeaderSeen;
+use super::machine::{Link, Runner};
+use super::masters::below;
+use super::stream::{Stream, Terms};
+
+/// Longest delay before a watch is begun again, at first and in the end. Without it a worker finds the next leader all the same, by dialling.
+const RETRY_INITIAL: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// Which master is watched, and how that has gone so far.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    held: Option<String>,
+    /// The leader as it was last named.
+    leader: Option<(String, Epoch)>,
+    retry_at: Time,
+    failures: u32,
+}
+
+impl Watch {
+    /// When the next is to be begun, if one is wanted.
+    fn due(&self) -> Option<Time> {
+        self.held.is_none().then_some(self.retry_at)
+    }
+
+    /// Whether this address is that of the stream's leader: the stream may have been dialled by another name of it.
+    fn is_leader(&self, address: &str, terms: &Terms) -> bool {
+        let named = self.leader.as_ref().is_some_and(|(leader, epoch)| leader == address && *epoch == terms.epoch());
+        address == terms.master || named
+    }
+}
+
+impl Link {
+    /// When a watch is to be begun: only with a stream, and with a master beside the one that it goes to.
+    pub(super) fn watch_deadline(&self) -> Option<Time> {
+        let Stream::Active { terms, .. } = &self.stream else { return None };
+        let has_other = self.masters.named().iter().any(|address| !self.watch.is_leader(address, terms));
+        self.watch.due().filter(|_| has_other)
+    }
+
+    /// Begins a watch, and leaves one on the stream's leader itself: that one's end ends both. It is kept while there is no stream.
+    pub(super) fn mind_watch(&mut self, now: Time, entropy: u64) {
+        let Stream::Active { terms, .. } = &self.stream else { return };
+        if self.watch.held.as_ref().is_some_and(|held| self.watch.is_leader(held, terms)) {
+            self.watch.held = None;
+            self.effects.push_back(Effect::Unwatch);
+        }
+        if self.watch.due().is_none_or(|due| due > now) {
+            return;
+        }
+        // Another one after each failure, and another one on each worker.
+        let turn = entropy.wrapping_add(u64::from(self.watch.failures));
+        let others: Vec<&String> =
+            self.masters.named().iter().filter(|address| !self.watch.is_leader(address, terms)).collect();
+        if let Some(address) = pick(&others, turn).cloned() {
+            self.watch.held = Some(address.clone());
+            self.effects.push_back(Effect::Watch(address));
+        }
+    }
+
+    pub(super) fn handle_watch_broken(&mut self, now: Time, entropy: u64, master: &str) {
+        if self.watch.held.as_deref() != Some(master) {
+            return;
+        }
+        let most = RETRY_INITIAL.saturating_mul(1 << self.watch.failures.min(16)).min(RETRY_MAX);
+        self.watch.held = None;
+        self.watch.failures = self.watch.failures.saturating_add(1);
+        self.watch.retry_at = now + below(most, entropy);
+    }
+
+    /// A leader above the one of the stream is dialled at once; while there is no leader to stream with, also the highest seen.
+    pub(super) fn handle_leader_seen(&mut self, now: Time, entropy: u64, seen: LeaderSeen) {
+        if self.watch.held.as_ref() != Some(&seen.from) {
+            return;
+        }
+        self.watch.failures = 0;
+        if !seen.masters.is_empty() {
+            self.learn_masters(&seen.masters);
+        }
+        self.watch.leader.clone_from(&seen.leader);
+        let Some((leader, epoch)) = seen.leader else { return };
+        let highest = self.memory.epoch().map(|epoch| epoch.number());
+        let is_higher = highest.is_none_or(|highest| epoch.number() > highest);
+        let is_highest = highest.is_none_or(|highest| epoch.number() >= highest);
+        let wanted = match &self.stream {
+            Stream::Idle { .. } => is_highest && matches!(self.runner, Runner::Ready(_)),
+            Stream::Dialing { master, .. } | Stream::Greeting { master, .. } => is_highest && *master != leader,
+            Stream::Remembering { .. } | Stream::Counting { .. } | Stream::Active { .. } => is_higher,
+        };
+        if wanted {
+            let pace = self.masters.hear_of(leader);
+            self.abandon(now, entropy, pace);
+        }
+    }
+}
+
+fn pick<'a>(addresses: &[&'a String], turn: u64) -> Option<&'a String> {
+    let count = u64::try_from(addresses.len()).ok().filter(|count| *count > 0)?;
+    addresses.get(usize::try_from(turn % count).ok()?).copied()
+}

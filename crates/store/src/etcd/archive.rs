@@ -1,0 +1,98 @@
+//! Backups of a prefix: read by pages at one revision, from any member, by a leader or a standby alike.
+
+use std::sync::Arc;
+
+use muster_types::{ClusterRecord, Commit};
+
+use super::failure::{Failure, Kind};
+use super::keys::{Keys, Place};
+use super::line::{Access, Line};
+use super::page::Pages;
+use crate::ArchiveError;
+use crate::backup::{Pour, Source};
+use crate::codec::proto::{GenerationRecord, HeadRecord, SchemaRecord};
+use crate::codec::{DecodeError, Stored as _};
+
+/// What it takes to read a prefix.
+pub(super) struct EtcdSource {
+    pub(super) access: Arc<Access>,
+    pub(super) keys: Keys,
+}
+
+impl Source for EtcdSource {
+    fn pour(&self, into: Pour) {
+        tokio::spawn(pour(self.access.line(0), self.keys.clone(), into));
+    }
+}
+
+async fn pour(mut line: Line, keys: Keys, mut into: Pour) {
+    match pour_all(&mut line, &keys, &mut into).await {
+        Ok(()) => into.end().await,
+        Err(Some(error)) => into.fail(error).await,
+        // Nobody reads it.
+        Err(None) => {}
+    }
+}
+
+/// Everything; `None` as an error says that nobody reads any more.
+async fn pour_all(line: &mut Line, keys: &Keys, into: &mut Pour) -> Result<(), Option<ArchiveError>> {
+    // What every store has comes first, and says of which revision the rest must be.
+    let mut head = Pages::now(keys.meta());
+    let mut meta = Meta::default();
+    while let Some(page) = head.next(line).await.map_err(failed)? {
+        for record in page {
+            if keys.place(record.key()) == Some(Place::Migration) {
+                return Err(Some(ArchiveError::Store { source: "its records are on the way to a newer form".into() }));
+            }
+            meta.take(keys.place(record.key()), record.value()).map_err(unreadable)?;
+        }
+    }
+    let Meta { schema: Some(schema), cluster: Some(cluster), generation: Some(generation), head: Some(commit) } = meta
+    else {
+        return Err(Some(ArchiveError::Store { source: "there is no cluster under the prefix".into() }));
+    };
+    into.begin(schema, &cluster, generation, commit);
+    let mut pages = Pages::at(keys.everything(), head.revision());
+    while let Some(page) = pages.next(line).await.map_err(failed)? {
+        for record in page {
+            let Some(Place::Record(key)) = keys.place(record.key()) else { continue };
+            let (_, value) = record.into_key_value();
+            if into.add(key, value) {
+                into.flush().await.map_err(|_| None)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Meta {
+    schema: Option<u32>,
+    cluster: Option<ClusterRecord>,
+    generation: Option<u64>,
+    head: Option<Commit>,
+}
+
+impl Meta {
+    fn take(&mut self, place: Option<Place>, value: &[u8]) -> Result<(), DecodeError> {
+        match place {
+            Some(Place::Schema) => self.schema = Some(SchemaRecord::decode(value)?.version),
+            Some(Place::Cluster) => self.cluster = Some(ClusterRecord::decode(value)?),
+            Some(Place::Generation) => self.generation = Some(GenerationRecord::decode(value)?.generation),
+            Some(Place::Head) => self.head = Some(Commit(HeadRecord::decode(value)?.commit)),
+            Some(Place::Migration | Place::Election(_) | Place::Record(_)) | None => {}
+        }
+        Ok(())
+    }
+}
+
+fn failed(failure: Failure) -> Option<ArchiveError> {
+    Some(match failure.kind {
+        Kind::Compacted => ArchiveError::Forgotten,
+        _ => ArchiveError::Store { source: failure.source },
+    })
+}
+
+fn unreadable(error: DecodeError) -> Option<ArchiveError> {
+    Some(ArchiveError::Store { source: error.into() })
+}

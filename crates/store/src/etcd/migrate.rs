@@ -1,0 +1,91 @@
+//! From an older form of the records to today's: by the leader, before it loads, in as many guarded transactions as it takes. Each
+//! notes how far it has come, so that the next leader goes on there; the last writes the schema.
+
+use etcd_client::{Txn, TxnOp, TxnOpResponse};
+
+use super::keys::Place;
+use super::line::Handle;
+use super::page::Pages;
+use super::store::{EtcdStore, Failed};
+use crate::codec::Stored as _;
+use crate::codec::proto::{MigrationRecord, SchemaRecord};
+use crate::schema::Schema;
+
+/// Records and bytes of one transaction, within what etcd takes.
+const BATCH: usize = 100;
+const BATCH_BYTES: usize = 1 << 20;
+
+impl EtcdStore {
+    /// Whether anything was changed.
+    pub(crate) async fn migrate(&mut self, schema: Schema) -> Result<bool, Failed> {
+        let (found, begun) = self.form().await?;
+        let newest = begun.as_ref().map_or(found, |begun| begun.to);
+        if newest > schema.version() {
+            return Err(Failed::Newer { found: newest, known: schema.version() });
+        }
+        if found >= schema.version() {
+            return Ok(false);
+        }
+        tracing::info!(from = found, to = schema.version(), "bringing the records into a newer form");
+        let mut range = self.keys.everything();
+        if let Some(begun) = begun.filter(|begun| begun.to == schema.version() && !begun.after.is_empty()) {
+            range.0 = [begun.after.as_slice(), b"\0"].concat();
+        }
+        let mut pages = Pages::now(range);
+        let (mut batch, mut bytes, mut last) = (Vec::new(), 0, Vec::new());
+        while let Some(page) = pages.next(&mut self.line).await? {
+            for record in page {
+                let Some(Place::Record(key)) = self.keys.place(record.key()) else { continue };
+                let (name, value) = record.into_key_value();
+                let lifted = schema.lift(found, key, value).map_err(|error| Failed::Damaged(error.into()))?;
+                if batch.len() >= BATCH || bytes + lifted.len() > BATCH_BYTES {
+                    self.note_migrated(std::mem::take(&mut batch), schema, &last).await?;
+                    bytes = 0;
+                }
+                bytes += lifted.len();
+                last.clone_from(&name);
+                batch.push(TxnOp::put(name, lifted, None));
+            }
+        }
+        self.note_migrated(batch, schema, &last).await?;
+        let form = SchemaRecord { version: schema.version() }.encode();
+        self.guarded(vec![
+            TxnOp::put(self.keys.bytes(Place::Schema), form, None),
+            TxnOp::delete(self.keys.bytes(Place::Migration), None),
+        ])
+        .await?;
+        Ok(true)
+    }
+
+    /// The form of the records, and how far a way to a newer one has come.
+    async fn form(&mut self) -> Result<(u32, Option<MigrationRecord>), Failed> {
+        let get = |place| TxnOp::get(self.keys.bytes(place), None);
+        let answers = self.guarded(vec![get(Place::Schema), get(Place::Migration)]).await?;
+        let value = |index: usize| match answers.get(index) {
+            Some(TxnOpResponse::Get(read)) => read.kvs().first().map(|kv| kv.value().to_vec()),
+            _ => None,
+        };
+        let damaged = |error: crate::codec::DecodeError| Failed::Damaged(error.into());
+        let schema = value(0).ok_or_else(|| Failed::Damaged("the schema is missing".into()))?;
+        let schema = SchemaRecord::decode(&schema).map_err(damaged)?;
+        let begun = value(1).map(|bytes| MigrationRecord::decode(&bytes)).transpose().map_err(damaged)?;
+        Ok((schema.version, begun))
+    }
+
+    async fn note_migrated(&mut self, mut batch: Vec<TxnOp>, schema: Schema, last: &[u8]) -> Result<(), Failed> {
+        let begun = MigrationRecord { to: schema.version(), after: last.to_vec() };
+        batch.push(TxnOp::put(self.keys.bytes(Place::Migration), begun.encode(), None));
+        self.guarded(batch).await.map(drop)
+    }
+
+    /// Something that may be done twice, while the term stands.
+    async fn guarded(&mut self, operations: Vec<TxnOp>) -> Result<Vec<TxnOpResponse>, Failed> {
+        let txn = Txn::new().when([self.guard.compare()]).and_then(operations);
+        let ask = async |mut client: Handle| client.txn(txn.clone()).await;
+        let answer = self.line.persist(self.answer_within(), self.lease, ask).await?;
+        match answer.succeeded() {
+            true => Ok(answer.op_responses()),
+            false => Err(Failed::Superseded),
+        }
+    }
+}

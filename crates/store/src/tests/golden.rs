@@ -1,0 +1,57 @@
+//! Records as they were written once, in `golden/`: each program must read what every earlier one wrote.
+//!
+//! The bytes are never written again; the texts beside them say what they mean. With `MUSTER_GOLDEN=write` a new kind gets its bytes,
+//! and the texts are made anew: a change of them that is not an addition is a record that is read as something else than it was.
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+
+use muster_types::{
+    ApplicationRecord, ApplicationUid, ClusterRecord, ClusterUid, Commit, DriverRecord, EventsRecord, ExecutorsRecord,
+    WallTime, WorkerRecord,
+};
+
+use crate::codec::Stored;
+use crate::codec::proto::{EpochRecord, GenerationRecord, HeadRecord, SchemaRecord};
+use crate::sample::Sample;
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
+}
+
+fn check<T: Stored + Debug>(name: &str, sample: &T) {
+    let (bytes, text) = (path(&format!("{name}.bin")), path(&format!("{name}.txt")));
+    let writes = std::env::var_os("MUSTER_GOLDEN").is_some_and(|value| value == "write");
+    if writes && !bytes.exists() {
+        std::fs::create_dir_all(path("")).unwrap();
+        std::fs::write(&bytes, sample.encode()).unwrap();
+    }
+    let golden = std::fs::read(&bytes).unwrap_or_else(|error| panic!("{}: {error}", bytes.display()));
+    let record = T::decode(&golden).unwrap_or_else(|error| panic!("{name} is not read any more: {error}"));
+    let meaning = format!("{record:#?}\n");
+    if writes {
+        std::fs::write(&text, &meaning).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&text).unwrap(), meaning, "{name} is read as something else");
+    let again = T::decode(&record.encode()).unwrap();
+    assert_eq!(format!("{again:#?}\n"), meaning, "{name} does not come back");
+}
+
+#[test]
+fn what_was_written_once_is_read_for_ever() {
+    let mut sample = Sample::new(2024);
+    let application = sample.application();
+    check::<DriverRecord>("driver", &sample.driver());
+    check::<ApplicationRecord>("application", &application);
+    check::<ExecutorsRecord>("executors", &sample.executors(ApplicationUid(7), 3));
+    check::<WorkerRecord>("worker", &sample.worker());
+    check::<EventsRecord>("events", &sample.events(Commit(9)));
+    let cluster =
+        ClusterRecord { uid: ClusterUid(0x1234), name: "golden".into(), created: WallTime(1_700_000_000_000) };
+    check("cluster", &cluster);
+    check("schema", &SchemaRecord { version: 1 });
+    check("epoch", &EpochRecord { generation: 2, revision: 9 });
+    check("head", &HeadRecord { commit: 5, digest: 6, count: 7 });
+    check("generation", &GenerationRecord { generation: 3 });
+    check("member", &crate::etcd::golden_member());
+}

@@ -1,0 +1,183 @@
+//! From a fault to the next acknowledged submission, and to the next process started: 30 faults of each kind, with few workers and with many.
+//!
+//! Submissions come from four clients as programs use them, each one after the other. After a leader that is gone at once, what counts is the first
+//! acknowledgement of a submission that was sent after the fault: only the next leader can give it. A leader that goes in order acknowledges
+//! until it has gone; what counts then is the longest time without any acknowledgement.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use muster_client::Client;
+use muster_proto::v1::StepDownRequest;
+use muster_testkit::{Casting, Ensemble, Submit, eventually};
+use tokio::task::JoinSet;
+
+use crate::figure::Figures;
+use crate::simulated::{self, Play, Workers};
+
+/// Between two submissions of one client.
+const PACE: Duration = Duration::from_millis(2);
+const CLIENTS: usize = 4;
+/// How long a failover may take at all.
+const BOUND: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Kill,
+    KillWithWorker,
+    Pause,
+    Terminate,
+    StepDown,
+}
+
+impl Fault {
+    const ALL: [Fault; 5] = [Fault::Kill, Fault::KillWithWorker, Fault::Pause, Fault::Terminate, Fault::StepDown];
+
+    fn name(self) -> &'static str {
+        match self {
+            Fault::Kill => "leader kill -9",
+            Fault::KillWithWorker => "leader and a worker killed",
+            Fault::Pause => "leader paused",
+            Fault::Terminate => "leader SIGTERM",
+            Fault::StepDown => "step-down",
+        }
+    }
+
+    /// Whether the leader goes on acknowledging until another leads.
+    fn is_in_order(self) -> bool {
+        match self {
+            Fault::Kill | Fault::KillWithWorker | Fault::Pause => false,
+            Fault::Terminate | Fault::StepDown => true,
+        }
+    }
+}
+
+pub(crate) async fn measure(figures: &mut Figures, faults: usize, many: usize) {
+    for count in [1, many] {
+        let mut stage = Stage::set(count).await;
+        for fault in Fault::ALL {
+            let (mut acknowledged, mut started) = (Vec::new(), Vec::new());
+            for _ in 0..faults {
+                let (ack, start) = stage.round(fault).await;
+                acknowledged.push(ack);
+                started.push(start);
+            }
+            let name = |what| format!("{}, {count} workers, {what}", fault.name());
+            let what = if fault.is_in_order() { "longest gap in acknowledgements" } else { "submission acknowledged" };
+            tell(figures, &name(what), acknowledged);
+            tell(figures, &name("process started"), started);
+        }
+    }
+}
+
+fn tell(figures: &mut Figures, name: &str, mut times: Vec<Duration>) {
+    times.sort();
+    for (quantile, at) in [("p50", times.len() / 2), ("p99", times.len() * 99 / 100)] {
+        figures.add(format!("{name}, {quantile}"), times[at.min(times.len() - 1)].as_secs_f64() * 1e3, "ms");
+    }
+}
+
+/// When a submission was sent, and when it was acknowledged.
+type Acks = Arc<Mutex<Vec<(Instant, Instant)>>>;
+
+struct Stage {
+    ensemble: Ensemble,
+    addresses: Vec<String>,
+    count: usize,
+    workers: Workers,
+    /// The one that is killed with the leader.
+    victim: Workers,
+    acks: Acks,
+    _clients: JoinSet<()>,
+}
+
+impl Stage {
+    async fn set(count: usize) -> Stage {
+        let casting = Casting { workers: 0, master_args: Vec::new(), ..Casting::default() };
+        let ensemble = Ensemble::start(casting).await;
+        ensemble.wait_for_masters(3).await;
+        let addresses: Vec<_> = ensemble.masters().iter().map(|name| ensemble.address(name)).collect();
+        let workers = simulated::workers(&addresses, 0, count, 64, Play::Ended).await;
+        let victim = simulated::workers(&addresses, count, 1, 64, Play::Ended).await;
+        let acks = Acks::default();
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            clients.spawn(submit(ensemble.client(), acks.clone()));
+        }
+        Stage { ensemble, addresses, count, workers, victim, acks, _clients: clients }
+    }
+
+    /// One fault, and the return to normal; until an acknowledgement, and until a start.
+    async fn round(&mut self, fault: Fault) -> (Duration, Duration) {
+        self.ensemble.wait_for_masters(3).await;
+        self.workers.wait_for_welcomes(self.count).await;
+        self.victim.wait_for_welcomes(1).await;
+        self.acks.lock().expect("nobody panics with it").clear();
+        self.wait_for_acks(Instant::now(), 50).await;
+        let (leader, (_, revision)) = self.ensemble.leader().await;
+        let mut launches = self.workers.launches();
+
+        let begin = Instant::now();
+        match fault {
+            Fault::Kill => self.ensemble.kill(&leader),
+            Fault::KillWithWorker => {
+                self.victim.kill();
+                self.ensemble.kill(&leader);
+            }
+            Fault::Pause => self.ensemble.pause(&leader),
+            Fault::Terminate => self.ensemble.terminate(&leader),
+            Fault::StepDown => {
+                let stepped = self.ensemble.client().step_down(StepDownRequest::default()).await;
+                stepped.expect("another takes over");
+            }
+        }
+        let by_the_next = |seen: &Option<(Instant, u64)>| seen.is_some_and(|(_, of)| of > revision);
+        let seen = tokio::time::timeout(BOUND, launches.wait_for(by_the_next)).await;
+        let seen = seen.expect("a process is started").expect("the workers live");
+        let (at, _) = seen.as_ref().copied().expect("it was waited for");
+        drop(seen);
+        self.wait_for_acks(Instant::now(), 20).await;
+        let acknowledged = self.acknowledged(fault, begin);
+
+        match fault {
+            Fault::Kill | Fault::Terminate => self.ensemble.start_master(&leader),
+            Fault::KillWithWorker => {
+                self.ensemble.start_master(&leader);
+                self.victim = simulated::workers(&self.addresses, self.count, 1, 64, Play::Ended).await;
+            }
+            Fault::Pause => self.ensemble.resume(&leader),
+            Fault::StepDown => {}
+        }
+        (acknowledged, at.duration_since(begin))
+    }
+
+    fn acknowledged(&self, fault: Fault, begin: Instant) -> Duration {
+        let mut acks = self.acks.lock().expect("nobody panics with it").clone();
+        acks.sort_by_key(|(_, acknowledged)| *acknowledged);
+        if fault.is_in_order() {
+            let gaps = acks.windows(2).filter(|pair| pair[1].1 >= begin).map(|pair| pair[1].1 - pair[0].1);
+            return gaps.max().expect("there were acknowledgements");
+        }
+        let first = acks.iter().find(|(sent, _)| *sent >= begin).expect("there were acknowledgements");
+        first.1 - begin
+    }
+
+    /// Waits for this many acknowledgements of what was sent after then.
+    async fn wait_for_acks(&self, after: Instant, count: usize) {
+        let enough = async || {
+            let acks = self.acks.lock().expect("nobody panics with it");
+            (acks.iter().filter(|(sent, _)| *sent >= after).count() >= count).then_some(())
+        };
+        eventually("acknowledgements", BOUND, enough).await;
+    }
+}
+
+async fn submit(client: Client, acks: Acks) {
+    let driver = Submit::program(&["/bin/true"]).resources(1, 16 << 20);
+    loop {
+        let sent = Instant::now();
+        client.submit_driver(driver.0.clone()).await.expect("every submission is acknowledged in the end");
+        acks.lock().expect("nobody panics with it").push((sent, Instant::now()));
+        tokio::time::sleep(PACE).await;
+    }
+}

@@ -1,0 +1,88 @@
+//! Connections to all masters, and what each says of who leads.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use muster_proto::v1::master_service_client::MasterServiceClient;
+use muster_proto::v1::{Epoch, WatchLeaderRequest};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::transport::{Channel, Endpoint};
+
+/// Before a master that does not answer is asked again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// A leader, as a master told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) address: String,
+    /// Generation and revision.
+    pub(crate) number: (u64, u64),
+}
+
+impl Known {
+    /// Whether this one is later.
+    pub(crate) fn is_after(&self, epoch: Option<&Epoch>) -> bool {
+        epoch.is_none_or(|epoch| self.number > (epoch.generation, epoch.revision))
+    }
+}
+
+/// Connections.
+pub(crate) struct Lines {
+    channels: BTreeMap<String, Channel>,
+    addresses: Vec<String>,
+    news: watch::Receiver<Option<Known>>,
+    _watches: JoinSet<()>,
+}
+
+impl Lines {
+    pub(crate) fn new(masters: &[String]) -> Lines {
+        let channels: BTreeMap<_, _> = masters
+            .iter()
+            .map(|address| {
+                let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("the address is one");
+                (address.clone(), endpoint.tcp_nodelay(true).connect_timeout(Duration::from_secs(2)).connect_lazy())
+            })
+            .collect();
+        let (sender, news) = watch::channel(None);
+        let mut watches = JoinSet::new();
+        for channel in channels.values() {
+            watches.spawn(follow(channel.clone(), sender.clone()));
+        }
+        Lines { channels, addresses: masters.to_vec(), news, _watches: watches }
+    }
+
+    pub(crate) fn channel(&self, address: &str) -> Channel {
+        self.channels.get(address).expect("masters tell of each other only").clone()
+    }
+
+    pub(crate) fn any(&self, number: usize) -> &str {
+        &self.addresses[number % self.addresses.len()]
+    }
+
+    /// The highest epoch that any master told of, with its changes.
+    pub(crate) fn news(&self) -> watch::Receiver<Option<Known>> {
+        self.news.clone()
+    }
+}
+
+async fn follow(channel: Channel, news: watch::Sender<Option<Known>>) {
+    loop {
+        let answer = MasterServiceClient::new(channel.clone()).watch_leader(WatchLeaderRequest {}).await;
+        if let Ok(answer) = answer {
+            let mut answers = answer.into_inner();
+            while let Ok(Some(said)) = answers.message().await {
+                let Some(epoch) = said.epoch else { continue };
+                let known = Known { address: said.leader, number: (epoch.generation, epoch.revision) };
+                news.send_if_modified(|newest| {
+                    let is_newer = newest.as_ref().is_none_or(|newest| known.number > newest.number);
+                    if is_newer {
+                        *newest = Some(known);
+                    }
+                    is_newer
+                });
+            }
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
