@@ -34,6 +34,7 @@ impl Link {
             DownMessage::HeartbeatAnswer(number) => self.handle_answer(number),
             DownMessage::Commands(incarnation, commands) => self.handle_commands(incarnation, commands),
             DownMessage::Acknowledgements(list) => self.handle_acknowledgements(&list),
+            DownMessage::Masters(masters) => self.learn_masters(&masters),
             DownMessage::Welcome(_) | DownMessage::Goodbye(_) => {}
         }
     }

@@ -72,6 +72,8 @@ pub enum DownMessage {
     Acknowledgements(Vec<Acknowledgement>),
     /// The stream ends.
     Goodbye(Goodbye),
+    /// The masters that are known have changed.
+    Masters(Vec<String>),
 }
 
 /// What the leader dictates.

@@ -109,6 +109,11 @@ impl Stamp {
         })
     }
 
+    /// The masters that are known.
+    pub(crate) fn masters(&self, addresses: Vec<String>) -> v1::LinkResponse {
+        self.stamped(Message::Masters(v1::Masters { addresses }))
+    }
+
     /// The answer to a heartbeat.
     pub(crate) fn answer(&self, number: u64) -> v1::LinkResponse {
         self.stamped(Message::HeartbeatAnswer(v1::HeartbeatAnswer { number }))

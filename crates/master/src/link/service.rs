@@ -158,7 +158,9 @@ async fn run(
     let (said, forwarded) = mpsc::channel(SAID_QUEUE);
     let writer = Writer {
         stamp,
+        standing: leading.election.receiver(),
         welcome: leading.welcome(),
+        welcomed: false,
         answers: answered,
         work,
         farewell: farewell.subscribe(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use muster_proto::{Welcome, v1};
+use muster_store::Standing;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
@@ -17,12 +18,16 @@ pub(crate) struct Writer {
     pub stamp: Stamp,
     /// What a welcome says.
     pub welcome: Arc<Welcome>,
+    /// The masters that are known.
+    pub standing: watch::Receiver<Arc<Standing>>,
     /// Numbers of heartbeats to answer.
     pub answers: mpsc::Receiver<u64>,
     /// Work.
     pub work: mpsc::Receiver<Down>,
     /// The end.
     pub farewell: watch::Receiver<Option<Farewell>>,
+    /// Whether the welcome has been written: nothing but a goodbye comes before it.
+    pub welcomed: bool,
     /// The stream.
     pub stream: mpsc::Sender<Result<v1::LinkResponse, Status>>,
 }
@@ -53,7 +58,15 @@ impl Writer {
                 said.map(|farewell| (self.stamp.farewell(&farewell), true))
             }
             number = self.answers.recv() => number.map(|number| (self.stamp.answer(number), false)),
-            down = self.work.recv() => down.map(|down| (self.stamp.message(&down, &self.welcome), false)),
+            Ok(()) = self.standing.changed(), if self.welcomed => {
+                let standing = self.standing.borrow_and_update().clone();
+                let addresses = standing.members.iter().map(|member| member.address.clone()).collect();
+                Some((self.stamp.masters(addresses), false))
+            }
+            down = self.work.recv() => down.map(|down| {
+                self.welcomed |= matches!(down, Down::Welcome);
+                (self.stamp.message(&down, &self.welcome), false)
+            }),
             () = self.stream.closed() => None,
         }
     }

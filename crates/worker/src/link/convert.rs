@@ -36,6 +36,7 @@ pub(super) fn read(wire: v1::LinkResponse) -> Result<Option<Read>, WireError> {
             DownMessage::Commands(incarnation, commands)
         }
         Some(Wire::Acknowledgements(list)) => DownMessage::Acknowledgements((&list).try_into()?),
+        Some(Wire::Masters(masters)) => DownMessage::Masters(masters.addresses),
         Some(Wire::Goodbye(goodbye)) => DownMessage::Goodbye(read_goodbye(goodbye)),
     };
     Ok(Some(Read { down: Down { epoch, session, message }, cluster_name }))

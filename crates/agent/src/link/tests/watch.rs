@@ -148,3 +148,12 @@ fn masters_that_an_earlier_agent_knew_are_dialled_in_turn() {
     assert_eq!(world.tell(Input::RunnerReady(incarnation()))[0], Effect::Dial(session(0), "gone:1".into()));
     assert_eq!(world.tell(Input::Broken(session(0)))[1], Effect::Dial(session(1), "b:2".into()));
 }
+
+#[test]
+fn masters_that_come_later_are_learned_on_the_stream_and_one_is_watched() {
+    let mut world = World::with(Link::new(vec!["a:1".into()], Some(remembered(5))));
+    world.tell(Input::RunnerReady(incarnation()));
+    world.activate(session(0), 5, vec![]);
+    let said = world.down(session(0), 5, DownMessage::Masters(vec!["a:1".into(), "b:2".into()]));
+    assert_eq!(said, [Effect::Masters(vec!["a:1".into(), "b:2".into()]), watch("b:2")]);
+}

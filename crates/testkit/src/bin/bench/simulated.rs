@@ -224,7 +224,7 @@ impl Worker {
                     }
                 }
                 link_response::Message::Goodbye(said) => return farewell(said),
-                link_response::Message::HeartbeatAnswer(_) => {}
+                link_response::Message::HeartbeatAnswer(_) | link_response::Message::Masters(_) => {}
             }
         }
     }
