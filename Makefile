@@ -7,10 +7,11 @@ BUF_VERSION := 1.75.0
 PROTOX := $(TOOLS)/bin/protox
 PROTOX_VERSION := 0.10.0
 CORPUS ?=
+SEEDS ?= 1:10000
 # Every file of the testkit's tests but the folder of `test-cluster`.
 PROCESSES = $(basename $(notdir $(wildcard crates/testkit/tests/*.rs)))
 
-.PHONY: help tools etcd namespaces golden build release check fix test test-units test-processes test-cluster demo bench bench-failover buf deny
+.PHONY: help tools etcd namespaces golden build release check fix test test-units test-processes test-cluster demo bench bench-failover fuzz buf deny
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -62,6 +63,10 @@ test-cluster: $(PROTOX) etcd namespaces ## Ring 4: several masters over a real e
 demo: release ## Bring up a cluster, count the words of a corpus on it (CORPUS=dir), and leave it for you.
 	$(CARGO) build --release -p muster-sdk --example wordcount
 	CORPUS="$(CORPUS)" deploy/demo
+
+fuzz: $(PROTOX) ## Seeds of the simulated world beyond those of the tests: make fuzz SEEDS=first:count. A failure prints its replay.
+	$(CARGO) build --locked -p muster-testkit --bin muster-fuzz
+	target/debug/muster-fuzz $(SEEDS)
 
 bench: release ## Measure on this machine; OUTPUT=json for JSON.
 	$(CARGO) build --release -p muster-testkit --bin muster-bench

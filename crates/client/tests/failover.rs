@@ -20,6 +20,11 @@ fn client(addresses: &[&str]) -> Client {
     Client::with_options(addresses.join(",").parse().expect("addresses"), options)
 }
 
+/// A stream that stays silent for ever is a failure, too.
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENT, future).await.expect("in time")
+}
+
 fn request(id: &str) -> v1::SubmitDriverRequest {
     v1::SubmitDriverRequest { driver_id: id.into(), ..Default::default() }
 }
@@ -165,10 +170,10 @@ async fn a_watch_goes_on_elsewhere_when_its_master_dies() {
     leader.state().watches.push_back(open_with(event("1")));
     heir.state().watches.push_back(open_with(event("2")));
     let mut watch = client(&[&leader.address]).watch_events(v1::WatchEventsRequest::default());
-    assert_eq!(watch.next().await.unwrap().resume_token, "1");
+    assert_eq!(within(watch.next()).await.unwrap().resume_token, "1");
     drop(leader);
     let begun = Instant::now();
-    assert_eq!(watch.next().await.unwrap().resume_token, "2");
+    assert_eq!(within(watch.next()).await.unwrap().resume_token, "2");
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
     assert_eq!(heir.state().watched[0].resume_token, "1");
 }
@@ -179,10 +184,10 @@ async fn a_watch_goes_on_elsewhere_when_its_master_is_paused() {
     paused.state().watches.push_back(open_with(event("1")));
     heir.state().watches.push_back(open_with(event("2")));
     let mut watch = client(&[&paused.address]).watch_events(v1::WatchEventsRequest::default());
-    assert_eq!(watch.next().await.unwrap().resume_token, "1");
+    assert_eq!(within(watch.next()).await.unwrap().resume_token, "1");
     paused.pause();
     let begun = Instant::now();
-    assert_eq!(watch.next().await.unwrap().resume_token, "2");
+    assert_eq!(within(watch.next()).await.unwrap().resume_token, "2");
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
@@ -199,7 +204,7 @@ async fn a_log_is_read_on_elsewhere_when_its_master_goes_away() {
     heir.state().logs.push_back(Script { items: vec![chunk(3, "def", true)], stays_open: true });
     let mut read = client(&[&leader.address]).read_log(v1::ReadLogRequest { id: "d".into(), ..Default::default() });
     let mut text = Vec::new();
-    while let Some(chunk) = read.next().await.unwrap() {
+    while let Some(chunk) = within(read.next()).await.unwrap() {
         text.extend_from_slice(&chunk.data);
     }
     assert_eq!(text, b"abcdef");

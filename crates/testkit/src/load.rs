@@ -177,7 +177,7 @@ impl Loaded {
             }
         }
         let surely_not = |id: &String| self.failed.get(id) == Some(&Verdict::NotApplied);
-        for id in copies.keys().filter(|id| surely_not(id)) {
+        if let Some(id) = copies.keys().find(|id| surely_not(id)) {
             panic!("{id} ran though its caller was told that it was not accepted");
         }
     }

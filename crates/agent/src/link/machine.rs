@@ -195,9 +195,14 @@ impl Link {
         self.runner = Runner::Ready(incarnation);
     }
 
+    /// It may have stopped answering before the lease ended, and be found out only now: then nobody has ended what is leased. The same
+    /// where no lease is known, because an agent before this one renewed it.
     fn handle_runner_silent(&mut self) {
         if let Runner::Ready(incarnation) = self.runner {
             self.runner = Runner::Silent(incarnation);
+            if self.lease_end.is_none() {
+                self.effects.push_back(Effect::FenceWithoutRunner);
+            }
         }
     }
 

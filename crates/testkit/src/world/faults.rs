@@ -17,7 +17,7 @@ impl World {
         let master = self.dice.roll(self.masters.len());
         let worker = self.dice.roll(self.workers.len());
         let leader = self.store.leader().map_or(master, |(_, master)| master);
-        match self.dice.roll(40) {
+        match self.dice.roll(44) {
             0..=4 => self.break_some_stream(),
             5 | 6 => self.kill_leader_in_the_middle(leader),
             7 => self.crash_if_up(master),
@@ -37,6 +37,9 @@ impl World {
             31..=33 => self.stop_agent(worker),
             34 => self.stop_runner_a_while(worker),
             39 => self.stop_agent_in_the_middle(worker),
+            40 => self.cut_off_and_stop_on_return(worker),
+            41 => self.workers[worker].agent_dies_next = true,
+            42 => self.dawdle_on_hello(worker),
             35 => self.cut_off_all_masters(),
             36 | 37 => self.dawdle_and_cut_off(leader, worker),
             38 => self.leave_with_a_stopped_leader(leader, worker),
@@ -139,14 +142,6 @@ impl World {
     fn dawdle_and_cut_off(&mut self, leader: usize, worker: usize) {
         self.count("answers dawdle");
         self.note(|| format!("what master {leader} says to worker {worker} dawdles, then the worker is cut off"));
-        if self.dice.chance(500) {
-            // It says hello anew, and the welcome is what dawdles.
-            let streams = self.network.streams.iter();
-            let open = streams.filter(|(_, stream)| stream.worker == worker && !stream.broken);
-            for id in open.map(|(id, _)| *id).collect::<Vec<_>>() {
-                self.break_stream(id);
-            }
-        }
         let dawdles = self.now + Duration::from_millis(self.dice.between(3_000, 6_500));
         self.network.block(Node::Master(leader), Node::Worker(worker), self.now, dawdles);
         let cut = self.now + Duration::from_millis(self.dice.between(500, 2_500));
@@ -154,6 +149,41 @@ impl World {
         for master in 0..self.masters.len() {
             self.network.block(Node::Worker(worker), Node::Master(master), cut, end);
         }
+    }
+
+    /// A worker says hello anew; the welcome dawdles, and from then on nothing gets from the worker to any master.
+    fn dawdle_on_hello(&mut self, worker: usize) {
+        self.workers[worker].welcome_dawdles = true;
+        let streams = self.network.streams.iter();
+        let open = streams.filter(|(_, stream)| stream.worker == worker && !stream.broken);
+        for id in open.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.break_stream(id);
+        }
+    }
+
+    pub(super) fn dawdle_if_wanted(&mut self, leader: usize, worker: usize) {
+        if !std::mem::take(&mut self.workers[worker].welcome_dawdles) || self.calm {
+            return;
+        }
+        self.count("welcome dawdles");
+        self.note(|| format!("the welcome of worker {worker} dawdles, and the worker is cut off"));
+        let dawdles = self.now + Duration::from_millis(self.dice.between(4_500, 8_000));
+        self.network.block(Node::Master(leader), Node::Worker(worker), self.now, dawdles);
+        let end = self.now + Duration::from_millis(self.dice.between(15_000, 30_000));
+        for master in 0..self.masters.len() {
+            self.network.block(Node::Worker(worker), Node::Master(master), self.now, end);
+        }
+    }
+
+    /// A worker is cut off until its leases have ended; back again, its agent stops once its inventory has gone up.
+    fn cut_off_and_stop_on_return(&mut self, worker: usize) {
+        let until = self.now + Duration::from_millis(self.dice.between(8_500, 13_000));
+        self.count("cut off, and stopped on return");
+        for master in 0..self.masters.len() {
+            self.network.block(Node::Master(master), Node::Worker(worker), self.now, until);
+            self.network.block(Node::Worker(worker), Node::Master(master), self.now, until);
+        }
+        self.workers[worker].agent_stops_next = Some(Duration::from_millis(self.dice.between(12_000, 17_000)));
     }
 
     /// A worker reaches the leader alone, which stops until another leads.

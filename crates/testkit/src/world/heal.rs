@@ -21,6 +21,7 @@ impl World {
         }
         for machine in &mut self.workers {
             machine.agent_stops_next = None;
+            (machine.agent_dies_next, machine.welcome_dawdles) = (false, false);
         }
         for worker in std::mem::take(&mut self.clients.gone) {
             self.operator(Request::Forget { worker: worker.to_string(), request: None });

@@ -14,7 +14,7 @@ pub(super) const STORE_LEASE: Duration = Duration::from_secs(3);
 pub(super) const MARGIN: Duration = Duration::from_secs(1);
 pub(super) const WAIT: Duration = LEASE.saturating_add(STORE_LEASE).saturating_add(MARGIN);
 /// What stands frozen and is not confirmed by then is killed.
-pub(super) const FENCE_KILL_AFTER: Duration = Duration::from_secs(20);
+pub(super) const FENCE_KILL_AFTER: Duration = Duration::from_secs(30);
 /// A leader counts this much less than the store's lease: the store's clock may be faster than its own.
 pub(super) const STORE_MARGIN: Duration = Duration::from_millis(300);
 /// Between two keep-alives.

@@ -42,7 +42,8 @@ async fn what_ended_while_nobody_led_keeps_its_result() {
     for (id, leased) in [("leased", true), ("once", false)] {
         let end = ensemble.dir().join("end");
         let done = ensemble.dir().join(format!("done-{id}"));
-        let script = format!("while ! test -e {}; do sleep 0.02; done; echo > {}; exit 9", end.display(), done.display());
+        let script =
+            format!("while ! test -e {}; do sleep 0.02; done; echo > {}; exit 9", end.display(), done.display());
         let submit = Submit::shell(&script).id(id);
         ensemble.submit(if leased { submit.leased() } else { submit }).await;
         ensemble.wait_for_state(id, State::Running).await;
@@ -82,7 +83,8 @@ async fn an_application_keeps_its_targets_and_executors_through_a_failover() {
     let mut ensemble = Ensemble::start(Casting::default()).await;
     let client = ensemble.client();
     let folder = ensemble.dir().display().to_string();
-    let script = format!("while ! test -e {folder}/end-$MUSTER_EXECUTOR_ID; do sleep 0.02; done; echo > {folder}/done; exit 7");
+    let script =
+        format!("while ! test -e {folder}/end-$MUSTER_EXECUTOR_ID; do sleep 0.02; done; echo > {folder}/done; exit 7");
     let command = Command { program: "/bin/sh".into(), args: vec!["-c".into(), script], ..Command::default() };
     let resources = Some(Resources { cores: 1, memory_bytes: 16 << 20, ..Resources::default() });
     let spec = ApplicationSpec {

@@ -62,6 +62,16 @@ fn at_the_leases_end_the_stream_is_dropped_and_trees_are_ended_without_a_silent_
 }
 
 #[test]
+fn a_runner_that_is_found_silent_after_the_leases_end_has_its_trees_ended_at_once() {
+    let mut world = World::active();
+    // It stopped answering just before the end, and nobody has noticed yet.
+    world.pass(LEASE);
+    assert!(!world.tell(Input::Tick).contains(&Effect::FenceWithoutRunner));
+    assert_eq!(world.tell(Input::RunnerSilent), [Effect::FenceWithoutRunner]);
+    assert_eq!(world.tell(Input::RunnerSilent), [], "said once");
+}
+
+#[test]
 fn at_the_leases_end_a_stream_that_still_seems_alive_begins_with_hello() {
     let mut world = World::active();
     for number in 1..=2 {

@@ -1,6 +1,6 @@
 //! `muster-bench`: measures Muster on the machine at hand, with release binaries, one `name: value unit` line each.
 
-#![expect(clippy::panic, reason = "a benchmark that cannot go on says so and ends")]
+#![allow(clippy::panic, reason = "a benchmark that cannot go on says so and ends")]
 
 mod application;
 mod drivers;

@@ -160,7 +160,12 @@ impl Worker {
     }
 
     /// Speaks to one master until the stream is over; who leads, if that was said.
-    async fn serve(&mut self, lines: &Lines, address: &str, news: &mut watch::Receiver<Option<Known>>) -> Option<String> {
+    async fn serve(
+        &mut self,
+        lines: &Lines,
+        address: &str,
+        news: &mut watch::Receiver<Option<Known>>,
+    ) -> Option<String> {
         self.session += 1;
         let (up, messages) = mpsc::channel(64);
         let hello = link_request::Message::Hello(self.hello().into());

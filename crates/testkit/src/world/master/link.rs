@@ -128,6 +128,9 @@ impl World {
             return self.goodbye(master, id, link.session, GoodbyeReason::Refused("OLD_SESSION".to_owned()));
         }
         active.links.insert(link, Handle { stream: id, received, incarnation });
+        if let Some(worker) = self.network.streams.get(&id).map(|stream| stream.worker) {
+            self.dawdle_if_wanted(master, worker);
+        }
         self.queue_input(master, Waiting::Link(Input::Hello(link, Box::new(hello))));
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use muster_agent::link::{Effect, Input, Remembered};
 use muster_agent::runner_protocol::Renewal;
-use muster_types::{AttemptKey, Capabilities, Hello, Launch, Session, WallTime, WorkerCommand};
+use muster_types::{AttemptKey, AttemptState, Capabilities, Hello, Launch, Report, Session, WallTime, WorkerCommand};
 
 use super::{Order, Told};
 use crate::world::clock::Instant;
@@ -252,7 +252,9 @@ impl World {
         let attempt = launch.attempt;
         self.witness_launch(worker, attempt);
         self.order(worker, Order::Accept(Arc::clone(&launch)));
-        let pause = Duration::from_millis(self.dice.between(0, 1_500));
+        // Most need nothing to be fetched.
+        let longest = if self.dice.chance(500) { 60 } else { 1_500 };
+        let pause = Duration::from_millis(self.dice.between(0, longest));
         let machine = &mut self.workers[worker];
         let life = machine.agent_life;
         let Some(agent) = &mut machine.agent else { return };
@@ -266,9 +268,15 @@ impl World {
     pub(in crate::world) fn prepared(&mut self, worker: usize, life: Life, attempt: AttemptKey) {
         let machine = &mut self.workers[worker];
         let Some(agent) = machine.agent.as_mut().filter(|_| machine.agent_life == life) else { return };
-        if let Some(launch) = agent.preparing.remove(&attempt) {
+        let Some(launch) = agent.preparing.remove(&attempt) else { return };
+        if std::mem::take(&mut machine.agent_dies_next) {
+            self.count("agent died in the middle");
+            let slow = Duration::from_millis(self.dice.between(200, 4_000));
+            machine_is_slow(&mut self.workers[worker], self.now + slow);
             self.order(worker, Order::Start(launch));
+            return self.kill_agent(worker);
         }
+        self.order(worker, Order::Start(launch));
     }
 
     /// Goes down the one connection to the runner, behind everything before it.
@@ -297,6 +305,10 @@ impl World {
         let Some(agent) = &mut machine.agent else { return };
         let input = match told {
             Told::Reports(reports) => {
+                // One that has ended is not started any more: the runner may have forgotten it, and would take it for new.
+                let over =
+                    |report: &&Report| matches!(report.state, AttemptState::Ended(_) | AttemptState::Killing { .. });
+                reports.iter().filter(over).for_each(|report| drop(agent.preparing.remove(&report.attempt)));
                 agent.known.extend(reports.iter().map(|report| report.attempt));
                 Input::Reports(reports)
             }
@@ -312,4 +324,9 @@ impl World {
         };
         self.feed(worker, input);
     }
+}
+
+/// What the runner is told from now on lies in its socket until then.
+fn machine_is_slow(machine: &mut super::Machine, until: Instant) {
+    machine.orders_last = machine.orders_last.max(until);
 }

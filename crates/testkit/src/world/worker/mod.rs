@@ -156,6 +156,10 @@ pub(super) struct Machine {
     pub(super) agent_stopped_until: Instant,
     /// It stops for so long once its inventory has gone up.
     pub(super) agent_stops_next: Option<Duration>,
+    /// It dies once it has told the runner to start something; the runner is slow to read that.
+    pub(super) agent_dies_next: bool,
+    /// What answers its next hello is late, and nothing gets from it to any master after that.
+    pub(super) welcome_dawdles: bool,
     pub(super) runner: Option<Runner>,
     pub(super) runner_life: Life,
     pub(super) runner_stopped_until: Instant,
@@ -183,6 +187,8 @@ impl Machine {
             agent_life: 0,
             agent_stopped_until: Instant(0),
             agent_stops_next: None,
+            agent_dies_next: false,
+            welcome_dawdles: false,
             runner: None,
             runner_life: 0,
             runner_stopped_until: Instant(0),
