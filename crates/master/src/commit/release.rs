@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_core::{Answer, Effect, Rejection, Show, liveness};
+use muster_store::Deadline;
 use muster_types::{Commit, EventsRecord};
 
 use super::ask::{Calls, Reply};
@@ -23,6 +24,8 @@ pub(crate) struct Outlets {
     pub sessions: Arc<Sessions>,
     /// Who has been heard.
     pub liveness: Arc<Mutex<liveness::Table>>,
+    /// Until when a worker may be welcomed.
+    pub deadline: Deadline,
 }
 
 impl Outlets {
@@ -59,7 +62,7 @@ impl Outlets {
                 let session = self.open_session(commit, &answer);
                 calls.answer(call, Reply::Answered { answer, session });
             }
-            Effect::Welcome(link) => self.links.welcome(link, &self.liveness),
+            Effect::Welcome(link) => self.links.welcome(link, &self.liveness, &self.deadline),
             Effect::Refuse(link, refusal) => self.links.refuse(link, refusal),
             Effect::Send(link, commands) => self.links.send(link, commands),
             Effect::Acknowledge(link, acknowledged) => self.links.acknowledge(link, acknowledged),

@@ -94,6 +94,7 @@ impl Bench {
             links: Arc::new(Links::default()),
             sessions: Arc::new(Sessions::new(mailbox.links.clone())),
             liveness: Arc::new(Mutex::new(liveness::Table::new())),
+            deadline: Deadline::never(),
         };
         let (offers, offered) = mpsc::channel(8);
         let (answers, answered) = mpsc::channel(8);

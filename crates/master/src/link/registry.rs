@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use muster_core::liveness::{self, Answer};
 use muster_core::{LinkId, Refusal};
+use muster_store::Deadline;
 use muster_types::{Acknowledgement, Session, Time, WallTime, WorkerCommand, WorkerUid};
 use tokio::sync::{mpsc, watch};
 
@@ -79,8 +80,9 @@ impl Links {
         }
     }
 
-    /// The core has taken a hello: cuts older streams of the worker, enters it in the table, then welcomes it.
-    pub(crate) fn welcome(&self, link: LinkId, table: &Mutex<liveness::Table>) {
+    /// The core has taken a hello: cuts older streams of the worker, enters it in the table, checks the leadership deadline, then welcomes it:
+    /// a welcome renews the lease like the answer to a heartbeat.
+    pub(crate) fn welcome(&self, link: LinkId, table: &Mutex<liveness::Table>, deadline: &Deadline) {
         let inner = self.lock();
         let Some(sessions) = inner.workers.get(&link.worker) else { return };
         for (session, older) in sessions {
@@ -92,8 +94,8 @@ impl Links {
         let answer =
             table.lock().unwrap_or_else(PoisonError::into_inner).welcome(link.worker, link.session, handle.received);
         match answer {
-            Answer::Answer => handle.send(Down::Welcome),
-            Answer::SayHello => handle.end(Farewell::SayHello),
+            Answer::Answer if deadline.stands(clock::boottime()) => handle.send(Down::Welcome),
+            Answer::Answer | Answer::SayHello => handle.end(Farewell::SayHello),
         }
     }
 
@@ -190,9 +192,20 @@ mod tests {
         let (links, table) = (Links::default(), Mutex::new(liveness::Table::new()));
         let older = links.register(link(1), Time(0)).unwrap();
         let mut newer = links.register(link(2), Time(0)).unwrap();
-        links.welcome(link(2), &table);
+        links.welcome(link(2), &table, &Deadline::never());
         assert_eq!(*older.farewell.borrow(), Some(Farewell::Superseded));
         assert!(matches!(newer.work.try_recv(), Ok(Down::Welcome)));
+    }
+
+    #[test]
+    fn a_leader_past_its_deadline_welcomes_nobody() {
+        let (links, table) = (Links::default(), Mutex::new(liveness::Table::new()));
+        let mut open = links.register(link(1), Time(0)).unwrap();
+        let (keeper, deadline) = Deadline::moving(Time(u64::MAX));
+        keeper.end();
+        links.welcome(link(1), &table, &deadline);
+        assert!(open.work.try_recv().is_err());
+        assert_eq!(*open.farewell.borrow(), Some(Farewell::SayHello));
     }
 
     #[test]

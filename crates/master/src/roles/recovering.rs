@@ -78,6 +78,7 @@ where
             links: links.clone(),
             sessions: sessions.clone(),
             liveness: liveness.clone(),
+            deadline: deadline.clone(),
         };
         let decisions = Decisions::new(core, entropy);
         let full = watch::Sender::new(false);

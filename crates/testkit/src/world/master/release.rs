@@ -87,11 +87,11 @@ impl World {
         let Some(handle) = self.handle_of(master, link) else { return };
         let Some(active) = self.masters[master].active() else { return };
         match active.table.welcome(link.worker, link.session, handle.received) {
-            Heard::Answer => {
+            Heard::Answer if self.stands(master) => {
                 let welcome = self.welcome_message();
                 self.say(master, handle.stream, link.session, welcome);
             }
-            Heard::SayHello => self.farewell(master, link, GoodbyeReason::SayHello),
+            Heard::Answer | Heard::SayHello => self.farewell(master, link, GoodbyeReason::SayHello),
         }
     }
 
