@@ -37,6 +37,8 @@ pub struct Casting {
     pub master_args: Vec<String>,
     /// Arguments of every worker.
     pub worker_args: Vec<String>,
+    /// Variables of every master.
+    pub master_environment: Vec<(String, String)>,
 }
 
 impl Default for Casting {
@@ -51,6 +53,7 @@ impl Default for Casting {
             cores: 64,
             master_args: timing.map(str::to_owned).to_vec(),
             worker_args: Vec::new(),
+            master_environment: Vec::new(),
         }
     }
 }
@@ -145,7 +148,7 @@ impl Ensemble {
         let address = self.address(name);
         command.args(["--listen", &address, "--insecure-listen", "--advertise", &address]);
         command.args(["--store", &self.etcd.store()]).arg("--state-dir").arg(self.state(name));
-        command.args(&self.casting.master_args);
+        command.args(&self.casting.master_args).envs(self.casting.master_environment.iter().cloned());
         self.run(name, command);
     }
 

@@ -99,8 +99,16 @@ where
             },
             Turn::Soon | Turn::Nobody => front.seat.leading().err().unwrap_or(Failure::NoLeader),
         };
-        if tokio::time::timeout_at(until, changes.next()).await.is_err() {
-            return Err(failure);
+        let held = async {
+            tokio::select! {
+                () = changes.next() => true,
+                // Who leads next is no longer heard here.
+                () = front.seat.closed() => false,
+            }
+        };
+        match tokio::time::timeout_at(until, held).await {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return Err(failure),
         }
     }
 }

@@ -24,6 +24,10 @@ const DEPOSE_AGAIN: Duration = Duration::from_secs(10);
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// Before the stream to a leader that cannot be reached is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+/// Between two looks at the address of a leader whose stream broke.
+const LOOK: Duration = Duration::from_millis(20);
+/// How often it is looked at: a process with many gigabytes takes a while to end.
+const LOOKS: u32 = 50;
 /// A machine that is gone without a word is found by its lease's end; the stream is given up after both of these.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
@@ -81,7 +85,7 @@ async fn depose(election: &Election, depositions: &Depositions, leader: &Member)
 /// Ready once the process of a leader that was reached is dead.
 async fn death(leader: &Member) {
     loop {
-        if stood(leader).await && is_refused(&leader.address).await {
+        if stood(leader).await && is_soon_refused(&leader.address).await {
             return;
         }
         sleep(RETRY).await;
@@ -103,6 +107,18 @@ async fn stood(leader: &Member) -> bool {
     let mut stream = stream.into_inner();
     while let Ok(Some(_)) = stream.message().await {}
     true
+}
+
+/// Whether nobody listens there any more, now or within a moment: the kernel closes the sockets of a process that is killed one after the
+/// other, and the streams before the listener as a rule.
+async fn is_soon_refused(address: &str) -> bool {
+    for _ in 0..LOOKS {
+        if is_refused(address).await {
+            return true;
+        }
+        sleep(LOOK).await;
+    }
+    false
 }
 
 /// Whether nobody listens there: the machine is up and says so.
@@ -130,6 +146,15 @@ mod tests {
         assert!(!depositions.allows(epoch(1), begin + DEPOSE_AGAIN * 2), "once per epoch");
         assert!(!depositions.allows(epoch(2), begin + DEPOSE_AGAIN / 2), "too soon");
         assert!(depositions.allows(epoch(2), begin + DEPOSE_AGAIN));
+    }
+
+    #[tokio::test]
+    async fn a_port_that_closes_a_moment_after_the_streams_is_seen_to_close() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let closing = tokio::spawn(async move { listener.accept().await.map(drop) });
+        assert!(is_soon_refused(&address).await);
+        closing.await.unwrap().unwrap();
     }
 
     #[tokio::test]

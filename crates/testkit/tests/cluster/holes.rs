@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_client::v1::{
     ApplicationSpec, Command, Executor, ExecutorProfile, ExecutorTemplate, ListExecutorsRequest,
-    RegisterApplicationRequest, Resources, executor,
+    RegisterApplicationRequest, Resources, WatchApplicationRequest, executor,
 };
 use muster_proto::v1::driver::State;
 use muster_testkit::{Casting, Ensemble, Submit, eventually};
@@ -95,6 +95,11 @@ async fn an_application_keeps_its_targets_and_executors_through_a_failover() {
     };
     let request = RegisterApplicationRequest { application: Some(spec), ..RegisterApplicationRequest::default() };
     let id = client.register_application(request).await.expect("it is registered").application_id;
+    let session = async || {
+        let request = WatchApplicationRequest { application_id: id.clone(), ..WatchApplicationRequest::default() };
+        client.watch_application(request).await.expect("the session opens")
+    };
+    let first_session = session().await;
     let executors = async || {
         let request = ListExecutorsRequest { application_id: id.clone(), ..ListExecutorsRequest::default() };
         client.list_executors(request).await.map(|answer| answer.executors).unwrap_or_default()
@@ -112,6 +117,9 @@ async fn an_application_keeps_its_targets_and_executors_through_a_failover() {
     for master in ensemble.masters() {
         ensemble.start_master(&master);
     }
+    drop(first_session);
+    // Nothing is granted to an application whose session is away.
+    let _session = session().await;
     let replaced = async || {
         let mut all = executors().await;
         all.retain(|one| one.state() == executor::State::Running);

@@ -4,6 +4,7 @@
 //! The tests need an etcd server (`make etcd`) and, where parts are cut from each other, root with network namespaces: they fail without, and never skip.
 //! Which test stands for which cell of the table of loss is in `docs/loss.md`.
 
+mod clocks;
 mod crashes;
 mod handover;
 mod holes;

@@ -207,3 +207,20 @@ async fn an_older_schema_is_brought_to_a_newer_by_whoever_leads_and_goes_on_wher
     assert!(error.is_fatal());
     drop(candidate);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn masters_that_start_together_found_one_cluster() {
+    let etcd = Etcd::start().await;
+    for round in 0..20 {
+        let location = etcd.location(&format!("together/{round}"));
+        let opening: Vec<_> = (0..4)
+            .map(|_| {
+                let location = location.clone();
+                tokio::spawn(async move { EtcdCandidate::open(&location, founding(), candidacy()).await })
+            })
+            .collect();
+        for opened in opening {
+            soon("it is opened", opened).await.unwrap().unwrap();
+        }
+    }
+}
