@@ -25,7 +25,12 @@ impl Booth {
     pub(crate) fn won(&self, epoch: Epoch) {
         let (address, version) = (self.address.clone(), self.version.clone());
         let member = Member { epoch, address, version, since: clock::wall() };
-        self.keeper.set(Standing { members: vec![member], own: Some(0), generation: epoch.generation });
+        self.keeper.set(Standing {
+            members: vec![member],
+            own: Some(0),
+            generation: epoch.generation,
+            went_back: false,
+        });
     }
 
     pub(crate) fn resigned(&self) {

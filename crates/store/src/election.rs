@@ -30,6 +30,8 @@ pub struct Standing {
     pub own: Option<usize>,
     /// The store's generation; 0 before anything is known.
     pub generation: u64,
+    /// The store is older than what this process has seen of it, and its generation was not raised since: nobody may act on it.
+    pub went_back: bool,
 }
 
 impl Standing {

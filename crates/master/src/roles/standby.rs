@@ -1,10 +1,11 @@
 //! Waits to lead, and meanwhile serves by forwarding.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_store::{Candidate, Leader};
+use muster_store::{Candidate, Election, Leader};
 use muster_types::Time;
 use tokio::sync::watch;
 
@@ -89,12 +90,13 @@ where
     pub(crate) async fn run(self) -> Result<Option<Recovering<C>>, Fault> {
         let Standby(mut node) = self;
         let leader = {
-            let Node { candidate, front_door, depositions, stop, .. } = &mut node;
+            let Node { candidate, front_door, depositions, seat, stop, .. } = &mut node;
             let election = candidate.election();
             tokio::select! {
                 won = campaign(candidate) => won?,
                 () = told(stop) => return Ok(None),
                 never = watch_over(election.clone(), depositions) => match never {},
+                never = heed(election.clone(), seat) => match never {},
                 failed = front_door.follow(election) => return Err(failed),
             }
         };
@@ -102,6 +104,18 @@ where
         let won = clock::now();
         tracing::info!(epoch = %leader.epoch, cluster = %leader.cluster.name, uid = %leader.cluster.uid, "leads");
         Ok(Some(Recovering { node, leader, won }))
+    }
+}
+
+/// Tells callers while the store is one that went back in time: nobody leads on it. Never ends.
+async fn heed(mut election: Election, seat: &Seat) -> Infallible {
+    let mut halted = false;
+    loop {
+        let went_back = election.standing().went_back;
+        if std::mem::replace(&mut halted, went_back) != went_back {
+            if went_back { seat.halt() } else { seat.set(None) }
+        }
+        election.changed().await;
     }
 }
 

@@ -32,7 +32,7 @@ impl Throne {
         };
         let members = vec![member(address, revision), member("follower:1", revision + 1000)];
         // Third, so that the test alone deposes.
-        self.0.set(Standing { members, own: Some(2), generation: 1 });
+        self.0.set(Standing { members, own: Some(2), generation: 1, ..Standing::default() });
     }
 
     /// Nobody leads.

@@ -4,14 +4,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp, TxnOpResponse};
-use muster_types::{ClusterRecord, Epoch, LeaderUid};
+use muster_types::{ClusterRecord, ClusterUid, Epoch, LeaderUid};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::archive::EtcdSource;
 use super::check::{self, CALL_WITHIN, Found, Subject, seconds, whole_seconds};
 use super::failure::{Failure, Kind};
-use super::follow::{Follower, Shelf, Sight};
+use super::follow::{Follower, Seen, Shelf, Sight};
 use super::keys::{Keys, Place};
 use super::line::{Access, Handle, Line};
 use super::location::EtcdLocation;
@@ -35,7 +35,7 @@ pub struct EtcdCandidate {
     rhythm: Rhythm,
     cluster: ClusterRecord,
     cluster_bytes: Vec<u8>,
-    trace: Option<Trace>,
+    trace: Option<Arc<Trace>>,
     own: Own,
     shelf: Shelf,
     wanted: Arc<watch::Sender<bool>>,
@@ -105,11 +105,17 @@ impl EtcdCandidate {
             patience: candidacy.lease / 4,
             revision: 0,
             roll: Roll::default(),
+            seen: trace.as_ref().map(|trace| trace.seen(found.cluster.uid)).unwrap_or_default(),
+            went_back: None,
         };
-        let tasks = vec![
+        let trace = trace.map(Arc::new);
+        let mut tasks = vec![
             tokio::spawn(follower.run()),
             tokio::spawn(inquiry::run(line.another(), keys.clone(), sight.clone(), inquired, candidacy.lease)),
         ];
+        if let Some(trace) = &trace {
+            tasks.push(tokio::spawn(remember(trace.clone(), found.cluster.uid, sight.clone())));
+        }
         EtcdCandidate {
             line,
             keys,
@@ -189,10 +195,16 @@ impl EtcdCandidate {
         }
     }
 
+    /// Until the store is not one that went back in time.
+    async fn trust(&mut self) -> Result<(), CampaignError> {
+        let trusted = self.sight.wait_for(|sight| !sight.went_back).await;
+        trusted.map(drop).map_err(|_| CampaignError::Closed)
+    }
+
     /// Until the key leads; `None` if it is lost before.
     async fn wait(&mut self, held: &Held, created: i64) -> Result<Option<u64>, CampaignError> {
         let mut deadline = held.seat.deadline.clone();
-        let leads = self.sight.wait_for(|sight| sight.warm && sight.roll.first() == Some(created));
+        let leads = self.sight.wait_for(|sight| sight.warm && !sight.went_back && sight.roll.first() == Some(created));
         tokio::select! {
             sight = leads => match sight {
                 Ok(sight) => Ok(Some(sight.roll.generation)),
@@ -253,6 +265,7 @@ impl Candidate for EtcdCandidate {
         }
         loop {
             self.warm().await?;
+            self.trust().await?;
             // Dropped halfway, `held` gives the key up.
             let (held, created) = match self.stand().await {
                 Ok(stood) => stood,
@@ -327,6 +340,25 @@ async fn withdraw(mut line: Line, seat: Arc<Seat>, within: Duration) {
         Ok(_) | Err(Failure { kind: Kind::LeaseGone, .. }) => {}
         Err(error) => {
             tracing::warn!(%error, "the store was not told that this master no longer stands; its lease will end")
+        }
+    }
+}
+
+/// How often it is noted how far the store has come.
+const REMEMBER_EVERY: Duration = Duration::from_secs(2);
+
+/// Notes how far the store has come, for the next process on the same state directory.
+async fn remember(trace: Arc<Trace>, cluster: ClusterUid, sight: watch::Receiver<Sight>) {
+    let mut noted = Seen::default();
+    loop {
+        tokio::time::sleep(REMEMBER_EVERY).await;
+        let seen = sight.borrow().seen;
+        if seen == noted {
+            continue;
+        }
+        match trace.note_seen(cluster, seen) {
+            Ok(()) => noted = seen,
+            Err(error) => tracing::warn!(%error, "how far the store has come was not noted in the state directory"),
         }
     }
 }

@@ -21,10 +21,10 @@ use super::line::{Handle, Line};
 use super::page::{ANSWER_BYTES, Pages};
 use super::roll::Roll;
 use super::seat::Own;
-use crate::ElectionKeeper;
 use crate::codec::Stored as _;
 use crate::codec::proto::{GenerationRecord, HeadRecord};
 use crate::records::Records;
+use crate::{ElectionKeeper, Standing};
 
 /// Every record at one revision.
 #[derive(Debug, Default)]
@@ -45,6 +45,10 @@ pub(super) struct Sight {
     pub(super) warm: bool,
     /// Creation revision of our own key.
     pub(super) own: Option<i64>,
+    /// The store is older than what was seen of it, and its generation was not raised since.
+    pub(super) went_back: bool,
+    /// What was seen last.
+    pub(super) seen: Seen,
 }
 
 /// What a follower is made from.
@@ -61,6 +65,17 @@ pub(super) struct Follower {
     pub(super) patience: Duration,
     pub(super) revision: i64,
     pub(super) roll: Roll,
+    /// The newest of all that was seen, by this process and by those before it on its state directory.
+    pub(super) seen: Seen,
+    /// The generation in which the store turned out to be older than that.
+    pub(super) went_back: Option<u64>,
+}
+
+/// How far a store was seen to have come. In a healthy one neither number falls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) generation: u64,
+    pub(super) revision: i64,
 }
 
 /// What is read while everything is well: the revision, the newest transaction's, the election keys.
@@ -100,7 +115,8 @@ impl Follower {
         if !warm {
             *self.copy() = None;
         }
-        let resumes = self.revision != 0 && (!warm || has_copy) && !self.is_before().await?;
+        let is_before = self.is_before().await?;
+        let resumes = self.revision != 0 && (!warm || has_copy) && !is_before;
         if !resumes {
             self.read(warm).await?;
         }
@@ -113,16 +129,26 @@ impl Follower {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the store was taken back to before what was seen here.
+    /// Whether the store was taken back to before what was seen of it. Then nobody may act on it, until its generation is raised.
     async fn is_before(&mut self) -> Result<bool, Failure> {
+        if self.seen.revision == 0 {
+            return Ok(false);
+        }
         let key = self.keys.bytes(Place::Generation);
         let ask = async |client: Handle| client.kv_client().get(key, None).await;
         let answer = self.line.once(self.patience, ask).await?;
         let found = answer.header().map_or(0, ResponseHeader::revision);
-        if found < self.revision {
-            tracing::error!(found, seen = self.revision, "the store went back in time; reading it anew");
+        let is_before = found < self.seen.revision;
+        if is_before {
+            tracing::error!(
+                found,
+                seen = self.seen.revision,
+                "the store went back in time; nothing is done until `muster-master recover` raises its generation"
+            );
+            self.went_back = Some(self.seen.generation);
+            self.seen.revision = found;
         }
-        Ok(found < self.revision)
+        Ok(is_before)
     }
 
     /// Reads what is followed, whole.
@@ -262,18 +288,35 @@ impl Follower {
     }
 
     /// Shows what is seen. Whoever waits is woken by a change of the election, and by `anew`: there is another copy.
-    fn publish(&self, anew: bool) {
+    fn publish(&mut self, anew: bool) {
         let warm = self.copy().is_some();
         let own = self.own.get().and_then(|seat| seat.created());
+        let went_back = self.note_seen();
+        let (roll, seen) = (&self.roll, self.seen);
         self.sight.send_if_modified(|sight| {
-            let differs = sight.roll != self.roll || sight.warm != warm || sight.own != own;
+            let differs = sight.roll != *roll || sight.warm != warm || sight.own != own || sight.went_back != went_back;
             if differs {
-                self.election.set(self.roll.standing(own));
-                sight.roll = self.roll.clone();
+                self.election.set(Standing { went_back, ..roll.standing(own) });
+                sight.roll = roll.clone();
             }
-            (sight.warm, sight.own) = (warm, own);
+            (sight.warm, sight.own, sight.went_back, sight.seen) = (warm, own, went_back, seen);
             differs || anew
         });
+    }
+
+    /// Notes how far the store has come. Whether it went back, and its generation was not raised since.
+    fn note_seen(&mut self) -> bool {
+        let generation = self.roll.generation;
+        self.seen = Seen { generation, revision: self.seen.revision.max(self.revision) };
+        if self.went_back.is_some_and(|before| generation > before) {
+            tracing::info!(generation, "the generation of the store was raised");
+            self.went_back = None;
+        }
+        let went_back = self.went_back.is_some();
+        if let Some(seat) = self.own.get().filter(|_| went_back) {
+            seat.keeper.end();
+        }
+        went_back
     }
 }
 

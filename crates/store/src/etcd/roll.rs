@@ -102,6 +102,7 @@ impl Roll {
             members: self.members.iter().map(member).collect(),
             own: own.and_then(|own| self.members.keys().position(|created| *created == own)),
             generation: self.generation,
+            went_back: false,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The trace that a master leaves in its state directory: which election key is its own.
+//! The trace that a master leaves in its state directory: which election key is its own, and how far it has seen the store come.
 //!
 //! A master that starts again on the same directory need not wait until the lease of its predecessor ends: it holds the lock, so the
 //! predecessor is dead, and its key can go at once.
@@ -6,7 +6,9 @@
 use std::io;
 use std::path::Path;
 
-use muster_types::LeaderUid;
+use muster_types::{ClusterUid, LeaderUid};
+
+use super::follow::Seen;
 
 use crate::OpenError;
 use crate::directory::Directory;
@@ -26,6 +28,7 @@ pub(super) struct Mark {
 }
 
 const FILE: &str = "key";
+const SEEN: &str = "seen";
 
 impl Trace {
     /// Takes the directory within the state directory of the master.
@@ -44,6 +47,20 @@ impl Trace {
         }
     }
 
+    /// How far the store of this cluster was seen to have come by those before on this directory. Unknown is nothing: then a store that went
+    /// back in time is found by what workers have seen, or not at all.
+    pub(super) fn seen(&self, cluster: ClusterUid) -> Seen {
+        let text = std::fs::read_to_string(self.directory.join(SEEN)).unwrap_or_default();
+        parse_seen(&text).filter(|(of, _)| *of == cluster).map(|(_, seen)| seen).unwrap_or_default()
+    }
+
+    /// Notes it. Not synced: it may be older than what was seen, and then promises less.
+    pub(super) fn note_seen(&self, cluster: ClusterUid, seen: Seen) -> io::Result<()> {
+        let partial = self.directory.join("seen.new");
+        std::fs::write(&partial, format!("{cluster}\n{}\n{}\n", seen.generation, seen.revision))?;
+        std::fs::rename(partial, self.directory.join(SEEN))
+    }
+
     /// Notes a key before it is made: one that is noted and was never made is looked for in vain.
     pub(super) fn write(&self, mark: &Mark) -> io::Result<()> {
         let partial = self.directory.join("key.new");
@@ -58,6 +75,13 @@ fn parse(text: &str) -> Option<Mark> {
     let lease = i64::from_str_radix(lines.next()?, 16).ok()?;
     let leader = LeaderUid(u128::from_str_radix(lines.next()?, 16).ok()?);
     Some(Mark { key, lease, leader })
+}
+
+fn parse_seen(text: &str) -> Option<(ClusterUid, Seen)> {
+    let mut lines = text.lines();
+    let cluster = lines.next()?.parse().ok()?;
+    let (generation, revision) = (lines.next()?.parse().ok()?, lines.next()?.parse().ok()?);
+    Some((cluster, Seen { generation, revision }))
 }
 
 #[cfg(test)]
@@ -75,6 +99,10 @@ mod tests {
         drop(trace);
         let trace = Trace::take(dir.path()).unwrap();
         assert_eq!(trace.read().unwrap(), Some(mark));
+        let seen = Seen { generation: 2, revision: 77 };
+        trace.note_seen(ClusterUid(5), seen).unwrap();
+        assert_eq!(trace.seen(ClusterUid(5)), seen);
+        assert_eq!(trace.seen(ClusterUid(6)), Seen::default(), "another cluster's");
         std::fs::write(dir.path().join("election/key"), b"\xff\xff").unwrap();
         assert_eq!(trace.read().unwrap(), None);
     }
