@@ -114,7 +114,7 @@ impl EtcdCandidate {
             tokio::spawn(inquiry::run(line.another(), keys.clone(), sight.clone(), inquired, candidacy.lease)),
         ];
         if let Some(trace) = &trace {
-            tasks.push(tokio::spawn(remember(trace.clone(), found.cluster.uid, sight.clone())));
+            tasks.push(tokio::spawn(remember(Arc::downgrade(trace), found.cluster.uid, sight.clone())));
         }
         EtcdCandidate {
             line,
@@ -347,8 +347,8 @@ async fn withdraw(mut line: Line, seat: Arc<Seat>, within: Duration) {
 /// How often it is noted how far the store has come.
 const REMEMBER_EVERY: Duration = Duration::from_secs(2);
 
-/// Notes how far the store has come, for the next process on the same state directory.
-async fn remember(trace: Arc<Trace>, cluster: ClusterUid, sight: watch::Receiver<Sight>) {
+/// Notes how far the store has come, for the next process on the same state directory. The directory is the candidate's: its lock goes with it.
+async fn remember(trace: Weak<Trace>, cluster: ClusterUid, sight: watch::Receiver<Sight>) {
     let mut noted = Seen::default();
     loop {
         tokio::time::sleep(REMEMBER_EVERY).await;
@@ -356,6 +356,7 @@ async fn remember(trace: Arc<Trace>, cluster: ClusterUid, sight: watch::Receiver
         if seen == noted {
             continue;
         }
+        let Some(trace) = trace.upgrade() else { return };
         match trace.note_seen(cluster, seen) {
             Ok(()) => noted = seen,
             Err(error) => tracing::warn!(%error, "how far the store has come was not noted in the state directory"),
