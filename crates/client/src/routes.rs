@@ -33,9 +33,9 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 /// While somebody waits for an answer or a stream, a peer that says nothing for so long is asked whether it is there …
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 /// … and has so long to answer. A master that is paused, cut off or on a lost machine holds its connections open; together with the
-/// interval this is as long as a new leader takes then (the store lease of 3 s and a second more), so that callers arrive with it. It
+/// interval this is about as long as a new leader takes then (the store lease of 3 s and what etcd needs to notice), so that callers arrive with it. It
 /// cuts off no answer that is merely slow: a peer that still sends is not asked, and one that computes still answers.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_millis(2500);
 
 /// One master.
 #[derive(Debug)]

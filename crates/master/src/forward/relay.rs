@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full};
@@ -42,7 +43,7 @@ pub(super) async fn send(front: &Front, leader: &Member, head: &request::Parts, 
     request.headers_mut().insert(FORWARDED, HeaderValue::from_static("1"));
     let answered = tokio::select! {
         answered = channel.call(request) => answered,
-        () = front.succeeded(leader) => return broken(repeatable, "the leader changed meanwhile"),
+        () = outlived(front, leader) => return broken(repeatable, "the leader changed meanwhile"),
     };
     match answered {
         Err(error) if was_never_sent(&error) => Sent::NotDone(Failure::NoLeader),
@@ -53,9 +54,21 @@ pub(super) async fn send(front: &Front, leader: &Member, head: &request::Parts, 
         Ok(response) => match refused(&response) {
             Some(failure) => Sent::NotDone(failure),
             None => Sent::Answer(response.map(|body| {
-                Body::new(Relayed { body, repeatable, over: false, succeeded: Box::pin(front.succeeded(leader)) })
+                Body::new(Relayed { body, repeatable, over: false, outlived: Box::pin(outlived(front, leader)) })
             })),
         },
+    }
+}
+
+/// A leader that hands over has answered what it took before its key goes: its answers are a moment behind.
+const LAST_ANSWERS: Duration = Duration::from_millis(200);
+
+/// Ready once another leads and the old leader's last answers have had their time.
+fn outlived(front: &Front, leader: &Member) -> impl Future<Output = ()> + Send + use<> {
+    let succeeded = front.succeeded(leader);
+    async {
+        succeeded.await;
+        tokio::time::sleep(LAST_ANSWERS).await;
     }
 }
 
@@ -92,7 +105,7 @@ struct Relayed {
     body: Body,
     repeatable: bool,
     over: bool,
-    succeeded: Pin<Box<dyn Future<Output = ()> + Send>>,
+    outlived: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Relayed {
@@ -127,7 +140,7 @@ impl http_body::Body for Relayed {
             }
             // The end without trailers, or an error: the connection is gone.
             Poll::Ready(Some(Err(_)) | None) => Poll::Ready(this.cut_off()),
-            Poll::Pending => match this.succeeded.as_mut().poll(context) {
+            Poll::Pending => match this.outlived.as_mut().poll(context) {
                 Poll::Ready(()) => Poll::Ready(this.cut_off()),
                 Poll::Pending => Poll::Pending,
             },
