@@ -155,6 +155,11 @@ impl Seat {
         self.closed.send_replace(true);
     }
 
+    /// Whether this master goes away.
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
     /// Ready once this master goes away.
     pub(crate) async fn closed(&self) {
         told(&mut self.closed.subscribe()).await;

@@ -115,28 +115,33 @@ where
         tracing::warn!("connections did not end in time; they are cut");
         serving.abort();
     }
-    result
+    // Until here what outlives the roles was there: calls that were held have heard who leads next, and went there.
+    result.map(drop)
 }
 
-/// From role to role.
-async fn lead<C>(node: Node<C>) -> Result<(), Fault>
+/// From role to role, until told to stop.
+async fn lead<C>(node: Node<C>) -> Result<Node<C>, Fault>
 where
     C: Candidate,
     C::Store: 'static,
 {
     let mut standby = Standby(node);
     loop {
-        let Some(recovering) = standby.run().await? else { return Ok(()) };
-        standby = match recovering.run().await? {
-            Err(standby) => standby,
-            Ok(active) => match active.run().await? {
-                Next::Standby(standby) => standby,
-                Next::Halted(halted) => match halted.run().await {
-                    Some(standby) => standby,
-                    None => return Ok(()),
-                },
-                Next::Stopped => return Ok(()),
+        let recovering = match standby.run().await? {
+            Ok(recovering) => recovering,
+            Err(stopped) => return Ok(stopped),
+        };
+        let next = match recovering.run().await? {
+            Ok(active) => active.run().await?,
+            Err(standby) => Next::Standby(standby),
+        };
+        standby = match next {
+            Next::Standby(standby) => standby,
+            Next::Halted(halted) => match halted.run().await {
+                Ok(standby) => standby,
+                Err(stopped) => return Ok(stopped),
             },
+            Next::Stopped(stopped) => return Ok(stopped),
         };
     }
 }

@@ -14,7 +14,7 @@ use v1::driver::State;
 use v1::link_response::Message as Down;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deposed_master_says_that_nothing_was_done_and_stands_again() {
+async fn what_a_deposed_master_had_not_done_is_done_by_the_next_term_and_once() {
     let candidate = memory();
     let mut rival = candidate.clone();
     let master = Master::start_on(candidate, &[]).await;
@@ -29,17 +29,15 @@ async fn a_deposed_master_says_that_nothing_was_done_and_stands_again() {
     };
     assert_eq!(epoch(&mut client).await.as_deref(), Some("1.1"));
 
-    // Another term begins: the next commit fails its guard.
+    // Another term begins: the next commit fails its guard. Nothing was done, so the call is held until this master leads again.
     rival.campaign().await.unwrap();
-    let request = v1::SubmitDriverRequest { driver: Some(sleeper()), driver_id: "lost".into(), ..Default::default() };
-    assert_failure(&client.submit_driver(request.clone()).await.unwrap_err(), Code::Unavailable, "NO_LEADER");
+    let request = v1::SubmitDriverRequest { driver: Some(sleeper()), driver_id: "held".into(), ..Default::default() };
+    client.submit_driver(request.clone()).await.unwrap();
     assert_eq!(link.goodbye().await.reason(), v1::goodbye::Reason::SayHello);
 
     eventually("it leads again", async || epoch(&mut client).await.filter(|epoch| epoch == "1.3")).await;
-    let status = client.get_driver(v1::GetDriverRequest { driver_id: "lost".into() }).await.unwrap_err();
-    assert_failure(&status, Code::NotFound, "NOT_FOUND");
+    assert_failure(&client.submit_driver(request).await.unwrap_err(), Code::AlreadyExists, "ALREADY_EXISTS");
     assert_eq!(get(&mut client, "before").await.state(), State::Unconfirmed);
-    client.submit_driver(request).await.unwrap();
     // The worker's journal never accepted the launch: it is told again, under the same number.
     let mut link = worker.join(&master, &[]).await;
     assert_eq!(link.launch().await.attempt, launch.attempt);

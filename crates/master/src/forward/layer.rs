@@ -14,7 +14,7 @@ use tonic::codegen::http::{Request, Response, request};
 use tower::Service;
 
 use super::front::{Front, HOLD, Turn};
-use super::relay::{FORWARDED, Sent, read, send};
+use super::relay::{FORWARDED, Sent, read, refused, send};
 use crate::serve::MAX_REQUEST;
 
 /// On every answer: the addresses of the masters that are known, the leader's first, separated by commas.
@@ -56,16 +56,11 @@ where
         // The one that was polled ready is the one that is called.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let own = !Front::concerns(request.uri().path()) || matches!(front.turn(), Turn::Own);
+        let concerns = Front::concerns(request.uri().path());
         Box::pin(async move {
-            let mut response = if own {
-                inner.call(request).await?
-            } else {
-                match elsewhere(&front, &mut inner, request).await {
-                    Ok(response) => response,
-                    Err(failure) => failure.to_status().into_http(),
-                }
-            };
+            let answered =
+                if concerns { answer(&front, &mut inner, request).await } else { Ok(inner.call(request).await?) };
+            let mut response = answered.unwrap_or_else(|failure| failure.to_status().into_http());
             if let Some(masters) = front.masters() {
                 response.headers_mut().insert(MASTERS, masters);
             }
@@ -74,20 +69,33 @@ where
     }
 }
 
-/// A call that came while this master did not lead: held until it does, or sent to whoever does.
-async fn elsewhere<S>(front: &Front, inner: &mut S, request: Request<Body>) -> Result<Response<Body>, Failure>
+/// A call that only a leader answers: by this master if it leads, else by whoever does, held while nobody does. One that this master took and
+/// did not come to before it led no more goes to the next leader like any other: nothing of it was done.
+async fn answer<S>(front: &Front, inner: &mut S, request: Request<Body>) -> Result<Response<Body>, Failure>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
-    let until = Instant::now() + HOLD;
-    let _place = front.place()?;
     let was_forwarded = request.headers().contains_key(FORWARDED);
     let (head, body) = request.into_parts();
     let message = read(body, MAX_REQUEST + PREFIX).await?;
     let mut changes = front.changes();
+    if matches!(front.turn(), Turn::Own) {
+        let response = own(inner, &head, &message).await;
+        if refused(&response).is_none() {
+            return Ok(response);
+        }
+    }
+    let until = Instant::now() + HOLD;
+    let _place = front.place()?;
     loop {
         let failure = match front.turn() {
-            Turn::Own => return Ok(own(inner, &head, &message).await),
+            Turn::Own => {
+                let response = own(inner, &head, &message).await;
+                match refused(&response) {
+                    Some(failure) => failure,
+                    None => return Ok(response),
+                }
+            }
             // Another's word on who leads may be older than ours, and ours older than another's: a call goes one step.
             Turn::Other(leader) if was_forwarded => {
                 return Err(Failure::NotLeader { leader: Some(leader.address), epoch: Some(leader.epoch) });
@@ -97,18 +105,12 @@ where
                 Sent::Unknown(failure) => return Err(failure),
                 Sent::NotDone(failure) => failure,
             },
+            // Nobody else is there, and this master goes away.
+            Turn::Soon | Turn::Nobody if front.seat.is_closed() => return Err(Failure::NoLeader),
             Turn::Soon | Turn::Nobody => front.seat.leading().err().unwrap_or(Failure::NoLeader),
         };
-        let held = async {
-            tokio::select! {
-                () = changes.next() => true,
-                // Who leads next is no longer heard here.
-                () = front.seat.closed() => false,
-            }
-        };
-        match tokio::time::timeout_at(until, held).await {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return Err(failure),
+        if tokio::time::timeout_at(until, changes.next()).await.is_err() {
+            return Err(failure);
         }
     }
 }

@@ -92,7 +92,7 @@ fn was_never_sent(error: &tonic::transport::Error) -> bool {
 }
 
 /// The master that was asked does not lead (any more, or yet).
-fn refused(response: &Response<Body>) -> Option<Failure> {
+pub(super) fn refused(response: &Response<Body>) -> Option<Failure> {
     let status = Status::from_header_map(response.headers())?;
     match reason_of(&status)?.as_str() {
         reason::NOT_LEADER | reason::NO_LEADER => Some(Failure::NoLeader),

@@ -33,8 +33,8 @@ pub(crate) enum Next<C: Candidate> {
     Standby(Standby<C>),
     /// One that owns the key and does nothing with it.
     Halted(Halted<C>),
-    /// It was told to stop.
-    Stopped,
+    /// It was told to stop. What outlives the roles lives on until nobody is served any more.
+    Stopped(Node<C>),
 }
 
 /// Why a leader ceases to lead.
@@ -170,7 +170,7 @@ async fn leave<C: Candidate>(mut node: Node<C>, leading: &Leading, why: Why, sto
     };
     leading.links.close(&farewell);
     match why {
-        Why::Stop => return Next::Stopped,
+        Why::Stop => return Next::Stopped(node),
         // Whoever asked may have gone away.
         Why::StepDown(done) => drop(done.send(())),
         Why::Over | Why::Loop | Why::Restored => {}

@@ -17,8 +17,8 @@ impl<C: Candidate> Halted<C>
 where
     C::Store: 'static,
 {
-    /// Waits until the key is gone; `None` when it is told to stop first.
-    pub(crate) async fn run(self) -> Option<Standby<C>> {
+    /// Waits until the key is gone; `Err` when it is told to stop first.
+    pub(crate) async fn run(self) -> Result<Standby<C>, Node<C>> {
         let Halted { mut node, term } = self;
         let mut stop = node.stop.clone();
         let stopped = tokio::select! {
@@ -27,9 +27,9 @@ where
         };
         node.candidate.resign(term).await;
         if stopped {
-            return None;
+            return Err(node);
         }
         node.seat.set(None);
-        Some(Standby(node))
+        Ok(Standby(node))
     }
 }

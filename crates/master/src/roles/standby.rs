@@ -86,24 +86,25 @@ impl<C: Candidate> Standby<C>
 where
     C::Store: 'static,
 {
-    /// Waits until this process leads; `None` when it is told to stop first.
-    pub(crate) async fn run(self) -> Result<Option<Recovering<C>>, Fault> {
+    /// Waits until this process leads; `Err` within when it is told to stop first.
+    pub(crate) async fn run(self) -> Result<Result<Recovering<C>, Node<C>>, Fault> {
         let Standby(mut node) = self;
-        let leader = {
+        let won = {
             let Node { candidate, front_door, depositions, seat, stop, .. } = &mut node;
             let election = candidate.election();
             tokio::select! {
-                won = campaign(candidate) => won?,
-                () = told(stop) => return Ok(None),
+                won = campaign(candidate) => Some(won?),
+                () = told(stop) => None,
                 never = watch_over(election.clone(), depositions) => match never {},
                 never = heed(election.clone(), seat) => match never {},
                 failed = front_door.follow(election) => return Err(failed),
             }
         };
+        let Some(leader) = won else { return Ok(Err(node)) };
         // Before the load: every wait counts from the win.
         let won = clock::now();
         tracing::info!(epoch = %leader.epoch, cluster = %leader.cluster.name, uid = %leader.cluster.uid, "leads");
-        Ok(Some(Recovering { node, leader, won }))
+        Ok(Ok(Recovering { node, leader, won }))
     }
 }
 
