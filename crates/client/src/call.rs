@@ -32,8 +32,6 @@ enum Deadline {
 /// What is remembered between the tries of one call.
 struct Tries {
     method: &'static str,
-    /// Whether a try that may have been done is followed by another.
-    repeats: bool,
     begun: Instant,
     count: u32,
     hops: u32,
@@ -51,17 +49,6 @@ impl Client {
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
         Ok(self.try_until(Tries::new(method), body, Deadline::OnWire, send).await?.0)
-    }
-
-    /// The same for what does more when it is repeated: ends with the first try that may have been done.
-    pub(crate) async fn call_once<Q, A, F, Fut>(&self, method: &'static str, body: Q, send: F) -> Result<A, CallError>
-    where
-        Q: Clone,
-        F: Fn(Channel, Request<Q>) -> Fut,
-        Fut: Future<Output = Result<Response<A>, Status>>,
-    {
-        let tries = Tries { repeats: false, ..Tries::new(method) };
-        Ok(self.try_until(tries, body, Deadline::OnWire, send).await?.0)
     }
 
     /// The same for what answers with a stream: the time is for its opening alone, so it stays on this side (a deadline on the wire is
@@ -133,7 +120,7 @@ impl Client {
             self.routes.failed(&route.address, &status);
         }
         let wait = tries.backoff.next_wait(retry_after(&status));
-        if wait >= tries.left(self.options.deadline) || (tries.may_be_done && !tries.repeats) {
+        if wait >= tries.left(self.options.deadline) {
             let verdict = if tries.may_be_done { Verdict::Unknown } else { Verdict::NotApplied };
             return Err(tries.give_up(route, status, verdict));
         }
@@ -169,15 +156,7 @@ async fn one_try<A>(
 
 impl Tries {
     fn new(method: &'static str) -> Tries {
-        Tries {
-            method,
-            repeats: true,
-            begun: Instant::now(),
-            count: 0,
-            hops: 0,
-            may_be_done: false,
-            backoff: Backoff::default(),
-        }
+        Tries { method, begun: Instant::now(), count: 0, hops: 0, may_be_done: false, backoff: Backoff::default() }
     }
 
     fn left(&self, deadline: Duration) -> Duration {

@@ -1,10 +1,7 @@
 //! The calls of `MasterService`, one method each. Mutations get a request id where the caller gives none.
 
-use std::time::Instant;
-
 use muster_proto::v1;
 use muster_proto::v1::master_service_client::MasterServiceClient;
-use muster_types::Verdict;
 use tonic::transport::Channel;
 
 use crate::client::fill;
@@ -103,26 +100,14 @@ impl Client {
         Ok(self.call("GetCluster", v1::GetClusterRequest {}, send).await?.cluster.unwrap_or_default())
     }
 
-    /// Has the leader hand over to the next master in line. No record holds the request id of this, and the next leader would step down
-    /// in its turn: when it may have been done, who leads by now is looked at before it is asked again.
+    /// Has the leader hand over to the next master in line. The epoch, that of the present leader where none is given, makes a repetition
+    /// harmless: the next leader does not step down in its turn.
     pub async fn step_down(&self, mut request: v1::StepDownRequest) -> Result<v1::StepDownResponse, CallError> {
         fill(&mut request.request_id);
-        let begun = Instant::now();
-        let before = self.get_cluster().await?;
-        let send = |channel, request| async move { master(channel).step_down(request).await };
-        loop {
-            let error = match self.call_once("StepDown", request.clone(), send).await {
-                Err(error) if error.verdict == Verdict::Unknown => error,
-                answered => return answered,
-            };
-            let now = self.get_cluster().await?;
-            if now.epoch != before.epoch {
-                return Ok(v1::StepDownResponse { leader: now.leader, epoch: now.epoch });
-            }
-            if begun.elapsed() > self.options.deadline {
-                return Err(error);
-            }
+        if request.epoch.is_empty() {
+            request.epoch = self.get_cluster().await?.epoch;
         }
+        self.call("StepDown", request, |channel, request| async move { master(channel).step_down(request).await }).await
     }
 
     /// Follows who leads, as one master knows it: the present answer, then each change, until the stream breaks.

@@ -143,6 +143,10 @@ async fn nobody_steps_down_alone() {
     let master = Master::start(&[]).await;
     let status = master.client().await.step_down(v1::StepDownRequest::default()).await.unwrap_err();
     assert_failure(&status, Code::FailedPrecondition, "WRONG_STATE");
+    // It was asked of an earlier leader, which has handed over: this one is not meant.
+    let earlier = v1::StepDownRequest { epoch: "1.0".into(), ..Default::default() };
+    let answer = master.client().await.step_down(earlier).await.unwrap().into_inner();
+    assert_eq!((answer.leader, answer.epoch.as_str()), (master.address.clone(), "1.1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,7 +28,7 @@ async fn show(master: Master, args: ShowArgs) -> Result<(), Failure> {
 
 async fn step_down(master: Master, request_id: Option<String>) -> Result<(), Failure> {
     let client = master.client();
-    let call = |request_id| client.step_down(StepDownRequest { request_id });
+    let call = |request_id| client.step_down(StepDownRequest { request_id, ..Default::default() });
     let next = master.change_as(request_id.unwrap_or_else(new_request_id), call).await?;
     put(&format!("{} leads now, with epoch {}\n", next.leader, next.epoch))
 }

@@ -48,8 +48,12 @@ fn shown(standing: &Arc<Standing>) -> v1::WatchLeaderResponse {
 /// The next in line leads within milliseconds; past this it is not known whether it does.
 const SUCCEEDED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Hands over, and waits until another leads.
-pub(crate) async fn step_down(leading: &Leading) -> Result<v1::StepDownResponse, Failure> {
+/// Hands over, and waits until another leads. One who means an earlier leader is told who leads by now.
+pub(crate) async fn step_down(leading: &Leading, wire: v1::StepDownRequest) -> Result<v1::StepDownResponse, Failure> {
+    let epoch = leading.epoch.to_string();
+    if !wire.epoch.is_empty() && wire.epoch != epoch {
+        return leading.answered(v1::StepDownResponse { leader: leading.address.clone(), epoch });
+    }
     if leading.election.standing().members.len() < 2 {
         return Err(Failure::WrongState {
             subject: "the cluster".to_owned(),

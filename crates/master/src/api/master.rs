@@ -178,11 +178,8 @@ impl MasterService for MasterApi {
         Ok(Response::new(leader::watch(&self.election, self.seat.clone())))
     }
 
-    async fn step_down(
-        &self,
-        _request: Request<v1::StepDownRequest>,
-    ) -> Result<Response<v1::StepDownResponse>, Status> {
-        Ok(Response::new(leader::step_down(&*self.seat.leading()?).await?))
+    async fn step_down(&self, request: Request<v1::StepDownRequest>) -> Result<Response<v1::StepDownResponse>, Status> {
+        Ok(Response::new(leader::step_down(&*self.seat.leading()?, request.into_inner()).await?))
     }
 
     async fn backup(&self, _request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
