@@ -25,7 +25,7 @@ impl Default for RetentionLimits {
 }
 
 /// Deletions put into one transaction: what goes out keeps up with what comes in, and no transaction is made long by it.
-pub(crate) const DELETIONS: usize = 32;
+const DELETIONS: usize = 32;
 
 struct Kept {
     commit: Commit,

@@ -19,6 +19,9 @@ pub(super) struct Rhythm {
     pub(super) margin: Duration,
 }
 
+/// However long the lease is: each member that waits for the old leader costs as much, and the new one answers in milliseconds.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+
 impl Rhythm {
     /// Between keep-alives.
     pub(super) fn every(&self) -> Duration {
@@ -28,7 +31,7 @@ impl Rhythm {
     /// For an answer, before another member is asked. Several fit into a lease: after the loss of its leader an etcd is busy for one to
     /// two seconds choosing another, and what was asked meanwhile may wait for the old one.
     pub(super) fn answer_within(&self) -> Duration {
-        self.lease / 6
+        (self.lease / 6).min(ANSWER_WITHIN)
     }
 
     /// Until when a lease stands that was made or renewed for `ttl` by something sent at `sent`. From the sending: the server counts

@@ -52,7 +52,7 @@ async fn members_are_killed_one_after_the_other_under_load_and_nothing_is_lost()
 async fn a_member_that_is_paused_holds_nothing_up() {
     let etcd = Etcd::start_with(3, &[]).await;
     // One of them leads the others, who need two seconds to choose another: with a lease of three, a term may end over it.
-    let candidacy = Candidacy { lease: Duration::from_secs(6), margin: Duration::from_millis(750), ..candidacy() };
+    let candidacy = Candidacy { lease: Duration::from_secs(8), margin: Duration::from_secs(1), ..candidacy() };
     let mut candidate = EtcdCandidate::open(&etcd.location("p"), founding(), candidacy).await.unwrap();
     let mut leader = soon("it leads", candidate.campaign()).await.unwrap();
     let mut newest = leader.store.load().await.unwrap().commit;
@@ -61,7 +61,7 @@ async fn a_member_that_is_paused_holds_nothing_up() {
         let target = newest.0 + 50;
         newest = soon("commits go on", commit_until(&mut leader, newest, |commit| commit >= target)).await;
         // Longer than a lease, with a member that accepts connections and answers nothing.
-        let until = tokio::time::Instant::now() + Duration::from_secs(7);
+        let until = tokio::time::Instant::now() + Duration::from_secs(9);
         while tokio::time::Instant::now() < until {
             newest = soon("commits go on", commit_until(&mut leader, newest, |commit| commit > newest.0)).await;
             assert!(leader.deadline.stands(crate::clock::boottime()), "member {index}: the lease is kept elsewhere");
