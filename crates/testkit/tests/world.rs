@@ -63,6 +63,15 @@ fn whatever_fails_the_promise_holds_and_everything_ends() {
 }
 
 #[test]
+fn beyond_the_bound_of_clocks_copies_may_overlap_and_all_else_holds() {
+    let report = match world::run_all(1, 60, Steps::default(), &[Sabotage::DriftBeyondBound]) {
+        Ok(report) => report,
+        Err(broken) => panic!("{broken}"),
+    };
+    assert!(report.count("overlap under wild clocks") > 0, "the clocks are not wild enough to prove anything");
+}
+
+#[test]
 fn a_seed_is_the_same_run_each_time() {
     let first = world::run(7, Steps::default(), &[]).map(|report| (report.events, report.tally));
     let second = world::run(7, Steps::default(), &[]).map(|report| (report.events, report.tally));

@@ -73,11 +73,12 @@ impl World {
         let mut dice = Dice::new(seed);
         let plan = Plan::of(&mut dice);
         let sabotage: BTreeSet<Sabotage> = sabotage.iter().copied().collect();
-        let store = Store::new(clock_of(&mut dice), !sabotage.contains(&Sabotage::EpochGuardOff));
-        let masters = (0..plan.masters).map(|_| Master::new(clock_of(&mut dice))).collect();
+        let drift = if sabotage.contains(&Sabotage::DriftBeyondBound) { plan::WILD_DRIFT } else { plan::DRIFT };
+        let store = Store::new(clock_of(&mut dice, drift), !sabotage.contains(&Sabotage::EpochGuardOff));
+        let masters = (0..plan.masters).map(|_| Master::new(clock_of(&mut dice, drift))).collect();
         let workers = (0..plan.workers).map(|index| {
             let freezer = dice.chance(750);
-            Machine::new(index, clock_of(&mut dice), freezer)
+            Machine::new(index, clock_of(&mut dice, drift), freezer)
         });
         let workers = workers.collect();
         let mut world = World {
@@ -259,9 +260,9 @@ impl World {
     }
 }
 
-fn clock_of(dice: &mut Dice) -> Clock {
+fn clock_of(dice: &mut Dice, bound: u64) -> Clock {
     let offset = i128::from(1_000_000_000_000 + dice.between(0, 1_000_000_000_000_000));
-    let drift = dice.between(0, 2 * plan::DRIFT + 1) as i64 - plan::DRIFT as i64;
+    let drift = dice.between(0, 2 * bound + 1) as i64 - bound as i64;
     Clock { offset, drift }
 }
 

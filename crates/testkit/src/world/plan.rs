@@ -23,6 +23,8 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_millis(750);
 pub(super) const STORE_PATIENCE: Duration = Duration::from_millis(1500);
 /// The bound of drift that is promised, in millionths.
 pub(super) const DRIFT: u64 = 20_000;
+/// One far beyond it: what leases and waits are apart by is used up within one of them.
+pub(super) const WILD_DRIFT: u64 = 400_000;
 
 /// Settings of the core.
 pub(super) fn config() -> Config {

@@ -44,11 +44,14 @@ pub enum Sabotage {
     StartWithoutLease,
     /// The runner thaws what a leader confirms whether or not the lease stands.
     ThawWithoutLease,
+    /// Clocks drift far beyond the bound that is promised. No fault of the code: one copy need not be the only one then, and all else still
+    /// holds; overlaps are counted and break nothing.
+    DriftBeyondBound,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 18] = [
+    pub const ALL: [Sabotage; 19] = [
         Sabotage::EpochGuardOff,
         Sabotage::SendBeforeWrite,
         Sabotage::AttemptCheckOff,
@@ -67,5 +70,6 @@ impl Sabotage {
         Sabotage::AcceptWithoutLease,
         Sabotage::StartWithoutLease,
         Sabotage::ThawWithoutLease,
+        Sabotage::DriftBeyondBound,
     ];
 }
