@@ -72,8 +72,8 @@ pub(super) struct Stop {
 /// The lease of an attempt that runs has ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Freeze {
-    /// The kernel was asked to freeze it; if that takes longer it is killed.
-    Asked { until: Time },
+    /// The kernel was asked to freeze it, and is asked anew at `unstick`; if it takes longer than `until` it is killed.
+    Asked { until: Time, unstick: Time },
     /// It executes nothing; if nobody confirms it by then it is killed.
     Frozen { until: Time },
 }

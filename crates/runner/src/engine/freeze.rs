@@ -17,6 +17,10 @@ use super::why;
 /// milliseconds that it takes, and a quarter of the margin by which every lease ends before anything runs elsewhere.
 const FREEZE_LIMIT: Duration = Duration::from_millis(500);
 
+/// A tree that is still not frozen is let go for an instant and frozen again: in the first version of cgroups a process that is caught in the
+/// middle of a fork can keep its tree half frozen for as long as it is left so, and in the next instant it is not in the middle of one.
+const UNSTICK: Duration = Duration::from_millis(50);
+
 /// Between looks at a tree that is to freeze.
 const FREEZE_LOOK: Duration = Duration::from_millis(1);
 
@@ -52,7 +56,7 @@ impl Attempts {
         if !wanted || !runs || !self.trees.freeze(&key) {
             return false;
         }
-        attempt.freeze = Some(Freeze::Asked { until: now.time + FREEZE_LIMIT });
+        attempt.freeze = Some(Freeze::Asked { until: now.time + FREEZE_LIMIT, unstick: now.time + UNSTICK });
         self.look_at_freeze(key, now);
         true
     }
@@ -67,7 +71,14 @@ impl Attempts {
                 self.wake_at(key, Some(until));
                 self.change(key);
             }
-            Some(Freeze::Asked { until }) if until <= now.time => self.kill_for_lease(key, NOT_FROZEN, now),
+            Some(Freeze::Asked { until, .. }) if until <= now.time => self.kill_for_lease(key, NOT_FROZEN, now),
+            Some(Freeze::Asked { until, unstick }) if unstick <= now.time => {
+                if !self.trees.thaw(&key) || !self.trees.freeze(&key) {
+                    return self.kill_for_lease(key, NOT_FROZEN, now);
+                }
+                attempt.freeze = Some(Freeze::Asked { until, unstick: now.time + UNSTICK });
+                self.wake_at(key, Some(now.time + FREEZE_LOOK));
+            }
             Some(Freeze::Asked { .. }) => self.wake_at(key, Some(now.time + FREEZE_LOOK)),
             Some(Freeze::Frozen { until }) if until <= now.time => self.kill_for_lease(key, NOT_CONFIRMED, now),
             Some(Freeze::Frozen { until }) => self.wake_at(key, Some(until)),
