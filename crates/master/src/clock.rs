@@ -1,24 +1,10 @@
 //! The two clocks, read at the moment of use.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use muster_store::Deadline;
-use muster_types::{Now, Time, WallTime};
-use rustix::time::{ClockId, clock_gettime};
-
-/// `CLOCK_BOOTTIME`: the only clock that deadlines are compared by, because it goes on while the machine sleeps.
-pub(crate) fn boottime() -> Time {
-    let reading = clock_gettime(ClockId::Boottime);
-    let seconds = u64::try_from(reading.tv_sec).unwrap_or(0);
-    let nanos = u64::try_from(reading.tv_nsec).unwrap_or(0);
-    Time(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
-}
-
-/// The wall clock, for people.
-pub(crate) fn wall() -> WallTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
+pub(crate) use muster_store::clock::{boottime, wall};
+use muster_types::Now;
 
 /// Both, read together.
 pub(crate) fn now() -> Now {

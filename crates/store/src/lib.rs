@@ -10,7 +10,7 @@
 mod any;
 mod backup;
 mod booth;
-mod clock;
+pub mod clock;
 mod codec;
 mod directory;
 mod election;
