@@ -1,5 +1,7 @@
 //! The events of one commit, encoded once for all who watch.
 
+use std::sync::{Arc, OnceLock};
+
 use muster_proto::show;
 use muster_types::{Commit, Event, EventsRecord, Subject};
 use prost::Message;
@@ -17,6 +19,14 @@ const TOKEN_FIELD: u8 = 2 << 3 | 2;
 pub(crate) struct Encoded {
     /// The commit.
     pub commit: Commit,
+    generation: u64,
+    /// What was loaded is encoded when somebody first asks for it: a new leader has more urgent things to do.
+    loaded: Option<Arc<EventsRecord>>,
+    form: OnceLock<Form>,
+}
+
+#[derive(Debug)]
+struct Form {
     bytes: Bytes,
     marks: Box<[Mark]>,
 }
@@ -30,6 +40,48 @@ struct Mark {
 impl Encoded {
     /// Encodes a record. `generation` goes into the tokens of the events.
     pub(crate) fn new(generation: u64, record: &EventsRecord) -> Encoded {
+        let form = OnceLock::from(Form::new(generation, record));
+        Encoded { commit: record.commit, generation, loaded: None, form }
+    }
+
+    /// A record that is encoded later.
+    pub(crate) fn later(generation: u64, record: Arc<EventsRecord>) -> Encoded {
+        Encoded { commit: record.commit, generation, loaded: Some(record), form: OnceLock::new() }
+    }
+
+    fn form(&self) -> &Form {
+        self.form.get_or_init(|| match &self.loaded {
+            Some(record) => Form::new(self.generation, record),
+            None => Form { bytes: Bytes::new(), marks: Box::default() },
+        })
+    }
+
+    /// The uid that each event is about, in order.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = u128> {
+        self.form().marks.iter().map(|mark| mark.subject)
+    }
+
+    /// The bytes of the events after an index (`None`: all).
+    pub(crate) fn after(&self, index: Option<u32>) -> Bytes {
+        let Form { bytes, marks } = self.form();
+        let start = match index.map(|index| marks.get(index as usize)) {
+            None => 0,
+            Some(Some(mark)) => mark.end as usize,
+            Some(None) => bytes.len(),
+        };
+        bytes.slice(start..)
+    }
+
+    /// The bytes of one event.
+    pub(crate) fn event(&self, index: usize) -> Bytes {
+        let Form { bytes, marks } = self.form();
+        let start = index.checked_sub(1).map_or(0, |before| marks[before].end as usize);
+        bytes.slice(start..marks[index].end as usize)
+    }
+}
+
+impl Form {
+    fn new(generation: u64, record: &EventsRecord) -> Form {
         let mut bytes = BytesMut::with_capacity(record.events.len() * 160);
         let mut marks = Vec::with_capacity(record.events.len());
         for (index, event) in (0..).zip(&record.events) {
@@ -41,26 +93,7 @@ impl Encoded {
             let end = u32::try_from(bytes.len()).expect("the events of a commit are far below 4 GiB");
             marks.push(Mark { end, subject: subject_of(event) });
         }
-        Encoded { commit: record.commit, bytes: bytes.freeze(), marks: marks.into_boxed_slice() }
-    }
-
-    /// The uid that each event is about, in order.
-    pub(crate) fn subjects(&self) -> impl Iterator<Item = u128> {
-        self.marks.iter().map(|mark| mark.subject)
-    }
-
-    /// The bytes of the events after an index (`None`: all).
-    pub(crate) fn after(&self, index: Option<u32>) -> Bytes {
-        let start = index.and_then(|index| self.marks.get(index as usize)).map_or(0, |mark| mark.end as usize);
-        let start =
-            if index.is_some_and(|index| index as usize >= self.marks.len()) { self.bytes.len() } else { start };
-        self.bytes.slice(start..)
-    }
-
-    /// The bytes of one event.
-    pub(crate) fn event(&self, index: usize) -> Bytes {
-        let start = index.checked_sub(1).map_or(0, |before| self.marks[before].end as usize);
-        self.bytes.slice(start..self.marks[index].end as usize)
+        Form { bytes: bytes.freeze(), marks: marks.into_boxed_slice() }
     }
 }
 

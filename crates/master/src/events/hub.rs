@@ -68,7 +68,7 @@ impl Hub {
     /// A hub behind a commit, with the history that was loaded: `compacted` is the newest commit whose events are gone.
     pub(crate) fn new(generation: u64, at: Commit, compacted: Commit, history: &[Arc<EventsRecord>]) -> Hub {
         let mut log = Log::new(generation, at);
-        log.load(compacted, history.iter().map(|record| Encoded::new(generation, record)));
+        log.load(compacted, history.iter().map(|record| Encoded::later(generation, record.clone())));
         let inner = Inner {
             log,
             watchers: HashMap::new(),
@@ -357,5 +357,18 @@ mod tests {
         assert_eq!(hub.check(after(4), Commit(3)), Err(range), "of the future");
         assert_eq!(hub.check(ResumeToken::after(2, Commit(2)), Commit(3)), Err(range), "of another history");
         assert_eq!(names(&piece(hub.next(hub.oldest(), &None))), ["w3"]);
+    }
+
+    #[test]
+    fn what_was_loaded_is_told_like_what_was_published() {
+        let history = [(1, [1, 2]), (2, [2, 3])];
+        let published = hub(&history.each_ref().map(|(commit, workers)| (*commit, workers.as_slice())));
+        let records = history.map(|(commit, workers)| Arc::new(record(commit, &workers)));
+        let loaded = Hub::new(GENERATION, Commit(2), Commit(0), &records);
+        for (from, wanted) in [(after(0), None), (after(1), None), (after(0), only(&[2]))] {
+            let (told, again) = (piece(loaded.next(from, &wanted)), piece(published.next(from, &wanted)));
+            assert_eq!((&told.events, told.position), (&again.events, again.position));
+            assert!(!told.events.is_empty());
+        }
     }
 }

@@ -13,6 +13,7 @@ use muster_testkit::{Casting, Ensemble, Submit, eventually};
 use tokio::task::JoinSet;
 
 use crate::figure::Figures;
+use crate::load::{self, CONNECTIONS, connect};
 use crate::simulated::{self, Play, Workers};
 
 /// Between two submissions of one client.
@@ -52,9 +53,25 @@ impl Fault {
     }
 }
 
-pub(crate) async fn measure(figures: &mut Figures, faults: usize, many: usize) {
-    for count in [1, many] {
-        let mut stage = Stage::set(count).await;
+/// A cluster of a size.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// Simulated workers.
+    pub(crate) workers: usize,
+    /// Finished drivers that are kept.
+    pub(crate) finished: usize,
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} workers", self.workers)?;
+        if self.finished > 0 { write!(f, " and {} finished drivers", self.finished) } else { Ok(()) }
+    }
+}
+
+pub(crate) async fn measure(figures: &mut Figures, faults: usize, sizes: &[Size]) {
+    for size in sizes {
+        let mut stage = Stage::set(*size).await;
         for fault in Fault::ALL {
             let (mut acknowledged, mut started) = (Vec::new(), Vec::new());
             for _ in 0..faults {
@@ -62,7 +79,7 @@ pub(crate) async fn measure(figures: &mut Figures, faults: usize, many: usize) {
                 acknowledged.push(ack);
                 started.push(start);
             }
-            let name = |what| format!("{}, {count} workers, {what}", fault.name());
+            let name = |what| format!("{}, {size}, {what}", fault.name());
             let what = if fault.is_in_order() { "longest gap in acknowledgements" } else { "submission acknowledged" };
             tell(figures, &name(what), acknowledged);
             tell(figures, &name("process started"), started);
@@ -92,13 +109,17 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(count: usize) -> Stage {
+    async fn set(Size { workers: count, finished }: Size) -> Stage {
         let casting = Casting { workers: 0, master_args: Vec::new(), ..Casting::default() };
         let ensemble = Ensemble::start(casting).await;
         ensemble.wait_for_masters(3).await;
         let addresses: Vec<_> = ensemble.masters().iter().map(|name| ensemble.address(name)).collect();
         let workers = simulated::workers(&addresses, 0, count, 64, Play::Ended).await;
         let victim = simulated::workers(&addresses, count, 1, 64, Play::Ended).await;
+        let (leader, _) = ensemble.leader().await;
+        let connections = connect(&ensemble.address(&leader), CONNECTIONS).await;
+        load::submit(&connections, &Submit::program(&["/bin/true"]).resources(1, 16 << 20), finished, 8).await;
+        workers.wait_for_launches(finished / 2).await;
         let acks = Acks::default();
         let mut clients = JoinSet::new();
         for _ in 0..CLIENTS {

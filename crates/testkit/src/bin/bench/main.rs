@@ -17,6 +17,7 @@ mod submissions;
 mod through_etcd;
 
 use clap::{Parser, ValueEnum};
+use failover::Size;
 use figure::Figures;
 
 /// Measures Muster on this machine.
@@ -35,9 +36,12 @@ struct Arguments {
     /// Faults of each kind of `failover`.
     #[arg(long, default_value_t = 30)]
     faults: usize,
-    /// Workers of the larger half of `failover`.
+    /// Workers of the second part of `failover`.
     #[arg(long, default_value_t = 1_000)]
     many: usize,
+    /// Finished drivers that are kept in the last part of `failover`.
+    #[arg(long, default_value_t = 100_000)]
+    finished: usize,
 }
 
 /// How figures are printed.
@@ -104,7 +108,9 @@ async fn measure(arguments: &Arguments) {
         through_etcd::measure(&mut figures).await;
     }
     if named(Subject::Failover) {
-        failover::measure(&mut figures, arguments.faults, arguments.many).await;
+        let sizes = [(1, 0), (arguments.many, 0), (1, arguments.finished)];
+        let sizes = sizes.map(|(workers, finished)| Size { workers, finished });
+        failover::measure(&mut figures, arguments.faults, &sizes).await;
     }
     figures.finish();
 }
