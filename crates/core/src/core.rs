@@ -66,6 +66,13 @@ impl Core {
         }
     }
 
+    /// The term begins, in this cluster.
+    pub(crate) fn begin(&mut self, cluster: ClusterInfo) {
+        self.leave_unknown = cluster.generation > 1;
+        self.past = Past::new(cluster.generation);
+        self.cluster = cluster;
+    }
+
     /// Takes one input. It cannot fail: what makes no sense is answered by a rejection, or ignored.
     pub fn handle(&mut self, now: Now, entropy: &mut dyn Entropy, input: Input) {
         let ctx = &mut Ctx { now, entropy };

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_types::{
-    ApplicationState, ApplicationUid, AttemptKey, DriverState, ExecutorState, ExecutorsRecord, Now, Snapshot, WallTime,
-    WorkerRecord,
+    ApplicationState, ApplicationUid, AttemptKey, DriverState, DriverUid, ExecutorState, ExecutorsRecord, Now,
+    Snapshot, WallTime, WorkerRecord,
 };
 
 use crate::core::{Core, Ctx};
+use crate::follower::{Alive, Follower, Term};
 use crate::requests::Made;
 use crate::restart;
 use crate::state::{Application, Driver, Executor, Worker};
@@ -19,28 +20,34 @@ use crate::{ClusterInfo, Config, Entropy};
 impl Core {
     /// What a new leader begins with. The first groups that are drained show everything to readers.
     pub fn load(config: Config, cluster: ClusterInfo, snapshot: Snapshot, now: Now, entropy: &mut dyn Entropy) -> Core {
-        let mut core = Core::new(config, cluster);
-        let ctx = &mut Ctx { now, entropy };
-        let any = snapshot.commit.0 > 0;
-        for record in snapshot.workers {
-            core.load_worker(now, record);
+        let mut follower = Follower::new(config);
+        let term = Term { cluster, commit: snapshot.commit, is_damaged: !snapshot.quarantined.is_empty() };
+        snapshot.into_writes().for_each(|write| follower.follow(write));
+        follower.lead(term, now, entropy)
+    }
+
+    /// The rest of a load: what has ended is in place already, what is alive is `rest`.
+    pub(crate) fn take_over(&mut self, rest: Alive, any: bool, ctx: &mut Ctx<'_>) {
+        let now = ctx.now;
+        for record in rest.workers {
+            self.load_worker(now, record);
         }
-        for record in snapshot.drivers {
-            core.drivers.insert(Driver::new(record));
+        let mut alive: Vec<_> = rest.drivers.iter().map(|record| record.uid).collect();
+        alive.sort_unstable();
+        for record in rest.drivers {
+            self.drivers.insert(Driver::new(record));
         }
-        core.leave_unknown |= !snapshot.quarantined.is_empty();
-        core.load_applications(snapshot.applications, snapshot.executors);
-        core.load_requests(now.wall);
-        core.load_attempts();
-        core.hold_past(now);
-        core.resume_applications(ctx);
-        core.resume_drivers(ctx);
-        core.retain_loaded(now);
+        self.load_applications(rest.applications, rest.executors);
+        self.load_requests(now.wall, &alive);
+        self.load_attempts(&alive);
+        self.hold_past(now, &alive);
+        self.resume_applications(ctx);
+        self.resume_drivers(ctx, &alive);
+        self.retain_loaded(now);
         if any {
-            core.assume_forgotten_requests(now.wall);
+            self.assume_forgotten_requests(now.wall);
         }
-        core.show_all();
-        core
+        self.show_loaded(&alive);
     }
 
     fn load_worker(&mut self, now: Now, record: Arc<WorkerRecord>) {
@@ -81,34 +88,30 @@ impl Core {
             order_finished(&mut application);
             if let Some(driver) = driver.and_then(|driver| self.drivers.get_mut(driver)) {
                 driver.applications.insert(application.record.uid);
+                self.out.touched.drivers.insert(driver.record.uid);
             }
             self.applications.insert(application);
         }
     }
 
-    /// A request's id lives in the record that it made. Oldest first, so that the index drops the oldest.
-    fn load_requests(&mut self, now: WallTime) {
-        let mut found = Vec::new();
-        for driver in self.drivers.iter() {
-            let record = &driver.record;
-            found.extend(record.request.iter().map(|id| (record.created, id.clone(), Made::Driver(record.uid))));
-            let kill = record.kill.iter().flat_map(|kill| kill.requests.iter().map(|id| (kill.asked, id.clone())));
-            found.extend(kill.map(|(asked, id)| (asked, id, Made::KillDriver(record.uid))));
+    /// A request's id lives in the record that it made.
+    fn load_requests(&mut self, now: WallTime, alive: &[DriverUid]) {
+        for driver in alive.iter().filter_map(|uid| self.drivers.get(*uid)) {
+            self.requests.remember_driver(&driver.record);
         }
         for application in self.applications.iter() {
             let record = &application.record;
-            let made = Made::Application(record.uid);
-            found.extend(record.request.iter().map(|id| (record.created, id.clone(), made)));
-            let changed = Made::OnApplication(record.uid, None);
-            found.extend(record.requests.iter().map(|id| (record.updated, id.clone(), changed)));
+            if let Some(id) = &record.request {
+                self.requests.remember(record.created, id.clone(), Made::Application(record.uid));
+            }
+            for id in &record.requests {
+                self.requests.remember(record.updated, id.clone(), Made::OnApplication(record.uid, None));
+            }
         }
         for worker in self.workers.iter() {
-            let made = Made::OnWorker(worker.record.uid, None);
-            found.extend(worker.record.requests.iter().map(|id| (now, id.clone(), made)));
-        }
-        found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        for (time, id, made) in found {
-            self.requests.remember(time, id, made);
+            for id in &worker.record.requests {
+                self.requests.remember(now, id.clone(), Made::OnWorker(worker.record.uid, None));
+            }
         }
     }
 
@@ -122,9 +125,9 @@ impl Core {
     }
 
     /// What is open is held on its worker, unconfirmed.
-    fn load_attempts(&mut self) {
+    fn load_attempts(&mut self, alive: &[DriverUid]) {
         let mut open = Vec::new();
-        for driver in self.drivers.iter() {
+        for driver in alive.iter().filter_map(|uid| self.drivers.get(*uid)) {
             if let Some(attempt) = driver.open_attempt() {
                 let key = AttemptKey::Driver(driver.record.uid, attempt.number);
                 open.push((attempt.worker, key, attempt.resources.clone()));
@@ -209,9 +212,9 @@ impl Core {
     }
 
     /// What waited waits again, in the order of submission; a back-off starts afresh.
-    fn resume_drivers(&mut self, ctx: &mut Ctx<'_>) {
-        let waiting =
-            self.drivers.iter().filter(|driver| driver.open_attempt().is_none() && !driver.live.is_terminal());
+    fn resume_drivers(&mut self, ctx: &mut Ctx<'_>, alive: &[DriverUid]) {
+        let waiting = alive.iter().filter_map(|uid| self.drivers.get(*uid));
+        let waiting = waiting.filter(|driver| driver.open_attempt().is_none() && !driver.live.is_terminal());
         let mut waiting: Vec<_> = waiting.map(|driver| (driver.record.created, driver.record.uid)).collect();
         waiting.sort_unstable();
         for (_, uid) in waiting {
@@ -232,16 +235,16 @@ impl Core {
         }
     }
 
-    fn show_all(&mut self) {
-        let drivers: Vec<_> = self.drivers.iter().map(|driver| driver.record.uid).collect();
+    /// Shows everything but what had ended before: that is shown as it is followed.
+    fn show_loaded(&mut self, alive: &[DriverUid]) {
         let applications: Vec<_> = self.applications.iter().map(|application| application.record.uid).collect();
         let workers: Vec<_> = self.workers.iter().map(|worker| worker.record.uid).collect();
         for uid in workers {
             self.out.touched.workers.insert(uid);
             self.boundary();
         }
-        for uid in drivers {
-            self.out.touched.drivers.insert(uid);
+        for uid in alive {
+            self.out.touched.drivers.insert(*uid);
             self.boundary();
         }
         for uid in applications {

@@ -1,10 +1,10 @@
 //! Request ids: the same id is the same thing, for as long as it is remembered; and one that is older than what is remembered is
 //! refused, never executed anew.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use muster_types::{ApplicationUid, DriverUid, RequestId, WallTime, WorkerUid};
+use muster_types::{ApplicationUid, DriverRecord, DriverUid, RequestId, WallTime, WorkerUid};
 
 /// What a request did, and to what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +63,10 @@ pub(crate) enum Seen {
 /// The ids that are remembered, bounded in number and age.
 #[derive(Debug)]
 pub(crate) struct RequestIndex {
-    ids: BTreeMap<RequestId, Made>,
-    order: VecDeque<(WallTime, RequestId)>,
+    ids: BTreeMap<RequestId, (WallTime, Made)>,
+    order: BTreeSet<(WallTime, RequestId)>,
+    /// The latest time of an id so far: what age is counted from.
+    newest: WallTime,
     /// Ids made at or before this may have been forgotten.
     forgotten: Option<WallTime>,
     most: usize,
@@ -73,31 +75,56 @@ pub(crate) struct RequestIndex {
 
 impl RequestIndex {
     pub(crate) fn new(most: usize, kept: Duration) -> RequestIndex {
-        RequestIndex { ids: BTreeMap::new(), order: VecDeque::new(), forgotten: None, most, kept }
+        let (ids, order, newest) = (BTreeMap::new(), BTreeSet::new(), WallTime::default());
+        RequestIndex { ids, order, newest, forgotten: None, most, kept }
     }
 
     pub(crate) fn see(&self, id: &RequestId) -> Seen {
         match (self.ids.get(id), self.forgotten, time_of(id)) {
-            (Some(made), _, _) => Seen::Before(*made),
+            (Some((_, made)), _, _) => Seen::Before(*made),
             (None, Some(forgotten), Some(time)) if time <= forgotten => Seen::Expired,
             (None, _, _) => Seen::New,
         }
     }
 
-    /// Remembers what an id did. Drops the oldest beyond the bounds.
-    pub(crate) fn remember(&mut self, now: WallTime, id: RequestId, made: Made) {
-        if self.ids.insert(id.clone(), made).is_none() {
-            self.order.push_back((now, id));
+    /// Remembers what an id did, and when: in any order. Drops the oldest beyond the bounds.
+    pub(crate) fn remember(&mut self, time: WallTime, id: RequestId, made: Made) {
+        self.newest = self.newest.max(time);
+        match self.ids.get_mut(&id) {
+            Some((_, known)) => *known = made,
+            None => {
+                self.ids.insert(id.clone(), (time, made));
+                self.order.insert((time, id));
+            }
         }
-        let oldest_kept = WallTime(now.0.saturating_sub(millis(self.kept)));
-        while let Some((time, _)) = self.order.front() {
+        let oldest_kept = WallTime(self.newest.0.saturating_sub(millis(self.kept)));
+        while let Some((time, _)) = self.order.first() {
             if self.order.len() <= self.most && *time >= oldest_kept {
                 break;
             }
-            if let Some((time, id)) = self.order.pop_front() {
+            if let Some((time, id)) = self.order.pop_first() {
                 self.ids.remove(&id);
                 self.forget_until(time_of(&id).unwrap_or(time));
             }
+        }
+    }
+
+    /// Remembers what a driver's record carries.
+    pub(crate) fn remember_driver(&mut self, record: &DriverRecord) {
+        if let Some(id) = &record.request {
+            self.remember(record.created, id.clone(), Made::Driver(record.uid));
+        }
+        if let Some(kill) = &record.kill {
+            for id in &kill.requests {
+                self.remember(kill.asked, id.clone(), Made::KillDriver(record.uid));
+            }
+        }
+    }
+
+    /// As if an id had never been seen: the record that carried it was removed by another leader.
+    pub(crate) fn remove(&mut self, id: &RequestId) {
+        if let Some((time, _)) = self.ids.remove(id) {
+            self.order.remove(&(time, id.clone()));
         }
     }
 
@@ -149,6 +176,23 @@ mod tests {
         assert_eq!(index.see(&uuid(10_002)), Seen::Expired, "beyond the age");
         assert_eq!(index.see(&uuid(11_500)), Seen::Before(D));
         assert_eq!(index.see(&uuid(11_501)), Seen::New);
+    }
+
+    #[test]
+    fn the_order_in_which_ids_come_does_not_matter() {
+        let times = [10_000, 11_700, 9_000, 11_000, 10_500];
+        let mut index = RequestIndex::new(2, Duration::from_secs(1));
+        for time in times {
+            index.remember(WallTime(time), uuid(time), D);
+        }
+        index.remember(WallTime(11_000), uuid(11_000), Made::KillDriver(DriverUid(1)));
+        assert_eq!(
+            times.map(|time| index.see(&uuid(time))).map(|seen| seen == Seen::Expired),
+            [true, false, true, false, true]
+        );
+        index.remove(&uuid(11_700));
+        assert_eq!(index.see(&uuid(11_700)), Seen::New);
+        assert_eq!(index.order.len(), index.ids.len());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use muster_types::{ApplicationUid, DriverUid, Now, WallTime, WorkerUid, Write};
+use muster_types::{ApplicationUid, DriverRecord, DriverUid, Now, WallTime, WorkerUid, Write};
 
 use crate::core::{Core, Ctx};
 use crate::timers::Timer;
@@ -17,6 +17,22 @@ pub(crate) struct Retention {
     drivers: BTreeSet<(WallTime, DriverUid)>,
     applications: BTreeSet<(WallTime, ApplicationUid)>,
     armed: bool,
+}
+
+impl Retention {
+    /// Keeps a driver that had ended before this leader was there.
+    pub(crate) fn keep_driver(&mut self, record: &DriverRecord) {
+        self.drivers.insert(place(record));
+    }
+
+    /// Keeps it no more.
+    pub(crate) fn drop_driver(&mut self, record: &DriverRecord) {
+        self.drivers.remove(&place(record));
+    }
+}
+
+fn place(record: &DriverRecord) -> (WallTime, DriverUid) {
+    (record.ended.unwrap_or(record.updated), record.uid)
 }
 
 impl Core {
@@ -144,11 +160,8 @@ impl Core {
         self.out.touched.workers.insert(uid);
     }
 
-    /// Finished records that a new leader loads.
+    /// Finished applications that a new leader loads; its drivers are noted one by one.
     pub(crate) fn retain_loaded(&mut self, now: Now) {
-        let drivers = self.drivers.iter().filter(|driver| driver.live.is_terminal());
-        self.retention.drivers =
-            drivers.map(|driver| (driver.record.ended.unwrap_or(driver.record.updated), driver.record.uid)).collect();
         let applications = self.applications.iter().filter(|application| application.record.state.is_terminal());
         self.retention.applications =
             applications.map(|a| (a.record.ended.unwrap_or(a.record.updated), a.record.uid)).collect();

@@ -298,6 +298,19 @@ pub struct Snapshot {
     pub quarantined: Vec<QuarantinedRecord>,
 }
 
+impl Snapshot {
+    /// The writes that make it; what could not be read is in none of them.
+    pub fn into_writes(self) -> impl Iterator<Item = Write> {
+        let Snapshot { commit: _, drivers, applications, executors, workers, events, quarantined: _ } = self;
+        let drivers = drivers.into_iter().map(Write::PutDriver);
+        let applications = applications.into_iter().map(Write::PutApplication);
+        let executors = executors.into_iter().map(Write::PutExecutors);
+        let workers = workers.into_iter().map(Write::PutWorker);
+        let events = events.into_iter().map(Write::PutEvents);
+        drivers.chain(applications).chain(executors).chain(workers).chain(events)
+    }
+}
+
 /// A record that could not be read: left as it is, shown, and nothing that it names is placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuarantinedRecord {

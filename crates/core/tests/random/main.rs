@@ -13,6 +13,7 @@ mod ask;
 mod heal;
 mod processes;
 mod restore;
+mod standby;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -21,9 +22,10 @@ use std::time::Duration;
 
 use muster_core::liveness::{Answer as Heard, Table};
 use muster_core::{Answer, Config, Core, Effect, Group, Input, SessionNumber, invariants::check};
-use muster_types::{ApplicationUid, AttemptKey, AttemptState, DriverUid, Time, WorkerUid};
+use muster_types::{ApplicationUid, AttemptKey, AttemptState, DriverUid, Snapshot, Time, WorkerUid};
 
 use restore::Past;
+use standby::Standby;
 use support::machine::{Down, Machine, Up};
 use support::world::{World, cluster};
 
@@ -47,6 +49,7 @@ impl Dice {
 
 struct Run {
     world: World,
+    standby: Standby,
     table: Table,
     machines: Vec<Machine>,
     dice: Dice,
@@ -65,9 +68,14 @@ struct Run {
 
 impl Run {
     fn new(seed: u64) -> Run {
-        let config = Config { kept_executors: 4, kept_records: 50, ..Config::default() };
+        // Few in some runs, so that what has ended is removed.
+        let kept_records = if seed.is_multiple_of(4) { 6 } else { 50 };
+        let config = Config { kept_executors: 4, kept_records, ..Config::default() };
+        let mut standby = Standby::new(seed);
+        standby.reset(config.clone(), Snapshot::default());
         Run {
             world: World::new(config),
+            standby,
             table: Table::new(),
             machines: ["w1", "w2", "w3"].map(Machine::new).into(),
             dice: Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
@@ -100,6 +108,7 @@ impl Run {
         for group in groups.into_iter().take(durable) {
             let broken = self.world.ledger.observe(&group);
             self.assert_sound(broken);
+            self.standby.observe(&group);
             self.release(group, survive.is_none());
         }
     }
@@ -213,6 +222,9 @@ impl Run {
         let known = snapshot.workers.iter().filter(|record| !record.lost && !record.forgotten);
         self.table.reset_all(known.map(|record| record.uid).collect::<Vec<_>>(), self.world.now.time);
         let now = self.world.now;
+        let mut next = Standby::new(self.world.entropy.0 as u64);
+        next.reset(config.clone(), snapshot.clone());
+        std::mem::replace(&mut self.standby, next).compare(&self.world);
         self.world.core = Core::load(config, cluster(self.world.generation), snapshot, now, &mut self.world.entropy);
         self.batch(Vec::new(), None);
     }

@@ -46,6 +46,8 @@ impl Run {
         self.note(format!("restore generation {}", self.world.generation + 1));
         self.world.ledger.fold = fold;
         self.world.generation += 1;
+        // Another store's copy: whoever follows reads it anew.
+        self.standby.reset(self.world.config.clone(), self.world.ledger.fold.snapshot());
         let open: Vec<AttemptKey> = self.machines.iter().flat_map(|machine| machine.unfinished()).collect();
         // What stands frozen may have been closed before.
         self.past.healthy.extend(self.machines.iter().flat_map(|machine| machine.running().collect::<Vec<_>>()));

@@ -1,0 +1,122 @@
+//! A standby that follows what is durable, late and key by key, must lead like one that loads everything.
+
+use std::collections::BTreeMap;
+
+use muster_core::{Config, Core, Effect, Follower, Group, Show, Term};
+use muster_types::{Snapshot, Write};
+
+use crate::Dice;
+use crate::support::world::{Counter, World, cluster};
+
+/// Follows the store of a run. Its dice are its own: a run does not depend on who follows.
+pub(crate) struct Standby {
+    follower: Follower,
+    /// What it has not taken in: deletions first, then the newest of each key.
+    deleted: BTreeMap<String, Write>,
+    put: BTreeMap<String, Write>,
+    shown: Shown,
+    dice: Dice,
+}
+
+impl Standby {
+    pub(crate) fn new(seed: u64) -> Standby {
+        Standby {
+            follower: Follower::new(Config::default()),
+            deleted: BTreeMap::new(),
+            put: BTreeMap::new(),
+            shown: Shown::default(),
+            dice: Dice(seed | 1),
+        }
+    }
+
+    /// Begins again, from everything.
+    pub(crate) fn reset(&mut self, config: Config, snapshot: Snapshot) {
+        self.follower = Follower::new(config);
+        (self.deleted, self.put, self.shown) = <_>::default();
+        snapshot.into_writes().for_each(|write| self.note(&write));
+    }
+
+    /// Something is durable.
+    pub(crate) fn observe(&mut self, group: &Group) {
+        group.writes.iter().for_each(|write| self.note(write));
+        if self.dice.roll(5) == 0 {
+            self.catch_up();
+        }
+    }
+
+    fn note(&mut self, write: &Write) {
+        let (key, is_put) = key(write);
+        let (to, from) = if is_put { (&mut self.put, &mut self.deleted) } else { (&mut self.deleted, &mut self.put) };
+        from.remove(&key);
+        to.insert(key, write.clone());
+    }
+
+    fn catch_up(&mut self) {
+        let deleted = std::mem::take(&mut self.deleted).into_values();
+        deleted.chain(std::mem::take(&mut self.put).into_values()).for_each(|write| self.follower.follow(write));
+        self.shown.take(self.follower.shows());
+    }
+
+    /// Leads, and so does one that has loaded everything: they must be the same, and show the same.
+    pub(crate) fn compare(mut self, world: &World) {
+        self.catch_up();
+        let (snapshot, now) = (world.ledger.fold.snapshot(), world.now);
+        let term = Term { cluster: cluster(world.generation), commit: snapshot.commit, is_damaged: false };
+        let entropy = || Counter(world.entropy.0);
+        let mut loaded = Core::load(world.config.clone(), term.cluster.clone(), snapshot, now, &mut entropy());
+        let mut followed = self.follower.lead(term, now, &mut entropy());
+        let mut shown = Shown::default();
+        shown.take(shows(&mut loaded));
+        self.shown.take(shows(&mut followed));
+        assert_eq!(shown.0, self.shown.0);
+        assert_eq!(format!("{loaded:#?}"), format!("{followed:#?}"));
+    }
+}
+
+fn shows(core: &mut Core) -> impl Iterator<Item = Show> + use<> {
+    let effects = core.drain().into_iter().flat_map(|group| group.effects);
+    effects.filter_map(|effect| if let Effect::Show(show) = effect { Some(show) } else { None })
+}
+
+/// What readers see, as text.
+#[derive(Default)]
+struct Shown(BTreeMap<String, String>);
+
+impl Shown {
+    fn take(&mut self, shows: impl Iterator<Item = Show>) {
+        for show in shows {
+            let (key, text) = match &show {
+                Show::Driver(shown) => (format!("driver {}", shown.record.uid), Some(format!("{shown:?}"))),
+                Show::DriverGone(uid) => (format!("driver {uid}"), None),
+                Show::Application(shown) => (format!("application {}", shown.record.uid), Some(format!("{shown:?}"))),
+                Show::ApplicationGone(uid) => (format!("application {uid}"), None),
+                Show::Executor(shown) => {
+                    (format!("executor {} {}", shown.application, shown.record.id.0), Some(format!("{shown:?}")))
+                }
+                Show::ExecutorGone(uid, id) => (format!("executor {uid} {}", id.0), None),
+                Show::Worker(shown) => (format!("worker {}", shown.record.uid), Some(format!("{shown:?}"))),
+                Show::WorkerGone(uid) => (format!("worker {uid}"), None),
+            };
+            match text {
+                Some(text) => drop(self.0.insert(key, text)),
+                None => drop(self.0.remove(&key)),
+            }
+        }
+    }
+}
+
+/// The key of a write, and whether it puts something there.
+fn key(write: &Write) -> (String, bool) {
+    match write {
+        Write::PutDriver(record) => (format!("d/{}", record.uid), true),
+        Write::DeleteDriver(uid) => (format!("d/{uid}"), false),
+        Write::PutApplication(record) => (format!("a/{}", record.uid), true),
+        Write::DeleteApplication(uid) => (format!("a/{uid}"), false),
+        Write::PutExecutors(record) => (format!("x/{}/{}", record.application, record.sequence), true),
+        Write::DeleteExecutors(uid, sequence) => (format!("x/{uid}/{sequence}"), false),
+        Write::PutWorker(record) => (format!("w/{}", record.uid), true),
+        Write::DeleteWorker(uid) => (format!("w/{uid}"), false),
+        Write::PutEvents(record) => (format!("e/{}", record.commit.0), true),
+        Write::DeleteEvents(commit) => (format!("e/{}", commit.0), false),
+    }
+}
