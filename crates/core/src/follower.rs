@@ -88,6 +88,21 @@ impl Follower {
         effects.filter_map(|effect| if let Effect::Show(show) = effect { Some(show) } else { None })
     }
 
+    /// How many drivers there are.
+    pub fn drivers(&self) -> usize {
+        self.alive.len() + self.core.drivers.len()
+    }
+
+    /// How many applications there are.
+    pub fn applications(&self) -> usize {
+        self.applications.len()
+    }
+
+    /// Every worker.
+    pub fn workers(&self) -> impl Iterator<Item = &WorkerRecord> {
+        self.workers.values().map(AsRef::as_ref)
+    }
+
     /// This master leads. The first groups that are drained show the rest to readers.
     pub fn lead(self, term: Term, now: Now, entropy: &mut dyn Entropy) -> Core {
         let Follower { mut core, alive, applications, executors, workers } = self;

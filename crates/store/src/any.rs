@@ -4,7 +4,7 @@ use muster_types::{Commit, Snapshot};
 
 use crate::{
     Archive, CampaignError, Candidate, CommitError, Election, EmbeddedCandidate, EmbeddedStore, EtcdCandidate,
-    EtcdStore, Leader, LoadError, MemoryCandidate, MemoryStore, Store, Transaction,
+    EtcdStore, Leader, LoadError, MemoryCandidate, MemoryStore, News, Replica, Store, Transaction,
 };
 
 /// A candidate of any kind.
@@ -50,6 +50,14 @@ impl Candidate for AnyCandidate {
         }
     }
 
+    fn replica(&self) -> Replica {
+        match self {
+            AnyCandidate::Memory(candidate) => candidate.replica(),
+            AnyCandidate::Embedded(candidate) => candidate.replica(),
+            AnyCandidate::Etcd(candidate) => candidate.replica(),
+        }
+    }
+
     fn archive(&self) -> Archive {
         match self {
             AnyCandidate::Memory(candidate) => candidate.archive(),
@@ -82,6 +90,14 @@ impl Store for AnyStore {
             AnyStore::Memory(store) => store.load().await,
             AnyStore::Embedded(store) => store.load().await,
             AnyStore::Etcd(store) => store.load().await,
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<News, LoadError> {
+        match self {
+            AnyStore::Memory(store) => store.catch_up().await,
+            AnyStore::Embedded(store) => store.catch_up().await,
+            AnyStore::Etcd(store) => store.catch_up().await,
         }
     }
 

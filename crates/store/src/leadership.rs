@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_types::{ClusterRecord, Epoch, Time, WallTime};
 use tokio::sync::watch;
 
-use crate::{Archive, CampaignError, Election, Store};
+use crate::{Archive, CampaignError, Election, Replica, Store};
 
 /// What a cluster is given if its store turns out to be empty: the first open makes the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,11 @@ pub trait Candidate: Send {
 
     /// What this process sees of the election, from now on and whether it leads or not.
     fn election(&self) -> Election;
+
+    /// What this process knows of the records while it waits to lead.
+    fn replica(&self) -> Replica {
+        Replica::default()
+    }
 
     /// Takes backups, whether it leads or not.
     fn archive(&self) -> Archive;

@@ -79,7 +79,6 @@ impl Records {
 
     /// Everything, after this transaction.
     pub(crate) fn snapshot(&self, commit: Commit) -> Snapshot {
-        let quarantined = self.quarantined.iter();
         Snapshot {
             commit,
             drivers: self.drivers.values().cloned().collect(),
@@ -87,10 +86,37 @@ impl Records {
             executors: self.executors.values().cloned().collect(),
             workers: self.workers.values().cloned().collect(),
             events: self.events.values().cloned().collect(),
-            quarantined: quarantined
-                .map(|(key, error)| QuarantinedRecord { key: key.clone(), error: error.clone() })
-                .collect(),
+            quarantined: self.quarantined(),
         }
+    }
+
+    /// The write that makes a key hold what it holds.
+    pub(crate) fn write_of(&self, key: Key) -> Write {
+        match key {
+            Key::Driver(uid) => self.drivers.get(&uid).cloned().map_or(Write::DeleteDriver(uid), Write::PutDriver),
+            Key::Application(uid) => {
+                self.applications.get(&uid).cloned().map_or(Write::DeleteApplication(uid), Write::PutApplication)
+            }
+            Key::Executors(uid, sequence) => {
+                let record = self.executors.get(&(uid, sequence)).cloned();
+                record.map_or(Write::DeleteExecutors(uid, sequence), Write::PutExecutors)
+            }
+            Key::Worker(uid) => self.workers.get(&uid).cloned().map_or(Write::DeleteWorker(uid), Write::PutWorker),
+            Key::Events(commit) => {
+                self.events.get(&commit).cloned().map_or(Write::DeleteEvents(commit), Write::PutEvents)
+            }
+        }
+    }
+
+    /// Commits whose events are there.
+    pub(crate) fn events(&self) -> impl Iterator<Item = Commit> {
+        self.events.keys().copied()
+    }
+
+    /// What cannot be read.
+    pub(crate) fn quarantined(&self) -> Vec<QuarantinedRecord> {
+        let quarantined = self.quarantined.iter();
+        quarantined.map(|(key, error)| QuarantinedRecord { key: key.clone(), error: error.clone() }).collect()
     }
 
     /// Every record as it is stored. What is set aside is not among them.
@@ -137,6 +163,22 @@ impl Records {
 fn keyed<T: Stored>(value: &[u8], is_own: impl FnOnce(&T) -> bool) -> Result<Arc<T>, DecodeError> {
     let record = T::decode(value)?;
     if is_own(&record) { Ok(Arc::new(record)) } else { Err(DecodeError::Key) }
+}
+
+/// Whether a write makes or replaces something.
+pub(crate) fn is_put(write: &Write) -> bool {
+    match write {
+        Write::PutDriver(_)
+        | Write::PutApplication(_)
+        | Write::PutExecutors(_)
+        | Write::PutWorker(_)
+        | Write::PutEvents(_) => true,
+        Write::DeleteDriver(_)
+        | Write::DeleteApplication(_)
+        | Write::DeleteExecutors(..)
+        | Write::DeleteWorker(_)
+        | Write::DeleteEvents(_) => false,
+    }
 }
 
 /// The stored form of a write's record; `None` for one that deletes.

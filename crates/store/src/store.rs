@@ -4,7 +4,7 @@ use std::future::Future;
 
 use muster_types::{Commit, Snapshot, Write};
 
-use crate::{CommitError, LoadError};
+use crate::{CommitError, LoadError, News};
 
 /// Writes that become durable together or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,11 @@ pub struct Transaction {
 pub trait Store: Send {
     /// Everything, at a state not older than the win of this term.
     fn load(&mut self) -> impl Future<Output = Result<Snapshot, LoadError>> + Send;
+
+    /// What is new in that against the last news of the candidate's [`crate::Replica`]: everything, where that has said nothing.
+    fn catch_up(&mut self) -> impl Future<Output = Result<News, LoadError>> + Send {
+        async { self.load().await.map(News::Anew) }
+    }
 
     /// Makes a transaction durable. `Ok` only once it would survive the loss of the process and of the machine.
     fn commit(&mut self, transaction: Transaction) -> impl Future<Output = Result<(), CommitError>> + Send;

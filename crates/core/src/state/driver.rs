@@ -120,6 +120,10 @@ impl Drivers {
         self.by_name.contains_key(name)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.by_uid.len()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Driver> {
         self.by_uid.values()
     }

@@ -5,6 +5,7 @@ mod active;
 mod fault;
 mod front_door;
 mod halted;
+mod prepared;
 mod recovering;
 mod standby;
 mod succession;

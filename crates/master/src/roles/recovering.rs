@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use muster_core::{ClusterInfo, Core, liveness};
+use muster_core::{ClusterInfo, Term, liveness};
 use muster_proto::{PROTOCOL_VERSION, Welcome};
 use muster_store::{Candidate, Leader, Store};
-use muster_types::{Now, Snapshot, WallTime, WorkerRecord};
+use muster_types::{EventsRecord, Now, WallTime, WorkerRecord};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::active::Active;
 use super::fault::Fault;
+use super::prepared::Prepared;
 use super::standby::{Node, Standby};
 use crate::commit::{CommitLoop, Decisions, Outlets, Terms, inbox};
 use crate::entropy::KernelEntropy;
@@ -18,7 +19,6 @@ use crate::events::{Hub, Retention, publisher};
 use crate::leading::Leading;
 use crate::link::Links;
 use crate::sessions::Sessions;
-use crate::view::View;
 
 /// Hellos that are taken at one time. A hello costs a commit and an inventory; beyond a few dozen at once they only wait for each other.
 const HELLOS: usize = 64;
@@ -32,6 +32,8 @@ pub(crate) struct Recovering<C: Candidate> {
     pub node: Node<C>,
     /// The term.
     pub leader: Leader<C::Store>,
+    /// What was made ready for it.
+    pub prepared: Prepared,
     /// When it began.
     pub won: Now,
 }
@@ -40,35 +42,36 @@ impl<C: Candidate> Recovering<C>
 where
     C::Store: 'static,
 {
-    /// Loads everything and builds the active leader; `Err` within is a master that stands by again, because the term was over before.
+    /// Loads what is not prepared and builds the active leader; `Err` within is a master that stands by again, because the term was over before.
     pub(crate) async fn run(self) -> Result<Result<Active<C>, Standby<C>>, Fault> {
-        let Recovering { mut node, mut leader, won } = self;
-        let snapshot = match leader.store.load().await {
-            Ok(snapshot) => snapshot,
+        let Recovering { mut node, mut leader, mut prepared, won } = self;
+        match leader.store.catch_up().await {
+            Ok(news) => prepared.take(news),
             Err(error) if error.is_fatal() => return Err(Fault::Load(error)),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot load; standing by again");
                 node.candidate.resign(leader).await;
                 return Ok(Err(Standby(node)));
             }
-        };
+        }
+        prepared.settle().await;
         let Leader { epoch, cluster, deadline, store } = leader;
-        report(&snapshot);
+        report(&prepared);
+        let Prepared { follower, view, events, quarantined, commit, .. } = prepared;
         let settings = node.settings.clone();
-        let commit = snapshot.commit;
-        let retention = Retention::load(settings.events, commit, &snapshot.events);
-        let hub = Arc::new(Hub::new(epoch.generation, commit, retention.forgotten(), &snapshot.events));
+        let events: Vec<Arc<EventsRecord>> = events.into_values().collect();
+        let retention = Retention::load(settings.events, commit, &events);
+        let hub = Arc::new(Hub::new(epoch.generation, commit, retention.forgotten(), &events));
         let mut table = liveness::Table::new();
-        table.reset_all(snapshot.workers.iter().filter(|worker| is_awaited(worker)).map(|worker| worker.uid), won.time);
-        let quarantined = snapshot.quarantined.clone();
+        table.reset_all(follower.workers().filter(|worker| is_awaited(worker)).map(|worker| worker.uid), won.time);
 
         let mut entropy = KernelEntropy::open().map_err(Fault::Entropy)?;
-        let info = ClusterInfo { uid: cluster.uid, name: cluster.name.clone(), generation: epoch.generation };
-        let core = Core::load(settings.core.clone(), info, snapshot, won, &mut entropy);
+        let cluster_info = ClusterInfo { uid: cluster.uid, name: cluster.name.clone(), generation: epoch.generation };
+        let term = Term { cluster: cluster_info, commit, is_damaged: !quarantined.is_empty() };
+        let core = follower.lead(term, won, &mut entropy);
 
         let (mailbox, inbox) = inbox();
         let (publisher, publishing) = publisher(hub.clone(), epoch.generation);
-        let view = Arc::new(View::default());
         let links = Arc::new(Links::default());
         let sessions = Arc::new(Sessions::new(mailbox.links.clone()));
         let liveness = Arc::new(Mutex::new(table));
@@ -132,15 +135,16 @@ fn is_awaited(worker: &WorkerRecord) -> bool {
     !worker.lost && !worker.forgotten
 }
 
-fn report(snapshot: &Snapshot) {
+fn report(prepared: &Prepared) {
+    let follower = &prepared.follower;
     tracing::info!(
-        commit = snapshot.commit.0,
-        drivers = snapshot.drivers.len(),
-        applications = snapshot.applications.len(),
-        workers = snapshot.workers.len(),
+        commit = prepared.commit.0,
+        drivers = follower.drivers(),
+        applications = follower.applications(),
+        workers = follower.workers().count(),
         "loaded"
     );
-    for record in &snapshot.quarantined {
+    for record in &prepared.quarantined {
         tracing::error!(key = %record.key, error = %record.error, "a record cannot be read; nothing it names is placed");
     }
 }

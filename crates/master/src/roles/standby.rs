@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::fault::Fault;
 use super::front_door::FrontDoor;
+use super::prepared::Prepared;
 use super::recovering::Recovering;
 use super::succession::{Depositions, watch_over};
 use crate::clock;
@@ -89,13 +90,17 @@ where
     /// Waits until this process leads; `Err` within when it is told to stop first.
     pub(crate) async fn run(self) -> Result<Result<Recovering<C>, Node<C>>, Fault> {
         let Standby(mut node) = self;
+        let mut prepared = Prepared::new(node.settings.core.clone());
         let won = {
             let Node { candidate, front_door, depositions, seat, stop, .. } = &mut node;
-            let election = candidate.election();
+            let (election, replica) = (candidate.election(), candidate.replica());
+            // What an earlier role made of it is gone.
+            replica.forget();
             tokio::select! {
                 won = campaign(candidate) => Some(won?),
                 () = told(stop) => None,
                 never = watch_over(election.clone(), depositions) => match never {},
+                never = prepared.follow(replica) => match never {},
                 never = heed(election.clone(), seat) => match never {},
                 failed = front_door.follow(election) => return Err(failed),
             }
@@ -104,7 +109,7 @@ where
         // Before the load: every wait counts from the win.
         let won = clock::now();
         tracing::info!(epoch = %leader.epoch, cluster = %leader.cluster.name, uid = %leader.cluster.uid, "leads");
-        Ok(Ok(Recovering { node, leader, won }))
+        Ok(Ok(Recovering { node, leader, prepared, won }))
     }
 }
 

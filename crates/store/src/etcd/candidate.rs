@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 
 use super::archive::EtcdSource;
 use super::check::{self, CALL_WITHIN, Found, Subject, seconds, whole_seconds};
+use super::copy::{Replica, Shelf};
 use super::failure::{Failure, Kind};
-use super::follow::{Follower, Seen, Shelf, Sight};
+use super::follow::{Follower, Seen, Sight};
 use super::keys::{Keys, Place};
 use super::line::{Access, Handle, Line};
 use super::location::EtcdLocation;
@@ -289,6 +290,10 @@ impl Candidate for EtcdCandidate {
 
     fn election(&self) -> Election {
         self.election.clone()
+    }
+
+    fn replica(&self) -> Replica {
+        Replica::new(self.shelf.clone())
     }
 
     async fn resign(&mut self, leader: Leader<EtcdStore>) {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use etcd_client::{
@@ -15,6 +15,7 @@ use muster_types::Commit;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::copy::{Copy, Shelf};
 use super::failure::{Failure, Kind};
 use super::keys::{Keys, Place};
 use super::line::{Handle, Line};
@@ -23,19 +24,7 @@ use super::roll::Roll;
 use super::seat::Own;
 use crate::codec::Stored as _;
 use crate::codec::proto::{GenerationRecord, HeadRecord};
-use crate::records::Records;
 use crate::{ElectionKeeper, Standing};
-
-/// Every record at one revision.
-#[derive(Debug, Default)]
-pub(super) struct Copy {
-    pub(super) revision: i64,
-    pub(super) commit: Commit,
-    pub(super) records: Records,
-}
-
-/// The copy, while there is one; taken out by whoever wins.
-pub(super) type Shelf = Arc<Mutex<Option<Copy>>>;
 
 /// What the watch has seen of the election.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -275,7 +264,7 @@ impl Follower {
             }
             Some(Place::Record(key)) => {
                 if let Some(copy) = copy {
-                    copy.records.delete(key);
+                    copy.delete(key);
                 }
             }
             Some(Place::Schema | Place::Cluster | Place::Generation | Place::Head | Place::Migration) => {}
@@ -370,7 +359,7 @@ fn take(keys: &Keys, record: &KeyValue, roll: &mut Roll, copy: Option<&mut Copy>
         Some(Place::Schema | Place::Cluster | Place::Migration) => {}
         Some(Place::Record(key)) => {
             if let Some(copy) = copy {
-                copy.records.put(key, record.value());
+                copy.put(key, record.value());
             }
         }
         None => {

@@ -10,6 +10,7 @@
 mod archive;
 mod candidate;
 mod check;
+mod copy;
 mod failure;
 mod follow;
 mod inquiry;
@@ -29,6 +30,7 @@ mod upkeep;
 mod version;
 
 pub use candidate::EtcdCandidate;
+pub use copy::Replica;
 pub use location::{EtcdLocation, EtcdTls, Password};
 pub(crate) use restore::{recover, restore};
 pub use store::EtcdStore;

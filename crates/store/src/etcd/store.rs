@@ -8,8 +8,8 @@ use etcd_client::{Txn, TxnOp, TxnOpResponse};
 use muster_types::{Commit, Snapshot};
 use tokio::sync::watch;
 
+use super::copy::{Copy, Shelf};
 use super::failure::{Failure, Kind};
-use super::follow::{Copy, Shelf};
 use super::keys::{Keys, Place};
 use super::line::{Handle, Line};
 use super::page::Pages;
@@ -20,7 +20,7 @@ use crate::codec::proto::HeadRecord;
 use crate::error::Cause;
 use crate::records::Records;
 use crate::schema::CURRENT;
-use crate::{CommitError, LoadError, Store, Transaction};
+use crate::{CommitError, LoadError, News, Store, Transaction};
 
 /// The records of a cluster in etcd, for one term.
 pub struct EtcdStore {
@@ -99,6 +99,21 @@ impl EtcdStore {
         Ok(records)
     }
 
+    /// Everything as it is in this term: the copy that was kept while waiting, if it is that new.
+    async fn newest_copy(&mut self) -> Result<Copy, LoadError> {
+        let migrated = self.migrate(CURRENT).await?;
+        // Whatever the copy is, it serves only a term that stands.
+        let (revision, commit) = self.head().await?;
+        // One that was made of an older form was not understood.
+        let copy = match self.take_copy().filter(|_| !migrated) {
+            // Nobody else writes in this term: what has its number, and has seen its beginning, is the newest.
+            Some(copy) if copy.commit == commit && copy.revision >= self.guard.created => copy,
+            _ => Copy::new(revision, commit, self.read(revision).await.map_err(Failed::Call)?),
+        };
+        self.kept = Some(copy.records.events().collect());
+        Ok(copy)
+    }
+
     fn take_copy(&self) -> Option<Copy> {
         let copy = self.shelf.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A leader writes what it knows: it needs no copy.
@@ -162,18 +177,15 @@ fn judged(outcome: Outcome, offered: Commit, is_doubtful: bool) -> Result<(), Co
 
 impl Store for EtcdStore {
     async fn load(&mut self) -> Result<Snapshot, LoadError> {
-        let migrated = self.migrate(CURRENT).await?;
-        // Whatever the copy is, it serves only a term that stands.
-        let (revision, commit) = self.head().await?;
-        // One that was made of an older form was not understood.
-        let records = match self.take_copy().filter(|_| !migrated) {
-            // Nobody else writes in this term: what has its number, and has seen its beginning, is the newest.
-            Some(copy) if copy.commit == commit && copy.revision >= self.guard.created => copy.records,
-            _ => self.read(revision).await.map_err(Failed::Call)?,
-        };
-        let snapshot = records.snapshot(commit);
-        self.kept = Some(snapshot.events.iter().map(|record| record.commit).collect());
-        Ok(snapshot)
+        Ok(self.newest_copy().await?.snapshot())
+    }
+
+    async fn catch_up(&mut self) -> Result<News, LoadError> {
+        let mut copy = self.newest_copy().await?;
+        let news = copy.news();
+        // A large one takes a while to be taken apart, and nobody need wait for that.
+        drop(tokio::task::spawn_blocking(move || drop(copy)));
+        Ok(news)
     }
 
     async fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
