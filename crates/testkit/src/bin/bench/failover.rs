@@ -119,7 +119,8 @@ impl Stage {
         let (leader, _) = ensemble.leader().await;
         let connections = connect(&ensemble.address(&leader), CONNECTIONS).await;
         load::submit(&connections, &Submit::program(&["/bin/true"]).resources(1, 16 << 20), finished, 8).await;
-        workers.wait_for_launches(finished / 2).await;
+        let launched = async || (workers.launched() + victim.launched() >= finished).then_some(());
+        eventually("the launches", BOUND, launched).await;
         let acks = Acks::default();
         let mut clients = JoinSet::new();
         for _ in 0..CLIENTS {

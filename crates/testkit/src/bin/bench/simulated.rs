@@ -61,8 +61,13 @@ impl Workers {
 
     /// Waits until they were told to launch this much.
     pub(crate) async fn wait_for_launches(&self, count: usize) {
-        let done = async || (self.counts.launches.load(Ordering::Relaxed) >= count).then_some(());
+        let done = async || (self.launched() >= count).then_some(());
         muster_testkit::eventually("the launches", Duration::from_secs(60), done).await;
+    }
+
+    /// How much they were told to launch.
+    pub(crate) fn launched(&self) -> usize {
+        self.counts.launches.load(Ordering::Relaxed)
     }
 
     /// Waits until this many hold a stream.
