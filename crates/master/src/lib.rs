@@ -12,6 +12,7 @@ mod entropy;
 mod events;
 mod forward;
 mod health;
+mod large;
 mod leading;
 mod link;
 mod listen;

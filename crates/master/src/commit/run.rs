@@ -20,6 +20,7 @@ use super::pack::{Bounds, Packed, pack};
 use super::release::Outlets;
 use crate::clock;
 use crate::events::Retention;
+use crate::large::Large;
 use crate::stop::told;
 
 /// Inputs handled for one transaction: what keeps a commit a matter of milliseconds.
@@ -70,8 +71,8 @@ enum StoreState<S> {
 }
 
 /// The commit loop of one term.
-pub(crate) struct CommitLoop<S, M = Core> {
-    decisions: Decisions<M>,
+pub(crate) struct CommitLoop<S, M: Machine = Core> {
+    decisions: Large<Decisions<M>>,
     inbox: Inbox,
     outlets: Outlets,
     retention: Retention,
@@ -104,7 +105,7 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
         stop: watch::Receiver<bool>,
     ) -> CommitLoop<S, M> {
         CommitLoop {
-            decisions,
+            decisions: Large::new(decisions),
             inbox,
             outlets,
             retention,

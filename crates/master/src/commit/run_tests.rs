@@ -100,7 +100,7 @@ impl Bench {
         let (answers, answered) = mpsc::channel(8);
         let store = Scripted { offered: offers, answers: answered };
         let decisions = Decisions::new(Clerk::default(), KernelEntropy::open().unwrap());
-        let retention = Retention::load(RetentionLimits::default(), Commit(0), &[]);
+        let retention = Retention::load(RetentionLimits::default(), Commit(0), []);
         let (stop, stopped) = watch::channel(false);
         let (full, is_full) = watch::channel(false);
         let (deadline_keeper, deadline) = Deadline::moving(Time(u64::MAX));

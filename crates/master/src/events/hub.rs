@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::encoded::{Encoded, Piece};
 use super::log::{Log, OutOfRange, Wanted, chosen};
+use crate::large::Large;
 use muster_proto::tokens::ResumeToken;
 
 /// Responses that wait for one watcher. Beyond, it is cut off with a token: it reads on from the kept window.
@@ -28,7 +29,7 @@ pub(crate) struct Hub {
 }
 
 struct Inner {
-    log: Log,
+    log: Large<Log>,
     watchers: HashMap<u64, Watcher>,
     /// Watchers of everything.
     all: Vec<u64>,
@@ -70,7 +71,7 @@ impl Hub {
         let mut log = Log::new(generation, at);
         log.load(compacted, history.iter().map(|record| Encoded::later(generation, record.clone())));
         let inner = Inner {
-            log,
+            log: Large::new(log),
             watchers: HashMap::new(),
             all: Vec::new(),
             by_subject: HashMap::new(),

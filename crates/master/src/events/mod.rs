@@ -11,6 +11,6 @@ pub(crate) use encoded::Piece;
 pub(crate) use hub::{Hub, WatchEnd};
 pub(crate) use log::{OutOfRange, Wanted};
 pub(crate) use publisher::{Publication, Publisher, publisher};
-pub(crate) use retention::Retention;
 pub use retention::RetentionLimits;
+pub(crate) use retention::{Kept, Retention};
 pub(crate) use watch::{Watch, WatchError};

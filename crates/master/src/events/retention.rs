@@ -1,7 +1,6 @@
 //! Which events are kept: not too old, not too many commits, not too many bytes.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use muster_types::{Commit, EventsRecord, WallTime, Write};
@@ -27,10 +26,20 @@ impl Default for RetentionLimits {
 /// Deletions put into one transaction: what goes out keeps up with what comes in, and no transaction is made long by it.
 const DELETIONS: usize = 32;
 
-struct Kept {
+/// What retention counts of a commit's events.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
     commit: Commit,
     wall: WallTime,
     bytes: u64,
+}
+
+impl Kept {
+    /// Counts them.
+    pub(crate) fn of(record: &EventsRecord) -> Kept {
+        let wall = record.events.last().map_or(WallTime::default(), |event| event.time);
+        Kept { commit: record.commit, wall, bytes: size_of_record(record) }
+    }
 }
 
 /// The commits whose events are in the store.
@@ -43,21 +52,18 @@ pub(crate) struct Retention {
 
 impl Retention {
     /// What a store holds, oldest first; `at` is its newest commit.
-    pub(crate) fn load(limits: RetentionLimits, at: Commit, history: &[Arc<EventsRecord>]) -> Retention {
-        let forgotten = history.first().map_or(at, |oldest| Commit(oldest.commit.0.saturating_sub(1)));
-        let mut retention = Retention { limits, kept: VecDeque::new(), bytes: 0, forgotten };
-        for record in history {
-            retention.add(record);
-        }
-        retention
+    pub(crate) fn load(limits: RetentionLimits, at: Commit, history: impl IntoIterator<Item = Kept>) -> Retention {
+        let kept: VecDeque<Kept> = history.into_iter().collect();
+        let forgotten = kept.front().map_or(at, |oldest| Commit(oldest.commit.0.saturating_sub(1)));
+        let bytes = kept.iter().map(|kept| kept.bytes).sum();
+        Retention { limits, kept, bytes, forgotten }
     }
 
     /// A record was put.
     pub(crate) fn add(&mut self, record: &EventsRecord) {
-        let bytes = size_of_record(record);
-        let wall = record.events.last().map_or(WallTime::default(), |event| event.time);
-        self.bytes += bytes;
-        self.kept.push_back(Kept { commit: record.commit, wall, bytes });
+        let kept = Kept::of(record);
+        self.bytes += kept.bytes;
+        self.kept.push_back(kept);
     }
 
     /// The newest commit whose events are gone.
@@ -119,7 +125,7 @@ mod tests {
 
     #[test]
     fn what_is_too_old_goes() {
-        let mut retention = Retention::load(limits(100, 10), Commit(0), &[]);
+        let mut retention = Retention::load(limits(100, 10), Commit(0), []);
         retention.add(&record(3, 1000));
         retention.add(&record(5, 1050));
         assert!(!retention.is_due(WallTime(1100)));
@@ -131,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_too_much_goes_a_bounded_number_at_a_time() {
-        let mut retention = Retention::load(limits(1_000_000, 10), Commit(0), &[]);
+        let mut retention = Retention::load(limits(1_000_000, 10), Commit(0), []);
         for commit in 1..=100 {
             retention.add(&record(commit, 0));
         }
@@ -147,8 +153,8 @@ mod tests {
 
     #[test]
     fn loading_knows_what_was_forgotten_before() {
-        let history = [Arc::new(record(7, 0)), Arc::new(record(9, 0))];
-        assert_eq!(Retention::load(limits(1, 1), Commit(12), &history).forgotten(), Commit(6));
-        assert_eq!(Retention::load(limits(1, 1), Commit(12), &[]).forgotten(), Commit(12));
+        let history = [record(7, 0), record(9, 0)].map(|record| Kept::of(&record));
+        assert_eq!(Retention::load(limits(1, 1), Commit(12), history).forgotten(), Commit(6));
+        assert_eq!(Retention::load(limits(1, 1), Commit(12), []).forgotten(), Commit(12));
     }
 }

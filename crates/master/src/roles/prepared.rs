@@ -9,6 +9,7 @@ use muster_core::{Config, Follower};
 use muster_store::{Changes, News, Replica};
 use muster_types::{Commit, EventsRecord, QuarantinedRecord, Write};
 
+use crate::events::Kept;
 use crate::view::View;
 
 /// How often what the store's copy has learned is put in place: what is left at a win is of this long.
@@ -24,7 +25,7 @@ pub(crate) struct Prepared {
     /// What readers will see; nobody reads it yet.
     pub view: Arc<View>,
     /// Events that are kept.
-    pub events: BTreeMap<Commit, Arc<EventsRecord>>,
+    pub events: BTreeMap<Commit, (Kept, Arc<EventsRecord>)>,
     /// Records that cannot be read.
     pub quarantined: Vec<QuarantinedRecord>,
     /// The newest commit.
@@ -68,7 +69,9 @@ impl Prepared {
             let some = self.waiting.len().min(AT_ONCE);
             for write in self.waiting.drain(..some) {
                 match &write {
-                    Write::PutEvents(record) => drop(self.events.insert(record.commit, record.clone())),
+                    Write::PutEvents(record) => {
+                        self.events.insert(record.commit, (Kept::of(record), record.clone()));
+                    }
                     Write::DeleteEvents(commit) => drop(self.events.remove(commit)),
                     Write::PutDriver(_)
                     | Write::DeleteDriver(_)

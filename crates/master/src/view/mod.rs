@@ -13,6 +13,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use muster_core::{Show, ShownApplication, ShownDriver, ShownExecutor, ShownWorker};
 use muster_types::{ApplicationUid, Commit, ExecutorId};
 
+use crate::large::Large;
+
 pub(crate) use executors::Executors;
 pub(crate) use page::{Cursor, Listed, executor_key};
 pub(crate) use table::{Counts, Table};
@@ -54,7 +56,7 @@ impl Tables {
 /// most a thousand records at a time.
 #[derive(Default)]
 pub(crate) struct View {
-    tables: RwLock<Tables>,
+    tables: RwLock<Large<Tables>>,
 }
 
 impl View {
@@ -68,7 +70,7 @@ impl View {
     }
 
     /// Reads. Keep it short: the commit loop waits for it.
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Tables> {
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Large<Tables>> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 
