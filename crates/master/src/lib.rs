@@ -12,7 +12,6 @@ mod entropy;
 mod events;
 mod forward;
 mod health;
-mod large;
 mod leading;
 mod link;
 mod listen;

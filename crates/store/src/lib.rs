@@ -18,6 +18,7 @@ mod embedded;
 mod error;
 mod etcd;
 mod key;
+mod large;
 mod leadership;
 mod memory;
 mod news;
@@ -41,6 +42,7 @@ pub use election::{Election, ElectionError, ElectionKeeper, Inquiry, Member, Sta
 pub use embedded::{EmbeddedCandidate, EmbeddedStore};
 pub use error::{CampaignError, CommitError, LoadError, OpenError};
 pub use etcd::{EtcdCandidate, EtcdLocation, EtcdStore, EtcdTls, Password, Replica};
+pub use large::Large;
 pub use leadership::{Candidacy, Candidate, Deadline, DeadlineKeeper, Founding, Leader};
 pub use memory::{MemoryCandidate, MemoryStore};
 pub use news::{Changes, News};

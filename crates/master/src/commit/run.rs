@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_core::{Core, Effect, Group};
-use muster_store::{CommitError, Store, Transaction};
+use muster_store::{CommitError, Large, Store, Transaction};
 use muster_types::{Commit, EventsRecord, Verdict, Write};
 use tokio::sync::{oneshot, watch};
 
@@ -20,7 +20,6 @@ use super::pack::{Bounds, Packed, pack};
 use super::release::Outlets;
 use crate::clock;
 use crate::events::Retention;
-use crate::large::Large;
 use crate::stop::told;
 
 /// Inputs handled for one transaction: what keeps a commit a matter of milliseconds.

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use muster_store::Large;
 use muster_types::{Commit, EventsRecord};
 use tokio::sync::mpsc;
 
 use super::encoded::{Encoded, Piece};
 use super::log::{Log, OutOfRange, Wanted, chosen};
-use crate::large::Large;
 use muster_proto::tokens::ResumeToken;
 
 /// Responses that wait for one watcher. Beyond, it is cut off with a token: it reads on from the kept window.

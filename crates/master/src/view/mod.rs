@@ -11,9 +11,8 @@ mod table;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use muster_core::{Show, ShownApplication, ShownDriver, ShownExecutor, ShownWorker};
+use muster_store::Large;
 use muster_types::{ApplicationUid, Commit, ExecutorId};
-
-use crate::large::Large;
 
 pub(crate) use executors::Executors;
 pub(crate) use page::{Cursor, Listed, executor_key};

@@ -20,7 +20,7 @@ use crate::codec::proto::HeadRecord;
 use crate::error::Cause;
 use crate::records::Records;
 use crate::schema::CURRENT;
-use crate::{CommitError, LoadError, News, Store, Transaction};
+use crate::{CommitError, Large, LoadError, News, Store, Transaction};
 
 /// The records of a cluster in etcd, for one term.
 pub struct EtcdStore {
@@ -181,10 +181,8 @@ impl Store for EtcdStore {
     }
 
     async fn catch_up(&mut self) -> Result<News, LoadError> {
-        let mut copy = self.newest_copy().await?;
+        let mut copy = Large::new(self.newest_copy().await?);
         let news = copy.news();
-        // A large one takes a while to be taken apart, and nobody need wait for that.
-        drop(tokio::task::spawn_blocking(move || drop(copy)));
         Ok(news)
     }
 

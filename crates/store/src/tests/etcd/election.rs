@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use muster_types::{Commit, Write};
+use muster_types::{Commit, QuarantinedRecord, Write};
 
 use super::server::Etcd;
 use super::{Prefix, soon};
 use crate::conformance::Place as _;
 use crate::conformance::{Sample, candidacy, founding};
+use crate::records::Records;
 use crate::{
-    Candidacy, Candidate, CommitError, EtcdCandidate, EtcdStore, Leader, LoadError, OpenError, Store, Transaction,
-    clock,
+    Candidacy, Candidate, CommitError, EtcdCandidate, EtcdStore, Leader, LoadError, News, OpenError, Store,
+    Transaction, clock,
 };
 
 /// Half of the lease that the tests stand with: what takes less did not wait for one to end.
@@ -59,6 +60,99 @@ async fn the_next_in_line_takes_over_at_once_when_the_leader_resigns() {
     assert!(leader.epoch.number() > epoch.number());
     assert_eq!(after, before);
     leader.store.commit(events(&mut sample, 51)).await.unwrap();
+}
+
+/// Records by their keys, from what a standby learns.
+#[derive(Default)]
+struct Learned {
+    records: Records,
+    quarantined: Vec<QuarantinedRecord>,
+    wholes: usize,
+    parts: usize,
+}
+
+impl Learned {
+    fn take(&mut self, news: News) {
+        match news {
+            News::Anew(mut snapshot) => {
+                self.wholes += 1;
+                self.quarantined = std::mem::take(&mut snapshot.quarantined);
+                self.records = Records::default();
+                snapshot.into_writes().for_each(|write| self.records.apply(write));
+            }
+            News::Changed(changes) => {
+                self.parts += usize::from(!changes.writes.is_empty());
+                self.quarantined = changes.quarantined;
+                changes.writes.into_iter().for_each(|write| self.records.apply(write));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_standby_learns_bit_by_bit_is_what_it_has_when_it_leads() {
+    let etcd = Etcd::start().await;
+    let prefix = Prefix(etcd.location("p"));
+    let (mut first, mut leader) = prefix.lead().await;
+    let mut candidate = prefix.open().await;
+    let (replica, mut election) = (candidate.replica(), candidate.election());
+    let waiting = tokio::spawn(async move {
+        let leader = candidate.campaign().await.unwrap();
+        (candidate, leader)
+    });
+    let (mut sample, mut learned, mut commit) = (Sample::new(1), Learned::default(), Commit(0));
+    let mut known: Vec<Write> = Vec::new();
+    for round in 0..40 {
+        let application = sample.application();
+        let mut writes = vec![
+            Write::PutDriver(sample.driver()),
+            Write::PutExecutors(sample.executors(application.uid, 1)),
+            Write::PutApplication(application),
+            Write::PutWorker(sample.worker()),
+            Write::PutEvents(sample.events(commit.next())),
+        ];
+        // Of what is there, some is made anew and some goes.
+        writes.extend(known.iter().filter_map(deletion).skip(round).step_by(3).take(4));
+        known.extend(writes.iter().cloned());
+        commit = commit.next();
+        leader.store.commit(Transaction { commit, writes }).await.unwrap();
+        if round % 4 == 0 {
+            replica.news().into_iter().for_each(|news| learned.take(news));
+        }
+    }
+    let before = leader.store.load().await.unwrap();
+    let stands = async {
+        while !election.standing().is_next() {
+            election.changed().await;
+        }
+    };
+    soon("it stands in line", stands).await;
+    replica.news().into_iter().for_each(|news| learned.take(news));
+    commit = commit.next();
+    leader.store.commit(events(&mut sample, commit.0)).await.unwrap();
+    first.resign(leader).await;
+    let (_second, mut leader) = soon("the next leads", waiting).await.unwrap();
+    learned.take(leader.store.catch_up().await.unwrap());
+    let after = leader.store.load().await.unwrap();
+    assert_ne!(before, after);
+    assert_eq!(learned.records.snapshot(commit), after);
+    assert_eq!((learned.wholes, learned.quarantined), (1, Vec::new()));
+    assert!(learned.parts > 0, "nothing was learned by itself");
+}
+
+fn deletion(write: &Write) -> Option<Write> {
+    match write {
+        Write::PutDriver(record) => Some(Write::DeleteDriver(record.uid)),
+        Write::PutApplication(record) => Some(Write::DeleteApplication(record.uid)),
+        Write::PutExecutors(record) => Some(Write::DeleteExecutors(record.application, record.sequence)),
+        Write::PutWorker(record) => Some(Write::DeleteWorker(record.uid)),
+        Write::PutEvents(_)
+        | Write::DeleteDriver(_)
+        | Write::DeleteApplication(_)
+        | Write::DeleteExecutors(..)
+        | Write::DeleteWorker(_)
+        | Write::DeleteEvents(_) => None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
