@@ -71,6 +71,28 @@ async fn a_stream_goes_through_and_ends_with_its_leader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_goes_away_says_so_on_what_it_relays() {
+    let leader = Master::start(&[]).await;
+    let (follower, throne) = Follower::new();
+    throne.seat(&leader.address, 1);
+    let standby = Master::start_on(follower, &[]).await;
+    let request = v1::WatchEventsRequest::default();
+    let mut events = standby.client().await.watch_events(request).await.unwrap().into_inner();
+    soon("the bookmark", events.message()).await.unwrap().unwrap();
+    let ends = soon("the end", async {
+        loop {
+            match events.message().await {
+                Ok(Some(_)) => {}
+                other => return other.unwrap_err(),
+            }
+        }
+    });
+    let (stopped, status) = tokio::join!(standby.stop(), ends);
+    stopped.unwrap();
+    assert_failure(&status, Code::Unavailable, "GOING_AWAY");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_held_until_somebody_leads_and_not_for_ever() {
     let (follower, throne) = Follower::new();
     let leader = Master::start(&[]).await;

@@ -54,7 +54,7 @@ pub(super) async fn send(front: &Front, leader: &Member, head: &request::Parts, 
         Ok(response) => match refused(&response) {
             Some(failure) => Sent::NotDone(failure),
             None => Sent::Answer(response.map(|body| {
-                Body::new(Relayed { body, repeatable, over: false, outlived: Box::pin(outlived(front, leader)) })
+                Body::new(Relayed { body, repeatable, over: false, cut: Box::pin(cut(front, leader, repeatable)) })
             })),
         },
     }
@@ -69,6 +69,17 @@ fn outlived(front: &Front, leader: &Member) -> impl Future<Output = ()> + Send +
     async {
         succeeded.await;
         tokio::time::sleep(LAST_ANSWERS).await;
+    }
+}
+
+/// Ready once an answer is relayed no longer: another leads, or this master goes away and what it relays may be asked again.
+fn cut(front: &Front, leader: &Member, repeatable: bool) -> impl Future<Output = ()> + Send + use<> {
+    let (outlived, seat) = (outlived(front, leader), front.seat.clone());
+    async move {
+        tokio::select! {
+            () = outlived => {}
+            () = seat.closed(), if repeatable => {}
+        }
     }
 }
 
@@ -100,12 +111,12 @@ pub(super) fn refused(response: &Response<Body>) -> Option<Failure> {
     }
 }
 
-/// The body of an answer, which ends with a status of ours if the leader goes meanwhile.
+/// The body of an answer, which ends with a status of ours if the leader or this master goes meanwhile.
 struct Relayed {
     body: Body,
     repeatable: bool,
     over: bool,
-    outlived: Pin<Box<dyn Future<Output = ()> + Send>>,
+    cut: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Relayed {
@@ -140,7 +151,7 @@ impl http_body::Body for Relayed {
             }
             // The end without trailers, or an error: the connection is gone.
             Poll::Ready(Some(Err(_)) | None) => Poll::Ready(this.cut_off()),
-            Poll::Pending => match this.outlived.as_mut().poll(context) {
+            Poll::Pending => match this.cut.as_mut().poll(context) {
                 Poll::Ready(()) => Poll::Ready(this.cut_off()),
                 Poll::Pending => Poll::Pending,
             },
