@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::archive::Moment;
 use super::contents::{self, Contents, EPOCH_KEY, ReadError};
+use super::current;
 use super::database::{Database, is_damage, is_full};
 use super::ledger::Ledger;
 use super::mark::{Acknowledged, Mark};
@@ -269,6 +270,11 @@ fn read(directory: &Directory, acknowledged: Acknowledged) -> Result<(Database, 
         return Err(damaged("the file \"version\" is missing".into()));
     }
     close_to_others(&path).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
+    match current::fault(&path) {
+        Ok(None) => {}
+        Ok(Some(fault)) => return Err(damaged(fault.into())),
+        Err(source) => return Err(OpenError::Directory { path, source }),
+    }
     let database = Database::open(&path).map_err(failed)?;
     let migrated = migrate(&database, CURRENT);
     let contents = match migrated.and_then(|()| Contents::read(&database)) {

@@ -11,6 +11,7 @@
 
 mod archive;
 mod contents;
+mod current;
 mod database;
 
 mod keeper;

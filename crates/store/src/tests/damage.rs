@@ -91,6 +91,28 @@ async fn a_flipped_bit_anywhere_is_refused_or_harmless() {
 }
 
 #[tokio::test]
+async fn a_flipped_bit_in_the_list_of_tables_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let expected = fill(directory.path(), 20, 50).await;
+    let image = Image::of(directory.path());
+    // The newest: older ones may be there still, and are of no account.
+    let trees = image.names().filter(|name| name.ends_with("current"));
+    let lists = trees.flat_map(|current| {
+        let number = u64::from_le_bytes(image.0[current][..8].try_into().unwrap());
+        [current.clone(), current.with_file_name(format!("v{number}"))]
+    });
+    let mut tried = 0;
+    for name in lists {
+        for place in 0..image.0[&name].len() {
+            let refused = try_damage(&image, &expected, &name, |bytes| bytes[place] ^= 1 << (place % 8)).await;
+            assert!(refused, "{name:?} at {place}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "only {tried} were tried");
+}
+
+#[tokio::test]
 async fn a_truncated_file_is_refused_or_harmless() {
     let directory = tempfile::tempdir().unwrap();
     let expected = fill(directory.path(), 20, 50).await;
