@@ -1,19 +1,18 @@
 //! The start of a leader: what ran is unconfirmed until its worker has reported. The reconnection path does the rest.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_types::{
-    ApplicationState, ApplicationUid, AttemptKey, DriverState, DriverUid, ExecutorState, ExecutorsRecord, Now,
-    Snapshot, WallTime, WorkerRecord,
+    ApplicationRecord, ApplicationState, ApplicationUid, AttemptKey, DriverState, DriverUid, ExecutorState,
+    ExecutorsRecord, Now, Snapshot, WallTime, WorkerRecord,
 };
 
 use crate::core::{Core, Ctx};
 use crate::follower::{Alive, Follower, Term};
 use crate::requests::Made;
 use crate::restart;
-use crate::state::{Application, Driver, Executor, Worker};
+use crate::state::{Application, Driver, Worker};
 use crate::timers::Timer;
 use crate::{ClusterInfo, Config, Entropy};
 
@@ -26,28 +25,53 @@ impl Core {
         follower.lead(term, now, entropy)
     }
 
-    /// The rest of a load: what has ended is in place already, what is alive is `rest`.
-    pub(crate) fn take_over(&mut self, rest: Alive, any: bool, ctx: &mut Ctx<'_>) {
+    /// The rest of a load: what has ended is in place already.
+    pub(crate) fn take_over(&mut self, alive: Alive, any: bool, ctx: &mut Ctx<'_>) {
         let now = ctx.now;
-        for record in rest.workers {
+        for record in alive.workers {
             self.load_worker(now, record);
         }
-        let mut alive: Vec<_> = rest.drivers.iter().map(|record| record.uid).collect();
-        alive.sort_unstable();
-        for record in rest.drivers {
-            self.drivers.insert(Driver::new(record));
+        let drivers: Vec<_> = alive.drivers.iter().map(|driver| driver.record.uid).collect();
+        for driver in alive.drivers {
+            self.load_driver(driver);
         }
-        self.load_applications(rest.applications, rest.executors);
-        self.load_requests(now.wall, &alive);
-        self.load_attempts(&alive);
-        self.hold_past(now, &alive);
-        self.resume_applications(ctx);
-        self.resume_drivers(ctx, &alive);
-        self.retain_loaded(now);
+        let applications: Vec<_> = alive.applications.iter().map(|(record, _)| record.uid).collect();
+        for (record, stored) in alive.applications {
+            self.load_application(record, stored);
+        }
+        self.load_requests(now.wall);
+        self.load_attempts(&drivers, &applications);
+        self.hold_past(now, &drivers);
+        self.resume_applications(ctx, &applications);
+        self.resume_drivers(ctx, &drivers);
+        self.arm_retention(now);
         if any {
             self.assume_forgotten_requests(now.wall);
         }
-        self.show_loaded(&alive);
+        self.show_loaded(&drivers, &applications);
+    }
+
+    fn load_driver(&mut self, driver: Driver) {
+        self.requests.remember_driver(&driver.record);
+        if driver.live.is_terminal() {
+            self.retention.keep_driver(&driver.record);
+        }
+        self.drivers.insert(driver);
+    }
+
+    fn load_application(&mut self, record: Arc<ApplicationRecord>, stored: Vec<Arc<ExecutorsRecord>>) {
+        let driver = record.driver.as_ref().map(|(driver, _, _)| *driver);
+        let driver = driver.and_then(|driver| self.drivers.get_mut(driver));
+        let leased = driver.as_ref().is_some_and(|driver| driver.is_leased());
+        if let Some(driver) = driver {
+            driver.applications.insert(record.uid);
+            self.out.touched.drivers.insert(driver.record.uid);
+        }
+        self.requests.remember_application(&record);
+        if record.state.is_terminal() {
+            self.retention.keep_application(&record);
+        }
+        self.applications.load(Application::load(record, leased, stored));
     }
 
     fn load_worker(&mut self, now: Now, record: Arc<WorkerRecord>) {
@@ -64,50 +88,8 @@ impl Core {
         self.arm_drain(now, uid);
     }
 
-    fn load_applications(
-        &mut self,
-        records: Vec<Arc<muster_types::ApplicationRecord>>,
-        executors: Vec<Arc<ExecutorsRecord>>,
-    ) {
-        let mut by_application: BTreeMap<ApplicationUid, Vec<Arc<ExecutorsRecord>>> = BTreeMap::new();
-        for record in executors {
-            by_application.entry(record.application).or_default().push(record);
-        }
-        let mut records = records;
-        // Registration order; and of two that had a name one after the other, the later has it.
-        records.sort_by_key(|record| (record.created, record.uid));
-        for record in records {
-            let driver = record.driver.as_ref().map(|(driver, _, _)| *driver);
-            let leased = driver.and_then(|driver| self.drivers.get(driver)).is_some_and(|driver| driver.is_leased());
-            let mut application = Application::new(record, leased);
-            let mut stored = by_application.remove(&application.record.uid).unwrap_or_default();
-            stored.sort_by_key(|record| record.sequence);
-            for record in stored {
-                load_executors(&mut application, &record);
-            }
-            order_finished(&mut application);
-            if let Some(driver) = driver.and_then(|driver| self.drivers.get_mut(driver)) {
-                driver.applications.insert(application.record.uid);
-                self.out.touched.drivers.insert(driver.record.uid);
-            }
-            self.applications.insert(application);
-        }
-    }
-
     /// A request's id lives in the record that it made.
-    fn load_requests(&mut self, now: WallTime, alive: &[DriverUid]) {
-        for driver in alive.iter().filter_map(|uid| self.drivers.get(*uid)) {
-            self.requests.remember_driver(&driver.record);
-        }
-        for application in self.applications.iter() {
-            let record = &application.record;
-            if let Some(id) = &record.request {
-                self.requests.remember(record.created, id.clone(), Made::Application(record.uid));
-            }
-            for id in &record.requests {
-                self.requests.remember(record.updated, id.clone(), Made::OnApplication(record.uid, None));
-            }
-        }
+    fn load_requests(&mut self, now: WallTime) {
         for worker in self.workers.iter() {
             for id in &worker.record.requests {
                 self.requests.remember(now, id.clone(), Made::OnWorker(worker.record.uid, None));
@@ -125,15 +107,15 @@ impl Core {
     }
 
     /// What is open is held on its worker, unconfirmed.
-    fn load_attempts(&mut self, alive: &[DriverUid]) {
+    fn load_attempts(&mut self, drivers: &[DriverUid], applications: &[ApplicationUid]) {
         let mut open = Vec::new();
-        for driver in alive.iter().filter_map(|uid| self.drivers.get(*uid)) {
+        for driver in drivers.iter().filter_map(|uid| self.drivers.get(*uid)) {
             if let Some(attempt) = driver.open_attempt() {
                 let key = AttemptKey::Driver(driver.record.uid, attempt.number);
                 open.push((attempt.worker, key, attempt.resources.clone()));
             }
         }
-        for application in self.applications.iter() {
+        for application in applications.iter().filter_map(|uid| self.applications.get(*uid)) {
             let executors = application.open.iter().filter_map(|id| application.executor(*id));
             open.extend(executors.map(|executor| {
                 let record = &executor.record;
@@ -181,8 +163,9 @@ impl Core {
     }
 
     /// Every session has its whole grace; what was ending goes on ending.
-    fn resume_applications(&mut self, ctx: &mut Ctx<'_>) {
-        let mut all: Vec<_> = self.applications.iter().map(|a| (a.record.created, a.record.uid)).collect();
+    fn resume_applications(&mut self, ctx: &mut Ctx<'_>, applications: &[ApplicationUid]) {
+        let all = applications.iter().filter_map(|uid| self.applications.get(*uid));
+        let mut all: Vec<_> = all.map(|application| (application.record.created, application.record.uid)).collect();
         all.sort_unstable();
         for (_, uid) in all {
             let Some(application) = self.applications.get_mut(uid) else { continue };
@@ -212,8 +195,8 @@ impl Core {
     }
 
     /// What waited waits again, in the order of submission; a back-off starts afresh.
-    fn resume_drivers(&mut self, ctx: &mut Ctx<'_>, alive: &[DriverUid]) {
-        let waiting = alive.iter().filter_map(|uid| self.drivers.get(*uid));
+    fn resume_drivers(&mut self, ctx: &mut Ctx<'_>, drivers: &[DriverUid]) {
+        let waiting = drivers.iter().filter_map(|uid| self.drivers.get(*uid));
         let waiting = waiting.filter(|driver| driver.open_attempt().is_none() && !driver.live.is_terminal());
         let mut waiting: Vec<_> = waiting.map(|driver| (driver.record.created, driver.record.uid)).collect();
         waiting.sort_unstable();
@@ -236,43 +219,29 @@ impl Core {
     }
 
     /// Shows everything but what had ended before: that is shown as it is followed.
-    fn show_loaded(&mut self, alive: &[DriverUid]) {
-        let applications: Vec<_> = self.applications.iter().map(|application| application.record.uid).collect();
+    fn show_loaded(&mut self, drivers: &[DriverUid], applications: &[ApplicationUid]) {
         let workers: Vec<_> = self.workers.iter().map(|worker| worker.record.uid).collect();
         for uid in workers {
             self.out.touched.workers.insert(uid);
             self.boundary();
         }
-        for uid in alive {
+        for uid in drivers {
             self.out.touched.drivers.insert(*uid);
             self.boundary();
         }
         for uid in applications {
-            self.out.touched.applications.insert(uid);
-            let Some(application) = self.applications.get(uid) else { continue };
-            let executors: Vec<_> = application.executors().map(|executor| executor.record.id).collect();
-            for id in executors {
-                self.out.touched.executors.insert((uid, id));
-                self.boundary();
-            }
+            self.show_application_whole(*uid);
         }
     }
-}
 
-fn load_executors(application: &mut Application, record: &ExecutorsRecord) {
-    application.next_record = application.next_record.max(record.sequence + 1);
-    application.entries += record.executors.len();
-    application.records.insert(record.sequence, record.executors.iter().map(|executor| executor.id).collect());
-    for executor in &record.executors {
-        let mut executor = Executor::new(Arc::new(executor.clone()));
-        executor.stored_in = record.sequence;
-        application.add(executor);
+    /// Shows an application with all its executors.
+    pub(crate) fn show_application_whole(&mut self, uid: ApplicationUid) {
+        self.out.touched.applications.insert(uid);
+        let Some(application) = self.applications.get(uid) else { return };
+        let executors: Vec<_> = application.executors().map(|executor| executor.record.id).collect();
+        for id in executors {
+            self.out.touched.executors.insert((uid, id));
+            self.boundary();
+        }
     }
-}
-
-fn order_finished(application: &mut Application) {
-    let ended = application.executors().filter(|executor| !executor.is_open());
-    let mut ended: Vec<_> = ended.map(|executor| (executor.record.ended, executor.record.id)).collect();
-    ended.sort_unstable();
-    application.finished = ended.into_iter().map(|(_, id)| id).collect();
 }

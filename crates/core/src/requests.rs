@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use muster_types::{ApplicationUid, DriverRecord, DriverUid, RequestId, WallTime, WorkerUid};
+use muster_types::{ApplicationRecord, ApplicationUid, DriverRecord, DriverUid, RequestId, WallTime, WorkerUid};
 
 /// What a request did, and to what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +118,16 @@ impl RequestIndex {
             for id in &kill.requests {
                 self.remember(kill.asked, id.clone(), Made::KillDriver(record.uid));
             }
+        }
+    }
+
+    /// Remembers what an application's record carries.
+    pub(crate) fn remember_application(&mut self, record: &ApplicationRecord) {
+        if let Some(id) = &record.request {
+            self.remember(record.created, id.clone(), Made::Application(record.uid));
+        }
+        for id in &record.requests {
+            self.remember(record.updated, id.clone(), Made::OnApplication(record.uid, None));
         }
     }
 

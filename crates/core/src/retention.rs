@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use muster_types::{ApplicationUid, DriverRecord, DriverUid, Now, WallTime, WorkerUid, Write};
+use muster_types::{ApplicationRecord, ApplicationUid, DriverRecord, DriverUid, Now, WallTime, WorkerUid, Write};
 
 use crate::core::{Core, Ctx};
 use crate::timers::Timer;
@@ -22,17 +22,23 @@ pub(crate) struct Retention {
 impl Retention {
     /// Keeps a driver that had ended before this leader was there.
     pub(crate) fn keep_driver(&mut self, record: &DriverRecord) {
-        self.drivers.insert(place(record));
+        self.drivers.insert((record.ended.unwrap_or(record.updated), record.uid));
     }
 
     /// Keeps it no more.
     pub(crate) fn drop_driver(&mut self, record: &DriverRecord) {
-        self.drivers.remove(&place(record));
+        self.drivers.remove(&(record.ended.unwrap_or(record.updated), record.uid));
     }
-}
 
-fn place(record: &DriverRecord) -> (WallTime, DriverUid) {
-    (record.ended.unwrap_or(record.updated), record.uid)
+    /// Keeps an application that had ended before this leader was there.
+    pub(crate) fn keep_application(&mut self, record: &ApplicationRecord) {
+        self.applications.insert((record.ended.unwrap_or(record.updated), record.uid));
+    }
+
+    /// Keeps it no more.
+    pub(crate) fn drop_application(&mut self, record: &ApplicationRecord) {
+        self.applications.remove(&(record.ended.unwrap_or(record.updated), record.uid));
+    }
 }
 
 impl Core {
@@ -62,7 +68,7 @@ impl Core {
         driver.into_iter().chain(application).min()
     }
 
-    fn arm_retention(&mut self, now: Now) {
+    pub(crate) fn arm_retention(&mut self, now: Now) {
         if self.retention.armed {
             return;
         }
@@ -158,14 +164,6 @@ impl Core {
         self.fleet.remove(uid);
         self.delete(Write::DeleteWorker(uid));
         self.out.touched.workers.insert(uid);
-    }
-
-    /// Finished applications that a new leader loads; its drivers are noted one by one.
-    pub(crate) fn retain_loaded(&mut self, now: Now) {
-        let applications = self.applications.iter().filter(|application| application.record.state.is_terminal());
-        self.retention.applications =
-            applications.map(|a| (a.record.ended.unwrap_or(a.record.updated), a.record.uid)).collect();
-        self.arm_retention(now);
     }
 
     /// The end of the oldest finished driver that is kept, if as many are kept as may be: older ones may have been removed.

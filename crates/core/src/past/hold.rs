@@ -10,11 +10,11 @@ const HELD: &str = "held since the store was restored: a copy that no record nam
 
 impl Core {
     /// At a leader's start: what may have gone on is held, and leases that another leader answered are waited for.
-    pub(crate) fn hold_past(&mut self, now: Now, alive: &[DriverUid]) {
+    pub(crate) fn hold_past(&mut self, now: Now, drivers: &[DriverUid]) {
         if self.cluster.generation <= 1 {
             return;
         }
-        let open = alive.iter().filter_map(|uid| self.drivers.get(*uid));
+        let open = drivers.iter().filter_map(|uid| self.drivers.get(*uid));
         let open = open.filter(|driver| !driver.live.is_terminal() && self.may_have_gone_on(driver));
         self.past.held = open.map(|driver| driver.record.uid).collect();
         self.timers.arm(now.time + self.config.wait, Timer::Settled);

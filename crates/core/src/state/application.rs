@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_types::{
     ApplicationId, ApplicationRecord, ApplicationState, ApplicationUid, AttemptKey, ExecutorId, ExecutorProfile,
-    ExecutorState, ProfileId, Time, WorkerUid,
+    ExecutorState, ExecutorsRecord, ProfileId, Time, WorkerUid,
 };
 
 use super::Executor;
@@ -85,6 +85,31 @@ impl Application {
             told_pending: BTreeMap::new(),
             record,
         }
+    }
+
+    /// As its records say, the executors' in the order of their sequence.
+    pub(crate) fn load(
+        record: Arc<ApplicationRecord>,
+        leased: bool,
+        stored: impl IntoIterator<Item = Arc<ExecutorsRecord>>,
+    ) -> Application {
+        let mut application = Application::new(record, leased);
+        for record in stored {
+            application.next_record = application.next_record.max(record.sequence + 1);
+            application.entries += record.executors.len();
+            let ids = record.executors.iter().map(|executor| executor.id).collect();
+            application.records.insert(record.sequence, ids);
+            for executor in &record.executors {
+                let mut executor = Executor::new(Arc::new(executor.clone()));
+                executor.stored_in = record.sequence;
+                application.add(executor);
+            }
+        }
+        let ended = application.executors().filter(|executor| !executor.is_open());
+        let mut ended: Vec<_> = ended.map(|executor| (executor.record.ended, executor.record.id)).collect();
+        ended.sort_unstable();
+        application.finished = ended.into_iter().map(|(_, id)| id).collect();
+        application
     }
 
     /// Where it stands now.
@@ -203,6 +228,16 @@ pub(crate) struct Applications {
 impl Applications {
     pub(crate) fn insert(&mut self, application: Application) {
         self.by_name.insert(application.record.id.clone(), application.record.uid);
+        self.by_uid.insert(application.record.uid, application);
+    }
+
+    /// The same, whatever the order in which they come: of two that had a name one after the other, the later has it.
+    pub(crate) fn load(&mut self, application: Application) {
+        let place = |application: &Application| (application.record.created, application.record.uid);
+        let holder = self.by_name.get(&application.record.id).and_then(|uid| self.by_uid.get(uid));
+        if holder.is_none_or(|holder| place(holder) <= place(&application)) {
+            return self.insert(application);
+        }
         self.by_uid.insert(application.record.uid, application);
     }
 
