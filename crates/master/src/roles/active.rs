@@ -126,7 +126,10 @@ async fn until_over<S>(
             order = orders.recv() => order,
         };
         match order {
-            Some(Order::StepDown(done)) => return Why::StepDown(done),
+            Some(Order::StepDown(done)) => {
+                tracing::info!(epoch = %leading.epoch, "told to hand over");
+                return Why::StepDown(done);
+            }
             Some(Order::Suspect(seen)) => match leading.election.holds(leading.epoch).await {
                 // Whoever owns the key leads: no later epoch of this generation can be, unless the store forgot it.
                 Ok(true) => {

@@ -107,7 +107,11 @@ impl Follower {
         let is_before = self.is_before().await?;
         let resumes = self.revision != 0 && (!warm || has_copy) && !is_before;
         if !resumes {
-            self.read(warm).await?;
+            // Who leads is known first: calls are waiting for that, and all records take a while.
+            self.read(false).await?;
+            if warm {
+                self.read(true).await?;
+            }
         }
         let stream = self.watch(warm).await?;
         self.see(stream, warm).await

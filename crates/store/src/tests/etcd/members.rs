@@ -29,11 +29,17 @@ async fn commit_until(leader: &mut Leader<EtcdStore>, from: Commit, until: impl 
     newest
 }
 
+/// One of the members leads the others, who need two seconds to choose another: with a lease of three, a term may end over it.
+async fn patient(etcd: &Etcd) -> EtcdCandidate {
+    let candidacy = Candidacy { lease: Duration::from_secs(8), margin: Duration::from_secs(1), ..candidacy() };
+    EtcdCandidate::open(&etcd.location("p"), founding(), candidacy).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn members_are_killed_one_after_the_other_under_load_and_nothing_is_lost() {
     let mut etcd = Etcd::start_with(3, &[]).await;
-    let prefix = Prefix(etcd.location("p"));
-    let (mut candidate, mut leader) = prefix.lead().await;
+    let mut candidate = patient(&etcd).await;
+    let mut leader = soon("it leads", candidate.campaign()).await.unwrap();
     let mut newest = leader.store.load().await.unwrap().commit;
     for index in 0..3 {
         let target = newest.0 + 100;
@@ -51,9 +57,7 @@ async fn members_are_killed_one_after_the_other_under_load_and_nothing_is_lost()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_is_paused_holds_nothing_up() {
     let etcd = Etcd::start_with(3, &[]).await;
-    // One of them leads the others, who need two seconds to choose another: with a lease of three, a term may end over it.
-    let candidacy = Candidacy { lease: Duration::from_secs(8), margin: Duration::from_secs(1), ..candidacy() };
-    let mut candidate = EtcdCandidate::open(&etcd.location("p"), founding(), candidacy).await.unwrap();
+    let mut candidate = patient(&etcd).await;
     let mut leader = soon("it leads", candidate.campaign()).await.unwrap();
     let mut newest = leader.store.load().await.unwrap().commit;
     for index in 0..3 {

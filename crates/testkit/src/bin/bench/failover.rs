@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use muster_client::Client;
 use muster_proto::v1::StepDownRequest;
 use muster_testkit::{Casting, Ensemble, Submit, eventually};
@@ -22,18 +23,22 @@ const CLIENTS: usize = 4;
 /// How long a failover may take at all.
 const BOUND: Duration = Duration::from_secs(120);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+/// What happens to the leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Fault {
+    /// Its process is killed.
     Kill,
+    /// So is a worker, at the same time.
     KillWithWorker,
+    /// Its process is stopped for longer than its lease.
     Pause,
+    /// It is told to end.
     Terminate,
+    /// It is told to hand over.
     StepDown,
 }
 
 impl Fault {
-    const ALL: [Fault; 5] = [Fault::Kill, Fault::KillWithWorker, Fault::Pause, Fault::Terminate, Fault::StepDown];
-
     fn name(self) -> &'static str {
         match self {
             Fault::Kill => "leader kill -9",
@@ -69,10 +74,10 @@ impl std::fmt::Display for Size {
     }
 }
 
-pub(crate) async fn measure(figures: &mut Figures, faults: usize, sizes: &[Size]) {
+pub(crate) async fn measure(figures: &mut Figures, faults: usize, kinds: &[Fault], sizes: &[Size]) {
     for size in sizes {
         let mut stage = Stage::set(*size).await;
-        for fault in Fault::ALL {
+        for fault in kinds.iter().copied() {
             let (mut acknowledged, mut started) = (Vec::new(), Vec::new());
             for _ in 0..faults {
                 let (ack, start) = stage.round(fault).await;

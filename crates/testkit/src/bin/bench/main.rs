@@ -17,7 +17,7 @@ mod submissions;
 mod through_etcd;
 
 use clap::{Parser, ValueEnum};
-use failover::Size;
+use failover::{Fault, Size};
 use figure::Figures;
 
 /// Measures Muster on this machine.
@@ -36,6 +36,9 @@ struct Arguments {
     /// Faults of each kind of `failover`.
     #[arg(long, default_value_t = 30)]
     faults: usize,
+    /// Only these kinds of `failover`; all when none is named.
+    #[arg(long, value_enum)]
+    fault: Vec<Fault>,
     /// Workers of the second part of `failover`.
     #[arg(long, default_value_t = 1_000)]
     many: usize,
@@ -110,7 +113,8 @@ async fn measure(arguments: &Arguments) {
     if named(Subject::Failover) {
         let sizes = [(1, 0), (arguments.many, 0), (1, arguments.finished)];
         let sizes = sizes.map(|(workers, finished)| Size { workers, finished });
-        failover::measure(&mut figures, arguments.faults, &sizes).await;
+        let kinds = if arguments.fault.is_empty() { Fault::value_variants() } else { &arguments.fault };
+        failover::measure(&mut figures, arguments.faults, kinds, &sizes).await;
     }
     figures.finish();
 }
