@@ -68,21 +68,13 @@ impl Prepared {
         while !self.waiting.is_empty() {
             let some = self.waiting.len().min(AT_ONCE);
             for write in self.waiting.drain(..some) {
-                match &write {
+                match write {
                     Write::PutEvents(record) => {
-                        self.events.insert(record.commit, (Kept::of(record), record.clone()));
+                        self.events.insert(record.commit, (Kept::of(&record), record));
                     }
-                    Write::DeleteEvents(commit) => drop(self.events.remove(commit)),
-                    Write::PutDriver(_)
-                    | Write::DeleteDriver(_)
-                    | Write::PutApplication(_)
-                    | Write::DeleteApplication(_)
-                    | Write::PutExecutors(_)
-                    | Write::DeleteExecutors(..)
-                    | Write::PutWorker(_)
-                    | Write::DeleteWorker(_) => {}
+                    Write::DeleteEvents(commit) => drop(self.events.remove(&commit)),
+                    write => self.follower.follow(write),
                 }
-                self.follower.follow(write);
             }
             self.view.advance(Commit(0), self.follower.shows());
             tokio::task::yield_now().await;
