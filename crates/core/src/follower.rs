@@ -153,7 +153,7 @@ impl Follower {
             return;
         }
         self.drivers.remove(&uid);
-        self.core.requests.remember_driver(&driver.record);
+        self.core.requests.load_driver(&driver.record);
         self.core.retention.keep_driver(&driver.record);
         self.core.drivers.insert(driver);
         self.core.out.touched.drivers.insert(uid);
@@ -203,7 +203,7 @@ impl Follower {
             self.owned.entry(*driver).or_default().insert(uid);
             self.change_owner(*driver, |owned| owned.insert(uid));
         }
-        self.core.requests.remember_application(&application.record);
+        self.core.requests.load_application(&application.record);
         self.core.retention.keep_application(&application.record);
         self.core.applications.load(application);
         self.core.show_application_whole(uid);

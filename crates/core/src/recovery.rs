@@ -52,7 +52,7 @@ impl Core {
     }
 
     fn load_driver(&mut self, driver: Driver) {
-        self.requests.remember_driver(&driver.record);
+        self.requests.load_driver(&driver.record);
         if driver.live.is_terminal() {
             self.retention.keep_driver(&driver.record);
         }
@@ -67,7 +67,7 @@ impl Core {
             driver.applications.insert(record.uid);
             self.out.touched.drivers.insert(driver.record.uid);
         }
-        self.requests.remember_application(&record);
+        self.requests.load_application(&record);
         if record.state.is_terminal() {
             self.retention.keep_application(&record);
         }
@@ -92,9 +92,10 @@ impl Core {
     fn load_requests(&mut self, now: WallTime) {
         for worker in self.workers.iter() {
             for id in &worker.record.requests {
-                self.requests.remember(now, id.clone(), Made::OnWorker(worker.record.uid, None));
+                self.requests.load(now, id.clone(), Made::OnWorker(worker.record.uid, None));
             }
         }
+        self.requests.expire(now);
     }
 
     /// What a predecessor discarded is not known: ids older than what is kept for certain are refused.

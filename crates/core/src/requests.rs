@@ -65,8 +65,6 @@ pub(crate) enum Seen {
 pub(crate) struct RequestIndex {
     ids: BTreeMap<RequestId, (WallTime, Made)>,
     order: BTreeSet<(WallTime, RequestId)>,
-    /// The latest time of an id so far: what age is counted from.
-    newest: WallTime,
     /// Ids made at or before this may have been forgotten.
     forgotten: Option<WallTime>,
     most: usize,
@@ -75,8 +73,7 @@ pub(crate) struct RequestIndex {
 
 impl RequestIndex {
     pub(crate) fn new(most: usize, kept: Duration) -> RequestIndex {
-        let (ids, order, newest) = (BTreeMap::new(), BTreeSet::new(), WallTime::default());
-        RequestIndex { ids, order, newest, forgotten: None, most, kept }
+        RequestIndex { ids: BTreeMap::new(), order: BTreeSet::new(), forgotten: None, most, kept }
     }
 
     pub(crate) fn see(&self, id: &RequestId) -> Seen {
@@ -87,9 +84,15 @@ impl RequestIndex {
         }
     }
 
-    /// Remembers what an id did, and when: in any order. Drops the oldest beyond the bounds.
-    pub(crate) fn remember(&mut self, time: WallTime, id: RequestId, made: Made) {
-        self.newest = self.newest.max(time);
+    /// Remembers what an id does now. Drops the oldest beyond the bounds.
+    pub(crate) fn remember(&mut self, now: WallTime, id: RequestId, made: Made) {
+        self.load(now, id, made);
+        self.expire(now);
+    }
+
+    /// Remembers what an id did, and when: in any order, and bounded in number alone. How old it is depends on the present, and not on what
+    /// was stored: one leader's clock may have been wrong.
+    pub(crate) fn load(&mut self, time: WallTime, id: RequestId, made: Made) {
         match self.ids.get_mut(&id) {
             Some((_, known)) => *known = made,
             None => {
@@ -97,37 +100,45 @@ impl RequestIndex {
                 self.order.insert((time, id));
             }
         }
-        let oldest_kept = WallTime(self.newest.0.saturating_sub(millis(self.kept)));
-        while let Some((time, _)) = self.order.first() {
-            if self.order.len() <= self.most && *time >= oldest_kept {
-                break;
-            }
-            if let Some((time, id)) = self.order.pop_first() {
-                self.ids.remove(&id);
-                self.forget_until(time_of(&id).unwrap_or(time));
-            }
+        while self.order.len() > self.most {
+            self.drop_oldest();
+        }
+    }
+
+    /// Drops what is too old by now.
+    pub(crate) fn expire(&mut self, now: WallTime) {
+        let oldest_kept = WallTime(now.0.saturating_sub(millis(self.kept)));
+        while self.order.first().is_some_and(|(time, _)| *time < oldest_kept) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((time, id)) = self.order.pop_first() {
+            self.ids.remove(&id);
+            self.forget_until(time_of(&id).unwrap_or(time));
         }
     }
 
     /// Remembers what a driver's record carries.
-    pub(crate) fn remember_driver(&mut self, record: &DriverRecord) {
+    pub(crate) fn load_driver(&mut self, record: &DriverRecord) {
         if let Some(id) = &record.request {
-            self.remember(record.created, id.clone(), Made::Driver(record.uid));
+            self.load(record.created, id.clone(), Made::Driver(record.uid));
         }
         if let Some(kill) = &record.kill {
             for id in &kill.requests {
-                self.remember(kill.asked, id.clone(), Made::KillDriver(record.uid));
+                self.load(kill.asked, id.clone(), Made::KillDriver(record.uid));
             }
         }
     }
 
     /// Remembers what an application's record carries.
-    pub(crate) fn remember_application(&mut self, record: &ApplicationRecord) {
+    pub(crate) fn load_application(&mut self, record: &ApplicationRecord) {
         if let Some(id) = &record.request {
-            self.remember(record.created, id.clone(), Made::Application(record.uid));
+            self.load(record.created, id.clone(), Made::Application(record.uid));
         }
         for id in &record.requests {
-            self.remember(record.updated, id.clone(), Made::OnApplication(record.uid, None));
+            self.load(record.updated, id.clone(), Made::OnApplication(record.uid, None));
         }
     }
 
@@ -189,20 +200,28 @@ mod tests {
     }
 
     #[test]
-    fn the_order_in_which_ids_come_does_not_matter() {
+    fn the_order_in_which_ids_are_loaded_does_not_matter() {
         let times = [10_000, 11_700, 9_000, 11_000, 10_500];
-        let mut index = RequestIndex::new(2, Duration::from_secs(1));
+        let mut index = RequestIndex::new(3, Duration::from_secs(1));
         for time in times {
-            index.remember(WallTime(time), uuid(time), D);
+            index.load(WallTime(time), uuid(time), D);
         }
-        index.remember(WallTime(11_000), uuid(11_000), Made::KillDriver(DriverUid(1)));
-        assert_eq!(
-            times.map(|time| index.see(&uuid(time))).map(|seen| seen == Seen::Expired),
-            [true, false, true, false, true]
-        );
+        index.load(WallTime(11_000), uuid(11_000), Made::KillDriver(DriverUid(1)));
+        index.expire(WallTime(11_800));
+        let expired = times.map(|time| index.see(&uuid(time)) == Seen::Expired);
+        assert_eq!(expired, [true, false, true, false, true]);
         index.remove(&uuid(11_700));
         assert_eq!(index.see(&uuid(11_700)), Seen::New);
         assert_eq!(index.order.len(), index.ids.len());
+    }
+
+    #[test]
+    fn an_id_from_the_future_costs_no_other_its_place() {
+        let mut index = RequestIndex::new(9, Duration::from_secs(1));
+        index.load(WallTime(9_000_000), uuid(9_000_000), D);
+        index.remember(WallTime(10_000), uuid(10_000), D);
+        index.remember(WallTime(10_001), uuid(10_001), D);
+        assert_eq!([10_000, 10_001, 9_000_000].map(|time| index.see(&uuid(time))), [Seen::Before(D); 3]);
     }
 
     #[test]
