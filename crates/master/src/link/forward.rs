@@ -31,9 +31,9 @@ pub(crate) async fn forward(
     links: Arc<Links>,
 ) {
     let mut admission = Some(admission);
+    // Once the term is over nobody takes anything more; the link stays known, so that its farewell reaches it.
     let mut forwarding = inputs.send(Input::Hello(link, hello)).await.is_ok();
-    while forwarding {
-        let Some(said) = said.recv().await else { break };
+    while let Some(said) = said.recv().await {
         let input = match said {
             Said::Inventory(reports, complete) => {
                 if complete {
@@ -43,7 +43,7 @@ pub(crate) async fn forward(
             }
             Said::Reports(reports) => Input::Reports(link, reports),
         };
-        forwarding = inputs.send(input).await.is_ok();
+        forwarding = forwarding && inputs.send(input).await.is_ok();
     }
     drop(admission);
     // Out of the registry first: nothing more is sent to it, and the same session could be refused by the core alone.
