@@ -1,7 +1,6 @@
-//! A cluster of real processes in a folder of its own, on free ports; all that it started is gone when it is dropped.
+//! A cluster of real processes in a folder of its own, the master on an address of its own; all that it started is gone when it is dropped.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -13,7 +12,10 @@ use muster_proto::v1::{Driver, GetDriverRequest, Worker};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{Binaries, Daemon, eventually, wait_for_file};
+use crate::{Binaries, Daemon, Network, eventually, wait_for_file};
+
+/// The master's port.
+const MASTER: u16 = 7077;
 
 /// How long any daemon may take to be ready on a busy machine.
 const READY: Duration = Duration::from_secs(30);
@@ -61,6 +63,8 @@ pub struct Cluster {
     binaries: Binaries,
     dir: TempDir,
     address: String,
+    /// Holds the address, which is the master's also after a restart.
+    _network: Network,
     options: Options,
     /// The master, while it runs.
     pub master: Option<Daemon>,
@@ -76,9 +80,11 @@ impl Cluster {
         let mut dir = tempfile::Builder::new();
         let dir = dir.prefix("muster-test-").disable_cleanup(options.keep_files).tempdir();
         let dir = dir.expect("a temporary folder can be made");
+        let mut network = Network::loopback();
         let mut cluster = Cluster {
             binaries: Binaries::locate(),
-            address: free_address(),
+            address: network.add().address(MASTER),
+            _network: network,
             dir,
             options,
             master: None,
@@ -269,10 +275,4 @@ impl Drop for Cluster {
 /// Whether a driver in this state changes no more.
 pub(crate) fn is_terminal(state: State) -> bool {
     matches!(state, State::Finished | State::Failed | State::Killed | State::Lost | State::CrashLoop)
-}
-
-/// An address on loopback that nothing listens on now.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("a listener has an address").to_string()
 }

@@ -184,9 +184,8 @@ async fn muster_up_restarts_what_dies_and_ends_all() {
     let dir = tempfile::tempdir().expect("a temporary folder can be made");
     let log = dir.path().join("up.log");
     let data = dir.path().join("data");
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = listener.local_addr().expect("it has an address").to_string();
-    drop(listener);
+    let mut network = muster_testkit::Network::loopback();
+    let address = network.add().address(7077);
     let mut first = Daemon::start(up(&data, &address), &log);
     let muster = |args: &[&str]| {
         let mut command = Command::new(muster_testkit::Binaries::locate().path("muster"));

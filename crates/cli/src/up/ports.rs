@@ -1,6 +1,7 @@
 //! Ports for several masters.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
+use std::ops::Range;
 
 use super::UpError;
 
@@ -31,11 +32,25 @@ pub(crate) fn neighbours(listen: &str, count: usize) -> Result<Vec<String>, UpEr
     Ok(addresses)
 }
 
-/// A free port of loopback.
+/// Where free ports are looked for: above those that services are known by, below those that Linux gives to outgoing connections. Of
+/// the latter a server may find its own taken when it comes back, be it by a client that looked for it there and met itself.
+const KEPT: Range<u16> = 12_000..32_000;
+/// How many are tried.
+const ATTEMPTS: usize = 1_000;
+
+/// A free port of loopback that stays free while its server is restarted.
 pub(crate) fn free_port() -> Result<u16, UpError> {
     const HOST: &str = "127.0.0.1";
-    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(|error| free(HOST, error))?;
-    Ok(listener.local_addr().map_err(|error| free(HOST, error))?.port())
+    // Others that look at the same time begin elsewhere.
+    let own = std::process::id() as usize % KEPT.len();
+    let mut taken = None;
+    for port in KEPT.cycle().skip(own).take(ATTEMPTS) {
+        match TcpListener::bind((HOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => taken = Some(error),
+        }
+    }
+    Err(free(HOST, taken.expect("some were tried")))
 }
 
 fn free(host: &str, error: std::io::Error) -> UpError {

@@ -1,8 +1,9 @@
-//! Real etcd servers, each in a temporary directory on free ports, ended with the test.
+//! Real etcd servers, each in a temporary directory on addresses of its own, ended with the test.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::EtcdLocation;
@@ -15,10 +16,14 @@ pub(crate) struct Etcd {
 }
 
 struct Member {
-    client: u16,
-    peer: u16,
+    /// Its own, of loopback: the port of a server that is away would be given to others, and the server not start again.
+    host: Ipv4Addr,
     child: Option<Child>,
 }
+
+/// The ports of every member.
+const CLIENTS: u16 = 2379;
+const PEERS: u16 = 2380;
 
 /// How long a server may take to answer, on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -31,12 +36,7 @@ impl Etcd {
 
     /// Some members, each with these arguments.
     pub(crate) async fn start_with(members: usize, arguments: &[&str]) -> Etcd {
-        // Held all at once, so that no two are the same.
-        let held: Vec<TcpListener> =
-            (0..members * 2).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
-        let ports: Vec<u16> = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
-        drop(held);
-        let members = ports.chunks(2).map(|pair| Member { client: pair[0], peer: pair[1], child: None }).collect();
+        let members = (0..members).map(|_| Member { host: own_host(), child: None }).collect();
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let mut etcd = Etcd { members, directory: tempfile::tempdir().unwrap(), arguments };
         for index in 0..etcd.members.len() {
@@ -47,18 +47,18 @@ impl Etcd {
     }
 
     fn spawn(&mut self, index: usize) {
-        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let url = |member: &Member, port: u16| format!("http://{}:{port}", member.host);
         let names = self.members.iter().enumerate();
-        let cluster: Vec<String> = names.map(|(index, member)| format!("m{index}={}", url(member.peer))).collect();
+        let cluster: Vec<String> = names.map(|(index, member)| format!("m{index}={}", url(member, PEERS))).collect();
         let member = &self.members[index];
         let log = std::fs::File::create(self.directory.path().join(format!("m{index}.log"))).unwrap();
         let child = Command::new(program())
             .arg(format!("--name=m{index}"))
             .arg(format!("--data-dir={}", self.directory.path().join(format!("m{index}")).display()))
-            .arg(format!("--listen-client-urls={}", url(member.client)))
-            .arg(format!("--advertise-client-urls={}", url(member.client)))
-            .arg(format!("--listen-peer-urls={}", url(member.peer)))
-            .arg(format!("--initial-advertise-peer-urls={}", url(member.peer)))
+            .arg(format!("--listen-client-urls={}", url(member, CLIENTS)))
+            .arg(format!("--advertise-client-urls={}", url(member, CLIENTS)))
+            .arg(format!("--listen-peer-urls={}", url(member, PEERS)))
+            .arg(format!("--initial-advertise-peer-urls={}", url(member, PEERS)))
             .arg(format!("--initial-cluster={}", cluster.join(",")))
             .arg(format!("--initial-cluster-token={}", std::process::id()))
             .args(&self.arguments)
@@ -89,7 +89,7 @@ impl Etcd {
 
     /// Where a member is.
     pub(crate) fn endpoint(&self, index: usize) -> String {
-        format!("127.0.0.1:{}", self.members[index].client)
+        format!("{}:{CLIENTS}", self.members[index].host)
     }
 
     /// A prefix on all of them.
@@ -124,9 +124,11 @@ impl Etcd {
         self.signal(index, rustix::process::Signal::STOP);
     }
 
-    /// Lets it go on.
-    pub(crate) fn resume(&self, index: usize) {
+    /// Lets it go on, and waits until it has what it missed: one that lags cannot lead, and its candidacies hold up those of who can. Were the
+    /// leader lost now, the two might choose another for longer than a lease lasts.
+    pub(crate) async fn resume(&mut self, index: usize) {
         self.signal(index, rustix::process::Signal::CONT);
+        self.ready().await;
     }
 
     fn signal(&self, index: usize, signal: rustix::process::Signal) {
@@ -141,6 +143,14 @@ impl Drop for Etcd {
             self.kill(index);
         }
     }
+}
+
+/// An address of loopback that nobody has, neither of this process nor of another that runs these tests.
+fn own_host() -> Ipv4Addr {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    Ipv4Addr::new(127, high, low, u8::try_from(number).unwrap())
 }
 
 async fn answers(endpoint: &str) -> bool {
