@@ -106,6 +106,7 @@ impl EtcdCandidate {
             patience: candidacy.lease / 4,
             revision: 0,
             roll: Roll::default(),
+            has_led: false,
             seen: trace.as_ref().map(|trace| trace.seen(found.cluster.uid)).unwrap_or_default(),
             went_back: None,
         };

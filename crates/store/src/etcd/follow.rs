@@ -1,7 +1,8 @@
 //! Follows the store by one watch: who leads, and, while this process waits to lead, every record.
 //!
 //! One watch shows everything in the order in which it happened. So a copy that has seen the key of a predecessor deleted is not
-//! older than that: every transaction of the predecessor came before, and its guard lets none through after.
+//! older than that: every transaction of the predecessor came before, and its guard lets none through after. Only while all records are
+//! being read, which takes a while, who leads is watched alone.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -52,8 +53,11 @@ pub(super) struct Follower {
     pub(super) election: ElectionKeeper,
     /// Within which a member must show that it lives.
     pub(super) patience: Duration,
+    /// Of what the watch has shown.
     pub(super) revision: i64,
     pub(super) roll: Roll,
+    /// Whether this process has just ceased to lead.
+    pub(super) has_led: bool,
     /// The newest of all that was seen, by this process and by those before it on its state directory.
     pub(super) seen: Seen,
     /// The generation in which the store turned out to be older than that.
@@ -74,10 +78,13 @@ struct Probe {
     created: BTreeSet<i64>,
 }
 
-type Probing = Pin<Box<dyn Future<Output = Result<Probe, Failure>> + Send>>;
+/// What is asked meanwhile.
+type Asking<T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send>>;
 
 /// Between attempts.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Whoever has just led reads all records this much later, if another leads now: what that one begins with needs etcd more.
+const AFTER_A_TERM: Duration = Duration::from_millis(500);
 
 impl Follower {
     /// Follows for ever.
@@ -97,24 +104,22 @@ impl Follower {
         }
     }
 
-    /// Until another kind of following is wanted, or it is cut.
+    /// Until another kind of following is wanted or possible, or it is cut.
     async fn follow(&mut self) -> Result<(), Failure> {
-        let warm = *self.wanted.borrow_and_update();
-        let has_copy = self.copy().is_some();
-        if !warm {
+        let wanted = *self.wanted.borrow_and_update();
+        if !wanted {
             *self.copy() = None;
+            self.has_led = true;
         }
         let is_before = self.is_before().await?;
-        let resumes = self.revision != 0 && (!warm || has_copy) && !is_before;
-        if !resumes {
-            // Who leads is known first: calls are waiting for that, and all records take a while.
-            self.read(false).await?;
-            if warm {
-                self.read(true).await?;
-            }
+        if self.revision == 0 || is_before || (wanted && self.copy().is_none()) {
+            *self.copy() = None;
+            self.read_offices().await?;
         }
+        let warm = self.copy().is_some();
+        let reading = (wanted && !warm).then(|| self.records());
         let stream = self.watch(warm).await?;
-        self.see(stream, warm).await
+        self.see(stream, reading).await
     }
 
     fn copy(&self) -> MutexGuard<'_, Option<Copy>> {
@@ -144,24 +149,17 @@ impl Follower {
         Ok(is_before)
     }
 
-    /// Reads what is followed, whole.
-    async fn read(&mut self, warm: bool) -> Result<(), Failure> {
+    /// Reads who leads and who waits. Calls are waiting for that.
+    async fn read_offices(&mut self) -> Result<(), Failure> {
         let own = self.own.get().and_then(|seat| Some((seat.created()?, seat)));
-        let range = if warm { self.keys.everything() } else { self.keys.offices() };
-        let (mut pages, mut roll, mut copy) = (Pages::now(range), Roll::default(), warm.then(Copy::default));
+        let (mut pages, mut roll) = (Pages::now(self.keys.offices()), Roll::default());
         while let Some(page) = pages.next(&mut self.line).await? {
             for record in &page {
-                take(&self.keys, record, &mut roll, copy.as_mut());
+                learn(&mut roll, self.keys.place(record.key()), record);
             }
-            // Decoding a page takes as long as a timer's tick; others run on this thread too.
-            tokio::task::yield_now().await;
         }
         self.revision = pages.revision();
         self.roll = roll;
-        if let Some(copy) = &mut copy {
-            copy.revision = self.revision;
-        }
-        *self.copy() = copy;
         // It was made before this was read: it must be there.
         if let Some((created, seat)) = own
             && !self.roll.has(created)
@@ -172,10 +170,32 @@ impl Follower {
         Ok(())
     }
 
+    /// Reads every record.
+    fn records(&self) -> Asking<Copy> {
+        let (mut line, keys, mut sight) = (self.line.another(), self.keys.clone(), self.sight.subscribe());
+        let rest = if self.has_led { AFTER_A_TERM } else { Duration::ZERO };
+        Box::pin(async move {
+            let vacant = sight.wait_for(|sight| sight.roll.first().is_none());
+            // Neither that it is over nor that nobody will say so any more matters here.
+            let _ = tokio::time::timeout(rest, vacant).await;
+            let (mut pages, mut copy) = (Pages::now(keys.everything()), Copy::default());
+            while let Some(page) = pages.next(&mut line).await? {
+                for record in &page {
+                    keep(&mut copy, &keys, record);
+                }
+                // Decoding a page takes as long as a timer's tick; others run on this thread too.
+                tokio::task::yield_now().await;
+            }
+            copy.revision = pages.revision();
+            Ok(copy)
+        })
+    }
+
     async fn watch(&mut self, warm: bool) -> Result<WatchStream, Failure> {
         let (start, end) = if warm { self.keys.everything() } else { self.keys.offices() };
+        let seen = self.copy().as_ref().map_or(self.revision, |copy| copy.revision.min(self.revision));
         // From the newest revision seen, again: its events may have come in pieces. Taking them in twice changes nothing.
-        let options = WatchOptions::new().with_range(end).with_start_revision(self.revision).with_fragment();
+        let options = WatchOptions::new().with_range(end).with_start_revision(seen).with_fragment();
         let ask = async |client: Handle| {
             client.watch_client().max_decoding_message_size(ANSWER_BYTES).watch(start, Some(options)).await
         };
@@ -183,10 +203,11 @@ impl Follower {
     }
 
     /// Takes in what the watch shows. The member is asked now and then: it may be dead, cut off, or have forgotten this watch.
-    async fn see(&mut self, mut stream: WatchStream, warm: bool) -> Result<(), Failure> {
+    /// Until every record is read, if they are being read.
+    async fn see(&mut self, mut stream: WatchStream, mut reading: Option<Asking<Copy>>) -> Result<(), Failure> {
         let mut ticks = tokio::time::interval(self.patience / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut probing: Option<Probing> = None;
+        let mut probing: Option<Asking<Probe>> = None;
         // Since when something is known to be there that the watch has not shown.
         let mut owed: Option<(Instant, i64)> = None;
         loop {
@@ -204,17 +225,24 @@ impl Follower {
                 }
                 probe = answered(&mut probing) => {
                     probing = None;
-                    self.compare(&probe?, warm, &mut owed)?;
+                    self.compare(&probe?, &mut owed)?;
                 }
                 _ = ticks.tick(), if probing.is_none() => {
                     probing = Some(Box::pin(probe(self.line.current(), self.keys.clone(), self.patience)));
+                }
+                copy = answered(&mut reading) => {
+                    *self.copy() = Some(copy?);
+                    self.has_led = false;
+                    self.publish(true);
+                    return Ok(());
                 }
             }
         }
     }
 
     /// Compares what a member says with what the watch has shown. A watch that stays behind is given up.
-    fn compare(&self, probe: &Probe, warm: bool, owed: &mut Option<(Instant, i64)>) -> Result<(), Failure> {
+    fn compare(&self, probe: &Probe, owed: &mut Option<(Instant, i64)>) -> Result<(), Failure> {
+        let warm = self.copy().is_some();
         let is_behind = probe.revision > self.revision
             && (probe.created != self.roll.created() || (warm && probe.head > self.revision));
         match owed {
@@ -228,61 +256,50 @@ impl Follower {
         Ok(())
     }
 
+    /// The election and the copy may have seen different revisions: neither is taken back.
     fn take(&mut self, events: &[Event]) {
         let Some(newest) = events.last().and_then(Event::kv).map(KeyValue::mod_revision) else { return };
         let shelf = self.shelf.clone();
         let mut copy = shelf.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events {
             let Some(record) = event.kv() else { continue };
-            match event.event_type() {
-                EventType::Put => {
-                    take(&self.keys, record, &mut self.roll, copy.as_mut());
-                    self.note_own(record);
-                }
-                EventType::Delete => self.drop(record, copy.as_mut()),
+            let is_put = event.event_type() == EventType::Put;
+            if record.mod_revision() >= self.revision {
+                self.take_office(record, is_put);
+            }
+            if let Some(copy) = copy.as_mut().filter(|copy| record.mod_revision() >= copy.revision) {
+                if is_put { keep(copy, &self.keys, record) } else { discard(copy, &self.keys, record) }
             }
         }
         self.revision = self.revision.max(newest);
         if let Some(copy) = copy.as_mut() {
-            copy.revision = self.revision;
+            copy.revision = copy.revision.max(newest);
         }
         drop(copy);
         self.publish(false);
     }
 
-    /// Our own key may be seen here before the answer to its making is.
-    fn note_own(&self, record: &KeyValue) {
-        if let Some(seat) = self.own.get().filter(|seat| seat.key == record.key()) {
-            seat.set_created(record.create_revision());
-        }
-    }
-
-    fn drop(&mut self, record: &KeyValue, copy: Option<&mut Copy>) {
-        match self.keys.place(record.key()) {
-            Some(Place::Election(lease)) => {
-                self.roll.delete(lease);
-                if let Some(seat) = self.own.get().filter(|seat| seat.key == record.key()) {
-                    tracing::warn!("the election key of this master was deleted");
-                    seat.keeper.end();
-                }
+    fn take_office(&mut self, record: &KeyValue, is_put: bool) {
+        let place = self.keys.place(record.key());
+        let own = self.own.get().filter(|seat| seat.key == record.key());
+        if is_put {
+            learn(&mut self.roll, place, record);
+            // Our own key may be seen here before the answer to its making is.
+            if let Some(seat) = own {
+                seat.set_created(record.create_revision());
             }
-            Some(Place::Record(key)) => {
-                if let Some(copy) = copy {
-                    copy.delete(key);
-                }
-            }
-            Some(Place::Schema | Place::Cluster | Place::Generation | Place::Head | Place::Migration) => {}
-            None => {
-                if let Some(copy) = copy {
-                    copy.records.delete_unknown(&unknown(&self.keys, record.key()));
-                }
+        } else if let Some(Place::Election(lease)) = place {
+            self.roll.delete(lease);
+            if let Some(seat) = own {
+                tracing::warn!("the election key of this master was deleted");
+                seat.keeper.end();
             }
         }
     }
 
     /// Shows what is seen. Whoever waits is woken by a change of the election, and by `anew`: there is another copy.
     fn publish(&mut self, anew: bool) {
-        let warm = self.copy().is_some();
+        let warm = self.copy().as_ref().is_some_and(|copy| copy.revision >= self.revision);
         let own = self.own.get().and_then(|seat| seat.created());
         let went_back = self.note_seen();
         let (roll, seen) = (&self.roll, self.seen);
@@ -313,9 +330,9 @@ impl Follower {
     }
 }
 
-async fn answered(probing: &mut Option<Probing>) -> Result<Probe, Failure> {
-    match probing {
-        Some(probing) => probing.await,
+async fn answered<T>(asking: &mut Option<Asking<T>>) -> Result<T, Failure> {
+    match asking {
+        Some(asking) => asking.await,
         None => std::future::pending().await,
     }
 }
@@ -347,30 +364,37 @@ fn canceled(message: &etcd_client::WatchResponse) -> Failure {
     Failure::unanswered(format!("the watch was canceled: {}", message.cancel_reason()))
 }
 
-/// Takes in what a key now holds.
-fn take(keys: &Keys, record: &KeyValue, roll: &mut Roll, copy: Option<&mut Copy>) {
-    match keys.place(record.key()) {
+/// Takes in what a key now holds, if it is of the election.
+fn learn(roll: &mut Roll, place: Option<Place>, record: &KeyValue) {
+    match place {
         Some(Place::Election(lease)) => roll.put(record.create_revision(), lease, record.value()),
         Some(Place::Generation) => match GenerationRecord::decode(record.value()) {
             Ok(generation) => roll.generation = generation.generation,
             Err(error) => tracing::error!(%error, "the generation of the store cannot be read"),
         },
-        Some(Place::Head) => match (copy, HeadRecord::decode(record.value())) {
-            (Some(copy), Ok(head)) => copy.commit = Commit(head.commit),
-            (None, Ok(_)) => {}
-            (_, Err(error)) => tracing::error!(%error, "the head of the store cannot be read"),
+        Some(Place::Schema | Place::Cluster | Place::Head | Place::Migration | Place::Record(_)) | None => {}
+    }
+}
+
+/// Takes in what a key now holds, if it is of the records.
+fn keep(copy: &mut Copy, keys: &Keys, record: &KeyValue) {
+    match keys.place(record.key()) {
+        Some(Place::Head) => match HeadRecord::decode(record.value()) {
+            Ok(head) => copy.commit = Commit(head.commit),
+            Err(error) => tracing::error!(%error, "the head of the store cannot be read"),
         },
-        Some(Place::Schema | Place::Cluster | Place::Migration) => {}
-        Some(Place::Record(key)) => {
-            if let Some(copy) = copy {
-                copy.put(key, record.value());
-            }
-        }
-        None => {
-            if let Some(copy) = copy {
-                copy.records.put_unknown(unknown(keys, record.key()));
-            }
-        }
+        Some(Place::Record(key)) => copy.put(key, record.value()),
+        Some(Place::Schema | Place::Cluster | Place::Generation | Place::Migration | Place::Election(_)) => {}
+        None => copy.records.put_unknown(unknown(keys, record.key())),
+    }
+}
+
+/// What a key held is gone.
+fn discard(copy: &mut Copy, keys: &Keys, record: &KeyValue) {
+    match keys.place(record.key()) {
+        Some(Place::Record(key)) => copy.delete(key),
+        None => copy.records.delete_unknown(&unknown(keys, record.key())),
+        Some(_) => {}
     }
 }
 
