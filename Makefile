@@ -57,7 +57,7 @@ test-processes: $(PROTOX) etcd ## Rings 2 and 4: the simulated world; real proce
 	$(CARGO) test --locked -p muster-testkit --lib --bins $(foreach test,$(PROCESSES),--test $(test)) -- --test-threads=4
 
 test-cluster: $(PROTOX) etcd namespaces ## Ring 4: several masters over a real etcd, killed, paused and cut off (as root, for network namespaces).
-	$(CARGO) build --locked --workspace --bins
+	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked -p muster-testkit --test cluster -- --test-threads=2
 
 demo: release ## Bring up a cluster, count the words of a corpus on it (CORPUS=dir), and leave it for you.

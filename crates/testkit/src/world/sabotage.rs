@@ -27,7 +27,7 @@ pub enum Sabotage {
     RequestNotStored,
     /// Reports are acknowledged when their transaction is sent.
     AcknowledgeBeforeCommit,
-    /// A standby loads while the leader still writes, and leads with that.
+    /// A standby leads with what it has followed, and does not read the rest after its win.
     LoadBeforeWin,
     /// A new leader does not know which executors were granted.
     ExecutorsForgotten,

@@ -28,11 +28,21 @@ pub(super) struct Transaction {
 #[derive(Debug, Clone)]
 pub(super) enum Call {
     Grant,
-    Campaign { lease: u64 },
-    KeepAlive { lease: u64 },
-    Load { key: u64 },
+    Campaign {
+        lease: u64,
+    },
+    KeepAlive {
+        lease: u64,
+    },
+    /// What was written after a commit; everything, after none. For whoever has won with a key, or follows.
+    Read {
+        key: u64,
+        after: Commit,
+    },
     Commit(Arc<Transaction>),
-    Delete { key: u64 },
+    Delete {
+        key: u64,
+    },
 }
 
 /// What it is answered.
@@ -50,9 +60,11 @@ pub(super) enum Answer {
         stands: bool,
         keys: Vec<(u64, usize)>,
     },
-    Loaded {
+    Read {
         key: u64,
-        snapshot: Arc<Snapshot>,
+        after: Commit,
+        newest: Commit,
+        writes: Arc<[Write]>,
     },
     Committed {
         id: u64,
@@ -85,6 +97,8 @@ pub(super) struct Store {
     next_lease: u64,
     pub(super) ledger: Ledger,
     pub(super) commit: Commit,
+    /// What each transaction wrote.
+    log: Vec<Vec<Write>>,
     /// Transactions that were applied.
     pub(super) applied: BTreeSet<u64>,
     pub(super) guarded: bool,
@@ -106,6 +120,7 @@ impl Store {
             next_lease: 0,
             ledger: Ledger::new(),
             commit: Commit(0),
+            log: Vec::new(),
             applied: BTreeSet::new(),
             guarded,
         }
@@ -161,8 +176,13 @@ impl Store {
         self.keys.first_key_value().map(|(revision, key)| (*revision, key.master))
     }
 
-    pub(super) fn load(&self) -> Snapshot {
-        Snapshot { commit: self.commit, ..self.ledger.fold.snapshot() }
+    /// What was written after a commit and up to another; everything that is there, after none.
+    pub(super) fn read(&self, after: Commit, newest: Commit) -> Arc<[Write]> {
+        if after.0 == 0 {
+            return Snapshot { commit: self.commit, ..self.ledger.fold.snapshot() }.into_writes().collect();
+        }
+        let place = |commit: Commit| usize::try_from(commit.0).unwrap_or(usize::MAX);
+        self.log.iter().take(place(newest)).skip(place(after)).flatten().cloned().collect()
     }
 
     pub(super) fn commit(&mut self, transaction: &Transaction) -> Applied {
@@ -181,6 +201,8 @@ impl Store {
         for write in &transaction.rest {
             self.ledger.fold.apply(write);
         }
+        let writes = transaction.groups.iter().flat_map(|(writes, _)| writes);
+        self.log.push(writes.chain(&transaction.rest).cloned().collect());
         self.commit = transaction.commit;
         self.revision += 1;
         self.applied.insert(transaction.id);

@@ -1,20 +1,20 @@
 //! Leases, keys, wins, deadlines; deaths and restarts.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::liveness::Table;
-use muster_core::{ClusterInfo, Core};
-use muster_types::{ClusterUid, Epoch, LeaderUid, Now, Snapshot, Time};
+use muster_core::{ClusterInfo, Term};
+use muster_types::{ClusterUid, Commit, Epoch, LeaderUid, Now, Time, Write};
 
 use super::Role;
+use super::followed::Followed;
 use super::term::{Active, Stop};
 use crate::world::World;
 use crate::world::clock::Instant;
 use crate::world::event::{Event, Life};
 use crate::world::network::Node;
-use crate::world::plan::{KEEP_ALIVE, STORE_LEASE, STORE_MARGIN, STORE_PATIENCE, WAIT, config};
+use crate::world::plan::{KEEP_ALIVE, STORE_LEASE, STORE_MARGIN, STORE_PATIENCE, WAIT};
 use crate::world::sabotage::Sabotage;
 use crate::world::store::{Answer, Call, Committed};
 
@@ -36,7 +36,8 @@ impl World {
         this.leader = leader;
         this.role = Role::Standby;
         this.dies_after = None;
-        (this.lease, this.key, this.last_good, this.warm) = (None, None, None, None);
+        (this.lease, this.key, this.last_good) = (None, None, None);
+        this.followed = Followed::new();
         this.sent.clear();
         this.keys.clear();
         let (life, left) = (this.life, this.left.take());
@@ -145,7 +146,12 @@ impl World {
             Call::KeepAlive { lease } => {
                 Answer::Alive { stands: self.store.keep_alive(lease, now), keys: self.store.candidates() }
             }
-            Call::Load { key } => Answer::Loaded { key, snapshot: Arc::new(self.store.load()) },
+            Call::Read { key, after } => Answer::Read {
+                key,
+                after,
+                newest: self.store.commit,
+                writes: self.store.read(after, self.store.commit),
+            },
             Call::Delete { key } => {
                 if let Some((leads, leader)) = self.store.leader().filter(|(leads, _)| *leads == key) {
                     let healthy =
@@ -223,8 +229,8 @@ impl World {
         {
             self.load_again(master, key);
         }
-        if self.sabotaged(Sabotage::LoadBeforeWin) && matches!(self.masters[master].role, Role::Standby) {
-            self.ask_store(master, Call::Load { key: 0 });
+        if matches!(self.masters[master].role, Role::Standby) {
+            self.follow(master);
         }
     }
 
@@ -232,7 +238,33 @@ impl World {
         if let Role::Recovering { asked, .. } = &mut self.masters[master].role {
             *asked = self.now;
         }
-        self.ask_store(master, Call::Load { key });
+        self.read_store(master, key);
+    }
+
+    fn read_store(&mut self, master: usize, key: u64) {
+        let after = self.masters[master].followed.commit;
+        self.ask_store(master, Call::Read { key, after });
+    }
+
+    /// What the watch brings, in the order in which it was written, and late.
+    fn follow(&mut self, master: usize) {
+        if self.network.blocked(Node::Store, Node::Master(master), self.now).is_some() {
+            return;
+        }
+        let followed = &mut self.masters[master].followed;
+        let (after, coming) = (followed.commit, std::mem::replace(&mut followed.coming, self.store.commit));
+        let newest = if after.0 == 0 { self.store.commit } else { coming };
+        if after < newest {
+            let writes = self.store.read(after, newest);
+            self.take_writes(master, newest, &writes);
+            self.count("standby followed");
+        }
+    }
+
+    fn take_writes(&mut self, master: usize, newest: Commit, writes: &[Write]) {
+        let forgets = self.sabotaged(Sabotage::ExecutorsForgotten);
+        let writes = writes.iter().filter(|write| !forgets || !matches!(write, Write::PutExecutors(_)));
+        self.masters[master].followed.take(newest, writes.cloned());
     }
 
     pub(in crate::world) fn take_answered(&mut self, master: usize, life: Life, number: u64, answer: Answer) {
@@ -257,7 +289,7 @@ impl World {
                 }
             }
             Answer::Alive { stands, keys } => self.take_alive(master, sent, stands, keys),
-            Answer::Loaded { key, snapshot } => self.take_loaded(master, key, &snapshot),
+            Answer::Read { key, after, newest, writes } => self.take_read(master, key, after, newest, &writes),
             Answer::Committed { id, result } => self.take_committed(master, id, result),
         }
         self.end_if_dying(master);
@@ -289,43 +321,44 @@ impl World {
         self.note(|| format!("master {master} wins with key {key}"));
         self.count("win");
         self.masters[master].role = Role::Recovering { won, key, asked: self.now };
-        if let Some(warm) = self.masters[master].warm.take().filter(|_| self.sabotaged(Sabotage::LoadBeforeWin)) {
-            return self.lead(master, key, won, &warm);
+        if self.sabotaged(Sabotage::LoadBeforeWin) {
+            return self.lead(master, key, won);
         }
-        self.ask_store(master, Call::Load { key });
+        self.read_store(master, key);
     }
 
-    fn take_loaded(&mut self, master: usize, key: u64, snapshot: &Arc<Snapshot>) {
-        match self.masters[master].role {
-            Role::Recovering { won, key: wanted, .. } if wanted == key => self.lead(master, key, won, snapshot),
-            Role::Standby if key == 0 => self.masters[master].warm = Some(Arc::clone(snapshot)),
-            Role::Down | Role::Standby | Role::Recovering { .. } | Role::Active(_) => {}
+    fn take_read(&mut self, master: usize, key: u64, after: Commit, newest: Commit, writes: &[Write]) {
+        let this = &self.masters[master];
+        let Role::Recovering { won, key: wanted, .. } = this.role else { return };
+        // What was asked for an earlier key, from where that one was.
+        if wanted != key || this.followed.commit != after {
+            return;
         }
+        if after.0 > 0 && newest > after {
+            self.count("win with the rest of what was followed");
+        }
+        self.take_writes(master, newest, writes);
+        self.lead(master, key, won);
     }
 
-    /// Everything is loaded.
-    fn lead(&mut self, master: usize, key: u64, won: Now, snapshot: &Snapshot) {
-        let mut snapshot = snapshot.clone();
-        if self.sabotaged(Sabotage::ExecutorsForgotten) {
-            snapshot.executors.clear();
-        }
+    /// Everything is there.
+    fn lead(&mut self, master: usize, key: u64, won: Now) {
+        let Followed { commit: newest, follower, log, .. } =
+            std::mem::replace(&mut self.masters[master].followed, Followed::new());
         let mut entropy = self.dice.fork();
         let mut table = Table::new();
-        let awaited =
-            snapshot.workers.iter().filter(|worker| !worker.lost && !worker.forgotten).map(|worker| worker.uid);
+        let awaited = follower.workers().filter(|worker| !worker.lost && !worker.forgotten).map(|worker| worker.uid);
         let from = if self.sabotaged(Sabotage::NoWaitAfterWin) { won.time - WAIT } else { won.time };
         table.reset_all(awaited.collect::<Vec<_>>(), from);
-        if snapshot.commit.0 > 0 {
+        if newest.0 > 0 {
             self.count("failover");
         }
         let this = &mut self.masters[master];
         this.terms += 1;
         let (term, life) = (this.terms, this.life);
         let epoch = Epoch { generation: 1, revision: key, leader: this.leader };
-        let (newest, log) =
-            (snapshot.commit, snapshot.events.iter().map(|record| (record.commit, record.clone())).collect());
         let info = ClusterInfo { uid: CLUSTER, name: "test".to_owned(), generation: 1 };
-        let core = Core::load(config(), info, snapshot, won, &mut entropy);
+        let core = follower.lead(Term { cluster: info, commit: newest, is_damaged: false }, won, &mut entropy);
         self.masters[master].role = Role::Active(Box::new(Active {
             term,
             epoch,
@@ -378,7 +411,6 @@ impl World {
         self.dismiss_all(master);
         let this = &mut self.masters[master];
         this.role = Role::Standby;
-        this.warm = None;
         if let Some(key) = this.key.take() {
             self.ask_store(master, Call::Delete { key });
         }
@@ -393,6 +425,6 @@ impl World {
         let Some(key) = key else { return self.leave_seat(master) };
         self.say_goodbye(master, Stop::Ended);
         self.masters[master].role = Role::Recovering { won, key, asked: self.now };
-        self.ask_store(master, Call::Load { key });
+        self.read_store(master, key);
     }
 }

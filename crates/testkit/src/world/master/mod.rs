@@ -2,6 +2,7 @@
 
 mod election;
 mod expiry;
+mod followed;
 mod link;
 mod loops;
 mod release;
@@ -10,7 +11,8 @@ mod term;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_types::{LeaderUid, Now, Snapshot, Time};
+use followed::Followed;
+use muster_types::{LeaderUid, Now, Time};
 
 pub(super) use link::address;
 pub(super) use term::{Active, Stop};
@@ -53,8 +55,8 @@ pub(super) struct Master {
     pub(super) calls: u64,
     /// Candidates as they were last heard of.
     pub(super) keys: Vec<(u64, usize)>,
-    /// A copy that was loaded before the win: only a sabotaged master leads with it.
-    pub(super) warm: Option<std::sync::Arc<Snapshot>>,
+    /// What it will lead with, as far as it has seen it.
+    followed: Followed,
     /// The key of its previous life, which it deletes when it starts.
     pub(super) left: Option<u64>,
     pub(super) terms: u64,
@@ -77,7 +79,7 @@ impl Master {
             sent: BTreeMap::new(),
             calls: 0,
             keys: Vec::new(),
-            warm: None,
+            followed: Followed::new(),
             left: None,
             terms: 0,
             last_deposed: None,
