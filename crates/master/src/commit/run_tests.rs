@@ -85,7 +85,7 @@ struct Bench {
 impl Bench {
     async fn start() -> Bench {
         let (mailbox, inbox) = inbox();
-        let hub = Arc::new(Hub::new(1, Commit(0), Commit(0), &[]));
+        let hub = Arc::new(Hub::new(1, Commit(0), Commit(0), []));
         let (publisher, publishing) = publisher(hub, 1);
         tokio::spawn(publishing);
         let outlets = Outlets {

@@ -44,9 +44,9 @@ impl Encoded {
         Encoded { commit: record.commit, generation, loaded: None, form }
     }
 
-    /// A record that is encoded later.
-    pub(crate) fn later(generation: u64, record: Arc<EventsRecord>) -> Encoded {
-        Encoded { commit: record.commit, generation, loaded: Some(record), form: OnceLock::new() }
+    /// The record of a commit, which is encoded later. It is not looked at: a leader loads a hundred thousand, none of which are at hand.
+    pub(crate) fn later(generation: u64, commit: Commit, record: Arc<EventsRecord>) -> Encoded {
+        Encoded { commit, generation, loaded: Some(record), form: OnceLock::new() }
     }
 
     fn form(&self) -> &Form {

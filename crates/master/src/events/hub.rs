@@ -67,9 +67,15 @@ pub(crate) enum Next {
 
 impl Hub {
     /// A hub behind a commit, with the history that was loaded: `compacted` is the newest commit whose events are gone.
-    pub(crate) fn new(generation: u64, at: Commit, compacted: Commit, history: &[Arc<EventsRecord>]) -> Hub {
+    pub(crate) fn new(
+        generation: u64,
+        at: Commit,
+        compacted: Commit,
+        history: impl IntoIterator<Item = (Commit, Arc<EventsRecord>)>,
+    ) -> Hub {
         let mut log = Log::new(generation, at);
-        log.load(compacted, history.iter().map(|record| Encoded::later(generation, record.clone())));
+        let history = history.into_iter();
+        log.load(compacted, history.map(|(commit, record)| Encoded::later(generation, commit, record)));
         let inner = Inner {
             log: Large::new(log),
             watchers: HashMap::new(),
@@ -240,7 +246,7 @@ mod tests {
     }
 
     fn hub(commits: &[(u64, &[u128])]) -> Hub {
-        let hub = Hub::new(GENERATION, Commit(0), Commit(0), &[]);
+        let hub = Hub::new(GENERATION, Commit(0), Commit(0), []);
         for (commit, workers) in commits {
             publish(&hub, *commit, workers);
         }
@@ -365,7 +371,7 @@ mod tests {
         let history = [(1, [1, 2]), (2, [2, 3])];
         let published = hub(&history.each_ref().map(|(commit, workers)| (*commit, workers.as_slice())));
         let records = history.map(|(commit, workers)| Arc::new(record(commit, &workers)));
-        let loaded = Hub::new(GENERATION, Commit(2), Commit(0), &records);
+        let loaded = Hub::new(GENERATION, Commit(2), Commit(0), records.map(|record| (record.commit, record)));
         for (from, wanted) in [(after(0), None), (after(1), None), (after(0), only(&[2]))] {
             let (told, again) = (piece(loaded.next(from, &wanted)), piece(published.next(from, &wanted)));
             assert_eq!((&told.events, told.position), (&again.events, again.position));

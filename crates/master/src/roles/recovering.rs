@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_core::{ClusterInfo, Term, liveness};
 use muster_proto::{PROTOCOL_VERSION, Welcome};
 use muster_store::{Candidate, Leader, Store};
-use muster_types::{EventsRecord, Now, WallTime, WorkerRecord};
+use muster_types::{Commit, EventsRecord, Now, WallTime, WorkerRecord};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::active::Active;
@@ -59,9 +59,10 @@ where
         report(&prepared);
         let Prepared { follower, view, events, quarantined, commit, .. } = prepared;
         let settings = node.settings.clone();
-        let (kept, events): (Vec<Kept>, Vec<Arc<EventsRecord>>) = events.into_values().unzip();
+        let events = events.into_iter().map(|(commit, (kept, record))| (kept, (commit, record)));
+        let (kept, history): (Vec<Kept>, Vec<(Commit, Arc<EventsRecord>)>) = events.unzip();
         let retention = Retention::load(settings.events, commit, kept);
-        let hub = Arc::new(Hub::new(epoch.generation, commit, retention.forgotten(), &events));
+        let hub = Arc::new(Hub::new(epoch.generation, commit, retention.forgotten(), history));
         let mut table = liveness::Table::new();
         table.reset_all(follower.workers().filter(|worker| is_awaited(worker)).map(|worker| worker.uid), won.time);
 

@@ -202,8 +202,8 @@ impl Follower {
         self.line.once(self.patience, ask).await
     }
 
-    /// Takes in what the watch shows. The member is asked now and then: it may be dead, cut off, or have forgotten this watch.
-    /// Until every record is read, if they are being read.
+    /// Takes in what the watch shows; until every record is read, if they are being read. The member is asked now and then: it may be dead,
+    /// cut off, or have forgotten this watch.
     async fn see(&mut self, mut stream: WatchStream, mut reading: Option<Asking<Copy>>) -> Result<(), Failure> {
         let mut ticks = tokio::time::interval(self.patience / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
