@@ -1,5 +1,6 @@
-//! Ports for several masters.
+//! Ports for the parts of a cluster.
 
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::ops::Range;
 
@@ -43,14 +44,9 @@ pub(crate) fn free_port() -> Result<u16, UpError> {
     const HOST: &str = "127.0.0.1";
     // Others that look at the same time begin elsewhere.
     let own = std::process::id() as usize % KEPT.len();
-    let mut taken = None;
-    for port in KEPT.cycle().skip(own).take(ATTEMPTS) {
-        match TcpListener::bind((HOST, port)) {
-            Ok(_) => return Ok(port),
-            Err(error) => taken = Some(error),
-        }
-    }
-    Err(free(HOST, taken.expect("some were tried")))
+    let mut ports = KEPT.cycle().skip(own).take(ATTEMPTS);
+    let port = ports.find(|port| TcpListener::bind((HOST, *port)).is_ok());
+    port.ok_or_else(|| free(HOST, ErrorKind::AddrInUse.into()))
 }
 
 fn free(host: &str, error: std::io::Error) -> UpError {
@@ -60,6 +56,14 @@ fn free(host: &str, error: std::io::Error) -> UpError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_free_port_is_none_that_an_outgoing_connection_may_get() {
+        let first = free_port().expect("there are ports");
+        let _held = TcpListener::bind(("127.0.0.1", first)).expect("it is free");
+        let second = free_port().expect("there are more");
+        assert!(first != second && KEPT.contains(&first) && KEPT.contains(&second), "{first} {second}");
+    }
 
     #[test]
     fn masters_have_ports_in_a_row_where_those_are_free() {

@@ -34,7 +34,7 @@ pub(super) enum Call {
     KeepAlive {
         lease: u64,
     },
-    /// What was written after a commit; everything, after none. For whoever has won with a key, or follows.
+    /// What was written after a commit; everything, after none. For whoever has won with a key.
     Read {
         key: u64,
         after: Commit,
