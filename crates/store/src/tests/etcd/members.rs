@@ -75,6 +75,8 @@ async fn a_member_that_is_paused_holds_nothing_up() {
         candidate.resign(leader).await;
         etcd.resume(index).await;
     }
+    let mut leader = soon("it leads", candidate.campaign()).await.unwrap();
+    assert_eq!(leader.store.load().await.unwrap().commit, newest);
 }
 
 #[tokio::test(flavor = "multi_thread")]
