@@ -7,7 +7,7 @@ use clap_complete::CompletionCandidate;
 use muster_client::v1::{Application, Driver, Executor, Worker};
 
 use crate::args::DEFAULT_MASTER;
-use crate::master::Master;
+use crate::master::MasterClient;
 use crate::output::{application_state, driver_state, executor_state, is_running, worker_state};
 
 /// The variable by which the shell's script asks.
@@ -19,7 +19,7 @@ const BOUND: Duration = Duration::from_millis(500);
 const MOST: usize = 1000;
 
 /// An id with a word about it.
-struct Named {
+struct Suggestion {
     id: String,
     about: String,
     running: bool,
@@ -56,7 +56,7 @@ pub(crate) fn executors(current: &OsStr) -> Vec<CompletionCandidate> {
         all.into_iter()
             .map(|executor: Executor| {
                 let state = executor_state(executor.state);
-                Named {
+                Suggestion {
                     id: format!("{}/{}", executor.application_id, executor.executor_id),
                     running: is_running(&state),
                     about: state,
@@ -71,41 +71,45 @@ pub(crate) fn workers(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, async |master| {
         let all = master.client().workers("", MOST).await.map(|listed| listed.items).unwrap_or_default();
         all.into_iter()
-            .map(|worker: Worker| Named { id: worker.name, about: worker_state(worker.state), running: true })
+            .map(|worker: Worker| Suggestion { id: worker.name, about: worker_state(worker.state), running: true })
             .collect()
     })
 }
 
-async fn both(master: &Master) -> Vec<Named> {
+async fn both(master: &MasterClient) -> Vec<Suggestion> {
     let (mut all, applications) = tokio::join!(of_drivers(master), of_applications(master));
     all.extend(applications);
     all
 }
 
-async fn of_drivers(master: &Master) -> Vec<Named> {
+async fn of_drivers(master: &MasterClient) -> Vec<Suggestion> {
     let all = master.client().drivers("", MOST).await.map(|listed| listed.items).unwrap_or_default();
     let named = |driver: Driver| {
         let state = driver_state(driver.state);
-        Named { id: driver.driver_id, running: is_running(&state), about: format!("driver, {state}") }
+        Suggestion { id: driver.driver_id, running: is_running(&state), about: format!("driver, {state}") }
     };
     all.into_iter().map(named).collect()
 }
 
-async fn of_applications(master: &Master) -> Vec<Named> {
+async fn of_applications(master: &MasterClient) -> Vec<Suggestion> {
     let all = master.client().applications("", MOST).await.map(|listed| listed.items).unwrap_or_default();
     let named = |application: Application| {
         let state = application_state(application.state);
-        Named { id: application.application_id, running: is_running(&state), about: format!("application, {state}") }
+        Suggestion {
+            id: application.application_id,
+            running: is_running(&state),
+            about: format!("application, {state}"),
+        }
     };
     all.into_iter().map(named).collect()
 }
 
 /// Asks the master of the line that is being completed. Who completes is told nothing when there is no answer.
-fn candidates(current: &OsStr, ask: impl AsyncFnOnce(Master) -> Vec<Named>) -> Vec<CompletionCandidate> {
+fn candidates(current: &OsStr, ask: impl AsyncFnOnce(MasterClient) -> Vec<Suggestion>) -> Vec<CompletionCandidate> {
     let Some(begin) = current.to_str() else { return Vec::new() };
     let environment = std::env::var("MUSTER_MASTER").ok().filter(|text| !text.is_empty());
     let address = master_of(std::env::args()).or(environment).unwrap_or_else(|| DEFAULT_MASTER.to_owned());
-    let Ok(master) = Master::with_deadline(&[address], BOUND) else { return Vec::new() };
+    let Ok(master) = MasterClient::with_deadline(&[address], BOUND) else { return Vec::new() };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
     let named = runtime.block_on(async { tokio::time::timeout(BOUND, ask(master)).await }).unwrap_or_default();
     named

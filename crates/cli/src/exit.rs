@@ -4,39 +4,39 @@ use std::process::ExitCode;
 
 /// What the process exits with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Exit(pub(crate) u8);
+pub(crate) struct ExitStatus(pub(crate) u8);
 
-impl Exit {
+impl ExitStatus {
     /// Done.
-    pub(crate) const OK: Exit = Exit(0);
+    pub(crate) const OK: ExitStatus = ExitStatus(0);
     /// Failed, and nothing was done.
-    pub(crate) const FAILED: Exit = Exit(1);
+    pub(crate) const FAILED: ExitStatus = ExitStatus(1);
     /// Wrong usage.
-    pub(crate) const USAGE: Exit = Exit(2);
+    pub(crate) const USAGE: ExitStatus = ExitStatus(2);
     /// A time passed first.
-    pub(crate) const TIMED_OUT: Exit = Exit(124);
+    pub(crate) const TIMED_OUT: ExitStatus = ExitStatus(124);
     /// Muster's doing, or the outcome is unknown.
-    pub(crate) const PLATFORM: Exit = Exit(125);
+    pub(crate) const PLATFORM: ExitStatus = ExitStatus(125);
     /// The driver's program cannot be run.
-    pub(crate) const CANNOT_RUN: Exit = Exit(126);
+    pub(crate) const CANNOT_RUN: ExitStatus = ExitStatus(126);
     /// The driver's program is not found.
-    pub(crate) const NOT_FOUND: Exit = Exit(127);
+    pub(crate) const NOT_FOUND: ExitStatus = ExitStatus(127);
     /// Interrupted from the terminal: 128 + SIGINT.
-    pub(crate) const INTERRUPTED: Exit = Exit(130);
+    pub(crate) const INTERRUPTED: ExitStatus = ExitStatus(130);
 
     /// As a shell says that a signal ended something.
-    pub(crate) fn signal(number: i32) -> Exit {
-        u8::try_from(128 + number).map_or(Exit::PLATFORM, Exit)
+    pub(crate) fn signal(number: i32) -> ExitStatus {
+        u8::try_from(128 + number).map_or(ExitStatus::PLATFORM, ExitStatus)
     }
 
     /// A program's own code; what does not fit a byte is cut as the kernel cuts it.
-    pub(crate) fn program(code: i32) -> Exit {
-        Exit((code & 0xff) as u8)
+    pub(crate) fn program(code: i32) -> ExitStatus {
+        ExitStatus((code & 0xff) as u8)
     }
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
+impl From<ExitStatus> for ExitCode {
+    fn from(exit: ExitStatus) -> ExitCode {
         ExitCode::from(exit.0)
     }
 }

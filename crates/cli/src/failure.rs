@@ -8,16 +8,16 @@ use muster_client::errors::reason;
 use muster_client::{CallError, Verdict};
 use tonic::Code;
 
-use crate::exit::Exit;
+use crate::exit::ExitStatus;
 use crate::output::JsonError;
 use crate::parse::EnvFileError;
 use crate::up::UpError;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum CommandFailure {
     /// The master refused, or could not be asked.
-    Server(Box<Refusal>),
+    Server(Box<AnswerRefused>),
     /// Nothing has that name; with names that are near it.
     NotFound {
         /// `driver`, `worker`, ….
@@ -53,7 +53,7 @@ pub(crate) enum Failure {
 
 /// An answer that is not what was wished for.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct AnswerRefused {
     /// The call.
     pub(crate) error: CallError,
     /// The request id of a mutation: asking again under it is safe.
@@ -62,14 +62,14 @@ pub(crate) struct Refusal {
     pub(crate) masters: String,
 }
 
-impl Refusal {
+impl AnswerRefused {
     /// Whether it may have been done all the same.
     pub(crate) fn is_unknown(&self) -> bool {
         self.request_id.is_some() && self.error.verdict == Verdict::Unknown
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for AnswerRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let violations = self.error.violations();
         if !violations.is_empty() {
@@ -100,69 +100,76 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Failure {
+impl CommandFailure {
     /// What the process exits with.
-    pub(crate) fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> ExitStatus {
         match self {
-            Failure::Server(refusal) if refusal.is_unknown() => Exit::PLATFORM,
-            Failure::Server(_) | Failure::NotFound { .. } | Failure::State(_) => Exit::FAILED,
-            Failure::Json(_) | Failure::System(_) | Failure::File(_, _) | Failure::Exists(_) => Exit::FAILED,
+            CommandFailure::Server(refusal) if refusal.is_unknown() => ExitStatus::PLATFORM,
+            CommandFailure::Server(_) | CommandFailure::NotFound { .. } | CommandFailure::State(_) => {
+                ExitStatus::FAILED
+            }
+            CommandFailure::Json(_)
+            | CommandFailure::System(_)
+            | CommandFailure::File(_, _)
+            | CommandFailure::Exists(_) => ExitStatus::FAILED,
             // A reader that goes away, such as head, has what it wanted.
-            Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::OK,
-            Failure::Output(_) => Exit::FAILED,
-            Failure::Usage(_) | Failure::Masters(_) | Failure::EnvFile(_) => Exit::USAGE,
-            Failure::TimedOut(_) => Exit::TIMED_OUT,
-            Failure::Up(UpError::Interrupted) => Exit::INTERRUPTED,
-            Failure::Up(UpError::ManyMasters(_)) => Exit::USAGE,
-            Failure::Up(_) => Exit::FAILED,
+            CommandFailure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitStatus::OK,
+            CommandFailure::Output(_) => ExitStatus::FAILED,
+            CommandFailure::Usage(_) | CommandFailure::Masters(_) | CommandFailure::EnvFile(_) => ExitStatus::USAGE,
+            CommandFailure::TimedOut(_) => ExitStatus::TIMED_OUT,
+            CommandFailure::Up(UpError::Interrupted) => ExitStatus::INTERRUPTED,
+            CommandFailure::Up(UpError::ManyMasters(_)) => ExitStatus::USAGE,
+            CommandFailure::Up(_) => ExitStatus::FAILED,
         }
     }
 
     /// Whether it needs no words.
     pub(crate) fn is_silent(&self) -> bool {
-        matches!(self, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+        matches!(self, CommandFailure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     /// Whether nothing has that name.
     pub(crate) fn is_not_found(&self) -> bool {
         match self {
-            Failure::Server(refusal) => refusal.error.is_not_found(),
-            Failure::NotFound { .. } => true,
+            CommandFailure::Server(refusal) => refusal.error.is_not_found(),
+            CommandFailure::NotFound { .. } => true,
             _ => false,
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Server(refusal) => refusal.fmt(f),
-            Failure::NotFound { kind, id, similar } => {
+            CommandFailure::Server(refusal) => refusal.fmt(f),
+            CommandFailure::NotFound { kind, id, similar } => {
                 write!(f, "there is no {kind} '{id}'")?;
                 match similar.as_slice() {
                     [] => write!(f, "; `muster list {}` shows what there is", plural(kind)),
                     names => write!(f, "; did you mean {}?", names.join(" or ")),
                 }
             }
-            Failure::Usage(text) | Failure::State(text) | Failure::TimedOut(text) => f.write_str(text),
-            Failure::Masters(text) => {
+            CommandFailure::Usage(text) | CommandFailure::State(text) | CommandFailure::TimedOut(text) => {
+                f.write_str(text)
+            }
+            CommandFailure::Masters(text) => {
                 write!(f, "'{text}' is not the address of a master; write HOST:PORT, such as 127.0.0.1:7077")
             }
-            Failure::EnvFile(error) => error.fmt(f),
-            Failure::Json(error) => {
+            CommandFailure::EnvFile(error) => error.fmt(f),
+            CommandFailure::Json(error) => {
                 error.fmt(f)?;
                 std::error::Error::source(error).map_or(Ok(()), |source| write!(f, ": {source}"))
             }
-            Failure::File(path, error) => write!(f, "{}: {error}", path.display()),
-            Failure::Exists(path) => write!(f, "{} is there already; --force replaces it", path.display()),
-            Failure::Output(error) => write!(f, "standard output cannot be written: {error}"),
-            Failure::Up(error) => error.fmt(f),
-            Failure::System(error) => error.fmt(f),
+            CommandFailure::File(path, error) => write!(f, "{}: {error}", path.display()),
+            CommandFailure::Exists(path) => write!(f, "{} is there already; --force replaces it", path.display()),
+            CommandFailure::Output(error) => write!(f, "standard output cannot be written: {error}"),
+            CommandFailure::Up(error) => error.fmt(f),
+            CommandFailure::System(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for CommandFailure {}
 
 /// The word of `muster list`.
 fn plural(kind: &str) -> &str {
@@ -174,14 +181,14 @@ fn plural(kind: &str) -> &str {
     }
 }
 
-impl From<JsonError> for Failure {
-    fn from(error: JsonError) -> Failure {
-        Failure::Json(error)
+impl From<JsonError> for CommandFailure {
+    fn from(error: JsonError) -> CommandFailure {
+        CommandFailure::Json(error)
     }
 }
 
-impl From<UpError> for Failure {
-    fn from(error: UpError) -> Failure {
-        Failure::Up(error)
+impl From<UpError> for CommandFailure {
+    fn from(error: UpError) -> CommandFailure {
+        CommandFailure::Up(error)
     }
 }

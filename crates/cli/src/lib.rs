@@ -23,9 +23,9 @@ use clap::{CommandFactory as _, Parser as _};
 use clap_complete::CompleteEnv;
 
 use args::Cli;
-use exit::Exit;
-use failure::Failure;
-use output::{Screen, Tone, tell};
+use exit::ExitStatus;
+use failure::CommandFailure;
+use output::{Screen, Style, tell};
 
 /// Runs `muster` with the arguments of this process.
 pub fn run() -> ExitCode {
@@ -33,7 +33,7 @@ pub fn run() -> ExitCode {
     let completion = CompleteEnv::with_factory(Cli::command).var(complete::VARIABLE);
     match completion.try_complete(std::env::args_os(), here.as_deref()) {
         Ok(false) => {}
-        Ok(true) => return Exit::OK.into(),
+        Ok(true) => return ExitStatus::OK.into(),
         Err(error) => return say_usage(&error, &[]).into(),
     }
     let words: Vec<OsString> = std::env::args_os().collect();
@@ -43,15 +43,15 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn execute(cli: Cli) -> Exit {
+fn execute(cli: Cli) -> ExitStatus {
     log_for_experts();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.map_err(Failure::System).and_then(|runtime| runtime.block_on(commands::run(cli)));
+    let done = runtime.map_err(CommandFailure::System).and_then(|runtime| runtime.block_on(commands::run(cli)));
     match done {
         Ok(exit) => exit,
         Err(failure) => {
             if !failure.is_silent() {
-                tell(&format!("{} {failure}", Screen::stderr().paint(Tone::Bad, "error:")));
+                tell(&format!("{} {failure}", Screen::stderr().paint(Style::Bad, "error:")));
             }
             failure.exit()
         }
@@ -59,14 +59,14 @@ fn execute(cli: Cli) -> Exit {
 }
 
 /// Help goes to standard output, mistakes to standard error.
-fn say_usage(error: &clap::Error, words: &[OsString]) -> Exit {
+fn say_usage(error: &clap::Error, words: &[OsString]) -> ExitStatus {
     // A reader that went away has what it wanted.
     let _ = error.print();
     match error.exit_code() {
-        0 => Exit::OK,
+        0 => ExitStatus::OK,
         // The code of a driver must not be mistaken for it.
-        _ if waits(words) => Exit::PLATFORM,
-        _ => Exit::USAGE,
+        _ if waits(words) => ExitStatus::PLATFORM,
+        _ => ExitStatus::USAGE,
     }
 }
 

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use muster_client::v1::{Application, Driver, GetApplicationRequest, GetDriverRequest, GetWorkerRequest, Worker};
-use muster_client::{CallError, Client, Masters, Options, new_request_id};
+use muster_client::{CallError, Client, ConnectOptions, MasterAddresses, new_request_id};
 
-use crate::failure::{Failure, Refusal};
+use crate::failure::{AnswerRefused, CommandFailure};
 use crate::progress::Progress;
 use crate::similar::similar;
 
@@ -21,23 +21,23 @@ const NAMES: usize = 10_000;
 
 /// A cluster's masters.
 #[derive(Debug, Clone)]
-pub(crate) struct Master {
+pub(crate) struct MasterClient {
     client: Client,
     masters: String,
 }
 
-impl Master {
+impl MasterClient {
     /// Of addresses as they were written.
-    pub(crate) fn new(addresses: &[String]) -> Result<Master, Failure> {
-        Master::with_deadline(addresses, DEADLINE)
+    pub(crate) fn new(addresses: &[String]) -> Result<MasterClient, CommandFailure> {
+        MasterClient::with_deadline(addresses, DEADLINE)
     }
 
     /// The same with another deadline of calls.
-    pub(crate) fn with_deadline(addresses: &[String], deadline: Duration) -> Result<Master, Failure> {
+    pub(crate) fn with_deadline(addresses: &[String], deadline: Duration) -> Result<MasterClient, CommandFailure> {
         let text = addresses.join(",");
-        let masters: Masters = text.parse().map_err(|_| Failure::Masters(text))?;
-        let options = Options { deadline, try_timeout: deadline, ..Options::default() };
-        Ok(Master { masters: masters.to_string(), client: Client::with_options(masters, options) })
+        let masters: MasterAddresses = text.parse().map_err(|_| CommandFailure::Masters(text))?;
+        let options = ConnectOptions { deadline, try_timeout: deadline, ..ConnectOptions::default() };
+        Ok(MasterClient { masters: masters.to_string(), client: Client::with_options(masters, options) })
     }
 
     /// The client.
@@ -46,17 +46,17 @@ impl Master {
     }
 
     /// The same for calls that outlast restarts of masters.
-    pub(crate) fn patient(&self) -> Master {
-        Master { client: self.client.with_deadline(PATIENCE), masters: self.masters.clone() }
+    pub(crate) fn patient(&self) -> MasterClient {
+        MasterClient { client: self.client.with_deadline(PATIENCE), masters: self.masters.clone() }
     }
 
     /// Asks something that changes nothing.
-    pub(crate) async fn ask<T>(&self, call: impl Future<Output = Result<T, CallError>>) -> Result<T, Failure> {
+    pub(crate) async fn ask<T>(&self, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CommandFailure> {
         self.watched(call).await.map_err(|error| self.failure(error, None))
     }
 
     /// Asks for a change; the call gets a request id, under which asking again is safe.
-    pub(crate) async fn change<T, F>(&self, call: impl FnOnce(String) -> F) -> Result<T, Failure>
+    pub(crate) async fn change<T, F>(&self, call: impl FnOnce(String) -> F) -> Result<T, CommandFailure>
     where
         F: Future<Output = Result<T, CallError>>,
     {
@@ -64,7 +64,7 @@ impl Master {
     }
 
     /// The same under a given request id.
-    pub(crate) async fn change_as<T, F>(&self, id: String, call: impl FnOnce(String) -> F) -> Result<T, Failure>
+    pub(crate) async fn change_as<T, F>(&self, id: String, call: impl FnOnce(String) -> F) -> Result<T, CommandFailure>
     where
         F: Future<Output = Result<T, CallError>>,
     {
@@ -72,12 +72,12 @@ impl Master {
     }
 
     /// A failed read, as it is said.
-    pub(crate) fn read_failure(&self, error: CallError) -> Failure {
+    pub(crate) fn read_failure(&self, error: CallError) -> CommandFailure {
         self.failure(error, None)
     }
 
-    fn failure(&self, error: CallError, request_id: Option<String>) -> Failure {
-        Failure::Server(Box::new(Refusal { error, request_id, masters: self.masters.clone() }))
+    fn failure(&self, error: CallError, request_id: Option<String>) -> CommandFailure {
+        CommandFailure::Server(Box::new(AnswerRefused { error, request_id, masters: self.masters.clone() }))
     }
 
     /// Says on a terminal that nobody answers yet.
@@ -92,7 +92,7 @@ impl Master {
     }
 
     /// A driver by name or uid, with the place to watch from; names that are near it when there is none.
-    pub(crate) async fn driver(&self, id: &str) -> Result<(Driver, String), Failure> {
+    pub(crate) async fn driver(&self, id: &str) -> Result<(Driver, String), CommandFailure> {
         let request = GetDriverRequest { driver_id: id.to_owned() };
         match self.ask(self.client.get_driver(request)).await {
             Ok(answer) => Ok((answer.driver.unwrap_or_default(), answer.resume_token)),
@@ -102,7 +102,7 @@ impl Master {
     }
 
     /// An application by name or uid, likewise.
-    pub(crate) async fn application(&self, id: &str) -> Result<(Application, String), Failure> {
+    pub(crate) async fn application(&self, id: &str) -> Result<(Application, String), CommandFailure> {
         let request = GetApplicationRequest { application_id: id.to_owned() };
         match self.ask(self.client.get_application(request)).await {
             Ok(answer) => Ok((answer.application.unwrap_or_default(), answer.resume_token)),
@@ -112,7 +112,7 @@ impl Master {
     }
 
     /// A worker by name or uid, likewise.
-    pub(crate) async fn worker(&self, id: &str) -> Result<(Worker, String), Failure> {
+    pub(crate) async fn worker(&self, id: &str) -> Result<(Worker, String), CommandFailure> {
         let request = GetWorkerRequest { worker: id.to_owned() };
         match self.ask(self.client.get_worker(request)).await {
             Ok(answer) => Ok((answer.worker.unwrap_or_default(), answer.resume_token)),
@@ -122,8 +122,8 @@ impl Master {
     }
 
     /// There is no such driver.
-    pub(crate) async fn no_driver(&self, id: &str) -> Failure {
-        Failure::NotFound {
+    pub(crate) async fn no_driver(&self, id: &str) -> CommandFailure {
+        CommandFailure::NotFound {
             kind: "driver",
             id: id.to_owned(),
             similar: similar(id, self.driver_names().await.iter().map(String::as_str)),
@@ -131,9 +131,9 @@ impl Master {
     }
 
     /// There is no such application.
-    pub(crate) async fn no_application(&self, id: &str) -> Failure {
+    pub(crate) async fn no_application(&self, id: &str) -> CommandFailure {
         let names = self.application_names().await;
-        Failure::NotFound {
+        CommandFailure::NotFound {
             kind: "application",
             id: id.to_owned(),
             similar: similar(id, names.iter().map(String::as_str)),
@@ -141,19 +141,19 @@ impl Master {
     }
 
     /// There is neither.
-    pub(crate) async fn no_driver_or_application(&self, id: &str) -> Failure {
+    pub(crate) async fn no_driver_or_application(&self, id: &str) -> CommandFailure {
         let mut names = self.driver_names().await;
         names.extend(self.application_names().await);
         let similar = similar(id, names.iter().map(String::as_str));
-        Failure::NotFound { kind: "driver or application", id: id.to_owned(), similar }
+        CommandFailure::NotFound { kind: "driver or application", id: id.to_owned(), similar }
     }
 
     /// There is no such worker.
-    pub(crate) async fn no_worker(&self, id: &str) -> Failure {
+    pub(crate) async fn no_worker(&self, id: &str) -> CommandFailure {
         // A suggestion that cannot be made is left out.
         let workers = self.client.workers("", NAMES).await.map(|listed| listed.items).unwrap_or_default();
         let similar = similar(id, workers.iter().map(|worker| worker.name.as_str()));
-        Failure::NotFound { kind: "worker", id: id.to_owned(), similar }
+        CommandFailure::NotFound { kind: "worker", id: id.to_owned(), similar }
     }
 
     async fn driver_names(&self) -> Vec<String> {

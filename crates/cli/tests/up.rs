@@ -119,11 +119,12 @@ impl Stage {
     /// Answers once, in another thread, that the etcd of this cluster is healthy.
     fn answer_for_etcd(&self) -> std::thread::JoinHandle<()> {
         let arguments = self.dir().join("etcd/arguments");
-        let told = move || fs::read_to_string(&arguments).unwrap_or_default();
+        let arguments_seen = move || fs::read_to_string(&arguments).unwrap_or_default();
         std::thread::spawn(move || {
-            until("etcd is started", || !told().is_empty());
-            let told = told();
-            let url = told.split(' ').skip_while(|word| *word != "--listen-client-urls").nth(1).expect("a URL");
+            until("etcd is started", || !arguments_seen().is_empty());
+            let arguments_seen = arguments_seen();
+            let url =
+                arguments_seen.split(' ').skip_while(|word| *word != "--listen-client-urls").nth(1).expect("a URL");
             let address = url.strip_prefix("http://127.0.0.1:").expect("on loopback");
             let listener = std::net::TcpListener::bind(format!("127.0.0.1:{address}")).expect("the port is free");
             let (mut asker, _) = listener.accept().expect("it is asked");

@@ -8,7 +8,7 @@ pub const DEFAULT_PORT: u16 = 7077;
 
 /// Masters of one cluster that are known; never empty. Reads `host[:port][,host[:port]]…`; IPv6 addresses stand in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Masters(Vec<String>);
+pub struct MasterAddresses(Vec<String>);
 
 /// The text is not a list of addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,21 +24,21 @@ impl fmt::Display for ParseMastersError {
 
 impl std::error::Error for ParseMastersError {}
 
-impl Masters {
+impl MasterAddresses {
     /// The addresses, each as `host:port`.
     pub fn addresses(&self) -> &[String] {
         &self.0
     }
 }
 
-impl Default for Masters {
+impl Default for MasterAddresses {
     /// A master on this machine.
     fn default() -> Self {
-        Masters(vec![format!("127.0.0.1:{DEFAULT_PORT}")])
+        MasterAddresses(vec![format!("127.0.0.1:{DEFAULT_PORT}")])
     }
 }
 
-impl FromStr for Masters {
+impl FromStr for MasterAddresses {
     type Err = ParseMastersError;
 
     fn from_str(text: &str) -> Result<Self, ParseMastersError> {
@@ -52,11 +52,11 @@ impl FromStr for Masters {
         if addresses.is_empty() {
             return Err(ParseMastersError { address: text.to_owned() });
         }
-        Ok(Masters(addresses))
+        Ok(MasterAddresses(addresses))
     }
 }
 
-impl fmt::Display for Masters {
+impl fmt::Display for MasterAddresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(","))
     }
@@ -98,10 +98,10 @@ mod tests {
             ("[::1]:5,[fe80::1]", "[::1]:5,[fe80::1]:7077"),
         ];
         for (text, expected) in cases {
-            assert_eq!(text.parse::<Masters>().unwrap().to_string(), expected, "{text}");
+            assert_eq!(text.parse::<MasterAddresses>().unwrap().to_string(), expected, "{text}");
         }
         for text in ["", ",", "a:b", "a:0", "a:", ":1", "a:70000", "::1", "[x]:1", "https://a:1", "a b:1", "[::1]x"] {
-            assert!(text.parse::<Masters>().is_err(), "{text}");
+            assert!(text.parse::<MasterAddresses>().is_err(), "{text}");
         }
     }
 }

@@ -6,7 +6,7 @@ use tonic::transport::Channel;
 
 use crate::client::fill;
 use crate::master::MAX_ANSWER;
-use crate::{CallError, Client, Stream};
+use crate::{CallError, Client, MessageStream};
 
 fn service(channel: Channel) -> ApplicationServiceClient<Channel> {
     ApplicationServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER)
@@ -27,7 +27,7 @@ impl Client {
     pub async fn watch_application(
         &self,
         request: v1::WatchApplicationRequest,
-    ) -> Result<Stream<v1::WatchApplicationResponse>, CallError> {
+    ) -> Result<MessageStream<v1::WatchApplicationResponse>, CallError> {
         let send = |channel, request| async move { service(channel).watch_application(request).await };
         self.open("WatchApplication", request, send).await
     }

@@ -8,10 +8,10 @@ use muster_types::Verdict;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::connection::Connection;
 use crate::error::{is_better_elsewhere, never_sent, verdict};
-use crate::line::Line;
 use crate::routes::Route;
-use crate::{Backoff, CallError, Client, Stream};
+use crate::{Backoff, CallError, Client, MessageStream};
 
 /// Masters that point at one another are followed this often without a wait.
 const MAX_HOPS: u32 = 3;
@@ -22,7 +22,7 @@ const CONNECT_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Who keeps the time of a try. A deadline on the wire is one for a whole stream, so that of an opening stays on this side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deadline {
+enum CallDeadline {
     /// Both sides: the server drops what nobody waits for any more.
     OnWire,
     /// This side alone.
@@ -30,7 +30,7 @@ enum Deadline {
 }
 
 /// What is remembered between the tries of one call.
-struct Tries {
+struct CallTries {
     method: &'static str,
     begun: Instant,
     count: u32,
@@ -48,7 +48,7 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
-        Ok(self.try_until(Tries::new(method), body, Deadline::OnWire, send).await?.0)
+        Ok(self.try_until(CallTries::new(method), body, CallDeadline::OnWire, send).await?.0)
     }
 
     /// The same for what answers with a stream: the time is for its opening alone, so it stays on this side (a deadline on the wire is
@@ -58,21 +58,21 @@ impl Client {
         method: &'static str,
         body: Q,
         send: F,
-    ) -> Result<Stream<A>, CallError>
+    ) -> Result<MessageStream<A>, CallError>
     where
         Q: Clone,
         F: Fn(Channel, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<Streaming<A>>, Status>>,
     {
-        let (pieces, address) = self.try_until(Tries::new(method), body, Deadline::OfOpening, send).await?;
-        Ok(Stream::new(pieces, address, self.routes.clone()))
+        let (pieces, address) = self.try_until(CallTries::new(method), body, CallDeadline::OfOpening, send).await?;
+        Ok(MessageStream::new(pieces, address, self.routes.clone()))
     }
 
     async fn try_until<Q, A, F, Fut>(
         &self,
-        mut tries: Tries,
+        mut tries: CallTries,
         body: Q,
-        deadline: Deadline,
+        deadline: CallDeadline,
         send: F,
     ) -> Result<(A, String), CallError>
     where
@@ -84,12 +84,12 @@ impl Client {
             let route = self.routes.current(&self.options).map_err(|error| tries.no_route(error))?;
             let timeout = tries.left(self.options.deadline).min(self.options.try_timeout);
             let mut request = Request::new(body.clone());
-            if deadline == Deadline::OnWire {
+            if deadline == CallDeadline::OnWire {
                 request.set_timeout(timeout);
             }
-            let line = route.line();
+            let connection = route.connection();
             let patience = if self.routes.has_other(&route.address) { CONNECT_PATIENCE } else { timeout };
-            match one_try(line, patience, timeout, send(line.channel(), request)).await {
+            match one_try(connection, patience, timeout, send(connection.channel(), request)).await {
                 Ok(response) => {
                     self.routes.answered(&route.address, response.metadata());
                     return Ok((response.into_inner(), route.address.clone()));
@@ -100,7 +100,7 @@ impl Client {
     }
 
     /// Decides what a failed try means: returns when there is to be another one, after the wait.
-    async fn after_failure(&self, tries: &mut Tries, route: &Route, status: Status) -> Result<(), CallError> {
+    async fn after_failure(&self, tries: &mut CallTries, route: &Route, status: Status) -> Result<(), CallError> {
         tries.count += 1;
         if !may_succeed_later(&status) {
             // A definite answer: had an earlier try been done, the same request id would have got its answer.
@@ -132,17 +132,17 @@ impl Client {
 
 /// One try: until the answer, until its time is up, or until its connection is not up after `patience`.
 async fn one_try<A>(
-    line: &Line,
+    connection: &Connection,
     patience: Duration,
     timeout: Duration,
     call: impl Future<Output = Result<A, Status>>,
 ) -> Result<A, Status> {
-    let begun = line.now();
+    let begun = connection.now();
     {
         tokio::pin!(call);
         match tokio::time::timeout(patience.min(timeout), &mut call).await {
             Ok(answer) => return answer,
-            Err(_) if line.is_up() => {
+            Err(_) if connection.is_up() => {
                 let left = timeout.saturating_sub(patience);
                 if let Ok(answer) = tokio::time::timeout(left, call).await {
                     return answer;
@@ -151,12 +151,12 @@ async fn one_try<A>(
             Err(_) => {}
         }
     }
-    Err(if line.never_up_since(begun) { never_sent() } else { Status::deadline_exceeded("no answer in time") })
+    Err(if connection.never_up_since(begun) { never_sent() } else { Status::deadline_exceeded("no answer in time") })
 }
 
-impl Tries {
-    fn new(method: &'static str) -> Tries {
-        Tries { method, begun: Instant::now(), count: 0, hops: 0, may_be_done: false, backoff: Backoff::default() }
+impl CallTries {
+    fn new(method: &'static str) -> CallTries {
+        CallTries { method, begun: Instant::now(), count: 0, hops: 0, may_be_done: false, backoff: Backoff::default() }
     }
 
     fn left(&self, deadline: Duration) -> Duration {

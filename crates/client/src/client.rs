@@ -4,23 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::routes::Routes;
-use crate::{Masters, Options};
+use crate::{ConnectOptions, MasterAddresses};
 
 /// A handle to a cluster. Cheap to clone; connections are shared, and come up when they are first needed.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) routes: Arc<Routes>,
-    pub(crate) options: Options,
+    pub(crate) options: ConnectOptions,
 }
 
 impl Client {
     /// For the cluster of these masters.
-    pub fn new(masters: Masters) -> Client {
-        Client::with_options(masters, Options::default())
+    pub fn new(masters: MasterAddresses) -> Client {
+        Client::with_options(masters, ConnectOptions::default())
     }
 
     /// The same with settings.
-    pub fn with_options(masters: Masters, options: Options) -> Client {
+    pub fn with_options(masters: MasterAddresses, options: ConnectOptions) -> Client {
         Client { routes: Arc::new(Routes::new(masters)), options }
     }
 
@@ -28,7 +28,10 @@ impl Client {
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Client {
         let try_timeout = self.options.try_timeout.min(deadline);
-        Client { routes: self.routes.clone(), options: Options { deadline, try_timeout, ..self.options.clone() } }
+        Client {
+            routes: self.routes.clone(),
+            options: ConnectOptions { deadline, try_timeout, ..self.options.clone() },
+        }
     }
 }
 

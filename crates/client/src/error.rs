@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use muster_proto::{Violation, errors};
+use muster_proto::{FieldViolation, errors};
 use muster_types::Verdict;
 use tonic::{Code, Status};
 
@@ -45,7 +45,7 @@ impl CallError {
     }
 
     /// The bad fields, when that is why.
-    pub fn violations(&self) -> Vec<Violation> {
+    pub fn violations(&self) -> Vec<FieldViolation> {
         errors::violations_of(&self.status)
     }
 

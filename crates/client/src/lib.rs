@@ -22,32 +22,32 @@ mod applications;
 mod backoff;
 mod call;
 mod client;
+mod connection;
 mod error;
-mod line;
 mod lists;
 mod logs;
 mod master;
 mod options;
-mod outage;
+mod retry_state;
 mod routes;
 mod stream;
 mod wait;
 mod watch;
 
-pub use address::{DEFAULT_PORT, Masters, ParseMastersError};
+pub use address::{DEFAULT_PORT, MasterAddresses, ParseMastersError};
 pub use backoff::Backoff;
 pub use client::{Client, new_request_id};
 pub use error::CallError;
-pub use lists::Listed;
+pub use lists::ListPage;
 pub use logs::LogRead;
-pub use options::Options;
-pub use outage::Outage;
-pub use stream::Stream;
-pub use wait::{Sighting, WaitError};
+pub use options::ConnectOptions;
+pub use retry_state::RetryState;
+pub use stream::MessageStream;
+pub use wait::{WaitError, WaitProgress};
 pub use watch::EventWatch;
 
-/// The wire and its words, for those who see only this crate.
-pub use muster_proto::{FILE_DESCRIPTOR_SET, Violation, errors, text, time, v1, words};
+/// The wire and its enums, for those who see only this crate.
+pub use muster_proto::{FILE_DESCRIPTOR_SET, FieldViolation, enums, errors, text, time, v1};
 pub use muster_types::{
     ApplicationState, DriverState, ExecutorState, REDACTED, Reason, Verdict, WallTime, WorkerState, name_looks_secret,
 };

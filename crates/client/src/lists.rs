@@ -6,7 +6,7 @@ use crate::{CallError, Client};
 
 /// Things of a list, with the place to watch from.
 #[derive(Debug, Clone)]
-pub struct Listed<T> {
+pub struct ListPage<T> {
     /// The things, in the order of the list; at most the limit that was given.
     pub items: Vec<T>,
     /// More exist than were asked for.
@@ -21,8 +21,8 @@ const PAGE: u32 = 500;
 macro_rules! whole {
     ($(#[$doc:meta])* $name:ident, $list:ident, $items:ident: $item:ident, $request:ident { $($extra:ident: $type:ty),* }) => {
         $(#[$doc])*
-        pub async fn $name(&self, $($extra: $type,)* filter: &str, limit: usize) -> Result<Listed<v1::$item>, CallError> {
-            let mut listed = Listed { items: Vec::new(), more: false, resume_token: String::new() };
+        pub async fn $name(&self, $($extra: $type,)* filter: &str, limit: usize) -> Result<ListPage<v1::$item>, CallError> {
+            let mut listed = ListPage { items: Vec::new(), more: false, resume_token: String::new() };
             let mut page_token = String::new();
             loop {
                 let left = limit.saturating_sub(listed.items.len());

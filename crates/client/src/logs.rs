@@ -4,16 +4,16 @@ use muster_proto::v1;
 use tonic::Status;
 
 use crate::master::master;
-use crate::{CallError, Client, Outage, Stream};
+use crate::{CallError, Client, MessageStream, RetryState};
 
 /// A log, chunk by chunk. A stream that breaks is opened anew where it broke.
 #[derive(Debug)]
 pub struct LogRead {
     client: Client,
     request: v1::ReadLogRequest,
-    stream: Option<Stream<v1::ReadLogResponse>>,
+    stream: Option<MessageStream<v1::ReadLogResponse>>,
     ended: bool,
-    outage: Outage,
+    retry_state: RetryState,
 }
 
 impl Client {
@@ -24,7 +24,7 @@ impl Client {
             request,
             stream: None,
             ended: false,
-            outage: Outage::new(self.options.deadline),
+            retry_state: RetryState::new(self.options.deadline),
         }
     }
 }
@@ -37,7 +37,7 @@ impl LogRead {
                 Some(stream) => stream,
                 None => {
                     let stream = self.client.open_log(self.request.clone()).await?;
-                    self.outage.opened();
+                    self.retry_state.opened();
                     self.stream.insert(stream)
                 }
             };
@@ -55,7 +55,7 @@ impl LogRead {
     }
 
     fn received(&mut self, chunk: &v1::LogChunk) {
-        self.outage.over();
+        self.retry_state.over();
         self.ended = chunk.end;
         if let Some(offset) = &chunk.offset {
             let byte = offset.byte.saturating_add(chunk.data.len() as u64);
@@ -66,14 +66,14 @@ impl LogRead {
 
     async fn broken(&mut self, status: Status) -> Result<(), CallError> {
         self.stream = None;
-        let wait = self.outage.broke(Some(status)).map_err(|status| CallError::of_read("ReadLog", status))?;
+        let wait = self.retry_state.broke(Some(status)).map_err(|status| CallError::of_read("ReadLog", status))?;
         tokio::time::sleep(wait).await;
         Ok(())
     }
 }
 
 impl Client {
-    async fn open_log(&self, request: v1::ReadLogRequest) -> Result<Stream<v1::ReadLogResponse>, CallError> {
+    async fn open_log(&self, request: v1::ReadLogRequest) -> Result<MessageStream<v1::ReadLogResponse>, CallError> {
         let send = |channel, request| async move { master(channel).read_log(request).await };
         self.open("ReadLog", request, send).await
     }

@@ -5,7 +5,7 @@ use muster_proto::v1::master_service_client::MasterServiceClient;
 use tonic::transport::Channel;
 
 use crate::client::fill;
-use crate::{CallError, Client, Stream};
+use crate::{CallError, Client, MessageStream};
 
 /// A page of a thousand drivers with specs of 64 KiB each.
 pub(crate) const MAX_ANSWER: usize = 96 << 20;
@@ -111,13 +111,13 @@ impl Client {
     }
 
     /// Follows who leads, as one master knows it: the present answer, then each change, until the stream breaks.
-    pub async fn watch_leader(&self) -> Result<Stream<v1::WatchLeaderResponse>, CallError> {
+    pub async fn watch_leader(&self) -> Result<MessageStream<v1::WatchLeaderResponse>, CallError> {
         let send = |channel, request| async move { master(channel).watch_leader(request).await };
         self.open("WatchLeader", v1::WatchLeaderRequest {}, send).await
     }
 
     /// Everything that is durable, as a file for a restore. The file is whole when the stream ends without an error; it is not resumed.
-    pub async fn backup(&self) -> Result<Stream<v1::BackupResponse>, CallError> {
+    pub async fn backup(&self) -> Result<MessageStream<v1::BackupResponse>, CallError> {
         let send = |channel, request| async move { master(channel).backup(request).await };
         self.open("Backup", v1::BackupRequest {}, send).await
     }

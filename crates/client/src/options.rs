@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Settings of a [`crate::Client`].
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ConnectOptions {
     /// Connections to each master. One carries hundreds of calls at a time; several spread the work of a benchmark over cores. At least 1.
     pub connections: usize,
     /// How long a call may take with all its tries.
@@ -16,9 +16,9 @@ pub struct Options {
     pub connect_timeout: Duration,
 }
 
-impl Default for Options {
+impl Default for ConnectOptions {
     fn default() -> Self {
-        Options {
+        ConnectOptions {
             connections: 1,
             // Longer than an election takes (store lease, win, load), so that a failover is not seen by callers.
             deadline: Duration::from_secs(30),

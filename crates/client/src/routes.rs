@@ -11,8 +11,8 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::Endpoint;
 
 use crate::address::normal;
-use crate::line::Line;
-use crate::{Masters, Options};
+use crate::connection::Connection;
+use crate::{ConnectOptions, MasterAddresses};
 
 /// Masters that connections are kept to; a hint beyond this replaces all of them.
 const MAX_MASTERS: usize = 32;
@@ -41,12 +41,12 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_millis(2500);
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) address: String,
-    lines: Vec<Line>,
+    lines: Vec<Connection>,
     next: AtomicUsize,
 }
 
 impl Route {
-    fn new(address: &str, options: &Options) -> Result<Route, tonic::transport::Error> {
+    fn new(address: &str, options: &ConnectOptions) -> Result<Route, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .user_agent(concat!("muster-client/", env!("CARGO_PKG_VERSION")))?
             .initial_stream_window_size(STREAM_WINDOW)
@@ -56,12 +56,12 @@ impl Route {
             // The next call on a connection that was idle asks at once.
             .keep_alive_while_idle(false)
             .buffer_size(4096);
-        let lines = (0..options.connections.max(1)).map(|_| Line::new(&endpoint, options)).collect();
+        let lines = (0..options.connections.max(1)).map(|_| Connection::new(&endpoint, options)).collect();
         Ok(Route { address: address.to_owned(), lines, next: AtomicUsize::new(0) })
     }
 
     /// A connection, each in its turn.
-    pub(crate) fn line(&self) -> &Line {
+    pub(crate) fn connection(&self) -> &Connection {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.lines.len();
         &self.lines[turn]
     }
@@ -70,14 +70,14 @@ impl Route {
 /// The masters that are known, and the one that is believed to lead.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    given: Masters,
-    state: Mutex<State>,
+    given: MasterAddresses,
+    state: Mutex<RoutesState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct RoutesState {
     current: String,
-    learned: Learned,
+    learned: LearnedMasters,
     /// When masters failed last, of those that did lately.
     failed: BTreeMap<String, Instant>,
     routes: BTreeMap<String, Arc<Route>>,
@@ -85,12 +85,12 @@ struct State {
 
 /// What masters said of masters, the leader first. The newest word replaces the one before.
 #[derive(Debug, Default)]
-struct Learned {
+struct LearnedMasters {
     header: String,
     addresses: Vec<String>,
 }
 
-impl Learned {
+impl LearnedMasters {
     fn read(&mut self, metadata: &MetadataMap) {
         let Some(header) = metadata.get(MASTERS_HEADER).and_then(|value| value.to_str().ok()) else { return };
         if header == self.header {
@@ -102,11 +102,11 @@ impl Learned {
                 addresses.push(address);
             }
         }
-        *self = Learned { header: header.to_owned(), addresses };
+        *self = LearnedMasters { header: header.to_owned(), addresses };
     }
 }
 
-impl State {
+impl RoutesState {
     /// Whether a master failed within this time.
     fn failed_within(&self, address: &str, time: Duration) -> bool {
         self.failed.get(address).is_some_and(|failed| failed.elapsed() < time)
@@ -121,18 +121,23 @@ impl State {
 }
 
 impl Routes {
-    pub(crate) fn new(given: Masters) -> Routes {
+    pub(crate) fn new(given: MasterAddresses) -> Routes {
         let current = given.addresses()[0].clone();
-        let state = State { current, learned: Learned::default(), failed: BTreeMap::new(), routes: BTreeMap::new() };
+        let state = RoutesState {
+            current,
+            learned: LearnedMasters::default(),
+            failed: BTreeMap::new(),
+            routes: BTreeMap::new(),
+        };
         Routes { given, state: Mutex::new(state) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, RoutesState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The believed leader.
-    pub(crate) fn current(&self, options: &Options) -> Result<Arc<Route>, tonic::transport::Error> {
+    pub(crate) fn current(&self, options: &ConnectOptions) -> Result<Arc<Route>, tonic::transport::Error> {
         let mut state = self.state();
         if let Some(route) = state.routes.get(&state.current) {
             return Ok(route.clone());
@@ -187,20 +192,20 @@ impl Routes {
     /// Whether another master than this one is worth a try now.
     pub(crate) fn has_other(&self, asked: &str) -> bool {
         let state = self.state();
-        self.ring(&state).iter().any(|address| *address != asked && !state.failed_within(address, AVOIDED))
+        self.candidates(&state).iter().any(|address| *address != asked && !state.failed_within(address, AVOIDED))
     }
 
     /// The next in the order of the ring that did not fail just now; if all did, the next.
-    fn next_after(&self, state: &State, asked: &str) -> String {
-        let ring = self.ring(state);
-        let begin = ring.iter().position(|address| *address == asked).map_or(0, |place| place + 1);
-        let mut following = (0..ring.len()).map(|step| ring[(begin + step) % ring.len()]);
+    fn next_after(&self, state: &RoutesState, asked: &str) -> String {
+        let candidates = self.candidates(state);
+        let begin = candidates.iter().position(|address| *address == asked).map_or(0, |place| place + 1);
+        let mut following = (0..candidates.len()).map(|step| candidates[(begin + step) % candidates.len()]);
         let sound = following.clone().find(|address| *address != asked && !state.failed_within(address, AVOIDED));
         sound.or_else(|| following.next()).unwrap_or(asked).to_owned()
     }
 
     /// All that are known: the leader, those that would lead next in their order, then the rest of those that were given.
-    fn ring<'a>(&'a self, state: &'a State) -> Vec<&'a str> {
+    fn candidates<'a>(&'a self, state: &'a RoutesState) -> Vec<&'a str> {
         let learned = &state.learned.addresses;
         let rest = self.given.addresses().iter().filter(|address| !learned.contains(address));
         learned.iter().chain(rest).map(String::as_str).collect()
@@ -267,7 +272,7 @@ mod tests {
         routes.failed("x:1", &Status::with_metadata(tonic::Code::Unavailable, "", said(&many.join(","))));
         let state = routes.state();
         assert_eq!(state.learned.addresses.len(), MAX_LEARNED);
-        assert_eq!(routes.ring(&state).last(), Some(&"a:1"));
+        assert_eq!(routes.candidates(&state).last(), Some(&"a:1"));
         assert_eq!(state.current, "a:1", "somebody had moved on already");
     }
 }

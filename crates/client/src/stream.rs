@@ -10,15 +10,15 @@ use crate::routes::Routes;
 
 /// What a master sends, piece by piece. When it breaks, the next call of its client goes to another master.
 #[derive(Debug)]
-pub struct Stream<T> {
+pub struct MessageStream<T> {
     pieces: Streaming<T>,
     address: String,
     routes: Arc<Routes>,
 }
 
-impl<T> Stream<T> {
-    pub(crate) fn new(pieces: Streaming<T>, address: String, routes: Arc<Routes>) -> Stream<T> {
-        Stream { pieces, address, routes }
+impl<T> MessageStream<T> {
+    pub(crate) fn new(pieces: Streaming<T>, address: String, routes: Arc<Routes>) -> MessageStream<T> {
+        MessageStream { pieces, address, routes }
     }
 
     /// The next piece; `None` at the end. May be dropped and called again.

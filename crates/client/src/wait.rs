@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use muster_proto::v1::event::Subject;
-use muster_proto::{v1, words};
+use muster_proto::{enums, v1};
 use muster_types::DriverState;
 
 use crate::{CallError, Client};
@@ -22,7 +22,7 @@ impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WaitError::TimedOut(driver) => {
-                let state = words::driver_state(driver).map_or("in a state unknown here", DriverState::as_str);
+                let state = enums::driver_state(driver).map_or("in a state unknown here", DriverState::as_str);
                 write!(f, "the time is up; driver {} is {state}", driver.driver_id)
             }
             WaitError::Call(_) => f.write_str("cannot wait for the driver"),
@@ -56,7 +56,7 @@ impl Client {
         &self,
         id: &str,
         timeout: Option<Duration>,
-        mut seen: impl FnMut(Sighting<'_>),
+        mut seen: impl FnMut(WaitProgress<'_>),
     ) -> Result<v1::Driver, WaitError> {
         let first = self.show(id).await?;
         // The uid: a name may be given to another driver once this one is forgotten.
@@ -74,11 +74,11 @@ impl Client {
     async fn until_ended(
         &self,
         (mut driver, mut token): (v1::Driver, String),
-        seen: &mut impl FnMut(Sighting<'_>),
+        seen: &mut impl FnMut(WaitProgress<'_>),
     ) -> Result<v1::Driver, WaitError> {
         loop {
-            seen(Sighting::Driver(&driver));
-            if words::driver_state(&driver).is_some_and(DriverState::is_terminal) {
+            seen(WaitProgress::Driver(&driver));
+            if enums::driver_state(&driver).is_some_and(DriverState::is_terminal) {
                 return Ok(driver);
             }
             match self.until_end_event(&driver.uid, token, seen).await {
@@ -93,13 +93,13 @@ impl Client {
         &self,
         uid: &str,
         resume_token: String,
-        seen: &mut impl FnMut(Sighting<'_>),
+        seen: &mut impl FnMut(WaitProgress<'_>),
     ) -> Result<(), CallError> {
         let driver_ids = vec![uid.to_owned()];
         let mut watch = self.watch_events(v1::WatchEventsRequest { resume_token, driver_ids, ..Default::default() });
         loop {
             let event = watch.next().await?;
-            seen(Sighting::Event(&event));
+            seen(WaitProgress::Event(&event));
             let Some(Subject::Driver(driver)) = &event.subject else { continue };
             let state = DriverState::try_from(driver.state()).ok();
             if driver.uid == uid && state.is_some_and(DriverState::is_terminal) {
@@ -116,7 +116,7 @@ impl Client {
 
 /// What a wait sees on its way.
 #[derive(Debug, Clone, Copy)]
-pub enum Sighting<'a> {
+pub enum WaitProgress<'a> {
     /// The driver as it was read.
     Driver(&'a v1::Driver),
     /// One of its events.

@@ -6,18 +6,18 @@ use muster_proto::v1;
 use tonic::Status;
 
 use crate::master::master;
-use crate::{CallError, Client, Outage, Stream};
+use crate::{CallError, Client, MessageStream, RetryState};
 
 /// Events in order, without gap or repeat, through failovers. Nothing is read ahead: a slow reader slows its own stream.
 #[derive(Debug)]
 pub struct EventWatch {
     client: Client,
     request: v1::WatchEventsRequest,
-    stream: Option<Stream<v1::WatchEventsResponse>>,
+    stream: Option<MessageStream<v1::WatchEventsResponse>>,
     waiting: VecDeque<v1::Event>,
     /// The place after the events that wait.
     after_waiting: String,
-    outage: Outage,
+    retry_state: RetryState,
 }
 
 impl Client {
@@ -29,7 +29,7 @@ impl Client {
             stream: None,
             waiting: VecDeque::new(),
             after_waiting: String::new(),
-            outage: Outage::new(self.options.deadline),
+            retry_state: RetryState::new(self.options.deadline),
         }
     }
 }
@@ -45,7 +45,7 @@ impl EventWatch {
         if self.stream.is_none() {
             let send = |channel, request| async move { master(channel).watch_events(request).await };
             self.stream = Some(self.client.open("WatchEvents", self.request.clone(), send).await?);
-            self.outage.opened();
+            self.retry_state.opened();
         }
         Ok(())
     }
@@ -77,7 +77,7 @@ impl EventWatch {
     }
 
     fn received(&mut self, response: v1::WatchEventsResponse) {
-        self.outage.over();
+        self.retry_state.over();
         self.waiting = response.events.into();
         self.after_waiting = response.resume_token;
         if self.after_waiting.is_empty() {
@@ -92,7 +92,7 @@ impl EventWatch {
     /// The stream ended: waits, and has the next read open another one, unless that is of no use.
     async fn broken(&mut self, status: Option<Status>) -> Result<(), CallError> {
         self.stream = None;
-        let wait = self.outage.broke(status).map_err(|status| CallError::of_read("WatchEvents", status))?;
+        let wait = self.retry_state.broke(status).map_err(|status| CallError::of_read("WatchEvents", status))?;
         tokio::time::sleep(wait).await;
         Ok(())
     }

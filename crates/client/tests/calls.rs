@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use fake::{FakeMaster, Reply};
 use muster_client::errors::{Failure, reason};
-use muster_client::{Client, Options, Verdict, v1};
+use muster_client::{Client, ConnectOptions, Verdict, v1};
 use tonic::Status;
 
 fn client(masters: &[&FakeMaster]) -> Client {
-    client_with(masters, Options::default())
+    client_with(masters, ConnectOptions::default())
 }
 
-fn client_with(masters: &[&FakeMaster], options: Options) -> Client {
+fn client_with(masters: &[&FakeMaster], options: ConnectOptions) -> Client {
     let addresses: Vec<_> = masters.iter().map(|master| master.address.as_str()).collect();
     Client::with_options(addresses.join(",").parse().expect("an address"), options)
 }
 
-fn impatient() -> Options {
+fn impatient() -> ConnectOptions {
     let short = Duration::from_millis(200);
-    Options { deadline: Duration::from_secs(1), try_timeout: short, ..Options::default() }
+    ConnectOptions { deadline: Duration::from_secs(1), try_timeout: short, ..ConnectOptions::default() }
 }
 
 fn request(id: &str) -> v1::SubmitDriverRequest {
@@ -101,7 +101,7 @@ async fn a_call_that_may_have_been_done_says_so() {
 async fn thousands_of_calls_in_flight_are_each_answered() {
     const CALLS: usize = 5_000;
     let master = FakeMaster::start().await;
-    let client = client_with(&[&master], Options { connections: 4, ..Options::default() });
+    let client = client_with(&[&master], ConnectOptions { connections: 4, ..ConnectOptions::default() });
     let mut calls = tokio::task::JoinSet::new();
     for number in 0..CALLS {
         let client = client.clone();

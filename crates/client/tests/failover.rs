@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fake::{FakeMaster, GoneMachine, Reply, Script};
 use muster_client::errors::Failure;
 use muster_client::v1::driver::State;
-use muster_client::{Client, Options, v1};
+use muster_client::{Client, ConnectOptions, v1};
 use tonic::Status;
 
 /// Longer than anything here may take; far longer than it should.
@@ -16,7 +16,7 @@ const PATIENT: Duration = Duration::from_secs(60);
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
 fn client(addresses: &[&str]) -> Client {
-    let options = Options { deadline: PATIENT, try_timeout: PATIENT, ..Options::default() };
+    let options = ConnectOptions { deadline: PATIENT, try_timeout: PATIENT, ..ConnectOptions::default() };
     Client::with_options(addresses.join(",").parse().expect("addresses"), options)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fake::{FakeMaster, Script};
 use muster_client::errors::Failure;
 use muster_client::v1::driver::State;
-use muster_client::{Client, Sighting, WaitError, v1};
+use muster_client::{Client, WaitError, WaitProgress, v1};
 use tonic::Status;
 
 fn client(master: &FakeMaster) -> Client {
@@ -74,7 +74,7 @@ async fn waiting_for_a_driver_asks_twice_and_watches_between() {
     let items = vec![batch(vec![event("1", State::Running), event("2", State::Finished)], "2")];
     master.state().watches.push_back(Script { items, stays_open: true });
     let mut events = 0;
-    let count = |sighting: Sighting<'_>| events += usize::from(matches!(sighting, Sighting::Event(_)));
+    let count = |progress: WaitProgress<'_>| events += usize::from(matches!(progress, WaitProgress::Event(_)));
     let ended = client(&master).wait_for_driver_seeing("d", None, count).await.unwrap();
     assert_eq!((ended.state(), events), (State::Finished, 2));
     let state = master.state();

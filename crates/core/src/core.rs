@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use muster_types::{AllocatedResources, ApplicationUid, AttemptKey, Now, Time, WorkerUid};
 
+use crate::idempotency::IdempotencyIndex;
 use crate::outbox::Outbox;
-use crate::past::Past;
 use crate::placement::{DriverQueue, ExecutorQueue, Fleet};
-use crate::requests::RequestIndex;
-use crate::retention::Retention;
+use crate::restore::RestoreHold;
+use crate::retention::FinishedRecords;
 use crate::state::{Applications, Drivers, Workers};
 use crate::timers::{Timer, Timers};
 use crate::{CallId, ClusterInfo, Config, Entropy, Group, Input, Request};
@@ -21,8 +21,8 @@ pub struct Core {
     pub(crate) drivers: Drivers,
     pub(crate) workers: Workers,
     pub(crate) applications: Applications,
-    pub(crate) requests: RequestIndex,
-    pub(crate) retention: Retention,
+    pub(crate) requests: IdempotencyIndex,
+    pub(crate) retention: FinishedRecords,
     pub(crate) timers: Timers,
     pub(crate) fleet: Fleet,
     pub(crate) waiting: DriverQueue,
@@ -30,10 +30,10 @@ pub struct Core {
     /// Applications whose wants changed since the last placement.
     pub(crate) changed_demands: BTreeSet<ApplicationUid>,
     /// Attempts assigned to workers whose record could not be read.
-    pub(crate) orphans: BTreeMap<WorkerUid, Vec<(AttemptKey, AllocatedResources)>>,
+    pub(crate) unplaced_attempts: BTreeMap<WorkerUid, Vec<(AttemptKey, AllocatedResources)>>,
     /// What no record names is left running: the store went back in time, or some of its records could not be read.
     pub(crate) leave_unknown: bool,
-    pub(crate) past: Past,
+    pub(crate) restore: RestoreHold,
     pub(crate) out: Outbox,
 }
 
@@ -47,16 +47,16 @@ impl Core {
     /// A cluster that has nothing yet.
     pub fn new(config: Config, cluster: ClusterInfo) -> Core {
         Core {
-            requests: RequestIndex::new(config.kept_requests, config.kept),
+            requests: IdempotencyIndex::new(config.kept_requests, config.kept),
             leave_unknown: cluster.generation > 1,
-            past: Past::new(cluster.generation),
-            orphans: BTreeMap::new(),
+            restore: RestoreHold::new(cluster.generation),
+            unplaced_attempts: BTreeMap::new(),
             config,
             cluster,
             drivers: Drivers::default(),
             workers: Workers::default(),
             applications: Applications::default(),
-            retention: Retention::default(),
+            retention: FinishedRecords::default(),
             timers: Timers::default(),
             fleet: Fleet::new(),
             waiting: DriverQueue::new(),
@@ -69,7 +69,7 @@ impl Core {
     /// The term begins, in this cluster.
     pub(crate) fn begin(&mut self, cluster: ClusterInfo) {
         self.leave_unknown = cluster.generation > 1;
-        self.past = Past::new(cluster.generation);
+        self.restore = RestoreHold::new(cluster.generation);
         self.cluster = cluster;
     }
 
@@ -117,14 +117,14 @@ impl Core {
             }
             Request::ExplainApplication { application } => self.explain_application(call, &application),
             Request::RequestExecutors { application, token, sequence, targets, excluded_hosts, request } => {
-                let wish = crate::application::Wish { sequence, targets, excluded_hosts };
-                self.request_executors(ctx, call, &application, token.as_deref(), wish, request);
+                let wanted = crate::application::ExecutorRequest { sequence, targets, excluded_hosts };
+                self.request_executors(ctx, call, &application, token.as_deref(), wanted, request);
             }
             Request::KillExecutors { application, token, executors, replace, request } => {
                 self.kill_executors(ctx, call, &application, token.as_deref(), &executors, replace, request);
             }
             Request::Unregister { application, token, success, message, grace, request } => {
-                let farewell = crate::application::Farewell { success, message, grace };
+                let farewell = crate::application::UnregisterRequest { success, message, grace };
                 self.unregister(ctx, call, &application, token.as_deref(), farewell, request);
             }
             Request::KillApplication { application, request } => {

@@ -30,35 +30,35 @@ pub enum Effect {
     /// Welcome a worker: its hello is taken; what older streams of it still hold is dropped. Its inventory is expected next.
     Welcome(LinkId),
     /// Refuse a hello, and end the stream. Nothing that runs is touched.
-    Refuse(LinkId, Refusal),
+    Refuse(LinkId, HelloRefusal),
     /// Commands, in order. Dropped if the stream is no longer the worker's present one.
     Send(LinkId, Vec<WorkerCommand>),
     /// Reports that are durable.
     Acknowledge(LinkId, Vec<Acknowledgement>),
     /// End the worker's stream and have it say hello anew.
-    SayHello(LinkId),
+    Reconnect(LinkId),
     /// Tell an application's session; dropped if that session is no longer the present one.
-    Session(ApplicationUid, SessionNumber, SessionEvent),
+    Session(ApplicationUid, SessionNumber, ApplicationEvent),
     /// End an application's session stream: cut by a newer one, fenced, or over.
     EndSession(ApplicationUid, SessionNumber, SessionEnd),
-    /// The loss of this worker is durable: call `liveness::Table::settle`, after which a new hello of it is taken. Made for every
+    /// The loss of this worker is durable: call `liveness::LivenessTable::settle`, after which a new hello of it is taken. Made for every
     /// worker of an `Input::Expired`.
-    Lost(WorkerUid),
+    WorkerLossCommitted(WorkerUid),
     /// Advance the read view. A group's `Show`s stand before its other effects, so that a caller's own write is seen before its reply.
-    Show(Show),
+    UpdateView(ViewUpdate),
 }
 
 /// An answer to a caller.
 #[derive(Debug, Clone)]
 pub enum Answer {
     /// Of submit, kill and explain.
-    Driver(Arc<ShownDriver>),
+    Driver(Arc<DriverView>),
     /// Of register, unregister, kill and explain.
-    Application(Arc<ShownApplication>),
+    Application(Arc<ApplicationView>),
     /// Of drain, undrain and forget.
-    Worker(Arc<ShownWorker>),
+    Worker(Arc<WorkerView>),
     /// Of open session: the number, and the executors that have not ended.
-    Session(ApplicationUid, SessionNumber, Vec<Arc<ShownExecutor>>),
+    Session(ApplicationUid, SessionNumber, Vec<Arc<ExecutorView>>),
     /// Of request executors: whether the targets were taken, and the newest sequence.
     Targets(bool, u64),
     /// Of kill executors, in the order of the request.
@@ -125,7 +125,7 @@ pub enum Rejection {
 
 /// Why a hello was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum HelloRefusal {
     /// Another live worker has the name.
     NameTaken,
     /// The incarnation is not newer than, nor equal to, the one known.
@@ -140,16 +140,16 @@ pub enum Refusal {
     Forgotten,
 }
 
-impl Refusal {
+impl HelloRefusal {
     /// The stable word.
     pub fn as_str(self) -> &'static str {
         match self {
-            Refusal::NameTaken => "NAME_TAKEN",
-            Refusal::OldIncarnation => "OLD_INCARNATION",
-            Refusal::OldSession => "OLD_SESSION",
-            Refusal::ClonedState => "CLONED_STATE",
-            Refusal::WrongCluster => "WRONG_CLUSTER",
-            Refusal::Forgotten => "FORGOTTEN",
+            HelloRefusal::NameTaken => "NAME_TAKEN",
+            HelloRefusal::OldIncarnation => "OLD_INCARNATION",
+            HelloRefusal::OldSession => "OLD_SESSION",
+            HelloRefusal::ClonedState => "CLONED_STATE",
+            HelloRefusal::WrongCluster => "WRONG_CLUSTER",
+            HelloRefusal::Forgotten => "FORGOTTEN",
         }
     }
 }
@@ -167,19 +167,19 @@ pub enum SessionEnd {
 
 /// One thing that happened to an application. The master numbers them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionEvent {
+pub enum ApplicationEvent {
     /// An executor was granted.
-    Added(Arc<ShownExecutor>),
+    Added(Arc<ExecutorView>),
     /// Its process runs.
-    Running(Arc<ShownExecutor>),
+    Running(Arc<ExecutorView>),
     /// It ended; the record says how.
-    Ended(Arc<ShownExecutor>),
+    Ended(Arc<ExecutorView>),
     /// Its process is gone without an exit code, while its machine stands.
-    ProcessLost(Arc<ShownExecutor>),
+    ProcessLost(Arc<ExecutorView>),
     /// Its worker is lost.
-    WorkerLost(Arc<ShownExecutor>),
+    WorkerLost(Arc<ExecutorView>),
     /// Its worker drains; the deadline if there is one.
-    Draining(Arc<ShownExecutor>, Option<WallTime>),
+    Draining(Arc<ExecutorView>, Option<WallTime>),
     /// A target is not met.
     Pending {
         /// The profile.
@@ -202,28 +202,28 @@ pub enum SessionEvent {
 
 /// A change of the read view. Sent with every change that a reader could see, durable or not.
 #[derive(Debug, Clone)]
-pub enum Show {
+pub enum ViewUpdate {
     /// A driver is now this.
-    Driver(Arc<ShownDriver>),
+    Driver(Arc<DriverView>),
     /// A driver's record was removed.
     DriverGone(DriverUid),
     /// An application is now this.
-    Application(Arc<ShownApplication>),
+    Application(Arc<ApplicationView>),
     /// An application's record was removed, with its executors.
     ApplicationGone(ApplicationUid),
     /// An executor is now this.
-    Executor(Arc<ShownExecutor>),
+    Executor(Arc<ExecutorView>),
     /// An executor's record was removed.
     ExecutorGone(ApplicationUid, ExecutorId),
     /// A worker is now this.
-    Worker(Arc<ShownWorker>),
+    Worker(Arc<WorkerView>),
     /// A worker's record was removed.
     WorkerGone(WorkerUid),
 }
 
 /// A driver as readers see it: the record (whose state here is the live one) and what is not durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownDriver {
+pub struct DriverView {
     /// The record.
     pub record: Arc<DriverRecord>,
     /// Process id of the main process, while it runs.
@@ -240,18 +240,18 @@ pub struct ShownDriver {
 
 /// An application as readers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownApplication {
+pub struct ApplicationView {
     /// The record (whose state here is the live one).
     pub record: Arc<ApplicationRecord>,
     /// The number of the present session, 0 before the first.
     pub session: SessionNumber,
     /// Per profile: target, running, launching, and (filled by explain) why the target is not met.
-    pub profiles: Vec<ShownProfile>,
+    pub profiles: Vec<ProfileView>,
 }
 
 /// One profile of an application as readers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownProfile {
+pub struct ProfileView {
     /// The profile.
     pub profile: ProfileId,
     /// Executors wanted.
@@ -266,7 +266,7 @@ pub struct ShownProfile {
 
 /// An executor as readers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownExecutor {
+pub struct ExecutorView {
     /// Uid of the application.
     pub application: ApplicationUid,
     /// Name of the application.
@@ -281,7 +281,7 @@ pub struct ShownExecutor {
 
 /// A worker as readers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownWorker {
+pub struct WorkerView {
     /// The record.
     pub record: Arc<WorkerRecord>,
     /// Where it stands.
@@ -299,4 +299,4 @@ pub struct ShownWorker {
 }
 
 /// When the core next wants a `Tick`.
-pub type Deadline = Option<Time>;
+pub type NextDeadline = Option<Time>;

@@ -14,7 +14,7 @@ use muster_types::{
 
 use crate::core::{Core, Ctx};
 use crate::state::{Application, Driver};
-use crate::{ClusterInfo, Config, Effect, Entropy, Show};
+use crate::{ClusterInfo, Config, Effect, Entropy, ViewUpdate};
 
 /// Follows what is durable, record by record.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct Follower {
 }
 
 /// What is not in place before a master leads, each by uid.
-pub(crate) struct Alive {
+pub(crate) struct LiveRecords {
     pub(crate) drivers: Vec<Driver>,
     /// Each with the records of its executors, by sequence.
     pub(crate) applications: Vec<(Arc<ApplicationRecord>, Vec<Arc<ExecutorsRecord>>)>,
@@ -103,10 +103,10 @@ impl Follower {
     }
 
     /// What readers will see differently. Whoever follows takes it out now and then, and all of it before the win.
-    pub fn shows(&mut self) -> impl Iterator<Item = Show> + use<> {
+    pub fn shows(&mut self) -> impl Iterator<Item = ViewUpdate> + use<> {
         self.settle();
         let effects = self.core.drain().into_iter().flat_map(|group| group.effects);
-        effects.filter_map(|effect| if let Effect::Show(show) = effect { Some(show) } else { None })
+        effects.filter_map(|effect| if let Effect::UpdateView(show) = effect { Some(show) } else { None })
     }
 
     /// How many drivers there are.
@@ -131,7 +131,7 @@ impl Follower {
         let drivers = drivers.map(|record| self.driver(record)).collect();
         let applications = self.alive.iter().filter_map(|uid| self.applications.get(uid));
         let applications = applications.map(|record| (record.clone(), self.stored(record.uid).collect())).collect();
-        let alive = Alive { drivers, applications, workers: self.workers.into_values().collect() };
+        let alive = LiveRecords { drivers, applications, workers: self.workers.into_values().collect() };
         let mut core = self.core;
         core.begin(term.cluster);
         core.leave_unknown |= term.is_damaged;

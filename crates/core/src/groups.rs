@@ -5,7 +5,7 @@ use std::sync::Arc;
 use muster_types::{ApplicationUid, DriverUid, ExecutorId, ExecutorsRecord, WorkerUid, Write};
 
 use crate::core::Core;
-use crate::{Effect, Show};
+use crate::{Effect, ViewUpdate};
 
 impl Core {
     /// Between two decisions: closes the group if another might not fit.
@@ -41,26 +41,26 @@ impl Core {
 
     fn shows(&mut self) -> Vec<Effect> {
         let touched = std::mem::take(&mut self.out.touched);
-        let drivers = touched.drivers.into_iter().map(|uid| self.show_driver(uid));
-        let applications = touched.applications.into_iter().map(|uid| self.show_application(uid));
-        let executors = touched.executors.into_iter().map(|(uid, id)| self.show_executor(uid, id));
-        let workers = touched.workers.into_iter().map(|uid| self.show_worker(uid));
-        drivers.chain(applications).chain(executors).chain(workers).map(Effect::Show).collect()
+        let drivers = touched.drivers.into_iter().map(|uid| self.update_driver_view(uid));
+        let applications = touched.applications.into_iter().map(|uid| self.update_application_view(uid));
+        let executors = touched.executors.into_iter().map(|(uid, id)| self.update_executor_view(uid, id));
+        let workers = touched.workers.into_iter().map(|uid| self.update_worker_view(uid));
+        drivers.chain(applications).chain(executors).chain(workers).map(Effect::UpdateView).collect()
     }
 
-    fn show_driver(&self, uid: DriverUid) -> Show {
-        self.shown_driver(uid).map_or(Show::DriverGone(uid), Show::Driver)
+    fn update_driver_view(&self, uid: DriverUid) -> ViewUpdate {
+        self.shown_driver(uid).map_or(ViewUpdate::DriverGone(uid), ViewUpdate::Driver)
     }
 
-    fn show_application(&self, uid: ApplicationUid) -> Show {
-        self.shown_application(uid).map_or(Show::ApplicationGone(uid), Show::Application)
+    fn update_application_view(&self, uid: ApplicationUid) -> ViewUpdate {
+        self.shown_application(uid).map_or(ViewUpdate::ApplicationGone(uid), ViewUpdate::Application)
     }
 
-    fn show_executor(&self, uid: ApplicationUid, id: ExecutorId) -> Show {
-        self.shown_executor(uid, id).map_or(Show::ExecutorGone(uid, id), Show::Executor)
+    fn update_executor_view(&self, uid: ApplicationUid, id: ExecutorId) -> ViewUpdate {
+        self.shown_executor(uid, id).map_or(ViewUpdate::ExecutorGone(uid, id), ViewUpdate::Executor)
     }
 
-    fn show_worker(&self, uid: WorkerUid) -> Show {
-        self.shown_worker(uid).map_or(Show::WorkerGone(uid), Show::Worker)
+    fn update_worker_view(&self, uid: WorkerUid) -> ViewUpdate {
+        self.shown_worker(uid).map_or(ViewUpdate::WorkerGone(uid), ViewUpdate::Worker)
     }
 }

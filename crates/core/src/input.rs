@@ -115,7 +115,7 @@ pub enum Request {
         /// Must grow.
         sequence: u64,
         /// Absolute targets.
-        targets: Vec<Target>,
+        targets: Vec<ProfileTarget>,
         /// Hosts on which nothing new is placed.
         excluded_hosts: BTreeSet<String>,
         /// Makes it idempotent.
@@ -192,7 +192,7 @@ pub enum Request {
 
 /// A wish for executors of one profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct ProfileTarget {
     /// The profile.
     pub profile: ProfileId,
     /// Executors wanted in all.

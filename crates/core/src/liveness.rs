@@ -2,7 +2,7 @@
 //! waits behind a commit.
 //!
 //! The order that makes it sound: a heartbeat is entered here *before* it is answered, expiry marks *here* before anything is
-//! decided, and what is marked is never answered until the core has made the loss durable (`Effect::Lost` → [`Table::settle`]).
+//! decided, and what is marked is never answered until the core has made the loss durable (`Effect::WorkerLossCommitted` → [`LivenessTable::settle`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use muster_types::{Session, Time, WorkerUid};
 
 /// What a worker may be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum Heartbeat {
     /// Answer it: its lease is renewed.
-    Answer,
+    Ack,
     /// Never answer it; tell it to say hello anew.
-    SayHello,
+    Reconnect,
 }
 
 /// How far the loss of a worker has come.
@@ -30,7 +30,7 @@ enum Loss {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct LivenessEntry {
     /// `None`: known from the store, not heard by this leader.
     session: Option<Session>,
     heard: Time,
@@ -39,44 +39,47 @@ struct Entry {
 
 /// The liveness table.
 #[derive(Debug, Default)]
-pub struct Table {
-    entries: BTreeMap<WorkerUid, Entry>,
+pub struct LivenessTable {
+    entries: BTreeMap<WorkerUid, LivenessEntry>,
 }
 
-impl Table {
+impl LivenessTable {
     /// An empty table.
-    pub fn new() -> Table {
-        Table::default()
+    pub fn new() -> LivenessTable {
+        LivenessTable::default()
     }
 
     /// At a leader's win: every known worker that is not lost yet is waited for from now, whenever it was heard last.
     pub fn reset_all(&mut self, workers: impl IntoIterator<Item = WorkerUid>, now: Time) {
-        self.entries =
-            workers.into_iter().map(|worker| (worker, Entry { session: None, heard: now, loss: Loss::None })).collect();
+        self.entries = workers
+            .into_iter()
+            .map(|worker| (worker, LivenessEntry { session: None, heard: now, loss: Loss::None }))
+            .collect();
     }
 
     /// Before a welcome is sent. `received` is when its hello was read: the wait counts from there, because the worker's lease
     /// counts from its sending. A hello that the core took before it heard of the worker's loss is not welcomed.
-    pub fn welcome(&mut self, worker: WorkerUid, session: Session, received: Time) -> Answer {
-        let entry = self.entries.entry(worker).or_insert(Entry { session: None, heard: received, loss: Loss::None });
+    pub fn welcome(&mut self, worker: WorkerUid, session: Session, received: Time) -> Heartbeat {
+        let entry =
+            self.entries.entry(worker).or_insert(LivenessEntry { session: None, heard: received, loss: Loss::None });
         match entry.loss {
-            Loss::Marked => Answer::SayHello,
+            Loss::Marked => Heartbeat::Reconnect,
             Loss::None | Loss::Settled => {
                 let heard = if entry.loss == Loss::None { entry.heard.max(received) } else { received };
-                *entry = Entry { session: Some(session), heard, loss: Loss::None };
-                Answer::Answer
+                *entry = LivenessEntry { session: Some(session), heard, loss: Loss::None };
+                Heartbeat::Ack
             }
         }
     }
 
     /// A heartbeat was read. Enters it, then says whether it may be answered; the leader checks its own deadline in between.
-    pub fn heard(&mut self, worker: WorkerUid, session: Session, now: Time) -> Answer {
+    pub fn heard(&mut self, worker: WorkerUid, session: Session, now: Time) -> Heartbeat {
         match self.entries.get_mut(&worker) {
             Some(entry) if entry.loss == Loss::None && entry.session == Some(session) => {
                 entry.heard = entry.heard.max(now);
-                Answer::Answer
+                Heartbeat::Ack
             }
-            Some(_) | None => Answer::SayHello,
+            Some(_) | None => Heartbeat::Reconnect,
         }
     }
 
@@ -100,7 +103,7 @@ impl Table {
     }
 
     /// The loop that reads heartbeats was late by this: nobody is blamed for it.
-    pub fn forgive(&mut self, late: Duration) {
+    pub fn extend_all(&mut self, late: Duration) {
         for entry in self.entries.values_mut() {
             entry.heard = entry.heard + late;
         }
@@ -130,9 +133,9 @@ mod tests {
 
     #[test]
     fn a_heartbeat_moves_the_deadline() {
-        let mut table = Table::new();
-        assert_eq!(table.welcome(W, Session(1), at(0)), Answer::Answer);
-        assert_eq!(table.heard(W, Session(1), at(49)), Answer::Answer);
+        let mut table = LivenessTable::new();
+        assert_eq!(table.welcome(W, Session(1), at(0)), Heartbeat::Ack);
+        assert_eq!(table.heard(W, Session(1), at(49)), Heartbeat::Ack);
         assert_eq!(table.expire(at(98), WAIT), []);
         assert_eq!(table.next_deadline(WAIT), Some(at(99)));
         assert_eq!(table.expire(at(99), WAIT), [W]);
@@ -141,42 +144,42 @@ mod tests {
 
     #[test]
     fn a_lost_worker_is_never_answered_until_its_loss_is_durable() {
-        let mut table = Table::new();
+        let mut table = LivenessTable::new();
         table.welcome(W, Session(1), at(0));
         table.expire(at(50), WAIT);
-        assert_eq!(table.heard(W, Session(1), at(51)), Answer::SayHello);
+        assert_eq!(table.heard(W, Session(1), at(51)), Heartbeat::Reconnect);
         // The core took this hello before it heard of the loss: welcoming it would renew leases that it is about to close.
-        assert_eq!(table.welcome(W, Session(2), at(49)), Answer::SayHello);
+        assert_eq!(table.welcome(W, Session(2), at(49)), Heartbeat::Reconnect);
         table.settle(W);
-        assert_eq!(table.heard(W, Session(1), at(52)), Answer::SayHello);
-        assert_eq!(table.welcome(W, Session(3), at(53)), Answer::Answer);
-        assert_eq!(table.heard(W, Session(3), at(54)), Answer::Answer);
+        assert_eq!(table.heard(W, Session(1), at(52)), Heartbeat::Reconnect);
+        assert_eq!(table.welcome(W, Session(3), at(53)), Heartbeat::Ack);
+        assert_eq!(table.heard(W, Session(3), at(54)), Heartbeat::Ack);
     }
 
     #[test]
     fn only_the_present_session_is_answered() {
-        let mut table = Table::new();
+        let mut table = LivenessTable::new();
         table.welcome(W, Session(1), at(0));
         table.welcome(W, Session(2), at(1));
-        assert_eq!(table.heard(W, Session(1), at(40)), Answer::SayHello);
+        assert_eq!(table.heard(W, Session(1), at(40)), Heartbeat::Reconnect);
         assert_eq!(table.expire(at(51), WAIT), [W], "an older stream's heartbeat renews nothing");
     }
 
     #[test]
     fn a_new_leader_waits_for_all_from_its_win() {
-        let mut table = Table::new();
+        let mut table = LivenessTable::new();
         table.welcome(W, Session(7), at(0));
         table.reset_all([W], at(40));
-        assert_eq!(table.heard(W, Session(7), at(41)), Answer::SayHello, "this leader has not welcomed it");
+        assert_eq!(table.heard(W, Session(7), at(41)), Heartbeat::Reconnect, "this leader has not welcomed it");
         assert_eq!(table.expire(at(89), WAIT), []);
         assert_eq!(table.expire(at(90), WAIT), [W]);
     }
 
     #[test]
     fn lateness_is_forgiven() {
-        let mut table = Table::new();
+        let mut table = LivenessTable::new();
         table.welcome(W, Session(1), at(0));
-        table.forgive(Duration::from_secs(30));
+        table.extend_all(Duration::from_secs(30));
         assert_eq!(table.expire(at(79), WAIT), []);
         assert_eq!(table.expire(at(80), WAIT), [W]);
     }

@@ -22,23 +22,23 @@ const SEND_LOOKBACK: usize = 64;
 
 /// The key of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
+enum WriteKey {
     Driver(DriverUid),
     Application(ApplicationUid),
     Executors(ApplicationUid, u64),
     Worker(WorkerUid),
 }
 
-fn key(write: &Write) -> Option<Key> {
+fn key(write: &Write) -> Option<WriteKey> {
     match write {
-        Write::PutDriver(record) => Some(Key::Driver(record.uid)),
-        Write::DeleteDriver(uid) => Some(Key::Driver(*uid)),
-        Write::PutApplication(record) => Some(Key::Application(record.uid)),
-        Write::DeleteApplication(uid) => Some(Key::Application(*uid)),
-        Write::PutExecutors(record) => Some(Key::Executors(record.application, record.sequence)),
-        Write::DeleteExecutors(application, sequence) => Some(Key::Executors(*application, *sequence)),
-        Write::PutWorker(record) => Some(Key::Worker(record.uid)),
-        Write::DeleteWorker(uid) => Some(Key::Worker(*uid)),
+        Write::PutDriver(record) => Some(WriteKey::Driver(record.uid)),
+        Write::DeleteDriver(uid) => Some(WriteKey::Driver(*uid)),
+        Write::PutApplication(record) => Some(WriteKey::Application(record.uid)),
+        Write::DeleteApplication(uid) => Some(WriteKey::Application(*uid)),
+        Write::PutExecutors(record) => Some(WriteKey::Executors(record.application, record.sequence)),
+        Write::DeleteExecutors(application, sequence) => Some(WriteKey::Executors(*application, *sequence)),
+        Write::PutWorker(record) => Some(WriteKey::Worker(record.uid)),
+        Write::DeleteWorker(uid) => Some(WriteKey::Worker(*uid)),
         // The commit loop's own.
         Write::PutEvents(_) | Write::DeleteEvents(_) => None,
     }
@@ -64,7 +64,7 @@ impl Touched {
 pub(crate) struct Outbox {
     done: Vec<Group>,
     open: Group,
-    keys: BTreeMap<Key, usize>,
+    keys: BTreeMap<WriteKey, usize>,
     bytes: usize,
     /// Executors that changed, by application: one record each when the group is closed.
     pub(crate) executors: BTreeMap<ApplicationUid, BTreeMap<ExecutorId, ExecutorRecord>>,
@@ -111,17 +111,17 @@ impl Outbox {
         for effect in self.open.effects.iter_mut().rev().take(SEND_LOOKBACK) {
             match effect {
                 Effect::Send(last, commands) if *last == link => return commands.push(command),
-                Effect::Welcome(last) | Effect::SayHello(last) if last.worker == link.worker => break,
+                Effect::Welcome(last) | Effect::Reconnect(last) if last.worker == link.worker => break,
                 Effect::Reply(..)
                 | Effect::Welcome(_)
                 | Effect::Refuse(..)
                 | Effect::Send(..)
                 | Effect::Acknowledge(..)
-                | Effect::SayHello(_)
+                | Effect::Reconnect(_)
                 | Effect::Session(..)
                 | Effect::EndSession(..)
-                | Effect::Lost(_)
-                | Effect::Show(_) => {}
+                | Effect::WorkerLossCommitted(_)
+                | Effect::UpdateView(_) => {}
             }
         }
         self.effect(Effect::Send(link, vec![command]));

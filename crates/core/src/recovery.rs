@@ -9,8 +9,8 @@ use muster_types::{
 };
 
 use crate::core::{Core, Ctx};
-use crate::follower::{Alive, Follower, Term};
-use crate::requests::Made;
+use crate::follower::{Follower, LiveRecords, Term};
+use crate::idempotency::RequestEffect;
 use crate::restart;
 use crate::state::{Application, Driver, Worker};
 use crate::timers::Timer;
@@ -26,7 +26,7 @@ impl Core {
     }
 
     /// The rest of a load: what has ended is in place already.
-    pub(crate) fn take_over(&mut self, alive: Alive, any: bool, ctx: &mut Ctx<'_>) {
+    pub(crate) fn take_over(&mut self, alive: LiveRecords, any: bool, ctx: &mut Ctx<'_>) {
         let now = ctx.now;
         for record in alive.workers {
             self.load_worker(now, record);
@@ -48,7 +48,7 @@ impl Core {
         if any {
             self.assume_forgotten_requests(now.wall);
         }
-        self.show_loaded(&drivers, &applications);
+        self.update_loaded_view(&drivers, &applications);
     }
 
     fn load_driver(&mut self, driver: Driver) {
@@ -92,7 +92,7 @@ impl Core {
     fn load_requests(&mut self, now: WallTime) {
         for worker in self.workers.iter() {
             for id in &worker.record.requests {
-                self.requests.load(now, id.clone(), Made::OnWorker(worker.record.uid, None));
+                self.requests.load(now, id.clone(), RequestEffect::OnWorker(worker.record.uid, None));
             }
         }
         self.requests.expire(now);
@@ -127,7 +127,7 @@ impl Core {
             if self.workers.get(worker).is_some() {
                 self.hold_assigned(worker, key, &resources);
             } else {
-                self.orphans.entry(worker).or_default().push((key, resources));
+                self.unplaced_attempts.entry(worker).or_default().push((key, resources));
             }
             let lost = self.workers.get(worker).is_none_or(|worker| worker.record.lost);
             self.unconfirm(key, lost);
@@ -220,7 +220,7 @@ impl Core {
     }
 
     /// Shows everything but what had ended before: that is shown as it is followed.
-    fn show_loaded(&mut self, drivers: &[DriverUid], applications: &[ApplicationUid]) {
+    fn update_loaded_view(&mut self, drivers: &[DriverUid], applications: &[ApplicationUid]) {
         let workers: Vec<_> = self.workers.iter().map(|worker| worker.record.uid).collect();
         for uid in workers {
             self.out.touched.workers.insert(uid);

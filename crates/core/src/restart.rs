@@ -6,7 +6,7 @@ use muster_types::{DriverRecord, DriverState, Fault, Outcome, Reason, RestartCon
 
 /// What follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum AfterExit {
     /// The driver has ended.
     End(DriverState),
     /// Another attempt, not before this has passed.
@@ -15,7 +15,7 @@ pub(crate) enum Next {
 
 /// Failures within the window, oldest first; and those in a row without a long enough run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct RestartWindow {
     pub(crate) failures: Vec<WallTime>,
     pub(crate) consecutive: u32,
 }
@@ -88,14 +88,14 @@ pub(crate) fn next(
     now: WallTime,
     max_launch_failures: u32,
     random: u128,
-) -> (Next, Tally) {
+) -> (AfterExit, RestartWindow) {
     let policy = &record.spec.restart;
-    let mut tally = Tally { failures: record.failures.clone(), consecutive: record.consecutive_failures };
+    let mut tally = RestartWindow { failures: record.failures.clone(), consecutive: record.consecutive_failures };
     if record.kill.is_some() {
-        return (Next::End(DriverState::Killed), tally);
+        return (AfterExit::End(DriverState::Killed), tally);
     }
     let next = match outcome.fault {
-        Fault::User => Next::End(DriverState::Killed),
+        Fault::User => AfterExit::End(DriverState::Killed),
         Fault::Platform => after_platform(record, outcome, max_launch_failures, random),
         Fault::Program => {
             let again = match policy.condition {
@@ -110,10 +110,10 @@ pub(crate) fn next(
             let failed = !outcome.is_success();
             let in_window = if failed && again { count_failure(&mut tally.failures, policy, now) } else { 0 };
             match (again, failed) {
-                (false, false) => Next::End(DriverState::Finished),
-                (false, true) => Next::End(DriverState::Failed),
-                (true, true) if in_window >= policy.max_attempts.max(1) => Next::End(DriverState::CrashLoop),
-                (true, _) => Next::Again(delay(policy, tally.consecutive, random)),
+                (false, false) => AfterExit::End(DriverState::Finished),
+                (false, true) => AfterExit::End(DriverState::Failed),
+                (true, true) if in_window >= policy.max_attempts.max(1) => AfterExit::End(DriverState::CrashLoop),
+                (true, _) => AfterExit::Again(delay(policy, tally.consecutive, random)),
             }
         }
     };
@@ -122,21 +122,21 @@ pub(crate) fn next(
 
 /// The platform's doing: what never started is tried again whatever the policy says; what ran, only if its policy allows a
 /// second run.
-fn after_platform(record: &DriverRecord, outcome: &Outcome, max_launch_failures: u32, random: u128) -> Next {
+fn after_platform(record: &DriverRecord, outcome: &Outcome, max_launch_failures: u32, random: u128) -> AfterExit {
     let spec = &record.spec;
     if never_started(outcome) {
         let failures = launch_failures(record);
         return if failures >= max_launch_failures {
-            Next::End(DriverState::Failed)
+            AfterExit::End(DriverState::Failed)
         } else {
-            Next::Again(delay(&spec.restart, failures, random))
+            AfterExit::Again(delay(&spec.restart, failures, random))
         };
     }
     if spec.restart.condition != RestartCondition::Never || spec.on_worker_lost.is_leased() {
-        return Next::Again(Duration::ZERO);
+        return AfterExit::Again(Duration::ZERO);
     }
     match outcome.reason {
-        Reason::Lost | Reason::Forgotten | Reason::LeaseEnded => Next::End(DriverState::Lost),
+        Reason::Lost | Reason::Forgotten | Reason::LeaseEnded => AfterExit::End(DriverState::Lost),
         Reason::Exited
         | Reason::OutOfMemory
         | Reason::Killed
@@ -150,7 +150,7 @@ fn after_platform(record: &DriverRecord, outcome: &Outcome, max_launch_failures:
         | Reason::LogLimit
         | Reason::Drained
         | Reason::OwnerEnded
-        | Reason::Refused => Next::End(DriverState::Failed),
+        | Reason::Refused => AfterExit::End(DriverState::Failed),
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
         }
     }
 
-    fn after(record: &DriverRecord, outcome: &Outcome) -> Next {
+    fn after(record: &DriverRecord, outcome: &Outcome) -> AfterExit {
         next(record, outcome, Duration::ZERO, WallTime(0), 10, 0).0
     }
 
@@ -215,13 +215,13 @@ mod tests {
     fn what_the_program_did_follows_its_condition() {
         let (wait, code) = (WorkerLostPolicy::Wait, |code| Outcome::exited(Exit::Code(code)));
         let never = driver(RestartCondition::Never, wait);
-        assert_eq!(after(&never, &code(0)), Next::End(DriverState::Finished));
-        assert_eq!(after(&never, &code(1)), Next::End(DriverState::Failed));
+        assert_eq!(after(&never, &code(0)), AfterExit::End(DriverState::Finished));
+        assert_eq!(after(&never, &code(1)), AfterExit::End(DriverState::Failed));
         let on_failure = driver(RestartCondition::OnFailure, wait);
-        assert_eq!(after(&on_failure, &code(0)), Next::End(DriverState::Finished));
-        assert_eq!(after(&on_failure, &code(1)), Next::Again(Duration::from_millis(500)));
+        assert_eq!(after(&on_failure, &code(0)), AfterExit::End(DriverState::Finished));
+        assert_eq!(after(&on_failure, &code(1)), AfterExit::Again(Duration::from_millis(500)));
         let always = driver(RestartCondition::Always, wait);
-        assert_eq!(after(&always, &code(0)), Next::Again(Duration::from_millis(500)));
+        assert_eq!(after(&always, &code(0)), AfterExit::Again(Duration::from_millis(500)));
     }
 
     #[test]
@@ -231,9 +231,9 @@ mod tests {
         let hour = 3_600_000;
         record.failures = vec![WallTime(0), WallTime(hour)];
         let at = |wall| next(&record, &failed, Duration::ZERO, WallTime(wall), 10, 0);
-        assert_eq!(at(hour).0, Next::End(DriverState::CrashLoop));
+        assert_eq!(at(hour).0, AfterExit::End(DriverState::CrashLoop));
         let (later, tally) = at(hour + 1);
-        assert!(matches!(later, Next::Again(_)), "the first is out of the window");
+        assert!(matches!(later, AfterExit::Again(_)), "the first is out of the window");
         assert_eq!(tally.failures, [WallTime(hour), WallTime(hour + 1)]);
     }
 
@@ -251,13 +251,13 @@ mod tests {
     fn what_the_platform_did_runs_again_only_where_a_second_run_is_allowed() {
         let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, "");
         let never = driver(RestartCondition::Never, WorkerLostPolicy::Wait);
-        assert_eq!(after(&never, &lost), Next::End(DriverState::Lost));
+        assert_eq!(after(&never, &lost), AfterExit::End(DriverState::Lost));
         let rerun = driver(RestartCondition::Never, WorkerLostPolicy::Rerun);
-        assert_eq!(after(&rerun, &lost), Next::Again(Duration::ZERO));
+        assert_eq!(after(&rerun, &lost), AfterExit::Again(Duration::ZERO));
         let on_failure = driver(RestartCondition::OnFailure, WorkerLostPolicy::Wait);
-        assert_eq!(after(&on_failure, &lost), Next::Again(Duration::ZERO));
+        assert_eq!(after(&on_failure, &lost), AfterExit::Again(Duration::ZERO));
         let refused = Outcome::without_exit(Fault::Platform, Reason::Refused, "");
-        assert!(matches!(after(&never, &refused), Next::Again(_)), "it never started");
+        assert!(matches!(after(&never, &refused), AfterExit::Again(_)), "it never started");
     }
 
     #[test]

@@ -13,13 +13,13 @@ const PER_TICK: usize = 1024;
 
 /// Finished records, the longest ended first.
 #[derive(Debug, Default)]
-pub(crate) struct Retention {
+pub(crate) struct FinishedRecords {
     drivers: BTreeSet<(WallTime, DriverUid)>,
     applications: BTreeSet<(WallTime, ApplicationUid)>,
     armed: bool,
 }
 
-impl Retention {
+impl FinishedRecords {
     /// Keeps a driver that had ended before this leader was there.
     pub(crate) fn keep_driver(&mut self, record: &DriverRecord) {
         self.drivers.insert((record.ended.unwrap_or(record.updated), record.uid));

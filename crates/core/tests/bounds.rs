@@ -12,7 +12,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use muster_core::{CallId, Config, Effect, Group, Input, LinkId, MAX_GROUP_WRITES, Request, Target};
+use muster_core::{CallId, Config, Effect, Group, Input, LinkId, MAX_GROUP_WRITES, ProfileTarget, Request};
 use muster_types::{
     ApplicationUid, AttemptKey, AttemptNumber, DriverUid, ExecutorId, KilledBy, ProfileId, Report, Session, Write,
 };
@@ -87,7 +87,9 @@ fn thousands_at_once_fall_into_bounded_groups_with_every_effect_in_order() {
     assert!(world.ledger.fold.drivers.values().all(|record| record.attempts.len() == 1));
     // The ledger holds each group to its bounds, and each launch to its write.
     let groups = world.step(Input::Expired(vec![worker_uid("w1")]));
-    let lost = groups.iter().position(|group| group.effects.iter().any(|effect| matches!(effect, Effect::Lost(_))));
+    let lost = groups
+        .iter()
+        .position(|group| group.effects.iter().any(|effect| matches!(effect, Effect::WorkerLossCommitted(_))));
     assert_eq!(lost, Some(groups.len() - 1), "the loss is told once all of it is decided");
 }
 
@@ -99,7 +101,8 @@ fn register(world: &mut World, said: &str) -> ApplicationUid {
 }
 
 fn want(world: &mut World, uid: ApplicationUid, sequence: u64, target: u32) -> Vec<Group> {
-    let targets = vec![Target { profile: ProfileId(0), target, new_profile: None, preferred_hosts: BTreeMap::new() }];
+    let targets =
+        vec![ProfileTarget { profile: ProfileId(0), target, new_profile: None, preferred_hosts: BTreeMap::new() }];
     world.step(Input::Call(
         CallId(1),
         Request::RequestExecutors {

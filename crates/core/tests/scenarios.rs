@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use muster_core::invariants::Fold;
-use muster_core::{CallId, Config, Group, Input, LinkId, Request, SessionNumber, Target};
+use muster_core::{CallId, Config, Group, Input, LinkId, ProfileTarget, Request, SessionNumber};
 use muster_types::{ApplicationUid, ExecutorId, KilledBy, ProfileId, Report, RequestId, Session};
 
 use support::specs::{self, Words};
@@ -246,12 +246,12 @@ impl Scenario {
 }
 
 /// `0=3` sets a target; `new.1=2` adds a profile.
-fn targets(words: &Words) -> Vec<Target> {
+fn targets(words: &Words) -> Vec<ProfileTarget> {
     let mut targets = Vec::new();
     for (key, value) in &words.keys {
         let (number, is_new) = key.strip_prefix("new.").map_or((key.as_str(), false), |number| (number, true));
         let Ok(profile) = number.parse::<u32>() else { continue };
-        targets.push(Target {
+        targets.push(ProfileTarget {
             profile: ProfileId(profile),
             target: value.parse().unwrap(),
             new_profile: is_new.then(|| specs::profile(profile, words)),

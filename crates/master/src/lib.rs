@@ -12,10 +12,10 @@ mod entropy;
 mod events;
 mod forward;
 mod health;
-mod leading;
+mod leader;
 mod link;
 mod listen;
-mod refused;
+mod poison_inputs;
 mod roles;
 mod run;
 mod serve;
@@ -25,8 +25,8 @@ mod view;
 
 pub use entropy::NoEntropy;
 pub use events::RetentionLimits;
-pub use leading::Timing;
-pub use roles::Fault;
+pub use leader::Timing;
+pub use roles::FatalError;
 pub use run::{RunError, run, run_on};
 pub use serve::BuildError;
 

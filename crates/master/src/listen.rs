@@ -19,13 +19,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection with its place among all.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct ClientConnection {
     stream: TcpStream,
     _place: OwnedSemaphorePermit,
 }
 
 /// The connections of a listener. Beyond the bound they wait in the kernel.
-pub(crate) fn connections(listener: TcpListener) -> ReceiverStream<io::Result<Connection>> {
+pub(crate) fn connections(listener: TcpListener) -> ReceiverStream<io::Result<ClientConnection>> {
     let (accepted, incoming) = mpsc::channel(1);
     tokio::spawn(async move {
         tokio::select! {
@@ -36,7 +36,7 @@ pub(crate) fn connections(listener: TcpListener) -> ReceiverStream<io::Result<Co
     ReceiverStream::new(incoming)
 }
 
-async fn accept(listener: TcpListener, accepted: &mpsc::Sender<io::Result<Connection>>) {
+async fn accept(listener: TcpListener, accepted: &mpsc::Sender<io::Result<ClientConnection>>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -44,7 +44,7 @@ async fn accept(listener: TcpListener, accepted: &mpsc::Sender<io::Result<Connec
             Ok((stream, _)) => {
                 // Answers are small and waited for; one that cannot be set is slower, not broken.
                 let _ = stream.set_nodelay(true);
-                if accepted.send(Ok(Connection { stream, _place: place })).await.is_err() {
+                if accepted.send(Ok(ClientConnection { stream, _place: place })).await.is_err() {
                     return;
                 }
             }
@@ -56,7 +56,7 @@ async fn accept(listener: TcpListener, accepted: &mpsc::Sender<io::Result<Connec
     }
 }
 
-impl Connected for Connection {
+impl Connected for ClientConnection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
@@ -64,7 +64,7 @@ impl Connected for Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for ClientConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -74,7 +74,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for ClientConnection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

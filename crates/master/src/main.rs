@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use muster_master::config::{self, Invocation};
+use muster_master::config::{self, MasterInvocation};
 use muster_master::{error_line, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -33,18 +33,18 @@ fn main() -> ExitCode {
     }
 }
 
-type Failure = Box<dyn std::error::Error>;
+type StartFailure = Box<dyn std::error::Error>;
 
 #[expect(clippy::print_stdout, reason = "what was done to a store is what was asked for")]
-fn carry_out(invocation: Invocation) -> Result<(), Failure> {
+fn carry_out(invocation: MasterInvocation) -> Result<(), StartFailure> {
     match invocation {
-        Invocation::Serve(settings) => serve(*settings),
-        Invocation::Recover(location) => {
+        MasterInvocation::Serve(settings) => serve(*settings),
+        MasterInvocation::Recover(location) => {
             let generation = once(muster_store::recover(&location))?;
             println!("{location} is of generation {generation} now; masters may lead on it");
             Ok(())
         }
-        Invocation::Restore(file, location) => {
+        MasterInvocation::Restore(file, location) => {
             let restored = once(muster_store::restore(&file, &location))?;
             let (name, generation, commit) = (&restored.cluster.name, restored.generation, restored.commit.0);
             println!(
@@ -57,7 +57,7 @@ fn carry_out(invocation: Invocation) -> Result<(), Failure> {
 }
 
 /// Runs one thing to its end.
-fn once<T, E: std::error::Error + 'static>(task: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+fn once<T, E: std::error::Error + 'static>(task: impl Future<Output = Result<T, E>>) -> Result<T, StartFailure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(task)?)
 }
@@ -70,7 +70,7 @@ fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-fn serve(settings: config::Settings) -> Result<(), Failure> {
+fn serve(settings: config::MasterSettings) -> Result<(), StartFailure> {
     let lines = tracing_subscriber::fmt().with_env_filter(settings.log.as_str());
     lines.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
     raise_file_limit();

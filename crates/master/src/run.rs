@@ -5,18 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_store::{Candidacy, Candidate, Founding, OpenError};
+use muster_store::{Candidacy, Candidate, NewCluster, OpenError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic_health::server::health_reporter;
 
 use crate::clock;
-use crate::config::Settings;
+use crate::config::MasterSettings;
 use crate::health::Health;
-use crate::leading::Seat;
-use crate::roles::{Fault, Next, Node, Standby};
+use crate::leader::LeaderSlot;
+use crate::roles::{FatalError, MasterProcess, RoleAfter, Standby};
 use crate::serve::{BuildError, serve};
-use crate::stop::told;
+use crate::stop::until_stopped;
 
 /// What runs when it is told to stop has this long to end; then the process ends without it.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
@@ -33,7 +33,7 @@ pub enum RunError {
     /// The server failed.
     Serve(tonic::transport::Error),
     /// A role failed.
-    Fault(Fault),
+    Fault(FatalError),
 }
 
 impl fmt::Display for RunError {
@@ -62,22 +62,25 @@ impl std::error::Error for RunError {
 }
 
 /// Runs a master until `stop` is set or it fails.
-pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> Result<(), RunError> {
+pub async fn run(settings: MasterSettings, stop: watch::Receiver<bool>) -> Result<(), RunError> {
     let listener =
         TcpListener::bind(settings.listen).await.map_err(|error| RunError::Listen(settings.listen, error))?;
-    let founding =
-        Founding { name: settings.cluster_name.clone(), is_name_default: settings.is_name_default, now: clock::wall() };
+    let new_cluster = NewCluster {
+        name: settings.cluster_name.clone(),
+        is_name_default: settings.is_name_default,
+        now: clock::wall(),
+    };
     let bound = listener.local_addr().map_err(|error| RunError::Listen(settings.listen, error))?;
     let address = settings.advertise.clone().unwrap_or_else(|| reachable(bound));
     let mut candidacy = Candidacy::new(address, env!("CARGO_PKG_VERSION").to_owned(), settings.timing.store_lease);
     candidacy.state_dir = Some(settings.state_dir.clone());
-    let candidate = muster_store::open(&settings.store.0, founding, candidacy).await.map_err(RunError::Store)?;
+    let candidate = muster_store::open(&settings.store.0, new_cluster, candidacy).await.map_err(RunError::Store)?;
     run_on(settings, listener, candidate, stop).await
 }
 
 /// Runs a master on a listener and a candidate that are there already.
 pub async fn run_on<C>(
-    settings: Settings,
+    settings: MasterSettings,
     listener: TcpListener,
     candidate: C,
     stop: watch::Receiver<bool>,
@@ -94,22 +97,22 @@ where
     let address = settings.advertise.clone().unwrap_or_else(|| reachable(bound));
     let (reporter, health_service) = health_reporter();
     let health = Health::new(reporter).await;
-    let seat = Arc::new(Seat::default());
+    let slot = Arc::new(LeaderSlot::default());
     let (end_serving, mut ended) = watch::channel(false);
     let (election, archive) = (candidate.election(), candidate.archive());
-    let stopped = async move { told(&mut ended).await };
-    let serving = serve(listener, &seat, &election, archive, health_service, stopped).map_err(RunError::Build)?;
+    let stopped = async move { until_stopped(&mut ended).await };
+    let serving = serve(listener, &slot, &election, archive, health_service, stopped).map_err(RunError::Build)?;
     let mut serving = tokio::spawn(serving);
 
-    let node = Node::new(candidate, Arc::new(settings), address, seat.clone(), health, stop);
+    let node = MasterProcess::new(candidate, Arc::new(settings), address, slot.clone(), health, stop);
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
         failed = &mut serving => return match failed {
             Ok(served) => served.map_err(RunError::Serve),
-            Err(panicked) => Err(RunError::Fault(Fault::Lost(panicked))),
+            Err(panicked) => Err(RunError::Fault(FatalError::Lost(panicked))),
         },
     };
-    seat.close();
+    slot.close();
     end_serving.send_replace(true);
     if tokio::time::timeout(STOP_WITHIN, &mut serving).await.is_err() {
         tracing::warn!("connections did not end in time; they are cut");
@@ -120,7 +123,7 @@ where
 }
 
 /// From role to role, until told to stop.
-async fn lead<C>(node: Node<C>) -> Result<Node<C>, Fault>
+async fn lead<C>(node: MasterProcess<C>) -> Result<MasterProcess<C>, FatalError>
 where
     C: Candidate,
     C::Store: 'static,
@@ -133,15 +136,15 @@ where
         };
         let next = match recovering.run().await? {
             Ok(active) => active.run().await?,
-            Err(standby) => Next::Standby(standby),
+            Err(standby) => RoleAfter::Standby(standby),
         };
         standby = match next {
-            Next::Standby(standby) => standby,
-            Next::Halted(halted) => match halted.run().await {
+            RoleAfter::Standby(standby) => standby,
+            RoleAfter::Halted(halted) => match halted.run().await {
                 Ok(standby) => standby,
                 Err(stopped) => return Ok(stopped),
             },
-            Next::Stopped(stopped) => return Ok(stopped),
+            RoleAfter::Stopped(stopped) => return Ok(stopped),
         };
     }
 }

@@ -9,15 +9,15 @@ use muster_proto::FILE_DESCRIPTOR_SET;
 use muster_proto::v1::application_service_server::ApplicationServiceServer;
 use muster_proto::v1::master_service_server::MasterServiceServer;
 use muster_proto::v1::worker_link_service_server::WorkerLinkServiceServer;
-use muster_store::{Archive, Election};
+use muster_store::{Archive, LeaderWatch};
 use tokio::net::TcpListener;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_reflection::server::Builder as Reflection;
 
 use crate::api::{ApplicationApi, LogSources, MasterApi, RawWatch};
-use crate::forward::{Forward, Front};
-use crate::leading::Seat;
+use crate::forward::{Forward, Router};
+use crate::leader::LeaderSlot;
 use crate::link::LinkService;
 use crate::listen::connections;
 
@@ -53,30 +53,30 @@ impl std::error::Error for BuildError {
 }
 
 /// A server, to be spawned.
-pub(crate) type Serving = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
+pub(crate) type ServerFuture = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
 
 /// Serves until `shutdown`, then lets what runs end. Bound it from outside: a stream may never end by itself.
 pub(crate) fn serve(
     listener: TcpListener,
-    seat: &Arc<Seat>,
-    election: &Election,
+    slot: &Arc<LeaderSlot>,
+    election: &LeaderWatch,
     archive: Archive,
     health: HealthServer<impl Health>,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<Serving, BuildError> {
+) -> Result<ServerFuture, BuildError> {
     let master =
-        MasterServiceServer::new(MasterApi::new(seat.clone(), Arc::<LogSources>::default(), election.clone(), archive))
+        MasterServiceServer::new(MasterApi::new(slot.clone(), Arc::<LogSources>::default(), election.clone(), archive))
             .max_decoding_message_size(MAX_REQUEST);
     let application =
-        ApplicationServiceServer::new(ApplicationApi::new(seat.clone())).max_decoding_message_size(MAX_REQUEST);
-    let link = WorkerLinkServiceServer::new(LinkService::new(seat.clone(), election.clone()))
+        ApplicationServiceServer::new(ApplicationApi::new(slot.clone())).max_decoding_message_size(MAX_REQUEST);
+    let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
         .max_decoding_message_size(MAX_LINK_MESSAGE);
     let reflection = || {
         Reflection::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let front = Arc::new(Front::new(seat.clone(), election.clone()));
+    let front = Arc::new(Router::new(slot.clone(), election.clone()));
     let router = Server::builder()
         .layer(tower::layer::layer_fn(move |inner| Forward::new(inner, front.clone())))
         .initial_stream_window_size(STREAM_WINDOW)
@@ -85,7 +85,7 @@ pub(crate) fn serve(
         .http2_max_header_list_size(MAX_HEADERS)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(RawWatch::new(master, seat.clone()))
+        .add_service(RawWatch::new(master, slot.clone()))
         .add_service(application)
         .add_service(link)
         .add_service(health)

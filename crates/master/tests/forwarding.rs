@@ -22,7 +22,7 @@ async fn watch_leader(client: &mut Client) -> tonic::Streaming<v1::WatchLeaderRe
 async fn any_master_takes_a_call_and_names_the_others() {
     let leader = Master::start(&[]).await;
     let (follower, throne) = Follower::new();
-    throne.seat(&leader.address, 1);
+    throne.slot(&leader.address, 1);
     let standby = Master::start_on(follower, &[]).await;
     let mut client = standby.client().await;
     submit(&mut client, "through").await;
@@ -41,7 +41,7 @@ async fn any_master_takes_a_call_and_names_the_others() {
 async fn a_stream_goes_through_and_ends_with_its_leader() {
     let leader = Master::start(&[]).await;
     let (follower, throne) = Follower::new();
-    throne.seat(&leader.address, 1);
+    throne.slot(&leader.address, 1);
     let standby = Master::start_on(follower, &[]).await;
     let mut client = standby.client().await;
     let request = v1::WatchEventsRequest { from_oldest: true, ..Default::default() };
@@ -74,7 +74,7 @@ async fn a_stream_goes_through_and_ends_with_its_leader() {
 async fn a_standby_that_goes_away_says_so_on_what_it_relays() {
     let leader = Master::start(&[]).await;
     let (follower, throne) = Follower::new();
-    throne.seat(&leader.address, 1);
+    throne.slot(&leader.address, 1);
     let standby = Master::start_on(follower, &[]).await;
     let request = v1::WatchEventsRequest::default();
     let mut events = standby.client().await.watch_events(request).await.unwrap().into_inner();
@@ -96,7 +96,7 @@ async fn a_standby_that_goes_away_says_so_on_what_it_relays() {
 async fn a_call_is_held_until_somebody_leads_and_not_for_ever() {
     let (follower, throne) = Follower::new();
     let leader = Master::start(&[]).await;
-    throne.seat(&leader.address, 1);
+    throne.slot(&leader.address, 1);
     let standby = Master::start_on(follower, &[]).await;
     let mut client = standby.client().await;
     throne.vacate();
@@ -104,7 +104,7 @@ async fn a_call_is_held_until_somebody_leads_and_not_for_ever() {
     let held = tokio::spawn(async move { submit(&mut waiting, "held").await });
     let mut seen = watch_leader(&mut client).await;
     assert_eq!(seen.message().await.unwrap().unwrap().leader, "");
-    throne.seat(&leader.address, 2);
+    throne.slot(&leader.address, 2);
     soon("the held call", held).await.unwrap();
     let now = soon("the new leader", seen.message()).await.unwrap().unwrap();
     assert_eq!((now.leader, now.epoch.unwrap().revision), (leader.address.clone(), 2));
@@ -120,7 +120,7 @@ async fn what_breaks_after_it_was_sent_is_unknown_and_what_was_not_is_sent_to_th
     let first = Master::start_on(store, &[]).await;
     let second = Master::start(&[]).await;
     let (follower, throne) = Follower::new();
-    throne.seat(&first.address, 1);
+    throne.slot(&first.address, 1);
     let standby = Master::start_on(follower, &[]).await;
     let mut client = standby.client().await;
     submit(&mut client, "before").await;
@@ -129,18 +129,18 @@ async fn what_breaks_after_it_was_sent_is_unknown_and_what_was_not_is_sent_to_th
     let request = v1::SubmitDriverRequest { driver: Some(sleeper()), driver_id: "stuck".into(), ..Default::default() };
     let waiting = tokio::spawn(async move { stuck.submit_driver(request).await });
     gate.holds().await;
-    throne.seat(&second.address, 2);
+    throne.slot(&second.address, 2);
     let status = soon("an answer", waiting).await.unwrap().unwrap_err();
     assert_failure(&status, Code::Unknown, "OUTCOME_UNKNOWN");
 
     // Nobody listens at the leader's address: nothing was sent, and it goes to the next.
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
-    throne.seat(&closed, 3);
+    throne.slot(&closed, 3);
     let mut waiting = client.clone();
     let held = tokio::spawn(async move { submit(&mut waiting, "after").await });
     tokio::time::timeout(Duration::from_millis(100), std::future::pending::<()>()).await.unwrap_err();
     assert!(!held.is_finished());
-    throne.seat(&second.address, 4);
+    throne.slot(&second.address, 4);
     soon("the call", held).await.unwrap();
     assert_eq!(get(&mut second.client().await, "after").await.driver_id, "after");
     gate.open();
@@ -149,10 +149,10 @@ async fn what_breaks_after_it_was_sent_is_unknown_and_what_was_not_is_sent_to_th
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_goes_one_step_only() {
     let (first, throne) = Follower::new();
-    throne.seat("127.0.0.1:1", 1);
+    throne.slot("127.0.0.1:1", 1);
     let first = Master::start_on(first, &[]).await;
     let (second, throne) = Follower::new();
-    throne.seat(&first.address, 2);
+    throne.slot(&first.address, 2);
     let second = Master::start_on(second, &[]).await;
     // Two that name each other's leaders: the caller is told within the time that a call is held.
     let request = v1::GetDriverRequest { driver_id: "x".into() };
@@ -174,7 +174,7 @@ async fn nobody_steps_down_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_is_sent_to_the_leader() {
     let (follower, throne) = Follower::new();
-    throne.seat("leader:7077", 1);
+    throne.slot("leader:7077", 1);
     let standby = Master::start_on(follower, &[]).await;
     let goodbye = common::worker::FakeWorker::new("w1", 1).turned_away(&standby).await;
     assert_eq!(goodbye.reason(), v1::goodbye::Reason::NotLeader);

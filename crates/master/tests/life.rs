@@ -93,8 +93,10 @@ async fn a_worker_that_reconnects_keeps_what_it_runs() {
         let request = v1::GetWorkerRequest { worker: "w1".into() };
         client.get_worker(request).await.unwrap().into_inner().worker.unwrap().state()
     };
-    eventually("the worker is silent", async || (state(&mut client).await == v1::worker::State::Silent).then_some(()))
-        .await;
+    eventually("the worker is silent", async || {
+        (state(&mut client).await == v1::worker::State::Disconnected).then_some(())
+    })
+    .await;
     let mut link = worker.join(&master, &[running]).await;
     eventually("the worker is alive", async || (state(&mut client).await == v1::worker::State::Alive).then_some(()))
         .await;

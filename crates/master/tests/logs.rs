@@ -18,10 +18,10 @@ type Pieces =
     std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<v1::WorkerServiceReadLogResponse, Status>> + Send>>;
 
 /// Has the standard output of first attempts, and nothing else.
-struct Shelf;
+struct FixedLogs;
 
 #[tonic::async_trait]
-impl WorkerService for Shelf {
+impl WorkerService for FixedLogs {
     type ReadLogStream = Pieces;
 
     async fn get_inventory(
@@ -48,10 +48,10 @@ impl WorkerService for Shelf {
     }
 }
 
-async fn shelf() -> String {
+async fn logs() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let server = tonic::transport::Server::builder().add_service(WorkerServiceServer::new(Shelf));
+    let server = tonic::transport::Server::builder().add_service(WorkerServiceServer::new(FixedLogs));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     address
 }
@@ -61,7 +61,7 @@ async fn a_log_is_read_through_the_master() {
     let master = Master::start(&[]).await;
     let mut client = master.client().await;
     let mut worker = FakeWorker::new("w1", 1);
-    worker.hello.address = shelf().await;
+    worker.hello.address = logs().await;
     let mut link = worker.join(&master, &[]).await;
     submit(&mut client, "talks").await;
     let launch = link.launch().await;

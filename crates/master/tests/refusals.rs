@@ -160,8 +160,8 @@ impl muster_store::Candidate for Hopeless {
         std::future::pending().await
     }
 
-    fn election(&self) -> muster_store::Election {
-        muster_store::Election::kept(muster_store::Standing::default()).1
+    fn election(&self) -> muster_store::LeaderWatch {
+        muster_store::LeaderWatch::kept(muster_store::LeaderView::default()).1
     }
 
     fn archive(&self) -> muster_store::Archive {

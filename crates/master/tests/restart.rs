@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::worker::{FakeWorker, exited};
 use common::*;
 use muster_proto::v1;
-use muster_store::{Candidacy, Founding, Location};
+use muster_store::{Candidacy, Location, NewCluster};
 use muster_types::{AttemptState, WallTime};
 use tonic::Code;
 use v1::driver::State;
@@ -40,9 +40,9 @@ async fn a_master_that_starts_again_on_the_same_store_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let location = Location::Embedded(dir.path().join("store"));
     let open = async || {
-        let founding = Founding { name: "test".into(), is_name_default: true, now: WallTime(1) };
+        let new_cluster = NewCluster { name: "test".into(), is_name_default: true, now: WallTime(1) };
         let candidacy = Candidacy::new(String::new(), String::new(), Duration::from_secs(3));
-        muster_store::open(&location, founding, candidacy).await.unwrap()
+        muster_store::open(&location, new_cluster, candidacy).await.unwrap()
     };
     let master = Master::start_on(open().await, &[]).await;
     let mut client = master.client().await;

@@ -13,25 +13,25 @@ pub mod v1 {
     tonic::include_proto!("muster.v1");
 }
 
-pub mod accept;
 mod base64url;
+pub mod enums;
 pub mod errors;
 mod link;
 pub mod methods;
 mod process;
+pub mod render;
 mod resources;
 mod secrets;
-pub mod show;
 pub mod text;
 pub mod time;
 pub mod tokens;
+pub mod validate;
 mod violations;
 mod wire_error;
-pub mod words;
 
-pub use link::{PROTOCOL_VERSION, Welcome};
+pub use link::{LeaderWelcome, PROTOCOL_VERSION};
 pub use tokens::{PageToken, ParseTokenError, ResumeToken};
-pub use violations::{MAX_VIOLATIONS, Path, Violation, Violations};
+pub use violations::{FieldViolation, FieldViolations, MAX_VIOLATIONS, Path};
 pub use wire_error::WireError;
 
 /// The encoded descriptors of [`v1`] and all it imports, with comments: for gRPC reflection.

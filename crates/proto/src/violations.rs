@@ -11,11 +11,11 @@ pub const MAX_VIOLATIONS: usize = 32;
 #[derive(Debug, Clone, Copy)]
 pub struct Path<'a> {
     parent: Option<&'a Path<'a>>,
-    step: Step<'a>,
+    step: PathStep<'a>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Step<'a> {
+enum PathStep<'a> {
     Field(&'a str),
     Index(usize),
     Key(&'a str),
@@ -27,22 +27,22 @@ const SHOWN_KEY_BYTES: usize = 64;
 impl<'a> Path<'a> {
     /// A field of the request itself.
     pub fn root(field: &'a str) -> Path<'a> {
-        Path { parent: None, step: Step::Field(field) }
+        Path { parent: None, step: PathStep::Field(field) }
     }
 
     /// A field of this one.
     pub fn field(&'a self, field: &'a str) -> Path<'a> {
-        Path { parent: Some(self), step: Step::Field(field) }
+        Path { parent: Some(self), step: PathStep::Field(field) }
     }
 
     /// An element of this repeated field.
     pub fn index(&'a self, index: usize) -> Path<'a> {
-        Path { parent: Some(self), step: Step::Index(index) }
+        Path { parent: Some(self), step: PathStep::Index(index) }
     }
 
     /// An entry of this map.
     pub fn key(&'a self, key: &'a str) -> Path<'a> {
-        Path { parent: Some(self), step: Step::Key(key) }
+        Path { parent: Some(self), step: PathStep::Key(key) }
     }
 }
 
@@ -52,17 +52,17 @@ impl fmt::Display for Path<'_> {
             parent.fmt(f)?;
         }
         match (self.step, self.parent.is_some()) {
-            (Step::Field(field), false) => f.write_str(field),
-            (Step::Field(field), true) => write!(f, ".{field}"),
-            (Step::Index(index), _) => write!(f, "[{index}]"),
-            (Step::Key(key), _) => write!(f, "[{:?}]", excerpt(key, SHOWN_KEY_BYTES)),
+            (PathStep::Field(field), false) => f.write_str(field),
+            (PathStep::Field(field), true) => write!(f, ".{field}"),
+            (PathStep::Index(index), _) => write!(f, "[{index}]"),
+            (PathStep::Key(key), _) => write!(f, "[{:?}]", excerpt(key, SHOWN_KEY_BYTES)),
         }
     }
 }
 
 /// One bad field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
+pub struct FieldViolation {
     /// Its path, such as `driver.command.args[3]`.
     pub field: String,
     /// What is wrong and what would be right. Never holds an environment value.
@@ -71,26 +71,26 @@ pub struct Violation {
 
 /// All that is wrong with one request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Violations {
-    list: Vec<Violation>,
+pub struct FieldViolations {
+    list: Vec<FieldViolation>,
     more: usize,
 }
 
-impl Violations {
+impl FieldViolations {
     /// Nothing wrong so far.
-    pub fn new() -> Violations {
-        Violations::default()
+    pub fn new() -> FieldViolations {
+        FieldViolations::default()
     }
 
     /// A single bad field.
-    pub fn of(field: impl Into<String>, message: impl Into<String>) -> Violations {
-        Violations { list: vec![Violation { field: field.into(), message: message.into() }], more: 0 }
+    pub fn of(field: impl Into<String>, message: impl Into<String>) -> FieldViolations {
+        FieldViolations { list: vec![FieldViolation { field: field.into(), message: message.into() }], more: 0 }
     }
 
     /// Notes a bad field.
     pub fn add(&mut self, path: &Path<'_>, message: impl Into<String>) {
         if self.list.len() < MAX_VIOLATIONS {
-            self.list.push(Violation { field: path.to_string(), message: message.into() });
+            self.list.push(FieldViolation { field: path.to_string(), message: message.into() });
         } else {
             self.more += 1;
         }
@@ -102,7 +102,7 @@ impl Violations {
     }
 
     /// The bad fields, in the order of the request; at most [`MAX_VIOLATIONS`].
-    pub fn list(&self) -> &[Violation] {
+    pub fn list(&self) -> &[FieldViolation] {
         &self.list
     }
 
@@ -112,14 +112,14 @@ impl Violations {
     }
 
     /// The value, if nothing was found wrong with it.
-    pub fn unless_any<T>(self, value: T) -> Result<T, Violations> {
+    pub fn unless_any<T>(self, value: T) -> Result<T, FieldViolations> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
 }
 
-impl fmt::Display for Violations {
+impl fmt::Display for FieldViolations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Violation { field, message }) in self.list.iter().enumerate() {
+        for (index, FieldViolation { field, message }) in self.list.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}{field}: {message}")?;
         }
@@ -130,7 +130,7 @@ impl fmt::Display for Violations {
     }
 }
 
-impl std::error::Error for Violations {}
+impl std::error::Error for FieldViolations {}
 
 #[cfg(test)]
 mod tests {
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_everywhere_is_bounded() {
-        let mut violations = Violations::new();
+        let mut violations = FieldViolations::new();
         for index in 0..MAX_VIOLATIONS + 5 {
             violations.add(&Path::root("list").index(index), "bad");
         }

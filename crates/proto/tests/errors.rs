@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_proto::Violations;
+use muster_proto::FieldViolations;
 use muster_proto::errors::{self, Failure, reason};
 use muster_types::Verdict;
 use tonic::{Code, Status};
@@ -22,7 +22,7 @@ fn every_failure() -> Vec<(Failure, Code, &'static str)> {
         (Failure::StoreFull, Code::ResourceExhausted, reason::STORE_FULL),
         (Failure::AlreadyExists { kind: "driver", name: text() }, Code::AlreadyExists, reason::ALREADY_EXISTS),
         (Failure::NotFound { kind: "driver", name: text() }, Code::NotFound, reason::NOT_FOUND),
-        (Failure::BadRequest(Violations::of("f", "m")), Code::InvalidArgument, reason::BAD_REQUEST),
+        (Failure::BadRequest(FieldViolations::of("f", "m")), Code::InvalidArgument, reason::BAD_REQUEST),
         (Failure::QueueFull { what: text() }, Code::ResourceExhausted, reason::QUEUE_FULL),
         (Failure::QuotaExceeded { subject: text(), message: text() }, Code::ResourceExhausted, reason::QUOTA_EXCEEDED),
         (Failure::Compacted { oldest: text(), current: text() }, Code::OutOfRange, reason::COMPACTED),

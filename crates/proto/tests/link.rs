@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_proto::{Welcome, v1};
+use muster_proto::{LeaderWelcome, v1};
 use muster_types::*;
 use prost::Message as _;
 
@@ -112,7 +112,7 @@ fn everything_that_goes_down_comes_back() {
     let acknowledged = vec![Acknowledgement { attempt: driver_attempt(), sequence: 8 }];
     let wire = v1::Acknowledgements::from(&acknowledged[..]);
     assert_eq!(Vec::<Acknowledgement>::try_from(&wire).unwrap(), acknowledged);
-    let welcome = Welcome {
+    let welcome = LeaderWelcome {
         version: 1,
         cluster: ClusterUid(1),
         cluster_name: "home".into(),
@@ -120,7 +120,7 @@ fn everything_that_goes_down_comes_back() {
         lease: Duration::from_secs(2),
         masters: vec!["a:1".into()],
     };
-    assert_eq!(Welcome::try_from(v1::Welcome::from(&welcome)).unwrap(), welcome);
+    assert_eq!(LeaderWelcome::try_from(v1::Welcome::from(&welcome)).unwrap(), welcome);
     let epoch = Epoch { generation: 1, revision: u64::MAX, leader: LeaderUid(9) };
     assert_eq!(Epoch::try_from(&v1::Epoch::from(epoch)).unwrap(), epoch);
 }
@@ -156,7 +156,7 @@ fn a_secret_is_in_no_debug_text() {
 
 mod anything {
     use super::*;
-    use muster_proto::accept;
+    use muster_proto::validate;
     use proptest::prelude::*;
     use proptest::sample::Index;
 
@@ -171,25 +171,25 @@ mod anything {
         }
         each! {
             v1::Hello => Hello::try_from,
-            v1::Welcome => Welcome::try_from,
+            v1::Welcome => LeaderWelcome::try_from,
             v1::Reports => Vec::<Report>::try_from,
             v1::Inventory => v1::Inventory::into_part,
             v1::Commands => v1::Commands::into_parts,
             v1::Acknowledgements => |m| Vec::<Acknowledgement>::try_from(&m),
             v1::Epoch => |m| Epoch::try_from(&m),
-            v1::SubmitDriverRequest => accept::submit_driver,
-            v1::KillDriverRequest => accept::kill_driver,
-            v1::RegisterApplicationRequest => accept::register_application,
-            v1::RequestExecutorsRequest => accept::request_executors,
-            v1::KillExecutorsRequest => accept::kill_executors,
-            v1::UnregisterApplicationRequest => accept::unregister,
-            v1::WatchApplicationRequest => accept::watch_application,
-            v1::DrainWorkerRequest => accept::drain_worker,
-            v1::ListDriversRequest => accept::list_drivers,
-            v1::ListExecutorsRequest => accept::list_executors,
-            v1::WatchEventsRequest => accept::watch_events,
-            v1::ReadLogRequest => accept::read_log,
-            v1::WorkerServiceReadLogRequest => accept::read_worker_log,
+            v1::SubmitDriverRequest => validate::submit_driver,
+            v1::KillDriverRequest => validate::kill_driver,
+            v1::RegisterApplicationRequest => validate::register_application,
+            v1::RequestExecutorsRequest => validate::request_executors,
+            v1::KillExecutorsRequest => validate::kill_executors,
+            v1::UnregisterApplicationRequest => validate::unregister,
+            v1::WatchApplicationRequest => validate::watch_application,
+            v1::DrainWorkerRequest => validate::drain_worker,
+            v1::ListDriversRequest => validate::list_drivers,
+            v1::ListExecutorsRequest => validate::list_executors,
+            v1::WatchEventsRequest => validate::watch_events,
+            v1::ReadLogRequest => validate::read_log,
+            v1::WorkerServiceReadLogRequest => validate::read_worker_log,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_proto::{accept, errors, v1};
+use muster_proto::{errors, v1, validate};
 use muster_types::{DEFAULT_MEMORY, RestartCondition, WorkerLostPolicy};
 
 fn smallest() -> v1::SubmitDriverRequest {
@@ -13,7 +13,7 @@ fn smallest() -> v1::SubmitDriverRequest {
 }
 
 fn fields(request: v1::SubmitDriverRequest) -> Vec<String> {
-    let violations = accept::submit_driver(request).expect_err("it must be refused");
+    let violations = validate::submit_driver(request).expect_err("it must be refused");
     violations.list().iter().map(|violation| violation.field.clone()).collect()
 }
 
@@ -23,7 +23,7 @@ fn seconds(seconds: i64) -> Option<prost_types::Duration> {
 
 #[test]
 fn the_smallest_request_that_makes_sense_is_complete() {
-    let submit = accept::submit_driver(smallest()).unwrap();
+    let submit = validate::submit_driver(smallest()).unwrap();
     assert_eq!((submit.id, submit.request, submit.validate_only), (None, None, false));
     assert_eq!((submit.spec.resources.cores, submit.spec.resources.memory), (1, DEFAULT_MEMORY));
     assert_eq!(submit.spec.restart.condition, RestartCondition::Never);
@@ -41,7 +41,7 @@ fn what_restarts_is_leased_unless_it_says_otherwise() {
         ..Default::default()
     };
     request.driver.as_mut().unwrap().restart = Some(restart);
-    let spec = accept::submit_driver(request).unwrap().spec;
+    let spec = validate::submit_driver(request).unwrap().spec;
     assert_eq!(spec.on_worker_lost, WorkerLostPolicy::Rerun);
     assert_eq!(spec.restart.backoff_max, Duration::from_secs(600), "an unset longest delay follows the first");
 }
@@ -123,7 +123,7 @@ fn a_violation_never_shows_an_environment_value() {
     command.env = BTreeMap::from([("A".into(), "hunter2 {{hunter2}}\0".into())]);
     command.secret_env = BTreeMap::from([("A".into(), "{{hunter2}}".into())]);
     let debug = format!("{request:?}");
-    let status = tonic::Status::from(errors::Failure::from(accept::submit_driver(request).unwrap_err()));
+    let status = tonic::Status::from(errors::Failure::from(validate::submit_driver(request).unwrap_err()));
     let shown = format!("{debug} {status:?} {:?}", errors::violations_of(&status));
     assert!(!shown.contains("hunter2"), "{shown}");
 }
@@ -142,7 +142,7 @@ fn application() -> v1::ApplicationSpec {
 #[test]
 fn an_application_is_complete_and_its_faults_are_named() {
     let good = v1::RegisterApplicationRequest { application: Some(application()), ..Default::default() };
-    let spec = accept::register_application(good).unwrap().spec;
+    let spec = validate::register_application(good).unwrap().spec;
     let profile = spec.profiles.values().next().unwrap();
     assert_eq!((profile.target, profile.resources.cores), (4, 0), "0 cores of an executor mean all that are free");
     assert_eq!(&*spec.template.resources_component, "executor");
@@ -158,7 +158,7 @@ fn an_application_is_complete_and_its_faults_are_named() {
     });
     bad.template = None;
     let violations =
-        accept::register_application(v1::RegisterApplicationRequest { application: Some(bad), ..Default::default() })
+        validate::register_application(v1::RegisterApplicationRequest { application: Some(bad), ..Default::default() })
             .unwrap_err();
     let found: Vec<_> = violations.list().iter().map(|violation| violation.field.as_str()).collect();
     let expected = [
@@ -199,10 +199,10 @@ fn targets_name_each_profile_once() {
         targets,
         ..Default::default()
     };
-    let good = accept::request_executors(request(vec![target(1, None), target(2, Some(0))])).unwrap();
+    let good = validate::request_executors(request(vec![target(1, None), target(2, Some(0))])).unwrap();
     let new = good.targets[1].new_profile.as_ref().unwrap();
     assert_eq!((new.id.0, new.target), (2, 3), "the target's numbers hold");
-    let bad = accept::request_executors(request(vec![target(1, Some(9)), target(1, None)])).unwrap_err();
+    let bad = validate::request_executors(request(vec![target(1, Some(9)), target(1, None)])).unwrap_err();
     let found: Vec<_> = bad.list().iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(found, ["targets[0].new_profile.profile_id", "targets[1].profile_id"]);
 }
@@ -210,14 +210,14 @@ fn targets_name_each_profile_once() {
 #[test]
 fn a_page_token_belongs_to_its_filter() {
     let list = |token: &str, filter: &str| {
-        accept::list_drivers(v1::ListDriversRequest {
+        validate::list_drivers(v1::ListDriversRequest {
             page_token: token.into(),
             filter: filter.into(),
             ..Default::default()
         })
     };
     let first = list("", "state=RUNNING").unwrap();
-    assert_eq!(first.size, accept::DEFAULT_PAGE_SIZE);
+    assert_eq!(first.size, validate::DEFAULT_PAGE_SIZE);
     let token = first.next_token("driver-7");
     assert_eq!(list(&token, "state=RUNNING").unwrap().after.as_deref(), Some("driver-7"));
     assert!(list(&token, "state=FAILED").is_err());

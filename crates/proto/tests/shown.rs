@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_proto::{show, v1};
+use muster_proto::{render, v1};
 use muster_types::*;
 
 fn record() -> DriverRecord {
@@ -60,7 +60,7 @@ fn record() -> DriverRecord {
 
 #[test]
 fn a_driver_is_shown_without_its_secrets() {
-    let driver = show::driver(&record(), show::DriverExtras { pid: Some(99), ..Default::default() });
+    let driver = render::driver(&record(), render::DriverExtras { pid: Some(99), ..Default::default() });
     let command = driver.spec.as_ref().unwrap().command.as_ref().unwrap();
     assert_eq!(command.env["LANG"], "C");
     assert_eq!((command.env["DB_PASSWORD"].as_str(), command.secret_env["A"].as_str()), (REDACTED, REDACTED));
@@ -72,8 +72,8 @@ fn a_driver_is_shown_without_its_secrets() {
 
 #[test]
 fn each_attempt_says_where_it_stands() {
-    let extras = show::DriverExtras { pid: Some(99), wait_channel: Some("nfs_wait"), ..Default::default() };
-    let driver = show::driver(&record(), extras);
+    let extras = render::DriverExtras { pid: Some(99), wait_channel: Some("nfs_wait"), ..Default::default() };
+    let driver = render::driver(&record(), extras);
     let shown: Vec<_> = driver.attempts.iter().map(|a| (a.state(), a.pid, a.wait_channel.as_str())).collect();
     use v1::driver::State;
     assert_eq!(shown, [(State::Failed, 0, ""), (State::Killing, 99, "nfs_wait")]);

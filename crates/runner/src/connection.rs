@@ -107,7 +107,7 @@ impl AsFd for Listener {
 
 /// One connection.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct AgentConnection {
     socket: OwnedFd,
     reader: FrameReader<ToRunner>,
     out: Vec<u8>,
@@ -116,7 +116,7 @@ pub(crate) struct Connection {
 
 /// Why a connection ends.
 #[derive(Debug)]
-pub(crate) enum Broken {
+pub(crate) enum ConnectionEnd {
     /// The peer closed it, or the kernel did.
     Closed,
     /// The peer does not read what it is sent.
@@ -127,35 +127,35 @@ pub(crate) enum Broken {
 
 /// What a read found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Read {
+pub(crate) enum ReadResult {
     /// Something arrived; there may be more.
     Some,
     /// Nothing waits.
     Nothing,
 }
 
-impl Connection {
-    pub(crate) fn new(socket: OwnedFd) -> Connection {
-        Connection { socket, reader: FrameReader::default(), out: Vec::new(), sent: 0 }
+impl AgentConnection {
+    pub(crate) fn new(socket: OwnedFd) -> AgentConnection {
+        AgentConnection { socket, reader: FrameReader::default(), out: Vec::new(), sent: 0 }
     }
 
     /// Reads once what has arrived. All messages must have been taken before.
-    pub(crate) fn read(&mut self) -> Result<Read, Broken> {
+    pub(crate) fn read(&mut self) -> Result<ReadResult, ConnectionEnd> {
         let mut buffer = [0; READ_BYTES];
         match recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => Err(Broken::Closed),
+            Ok((0, _)) => Err(ConnectionEnd::Closed),
             Ok((length, _)) => {
                 self.reader.push(&buffer[..length]);
-                Ok(Read::Some)
+                Ok(ReadResult::Some)
             }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(Read::Nothing),
-            Err(_) => Err(Broken::Closed),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(ReadResult::Nothing),
+            Err(_) => Err(ConnectionEnd::Closed),
         }
     }
 
     /// The next message that has arrived whole.
-    pub(crate) fn take(&mut self) -> Result<Option<ToRunner>, Broken> {
-        self.reader.take().map_err(Broken::Frame)
+    pub(crate) fn take(&mut self) -> Result<Option<ToRunner>, ConnectionEnd> {
+        self.reader.take().map_err(ConnectionEnd::Frame)
     }
 
     /// Adds a message to what is to be sent.
@@ -164,19 +164,19 @@ impl Connection {
     }
 
     /// Sends as much as the peer takes now; whether all is sent.
-    pub(crate) fn send(&mut self) -> Result<bool, Broken> {
+    pub(crate) fn send(&mut self) -> Result<bool, ConnectionEnd> {
         while self.sent < self.out.len() {
             match send(&self.socket, &self.out[self.sent..], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
                 Ok(length) => self.sent += length,
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => {}
-                Err(_) => return Err(Broken::Closed),
+                Err(_) => return Err(ConnectionEnd::Closed),
             }
         }
         self.out.drain(..self.sent);
         self.sent = 0;
         if self.out.len() > MAX_UNREAD {
-            return Err(Broken::Stuck);
+            return Err(ConnectionEnd::Stuck);
         }
         if self.out.is_empty() && self.out.capacity() > READ_BYTES {
             self.out = Vec::new();
@@ -185,7 +185,7 @@ impl Connection {
     }
 }
 
-impl AsFd for Connection {
+impl AsFd for AgentConnection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

@@ -8,7 +8,9 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use muster_agent::journal::{HEADER_LENGTH, Memory, Record, append_header, append_record, read_header, read_records};
+use muster_agent::journal::{
+    HEADER_LENGTH, JournalState, Record, append_header, append_record, read_header, read_records,
+};
 use muster_types::Incarnation;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -37,16 +39,16 @@ pub(crate) struct Journal {
 }
 
 /// What the journal in a state directory adds up to; nothing if there is none.
-pub(crate) fn read(path: &Path) -> io::Result<(Option<Incarnation>, Memory)> {
+pub(crate) fn read(path: &Path) -> io::Result<(Option<Incarnation>, JournalState)> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, Memory::default())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, JournalState::default())),
         Err(error) => return Err(error),
     };
     let mut bytes = Vec::new();
     io::Read::read_to_end(&mut io::Read::take(file, MAX_READ), &mut bytes)?;
-    let Some(incarnation) = read_header(&bytes) else { return Ok((None, Memory::default())) };
-    Ok((Some(incarnation), Memory::of(read_records(&bytes[HEADER_LENGTH..]))))
+    let Some(incarnation) = read_header(&bytes) else { return Ok((None, JournalState::default())) };
+    Ok((Some(incarnation), JournalState::of(read_records(&bytes[HEADER_LENGTH..]))))
 }
 
 impl Journal {
@@ -62,7 +64,7 @@ impl Journal {
     }
 
     /// Whether so much waits that no more should be taken on.
-    pub(crate) fn is_choked(&self) -> bool {
+    pub(crate) fn is_journal_full(&self) -> bool {
         self.waiting.len() >= MAX_WAITING
     }
 
@@ -170,8 +172,8 @@ mod tests {
     fn no_journal_and_a_foreign_file_say_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        assert_eq!(read(&path).unwrap(), (None, Memory::default()));
+        assert_eq!(read(&path).unwrap(), (None, JournalState::default()));
         std::fs::write(&path, b"something else").unwrap();
-        assert_eq!(read(&path).unwrap(), (None, Memory::default()));
+        assert_eq!(read(&path).unwrap(), (None, JournalState::default()));
     }
 }

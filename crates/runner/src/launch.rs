@@ -15,13 +15,13 @@ use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::connection;
-use crate::options::Options;
-use crate::outer::OuterPids;
-use crate::serve::{self, Place, ServeError};
+use crate::options::RunnerOptions;
+use crate::pid_translation::PidTranslation;
+use crate::serve::{self, RunnerPlace, ServeError};
+use crate::stale_runner::take_over;
 use crate::state_dir::{StateDir, StateDirError};
 use crate::sys::daemon::{self, Side};
 use crate::sys::signals;
-use crate::takeover::take_over;
 
 /// Why there is no runner of ours.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ fn failed(what: &str) -> impl Fn(io::Error) -> LaunchError {
 }
 
 /// Starts the runner; returns in the calling process when it serves.
-pub(crate) fn launch(options: &Options) -> Result<(), LaunchError> {
+pub(crate) fn launch(options: &RunnerOptions) -> Result<(), LaunchError> {
     let state = open_state(options)?;
     let mut with_namespaces = options.namespaces;
     let mut may_take_over = true;
@@ -70,7 +70,7 @@ pub(crate) fn launch(options: &Options) -> Result<(), LaunchError> {
 }
 
 /// Locks the state directory. A lock without anybody who serves is that of a runner that begins or ends: its lock goes with its last thread.
-fn open_state(options: &Options) -> Result<StateDir, LaunchError> {
+fn open_state(options: &RunnerOptions) -> Result<StateDir, LaunchError> {
     let begin = Instant::now();
     loop {
         match StateDir::open(&options.state_dir) {
@@ -98,7 +98,7 @@ enum Launched {
     Locked(PathBuf),
 }
 
-fn try_launch(options: &Options, state: &StateDir, with_namespaces: bool) -> Result<Launched, LaunchError> {
+fn try_launch(options: &RunnerOptions, state: &StateDir, with_namespaces: bool) -> Result<Launched, LaunchError> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("make a pipe")(error.into()))?;
     let child = match daemon::fork().map_err(failed("fork"))? {
         Side::Child => leave_session(options, state, writer, with_namespaces),
@@ -119,11 +119,11 @@ fn try_launch(options: &Options, state: &StateDir, with_namespaces: bool) -> Res
 }
 
 /// In a process of its own: opens a session, makes the namespaces, and forks the runner, which so can never get a terminal.
-fn leave_session(options: &Options, state: &StateDir, writer: OwnedFd, with_namespaces: bool) -> ! {
+fn leave_session(options: &RunnerOptions, state: &StateDir, writer: OwnedFd, with_namespaces: bool) -> ! {
     signals::reset_and_block();
     daemon::close_others(&[writer.as_raw_fd(), state.lock_fd()]);
     let _ = rustix::process::setsid();
-    let outer = OuterPids::open();
+    let outer = PidTranslation::open();
     if with_namespaces && daemon::unshare_pids_and_mounts().is_err() {
         tell(writer, NO_NAMESPACE, b"");
         daemon::leave(0);
@@ -138,13 +138,19 @@ fn leave_session(options: &Options, state: &StateDir, writer: OwnedFd, with_name
     }
 }
 
-fn become_runner(options: &Options, state: &StateDir, writer: OwnedFd, outer: OuterPids, is_first: bool) -> ! {
+fn become_runner(
+    options: &RunnerOptions,
+    state: &StateDir,
+    writer: OwnedFd,
+    outer: PidTranslation,
+    is_first: bool,
+) -> ! {
     let _ = rustix::process::setsid();
     if is_first && own_proc().is_err() {
         tell(writer, NO_NAMESPACE, b"");
         daemon::leave(0);
     }
-    let place = Place { outer, is_first_process: is_first };
+    let place = RunnerPlace { outer, is_first_process: is_first };
     let prepared = detach(state).map_err(|error| ServeError::Failed(format!("cannot leave its caller: {error}")));
     let served = prepared.and_then(|()| serve::prepare(options, state, place));
     match served {

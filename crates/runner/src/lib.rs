@@ -15,13 +15,13 @@ mod engine;
 mod journal;
 mod launch;
 mod options;
-mod outer;
+mod pid_translation;
 mod prepare;
 mod serve;
 mod spawner;
+mod stale_runner;
 mod state_dir;
 mod sys;
-mod takeover;
 mod tree;
 mod wait_channel;
 
@@ -29,7 +29,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use options::{Asked, parse};
+use options::{RunnerInvocation, parse};
 
 /// The state directory is another runner's.
 const EXIT_SERVED: u8 = 3;
@@ -37,8 +37,8 @@ const EXIT_SERVED: u8 = 3;
 /// Runs the program with the arguments after its name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let options = match parse(arguments) {
-        Ok(Asked::Run(options)) => options,
-        Ok(Asked::Print(text)) => {
+        Ok(RunnerInvocation::Run(options)) => options,
+        Ok(RunnerInvocation::Print(text)) => {
             // Nobody may be reading.
             let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;

@@ -8,7 +8,7 @@ use crate::tree::Method;
 
 /// How to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Options {
+pub(crate) struct RunnerOptions {
     /// Holds the lock, the socket, the incarnation and the journal.
     pub(crate) state_dir: PathBuf,
     /// Where cgroups are.
@@ -47,9 +47,9 @@ already serves it (exit code 3).
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum RunnerInvocation {
     /// Run.
-    Run(Options),
+    Run(RunnerOptions),
     /// Print a text and end.
     Print(String),
 }
@@ -59,10 +59,10 @@ pub(crate) enum Asked {
 pub(crate) struct UsageError(pub(crate) String);
 
 /// Reads the arguments after the program's name.
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, UsageError> {
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<RunnerInvocation, UsageError> {
     let mut arguments = arguments.into_iter();
     let mut state_dir = None;
-    let mut options = Options {
+    let mut options = RunnerOptions {
         state_dir: PathBuf::new(),
         cgroup_root: PathBuf::from("/sys/fs/cgroup"),
         tree: Method::Best,
@@ -73,8 +73,10 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ask
     while let Some(argument) = arguments.next() {
         let name = argument.to_string_lossy().into_owned();
         match name.as_str() {
-            "--help" | "-h" => return Ok(Asked::Print(USAGE.to_owned())),
-            "--version" | "-V" => return Ok(Asked::Print(format!("muster-runner {}\n", env!("CARGO_PKG_VERSION")))),
+            "--help" | "-h" => return Ok(RunnerInvocation::Print(USAGE.to_owned())),
+            "--version" | "-V" => {
+                return Ok(RunnerInvocation::Print(format!("muster-runner {}\n", env!("CARGO_PKG_VERSION"))));
+            }
             _ => {}
         }
         let value = arguments.next().ok_or_else(|| UsageError(format!("`{name}` needs a value (see --help)")))?;
@@ -89,7 +91,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ask
         }
     }
     options.state_dir = state_dir.ok_or_else(|| UsageError("--state-dir DIR is missing (see --help)".to_owned()))?;
-    Ok(Asked::Run(options))
+    Ok(RunnerInvocation::Run(options))
 }
 
 fn method(value: &OsString) -> Result<Method, UsageError> {
@@ -121,13 +123,13 @@ fn switch(name: &str, value: &OsString) -> Result<bool, UsageError> {
 mod tests {
     use super::*;
 
-    fn parse_words(words: &[&str]) -> Result<Asked, UsageError> {
+    fn parse_words(words: &[&str]) -> Result<RunnerInvocation, UsageError> {
         parse(words.iter().map(OsString::from))
     }
 
     #[test]
     fn the_state_directory_is_all_that_is_needed() {
-        let Ok(Asked::Run(options)) = parse_words(&["--state-dir", "/s"]) else { panic!("refused") };
+        let Ok(RunnerInvocation::Run(options)) = parse_words(&["--state-dir", "/s"]) else { panic!("refused") };
         assert_eq!((options.state_dir, options.tree, options.limits), (PathBuf::from("/s"), Method::Best, true));
         assert!(parse_words(&[]).is_err());
     }

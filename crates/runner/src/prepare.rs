@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use muster_agent::runner_protocol::Program;
 
-use crate::sys::Plan;
+use crate::sys::ClonePlan;
 use crate::sys::strings::CStringArray;
 
 /// A text holds a zero byte, which the kernel takes for its end.
@@ -27,11 +27,11 @@ pub(crate) struct Surroundings<'a> {
 }
 
 /// Makes every text that the child will need.
-pub(crate) fn plan<'a>(program: &Program, surroundings: Surroundings<'a>) -> Result<Plan<'a>, BadText> {
+pub(crate) fn plan<'a>(program: &Program, surroundings: Surroundings<'a>) -> Result<ClonePlan<'a>, BadText> {
     let Surroundings { null, joins, mark, cancelled, lease_end, dies_with_parent } = surroundings;
     let argv = [&program.program].into_iter().chain(&program.args).map(|text| text_of(text, "an argument"));
     let variables = program.env.iter().map(|(name, value)| format!("{name}={value}")).chain(mark);
-    Ok(Plan {
+    Ok(ClonePlan {
         work_dir: text_of(&program.work_dir, "the work directory")?,
         stdout: text_of(&program.stdout, "the path of standard output")?,
         stderr: text_of(&program.stderr, "the path of standard error")?,

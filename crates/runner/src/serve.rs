@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use muster_agent::runner_protocol::{RunnerHello, VERSION};
 
 use crate::connection::Listener;
-use crate::engine::{self, Engine, Parts};
+use crate::engine::{self, Engine, EngineParts};
 use crate::journal::{self, Journal};
-use crate::options::Options;
-use crate::outer::OuterPids;
-use crate::spawner::{Setting, Spawner};
+use crate::options::RunnerOptions;
+use crate::pid_translation::PidTranslation;
+use crate::spawner::{Spawner, SpawnerContext};
 use crate::state_dir::StateDir;
 use crate::sys::signals::SignalFd;
-use crate::tree::{self, Trees, Wanted};
+use crate::tree::{self, TreeRequest, Trees};
 
 /// Where the runner lives.
-pub(crate) struct Place {
-    pub(crate) outer: OuterPids,
+pub(crate) struct RunnerPlace {
+    pub(crate) outer: PidTranslation,
     /// Of a PID namespace of its own.
     pub(crate) is_first_process: bool,
 }
@@ -51,9 +51,9 @@ fn cannot<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String {
 
 /// Makes everything ready. The order is the promise: what was left is gone before there is a new incarnation, the incarnation is on disk before
 /// anybody can connect.
-pub(crate) fn prepare(options: &Options, state: &StateDir, place: Place) -> Result<Engine, ServeError> {
+pub(crate) fn prepare(options: &RunnerOptions, state: &StateDir, place: RunnerPlace) -> Result<Engine, ServeError> {
     let name = state.worker_name();
-    let wanted = Wanted { root: options.cgroup_root.clone(), name, method: options.tree, limits: options.limits };
+    let wanted = TreeRequest { root: options.cgroup_root.clone(), name, method: options.tree, limits: options.limits };
     let found = tree::find(&wanted).map_err(|error| ServeError::Locked(error.directory))?;
     let trees = Arc::new(found.trees);
     sweep(&trees)?;
@@ -70,8 +70,11 @@ pub(crate) fn prepare(options: &Options, state: &StateDir, place: Place) -> Resu
     let pid = place.outer.own();
     state.write_pid(pid).map_err(cannot("write the process id"))?;
     let signals = SignalFd::new().map_err(cannot("wait for signals"))?;
-    let setting =
-        Setting { trees: Arc::clone(&trees), outer: Arc::new(place.outer), dies_with_parent: !place.is_first_process };
+    let setting = SpawnerContext {
+        trees: Arc::clone(&trees),
+        outer: Arc::new(place.outer),
+        dies_with_parent: !place.is_first_process,
+    };
     let spawner = Spawner::start(setting).map_err(cannot("start the spawner"))?;
     let listener = Listener::bind(&state.socket()).map_err(cannot("serve the socket"))?;
 
@@ -79,8 +82,18 @@ pub(crate) fn prepare(options: &Options, state: &StateDir, place: Place) -> Resu
     capabilities.dies_with_runner = place.is_first_process;
     let hello = RunnerHello { version: VERSION, incarnation, boot_id: boot_id()?, capabilities, pid, renewal: None };
     let is_first_process = place.is_first_process;
-    let (homes, fence_kill_after) = (found.homes, options.fence_kill_after);
-    let parts = Parts { hello, journal, trees, spawner, listener, signals, is_first_process, homes, fence_kill_after };
+    let (cgroup_homes, fence_kill_after) = (found.cgroup_homes, options.fence_kill_after);
+    let parts = EngineParts {
+        hello,
+        journal,
+        trees,
+        spawner,
+        listener,
+        signals,
+        is_first_process,
+        cgroup_homes,
+        fence_kill_after,
+    };
     Ok(Engine::new(parts, kept).map_err(cannot("begin"))?)
 }
 

@@ -14,9 +14,9 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{Mode, OFlags, open};
 
 use crate::clock;
-use crate::outer::OuterPids;
+use crate::pid_translation::PidTranslation;
 use crate::prepare::{self, Surroundings};
-use crate::sys::{Cloned, Cloner, Failure, Step};
+use crate::sys::{CloneFailure, CloneStep, Cloned, Cloner};
 use crate::tree::Trees;
 
 /// Jobs handed over and not begun. Few: what waits with the main loop can be taken back without a trace.
@@ -30,7 +30,7 @@ const STACK_BYTES: usize = 128 * 1024;
 
 /// A process to start.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct SpawnJob {
     pub(crate) attempt: AttemptKey,
     pub(crate) program: Program,
     pub(crate) limits: Limits,
@@ -40,7 +40,7 @@ pub(crate) struct Job {
 
 /// What became of a job.
 #[derive(Debug)]
-pub(crate) struct Done {
+pub(crate) struct SpawnDone {
     pub(crate) attempt: AttemptKey,
     pub(crate) result: Result<Spawned, SpawnFailure>,
 }
@@ -64,22 +64,22 @@ pub(crate) enum SpawnFailure {
     /// A text of it holds a zero byte.
     Text(&'static str),
     /// The child failed on its way.
-    Child(Failure),
+    Child(CloneFailure),
 }
 
 /// What both threads see.
 #[derive(Debug)]
-struct Shared {
+struct SpawnerShared {
     /// `CLOCK_BOOTTIME` in nanoseconds after which nothing leased starts.
     lease_end: AtomicU64,
     /// The pids that are being started, one of each thread, 0 if none: not strays, although the main loop does not know them yet.
     current: [AtomicI32; THREADS],
-    done: Mutex<VecDeque<Done>>,
+    done: Mutex<VecDeque<SpawnDone>>,
     wake: OwnedFd,
 }
 
-impl Shared {
-    fn done(&self) -> MutexGuard<'_, VecDeque<Done>> {
+impl SpawnerShared {
+    fn done(&self) -> MutexGuard<'_, VecDeque<SpawnDone>> {
         // A panic of either thread ends the process.
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,23 +88,23 @@ impl Shared {
 /// The main loop's end.
 #[derive(Debug)]
 pub(crate) struct Spawner {
-    jobs: SyncSender<Box<Job>>,
-    shared: Arc<Shared>,
+    jobs: SyncSender<Box<SpawnJob>>,
+    shared: Arc<SpawnerShared>,
 }
 
 /// What the threads need to know.
 #[derive(Clone)]
-pub(crate) struct Setting {
+pub(crate) struct SpawnerContext {
     pub(crate) trees: Arc<Trees>,
-    pub(crate) outer: Arc<OuterPids>,
+    pub(crate) outer: Arc<PidTranslation>,
     pub(crate) dies_with_parent: bool,
 }
 
 impl Spawner {
     /// Starts the threads.
-    pub(crate) fn start(setting: Setting) -> io::Result<Spawner> {
+    pub(crate) fn start(setting: SpawnerContext) -> io::Result<Spawner> {
         let (jobs, receiver) = sync_channel(HANDED_OVER);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SpawnerShared {
             lease_end: AtomicU64::new(0),
             current: Default::default(),
             done: Mutex::default(),
@@ -112,7 +112,7 @@ impl Spawner {
         });
         let receiver = Arc::new(Mutex::new(receiver));
         for number in 0..THREADS {
-            let worker = Worker {
+            let worker = SpawnerThread {
                 number,
                 cloner: Cloner::new()?,
                 null: open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?,
@@ -126,7 +126,7 @@ impl Spawner {
     }
 
     /// Hands a job over, or gives it back if enough wait.
-    pub(crate) fn hand_over(&self, job: Box<Job>) -> Result<(), Box<Job>> {
+    pub(crate) fn hand_over(&self, job: Box<SpawnJob>) -> Result<(), Box<SpawnJob>> {
         match self.jobs.try_send(job) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => Err(job),
@@ -139,7 +139,7 @@ impl Spawner {
     }
 
     /// What was done since the last call.
-    pub(crate) fn take_done(&self) -> VecDeque<Done> {
+    pub(crate) fn take_done(&self) -> VecDeque<SpawnDone> {
         let mut counter = [0; 8];
         // Empty when the wake-up was for what an earlier call took.
         let _ = rustix::io::read(&self.shared.wake, &mut counter);
@@ -161,25 +161,25 @@ impl AsFd for Spawner {
 }
 
 /// The next job; one thread waits for it, the others for that one.
-fn next(jobs: &Mutex<Receiver<Box<Job>>>) -> Option<Box<Job>> {
+fn next(jobs: &Mutex<Receiver<Box<SpawnJob>>>) -> Option<Box<SpawnJob>> {
     jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-struct Worker {
+struct SpawnerThread {
     number: usize,
     cloner: Cloner,
     null: OwnedFd,
-    setting: Setting,
-    shared: Arc<Shared>,
+    setting: SpawnerContext,
+    shared: Arc<SpawnerShared>,
 }
 
-impl Worker {
-    fn run(mut self, jobs: &Mutex<Receiver<Box<Job>>>) {
+impl SpawnerThread {
+    fn run(mut self, jobs: &Mutex<Receiver<Box<SpawnJob>>>) {
         while let Some(job) = next(jobs) {
             let result = self.spawn(&job);
             let was_empty = {
                 let mut done = self.shared.done();
-                done.push_back(Done { attempt: job.attempt, result });
+                done.push_back(SpawnDone { attempt: job.attempt, result });
                 done.len() == 1
             };
             // After it is among what is done: until then it must not look like a stray.
@@ -191,10 +191,10 @@ impl Worker {
         }
     }
 
-    fn spawn(&mut self, job: &Job) -> Result<Spawned, SpawnFailure> {
+    fn spawn(&mut self, job: &SpawnJob) -> Result<Spawned, SpawnFailure> {
         if job.cancelled.load(Ordering::SeqCst) {
             let error = io::Error::from_raw_os_error(libc::ECANCELED);
-            return Err(SpawnFailure::Child(Failure { step: Step::Cancelled, error }));
+            return Err(SpawnFailure::Child(CloneFailure { step: CloneStep::Cancelled, error }));
         }
         let entry = self.setting.trees.make(&job.attempt, &job.limits).map_err(SpawnFailure::Tree)?;
         let surroundings = Surroundings {

@@ -70,7 +70,7 @@ fn it_stops_and_goes_on_under_a_lease_alone(arguments: &[&str], name: &str) {
     assert_still(&runner);
 
     agent.renew(Duration::from_secs(60));
-    let again = agent.wait(driver(1), |told| told.sequence > report.sequence);
+    let again = agent.wait(driver(1), |reported| reported.sequence > report.sequence);
     assert_eq!(again.state, AttemptState::Frozen, "a lease alone confirms nothing");
     assert_still(&runner);
 
@@ -101,8 +101,8 @@ fn what_was_thawed_is_frozen_again_at_the_next_end(arguments: &[&str], name: &st
     let Some((runner, mut agent, report)) = frozen(arguments, &unique_word(name)) else { return };
     agent.renew(LEASE);
     agent.send(&[ToRunner::Thaw(driver(1))]);
-    agent.wait(driver(1), |told| told.state == AttemptState::Running && told.sequence > report.sequence);
-    agent.wait(driver(1), |told| told.state == AttemptState::Frozen && told.sequence > report.sequence + 1);
+    agent.wait(driver(1), |reported| reported.state == AttemptState::Running && reported.sequence > report.sequence);
+    agent.wait(driver(1), |reported| reported.state == AttemptState::Frozen && reported.sequence > report.sequence + 1);
     assert_still(&runner);
 }
 

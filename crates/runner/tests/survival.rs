@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{
     TestRunner, accepted, count_with_argument, driver, is_alive, outcome, report_pid, unique_word, wait_until,
 };
-use muster_agent::runner_protocol::{Kill, ToAgent, ToRunner, Why};
+use muster_agent::runner_protocol::{Kill, KillReason, ToAgent, ToRunner};
 use muster_types::{AttemptState, Exit, Fault, KilledBy, Outcome, Reason};
 use rustix::process::{Signal, kill_process};
 
@@ -112,8 +112,8 @@ fn an_accepted_attempt_can_be_started_and_killed() {
     let mut agent = runner.connect();
     agent.send(&[ToRunner::Accept(accepted(driver(1))), ToRunner::Accept(accepted(driver(2)))]);
     assert!(agent.run(runner.shell(driver(1), "true")).is_success());
-    let why = Why::By(KilledBy::Drain);
-    agent.send(&[ToRunner::Kill(Kill { attempt: driver(2), at_once: false, grace: None, why })]);
+    let reason = KillReason::By(KilledBy::Drain);
+    agent.send(&[ToRunner::Kill(Kill { attempt: driver(2), at_once: false, grace: None, reason })]);
     let killed = agent.wait_ended(driver(2));
     assert_eq!((killed.reason, killed.fault), (Reason::NeverStarted, Fault::Platform));
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use muster_client::{CallError, Client, v1};
 use muster_types::Secret;
 
-use crate::{Context, Session};
+use crate::{ApplicationSession, Context};
 
 /// An application that is registered. Cheap to clone; dropping it does not end the application.
 #[derive(Debug, Clone)]
@@ -61,13 +61,13 @@ impl Application {
 
     /// Opens the session that keeps the application alive. It resumes by itself; a later one cuts an earlier one. To be called within a
     /// runtime.
-    pub fn open_session(&self) -> Session {
+    pub fn open_session(&self) -> ApplicationSession {
         let request = v1::WatchApplicationRequest {
             application_id: self.uid.clone(),
             driver_token: exposed(self.token.as_ref()),
             resume_revision: 0,
         };
-        Session::open(self.client.clone(), request)
+        ApplicationSession::open(self.client.clone(), request)
     }
 
     /// Sets how many executors each profile is to have in all. Profiles that are not named keep theirs. Answers false when a later

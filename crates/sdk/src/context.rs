@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use muster_client::{Client, Masters, ParseMastersError};
+use muster_client::{Client, MasterAddresses, ParseMastersError};
 use muster_types::{AttemptNumber, ExecutorId, Secret};
 
 /// What a program knows of itself, from its `MUSTER_*` environment. Outside of a cluster (client mode) only the masters are known, and
@@ -12,7 +12,7 @@ use muster_types::{AttemptNumber, ExecutorId, Secret};
 #[derive(Debug, Clone)]
 pub struct Context {
     /// Where masters are.
-    pub masters: Masters,
+    pub masters: MasterAddresses,
     /// Name of the cluster.
     pub cluster: String,
     /// Name of the worker; empty outside of a cluster.
@@ -85,7 +85,7 @@ impl Context {
         let mut text = |name: &str| variables.remove(name).filter(|value| !value.is_empty());
         let masters = match text("MUSTER_MASTER") {
             Some(text) => text.parse().map_err(ContextError::Masters)?,
-            None => Masters::default(),
+            None => MasterAddresses::default(),
         };
         let (cluster, worker) = (text("MUSTER_CLUSTER"), text("MUSTER_WORKER"));
         let (host, driver) = (text("MUSTER_HOST"), text("MUSTER_DRIVER"));
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn outside_of_a_cluster_there_are_defaults() {
         let context = context(&[("MUSTER_TOKEN", "")]).unwrap();
-        assert_eq!((context.masters, context.host.as_str()), (Masters::default(), "127.0.0.1"));
+        assert_eq!((context.masters, context.host.as_str()), (MasterAddresses::default(), "127.0.0.1"));
         assert!(context.token.is_none() && context.driver.is_none());
     }
 

@@ -1,8 +1,8 @@
-//! For programs that run on the cluster: who am I ([`Context`]), executors for me ([`Application`]), what becomes of them ([`Session`]).
+//! For programs that run on the cluster: who am I ([`Context`]), executors for me ([`Application`]), what becomes of them ([`ApplicationSession`]).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use muster_sdk::{Application, Context, Happening, v1};
+//! use muster_sdk::{Application, Context, SessionEvent, v1};
 //!
 //! let context = Context::from_env()?;
 //! let command = v1::Command { program: "/usr/bin/env".into(), ..Default::default() };
@@ -12,7 +12,7 @@
 //! let application = Application::register(&context, spec).await?;
 //! let mut session = application.open_session();
 //! while let Some(happening) = session.next().await? {
-//!     if let Happening::Event(event) = happening { println!("{event:?}"); }
+//!     if let SessionEvent::Event(event) = happening { println!("{event:?}"); }
 //! }
 //! application.unregister(true, "done").await?;
 //! # Ok(())
@@ -25,6 +25,6 @@ mod session;
 
 pub use application::Application;
 pub use context::{Context, ContextError};
-pub use session::{Happening, Session};
+pub use session::{ApplicationSession, SessionEvent};
 
-pub use muster_client::{CallError, Client, Masters, Options, errors, v1, words};
+pub use muster_client::{CallError, Client, ConnectOptions, MasterAddresses, enums, errors, v1};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_client::{CallError, Client, Outage, v1};
+use muster_client::{CallError, Client, RetryState, v1};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -13,7 +13,7 @@ const LONGEST_OUTAGE: Duration = Duration::from_secs(24 * 3600);
 
 /// What a session tells.
 #[derive(Debug, Clone)]
-pub enum Happening {
+pub enum SessionEvent {
     /// All executors that have not ended. First, and again when events were missed for good: what is not among them has ended.
     State(Vec<v1::Executor>),
     /// One thing that happened since.
@@ -22,51 +22,51 @@ pub enum Happening {
 
 /// An open session. It resumes by itself within the application's grace, whether or not it is read; dropping it lets the grace begin.
 #[derive(Debug)]
-pub struct Session {
-    happenings: mpsc::Receiver<Result<Happening, CallError>>,
+pub struct ApplicationSession {
+    events: mpsc::Receiver<Result<SessionEvent, CallError>>,
     keeper: JoinHandle<()>,
 }
 
-impl Session {
-    pub(crate) fn open(client: Client, request: v1::WatchApplicationRequest) -> Session {
-        let (sender, happenings) = mpsc::channel(WAITING);
-        let keeper = Keeper { client: client.with_deadline(LONGEST_OUTAGE), request, sender };
-        Session { happenings, keeper: tokio::spawn(keeper.run()) }
+impl ApplicationSession {
+    pub(crate) fn open(client: Client, request: v1::WatchApplicationRequest) -> ApplicationSession {
+        let (sender, events) = mpsc::channel(WAITING);
+        let keeper = SessionTask { client: client.with_deadline(LONGEST_OUTAGE), request, sender };
+        ApplicationSession { events, keeper: tokio::spawn(keeper.run()) }
     }
 
     /// What happened next; `None` when the application has ended. An error ends the session: a newer one was opened or the driver's
     /// attempt is closed ([`CallError::is_fenced`]), or the application is not known any more. May be dropped and called again.
-    pub async fn next(&mut self) -> Result<Option<Happening>, CallError> {
-        self.happenings.recv().await.transpose()
+    pub async fn next(&mut self) -> Result<Option<SessionEvent>, CallError> {
+        self.events.recv().await.transpose()
     }
 }
 
-impl Drop for Session {
+impl Drop for ApplicationSession {
     fn drop(&mut self) {
         self.keeper.abort();
     }
 }
 
 /// Keeps the stream open.
-struct Keeper {
+struct SessionTask {
     client: Client,
     request: v1::WatchApplicationRequest,
-    sender: mpsc::Sender<Result<Happening, CallError>>,
+    sender: mpsc::Sender<Result<SessionEvent, CallError>>,
 }
 
 /// What follows a stream.
-enum Next {
+enum AfterStream {
     Reopen,
     Stop,
 }
 
-impl Keeper {
+impl SessionTask {
     async fn run(mut self) {
-        let mut outage = Outage::new(LONGEST_OUTAGE);
+        let mut outage = RetryState::new(LONGEST_OUTAGE);
         loop {
             match self.follow(&mut outage).await {
-                Ok(Next::Reopen) => {}
-                Ok(Next::Stop) => return,
+                Ok(AfterStream::Reopen) => {}
+                Ok(AfterStream::Stop) => return,
                 Err(error) => {
                     // Nobody may be listening any more, and then nobody needs to know.
                     let _ = self.sender.send(Err(error)).await;
@@ -77,7 +77,7 @@ impl Keeper {
     }
 
     /// Opens one stream and hands on what it says, until it ends.
-    async fn follow(&mut self, outage: &mut Outage) -> Result<Next, CallError> {
+    async fn follow(&mut self, outage: &mut RetryState) -> Result<AfterStream, CallError> {
         let mut stream = self.client.watch_application(self.request.clone()).await?;
         outage.opened();
         let mut ended = false;
@@ -87,17 +87,17 @@ impl Keeper {
                     outage.over();
                     ended |= response.events.iter().any(says_ended);
                     if !self.hand_on(response).await {
-                        return Ok(Next::Stop);
+                        return Ok(AfterStream::Stop);
                     }
                 }
-                Ok(None) if ended => return Ok(Next::Stop),
+                Ok(None) if ended => return Ok(AfterStream::Stop),
                 Ok(None) => break None,
                 Err(status) => break Some(status),
             }
         };
         let wait = outage.broke(status).map_err(|status| CallError::of_read("WatchApplication", status))?;
         tokio::time::sleep(wait).await;
-        Ok(Next::Reopen)
+        Ok(AfterStream::Reopen)
     }
 
     /// False when nobody reads any more.
@@ -106,12 +106,12 @@ impl Keeper {
             // The state counts, even if the master's numbers began anew.
             self.request.resume_revision = response.revision;
         }
-        if response.is_snapshot && self.sender.send(Ok(Happening::State(response.snapshot))).await.is_err() {
+        if response.is_snapshot && self.sender.send(Ok(SessionEvent::State(response.snapshot))).await.is_err() {
             return false;
         }
         for event in response.events {
             self.request.resume_revision = self.request.resume_revision.max(event.revision);
-            if self.sender.send(Ok(Happening::Event(Box::new(event)))).await.is_err() {
+            if self.sender.send(Ok(SessionEvent::Event(Box::new(event)))).await.is_err() {
                 return false;
             }
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use muster_sdk::errors::Failure;
 use muster_sdk::v1::application_service_server::{ApplicationService, ApplicationServiceServer};
 use muster_sdk::v1::application_session_event::Event;
-use muster_sdk::{Application, Context, Happening, v1};
+use muster_sdk::{Application, Context, SessionEvent, v1};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -122,10 +122,10 @@ async fn a_session_resumes_until_its_application_has_ended() {
     .await;
     let mut session = application.open_session();
     let mut seen = Vec::new();
-    while let Some(happening) = session.next().await.unwrap() {
-        seen.push(match happening {
-            Happening::State(executors) => format!("state of {}", executors.len()),
-            Happening::Event(event) => format!("event {}", event.revision),
+    while let Some(event) = session.next().await.unwrap() {
+        seen.push(match event {
+            SessionEvent::State(executors) => format!("state of {}", executors.len()),
+            SessionEvent::Event(event) => format!("event {}", event.revision),
         });
     }
     assert_eq!(seen, ["state of 1", "event 11", "event 12", "state of 2", "event 6"]);
@@ -152,7 +152,7 @@ async fn a_session_that_is_fenced_says_so() {
     let fenced = Failure::Fenced { have: "a newer session is open".into(), got: "session 1".into() };
     let (_, application) = application([vec![state(&[], 1), Err(fenced.into())]]).await;
     let mut session = application.open_session();
-    assert!(matches!(session.next().await, Ok(Some(Happening::State(executors))) if executors.is_empty()));
+    assert!(matches!(session.next().await, Ok(Some(SessionEvent::State(executors))) if executors.is_empty()));
     assert!(session.next().await.unwrap_err().is_fenced());
 }
 

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_store::conformance::{Sample, candidacy, founding};
+use muster_store::conformance::{Sample, candidacy, new_cluster};
 use muster_store::{AnyCandidate, Candidate, Location, Store, Transaction, open};
 use muster_types::{Command, DriverRecord, DriverSpec, DriverUid, Write};
 
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let template = driver();
 
     let begun = Instant::now();
-    let mut candidate = open(&location, founding(), candidacy()).await?;
+    let mut candidate = open(&location, new_cluster(), candidacy()).await?;
     let made = begun.elapsed();
     let empty = resident()?;
     let mut leader = candidate.campaign().await?;
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     drop((leader, candidate));
 
     let begun = Instant::now();
-    let mut candidate: AnyCandidate = open(&location, founding(), candidacy()).await?;
+    let mut candidate: AnyCandidate = open(&location, new_cluster(), candidacy()).await?;
     let started = begun.elapsed();
     let mut leader = candidate.campaign().await?;
     // As a master does; what it holds of the records is its own.

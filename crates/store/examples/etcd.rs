@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use muster_store::conformance::{Sample, candidacy, founding};
+use muster_store::conformance::{Sample, candidacy, new_cluster};
 use muster_store::{AnyStore, Candidate, Leader, Location, Store, Transaction, open};
 use muster_types::{Commit, DriverRecord, DriverUid, Write};
 
@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let location: Location = args.first().ok_or("LOCATION [SECONDS]")?.parse()?;
     let seconds = args.get(1).map_or(Ok(5), |text| text.parse())?;
-    let mut candidate = open(&location, founding(), candidacy()).await?;
+    let mut candidate = open(&location, new_cluster(), candidacy()).await?;
     let mut leader = candidate.campaign().await?;
     let mut newest = leader.store.load().await?.commit;
     println!("| records per commit | commits/s | records/s | p50 ms | p99 ms | max ms |");

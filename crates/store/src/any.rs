@@ -3,8 +3,8 @@
 use muster_types::{Commit, Snapshot};
 
 use crate::{
-    Archive, CampaignError, Candidate, CommitError, Election, EmbeddedCandidate, EmbeddedStore, EtcdCandidate,
-    EtcdStore, Leader, LoadError, MemoryCandidate, MemoryStore, News, Replica, Store, Transaction,
+    Archive, CampaignError, Candidate, CommitError, EmbeddedCandidate, EmbeddedStore, EtcdCandidate, EtcdStore, Leader,
+    LeaderWatch, LoadError, MemoryCandidate, MemoryStore, ReplicaHandle, ReplicaUpdate, Store, Transaction,
 };
 
 /// A candidate of any kind.
@@ -42,7 +42,7 @@ impl Candidate for AnyCandidate {
         }
     }
 
-    fn election(&self) -> Election {
+    fn election(&self) -> LeaderWatch {
         match self {
             AnyCandidate::Memory(candidate) => candidate.election(),
             AnyCandidate::Embedded(candidate) => candidate.election(),
@@ -50,7 +50,7 @@ impl Candidate for AnyCandidate {
         }
     }
 
-    fn replica(&self) -> Replica {
+    fn replica(&self) -> ReplicaHandle {
         match self {
             AnyCandidate::Memory(candidate) => candidate.replica(),
             AnyCandidate::Embedded(candidate) => candidate.replica(),
@@ -93,7 +93,7 @@ impl Store for AnyStore {
         }
     }
 
-    async fn catch_up(&mut self) -> Result<News, LoadError> {
+    async fn catch_up(&mut self) -> Result<ReplicaUpdate, LoadError> {
         match self {
             AnyStore::Memory(store) => store.catch_up().await,
             AnyStore::Embedded(store) => store.catch_up().await,

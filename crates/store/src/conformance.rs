@@ -8,10 +8,10 @@ use std::time::Duration;
 use muster_types::{ApplicationUid, Commit, Snapshot, Verdict, WallTime, Write};
 
 pub use crate::sample::Sample;
-use crate::{Candidacy, Candidate, CommitError, Founding, Leader, LoadError, Store, Transaction};
+use crate::{Candidacy, Candidate, CommitError, Leader, LoadError, NewCluster, Store, Transaction};
 
 /// A store that can be opened again after the candidate that held it was dropped.
-pub trait Place {
+pub trait Reopen {
     /// What opening it makes.
     type Candidate: Candidate;
 
@@ -20,8 +20,8 @@ pub trait Place {
 }
 
 /// What the tests found a cluster with.
-pub fn founding() -> Founding {
-    Founding { name: "test".to_owned(), is_name_default: true, now: WallTime(1_700_000_000_000) }
+pub fn new_cluster() -> NewCluster {
+    NewCluster { name: "test".to_owned(), is_name_default: true, now: WallTime(1_700_000_000_000) }
 }
 
 /// As whom the tests stand for election.
@@ -29,10 +29,10 @@ pub fn candidacy() -> Candidacy {
     Candidacy::new("127.0.0.1:7077".to_owned(), "0.0.0".to_owned(), Duration::from_secs(3))
 }
 
-type LeaderOf<P> = Leader<<<P as Place>::Candidate as Candidate>::Store>;
+type LeaderOf<P> = Leader<<<P as Reopen>::Candidate as Candidate>::Store>;
 
 /// Every story, each on a place of its own.
-pub async fn run_all<P: Place>(new: impl Fn() -> P) {
+pub async fn run_all<P: Reopen>(new: impl Fn() -> P) {
     a_new_store_is_empty(&new()).await;
     what_was_committed_is_loaded(&new()).await;
     what_was_committed_is_there_after_a_start(&new()).await;
@@ -46,7 +46,7 @@ pub async fn run_all<P: Place>(new: impl Fn() -> P) {
     an_earlier_term_is_refused(&new()).await;
 }
 
-async fn lead<P: Place>(place: &P) -> (P::Candidate, LeaderOf<P>) {
+async fn lead<P: Reopen>(place: &P) -> (P::Candidate, LeaderOf<P>) {
     let mut candidate = place.open().await;
     let leader = candidate.campaign().await.expect("nobody else leads");
     (candidate, leader)
@@ -79,14 +79,14 @@ fn one_of_each(seed: u64) -> (Vec<Write>, Snapshot) {
     (writes, snapshot)
 }
 
-async fn a_new_store_is_empty<P: Place>(place: &P) {
+async fn a_new_store_is_empty<P: Reopen>(place: &P) {
     let (_candidate, mut leader) = lead(place).await;
     assert_eq!(leader.cluster.name, "test");
     assert_eq!(leader.store.load().await.unwrap(), Snapshot::default());
     assert_eq!(leader.store.newest().await.unwrap(), Commit(0));
 }
 
-async fn what_was_committed_is_loaded<P: Place>(place: &P) {
+async fn what_was_committed_is_loaded<P: Reopen>(place: &P) {
     let (_candidate, mut leader) = lead(place).await;
     let (writes, expected) = one_of_each(1);
     leader.store.commit(transaction(1, writes)).await.unwrap();
@@ -94,7 +94,7 @@ async fn what_was_committed_is_loaded<P: Place>(place: &P) {
     assert_eq!(leader.store.load().await.unwrap(), expected, "loading changes nothing");
 }
 
-async fn what_was_committed_is_there_after_a_start<P: Place>(place: &P) {
+async fn what_was_committed_is_there_after_a_start<P: Reopen>(place: &P) {
     let (writes, expected) = one_of_each(2);
     let (candidate, mut leader) = lead(place).await;
     leader.store.commit(transaction(1, writes)).await.unwrap();
@@ -105,7 +105,7 @@ async fn what_was_committed_is_there_after_a_start<P: Place>(place: &P) {
     assert_eq!(leader.store.newest().await.unwrap(), Commit(2));
 }
 
-async fn only_the_next_number_is_taken<P: Place>(place: &P) {
+async fn only_the_next_number_is_taken<P: Reopen>(place: &P) {
     let (_candidate, mut leader) = lead(place).await;
     leader.store.commit(transaction(1, Vec::new())).await.unwrap();
     for number in [0, 1, 3, u64::MAX] {
@@ -118,14 +118,14 @@ async fn only_the_next_number_is_taken<P: Place>(place: &P) {
     leader.store.commit(transaction(2, Vec::new())).await.unwrap();
 }
 
-async fn a_refused_transaction_leaves_nothing<P: Place>(place: &P) {
+async fn a_refused_transaction_leaves_nothing<P: Reopen>(place: &P) {
     let (_candidate, mut leader) = lead(place).await;
     let (writes, _) = one_of_each(3);
     leader.store.commit(transaction(7, writes)).await.unwrap_err();
     assert_eq!(leader.store.load().await.unwrap(), Snapshot::default());
 }
 
-async fn the_last_write_of_a_key_stands<P: Place>(place: &P) {
+async fn the_last_write_of_a_key_stands<P: Reopen>(place: &P) {
     let (_candidate, mut leader) = lead(place).await;
     let first = Sample::new(4).driver();
     let mut second = (*first).clone();
@@ -140,7 +140,7 @@ async fn the_last_write_of_a_key_stands<P: Place>(place: &P) {
     assert_eq!(leader.store.load().await.unwrap().drivers, []);
 }
 
-async fn what_was_deleted_is_gone<P: Place>(place: &P) {
+async fn what_was_deleted_is_gone<P: Reopen>(place: &P) {
     let (candidate, mut leader) = lead(place).await;
     let (writes, kept) = one_of_each(5);
     leader.store.commit(transaction(1, writes)).await.unwrap();
@@ -159,7 +159,7 @@ async fn what_was_deleted_is_gone<P: Place>(place: &P) {
     assert_eq!(leader.store.load().await.unwrap(), Snapshot { commit: Commit(2), ..Snapshot::default() });
 }
 
-async fn lists_are_in_order<P: Place>(place: &P) {
+async fn lists_are_in_order<P: Reopen>(place: &P) {
     let (candidate, mut leader) = lead(place).await;
     let mut sample = Sample::new(6);
     let application = ApplicationUid(9);
@@ -180,7 +180,7 @@ async fn lists_are_in_order<P: Place>(place: &P) {
     assert!(snapshot.drivers.is_sorted_by_key(|record| record.uid));
 }
 
-async fn every_prefix_of_transactions_is_a_state<P: Place>(place: &P) {
+async fn every_prefix_of_transactions_is_a_state<P: Reopen>(place: &P) {
     let mut sample = Sample::new(7);
     let mut expected = Vec::new();
     for commit in 1..=10 {
@@ -194,7 +194,7 @@ async fn every_prefix_of_transactions_is_a_state<P: Place>(place: &P) {
     }
 }
 
-async fn epochs_grow_and_the_cluster_stays<P: Place>(place: &P) {
+async fn epochs_grow_and_the_cluster_stays<P: Reopen>(place: &P) {
     let mut before: Option<(muster_types::Epoch, muster_types::ClusterRecord)> = None;
     for _ in 0..5 {
         let (mut candidate, first) = lead(place).await;
@@ -213,7 +213,7 @@ async fn epochs_grow_and_the_cluster_stays<P: Place>(place: &P) {
     }
 }
 
-async fn an_earlier_term_is_refused<P: Place>(place: &P) {
+async fn an_earlier_term_is_refused<P: Reopen>(place: &P) {
     let (mut candidate, mut earlier) = lead(place).await;
     let mut later = candidate.campaign().await.unwrap();
     let error = earlier.store.commit(transaction(1, Vec::new())).await.unwrap_err();

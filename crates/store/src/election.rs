@@ -23,7 +23,7 @@ pub struct Member {
 
 /// Who leads and who waits, in the order of succession: the first leads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Standing {
+pub struct LeaderView {
     /// Everyone in line. Empty while nobody leads, or before anything is known.
     pub members: Vec<Member>,
     /// Our own place in `members`, while we have a key.
@@ -31,10 +31,10 @@ pub struct Standing {
     /// The store's generation; 0 before anything is known.
     pub generation: u64,
     /// The store is older than what this process has seen of it, and its generation was not raised since: nobody may act on it.
-    pub went_back: bool,
+    pub rolled_back: bool,
 }
 
-impl Standing {
+impl LeaderView {
     /// Who leads.
     pub fn leader(&self) -> Option<&Member> {
         self.members.first()
@@ -87,7 +87,7 @@ impl std::error::Error for ElectionError {
 
 /// What whoever holds the store is asked about a leader's key.
 #[derive(Debug)]
-pub enum Inquiry {
+pub enum KeyRequest {
     /// Delete it. Answered with whether it was deleted by this.
     Depose(Epoch, oneshot::Sender<Result<bool, ElectionError>>),
     /// Say whether it is there, now and beyond doubt.
@@ -96,48 +96,48 @@ pub enum Inquiry {
 
 /// What everyone in the process sees of the election. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Election {
-    standing: watch::Receiver<Arc<Standing>>,
-    inquiries: Option<mpsc::Sender<Inquiry>>,
+pub struct LeaderWatch {
+    view: watch::Receiver<Arc<LeaderView>>,
+    key_requests: Option<mpsc::Sender<KeyRequest>>,
 }
 
-impl Election {
+impl LeaderWatch {
     /// An election in which nobody can be deposed, and what moves it.
-    pub fn kept(first: Standing) -> (ElectionKeeper, Election) {
-        let (sender, standing) = watch::channel(Arc::new(first));
-        (ElectionKeeper(sender), Election { standing, inquiries: None })
+    pub fn kept(first: LeaderView) -> (LeaderWatchKeeper, LeaderWatch) {
+        let (sender, view) = watch::channel(Arc::new(first));
+        (LeaderWatchKeeper(sender), LeaderWatch { view, key_requests: None })
     }
 
     /// The same, with someone who answers for the keys.
     #[must_use]
-    pub fn answered_by(self, inquiries: mpsc::Sender<Inquiry>) -> Election {
-        Election { inquiries: Some(inquiries), ..self }
+    pub fn answered_by(self, key_requests: mpsc::Sender<KeyRequest>) -> LeaderWatch {
+        LeaderWatch { key_requests: Some(key_requests), ..self }
     }
 
     /// As it is now.
-    pub fn standing(&self) -> Arc<Standing> {
-        self.standing.borrow().clone()
+    pub fn view(&self) -> Arc<LeaderView> {
+        self.view.borrow().clone()
     }
 
     /// The standing with its changes; what is shown now counts as seen.
-    pub fn receiver(&self) -> watch::Receiver<Arc<Standing>> {
-        let mut receiver = self.standing.clone();
+    pub fn receiver(&self) -> watch::Receiver<Arc<LeaderView>> {
+        let mut receiver = self.view.clone();
         receiver.mark_unchanged();
         receiver
     }
 
     /// Ready once the standing is another than when this was last ready; never where nothing can change any more.
     pub async fn changed(&mut self) {
-        if self.standing.changed().await.is_err() {
+        if self.view.changed().await.is_err() {
             std::future::pending().await
         }
     }
 
     /// Whether this epoch's key is in the store, now and beyond doubt. A store that one process holds knows no other leader.
     pub async fn holds(&self, leader: Epoch) -> Result<bool, ElectionError> {
-        match &self.inquiries {
+        match &self.key_requests {
             None => Ok(true),
-            Some(inquiries) => ask(inquiries, |reply| Inquiry::Holds(leader, reply)).await,
+            Some(key_requests) => ask(key_requests, |reply| KeyRequest::Holds(leader, reply)).await,
         }
     }
 
@@ -146,31 +146,31 @@ impl Election {
     ///
     /// Only ever sensible for the next in line. When it may be done, and how often, is the caller's to know.
     pub async fn depose(&self, leader: Epoch) -> Result<bool, ElectionError> {
-        let inquiries = self.inquiries.as_ref().ok_or(ElectionError::None)?;
-        ask(inquiries, |reply| Inquiry::Depose(leader, reply)).await
+        let key_requests = self.key_requests.as_ref().ok_or(ElectionError::None)?;
+        ask(key_requests, |reply| KeyRequest::Depose(leader, reply)).await
     }
 }
 
 async fn ask(
-    inquiries: &mpsc::Sender<Inquiry>,
-    inquiry: impl FnOnce(oneshot::Sender<Result<bool, ElectionError>>) -> Inquiry,
+    key_requests: &mpsc::Sender<KeyRequest>,
+    inquiry: impl FnOnce(oneshot::Sender<Result<bool, ElectionError>>) -> KeyRequest,
 ) -> Result<bool, ElectionError> {
     let (reply, answer) = oneshot::channel();
-    inquiries.try_send(inquiry(reply)).map_err(|_| ElectionError::Busy)?;
+    key_requests.try_send(inquiry(reply)).map_err(|_| ElectionError::Busy)?;
     answer.await.unwrap_or(Err(ElectionError::Busy))
 }
 
-/// Moves the standing that an [`Election`] shows.
+/// Moves the standing that an [`LeaderWatch`] shows.
 #[derive(Debug)]
-pub struct ElectionKeeper(watch::Sender<Arc<Standing>>);
+pub struct LeaderWatchKeeper(watch::Sender<Arc<LeaderView>>);
 
-impl ElectionKeeper {
+impl LeaderWatchKeeper {
     /// Shows another standing; one that is equal wakes nobody.
-    pub fn set(&self, standing: Standing) {
+    pub fn set(&self, view: LeaderView) {
         self.0.send_if_modified(|shown| {
-            let differs = **shown != standing;
+            let differs = **shown != view;
             if differs {
-                *shown = Arc::new(standing);
+                *shown = Arc::new(view);
             }
             differs
         });
@@ -183,17 +183,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_is_seen_and_an_equal_standing_is_none() {
-        let (keeper, mut election) = Election::kept(Standing::default());
-        keeper.set(Standing::default());
+        let (keeper, mut election) = LeaderWatch::kept(LeaderView::default());
+        keeper.set(LeaderView::default());
         assert!(tokio::time::timeout(std::time::Duration::ZERO, election.changed()).await.is_err());
-        keeper.set(Standing { generation: 2, ..Standing::default() });
+        keeper.set(LeaderView { generation: 2, ..LeaderView::default() });
         election.changed().await;
-        assert_eq!(election.standing().generation, 2);
+        assert_eq!(election.view().generation, 2);
     }
 
     #[tokio::test]
     async fn nobody_is_deposed_where_nobody_takes_it() {
-        let (_keeper, election) = Election::kept(Standing::default());
+        let (_keeper, election) = LeaderWatch::kept(LeaderView::default());
         let epoch = Epoch { generation: 1, revision: 1, leader: muster_types::LeaderUid(1) };
         assert!(matches!(election.depose(epoch).await, Err(ElectionError::None)));
     }

@@ -22,7 +22,7 @@ pub enum OpenError {
     /// The location of an etcd is not one. Without its text: there may be a password in it.
     EtcdLocation {
         /// What is wrong with it.
-        why: &'static str,
+        reason: &'static str,
     },
     /// The directory or its lock could not be made or read.
     Directory {
@@ -140,7 +140,7 @@ impl fmt::Display for OpenError {
                     "unknown store {location:?}: use \"memory:\" or \"embedded:DIRECTORY\" or \"etcd://HOST:PORT/PREFIX\""
                 )
             }
-            OpenError::EtcdLocation { why } => write!(f, "bad location of an etcd: {why}"),
+            OpenError::EtcdLocation { reason } => write!(f, "bad location of an etcd: {reason}"),
             OpenError::Directory { path, .. } => write!(f, "cannot use the store directory {}", path.display()),
             OpenError::Locked { path, pid: Some(pid) } => {
                 write!(f, "the store {} is in use by process {pid}", path.display())

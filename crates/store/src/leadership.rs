@@ -7,11 +7,11 @@ use std::time::Duration;
 use muster_types::{ClusterRecord, Epoch, Time, WallTime};
 use tokio::sync::watch;
 
-use crate::{Archive, CampaignError, Election, Replica, Store};
+use crate::{Archive, CampaignError, LeaderWatch, ReplicaHandle, Store};
 
 /// What a cluster is given if its store turns out to be empty: the first open makes the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Founding {
+pub struct NewCluster {
     /// The cluster's name. One that exists keeps the name it was made with.
     pub name: String,
     /// Whether nobody asked for that name. A shared store whose cluster has another name than one that was asked for is
@@ -58,11 +58,11 @@ pub trait Candidate: Send {
     fn campaign(&mut self) -> impl Future<Output = Result<Leader<Self::Store>, CampaignError>> + Send;
 
     /// What this process sees of the election, from now on and whether it leads or not.
-    fn election(&self) -> Election;
+    fn election(&self) -> LeaderWatch;
 
     /// What this process knows of the records while it waits to lead.
-    fn replica(&self) -> Replica {
-        Replica::default()
+    fn replica(&self) -> ReplicaHandle {
+        ReplicaHandle::default()
     }
 
     /// Takes backups, whether it leads or not.

@@ -9,26 +9,26 @@
 
 mod any;
 mod backup;
-mod booth;
 pub mod clock;
 mod codec;
 mod directory;
+mod drop_in_background;
 mod election;
 mod embedded;
 mod error;
 mod etcd;
 mod key;
-mod large;
 mod leadership;
 mod memory;
-mod news;
 mod open;
 mod random;
 mod records;
 mod recover;
+mod replica_update;
 #[cfg(any(test, feature = "conformance"))]
 mod sample;
 mod schema;
+mod solo_election;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -38,14 +38,14 @@ pub mod conformance;
 
 pub use any::{AnyCandidate, AnyStore};
 pub use backup::{Archive, ArchiveError, Backup, RestoreError, Restored, restore};
-pub use election::{Election, ElectionError, ElectionKeeper, Inquiry, Member, Standing};
+pub use drop_in_background::DropInBackground;
+pub use election::{ElectionError, KeyRequest, LeaderView, LeaderWatch, LeaderWatchKeeper, Member};
 pub use embedded::{EmbeddedCandidate, EmbeddedStore};
 pub use error::{CampaignError, CommitError, LoadError, OpenError};
-pub use etcd::{EtcdCandidate, EtcdLocation, EtcdStore, EtcdTls, Password, Replica};
-pub use large::Large;
-pub use leadership::{Candidacy, Candidate, Deadline, DeadlineKeeper, Founding, Leader};
+pub use etcd::{EtcdCandidate, EtcdLocation, EtcdStore, EtcdTls, Password, ReplicaHandle};
+pub use leadership::{Candidacy, Candidate, Deadline, DeadlineKeeper, Leader, NewCluster};
 pub use memory::{MemoryCandidate, MemoryStore};
-pub use news::{Changes, News};
 pub use open::{Location, open};
 pub use recover::recover;
+pub use replica_update::{RecordChanges, ReplicaUpdate};
 pub use store::{Store, Transaction};

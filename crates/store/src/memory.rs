@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use muster_types::{ClusterRecord, ClusterUid, Commit, Epoch, LeaderUid, Snapshot};
 
-use crate::backup::{Pour, Source};
-use crate::booth::Booth;
+use crate::backup::{BackupSource, Pour};
 use crate::random::random_u128;
 use crate::records::Records;
+use crate::solo_election::SoloElection;
 use crate::{
-    Archive, CampaignError, Candidacy, Candidate, CommitError, Deadline, Election, Founding, Leader, LoadError,
+    Archive, CampaignError, Candidacy, Candidate, CommitError, Deadline, Leader, LeaderWatch, LoadError, NewCluster,
     OpenError, Store, Transaction,
 };
 
@@ -19,19 +19,19 @@ const GENERATION: u64 = 1;
 /// A candidate that always leads. Clones share the records: a test that "restarts" a master keeps a clone.
 #[derive(Debug, Clone)]
 pub struct MemoryCandidate {
-    shared: Arc<Mutex<Shared>>,
-    booth: Arc<Booth>,
+    shared: Arc<Mutex<SharedStore>>,
+    solo: Arc<SoloElection>,
 }
 
 /// The records, for one term.
 #[derive(Debug)]
 pub struct MemoryStore {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<SharedStore>>,
     revision: u64,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedStore {
     cluster: ClusterRecord,
     revision: u64,
     commit: Commit,
@@ -40,18 +40,18 @@ struct Shared {
 
 impl MemoryCandidate {
     /// A new, empty cluster.
-    pub fn new(founding: Founding) -> Result<MemoryCandidate, OpenError> {
+    pub fn new(new_cluster: NewCluster) -> Result<MemoryCandidate, OpenError> {
         let uid = ClusterUid(random_u128().map_err(|source| OpenError::Random { source })?);
-        let cluster = ClusterRecord { uid, name: founding.name, created: founding.now };
-        let shared = Shared { cluster, revision: 0, commit: Commit(0), records: Records::default() };
-        let booth = Booth::new(String::new(), env!("CARGO_PKG_VERSION").to_owned());
-        Ok(MemoryCandidate { shared: Arc::new(Mutex::new(shared)), booth: Arc::new(booth) })
+        let cluster = ClusterRecord { uid, name: new_cluster.name, created: new_cluster.now };
+        let shared = SharedStore { cluster, revision: 0, commit: Commit(0), records: Records::default() };
+        let solo = SoloElection::new(String::new(), env!("CARGO_PKG_VERSION").to_owned());
+        Ok(MemoryCandidate { shared: Arc::new(Mutex::new(shared)), solo: Arc::new(solo) })
     }
 
     /// The same, under an address.
     #[must_use]
     pub fn standing_as(self, candidacy: Candidacy) -> MemoryCandidate {
-        MemoryCandidate { booth: Arc::new(Booth::new(candidacy.address, candidacy.version)), ..self }
+        MemoryCandidate { solo: Arc::new(SoloElection::new(candidacy.address, candidacy.version)), ..self }
     }
 }
 
@@ -63,7 +63,7 @@ impl Candidate for MemoryCandidate {
         let mut shared = lock(&self.shared);
         shared.revision += 1;
         let epoch = Epoch { generation: GENERATION, revision: shared.revision, leader };
-        self.booth.won(epoch);
+        self.solo.won(epoch);
         Ok(Leader {
             epoch,
             cluster: shared.cluster.clone(),
@@ -76,18 +76,18 @@ impl Candidate for MemoryCandidate {
         Archive::new(MemorySource(self.shared.clone()))
     }
 
-    fn election(&self) -> Election {
-        self.booth.election()
+    fn election(&self) -> LeaderWatch {
+        self.solo.election()
     }
 
     async fn resign(&mut self, _leader: Leader<MemoryStore>) {
-        self.booth.resigned();
+        self.solo.resigned();
     }
 }
 
-struct MemorySource(Arc<Mutex<Shared>>);
+struct MemorySource(Arc<Mutex<SharedStore>>);
 
-impl Source for MemorySource {
+impl BackupSource for MemorySource {
     fn pour(&self, mut into: Pour) {
         let shared = lock(&self.0);
         let (commit, records) = (shared.commit, shared.records.clone());
@@ -139,6 +139,6 @@ impl Store for MemoryStore {
 }
 
 /// No call panics while it holds the lock, so what a poisoned one guards is whole.
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+fn lock(shared: &Mutex<SharedStore>) -> MutexGuard<'_, SharedStore> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::{
-    AnyCandidate, Candidacy, EmbeddedCandidate, EtcdCandidate, EtcdLocation, Founding, MemoryCandidate, OpenError,
+    AnyCandidate, Candidacy, EmbeddedCandidate, EtcdCandidate, EtcdLocation, MemoryCandidate, NewCluster, OpenError,
 };
 
 /// Where a store is.
@@ -53,17 +53,21 @@ fn without_password(text: &str) -> String {
 
 /// Opens the store, and makes it if there is none. An embedded one is locked and verified before this is ready; of one in etcd, that
 /// it is ours and can be used.
-pub async fn open(location: &Location, founding: Founding, candidacy: Candidacy) -> Result<AnyCandidate, OpenError> {
+pub async fn open(
+    location: &Location,
+    new_cluster: NewCluster,
+    candidacy: Candidacy,
+) -> Result<AnyCandidate, OpenError> {
     match location {
         Location::Memory => {
-            let candidate = MemoryCandidate::new(founding)?;
+            let candidate = MemoryCandidate::new(new_cluster)?;
             Ok(AnyCandidate::Memory(candidate.standing_as(candidacy)))
         }
         Location::Embedded(directory) => {
-            EmbeddedCandidate::open(directory, founding, candidacy).await.map(AnyCandidate::Embedded)
+            EmbeddedCandidate::open(directory, new_cluster, candidacy).await.map(AnyCandidate::Embedded)
         }
         Location::Etcd(location) => {
-            let candidate = EtcdCandidate::open(location, founding, candidacy).await?;
+            let candidate = EtcdCandidate::open(location, new_cluster, candidacy).await?;
             Ok(AnyCandidate::Etcd(Box::new(candidate)))
         }
     }

@@ -4,12 +4,12 @@ use crate::codec::DecodeError;
 use crate::key::Key;
 
 /// From one form of a record to the next. Keys stay what they are.
-pub(crate) type Step = fn(Key, Vec<u8>) -> Result<Vec<u8>, DecodeError>;
+pub(crate) type Migration = fn(Key, Vec<u8>) -> Result<Vec<u8>, DecodeError>;
 
 /// Forms that are known: the first is 1, and each step leads to the next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Schema {
-    steps: &'static [Step],
+    steps: &'static [Migration],
 }
 
 /// What this program reads and writes. A form that only adds fields needs no step: readers know what a missing one means.
@@ -20,7 +20,7 @@ pub(crate) const SCHEMA: u32 = CURRENT.version();
 
 impl Schema {
     #[cfg(test)]
-    pub(crate) const fn with_steps(steps: &'static [Step]) -> Schema {
+    pub(crate) const fn with_steps(steps: &'static [Migration]) -> Schema {
         Schema { steps }
     }
 

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use muster_types::{Commit, Snapshot, Write};
 
-use crate::{CommitError, LoadError, News};
+use crate::{CommitError, LoadError, ReplicaUpdate};
 
 /// Writes that become durable together or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +26,9 @@ pub trait Store: Send {
     /// Everything, at a state not older than the win of this term.
     fn load(&mut self) -> impl Future<Output = Result<Snapshot, LoadError>> + Send;
 
-    /// What is new in that against the last news of the candidate's [`crate::Replica`]: everything, where that has said nothing.
-    fn catch_up(&mut self) -> impl Future<Output = Result<News, LoadError>> + Send {
-        async { self.load().await.map(News::Anew) }
+    /// What is new in that against the last news of the candidate's [`crate::ReplicaHandle`]: everything, where that has said nothing.
+    fn catch_up(&mut self) -> impl Future<Output = Result<ReplicaUpdate, LoadError>> + Send {
+        async { self.load().await.map(ReplicaUpdate::Full) }
     }
 
     /// Makes a transaction durable. `Ok` only once it would survive the loss of the process and of the machine.

@@ -12,7 +12,7 @@ use muster_proto::v1::{Driver, GetDriverRequest, Worker};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{Binaries, Daemon, Network, eventually, wait_for_file};
+use crate::{Binaries, Daemon, NamespaceNetwork, eventually, wait_for_file};
 
 /// The master's port.
 const MASTER: u16 = 7077;
@@ -64,7 +64,7 @@ pub struct Cluster {
     dir: TempDir,
     address: String,
     /// Holds the address, which is the master's also after a restart.
-    _network: Network,
+    _network: NamespaceNetwork,
     options: Options,
     /// The master, while it runs.
     pub master: Option<Daemon>,
@@ -80,7 +80,7 @@ impl Cluster {
         let mut dir = tempfile::Builder::new();
         let dir = dir.prefix("muster-test-").disable_cleanup(options.keep_files).tempdir();
         let dir = dir.expect("a temporary folder can be made");
-        let mut network = Network::loopback();
+        let mut network = NamespaceNetwork::loopback();
         let mut cluster = Cluster {
             binaries: Binaries::locate(),
             address: network.add().address(MASTER),

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cluster::is_terminal;
-use crate::{Ensemble, Judge, Submit};
+use crate::{HaCluster, HistoryChecker, Submit};
 
 /// What kinds of drivers a load is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,10 +53,10 @@ pub struct Loaded {
 
 impl Load {
     /// Submits one driver per `pace`, for at most 10,000.
-    pub fn start(client: Client, judge: &Judge, pace: Duration) -> Load {
+    pub fn start(client: Client, checker: &HistoryChecker, pace: Duration) -> Load {
         let (stop, mut stopping) = watch::channel(false);
         let (count, acknowledged) = watch::channel(0);
-        let judge = judge.clone();
+        let checker = checker.clone();
         let task = tokio::spawn(async move {
             let mut loaded = Loaded::default();
             let mut beat = tokio::time::interval(pace);
@@ -65,7 +65,7 @@ impl Load {
                     _ = beat.tick() => {}
                     _ = stopping.changed() => break,
                 }
-                loaded.submit(&client, &judge, number).await;
+                loaded.submit(&client, &checker, number).await;
                 count.send_replace(loaded.acknowledged.len());
                 if let Some(earlier) = number.checked_sub(KILL_AFTER) {
                     loaded.kill(&client, earlier).await;
@@ -101,9 +101,9 @@ impl Load {
 }
 
 impl Loaded {
-    async fn submit(&mut self, client: &Client, judge: &Judge, number: usize) {
+    async fn submit(&mut self, client: &Client, checker: &HistoryChecker, number: usize) {
         let (id, kind) = (format!("load-{number}"), KINDS[number % KINDS.len()]);
-        match client.submit_driver(of_kind(judge, kind).id(&id).0).await {
+        match client.submit_driver(of_kind(checker, kind).id(&id).0).await {
             Ok(driver) => {
                 assert_eq!(driver.driver_id, id);
                 self.acknowledged.insert(id, kind);
@@ -133,17 +133,17 @@ impl Loaded {
     /// # Panics
     ///
     /// When something acknowledged was lost, ran twice where that is not allowed, overlapped, or outlived its kill.
-    pub async fn judge(&self, ensemble: &Ensemble) {
-        self.judge_by(ensemble, false).await;
+    pub async fn checker(&self, cluster: &HaCluster) {
+        self.judge_by(cluster, false).await;
     }
 
     /// The same where workers were silent for longer than the wait: what is leased and ended there, unheard, has run once more, *after* that.
-    pub async fn judge_with_lost_workers(&self, ensemble: &Ensemble) {
-        self.judge_by(ensemble, true).await;
+    pub async fn judge_with_lost_workers(&self, cluster: &HaCluster) {
+        self.judge_by(cluster, true).await;
     }
 
-    async fn judge_by(&self, ensemble: &Ensemble, were_lost: bool) {
-        let client = ensemble.client();
+    async fn judge_by(&self, cluster: &HaCluster, were_lost: bool) {
+        let client = cluster.client();
         for (id, kind) in &self.acknowledged {
             if *kind == Kind::Killed && !self.killed.contains(id) {
                 let request = KillDriverRequest { driver_id: id.clone(), ..Default::default() };
@@ -152,13 +152,13 @@ impl Loaded {
         }
         let mut ended = BTreeMap::new();
         for id in self.acknowledged.keys() {
-            ended.insert(id, ensemble.wait_for_driver(id, "its end", |driver| is_terminal(driver.state())).await);
+            ended.insert(id, cluster.wait_for_driver(id, "its end", |driver| is_terminal(driver.state())).await);
         }
-        let copies = ensemble.judge.copies();
+        let copies = cluster.checker.copies();
         for (id, kind) in &self.acknowledged {
             let copies = copies.get(id).map_or(&[][..], Vec::as_slice);
             let (driver, finished) = (&ended[id], copies.iter().filter(|copy| copy.ended).count());
-            let alive = ensemble.judge.alive(id);
+            let alive = cluster.checker.alive(id);
             assert!(alive.is_empty(), "{id} has ended and its processes {alive:?} have not: {driver:?}");
             match kind {
                 Kind::Once => {
@@ -184,11 +184,11 @@ impl Loaded {
     }
 }
 
-fn of_kind(judge: &Judge, kind: Kind) -> Submit {
+fn of_kind(checker: &HistoryChecker, kind: Kind) -> Submit {
     match kind {
-        Kind::Once => judge.lasting(150).restart(RestartCondition::Never),
-        Kind::Leased => judge.lasting(150).restart(RestartCondition::OnFailure).leased(),
-        Kind::LeasedLong => judge.lasting(1500).restart(RestartCondition::OnFailure).leased(),
-        Kind::Killed => judge.until("never").restart(RestartCondition::Never).grace(200),
+        Kind::Once => checker.lasting(150).restart(RestartCondition::Never),
+        Kind::Leased => checker.lasting(150).restart(RestartCondition::OnFailure).leased(),
+        Kind::LeasedLong => checker.lasting(1500).restart(RestartCondition::OnFailure).leased(),
+        Kind::Killed => checker.until("never").restart(RestartCondition::Never).grace(200),
     }
 }

@@ -184,7 +184,7 @@ async fn muster_up_restarts_what_dies_and_ends_all() {
     let dir = tempfile::tempdir().expect("a temporary folder can be made");
     let log = dir.path().join("up.log");
     let data = dir.path().join("data");
-    let mut network = muster_testkit::Network::loopback();
+    let mut network = muster_testkit::NamespaceNetwork::loopback();
     let address = network.add().address(7077);
     let mut first = Daemon::start(up(&data, &address), &log);
     let muster = |args: &[&str]| {

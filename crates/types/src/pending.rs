@@ -16,7 +16,7 @@ pub enum PendingCause {
     /// The store was restored, and a copy that no record names may run.
     Restored,
     /// The worker is silent or lost.
-    Silent,
+    Disconnected,
     /// The worker has not reported to this leader yet.
     Unconfirmed,
     /// The worker drains.
@@ -46,7 +46,7 @@ impl PendingCause {
             PendingCause::CoreLimit => "CORE_LIMIT",
             PendingCause::Backoff => "BACKOFF",
             PendingCause::Restored => "RESTORED",
-            PendingCause::Silent => "SILENT",
+            PendingCause::Disconnected => "DISCONNECTED",
             PendingCause::Unconfirmed => "UNCONFIRMED",
             PendingCause::Draining => "DRAINING",
             PendingCause::Excluded => "EXCLUDED",

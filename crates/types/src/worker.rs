@@ -62,15 +62,15 @@ pub struct Hello {
 
 /// Where a worker stands in the leader's eyes.
 ///
-/// `(new) → Alive` by hello and inventory; `Alive → Silent` when its stream breaks; `Silent → Alive` by hello and inventory;
-/// `Silent | Alive | Unconfirmed → Lost` past its deadline; `Lost → Alive` by hello and inventory; `Unconfirmed` is what a new leader
-/// loads; `Silent | Lost | Unconfirmed → Forgotten` by an operator, terminal.
+/// `(new) → Alive` by hello and inventory; `Alive → Disconnected` when its stream breaks; `Disconnected → Alive` by hello and inventory;
+/// `Disconnected | Alive | Unconfirmed → Lost` past its deadline; `Lost → Alive` by hello and inventory; `Unconfirmed` is what a new leader
+/// loads; `Disconnected | Lost | Unconfirmed → Forgotten` by an operator, terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WorkerState {
     /// Heard, and has reported its inventory on the present stream.
     Alive,
     /// No stream, or no inventory on it yet; its deadline stands.
-    Silent,
+    Disconnected,
     /// Loaded by a new leader, not heard yet.
     Unconfirmed,
     /// Past its deadline.
@@ -81,14 +81,19 @@ pub enum WorkerState {
 
 impl WorkerState {
     /// Every state.
-    pub const ALL: [WorkerState; 5] =
-        [WorkerState::Alive, WorkerState::Silent, WorkerState::Unconfirmed, WorkerState::Lost, WorkerState::Forgotten];
+    pub const ALL: [WorkerState; 5] = [
+        WorkerState::Alive,
+        WorkerState::Disconnected,
+        WorkerState::Unconfirmed,
+        WorkerState::Lost,
+        WorkerState::Forgotten,
+    ];
 
     /// The word of filters and of people.
     pub fn as_str(self) -> &'static str {
         match self {
             WorkerState::Alive => "ALIVE",
-            WorkerState::Silent => "SILENT",
+            WorkerState::Disconnected => "DISCONNECTED",
             WorkerState::Unconfirmed => "UNCONFIRMED",
             WorkerState::Lost => "LOST",
             WorkerState::Forgotten => "FORGOTTEN",

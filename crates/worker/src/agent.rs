@@ -11,15 +11,15 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::attempts::Attempts;
-use crate::config::Config;
+use crate::config::WorkerConfig;
 use crate::janitor::Janitor;
-use crate::launch::{Layout, Preparer, Scratches, WorkerFacts, bench};
+use crate::launch::{AttemptDirectories, Preparer, ScratchDirectories, WorkerVariables, pool};
 use crate::link::{LinkActor, WorkerProfile};
 use crate::logs::{Truncations, can_punch};
-use crate::runner::{Orders, RunnerError, RunnerStart, RunnerTask, Tools, adopt_or_start};
-use crate::service::{Server, Shown, bind};
+use crate::runner::{RunnerContext, RunnerError, RunnerOrders, RunnerStart, RunnerTask, adopt_or_start};
+use crate::service::{Server, ServiceState, bind};
 use crate::state::{self, Identity, Lock, StateError};
-use crate::status::Status;
+use crate::status::AgentStatus;
 
 /// The agent cannot go on.
 #[derive(Debug)]
@@ -75,16 +75,16 @@ impl std::error::Error for AgentError {
 }
 
 /// What was opened, before anything runs.
-struct Opened {
+struct OpenedState {
     _lock: Lock,
     identity: Identity,
-    remembered: Option<muster_agent::link::Remembered>,
-    layout: Arc<Layout>,
+    remembered: Option<muster_agent::link::RememberedCluster>,
+    layout: Arc<AttemptDirectories>,
     punch_hole: bool,
 }
 
 /// Runs the agent until `stop` changes to true. What it runs goes on afterwards.
-pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<(), AgentError> {
+pub async fn run(config: WorkerConfig, mut stop: watch::Receiver<bool>) -> Result<(), AgentError> {
     let stopping = stop.clone();
     tokio::select! {
         done = run_parts(config, stopping) => done,
@@ -93,7 +93,7 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<(), 
     }
 }
 
-async fn run_parts(config: Config, stop: watch::Receiver<bool>) -> Result<(), AgentError> {
+async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<(), AgentError> {
     let opened = open(&config)?;
     let (listener, bound) = bind(config.listen).await.map_err(|error| AgentError::Listen(config.listen, error))?;
     let address = config.advertise.clone().unwrap_or_else(|| advertised(&config, bound));
@@ -111,17 +111,17 @@ async fn run_parts(config: Config, stop: watch::Receiver<bool>) -> Result<(), Ag
         tracing::warn!("logs cannot be bounded in place here: an attempt whose log exceeds its bound is ended");
     }
 
-    let status = Status::new();
+    let status = AgentStatus::new();
     let attempts = Attempts::default();
     let truncations: Arc<Truncations> = Arc::default();
-    let (orders, queue) = Orders::channel(attempts.clone());
+    let (orders, queue) = RunnerOrders::channel(attempts.clone());
     let facts = Arc::new(worker_facts(&config, &opened.identity, &address));
     let preparer = Preparer::new(opened.layout.clone(), facts);
-    let (jobs, done) = bench::start(preparer, Handle::current()).map_err(AgentError::Thread)?;
+    let (jobs, done) = pool::start(preparer, Handle::current()).map_err(AgentError::Thread)?;
     let profile = profile(&config, &opened, &address);
     let (actor, link) = LinkActor::new(profile, orders.clone(), status.clone());
-    let scratches = Scratches::find(opened.layout.clone()).map_err(AgentError::Directories)?;
-    let tools = Tools {
+    let scratches = ScratchDirectories::find(opened.layout.clone()).map_err(AgentError::Directories)?;
+    let context = RunnerContext {
         link,
         attempts: attempts.clone(),
         status: status.clone(),
@@ -142,7 +142,7 @@ async fn run_parts(config: Config, stop: watch::Receiver<bool>) -> Result<(), Ag
         retention: config.retention.clone(),
         punch_hole: opened.punch_hole,
     };
-    let shown = Arc::new(Shown {
+    let state = Arc::new(ServiceState {
         name: config.name.to_string(),
         uid: opened.identity.uid.to_string(),
         total: config.total.clone(),
@@ -154,13 +154,13 @@ async fn run_parts(config: Config, stop: watch::Receiver<bool>) -> Result<(), Ag
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(actor.run());
-    tasks.spawn(RunnerTask::new(start, tools).run(first));
+    tasks.spawn(RunnerTask::new(start, context).run(first));
     tasks.spawn(janitor.clone().bound_logs());
     tasks.spawn(janitor.clean());
     if let Some(path) = config.address_file.clone() {
         tasks.spawn(write_address(path, address, status));
     }
-    let serving = Server::new(shown, listener).run(stop);
+    let serving = Server::new(state, listener).run(stop);
     // Whatever ends first ends the rest, which is dropped with the set: what runs is the runner's.
     tokio::select! {
         served = serving => served.map_err(AgentError::Serve),
@@ -179,7 +179,7 @@ async fn first_failure(tasks: &mut tokio::task::JoinSet<()>) -> tokio::task::Joi
     }
 }
 
-fn runner_start(config: &Config) -> RunnerStart {
+fn runner_start(config: &WorkerConfig) -> RunnerStart {
     let limits = if config.limits { "on" } else { "off" };
     // A length that is not 0 stays one.
     let fence = config.fence_kill_after.as_millis().div_ceil(1_000).min(u128::from(u32::MAX));
@@ -188,7 +188,7 @@ fn runner_start(config: &Config) -> RunnerStart {
     RunnerStart { binary: config.runner.clone(), state_dir: config.directories.state.clone(), args }
 }
 
-fn open(config: &Config) -> Result<Opened, AgentError> {
+fn open(config: &WorkerConfig) -> Result<OpenedState, AgentError> {
     let directory = &config.directories.state;
     let lock = Lock::take(directory).map_err(AgentError::State)?;
     let identity = Identity::load_or_make(directory).map_err(AgentError::State)?;
@@ -203,13 +203,13 @@ fn open(config: &Config) -> Result<Opened, AgentError> {
         state::forget(directory).map_err(AgentError::State)?;
     }
     let remembered = state::load(directory).map_err(AgentError::State)?;
-    let layout = Layout::make(config.directories.clone()).map_err(AgentError::Directories)?;
+    let layout = AttemptDirectories::make(config.directories.clone()).map_err(AgentError::Directories)?;
     let punch_hole = can_punch(&config.directories.logs);
-    Ok(Opened { _lock: lock, identity, remembered, layout: Arc::new(layout), punch_hole })
+    Ok(OpenedState { _lock: lock, identity, remembered, layout: Arc::new(layout), punch_hole })
 }
 
 /// The host with the port that it got.
-fn advertised(config: &Config, bound: SocketAddr) -> String {
+fn advertised(config: &WorkerConfig, bound: SocketAddr) -> String {
     if config.host.contains(':') {
         format!("[{}]:{}", config.host, bound.port())
     } else {
@@ -217,19 +217,19 @@ fn advertised(config: &Config, bound: SocketAddr) -> String {
     }
 }
 
-fn worker_facts(config: &Config, identity: &Identity, address: &str) -> WorkerFacts {
-    WorkerFacts {
+fn worker_facts(config: &WorkerConfig, identity: &Identity, address: &str) -> WorkerVariables {
+    WorkerVariables {
         name: config.name.to_string(),
         uid: identity.uid.to_string(),
         host: config.host.clone(),
         address: address.to_owned(),
         labels: config.labels.clone(),
         variables: config.variables.clone(),
-        base: WorkerFacts::base_environment(),
+        base: WorkerVariables::base_environment(),
     }
 }
 
-fn profile(config: &Config, opened: &Opened, address: &str) -> WorkerProfile {
+fn profile(config: &WorkerConfig, opened: &OpenedState, address: &str) -> WorkerProfile {
     let hello = Hello {
         cluster: None,
         worker: opened.identity.uid,
@@ -257,7 +257,7 @@ fn profile(config: &Config, opened: &Opened, address: &str) -> WorkerProfile {
 }
 
 /// Writes the address once the worker is registered, at once and whole.
-async fn write_address(path: PathBuf, address: String, status: Status) {
+async fn write_address(path: PathBuf, address: String, status: AgentStatus) {
     let mut changes = status.subscribe();
     if changes.wait_for(|status| status.registered.is_some()).await.is_err() {
         return;

@@ -9,59 +9,59 @@ use tokio::sync::watch;
 
 /// What an agent must know of an attempt that the runner does not keep for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct AgentFacts {
     /// Whether it ends with the lease.
     pub leased: bool,
     /// Kept size of each output file in bytes; 0: not bounded.
     pub log_limit: u64,
 }
 
-impl Default for Facts {
-    fn default() -> Facts {
-        Facts { leased: false, log_limit: DEFAULT_LOG_LIMIT }
+impl Default for AgentFacts {
+    fn default() -> AgentFacts {
+        AgentFacts { leased: false, log_limit: DEFAULT_LOG_LIMIT }
     }
 }
 
 /// One attempt.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct KnownAttempt {
     /// The newest report.
     pub report: Report,
     /// What else is known.
-    pub facts: Facts,
+    pub facts: AgentFacts,
 }
 
 /// The attempts. Cheap to clone: all clones are one table.
 #[derive(Debug, Clone)]
-pub struct Attempts(Arc<Table>);
+pub struct Attempts(Arc<AttemptMap>);
 
 #[derive(Debug)]
-struct Table {
-    known: Mutex<BTreeMap<AttemptKey, Known>>,
+struct AttemptMap {
+    known: Mutex<BTreeMap<AttemptKey, KnownAttempt>>,
     changes: watch::Sender<u64>,
 }
 
 impl Default for Attempts {
     fn default() -> Attempts {
-        Attempts(Arc::new(Table { known: Mutex::default(), changes: watch::Sender::new(0) }))
+        Attempts(Arc::new(AttemptMap { known: Mutex::default(), changes: watch::Sender::new(0) }))
     }
 }
 
 impl Attempts {
     /// Takes the runner's inventory in place of everything. `facts` says what is known of an attempt that an earlier agent launched.
-    pub fn replace(&self, inventory: Vec<Report>, facts: impl Fn(&AttemptKey) -> Facts) {
+    pub fn replace(&self, inventory: Vec<Report>, facts: impl Fn(&AttemptKey) -> AgentFacts) {
         let mut table = self.lock();
         let old = std::mem::take(&mut *table);
         for report in inventory {
             let facts = old.get(&report.attempt).map_or_else(|| facts(&report.attempt), |known| known.facts);
-            table.insert(report.attempt, Known { report, facts });
+            table.insert(report.attempt, KnownAttempt { report, facts });
         }
         drop(table);
         self.tell();
     }
 
     /// Takes what is new. `facts` says what is known of an attempt that is seen for the first time.
-    pub fn take(&self, reports: &[Report], facts: impl Fn(&AttemptKey) -> Facts) {
+    pub fn take(&self, reports: &[Report], facts: impl Fn(&AttemptKey) -> AgentFacts) {
         let mut table = self.lock();
         for report in reports {
             let known = table.get(&report.attempt);
@@ -69,7 +69,7 @@ impl Attempts {
                 continue;
             }
             let facts = known.map_or_else(|| facts(&report.attempt), |known| known.facts);
-            table.insert(report.attempt, Known { report: report.clone(), facts });
+            table.insert(report.attempt, KnownAttempt { report: report.clone(), facts });
         }
         drop(table);
         self.tell();
@@ -87,7 +87,7 @@ impl Attempts {
     }
 
     /// Everything known.
-    pub fn all(&self) -> Vec<Known> {
+    pub fn all(&self) -> Vec<KnownAttempt> {
         self.lock().values().cloned().collect()
     }
 
@@ -97,7 +97,7 @@ impl Attempts {
     }
 
     /// Those that may still run.
-    pub fn running(&self) -> Vec<Known> {
+    pub fn running(&self) -> Vec<KnownAttempt> {
         self.lock().values().filter(|known| !has_ended(&known.report)).cloned().collect()
     }
 
@@ -117,7 +117,7 @@ impl Attempts {
         self.0.changes.send_modify(|count| *count += 1);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<AttemptKey, Known>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AttemptKey, KnownAttempt>> {
         self.0.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

@@ -6,15 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use muster_agent::runner_protocol::Why;
+use muster_agent::runner_protocol::KillReason;
 use muster_types::AttemptKey;
 use tokio::time::MissedTickBehavior;
 
-use crate::attempts::{Attempts, Known};
-use crate::config::Retention;
-use crate::launch::{Layout, in_one_line};
+use crate::attempts::{Attempts, KnownAttempt};
+use crate::config::WorkerRetention;
+use crate::launch::{AttemptDirectories, in_one_line};
 use crate::logs::{STREAMS, Truncations, bound, remove_old_logs};
-use crate::runner::{Order, Orders};
+use crate::runner::{RunnerOrder, RunnerOrders};
 
 /// Time between two looks at the logs of what runs. A program that writes 1 GB/s is over its bound by that much.
 const LOOK: Duration = Duration::from_secs(1);
@@ -25,13 +25,13 @@ pub struct Janitor {
     /// What runs.
     pub attempts: Attempts,
     /// Where things are.
-    pub layout: Arc<Layout>,
+    pub layout: Arc<AttemptDirectories>,
     /// Counts of truncations.
     pub truncations: Arc<Truncations>,
     /// To end what writes too much where logs cannot be bounded.
-    pub orders: Orders,
+    pub orders: RunnerOrders,
     /// What is kept.
-    pub retention: Retention,
+    pub retention: WorkerRetention,
     /// Whether logs are bounded in place.
     pub punch_hole: bool,
 }
@@ -54,7 +54,7 @@ impl Janitor {
         }
     }
 
-    fn bound_logs_of(&self, known: &Known) {
+    fn bound_logs_of(&self, known: &KnownAttempt) {
         let attempt = known.report.attempt;
         let limit = known.facts.log_limit;
         let directory = self.layout.log_dir(&attempt);
@@ -66,7 +66,7 @@ impl Janitor {
                     if !self.punch_hole && limit > 0 && size > limit {
                         tracing::warn!(%attempt, stream, size, limit, "the output exceeds its bound");
                         // One that finds no room is given again at the next look.
-                        let _ = self.orders.give(Order::End(attempt, Why::LogLimit));
+                        let _ = self.orders.give(RunnerOrder::End(attempt, KillReason::LogLimit));
                     }
                 }
                 Err(error) => tracing::warn!(%attempt, error = in_one_line(&error), "log is not bounded"),
@@ -88,7 +88,7 @@ impl Janitor {
     }
 
     fn clean_once(&self, now: SystemTime) {
-        let Retention { work_age, log_age, log_bytes, .. } = self.retention;
+        let WorkerRetention { work_age, log_age, log_bytes, .. } = self.retention;
         let directories = self.layout.directories();
         let may_run = |attempt: &AttemptKey| self.attempts.may_run(attempt);
         tell("logs", remove_old_logs(&directories.logs, log_age, log_bytes, now, may_run));

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use muster_worker::config::{Action, CommandLine, Config, Settings, StopArgs};
+use muster_worker::config::{Action, CommandLine, StopArgs, WorkerConfig, WorkerSettings};
 use muster_worker::launch::in_one_line;
 use muster_worker::{agent, runner, state};
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,12 +29,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn act() -> Result<(), Failed> {
+fn act() -> Result<(), StartFailed> {
     let CommandLine { action, settings, config } = match CommandLine::try_parse() {
         Ok(line) => line,
         // Help and version: asked for, and longer than a line.
         Err(text) if !text.use_stderr() => text.exit(),
-        Err(error) => return Err(Failed { code: 2, message: first_paragraph(&error.to_string()) }),
+        Err(error) => return Err(StartFailed { code: 2, message: first_paragraph(&error.to_string()) }),
     };
     match action {
         Some(Action::Stop(args)) => stop(&args),
@@ -49,21 +49,21 @@ fn first_paragraph(text: &str) -> String {
 }
 
 /// What a start is answered with when it fails.
-struct Failed {
+struct StartFailed {
     code: u8,
     message: String,
 }
 
-fn usage(error: &dyn std::error::Error) -> Failed {
-    Failed { code: 2, message: in_one_line(error) }
+fn usage(error: &dyn std::error::Error) -> StartFailed {
+    StartFailed { code: 2, message: in_one_line(error) }
 }
 
-fn other(error: &dyn std::error::Error) -> Failed {
-    Failed { code: 1, message: in_one_line(error) }
+fn other(error: &dyn std::error::Error) -> StartFailed {
+    StartFailed { code: 1, message: in_one_line(error) }
 }
 
-fn serve(settings: Settings, file: Option<&std::path::Path>) -> Result<(), Failed> {
-    let mut settings = settings.or(Settings::lists_of_environment());
+fn serve(settings: WorkerSettings, file: Option<&std::path::Path>) -> Result<(), StartFailed> {
+    let mut settings = settings.or(WorkerSettings::lists_of_environment());
     if let Some(path) = file {
         settings = settings.or_file(path).map_err(|error| usage(&error))?;
     }
@@ -81,7 +81,7 @@ fn serve(settings: Settings, file: Option<&std::path::Path>) -> Result<(), Faile
     served
 }
 
-async fn serve_until_signal(config: Config) -> Result<(), Failed> {
+async fn serve_until_signal(config: WorkerConfig) -> Result<(), StartFailed> {
     let (stopping, stop) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| other(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| other(&error))?;
@@ -96,14 +96,14 @@ async fn serve_until_signal(config: Config) -> Result<(), Failed> {
     agent::run(config, stop).await.map_err(|error| other(&error))
 }
 
-fn stop(args: &StopArgs) -> Result<(), Failed> {
+fn stop(args: &StopArgs) -> Result<(), StartFailed> {
     // Held while stopping: no agent may start the next runner meanwhile.
     let _lock = state::Lock::take(&args.state_dir).map_err(|error| other(&error))?;
     let stopped = runtime()?.block_on(runner::stop(&args.state_dir));
     stopped.map(|_| ()).map_err(|error| other(&error))
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+fn runtime() -> Result<tokio::runtime::Runtime, StartFailed> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use muster_types::{Capabilities, Epoch, Incarnation};
 use tokio::sync::watch;
 
-use crate::launch::ClusterFacts;
+use crate::launch::ClusterVariables;
 
 /// The present state.
 #[derive(Debug, Clone, Default)]
@@ -19,17 +19,17 @@ pub struct StatusView {
     /// What the machine lets the worker do.
     pub capabilities: Capabilities,
     /// What programs are told of the cluster.
-    pub cluster: Arc<ClusterFacts>,
+    pub cluster: Arc<ClusterVariables>,
 }
 
 /// The one place of it.
 #[derive(Debug, Clone)]
-pub struct Status(Arc<watch::Sender<StatusView>>);
+pub struct AgentStatus(Arc<watch::Sender<StatusView>>);
 
-impl Status {
+impl AgentStatus {
     /// Nothing known yet.
-    pub fn new() -> Status {
-        Status(Arc::new(watch::Sender::new(StatusView::default())))
+    pub fn new() -> AgentStatus {
+        AgentStatus(Arc::new(watch::Sender::new(StatusView::default())))
     }
 
     /// Changes it.
@@ -53,8 +53,8 @@ impl Status {
     }
 }
 
-impl Default for Status {
-    fn default() -> Status {
-        Status::new()
+impl Default for AgentStatus {
+    fn default() -> AgentStatus {
+        AgentStatus::new()
     }
 }

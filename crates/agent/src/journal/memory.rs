@@ -9,13 +9,13 @@ use crate::runner_protocol::Accepted;
 
 /// Every attempt that is not closed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Memory {
-    attempts: BTreeMap<AttemptKey, Remembered>,
+pub struct JournalState {
+    attempts: BTreeMap<AttemptKey, JournaledAttempt>,
 }
 
 /// One attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remembered {
+pub struct JournaledAttempt {
     /// As it was accepted.
     pub accepted: Accepted,
     /// Its process id and when it started.
@@ -26,10 +26,10 @@ pub struct Remembered {
     pub ended: Option<(u64, Outcome, WallTime)>,
 }
 
-impl Memory {
+impl JournalState {
     /// What these records add up to.
-    pub fn of(records: impl IntoIterator<Item = Record>) -> Memory {
-        let mut memory = Memory::default();
+    pub fn of(records: impl IntoIterator<Item = Record>) -> JournalState {
+        let mut memory = JournalState::default();
         for record in records {
             memory.apply(record);
         }
@@ -40,7 +40,7 @@ impl Memory {
     pub fn apply(&mut self, record: Record) {
         match record {
             Record::Accepted(accepted) => {
-                let remembered = Remembered { accepted, started: None, exited: None, ended: None };
+                let remembered = JournaledAttempt { accepted, started: None, exited: None, ended: None };
                 self.attempts.entry(remembered.accepted.attempt).or_insert(remembered);
             }
             Record::Started { attempt, pid, started } => {
@@ -58,14 +58,14 @@ impl Memory {
         }
     }
 
-    fn change(&mut self, attempt: &AttemptKey, change: impl FnOnce(&mut Remembered)) {
+    fn change(&mut self, attempt: &AttemptKey, change: impl FnOnce(&mut JournaledAttempt)) {
         if let Some(remembered) = self.attempts.get_mut(attempt) {
             change(remembered);
         }
     }
 
     /// The attempts, in the order of their keys.
-    pub fn into_attempts(self) -> BTreeMap<AttemptKey, Remembered> {
+    pub fn into_attempts(self) -> BTreeMap<AttemptKey, JournaledAttempt> {
         self.attempts
     }
 }
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn an_end_is_remembered_until_it_is_closed() {
-        let mut memory = Memory::of([Record::Accepted(accepted(1)), started(1), ended(1)]);
+        let mut memory = JournalState::of([Record::Accepted(accepted(1)), started(1), ended(1)]);
         let kept = memory.clone().into_attempts();
         assert_eq!(kept[&attempt(1)].ended, Some((3, Outcome::exited(Exit::Code(7)), WallTime(2))));
         memory.apply(Record::Closed(attempt(1)));
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn what_ran_when_the_writer_died_has_no_end() {
-        let memory = Memory::of([Record::Accepted(accepted(1)), started(1)]).into_attempts();
+        let memory = JournalState::of([Record::Accepted(accepted(1)), started(1)]).into_attempts();
         assert_eq!(memory[&attempt(1)].started, Some((5, WallTime(1))));
         assert_eq!(memory[&attempt(1)].ended, None);
     }
@@ -120,11 +120,11 @@ mod tests {
     #[test]
     fn accepting_again_changes_nothing() {
         let records = [Record::Accepted(accepted(1)), started(1), Record::Accepted(accepted(1))];
-        assert!(Memory::of(records).into_attempts()[&attempt(1)].started.is_some());
+        assert!(JournalState::of(records).into_attempts()[&attempt(1)].started.is_some());
     }
 
     #[test]
     fn records_of_the_unknown_say_nothing() {
-        assert_eq!(Memory::of([started(1), ended(1), Record::Closed(attempt(2))]), Memory::default());
+        assert_eq!(JournalState::of([started(1), ended(1), Record::Closed(attempt(2))]), JournalState::default());
     }
 }

@@ -7,5 +7,5 @@
 mod memory;
 mod record;
 
-pub use memory::{Memory, Remembered};
+pub use memory::{JournalState, JournaledAttempt};
 pub use record::{HEADER_LENGTH, Record, append_header, append_record, read_header, read_records};

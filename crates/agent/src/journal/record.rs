@@ -116,12 +116,12 @@ fn read_record(bytes: &[u8]) -> Option<(Record, &[u8])> {
     if crc32fast::hash(body) != u32::from_le_bytes(*sum) {
         return None;
     }
-    let record = from_wire(Wire::decode(body).ok()?)?;
+    let record = from_wire(WireRecord::decode(body).ok()?)?;
     Some((record, after))
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Wire {
+struct WireRecord {
     #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5")]
     body: Option<Body>,
 }
@@ -170,7 +170,7 @@ struct Ended {
     ended_millis: u64,
 }
 
-fn to_wire(record: &Record) -> Wire {
+fn to_wire(record: &Record) -> WireRecord {
     let body = match record {
         Record::Accepted(accepted) => Body::Accepted(shared::accepted_to_wire(accepted)),
         Record::Started { attempt, pid, started } => Body::Started(Started {
@@ -190,10 +190,10 @@ fn to_wire(record: &Record) -> Wire {
         }),
         Record::Closed(attempt) => Body::Closed(shared::attempt_to_wire(attempt)),
     };
-    Wire { body: Some(body) }
+    WireRecord { body: Some(body) }
 }
 
-fn from_wire(wire: Wire) -> Option<Record> {
+fn from_wire(wire: WireRecord) -> Option<Record> {
     Some(match wire.body? {
         Body::Accepted(accepted) => Record::Accepted(shared::accepted_from_wire(Some(accepted)).ok()?),
         Body::Started(started) => Record::Started {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use muster_types::{Acknowledgement, ClusterUid, Epoch, Incarnation, Report, Session, Time, WorkerCommand};
 
-use super::Remembered;
+use super::RememberedCluster;
 
-/// One thing to do. Those that go to the runner ([`Effect::RenewLease`], [`Effect::Obey`], [`Effect::AskInventory`],
-/// [`Effect::Forget`]) go down one queue, in the order in which they are drained.
+/// One thing to do. Those that go to the runner ([`LinkEffect::RenewLease`], [`LinkEffect::Obey`], [`LinkEffect::AskInventory`],
+/// [`LinkEffect::Forget`]) go down one queue, in the order in which they are drained.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
+pub enum LinkEffect {
     /// Open a stream to this address, under this session. Answered by `Connected` or `Broken`.
     Dial(Session, String),
     /// Drop the stream of this session, opened or not. Nothing of it is heard any more.
@@ -26,7 +26,7 @@ pub enum Effect {
         epoch: Option<Epoch>,
     },
     /// Write this to disk, synced; answered by `Persisted`.
-    Persist(Remembered),
+    Persist(RememberedCluster),
     /// Ask the runner for its inventory, behind everything that it was told before; answered by `Inventory`.
     AskInventory(Session),
     /// Send a part of the inventory; the flag is set on the last.

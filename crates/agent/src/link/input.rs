@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use muster_types::{Acknowledgement, ClusterUid, Epoch, Incarnation, Report, Session, WorkerCommand};
 
-use super::Remembered;
+use super::RememberedCluster;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
+pub enum LinkInput {
     /// A runner of this incarnation was adopted or started. Its connection is fresh: what an older one held is void.
     RunnerReady(Incarnation),
     /// The runner did not answer in time. No heartbeat goes out until it does.
@@ -22,10 +22,10 @@ pub enum Input {
     /// The stream of this session could not be opened, or ended.
     Broken(Session),
     /// A message came down the stream of this session.
-    Down(Session, Down),
+    Down(Session, NumberedDownlink),
     /// What was to be remembered is on disk.
-    Persisted(Remembered),
-    /// The runner's answer to [`super::Effect::AskInventory`]: all that is not acknowledged as ended.
+    Persisted(RememberedCluster),
+    /// The runner's answer to [`super::LinkEffect::AskInventory`]: all that is not acknowledged as ended.
     Inventory(Session, Vec<Report>),
     /// The runner tells of changes.
     Reports(Vec<Report>),
@@ -50,18 +50,18 @@ pub struct LeaderSeen {
 
 /// A message from a master, with the numbers that everything which goes down carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Down {
+pub struct NumberedDownlink {
     /// The leader's epoch; absent only where a master that does not lead says goodbye.
     pub epoch: Option<Epoch>,
     /// The session that it answers.
     pub session: Session,
     /// The message.
-    pub message: DownMessage,
+    pub message: DownlinkMessage,
 }
 
 /// What a master says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DownMessage {
+pub enum DownlinkMessage {
     /// The hello was taken.
     Welcome(Welcome),
     /// The heartbeat of this number was heard by a leader.
@@ -71,7 +71,7 @@ pub enum DownMessage {
     /// Reports that are durable.
     Acknowledgements(Vec<Acknowledgement>),
     /// The stream ends.
-    Goodbye(Goodbye),
+    Goodbye(ReceivedGoodbye),
     /// The masters that are known have changed.
     Masters(Vec<String>),
 }
@@ -91,7 +91,7 @@ pub struct Welcome {
 
 /// Why a master ends the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Goodbye {
+pub struct ReceivedGoodbye {
     /// Why.
     pub reason: GoodbyeReason,
     /// For people.

@@ -4,19 +4,19 @@ use std::collections::VecDeque;
 
 use muster_types::{Epoch, Incarnation, Report, Session, Time};
 
-use super::effect::{Effect, Notice};
-use super::input::Input;
-use super::masters::{Masters, Pace};
-use super::memory::{Memory, Remembered};
+use super::effect::{LinkEffect, Notice};
+use super::input::LinkInput;
+use super::masters::{MasterList, Pace};
+use super::memory::{EpochMemory, RememberedCluster};
 use super::reports::{Reports, in_messages};
-use super::stream::{CONNECT_PATIENCE, HELLO_PATIENCE, Heartbeats, Stream, Terms};
-use super::watch::Watch;
+use super::stream::{CONNECT_PATIENCE, HELLO_PATIENCE, Heartbeats, StreamState, StreamTerms};
+use super::watch::LeaderDial;
 
 /// The runner, as the link sees it.
 ///
 /// `Gone → Ready` when one is adopted; `Ready ⇄ Silent`; any of them `→ Gone`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Runner {
+pub(super) enum RunnerState {
     /// There is none: nothing is dialled.
     Gone,
     /// It answers.
@@ -28,27 +28,27 @@ pub(super) enum Runner {
 /// The worker's side of the link.
 #[derive(Debug)]
 pub struct Link {
-    pub(super) runner: Runner,
-    pub(super) masters: Masters,
-    pub(super) memory: Memory,
-    pub(super) stream: Stream,
-    pub(super) watch: Watch,
+    pub(super) runner: RunnerState,
+    pub(super) masters: MasterList,
+    pub(super) memory: EpochMemory,
+    pub(super) stream: StreamState,
+    pub(super) watch: LeaderDial,
     pub(super) reports: Reports,
     pub(super) last_session: Session,
     /// When the lease ends; `None` before the first answer and once its end was dealt with.
     pub(super) lease_end: Option<Time>,
-    pub(super) effects: VecDeque<Effect>,
+    pub(super) effects: VecDeque<LinkEffect>,
 }
 
 impl Link {
     /// A link that has dialled nobody. `masters` are those that were configured, `remembered` is what is on disk.
-    pub fn new(masters: Vec<String>, remembered: Option<Remembered>) -> Link {
+    pub fn new(masters: Vec<String>, remembered: Option<RememberedCluster>) -> Link {
         Link {
-            runner: Runner::Gone,
-            masters: Masters::new(masters),
-            memory: Memory::new(remembered),
-            stream: Stream::Idle { dial_at: Time(0) },
-            watch: Watch::default(),
+            runner: RunnerState::Gone,
+            masters: MasterList::new(masters),
+            memory: EpochMemory::new(remembered),
+            stream: StreamState::Idle { dial_at: Time(0) },
+            watch: LeaderDial::default(),
             reports: Reports::default(),
             last_session: Session(0),
             lease_end: None,
@@ -62,31 +62,31 @@ impl Link {
     }
 
     /// Takes one input. `entropy` is fresh with each call; it spreads reconnects.
-    pub fn handle(&mut self, now: Time, entropy: u64, input: Input) {
+    pub fn handle(&mut self, now: Time, entropy: u64, input: LinkInput) {
         match input {
-            Input::RunnerReady(incarnation) => self.handle_runner_ready(now, incarnation),
-            Input::RunnerSilent => self.handle_runner_silent(),
-            Input::RunnerAnswers => self.handle_runner_answers(now),
-            Input::RunnerGone => self.handle_runner_gone(now),
-            Input::Connected(session) => self.handle_connected(now, session),
-            Input::Broken(session) => self.handle_broken(now, entropy, session),
-            Input::Down(session, down) => self.handle_down(now, entropy, session, down),
-            Input::Persisted(remembered) => self.handle_persisted(remembered),
-            Input::Inventory(session, reports) => self.handle_inventory(now, session, reports),
-            Input::Reports(reports) => self.handle_reports(now, reports),
-            Input::LeaderSeen(seen) => self.handle_leader_seen(now, entropy, seen),
-            Input::WatchBroken(master) => self.handle_watch_broken(now, entropy, &master),
-            Input::Tick => {}
+            LinkInput::RunnerReady(incarnation) => self.handle_runner_ready(now, incarnation),
+            LinkInput::RunnerSilent => self.handle_runner_silent(),
+            LinkInput::RunnerAnswers => self.handle_runner_answers(now),
+            LinkInput::RunnerGone => self.handle_runner_gone(now),
+            LinkInput::Connected(session) => self.handle_connected(now, session),
+            LinkInput::Broken(session) => self.handle_broken(now, entropy, session),
+            LinkInput::Down(session, down) => self.handle_down(now, entropy, session, down),
+            LinkInput::Persisted(remembered) => self.handle_persisted(remembered),
+            LinkInput::Inventory(session, reports) => self.handle_inventory(now, session, reports),
+            LinkInput::Reports(reports) => self.handle_reports(now, reports),
+            LinkInput::LeaderSeen(seen) => self.handle_leader_seen(now, entropy, seen),
+            LinkInput::WatchBroken(master) => self.handle_watch_broken(now, entropy, &master),
+            LinkInput::Tick => {}
         }
         self.pass_time(now, entropy);
     }
 
     /// What is to be done since the last call, in order.
-    pub fn drain(&mut self) -> impl Iterator<Item = Effect> + '_ {
+    pub fn drain(&mut self) -> impl Iterator<Item = LinkEffect> + '_ {
         self.effects.drain(..)
     }
 
-    /// When `handle` must be called with [`Input::Tick`] at the latest.
+    /// When `handle` must be called with [`LinkInput::Tick`] at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
         [self.stream_deadline(), self.lease_end, self.watch_deadline()].into_iter().flatten().min()
     }
@@ -94,7 +94,7 @@ impl Link {
     /// The address and epoch of the leader that has this worker's inventory.
     pub fn registered_with(&self) -> Option<(&str, Epoch)> {
         match &self.stream {
-            Stream::Active { terms, .. } => Some((&terms.master, terms.epoch())),
+            StreamState::Active { terms, .. } => Some((&terms.master, terms.epoch())),
             _ => None,
         }
     }
@@ -110,12 +110,12 @@ impl Link {
     }
 
     fn stream_deadline(&self) -> Option<Time> {
-        let answers = matches!(self.runner, Runner::Ready(_));
+        let answers = matches!(self.runner, RunnerState::Ready(_));
         match &self.stream {
-            Stream::Idle { dial_at } => (answers && !self.masters.addresses().is_empty()).then_some(*dial_at),
-            Stream::Dialing { until, .. } | Stream::Greeting { until, .. } => Some(*until),
-            Stream::Remembering { .. } | Stream::Counting { .. } => None,
-            Stream::Active { heartbeats, .. } => answers.then_some(heartbeats.due),
+            StreamState::Idle { dial_at } => (answers && !self.masters.addresses().is_empty()).then_some(*dial_at),
+            StreamState::Dialing { until, .. } | StreamState::Greeting { until, .. } => Some(*until),
+            StreamState::Remembering { .. } | StreamState::Counting { .. } => None,
+            StreamState::Active { heartbeats, .. } => answers.then_some(heartbeats.due),
         }
     }
 
@@ -123,10 +123,10 @@ impl Link {
         if self.lease_end.is_some_and(|end| end <= now) {
             self.end_lease(now, entropy);
         }
-        if self.is_due(now) && !matches!(self.stream, Stream::Idle { .. }) {
+        if self.is_due(now) && !matches!(self.stream, StreamState::Idle { .. }) {
             self.pass_stream_deadline(now, entropy);
         }
-        if self.is_due(now) && matches!(self.stream, Stream::Idle { .. }) {
+        if self.is_due(now) && matches!(self.stream, StreamState::Idle { .. }) {
             self.dial(now);
         }
         self.mind_watch(now, entropy);
@@ -138,22 +138,22 @@ impl Link {
 
     fn pass_stream_deadline(&mut self, now: Time, entropy: u64) {
         match &mut self.stream {
-            Stream::Idle { .. } => {}
-            Stream::Dialing { .. } | Stream::Greeting { .. } => self.abandon(now, entropy, Pace::BackOff),
-            Stream::Remembering { .. } | Stream::Counting { .. } => {}
-            Stream::Active { heartbeats, .. } if heartbeats.gave_up() => {
-                self.effects.push_back(Effect::Say(Notice::Unanswered));
+            StreamState::Idle { .. } => {}
+            StreamState::Dialing { .. } | StreamState::Greeting { .. } => self.abandon(now, entropy, Pace::BackOff),
+            StreamState::Remembering { .. } | StreamState::Counting { .. } => {}
+            StreamState::Active { heartbeats, .. } if heartbeats.gave_up() => {
+                self.effects.push_back(LinkEffect::Say(Notice::Unanswered));
                 self.abandon(now, entropy, Pace::BackOff);
             }
-            Stream::Active { .. } => self.beat(now),
+            StreamState::Active { .. } => self.beat(now),
         }
     }
 
     fn beat(&mut self, now: Time) {
-        let Stream::Active { session, terms, heartbeats } = &mut self.stream else { return };
+        let StreamState::Active { session, terms, heartbeats } = &mut self.stream else { return };
         let session = *session;
         let number = heartbeats.send(now, terms.interval());
-        self.effects.push_back(Effect::SendHeartbeat(session, number));
+        self.effects.push_back(LinkEffect::SendHeartbeat(session, number));
         let overdue = self.reports.overdue(now);
         if !overdue.is_empty() {
             self.send_reports(now, session, overdue);
@@ -162,9 +162,9 @@ impl Link {
 
     fn end_lease(&mut self, now: Time, entropy: u64) {
         self.lease_end = None;
-        self.effects.push_back(Effect::Say(Notice::LeaseEnded));
-        if matches!(self.runner, Runner::Silent(_)) {
-            self.effects.push_back(Effect::FenceWithoutRunner);
+        self.effects.push_back(LinkEffect::Say(Notice::LeaseEnded));
+        if matches!(self.runner, RunnerState::Silent(_)) {
+            self.effects.push_back(LinkEffect::FenceWithoutRunner);
         }
         if self.stream.terms().is_some() {
             self.abandon(now, entropy, Pace::BackOff);
@@ -177,67 +177,67 @@ impl Link {
         // the clock counts from the boot, and no agent dials more than once per millisecond.
         let session = Session((self.last_session.0 + 1).max(now.0 / 1_000_000));
         self.last_session = session;
-        self.effects.push_back(Effect::Dial(session, master.clone()));
-        self.stream = Stream::Dialing { session, master, until: now + CONNECT_PATIENCE };
+        self.effects.push_back(LinkEffect::Dial(session, master.clone()));
+        self.stream = StreamState::Dialing { session, master, until: now + CONNECT_PATIENCE };
     }
 
     /// Leaves the current stream, and plans the next.
     pub(super) fn abandon(&mut self, now: Time, entropy: u64, pace: Pace) {
         if let Some(session) = self.stream.session() {
-            self.effects.push_back(Effect::Close(session));
+            self.effects.push_back(LinkEffect::Close(session));
         }
         let dial_at = self.masters.schedule(now, pace, entropy);
-        self.stream = Stream::Idle { dial_at };
+        self.stream = StreamState::Idle { dial_at };
     }
 
     fn handle_runner_ready(&mut self, now: Time, incarnation: Incarnation) {
         self.handle_runner_gone(now);
-        self.runner = Runner::Ready(incarnation);
+        self.runner = RunnerState::Ready(incarnation);
     }
 
     /// It may have stopped answering before the lease ended, and be found out only now: then nobody has ended what is leased. The same
     /// where no lease is known, because an agent before this one renewed it.
     fn handle_runner_silent(&mut self) {
-        if let Runner::Ready(incarnation) = self.runner {
-            self.runner = Runner::Silent(incarnation);
+        if let RunnerState::Ready(incarnation) = self.runner {
+            self.runner = RunnerState::Silent(incarnation);
             if self.lease_end.is_none() {
-                self.effects.push_back(Effect::FenceWithoutRunner);
+                self.effects.push_back(LinkEffect::FenceWithoutRunner);
             }
         }
     }
 
     fn handle_runner_answers(&mut self, now: Time) {
-        let Runner::Silent(incarnation) = self.runner else { return };
-        self.runner = Runner::Ready(incarnation);
-        if let Stream::Active { heartbeats, .. } = &mut self.stream {
+        let RunnerState::Silent(incarnation) = self.runner else { return };
+        self.runner = RunnerState::Ready(incarnation);
+        if let StreamState::Active { heartbeats, .. } = &mut self.stream {
             heartbeats.due = heartbeats.due.max(now);
         }
     }
 
     /// A stream belongs to one connection of one runner: what went down it may be lost with them.
     fn handle_runner_gone(&mut self, now: Time) {
-        self.runner = Runner::Gone;
+        self.runner = RunnerState::Gone;
         self.reports.clear();
         if let Some(session) = self.stream.session() {
-            self.effects.push_back(Effect::Close(session));
-            self.stream = Stream::Idle { dial_at: now };
+            self.effects.push_back(LinkEffect::Close(session));
+            self.stream = StreamState::Idle { dial_at: now };
         }
     }
 
     fn handle_connected(&mut self, now: Time, connected: Session) {
-        let Stream::Dialing { session, master, .. } = &self.stream else { return };
-        let Runner::Ready(incarnation) = self.runner else { return };
+        let StreamState::Dialing { session, master, .. } = &self.stream else { return };
+        let RunnerState::Ready(incarnation) = self.runner else { return };
         if *session != connected {
             return;
         }
-        self.effects.push_back(Effect::SendHello {
+        self.effects.push_back(LinkEffect::SendHello {
             session: connected,
             incarnation,
             cluster: self.memory.cluster(),
             epoch: self.memory.epoch(),
         });
         let master = master.clone();
-        self.stream = Stream::Greeting { session: connected, master, sent: now, until: now + HELLO_PATIENCE };
+        self.stream = StreamState::Greeting { session: connected, master, sent: now, until: now + HELLO_PATIENCE };
     }
 
     fn handle_broken(&mut self, now: Time, entropy: u64, session: Session) {
@@ -246,9 +246,9 @@ impl Link {
         }
     }
 
-    fn handle_persisted(&mut self, remembered: Remembered) {
+    fn handle_persisted(&mut self, remembered: RememberedCluster) {
         self.memory.persisted(remembered);
-        if let Stream::Remembering { session, terms, hello_sent } = &self.stream
+        if let StreamState::Remembering { session, terms, hello_sent } = &self.stream
             && self.memory.is_durable(&terms.remembered)
         {
             let (session, terms, hello_sent) = (*session, terms.clone(), *hello_sent);
@@ -257,20 +257,20 @@ impl Link {
     }
 
     /// The welcome holds: the lease counts from its hello, and the inventory is asked for behind all that the runner was told.
-    pub(super) fn count(&mut self, session: Session, terms: Terms, hello_sent: Time) {
+    pub(super) fn count(&mut self, session: Session, terms: StreamTerms, hello_sent: Time) {
         self.renew(hello_sent, &terms);
-        self.effects.push_back(Effect::AskInventory(session));
-        self.stream = Stream::Counting { session, terms };
+        self.effects.push_back(LinkEffect::AskInventory(session));
+        self.stream = StreamState::Counting { session, terms };
     }
 
-    pub(super) fn renew(&mut self, sent: Time, terms: &Terms) {
+    pub(super) fn renew(&mut self, sent: Time, terms: &StreamTerms) {
         let end = sent + terms.lease;
         self.lease_end = Some(self.lease_end.map_or(end, |known| known.max(end)));
-        self.effects.push_back(Effect::RenewLease { sent, lease: terms.lease });
+        self.effects.push_back(LinkEffect::RenewLease { sent, lease: terms.lease });
     }
 
     fn handle_inventory(&mut self, now: Time, asked: Session, inventory: Vec<Report>) {
-        let Stream::Counting { session, terms } = &self.stream else { return };
+        let StreamState::Counting { session, terms } = &self.stream else { return };
         if *session != asked {
             return;
         }
@@ -279,16 +279,16 @@ impl Link {
         let messages = in_messages(inventory);
         let last = messages.len() - 1;
         for (index, reports) in messages.into_iter().enumerate() {
-            self.effects.push_back(Effect::SendInventory(asked, reports, index == last));
+            self.effects.push_back(LinkEffect::SendInventory(asked, reports, index == last));
         }
-        self.effects.push_back(Effect::Registered(asked, terms.epoch()));
+        self.effects.push_back(LinkEffect::Registered(asked, terms.epoch()));
         let heartbeats = Heartbeats::new(now + terms.interval());
-        self.stream = Stream::Active { session: asked, terms, heartbeats };
+        self.stream = StreamState::Active { session: asked, terms, heartbeats };
     }
 
     /// Before the inventory has gone up, reports wait in the runner: the inventory will hold them.
     fn handle_reports(&mut self, now: Time, reports: Vec<Report>) {
-        let Stream::Active { session, .. } = self.stream else { return };
+        let StreamState::Active { session, .. } = self.stream else { return };
         let newer: Vec<Report> = reports.into_iter().filter(|report| self.reports.take(report)).collect();
         if !newer.is_empty() {
             self.send_reports(now, session, newer);
@@ -298,7 +298,7 @@ impl Link {
     fn send_reports(&mut self, now: Time, session: Session, reports: Vec<Report>) {
         self.reports.sent(now, &reports);
         for message in in_messages(reports) {
-            self.effects.push_back(Effect::SendReports(session, message));
+            self.effects.push_back(LinkEffect::SendReports(session, message));
         }
     }
 }

@@ -20,7 +20,7 @@ const MASTERS_LIMIT: usize = 32;
 
 /// The masters known, and how dialling has gone so far.
 #[derive(Debug)]
-pub(super) struct Masters {
+pub(super) struct MasterList {
     addresses: Vec<String>,
     configured: usize,
     next: usize,
@@ -42,10 +42,10 @@ pub(super) enum Pace {
     Slow,
 }
 
-impl Masters {
-    pub(super) fn new(configured: Vec<String>) -> Masters {
+impl MasterList {
+    pub(super) fn new(configured: Vec<String>) -> MasterList {
         let configured_count = configured.len();
-        Masters {
+        MasterList {
             addresses: configured,
             configured: configured_count,
             next: 0,

@@ -4,7 +4,7 @@ use muster_types::{ClusterUid, Epoch, EpochCheck};
 
 /// What is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Remembered {
+pub struct RememberedCluster {
     /// The cluster that was joined.
     pub cluster: ClusterUid,
     /// The highest epoch seen in it.
@@ -13,10 +13,10 @@ pub struct Remembered {
 
 /// What was seen, what of it is on disk, and what is on its way there.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
-    seen: Option<Remembered>,
-    durable: Option<Remembered>,
-    asked: Option<Remembered>,
+pub(super) struct EpochMemory {
+    seen: Option<RememberedCluster>,
+    durable: Option<RememberedCluster>,
+    asked: Option<RememberedCluster>,
 }
 
 /// What to make of a welcome.
@@ -32,9 +32,9 @@ pub(super) enum Offer {
     Stale(Epoch),
 }
 
-impl Memory {
-    pub(super) fn new(durable: Option<Remembered>) -> Memory {
-        Memory { seen: durable, durable, asked: None }
+impl EpochMemory {
+    pub(super) fn new(durable: Option<RememberedCluster>) -> EpochMemory {
+        EpochMemory { seen: durable, durable, asked: None }
     }
 
     pub(super) fn cluster(&self) -> Option<ClusterUid> {
@@ -46,7 +46,7 @@ impl Memory {
     }
 
     /// Judges a welcome, and remembers what it raises: from here on anything lower is refused, on disk or not.
-    pub(super) fn offer(&mut self, offered: Remembered) -> Offer {
+    pub(super) fn offer(&mut self, offered: RememberedCluster) -> Offer {
         if let Some(seen) = self.seen {
             if seen.cluster != offered.cluster {
                 return Offer::WrongCluster(seen.cluster);
@@ -65,7 +65,7 @@ impl Memory {
     }
 
     /// A write is done.
-    pub(super) fn persisted(&mut self, written: Remembered) {
+    pub(super) fn persisted(&mut self, written: RememberedCluster) {
         self.durable = Some(written);
         if self.asked == Some(written) {
             self.asked = None;
@@ -73,7 +73,7 @@ impl Memory {
     }
 
     /// Whether this is what is on disk.
-    pub(super) fn is_durable(&self, remembered: &Remembered) -> bool {
+    pub(super) fn is_durable(&self, remembered: &RememberedCluster) -> bool {
         self.durable.as_ref() == Some(remembered)
     }
 }

@@ -14,11 +14,11 @@ const REPEAT_AFTER: Duration = Duration::from_secs(15);
 /// The newest of each attempt. Bounded by what the runner knows.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    newest: BTreeMap<AttemptKey, Entry>,
+    newest: BTreeMap<AttemptKey, PendingReport>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct PendingReport {
     report: Report,
     sent: Option<Time>,
     acknowledged: bool,
@@ -29,7 +29,7 @@ impl Reports {
     pub(super) fn replace(&mut self, now: Time, inventory: Vec<Report>) {
         self.newest = inventory
             .into_iter()
-            .map(|report| (report.attempt, Entry { report, sent: Some(now), acknowledged: false }))
+            .map(|report| (report.attempt, PendingReport { report, sent: Some(now), acknowledged: false }))
             .collect();
     }
 
@@ -38,7 +38,7 @@ impl Reports {
         if self.newest.get(&report.attempt).is_some_and(|known| known.report.sequence >= report.sequence) {
             return false;
         }
-        self.newest.insert(report.attempt, Entry { report: report.clone(), sent: None, acknowledged: false });
+        self.newest.insert(report.attempt, PendingReport { report: report.clone(), sent: None, acknowledged: false });
         true
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_types::{Epoch, Session, Time};
 
-use super::Remembered;
+use super::RememberedCluster;
 
 /// A dial that has not connected by then has failed: a machine that is up answers in milliseconds, or after the second at which the kernel repeats a packet
 /// that was lost.
@@ -21,7 +21,7 @@ const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 /// `Idle → Dialing → Greeting → Remembering → Counting → Active`, and from each of them back to `Idle` when it breaks, says goodbye,
 /// is not answered, or when the runner goes. `Remembering` is skipped when the epoch is on disk already.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(super) enum StreamState {
     /// None; the next is dialled then.
     Idle { dial_at: Time },
     /// Being opened.
@@ -29,23 +29,23 @@ pub(super) enum Stream {
     /// The hello was sent.
     Greeting { session: Session, master: String, sent: Time, until: Time },
     /// Welcomed, and the epoch is on its way to disk.
-    Remembering { session: Session, terms: Terms, hello_sent: Time },
+    Remembering { session: Session, terms: StreamTerms, hello_sent: Time },
     /// The runner was asked for its inventory.
-    Counting { session: Session, terms: Terms },
+    Counting { session: Session, terms: StreamTerms },
     /// The inventory went up.
-    Active { session: Session, terms: Terms, heartbeats: Heartbeats },
+    Active { session: Session, terms: StreamTerms, heartbeats: Heartbeats },
 }
 
 /// What the leader of a stream dictates.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Terms {
+pub(super) struct StreamTerms {
     pub(super) master: String,
-    pub(super) remembered: Remembered,
+    pub(super) remembered: RememberedCluster,
     pub(super) heartbeat: Duration,
     pub(super) lease: Duration,
 }
 
-impl Terms {
+impl StreamTerms {
     pub(super) fn epoch(&self) -> Epoch {
         self.remembered.epoch
     }
@@ -55,26 +55,26 @@ impl Terms {
     }
 }
 
-impl Stream {
+impl StreamState {
     /// The session of the current stream.
     pub(super) fn session(&self) -> Option<Session> {
         match self {
-            Stream::Idle { .. } => None,
-            Stream::Dialing { session, .. }
-            | Stream::Greeting { session, .. }
-            | Stream::Remembering { session, .. }
-            | Stream::Counting { session, .. }
-            | Stream::Active { session, .. } => Some(*session),
+            StreamState::Idle { .. } => None,
+            StreamState::Dialing { session, .. }
+            | StreamState::Greeting { session, .. }
+            | StreamState::Remembering { session, .. }
+            | StreamState::Counting { session, .. }
+            | StreamState::Active { session, .. } => Some(*session),
         }
     }
 
     /// What its leader dictates, once it has welcomed.
-    pub(super) fn terms(&self) -> Option<&Terms> {
+    pub(super) fn terms(&self) -> Option<&StreamTerms> {
         match self {
-            Stream::Idle { .. } | Stream::Dialing { .. } | Stream::Greeting { .. } => None,
-            Stream::Remembering { terms, .. } | Stream::Counting { terms, .. } | Stream::Active { terms, .. } => {
-                Some(terms)
-            }
+            StreamState::Idle { .. } | StreamState::Dialing { .. } | StreamState::Greeting { .. } => None,
+            StreamState::Remembering { terms, .. }
+            | StreamState::Counting { terms, .. }
+            | StreamState::Active { terms, .. } => Some(terms),
         }
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use muster_types::{Epoch, Time};
 
-use super::effect::Effect;
+use super::effect::LinkEffect;
 use super::input::LeaderSeen;
-use super::machine::{Link, Runner};
+use super::machine::{Link, RunnerState};
 use super::masters::below;
-use super::stream::{Stream, Terms};
+use super::stream::{StreamState, StreamTerms};
 
 /// Longest delay before a watch is begun again, at first and in the end. Without it a worker finds the next leader all the same, by dialling.
 const RETRY_INITIAL: Duration = Duration::from_millis(200);
@@ -18,7 +18,7 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// Which master is watched, and how that has gone so far.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct LeaderDial {
     held: Option<String>,
     /// The leader as it was last named.
     leader: Option<(String, Epoch)>,
@@ -26,14 +26,14 @@ pub(super) struct Watch {
     failures: u32,
 }
 
-impl Watch {
+impl LeaderDial {
     /// When the next is to be begun, if one is wanted.
     fn due(&self) -> Option<Time> {
         self.held.is_none().then_some(self.retry_at)
     }
 
     /// Whether this address is that of the stream's leader: the stream may have been dialled by another name of it.
-    fn is_leader(&self, address: &str, terms: &Terms) -> bool {
+    fn is_leader(&self, address: &str, terms: &StreamTerms) -> bool {
         let named = self.leader.as_ref().is_some_and(|(leader, epoch)| leader == address && *epoch == terms.epoch());
         address == terms.master || named
     }
@@ -42,17 +42,17 @@ impl Watch {
 impl Link {
     /// When a watch is to be begun: only with a stream, and with a master beside the one that it goes to.
     pub(super) fn watch_deadline(&self) -> Option<Time> {
-        let Stream::Active { terms, .. } = &self.stream else { return None };
+        let StreamState::Active { terms, .. } = &self.stream else { return None };
         let has_other = self.masters.named().iter().any(|address| !self.watch.is_leader(address, terms));
         self.watch.due().filter(|_| has_other)
     }
 
     /// Begins a watch, and leaves one on the stream's leader itself: that one's end ends both. It is kept while there is no stream.
     pub(super) fn mind_watch(&mut self, now: Time, entropy: u64) {
-        let Stream::Active { terms, .. } = &self.stream else { return };
+        let StreamState::Active { terms, .. } = &self.stream else { return };
         if self.watch.held.as_ref().is_some_and(|held| self.watch.is_leader(held, terms)) {
             self.watch.held = None;
-            self.effects.push_back(Effect::Unwatch);
+            self.effects.push_back(LinkEffect::Unwatch);
         }
         if self.watch.due().is_none_or(|due| due > now) {
             return;
@@ -63,7 +63,7 @@ impl Link {
             self.masters.named().iter().filter(|address| !self.watch.is_leader(address, terms)).collect();
         if let Some(address) = pick(&others, turn).cloned() {
             self.watch.held = Some(address.clone());
-            self.effects.push_back(Effect::Watch(address));
+            self.effects.push_back(LinkEffect::Watch(address));
         }
     }
 
@@ -92,9 +92,11 @@ impl Link {
         let is_higher = highest.is_none_or(|highest| epoch.number() > highest);
         let is_highest = highest.is_none_or(|highest| epoch.number() >= highest);
         let wanted = match &self.stream {
-            Stream::Idle { .. } => is_highest && matches!(self.runner, Runner::Ready(_)),
-            Stream::Dialing { master, .. } | Stream::Greeting { master, .. } => is_highest && *master != leader,
-            Stream::Remembering { .. } | Stream::Counting { .. } | Stream::Active { .. } => is_higher,
+            StreamState::Idle { .. } => is_highest && matches!(self.runner, RunnerState::Ready(_)),
+            StreamState::Dialing { master, .. } | StreamState::Greeting { master, .. } => {
+                is_highest && *master != leader
+            }
+            StreamState::Remembering { .. } | StreamState::Counting { .. } | StreamState::Active { .. } => is_higher,
         };
         if wanted {
             let pace = self.masters.hear_of(leader);

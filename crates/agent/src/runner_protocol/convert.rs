@@ -9,7 +9,7 @@ use muster_types::{
 };
 
 use super::message::{
-    Accepted, AgentHello, Kill, Limits, Program, Renewal, RunnerHello, Start, ToAgent, ToRunner, Why,
+    Accepted, AgentHello, Kill, KillReason, Limits, Program, Renewal, RunnerHello, Start, ToAgent, ToRunner,
 };
 use super::wire;
 
@@ -172,18 +172,18 @@ fn start_from_wire(start: wire::Start) -> Result<Start, BadField> {
     })
 }
 
-fn why_to_word(why: Why) -> &'static str {
-    match why {
-        Why::By(by) => by.as_str(),
-        Why::LogLimit => LOG_LIMIT_WORD,
+fn why_to_word(reason: KillReason) -> &'static str {
+    match reason {
+        KillReason::By(by) => by.as_str(),
+        KillReason::LogLimit => LOG_LIMIT_WORD,
     }
 }
 
-fn why_from_word(word: &str) -> Result<Why, BadField> {
+fn why_from_word(word: &str) -> Result<KillReason, BadField> {
     if word == LOG_LIMIT_WORD {
-        return Ok(Why::LogLimit);
+        return Ok(KillReason::LogLimit);
     }
-    KilledBy::from_word(word).map(Why::By).ok_or(BadField("kill.why"))
+    KilledBy::from_word(word).map(KillReason::By).ok_or(BadField("kill.why"))
 }
 
 fn kill_to_wire(kill: &Kill) -> wire::Kill {
@@ -191,7 +191,7 @@ fn kill_to_wire(kill: &Kill) -> wire::Kill {
         attempt: Some(attempt_to_wire(&kill.attempt)),
         at_once: kill.at_once,
         grace_nanos: kill.grace.map(nanos),
-        why: why_to_word(kill.why).to_owned(),
+        reason: why_to_word(kill.reason).to_owned(),
     }
 }
 
@@ -200,7 +200,7 @@ fn kill_from_wire(kill: wire::Kill) -> Result<Kill, BadField> {
         attempt: attempt_from_wire(kill.attempt)?,
         at_once: kill.at_once,
         grace: kill.grace_nanos.map(Duration::from_nanos),
-        why: why_from_word(&kill.why)?,
+        reason: why_from_word(&kill.reason)?,
     })
 }
 

@@ -136,12 +136,12 @@ pub struct Kill {
     /// Time between TERM and KILL, if another than the attempt's own.
     pub grace: Option<Duration>,
     /// Why. The first kill of an attempt gives its reason; a later one may only hasten it.
-    pub why: Why,
+    pub reason: KillReason,
 }
 
 /// Why something is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum KillReason {
     /// Asked for.
     By(KilledBy),
     /// Its output exceeded its bound where logs cannot be bounded in place: `LogLimit`, the program's own fault.

@@ -168,7 +168,7 @@ pub(super) struct Kill {
     pub(super) grace_nanos: Option<u64>,
     /// A word of `KilledBy`, or `log-limit`.
     #[prost(string, tag = "4")]
-    pub(super) why: String,
+    pub(super) reason: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -62,12 +62,12 @@ pub(crate) struct UndrainArgs {
 #[derive(Debug, Args)]
 pub(crate) struct WorkerArgs {
     #[command(subcommand)]
-    pub(crate) command: WorkerCommand,
+    pub(crate) command: WorkerSubcommand,
 }
 
 /// What to do with a worker.
 #[derive(Debug, Subcommand)]
-pub(crate) enum WorkerCommand {
+pub(crate) enum WorkerSubcommand {
     /// Declare a worker gone for ever. What was unreachable on it ends as LOST, and it is refused from now on. Say this only of a machine that is surely off:
     /// what still runs there would be a second copy. Refused while the worker is alive.
     Forget {

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
 pub(crate) use cluster::{BackupArgs, ClusterArgs, ClusterCommand};
-pub(crate) use manage::{DrainArgs, KillArgs, UndrainArgs, WorkerArgs, WorkerCommand};
+pub(crate) use manage::{DrainArgs, KillArgs, UndrainArgs, WorkerArgs, WorkerSubcommand};
 pub(crate) use show::{EventsArgs, Format, GetArgs, GetKind, ListArgs, ListKind, LogsArgs, ShowArgs};
 pub(crate) use submit::{OnWorkerLost, Restart, SubmitArgs};
 pub(crate) use up::{DownArgs, UpArgs};
@@ -49,14 +49,14 @@ First steps:
 #[command(name = "muster", version, after_help = AFTER_HELP, subcommand_required = true, max_term_width = 120, disable_help_subcommand = false)]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionArgs,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: CliCommand,
 }
 
 /// How the masters are reached.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Connection {
+pub(crate) struct ConnectionArgs {
     /// Addresses of the masters, HOST:PORT joined by commas; whichever leads is found.
     #[arg(long, global = true, env = "MUSTER_MASTER", value_name = "ADDRESSES", default_value = DEFAULT_MASTER, hide_env_values = true, value_delimiter = ',', help_heading = "Connection")]
     pub(crate) master: Vec<String>,
@@ -64,7 +64,7 @@ pub(crate) struct Connection {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum CliCommand {
     /// Run a program on the cluster.
     Submit(Box<SubmitArgs>),
     /// Show one driver, application, executor or worker in full.
@@ -177,7 +177,7 @@ mod tests {
                     --resource gpu=1 --artifact /bin/x --restart on-failure --max-attempts 3 --on-worker-lost rerun \
                     --kill-grace 10s --work-dir /tmp --request-id r --wait --timeout 1m -- /bin/sh -c x";
         let cli = Cli::try_parse_from(line.split_whitespace()).expect("the line is right");
-        let Command::Submit(submit) = cli.command else { unreachable!("it is a submit") };
+        let CliCommand::Submit(submit) = cli.command else { unreachable!("it is a submit") };
         assert_eq!(submit.command, ["/bin/sh", "-c", "x"]);
         assert_eq!(submit.memory.map(|size| size.0), Some(256 << 20));
         assert!(submit.wait);
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn a_program_needs_no_dashes_before_it() {
         let cli = Cli::try_parse_from(["muster", "submit", "--cores", "2", "echo", "-n", "--wait"]).expect("right");
-        let Command::Submit(submit) = cli.command else { unreachable!("it is a submit") };
+        let CliCommand::Submit(submit) = cli.command else { unreachable!("it is a submit") };
         assert_eq!(submit.command, ["echo", "-n", "--wait"]);
         assert!(!submit.wait);
     }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{applications, drivers, drivers_and_applications, executors, workers};
-use crate::parse::{Pair, Size, Target};
+use crate::parse::{Pair, ProcessArg, Size};
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -60,7 +60,7 @@ pub(crate) enum GetKind {
     Executor {
         /// The executor, as APPLICATION/NUMBER.
         #[arg(value_name = "APPLICATION/NUMBER", add = executors())]
-        id: Target,
+        id: ProcessArg,
         #[command(flatten)]
         show: ShowArgs,
     },
@@ -138,7 +138,7 @@ Logs are bounded: what is gone at the head is skipped, and said so on standard e
 pub(crate) struct LogsArgs {
     /// DRIVER, DRIVER/ATTEMPT, or APPLICATION/EXECUTOR for an executor.
     #[arg(value_name = "ID[/NUMBER]", add = drivers_and_applications())]
-    pub(crate) target: Target,
+    pub(crate) target: ProcessArg,
     /// Go on as output comes, until it has ended; with a driver's name alone, through its restarts.
     #[arg(long, short = 'f')]
     pub(crate) follow: bool,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::Format;
-use crate::parse::{ArtifactRef, Count, Pair, Secret, Size, Span};
+use crate::parse::{ArtifactRef, Count, Pair, SecretSource, Size, Span};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -48,7 +48,7 @@ pub(crate) struct SubmitArgs {
     /// Environment variable whose value never comes back in any answer, event or log. KEY alone takes the value from your own environment, and
     /// so keeps it out of the shell's history. May be given again.
     #[arg(long = "secret-env", value_name = "KEY[=VALUE]", help_heading = "Program")]
-    pub(crate) secret_env: Vec<Secret>,
+    pub(crate) secret_env: Vec<SecretSource>,
     /// File that the worker fetches into the work directory first: file:, http: or https:, or a path on the workers' machines. After # may
     /// stand sha256=HEX, name=FILE and executable, joined by &. May be given again.
     #[arg(long = "artifact", value_name = "URI[#sha256=HEX]", help_heading = "Program")]

@@ -10,16 +10,16 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use crate::args::BackupArgs;
-use crate::failure::Failure;
-use crate::master::Master;
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
 use crate::output::{size, tell};
 use crate::progress::Progress;
 
 /// Writes everything that is durable into a file, or to standard output.
-pub(super) async fn backup(master: Master, args: BackupArgs) -> Result<(), Failure> {
+pub(super) async fn backup(master: MasterClient, args: BackupArgs) -> Result<(), CommandFailure> {
     let to_stdout = args.file.as_os_str() == "-";
     let bytes = if to_stdout {
-        copy(&master, &mut io::stdout().lock(), &Failure::Output).await?
+        copy(&master, &mut io::stdout().lock(), &CommandFailure::Output).await?
     } else {
         to_file(&master, &args.file, args.force).await?
     };
@@ -28,22 +28,26 @@ pub(super) async fn backup(master: Master, args: BackupArgs) -> Result<(), Failu
     Ok(())
 }
 
-async fn to_file(master: &Master, path: &Path, force: bool) -> Result<u64, Failure> {
-    let failed = |error| Failure::File(path.to_path_buf(), error);
+async fn to_file(master: &MasterClient, path: &Path, force: bool) -> Result<u64, CommandFailure> {
+    let failed = |error| CommandFailure::File(path.to_path_buf(), error);
     if !force && path.symlink_metadata().is_ok() {
-        return Err(Failure::Exists(path.to_path_buf()));
+        return Err(CommandFailure::Exists(path.to_path_buf()));
     }
-    let mut draft = Draft::beside(path).map_err(failed)?;
+    let mut draft = PartialFile::beside(path).map_err(failed)?;
     let bytes = copy(master, &mut draft.file, &failed).await?;
     draft.publish(path, force).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::Exists(path.to_path_buf()),
+        io::ErrorKind::AlreadyExists => CommandFailure::Exists(path.to_path_buf()),
         _ => failed(error),
     })?;
     Ok(bytes)
 }
 
 /// Copies the stream to its end; how many bytes it had.
-async fn copy(master: &Master, to: &mut impl Write, failed: &impl Fn(io::Error) -> Failure) -> Result<u64, Failure> {
+async fn copy(
+    master: &MasterClient,
+    to: &mut impl Write,
+    failed: &impl Fn(io::Error) -> CommandFailure,
+) -> Result<u64, CommandFailure> {
     let progress = Progress::begin("asking for the backup");
     let mut pieces = master.ask(master.client().backup()).await?;
     let mut bytes: u64 = 0;
@@ -59,20 +63,20 @@ async fn copy(master: &Master, to: &mut impl Write, failed: &impl Fn(io::Error) 
 
 /// A file that is not whole yet, beside the place where it will be. Dropped, it is removed.
 #[derive(Debug)]
-struct Draft {
+struct PartialFile {
     path: PathBuf,
     file: File,
 }
 
-impl Draft {
-    fn beside(path: &Path) -> io::Result<Draft> {
+impl PartialFile {
+    fn beside(path: &Path) -> io::Result<PartialFile> {
         let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let mut hidden = std::ffi::OsString::from(".");
         hidden.push(name);
         hidden.push(format!(".{}", std::process::id()));
         let path = path.with_file_name(hidden);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Draft { path, file })
+        Ok(PartialFile { path, file })
     }
 
     /// Gives it its name, once it is on the disk.
@@ -93,7 +97,7 @@ fn rename_to_new(from: &Path, to: &Path) -> Result<(), Errno> {
     renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
 }
 
-impl Drop for Draft {
+impl Drop for PartialFile {
     fn drop(&mut self) {
         // It is gone when it was renamed.
         let _ = fs::remove_file(&self.path);

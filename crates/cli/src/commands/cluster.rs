@@ -5,28 +5,28 @@ use muster_client::v1::StepDownRequest;
 
 use super::put;
 use crate::args::{ClusterArgs, ClusterCommand, Format, ShowArgs};
-use crate::failure::Failure;
-use crate::master::Master;
-use crate::output::{Clock, Screen, cluster_page, to_json};
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
+use crate::output::{DisplayClock, Screen, cluster_page, to_json};
 
 /// Shows the cluster as a whole, or does something with it.
-pub(super) async fn cluster(master: Master, args: ClusterArgs) -> Result<(), Failure> {
+pub(super) async fn cluster(master: MasterClient, args: ClusterArgs) -> Result<(), CommandFailure> {
     match args.command {
         None => show(master, args.show).await,
         Some(ClusterCommand::StepDown { request_id }) => step_down(master, request_id).await,
     }
 }
 
-async fn show(master: Master, args: ShowArgs) -> Result<(), Failure> {
+async fn show(master: MasterClient, args: ShowArgs) -> Result<(), CommandFailure> {
     let cluster = master.ask(master.client().get_cluster()).await?;
     match args.output {
         Format::Json => put(&to_json(&cluster)?),
         Format::Name => put(&format!("{}\n", cluster.name)),
-        Format::Table | Format::Wide => put(&cluster_page(&cluster, Clock::now(), Screen::stdout())),
+        Format::Table | Format::Wide => put(&cluster_page(&cluster, DisplayClock::now(), Screen::stdout())),
     }
 }
 
-async fn step_down(master: Master, request_id: Option<String>) -> Result<(), Failure> {
+async fn step_down(master: MasterClient, request_id: Option<String>) -> Result<(), CommandFailure> {
     let client = master.client();
     let call = |request_id| client.step_down(StepDownRequest { request_id, ..Default::default() });
     let next = master.change_as(request_id.unwrap_or_else(new_request_id), call).await?;

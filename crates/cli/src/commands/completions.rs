@@ -5,18 +5,18 @@ use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 use super::put;
 use crate::args::Shell;
 use crate::complete::VARIABLE;
-use crate::failure::Failure;
+use crate::failure::CommandFailure;
 
 /// Prints what a shell needs. It calls us back for every completion, so it never grows old.
-pub(super) fn completions(shell: Shell) -> Result<(), Failure> {
+pub(super) fn completions(shell: Shell) -> Result<(), CommandFailure> {
     let shell: &dyn EnvCompleter = match shell {
         Shell::Bash => &Bash,
         Shell::Zsh => &Zsh,
         Shell::Fish => &Fish,
     };
-    let program = std::env::current_exe().map_err(Failure::System)?;
+    let program = std::env::current_exe().map_err(CommandFailure::System)?;
     let mut script = Vec::new();
     let program = program.to_string_lossy();
-    shell.write_registration(VARIABLE, "muster", "muster", &program, &mut script).map_err(Failure::System)?;
+    shell.write_registration(VARIABLE, "muster", "muster", &program, &mut script).map_err(CommandFailure::System)?;
     put(&String::from_utf8_lossy(&script))
 }

@@ -9,8 +9,8 @@ use super::put;
 use super::spec::wire;
 use super::watch::WorkerWatch;
 use crate::args::{DrainArgs, UndrainArgs};
-use crate::failure::Failure;
-use crate::master::Master;
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
 use crate::output::length;
 use crate::progress::Progress;
 
@@ -18,7 +18,7 @@ use crate::progress::Progress;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Places nothing more on a worker.
-pub(super) async fn drain(master: Master, args: DrainArgs) -> Result<(), Failure> {
+pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<(), CommandFailure> {
     let client = master.client();
     let deadline = args.deadline.map(wire);
     let request = |request_id| DrainWorkerRequest { worker: args.worker.clone(), request_id, deadline };
@@ -32,21 +32,21 @@ pub(super) async fn drain(master: Master, args: DrainArgs) -> Result<(), Failure
         None => end.await?,
         Some(limit) => timeout(limit.0, end).await.map_err(|_| {
             let text = format!("{name} was not empty within {}; it goes on draining", length(limit.0));
-            Failure::TimedOut(text)
+            CommandFailure::TimedOut(text)
         })??,
     }
     put(&format!("{name} is empty\n"))
 }
 
 /// Undoes a drain.
-pub(super) async fn undrain(master: Master, args: UndrainArgs) -> Result<(), Failure> {
+pub(super) async fn undrain(master: MasterClient, args: UndrainArgs) -> Result<(), CommandFailure> {
     let client = master.client();
     let request = |request_id| UndrainWorkerRequest { worker: args.worker.clone(), request_id };
     let worker = named(&master, &args.worker, master.change(|id| client.undrain_worker(request(id))).await).await?;
     put(&format!("{} takes work again\n", worker.name))
 }
 
-async fn until_empty(master: &Master, worker: Worker) -> Result<(), Failure> {
+async fn until_empty(master: &MasterClient, worker: Worker) -> Result<(), CommandFailure> {
     let progress = Progress::begin(format!("{}: {}", worker.name, remaining(&worker)));
     let patient = master.patient();
     let mut watch = WorkerWatch::of(&patient, worker);
@@ -69,7 +69,11 @@ fn remaining(worker: &Worker) -> String {
 }
 
 /// A name that is not found, with what may have been meant.
-async fn named(master: &Master, name: &str, answer: Result<Worker, Failure>) -> Result<Worker, Failure> {
+async fn named(
+    master: &MasterClient,
+    name: &str,
+    answer: Result<Worker, CommandFailure>,
+) -> Result<Worker, CommandFailure> {
     match answer {
         Err(failure) if failure.is_not_found() => Err(master.no_worker(name).await),
         other => other,

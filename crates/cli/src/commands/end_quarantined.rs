@@ -3,12 +3,12 @@
 use muster_client::v1::EndQuarantinedRequest;
 
 use super::put;
-use crate::failure::Failure;
-use crate::master::Master;
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
 use crate::similar::similar;
 
 /// Ends an attempt that the store does not name.
-pub(super) async fn end_quarantined(master: Master, worker: &str, attempt: &str) -> Result<(), Failure> {
+pub(super) async fn end_quarantined(master: MasterClient, worker: &str, attempt: &str) -> Result<(), CommandFailure> {
     let client = master.client();
     let call = |request_id| {
         client.end_quarantined(EndQuarantinedRequest {
@@ -25,9 +25,9 @@ pub(super) async fn end_quarantined(master: Master, worker: &str, attempt: &str)
 }
 
 /// Either the worker or the attempt is not there.
-async fn missing(master: &Master, worker: &str, attempt: &str) -> Failure {
+async fn missing(master: &MasterClient, worker: &str, attempt: &str) -> CommandFailure {
     match master.worker(worker).await {
-        Ok((worker, _)) => Failure::NotFound {
+        Ok((worker, _)) => CommandFailure::NotFound {
             kind: "quarantined attempt",
             id: attempt.to_owned(),
             similar: similar(attempt, worker.quarantined.iter().map(String::as_str)),

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::put;
 use crate::args::{EventsArgs, Format};
-use crate::failure::Failure;
-use crate::master::Master;
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
 use crate::output::{Screen, event_line, to_json_line};
 
 /// What is kept comes without pause: after such a silence, all of it has come.
@@ -18,7 +18,7 @@ const SILENCE: Duration = Duration::from_millis(300);
 const FIRST: Duration = Duration::from_secs(5);
 
 /// Prints events: what is kept, what comes, or both.
-pub(super) async fn events(master: Master, args: EventsArgs) -> Result<(), Failure> {
+pub(super) async fn events(master: MasterClient, args: EventsArgs) -> Result<(), CommandFailure> {
     let request = WatchEventsRequest {
         resume_token: args.since.clone().unwrap_or_default(),
         driver_ids: args.drivers.clone(),
@@ -36,7 +36,10 @@ pub(super) async fn events(master: Master, args: EventsArgs) -> Result<(), Failu
             Ok(Some(event)) => show(&event, args.output, screen)?,
             Ok(None) => return Ok(()),
             Err(error) if error.is_compacted() => {
-                return Err(Failure::State(format!("{}; begin anew with --since-oldest", master.read_failure(error))));
+                return Err(CommandFailure::State(format!(
+                    "{}; begin anew with --since-oldest",
+                    master.read_failure(error)
+                )));
             }
             Err(error) => return Err(master.read_failure(error)),
         }
@@ -54,7 +57,7 @@ async fn kept(watch: &mut EventWatch) -> Result<Option<Event>, muster_client::Ca
     timeout(FIRST, watch.next()).await.map_or(Ok(None), |event| event.map(Some))
 }
 
-fn show(event: &Event, format: Format, screen: Screen) -> Result<(), Failure> {
+fn show(event: &Event, format: Format, screen: Screen) -> Result<(), CommandFailure> {
     match format {
         Format::Json => put(&to_json_line(event)?),
         Format::Name => put(&format!("{}\n", event.resume_token)),

@@ -5,10 +5,10 @@ use muster_client::v1::{Driver, DriverAttempt, LogStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::pump::{Out, Pump, attempt_log};
+use super::log_copy::{LogCopy, Out, attempt_log};
 use super::verdict::has_ended;
-use crate::failure::Failure;
-use crate::master::Master;
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
 use crate::output::tell;
 
 /// A driver's record keeps 32 attempts.
@@ -21,15 +21,15 @@ pub(super) struct Follow {
     newest: u32,
     /// The newest attempt, or more than any once the driver has ended.
     seen: watch::Sender<u32>,
-    task: JoinHandle<Result<(), Failure>>,
+    task: JoinHandle<Result<(), CommandFailure>>,
 }
 
 impl Follow {
     /// Follows these outputs of a driver, from the attempts that it is shown.
-    pub(super) fn begin(master: &Master, uid: &str, streams: Vec<(LogStream, Out)>) -> Follow {
+    pub(super) fn begin(master: &MasterClient, uid: &str, streams: Vec<(LogStream, Out)>) -> Follow {
         let (attempts, queue) = mpsc::channel(ATTEMPTS);
         let seen = watch::Sender::new(0);
-        let source = Source { master: master.patient(), uid: uid.to_owned(), streams, seen: seen.subscribe() };
+        let source = FollowSource { master: master.patient(), uid: uid.to_owned(), streams, seen: seen.subscribe() };
         let task = tokio::spawn(source.follow(queue));
         Follow { attempts, newest: 0, seen, task }
     }
@@ -41,7 +41,7 @@ impl Follow {
     }
 
     /// Waits for a failure, which is all that ends it before it is finished.
-    pub(super) async fn failed(&mut self) -> Result<(), Failure> {
+    pub(super) async fn failed(&mut self) -> Result<(), CommandFailure> {
         (&mut self.task).await.unwrap_or(Ok(()))
     }
 
@@ -60,7 +60,7 @@ impl Follow {
     }
 
     /// Waits until all that was seen is written.
-    pub(super) async fn finish(self) -> Result<(), Failure> {
+    pub(super) async fn finish(self) -> Result<(), CommandFailure> {
         drop(self.attempts);
         // A task of ours that panicked has been reported already.
         self.task.await.unwrap_or(Ok(()))
@@ -86,15 +86,15 @@ fn has_begun(attempt: &DriverAttempt) -> bool {
 }
 
 /// Where output comes from.
-struct Source {
-    master: Master,
+struct FollowSource {
+    master: MasterClient,
     uid: String,
     streams: Vec<(LogStream, Out)>,
     seen: watch::Receiver<u32>,
 }
 
-impl Source {
-    async fn follow(self, mut queue: mpsc::Receiver<u32>) -> Result<(), Failure> {
+impl FollowSource {
+    async fn follow(self, mut queue: mpsc::Receiver<u32>) -> Result<(), CommandFailure> {
         while let Some(attempt) = queue.recv().await {
             self.attempt(attempt).await?;
         }
@@ -102,10 +102,10 @@ impl Source {
     }
 
     /// All outputs of one attempt, at once.
-    async fn attempt(&self, attempt: u32) -> Result<(), Failure> {
+    async fn attempt(&self, attempt: u32) -> Result<(), CommandFailure> {
         let is_over = watch::Sender::new(false);
         let pumps: Vec<_> =
-            self.streams.iter().map(|(stream, out)| self.pump(attempt, *stream, *out, &is_over)).collect();
+            self.streams.iter().map(|(stream, out)| self.log_copy(attempt, *stream, *out, &is_over)).collect();
         let mut seen = self.seen.clone();
         let watcher = tokio::spawn(async move {
             // A follower that is gone needs to be told nothing.
@@ -113,13 +113,13 @@ impl Source {
             is_over.send_replace(true);
         });
         let mut result = Ok(());
-        for pump in pumps {
-            match pump.await.unwrap_or(Ok(())) {
+        for log_copy in pumps {
+            match log_copy.await.unwrap_or(Ok(())) {
                 Ok(()) => {}
                 // An attempt that never ran has no output.
                 Err(failure) if failure.is_not_found() => {}
                 // Who reads us is gone: the rest is read by nobody.
-                Err(failure @ Failure::Output(_)) => result = Err(failure),
+                Err(failure @ CommandFailure::Output(_)) => result = Err(failure),
                 Err(failure) => tell(&format!("[the output of attempt {attempt} is incomplete: {failure}]")),
             }
         }
@@ -127,16 +127,16 @@ impl Source {
         result
     }
 
-    fn pump(
+    fn log_copy(
         &self,
         attempt: u32,
         stream: LogStream,
         out: Out,
         is_over: &watch::Sender<bool>,
-    ) -> JoinHandle<Result<(), Failure>> {
+    ) -> JoinHandle<Result<(), CommandFailure>> {
         let request = attempt_log(&self.uid, attempt, stream, true);
-        let pump = Pump { request, out, name: format!("attempt {attempt}") };
+        let log_copy = LogCopy { request, out, name: format!("attempt {attempt}") };
         let (master, over) = (self.master.clone(), is_over.subscribe());
-        tokio::spawn(async move { pump.run_until(&master, over).await })
+        tokio::spawn(async move { log_copy.run_until(&master, over).await })
     }
 }

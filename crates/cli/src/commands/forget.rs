@@ -3,11 +3,11 @@
 use muster_client::v1::ForgetWorkerRequest;
 
 use super::put;
-use crate::failure::Failure;
-use crate::master::Master;
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
 
 /// Declares a worker gone for ever.
-pub(super) async fn forget(master: Master, worker: &str) -> Result<(), Failure> {
+pub(super) async fn forget(master: MasterClient, worker: &str) -> Result<(), CommandFailure> {
     let client = master.client();
     let call = |request_id| client.forget_worker(ForgetWorkerRequest { worker: worker.to_owned(), request_id });
     match master.change(call).await {

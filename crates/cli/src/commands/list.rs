@@ -7,19 +7,21 @@ use muster_client::v1::{
 
 use super::put;
 use crate::args::{Format, ListArgs, ListKind};
-use crate::failure::Failure;
-use crate::master::Master;
-use crate::output::{Clock, Row, Screen, Wire, table, tell, to_json};
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
+use crate::output::{DisplayClock, Screen, TableRow, WireMessage, table, tell, to_json};
 
 /// More reasons than this nobody reads.
 const EXPLAINED: usize = 20;
 
 /// Lists things of one kind, all pages of them.
-pub(super) async fn list(master: Master, args: ListArgs) -> Result<(), Failure> {
+pub(super) async fn list(master: MasterClient, args: ListArgs) -> Result<(), CommandFailure> {
     let filter = filter(&args);
     let limit = args.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     if args.application.is_some() && args.kind != ListKind::Executors {
-        return Err(Failure::Usage("--application is for executors: `muster list executors --application ID`".into()));
+        return Err(CommandFailure::Usage(
+            "--application is for executors: `muster list executors --application ID`".into(),
+        ));
     }
     let client = master.client();
     match args.kind {
@@ -51,7 +53,7 @@ pub(super) async fn list(master: Master, args: ListArgs) -> Result<(), Failure> 
 }
 
 /// Lists do not say why things wait, for that takes the master some work; people are told for the first few.
-async fn explain(master: &Master, drivers: &mut [Driver]) {
+async fn explain(master: &MasterClient, drivers: &mut [Driver]) {
     let waiting = drivers.iter_mut().filter(|driver| driver.state() == State::Pending && driver.pending.is_none());
     for driver in waiting.take(EXPLAINED) {
         let request = GetDriverRequest { driver_id: driver.uid.clone() };
@@ -61,7 +63,11 @@ async fn explain(master: &Master, drivers: &mut [Driver]) {
     }
 }
 
-fn show<T: Row, A: Wire>(args: &ListArgs, items: Vec<T>, answer: impl FnOnce(Vec<T>) -> A) -> Result<(), Failure> {
+fn show<T: TableRow, A: WireMessage>(
+    args: &ListArgs,
+    items: Vec<T>,
+    answer: impl FnOnce(Vec<T>) -> A,
+) -> Result<(), CommandFailure> {
     match args.show.output {
         Format::Json => put(&to_json(&answer(items))?),
         Format::Name => put(&items.iter().map(|item| format!("{}\n", item.name())).collect::<String>()),
@@ -70,7 +76,7 @@ fn show<T: Row, A: Wire>(args: &ListArgs, items: Vec<T>, answer: impl FnOnce(Vec
             Ok(())
         }
         Format::Table | Format::Wide => {
-            put(&table(&items, args.show.output == Format::Wide, Clock::now(), Screen::stdout()))
+            put(&table(&items, args.show.output == Format::Wide, DisplayClock::now(), Screen::stdout()))
         }
     }
 }
@@ -104,12 +110,12 @@ fn quoted(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::args::{Cli, CliCommand};
     use clap::Parser as _;
 
     fn filter_of(line: &[&str]) -> String {
         let cli = Cli::try_parse_from(["muster", "list", "drivers"].iter().chain(line)).expect("the line is right");
-        let Command::List(args) = cli.command else { unreachable!("it is a list") };
+        let CliCommand::List(args) = cli.command else { unreachable!("it is a list") };
         filter(&args)
     }
 

@@ -3,19 +3,19 @@
 use muster_client::v1::{Driver, LogStream, ReadLogRequest};
 
 use super::follow::Follow;
-use super::pump::{Out, Pump, attempt_log};
+use super::log_copy::{LogCopy, Out, attempt_log};
 use super::tail::tail_lines;
 use super::verdict::has_ended;
 use super::watch::DriverWatch;
 use crate::args::LogsArgs;
-use crate::failure::Failure;
-use crate::master::Master;
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
 
 /// Names in a message.
 const NAMED: usize = 5;
 
 /// Shows a log, or both of one process.
-pub(super) async fn logs(master: Master, args: LogsArgs) -> Result<(), Failure> {
+pub(super) async fn logs(master: MasterClient, args: LogsArgs) -> Result<(), CommandFailure> {
     let streams = streams(&args);
     let driver = match master.driver(&args.target.id).await {
         Ok((driver, _)) => driver,
@@ -30,7 +30,7 @@ pub(super) async fn logs(master: Master, args: LogsArgs) -> Result<(), Failure> 
         }
         (None, Some(newest)) => newest.attempt,
         (None, None) => {
-            return Err(Failure::State(format!("driver {} has not run yet; -f waits for it", driver.driver_id)));
+            return Err(CommandFailure::State(format!("driver {} has not run yet; -f waits for it", driver.driver_id)));
         }
     };
     let requests =
@@ -49,11 +49,11 @@ fn streams(args: &LogsArgs) -> Vec<(LogStream, Out)> {
 
 /// The name is not a driver's: that of an application's executor, then.
 async fn executor_logs(
-    master: &Master,
+    master: &MasterClient,
     args: &LogsArgs,
     streams: Vec<(LogStream, Out)>,
-    no_driver: Failure,
-) -> Result<(), Failure> {
+    no_driver: CommandFailure,
+) -> Result<(), CommandFailure> {
     let application = match master.application(&args.target.id).await {
         Ok((application, _)) => application,
         Err(failure) if failure.is_not_found() => return Err(no_driver),
@@ -65,7 +65,7 @@ async fn executor_logs(
             .iter()
             .map(|executor| format!("{}/{}", application.application_id, executor.executor_id))
             .collect();
-        return Err(Failure::State(match names.as_slice() {
+        return Err(CommandFailure::State(match names.as_slice() {
             [] => format!("{} is an application that has no executors yet", args.target.id),
             names => format!("{} is an application; name one of its executors: {}", args.target.id, names.join(", ")),
         }));
@@ -81,7 +81,11 @@ async fn executor_logs(
 }
 
 /// Shows each, both at once.
-async fn show(master: &Master, args: &LogsArgs, requests: Vec<(ReadLogRequest, Out)>) -> Result<(), Failure> {
+async fn show(
+    master: &MasterClient,
+    args: &LogsArgs,
+    requests: Vec<(ReadLogRequest, Out)>,
+) -> Result<(), CommandFailure> {
     let master = if args.follow { master.patient() } else { master.clone() };
     let mut tasks = Vec::new();
     for (mut request, out) in requests {
@@ -90,7 +94,7 @@ async fn show(master: &Master, args: &LogsArgs, requests: Vec<(ReadLogRequest, O
         tasks.push(tokio::spawn(async move {
             match lines {
                 Some(lines) => tail_lines(&master, request, lines, out, name).await,
-                None => Pump { request, out, name }.run_alone(&master).await,
+                None => LogCopy { request, out, name }.run_alone(&master).await,
             }
         }));
     }
@@ -102,7 +106,11 @@ async fn show(master: &Master, args: &LogsArgs, requests: Vec<(ReadLogRequest, O
 }
 
 /// Follows a driver through its restarts until it has ended.
-async fn follow(master: &Master, mut driver: Driver, streams: Vec<(LogStream, Out)>) -> Result<(), Failure> {
+async fn follow(
+    master: &MasterClient,
+    mut driver: Driver,
+    streams: Vec<(LogStream, Out)>,
+) -> Result<(), CommandFailure> {
     // What earlier attempts said can be asked for by their number.
     let last = driver.attempts.len().saturating_sub(1);
     driver.attempts.drain(..last);
@@ -122,9 +130,9 @@ async fn follow(master: &Master, mut driver: Driver, streams: Vec<(LogStream, Ou
     }
 }
 
-fn no_attempt(driver: &Driver, number: u32) -> Failure {
+fn no_attempt(driver: &Driver, number: u32) -> CommandFailure {
     let kept: Vec<String> = driver.attempts.iter().map(|attempt| attempt.attempt.to_string()).collect();
-    Failure::State(match kept.as_slice() {
+    CommandFailure::State(match kept.as_slice() {
         [] => format!("driver {} has not run yet", driver.driver_id),
         kept => format!("driver {} has no attempt {number}; it has {}", driver.driver_id, kept.join(", ")),
     })

@@ -11,8 +11,8 @@ mod forget;
 mod get;
 mod kill;
 mod list;
+mod log_copy;
 mod logs;
-mod pump;
 mod spec;
 mod submit;
 mod summary;
@@ -23,42 +23,42 @@ mod watch;
 
 pub(crate) use summary::running_summary;
 
-use crate::args::{Cli, Command, WorkerCommand};
-use crate::exit::Exit;
-use crate::failure::Failure;
-use crate::master::Master;
+use crate::args::{Cli, CliCommand, WorkerSubcommand};
+use crate::exit::ExitStatus;
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
 use crate::output::print;
 use crate::up;
 
 /// Does what was asked.
-pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
-    let master = || Master::new(&cli.connection.master);
+pub(crate) async fn run(cli: Cli) -> Result<ExitStatus, CommandFailure> {
+    let master = || MasterClient::new(&cli.connection.master);
     match cli.command {
-        Command::Submit(args) => return submit::submit(master()?, *args).await,
-        Command::Get(args) => get::get(master()?, args).await?,
-        Command::List(args) => list::list(master()?, args).await?,
-        Command::Logs(args) => logs::logs(master()?, args).await?,
-        Command::Kill(args) => return kill::kill(master()?, args).await,
-        Command::Drain(args) => drain::drain(master()?, args).await?,
-        Command::Undrain(args) => drain::undrain(master()?, args).await?,
-        Command::Worker(args) => match args.command {
-            WorkerCommand::Forget { worker } => forget::forget(master()?, &worker).await?,
-            WorkerCommand::EndQuarantined { worker, attempt } => {
+        CliCommand::Submit(args) => return submit::submit(master()?, *args).await,
+        CliCommand::Get(args) => get::get(master()?, args).await?,
+        CliCommand::List(args) => list::list(master()?, args).await?,
+        CliCommand::Logs(args) => logs::logs(master()?, args).await?,
+        CliCommand::Kill(args) => return kill::kill(master()?, args).await,
+        CliCommand::Drain(args) => drain::drain(master()?, args).await?,
+        CliCommand::Undrain(args) => drain::undrain(master()?, args).await?,
+        CliCommand::Worker(args) => match args.command {
+            WorkerSubcommand::Forget { worker } => forget::forget(master()?, &worker).await?,
+            WorkerSubcommand::EndQuarantined { worker, attempt } => {
                 end_quarantined::end_quarantined(master()?, &worker, &attempt).await?;
             }
         },
-        Command::Events(args) => events::events(master()?, args).await?,
-        Command::Cluster(args) => cluster::cluster(master()?, args).await?,
-        Command::Backup(args) => backup::backup(master()?, args).await?,
-        Command::Up(args) => up::up(args).await?,
-        Command::Down(args) => up::down(args).await?,
-        Command::Completions(args) => completions::completions(args.shell)?,
-        Command::Version => put(&format!("muster {}\n", env!("CARGO_PKG_VERSION")))?,
+        CliCommand::Events(args) => events::events(master()?, args).await?,
+        CliCommand::Cluster(args) => cluster::cluster(master()?, args).await?,
+        CliCommand::Backup(args) => backup::backup(master()?, args).await?,
+        CliCommand::Up(args) => up::up(args).await?,
+        CliCommand::Down(args) => up::down(args).await?,
+        CliCommand::Completions(args) => completions::completions(args.shell)?,
+        CliCommand::Version => put(&format!("muster {}\n", env!("CARGO_PKG_VERSION")))?,
     }
-    Ok(Exit::OK)
+    Ok(ExitStatus::OK)
 }
 
 /// Prints to standard output.
-pub(crate) fn put(text: &str) -> Result<(), Failure> {
-    print(text).map_err(Failure::Output)
+pub(crate) fn put(text: &str) -> Result<(), CommandFailure> {
+    print(text).map_err(CommandFailure::Output)
 }

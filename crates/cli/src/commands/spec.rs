@@ -8,11 +8,11 @@ use muster_client::v1::{
 };
 
 use crate::args::{OnWorkerLost, Restart, SubmitArgs};
-use crate::failure::Failure;
-use crate::parse::{ArtifactRef, Pair, Secret, Span, is_variable_name, read_env_file};
+use crate::failure::CommandFailure;
+use crate::parse::{ArtifactRef, Pair, SecretSource, Span, is_variable_name, read_env_file};
 
 /// The request of a submission. Its request id is left empty unless it was given.
-pub(super) fn request(args: &SubmitArgs) -> Result<SubmitDriverRequest, Failure> {
+pub(super) fn request(args: &SubmitArgs) -> Result<SubmitDriverRequest, CommandFailure> {
     Ok(SubmitDriverRequest {
         driver: Some(spec(args)?),
         driver_id: args.id.clone().unwrap_or_default(),
@@ -21,7 +21,7 @@ pub(super) fn request(args: &SubmitArgs) -> Result<SubmitDriverRequest, Failure>
     })
 }
 
-fn spec(args: &SubmitArgs) -> Result<DriverSpec, Failure> {
+fn spec(args: &SubmitArgs) -> Result<DriverSpec, CommandFailure> {
     let mut words = args.command.iter();
     let command = Command {
         // clap has seen to it that there is a program.
@@ -51,7 +51,7 @@ fn spec(args: &SubmitArgs) -> Result<DriverSpec, Failure> {
     Ok(spec)
 }
 
-fn resources(args: &SubmitArgs) -> Result<Resources, Failure> {
+fn resources(args: &SubmitArgs) -> Result<Resources, CommandFailure> {
     let mut custom = BTreeMap::new();
     for resource in &args.resources {
         if custom.insert(resource.name.clone(), resource.count).is_some() {
@@ -61,20 +61,22 @@ fn resources(args: &SubmitArgs) -> Result<Resources, Failure> {
     // Zero asks for the master's default.
     let memory_bytes = args.memory.map_or(0, |size| size.0);
     if args.memory.is_some() && memory_bytes == 0 {
-        return Err(Failure::Usage("--memory 0: a program needs memory; leave it out for the default".into()));
+        return Err(CommandFailure::Usage("--memory 0: a program needs memory; leave it out for the default".into()));
     }
     Ok(Resources { cores: args.cores.unwrap_or(0), memory_bytes, custom })
 }
 
 /// The files first, in their order; what is written on the command line wins.
-fn environment(args: &SubmitArgs) -> Result<BTreeMap<String, String>, Failure> {
+fn environment(args: &SubmitArgs) -> Result<BTreeMap<String, String>, CommandFailure> {
     let mut all = BTreeMap::new();
     for path in &args.env_files {
-        all.extend(read_env_file(path).map_err(Failure::EnvFile)?.into_iter().map(|pair| (pair.key, pair.value)));
+        all.extend(
+            read_env_file(path).map_err(CommandFailure::EnvFile)?.into_iter().map(|pair| (pair.key, pair.value)),
+        );
     }
     for (key, value) in map(&args.env, "--env")? {
         if !is_variable_name(&key) {
-            return Err(Failure::Usage(format!(
+            return Err(CommandFailure::Usage(format!(
                 "--env {key}=…: '{key}' cannot name a variable; names are letters, digits and _, and begin with no digit"
             )));
         }
@@ -83,13 +85,13 @@ fn environment(args: &SubmitArgs) -> Result<BTreeMap<String, String>, Failure> {
     Ok(all)
 }
 
-fn secrets(secrets: &[Secret]) -> Result<BTreeMap<String, String>, Failure> {
+fn secrets(secrets: &[SecretSource]) -> Result<BTreeMap<String, String>, CommandFailure> {
     let mut all = BTreeMap::new();
     for secret in secrets {
         let value = match &secret.value {
             Some(value) => value.clone(),
             None => std::env::var(&secret.key).map_err(|_| {
-                Failure::Usage(format!(
+                CommandFailure::Usage(format!(
                     "--secret-env {0}: there is no variable {0} in your environment; set it, or write {0}=VALUE",
                     secret.key
                 ))
@@ -130,7 +132,7 @@ fn artifact(artifact: &ArtifactRef) -> Artifact {
     }
 }
 
-fn map(pairs: &[Pair], option: &str) -> Result<BTreeMap<String, String>, Failure> {
+fn map(pairs: &[Pair], option: &str) -> Result<BTreeMap<String, String>, CommandFailure> {
     let mut all = BTreeMap::new();
     for pair in pairs {
         if all.insert(pair.key.clone(), pair.value.clone()).is_some() {
@@ -140,8 +142,8 @@ fn map(pairs: &[Pair], option: &str) -> Result<BTreeMap<String, String>, Failure
     Ok(all)
 }
 
-fn twice(option: &str, key: &str) -> Failure {
-    Failure::Usage(format!("{option} {key} is given twice; leave one out"))
+fn twice(option: &str, key: &str) -> CommandFailure {
+    CommandFailure::Usage(format!("{option} {key} is given twice; leave one out"))
 }
 
 /// A length of time for the wire.
@@ -160,10 +162,10 @@ fn to_wire(time: Duration) -> prost_types::Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Cli, Command as Parsed};
+    use crate::args::{Cli, CliCommand as Parsed};
     use clap::Parser as _;
 
-    fn of(line: &[&str]) -> Result<DriverSpec, Failure> {
+    fn of(line: &[&str]) -> Result<DriverSpec, CommandFailure> {
         let words = ["muster", "submit"].iter().chain(line);
         let cli = Cli::try_parse_from(words).expect("the line is right");
         let Parsed::Submit(args) = cli.command else { unreachable!("it is a submit") };

@@ -5,13 +5,13 @@ use muster_client::v1::{Driver, SubmitDriverRequest};
 
 use super::{put, spec, wait};
 use crate::args::{Format, SubmitArgs};
-use crate::exit::Exit;
-use crate::failure::Failure;
-use crate::master::Master;
-use crate::output::{Clock, Screen, driver_page, pending_line, tell, to_json};
+use crate::exit::ExitStatus;
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
+use crate::output::{DisplayClock, Screen, driver_page, pending_line, tell, to_json};
 
 /// Submits a driver, and waits for it when that is wanted.
-pub(super) async fn submit(master: Master, args: SubmitArgs) -> Result<Exit, Failure> {
+pub(super) async fn submit(master: MasterClient, args: SubmitArgs) -> Result<ExitStatus, CommandFailure> {
     let request = spec::request(&args)?;
     if args.validate_only {
         return validate(&master, request, args.output).await;
@@ -24,7 +24,7 @@ pub(super) async fn submit(master: Master, args: SubmitArgs) -> Result<Exit, Fai
         // The code of a driver must not be mistaken for it.
         Err(failure) if args.wait => {
             tell(&format!("error: {failure}"));
-            return Ok(Exit::PLATFORM);
+            return Ok(ExitStatus::PLATFORM);
         }
         Err(failure) => return Err(failure),
     };
@@ -32,17 +32,21 @@ pub(super) async fn submit(master: Master, args: SubmitArgs) -> Result<Exit, Fai
         return wait::wait(&master, driver, !args.no_output, args.timeout.map(|span| span.0)).await;
     }
     show(&driver, args.output)?;
-    Ok(Exit::OK)
+    Ok(ExitStatus::OK)
 }
 
 /// Says whether it would be accepted.
-async fn validate(master: &Master, request: SubmitDriverRequest, format: Format) -> Result<Exit, Failure> {
+async fn validate(
+    master: &MasterClient,
+    request: SubmitDriverRequest,
+    format: Format,
+) -> Result<ExitStatus, CommandFailure> {
     let driver = master.ask(master.client().submit_driver(request)).await?;
     match format {
         Format::Name => put(&verdict(&driver))?,
         Format::Table | Format::Wide | Format::Json => show(&driver, format)?,
     }
-    Ok(Exit::OK)
+    Ok(ExitStatus::OK)
 }
 
 fn verdict(driver: &Driver) -> String {
@@ -52,12 +56,12 @@ fn verdict(driver: &Driver) -> String {
     }
 }
 
-fn show(driver: &Driver, format: Format) -> Result<(), Failure> {
+fn show(driver: &Driver, format: Format) -> Result<(), CommandFailure> {
     match format {
         Format::Json => put(&to_json(driver)?),
         Format::Name => put(&format!("{}\n", driver.driver_id)),
         Format::Table | Format::Wide => {
-            put(&driver_page(driver, format == Format::Wide, Clock::now(), Screen::stdout()))
+            put(&driver_page(driver, format == Format::Wide, DisplayClock::now(), Screen::stdout()))
         }
     }
 }

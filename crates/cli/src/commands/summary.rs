@@ -5,7 +5,7 @@ use std::time::Duration;
 use muster_client::v1::Driver;
 
 use super::verdict::has_ended;
-use crate::master::Master;
+use crate::master::MasterClient;
 use crate::output::{driver_state, executor_state, is_running};
 
 /// Who ends a cluster does not want to wait for a list.
@@ -18,7 +18,7 @@ const MOST: usize = 10_000;
 /// What runs on the cluster of a master, such as `2 drivers run (a RUNNING, b PENDING) and 4 executors`.
 pub(crate) async fn running_summary(address: &str) -> String {
     let unknown = "what runs is not known, for the master does not answer".to_owned();
-    let Ok(master) = Master::with_deadline(&[address.to_owned()], BOUND) else { return unknown };
+    let Ok(master) = MasterClient::with_deadline(&[address.to_owned()], BOUND) else { return unknown };
     let lists = tokio::time::timeout(BOUND, async {
         tokio::join!(master.client().drivers("", MOST), master.client().executors("", "", MOST))
     });

@@ -2,9 +2,9 @@
 
 use muster_client::v1::{LogOffset, ReadLogRequest};
 
-use super::pump::{Out, Pump};
-use crate::failure::Failure;
-use crate::master::Master;
+use super::log_copy::{LogCopy, Out};
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
 
 /// Where the search begins: enough for most tails in one read.
 const FIRST_WINDOW: u64 = 64 << 10;
@@ -12,7 +12,7 @@ const FIRST_WINDOW: u64 = 64 << 10;
 const LARGEST_WINDOW: u64 = 64 << 20;
 
 /// A piece of a log's end.
-struct Window {
+struct TailWindow {
     bytes: Vec<u8>,
     /// Where it ends.
     end: Option<LogOffset>,
@@ -22,12 +22,12 @@ struct Window {
 
 /// Prints the last lines, then follows when that is asked for.
 pub(super) async fn tail_lines(
-    master: &Master,
+    master: &MasterClient,
     request: ReadLogRequest,
     lines: u32,
     out: Out,
     name: String,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let mut size = FIRST_WINDOW;
     let window = loop {
         let window = read(master, &request, size).await?;
@@ -37,17 +37,17 @@ pub(super) async fn tail_lines(
         }
         size *= 4;
     };
-    out.write(last_lines(&window.bytes, lines as usize)).map_err(Failure::Output)?;
+    out.write(last_lines(&window.bytes, lines as usize)).map_err(CommandFailure::Output)?;
     if !request.follow {
         return Ok(());
     }
-    Pump { request: ReadLogRequest { offset: window.end, ..request }, out, name }.run_alone(master).await
+    LogCopy { request: ReadLogRequest { offset: window.end, ..request }, out, name }.run_alone(master).await
 }
 
-async fn read(master: &Master, request: &ReadLogRequest, size: u64) -> Result<Window, Failure> {
+async fn read(master: &MasterClient, request: &ReadLogRequest, size: u64) -> Result<TailWindow, CommandFailure> {
     let request = ReadLogRequest { tail_bytes: size, follow: false, ..request.clone() };
     let mut log = master.client().read_log(request);
-    let mut window = Window { bytes: Vec::new(), end: None, whole: false };
+    let mut window = TailWindow { bytes: Vec::new(), end: None, whole: false };
     let mut first = true;
     while let Some(chunk) = log.next().await.map_err(|error| master.read_failure(error))? {
         window.bytes.extend_from_slice(&chunk.data);

@@ -3,7 +3,7 @@
 use muster_client::v1::driver::State;
 use muster_client::v1::{Driver, Fault, Outcome};
 
-use crate::exit::Exit;
+use crate::exit::ExitStatus;
 
 /// Whether a driver changes no more.
 pub(super) fn has_ended(driver: &Driver) -> bool {
@@ -21,20 +21,20 @@ pub(super) fn has_ended(driver: &Driver) -> bool {
 }
 
 /// The code of a driver that has ended.
-pub(super) fn exit_of(driver: &Driver) -> Exit {
-    let Some(outcome) = &driver.outcome else { return Exit::PLATFORM };
+pub(super) fn exit_of(driver: &Driver) -> ExitStatus {
+    let Some(outcome) = &driver.outcome else { return ExitStatus::PLATFORM };
     match (outcome.exit_code, outcome.signal) {
-        (Some(code), _) => Exit::program(code),
-        (None, Some(signal)) => Exit::signal(signal),
+        (Some(code), _) => ExitStatus::program(code),
+        (None, Some(signal)) => ExitStatus::signal(signal),
         (None, None) => never_ran(outcome),
     }
 }
 
-fn never_ran(outcome: &Outcome) -> Exit {
+fn never_ran(outcome: &Outcome) -> ExitStatus {
     match outcome.reason.as_str() {
-        "NOT_FOUND" => Exit::NOT_FOUND,
-        "NOT_EXECUTABLE" => Exit::CANNOT_RUN,
-        _ => Exit::PLATFORM,
+        "NOT_FOUND" => ExitStatus::NOT_FOUND,
+        "NOT_EXECUTABLE" => ExitStatus::CANNOT_RUN,
+        _ => ExitStatus::PLATFORM,
     }
 }
 
@@ -57,19 +57,19 @@ mod tests {
     #[test]
     fn codes_are_the_programs_own() {
         let code = |code| exit_of(&ended(Outcome { exit_code: Some(code), ..Outcome::default() }));
-        assert_eq!((code(0), code(3), code(255)), (Exit(0), Exit(3), Exit(255)));
+        assert_eq!((code(0), code(3), code(255)), (ExitStatus(0), ExitStatus(3), ExitStatus(255)));
         let signal = |signal| exit_of(&ended(Outcome { signal: Some(signal), ..Outcome::default() }));
-        assert_eq!((signal(9), signal(15)), (Exit(137), Exit(143)));
+        assert_eq!((signal(9), signal(15)), (ExitStatus(137), ExitStatus(143)));
     }
 
     #[test]
     fn what_never_ran_has_the_codes_of_a_shell() {
         let reason = |reason: &str| exit_of(&ended(Outcome { reason: reason.into(), ..Outcome::default() }));
-        assert_eq!(reason("NOT_FOUND"), Exit::NOT_FOUND);
-        assert_eq!(reason("NOT_EXECUTABLE"), Exit::CANNOT_RUN);
+        assert_eq!(reason("NOT_FOUND"), ExitStatus::NOT_FOUND);
+        assert_eq!(reason("NOT_EXECUTABLE"), ExitStatus::CANNOT_RUN);
         for word in ["LOST", "ARTIFACT_FAILED", "NEVER_STARTED", "SOMETHING_NEW"] {
-            assert_eq!(reason(word), Exit::PLATFORM, "{word}");
+            assert_eq!(reason(word), ExitStatus::PLATFORM, "{word}");
         }
-        assert_eq!(exit_of(&Driver::default()), Exit::PLATFORM);
+        assert_eq!(exit_of(&Driver::default()), ExitStatus::PLATFORM);
     }
 }

@@ -6,65 +6,65 @@ use muster_client::v1::{Driver, LogStream};
 use tokio::time::{Instant, timeout};
 
 use super::follow::Follow;
-use super::pump::Out;
+use super::log_copy::Out;
 use super::verdict::{exit_of, has_ended, speaks_for_itself};
 use super::watch::DriverWatch;
-use crate::exit::Exit;
-use crate::failure::Failure;
-use crate::master::Master;
-use crate::output::{Clock, driver_state, ending, length, pending_line, tell};
+use crate::exit::ExitStatus;
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
+use crate::output::{DisplayClock, driver_state, ending, length, pending_line, tell};
 use crate::progress::Progress;
 
 /// How long output may take to arrive after the end: it is read from a worker, which may be away.
 const LAST_OUTPUT: Duration = Duration::from_secs(30);
 
 /// How a wait ended.
-enum End {
+enum WaitEnd {
     Ended(Box<Driver>),
-    Failed(Failure),
+    Failed(CommandFailure),
     TimedOut,
     Interrupted,
 }
 
 /// Waits for a driver and gives the code to exit with.
 pub(super) async fn wait(
-    master: &Master,
+    master: &MasterClient,
     driver: Driver,
     output: bool,
     limit: Option<Duration>,
-) -> Result<Exit, Failure> {
+) -> Result<ExitStatus, CommandFailure> {
     let id = driver.driver_id.clone();
     tell(&id);
     let streams = vec![(LogStream::Stdout, Out::Stdout), (LogStream::Stderr, Out::Stderr)];
     let mut follow = output.then(|| Follow::begin(master, &driver.uid, streams));
     let end = tokio::select! {
         end = until_ended(master, driver, follow.as_mut()) => end,
-        () = passed(limit) => End::TimedOut,
-        _ = tokio::signal::ctrl_c() => End::Interrupted,
+        () = passed(limit) => WaitEnd::TimedOut,
+        _ = tokio::signal::ctrl_c() => WaitEnd::Interrupted,
     };
     let how_to = format!("`muster logs -f {id}` follows it, `muster kill {id}` ends it");
     match end {
-        End::Ended(driver) => {
+        WaitEnd::Ended(driver) => {
             finish(follow, &id).await;
             Ok(report(&driver))
         }
-        End::Failed(failure) => {
+        WaitEnd::Failed(failure) => {
             tell(&format!("error: {failure}\n  how {id} ends is unknown here; `muster get driver {id}` shows it"));
-            Ok(Exit::PLATFORM)
+            Ok(ExitStatus::PLATFORM)
         }
-        End::TimedOut => {
+        WaitEnd::TimedOut => {
             let limit = limit.map(length).unwrap_or_default();
             tell(&format!("{id} has not ended within {limit} and goes on; {how_to}"));
-            Ok(Exit::TIMED_OUT)
+            Ok(ExitStatus::TIMED_OUT)
         }
-        End::Interrupted => {
+        WaitEnd::Interrupted => {
             tell(&format!("\n{id} goes on; {how_to}"));
-            Ok(Exit::INTERRUPTED)
+            Ok(ExitStatus::INTERRUPTED)
         }
     }
 }
 
-async fn until_ended(master: &Master, driver: Driver, mut follow: Option<&mut Follow>) -> End {
+async fn until_ended(master: &MasterClient, driver: Driver, mut follow: Option<&mut Follow>) -> WaitEnd {
     let patient = master.patient();
     let mut progress = None;
     let mut watch = DriverWatch::of(&patient, driver);
@@ -74,11 +74,11 @@ async fn until_ended(master: &Master, driver: Driver, mut follow: Option<&mut Fo
             follow.see(driver);
         }
         if has_ended(driver) {
-            return End::Ended(Box::new(driver.clone()));
+            return WaitEnd::Ended(Box::new(driver.clone()));
         }
         show(&mut progress, driver, follow.is_some());
         if let Err(failure) = watch.next().await {
-            return End::Failed(failure);
+            return WaitEnd::Failed(failure);
         }
     }
 }
@@ -90,9 +90,9 @@ fn show(progress: &mut Option<Progress>, driver: &Driver, output: bool) {
         *progress = None;
         return;
     }
-    let why = driver.pending.as_ref().map(pending_line).unwrap_or_default();
-    let retry = driver.retry_time.as_ref().map(|time| format!("runs again {}", Clock::now().until(time)));
-    let parts = [format!("{} is {state}", driver.driver_id), why, retry.unwrap_or_default()];
+    let reason = driver.pending.as_ref().map(pending_line).unwrap_or_default();
+    let retry = driver.retry_time.as_ref().map(|time| format!("runs again {}", DisplayClock::now().until(time)));
+    let parts = [format!("{} is {state}", driver.driver_id), reason, retry.unwrap_or_default()];
     let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
     match progress {
         Some(progress) => progress.say(text),
@@ -112,7 +112,7 @@ async fn finish(follow: Option<Follow>, id: &str) {
 }
 
 /// Says what an exit code does not, and gives it.
-fn report(driver: &Driver) -> Exit {
+fn report(driver: &Driver) -> ExitStatus {
     let exit = exit_of(driver);
     if !speaks_for_itself(driver) {
         let ending = driver.outcome.as_ref().map(ending).filter(|ending| !ending.is_empty());

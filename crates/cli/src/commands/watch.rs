@@ -3,20 +3,20 @@
 use muster_client::EventWatch;
 use muster_client::v1::{Application, Driver, WatchEventsRequest, Worker};
 
-use crate::failure::Failure;
-use crate::master::Master;
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
 
 /// Waits until something happens to what a request names. A watch that is too old to go on says so once, as if something had happened.
 #[derive(Debug)]
-struct Changes {
-    master: Master,
+struct ChangeWaiter {
+    master: MasterClient,
     names: WatchEventsRequest,
     watch: Option<EventWatch>,
 }
 
-impl Changes {
-    fn of(master: &Master, names: WatchEventsRequest) -> Changes {
-        Changes { master: master.clone(), names, watch: None }
+impl ChangeWaiter {
+    fn of(master: &MasterClient, names: WatchEventsRequest) -> ChangeWaiter {
+        ChangeWaiter { master: master.clone(), names, watch: None }
     }
 
     /// Begins (again) at a place, which came with what is known.
@@ -26,7 +26,7 @@ impl Changes {
     }
 
     /// Waits; whether the place is lost, so that all must be read anew. Without a place, it is lost already.
-    async fn next(&mut self) -> Result<bool, Failure> {
+    async fn next(&mut self) -> Result<bool, CommandFailure> {
         let Some(watch) = &mut self.watch else { return Ok(true) };
         match watch.next().await {
             Ok(_) => Ok(false),
@@ -44,15 +44,15 @@ macro_rules! seen_again {
         $(#[$doc])*
         #[derive(Debug)]
         pub(super) struct $name {
-            changes: Changes,
+            changes: ChangeWaiter,
             last: $type,
         }
 
         impl $name {
             /// Of one that was just answered.
-            pub(super) fn of(master: &Master, last: $type) -> $name {
+            pub(super) fn of(master: &MasterClient, last: $type) -> $name {
                 let names = WatchEventsRequest { $list: vec![last.uid.clone()], ..WatchEventsRequest::default() };
-                $name { changes: Changes::of(master, names), last }
+                $name { changes: ChangeWaiter::of(master, names), last }
             }
 
             /// As it was last seen.
@@ -61,7 +61,7 @@ macro_rules! seen_again {
             }
 
             /// Waits until something has happened to it, and looks again.
-            pub(super) async fn next(&mut self) -> Result<(), Failure> {
+            pub(super) async fn next(&mut self) -> Result<(), CommandFailure> {
                 if !self.changes.next().await? {
                     return self.look().await;
                 }
@@ -72,7 +72,7 @@ macro_rules! seen_again {
             }
 
             /// Looks again at once.
-            pub(super) async fn look(&mut self) -> Result<(), Failure> {
+            pub(super) async fn look(&mut self) -> Result<(), CommandFailure> {
                 self.last = self.changes.master.$thing(&self.last.uid).await?.0;
                 Ok(())
             }

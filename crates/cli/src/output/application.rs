@@ -5,13 +5,13 @@ use muster_client::v1::{Application, Executor, ExecutorProfile};
 
 use super::driver::{command_line, wanted};
 use super::fields::{Fields, pairs};
+use super::labels::{application_state, state_cell};
 use super::pending::{pending_line, pending_lines};
 use super::screen::Screen;
-use super::table::{Cell, Row, columns_of, table};
-use super::time::Clock;
-use super::words::{application_state, state_cell};
+use super::table::{TableCell, TableRow, columns_of, table};
+use super::time::DisplayClock;
 
-impl Row for Application {
+impl TableRow for Application {
     const HEADINGS: &'static [&'static str] =
         &["ID", "NAME", "STATE", "DRIVER", "RUNNING", "TARGET", "AGE", "WHY", "USER", "LABELS", "UID", "PAGES"];
     const WIDE_FROM: usize = 8;
@@ -20,7 +20,7 @@ impl Row for Application {
         self.application_id.clone()
     }
 
-    fn cells(&self, clock: Clock) -> Vec<Cell> {
+    fn cells(&self, clock: DisplayClock) -> Vec<TableCell> {
         let spec = self.spec.clone().unwrap_or_default();
         let running: u32 = self.profiles.iter().map(|profile| profile.running).sum();
         let target: u32 = self.profiles.iter().map(|profile| profile.target).sum();
@@ -32,7 +32,7 @@ impl Row for Application {
             running.to_string().into(),
             target.to_string().into(),
             clock.age(self.create_time.as_ref()).into(),
-            why(self).into(),
+            explanation(self).into(),
             spec.user.into(),
             pairs(&spec.labels).replace(", ", ",").into(),
             self.uid.clone().into(),
@@ -49,7 +49,7 @@ fn owner(application: &Application) -> String {
     }
 }
 
-fn why(application: &Application) -> String {
+fn explanation(application: &Application) -> String {
     let pending = application.profiles.iter().find_map(|profile| profile.pending.as_ref()).map(pending_line);
     pending.unwrap_or_else(|| application.message.clone())
 }
@@ -59,14 +59,14 @@ pub(crate) fn application_page(
     application: &Application,
     executors: &[Executor],
     wide: bool,
-    clock: Clock,
+    clock: DisplayClock,
     screen: Screen,
 ) -> String {
     let spec = application.spec.clone().unwrap_or_default();
     let mut page = Fields::new(screen);
     page.field("Application", &application.application_id).field("Uid", &application.uid).field("Name", &spec.name);
     let state = application_state(application.state);
-    page.toned("State", state_cell(&state).tone(), &state).field("Message", &application.message);
+    page.toned("State", state_cell(&state).style(), &state).field("Message", &application.message);
     page.field("Driver", owner(application)).field("User", &spec.user).field("Pages", &spec.ui_address);
     page.field("Labels", pairs(&spec.labels)).field("Selector", pairs(&spec.worker_selector));
     if spec.max_cores > 0 {

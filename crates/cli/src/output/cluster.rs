@@ -6,13 +6,13 @@ use muster_client::v1::{Cluster, Master, Recovery};
 
 use super::driver::wanted;
 use super::fields::Fields;
-use super::screen::{Screen, Tone};
-use super::table::{Cell, columns_of};
-use super::time::Clock;
+use super::screen::{Screen, Style};
+use super::table::{TableCell, columns_of};
+use super::time::DisplayClock;
 use super::units::count;
 
 /// All about the cluster.
-pub(crate) fn cluster_page(cluster: &Cluster, clock: Clock, screen: Screen) -> String {
+pub(crate) fn cluster_page(cluster: &Cluster, clock: DisplayClock, screen: Screen) -> String {
     let mut page = Fields::new(screen);
     page.field("Cluster", &cluster.name).field("Uid", &cluster.uid).field("Leader", &cluster.leader);
     page.field("Leads since", clock.stamp(cluster.leader_since.as_ref())).field("Epoch", &cluster.epoch);
@@ -28,11 +28,11 @@ pub(crate) fn cluster_page(cluster: &Cluster, clock: Clock, screen: Screen) -> S
     page.field("Workers", counts(&cluster.workers));
     if cluster.unconfirmed_workers > 0 {
         let text = format!("{} not heard since this leader began", cluster.unconfirmed_workers);
-        page.toned("", Tone::Warn, text);
+        page.toned("", Style::Warn, text);
     }
     page.toned(
         "Recovery",
-        Tone::Warn,
+        Style::Warn,
         cluster.recovery.as_ref().map(|recovery| recovering(recovery, clock)).unwrap_or_default(),
     );
     page.field("Drivers", counts(&cluster.drivers)).field("Applications", counts(&cluster.applications));
@@ -41,10 +41,10 @@ pub(crate) fn cluster_page(cluster: &Cluster, clock: Clock, screen: Screen) -> S
             "{} run that the restored store does not name; `muster get worker` shows them, `muster worker end-quarantined` ends them",
             cluster.quarantined_attempts
         );
-        page.toned("Attempts", Tone::Warn, text);
+        page.toned("Attempts", Style::Warn, text);
     }
-    page.toned("Quarantined", Tone::Bad, cluster.quarantined_records.join("\n"));
-    page.toned("Notices", Tone::Bad, cluster.notices.join("\n"));
+    page.toned("Quarantined", Style::Bad, cluster.quarantined_records.join("\n"));
+    page.toned("Notices", Style::Bad, cluster.notices.join("\n"));
     if !cluster.masters.is_empty() {
         page.part("Masters:", &masters(&cluster.masters, clock, screen));
     }
@@ -52,7 +52,7 @@ pub(crate) fn cluster_page(cluster: &Cluster, clock: Clock, screen: Screen) -> S
 }
 
 /// What a new leader waits for, such as `2 workers awaited; those silent in 48s are lost`.
-fn recovering(recovery: &Recovery, clock: Clock) -> String {
+fn recovering(recovery: &Recovery, clock: DisplayClock) -> String {
     let awaited = format!("{} awaited", count(recovery.awaited_workers.into(), "worker"));
     match &recovery.deadline {
         Some(deadline) => format!("{awaited}; those that are silent are lost {}", clock.until(deadline)),
@@ -61,10 +61,10 @@ fn recovering(recovery: &Recovery, clock: Clock) -> String {
 }
 
 /// The masters in line: who leads, then who would lead next.
-fn masters(masters: &[Master], clock: Clock, screen: Screen) -> String {
+fn masters(masters: &[Master], clock: DisplayClock, screen: Screen) -> String {
     let headings = ["ADDRESS", "VERSION", "ROLE", "SINCE"];
     let rows = masters.iter().map(|master| {
-        let role = if master.leads { Cell::new(Tone::Good, "leads") } else { "stands by".into() };
+        let role = if master.leads { TableCell::new(Style::Good, "leads") } else { "stands by".into() };
         let since = clock.stamp(master.since.as_ref());
         vec![master.address.clone().into(), master.version.clone().into(), role, since.into()]
     });

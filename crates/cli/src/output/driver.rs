@@ -6,14 +6,14 @@ use muster_client::v1::{
 };
 
 use super::fields::{Fields, pairs, shell_words};
+use super::labels::{driver_state, state_cell};
 use super::pending::{pending_line, pending_lines};
 use super::screen::Screen;
-use super::table::{Cell, Row, columns_of};
-use super::time::{Clock, instant, wire_length};
+use super::table::{TableCell, TableRow, columns_of};
+use super::time::{DisplayClock, instant, wire_length};
 use super::units::{count, size};
-use super::words::{driver_state, state_cell};
 
-impl Row for Driver {
+impl TableRow for Driver {
     const HEADINGS: &'static [&'static str] = &[
         "ID", "STATE", "ATTEMPT", "WORKER", "EXIT", "AGE", "WHY", "CORES", "MEMORY", "RAN", "LABELS", "UID", "COMMAND",
     ];
@@ -23,7 +23,7 @@ impl Row for Driver {
         self.driver_id.clone()
     }
 
-    fn cells(&self, clock: Clock) -> Vec<Cell> {
+    fn cells(&self, clock: DisplayClock) -> Vec<TableCell> {
         let newest = self.attempts.last();
         let spec = self.spec.clone().unwrap_or_default();
         let resources = spec.resources.unwrap_or_default();
@@ -34,7 +34,7 @@ impl Row for Driver {
             newest.map(|attempt| attempt.worker.clone()).unwrap_or_default().into(),
             self.outcome.as_ref().map(exit).unwrap_or_default().into(),
             clock.age(self.create_time.as_ref()).into(),
-            why(self, clock).into(),
+            explanation(self, clock).into(),
             resources.cores.to_string().into(),
             size(resources.memory_bytes).into(),
             newest.map(|a| clock.span(a.start_time.as_ref(), a.end_time.as_ref())).unwrap_or_default().into(),
@@ -46,7 +46,7 @@ impl Row for Driver {
 }
 
 /// Why a driver stands where it stands, in a few words.
-fn why(driver: &Driver, clock: Clock) -> String {
+fn explanation(driver: &Driver, clock: DisplayClock) -> String {
     if let Some(pending) = &driver.pending {
         return pending_line(pending);
     }
@@ -131,10 +131,10 @@ pub(super) fn given(resources: &AllocatedResources) -> String {
 }
 
 /// All about one driver.
-pub(crate) fn driver_page(driver: &Driver, wide: bool, clock: Clock, screen: Screen) -> String {
+pub(crate) fn driver_page(driver: &Driver, wide: bool, clock: DisplayClock, screen: Screen) -> String {
     let mut page = Fields::new(screen);
     page.field("Driver", &driver.driver_id).field("Uid", &driver.uid);
-    page.toned("State", state_cell(&driver_state(driver.state)).tone(), state_sentence(driver));
+    page.toned("State", state_cell(&driver_state(driver.state)).style(), state_sentence(driver));
     if let Some(pending) = &driver.pending {
         page.field("Waits for", pending_lines(pending));
     }
@@ -201,7 +201,7 @@ fn restart(policy: &RestartPolicy) -> String {
     text
 }
 
-fn attempts(attempts: &[DriverAttempt], wide: bool, clock: Clock, screen: Screen) -> String {
+fn attempts(attempts: &[DriverAttempt], wide: bool, clock: DisplayClock, screen: Screen) -> String {
     let mut headings = vec!["ATTEMPT", "STATE", "WORKER", "PID", "EXIT", "STARTED", "ENDED", "RAN", "REASON"];
     if wide {
         headings.extend(["RESOURCES", "ASSIGNED", "WORKER-UID"]);
@@ -210,10 +210,10 @@ fn attempts(attempts: &[DriverAttempt], wide: bool, clock: Clock, screen: Screen
     columns_of(&headings, rows, "  ", screen)
 }
 
-fn attempt_cells(attempt: &DriverAttempt, wide: bool, clock: Clock) -> Vec<Cell> {
+fn attempt_cells(attempt: &DriverAttempt, wide: bool, clock: DisplayClock) -> Vec<TableCell> {
     let time = |time: Option<&prost_types::Timestamp>| time.map(instant).unwrap_or_default();
     let pid = if attempt.pid == 0 { String::new() } else { attempt.pid.to_string() };
-    let mut cells: Vec<Cell> = vec![
+    let mut cells: Vec<TableCell> = vec![
         attempt.attempt.to_string().into(),
         state_cell(&driver_state(attempt.state)),
         attempt.worker.clone().into(),

@@ -4,10 +4,10 @@ use muster_client::v1::event::Subject;
 use muster_client::v1::{Event, Outcome};
 
 use super::driver::ending;
-use super::screen::{Screen, Tone};
-use super::table::Cell;
+use super::labels::{application_state, driver_state, executor_state, state_cell, worker_state};
+use super::screen::{Screen, Style};
+use super::table::TableCell;
 use super::time::precise;
-use super::words::{application_state, driver_state, executor_state, state_cell, worker_state};
 
 /// One event on one line: time, subject, state, and what people are told.
 pub(crate) fn event_line(event: &Event, screen: Screen) -> String {
@@ -38,9 +38,9 @@ pub(crate) fn event_line(event: &Event, screen: Screen) -> String {
     let ending = outcome_of(event).map(ending).unwrap_or_default();
     let said: Vec<&str> =
         [place.as_str(), ending.as_str(), event.message.as_str()].into_iter().filter(|part| !part.is_empty()).collect();
-    let cell: Cell = state_cell(&state);
-    let time = screen.paint(Tone::Dim, &time);
-    let state = screen.paint(cell.tone(), &format!("{state:<12}"));
+    let cell: TableCell = state_cell(&state);
+    let time = screen.paint(Style::Dim, &time);
+    let state = screen.paint(cell.style(), &format!("{state:<12}"));
     format!("{time}  {subject:<28}  {state}  {}", said.join("; ")).trim_end().to_owned() + "\n"
 }
 

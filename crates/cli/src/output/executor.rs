@@ -4,12 +4,12 @@ use muster_client::v1::Executor;
 
 use super::driver::{ending, exit, given, reason};
 use super::fields::Fields;
+use super::labels::{executor_state, state_cell};
 use super::screen::Screen;
-use super::table::{Cell, Row};
-use super::time::Clock;
-use super::words::{executor_state, state_cell};
+use super::table::{TableCell, TableRow};
+use super::time::DisplayClock;
 
-impl Row for Executor {
+impl TableRow for Executor {
     const HEADINGS: &'static [&'static str] = &[
         "EXECUTOR",
         "STATE",
@@ -30,7 +30,7 @@ impl Row for Executor {
         format!("{}/{}", self.application_id, self.executor_id)
     }
 
-    fn cells(&self, clock: Clock) -> Vec<Cell> {
+    fn cells(&self, clock: DisplayClock) -> Vec<TableCell> {
         let pid = if self.pid == 0 { String::new() } else { self.pid.to_string() };
         vec![
             self.name().into(),
@@ -39,7 +39,7 @@ impl Row for Executor {
             self.worker.clone().into(),
             self.outcome.as_ref().map(exit).unwrap_or_default().into(),
             clock.age(self.create_time.as_ref()).into(),
-            why(self).into(),
+            explanation(self).into(),
             pid.into(),
             self.host.clone().into(),
             clock.span(self.start_time.as_ref(), self.end_time.as_ref()).into(),
@@ -49,7 +49,7 @@ impl Row for Executor {
     }
 }
 
-fn why(executor: &Executor) -> String {
+fn explanation(executor: &Executor) -> String {
     match (executor.outcome.as_ref().map(reason), executor.killed_by.as_str()) {
         (Some(reason), "") => reason,
         (Some(reason), by) if reason.is_empty() => format!("by {by}"),
@@ -61,7 +61,7 @@ fn why(executor: &Executor) -> String {
 }
 
 /// All about one executor.
-pub(crate) fn executor_page(executor: &Executor, clock: Clock, screen: Screen) -> String {
+pub(crate) fn executor_page(executor: &Executor, clock: DisplayClock, screen: Screen) -> String {
     let mut page = Fields::new(screen);
     let state = executor_state(executor.state);
     let sentence = match executor.outcome.as_ref().map(ending).filter(|ending| !ending.is_empty()) {
@@ -69,7 +69,7 @@ pub(crate) fn executor_page(executor: &Executor, clock: Clock, screen: Screen) -
         None => state.clone(),
     };
     page.field("Executor", executor.name()).field("Profile", executor.profile_id.to_string());
-    page.toned("State", state_cell(&state).tone(), sentence).field("Ended by", &executor.killed_by);
+    page.toned("State", state_cell(&state).style(), sentence).field("Ended by", &executor.killed_by);
     page.field("Worker", &executor.worker).field("Worker uid", &executor.worker_uid).field("Host", &executor.host);
     page.field("Resources", executor.resources.as_ref().map(given).unwrap_or_default());
     if executor.pid != 0 {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::screen::{Screen, Tone};
+use super::screen::{Screen, Style};
 
 /// Width of the names.
 const WIDTH: usize = 14;
@@ -23,18 +23,18 @@ impl Fields {
 
     /// A field; left out when it says nothing. Further lines of the value are indented.
     pub(crate) fn field(&mut self, name: &str, value: impl AsRef<str>) -> &mut Fields {
-        self.toned(name, Tone::Plain, value)
+        self.toned(name, Style::Plain, value)
     }
 
     /// A field in a tone.
-    pub(crate) fn toned(&mut self, name: &str, tone: Tone, value: impl AsRef<str>) -> &mut Fields {
+    pub(crate) fn toned(&mut self, name: &str, style: Style, value: impl AsRef<str>) -> &mut Fields {
         let value = value.as_ref();
         if value.is_empty() {
             return self;
         }
-        let mut name = self.screen.paint(Tone::Head, &format!("{name:<WIDTH$}"));
+        let mut name = self.screen.paint(Style::Head, &format!("{name:<WIDTH$}"));
         for line in value.lines() {
-            let line = self.screen.paint(tone, line);
+            let line = self.screen.paint(style, line);
             // Writing to a text cannot fail.
             let _ = writeln!(self.text, "{name}{line}");
             name = " ".repeat(WIDTH);
@@ -45,7 +45,7 @@ impl Fields {
     /// A part after an empty line, with a heading; left out when it is empty.
     pub(crate) fn part(&mut self, heading: &str, body: &str) -> &mut Fields {
         if !body.is_empty() {
-            let heading = self.screen.paint(Tone::Head, heading);
+            let heading = self.screen.paint(Style::Head, heading);
             let _ = write!(self.text, "\n{heading}\n{body}");
         }
         self

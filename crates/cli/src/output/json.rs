@@ -12,14 +12,14 @@ use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use serde::Serialize as _;
 
 /// A message with its name on the wire.
-pub(crate) trait Wire: Message {
+pub(crate) trait WireMessage: Message {
     /// Name within `muster.v1`.
     const NAME: &'static str;
 }
 
 macro_rules! wire {
     ($($name:ident),+ $(,)?) => {
-        $(impl Wire for v1::$name {
+        $(impl WireMessage for v1::$name {
             const NAME: &'static str = stringify!($name);
         })+
     };
@@ -70,7 +70,7 @@ impl std::error::Error for JsonError {
 }
 
 /// JSON with line breaks, for one answer.
-pub(crate) fn to_json<M: Wire>(message: &M) -> Result<String, JsonError> {
+pub(crate) fn to_json<M: WireMessage>(message: &M) -> Result<String, JsonError> {
     let dynamic = dynamic(message)?;
     let mut bytes = Vec::new();
     let mut printer = serde_json::Serializer::pretty(&mut bytes);
@@ -79,7 +79,7 @@ pub(crate) fn to_json<M: Wire>(message: &M) -> Result<String, JsonError> {
 }
 
 /// JSON on one line, for streams of answers.
-pub(crate) fn to_json_line<M: Wire>(message: &M) -> Result<String, JsonError> {
+pub(crate) fn to_json_line<M: WireMessage>(message: &M) -> Result<String, JsonError> {
     let dynamic = dynamic(message)?;
     let mut bytes = Vec::new();
     dynamic.serialize(&mut serde_json::Serializer::new(&mut bytes)).map_err(JsonError::Print)?;
@@ -91,7 +91,7 @@ fn finish(mut bytes: Vec<u8>) -> Result<String, JsonError> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn dynamic<M: Wire>(message: &M) -> Result<DynamicMessage, JsonError> {
+fn dynamic<M: WireMessage>(message: &M) -> Result<DynamicMessage, JsonError> {
     let descriptor = pool()
         .and_then(|pool| pool.get_message_by_name(&format!("muster.v1.{}", M::NAME)))
         .ok_or(JsonError::Descriptor(M::NAME))?;
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn every_message_that_is_printed_has_its_descriptor() {
-        fn known<M: Wire + Default>() {
+        fn known<M: WireMessage + Default>() {
             assert!(dynamic(&M::default()).is_ok(), "{}", M::NAME);
         }
         known::<v1::Driver>();

@@ -7,12 +7,12 @@ mod event;
 mod executor;
 mod fields;
 mod json;
+mod labels;
 mod pending;
 mod screen;
 mod table;
 mod time;
 mod units;
-mod words;
 mod worker;
 
 pub(crate) use application::application_page;
@@ -20,13 +20,13 @@ pub(crate) use cluster::cluster_page;
 pub(crate) use driver::{driver_page, ending};
 pub(crate) use event::event_line;
 pub(crate) use executor::executor_page;
-pub(crate) use json::{JsonError, Wire, to_json, to_json_line};
+pub(crate) use json::{JsonError, WireMessage, to_json, to_json_line};
+pub(crate) use labels::{application_state, driver_state, executor_state, is_running, worker_state};
 pub(crate) use pending::pending_line;
-pub(crate) use screen::{Screen, Tone, print, tell};
-pub(crate) use table::{Row, table};
-pub(crate) use time::{Clock, length};
+pub(crate) use screen::{Screen, Style, print, tell};
+pub(crate) use table::{TableRow, table};
+pub(crate) use time::{DisplayClock, length};
 pub(crate) use units::size;
-pub(crate) use words::{application_state, driver_state, executor_state, is_running, worker_state};
 pub(crate) use worker::worker_page;
 
 #[cfg(test)]

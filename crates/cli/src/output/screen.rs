@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 /// How a piece of text is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Tone {
+pub(crate) enum Style {
     /// As it is.
     #[default]
     Plain,
@@ -20,16 +20,16 @@ pub(crate) enum Tone {
     Head,
 }
 
-impl Tone {
+impl Style {
     /// The escape sequence that begins it.
     fn begin(self) -> &'static str {
         match self {
-            Tone::Plain => "",
-            Tone::Good => "\x1b[32m",
-            Tone::Warn => "\x1b[33m",
-            Tone::Bad => "\x1b[31m",
-            Tone::Dim => "\x1b[2m",
-            Tone::Head => "\x1b[1m",
+            Style::Plain => "",
+            Style::Good => "\x1b[32m",
+            Style::Warn => "\x1b[33m",
+            Style::Bad => "\x1b[31m",
+            Style::Dim => "\x1b[2m",
+            Style::Head => "\x1b[1m",
         }
     }
 }
@@ -60,9 +60,9 @@ impl Screen {
     pub(crate) const COLOURED: Screen = Screen { colours: true };
 
     /// A text in a tone.
-    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
-        if self.colours && tone != Tone::Plain && !text.is_empty() {
-            format!("{}{text}\x1b[0m", tone.begin())
+    pub(crate) fn paint(self, style: Style, text: &str) -> String {
+        if self.colours && style != Style::Plain && !text.is_empty() {
+            format!("{}{text}\x1b[0m", style.begin())
         } else {
             text.to_owned()
         }

@@ -1,34 +1,34 @@
 //! Columns.
 
-use super::screen::{Screen, Tone};
+use super::screen::{Screen, Style};
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Cell {
+pub(crate) struct TableCell {
     text: String,
-    tone: Tone,
+    style: Style,
 }
 
-impl Cell {
+impl TableCell {
     /// A text in a tone.
-    pub(crate) fn new(tone: Tone, text: impl Into<String>) -> Cell {
-        Cell { text: text.into(), tone }
+    pub(crate) fn new(style: Style, text: impl Into<String>) -> TableCell {
+        TableCell { text: text.into(), style }
     }
 
     /// How it is meant.
-    pub(crate) fn tone(&self) -> Tone {
-        self.tone
+    pub(crate) fn style(&self) -> Style {
+        self.style
     }
 }
 
-impl<T: Into<String>> From<T> for Cell {
-    fn from(text: T) -> Cell {
-        Cell::new(Tone::Plain, text)
+impl<T: Into<String>> From<T> for TableCell {
+    fn from(text: T) -> TableCell {
+        TableCell::new(Style::Plain, text)
     }
 }
 
 /// What can stand in a table.
-pub(crate) trait Row {
+pub(crate) trait TableRow {
     /// Headings of the columns; those from `WIDE_FROM` on are shown in wide tables only.
     const HEADINGS: &'static [&'static str];
     /// See `HEADINGS`.
@@ -36,44 +36,44 @@ pub(crate) trait Row {
     /// The id alone.
     fn name(&self) -> String;
     /// One cell per heading.
-    fn cells(&self, clock: super::Clock) -> Vec<Cell>;
+    fn cells(&self, clock: super::DisplayClock) -> Vec<TableCell>;
 }
 
 /// A table of rows with headings; empty when there are no rows.
-pub(crate) fn table<R: Row>(rows: &[R], wide: bool, clock: super::Clock, screen: Screen) -> String {
+pub(crate) fn table<R: TableRow>(rows: &[R], wide: bool, clock: super::DisplayClock, screen: Screen) -> String {
     let columns = if wide { R::HEADINGS.len() } else { R::WIDE_FROM };
     let cells = rows.iter().map(|row| row.cells(clock).into_iter().take(columns).collect()).collect();
     columns_of(&R::HEADINGS[..columns], cells, "", screen)
 }
 
 /// Headings and rows of cells, each line after an indent.
-pub(crate) fn columns_of(headings: &[&str], rows: Vec<Vec<Cell>>, indent: &str, screen: Screen) -> String {
+pub(crate) fn columns_of(headings: &[&str], rows: Vec<Vec<TableCell>>, indent: &str, screen: Screen) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let head = headings.iter().map(|heading| Cell::new(Tone::Head, *heading)).collect();
-    let lines: Vec<Vec<Cell>> = std::iter::once(head).chain(rows).collect();
+    let head = headings.iter().map(|heading| TableCell::new(Style::Head, *heading)).collect();
+    let lines: Vec<Vec<TableCell>> = std::iter::once(head).chain(rows).collect();
     let widths: Vec<usize> = (0..headings.len())
         .map(|column| lines.iter().map(|line| line.get(column).map_or(0, width)).max().unwrap_or(0))
         .collect();
     lines.iter().map(|line| line_of(line, &widths, indent, screen)).collect()
 }
 
-fn line_of(cells: &[Cell], widths: &[usize], indent: &str, screen: Screen) -> String {
+fn line_of(cells: &[TableCell], widths: &[usize], indent: &str, screen: Screen) -> String {
     let mut line = indent.to_owned();
     let mut gap = 0;
     for (cell, wanted) in cells.iter().zip(widths) {
         // An empty cell shows as -, so that a line splits into the same words everywhere.
         let text = if cell.text.is_empty() { "-" } else { &cell.text };
         line.extend(std::iter::repeat_n(' ', gap));
-        line.push_str(&screen.paint(cell.tone, text));
+        line.push_str(&screen.paint(cell.style, text));
         gap = wanted - text.chars().count() + 2;
     }
     line.push('\n');
     line
 }
 
-fn width(cell: &Cell) -> usize {
+fn width(cell: &TableCell) -> usize {
     cell.text.chars().count().max(1)
 }
 
@@ -81,9 +81,9 @@ fn width(cell: &Cell) -> usize {
 mod tests {
     use super::*;
 
-    fn rows() -> Vec<Vec<Cell>> {
+    fn rows() -> Vec<Vec<TableCell>> {
         vec![
-            vec!["a".into(), Cell::new(Tone::Good, "RUNNING"), "".into()],
+            vec!["a".into(), TableCell::new(Style::Good, "RUNNING"), "".into()],
             vec!["long-name".into(), "X".into(), "z".into()],
         ]
     }

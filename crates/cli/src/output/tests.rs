@@ -8,7 +8,7 @@ use prost_types::Timestamp;
 
 use super::*;
 
-const CLOCK: Clock = Clock(1_700_000_192_000);
+const CLOCK: DisplayClock = DisplayClock(1_700_000_192_000);
 
 fn at(seconds: i64) -> Option<Timestamp> {
     Some(Timestamp { seconds: 1_700_000_000 + seconds, nanos: 0 })
@@ -82,13 +82,13 @@ big  PENDING  -        -       -     0ms    CORES: 4 cores wanted, 1 is free
 #[test]
 fn a_wide_list_has_a_cell_for_every_heading() {
     for cells in [failed().cells(CLOCK), waiting().cells(CLOCK)] {
-        assert_eq!(cells.len(), <Driver as Row>::HEADINGS.len());
+        assert_eq!(cells.len(), <Driver as TableRow>::HEADINGS.len());
     }
-    assert_eq!(Worker::default().cells(CLOCK).len(), <Worker as Row>::HEADINGS.len());
+    assert_eq!(Worker::default().cells(CLOCK).len(), <Worker as TableRow>::HEADINGS.len());
     let executor = muster_client::v1::Executor::default();
-    assert_eq!(executor.cells(CLOCK).len(), <muster_client::v1::Executor as Row>::HEADINGS.len());
+    assert_eq!(executor.cells(CLOCK).len(), <muster_client::v1::Executor as TableRow>::HEADINGS.len());
     let application = muster_client::v1::Application::default();
-    assert_eq!(application.cells(CLOCK).len(), <muster_client::v1::Application as Row>::HEADINGS.len());
+    assert_eq!(application.cells(CLOCK).len(), <muster_client::v1::Application as TableRow>::HEADINGS.len());
 }
 
 #[test]

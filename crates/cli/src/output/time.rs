@@ -6,13 +6,13 @@ use prost_types::Timestamp;
 
 /// The time at which something is shown, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Clock(pub(crate) i64);
+pub(crate) struct DisplayClock(pub(crate) i64);
 
-impl Clock {
+impl DisplayClock {
     /// Now.
-    pub(crate) fn now() -> Clock {
+    pub(crate) fn now() -> DisplayClock {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Clock(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        DisplayClock(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// How long ago a time was, such as `3m12s`; empty when it is not set.
@@ -107,12 +107,12 @@ mod tests {
     #[test]
     fn times_are_shown_with_their_age() {
         let time = Timestamp { seconds: 1_700_000_000, nanos: 5_000_000 };
-        let clock = Clock(1_700_000_192_005);
+        let clock = DisplayClock(1_700_000_192_005);
         assert_eq!(clock.stamp(Some(&time)), "2023-11-14T22:13:20Z (3m12s ago)");
         assert_eq!(precise(&time), "2023-11-14T22:13:20.005Z");
         assert_eq!(clock.stamp(None), "");
-        assert_eq!(Clock(0).age(Some(&time)), "0ms", "a clock that is behind shows nothing negative");
-        assert_eq!(Clock(1_700_000_000_005 - 3000).until(&time), "in 3s");
+        assert_eq!(DisplayClock(0).age(Some(&time)), "0ms", "a clock that is behind shows nothing negative");
+        assert_eq!(DisplayClock(1_700_000_000_005 - 3000).until(&time), "in 3s");
         assert_eq!(clock.until(&time), "now");
     }
 }

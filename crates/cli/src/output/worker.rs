@@ -4,13 +4,13 @@ use muster_client::v1::{Capabilities, Driver, Executor, Worker};
 
 use super::driver::given;
 use super::fields::{Fields, pairs};
+use super::labels::{state_cell, worker_state};
 use super::screen::Screen;
-use super::table::{Cell, Row, table};
-use super::time::Clock;
+use super::table::{TableCell, TableRow, table};
+use super::time::DisplayClock;
 use super::units::size;
-use super::words::{state_cell, worker_state};
 
-impl Row for Worker {
+impl TableRow for Worker {
     const HEADINGS: &'static [&'static str] = &[
         "NAME",
         "STATE",
@@ -34,11 +34,11 @@ impl Row for Worker {
         self.name.clone()
     }
 
-    fn cells(&self, clock: Clock) -> Vec<Cell> {
+    fn cells(&self, clock: DisplayClock) -> Vec<TableCell> {
         let heard = clock.age(self.last_heard_time.as_ref());
         let containment = self.capabilities.as_ref().map(|held| held.tree_method.clone()).unwrap_or_default();
         vec![
-            Row::name(self).into(),
+            TableRow::name(self).into(),
             state_cell(&worker_state(self.state)),
             drain_word(self).into(),
             cores(self).into(),
@@ -91,13 +91,13 @@ pub(crate) fn worker_page(
     drivers: &[Driver],
     executors: &[Executor],
     wide: bool,
-    clock: Clock,
+    clock: DisplayClock,
     screen: Screen,
 ) -> String {
     let mut page = Fields::new(screen);
     let state = worker_state(worker.state);
     page.field("Worker", &worker.name).field("Uid", &worker.uid);
-    page.toned("State", state_cell(&state).tone(), &state);
+    page.toned("State", state_cell(&state).style(), &state);
     match (worker.draining, worker.empty) {
         (false, _) => {}
         (true, false) => drop(page.field("Draining", "yes; it still has work")),

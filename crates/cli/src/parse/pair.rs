@@ -16,14 +16,14 @@ pub(crate) struct Pair {
 
 /// A secret: a value given outright, or the name of a variable of our own environment.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret {
+pub(crate) struct SecretSource {
     /// Name of the variable.
     pub(crate) key: String,
     /// The value; `None`: taken from the environment.
     pub(crate) value: Option<String>,
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secret({}=…)", self.key)
     }
@@ -74,10 +74,10 @@ impl FromStr for Pair {
     }
 }
 
-impl FromStr for Secret {
+impl FromStr for SecretSource {
     type Err = PairError;
 
-    fn from_str(text: &str) -> Result<Secret, PairError> {
+    fn from_str(text: &str) -> Result<SecretSource, PairError> {
         let (key, value) = match text.split_once('=') {
             Some((key, value)) => (key, Some(value.to_owned())),
             None => (text, None),
@@ -85,7 +85,7 @@ impl FromStr for Secret {
         if !is_variable_name(key) {
             return Err(PairError::Name(key.to_owned()));
         }
-        Ok(Secret { key: key.to_owned(), value })
+        Ok(SecretSource { key: key.to_owned(), value })
     }
 }
 
@@ -115,11 +115,11 @@ mod tests {
 
     #[test]
     fn a_secret_is_given_or_named_and_never_shown() {
-        let given: Secret = "TOKEN=s3cret".parse().expect("a secret");
+        let given: SecretSource = "TOKEN=s3cret".parse().expect("a secret");
         assert_eq!(given.value.as_deref(), Some("s3cret"));
         assert!(!format!("{given:?}").contains("s3cret"));
-        assert_eq!("TOKEN".parse(), Ok(Secret { key: "TOKEN".into(), value: None }));
-        assert_eq!("A B".parse::<Secret>(), Err(PairError::Name("A B".into())));
+        assert_eq!("TOKEN".parse(), Ok(SecretSource { key: "TOKEN".into(), value: None }));
+        assert_eq!("A B".parse::<SecretSource>(), Err(PairError::Name("A B".into())));
     }
 
     #[test]

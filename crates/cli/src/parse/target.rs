@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// A driver or application, with an attempt or executor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Target {
+pub(crate) struct ProcessArg {
     /// Name or uid.
     pub(crate) id: String,
     /// Attempt of a driver, or number of an executor.
@@ -14,25 +14,25 @@ pub(crate) struct Target {
 
 /// Why a text is not a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TargetError(String);
+pub(crate) struct ProcessArgError(String);
 
-impl fmt::Display for TargetError {
+impl fmt::Display for ProcessArgError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "'{}' is not a number; write DRIVER, DRIVER/ATTEMPT or APPLICATION/EXECUTOR, such as job-1/2", self.0)
     }
 }
 
-impl std::error::Error for TargetError {}
+impl std::error::Error for ProcessArgError {}
 
-impl FromStr for Target {
-    type Err = TargetError;
+impl FromStr for ProcessArg {
+    type Err = ProcessArgError;
 
-    fn from_str(text: &str) -> Result<Target, TargetError> {
+    fn from_str(text: &str) -> Result<ProcessArg, ProcessArgError> {
         match text.split_once('/') {
-            None => Ok(Target { id: text.to_owned(), number: None }),
+            None => Ok(ProcessArg { id: text.to_owned(), number: None }),
             Some((id, number)) => match number.parse() {
-                Ok(number) if !id.is_empty() => Ok(Target { id: id.to_owned(), number: Some(number) }),
-                _ => Err(TargetError(number.to_owned())),
+                Ok(number) if !id.is_empty() => Ok(ProcessArg { id: id.to_owned(), number: Some(number) }),
+                _ => Err(ProcessArgError(number.to_owned())),
             },
         }
     }
@@ -44,8 +44,8 @@ mod tests {
 
     #[test]
     fn reads_ids_with_and_without_a_number() {
-        assert_eq!("job".parse(), Ok(Target { id: "job".into(), number: None }));
-        assert_eq!("job/2".parse(), Ok(Target { id: "job".into(), number: Some(2) }));
-        assert!("job/x".parse::<Target>().is_err() && "/1".parse::<Target>().is_err());
+        assert_eq!("job".parse(), Ok(ProcessArg { id: "job".into(), number: None }));
+        assert_eq!("job/2".parse(), Ok(ProcessArg { id: "job".into(), number: Some(2) }));
+        assert!("job/x".parse::<ProcessArg>().is_err() && "/1".parse::<ProcessArg>().is_err());
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use super::layout::Layout;
+use super::layout::ClusterLayout;
 use super::lock::{DirLock, LockError};
-use super::plan::Plan;
-use super::{UpError, logs, told};
+use super::plan::ClusterPlan;
+use super::{UpError, logs, messages};
 use crate::args::UpArgs;
 use crate::output::print;
 use crate::progress::Progress;
@@ -18,8 +18,8 @@ use crate::progress::Progress;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Starts the cluster in the background. One that is up already is what was wanted.
-pub(crate) async fn up(args: &UpArgs, layout: &Layout) -> Result<(), UpError> {
-    let plan = Plan::new(args, layout.clone())?;
+pub(crate) async fn up(args: &UpArgs, layout: &ClusterLayout) -> Result<(), UpError> {
+    let plan = ClusterPlan::new(args, layout.clone())?;
     match DirLock::take(&layout.lock()) {
         Ok(free) => drop(free),
         Err(LockError::Held(_)) => return already(layout).await,
@@ -32,12 +32,12 @@ pub(crate) async fn up(args: &UpArgs, layout: &Layout) -> Result<(), UpError> {
     let address = ready(layout, &mut child, log_from).await?;
     drop(progress);
     // Nobody reads it any more: the cluster is up all the same.
-    let _ = print(&told::ready_text(&plan, &address, ""));
+    let _ = print(&messages::ready_text(&plan, &address, ""));
     Ok(())
 }
 
 /// Another process has the directory: waits until its cluster is ready, too.
-async fn already(layout: &Layout) -> Result<(), UpError> {
+async fn already(layout: &ClusterLayout) -> Result<(), UpError> {
     /// As long as a part may take.
     const BOUND: Duration = Duration::from_secs(60);
     let address = tokio::time::timeout(BOUND, async {
@@ -54,15 +54,15 @@ async fn already(layout: &Layout) -> Result<(), UpError> {
     };
     let text = format!(
         "Muster is up already: {}\n{}{}",
-        told::masters(&address),
-        told::places(layout),
-        told::next_steps(layout, &address)
+        messages::masters(&address),
+        messages::places(layout),
+        messages::next_steps(layout, &address)
     );
     let _ = print(&text);
     Ok(())
 }
 
-fn start(args: &UpArgs, layout: &Layout) -> Result<Child, UpError> {
+fn start(args: &UpArgs, layout: &ClusterLayout) -> Result<Child, UpError> {
     let program = std::env::current_exe().map_err(|error| UpError::Start("muster".into(), error))?;
     let path = layout.log("up");
     let log = logs::open(&path).map_err(|error| UpError::File(path.clone(), error))?;
@@ -91,7 +91,7 @@ fn start(args: &UpArgs, layout: &Layout) -> Result<Child, UpError> {
 }
 
 /// Waits until the cluster is ready, or its process has ended.
-async fn ready(layout: &Layout, child: &mut Child, log_from: u64) -> Result<String, UpError> {
+async fn ready(layout: &ClusterLayout, child: &mut Child, log_from: u64) -> Result<String, UpError> {
     loop {
         if let Some(address) = read_ready(layout) {
             return Ok(address);
@@ -106,6 +106,6 @@ async fn ready(layout: &Layout, child: &mut Child, log_from: u64) -> Result<Stri
     }
 }
 
-fn read_ready(layout: &Layout) -> Option<String> {
+fn read_ready(layout: &ClusterLayout) -> Option<String> {
     std::fs::read_to_string(layout.ready()).ok().filter(|text| text.ends_with('\n')).map(|text| text.trim().to_owned())
 }

@@ -11,11 +11,11 @@ const GOOD_RUN: Duration = Duration::from_secs(60);
 
 /// Doubles with each death that follows a short run.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Backoff {
+pub(crate) struct RestartBackoff {
     deaths: u32,
 }
 
-impl Backoff {
+impl RestartBackoff {
     /// The delay after a run of this length.
     pub(crate) fn after(&mut self, ran: Duration) -> Duration {
         if ran >= GOOD_RUN {
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_a_bound_and_begin_anew_after_a_good_run() {
-        let mut backoff = Backoff::default();
+        let mut backoff = RestartBackoff::default();
         let delays: Vec<_> = (0..8).map(|_| backoff.after(Duration::ZERO).as_millis()).collect();
         assert_eq!(delays, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
         assert_eq!(backoff.after(GOOD_RUN), FIRST);

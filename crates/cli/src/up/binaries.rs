@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The programs that `muster up` starts.
 #[derive(Debug, Clone)]
-pub(crate) struct Binaries {
+pub(crate) struct ProgramPaths {
     /// `muster-master`.
     pub(crate) master: PathBuf,
     /// `muster-worker`.
@@ -20,10 +20,10 @@ pub(crate) struct Missing {
     pub(crate) beside: Option<PathBuf>,
 }
 
-impl Binaries {
+impl ProgramPaths {
     /// Finds them beside our own program, else in PATH.
-    pub(crate) fn locate() -> Result<Binaries, Missing> {
-        Ok(Binaries { master: find("muster-master")?, worker: find_worker()? })
+    pub(crate) fn locate() -> Result<ProgramPaths, Missing> {
+        Ok(ProgramPaths { master: find("muster-master")?, worker: find_worker()? })
     }
 }
 

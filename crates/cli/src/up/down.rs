@@ -5,9 +5,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
-use super::layout::Layout;
+use super::layout::ClusterLayout;
 use super::lock::{DirLock, LockError};
-use super::process::{Held, ProcessName};
+use super::process::{ProcessName, ProcessRef};
 use super::{UpError, layout_of, teardown};
 use crate::args::DownArgs;
 use crate::commands::running_summary;
@@ -38,9 +38,9 @@ pub(crate) async fn down(args: DownArgs) -> Result<(), UpError> {
 }
 
 /// Takes the lock from the process that has it, by asking that process to end.
-async fn take(layout: &Layout) -> Result<DirLock, UpError> {
+async fn take(layout: &ClusterLayout) -> Result<DirLock, UpError> {
     let end = Instant::now() + BOUND;
-    let mut asked: Option<(ProcessName, Held)> = None;
+    let mut asked: Option<(ProcessName, ProcessRef)> = None;
     loop {
         let holder = match DirLock::take(&layout.lock()) {
             Ok(lock) => return Ok(lock),
@@ -48,8 +48,8 @@ async fn take(layout: &Layout) -> Result<DirLock, UpError> {
             Err(LockError::File(error)) => return Err(UpError::File(layout.lock(), error)),
         };
         // Each holder is asked once: a second wish would cut its own tidy end short.
-        let news = holder.filter(|holder| asked.as_ref().is_none_or(|(name, _)| name != holder));
-        if let Some((holder, held)) = news.and_then(|holder| Some((holder, holder.hold()?))) {
+        let update = holder.filter(|holder| asked.as_ref().is_none_or(|(name, _)| name != holder));
+        if let Some((holder, held)) = update.and_then(|holder| Some((holder, holder.hold()?))) {
             held.signal(Signal::TERM);
             asked = Some((holder, held));
         }

@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::UpError;
-use super::layout::{ETCD, Layout};
-use super::part::{Part, Running};
+use super::daemon::{DaemonSpec, RunningDaemon};
+use super::layout::{ClusterLayout, ETCD};
 
 /// The keys of the cluster begin with this.
 const PREFIX: &str = "muster";
@@ -21,15 +21,15 @@ const MOST: u64 = 4096;
 
 /// An etcd that masters keep their records in.
 #[derive(Debug, Clone)]
-pub(crate) struct Etcd {
+pub(crate) struct LocalEtcd {
     /// How it is started.
-    pub(crate) part: Part,
+    pub(crate) part: DaemonSpec,
     address: String,
 }
 
-impl Etcd {
+impl LocalEtcd {
     /// On a port of loopback.
-    pub(crate) fn new(layout: &Layout, program: &Path, port: u16) -> Etcd {
+    pub(crate) fn new(layout: &ClusterLayout, program: &Path, port: u16) -> LocalEtcd {
         let address = format!("127.0.0.1:{port}");
         let url = format!("http://{address}");
         let words: [(&str, OsString); 11] = [
@@ -49,7 +49,7 @@ impl Etcd {
             ("--quota-backend-bytes", (8u64 << 30).to_string().into()),
         ];
         let args = words.into_iter().flat_map(|(name, value)| [name.into(), value]).collect();
-        Etcd { part: Part::foreign(layout, ETCD, program, args, address.clone()), address }
+        LocalEtcd { part: DaemonSpec::foreign(layout, ETCD, program, args, address.clone()), address }
     }
 
     /// What masters are told.
@@ -58,7 +58,7 @@ impl Etcd {
     }
 
     /// Waits until it serves.
-    pub(crate) async fn ready(&self, running: &mut Running, bound: Duration) -> Result<(), UpError> {
+    pub(crate) async fn ready(&self, running: &mut RunningDaemon, bound: Duration) -> Result<(), UpError> {
         let healthy = async || is_healthy(&self.address).await.then(|| self.address.clone());
         self.part.ready_when(running, bound, healthy).await.map(drop)
     }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::layout::Layout;
+use super::daemon::{DaemonSpec, RunningDaemon};
+use super::layout::ClusterLayout;
 use super::lock::{DirLock, LockError};
-use super::part::{Part, Running};
-use super::plan::{Plan, check_listen, dialled};
-use super::supervise::{Kept, bound_logs};
-use super::{UpError, teardown, told};
+use super::plan::{ClusterPlan, check_listen, dialled};
+use super::supervise::{KeptDaemons, bound_logs};
+use super::{UpError, messages, teardown};
 use crate::args::UpArgs;
 use crate::commands::running_summary;
 use crate::output::{print, tell};
@@ -19,7 +19,7 @@ use crate::progress::Progress;
 const READY: Duration = Duration::from_secs(60);
 
 /// Brings the cluster up, keeps it up until a signal, and ends it.
-pub(crate) async fn up(args: &UpArgs, layout: Layout) -> Result<(), UpError> {
+pub(crate) async fn up(args: &UpArgs, layout: ClusterLayout) -> Result<(), UpError> {
     if args.background {
         // Out of the session of the terminal that started us: its end is not ours. It fails only for who is out already.
         let _ = rustix::process::setsid();
@@ -27,12 +27,12 @@ pub(crate) async fn up(args: &UpArgs, layout: Layout) -> Result<(), UpError> {
     let mut signals = Signals::listen().map_err(|error| UpError::File("signals".into(), error))?;
     let _lock = take(&layout)?;
     let _ = std::fs::remove_file(layout.ready());
-    let plan = Plan::new(args, layout.clone())?;
+    let plan = ClusterPlan::new(args, layout.clone())?;
     for name in teardown::end_stale_daemons(&layout) {
         tell(&format!("{name} of an earlier `muster up` was still there; it is replaced, and what ran goes on"));
     }
     check_listen(&args.listen)?;
-    let mut begun = Begun::default();
+    let mut begun = StartedCluster::default();
     let started = tokio::select! {
         started = start(&plan, &args.listen, &mut begun) => started,
         () = signals.next() => Err(UpError::Interrupted),
@@ -57,7 +57,7 @@ pub(crate) async fn up(args: &UpArgs, layout: Layout) -> Result<(), UpError> {
 }
 
 /// The lock of the directory.
-fn take(layout: &Layout) -> Result<DirLock, UpError> {
+fn take(layout: &ClusterLayout) -> Result<DirLock, UpError> {
     DirLock::take(&layout.lock()).map_err(|error| match error {
         LockError::Held(holder) => {
             let address = std::fs::read_to_string(layout.ready()).ok().map(|text| text.trim().to_owned());
@@ -69,7 +69,7 @@ fn take(layout: &Layout) -> Result<DirLock, UpError> {
 
 /// Starts etcd if there is to be one, then the masters, then the workers, and waits for each: of the masters until one leads. The
 /// masters' addresses.
-async fn start(plan: &Plan, listen: &str, begun: &mut Begun) -> Result<String, UpError> {
+async fn start(plan: &ClusterPlan, listen: &str, begun: &mut StartedCluster) -> Result<String, UpError> {
     let progress = Progress::begin("starting the master");
     if let Some(etcd) = &plan.etcd {
         let (_, running) = begun.etcd.insert((etcd.part.clone(), etcd.part.start()?));
@@ -80,7 +80,7 @@ async fn start(plan: &Plan, listen: &str, begun: &mut Begun) -> Result<String, U
         let running = master.start()?;
         begun.masters.push((master, running));
     }
-    let leader = dialled(&Part::first_ready(&mut begun.masters, READY).await?);
+    let leader = dialled(&DaemonSpec::first_ready(&mut begun.masters, READY).await?);
     let addresses = match plan.etcd {
         Some(_) => listens.iter().map(|listen| dialled(listen)).collect::<Vec<_>>().join(","),
         None => {
@@ -115,34 +115,38 @@ fn pinned(listen: &str, address: &str) -> String {
 
 /// Parts that were started and are not kept yet.
 #[derive(Debug, Default)]
-struct Begun {
-    etcd: Option<(Part, Running)>,
-    masters: Vec<(Part, Running)>,
-    workers: Vec<(Part, Running)>,
+struct StartedCluster {
+    etcd: Option<(DaemonSpec, RunningDaemon)>,
+    masters: Vec<(DaemonSpec, RunningDaemon)>,
+    workers: Vec<(DaemonSpec, RunningDaemon)>,
     /// Names of workers that never ran here before.
     fresh: Vec<String>,
 }
 
 /// Parts that are kept running, in the groups in which they end: the last first.
 #[derive(Debug)]
-struct Parts {
-    etcd: Kept,
-    masters: Kept,
-    workers: Kept,
+struct DaemonGroups {
+    etcd: KeptDaemons,
+    masters: KeptDaemons,
+    workers: KeptDaemons,
 }
 
-impl Begun {
-    fn keep(self) -> Parts {
-        let kept = |parts: Vec<(Part, Running)>| {
-            let mut kept = Kept::new();
+impl StartedCluster {
+    fn keep(self) -> DaemonGroups {
+        let kept = |parts: Vec<(DaemonSpec, RunningDaemon)>| {
+            let mut kept = KeptDaemons::new();
             parts.into_iter().for_each(|(part, running)| kept.keep(part, running));
             kept
         };
-        Parts { etcd: kept(self.etcd.into_iter().collect()), masters: kept(self.masters), workers: kept(self.workers) }
+        DaemonGroups {
+            etcd: kept(self.etcd.into_iter().collect()),
+            masters: kept(self.masters),
+            workers: kept(self.workers),
+        }
     }
 
     /// Ends what was begun. What ran here before goes on; a runner that was made for this start has nothing to go on for.
-    async fn end(self, layout: &Layout) {
+    async fn end(self, layout: &ClusterLayout) {
         for (part, running) in self.workers.into_iter().chain(self.masters).chain(self.etcd) {
             running.end().await;
             part.forget();
@@ -152,9 +156,9 @@ impl Begun {
     }
 }
 
-fn say_ready(args: &UpArgs, plan: &Plan, address: &str) {
+fn say_ready(args: &UpArgs, plan: &ClusterPlan, address: &str) {
     if args.background {
-        tell(&format!("up: {}, {} workers", told::masters(address), plan.workers));
+        tell(&format!("up: {}, {} workers", messages::masters(address), plan.workers));
         return;
     }
     let ends = if args.keep {
@@ -163,21 +167,21 @@ fn say_ready(args: &UpArgs, plan: &Plan, address: &str) {
         "\nCtrl-C ends the cluster and all that runs on it.\n"
     };
     // Nobody reads it any more: the cluster is up all the same.
-    let _ = print(&told::ready_text(plan, address, ends));
+    let _ = print(&messages::ready_text(plan, address, ends));
 }
 
 /// Ends the cluster. With `--keep`, what runs on it goes on.
 async fn end(
     args: &UpArgs,
-    layout: &Layout,
-    parts: Parts,
+    layout: &ClusterLayout,
+    parts: DaemonGroups,
     address: &str,
     signals: &mut Signals,
 ) -> Result<(), UpError> {
     let runs = running_summary(address).await;
     if args.keep {
         tell(&format!("ending the master and the agents; {runs}"));
-        tell(&format!("what runs goes on; `muster up` takes it over again, `{}` ends it", told::down_line(layout)));
+        tell(&format!("what runs goes on; `muster up` takes it over again, `{}` ends it", messages::down_line(layout)));
         parts.workers.end().await;
         parts.masters.end().await;
         parts.etcd.end().await;
@@ -188,7 +192,7 @@ async fn end(
     let ended = tokio::select! {
         ended = end_work(layout, parts) => ended,
         () = signals.next() => {
-            tell(&format!("interrupted again: some of it may still run; `{}` ends it", told::down_line(layout)));
+            tell(&format!("interrupted again: some of it may still run; `{}` ends it", messages::down_line(layout)));
             return Err(UpError::Interrupted);
         }
     };
@@ -200,7 +204,7 @@ async fn end(
 }
 
 /// Agents first, so that nobody starts anew what is ended; the runners with all they run; the masters last, and what they write to.
-async fn end_work(layout: &Layout, parts: Parts) -> Result<(), UpError> {
+async fn end_work(layout: &ClusterLayout, parts: DaemonGroups) -> Result<(), UpError> {
     parts.workers.end().await;
     let ended = teardown::end_work(layout).await;
     parts.masters.end().await;

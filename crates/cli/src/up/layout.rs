@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 /// The directory of a cluster that `muster up` brought up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub(crate) struct ClusterLayout {
     dir: PathBuf,
 }
 
-impl Layout {
+impl ClusterLayout {
     /// Of an absolute path.
-    pub(crate) fn new(dir: PathBuf) -> Layout {
-        Layout { dir }
+    pub(crate) fn new(dir: PathBuf) -> ClusterLayout {
+        ClusterLayout { dir }
     }
 
     /// The directory.
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn finds_the_workers_that_ever_ran() {
         let dir = tempfile::tempdir().expect("a folder");
-        let layout = Layout::new(dir.path().to_path_buf());
+        let layout = ClusterLayout::new(dir.path().to_path_buf());
         for name in ["worker-10", "worker-2", "worker-x", "master-1", "master", "log"] {
             std::fs::create_dir(dir.path().join(name)).expect("a folder");
         }

@@ -3,6 +3,7 @@
 mod background;
 mod backoff;
 mod binaries;
+mod daemon;
 mod down;
 mod error;
 mod etcd;
@@ -11,13 +12,12 @@ mod layout;
 mod lock;
 mod logs;
 mod machine;
-mod part;
+mod messages;
 mod plan;
 mod ports;
 mod process;
 mod supervise;
 mod teardown;
-mod told;
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub(crate) use down::down;
 pub(crate) use error::UpError;
 
 use crate::args::UpArgs;
-use layout::Layout;
+use layout::ClusterLayout;
 
 /// Brings a cluster up, and keeps it up until it is told to end; with `--detach`, leaves that to a process in the background.
 pub(crate) async fn up(args: UpArgs) -> Result<(), UpError> {
@@ -38,7 +38,7 @@ pub(crate) async fn up(args: UpArgs) -> Result<(), UpError> {
     }
 }
 
-fn layout_of(dir: &Path) -> Result<Layout, UpError> {
+fn layout_of(dir: &Path) -> Result<ClusterLayout, UpError> {
     let absolute: PathBuf = std::path::absolute(dir).map_err(|error| UpError::File(dir.to_path_buf(), error))?;
-    Ok(Layout::new(absolute.components().collect()))
+    Ok(ClusterLayout::new(absolute.components().collect()))
 }

@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 
-use super::binaries::Binaries;
-use super::etcd::{self, Etcd};
-use super::layout::{ETCD, Layout, MASTER, master_name, worker_name};
-use super::part::Part;
+use super::binaries::ProgramPaths;
+use super::daemon::DaemonSpec;
+use super::etcd::{self, LocalEtcd};
+use super::layout::{ClusterLayout, ETCD, MASTER, master_name, worker_name};
 use super::{UpError, machine, ports};
 use crate::args::UpArgs;
 
@@ -15,13 +15,13 @@ const FALLBACK_MEMORY: u64 = 2 << 30;
 
 /// The parts of a cluster, before they run.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    binaries: Binaries,
+pub(crate) struct ClusterPlan {
+    binaries: ProgramPaths,
     /// What the masters share.
-    pub(crate) etcd: Option<Etcd>,
+    pub(crate) etcd: Option<LocalEtcd>,
     masters: u32,
     /// Where it all lies.
-    pub(crate) layout: Layout,
+    pub(crate) layout: ClusterLayout,
     /// Workers, counted from 1.
     pub(crate) workers: u32,
     /// Cores of each worker.
@@ -31,14 +31,14 @@ pub(crate) struct Plan {
     insecure_listen: bool,
 }
 
-impl Plan {
+impl ClusterPlan {
     /// What the arguments ask for.
-    pub(crate) fn new(args: &UpArgs, layout: Layout) -> Result<Plan, UpError> {
+    pub(crate) fn new(args: &UpArgs, layout: ClusterLayout) -> Result<ClusterPlan, UpError> {
         check_length(&layout, args.workers)?;
         check_store(args, &layout)?;
         let share = || machine::share(machine::memory().unwrap_or(FALLBACK_MEMORY), args.workers);
-        Ok(Plan {
-            binaries: Binaries::locate().map_err(UpError::Missing)?,
+        Ok(ClusterPlan {
+            binaries: ProgramPaths::locate().map_err(UpError::Missing)?,
             etcd: args.etcd.then(|| private_etcd(args, &layout)).transpose()?,
             masters: args.masters,
             layout,
@@ -58,11 +58,11 @@ impl Plan {
     }
 
     /// The masters, on their addresses.
-    pub(crate) fn masters(&self, listens: &[String]) -> Vec<Part> {
+    pub(crate) fn masters(&self, listens: &[String]) -> Vec<DaemonSpec> {
         self.master_names().iter().zip(listens).map(|(name, listen)| self.master(name, listen)).collect()
     }
 
-    fn master(&self, name: &str, listen: &str) -> Part {
+    fn master(&self, name: &str, listen: &str) -> DaemonSpec {
         let mut args: Vec<OsString> = vec!["--listen".into(), listen.into()];
         if self.insecure_listen {
             args.push("--insecure-listen".into());
@@ -70,22 +70,22 @@ impl Plan {
         if let Some(etcd) = &self.etcd {
             args.extend(["--store".into(), etcd.store().into()]);
         }
-        Part::new(&self.layout, name, &self.binaries.master, args)
+        DaemonSpec::new(&self.layout, name, &self.binaries.master, args)
     }
 
     /// The workers of the masters.
-    pub(crate) fn workers(&self, masters: &str) -> Vec<Part> {
+    pub(crate) fn workers(&self, masters: &str) -> Vec<DaemonSpec> {
         (1..=self.workers).map(|number| self.worker(&worker_name(number), masters)).collect()
     }
 
-    fn worker(&self, name: &str, master: &str) -> Part {
+    fn worker(&self, name: &str, master: &str) -> DaemonSpec {
         let args = ["--master", master, "--name", name, "--listen", "127.0.0.1:0", "--host", "127.0.0.1"]
             .into_iter()
             .map(OsString::from)
             .chain(["--cores".into(), self.cores.to_string().into()])
             .chain(["--memory".into(), self.memory.to_string().into()])
             .collect();
-        Part::new(&self.layout, name, &self.binaries.worker, args)
+        DaemonSpec::new(&self.layout, name, &self.binaries.worker, args)
     }
 
     /// Names of all parts, for their logs.
@@ -107,7 +107,7 @@ const LONGEST_SOCKET: usize = 107;
 const RUNNER_SOCKET: &str = "runner.sock";
 
 /// Looks whether the runners will be able to serve their sockets, for what the kernel says of that helps nobody.
-fn check_length(layout: &Layout, workers: u32) -> Result<(), UpError> {
+fn check_length(layout: &ClusterLayout, workers: u32) -> Result<(), UpError> {
     let longest = layout.state(&worker_name(workers)).join(RUNNER_SOCKET);
     match longest.as_os_str().len().checked_sub(LONGEST_SOCKET) {
         None | Some(0) => Ok(()),
@@ -115,13 +115,13 @@ fn check_length(layout: &Layout, workers: u32) -> Result<(), UpError> {
     }
 }
 
-fn private_etcd(args: &UpArgs, layout: &Layout) -> Result<Etcd, UpError> {
+fn private_etcd(args: &UpArgs, layout: &ClusterLayout) -> Result<LocalEtcd, UpError> {
     let program = etcd::locate(args.etcd_binary.as_deref()).map_err(UpError::NoEtcd)?;
-    Ok(Etcd::new(layout, &program, ports::free_port()?))
+    Ok(LocalEtcd::new(layout, &program, ports::free_port()?))
 }
 
 /// Looks whether the masters can share a store, and whether the directory has the other kind: its workers belong to that cluster.
-fn check_store(args: &UpArgs, layout: &Layout) -> Result<(), UpError> {
+fn check_store(args: &UpArgs, layout: &ClusterLayout) -> Result<(), UpError> {
     let (own, shared) = (layout.state(MASTER).exists(), layout.state(ETCD).exists());
     match (args.etcd, own, shared) {
         (false, _, _) if args.masters > 1 => Err(UpError::ManyMasters(args.masters)),
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_path_that_no_socket_can_have_is_refused() {
-        let of = |length: usize| Layout::new(format!("/{}", "x".repeat(length - 1)).into());
+        let of = |length: usize| ClusterLayout::new(format!("/{}", "x".repeat(length - 1)).into());
         // "/worker-1/runner.sock" has 21 bytes.
         assert!(check_length(&of(86), 1).is_ok());
         assert!(matches!(check_length(&of(90), 1), Err(UpError::TooLong(_, 4))));

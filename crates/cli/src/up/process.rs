@@ -19,7 +19,7 @@ pub(crate) struct ProcessName {
 
 /// A process that exists, held so that its number cannot pass to another.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct ProcessRef {
     fd: OwnedFd,
 }
 
@@ -53,14 +53,14 @@ impl ProcessName {
     }
 
     /// Takes hold of the process; `None` when it is gone.
-    pub(crate) fn hold(self) -> Option<Held> {
+    pub(crate) fn hold(self) -> Option<ProcessRef> {
         let fd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
         // Held first and compared then: what is compared is what is held.
-        (ProcessName::of(self.pid) == Some(self)).then_some(Held { fd })
+        (ProcessName::of(self.pid) == Some(self)).then_some(ProcessRef { fd })
     }
 }
 
-impl Held {
+impl ProcessRef {
     /// Sends a signal. A process that is gone needs none.
     pub(crate) fn signal(&self, signal: Signal) {
         let _ = pidfd_send_signal(&self.fd, signal);

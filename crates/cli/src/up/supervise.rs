@@ -6,10 +6,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
-use super::backoff::Backoff;
-use super::layout::Layout;
+use super::backoff::RestartBackoff;
+use super::daemon::{DaemonSpec, RunningDaemon};
+use super::layout::ClusterLayout;
 use super::logs;
-use super::part::{Part, Running};
 use crate::output::{length, tell};
 
 /// How often logs are looked at.
@@ -17,19 +17,19 @@ const LOG_CHECK: Duration = Duration::from_secs(5);
 
 /// Parts that are kept running.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct KeptDaemons {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
-impl Kept {
+impl KeptDaemons {
     /// Keeps nothing yet.
-    pub(crate) fn new() -> Kept {
-        Kept { stop: watch::Sender::new(false), tasks: JoinSet::new() }
+    pub(crate) fn new() -> KeptDaemons {
+        KeptDaemons { stop: watch::Sender::new(false), tasks: JoinSet::new() }
     }
 
     /// Keeps a part running.
-    pub(crate) fn keep(&mut self, part: Part, running: Running) {
+    pub(crate) fn keep(&mut self, part: DaemonSpec, running: RunningDaemon) {
         self.tasks.spawn(keep(part, running, self.stop.subscribe()));
     }
 
@@ -40,8 +40,8 @@ impl Kept {
     }
 }
 
-async fn keep(part: Part, mut running: Running, mut stop: watch::Receiver<bool>) {
-    let mut backoff = Backoff::default();
+async fn keep(part: DaemonSpec, mut running: RunningDaemon, mut stop: watch::Receiver<bool>) {
+    let mut backoff = RestartBackoff::default();
     loop {
         let status = tokio::select! {
             status = running.ended() => Some(status),
@@ -88,7 +88,7 @@ fn said(words: &str) -> String {
 }
 
 /// Keeps the logs within their bound, for ever.
-pub(crate) async fn bound_logs(layout: Layout, names: Vec<String>) {
+pub(crate) async fn bound_logs(layout: ClusterLayout, names: Vec<String>) {
     let mut ticks = interval(LOG_CHECK);
     loop {
         ticks.tick().await;

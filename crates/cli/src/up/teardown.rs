@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::layout::{ETCD, Layout, MASTER};
+use super::layout::{ClusterLayout, ETCD, MASTER};
 use super::process::ProcessName;
 use super::{UpError, binaries};
 
@@ -14,7 +14,7 @@ use super::{UpError, binaries};
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// Ends agents, masters and the etcd that an earlier `muster up` left behind; says which. What runs under the runners goes on.
-pub(crate) fn end_stale_daemons(layout: &Layout) -> Vec<String> {
+pub(crate) fn end_stale_daemons(layout: &ClusterLayout) -> Vec<String> {
     let workers = layout.workers().unwrap_or_default();
     let mut ended = Vec::new();
     let masters = layout.masters().unwrap_or_else(|_| vec![MASTER.to_owned()]);
@@ -30,13 +30,13 @@ pub(crate) fn end_stale_daemons(layout: &Layout) -> Vec<String> {
 }
 
 /// Ends the runner of every worker that ever ran here, with all that it runs; all at once.
-pub(crate) async fn end_work(layout: &Layout) -> Result<(), UpError> {
+pub(crate) async fn end_work(layout: &ClusterLayout) -> Result<(), UpError> {
     let names = layout.workers().map_err(|error| UpError::File(layout.dir().to_path_buf(), error))?;
     end_work_of(layout, names).await
 }
 
 /// The same of some workers.
-pub(crate) async fn end_work_of(layout: &Layout, names: Vec<String>) -> Result<(), UpError> {
+pub(crate) async fn end_work_of(layout: &ClusterLayout, names: Vec<String>) -> Result<(), UpError> {
     let worker = binaries::find_worker().map_err(UpError::Missing)?;
     let stops: Vec<_> =
         names.into_iter().map(|name| (tokio::spawn(stop(worker.clone(), layout.state(&name))), name)).collect();
@@ -63,5 +63,5 @@ async fn stop(worker: PathBuf, state: PathBuf) -> std::io::Result<Output> {
 
 /// Whether a directory was ever one of a cluster.
 pub(crate) fn is_cluster(dir: &Path) -> bool {
-    Layout::new(dir.to_path_buf()).lock().exists()
+    ClusterLayout::new(dir.to_path_buf()).lock().exists()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_types::{ApplicationUid, Now, ProfileId};
 
-use crate::SessionEvent;
+use crate::ApplicationEvent;
 use crate::core::Core;
 use crate::placement::{ApplicationDemand, ProfileDemand};
 use crate::state::Application;
@@ -59,7 +59,7 @@ impl Core {
             }
             Some((missing, reason)) => {
                 if application.told_pending.insert(profile, missing) != Some(missing) {
-                    self.tell_session(uid, SessionEvent::Pending { profile, missing, reason });
+                    self.tell_session(uid, ApplicationEvent::Pending { profile, missing, reason });
                 }
             }
         }

@@ -7,9 +7,9 @@ use muster_types::{
     KilledBy, Outcome, RequestId, WorkerCommand,
 };
 
-use super::Farewell;
+use super::UnregisterRequest;
 use crate::core::{Core, Ctx};
-use crate::requests::Verb;
+use crate::idempotency::RequestKind;
 use crate::state::Application;
 use crate::timers::Timer;
 use crate::{CallId, Effect, Rejection, SessionEnd};
@@ -34,7 +34,7 @@ impl Core {
         call: CallId,
         name: &str,
         token: Option<&str>,
-        farewell: Farewell,
+        farewell: UnregisterRequest,
         request: Option<RequestId>,
     ) {
         let uid = match self.application_for(name, token) {
@@ -42,10 +42,10 @@ impl Core {
             Err(rejection) => return self.reply(call, Err(rejection)),
         };
         let repeat = |core: &mut Core| core.reply_application(call, uid);
-        if !self.is_new_request(call, uid, request.as_ref(), Verb::Unregister, repeat) {
+        if !self.is_new_request(call, uid, request.as_ref(), RequestKind::Unregister, repeat) {
             return;
         }
-        self.note_application_request(ctx, request.as_ref(), uid, Verb::Unregister);
+        self.note_application_request(ctx, request.as_ref(), uid, RequestKind::Unregister);
         self.keep_request(uid, request);
         let state = if farewell.success { ApplicationState::Finished } else { ApplicationState::Failed };
         self.begin_ending(ctx, uid, state, "application", farewell.message, farewell.grace);
@@ -58,10 +58,10 @@ impl Core {
             return self.reply(call, Err(Rejection::NotFound { kind: "application", name }));
         };
         let repeat = |core: &mut Core| core.reply_application(call, uid);
-        if !self.is_new_request(call, uid, request.as_ref(), Verb::KillApplication, repeat) {
+        if !self.is_new_request(call, uid, request.as_ref(), RequestKind::KillApplication, repeat) {
             return;
         }
-        self.note_application_request(ctx, request.as_ref(), uid, Verb::KillApplication);
+        self.note_application_request(ctx, request.as_ref(), uid, RequestKind::KillApplication);
         self.keep_request(uid, request);
         let message = "killed by an operator".to_owned();
         self.begin_ending(ctx, uid, ApplicationState::Killed, "operator", message, Duration::ZERO);
@@ -129,7 +129,7 @@ impl Core {
                 record.ending = Some(ending);
             });
             self.refresh_demand(ctx.now, uid);
-            self.tell_application(ctx.now.wall, uid, &message);
+            self.emit_application_event(ctx.now.wall, uid, &message);
         }
         if grace.is_zero() {
             self.kill_rest(ctx, uid);
@@ -171,7 +171,7 @@ impl Core {
             record.state = ending.state;
             record.ended = Some(record.updated);
         });
-        self.tell_application(ctx.now.wall, uid, &ending.message);
+        self.emit_application_event(ctx.now.wall, uid, &ending.message);
         self.end_session_if_over(uid);
         self.tell_workers_gone(uid);
         self.finish_application(ctx.now, uid);
@@ -186,8 +186,8 @@ impl Core {
             let Some(worker) = self.workers.get_mut(worker) else { continue };
             match worker.ready_link() {
                 Some(link) => self.out.send(link, WorkerCommand::ApplicationGone(uid)),
-                None if worker.gone.len() < MAX_GONE => {
-                    worker.gone.insert(uid);
+                None if worker.ended_apps_to_announce.len() < MAX_GONE => {
+                    worker.ended_apps_to_announce.insert(uid);
                 }
                 None => {}
             }

@@ -8,7 +8,7 @@ use muster_types::{
     Outcome, Reason, Report, WallTime,
 };
 
-use crate::SessionEvent;
+use crate::ApplicationEvent;
 use crate::core::{Core, Ctx};
 use crate::restart;
 use crate::state::Executor;
@@ -63,14 +63,14 @@ impl Core {
             return;
         }
         let changed = application.live() != live_before;
-        self.tell_executor(ctx.now.wall, uid, id, "");
+        self.emit_executor_event(ctx.now.wall, uid, id, "");
         if changed {
-            self.tell_application(ctx.now.wall, uid, "");
+            self.emit_application_event(ctx.now.wall, uid, "");
         }
         if after.0 == ExecutorState::Running
             && let Some(shown) = self.shown_executor(uid, id)
         {
-            self.tell_session(uid, SessionEvent::Running(shown));
+            self.tell_session(uid, ApplicationEvent::Running(shown));
         }
         if before.0 == ExecutorState::Unreachable {
             self.refresh_demand(ctx.now, uid);
@@ -108,11 +108,11 @@ impl Core {
             record.outcome = Some(verdict);
         });
         self.release(worker, key);
-        self.tell_executor(ctx.now.wall, uid, id, "");
+        self.emit_executor_event(ctx.now.wall, uid, id, "");
         self.tell_session_of_end(uid, id, &outcome);
         self.keep_finished(uid, id);
         if self.applications.get(uid).is_some_and(|application| application.live() != live_before) {
-            self.tell_application(ctx.now.wall, uid, "");
+            self.emit_application_event(ctx.now.wall, uid, "");
         }
         self.count_executor_failure(ctx, uid, &outcome);
         self.refresh_demand(ctx.now, uid);
@@ -123,10 +123,10 @@ impl Core {
         let Some(shown) = self.shown_executor(uid, id) else { return };
         let machine_stands = self.workers.get(shown.record.worker).is_some_and(|worker| worker.link.is_some());
         let event = match (outcome.reason, machine_stands) {
-            (Reason::Lost | Reason::Forgotten, false) => SessionEvent::WorkerLost(shown),
-            (Reason::Lost | Reason::Forgotten, true) => SessionEvent::ProcessLost(shown),
-            (Reason::Exited, true) if outcome.exit == Exit::None => SessionEvent::ProcessLost(shown),
-            _ => SessionEvent::Ended(shown),
+            (Reason::Lost | Reason::Forgotten, false) => ApplicationEvent::WorkerLost(shown),
+            (Reason::Lost | Reason::Forgotten, true) => ApplicationEvent::ProcessLost(shown),
+            (Reason::Exited, true) if outcome.exit == Exit::None => ApplicationEvent::ProcessLost(shown),
+            _ => ApplicationEvent::Ended(shown),
         };
         self.tell_session(uid, event);
     }
@@ -134,7 +134,7 @@ impl Core {
     /// An executor's worker is lost, and it may run there.
     pub(crate) fn tell_worker_lost(&mut self, uid: ApplicationUid, id: ExecutorId) {
         if let Some(shown) = self.shown_executor(uid, id) {
-            self.tell_session(uid, SessionEvent::WorkerLost(shown));
+            self.tell_session(uid, ApplicationEvent::WorkerLost(shown));
         }
     }
 
@@ -205,7 +205,7 @@ impl Core {
         let deadline = drain.and_then(|drain| drain.deadline).map(|length| {
             WallTime(ctx.now.wall.0.saturating_add(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)))
         });
-        self.tell_session(uid, SessionEvent::Draining(shown, deadline));
+        self.tell_session(uid, ApplicationEvent::Draining(shown, deadline));
     }
 }
 

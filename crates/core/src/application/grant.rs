@@ -7,10 +7,10 @@ use muster_types::{
     WorkerCommand,
 };
 
-use crate::SessionEvent;
+use crate::ApplicationEvent;
 use crate::core::{Core, Ctx};
-use crate::past::first_number;
 use crate::placement::ExecutorPlacement;
+use crate::restore::first_number;
 use crate::state::{Application, Executor};
 use crate::timers::Timer;
 
@@ -46,12 +46,12 @@ impl Core {
         self.out.write_executor(uid, (*record).clone());
         self.out.touched.workers.insert(placement.worker);
         self.changed_demands.insert(uid);
-        self.tell_executor(ctx.now.wall, uid, id, "");
+        self.emit_executor_event(ctx.now.wall, uid, id, "");
         if changed {
-            self.tell_application(ctx.now.wall, uid, "");
+            self.emit_application_event(ctx.now.wall, uid, "");
         }
         if let Some(shown) = self.shown_executor(uid, id) {
-            self.tell_session(uid, SessionEvent::Added(shown));
+            self.tell_session(uid, ApplicationEvent::Added(shown));
         }
         self.launch_executor(ctx.now, uid, id);
     }
@@ -84,7 +84,7 @@ impl Core {
             record.state = ExecutorState::Launching;
         });
         self.refresh_demand(now, uid);
-        self.tell_executor(now.wall, uid, id, "launched again: its worker never had it");
+        self.emit_executor_event(now.wall, uid, id, "launched again: its worker never had it");
         self.launch_executor(now, uid, id);
     }
 
@@ -94,7 +94,7 @@ impl Core {
         let Some(application) = self.applications.get(uid) else { return };
         let Some(executor) = application.executor(id).filter(|executor| executor.is_open()) else { return };
         let worker = executor.record.worker;
-        let stuck = executor.live == ExecutorState::Launching && !executor.progress && !executor.asked_back;
+        let stuck = executor.live == ExecutorState::Launching && !executor.progress && !executor.launch_timed_out;
         let due = executor.launched.is_some_and(|at| at + self.config.launch_progress <= ctx.now.time);
         let heard = self.workers.get(worker).is_some_and(|worker| worker.ready_link().is_some());
         if !stuck || !due || !heard {
@@ -102,10 +102,10 @@ impl Core {
         }
         self.lose_executor(ctx, uid, id);
         if let Some(application) = self.applications.get_mut(uid) {
-            application.change(id, |executor| executor.asked_back = true);
+            application.change(id, |executor| executor.launch_timed_out = true);
         }
         self.refresh_demand(ctx.now, uid);
-        self.tell_executor(ctx.now.wall, uid, id, "its launch made no progress and is asked back");
+        self.emit_executor_event(ctx.now.wall, uid, id, "its launch made no progress and is asked back");
         self.send_to(worker, key, WorkerCommand::Kill { attempt: key, at_once: true, by: KilledBy::Fence });
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_types::{ApplicationUid, ExecutorId, ExecutorState, KilledBy, ProfileId, RequestId, WorkerCommand};
 
 use crate::core::{Core, Ctx};
-use crate::requests::Verb;
+use crate::idempotency::RequestKind;
 use crate::{Answer, CallId, KillResult};
 
 impl Core {
@@ -26,11 +26,12 @@ impl Core {
         };
         let now = ctx.now;
         let repeat = |core: &mut Core| core.repeat_kill(now, call, uid, executors);
-        if !self.is_new_request(call, uid, request.as_ref(), Verb::KillExecutors, repeat) || self.refuse_over(call, uid)
+        if !self.is_new_request(call, uid, request.as_ref(), RequestKind::KillExecutors, repeat)
+            || self.refuse_over(call, uid)
         {
             return;
         }
-        self.note_application_request(ctx, request.as_ref(), uid, Verb::KillExecutors);
+        self.note_application_request(ctx, request.as_ref(), uid, RequestKind::KillExecutors);
         let fresh: Vec<ExecutorId> = executors.iter().copied().filter(|id| self.can_be_killed(uid, *id)).collect();
         let lowered = if replace { BTreeMap::new() } else { self.counted_by_profile(uid, &fresh) };
         // Targets first: a crash in between leaves executors that were to go, which the repeated request ends; the other order
@@ -126,7 +127,7 @@ impl Core {
             record.state = ExecutorState::Killing;
             record.killed_by = Some(by);
         });
-        self.tell_executor(now.wall, uid, id, "a kill was asked for");
+        self.emit_executor_event(now.wall, uid, id, "a kill was asked for");
         let Some(application) = self.applications.get(uid) else { return };
         let key = application.key(id);
         if let Some(worker) = application.executor(id).map(|executor| executor.record.worker) {

@@ -17,21 +17,21 @@ use std::time::Duration;
 use muster_types::{ApplicationRecord, ApplicationUid, AttemptNumber, DriverId, DriverUid, Now, RequestId, Write};
 
 use crate::core::{Core, Ctx};
-use crate::requests::{Made, Seen, Verb};
-use crate::{CallId, Rejection, Target};
+use crate::idempotency::{Lookup, RequestEffect, RequestKind};
+use crate::{CallId, ProfileTarget, Rejection};
 
 /// Requests that are remembered in an application's record.
 const KEPT_APPLICATION_REQUESTS: usize = 32;
 
 /// A wish for executors.
-pub(crate) struct Wish {
+pub(crate) struct ExecutorRequest {
     pub(crate) sequence: u64,
-    pub(crate) targets: Vec<Target>,
+    pub(crate) targets: Vec<ProfileTarget>,
     pub(crate) excluded_hosts: BTreeSet<String>,
 }
 
 /// How an application says that it is done.
-pub(crate) struct Farewell {
+pub(crate) struct UnregisterRequest {
     pub(crate) success: bool,
     pub(crate) message: String,
     pub(crate) grace: Duration,
@@ -77,14 +77,14 @@ impl Core {
         call: CallId,
         uid: ApplicationUid,
         request: Option<&RequestId>,
-        verb: Verb,
+        verb: RequestKind,
         repeat: impl FnOnce(&mut Core),
     ) -> bool {
-        match request.map_or(Seen::New, |request| self.requests.see(request)) {
-            Seen::New => return true,
-            Seen::Expired => self.reply(call, Err(Rejection::RequestIdExpired)),
-            Seen::Before(made) if made.is_same(Made::OnApplication(uid, Some(verb))) => repeat(self),
-            Seen::Before(_) => self.reply(call, Err(Rejection::RequestIdReused)),
+        match request.map_or(Lookup::New, |request| self.requests.see(request)) {
+            Lookup::New => return true,
+            Lookup::Expired => self.reply(call, Err(Rejection::RequestIdExpired)),
+            Lookup::Before(made) if made.is_same(RequestEffect::OnApplication(uid, Some(verb))) => repeat(self),
+            Lookup::Before(_) => self.reply(call, Err(Rejection::RequestIdReused)),
         }
         false
     }
@@ -94,10 +94,10 @@ impl Core {
         ctx: &Ctx<'_>,
         request: Option<&RequestId>,
         uid: ApplicationUid,
-        verb: Verb,
+        verb: RequestKind,
     ) {
         if let Some(request) = request {
-            self.requests.remember(ctx.now.wall, request.clone(), Made::OnApplication(uid, Some(verb)));
+            self.requests.remember(ctx.now.wall, request.clone(), RequestEffect::OnApplication(uid, Some(verb)));
         }
     }
 

@@ -9,8 +9,8 @@ use muster_types::{
 
 use super::Owner;
 use crate::core::{Core, Ctx};
+use crate::idempotency::{Lookup, RequestEffect};
 use crate::placement::explain;
-use crate::requests::{Made, Seen};
 use crate::state::Application;
 use crate::timers::Timer;
 use crate::{Answer, CallId, Rejection, SessionNumber};
@@ -35,13 +35,13 @@ impl Core {
             Ok(owner) => owner,
             Err(rejection) => return self.reply(call, Err(rejection)),
         };
-        match request.as_ref().map_or(Seen::New, |request| self.requests.see(request)) {
-            Seen::New => {}
-            Seen::Expired => return self.reply(call, Err(Rejection::RequestIdExpired)),
-            Seen::Before(Made::Application(uid)) => {
+        match request.as_ref().map_or(Lookup::New, |request| self.requests.see(request)) {
+            Lookup::New => {}
+            Lookup::Expired => return self.reply(call, Err(Rejection::RequestIdExpired)),
+            Lookup::Before(RequestEffect::Application(uid)) => {
                 return self.repeat_registration(call, uid, id.as_ref(), &spec, owner.as_ref());
             }
-            Seen::Before(_) => return self.reply(call, Err(Rejection::RequestIdReused)),
+            Lookup::Before(_) => return self.reply(call, Err(Rejection::RequestIdReused)),
         }
         if let Some(name) = id.as_ref().filter(|id| self.application_name_taken(id, owner.as_ref())) {
             let name = name.to_string();
@@ -49,7 +49,7 @@ impl Core {
         }
         let uid = ApplicationUid(ctx.entropy.next());
         if let Some(request) = &request {
-            self.requests.remember(ctx.now.wall, request.clone(), Made::Application(uid));
+            self.requests.remember(ctx.now.wall, request.clone(), RequestEffect::Application(uid));
         }
         let leased = owner.as_ref().is_some_and(|(driver, _, _)| self.is_driver_leased(*driver));
         let generation = self.cluster.generation;
@@ -75,7 +75,7 @@ impl Core {
         self.timers.arm(at, Timer::Session(uid, SessionNumber(0)));
         self.applications.insert(application);
         self.refresh_demand(ctx.now, uid);
-        self.tell_application(ctx.now.wall, uid, "registered");
+        self.emit_application_event(ctx.now.wall, uid, "registered");
     }
 
     /// The same id again: the same answer if the same was registered for the same attempt.

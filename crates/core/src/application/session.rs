@@ -4,7 +4,7 @@ use muster_types::{ApplicationState, ApplicationUid, ExecutorId, SessionLostPoli
 
 use crate::core::{Core, Ctx};
 use crate::timers::Timer;
-use crate::{Answer, CallId, Effect, SessionEnd, SessionEvent, SessionNumber};
+use crate::{Answer, ApplicationEvent, CallId, Effect, SessionEnd, SessionNumber};
 
 impl Core {
     pub(crate) fn open_session(&mut self, ctx: &mut Ctx<'_>, call: CallId, name: &str, token: Option<&str>) {
@@ -30,13 +30,13 @@ impl Core {
         self.refresh_demand(ctx.now, uid);
         self.out.touched.applications.insert(uid);
         if changed {
-            self.tell_application(ctx.now.wall, uid, "its session is open");
+            self.emit_application_event(ctx.now.wall, uid, "its session is open");
         }
         self.end_session_if_over(uid);
     }
 
     /// Something for the session, if there is one.
-    pub(crate) fn tell_session(&mut self, uid: ApplicationUid, event: SessionEvent) {
+    pub(crate) fn tell_session(&mut self, uid: ApplicationUid, event: ApplicationEvent) {
         let Some(application) = self.applications.get(uid).filter(|application| application.connected) else { return };
         self.out.effect(Effect::Session(uid, application.session, event));
     }
@@ -52,7 +52,7 @@ impl Core {
             return;
         }
         self.await_session(ctx.now, uid);
-        self.tell_application(ctx.now.wall, uid, "its session is away");
+        self.emit_application_event(ctx.now.wall, uid, "its session is away");
     }
 
     /// Counts the whole grace from now: at a break, and for every session at a new leader's start.
@@ -90,7 +90,7 @@ impl Core {
         else {
             return;
         };
-        let event = SessionEvent::ApplicationEnded {
+        let event = ApplicationEvent::ApplicationEnded {
             state: record.state,
             by: ending.by.clone(),
             message: ending.message.clone(),

@@ -2,9 +2,9 @@
 
 use muster_types::{ApplicationUid, RequestId};
 
-use super::Wish;
+use super::ExecutorRequest;
 use crate::core::{Core, Ctx};
-use crate::requests::Verb;
+use crate::idempotency::RequestKind;
 use crate::{Answer, CallId, Rejection};
 
 /// Profiles of an application at most: bounds its record.
@@ -17,7 +17,7 @@ impl Core {
         call: CallId,
         name: &str,
         token: Option<&str>,
-        wish: Wish,
+        wanted: ExecutorRequest,
         request: Option<RequestId>,
     ) {
         let uid = match self.application_for(name, token) {
@@ -27,24 +27,26 @@ impl Core {
         let Some(application) = self.applications.get(uid) else { return };
         let known = application.record.sequence;
         let repeat = |core: &mut Core| core.reply(call, Ok(Answer::Targets(true, known)));
-        if !self.is_new_request(call, uid, request.as_ref(), Verb::Targets, repeat) || self.refuse_over(call, uid) {
+        if !self.is_new_request(call, uid, request.as_ref(), RequestKind::Targets, repeat)
+            || self.refuse_over(call, uid)
+        {
             return;
         }
-        if wish.sequence <= known {
+        if wanted.sequence <= known {
             return self.reply(call, Ok(Answer::Targets(false, known)));
         }
-        if let Some(rejection) = self.refuse_targets(uid, &wish) {
+        if let Some(rejection) = self.refuse_targets(uid, &wanted) {
             return self.reply(call, Err(rejection));
         }
-        self.note_application_request(ctx, request.as_ref(), uid, Verb::Targets);
-        let sequence = wish.sequence;
-        self.set_targets(ctx, uid, wish, request);
+        self.note_application_request(ctx, request.as_ref(), uid, RequestKind::Targets);
+        let sequence = wanted.sequence;
+        self.set_targets(ctx, uid, wanted, request);
         self.reply(call, Ok(Answer::Targets(true, sequence)));
     }
 
-    fn refuse_targets(&self, uid: ApplicationUid, wish: &Wish) -> Option<Rejection> {
+    fn refuse_targets(&self, uid: ApplicationUid, wanted: &ExecutorRequest) -> Option<Rejection> {
         let application = self.applications.get(uid)?;
-        let unknown = wish
+        let unknown = wanted
             .targets
             .iter()
             .position(|target| application.profile(target.profile).is_none() && target.new_profile.is_none());
@@ -54,18 +56,18 @@ impl Core {
                 message: "no such profile; add it with new_profile".to_owned(),
             });
         }
-        let added = wish.targets.iter().filter(|target| application.profile(target.profile).is_none()).count();
+        let added = wanted.targets.iter().filter(|target| application.profile(target.profile).is_none()).count();
         (application.profiles().count() + added > MAX_PROFILES).then(|| Rejection::BadField {
             field: "targets".to_owned(),
             message: format!("an application has at most {MAX_PROFILES} profiles"),
         })
     }
 
-    fn set_targets(&mut self, ctx: &Ctx<'_>, uid: ApplicationUid, wish: Wish, request: Option<RequestId>) {
+    fn set_targets(&mut self, ctx: &Ctx<'_>, uid: ApplicationUid, wanted: ExecutorRequest, request: Option<RequestId>) {
         self.put_application(ctx.now, uid, request, |record| {
-            record.sequence = wish.sequence;
-            record.excluded_hosts = wish.excluded_hosts;
-            for target in wish.targets {
+            record.sequence = wanted.sequence;
+            record.excluded_hosts = wanted.excluded_hosts;
+            for target in wanted.targets {
                 let known = record.spec.profiles.contains_key(&target.profile);
                 if let Some(profile) = target.new_profile.filter(|_| !known) {
                     record.added_profiles.entry(target.profile).or_insert(profile);
@@ -83,6 +85,6 @@ impl Core {
             application.told_pending.clear();
         }
         self.refresh_demand(ctx.now, uid);
-        self.tell_application(ctx.now.wall, uid, "its targets changed");
+        self.emit_application_event(ctx.now.wall, uid, "its targets changed");
     }
 }

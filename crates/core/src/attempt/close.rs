@@ -5,11 +5,11 @@ use std::time::Duration;
 use muster_types::{AttemptKey, AttemptNumber, DriverState, DriverUid, Fault, Now, Outcome, Reason, WallTime};
 
 use crate::core::{Core, Ctx};
-use crate::restart::{self, Next};
+use crate::restart::{self, AfterExit};
 use crate::timers::Timer;
 
 impl Core {
-    /// Closes the open attempt of a driver. Who calls has one of the proofs of ARCHITECTURE §4 that nothing of it is left.
+    /// Closes the open attempt of a driver. The caller has one of the proofs of I-CLOSE that nothing of it is left.
     pub(crate) fn close_attempt(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -32,12 +32,12 @@ impl Core {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         driver.clear_attempt();
         driver.live = match next {
-            Next::End(state) => state,
-            Next::Again(Duration::ZERO) => DriverState::Pending,
-            Next::Again(_) => DriverState::BackingOff,
+            AfterExit::End(state) => state,
+            AfterExit::Again(Duration::ZERO) => DriverState::Pending,
+            AfterExit::Again(_) => DriverState::BackingOff,
         };
         let is_over = driver.live.is_terminal();
-        let told = outcome.clone();
+        let reported = outcome.clone();
         self.put_driver(ctx.now, uid, |record| {
             record.failures = tally.failures;
             record.consecutive_failures = tally.consecutive;
@@ -48,12 +48,12 @@ impl Core {
                 attempt.outcome = Some(outcome);
             }
         });
-        if let Next::Again(delay) = next {
+        if let AfterExit::Again(delay) = next {
             self.back_off(ctx.now, uid, delay);
         }
-        self.tell_driver(ctx.now.wall, uid, Some(told), "");
+        self.emit_driver_event(ctx.now.wall, uid, Some(reported), "");
         if is_over {
-            self.past.let_go(uid);
+            self.restore.release(uid);
             self.finish_driver(ctx.now, uid);
         }
     }
@@ -64,11 +64,14 @@ impl Core {
         uid: DriverUid,
         outcome: &Outcome,
         (started, ended): (Option<WallTime>, WallTime),
-    ) -> (Next, restart::Tally) {
+    ) -> (AfterExit, restart::RestartWindow) {
         let random = ctx.entropy.next();
         let ran = started.map_or(Duration::ZERO, |started| Duration::from_millis(ended.0.saturating_sub(started.0)));
         let Some(driver) = self.drivers.get(uid) else {
-            return (Next::End(DriverState::Failed), restart::Tally { failures: Vec::new(), consecutive: 0 });
+            return (
+                AfterExit::End(DriverState::Failed),
+                restart::RestartWindow { failures: Vec::new(), consecutive: 0 },
+            );
         };
         let mut closed = (*driver.record).clone();
         if let Some(attempt) = closed.attempts.last_mut() {
@@ -97,7 +100,7 @@ impl Core {
         if driver.live == DriverState::BackingOff && due {
             driver.retry = None;
             driver.live = DriverState::Pending;
-            self.tell_driver(ctx.now.wall, uid, None, "its back-off is over");
+            self.emit_driver_event(ctx.now.wall, uid, None, "its back-off is over");
             self.enqueue_driver(uid);
         }
     }

@@ -9,7 +9,7 @@ use muster_types::{
 };
 
 use crate::core::{Core, Ctx};
-use crate::past::first_number;
+use crate::restore::first_number;
 use crate::timers::Timer;
 use crate::variables::shape_of_driver;
 
@@ -48,7 +48,7 @@ impl Core {
             .iter()
             .filter_map(|application| self.applications.get(*application))
             .any(|application| !application.record.state.is_terminal())
-            || self.past.holds(uid);
+            || self.restore.holds(uid);
         if driver.live == DriverState::Pending && driver.open_attempt().is_none() && !held {
             let shape = shape_of_driver(&driver.record.spec);
             if driver.record.attempts.is_empty() {
@@ -94,7 +94,7 @@ impl Core {
             record.attempts.push(attempt);
         });
         self.out.touched.workers.insert(worker_uid);
-        self.tell_driver(ctx.now.wall, uid, None, "");
+        self.emit_driver_event(ctx.now.wall, uid, None, "");
         self.launch_driver(ctx.now, uid);
     }
 
@@ -122,7 +122,7 @@ impl Core {
         driver.clear_attempt();
         driver.live = DriverState::Launching;
         self.put_driver(now, uid, |_| {});
-        self.tell_driver(now.wall, uid, None, "launched again: its worker never had it");
+        self.emit_driver_event(now.wall, uid, None, "launched again: its worker never had it");
         self.launch_driver(now, uid);
     }
 
@@ -146,15 +146,15 @@ impl Core {
         let AttemptKey::Driver(uid, _) = key else { return };
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let Some((open, worker)) = driver.open_key() else { return };
-        let stuck = driver.live == DriverState::Launching && !driver.progress && !driver.asked_back;
+        let stuck = driver.live == DriverState::Launching && !driver.progress && !driver.launch_timed_out;
         let due = driver.launched.is_some_and(|at| at + self.config.launch_progress <= ctx.now.time);
         // Silence is no lack of progress: the inventory will say.
         let heard = self.workers.get(worker).is_some_and(|worker| worker.ready_link().is_some());
         if open != key || !stuck || !due || !heard {
             return;
         }
-        driver.asked_back = true;
-        self.tell_driver(ctx.now.wall, uid, None, "its launch made no progress and is asked back");
+        driver.launch_timed_out = true;
+        self.emit_driver_event(ctx.now.wall, uid, None, "its launch made no progress and is asked back");
         self.send_to(worker, key, WorkerCommand::Kill { attempt: key, at_once: true, by: KilledBy::Fence });
     }
 }

@@ -12,7 +12,7 @@ impl Core {
         }
         // What executes was never closed, so nothing followed it. What stands frozen may have been.
         if report.state != AttemptState::Frozen {
-            self.past.let_go(uid);
+            self.restore.release(uid);
         }
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let before = (driver.live, driver.pid, driver.wait_channel.clone());
@@ -33,7 +33,7 @@ impl Core {
             driver.live = heard;
         }
         if before != (driver.live, driver.pid, driver.wait_channel.clone()) {
-            self.tell_driver(ctx.now.wall, uid, None, "");
+            self.emit_driver_event(ctx.now.wall, uid, None, "");
         }
     }
 }

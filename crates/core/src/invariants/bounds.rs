@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use muster_types::Write;
 
-use super::{Violation, violate};
+use super::{InvariantViolation, violate};
 use crate::{Group, MAX_GROUP_BYTES, MAX_GROUP_WRITES, size};
 
-pub(super) fn check(group: &Group, found: &mut Vec<Violation>) {
+pub(super) fn check(group: &Group, found: &mut Vec<InvariantViolation>) {
     if group.writes.len() > MAX_GROUP_WRITES {
         violate(found, "groups are bounded", format!("{} writes", group.writes.len()));
     }

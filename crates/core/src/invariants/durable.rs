@@ -4,26 +4,26 @@ use std::collections::BTreeMap;
 
 use muster_types::{DriverUid, Write};
 
-use super::{Fold, Violation, bounds, order, terminal};
+use super::{Fold, InvariantViolation, bounds, order, terminal};
 use crate::Group;
 
 /// The durable state, and what was seen of it.
 #[derive(Debug, Clone, Default)]
-pub struct Ledger {
+pub struct DurableState {
     /// What is durable.
     pub fold: Fold,
     /// How often each driver's own record was put.
     pub puts: BTreeMap<DriverUid, u32>,
 }
 
-impl Ledger {
+impl DurableState {
     /// Nothing was written yet.
-    pub fn new() -> Ledger {
-        Ledger::default()
+    pub fn new() -> DurableState {
+        DurableState::default()
     }
 
     /// A group is durable. What it broke.
-    pub fn observe(&mut self, group: &Group) -> Vec<Violation> {
+    pub fn observe(&mut self, group: &Group) -> Vec<InvariantViolation> {
         let mut found = Vec::new();
         bounds::check(group, &mut found);
         for write in &group.writes {

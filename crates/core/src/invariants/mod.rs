@@ -1,8 +1,7 @@
 //! What must hold after every step, one small file each: a library for tests and for the simulation.
 //!
-//! [`check`] looks into a core; a [`Ledger`] follows what the core writes and sends, as a store and its readers would.
+//! [`check`] looks into a core; a [`DurableState`] follows what the core writes and sends, as a store and its readers would.
 
-mod books;
 mod bounds;
 mod durable;
 mod fold;
@@ -10,38 +9,39 @@ mod one_attempt;
 mod order;
 mod queue;
 mod terminal;
+mod used_resources;
 
 use std::fmt;
 
-pub use durable::Ledger;
+pub use durable::DurableState;
 pub use fold::Fold;
 
 use crate::Core;
 
 /// Something that must never be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
+pub struct InvariantViolation {
     /// The rule, in a word or two.
     pub rule: &'static str,
     /// What broke it.
     pub what: String,
 }
 
-impl fmt::Display for Violation {
+impl fmt::Display for InvariantViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.rule, self.what)
     }
 }
 
 /// Everything that can be seen in a core at rest: after `place`, before or after `drain`.
-pub fn check(core: &Core) -> Vec<Violation> {
+pub fn check(core: &Core) -> Vec<InvariantViolation> {
     let mut found = Vec::new();
-    books::check(core, &mut found);
+    used_resources::check(core, &mut found);
     one_attempt::check(core, &mut found);
     queue::check(core, &mut found);
     found
 }
 
-fn violate(found: &mut Vec<Violation>, rule: &'static str, what: impl Into<String>) {
-    found.push(Violation { rule, what: what.into() });
+fn violate(found: &mut Vec<InvariantViolation>, rule: &'static str, what: impl Into<String>) {
+    found.push(InvariantViolation { rule, what: what.into() });
 }

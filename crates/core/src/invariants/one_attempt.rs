@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use muster_types::{AttemptKey, WorkerUid};
 
-use super::{Violation, violate};
+use super::{InvariantViolation, violate};
 use crate::Core;
 
-pub(super) fn check(core: &Core, found: &mut Vec<Violation>) {
+pub(super) fn check(core: &Core, found: &mut Vec<InvariantViolation>) {
     let open = open_attempts(core, found);
     let mut booked: BTreeMap<AttemptKey, WorkerUid> = BTreeMap::new();
     for worker in core.workers.iter() {
@@ -22,7 +22,7 @@ pub(super) fn check(core: &Core, found: &mut Vec<Violation>) {
     }
 }
 
-fn open_attempts(core: &Core, found: &mut Vec<Violation>) -> BTreeMap<AttemptKey, WorkerUid> {
+fn open_attempts(core: &Core, found: &mut Vec<InvariantViolation>) -> BTreeMap<AttemptKey, WorkerUid> {
     let mut open = BTreeMap::new();
     let mut placed = 0;
     for driver in core.drivers.iter() {

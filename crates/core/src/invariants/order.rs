@@ -3,10 +3,10 @@
 
 use muster_types::{AttemptKey, DriverUid, WorkerCommand};
 
-use super::{Fold, Violation, violate};
-use crate::{Effect, Group, LinkId, Show};
+use super::{Fold, InvariantViolation, violate};
+use crate::{Effect, Group, LinkId, ViewUpdate};
 
-pub(super) fn check(fold: &Fold, group: &Group, found: &mut Vec<Violation>) {
+pub(super) fn check(fold: &Fold, group: &Group, found: &mut Vec<InvariantViolation>) {
     let mut shows_over = false;
     for effect in &group.effects {
         match effect {
@@ -15,7 +15,7 @@ pub(super) fn check(fold: &Fold, group: &Group, found: &mut Vec<Violation>) {
                     check_command(fold, *link, command, found);
                 }
             }
-            Effect::Show(Show::Driver(shown)) => {
+            Effect::UpdateView(ViewUpdate::Driver(shown)) => {
                 if fold.drivers.get(&shown.record.uid).is_none_or(|record| record.version != shown.record.version) {
                     violate(found, "readers see what is durable", shown.record.id.to_string());
                 }
@@ -24,13 +24,13 @@ pub(super) fn check(fold: &Fold, group: &Group, found: &mut Vec<Violation>) {
             | Effect::Welcome(_)
             | Effect::Refuse(..)
             | Effect::Acknowledge(..)
-            | Effect::SayHello(_)
+            | Effect::Reconnect(_)
             | Effect::Session(..)
             | Effect::EndSession(..)
-            | Effect::Lost(_)
-            | Effect::Show(_) => {}
+            | Effect::WorkerLossCommitted(_)
+            | Effect::UpdateView(_) => {}
         }
-        let is_show = matches!(effect, Effect::Show(_));
+        let is_show = matches!(effect, Effect::UpdateView(_));
         if is_show && shows_over {
             violate(found, "a write is seen before its reply", "a show after another effect");
         }
@@ -38,7 +38,7 @@ pub(super) fn check(fold: &Fold, group: &Group, found: &mut Vec<Violation>) {
     }
 }
 
-fn check_command(fold: &Fold, link: LinkId, command: &WorkerCommand, found: &mut Vec<Violation>) {
+fn check_command(fold: &Fold, link: LinkId, command: &WorkerCommand, found: &mut Vec<InvariantViolation>) {
     let attempt = match command {
         WorkerCommand::Launch(launch) => launch.attempt,
         // What no record names is quarantined, and may go on.
@@ -76,7 +76,7 @@ fn is_named(fold: &Fold, key: AttemptKey) -> bool {
 }
 
 /// Executors of earlier attempts are part of the copy.
-fn check_executors_closed(fold: &Fold, uid: DriverUid, found: &mut Vec<Violation>) {
+fn check_executors_closed(fold: &Fold, uid: DriverUid, found: &mut Vec<InvariantViolation>) {
     let of_driver = |owner: &Option<(DriverUid, _, _)>| owner.as_ref().is_some_and(|(driver, _, _)| *driver == uid);
     let newest = fold.drivers.get(&uid).and_then(|record| record.attempts.last()).map(|attempt| attempt.number);
     for application in fold.applications.values().filter(|application| of_driver(&application.driver)) {

@@ -3,9 +3,9 @@
 
 use muster_types::{DriverRecord, Write};
 
-use super::{Fold, Violation, violate};
+use super::{Fold, InvariantViolation, violate};
 
-pub(super) fn check(fold: &Fold, write: &Write, found: &mut Vec<Violation>) {
+pub(super) fn check(fold: &Fold, write: &Write, found: &mut Vec<InvariantViolation>) {
     match write {
         Write::PutDriver(record) => check_driver(fold, record, found),
         Write::PutApplication(record) => {
@@ -48,7 +48,7 @@ pub(super) fn check(fold: &Fold, write: &Write, found: &mut Vec<Violation>) {
     }
 }
 
-fn check_driver(fold: &Fold, record: &DriverRecord, found: &mut Vec<Violation>) {
+fn check_driver(fold: &Fold, record: &DriverRecord, found: &mut Vec<InvariantViolation>) {
     let other = fold.drivers.values().find(|other| {
         other.uid != record.uid
             && (other.id == record.id || (other.request.is_some() && other.request == record.request))

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use muster_types::{AllocatedResources, DriverUid, WorkerUid};
 
+use super::candidates::{Candidates, Remaining};
+use super::capacity_index::Amounts;
 use super::fleet::amounts;
-use super::order::Amounts;
-use super::ring::{Ring, Tries};
-use super::waiting::Waiting;
+use super::waiting::WaitQueue;
 use super::{Fleet, Policy, Shape};
 use crate::Entropy;
 
 /// Drivers that wait, in submission order.
 #[derive(Debug, Clone, Default)]
 pub struct DriverQueue {
-    waiting: Waiting<Turn>,
+    waiting: WaitQueue<DriverQueueKey>,
     drivers: BTreeMap<DriverUid, (i64, Arc<Shape>)>,
     /// Orders in use lie between these.
     front: i64,
@@ -23,7 +23,7 @@ pub struct DriverQueue {
 }
 
 /// A driver's place in the queue.
-type Turn = (i64, DriverUid);
+type DriverQueueKey = (i64, DriverUid);
 
 impl DriverQueue {
     /// Nothing waits.
@@ -104,24 +104,25 @@ pub fn place_drivers(
         return Vec::new();
     }
     let shapes = queue.waiting.to_try(fleet);
-    let mut ring = gather(fleet, &queue.waiting, &shapes, policy.spread_drivers.then_some(entropy));
-    let mut turns = turns_of(fleet, &queue.waiting, shapes, &mut ring);
+    let mut candidates = gather(fleet, &queue.waiting, &shapes, policy.spread_drivers.then_some(entropy));
+    let mut turns = shapes_in_order(fleet, &queue.waiting, shapes, &mut candidates);
     let mut found = Vec::new();
     let mut cursor = 0;
-    while let Some(((_, driver), (shape, mut tries))) = turns.pop_first() {
+    while let Some(((_, driver), (shape, mut remaining))) = turns.pop_first() {
         if left == 0 {
             return found;
         }
-        let Some((position, placement)) = place(fleet, &ring, &mut tries, cursor, (driver, &shape), policy) else {
+        let Some((position, placement)) = place(fleet, &candidates, &mut remaining, cursor, (driver, &shape), policy)
+        else {
             queue.waiting.mark_stuck(&shape, fleet);
             continue;
         };
         found.push(placement);
         queue.remove(driver);
         left -= 1;
-        cursor = if policy.spread_drivers { ring.after(position) } else { 0 };
+        cursor = if policy.spread_drivers { candidates.after(position) } else { 0 };
         if let Some(turn) = queue.waiting.first(&shape) {
-            turns.insert(turn, (shape, tries));
+            turns.insert(turn, (shape, remaining));
         }
     }
     queue.waiting.pass_is_whole(fleet);
@@ -131,10 +132,10 @@ pub fn place_drivers(
 /// The workers that may take one of the shapes.
 fn gather(
     fleet: &mut Fleet,
-    waiting: &Waiting<Turn>,
+    waiting: &WaitQueue<DriverQueueKey>,
     shapes: &[Arc<Shape>],
     shuffle: Option<&mut dyn Entropy>,
-) -> Ring {
+) -> Candidates {
     let mut smallest: Option<Amounts> = None;
     let mut risen_since: Option<u64> = None;
     for shape in shapes {
@@ -143,15 +144,15 @@ fn gather(
             None => smallest = Some(least_of(smallest, amounts(&shape.resources))),
         }
     }
-    let mut looks = 0;
-    let mut workers = smallest.map_or_else(Vec::new, |least| fleet.all_ready(least, &mut looks));
-    fleet.count_looks(looks);
+    let mut examined = 0;
+    let mut workers = smallest.map_or_else(Vec::new, |least| fleet.all_ready(least, &mut examined));
+    fleet.count_examined(examined);
     if let Some(stamp) = risen_since {
         workers.extend(fleet.risen_after(stamp));
         workers.sort_unstable();
         workers.dedup();
     }
-    Ring::new(workers, shuffle)
+    Candidates::new(workers, shuffle)
 }
 
 fn least_of(one: Option<Amounts>, other: Amounts) -> Amounts {
@@ -159,35 +160,35 @@ fn least_of(one: Option<Amounts>, other: Amounts) -> Amounts {
 }
 
 /// Each shape at the turn of its first driver, with the workers that it has to try.
-fn turns_of(
+fn shapes_in_order(
     fleet: &Fleet,
-    waiting: &Waiting<Turn>,
+    waiting: &WaitQueue<DriverQueueKey>,
     shapes: Vec<Arc<Shape>>,
-    ring: &mut Ring,
-) -> BTreeMap<Turn, (Arc<Shape>, Tries)> {
+    candidates: &mut Candidates,
+) -> BTreeMap<DriverQueueKey, (Arc<Shape>, Remaining)> {
     let with_turn = shapes.into_iter().filter_map(|shape| waiting.first(&shape).map(|turn| (turn, shape)));
-    let mut tries = |shape: &Arc<Shape>| match waiting.stuck_since(shape) {
-        Some(stamp) => ring.only(fleet.risen_after(stamp)),
-        None => ring.all(),
+    let mut remaining = |shape: &Arc<Shape>| match waiting.stuck_since(shape) {
+        Some(stamp) => candidates.only(fleet.risen_after(stamp)),
+        None => candidates.all(),
     };
-    with_turn.map(|(turn, shape)| (turn, (Arc::clone(&shape), tries(&shape)))).collect()
+    with_turn.map(|(turn, shape)| (turn, (Arc::clone(&shape), remaining(&shape)))).collect()
 }
 
 fn place(
     fleet: &mut Fleet,
-    ring: &Ring,
-    tries: &mut Tries,
+    candidates: &Candidates,
+    remaining: &mut Remaining,
     cursor: usize,
     (driver, shape): (DriverUid, &Shape),
     policy: &Policy,
 ) -> Option<(usize, DriverPlacement)> {
-    while let Some(position) = tries.next_from(cursor) {
-        fleet.count_looks(1);
-        let worker = ring.worker(position).filter(|worker| fleet.fits(*worker, shape, &shape.resources, policy));
+    while let Some(position) = remaining.next_from(cursor) {
+        fleet.count_examined(1);
+        let worker = candidates.worker(position).filter(|worker| fleet.fits(*worker, shape, &shape.resources, policy));
         let given = worker.and_then(|worker| Some((worker, fleet.take(worker, &shape.resources)?)));
         match given {
             Some((worker, resources)) => return Some((position, DriverPlacement { driver, worker, resources })),
-            None => tries.strike(position),
+            None => remaining.skip(position),
         }
     }
     None

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use muster_types::{AllocatedResources, ApplicationUid, ProfileId, Resources, WorkerUid};
 
+use super::capacity_index::IndexKey;
 use super::fleet::amounts;
-use super::order::Place;
-use super::waiting::Waiting;
+use super::waiting::WaitQueue;
 use super::{Fleet, Policy, Shape, share};
 
 /// What an application wants and has.
@@ -46,12 +46,12 @@ impl ApplicationDemand {
 pub struct ExecutorQueue {
     order: BTreeMap<ApplicationUid, u64>,
     applications: BTreeMap<u64, (ApplicationUid, ApplicationDemand)>,
-    waiting: Waiting<Turn>,
+    waiting: WaitQueue<ProfileQueueKey>,
     next: u64,
 }
 
 /// A profile's place in the queue.
-type Turn = (u64, ProfileId);
+type ProfileQueueKey = (u64, ProfileId);
 
 impl ExecutorQueue {
     /// No applications.
@@ -127,7 +127,7 @@ pub struct ExecutorPlacement {
 pub fn place_executors(fleet: &mut Fleet, queue: &mut ExecutorQueue, policy: &Policy) -> Vec<ExecutorPlacement> {
     let shapes = queue.waiting.to_try(fleet);
     let turn = |shape: Arc<Shape>| queue.waiting.first(&shape).map(|turn| (turn, shape));
-    let mut turns: BTreeMap<Turn, Arc<Shape>> = shapes.into_iter().filter_map(turn).collect();
+    let mut turns: BTreeMap<ProfileQueueKey, Arc<Shape>> = shapes.into_iter().filter_map(turn).collect();
     let mut found = Vec::new();
     while let Some(((order, profile), shape)) = turns.pop_first() {
         if let Some((application, demand)) = queue.applications.get_mut(&order) {
@@ -222,7 +222,9 @@ impl Assignment<'_> {
         preferred.retain(|_, wished| *wished > 0);
         let chosen = workers.iter().copied().collect();
         workers.extend(self.collect(most.saturating_sub(workers.len() as u64), &chosen));
-        let free = |worker: &WorkerUid| self.fleet.seats.get(worker).map_or(0, |seat| u64::from(seat.free_cores()));
+        let free = |worker: &WorkerUid| {
+            self.fleet.workers_by_uid.get(worker).map_or(0, |capacity| u64::from(capacity.free_cores()))
+        };
         let rooms: Vec<u64> = workers.iter().map(free).collect();
         let mut given = Vec::new();
         for (worker, cores) in workers.into_iter().zip(self.share(&rooms, budget)) {
@@ -240,13 +242,13 @@ impl Assignment<'_> {
 
     /// How many executors of the fixed size the worker holds.
     fn room(&self, worker: WorkerUid) -> u64 {
-        let Some(seat) = self.fleet.seats.get(&worker) else { return 0 };
+        let Some(capacity) = self.fleet.workers_by_uid.get(&worker) else { return 0 };
         let least = self.shape.least();
         let times = |free: u64, each: u64| free.checked_div(each).unwrap_or(u64::MAX);
         let customs =
-            least.custom.iter().map(|(name, each)| times(u64::from(seat.free_amount(name)), u64::from(*each)));
-        let cores = times(u64::from(seat.free_cores()), u64::from(least.cores));
-        customs.fold(cores.min(times(seat.free_memory(), least.memory)), u64::min)
+            least.custom.iter().map(|(name, each)| times(u64::from(capacity.free_amount(name)), u64::from(*each)));
+        let cores = times(u64::from(capacity.free_cores()), u64::from(least.cores));
+        customs.fold(cores.min(times(capacity.free_memory(), least.memory)), u64::min)
     }
 
     /// The first `most` workers that hold one executor, in the order of the policy. Each of them is given a step, since the
@@ -254,8 +256,8 @@ impl Assignment<'_> {
     fn collect(&mut self, most: u64, except: &BTreeSet<WorkerUid>) -> Vec<WorkerUid> {
         match self.only_risen {
             Some(stamp) => {
-                let risen: Vec<WorkerUid> = self.fleet.risen_after(stamp).collect();
-                let mut workers = self.fitting(risen);
+                let freed_since: Vec<WorkerUid> = self.fleet.risen_after(stamp).collect();
+                let mut workers = self.fitting(freed_since);
                 workers.retain(|worker| !except.contains(worker));
                 workers.truncate(usize::try_from(most).unwrap_or(usize::MAX));
                 workers
@@ -266,16 +268,16 @@ impl Assignment<'_> {
 
     fn walk(&mut self, most: u64, except: &BTreeSet<WorkerUid>) -> Vec<WorkerUid> {
         let least = self.shape.least();
-        let (mut workers, mut after, mut looks) = (Vec::new(), None::<Place>, 0);
+        let (mut workers, mut after, mut examined) = (Vec::new(), None::<IndexKey>, 0);
         while (workers.len() as u64) < most {
-            let next = self.fleet.next_ready(self.policy.selection, after, amounts(&least), &mut looks);
+            let next = self.fleet.next_ready(self.policy.selection, after, amounts(&least), &mut examined);
             let Some(place) = next else { break };
             after = Some(place);
             if self.fleet.fits(place.1, self.shape, &least, self.policy) && !except.contains(&place.1) {
                 workers.push(place.1);
             }
         }
-        self.fleet.count_looks(looks);
+        self.fleet.count_examined(examined);
         workers
     }
 
@@ -286,7 +288,7 @@ impl Assignment<'_> {
 
     /// Of these workers those that hold one executor, in the order of the policy.
     fn fitting(&mut self, mut workers: Vec<WorkerUid>) -> Vec<WorkerUid> {
-        self.fleet.count_looks(workers.len() as u64);
+        self.fleet.count_examined(workers.len() as u64);
         let least = self.shape.least();
         workers.retain(|worker| self.fleet.fits(*worker, self.shape, &least, self.policy));
         self.fleet.sort(self.policy.selection, &mut workers);

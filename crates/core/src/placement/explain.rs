@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use muster_types::{PendingCause, PendingReason, Resources, WorkerName};
 
-use super::seat::Seat;
+use super::worker_capacity::WorkerCapacity;
 use super::{Fleet, Policy, Shape};
 
 /// Whether some worker could be given one of the shape now. `cores == 0` asks for one core.
 pub fn fits_now(fleet: &Fleet, shape: &Shape, policy: &Policy) -> bool {
     let least = shape.least();
-    fleet.seats.values().any(|seat| seat.fits(shape, &least, policy))
+    fleet.workers_by_uid.values().any(|capacity| capacity.fits(shape, &least, policy))
 }
 
 /// Why no worker takes the shape: each worker once, at the first cause in the order of [`PendingCause`] (a worker that could take
@@ -18,7 +18,7 @@ pub fn fits_now(fleet: &Fleet, shape: &Shape, policy: &Policy) -> bool {
 /// known). Limits of drivers and of an application's cores, and back-off, are the caller's to add. `cores == 0` asks for one core.
 /// Looks at every worker.
 pub fn explain(fleet: &Fleet, shape: &Shape, policy: &Policy) -> PendingReason {
-    if fleet.seats.is_empty() {
+    if fleet.workers_by_uid.is_empty() {
         let sentence = "no worker has registered yet".to_owned();
         return PendingReason {
             causes: vec![(PendingCause::NoWorkers, 0, sentence)],
@@ -27,56 +27,60 @@ pub fn explain(fleet: &Fleet, shape: &Shape, policy: &Policy) -> PendingReason {
         };
     }
     let least = shape.least();
-    let mut tallies: BTreeMap<PendingCause, Tally> = BTreeMap::new();
+    let mut tallies: BTreeMap<PendingCause, CauseSummary> = BTreeMap::new();
     let mut nearest: Option<(Distance, String)> = None;
-    for seat in fleet.seats.values() {
-        let Some(cause) = seat.objection(shape, policy).or_else(|| shortage(seat, &least)) else { continue };
-        let distance = Distance::of(seat, &cause, &least);
+    for capacity in fleet.workers_by_uid.values() {
+        let Some(cause) = capacity.filter_reason(shape, policy).or_else(|| shortage(capacity, &least)) else {
+            continue;
+        };
+        let distance = Distance::of(capacity, &cause, &least);
         if nearest.as_ref().is_none_or(|(least, _)| distance < *least) {
-            let lacks = lacks(seat, shape, &cause, &least);
+            let lacks = lacks(capacity, shape, &cause, &least);
             nearest = Some((distance, lacks));
         }
-        tallies.entry(cause).or_default().count(seat);
+        tallies.entry(cause).or_default().count(capacity);
     }
-    let said = |(cause, tally): (PendingCause, Tally)| {
-        let sentence = sentence(&cause, &tally, shape, &least);
-        (cause, tally.workers, sentence)
+    let said = |(cause, summary): (PendingCause, CauseSummary)| {
+        let sentence = sentence(&cause, &summary, shape, &least);
+        (cause, summary.workers, sentence)
     };
     let mut causes: Vec<_> = tallies.into_iter().map(said).collect();
     // Stable: equal counts stay in the order of causes.
     causes.sort_by_key(|(_, workers, _)| std::cmp::Reverse(*workers));
-    let suits_when_empty = |seat: &Seat| seat.unsuited(shape, policy).is_none() && seat.holds_when_empty(&least);
+    let suits_when_empty = |capacity: &WorkerCapacity| {
+        capacity.permanent_reason(shape, policy).is_none() && capacity.holds_when_empty(&least)
+    };
     PendingReason {
         causes,
         nearest: nearest.map(|(distance, lacks)| (distance.name, lacks)),
-        never_fits: !fleet.seats.values().any(suits_when_empty),
+        never_fits: !fleet.workers_by_uid.values().any(suits_when_empty),
     }
 }
 
 /// The first amount that is not free.
-fn shortage(seat: &Seat, least: &Resources) -> Option<PendingCause> {
-    if seat.free_cores() < least.cores {
+fn shortage(capacity: &WorkerCapacity, least: &Resources) -> Option<PendingCause> {
+    if capacity.free_cores() < least.cores {
         return Some(PendingCause::Cores);
     }
-    if seat.free_memory() < least.memory {
+    if capacity.free_memory() < least.memory {
         return Some(PendingCause::Memory);
     }
-    let short = least.custom.iter().find(|(name, amount)| seat.free_amount(name) < **amount);
+    let short = least.custom.iter().find(|(name, amount)| capacity.free_amount(name) < **amount);
     short.map(|(name, _)| PendingCause::Resource(name.to_string()))
 }
 
 /// The workers of one cause.
 #[derive(Default)]
-struct Tally {
+struct CauseSummary {
     workers: u32,
     /// The most that any of them has free.
     most: Resources,
 }
 
-impl Tally {
-    fn count(&mut self, seat: &Seat) {
+impl CauseSummary {
+    fn count(&mut self, capacity: &WorkerCapacity) {
         self.workers += 1;
-        let free = seat.free_resources();
+        let free = capacity.free_resources();
         self.most.cores = self.most.cores.max(free.cores);
         self.most.memory = self.most.memory.max(free.memory);
         for (name, amount) in free.custom {
@@ -96,7 +100,7 @@ struct Distance {
 }
 
 impl Distance {
-    fn of(seat: &Seat, cause: &PendingCause, least: &Resources) -> Distance {
+    fn of(capacity: &WorkerCapacity, cause: &PendingCause, least: &Resources) -> Distance {
         let kind = match cause {
             PendingCause::Cores | PendingCause::Memory | PendingCause::Resource(_) => 0,
             PendingCause::NoWorkers
@@ -104,74 +108,76 @@ impl Distance {
             | PendingCause::CoreLimit
             | PendingCause::Backoff
             | PendingCause::Restored
-            | PendingCause::Silent
+            | PendingCause::Disconnected
             | PendingCause::Unconfirmed
             | PendingCause::Draining => 1,
             PendingCause::Excluded | PendingCause::Labels | PendingCause::Variable(_) | PendingCause::Containment => 2,
         };
-        let customs = least.custom.iter().map(|(name, amount)| share(seat.free_amount(name).into(), (*amount).into()));
-        let missing = share(seat.free_cores().into(), least.cores.into())
-            + share(seat.free_memory().into(), least.memory.into())
+        let customs =
+            least.custom.iter().map(|(name, amount)| share(capacity.free_amount(name).into(), (*amount).into()));
+        let missing = share(capacity.free_cores().into(), least.cores.into())
+            + share(capacity.free_memory().into(), least.memory.into())
             + customs.sum::<u128>();
-        Distance { kind, missing, name: seat.facts.name.clone() }
+        Distance { kind, missing, name: capacity.facts.name.clone() }
     }
 }
 
 /// What is missing of the wish, in billionths of it.
-fn share(free: u128, wish: u128) -> u128 {
-    (wish.saturating_sub(free) * 1_000_000_000).checked_div(wish).unwrap_or(0)
+fn share(free: u128, requested: u128) -> u128 {
+    (requested.saturating_sub(free) * 1_000_000_000).checked_div(requested).unwrap_or(0)
 }
 
 /// What one worker lacks.
-fn lacks(seat: &Seat, shape: &Shape, cause: &PendingCause, least: &Resources) -> String {
+fn lacks(capacity: &WorkerCapacity, shape: &Shape, cause: &PendingCause, least: &Resources) -> String {
     match cause {
         PendingCause::NoWorkers
         | PendingCause::DriverLimit
         | PendingCause::CoreLimit
         | PendingCause::Backoff
         | PendingCause::Restored => String::new(),
-        PendingCause::Silent => "is not heard at present".to_owned(),
+        PendingCause::Disconnected => "is not heard at present".to_owned(),
         PendingCause::Unconfirmed => "has not reported to this master yet".to_owned(),
         PendingCause::Draining => "drains".to_owned(),
-        PendingCause::Excluded => format!("its host {} is excluded", seat.facts.host),
+        PendingCause::Excluded => format!("its host {} is excluded", capacity.facts.host),
         PendingCause::Labels => {
-            let missing = shape.selector.iter().filter(|(name, value)| seat.facts.labels.get(*name) != Some(*value));
+            let missing =
+                shape.selector.iter().filter(|(name, value)| capacity.facts.labels.get(*name) != Some(*value));
             format!("lacks the label {}", pairs(missing))
         }
         PendingCause::Variable(name) => format!("does not define the variable {name}"),
         PendingCause::Containment => "cannot end a whole process tree, which leased work needs".to_owned(),
-        PendingCause::Cores | PendingCause::Memory | PendingCause::Resource(_) => missing_amounts(seat, least),
+        PendingCause::Cores | PendingCause::Memory | PendingCause::Resource(_) => missing_amounts(capacity, least),
     }
 }
 
 /// Every amount that is not free, such as `lacks 2 cores (2 of 4 free) and 1 gpu (0 of 1 free)`.
-fn missing_amounts(seat: &Seat, least: &Resources) -> String {
+fn missing_amounts(capacity: &WorkerCapacity, least: &Resources) -> String {
     let mut parts = Vec::new();
-    let mut add = |what: &str, free: u64, wish: u64, show: fn(u64) -> String| {
-        if free < wish {
-            parts.push(format!("{} {what} ({} of {} free)", show(wish - free), show(free), show(wish)));
+    let mut add = |what: &str, free: u64, requested: u64, show: fn(u64) -> String| {
+        if free < requested {
+            parts.push(format!("{} {what} ({} of {} free)", show(requested - free), show(free), show(requested)));
         }
     };
-    let cores = if least.cores.saturating_sub(seat.free_cores()) == 1 { "core" } else { "cores" };
-    add(cores, seat.free_cores().into(), least.cores.into(), |n| n.to_string());
-    add("memory", seat.free_memory(), least.memory, bytes);
+    let cores = if least.cores.saturating_sub(capacity.free_cores()) == 1 { "core" } else { "cores" };
+    add(cores, capacity.free_cores().into(), least.cores.into(), |n| n.to_string());
+    add("memory", capacity.free_memory(), least.memory, bytes);
     for (name, amount) in &least.custom {
-        add(name, seat.free_amount(name).into(), (*amount).into(), |n| n.to_string());
+        add(name, capacity.free_amount(name).into(), (*amount).into(), |n| n.to_string());
     }
     format!("lacks {}", parts.join(" and "))
 }
 
 /// What holds for all workers of a cause.
-fn sentence(cause: &PendingCause, tally: &Tally, shape: &Shape, least: &Resources) -> String {
-    let who = if tally.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", tally.workers) };
-    let verb = |one: &'static str, many: &'static str| if tally.workers == 1 { one } else { many };
+fn sentence(cause: &PendingCause, summary: &CauseSummary, shape: &Shape, least: &Resources) -> String {
+    let who = if summary.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", summary.workers) };
+    let verb = |one: &'static str, many: &'static str| if summary.workers == 1 { one } else { many };
     match cause {
         PendingCause::NoWorkers
         | PendingCause::DriverLimit
         | PendingCause::CoreLimit
         | PendingCause::Backoff
         | PendingCause::Restored => who,
-        PendingCause::Silent => format!("{who} {} not heard at present", verb("is", "are")),
+        PendingCause::Disconnected => format!("{who} {} not heard at present", verb("is", "are")),
         PendingCause::Unconfirmed => format!("{who} {} not reported to this master yet", verb("has", "have")),
         PendingCause::Draining => format!("{who} {}", verb("drains", "drain")),
         PendingCause::Excluded => format!("{who} {} on an excluded host", verb("is", "are")),
@@ -183,16 +189,16 @@ fn sentence(cause: &PendingCause, tally: &Tally, shape: &Shape, least: &Resource
             format!("{who} cannot end a whole process tree, which leased work needs")
         }
         PendingCause::Cores => {
-            let (most, wish) = (tally.most.cores, least.cores);
-            format!("{who} {} too few free cores: at most {most} of {wish}", verb("has", "have"))
+            let (most, requested) = (summary.most.cores, least.cores);
+            format!("{who} {} too few free cores: at most {most} of {requested}", verb("has", "have"))
         }
         PendingCause::Memory => {
-            let (most, wish) = (bytes(tally.most.memory), bytes(least.memory));
-            format!("{who} {} too little free memory: at most {most} of {wish}", verb("has", "have"))
+            let (most, requested) = (bytes(summary.most.memory), bytes(least.memory));
+            format!("{who} {} too little free memory: at most {most} of {requested}", verb("has", "have"))
         }
         PendingCause::Resource(name) => {
-            let (most, wish) = (tally.most.amount(name), least.amount(name));
-            format!("{who} {} too few free {name}: at most {most} of {wish}", verb("has", "have"))
+            let (most, requested) = (summary.most.amount(name), least.amount(name));
+            format!("{who} {} too few free {name}: at most {most} of {requested}", verb("has", "have"))
         }
     }
 }

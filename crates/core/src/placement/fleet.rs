@@ -4,32 +4,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use muster_types::{AllocatedResources, Resources, WorkerUid};
 
-use super::order::{Amounts, Direction, Order, Place};
-use super::seat::{Eligibility, Seat, WorkerFacts};
+use super::capacity_index::{Amounts, CapacityIndex, Direction, IndexKey};
+use super::worker_capacity::{Eligibility, WorkerCapacity, WorkerFacts};
 use super::{Policy, SelectionPolicy, Shape};
 
 /// Every worker with what is free on it. Methods that name a worker which is not known do nothing, or answer `None`.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
-    pub(super) seats: BTreeMap<WorkerUid, Seat>,
+    pub(super) workers_by_uid: BTreeMap<WorkerUid, WorkerCapacity>,
     hosts: BTreeMap<String, BTreeSet<WorkerUid>>,
-    orders: Orders,
+    orders: CapacityIndexes,
     /// Raised with each rise.
     pub(super) stamp: u64,
     /// Each worker at most once, at its newest rise.
-    risen: BTreeMap<u64, WorkerUid>,
-    looks: u64,
+    freed_since: BTreeMap<u64, WorkerUid>,
+    examined: u64,
 }
 
 /// The ready workers in every order that a policy may ask for.
 #[derive(Debug, Clone, Default)]
-struct Orders {
-    by_uid: Order,
-    by_cores: Order,
-    by_memory: Order,
+struct CapacityIndexes {
+    by_uid: CapacityIndex,
+    by_cores: CapacityIndex,
+    by_memory: CapacityIndex,
 }
 
-impl Orders {
+impl CapacityIndexes {
     fn insert(&mut self, worker: WorkerUid, free: Amounts) {
         self.by_uid.insert((0, worker), free);
         self.by_cores.insert((u64::from(free.cores), worker), free);
@@ -42,7 +42,7 @@ impl Orders {
         self.by_memory.remove((free.memory, worker));
     }
 
-    fn of(&self, selection: SelectionPolicy) -> (&Order, Direction) {
+    fn of(&self, selection: SelectionPolicy) -> (&CapacityIndex, Direction) {
         match selection {
             SelectionPolicy::CoresFreeDesc => (&self.by_cores, Direction::Down),
             SelectionPolicy::CoresFreeAsc => (&self.by_cores, Direction::Up),
@@ -61,36 +61,36 @@ impl Fleet {
 
     /// Makes a worker known, or takes over its new facts; what is taken of it stays taken. A new worker is `Unconfirmed`.
     pub fn upsert(&mut self, worker: WorkerUid, facts: WorkerFacts) {
-        let Some(seat) = self.seats.get(&worker) else {
+        let Some(capacity) = self.workers_by_uid.get(&worker) else {
             self.hosts.entry(facts.host.clone()).or_default().insert(worker);
-            self.seats.insert(worker, Seat::new(facts, Eligibility::Unconfirmed));
+            self.workers_by_uid.insert(worker, WorkerCapacity::new(facts, Eligibility::Unconfirmed));
             return;
         };
-        if seat.facts == facts {
+        if capacity.facts == facts {
             return;
         }
         self.leave_host(worker);
         self.hosts.entry(facts.host.clone()).or_default().insert(worker);
-        self.change(worker, |seat| seat.renew(facts));
+        self.change(worker, |capacity| capacity.renew(facts));
     }
 
     /// Says whether a worker may be given work.
     pub fn set_eligibility(&mut self, worker: WorkerUid, eligibility: Eligibility) {
-        self.change(worker, |seat| std::mem::replace(&mut seat.eligibility, eligibility) != eligibility);
+        self.change(worker, |capacity| std::mem::replace(&mut capacity.eligibility, eligibility) != eligibility);
     }
 
     /// Whether a worker may be given work.
     pub fn eligibility(&self, worker: WorkerUid) -> Option<Eligibility> {
-        self.seats.get(&worker).map(|seat| seat.eligibility)
+        self.workers_by_uid.get(&worker).map(|capacity| capacity.eligibility)
     }
 
     /// Forgets a worker and what was taken of it.
     pub fn remove(&mut self, worker: WorkerUid) {
         self.leave_host(worker);
-        if let Some(seat) = self.seats.remove(&worker) {
-            self.risen.remove(&seat.risen);
-            if seat.eligibility == Eligibility::Ready {
-                self.orders.remove(worker, seat.free_amounts());
+        if let Some(capacity) = self.workers_by_uid.remove(&worker) {
+            self.freed_since.remove(&capacity.freed_since);
+            if capacity.eligibility == Eligibility::Ready {
+                self.orders.remove(worker, capacity.free_amounts());
             }
         }
     }
@@ -104,8 +104,8 @@ impl Fleet {
     /// Takes the same amounts up to `count` times, as often as they are free.
     pub(super) fn take_many(&mut self, worker: WorkerUid, request: &Resources, count: u64) -> Vec<AllocatedResources> {
         let mut given = Vec::new();
-        self.change(worker, |seat| {
-            given.extend((0..count).map_while(|_| seat.take(request)));
+        self.change(worker, |capacity| {
+            given.extend((0..count).map_while(|_| capacity.take(request)));
             false
         });
         given
@@ -114,76 +114,76 @@ impl Fleet {
     /// Notes what is taken of a worker by something that a record or an inventory names. May exceed what there is: then nothing
     /// is free, and giving back pays the excess off first.
     pub fn hold(&mut self, worker: WorkerUid, held: &AllocatedResources) {
-        self.change(worker, |seat| {
-            seat.hold(held);
+        self.change(worker, |capacity| {
+            capacity.hold(held);
             false
         });
     }
 
     /// Gives back exactly what was taken or held.
     pub fn give_back(&mut self, worker: WorkerUid, held: &AllocatedResources) {
-        self.change(worker, |seat| {
-            seat.give_back(held);
+        self.change(worker, |capacity| {
+            capacity.give_back(held);
             false
         });
     }
 
     /// What is free, with addresses.
     pub fn free(&self, worker: WorkerUid) -> Option<AllocatedResources> {
-        self.seats.get(&worker).map(Seat::free)
+        self.workers_by_uid.get(&worker).map(WorkerCapacity::free)
     }
 
     /// What is taken; more than the total where a worker runs more than it has.
     pub fn used(&self, worker: WorkerUid) -> Option<Resources> {
-        self.seats.get(&worker).map(Seat::used)
+        self.workers_by_uid.get(&worker).map(WorkerCapacity::used)
     }
 
     /// What is known of a worker.
     pub fn facts(&self, worker: WorkerUid) -> Option<&WorkerFacts> {
-        self.seats.get(&worker).map(|seat| &seat.facts)
+        self.workers_by_uid.get(&worker).map(|capacity| &capacity.facts)
     }
 
     /// Workers by uid.
     pub fn workers(&self) -> impl Iterator<Item = WorkerUid> + '_ {
-        self.seats.keys().copied()
+        self.workers_by_uid.keys().copied()
     }
 
     /// How often placement has looked at a worker, or at a block of full ones: what passes cost, for tests and metrics.
-    pub fn looks(&self) -> u64 {
-        self.looks
+    pub fn examined(&self) -> u64 {
+        self.examined
     }
 
-    pub(super) fn count_looks(&mut self, looks: u64) {
-        self.looks = self.looks.saturating_add(looks);
+    pub(super) fn count_examined(&mut self, examined: u64) {
+        self.examined = self.examined.saturating_add(examined);
     }
 
     /// Workers that rose after a stamp, the longest ago first.
     pub(super) fn risen_after(&self, stamp: u64) -> impl Iterator<Item = WorkerUid> + '_ {
-        self.risen.range(stamp.saturating_add(1)..).map(|(_, worker)| *worker)
+        self.freed_since.range(stamp.saturating_add(1)..).map(|(_, worker)| *worker)
     }
 
     /// Ready workers with the amounts free, beyond a place in the order of the policy. Passes over full ones.
     pub(super) fn next_ready(
         &self,
         selection: SelectionPolicy,
-        after: Option<Place>,
+        after: Option<IndexKey>,
         least: Amounts,
-        looks: &mut u64,
-    ) -> Option<Place> {
+        examined: &mut u64,
+    ) -> Option<IndexKey> {
         let (order, direction) = self.orders.of(selection);
-        order.next(direction, after, least, looks)
+        order.next(direction, after, least, examined)
     }
 
     /// Every ready worker with the amounts free, by uid. Passes over full ones.
-    pub(super) fn all_ready(&self, least: Amounts, looks: &mut u64) -> Vec<WorkerUid> {
-        self.orders.by_uid.all(least, looks)
+    pub(super) fn all_ready(&self, least: Amounts, examined: &mut u64) -> Vec<WorkerUid> {
+        self.orders.by_uid.all(least, examined)
     }
 
     /// Puts workers into the order of the policy.
     pub(super) fn sort(&self, selection: SelectionPolicy, workers: &mut [WorkerUid]) {
-        let seats = &self.seats;
-        let cores = |worker: &WorkerUid| (seats.get(worker).map_or(0, Seat::free_cores), *worker);
-        let memory = |worker: &WorkerUid| (seats.get(worker).map_or(0, Seat::free_memory), *worker);
+        let workers_by_uid = &self.workers_by_uid;
+        let cores = |worker: &WorkerUid| (workers_by_uid.get(worker).map_or(0, WorkerCapacity::free_cores), *worker);
+        let memory = |worker: &WorkerUid| (workers_by_uid.get(worker).map_or(0, WorkerCapacity::free_memory), *worker);
         match selection {
             SelectionPolicy::CoresFreeDesc => workers.sort_by_key(|worker| std::cmp::Reverse(cores(worker))),
             SelectionPolicy::CoresFreeAsc => workers.sort_by_key(cores),
@@ -200,11 +200,11 @@ impl Fleet {
 
     /// Whether the worker could be given one of the shape now; `least` is what that takes.
     pub(super) fn fits(&self, worker: WorkerUid, shape: &Shape, least: &Resources, policy: &Policy) -> bool {
-        self.seats.get(&worker).is_some_and(|seat| seat.fits(shape, least, policy))
+        self.workers_by_uid.get(&worker).is_some_and(|capacity| capacity.fits(shape, least, policy))
     }
 
     fn leave_host(&mut self, worker: WorkerUid) {
-        let Some(host) = self.seats.get(&worker).map(|seat| &seat.facts.host) else { return };
+        let Some(host) = self.workers_by_uid.get(&worker).map(|capacity| &capacity.facts.host) else { return };
         if let Some(workers) = self.hosts.get_mut(host) {
             workers.remove(&worker);
             if workers.is_empty() {
@@ -215,16 +215,16 @@ impl Fleet {
 
     /// Changes a seat, and marks it risen if it is ready and more is free than was, or if the change says that the worker may
     /// now suit what it did not suit before.
-    fn change(&mut self, worker: WorkerUid, change: impl FnOnce(&mut Seat) -> bool) {
-        let Some(seat) = self.seats.get_mut(&worker) else { return };
-        let (was_ready, before) = (seat.eligibility == Eligibility::Ready, seat.free_resources());
-        let suits_more = change(seat);
-        let (is_ready, after) = (seat.eligibility == Eligibility::Ready, seat.free_resources());
+    fn change(&mut self, worker: WorkerUid, change: impl FnOnce(&mut WorkerCapacity) -> bool) {
+        let Some(capacity) = self.workers_by_uid.get_mut(&worker) else { return };
+        let (was_ready, before) = (capacity.eligibility == Eligibility::Ready, capacity.free_resources());
+        let suits_more = change(capacity);
+        let (is_ready, after) = (capacity.eligibility == Eligibility::Ready, capacity.free_resources());
         if is_ready && (suits_more || !before.holds(&after)) {
-            self.risen.remove(&seat.risen);
+            self.freed_since.remove(&capacity.freed_since);
             self.stamp += 1;
-            seat.risen = self.stamp;
-            self.risen.insert(self.stamp, worker);
+            capacity.freed_since = self.stamp;
+            self.freed_since.insert(self.stamp, worker);
         }
         let (before, after) = (was_ready.then(|| amounts(&before)), is_ready.then(|| amounts(&after)));
         if before != after {

@@ -8,22 +8,22 @@
 //! The caller's duties: tell the fleet of every grant that it did not make itself (`hold`) and of every end (`give_back`), and
 //! the executor queue of every change of what an application wants or has (`set`).
 
+mod candidates;
+mod capacity_index;
 mod drivers;
 mod executors;
 mod explain;
 mod fleet;
-mod order;
 mod policy;
-mod ring;
-mod seat;
 mod shape;
 mod share;
 mod waiting;
+mod worker_capacity;
 
 pub use drivers::{DriverPlacement, DriverQueue, place_drivers};
 pub use executors::{ApplicationDemand, ExecutorPlacement, ExecutorQueue, ProfileDemand, place_executors};
 pub use explain::{explain, fits_now};
 pub use fleet::Fleet;
 pub use policy::{Policy, SelectionPolicy};
-pub use seat::{Eligibility, WorkerFacts};
 pub use shape::Shape;
+pub use worker_capacity::{Eligibility, WorkerFacts};

@@ -8,8 +8,8 @@ use super::{Fleet, Shape};
 /// Entries in the order of their keys, grouped by shape. For each group it is known since when no worker can take it, so a pass
 /// looks at nothing but workers that rose since then. Within a pass capacity only falls: what failed once need not be tried again.
 #[derive(Debug, Clone)]
-pub(super) struct Waiting<K> {
-    groups: BTreeMap<Arc<Shape>, Group<K>>,
+pub(super) struct WaitQueue<K> {
+    groups: BTreeMap<Arc<Shape>, ShapeGroup<K>>,
     /// Shapes that any worker may fit.
     fresh: BTreeSet<Arc<Shape>>,
     /// The fleet's stamp at the end of the newest whole pass: every group that is not fresh fits only what rose since.
@@ -17,26 +17,26 @@ pub(super) struct Waiting<K> {
 }
 
 #[derive(Debug, Clone)]
-struct Group<K> {
+struct ShapeGroup<K> {
     entries: BTreeSet<K>,
     /// The fleet's stamp when the shape last fitted nowhere; later than `seen` only when a pass broke off.
     stuck: u64,
 }
 
-impl<K> Default for Waiting<K> {
+impl<K> Default for WaitQueue<K> {
     fn default() -> Self {
-        Waiting { groups: BTreeMap::new(), fresh: BTreeSet::new(), seen: 0 }
+        WaitQueue { groups: BTreeMap::new(), fresh: BTreeSet::new(), seen: 0 }
     }
 }
 
-impl<K: Ord + Copy> Waiting<K> {
+impl<K: Ord + Copy> WaitQueue<K> {
     pub(super) fn insert(&mut self, shape: &Arc<Shape>, key: K) {
         if let Some(group) = self.groups.get_mut(shape) {
             group.entries.insert(key);
             return;
         }
         self.fresh.insert(Arc::clone(shape));
-        self.groups.insert(Arc::clone(shape), Group { entries: BTreeSet::from([key]), stuck: 0 });
+        self.groups.insert(Arc::clone(shape), ShapeGroup { entries: BTreeSet::from([key]), stuck: 0 });
     }
 
     pub(super) fn remove(&mut self, shape: &Arc<Shape>, key: K) {
@@ -60,10 +60,10 @@ impl<K: Ord + Copy> Waiting<K> {
             let (cores, memory) = most_risen(fleet, self.seen);
             // Shapes are ordered by cores first.
             let affordable = self.groups.iter().take_while(|(shape, _)| shape.resources.cores <= cores);
-            let risen = affordable.filter(|(shape, group)| {
+            let freed_since = affordable.filter(|(shape, group)| {
                 shape.resources.memory <= memory && group.stuck < fleet.stamp && !self.fresh.contains(*shape)
             });
-            shapes.extend(risen.map(|(shape, _)| Arc::clone(shape)));
+            shapes.extend(freed_since.map(|(shape, _)| Arc::clone(shape)));
         }
         shapes
     }
@@ -92,6 +92,8 @@ impl<K: Ord + Copy> Waiting<K> {
 
 /// The most cores and the most memory that any risen worker has free.
 fn most_risen(fleet: &Fleet, since: u64) -> (u32, u64) {
-    let seats = fleet.risen_after(since).filter_map(|worker| fleet.seats.get(&worker));
-    seats.fold((0, 0), |(cores, memory), seat| (cores.max(seat.free_cores()), memory.max(seat.free_memory())))
+    let workers_by_uid = fleet.risen_after(since).filter_map(|worker| fleet.workers_by_uid.get(&worker));
+    workers_by_uid.fold((0, 0), |(cores, memory), capacity| {
+        (cores.max(capacity.free_cores()), memory.max(capacity.free_memory()))
+    })
 }

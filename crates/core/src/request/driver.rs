@@ -7,11 +7,11 @@ use muster_types::{
 };
 
 use crate::core::{Core, Ctx};
+use crate::idempotency::{Lookup, RequestEffect};
 use crate::placement::explain;
-use crate::requests::{Made, Seen};
 use crate::state::Driver;
 use crate::variables::shape_of_driver;
-use crate::{Answer, CallId, Effect, Rejection, ShownDriver};
+use crate::{Answer, CallId, DriverView, Effect, Rejection};
 
 impl Core {
     pub(crate) fn reply(&mut self, call: CallId, answer: Result<Answer, Rejection>) {
@@ -36,11 +36,11 @@ impl Core {
         if validate_only {
             return self.validate_driver(ctx, call, id, spec);
         }
-        match request.as_ref().map_or(Seen::New, |request| self.requests.see(request)) {
-            Seen::New => {}
-            Seen::Expired => return self.reply(call, Err(Rejection::RequestIdExpired)),
-            Seen::Before(Made::Driver(uid)) => return self.repeat_submission(call, uid, id.as_ref(), &spec),
-            Seen::Before(_) => return self.reply(call, Err(Rejection::RequestIdReused)),
+        match request.as_ref().map_or(Lookup::New, |request| self.requests.see(request)) {
+            Lookup::New => {}
+            Lookup::Expired => return self.reply(call, Err(Rejection::RequestIdExpired)),
+            Lookup::Before(RequestEffect::Driver(uid)) => return self.repeat_submission(call, uid, id.as_ref(), &spec),
+            Lookup::Before(_) => return self.reply(call, Err(Rejection::RequestIdReused)),
         }
         if let Some(rejection) = self.refuse_name(id.as_ref()) {
             return self.reply(call, Err(rejection));
@@ -51,13 +51,13 @@ impl Core {
         let record = new_record(ctx, self.cluster.generation, id, spec, request.clone());
         let uid = record.uid;
         if let Some(request) = request {
-            self.requests.remember(ctx.now.wall, request, Made::Driver(uid));
+            self.requests.remember(ctx.now.wall, request, RequestEffect::Driver(uid));
         }
         let shape = shape_of_driver(&record.spec);
         self.out.write(Write::PutDriver(Arc::clone(&record)));
         self.drivers.insert(Driver::new(record));
         self.waiting.push(uid, shape);
-        self.tell_driver(ctx.now.wall, uid, None, "submitted");
+        self.emit_driver_event(ctx.now.wall, uid, None, "submitted");
         self.reply_driver(call, uid);
     }
 
@@ -95,7 +95,7 @@ impl Core {
         }
         let fits = crate::placement::fits_now(&self.fleet, &shape, &self.config.policy);
         let record = new_record(ctx, self.cluster.generation, id, spec, None);
-        let shown = ShownDriver {
+        let shown = DriverView {
             record,
             pid: None,
             retry: None,
@@ -120,8 +120,8 @@ impl Core {
     }
 
     fn why_waiting(&self, driver: &Driver) -> Option<PendingReason> {
-        if self.past.holds(driver.record.uid) {
-            return Some(self.why_held(driver));
+        if self.restore.holds(driver.record.uid) {
+            return Some(self.explain_hold(driver));
         }
         match driver.live {
             DriverState::Pending => {

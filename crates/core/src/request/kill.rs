@@ -3,7 +3,7 @@
 use muster_types::{DriverRecord, DriverState, DriverUid, KillRecord, KilledBy, RequestId, WorkerCommand};
 
 use crate::core::{Core, Ctx};
-use crate::requests::{Made, Seen};
+use crate::idempotency::{Lookup, RequestEffect};
 use crate::{CallId, Rejection};
 
 /// Requests that are remembered in the record of a kill.
@@ -25,17 +25,17 @@ impl Core {
         };
         let uid = driver.record.uid;
         let found = driver.record.version;
-        match request.as_ref().map_or(Seen::New, |request| self.requests.see(request)) {
-            Seen::New => {}
-            Seen::Expired => return self.reply(call, Err(Rejection::RequestIdExpired)),
-            Seen::Before(made) if made == Made::KillDriver(uid) => return self.reply_driver(call, uid),
-            Seen::Before(_) => return self.reply(call, Err(Rejection::RequestIdReused)),
+        match request.as_ref().map_or(Lookup::New, |request| self.requests.see(request)) {
+            Lookup::New => {}
+            Lookup::Expired => return self.reply(call, Err(Rejection::RequestIdExpired)),
+            Lookup::Before(made) if made == RequestEffect::KillDriver(uid) => return self.reply_driver(call, uid),
+            Lookup::Before(_) => return self.reply(call, Err(Rejection::RequestIdReused)),
         }
         if let Some(wanted) = version.filter(|wanted| *wanted != found) {
             return self.reply(call, Err(Rejection::VersionMismatch { wanted, found }));
         }
         if let Some(request) = request.clone() {
-            self.requests.remember(ctx.now.wall, request, Made::KillDriver(uid));
+            self.requests.remember(ctx.now.wall, request, RequestEffect::KillDriver(uid));
         }
         self.ask_for_end(ctx, uid, request, by);
         self.end_quarantined_of(by, |core, key| core.driver_behind(key) == Some(uid));
@@ -52,7 +52,7 @@ impl Core {
         requests.truncate(KEPT_KILL_REQUESTS);
         let kill = KillRecord { by, requests, asked: ctx.now.wall };
         let Some((attempt, worker)) = driver.open_key() else {
-            if self.past.holds(uid) {
+            if self.restore.holds(uid) {
                 return self.hold_kill(ctx, uid, kill);
             }
             return self.end_unplaced(ctx, uid, |record| record.kill = Some(kill), "killed before it ran");
@@ -60,7 +60,7 @@ impl Core {
         let absent = driver.absent;
         driver.live = DriverState::Killing;
         self.put_driver(ctx.now, uid, |record| record.kill = Some(kill));
-        self.tell_driver(ctx.now.wall, uid, None, "a kill was asked for");
+        self.emit_driver_event(ctx.now.wall, uid, None, "a kill was asked for");
         // What its worker does not have needs no kill: it would be taken for the end of a driver that may have a copy.
         if !absent {
             self.send_to(worker, attempt, WorkerCommand::Kill { attempt, at_once: false, by });
@@ -83,7 +83,7 @@ impl Core {
             change(record);
             record.ended = Some(record.updated);
         });
-        self.tell_driver(ctx.now.wall, uid, None, message);
+        self.emit_driver_event(ctx.now.wall, uid, None, message);
         self.finish_driver(ctx.now, uid);
     }
 }

@@ -14,7 +14,7 @@ use crate::placement::Shape;
 
 /// Executors of one profile, counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Counts {
+pub(crate) struct ExecutorCounts {
     pub(crate) running: u32,
     pub(crate) launching: u32,
     /// Those that count towards the target.
@@ -42,7 +42,7 @@ pub(crate) struct Application {
     pub(crate) open: BTreeSet<ExecutorId>,
     /// Ended executors that are kept, the longest ended first.
     pub(crate) finished: VecDeque<ExecutorId>,
-    counts: BTreeMap<ProfileId, Counts>,
+    counts: BTreeMap<ProfileId, ExecutorCounts>,
     cores: u64,
     pub(crate) next_executor: ExecutorId,
     pub(crate) next_record: u64,
@@ -149,7 +149,7 @@ impl Application {
         self.record.targets.get(&profile).copied().unwrap_or(0)
     }
 
-    pub(crate) fn counts(&self, profile: ProfileId) -> Counts {
+    pub(crate) fn counts(&self, profile: ProfileId) -> ExecutorCounts {
         self.counts.get(&profile).copied().unwrap_or_default()
     }
 

@@ -24,7 +24,7 @@ pub(crate) struct Driver {
     /// The open attempt has been accepted by its worker, as far as this leader has heard.
     pub(crate) progress: bool,
     /// The open attempt is to end although nobody asked for it: its launch made no progress.
-    pub(crate) asked_back: bool,
+    pub(crate) launch_timed_out: bool,
     /// The open attempt is over, and nobody knows how it ended or what followed: the store was restored from the past.
     pub(crate) absent: bool,
     /// When this leader launched the open attempt last; `None` if another leader did.
@@ -43,7 +43,7 @@ impl Driver {
             retry: None,
             wait_channel: None,
             progress: false,
-            asked_back: false,
+            launch_timed_out: false,
             absent: false,
             launched: None,
             applications: BTreeSet::new(),
@@ -74,7 +74,7 @@ impl Driver {
         self.started = None;
         self.wait_channel = None;
         self.progress = false;
-        self.asked_back = false;
+        self.launch_timed_out = false;
         self.absent = false;
         self.launched = None;
     }

@@ -15,7 +15,7 @@ pub(crate) struct Executor {
     /// Accepted by its worker, as far as this leader has heard.
     pub(crate) progress: bool,
     /// It is to end although nobody asked for it: its launch made no progress.
-    pub(crate) asked_back: bool,
+    pub(crate) launch_timed_out: bool,
     /// When this leader launched it last; `None` if another leader did.
     pub(crate) launched: Option<Time>,
     /// Its worker drains.
@@ -32,7 +32,7 @@ impl Executor {
             pid: None,
             started: None,
             progress: false,
-            asked_back: false,
+            launch_timed_out: false,
             launched: None,
             draining: false,
             stored_in: 0,
@@ -45,7 +45,9 @@ impl Executor {
 
     /// Whether it counts towards its profile's target. What drains, is being ended or cannot be reached does not.
     pub(crate) fn counts(&self) -> bool {
-        matches!(self.live, ExecutorState::Launching | ExecutorState::Running) && !self.draining && !self.asked_back
+        matches!(self.live, ExecutorState::Launching | ExecutorState::Running)
+            && !self.draining
+            && !self.launch_timed_out
     }
 
     /// Cores that count towards the application's limit.

@@ -26,15 +26,15 @@ pub(crate) struct Worker {
     /// This leader has taken an inventory of it: what it may run is known.
     pub(crate) accounted: bool,
     /// Parts of an inventory that is not complete.
-    pub(crate) gathering: Vec<Report>,
+    pub(crate) inventory_parts: Vec<Report>,
     /// Attempts that records assign to it and that are not closed, with what each was given.
     pub(crate) assigned: BTreeMap<AttemptKey, AllocatedResources>,
     /// What its inventory holds beyond that and is not reported gone.
-    pub(crate) strays: BTreeMap<AttemptKey, AllocatedResources>,
+    pub(crate) unassigned: BTreeMap<AttemptKey, AllocatedResources>,
     /// Strays that no record names, left running after the store's generation was raised.
     pub(crate) quarantined: BTreeSet<AttemptKey>,
     /// Quarantined attempts whose end was asked for, and by whom.
-    pub(crate) condemned: BTreeMap<AttemptKey, KilledBy>,
+    pub(crate) marked_for_kill: BTreeMap<AttemptKey, KilledBy>,
     /// Attempts whose kill was sent on the present stream.
     pub(crate) kills: BTreeSet<AttemptKey>,
     /// When its drain's deadline is, and whether it has passed.
@@ -43,7 +43,7 @@ pub(crate) struct Worker {
     /// When its present stream began.
     pub(crate) connected: Option<WallTime>,
     /// Applications that ended while it could not be told.
-    pub(crate) gone: BTreeSet<ApplicationUid>,
+    pub(crate) ended_apps_to_announce: BTreeSet<ApplicationUid>,
 }
 
 impl Worker {
@@ -55,16 +55,16 @@ impl Worker {
             reported: false,
             heard: false,
             accounted: false,
-            gathering: Vec::new(),
+            inventory_parts: Vec::new(),
             assigned: BTreeMap::new(),
-            strays: BTreeMap::new(),
+            unassigned: BTreeMap::new(),
             quarantined: BTreeSet::new(),
-            condemned: BTreeMap::new(),
+            marked_for_kill: BTreeMap::new(),
             kills: BTreeSet::new(),
             drain_until: None,
             drain_over: false,
             connected: None,
-            gone: BTreeSet::new(),
+            ended_apps_to_announce: BTreeSet::new(),
         }
     }
 
@@ -76,7 +76,7 @@ impl Worker {
         } else if self.reported {
             WorkerState::Alive
         } else if self.heard {
-            WorkerState::Silent
+            WorkerState::Disconnected
         } else {
             WorkerState::Unconfirmed
         }
@@ -95,7 +95,7 @@ impl Worker {
         match self.state() {
             WorkerState::Alive if self.is_draining() => Eligibility::Draining,
             WorkerState::Alive => Eligibility::Ready,
-            WorkerState::Silent => Eligibility::Silent,
+            WorkerState::Disconnected => Eligibility::Disconnected,
             WorkerState::Unconfirmed => Eligibility::Unconfirmed,
             WorkerState::Lost | WorkerState::Forgotten => Eligibility::Lost,
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use muster_types::{AttemptKey, DrainRecord, KilledBy, RequestId, WorkerCommand, WorkerUid};
 
 use crate::core::{Core, Ctx};
-use crate::requests::Verb;
+use crate::idempotency::RequestKind;
 use crate::timers::Timer;
 use crate::{CallId, Rejection};
 
@@ -18,28 +18,28 @@ impl Core {
         request: Option<RequestId>,
         deadline: Option<Duration>,
     ) {
-        let Some(uid) = self.worker_of_request(call, name, request.as_ref(), Verb::Drain) else { return };
+        let Some(uid) = self.worker_of_request(call, name, request.as_ref(), RequestKind::Drain) else { return };
         if self.refuse_forgotten(call, uid) {
             return;
         }
-        self.note_request(ctx, request.as_ref(), uid, Verb::Drain);
+        self.note_request(ctx, request.as_ref(), uid, RequestKind::Drain);
         self.put_worker(uid, |record| {
             record.drain = Some(DrainRecord { asked: ctx.now.wall, deadline });
             Self::remember_on_worker(record, request);
         });
         self.arm_drain(ctx.now, uid);
-        self.tell_worker(ctx.now.wall, uid, "drains");
+        self.emit_worker_event(ctx.now.wall, uid, "drains");
         self.mark_draining(ctx, uid, true);
         self.tell_if_drained(ctx.now, uid);
         self.reply_worker(call, uid);
     }
 
     pub(crate) fn undrain_worker(&mut self, ctx: &mut Ctx<'_>, call: CallId, name: &str, request: Option<RequestId>) {
-        let Some(uid) = self.worker_of_request(call, name, request.as_ref(), Verb::Undrain) else { return };
+        let Some(uid) = self.worker_of_request(call, name, request.as_ref(), RequestKind::Undrain) else { return };
         if self.refuse_forgotten(call, uid) {
             return;
         }
-        self.note_request(ctx, request.as_ref(), uid, Verb::Undrain);
+        self.note_request(ctx, request.as_ref(), uid, RequestKind::Undrain);
         if let Some(worker) = self.workers.get_mut(uid) {
             worker.drain_until = None;
             worker.drain_over = false;
@@ -48,7 +48,7 @@ impl Core {
             record.drain = None;
             Self::remember_on_worker(record, request);
         });
-        self.tell_worker(ctx.now.wall, uid, "no longer drains");
+        self.emit_worker_event(ctx.now.wall, uid, "no longer drains");
         self.mark_draining(ctx, uid, false);
         self.reply_worker(call, uid);
     }
@@ -100,6 +100,6 @@ impl Core {
             }
             self.boundary();
         }
-        self.tell_worker(ctx.now.wall, uid, "its drain's deadline has passed: what is left is ended");
+        self.emit_worker_event(ctx.now.wall, uid, "its drain's deadline has passed: what is left is ended");
     }
 }

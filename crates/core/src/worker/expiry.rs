@@ -11,7 +11,7 @@ impl Core {
     pub(crate) fn expire_workers(&mut self, ctx: &mut Ctx<'_>, workers: Vec<WorkerUid>) {
         for uid in workers {
             self.lose_worker(ctx, uid);
-            self.out.effect(Effect::Lost(uid));
+            self.out.effect(Effect::WorkerLossCommitted(uid));
             self.boundary();
         }
         self.release_held(ctx);
@@ -22,10 +22,10 @@ impl Core {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         let link = worker.link.take();
         worker.reported = false;
-        worker.gathering.clear();
+        worker.inventory_parts.clear();
         worker.connected = None;
         if let Some(link) = link {
-            self.out.effect(Effect::SayHello(link));
+            self.out.effect(Effect::Reconnect(link));
         }
         if self.workers.get(uid).is_some_and(|worker| worker.record.lost || worker.record.forgotten) {
             return self.refresh_eligibility(uid);
@@ -43,6 +43,6 @@ impl Core {
         // Last, so that in every prefix of the groups a worker that is lost has no leased attempt open.
         self.put_worker(uid, |record| record.lost = true);
         self.timers.arm(ctx.now.time + self.config.kept, Timer::LostWorker(uid));
-        self.tell_worker(ctx.now.wall, uid, "lost: not heard for longer than any lease");
+        self.emit_worker_event(ctx.now.wall, uid, "lost: not heard for longer than any lease");
     }
 }

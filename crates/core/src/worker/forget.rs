@@ -3,12 +3,12 @@
 use muster_types::{Fault, Outcome, Reason, RequestId, WorkerState, WorkerUid};
 
 use crate::core::{Core, Ctx};
-use crate::requests::{Made, Seen, Verb};
+use crate::idempotency::{Lookup, RequestEffect, RequestKind};
 use crate::{Answer, CallId, Effect, Rejection};
 
 impl Core {
     pub(crate) fn forget_worker(&mut self, ctx: &mut Ctx<'_>, call: CallId, name: &str, request: Option<RequestId>) {
-        let Some(uid) = self.worker_of_request(call, name, request.as_ref(), Verb::Forget) else { return };
+        let Some(uid) = self.worker_of_request(call, name, request.as_ref(), RequestKind::Forget) else { return };
         let Some(worker) = self.workers.get(uid) else { return };
         match worker.state() {
             WorkerState::Forgotten => return self.reply_worker(call, uid),
@@ -17,7 +17,7 @@ impl Core {
                 let message = "it is alive: drain it and stop it first".to_owned();
                 return self.reply(call, Err(Rejection::WrongState { subject, message }));
             }
-            WorkerState::Silent | WorkerState::Unconfirmed | WorkerState::Lost => {}
+            WorkerState::Disconnected | WorkerState::Unconfirmed | WorkerState::Lost => {}
         }
         let link = worker.link;
         for key in self.assigned_to(uid) {
@@ -25,12 +25,12 @@ impl Core {
             self.close(ctx, key, outcome);
             self.boundary();
         }
-        self.note_request(ctx, request.as_ref(), uid, Verb::Forget);
+        self.note_request(ctx, request.as_ref(), uid, RequestKind::Forget);
         if let Some(worker) = self.workers.get_mut(uid) {
             worker.link = None;
             worker.reported = false;
             worker.quarantined.clear();
-            worker.condemned.clear();
+            worker.marked_for_kill.clear();
         }
         self.put_worker(uid, |record| {
             record.forgotten = true;
@@ -38,9 +38,9 @@ impl Core {
         });
         self.fleet.remove(uid);
         if let Some(link) = link {
-            self.out.effect(Effect::SayHello(link));
+            self.out.effect(Effect::Reconnect(link));
         }
-        self.tell_worker(ctx.now.wall, uid, "forgotten: refused from now on");
+        self.emit_worker_event(ctx.now.wall, uid, "forgotten: refused from now on");
         self.reply_worker(call, uid);
         self.release_held(ctx);
     }
@@ -57,7 +57,7 @@ impl Core {
         call: CallId,
         name: &str,
         request: Option<&RequestId>,
-        verb: Verb,
+        verb: RequestKind,
     ) -> Option<WorkerUid> {
         let Some(worker) = self.workers.find(name) else {
             let name = name.to_owned();
@@ -65,18 +65,26 @@ impl Core {
             return None;
         };
         let uid = worker.record.uid;
-        match request.map_or(Seen::New, |request| self.requests.see(request)) {
-            Seen::New => return Some(uid),
-            Seen::Expired => self.reply(call, Err(Rejection::RequestIdExpired)),
-            Seen::Before(made) if made.is_same(Made::OnWorker(uid, Some(verb))) => self.reply_worker(call, uid),
-            Seen::Before(_) => self.reply(call, Err(Rejection::RequestIdReused)),
+        match request.map_or(Lookup::New, |request| self.requests.see(request)) {
+            Lookup::New => return Some(uid),
+            Lookup::Expired => self.reply(call, Err(Rejection::RequestIdExpired)),
+            Lookup::Before(made) if made.is_same(RequestEffect::OnWorker(uid, Some(verb))) => {
+                self.reply_worker(call, uid)
+            }
+            Lookup::Before(_) => self.reply(call, Err(Rejection::RequestIdReused)),
         }
         None
     }
 
-    pub(crate) fn note_request(&mut self, ctx: &Ctx<'_>, request: Option<&RequestId>, uid: WorkerUid, verb: Verb) {
+    pub(crate) fn note_request(
+        &mut self,
+        ctx: &Ctx<'_>,
+        request: Option<&RequestId>,
+        uid: WorkerUid,
+        verb: RequestKind,
+    ) {
         if let Some(request) = request {
-            self.requests.remember(ctx.now.wall, request.clone(), Made::OnWorker(uid, Some(verb)));
+            self.requests.remember(ctx.now.wall, request.clone(), RequestEffect::OnWorker(uid, Some(verb)));
         }
     }
 }

@@ -6,7 +6,7 @@ use muster_types::{Hello, WorkerRecord, WorkerState, WorkerUid, Write};
 
 use crate::core::{Core, Ctx};
 use crate::state::Worker;
-use crate::{Effect, LinkId, Refusal};
+use crate::{Effect, HelloRefusal, LinkId};
 
 impl Core {
     /// Takes a hello, or refuses it. Commands are not sent before the inventory that follows was taken.
@@ -25,22 +25,22 @@ impl Core {
         worker.link = Some(link);
         worker.reported = false;
         worker.heard = true;
-        worker.gathering.clear();
+        worker.inventory_parts.clear();
         worker.kills.clear();
         worker.connected = Some(ctx.now.wall);
         self.refresh_eligibility(uid);
         self.out.effect(Effect::Welcome(link));
     }
 
-    fn refuse_hello(&self, hello: &Hello) -> Option<Refusal> {
+    fn refuse_hello(&self, hello: &Hello) -> Option<HelloRefusal> {
         if hello.cluster.is_some_and(|cluster| cluster != self.cluster.uid) {
-            return Some(Refusal::WrongCluster);
+            return Some(HelloRefusal::WrongCluster);
         }
         if let Some(refusal) = self.workers.get(hello.worker).and_then(|known| refuse_known(known, hello)) {
             return Some(refusal);
         }
         let holder = self.workers.name_holder(hello.name.as_str());
-        holder.is_some_and(|holder| holder != hello.worker).then_some(Refusal::NameTaken)
+        holder.is_some_and(|holder| holder != hello.worker).then_some(HelloRefusal::NameTaken)
     }
 
     fn enlist(&mut self, ctx: &Ctx<'_>, hello: Hello) {
@@ -72,10 +72,10 @@ impl Core {
         self.fleet.upsert(uid, worker.facts());
         self.workers.rename(uid, None, &worker.record.name);
         self.workers.insert(worker);
-        for (key, resources) in self.orphans.remove(&uid).unwrap_or_default() {
+        for (key, resources) in self.unplaced_attempts.remove(&uid).unwrap_or_default() {
             self.hold_assigned(uid, key, &resources);
         }
-        self.tell_worker(ctx.now.wall, uid, "registered");
+        self.emit_worker_event(ctx.now.wall, uid, "registered");
     }
 
     /// A worker that is known: what changed is written; a hello that changes nothing is not.
@@ -98,31 +98,31 @@ impl Core {
         let was_alive = worker.state() == WorkerState::Alive;
         worker.link = None;
         worker.reported = false;
-        worker.gathering.clear();
+        worker.inventory_parts.clear();
         worker.connected = None;
         self.refresh_eligibility(link.worker);
         if was_alive {
-            self.tell_worker(ctx.now.wall, link.worker, "its stream ended");
+            self.emit_worker_event(ctx.now.wall, link.worker, "its stream ended");
         }
     }
 }
 
-fn refuse_known(known: &Worker, hello: &Hello) -> Option<Refusal> {
+fn refuse_known(known: &Worker, hello: &Hello) -> Option<HelloRefusal> {
     let record = &known.record;
     let same_incarnation = hello.incarnation == record.incarnation;
     if record.forgotten {
-        Some(Refusal::Forgotten)
+        Some(HelloRefusal::Forgotten)
     } else if hello.machine_id != record.machine_id || (same_incarnation && hello.boot_id != record.boot_id) {
         // A uid is bound to its machine: another machine's incarnation proves nothing about this one's processes.
-        Some(Refusal::ClonedState)
+        Some(HelloRefusal::ClonedState)
     } else if hello.incarnation < record.incarnation {
-        Some(Refusal::OldIncarnation)
+        Some(HelloRefusal::OldIncarnation)
     } else if known
         .session
         .is_some_and(|session| if same_incarnation { hello.session <= session } else { hello.session == session })
     {
         // A later incarnation may count its sessions afresh, but never as a stream that is known.
-        Some(Refusal::OldSession)
+        Some(HelloRefusal::OldSession)
     } else {
         None
     }

@@ -1,4 +1,4 @@
-//! A worker's inventory against the records, in both directions (ARCHITECTURE §6).
+//! A worker's inventory against the records, in both directions.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +20,11 @@ impl Core {
         if worker.reported {
             return self.reports(ctx, link, reports);
         }
-        if worker.gathering.len() + reports.len() > MAX_INVENTORY {
-            worker.gathering.clear();
-            return self.out.effect(Effect::SayHello(link));
+        if worker.inventory_parts.len() + reports.len() > MAX_INVENTORY {
+            worker.inventory_parts.clear();
+            return self.out.effect(Effect::Reconnect(link));
         }
-        worker.gathering.extend(reports);
+        worker.inventory_parts.extend(reports);
         if complete {
             self.take_inventory(ctx, link);
         }
@@ -33,13 +33,13 @@ impl Core {
     fn take_inventory(&mut self, ctx: &mut Ctx<'_>, link: LinkId) {
         let uid = link.worker;
         let Some(worker) = self.workers.get_mut(uid) else { return };
-        let gathered = std::mem::take(&mut worker.gathering);
+        let gathered = std::mem::take(&mut worker.inventory_parts);
         let reports: BTreeMap<AttemptKey, Report> =
             gathered.into_iter().map(|report| (report.attempt, report)).collect();
         worker.reported = true;
         worker.accounted = true;
         worker.quarantined.clear();
-        for resources in std::mem::take(&mut worker.strays).into_values() {
+        for resources in std::mem::take(&mut worker.unassigned).into_values() {
             self.fleet.give_back(uid, &resources);
         }
         // What was ordered before this inventory cannot start any more: the worker obeys its present stream alone.
@@ -59,7 +59,7 @@ impl Core {
         self.forget_condemned(uid);
         self.release_held(ctx);
         self.refresh_eligibility(uid);
-        self.tell_worker(ctx.now.wall, uid, "its inventory was taken");
+        self.emit_worker_event(ctx.now.wall, uid, "its inventory was taken");
     }
 
     /// An attempt that is assigned to the worker and not in its inventory.
@@ -68,10 +68,10 @@ impl Core {
         let same_incarnation = self.incarnation_of(key) == Some(worker.record.incarnation);
         let proof = worker.record.capabilities.tree;
         if let AttemptKey::Driver(driver, _) = key
-            && self.past.holds(driver)
+            && self.restore.holds(driver)
             && (same_incarnation || proof)
         {
-            return self.hold_absent(ctx, driver);
+            return self.hold_missing_attempt(ctx, driver);
         }
         match (same_incarnation, self.kill_wanted(uid, key)) {
             (true, Some((by, _))) => {
@@ -142,7 +142,7 @@ impl Core {
                 if driver.record.kill.is_none() {
                     driver.live = DriverState::Unreachable;
                 }
-                self.tell_driver(ctx.now.wall, uid, None, "it may run where nobody hears of it");
+                self.emit_driver_event(ctx.now.wall, uid, None, "it may run where nobody hears of it");
             }
             AttemptKey::Executor(uid, id) => {
                 let Some(application) = self.applications.get_mut(uid) else { return };
@@ -151,7 +151,7 @@ impl Core {
                         executor.live = ExecutorState::Unreachable;
                     }
                 });
-                self.tell_executor(ctx.now.wall, uid, id, "it may run where nobody hears of it");
+                self.emit_executor_event(ctx.now.wall, uid, id, "it may run where nobody hears of it");
                 self.tell_worker_lost(uid, id);
                 self.lose_executor(ctx, uid, id);
             }
@@ -160,7 +160,7 @@ impl Core {
 
     fn tell_gone_applications(&mut self, link: LinkId) {
         let Some(worker) = self.workers.get_mut(link.worker) else { return };
-        for application in std::mem::take(&mut worker.gone) {
+        for application in std::mem::take(&mut worker.ended_apps_to_announce) {
             self.out.send(link, WorkerCommand::ApplicationGone(application));
         }
     }

@@ -1,6 +1,6 @@
 //! Workers: their streams, inventories and reports; their loss, drain and end.
 
-mod books;
+mod assignments;
 mod drain;
 mod expiry;
 mod forget;

@@ -11,7 +11,7 @@ impl Core {
     pub(crate) fn reports(&mut self, ctx: &mut Ctx<'_>, link: LinkId, reports: Vec<Report>) {
         let Some(worker) = self.workers.get_mut(link.worker).filter(|worker| worker.link == Some(link)) else { return };
         if !worker.reported {
-            worker.gathering.extend(reports);
+            worker.inventory_parts.extend(reports);
             return;
         }
         let mut taken = Vec::with_capacity(reports.len());
@@ -31,7 +31,7 @@ impl Core {
         match (current, report.attempt) {
             (true, AttemptKey::Driver(driver, _)) => self.driver_report(ctx, driver, report),
             (true, AttemptKey::Executor(application, id)) => self.executor_report(ctx, application, id, report),
-            (false, _) => return self.stray(ctx, link, report),
+            (false, _) => return self.take_unassigned(ctx, link, report),
         }
         if Self::says_gone(report) {
             self.tell_if_drained(ctx.now, uid);
@@ -49,24 +49,24 @@ impl Core {
         }
         let message = "was frozen at the end of its worker's lease, and goes on";
         match key {
-            AttemptKey::Driver(driver, _) => self.tell_driver(ctx.now.wall, driver, None, message),
-            AttemptKey::Executor(application, id) => self.tell_executor(ctx.now.wall, application, id, message),
+            AttemptKey::Driver(driver, _) => self.emit_driver_event(ctx.now.wall, driver, None, message),
+            AttemptKey::Executor(application, id) => self.emit_executor_event(ctx.now.wall, application, id, message),
         }
         self.send_to(uid, key, WorkerCommand::Thaw { attempt: key });
     }
 
     /// Something that is not current here. Its resources are taken until it is reported gone.
-    fn stray(&mut self, ctx: &mut Ctx<'_>, link: LinkId, report: &Report) {
+    fn take_unassigned(&mut self, ctx: &mut Ctx<'_>, link: LinkId, report: &Report) {
         let (uid, key) = (link.worker, report.attempt);
         let unknown = self.leave_unknown && self.is_unknown(uid, key);
         if Self::says_gone(report) {
-            return self.end_stray(ctx, uid, report, unknown);
+            return self.end_unassigned(ctx, uid, report, unknown);
         }
         if unknown {
             self.note_frozen(uid, report);
         }
         let Some(worker) = self.workers.get_mut(uid) else { return };
-        if worker.strays.insert(key, report.resources.clone()).is_some() {
+        if worker.unassigned.insert(key, report.resources.clone()).is_some() {
             return;
         }
         self.fleet.hold(uid, &report.resources);
@@ -78,18 +78,18 @@ impl Core {
         self.out.send(link, kill);
     }
 
-    fn end_stray(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, report: &Report, unknown: bool) {
+    fn end_unassigned(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, report: &Report, unknown: bool) {
         self.note_frozen(uid, report);
         let Some(worker) = self.workers.get_mut(uid) else { return };
         worker.quarantined.remove(&report.attempt);
-        worker.condemned.remove(&report.attempt);
-        if let Some(resources) = worker.strays.remove(&report.attempt) {
+        worker.marked_for_kill.remove(&report.attempt);
+        if let Some(resources) = worker.unassigned.remove(&report.attempt) {
             self.fleet.give_back(uid, &resources);
             self.out.touched.workers.insert(uid);
         }
         if unknown {
             self.tell_unknown_end(ctx, uid, report);
-            self.take_lost_end(ctx, uid, report);
+            self.take_unrecorded_end(ctx, uid, report);
             self.tell_if_drained(ctx.now, uid);
         }
         self.release_held(ctx);

@@ -13,10 +13,10 @@ fn full() -> Fleet {
     fleet
 }
 
-fn looks(fleet: &mut Fleet, action: impl FnOnce(&mut Fleet)) -> u64 {
-    let before = fleet.looks();
+fn examined(fleet: &mut Fleet, action: impl FnOnce(&mut Fleet)) -> u64 {
+    let before = fleet.examined();
     action(fleet);
-    fleet.looks() - before
+    fleet.examined() - before
 }
 
 #[test]
@@ -24,11 +24,11 @@ fn a_full_cluster_with_100_000_waiting_drivers_costs_no_look_per_event() {
     let (mut fleet, mut entropy) = (full(), Counter(0));
     let mut queue = queue_of((0..100_000).map(|n| shape(1 + n % 4, 1, 0)));
     let policy = Policy::default();
-    let first = looks(&mut fleet, |fleet| drop(place_drivers(fleet, &mut queue, &policy, 0, &mut entropy)));
+    let first = examined(&mut fleet, |fleet| drop(place_drivers(fleet, &mut queue, &policy, 0, &mut entropy)));
     assert!(first < 100, "{first} looks to see that everything is full");
     let drawn = entropy.0;
 
-    let events = looks(&mut fleet, |fleet| {
+    let events = examined(&mut fleet, |fleet| {
         for n in 0..1_000 {
             queue.push(driver(1_000_000 + n), shape(1, 1, 0));
             queue.remove(driver(1 + n));
@@ -49,7 +49,7 @@ fn an_end_costs_one_look_per_shape_that_it_may_serve() {
     let policy = Policy::default();
     place_drivers(&mut fleet, &mut queue, &policy, 0, &mut Counter(0));
     for n in 1..=100 {
-        let cost = looks(&mut fleet, |fleet| {
+        let cost = examined(&mut fleet, |fleet| {
             fleet.give_back(worker(n), &total(1, 1, 0));
             assert_eq!(place_drivers(fleet, &mut queue, &policy, 0, &mut Counter(0)).len(), 1);
         });
@@ -62,7 +62,7 @@ fn an_end_costs_one_look_per_shape_that_it_may_serve() {
 fn thousands_of_drivers_in_one_pass_cost_about_a_look_each() {
     let mut fleet = fleet_of_cores(&[4; 1_000]);
     let mut queue = queue_of((0..10_000).map(|_| shape(1, 1, 0)));
-    let cost = looks(&mut fleet, |fleet| {
+    let cost = examined(&mut fleet, |fleet| {
         assert_eq!(place_drivers(fleet, &mut queue, &Policy::default(), 0, &mut Counter(0)).len(), 4_000);
     });
     // Each placed driver; each worker in the gathering, with its block, and when it was found full.
@@ -74,9 +74,9 @@ fn a_thousand_applications_that_wait_cost_no_look_per_event() {
     let (mut fleet, policy) = (full(), Policy::default());
     let mut queue = ExecutorQueue::new();
     (0..1_000).for_each(|n| queue.set(app(n), demand(u64::MAX, shape(2, 1, 0), 10)));
-    let first = looks(&mut fleet, |fleet| drop(place_executors(fleet, &mut queue, &policy)));
+    let first = examined(&mut fleet, |fleet| drop(place_executors(fleet, &mut queue, &policy)));
     assert!(first < 100, "{first} looks to see that everything is full");
-    let events = looks(&mut fleet, |fleet| {
+    let events = examined(&mut fleet, |fleet| {
         for n in 0..1_000 {
             queue.set(app(n), demand(u64::MAX, shape(2, 1, 0), 11));
             assert!(place_executors(fleet, &mut queue, &policy).is_empty());
@@ -84,7 +84,7 @@ fn a_thousand_applications_that_wait_cost_no_look_per_event() {
     });
     assert_eq!(events, 0);
     // One that ends: the first application takes it, the second sees that nothing is left, the others are not asked.
-    let one = looks(&mut fleet, |fleet| {
+    let one = examined(&mut fleet, |fleet| {
         fleet.give_back(worker(5), &total(2, 1, 0));
         assert_eq!(place_executors(fleet, &mut queue, &policy)[0].application, app(0));
     });
@@ -96,7 +96,7 @@ fn executors_cost_about_a_look_per_slot_however_large_the_cluster() {
     let mut fleet = fleet_of_cores(&[64; 5_000]);
     let mut queue = ExecutorQueue::new();
     (0..1_000).for_each(|n| queue.set(app(n), demand(u64::MAX, shape(1, 1, 0), 10)));
-    let cost = looks(&mut fleet, |fleet| {
+    let cost = examined(&mut fleet, |fleet| {
         assert_eq!(place_executors(fleet, &mut queue, &Policy::default()).len(), 10_000);
     });
     // Each slot is an entry, at times with the block it is in and what was passed over in it.

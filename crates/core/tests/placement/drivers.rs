@@ -1,4 +1,4 @@
-//! Drivers: BEHAVIOUR §3.2, F61, F62, F48, F49.
+//! Placement of drivers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -139,9 +139,10 @@ fn labels_variables_hosts_and_containment_are_conditions() {
 #[test]
 fn only_ready_workers_are_given_anything() {
     let mut fleet = fleet_of_cores(&[1; 5]);
-    for (n, eligibility) in [Eligibility::Silent, Eligibility::Lost, Eligibility::Unconfirmed, Eligibility::Draining]
-        .into_iter()
-        .enumerate()
+    for (n, eligibility) in
+        [Eligibility::Disconnected, Eligibility::Lost, Eligibility::Unconfirmed, Eligibility::Draining]
+            .into_iter()
+            .enumerate()
     {
         fleet.set_eligibility(worker(n as u128 + 1), eligibility);
     }

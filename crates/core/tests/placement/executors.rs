@@ -1,4 +1,4 @@
-//! Executors: BEHAVIOUR §3.3, F60, F63 to F69.
+//! Placement of executors, held to the loops of the reference system.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -50,7 +50,7 @@ fn each_worker_is_counted_once_at_the_first_cause() {
     assert_eq!(
         shown(&reason),
         [
-            ("SILENT", 1, "1 worker is not heard at present"),
+            ("DISCONNECTED", 1, "1 worker is not heard at present"),
             ("UNCONFIRMED", 1, "1 worker has not reported to this master yet"),
             ("DRAINING", 1, "1 worker drains"),
             ("EXCLUDED", 1, "1 worker is on an excluded host"),
@@ -98,7 +98,7 @@ fn what_no_empty_worker_with_its_labels_could_hold_never_fits() {
     assert!(never(&fleet, &shape(8, 100, 0)));
     assert!(never(&fleet, &shape(1, 1, 1)));
     fleet.hold(worker(1), &total(4, 100, 0));
-    fleet.set_eligibility(worker(1), Eligibility::Silent);
+    fleet.set_eligibility(worker(1), Eligibility::Disconnected);
     assert!(!never(&fleet, &shape(4, 100, 0)));
     let mut labelled = Shape::new(request(1, 1, 0));
     labelled.selector.insert("zone".into(), "b".into());

@@ -32,7 +32,7 @@ enum Step {
 fn an_eligibility() -> impl Strategy<Value = Eligibility> {
     prop_oneof![
         6 => Just(Eligibility::Ready),
-        1 => Just(Eligibility::Silent),
+        1 => Just(Eligibility::Disconnected),
         1 => Just(Eligibility::Lost),
         1 => Just(Eligibility::Draining),
     ]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use muster_core::{CallId, Input, Request, Target};
+use muster_core::{CallId, Input, ProfileTarget, Request};
 use muster_types::{ExecutorId, KilledBy, ProfileId, RequestId};
 
 use crate::Run;
@@ -13,7 +13,7 @@ impl Run {
     pub(crate) fn call(&mut self, request: Request) {
         self.calls += 1;
         self.note(format!("call {request:?}"));
-        let survive = (self.dice.roll(30) == 0).then(|| self.dice.roll(3));
+        let survive = (self.rng.roll(30) == 0).then(|| self.rng.roll(3));
         self.batch(vec![Input::Call(CallId(self.calls), request)], survive);
         if survive.is_some() {
             self.crash();
@@ -21,13 +21,13 @@ impl Run {
     }
 
     pub(crate) fn ask(&mut self) {
-        let request = match self.dice.roll(12) {
+        let request = match self.rng.roll(12) {
             0..=3 => {
-                let restart = ["never", "on-failure", "always"][self.dice.roll(3)];
-                let lost = ["rerun", "wait"][self.dice.roll(2)];
-                let gpu = if self.dice.roll(4) == 0 { " gpu=1" } else { "" };
+                let restart = ["never", "on-failure", "always"][self.rng.roll(3)];
+                let lost = ["rerun", "wait"][self.rng.roll(2)];
+                let gpu = if self.rng.roll(4) == 0 { " gpu=1" } else { "" };
                 let words = Words::parse(&format!("restart={restart} lost={lost} max-attempts=2{gpu}"));
-                let request = (self.dice.roll(2) == 0).then(|| RequestId::new(format!("r{}", self.dice.roll(40))));
+                let request = (self.rng.roll(2) == 0).then(|| RequestId::new(format!("r{}", self.rng.roll(40))));
                 Request::SubmitDriver { id: None, spec: specs::driver(&words), request, validate_only: false }
             }
             4 => Request::KillDriver { driver: self.a_driver(), request: None, version: None, by: KilledBy::Operator },
@@ -42,9 +42,13 @@ impl Run {
             }
             8 => {
                 let (application, token) = self.an_application();
-                let target = u32::try_from(self.dice.roll(4)).unwrap();
-                let targets =
-                    vec![Target { profile: ProfileId(0), target, new_profile: None, preferred_hosts: BTreeMap::new() }];
+                let target = u32::try_from(self.rng.roll(4)).unwrap();
+                let targets = vec![ProfileTarget {
+                    profile: ProfileId(0),
+                    target,
+                    new_profile: None,
+                    preferred_hosts: BTreeMap::new(),
+                }];
                 let excluded_hosts = BTreeSet::new();
                 Request::RequestExecutors {
                     application,
@@ -57,18 +61,18 @@ impl Run {
             }
             9 => {
                 let (application, token) = self.an_application();
-                let executors = (0..3).map(|_| ExecutorId(u32::try_from(self.dice.roll(12)).unwrap())).collect();
-                let replace = self.dice.roll(2) == 0;
+                let executors = (0..3).map(|_| ExecutorId(u32::try_from(self.rng.roll(12)).unwrap())).collect();
+                let replace = self.rng.roll(2) == 0;
                 Request::KillExecutors { application, token, executors, replace, request: None }
             }
             10 => {
                 let (application, token) = self.an_application();
-                let grace = Duration::from_secs(u64::try_from(self.dice.roll(2) * 10).unwrap());
+                let grace = Duration::from_secs(u64::try_from(self.rng.roll(2) * 10).unwrap());
                 Request::Unregister { application, token, success: true, message: String::new(), grace, request: None }
             }
             _ => {
-                let worker = format!("w{}", 1 + self.dice.roll(3));
-                if self.dice.roll(2) == 0 {
+                let worker = format!("w{}", 1 + self.rng.roll(3));
+                if self.rng.roll(2) == 0 {
                     Request::Drain { worker, request: None, deadline: Some(Duration::from_secs(20)) }
                 } else {
                     Request::Undrain { worker, request: None }
@@ -80,7 +84,7 @@ impl Run {
 
     pub(crate) fn a_driver(&mut self) -> String {
         let all: Vec<_> = self.world.ledger.fold.drivers.keys().copied().collect();
-        self.dice.pick(&all).map(ToString::to_string).unwrap_or_default()
+        self.rng.pick(&all).map(ToString::to_string).unwrap_or_default()
     }
 
     pub(crate) fn a_token(&mut self) -> Option<String> {
@@ -90,13 +94,13 @@ impl Run {
             .filter(|a| a.outcome.is_none())
             .map(|a| a.token.expose().to_owned())
             .collect();
-        if self.dice.roll(4) == 0 { None } else { self.dice.pick(&tokens).cloned() }
+        if self.rng.roll(4) == 0 { None } else { self.rng.pick(&tokens).cloned() }
     }
 
     pub(crate) fn an_application(&mut self) -> (String, Option<String>) {
         let fold = &self.world.ledger.fold;
         let all: Vec<_> = fold.applications.keys().copied().collect();
-        let Some(uid) = self.dice.pick(&all).copied() else { return (String::new(), None) };
+        let Some(uid) = self.rng.pick(&all).copied() else { return (String::new(), None) };
         let owner = fold.applications[&uid].driver.as_ref();
         let token = owner.and_then(|(driver, _, number)| {
             let record = fold.drivers.get(driver)?;

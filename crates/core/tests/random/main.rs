@@ -20,11 +20,11 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use muster_core::liveness::{Answer as Heard, Table};
+use muster_core::liveness::{Heartbeat, LivenessTable};
 use muster_core::{Answer, Config, Core, Effect, Group, Input, SessionNumber, invariants::check};
 use muster_types::{ApplicationUid, AttemptKey, AttemptState, DriverUid, Snapshot, Time, WorkerUid};
 
-use restore::Past;
+use restore::RestoreModel;
 use standby::Standby;
 use support::machine::{Down, Machine, Up};
 use support::world::{World, cluster};
@@ -32,9 +32,9 @@ use support::world::{World, cluster};
 const WAIT: Duration = Duration::from_secs(50);
 
 /// Xorshift: the same run for the same seed.
-struct Dice(u64);
+struct Rng(u64);
 
-impl Dice {
+impl Rng {
     fn roll(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -50,9 +50,9 @@ impl Dice {
 struct Run {
     world: World,
     standby: Standby,
-    table: Table,
+    table: LivenessTable,
     machines: Vec<Machine>,
-    dice: Dice,
+    rng: Rng,
     calls: u64,
     received: BTreeMap<(WorkerUid, u64), Time>,
     sessions: BTreeMap<ApplicationUid, SessionNumber>,
@@ -62,7 +62,7 @@ struct Run {
     exits: BTreeMap<AttemptKey, i32>,
     submitted: BTreeSet<DriverUid>,
     /// Whether this run's store is restored now and then, what it held earlier, and what was not over when it was.
-    past: Past,
+    past: RestoreModel,
     trace: Vec<String>,
 }
 
@@ -76,9 +76,9 @@ impl Run {
         Run {
             world: World::new(config),
             standby,
-            table: Table::new(),
+            table: LivenessTable::new(),
             machines: ["w1", "w2", "w3"].map(Machine::new).into(),
-            dice: Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+            rng: Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
             calls: 0,
             received: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -86,7 +86,7 @@ impl Run {
             acknowledged: BTreeSet::new(),
             exits: BTreeMap::new(),
             submitted: BTreeSet::new(),
-            past: Past { restores: seed.is_multiple_of(3), ..Past::default() },
+            past: RestoreModel { restores: seed.is_multiple_of(3), ..RestoreModel::default() },
             trace: Vec::new(),
         }
     }
@@ -113,7 +113,7 @@ impl Run {
         }
     }
 
-    fn assert_sound(&self, broken: Vec<muster_core::invariants::Violation>) {
+    fn assert_sound(&self, broken: Vec<muster_core::invariants::InvariantViolation>) {
         let last = self.trace.len().saturating_sub(60);
         assert!(broken.is_empty(), "{broken:#?} after {:#?}", &self.trace[last..]);
     }
@@ -124,27 +124,27 @@ impl Run {
                 Effect::Welcome(link) if alive => {
                     let received = self.received.get(&(link.worker, link.session.0)).copied().unwrap();
                     let answer = self.table.welcome(link.worker, link.session, received);
-                    let down = if answer == Heard::Answer { Down::Welcome } else { Down::SayHello };
+                    let down = if answer == Heartbeat::Ack { Down::Welcome } else { Down::SayHello };
                     self.send(link, down);
                 }
-                Effect::Refuse(link, _) | Effect::SayHello(link) if alive => self.send(link, Down::SayHello),
+                Effect::Refuse(link, _) | Effect::Reconnect(link) if alive => self.send(link, Down::SayHello),
                 Effect::Send(link, commands) if alive => {
                     self.check_kills(&commands);
                     self.send(link, Down::Commands(commands));
                 }
                 Effect::Acknowledge(link, list) if alive => self.send(link, Down::Acknowledge(list)),
-                Effect::Lost(worker) => self.table.settle(worker),
+                Effect::WorkerLossCommitted(worker) => self.table.settle(worker),
                 Effect::Reply(_, Ok(Answer::Session(uid, number, _))) => drop(self.sessions.insert(uid, number)),
                 Effect::Reply(_, Ok(Answer::Driver(shown))) => drop(self.submitted.insert(shown.record.uid)),
                 Effect::Welcome(_)
                 | Effect::Refuse(..)
-                | Effect::SayHello(_)
+                | Effect::Reconnect(_)
                 | Effect::Send(..)
                 | Effect::Acknowledge(..)
                 | Effect::Reply(..)
                 | Effect::Session(..)
                 | Effect::EndSession(..)
-                | Effect::Show(_) => {}
+                | Effect::UpdateView(_) => {}
             }
         }
     }
@@ -170,8 +170,8 @@ impl Run {
             Up::Inventory(reports) => self.batch(vec![Input::Inventory(link, reports, true)], survive),
             Up::Reports(reports) => self.batch(vec![Input::Reports(link, reports)], survive),
             Up::Heartbeat { sent } => match self.table.heard(link.worker, link.session, now) {
-                Heard::Answer => self.send(link, Down::Beat { sent }),
-                Heard::SayHello => self.send(link, Down::SayHello),
+                Heartbeat::Ack => self.send(link, Down::Beat { sent }),
+                Heartbeat::Reconnect => self.send(link, Down::SayHello),
             },
         }
     }
@@ -231,8 +231,8 @@ impl Run {
 
     fn advance(&mut self, index: usize) {
         let open = self.machines[index].unfinished();
-        let Some(key) = self.dice.pick(&open).copied() else { return };
-        let exit = i32::from(self.dice.roll(2) == 0);
+        let Some(key) = self.rng.pick(&open).copied() else { return };
+        let exit = i32::from(self.rng.roll(2) == 0);
         let was_running = matches!(self.machines[index].journal[&key].state, AttemptState::Running);
         self.note(format!("advance {} {key} exit {exit}", self.machines[index].name));
         if self.machines[index].advance(key, exit, self.world.now.wall) {
@@ -245,9 +245,9 @@ impl Run {
 
     fn step(&mut self) {
         self.save_or_restore();
-        let index = self.dice.roll(self.machines.len());
-        let survive = (self.dice.roll(150) == 0).then(|| self.dice.roll(4));
-        match self.dice.roll(60) {
+        let index = self.rng.roll(self.machines.len());
+        let survive = (self.rng.roll(150) == 0).then(|| self.rng.roll(4));
+        match self.rng.roll(60) {
             0..=17 => {
                 self.deliver_up(index, survive);
                 if survive.is_some() {
@@ -258,7 +258,7 @@ impl Run {
             36..=42 => self.advance(index),
             43..=46 => self.ask(),
             47 | 48 => {
-                let length = [1, 1, 3, 5, 20][self.dice.roll(5)];
+                let length = [1, 1, 3, 5, 20][self.rng.roll(5)];
                 self.pass(Duration::from_secs(length));
             }
             49..=52 => {
@@ -271,7 +271,7 @@ impl Run {
             57 => self.fault(index),
             _ => {
                 let open: Vec<_> = self.sessions.iter().map(|(uid, number)| (*uid, *number)).collect();
-                if let Some((uid, number)) = self.dice.pick(&open).copied() {
+                if let Some((uid, number)) = self.rng.pick(&open).copied() {
                     self.note(format!("break session {uid}"));
                     self.batch(vec![Input::SessionBroken(uid, number)], None);
                 }
@@ -281,7 +281,7 @@ impl Run {
     }
 
     fn fault(&mut self, index: usize) {
-        match self.dice.roll(8) {
+        match self.rng.roll(8) {
             0 => {
                 self.note(format!("runner of {} dies", self.machines[index].name));
                 let link = self.machines[index].link();

@@ -12,7 +12,7 @@ use crate::Run;
 const KEPT: usize = 3;
 
 #[derive(Default)]
-pub(crate) struct Past {
+pub(crate) struct RestoreModel {
     /// Whether the store of this run is ever restored.
     pub(crate) restores: bool,
     /// What the store held at some times, the oldest first. Every worker is in each: one that the store does not know cannot be
@@ -29,7 +29,7 @@ impl Run {
         if !self.past.restores {
             return;
         }
-        match self.dice.roll(300) {
+        match self.rng.roll(300) {
             0..=5 if self.world.ledger.fold.workers.len() == self.machines.len() => {
                 if self.past.saved.len() >= KEPT {
                     self.past.saved.remove(0);
@@ -42,7 +42,7 @@ impl Run {
     }
 
     fn restore(&mut self) {
-        let Some(fold) = self.dice.pick(&self.past.saved).cloned() else { return };
+        let Some(fold) = self.rng.pick(&self.past.saved).cloned() else { return };
         self.note(format!("restore generation {}", self.world.generation + 1));
         self.world.ledger.fold = fold;
         self.world.generation += 1;
@@ -93,8 +93,8 @@ impl Run {
     /// then, so that it was over, though its worker may still have to say how.
     pub(crate) fn was_over_before_a_restore(&self, key: AttemptKey) -> bool {
         let ended = |state: &AttemptState| matches!(state, AttemptState::Ended(_));
-        let told = self.machines.iter().any(|m| m.journal.get(&key).is_some_and(|entry| ended(&entry.state)));
-        self.world.generation > 1 && (self.acknowledged.contains(&key) || !self.started.contains(&key) || told)
+        let reported = self.machines.iter().any(|m| m.journal.get(&key).is_some_and(|entry| ended(&entry.state)));
+        self.world.generation > 1 && (self.acknowledged.contains(&key) || !self.started.contains(&key) || reported)
     }
 
     /// An operator ends what no record names.

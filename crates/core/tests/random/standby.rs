@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use muster_core::{Config, Core, Effect, Follower, Group, Show, Term};
+use muster_core::{Config, Core, Effect, Follower, Group, Term, ViewUpdate};
 use muster_types::{Snapshot, Write};
 
-use crate::Dice;
+use crate::Rng;
 use crate::support::world::{Counter, World, cluster};
 
 /// Follows the store of a run. Its dice are its own: a run does not depend on who follows.
@@ -14,8 +14,8 @@ pub(crate) struct Standby {
     /// What it has not taken in: deletions first, then the newest of each key.
     deleted: BTreeMap<String, Write>,
     put: BTreeMap<String, Write>,
-    shown: Shown,
-    dice: Dice,
+    shown: ViewText,
+    rng: Rng,
 }
 
 impl Standby {
@@ -24,8 +24,8 @@ impl Standby {
             follower: Follower::new(Config::default()),
             deleted: BTreeMap::new(),
             put: BTreeMap::new(),
-            shown: Shown::default(),
-            dice: Dice(seed | 1),
+            shown: ViewText::default(),
+            rng: Rng(seed | 1),
         }
     }
 
@@ -39,7 +39,7 @@ impl Standby {
     /// Something is durable.
     pub(crate) fn observe(&mut self, group: &Group) {
         group.writes.iter().for_each(|write| self.note(write));
-        if self.dice.roll(5) == 0 {
+        if self.rng.roll(5) == 0 {
             self.catch_up();
         }
     }
@@ -65,7 +65,7 @@ impl Standby {
         let entropy = || Counter(world.entropy.0);
         let mut loaded = Core::load(world.config.clone(), term.cluster.clone(), snapshot, now, &mut entropy());
         let mut followed = self.follower.lead(term, now, &mut entropy());
-        let mut shown = Shown::default();
+        let mut shown = ViewText::default();
         shown.take(shows(&mut loaded));
         self.shown.take(shows(&mut followed));
         assert_eq!(shown.0, self.shown.0);
@@ -73,29 +73,31 @@ impl Standby {
     }
 }
 
-fn shows(core: &mut Core) -> impl Iterator<Item = Show> + use<> {
+fn shows(core: &mut Core) -> impl Iterator<Item = ViewUpdate> + use<> {
     let effects = core.drain().into_iter().flat_map(|group| group.effects);
-    effects.filter_map(|effect| if let Effect::Show(show) = effect { Some(show) } else { None })
+    effects.filter_map(|effect| if let Effect::UpdateView(show) = effect { Some(show) } else { None })
 }
 
 /// What readers see, as text.
 #[derive(Default)]
-struct Shown(BTreeMap<String, String>);
+struct ViewText(BTreeMap<String, String>);
 
-impl Shown {
-    fn take(&mut self, shows: impl Iterator<Item = Show>) {
+impl ViewText {
+    fn take(&mut self, shows: impl Iterator<Item = ViewUpdate>) {
         for show in shows {
             let (key, text) = match &show {
-                Show::Driver(shown) => (format!("driver {}", shown.record.uid), Some(format!("{shown:?}"))),
-                Show::DriverGone(uid) => (format!("driver {uid}"), None),
-                Show::Application(shown) => (format!("application {}", shown.record.uid), Some(format!("{shown:?}"))),
-                Show::ApplicationGone(uid) => (format!("application {uid}"), None),
-                Show::Executor(shown) => {
+                ViewUpdate::Driver(shown) => (format!("driver {}", shown.record.uid), Some(format!("{shown:?}"))),
+                ViewUpdate::DriverGone(uid) => (format!("driver {uid}"), None),
+                ViewUpdate::Application(shown) => {
+                    (format!("application {}", shown.record.uid), Some(format!("{shown:?}")))
+                }
+                ViewUpdate::ApplicationGone(uid) => (format!("application {uid}"), None),
+                ViewUpdate::Executor(shown) => {
                     (format!("executor {} {}", shown.application, shown.record.id.0), Some(format!("{shown:?}")))
                 }
-                Show::ExecutorGone(uid, id) => (format!("executor {uid} {}", id.0), None),
-                Show::Worker(shown) => (format!("worker {}", shown.record.uid), Some(format!("{shown:?}"))),
-                Show::WorkerGone(uid) => (format!("worker {uid}"), None),
+                ViewUpdate::ExecutorGone(uid, id) => (format!("executor {uid} {}", id.0), None),
+                ViewUpdate::Worker(shown) => (format!("worker {}", shown.record.uid), Some(format!("{shown:?}"))),
+                ViewUpdate::WorkerGone(uid) => (format!("worker {uid}"), None),
             };
             match text {
                 Some(text) => drop(self.0.insert(key, text)),

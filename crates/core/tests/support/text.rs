@@ -1,7 +1,7 @@
 //! What follows an input, in words that people compare.
 
 use muster_core::invariants::Fold;
-use muster_core::{Answer, Effect, Group, Rejection, SessionEvent, Show, ShownExecutor};
+use muster_core::{Answer, ApplicationEvent, Effect, ExecutorView, Group, Rejection, ViewUpdate};
 use muster_types::{
     AttemptKey, DriverRecord, DriverState, Event, ExecutorRecord, Exit, Outcome, PendingCause, PendingReason, Subject,
     WorkerCommand, Write,
@@ -141,19 +141,19 @@ fn effect(effect: &Effect, fold: &Fold) -> String {
             let list: Vec<_> = list.iter().map(|ack| format!("{}#{}", key(ack.attempt, fold), ack.sequence)).collect();
             format!("acknowledge w{}.{}: {}", link.worker.0, link.session.0, list.join(", "))
         }
-        Effect::SayHello(link) => format!("say-hello w{}.{}", link.worker.0, link.session.0),
+        Effect::Reconnect(link) => format!("say-hello w{}.{}", link.worker.0, link.session.0),
         Effect::Session(_, session, event) => format!("session {}: {}", session.0, session_event(event)),
         Effect::EndSession(_, session, end) => format!("end-session {} {end:?}", session.0),
-        Effect::Lost(worker) => format!("lost w{}", worker.0),
-        Effect::Show(show) => format!("show {}", self::show(show)),
+        Effect::WorkerLossCommitted(worker) => format!("lost w{}", worker.0),
+        Effect::UpdateView(show) => format!("show {}", self::show(show)),
     }
 }
 
-fn show(show: &Show) -> String {
+fn show(show: &ViewUpdate) -> String {
     match show {
-        Show::Driver(shown) => format!("driver {} {}", shown.record.id, shown.record.state.as_str()),
-        Show::DriverGone(_) => "driver gone".to_owned(),
-        Show::Application(shown) => {
+        ViewUpdate::Driver(shown) => format!("driver {} {}", shown.record.id, shown.record.state.as_str()),
+        ViewUpdate::DriverGone(_) => "driver gone".to_owned(),
+        ViewUpdate::Application(shown) => {
             let counts = shown.profiles.iter().map(|p| format!("{}+{}/{}", p.running, p.launching, p.target));
             format!(
                 "application {} {} {}",
@@ -162,10 +162,10 @@ fn show(show: &Show) -> String {
                 counts.collect::<Vec<_>>().join(",")
             )
         }
-        Show::ApplicationGone(_) => "application gone".to_owned(),
-        Show::Executor(shown) => format!("executor {}", shown_executor(shown)),
-        Show::ExecutorGone(_, id) => format!("executor {id} gone"),
-        Show::Worker(shown) => {
+        ViewUpdate::ApplicationGone(_) => "application gone".to_owned(),
+        ViewUpdate::Executor(shown) => format!("executor {}", shown_executor(shown)),
+        ViewUpdate::ExecutorGone(_, id) => format!("executor {id} gone"),
+        ViewUpdate::Worker(shown) => {
             let quarantined = if shown.quarantined.is_empty() { "" } else { " quarantined" };
             format!(
                 "worker {} {} used {} drivers {} executors {}{quarantined}",
@@ -176,32 +176,32 @@ fn show(show: &Show) -> String {
                 shown.executors
             )
         }
-        Show::WorkerGone(_) => "worker gone".to_owned(),
+        ViewUpdate::WorkerGone(_) => "worker gone".to_owned(),
     }
 }
 
-fn shown_executor(shown: &ShownExecutor) -> String {
+fn shown_executor(shown: &ExecutorView) -> String {
     let draining = if shown.draining { " draining" } else { "" };
     format!("{}:{} {}{draining}", shown.application_id, shown.record.id, shown.record.state.as_str())
 }
 
-fn session_event(event: &SessionEvent) -> String {
+fn session_event(event: &ApplicationEvent) -> String {
     match event {
-        SessionEvent::Added(shown) => format!("added {}", shown_executor(shown)),
-        SessionEvent::Running(shown) => format!("running {}", shown_executor(shown)),
-        SessionEvent::Ended(shown) => {
+        ApplicationEvent::Added(shown) => format!("added {}", shown_executor(shown)),
+        ApplicationEvent::Running(shown) => format!("running {}", shown_executor(shown)),
+        ApplicationEvent::Ended(shown) => {
             let outcome = shown.record.outcome.as_ref().map(outcome).unwrap_or_default();
             format!("ended {} {outcome}", shown_executor(shown))
         }
-        SessionEvent::ProcessLost(shown) => format!("process-lost {}", shown_executor(shown)),
-        SessionEvent::WorkerLost(shown) => format!("worker-lost {} {}", shown_executor(shown), shown.record.host),
-        SessionEvent::Draining(shown, deadline) => {
+        ApplicationEvent::ProcessLost(shown) => format!("process-lost {}", shown_executor(shown)),
+        ApplicationEvent::WorkerLost(shown) => format!("worker-lost {} {}", shown_executor(shown), shown.record.host),
+        ApplicationEvent::Draining(shown, deadline) => {
             format!("draining {}{}", shown_executor(shown), if deadline.is_some() { " with deadline" } else { "" })
         }
-        SessionEvent::Pending { profile, missing, reason } => {
+        ApplicationEvent::Pending { profile, missing, reason } => {
             format!("pending profile {} missing {missing}: {}", profile.0, pending(reason))
         }
-        SessionEvent::ApplicationEnded { state, by, message } => {
+        ApplicationEvent::ApplicationEnded { state, by, message } => {
             format!("application ended {} by {by} \"{message}\"", state.as_str())
         }
     }
@@ -228,10 +228,10 @@ fn answer(answer: &Answer) -> String {
             format!("driver {} {}{retry}{}", shown.record.id, shown.record.state.as_str(), pending.unwrap_or_default())
         }
         Answer::Application(shown) => {
-            let why = shown.profiles.iter().filter_map(|p| {
+            let reason = shown.profiles.iter().filter_map(|p| {
                 p.pending.as_ref().map(|r| format!(" profile {} pending: {}", p.profile.0, pending(r)))
             });
-            format!("application {} {}{}", shown.record.id, shown.record.state.as_str(), why.collect::<String>())
+            format!("application {} {}{}", shown.record.id, shown.record.state.as_str(), reason.collect::<String>())
         }
         Answer::Worker(shown) => format!("worker {} {}", shown.record.name, shown.state.as_str()),
         Answer::Session(_, session, executors) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_core::invariants::{Fold, Ledger, check};
+use muster_core::invariants::{DurableState, Fold, check};
 use muster_core::{ClusterInfo, Config, Core, Entropy, Group, Input};
 use muster_types::{ClusterUid, Now, Time, WallTime};
 
@@ -21,7 +21,7 @@ impl Entropy for Counter {
 pub struct World {
     pub config: Config,
     pub core: Core,
-    pub ledger: Ledger,
+    pub ledger: DurableState,
     /// The store's generation.
     pub generation: u64,
     pub now: Now,
@@ -37,7 +37,7 @@ impl World {
         World {
             core: Core::new(config.clone(), cluster(1)),
             config,
-            ledger: Ledger::new(),
+            ledger: DurableState::new(),
             generation: 1,
             now: Now { time: Time(1_000_000_000), wall: WallTime(1_700_000_000_000) },
             entropy: Counter(0),

@@ -3,34 +3,34 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use muster_core::{Answer, KillResult, Request as Wish, ShownApplication, ShownExecutor, Target};
+use muster_core::{Answer, ApplicationView, ExecutorView, KillResult, ProfileTarget, Request as Wish};
 use muster_proto::errors::Failure;
 use muster_proto::v1::application_service_server::ApplicationService;
-use muster_proto::{accept, v1};
+use muster_proto::{v1, validate};
 use muster_types::{ExecutorId, Secret};
 use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::ask::{guard_retry, unexpected};
-use super::{session, show};
-use crate::leading::{Leading, Seat};
+use super::submit::{guard_retry, unexpected};
+use super::{render, session};
+use crate::leader::{LeaderContext, LeaderSlot};
 use crate::sessions::executor_to_wire;
 use crate::view::{executor_key, filter};
 
 /// Shows an application, with why its targets are not met.
 pub(crate) async fn get(
-    leading: &Leading,
+    leading: &LeaderContext,
     wire: v1::GetApplicationRequest,
 ) -> Result<v1::GetApplicationResponse, Failure> {
-    let name = accept::get_application(wire)?;
+    let name = validate::get_application(wire)?;
     let (commit, shown) = leading.view.application(&name);
     let shown = shown.ok_or_else(|| Failure::NotFound { kind: "application", name: name.clone() })?;
     let short = shown.profiles.iter().any(|profile| profile.running + profile.launching < profile.target);
     let application = if short && !shown.record.state.is_terminal() {
         explain(leading, &shown).await?
     } else {
-        show::application(&shown)
+        render::application(&shown)
     };
     leading.answered(v1::GetApplicationResponse {
         application: Some(application),
@@ -40,13 +40,13 @@ pub(crate) async fn get(
 
 /// Lists applications.
 pub(crate) async fn list(
-    leading: &Leading,
+    leading: &LeaderContext,
     wire: v1::ListApplicationsRequest,
 ) -> Result<v1::ListApplicationsResponse, Failure> {
-    let page = accept::list_applications(wire)?;
-    let listing = leading.list(page, None, |_: &ShownApplication| true, filter::application).await?;
+    let page = validate::list_applications(wire)?;
+    let listing = leading.list(page, None, |_: &ApplicationView| true, filter::application).await?;
     Ok(v1::ListApplicationsResponse {
-        applications: listing.items.iter().map(|shown| show::application(shown)).collect(),
+        applications: listing.items.iter().map(|shown| render::application(shown)).collect(),
         next_page_token: listing.next_page_token,
         resume_token: listing.resume.to_string(),
     })
@@ -54,10 +54,10 @@ pub(crate) async fn list(
 
 /// Lists executors, of one application or of all.
 pub(crate) async fn list_executors(
-    leading: &Leading,
+    leading: &LeaderContext,
     wire: v1::ListExecutorsRequest,
 ) -> Result<v1::ListExecutorsResponse, Failure> {
-    let accept::ListExecutors { application, page } = accept::list_executors(wire)?;
+    let validate::ListExecutors { application, page } = validate::list_executors(wire)?;
     let only = match application {
         None => None,
         Some(name) => {
@@ -66,7 +66,7 @@ pub(crate) async fn list_executors(
         }
     };
     let first = only.as_ref().map(|only| executor_key(only.record.uid, None, &only.record.id));
-    let within = |executor: &ShownExecutor| only.as_ref().is_none_or(|only| executor.application == only.record.uid);
+    let within = |executor: &ExecutorView| only.as_ref().is_none_or(|only| executor.application == only.record.uid);
     let listing = leading.list(page, first, within, filter::executor).await?;
     Ok(v1::ListExecutorsResponse {
         executors: listing.items.iter().map(|shown| executor_to_wire(shown)).collect(),
@@ -77,30 +77,30 @@ pub(crate) async fn list_executors(
 
 /// Ends an application, as an operator.
 pub(crate) async fn kill(
-    leading: &Leading,
+    leading: &LeaderContext,
     metadata: &MetadataMap,
     wire: v1::KillApplicationRequest,
 ) -> Result<v1::KillApplicationResponse, Failure> {
-    let accept::KillApplication { application, request } = accept::kill_application(wire)?;
+    let validate::KillApplication { application, request } = validate::kill_application(wire)?;
     // Its name makes it idempotent.
     guard_retry(metadata, request.as_ref(), true)?;
-    let application = wish(leading, Wish::KillApplication { application, request }).await?;
+    let application = to_request(leading, Wish::KillApplication { application, request }).await?;
     Ok(v1::KillApplicationResponse { application: Some(application) })
 }
 
 /// A full queue or store is no reason not to show what is known.
-async fn explain(leading: &Leading, shown: &ShownApplication) -> Result<v1::Application, Failure> {
-    match wish(leading, Wish::ExplainApplication { application: shown.record.uid.to_string() }).await {
+async fn explain(leading: &LeaderContext, shown: &ApplicationView) -> Result<v1::Application, Failure> {
+    match to_request(leading, Wish::ExplainApplication { application: shown.record.uid.to_string() }).await {
         Err(Failure::QueueFull { .. } | Failure::StoreFull | Failure::OutcomeUnknown { .. }) => {
-            Ok(show::application(shown))
+            Ok(render::application(shown))
         }
         explained => explained,
     }
 }
 
-async fn wish(leading: &Leading, request: Wish) -> Result<v1::Application, Failure> {
-    match leading.ask(request).await?.answer {
-        Answer::Application(application) => Ok(show::application(&application)),
+async fn to_request(leading: &LeaderContext, request: Wish) -> Result<v1::Application, Failure> {
+    match leading.submit(request).await?.answer {
+        Answer::Application(application) => Ok(render::application(&application)),
         other => Err(unexpected(&other)),
     }
 }
@@ -108,13 +108,13 @@ async fn wish(leading: &Leading, request: Wish) -> Result<v1::Application, Failu
 /// `ApplicationService`.
 #[derive(Debug, Clone)]
 pub(crate) struct ApplicationApi {
-    seat: Arc<Seat>,
+    slot: Arc<LeaderSlot>,
 }
 
 impl ApplicationApi {
-    /// For whoever leads in this seat.
-    pub(crate) fn new(seat: Arc<Seat>) -> ApplicationApi {
-        ApplicationApi { seat }
+    /// For whoever leads in this slot.
+    pub(crate) fn new(slot: Arc<LeaderSlot>) -> ApplicationApi {
+        ApplicationApi { slot }
     }
 }
 
@@ -126,7 +126,7 @@ impl ApplicationService for ApplicationApi {
         &self,
         request: Request<v1::RegisterApplicationRequest>,
     ) -> Result<Response<v1::RegisterApplicationResponse>, Status> {
-        let leading = self.seat.leading()?;
+        let leading = self.slot.leading()?;
         let (metadata, _, wire) = request.into_parts();
         Ok(Response::new(register(&leading, &metadata, wire).await?))
     }
@@ -135,7 +135,7 @@ impl ApplicationService for ApplicationApi {
         &self,
         request: Request<v1::WatchApplicationRequest>,
     ) -> Result<Response<Self::WatchApplicationStream>, Status> {
-        let leading = self.seat.leading()?;
+        let leading = self.slot.leading()?;
         Ok(Response::new(Box::pin(session::open(leading, request.into_inner()).await?)))
     }
 
@@ -143,14 +143,14 @@ impl ApplicationService for ApplicationApi {
         &self,
         request: Request<v1::RequestExecutorsRequest>,
     ) -> Result<Response<v1::RequestExecutorsResponse>, Status> {
-        Ok(Response::new(request_executors(&*self.seat.leading()?, request.into_inner()).await?))
+        Ok(Response::new(request_executors(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
     async fn kill_executors(
         &self,
         request: Request<v1::KillExecutorsRequest>,
     ) -> Result<Response<v1::KillExecutorsResponse>, Status> {
-        let leading = self.seat.leading()?;
+        let leading = self.slot.leading()?;
         let (metadata, _, wire) = request.into_parts();
         Ok(Response::new(kill_executors(&leading, &metadata, wire).await?))
     }
@@ -159,27 +159,27 @@ impl ApplicationService for ApplicationApi {
         &self,
         request: Request<v1::UnregisterApplicationRequest>,
     ) -> Result<Response<v1::UnregisterApplicationResponse>, Status> {
-        Ok(Response::new(unregister(&*self.seat.leading()?, request.into_inner()).await?))
+        Ok(Response::new(unregister(&*self.slot.leading()?, request.into_inner()).await?))
     }
 }
 
 async fn register(
-    leading: &Leading,
+    leading: &LeaderContext,
     metadata: &MetadataMap,
     wire: v1::RegisterApplicationRequest,
 ) -> Result<v1::RegisterApplicationResponse, Failure> {
-    let accept::RegisterApplication { id, spec, request, token } = accept::register_application(wire)?;
+    let validate::RegisterApplication { id, spec, request, token } = validate::register_application(wire)?;
     guard_retry(metadata, request.as_ref(), id.is_some())?;
     let wanted = Wish::RegisterApplication { id, spec, request, token: exposed(token) };
-    Ok(v1::RegisterApplicationResponse { application: Some(wish(leading, wanted).await?) })
+    Ok(v1::RegisterApplicationResponse { application: Some(to_request(leading, wanted).await?) })
 }
 
 async fn request_executors(
-    leading: &Leading,
+    leading: &LeaderContext,
     wire: v1::RequestExecutorsRequest,
 ) -> Result<v1::RequestExecutorsResponse, Failure> {
     // Its sequence makes it idempotent.
-    let asked = accept::request_executors(wire)?;
+    let asked = validate::request_executors(wire)?;
     let targets = asked.targets.into_iter().map(target).collect();
     let wanted = Wish::RequestExecutors {
         application: asked.application,
@@ -189,27 +189,27 @@ async fn request_executors(
         excluded_hosts: asked.excluded_hosts,
         request: asked.request,
     };
-    match leading.ask(wanted).await?.answer {
+    match leading.submit(wanted).await?.answer {
         Answer::Targets(accepted, sequence) => Ok(v1::RequestExecutorsResponse { accepted, sequence }),
         other => Err(unexpected(&other)),
     }
 }
 
-fn target(asked: accept::Target) -> Target {
-    let accept::Target { profile, target, new_profile, preferred_hosts } = asked;
-    Target { profile, target, new_profile, preferred_hosts }
+fn target(asked: validate::ProfileTargetRequest) -> ProfileTarget {
+    let validate::ProfileTargetRequest { profile, target, new_profile, preferred_hosts } = asked;
+    ProfileTarget { profile, target, new_profile, preferred_hosts }
 }
 
 async fn kill_executors(
-    leading: &Leading,
+    leading: &LeaderContext,
     metadata: &MetadataMap,
     wire: v1::KillExecutorsRequest,
 ) -> Result<v1::KillExecutorsResponse, Failure> {
-    let accept::KillExecutors { application, token, executors, replace, request } = accept::kill_executors(wire)?;
+    let validate::KillExecutors { application, token, executors, replace, request } = validate::kill_executors(wire)?;
     // An executor is killed once, and counted once: its number makes it idempotent.
     guard_retry(metadata, request.as_ref(), true)?;
     let wanted = Wish::KillExecutors { application, token: exposed(token), executors, replace, request };
-    match leading.ask(wanted).await?.answer {
+    match leading.submit(wanted).await?.answer {
         Answer::Killed(results) => {
             Ok(v1::KillExecutorsResponse { results: results.into_iter().map(kill_result).collect() })
         }
@@ -228,11 +228,11 @@ fn kill_result((executor, result): (ExecutorId, KillResult)) -> v1::kill_executo
 }
 
 async fn unregister(
-    leading: &Leading,
+    leading: &LeaderContext,
     wire: v1::UnregisterApplicationRequest,
 ) -> Result<v1::UnregisterApplicationResponse, Failure> {
     // Its name makes it idempotent.
-    let asked = accept::unregister(wire)?;
+    let asked = validate::unregister(wire)?;
     let wanted = Wish::Unregister {
         application: asked.application,
         token: exposed(asked.token),
@@ -241,7 +241,7 @@ async fn unregister(
         grace: asked.grace,
         request: asked.request,
     };
-    Ok(v1::UnregisterApplicationResponse { application: Some(wish(leading, wanted).await?) })
+    Ok(v1::UnregisterApplicationResponse { application: Some(to_request(leading, wanted).await?) })
 }
 
 fn exposed(token: Option<Secret>) -> Option<String> {

@@ -19,13 +19,13 @@ pub(crate) fn begin(archive: &Archive) -> BackupStream {
     let mut backup = archive.begin();
     tokio::spawn(async move {
         loop {
-            let piece = match backup.next().await {
+            let chunk = match backup.next().await {
                 Ok(Some(data)) => Ok(v1::BackupResponse { data: data.into() }),
                 Ok(None) => return,
                 Err(error) => Err(failure(&error).into()),
             };
-            let ends = piece.is_err();
-            if pieces.send(piece).await.is_err() || ends {
+            let ends = chunk.is_err();
+            if pieces.send(chunk).await.is_err() || ends {
                 return;
             }
         }

@@ -5,11 +5,11 @@ use muster_proto::v1;
 use muster_store::Member;
 use muster_types::{ApplicationState, DriverState, Resources, WorkerState};
 
-use crate::leading::Leading;
-use crate::view::{Counts, Tables};
+use crate::leader::LeaderContext;
+use crate::view::{StateCounts, Tables};
 
 /// Shows the cluster.
-pub(crate) fn show(leading: &Leading) -> v1::Cluster {
+pub(crate) fn show(leading: &LeaderContext) -> v1::Cluster {
     let tables = leading.view.read();
     let (total, used) = sums(&tables);
     let unconfirmed = tables.workers.counts().get(WorkerState::Unconfirmed.as_str()).copied().unwrap_or(0);
@@ -45,8 +45,8 @@ pub(crate) fn show(leading: &Leading) -> v1::Cluster {
     }
 }
 
-fn masters(leading: &Leading) -> Vec<v1::Master> {
-    let standing = leading.election.standing();
+fn masters(leading: &LeaderContext) -> Vec<v1::Master> {
+    let view = leading.election.view();
     let shown = |member: &Member| v1::Master {
         address: member.address.clone(),
         version: member.version.clone(),
@@ -54,20 +54,20 @@ fn masters(leading: &Leading) -> Vec<v1::Master> {
         since: Some(timestamp(member.since)),
         leads: member.epoch == leading.epoch,
     };
-    standing.members.iter().map(shown).collect()
+    view.members.iter().map(shown).collect()
 }
 
-fn standbys(leading: &Leading) -> Vec<String> {
-    let standing = leading.election.standing();
-    let others = standing.members.iter().filter(|member| member.epoch != leading.epoch);
+fn standbys(leading: &LeaderContext) -> Vec<String> {
+    let view = leading.election.view();
+    let others = view.members.iter().filter(|member| member.epoch != leading.epoch);
     others.map(|member| member.address.clone()).collect()
 }
 
-fn recovery(leading: &Leading, awaited_workers: u32) -> Option<v1::Recovery> {
+fn recovery(leading: &LeaderContext, awaited_workers: u32) -> Option<v1::Recovery> {
     (awaited_workers > 0).then(|| v1::Recovery { awaited_workers, deadline: Some(timestamp(leading.recovers_until)) })
 }
 
-fn notices(leading: &Leading) -> Vec<String> {
+fn notices(leading: &LeaderContext) -> Vec<String> {
     let mut notices = Vec::new();
     if *leading.store_full.borrow() {
         notices.push("the store is full: what runs goes on, and nothing new is taken until there is room".to_owned());
@@ -91,7 +91,7 @@ fn quarantined(tables: &Tables) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-fn counted<M: FromIterator<(String, u32)>>(counts: &Counts, shown: impl Fn(&str) -> bool) -> M {
+fn counted<M: FromIterator<(String, u32)>>(counts: &StateCounts, shown: impl Fn(&str) -> bool) -> M {
     let pairs = counts.iter().filter(|(word, _)| shown(word));
     pairs.map(|(word, count)| ((*word).to_owned(), *count)).collect()
 }

@@ -5,29 +5,29 @@ use std::time::Duration;
 
 use muster_proto::errors::Failure;
 use muster_proto::v1;
-use muster_store::{Election, Standing};
+use muster_store::{LeaderView, LeaderWatch};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::leading::{Leading, Order, Seat};
+use crate::leader::{LeaderContext, LeaderSlot, RoleCommand};
 
 /// Who leads, at first and with each change.
 pub(crate) type LeaderStream = ReceiverStream<Result<v1::WatchLeaderResponse, Status>>;
 
 /// Follows who leads, until this master goes away. Changes that come faster than they are read are seen as one.
-pub(crate) fn watch(election: &Election, seat: Arc<Seat>) -> LeaderStream {
-    let mut standing = election.receiver();
-    standing.mark_changed();
+pub(crate) fn watch(election: &LeaderWatch, slot: Arc<LeaderSlot>) -> LeaderStream {
+    let mut view = election.receiver();
+    view.mark_changed();
     let (said, stream) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
             let changed = tokio::select! {
-                changed = standing.changed() => changed.is_ok(),
+                changed = view.changed() => changed.is_ok(),
                 () = said.closed() => false,
-                () = seat.closed() => false,
+                () = slot.closed() => false,
             };
-            let now = shown(&standing.borrow_and_update());
+            let now = shown(&view.borrow_and_update());
             if !changed || said.send(Ok(now)).await.is_err() {
                 return;
             }
@@ -36,12 +36,12 @@ pub(crate) fn watch(election: &Election, seat: Arc<Seat>) -> LeaderStream {
     ReceiverStream::new(stream)
 }
 
-fn shown(standing: &Arc<Standing>) -> v1::WatchLeaderResponse {
-    let leader = standing.members.first();
+fn shown(view: &Arc<LeaderView>) -> v1::WatchLeaderResponse {
+    let leader = view.members.first();
     v1::WatchLeaderResponse {
         leader: leader.map(|leader| leader.address.clone()).unwrap_or_default(),
         epoch: leader.map(|leader| leader.epoch.into()),
-        masters: standing.members.iter().map(|member| member.address.clone()).collect(),
+        masters: view.members.iter().map(|member| member.address.clone()).collect(),
     }
 }
 
@@ -49,26 +49,29 @@ fn shown(standing: &Arc<Standing>) -> v1::WatchLeaderResponse {
 const SUCCEEDED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Hands over, and waits until another leads. One who means an earlier leader is told who leads by now.
-pub(crate) async fn step_down(leading: &Leading, wire: v1::StepDownRequest) -> Result<v1::StepDownResponse, Failure> {
+pub(crate) async fn step_down(
+    leading: &LeaderContext,
+    wire: v1::StepDownRequest,
+) -> Result<v1::StepDownResponse, Failure> {
     let epoch = leading.epoch.to_string();
     if !wire.epoch.is_empty() && wire.epoch != epoch {
         return leading.answered(v1::StepDownResponse { leader: leading.address.clone(), epoch });
     }
-    if leading.election.standing().members.len() < 2 {
+    if leading.election.view().members.len() < 2 {
         return Err(Failure::WrongState {
             subject: "the cluster".to_owned(),
             message: "no other master stands by to lead".to_owned(),
         });
     }
-    let (told, given_up) = oneshot::channel();
-    leading.orders.send(Order::StepDown(told)).await.map_err(|_| Failure::NoLeader)?;
+    let (done, given_up) = oneshot::channel();
+    leading.role_commands.send(RoleCommand::StepDown(done)).await.map_err(|_| Failure::NoLeader)?;
     given_up.await.map_err(|_| Failure::NoLeader)?;
     let unknown = || Failure::OutcomeUnknown { message: "no other master has been seen to lead yet".to_owned() };
     let mut election = leading.election.clone();
     let succeeded = async {
         loop {
-            let standing = election.standing();
-            if let Some(next) = standing.members.first().filter(|first| first.epoch != leading.epoch) {
+            let view = election.view();
+            if let Some(next) = view.members.first().filter(|first| first.epoch != leading.epoch) {
                 return v1::StepDownResponse { leader: next.address.clone(), epoch: next.epoch.to_string() };
             }
             election.changed().await;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use muster_proto::Violations;
-use muster_proto::accept::{Filter, Page};
+use muster_proto::FieldViolations;
 use muster_proto::errors::Failure;
 use muster_proto::tokens::ResumeToken;
+use muster_proto::validate::{Filter, Page};
 
-use crate::leading::Leading;
-use crate::view::{Cursor, Listed};
+use crate::leader::LeaderContext;
+use crate::view::{Cursor, Pageable};
 
 /// A page with its tokens.
 pub(crate) struct Listing<T> {
@@ -20,9 +20,9 @@ pub(crate) struct Listing<T> {
     pub resume: ResumeToken,
 }
 
-impl Leading {
+impl LeaderContext {
     /// Reads a page of a list, from `first` on if it is the first page.
-    pub(crate) async fn list<T: Listed, S>(
+    pub(crate) async fn list<T: Pageable, S>(
         &self,
         page: Page<S>,
         first: Option<String>,
@@ -41,5 +41,5 @@ impl Leading {
 }
 
 fn bad_token() -> Failure {
-    Failure::BadRequest(Violations::of("page_token", "pass the next_page_token of the page before, as it is"))
+    Failure::BadRequest(FieldViolations::of("page_token", "pass the next_page_token of the page before, as it is"))
 }

@@ -5,16 +5,16 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use muster_proto::accept::{self, ReadLogOf};
 use muster_proto::errors::{Failure, reason_of};
 use muster_proto::v1;
 use muster_proto::v1::worker_service_client::WorkerServiceClient;
+use muster_proto::validate::{self, ReadLogOf};
 use muster_types::{AttemptNumber, ExecutorId, WorkerName, WorkerUid};
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use crate::leading::Leading;
+use crate::leader::LeaderContext;
 
 /// Connections to workers that are kept for the next read.
 const KEPT: usize = 64;
@@ -52,7 +52,7 @@ impl LogSources {
 }
 
 /// Where a log is.
-struct Place {
+struct LogLocation {
     uid: String,
     number: u32,
     executor: bool,
@@ -62,11 +62,11 @@ struct Place {
 
 /// Reads a log.
 pub(crate) async fn read(
-    leading: &Leading,
+    leading: &LeaderContext,
     sources: &LogSources,
     wire: v1::ReadLogRequest,
 ) -> Result<LogStream, Failure> {
-    let accept::ReadLog { id, of, mut read } = accept::read_log(wire)?;
+    let validate::ReadLog { id, of, mut read } = validate::read_log(wire)?;
     let place = match of {
         ReadLogOf::Attempt(attempt) => attempt_place(leading, id, attempt)?,
         ReadLogOf::Executor(executor) => executor_place(leading, id, executor)?,
@@ -80,7 +80,7 @@ pub(crate) async fn read(
     let channel = sources.channel(&worker.record.address).map_err(|error| unreachable(error.to_string()))?;
     match WorkerServiceClient::new(channel).read_log(read).await {
         Ok(pieces) => {
-            let pieces = pieces.into_inner().map(|piece| piece.map(|piece| v1::ReadLogResponse { chunk: piece.chunk }));
+            let pieces = pieces.into_inner().map(|chunk| chunk.map(|chunk| v1::ReadLogResponse { chunk: chunk.chunk }));
             Ok(Box::pin(pieces))
         }
         Err(status) if status.code() == Code::NotFound => {
@@ -88,13 +88,13 @@ pub(crate) async fn read(
         }
         // A worker's own words about the request are those of the same table; anything else is the way to it.
         Err(status) if reason_of(&status).is_some() && status.code() == Code::InvalidArgument => {
-            Err(Failure::BadRequest(muster_proto::Violations::of("offset", status.message())))
+            Err(Failure::BadRequest(muster_proto::FieldViolations::of("offset", status.message())))
         }
         Err(status) => Err(unreachable(status.message().to_owned())),
     }
 }
 
-fn attempt_place(leading: &Leading, id: String, wanted: Option<AttemptNumber>) -> Result<Place, Failure> {
+fn attempt_place(leading: &LeaderContext, id: String, wanted: Option<AttemptNumber>) -> Result<LogLocation, Failure> {
     let driver = leading.view.driver(&id).1;
     let driver = driver.ok_or_else(|| Failure::NotFound { kind: "driver", name: id.clone() })?;
     let attempts = &driver.record.attempts;
@@ -108,7 +108,7 @@ fn attempt_place(leading: &Leading, id: String, wanted: Option<AttemptNumber>) -
         }
         Some(number) => Failure::NotFound { kind: "log", name: format!("{id}/{number}") },
     })?;
-    Ok(Place {
+    Ok(LogLocation {
         uid: driver.record.uid.to_string(),
         number: attempt.number.0,
         executor: false,
@@ -117,12 +117,12 @@ fn attempt_place(leading: &Leading, id: String, wanted: Option<AttemptNumber>) -
     })
 }
 
-fn executor_place(leading: &Leading, id: String, executor: ExecutorId) -> Result<Place, Failure> {
+fn executor_place(leading: &LeaderContext, id: String, executor: ExecutorId) -> Result<LogLocation, Failure> {
     let application = leading.view.application(&id).1;
     let application = application.ok_or_else(|| Failure::NotFound { kind: "application", name: id.clone() })?;
     let shown = leading.view.executor(application.record.uid, executor);
     let shown = shown.ok_or_else(|| Failure::NotFound { kind: "executor", name: format!("{id}/{executor}") })?;
-    Ok(Place {
+    Ok(LogLocation {
         uid: application.record.uid.to_string(),
         number: executor.0,
         executor: true,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_proto::v1::master_service_server::MasterService;
 use muster_proto::v1::{self, WatchEventsResponse};
-use muster_store::{Archive, Election};
+use muster_store::{Archive, LeaderWatch};
 use prost::Message;
 use prost::bytes::BytesMut;
 use tokio_stream::{Stream, StreamExt};
@@ -15,21 +15,26 @@ use super::backup::{self, BackupStream};
 use super::leader::{self, LeaderStream};
 use super::logs::{LogSources, LogStream};
 use super::{applications, cluster, drivers, logs, watch, workers};
-use crate::leading::Seat;
+use crate::leader::LeaderSlot;
 
 /// The service.
 #[derive(Debug, Clone)]
 pub(crate) struct MasterApi {
-    seat: Arc<Seat>,
+    slot: Arc<LeaderSlot>,
     sources: Arc<LogSources>,
-    election: Election,
+    election: LeaderWatch,
     archive: Archive,
 }
 
 impl MasterApi {
-    /// For whoever leads in this seat.
-    pub(crate) fn new(seat: Arc<Seat>, sources: Arc<LogSources>, election: Election, archive: Archive) -> MasterApi {
-        MasterApi { seat, sources, election, archive }
+    /// For whoever leads in this slot.
+    pub(crate) fn new(
+        slot: Arc<LeaderSlot>,
+        sources: Arc<LogSources>,
+        election: LeaderWatch,
+        archive: Archive,
+    ) -> MasterApi {
+        MasterApi { slot, sources, election, archive }
     }
 }
 
@@ -45,21 +50,21 @@ impl MasterService for MasterApi {
         request: Request<v1::SubmitDriverRequest>,
     ) -> Result<Response<v1::SubmitDriverResponse>, Status> {
         let (metadata, _, wire) = request.into_parts();
-        Ok(Response::new(drivers::submit(&*self.seat.leading()?, &metadata, wire).await?))
+        Ok(Response::new(drivers::submit(&*self.slot.leading()?, &metadata, wire).await?))
     }
 
     async fn get_driver(
         &self,
         request: Request<v1::GetDriverRequest>,
     ) -> Result<Response<v1::GetDriverResponse>, Status> {
-        Ok(Response::new(drivers::get(&*self.seat.leading()?, request.into_inner()).await?))
+        Ok(Response::new(drivers::get(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
     async fn list_drivers(
         &self,
         request: Request<v1::ListDriversRequest>,
     ) -> Result<Response<v1::ListDriversResponse>, Status> {
-        Ok(Response::new(drivers::list(&*self.seat.leading()?, request.into_inner()).await?))
+        Ok(Response::new(drivers::list(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
     async fn kill_driver(
@@ -67,21 +72,21 @@ impl MasterService for MasterApi {
         request: Request<v1::KillDriverRequest>,
     ) -> Result<Response<v1::KillDriverResponse>, Status> {
         let (metadata, _, wire) = request.into_parts();
-        Ok(Response::new(drivers::kill(&*self.seat.leading()?, &metadata, wire).await?))
+        Ok(Response::new(drivers::kill(&*self.slot.leading()?, &metadata, wire).await?))
     }
 
     async fn get_application(
         &self,
         request: Request<v1::GetApplicationRequest>,
     ) -> Result<Response<v1::GetApplicationResponse>, Status> {
-        Ok(Response::new(applications::get(&*self.seat.leading()?, request.into_inner()).await?))
+        Ok(Response::new(applications::get(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
     async fn list_applications(
         &self,
         request: Request<v1::ListApplicationsRequest>,
     ) -> Result<Response<v1::ListApplicationsResponse>, Status> {
-        Ok(Response::new(applications::list(&*self.seat.leading()?, request.into_inner()).await?))
+        Ok(Response::new(applications::list(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
     async fn kill_application(
@@ -89,69 +94,69 @@ impl MasterService for MasterApi {
         request: Request<v1::KillApplicationRequest>,
     ) -> Result<Response<v1::KillApplicationResponse>, Status> {
         let (metadata, _, wire) = request.into_parts();
-        Ok(Response::new(applications::kill(&*self.seat.leading()?, &metadata, wire).await?))
+        Ok(Response::new(applications::kill(&*self.slot.leading()?, &metadata, wire).await?))
     }
 
     async fn list_executors(
         &self,
         request: Request<v1::ListExecutorsRequest>,
     ) -> Result<Response<v1::ListExecutorsResponse>, Status> {
-        Ok(Response::new(applications::list_executors(&*self.seat.leading()?, request.into_inner()).await?))
+        Ok(Response::new(applications::list_executors(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
     async fn get_worker(
         &self,
         request: Request<v1::GetWorkerRequest>,
     ) -> Result<Response<v1::GetWorkerResponse>, Status> {
-        Ok(Response::new(workers::get(&*self.seat.leading()?, request.into_inner())?))
+        Ok(Response::new(workers::get(&*self.slot.leading()?, request.into_inner())?))
     }
 
     async fn list_workers(
         &self,
         request: Request<v1::ListWorkersRequest>,
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
-        Ok(Response::new(workers::list(&*self.seat.leading()?, request.into_inner()).await?))
+        Ok(Response::new(workers::list(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
     async fn drain_worker(
         &self,
         request: Request<v1::DrainWorkerRequest>,
     ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
-        Ok(Response::new(workers::drain(&*self.seat.leading()?, request.into_inner()).await?))
+        Ok(Response::new(workers::drain(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
     async fn undrain_worker(
         &self,
         request: Request<v1::UndrainWorkerRequest>,
     ) -> Result<Response<v1::UndrainWorkerResponse>, Status> {
-        Ok(Response::new(workers::undrain(&*self.seat.leading()?, request.into_inner()).await?))
+        Ok(Response::new(workers::undrain(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
     async fn forget_worker(
         &self,
         request: Request<v1::ForgetWorkerRequest>,
     ) -> Result<Response<v1::ForgetWorkerResponse>, Status> {
-        Ok(Response::new(workers::forget(&*self.seat.leading()?, request.into_inner()).await?))
+        Ok(Response::new(workers::forget(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
     async fn end_quarantined(
         &self,
         request: Request<v1::EndQuarantinedRequest>,
     ) -> Result<Response<v1::EndQuarantinedResponse>, Status> {
-        Ok(Response::new(workers::end_quarantined(&*self.seat.leading()?, request.into_inner()).await?))
+        Ok(Response::new(workers::end_quarantined(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
     async fn get_cluster(
         &self,
         _request: Request<v1::GetClusterRequest>,
     ) -> Result<Response<v1::GetClusterResponse>, Status> {
-        let leading = self.seat.leading()?;
+        let leading = self.slot.leading()?;
         let cluster = cluster::show(&leading);
         Ok(Response::new(leading.answered(v1::GetClusterResponse { cluster: Some(cluster) })?))
     }
 
     async fn read_log(&self, request: Request<v1::ReadLogRequest>) -> Result<Response<LogStream>, Status> {
-        let leading = self.seat.leading()?;
+        let leading = self.slot.leading()?;
         Ok(Response::new(logs::read(&leading, &self.sources, request.into_inner()).await?))
     }
 
@@ -160,12 +165,12 @@ impl MasterService for MasterApi {
         &self,
         request: Request<v1::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        let leading = self.seat.leading()?;
+        let leading = self.slot.leading()?;
         let pieces = watch::open(&leading, request.into_inner())?;
-        let decoded = pieces.map(|piece| {
-            let piece = piece.map_err(watch::ended)?;
+        let decoded = pieces.map(|chunk| {
+            let chunk = chunk.map_err(watch::ended)?;
             let mut buffer = BytesMut::new();
-            piece.encode(&mut buffer);
+            chunk.encode(&mut buffer);
             WatchEventsResponse::decode(buffer).map_err(|error| Status::internal(error.to_string()))
         });
         Ok(Response::new(Box::pin(decoded)))
@@ -175,11 +180,11 @@ impl MasterService for MasterApi {
         &self,
         _request: Request<v1::WatchLeaderRequest>,
     ) -> Result<Response<Self::WatchLeaderStream>, Status> {
-        Ok(Response::new(leader::watch(&self.election, self.seat.clone())))
+        Ok(Response::new(leader::watch(&self.election, self.slot.clone())))
     }
 
     async fn step_down(&self, request: Request<v1::StepDownRequest>) -> Result<Response<v1::StepDownResponse>, Status> {
-        Ok(Response::new(leader::step_down(&*self.seat.leading()?, request.into_inner()).await?))
+        Ok(Response::new(leader::step_down(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
     async fn backup(&self, _request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {

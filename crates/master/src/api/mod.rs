@@ -2,7 +2,6 @@
 //! and the one table of errors.
 
 mod applications;
-mod ask;
 mod backup;
 mod cluster;
 mod drivers;
@@ -11,8 +10,9 @@ mod lists;
 mod logs;
 mod master;
 mod raw_watch;
+mod render;
 mod session;
-mod show;
+mod submit;
 mod watch;
 mod workers;
 

@@ -20,8 +20,8 @@ use tonic::{Request, Response, Status};
 use tower::Service;
 
 use super::watch;
-use crate::events::Piece;
-use crate::leading::Seat;
+use crate::events::Chunk;
+use crate::leader::LeaderSlot;
 
 /// The method that is taken.
 const PATH: &str = "/muster.v1.MasterService/WatchEvents";
@@ -30,13 +30,13 @@ const PATH: &str = "/muster.v1.MasterService/WatchEvents";
 #[derive(Debug, Clone)]
 pub(crate) struct RawWatch<S> {
     inner: S,
-    seat: Arc<Seat>,
+    slot: Arc<LeaderSlot>,
 }
 
 impl<S> RawWatch<S> {
     /// Wraps the generated service.
-    pub(crate) fn new(inner: S, seat: Arc<Seat>) -> RawWatch<S> {
-        RawWatch { inner, seat }
+    pub(crate) fn new(inner: S, slot: Arc<LeaderSlot>) -> RawWatch<S> {
+        RawWatch { inner, slot }
     }
 }
 
@@ -44,7 +44,7 @@ impl<S: NamedService> NamedService for RawWatch<S> {
     const NAME: &'static str = S::NAME;
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+type WatchFuture = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
 
 impl<S> Service<http::Request<Body>> for RawWatch<S>
 where
@@ -53,29 +53,29 @@ where
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = WatchFuture;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Answer {
+    fn call(&mut self, request: http::Request<Body>) -> WatchFuture {
         if request.uri().path() != PATH {
             return Box::pin(self.inner.call(request));
         }
-        let handler = Handler(self.seat.clone());
-        Box::pin(async move { Ok(Grpc::new(PieceCodec).server_streaming(handler, request).await) })
+        let handler = Handler(self.slot.clone());
+        Box::pin(async move { Ok(Grpc::new(ChunkCodec).server_streaming(handler, request).await) })
     }
 }
 
-struct Handler(Arc<Seat>);
+struct Handler(Arc<LeaderSlot>);
 
-type Pieces = Pin<Box<dyn Stream<Item = Result<Piece, Status>> + Send>>;
+type WatchResponses = Pin<Box<dyn Stream<Item = Result<Chunk, Status>> + Send>>;
 
 impl ServerStreamingService<WatchEventsRequest> for Handler {
-    type Response = Piece;
-    type ResponseStream = Pieces;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Pieces>, Status>> + Send>>;
+    type Response = Chunk;
+    type ResponseStream = WatchResponses;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<WatchResponses>, Status>> + Send>>;
 
     fn call(&mut self, request: Request<WatchEventsRequest>) -> Self::Future {
         let opened = open(&self.0, request.into_inner());
@@ -83,23 +83,23 @@ impl ServerStreamingService<WatchEventsRequest> for Handler {
     }
 }
 
-fn open(seat: &Seat, request: WatchEventsRequest) -> Result<Pieces, Failure> {
-    let leading = seat.leading()?;
+fn open(slot: &LeaderSlot, request: WatchEventsRequest) -> Result<WatchResponses, Failure> {
+    let leading = slot.leading()?;
     let watch = watch::open(&leading, request)?;
-    Ok(Box::pin(watch.map(|piece| piece.map_err(|error| watch::ended(error).into()))))
+    Ok(Box::pin(watch.map(|chunk| chunk.map_err(|error| watch::ended(error).into()))))
 }
 
 /// Writes pieces, reads requests.
-struct PieceCodec;
+struct ChunkCodec;
 
-impl Codec for PieceCodec {
-    type Encode = Piece;
+impl Codec for ChunkCodec {
+    type Encode = Chunk;
     type Decode = WatchEventsRequest;
-    type Encoder = PieceEncoder;
+    type Encoder = ChunkEncoder;
     type Decoder = MessageDecoder<WatchEventsRequest>;
 
-    fn encoder(&mut self) -> PieceEncoder {
-        PieceEncoder
+    fn encoder(&mut self) -> ChunkEncoder {
+        ChunkEncoder
     }
 
     fn decoder(&mut self) -> Self::Decoder {
@@ -107,14 +107,14 @@ impl Codec for PieceCodec {
     }
 }
 
-struct PieceEncoder;
+struct ChunkEncoder;
 
-impl Encoder for PieceEncoder {
-    type Item = Piece;
+impl Encoder for ChunkEncoder {
+    type Item = Chunk;
     type Error = Status;
 
-    fn encode(&mut self, piece: Piece, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        piece.encode(buffer);
+    fn encode(&mut self, chunk: Chunk, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        chunk.encode(buffer);
         Ok(())
     }
 }

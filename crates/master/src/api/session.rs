@@ -4,24 +4,27 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use muster_core::{Answer, Request, SessionEnd, SessionNumber, ShownExecutor};
+use muster_core::{Answer, ExecutorView, Request, SessionEnd, SessionNumber};
 use muster_proto::errors::Failure;
-use muster_proto::{accept, v1};
+use muster_proto::{v1, validate};
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::ask::unexpected;
-use crate::leading::Leading;
-use crate::sessions::{Ending, Item, Opened, executor_to_wire};
+use super::submit::unexpected;
+use crate::leader::LeaderContext;
+use crate::sessions::{OpenedSession, SessionEnding, SessionItem, executor_to_wire};
 
 /// Events gathered into one response.
 const GATHERED: usize = 64;
 
 /// Opens a session.
-pub(crate) async fn open(leading: Arc<Leading>, wire: v1::WatchApplicationRequest) -> Result<SessionStream, Failure> {
-    let accept::WatchApplication { application, token, resume } = accept::watch_application(wire)?;
+pub(crate) async fn open(
+    leading: Arc<LeaderContext>,
+    wire: v1::WatchApplicationRequest,
+) -> Result<SessionStream, Failure> {
+    let validate::WatchApplication { application, token, resume } = validate::watch_application(wire)?;
     let token = token.map(|token| token.expose().to_owned());
-    let answered = leading.ask(Request::OpenSession { application, token }).await?;
+    let answered = leading.submit(Request::OpenSession { application, token }).await?;
     let (executors, opened) = match (answered.answer, answered.session) {
         (Answer::Session(_, _, executors), Some(opened)) => (executors, *opened),
         (other, _) => return Err(unexpected(&other)),
@@ -32,8 +35,8 @@ pub(crate) async fn open(leading: Arc<Leading>, wire: v1::WatchApplicationReques
 
 /// What was missed, if the session resumes without a gap; else the state.
 fn first_response(
-    opened: &Opened,
-    executors: &[Arc<ShownExecutor>],
+    opened: &OpenedSession,
+    executors: &[Arc<ExecutorView>],
     resume: Option<u64>,
 ) -> v1::WatchApplicationResponse {
     let missed = resume.and_then(|after| opened.missed(after));
@@ -52,7 +55,7 @@ fn first_response(
 /// The stream of a session.
 pub(crate) struct SessionStream {
     first: Option<v1::WatchApplicationResponse>,
-    opened: Opened,
+    opened: OpenedSession,
     over: bool,
 }
 
@@ -67,12 +70,12 @@ impl Stream for SessionStream {
         if this.over {
             return Poll::Ready(None);
         }
-        let mut items: Vec<Item> = Vec::new();
+        let mut items: Vec<SessionItem> = Vec::new();
         let taken = this.opened.queue.poll_recv_many(context, &mut items, GATHERED);
         match taken {
             Poll::Ready(0) => {
                 this.over = true;
-                let ending = this.opened.ending.try_recv().unwrap_or(Ending::Shutdown);
+                let ending = this.opened.ending.try_recv().unwrap_or(SessionEnding::Shutdown);
                 Poll::Ready(last_of(ending, this.opened.session).map(Err))
             }
             Poll::Ready(_) => Poll::Ready(Some(Ok(response(&items)))),
@@ -81,7 +84,7 @@ impl Stream for SessionStream {
     }
 }
 
-fn response(items: &[Item]) -> v1::WatchApplicationResponse {
+fn response(items: &[SessionItem]) -> v1::WatchApplicationResponse {
     v1::WatchApplicationResponse {
         session: 0,
         snapshot: Vec::new(),
@@ -92,18 +95,18 @@ fn response(items: &[Item]) -> v1::WatchApplicationResponse {
 }
 
 /// The status of a stream that ends; `None` is a good end: its last event said that the application has ended.
-fn last_of(ending: Ending, session: SessionNumber) -> Option<Status> {
+fn last_of(ending: SessionEnding, session: SessionNumber) -> Option<Status> {
     let got = || format!("session {}", session.0);
     let failure = match ending {
-        Ending::Core(SessionEnd::Ended) => return None,
-        Ending::Core(SessionEnd::Superseded) => {
+        SessionEnding::Core(SessionEnd::Ended) => return None,
+        SessionEnding::Core(SessionEnd::Superseded) => {
             Failure::Fenced { have: "a newer session is open".to_owned(), got: got() }
         }
-        Ending::Core(SessionEnd::Fenced) => {
+        SessionEnding::Core(SessionEnd::Fenced) => {
             Failure::Fenced { have: "the attempt it belongs to is closed".to_owned(), got: got() }
         }
-        Ending::TooSlow => Failure::WatcherTooSlow { resume_token: String::new() },
-        Ending::Shutdown => Failure::GoingAway,
+        SessionEnding::TooSlow => Failure::WatcherTooSlow { resume_token: String::new() },
+        SessionEnding::Shutdown => Failure::GoingAway,
     };
     Some(failure.into())
 }

@@ -3,29 +3,29 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use muster_proto::accept::{self, WatchFrom};
 use muster_proto::errors::Failure;
 use muster_proto::v1;
+use muster_proto::validate::{self, WatchFrom};
 
-use crate::events::{OutOfRange, Wanted, Watch, WatchEnd, WatchError};
-use crate::leading::Leading;
+use crate::events::{EventFilter, EventStream, OutOfRange, WatchEnd, WatchError};
+use crate::leader::LeaderContext;
 
 /// Opens a watch.
-pub(crate) fn open(leading: &Leading, wire: v1::WatchEventsRequest) -> Result<Watch, Failure> {
-    let request = accept::watch_events(wire)?;
+pub(crate) fn open(leading: &LeaderContext, wire: v1::WatchEventsRequest) -> Result<EventStream, Failure> {
+    let request = validate::watch_events(wire)?;
     let wanted = wanted(leading, &request)?;
     let from = match request.from {
         WatchFrom::Now => leading.token(leading.view.read().commit),
-        WatchFrom::Oldest => leading.hub.oldest(),
+        WatchFrom::Oldest => leading.broker.oldest(),
         WatchFrom::Token(token) => token,
     };
     let newest = leading.view.read().commit;
-    leading.hub.check(from, newest).map_err(compacted)?;
-    leading.answered(Watch::new(leading.hub.clone(), wanted, from))
+    leading.broker.check(from, newest).map_err(compacted)?;
+    leading.answered(EventStream::new(leading.broker.clone(), wanted, from))
 }
 
 /// The uids of what a watch names; all must be known. `None`: everything.
-fn wanted(leading: &Leading, request: &accept::WatchEvents) -> Result<Wanted, Failure> {
+fn wanted(leading: &LeaderContext, request: &validate::WatchEvents) -> Result<EventFilter, Failure> {
     let mut uids = HashSet::new();
     for name in &request.drivers {
         let found = leading.view.driver(name).1.map(|driver| driver.record.uid.0);

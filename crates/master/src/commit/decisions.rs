@@ -6,13 +6,13 @@ use std::time::Duration;
 use muster_core::{CallId, Core, Entropy, Group, Input, Request};
 use muster_types::{Now, Time};
 
-use super::ask::{Ask, Calls, Reply};
+use super::pending_call::{CallReply, Calls, PendingCall};
 use crate::clock;
 use crate::entropy::KernelEntropy;
-use crate::refused::Fingerprint;
+use crate::poison_inputs::InputDigest;
 
 /// What the commit loop asks for decisions: the core, or in tests of the loop something simpler.
-pub(crate) trait Machine: Send + 'static {
+pub(crate) trait DecisionCore: Send + 'static {
     /// Takes one input.
     fn handle(&mut self, now: Now, entropy: &mut dyn Entropy, input: Input);
     /// Places what waits.
@@ -23,7 +23,7 @@ pub(crate) trait Machine: Send + 'static {
     fn next_deadline(&self) -> Option<Time>;
 }
 
-impl Machine for Core {
+impl DecisionCore for Core {
     fn handle(&mut self, now: Now, entropy: &mut dyn Entropy, input: Input) {
         Core::handle(self, now, entropy, input);
     }
@@ -43,9 +43,9 @@ impl Machine for Core {
 
 /// The core panicked: what it remembers may be torn, and is thrown away.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Torn {
+pub(crate) struct CorePanicked {
     /// What it was handling; `None` for what nobody sent (time, placement).
-    pub input: Option<Fingerprint>,
+    pub input: Option<InputDigest>,
 }
 
 /// The core, with the time that its deadlines are measured in.
@@ -56,14 +56,14 @@ pub(crate) struct Decisions<M = Core> {
     behind: Duration,
 }
 
-impl<M: Machine> Decisions<M> {
+impl<M: DecisionCore> Decisions<M> {
     /// A loaded core.
     pub(crate) fn new(core: M, entropy: KernelEntropy) -> Decisions<M> {
         Decisions { core, entropy, behind: Duration::ZERO }
     }
 
     /// This loop was late: every deadline of the core moves by that much.
-    pub(crate) fn forgive(&mut self, late: Duration) {
+    pub(crate) fn extend_all(&mut self, late: Duration) {
         self.behind += late;
     }
 
@@ -78,30 +78,30 @@ impl<M: Machine> Decisions<M> {
     }
 
     /// Tells the core that time has passed.
-    pub(crate) fn tick(&mut self) -> Result<(), Torn> {
+    pub(crate) fn tick(&mut self) -> Result<(), CorePanicked> {
         self.guarded(None, |core, now, entropy| core.handle(now, entropy, Input::Tick))
     }
 
     /// Hands over what a link, a session or expiry says.
-    pub(crate) fn handle(&mut self, input: Input) -> Result<(), Torn> {
-        let fingerprint = Fingerprint::of_input(&input);
-        self.guarded(fingerprint, |core, now, entropy| core.handle(now, entropy, input))
+    pub(crate) fn handle(&mut self, input: Input) -> Result<(), CorePanicked> {
+        let digest = InputDigest::of_input(&input);
+        self.guarded(digest, |core, now, entropy| core.handle(now, entropy, input))
     }
 
     /// Hands over a call, unless its caller has gone away: then nothing is done.
-    pub(crate) fn call(&mut self, ask: Ask, calls: &mut Calls) -> Result<(), Torn> {
-        let Ask { request, reply } = ask;
+    pub(crate) fn call(&mut self, ask: PendingCall, calls: &mut Calls) -> Result<(), CorePanicked> {
+        let PendingCall { request, reply } = ask;
         if reply.is_closed() {
             return Ok(());
         }
         let call = calls.enter(reply);
         let kept = KeptRequest::of(&request);
         let handled = self.guarded(None, |core, now, entropy| core.handle(now, entropy, Input::Call(call, request)));
-        handled.map_err(|_| kept.torn(call, calls))
+        handled.map_err(|_| kept.panicked(call, calls))
     }
 
     /// Places what waits, and takes out all that was decided.
-    pub(crate) fn decide(&mut self) -> Result<Vec<Group>, Torn> {
+    pub(crate) fn decide(&mut self) -> Result<Vec<Group>, CorePanicked> {
         self.guarded(None, |core, now, entropy| {
             core.place(now, entropy);
             core.drain()
@@ -110,13 +110,13 @@ impl<M: Machine> Decisions<M> {
 
     fn guarded<T>(
         &mut self,
-        input: Option<Fingerprint>,
+        input: Option<InputDigest>,
         act: impl FnOnce(&mut M, Now, &mut KernelEntropy) -> T,
-    ) -> Result<T, Torn> {
+    ) -> Result<T, CorePanicked> {
         let now = self.now();
         let (core, entropy) = (&mut self.core, &mut self.entropy);
         // What a panic leaves behind is never looked at again.
-        catch_unwind(AssertUnwindSafe(|| act(core, now, entropy))).map_err(|_| Torn { input })
+        catch_unwind(AssertUnwindSafe(|| act(core, now, entropy))).map_err(|_| CorePanicked { input })
     }
 }
 
@@ -128,8 +128,8 @@ impl KeptRequest {
         KeptRequest(request.clone())
     }
 
-    fn torn(self, call: CallId, calls: &mut Calls) -> Torn {
-        calls.answer(call, Reply::Failed);
-        Torn { input: Some(Fingerprint::of_request(&self.0)) }
+    fn panicked(self, call: CallId, calls: &mut Calls) -> CorePanicked {
+        calls.answer(call, CallReply::Failed);
+        CorePanicked { input: Some(InputDigest::of_request(&self.0)) }
     }
 }

@@ -7,7 +7,7 @@ use muster_types::Verdict;
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::stop::told;
+use crate::stop::until_stopped;
 
 /// Between two tries of a transaction whose outcome is unknown: the store was given its time with each.
 const UNANSWERED_PAUSE: Duration = Duration::from_millis(20);
@@ -16,7 +16,7 @@ const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a term has while it commits.
 #[derive(Debug, Clone)]
-pub(crate) struct Terms {
+pub(crate) struct CommitTerms {
     /// Until when it may act: past it, an unknown outcome stays unknown.
     pub deadline: Deadline,
     /// Told while the store is full.
@@ -25,7 +25,7 @@ pub(crate) struct Terms {
 
 /// A transaction was not made durable, as far as is known.
 #[derive(Debug)]
-pub(crate) struct Failed {
+pub(crate) struct CommitFailed {
     /// What the store said last.
     pub error: CommitError,
     /// Of all tries together.
@@ -37,9 +37,9 @@ pub(crate) struct Failed {
 pub(crate) async fn make_durable<S: Store>(
     store: &mut S,
     transaction: Transaction,
-    terms: &Terms,
+    terms: &CommitTerms,
     mut stop: watch::Receiver<bool>,
-) -> Result<(), Failed> {
+) -> Result<(), CommitFailed> {
     let mut verdict = Verdict::NotApplied;
     loop {
         let answer = tokio::select! {
@@ -60,14 +60,14 @@ pub(crate) async fn make_durable<S: Store>(
             verdict = Verdict::Unknown;
         }
         if !error.may_repeat() || !terms.deadline.stands(clock::boottime()) {
-            return Err(Failed { error, verdict });
+            return Err(CommitFailed { error, verdict });
         }
         if error.is_full() {
             if !terms.full.send_replace(true) {
                 tracing::error!(%error, "the store is full; what runs goes on, and nothing new is taken until there is room");
             }
             tokio::select! {
-                () = told(&mut stop) => return Err(Failed { error, verdict }),
+                () = until_stopped(&mut stop) => return Err(CommitFailed { error, verdict }),
                 () = tokio::time::sleep(FULL_PAUSE) => {}
             }
         } else {

@@ -1,17 +1,17 @@
 //! The commit loop: the only mutator. It asks the core, makes transactions durable, and releases what depends on them, in order.
 
-mod ask;
 mod decisions;
 mod durable;
-mod inbox;
+mod input_queue;
 mod pack;
+mod pending_call;
 mod release;
 mod run;
 
-pub(crate) use ask::{Ask, Reply};
 pub(crate) use decisions::Decisions;
-pub(crate) use durable::Terms;
-pub(crate) use inbox::{LinkInputs, Mailbox, inbox};
+pub(crate) use durable::CommitTerms;
+pub(crate) use input_queue::{InputSender, LinkInputs, input_queue};
 pub(crate) use pack::Bounds;
-pub(crate) use release::Outlets;
-pub(crate) use run::{CommitLoop, Ended};
+pub(crate) use pending_call::{CallReply, PendingCall};
+pub(crate) use release::EffectSinks;
+pub(crate) use run::{CommitLoop, LoopEnd};

@@ -27,7 +27,7 @@ impl Bounds {
 
 /// Groups of one transaction.
 #[derive(Debug, Default)]
-pub(crate) struct Packed {
+pub(crate) struct PackedTransaction {
     /// Its writes, without the events.
     pub writes: Vec<Write>,
     /// Its events.
@@ -36,7 +36,7 @@ pub(crate) struct Packed {
     pub effects: Vec<Effect>,
 }
 
-impl Packed {
+impl PackedTransaction {
     /// Whether it needs a commit. If not, its effects wait for earlier transactions alone.
     pub(crate) fn is_durable(&self) -> bool {
         !self.writes.is_empty() || !self.events.is_empty()
@@ -50,8 +50,8 @@ impl Packed {
 }
 
 /// Takes as many groups from the front as fit; at least one, if there is one.
-pub(crate) fn pack(backlog: &mut VecDeque<Group>, bounds: Bounds) -> Packed {
-    let mut packed = Packed::default();
+pub(crate) fn pack(backlog: &mut VecDeque<Group>, bounds: Bounds) -> PackedTransaction {
+    let mut packed = PackedTransaction::default();
     let mut bytes = 0;
     while let Some(group) = backlog.front() {
         let size: usize = group.writes.iter().map(size_of).sum();
@@ -113,7 +113,7 @@ mod tests {
         }
     }
 
-    fn calls(packed: &Packed) -> Vec<u64> {
+    fn calls(packed: &PackedTransaction) -> Vec<u64> {
         packed
             .effects
             .iter()

@@ -2,18 +2,18 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use muster_core::{Answer, Effect, Rejection, Show, liveness};
+use muster_core::{Answer, Effect, Rejection, ViewUpdate, liveness};
 use muster_store::Deadline;
 use muster_types::{Commit, EventsRecord};
 
-use super::ask::{Calls, Reply};
+use super::pending_call::{CallReply, Calls};
 use crate::events::{Publication, Publisher};
 use crate::link::Links;
 use crate::sessions::Sessions;
 use crate::view::View;
 
 /// Where effects go.
-pub(crate) struct Outlets {
+pub(crate) struct EffectSinks {
     /// For readers.
     pub view: Arc<View>,
     /// For those who watch events.
@@ -23,12 +23,12 @@ pub(crate) struct Outlets {
     /// For applications.
     pub sessions: Arc<Sessions>,
     /// Who has been heard.
-    pub liveness: Arc<Mutex<liveness::Table>>,
+    pub liveness: Arc<Mutex<liveness::LivenessTable>>,
     /// Until when a worker may be welcomed.
     pub deadline: Deadline,
 }
 
-impl Outlets {
+impl EffectSinks {
     /// Releases the effects of a transaction (or of none, at the newest commit). The view first: a caller's own write is in it
     /// before its reply is sent.
     pub(crate) fn release(&self, commit: Commit, effects: Vec<Effect>, calls: &mut Calls) {
@@ -36,12 +36,12 @@ impl Outlets {
         let mut rest = Vec::with_capacity(effects.len());
         for effect in effects {
             match effect {
-                Effect::Show(show) => shows.push(show),
+                Effect::UpdateView(show) => shows.push(show),
                 effect => rest.push(effect),
             }
         }
         for show in &shows {
-            if let Show::ApplicationGone(uid) = show {
+            if let ViewUpdate::ApplicationGone(uid) = show {
                 self.sessions.forget(*uid);
             }
         }
@@ -60,22 +60,28 @@ impl Outlets {
         match effect {
             Effect::Reply(call, answer) => {
                 let session = self.open_session(commit, &answer);
-                calls.answer(call, Reply::Answered { answer, session });
+                calls.answer(call, CallReply::Answered { answer, session });
             }
             Effect::Welcome(link) => self.links.welcome(link, &self.liveness, &self.deadline),
             Effect::Refuse(link, refusal) => self.links.refuse(link, refusal),
             Effect::Send(link, commands) => self.links.send(link, commands),
             Effect::Acknowledge(link, acknowledged) => self.links.acknowledge(link, acknowledged),
-            Effect::SayHello(link) => self.links.say_hello(link),
-            Effect::Lost(worker) => self.liveness.lock().unwrap_or_else(PoisonError::into_inner).settle(worker),
+            Effect::Reconnect(link) => self.links.reconnect(link),
+            Effect::WorkerLossCommitted(worker) => {
+                self.liveness.lock().unwrap_or_else(PoisonError::into_inner).settle(worker)
+            }
             Effect::Session(application, session, event) => self.sessions.tell(application, session, commit, event),
             Effect::EndSession(application, session, end) => self.sessions.end(application, session, end),
-            Effect::Show(show) => self.view.advance(commit, [show]),
+            Effect::UpdateView(show) => self.view.advance(commit, [show]),
         }
     }
 
     /// Makes the session's queue before anything more is released, so that no event falls between the answer and the queue.
-    fn open_session(&self, commit: Commit, answer: &Result<Answer, Rejection>) -> Option<Box<crate::sessions::Opened>> {
+    fn open_session(
+        &self,
+        commit: Commit,
+        answer: &Result<Answer, Rejection>,
+    ) -> Option<Box<crate::sessions::OpenedSession>> {
         match answer {
             Ok(Answer::Session(application, session, _)) => {
                 Some(Box::new(self.sessions.open(*application, *session, commit)))

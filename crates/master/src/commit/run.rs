@@ -8,32 +8,32 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_core::{Core, Effect, Group};
-use muster_store::{CommitError, Large, Store, Transaction};
+use muster_store::{CommitError, DropInBackground, Store, Transaction};
 use muster_types::{Commit, EventsRecord, Verdict, Write};
 use tokio::sync::{oneshot, watch};
 
-use super::ask::Calls;
-use super::decisions::{Decisions, Machine, Torn};
-use super::durable::{Failed, Terms, make_durable};
-use super::inbox::{Batch, Inbox};
-use super::pack::{Bounds, Packed, pack};
-use super::release::Outlets;
+use super::decisions::{CorePanicked, DecisionCore, Decisions};
+use super::durable::{CommitFailed, CommitTerms, make_durable};
+use super::input_queue::{Batch, InputQueue};
+use super::pack::{Bounds, PackedTransaction, pack};
+use super::pending_call::Calls;
+use super::release::EffectSinks;
 use crate::clock;
-use crate::events::Retention;
-use crate::stop::told;
+use crate::events::EventRetention;
+use crate::stop::until_stopped;
 
 /// Inputs handled for one transaction: what keeps a commit a matter of milliseconds.
 const BATCH: usize = 1024;
 /// Groups that wait for a transaction before no more inputs are taken.
 const BACKLOG: usize = 4096;
 /// The loop looks at the clock at least this often, to see whether it was stopped.
-const PULSE: Duration = Duration::from_secs(1);
+const MAX_SLEEP: Duration = Duration::from_secs(1);
 /// Lateness beyond what a busy machine explains.
 const LATE: Duration = Duration::from_millis(500);
 
 /// How a term of the loop ended.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum LoopEnd {
     /// It was told to stop; what was in flight was finished.
     Stopped,
     /// The store refused a transaction: this term is over, and the transaction was not applied.
@@ -43,11 +43,11 @@ pub(crate) enum Ended {
     /// The store failed: nothing that it says can be trusted, and the process must end.
     Fatal(CommitError),
     /// The core panicked: the state is thrown away.
-    Torn(Torn),
+    Torn(CorePanicked),
 }
 
 /// What follows a transaction.
-struct Consequences {
+struct AfterCommit {
     commit: Commit,
     effects: Vec<Effect>,
     record: Option<Arc<EventsRecord>>,
@@ -56,7 +56,7 @@ struct Consequences {
 }
 
 /// A transaction that came back.
-type Finished<S> = (Consequences, S, Result<(), Failed>);
+type Finished<S> = (AfterCommit, S, Result<(), CommitFailed>);
 
 /// A transaction under way. It holds the store, and what follows.
 type Committing<S> = Pin<Box<dyn Future<Output = Finished<S>> + Send>>;
@@ -70,13 +70,13 @@ enum StoreState<S> {
 }
 
 /// The commit loop of one term.
-pub(crate) struct CommitLoop<S, M: Machine = Core> {
-    decisions: Large<Decisions<M>>,
-    inbox: Inbox,
-    outlets: Outlets,
-    retention: Retention,
+pub(crate) struct CommitLoop<S, M: DecisionCore = Core> {
+    decisions: DropInBackground<Decisions<M>>,
+    queue: InputQueue,
+    sinks: EffectSinks,
+    retention: EventRetention,
     bounds: Bounds,
-    terms: Terms,
+    terms: CommitTerms,
     store: StoreState<S>,
     calls: Calls,
     /// Decided, in order, not yet sent to the store.
@@ -85,28 +85,28 @@ pub(crate) struct CommitLoop<S, M: Machine = Core> {
     handled: usize,
     /// The newest transaction that was sent to the store.
     newest: Commit,
-    warm: Option<oneshot::Sender<()>>,
+    ready: Option<oneshot::Sender<()>>,
     stop: watch::Receiver<bool>,
 }
 
-impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
+impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
     /// A loop behind the newest commit of the store.
     #[expect(clippy::too_many_arguments, reason = "what a term is made of, each of its own type")]
     pub(crate) fn new(
         decisions: Decisions<M>,
-        inbox: Inbox,
-        outlets: Outlets,
-        retention: Retention,
+        queue: InputQueue,
+        sinks: EffectSinks,
+        retention: EventRetention,
         bounds: Bounds,
-        terms: Terms,
+        terms: CommitTerms,
         store: S,
         newest: Commit,
         stop: watch::Receiver<bool>,
     ) -> CommitLoop<S, M> {
         CommitLoop {
-            decisions: Large::new(decisions),
-            inbox,
-            outlets,
+            decisions: DropInBackground::new(decisions),
+            queue,
+            sinks,
             retention,
             bounds,
             terms,
@@ -116,29 +116,29 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
             // What the load decided is taken out at once.
             handled: 1,
             newest,
-            warm: None,
+            ready: None,
             stop,
         }
     }
 
     /// Runs until the term ends. Callers that wait are told what is known; what is still queued is told that nothing was done.
     /// `warm` is told once what the load decided is committed and shown. The store is handed back if it is at hand.
-    pub(crate) async fn run(mut self, warm: oneshot::Sender<()>) -> (Ended, Option<S>) {
-        self.warm = Some(warm);
+    pub(crate) async fn run(mut self, warm: oneshot::Sender<()>) -> (LoopEnd, Option<S>) {
+        self.ready = Some(warm);
         let mut stop = self.stop.clone();
         let ended = match self.work(&mut stop).await {
-            Ok(()) => self.finish(Ended::Stopped).await,
-            Err(Ended::Torn(torn)) => self.finish(Ended::Torn(torn)).await,
+            Ok(()) => self.finish(LoopEnd::Stopped).await,
+            Err(LoopEnd::Torn(panicked)) => self.finish(LoopEnd::Torn(panicked)).await,
             Err(ended) => ended,
         };
         match &ended {
             // What was sent may be in the store or not.
-            Ended::Fatal(_) => self.calls.abandon(),
+            LoopEnd::Fatal(_) => self.calls.abandon(),
             // What was sent has been left without an answer; the rest never will be sent.
-            Ended::Unknown(_) => self.calls.dismiss(),
-            Ended::Stopped | Ended::Deposed(_) | Ended::Torn(_) => self.calls.dismiss(),
+            LoopEnd::Unknown(_) => self.calls.dismiss(),
+            LoopEnd::Stopped | LoopEnd::Deposed(_) | LoopEnd::Torn(_) => self.calls.dismiss(),
         }
-        for ask in self.inbox.close() {
+        for ask in self.queue.close() {
             ask.dismiss();
         }
         let store = match self.store {
@@ -148,7 +148,7 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
         (ended, store)
     }
 
-    async fn work(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), Ended> {
+    async fn work(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), LoopEnd> {
         let mut batch = Batch::default();
         loop {
             self.advance()?;
@@ -159,8 +159,8 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
             tokio::select! {
                 biased;
                 done = finished(&mut self.store) => self.committed(done).await?,
-                () = told(stop) => return Ok(()),
-                open = self.inbox.take(&mut batch, BATCH), if room => {
+                () = until_stopped(stop) => return Ok(()),
+                open = self.queue.take(&mut batch, BATCH), if room => {
                     self.handle(&mut batch)?;
                     if !open {
                         return Ok(());
@@ -174,7 +174,7 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
 
     fn tell_warm(&mut self) {
         if matches!(self.store, StoreState::Idle(_))
-            && let Some(warm) = self.warm.take()
+            && let Some(warm) = self.ready.take()
         {
             let _ = warm.send(());
         }
@@ -182,24 +182,24 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
 
     /// When to look at the clock next.
     fn wake(&self) -> Instant {
-        Instant::now() + self.decisions.until_deadline().map_or(PULSE, |left| left.min(PULSE))
+        Instant::now() + self.decisions.until_deadline().map_or(MAX_SLEEP, |left| left.min(MAX_SLEEP))
     }
 
     /// Ticks when a deadline has come; moves all of them if this loop was stopped meanwhile. What waited in the queues was taken before.
-    fn keep_time(&mut self, wake: Instant) -> Result<(), Ended> {
+    fn keep_time(&mut self, wake: Instant) -> Result<(), LoopEnd> {
         let late = wake.elapsed();
         if late >= LATE {
             tracing::warn!(late_ms = late.as_millis(), "the commit loop was late; its deadlines move by that much");
-            self.decisions.forgive(late);
+            self.decisions.extend_all(late);
         }
         if self.decisions.until_deadline() == Some(Duration::ZERO) {
             self.handled += 1;
-            self.decisions.tick().map_err(Ended::Torn)?;
+            self.decisions.tick().map_err(LoopEnd::Torn)?;
         }
         Ok(())
     }
 
-    fn handle(&mut self, batch: &mut Batch) -> Result<(), Ended> {
+    fn handle(&mut self, batch: &mut Batch) -> Result<(), LoopEnd> {
         self.handled += batch.len();
         let mut handled = batch.links.drain(..).try_for_each(|input| self.decisions.handle(input));
         for ask in batch.calls.drain(..) {
@@ -209,15 +209,15 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
                 Err(_) => ask.dismiss(),
             }
         }
-        handled.map_err(Ended::Torn)
+        handled.map_err(LoopEnd::Torn)
     }
 
     /// Starts the next transaction if the store is idle, and releases what needs none.
-    fn advance(&mut self) -> Result<(), Ended> {
+    fn advance(&mut self) -> Result<(), LoopEnd> {
         while matches!(self.store, StoreState::Idle(_)) {
             if self.handled > 0 {
                 self.handled = 0;
-                self.backlog.extend(self.decisions.decide().map_err(Ended::Torn)?);
+                self.backlog.extend(self.decisions.decide().map_err(LoopEnd::Torn)?);
             }
             let trim = self.retention.is_due(clock::wall());
             if self.backlog.is_empty() && !trim {
@@ -227,13 +227,13 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
             if packed.is_durable() || trim {
                 self.begin(packed);
             } else {
-                self.outlets.release(self.newest, packed.effects, &mut self.calls);
+                self.sinks.release(self.newest, packed.effects, &mut self.calls);
             }
         }
         Ok(())
     }
 
-    fn begin(&mut self, mut packed: Packed) {
+    fn begin(&mut self, mut packed: PackedTransaction) {
         let StoreState::Idle(mut store) = std::mem::replace(&mut self.store, StoreState::Gone) else { return };
         let commit = self.newest.next();
         self.newest = commit;
@@ -245,7 +245,7 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
         }
         self.retention.delete(clock::wall(), &mut writes);
         let transaction = Transaction { commit, writes };
-        let then = Consequences { commit, effects: packed.effects, record, forgotten: self.retention.forgotten() };
+        let then = AfterCommit { commit, effects: packed.effects, record, forgotten: self.retention.forgotten() };
         let (terms, stop) = (self.terms.clone(), self.stop.clone());
         self.store = StoreState::Busy(Box::pin(async move {
             let result = make_durable(&mut store, transaction, &terms, stop).await;
@@ -254,25 +254,25 @@ impl<S: Store + 'static, M: Machine> CommitLoop<S, M> {
     }
 
     /// A transaction came back.
-    async fn committed(&mut self, (then, store, result): Finished<S>) -> Result<(), Ended> {
+    async fn committed(&mut self, (then, store, result): Finished<S>) -> Result<(), LoopEnd> {
         self.store = StoreState::Idle(store);
         match result {
             Ok(()) => {
-                self.outlets.release(then.commit, then.effects, &mut self.calls);
-                self.outlets.publish(then.commit, then.record, then.forgotten).await;
+                self.sinks.release(then.commit, then.effects, &mut self.calls);
+                self.sinks.publish(then.commit, then.record, then.forgotten).await;
                 Ok(())
             }
-            Err(Failed { error, .. }) if error.is_fatal() => Err(Ended::Fatal(error)),
-            Err(Failed { error, verdict: Verdict::Unknown }) => {
+            Err(CommitFailed { error, .. }) if error.is_fatal() => Err(LoopEnd::Fatal(error)),
+            Err(CommitFailed { error, verdict: Verdict::Unknown }) => {
                 self.calls.leave_unanswered(&then.effects);
-                Err(Ended::Unknown(error))
+                Err(LoopEnd::Unknown(error))
             }
-            Err(Failed { error, .. }) => Err(Ended::Deposed(error)),
+            Err(CommitFailed { error, .. }) => Err(LoopEnd::Deposed(error)),
         }
     }
 
     /// Waits for what is in flight and releases it: it was decided before whatever ends this term.
-    async fn finish(&mut self, ended: Ended) -> Ended {
+    async fn finish(&mut self, ended: LoopEnd) -> LoopEnd {
         if !matches!(self.store, StoreState::Busy(_)) {
             return ended;
         }

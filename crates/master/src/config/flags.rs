@@ -17,7 +17,7 @@ use super::span::Span;
 #[command(name = "muster-master", version, max_term_width = 100)]
 pub struct Flags {
     #[command(subcommand)]
-    pub verb: Option<Verb>,
+    pub store_command: Option<StoreCommand>,
     /// Address to serve gRPC on.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7077")]
     pub listen: SocketAddr,
@@ -62,7 +62,7 @@ pub struct Flags {
 
 /// What is done to a store instead of serving.
 #[derive(Debug, Clone, clap::Subcommand)]
-pub enum Verb {
+pub enum StoreCommand {
     /// Declare that the store went back in time, because it was restored by other means than `restore`: raises its generation. What runs and the
     /// store does not know is left running and shown. Masters may run meanwhile where the store is etcd.
     Recover {

@@ -8,7 +8,7 @@ mod size;
 mod span;
 
 pub use error::ConfigError;
-pub use settings::Settings;
+pub use settings::MasterSettings;
 pub use size::{ParseSizeError, Size};
 pub use span::{ParseSpanError, Span};
 
@@ -19,14 +19,14 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches};
 use muster_store::Location;
 
-use flags::{Flags, Verb};
+use flags::{Flags, StoreCommand};
 use settings::location;
 
 /// What the program is asked to do.
 #[derive(Debug)]
-pub enum Invocation {
+pub enum MasterInvocation {
     /// Serve.
-    Serve(Box<Settings>),
+    Serve(Box<MasterSettings>),
     /// Raise the generation of a store.
     Recover(Location),
     /// Fill an empty store from a backup.
@@ -34,21 +34,21 @@ pub enum Invocation {
 }
 
 /// Reads the configuration from the arguments of the program (its own name first) and the environment.
-pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Settings, ConfigError> {
+pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<MasterSettings, ConfigError> {
     match invocation(args)? {
-        Invocation::Serve(settings) => Ok(*settings),
-        Invocation::Recover(_) | Invocation::Restore(..) => Err(ConfigError::NotServing),
+        MasterInvocation::Serve(settings) => Ok(*settings),
+        MasterInvocation::Recover(_) | MasterInvocation::Restore(..) => Err(ConfigError::NotServing),
     }
 }
 
 /// The same, or what else is asked for.
-pub fn invocation(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, ConfigError> {
+pub fn invocation(args: impl IntoIterator<Item = OsString>) -> Result<MasterInvocation, ConfigError> {
     let args: Vec<OsString> = args.into_iter().collect();
     let command = with_environment(Flags::command());
     let flags = parse(command.clone(), &args)?;
-    match flags.verb {
-        Some(Verb::Recover { store }) => return Ok(Invocation::Recover(location(store)?)),
-        Some(Verb::Restore { file, store }) => return Ok(Invocation::Restore(file, location(store)?)),
+    match flags.store_command {
+        Some(StoreCommand::Recover { store }) => return Ok(MasterInvocation::Recover(location(store)?)),
+        Some(StoreCommand::Restore { file, store }) => return Ok(MasterInvocation::Restore(file, location(store)?)),
         None => {}
     }
     let flags = match &flags.config {
@@ -56,14 +56,14 @@ pub fn invocation(args: impl IntoIterator<Item = OsString>) -> Result<Invocation
         // What the file says takes the place of the defaults, so that everything else stands above it.
         Some(path) => parse(file::as_defaults(command, path)?, &args)?,
     };
-    Settings::try_from(flags).map(Box::new).map(Invocation::Serve)
+    MasterSettings::try_from(flags).map(Box::new).map(MasterInvocation::Serve)
 }
 
 fn parse(command: clap::Command, args: &[OsString]) -> Result<Flags, ConfigError> {
     let matches = command.try_get_matches_from(args).map_err(ConfigError::Flags)?;
     let flags = Flags::from_arg_matches(&matches).map_err(ConfigError::Flags)?;
     let is_given = |id: &clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
-    match matches.ids().find(|id| flags.verb.is_some() && is_given(id)) {
+    match matches.ids().find(|id| flags.store_command.is_some() && is_given(id)) {
         // A flag of a master that nobody would heed.
         Some(stray) => Err(ConfigError::Stray(stray.as_str().replace('_', "-"))),
         None => Ok(flags),
@@ -83,11 +83,11 @@ mod tests {
     use std::io::Write as _;
     use std::time::Duration;
 
-    fn read_args(args: &[&str]) -> Result<Settings, ConfigError> {
+    fn read_args(args: &[&str]) -> Result<MasterSettings, ConfigError> {
         read(std::iter::once("muster-master").chain(args.iter().copied()).map(OsString::from))
     }
 
-    fn said(result: Result<Settings, ConfigError>) -> String {
+    fn said(result: Result<MasterSettings, ConfigError>) -> String {
         result.unwrap_err().line()
     }
 
@@ -128,16 +128,16 @@ mod tests {
         assert!(said(read_args(&["--heartbeat", "30s"])).contains("--heartbeat"));
     }
 
-    fn invoked(args: &[&str]) -> Result<Invocation, ConfigError> {
+    fn invoked(args: &[&str]) -> Result<MasterInvocation, ConfigError> {
         invocation(std::iter::once("muster-master").chain(args.iter().copied()).map(OsString::from))
     }
 
     #[test]
     fn a_store_is_recovered_or_restored_instead_of_served() {
         let recover = invoked(&["recover", "--store", "embedded:/x"]).unwrap();
-        assert!(matches!(recover, Invocation::Recover(Location::Embedded(_))), "{recover:?}");
+        assert!(matches!(recover, MasterInvocation::Recover(Location::Embedded(_))), "{recover:?}");
         let restore = invoked(&["restore", "file", "--store", "etcd://h/p"]).unwrap();
-        assert!(matches!(restore, Invocation::Restore(_, Location::Etcd(_))), "{restore:?}");
+        assert!(matches!(restore, MasterInvocation::Restore(_, Location::Etcd(_))), "{restore:?}");
         let stray = invoked(&["--heartbeat", "1s", "recover", "--store", "embedded:/x"]).unwrap_err();
         assert_eq!(stray.line(), "--heartbeat is a flag of a master that serves");
         assert!(invoked(&["recover"]).is_err(), "which store must be said");

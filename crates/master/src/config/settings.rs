@@ -14,11 +14,11 @@ use super::error::ConfigError;
 use super::flags::{Flags, PlacementFlags, RetentionFlags, StoreFlags, TimingFlags};
 use crate::commit::Bounds;
 use crate::events::RetentionLimits;
-use crate::leading::Timing;
+use crate::leader::Timing;
 
 /// Everything that a master is started with, checked.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct MasterSettings {
     /// Address to serve on.
     pub listen: SocketAddr,
     /// Address at which others reach it; `None`: the one it serves on.
@@ -75,10 +75,10 @@ impl fmt::Display for StoreLocation {
     }
 }
 
-impl TryFrom<Flags> for Settings {
+impl TryFrom<Flags> for MasterSettings {
     type Error = ConfigError;
 
-    fn try_from(flags: Flags) -> Result<Settings, ConfigError> {
+    fn try_from(flags: Flags) -> Result<MasterSettings, ConfigError> {
         if !flags.listen.ip().is_loopback() && !flags.insecure_listen {
             return Err(ConfigError::OpenListen(flags.listen));
         }
@@ -97,7 +97,7 @@ impl TryFrom<Flags> for Settings {
         }
         let contained = flags.placement.require_containment.unwrap_or(matches!(store, Location::Etcd(_)));
         let core = core(&timing, &flags.timing, &flags.placement, contained, &flags.retention);
-        Ok(Settings {
+        Ok(MasterSettings {
             listen: flags.listen,
             advertise: flags.advertise,
             store: StoreLocation(store),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use muster_proto::show;
+use muster_proto::render;
 use muster_types::{Commit, Event, EventsRecord, Subject};
 use prost::Message;
 use prost::bytes::{BufMut, Bytes, BytesMut};
@@ -28,11 +28,11 @@ pub(crate) struct Encoded {
 #[derive(Debug)]
 struct Form {
     bytes: Bytes,
-    marks: Box<[Mark]>,
+    marks: Box<[EventSpan]>,
 }
 
 #[derive(Debug)]
-struct Mark {
+struct EventSpan {
     end: u32,
     subject: u128,
 }
@@ -86,12 +86,12 @@ impl Form {
         let mut marks = Vec::with_capacity(record.events.len());
         for (index, event) in (0..).zip(&record.events) {
             let token = ResumeToken { generation, commit: record.commit, index };
-            let message = show::event(event, token);
+            let message = render::event(event, token);
             bytes.put_u8(EVENTS_FIELD);
             prost::encoding::encode_varint(message.encoded_len() as u64, &mut bytes);
             message.encode_raw(&mut bytes);
             let end = u32::try_from(bytes.len()).expect("the events of a commit are far below 4 GiB");
-            marks.push(Mark { end, subject: subject_of(event) });
+            marks.push(EventSpan { end, subject: subject_of(event) });
         }
         Form { bytes: bytes.freeze(), marks: marks.into_boxed_slice() }
     }
@@ -108,14 +108,14 @@ fn subject_of(event: &Event) -> u128 {
 
 /// One response of a watch: runs of encoded events, then the token behind them.
 #[derive(Debug, Clone)]
-pub(crate) struct Piece {
+pub(crate) struct Chunk {
     /// Runs of encoded events; none in a bookmark.
     pub events: Vec<Bytes>,
     /// Everything up to here was sent.
     pub position: ResumeToken,
 }
 
-impl Piece {
+impl Chunk {
     /// Writes the whole `WatchEventsResponse`.
     pub(crate) fn encode(&self, buffer: &mut impl BufMut) {
         for run in &self.events {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use muster_types::Commit;
 
-use super::encoded::{Encoded, Piece};
+use super::encoded::{Chunk, Encoded};
 use muster_proto::tokens::ResumeToken;
 
 /// Which events a watcher wants: those about these uids, or all.
-pub(crate) type Wanted = Option<Arc<HashSet<u128>>>;
+pub(crate) type EventFilter = Option<Arc<HashSet<u128>>>;
 
 /// Encoded bytes gathered into one response of a watcher that catches up.
 const PAGE_BYTES: usize = 256 << 10;
@@ -17,7 +17,7 @@ const PAGE_BYTES: usize = 256 << 10;
 const PAGE_COMMITS: usize = 1024;
 
 /// The kept window.
-pub(crate) struct Log {
+pub(crate) struct EventLog {
     generation: u64,
     commits: VecDeque<Encoded>,
     /// Nothing up to here is kept.
@@ -35,10 +35,10 @@ pub(crate) struct OutOfRange {
     pub current: ResumeToken,
 }
 
-impl Log {
+impl EventLog {
     /// An empty window behind a commit.
-    pub(crate) fn new(generation: u64, at: Commit) -> Log {
-        Log { generation, commits: VecDeque::new(), compacted: at, head: at }
+    pub(crate) fn new(generation: u64, at: Commit) -> EventLog {
+        EventLog { generation, commits: VecDeque::new(), compacted: at, head: at }
     }
 
     /// Adds the events of a commit, or none.
@@ -84,7 +84,7 @@ impl Log {
     }
 
     /// What follows a place, in one bounded response; `None` at the head.
-    pub(crate) fn page(&self, from: ResumeToken, wanted: &Wanted) -> Option<Piece> {
+    pub(crate) fn page(&self, from: ResumeToken, wanted: &EventFilter) -> Option<Chunk> {
         if from.commit > self.head || from == self.head() {
             return None;
         }
@@ -104,12 +104,12 @@ impl Log {
         let reached_head =
             position.is_none_or(|position| self.commits.back().is_none_or(|last| last.commit == position.commit));
         let position = if reached_head { self.head() } else { position.unwrap_or(from) };
-        Some(Piece { events, position })
+        Some(Chunk { events, position })
     }
 }
 
 /// The runs of a commit's events that a watcher wants, after an index.
-pub(crate) fn chosen(commit: &Encoded, after: Option<u32>, wanted: &Wanted) -> Vec<prost::bytes::Bytes> {
+pub(crate) fn chosen(commit: &Encoded, after: Option<u32>, wanted: &EventFilter) -> Vec<prost::bytes::Bytes> {
     match wanted {
         None => {
             let all = commit.after(after);

@@ -1,16 +1,16 @@
 //! Events: the kept window, and those who watch.
 
+mod broker;
 mod encoded;
-mod hub;
 mod log;
 mod publisher;
 mod retention;
 mod watch;
 
-pub(crate) use encoded::Piece;
-pub(crate) use hub::{Hub, WatchEnd};
-pub(crate) use log::{OutOfRange, Wanted};
+pub(crate) use broker::{EventBroker, WatchEnd};
+pub(crate) use encoded::Chunk;
+pub(crate) use log::{EventFilter, OutOfRange};
 pub(crate) use publisher::{Publication, Publisher, publisher};
 pub use retention::RetentionLimits;
-pub(crate) use retention::{Kept, Retention};
-pub(crate) use watch::{Watch, WatchError};
+pub(crate) use retention::{CommitEventsSize, EventRetention};
+pub(crate) use watch::{EventStream, WatchError};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use muster_types::{Commit, EventsRecord};
 use tokio::sync::mpsc;
 
-use super::hub::Hub;
+use super::broker::EventBroker;
 
 /// Commits that may wait to be fanned out. Encoding is far faster than committing, so this fills only when the machine is starved;
 /// then the commit loop waits, which is the back-pressure that is wanted.
@@ -35,11 +35,11 @@ impl Publisher {
 }
 
 /// A publisher and the task that feeds the hub, to be spawned; it ends with the last publisher.
-pub(crate) fn publisher(hub: Arc<Hub>, generation: u64) -> (Publisher, impl Future<Output = ()> + Send) {
+pub(crate) fn publisher(broker: Arc<EventBroker>, generation: u64) -> (Publisher, impl Future<Output = ()> + Send) {
     let (sender, mut receiver) = mpsc::channel::<Publication>(QUEUE);
     let task = async move {
         while let Some(Publication { commit, record, forgotten }) = receiver.recv().await {
-            hub.publish(generation, commit, record.as_deref(), forgotten);
+            broker.publish(generation, commit, record.as_deref(), forgotten);
         }
     };
     (Publisher(sender), task)

@@ -28,40 +28,44 @@ const DELETIONS: usize = 32;
 
 /// What retention counts of a commit's events.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Kept {
+pub(crate) struct CommitEventsSize {
     commit: Commit,
     wall: WallTime,
     bytes: u64,
 }
 
-impl Kept {
+impl CommitEventsSize {
     /// Counts them.
-    pub(crate) fn of(record: &EventsRecord) -> Kept {
+    pub(crate) fn of(record: &EventsRecord) -> CommitEventsSize {
         let wall = record.events.last().map_or(WallTime::default(), |event| event.time);
-        Kept { commit: record.commit, wall, bytes: size_of_record(record) }
+        CommitEventsSize { commit: record.commit, wall, bytes: size_of_record(record) }
     }
 }
 
 /// The commits whose events are in the store.
-pub(crate) struct Retention {
+pub(crate) struct EventRetention {
     limits: RetentionLimits,
-    kept: VecDeque<Kept>,
+    kept: VecDeque<CommitEventsSize>,
     bytes: u64,
     forgotten: Commit,
 }
 
-impl Retention {
+impl EventRetention {
     /// What a store holds, oldest first; `at` is its newest commit.
-    pub(crate) fn load(limits: RetentionLimits, at: Commit, history: impl IntoIterator<Item = Kept>) -> Retention {
-        let kept: VecDeque<Kept> = history.into_iter().collect();
+    pub(crate) fn load(
+        limits: RetentionLimits,
+        at: Commit,
+        history: impl IntoIterator<Item = CommitEventsSize>,
+    ) -> EventRetention {
+        let kept: VecDeque<CommitEventsSize> = history.into_iter().collect();
         let forgotten = kept.front().map_or(at, |oldest| Commit(oldest.commit.0.saturating_sub(1)));
         let bytes = kept.iter().map(|kept| kept.bytes).sum();
-        Retention { limits, kept, bytes, forgotten }
+        EventRetention { limits, kept, bytes, forgotten }
     }
 
     /// A record was put.
     pub(crate) fn add(&mut self, record: &EventsRecord) {
-        let kept = Kept::of(record);
+        let kept = CommitEventsSize::of(record);
         self.bytes += kept.bytes;
         self.kept.push_back(kept);
     }
@@ -89,7 +93,7 @@ impl Retention {
         }
     }
 
-    fn is_over(&self, oldest: &Kept, now: WallTime) -> bool {
+    fn is_over(&self, oldest: &CommitEventsSize, now: WallTime) -> bool {
         self.bytes > self.limits.bytes
             || self.kept.len() > self.limits.commits
             || oldest.wall.0.saturating_add(millis(self.limits.age)) < now.0
@@ -125,7 +129,7 @@ mod tests {
 
     #[test]
     fn what_is_too_old_goes() {
-        let mut retention = Retention::load(limits(100, 10), Commit(0), []);
+        let mut retention = EventRetention::load(limits(100, 10), Commit(0), []);
         retention.add(&record(3, 1000));
         retention.add(&record(5, 1050));
         assert!(!retention.is_due(WallTime(1100)));
@@ -137,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_is_too_much_goes_a_bounded_number_at_a_time() {
-        let mut retention = Retention::load(limits(1_000_000, 10), Commit(0), []);
+        let mut retention = EventRetention::load(limits(1_000_000, 10), Commit(0), []);
         for commit in 1..=100 {
             retention.add(&record(commit, 0));
         }
@@ -153,8 +157,8 @@ mod tests {
 
     #[test]
     fn loading_knows_what_was_forgotten_before() {
-        let history = [record(7, 0), record(9, 0)].map(|record| Kept::of(&record));
-        assert_eq!(Retention::load(limits(1, 1), Commit(12), history).forgotten(), Commit(6));
-        assert_eq!(Retention::load(limits(1, 1), Commit(12), []).forgotten(), Commit(12));
+        let history = [record(7, 0), record(9, 0)].map(|record| CommitEventsSize::of(&record));
+        assert_eq!(EventRetention::load(limits(1, 1), Commit(12), history).forgotten(), Commit(6));
+        assert_eq!(EventRetention::load(limits(1, 1), Commit(12), []).forgotten(), Commit(12));
     }
 }

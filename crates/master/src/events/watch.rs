@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use tokio_stream::Stream;
 
-use super::encoded::Piece;
-use super::hub::{Hub, Live, Next, WatchEnd};
-use super::log::{OutOfRange, Wanted};
+use super::broker::{CatchUp, EventBroker, LiveWatch, WatchEnd};
+use super::encoded::Chunk;
+use super::log::{EventFilter, OutOfRange};
 use muster_proto::tokens::ResumeToken;
 
 /// A quiet watch is told where it stands this often, so that a client resumes near the head after a quiet day. Well below the kept hour.
@@ -27,50 +27,50 @@ pub(crate) enum WatchError {
 }
 
 /// First a bookmark or what was missed, then what happens; bookmarks when nothing does.
-pub(crate) struct Watch {
-    hub: Arc<Hub>,
-    wanted: Wanted,
+pub(crate) struct EventStream {
+    broker: Arc<EventBroker>,
+    wanted: EventFilter,
     position: ResumeToken,
-    live: Option<Live>,
+    live: Option<LiveWatch>,
     bookmark: Pin<Box<Sleep>>,
     begun: bool,
     over: bool,
 }
 
-impl Watch {
+impl EventStream {
     /// A watch of what follows a position, which has been checked.
-    pub(crate) fn new(hub: Arc<Hub>, wanted: Wanted, from: ResumeToken) -> Watch {
+    pub(crate) fn new(broker: Arc<EventBroker>, wanted: EventFilter, from: ResumeToken) -> EventStream {
         let bookmark = Box::pin(tokio::time::sleep(BOOKMARK_EVERY));
-        Watch { hub, wanted, position: from, live: None, bookmark, begun: false, over: false }
+        EventStream { broker, wanted, position: from, live: None, bookmark, begun: false, over: false }
     }
 
-    fn sent(&mut self, piece: Piece) -> Poll<Option<Result<Piece, WatchError>>> {
+    fn sent(&mut self, chunk: Chunk) -> Poll<Option<Result<Chunk, WatchError>>> {
         self.begun = true;
-        self.position = self.position.max(piece.position);
+        self.position = self.position.max(chunk.position);
         self.bookmark.as_mut().reset(Instant::now() + BOOKMARK_EVERY);
-        Poll::Ready(Some(Ok(piece)))
+        Poll::Ready(Some(Ok(chunk)))
     }
 
-    fn ended(&mut self, error: WatchError) -> Poll<Option<Result<Piece, WatchError>>> {
+    fn ended(&mut self, error: WatchError) -> Poll<Option<Result<Chunk, WatchError>>> {
         self.over = true;
         Poll::Ready(Some(Err(error)))
     }
 
     /// Reads from the window until it has caught up.
-    fn catch_up(&mut self) -> Option<Poll<Option<Result<Piece, WatchError>>>> {
-        match self.hub.next(self.position, &self.wanted) {
+    fn catch_up(&mut self) -> Option<Poll<Option<Result<Chunk, WatchError>>>> {
+        match self.broker.next(self.position, &self.wanted) {
             Err(gone) => Some(self.ended(WatchError::OutOfRange(gone))),
-            Ok(Next::Piece(piece)) => Some(self.sent(piece)),
-            Ok(Next::Live(live)) => {
+            Ok(CatchUp::Piece(chunk)) => Some(self.sent(chunk)),
+            Ok(CatchUp::Live(live)) => {
                 self.live = Some(live);
-                (!self.begun).then(|| self.sent(Piece { events: Vec::new(), position: self.position }))
+                (!self.begun).then(|| self.sent(Chunk { events: Vec::new(), position: self.position }))
             }
         }
     }
 }
 
-impl Stream for Watch {
-    type Item = Result<Piece, WatchError>;
+impl Stream for EventStream {
+    type Item = Result<Chunk, WatchError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
@@ -83,10 +83,10 @@ impl Stream for Watch {
             return ready;
         }
         // Read before the queue: what was published up to here is in the queue already.
-        let quiet = this.bookmark.as_mut().poll(context).is_ready().then(|| this.hub.head());
+        let quiet = this.bookmark.as_mut().poll(context).is_ready().then(|| this.broker.head());
         let Some(live) = this.live.as_mut() else { return Poll::Ready(None) };
         match live.queue.poll_recv(context) {
-            Poll::Ready(Some(piece)) => this.sent(piece),
+            Poll::Ready(Some(chunk)) => this.sent(chunk),
             Poll::Ready(None) => {
                 let end = live.end.get().copied().unwrap_or(WatchEnd::Shutdown);
                 this.ended(WatchError::Ended(end, this.position))
@@ -94,7 +94,7 @@ impl Stream for Watch {
             Poll::Pending => match quiet {
                 Some(head) => {
                     let position = this.position.max(head);
-                    let bookmark = this.sent(Piece { events: Vec::new(), position });
+                    let bookmark = this.sent(Chunk { events: Vec::new(), position });
                     // The timer was used up: have it wake this task again.
                     let _ = this.bookmark.as_mut().poll(context);
                     bookmark
@@ -105,10 +105,10 @@ impl Stream for Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for EventStream {
     fn drop(&mut self) {
         if let Some(live) = &self.live {
-            self.hub.leave(live.id);
+            self.broker.leave(live.id);
         }
     }
 }

@@ -13,8 +13,8 @@ use tonic::body::Body;
 use tonic::codegen::http::{Request, Response, request};
 use tower::Service;
 
-use super::front::{Front, HOLD, Turn};
 use super::relay::{FORWARDED, Sent, read, refused, send};
+use super::router::{CallTarget, HOLD, Router};
 use crate::serve::MAX_REQUEST;
 
 /// On every answer: the addresses of the masters that are known, the leader's first, separated by commas.
@@ -26,17 +26,17 @@ const PREFIX: usize = 5;
 #[derive(Debug, Clone)]
 pub(crate) struct Forward<S> {
     inner: S,
-    front: Arc<Front>,
+    router: Arc<Router>,
 }
 
 impl<S> Forward<S> {
     /// Around the services.
-    pub(crate) fn new(inner: S, front: Arc<Front>) -> Forward<S> {
-        Forward { inner, front }
+    pub(crate) fn new(inner: S, router: Arc<Router>) -> Forward<S> {
+        Forward { inner, router }
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+type ForwardFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl<S> Service<Request<Body>> for Forward<S>
 where
@@ -45,23 +45,23 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = ForwardFuture;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Answer {
-        let front = self.front.clone();
+    fn call(&mut self, request: Request<Body>) -> ForwardFuture {
+        let router = self.router.clone();
         // The one that was polled ready is the one that is called.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let concerns = Front::concerns(request.uri().path());
+        let concerns = Router::concerns(request.uri().path());
         Box::pin(async move {
             let answered =
-                if concerns { answer(&front, &mut inner, request).await } else { Ok(inner.call(request).await?) };
+                if concerns { answer(&router, &mut inner, request).await } else { Ok(inner.call(request).await?) };
             let mut response = answered.unwrap_or_else(|failure| failure.to_status().into_http());
-            if let Some(masters) = front.masters() {
+            if let Some(masters) = router.masters() {
                 response.headers_mut().insert(MASTERS, masters);
             }
             Ok(response)
@@ -71,25 +71,25 @@ where
 
 /// A call that only a leader answers: by this master if it leads, else by whoever does, held while nobody does. One that this master took and
 /// did not come to before it led no more goes to the next leader like any other: nothing of it was done.
-async fn answer<S>(front: &Front, inner: &mut S, request: Request<Body>) -> Result<Response<Body>, Failure>
+async fn answer<S>(router: &Router, inner: &mut S, request: Request<Body>) -> Result<Response<Body>, Failure>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
     let was_forwarded = request.headers().contains_key(FORWARDED);
     let (head, body) = request.into_parts();
     let message = read(body, MAX_REQUEST + PREFIX).await?;
-    let mut changes = front.changes();
-    if matches!(front.turn(), Turn::Own) {
+    let mut changes = router.changes();
+    if matches!(router.target(), CallTarget::Own) {
         let response = own(inner, &head, &message).await;
         if refused(&response).is_none() {
             return Ok(response);
         }
     }
     let until = Instant::now() + HOLD;
-    let _place = front.place()?;
+    let _place = router.permit()?;
     loop {
-        let failure = match front.turn() {
-            Turn::Own => {
+        let failure = match router.target() {
+            CallTarget::Own => {
                 let response = own(inner, &head, &message).await;
                 match refused(&response) {
                     Some(failure) => failure,
@@ -97,17 +97,17 @@ where
                 }
             }
             // Another's word on who leads may be older than ours, and ours older than another's: a call goes one step.
-            Turn::Other(leader) if was_forwarded => {
+            CallTarget::Other(leader) if was_forwarded => {
                 return Err(Failure::NotLeader { leader: Some(leader.address), epoch: Some(leader.epoch) });
             }
-            Turn::Other(leader) => match send(front, &leader, &head, &message).await {
+            CallTarget::Other(leader) => match send(router, &leader, &head, &message).await {
                 Sent::Answer(response) => return Ok(response),
                 Sent::Unknown(failure) => return Err(failure),
                 Sent::NotDone(failure) => failure,
             },
             // Nobody else is there, and this master goes away.
-            Turn::Soon | Turn::Nobody if front.seat.is_closed() => return Err(Failure::NoLeader),
-            Turn::Soon | Turn::Nobody => front.seat.leading().err().unwrap_or(Failure::NoLeader),
+            CallTarget::Soon | CallTarget::Nobody if router.slot.is_closed() => return Err(Failure::NoLeader),
+            CallTarget::Soon | CallTarget::Nobody => router.slot.leading().err().unwrap_or(Failure::NoLeader),
         };
         if tokio::time::timeout_at(until, changes.next()).await.is_err() {
             return Err(failure);

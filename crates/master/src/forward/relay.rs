@@ -14,7 +14,7 @@ use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response, request};
 use tower::{Service as _, ServiceExt as _};
 
-use super::front::Front;
+use super::router::Router;
 
 /// Says that a call was forwarded once: it is not forwarded again.
 pub(super) const FORWARDED: &str = "muster-forwarded";
@@ -30,12 +30,12 @@ pub(super) enum Sent {
 }
 
 /// Sends a call. What is being answered when the leader changes is cut off, so that nobody waits for one that is paused or gone.
-pub(super) async fn send(front: &Front, leader: &Member, head: &request::Parts, message: &Bytes) -> Sent {
-    let mut channel = match front.peer(leader) {
+pub(super) async fn send(router: &Router, leader: &Member, head: &request::Parts, message: &Bytes) -> Sent {
+    let mut channel = match router.peer(leader) {
         Ok(peer) => peer.channel(),
         Err(failure) => return Sent::NotDone(failure),
     };
-    let repeatable = front.is_repeatable(head.uri.path());
+    let repeatable = router.is_repeatable(head.uri.path());
     if channel.ready().await.is_err() {
         return Sent::NotDone(Failure::NoLeader);
     }
@@ -43,7 +43,7 @@ pub(super) async fn send(front: &Front, leader: &Member, head: &request::Parts, 
     request.headers_mut().insert(FORWARDED, HeaderValue::from_static("1"));
     let answered = tokio::select! {
         answered = channel.call(request) => answered,
-        () = outlived(front, leader) => return broken(repeatable, "the leader changed meanwhile"),
+        () = outlived(router, leader) => return broken(repeatable, "the leader changed meanwhile"),
     };
     match answered {
         Err(error) if was_never_sent(&error) => Sent::NotDone(Failure::NoLeader),
@@ -54,7 +54,7 @@ pub(super) async fn send(front: &Front, leader: &Member, head: &request::Parts, 
         Ok(response) => match refused(&response) {
             Some(failure) => Sent::NotDone(failure),
             None => Sent::Answer(response.map(|body| {
-                Body::new(Relayed { body, repeatable, over: false, cut: Box::pin(cut(front, leader, repeatable)) })
+                Body::new(Relayed { body, repeatable, over: false, cut: Box::pin(cut(router, leader, repeatable)) })
             })),
         },
     }
@@ -64,8 +64,8 @@ pub(super) async fn send(front: &Front, leader: &Member, head: &request::Parts, 
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
 
 /// Ready once another leads and the old leader's last answers have had their time.
-fn outlived(front: &Front, leader: &Member) -> impl Future<Output = ()> + Send + use<> {
-    let succeeded = front.succeeded(leader);
+fn outlived(router: &Router, leader: &Member) -> impl Future<Output = ()> + Send + use<> {
+    let succeeded = router.succeeded(leader);
     async {
         succeeded.await;
         tokio::time::sleep(LAST_ANSWERS).await;
@@ -73,12 +73,12 @@ fn outlived(front: &Front, leader: &Member) -> impl Future<Output = ()> + Send +
 }
 
 /// Ready once an answer is relayed no longer: another leads, or this master goes away and what it relays may be asked again.
-fn cut(front: &Front, leader: &Member, repeatable: bool) -> impl Future<Output = ()> + Send + use<> {
-    let (outlived, seat) = (outlived(front, leader), front.seat.clone());
+fn cut(router: &Router, leader: &Member, repeatable: bool) -> impl Future<Output = ()> + Send + use<> {
+    let (outlived, slot) = (outlived(router, leader), router.slot.clone());
     async move {
         tokio::select! {
             () = outlived => {}
-            () = seat.closed(), if repeatable => {}
+            () = slot.closed(), if repeatable => {}
         }
     }
 }
@@ -174,9 +174,9 @@ pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
     let limited = http_body_util::Limited::new(body, limit);
     match limited.collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Failure::BadRequest(muster_proto::Violations::of("request", format!("is larger than {limit} bytes"))))
-        }
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Failure::BadRequest(
+            muster_proto::FieldViolations::of("request", format!("is larger than {limit} bytes")),
+        )),
         Err(_) => Err(Failure::NotQueued),
     }
 }

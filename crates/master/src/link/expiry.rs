@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 use muster_core::Input;
 
 use crate::clock;
-use crate::leading::Leading;
+use crate::leader::LeaderContext;
 
 /// The table is looked at least this often; the wait is ten times longer and more.
-const PULSE: Duration = Duration::from_millis(500);
+const MAX_SLEEP: Duration = Duration::from_millis(500);
 /// Lateness beyond what a busy machine explains.
 const LATE: Duration = Duration::from_millis(500);
 
 /// Marks silent workers lost in the table first, then tells the commit loop. Runs until the loop is gone.
 ///
 /// If this task was late, heartbeats may wait unread in sockets: every deadline moves by as much, and they are read meanwhile.
-pub(crate) async fn expire_silent(leading: Arc<Leading>, wait: Duration) {
+pub(crate) async fn expire_silent(leading: Arc<LeaderContext>, wait: Duration) {
     loop {
         let due = leading.liveness().next_deadline(wait).map(|deadline| deadline.since(clock::boottime()));
-        let pause = due.map_or(PULSE, |due| due.clamp(Duration::from_millis(1), PULSE));
+        let pause = due.map_or(MAX_SLEEP, |due| due.clamp(Duration::from_millis(1), MAX_SLEEP));
         let wake = Instant::now() + pause;
         tokio::time::sleep(pause).await;
         let late = wake.elapsed();
@@ -27,7 +27,7 @@ pub(crate) async fn expire_silent(leading: Arc<Leading>, wait: Duration) {
             let mut table = leading.liveness();
             if late >= LATE {
                 tracing::warn!(late_ms = late.as_millis(), "expiry was late; nobody is blamed for it");
-                table.forgive(late);
+                table.extend_all(late);
             }
             table.expire(clock::boottime(), wait)
         };
@@ -35,7 +35,7 @@ pub(crate) async fn expire_silent(leading: Arc<Leading>, wait: Duration) {
             continue;
         }
         tracing::info!(workers = lost.len(), "workers silent past the wait");
-        if leading.mailbox.links.send(Input::Expired(lost)).await.is_err() {
+        if leading.inputs.links.send(Input::Expired(lost)).await.is_err() {
             return;
         }
     }

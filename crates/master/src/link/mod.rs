@@ -4,15 +4,15 @@
 //! that to the commit loop in order; the *writer* writes down. So a heartbeat never waits behind a commit, and a stuck peer fills
 //! its own queues and costs its own link.
 
-mod down;
+mod downlink;
 mod expiry;
-mod forward;
 mod reader;
 mod registry;
 mod service;
+mod uplink;
 mod writer;
 
-pub(crate) use down::Farewell;
+pub(crate) use downlink::Goodbye;
 pub(crate) use expiry::expire_silent;
 pub(crate) use registry::Links;
 pub(crate) use service::LinkService;

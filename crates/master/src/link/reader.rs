@@ -4,33 +4,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use muster_core::LinkId;
-use muster_core::liveness::Answer;
+use muster_core::liveness::Heartbeat;
 use muster_proto::{WireError, v1};
 use muster_types::Report;
 use tokio::sync::{mpsc, watch};
 use tonic::Streaming;
 use v1::link_request::Message;
 
-use super::down::{Farewell, say};
-use super::forward::Said;
+use super::downlink::{Goodbye, say};
+use super::uplink::Uplink;
 use super::writer::until_farewell;
 use crate::clock;
-use crate::leading::Leading;
+use crate::leader::LeaderContext;
 
 /// The reading half of a link, after its hello.
 pub(crate) struct Reader {
     /// Which.
     pub link: LinkId,
     /// The leader that it is linked to.
-    pub leading: Arc<Leading>,
+    pub leading: Arc<LeaderContext>,
     /// The stream.
     pub stream: Streaming<v1::LinkRequest>,
     /// Numbers of heartbeats to answer.
     pub answers: mpsc::Sender<u64>,
     /// What goes to the commit loop.
-    pub said: mpsc::Sender<Said>,
+    pub uplink: mpsc::Sender<Uplink>,
     /// Ends the link.
-    pub farewell: Arc<watch::Sender<Option<Farewell>>>,
+    pub goodbye: Arc<watch::Sender<Option<Goodbye>>>,
     /// Wall time of the last heartbeat.
     pub heard: Arc<AtomicU64>,
 }
@@ -38,56 +38,56 @@ pub(crate) struct Reader {
 impl Reader {
     /// Reads until the stream or the link ends.
     pub(crate) async fn run(mut self) {
-        let mut farewell = self.farewell.subscribe();
+        let mut goodbye = self.goodbye.subscribe();
         loop {
             let message = tokio::select! {
                 message = self.stream.message() => message,
-                () = until_farewell(&mut farewell) => break,
+                () = until_farewell(&mut goodbye) => break,
             };
             let Ok(Some(request)) = message else { break };
             if let Err(end) = self.take(request) {
-                say(&self.farewell, end);
+                say(&self.goodbye, end);
                 break;
             }
         }
     }
 
-    fn take(&self, request: v1::LinkRequest) -> Result<(), Farewell> {
+    fn take(&self, request: v1::LinkRequest) -> Result<(), Goodbye> {
         match request.message {
             Some(Message::Heartbeat(heartbeat)) => self.answer(heartbeat.number),
             Some(Message::Inventory(inventory)) => {
                 let reports = reports_of(inventory.attempts).map_err(|error| nonsense(&error))?;
-                self.queue(Said::Inventory(reports, inventory.complete))
+                self.queue(Uplink::Inventory(reports, inventory.complete))
             }
             Some(Message::Reports(reports)) => {
                 let reports = reports_of(reports.reports).map_err(|error| nonsense(&error))?;
-                self.queue(Said::Reports(reports))
+                self.queue(Uplink::Reports(reports))
             }
-            Some(Message::Hello(_)) => Err(Farewell::Refused("PROTOCOL", "a second hello on one stream".to_owned())),
+            Some(Message::Hello(_)) => Err(Goodbye::Refused("PROTOCOL", "a second hello on one stream".to_owned())),
             // Of a newer worker: what we do not know, we need not.
             None => Ok(()),
         }
     }
 
     /// Enters the heartbeat in the table that expiry reads, then checks the leadership deadline, then answers.
-    fn answer(&self, number: u64) -> Result<(), Farewell> {
+    fn answer(&self, number: u64) -> Result<(), Goodbye> {
         let now = clock::boottime();
         let answer = self.leading.liveness().heard(self.link.worker, self.link.session, now);
         match answer {
-            Answer::Answer if self.leading.stands() => {
+            Heartbeat::Ack if self.leading.stands() => {
                 self.heard.store(clock::wall().0, Ordering::Relaxed);
                 // A full queue means that the peer does not read; it then has no need of this answer.
                 let _ = self.answers.try_send(number);
                 Ok(())
             }
             // A leader past its deadline answers nobody.
-            Answer::Answer => Ok(()),
-            Answer::SayHello => Err(Farewell::SayHello),
+            Heartbeat::Ack => Ok(()),
+            Heartbeat::Reconnect => Err(Goodbye::SayHello),
         }
     }
 
-    fn queue(&self, said: Said) -> Result<(), Farewell> {
-        self.said.try_send(said).map_err(|_| Farewell::SayHello)
+    fn queue(&self, uplink: Uplink) -> Result<(), Goodbye> {
+        self.uplink.try_send(uplink).map_err(|_| Goodbye::SayHello)
     }
 }
 
@@ -95,6 +95,6 @@ fn reports_of(reports: Vec<v1::Report>) -> Result<Vec<Report>, WireError> {
     reports.into_iter().map(Report::try_from).collect()
 }
 
-fn nonsense(error: &WireError) -> Farewell {
-    Farewell::Refused("PROTOCOL", format!("a report makes no sense: {error}"))
+fn nonsense(error: &WireError) -> Goodbye {
+    Goodbye::Refused("PROTOCOL", format!("a report makes no sense: {error}"))
 }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use muster_core::liveness::{self, Answer};
-use muster_core::{LinkId, Refusal};
+use muster_core::liveness::{self, Heartbeat};
+use muster_core::{HelloRefusal, LinkId};
 use muster_store::Deadline;
 use muster_types::{Acknowledgement, Session, Time, WallTime, WorkerCommand, WorkerUid};
 use tokio::sync::{mpsc, watch};
 
-use super::down::{Down, Farewell, say};
+use super::downlink::{Downlink, Goodbye, say};
 use crate::clock;
 
 /// Messages that wait for one worker. One of them may carry many commands; a link that is this far behind is stuck, and is cut.
@@ -18,9 +18,9 @@ pub(crate) const WORK_QUEUE: usize = 256;
 
 /// The commit loop's side of a link.
 #[derive(Debug)]
-struct Handle {
-    work: mpsc::Sender<Down>,
-    farewell: Arc<watch::Sender<Option<Farewell>>>,
+struct LinkSender {
+    work: mpsc::Sender<Downlink>,
+    goodbye: Arc<watch::Sender<Option<Goodbye>>>,
     /// When its hello was read: the wait for it counts from there.
     received: Time,
     heard: Arc<AtomicU64>,
@@ -30,9 +30,9 @@ struct Handle {
 #[derive(Debug)]
 pub(crate) struct Registration {
     /// What the writer writes.
-    pub work: mpsc::Receiver<Down>,
+    pub work: mpsc::Receiver<Downlink>,
     /// Ends the link with a last message.
-    pub farewell: Arc<watch::Sender<Option<Farewell>>>,
+    pub goodbye: Arc<watch::Sender<Option<Goodbye>>>,
     /// Wall time of the last heartbeat, for people.
     pub heard: Arc<AtomicU64>,
 }
@@ -40,33 +40,33 @@ pub(crate) struct Registration {
 /// Every open link. Sends to a link that is gone are dropped: a send dies with its stream.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
-    inner: Mutex<Inner>,
+    inner: Mutex<LinkTable>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    workers: HashMap<WorkerUid, HashMap<Session, Handle>>,
+struct LinkTable {
+    workers: HashMap<WorkerUid, HashMap<Session, LinkSender>>,
     /// What is said to those who come once all links were ended.
-    closed: Option<Farewell>,
+    closed: Option<Goodbye>,
 }
 
 impl Links {
     /// Enters a link before its hello is queued. Refused when a link of that worker and session is open: the core could not tell
     /// the two apart. The other one goes on.
-    pub(crate) fn register(&self, link: LinkId, received: Time) -> Result<Registration, Farewell> {
+    pub(crate) fn register(&self, link: LinkId, received: Time) -> Result<Registration, Goodbye> {
         let mut inner = self.lock();
-        if let Some(farewell) = &inner.closed {
-            return Err(farewell.clone());
+        if let Some(goodbye) = &inner.closed {
+            return Err(goodbye.clone());
         }
         if inner.workers.get(&link.worker).is_some_and(|sessions| sessions.contains_key(&link.session)) {
-            return Err(Farewell::refused(Refusal::OldSession));
+            return Err(Goodbye::refused(HelloRefusal::OldSession));
         }
         let (sender, work) = mpsc::channel(WORK_QUEUE);
-        let farewell = Arc::new(watch::channel(None).0);
+        let goodbye = Arc::new(watch::channel(None).0);
         let heard = Arc::new(AtomicU64::new(clock::wall().0));
-        let handle = Handle { work: sender, farewell: farewell.clone(), received, heard: heard.clone() };
+        let handle = LinkSender { work: sender, goodbye: goodbye.clone(), received, heard: heard.clone() };
         inner.workers.entry(link.worker).or_default().insert(link.session, handle);
-        Ok(Registration { work, farewell, heard })
+        Ok(Registration { work, goodbye, heard })
     }
 
     /// A link's tasks have ended.
@@ -82,41 +82,41 @@ impl Links {
 
     /// The core has taken a hello: cuts older streams of the worker, enters it in the table, checks the leadership deadline, then welcomes it:
     /// a welcome renews the lease like the answer to a heartbeat.
-    pub(crate) fn welcome(&self, link: LinkId, table: &Mutex<liveness::Table>, deadline: &Deadline) {
+    pub(crate) fn welcome(&self, link: LinkId, table: &Mutex<liveness::LivenessTable>, deadline: &Deadline) {
         let inner = self.lock();
         let Some(sessions) = inner.workers.get(&link.worker) else { return };
         for (session, older) in sessions {
             if *session < link.session {
-                older.end(Farewell::Superseded);
+                older.end(Goodbye::Superseded);
             }
         }
         let Some(handle) = sessions.get(&link.session) else { return };
         let answer =
             table.lock().unwrap_or_else(PoisonError::into_inner).welcome(link.worker, link.session, handle.received);
         match answer {
-            Answer::Answer if deadline.stands(clock::boottime()) => handle.send(Down::Welcome),
-            Answer::Answer | Answer::SayHello => handle.end(Farewell::SayHello),
+            Heartbeat::Ack if deadline.stands(clock::boottime()) => handle.send(Downlink::Welcome),
+            Heartbeat::Ack | Heartbeat::Reconnect => handle.end(Goodbye::SayHello),
         }
     }
 
     /// The core has refused a hello.
-    pub(crate) fn refuse(&self, link: LinkId, refusal: Refusal) {
-        self.with(link, |handle| handle.end(Farewell::refused(refusal)));
+    pub(crate) fn refuse(&self, link: LinkId, refusal: HelloRefusal) {
+        self.with(link, |handle| handle.end(Goodbye::refused(refusal)));
     }
 
     /// Commands, in order.
     pub(crate) fn send(&self, link: LinkId, commands: Vec<WorkerCommand>) {
-        self.with(link, |handle| handle.send(Down::Commands(commands)));
+        self.with(link, |handle| handle.send(Downlink::Commands(commands)));
     }
 
     /// Reports that are durable.
     pub(crate) fn acknowledge(&self, link: LinkId, acknowledged: Vec<Acknowledgement>) {
-        self.with(link, |handle| handle.send(Down::Acknowledge(acknowledged)));
+        self.with(link, |handle| handle.send(Downlink::Acknowledge(acknowledged)));
     }
 
     /// Has a worker say hello anew.
-    pub(crate) fn say_hello(&self, link: LinkId) {
-        self.with(link, |handle| handle.end(Farewell::SayHello));
+    pub(crate) fn reconnect(&self, link: LinkId) {
+        self.with(link, |handle| handle.end(Goodbye::SayHello));
     }
 
     /// When a worker was last heard.
@@ -127,36 +127,36 @@ impl Links {
     }
 
     /// Ends every link, and takes no more.
-    pub(crate) fn close(&self, farewell: &Farewell) {
+    pub(crate) fn close(&self, goodbye: &Goodbye) {
         let mut inner = self.lock();
-        inner.closed = Some(farewell.clone());
+        inner.closed = Some(goodbye.clone());
         for handle in inner.workers.values().flat_map(HashMap::values) {
-            handle.end(farewell.clone());
+            handle.end(goodbye.clone());
         }
     }
 
-    fn with(&self, link: LinkId, act: impl FnOnce(&Handle)) {
+    fn with(&self, link: LinkId, act: impl FnOnce(&LinkSender)) {
         let inner = self.lock();
         if let Some(handle) = inner.workers.get(&link.worker).and_then(|sessions| sessions.get(&link.session)) {
             act(handle);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, LinkTable> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Handle {
+impl LinkSender {
     /// Queues a message; a link whose queue is full is cut, and the worker says hello anew.
-    fn send(&self, down: Down) {
+    fn send(&self, down: Downlink) {
         if self.work.try_send(down).is_err() {
-            self.end(Farewell::SayHello);
+            self.end(Goodbye::SayHello);
         }
     }
 
-    fn end(&self, farewell: Farewell) {
-        say(&self.farewell, farewell);
+    fn end(&self, goodbye: Goodbye) {
+        say(&self.goodbye, goodbye);
     }
 }
 
@@ -172,8 +172,8 @@ mod tests {
     fn a_duplicate_session_is_not_entered_and_leaves_the_first_alone() {
         let links = Links::default();
         let first = links.register(link(1), Time(0)).unwrap();
-        assert_eq!(links.register(link(1), Time(0)).unwrap_err(), Farewell::refused(Refusal::OldSession));
-        assert_eq!(*first.farewell.borrow(), None);
+        assert_eq!(links.register(link(1), Time(0)).unwrap_err(), Goodbye::refused(HelloRefusal::OldSession));
+        assert_eq!(*first.goodbye.borrow(), None);
         links.unregister(link(1));
         assert!(links.register(link(1), Time(0)).is_ok());
     }
@@ -182,30 +182,30 @@ mod tests {
     fn one_that_comes_too_late_is_sent_away() {
         let links = Links::default();
         let open = links.register(link(1), Time(0)).unwrap();
-        links.close(&Farewell::Shutdown);
-        assert_eq!(*open.farewell.borrow(), Some(Farewell::Shutdown));
-        assert_eq!(links.register(link(2), Time(0)).unwrap_err(), Farewell::Shutdown);
+        links.close(&Goodbye::Shutdown);
+        assert_eq!(*open.goodbye.borrow(), Some(Goodbye::Shutdown));
+        assert_eq!(links.register(link(2), Time(0)).unwrap_err(), Goodbye::Shutdown);
     }
 
     #[test]
     fn a_welcome_cuts_older_streams() {
-        let (links, table) = (Links::default(), Mutex::new(liveness::Table::new()));
+        let (links, table) = (Links::default(), Mutex::new(liveness::LivenessTable::new()));
         let older = links.register(link(1), Time(0)).unwrap();
         let mut newer = links.register(link(2), Time(0)).unwrap();
         links.welcome(link(2), &table, &Deadline::never());
-        assert_eq!(*older.farewell.borrow(), Some(Farewell::Superseded));
-        assert!(matches!(newer.work.try_recv(), Ok(Down::Welcome)));
+        assert_eq!(*older.goodbye.borrow(), Some(Goodbye::Superseded));
+        assert!(matches!(newer.work.try_recv(), Ok(Downlink::Welcome)));
     }
 
     #[test]
     fn a_leader_past_its_deadline_welcomes_nobody() {
-        let (links, table) = (Links::default(), Mutex::new(liveness::Table::new()));
+        let (links, table) = (Links::default(), Mutex::new(liveness::LivenessTable::new()));
         let mut open = links.register(link(1), Time(0)).unwrap();
         let (keeper, deadline) = Deadline::moving(Time(u64::MAX));
         keeper.end();
         links.welcome(link(1), &table, &deadline);
         assert!(open.work.try_recv().is_err());
-        assert_eq!(*open.farewell.borrow(), Some(Farewell::SayHello));
+        assert_eq!(*open.goodbye.borrow(), Some(Goodbye::SayHello));
     }
 
     #[test]
@@ -215,10 +215,10 @@ mod tests {
         for _ in 0..WORK_QUEUE {
             links.send(link(1), Vec::new());
         }
-        assert_eq!(*stuck.farewell.borrow(), None);
+        assert_eq!(*stuck.goodbye.borrow(), None);
         links.send(link(1), Vec::new());
-        assert_eq!(*stuck.farewell.borrow(), Some(Farewell::SayHello));
-        links.refuse(link(1), Refusal::Forgotten);
-        assert_eq!(*stuck.farewell.borrow(), Some(Farewell::SayHello), "the first farewell stands");
+        assert_eq!(*stuck.goodbye.borrow(), Some(Goodbye::SayHello));
+        links.refuse(link(1), HelloRefusal::Forgotten);
+        assert_eq!(*stuck.goodbye.borrow(), Some(Goodbye::SayHello), "the first farewell stands");
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use muster_core::LinkId;
 use muster_proto::errors::Failure;
 use muster_proto::v1::worker_link_service_server::WorkerLinkService;
-use muster_proto::{Violations, v1};
-use muster_store::Election;
+use muster_proto::{FieldViolations, v1};
+use muster_store::LeaderWatch;
 use muster_types::{Epoch, Hello, Session, Time};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
@@ -15,14 +15,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use v1::link_request::Message;
 
-use super::down::{Farewell, Stamp};
-use super::forward::{SAID_QUEUE, forward};
+use super::downlink::{Goodbye, MessageHeader};
 use super::reader::Reader;
 use super::registry::Registration;
+use super::uplink::{UPLINK_QUEUE, forward};
 use super::writer::{STREAM_QUEUE, Writer};
 use crate::clock;
-use crate::leading::{Leading, Order, Seat};
-use crate::refused::Fingerprint;
+use crate::leader::{LeaderContext, LeaderSlot, RoleCommand};
+use crate::poison_inputs::InputDigest;
 
 /// A stream that has not said hello by then is cut.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -39,26 +39,26 @@ const LOADED_WITHIN: Duration = Duration::from_secs(5);
 /// The service.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkService {
-    seat: Arc<Seat>,
-    election: Election,
+    slot: Arc<LeaderSlot>,
+    election: LeaderWatch,
 }
 
 impl LinkService {
-    /// For whoever leads in this seat.
-    pub(crate) fn new(seat: Arc<Seat>, election: Election) -> LinkService {
-        LinkService { seat, election }
+    /// For whoever leads in this slot.
+    pub(crate) fn new(slot: Arc<LeaderSlot>, election: LeaderWatch) -> LinkService {
+        LinkService { slot, election }
     }
 
     /// The leader, if this master is or is about to be it; else who is.
-    async fn leading(&self) -> Result<Arc<Leading>, Farewell> {
-        let mut changes = self.seat.changes();
+    async fn leading(&self) -> Result<Arc<LeaderContext>, Goodbye> {
+        let mut changes = self.slot.changes();
         let mut election = self.election.clone();
         let loaded = async {
             loop {
-                if let Ok(leading) = self.seat.leading() {
+                if let Ok(leading) = self.slot.leading() {
                     return Some(leading);
                 }
-                if self.election.standing().own != Some(0) {
+                if self.election.view().own != Some(0) {
                     return None;
                 }
                 tokio::select! {
@@ -70,15 +70,15 @@ impl LinkService {
         match timeout(LOADED_WITHIN, loaded).await {
             Ok(Some(leading)) => Ok(leading),
             Ok(None) | Err(_) => {
-                let standing = self.election.standing();
-                let leader = standing.members.first().filter(|_| standing.own != Some(0));
-                Err(Farewell::NotLeader(leader.map(|leader| leader.address.clone())))
+                let view = self.election.view();
+                let leader = view.members.first().filter(|_| view.own != Some(0));
+                Err(Goodbye::NotLeader(leader.map(|leader| leader.address.clone())))
             }
         }
     }
 }
 
-type Down = mpsc::Sender<Result<v1::LinkResponse, Status>>;
+type DownlinkStream = mpsc::Sender<Result<v1::LinkResponse, Status>>;
 
 #[tonic::async_trait]
 impl WorkerLinkService for LinkService {
@@ -98,44 +98,53 @@ impl WorkerLinkService for LinkService {
 }
 
 /// Takes the hello, and runs the link to its end if it is admitted.
-async fn open(service: &LinkService, mut stream: Streaming<v1::LinkRequest>, down: Down) -> Result<(), Status> {
+async fn open(
+    service: &LinkService,
+    mut stream: Streaming<v1::LinkRequest>,
+    down: DownlinkStream,
+) -> Result<(), Status> {
     let Some(hello) = read_hello(&mut stream).await? else { return Ok(()) };
     let received = clock::boottime();
     let leading = match service.leading().await {
         Ok(leading) => leading,
-        Err(farewell) => {
+        Err(goodbye) => {
             // Nobody is there to be told, if this fails.
-            let _ = down.send(Ok(farewell.without_epoch(Session(hello.session)))).await;
+            let _ = down.send(Ok(goodbye.without_epoch(Session(hello.session)))).await;
             return Ok(());
         }
     };
     let version = hello.common_version();
     let hello =
-        Hello::try_from(hello).map_err(|error| Failure::BadRequest(Violations::of("hello", error.to_string())))?;
-    let stamp = Stamp { epoch: leading.epoch, session: hello.session, incarnation: hello.incarnation };
+        Hello::try_from(hello).map_err(|error| Failure::BadRequest(FieldViolations::of("hello", error.to_string())))?;
+    let header = MessageHeader { epoch: leading.epoch, session: hello.session, incarnation: hello.incarnation };
     match admit(&leading, &hello, version, received).await {
-        Ok(admitted) => run(leading, stream, down, stamp, hello, admitted).await,
+        Ok(admitted) => run(leading, stream, down, header, hello, admitted).await,
         // Nobody is there to be told, if this fails.
-        Err(farewell) => drop(down.send(Ok(stamp.farewell(&farewell))).await),
+        Err(goodbye) => drop(down.send(Ok(header.goodbye(&goodbye))).await),
     }
     Ok(())
 }
 
 /// A worker whose hello goes to the core.
-struct Admitted {
+struct AdmittedLink {
     registration: Registration,
     turn: OwnedSemaphorePermit,
 }
 
-async fn admit(leading: &Leading, hello: &Hello, version: Option<u32>, received: Time) -> Result<Admitted, Farewell> {
+async fn admit(
+    leading: &LeaderContext,
+    hello: &Hello,
+    version: Option<u32>,
+    received: Time,
+) -> Result<AdmittedLink, Goodbye> {
     if version.is_none() {
         let message = "no version of the link in common; upgrade the older side".to_owned();
-        return Err(Farewell::Refused("VERSION", message));
+        return Err(Goodbye::Refused("VERSION", message));
     }
     refuse_at_the_door(leading, hello)?;
-    let turn = turn(leading).await.ok_or(Farewell::Busy)?;
+    let turn = turn(leading).await.ok_or(Goodbye::Busy)?;
     let registration = leading.links.register(link_of(hello), received)?;
-    Ok(Admitted { registration, turn })
+    Ok(AdmittedLink { registration, turn })
 }
 
 fn link_of(hello: &Hello) -> LinkId {
@@ -144,33 +153,33 @@ fn link_of(hello: &Hello) -> LinkId {
 
 /// Runs a link's tasks until one of its halves ends.
 async fn run(
-    leading: Arc<Leading>,
+    leading: Arc<LeaderContext>,
     stream: Streaming<v1::LinkRequest>,
-    down: Down,
-    stamp: Stamp,
+    down: DownlinkStream,
+    header: MessageHeader,
     hello: Hello,
-    admitted: Admitted,
+    admitted: AdmittedLink,
 ) {
     let link = link_of(&hello);
-    let Admitted { registration: Registration { work, farewell, heard }, turn } = admitted;
+    let AdmittedLink { registration: Registration { work, goodbye, heard }, turn } = admitted;
     tracing::debug!(worker = %hello.name, uid = %hello.worker, session = hello.session.0, "hello");
     let (answers, answered) = mpsc::channel(ANSWERS);
-    let (said, forwarded) = mpsc::channel(SAID_QUEUE);
+    let (uplink, forwarded) = mpsc::channel(UPLINK_QUEUE);
     let writer = Writer {
-        stamp,
-        standing: leading.election.receiver(),
+        header,
+        view: leading.election.receiver(),
         welcome: leading.welcome(),
         welcomed: false,
         answers: answered,
         work,
-        farewell: farewell.subscribe(),
+        goodbye: goodbye.subscribe(),
         stream: down,
     };
-    let (inputs, links) = (leading.mailbox.links.clone(), leading.links.clone());
+    let (inputs, links) = (leading.inputs.links.clone(), leading.links.clone());
     tokio::spawn(forward(link, Box::new(hello), turn, forwarded, inputs, links));
     // The link is over with whichever half ends first; dropping the reader ends the forwarder.
     let mut writing = tokio::spawn(writer.run());
-    let mut reading = tokio::spawn(Reader { link, leading, stream, answers, said, farewell, heard }.run());
+    let mut reading = tokio::spawn(Reader { link, leading, stream, answers, uplink, goodbye, heard }.run());
     tokio::select! {
         _ = &mut writing => reading.abort(),
         _ = &mut reading => {
@@ -186,16 +195,16 @@ async fn read_hello(stream: &mut Streaming<v1::LinkRequest>) -> Result<Option<v1
     let first = timeout(HELLO_WITHIN, stream.message()).await;
     match first {
         Ok(Ok(Some(v1::LinkRequest { message: Some(Message::Hello(hello)) }))) => Ok(Some(*hello)),
-        Ok(Ok(Some(_))) => Err(Failure::BadRequest(Violations::of("hello", "must be the first message")).into()),
+        Ok(Ok(Some(_))) => Err(Failure::BadRequest(FieldViolations::of("hello", "must be the first message")).into()),
         Ok(Ok(None) | Err(_)) => Ok(None),
-        Err(_) => Err(Failure::BadRequest(Violations::of("hello", "did not come in time")).into()),
+        Err(_) => Err(Failure::BadRequest(FieldViolations::of("hello", "did not come in time")).into()),
     }
 }
 
 /// What needs no core: a worker whose words tore it down before, and one that has seen a later epoch than ours.
-fn refuse_at_the_door(leading: &Leading, hello: &Hello) -> Result<(), Farewell> {
-    if leading.refused.refuses(clock::boottime(), || Fingerprint::of_worker(hello.worker)) {
-        return Err(Farewell::Busy);
+fn refuse_at_the_door(leading: &LeaderContext, hello: &Hello) -> Result<(), Goodbye> {
+    if leading.poison_inputs.refuses(clock::boottime(), || InputDigest::of_worker(hello.worker)) {
+        return Err(Goodbye::Busy);
     }
     let ours =
         |epoch: &Epoch| hello.cluster == Some(leading.cluster.uid) && epoch.generation == leading.epoch.generation;
@@ -204,11 +213,11 @@ fn refuse_at_the_door(leading: &Leading, hello: &Hello) -> Result<(), Farewell> 
     };
     // Either this leader was deposed and does not know it yet, or the store went back in time. The role finds out.
     tracing::warn!(worker = %hello.name, seen = %seen, ours = %leading.epoch, "a worker has seen a later epoch than this leader's");
-    let _ = leading.orders.try_send(Order::Suspect(seen));
-    Err(Farewell::NotLeader(None))
+    let _ = leading.role_commands.try_send(RoleCommand::CheckStore(seen));
+    Err(Goodbye::NotLeader(None))
 }
 
 /// Waits for a turn: a new leader is not flooded by every worker at once.
-async fn turn(leading: &Leading) -> Option<OwnedSemaphorePermit> {
+async fn turn(leading: &LeaderContext) -> Option<OwnedSemaphorePermit> {
     timeout(TURN_WITHIN, leading.admission.clone().acquire_owned()).await.ok()?.ok()
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use muster_proto::{Welcome, v1};
-use muster_store::Standing;
+use muster_proto::{LeaderWelcome, v1};
+use muster_store::LeaderView;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
-use super::down::{Down, Farewell, Stamp};
+use super::downlink::{Downlink, Goodbye, MessageHeader};
 
 /// The stream's own queue: one message being encoded, the rest waits where its order can still be chosen.
 pub(crate) const STREAM_QUEUE: usize = 1;
@@ -15,17 +15,17 @@ pub(crate) const STREAM_QUEUE: usize = 1;
 /// The writing half of a link.
 pub(crate) struct Writer {
     /// The numbers on everything.
-    pub stamp: Stamp,
+    pub header: MessageHeader,
     /// What a welcome says.
-    pub welcome: Arc<Welcome>,
+    pub welcome: Arc<LeaderWelcome>,
     /// The masters that are known.
-    pub standing: watch::Receiver<Arc<Standing>>,
+    pub view: watch::Receiver<Arc<LeaderView>>,
     /// Numbers of heartbeats to answer.
     pub answers: mpsc::Receiver<u64>,
     /// Work.
-    pub work: mpsc::Receiver<Down>,
+    pub work: mpsc::Receiver<Downlink>,
     /// The end.
-    pub farewell: watch::Receiver<Option<Farewell>>,
+    pub goodbye: watch::Receiver<Option<Goodbye>>,
     /// Whether the welcome has been written: nothing but a goodbye comes before it.
     pub welcomed: bool,
     /// The stream.
@@ -41,7 +41,7 @@ impl Writer {
             let sent = tokio::select! {
                 sent = self.stream.send(Ok(message)) => sent.is_ok(),
                 // The peer reads nothing: it is cut without a word.
-                () = until_farewell(&mut self.farewell), if !last => false,
+                () = until_farewell(&mut self.goodbye), if !last => false,
             };
             if last || !sent {
                 break;
@@ -53,19 +53,19 @@ impl Writer {
     async fn next(&mut self) -> Option<(v1::LinkResponse, bool)> {
         tokio::select! {
             biased;
-            () = until_farewell(&mut self.farewell) => {
-                let said = self.farewell.borrow().clone();
-                said.map(|farewell| (self.stamp.farewell(&farewell), true))
+            () = until_farewell(&mut self.goodbye) => {
+                let uplink = self.goodbye.borrow().clone();
+                uplink.map(|goodbye| (self.header.goodbye(&goodbye), true))
             }
-            number = self.answers.recv() => number.map(|number| (self.stamp.answer(number), false)),
-            Ok(()) = self.standing.changed(), if self.welcomed => {
-                let standing = self.standing.borrow_and_update().clone();
-                let addresses = standing.members.iter().map(|member| member.address.clone()).collect();
-                Some((self.stamp.masters(addresses), false))
+            number = self.answers.recv() => number.map(|number| (self.header.answer(number), false)),
+            Ok(()) = self.view.changed(), if self.welcomed => {
+                let view = self.view.borrow_and_update().clone();
+                let addresses = view.members.iter().map(|member| member.address.clone()).collect();
+                Some((self.header.masters(addresses), false))
             }
             down = self.work.recv() => down.map(|down| {
-                self.welcomed |= matches!(down, Down::Welcome);
-                (self.stamp.message(&down, &self.welcome), false)
+                self.welcomed |= matches!(down, Downlink::Welcome);
+                (self.header.message(&down, &self.welcome), false)
             }),
             () = self.stream.closed() => None,
         }
@@ -73,6 +73,6 @@ impl Writer {
 }
 
 /// Ready once a farewell was said, or whoever could say one is gone.
-pub(crate) async fn until_farewell(farewell: &mut watch::Receiver<Option<Farewell>>) {
-    let _ = farewell.wait_for(Option::is_some).await;
+pub(crate) async fn until_farewell(goodbye: &mut watch::Receiver<Option<Goodbye>>) {
+    let _ = goodbye.wait_for(Option::is_some).await;
 }

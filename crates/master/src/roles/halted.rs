@@ -2,14 +2,14 @@
 
 use muster_store::{Candidate, Leader};
 
-use super::standby::{Node, Standby};
+use super::standby::{MasterProcess, Standby};
 use crate::clock;
-use crate::stop::told;
+use crate::stop::until_stopped;
 
 /// A leader that found its store restored from the past. It keeps the key, so that no other master acts on such a store either, until
 /// `muster-master recover` deletes every key and raises the generation.
 pub(crate) struct Halted<C: Candidate> {
-    pub(super) node: Node<C>,
+    pub(super) node: MasterProcess<C>,
     pub(super) term: Leader<C::Store>,
 }
 
@@ -18,18 +18,18 @@ where
     C::Store: 'static,
 {
     /// Waits until the key is gone; `Err` when it is told to stop first.
-    pub(crate) async fn run(self) -> Result<Standby<C>, Node<C>> {
+    pub(crate) async fn run(self) -> Result<Standby<C>, MasterProcess<C>> {
         let Halted { mut node, term } = self;
         let mut stop = node.stop.clone();
         let stopped = tokio::select! {
             () = clock::past(term.deadline.clone()) => false,
-            () = told(&mut stop) => true,
+            () = until_stopped(&mut stop) => true,
         };
         node.candidate.resign(term).await;
         if stopped {
             return Err(node);
         }
-        node.seat.set(None);
+        node.slot.set(None);
         Ok(Standby(node))
     }
 }

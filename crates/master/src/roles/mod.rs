@@ -2,14 +2,14 @@
 //! in time. Each is a type that owns its things; `run` returns what the next is built from.
 
 mod active;
-mod fault;
-mod front_door;
+mod fatal;
 mod halted;
-mod prepared;
+mod readiness;
 mod recovering;
 mod standby;
 mod succession;
+mod warm_state;
 
-pub(crate) use active::Next;
-pub use fault::Fault;
-pub(crate) use standby::{Node, Standby};
+pub(crate) use active::RoleAfter;
+pub use fatal::FatalError;
+pub(crate) use standby::{MasterProcess, Standby};

@@ -4,19 +4,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use muster_core::{ClusterInfo, Term, liveness};
-use muster_proto::{PROTOCOL_VERSION, Welcome};
+use muster_proto::{LeaderWelcome, PROTOCOL_VERSION};
 use muster_store::{Candidate, Leader, Store};
 use muster_types::{Commit, EventsRecord, Now, WallTime, WorkerRecord};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::active::Active;
-use super::fault::Fault;
-use super::prepared::Prepared;
-use super::standby::{Node, Standby};
-use crate::commit::{CommitLoop, Decisions, Outlets, Terms, inbox};
+use super::fatal::FatalError;
+use super::standby::{MasterProcess, Standby};
+use super::warm_state::WarmState;
+use crate::commit::{CommitLoop, CommitTerms, Decisions, EffectSinks, input_queue};
 use crate::entropy::KernelEntropy;
-use crate::events::{Hub, Kept, Retention, publisher};
-use crate::leading::Leading;
+use crate::events::{CommitEventsSize, EventBroker, EventRetention, publisher};
+use crate::leader::LeaderContext;
 use crate::link::Links;
 use crate::sessions::Sessions;
 
@@ -29,11 +29,11 @@ const ORDERS: usize = 4;
 /// A leader that has not loaded yet.
 pub(crate) struct Recovering<C: Candidate> {
     /// What outlives the role.
-    pub node: Node<C>,
+    pub node: MasterProcess<C>,
     /// The term.
     pub leader: Leader<C::Store>,
     /// What was made ready for it.
-    pub prepared: Prepared,
+    pub prepared: WarmState,
     /// When it began.
     pub won: Now,
 }
@@ -43,11 +43,11 @@ where
     C::Store: 'static,
 {
     /// Loads what is not prepared and builds the active leader; `Err` within is a master that stands by again, because the term was over before.
-    pub(crate) async fn run(self) -> Result<Result<Active<C>, Standby<C>>, Fault> {
+    pub(crate) async fn run(self) -> Result<Result<Active<C>, Standby<C>>, FatalError> {
         let Recovering { mut node, mut leader, mut prepared, won } = self;
         match leader.store.catch_up().await {
-            Ok(news) => prepared.take(news),
-            Err(error) if error.is_fatal() => return Err(Fault::Load(error)),
+            Ok(update) => prepared.take(update),
+            Err(error) if error.is_fatal() => return Err(FatalError::Load(error)),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot load; standing by again");
                 node.candidate.resign(leader).await;
@@ -57,26 +57,26 @@ where
         prepared.settle().await;
         let Leader { epoch, cluster, deadline, store } = leader;
         report(&prepared);
-        let Prepared { follower, view, events, quarantined, commit, .. } = prepared;
+        let WarmState { follower, view, events, quarantined, commit, .. } = prepared;
         let settings = node.settings.clone();
         let events = events.into_iter().map(|(commit, (kept, record))| (kept, (commit, record)));
-        let (kept, history): (Vec<Kept>, Vec<(Commit, Arc<EventsRecord>)>) = events.unzip();
-        let retention = Retention::load(settings.events, commit, kept);
-        let hub = Arc::new(Hub::new(epoch.generation, commit, retention.forgotten(), history));
-        let mut table = liveness::Table::new();
+        let (kept, history): (Vec<CommitEventsSize>, Vec<(Commit, Arc<EventsRecord>)>) = events.unzip();
+        let retention = EventRetention::load(settings.events, commit, kept);
+        let broker = Arc::new(EventBroker::new(epoch.generation, commit, retention.forgotten(), history));
+        let mut table = liveness::LivenessTable::new();
         table.reset_all(follower.workers().filter(|worker| is_awaited(worker)).map(|worker| worker.uid), won.time);
 
-        let mut entropy = KernelEntropy::open().map_err(Fault::Entropy)?;
+        let mut entropy = KernelEntropy::open().map_err(FatalError::Entropy)?;
         let cluster_info = ClusterInfo { uid: cluster.uid, name: cluster.name.clone(), generation: epoch.generation };
         let term = Term { cluster: cluster_info, commit, is_damaged: !quarantined.is_empty() };
         let core = follower.lead(term, won, &mut entropy);
 
-        let (mailbox, inbox) = inbox();
-        let (publisher, publishing) = publisher(hub.clone(), epoch.generation);
+        let (inputs, queue) = input_queue();
+        let (publisher, publishing) = publisher(broker.clone(), epoch.generation);
         let links = Arc::new(Links::default());
-        let sessions = Arc::new(Sessions::new(mailbox.links.clone()));
+        let sessions = Arc::new(Sessions::new(inputs.links.clone()));
         let liveness = Arc::new(Mutex::new(table));
-        let outlets = Outlets {
+        let sinks = EffectSinks {
             view: view.clone(),
             publisher,
             links: links.clone(),
@@ -87,12 +87,12 @@ where
         let decisions = Decisions::new(core, entropy);
         let full = watch::Sender::new(false);
         let store_full = full.subscribe();
-        let terms = Terms { deadline: deadline.clone(), full };
+        let terms = CommitTerms { deadline: deadline.clone(), full };
         let (stop_loop, stopped) = watch::channel(false);
         let bounds = settings.store.bounds();
-        let commit_loop = CommitLoop::new(decisions, inbox, outlets, retention, bounds, terms, store, commit, stopped);
-        let (orders, ordered) = mpsc::channel(ORDERS);
-        let welcome = Welcome {
+        let commit_loop = CommitLoop::new(decisions, queue, sinks, retention, bounds, terms, store, commit, stopped);
+        let (role_commands, ordered) = mpsc::channel(ORDERS);
+        let welcome = LeaderWelcome {
             version: PROTOCOL_VERSION,
             cluster: cluster.uid,
             cluster_name: cluster.name.clone(),
@@ -100,7 +100,7 @@ where
             lease: settings.timing.lease,
             masters: Vec::new(),
         };
-        let leading = Arc::new(Leading {
+        let leading = Arc::new(LeaderContext {
             epoch,
             cluster,
             deadline,
@@ -109,21 +109,21 @@ where
             store: settings.store.kind(),
             quarantined,
             view,
-            hub,
+            broker,
             links,
             sessions,
-            mailbox,
+            inputs,
             welcome: Arc::new(welcome),
             admission: Arc::new(Semaphore::new(HELLOS)),
-            refused: node.refused.clone(),
+            poison_inputs: node.poison_inputs.clone(),
             liveness,
             election: node.candidate.election(),
             recovers_until: WallTime(won.wall.0.saturating_add(millis(settings.timing.wait()))),
             store_full,
-            orders,
+            role_commands,
         });
         let publishing = Box::pin(publishing);
-        Ok(Ok(Active { node, leading, commit_loop, stop_loop, publishing, orders: ordered }))
+        Ok(Ok(Active { node, leading, commit_loop, stop_loop, publishing, role_commands: ordered }))
     }
 }
 
@@ -136,7 +136,7 @@ fn is_awaited(worker: &WorkerRecord) -> bool {
     !worker.lost && !worker.forgotten
 }
 
-fn report(prepared: &Prepared) {
+fn report(prepared: &WarmState) {
     let follower = &prepared.follower;
     tracing::info!(
         commit = prepared.commit.0,

@@ -5,36 +5,36 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_store::{Candidate, Election, Leader};
+use muster_store::{Candidate, Leader, LeaderWatch};
 use muster_types::Time;
 use tokio::sync::watch;
 
-use super::fault::Fault;
-use super::front_door::FrontDoor;
-use super::prepared::Prepared;
+use super::fatal::FatalError;
+use super::readiness::Readiness;
 use super::recovering::Recovering;
 use super::succession::{Depositions, watch_over};
+use super::warm_state::WarmState;
 use crate::clock;
-use crate::config::Settings;
+use crate::config::MasterSettings;
 use crate::health::Health;
-use crate::leading::Seat;
-use crate::refused::{Fingerprint, Refused};
-use crate::stop::told;
+use crate::leader::LeaderSlot;
+use crate::poison_inputs::{InputDigest, PoisonInputs};
+use crate::stop::until_stopped;
 
 /// What outlives every role of one process.
-pub(crate) struct Node<C> {
+pub(crate) struct MasterProcess<C> {
     /// What may lead.
     pub candidate: C,
-    /// Settings.
-    pub settings: Arc<Settings>,
+    /// MasterSettings.
+    pub settings: Arc<MasterSettings>,
     /// Address at which others reach this master.
     pub address: String,
     /// Where handlers find the leader.
-    pub seat: Arc<Seat>,
+    pub slot: Arc<LeaderSlot>,
     /// What tells others that calls are answered here.
-    pub front_door: FrontDoor,
+    pub readiness: Readiness,
     /// Inputs that are refused for a while.
-    pub refused: Arc<Refused>,
+    pub poison_inputs: Arc<PoisonInputs>,
     /// Leaders that this master has deposed.
     pub depositions: Depositions,
     /// Set once the process shall end.
@@ -48,37 +48,37 @@ const TEARS: usize = 5;
 /// Past this, a panic of the core is no longer held against it.
 const TEARS_WITHIN: Duration = Duration::from_secs(60);
 
-impl<C> Node<C> {
+impl<C> MasterProcess<C> {
     /// A node that has not led yet.
     pub(crate) fn new(
         candidate: C,
-        settings: Arc<Settings>,
+        settings: Arc<MasterSettings>,
         address: String,
-        seat: Arc<Seat>,
+        slot: Arc<LeaderSlot>,
         health: Health,
         stop: watch::Receiver<bool>,
-    ) -> Node<C> {
-        let (refused, depositions, tears) = (Arc::default(), Depositions::default(), VecDeque::new());
-        let front_door = FrontDoor::new(health, &settings, &address);
-        Node { candidate, settings, address, seat, front_door, refused, depositions, stop, tears }
+    ) -> MasterProcess<C> {
+        let (poison_inputs, depositions, tears) = (Arc::default(), Depositions::default(), VecDeque::new());
+        let readiness = Readiness::new(health, &settings, &address);
+        MasterProcess { candidate, settings, address, slot, readiness, poison_inputs, depositions, stop, tears }
     }
 
     /// The core panicked on an input: it is refused for a while. Too many such ends the process.
-    pub(crate) fn torn(&mut self, input: Option<Fingerprint>) -> Result<(), Fault> {
+    pub(crate) fn panicked(&mut self, input: Option<InputDigest>) -> Result<(), FatalError> {
         let now = clock::boottime();
         if let Some(input) = input {
-            self.refused.add(input, now);
+            self.poison_inputs.add(input, now);
         }
         self.tears.push_back(now);
         while self.tears.front().is_some_and(|first| now.since(*first) > TEARS_WITHIN) {
             self.tears.pop_front();
         }
-        if self.tears.len() > TEARS { Err(Fault::Torn(self.tears.len())) } else { Ok(()) }
+        if self.tears.len() > TEARS { Err(FatalError::Torn(self.tears.len())) } else { Ok(()) }
     }
 }
 
 /// A master that does not lead. Calls are forwarded to whoever does; until somebody does, they are answered `NO_LEADER`.
-pub(crate) struct Standby<C>(pub Node<C>);
+pub(crate) struct Standby<C>(pub MasterProcess<C>);
 
 /// Longest wait between two tries to stand for the lead on a store that cannot be reached.
 const CAMPAIGN_AGAIN: Duration = Duration::from_secs(1);
@@ -88,21 +88,21 @@ where
     C::Store: 'static,
 {
     /// Waits until this process leads; `Err` within when it is told to stop first.
-    pub(crate) async fn run(self) -> Result<Result<Recovering<C>, Node<C>>, Fault> {
+    pub(crate) async fn run(self) -> Result<Result<Recovering<C>, MasterProcess<C>>, FatalError> {
         let Standby(mut node) = self;
-        let mut prepared = Prepared::new(node.settings.core.clone());
+        let mut prepared = WarmState::new(node.settings.core.clone());
         let won = {
-            let Node { candidate, front_door, depositions, seat, stop, .. } = &mut node;
+            let MasterProcess { candidate, readiness, depositions, slot, stop, .. } = &mut node;
             let (election, replica) = (candidate.election(), candidate.replica());
             // What an earlier role made of it is gone.
             replica.forget();
             tokio::select! {
                 won = campaign(candidate) => Some(won?),
-                () = told(stop) => None,
+                () = until_stopped(stop) => None,
                 never = watch_over(election.clone(), depositions) => match never {},
                 never = prepared.follow(replica) => match never {},
-                never = heed(election.clone(), seat) => match never {},
-                failed = front_door.follow(election) => return Err(failed),
+                never = watch_store_rollback(election.clone(), slot) => match never {},
+                failed = readiness.follow(election) => return Err(failed),
             }
         };
         let Some(leader) = won else { return Ok(Err(node)) };
@@ -114,24 +114,24 @@ where
 }
 
 /// Tells callers while the store is one that went back in time: nobody leads on it. Never ends.
-async fn heed(mut election: Election, seat: &Seat) -> Infallible {
+async fn watch_store_rollback(mut election: LeaderWatch, slot: &LeaderSlot) -> Infallible {
     let mut halted = false;
     loop {
-        let went_back = election.standing().went_back;
-        if std::mem::replace(&mut halted, went_back) != went_back {
-            if went_back { seat.halt() } else { seat.set(None) }
+        let rolled_back = election.view().rolled_back;
+        if std::mem::replace(&mut halted, rolled_back) != rolled_back {
+            if rolled_back { slot.halt() } else { slot.set(None) }
         }
         election.changed().await;
     }
 }
 
 /// Stands for the lead until it is won.
-async fn campaign<C: Candidate>(candidate: &mut C) -> Result<Leader<C::Store>, Fault> {
+async fn campaign<C: Candidate>(candidate: &mut C) -> Result<Leader<C::Store>, FatalError> {
     let mut pause = Duration::from_millis(50);
     loop {
         match candidate.campaign().await {
             Ok(leader) => return Ok(leader),
-            Err(error) if error.is_fatal() => return Err(Fault::Campaign(error)),
+            Err(error) if error.is_fatal() => return Err(FatalError::Campaign(error)),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot stand for the lead; trying again");
                 tokio::time::sleep(pause).await;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_proto::v1;
-use muster_store::{Election, Member};
+use muster_store::{LeaderWatch, Member};
 use muster_types::{Epoch, Time};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -48,10 +48,10 @@ impl Depositions {
 }
 
 /// Watches over the leader for as long as this master is next in line. Never ends.
-pub(crate) async fn watch_over(mut election: Election, depositions: &Depositions) -> Infallible {
+pub(crate) async fn watch_over(mut election: LeaderWatch, depositions: &Depositions) -> Infallible {
     loop {
-        let standing = election.standing();
-        let leader = standing.members.first().filter(|_| standing.own == Some(1)).cloned();
+        let view = election.view();
+        let leader = view.members.first().filter(|_| view.own == Some(1)).cloned();
         let Some(leader) = leader else {
             election.changed().await;
             continue;
@@ -63,7 +63,7 @@ pub(crate) async fn watch_over(mut election: Election, depositions: &Depositions
     }
 }
 
-async fn depose(election: &Election, depositions: &Depositions, leader: &Member) {
+async fn depose(election: &LeaderWatch, depositions: &Depositions, leader: &Member) {
     let now = clock::boottime();
     if !depositions.allows(leader.epoch, now) {
         tracing::warn!(leader = leader.address, epoch = %leader.epoch, "the leader's process seems dead again; its lease decides");

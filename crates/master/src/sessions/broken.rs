@@ -12,7 +12,7 @@ use crate::commit::LinkInputs;
 /// Tells the commit loop that a session broke, when it is dropped: by the client, by the connection, by its end, or because the
 /// caller was gone before it was told of the session at all.
 #[derive(Debug)]
-pub(crate) struct Broken {
+pub(crate) struct SessionGuard {
     pub(super) application: ApplicationUid,
     pub(super) session: SessionNumber,
     pub(super) inputs: LinkInputs,
@@ -20,7 +20,7 @@ pub(crate) struct Broken {
     pub(super) gap: Arc<AtomicBool>,
 }
 
-impl Drop for Broken {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.gap.store(true, Ordering::Release);
         let broken = Input::SessionBroken(self.application, self.session);

@@ -2,8 +2,8 @@
 //! a session that broke resumes without a gap.
 
 mod broken;
-mod hub;
+mod registry;
 mod wire;
 
-pub(crate) use hub::{Ending, Item, Opened, Sessions};
+pub(crate) use registry::{OpenedSession, SessionEnding, SessionItem, Sessions};
 pub(crate) use wire::executor_to_wire;

@@ -1,20 +1,20 @@
 //! Session events on the wire.
 
-use muster_core::{SessionEvent, ShownExecutor};
-use muster_proto::show::{self, ExecutorExtras};
+use muster_core::{ApplicationEvent, ExecutorView};
+use muster_proto::render::{self, ExecutorExtras};
 use muster_proto::time::timestamp;
 use muster_proto::v1;
 use muster_types::WallTime;
 use v1::application_session_event::Event as Wire;
 
 /// An executor as applications and people see it.
-pub(crate) fn executor_to_wire(shown: &ShownExecutor) -> v1::Executor {
+pub(crate) fn executor_to_wire(shown: &ExecutorView) -> v1::Executor {
     let extras = ExecutorExtras { pid: shown.pid, draining: shown.draining };
-    show::executor(&shown.application_id, &shown.record, extras)
+    render::executor(&shown.application_id, &shown.record, extras)
 }
 
 /// An event with its revision.
-pub(crate) fn to_wire(revision: u64, at: WallTime, event: &SessionEvent) -> v1::ApplicationSessionEvent {
+pub(crate) fn to_wire(revision: u64, at: WallTime, event: &ApplicationEvent) -> v1::ApplicationSessionEvent {
     let (executor, event) = parts(event);
     v1::ApplicationSessionEvent {
         revision,
@@ -24,11 +24,11 @@ pub(crate) fn to_wire(revision: u64, at: WallTime, event: &SessionEvent) -> v1::
     }
 }
 
-fn parts(event: &SessionEvent) -> (Option<&ShownExecutor>, Wire) {
+fn parts(event: &ApplicationEvent) -> (Option<&ExecutorView>, Wire) {
     match event {
-        SessionEvent::Added(executor) => (Some(executor), Wire::Added(v1::ExecutorAdded {})),
-        SessionEvent::Running(executor) => (Some(executor), Wire::Running(v1::ExecutorRunning {})),
-        SessionEvent::Ended(executor) => {
+        ApplicationEvent::Added(executor) => (Some(executor), Wire::Added(v1::ExecutorAdded {})),
+        ApplicationEvent::Running(executor) => (Some(executor), Wire::Running(v1::ExecutorRunning {})),
+        ApplicationEvent::Ended(executor) => {
             let record = &executor.record;
             let ended = v1::ExecutorEnded {
                 outcome: record.outcome.as_ref().map(Into::into),
@@ -36,14 +36,14 @@ fn parts(event: &SessionEvent) -> (Option<&ShownExecutor>, Wire) {
             };
             (Some(executor), Wire::Ended(ended))
         }
-        SessionEvent::ProcessLost(executor) => {
+        ApplicationEvent::ProcessLost(executor) => {
             (Some(executor), Wire::ProcessLost(v1::ExecutorProcessLost { message: message_of(executor) }))
         }
-        SessionEvent::WorkerLost(executor) => {
+        ApplicationEvent::WorkerLost(executor) => {
             let lost = v1::ExecutorWorkerLost { host: executor.record.host.clone(), message: message_of(executor) };
             (Some(executor), Wire::WorkerLost(lost))
         }
-        SessionEvent::Draining(executor, deadline) => {
+        ApplicationEvent::Draining(executor, deadline) => {
             // Workers drain whole: one worker is one machine.
             let draining = v1::ExecutorDraining {
                 host: executor.record.host.clone(),
@@ -52,12 +52,15 @@ fn parts(event: &SessionEvent) -> (Option<&ShownExecutor>, Wire) {
             };
             (Some(executor), Wire::Draining(draining))
         }
-        SessionEvent::Pending { profile, missing, reason } => {
-            let pending =
-                v1::ExecutorsPending { profile_id: profile.0, missing: *missing, reason: Some(show::pending(reason)) };
+        ApplicationEvent::Pending { profile, missing, reason } => {
+            let pending = v1::ExecutorsPending {
+                profile_id: profile.0,
+                missing: *missing,
+                reason: Some(render::pending(reason)),
+            };
             (None, Wire::Pending(pending))
         }
-        SessionEvent::ApplicationEnded { state, by, message } => {
+        ApplicationEvent::ApplicationEnded { state, by, message } => {
             let ended = v1::ApplicationEnded {
                 state: v1::application::State::from(*state).into(),
                 by: by.clone(),
@@ -68,6 +71,6 @@ fn parts(event: &SessionEvent) -> (Option<&ShownExecutor>, Wire) {
     }
 }
 
-fn message_of(executor: &ShownExecutor) -> String {
+fn message_of(executor: &ExecutorView) -> String {
     executor.record.outcome.as_ref().map(|outcome| outcome.message.clone()).unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use muster_core::ShownExecutor;
+use muster_core::ExecutorView;
 use muster_types::{ApplicationId, ApplicationUid, ExecutorId};
 
 /// A place in the order of all executors: by the application's name, its uid, and the executor's number.
@@ -19,12 +19,12 @@ struct ExecutorCursor {
 #[derive(Default)]
 pub(crate) struct Executors {
     names: BTreeMap<ApplicationUid, ApplicationId>,
-    ordered: BTreeMap<ExecutorCursor, Arc<ShownExecutor>>,
+    ordered: BTreeMap<ExecutorCursor, Arc<ExecutorView>>,
 }
 
 impl Executors {
     /// Adds or replaces.
-    pub(crate) fn put(&mut self, executor: Arc<ShownExecutor>) {
+    pub(crate) fn put(&mut self, executor: Arc<ExecutorView>) {
         self.names.entry(executor.application).or_insert_with(|| executor.application_id.clone());
         self.ordered.insert(cursor_of(&executor), executor);
     }
@@ -46,13 +46,13 @@ impl Executors {
     }
 
     /// One executor.
-    pub(crate) fn get(&self, application: ApplicationUid, executor: ExecutorId) -> Option<&Arc<ShownExecutor>> {
+    pub(crate) fn get(&self, application: ApplicationUid, executor: ExecutorId) -> Option<&Arc<ExecutorView>> {
         let name = self.names.get(&application)?.clone();
         self.ordered.get(&ExecutorCursor { application: name, uid: application, executor })
     }
 
     /// All, in order.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<ShownExecutor>> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<ExecutorView>> {
         self.ordered.values()
     }
 
@@ -62,20 +62,20 @@ impl Executors {
         name: &ApplicationId,
         uid: ApplicationUid,
         after: Option<ExecutorId>,
-    ) -> impl Iterator<Item = &'a Arc<ShownExecutor>> + use<'a> {
+    ) -> impl Iterator<Item = &'a Arc<ExecutorView>> + use<'a> {
         let at = |executor| ExecutorCursor { application: name.clone(), uid, executor };
         let start = after.map_or_else(|| Bound::Included(at(ExecutorId(0))), |last| Bound::Excluded(at(last)));
         self.ordered.range((start, Bound::Unbounded)).map(|(_, item)| item)
     }
 
-    fn of(&self, name: &ApplicationId, uid: ApplicationUid) -> impl Iterator<Item = &Arc<ShownExecutor>> {
+    fn of(&self, name: &ApplicationId, uid: ApplicationUid) -> impl Iterator<Item = &Arc<ExecutorView>> {
         let at = |executor| ExecutorCursor { application: name.clone(), uid, executor };
         self.ordered.range(at(ExecutorId(0))..=at(ExecutorId(u32::MAX))).map(|(_, item)| item)
     }
 }
 
 /// The place of an executor in the order.
-fn cursor_of(executor: &ShownExecutor) -> ExecutorCursor {
+fn cursor_of(executor: &ExecutorView) -> ExecutorCursor {
     ExecutorCursor {
         application: executor.application_id.clone(),
         uid: executor.application,

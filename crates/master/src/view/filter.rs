@@ -1,11 +1,11 @@
 //! Which records pass a filter.
 
-use muster_core::{ShownApplication, ShownDriver, ShownExecutor, ShownWorker};
-use muster_proto::accept::Filter;
+use muster_core::{ApplicationView, DriverView, ExecutorView, WorkerView};
+use muster_proto::validate::Filter;
 use muster_types::{ApplicationState, DriverState, ExecutorState, WorkerName, WorkerState, WorkerUid};
 
 /// Whether a driver passes. Its worker is that of its newest attempt.
-pub(crate) fn driver(filter: &Filter<DriverState>, driver: &ShownDriver) -> bool {
+pub(crate) fn driver(filter: &Filter<DriverState>, driver: &DriverView) -> bool {
     let record = &driver.record;
     filter.state.is_none_or(|state| state == record.state)
         && filter.labels_match(&record.spec.labels)
@@ -16,20 +16,20 @@ pub(crate) fn driver(filter: &Filter<DriverState>, driver: &ShownDriver) -> bool
 }
 
 /// Whether an application passes.
-pub(crate) fn application(filter: &Filter<ApplicationState>, application: &ShownApplication) -> bool {
+pub(crate) fn application(filter: &Filter<ApplicationState>, application: &ApplicationView) -> bool {
     filter.state.is_none_or(|state| state == application.record.state)
         && filter.labels_match(&application.record.spec.labels)
 }
 
 /// Whether an executor passes.
-pub(crate) fn executor(filter: &Filter<ExecutorState>, executor: &ShownExecutor) -> bool {
+pub(crate) fn executor(filter: &Filter<ExecutorState>, executor: &ExecutorView) -> bool {
     let record = &executor.record;
     filter.state.is_none_or(|state| state == record.state)
         && filter.worker.as_deref().is_none_or(|wanted| is_worker(wanted, &record.worker_name, record.worker))
 }
 
 /// Whether a worker passes.
-pub(crate) fn worker(filter: &Filter<WorkerState>, worker: &ShownWorker) -> bool {
+pub(crate) fn worker(filter: &Filter<WorkerState>, worker: &WorkerView) -> bool {
     let record = &worker.record;
     filter.state.is_none_or(|state| state == worker.state)
         && filter.labels_match(&record.labels)

@@ -10,13 +10,13 @@ mod table;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use muster_core::{Show, ShownApplication, ShownDriver, ShownExecutor, ShownWorker};
-use muster_store::Large;
+use muster_core::{ApplicationView, DriverView, ExecutorView, ViewUpdate, WorkerView};
+use muster_store::DropInBackground;
 use muster_types::{ApplicationUid, Commit, ExecutorId};
 
 pub(crate) use executors::Executors;
-pub(crate) use page::{Cursor, Listed, executor_key};
-pub(crate) use table::{Counts, Table};
+pub(crate) use page::{Cursor, Pageable, executor_key};
+pub(crate) use table::{NameTable, StateCounts};
 
 /// Everything that is shown, at one commit.
 #[derive(Default)]
@@ -24,29 +24,29 @@ pub(crate) struct Tables {
     /// The newest commit that is wholly in.
     pub commit: Commit,
     /// Drivers.
-    pub drivers: Table<ShownDriver>,
+    pub drivers: NameTable<DriverView>,
     /// Applications.
-    pub applications: Table<ShownApplication>,
+    pub applications: NameTable<ApplicationView>,
     /// Executors of the applications.
     pub executors: Executors,
     /// Workers.
-    pub workers: Table<ShownWorker>,
+    pub workers: NameTable<WorkerView>,
 }
 
 impl Tables {
-    fn show(&mut self, show: Show) {
+    fn show(&mut self, show: ViewUpdate) {
         match show {
-            Show::Driver(driver) => self.drivers.put(driver),
-            Show::DriverGone(uid) => self.drivers.remove(uid.0),
-            Show::Application(application) => self.applications.put(application),
-            Show::ApplicationGone(uid) => {
+            ViewUpdate::Driver(driver) => self.drivers.put(driver),
+            ViewUpdate::DriverGone(uid) => self.drivers.remove(uid.0),
+            ViewUpdate::Application(application) => self.applications.put(application),
+            ViewUpdate::ApplicationGone(uid) => {
                 self.applications.remove(uid.0);
                 self.executors.remove_application(uid);
             }
-            Show::Executor(executor) => self.executors.put(executor),
-            Show::ExecutorGone(application, executor) => self.executors.remove(application, executor),
-            Show::Worker(worker) => self.workers.put(worker),
-            Show::WorkerGone(uid) => self.workers.remove(uid.0),
+            ViewUpdate::Executor(executor) => self.executors.put(executor),
+            ViewUpdate::ExecutorGone(application, executor) => self.executors.remove(application, executor),
+            ViewUpdate::Worker(worker) => self.workers.put(worker),
+            ViewUpdate::WorkerGone(uid) => self.workers.remove(uid.0),
         }
     }
 }
@@ -55,12 +55,12 @@ impl Tables {
 /// most a thousand records at a time.
 #[derive(Default)]
 pub(crate) struct View {
-    tables: RwLock<Large<Tables>>,
+    tables: RwLock<DropInBackground<Tables>>,
 }
 
 impl View {
     /// Applies a transaction's changes at once: no reader sees a part of them.
-    pub(crate) fn advance(&self, commit: Commit, shows: impl IntoIterator<Item = Show>) {
+    pub(crate) fn advance(&self, commit: Commit, shows: impl IntoIterator<Item = ViewUpdate>) {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         for show in shows {
             tables.show(show);
@@ -69,30 +69,30 @@ impl View {
     }
 
     /// Reads. Keep it short: the commit loop waits for it.
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Large<Tables>> {
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, DropInBackground<Tables>> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A driver by name or uid, with the commit it was read at.
-    pub(crate) fn driver(&self, name: &str) -> (Commit, Option<Arc<ShownDriver>>) {
+    pub(crate) fn driver(&self, name: &str) -> (Commit, Option<Arc<DriverView>>) {
         let tables = self.read();
         (tables.commit, tables.drivers.find(name).cloned())
     }
 
     /// An application by name or uid, with the commit it was read at.
-    pub(crate) fn application(&self, name: &str) -> (Commit, Option<Arc<ShownApplication>>) {
+    pub(crate) fn application(&self, name: &str) -> (Commit, Option<Arc<ApplicationView>>) {
         let tables = self.read();
         (tables.commit, tables.applications.find(name).cloned())
     }
 
     /// A worker by name or uid, with the commit it was read at.
-    pub(crate) fn worker(&self, name: &str) -> (Commit, Option<Arc<ShownWorker>>) {
+    pub(crate) fn worker(&self, name: &str) -> (Commit, Option<Arc<WorkerView>>) {
         let tables = self.read();
         (tables.commit, tables.workers.find(name).cloned())
     }
 
     /// One executor.
-    pub(crate) fn executor(&self, application: ApplicationUid, executor: ExecutorId) -> Option<Arc<ShownExecutor>> {
+    pub(crate) fn executor(&self, application: ApplicationUid, executor: ExecutorId) -> Option<Arc<ExecutorView>> {
         self.read().executors.get(application, executor).cloned()
     }
 }

@@ -4,12 +4,12 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
-use muster_core::{ShownApplication, ShownDriver, ShownExecutor, ShownWorker};
+use muster_core::{ApplicationView, DriverView, ExecutorView, WorkerView};
 use muster_proto::tokens::ResumeToken;
 use muster_types::{ApplicationId, ApplicationUid, ExecutorId};
 
-use super::table::Shown;
-use super::{Table, Tables, View};
+use super::table::Named;
+use super::{NameTable, Tables, View};
 
 /// Records looked at under one lock.
 const CHUNK: usize = 1000;
@@ -50,7 +50,7 @@ pub(crate) struct Paged<T> {
 }
 
 /// What can be listed in pages.
-pub(crate) trait Listed: Sized {
+pub(crate) trait Pageable: Sized {
     /// Its place in the order of its kind, as text.
     fn key(&self) -> String;
     /// All behind a place; all, without one. `None` when the text is no place.
@@ -60,7 +60,7 @@ pub(crate) trait Listed: Sized {
 impl View {
     /// Reads a page: of the records behind the cursor, up to the first that is not `within`, those that are `wanted`. `None` when
     /// the cursor is none of ours.
-    pub(crate) async fn page<T: Listed>(
+    pub(crate) async fn page<T: Pageable>(
         &self,
         cursor: Cursor,
         size: usize,
@@ -102,12 +102,12 @@ impl View {
 }
 
 /// A place in a table.
-fn table_key<T: Shown>(item: &T) -> String {
+fn table_key<T: Named>(item: &T) -> String {
     format!("{:032x} {}", item.uid(), item.name().borrow())
 }
 
-fn behind_in<'a, T: Shown>(
-    table: &'a Table<T>,
+fn behind_in<'a, T: Named>(
+    table: &'a NameTable<T>,
     key: Option<&str>,
 ) -> Option<Box<dyn Iterator<Item = &'a Arc<T>> + 'a>> {
     let place = match key {
@@ -120,7 +120,7 @@ fn behind_in<'a, T: Shown>(
     Some(Box::new(table.after(place)))
 }
 
-impl Listed for ShownDriver {
+impl Pageable for DriverView {
     fn key(&self) -> String {
         table_key(self)
     }
@@ -130,7 +130,7 @@ impl Listed for ShownDriver {
     }
 }
 
-impl Listed for ShownApplication {
+impl Pageable for ApplicationView {
     fn key(&self) -> String {
         table_key(self)
     }
@@ -140,7 +140,7 @@ impl Listed for ShownApplication {
     }
 }
 
-impl Listed for ShownWorker {
+impl Pageable for WorkerView {
     fn key(&self) -> String {
         table_key(self)
     }
@@ -150,7 +150,7 @@ impl Listed for ShownWorker {
     }
 }
 
-impl Listed for ShownExecutor {
+impl Pageable for ExecutorView {
     fn key(&self) -> String {
         executor_key(self.application, Some(self.record.id), &self.application_id)
     }

@@ -1,11 +1,11 @@
 //! What each kind is called and counted under.
 
-use muster_core::{ShownApplication, ShownDriver, ShownWorker};
+use muster_core::{ApplicationView, DriverView, WorkerView};
 use muster_types::{ApplicationId, DriverId, WallTime, WorkerName, WorkerState};
 
-use super::table::Shown;
+use super::table::Named;
 
-impl Shown for ShownDriver {
+impl Named for DriverView {
     type Name = DriverId;
 
     fn name(&self) -> DriverId {
@@ -25,7 +25,7 @@ impl Shown for ShownDriver {
     }
 }
 
-impl Shown for ShownApplication {
+impl Named for ApplicationView {
     type Name = ApplicationId;
 
     fn name(&self) -> ApplicationId {
@@ -45,7 +45,7 @@ impl Shown for ShownApplication {
     }
 }
 
-impl Shown for ShownWorker {
+impl Named for WorkerView {
     type Name = WorkerName;
 
     fn name(&self) -> WorkerName {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use muster_types::{DriverUid, WallTime};
 
 /// What a table holds.
-pub(crate) trait Shown {
+pub(crate) trait Named {
     /// Its name. Cheap to clone.
     type Name: Ord + Clone + Borrow<str> + for<'a> From<&'a str>;
 
@@ -24,22 +24,22 @@ pub(crate) trait Shown {
 }
 
 /// How many there are in each state, by the state's word.
-pub(crate) type Counts = BTreeMap<&'static str, u32>;
+pub(crate) type StateCounts = BTreeMap<&'static str, u32>;
 
 /// Things of one kind. Names need not be unique: a lost worker keeps its name beside the one that took it over.
-pub(crate) struct Table<T: Shown> {
+pub(crate) struct NameTable<T: Named> {
     by_name: BTreeMap<(T::Name, u128), Arc<T>>,
     names: HashMap<u128, T::Name>,
-    counts: Counts,
+    counts: StateCounts,
 }
 
-impl<T: Shown> Default for Table<T> {
+impl<T: Named> Default for NameTable<T> {
     fn default() -> Self {
-        Table { by_name: BTreeMap::new(), names: HashMap::new(), counts: Counts::new() }
+        NameTable { by_name: BTreeMap::new(), names: HashMap::new(), counts: StateCounts::new() }
     }
 }
 
-impl<T: Shown> Table<T> {
+impl<T: Named> NameTable<T> {
     /// Adds or replaces, by uid; a changed name moves it.
     pub(crate) fn put(&mut self, item: Arc<T>) {
         let (name, uid) = (item.name(), item.uid());
@@ -82,7 +82,7 @@ impl<T: Shown> Table<T> {
     }
 
     /// How many there are in each state.
-    pub(crate) fn counts(&self) -> &Counts {
+    pub(crate) fn counts(&self) -> &StateCounts {
         &self.counts
     }
 
@@ -114,7 +114,7 @@ mod tests {
 
     struct Thing(&'static str, u128, &'static str);
 
-    impl Shown for Thing {
+    impl Named for Thing {
         type Name = WorkerName;
         fn name(&self) -> WorkerName {
             self.0.into()
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn finds_by_name_and_by_uid() {
-        let mut table = Table::default();
+        let mut table = NameTable::default();
         table.put(Arc::new(Thing("a", 7, "ALIVE")));
         assert_eq!(table.find("a").unwrap().1, 7);
         assert_eq!(table.find(&format!("{:032x}", 7)).unwrap().1, 7);
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_lost_one_yields_its_name() {
-        let mut table = Table::default();
+        let mut table = NameTable::default();
         table.put(Arc::new(Thing("a", 1, "LOST")));
         assert_eq!(table.find("a").unwrap().1, 1);
         table.put(Arc::new(Thing("a", 2, "ALIVE")));
@@ -154,20 +154,20 @@ mod tests {
 
     #[test]
     fn a_rename_moves_it_and_keeps_the_counts() {
-        let mut table = Table::default();
+        let mut table = NameTable::default();
         table.put(Arc::new(Thing("a", 1, "ALIVE")));
         table.put(Arc::new(Thing("b", 2, "ALIVE")));
-        table.put(Arc::new(Thing("c", 1, "SILENT")));
+        table.put(Arc::new(Thing("c", 1, "DISCONNECTED")));
         assert!(table.find("a").is_none());
         assert_eq!(uids(table.after(None)), [2, 1]);
-        assert_eq!(*table.counts(), Counts::from([("ALIVE", 1), ("SILENT", 1)]));
+        assert_eq!(*table.counts(), StateCounts::from([("ALIVE", 1), ("DISCONNECTED", 1)]));
         table.remove(1);
-        assert_eq!(*table.counts(), Counts::from([("ALIVE", 1)]));
+        assert_eq!(*table.counts(), StateCounts::from([("ALIVE", 1)]));
     }
 
     #[test]
     fn lists_after_a_place_that_is_gone() {
-        let mut table = Table::default();
+        let mut table = NameTable::default();
         for (name, uid) in [("a", 1), ("b", 2), ("c", 3)] {
             table.put(Arc::new(Thing(name, uid, "ALIVE")));
         }

@@ -3,27 +3,27 @@
 use std::sync::Arc;
 
 use muster_store::{
-    Archive, CampaignError, Candidate, Election, ElectionKeeper, Leader, Member, MemoryStore, Standing,
+    Archive, CampaignError, Candidate, Leader, LeaderView, LeaderWatch, LeaderWatchKeeper, Member, MemoryStore,
 };
 use muster_types::{Epoch, LeaderUid, WallTime};
 
 /// Stands by for ever.
-pub struct Follower(Election);
+pub struct Follower(LeaderWatch);
 
 /// The test's hand on who leads.
-pub struct Throne(Arc<ElectionKeeper>);
+pub struct Throne(Arc<LeaderWatchKeeper>);
 
 impl Follower {
     /// Nobody leads yet.
     pub fn new() -> (Follower, Throne) {
-        let (keeper, election) = Election::kept(Standing::default());
+        let (keeper, election) = LeaderWatch::kept(LeaderView::default());
         (Follower(election), Throne(Arc::new(keeper)))
     }
 }
 
 impl Throne {
     /// This master leads from now on, under this revision, and the follower comes second.
-    pub fn seat(&self, address: &str, revision: u64) {
+    pub fn slot(&self, address: &str, revision: u64) {
         let member = |address: &str, revision| Member {
             epoch: Epoch { generation: 1, revision, leader: LeaderUid(u128::from(revision)) },
             address: address.to_owned(),
@@ -32,12 +32,12 @@ impl Throne {
         };
         let members = vec![member(address, revision), member("follower:1", revision + 1000)];
         // Third, so that the test alone deposes.
-        self.0.set(Standing { members, own: Some(2), generation: 1, ..Standing::default() });
+        self.0.set(LeaderView { members, own: Some(2), generation: 1, ..LeaderView::default() });
     }
 
     /// Nobody leads.
     pub fn vacate(&self) {
-        self.0.set(Standing::default());
+        self.0.set(LeaderView::default());
     }
 }
 
@@ -48,7 +48,7 @@ impl Candidate for Follower {
         std::future::pending().await
     }
 
-    fn election(&self) -> Election {
+    fn election(&self) -> LeaderWatch {
         self.0.clone()
     }
 

@@ -59,7 +59,7 @@ impl Candidate for Gated {
         Ok(self.inner.campaign().await?.map_store(|inner| GatedStore { inner, opened, held }))
     }
 
-    fn election(&self) -> muster_store::Election {
+    fn election(&self) -> muster_store::LeaderWatch {
         self.inner.election()
     }
 

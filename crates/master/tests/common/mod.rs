@@ -12,7 +12,7 @@ use std::time::Duration;
 use muster_master::{RunError, config, run_on};
 use muster_proto::errors::reason_of;
 use muster_proto::v1;
-use muster_store::{Candidate, Founding, MemoryCandidate};
+use muster_store::{Candidate, MemoryCandidate, NewCluster};
 use muster_types::WallTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -37,7 +37,7 @@ pub struct Master {
 }
 
 pub fn memory() -> MemoryCandidate {
-    MemoryCandidate::new(Founding { name: "test".into(), is_name_default: true, now: WallTime(1) }).unwrap()
+    MemoryCandidate::new(NewCluster { name: "test".into(), is_name_default: true, now: WallTime(1) }).unwrap()
 }
 
 impl Master {

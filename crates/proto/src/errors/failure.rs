@@ -8,8 +8,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{DOMAIN, reason};
-use crate::Violations;
-use crate::show::pending_sentence;
+use crate::FieldViolations;
+use crate::render::pending_sentence;
 use crate::text::shorten;
 
 /// Why a caller's wish was not answered as asked. The only source of statuses: every handler makes one of these.
@@ -70,7 +70,7 @@ pub enum Failure {
         name: String,
     },
     /// Fields are wrong: all of them at once.
-    BadRequest(Violations),
+    BadRequest(FieldViolations),
     /// A queue is full; nothing was done.
     QueueFull {
         /// What is full, for people.
@@ -142,19 +142,19 @@ const RETRY_QUEUE: Duration = Duration::from_millis(200);
 const RETRY_ROOM: Duration = Duration::from_secs(10);
 
 /// One row of the table: the code, the stable word, and what is said to people.
-struct Row {
+struct ErrorRow {
     code: Code,
     reason: &'static str,
     message: String,
 }
 
-fn row(code: Code, reason: &'static str, message: impl Into<String>) -> Row {
-    Row { code, reason, message: message.into() }
+fn row(code: Code, reason: &'static str, message: impl Into<String>) -> ErrorRow {
+    ErrorRow { code, reason, message: message.into() }
 }
 
 impl Failure {
     /// The table.
-    fn row(&self) -> Row {
+    fn row(&self) -> ErrorRow {
         use Failure as F;
         match self {
             F::NotLeader { leader: Some(leader), .. } => {
@@ -370,7 +370,7 @@ impl Failure {
 
     /// The status that says it.
     pub fn to_status(&self) -> Status {
-        let Row { code, reason, message } = self.row();
+        let ErrorRow { code, reason, message } = self.row();
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, self.metadata());
         self.add_details(&mut details);
         Status::with_error_details(code, bounded(message), details)
@@ -394,8 +394,8 @@ impl From<Failure> for Status {
     }
 }
 
-impl From<Violations> for Failure {
-    fn from(violations: Violations) -> Failure {
+impl From<FieldViolations> for Failure {
+    fn from(violations: FieldViolations) -> Failure {
         Failure::BadRequest(violations)
     }
 }

@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorInfo, StatusExt as _};
 
 use super::{DOMAIN, reason};
-use crate::Violation;
+use crate::FieldViolation;
 
 fn our_info(status: &Status) -> Option<ErrorInfo> {
     status.get_details_error_info().filter(|info| info.domain == DOMAIN)
@@ -76,10 +76,10 @@ pub fn leader_hint(status: &Status) -> Option<String> {
 }
 
 /// The bad fields, when that is why.
-pub fn violations_of(status: &Status) -> Vec<Violation> {
+pub fn violations_of(status: &Status) -> Vec<FieldViolation> {
     let Some(bad) = status.get_details_bad_request() else { return Vec::new() };
     bad.field_violations
         .into_iter()
-        .map(|violation| Violation { field: violation.field, message: violation.description })
+        .map(|violation| FieldViolation { field: violation.field, message: violation.description })
         .collect()
 }

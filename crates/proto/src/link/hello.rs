@@ -144,7 +144,7 @@ fn check_texts(wire: &v1::Hello) -> Result<(), WireError> {
 
 /// What the leader dictates, once the hello is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Welcome {
+pub struct LeaderWelcome {
     /// The version to speak.
     pub version: u32,
     /// The cluster.
@@ -159,8 +159,8 @@ pub struct Welcome {
     pub masters: Vec<String>,
 }
 
-impl From<&Welcome> for v1::Welcome {
-    fn from(welcome: &Welcome) -> Self {
+impl From<&LeaderWelcome> for v1::Welcome {
+    fn from(welcome: &LeaderWelcome) -> Self {
         v1::Welcome {
             version: welcome.version,
             cluster_uid: uid_bytes(welcome.cluster.to_bytes()),
@@ -172,7 +172,7 @@ impl From<&Welcome> for v1::Welcome {
     }
 }
 
-impl TryFrom<v1::Welcome> for Welcome {
+impl TryFrom<v1::Welcome> for LeaderWelcome {
     type Error = WireError;
 
     fn try_from(wire: v1::Welcome) -> Result<Self, WireError> {
@@ -184,7 +184,7 @@ impl TryFrom<v1::Welcome> for Welcome {
         if heartbeat.is_zero() || lease < heartbeat {
             return Err(WireError::new("heartbeat", "is zero, or longer than the lease"));
         }
-        Ok(Welcome {
+        Ok(LeaderWelcome {
             version: wire.version,
             cluster: ClusterUid::from_slice(&wire.cluster_uid)
                 .ok_or_else(|| WireError::new("cluster_uid", NOT_A_UID))?,

@@ -5,4 +5,4 @@ mod hello;
 mod numbers;
 mod report;
 
-pub use hello::{PROTOCOL_VERSION, Welcome};
+pub use hello::{LeaderWelcome, PROTOCOL_VERSION};

@@ -10,15 +10,15 @@ use muster_types::{AttemptState, Exit, Fault, Outcome, Reason, Report, Time, Wal
 
 /// One attempt.
 #[derive(Debug)]
-pub(super) struct Attempt {
+pub(super) struct TrackedAttempt {
     pub(super) accepted: Accepted,
     /// Of its newest report.
     pub(super) sequence: u64,
-    pub(super) stage: Stage,
+    pub(super) stage: AttemptStage,
     /// Set once somebody wants it to end.
-    pub(super) stop: Option<Stop>,
+    pub(super) stop: Option<StopRequest>,
     /// Set from the end of its lease until it is thawed or to be ended.
-    pub(super) freeze: Option<Freeze>,
+    pub(super) freeze: Option<FreezeState>,
     /// Process id for people, and when it started.
     pub(super) started: Option<(u32, WallTime)>,
     /// Whether its memory is limited.
@@ -34,7 +34,7 @@ pub(super) struct Attempt {
 /// `Accepted → Queued` by a start; `Queued → Starting` when the spawner takes it; `Starting → Running` when it has executed; `Running → Ending` when its
 /// main process has ended and something is left; `→ Ended`, terminal, when nothing is left, or if it never ran.
 #[derive(Debug)]
-pub(super) enum Stage {
+pub(super) enum AttemptStage {
     /// Remembered; nothing is done for it.
     Accepted,
     /// Its start waits for the journal or for the spawner; taking it back leaves no trace.
@@ -59,7 +59,7 @@ pub(super) struct Child {
 
 /// Somebody wants it to end.
 #[derive(Debug, Clone)]
-pub(super) struct Stop {
+pub(super) struct StopRequest {
     pub(super) reason: Reason,
     pub(super) fault: Fault,
     pub(super) message: &'static str,
@@ -71,16 +71,16 @@ pub(super) struct Stop {
 
 /// The lease of an attempt that runs has ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Freeze {
+pub(super) enum FreezeState {
     /// The kernel was asked to freeze it, and is asked anew at `unstick`; if it takes longer than `until` it is killed.
     Asked { until: Time, unstick: Time },
     /// It executes nothing; if nobody confirms it by then it is killed.
     Frozen { until: Time },
 }
 
-impl Attempt {
-    pub(super) fn new(accepted: Accepted, stage: Stage, sequence: u64) -> Attempt {
-        Attempt {
+impl TrackedAttempt {
+    pub(super) fn new(accepted: Accepted, stage: AttemptStage, sequence: u64) -> TrackedAttempt {
+        TrackedAttempt {
             accepted,
             sequence,
             stage,
@@ -96,19 +96,23 @@ impl Attempt {
     /// The main process's id as the runner sees it.
     pub(super) fn leader(&self) -> Option<i32> {
         match &self.stage {
-            Stage::Running(child) => Some(child.pid),
-            Stage::Accepted | Stage::Queued(_) | Stage::Starting(_) | Stage::Ending(_) | Stage::Ended(..) => None,
+            AttemptStage::Running(child) => Some(child.pid),
+            AttemptStage::Accepted
+            | AttemptStage::Queued(_)
+            | AttemptStage::Starting(_)
+            | AttemptStage::Ending(_)
+            | AttemptStage::Ended(..) => None,
         }
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        matches!(self.stage, Stage::Ended(..))
+        matches!(self.stage, AttemptStage::Ended(..))
     }
 
     /// Whether it executes nothing and is not being ended.
     pub(super) fn is_frozen(&self) -> bool {
-        let runs = matches!(self.stage, Stage::Running(_)) && self.stop.is_none();
-        runs && matches!(self.freeze, Some(Freeze::Frozen { .. }))
+        let runs = matches!(self.stage, AttemptStage::Running(_)) && self.stop.is_none();
+        runs && matches!(self.freeze, Some(FreezeState::Frozen { .. }))
     }
 
     /// The outcome, given how the main process ended: the first reason to stop it counts.
@@ -132,14 +136,18 @@ impl Attempt {
         let killing = || AttemptState::Killing { wait_channel: self.wait_channel.clone() };
         let is_stopping = self.stop.is_some();
         let (state, ended) = match &self.stage {
-            Stage::Accepted | Stage::Queued(_) | Stage::Starting(_) | Stage::Running(_) if is_stopping => {
+            AttemptStage::Accepted | AttemptStage::Queued(_) | AttemptStage::Starting(_) | AttemptStage::Running(_)
+                if is_stopping =>
+            {
                 (killing(), None)
             }
-            Stage::Accepted | Stage::Queued(_) | Stage::Starting(_) => (AttemptState::Accepted, None),
-            Stage::Running(_) if self.is_frozen() => (AttemptState::Frozen, None),
-            Stage::Running(_) => (AttemptState::Running, None),
-            Stage::Ending(_) => (killing(), None),
-            Stage::Ended(outcome, ended) => (AttemptState::Ended(outcome.clone()), Some(*ended)),
+            AttemptStage::Accepted | AttemptStage::Queued(_) | AttemptStage::Starting(_) => {
+                (AttemptState::Accepted, None)
+            }
+            AttemptStage::Running(_) if self.is_frozen() => (AttemptState::Frozen, None),
+            AttemptStage::Running(_) => (AttemptState::Running, None),
+            AttemptStage::Ending(_) => (killing(), None),
+            AttemptStage::Ended(outcome, ended) => (AttemptState::Ended(outcome.clone()), Some(*ended)),
         };
         Report {
             attempt: self.accepted.attempt,
@@ -161,9 +169,10 @@ impl Attempt {
             records.push(Record::Started { attempt, pid, started });
         }
         match &self.stage {
-            Stage::Accepted | Stage::Queued(_) | Stage::Starting(_) | Stage::Running(_) => {}
-            Stage::Ending(outcome) => records.push(Record::Exited { attempt, outcome: outcome.clone() }),
-            Stage::Ended(outcome, ended) => {
+            AttemptStage::Accepted | AttemptStage::Queued(_) | AttemptStage::Starting(_) | AttemptStage::Running(_) => {
+            }
+            AttemptStage::Ending(outcome) => records.push(Record::Exited { attempt, outcome: outcome.clone() }),
+            AttemptStage::Ended(outcome, ended) => {
                 let (sequence, outcome, ended) = (self.sequence, outcome.clone(), *ended);
                 records.push(Record::Ended { attempt, sequence, outcome, ended });
             }

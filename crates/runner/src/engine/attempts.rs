@@ -1,7 +1,7 @@
 //! All attempts: what is known, what waits for the journal, what is to be looked at when.
 //!
 //! Handling an input changes the table and appends records; what may only be done once they are written (spawning, reaping, reporting) waits in
-//! `after` and `changed` until [`Attempts::settle`] has written them. If that fails, everything waits and is tried again.
+//! `follow_ups` and `changed` until [`AttemptTable::settle`] has written them. If that fails, everything waits and is tried again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -10,18 +10,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use muster_agent::fence::Fence;
-use muster_agent::journal::{Memory, Record};
+use muster_agent::journal::{JournalState, Record};
 use muster_agent::runner_protocol::Accepted;
 use muster_types::{AttemptKey, Now, Outcome, Report, Time};
 
-use super::attempt::{Attempt, Stage};
+use super::attempt::{AttemptStage, TrackedAttempt};
 use super::freeze::FreezeRule;
 use crate::journal::Journal;
-use crate::spawner::{Job, Spawner};
+use crate::spawner::{SpawnJob, Spawner};
 use crate::sys;
 use crate::tree::Trees;
 
-/// Attempts that are known at once. What comes beyond is refused; a machine has fewer processes.
+/// AttemptTable that are known at once. What comes beyond is refused; a machine has fewer processes.
 pub(super) const MAX_ATTEMPTS: usize = 100_000;
 
 /// Between tries to write the journal while the disk is full.
@@ -29,41 +29,41 @@ const JOURNAL_RETRY: Duration = Duration::from_millis(100);
 
 /// What waits until the journal is written.
 #[derive(Debug)]
-pub(super) enum After {
+pub(super) enum FollowUp {
     /// Start a process.
-    Spawn(Box<Job>),
+    Spawn(Box<SpawnJob>),
     /// Let a main process go, whose end is now on record.
     Reap(i32, OwnedFd),
 }
 
 /// All attempts.
 #[derive(Debug)]
-pub(super) struct Attempts {
-    pub(super) all: BTreeMap<AttemptKey, Attempt>,
+pub(super) struct AttemptTable {
+    pub(super) all: BTreeMap<AttemptKey, TrackedAttempt>,
     /// Main processes that are not reaped, by the pid that the runner sees.
     pub(super) mains: BTreeMap<i32, AttemptKey>,
     pub(super) fence: Fence,
     pub(super) journal: Journal,
-    pub(super) after: Vec<After>,
+    pub(super) follow_ups: Vec<FollowUp>,
     pub(super) trees: Arc<Trees>,
     pub(super) spawner: Spawner,
     /// Nothing is started any more.
     pub(super) is_shutting_down: bool,
     pub(super) freeze_rule: FreezeRule,
     changed: BTreeSet<AttemptKey>,
-    queue: VecDeque<Box<Job>>,
+    queue: VecDeque<Box<SpawnJob>>,
     wakes: BTreeSet<(Time, AttemptKey)>,
     journal_retry: Option<Time>,
 }
 
-impl Attempts {
-    pub(super) fn new(journal: Journal, trees: Arc<Trees>, spawner: Spawner, freeze_rule: FreezeRule) -> Attempts {
-        Attempts {
+impl AttemptTable {
+    pub(super) fn new(journal: Journal, trees: Arc<Trees>, spawner: Spawner, freeze_rule: FreezeRule) -> AttemptTable {
+        AttemptTable {
             all: BTreeMap::new(),
             mains: BTreeMap::new(),
             fence: Fence::new(),
             journal,
-            after: Vec::new(),
+            follow_ups: Vec::new(),
             trees,
             spawner,
             is_shutting_down: false,
@@ -76,7 +76,7 @@ impl Attempts {
     }
 
     /// Takes over the ends that an earlier runner had on record.
-    pub(super) fn restore(&mut self, ended: BTreeMap<AttemptKey, Attempt>) {
+    pub(super) fn restore(&mut self, ended: BTreeMap<AttemptKey, TrackedAttempt>) {
         self.all = ended;
     }
 
@@ -84,7 +84,7 @@ impl Attempts {
     pub(super) fn accept(&mut self, accepted: Accepted) {
         self.journal.append(&Record::Accepted(accepted.clone()));
         let key = accepted.attempt;
-        self.all.insert(key, Attempt::new(accepted, Stage::Accepted, 1));
+        self.all.insert(key, TrackedAttempt::new(accepted, AttemptStage::Accepted, 1));
         self.changed.insert(key);
     }
 
@@ -114,10 +114,12 @@ impl Attempts {
             outcome: outcome.clone(),
             ended: now.wall,
         });
-        match std::mem::replace(&mut attempt.stage, Stage::Ended(outcome, now.wall)) {
-            Stage::Running(child) => self.after.push(After::Reap(child.pid, child.pidfd)),
-            Stage::Queued(cancelled) | Stage::Starting(cancelled) => cancelled.store(true, Ordering::SeqCst),
-            Stage::Accepted | Stage::Ending(_) | Stage::Ended(..) => {}
+        match std::mem::replace(&mut attempt.stage, AttemptStage::Ended(outcome, now.wall)) {
+            AttemptStage::Running(child) => self.follow_ups.push(FollowUp::Reap(child.pid, child.pidfd)),
+            AttemptStage::Queued(cancelled) | AttemptStage::Starting(cancelled) => {
+                cancelled.store(true, Ordering::SeqCst)
+            }
+            AttemptStage::Accepted | AttemptStage::Ending(_) | AttemptStage::Ended(..) => {}
         }
         self.changed.insert(key);
     }
@@ -143,7 +145,7 @@ impl Attempts {
         }
     }
 
-    /// Attempts that are to be looked at now.
+    /// AttemptTable that are to be looked at now.
     pub(super) fn take_due(&mut self, now: Now) -> Vec<AttemptKey> {
         let mut due = Vec::new();
         while let Some((time, key)) = self.wakes.first().copied().filter(|(time, _)| *time <= now.time) {
@@ -170,15 +172,15 @@ impl Attempts {
     /// Writes what waits, does what waited for it, and hands over the reports that are due. Nothing happens while the journal cannot be written.
     pub(super) fn settle(&mut self, now: Now) -> Vec<Report> {
         let all = &self.all;
-        if self.journal.write(|| all.values().flat_map(Attempt::records).collect()).is_err() {
+        if self.journal.write(|| all.values().flat_map(TrackedAttempt::records).collect()).is_err() {
             self.journal_retry = Some(now.time + JOURNAL_RETRY);
             return Vec::new();
         }
         self.journal_retry = None;
-        for after in self.after.drain(..) {
-            match after {
-                After::Spawn(job) => self.queue.push_back(job),
-                After::Reap(pid, _pidfd) => {
+        for follow_ups in self.follow_ups.drain(..) {
+            match follow_ups {
+                FollowUp::Spawn(job) => self.queue.push_back(job),
+                FollowUp::Reap(pid, _pidfd) => {
                     // It has ended and is ours; nothing else reaps it.
                     let _ = sys::wait::reap(pid);
                     self.mains.remove(&pid);
@@ -186,12 +188,16 @@ impl Attempts {
             }
         }
         self.hand_over();
-        std::mem::take(&mut self.changed).iter().filter_map(|key| self.all.get(key)).map(Attempt::report).collect()
+        std::mem::take(&mut self.changed)
+            .iter()
+            .filter_map(|key| self.all.get(key))
+            .map(TrackedAttempt::report)
+            .collect()
     }
 
     /// Whether something waits for the journal.
     pub(super) fn is_settled(&self) -> bool {
-        self.journal_retry.is_none() && self.after.is_empty()
+        self.journal_retry.is_none() && self.follow_ups.is_empty()
     }
 
     fn hand_over(&mut self) {
@@ -205,7 +211,7 @@ impl Attempts {
                 return;
             }
             if let Some(attempt) = self.all.get_mut(&key) {
-                attempt.stage = Stage::Starting(cancelled);
+                attempt.stage = AttemptStage::Starting(cancelled);
             }
         }
     }
@@ -213,7 +219,7 @@ impl Attempts {
 
 /// What is still to be said of an earlier runner's attempts: those whose end it had on record. The others ended with it, nobody knows how: they are
 /// lost, and missing from the inventory under the new incarnation says so.
-pub(super) fn ends_on_record(memory: Memory, now: Now) -> BTreeMap<AttemptKey, Attempt> {
+pub(super) fn ends_on_record(memory: JournalState, now: Now) -> BTreeMap<AttemptKey, TrackedAttempt> {
     let mut kept = BTreeMap::new();
     for (key, remembered) in memory.into_attempts() {
         let ended = match (remembered.ended, remembered.exited) {
@@ -223,7 +229,7 @@ pub(super) fn ends_on_record(memory: Memory, now: Now) -> BTreeMap<AttemptKey, A
             (None, None) => continue,
         };
         let (sequence, outcome, at) = ended;
-        let mut attempt = Attempt::new(remembered.accepted, Stage::Ended(outcome, at), sequence);
+        let mut attempt = TrackedAttempt::new(remembered.accepted, AttemptStage::Ended(outcome, at), sequence);
         attempt.started = remembered.started;
         kept.insert(key, attempt);
     }

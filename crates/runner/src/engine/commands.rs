@@ -5,31 +5,31 @@ use std::time::Duration;
 use muster_agent::runner_protocol::{Accepted, INVENTORY_PART, Kill, ToAgent, ToRunner};
 use muster_types::{AllocatedResources, AttemptKey, AttemptState, Fault, Now, Outcome, Reason, Report};
 
-use super::attempt::{Attempt, Stage};
-use super::attempts::{Attempts, MAX_ATTEMPTS};
+use super::attempt::{AttemptStage, TrackedAttempt};
+use super::attempts::{AttemptTable, MAX_ATTEMPTS};
 use super::lifecycle::{NO_LEASE, never_started, refused};
-use super::why;
+use super::reason;
 
 /// What the agent is owed beside reports. Made up when it is sent, after the journal is written, so that it is never behind them.
 #[derive(Debug)]
-pub(super) enum Owed {
+pub(super) enum RunnerReply {
     /// The inventory, with the number of the question.
     Inventory(u64),
     /// A message.
     Message(ToAgent),
 }
 
-impl Attempts {
+impl AttemptTable {
     /// Takes one message of the agent. A hello is not for here.
-    pub(super) fn take(&mut self, message: ToRunner, now: Now) -> Option<Owed> {
+    pub(super) fn take(&mut self, message: ToRunner, now: Now) -> Option<RunnerReply> {
         match message {
             ToRunner::Hello(_) => {}
             ToRunner::Renew(renewal) => self.renew(renewal, now),
-            ToRunner::Accept(accepted) => return self.take_accept(accepted, now).map(Owed::Message),
+            ToRunner::Accept(accepted) => return self.take_accept(accepted, now).map(RunnerReply::Message),
             ToRunner::Start(start) => {
                 let key = start.accepted.attempt;
                 if let Some(refusal) = self.take_accept(start.accepted.clone(), now) {
-                    return Some(Owed::Message(refusal));
+                    return Some(RunnerReply::Message(refusal));
                 }
                 if self.is_accepted(&key) {
                     self.start(*start, now);
@@ -45,8 +45,8 @@ impl Attempts {
             ToRunner::Kill(kill) => self.take_kill(&kill, now),
             ToRunner::Thaw(key) => self.thaw(key, now),
             ToRunner::Closed(closed) => self.close(closed.attempt, closed.sequence),
-            ToRunner::Inventory(number) => return Some(Owed::Inventory(number)),
-            ToRunner::Ping(number) => return Some(Owed::Message(ToAgent::Pong(number))),
+            ToRunner::Inventory(number) => return Some(RunnerReply::Inventory(number)),
+            ToRunner::Ping(number) => return Some(RunnerReply::Message(ToAgent::Pong(number))),
             ToRunner::Shutdown(grace) => self.shut_down(grace, now),
         }
         None
@@ -62,7 +62,7 @@ impl Attempts {
     }
 
     fn is_accepted(&self, key: &AttemptKey) -> bool {
-        self.all.get(key).is_some_and(|attempt| matches!(attempt.stage, Stage::Accepted))
+        self.all.get(key).is_some_and(|attempt| matches!(attempt.stage, AttemptStage::Accepted))
     }
 
     /// The refusal, if it cannot be remembered. What is leased is accepted only while the lease stands, and held by the fence from then on: once that
@@ -99,13 +99,13 @@ impl Attempts {
             resources: AllocatedResources::default(),
             kill_grace: Duration::ZERO,
         });
-        let (reason, fault) = why::of_kill(kill.why);
+        let (reason, fault) = reason::of_kill(kill.reason);
         self.end(key, never_started(reason, fault), now);
     }
 
     /// Everything that is known, in parts.
     pub(super) fn inventory(&self, number: u64) -> Vec<ToAgent> {
-        let reports: Vec<Report> = self.all.values().map(Attempt::report).collect();
+        let reports: Vec<Report> = self.all.values().map(TrackedAttempt::report).collect();
         let mut parts: Vec<ToAgent> = reports
             .chunks(INVENTORY_PART)
             .map(|part| ToAgent::Inventory { number, reports: part.to_vec(), last: false })

@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use muster_agent::runner_protocol::{Renewal, Why};
+use muster_agent::runner_protocol::{KillReason, Renewal};
 use muster_types::{AttemptKey, Fault, KilledBy, Now, Reason};
 
-use super::attempt::{Attempt, Freeze, Stage};
-use super::attempts::Attempts;
-use super::lifecycle::Order;
-use super::why;
+use super::attempt::{AttemptStage, FreezeState, TrackedAttempt};
+use super::attempts::AttemptTable;
+use super::lifecycle::StopOrder;
+use super::reason;
 
 /// A tree that is not frozen by then is killed: one of its processes waits in the kernel, and nobody knows when it would go on. Far above the
 /// milliseconds that it takes, and a quarter of the margin by which every lease ends before anything runs elsewhere.
@@ -38,7 +38,7 @@ pub(super) struct FreezeRule {
     pub(super) agent_thaws: bool,
 }
 
-impl Attempts {
+impl AttemptTable {
     /// Stops every attempt whose lease is over, at once: frozen where that works, else killed.
     pub(super) fn fence(&mut self, now: Now) {
         for key in self.fence.expire(now) {
@@ -52,36 +52,36 @@ impl Attempts {
     fn freeze(&mut self, key: AttemptKey, now: Now) -> bool {
         let wanted = self.freeze_rule.agent_thaws && !self.freeze_rule.kill_after.is_zero();
         let Some(attempt) = self.all.get_mut(&key) else { return true };
-        let runs = matches!(attempt.stage, Stage::Running(_)) && attempt.stop.is_none();
+        let runs = matches!(attempt.stage, AttemptStage::Running(_)) && attempt.stop.is_none();
         if !wanted || !runs || !self.trees.freeze(&key) {
             return false;
         }
-        attempt.freeze = Some(Freeze::Asked { until: now.time + FREEZE_LIMIT, unstick: now.time + UNSTICK });
-        self.look_at_freeze(key, now);
+        attempt.freeze = Some(FreezeState::Asked { until: now.time + FREEZE_LIMIT, unstick: now.time + UNSTICK });
+        self.check_freeze(key, now);
         true
     }
 
     /// Looks whether a tree is frozen by now, or has been for too long.
-    pub(super) fn look_at_freeze(&mut self, key: AttemptKey, now: Now) {
+    pub(super) fn check_freeze(&mut self, key: AttemptKey, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
         match attempt.freeze {
-            Some(Freeze::Asked { .. }) if self.trees.is_frozen(&key) => {
+            Some(FreezeState::Asked { .. }) if self.trees.is_frozen(&key) => {
                 let until = now.time + self.freeze_rule.kill_after;
-                attempt.freeze = Some(Freeze::Frozen { until });
+                attempt.freeze = Some(FreezeState::Frozen { until });
                 self.wake_at(key, Some(until));
                 self.change(key);
             }
-            Some(Freeze::Asked { until, .. }) if until <= now.time => self.kill_for_lease(key, NOT_FROZEN, now),
-            Some(Freeze::Asked { until, unstick }) if unstick <= now.time => {
+            Some(FreezeState::Asked { until, .. }) if until <= now.time => self.kill_for_lease(key, NOT_FROZEN, now),
+            Some(FreezeState::Asked { until, unstick }) if unstick <= now.time => {
                 if !self.trees.thaw(&key) || !self.trees.freeze(&key) {
                     return self.kill_for_lease(key, NOT_FROZEN, now);
                 }
-                attempt.freeze = Some(Freeze::Asked { until, unstick: now.time + UNSTICK });
+                attempt.freeze = Some(FreezeState::Asked { until, unstick: now.time + UNSTICK });
                 self.wake_at(key, Some(now.time + FREEZE_LOOK));
             }
-            Some(Freeze::Asked { .. }) => self.wake_at(key, Some(now.time + FREEZE_LOOK)),
-            Some(Freeze::Frozen { until }) if until <= now.time => self.kill_for_lease(key, NOT_CONFIRMED, now),
-            Some(Freeze::Frozen { until }) => self.wake_at(key, Some(until)),
+            Some(FreezeState::Asked { .. }) => self.wake_at(key, Some(now.time + FREEZE_LOOK)),
+            Some(FreezeState::Frozen { until }) if until <= now.time => self.kill_for_lease(key, NOT_CONFIRMED, now),
+            Some(FreezeState::Frozen { until }) => self.wake_at(key, Some(until)),
             None => {}
         }
     }
@@ -109,12 +109,12 @@ impl Attempts {
             return;
         }
         let frozen: Vec<AttemptKey> =
-            self.all.iter().filter(|(_, attempt)| Attempt::is_frozen(attempt)).map(|(key, _)| *key).collect();
+            self.all.iter().filter(|(_, attempt)| TrackedAttempt::is_frozen(attempt)).map(|(key, _)| *key).collect();
         frozen.into_iter().for_each(|key| self.change(key));
     }
 
     fn kill_for_lease(&mut self, key: AttemptKey, message: &'static str, now: Now) {
-        let (reason, fault): (Reason, Fault) = why::of_kill(Why::By(KilledBy::Lease));
-        self.stop(key, Order { reason, fault, message, grace: Duration::ZERO }, now);
+        let (reason, fault): (Reason, Fault) = reason::of_kill(KillReason::By(KilledBy::Lease));
+        self.stop(key, StopOrder { reason, fault, message, grace: Duration::ZERO }, now);
     }
 }

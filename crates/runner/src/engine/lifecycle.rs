@@ -9,12 +9,12 @@ use muster_agent::runner_protocol::{Kill, Limits, Program, Start};
 use muster_types::{AttemptKey, Exit, Fault, Now, Outcome, Reason, Time};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::attempt::{Child, Stage, Stop};
-use super::attempts::{After, Attempts};
-use super::why;
-use crate::spawner::{Done, Job, Spawned};
+use super::attempt::{AttemptStage, Child, StopRequest};
+use super::attempts::{AttemptTable, FollowUp};
+use super::reason;
+use crate::spawner::{SpawnDone, SpawnJob, Spawned};
 use crate::sys;
-use crate::tree::Rest;
+use crate::tree::Survivors;
 use crate::wait_channel;
 
 /// A tree that still has not ended this long after a KILL is shown with what it waits for.
@@ -31,7 +31,7 @@ const MEMORY_LOOK: Duration = Duration::from_millis(500);
 pub(super) const NO_LEASE: &str = "the worker's lease does not stand";
 
 /// How an attempt is to be stopped.
-pub(super) struct Order {
+pub(super) struct StopOrder {
     pub(super) reason: Reason,
     pub(super) fault: Fault,
     pub(super) message: &'static str,
@@ -39,7 +39,7 @@ pub(super) struct Order {
     pub(super) grace: Duration,
 }
 
-impl Attempts {
+impl AttemptTable {
     /// Starts an attempt that is accepted; a leased one only while the lease stands.
     pub(super) fn start(&mut self, start: Start, now: Now) {
         let Start { accepted, program, limits } = start;
@@ -57,20 +57,20 @@ impl Attempts {
     fn queue_start(&mut self, key: AttemptKey, program: Program, limits: Limits) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
         let cancelled = Arc::new(AtomicBool::new(false));
-        attempt.stage = Stage::Queued(Arc::clone(&cancelled));
+        attempt.stage = AttemptStage::Queued(Arc::clone(&cancelled));
         attempt.has_memory_limit = limits.memory.is_some();
         let leased = attempt.accepted.leased;
-        let job = Job { attempt: key, program, limits, leased, cancelled };
-        self.after.push(After::Spawn(Box::new(job)));
+        let job = SpawnJob { attempt: key, program, limits, leased, cancelled };
+        self.follow_ups.push(FollowUp::Spawn(Box::new(job)));
     }
 
     /// The spawner is done with an attempt.
-    pub(super) fn spawned(&mut self, done: Done, now: Now) {
+    pub(super) fn spawned(&mut self, done: SpawnDone, now: Now) {
         let key = done.attempt;
         match done.result {
             Ok(spawned) => self.runs(key, spawned, now),
             Err(failure) => {
-                let mut outcome = why::of_failure(&failure);
+                let mut outcome = reason::of_failure(&failure);
                 if let Some(stop) = self.all.get(&key).and_then(|attempt| attempt.stop.as_ref()) {
                     outcome = never_started(stop.reason, stop.fault);
                 }
@@ -83,7 +83,7 @@ impl Attempts {
         let Spawned { pid, outer_pid, pidfd, started } = spawned;
         self.mains.insert(pid, key);
         let Some(attempt) = self.all.get_mut(&key) else { return };
-        attempt.stage = Stage::Running(Child { pid, pidfd });
+        attempt.stage = AttemptStage::Running(Child { pid, pidfd });
         attempt.started = Some((outer_pid, started));
         let stop_is_wanted = attempt.stop.is_some();
         self.journal.append(&Record::Started { attempt: key, pid: outer_pid, started });
@@ -92,37 +92,39 @@ impl Attempts {
             terminate(pid);
         }
         self.change(key);
-        self.press(key, now);
+        self.escalate_kill(key, now);
         self.watch_memory(key, now);
     }
 
     /// Has an attempt ended. The first order gives its reason; a later one may only hasten it. What is frozen hears no TERM and is not thawed for it.
-    pub(super) fn stop(&mut self, key: AttemptKey, order: Order, now: Now) {
+    pub(super) fn stop(&mut self, key: AttemptKey, order: StopOrder, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
-        let Order { reason, fault, message, grace } = order;
+        let StopOrder { reason, fault, message, grace } = order;
         let grace = if attempt.freeze.take().is_some() { Duration::ZERO } else { grace };
         let kill_at = now.time + grace;
         match &attempt.stage {
-            Stage::Accepted | Stage::Queued(_) => return self.end(key, never_started(reason, fault), now),
-            Stage::Ending(_) | Stage::Ended(..) => return self.tell(key),
-            Stage::Starting(cancelled) => cancelled.store(true, Ordering::SeqCst),
-            Stage::Running(_) => {}
+            AttemptStage::Accepted | AttemptStage::Queued(_) => {
+                return self.end(key, never_started(reason, fault), now);
+            }
+            AttemptStage::Ending(_) | AttemptStage::Ended(..) => return self.tell(key),
+            AttemptStage::Starting(cancelled) => cancelled.store(true, Ordering::SeqCst),
+            AttemptStage::Running(_) => {}
         }
         match &mut attempt.stop {
             Some(stop) => stop.kill_at = stop.kill_at.min(kill_at),
             None => {
-                attempt.stop = Some(Stop { reason, fault, message, kill_at, kills: 0 });
+                attempt.stop = Some(StopRequest { reason, fault, message, kill_at, kills: 0 });
                 if let (Some(leader), true) = (attempt.leader(), grace > Duration::ZERO) {
                     terminate(leader);
                 }
                 self.change(key);
             }
         }
-        self.press(key, now);
+        self.escalate_kill(key, now);
     }
 
     /// Does what the stop of an attempt wants at this moment.
-    fn press(&mut self, key: AttemptKey, now: Now) {
+    fn escalate_kill(&mut self, key: AttemptKey, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
         let leader = attempt.leader();
         if attempt.has_ended() {
@@ -136,11 +138,11 @@ impl Attempts {
         let (kills, killed_at) = (stop.kills, stop.kill_at);
         stop.kills += 1;
         self.trees.kill(&key, leader);
-        self.look_again(key, kills, killed_at, now);
+        self.schedule_check(key, kills, killed_at, now);
     }
 
     /// After a KILL: when to look again, and what to show if it does not help.
-    fn look_again(&mut self, key: AttemptKey, kills: u32, killed_at: Time, now: Now) {
+    fn schedule_check(&mut self, key: AttemptKey, kills: u32, killed_at: Time, now: Now) {
         let pause = LOOK_FIRST.saturating_mul(1 << kills.min(16)).min(LOOK_LAST);
         self.wake_at(key, Some(now.time + pause));
         if now.time.since(killed_at) < STUCK_AFTER {
@@ -174,16 +176,16 @@ impl Attempts {
     /// Nothing more is expected of an attempt's main process: it ends once nothing is left.
     fn finish(&mut self, key: AttemptKey, outcome: Outcome, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
-        if self.trees.clear(&key, attempt.leader()) == Rest::Nothing {
+        if self.trees.clear(&key, attempt.leader()) == Survivors::Nothing {
             return self.end(key, outcome, now);
         }
         self.trees.kill(&key, attempt.leader());
         self.journal.append(&Record::Exited { attempt: key, outcome: outcome.clone() });
-        if let Stage::Running(child) = std::mem::replace(&mut attempt.stage, Stage::Ending(outcome)) {
-            self.after.push(After::Reap(child.pid, child.pidfd));
+        if let AttemptStage::Running(child) = std::mem::replace(&mut attempt.stage, AttemptStage::Ending(outcome)) {
+            self.follow_ups.push(FollowUp::Reap(child.pid, child.pidfd));
         }
         let message = "";
-        let stop = Stop { reason: Reason::Exited, fault: Fault::Program, message, kill_at: now.time, kills: 0 };
+        let stop = StopRequest { reason: Reason::Exited, fault: Fault::Program, message, kill_at: now.time, kills: 0 };
         attempt.stop = Some(stop);
         self.wake_at(key, Some(now.time + LOOK_FIRST));
     }
@@ -192,22 +194,22 @@ impl Attempts {
     pub(super) fn wake(&mut self, key: AttemptKey, now: Now) {
         let Some(attempt) = self.all.get(&key) else { return };
         match &attempt.stage {
-            Stage::Ending(outcome) => {
+            AttemptStage::Ending(outcome) => {
                 let outcome = outcome.clone();
                 match self.trees.clear(&key, None) {
-                    Rest::Nothing => self.end(key, outcome, now),
-                    Rest::Something => self.press(key, now),
+                    Survivors::Nothing => self.end(key, outcome, now),
+                    Survivors::Something => self.escalate_kill(key, now),
                 }
             }
-            Stage::Running(child) if attempt.stop.is_some() => {
+            AttemptStage::Running(child) if attempt.stop.is_some() => {
                 // Usually its end is told; not if it could not be watched.
                 self.exited(child.pid, now);
-                self.press(key, now);
+                self.escalate_kill(key, now);
             }
-            Stage::Starting(_) if attempt.stop.is_some() => self.press(key, now),
-            Stage::Running(_) if attempt.freeze.is_some() => self.look_at_freeze(key, now),
-            Stage::Running(_) => self.watch_memory(key, now),
-            Stage::Accepted | Stage::Queued(_) | Stage::Starting(_) | Stage::Ended(..) => {}
+            AttemptStage::Starting(_) if attempt.stop.is_some() => self.escalate_kill(key, now),
+            AttemptStage::Running(_) if attempt.freeze.is_some() => self.check_freeze(key, now),
+            AttemptStage::Running(_) => self.watch_memory(key, now),
+            AttemptStage::Accepted | AttemptStage::Queued(_) | AttemptStage::Starting(_) | AttemptStage::Ended(..) => {}
         }
     }
 
@@ -220,14 +222,15 @@ impl Attempts {
         if self.trees.out_of_memory_kills(&key) == 0 {
             return self.wake_at(key, Some(now.time + MEMORY_LOOK));
         }
-        let order = Order { reason: Reason::OutOfMemory, fault: Fault::Program, message: "", grace: Duration::ZERO };
+        let order =
+            StopOrder { reason: Reason::OutOfMemory, fault: Fault::Program, message: "", grace: Duration::ZERO };
         self.stop(key, order, now);
     }
 
     /// Ends an attempt whose end the kernel would not tell us, for want of memory.
     pub(super) fn stop_unwatched(&mut self, key: AttemptKey, now: Now) {
         let message = "its process could not be watched";
-        let order = Order { reason: Reason::SpawnFailed, fault: Fault::Platform, message, grace: Duration::ZERO };
+        let order = StopOrder { reason: Reason::SpawnFailed, fault: Fault::Platform, message, grace: Duration::ZERO };
         self.stop(key, order, now);
     }
 
@@ -235,8 +238,8 @@ impl Attempts {
     pub(super) fn kill(&mut self, kill: &Kill, now: Now) {
         let Some(attempt) = self.all.get(&kill.attempt) else { return };
         let grace = if kill.at_once { Duration::ZERO } else { kill.grace.unwrap_or(attempt.accepted.kill_grace) };
-        let (reason, fault) = why::of_kill(kill.why);
-        self.stop(kill.attempt, Order { reason, fault, message: "", grace }, now);
+        let (reason, fault) = reason::of_kill(kill.reason);
+        self.stop(kill.attempt, StopOrder { reason, fault, message: "", grace }, now);
     }
 
     /// Ends everything.
@@ -247,13 +250,13 @@ impl Attempts {
             let Some(attempt) = self.all.get(&key).filter(|attempt| !attempt.has_ended()) else { continue };
             let grace = attempt.accepted.kill_grace.min(most);
             let (reason, fault) = (Reason::Killed, Fault::Platform);
-            self.stop(key, Order { reason, fault, message: "the runner was shut down", grace }, now);
+            self.stop(key, StopOrder { reason, fault, message: "the runner was shut down", grace }, now);
         }
     }
 
     /// Whether all have ended and the journal knows.
     pub(super) fn is_shut_down(&self) -> bool {
-        self.is_shutting_down && self.is_settled() && self.all.values().all(super::attempt::Attempt::has_ended)
+        self.is_shutting_down && self.is_settled() && self.all.values().all(super::attempt::TrackedAttempt::has_ended)
     }
 }
 

@@ -3,35 +3,35 @@
 //! Each pass reads what is ready, then looks at the clocks, then writes the journal once, then does and tells what waited for it. So any
 //! number of starts and ends share one write, and nothing is done or said before its record.
 
+mod agent_conn;
 mod attempt;
 mod attempts;
 mod commands;
-mod doors;
 mod freeze;
 mod lifecycle;
 mod poll;
-mod why;
+mod reason;
 
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_agent::journal::{Memory, Record};
+use muster_agent::journal::{JournalState, Record};
 use muster_agent::runner_protocol::{RunnerHello, ToAgent, ToRunner, VERSION, VERSION_WITH_THAW};
 
 use crate::clock;
-use crate::connection::{Listener, Read};
+use crate::connection::{Listener, ReadResult};
 use crate::journal::Journal;
 use crate::spawner::Spawner;
 use crate::sys;
 use crate::sys::signals::{Signal, SignalFd};
-use crate::tree::{Home, Trees};
-use attempts::Attempts;
-use commands::Owed;
-use doors::Doors;
+use crate::tree::{CgroupHome, Trees};
+use agent_conn::AgentConnections;
+use attempts::AttemptTable;
+use commands::RunnerReply;
 use freeze::FreezeRule;
-use poll::{Poll, Ready};
+use poll::{Poll, ReadySource};
 
 /// Reads of the agent in one pass; the rest waits, so that ends and deadlines are not starved.
 const READS_PER_PASS: u32 = 8;
@@ -49,7 +49,7 @@ const GATHER: Duration = Duration::from_micros(300);
 const NO_SHORTER_GRACE: Duration = Duration::MAX;
 
 /// What the loop is made of.
-pub(crate) struct Parts {
+pub(crate) struct EngineParts {
     pub(crate) hello: RunnerHello,
     pub(crate) journal: Journal,
     pub(crate) trees: Arc<Trees>,
@@ -59,7 +59,7 @@ pub(crate) struct Parts {
     /// Whether processes in our PID namespace must not end us: everything that we run is there.
     pub(crate) is_first_process: bool,
     /// Held while we live.
-    pub(crate) homes: Vec<Home>,
+    pub(crate) cgroup_homes: Vec<CgroupHome>,
     /// How long a tree that is frozen at its lease's end waits to be confirmed; zero kills it at the lease's end.
     pub(crate) fence_kill_after: Duration,
 }
@@ -67,45 +67,54 @@ pub(crate) struct Parts {
 /// The main loop.
 pub(crate) struct Engine {
     hello: RunnerHello,
-    attempts: Attempts,
-    doors: Doors,
+    attempts: AttemptTable,
+    agent_conn: AgentConnections,
     poll: Poll,
     signals: SignalFd,
     is_first_process: bool,
-    owed: Vec<Owed>,
+    owed: Vec<RunnerReply>,
     has_strays: bool,
-    is_choked: bool,
-    _homes: Vec<Home>,
+    is_journal_full: bool,
+    _homes: Vec<CgroupHome>,
 }
 
 /// What an earlier runner had on record and is still to be said, as records of the new journal.
-pub(crate) fn records_to_keep(memory: Memory) -> Vec<Record> {
-    attempts::ends_on_record(memory, clock::now()).values().flat_map(attempt::Attempt::records).collect()
+pub(crate) fn records_to_keep(memory: JournalState) -> Vec<Record> {
+    attempts::ends_on_record(memory, clock::now()).values().flat_map(attempt::TrackedAttempt::records).collect()
 }
 
 impl Engine {
     /// Begins with what is on record.
-    pub(crate) fn new(parts: Parts, kept: Vec<Record>) -> io::Result<Engine> {
-        let Parts { hello, journal, trees, spawner, listener, signals, is_first_process, homes, fence_kill_after } =
-            parts;
+    pub(crate) fn new(parts: EngineParts, kept: Vec<Record>) -> io::Result<Engine> {
+        let EngineParts {
+            hello,
+            journal,
+            trees,
+            spawner,
+            listener,
+            signals,
+            is_first_process,
+            cgroup_homes,
+            fence_kill_after,
+        } = parts;
         let poll = Poll::new()?;
-        poll.watch(&signals, Ready::Signals)?;
-        poll.watch(&spawner, Ready::Spawner)?;
-        let doors = Doors::new(listener, &poll)?;
+        poll.watch(&signals, ReadySource::Signals)?;
+        poll.watch(&spawner, ReadySource::Spawner)?;
+        let agent_conn = AgentConnections::new(listener, &poll)?;
         let rule = FreezeRule { kill_after: fence_kill_after, agent_thaws: true };
-        let mut attempts = Attempts::new(journal, trees, spawner, rule);
-        attempts.restore(attempts::ends_on_record(Memory::of(kept), clock::now()));
+        let mut attempts = AttemptTable::new(journal, trees, spawner, rule);
+        attempts.restore(attempts::ends_on_record(JournalState::of(kept), clock::now()));
         Ok(Engine {
             hello,
             attempts,
-            doors,
+            agent_conn,
             poll,
             signals,
             is_first_process,
             owed: Vec::new(),
             has_strays: false,
-            is_choked: false,
-            _homes: homes,
+            is_journal_full: false,
+            _homes: cgroup_homes,
         })
     }
 
@@ -124,22 +133,22 @@ impl Engine {
         Ok(())
     }
 
-    fn pass(&mut self, ready: &[Ready]) {
-        if ready.contains(&Ready::Listener) {
-            self.doors.accept(&self.poll);
+    fn pass(&mut self, ready: &[ReadySource]) {
+        if ready.contains(&ReadySource::Listener) {
+            self.agent_conn.accept(&self.poll);
         }
-        if ready.iter().any(|ready| matches!(ready, Ready::Connection(_) | Ready::Listener)) {
+        if ready.iter().any(|ready| matches!(ready, ReadySource::Connection(_) | ReadySource::Listener)) {
             self.hear(READS_PER_PASS);
         }
-        if ready.contains(&Ready::Spawner) {
+        if ready.contains(&ReadySource::Spawner) {
             self.take_spawned();
         }
         for ready in ready {
-            if let Ready::Child(pid) = ready {
+            if let ReadySource::Child(pid) = ready {
                 self.attempts.exited(*pid, clock::now());
             }
         }
-        if ready.contains(&Ready::Signals) {
+        if ready.contains(&ReadySource::Signals) {
             self.take_signals();
         }
         self.look_at_clocks();
@@ -158,18 +167,18 @@ impl Engine {
             spoken.set(version);
             RunnerHello { version, renewal, ..self.hello.clone() }
         };
-        if self.doors.hear_guests(hello) {
+        if self.agent_conn.read_pending(hello) {
             self.owed.clear();
             self.attempts.freeze_rule.agent_thaws = spoken.get() >= VERSION_WITH_THAW;
             self.attempts.take_new_agent(clock::now());
         }
-        if self.attempts.journal.is_choked() {
+        if self.attempts.journal.is_journal_full() {
             return;
         }
         let (attempts, owed) = (&mut self.attempts, &mut self.owed);
         let mut take = |message: ToRunner| owed.extend(attempts.take(message, clock::now()));
         for _ in 0..reads {
-            if self.doors.hear_agent(&mut take) == Read::Nothing {
+            if self.agent_conn.read_agent(&mut take) == ReadResult::Nothing {
                 break;
             }
         }
@@ -202,7 +211,7 @@ impl Engine {
     /// Leases, graces, second looks. If the loop was late, what waits is read before anything expires.
     fn look_at_clocks(&mut self) {
         if self.attempts.is_lease_due(clock::now()) {
-            self.doors.accept(&self.poll);
+            self.agent_conn.accept(&self.poll);
             self.hear(READS_BEFORE_FENCE);
         }
         let now = clock::now();
@@ -221,23 +230,23 @@ impl Engine {
             let mut messages: Vec<ToAgent> = reports.collect();
             for owed in self.owed.drain(..) {
                 match owed {
-                    Owed::Inventory(number) => messages.extend(self.attempts.inventory(number)),
-                    Owed::Message(message) => messages.push(message),
+                    RunnerReply::Inventory(number) => messages.extend(self.attempts.inventory(number)),
+                    RunnerReply::Message(message) => messages.push(message),
                 }
             }
-            self.doors.tell_agent(messages, &self.poll);
+            self.agent_conn.send_to_agent(messages, &self.poll);
         }
         self.mind_choking();
     }
 
     fn mind_choking(&mut self) {
-        let is_choked = self.attempts.journal.is_choked();
-        match (self.is_choked, is_choked) {
-            (false, true) => self.doors.pause_agent(&self.poll),
-            (true, false) => self.doors.resume_agent(&self.poll),
+        let is_journal_full = self.attempts.journal.is_journal_full();
+        match (self.is_journal_full, is_journal_full) {
+            (false, true) => self.agent_conn.pause_agent(&self.poll),
+            (true, false) => self.agent_conn.resume_agent(&self.poll),
             (true, true) | (false, false) => {}
         }
-        self.is_choked = is_choked;
+        self.is_journal_full = is_journal_full;
     }
 
     /// Reaps what became our child because its parent ended. A main process is not for here: its end is written first. If one is in the way,

@@ -14,7 +14,7 @@ use crate::clock;
 
 /// Who is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ready {
+pub(super) enum ReadySource {
     /// A connection waits.
     Listener,
     /// A signal arrived.
@@ -31,28 +31,28 @@ pub(super) enum Ready {
 
 const KIND_SHIFT: u32 = 32;
 
-impl Ready {
+impl ReadySource {
     fn encode(self) -> u64 {
         let (kind, number): (u64, u32) = match self {
-            Ready::Listener => (0, 0),
-            Ready::Signals => (1, 0),
-            Ready::Spawner => (2, 0),
-            Ready::Clock => (3, 0),
-            Ready::Connection(number) => (4, number),
-            Ready::Child(pid) => (5, pid.cast_unsigned()),
+            ReadySource::Listener => (0, 0),
+            ReadySource::Signals => (1, 0),
+            ReadySource::Spawner => (2, 0),
+            ReadySource::Clock => (3, 0),
+            ReadySource::Connection(number) => (4, number),
+            ReadySource::Child(pid) => (5, pid.cast_unsigned()),
         };
         kind << KIND_SHIFT | u64::from(number)
     }
 
-    fn decode(data: u64) -> Ready {
+    fn decode(data: u64) -> ReadySource {
         let number = data as u32;
         match data >> KIND_SHIFT {
-            0 => Ready::Listener,
-            1 => Ready::Signals,
-            2 => Ready::Spawner,
-            4 => Ready::Connection(number),
-            5 => Ready::Child(number.cast_signed()),
-            _ => Ready::Clock,
+            0 => ReadySource::Listener,
+            1 => ReadySource::Signals,
+            2 => ReadySource::Spawner,
+            4 => ReadySource::Connection(number),
+            5 => ReadySource::Child(number.cast_signed()),
+            _ => ReadySource::Clock,
         }
     }
 }
@@ -83,28 +83,28 @@ impl Poll {
             armed: None,
             events: Vec::with_capacity(EVENTS),
         };
-        poll.watch(&poll.timer, Ready::Clock)?;
-        poll.watch(&poll.steps, Ready::Clock)?;
+        poll.watch(&poll.timer, ReadySource::Clock)?;
+        poll.watch(&poll.steps, ReadySource::Clock)?;
         let never = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: NEVER };
         timerfd_settime(&poll.steps, TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET, &never)?;
         Ok(poll)
     }
 
     /// Waits for what can be read from a descriptor.
-    pub(super) fn watch(&self, fd: impl AsFd, ready: Ready) -> io::Result<()> {
+    pub(super) fn watch(&self, fd: impl AsFd, ready: ReadySource) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, fd, EventData::new_u64(ready.encode()), EventFlags::IN)?)
     }
 
     /// Waits for the end of a child, which is told once.
     pub(super) fn watch_child(&self, pidfd: impl AsFd, pid: i32) -> io::Result<()> {
-        let data = EventData::new_u64(Ready::Child(pid).encode());
+        let data = EventData::new_u64(ReadySource::Child(pid).encode());
         Ok(epoll::add(&self.epoll, pidfd, data, EventFlags::IN | EventFlags::ONESHOT)?)
     }
 
     /// Waits until a connection can be written too, or no longer.
     pub(super) fn watch_writing(&self, fd: impl AsFd, number: u32, wanted: bool) -> io::Result<()> {
         let flags = if wanted { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
-        Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(Ready::Connection(number).encode()), flags)?)
+        Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(ReadySource::Connection(number).encode()), flags)?)
     }
 
     /// Stops waiting for a descriptor that stays open.
@@ -127,14 +127,14 @@ impl Poll {
     }
 
     /// Waits until somebody is ready.
-    pub(super) fn wait(&mut self) -> io::Result<Vec<Ready>> {
+    pub(super) fn wait(&mut self) -> io::Result<Vec<ReadySource>> {
         self.events.clear();
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let ready: Vec<Ready> = self.events.iter().map(|event| Ready::decode(event.data.u64())).collect();
-        if ready.contains(&Ready::Clock) {
+        let ready: Vec<ReadySource> = self.events.iter().map(|event| ReadySource::decode(event.data.u64())).collect();
+        if ready.contains(&ReadySource::Clock) {
             self.drain_clocks();
         }
         Ok(ready)

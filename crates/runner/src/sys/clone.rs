@@ -14,7 +14,7 @@ use std::{io, mem, ptr};
 use super::strings::CStringArray;
 
 /// Everything that the child needs, made before it exists.
-pub(crate) struct Plan<'a> {
+pub(crate) struct ClonePlan<'a> {
     /// Entered first.
     pub(crate) work_dir: CString,
     /// Opened for append.
@@ -41,7 +41,7 @@ pub(crate) struct Plan<'a> {
 
 /// Where a child failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum CloneStep {
     /// It could not be cloned.
     Clone = 1,
     /// It could not join a cgroup.
@@ -60,13 +60,20 @@ pub(crate) enum Step {
     Exec,
 }
 
-const CHILD_STEPS: [Step; 7] =
-    [Step::Join, Step::WorkDir, Step::Stdout, Step::Stderr, Step::Cancelled, Step::LeaseOver, Step::Exec];
+const CHILD_STEPS: [CloneStep; 7] = [
+    CloneStep::Join,
+    CloneStep::WorkDir,
+    CloneStep::Stdout,
+    CloneStep::Stderr,
+    CloneStep::Cancelled,
+    CloneStep::LeaseOver,
+    CloneStep::Exec,
+];
 
 /// Why there is no process.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) step: Step,
+pub(crate) struct CloneFailure {
+    pub(crate) step: CloneStep,
     pub(crate) error: io::Error,
 }
 
@@ -133,8 +140,8 @@ pub(crate) struct Cloner {
 }
 
 /// What parent and child share while the parent sleeps.
-struct Shared<'a> {
-    plan: &'a Plan<'a>,
+struct CloneShared<'a> {
+    plan: &'a ClonePlan<'a>,
     /// Only without `clone3`: joined before all else.
     cgroup_procs: RawFd,
     step: AtomicI32,
@@ -150,21 +157,24 @@ impl Cloner {
     /// hangs. The pid is written to `current` before the child runs, so that nobody takes it for a stray; the caller clears it.
     pub(crate) fn spawn(
         &mut self,
-        plan: &Plan<'_>,
+        plan: &ClonePlan<'_>,
         cgroup: Option<BorrowedFd<'_>>,
         current: &AtomicI32,
-    ) -> Result<Cloned, Failure> {
-        let mut shared = Shared { plan, cgroup_procs: -1, step: AtomicI32::new(0), errno: AtomicI32::new(0) };
+    ) -> Result<Cloned, CloneFailure> {
+        let mut shared = CloneShared { plan, cgroup_procs: -1, step: AtomicI32::new(0), errno: AtomicI32::new(0) };
         let cloned = match self.try_clone3(&shared, cgroup, current) {
             Err(error) if is_refused(&error) => {
                 self.has_clone3 = false;
-                let procs = cgroup.map(open_procs).transpose().map_err(|error| Failure { step: Step::Join, error })?;
+                let procs = cgroup
+                    .map(open_procs)
+                    .transpose()
+                    .map_err(|error| CloneFailure { step: CloneStep::Join, error })?;
                 shared.cgroup_procs = procs.as_ref().map_or(-1, AsRawFd::as_raw_fd);
                 self.clone_plain(&shared, current)
             }
             other => other,
         }
-        .map_err(|error| Failure { step: Step::Clone, error })?;
+        .map_err(|error| CloneFailure { step: CloneStep::Clone, error })?;
 
         let step = shared.step.load(Ordering::SeqCst);
         match CHILD_STEPS.into_iter().find(|known| *known as i32 == step) {
@@ -172,14 +182,14 @@ impl Cloner {
             Some(step) => {
                 // It has ended by itself; its status says nothing that the step does not.
                 let _ = super::wait::reap(cloned.pid);
-                Err(Failure { step, error: io::Error::from_raw_os_error(shared.errno.load(Ordering::SeqCst)) })
+                Err(CloneFailure { step, error: io::Error::from_raw_os_error(shared.errno.load(Ordering::SeqCst)) })
             }
         }
     }
 
     fn try_clone3(
         &self,
-        shared: &Shared<'_>,
+        shared: &CloneShared<'_>,
         cgroup: Option<BorrowedFd<'_>>,
         current: &AtomicI32,
     ) -> io::Result<Cloned> {
@@ -211,7 +221,7 @@ impl Cloner {
         Ok(Cloned { pid: pid as i32, pidfd })
     }
 
-    fn clone_plain(&self, shared: &Shared<'_>, current: &AtomicI32) -> io::Result<Cloned> {
+    fn clone_plain(&self, shared: &CloneShared<'_>, current: &AtomicI32) -> io::Result<Cloned> {
         extern "C" fn enter(shared: *mut c_void) -> c_int {
             run_child(shared)
         }
@@ -299,8 +309,8 @@ unsafe fn clone3(args: &libc::clone_args, entry: extern "C" fn(*mut c_void) -> !
 
 /// The child's whole life before exec. Shares memory with the parent, whose thread sleeps.
 extern "C" fn run_child(shared: *mut c_void) -> ! {
-    // SAFETY: the parent passed a `Shared` that it keeps until this process has executed or ended.
-    let shared = unsafe { &*shared.cast::<Shared<'_>>() };
+    // SAFETY: the parent passed a `CloneShared` that it keeps until this process has executed or ended.
+    let shared = unsafe { &*shared.cast::<CloneShared<'_>>() };
     let (step, errno) = prepare_and_exec(shared);
     shared.errno.store(errno, Ordering::SeqCst);
     shared.step.store(step as i32, Ordering::SeqCst);
@@ -309,7 +319,7 @@ extern "C" fn run_child(shared: *mut c_void) -> ! {
 }
 
 /// Returns only when it failed.
-fn prepare_and_exec(shared: &Shared<'_>) -> (Step, c_int) {
+fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
     let plan = shared.plan;
     // SAFETY: system calls that take numbers and C strings that live in `plan`; none allocates or locks.
     unsafe {
@@ -318,38 +328,38 @@ fn prepare_and_exec(shared: &Shared<'_>) -> (Step, c_int) {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         }
         if shared.cgroup_procs >= 0 && !join(shared.cgroup_procs) {
-            return (Step::Join, errno());
+            return (CloneStep::Join, errno());
         }
         for cgroup in &plan.joins {
             if !join(cgroup.as_raw_fd()) {
-                return (Step::Join, errno());
+                return (CloneStep::Join, errno());
             }
         }
         if libc::chdir(plan.work_dir.as_ptr()) != 0 {
-            return (Step::WorkDir, errno());
+            return (CloneStep::WorkDir, errno());
         }
         libc::dup2(plan.null.as_raw_fd(), libc::STDIN_FILENO);
         if !open_output(&plan.stdout, libc::STDOUT_FILENO) {
-            return (Step::Stdout, errno());
+            return (CloneStep::Stdout, errno());
         }
         if !open_output(&plan.stderr, libc::STDERR_FILENO) {
-            return (Step::Stderr, errno());
+            return (CloneStep::Stderr, errno());
         }
         let mut none: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
     }
     if plan.cancelled.load(Ordering::SeqCst) {
-        return (Step::Cancelled, libc::ECANCELED);
+        return (CloneStep::Cancelled, libc::ECANCELED);
     }
     if plan.lease_end.is_some_and(|end| boot_nanos() >= end.load(Ordering::SeqCst)) {
-        return (Step::LeaseOver, libc::ETIME);
+        return (CloneStep::LeaseOver, libc::ETIME);
     }
-    (Step::Exec, exec(plan))
+    (CloneStep::Exec, exec(plan))
 }
 
 /// Tries the candidates as `execvp` would: a permission refused is remembered, anything but "not there" ends the search.
-fn exec(plan: &Plan<'_>) -> c_int {
+fn exec(plan: &ClonePlan<'_>) -> c_int {
     let mut failure = libc::ENOENT;
     for candidate in &plan.candidates {
         // SAFETY: C strings and null-terminated arrays that live in `plan`.

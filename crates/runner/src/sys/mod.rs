@@ -7,4 +7,4 @@ pub(crate) mod signals;
 pub(crate) mod strings;
 pub(crate) mod wait;
 
-pub(crate) use clone::{Cloned, Cloner, Failure, Plan, Step};
+pub(crate) use clone::{CloneFailure, ClonePlan, CloneStep, Cloned, Cloner};

@@ -14,14 +14,14 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock, open, statfs};
 
 use super::cgroup::{make_dir, open_dir, read, remove, write};
 use super::freezer::Freezer;
-use super::limits::{Limiter, Place};
+use super::limits::{LimitSource, Limiter};
 use super::marks::Marks;
 use super::v2::Cgroup2;
-use super::{Holder, Rest, Trees};
+use super::{Holder, Survivors, Trees};
 
 /// What is wished for.
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted {
+pub(crate) struct TreeRequest {
     /// Where the hierarchies are mounted, or a cgroup of the second version that was handed to us.
     pub(crate) root: PathBuf,
     /// Of the worker.
@@ -47,24 +47,24 @@ pub(crate) enum Method {
 
 /// What was found.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct FoundTrees {
     /// What holds and limits trees.
     pub(crate) trees: Trees,
     /// As the hello says it.
     pub(crate) capabilities: Capabilities,
     /// Held while the runner lives.
-    pub(crate) homes: Vec<Home>,
+    pub(crate) cgroup_homes: Vec<CgroupHome>,
 }
 
 /// The worker's cgroup in one hierarchy: held locked, and removed when the runner ends in order. After a crash it stays, for the next runner.
 #[derive(Debug)]
-pub(crate) struct Home {
+pub(crate) struct CgroupHome {
     shared: OwnedFd,
     name: String,
     _lock: OwnedFd,
 }
 
-impl Drop for Home {
+impl Drop for CgroupHome {
     fn drop(&mut self) {
         // It stays if something is left in it.
         let _ = remove(&self.shared, &self.name);
@@ -87,21 +87,22 @@ const SHARED: &str = "muster";
 const PROBE: &str = "probe";
 
 /// Tries.
-pub(crate) fn find(wanted: &Wanted) -> Result<Found, FindError> {
-    let mut homes = Vec::new();
+pub(crate) fn find(wanted: &TreeRequest) -> Result<FoundTrees, FindError> {
+    let mut cgroup_homes = Vec::new();
     let v2 = match wanted.method {
-        Method::Best | Method::Cgroup2 => find_v2(wanted, &mut homes)?,
+        Method::Best | Method::Cgroup2 => find_v2(wanted, &mut cgroup_homes)?,
         Method::Freezer | Method::None => None,
     };
     let holder = match (v2, wanted.method) {
         (Some(parent), _) => Holder::Cgroup2(Cgroup2::new(parent)),
-        (None, Method::Best | Method::Freezer) => match find_v1(wanted, "freezer", "freezer.state", &mut homes)? {
+        (None, Method::Best | Method::Freezer) => match find_v1(wanted, "freezer", "freezer.state", &mut cgroup_homes)?
+        {
             Some(parent) => Holder::Freezer(Freezer::new(parent)),
             None => Holder::Marks(Marks::new(wanted.name.clone())),
         },
         (None, Method::Cgroup2 | Method::None) => Holder::Marks(Marks::new(wanted.name.clone())),
     };
-    let limiter = if wanted.limits { find_limits(wanted, &holder, &mut homes)? } else { Limiter::default() };
+    let limiter = if wanted.limits { find_limits(wanted, &holder, &mut cgroup_homes)? } else { Limiter::default() };
 
     let freezes = can_freeze(&holder);
     let mut capabilities = Capabilities {
@@ -116,7 +117,7 @@ pub(crate) fn find(wanted: &Wanted) -> Result<Found, FindError> {
         ..Capabilities::default()
     };
     limiter.describe(&mut capabilities);
-    Ok(Found { trees: Trees { holder, limiter, freezes }, capabilities, homes })
+    Ok(FoundTrees { trees: Trees { holder, limiter, freezes }, capabilities, cgroup_homes })
 }
 
 fn has_magic(path: &Path, magic: u64) -> bool {
@@ -129,19 +130,24 @@ fn v2_root(root: &Path) -> Option<PathBuf> {
     [root.to_owned(), unified].into_iter().find(|path| has_magic(path, CGROUP2_MAGIC))
 }
 
-fn find_v2(wanted: &Wanted, homes: &mut Vec<Home>) -> Result<Option<OwnedFd>, FindError> {
+fn find_v2(wanted: &TreeRequest, cgroup_homes: &mut Vec<CgroupHome>) -> Result<Option<OwnedFd>, FindError> {
     let Some(root) = v2_root(&wanted.root) else { return Ok(None) };
     for base in bases(&root, "") {
         let Ok(parent) = make_parent(&base, &wanted.name, enable_controllers) else { continue };
         if can_kill(&parent) {
-            lock(&parent, &base, wanted, homes)?;
+            lock(&parent, &base, wanted, cgroup_homes)?;
             return Ok(Some(parent));
         }
     }
     Ok(None)
 }
 
-fn find_v1(wanted: &Wanted, controller: &str, file: &str, homes: &mut Vec<Home>) -> Result<Option<OwnedFd>, FindError> {
+fn find_v1(
+    wanted: &TreeRequest,
+    controller: &str,
+    file: &str,
+    cgroup_homes: &mut Vec<CgroupHome>,
+) -> Result<Option<OwnedFd>, FindError> {
     let root = wanted.root.join(controller);
     if !has_magic(&root, CGROUP1_MAGIC) {
         return Ok(None);
@@ -149,21 +155,25 @@ fn find_v1(wanted: &Wanted, controller: &str, file: &str, homes: &mut Vec<Home>)
     for base in bases(&root, controller) {
         let Ok(parent) = make_parent(&base, &wanted.name, |_| ()) else { continue };
         if has_file(&parent, file) {
-            lock(&parent, &base, wanted, homes)?;
+            lock(&parent, &base, wanted, cgroup_homes)?;
             return Ok(Some(parent));
         }
     }
     Ok(None)
 }
 
-fn find_limits(wanted: &Wanted, holder: &Holder, homes: &mut Vec<Home>) -> Result<Limiter, FindError> {
-    let mut place = |v2_file: &str, controller: &str, v1_file: &str| -> Result<Place, FindError> {
+fn find_limits(
+    wanted: &TreeRequest,
+    holder: &Holder,
+    cgroup_homes: &mut Vec<CgroupHome>,
+) -> Result<Limiter, FindError> {
+    let mut place = |v2_file: &str, controller: &str, v1_file: &str| -> Result<LimitSource, FindError> {
         if let Holder::Cgroup2(tree) = holder
             && has_file(tree.parent(), v2_file)
         {
-            return Ok(Place::V2);
+            return Ok(LimitSource::V2);
         }
-        Ok(find_v1(wanted, controller, v1_file, homes)?.map_or(Place::Absent, Place::V1))
+        Ok(find_v1(wanted, controller, v1_file, cgroup_homes)?.map_or(LimitSource::Absent, LimitSource::V1))
     };
     Ok(Limiter {
         memory: place("memory.max", "memory", "memory.limit_in_bytes")?,
@@ -227,11 +237,11 @@ fn can_freeze(holder: &Holder) -> bool {
     match holder {
         Holder::Cgroup2(tree) => {
             let tried = tree.make(PROBE).and_then(|_| tree.freeze(PROBE)).and_then(|()| tree.thaw(PROBE));
-            tree.clear(PROBE) == Rest::Nothing && tried.is_ok()
+            tree.clear(PROBE) == Survivors::Nothing && tried.is_ok()
         }
         Holder::Freezer(tree) => {
             let tried = tree.make(PROBE).and_then(|_| tree.freeze(PROBE)).and_then(|()| tree.thaw(PROBE));
-            tree.clear(PROBE) == Rest::Nothing && tried.is_ok()
+            tree.clear(PROBE) == Survivors::Nothing && tried.is_ok()
         }
         Holder::Marks(_) => false,
     }
@@ -241,7 +251,12 @@ fn has_file(parent: impl AsFd, file: &str) -> bool {
     with_probe(parent, |probe| read(probe, file).map(|_| ()))
 }
 
-fn lock(parent: &OwnedFd, base: &Path, wanted: &Wanted, homes: &mut Vec<Home>) -> Result<(), FindError> {
+fn lock(
+    parent: &OwnedFd,
+    base: &Path,
+    wanted: &TreeRequest,
+    cgroup_homes: &mut Vec<CgroupHome>,
+) -> Result<(), FindError> {
     let shared_path = base.join(SHARED);
     let directory = shared_path.join(&wanted.name);
     let failed = || FindError { directory: directory.clone() };
@@ -249,6 +264,6 @@ fn lock(parent: &OwnedFd, base: &Path, wanted: &Wanted, homes: &mut Vec<Home>) -
     let shared = open(&shared_path, flags, Mode::empty()).map_err(|_| failed())?;
     let lock = open_dir(parent, ".").map_err(|_| failed())?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| failed())?;
-    homes.push(Home { shared, name: wanted.name.clone(), _lock: lock });
+    cgroup_homes.push(CgroupHome { shared, name: wanted.name.clone(), _lock: lock });
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::Rest;
+use super::Survivors;
 use super::cgroup::{children, make_dir, members, open_dir, open_for_write, read, remove_all, write};
 
 /// Readings of the state while it freezes. A tree that does not freeze (it waits in the kernel) is killed as it is, and again later.
@@ -60,10 +60,10 @@ impl Freezer {
         write(&self.parent, &format!("{name}/freezer.state"), "THAWED")
     }
 
-    pub(super) fn clear(&self, name: &str) -> Rest {
+    pub(super) fn clear(&self, name: &str) -> Survivors {
         match remove_all(&self.parent, name) {
-            Ok(()) => Rest::Nothing,
-            Err(_) => Rest::Something,
+            Ok(()) => Survivors::Nothing,
+            Err(_) => Survivors::Something,
         }
     }
 
@@ -77,7 +77,7 @@ impl Freezer {
         for name in children(dir) {
             // Tried again by the caller as long as something is left.
             let _ = self.kill(&name);
-            if self.clear(&name) == Rest::Something {
+            if self.clear(&name) == Survivors::Something {
                 left.extend(self.members(&name));
             }
         }

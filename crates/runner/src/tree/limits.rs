@@ -11,7 +11,7 @@ use super::cgroup::{children, make_dir, members, open_dir, open_for_write, read_
 
 /// Where one kind of limit is enforced.
 #[derive(Debug, Default)]
-pub(super) enum Place {
+pub(super) enum LimitSource {
     /// Nowhere.
     #[default]
     Absent,
@@ -24,9 +24,9 @@ pub(super) enum Place {
 /// The three kinds.
 #[derive(Debug, Default)]
 pub(super) struct Limiter {
-    pub(super) memory: Place,
-    pub(super) cpu: Place,
-    pub(super) pids: Place,
+    pub(super) memory: LimitSource,
+    pub(super) cpu: LimitSource,
+    pub(super) pids: LimitSource,
 }
 
 /// The kernel's usual period of processor time, in microseconds.
@@ -41,23 +41,23 @@ fn cpu_quota(millis: u64) -> u64 {
 
 impl Limiter {
     pub(super) fn describe(&self, capabilities: &mut Capabilities) {
-        capabilities.memory_limit = !matches!(self.memory, Place::Absent);
-        capabilities.cpu_limit = !matches!(self.cpu, Place::Absent);
-        capabilities.pids_limit = !matches!(self.pids, Place::Absent);
+        capabilities.memory_limit = !matches!(self.memory, LimitSource::Absent);
+        capabilities.cpu_limit = !matches!(self.cpu, LimitSource::Absent);
+        capabilities.pids_limit = !matches!(self.pids, LimitSource::Absent);
     }
 
     /// Limits a tree's cgroup of the second version.
     pub(super) fn limit_v2(&self, tree: impl AsFd, limits: &Limits) -> io::Result<()> {
-        if let (Place::V2, Some(bytes)) = (&self.memory, limits.memory) {
+        if let (LimitSource::V2, Some(bytes)) = (&self.memory, limits.memory) {
             write(&tree, "memory.max", &bytes.to_string())?;
             // Without swap accounting the file is absent, and there is nothing to limit.
             let _ = write(&tree, "memory.swap.max", "0");
             write(&tree, "memory.oom.group", "1")?;
         }
-        if let (Place::V2, Some(millis)) = (&self.cpu, limits.cpu_millis) {
+        if let (LimitSource::V2, Some(millis)) = (&self.cpu, limits.cpu_millis) {
             write(&tree, "cpu.max", &format!("{} {CPU_PERIOD}", cpu_quota(millis)))?;
         }
-        if let (Place::V2, Some(pids)) = (&self.pids, limits.pids) {
+        if let (LimitSource::V2, Some(pids)) = (&self.pids, limits.pids) {
             write(&tree, "pids.max", &pids.to_string())?;
         }
         Ok(())
@@ -65,19 +65,19 @@ impl Limiter {
 
     /// Makes and limits the cgroups of the first version; adds the files through which a process enters.
     pub(super) fn make(&self, name: &str, limits: &Limits, joins: &mut Vec<OwnedFd>) -> io::Result<()> {
-        if let (Place::V1(parent), Some(bytes)) = (&self.memory, limits.memory) {
+        if let (LimitSource::V1(parent), Some(bytes)) = (&self.memory, limits.memory) {
             make_dir(parent, name)?;
             write(parent, &format!("{name}/memory.limit_in_bytes"), &bytes.to_string())?;
             // Without swap accounting the file is absent, and there is nothing to limit.
             let _ = write(parent, &format!("{name}/memory.memsw.limit_in_bytes"), &bytes.to_string());
             joins.push(entry(parent, name)?);
         }
-        if let (Place::V1(parent), Some(millis)) = (&self.cpu, limits.cpu_millis) {
+        if let (LimitSource::V1(parent), Some(millis)) = (&self.cpu, limits.cpu_millis) {
             make_dir(parent, name)?;
             write(parent, &format!("{name}/cpu.cfs_quota_us"), &cpu_quota(millis).to_string())?;
             joins.push(entry(parent, name)?);
         }
-        if let (Place::V1(parent), Some(pids)) = (&self.pids, limits.pids) {
+        if let (LimitSource::V1(parent), Some(pids)) = (&self.pids, limits.pids) {
             make_dir(parent, name)?;
             write(parent, &format!("{name}/pids.max"), &pids.to_string())?;
             joins.push(entry(parent, name)?);
@@ -94,15 +94,15 @@ impl Limiter {
 
     pub(super) fn out_of_memory_kills(&self, name: &str, tree_parent: Option<BorrowedFd<'_>>) -> u64 {
         match (&self.memory, tree_parent) {
-            (Place::V1(parent), _) => read_counter(parent, &format!("{name}/memory.oom_control"), "oom_kill"),
-            (Place::V2, Some(parent)) => read_counter(parent, &format!("{name}/memory.events"), "oom_kill"),
-            (Place::V2, None) | (Place::Absent, _) => 0,
+            (LimitSource::V1(parent), _) => read_counter(parent, &format!("{name}/memory.oom_control"), "oom_kill"),
+            (LimitSource::V2, Some(parent)) => read_counter(parent, &format!("{name}/memory.events"), "oom_kill"),
+            (LimitSource::V2, None) | (LimitSource::Absent, _) => 0,
         }
     }
 
     /// The first version has no `memory.oom.group`.
     pub(super) fn must_watch_memory(&self) -> bool {
-        matches!(self.memory, Place::V1(_))
+        matches!(self.memory, LimitSource::V1(_))
     }
 
     /// Ends and removes what is left in the cgroups of the first version.
@@ -126,8 +126,8 @@ impl Limiter {
 
     fn v1_parents(&self) -> impl Iterator<Item = &OwnedFd> {
         [&self.memory, &self.cpu, &self.pids].into_iter().filter_map(|place| match place {
-            Place::V1(parent) => Some(parent),
-            Place::V2 | Place::Absent => None,
+            LimitSource::V1(parent) => Some(parent),
+            LimitSource::V2 | LimitSource::Absent => None,
         })
     }
 }

@@ -7,7 +7,7 @@ use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::Rest;
+use super::Survivors;
 
 /// Name of the variable. Its value names the worker too: several may run on one machine.
 const VARIABLE: &str = "MUSTER_TREE";
@@ -21,7 +21,7 @@ pub(super) struct Marks {
     worker: String,
 }
 
-struct Process {
+struct MarkedProcess {
     parent: i32,
     session: i32,
 }
@@ -41,8 +41,8 @@ impl Marks {
         stop_then_kill(|stopped| self.find(&self.mark(name), leader, stopped));
     }
 
-    pub(super) fn look(&self, name: &str, leader: Option<i32>) -> Rest {
-        if self.members(name, leader).is_empty() { Rest::Nothing } else { Rest::Something }
+    pub(super) fn look(&self, name: &str, leader: Option<i32>) -> Survivors {
+        if self.members(name, leader).is_empty() { Survivors::Nothing } else { Survivors::Something }
     }
 
     pub(super) fn members(&self, name: &str, leader: Option<i32>) -> Vec<i32> {
@@ -101,7 +101,7 @@ fn send(pid: i32, signal: Signal) {
 }
 
 /// Every process but the runner itself and what has ended.
-fn processes() -> BTreeMap<i32, Process> {
+fn processes() -> BTreeMap<i32, MarkedProcess> {
     let own = std::process::id().cast_signed();
     let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
     entries
@@ -112,7 +112,7 @@ fn processes() -> BTreeMap<i32, Process> {
         .collect()
 }
 
-fn read_stat(pid: i32) -> Option<Process> {
+fn read_stat(pid: i32) -> Option<MarkedProcess> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name stands in parentheses and may hold anything.
     let (_, rest) = stat.rsplit_once(')')?;
@@ -123,7 +123,7 @@ fn read_stat(pid: i32) -> Option<Process> {
     }
     let parent = fields.next()?.parse().ok()?;
     let session = fields.nth(1)?.parse().ok()?;
-    Some(Process { parent, session })
+    Some(MarkedProcess { parent, session })
 }
 
 fn carries(pid: i32, mark: &str) -> bool {

@@ -19,7 +19,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use muster_agent::runner_protocol::Limits;
 use muster_types::AttemptKey;
 
-pub(crate) use find::{Home, Method, Wanted, find};
+pub(crate) use find::{CgroupHome, Method, TreeRequest, find};
 use freezer::Freezer;
 use limits::Limiter;
 use marks::Marks;
@@ -47,7 +47,7 @@ pub(crate) struct Trees {
 
 /// What a tree has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rest {
+pub(crate) enum Survivors {
     /// Nothing; its cgroups are removed too.
     Nothing,
     /// Something runs, or does not die.
@@ -56,7 +56,7 @@ pub(crate) enum Rest {
 
 /// What a new process of a tree needs.
 #[derive(Debug, Default)]
-pub(crate) struct Entry {
+pub(crate) struct TreeEntry {
     /// The cgroup to be cloned into.
     pub(crate) cgroup: Option<OwnedFd>,
     /// Files into which the child writes `0` before exec.
@@ -67,9 +67,9 @@ pub(crate) struct Entry {
 
 impl Trees {
     /// Makes the cgroups of an attempt, with its limits.
-    pub(crate) fn make(&self, attempt: &AttemptKey, limits: &Limits) -> io::Result<Entry> {
+    pub(crate) fn make(&self, attempt: &AttemptKey, limits: &Limits) -> io::Result<TreeEntry> {
         let name = attempt.to_string();
-        let mut entry = Entry::default();
+        let mut entry = TreeEntry::default();
         match &self.holder {
             Holder::Cgroup2(holder) => {
                 let cgroup = holder.make(&name)?;
@@ -126,14 +126,14 @@ impl Trees {
     }
 
     /// Removes the tree's cgroups if nothing is left in it.
-    pub(crate) fn clear(&self, attempt: &AttemptKey, leader: Option<i32>) -> Rest {
+    pub(crate) fn clear(&self, attempt: &AttemptKey, leader: Option<i32>) -> Survivors {
         let name = attempt.to_string();
         let rest = match &self.holder {
             Holder::Cgroup2(holder) => holder.clear(&name),
             Holder::Freezer(holder) => holder.clear(&name),
             Holder::Marks(holder) => holder.look(&name, leader),
         };
-        if rest == Rest::Nothing {
+        if rest == Survivors::Nothing {
             self.limiter.remove(&name);
         }
         rest

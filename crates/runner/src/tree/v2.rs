@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::Rest;
+use super::Survivors;
 use super::cgroup::{children, make_dir, members, open_dir, open_path, read_counter, remove, remove_all, write};
 
 /// The worker's cgroup; each attempt has one in it.
@@ -45,16 +45,16 @@ impl Cgroup2 {
     }
 
     /// The removal is the question: the kernel refuses it while a process is in the cgroup, and zombies do not count.
-    pub(super) fn clear(&self, name: &str) -> Rest {
+    pub(super) fn clear(&self, name: &str) -> Survivors {
         if remove(&self.parent, name).is_ok() {
-            return Rest::Nothing;
+            return Survivors::Nothing;
         }
         if read_counter(&self.parent, &format!("{name}/cgroup.events"), "populated") != 0 {
-            return Rest::Something;
+            return Survivors::Something;
         }
         match remove_all(&self.parent, name) {
-            Ok(()) => Rest::Nothing,
-            Err(_) => Rest::Something,
+            Ok(()) => Survivors::Nothing,
+            Err(_) => Survivors::Something,
         }
     }
 
@@ -68,7 +68,7 @@ impl Cgroup2 {
         for name in children(dir) {
             // Tried again by the caller as long as something is left.
             let _ = self.kill(&name);
-            if self.clear(&name) == Rest::Something {
+            if self.clear(&name) == Survivors::Something {
                 left.extend(self.members(&name));
             }
         }

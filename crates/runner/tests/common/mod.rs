@@ -11,8 +11,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use muster_agent::runner_protocol::{
-    Accepted, AgentHello, FrameReader, Framed as _, Kill, Limits, Program, Renewal, RunnerHello, SOCKET_NAME, Start,
-    ToAgent, ToRunner, VERSION, VERSION_MIN, Why,
+    Accepted, AgentHello, FrameReader, Framed as _, Kill, KillReason, Limits, Program, Renewal, RunnerHello,
+    SOCKET_NAME, Start, ToAgent, ToRunner, VERSION, VERSION_MIN,
 };
 use muster_types::{
     Acknowledgement, AllocatedResources, AttemptKey, AttemptNumber, AttemptState, DriverUid, KilledBy, Outcome, Report,
@@ -169,7 +169,12 @@ impl Agent {
     }
 
     pub fn kill(&mut self, attempt: AttemptKey, at_once: bool) {
-        self.send(&[ToRunner::Kill(Kill { attempt, at_once, grace: None, why: Why::By(KilledBy::Operator) })]);
+        self.send(&[ToRunner::Kill(Kill {
+            attempt,
+            at_once,
+            grace: None,
+            reason: KillReason::By(KilledBy::Operator),
+        })]);
     }
 
     pub fn renew(&mut self, lease: Duration) {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_sdk::v1::application_session_event::Event;
-use muster_sdk::{Application, Context, Happening, Session, v1};
+use muster_sdk::{Application, ApplicationSession, Context, SessionEvent, v1};
 use tokio::sync::oneshot;
 
-use crate::hall::Hall;
+use crate::executor_pool::ExecutorPool;
 use crate::options::Options;
 use crate::{corpus, say};
 
@@ -28,23 +28,23 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<(String, u64)>, Box<dyn
     let (number, size) = (files.len(), files.iter().map(|(_, size)| size).sum::<u64>());
     say!("{number} files, {size} bytes, {} executors", options.executors);
 
-    let hall = Arc::new(Hall::new(corpus::shares(files, options.executors as usize * SHARES_PER_EXECUTOR)));
+    let pool = Arc::new(ExecutorPool::new(corpus::shares(files, options.executors as usize * SHARES_PER_EXECUTOR)));
     let listener = listen(&context.host)?;
     let application = Application::register(&context, spec(options, listener.local_addr()?)?).await?;
     say!("registered as {}", application.name());
-    hall.open(listener);
+    pool.open(listener);
 
     let counted = {
-        let hall = hall.clone();
+        let pool = pool.clone();
         let (sender, receiver) = oneshot::channel();
-        std::thread::spawn(move || sender.send(hall.board().total()));
+        std::thread::spawn(move || sender.send(pool.queue().total()));
         receiver
     };
     let total = tokio::select! {
         total = counted => total?,
-        ended = follow(application.open_session(), &hall) => return Err(ended),
+        ended = follow(application.open_session(), &pool) => return Err(ended),
     };
-    hall.close();
+    pool.close();
     let commonest = total.commonest(options.top);
     application.unregister_within(true, "counted", GRACE).await?;
     Ok(commonest)
@@ -78,11 +78,11 @@ fn path_text(path: PathBuf) -> Result<String, Box<dyn Error>> {
 }
 
 /// Follows what becomes of the executors; returns only when the application ended before its work was done.
-async fn follow(mut session: Session, hall: &Hall) -> Box<dyn Error> {
+async fn follow(mut session: ApplicationSession, pool: &ExecutorPool) -> Box<dyn Error> {
     loop {
         let event = match session.next().await {
-            Ok(Some(Happening::Event(event))) => event,
-            Ok(Some(Happening::State(_))) => continue,
+            Ok(Some(SessionEvent::Event(event))) => event,
+            Ok(Some(SessionEvent::State(_))) => continue,
             Ok(None) => return "the application ended before all was counted".into(),
             Err(error) => return error.into(),
         };
@@ -92,12 +92,12 @@ async fn follow(mut session: Session, hall: &Hall) -> Box<dyn Error> {
             Some(Event::Running(_)) => say!("executor {id} runs on {worker}"),
             Some(Event::Ended(_) | Event::ProcessLost(_) | Event::WorkerLost(_)) => {
                 say!("executor {id} on {worker} is gone");
-                hall.is_gone(id);
+                pool.is_gone(id);
             }
             Some(Event::Pending(pending)) => {
                 let reasons = pending.reason.unwrap_or_default().reasons;
-                let why: Vec<_> = reasons.into_iter().map(|reason| reason.message).collect();
-                say!("{} executors wait: {}", pending.missing, why.join("; "));
+                let reason: Vec<_> = reasons.into_iter().map(|reason| reason.message).collect();
+                say!("{} executors wait: {}", pending.missing, reason.join("; "));
             }
             Some(Event::ApplicationEnded(ended)) => {
                 return format!("the application ended (by {}): {}", ended.by, ended.message).into();

@@ -4,13 +4,13 @@
 //! files into shares, and joins the counts. As an executor it connects to the driver and counts what it is given. Of the cluster it uses
 //! what any program would: who am I, executors for me, what becomes of them. A lost executor's share is given to another.
 
-mod board;
 mod corpus;
 mod count;
 mod driver;
 mod exchange;
-mod hall;
+mod executor_pool;
 mod options;
+mod work_queue;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::hall::Hall;
+use crate::executor_pool::ExecutorPool;
 use crate::options::{self, Role};
 use crate::{corpus, exchange};
 
@@ -50,10 +50,10 @@ fn the_counts_are_those_of_the_shell() {
     write_corpus(folder.path());
     let shares = corpus::shares(corpus::files(folder.path(), ".rs").unwrap(), 9);
     assert!(shares.len() > 4, "several shares: {}", shares.len());
-    let hall = Arc::new(Hall::new(shares));
+    let pool = Arc::new(ExecutorPool::new(shares));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    hall.open(listener);
+    pool.open(listener);
     die_early(&address);
     let executors: Vec<_> = ["0", "1", "2"]
         .map(|id| {
@@ -61,10 +61,10 @@ fn the_counts_are_those_of_the_shell() {
             std::thread::spawn(move || exchange::serve(&address, id))
         })
         .into();
-    let commonest = hall.board().total().commonest(30);
+    let commonest = pool.queue().total().commonest(30);
     assert_eq!(commonest, by_shell(folder.path(), 30));
     assert!(commonest.len() > 10);
-    hall.close();
+    pool.close();
     for executor in executors {
         // Cut off in whatever it was waiting for; it must not go on.
         let _ = executor.join().unwrap();
@@ -73,18 +73,18 @@ fn the_counts_are_those_of_the_shell() {
 
 #[test]
 fn an_executor_that_is_gone_is_hung_up() {
-    let hall = Arc::new(Hall::new(vec![Vec::new()]));
+    let pool = Arc::new(ExecutorPool::new(vec![Vec::new()]));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    hall.open(listener);
+    pool.open(listener);
     // Frozen: it took its share and says nothing more, with its connection standing.
     let mut frozen = TcpStream::connect(address).unwrap();
     frozen.write_all(b"3\n").unwrap();
     frozen.read_exact(&mut [0]).unwrap();
-    hall.is_gone(3);
+    pool.is_gone(3);
     let another = std::thread::spawn(move || exchange::serve(&address.to_string(), "4"));
-    assert_eq!(hall.board().total().commonest(1), []);
-    hall.close();
+    assert_eq!(pool.queue().total().commonest(1), []);
+    pool.close();
     let _ = another.join().unwrap();
 }
 

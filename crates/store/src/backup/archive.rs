@@ -55,14 +55,14 @@ impl std::error::Error for ArchiveError {
 }
 
 /// What can pour a store out, as often as it is asked.
-pub(crate) trait Source: Send + Sync {
+pub(crate) trait BackupSource: Send + Sync {
     /// Begins to. It must not wait.
     fn pour(&self, into: Pour);
 }
 
 /// Takes backups of a store: at any time, led or not. Cheap to clone.
 #[derive(Clone)]
-pub struct Archive(Arc<dyn Source>);
+pub struct Archive(Arc<dyn BackupSource>);
 
 impl fmt::Debug for Archive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,7 +71,7 @@ impl fmt::Debug for Archive {
 }
 
 impl Archive {
-    pub(crate) fn new(source: impl Source + 'static) -> Archive {
+    pub(crate) fn new(source: impl BackupSource + 'static) -> Archive {
         Archive(Arc::new(source))
     }
 

@@ -5,6 +5,6 @@ mod format;
 mod restore;
 
 pub use archive::{Archive, ArchiveError, Backup};
-pub(crate) use archive::{Pour, Source};
+pub(crate) use archive::{BackupSource, Pour};
 pub(crate) use restore::Verified;
 pub use restore::{RestoreError, Restored, restore};

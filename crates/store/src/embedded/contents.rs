@@ -5,8 +5,8 @@ use std::fmt;
 
 use muster_types::{ClusterRecord, Commit, Write};
 
+use super::checksums::{Checksum, RecordChecksums};
 use super::database::Database;
-use super::ledger::{Ledger, Sum};
 use crate::codec::proto::{EpochRecord, HeadRecord, SchemaRecord};
 use crate::codec::{DecodeError, Stored};
 use crate::key::Key;
@@ -26,12 +26,12 @@ pub(super) struct Contents {
     pub(super) epoch: EpochRecord,
     pub(super) commit: Commit,
     pub(super) records: Records,
-    pub(super) ledger: Ledger,
+    pub(super) checksums: RecordChecksums,
 }
 
 /// The contents could not be read.
 #[derive(Debug)]
-pub(super) enum ReadError {
+pub(super) enum ContentsError {
     /// The database failed, or found damage itself.
     Database(fjall::Error),
     /// One of the records that every store has.
@@ -43,21 +43,21 @@ pub(super) enum ReadError {
     /// The records do not add up to what was written last.
     Sum {
         /// As read.
-        found: Sum,
+        found: Checksum,
         /// As written.
-        written: Sum,
+        written: Checksum,
     },
 }
 
-impl fmt::Display for ReadError {
+impl fmt::Display for ContentsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ReadError::Database(error) => error.fmt(f),
-            ReadError::Meta(key, None) => write!(f, "{} is missing", String::from_utf8_lossy(key)),
-            ReadError::Meta(key, Some(_)) => write!(f, "{} cannot be read", String::from_utf8_lossy(key)),
-            ReadError::Lift(key, _) => write!(f, "{key} cannot be brought into a newer form"),
-            ReadError::NewerSchema(found) => write!(f, "schema {found} is newer than {SCHEMA}"),
-            ReadError::Sum { found, written } => write!(
+            ContentsError::Database(error) => error.fmt(f),
+            ContentsError::Meta(key, None) => write!(f, "{} is missing", String::from_utf8_lossy(key)),
+            ContentsError::Meta(key, Some(_)) => write!(f, "{} cannot be read", String::from_utf8_lossy(key)),
+            ContentsError::Lift(key, _) => write!(f, "{key} cannot be brought into a newer form"),
+            ContentsError::NewerSchema(found) => write!(f, "schema {found} is newer than {SCHEMA}"),
+            ContentsError::Sum { found, written } => write!(
                 f,
                 "{} records with checksum {:016x} were found where {} with checksum {:016x} were written",
                 found.count, found.digest, written.count, written.digest
@@ -66,29 +66,29 @@ impl fmt::Display for ReadError {
     }
 }
 
-impl std::error::Error for ReadError {
+impl std::error::Error for ContentsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ReadError::Database(error) => Some(error),
-            ReadError::Meta(_, Some(error)) | ReadError::Lift(_, error) => Some(error),
-            ReadError::Meta(_, None) | ReadError::NewerSchema(_) | ReadError::Sum { .. } => None,
+            ContentsError::Database(error) => Some(error),
+            ContentsError::Meta(_, Some(error)) | ContentsError::Lift(_, error) => Some(error),
+            ContentsError::Meta(_, None) | ContentsError::NewerSchema(_) | ContentsError::Sum { .. } => None,
         }
     }
 }
 
-impl From<fjall::Error> for ReadError {
-    fn from(error: fjall::Error) -> ReadError {
-        ReadError::Database(error)
+impl From<fjall::Error> for ContentsError {
+    fn from(error: fjall::Error) -> ContentsError {
+        ContentsError::Database(error)
     }
 }
 
 impl Contents {
     /// Reads everything.
-    pub(super) fn read(database: &Database) -> Result<Contents, ReadError> {
+    pub(super) fn read(database: &Database) -> Result<Contents, ContentsError> {
         // First: in a newer schema nothing else need be as expected.
         let schema: SchemaRecord = meta(database, SCHEMA_KEY)?;
         if schema.version > SCHEMA {
-            return Err(ReadError::NewerSchema(schema.version));
+            return Err(ContentsError::NewerSchema(schema.version));
         }
         let head: HeadRecord = meta(database, HEAD_KEY)?;
         let mut contents = Contents {
@@ -96,7 +96,7 @@ impl Contents {
             epoch: meta(database, EPOCH_KEY)?,
             commit: Commit(head.commit),
             records: Records::default(),
-            ledger: Ledger::default(),
+            checksums: RecordChecksums::default(),
         };
         for entry in database.iter() {
             let (key, value) = entry?;
@@ -104,9 +104,9 @@ impl Contents {
                 contents.take(&key, &value);
             }
         }
-        let (found, written) = (contents.ledger.sum(), Sum { digest: head.digest, count: head.count });
+        let (found, written) = (contents.checksums.sum(), Checksum { digest: head.digest, count: head.count });
         if found != written {
-            return Err(ReadError::Sum { found, written });
+            return Err(ContentsError::Sum { found, written });
         }
         Ok(contents)
     }
@@ -117,21 +117,21 @@ impl Contents {
             self.records.put_unknown(key_bytes.escape_ascii().to_string());
             return;
         };
-        self.ledger.put(key, key_bytes, value);
+        self.checksums.put(key, key_bytes, value);
         self.records.put(key, value);
     }
 }
 
-pub(super) fn meta<T: Stored>(database: &Database, key: &'static [u8]) -> Result<T, ReadError> {
-    let value = database.get(key)?.ok_or(ReadError::Meta(key, None))?;
-    T::decode(&value).map_err(|error| ReadError::Meta(key, Some(error)))
+pub(super) fn meta<T: Stored>(database: &Database, key: &'static [u8]) -> Result<T, ContentsError> {
+    let value = database.get(key)?.ok_or(ContentsError::Meta(key, None))?;
+    T::decode(&value).map_err(|error| ContentsError::Meta(key, Some(error)))
 }
 
 /// A change of one key: its new value, or `None` to remove it.
 pub(super) type Change = (Vec<u8>, Option<Vec<u8>>);
 
 /// What a new store begins with.
-pub(super) fn founding(cluster: &ClusterRecord) -> Vec<Change> {
+pub(super) fn new_cluster(cluster: &ClusterRecord) -> Vec<Change> {
     vec![
         (SCHEMA_KEY.to_vec(), Some(SchemaRecord { version: SCHEMA }.encode())),
         (CLUSTER_KEY.to_vec(), Some(cluster.encode())),
@@ -141,7 +141,7 @@ pub(super) fn founding(cluster: &ClusterRecord) -> Vec<Change> {
 }
 
 /// The changes that a transaction makes, its head among them; the ledger is then as after it.
-pub(super) fn changes(commit: Commit, writes: &[Write], ledger: &mut Ledger) -> Vec<Change> {
+pub(super) fn changes(commit: Commit, writes: &[Write], checksums: &mut RecordChecksums) -> Vec<Change> {
     // The database takes no key twice in one transaction; a later write of a key replaces an earlier.
     let newest: BTreeMap<Key, &Write> = writes.iter().map(|write| (Key::of(write), write)).collect();
     let mut changes = Vec::with_capacity(newest.len() + 1);
@@ -149,12 +149,12 @@ pub(super) fn changes(commit: Commit, writes: &[Write], ledger: &mut Ledger) -> 
         let key_bytes = key.to_bytes();
         let value = encoded(write);
         match &value {
-            Some(value) => ledger.put(key, &key_bytes, value),
-            None => ledger.delete(key),
+            Some(value) => checksums.put(key, &key_bytes, value),
+            None => checksums.delete(key),
         }
         changes.push((key_bytes, value));
     }
-    let Sum { digest, count } = ledger.sum();
+    let Checksum { digest, count } = checksums.sum();
     changes.push((HEAD_KEY.to_vec(), Some(HeadRecord { commit: commit.0, digest, count }.encode())));
     changes
 }

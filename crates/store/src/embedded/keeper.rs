@@ -7,12 +7,12 @@ use fjall::Error as DatabaseError;
 use muster_types::{ClusterRecord, ClusterUid, Commit, Snapshot};
 use tokio::sync::{mpsc, oneshot};
 
-use super::archive::Moment;
-use super::contents::{self, Contents, EPOCH_KEY, ReadError};
+use super::acknowledged::{Acknowledged, AcknowledgedFile};
+use super::archive::SnapshotAt;
+use super::checksums::RecordChecksums;
+use super::contents::{self, Contents, ContentsError, EPOCH_KEY};
 use super::current;
 use super::database::{Database, is_damage, is_full};
-use super::ledger::Ledger;
-use super::mark::{Acknowledged, Mark};
 use super::migrate::migrate;
 use crate::backup::Pour;
 use crate::codec::Stored as _;
@@ -20,10 +20,10 @@ use crate::codec::proto::EpochRecord;
 use crate::directory::{Directory, close_to_others};
 use crate::random::random_u128;
 use crate::schema::{CURRENT, SCHEMA};
-use crate::{CampaignError, CommitError, Founding, LoadError, OpenError, Transaction};
+use crate::{CampaignError, CommitError, LoadError, NewCluster, OpenError, Transaction};
 
 /// What the thread is asked.
-pub(super) enum Request {
+pub(super) enum StoreRequest {
     /// Begin a term.
     Campaign(oneshot::Sender<Result<(EpochRecord, ClusterRecord), CampaignError>>),
     /// Read everything, for the term of this revision.
@@ -33,17 +33,17 @@ pub(super) enum Request {
     /// Make a transaction durable.
     Commit(u64, Transaction, oneshot::Sender<Result<(), CommitError>>),
     /// Pour everything out, for as long as someone may ask.
-    Archive(Pour, Weak<mpsc::Sender<Request>>),
+    Archive(Pour, Weak<mpsc::Sender<StoreRequest>>),
 }
 
 /// The state of the thread.
-pub(super) struct Keeper {
+pub(super) struct StoreThread {
     database: Database,
-    mark: Mark,
+    mark: AcknowledgedFile,
     cluster: ClusterRecord,
     epoch: EpochRecord,
     commit: Commit,
-    ledger: Ledger,
+    checksums: RecordChecksums,
     /// What the start has read, until it is asked for or grows old.
     loaded: Option<Snapshot>,
     /// Last, so that the lock is given back after all else is closed.
@@ -56,11 +56,11 @@ pub(super) const RECORDS: &str = "records";
 const UNFINISHED: &str = "records.new";
 pub(super) const MARK: &str = "mark";
 
-impl Keeper {
+impl StoreThread {
     /// Takes the directory, makes the store if there is none, and reads and verifies everything.
-    pub(super) fn open(path: &Path, founding: Option<Founding>) -> Result<Keeper, OpenError> {
+    pub(super) fn open(path: &Path, new_cluster: Option<NewCluster>) -> Result<StoreThread, OpenError> {
         let directory = Directory::take(path)?;
-        let (mark, acknowledged) = Mark::open(&directory.join(MARK)).map_err(|source| {
+        let (mark, acknowledged) = AcknowledgedFile::open(&directory.join(MARK)).map_err(|source| {
             let path = directory.join(MARK);
             match source.kind() {
                 std::io::ErrorKind::InvalidData => OpenError::Damaged { path, source: source.into() },
@@ -72,19 +72,19 @@ impl Keeper {
             if acknowledged != Acknowledged::default() {
                 return Err(OpenError::Damaged { path: directory.join(RECORDS), source: "it is missing".into() });
             }
-            match founding {
-                Some(founding) => found(&directory, founding)?,
+            match new_cluster {
+                Some(new_cluster) => found(&directory, new_cluster)?,
                 None => return Err(OpenError::Nothing { store: path.display().to_string() }),
             }
         }
         let (database, contents) = read(&directory, acknowledged)?;
-        let Contents { cluster, epoch, commit, records, ledger } = contents;
+        let Contents { cluster, epoch, commit, records, checksums } = contents;
         let loaded = Some(records.snapshot(commit));
-        Ok(Keeper { database, mark, cluster, epoch, commit, ledger, loaded, directory: Arc::new(directory) })
+        Ok(StoreThread { database, mark, cluster, epoch, commit, checksums, loaded, directory: Arc::new(directory) })
     }
 
     /// Answers until nobody can ask any more, or until an error after which nothing can be trusted.
-    pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+    pub(super) fn run(mut self, mut requests: mpsc::Receiver<StoreRequest>) {
         while let Some(request) = requests.blocking_recv() {
             if !self.answer(request) {
                 return;
@@ -93,30 +93,30 @@ impl Keeper {
     }
 
     /// Whether it can go on. Nobody may be waiting for the answer any more; what was asked is done all the same.
-    fn answer(&mut self, request: Request) -> bool {
+    fn answer(&mut self, request: StoreRequest) -> bool {
         match request {
-            Request::Campaign(reply) => {
+            StoreRequest::Campaign(reply) => {
                 let answer = self.campaign();
                 let sound = answer.is_ok();
                 let _ = reply.send(answer);
                 sound
             }
-            Request::Load(revision, reply) => {
+            StoreRequest::Load(revision, reply) => {
                 let answer = self.load(revision);
                 let sound = answer.as_ref().err().is_none_or(|error| !error.is_fatal());
                 let _ = reply.send(answer);
                 sound
             }
-            Request::Archive(into, asked) => {
+            StoreRequest::Archive(into, asked) => {
                 self.archive(into, asked);
                 true
             }
-            Request::Newest(revision, reply) => {
+            StoreRequest::Newest(revision, reply) => {
                 let answer = if self.is_over(revision) { Err(LoadError::Superseded) } else { Ok(self.commit) };
                 let _ = reply.send(answer);
                 true
             }
-            Request::Commit(revision, transaction, reply) => {
+            StoreRequest::Commit(revision, transaction, reply) => {
                 let answer = self.commit(revision, &transaction);
                 let sound = answer.as_ref().err().is_none_or(|error| !error.is_fatal());
                 let _ = reply.send(answer);
@@ -125,15 +125,15 @@ impl Keeper {
         }
     }
 
-    fn archive(&self, into: Pour, asked: Weak<mpsc::Sender<Request>>) {
+    fn archive(&self, into: Pour, asked: Weak<mpsc::Sender<StoreRequest>>) {
         let (snapshot, keyspace) = self.database.snapshot();
-        let moment = Moment {
+        let moment = SnapshotAt {
             snapshot,
             keyspace,
             cluster: self.cluster.clone(),
             generation: self.epoch.generation,
             commit: self.commit,
-            sum: self.ledger.sum(),
+            sum: self.checksums.sum(),
             asked,
             _directory: self.directory.clone(),
         };
@@ -180,7 +180,7 @@ impl Keeper {
         let path = self.directory.join(RECORDS);
         match Contents::read(&self.database) {
             Ok(contents) => Ok(contents.records.snapshot(contents.commit)),
-            Err(ReadError::Database(error)) if !is_damage(&error) => {
+            Err(ContentsError::Database(error)) if !is_damage(&error) => {
                 Err(LoadError::Database { path, source: error.into() })
             }
             Err(error) => Err(LoadError::Damaged { path, source: error.into() }),
@@ -195,7 +195,7 @@ impl Keeper {
             return Err(CommitError::Number { newest: self.commit, offered: transaction.commit });
         }
         self.loaded = None;
-        let changes = contents::changes(transaction.commit, &transaction.writes, &mut self.ledger);
+        let changes = contents::changes(transaction.commit, &transaction.writes, &mut self.checksums);
         self.database.write(changes).map_err(|error| self.commit_error(error))?;
         self.commit = transaction.commit;
         self.raise_mark()
@@ -229,11 +229,11 @@ fn has_no_space(path: &Path) -> bool {
 }
 
 /// Makes a store under another name first, so that one whose making was cut short is never taken for one that lost everything.
-fn found(directory: &Directory, founding: Founding) -> Result<(), OpenError> {
+fn found(directory: &Directory, new_cluster: NewCluster) -> Result<(), OpenError> {
     let unfinished = begin_unfinished(directory)?;
     let uid = ClusterUid(random_u128().map_err(|source| OpenError::Random { source })?);
-    let cluster = ClusterRecord { uid, name: founding.name, created: founding.now };
-    let make = || Database::open(&unfinished)?.write(contents::founding(&cluster));
+    let cluster = ClusterRecord { uid, name: new_cluster.name, created: new_cluster.now };
+    let make = || Database::open(&unfinished)?.write(contents::new_cluster(&cluster));
     make().map_err(|error| OpenError::Database { path: unfinished.clone(), source: error.into() })?;
     finish(directory)
 }
@@ -279,8 +279,8 @@ fn read(directory: &Directory, acknowledged: Acknowledged) -> Result<(Database, 
     let migrated = migrate(&database, CURRENT);
     let contents = match migrated.and_then(|()| Contents::read(&database)) {
         Ok(contents) => contents,
-        Err(ReadError::Database(error)) => return Err(failed(error)),
-        Err(ReadError::NewerSchema(found)) => {
+        Err(ContentsError::Database(error)) => return Err(failed(error)),
+        Err(ContentsError::NewerSchema(found)) => {
             return Err(OpenError::NewerSchema { store: directory.path().display().to_string(), found, known: SCHEMA });
         }
         Err(error) => return Err(damaged(error.into())),

@@ -14,9 +14,9 @@ mod contents;
 mod current;
 mod database;
 
+mod acknowledged;
+mod checksums;
 mod keeper;
-mod ledger;
-mod mark;
 mod migrate;
 mod restore;
 #[cfg(test)]
@@ -30,13 +30,13 @@ use muster_types::{Commit, Epoch, LeaderUid, Snapshot};
 use tokio::sync::{mpsc, oneshot};
 
 use archive::EmbeddedSource;
-use keeper::{Keeper, Request};
+use keeper::{StoreRequest, StoreThread};
 pub(crate) use restore::{recover, restore};
 
-use crate::booth::Booth;
 use crate::random::random_u128;
+use crate::solo_election::SoloElection;
 use crate::{
-    Archive, CampaignError, Candidacy, Candidate, CommitError, Deadline, Election, Founding, Leader, LoadError,
+    Archive, CampaignError, Candidacy, Candidate, CommitError, Deadline, Leader, LeaderWatch, LoadError, NewCluster,
     OpenError, Store, Transaction,
 };
 
@@ -47,15 +47,15 @@ const WAITING_REQUESTS: usize = 16;
 #[derive(Debug)]
 pub struct EmbeddedCandidate {
     /// The only lasting sender, so that dropping it ends the keeper.
-    requests: Option<Arc<mpsc::Sender<Request>>>,
+    requests: Option<Arc<mpsc::Sender<StoreRequest>>>,
     keeper: Option<JoinHandle<()>>,
-    booth: Booth,
+    solo: SoloElection,
 }
 
 /// The records, for one term.
 #[derive(Debug)]
 pub struct EmbeddedStore {
-    requests: Weak<mpsc::Sender<Request>>,
+    requests: Weak<mpsc::Sender<StoreRequest>>,
     revision: u64,
 }
 
@@ -63,13 +63,13 @@ impl EmbeddedCandidate {
     /// Takes the directory, makes the store if there is none, reads and verifies everything.
     pub async fn open(
         directory: &Path,
-        founding: Founding,
+        new_cluster: NewCluster,
         candidacy: Candidacy,
     ) -> Result<EmbeddedCandidate, OpenError> {
         let path: PathBuf = directory.to_owned();
         let (sender, receiver) = mpsc::channel(WAITING_REQUESTS);
         let (opened, outcome) = oneshot::channel();
-        let run = move || match Keeper::open(&path, Some(founding)) {
+        let run = move || match StoreThread::open(&path, Some(new_cluster)) {
             Ok(keeper) => {
                 // Nobody waits any more if the caller gave up; then nobody can ask, and it ends at once.
                 let _ = opened.send(Ok(()));
@@ -81,8 +81,8 @@ impl EmbeddedCandidate {
         let keeper = std::thread::Builder::new().name("store".to_owned()).spawn(run).map_err(fail)?;
         match outcome.await {
             Ok(Ok(())) => {
-                let booth = Booth::new(candidacy.address, candidacy.version);
-                Ok(EmbeddedCandidate { requests: Some(Arc::new(sender)), keeper: Some(keeper), booth })
+                let solo = SoloElection::new(candidacy.address, candidacy.version);
+                Ok(EmbeddedCandidate { requests: Some(Arc::new(sender)), keeper: Some(keeper), solo })
             }
             Ok(Err(error)) => Err(error),
             // The library asserts what it finds in its files here and there.
@@ -112,11 +112,11 @@ impl Candidate for EmbeddedCandidate {
         let leader = LeaderUid(random_u128().map_err(|source| CampaignError::Random { source })?);
         let requests = self.requests.as_ref().ok_or(CampaignError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        requests.try_send(Request::Campaign(reply)).map_err(|_| CampaignError::Closed)?;
+        requests.try_send(StoreRequest::Campaign(reply)).map_err(|_| CampaignError::Closed)?;
         let (epoch, cluster) = answer.await.map_err(|_| CampaignError::Closed)??;
         let store = EmbeddedStore { requests: Arc::downgrade(requests), revision: epoch.revision };
         let epoch = Epoch { generation: epoch.generation, revision: epoch.revision, leader };
-        self.booth.won(epoch);
+        self.solo.won(epoch);
         Ok(Leader { epoch, cluster, deadline: Deadline::never(), store })
     }
 
@@ -124,18 +124,18 @@ impl Candidate for EmbeddedCandidate {
         Archive::new(EmbeddedSource(self.requests.as_ref().map(Arc::downgrade).unwrap_or_default()))
     }
 
-    fn election(&self) -> Election {
-        self.booth.election()
+    fn election(&self) -> LeaderWatch {
+        self.solo.election()
     }
 
     async fn resign(&mut self, _leader: Leader<EmbeddedStore>) {
-        self.booth.resigned();
+        self.solo.resigned();
     }
 }
 
 impl EmbeddedStore {
     /// Asks the keeper. `None` when it is gone, or has hung for so long that those who gave up fill its queue.
-    async fn ask<T>(&self, request: impl FnOnce(u64, oneshot::Sender<T>) -> Request) -> Option<T> {
+    async fn ask<T>(&self, request: impl FnOnce(u64, oneshot::Sender<T>) -> StoreRequest) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.requests.upgrade()?.try_send(request(self.revision, reply)).ok()?;
         answer.await.ok()
@@ -144,15 +144,15 @@ impl EmbeddedStore {
 
 impl Store for EmbeddedStore {
     async fn load(&mut self) -> Result<Snapshot, LoadError> {
-        self.ask(Request::Load).await.unwrap_or(Err(LoadError::Closed))
+        self.ask(StoreRequest::Load).await.unwrap_or(Err(LoadError::Closed))
     }
 
     async fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
-        let request = |revision, reply| Request::Commit(revision, transaction, reply);
+        let request = |revision, reply| StoreRequest::Commit(revision, transaction, reply);
         self.ask(request).await.unwrap_or(Err(CommitError::Closed))
     }
 
     async fn newest(&mut self) -> Result<Commit, LoadError> {
-        self.ask(Request::Newest).await.unwrap_or(Err(LoadError::Closed))
+        self.ask(StoreRequest::Newest).await.unwrap_or(Err(LoadError::Closed))
     }
 }

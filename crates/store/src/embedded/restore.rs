@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use super::checksums::RecordChecksums;
 use super::contents::{CLUSTER_KEY, Change, EPOCH_KEY, HEAD_KEY, SCHEMA_KEY};
 use super::database::Database;
-use super::keeper::{Keeper, MARK, RECORDS, begin_unfinished, finish};
-use super::ledger::Ledger;
+use super::keeper::{MARK, RECORDS, StoreThread, begin_unfinished, finish};
 use crate::backup::Verified;
 use crate::codec::Stored as _;
 use crate::codec::proto::{EpochRecord, HeadRecord, SchemaRecord};
@@ -26,17 +26,17 @@ pub(crate) fn restore(path: &Path, backup: &Verified) -> Result<(), RestoreError
     let unfinished = begin_unfinished(&directory)?;
     let failed = |source: fjall::Error| OpenError::Database { path: unfinished.clone(), source: source.into() };
     let database = Database::open(&unfinished).map_err(failed)?;
-    let (mut batch, mut ledger): (Vec<Change>, Ledger) = (Vec::new(), Ledger::default());
+    let (mut batch, mut checksums): (Vec<Change>, RecordChecksums) = (Vec::new(), RecordChecksums::default());
     for record in backup.records()? {
         let (key, value) = record?;
         let key_bytes = key.to_bytes();
-        ledger.put(key, &key_bytes, &value);
+        checksums.put(key, &key_bytes, &value);
         batch.push((key_bytes, Some(value)));
         if batch.len() >= BATCH {
             database.write(std::mem::take(&mut batch)).map_err(failed)?;
         }
     }
-    let (restored, sum) = (&backup.restored, ledger.sum());
+    let (restored, sum) = (&backup.restored, checksums.sum());
     let head = HeadRecord { commit: restored.commit.0, digest: sum.digest, count: sum.count };
     batch.push((HEAD_KEY.to_vec(), Some(head.encode())));
     batch.push((CLUSTER_KEY.to_vec(), Some(restored.cluster.encode())));
@@ -53,5 +53,5 @@ pub(crate) fn recover(path: &Path) -> Result<u64, OpenError> {
     if !path.join(RECORDS).is_dir() {
         return Err(OpenError::Nothing { store: path.display().to_string() });
     }
-    Keeper::open(path, None)?.raise_generation()
+    StoreThread::open(path, None)?.raise_generation()
 }

@@ -19,8 +19,8 @@ pub(crate) fn overwrite(directory: &Path, uid: DriverUid, value: &[u8]) {
     let database = Database::open(&directory.join("records")).unwrap();
     let mut contents = Contents::read(&database).unwrap();
     let key = Key::Driver(uid);
-    contents.ledger.put(key, &key.to_bytes(), value);
-    let sum = contents.ledger.sum();
+    contents.checksums.put(key, &key.to_bytes(), value);
+    let sum = contents.checksums.sum();
     let head = HeadRecord { commit: contents.commit.0, digest: sum.digest, count: sum.count };
     let head = (HEAD_KEY.to_vec(), Some(head.encode()));
     database.write(vec![(key.to_bytes(), Some(value.to_vec())), head]).unwrap();

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use muster_types::{ClusterRecord, Commit};
 
-use super::failure::{Failure, Kind};
-use super::keys::{Keys, Place};
-use super::line::{Access, Line};
+use super::connection::{Access, EtcdConnection};
+use super::failure::{EtcdFailure, FailureKind};
+use super::keys::{KeyKind, Keys};
 use super::page::Pages;
 use crate::ArchiveError;
-use crate::backup::{Pour, Source};
+use crate::backup::{BackupSource, Pour};
 use crate::codec::proto::{GenerationRecord, HeadRecord, SchemaRecord};
 use crate::codec::{DecodeError, Stored as _};
 
@@ -19,14 +19,14 @@ pub(super) struct EtcdSource {
     pub(super) keys: Keys,
 }
 
-impl Source for EtcdSource {
+impl BackupSource for EtcdSource {
     fn pour(&self, into: Pour) {
-        tokio::spawn(pour(self.access.line(0), self.keys.clone(), into));
+        tokio::spawn(pour(self.access.connection(0), self.keys.clone(), into));
     }
 }
 
-async fn pour(mut line: Line, keys: Keys, mut into: Pour) {
-    match pour_all(&mut line, &keys, &mut into).await {
+async fn pour(mut connection: EtcdConnection, keys: Keys, mut into: Pour) {
+    match pour_all(&mut connection, &keys, &mut into).await {
         Ok(()) => into.end().await,
         Err(Some(error)) => into.fail(error).await,
         // Nobody reads it.
@@ -35,13 +35,13 @@ async fn pour(mut line: Line, keys: Keys, mut into: Pour) {
 }
 
 /// Everything; `None` as an error says that nobody reads any more.
-async fn pour_all(line: &mut Line, keys: &Keys, into: &mut Pour) -> Result<(), Option<ArchiveError>> {
+async fn pour_all(connection: &mut EtcdConnection, keys: &Keys, into: &mut Pour) -> Result<(), Option<ArchiveError>> {
     // What every store has comes first, and says of which revision the rest must be.
     let mut head = Pages::now(keys.meta());
     let mut meta = Meta::default();
-    while let Some(page) = head.next(line).await.map_err(failed)? {
+    while let Some(page) = head.next(connection).await.map_err(failed)? {
         for record in page {
-            if keys.place(record.key()) == Some(Place::Migration) {
+            if keys.place(record.key()) == Some(KeyKind::Migration) {
                 return Err(Some(ArchiveError::Store { source: "its records are on the way to a newer form".into() }));
             }
             meta.take(keys.place(record.key()), record.value()).map_err(unreadable)?;
@@ -53,9 +53,9 @@ async fn pour_all(line: &mut Line, keys: &Keys, into: &mut Pour) -> Result<(), O
     };
     into.begin(schema, &cluster, generation, commit);
     let mut pages = Pages::at(keys.everything(), head.revision());
-    while let Some(page) = pages.next(line).await.map_err(failed)? {
+    while let Some(page) = pages.next(connection).await.map_err(failed)? {
         for record in page {
-            let Some(Place::Record(key)) = keys.place(record.key()) else { continue };
+            let Some(KeyKind::Record(key)) = keys.place(record.key()) else { continue };
             let (_, value) = record.into_key_value();
             if into.add(key, value) {
                 into.flush().await.map_err(|_| None)?;
@@ -74,21 +74,21 @@ struct Meta {
 }
 
 impl Meta {
-    fn take(&mut self, place: Option<Place>, value: &[u8]) -> Result<(), DecodeError> {
+    fn take(&mut self, place: Option<KeyKind>, value: &[u8]) -> Result<(), DecodeError> {
         match place {
-            Some(Place::Schema) => self.schema = Some(SchemaRecord::decode(value)?.version),
-            Some(Place::Cluster) => self.cluster = Some(ClusterRecord::decode(value)?),
-            Some(Place::Generation) => self.generation = Some(GenerationRecord::decode(value)?.generation),
-            Some(Place::Head) => self.head = Some(Commit(HeadRecord::decode(value)?.commit)),
-            Some(Place::Migration | Place::Election(_) | Place::Record(_)) | None => {}
+            Some(KeyKind::Schema) => self.schema = Some(SchemaRecord::decode(value)?.version),
+            Some(KeyKind::Cluster) => self.cluster = Some(ClusterRecord::decode(value)?),
+            Some(KeyKind::Generation) => self.generation = Some(GenerationRecord::decode(value)?.generation),
+            Some(KeyKind::Head) => self.head = Some(Commit(HeadRecord::decode(value)?.commit)),
+            Some(KeyKind::Migration | KeyKind::Election(_) | KeyKind::Record(_)) | None => {}
         }
         Ok(())
     }
 }
 
-fn failed(failure: Failure) -> Option<ArchiveError> {
+fn failed(failure: EtcdFailure) -> Option<ArchiveError> {
     Some(match failure.kind {
-        Kind::Compacted => ArchiveError::Forgotten,
+        FailureKind::Compacted => ArchiveError::Forgotten,
         _ => ArchiveError::Store { source: failure.source },
     })
 }

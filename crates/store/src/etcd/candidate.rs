@@ -9,42 +9,42 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::archive::EtcdSource;
-use super::check::{self, CALL_WITHIN, Found, Subject, seconds, whole_seconds};
-use super::copy::{Replica, Shelf};
-use super::failure::{Failure, Kind};
-use super::follow::{Follower, Seen, Sight};
-use super::keys::{Keys, Place};
-use super::line::{Access, Handle, Line};
+use super::check::{self, CALL_WITHIN, EtcdName, FoundCluster, seconds, whole_seconds};
+use super::connection::{Access, ClientHandle, EtcdConnection};
+use super::election_queue::{ElectionQueue, MemberRecord, revision};
+use super::failure::{EtcdFailure, FailureKind};
+use super::follow::{HighestSeen, ReplicaTask, WatchState};
+use super::keepalive::{self, LeaseTiming};
+use super::keys::{KeyKind, Keys};
+use super::lease::{LeadershipLease, OwnLease};
+use super::local_state::{LocalState, SavedKey};
 use super::location::EtcdLocation;
-use super::pulse::{self, Rhythm};
-use super::roll::{MemberRecord, Roll, revision};
-use super::seat::{Own, Seat};
-use super::store::{EtcdStore, Upkeeping};
-use super::trace::{Mark, Trace};
-use super::transaction::Guard;
-use super::{inquiry, upkeep};
+use super::replica::{ReplicaHandle, SharedReplica};
+use super::store::{CompactionTask, EtcdStore};
+use super::transaction::KeyGuard;
+use super::{compaction, key_request};
 use crate::clock::{boottime, wall};
 use crate::codec::Stored as _;
 use crate::random::random_u128;
-use crate::{Archive, CampaignError, Candidacy, Candidate, Election, Founding, Leader, OpenError, Standing};
+use crate::{Archive, CampaignError, Candidacy, Candidate, Leader, LeaderView, LeaderWatch, NewCluster, OpenError};
 
 /// A candidate for the leadership of a cluster in etcd. Dropped, it no longer stands for it.
 pub struct EtcdCandidate {
-    line: Line,
+    connection: EtcdConnection,
     keys: Keys,
     candidacy: Candidacy,
-    rhythm: Rhythm,
+    timing: LeaseTiming,
     cluster: ClusterRecord,
     cluster_bytes: Vec<u8>,
-    trace: Option<Arc<Trace>>,
-    own: Own,
-    shelf: Shelf,
+    local_state: Option<Arc<LocalState>>,
+    own: OwnLease,
+    replica: SharedReplica,
     wanted: Arc<watch::Sender<bool>>,
-    sight: watch::Receiver<Sight>,
-    election: Election,
+    watch_state: watch::Receiver<WatchState>,
+    election: LeaderWatch,
     tasks: Vec<JoinHandle<()>>,
     /// The key of the term that was won last.
-    held: Option<Held>,
+    held: Option<ElectionKey>,
 }
 
 impl std::fmt::Debug for EtcdCandidate {
@@ -54,11 +54,11 @@ impl std::fmt::Debug for EtcdCandidate {
 }
 
 /// A key in the line, and what keeps it there. Dropped, it is given up: by a task of its own, if there is still a runtime.
-struct Held {
-    seat: Arc<Seat>,
-    own: Own,
-    pulse: JoinHandle<()>,
-    line: Option<Line>,
+struct ElectionKey {
+    leadership: Arc<LeadershipLease>,
+    own: OwnLease,
+    keepalive: JoinHandle<()>,
+    connection: Option<EtcdConnection>,
 }
 
 /// Between attempts to stand for election.
@@ -68,69 +68,81 @@ impl EtcdCandidate {
     /// Checks the servers and what the prefix holds, makes the cluster if it holds nothing, and begins to follow it.
     pub async fn open(
         location: &EtcdLocation,
-        founding: Founding,
+        new_cluster: NewCluster,
         candidacy: Candidacy,
     ) -> Result<EtcdCandidate, OpenError> {
-        let trace = candidacy.state_dir.as_deref().map(Trace::take).transpose()?;
+        let local_state = candidacy.state_dir.as_deref().map(LocalState::take).transpose()?;
         let access = Arc::new(Access::new(location)?);
-        let subject = Subject::of(location);
+        let subject = EtcdName::of(location);
         let keys = Keys::new(&location.prefix);
         check::versions(&access, location).await?;
-        let mut line = access.line(0);
+        let mut connection = access.connection(0);
         // What is there, before anything is made: the cluster is founded last.
-        check::find(&mut line, &keys, &subject).await?;
-        check::lease(&mut line, &subject, candidacy.lease).await?;
-        let found = check::find_or_found(&mut line, &keys, &subject, founding).await?;
-        if let Some(trace) = &trace {
-            clear(&mut line, trace).await?;
+        check::find(&mut connection, &keys, &subject).await?;
+        check::lease(&mut connection, &subject, candidacy.lease).await?;
+        let found = check::find_or_found(&mut connection, &keys, &subject, new_cluster).await?;
+        if let Some(local_state) = &local_state {
+            clear(&mut connection, local_state).await?;
         }
-        Ok(EtcdCandidate::begin(line, keys, candidacy, found, trace))
+        Ok(EtcdCandidate::begin(connection, keys, candidacy, found, local_state))
     }
 
-    fn begin(line: Line, keys: Keys, candidacy: Candidacy, found: Found, trace: Option<Trace>) -> EtcdCandidate {
-        let rhythm = Rhythm { lease: candidacy.lease, margin: candidacy.margin.min(candidacy.lease / 2) };
-        let (own, shelf) = (Own::default(), Shelf::default());
+    fn begin(
+        connection: EtcdConnection,
+        keys: Keys,
+        candidacy: Candidacy,
+        found: FoundCluster,
+        local_state: Option<LocalState>,
+    ) -> EtcdCandidate {
+        let timing = LeaseTiming { lease: candidacy.lease, margin: candidacy.margin.min(candidacy.lease / 2) };
+        let (own, replica) = (OwnLease::default(), SharedReplica::default());
         let (wanted, wants) = watch::channel(true);
-        let (sender, sight) = watch::channel(Sight::default());
-        let standing = Standing { generation: found.generation, ..Standing::default() };
-        let (keeper, election) = Election::kept(standing);
-        let (inquiries, inquired) = mpsc::channel(inquiry::WAITING);
-        let follower = Follower {
-            line: line.another(),
+        let (sender, watch_state) = watch::channel(WatchState::default());
+        let view = LeaderView { generation: found.generation, ..LeaderView::default() };
+        let (keeper, election) = LeaderWatch::kept(view);
+        let (key_requests, inquired) = mpsc::channel(key_request::WAITING);
+        let follower = ReplicaTask {
+            connection: connection.another(),
             keys: keys.clone(),
             own: own.clone(),
-            shelf: shelf.clone(),
+            replica: replica.clone(),
             wanted: wants,
-            sight: sender,
+            watch_state: sender,
             election: keeper,
             patience: candidacy.lease / 4,
             revision: 0,
-            roll: Roll::default(),
+            queue: ElectionQueue::default(),
             has_led: false,
-            seen: trace.as_ref().map(|trace| trace.seen(found.cluster.uid)).unwrap_or_default(),
-            went_back: None,
+            seen: local_state.as_ref().map(|local_state| local_state.seen(found.cluster.uid)).unwrap_or_default(),
+            rolled_back: None,
         };
-        let trace = trace.map(Arc::new);
+        let local_state = local_state.map(Arc::new);
         let mut tasks = vec![
             tokio::spawn(follower.run()),
-            tokio::spawn(inquiry::run(line.another(), keys.clone(), sight.clone(), inquired, candidacy.lease)),
+            tokio::spawn(key_request::run(
+                connection.another(),
+                keys.clone(),
+                watch_state.clone(),
+                inquired,
+                candidacy.lease,
+            )),
         ];
-        if let Some(trace) = &trace {
-            tasks.push(tokio::spawn(remember(Arc::downgrade(trace), found.cluster.uid, sight.clone())));
+        if let Some(local_state) = &local_state {
+            tasks.push(tokio::spawn(remember(Arc::downgrade(local_state), found.cluster.uid, watch_state.clone())));
         }
         EtcdCandidate {
-            line,
+            connection,
             keys,
             candidacy,
-            rhythm,
+            timing,
             cluster: found.cluster,
             cluster_bytes: found.cluster_bytes,
-            trace,
+            local_state,
             own,
-            shelf,
+            replica,
             wanted: Arc::new(wanted),
-            sight,
-            election: election.answered_by(inquiries),
+            watch_state,
+            election: election.answered_by(key_requests),
             tasks,
             held: None,
         }
@@ -140,100 +152,102 @@ impl EtcdCandidate {
     async fn warm(&mut self) -> Result<(), CampaignError> {
         self.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
         loop {
-            self.sight.mark_unchanged();
+            self.watch_state.mark_unchanged();
             // The shelf itself: what was seen last may be of before the copy was taken from it.
-            if self.shelf.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            if self.replica.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
                 return Ok(());
             }
-            self.sight.changed().await.map_err(|_| CampaignError::Closed)?;
+            self.watch_state.changed().await.map_err(|_| CampaignError::Closed)?;
         }
     }
 
     /// Makes a lease and an election key on it.
-    async fn stand(&mut self) -> Result<(Held, i64), Refusal> {
-        let leader = LeaderUid(random_u128().map_err(|source| Refusal::Error(CampaignError::Random { source }))?);
+    async fn stand(&mut self) -> Result<(ElectionKey, i64), NoKey> {
+        let leader = LeaderUid(random_u128().map_err(|source| NoKey::Error(CampaignError::Random { source }))?);
         let (sent, asked) = (boottime(), whole_seconds(self.candidacy.lease));
-        let grant = async |client: Handle| client.lease_client().grant(asked, None).await;
-        let granted = self.line.once(CALL_WITHIN.min(self.candidacy.lease), grant).await?;
-        let until = self.rhythm.until(sent, seconds(granted.ttl()));
-        let key = self.keys.bytes(Place::Election(granted.id()));
-        let seat = Arc::new(Seat::new(granted.id(), key, leader, until));
-        let held = Held::new(seat, self.own.clone(), &self.line, self.rhythm);
-        if let Some(trace) = &self.trace {
-            let key = String::from_utf8_lossy(&held.seat.key).into_owned();
+        let grant = async |client: ClientHandle| client.lease_client().grant(asked, None).await;
+        let granted = self.connection.once(CALL_WITHIN.min(self.candidacy.lease), grant).await?;
+        let until = self.timing.until(sent, seconds(granted.ttl()));
+        let key = self.keys.bytes(KeyKind::Election(granted.id()));
+        let leadership = Arc::new(LeadershipLease::new(granted.id(), key, leader, until));
+        let held = ElectionKey::new(leadership, self.own.clone(), &self.connection, self.timing);
+        if let Some(local_state) = &self.local_state {
+            let key = String::from_utf8_lossy(&held.leadership.key).into_owned();
             // Without it the next start waits for a lease, no more.
-            if let Err(error) = trace.write(&Mark { key, lease: held.seat.lease, leader }) {
+            if let Err(error) = local_state.write(&SavedKey { key, lease: held.leadership.lease, leader }) {
                 tracing::warn!(%error, "the election key was not noted in the state directory");
             }
         }
-        let created = self.make_key(&held.seat).await?;
-        held.seat.set_created(created);
+        let created = self.make_key(&held.leadership).await?;
+        held.leadership.set_created(created);
         Ok((held, created))
     }
 
     /// Puts the key, or finds that an earlier attempt did. Its creation revision.
-    async fn make_key(&mut self, seat: &Seat) -> Result<i64, Refusal> {
+    async fn make_key(&mut self, leadership: &LeadershipLease) -> Result<i64, NoKey> {
         let (address, version) = (self.candidacy.address.clone(), self.candidacy.version.clone());
-        let record = MemberRecord { leader: seat.leader, address, version, since: wall() }.encode();
-        let cluster = self.keys.bytes(Place::Cluster);
-        let ask = async |mut client: Handle| {
-            let options = PutOptions::new().with_lease(seat.lease);
+        let record = MemberRecord { leader: leadership.leader, address, version, since: wall() }.encode();
+        let cluster = self.keys.bytes(KeyKind::Cluster);
+        let ask = async |mut client: ClientHandle| {
+            let options = PutOptions::new().with_lease(leadership.lease);
             let txn = Txn::new()
                 .when([
-                    Compare::create_revision(seat.key.clone(), CompareOp::Equal, 0),
+                    Compare::create_revision(leadership.key.clone(), CompareOp::Equal, 0),
                     Compare::value(cluster.clone(), CompareOp::Equal, self.cluster_bytes.clone()),
                 ])
-                .and_then([TxnOp::put(seat.key.clone(), record.clone(), Some(options))])
-                .or_else([TxnOp::get(seat.key.clone(), None)]);
+                .and_then([TxnOp::put(leadership.key.clone(), record.clone(), Some(options))])
+                .or_else([TxnOp::get(leadership.key.clone(), None)]);
             client.txn(txn).await
         };
-        let answer = self.line.persist(CALL_WITHIN, self.candidacy.lease, ask).await?;
+        let answer = self.connection.persist(CALL_WITHIN, self.candidacy.lease, ask).await?;
         if answer.succeeded() {
             return Ok(answer.header().map_or(0, etcd_client::ResponseHeader::revision));
         }
         match answer.op_responses().first() {
             Some(TxnOpResponse::Get(read)) if !read.kvs().is_empty() => Ok(read.kvs()[0].create_revision()),
-            _ => Err(Refusal::Error(CampaignError::Replaced)),
+            _ => Err(NoKey::Error(CampaignError::Replaced)),
         }
     }
 
     /// Until the store is not one that went back in time.
     async fn trust(&mut self) -> Result<(), CampaignError> {
-        let trusted = self.sight.wait_for(|sight| !sight.went_back).await;
+        let trusted = self.watch_state.wait_for(|watch_state| !watch_state.rolled_back).await;
         trusted.map(drop).map_err(|_| CampaignError::Closed)
     }
 
     /// Until the key leads; `None` if it is lost before.
-    async fn wait(&mut self, held: &Held, created: i64) -> Result<Option<u64>, CampaignError> {
-        let mut deadline = held.seat.deadline.clone();
-        let leads = self.sight.wait_for(|sight| sight.warm && !sight.went_back && sight.roll.first() == Some(created));
+    async fn wait(&mut self, held: &ElectionKey, created: i64) -> Result<Option<u64>, CampaignError> {
+        let mut deadline = held.leadership.deadline.clone();
+        let leads = self.watch_state.wait_for(|watch_state| {
+            watch_state.warm && !watch_state.rolled_back && watch_state.queue.first() == Some(created)
+        });
         tokio::select! {
-            sight = leads => match sight {
-                Ok(sight) => Ok(Some(sight.roll.generation)),
+            watch_state = leads => match watch_state {
+                Ok(watch_state) => Ok(Some(watch_state.queue.generation)),
                 Err(_) => Err(CampaignError::Closed),
             },
             () = deadline.ended() => Ok(None),
         }
     }
 
-    fn leader(&self, held: &Held, created: i64, generation: u64) -> Leader<EtcdStore> {
-        let seat = held.seat.clone();
-        let upkeep = upkeep::keep(self.line.another(), self.keys.clone());
+    fn leader(&self, held: &ElectionKey, created: i64, generation: u64) -> Leader<EtcdStore> {
+        let leadership = held.leadership.clone();
+        let compaction = compaction::keep(self.connection.another(), self.keys.clone());
         Leader {
-            epoch: Epoch { generation, revision: revision(created), leader: seat.leader },
+            epoch: Epoch { generation, revision: revision(created), leader: leadership.leader },
             cluster: self.cluster.clone(),
-            deadline: seat.deadline.clone(),
+            deadline: leadership.deadline.clone(),
             store: EtcdStore {
-                line: self.line.another(),
+                connection: self.connection.another(),
                 keys: self.keys.clone(),
-                guard: Guard { key: seat.key.clone(), created },
-                seat,
-                shelf: self.shelf.clone(),
+                guard: KeyGuard { key: leadership.key.clone(), created },
+                leadership,
+                replica: self.replica.clone(),
                 wanted: self.wanted.clone(),
                 lease: self.candidacy.lease,
                 doubtful: None,
                 kept: None,
-                _upkeep: Upkeeping(tokio::spawn(upkeep)),
+                _compaction: CompactionTask(tokio::spawn(compaction)),
             },
         }
     }
@@ -246,14 +260,14 @@ impl Drop for EtcdCandidate {
 }
 
 /// Why there is no key.
-enum Refusal {
-    Call(Failure),
+enum NoKey {
+    Call(EtcdFailure),
     Error(CampaignError),
 }
 
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Refusal {
-        Refusal::Call(failure)
+impl From<EtcdFailure> for NoKey {
+    fn from(failure: EtcdFailure) -> NoKey {
+        NoKey::Call(failure)
     }
 }
 
@@ -271,8 +285,8 @@ impl Candidate for EtcdCandidate {
             // Dropped halfway, `held` gives the key up.
             let (held, created) = match self.stand().await {
                 Ok(stood) => stood,
-                Err(Refusal::Error(error)) => return Err(error),
-                Err(Refusal::Call(failure)) => {
+                Err(NoKey::Error(error)) => return Err(error),
+                Err(NoKey::Call(failure)) => {
                     tokio::time::sleep(PAUSE).await;
                     return Err(CampaignError::Unreachable { source: failure.source });
                 }
@@ -286,64 +300,69 @@ impl Candidate for EtcdCandidate {
     }
 
     fn archive(&self) -> Archive {
-        Archive::new(EtcdSource { access: self.line.access().clone(), keys: self.keys.clone() })
+        Archive::new(EtcdSource { access: self.connection.access().clone(), keys: self.keys.clone() })
     }
 
-    fn election(&self) -> Election {
+    fn election(&self) -> LeaderWatch {
         self.election.clone()
     }
 
-    fn replica(&self) -> Replica {
-        Replica::new(self.shelf.clone())
+    fn replica(&self) -> ReplicaHandle {
+        ReplicaHandle::new(self.replica.clone())
     }
 
     async fn resign(&mut self, leader: Leader<EtcdStore>) {
-        let is_held = |held: &mut Held| held.seat.leader == leader.epoch.leader;
+        let is_held = |held: &mut ElectionKey| held.leadership.leader == leader.epoch.leader;
         if let Some(held) = self.held.take_if(is_held) {
             held.give_up(self.candidacy.lease).await;
         }
     }
 }
 
-impl Held {
-    fn new(seat: Arc<Seat>, own: Own, line: &Line, rhythm: Rhythm) -> Held {
-        own.set(Some(seat.clone()));
-        let pulse = tokio::spawn(pulse::keep(seat.clone(), line.another(), rhythm));
-        Held { seat, own, pulse, line: Some(line.another()) }
+impl ElectionKey {
+    fn new(
+        leadership: Arc<LeadershipLease>,
+        own: OwnLease,
+        connection: &EtcdConnection,
+        timing: LeaseTiming,
+    ) -> ElectionKey {
+        own.set(Some(leadership.clone()));
+        let keepalive = tokio::spawn(keepalive::keep(leadership.clone(), connection.another(), timing));
+        ElectionKey { leadership, own, keepalive, connection: Some(connection.another()) }
     }
 
     /// Ends the term, and tells the store, so that the next in line need not wait.
     async fn give_up(mut self, within: Duration) {
         self.end();
-        if let Some(line) = self.line.take() {
-            withdraw(line, self.seat.clone(), within).await;
+        if let Some(connection) = self.connection.take() {
+            withdraw(connection, self.leadership.clone(), within).await;
         }
     }
 
     fn end(&self) {
-        self.seat.keeper.end();
-        self.pulse.abort();
-        if self.own.get().is_some_and(|own| own.leader == self.seat.leader) {
+        self.leadership.keeper.end();
+        self.keepalive.abort();
+        if self.own.get().is_some_and(|own| own.leader == self.leadership.leader) {
             self.own.set(None);
         }
     }
 }
 
-impl Drop for Held {
+impl Drop for ElectionKey {
     fn drop(&mut self) {
         self.end();
-        if let (Some(line), Ok(runtime)) = (self.line.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(withdraw(line, self.seat.clone(), CALL_WITHIN));
+        if let (Some(connection), Ok(runtime)) = (self.connection.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(withdraw(connection, self.leadership.clone(), CALL_WITHIN));
         }
     }
 }
 
 /// With the lease goes the key. If the store does not hear of it, both end by themselves.
-async fn withdraw(mut line: Line, seat: Arc<Seat>, within: Duration) {
-    let lease = seat.lease;
-    let revoke = async |client: Handle| client.lease_client().revoke(lease).await;
-    match line.persist(within / 3, within, revoke).await {
-        Ok(_) | Err(Failure { kind: Kind::LeaseGone, .. }) => {}
+async fn withdraw(mut connection: EtcdConnection, leadership: Arc<LeadershipLease>, within: Duration) {
+    let lease = leadership.lease;
+    let revoke = async |client: ClientHandle| client.lease_client().revoke(lease).await;
+    match connection.persist(within / 3, within, revoke).await {
+        Ok(_) | Err(EtcdFailure { kind: FailureKind::LeaseGone, .. }) => {}
         Err(error) => {
             tracing::warn!(%error, "the store was not told that this master no longer stands; its lease will end")
         }
@@ -354,16 +373,16 @@ async fn withdraw(mut line: Line, seat: Arc<Seat>, within: Duration) {
 const REMEMBER_EVERY: Duration = Duration::from_secs(2);
 
 /// Notes how far the store has come, for the next process on the same state directory. The directory is the candidate's: its lock goes with it.
-async fn remember(trace: Weak<Trace>, cluster: ClusterUid, sight: watch::Receiver<Sight>) {
-    let mut noted = Seen::default();
+async fn remember(local_state: Weak<LocalState>, cluster: ClusterUid, watch_state: watch::Receiver<WatchState>) {
+    let mut noted = HighestSeen::default();
     loop {
         tokio::time::sleep(REMEMBER_EVERY).await;
-        let seen = sight.borrow().seen;
+        let seen = watch_state.borrow().seen;
         if seen == noted {
             continue;
         }
-        let Some(trace) = trace.upgrade() else { return };
-        match trace.note_seen(cluster, seen) {
+        let Some(local_state) = local_state.upgrade() else { return };
+        match local_state.note_seen(cluster, seen) {
             Ok(()) => noted = seen,
             Err(error) => tracing::warn!(%error, "how far the store has come was not noted in the state directory"),
         }
@@ -371,30 +390,30 @@ async fn remember(trace: Weak<Trace>, cluster: ClusterUid, sight: watch::Receive
 }
 
 /// Deletes the key that the predecessor on the same state directory left.
-async fn clear(line: &mut Line, trace: &Trace) -> Result<(), OpenError> {
-    let Some(mark) = trace.read()? else { return Ok(()) };
-    let key = mark.key.clone().into_bytes();
-    let read = async |client: Handle| client.kv_client().get(key.clone(), None).await;
-    let Ok(found) = line.once(CALL_WITHIN, read).await else { return Ok(()) };
+async fn clear(connection: &mut EtcdConnection, local_state: &LocalState) -> Result<(), OpenError> {
+    let Some(saved_key) = local_state.read()? else { return Ok(()) };
+    let key = saved_key.key.clone().into_bytes();
+    let read = async |client: ClientHandle| client.kv_client().get(key.clone(), None).await;
+    let Ok(found) = connection.once(CALL_WITHIN, read).await else { return Ok(()) };
     let Some(found) = found.kvs().first() else { return Ok(()) };
     // Keys are named by leases, which etcd chooses: that of another etcd may have the same name.
-    if MemberRecord::decode(found.value()).map(|record| record.leader).ok() != Some(mark.leader) {
+    if MemberRecord::decode(found.value()).map(|record| record.leader).ok() != Some(saved_key.leader) {
         return Ok(());
     }
-    let guard = Guard { key: key.clone(), created: found.create_revision() };
-    let delete = async |mut client: Handle| {
+    let guard = KeyGuard { key: key.clone(), created: found.create_revision() };
+    let delete = async |mut client: ClientHandle| {
         let txn = Txn::new().when([guard.compare()]).and_then([TxnOp::delete(key.clone(), None)]);
         client.txn(txn).await
     };
-    match line.once(CALL_WITHIN, delete).await {
+    match connection.once(CALL_WITHIN, delete).await {
         Ok(_) => {
             tracing::info!(
-                key = mark.key,
+                key = saved_key.key,
                 "deleted the election key that the predecessor on this state directory left"
             );
-            let revoke = async |client: Handle| client.lease_client().revoke(mark.lease).await;
+            let revoke = async |client: ClientHandle| client.lease_client().revoke(saved_key.lease).await;
             // It holds nothing any more, and ends by itself.
-            let _ = line.once(CALL_WITHIN, revoke).await;
+            let _ = connection.once(CALL_WITHIN, revoke).await;
         }
         Err(error) => tracing::warn!(%error, "the election key of the predecessor was not deleted; its lease will end"),
     }
@@ -406,13 +425,13 @@ impl EtcdCandidate {
     /// As if the process were killed: nothing is told to anyone.
     pub(crate) fn vanish(mut self) {
         if let Some(held) = self.held.take() {
-            held.pulse.abort();
+            held.keepalive.abort();
             std::mem::forget(held);
         }
     }
 
     /// The lease of the term that was won last.
     pub(crate) fn lease(&self) -> Option<i64> {
-        self.held.as_ref().map(|held| held.seat.lease)
+        self.held.as_ref().map(|held| held.leadership.lease)
     }
 }

@@ -6,16 +6,16 @@ use std::time::Duration;
 use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse};
 use muster_types::{ClusterRecord, ClusterUid};
 
-use super::failure::{Failure, Kind};
-use super::keys::{Keys, Place};
-use super::line::{Access, Handle, Line};
+use super::connection::{Access, ClientHandle, EtcdConnection};
+use super::failure::{EtcdFailure, FailureKind};
+use super::keys::{KeyKind, Keys};
 use super::location::EtcdLocation;
 use super::version::{Judgement, Version};
 use crate::codec::Stored as _;
 use crate::codec::proto::{GenerationRecord, HeadRecord, MigrationRecord, SchemaRecord};
 use crate::random::random_u128;
 use crate::schema::SCHEMA;
-use crate::{Founding, OpenError};
+use crate::{NewCluster, OpenError};
 
 /// For each call; an etcd at rest answers in a millisecond.
 pub(super) const CALL_WITHIN: Duration = Duration::from_secs(2);
@@ -24,7 +24,7 @@ pub(super) const CALL_TOTAL: Duration = Duration::from_secs(5);
 
 /// The cluster that a prefix holds.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
+pub(super) struct FoundCluster {
     pub(super) cluster: ClusterRecord,
     /// As it is stored: what every later write of ours may compare.
     pub(super) cluster_bytes: Vec<u8>,
@@ -33,19 +33,19 @@ pub(super) struct Found {
 
 /// What to call an etcd in an error, and how its failures become one.
 #[derive(Debug, Clone)]
-pub(super) struct Subject(pub(super) String);
+pub(super) struct EtcdName(pub(super) String);
 
-impl Subject {
-    pub(super) fn of(location: &EtcdLocation) -> Subject {
-        Subject(location.to_string())
+impl EtcdName {
+    pub(super) fn of(location: &EtcdLocation) -> EtcdName {
+        EtcdName(location.to_string())
     }
 
-    pub(super) fn error(&self, failure: Failure) -> OpenError {
+    pub(super) fn error(&self, failure: EtcdFailure) -> OpenError {
         let (store, source) = (self.0.clone(), failure.source);
         match failure.kind {
-            Kind::Denied => OpenError::EtcdDenied { store, source },
-            Kind::NoSpace => OpenError::EtcdFull { store },
-            Kind::Unanswered | Kind::LeaseGone | Kind::Compacted | Kind::Refused => {
+            FailureKind::Denied => OpenError::EtcdDenied { store, source },
+            FailureKind::NoSpace => OpenError::EtcdFull { store },
+            FailureKind::Unanswered | FailureKind::LeaseGone | FailureKind::Compacted | FailureKind::Refused => {
                 OpenError::EtcdUnreachable { store, source }
             }
         }
@@ -54,10 +54,12 @@ impl Subject {
 
 /// Asks every member for its version at once. One that does not answer is passed over if another does.
 pub(super) async fn versions(access: &Arc<Access>, location: &EtcdLocation) -> Result<(), OpenError> {
-    let subject = Subject::of(location);
+    let subject = EtcdName::of(location);
     let ask = |index| {
-        let mut line = access.line(index);
-        tokio::spawn(async move { line.once(CALL_WITHIN, async |mut client: Handle| client.status().await).await })
+        let mut connection = access.connection(index);
+        tokio::spawn(async move {
+            connection.once(CALL_WITHIN, async |mut client: ClientHandle| client.status().await).await
+        })
     };
     let asked: Vec<_> = (0..access.len()).map(ask).collect();
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
@@ -65,12 +67,12 @@ pub(super) async fn versions(access: &Arc<Access>, location: &EtcdLocation) -> R
         match task.await {
             Ok(Ok(status)) => answers.push((index, status.version().to_owned())),
             Ok(Err(failure)) => failures.push((index, failure)),
-            Err(panicked) => failures.push((index, Failure::unanswered(panicked))),
+            Err(panicked) => failures.push((index, EtcdFailure::unanswered(panicked))),
         }
     }
     if answers.is_empty() {
         // Who we are is wrong at every member alike: that says more than that one cannot be reached.
-        let telling = failures.iter().position(|(_, failure)| failure.kind == Kind::Denied).unwrap_or(0);
+        let telling = failures.iter().position(|(_, failure)| failure.kind == FailureKind::Denied).unwrap_or(0);
         let (_, failure) = failures.swap_remove(telling);
         return Err(subject.error(failure));
     }
@@ -103,13 +105,17 @@ fn judge(location: &EtcdLocation, endpoint: &str, text: String) -> Result<(), Op
 
 /// Takes the shortest lease that etcd grants for this length, and gives it back. One that is longer than asked for is refused: a dead
 /// leader would be waited for longer than anyone expects.
-pub(super) async fn lease(line: &mut Line, subject: &Subject, length: Duration) -> Result<(), OpenError> {
+pub(super) async fn lease(
+    connection: &mut EtcdConnection,
+    subject: &EtcdName,
+    length: Duration,
+) -> Result<(), OpenError> {
     let asked = whole_seconds(length);
-    let ask = async |client: Handle| client.lease_client().grant(asked, None).await;
-    let granted = line.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(|failure| subject.error(failure))?;
+    let ask = async |client: ClientHandle| client.lease_client().grant(asked, None).await;
+    let granted = connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(|failure| subject.error(failure))?;
     let id = granted.id();
     // It ends by itself if this is not heard.
-    let _ = line.once(CALL_WITHIN, async |client: Handle| client.lease_client().revoke(id).await).await;
+    let _ = connection.once(CALL_WITHIN, async |client: ClientHandle| client.lease_client().revoke(id).await).await;
     match granted.ttl() > asked {
         true => Err(OpenError::EtcdLease { asked: length, granted: seconds(granted.ttl()) }),
         false => Ok(()),
@@ -126,41 +132,45 @@ pub(super) fn seconds(count: i64) -> Duration {
 }
 
 /// What the prefix holds; `None` if it is empty. Anything that is not ours is an error.
-pub(super) async fn find(line: &mut Line, keys: &Keys, subject: &Subject) -> Result<Option<Found>, OpenError> {
+pub(super) async fn find(
+    connection: &mut EtcdConnection,
+    keys: &Keys,
+    subject: &EtcdName,
+) -> Result<Option<FoundCluster>, OpenError> {
     let failed = |failure| subject.error(failure);
     let foreign = |key: &[u8]| OpenError::EtcdForeign {
         store: subject.0.clone(),
         key: String::from_utf8_lossy(key).into_owned(),
     };
     // Both in one transaction, so that a founding by another is seen whole or not at all.
-    let ask = async |client: Handle| client.kv_client().txn(finding_txn(keys)).await;
-    let found = line.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(failed)?;
+    let ask = async |client: ClientHandle| client.kv_client().txn(finding_txn(keys)).await;
+    let found = connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(failed)?;
     let ranges = found.op_responses().into_iter().filter_map(|answer| match answer {
         TxnOpResponse::Get(range) => Some(range),
         _ => None,
     });
     let all: Vec<KeyValue> = ranges.flat_map(|mut range| range.take_kvs()).collect();
     let value = |place| all.iter().find(|kv| kv.key() == keys.bytes(place)).map(KeyValue::value);
-    let Some(schema) = value(Place::Schema) else {
+    let Some(schema) = value(KeyKind::Schema) else {
         return match all.first() {
             Some(kv) => Err(foreign(kv.key())),
             None => Ok(None),
         };
     };
-    let schema = SchemaRecord::decode(schema).map_err(|_| foreign(&keys.bytes(Place::Schema)))?.version;
-    let begun = value(Place::Migration).map(MigrationRecord::decode).transpose();
-    let begun = begun.map_err(|_| foreign(&keys.bytes(Place::Migration)))?;
+    let schema = SchemaRecord::decode(schema).map_err(|_| foreign(&keys.bytes(KeyKind::Schema)))?.version;
+    let begun = value(KeyKind::Migration).map(MigrationRecord::decode).transpose();
+    let begun = begun.map_err(|_| foreign(&keys.bytes(KeyKind::Migration)))?;
     let newest = begun.map_or(schema, |begun| begun.to.max(schema));
     if newest > SCHEMA {
         return Err(OpenError::NewerSchema { store: subject.0.clone(), found: newest, known: SCHEMA });
     }
     let read = |place| value(place).ok_or_else(|| foreign(&keys.bytes(place)));
-    let cluster_bytes = read(Place::Cluster)?.to_vec();
-    let cluster = ClusterRecord::decode(&cluster_bytes).map_err(|_| foreign(&keys.bytes(Place::Cluster)))?;
-    let generation = GenerationRecord::decode(read(Place::Generation)?);
-    let generation = generation.map_err(|_| foreign(&keys.bytes(Place::Generation)))?.generation;
-    HeadRecord::decode(read(Place::Head)?).map_err(|_| foreign(&keys.bytes(Place::Head)))?;
-    Ok(Some(Found { cluster, cluster_bytes, generation }))
+    let cluster_bytes = read(KeyKind::Cluster)?.to_vec();
+    let cluster = ClusterRecord::decode(&cluster_bytes).map_err(|_| foreign(&keys.bytes(KeyKind::Cluster)))?;
+    let generation = GenerationRecord::decode(read(KeyKind::Generation)?);
+    let generation = generation.map_err(|_| foreign(&keys.bytes(KeyKind::Generation)))?.generation;
+    HeadRecord::decode(read(KeyKind::Head)?).map_err(|_| foreign(&keys.bytes(KeyKind::Head)))?;
+    Ok(Some(FoundCluster { cluster, cluster_bytes, generation }))
 }
 
 /// Reads what every store has, and one key of whatever else there is.
@@ -172,30 +182,30 @@ fn finding_txn(keys: &Keys) -> Txn {
 
 /// The cluster of the prefix, made if the prefix is empty.
 pub(super) async fn find_or_found(
-    line: &mut Line,
+    connection: &mut EtcdConnection,
     keys: &Keys,
-    subject: &Subject,
-    founding: Founding,
-) -> Result<Found, OpenError> {
-    if let Some(found) = find(line, keys, subject).await? {
-        return is_asked_for(found, subject, &founding);
+    subject: &EtcdName,
+    new_cluster: NewCluster,
+) -> Result<FoundCluster, OpenError> {
+    if let Some(found) = find(connection, keys, subject).await? {
+        return is_asked_for(found, subject, &new_cluster);
     }
     let uid = ClusterUid(random_u128().map_err(|source| OpenError::Random { source })?);
-    let cluster = ClusterRecord { uid, name: founding.name.clone(), created: founding.now };
-    let ask = async |client: Handle| client.kv_client().txn(founding_txn(keys, &cluster)).await;
-    line.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(|failure| subject.error(failure))?;
+    let cluster = ClusterRecord { uid, name: new_cluster.name.clone(), created: new_cluster.now };
+    let ask = async |client: ClientHandle| client.kv_client().txn(founding_txn(keys, &cluster)).await;
+    connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(|failure| subject.error(failure))?;
     // Whoever founded it: another may have been first.
-    match find(line, keys, subject).await? {
-        Some(found) => is_asked_for(found, subject, &founding),
+    match find(connection, keys, subject).await? {
+        Some(found) => is_asked_for(found, subject, &new_cluster),
         None => Err(OpenError::EtcdUnreachable { store: subject.0.clone(), source: "its founding is gone".into() }),
     }
 }
 
-fn is_asked_for(found: Found, subject: &Subject, founding: &Founding) -> Result<Found, OpenError> {
-    if founding.is_name_default || found.cluster.name == founding.name {
+fn is_asked_for(found: FoundCluster, subject: &EtcdName, new_cluster: &NewCluster) -> Result<FoundCluster, OpenError> {
+    if new_cluster.is_name_default || found.cluster.name == new_cluster.name {
         return Ok(found);
     }
-    let (store, asked) = (subject.0.clone(), founding.name.clone());
+    let (store, asked) = (subject.0.clone(), new_cluster.name.clone());
     Err(OpenError::OtherCluster { store, found: found.cluster.name, asked })
 }
 
@@ -208,9 +218,9 @@ pub(super) fn is_empty(keys: &Keys) -> Compare {
 fn founding_txn(keys: &Keys, cluster: &ClusterRecord) -> Txn {
     let put = |place, value| TxnOp::put(keys.bytes(place), value, None);
     Txn::new().when([is_empty(keys)]).and_then([
-        put(Place::Schema, SchemaRecord { version: SCHEMA }.encode()),
-        put(Place::Cluster, cluster.encode()),
-        put(Place::Generation, GenerationRecord { generation: 1 }.encode()),
-        put(Place::Head, HeadRecord::default().encode()),
+        put(KeyKind::Schema, SchemaRecord { version: SCHEMA }.encode()),
+        put(KeyKind::Cluster, cluster.encode()),
+        put(KeyKind::Generation, GenerationRecord { generation: 1 }.encode()),
+        put(KeyKind::Head, HeadRecord::default().encode()),
     ])
 }

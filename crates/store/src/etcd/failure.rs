@@ -8,7 +8,7 @@ use crate::error::Cause;
 
 /// What may be done about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FailureKind {
     /// No answer, or none that says anything: it may have been done. Ask another member.
     Unanswered,
     /// Etcd has no space; it was not done.
@@ -25,62 +25,64 @@ pub(crate) enum Kind {
 
 /// A call failed.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    pub(super) kind: Kind,
+pub(crate) struct EtcdFailure {
+    pub(super) kind: FailureKind,
     pub(super) source: Cause,
 }
 
-impl Failure {
-    pub(super) fn new(kind: Kind, source: impl Into<Cause>) -> Failure {
-        Failure { kind, source: source.into() }
+impl EtcdFailure {
+    pub(super) fn new(kind: FailureKind, source: impl Into<Cause>) -> EtcdFailure {
+        EtcdFailure { kind, source: source.into() }
     }
 
-    pub(super) fn unanswered(source: impl Into<Cause>) -> Failure {
-        Failure::new(Kind::Unanswered, source)
+    pub(super) fn unanswered(source: impl Into<Cause>) -> EtcdFailure {
+        EtcdFailure::new(FailureKind::Unanswered, source)
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for EtcdFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.source.fmt(f)
     }
 }
 
-impl From<etcd_client::Error> for Failure {
-    fn from(error: etcd_client::Error) -> Failure {
+impl From<etcd_client::Error> for EtcdFailure {
+    fn from(error: etcd_client::Error) -> EtcdFailure {
         use etcd_client::Error;
         match error {
-            Error::GRpcStatus(status) => Failure::new(kind_of(status.code(), status.message()), Status(status)),
+            Error::GRpcStatus(status) => EtcdFailure::new(kind_of(status.code(), status.message()), StatusLine(status)),
             // A connection that could not be made or broke.
-            error @ (Error::TransportError(_) | Error::IoError(_)) => Failure::unanswered(error),
-            Error::LeaseKeepAliveError(_) => Failure::new(Kind::LeaseGone, "the lease is gone"),
+            error @ (Error::TransportError(_) | Error::IoError(_)) => EtcdFailure::unanswered(error),
+            Error::LeaseKeepAliveError(_) => EtcdFailure::new(FailureKind::LeaseGone, "the lease is gone"),
             error @ (Error::WatchError(_)
             | Error::ElectError(_)
             | Error::EndpointError(_)
             | Error::EndpointsNotManaged
-            | Error::Internal(_)) => Failure::unanswered(error),
+            | Error::Internal(_)) => EtcdFailure::unanswered(error),
             error @ (Error::InvalidArgs(_)
             | Error::InvalidUri(_)
             | Error::Utf8Error(_)
-            | Error::InvalidMetadataValue(_)) => Failure::new(Kind::Refused, error),
+            | Error::InvalidMetadataValue(_)) => EtcdFailure::new(FailureKind::Refused, error),
         }
     }
 }
 
 /// Etcd tells its errors apart by their texts, which are part of its interface; codes are shared by unlike ones.
-fn kind_of(code: Code, message: &str) -> Kind {
+fn kind_of(code: Code, message: &str) -> FailureKind {
     let says = |text: &str| message.contains(text);
     match code {
-        Code::ResourceExhausted if says("database space exceeded") => Kind::NoSpace,
-        Code::NotFound if says("lease not found") => Kind::LeaseGone,
-        Code::OutOfRange if says("has been compacted") => Kind::Compacted,
-        Code::PermissionDenied => Kind::Denied,
-        Code::InvalidArgument if says("authentication failed") || says("user name is empty") => Kind::Denied,
-        Code::InvalidArgument if says("role name is empty") || says("user name not found") => Kind::Denied,
-        Code::FailedPrecondition if says("authentication is not enabled") || says("permission denied") => Kind::Denied,
+        Code::ResourceExhausted if says("database space exceeded") => FailureKind::NoSpace,
+        Code::NotFound if says("lease not found") => FailureKind::LeaseGone,
+        Code::OutOfRange if says("has been compacted") => FailureKind::Compacted,
+        Code::PermissionDenied => FailureKind::Denied,
+        Code::InvalidArgument if says("authentication failed") || says("user name is empty") => FailureKind::Denied,
+        Code::InvalidArgument if says("role name is empty") || says("user name not found") => FailureKind::Denied,
+        Code::FailedPrecondition if says("authentication is not enabled") || says("permission denied") => {
+            FailureKind::Denied
+        }
         // The users were changed since the token was made: another token, and it may go through.
-        Code::InvalidArgument if says("revision of auth store is old") => Kind::Unanswered,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::Unimplemented => Kind::Refused,
+        Code::InvalidArgument if says("revision of auth store is old") => FailureKind::Unanswered,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::Unimplemented => FailureKind::Refused,
         Code::Ok
         | Code::Cancelled
         | Code::Unknown
@@ -93,15 +95,15 @@ fn kind_of(code: Code, message: &str) -> Kind {
         | Code::Internal
         | Code::Unavailable
         | Code::DataLoss
-        | Code::Unauthenticated => Kind::Unanswered,
+        | Code::Unauthenticated => FailureKind::Unanswered,
     }
 }
 
 /// A status, said in one line: its own text has the code's name and every header in it.
 #[derive(Debug)]
-struct Status(tonic::Status);
+struct StatusLine(tonic::Status);
 
-impl fmt::Display for Status {
+impl fmt::Display for StatusLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.message() {
             "" => write!(f, "{}", self.0.code().description()),
@@ -110,7 +112,7 @@ impl fmt::Display for Status {
     }
 }
 
-impl std::error::Error for Status {
+impl std::error::Error for StatusLine {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         std::error::Error::source(&self.0)
     }
@@ -122,14 +124,14 @@ mod tests {
 
     #[test]
     fn what_was_surely_not_done_is_told_from_what_may_have_been() {
-        assert_eq!(kind_of(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"), Kind::NoSpace);
-        assert_eq!(kind_of(Code::ResourceExhausted, "etcdserver: too many requests"), Kind::Unanswered);
-        assert_eq!(kind_of(Code::Unavailable, "etcdserver: request timed out"), Kind::Unanswered);
-        assert_eq!(kind_of(Code::NotFound, "etcdserver: requested lease not found"), Kind::LeaseGone);
-        assert_eq!(kind_of(Code::InvalidArgument, "etcdserver: request is too large"), Kind::Refused);
+        assert_eq!(kind_of(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"), FailureKind::NoSpace);
+        assert_eq!(kind_of(Code::ResourceExhausted, "etcdserver: too many requests"), FailureKind::Unanswered);
+        assert_eq!(kind_of(Code::Unavailable, "etcdserver: request timed out"), FailureKind::Unanswered);
+        assert_eq!(kind_of(Code::NotFound, "etcdserver: requested lease not found"), FailureKind::LeaseGone);
+        assert_eq!(kind_of(Code::InvalidArgument, "etcdserver: request is too large"), FailureKind::Refused);
         assert_eq!(
             kind_of(Code::InvalidArgument, "etcdserver: authentication failed, invalid user ID or password"),
-            Kind::Denied
+            FailureKind::Denied
         );
     }
 }

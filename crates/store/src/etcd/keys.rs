@@ -18,7 +18,7 @@ pub(super) struct Keys {
 
 /// What a key is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum KeyKind {
     Schema,
     Cluster,
     Generation,
@@ -37,42 +37,42 @@ impl Keys {
         Keys { prefix: format!("{prefix}/") }
     }
 
-    pub(super) fn bytes(&self, place: Place) -> Vec<u8> {
+    pub(super) fn bytes(&self, place: KeyKind) -> Vec<u8> {
         let prefix = &self.prefix;
         match place {
-            Place::Schema => format!("{prefix}m/schema"),
-            Place::Cluster => format!("{prefix}m/cluster"),
-            Place::Generation => format!("{prefix}m/generation"),
-            Place::Head => format!("{prefix}m/head"),
-            Place::Migration => format!("{prefix}m/migration"),
-            Place::Election(lease) => format!("{prefix}l/{lease:016x}"),
-            Place::Record(Key::Driver(uid)) => format!("{prefix}d/{:032x}", uid.0),
-            Place::Record(Key::Application(uid)) => format!("{prefix}a/{:032x}", uid.0),
-            Place::Record(Key::Executors(uid, sequence)) => format!("{prefix}x/{:032x}/{sequence:020}", uid.0),
-            Place::Record(Key::Worker(uid)) => format!("{prefix}w/{:032x}", uid.0),
-            Place::Record(Key::Events(commit)) => format!("{prefix}e/{:020}", commit.0),
+            KeyKind::Schema => format!("{prefix}m/schema"),
+            KeyKind::Cluster => format!("{prefix}m/cluster"),
+            KeyKind::Generation => format!("{prefix}m/generation"),
+            KeyKind::Head => format!("{prefix}m/head"),
+            KeyKind::Migration => format!("{prefix}m/migration"),
+            KeyKind::Election(lease) => format!("{prefix}l/{lease:016x}"),
+            KeyKind::Record(Key::Driver(uid)) => format!("{prefix}d/{:032x}", uid.0),
+            KeyKind::Record(Key::Application(uid)) => format!("{prefix}a/{:032x}", uid.0),
+            KeyKind::Record(Key::Executors(uid, sequence)) => format!("{prefix}x/{:032x}/{sequence:020}", uid.0),
+            KeyKind::Record(Key::Worker(uid)) => format!("{prefix}w/{:032x}", uid.0),
+            KeyKind::Record(Key::Events(commit)) => format!("{prefix}e/{:020}", commit.0),
         }
         .into_bytes()
     }
 
     pub(super) fn record(&self, key: Key) -> Vec<u8> {
-        self.bytes(Place::Record(key))
+        self.bytes(KeyKind::Record(key))
     }
 
     /// Of a key under the prefix; `None` for one that is none of ours.
-    pub(super) fn place(&self, bytes: &[u8]) -> Option<Place> {
+    pub(super) fn place(&self, bytes: &[u8]) -> Option<KeyKind> {
         let text = self.name(bytes)?;
         match text {
-            "m/schema" => return Some(Place::Schema),
-            "m/cluster" => return Some(Place::Cluster),
-            "m/generation" => return Some(Place::Generation),
-            "m/head" => return Some(Place::Head),
-            "m/migration" => return Some(Place::Migration),
+            "m/schema" => return Some(KeyKind::Schema),
+            "m/cluster" => return Some(KeyKind::Cluster),
+            "m/generation" => return Some(KeyKind::Generation),
+            "m/head" => return Some(KeyKind::Head),
+            "m/migration" => return Some(KeyKind::Migration),
             _ => {}
         }
         let (kind, rest) = text.split_once('/')?;
         let key = match kind {
-            "l" if rest.len() == 16 => return Some(Place::Election(i64::from_str_radix(rest, 16).ok()?)),
+            "l" if rest.len() == 16 => return Some(KeyKind::Election(i64::from_str_radix(rest, 16).ok()?)),
             "d" => Key::Driver(DriverUid(uid(rest)?)),
             "a" => Key::Application(ApplicationUid(uid(rest)?)),
             "x" => {
@@ -83,7 +83,7 @@ impl Keys {
             "e" => Key::Events(Commit(number(rest)?)),
             _ => return None,
         };
-        Some(Place::Record(key))
+        Some(KeyKind::Record(key))
     }
 
     /// What follows the prefix, for people.
@@ -147,18 +147,18 @@ mod tests {
         range.0.as_slice() <= key && key < range.1.as_slice()
     }
 
-    const PLACES: [Place; 11] = [
-        Place::Schema,
-        Place::Cluster,
-        Place::Generation,
-        Place::Head,
-        Place::Migration,
-        Place::Election(0x1234_5678_9abc_def0),
-        Place::Record(Key::Driver(DriverUid(u128::MAX - 1))),
-        Place::Record(Key::Application(ApplicationUid(2))),
-        Place::Record(Key::Executors(ApplicationUid(3), 1 << 40)),
-        Place::Record(Key::Worker(WorkerUid(4))),
-        Place::Record(Key::Events(Commit(u64::MAX))),
+    const PLACES: [KeyKind; 11] = [
+        KeyKind::Schema,
+        KeyKind::Cluster,
+        KeyKind::Generation,
+        KeyKind::Head,
+        KeyKind::Migration,
+        KeyKind::Election(0x1234_5678_9abc_def0),
+        KeyKind::Record(Key::Driver(DriverUid(u128::MAX - 1))),
+        KeyKind::Record(Key::Application(ApplicationUid(2))),
+        KeyKind::Record(Key::Executors(ApplicationUid(3), 1 << 40)),
+        KeyKind::Record(Key::Worker(WorkerUid(4))),
+        KeyKind::Record(Key::Events(Commit(u64::MAX))),
     ];
 
     #[test]
@@ -176,9 +176,9 @@ mod tests {
     fn what_a_leader_must_see_is_nothing_that_a_transaction_writes() {
         let keys = keys();
         for place in PLACES {
-            let expected = matches!(place, Place::Election(_) | Place::Cluster | Place::Generation);
+            let expected = matches!(place, KeyKind::Election(_) | KeyKind::Cluster | KeyKind::Generation);
             assert_eq!(within(&keys.offices(), &keys.bytes(place)), expected, "{place:?}");
-            assert_eq!(within(&keys.elections(), &keys.bytes(place)), matches!(place, Place::Election(_)));
+            assert_eq!(within(&keys.elections(), &keys.bytes(place)), matches!(place, KeyKind::Election(_)));
         }
     }
 

@@ -83,7 +83,7 @@ impl FromStr for EtcdLocation {
 
     fn from_str(text: &str) -> Result<EtcdLocation, OpenError> {
         // Never with the text: there may be a password in it.
-        parse(text).map_err(|why| OpenError::EtcdLocation { why })
+        parse(text).map_err(|reason| OpenError::EtcdLocation { reason })
     }
 }
 

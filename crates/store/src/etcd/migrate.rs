@@ -3,10 +3,10 @@
 
 use etcd_client::{Txn, TxnOp, TxnOpResponse};
 
-use super::keys::Place;
-use super::line::Handle;
+use super::connection::ClientHandle;
+use super::keys::KeyKind;
 use super::page::Pages;
-use super::store::{EtcdStore, Failed};
+use super::store::{EtcdStore, ReadFailed};
 use crate::codec::Stored as _;
 use crate::codec::proto::{MigrationRecord, SchemaRecord};
 use crate::schema::Schema;
@@ -17,11 +17,11 @@ const BATCH_BYTES: usize = 1 << 20;
 
 impl EtcdStore {
     /// Whether anything was changed.
-    pub(crate) async fn migrate(&mut self, schema: Schema) -> Result<bool, Failed> {
+    pub(crate) async fn migrate(&mut self, schema: Schema) -> Result<bool, ReadFailed> {
         let (found, begun) = self.form().await?;
         let newest = begun.as_ref().map_or(found, |begun| begun.to);
         if newest > schema.version() {
-            return Err(Failed::Newer { found: newest, known: schema.version() });
+            return Err(ReadFailed::Newer { found: newest, known: schema.version() });
         }
         if found >= schema.version() {
             return Ok(false);
@@ -33,11 +33,11 @@ impl EtcdStore {
         }
         let mut pages = Pages::now(range);
         let (mut batch, mut bytes, mut last) = (Vec::new(), 0, Vec::new());
-        while let Some(page) = pages.next(&mut self.line).await? {
+        while let Some(page) = pages.next(&mut self.connection).await? {
             for record in page {
-                let Some(Place::Record(key)) = self.keys.place(record.key()) else { continue };
+                let Some(KeyKind::Record(key)) = self.keys.place(record.key()) else { continue };
                 let (name, value) = record.into_key_value();
-                let lifted = schema.lift(found, key, value).map_err(|error| Failed::Damaged(error.into()))?;
+                let lifted = schema.lift(found, key, value).map_err(|error| ReadFailed::Damaged(error.into()))?;
                 if batch.len() >= BATCH || bytes + lifted.len() > BATCH_BYTES {
                     self.note_migrated(std::mem::take(&mut batch), schema, &last).await?;
                     bytes = 0;
@@ -50,42 +50,42 @@ impl EtcdStore {
         self.note_migrated(batch, schema, &last).await?;
         let form = SchemaRecord { version: schema.version() }.encode();
         self.guarded(vec![
-            TxnOp::put(self.keys.bytes(Place::Schema), form, None),
-            TxnOp::delete(self.keys.bytes(Place::Migration), None),
+            TxnOp::put(self.keys.bytes(KeyKind::Schema), form, None),
+            TxnOp::delete(self.keys.bytes(KeyKind::Migration), None),
         ])
         .await?;
         Ok(true)
     }
 
     /// The form of the records, and how far a way to a newer one has come.
-    async fn form(&mut self) -> Result<(u32, Option<MigrationRecord>), Failed> {
+    async fn form(&mut self) -> Result<(u32, Option<MigrationRecord>), ReadFailed> {
         let get = |place| TxnOp::get(self.keys.bytes(place), None);
-        let answers = self.guarded(vec![get(Place::Schema), get(Place::Migration)]).await?;
+        let answers = self.guarded(vec![get(KeyKind::Schema), get(KeyKind::Migration)]).await?;
         let value = |index: usize| match answers.get(index) {
             Some(TxnOpResponse::Get(read)) => read.kvs().first().map(|kv| kv.value().to_vec()),
             _ => None,
         };
-        let damaged = |error: crate::codec::DecodeError| Failed::Damaged(error.into());
-        let schema = value(0).ok_or_else(|| Failed::Damaged("the schema is missing".into()))?;
+        let damaged = |error: crate::codec::DecodeError| ReadFailed::Damaged(error.into());
+        let schema = value(0).ok_or_else(|| ReadFailed::Damaged("the schema is missing".into()))?;
         let schema = SchemaRecord::decode(&schema).map_err(damaged)?;
         let begun = value(1).map(|bytes| MigrationRecord::decode(&bytes)).transpose().map_err(damaged)?;
         Ok((schema.version, begun))
     }
 
-    async fn note_migrated(&mut self, mut batch: Vec<TxnOp>, schema: Schema, last: &[u8]) -> Result<(), Failed> {
+    async fn note_migrated(&mut self, mut batch: Vec<TxnOp>, schema: Schema, last: &[u8]) -> Result<(), ReadFailed> {
         let begun = MigrationRecord { to: schema.version(), after: last.to_vec() };
-        batch.push(TxnOp::put(self.keys.bytes(Place::Migration), begun.encode(), None));
+        batch.push(TxnOp::put(self.keys.bytes(KeyKind::Migration), begun.encode(), None));
         self.guarded(batch).await.map(drop)
     }
 
     /// Something that may be done twice, while the term stands.
-    async fn guarded(&mut self, operations: Vec<TxnOp>) -> Result<Vec<TxnOpResponse>, Failed> {
+    async fn guarded(&mut self, operations: Vec<TxnOp>) -> Result<Vec<TxnOpResponse>, ReadFailed> {
         let txn = Txn::new().when([self.guard.compare()]).and_then(operations);
-        let ask = async |mut client: Handle| client.txn(txn.clone()).await;
-        let answer = self.line.persist(self.answer_within(), self.lease, ask).await?;
+        let ask = async |mut client: ClientHandle| client.txn(txn.clone()).await;
+        let answer = self.connection.persist(self.answer_within(), self.lease, ask).await?;
         match answer.succeeded() {
             true => Ok(answer.op_responses()),
-            false => Err(Failed::Superseded),
+            false => Err(ReadFailed::Superseded),
         }
     }
 }

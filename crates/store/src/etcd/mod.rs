@@ -10,28 +10,28 @@
 mod archive;
 mod candidate;
 mod check;
-mod copy;
+mod compaction;
+mod connection;
+mod election_queue;
 mod failure;
 mod follow;
-mod inquiry;
+mod keepalive;
+mod key_request;
 mod keys;
-mod line;
+mod lease;
+mod local_state;
 mod location;
 mod migrate;
 mod page;
-mod pulse;
+mod replica;
 mod restore;
-mod roll;
-mod seat;
 mod store;
-mod trace;
 mod transaction;
-mod upkeep;
 mod version;
 
 pub use candidate::EtcdCandidate;
-pub use copy::Replica;
 pub use location::{EtcdLocation, EtcdTls, Password};
+pub use replica::ReplicaHandle;
 pub(crate) use restore::{recover, restore};
 pub use store::EtcdStore;
 
@@ -39,5 +39,10 @@ pub use store::EtcdStore;
 #[cfg(test)]
 pub(crate) fn golden_member() -> impl crate::codec::Stored + std::fmt::Debug {
     let (address, version) = ("host:7077".to_owned(), "0.1.0".to_owned());
-    roll::MemberRecord { leader: muster_types::LeaderUid(5), address, version, since: muster_types::WallTime(6) }
+    election_queue::MemberRecord {
+        leader: muster_types::LeaderUid(5),
+        address,
+        version,
+        since: muster_types::WallTime(6),
+    }
 }

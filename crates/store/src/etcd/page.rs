@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use etcd_client::{GetOptions, KeyValue};
 
-use super::failure::Failure;
+use super::connection::{ClientHandle, EtcdConnection};
+use super::failure::EtcdFailure;
 use super::keys::Range;
-use super::line::{Handle, Line};
 
 /// What a page should weigh: a few round trips for a small state, a bounded answer for any.
 const PAGE_BYTES: usize = 4 << 20;
@@ -45,18 +45,18 @@ impl Pages {
     }
 
     /// The next page, in the order of keys; `None` after the last.
-    pub(super) async fn next(&mut self, line: &mut Line) -> Result<Option<Vec<KeyValue>>, Failure> {
+    pub(super) async fn next(&mut self, connection: &mut EtcdConnection) -> Result<Option<Vec<KeyValue>>, EtcdFailure> {
         if self.is_over {
             return Ok(None);
         }
         let (start, end) = &self.range;
         let (limit, revision) = (self.limit, self.revision);
-        let ask = |client: Handle| {
+        let ask = |client: ClientHandle| {
             let options = GetOptions::new().with_range(end.clone()).with_limit(limit).with_revision(revision);
             let start = start.clone();
             async move { client.kv_client().max_decoding_message_size(ANSWER_BYTES).get(start, Some(options)).await }
         };
-        let mut answer = line.persist(PAGE_WITHIN, PAGE_TOTAL, ask).await?;
+        let mut answer = connection.persist(PAGE_WITHIN, PAGE_TOTAL, ask).await?;
         if self.revision == 0 {
             self.revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
         }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use etcd_client::{Compare, CompareOp, DeleteOptions, Txn, TxnOp};
 
-use super::check::{self, CALL_TOTAL, CALL_WITHIN, Subject, find, is_empty};
-use super::keys::{Keys, Place};
-use super::line::{Access, Handle, Line};
+use super::check::{self, CALL_TOTAL, CALL_WITHIN, EtcdName, find, is_empty};
+use super::connection::{Access, ClientHandle, EtcdConnection};
+use super::keys::{KeyKind, Keys};
 use super::location::EtcdLocation;
 use crate::backup::Verified;
 use crate::codec::Stored as _;
@@ -22,9 +22,9 @@ const BATCH_BYTES: usize = 1 << 20;
 /// A prefix that is being filled. Its mark is there from the first transaction to the last, which writes the schema: until then
 /// the prefix is not taken for a cluster by anyone.
 struct Filling {
-    line: Line,
+    connection: EtcdConnection,
     keys: Keys,
-    subject: Subject,
+    subject: EtcdName,
     token: Vec<u8>,
 }
 
@@ -33,8 +33,8 @@ pub(crate) async fn restore(location: &EtcdLocation, backup: &Verified) -> Resul
     let access = Arc::new(Access::new(location)?);
     check::versions(&access, location).await?;
     let token = random_u128().map_err(|source| OpenError::Random { source })?.to_be_bytes().to_vec();
-    let (keys, subject) = (Keys::new(&location.prefix), Subject::of(location));
-    let mut filling = Filling { line: access.line(0), keys, subject, token };
+    let (keys, subject) = (Keys::new(&location.prefix), EtcdName::of(location));
+    let mut filling = Filling { connection: access.connection(0), keys, subject, token };
     filling.begin().await?;
     let filled = filling.fill(backup).await;
     if filled.is_err() {
@@ -57,8 +57,8 @@ impl Filling {
         // Made by us already, if an attempt was not answered.
         let own = Txn::new().when([self.own()]);
         let txn = Txn::new().when([is_empty(&self.keys)]).and_then([mark]).or_else([TxnOp::txn(own)]);
-        let ask = async |mut client: Handle| client.txn(txn.clone()).await;
-        let asked = self.line.persist(CALL_WITHIN, CALL_TOTAL, ask).await;
+        let ask = async |mut client: ClientHandle| client.txn(txn.clone()).await;
+        let asked = self.connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await;
         let answer = asked.map_err(|failure| self.subject.error(failure))?;
         let is_own = |answer: &etcd_client::TxnOpResponse| matches!(answer, etcd_client::TxnOpResponse::Txn(own) if own.succeeded());
         match answer.succeeded() || answer.op_responses().first().is_some_and(is_own) {
@@ -83,10 +83,10 @@ impl Filling {
         let restored = &backup.restored;
         let put = |place, value| TxnOp::put(self.keys.bytes(place), value, None);
         let last = vec![
-            put(Place::Cluster, restored.cluster.encode()),
-            put(Place::Generation, GenerationRecord { generation: restored.generation }.encode()),
-            put(Place::Head, HeadRecord { commit: restored.commit.0, ..HeadRecord::default() }.encode()),
-            put(Place::Schema, SchemaRecord { version: SCHEMA }.encode()),
+            put(KeyKind::Cluster, restored.cluster.encode()),
+            put(KeyKind::Generation, GenerationRecord { generation: restored.generation }.encode()),
+            put(KeyKind::Head, HeadRecord { commit: restored.commit.0, ..HeadRecord::default() }.encode()),
+            put(KeyKind::Schema, SchemaRecord { version: SCHEMA }.encode()),
         ];
         // With the mark still there, so that a repeat of it finds its own; then the mark goes.
         self.write(last).await?;
@@ -99,8 +99,8 @@ impl Filling {
 
     async fn write(&mut self, operations: Vec<TxnOp>) -> Result<(), RestoreError> {
         let txn = Txn::new().when([self.own()]).and_then(operations);
-        let ask = async |mut client: Handle| client.txn(txn.clone()).await;
-        let asked = self.line.persist(CALL_WITHIN, CALL_TOTAL, ask).await;
+        let ask = async |mut client: ClientHandle| client.txn(txn.clone()).await;
+        let asked = self.connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await;
         let answer = asked.map_err(|failure| self.subject.error(failure))?;
         // Somebody else is at work there.
         answer.succeeded().then_some(()).ok_or_else(|| RestoreError::NotEmpty { store: self.subject.0.clone() })
@@ -120,19 +120,19 @@ impl Filling {
 pub(crate) async fn recover(location: &EtcdLocation) -> Result<u64, OpenError> {
     let access = Arc::new(Access::new(location)?);
     check::versions(&access, location).await?;
-    let (keys, subject) = (Keys::new(&location.prefix), Subject::of(location));
-    let mut line = access.line(0);
+    let (keys, subject) = (Keys::new(&location.prefix), EtcdName::of(location));
+    let mut connection = access.connection(0);
     let found =
-        find(&mut line, &keys, &subject).await?.ok_or_else(|| OpenError::Nothing { store: subject.0.clone() })?;
-    let (place, generation) = (keys.bytes(Place::Generation), found.generation + 1);
+        find(&mut connection, &keys, &subject).await?.ok_or_else(|| OpenError::Nothing { store: subject.0.clone() })?;
+    let (place, generation) = (keys.bytes(KeyKind::Generation), found.generation + 1);
     let before = GenerationRecord { generation: found.generation }.encode();
     let (start, end) = keys.elections();
     let txn = Txn::new().when([Compare::value(place.clone(), CompareOp::Equal, before)]).and_then([
         TxnOp::put(place, GenerationRecord { generation }.encode(), None),
         TxnOp::delete(start, Some(DeleteOptions::new().with_range(end))),
     ]);
-    let ask = async |mut client: Handle| client.txn(txn.clone()).await;
+    let ask = async |mut client: ClientHandle| client.txn(txn.clone()).await;
     // A repeat of one that was applied finds the generation raised, as does one that somebody else was faster than: raised it is.
-    line.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(|failure| subject.error(failure))?;
+    connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(|failure| subject.error(failure))?;
     Ok(generation)
 }

@@ -8,28 +8,28 @@ use etcd_client::{Txn, TxnOp, TxnOpResponse};
 use muster_types::{Commit, Snapshot};
 use tokio::sync::watch;
 
-use super::copy::{Copy, Shelf};
-use super::failure::{Failure, Kind};
-use super::keys::{Keys, Place};
-use super::line::{Handle, Line};
+use super::connection::{ClientHandle, EtcdConnection};
+use super::failure::{EtcdFailure, FailureKind};
+use super::keys::{KeyKind, Keys};
+use super::lease::LeadershipLease;
 use super::page::Pages;
-use super::seat::Seat;
-use super::transaction::{Guard, KeptEvents, Outcome, build, note, outcome};
+use super::replica::{Replica, SharedReplica};
+use super::transaction::{KeptEvents, KeyGuard, TransactionOutcome, build, note, outcome};
 use crate::codec::Stored as _;
 use crate::codec::proto::HeadRecord;
 use crate::error::Cause;
 use crate::records::Records;
 use crate::schema::CURRENT;
-use crate::{CommitError, Large, LoadError, News, Store, Transaction};
+use crate::{CommitError, DropInBackground, LoadError, ReplicaUpdate, Store, Transaction};
 
 /// The records of a cluster in etcd, for one term.
 pub struct EtcdStore {
-    pub(super) line: Line,
+    pub(super) connection: EtcdConnection,
     pub(super) keys: Keys,
-    pub(super) seat: Arc<Seat>,
-    pub(super) guard: Guard,
+    pub(super) leadership: Arc<LeadershipLease>,
+    pub(super) guard: KeyGuard,
     /// The copy that was kept while waiting, until it is taken.
-    pub(super) shelf: Shelf,
+    pub(super) replica: SharedReplica,
     pub(super) wanted: Arc<watch::Sender<bool>>,
     pub(super) lease: Duration,
     /// A transaction that may be applied, which nobody knows.
@@ -37,13 +37,13 @@ pub struct EtcdStore {
     /// What is known of the events that are kept; nothing before a load.
     pub(super) kept: Option<KeptEvents>,
     /// Its only purpose is to end with this.
-    pub(super) _upkeep: Upkeeping,
+    pub(super) _compaction: CompactionTask,
 }
 
 /// A task that ends with its term.
-pub(super) struct Upkeeping(pub(super) tokio::task::JoinHandle<()>);
+pub(super) struct CompactionTask(pub(super) tokio::task::JoinHandle<()>);
 
-impl Drop for Upkeeping {
+impl Drop for CompactionTask {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -65,31 +65,31 @@ impl EtcdStore {
     }
 
     /// The revision and the number of the newest transaction, read while the guard holds.
-    async fn head(&mut self) -> Result<(i64, Commit), Failed> {
+    async fn head(&mut self) -> Result<(i64, Commit), ReadFailed> {
         let txn = Txn::new().when([self.guard.compare()]);
-        let txn = txn.and_then([TxnOp::get(self.keys.bytes(Place::Head), None)]);
+        let txn = txn.and_then([TxnOp::get(self.keys.bytes(KeyKind::Head), None)]);
         let within = self.answer_within();
-        let ask = async |mut client: Handle| client.txn(txn.clone()).await;
-        let answer = self.line.persist(within, self.lease, ask).await?;
+        let ask = async |mut client: ClientHandle| client.txn(txn.clone()).await;
+        let answer = self.connection.persist(within, self.lease, ask).await?;
         if !answer.succeeded() {
-            self.seat.keeper.end();
-            return Err(Failed::Superseded);
+            self.leadership.keeper.end();
+            return Err(ReadFailed::Superseded);
         }
         let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
         let read = answer.op_responses();
-        let Some(TxnOpResponse::Get(read)) = read.first() else { return Err(Failed::Damaged("no head".into())) };
-        let Some(head) = read.kvs().first() else { return Err(Failed::Damaged("the head is missing".into())) };
-        let head = HeadRecord::decode(head.value()).map_err(|error| Failed::Damaged(error.into()))?;
+        let Some(TxnOpResponse::Get(read)) = read.first() else { return Err(ReadFailed::Damaged("no head".into())) };
+        let Some(head) = read.kvs().first() else { return Err(ReadFailed::Damaged("the head is missing".into())) };
+        let head = HeadRecord::decode(head.value()).map_err(|error| ReadFailed::Damaged(error.into()))?;
         Ok((revision, Commit(head.commit)))
     }
 
-    async fn read(&mut self, revision: i64) -> Result<Records, Failure> {
+    async fn read(&mut self, revision: i64) -> Result<Records, EtcdFailure> {
         let mut records = Records::default();
         let mut pages = Pages::at(self.keys.everything(), revision);
-        while let Some(page) = pages.next(&mut self.line).await? {
+        while let Some(page) = pages.next(&mut self.connection).await? {
             for record in page {
                 match self.keys.place(record.key()) {
-                    Some(Place::Record(key)) => records.put(key, record.value()),
+                    Some(KeyKind::Record(key)) => records.put(key, record.value()),
                     None => records.put_unknown(String::from_utf8_lossy(record.key()).into_owned()),
                     Some(_) => {}
                 }
@@ -100,25 +100,25 @@ impl EtcdStore {
     }
 
     /// Everything as it is in this term: the copy that was kept while waiting, if it is that new.
-    async fn newest_copy(&mut self) -> Result<Copy, LoadError> {
+    async fn newest_copy(&mut self) -> Result<Replica, LoadError> {
         let migrated = self.migrate(CURRENT).await?;
         // Whatever the copy is, it serves only a term that stands.
         let (revision, commit) = self.head().await?;
         // One that was made of an older form was not understood.
-        let copy = match self.take_copy().filter(|_| !migrated) {
+        let replica = match self.take_copy().filter(|_| !migrated) {
             // Nobody else writes in this term: what has its number, and has seen its beginning, is the newest.
-            Some(copy) if copy.commit == commit && copy.revision >= self.guard.created => copy,
-            _ => Copy::new(revision, commit, self.read(revision).await.map_err(Failed::Call)?),
+            Some(replica) if replica.commit == commit && replica.revision >= self.guard.created => replica,
+            _ => Replica::new(revision, commit, self.read(revision).await.map_err(ReadFailed::Call)?),
         };
-        self.kept = Some(copy.records.events().collect());
-        Ok(copy)
+        self.kept = Some(replica.records.events().collect());
+        Ok(replica)
     }
 
-    fn take_copy(&self) -> Option<Copy> {
-        let copy = self.shelf.lock().unwrap_or_else(PoisonError::into_inner).take();
+    fn take_copy(&self) -> Option<Replica> {
+        let replica = self.replica.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A leader writes what it knows: it needs no copy.
         self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, false));
-        copy
+        replica
     }
 
     /// One attempt after the other, while a term without news can stand. Repeats are harmless: the number lets it apply once.
@@ -127,23 +127,26 @@ impl EtcdStore {
         let begun = Instant::now();
         loop {
             let within = self.answer_within();
-            let attempt = self.line.once(within, async |mut client: Handle| client.txn(txn.clone()).await).await;
+            let attempt =
+                self.connection.once(within, async |mut client: ClientHandle| client.txn(txn.clone()).await).await;
             let failure = match attempt {
                 Ok(answer) => return judged(outcome(&answer, &self.guard), commit, is_doubtful),
                 Err(failure) => failure,
             };
             match failure.kind {
-                Kind::Unanswered if begun.elapsed() + PAUSE < self.lease => {
+                FailureKind::Unanswered if begun.elapsed() + PAUSE < self.lease => {
                     tracing::debug!(commit = commit.0, error = %failure, "a transaction was not answered; offering it again");
                     is_doubtful = true;
                     tokio::time::sleep(PAUSE).await;
                 }
                 // Etcd applies the transaction that fills it up, and answers it like one that found it full.
-                Kind::NoSpace => return self.when_full(commit, is_doubtful, failure.source).await,
+                FailureKind::NoSpace => return self.when_full(commit, is_doubtful, failure.source).await,
                 // Offering it again would not help, and what became of it is not known: the term is given up.
-                Kind::Denied | Kind::Refused if is_doubtful => return Err(CommitError::Overtaken),
-                Kind::Denied | Kind::Refused => return Err(CommitError::Refused { source: failure.source }),
-                Kind::Unanswered | Kind::LeaseGone | Kind::Compacted => {
+                FailureKind::Denied | FailureKind::Refused if is_doubtful => return Err(CommitError::Overtaken),
+                FailureKind::Denied | FailureKind::Refused => {
+                    return Err(CommitError::Refused { source: failure.source });
+                }
+                FailureKind::Unanswered | FailureKind::LeaseGone | FailureKind::Compacted => {
                     return Err(CommitError::Unanswered { source: failure.source });
                 }
             }
@@ -156,22 +159,24 @@ impl EtcdStore {
             // An attempt that was not answered may be on its way still.
             Ok(_) if is_doubtful => Err(CommitError::Unanswered { source }),
             Ok(_) => Err(CommitError::NoSpace { source }),
-            Err(Failed::Superseded) => Err(CommitError::Overtaken),
-            Err(Failed::Damaged(_) | Failed::Newer { .. } | Failed::Call(_)) => Err(CommitError::Unanswered { source }),
+            Err(ReadFailed::Superseded) => Err(CommitError::Overtaken),
+            Err(ReadFailed::Damaged(_) | ReadFailed::Newer { .. } | ReadFailed::Call(_)) => {
+                Err(CommitError::Unanswered { source })
+            }
         }
     }
 }
 
 /// What the answer to an attempt says of the transaction, whose earlier attempts may be applied.
-fn judged(outcome: Outcome, offered: Commit, is_doubtful: bool) -> Result<(), CommitError> {
+fn judged(outcome: TransactionOutcome, offered: Commit, is_doubtful: bool) -> Result<(), CommitError> {
     match outcome {
-        Outcome::Applied => Ok(()),
+        TransactionOutcome::Applied => Ok(()),
         // This term alone writes under this guard: what has the number is what was offered before.
-        Outcome::Number(newest) if is_doubtful && newest == offered => Ok(()),
-        Outcome::Number(newest) => Err(CommitError::Number { newest, offered }),
+        TransactionOutcome::Number(newest) if is_doubtful && newest == offered => Ok(()),
+        TransactionOutcome::Number(newest) => Err(CommitError::Number { newest, offered }),
         // Ours, or another of the next term.
-        Outcome::Superseded(newest) if is_doubtful && newest >= offered => Err(CommitError::Overtaken),
-        Outcome::Superseded(_) => Err(CommitError::Superseded),
+        TransactionOutcome::Superseded(newest) if is_doubtful && newest >= offered => Err(CommitError::Overtaken),
+        TransactionOutcome::Superseded(_) => Err(CommitError::Superseded),
     }
 }
 
@@ -180,10 +185,10 @@ impl Store for EtcdStore {
         Ok(self.newest_copy().await?.snapshot())
     }
 
-    async fn catch_up(&mut self) -> Result<News, LoadError> {
-        let mut copy = Large::new(self.newest_copy().await?);
-        let news = copy.news();
-        Ok(news)
+    async fn catch_up(&mut self) -> Result<ReplicaUpdate, LoadError> {
+        let mut replica = DropInBackground::new(self.newest_copy().await?);
+        let update = replica.update();
+        Ok(update)
     }
 
     async fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
@@ -198,7 +203,7 @@ impl Store for EtcdStore {
                 }
             }
             Err(CommitError::Unanswered { .. }) => self.doubtful = Some(transaction),
-            Err(CommitError::Superseded | CommitError::Overtaken) => self.seat.keeper.end(),
+            Err(CommitError::Superseded | CommitError::Overtaken) => self.leadership.keeper.end(),
             // Made certain above: no attempt of it is on its way.
             Err(_) => {}
         }
@@ -212,7 +217,7 @@ impl Store for EtcdStore {
 }
 
 /// Why something was not read.
-pub(crate) enum Failed {
+pub(crate) enum ReadFailed {
     Superseded,
     /// What is there is not what was written.
     Damaged(Cause),
@@ -221,22 +226,22 @@ pub(crate) enum Failed {
         found: u32,
         known: u32,
     },
-    Call(Failure),
+    Call(EtcdFailure),
 }
 
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Failed {
-        Failed::Call(failure)
+impl From<EtcdFailure> for ReadFailed {
+    fn from(failure: EtcdFailure) -> ReadFailed {
+        ReadFailed::Call(failure)
     }
 }
 
-impl From<Failed> for LoadError {
-    fn from(failed: Failed) -> LoadError {
+impl From<ReadFailed> for LoadError {
+    fn from(failed: ReadFailed) -> LoadError {
         match failed {
-            Failed::Superseded => LoadError::Superseded,
-            Failed::Damaged(source) => LoadError::Damaged { path: PathBuf::from("m/head"), source },
-            Failed::Newer { found, known } => LoadError::NewerSchema { found, known },
-            Failed::Call(failure) => LoadError::Unreachable { source: failure.source },
+            ReadFailed::Superseded => LoadError::Superseded,
+            ReadFailed::Damaged(source) => LoadError::Damaged { path: PathBuf::from("m/head"), source },
+            ReadFailed::Newer { found, known } => LoadError::NewerSchema { found, known },
+            ReadFailed::Call(failure) => LoadError::Unreachable { source: failure.source },
         }
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use etcd_client::{Compare, CompareOp, DeleteOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
 use muster_types::{Commit, Write};
 
-use super::keys::{Keys, Place};
+use super::keys::{KeyKind, Keys};
 use crate::Transaction;
 use crate::codec::Stored as _;
 use crate::codec::proto::HeadRecord;
@@ -15,12 +15,12 @@ use crate::records::encoded;
 
 /// The election key that guards a term, and its creation revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Guard {
+pub(super) struct KeyGuard {
     pub(super) key: Vec<u8>,
     pub(super) created: i64,
 }
 
-impl Guard {
+impl KeyGuard {
     pub(super) fn compare(&self) -> Compare {
         Compare::create_revision(self.key.clone(), CompareOp::Equal, self.created)
     }
@@ -28,7 +28,7 @@ impl Guard {
 
 /// What became of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum TransactionOutcome {
     Applied,
     /// The guard did not hold; the number of the newest.
     Superseded(Commit),
@@ -44,7 +44,7 @@ fn head(commit: Commit) -> Vec<u8> {
 pub(super) type KeptEvents = BTreeSet<Commit>;
 
 /// The whole transaction. Where its guard or its number does not hold, it reads both.
-pub(super) fn build(keys: &Keys, guard: &Guard, transaction: &Transaction, kept: Option<&KeptEvents>) -> Txn {
+pub(super) fn build(keys: &Keys, guard: &KeyGuard, transaction: &Transaction, kept: Option<&KeptEvents>) -> Txn {
     // Etcd takes no key twice in one transaction; a later write of a key replaces an earlier.
     let newest: BTreeMap<Key, &Write> = transaction.writes.iter().map(|write| (Key::of(write), write)).collect();
     let mut operations = Vec::with_capacity(newest.len() + 1);
@@ -60,14 +60,14 @@ pub(super) fn build(keys: &Keys, guard: &Guard, transaction: &Transaction, kept:
         let (start, end) = keys.events(first, last);
         operations.push(TxnOp::delete(start, Some(DeleteOptions::new().with_range(end))));
     }
-    operations.push(TxnOp::put(keys.bytes(Place::Head), head(transaction.commit), None));
+    operations.push(TxnOp::put(keys.bytes(KeyKind::Head), head(transaction.commit), None));
     // The number before zero is none that a head has.
     let before = transaction.commit.0.checked_sub(1).map_or_else(|| b"none".to_vec(), |before| head(Commit(before)));
-    let number = Compare::value(keys.bytes(Place::Head), CompareOp::Equal, before);
+    let number = Compare::value(keys.bytes(KeyKind::Head), CompareOp::Equal, before);
     Txn::new()
         .when([guard.compare(), number])
         .and_then(operations)
-        .or_else([TxnOp::get(guard.key.clone(), None), TxnOp::get(keys.bytes(Place::Head), None)])
+        .or_else([TxnOp::get(guard.key.clone(), None), TxnOp::get(keys.bytes(KeyKind::Head), None)])
 }
 
 /// Whether events of these commits stay, or may: without knowing what is kept, any may.
@@ -90,9 +90,9 @@ fn runs(commits: &[Commit], stays: impl Fn(Range<Commit>) -> bool) -> Vec<(Commi
 }
 
 /// Reads the answer to a transaction that [`build`] made.
-pub(super) fn outcome(answer: &TxnResponse, guard: &Guard) -> Outcome {
+pub(super) fn outcome(answer: &TxnResponse, guard: &KeyGuard) -> TransactionOutcome {
     if answer.succeeded() {
-        return Outcome::Applied;
+        return TransactionOutcome::Applied;
     }
     let (mut created, mut newest) = (0, Commit(0));
     for (number, read) in answer.op_responses().iter().enumerate() {
@@ -103,7 +103,7 @@ pub(super) fn outcome(answer: &TxnResponse, guard: &Guard) -> Outcome {
             _ => newest = HeadRecord::decode(found.value()).map_or(Commit(0), |head| Commit(head.commit)),
         }
     }
-    if created == guard.created { Outcome::Number(newest) } else { Outcome::Superseded(newest) }
+    if created == guard.created { TransactionOutcome::Number(newest) } else { TransactionOutcome::Superseded(newest) }
 }
 
 /// What is kept, after a transaction was applied.

@@ -6,14 +6,14 @@ use muster_types::{Commit, Snapshot, Write};
 
 use super::etcd::server::Etcd;
 use super::etcd::soon;
-use crate::conformance::{Sample, candidacy, founding};
+use crate::conformance::{Sample, candidacy, new_cluster};
 use crate::{
     AnyCandidate, AnyStore, ArchiveError, Candidate, Leader, Location, OpenError, RestoreError, Store, Transaction,
     open, recover, restore,
 };
 
 async fn lead(location: &Location) -> (AnyCandidate, Leader<AnyStore>) {
-    let mut candidate = open(location, founding(), candidacy()).await.unwrap();
+    let mut candidate = open(location, new_cluster(), candidacy()).await.unwrap();
     let leader = soon("it leads", candidate.campaign()).await.unwrap();
     (candidate, leader)
 }
@@ -128,7 +128,7 @@ async fn what_was_half_restored_is_no_store() {
     let mut client = places.etcd.client().await;
     client.put("/half/m/restoring", "someone", None).await.unwrap();
     client.put("/half/d/00000000000000000000000000000001", "x", None).await.unwrap();
-    let error = open(&places.etcd("half"), founding(), candidacy()).await.unwrap_err();
+    let error = open(&places.etcd("half"), new_cluster(), candidacy()).await.unwrap_err();
     assert!(matches!(error, OpenError::EtcdForeign { .. }), "{error}");
     backed_up(&Location::Memory, &places.file()).await;
     let error = restore(&places.file(), &places.etcd("half")).await.unwrap_err();
@@ -140,7 +140,7 @@ async fn a_standby_is_as_good_for_a_backup() {
     let places = Places::new().await;
     let (_first, mut leader) = lead(&places.etcd("p")).await;
     fill(&mut leader, 0, 5).await;
-    let standby = open(&places.etcd("p"), founding(), candidacy()).await.unwrap();
+    let standby = open(&places.etcd("p"), new_cluster(), candidacy()).await.unwrap();
     back_up(&standby, &places.file()).await.unwrap();
     assert_eq!(restore(&places.file(), &places.etcd("q")).await.unwrap().commit, Commit(5));
 }
@@ -159,11 +159,11 @@ async fn a_new_generation_ends_every_term_of_the_old() {
     let places = Places::new().await;
     let location = places.etcd("p");
     let (mut first, mut leader) = lead(&location).await;
-    let mut second = open(&location, founding(), candidacy()).await.unwrap();
+    let mut second = open(&location, new_cluster(), candidacy()).await.unwrap();
     let waiting = tokio::spawn(async move { second.campaign().await.map(|leader| (second, leader)) });
     let mut election = first.election();
     soon("it stands in line", async {
-        while election.standing().members.len() < 2 {
+        while election.view().members.len() < 2 {
             election.changed().await;
         }
     })

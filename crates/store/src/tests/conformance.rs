@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use muster_types::{Commit, DriverRecord, DriverUid, Write};
 
-use crate::conformance::{Place, Sample, candidacy, founding, run_all};
+use crate::conformance::{Reopen, Sample, candidacy, new_cluster, run_all};
 use crate::{
     AnyCandidate, Candidate, EmbeddedCandidate, Location, MemoryCandidate, OpenError, Store, Transaction, open,
 };
 
 struct Memory(MemoryCandidate);
 
-impl Place for Memory {
+impl Reopen for Memory {
     type Candidate = MemoryCandidate;
 
     async fn open(&self) -> MemoryCandidate {
@@ -21,17 +21,17 @@ impl Place for Memory {
 
 struct Embedded(tempfile::TempDir);
 
-impl Place for Embedded {
+impl Reopen for Embedded {
     type Candidate = AnyCandidate;
 
     async fn open(&self) -> AnyCandidate {
-        open(&Location::Embedded(self.0.path().to_owned()), founding(), candidacy()).await.unwrap()
+        open(&Location::Embedded(self.0.path().to_owned()), new_cluster(), candidacy()).await.unwrap()
     }
 }
 
 #[tokio::test]
 async fn memory_conforms() {
-    run_all(|| Memory(MemoryCandidate::new(founding()).unwrap())).await;
+    run_all(|| Memory(MemoryCandidate::new(new_cluster()).unwrap())).await;
 }
 
 #[tokio::test]
@@ -63,8 +63,8 @@ async fn a_hundred_thousand_records_load() {
 #[tokio::test]
 async fn a_second_process_is_told_who_holds_the_store() {
     let directory = tempfile::tempdir().unwrap();
-    let _held = EmbeddedCandidate::open(directory.path(), founding(), candidacy()).await.unwrap();
-    let error = EmbeddedCandidate::open(directory.path(), founding(), candidacy()).await.unwrap_err();
+    let _held = EmbeddedCandidate::open(directory.path(), new_cluster(), candidacy()).await.unwrap();
+    let error = EmbeddedCandidate::open(directory.path(), new_cluster(), candidacy()).await.unwrap_err();
     assert!(error.to_string().ends_with(&format!("is in use by process {}", std::process::id())), "{error}");
 }
 
@@ -73,7 +73,7 @@ async fn a_making_that_was_cut_short_is_begun_again() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(directory.path().join("records.new/keyspaces")).unwrap();
     std::fs::write(directory.path().join("records.new/0.jnl"), b"").unwrap();
-    let mut candidate = EmbeddedCandidate::open(directory.path(), founding(), candidacy()).await.unwrap();
+    let mut candidate = EmbeddedCandidate::open(directory.path(), new_cluster(), candidacy()).await.unwrap();
     candidate.campaign().await.unwrap();
     assert!(!directory.path().join("records.new").exists());
 }
@@ -83,8 +83,8 @@ async fn nothing_is_readable_for_others() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
-    drop(EmbeddedCandidate::open(&path, founding(), candidacy()).await.unwrap());
-    let _candidate = EmbeddedCandidate::open(&path, founding(), candidacy()).await.unwrap();
+    drop(EmbeddedCandidate::open(&path, new_cluster(), candidacy()).await.unwrap());
+    let _candidate = EmbeddedCandidate::open(&path, new_cluster(), candidacy()).await.unwrap();
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     for file in files(&path) {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{}", file.display());

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use muster_types::{Commit, DriverUid, Snapshot, Write};
 
 use super::conformance::files;
-use crate::conformance::{Sample, candidacy, founding};
+use crate::conformance::{Sample, candidacy, new_cluster};
 use crate::embedded::testing;
 use crate::{Candidate, EmbeddedCandidate, LoadError, OpenError, Store, Transaction};
 
 /// Fills a store: with enough that tables are made, merged, and logs follow them.
 async fn fill(directory: &Path, commits: u64, drivers: u64) -> Snapshot {
-    let mut candidate = EmbeddedCandidate::open(directory, founding(), candidacy()).await.unwrap();
+    let mut candidate = EmbeddedCandidate::open(directory, new_cluster(), candidacy()).await.unwrap();
     let mut leader = candidate.campaign().await.unwrap();
     let mut sample = Sample::new(3);
     for commit in 1..=commits {
@@ -26,7 +26,7 @@ async fn fill(directory: &Path, commits: u64, drivers: u64) -> Snapshot {
 }
 
 async fn load(directory: &Path) -> Result<Snapshot, OpenError> {
-    let mut candidate = EmbeddedCandidate::open(directory, founding(), candidacy()).await?;
+    let mut candidate = EmbeddedCandidate::open(directory, new_cluster(), candidacy()).await?;
     Ok(candidate.campaign().await.unwrap().store.load().await.unwrap())
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use muster_types::{Commit, Write};
 
-use crate::conformance::{Sample, candidacy, founding};
+use crate::conformance::{Sample, candidacy, new_cluster};
 use crate::{Candidate, EmbeddedCandidate, Store, Transaction};
 
 const DIRECTORY: &str = "MUSTER_STORE_TEST_DIRECTORY";
@@ -17,7 +17,7 @@ const RECORDS_PER_COMMIT: u64 = 16;
 #[tokio::test]
 async fn commits_until_killed() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
-    let mut candidate = EmbeddedCandidate::open(Path::new(&directory), founding(), candidacy()).await.unwrap();
+    let mut candidate = EmbeddedCandidate::open(Path::new(&directory), new_cluster(), candidacy()).await.unwrap();
     let mut leader = candidate.campaign().await.unwrap();
     let snapshot = leader.store.load().await.unwrap();
     let mut commit = snapshot.commit;
@@ -56,7 +56,7 @@ async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
         // The first rounds may hit the making of the store itself.
         let length = Duration::from_micros(sample.number() % if round < 5 { 20_000 } else { 250_000 });
         let acknowledged = run_and_kill(directory.path(), length, &mut revision, newest);
-        let mut candidate = EmbeddedCandidate::open(directory.path(), founding(), candidacy()).await.unwrap();
+        let mut candidate = EmbeddedCandidate::open(directory.path(), new_cluster(), candidacy()).await.unwrap();
         let mut leader = candidate.campaign().await.unwrap();
         assert!(leader.epoch.revision > revision, "the epoch grows with each start");
         revision = leader.epoch.revision;
@@ -86,8 +86,8 @@ fn run_and_kill(directory: &Path, length: Duration, revision: &mut u64, newest: 
     child.kill().unwrap();
     child.wait().unwrap();
     let mut acknowledged = newest;
-    for line in reader.join().unwrap() {
-        let mut words = line.split(' ');
+    for connection in reader.join().unwrap() {
+        let mut words = connection.split(' ');
         match (words.next(), words.next().and_then(|word| word.parse().ok()), words.next()) {
             (Some("began"), Some(number), Some(commit)) => {
                 assert!(number > *revision, "the epoch grows with each start");

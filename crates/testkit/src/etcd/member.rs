@@ -12,11 +12,11 @@ use crate::Daemon;
 
 /// A member's process.
 #[derive(Debug)]
-pub(super) struct Member(Daemon);
+pub(super) struct EtcdMember(Daemon);
 
-impl Member {
-    pub(super) fn start(command: Command, log: &Path) -> Member {
-        Member(Daemon::start(command, log))
+impl EtcdMember {
+    pub(super) fn start(command: Command, log: &Path) -> EtcdMember {
+        EtcdMember(Daemon::start(command, log))
     }
 
     pub(super) fn kill(&mut self) {

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use member::Member;
+use member::EtcdMember;
 
-use crate::network::{Network, Node};
+use crate::network::{NamespaceNetwork, NetworkNode};
 
 /// How long it may take to elect, on a busy machine.
 const READY: Duration = Duration::from_secs(30);
@@ -24,8 +24,8 @@ const PEERS: u16 = 2380;
 pub struct Etcd {
     program: PathBuf,
     dir: PathBuf,
-    nodes: BTreeMap<String, Node>,
-    members: BTreeMap<String, Member>,
+    nodes: BTreeMap<String, NetworkNode>,
+    members: BTreeMap<String, EtcdMember>,
     args: Vec<String>,
 }
 
@@ -35,12 +35,12 @@ impl Etcd {
     /// # Panics
     ///
     /// When there is no etcd on this machine: tests never skip.
-    pub fn start(network: &mut Network, dir: &Path, members: usize) -> Etcd {
+    pub fn start(network: &mut NamespaceNetwork, dir: &Path, members: usize) -> Etcd {
         Etcd::start_with(network, dir, members, &[])
     }
 
     /// The same with further arguments, such as a quota.
-    pub fn start_with(network: &mut Network, dir: &Path, members: usize, args: &[&str]) -> Etcd {
+    pub fn start_with(network: &mut NamespaceNetwork, dir: &Path, members: usize, args: &[&str]) -> Etcd {
         let nodes: BTreeMap<_, _> = (1..=members).map(|number| (format!("e{number}"), network.add())).collect();
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
         let mut etcd =
@@ -58,7 +58,7 @@ impl Etcd {
     }
 
     /// Where a member is.
-    pub fn node(&self, name: &str) -> &Node {
+    pub fn node(&self, name: &str) -> &NetworkNode {
         &self.nodes[name]
     }
 
@@ -75,7 +75,7 @@ impl Etcd {
     /// Starts a member, again on the data that it left.
     pub fn start_member(&mut self, name: &str) {
         let node = &self.nodes[name];
-        let url = |node: &Node, port| format!("http://{}", node.address(port));
+        let url = |node: &NetworkNode, port| format!("http://{}", node.address(port));
         let peers: Vec<_> = self.nodes.iter().map(|(name, node)| format!("{name}={}", url(node, PEERS))).collect();
         let mut command = node.command(&self.program);
         command.args(["--name", name, "--logger", "zap", "--log-level", "warn"]);
@@ -85,7 +85,7 @@ impl Etcd {
         command.args(["--initial-cluster", &peers.join(","), "--initial-cluster-state", "new"]);
         command.args(&self.args);
         let log = self.dir.join(format!("{name}.log"));
-        self.members.insert(name.to_owned(), Member::start(command, &log));
+        self.members.insert(name.to_owned(), EtcdMember::start(command, &log));
     }
 
     /// `kill -9` of a member.

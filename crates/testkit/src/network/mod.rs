@@ -1,34 +1,34 @@
 //! Where the parts of a cluster are: an address of its own for each, on loopback, or in network namespaces that can be cut from each other.
 
-mod lab;
+mod netns;
 mod subnet;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 
-use lab::Lab;
+use netns::NetNs;
 use subnet::Subnet;
 
 /// A network of nodes.
 #[derive(Debug)]
-pub struct Network {
+pub struct NamespaceNetwork {
     subnet: Subnet,
     nodes: u8,
-    lab: Option<Lab>,
+    netns: Option<NetNs>,
 }
 
 /// One node: an address, and maybe a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
+pub struct NetworkNode {
     ip: Ipv4Addr,
     namespace: Option<String>,
 }
 
-impl Network {
+impl NamespaceNetwork {
     /// Every node has an address of its own on loopback, so that ports are the same everywhere and nobody else takes them meanwhile.
-    pub fn loopback() -> Network {
-        Network { subnet: Subnet::claim(), nodes: 0, lab: None }
+    pub fn loopback() -> NamespaceNetwork {
+        NamespaceNetwork { subnet: Subnet::claim(), nodes: 0, netns: None }
     }
 
     /// Every node is in a network namespace of its own.
@@ -36,45 +36,45 @@ impl Network {
     /// # Panics
     ///
     /// When the machine does not let us, with what it said.
-    pub fn namespaces() -> Network {
+    pub fn namespaces() -> NamespaceNetwork {
         let subnet = Subnet::claim();
-        let lab = Lab::start(subnet.number());
-        Network { subnet, nodes: 0, lab: Some(lab) }
+        let netns = NetNs::start(subnet.number());
+        NamespaceNetwork { subnet, nodes: 0, netns: Some(netns) }
     }
 
     /// Adds a node.
-    pub fn add(&mut self) -> Node {
+    pub fn add(&mut self) -> NetworkNode {
         self.nodes += 1;
         // The first address is this program's own end of a lab.
         let host = self.nodes + 1;
-        match &mut self.lab {
-            None => Node { ip: Ipv4Addr::new(127, 77, self.subnet.number(), host), namespace: None },
-            Some(lab) => lab.add(host),
+        match &mut self.netns {
+            None => NetworkNode { ip: Ipv4Addr::new(127, 77, self.subnet.number(), host), namespace: None },
+            Some(netns) => netns.add(host),
         }
     }
 
     /// Lets nothing pass from one node to another. What went before may still arrive.
-    pub fn cut_one_way(&self, from: &Node, to: &Node) {
+    pub fn cut_one_way(&self, from: &NetworkNode, to: &NetworkNode) {
         self.cut_tool().cut(from, to);
     }
 
     /// Lets nothing pass between two nodes.
-    pub fn cut(&self, one: &Node, other: &Node) {
+    pub fn cut(&self, one: &NetworkNode, other: &NetworkNode) {
         self.cut_one_way(one, other);
         self.cut_one_way(other, one);
     }
 
     /// Lets everything pass again at this node.
-    pub fn heal(&self, node: &Node) {
+    pub fn heal(&self, node: &NetworkNode) {
         self.cut_tool().heal(node);
     }
 
-    fn cut_tool(&self) -> &Lab {
-        self.lab.as_ref().expect("only nodes in namespaces can be cut from each other")
+    fn cut_tool(&self) -> &NetNs {
+        self.netns.as_ref().expect("only nodes in namespaces can be cut from each other")
     }
 }
 
-impl Node {
+impl NetworkNode {
     /// Its address with a port.
     pub fn address(&self, port: u16) -> String {
         format!("{}:{port}", self.ip)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::{Answer, Rejection, Request, Target};
+use muster_core::{Answer, ProfileTarget, Rejection, Request};
 use muster_types::{
     ApplicationSpec, ApplicationUid, Command, Commit, DriverSpec, DriverUid, ExecutorId, ExecutorProfile,
     ExecutorTemplate, KilledBy, ProfileId, RequestId, Resources, RestartCondition, RestartPolicy, SessionLostPolicy,
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What a client wants.
 #[derive(Debug, Clone)]
-pub(super) struct Wish {
+pub(super) struct Intent {
     pub(super) request: Request,
     pub(super) id: Option<RequestId>,
     pub(super) answered: bool,
@@ -36,7 +36,7 @@ pub(super) struct Wish {
 
 #[derive(Debug, Default)]
 pub(super) struct Clients {
-    pub(super) wishes: Vec<Wish>,
+    pub(super) wishes: Vec<Intent>,
     /// Calls that wait, and the wish that each is for.
     calls: BTreeMap<u64, usize>,
     next_call: u64,
@@ -53,12 +53,12 @@ pub(super) struct Clients {
 
 impl World {
     pub(super) fn ask(&mut self) {
-        let pause = self.plan.ask_every.mul_f64(self.dice.between(100, 1900) as f64 / 1000.0);
+        let pause = self.plan.ask_every.mul_f64(self.rng.between(100, 1900) as f64 / 1000.0);
         self.after(pause, Event::Ask);
         if self.calm {
             return self.retry();
         }
-        match self.dice.roll(20) {
+        match self.rng.roll(20) {
             0..=5 => self.submit(),
             6..=8 => self.retry(),
             9 => self.ask_again(),
@@ -77,18 +77,18 @@ impl World {
         RequestId::new(format!("request-{}", self.clients.next_request))
     }
 
-    fn wish(&mut self, request: Request, id: Option<RequestId>, driver: Option<DriverUid>) {
-        self.clients.wishes.push(Wish { request, id, answered: false, call: None, driver, again: 0 });
+    fn intent(&mut self, request: Request, id: Option<RequestId>, driver: Option<DriverUid>) {
+        self.clients.wishes.push(Intent { request, id, answered: false, call: None, driver, again: 0 });
         self.make_call(self.clients.wishes.len() - 1);
     }
 
     fn make_call(&mut self, index: usize) {
         self.clients.next_call += 1;
         let call = self.clients.next_call;
-        let master = if self.dice.chance(700) { self.clients.leader } else { self.dice.roll(self.masters.len()) };
-        let wish = &mut self.clients.wishes[index];
-        wish.call = Some(call);
-        let request = Box::new(wish.request.clone());
+        let master = if self.rng.chance(700) { self.clients.leader } else { self.rng.roll(self.masters.len()) };
+        let intent = &mut self.clients.wishes[index];
+        intent.call = Some(call);
+        let request = Box::new(intent.request.clone());
         let client = index % CLIENTS;
         self.clients.calls.insert(call, index);
         self.after(PATIENCE, Event::GaveUp { client, call });
@@ -100,7 +100,7 @@ impl World {
     }
 
     fn submit(&mut self) {
-        if self.clients.wishes.iter().filter(|wish| matches!(wish.request, Request::SubmitDriver { .. })).count()
+        if self.clients.wishes.iter().filter(|intent| matches!(intent.request, Request::SubmitDriver { .. })).count()
             >= DRIVERS
         {
             return self.retry();
@@ -108,14 +108,14 @@ impl World {
         let id = self.new_id();
         let spec = Arc::new(self.driver_spec());
         let request = Some(id.clone());
-        self.wish(Request::SubmitDriver { id: None, spec, request, validate_only: false }, Some(id), None);
+        self.intent(Request::SubmitDriver { id: None, spec, request, validate_only: false }, Some(id), None);
     }
 
     fn driver_spec(&mut self) -> DriverSpec {
         use RestartCondition::{Always, Never, OnFailure};
-        let condition = [Never, Never, OnFailure, Always][self.dice.roll(4)];
-        let mut resources = Resources::new(1 + u32::from(self.dice.chance(200)), 512 << 20);
-        if self.dice.chance(250) {
+        let condition = [Never, Never, OnFailure, Always][self.rng.roll(4)];
+        let mut resources = Resources::new(1 + u32::from(self.rng.chance(200)), 512 << 20);
+        if self.rng.chance(250) {
             resources.custom.insert(Arc::from("gpu"), 1);
         }
         DriverSpec {
@@ -128,8 +128,8 @@ impl World {
                 backoff_max: Duration::from_secs(8),
                 ..RestartPolicy::default()
             },
-            on_worker_lost: if self.dice.chance(650) { WorkerLostPolicy::Rerun } else { WorkerLostPolicy::Wait },
-            kill_grace: Duration::from_millis([0, 500, 3_000][self.dice.roll(3)]),
+            on_worker_lost: if self.rng.chance(650) { WorkerLostPolicy::Rerun } else { WorkerLostPolicy::Wait },
+            kill_grace: Duration::from_millis([0, 500, 3_000][self.rng.roll(3)]),
             labels: BTreeMap::new(),
             worker_selector: BTreeMap::new(),
             log_limit: 1 << 20,
@@ -151,23 +151,23 @@ impl World {
     fn ask_again(&mut self) {
         let answered: Vec<usize> = (0..self.clients.wishes.len())
             .filter(|index| {
-                let wish = &self.clients.wishes[*index];
-                wish.answered && wish.call.is_none() && wish.again < 2 && wish.id.is_some()
+                let intent = &self.clients.wishes[*index];
+                intent.answered && intent.call.is_none() && intent.again < 2 && intent.id.is_some()
             })
             .collect();
-        if let Some(index) = self.dice.pick(&answered) {
+        if let Some(index) = self.rng.pick(&answered) {
             self.clients.wishes[index].again += 1;
             self.make_call(index);
         }
     }
 
     fn acknowledged(&self) -> Vec<DriverUid> {
-        self.witness.acknowledged.values().copied().collect()
+        self.recorder.acknowledged.values().copied().collect()
     }
 
     fn kill_some(&mut self) {
         let all = self.acknowledged();
-        if let Some(uid) = self.dice.pick(&all) {
+        if let Some(uid) = self.rng.pick(&all) {
             self.kill_driver(uid);
         }
     }
@@ -188,7 +188,7 @@ impl World {
             version: None,
             by: KilledBy::Operator,
         };
-        self.wish(request, Some(id), Some(uid));
+        self.intent(request, Some(id), Some(uid));
     }
 
     /// The token of something that executes, or none.
@@ -200,11 +200,7 @@ impl World {
             .filter(|tree| tree.executes())
             .filter_map(|tree| tree.token.clone())
             .collect();
-        if tokens.is_empty() || self.dice.chance(300) {
-            None
-        } else {
-            Some(tokens[self.dice.roll(tokens.len())].clone())
-        }
+        if tokens.is_empty() || self.rng.chance(300) { None } else { Some(tokens[self.rng.roll(tokens.len())].clone()) }
     }
 
     fn register(&mut self) {
@@ -212,74 +208,74 @@ impl World {
             return;
         }
         let token = self.token();
-        let target = 1 + self.dice.roll(3) as u32;
+        let target = 1 + self.rng.roll(3) as u32;
         let spec = Arc::new(application_spec(target));
         let id = self.new_id();
-        self.wish(Request::RegisterApplication { id: None, spec, request: Some(id.clone()), token }, Some(id), None);
+        self.intent(Request::RegisterApplication { id: None, spec, request: Some(id.clone()), token }, Some(id), None);
     }
 
     fn application(&mut self) -> Option<(String, Option<String>)> {
         let all: Vec<ApplicationUid> = self.clients.applications.keys().copied().collect();
-        let uid = self.dice.pick(&all)?;
+        let uid = self.rng.pick(&all)?;
         Some((uid.to_string(), self.clients.applications.get(&uid).cloned().flatten()))
     }
 
     fn open_session(&mut self) {
         if let Some((application, token)) = self.application() {
-            self.wish(Request::OpenSession { application, token }, None, None);
+            self.intent(Request::OpenSession { application, token }, None, None);
         }
     }
 
     fn set_targets(&mut self) {
         let Some((application, token)) = self.application() else { return };
         self.clients.sequence += 1;
-        let (sequence, target) = (self.clients.sequence, self.dice.roll(4) as u32);
+        let (sequence, target) = (self.clients.sequence, self.rng.roll(4) as u32);
         let targets =
-            vec![Target { profile: ProfileId(0), target, new_profile: None, preferred_hosts: BTreeMap::new() }];
+            vec![ProfileTarget { profile: ProfileId(0), target, new_profile: None, preferred_hosts: BTreeMap::new() }];
         let excluded_hosts = BTreeSet::new();
         let request =
             Request::RequestExecutors { application, token, sequence, targets, excluded_hosts, request: None };
-        self.wish(request, None, None);
+        self.intent(request, None, None);
     }
 
     fn change_executors(&mut self) {
         let Some((application, token)) = self.application() else { return };
-        let executors = vec![ExecutorId(self.dice.roll(8) as u32)];
-        let replace = self.dice.chance(500);
-        self.wish(Request::KillExecutors { application, token, executors, replace, request: None }, None, None);
+        let executors = vec![ExecutorId(self.rng.roll(8) as u32)];
+        let replace = self.rng.chance(500);
+        self.intent(Request::KillExecutors { application, token, executors, replace, request: None }, None, None);
     }
 
     fn end_application(&mut self) {
         let Some((application, token)) = self.application() else { return };
-        let request = if self.dice.chance(500) {
+        let request = if self.rng.chance(500) {
             Request::KillApplication { application, request: None }
         } else {
             let grace = Duration::from_secs(5);
             Request::Unregister { application, token, success: true, message: String::new(), grace, request: None }
         };
-        self.wish(request, None, None);
+        self.intent(request, None, None);
     }
 
     pub(super) fn operator(&mut self, request: Request) {
-        self.wish(request, None, None);
+        self.intent(request, None, None);
     }
 
     pub(super) fn give_up(&mut self, _client: usize, call: u64) {
         if let Some(index) = self.clients.calls.remove(&call) {
             self.count("call not answered");
             self.forget_call(index, call);
-            self.clients.leader = self.dice.roll(self.masters.len());
+            self.clients.leader = self.rng.roll(self.masters.len());
         }
     }
 
     fn forget_call(&mut self, index: usize, call: u64) {
-        let wish = &mut self.clients.wishes[index];
-        if wish.call == Some(call) {
-            wish.call = None;
+        let intent = &mut self.clients.wishes[index];
+        if intent.call == Some(call) {
+            intent.call = None;
         }
         // What is not made idempotent is not asked twice.
-        if wish.id.is_none() && !self.calm {
-            wish.answered = true;
+        if intent.id.is_none() && !self.calm {
+            intent.answered = true;
         }
     }
 
@@ -289,19 +285,19 @@ impl World {
         let answer = match reply {
             Reply::Core(answer) => *answer,
             Reply::NotLeader => {
-                self.clients.leader = self.dice.roll(self.masters.len());
+                self.clients.leader = self.rng.roll(self.masters.len());
                 return;
             }
         };
-        let wish = self.clients.wishes[index].clone();
-        match (&wish.request, answer) {
+        let intent = self.clients.wishes[index].clone();
+        match (&intent.request, answer) {
             (Request::SubmitDriver { .. }, Ok(Answer::Driver(shown))) => {
-                let Some(id) = &wish.id else { return };
+                let Some(id) = &intent.id else { return };
                 self.witness_acknowledged(id, &shown.record);
                 self.clients.wishes[index].driver = Some(shown.record.uid);
             }
             (Request::SubmitDriver { .. }, Err(rejection)) => {
-                self.violate("a submission is taken", format!("{:?}: {rejection:?}", wish.id));
+                self.violate("a submission is taken", format!("{:?}: {rejection:?}", intent.id));
             }
             // A leader that was deposed and does not know it yet has not heard of the newest drivers.
             (Request::KillDriver { .. }, Err(Rejection::NotFound { .. })) => return,
@@ -328,9 +324,9 @@ impl World {
         if active.newest < seen {
             return;
         }
-        let told: Vec<Commit> = active.log.range(seen.next()..).map(|(commit, _)| *commit).collect();
-        if let Some(newest) = told.last().copied() {
-            self.witness_events(seen, &told);
+        let reported: Vec<Commit> = active.log.range(seen.next()..).map(|(commit, _)| *commit).collect();
+        if let Some(newest) = reported.last().copied() {
+            self.witness_events(seen, &reported);
             self.clients.seen = newest;
         }
     }

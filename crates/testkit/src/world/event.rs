@@ -1,14 +1,14 @@
 //! What happens next, and to whom.
 
 use muster_agent::link;
-use muster_agent::link::Remembered;
+use muster_agent::link::RememberedCluster;
 use muster_core::{Answer as CoreAnswer, Rejection, Request};
 use muster_types::{AttemptKey, Hello, Report};
 
 use super::clock::Instant;
 use super::network::StreamId;
 use super::store;
-use super::worker::{Order, Told};
+use super::worker::{StopOrder, Told};
 
 /// What a worker says to a master.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub(super) enum Up {
 /// What goes down a stream.
 #[derive(Debug, Clone)]
 pub(super) enum Down {
-    Said(link::Down),
+    Said(link::NumberedDownlink),
     /// The master has ended the stream.
     Fin,
 }
@@ -142,7 +142,7 @@ pub(super) enum Event {
     Persisted {
         worker: usize,
         life: Life,
-        remembered: Remembered,
+        remembered: RememberedCluster,
     },
     Prepared {
         worker: usize,
@@ -153,12 +153,12 @@ pub(super) enum Event {
         worker: usize,
         connection: u64,
         runner: Life,
-        order: Box<Order>,
+        order: Box<StopOrder>,
     },
     Told {
         worker: usize,
         connection: u64,
-        told: Told,
+        reported: Told,
     },
     RunnerDue {
         worker: usize,

@@ -12,12 +12,12 @@ impl World {
         if self.calm {
             return;
         }
-        let pause = self.plan.fault_every.mul_f64(self.dice.between(50, 1950) as f64 / 1000.0);
+        let pause = self.plan.fault_every.mul_f64(self.rng.between(50, 1950) as f64 / 1000.0);
         self.after(pause, Event::Fault);
-        let master = self.dice.roll(self.masters.len());
-        let worker = self.dice.roll(self.workers.len());
+        let master = self.rng.roll(self.masters.len());
+        let worker = self.rng.roll(self.workers.len());
         let leader = self.store.leader().map_or(master, |(_, master)| master);
-        match self.dice.roll(44) {
+        match self.rng.roll(44) {
             0..=4 => self.break_some_stream(),
             5 | 6 => self.kill_leader_in_the_middle(leader),
             7 => self.crash_if_up(master),
@@ -48,10 +48,10 @@ impl World {
     }
 
     fn length(&mut self) -> Duration {
-        Duration::from_millis(match self.dice.roll(3) {
-            0 => self.dice.between(50, 1_000),
-            1 => self.dice.between(1_000, 6_000),
-            _ => self.dice.between(4_000, 25_000),
+        Duration::from_millis(match self.rng.roll(3) {
+            0 => self.rng.between(50, 1_000),
+            1 => self.rng.between(1_000, 6_000),
+            _ => self.rng.between(4_000, 25_000),
         })
     }
 
@@ -59,7 +59,7 @@ impl World {
         let open: Vec<_> =
             self.network.streams.iter().filter(|(_, stream)| !stream.broken).map(|(id, _)| *id).collect();
         let newest = open.len().saturating_sub(6);
-        if let Some(id) = self.dice.pick(&open[newest..]) {
+        if let Some(id) = self.rng.pick(&open[newest..]) {
             self.count("stream broken");
             self.note(|| format!("stream {id:?} breaks"));
             self.break_stream(id);
@@ -68,7 +68,7 @@ impl World {
 
     /// It dies at its next step, after it has sent some of what that step sends.
     fn kill_leader_in_the_middle(&mut self, master: usize) {
-        let after = self.dice.roll(4) as u32;
+        let after = self.rng.roll(4) as u32;
         self.masters[master].dies_after = Some(after);
     }
 
@@ -114,7 +114,7 @@ impl World {
     /// Nothing gets through for a while, one way or both.
     fn cut_off(&mut self, one: Node, other: Node) {
         let until = self.now + self.length();
-        let ways = self.dice.roll(3);
+        let ways = self.rng.roll(3);
         self.count("partition");
         self.note(|| format!("{one:?} and {other:?} are cut off ({ways}) until {until:?}"));
         if ways != 1 {
@@ -129,7 +129,7 @@ impl World {
         let until = self.now + self.length() + self.length();
         self.count("worker cut off");
         self.note(|| format!("worker {worker} is cut off from every master until {until:?}"));
-        let up_too = self.dice.chance(700);
+        let up_too = self.rng.chance(700);
         for master in 0..self.masters.len() {
             self.network.block(Node::Master(master), Node::Worker(worker), self.now, until);
             if up_too {
@@ -142,10 +142,10 @@ impl World {
     fn dawdle_and_cut_off(&mut self, leader: usize, worker: usize) {
         self.count("answers dawdle");
         self.note(|| format!("what master {leader} says to worker {worker} dawdles, then the worker is cut off"));
-        let dawdles = self.now + Duration::from_millis(self.dice.between(3_000, 6_500));
+        let dawdles = self.now + Duration::from_millis(self.rng.between(3_000, 6_500));
         self.network.block(Node::Master(leader), Node::Worker(worker), self.now, dawdles);
-        let cut = self.now + Duration::from_millis(self.dice.between(500, 2_500));
-        let end = cut + Duration::from_millis(self.dice.between(15_000, 30_000));
+        let cut = self.now + Duration::from_millis(self.rng.between(500, 2_500));
+        let end = cut + Duration::from_millis(self.rng.between(15_000, 30_000));
         for master in 0..self.masters.len() {
             self.network.block(Node::Worker(worker), Node::Master(master), cut, end);
         }
@@ -167,9 +167,9 @@ impl World {
         }
         self.count("welcome dawdles");
         self.note(|| format!("the welcome of worker {worker} dawdles, and the worker is cut off"));
-        let dawdles = self.now + Duration::from_millis(self.dice.between(4_500, 8_000));
+        let dawdles = self.now + Duration::from_millis(self.rng.between(4_500, 8_000));
         self.network.block(Node::Master(leader), Node::Worker(worker), self.now, dawdles);
-        let end = self.now + Duration::from_millis(self.dice.between(15_000, 30_000));
+        let end = self.now + Duration::from_millis(self.rng.between(15_000, 30_000));
         for master in 0..self.masters.len() {
             self.network.block(Node::Worker(worker), Node::Master(master), self.now, end);
         }
@@ -177,19 +177,19 @@ impl World {
 
     /// A worker is cut off until its leases have ended; back again, its agent stops once its inventory has gone up.
     fn cut_off_and_stop_on_return(&mut self, worker: usize) {
-        let until = self.now + Duration::from_millis(self.dice.between(8_500, 13_000));
+        let until = self.now + Duration::from_millis(self.rng.between(8_500, 13_000));
         self.count("cut off, and stopped on return");
         for master in 0..self.masters.len() {
             self.network.block(Node::Master(master), Node::Worker(worker), self.now, until);
             self.network.block(Node::Worker(worker), Node::Master(master), self.now, until);
         }
-        self.workers[worker].agent_stops_next = Some(Duration::from_millis(self.dice.between(12_000, 17_000)));
+        self.workers[worker].agent_stops_next = Some(Duration::from_millis(self.rng.between(12_000, 17_000)));
     }
 
     /// A worker reaches the leader alone, which stops until another leads.
     fn leave_with_a_stopped_leader(&mut self, leader: usize, worker: usize) {
-        let until = self.now + Duration::from_millis(self.dice.between(12_000, 24_000));
-        let length = Duration::from_millis(self.dice.between(4_000, 10_000));
+        let until = self.now + Duration::from_millis(self.rng.between(12_000, 24_000));
+        let length = Duration::from_millis(self.rng.between(4_000, 10_000));
         self.count("worker left with a stopped leader");
         self.note(|| format!("worker {worker} reaches master {leader} alone, which is stopped for {length:?}"));
         for master in (0..self.masters.len()).filter(|master| *master != leader) {
@@ -202,7 +202,7 @@ impl World {
     }
 
     fn cut_off_all_masters(&mut self) {
-        let until = self.now + Duration::from_millis(self.dice.between(2_000, 12_000));
+        let until = self.now + Duration::from_millis(self.rng.between(2_000, 12_000));
         self.count("store cut off from all");
         self.note(|| format!("the store is cut off until {until:?}"));
         for master in 0..self.masters.len() {
@@ -224,7 +224,7 @@ impl World {
 
     /// It stops as soon as its inventory has gone up: what it is told then lies unread.
     fn stop_agent_in_the_middle(&mut self, worker: usize) {
-        let length = Duration::from_millis(self.dice.between(5_000, 25_000));
+        let length = Duration::from_millis(self.rng.between(5_000, 25_000));
         self.workers[worker].agent_stops_next = Some(length);
     }
 

@@ -75,7 +75,7 @@ impl World {
         let fold = &self.store.ledger.fold;
         fold.drivers.values().all(|record| record.state.is_terminal())
             && fold.applications.values().all(|record| record.state.is_terminal())
-            && self.clients.wishes.iter().all(|wish| wish.answered)
+            && self.clients.wishes.iter().all(|intent| intent.answered)
             && self.workers.iter().all(|machine| {
                 machine.trees.values().all(|tree| !tree.is_there())
                     && machine.runner.as_ref().is_some_and(|runner| runner.attempts.is_empty())

@@ -7,7 +7,6 @@
 
 mod client;
 mod clock;
-mod dice;
 mod event;
 mod faults;
 mod heal;
@@ -15,6 +14,7 @@ mod invariants;
 mod master;
 mod network;
 mod plan;
+mod rng;
 mod run;
 mod sabotage;
 mod store;
@@ -28,12 +28,12 @@ use std::time::Duration;
 
 use client::Clients;
 use clock::{Clock, Instant};
-use dice::Dice;
 use event::{Event, Process};
-use invariants::Witness;
+use invariants::Recorder;
 use master::Master;
 use network::Network;
 use plan::Plan;
+use rng::Rng;
 use store::Store;
 use worker::Machine;
 
@@ -50,7 +50,7 @@ const AFTER: u64 = 1 << 62;
 pub(crate) struct World {
     plan: Plan,
     sabotage: BTreeSet<Sabotage>,
-    dice: Dice,
+    rng: Rng,
     now: Instant,
     queue: BTreeMap<(Instant, u64), Event>,
     scheduled: u64,
@@ -61,7 +61,7 @@ pub(crate) struct World {
     masters: Vec<Master>,
     workers: Vec<Machine>,
     clients: Clients,
-    witness: Witness,
+    recorder: Recorder,
     /// What happened, by kind: a run that meets no fault proves nothing.
     tally: BTreeMap<&'static str, u64>,
     /// Filled only when a failing seed is run again.
@@ -70,21 +70,21 @@ pub(crate) struct World {
 
 impl World {
     fn new(seed: u64, sabotage: &[Sabotage], traced: bool) -> World {
-        let mut dice = Dice::new(seed);
-        let plan = Plan::of(&mut dice);
+        let mut rng = Rng::new(seed);
+        let plan = Plan::of(&mut rng);
         let sabotage: BTreeSet<Sabotage> = sabotage.iter().copied().collect();
         let drift = if sabotage.contains(&Sabotage::DriftBeyondBound) { plan::WILD_DRIFT } else { plan::DRIFT };
-        let store = Store::new(clock_of(&mut dice, drift), !sabotage.contains(&Sabotage::EpochGuardOff));
-        let masters = (0..plan.masters).map(|_| Master::new(clock_of(&mut dice, drift))).collect();
+        let store = Store::new(clock_of(&mut rng, drift), !sabotage.contains(&Sabotage::EpochGuardOff));
+        let masters = (0..plan.masters).map(|_| Master::new(clock_of(&mut rng, drift))).collect();
         let workers = (0..plan.workers).map(|index| {
-            let freezer = dice.chance(750);
-            Machine::new(index, clock_of(&mut dice, drift), freezer)
+            let freezer = rng.chance(750);
+            Machine::new(index, clock_of(&mut rng, drift), freezer)
         });
         let workers = workers.collect();
         let mut world = World {
             plan,
             sabotage,
-            dice,
+            rng,
             now: Instant(0),
             queue: BTreeMap::new(),
             scheduled: 0,
@@ -94,7 +94,7 @@ impl World {
             masters,
             workers,
             clients: Clients::default(),
-            witness: Witness::default(),
+            recorder: Recorder::default(),
             tally: BTreeMap::new(),
             trace: traced.then(VecDeque::new),
         };
@@ -104,11 +104,11 @@ impl World {
 
     fn begin(&mut self) {
         for master in 0..self.plan.masters {
-            let pause = self.dice.between(0, 300_000);
+            let pause = self.rng.between(0, 300_000);
             self.after(Duration::from_micros(pause), Event::StartMaster { master });
         }
         for worker in 0..self.plan.workers {
-            let pause = self.dice.between(0, 2_000_000);
+            let pause = self.rng.between(0, 2_000_000);
             self.after(Duration::from_micros(pause), Event::StartRunner { worker });
         }
         self.after(Duration::from_millis(500), Event::Ask);
@@ -145,7 +145,7 @@ impl World {
     }
 
     fn latency(&mut self) -> Duration {
-        Network::latency(&mut self.dice, self.calm)
+        Network::latency(&mut self.rng, self.calm)
     }
 
     /// The next event; `false` once nothing is left to happen. An event of a stopped process waits, in its order.
@@ -154,7 +154,7 @@ impl World {
         self.now = when;
         if let Some(until) = self.stopped(self.process_of(&event)) {
             // The tasks of a process that goes on run in any order: what keeps its term may be late.
-            let late = if matches!(event, Event::Beat { .. }) { self.dice.between(0, 300_000_000) } else { 0 };
+            let late = if matches!(event, Event::Beat { .. }) { self.rng.between(0, 300_000_000) } else { 0 };
             let until = until + Duration::from_nanos(late);
             let order = if event.is_timer() { order | AFTER } else { order };
             self.queue.insert((until, order), event);
@@ -245,7 +245,7 @@ impl World {
             Event::Persisted { worker, life, remembered } => self.persisted(worker, life, remembered),
             Event::Prepared { worker, life, attempt } => self.prepared(worker, life, attempt),
             Event::Ordered { worker, connection, runner, order } => self.ordered(worker, connection, runner, *order),
-            Event::Told { worker, connection, told } => self.told(worker, connection, told),
+            Event::Told { worker, connection, reported } => self.reported(worker, connection, reported),
             Event::RunnerDue { worker, runner } => self.runner_due(worker, runner),
             Event::Spawned { worker, runner, attempt } => self.spawned(worker, runner, attempt),
             Event::MainEnds { worker, runner, attempt, signal } => self.main_ends(worker, runner, attempt, signal),
@@ -260,9 +260,9 @@ impl World {
     }
 }
 
-fn clock_of(dice: &mut Dice, bound: u64) -> Clock {
-    let offset = i128::from(1_000_000_000_000 + dice.between(0, 1_000_000_000_000_000));
-    let drift = dice.between(0, 2 * bound + 1) as i64 - bound as i64;
+fn clock_of(rng: &mut Rng, bound: u64) -> Clock {
+    let offset = i128::from(1_000_000_000_000 + rng.between(0, 1_000_000_000_000_000));
+    let drift = rng.between(0, 2 * bound + 1) as i64 - bound as i64;
     Clock { offset, drift }
 }
 

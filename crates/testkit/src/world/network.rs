@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_types::{Session, WorkerUid};
 
 use super::clock::Instant;
-use super::dice::Dice;
+use super::rng::Rng;
 
 /// A machine on the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,11 +107,11 @@ impl Network {
     }
 
     /// How long a message takes: mostly little, at times long.
-    pub(super) fn latency(dice: &mut Dice, calm: bool) -> Duration {
-        let micros = match dice.roll(200) {
-            0 if !calm => dice.between(500_000, 6_000_000),
-            1..=10 if !calm => dice.between(5_000, 700_000),
-            _ => dice.between(100, 4_000),
+    pub(super) fn latency(rng: &mut Rng, calm: bool) -> Duration {
+        let micros = match rng.roll(200) {
+            0 if !calm => rng.between(500_000, 6_000_000),
+            1..=10 if !calm => rng.between(5_000, 700_000),
+            _ => rng.between(100, 4_000),
         };
         Duration::from_micros(micros)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_core::Config;
 
-use super::dice::Dice;
+use super::rng::Rng;
 
 /// Shorter than what ships, in the same proportions that matter: so that more of leases and waits happens in a thousand steps.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(2500);
@@ -51,13 +51,13 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(dice: &mut Dice) -> Plan {
+    pub(super) fn of(rng: &mut Rng) -> Plan {
         Plan {
             masters: 3,
-            workers: 2 + dice.roll(3),
-            fault_every: Duration::from_millis([400, 800, 1500, 3000][dice.roll(4)]),
-            ask_every: Duration::from_millis([300, 700, 1200][dice.roll(3)]),
-            store_faults: [0, 5, 15, 40][dice.roll(4)],
+            workers: 2 + rng.roll(3),
+            fault_every: Duration::from_millis([400, 800, 1500, 3000][rng.roll(4)]),
+            ask_every: Duration::from_millis([300, 700, 1200][rng.roll(3)]),
+            store_faults: [0, 5, 15, 40][rng.roll(4)],
         }
     }
 }

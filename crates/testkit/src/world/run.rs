@@ -93,9 +93,9 @@ pub fn run_all(first: u64, count: u64, steps: Steps, sabotage: &[Sabotage]) -> R
             }
             match run(seed, steps, sabotage) {
                 Ok(report) => sum.add(&report),
-                Err(why) => {
+                Err(reason) => {
                     if let Ok(mut broken) = broken.lock() {
-                        broken.get_or_insert(why);
+                        broken.get_or_insert(reason);
                     }
                 }
             }
@@ -154,5 +154,5 @@ fn attempt(seed: u64, steps: Steps, sabotage: &[Sabotage], traced: bool) -> (Rep
         world.heal();
     }
     let report = Report { seeds: 1, steps: counted, events, tally: std::mem::take(&mut world.tally) };
-    (report, world.witness.broken.clone(), world.trace.take().map(Vec::from).unwrap_or_default())
+    (report, world.recorder.broken.clone(), world.trace.take().map(Vec::from).unwrap_or_default())
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use muster_core::Group;
-use muster_core::invariants::{Ledger, Violation};
+use muster_core::invariants::{DurableState, InvariantViolation};
 use muster_types::{Commit, Event, Snapshot, Time, Write};
 
 use super::clock::Clock;
@@ -95,7 +95,7 @@ pub(super) struct Store {
     keys: BTreeMap<u64, Key>,
     leases: BTreeMap<u64, Time>,
     next_lease: u64,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: DurableState,
     pub(super) commit: Commit,
     /// What each transaction wrote.
     log: Vec<Vec<Write>>,
@@ -107,7 +107,7 @@ pub(super) struct Store {
 /// What became of a transaction, and what it broke.
 pub(super) struct Applied {
     pub(super) result: Committed,
-    pub(super) broken: Vec<Violation>,
+    pub(super) broken: Vec<InvariantViolation>,
 }
 
 impl Store {
@@ -118,7 +118,7 @@ impl Store {
             keys: BTreeMap::new(),
             leases: BTreeMap::new(),
             next_lease: 0,
-            ledger: Ledger::new(),
+            ledger: DurableState::new(),
             commit: Commit(0),
             log: Vec::new(),
             applied: BTreeSet::new(),

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use muster_testkit::Casting;
+use muster_testkit::ClusterSpec;
 
 use crate::pair::{both_end, both_go_on, on_the_first_worker};
 
@@ -45,20 +45,20 @@ async fn masters_whose_wall_clock_jumps_move_no_lease() {
         ("LD_PRELOAD".to_owned(), library(dir.path()).display().to_string()),
         ("WALL_CLOCK_FILE".to_owned(), offset.display().to_string()),
     ];
-    let ensemble = on_the_first_worker(Casting { master_environment, ..Casting::default() }).await;
+    let cluster = on_the_first_worker(ClusterSpec { master_environment, ..ClusterSpec::default() }).await;
     for (jump, shown) in [(21_600, "forward"), (-21_600, "back")] {
         std::fs::write(&offset, jump.to_string()).expect("a file can be written");
-        let driver = ensemble.submit(ensemble.judge.lasting(1).id(shown)).await;
-        let driver = ensemble.wait_for_state(&driver, muster_proto::v1::driver::State::Finished).await;
+        let driver = cluster.submit(cluster.checker.lasting(1).id(shown)).await;
+        let driver = cluster.wait_for_state(&driver, muster_proto::v1::driver::State::Finished).await;
         // The jump is real: the records tell of it.
         let made = driver.create_time.expect("it was made").seconds;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later than 1970");
         assert!((made - now.as_secs() as i64 - jump).abs() < 600, "the clock of the masters has not jumped");
-        both_go_on(&ensemble).await;
+        both_go_on(&cluster).await;
         for worker in ["w1", "w2"] {
             let is_alive = |worker: &muster_proto::v1::Worker| worker.state() == muster_proto::v1::worker::State::Alive;
-            ensemble.wait_for_worker(worker, "life", is_alive).await;
+            cluster.wait_for_worker(worker, "life", is_alive).await;
         }
     }
-    both_end(&ensemble, 1).await;
+    both_end(&cluster, 1).await;
 }

@@ -1,59 +1,59 @@
 //! kill -9 and SIGSTOP of leaders under load.
 
-use muster_testkit::{Casting, Ensemble, Load};
+use muster_testkit::{ClusterSpec, HaCluster, Load};
 
 use crate::PACE;
 
 #[tokio::test]
 async fn fifty_leaders_are_killed_under_load_and_nothing_acknowledged_is_lost() {
-    let mut ensemble = Ensemble::start(Casting::default()).await;
-    let mut load = Load::start(ensemble.client(), &ensemble.judge, PACE);
+    let mut cluster = HaCluster::start(ClusterSpec::default()).await;
+    let mut load = Load::start(cluster.client(), &cluster.checker, PACE);
     load.wait_for_more(5).await;
     let mut epoch = (0, 0);
     for _ in 0..50 {
-        let (leader, known) = ensemble.leader_after(epoch).await;
+        let (leader, known) = cluster.leader_after(epoch).await;
         epoch = known;
-        ensemble.kill(&leader);
+        cluster.kill(&leader);
         load.wait_for_more(3).await;
-        ensemble.start_master(&leader);
+        cluster.start_master(&leader);
     }
-    load.stop().await.judge(&ensemble).await;
+    load.stop().await.checker(&cluster).await;
 }
 
 #[tokio::test]
 async fn ten_leaders_are_paused_for_longer_than_their_lease_and_wake_up_to_find_another() {
-    let ensemble = Ensemble::start(Casting::default()).await;
-    let mut load = Load::start(ensemble.client(), &ensemble.judge, PACE);
+    let cluster = HaCluster::start(ClusterSpec::default()).await;
+    let mut load = Load::start(cluster.client(), &cluster.checker, PACE);
     load.wait_for_more(5).await;
-    let (mut leader, mut epoch) = ensemble.leader().await;
+    let (mut leader, mut epoch) = cluster.leader().await;
     for _ in 0..10 {
-        ensemble.pause(&leader);
+        cluster.pause(&leader);
         let paused = leader;
-        (leader, epoch) = ensemble.leader_after(epoch).await;
+        (leader, epoch) = cluster.leader_after(epoch).await;
         assert_ne!(leader, paused);
         load.wait_for_more(3).await;
-        ensemble.resume(&paused);
+        cluster.resume(&paused);
         // It joins the line again by itself.
-        ensemble.wait_for_masters(3).await;
+        cluster.wait_for_masters(3).await;
     }
-    load.stop().await.judge(&ensemble).await;
+    load.stop().await.checker(&cluster).await;
 }
 
 /// The reference system takes no submission for its whole recovery time-out then.
 #[tokio::test]
 async fn a_leader_and_a_worker_die_together_and_submissions_go_on() {
-    let mut ensemble = Ensemble::start(Casting::default()).await;
-    let mut load = Load::start(ensemble.client(), &ensemble.judge, PACE);
+    let mut cluster = HaCluster::start(ClusterSpec::default()).await;
+    let mut load = Load::start(cluster.client(), &cluster.checker, PACE);
     load.wait_for_more(20).await;
     for worker in ["w1", "w2", "w1"] {
-        let (leader, _) = ensemble.leader().await;
-        ensemble.kill(&leader);
-        ensemble.kill(worker);
+        let (leader, _) = cluster.leader().await;
+        cluster.kill(&leader);
+        cluster.kill(worker);
         load.wait_for_more(20).await;
-        ensemble.start_master(&leader);
-        ensemble.start_worker(worker);
-        ensemble.wait_for_masters(3).await;
+        cluster.start_master(&leader);
+        cluster.start_worker(worker);
+        cluster.wait_for_masters(3).await;
         load.wait_for_more(20).await;
     }
-    load.stop().await.judge(&ensemble).await;
+    load.stop().await.checker(&cluster).await;
 }

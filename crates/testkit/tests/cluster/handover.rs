@@ -4,58 +4,58 @@ use std::time::Duration;
 
 use muster_client::errors;
 use muster_proto::v1::StepDownRequest;
-use muster_testkit::{Casting, Ensemble, Load};
+use muster_testkit::{ClusterSpec, HaCluster, Load};
 use tonic::Code;
 
 #[tokio::test]
 async fn a_leader_that_steps_down_loses_no_call() {
-    let ensemble = Ensemble::start(Casting::default()).await;
-    let mut load = Load::start(ensemble.client(), &ensemble.judge, Duration::from_millis(10));
-    let (mut leader, mut epoch) = ensemble.leader().await;
+    let cluster = HaCluster::start(ClusterSpec::default()).await;
+    let mut load = Load::start(cluster.client(), &cluster.checker, Duration::from_millis(10));
+    let (mut leader, mut epoch) = cluster.leader().await;
     for _ in 0..5 {
-        ensemble.wait_for_masters(3).await;
+        cluster.wait_for_masters(3).await;
         load.wait_for_more(20).await;
-        let answer = ensemble.client().step_down(StepDownRequest::default()).await.expect("another takes over");
+        let answer = cluster.client().step_down(StepDownRequest::default()).await.expect("another takes over");
         let old = leader;
-        (leader, epoch) = ensemble.leader_after(epoch).await;
+        (leader, epoch) = cluster.leader_after(epoch).await;
         assert_ne!(leader, old);
-        assert_eq!(answer.leader, ensemble.address(&leader));
+        assert_eq!(answer.leader, cluster.address(&leader));
     }
     load.wait_for_more(20).await;
     let loaded = load.stop().await;
     assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
-    loaded.judge(&ensemble).await;
+    loaded.checker(&cluster).await;
 }
 
 #[tokio::test]
 async fn a_leader_that_is_told_to_end_loses_no_call() {
-    let mut ensemble = Ensemble::start(Casting::default()).await;
-    let mut load = Load::start(ensemble.client(), &ensemble.judge, Duration::from_millis(10));
+    let mut cluster = HaCluster::start(ClusterSpec::default()).await;
+    let mut load = Load::start(cluster.client(), &cluster.checker, Duration::from_millis(10));
     for _ in 0..5 {
-        ensemble.wait_for_masters(3).await;
+        cluster.wait_for_masters(3).await;
         load.wait_for_more(20).await;
-        let (leader, epoch) = ensemble.leader().await;
-        ensemble.terminate(&leader);
-        ensemble.leader_after(epoch).await;
-        ensemble.start_master(&leader);
+        let (leader, epoch) = cluster.leader().await;
+        cluster.terminate(&leader);
+        cluster.leader_after(epoch).await;
+        cluster.start_master(&leader);
     }
     let loaded = load.stop().await;
     assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
-    loaded.judge(&ensemble).await;
+    loaded.checker(&cluster).await;
 }
 
 /// A client that repeats nothing sees no failure but ours, and each says whether the call may have been done.
 #[tokio::test]
 async fn while_it_hands_over_a_plain_client_is_told_why_it_must_ask_again() {
-    let ensemble = Ensemble::start(Casting::default()).await;
-    ensemble.wait_for_masters(3).await;
-    let (leader, epoch) = ensemble.leader().await;
-    let mut standby = ensemble.plain(&ensemble.standby().await);
-    let client = ensemble.client();
+    let cluster = HaCluster::start(ClusterSpec::default()).await;
+    cluster.wait_for_masters(3).await;
+    let (leader, epoch) = cluster.leader().await;
+    let mut standby = cluster.plain(&cluster.standby().await);
+    let client = cluster.client();
     let handing_over = tokio::spawn(async move { client.step_down(StepDownRequest::default()).await });
     let mut after = 0;
     while after < 50 {
-        match standby.submit_driver(ensemble.judge.lasting(1).0).await {
+        match standby.submit_driver(cluster.checker.lasting(1).0).await {
             Ok(_) => after += usize::from(handing_over.is_finished()),
             Err(status) => {
                 let reason = errors::reason_of(&status).unwrap_or_else(|| panic!("not ours: {status:?}"));
@@ -65,21 +65,21 @@ async fn while_it_hands_over_a_plain_client_is_told_why_it_must_ask_again() {
         }
     }
     handing_over.await.expect("it is not aborted").expect("another takes over");
-    assert_ne!(ensemble.leader_after(epoch).await.0, leader);
+    assert_ne!(cluster.leader_after(epoch).await.0, leader);
 }
 
 #[tokio::test]
 async fn a_live_and_healthy_leader_is_deposed_again_and_again_under_load() {
-    let ensemble = Ensemble::start(Casting::default()).await;
-    let mut load = Load::start(ensemble.client(), &ensemble.judge, Duration::from_millis(10));
+    let cluster = HaCluster::start(ClusterSpec::default()).await;
+    let mut load = Load::start(cluster.client(), &cluster.checker, Duration::from_millis(10));
     let mut epoch = (0, 0);
     for _ in 0..20 {
-        (_, epoch) = ensemble.leader_after(epoch).await;
+        (_, epoch) = cluster.leader_after(epoch).await;
         load.wait_for_more(10).await;
-        ensemble.etcd.depose_leader().await;
+        cluster.etcd.depose_leader().await;
     }
     load.wait_for_more(10).await;
     // Each goes on in the same process: nobody was restarted.
-    ensemble.wait_for_masters(3).await;
-    load.stop().await.judge(&ensemble).await;
+    cluster.wait_for_masters(3).await;
+    load.stop().await.checker(&cluster).await;
 }

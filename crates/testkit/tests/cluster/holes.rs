@@ -7,60 +7,60 @@ use muster_client::v1::{
     RegisterApplicationRequest, Resources, WatchApplicationRequest, executor,
 };
 use muster_proto::v1::driver::State;
-use muster_testkit::{Casting, Ensemble, Submit, eventually};
+use muster_testkit::{ClusterSpec, HaCluster, Submit, eventually};
 
 const SOON: Duration = Duration::from_secs(60);
 
-async fn lose_the_leader(ensemble: &mut Ensemble) {
-    ensemble.wait_for_masters(3).await;
-    let (leader, epoch) = ensemble.leader().await;
-    ensemble.kill(&leader);
-    ensemble.leader_after(epoch).await;
+async fn lose_the_leader(cluster: &mut HaCluster) {
+    cluster.wait_for_masters(3).await;
+    let (leader, epoch) = cluster.leader().await;
+    cluster.kill(&leader);
+    cluster.leader_after(epoch).await;
 }
 
 #[tokio::test]
 async fn what_was_queued_when_the_leader_died_runs_once() {
-    let mut ensemble = Ensemble::start(Casting { workers: 0, ..Casting::default() }).await;
+    let mut cluster = HaCluster::start(ClusterSpec { workers: 0, ..ClusterSpec::default() }).await;
     let mut ids = Vec::new();
     for number in 0..40 {
-        ids.push(ensemble.submit(ensemble.judge.lasting(1).id(&format!("queued-{number}"))).await);
+        ids.push(cluster.submit(cluster.checker.lasting(1).id(&format!("queued-{number}"))).await);
     }
-    lose_the_leader(&mut ensemble).await;
-    ensemble.start_worker("w1");
+    lose_the_leader(&mut cluster).await;
+    cluster.start_worker("w1");
     for id in &ids {
-        let driver = ensemble.wait_for_state(id, State::Finished).await;
+        let driver = cluster.wait_for_state(id, State::Finished).await;
         assert_eq!(driver.attempts.len(), 1, "{driver:?}");
     }
-    let copies = ensemble.judge.copies();
+    let copies = cluster.checker.copies();
     assert_eq!(copies.len(), ids.len());
     assert!(copies.values().all(|copies| copies.len() == 1), "{copies:?}");
 }
 
 #[tokio::test]
 async fn what_ended_while_nobody_led_keeps_its_result() {
-    let mut ensemble = Ensemble::start(Casting { workers: 1, ..Casting::default() }).await;
+    let mut cluster = HaCluster::start(ClusterSpec { workers: 1, ..ClusterSpec::default() }).await;
     for (id, leased) in [("leased", true), ("once", false)] {
-        let end = ensemble.dir().join("end");
-        let done = ensemble.dir().join(format!("done-{id}"));
+        let end = cluster.dir().join("end");
+        let done = cluster.dir().join(format!("done-{id}"));
         let script =
             format!("while ! test -e {}; do sleep 0.02; done; echo > {}; exit 9", end.display(), done.display());
         let submit = Submit::shell(&script).id(id);
-        ensemble.submit(if leased { submit.leased() } else { submit }).await;
-        ensemble.wait_for_state(id, State::Running).await;
+        cluster.submit(if leased { submit.leased() } else { submit }).await;
+        cluster.wait_for_state(id, State::Running).await;
     }
-    for master in ensemble.masters() {
-        ensemble.kill(&master);
+    for master in cluster.masters() {
+        cluster.kill(&master);
     }
-    std::fs::write(ensemble.dir().join("end"), "").expect("a file can be written");
+    std::fs::write(cluster.dir().join("end"), "").expect("a file can be written");
     for id in ["leased", "once"] {
-        let done = ensemble.dir().join(format!("done-{id}"));
+        let done = cluster.dir().join(format!("done-{id}"));
         eventually("the end", SOON, async || done.exists().then_some(())).await;
     }
-    for master in ensemble.masters() {
-        ensemble.start_master(&master);
+    for master in cluster.masters() {
+        cluster.start_master(&master);
     }
     for id in ["leased", "once"] {
-        let driver = ensemble.wait_for_state(id, State::Failed).await;
+        let driver = cluster.wait_for_state(id, State::Failed).await;
         assert_eq!(driver.attempts.len(), 1, "{driver:?}");
         assert_eq!(driver.outcome.and_then(|outcome| outcome.exit_code), Some(9));
     }
@@ -68,21 +68,21 @@ async fn what_ended_while_nobody_led_keeps_its_result() {
 
 #[tokio::test]
 async fn one_request_id_is_one_driver_on_both_sides_of_a_failover() {
-    let mut ensemble = Ensemble::start(Casting::default()).await;
-    let submit = ensemble.judge.lasting(1).request("0190-once");
-    let first = ensemble.submit(submit.clone()).await;
-    lose_the_leader(&mut ensemble).await;
-    assert_eq!(ensemble.submit(submit).await, first);
-    ensemble.wait_for_state(&first, State::Finished).await;
-    assert_eq!(ensemble.judge.copies()[&first].len(), 1);
+    let mut cluster = HaCluster::start(ClusterSpec::default()).await;
+    let submit = cluster.checker.lasting(1).request("0190-once");
+    let first = cluster.submit(submit.clone()).await;
+    lose_the_leader(&mut cluster).await;
+    assert_eq!(cluster.submit(submit).await, first);
+    cluster.wait_for_state(&first, State::Finished).await;
+    assert_eq!(cluster.checker.copies()[&first].len(), 1);
 }
 
 /// An executor ends while nobody leads: its end arrives, the target stands, and it is replaced.
 #[tokio::test]
 async fn an_application_keeps_its_targets_and_executors_through_a_failover() {
-    let mut ensemble = Ensemble::start(Casting::default()).await;
-    let client = ensemble.client();
-    let folder = ensemble.dir().display().to_string();
+    let mut cluster = HaCluster::start(ClusterSpec::default()).await;
+    let client = cluster.client();
+    let folder = cluster.dir().display().to_string();
     let script =
         format!("while ! test -e {folder}/end-$MUSTER_EXECUTOR_ID; do sleep 0.02; done; echo > {folder}/done; exit 7");
     let command = Command { program: "/bin/sh".into(), args: vec!["-c".into(), script], ..Command::default() };
@@ -108,14 +108,14 @@ async fn an_application_keeps_its_targets_and_executors_through_a_failover() {
     eventually("two executors", SOON, async || (running(&executors().await) == 2).then_some(())).await;
     let first = executors().await[0].executor_id;
 
-    for master in ensemble.masters() {
-        ensemble.kill(&master);
+    for master in cluster.masters() {
+        cluster.kill(&master);
     }
-    std::fs::write(ensemble.dir().join(format!("end-{first}")), "").expect("a file can be written");
-    let done = ensemble.dir().join("done");
+    std::fs::write(cluster.dir().join(format!("end-{first}")), "").expect("a file can be written");
+    let done = cluster.dir().join("done");
     eventually("the end of one", SOON, async || done.exists().then_some(())).await;
-    for master in ensemble.masters() {
-        ensemble.start_master(&master);
+    for master in cluster.masters() {
+        cluster.start_master(&master);
     }
     drop(first_session);
     // Nothing is granted to an application whose session is away.

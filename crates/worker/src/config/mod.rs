@@ -13,12 +13,12 @@ use std::time::Duration;
 use muster_types::{AllocatedResources, WorkerName};
 
 pub use resolve::ConfigError;
-pub use settings::{Action, CommandLine, Settings, StopArgs};
+pub use settings::{Action, CommandLine, StopArgs, WorkerSettings};
 pub use units::{ParseAmountError, parse_bytes, parse_duration};
 
 /// A worker's configuration, complete.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct WorkerConfig {
     /// Addresses of masters, at least one.
     pub masters: Vec<String>,
     /// The worker's label.
@@ -48,7 +48,7 @@ pub struct Config {
     /// How long what is frozen at its lease's end waits to be confirmed.
     pub fence_kill_after: Duration,
     /// What is kept, and for how long.
-    pub retention: Retention,
+    pub retention: WorkerRetention,
     /// Join another cluster than before.
     pub rejoin: bool,
     /// Where to write the address once registered.
@@ -70,7 +70,7 @@ pub struct Directories {
 
 /// What is kept, and for how long.
 #[derive(Debug, Clone)]
-pub struct Retention {
+pub struct WorkerRetention {
     /// Time between two passes.
     pub interval: Duration,
     /// Work directories of ended attempts are removed at this age.

@@ -10,7 +10,9 @@ use std::{fmt, fs, io, process};
 use muster_types::{AllocatedResources, ResourceName, WorkerName};
 use serde::Deserialize;
 
-use super::{Config, Directories, ParseAmountError, Retention, Settings, detect, parse_bytes, parse_duration};
+use super::{
+    Directories, ParseAmountError, WorkerConfig, WorkerRetention, WorkerSettings, detect, parse_bytes, parse_duration,
+};
 
 /// Addresses of one resource, as the wire bounds them.
 const ADDRESSES_LIMIT: usize = 1_024;
@@ -77,16 +79,16 @@ fn wrong(flag: &'static str, value: impl Into<String>, expected: impl Into<Strin
     ConfigError::Value { flag, value: value.into(), expected: expected.into() }
 }
 
-impl Settings {
+impl WorkerSettings {
     /// Adds what the file at `path` says to what is not set.
-    pub fn or_file(self, path: &Path) -> Result<Settings, ConfigError> {
+    pub fn or_file(self, path: &Path) -> Result<WorkerSettings, ConfigError> {
         let text = fs::read_to_string(path).map_err(|error| ConfigError::ReadFile(path.to_owned(), error))?;
         let file = toml::from_str(&text).map_err(|error| ConfigError::ParseFile(path.to_owned(), Box::new(error)))?;
         Ok(self.or(file))
     }
 
     /// Fills in defaults and checks everything.
-    pub fn resolve(self) -> Result<Config, ConfigError> {
+    pub fn resolve(self) -> Result<WorkerConfig, ConfigError> {
         let listen = listen(self.listen.as_deref(), self.insecure_listen.unwrap_or(false))?;
         let state = self.state_dir.clone().unwrap_or_else(|| PathBuf::from("/var/lib/muster/worker"));
         let state = std::path::absolute(&state)
@@ -103,7 +105,7 @@ impl Settings {
             None if listen.ip().is_unspecified() => detect::hostname(),
             None => listen.ip().to_string(),
         };
-        Ok(Config {
+        Ok(WorkerConfig {
             masters: masters(self.master.as_deref().unwrap_or("127.0.0.1:7077"))?,
             name: worker_name(self.name.clone().unwrap_or_else(detect::hostname))?,
             listen,
@@ -153,12 +155,12 @@ impl Settings {
         Ok(AllocatedResources { cores, memory, addresses })
     }
 
-    fn retention(&self) -> Result<Retention, ConfigError> {
+    fn retention(&self) -> Result<WorkerRetention, ConfigError> {
         let interval = length("cleanup-interval", self.cleanup_interval.as_deref().unwrap_or("1800s"))?;
         if interval.is_zero() {
             return Err(wrong("cleanup-interval", "0", "more than 0"));
         }
-        Ok(Retention {
+        Ok(WorkerRetention {
             interval,
             work_age: length("cleanup-age", self.cleanup_age.as_deref().unwrap_or("7d"))?,
             log_age: length("log-keep", self.log_keep.as_deref().unwrap_or("7d"))?,

@@ -15,7 +15,7 @@ pub struct CommandLine {
     pub action: Option<Action>,
     /// Options of serving.
     #[command(flatten)]
-    pub settings: Settings,
+    pub settings: WorkerSettings,
     /// TOML file; its keys are the flags' names with `_`. Flags and environment come before it.
     #[arg(long, env = "MUSTER_WORKER_CONFIG", value_name = "PATH")]
     pub config: Option<PathBuf>,
@@ -39,7 +39,7 @@ pub struct StopArgs {
 /// Everything that flags, environment and file may say.
 #[derive(Debug, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct WorkerSettings {
     /// Addresses of masters, host:port, separated by commas [default: 127.0.0.1:7077].
     #[arg(long, env = "MUSTER_MASTER", value_name = "HOST:PORT,…")]
     pub master: Option<String>,
@@ -124,14 +124,14 @@ pub struct Settings {
     pub log: Option<String>,
 }
 
-impl Settings {
+impl WorkerSettings {
     /// Fills what is not set from `other`.
     #[must_use]
-    pub fn or(self, other: Settings) -> Settings {
+    pub fn or(self, other: WorkerSettings) -> WorkerSettings {
         fn list(first: Vec<String>, second: Vec<String>) -> Vec<String> {
             if first.is_empty() { second } else { first }
         }
-        Settings {
+        WorkerSettings {
             master: self.master.or(other.master),
             state_dir: self.state_dir.or(other.state_dir),
             name: self.name.or(other.name),
@@ -163,18 +163,18 @@ impl Settings {
     }
 
     /// The lists that clap cannot take from the environment, since their values hold commas.
-    pub fn lists_of_environment() -> Settings {
+    pub fn lists_of_environment() -> WorkerSettings {
         let read = |name: &str| -> Vec<String> {
             std::env::var(name)
                 .map(|text| text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
                 .unwrap_or_default()
         };
-        Settings {
+        WorkerSettings {
             label: read("MUSTER_WORKER_LABEL"),
             resource: read("MUSTER_WORKER_RESOURCE"),
             resource_script: read("MUSTER_WORKER_RESOURCE_SCRIPT"),
             variable: read("MUSTER_WORKER_VARIABLE"),
-            ..Settings::default()
+            ..WorkerSettings::default()
         }
     }
 }

@@ -22,7 +22,7 @@ const PIECE: usize = 256 << 10;
 
 /// Why an artifact could not be fetched.
 #[derive(Debug)]
-pub enum ArtifactError {
+pub enum FetchError {
     /// The file name leaves the work directory, or is empty.
     FileName,
     /// Not `file:`, `http:` or `https:`.
@@ -44,31 +44,31 @@ pub enum ArtifactError {
     Cancelled,
 }
 
-impl fmt::Display for ArtifactError {
+impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ArtifactError::FileName => f.write_str("the file name is empty or leaves the work directory"),
-            ArtifactError::Scheme => f.write_str("only file:, http: and https: are fetched"),
-            ArtifactError::Request(_) => f.write_str("the request failed"),
-            ArtifactError::Read(_) => f.write_str("cannot read it"),
-            ArtifactError::Write(path, _) => write!(f, "cannot write {}", path.display()),
-            ArtifactError::Hash { found } => write!(f, "its SHA-256 is {found}, another than expected"),
-            ArtifactError::TooLarge => f.write_str("larger than 64 GiB"),
-            ArtifactError::Cancelled => f.write_str("the attempt was killed"),
+            FetchError::FileName => f.write_str("the file name is empty or leaves the work directory"),
+            FetchError::Scheme => f.write_str("only file:, http: and https: are fetched"),
+            FetchError::Request(_) => f.write_str("the request failed"),
+            FetchError::Read(_) => f.write_str("cannot read it"),
+            FetchError::Write(path, _) => write!(f, "cannot write {}", path.display()),
+            FetchError::Hash { found } => write!(f, "its SHA-256 is {found}, another than expected"),
+            FetchError::TooLarge => f.write_str("larger than 64 GiB"),
+            FetchError::Cancelled => f.write_str("the attempt was killed"),
         }
     }
 }
 
-impl std::error::Error for ArtifactError {
+impl std::error::Error for FetchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ArtifactError::Request(source) => Some(source),
-            ArtifactError::Read(source) | ArtifactError::Write(_, source) => Some(source),
-            ArtifactError::FileName
-            | ArtifactError::Scheme
-            | ArtifactError::Hash { .. }
-            | ArtifactError::TooLarge
-            | ArtifactError::Cancelled => None,
+            FetchError::Request(source) => Some(source),
+            FetchError::Read(source) | FetchError::Write(_, source) => Some(source),
+            FetchError::FileName
+            | FetchError::Scheme
+            | FetchError::Hash { .. }
+            | FetchError::TooLarge
+            | FetchError::Cancelled => None,
         }
     }
 }
@@ -79,7 +79,7 @@ pub(super) fn fetch(
     work_dir: &Path,
     cache: &Path,
     cancelled: &AtomicBool,
-) -> Result<(), ArtifactError> {
+) -> Result<(), FetchError> {
     let target = work_dir.join(file_name(artifact)?);
     match artifact.sha256 {
         None => transfer(open(&artifact.uri)?, &target, None, cancelled)?,
@@ -92,11 +92,11 @@ pub(super) fn fetch(
         }
     }
     let mode = if artifact.executable { 0o755 } else { 0o644 };
-    fs::set_permissions(&target, fs::Permissions::from_mode(mode)).map_err(|error| ArtifactError::Write(target, error))
+    fs::set_permissions(&target, fs::Permissions::from_mode(mode)).map_err(|error| FetchError::Write(target, error))
 }
 
 /// The name in the work directory: one plain segment.
-fn file_name(artifact: &Artifact) -> Result<&str, ArtifactError> {
+fn file_name(artifact: &Artifact) -> Result<&str, FetchError> {
     let name = if artifact.file_name.is_empty() {
         let path = artifact.uri.split(['?', '#']).next().unwrap_or_default();
         path.rsplit('/').next().unwrap_or_default()
@@ -104,16 +104,16 @@ fn file_name(artifact: &Artifact) -> Result<&str, ArtifactError> {
         &artifact.file_name
     };
     let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']) && name.len() <= 255;
-    plain.then_some(name).ok_or(ArtifactError::FileName)
+    plain.then_some(name).ok_or(FetchError::FileName)
 }
 
-fn open(uri: &str) -> Result<Box<dyn Read>, ArtifactError> {
+fn open(uri: &str) -> Result<Box<dyn Read>, FetchError> {
     if let Some(path) = uri.strip_prefix("file://") {
         let path = path.strip_prefix("localhost").unwrap_or(path);
-        return Ok(Box::new(File::open(path).map_err(ArtifactError::Read)?));
+        return Ok(Box::new(File::open(path).map_err(FetchError::Read)?));
     }
     if !uri.starts_with("http://") && !uri.starts_with("https://") {
-        return Err(ArtifactError::Scheme);
+        return Err(FetchError::Scheme);
     }
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_connect(Some(SILENCE_TIMEOUT))
@@ -121,7 +121,7 @@ fn open(uri: &str) -> Result<Box<dyn Read>, ArtifactError> {
         .timeout_global(Some(TRANSFER_TIMEOUT))
         .build()
         .into();
-    let response = agent.get(uri).call().map_err(|error| ArtifactError::Request(Box::new(error)))?;
+    let response = agent.get(uri).call().map_err(|error| FetchError::Request(Box::new(error)))?;
     Ok(Box::new(response.into_body().into_reader()))
 }
 
@@ -131,25 +131,25 @@ fn transfer(
     target: &Path,
     expected: Option<&[u8; 32]>,
     cancelled: &AtomicBool,
-) -> Result<(), ArtifactError> {
-    let failed = |error| ArtifactError::Write(target.to_owned(), error);
+) -> Result<(), FetchError> {
+    let failed = |error| FetchError::Write(target.to_owned(), error);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(target).map_err(failed)?;
     let mut hash = expected.map(|_| Sha256::new());
     let mut piece = vec![0; PIECE];
     let mut size: u64 = 0;
     loop {
         if cancelled.load(Ordering::Relaxed) {
-            return Err(ArtifactError::Cancelled);
+            return Err(FetchError::Cancelled);
         }
         let count = match from.read(&mut piece) {
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(ArtifactError::Read(error)),
+            Err(error) => return Err(FetchError::Read(error)),
         };
         size += count as u64;
         if size > ARTIFACT_LIMIT {
-            return Err(ArtifactError::TooLarge);
+            return Err(FetchError::TooLarge);
         }
         file.write_all(&piece[..count]).map_err(failed)?;
         if let Some(hash) = &mut hash {
@@ -159,7 +159,7 @@ fn transfer(
     match (hash, expected) {
         (Some(hash), Some(expected)) => {
             let found = hash.finalize();
-            if found[..] == expected[..] { Ok(()) } else { Err(ArtifactError::Hash { found: hex(&found) }) }
+            if found[..] == expected[..] { Ok(()) } else { Err(FetchError::Hash { found: hex(&found) }) }
         }
         _ => Ok(()),
     }
@@ -171,13 +171,13 @@ fn take_from_cache(
     target: &Path,
     expected: &[u8; 32],
     cancelled: &AtomicBool,
-) -> Result<bool, ArtifactError> {
+) -> Result<bool, FetchError> {
     let Ok(file) = File::open(cached) else { return Ok(false) };
     // Its age is that of its last use.
     let _ = file.set_modified(std::time::SystemTime::now());
     match transfer(Box::new(file), target, Some(expected), cancelled) {
         Ok(()) => Ok(true),
-        Err(ArtifactError::Hash { .. } | ArtifactError::Read(_)) => {
+        Err(FetchError::Hash { .. } | FetchError::Read(_)) => {
             let _ = fs::remove_file(cached);
             Ok(false)
         }
@@ -235,7 +235,7 @@ mod tests {
             Artifact { uri, sha256: None, file_name: String::new(), executable: true }
         }
 
-        fn fetch(&self, artifact: &Artifact) -> Result<(), ArtifactError> {
+        fn fetch(&self, artifact: &Artifact) -> Result<(), FetchError> {
             fetch(artifact, &self.root.path().join("work"), &self.root.path().join("cache"), &self.running)
         }
 
@@ -264,17 +264,17 @@ mod tests {
         let setting = Setting::new();
         for name in ["../tool", "/tmp/tool", "..", ".", "a/b"] {
             let artifact = Artifact { file_name: name.into(), ..setting.artifact() };
-            assert!(matches!(setting.fetch(&artifact), Err(ArtifactError::FileName)), "{name}");
+            assert!(matches!(setting.fetch(&artifact), Err(FetchError::FileName)), "{name}");
         }
         let artifact = Artifact { uri: "file:///tmp/..".into(), ..setting.artifact() };
-        assert!(matches!(setting.fetch(&artifact), Err(ArtifactError::FileName)));
+        assert!(matches!(setting.fetch(&artifact), Err(FetchError::FileName)));
     }
 
     #[test]
     fn another_content_than_expected_is_refused_and_named() {
         let setting = Setting::new();
         let artifact = Artifact { sha256: Some(sha256("other")), ..setting.artifact() };
-        let Err(ArtifactError::Hash { found }) = setting.fetch(&artifact) else { panic!("refused") };
+        let Err(FetchError::Hash { found }) = setting.fetch(&artifact) else { panic!("refused") };
         assert_eq!(found, hex(&sha256("content")));
     }
 
@@ -287,13 +287,13 @@ mod tests {
         setting.fetch(&artifact).expect("from the cache");
         let cached = fs::read_dir(setting.root.path().join("cache")).expect("a cache").next().expect("an entry");
         fs::write(cached.expect("readable").path(), "spoiled").expect("spoiled");
-        assert!(matches!(setting.fetch(&artifact), Err(ArtifactError::Read(_))));
+        assert!(matches!(setting.fetch(&artifact), Err(FetchError::Read(_))));
     }
 
     #[test]
     fn a_kill_stops_a_transfer() {
         let setting = Setting::new();
         setting.running.store(true, Ordering::Relaxed);
-        assert!(matches!(setting.fetch(&setting.artifact()), Err(ArtifactError::Cancelled)));
+        assert!(matches!(setting.fetch(&setting.artifact()), Err(FetchError::Cancelled)));
     }
 }

@@ -10,8 +10,8 @@ use std::sync::Mutex;
 use muster_types::{AllocatedResources, ApplicationUid, AttemptKey, Launch};
 use serde::Serialize;
 
-use super::environment::Places;
-use crate::attempts::Facts;
+use super::environment::AttemptPaths;
+use crate::attempts::AgentFacts;
 use crate::config::Directories;
 
 /// Name of the file with the facts of an attempt, in its log directory.
@@ -19,19 +19,19 @@ const FACTS: &str = ".facts";
 
 /// Makes directories, and remembers which scratch directories exist.
 #[derive(Debug)]
-pub struct Layout {
+pub struct AttemptDirectories {
     directories: Directories,
     scratch_made: Mutex<BTreeSet<ApplicationUid>>,
 }
 
-impl Layout {
+impl AttemptDirectories {
     /// Makes the roots.
-    pub fn make(directories: Directories) -> io::Result<Layout> {
+    pub fn make(directories: Directories) -> io::Result<AttemptDirectories> {
         for root in [&directories.work, &directories.logs] {
             // Others may have to reach what is in them; what must not be reached has its own mode.
             DirBuilder::new().recursive(true).mode(0o755).create(root)?;
         }
-        Ok(Layout { directories, scratch_made: Mutex::default() })
+        Ok(AttemptDirectories { directories, scratch_made: Mutex::default() })
     }
 
     /// Where things are.
@@ -50,7 +50,7 @@ impl Layout {
     }
 
     /// Where the things of a launch will be.
-    pub fn places(&self, launch: &Launch) -> Places {
+    pub fn places(&self, launch: &Launch) -> AttemptPaths {
         let key = launch.attempt.to_string();
         let own = self.directories.work.join(&key);
         let logs = self.directories.logs.join(&key);
@@ -58,7 +58,7 @@ impl Layout {
             AttemptKey::Executor(application, _) => Some(self.scratch_dir(application)),
             AttemptKey::Driver(..) => None,
         };
-        Places {
+        AttemptPaths {
             resources_file: own.join(".muster-resources.json"),
             work_dir: launch.command.work_dir.as_ref().map_or(own, PathBuf::from),
             stdout: logs.join("stdout"),
@@ -69,14 +69,14 @@ impl Layout {
 
     /// Makes the directories of a launch. The work directory must be fresh: what another attempt left must not be found.
     /// On failure, the path that could not be made.
-    pub fn create(&self, launch: &Launch, places: &Places) -> Result<(), (PathBuf, io::Error)> {
+    pub fn create(&self, launch: &Launch, places: &AttemptPaths) -> Result<(), (PathBuf, io::Error)> {
         let key = launch.attempt.to_string();
         let own = self.directories.work.join(&key);
         make_fresh_dir(&own).map_err(|error| (own, error))?;
         let logs = self.directories.logs.join(&key);
         make_dir_if_missing(&logs, 0o755).map_err(|error| (logs.clone(), error))?;
-        let facts = Facts { leased: launch.leased, log_limit: launch.log_limit };
-        if facts != Facts::default() {
+        let facts = AgentFacts { leased: launch.leased, log_limit: launch.log_limit };
+        if facts != AgentFacts::default() {
             write_facts(&logs, facts).map_err(|error| (logs, error))?;
         }
         if let (AttemptKey::Executor(application, _), Some(scratch)) = (launch.attempt, &places.scratch) {
@@ -100,7 +100,7 @@ impl Layout {
     }
 
     /// What an earlier agent wrote down of an attempt.
-    pub fn facts(&self, attempt: &AttemptKey) -> Facts {
+    pub fn facts(&self, attempt: &AttemptKey) -> AgentFacts {
         read_facts(&self.log_dir(attempt)).unwrap_or_default()
     }
 
@@ -139,14 +139,14 @@ fn make_fresh_dir(path: &Path) -> io::Result<()> {
 }
 
 /// Facts that are not the usual ones are kept beside the logs, for the next agent: most launches write nothing.
-fn write_facts(logs: &Path, facts: Facts) -> io::Result<()> {
+fn write_facts(logs: &Path, facts: AgentFacts) -> io::Result<()> {
     fs::write(logs.join(FACTS), format!("{} {}\n", u8::from(facts.leased), facts.log_limit))
 }
 
-fn read_facts(logs: &Path) -> Option<Facts> {
+fn read_facts(logs: &Path) -> Option<AgentFacts> {
     let text = fs::read_to_string(logs.join(FACTS)).ok()?;
     let (leased, log_limit) = text.trim().split_once(' ')?;
-    Some(Facts { leased: leased == "1", log_limit: log_limit.parse().ok()? })
+    Some(AgentFacts { leased: leased == "1", log_limit: log_limit.parse().ok()? })
 }
 
 #[derive(Serialize)]

@@ -12,7 +12,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// What all processes of this worker are told.
 #[derive(Debug, Clone, Default)]
-pub struct WorkerFacts {
+pub struct WorkerVariables {
     /// Name of the worker.
     pub name: String,
     /// Its uid.
@@ -29,7 +29,7 @@ pub struct WorkerFacts {
     pub base: Vec<(String, String)>,
 }
 
-impl WorkerFacts {
+impl WorkerVariables {
     /// What is passed on of the agent's own environment.
     pub fn base_environment() -> Vec<(String, String)> {
         let mut base: Vec<_> = PASSED_ON
@@ -45,7 +45,7 @@ impl WorkerFacts {
 
 /// What is known of the cluster by the time of a launch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ClusterFacts {
+pub struct ClusterVariables {
     /// Addresses of masters, separated by commas.
     pub masters: String,
     /// Name of the cluster.
@@ -54,7 +54,7 @@ pub struct ClusterFacts {
 
 /// Where one attempt's things are.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub struct AttemptPaths {
     /// The work directory.
     pub work_dir: PathBuf,
     /// Standard output.
@@ -69,19 +69,19 @@ pub struct Places {
 
 /// One attempt with all that its variables are made of.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scope<'a> {
+pub(super) struct VariableScope<'a> {
     /// The launch.
     pub(super) launch: &'a Launch,
     /// The worker.
-    pub(super) worker: &'a WorkerFacts,
+    pub(super) worker: &'a WorkerVariables,
     /// Where its things are.
-    pub(super) places: &'a Places,
+    pub(super) places: &'a AttemptPaths,
 }
 
-impl Scope<'_> {
+impl VariableScope<'_> {
     /// The value of a variable. The worker's own names come first: no profile can pretend another work directory.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
-        let Scope { launch, worker, places } = self;
+        let VariableScope { launch, worker, places } = self;
         let path = |path: &PathBuf| Some(path.to_string_lossy().into_owned());
         match name {
             "CORES" => Some(launch.resources.cores.to_string()),
@@ -125,8 +125,8 @@ impl Scope<'_> {
     }
 
     /// The variables of environment that are the worker's, after everything that the command sets.
-    pub(super) fn muster_environment(&self, cluster: &ClusterFacts) -> Vec<(String, String)> {
-        let Scope { launch, worker, places } = self;
+    pub(super) fn muster_environment(&self, cluster: &ClusterVariables) -> Vec<(String, String)> {
+        let VariableScope { launch, worker, places } = self;
         let mut list: Vec<(&str, String)> = vec![
             ("MUSTER_MASTER", cluster.masters.clone()),
             ("MUSTER_CLUSTER", cluster.cluster.clone()),

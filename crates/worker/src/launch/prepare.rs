@@ -7,14 +7,14 @@ use std::{fmt, io};
 
 use muster_types::{Fault, Launch, Outcome, Reason};
 
-use super::artifacts::{self, ArtifactError};
-use super::directories::Layout;
-use super::environment::{ClusterFacts, Places, Scope, WorkerFacts};
+use super::artifacts::{self, FetchError};
+use super::directories::AttemptDirectories;
+use super::environment::{AttemptPaths, ClusterVariables, VariableScope, WorkerVariables};
 use super::variables::{UnknownVariable, substitute};
 
 /// A program ready to be started.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Prepared {
+pub struct PreparedLaunch {
     /// Path, or a name to be looked up in the PATH of `env`.
     pub program: String,
     /// Arguments, without the program.
@@ -30,9 +30,9 @@ pub struct Prepared {
 }
 
 /// The environment may hold secrets: it is not shown.
-impl fmt::Debug for Prepared {
+impl fmt::Debug for PreparedLaunch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prepared")
+        f.debug_struct("PreparedLaunch")
             .field("program", &self.program)
             .field("work_dir", &self.work_dir)
             .finish_non_exhaustive()
@@ -47,7 +47,7 @@ pub enum PrepareError {
     /// A variable.
     Variable(UnknownVariable),
     /// An artifact, by its URI.
-    Artifact(String, ArtifactError),
+    Artifact(String, FetchError),
 }
 
 impl fmt::Display for PrepareError {
@@ -96,18 +96,18 @@ pub fn in_one_line(error: &dyn std::error::Error) -> String {
 /// Prepares launches.
 #[derive(Debug)]
 pub struct Preparer {
-    layout: Arc<Layout>,
-    worker: Arc<WorkerFacts>,
+    layout: Arc<AttemptDirectories>,
+    worker: Arc<WorkerVariables>,
 }
 
 impl Preparer {
     /// Prepares under this layout, as this worker.
-    pub fn new(layout: Arc<Layout>, worker: Arc<WorkerFacts>) -> Preparer {
+    pub fn new(layout: Arc<AttemptDirectories>, worker: Arc<WorkerVariables>) -> Preparer {
         Preparer { layout, worker }
     }
 
     /// Substitutes, and makes the directories. Variables come first: an attempt that cannot run leaves nothing on the disk.
-    pub fn prepare(&self, launch: &Launch, cluster: &ClusterFacts) -> Result<Prepared, PrepareError> {
+    pub fn prepare(&self, launch: &Launch, cluster: &ClusterVariables) -> Result<PreparedLaunch, PrepareError> {
         let places = self.layout.places(launch);
         let prepared = self.substitute(launch, &places, cluster).map_err(PrepareError::Variable)?;
         self.layout.create(launch, &places).map_err(|(path, error)| PrepareError::WorkDir(path, error))?;
@@ -115,7 +115,12 @@ impl Preparer {
     }
 
     /// Fetches the artifacts of a prepared launch. May take as long as a network likes.
-    pub fn fetch(&self, launch: &Launch, prepared: &Prepared, cancelled: &AtomicBool) -> Result<(), PrepareError> {
+    pub fn fetch(
+        &self,
+        launch: &Launch,
+        prepared: &PreparedLaunch,
+        cancelled: &AtomicBool,
+    ) -> Result<(), PrepareError> {
         for artifact in launch.artifacts.iter() {
             artifacts::fetch(artifact, &prepared.work_dir, &self.layout.directories().cache, cancelled)
                 .map_err(|error| PrepareError::Artifact(artifact.uri.clone(), error))?;
@@ -126,10 +131,10 @@ impl Preparer {
     fn substitute(
         &self,
         launch: &Launch,
-        places: &Places,
-        cluster: &ClusterFacts,
-    ) -> Result<Prepared, UnknownVariable> {
-        let scope = Scope { launch, worker: &self.worker, places };
+        places: &AttemptPaths,
+        cluster: &ClusterVariables,
+    ) -> Result<PreparedLaunch, UnknownVariable> {
+        let scope = VariableScope { launch, worker: &self.worker, places };
         let fill = |text: &str| substitute(text, |name| scope.variable(name));
         let command = &launch.command;
         let mut env = self.worker.base.clone();
@@ -149,7 +154,7 @@ impl Preparer {
         } else {
             program
         };
-        Ok(Prepared {
+        Ok(PreparedLaunch {
             program,
             args: command.args.iter().map(|arg| fill(arg)).collect::<Result<_, _>>()?,
             env,
@@ -188,7 +193,7 @@ mod tests {
             let root = tempfile::tempdir().expect("a directory");
             let at = |name: &str| root.path().join(name);
             let directories = Directories { state: at("."), work: at("work"), logs: at("logs"), cache: at("cache") };
-            let worker = WorkerFacts {
+            let worker = WorkerVariables {
                 name: "w1".into(),
                 uid: "u1".into(),
                 host: "host1".into(),
@@ -197,12 +202,12 @@ mod tests {
                 variables: BTreeMap::from([("JAVA_HOME".into(), "/java".into())]),
                 base: vec![("PATH".into(), "/bin".into())],
             };
-            let layout = Arc::new(Layout::make(directories).expect("roots"));
+            let layout = Arc::new(AttemptDirectories::make(directories).expect("roots"));
             Setting { preparer: Preparer::new(layout, Arc::new(worker)), root }
         }
 
-        fn prepare(&self, launch: &Launch) -> Result<Prepared, PrepareError> {
-            let cluster = ClusterFacts { masters: "m:1,m:2".into(), cluster: "c".into() };
+        fn prepare(&self, launch: &Launch) -> Result<PreparedLaunch, PrepareError> {
+            let cluster = ClusterVariables { masters: "m:1,m:2".into(), cluster: "c".into() };
             self.preparer.prepare(launch, &cluster)
         }
     }
@@ -231,7 +236,7 @@ mod tests {
         AttemptKey::Executor(ApplicationUid(2), ExecutorId(7))
     }
 
-    fn value<'a>(prepared: &'a Prepared, name: &str) -> Option<&'a str> {
+    fn value<'a>(prepared: &'a PreparedLaunch, name: &str) -> Option<&'a str> {
         prepared.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
@@ -332,8 +337,8 @@ mod tests {
         let setting = Setting::new();
         setting.prepare(&launch(driver())).expect("prepared");
         let facts = setting.preparer.layout.facts(&driver());
-        assert_eq!(facts, crate::attempts::Facts { leased: false, log_limit: 1 << 20 });
-        assert_eq!(setting.preparer.layout.facts(&executor()), crate::attempts::Facts::default());
+        assert_eq!(facts, crate::attempts::AgentFacts { leased: false, log_limit: 1 << 20 });
+        assert_eq!(setting.preparer.layout.facts(&executor()), crate::attempts::AgentFacts::default());
     }
 
     #[test]

@@ -8,30 +8,30 @@ use std::sync::Arc;
 
 use muster_types::ApplicationUid;
 
-use super::directories::Layout;
+use super::directories::AttemptDirectories;
 use crate::attempts::Attempts;
 
 /// The applications that are gone. Kept on disk, by an empty file beside the directory, for the next agent.
 #[derive(Debug)]
-pub struct Scratches {
-    layout: Arc<Layout>,
+pub struct ScratchDirectories {
+    layout: Arc<AttemptDirectories>,
     gone: BTreeSet<ApplicationUid>,
 }
 
-impl Scratches {
+impl ScratchDirectories {
     /// Finds what an earlier agent was told.
-    pub fn find(layout: Arc<Layout>) -> io::Result<Scratches> {
+    pub fn find(layout: Arc<AttemptDirectories>) -> io::Result<ScratchDirectories> {
         let mut gone = BTreeSet::new();
         for entry in fs::read_dir(&layout.directories().work)? {
             let name = entry?.file_name();
             let uid = name.to_str().and_then(|name| name.strip_prefix("scratch-")?.strip_suffix(".gone"));
             gone.extend(uid.and_then(|uid| uid.parse::<ApplicationUid>().ok()));
         }
-        Ok(Scratches { layout, gone })
+        Ok(ScratchDirectories { layout, gone })
     }
 
     /// An application is gone.
-    pub fn bury(&mut self, application: ApplicationUid, attempts: &Attempts) {
+    pub fn remove_when_idle(&mut self, application: ApplicationUid, attempts: &Attempts) {
         if !self.layout.scratch_dir(application).exists() {
             return;
         }
@@ -62,7 +62,7 @@ impl Scratches {
     }
 }
 
-fn remove(layout: &Layout, application: ApplicationUid, marker: PathBuf) -> io::Result<()> {
+fn remove(layout: &AttemptDirectories, application: ApplicationUid, marker: PathBuf) -> io::Result<()> {
     layout.remove_scratch(application)?;
     match fs::remove_file(marker) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

@@ -6,20 +6,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_agent::link::{Effect, Input, LeaderSeen, Link, Notice, Remembered};
+use muster_agent::link::{LeaderSeen, Link, LinkEffect, LinkInput, Notice, RememberedCluster};
 use muster_agent::runner_protocol::Renewal;
 use muster_proto::v1::{self, link_request::Message};
 use muster_types::{Capabilities, Hello, Incarnation, Report, Session, Time};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
-use super::convert::Read;
+use super::convert::ReadMessage;
 use super::dial;
-use super::outgoing::{Stuck, Up};
+use super::outgoing::{UplinkSender, UplinkStuck};
 use super::sent_at::SentAt;
-use crate::launch::ClusterFacts;
-use crate::runner::{Connection, Order, Orders};
-use crate::status::Status;
+use crate::launch::ClusterVariables;
+use crate::runner::{ConnectionNumber, RunnerOrder, RunnerOrders};
+use crate::status::AgentStatus;
 use crate::{clock, state};
 
 /// Events that may wait for the actor; those who send them wait then, the stream's reader among them.
@@ -35,7 +35,7 @@ const INPUTS_PER_TURN: usize = 64;
 #[derive(Debug)]
 pub enum LinkEvent {
     /// A runner was adopted or started; orders are for this connection from here on.
-    RunnerReady(Connection, Incarnation, Box<Capabilities>),
+    RunnerReady(ConnectionNumber, Incarnation, Box<Capabilities>),
     /// It does not answer.
     RunnerSilent,
     /// It answers again.
@@ -47,13 +47,13 @@ pub enum LinkEvent {
     /// Its reports.
     Reports(Vec<Report>),
     /// A stream is open.
-    Connected(Session, Up),
+    Connected(Session, UplinkSender),
     /// A stream to this master ended, for this reason.
     Broken(Session, String, String),
     /// A message came down.
-    Down(Session, Box<Read>),
+    Down(Session, Box<ReadMessage>),
     /// An epoch is on disk.
-    Persisted(Remembered),
+    Persisted(RememberedCluster),
     /// The watch of this number tells who leads.
     LeaderSeen(u64, LeaderSeen),
     /// The watch of this number, on this master, ended.
@@ -71,7 +71,7 @@ pub struct WorkerProfile {
     /// Masters that were configured.
     pub masters: Vec<String>,
     /// What is on disk of the link.
-    pub remembered: Option<Remembered>,
+    pub remembered: Option<RememberedCluster>,
     /// Masters that an earlier agent knew.
     pub known_masters: Vec<String>,
     /// The state directory.
@@ -83,13 +83,13 @@ pub struct WorkerProfile {
 pub struct LinkActor {
     link: Link,
     profile: WorkerProfile,
-    orders: Orders,
-    status: Status,
+    orders: RunnerOrders,
+    status: AgentStatus,
     events: mpsc::Receiver<LinkEvent>,
     handle: LinkHandle,
-    writes: mpsc::Sender<Remembered>,
+    writes: mpsc::Sender<RememberedCluster>,
     streams: BTreeMap<Session, AbortHandle>,
-    up: Option<(Session, Up)>,
+    up: Option<(Session, UplinkSender)>,
     stuck: Option<Session>,
     /// The number of the newest watch, and what drops it.
     watch: (u64, Option<AbortHandle>),
@@ -101,7 +101,7 @@ pub struct LinkActor {
 
 impl LinkActor {
     /// An actor, and the handle to tell it things.
-    pub fn new(profile: WorkerProfile, orders: Orders, status: Status) -> (LinkActor, LinkHandle) {
+    pub fn new(profile: WorkerProfile, orders: RunnerOrders, status: AgentStatus) -> (LinkActor, LinkHandle) {
         let (handle, events) = mpsc::channel(EVENTS);
         let (writes, written) = mpsc::channel(WRITES);
         tokio::spawn(write_epochs(profile.state_dir.clone(), written, handle.clone()));
@@ -139,7 +139,7 @@ impl LinkActor {
                 biased;
                 event = self.events.recv() => event,
                 () = sleep(wait) => {
-                    self.feed(Input::Tick);
+                    self.feed(LinkInput::Tick);
                     continue;
                 }
             };
@@ -161,110 +161,110 @@ impl LinkActor {
                     status.incarnation = Some(incarnation);
                     status.capabilities = *capabilities;
                 });
-                Input::RunnerReady(incarnation)
+                LinkInput::RunnerReady(incarnation)
             }
-            LinkEvent::RunnerSilent => Input::RunnerSilent,
-            LinkEvent::RunnerAnswers => Input::RunnerAnswers,
-            LinkEvent::RunnerGone => Input::RunnerGone,
-            LinkEvent::Inventory(session, reports) => Input::Inventory(session, reports),
-            LinkEvent::Reports(reports) => Input::Reports(reports),
+            LinkEvent::RunnerSilent => LinkInput::RunnerSilent,
+            LinkEvent::RunnerAnswers => LinkInput::RunnerAnswers,
+            LinkEvent::RunnerGone => LinkInput::RunnerGone,
+            LinkEvent::Inventory(session, reports) => LinkInput::Inventory(session, reports),
+            LinkEvent::Reports(reports) => LinkInput::Reports(reports),
             LinkEvent::Connected(session, up) => {
                 self.up = Some((session, up));
-                Input::Connected(session)
+                LinkInput::Connected(session)
             }
-            LinkEvent::Broken(session, master, why) => {
-                self.tell_failure(session, &master, why);
-                Input::Broken(session)
+            LinkEvent::Broken(session, master, reason) => {
+                self.tell_failure(session, &master, reason);
+                LinkInput::Broken(session)
             }
             LinkEvent::Down(session, read) => {
                 if let Some(name) = read.cluster_name.filter(|_| self.streams.contains_key(&session)) {
                     self.cluster_name = name;
                     self.publish_cluster();
                 }
-                Input::Down(session, read.down)
+                LinkInput::Down(session, read.down)
             }
-            LinkEvent::Persisted(remembered) => Input::Persisted(remembered),
+            LinkEvent::Persisted(remembered) => LinkInput::Persisted(remembered),
             LinkEvent::LeaderSeen(number, _) | LinkEvent::WatchBroken(number, _) if number != self.watch.0 => return,
-            LinkEvent::LeaderSeen(_, seen) => Input::LeaderSeen(seen),
-            LinkEvent::WatchBroken(_, master) => Input::WatchBroken(master),
+            LinkEvent::LeaderSeen(_, seen) => LinkInput::LeaderSeen(seen),
+            LinkEvent::WatchBroken(_, master) => LinkInput::WatchBroken(master),
         };
         self.feed(input);
     }
 
     /// Feeds the machine, and carries out what it wants. A stream found stuck while doing so is fed back as broken.
-    fn feed(&mut self, input: Input) {
+    fn feed(&mut self, input: LinkInput) {
         let mut next = Some(input);
         while let Some(input) = next {
             let now = clock::now();
             self.link.handle(now, clock::entropy(), input);
-            let effects: Vec<Effect> = self.link.drain().collect();
+            let effects: Vec<LinkEffect> = self.link.drain().collect();
             for effect in effects {
                 self.carry_out(now, effect);
             }
-            next = self.stuck.take().map(Input::Broken);
+            next = self.stuck.take().map(LinkInput::Broken);
         }
         self.publish();
     }
 
-    fn carry_out(&mut self, now: Time, effect: Effect) {
+    fn carry_out(&mut self, now: Time, effect: LinkEffect) {
         match effect {
-            Effect::Dial(session, address) => {
+            LinkEffect::Dial(session, address) => {
                 tracing::debug!(session = session.0, master = address, "dialling");
                 let task = tokio::spawn(dial::run(session, address, self.handle.clone()));
                 self.streams.insert(session, task.abort_handle());
             }
-            Effect::Close(session) => self.close(session),
-            Effect::SendHello { session, incarnation, cluster, epoch } => {
+            LinkEffect::Close(session) => self.close(session),
+            LinkEffect::SendHello { session, incarnation, cluster, epoch } => {
                 self.sent_at.note(now);
                 let hello = Hello { incarnation, session, cluster, epoch, ..self.profile.hello.clone() };
                 self.send(session, Message::Hello(Box::new((&hello).into())));
             }
-            Effect::Persist(remembered) => {
+            LinkEffect::Persist(remembered) => {
                 if self.writes.try_send(remembered).is_err() {
                     self.stuck = self.up.as_ref().map(|(session, _)| *session);
                 }
             }
-            Effect::AskInventory(session) => self.order(session, Order::AskInventory(session)),
-            Effect::SendInventory(session, reports, complete) => {
+            LinkEffect::AskInventory(session) => self.order(session, RunnerOrder::AskInventory(session)),
+            LinkEffect::SendInventory(session, reports, complete) => {
                 self.send(session, Message::Inventory(v1::Inventory::part(&reports, complete)));
             }
-            Effect::Registered(session, epoch) => {
+            LinkEffect::Registered(session, epoch) => {
                 self.last_failure.clear();
                 let master = self.link.registered_with().map(|(master, _)| master.to_owned()).unwrap_or_default();
                 tracing::info!(master, %epoch, session = session.0, "registered");
             }
-            Effect::SendHeartbeat(session, number) => {
+            LinkEffect::SendHeartbeat(session, number) => {
                 self.sent_at.note(now);
                 self.beat(session, number);
             }
-            Effect::SendReports(session, reports) => {
+            LinkEffect::SendReports(session, reports) => {
                 self.send(session, Message::Reports(reports.as_slice().into()));
             }
-            Effect::RenewLease { sent, lease } => {
+            LinkEffect::RenewLease { sent, lease } => {
                 // One that finds no room is made up for by the next.
                 let sent_wall = self.sent_at.wall(sent);
-                let _ = self.orders.give(Order::Renew(Renewal { sent, sent_wall, lease }));
+                let _ = self.orders.give(RunnerOrder::Renew(Renewal { sent, sent_wall, lease }));
             }
-            Effect::Obey(commands) => {
+            LinkEffect::Obey(commands) => {
                 let session = self.up.as_ref().map_or(Session(0), |(session, _)| *session);
-                self.order(session, Order::Obey(commands));
+                self.order(session, RunnerOrder::Obey(commands));
             }
-            Effect::Forget(acknowledgement) => {
+            LinkEffect::Forget(acknowledgement) => {
                 // One that finds no room is acknowledged again after the next inventory.
-                let _ = self.orders.give(Order::Forget(acknowledgement));
+                let _ = self.orders.give(RunnerOrder::Forget(acknowledgement));
             }
-            Effect::FenceWithoutRunner => self.orders.fence_without_runner(),
-            Effect::Watch(address) => {
+            LinkEffect::FenceWithoutRunner => self.orders.fence_without_runner(),
+            LinkEffect::Watch(address) => {
                 self.unwatch();
                 let task = tokio::spawn(dial::watch(self.watch.0, address, self.handle.clone()));
                 self.watch.1 = Some(task.abort_handle());
             }
-            Effect::Unwatch => self.unwatch(),
-            Effect::Masters(masters) => {
+            LinkEffect::Unwatch => self.unwatch(),
+            LinkEffect::Masters(masters) => {
                 self.masters.send_replace(masters);
                 self.publish_cluster();
             }
-            Effect::Say(notice) => say(&notice),
+            LinkEffect::Say(notice) => say(&notice),
         }
     }
 
@@ -293,16 +293,16 @@ impl LinkActor {
         self.on_stream(session, |up| up.heartbeat(number));
     }
 
-    fn on_stream(&mut self, session: Session, send: impl FnOnce(&Up) -> Result<(), Stuck>) {
+    fn on_stream(&mut self, session: Session, send: impl FnOnce(&UplinkSender) -> Result<(), UplinkStuck>) {
         let Some((current, up)) = &self.up else { return };
-        if *current == session && send(up) == Err(Stuck) {
+        if *current == session && send(up) == Err(UplinkStuck) {
             tracing::warn!(session = session.0, "the stream to the master is stuck or has ended");
             self.stuck = Some(session);
         }
     }
 
     /// Gives an order to the runner. What finds no room dies with its stream: the next inventory shows that it was not done.
-    fn order(&mut self, session: Session, order: Order) {
+    fn order(&mut self, session: Session, order: RunnerOrder) {
         if self.orders.give(order).is_err() {
             tracing::warn!(session = session.0, "too many orders wait for the runner, leaving the stream");
             self.stuck = Some(session);
@@ -323,7 +323,7 @@ impl LinkActor {
     }
 
     fn publish_cluster(&self) {
-        let facts = ClusterFacts { masters: self.masters.borrow().join(","), cluster: self.cluster_name.clone() };
+        let facts = ClusterVariables { masters: self.masters.borrow().join(","), cluster: self.cluster_name.clone() };
         self.status.change_if(|status| {
             let changed = *status.cluster != facts;
             if changed {
@@ -334,13 +334,13 @@ impl LinkActor {
     }
 
     /// Said once while it repeats: an absent master must not fill the log.
-    fn tell_failure(&mut self, session: Session, master: &str, why: String) {
+    fn tell_failure(&mut self, session: Session, master: &str, reason: String) {
         let Some(_) = self.streams.remove(&session) else { return };
-        if why == self.last_failure {
-            tracing::debug!(master, session = session.0, why, "stream ended");
+        if reason == self.last_failure {
+            tracing::debug!(master, session = session.0, reason, "stream ended");
         } else {
-            tracing::warn!(master, session = session.0, why, "stream ended");
-            self.last_failure = why;
+            tracing::warn!(master, session = session.0, reason, "stream ended");
+            self.last_failure = reason;
         }
     }
 }
@@ -353,7 +353,7 @@ async fn sleep(wait: Option<Duration>) {
 }
 
 /// Writes epochs in the order in which they were seen, and says so when they are on disk.
-async fn write_epochs(directory: PathBuf, mut writes: mpsc::Receiver<Remembered>, handle: LinkHandle) {
+async fn write_epochs(directory: PathBuf, mut writes: mpsc::Receiver<RememberedCluster>, handle: LinkHandle) {
     while let Some(remembered) = writes.recv().await {
         loop {
             let directory = directory.clone();

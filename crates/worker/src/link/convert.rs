@@ -1,19 +1,19 @@
 //! From what came down the wire to what the machine is told.
 
-use muster_agent::link::{Down, DownMessage, Goodbye, GoodbyeReason, LeaderSeen, Welcome};
+use muster_agent::link::{DownlinkMessage, GoodbyeReason, LeaderSeen, NumberedDownlink, ReceivedGoodbye, Welcome};
 use muster_proto::{WireError, v1};
 use muster_types::{Epoch, Session};
 
 /// A message that was read, with what the machine does not need.
 #[derive(Debug)]
-pub struct Read {
-    pub(super) down: Down,
+pub struct ReadMessage {
+    pub(super) down: NumberedDownlink,
     /// Name of the cluster, of a welcome.
     pub(super) cluster_name: Option<String>,
 }
 
 /// Reads one message. `None` is a kind that a newer master sends and this worker does not know: it is passed over.
-pub(super) fn read(wire: v1::LinkResponse) -> Result<Option<Read>, WireError> {
+pub(super) fn read(wire: v1::LinkResponse) -> Result<Option<ReadMessage>, WireError> {
     use v1::link_response::Message as Wire;
     let epoch = wire.epoch.as_ref().map(Epoch::try_from).transpose()?;
     let session = Session(wire.session);
@@ -21,25 +21,25 @@ pub(super) fn read(wire: v1::LinkResponse) -> Result<Option<Read>, WireError> {
     let message = match wire.message {
         None => return Ok(None),
         Some(Wire::Welcome(welcome)) => {
-            let welcome = muster_proto::Welcome::try_from(welcome)?;
+            let welcome = muster_proto::LeaderWelcome::try_from(welcome)?;
             cluster_name = Some(welcome.cluster_name);
-            DownMessage::Welcome(Welcome {
+            DownlinkMessage::Welcome(Welcome {
                 cluster: welcome.cluster,
                 heartbeat: welcome.heartbeat,
                 lease: welcome.lease,
                 masters: welcome.masters,
             })
         }
-        Some(Wire::HeartbeatAnswer(answer)) => DownMessage::HeartbeatAnswer(answer.number),
+        Some(Wire::HeartbeatAnswer(answer)) => DownlinkMessage::HeartbeatAnswer(answer.number),
         Some(Wire::Commands(commands)) => {
             let (incarnation, commands) = commands.into_parts()?;
-            DownMessage::Commands(incarnation, commands)
+            DownlinkMessage::Commands(incarnation, commands)
         }
-        Some(Wire::Acknowledgements(list)) => DownMessage::Acknowledgements((&list).try_into()?),
-        Some(Wire::Masters(masters)) => DownMessage::Masters(masters.addresses),
-        Some(Wire::Goodbye(goodbye)) => DownMessage::Goodbye(read_goodbye(goodbye)),
+        Some(Wire::Acknowledgements(list)) => DownlinkMessage::Acknowledgements((&list).try_into()?),
+        Some(Wire::Masters(masters)) => DownlinkMessage::Masters(masters.addresses),
+        Some(Wire::Goodbye(goodbye)) => DownlinkMessage::Goodbye(read_goodbye(goodbye)),
     };
-    Ok(Some(Read { down: Down { epoch, session, message }, cluster_name }))
+    Ok(Some(ReadMessage { down: NumberedDownlink { epoch, session, message }, cluster_name }))
 }
 
 /// Reads what the master at this address says of who leads.
@@ -49,7 +49,7 @@ pub(super) fn read_leader(from: &str, wire: v1::WatchLeaderResponse) -> Result<L
     Ok(LeaderSeen { from: from.to_owned(), leader, masters: wire.masters })
 }
 
-fn read_goodbye(wire: v1::Goodbye) -> Goodbye {
+fn read_goodbye(wire: v1::Goodbye) -> ReceivedGoodbye {
     use v1::goodbye::Reason;
     let reason = match wire.reason() {
         Reason::Unspecified => GoodbyeReason::Unknown,
@@ -60,5 +60,5 @@ fn read_goodbye(wire: v1::Goodbye) -> Goodbye {
         Reason::NotLeader => GoodbyeReason::NotLeader(Some(wire.leader).filter(|leader| !leader.is_empty())),
         Reason::Busy => GoodbyeReason::Busy,
     };
-    Goodbye { reason, message: wire.message }
+    ReceivedGoodbye { reason, message: wire.message }
 }

@@ -21,12 +21,12 @@ const MESSAGE_LIMIT: usize = 64 << 20;
 
 /// Opens the stream and reads it. Everything goes to the actor, which knows by the session whether it still counts.
 pub(super) async fn run(session: Session, address: String, events: mpsc::Sender<LinkEvent>) {
-    let why = match open_and_read(session, &address, &events).await {
+    let reason = match open_and_read(session, &address, &events).await {
         Ok(()) => "the master ended the stream".to_owned(),
-        Err(why) => why,
+        Err(reason) => reason,
     };
     // The actor may be gone: then nobody needs to know.
-    let _ = events.send(LinkEvent::Broken(session, address, why)).await;
+    let _ = events.send(LinkEvent::Broken(session, address, reason)).await;
 }
 
 async fn open_and_read(session: Session, address: &str, events: &mpsc::Sender<LinkEvent>) -> Result<(), String> {
@@ -59,8 +59,8 @@ async fn connect(endpoint: Endpoint) -> Result<Channel, String> {
 
 /// Watches at a master who leads. The number tells the actor whether this watch still counts.
 pub(super) async fn watch(number: u64, address: String, events: mpsc::Sender<LinkEvent>) {
-    if let Err(why) = open_and_watch(number, &address, &events).await {
-        tracing::debug!(master = address, why, "the watch on a second master ended");
+    if let Err(reason) = open_and_watch(number, &address, &events).await {
+        tracing::debug!(master = address, reason, "the watch on a second master ended");
     }
     // The actor may be gone: then nobody needs to know.
     let _ = events.send(LinkEvent::WatchBroken(number, address)).await;

@@ -14,22 +14,22 @@ const MESSAGES: usize = 256;
 
 /// The writing end.
 #[derive(Debug)]
-pub struct Up {
+pub struct UplinkSender {
     heartbeats: mpsc::Sender<u64>,
     messages: mpsc::Sender<v1::link_request::Message>,
 }
 
 /// The stream has no room: its peer is stuck, or it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stuck;
+pub(super) struct UplinkStuck;
 
-impl Up {
-    pub(super) fn heartbeat(&self, number: u64) -> Result<(), Stuck> {
-        self.heartbeats.try_send(number).map_err(|_| Stuck)
+impl UplinkSender {
+    pub(super) fn heartbeat(&self, number: u64) -> Result<(), UplinkStuck> {
+        self.heartbeats.try_send(number).map_err(|_| UplinkStuck)
     }
 
-    pub(super) fn message(&self, message: v1::link_request::Message) -> Result<(), Stuck> {
-        self.messages.try_send(message).map_err(|_| Stuck)
+    pub(super) fn message(&self, message: v1::link_request::Message) -> Result<(), UplinkStuck> {
+        self.messages.try_send(message).map_err(|_| UplinkStuck)
     }
 }
 
@@ -41,10 +41,10 @@ pub(super) struct Outgoing {
 }
 
 /// A new stream's two ends.
-pub(super) fn channel() -> (Up, Outgoing) {
+pub(super) fn channel() -> (UplinkSender, Outgoing) {
     let (heartbeats, heartbeats_out) = mpsc::channel(HEARTBEATS);
     let (messages, messages_out) = mpsc::channel(MESSAGES);
-    (Up { heartbeats, messages }, Outgoing { heartbeats: heartbeats_out, messages: messages_out })
+    (UplinkSender { heartbeats, messages }, Outgoing { heartbeats: heartbeats_out, messages: messages_out })
 }
 
 impl Stream for Outgoing {

@@ -6,7 +6,7 @@ mod retention;
 mod truncations;
 
 pub use bound::{BoundError, bound, can_punch};
-pub use reader::{LogReader, Piece, Position, ReadError, Start};
+pub use reader::{LogPiece, LogReadError, LogReader, Position, ReadStart};
 pub use retention::remove_old_logs;
 pub use truncations::Truncations;
 

@@ -24,7 +24,7 @@ pub struct Position {
 
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
+pub enum ReadStart {
     /// At this position.
     At(Position),
     /// This many bytes before the end.
@@ -33,7 +33,7 @@ pub enum Start {
 
 /// A piece of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
+pub struct LogPiece {
     /// Position of its first byte.
     pub position: Position,
     /// The bytes; empty when there is nothing new.
@@ -44,19 +44,19 @@ pub struct Piece {
 
 /// A log cannot be read.
 #[derive(Debug)]
-pub struct ReadError {
+pub struct LogReadError {
     /// The file.
     pub path: PathBuf,
     source: io::Error,
 }
 
-impl fmt::Display for ReadError {
+impl fmt::Display for LogReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot read {}", self.path.display())
     }
 }
 
-impl std::error::Error for ReadError {
+impl std::error::Error for LogReadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.source)
     }
@@ -67,23 +67,23 @@ impl std::error::Error for ReadError {
 pub struct LogReader {
     path: PathBuf,
     truncations: Arc<Truncations>,
-    start: Option<Start>,
+    start: Option<ReadStart>,
     position: Position,
     file: Option<File>,
 }
 
 impl LogReader {
     /// A reader of the file at `path`, which need not exist yet.
-    pub fn new(path: PathBuf, truncations: Arc<Truncations>, start: Start) -> LogReader {
+    pub fn new(path: PathBuf, truncations: Arc<Truncations>, start: ReadStart) -> LogReader {
         LogReader { path, truncations, start: Some(start), position: Position::default(), file: None }
     }
 
     /// The next piece; an empty one at the end of what there is.
-    pub fn read_next(&mut self) -> Result<Piece, ReadError> {
-        self.read().map_err(|source| ReadError { path: self.path.clone(), source })
+    pub fn read_next(&mut self) -> Result<LogPiece, LogReadError> {
+        self.read().map_err(|source| LogReadError { path: self.path.clone(), source })
     }
 
-    fn read(&mut self) -> io::Result<Piece> {
+    fn read(&mut self) -> io::Result<LogPiece> {
         let Some(file) = self.open()? else { return Ok(self.nothing()) };
         let size = file.metadata()?.len();
         let count = self.truncations.observe(&self.path, size);
@@ -99,7 +99,7 @@ impl LogReader {
             if data_start(&file, from, size)? == from || data.is_empty() {
                 self.position.byte = from + data.len() as u64;
                 let position = Position { byte: from, ..asked };
-                return Ok(Piece { position, data, skipped: from - asked.byte });
+                return Ok(LogPiece { position, data, skipped: from - asked.byte });
             }
         }
     }
@@ -118,10 +118,10 @@ impl LogReader {
     /// Settles where to begin, and begins anew in a file that was truncated since.
     fn find_start(&mut self, size: u64, count: u64) {
         match self.start.take() {
-            Some(Start::Tail(bytes)) => {
+            Some(ReadStart::Tail(bytes)) => {
                 self.position = Position { truncations: count, byte: size.saturating_sub(bytes) };
             }
-            Some(Start::At(position)) => self.position = position,
+            Some(ReadStart::At(position)) => self.position = position,
             None => {}
         }
         if self.position.truncations != count {
@@ -130,8 +130,8 @@ impl LogReader {
         self.position.byte = self.position.byte.min(size);
     }
 
-    fn nothing(&self) -> Piece {
-        Piece { position: self.position, data: Vec::new(), skipped: 0 }
+    fn nothing(&self) -> LogPiece {
+        LogPiece { position: self.position, data: Vec::new(), skipped: 0 }
     }
 }
 
@@ -155,13 +155,19 @@ mod tests {
     #[test]
     fn a_log_that_does_not_exist_yet_is_empty_and_then_grows() {
         let (_directory, path, truncations) = setting();
-        let mut reader = LogReader::new(path.clone(), truncations, Start::At(at(0, 0)));
+        let mut reader = LogReader::new(path.clone(), truncations, ReadStart::At(at(0, 0)));
         assert_eq!(reader.read_next().expect("nothing").data, b"");
         fs::write(&path, "one").expect("written");
-        assert_eq!(reader.read_next().expect("a piece"), Piece { position: at(0, 0), data: b"one".into(), skipped: 0 });
+        assert_eq!(
+            reader.read_next().expect("a piece"),
+            LogPiece { position: at(0, 0), data: b"one".into(), skipped: 0 }
+        );
         OpenOptions::new().append(true).open(&path).expect("opened").write_all(b"two").expect("written");
-        assert_eq!(reader.read_next().expect("a piece"), Piece { position: at(0, 3), data: b"two".into(), skipped: 0 });
-        assert_eq!(reader.read_next().expect("nothing"), Piece { position: at(0, 6), data: vec![], skipped: 0 });
+        assert_eq!(
+            reader.read_next().expect("a piece"),
+            LogPiece { position: at(0, 3), data: b"two".into(), skipped: 0 }
+        );
+        assert_eq!(reader.read_next().expect("nothing"), LogPiece { position: at(0, 6), data: vec![], skipped: 0 });
     }
 
     #[test]
@@ -169,17 +175,17 @@ mod tests {
         let (_directory, path, truncations) = setting();
         fs::write(&path, "0123456789").expect("written");
         let read = |start| LogReader::new(path.clone(), truncations.clone(), start).read_next().expect("a piece");
-        assert_eq!(read(Start::Tail(3)), Piece { position: at(0, 7), data: b"789".into(), skipped: 0 });
-        assert_eq!(read(Start::Tail(99)).data, b"0123456789");
-        assert_eq!(read(Start::At(at(0, 4))).data, b"456789");
-        assert_eq!(read(Start::At(at(0, 99))), Piece { position: at(0, 10), data: vec![], skipped: 0 });
+        assert_eq!(read(ReadStart::Tail(3)), LogPiece { position: at(0, 7), data: b"789".into(), skipped: 0 });
+        assert_eq!(read(ReadStart::Tail(99)).data, b"0123456789");
+        assert_eq!(read(ReadStart::At(at(0, 4))).data, b"456789");
+        assert_eq!(read(ReadStart::At(at(0, 99))), LogPiece { position: at(0, 10), data: vec![], skipped: 0 });
     }
 
     #[test]
     fn pieces_are_bounded() {
         let (_directory, path, truncations) = setting();
         fs::write(&path, vec![b'x'; 100_000]).expect("written");
-        let mut reader = LogReader::new(path, truncations, Start::At(at(0, 0)));
+        let mut reader = LogReader::new(path, truncations, ReadStart::At(at(0, 0)));
         assert_eq!(reader.read_next().expect("a piece").data.len(), 65_536);
         assert_eq!(reader.read_next().expect("a piece").data.len(), 100_000 - 65_536);
     }
@@ -192,7 +198,7 @@ mod tests {
         }
         fs::write(&path, vec![b'x'; 1 << 20]).expect("written");
         super::super::bound(&path, 256 << 10, true).expect("bounded");
-        let mut reader = LogReader::new(path, truncations, Start::At(at(0, 1_000)));
+        let mut reader = LogReader::new(path, truncations, ReadStart::At(at(0, 1_000)));
         let piece = reader.read_next().expect("a piece");
         assert_eq!((piece.position, piece.skipped), (at(0, 768 << 10), (768 << 10) - 1_000));
         assert!(piece.data.iter().all(|byte| *byte == b'x'));
@@ -202,15 +208,15 @@ mod tests {
     fn a_truncated_log_begins_anew_and_an_older_offset_is_known_as_one() {
         let (_directory, path, truncations) = setting();
         fs::write(&path, "a long first text").expect("written");
-        let mut reader = LogReader::new(path.clone(), truncations.clone(), Start::At(at(0, 0)));
+        let mut reader = LogReader::new(path.clone(), truncations.clone(), ReadStart::At(at(0, 0)));
         reader.read_next().expect("a piece");
         fs::write(&path, "short").expect("truncated");
         assert_eq!(
             reader.read_next().expect("a piece"),
-            Piece { position: at(1, 0), data: b"short".into(), skipped: 0 }
+            LogPiece { position: at(1, 0), data: b"short".into(), skipped: 0 }
         );
         let after_restart: Arc<Truncations> = Arc::default();
-        let mut reader = LogReader::new(path, after_restart, Start::At(at(0, 17)));
+        let mut reader = LogReader::new(path, after_restart, ReadStart::At(at(0, 17)));
         assert_eq!(reader.read_next().expect("a piece").position, at(1, 0));
     }
 }

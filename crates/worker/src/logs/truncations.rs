@@ -9,11 +9,11 @@ use std::sync::Mutex;
 /// between two agents goes unnoticed, as does one that is outgrown between two looks.
 #[derive(Debug, Default)]
 pub struct Truncations {
-    seen: Mutex<BTreeMap<PathBuf, Seen>>,
+    seen: Mutex<BTreeMap<PathBuf, SeenSize>>,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct SeenSize {
     size: u64,
     count: u64,
 }
@@ -33,7 +33,7 @@ impl Truncations {
             return entry.count;
         }
         let count = fs::read_to_string(count_file(file)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        seen.insert(file.to_owned(), Seen { size, count });
+        seen.insert(file.to_owned(), SeenSize { size, count });
         count
     }
 

@@ -14,7 +14,7 @@ const PIECE: usize = 64 << 10;
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct RunnerSocket {
     stream: UnixStream,
     reader: FrameReader<ToAgent>,
     out: Vec<u8>,
@@ -22,9 +22,9 @@ pub(super) struct Wire {
     buffer: Box<[u8]>,
 }
 
-impl Wire {
-    pub(super) fn new(adopted: Adopted) -> Wire {
-        Wire {
+impl RunnerSocket {
+    pub(super) fn new(adopted: Adopted) -> RunnerSocket {
+        RunnerSocket {
             stream: adopted.stream,
             reader: adopted.reader,
             out: Vec::new(),

@@ -5,22 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_agent::runner_protocol::{
-    Accepted, Kill, Limits, Program, Start, ToAgent, ToRunner, VERSION_WITH_THAW, Why,
+    Accepted, Kill, KillReason, Limits, Program, Start, ToAgent, ToRunner, VERSION_WITH_THAW,
 };
 use muster_types::{
     AttemptKey, AttemptState, Capabilities, Launch, Outcome, Reason, Report, Session, Time, WorkerCommand,
 };
 use tokio::time::MissedTickBehavior;
 
-use super::connection::Wire;
-use super::orders::{Connection, Order};
+use super::connection::RunnerSocket;
+use super::orders::{ConnectionNumber, RunnerOrder};
 use super::pending::Pending;
 use super::start::{Adopted, RunnerError};
-use super::task::Tools;
-use crate::attempts::Facts;
+use super::task::RunnerContext;
+use crate::attempts::AgentFacts;
 use crate::clock;
-use crate::launch::Prepared;
-use crate::launch::bench::{Done, Job};
+use crate::launch::PreparedLaunch;
+use crate::launch::pool::{PrepareDone, PrepareJob};
 use crate::link::LinkEvent;
 
 /// Time between two pings.
@@ -34,14 +34,14 @@ const BATCH: usize = 256;
 const OWN_INVENTORY: u64 = 0;
 
 pub(super) struct Conversation<'a> {
-    connection: Connection,
+    connection: ConnectionNumber,
     capabilities: Capabilities,
-    wire: Wire,
+    wire: RunnerSocket,
     /// That the runner speaks.
     version: u32,
-    tools: &'a mut Tools,
+    context: &'a mut RunnerContext,
     pending: Pending,
-    facts: BTreeMap<AttemptKey, Facts>,
+    facts: BTreeMap<AttemptKey, AgentFacts>,
     inventory: Vec<Report>,
     pings: Pings,
 }
@@ -56,17 +56,17 @@ struct Pings {
 
 impl<'a> Conversation<'a> {
     pub(super) fn new(
-        connection: Connection,
+        connection: ConnectionNumber,
         capabilities: Capabilities,
         adopted: Adopted,
-        tools: &'a mut Tools,
+        context: &'a mut RunnerContext,
     ) -> Conversation<'a> {
         Conversation {
             connection,
             capabilities,
             version: adopted.hello.version,
-            wire: Wire::new(adopted),
-            tools,
+            wire: RunnerSocket::new(adopted),
+            context,
             pending: Pending::default(),
             facts: BTreeMap::new(),
             inventory: Vec::new(),
@@ -94,18 +94,18 @@ impl<'a> Conversation<'a> {
                 ready?;
                 self.listen().await
             }
-            Some((connection, order)) = self.tools.orders.recv(), if room => {
+            Some((connection, order)) = self.context.orders.recv(), if room => {
                 self.take_order(connection, order);
                 for _ in 0..BATCH {
-                    let Ok((connection, order)) = self.tools.orders.try_recv() else { break };
+                    let Ok((connection, order)) = self.context.orders.try_recv() else { break };
                     self.take_order(connection, order);
                 }
                 Ok(())
             }
-            Some(done) = self.tools.done.recv(), if room => {
+            Some(done) = self.context.done.recv(), if room => {
                 self.take_done(done);
                 for _ in 0..BATCH {
-                    let Ok(done) = self.tools.done.try_recv() else { break };
+                    let Ok(done) = self.context.done.try_recv() else { break };
                     self.take_done(done);
                 }
                 Ok(())
@@ -135,7 +135,7 @@ impl<'a> Conversation<'a> {
 
     async fn tell(&self, event: LinkEvent) {
         // The link is gone only when the whole agent is.
-        let _ = self.tools.link.send(event).await;
+        let _ = self.context.link.send(event).await;
     }
 
     /// Takes everything that has arrived. Of each attempt only the newest report goes on.
@@ -161,7 +161,7 @@ impl<'a> Conversation<'a> {
                         self.tell(LinkEvent::RunnerAnswers).await;
                     }
                 }
-                ToAgent::Refused(why) => return Err(RunnerError::Refused(why)),
+                ToAgent::Refused(reason) => return Err(RunnerError::Refused(reason)),
                 ToAgent::Hello(_) => {}
             }
         }
@@ -174,46 +174,46 @@ impl<'a> Conversation<'a> {
             return;
         }
         let reports: Vec<Report> = news.into_values().collect();
-        let (facts, layout) = (&self.facts, &self.tools.layout);
-        self.tools
+        let (facts, layout) = (&self.facts, &self.context.layout);
+        self.context
             .attempts
             .take(&reports, |attempt| facts.get(attempt).copied().unwrap_or_else(|| layout.facts(attempt)));
         if reports.iter().any(|report| report.attempt.is_executor() && matches!(report.state, AttemptState::Ended(_))) {
-            self.tools.scratches.sweep(&self.tools.attempts);
+            self.context.scratches.sweep(&self.context.attempts);
         }
         self.tell(LinkEvent::Reports(reports)).await;
     }
 
     async fn take_inventory(&mut self, number: u64) {
         let reports = std::mem::take(&mut self.inventory);
-        let (facts, layout) = (&self.facts, &self.tools.layout);
-        self.tools
+        let (facts, layout) = (&self.facts, &self.context.layout);
+        self.context
             .attempts
             .replace(reports.clone(), |attempt| facts.get(attempt).copied().unwrap_or_else(|| layout.facts(attempt)));
-        self.tools.scratches.sweep(&self.tools.attempts);
+        self.context.scratches.sweep(&self.context.attempts);
         if number != OWN_INVENTORY {
             self.tell(LinkEvent::Inventory(Session(number), reports)).await;
         }
     }
 
-    fn take_order(&mut self, connection: Connection, order: Order) {
-        if let Order::End(attempt, why) = order {
-            return self.wire.put(&ToRunner::Kill(Kill { attempt, at_once: false, grace: None, why }));
+    fn take_order(&mut self, connection: ConnectionNumber, order: RunnerOrder) {
+        if let RunnerOrder::End(attempt, reason) = order {
+            return self.wire.put(&ToRunner::Kill(Kill { attempt, at_once: false, grace: None, reason }));
         }
         if connection != self.connection {
             return;
         }
         match order {
-            Order::Obey(commands) => commands.into_iter().for_each(|command| self.obey(command)),
-            Order::AskInventory(session) => self.wire.put(&ToRunner::Inventory(session.0)),
-            Order::Renew(renewal) => self.wire.put(&ToRunner::Renew(renewal)),
-            Order::Forget(acknowledgement) => {
+            RunnerOrder::Obey(commands) => commands.into_iter().for_each(|command| self.obey(command)),
+            RunnerOrder::AskInventory(session) => self.wire.put(&ToRunner::Inventory(session.0)),
+            RunnerOrder::Renew(renewal) => self.wire.put(&ToRunner::Renew(renewal)),
+            RunnerOrder::Forget(acknowledgement) => {
                 self.wire.put(&ToRunner::Closed(acknowledgement));
                 self.facts.remove(&acknowledgement.attempt);
-                self.tools.attempts.forget(&acknowledgement);
-                self.tools.truncations.forget(&self.tools.layout.log_dir(&acknowledgement.attempt));
+                self.context.attempts.forget(&acknowledgement);
+                self.context.truncations.forget(&self.context.layout.log_dir(&acknowledgement.attempt));
             }
-            Order::End(..) => {}
+            RunnerOrder::End(..) => {}
         }
     }
 
@@ -222,11 +222,11 @@ impl<'a> Conversation<'a> {
             WorkerCommand::Launch(launch) => self.launch(launch),
             WorkerCommand::Kill { attempt, at_once, by } => {
                 self.pending.cancel(&attempt);
-                self.wire.put(&ToRunner::Kill(Kill { attempt, at_once, grace: None, why: Why::By(by) }));
+                self.wire.put(&ToRunner::Kill(Kill { attempt, at_once, grace: None, reason: KillReason::By(by) }));
             }
             WorkerCommand::Thaw { attempt } => self.thaw(attempt),
             WorkerCommand::ApplicationGone(application) => {
-                self.tools.scratches.bury(application, &self.tools.attempts);
+                self.context.scratches.remove_when_idle(application, &self.context.attempts);
             }
         }
     }
@@ -242,13 +242,13 @@ impl<'a> Conversation<'a> {
     fn launch(&mut self, launch: Arc<Launch>) {
         let attempt = launch.attempt;
         self.wire.put(&ToRunner::Accept(accepted(&launch)));
-        if self.pending.contains(&attempt) || self.tools.attempts.knows(&attempt) {
+        if self.pending.contains(&attempt) || self.context.attempts.knows(&attempt) {
             return;
         }
-        self.facts.insert(attempt, Facts { leased: launch.leased, log_limit: launch.log_limit });
+        self.facts.insert(attempt, AgentFacts { leased: launch.leased, log_limit: launch.log_limit });
         let cancelled = self.pending.begin(launch.clone());
-        let cluster = self.tools.status.view().cluster;
-        if self.tools.jobs.try_send(Job { launch, cluster, cancelled }).is_err() {
+        let cluster = self.context.status.view().cluster;
+        if self.context.jobs.try_send(PrepareJob { launch, cluster, cancelled }).is_err() {
             self.pending.cancel(&attempt);
             let message = "too many launches wait to be prepared";
             let outcome = Outcome::without_exit(muster_types::Fault::Platform, Reason::WorkDirFailed, message);
@@ -256,7 +256,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn take_done(&mut self, done: Done) {
+    fn take_done(&mut self, done: PrepareDone) {
         let Some(launch) = self.pending.finish(&done.attempt, &done.cancelled) else { return };
         match done.result {
             Ok(prepared) => {
@@ -271,7 +271,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn start(&self, launch: &Launch, prepared: Prepared) -> Start {
+    fn start(&self, launch: &Launch, prepared: PreparedLaunch) -> Start {
         let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
         let program = Program {
             program: prepared.program,
@@ -285,7 +285,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn limits(&self, launch: &Launch) -> Limits {
-        if !self.tools.limits {
+        if !self.context.limits {
             return Limits::default();
         }
         let memory = Some(launch.resources.memory).filter(|bytes| *bytes > 0 && self.capabilities.memory_limit);

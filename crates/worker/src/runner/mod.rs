@@ -9,7 +9,7 @@ mod start;
 mod stop;
 mod task;
 
-pub use orders::{Connection, Full, Order, Orders};
+pub use orders::{ConnectionNumber, OrdersFull, RunnerOrder, RunnerOrders};
 pub use start::{Adopted, RunnerError, RunnerStart, adopt_or_start};
 pub use stop::stop;
-pub use task::{RunnerTask, Tools};
+pub use task::{RunnerContext, RunnerTask};

@@ -1,6 +1,6 @@
 //! What the runner is to be told, in one queue: commands, renewals and the question for the inventory keep their order.
 
-use muster_agent::runner_protocol::{Renewal, Why};
+use muster_agent::runner_protocol::{KillReason, Renewal};
 use muster_types::{Acknowledgement, AttemptKey, Session, WorkerCommand};
 use tokio::sync::mpsc;
 
@@ -13,11 +13,11 @@ const ORDERS: usize = 4_096;
 /// Numbers the connections to the runner. An order is for the connection that its giver knew of: one that a runner's end has overtaken
 /// is void, since the next runner has another incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Connection(pub u64);
+pub struct ConnectionNumber(pub u64);
 
 /// One thing to tell.
 #[derive(Debug)]
-pub enum Order {
+pub enum RunnerOrder {
     /// Commands of the leader.
     Obey(Vec<WorkerCommand>),
     /// The inventory is wanted, for the stream of this session.
@@ -27,36 +27,36 @@ pub enum Order {
     /// An end is durable.
     Forget(Acknowledgement),
     /// End an attempt for a reason of the worker's own.
-    End(AttemptKey, Why),
+    End(AttemptKey, KillReason),
 }
 
 /// There is no room: the order was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Full;
+pub struct OrdersFull;
 
 /// The writing end of the queue.
 #[derive(Debug, Clone)]
-pub struct Orders {
-    queue: mpsc::Sender<(Connection, Order)>,
-    connection: Connection,
+pub struct RunnerOrders {
+    queue: mpsc::Sender<(ConnectionNumber, RunnerOrder)>,
+    connection: ConnectionNumber,
     attempts: Attempts,
 }
 
-impl Orders {
+impl RunnerOrders {
     /// A queue with its two ends.
-    pub fn channel(attempts: Attempts) -> (Orders, mpsc::Receiver<(Connection, Order)>) {
+    pub fn channel(attempts: Attempts) -> (RunnerOrders, mpsc::Receiver<(ConnectionNumber, RunnerOrder)>) {
         let (queue, orders) = mpsc::channel(ORDERS);
-        (Orders { queue, connection: Connection::default(), attempts }, orders)
+        (RunnerOrders { queue, connection: ConnectionNumber::default(), attempts }, orders)
     }
 
     /// From here on, orders are for this connection.
-    pub fn turn_to(&mut self, connection: Connection) {
+    pub fn turn_to(&mut self, connection: ConnectionNumber) {
         self.connection = connection;
     }
 
     /// Puts an order at the end.
-    pub fn give(&self, order: Order) -> Result<(), Full> {
-        self.queue.try_send((self.connection, order)).map_err(|_| Full)
+    pub fn give(&self, order: RunnerOrder) -> Result<(), OrdersFull> {
+        self.queue.try_send((self.connection, order)).map_err(|_| OrdersFull)
     }
 
     /// Ends the leased trees without the runner, which does not answer, on a thread of its own.

@@ -10,11 +10,11 @@ use muster_types::{AttemptKey, AttemptState, Launch, Report};
 /// would be started as if it were new.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    launches: BTreeMap<AttemptKey, Entry>,
+    launches: BTreeMap<AttemptKey, PendingEntry>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct PendingEntry {
     launch: Arc<Launch>,
     cancelled: Arc<AtomicBool>,
 }
@@ -23,7 +23,7 @@ impl Pending {
     /// A launch was accepted. What prepares it looks at the flag now and then.
     pub(super) fn begin(&mut self, launch: Arc<Launch>) -> Arc<AtomicBool> {
         let cancelled = Arc::new(AtomicBool::new(false));
-        self.launches.insert(launch.attempt, Entry { launch, cancelled: cancelled.clone() });
+        self.launches.insert(launch.attempt, PendingEntry { launch, cancelled: cancelled.clone() });
         cancelled
     }
 

@@ -118,13 +118,13 @@ pub(super) async fn connect(state_dir: &Path) -> Result<Adopted, RunnerError> {
     if peer.uid != rustix::process::geteuid() {
         return Err(RunnerError::Foreign);
     }
-    match tokio::time::timeout(HELLO_TIMEOUT, say_hello(stream)).await {
+    match tokio::time::timeout(HELLO_TIMEOUT, reconnect(stream)).await {
         Ok(result) => result,
         Err(_) => Err(RunnerError::Timeout),
     }
 }
 
-async fn say_hello(mut stream: UnixStream) -> Result<Adopted, RunnerError> {
+async fn reconnect(mut stream: UnixStream) -> Result<Adopted, RunnerError> {
     let mut frame = Vec::new();
     ToRunner::Hello(AgentHello { version_min: VERSION_MIN, version_max: VERSION }).append_frame(&mut frame);
     stream.write_all(&frame).await.map_err(RunnerError::Talk)?;
@@ -133,7 +133,7 @@ async fn say_hello(mut stream: UnixStream) -> Result<Adopted, RunnerError> {
     loop {
         match reader.take().map_err(RunnerError::Frame)? {
             Some(ToAgent::Hello(hello)) => return Ok(Adopted { stream, reader, hello: *hello }),
-            Some(ToAgent::Refused(why)) => return Err(RunnerError::Refused(why)),
+            Some(ToAgent::Refused(reason)) => return Err(RunnerError::Refused(reason)),
             // What it had on its way for an agent before this one.
             Some(_) => continue,
             None => {}

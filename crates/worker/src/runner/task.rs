@@ -7,14 +7,14 @@ use muster_types::Capabilities;
 use tokio::sync::mpsc;
 
 use super::conversation::Conversation;
-use super::orders::{Connection, Order};
+use super::orders::{ConnectionNumber, RunnerOrder};
 use super::start::{Adopted, RunnerStart, adopt_or_start};
 use crate::attempts::Attempts;
-use crate::launch::bench::{Done, Job};
-use crate::launch::{Layout, Scratches, in_one_line};
+use crate::launch::pool::{PrepareDone, PrepareJob};
+use crate::launch::{AttemptDirectories, ScratchDirectories, in_one_line};
 use crate::link::{LinkEvent, LinkHandle};
 use crate::logs::Truncations;
-use crate::status::Status;
+use crate::status::AgentStatus;
 
 /// First pause before a runner is looked for again; doubles up to [`PAUSE_MAX`]. A runner that dies at each start must not fill the machine.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -22,23 +22,23 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// What a conversation with the runner works with.
 #[derive(Debug)]
-pub struct Tools {
+pub struct RunnerContext {
     /// Told of runners, inventories and reports.
     pub link: LinkHandle,
     /// The copy of the runner's table.
     pub attempts: Attempts,
     /// What programs are told of the cluster.
-    pub status: Status,
+    pub status: AgentStatus,
     /// Where launches are prepared.
-    pub jobs: mpsc::Sender<Job>,
+    pub jobs: mpsc::Sender<PrepareJob>,
     /// Where they come back.
-    pub done: mpsc::Receiver<Done>,
+    pub done: mpsc::Receiver<PrepareDone>,
     /// What is to be told.
-    pub orders: mpsc::Receiver<(Connection, Order)>,
+    pub orders: mpsc::Receiver<(ConnectionNumber, RunnerOrder)>,
     /// Where things are.
-    pub layout: Arc<Layout>,
+    pub layout: Arc<AttemptDirectories>,
     /// Scratch directories of applications that are gone.
-    pub scratches: Scratches,
+    pub scratches: ScratchDirectories,
     /// Counts of truncations, forgotten with their attempts.
     pub truncations: Arc<Truncations>,
     /// Whether limits are asked for.
@@ -51,14 +51,14 @@ pub struct Tools {
 #[derive(Debug)]
 pub struct RunnerTask {
     start: RunnerStart,
-    tools: Tools,
-    connection: Connection,
+    context: RunnerContext,
+    connection: ConnectionNumber,
 }
 
 impl RunnerTask {
     /// A task that has not begun.
-    pub fn new(start: RunnerStart, tools: Tools) -> RunnerTask {
-        RunnerTask { start, tools, connection: Connection::default() }
+    pub fn new(start: RunnerStart, context: RunnerContext) -> RunnerTask {
+        RunnerTask { start, context, connection: ConnectionNumber::default() }
     }
 
     /// Talks to this runner, then to the next, for ever.
@@ -90,15 +90,15 @@ impl RunnerTask {
         self.connection.0 += 1;
         let hello = &runner.hello;
         tracing::info!(incarnation = %hello.incarnation, pid = hello.pid, tree = hello.capabilities.tree, "adopted the runner");
-        let capabilities = Capabilities { punch_hole: self.tools.punch_hole, ..hello.capabilities.clone() };
+        let capabilities = Capabilities { punch_hole: self.context.punch_hole, ..hello.capabilities.clone() };
         let ready = LinkEvent::RunnerReady(self.connection, hello.incarnation, Box::new(capabilities.clone()));
-        if self.tools.link.send(ready).await.is_err() {
+        if self.context.link.send(ready).await.is_err() {
             return std::future::pending().await;
         }
-        let error = Conversation::new(self.connection, capabilities, runner, &mut self.tools).run().await;
+        let error = Conversation::new(self.connection, capabilities, runner, &mut self.context).run().await;
         tracing::error!(error = in_one_line(&error), "the connection to the runner ended");
-        self.tools.status.change(|status| status.incarnation = None);
-        if self.tools.link.send(LinkEvent::RunnerGone).await.is_err() {
+        self.context.status.change(|status| status.incarnation = None);
+        if self.context.link.send(LinkEvent::RunnerGone).await.is_err() {
             std::future::pending::<()>().await;
         }
     }

@@ -8,13 +8,13 @@ use muster_proto::v1::master_service_client::MasterServiceClient;
 use tonic::Status as GrpcStatus;
 use tonic::transport::Endpoint;
 
-use super::Shown;
+use super::ServiceState;
 
 /// A master that does not answer by then does not answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) async fn drain(shown: &Shown, wait: bool) -> Result<v1::DrainResponse, GrpcStatus> {
-    let Some((master, _)) = shown.status.view().registered else { return Err(Failure::NoLeader.to_status()) };
+pub(super) async fn drain(state: &ServiceState, wait: bool) -> Result<v1::DrainResponse, GrpcStatus> {
+    let Some((master, _)) = state.status.view().registered else { return Err(Failure::NoLeader.to_status()) };
     let unreachable = |message: String| {
         tracing::warn!(master, message, "cannot pass on a drain");
         Failure::NoLeader.to_status()
@@ -22,11 +22,11 @@ pub(super) async fn drain(shown: &Shown, wait: bool) -> Result<v1::DrainResponse
     let endpoint = Endpoint::from_shared(format!("http://{master}")).map_err(|error| unreachable(error.to_string()))?;
     let endpoint = endpoint.connect_timeout(PATIENCE).timeout(PATIENCE);
     let channel = endpoint.connect().await.map_err(|error| unreachable(error.to_string()))?;
-    let request = v1::DrainWorkerRequest { worker: shown.uid.clone(), ..v1::DrainWorkerRequest::default() };
+    let request = v1::DrainWorkerRequest { worker: state.uid.clone(), ..v1::DrainWorkerRequest::default() };
     MasterServiceClient::new(channel).drain_worker(request).await?;
-    let mut changes = shown.attempts.changes();
+    let mut changes = state.attempts.changes();
     loop {
-        let remaining = shown.attempts.running().len();
+        let remaining = state.attempts.running().len();
         if !wait || remaining == 0 {
             return Ok(v1::DrainResponse { remaining: u32::try_from(remaining).unwrap_or(u32::MAX) });
         }

@@ -3,19 +3,19 @@
 use muster_proto::v1;
 use muster_types::Report;
 
-use super::Shown;
+use super::ServiceState;
 
-pub(super) fn show(shown: &Shown) -> v1::GetInventoryResponse {
-    let status = shown.status.view();
+pub(super) fn show(state: &ServiceState) -> v1::GetInventoryResponse {
+    let status = state.status.view();
     v1::GetInventoryResponse {
-        name: shown.name.clone(),
-        uid: shown.uid.clone(),
+        name: state.name.clone(),
+        uid: state.uid.clone(),
         incarnation: status.incarnation.map(|incarnation| incarnation.to_string()).unwrap_or_default(),
         master: status.registered.map(|(master, _)| master).unwrap_or_default(),
         epoch: status.epoch.map(|epoch| epoch.to_string()).unwrap_or_default(),
         capabilities: Some((&status.capabilities).into()),
-        attempts: shown.attempts.all().iter().map(|known| attempt(&known.report)).collect(),
-        total: Some((&shown.total).into()),
+        attempts: state.attempts.all().iter().map(|known| attempt(&known.report)).collect(),
+        total: Some((&state.total).into()),
     }
 }
 

@@ -14,15 +14,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status as GrpcStatus};
 
 use crate::attempts::Attempts;
-use crate::launch::Layout;
+use crate::launch::AttemptDirectories;
 use crate::logs::Truncations;
-use crate::status::Status;
+use crate::status::AgentStatus;
 
 pub use server::{Server, bind};
 
 /// What the handlers read.
 #[derive(Debug)]
-pub struct Shown {
+pub struct ServiceState {
     /// Name of the worker.
     pub name: String,
     /// Its uid.
@@ -32,16 +32,16 @@ pub struct Shown {
     /// The attempts.
     pub attempts: Attempts,
     /// The link.
-    pub status: Status,
+    pub status: AgentStatus,
     /// Where the logs are.
-    pub layout: Arc<Layout>,
+    pub layout: Arc<AttemptDirectories>,
     /// Counts of truncations.
     pub truncations: Arc<Truncations>,
 }
 
 /// The service.
 #[derive(Debug, Clone)]
-pub(crate) struct Handlers(pub(crate) Arc<Shown>);
+pub(crate) struct Handlers(pub(crate) Arc<ServiceState>);
 
 #[tonic::async_trait]
 impl WorkerService for Handlers {

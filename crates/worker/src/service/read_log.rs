@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status as GrpcStatus;
 
-use super::Shown;
+use super::ServiceState;
 use crate::launch::in_one_line;
-use crate::logs::{LogReader, Piece, Position, ReadError, STREAMS, Start};
+use crate::logs::{LogPiece, LogReadError, LogReader, Position, ReadStart, STREAMS};
 
 /// First pause before a log is looked at again; doubles while nothing comes.
 const LOOK_MIN: Duration = Duration::from_millis(10);
@@ -21,32 +21,32 @@ const LOOK_MAX: Duration = Duration::from_millis(80);
 /// Pieces that may wait for a reader who is slow; then the file waits.
 const PIECES: usize = 4;
 
-type Answer = Result<v1::WorkerServiceReadLogResponse, GrpcStatus>;
+type LogAnswer = Result<v1::WorkerServiceReadLogResponse, GrpcStatus>;
 
 /// Finds the log and begins to send it. The sender stops when its reader goes away.
 pub(super) async fn begin(
-    shown: Arc<Shown>,
+    state: Arc<ServiceState>,
     request: v1::WorkerServiceReadLogRequest,
-) -> Result<ReceiverStream<Answer>, GrpcStatus> {
+) -> Result<ReceiverStream<LogAnswer>, GrpcStatus> {
     let not_found = || Failure::NotFound { kind: "log", name: request.uid.clone() }.to_status();
     let attempt = attempt_of(&request).ok_or_else(not_found)?;
     let stream = match request.stream() {
         v1::LogStream::Unspecified | v1::LogStream::Stdout => STREAMS[0],
         v1::LogStream::Stderr => STREAMS[1],
     };
-    let directory = shown.layout.log_dir(&attempt);
+    let directory = state.layout.log_dir(&attempt);
     let exists = tokio::fs::try_exists(&directory).await.unwrap_or(false);
-    if !exists && !shown.attempts.may_run(&attempt) {
+    if !exists && !state.attempts.may_run(&attempt) {
         return Err(not_found());
     }
     let start = match (request.tail_bytes, request.offset) {
-        (0, None) => Start::At(Position::default()),
-        (0, Some(offset)) => Start::At(Position { truncations: offset.truncations, byte: offset.byte }),
-        (tail, _) => Start::Tail(tail),
+        (0, None) => ReadStart::At(Position::default()),
+        (0, Some(offset)) => ReadStart::At(Position { truncations: offset.truncations, byte: offset.byte }),
+        (tail, _) => ReadStart::Tail(tail),
     };
-    let reader = LogReader::new(directory.join(stream), shown.truncations.clone(), start);
+    let reader = LogReader::new(directory.join(stream), state.truncations.clone(), start);
     let (pieces, answers) = mpsc::channel(PIECES);
-    let sending = Sending { shown, attempt, follow: request.follow, pieces };
+    let sending = LogSender { state, attempt, follow: request.follow, pieces };
     tokio::spawn(sending.run(reader));
     Ok(ReceiverStream::new(answers))
 }
@@ -59,20 +59,20 @@ fn attempt_of(request: &v1::WorkerServiceReadLogRequest) -> Option<AttemptKey> {
     })
 }
 
-struct Sending {
-    shown: Arc<Shown>,
+struct LogSender {
+    state: Arc<ServiceState>,
     attempt: AttemptKey,
     follow: bool,
-    pieces: mpsc::Sender<Answer>,
+    pieces: mpsc::Sender<LogAnswer>,
 }
 
-impl Sending {
+impl LogSender {
     async fn run(self, mut reader: LogReader) {
-        let mut changes = self.shown.attempts.changes();
+        let mut changes = self.state.attempts.changes();
         let mut pause = LOOK_MIN;
         loop {
             // Asked before the file is read: what is read afterwards is all, if it had ended by then.
-            let may_run = self.shown.attempts.may_run(&self.attempt);
+            let may_run = self.state.attempts.may_run(&self.attempt);
             let (back, read) = match next(reader).await {
                 Some(next) => next,
                 None => return,
@@ -107,7 +107,7 @@ impl Sending {
         }
     }
 
-    async fn send(&self, piece: Piece, end: bool) -> bool {
+    async fn send(&self, piece: LogPiece, end: bool) -> bool {
         let offset = v1::LogOffset { truncations: piece.position.truncations, byte: piece.position.byte };
         let chunk = v1::LogChunk { offset: Some(offset), data: piece.data.into(), skipped_bytes: piece.skipped, end };
         self.pieces.send(Ok(v1::WorkerServiceReadLogResponse { chunk: Some(chunk) })).await.is_ok()
@@ -115,7 +115,7 @@ impl Sending {
 }
 
 /// Reads on a thread that may block. `None` when the runtime ends.
-async fn next(mut reader: LogReader) -> Option<(LogReader, Result<Piece, ReadError>)> {
+async fn next(mut reader: LogReader) -> Option<(LogReader, Result<LogPiece, LogReadError>)> {
     tokio::task::spawn_blocking(move || {
         let piece = reader.read_next();
         (reader, piece)

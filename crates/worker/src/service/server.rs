@@ -12,8 +12,8 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::{Handlers, Shown};
-use crate::status::Status;
+use super::{Handlers, ServiceState};
+use crate::status::AgentStatus;
 
 /// Streams of one connection: readers of logs.
 const STREAMS: u32 = 1_024;
@@ -33,7 +33,7 @@ macro_rules! reflection {
 /// The server, ready to run.
 #[derive(Debug)]
 pub struct Server {
-    shown: Arc<Shown>,
+    state: Arc<ServiceState>,
     listener: TcpListener,
 }
 
@@ -46,8 +46,8 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAd
 
 impl Server {
     /// Shows this on the listener.
-    pub fn new(shown: Arc<Shown>, listener: TcpListener) -> Server {
-        Server { shown, listener }
+    pub fn new(state: Arc<ServiceState>, listener: TcpListener) -> Server {
+        Server { state, listener }
     }
 
     /// Serves until `stop` changes. Streams that are open then are cut: their readers resume.
@@ -60,7 +60,7 @@ impl Server {
             health.set_service_status(service, ServingStatus::Serving).await;
         }
         health.set_service_status("readiness", ServingStatus::NotServing).await;
-        let readiness = tokio::spawn(keep_readiness(health, self.shown.status.clone()));
+        let readiness = tokio::spawn(keep_readiness(health, self.state.status.clone()));
         let serving = tonic::transport::Server::builder()
             .max_concurrent_streams(STREAMS)
             .http2_keepalive_interval(Some(KEEPALIVE))
@@ -68,7 +68,7 @@ impl Server {
             .add_service(health_service)
             .add_service(reflection!(build_v1))
             .add_service(reflection!(build_v1alpha))
-            .add_service(WorkerServiceServer::new(Handlers(self.shown)))
+            .add_service(WorkerServiceServer::new(Handlers(self.state)))
             .serve_with_incoming(TcpIncoming::from(self.listener).with_nodelay(Some(true)));
         let served = tokio::select! {
             served = serving => served,
@@ -80,7 +80,7 @@ impl Server {
 }
 
 /// Ready means registered: there is a leader that has this worker's inventory.
-async fn keep_readiness(health: HealthReporter, status: Status) {
+async fn keep_readiness(health: HealthReporter, status: AgentStatus) {
     let mut changes = status.subscribe();
     loop {
         let ready = changes.borrow_and_update().registered.is_some();

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use muster_agent::link::Remembered;
+use muster_agent::link::RememberedCluster;
 use muster_types::{Epoch, LeaderUid};
 
 use super::StateError;
@@ -14,7 +14,7 @@ fn path(directory: &Path) -> PathBuf {
 }
 
 /// What is on disk.
-pub fn load(directory: &Path) -> Result<Option<Remembered>, StateError> {
+pub fn load(directory: &Path) -> Result<Option<RememberedCluster>, StateError> {
     let path = path(directory);
     match fs::read_to_string(&path) {
         Ok(text) => parse(&text).map(Some).ok_or(StateError::Garbled(path)),
@@ -24,7 +24,7 @@ pub fn load(directory: &Path) -> Result<Option<Remembered>, StateError> {
 }
 
 /// Writes it, atomically and synced.
-pub fn store(directory: &Path, remembered: &Remembered) -> Result<(), StateError> {
+pub fn store(directory: &Path, remembered: &RememberedCluster) -> Result<(), StateError> {
     let Epoch { generation, revision, leader } = remembered.epoch;
     write_synced(&path(directory), &format!("cluster {}\nepoch {generation} {revision} {leader}\n", remembered.cluster))
 }
@@ -55,14 +55,14 @@ pub fn store_masters(directory: &Path, masters: &[String]) -> Result<(), StateEr
     write_synced(&masters_path(directory), &format!("{}\n", masters.join("\n")))
 }
 
-fn parse(text: &str) -> Option<Remembered> {
+fn parse(text: &str) -> Option<RememberedCluster> {
     let mut lines = text.lines();
     let cluster = lines.next()?.strip_prefix("cluster ")?.parse().ok()?;
     let mut numbers = lines.next()?.strip_prefix("epoch ")?.split(' ');
     let generation = numbers.next()?.parse().ok()?;
     let revision = numbers.next()?.parse().ok()?;
     let leader: LeaderUid = numbers.next()?.parse().ok()?;
-    Some(Remembered { cluster, epoch: Epoch { generation, revision, leader } })
+    Some(RememberedCluster { cluster, epoch: Epoch { generation, revision, leader } })
 }
 
 /// Writes a file so that after a crash it holds either the old text or the new, and the new once this has returned.
@@ -91,7 +91,7 @@ mod tests {
         let directory = directory.path();
         assert_eq!(load(directory).expect("nothing yet"), None);
         let epoch = Epoch { generation: 2, revision: 77, leader: LeaderUid(5) };
-        let remembered = Remembered { cluster: ClusterUid(9), epoch };
+        let remembered = RememberedCluster { cluster: ClusterUid(9), epoch };
         store(directory, &remembered).expect("stored");
         assert_eq!(load(directory).expect("loaded"), Some(remembered));
         assert!(load_masters(directory).is_empty());

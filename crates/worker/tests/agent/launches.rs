@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster_agent::runner_protocol::{Kill, ToRunner, Why};
+use muster_agent::runner_protocol::{Kill, KillReason, ToRunner};
 use muster_types::*;
 
 use crate::stage::*;
@@ -117,7 +117,7 @@ async fn a_kill_while_artifacts_are_fetched_keeps_the_attempt_from_starting() {
     let Some(ToRunner::Accept(_)) = talk.next().await else { panic!("accepted") };
     let (fetching, _) = soon("a request", silent.accept()).await.expect("accepted");
     stream.command(&[WorkerCommand::Kill { attempt: driver(1), at_once: false, by: KilledBy::Operator }]);
-    let kill = Kill { attempt: driver(1), at_once: false, grace: None, why: Why::By(KilledBy::Operator) };
+    let kill = Kill { attempt: driver(1), at_once: false, grace: None, reason: KillReason::By(KilledBy::Operator) };
     assert_eq!(talk.next().await, Some(ToRunner::Kill(kill)));
     drop(fetching);
     // What comes next is of the next launch: the first is never heard of again.

@@ -107,7 +107,7 @@ async fn another_cluster_is_refused_unless_the_worker_rejoins() {
     stream.welcome();
     assert_eq!(stream.next().await, None, "nothing goes up to another cluster");
     stage.stop().await;
-    let config = muster_worker::config::Config { rejoin: true, ..stage.config(&other) };
+    let config = muster_worker::config::WorkerConfig { rejoin: true, ..stage.config(&other) };
     stage.start_with(config);
     let (stream, _talk) = stage.register(&mut other, vec![]).await;
     assert_eq!((stream.hello.cluster, stream.hello.epoch), (None, None));

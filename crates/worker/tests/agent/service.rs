@@ -1,6 +1,6 @@
 //! What any gRPC client can ask of a worker.
 
-use muster_worker::config::Config;
+use muster_worker::config::WorkerConfig;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -37,7 +37,7 @@ async fn health_tells_life_from_readiness() {
     let mut stage = Stage::set();
     let mut master = Master::lead(5).await;
     let listen = free_port();
-    stage.start_with(Config { listen, ..stage.config(&master) });
+    stage.start_with(WorkerConfig { listen, ..stage.config(&master) });
     let address = listen.to_string();
     let mut talk = stage.runner.adopted().await;
     let mut stream = master.hello().await;

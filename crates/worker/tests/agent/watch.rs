@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_proto::v1;
 use muster_proto::v1::link_request::Message as Up;
-use muster_worker::config::Config;
+use muster_worker::config::WorkerConfig;
 
 use crate::stage::*;
 
@@ -16,8 +16,10 @@ async fn watching() -> (Stage, Master, Master, Stream, Talk) {
     leader.heartbeat = Duration::from_secs(20);
     let standby = Master::lead(6).await;
     standby.say_leads(&leader, &[&leader, &standby]);
-    stage
-        .start_with(Config { masters: vec![leader.address.clone(), standby.address.clone()], ..stage.config(&leader) });
+    stage.start_with(WorkerConfig {
+        masters: vec![leader.address.clone(), standby.address.clone()],
+        ..stage.config(&leader)
+    });
     let (stream, talk) = stage.register(&mut leader, vec![]).await;
     standby.wait_watched(1).await;
     (stage, leader, standby, stream, talk)
@@ -83,12 +85,12 @@ async fn new_masters_are_told_to_new_launches_and_outlive_the_agent() {
     stage.wait_for_masters(&[&leader, &standby, &third]).await;
     stream.launch(launch(driver(1)));
     let start = talk.start().await;
-    let told = start.program.env.iter().find(|(name, _)| name == "MUSTER_MASTER").map(|(_, value)| value.clone());
-    assert_eq!(told, Some(all.join(",")));
+    let reported = start.program.env.iter().find(|(name, _)| name == "MUSTER_MASTER").map(|(_, value)| value.clone());
+    assert_eq!(reported, Some(all.join(",")));
 
     // An agent that is given an address where nobody is any more finds the others.
     stage.stop().await;
-    let config = Config { masters: vec![leader.address.clone()], ..stage.config(&leader) };
+    let config = WorkerConfig { masters: vec![leader.address.clone()], ..stage.config(&leader) };
     drop((leader, standby));
     stage.start_with(config);
     let _talk = stage.runner.adopted().await;

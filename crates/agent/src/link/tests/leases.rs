@@ -11,19 +11,26 @@ fn an_answer_renews_from_the_sending_time_of_its_own_heartbeat() {
     world.wait(BEAT);
     let sent = world.now;
     world.pass(Duration::from_secs(3));
-    assert_eq!(world.down(session(0), 5, DownMessage::HeartbeatAnswer(1)), [Effect::RenewLease { sent, lease: LEASE }]);
-    assert_eq!(world.down(session(0), 5, DownMessage::HeartbeatAnswer(1)), []);
-    assert_eq!(world.down(session(0), 5, DownMessage::HeartbeatAnswer(2)), []);
+    assert_eq!(
+        world.down(session(0), 5, DownlinkMessage::HeartbeatAnswer(1)),
+        [LinkEffect::RenewLease { sent, lease: LEASE }]
+    );
+    assert_eq!(world.down(session(0), 5, DownlinkMessage::HeartbeatAnswer(1)), []);
+    assert_eq!(world.down(session(0), 5, DownlinkMessage::HeartbeatAnswer(2)), []);
 }
 
 #[test]
 fn another_master_is_dialled_when_two_heartbeats_are_not_answered() {
     let mut world = World::active();
-    assert_eq!(world.wait(BEAT), [Effect::SendHeartbeat(session(0), 1)]);
-    assert_eq!(world.wait(BEAT), [Effect::SendHeartbeat(session(0), 2)]);
+    assert_eq!(world.wait(BEAT), [LinkEffect::SendHeartbeat(session(0), 1)]);
+    assert_eq!(world.wait(BEAT), [LinkEffect::SendHeartbeat(session(0), 2)]);
     assert_eq!(
         world.wait(BEAT),
-        [Effect::Say(Notice::Unanswered), Effect::Close(session(0)), Effect::Dial(session(15_000), "b:2".into()),]
+        [
+            LinkEffect::Say(Notice::Unanswered),
+            LinkEffect::Close(session(0)),
+            LinkEffect::Dial(session(15_000), "b:2".into()),
+        ]
     );
 }
 
@@ -33,32 +40,35 @@ fn a_late_answer_to_the_newer_heartbeat_covers_the_older() {
     world.wait(BEAT);
     world.wait(BEAT);
     let sent = world.now;
-    assert_eq!(world.down(session(0), 5, DownMessage::HeartbeatAnswer(2)), [Effect::RenewLease { sent, lease: LEASE }]);
-    assert_eq!(world.wait(BEAT), [Effect::SendHeartbeat(session(0), 3)]);
+    assert_eq!(
+        world.down(session(0), 5, DownlinkMessage::HeartbeatAnswer(2)),
+        [LinkEffect::RenewLease { sent, lease: LEASE }]
+    );
+    assert_eq!(world.wait(BEAT), [LinkEffect::SendHeartbeat(session(0), 3)]);
 }
 
 #[test]
 fn no_heartbeat_goes_out_while_the_runner_does_not_answer() {
     let mut world = World::active();
-    assert_eq!(world.tell(Input::RunnerSilent), []);
+    assert_eq!(world.tell(LinkInput::RunnerSilent), []);
     // What is left is the end of the lease.
     assert_eq!(world.deadline(), Some(START + LEASE));
     world.pass(Duration::from_secs(12));
-    assert_eq!(world.tell(Input::Tick), []);
-    assert_eq!(world.tell(Input::RunnerAnswers), [Effect::SendHeartbeat(session(0), 1)]);
+    assert_eq!(world.tell(LinkInput::Tick), []);
+    assert_eq!(world.tell(LinkInput::RunnerAnswers), [LinkEffect::SendHeartbeat(session(0), 1)]);
 }
 
 #[test]
 fn at_the_leases_end_the_stream_is_dropped_and_trees_are_ended_without_a_silent_runner() {
     let mut world = World::active();
-    world.tell(Input::RunnerSilent);
+    world.tell(LinkInput::RunnerSilent);
     assert_eq!(
         world.wait(LEASE),
-        [Effect::Say(Notice::LeaseEnded), Effect::FenceWithoutRunner, Effect::Close(session(0))]
+        [LinkEffect::Say(Notice::LeaseEnded), LinkEffect::FenceWithoutRunner, LinkEffect::Close(session(0))]
     );
     // No hello either: it would lease what nobody can stop.
     assert_eq!(world.deadline(), None);
-    assert_eq!(world.tell(Input::RunnerAnswers), [Effect::Dial(session(45_000), "b:2".into())]);
+    assert_eq!(world.tell(LinkInput::RunnerAnswers), [LinkEffect::Dial(session(45_000), "b:2".into())]);
 }
 
 #[test]
@@ -66,9 +76,9 @@ fn a_runner_that_is_found_silent_after_the_leases_end_has_its_trees_ended_at_onc
     let mut world = World::active();
     // It stopped answering just before the end, and nobody has noticed yet.
     world.pass(LEASE);
-    assert!(!world.tell(Input::Tick).contains(&Effect::FenceWithoutRunner));
-    assert_eq!(world.tell(Input::RunnerSilent), [Effect::FenceWithoutRunner]);
-    assert_eq!(world.tell(Input::RunnerSilent), [], "said once");
+    assert!(!world.tell(LinkInput::Tick).contains(&LinkEffect::FenceWithoutRunner));
+    assert_eq!(world.tell(LinkInput::RunnerSilent), [LinkEffect::FenceWithoutRunner]);
+    assert_eq!(world.tell(LinkInput::RunnerSilent), [], "said once");
 }
 
 #[test]
@@ -76,12 +86,16 @@ fn at_the_leases_end_a_stream_that_still_seems_alive_begins_with_hello() {
     let mut world = World::active();
     for number in 1..=2 {
         world.wait(BEAT);
-        world.down(session(0), 5, DownMessage::HeartbeatAnswer(number));
+        world.down(session(0), 5, DownlinkMessage::HeartbeatAnswer(number));
     }
     // The agent was stopped for longer than the lease.
     world.pass(LEASE);
     assert_eq!(
-        world.tell(Input::Tick),
-        [Effect::Say(Notice::LeaseEnded), Effect::Close(session(0)), Effect::Dial(session(55_000), "b:2".into()),]
+        world.tell(LinkInput::Tick),
+        [
+            LinkEffect::Say(Notice::LeaseEnded),
+            LinkEffect::Close(session(0)),
+            LinkEffect::Dial(session(55_000), "b:2".into()),
+        ]
     );
 }

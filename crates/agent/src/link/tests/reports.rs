@@ -16,69 +16,69 @@ fn a_report_goes_up_and_its_end_is_forgotten_only_when_acknowledged() {
     let mut world = World::active();
     let running = report(1, 1, AttemptState::Running);
     assert_eq!(
-        world.tell(Input::Reports(vec![running.clone()])),
-        [Effect::SendReports(session(0), vec![running.clone()])]
+        world.tell(LinkInput::Reports(vec![running.clone()])),
+        [LinkEffect::SendReports(session(0), vec![running.clone()])]
     );
-    let acknowledge = |sequence| DownMessage::Acknowledgements(vec![acknowledged(1, sequence)]);
+    let acknowledge = |sequence| DownlinkMessage::Acknowledgements(vec![acknowledged(1, sequence)]);
     assert_eq!(world.down(session(0), 5, acknowledge(1)), []);
-    world.tell(Input::Reports(vec![ended(1, 2)]));
+    world.tell(LinkInput::Reports(vec![ended(1, 2)]));
     // The acknowledgement of an older report says nothing of the end.
     assert_eq!(world.down(session(0), 5, acknowledge(1)), []);
-    assert_eq!(world.down(session(0), 5, acknowledge(2)), [Effect::Forget(acknowledged(1, 2))]);
+    assert_eq!(world.down(session(0), 5, acknowledge(2)), [LinkEffect::Forget(acknowledged(1, 2))]);
     assert_eq!(world.down(session(0), 5, acknowledge(2)), []);
 }
 
 #[test]
 fn an_older_or_repeated_report_is_not_sent() {
     let mut world = World::active();
-    world.tell(Input::Reports(vec![ended(1, 2)]));
-    assert_eq!(world.tell(Input::Reports(vec![report(1, 1, AttemptState::Running), ended(1, 2)])), []);
+    world.tell(LinkInput::Reports(vec![ended(1, 2)]));
+    assert_eq!(world.tell(LinkInput::Reports(vec![report(1, 1, AttemptState::Running), ended(1, 2)])), []);
 }
 
 #[test]
 fn what_happens_between_streams_is_in_the_inventory_alone() {
     let mut world = World::active();
-    world.tell(Input::Broken(session(0)));
-    assert_eq!(world.tell(Input::Reports(vec![ended(1, 2)])), []);
+    world.tell(LinkInput::Broken(session(0)));
+    assert_eq!(world.tell(LinkInput::Reports(vec![ended(1, 2)])), []);
     let effects = world.activate(session(1), 5, vec![ended(1, 2)]);
     assert_eq!(
         effects[effects.len() - 4..effects.len() - 2],
-        [Effect::SendInventory(session(1), vec![ended(1, 2)], true), Effect::Registered(session(1), epoch(5))]
+        [LinkEffect::SendInventory(session(1), vec![ended(1, 2)], true), LinkEffect::Registered(session(1), epoch(5))]
     );
-    let message = DownMessage::Acknowledgements(vec![acknowledged(1, 2)]);
-    assert_eq!(world.down(session(1), 5, message), [Effect::Forget(acknowledged(1, 2))]);
+    let message = DownlinkMessage::Acknowledgements(vec![acknowledged(1, 2)]);
+    assert_eq!(world.down(session(1), 5, message), [LinkEffect::Forget(acknowledged(1, 2))]);
 }
 
 #[test]
 fn an_end_that_stays_unacknowledged_is_sent_again() {
     let mut world = World::active();
-    world.tell(Input::Reports(vec![ended(1, 2), report(2, 1, AttemptState::Running)]));
+    world.tell(LinkInput::Reports(vec![ended(1, 2), report(2, 1, AttemptState::Running)]));
     for number in 1..=2 {
-        assert_eq!(world.wait(BEAT), [Effect::SendHeartbeat(session(0), number)]);
-        world.down(session(0), 5, DownMessage::HeartbeatAnswer(number));
+        assert_eq!(world.wait(BEAT), [LinkEffect::SendHeartbeat(session(0), number)]);
+        world.down(session(0), 5, DownlinkMessage::HeartbeatAnswer(number));
     }
     assert_eq!(
         world.wait(BEAT),
-        [Effect::SendHeartbeat(session(0), 3), Effect::SendReports(session(0), vec![ended(1, 2)])]
+        [LinkEffect::SendHeartbeat(session(0), 3), LinkEffect::SendReports(session(0), vec![ended(1, 2)])]
     );
-    world.down(session(0), 5, DownMessage::HeartbeatAnswer(3));
+    world.down(session(0), 5, DownlinkMessage::HeartbeatAnswer(3));
     world.pass(Duration::from_secs(1));
-    world.down(session(0), 5, DownMessage::Acknowledgements(vec![acknowledged(1, 2)]));
-    assert_eq!(world.wait(Duration::from_secs(4)), [Effect::SendHeartbeat(session(0), 4)]);
+    world.down(session(0), 5, DownlinkMessage::Acknowledgements(vec![acknowledged(1, 2)]));
+    assert_eq!(world.wait(Duration::from_secs(4)), [LinkEffect::SendHeartbeat(session(0), 4)]);
 }
 
 #[test]
 fn a_large_inventory_goes_up_in_parts_and_the_last_says_so() {
     let mut world = World::new(Some(remembered(5)));
-    world.tell(Input::RunnerReady(incarnation()));
+    world.tell(LinkInput::RunnerReady(incarnation()));
     let all: Vec<Report> = (0..300).map(|uid| report(uid, 1, AttemptState::Running)).collect();
     let effects = world.activate(session(0), 5, all.clone());
     assert_eq!(
         effects[effects.len() - 4..effects.len() - 1],
         [
-            Effect::SendInventory(session(0), all[..256].to_vec(), false),
-            Effect::SendInventory(session(0), all[256..].to_vec(), true),
-            Effect::Registered(session(0), epoch(5)),
+            LinkEffect::SendInventory(session(0), all[..256].to_vec(), false),
+            LinkEffect::SendInventory(session(0), all[256..].to_vec(), true),
+            LinkEffect::Registered(session(0), epoch(5)),
         ]
     );
 }

@@ -6,20 +6,20 @@ use super::world::*;
 use crate::link::*;
 
 /// What `b:2` says of who leads.
-fn seen(leader: Option<(&str, u64)>, masters: &[&str]) -> Input {
+fn seen(leader: Option<(&str, u64)>, masters: &[&str]) -> LinkInput {
     seen_by("b:2", leader, masters)
 }
 
-fn seen_by(from: &str, leader: Option<(&str, u64)>, masters: &[&str]) -> Input {
-    Input::LeaderSeen(LeaderSeen {
+fn seen_by(from: &str, leader: Option<(&str, u64)>, masters: &[&str]) -> LinkInput {
+    LinkInput::LeaderSeen(LeaderSeen {
         from: from.into(),
         leader: leader.map(|(address, revision)| (address.into(), epoch(revision))),
         masters: masters.iter().map(|master| (*master).into()).collect(),
     })
 }
 
-fn watch(address: &str) -> Effect {
-    Effect::Watch(address.into())
+fn watch(address: &str) -> LinkEffect {
+    LinkEffect::Watch(address.into())
 }
 
 #[test]
@@ -29,9 +29,9 @@ fn a_higher_epoch_is_dialled_at_once_and_nothing_older_is_obeyed() {
     assert_eq!(world.tell(seen(None, &[])), [], "nobody is known");
     assert_eq!(
         world.tell_with(77_000_000, seen(Some(("c:3", 6)), &[])),
-        [Effect::Close(session(0)), Effect::Dial(session(1), "c:3".into())]
+        [LinkEffect::Close(session(0)), LinkEffect::Dial(session(1), "c:3".into())]
     );
-    assert_eq!(world.down(session(0), 5, DownMessage::Commands(incarnation(), vec![kill(1)])), []);
+    assert_eq!(world.down(session(0), 5, DownlinkMessage::Commands(incarnation(), vec![kill(1)])), []);
     world.activate(session(1), 6, vec![]);
 }
 
@@ -40,7 +40,7 @@ fn a_lower_epoch_and_an_equal_one_change_nothing() {
     let mut world = World::active();
     assert_eq!(world.tell(seen(Some(("c:3", 4)), &[])), []);
     assert_eq!(world.tell(seen(Some(("c:3", 5)), &[])), []);
-    world.tell_with(50_000_000, Input::Broken(session(0)));
+    world.tell_with(50_000_000, LinkInput::Broken(session(0)));
     assert_eq!(world.tell(seen(Some(("c:3", 4)), &[])), [], "nor while there is no stream");
 }
 
@@ -48,37 +48,40 @@ fn a_lower_epoch_and_an_equal_one_change_nothing() {
 fn a_leader_that_only_says_so_is_refused_by_its_welcome() {
     let mut world = World::active();
     world.tell(seen(Some(("c:3", 6)), &[]));
-    world.tell(Input::Connected(session(1)));
+    world.tell(LinkInput::Connected(session(1)));
     assert_eq!(
         world.down(session(1), 4, welcome())[0],
-        Effect::Say(Notice::StaleLeader { seen: epoch(5), offered: epoch(4) })
+        LinkEffect::Say(Notice::StaleLeader { seen: epoch(5), offered: epoch(4) })
     );
 }
 
 #[test]
 fn while_it_backs_off_the_next_leader_is_dialled_as_soon_as_it_is_known() {
     let mut world = World::active();
-    assert_eq!(world.tell_with(99_000_000, Input::Broken(session(0))), [Effect::Close(session(0))]);
+    assert_eq!(world.tell_with(99_000_000, LinkInput::Broken(session(0))), [LinkEffect::Close(session(0))]);
     assert_eq!(world.tell_with(99_000_000, seen(None, &["b:2"])), []);
-    assert_eq!(world.tell_with(99_000_000, seen(Some(("b:2", 6)), &["b:2"])), [Effect::Dial(session(1), "b:2".into())]);
+    assert_eq!(
+        world.tell_with(99_000_000, seen(Some(("b:2", 6)), &["b:2"])),
+        [LinkEffect::Dial(session(1), "b:2".into())]
+    );
 }
 
 #[test]
 fn a_blip_is_mended_by_the_leader_that_is_still_the_same() {
     let mut world = World::active();
-    world.tell_with(99_000_000, Input::Broken(session(0)));
-    assert_eq!(world.tell_with(99_000_000, seen(Some(("a:1", 5)), &[])), [Effect::Dial(session(1), "a:1".into())]);
+    world.tell_with(99_000_000, LinkInput::Broken(session(0)));
+    assert_eq!(world.tell_with(99_000_000, seen(Some(("a:1", 5)), &[])), [LinkEffect::Dial(session(1), "a:1".into())]);
 }
 
 #[test]
 fn a_dial_to_a_master_that_is_gone_is_left_for_the_leader() {
     let mut world = World::active();
     world.tell(seen(None, &["a:1", "b:2", "c:3"]));
-    assert_eq!(world.tell(Input::Broken(session(0)))[1], Effect::Dial(session(1), "b:2".into()));
-    assert_eq!(world.tell(Input::Broken(session(1)))[1], Effect::Dial(session(2), "c:3".into()));
+    assert_eq!(world.tell(LinkInput::Broken(session(0)))[1], LinkEffect::Dial(session(1), "b:2".into()));
+    assert_eq!(world.tell(LinkInput::Broken(session(1)))[1], LinkEffect::Dial(session(2), "c:3".into()));
     assert_eq!(
         world.tell(seen(Some(("b:2", 6)), &[])),
-        [Effect::Close(session(2)), Effect::Dial(session(3), "b:2".into())]
+        [LinkEffect::Close(session(2)), LinkEffect::Dial(session(3), "b:2".into())]
     );
     assert_eq!(world.tell(seen(Some(("b:2", 6)), &[])), [], "it is being dialled");
 }
@@ -96,10 +99,10 @@ fn two_masters_that_name_each_other_are_not_followed_for_ever() {
 fn a_watch_that_breaks_is_begun_anew_elsewhere_later_each_time() {
     let mut world = World::active();
     world.tell(seen(None, &["a:1", "b:2", "c:3"]));
-    assert_eq!(world.tell_with(199_000_000, Input::WatchBroken("b:2".into())), []);
+    assert_eq!(world.tell_with(199_000_000, LinkInput::WatchBroken("b:2".into())), []);
     assert_eq!(world.wait(Duration::from_millis(199)), [watch("c:3")], "the next of the other two");
-    assert_eq!(world.tell(Input::WatchBroken("b:2".into())), [], "an older one");
-    assert_eq!(world.tell_with(399_000_000, Input::WatchBroken("c:3".into())), []);
+    assert_eq!(world.tell(LinkInput::WatchBroken("b:2".into())), [], "an older one");
+    assert_eq!(world.tell_with(399_000_000, LinkInput::WatchBroken("c:3".into())), []);
     assert_eq!(world.wait(Duration::from_millis(399)), [watch("b:2")]);
 }
 
@@ -108,28 +111,28 @@ fn the_watch_is_left_when_its_master_becomes_the_leader() {
     let mut world = World::active();
     world.tell(seen(Some(("b:2", 6)), &[]));
     let effects = world.activate(session(1), 6, vec![]);
-    assert_eq!(effects[effects.len() - 2..], [Effect::Unwatch, watch("a:1")]);
+    assert_eq!(effects[effects.len() - 2..], [LinkEffect::Unwatch, watch("a:1")]);
     assert_eq!(world.tell(seen(Some(("d:4", 9)), &[])), [], "what it still says is not heard");
 }
 
 #[test]
 fn the_leader_under_another_name_is_not_watched() {
     let mut world = World::active();
-    assert_eq!(world.tell(seen(Some(("b:2", 5)), &["b:2", "c:3"]))[1..], [Effect::Unwatch, watch("c:3")]);
+    assert_eq!(world.tell(seen(Some(("b:2", 5)), &["b:2", "c:3"]))[1..], [LinkEffect::Unwatch, watch("c:3")]);
     let mut alone = World::active();
-    assert_eq!(alone.tell(seen(Some(("b:2", 5)), &["b:2"]))[0], Effect::Unwatch);
+    assert_eq!(alone.tell(seen(Some(("b:2", 5)), &["b:2"]))[0], LinkEffect::Unwatch);
     assert_eq!(alone.deadline(), Some(alone.now + BEAT), "nobody else is there to be watched");
 }
 
 #[test]
 fn workers_spread_over_the_masters_that_stand_by() {
     let mut world = World::new(Some(remembered(5)));
-    world.tell(Input::RunnerReady(incarnation()));
-    world.tell(Input::Connected(session(0)));
+    world.tell(LinkInput::RunnerReady(incarnation()));
+    world.tell(LinkInput::Connected(session(0)));
     let masters = vec!["a:1".to_owned(), "b:2".to_owned(), "c:3".to_owned()];
-    let message = DownMessage::Welcome(Welcome { cluster: cluster(), heartbeat: BEAT, lease: LEASE, masters });
+    let message = DownlinkMessage::Welcome(Welcome { cluster: cluster(), heartbeat: BEAT, lease: LEASE, masters });
     world.down(session(0), 5, message);
-    let effects = world.tell_with(3, Input::Inventory(session(0), vec![]));
+    let effects = world.tell_with(3, LinkInput::Inventory(session(0), vec![]));
     assert_eq!(effects.last(), Some(&watch("c:3")));
 }
 
@@ -137,7 +140,7 @@ fn workers_spread_over_the_masters_that_stand_by() {
 fn masters_that_a_watched_one_names_are_known_from_then_on() {
     let mut world = World::active();
     let all = ["a:1", "b:2", "c:3"].map(str::to_owned).to_vec();
-    assert_eq!(world.tell(seen(Some(("a:1", 5)), &["b:2", "c:3"])), [Effect::Masters(all)]);
+    assert_eq!(world.tell(seen(Some(("a:1", 5)), &["b:2", "c:3"])), [LinkEffect::Masters(all)]);
 }
 
 #[test]
@@ -145,15 +148,15 @@ fn masters_that_an_earlier_agent_knew_are_dialled_in_turn() {
     let mut link = Link::new(vec!["gone:1".into()], Some(remembered(5)));
     link.recall_masters(&["b:2".into()]);
     let mut world = World::with(link);
-    assert_eq!(world.tell(Input::RunnerReady(incarnation()))[0], Effect::Dial(session(0), "gone:1".into()));
-    assert_eq!(world.tell(Input::Broken(session(0)))[1], Effect::Dial(session(1), "b:2".into()));
+    assert_eq!(world.tell(LinkInput::RunnerReady(incarnation()))[0], LinkEffect::Dial(session(0), "gone:1".into()));
+    assert_eq!(world.tell(LinkInput::Broken(session(0)))[1], LinkEffect::Dial(session(1), "b:2".into()));
 }
 
 #[test]
 fn masters_that_come_later_are_learned_on_the_stream_and_one_is_watched() {
     let mut world = World::with(Link::new(vec!["a:1".into()], Some(remembered(5))));
-    world.tell(Input::RunnerReady(incarnation()));
+    world.tell(LinkInput::RunnerReady(incarnation()));
     world.activate(session(0), 5, vec![]);
-    let said = world.down(session(0), 5, DownMessage::Masters(vec!["a:1".into(), "b:2".into()]));
-    assert_eq!(said, [Effect::Masters(vec!["a:1".into(), "b:2".into()]), watch("b:2")]);
+    let said = world.down(session(0), 5, DownlinkMessage::Masters(vec!["a:1".into(), "b:2".into()]));
+    assert_eq!(said, [LinkEffect::Masters(vec!["a:1".into(), "b:2".into()]), watch("b:2")]);
 }

@@ -27,8 +27,8 @@ pub(super) fn epoch(revision: u64) -> Epoch {
     Epoch { generation: 1, revision, leader: LeaderUid(u128::from(revision)) }
 }
 
-pub(super) fn remembered(revision: u64) -> Remembered {
-    Remembered { cluster: cluster(), epoch: epoch(revision) }
+pub(super) fn remembered(revision: u64) -> RememberedCluster {
+    RememberedCluster { cluster: cluster(), epoch: epoch(revision) }
 }
 
 pub(super) fn driver(uid: u128) -> AttemptKey {
@@ -56,12 +56,12 @@ pub(super) fn kill(uid: u128) -> WorkerCommand {
     WorkerCommand::Kill { attempt: driver(uid), at_once: false, by: KilledBy::Operator }
 }
 
-pub(super) fn goodbye(reason: GoodbyeReason) -> DownMessage {
-    DownMessage::Goodbye(Goodbye { reason, message: "why".into() })
+pub(super) fn goodbye(reason: GoodbyeReason) -> DownlinkMessage {
+    DownlinkMessage::Goodbye(ReceivedGoodbye { reason, message: "why".into() })
 }
 
-pub(super) fn welcome() -> DownMessage {
-    DownMessage::Welcome(Welcome { cluster: cluster(), heartbeat: BEAT, lease: LEASE, masters: vec![] })
+pub(super) fn welcome() -> DownlinkMessage {
+    DownlinkMessage::Welcome(Welcome { cluster: cluster(), heartbeat: BEAT, lease: LEASE, masters: vec![] })
 }
 
 /// The session that is dialled `tick` milliseconds after the start, if none was dialled in that millisecond.
@@ -70,7 +70,7 @@ pub(super) fn session(tick: u64) -> Session {
 }
 
 impl World {
-    pub(super) fn new(remembered: Option<Remembered>) -> World {
+    pub(super) fn new(remembered: Option<RememberedCluster>) -> World {
         World::with(Link::new(vec!["a:1".into(), "b:2".into()], remembered))
     }
 
@@ -81,39 +81,39 @@ impl World {
     /// A world whose first stream, `session(0)` to `a:1`, is active under `epoch(5)`.
     pub(super) fn active() -> World {
         let mut world = World::new(Some(remembered(5)));
-        world.tell(Input::RunnerReady(incarnation()));
+        world.tell(LinkInput::RunnerReady(incarnation()));
         world.activate(session(0), 5, vec![]);
         world
     }
 
     /// Takes a dialled stream to where its inventory has gone up.
-    pub(super) fn activate(&mut self, session: Session, revision: u64, inventory: Vec<Report>) -> Vec<Effect> {
-        let mut effects = self.tell(Input::Connected(session));
+    pub(super) fn activate(&mut self, session: Session, revision: u64, inventory: Vec<Report>) -> Vec<LinkEffect> {
+        let mut effects = self.tell(LinkInput::Connected(session));
         effects.extend(self.down(session, revision, welcome()));
-        effects.extend(self.tell(Input::Persisted(remembered(revision))));
-        effects.extend(self.tell(Input::Inventory(session, inventory)));
+        effects.extend(self.tell(LinkInput::Persisted(remembered(revision))));
+        effects.extend(self.tell(LinkInput::Inventory(session, inventory)));
         effects
     }
 
     /// Tells the machine something, with entropy that makes every delay zero.
-    pub(super) fn tell(&mut self, input: Input) -> Vec<Effect> {
+    pub(super) fn tell(&mut self, input: LinkInput) -> Vec<LinkEffect> {
         self.tell_with(0, input)
     }
 
-    pub(super) fn tell_with(&mut self, entropy: u64, input: Input) -> Vec<Effect> {
+    pub(super) fn tell_with(&mut self, entropy: u64, input: LinkInput) -> Vec<LinkEffect> {
         self.link.handle(self.now, entropy, input);
         self.link.drain().collect()
     }
 
-    pub(super) fn down(&mut self, session: Session, revision: u64, message: DownMessage) -> Vec<Effect> {
-        self.tell(Input::Down(session, Down { epoch: Some(epoch(revision)), session, message }))
+    pub(super) fn down(&mut self, session: Session, revision: u64, message: DownlinkMessage) -> Vec<LinkEffect> {
+        self.tell(LinkInput::Down(session, NumberedDownlink { epoch: Some(epoch(revision)), session, message }))
     }
 
     /// Lets time pass up to the next deadline, which must be `after` this.
-    pub(super) fn wait(&mut self, after: Duration) -> Vec<Effect> {
+    pub(super) fn wait(&mut self, after: Duration) -> Vec<LinkEffect> {
         assert_eq!(self.link.next_deadline(), Some(self.now + after));
         self.now = self.now + after;
-        self.tell(Input::Tick)
+        self.tell(LinkInput::Tick)
     }
 
     pub(super) fn pass(&mut self, length: Duration) {

@@ -6,11 +6,11 @@ use muster_types::{Commit, QuarantinedRecord, Write};
 
 use super::server::Etcd;
 use super::{Prefix, soon};
-use crate::conformance::Place as _;
-use crate::conformance::{Sample, candidacy, founding};
+use crate::conformance::Reopen as _;
+use crate::conformance::{Sample, candidacy, new_cluster};
 use crate::records::Records;
 use crate::{
-    Candidacy, Candidate, CommitError, EtcdCandidate, EtcdStore, Leader, LoadError, News, OpenError, Store,
+    Candidacy, Candidate, CommitError, EtcdCandidate, EtcdStore, Leader, LoadError, OpenError, ReplicaUpdate, Store,
     Transaction, clock,
 };
 
@@ -30,7 +30,7 @@ async fn next_in_line(prefix: &Prefix) -> tokio::task::JoinHandle<(EtcdCandidate
         (candidate, leader)
     });
     let stands = async {
-        while !election.standing().is_next() {
+        while !election.view().is_next() {
             election.changed().await;
         }
     };
@@ -72,15 +72,15 @@ struct Learned {
 }
 
 impl Learned {
-    fn take(&mut self, news: News) {
-        match news {
-            News::Anew(mut snapshot) => {
+    fn take(&mut self, update: ReplicaUpdate) {
+        match update {
+            ReplicaUpdate::Full(mut snapshot) => {
                 self.wholes += 1;
                 self.quarantined = std::mem::take(&mut snapshot.quarantined);
                 self.records = Records::default();
                 snapshot.into_writes().for_each(|write| self.records.apply(write));
             }
-            News::Changed(changes) => {
+            ReplicaUpdate::Delta(changes) => {
                 self.parts += usize::from(!changes.writes.is_empty());
                 self.quarantined = changes.quarantined;
                 changes.writes.into_iter().for_each(|write| self.records.apply(write));
@@ -117,17 +117,17 @@ async fn what_a_standby_learns_bit_by_bit_is_what_it_has_when_it_leads() {
         commit = commit.next();
         leader.store.commit(Transaction { commit, writes }).await.unwrap();
         if round % 4 == 0 {
-            replica.news().into_iter().for_each(|news| learned.take(news));
+            replica.update().into_iter().for_each(|update| learned.take(update));
         }
     }
     let before = leader.store.load().await.unwrap();
     let stands = async {
-        while !election.standing().is_next() {
+        while !election.view().is_next() {
             election.changed().await;
         }
     };
     soon("it stands in line", stands).await;
-    replica.news().into_iter().for_each(|news| learned.take(news));
+    replica.update().into_iter().for_each(|update| learned.take(update));
     commit = commit.next();
     leader.store.commit(events(&mut sample, commit.0)).await.unwrap();
     first.resign(leader).await;
@@ -180,7 +180,7 @@ async fn a_deposed_leader_learns_of_it_and_its_late_transaction_is_refused() {
     let election = by.election();
     let mut watching = election.clone();
     soon("the line is seen", async {
-        while watching.standing().members.len() < 2 {
+        while watching.view().members.len() < 2 {
             watching.changed().await;
         }
     })
@@ -234,13 +234,13 @@ async fn a_master_that_starts_again_on_its_directory_does_not_wait_for_its_own_l
     let etcd = Etcd::start().await;
     let (location, state) = (etcd.location("p"), tempfile::tempdir().unwrap());
     let candidacy = || Candidacy { state_dir: Some(state.path().to_owned()), ..candidacy() };
-    let mut first = EtcdCandidate::open(&location, founding(), candidacy()).await.unwrap();
+    let mut first = EtcdCandidate::open(&location, new_cluster(), candidacy()).await.unwrap();
     let leader = soon("it leads", first.campaign()).await.unwrap();
-    let error = EtcdCandidate::open(&location, founding(), candidacy()).await.unwrap_err();
+    let error = EtcdCandidate::open(&location, new_cluster(), candidacy()).await.unwrap_err();
     assert!(matches!(error, OpenError::Locked { .. }), "{error}");
     first.vanish();
     let begun = Instant::now();
-    let mut second = EtcdCandidate::open(&location, founding(), candidacy()).await.unwrap();
+    let mut second = EtcdCandidate::open(&location, new_cluster(), candidacy()).await.unwrap();
     let next = soon("it leads again", second.campaign()).await.unwrap();
     assert!(begun.elapsed() < NO_LEASE, "{:?}", begun.elapsed());
     assert!(next.epoch.number() > leader.epoch.number());
@@ -255,7 +255,7 @@ async fn a_candidate_that_gives_up_waiting_leaves_the_line() {
     let waiting = next_in_line(&prefix).await;
     waiting.abort();
     soon("it leaves the line", async {
-        while election.standing().members.len() != 1 {
+        while election.view().members.len() != 1 {
             election.changed().await;
         }
     })
@@ -285,15 +285,15 @@ async fn everyone_sees_who_leads_and_who_waits() {
     let waiting = next_in_line(&prefix).await;
     let mut election = first.election();
     soon("both stand", async {
-        while election.standing().members.len() != 2 {
+        while election.view().members.len() != 2 {
             election.changed().await;
         }
     })
     .await;
-    let standing = election.standing();
-    assert_eq!((standing.own, standing.generation), (Some(0), 1));
-    assert_eq!(standing.leader().unwrap().epoch, leader.epoch);
-    assert_eq!(standing.leader().unwrap().address, candidacy().address);
-    assert_eq!(standing.leader().unwrap().version, candidacy().version);
+    let view = election.view();
+    assert_eq!((view.own, view.generation), (Some(0), 1));
+    assert_eq!(view.leader().unwrap().epoch, leader.epoch);
+    assert_eq!(view.leader().unwrap().address, candidacy().address);
+    assert_eq!(view.leader().unwrap().version, candidacy().version);
     waiting.abort();
 }

@@ -6,8 +6,8 @@ use muster_types::{Commit, DriverRecord, DriverUid, Write};
 
 use super::server::Etcd;
 use super::{Prefix, soon};
-use crate::conformance::Place as _;
-use crate::conformance::{Sample, candidacy, founding};
+use crate::conformance::Reopen as _;
+use crate::conformance::{Sample, candidacy, new_cluster};
 use crate::{Candidacy, Candidate, EtcdCandidate, EtcdStore, Leader, Store, Transaction};
 
 /// Commits until told to stop, as a master does: what may be repeated is. How many were acknowledged.
@@ -32,7 +32,7 @@ async fn commit_until(leader: &mut Leader<EtcdStore>, from: Commit, until: impl 
 /// One of the members leads the others, who need two seconds to choose another: with a lease of three, a term may end over it.
 async fn patient(etcd: &Etcd) -> EtcdCandidate {
     let candidacy = Candidacy { lease: Duration::from_secs(8), margin: Duration::from_secs(1), ..candidacy() };
-    EtcdCandidate::open(&etcd.location("p"), founding(), candidacy).await.unwrap()
+    EtcdCandidate::open(&etcd.location("p"), new_cluster(), candidacy).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +97,7 @@ async fn a_standby_whose_history_is_forgotten_reads_anew() {
         }
     });
     soon("it stands in line", async {
-        while !election.standing().is_next() {
+        while !election.view().is_next() {
             election.changed().await;
         }
     })

@@ -11,18 +11,18 @@ pub(crate) mod server;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::conformance::{Place, candidacy, founding, run_all};
+use crate::conformance::{Reopen, candidacy, new_cluster, run_all};
 use crate::{Candidate, EtcdCandidate, EtcdLocation, EtcdStore, Leader};
 use server::Etcd;
 
 /// A prefix of a server.
 pub(crate) struct Prefix(pub(crate) EtcdLocation);
 
-impl Place for Prefix {
+impl Reopen for Prefix {
     type Candidate = EtcdCandidate;
 
     async fn open(&self) -> EtcdCandidate {
-        EtcdCandidate::open(&self.0, founding(), candidacy()).await.unwrap()
+        EtcdCandidate::open(&self.0, new_cluster(), candidacy()).await.unwrap()
     }
 }
 

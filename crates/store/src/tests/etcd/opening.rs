@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use super::server::Etcd;
 use super::{Prefix, soon};
-use crate::conformance::Place as _;
-use crate::conformance::{candidacy, founding};
-use crate::{Candidacy, CommitError, EtcdCandidate, EtcdLocation, Founding, OpenError, Password, Store, Transaction};
+use crate::conformance::Reopen as _;
+use crate::conformance::{candidacy, new_cluster};
+use crate::{Candidacy, CommitError, EtcdCandidate, EtcdLocation, NewCluster, OpenError, Password, Store, Transaction};
 
 async fn refused(location: &EtcdLocation) -> OpenError {
-    refused_as(location, founding(), candidacy()).await
+    refused_as(location, new_cluster(), candidacy()).await
 }
 
-async fn refused_as(location: &EtcdLocation, founding: Founding, candidacy: Candidacy) -> OpenError {
-    let opened = soon("it is refused", EtcdCandidate::open(location, founding, candidacy)).await;
+async fn refused_as(location: &EtcdLocation, new_cluster: NewCluster, candidacy: Candidacy) -> OpenError {
+    let opened = soon("it is refused", EtcdCandidate::open(location, new_cluster, candidacy)).await;
     let error = opened.unwrap_err();
     assert!(!error.to_string().contains('\n'), "{error}");
     error
@@ -79,11 +79,11 @@ async fn a_cluster_of_another_name() {
     let etcd = Etcd::start().await;
     let prefix = Prefix(etcd.location("p"));
     drop(prefix.open().await);
-    let named = |name: &str| Founding { name: name.into(), is_name_default: false, ..founding() };
+    let named = |name: &str| NewCluster { name: name.into(), is_name_default: false, ..new_cluster() };
     let error = refused_as(&prefix.0, named("other"), candidacy()).await;
     assert!(matches!(&error, OpenError::OtherCluster { found, asked, .. } if found == "test" && asked == "other"));
     EtcdCandidate::open(&prefix.0, named("test"), candidacy()).await.unwrap();
-    let default = Founding { is_name_default: true, ..named("other") };
+    let default = NewCluster { is_name_default: true, ..named("other") };
     EtcdCandidate::open(&prefix.0, default, candidacy()).await.unwrap();
 }
 
@@ -91,7 +91,7 @@ async fn a_cluster_of_another_name() {
 async fn a_lease_that_is_shorter_than_what_is_granted() {
     let etcd = Etcd::start().await;
     let short = Candidacy { lease: Duration::from_millis(900), ..candidacy() };
-    let error = refused_as(&etcd.location("p"), founding(), short).await;
+    let error = refused_as(&etcd.location("p"), new_cluster(), short).await;
     assert_eq!(error.to_string(), "a lease of 900ms is shorter than etcd grants: it grants 2s");
     assert_eq!(keys(&etcd).await, [""; 0], "nothing was touched");
     assert_eq!(etcd.client().await.leases().await.unwrap().leases().len(), 0, "the trial was given back");
@@ -216,7 +216,7 @@ async fn masters_that_start_together_found_one_cluster() {
         let opening: Vec<_> = (0..4)
             .map(|_| {
                 let location = location.clone();
-                tokio::spawn(async move { EtcdCandidate::open(&location, founding(), candidacy()).await })
+                tokio::spawn(async move { EtcdCandidate::open(&location, new_cluster(), candidacy()).await })
             })
             .collect();
         for opened in opening {

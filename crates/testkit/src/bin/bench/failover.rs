@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use muster_client::Client;
 use muster_proto::v1::StepDownRequest;
-use muster_testkit::{Casting, Ensemble, Submit, eventually};
+use muster_testkit::{ClusterSpec, HaCluster, Submit, eventually};
 use tokio::task::JoinSet;
 
 use crate::figure::Figures;
 use crate::load::{self, CONNECTIONS, connect};
-use crate::simulated::{self, Play, Workers};
+use crate::simulated::{self, Play, SimulatedWorkers};
 
 /// Between two submissions of one client.
 const PACE: Duration = Duration::from_millis(2);
@@ -25,7 +25,7 @@ const BOUND: Duration = Duration::from_secs(120);
 
 /// What happens to the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Fault {
+pub(crate) enum LeaderFault {
     /// Its process is killed.
     Kill,
     /// So is a worker, at the same time.
@@ -38,45 +38,45 @@ pub(crate) enum Fault {
     StepDown,
 }
 
-impl Fault {
+impl LeaderFault {
     fn name(self) -> &'static str {
         match self {
-            Fault::Kill => "leader kill -9",
-            Fault::KillWithWorker => "leader and a worker killed",
-            Fault::Pause => "leader paused",
-            Fault::Terminate => "leader SIGTERM",
-            Fault::StepDown => "step-down",
+            LeaderFault::Kill => "leader kill -9",
+            LeaderFault::KillWithWorker => "leader and a worker killed",
+            LeaderFault::Pause => "leader paused",
+            LeaderFault::Terminate => "leader SIGTERM",
+            LeaderFault::StepDown => "step-down",
         }
     }
 
     /// Whether the leader goes on acknowledging until another leads.
     fn is_in_order(self) -> bool {
         match self {
-            Fault::Kill | Fault::KillWithWorker | Fault::Pause => false,
-            Fault::Terminate | Fault::StepDown => true,
+            LeaderFault::Kill | LeaderFault::KillWithWorker | LeaderFault::Pause => false,
+            LeaderFault::Terminate | LeaderFault::StepDown => true,
         }
     }
 }
 
 /// A cluster of a size.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Size {
+pub(crate) struct ClusterSize {
     /// Simulated workers.
     pub(crate) workers: usize,
     /// Finished drivers that are kept.
     pub(crate) finished: usize,
 }
 
-impl std::fmt::Display for Size {
+impl std::fmt::Display for ClusterSize {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} workers", self.workers)?;
         if self.finished > 0 { write!(f, " and {} finished drivers", self.finished) } else { Ok(()) }
     }
 }
 
-pub(crate) async fn measure(figures: &mut Figures, faults: usize, kinds: &[Fault], sizes: &[Size]) {
+pub(crate) async fn measure(figures: &mut Figures, faults: usize, kinds: &[LeaderFault], sizes: &[ClusterSize]) {
     for size in sizes {
-        let mut stage = Stage::set(*size).await;
+        let mut stage = BenchCluster::set(*size).await;
         for fault in kinds.iter().copied() {
             let (mut acknowledged, mut started) = (Vec::new(), Vec::new());
             for _ in 0..faults {
@@ -102,59 +102,59 @@ fn tell(figures: &mut Figures, name: &str, mut times: Vec<Duration>) {
 /// When a submission was sent, and when it was acknowledged.
 type Acks = Arc<Mutex<Vec<(Instant, Instant)>>>;
 
-struct Stage {
-    ensemble: Ensemble,
+struct BenchCluster {
+    cluster: HaCluster,
     addresses: Vec<String>,
     count: usize,
-    workers: Workers,
+    workers: SimulatedWorkers,
     /// The one that is killed with the leader.
-    victim: Workers,
+    victim: SimulatedWorkers,
     acks: Acks,
     _clients: JoinSet<()>,
 }
 
-impl Stage {
-    async fn set(Size { workers: count, finished }: Size) -> Stage {
-        let casting = Casting { workers: 0, master_args: Vec::new(), ..Casting::default() };
-        let ensemble = Ensemble::start(casting).await;
-        ensemble.wait_for_masters(3).await;
-        let addresses: Vec<_> = ensemble.masters().iter().map(|name| ensemble.address(name)).collect();
+impl BenchCluster {
+    async fn set(ClusterSize { workers: count, finished }: ClusterSize) -> BenchCluster {
+        let spec = ClusterSpec { workers: 0, master_args: Vec::new(), ..ClusterSpec::default() };
+        let cluster = HaCluster::start(spec).await;
+        cluster.wait_for_masters(3).await;
+        let addresses: Vec<_> = cluster.masters().iter().map(|name| cluster.address(name)).collect();
         let workers = simulated::workers(&addresses, 0, count, 64, Play::Ended).await;
         let victim = simulated::workers(&addresses, count, 1, 64, Play::Ended).await;
-        let (leader, _) = ensemble.leader().await;
-        let connections = connect(&ensemble.address(&leader), CONNECTIONS).await;
+        let (leader, _) = cluster.leader().await;
+        let connections = connect(&cluster.address(&leader), CONNECTIONS).await;
         load::submit(&connections, &Submit::program(&["/bin/true"]).resources(1, 16 << 20), finished, 8).await;
         let launched = async || (workers.launched() + victim.launched() >= finished).then_some(());
         eventually("the launches", BOUND, launched).await;
         let acks = Acks::default();
         let mut clients = JoinSet::new();
         for _ in 0..CLIENTS {
-            clients.spawn(submit(ensemble.client(), acks.clone()));
+            clients.spawn(submit(cluster.client(), acks.clone()));
         }
-        Stage { ensemble, addresses, count, workers, victim, acks, _clients: clients }
+        BenchCluster { cluster, addresses, count, workers, victim, acks, _clients: clients }
     }
 
     /// One fault, and the return to normal; until an acknowledgement, and until a start.
-    async fn round(&mut self, fault: Fault) -> (Duration, Duration) {
-        self.ensemble.wait_for_masters(3).await;
+    async fn round(&mut self, fault: LeaderFault) -> (Duration, Duration) {
+        self.cluster.wait_for_masters(3).await;
         self.workers.wait_for_welcomes(self.count).await;
         self.victim.wait_for_welcomes(1).await;
         self.acks.lock().expect("nobody panics with it").clear();
         self.wait_for_acks(Instant::now(), 50).await;
-        let (leader, (_, revision)) = self.ensemble.leader().await;
+        let (leader, (_, revision)) = self.cluster.leader().await;
         let mut launches = self.workers.launches();
 
         let begin = Instant::now();
         match fault {
-            Fault::Kill => self.ensemble.kill(&leader),
-            Fault::KillWithWorker => {
+            LeaderFault::Kill => self.cluster.kill(&leader),
+            LeaderFault::KillWithWorker => {
                 self.victim.kill();
-                self.ensemble.kill(&leader);
+                self.cluster.kill(&leader);
             }
-            Fault::Pause => self.ensemble.pause(&leader),
-            Fault::Terminate => self.ensemble.terminate(&leader),
-            Fault::StepDown => {
-                let stepped = self.ensemble.client().step_down(StepDownRequest::default()).await;
+            LeaderFault::Pause => self.cluster.pause(&leader),
+            LeaderFault::Terminate => self.cluster.terminate(&leader),
+            LeaderFault::StepDown => {
+                let stepped = self.cluster.client().step_down(StepDownRequest::default()).await;
                 stepped.expect("another takes over");
             }
         }
@@ -167,18 +167,18 @@ impl Stage {
         let acknowledged = self.acknowledged(fault, begin);
 
         match fault {
-            Fault::Kill | Fault::Terminate => self.ensemble.start_master(&leader),
-            Fault::KillWithWorker => {
-                self.ensemble.start_master(&leader);
+            LeaderFault::Kill | LeaderFault::Terminate => self.cluster.start_master(&leader),
+            LeaderFault::KillWithWorker => {
+                self.cluster.start_master(&leader);
                 self.victim = simulated::workers(&self.addresses, self.count, 1, 64, Play::Ended).await;
             }
-            Fault::Pause => self.ensemble.resume(&leader),
-            Fault::StepDown => {}
+            LeaderFault::Pause => self.cluster.resume(&leader),
+            LeaderFault::StepDown => {}
         }
         (acknowledged, at.duration_since(begin))
     }
 
-    fn acknowledged(&self, fault: Fault, begin: Instant) -> Duration {
+    fn acknowledged(&self, fault: LeaderFault, begin: Instant) -> Duration {
         let mut acks = self.acks.lock().expect("nobody panics with it").clone();
         acks.sort_by_key(|(_, acknowledged)| *acknowledged);
         if fault.is_in_order() {

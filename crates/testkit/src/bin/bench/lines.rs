@@ -31,7 +31,7 @@ impl Known {
 pub(crate) struct Lines {
     channels: BTreeMap<String, Channel>,
     addresses: Vec<String>,
-    news: watch::Receiver<Option<Known>>,
+    update: watch::Receiver<Option<Known>>,
     _watches: JoinSet<()>,
 }
 
@@ -44,12 +44,12 @@ impl Lines {
                 (address.clone(), endpoint.tcp_nodelay(true).connect_timeout(Duration::from_secs(2)).connect_lazy())
             })
             .collect();
-        let (sender, news) = watch::channel(None);
+        let (sender, update) = watch::channel(None);
         let mut watches = JoinSet::new();
         for channel in channels.values() {
             watches.spawn(follow(channel.clone(), sender.clone()));
         }
-        Lines { channels, addresses: masters.to_vec(), news, _watches: watches }
+        Lines { channels, addresses: masters.to_vec(), update, _watches: watches }
     }
 
     pub(crate) fn channel(&self, address: &str) -> Channel {
@@ -61,12 +61,12 @@ impl Lines {
     }
 
     /// The highest epoch that any master told of, with its changes.
-    pub(crate) fn news(&self) -> watch::Receiver<Option<Known>> {
-        self.news.clone()
+    pub(crate) fn update(&self) -> watch::Receiver<Option<Known>> {
+        self.update.clone()
     }
 }
 
-async fn follow(channel: Channel, news: watch::Sender<Option<Known>>) {
+async fn follow(channel: Channel, update: watch::Sender<Option<Known>>) {
     loop {
         let answer = MasterServiceClient::new(channel.clone()).watch_leader(WatchLeaderRequest {}).await;
         if let Ok(answer) = answer {
@@ -74,7 +74,7 @@ async fn follow(channel: Channel, news: watch::Sender<Option<Known>>) {
             while let Ok(Some(said)) = answers.message().await {
                 let Some(epoch) = said.epoch else { continue };
                 let known = Known { address: said.leader, number: (epoch.generation, epoch.revision) };
-                news.send_if_modified(|newest| {
+                update.send_if_modified(|newest| {
                     let is_newer = newest.as_ref().is_none_or(|newest| known.number > newest.number);
                     if is_newer {
                         *newest = Some(known);

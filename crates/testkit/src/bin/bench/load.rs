@@ -19,14 +19,14 @@ pub(crate) fn options() -> Options {
 }
 
 /// What a load came to.
-pub(crate) struct Loaded {
+pub(crate) struct LoadResult {
     /// From the first request to the last answer.
     pub(crate) took: Duration,
     /// Microseconds per request.
     pub(crate) latencies: Histogram<u64>,
 }
 
-impl Loaded {
+impl LoadResult {
     /// Requests per second.
     pub(crate) fn rate(&self) -> f64 {
         self.latencies.len() as f64 / self.took.as_secs_f64()
@@ -50,7 +50,7 @@ pub(crate) async fn submit(
     submit: &Submit,
     count: usize,
     in_flight: usize,
-) -> Loaded {
+) -> LoadResult {
     let left = Arc::new(AtomicUsize::new(count));
     let begin = Instant::now();
     let mut tasks = Vec::new();
@@ -74,5 +74,5 @@ pub(crate) async fn submit(
             latencies.saturating_record(latency.as_micros() as u64);
         }
     }
-    Loaded { took: begin.elapsed(), latencies }
+    LoadResult { took: begin.elapsed(), latencies }
 }

@@ -17,19 +17,19 @@ mod submissions;
 mod through_etcd;
 
 use clap::{Parser, ValueEnum};
-use failover::{Fault, Size};
+use failover::{ClusterSize, LeaderFault};
 use figure::Figures;
 
 /// Measures Muster on this machine.
 #[derive(Debug, Parser)]
 #[command(version, about)]
-struct Arguments {
+struct BenchArguments {
     /// How figures are printed.
     #[arg(short, long, value_enum, default_value = "text")]
     output: OutputFormat,
     /// Measure only these; all but `failover` and `etcd`, which need an etcd server, when none is named.
     #[arg(value_enum)]
-    only: Vec<Subject>,
+    only: Vec<Measurement>,
     /// Drivers of the long run of `drivers`.
     #[arg(long, default_value_t = 100_000)]
     long: usize,
@@ -38,7 +38,7 @@ struct Arguments {
     faults: usize,
     /// Only these kinds of `failover`; all when none is named.
     #[arg(long, value_enum)]
-    fault: Vec<Fault>,
+    fault: Vec<LeaderFault>,
     /// Workers of the second part of `failover`.
     #[arg(long, default_value_t = 1_000)]
     many: usize,
@@ -58,7 +58,7 @@ enum OutputFormat {
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Subject {
+enum Measurement {
     /// Start to ready, and idle resident memory.
     Footprint,
     /// One driver on an idle cluster.
@@ -78,42 +78,42 @@ enum Subject {
 }
 
 fn main() {
-    let arguments = Arguments::parse();
+    let arguments = BenchArguments::parse();
     let folder = tempfile::Builder::new().prefix("muster-bench-").tempdir().expect("a temporary folder can be made");
     tempfile::env::override_temp_dir(folder.path()).expect("nothing else has set it");
     let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
     runtime.block_on(measure(&arguments));
 }
 
-async fn measure(arguments: &Arguments) {
+async fn measure(arguments: &BenchArguments) {
     let wanted = |subject| arguments.only.is_empty() || arguments.only.contains(&subject);
     let mut figures = Figures::new(arguments.output == OutputFormat::Json);
-    if wanted(Subject::Footprint) {
+    if wanted(Measurement::Footprint) {
         footprint::measure(&mut figures).await;
     }
-    if wanted(Subject::Latency) {
+    if wanted(Measurement::Latency) {
         latency::measure(&mut figures).await;
     }
-    if wanted(Subject::Submissions) {
+    if wanted(Measurement::Submissions) {
         submissions::measure(&mut figures).await;
     }
-    if wanted(Subject::Drivers) {
+    if wanted(Measurement::Drivers) {
         drivers::measure(&mut figures, arguments.long).await;
     }
-    if wanted(Subject::Application) {
+    if wanted(Measurement::Application) {
         application::measure(&mut figures).await;
     }
-    if wanted(Subject::Queue) {
+    if wanted(Measurement::Queue) {
         queue::measure(&mut figures).await;
     }
     let named = |subject| arguments.only.contains(&subject);
-    if named(Subject::Etcd) {
+    if named(Measurement::Etcd) {
         through_etcd::measure(&mut figures).await;
     }
-    if named(Subject::Failover) {
+    if named(Measurement::Failover) {
         let sizes = [(1, 0), (arguments.many, 0), (1, arguments.finished)];
-        let sizes = sizes.map(|(workers, finished)| Size { workers, finished });
-        let kinds = if arguments.fault.is_empty() { Fault::value_variants() } else { &arguments.fault };
+        let sizes = sizes.map(|(workers, finished)| ClusterSize { workers, finished });
+        let kinds = if arguments.fault.is_empty() { LeaderFault::value_variants() } else { &arguments.fault };
         failover::measure(&mut figures, arguments.faults, kinds, &sizes).await;
     }
     figures.finish();

@@ -48,12 +48,12 @@ pub(crate) struct Counts {
 }
 
 /// Workers that run nothing.
-pub(crate) struct Workers {
+pub(crate) struct SimulatedWorkers {
     counts: Arc<Counts>,
     tasks: JoinSet<()>,
 }
 
-impl Workers {
+impl SimulatedWorkers {
     /// They are gone at once, with their connections.
     pub(crate) fn kill(&mut self) {
         self.tasks.abort_all();
@@ -83,7 +83,13 @@ impl Workers {
 }
 
 /// Starts `count` workers of `cores` cores each, numbered from `first`, and waits until all are welcome.
-pub(crate) async fn workers(masters: &[String], first: usize, count: usize, cores: u32, play: Play) -> Workers {
+pub(crate) async fn workers(
+    masters: &[String],
+    first: usize,
+    count: usize,
+    cores: u32,
+    play: Play,
+) -> SimulatedWorkers {
     let (newest, _) = watch::channel(None);
     let counts = Arc::new(Counts { launches: AtomicUsize::new(0), welcome: AtomicUsize::new(0), newest });
     let mut tasks = JoinSet::new();
@@ -93,7 +99,7 @@ pub(crate) async fn workers(masters: &[String], first: usize, count: usize, core
             lines = Some(Arc::new(Lines::new(masters)));
         }
         let lines = lines.clone().expect("it was made");
-        let worker = Worker {
+        let worker = SimulatedWorker {
             uid: (first + number) as u128 + 1,
             cores,
             play,
@@ -107,7 +113,7 @@ pub(crate) async fn workers(masters: &[String], first: usize, count: usize, core
         };
         tasks.spawn(worker.live(lines));
     }
-    let workers = Workers { counts, tasks };
+    let workers = SimulatedWorkers { counts, tasks };
     workers.wait_for_welcomes(count).await;
     workers
 }
@@ -118,7 +124,7 @@ fn now_as_session() -> u64 {
 }
 
 /// One of them.
-struct Worker {
+struct SimulatedWorker {
     uid: u128,
     cores: u32,
     play: Play,
@@ -132,32 +138,32 @@ struct Worker {
 }
 
 /// One stream.
-struct Link {
+struct SimulatedLink {
     up: mpsc::Sender<LinkRequest>,
     down: Streaming<LinkResponse>,
     heartbeat: Duration,
     heartbeats: u64,
 }
 
-impl Link {
+impl SimulatedLink {
     async fn send(&self, message: link_request::Message) {
         // A stream that has broken is seen by who reads it.
         let _ = self.up.send(LinkRequest { message: Some(message) }).await;
     }
 }
 
-impl Worker {
+impl SimulatedWorker {
     async fn live(mut self, lines: Arc<Lines>) {
-        let mut news = lines.news();
+        let mut update = lines.update();
         let mut address = lines.any(self.uid as usize).to_owned();
         loop {
-            let known = self.serve(&lines, &address, &mut news).await;
+            let known = self.serve(&lines, &address, &mut update).await;
             address = match known {
                 Some(leader) => leader,
                 None => {
                     let jitter = Duration::from_millis((self.uid as u64 * 7 + self.session) % 50);
                     tokio::time::sleep(BACK_OFF + jitter).await;
-                    let known = news.borrow_and_update().clone();
+                    let known = update.borrow_and_update().clone();
                     known.map_or_else(|| lines.any(self.session as usize).to_owned(), |known| known.address)
                 }
             };
@@ -169,7 +175,7 @@ impl Worker {
         &mut self,
         lines: &Lines,
         address: &str,
-        news: &mut watch::Receiver<Option<Known>>,
+        update: &mut watch::Receiver<Option<Known>>,
     ) -> Option<String> {
         self.session += 1;
         let (up, messages) = mpsc::channel(64);
@@ -177,9 +183,9 @@ impl Worker {
         up.send(LinkRequest { message: Some(hello) }).await.expect("it is held here");
         let mut client = WorkerLinkServiceClient::new(lines.channel(address));
         let down = client.link(ReceiverStream::new(messages)).await.ok()?.into_inner();
-        let mut link = Link { up, down, heartbeat: Duration::from_secs(5), heartbeats: 0 };
+        let mut link = SimulatedLink { up, down, heartbeat: Duration::from_secs(5), heartbeats: 0 };
         let mut welcome = false;
-        let next = self.follow(&mut link, &mut welcome, news).await;
+        let next = self.follow(&mut link, &mut welcome, update).await;
         if welcome {
             self.counts.welcome.fetch_sub(1, Ordering::Relaxed);
         }
@@ -188,9 +194,9 @@ impl Worker {
 
     async fn follow(
         &mut self,
-        link: &mut Link,
+        link: &mut SimulatedLink,
         welcome: &mut bool,
-        news: &mut watch::Receiver<Option<Known>>,
+        update: &mut watch::Receiver<Option<Known>>,
     ) -> Option<String> {
         let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + link.heartbeat, link.heartbeat);
         loop {
@@ -201,7 +207,7 @@ impl Worker {
                     link.send(link_request::Message::Heartbeat(Heartbeat { number: link.heartbeats })).await;
                     continue;
                 }
-                _ = news.changed() => match news.borrow_and_update().as_ref() {
+                _ = update.changed() => match update.borrow_and_update().as_ref() {
                     Some(known) if known.is_after(self.epoch.as_ref()) => return Some(known.address.clone()),
                     Some(_) | None => continue,
                 },
@@ -234,7 +240,7 @@ impl Worker {
         }
     }
 
-    async fn welcomed(&mut self, link: &mut Link, epoch: Option<Epoch>, said: Welcome) {
+    async fn welcomed(&mut self, link: &mut SimulatedLink, epoch: Option<Epoch>, said: Welcome) {
         self.epoch = epoch;
         self.cluster = said.cluster_uid.to_vec();
         if let Some(length) = said.heartbeat.and_then(|length| Duration::try_from(length).ok()) {
@@ -244,7 +250,7 @@ impl Worker {
         link.send(link_request::Message::Inventory(Inventory { attempts, complete: true })).await;
     }
 
-    async fn launch(&mut self, link: &Link, launch: Launch) {
+    async fn launch(&mut self, link: &SimulatedLink, launch: Launch) {
         self.counts.launches.fetch_add(1, Ordering::Relaxed);
         let revision = self.epoch.as_ref().map_or(0, |epoch| epoch.revision);
         self.counts.newest.send_replace(Some((Instant::now(), revision)));

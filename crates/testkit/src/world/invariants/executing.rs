@@ -43,12 +43,12 @@ impl World {
     }
 
     pub(in crate::world) fn witness_started(&mut self, worker: usize, key: AttemptKey) {
-        if !self.witness.started.insert(key) {
+        if !self.recorder.started.insert(key) {
             self.violate("an attempt starts once", key.to_string());
         }
         let machine = &self.workers[worker];
         let here = machine.runner.as_ref().map(|runner| (machine.uid, runner.incarnation));
-        if self.witness.assigned.get(&key).copied() != here {
+        if self.recorder.assigned.get(&key).copied() != here {
             self.violate("an attempt starts where it was assigned", format!("{key} on {}", machine.name));
         }
     }

@@ -3,9 +3,9 @@
 use muster_types::{AttemptKey, DriverRecord, Exit};
 
 use super::super::World;
-use super::Witness;
+use super::Recorder;
 
-impl Witness {
+impl Recorder {
     pub(in crate::world) fn exited(&mut self, key: AttemptKey, exit: Exit) {
         self.exits.insert(key, exit);
     }
@@ -20,7 +20,7 @@ impl World {
         for attempt in &record.attempts {
             let Some(exit) = attempt.outcome.as_ref().map(|outcome| outcome.exit) else { continue };
             let key = AttemptKey::Driver(record.uid, attempt.number);
-            let truth = self.witness.exit_of(key);
+            let truth = self.recorder.exit_of(key);
             if exit != Exit::None && truth != Some(exit) {
                 self.violate("an exit code is the true one", format!("{key}: {exit:?}, in truth {truth:?}"));
             }

@@ -15,7 +15,7 @@ mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_core::invariants::Violation;
+use muster_core::invariants::InvariantViolation;
 use muster_types::{
     ApplicationUid, AttemptKey, Commit, DriverUid, Epoch, ExecutorId, Exit, Incarnation, RequestId, WorkerUid, Write,
 };
@@ -25,7 +25,7 @@ use super::store::Transaction;
 
 /// What only somebody who sees everything knows.
 #[derive(Debug, Default)]
-pub(super) struct Witness {
+pub(super) struct Recorder {
     pub(super) broken: Vec<(&'static str, String)>,
     transactions: u64,
     /// Where every attempt that was ever written was assigned to.
@@ -46,15 +46,15 @@ pub(super) struct Witness {
 
 impl World {
     pub(super) fn violate(&mut self, rule: &'static str, what: impl Into<String>) {
-        self.witness.broken.push((rule, what.into()));
+        self.recorder.broken.push((rule, what.into()));
     }
 
-    pub(super) fn violate_all(&mut self, broken: Vec<Violation>) {
-        self.witness.broken.extend(broken.into_iter().map(|violation| (violation.rule, violation.what)));
+    pub(super) fn violate_all(&mut self, broken: Vec<InvariantViolation>) {
+        self.recorder.broken.extend(broken.into_iter().map(|violation| (violation.rule, violation.what)));
     }
 
     pub(super) fn is_sound(&self) -> bool {
-        self.witness.broken.is_empty()
+        self.recorder.broken.is_empty()
     }
 
     /// After every step.
@@ -71,7 +71,7 @@ impl World {
                 Write::PutDriver(record) => {
                     for attempt in &record.attempts {
                         let key = AttemptKey::Driver(record.uid, attempt.number);
-                        self.witness.assigned.insert(key, (attempt.worker, attempt.incarnation));
+                        self.recorder.assigned.insert(key, (attempt.worker, attempt.incarnation));
                     }
                     self.check_exits(record);
                     self.check_unreachable(record);
@@ -80,13 +80,13 @@ impl World {
                 Write::PutExecutors(record) => {
                     for executor in &record.executors {
                         let key = AttemptKey::Executor(record.application, executor.id);
-                        self.witness.assigned.insert(key, (executor.worker, executor.incarnation));
+                        self.recorder.assigned.insert(key, (executor.worker, executor.incarnation));
                     }
                     self.check_targets(record);
                 }
                 Write::PutWorker(record) => {
                     if record.forgotten {
-                        self.witness.forgotten.insert(record.uid);
+                        self.recorder.forgotten.insert(record.uid);
                     }
                     if record.lost {
                         self.count("loss written");
@@ -97,7 +97,7 @@ impl World {
             }
         }
         if transaction.rest.iter().any(|write| matches!(write, Write::PutEvents(_))) {
-            self.witness.commits.insert(transaction.commit);
+            self.recorder.commits.insert(transaction.commit);
         }
         self.witness_exits(transaction);
     }

@@ -12,7 +12,7 @@ impl World {
         let after_success = record.attempts.iter().rev().skip(1).filter_map(|attempt| attempt.outcome.as_ref());
         let again = after_success.filter(|outcome| outcome.is_success()).count() > 0;
         let started = || record.attempts.iter().map(|attempt| AttemptKey::Driver(record.uid, attempt.number));
-        let runs = started().filter(|key| self.witness.started.contains(key)).count();
+        let runs = started().filter(|key| self.recorder.started.contains(key)).count();
         let failures = outcomes().filter(|outcome| outcome.fault == Fault::Program && !outcome.is_success()).count();
         let rule = match policy.condition {
             RestartCondition::Never if !record.spec.on_worker_lost.is_leased() && runs > 1 => "never means never",

@@ -8,7 +8,7 @@ impl World {
     pub(in crate::world) fn witness_acknowledged(&mut self, id: &RequestId, record: &DriverRecord) {
         self.count("submission acknowledged");
         self.witness_shown(record);
-        let before = self.witness.acknowledged.insert(id.clone(), record.uid);
+        let before = self.recorder.acknowledged.insert(id.clone(), record.uid);
         if let Some(before) = before.filter(|before| *before != record.uid) {
             self.violate("one request, one driver", format!("{id}: {before} and {}", record.uid));
         }
@@ -17,7 +17,7 @@ impl World {
 
     pub(super) fn check_acknowledged(&mut self) {
         let drivers = &self.store.ledger.fold.drivers;
-        let missing = self.witness.acknowledged.values().find(|uid| !drivers.contains_key(uid));
+        let missing = self.recorder.acknowledged.values().find(|uid| !drivers.contains_key(uid));
         if let Some(uid) = missing.copied() {
             self.violate("what is acknowledged is kept", uid.to_string());
         }

@@ -10,7 +10,7 @@ impl World {
         for uid in fold.applications.keys() {
             let all = fold.executors_of(*uid);
             let there = all.values().filter(|executor| executor.worker == worker && executor.outcome.is_none());
-            self.witness.unreachable.extend(there.map(|executor| (*uid, executor.id)));
+            self.recorder.unreachable.extend(there.map(|executor| (*uid, executor.id)));
         }
     }
 
@@ -18,11 +18,11 @@ impl World {
         let uid = record.application;
         let mut fresh = false;
         for executor in &record.executors {
-            fresh |= self.witness.granted.insert((uid, executor.id));
+            fresh |= self.recorder.granted.insert((uid, executor.id));
         }
         let fold = &self.store.ledger.fold;
         let Some(application) = fold.applications.get(&uid).filter(|_| fresh) else { return };
-        let reachable = |id| !self.witness.unreachable.contains(&(uid, id));
+        let reachable = |id| !self.recorder.unreachable.contains(&(uid, id));
         for (profile, target) in &application.targets {
             let all = fold.executors_of(uid);
             let open = all.values().filter(|executor| {

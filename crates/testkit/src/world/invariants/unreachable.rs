@@ -11,7 +11,7 @@ impl World {
         }
         for attempt in &record.attempts {
             let lost = attempt.outcome.as_ref().is_some_and(|outcome| outcome.reason == Reason::Lost);
-            let present = self.witness.incarnations.get(&attempt.worker);
+            let present = self.recorder.incarnations.get(&attempt.worker);
             let stands = present == Some(&attempt.incarnation)
                 && self.workers.iter().any(|machine| machine.uid == attempt.worker && machine.runner.is_some());
             if lost && stands {

@@ -3,9 +3,9 @@
 use muster_types::{AttemptKey, DriverRecord};
 
 use super::super::World;
-use super::Witness;
+use super::Recorder;
 
-impl Witness {
+impl Recorder {
     pub(in crate::world) fn number_transaction(&mut self) -> u64 {
         self.transactions += 1;
         self.transactions
@@ -23,7 +23,7 @@ impl World {
     /// A worker is told to launch.
     pub(in crate::world) fn witness_launch(&mut self, worker: usize, key: AttemptKey) {
         let uid = self.workers[worker].uid;
-        if self.witness.assigned.get(&key).is_none_or(|(assigned, _)| *assigned != uid) {
+        if self.recorder.assigned.get(&key).is_none_or(|(assigned, _)| *assigned != uid) {
             self.violate("a launch follows its write", format!("{key} on worker {worker}"));
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use muster_core::liveness::Table;
+use muster_core::liveness::LivenessTable;
 use muster_core::{ClusterInfo, Term};
 use muster_types::{ClusterUid, Commit, Epoch, LeaderUid, Now, Time, Write};
 
@@ -30,7 +30,7 @@ impl World {
         if self.masters[master].is_up() {
             return;
         }
-        let leader = LeaderUid(u128::from(self.dice.bits()));
+        let leader = LeaderUid(u128::from(self.rng.bits()));
         let this = &mut self.masters[master];
         this.life += 1;
         this.leader = leader;
@@ -64,13 +64,13 @@ impl World {
             self.count("leader died");
         }
         self.break_streams_of_master(master);
-        let pause = self.dice.between(50, 8_000);
+        let pause = self.rng.between(50, 8_000);
         self.after(Duration::from_millis(pause), Event::StartMaster { master });
         let Some(key) = key.filter(|_| led) else { return };
         // The next in line finds the connection reset, and then refused.
         let next = self.next_in_line(master);
-        if let Some(next) = next.filter(|_| self.dice.chance(700)) {
-            let pause = self.dice.between(50, 800);
+        if let Some(next) = next.filter(|_| self.rng.chance(700)) {
+            let pause = self.rng.between(50, 800);
             let life = self.masters[next].life;
             self.after(Duration::from_millis(pause), Event::Depose { master: next, life, key });
         }
@@ -109,17 +109,17 @@ impl World {
         let mut arrives = leaves + self.latency();
         let faults = if self.calm { 0 } else { self.plan.store_faults };
         let is_commit = matches!(call, Call::Commit(_));
-        if self.dice.chance(faults) {
-            match self.dice.roll(3) {
+        if self.rng.chance(faults) {
+            match self.rng.roll(3) {
                 0 => return,
                 1 => {
                     // Late by a little more than is waited for, or by much.
-                    let longest = if self.dice.chance(600) { 4_000 } else { 30_000 };
-                    arrives = arrives + Duration::from_millis(self.dice.between(1_000, longest));
+                    let longest = if self.rng.chance(600) { 4_000 } else { 30_000 };
+                    arrives = arrives + Duration::from_millis(self.rng.between(1_000, longest));
                 }
                 _ if is_commit => {
                     self.count("transaction sent twice");
-                    let again = arrives + Duration::from_millis(self.dice.between(1, 30_000));
+                    let again = arrives + Duration::from_millis(self.rng.between(1, 30_000));
                     self.at(again, Event::Asked { master, life, number, call: call.clone() });
                 }
                 _ => {}
@@ -133,7 +133,7 @@ impl World {
         let (from, to) = (Node::Master(master), Node::Store);
         if let Some(until) = self.network.blocked(from, to, self.now) {
             // What waits in a broken path arrives when it is mended, or never.
-            if self.dice.chance(500) {
+            if self.rng.chance(500) {
                 self.at(until, Event::Asked { master, life, number, call });
             }
             return;
@@ -184,13 +184,13 @@ impl World {
             }
         };
         let faults = if self.calm { 0 } else { self.plan.store_faults };
-        if self.dice.chance(faults) {
+        if self.rng.chance(faults) {
             self.count("store's answer lost");
             return;
         }
         let mut arrives = self.now + self.latency();
         if let Some(until) = self.network.blocked(to, from, self.now) {
-            if self.dice.chance(500) {
+            if self.rng.chance(500) {
                 return;
             }
             arrives = arrives.max(until);
@@ -345,8 +345,8 @@ impl World {
     fn lead(&mut self, master: usize, key: u64, won: Now) {
         let Followed { commit: newest, follower, log, .. } =
             std::mem::replace(&mut self.masters[master].followed, Followed::new());
-        let mut entropy = self.dice.fork();
-        let mut table = Table::new();
+        let mut entropy = self.rng.fork();
+        let mut table = LivenessTable::new();
         let awaited = follower.workers().filter(|worker| !worker.lost && !worker.forgotten).map(|worker| worker.uid);
         let from = if self.sabotaged(Sabotage::NoWaitAfterWin) { won.time - WAIT } else { won.time };
         table.reset_all(awaited.collect::<Vec<_>>(), from);
@@ -388,7 +388,7 @@ impl World {
     }
 
     /// A term ends: nobody is answered any more, and what is in flight is waited for.
-    pub(in crate::world) fn end_term(&mut self, master: usize, why: Stop) {
+    pub(in crate::world) fn end_term(&mut self, master: usize, reason: Stop) {
         if let Role::Recovering { .. } = self.masters[master].role {
             self.leave_seat(master);
             return;
@@ -397,10 +397,10 @@ impl World {
         if active.stop.is_some() {
             return;
         }
-        active.stop = Some(why);
+        active.stop = Some(reason);
         let in_flight = active.flight.is_some();
-        self.note(|| format!("master {master}: its term ends ({why:?})"));
-        self.say_goodbye(master, why);
+        self.note(|| format!("master {master}: its term ends ({reason:?})"));
+        self.say_goodbye(master, reason);
         if !in_flight {
             self.leave_seat(master);
         }

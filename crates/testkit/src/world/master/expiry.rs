@@ -19,7 +19,7 @@ impl World {
         let Some(active) = this.active().filter(|active| is_current && active.term == term) else { return };
         // If this was late, heartbeats may wait unread: every deadline moves by as much.
         if late >= LATE {
-            active.table.forgive(late);
+            active.table.extend_all(late);
         }
         let lost = active.table.expire(now, WAIT);
         if active.stop.is_some() {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use muster_agent::link::{self, DownMessage, Goodbye, GoodbyeReason, Welcome};
-use muster_core::liveness::Answer as Heard;
+use muster_agent::link::{self, DownlinkMessage, GoodbyeReason, ReceivedGoodbye, Welcome};
+use muster_core::liveness::Heartbeat;
 use muster_core::{Input, LinkId};
 use muster_types::{AttemptKey, Hello, Report, Session};
 
@@ -145,21 +145,21 @@ impl World {
         let now = self.clock(master).time;
         let Some(link) = self.present(master, id, link) else { return };
         if self.sabotaged(Sabotage::AnswerBeforeTable) {
-            self.say(master, id, link.session, DownMessage::HeartbeatAnswer(number));
+            self.say(master, id, link.session, DownlinkMessage::HeartbeatAnswer(number));
             // The loop comes to it when the store has answered, or never if that takes longer than the link lives.
-            if self.masters[master].active().is_some_and(|active| active.flight.is_some()) || self.dice.chance(600) {
+            if self.masters[master].active().is_some_and(|active| active.flight.is_some()) || self.rng.chance(600) {
                 return;
             }
         }
         let Some(active) = self.masters[master].active() else { return };
         match active.table.heard(link.worker, link.session, now) {
-            Heard::Answer if self.stands(master) => {
+            Heartbeat::Ack if self.stands(master) => {
                 if !self.sabotaged(Sabotage::AnswerBeforeTable) {
-                    self.say(master, id, link.session, DownMessage::HeartbeatAnswer(number));
+                    self.say(master, id, link.session, DownlinkMessage::HeartbeatAnswer(number));
                 }
             }
-            Heard::Answer => self.count("heartbeat not answered past the deadline"),
-            Heard::SayHello => self.farewell(master, link, GoodbyeReason::SayHello),
+            Heartbeat::Ack => self.count("heartbeat not answered past the deadline"),
+            Heartbeat::Reconnect => self.farewell(master, link, GoodbyeReason::SayHello),
         }
     }
 
@@ -167,16 +167,16 @@ impl World {
         self.masters[master].active()?.links.get(&link).copied()
     }
 
-    pub(super) fn welcome_message(&self) -> DownMessage {
+    pub(super) fn welcome_message(&self) -> DownlinkMessage {
         let lease = if self.sabotaged(Sabotage::LeaseBeyondWait) { WAIT + Duration::from_secs(6) } else { LEASE };
         let masters = (0..self.masters.len()).map(address).collect();
-        DownMessage::Welcome(Welcome { cluster: CLUSTER, heartbeat: HEARTBEAT, lease, masters })
+        DownlinkMessage::Welcome(Welcome { cluster: CLUSTER, heartbeat: HEARTBEAT, lease, masters })
     }
 
     /// Sends something down a stream, with the leader's numbers on it.
-    pub(super) fn say(&mut self, master: usize, id: StreamId, session: Session, message: DownMessage) {
+    pub(super) fn say(&mut self, master: usize, id: StreamId, session: Session, message: DownlinkMessage) {
         let epoch = self.masters[master].active().map(|active| active.epoch);
-        self.send_down(master, id, Down::Said(link::Down { epoch, session, message }));
+        self.send_down(master, id, Down::Said(link::NumberedDownlink { epoch, session, message }));
     }
 
     fn send_down(&mut self, master: usize, id: StreamId, down: Down) {
@@ -189,7 +189,7 @@ impl World {
     }
 
     fn goodbye(&mut self, master: usize, id: StreamId, session: Session, reason: GoodbyeReason) {
-        self.say(master, id, session, DownMessage::Goodbye(Goodbye { reason, message: String::new() }));
+        self.say(master, id, session, DownlinkMessage::Goodbye(ReceivedGoodbye { reason, message: String::new() }));
         self.send_down(master, id, Down::Fin);
     }
 
@@ -226,7 +226,7 @@ impl World {
 
     /// A stream breaks: some of what it holds is lost, the rest late; each end hears of it at its own time.
     pub(in crate::world) fn break_stream(&mut self, id: StreamId) {
-        let (up, down) = (self.dice.between(0, 4), self.dice.between(0, 4));
+        let (up, down) = (self.rng.between(0, 4), self.rng.between(0, 4));
         let Some(stream) = self.network.streams.get_mut(&id) else { return };
         if std::mem::replace(&mut stream.broken, true) {
             return;
@@ -235,7 +235,7 @@ impl World {
         stream.down.cut(down);
         for event in [Event::BrokenAtMaster { stream: id }, Event::BrokenAtWorker { stream: id }] {
             // Mostly at once; at times only its own patience tells an end.
-            let late = if self.dice.chance(200) { self.dice.between(1_000, 20_000) } else { self.dice.between(0, 50) };
+            let late = if self.rng.chance(200) { self.rng.between(1_000, 20_000) } else { self.rng.between(0, 50) };
             self.after(Duration::from_millis(late), event);
         }
     }

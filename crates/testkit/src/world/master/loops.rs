@@ -42,7 +42,7 @@ impl World {
     }
 
     fn wake_loop(&mut self, master: usize) {
-        let pause = Duration::from_micros(self.dice.between(10, 3_000));
+        let pause = Duration::from_micros(self.rng.between(10, 3_000));
         let life = self.masters[master].life;
         let Some(active) = self.masters[master].active() else { return };
         if !std::mem::replace(&mut active.turn_is_due, true) {
@@ -169,7 +169,7 @@ impl World {
         if self.sabotaged(Sabotage::RequestNotStored) {
             groups.iter_mut().flat_map(|(writes, _)| writes).for_each(forget_request);
         }
-        let id = self.witness.number_transaction();
+        let id = self.recorder.number_transaction();
         let Some(guard) = self.masters[master].key else { return self.leave_seat(master) };
         let Some(active) = self.masters[master].active() else { return };
         active.newest = active.newest.next();
@@ -261,11 +261,11 @@ impl World {
     }
 }
 
-type Packed = (Vec<(Vec<Write>, Vec<muster_types::Event>)>, Vec<muster_types::Event>, Vec<Effect>);
+type PackedTransaction = (Vec<(Vec<Write>, Vec<muster_types::Event>)>, Vec<muster_types::Event>, Vec<Effect>);
 
 /// Takes as many groups from the front as fit; at least one.
-fn pack(active: &mut Active) -> Packed {
-    let (mut groups, mut events, mut effects): Packed = Packed::default();
+fn pack(active: &mut Active) -> PackedTransaction {
+    let (mut groups, mut events, mut effects): PackedTransaction = PackedTransaction::default();
     let mut writes = 0;
     while let Some(group) = active.backlog.front() {
         if writes > 0 && writes + group.writes.len() > WRITES {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use muster_agent::link::{DownMessage, GoodbyeReason};
-use muster_core::liveness::Answer as Heard;
-use muster_core::{Answer, Effect, LinkId, Show};
+use muster_agent::link::{DownlinkMessage, GoodbyeReason};
+use muster_core::liveness::Heartbeat;
+use muster_core::{Answer, Effect, LinkId, ViewUpdate};
 use muster_types::Session;
 
 use super::term::{Caller, Stop, Waiting};
@@ -15,9 +15,10 @@ use crate::world::network::Node;
 impl World {
     /// `durable`: the effects follow a write that is in the store.
     pub(super) fn release(&mut self, master: usize, effects: Vec<Effect>, durable: bool) {
-        let (shows, rest): (Vec<_>, Vec<_>) = effects.into_iter().partition(|effect| matches!(effect, Effect::Show(_)));
+        let (shows, rest): (Vec<_>, Vec<_>) =
+            effects.into_iter().partition(|effect| matches!(effect, Effect::UpdateView(_)));
         for show in shows {
-            if let Effect::Show(Show::Driver(shown)) = show {
+            if let Effect::UpdateView(ViewUpdate::Driver(shown)) = show {
                 self.witness_shown(&shown.record);
             }
         }
@@ -50,15 +51,15 @@ impl World {
             }
             Effect::Send(link, commands) => {
                 let Some(handle) = self.handle_of(master, link) else { return };
-                let commands = DownMessage::Commands(handle.incarnation, commands);
+                let commands = DownlinkMessage::Commands(handle.incarnation, commands);
                 self.say(master, handle.stream, link.session, commands);
             }
             Effect::Acknowledge(link, list) => {
                 let Some(handle) = self.handle_of(master, link) else { return };
-                self.say(master, handle.stream, link.session, DownMessage::Acknowledgements(list));
+                self.say(master, handle.stream, link.session, DownlinkMessage::Acknowledgements(list));
             }
-            Effect::SayHello(link) => self.farewell(master, link, GoodbyeReason::SayHello),
-            Effect::Lost(worker) => {
+            Effect::Reconnect(link) => self.farewell(master, link, GoodbyeReason::SayHello),
+            Effect::WorkerLossCommitted(worker) => {
                 self.count("worker lost");
                 if let Some(active) = self.masters[master].active() {
                     active.table.settle(worker);
@@ -69,7 +70,7 @@ impl World {
                     active.sessions.remove(&(application, number.0));
                 }
             }
-            Effect::Session(..) | Effect::Show(_) => {}
+            Effect::Session(..) | Effect::UpdateView(_) => {}
         }
     }
 
@@ -87,11 +88,11 @@ impl World {
         let Some(handle) = self.handle_of(master, link) else { return };
         let Some(active) = self.masters[master].active() else { return };
         match active.table.welcome(link.worker, link.session, handle.received) {
-            Heard::Answer if self.stands(master) => {
+            Heartbeat::Ack if self.stands(master) => {
                 let welcome = self.welcome_message();
                 self.say(master, handle.stream, link.session, welcome);
             }
-            Heard::Answer | Heard::SayHello => self.farewell(master, link, GoodbyeReason::SayHello),
+            Heartbeat::Ack | Heartbeat::Reconnect => self.farewell(master, link, GoodbyeReason::SayHello),
         }
     }
 
@@ -105,11 +106,11 @@ impl World {
     }
 
     /// Every link ends with a last word.
-    pub(super) fn say_goodbye(&mut self, master: usize, why: Stop) {
+    pub(super) fn say_goodbye(&mut self, master: usize, reason: Stop) {
         let Some(active) = self.masters[master].active() else { return };
         let links: Vec<LinkId> = active.links.keys().copied().collect();
         for link in links {
-            let reason = match why {
+            let reason = match reason {
                 Stop::Told => GoodbyeReason::Shutdown,
                 Stop::Ended => GoodbyeReason::SayHello,
             };

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::liveness::Table;
+use muster_core::liveness::LivenessTable;
 use muster_core::{CallId, Core, Effect, Group, Input, LinkId, Request};
 use muster_types::{ApplicationUid, Commit, Epoch, EventsRecord, Incarnation, Now, Time};
 
 use crate::world::clock::Instant;
-use crate::world::dice::Dice;
 use crate::world::network::StreamId;
+use crate::world::rng::Rng;
 use crate::world::store::Transaction;
 
 /// Who waits for an answer.
@@ -58,8 +58,8 @@ pub(in crate::world) struct Active {
     pub(in crate::world) term: u64,
     pub(in crate::world) epoch: Epoch,
     pub(in crate::world) core: Core,
-    pub(in crate::world) entropy: Dice,
-    pub(in crate::world) table: Table,
+    pub(in crate::world) entropy: Rng,
+    pub(in crate::world) table: LivenessTable,
     pub(in crate::world) links: BTreeMap<LinkId, Handle>,
     pub(in crate::world) inbox: Vec<Waiting>,
     pub(in crate::world) turn_is_due: bool,

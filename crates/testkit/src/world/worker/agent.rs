@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_agent::link::{Effect, Input, Remembered};
+use muster_agent::link::{LinkEffect, LinkInput, RememberedCluster};
 use muster_agent::runner_protocol::Renewal;
 use muster_types::{AttemptKey, AttemptState, Capabilities, Hello, Launch, Report, Session, WallTime, WorkerCommand};
 
-use super::{Order, Told};
+use super::{StopOrder, Told};
 use crate::world::clock::Instant;
 use crate::world::event::{Down, Event, Life, Up};
 use crate::world::network::{Node, Pipe, Stream, StreamId};
@@ -19,12 +19,12 @@ const SENT_AT: usize = 16;
 
 impl World {
     /// Feeds the link, and carries out what it wants.
-    pub(in crate::world) fn feed(&mut self, worker: usize, input: Input) {
+    pub(in crate::world) fn feed(&mut self, worker: usize, input: LinkInput) {
         let now = self.worker_clock(worker);
         let Some(agent) = &mut self.workers[worker].agent else { return };
         let entropy = agent.entropy.bits();
         agent.link.handle(now.time, entropy, input);
-        let effects: Vec<Effect> = agent.link.drain().collect();
+        let effects: Vec<LinkEffect> = agent.link.drain().collect();
         for effect in effects {
             self.carry_out(worker, effect);
         }
@@ -47,19 +47,19 @@ impl World {
         let machine = &mut self.workers[worker];
         let Some(agent) = machine.agent.as_mut().filter(|_| machine.agent_life == life) else { return };
         agent.due = None;
-        self.feed(worker, Input::Tick);
+        self.feed(worker, LinkInput::Tick);
     }
 
-    fn carry_out(&mut self, worker: usize, effect: Effect) {
+    fn carry_out(&mut self, worker: usize, effect: LinkEffect) {
         match effect {
-            Effect::Dial(session, address) => self.dial(worker, session, &address),
-            Effect::Close(session) => {
+            LinkEffect::Dial(session, address) => self.dial(worker, session, &address),
+            LinkEffect::Close(session) => {
                 self.send_up(worker, session, Up::Fin);
                 if let Some(agent) = &mut self.workers[worker].agent {
                     agent.streams.remove(&session);
                 }
             }
-            Effect::SendHello { session, incarnation, cluster, epoch } => {
+            LinkEffect::SendHello { session, incarnation, cluster, epoch } => {
                 self.note_sent(worker);
                 let machine = &self.workers[worker];
                 let hello = Hello {
@@ -81,16 +81,16 @@ impl World {
                 };
                 self.send_up(worker, session, Up::Hello(Box::new(hello)));
             }
-            Effect::Persist(remembered) => {
-                let pause = Duration::from_micros(self.dice.between(200, 40_000));
+            LinkEffect::Persist(remembered) => {
+                let pause = Duration::from_micros(self.rng.between(200, 40_000));
                 let life = self.workers[worker].agent_life;
                 self.after(pause, Event::Persisted { worker, life, remembered });
             }
-            Effect::AskInventory(session) => self.order(worker, Order::Inventory(session)),
-            Effect::SendInventory(session, reports, complete) => {
+            LinkEffect::AskInventory(session) => self.order(worker, StopOrder::Inventory(session)),
+            LinkEffect::SendInventory(session, reports, complete) => {
                 self.send_up(worker, session, Up::Inventory(reports, complete));
             }
-            Effect::Registered(_, epoch) => {
+            LinkEffect::Registered(_, epoch) => {
                 self.witness_epoch(worker, epoch);
                 let now = self.now;
                 let machine = &mut self.workers[worker];
@@ -100,33 +100,33 @@ impl World {
                     self.count("agent stopped in the middle");
                 }
             }
-            Effect::SendHeartbeat(session, number) => {
+            LinkEffect::SendHeartbeat(session, number) => {
                 self.note_sent(worker);
                 self.send_up(worker, session, Up::Heartbeat(number));
             }
-            Effect::SendReports(session, reports) => self.send_up(worker, session, Up::Reports(reports)),
-            Effect::RenewLease { sent, lease } => {
+            LinkEffect::SendReports(session, reports) => self.send_up(worker, session, Up::Reports(reports)),
+            LinkEffect::RenewLease { sent, lease } => {
                 let now = self.worker_clock(worker);
                 let (mut sent, mut sent_wall) = (sent, self.wall_of(worker, sent));
                 if self.sabotaged(Sabotage::LeaseFromReceipt) {
                     (sent, sent_wall) = (now.time, now.wall);
                 }
-                self.order(worker, Order::Renew(Renewal { sent, sent_wall, lease }));
+                self.order(worker, StopOrder::Renew(Renewal { sent, sent_wall, lease }));
             }
-            Effect::Obey(commands) => {
+            LinkEffect::Obey(commands) => {
                 for command in commands {
                     self.obey(worker, command);
                 }
             }
-            Effect::Forget(acknowledgement) => {
+            LinkEffect::Forget(acknowledgement) => {
                 if let Some(agent) = &mut self.workers[worker].agent {
                     agent.known.remove(&acknowledgement.attempt);
                 }
-                self.order(worker, Order::Closed(acknowledgement));
+                self.order(worker, StopOrder::Closed(acknowledgement));
             }
-            Effect::FenceWithoutRunner => self.fence_without_runner(worker),
+            LinkEffect::FenceWithoutRunner => self.fence_without_runner(worker),
             // No master is watched here, and the runner kills at the lease's end: workers find the next leader by dialling.
-            Effect::Watch(_) | Effect::Unwatch | Effect::Masters(_) | Effect::Say(_) => {}
+            LinkEffect::Watch(_) | LinkEffect::Unwatch | LinkEffect::Masters(_) | LinkEffect::Say(_) => {}
         }
     }
 
@@ -160,7 +160,7 @@ impl World {
 
     pub(in crate::world) fn take_connected(&mut self, id: StreamId) {
         if let Some((worker, session)) = self.stream_of_agent(id) {
-            self.feed(worker, Input::Connected(session));
+            self.feed(worker, LinkInput::Connected(session));
         }
     }
 
@@ -169,7 +169,7 @@ impl World {
         if let Some(agent) = &mut self.workers[worker].agent {
             agent.streams.remove(&session);
         }
-        self.feed(worker, Input::Broken(session));
+        self.feed(worker, LinkInput::Broken(session));
     }
 
     /// The stream, if the agent that opened it lives and has not dropped it.
@@ -213,24 +213,24 @@ impl World {
         match down {
             Down::Fin if is_open => self.break_at_worker(id),
             Down::Fin => {}
-            Down::Said(said) if is_open => self.feed(stream.worker, Input::Down(stream.session, said)),
+            Down::Said(said) if is_open => self.feed(stream.worker, LinkInput::Down(stream.session, said)),
             Down::Said(mut said) => {
                 self.count("late word of an older stream");
                 if let Some(newest) = newest.filter(|_| self.sabotaged(Sabotage::SessionCheckOff)) {
                     said.session = newest;
-                    self.feed(stream.worker, Input::Down(newest, said));
+                    self.feed(stream.worker, LinkInput::Down(newest, said));
                 }
             }
         }
     }
 
-    pub(in crate::world) fn persisted(&mut self, worker: usize, life: Life, remembered: Remembered) {
+    pub(in crate::world) fn persisted(&mut self, worker: usize, life: Life, remembered: RememberedCluster) {
         let machine = &mut self.workers[worker];
         if machine.agent_life != life || machine.agent.is_none() {
             return;
         }
         machine.disk.remembered = Some(remembered);
-        self.feed(worker, Input::Persisted(remembered));
+        self.feed(worker, LinkInput::Persisted(remembered));
     }
 
     fn obey(&mut self, worker: usize, command: WorkerCommand) {
@@ -240,9 +240,9 @@ impl World {
                 if let Some(agent) = &mut self.workers[worker].agent {
                     agent.preparing.remove(&attempt);
                 }
-                self.order(worker, Order::Kill { attempt, at_once, by });
+                self.order(worker, StopOrder::Kill { attempt, at_once, by });
             }
-            WorkerCommand::Thaw { attempt } => self.order(worker, Order::Thaw(attempt)),
+            WorkerCommand::Thaw { attempt } => self.order(worker, StopOrder::Thaw(attempt)),
             WorkerCommand::ApplicationGone(_) => {}
         }
     }
@@ -251,10 +251,10 @@ impl World {
     fn launch(&mut self, worker: usize, launch: Arc<Launch>) {
         let attempt = launch.attempt;
         self.witness_launch(worker, attempt);
-        self.order(worker, Order::Accept(Arc::clone(&launch)));
+        self.order(worker, StopOrder::Accept(Arc::clone(&launch)));
         // Most need nothing to be fetched.
-        let longest = if self.dice.chance(500) { 60 } else { 1_500 };
-        let pause = Duration::from_millis(self.dice.between(0, longest));
+        let longest = if self.rng.chance(500) { 60 } else { 1_500 };
+        let pause = Duration::from_millis(self.rng.between(0, longest));
         let machine = &mut self.workers[worker];
         let life = machine.agent_life;
         let Some(agent) = &mut machine.agent else { return };
@@ -271,23 +271,20 @@ impl World {
         let Some(launch) = agent.preparing.remove(&attempt) else { return };
         if std::mem::take(&mut machine.agent_dies_next) {
             self.count("agent died in the middle");
-            let slow = Duration::from_millis(self.dice.between(200, 4_000));
+            let slow = Duration::from_millis(self.rng.between(200, 4_000));
             machine_is_slow(&mut self.workers[worker], self.now + slow);
-            self.order(worker, Order::Start(launch));
+            self.order(worker, StopOrder::Start(launch));
             return self.kill_agent(worker);
         }
-        self.order(worker, Order::Start(launch));
+        self.order(worker, StopOrder::Start(launch));
     }
 
     /// Goes down the one connection to the runner, behind everything before it.
-    fn order(&mut self, worker: usize, order: Order) {
+    fn order(&mut self, worker: usize, order: StopOrder) {
         // At times the runner is busy, and what it is told lies in its socket.
-        let slow = self.dice.chance(25) && !self.calm;
-        let pause = Duration::from_micros(if slow {
-            self.dice.between(3_000, 2_500_000)
-        } else {
-            self.dice.between(20, 3_000)
-        });
+        let slow = self.rng.chance(25) && !self.calm;
+        let pause =
+            Duration::from_micros(if slow { self.rng.between(3_000, 2_500_000) } else { self.rng.between(20, 3_000) });
         let machine = &mut self.workers[worker];
         let (connection, runner) = (machine.connection, machine.runner_life);
         machine.orders_last = machine.orders_last.max(self.now.max(machine.agent_stopped_until) + pause);
@@ -295,32 +292,32 @@ impl World {
         self.at(arrives, Event::Ordered { worker, connection, runner, order: Box::new(order) });
     }
 
-    pub(in crate::world) fn told(&mut self, worker: usize, connection: u64, told: Told) {
+    pub(in crate::world) fn reported(&mut self, worker: usize, connection: u64, reported: Told) {
         let machine = &mut self.workers[worker];
         if machine.connection != connection {
             return;
         }
-        self.note(|| format!("worker {worker}: runner tells {}", brief(&format!("{told:?}"))));
+        self.note(|| format!("worker {worker}: runner tells {}", brief(&format!("{reported:?}"))));
         let machine = &mut self.workers[worker];
         let Some(agent) = &mut machine.agent else { return };
-        let input = match told {
+        let input = match reported {
             Told::Reports(reports) => {
                 // One that has ended is not started any more: the runner may have forgotten it, and would take it for new.
                 let over =
                     |report: &&Report| matches!(report.state, AttemptState::Ended(_) | AttemptState::Killing { .. });
                 reports.iter().filter(over).for_each(|report| drop(agent.preparing.remove(&report.attempt)));
                 agent.known.extend(reports.iter().map(|report| report.attempt));
-                Input::Reports(reports)
+                LinkInput::Reports(reports)
             }
             Told::Inventory(session, reports) => {
                 agent.known = reports.iter().map(|report| report.attempt).collect();
-                Input::Inventory(session, reports)
+                LinkInput::Inventory(session, reports)
             }
             Told::Gone => {
                 agent.preparing.clear();
-                Input::RunnerGone
+                LinkInput::RunnerGone
             }
-            Told::Answers => Input::RunnerAnswers,
+            Told::Answers => LinkInput::RunnerAnswers,
         };
         self.feed(worker, input);
     }

@@ -37,8 +37,8 @@ impl World {
         }
         attempt.freeze = Some(Freeze::Asked { until: now.time + FREEZE_LIMIT });
         // What waits in the kernel freezes late, or too late.
-        let longest = if self.dice.chance(100) { 500_000 } else { 20_000 };
-        let pause = Duration::from_micros(self.dice.between(100, longest));
+        let longest = if self.rng.chance(100) { 500_000 } else { 20_000 };
+        let pause = Duration::from_micros(self.rng.between(100, longest));
         self.after(pause, Event::Frozen { worker, runner, attempt: key });
         self.arm_runner(worker);
         true

@@ -12,16 +12,15 @@ use crate::world::event::{Event, Life};
 impl World {
     /// What the tree will be, once it has started.
     pub(super) fn plan_tree(&mut self, worker: usize, key: AttemptKey, launch: &Arc<Launch>) {
-        let code = if self.dice.chance(450) { 0 } else { 1 + i32::from(self.dice.roll(3) as u8) };
-        let leaves = u32::from(self.dice.chance(200));
+        let code = if self.rng.chance(450) { 0 } else { 1 + i32::from(self.rng.roll(3) as u8) };
+        let leaves = u32::from(self.rng.chance(200));
         let token = launch.token.as_ref().map(|token| token.expose().to_owned());
-        let tree = Tree { main: false, orphans: 0, frozen: false, overdue: false, exit: None, code, leaves, token };
+        let tree = Tree { main: false, unparented: 0, frozen: false, overdue: false, exit: None, code, leaves, token };
         let machine = &mut self.workers[worker];
         machine.trees.insert(key, tree);
         let runner = machine.runner_life;
-        let slow = self.dice.chance(40) && !self.calm;
-        let pause =
-            Duration::from_millis(if slow { self.dice.between(1_000, 15_000) } else { self.dice.between(1, 60) });
+        let slow = self.rng.chance(40) && !self.calm;
+        let pause = Duration::from_millis(if slow { self.rng.between(1_000, 15_000) } else { self.rng.between(1, 60) });
         self.after(pause, Event::Spawned { worker, runner, attempt: key });
     }
 
@@ -34,7 +33,7 @@ impl World {
         if let Some(tree) = machine.trees.get_mut(&key) {
             tree.main = true;
         }
-        let length = if key.is_executor() { self.dice.between(500, 60_000) } else { self.dice.between(50, 30_000) };
+        let length = if key.is_executor() { self.rng.between(500, 60_000) } else { self.rng.between(50, 30_000) };
         self.after(Duration::from_millis(length), Event::MainEnds { worker, runner, attempt: key, signal: None });
     }
 
@@ -50,12 +49,12 @@ impl World {
             return;
         }
         let exit = signal.map_or(Exit::Code(tree.code), Exit::Signal);
-        (tree.main, tree.orphans, tree.exit) = (false, tree.leaves, Some(exit));
-        if tree.orphans > 0 {
+        (tree.main, tree.unparented, tree.exit) = (false, tree.leaves, Some(exit));
+        if tree.unparented > 0 {
             self.count("orphans left");
         }
         self.note(|| format!("worker {worker}: {key} ends, {exit:?}"));
-        self.witness.exited(key, exit);
+        self.recorder.exited(key, exit);
         self.hear(worker, key);
     }
 
@@ -66,10 +65,10 @@ impl World {
         }
         let Some(tree) = machine.trees.get_mut(&key).filter(|tree| tree.is_there()) else { return };
         let was_running = std::mem::take(&mut tree.main);
-        (tree.orphans, tree.frozen) = (0, false);
+        (tree.unparented, tree.frozen) = (0, false);
         if was_running {
             tree.exit = Some(Exit::Signal(9));
-            self.witness.exited(key, Exit::Signal(9));
+            self.recorder.exited(key, Exit::Signal(9));
         }
         self.note(|| format!("worker {worker}: {key} is killed"));
         self.hear(worker, key);
@@ -95,7 +94,7 @@ impl World {
         let Some(tree) = machine.trees.get_mut(&key) else { return };
         tree.frozen = false;
         if std::mem::take(&mut tree.overdue) {
-            let pause = Duration::from_millis(self.dice.between(1, 2_000));
+            let pause = Duration::from_millis(self.rng.between(1, 2_000));
             self.after(pause, Event::MainEnds { worker, runner, attempt: key, signal: None });
         }
         self.note(|| format!("worker {worker}: {key} is thawed"));
@@ -103,7 +102,7 @@ impl World {
 
     fn hear(&mut self, worker: usize, attempt: AttemptKey) {
         let runner = self.workers[worker].runner_life;
-        let pause = Duration::from_micros(self.dice.between(20, 2_000));
+        let pause = Duration::from_micros(self.rng.between(20, 2_000));
         self.after(pause, Event::Reaped { worker, runner, attempt });
     }
 

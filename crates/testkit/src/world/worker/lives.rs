@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use muster_agent::fence::Fence;
-use muster_agent::journal::{Memory, Record};
-use muster_agent::link::{Input, Link};
+use muster_agent::journal::{JournalState, Record};
+use muster_agent::link::{Link, LinkInput};
 use muster_types::{Incarnation, Now, Outcome, WallTime, WorkerUid};
 
 use super::{Agent, Attempt, Disk, Runner, Stage, Told};
@@ -21,7 +21,7 @@ impl World {
             return;
         }
         let masters = (0..self.masters.len()).map(address).collect();
-        let entropy = self.dice.fork();
+        let entropy = self.rng.fork();
         let machine = &mut self.workers[worker];
         machine.agent_life += 1;
         // From here on the runner reads nothing more of what an older agent wrote.
@@ -52,7 +52,7 @@ impl World {
             agent.known = runner.attempts.keys().copied().collect();
             agent.preparing.clear();
         }
-        self.feed(worker, Input::RunnerReady(incarnation));
+        self.feed(worker, LinkInput::RunnerReady(incarnation));
     }
 
     /// A runner of a new incarnation: nothing of an older one runs.
@@ -60,7 +60,7 @@ impl World {
         if self.workers[worker].runner.is_some() {
             return;
         }
-        let random = self.dice.bits();
+        let random = self.rng.bits();
         let now = self.worker_clock(worker);
         let machine = &mut self.workers[worker];
         machine.runner_life += 1;
@@ -93,8 +93,8 @@ impl World {
         self.break_streams_of_agent(worker, life);
         // A runner that hangs while nobody watches it is outside the promise.
         self.workers[worker].runner_stopped_until = Instant(0);
-        let longest = if self.dice.chance(400) { 300 } else { 15_000 };
-        let pause = Duration::from_millis(self.dice.between(10, longest));
+        let longest = if self.rng.chance(400) { 300 } else { 15_000 };
+        let pause = Duration::from_millis(self.rng.between(10, longest));
         self.after(pause, Event::StartAgent { worker });
     }
 
@@ -117,13 +117,13 @@ impl World {
         self.note(|| format!("worker {worker}: runner dies"));
         self.count("runner died");
         self.tell(worker, Told::Gone);
-        let pause = Duration::from_millis(self.dice.between(10, 5_000));
+        let pause = Duration::from_millis(self.rng.between(10, 5_000));
         self.after(pause, Event::StartRunner { worker });
     }
 
     pub(in crate::world) fn reboot(&mut self, worker: usize, with_disk: bool) {
         let life = self.workers[worker].agent_life;
-        let (uid, loses_journal) = (WorkerUid(u128::from(self.dice.bits())), self.dice.chance(300));
+        let (uid, loses_journal) = (WorkerUid(u128::from(self.rng.bits())), self.rng.chance(300));
         let at = self.now;
         let machine = &mut self.workers[worker];
         machine.agent = None;
@@ -138,7 +138,7 @@ impl World {
         machine.clock.boot(at);
         if loses_journal {
             // Written, not synced.
-            machine.disk.journal = Memory::default();
+            machine.disk.journal = JournalState::default();
         }
         let old = machine.uid;
         if with_disk {
@@ -151,7 +151,7 @@ impl World {
             self.clients.gone.insert(old);
         }
         self.break_streams_of_agent(worker, life);
-        let pause = Duration::from_millis(self.dice.between(500, 15_000));
+        let pause = Duration::from_millis(self.rng.between(500, 15_000));
         self.after(pause, Event::StartRunner { worker });
     }
 
@@ -175,14 +175,14 @@ impl World {
         if machine.runner_life != runner || until <= self.now || machine.agent.is_none() {
             return;
         }
-        self.feed(worker, Input::RunnerSilent);
+        self.feed(worker, LinkInput::RunnerSilent);
         let connection = self.workers[worker].connection;
-        self.at(until + Duration::from_millis(5), Event::Told { worker, connection, told: Told::Answers });
+        self.at(until + Duration::from_millis(5), Event::Told { worker, connection, reported: Told::Answers });
     }
 }
 
 /// Of an earlier runner's attempts only those whose end was on record are still to be said.
-fn ends_on_record(journal: &mut Memory, now: Now) -> BTreeMap<muster_types::AttemptKey, Attempt> {
+fn ends_on_record(journal: &mut JournalState, now: Now) -> BTreeMap<muster_types::AttemptKey, Attempt> {
     let mut kept = BTreeMap::new();
     for (key, remembered) in std::mem::take(journal).into_attempts() {
         let (sequence, outcome, at): (u64, Outcome, WallTime) = match (remembered.ended, remembered.exited) {

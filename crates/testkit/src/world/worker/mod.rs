@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_agent::fence::Fence;
-use muster_agent::journal::Memory;
-use muster_agent::link::{Link, Remembered};
+use muster_agent::journal::JournalState;
+use muster_agent::link::{Link, RememberedCluster};
 use muster_agent::runner_protocol::{Accepted, Renewal};
 use muster_types::{
     Acknowledgement, AllocatedResources, AttemptKey, Exit, Fault, Incarnation, KilledBy, Launch, Now, Outcome, Reason,
@@ -21,13 +21,13 @@ use muster_types::{
 
 use super::World;
 use super::clock::{Clock, Instant};
-use super::dice::Dice;
 use super::event::Life;
 use super::network::StreamId;
+use super::rng::Rng;
 
 /// What the agent tells the runner, in order.
 #[derive(Debug, Clone)]
-pub(super) enum Order {
+pub(super) enum StopOrder {
     Renew(Renewal),
     Accept(Arc<Launch>),
     Start(Arc<Launch>),
@@ -51,7 +51,7 @@ pub(super) enum Told {
 #[derive(Debug)]
 pub(super) struct Agent {
     pub(super) link: Link,
-    pub(super) entropy: Dice,
+    pub(super) entropy: Rng,
     pub(super) due: Option<Instant>,
     pub(super) streams: BTreeMap<Session, StreamId>,
     /// Launches whose artifacts are on their way.
@@ -111,7 +111,7 @@ pub(super) struct Stopping {
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
     pub(super) main: bool,
-    pub(super) orphans: u32,
+    pub(super) unparented: u32,
     pub(super) frozen: bool,
     /// The main process would have ended while it was frozen.
     pub(super) overdue: bool,
@@ -127,7 +127,7 @@ pub(super) struct Tree {
 impl Tree {
     /// Whether anything of it is left.
     pub(super) fn is_there(&self) -> bool {
-        self.main || self.orphans > 0
+        self.main || self.unparented > 0
     }
 
     /// Whether anything of it executes.
@@ -139,9 +139,9 @@ impl Tree {
 /// What survives processes.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
-    pub(super) remembered: Option<Remembered>,
+    pub(super) remembered: Option<RememberedCluster>,
     pub(super) counter: u64,
-    pub(super) journal: Memory,
+    pub(super) journal: JournalState,
 }
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use muster_types::{
     AllocatedResources, AttemptKey, AttemptState, Exit, Fault, KilledBy, Launch, Now, Outcome, Reason, Report,
 };
 
-use super::{Attempt, Freeze, Order, Runner, Stage, Stopping, Told};
+use super::{Attempt, Freeze, Runner, Stage, StopOrder, Stopping, Told};
 use crate::world::clock::Instant;
 use crate::world::event::{Event, Life};
 use crate::world::sabotage::Sabotage;
@@ -75,7 +75,7 @@ impl World {
         machine.runner.as_mut().filter(|_| machine.runner_life == life)
     }
 
-    pub(in crate::world) fn ordered(&mut self, worker: usize, connection: u64, runner: Life, order: Order) {
+    pub(in crate::world) fn ordered(&mut self, worker: usize, connection: u64, runner: Life, order: StopOrder) {
         let is_void = self.workers[worker].connection != connection;
         if is_void {
             self.count("order of an older agent void");
@@ -91,22 +91,22 @@ impl World {
         self.fence(worker, now);
         let Some(this) = self.runner(worker, runner) else { return };
         match order {
-            Order::Renew(renewal) => self.renew(worker, renewal, now),
-            Order::Thaw(attempt) => self.thaw(worker, attempt, now),
-            Order::Accept(launch) => self.accept(worker, &launch, now),
-            Order::Start(launch) => {
+            StopOrder::Renew(renewal) => self.renew(worker, renewal, now),
+            StopOrder::Thaw(attempt) => self.thaw(worker, attempt, now),
+            StopOrder::Accept(launch) => self.accept(worker, &launch, now),
+            StopOrder::Start(launch) => {
                 self.accept(worker, &launch, now);
                 self.start(worker, &launch, now);
             }
-            Order::Kill { attempt, at_once, by } => self.kill(worker, attempt, at_once, by, now),
-            Order::Closed(closed) => {
+            StopOrder::Kill { attempt, at_once, by } => self.kill(worker, attempt, at_once, by, now),
+            StopOrder::Closed(closed) => {
                 let attempt = this.attempts.get(&closed.attempt);
                 if attempt.is_some_and(|attempt| attempt.has_ended() && attempt.sequence == closed.sequence) {
                     this.attempts.remove(&closed.attempt);
                     self.workers[worker].disk.journal.apply(Record::Closed(closed.attempt));
                 }
             }
-            Order::Inventory(session) => {
+            StopOrder::Inventory(session) => {
                 let reports = this.attempts.values().map(Attempt::report).collect();
                 self.tell(worker, Told::Inventory(session, reports));
             }
@@ -124,12 +124,12 @@ impl World {
         }
     }
 
-    pub(super) fn tell(&mut self, worker: usize, told: Told) {
-        let pause = Duration::from_micros(self.dice.between(20, 3_000));
+    pub(super) fn tell(&mut self, worker: usize, reported: Told) {
+        let pause = Duration::from_micros(self.rng.between(20, 3_000));
         let machine = &mut self.workers[worker];
         machine.told_last = machine.told_last.max(self.now + pause);
         let (connection, arrives): (u64, Instant) = (machine.connection, machine.told_last);
-        self.at(arrives, Event::Told { worker, connection, told });
+        self.at(arrives, Event::Told { worker, connection, reported });
     }
 
     pub(super) fn report(&mut self, worker: usize, key: AttemptKey) {
@@ -213,7 +213,7 @@ impl World {
         self.witness_kill(worker, key, by, at_once);
         let (reason, fault) = of_kill(by);
         let Some(attempt) = self.attempt(worker, key) else {
-            // Remembered as an end, so that a start that comes later finds it.
+            // RememberedCluster as an end, so that a start that comes later finds it.
             self.remember(
                 worker,
                 Accepted {
@@ -257,8 +257,8 @@ impl World {
                 attempt.stop = Some(Stopping { reason, fault, kill_at, killed: false });
                 self.change(worker, key);
                 // Most programs end by a TERM, in their own time.
-                if !grace.is_zero() && self.dice.chance(600) {
-                    let pause = Duration::from_millis(self.dice.between(1, 3_000));
+                if !grace.is_zero() && self.rng.chance(600) {
+                    let pause = Duration::from_millis(self.rng.between(1, 3_000));
                     self.after(pause, Event::MainEnds { worker, runner: life, attempt: key, signal: Some(15) });
                 }
             }
@@ -282,7 +282,7 @@ impl World {
             }
         }
         for attempt in killed {
-            let pause = Duration::from_micros(self.dice.between(200, 60_000));
+            let pause = Duration::from_micros(self.rng.between(200, 60_000));
             self.after(pause, Event::TreeGone { worker, runner: life, attempt });
         }
     }
@@ -346,7 +346,7 @@ impl World {
             return;
         }
         let tree = self.workers[worker].trees.get(&key).cloned();
-        let exit = self.witness.exit_of(key).unwrap_or(Exit::None);
+        let exit = self.recorder.exit_of(key).unwrap_or(Exit::None);
         let Some(attempt) = self.attempt(worker, key) else { return };
         let outcome = match &attempt.stage {
             Stage::Running => attempt.outcome(exit),
@@ -359,11 +359,11 @@ impl World {
                 self.arm_runner(worker);
             }
             // What it left behind is ended too, before its end is reported.
-            Some(tree) if tree.orphans > 0 => {
+            Some(tree) if tree.unparented > 0 => {
                 if matches!(attempt.stage, Stage::Running) {
                     attempt.stage = Stage::Ending(outcome.clone());
                     self.workers[worker].disk.journal.apply(Record::Exited { attempt: key, outcome });
-                    let pause = Duration::from_micros(self.dice.between(200, 60_000));
+                    let pause = Duration::from_micros(self.rng.between(200, 60_000));
                     self.after(pause, Event::TreeGone { worker, runner: life, attempt: key });
                 }
             }

@@ -176,7 +176,7 @@ impl Stream {
     }
 
     pub(crate) fn welcome(&self) {
-        let welcome = muster_proto::Welcome {
+        let welcome = muster_proto::LeaderWelcome {
             version: 1,
             cluster: self.cluster,
             cluster_name: "test".into(),

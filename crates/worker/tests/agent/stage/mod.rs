@@ -11,7 +11,7 @@ use std::time::Duration;
 use muster_proto::v1::worker_service_client::WorkerServiceClient;
 use muster_types::*;
 use muster_worker::agent::{self, AgentError};
-use muster_worker::config::{Config, Directories, Retention};
+use muster_worker::config::{Directories, WorkerConfig, WorkerRetention};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
@@ -46,9 +46,9 @@ impl Stage {
         Stage { runner: Runner::listen(&state), root, agent: None }
     }
 
-    pub(crate) fn config(&self, master: &Master) -> Config {
+    pub(crate) fn config(&self, master: &Master) -> WorkerConfig {
         let at = |name: &str| self.root.path().join(name);
-        Config {
+        WorkerConfig {
             masters: vec![master.address.clone()],
             name: "w1".into(),
             listen: "127.0.0.1:0".parse().expect("an address"),
@@ -63,7 +63,7 @@ impl Stage {
             require_containment: false,
             limits: true,
             fence_kill_after: Duration::from_secs(600),
-            retention: Retention {
+            retention: WorkerRetention {
                 interval: Duration::from_secs(3_600),
                 work_age: Duration::from_secs(3_600),
                 log_age: Duration::from_secs(3_600),
@@ -79,7 +79,7 @@ impl Stage {
         self.start_with(self.config(master));
     }
 
-    pub(crate) fn start_with(&mut self, config: Config) {
+    pub(crate) fn start_with(&mut self, config: WorkerConfig) {
         let (stop, stopped) = watch::channel(false);
         self.agent = Some((stop, tokio::spawn(agent::run(config, stopped))));
     }

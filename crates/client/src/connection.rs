@@ -1,0 +1,113 @@
+//! One connection to a master, and whether it is up.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::{BoxError, Service};
+
+use crate::ConnectOptions;
+
+/// One connection, which comes up when it is first needed, and again after it broke.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    channel: Channel,
+    connection_epoch: Arc<ConnectionEpoch>,
+}
+
+/// Counts how often a connection came up and went down: odd while it is up.
+#[derive(Debug, Default)]
+struct ConnectionEpoch(AtomicU64);
+
+/// A moment of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionMark(u64);
+
+impl ConnectionEpoch {
+    fn down(&self) {
+        // A connection is dialled by one task at a time.
+        if self.now().is_up() {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn up(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn now(&self) -> ConnectionMark {
+        ConnectionMark(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl ConnectionMark {
+    fn is_up(self) -> bool {
+        self.0 % 2 == 1
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(endpoint: &Endpoint, options: &ConnectOptions) -> Connection {
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(options.connect_timeout));
+        let connection_epoch = Arc::new(ConnectionEpoch::default());
+        let channel =
+            endpoint.connect_with_connector_lazy(ConnectFuture { tcp, connection_epoch: connection_epoch.clone() });
+        Connection { channel, connection_epoch }
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    pub(crate) fn now(&self) -> ConnectionMark {
+        self.connection_epoch.now()
+    }
+
+    /// Whether the connection is up, as far as anybody has noticed.
+    pub(crate) fn is_up(&self) -> bool {
+        self.now().is_up()
+    }
+
+    /// Whether nothing can have been sent of a call that was begun at `begun` and is dropped by now. The channel looks whether
+    /// somebody still waits for a call each time before it asks for the connection, and a connection that has come up says so, and
+    /// yields once, before it is handed over (see [`ConnectFuture`]): where it has not said so yet, that look is still to come.
+    pub(crate) fn never_up_since(&self, begun: ConnectionMark) -> bool {
+        !begun.is_up() && self.now() == begun
+    }
+}
+
+/// Dials, and keeps count.
+#[derive(Debug, Clone)]
+struct ConnectFuture {
+    tcp: HttpConnector,
+    connection_epoch: Arc<ConnectionEpoch>,
+}
+
+impl Service<Uri> for ConnectFuture {
+    type Response = TokioIo<TcpStream>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tcp.poll_ready(context).map_err(BoxError::from)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        self.connection_epoch.down();
+        let (dialling, connection_epoch) = (self.tcp.call(uri), self.connection_epoch.clone());
+        Box::pin(async move {
+            let connection = dialling.await?;
+            connection_epoch.up();
+            tokio::task::yield_now().await;
+            Ok(connection)
+        })
+    }
+}

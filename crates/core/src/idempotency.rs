@@ -1,0 +1,239 @@
+//! Request ids: the same id is the same thing, for as long as it is remembered; and one that is older than what is remembered is
+//! refused, never executed anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use muster_types::{ApplicationRecord, ApplicationUid, DriverRecord, DriverUid, RequestId, WallTime, WorkerUid};
+
+/// What a request did, and to what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RequestEffect {
+    /// Submitted this driver.
+    Driver(DriverUid),
+    /// Asked for its end.
+    KillDriver(DriverUid),
+    /// Registered this application.
+    Application(ApplicationUid),
+    /// Changed it; `None` when loaded from its record, which does not keep the verb.
+    OnApplication(ApplicationUid, Option<RequestKind>),
+    /// Changed this worker.
+    OnWorker(WorkerUid, Option<RequestKind>),
+}
+
+/// What was asked of an application or a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RequestKind {
+    Targets,
+    KillExecutors,
+    Unregister,
+    KillApplication,
+    Drain,
+    Undrain,
+    Forget,
+    EndQuarantined,
+}
+
+impl RequestEffect {
+    /// Whether a second request with the same id asks for the same.
+    pub(crate) fn is_same(self, other: RequestEffect) -> bool {
+        match (self, other) {
+            (RequestEffect::OnApplication(a, verb_a), RequestEffect::OnApplication(b, verb_b)) => {
+                a == b && (verb_a == verb_b || verb_a.is_none() || verb_b.is_none())
+            }
+            (RequestEffect::OnWorker(a, verb_a), RequestEffect::OnWorker(b, verb_b)) => {
+                a == b && (verb_a == verb_b || verb_a.is_none() || verb_b.is_none())
+            }
+            (a, b) => a == b,
+        }
+    }
+}
+
+/// What is known of a request id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// It is new.
+    New,
+    /// It did this.
+    Before(RequestEffect),
+    /// It is older than what is remembered: nobody knows.
+    Expired,
+}
+
+/// The ids that are remembered, bounded in number and age.
+#[derive(Debug)]
+pub(crate) struct IdempotencyIndex {
+    ids: BTreeMap<RequestId, (WallTime, RequestEffect)>,
+    order: BTreeSet<(WallTime, RequestId)>,
+    /// Ids made at or before this may have been forgotten.
+    forgotten: Option<WallTime>,
+    most: usize,
+    kept: Duration,
+}
+
+impl IdempotencyIndex {
+    pub(crate) fn new(most: usize, kept: Duration) -> IdempotencyIndex {
+        IdempotencyIndex { ids: BTreeMap::new(), order: BTreeSet::new(), forgotten: None, most, kept }
+    }
+
+    pub(crate) fn see(&self, id: &RequestId) -> Lookup {
+        match (self.ids.get(id), self.forgotten, time_of(id)) {
+            (Some((_, made)), _, _) => Lookup::Before(*made),
+            (None, Some(forgotten), Some(time)) if time <= forgotten => Lookup::Expired,
+            (None, _, _) => Lookup::New,
+        }
+    }
+
+    /// Remembers what an id does now. Drops the oldest beyond the bounds.
+    pub(crate) fn remember(&mut self, now: WallTime, id: RequestId, made: RequestEffect) {
+        self.load(now, id, made);
+        self.expire(now);
+    }
+
+    /// Remembers what an id did, and when: in any order, and bounded in number alone. How old it is depends on the present, and not on what
+    /// was stored: one leader's clock may have been wrong.
+    pub(crate) fn load(&mut self, time: WallTime, id: RequestId, made: RequestEffect) {
+        match self.ids.get_mut(&id) {
+            Some((_, known)) => *known = made,
+            None => {
+                self.ids.insert(id.clone(), (time, made));
+                self.order.insert((time, id));
+            }
+        }
+        while self.order.len() > self.most {
+            self.drop_oldest();
+        }
+    }
+
+    /// Drops what is too old by now.
+    pub(crate) fn expire(&mut self, now: WallTime) {
+        let oldest_kept = WallTime(now.0.saturating_sub(millis(self.kept)));
+        while self.order.first().is_some_and(|(time, _)| *time < oldest_kept) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((time, id)) = self.order.pop_first() {
+            self.ids.remove(&id);
+            self.forget_until(time_of(&id).unwrap_or(time));
+        }
+    }
+
+    /// Remembers what a driver's record carries.
+    pub(crate) fn load_driver(&mut self, record: &DriverRecord) {
+        if let Some(id) = &record.request {
+            self.load(record.created, id.clone(), RequestEffect::Driver(record.uid));
+        }
+        if let Some(kill) = &record.kill {
+            for id in &kill.requests {
+                self.load(kill.asked, id.clone(), RequestEffect::KillDriver(record.uid));
+            }
+        }
+    }
+
+    /// Remembers what an application's record carries.
+    pub(crate) fn load_application(&mut self, record: &ApplicationRecord) {
+        if let Some(id) = &record.request {
+            self.load(record.created, id.clone(), RequestEffect::Application(record.uid));
+        }
+        for id in &record.requests {
+            self.load(record.updated, id.clone(), RequestEffect::OnApplication(record.uid, None));
+        }
+    }
+
+    /// As if an id had never been seen: the record that carried it was removed by another leader.
+    pub(crate) fn remove(&mut self, id: &RequestId) {
+        if let Some((time, _)) = self.ids.remove(id) {
+            self.order.remove(&(time, id.clone()));
+        }
+    }
+
+    /// The record that carried an id is removed: the id is gone with it after the next load.
+    pub(crate) fn drop_id(&mut self, id: &RequestId) {
+        if let Some(time) = time_of(id) {
+            self.forget_until(time);
+        }
+    }
+
+    /// Ids made at or before this may have been forgotten.
+    pub(crate) fn forget_until(&mut self, time: WallTime) {
+        self.forgotten = self.forgotten.max(Some(time));
+    }
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// When an id was made, if it is a UUID of version 7: its first 48 bits are milliseconds since the Unix epoch.
+fn time_of(id: &RequestId) -> Option<WallTime> {
+    let hex: String = id.as_str().chars().filter(|c| *c != '-').collect();
+    let is_seven = hex.len() == 32 && hex.is_ascii() && hex.as_bytes()[12] == b'7';
+    let all_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_seven && all_hex).then(|| u64::from_str_radix(&hex[..12], 16).ok().map(WallTime)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uuid(millis: u64) -> RequestId {
+        let hex = format!("{millis:012x}");
+        RequestId::new(format!("{}-{}-7abc-8def-0123456789ab", &hex[..8], &hex[8..]))
+    }
+
+    const D: RequestEffect = RequestEffect::Driver(DriverUid(1));
+
+    #[test]
+    fn an_id_is_remembered_within_both_bounds() {
+        let mut index = IdempotencyIndex::new(2, Duration::from_secs(1));
+        index.remember(WallTime(10_000), uuid(10_000), D);
+        index.remember(WallTime(10_001), uuid(10_001), D);
+        assert_eq!(index.see(&uuid(10_000)), Lookup::Before(D));
+        index.remember(WallTime(10_002), uuid(10_002), D);
+        assert_eq!(index.see(&uuid(10_000)), Lookup::Expired, "beyond the number");
+        index.remember(WallTime(11_500), uuid(11_500), D);
+        assert_eq!(index.see(&uuid(10_002)), Lookup::Expired, "beyond the age");
+        assert_eq!(index.see(&uuid(11_500)), Lookup::Before(D));
+        assert_eq!(index.see(&uuid(11_501)), Lookup::New);
+    }
+
+    #[test]
+    fn the_order_in_which_ids_are_loaded_does_not_matter() {
+        let times = [10_000, 11_700, 9_000, 11_000, 10_500];
+        let mut index = IdempotencyIndex::new(3, Duration::from_secs(1));
+        for time in times {
+            index.load(WallTime(time), uuid(time), D);
+        }
+        index.load(WallTime(11_000), uuid(11_000), RequestEffect::KillDriver(DriverUid(1)));
+        index.expire(WallTime(11_800));
+        let expired = times.map(|time| index.see(&uuid(time)) == Lookup::Expired);
+        assert_eq!(expired, [true, false, true, false, true]);
+        index.remove(&uuid(11_700));
+        assert_eq!(index.see(&uuid(11_700)), Lookup::New);
+        assert_eq!(index.order.len(), index.ids.len());
+    }
+
+    #[test]
+    fn an_id_from_the_future_costs_no_other_its_place() {
+        let mut index = IdempotencyIndex::new(9, Duration::from_secs(1));
+        index.load(WallTime(9_000_000), uuid(9_000_000), D);
+        index.remember(WallTime(10_000), uuid(10_000), D);
+        index.remember(WallTime(10_001), uuid(10_001), D);
+        assert_eq!([10_000, 10_001, 9_000_000].map(|time| index.see(&uuid(time))), [Lookup::Before(D); 3]);
+    }
+
+    #[test]
+    fn an_old_id_is_new_as_long_as_nothing_was_discarded() {
+        let index = IdempotencyIndex::new(2, Duration::from_secs(1));
+        assert_eq!(index.see(&uuid(1)), Lookup::New, "a client whose clock is wrong is served");
+    }
+
+    #[test]
+    fn an_id_that_carries_no_time_cannot_expire() {
+        let mut index = IdempotencyIndex::new(2, Duration::from_secs(1));
+        index.forget_until(WallTime(u64::MAX));
+        assert_eq!(index.see(&RequestId::new("mine")), Lookup::New);
+    }
+}

@@ -1,0 +1,254 @@
+//! The books of one worker.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use muster_types::{AllocatedResources, PendingCause, ResourceName, Resources, WorkerName};
+
+use super::capacity_index::Amounts;
+use super::{Policy, Shape};
+
+/// What placement needs to know of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerFacts {
+    /// Its label, for people.
+    pub name: WorkerName,
+    /// Reachable name of its machine.
+    pub host: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Names of the variables it defines.
+    pub variables: BTreeSet<String>,
+    /// A kill there ends the whole tree of a process.
+    pub tree: bool,
+    /// All it has.
+    pub total: AllocatedResources,
+}
+
+/// Whether a worker may be given work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Eligibility {
+    /// It may.
+    Ready,
+    /// Not heard at present.
+    Disconnected,
+    /// Past its deadline.
+    Lost,
+    /// Has not reported to this leader yet.
+    Unconfirmed,
+    /// Drains.
+    Draining,
+}
+
+/// One worker: its facts, and what is taken of it. What is taken may exceed what there is (an inventory says what runs, whether
+/// or not it fits): then nothing is free, and giving back pays the excess off first.
+#[derive(Debug, Clone)]
+pub(super) struct WorkerCapacity {
+    pub(super) facts: WorkerFacts,
+    pub(super) eligibility: Eligibility,
+    /// The fleet's stamp when capacity or eligibility last rose.
+    pub(super) freed_since: u64,
+    used_cores: u64,
+    used_memory: u128,
+    devices: BTreeMap<ResourceName, DeviceSlots>,
+}
+
+/// The addresses of one custom resource.
+#[derive(Debug, Clone, Default)]
+struct DeviceSlots {
+    /// The worker's own, in its order.
+    addresses: Vec<Arc<str>>,
+    /// How often each is taken, the worker's own or not: two records may name the same one.
+    taken: BTreeMap<Arc<str>, u32>,
+    /// The worker's own that are not taken.
+    free: u32,
+}
+
+impl DeviceSlots {
+    fn recount(&mut self) {
+        let free = self.addresses.iter().filter(|address| !self.taken.contains_key(*address)).count();
+        self.free = u32::try_from(free).unwrap_or(u32::MAX);
+    }
+
+    fn free_addresses(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.addresses.iter().filter(|address| !self.taken.contains_key(*address))
+    }
+}
+
+impl WorkerCapacity {
+    pub(super) fn new(facts: WorkerFacts, eligibility: Eligibility) -> WorkerCapacity {
+        let mut capacity = WorkerCapacity {
+            facts,
+            eligibility,
+            freed_since: 0,
+            used_cores: 0,
+            used_memory: 0,
+            devices: BTreeMap::new(),
+        };
+        capacity.reset();
+        capacity
+    }
+
+    /// Takes over new facts; what is taken stays taken. Whether it may now suit what it did not suit before.
+    pub(super) fn renew(&mut self, facts: WorkerFacts) -> bool {
+        let old = std::mem::replace(&mut self.facts, facts);
+        self.reset();
+        let new = &self.facts;
+        (&old.host, &old.labels, &old.variables, old.tree) != (&new.host, &new.labels, &new.variables, new.tree)
+    }
+
+    fn reset(&mut self) {
+        for slots in self.devices.values_mut() {
+            slots.addresses.clear();
+        }
+        for (name, addresses) in &self.facts.total.addresses {
+            let slots = self.devices.entry(name.clone()).or_default();
+            let mut known = BTreeSet::new();
+            slots.addresses = addresses.iter().filter(|address| known.insert(Arc::clone(address))).cloned().collect();
+        }
+        self.devices.retain(|_, slots| !slots.addresses.is_empty() || !slots.taken.is_empty());
+        for slots in self.devices.values_mut() {
+            slots.recount();
+        }
+    }
+
+    pub(super) fn free_cores(&self) -> u32 {
+        let free = u64::from(self.facts.total.cores).saturating_sub(self.used_cores);
+        u32::try_from(free).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn free_memory(&self) -> u64 {
+        let free = u128::from(self.facts.total.memory).saturating_sub(self.used_memory);
+        u64::try_from(free).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn free_amount(&self, name: &str) -> u32 {
+        self.devices.get(name).map_or(0, |slots| slots.free)
+    }
+
+    pub(super) fn free_amounts(&self) -> Amounts {
+        Amounts { cores: self.free_cores(), memory: self.free_memory() }
+    }
+
+    /// What is free, without addresses.
+    pub(super) fn free_resources(&self) -> Resources {
+        let custom = self.devices.iter().map(|(name, slots)| (name.clone(), slots.free)).collect();
+        Resources { cores: self.free_cores(), memory: self.free_memory(), custom }
+    }
+
+    /// What is free, with addresses.
+    pub(super) fn free(&self) -> AllocatedResources {
+        let addresses = self.devices.iter().filter(|(_, slots)| !slots.addresses.is_empty());
+        AllocatedResources {
+            cores: self.free_cores(),
+            memory: self.free_memory(),
+            addresses: addresses
+                .map(|(name, slots)| (name.clone(), slots.free_addresses().cloned().collect()))
+                .collect(),
+        }
+    }
+
+    /// What is taken, more than there is where that is so.
+    pub(super) fn used(&self) -> Resources {
+        let taken = self.devices.iter().filter(|(_, slots)| !slots.taken.is_empty());
+        Resources {
+            cores: u32::try_from(self.used_cores).unwrap_or(u32::MAX),
+            memory: u64::try_from(self.used_memory).unwrap_or(u64::MAX),
+            custom: taken
+                .map(|(name, slots)| (name.clone(), slots.taken.values().fold(0u32, |sum, n| sum.saturating_add(*n))))
+                .collect(),
+        }
+    }
+
+    pub(super) fn has_free(&self, request: &Resources) -> bool {
+        self.free_cores() >= request.cores
+            && self.free_memory() >= request.memory
+            && request.custom.iter().all(|(name, amount)| self.free_amount(name) >= *amount)
+    }
+
+    /// Whether the whole worker would hold it.
+    pub(super) fn holds_when_empty(&self, request: &Resources) -> bool {
+        let own = |name: &str| self.devices.get(name).map_or(0, |slots| slots.addresses.len());
+        self.facts.total.cores >= request.cores
+            && self.facts.total.memory >= request.memory
+            && request.custom.iter().all(|(name, amount)| own(name) >= *amount as usize)
+    }
+
+    /// Takes amounts, the first free addresses in the worker's order. `None`, and nothing taken, when they are not free.
+    pub(super) fn take(&mut self, request: &Resources) -> Option<AllocatedResources> {
+        if !self.has_free(request) {
+            return None;
+        }
+        let mut given = AllocatedResources { cores: request.cores, memory: request.memory, addresses: BTreeMap::new() };
+        for (name, amount) in request.custom.iter().filter(|(_, amount)| **amount > 0) {
+            let slots = self.devices.get(name)?;
+            let addresses = slots.free_addresses().take(*amount as usize).cloned().collect();
+            given.addresses.insert(name.clone(), addresses);
+        }
+        self.hold(&given);
+        Some(given)
+    }
+
+    pub(super) fn hold(&mut self, held: &AllocatedResources) {
+        self.used_cores = self.used_cores.saturating_add(u64::from(held.cores));
+        self.used_memory = self.used_memory.saturating_add(u128::from(held.memory));
+        for (name, addresses) in &held.addresses {
+            let slots = self.devices.entry(name.clone()).or_default();
+            for address in addresses {
+                let taken = slots.taken.entry(address.clone()).or_default();
+                *taken = taken.saturating_add(1);
+            }
+            slots.recount();
+        }
+    }
+
+    pub(super) fn give_back(&mut self, held: &AllocatedResources) {
+        self.used_cores = self.used_cores.saturating_sub(u64::from(held.cores));
+        self.used_memory = self.used_memory.saturating_sub(u128::from(held.memory));
+        for (name, addresses) in &held.addresses {
+            let Some(slots) = self.devices.get_mut(name) else { continue };
+            for address in addresses {
+                if let Some(taken) = slots.taken.get_mut(address) {
+                    *taken -= 1;
+                    if *taken == 0 {
+                        slots.taken.remove(address);
+                    }
+                }
+            }
+            slots.recount();
+        }
+    }
+
+    /// Whether the worker may be given the shape at all, free amounts aside; else the first reason against.
+    pub(super) fn filter_reason(&self, shape: &Shape, policy: &Policy) -> Option<PendingCause> {
+        match self.eligibility {
+            Eligibility::Ready => self.suitability_reason(shape, policy),
+            Eligibility::Disconnected | Eligibility::Lost => Some(PendingCause::Disconnected),
+            Eligibility::Unconfirmed => Some(PendingCause::Unconfirmed),
+            Eligibility::Draining => Some(PendingCause::Draining),
+        }
+    }
+
+    fn suitability_reason(&self, shape: &Shape, policy: &Policy) -> Option<PendingCause> {
+        if shape.excluded_hosts.contains(&self.facts.host) {
+            return Some(PendingCause::Excluded);
+        }
+        self.permanent_reason(shape, policy)
+    }
+
+    /// The first reason that lies in what the worker is.
+    pub(super) fn permanent_reason(&self, shape: &Shape, policy: &Policy) -> Option<PendingCause> {
+        if shape.selector.iter().any(|(name, value)| self.facts.labels.get(name) != Some(value)) {
+            return Some(PendingCause::Labels);
+        }
+        if let Some(missing) = shape.variables.iter().find(|name| !self.facts.variables.contains(*name)) {
+            return Some(PendingCause::Variable(missing.clone()));
+        }
+        (shape.leased && policy.require_containment && !self.facts.tree).then_some(PendingCause::Containment)
+    }
+
+    /// Whether one of the shape could be placed here now; `amounts` is what that takes.
+    pub(super) fn fits(&self, shape: &Shape, amounts: &Resources, policy: &Policy) -> bool {
+        self.has_free(amounts) && self.filter_reason(shape, policy).is_none()
+    }
+}

@@ -1,0 +1,90 @@
+//! A wish to the commit loop, and what a caller is told of it.
+
+use muster_core::{Answer, Rejection, Request};
+use muster_proto::FieldViolations;
+use muster_proto::errors::Failure;
+use muster_proto::tokens::etag;
+use muster_types::RequestId;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
+use tonic::metadata::MetadataMap;
+
+use crate::clock;
+use crate::commit::{CallReply, PendingCall};
+use crate::leader::LeaderContext;
+use crate::poison_inputs::InputDigest;
+use crate::sessions::OpenedSession;
+
+/// An answer.
+pub(crate) struct CallAnswer {
+    /// The answer.
+    pub answer: Answer,
+    /// The session that was opened, when that was the wish.
+    pub session: Option<Box<OpenedSession>>,
+}
+
+impl LeaderContext {
+    /// Queues a wish and waits for its answer. If the caller goes away before it is handled, nothing is done.
+    pub(crate) async fn submit(&self, request: Request) -> Result<CallAnswer, Failure> {
+        if self.poison_inputs.refuses(clock::boottime(), || InputDigest::of_request(&request)) {
+            return Err(Failure::InputFailed);
+        }
+        let mut full = self.store_full.clone();
+        if *full.borrow() {
+            return Err(Failure::StoreFull);
+        }
+        let (reply, answered) = oneshot::channel();
+        self.inputs.calls.try_send(PendingCall { request, reply }).map_err(|error| match error {
+            TrySendError::Full(_) => Failure::QueueFull { what: "the master's queue of requests".to_owned() },
+            TrySendError::Closed(_) => Failure::NoLeader,
+        })?;
+        let answered = tokio::select! {
+            biased;
+            answered = answered => answered,
+            // What is on its way to the store will be written once there is room.
+            Ok(_) = full.wait_for(|full| *full) => {
+                return Err(Failure::OutcomeUnknown { message: "the store is full".to_owned() });
+            }
+        };
+        match answered {
+            Ok(CallReply::Answered { answer: Ok(answer), session }) => Ok(CallAnswer { answer, session }),
+            Ok(CallReply::Answered { answer: Err(rejection), .. }) => Err(failure_of(rejection)),
+            Ok(CallReply::NotApplied) => Err(Failure::NoLeader),
+            Ok(CallReply::Failed) => Err(Failure::InputFailed),
+            Err(_) => Err(Failure::OutcomeUnknown { message: "the store did not answer".to_owned() }),
+        }
+    }
+}
+
+/// The core's refusal as the table has it.
+fn failure_of(rejection: Rejection) -> Failure {
+    match rejection {
+        Rejection::NotFound { kind, name } => Failure::NotFound { kind, name },
+        Rejection::AlreadyExists { kind, name } => Failure::AlreadyExists { kind, name },
+        Rejection::RequestIdReused => Failure::RequestIdReused,
+        Rejection::RequestIdExpired => Failure::RequestIdExpired,
+        Rejection::VersionMismatch { wanted, found } => {
+            Failure::EtagMismatch { wanted: etag(wanted), found: etag(found) }
+        }
+        Rejection::Fenced { got, have } => Failure::Fenced { have, got },
+        Rejection::WrongState { subject, message } => Failure::WrongState { subject, message },
+        Rejection::NeverFits(reason) => Failure::NeverFits(reason),
+        Rejection::QueueFull { what } => Failure::QueueFull { what },
+        Rejection::BadField { field, message } => Failure::BadRequest(FieldViolations::of(field, message)),
+    }
+}
+
+/// An answer of another kind than the wish: the core's fault.
+pub(crate) fn unexpected(answer: &Answer) -> Failure {
+    tracing::error!(?answer, "the core gave an answer of another kind");
+    Failure::Internal { message: "an answer of another kind than the request".to_owned() }
+}
+
+/// Set by gRPC libraries on their own retries.
+const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
+
+/// Refuses a library's retry of a mutation that nothing makes idempotent: the first try may have been done.
+pub(crate) fn guard_retry(metadata: &MetadataMap, request: Option<&RequestId>, named: bool) -> Result<(), Failure> {
+    let repeated = metadata.contains_key(PREVIOUS_ATTEMPTS);
+    if repeated && request.is_none() && !named { Err(Failure::RetryWithoutRequestId) } else { Ok(()) }
+}

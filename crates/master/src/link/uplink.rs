@@ -1,0 +1,52 @@
+//! Hands what a worker says to the commit loop, in order.
+
+use std::sync::Arc;
+
+use muster_core::{Input, LinkId};
+use muster_types::{Hello, Report};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::registry::Links;
+use crate::commit::LinkInputs;
+
+/// Messages of one worker that wait for the commit loop.
+pub(crate) const UPLINK_QUEUE: usize = 64;
+
+/// What a worker says, apart from heartbeats.
+#[derive(Debug)]
+pub(crate) enum Uplink {
+    /// A part of its inventory, and whether it is the last.
+    Inventory(Vec<Report>, bool),
+    /// Reports.
+    Reports(Vec<Report>),
+}
+
+/// Forwards a link's hello, what it says, and its end. The admission is given back once the inventory is with the commit loop.
+pub(crate) async fn forward(
+    link: LinkId,
+    hello: Box<Hello>,
+    admission: OwnedSemaphorePermit,
+    mut uplink: mpsc::Receiver<Uplink>,
+    inputs: LinkInputs,
+    links: Arc<Links>,
+) {
+    let mut admission = Some(admission);
+    // Once the term is over nobody takes anything more; the link stays known, so that its farewell reaches it.
+    let mut forwarding = inputs.send(Input::Hello(link, hello)).await.is_ok();
+    while let Some(uplink) = uplink.recv().await {
+        let input = match uplink {
+            Uplink::Inventory(reports, complete) => {
+                if complete {
+                    admission = None;
+                }
+                Input::Inventory(link, reports, complete)
+            }
+            Uplink::Reports(reports) => Input::Reports(link, reports),
+        };
+        forwarding = forwarding && inputs.send(input).await.is_ok();
+    }
+    drop(admission);
+    // Out of the registry first: nothing more is sent to it, and the same session could be refused by the core alone.
+    links.unregister(link);
+    let _ = inputs.send(Input::LinkBroken(link)).await;
+}

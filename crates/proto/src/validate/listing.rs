@@ -1,0 +1,105 @@
+//! Requests for pages.
+
+use muster_types::{ApplicationState, DriverState, ExecutorState, WorkerState};
+
+use super::checks::shown_text;
+use super::filter::{Filter, FilterTerms, StateWord, filter};
+use crate::{FieldViolations, PageToken, Path, v1};
+
+/// Elements of a page when the caller does not say.
+pub const DEFAULT_PAGE_SIZE: usize = 100;
+/// Elements of a page at most: more is cut, as is customary (AIP-158).
+pub const MAX_PAGE_SIZE: usize = 1000;
+
+/// A page that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<S> {
+    /// Elements at most.
+    pub size: usize,
+    /// The key after which the page begins, as it was given to [`Page::next_token`]; `None` begins at the start.
+    pub after: Option<String>,
+    /// What the list is narrowed to.
+    pub filter: Filter<S>,
+    filter_text: String,
+}
+
+impl<S> Page<S> {
+    /// The token of the page that begins after `key`.
+    pub fn next_token(&self, key: &str) -> String {
+        PageToken::new(key, &self.filter_text).to_string()
+    }
+}
+
+fn page<S: StateWord>(
+    size: u32,
+    token: &str,
+    text: String,
+    terms: FilterTerms,
+    violations: &mut FieldViolations,
+) -> Page<S> {
+    let filter = filter(&text, terms, violations);
+    let path = Path::root("page_token");
+    let after = match token {
+        "" => None,
+        token => match token.parse::<PageToken>() {
+            Ok(token) if token.suits(&text) => Some(token.after),
+            Ok(_) => {
+                violations.add(&path, "was made for another filter; keep the filter from page to page");
+                None
+            }
+            Err(error) => {
+                violations.add(&path, error.to_string());
+                None
+            }
+        },
+    };
+    let size = match usize::try_from(size) {
+        Ok(0) => DEFAULT_PAGE_SIZE,
+        Ok(size) => size.min(MAX_PAGE_SIZE),
+        Err(_) => MAX_PAGE_SIZE,
+    };
+    Page { size, after, filter, filter_text: text }
+}
+
+/// Checks a list of drivers.
+pub fn list_drivers(wire: v1::ListDriversRequest) -> Result<Page<DriverState>, FieldViolations> {
+    let mut violations = FieldViolations::new();
+    let terms = FilterTerms { worker: true, labels: true };
+    let page = page(wire.page_size, &wire.page_token, wire.filter, terms, &mut violations);
+    violations.unless_any(page)
+}
+
+/// Checks a list of applications.
+pub fn list_applications(wire: v1::ListApplicationsRequest) -> Result<Page<ApplicationState>, FieldViolations> {
+    let mut violations = FieldViolations::new();
+    let terms = FilterTerms { worker: false, labels: true };
+    let page = page(wire.page_size, &wire.page_token, wire.filter, terms, &mut violations);
+    violations.unless_any(page)
+}
+
+/// A page of executors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListExecutors {
+    /// Only this application's, by name or uid.
+    pub application: Option<String>,
+    /// The page.
+    pub page: Page<ExecutorState>,
+}
+
+/// Checks a list of executors.
+pub fn list_executors(wire: v1::ListExecutorsRequest) -> Result<ListExecutors, FieldViolations> {
+    let mut violations = FieldViolations::new();
+    shown_text(&wire.application_id, 253, &Path::root("application_id"), &mut violations);
+    let terms = FilterTerms { worker: true, labels: false };
+    let page = page(wire.page_size, &wire.page_token, wire.filter, terms, &mut violations);
+    let application = Some(wire.application_id).filter(|id| !id.is_empty());
+    violations.unless_any(ListExecutors { application, page })
+}
+
+/// Checks a list of workers.
+pub fn list_workers(wire: v1::ListWorkersRequest) -> Result<Page<WorkerState>, FieldViolations> {
+    let mut violations = FieldViolations::new();
+    let terms = FilterTerms { worker: true, labels: true };
+    let page = page(wire.page_size, &wire.page_token, wire.filter, terms, &mut violations);
+    violations.unless_any(page)
+}

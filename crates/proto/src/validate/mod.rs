@@ -1,0 +1,34 @@
+//! Requests of clients, checked and with every default filled in. A request is either taken whole, or refused with all that is wrong
+//! with it at once. What passes is complete and within its bounds: nobody behind this door checks it again.
+
+mod application;
+mod applications;
+mod checks;
+mod driver;
+mod drivers;
+mod filter;
+mod listing;
+mod names;
+mod policy;
+mod process;
+mod resources;
+mod template;
+mod watch;
+mod workers;
+
+pub use applications::{
+    KillApplication, KillExecutors, ProfileTargetRequest, RegisterApplication, RequestExecutors, Unregister,
+    WatchApplication, kill_application, kill_executors, register_application, request_executors, unregister,
+    watch_application,
+};
+pub use drivers::{KillDriver, SubmitDriver, kill_driver, submit_driver};
+pub use filter::{Filter, StateWord};
+pub use listing::{
+    DEFAULT_PAGE_SIZE, ListExecutors, MAX_PAGE_SIZE, Page, list_applications, list_drivers, list_executors,
+    list_workers,
+};
+pub use names::{get_application, get_driver, get_worker};
+pub use watch::{ReadLog, ReadLogOf, ReadWorkerLog, WatchEvents, WatchFrom, read_log, read_worker_log, watch_events};
+pub use workers::{
+    DrainWorker, EndQuarantined, NamedWorker, drain_worker, end_quarantined, forget_worker, undrain_worker,
+};

@@ -1,0 +1,89 @@
+//! Requests about workers.
+
+use std::time::Duration;
+
+use muster_types::{AttemptKey, RequestId};
+
+use super::checks::{bounded_length, existing_name, request_id};
+use crate::{FieldViolations, Path, v1};
+
+const MAX_DRAIN: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// A request that names a worker and nothing else.
+#[derive(Debug, Clone)]
+pub struct NamedWorker {
+    /// Name or uid.
+    pub worker: String,
+    /// Makes it idempotent.
+    pub request: Option<RequestId>,
+}
+
+fn named(worker: String, request: String) -> Result<NamedWorker, FieldViolations> {
+    let mut violations = FieldViolations::new();
+    existing_name(&worker, &Path::root("worker"), &mut violations);
+    let request = request_id(request, &mut violations);
+    violations.unless_any(NamedWorker { worker, request })
+}
+
+/// Place nothing more on a worker.
+#[derive(Debug, Clone)]
+pub struct DrainWorker {
+    /// Name or uid.
+    pub worker: String,
+    /// Makes it idempotent.
+    pub request: Option<RequestId>,
+    /// After this, what still runs is ended.
+    pub deadline: Option<Duration>,
+}
+
+/// Checks a drain.
+pub fn drain_worker(wire: v1::DrainWorkerRequest) -> Result<DrainWorker, FieldViolations> {
+    let mut violations = FieldViolations::new();
+    existing_name(&wire.worker, &Path::root("worker"), &mut violations);
+    let request = request_id(wire.request_id, &mut violations);
+    let asked = wire.deadline.is_some();
+    let deadline = bounded_length(
+        wire.deadline,
+        Duration::ZERO,
+        Duration::ZERO..=MAX_DRAIN,
+        &Path::root("deadline"),
+        &mut violations,
+    );
+    violations.unless_any(DrainWorker { worker: wire.worker, request, deadline: asked.then_some(deadline) })
+}
+
+/// Checks the undoing of a drain.
+pub fn undrain_worker(wire: v1::UndrainWorkerRequest) -> Result<NamedWorker, FieldViolations> {
+    named(wire.worker, wire.request_id)
+}
+
+/// Checks a forget.
+pub fn forget_worker(wire: v1::ForgetWorkerRequest) -> Result<NamedWorker, FieldViolations> {
+    named(wire.worker, wire.request_id)
+}
+
+/// End an attempt that the store does not name.
+#[derive(Debug, Clone)]
+pub struct EndQuarantined {
+    /// Name or uid.
+    pub worker: String,
+    /// The attempt.
+    pub attempt: AttemptKey,
+    /// Makes it idempotent.
+    pub request: Option<RequestId>,
+}
+
+/// Checks the end of a quarantined attempt.
+pub fn end_quarantined(wire: v1::EndQuarantinedRequest) -> Result<EndQuarantined, FieldViolations> {
+    let mut violations = FieldViolations::new();
+    existing_name(&wire.worker, &Path::root("worker"), &mut violations);
+    let attempt: Option<AttemptKey> = wire.attempt.parse().ok();
+    if attempt.is_none() {
+        violations.add(&Path::root("attempt"), "is no attempt: d-UID-NUMBER or e-UID-NUMBER, as the worker shows it");
+    }
+    let request = request_id(wire.request_id, &mut violations);
+    match attempt {
+        Some(attempt) => violations.unless_any(EndQuarantined { worker: wire.worker, attempt, request }),
+        None => Err(violations),
+    }
+}

@@ -1,0 +1,91 @@
+//! The mark: beside the database, the number of the newest transaction and epoch that were acknowledged.
+//!
+//! A log whose end is damaged looks like one whose last transaction was torn by a crash, and every database drops such an end
+//! without a word. The mark tells them apart: it is raised once a transaction is durable and before it is acknowledged, and a store that has less than its mark says
+//! is refused. It is written and not synced, so it outlives the process and costs next to nothing; after a loss of power it
+//! may be older than the database, and then promises less.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+/// What was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Acknowledged {
+    /// Number of the newest transaction.
+    pub(super) commit: u64,
+    /// Revision of the newest epoch.
+    pub(super) revision: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct AcknowledgedFile(File);
+
+impl AcknowledgedFile {
+    /// Opens it, and says what it promises: nothing if it is new.
+    pub(super) fn open(path: &Path) -> io::Result<(AcknowledgedFile, Acknowledged)> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let length = file.metadata()?.len();
+        let mut bytes = [0; 20];
+        if length == 0 {
+            return Ok((AcknowledgedFile(file), Acknowledged::default()));
+        }
+        if length != 20 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "of a wrong length"));
+        }
+        file.read_exact_at(&mut bytes, 0)?;
+        let acknowledged = decode(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "damaged"))?;
+        Ok((AcknowledgedFile(file), acknowledged))
+    }
+
+    /// Raises it.
+    pub(super) fn raise(&self, acknowledged: Acknowledged) -> io::Result<()> {
+        self.0.write_all_at(&encode(acknowledged), 0)
+    }
+}
+
+fn encode(acknowledged: Acknowledged) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    bytes[..8].copy_from_slice(&acknowledged.commit.to_be_bytes());
+    bytes[8..16].copy_from_slice(&acknowledged.revision.to_be_bytes());
+    let sum = crc32fast::hash(&bytes[..16]);
+    bytes[16..].copy_from_slice(&sum.to_be_bytes());
+    bytes
+}
+
+fn decode(bytes: &[u8; 20]) -> Option<Acknowledged> {
+    let (commit, rest) = bytes.split_first_chunk()?;
+    let (revision, rest) = rest.split_first_chunk()?;
+    let acknowledged = Acknowledged { commit: u64::from_be_bytes(*commit), revision: u64::from_be_bytes(*revision) };
+    (rest == &encode(acknowledged)[16..]).then_some(acknowledged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_remembers_what_was_acknowledged() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mark");
+        let (mark, before) = AcknowledgedFile::open(&path).unwrap();
+        assert_eq!(before, Acknowledged::default());
+        mark.raise(Acknowledged { commit: 7, revision: 3 }).unwrap();
+        assert_eq!(AcknowledgedFile::open(&path).unwrap().1, Acknowledged { commit: 7, revision: 3 });
+    }
+
+    #[test]
+    fn a_damaged_one_promises_nothing_and_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mark");
+        AcknowledgedFile::open(&path).unwrap().0.raise(Acknowledged { commit: 7, revision: 3 }).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[7] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(AcknowledgedFile::open(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        std::fs::write(&path, &bytes[..10]).unwrap();
+        assert_eq!(AcknowledgedFile::open(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}

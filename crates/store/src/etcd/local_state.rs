@@ -1,0 +1,112 @@
+//! The trace that a master leaves in its state directory: which election key is its own, and how far it has seen the store come.
+//!
+//! A master that starts again on the same directory need not wait until the lease of its predecessor ends: it holds the lock, so the
+//! predecessor is dead, and its key can go at once.
+
+use std::io;
+use std::path::Path;
+
+use muster_types::{ClusterUid, LeaderUid};
+
+use super::follow::HighestSeen;
+
+use crate::OpenError;
+use crate::directory::Directory;
+
+/// A directory held by this process, with the trace in it.
+#[derive(Debug)]
+pub(super) struct LocalState {
+    directory: Directory,
+}
+
+/// An election key, and by whom it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SavedKey {
+    pub(super) key: String,
+    pub(super) lease: i64,
+    pub(super) leader: LeaderUid,
+}
+
+const FILE: &str = "key";
+const SEEN: &str = "seen";
+
+impl LocalState {
+    /// Takes the directory within the state directory of the master.
+    pub(super) fn take(state_dir: &Path) -> Result<LocalState, OpenError> {
+        Ok(LocalState { directory: Directory::take(&state_dir.join("election"))? })
+    }
+
+    /// What the predecessor left. One that cannot be read is none: its lease ends by itself.
+    pub(super) fn read(&self) -> Result<Option<SavedKey>, OpenError> {
+        let path = self.directory.join(FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(parse(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+            Err(source) => Err(OpenError::Directory { path, source }),
+        }
+    }
+
+    /// How far the store of this cluster was seen to have come by those before on this directory. Unknown is nothing: then a store that went
+    /// back in time is found by what workers have seen, or not at all.
+    pub(super) fn seen(&self, cluster: ClusterUid) -> HighestSeen {
+        let text = std::fs::read_to_string(self.directory.join(SEEN)).unwrap_or_default();
+        parse_seen(&text).filter(|(of, _)| *of == cluster).map(|(_, seen)| seen).unwrap_or_default()
+    }
+
+    /// Notes it. Not synced: it may be older than what was seen, and then promises less.
+    pub(super) fn note_seen(&self, cluster: ClusterUid, seen: HighestSeen) -> io::Result<()> {
+        let partial = self.directory.join("seen.new");
+        std::fs::write(&partial, format!("{cluster}\n{}\n{}\n", seen.generation, seen.revision))?;
+        std::fs::rename(partial, self.directory.join(SEEN))
+    }
+
+    /// Notes a key before it is made: one that is noted and was never made is looked for in vain.
+    pub(super) fn write(&self, saved_key: &SavedKey) -> io::Result<()> {
+        let partial = self.directory.join("key.new");
+        std::fs::write(
+            &partial,
+            format!("{}\n{:016x}\n{:032x}\n", saved_key.key, saved_key.lease, saved_key.leader.0),
+        )?;
+        std::fs::rename(partial, self.directory.join(FILE))
+    }
+}
+
+fn parse(text: &str) -> Option<SavedKey> {
+    let mut lines = text.lines();
+    let key = lines.next()?.to_owned();
+    let lease = i64::from_str_radix(lines.next()?, 16).ok()?;
+    let leader = LeaderUid(u128::from_str_radix(lines.next()?, 16).ok()?);
+    Some(SavedKey { key, lease, leader })
+}
+
+fn parse_seen(text: &str) -> Option<(ClusterUid, HighestSeen)> {
+    let mut lines = text.lines();
+    let cluster = lines.next()?.parse().ok()?;
+    let (generation, revision) = (lines.next()?.parse().ok()?, lines.next()?.parse().ok()?);
+    Some((cluster, HighestSeen { generation, revision }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_noted_is_read_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let local_state = LocalState::take(dir.path()).unwrap();
+        assert_eq!(local_state.read().unwrap(), None);
+        let saved_key = SavedKey { key: "/p/l/00".into(), lease: 0x7f, leader: LeaderUid(9) };
+        local_state.write(&saved_key).unwrap();
+        assert!(matches!(LocalState::take(dir.path()).unwrap_err(), OpenError::Locked { .. }));
+        drop(local_state);
+        let local_state = LocalState::take(dir.path()).unwrap();
+        assert_eq!(local_state.read().unwrap(), Some(saved_key));
+        let seen = HighestSeen { generation: 2, revision: 77 };
+        local_state.note_seen(ClusterUid(5), seen).unwrap();
+        assert_eq!(local_state.seen(ClusterUid(5)), seen);
+        assert_eq!(local_state.seen(ClusterUid(6)), HighestSeen::default(), "another cluster's");
+        std::fs::write(dir.path().join("election/key"), b"\xff\xff").unwrap();
+        assert_eq!(local_state.read().unwrap(), None);
+    }
+}
