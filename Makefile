@@ -32,11 +32,11 @@ build: $(PROTOX) ## Build everything for development.
 release: $(PROTOX) ## Build the four binaries as they are shipped, into target/release.
 	$(CARGO) build --release -p muster-master -p muster-worker -p muster-runner -p muster-cli
 
-check: $(BUF) $(PROTOX) ## Formatting, lints, protos and what they break, layering. Writes nothing.
+check: $(BUF) $(PROTOX) ## Formatting, lints, protos and what they break, layering, names. Writes nothing.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	cd proto && ../$(BUF) lint && ../$(BUF) breaking --against golden/protos.binpb
-	$(CARGO) test --locked -q -p muster-testkit --test layering
+	$(CARGO) test --locked -q -p muster-testkit --test layering --test names
 
 fix: $(BUF) $(PROTOX) ## Format, and apply the lints that can be applied.
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
@@ -48,15 +48,15 @@ golden: $(BUF) ## At a release: the protos as they are become what later ones mu
 
 test: test-units test-processes test-cluster ## Every test.
 
-test-units: $(PROTOX) etcd ## Rings 0, 1 and 3: no process is started but the runner's own.
+test-units: $(PROTOX) etcd ## Unit, scenario and integration tests: no process is started but the runner's own.
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked --workspace --exclude muster-testkit
 
-test-processes: $(PROTOX) etcd ## Rings 2 and 4: the simulated world; real processes under one master.
+test-processes: $(PROTOX) etcd ## The simulated world; real processes under one master.
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked -p muster-testkit --lib --bins $(foreach test,$(PROCESSES),--test $(test)) -- --test-threads=4
 
-test-cluster: $(PROTOX) etcd namespaces ## Ring 4: several masters over a real etcd, killed, paused and cut off (as root, for network namespaces).
+test-cluster: $(PROTOX) etcd namespaces ## End-to-end: several masters over a real etcd, killed, paused and cut off (as root, for network namespaces).
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked -p muster-testkit --test cluster -- --test-threads=2
 

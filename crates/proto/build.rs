@@ -8,7 +8,8 @@ use protox::prost::Message as _;
 
 const PROTO_ROOT: &str = "../../proto";
 
-/// Messages that hold secrets: their `Debug` is written by hand, so that no log line of a request can leak one.
+/// Messages that hold secrets: their `Debug` is written by hand, so that no log line of a request
+/// can leak one.
 const SECRET_MESSAGES: [&str; 8] = [
     ".muster.v1.Command",
     ".muster.v1.Launch",
@@ -31,7 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("muster.v1.descriptors.bin"), descriptors.encode_to_vec())?;
 
     let mut builder = tonic_prost_build::configure()
-        // Ordered, like every collection of the domain; also makes the encoding of a message unique.
+        // Ordered, like every collection of the domain; also makes the encoding of a message
+        // unique.
         .btree_map(".muster.v1")
         // Log chunks are handed on without a copy.
         .bytes(".muster.v1")
@@ -45,7 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The `.proto` files of a folder, in order, so that the generated code does not depend on the file system.
+/// The `.proto` files of a folder, in order, so that the generated code does not depend on the file
+/// system.
 fn protos(folder: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {

@@ -1,9 +1,10 @@
 //! The fence: when leased attempts must stop, whoever is alive to say so.
 //!
-//! The runner runs this machine. The lease of every leased attempt ends at (sending time of the newest answered heartbeat) + (lease), by
-//! `CLOCK_BOOTTIME`; nothing but a newer answered heartbeat moves that. A forward step of the wall clock against `CLOCK_BOOTTIME` since that
-//! heartbeat was sent means that time passed which `CLOCK_BOOTTIME` did not see (a machine that was suspended by its host), so it shortens the
-//! lease by as much; a step back lengthens nothing.
+//! The runner runs this machine. The lease of every leased attempt ends at (sending time of the
+//! newest answered heartbeat) + (lease), by `CLOCK_BOOTTIME`; nothing but a newer answered
+//! heartbeat moves that. A forward step of the wall clock against `CLOCK_BOOTTIME` since that
+//! heartbeat was sent means that time passed which `CLOCK_BOOTTIME` did not see (a machine that was
+//! suspended by its host), so it shortens the lease by as much; a step back lengthens nothing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -46,8 +47,9 @@ impl Fence {
         Fence::default()
     }
 
-    /// Takes a renewal; false if it is not newer than the one known, and then nothing changes. One from the future is impossible and refused too:
-    /// it would hold attempts beyond what any leader counts with.
+    /// Takes a renewal; false if it is not newer than the one known, and then nothing changes. One
+    /// from the future is impossible and refused too: it would hold attempts beyond what any leader
+    /// counts with.
     pub fn renew(&mut self, renewal: Renewal, now: Now) -> bool {
         let is_newer = self.lease.is_none_or(|lease| renewal.sent > lease.renewal.sent);
         if !is_newer || renewal.sent > now.time {
@@ -77,7 +79,8 @@ impl Fence {
         })
     }
 
-    /// Holds a leased attempt from now on, if the lease stands; false if it does not: then the attempt must not be started.
+    /// Holds a leased attempt from now on, if the lease stands; false if it does not: then the
+    /// attempt must not be started.
     pub fn admit(&mut self, attempt: AttemptKey, now: Now) -> bool {
         let stands = self.stands(now);
         if stands {
@@ -91,8 +94,8 @@ impl Fence {
         self.held.remove(attempt);
     }
 
-    /// The attempts whose lease is over: to be stopped at once. Each is said once. To be called after everything that waits has been read,
-    /// with clocks read just before.
+    /// The attempts whose lease is over: to be stopped at once. Each is said once. To be called
+    /// after everything that waits has been read, with clocks read just before.
     pub fn expire(&mut self, now: Now) -> BTreeSet<AttemptKey> {
         if self.held.is_empty() || self.stands(now) {
             return BTreeSet::new();

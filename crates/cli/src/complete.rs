@@ -104,7 +104,8 @@ async fn of_applications(master: &MasterClient) -> Vec<Suggestion> {
     all.into_iter().map(named).collect()
 }
 
-/// Asks the master of the line that is being completed. Who completes is told nothing when there is no answer.
+/// Asks the master of the line that is being completed. Who completes is told nothing when there is
+/// no answer.
 fn candidates(current: &OsStr, ask: impl AsyncFnOnce(MasterClient) -> Vec<Suggestion>) -> Vec<CompletionCandidate> {
     let Some(begin) = current.to_str() else { return Vec::new() };
     let environment = std::env::var("MUSTER_MASTER").ok().filter(|text| !text.is_empty());

@@ -1,7 +1,8 @@
 //! The command line: muster.
 //!
-//! [`run`] reads the arguments, does what they say and gives the code to exit with. Everything that `muster` prints for programs goes to standard output;
-//! everything that it tells people beside that goes to standard error.
+//! [`run`] reads the arguments, does what they say and gives the code to exit with. Everything that
+//! `muster` prints for programs goes to standard output; everything that it tells people beside
+//! that goes to standard error.
 
 mod args;
 mod commands;

@@ -91,7 +91,8 @@ impl MasterClient {
         call.await
     }
 
-    /// A driver by name or uid, with the place to watch from; names that are near it when there is none.
+    /// A driver by name or uid, with the place to watch from; names that are near it when there is
+    /// none.
     pub(crate) async fn driver(&self, id: &str) -> Result<(Driver, String), CommandFailure> {
         let request = GetDriverRequest { driver_id: id.to_owned() };
         match self.ask(self.client.get_driver(request)).await {

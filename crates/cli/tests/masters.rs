@@ -192,7 +192,8 @@ async fn stepping_down_says_who_leads_and_is_done_once() {
     let ids = asked();
     assert!(ids.len() == 3 && ids.iter().all(|id| *id == ids[0] && !id.is_empty()), "{ids:?}");
 
-    // Each time of the same leader: if the answer was lost, the next one does not step down in its turn.
+    // Each time of the same leader: if the answer was lost, the next one does not step down in its
+    // turn.
     assert_eq!(master.0.lock().expect("whole").asked_epochs, ["1.1", "1.1", "1.1"]);
 
     let alone = Failure::WrongState { subject: "cluster".into(), message: "no other master stands by".into() };

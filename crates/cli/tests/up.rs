@@ -1,4 +1,5 @@
-//! `muster up` with daemons that are played by shell scripts: what it starts, keeps, replaces and ends.
+//! `muster up` with daemons that are played by shell scripts: what it starts, keeps, replaces and
+//! ends.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -64,7 +65,8 @@ impl Stage {
         let stage = Stage { root, listen: free_address() };
         fs::create_dir(stage.bin()).expect("a folder");
         let ours = Path::new(env!("CARGO_BIN_EXE_muster"));
-        // Beside its own program is where `muster` looks; a link would be followed to the real place.
+        // Beside its own program is where `muster` looks; a link would be followed to the real
+        // place.
         fs::hard_link(ours, stage.muster()).or_else(|_| fs::copy(ours, stage.muster()).map(drop)).expect("a copy");
         for (name, script) in [("muster-master", MASTER), ("muster-worker", WORKER), ("etcd", ETCD)] {
             let path = stage.bin().join(name);

@@ -6,7 +6,8 @@ use std::str::FromStr;
 /// The port of masters when an address does not say.
 pub const DEFAULT_PORT: u16 = 7077;
 
-/// Masters of one cluster that are known; never empty. Reads `host[:port][,host[:port]]…`; IPv6 addresses stand in brackets.
+/// Masters of one cluster that are known; never empty. Reads `host[:port][,host[:port]]…`; IPv6
+/// addresses stand in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MasterAddresses(Vec<String>);
 

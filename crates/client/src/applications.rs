@@ -1,4 +1,5 @@
-//! The calls of `ApplicationService`. A session is a stream that the sdk keeps; here it is only opened.
+//! The calls of `ApplicationService`. A session is a stream that the sdk keeps; here it is only
+//! opened.
 
 use muster_proto::v1;
 use muster_proto::v1::application_service_client::ApplicationServiceClient;

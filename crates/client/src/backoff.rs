@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Waits stay below this for the first [`BRISK_TRIES`]: about a second in all, in which a leader that died has its successor. Later
-/// than that something is wrong that takes longer to mend.
+/// Waits stay below this for the first [`BRISK_TRIES`]: about a second in all, in which a leader
+/// that died has its successor. Later than that something is wrong that takes longer to mend.
 const BRISK: Duration = Duration::from_millis(100);
 const BRISK_TRIES: u32 = 20;
 
@@ -16,12 +16,14 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits of at most `first`, doubling up to `longest`, with a stay at 100 ms for about a second.
+    /// Waits of at most `first`, doubling up to `longest`, with a stay at 100 ms for about a
+    /// second.
     pub fn new(first: Duration, longest: Duration) -> Backoff {
         Backoff { first, longest, tries: 0 }
     }
 
-    /// The next wait: evenly between nothing and the present bound; at least half of what the server asks for.
+    /// The next wait: evenly between nothing and the present bound; at least half of what the
+    /// server asks for.
     pub fn next_wait(&mut self, asked: Option<Duration>) -> Duration {
         let bound = self.bound();
         self.tries = self.tries.saturating_add(1);

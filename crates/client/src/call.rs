@@ -16,11 +16,13 @@ use crate::{Backoff, CallError, Client, MessageStream};
 /// Masters that point at one another are followed this often without a wait.
 const MAX_HOPS: u32 = 3;
 
-/// A connection that is not up after this is left alone for another master that may be better: several times what one takes on any network
-/// that a cluster spans. A machine that is gone does not answer at all, and must not eat the time of a call.
+/// A connection that is not up after this is left alone for another master that may be better:
+/// several times what one takes on any network that a cluster spans. A machine that is gone does
+/// not answer at all, and must not eat the time of a call.
 const CONNECT_PATIENCE: Duration = Duration::from_millis(250);
 
-/// Who keeps the time of a try. A deadline on the wire is one for a whole stream, so that of an opening stays on this side.
+/// Who keeps the time of a try. A deadline on the wire is one for a whole stream, so that of an
+/// opening stays on this side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CallDeadline {
     /// Both sides: the server drops what nobody waits for any more.
@@ -40,8 +42,8 @@ struct CallTries {
 }
 
 impl Client {
-    /// Calls `send` until it answers, is refused for good, or the deadline passes. The caller makes repetition harmless: a read, or a
-    /// mutation with a request id.
+    /// Calls `send` until it answers, is refused for good, or the deadline passes. The caller makes
+    /// repetition harmless: a read, or a mutation with a request id.
     pub(crate) async fn call<Q, A, F, Fut>(&self, method: &'static str, body: Q, send: F) -> Result<A, CallError>
     where
         Q: Clone,
@@ -51,8 +53,8 @@ impl Client {
         Ok(self.try_until(CallTries::new(method), body, CallDeadline::OnWire, send).await?.0)
     }
 
-    /// The same for what answers with a stream: the time is for its opening alone, so it stays on this side (a deadline on the wire is
-    /// one for the whole stream).
+    /// The same for what answers with a stream: the time is for its opening alone, so it stays on
+    /// this side (a deadline on the wire is one for the whole stream).
     pub(crate) async fn open<Q, A, F, Fut>(
         &self,
         method: &'static str,
@@ -103,7 +105,8 @@ impl Client {
     async fn after_failure(&self, tries: &mut CallTries, route: &Route, status: Status) -> Result<(), CallError> {
         tries.count += 1;
         if !may_succeed_later(&status) {
-            // A definite answer: had an earlier try been done, the same request id would have got its answer.
+            // A definite answer: had an earlier try been done, the same request id would have got
+            // its answer.
             let verdict = verdict(&status);
             return Err(tries.give_up(route, status, verdict));
         }
@@ -130,7 +133,8 @@ impl Client {
     }
 }
 
-/// One try: until the answer, until its time is up, or until its connection is not up after `patience`.
+/// One try: until the answer, until its time is up, or until its connection is not up after
+/// `patience`.
 async fn one_try<A>(
     connection: &Connection,
     patience: Duration,

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::routes::Routes;
 use crate::{ConnectOptions, MasterAddresses};
 
-/// A handle to a cluster. Cheap to clone; connections are shared, and come up when they are first needed.
+/// A handle to a cluster. Cheap to clone; connections are shared, and come up when they are first
+/// needed.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) routes: Arc<Routes>,
@@ -35,7 +36,8 @@ impl Client {
     }
 }
 
-/// A fresh request id: ordered by time, so that a master can tell one that is older than what it keeps.
+/// A fresh request id: ordered by time, so that a master can tell one that is older than what it
+/// keeps.
 pub fn new_request_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }

@@ -76,9 +76,11 @@ impl Connection {
         self.now().is_up()
     }
 
-    /// Whether nothing can have been sent of a call that was begun at `begun` and is dropped by now. The channel looks whether
-    /// somebody still waits for a call each time before it asks for the connection, and a connection that has come up says so, and
-    /// yields once, before it is handed over (see [`ConnectFuture`]): where it has not said so yet, that look is still to come.
+    /// Whether nothing can have been sent of a call that was begun at `begun` and is dropped by
+    /// now. The channel looks whether somebody still waits for a call each time before it asks for
+    /// the connection, and a connection that has come up says so, and yields once, before it is
+    /// handed over (see [`ConnectFuture`]): where it has not said so yet, that look is still to
+    /// come.
     pub(crate) fn never_up_since(&self, begun: ConnectionMark) -> bool {
         !begun.is_up() && self.now() == begun
     }

@@ -93,7 +93,8 @@ impl std::error::Error for CallError {
     }
 }
 
-/// The connection did not come up, so nothing was sent. Everything else that is not ours may have arrived.
+/// The connection did not come up, so nothing was sent. Everything else that is not ours may have
+/// arrived.
 pub(crate) fn was_never_sent(status: &Status) -> bool {
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
@@ -129,8 +130,9 @@ pub(crate) fn verdict(status: &Status) -> Verdict {
     if was_never_sent(status) { Verdict::NotApplied } else { errors::verdict_of(status) }
 }
 
-/// Whether another master may do better than the one that said this. A leader that is busy is the leader all the same; and who says that an
-/// outcome is unknown is there, hands on to the next leader, and is better than one that may be the leader that is not.
+/// Whether another master may do better than the one that said this. A leader that is busy is the
+/// leader all the same; and who says that an outcome is unknown is there, hands on to the next
+/// leader, and is better than one that may be the leader that is not.
 pub(crate) fn is_better_elsewhere(status: &Status) -> bool {
     use errors::reason::{NOT_QUEUED, OUTCOME_UNKNOWN, QUEUE_FULL, WATCHER_TOO_SLOW};
     let stay = [NOT_QUEUED, OUTCOME_UNKNOWN, QUEUE_FULL, WATCHER_TOO_SLOW];

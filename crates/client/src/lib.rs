@@ -1,8 +1,9 @@
 //! Finds the leader, retries by verdict, watches that resume.
 //!
-//! A [`Client`] is cheap to clone and made for thousands of calls in flight. Every mutation carries a request id, so that a call whose
-//! outcome is unknown is asked again and done once. Every call has a deadline, and what fails says whether it was done. One address of
-//! a master is enough: the others are learned from what masters answer, and asked when one dies, is paused, or is cut off.
+//! A [`Client`] is cheap to clone and made for thousands of calls in flight. Every mutation carries
+//! a request id, so that a call whose outcome is unknown is asked again and done once. Every call
+//! has a deadline, and what fails says whether it was done. One address of a master is enough: the
+//! others are learned from what masters answer, and asked when one dies, is paused, or is cut off.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -11,7 +12,8 @@
 //! let client = Client::new("127.0.0.1:7077".parse()?);
 //! let command = v1::Command { program: "/bin/echo".into(), ..Default::default() };
 //! let driver = v1::DriverSpec { command: Some(command), ..Default::default() };
-//! let driver = client.submit_driver(v1::SubmitDriverRequest { driver: Some(driver), ..Default::default() }).await?;
+//! let request = v1::SubmitDriverRequest { driver: Some(driver), ..Default::default() };
+//! let driver = client.submit_driver(request).await?;
 //! let ended = client.wait_for_driver(&driver.uid, None).await?;
 //! # Ok(())
 //! # }

@@ -11,7 +11,8 @@ pub struct ListPage<T> {
     pub items: Vec<T>,
     /// More exist than were asked for.
     pub more: bool,
-    /// Watch from here to see what follows: the token of the first page, so that nothing between the pages is missed.
+    /// Watch from here to see what follows: the token of the first page, so that nothing between
+    /// the pages is missed.
     pub resume_token: String,
 }
 
@@ -55,7 +56,8 @@ impl Client {
         applications, list_applications, applications: Application, ListApplicationsRequest {}
     }
     whole! {
-        /// Executors of one application (empty: of all) that a filter lets through, at most `limit`.
+        /// Executors of one application (empty: of all) that a filter lets through, at most
+        /// `limit`.
         executors, list_executors, executors: Executor, ListExecutorsRequest { application_id: &str }
     }
     whole! {

@@ -30,7 +30,8 @@ impl Client {
 }
 
 impl LogRead {
-    /// The next chunk; `None` when all was read (with follow: when the process has ended and all was read).
+    /// The next chunk; `None` when all was read (with follow: when the process has ended and all
+    /// was read).
     pub async fn next(&mut self) -> Result<Option<v1::LogChunk>, CallError> {
         while !self.ended {
             let stream = match &mut self.stream {

@@ -1,4 +1,5 @@
-//! The calls of `MasterService`, one method each. Mutations get a request id where the caller gives none.
+//! The calls of `MasterService`, one method each. Mutations get a request id where the caller gives
+//! none.
 
 use muster_proto::v1;
 use muster_proto::v1::master_service_client::MasterServiceClient;
@@ -100,8 +101,9 @@ impl Client {
         Ok(self.call("GetCluster", v1::GetClusterRequest {}, send).await?.cluster.unwrap_or_default())
     }
 
-    /// Has the leader hand over to the next master in line. The epoch, that of the present leader where none is given, makes a repetition
-    /// harmless: the next leader does not step down in its turn.
+    /// Has the leader hand over to the next master in line. The epoch, that of the present leader
+    /// where none is given, makes a repetition harmless: the next leader does not step down in its
+    /// turn.
     pub async fn step_down(&self, mut request: v1::StepDownRequest) -> Result<v1::StepDownResponse, CallError> {
         fill(&mut request.request_id);
         if request.epoch.is_empty() {
@@ -110,13 +112,15 @@ impl Client {
         self.call("StepDown", request, |channel, request| async move { master(channel).step_down(request).await }).await
     }
 
-    /// Follows who leads, as one master knows it: the present answer, then each change, until the stream breaks.
+    /// Follows who leads, as one master knows it: the present answer, then each change, until the
+    /// stream breaks.
     pub async fn watch_leader(&self) -> Result<MessageStream<v1::WatchLeaderResponse>, CallError> {
         let send = |channel, request| async move { master(channel).watch_leader(request).await };
         self.open("WatchLeader", v1::WatchLeaderRequest {}, send).await
     }
 
-    /// Everything that is durable, as a file for a restore. The file is whole when the stream ends without an error; it is not resumed.
+    /// Everything that is durable, as a file for a restore. The file is whole when the stream ends
+    /// without an error; it is not resumed.
     pub async fn backup(&self) -> Result<MessageStream<v1::BackupResponse>, CallError> {
         let send = |channel, request| async move { master(channel).backup(request).await };
         self.open("Backup", v1::BackupRequest {}, send).await

@@ -5,12 +5,13 @@ use std::time::Duration;
 /// Settings of a [`crate::Client`].
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
-    /// Connections to each master. One carries hundreds of calls at a time; several spread the work of a benchmark over cores. At least 1.
+    /// Connections to each master. One carries hundreds of calls at a time; several spread the work
+    /// of a benchmark over cores. At least 1.
     pub connections: usize,
     /// How long a call may take with all its tries.
     pub deadline: Duration,
-    /// How long one try may take: the last resort against a master that answers everything but this. One that is paused or cut off is
-    /// noticed earlier, by its connection.
+    /// How long one try may take: the last resort against a master that answers everything but
+    /// this. One that is paused or cut off is noticed earlier, by its connection.
     pub try_timeout: Duration,
     /// How long a connection may take to come up, when there is no other master to try meanwhile.
     pub connect_timeout: Duration,
@@ -20,7 +21,8 @@ impl Default for ConnectOptions {
     fn default() -> Self {
         ConnectOptions {
             connections: 1,
-            // Longer than an election takes (store lease, win, load), so that a failover is not seen by callers.
+            // Longer than an election takes (store lease, win, load), so that a failover is not
+            // seen by callers.
             deadline: Duration::from_secs(30),
             try_timeout: Duration::from_secs(10),
             // A packet that is lost on the way is repeated after 1 s.

@@ -36,7 +36,8 @@ impl RetryState {
         self.backoff.reset();
     }
 
-    /// The stream broke (or ended, without a status): how long to wait before it is opened anew, or the status when that is of no use.
+    /// The stream broke (or ended, without a status): how long to wait before it is opened anew, or
+    /// the status when that is of no use.
     pub fn broke(&mut self, status: Option<Status>) -> Result<Duration, Status> {
         if self.opened.take().is_some_and(|opened| opened.elapsed() > SOUND) {
             self.over();

@@ -21,20 +21,25 @@ const MAX_LEARNED: usize = 16;
 /// Every master says with every answer which masters there are: addresses, the leader's first.
 const MASTERS_HEADER: &str = "muster-masters";
 
-/// A master whose connection did not come up, or broke, is asked last for this long: as long as a master takes to be started again.
+/// A master whose connection did not come up, or broke, is asked last for this long: as long as a
+/// master takes to be started again.
 const AVOIDED: Duration = Duration::from_secs(2);
-/// And is not gone back to for this long only because it leads: another one that can be reached hands calls on to it, which a leader that
-/// this machine cannot reach makes necessary for good.
+/// And is not gone back to for this long only because it leads: another one that can be reached
+/// hands calls on to it, which a leader that this machine cannot reach makes necessary for good.
 const DISTRUSTED: Duration = Duration::from_secs(10);
 
-/// Windows that let one connection carry many answers at a time: the defaults (64 KiB) stall lists and logs.
+/// Windows that let one connection carry many answers at a time: the defaults (64 KiB) stall lists
+/// and logs.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
-/// While somebody waits for an answer or a stream, a peer that says nothing for so long is asked whether it is there …
+/// While somebody waits for an answer or a stream, a peer that says nothing for so long is asked
+/// whether it is there …
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
-/// … and has so long to answer. A master that is paused, cut off or on a lost machine holds its connections open; together with the
-/// interval this is about as long as a new leader takes then (the store lease of 3 s and what etcd needs to notice), so that callers arrive with it. It
-/// cuts off no answer that is merely slow: a peer that still sends is not asked, and one that computes still answers.
+/// … and has so long to answer. A master that is paused, cut off or on a lost machine holds its
+/// connections open; together with the interval this is about as long as a new leader takes then
+/// (the store lease of 3 s and what etcd needs to notice), so that callers arrive with it. It cuts
+/// off no answer that is merely slow: a peer that still sends is not asked, and one that computes
+/// still answers.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_millis(2500);
 
 /// One master.
@@ -150,7 +155,8 @@ impl Routes {
         Ok(route)
     }
 
-    /// A master answered: it says who the masters are, and is left for the leader, to which it only handed the call on.
+    /// A master answered: it says who the masters are, and is left for the leader, to which it only
+    /// handed the call on.
     pub(crate) fn answered(&self, asked: &str, metadata: &MetadataMap) {
         let mut state = self.state();
         state.failed.remove(asked);
@@ -164,7 +170,8 @@ impl Routes {
         }
     }
 
-    /// A master says who leads. False when that is the one that was asked, one that just failed, or no address.
+    /// A master says who leads. False when that is the one that was asked, one that just failed, or
+    /// no address.
     pub(crate) fn follow(&self, asked: &str, leader: &str) -> bool {
         let Some(leader) = normal(leader).filter(|leader| leader != asked) else { return false };
         let mut state = self.state();
@@ -175,7 +182,8 @@ impl Routes {
         true
     }
 
-    /// The one that was asked is of no use: the next is tried, unless somebody has moved on already.
+    /// The one that was asked is of no use: the next is tried, unless somebody has moved on
+    /// already.
     pub(crate) fn failed(&self, asked: &str, status: &Status) {
         let mut state = self.state();
         state.learned.read(status.metadata());
@@ -204,7 +212,8 @@ impl Routes {
         sound.or_else(|| following.next()).unwrap_or(asked).to_owned()
     }
 
-    /// All that are known: the leader, those that would lead next in their order, then the rest of those that were given.
+    /// All that are known: the leader, those that would lead next in their order, then the rest of
+    /// those that were given.
     fn candidates<'a>(&'a self, state: &'a RoutesState) -> Vec<&'a str> {
         let learned = &state.learned.addresses;
         let rest = self.given.addresses().iter().filter(|address| !learned.contains(address));

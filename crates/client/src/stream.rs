@@ -8,7 +8,8 @@ use tonic::{Status, Streaming};
 use crate::error::is_better_elsewhere;
 use crate::routes::Routes;
 
-/// What a master sends, piece by piece. When it breaks, the next call of its client goes to another master.
+/// What a master sends, piece by piece. When it breaks, the next call of its client goes to another
+/// master.
 #[derive(Debug)]
 pub struct MessageStream<T> {
     pieces: Streaming<T>,

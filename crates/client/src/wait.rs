@@ -46,7 +46,8 @@ impl From<CallError> for WaitError {
 }
 
 impl Client {
-    /// Waits until a driver, by name or uid, has ended, and answers with it. No `timeout`: for as long as it takes.
+    /// Waits until a driver, by name or uid, has ended, and answers with it. No `timeout`: for as
+    /// long as it takes.
     pub async fn wait_for_driver(&self, id: &str, timeout: Option<Duration>) -> Result<v1::Driver, WaitError> {
         self.wait_for_driver_seeing(id, timeout, |_| {}).await
     }

@@ -8,7 +8,8 @@ use tonic::Status;
 use crate::master::master;
 use crate::{CallError, Client, MessageStream, RetryState};
 
-/// Events in order, without gap or repeat, through failovers. Nothing is read ahead: a slow reader slows its own stream.
+/// Events in order, without gap or repeat, through failovers. Nothing is read ahead: a slow reader
+/// slows its own stream.
 #[derive(Debug)]
 pub struct EventWatch {
     client: Client,
@@ -21,7 +22,8 @@ pub struct EventWatch {
 }
 
 impl Client {
-    /// Follows events from the request's token (empty: from now, or from the oldest). The watch opens with the first read.
+    /// Follows events from the request's token (empty: from now, or from the oldest). The watch
+    /// opens with the first read.
     pub fn watch_events(&self, request: v1::WatchEventsRequest) -> EventWatch {
         EventWatch {
             client: self.clone(),
@@ -35,12 +37,14 @@ impl Client {
 }
 
 impl EventWatch {
-    /// The place after the last event that was handed out: a later watch resumes here. Empty before anything was heard.
+    /// The place after the last event that was handed out: a later watch resumes here. Empty before
+    /// anything was heard.
     pub fn resume_token(&self) -> &str {
         &self.request.resume_token
     }
 
-    /// Opens the stream now, so that what happens after this returns is seen. Without it the first read opens it.
+    /// Opens the stream now, so that what happens after this returns is seen. Without it the first
+    /// read opens it.
     pub async fn open(&mut self) -> Result<(), CallError> {
         if self.stream.is_none() {
             let send = |channel, request| async move { master(channel).watch_events(request).await };
@@ -50,8 +54,9 @@ impl EventWatch {
         Ok(())
     }
 
-    /// The next event. An error ends the watch: a token that is not kept ([`CallError::is_compacted`]), or no master for longer than the
-    /// client's deadline. May be dropped and called again: no event is lost.
+    /// The next event. An error ends the watch: a token that is not kept
+    /// ([`CallError::is_compacted`]), or no master for longer than the client's deadline. May be
+    /// dropped and called again: no event is lost.
     pub async fn next(&mut self) -> Result<v1::Event, CallError> {
         loop {
             if let Some(event) = self.take_waiting() {

@@ -1,4 +1,5 @@
-//! Calls find the leader, are repeated when that is harmless and of use, and say whether they were done.
+//! Calls find the leader, are repeated when that is harmless and of use, and say whether they were
+//! done.
 
 mod fake;
 

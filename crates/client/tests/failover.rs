@@ -1,4 +1,5 @@
-//! A master dies, is paused, or its machine is gone: calls and streams go on at another one, learned ones included.
+//! A master dies, is paused, or its machine is gone: calls and streams go on at another one,
+//! learned ones included.
 
 mod fake;
 

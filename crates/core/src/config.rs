@@ -13,16 +13,19 @@ pub struct ClusterInfo {
     pub uid: ClusterUid,
     /// Its name, for people.
     pub name: String,
-    /// How often its store was restored from the past, counted from 1. Above 1, what runs and no record names is left running.
+    /// How often its store was restored from the past, counted from 1. Above 1, what runs and no
+    /// record names is left running.
     pub generation: u64,
 }
 
 /// Settings of the decisions, each with its reasoning at its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// How long after the last sign of life an attempt's lease has ended for certain: lease + store lease + margin.
+    /// How long after the last sign of life an attempt's lease has ended for certain: lease + store
+    /// lease + margin.
     pub wait: Duration,
-    /// A launch of which nothing is heard for this long is asked back: a kill is sent and waited for.
+    /// A launch of which nothing is heard for this long is asked back: a kill is sent and waited
+    /// for.
     pub launch_progress: Duration,
     /// How long finished records are kept.
     pub kept: Duration,
@@ -45,7 +48,8 @@ impl Default for Config {
         Config {
             // 45 s + 3 s + 2 s.
             wait: Duration::from_secs(50),
-            // Longer than any healthy start; short enough that a worker which swallows launches is noticed by its users.
+            // Longer than any healthy start; short enough that a worker which swallows launches is
+            // noticed by its users.
             launch_progress: Duration::from_secs(60),
             // A day: yesterday's failure is still there in the morning.
             kept: Duration::from_secs(24 * 3600),
@@ -59,7 +63,8 @@ impl Default for Config {
             max_waiting: 1_000_000,
             // As many as the default restart policy allows a failing program.
             max_launch_failures: 10,
-            // The default with etcd; the embedded store is for one machine, which may have no cgroups.
+            // The default with etcd; the embedded store is for one machine, which may have no
+            // cgroups.
             policy: Policy { require_containment: false, ..Policy::default() },
         }
     }

@@ -13,7 +13,8 @@ use crate::state::{Applications, Drivers, Workers};
 use crate::timers::{Timer, Timers};
 use crate::{CallId, ClusterInfo, Config, Entropy, Group, Input, Request};
 
-/// The master's decisions. Feed it inputs, run [`Core::place`] once per batch, then act on what [`Core::drain`] hands over.
+/// The master's decisions. Feed it inputs, run [`Core::place`] once per batch, then act on what
+/// [`Core::drain`] hands over.
 #[derive(Debug)]
 pub struct Core {
     pub(crate) config: Config,
@@ -31,7 +32,8 @@ pub struct Core {
     pub(crate) changed_demands: BTreeSet<ApplicationUid>,
     /// Attempts assigned to workers whose record could not be read.
     pub(crate) unplaced_attempts: BTreeMap<WorkerUid, Vec<(AttemptKey, AllocatedResources)>>,
-    /// What no record names is left running: the store went back in time, or some of its records could not be read.
+    /// What no record names is left running: the store went back in time, or some of its records
+    /// could not be read.
     pub(crate) leave_unknown: bool,
     pub(crate) restore: RestoreHold,
     pub(crate) out: Outbox,
@@ -89,7 +91,8 @@ impl Core {
         self.boundary();
     }
 
-    /// What waits for the next commit, in order. Each group is atomic; every prefix of them is a legal state.
+    /// What waits for the next commit, in order. Each group is atomic; every prefix of them is a
+    /// legal state.
     pub fn drain(&mut self) -> Vec<Group> {
         self.seal();
         self.out.take()

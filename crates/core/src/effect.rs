@@ -10,8 +10,9 @@ use muster_types::{
 
 use crate::input::{CallId, KillResult, LinkId, SessionNumber};
 
-/// Writes with the events they make and the effects that depend on them. Atomic: at most 64 records and 512 KiB. Every prefix of
-/// groups is a legal state; the effects wait for the transaction that carries the group, and for every earlier one.
+/// Writes with the events they make and the effects that depend on them. Atomic: at most 64 records
+/// and 512 KiB. Every prefix of groups is a legal state; the effects wait for the transaction that
+/// carries the group, and for every earlier one.
 #[derive(Debug, Default)]
 pub struct Group {
     /// What is made durable. May be empty: then the effects wait for earlier groups alone.
@@ -27,7 +28,8 @@ pub struct Group {
 pub enum Effect {
     /// Answer a caller.
     Reply(CallId, Result<Answer, Rejection>),
-    /// Welcome a worker: its hello is taken; what older streams of it still hold is dropped. Its inventory is expected next.
+    /// Welcome a worker: its hello is taken; what older streams of it still hold is dropped. Its
+    /// inventory is expected next.
     Welcome(LinkId),
     /// Refuse a hello, and end the stream. Nothing that runs is touched.
     Refuse(LinkId, HelloRefusal),
@@ -41,10 +43,11 @@ pub enum Effect {
     Session(ApplicationUid, SessionNumber, ApplicationEvent),
     /// End an application's session stream: cut by a newer one, fenced, or over.
     EndSession(ApplicationUid, SessionNumber, SessionEnd),
-    /// The loss of this worker is durable: call `liveness::LivenessTable::settle`, after which a new hello of it is taken. Made for every
-    /// worker of an `Input::Expired`.
+    /// The loss of this worker is durable: call `liveness::LivenessTable::settle`, after which a
+    /// new hello of it is taken. Made for every worker of an `Input::Expired`.
     WorkerLossCommitted(WorkerUid),
-    /// Advance the read view. A group's `Show`s stand before its other effects, so that a caller's own write is seen before its reply.
+    /// Advance the read view. A group's `Show`s stand before its other effects, so that a caller's
+    /// own write is seen before its reply.
     UpdateView(ViewUpdate),
 }
 
@@ -221,7 +224,8 @@ pub enum ViewUpdate {
     WorkerGone(WorkerUid),
 }
 
-/// A driver as readers see it: the record (whose state here is the live one) and what is not durable.
+/// A driver as readers see it: the record (whose state here is the live one) and what is not
+/// durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriverView {
     /// The record.

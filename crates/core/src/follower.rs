@@ -1,8 +1,10 @@
-//! What a standby prepares from what the leader writes, so that a win costs what is alive and not what has ended.
+//! What a standby prepares from what the leader writes, so that a win costs what is alive and not
+//! what has ended.
 //!
-//! A busy cluster keeps a hundred thousand drivers and applications that have finished, and a few hundred that have not. Those that have ended
-//! change no more: they are put in place as their records come, and shown to readers. Everything else is kept as it is stored, and is made into
-//! a leader's state when this master leads. A load is the same, from all records at once.
+//! A busy cluster keeps a hundred thousand drivers and applications that have finished, and a few
+//! hundred that have not. Those that have ended change no more: they are put in place as their
+//! records come, and shown to readers. Everything else is kept as it is stored, and is made into a
+//! leader's state when this master leads. A load is the same, from all records at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,7 +24,8 @@ pub struct Follower {
     /// Holds drivers and applications that have ended, and nothing else.
     core: Core,
     drivers: BTreeMap<DriverUid, Arc<DriverRecord>>,
-    /// Of every application, as are the executors: an application has ended only when all of its executors have.
+    /// Of every application, as are the executors: an application has ended only when all of its
+    /// executors have.
     applications: BTreeMap<ApplicationUid, Arc<ApplicationRecord>>,
     executors: BTreeMap<(ApplicationUid, u64), Arc<ExecutorsRecord>>,
     /// Applications that are not in place.
@@ -70,8 +73,8 @@ impl Follower {
         }
     }
 
-    /// Takes in what a key now holds. Of several writes of one key the last one counts; between keys any order will do, but for a name
-    /// that passes from a driver that is removed to another.
+    /// Takes in what a key now holds. Of several writes of one key the last one counts; between
+    /// keys any order will do, but for a name that passes from a driver that is removed to another.
     pub fn follow(&mut self, write: Write) {
         match write {
             Write::PutDriver(record) => self.put_driver(record),
@@ -102,7 +105,8 @@ impl Follower {
         }
     }
 
-    /// What readers will see differently. Whoever follows takes it out now and then, and all of it before the win.
+    /// What readers will see differently. Whoever follows takes it out now and then, and all of it
+    /// before the win.
     pub fn shows(&mut self) -> impl Iterator<Item = ViewUpdate> + use<> {
         self.settle();
         let effects = self.core.drain().into_iter().flat_map(|group| group.effects);

@@ -1,4 +1,5 @@
-//! Closing groups: executors that changed become one record per application, and what changed is shown once.
+//! Closing groups: executors that changed become one record per application, and what changed is
+//! shown once.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Request ids: the same id is the same thing, for as long as it is remembered; and one that is older than what is remembered is
-//! refused, never executed anew.
+//! Request ids: the same id is the same thing, for as long as it is remembered; and one that is
+//! older than what is remembered is refused, never executed anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -90,8 +90,8 @@ impl IdempotencyIndex {
         self.expire(now);
     }
 
-    /// Remembers what an id did, and when: in any order, and bounded in number alone. How old it is depends on the present, and not on what
-    /// was stored: one leader's clock may have been wrong.
+    /// Remembers what an id did, and when: in any order, and bounded in number alone. How old it is
+    /// depends on the present, and not on what was stored: one leader's clock may have been wrong.
     pub(crate) fn load(&mut self, time: WallTime, id: RequestId, made: RequestEffect) {
         match self.ids.get_mut(&id) {
             Some((_, known)) => *known = made,
@@ -166,7 +166,8 @@ fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// When an id was made, if it is a UUID of version 7: its first 48 bits are milliseconds since the Unix epoch.
+/// When an id was made, if it is a UUID of version 7: its first 48 bits are milliseconds since the
+/// Unix epoch.
 fn time_of(id: &RequestId) -> Option<WallTime> {
     let hex: String = id.as_str().chars().filter(|c| *c != '-').collect();
     let is_seven = hex.len() == 32 && hex.is_ascii() && hex.as_bytes()[12] == b'7';

@@ -17,18 +17,21 @@ pub struct CallId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionNumber(pub u64);
 
-/// A source of numbers that are never used again and cannot be guessed: uids, tokens, jitter. A test passes a counter.
+/// A source of numbers that are never used again and cannot be guessed: uids, tokens, jitter. A
+/// test passes a counter.
 pub trait Entropy {
     /// 128 fresh bits.
     fn next(&mut self) -> u128;
 }
 
-/// One thing that the core is told. Those that make no sense are answered by a rejection or ignored, never by an error.
+/// One thing that the core is told. Those that make no sense are answered by a rejection or
+/// ignored, never by an error.
 #[derive(Debug, Clone)]
 pub enum Input {
     /// A client asks.
     Call(CallId, Request),
-    /// An application's session stream ended, whoever ended it. Ignored unless this is its present session.
+    /// An application's session stream ended, whoever ended it. Ignored unless this is its present
+    /// session.
     SessionBroken(ApplicationUid, SessionNumber),
     /// A worker said hello on a new stream. Answered by `Effect::Welcome` or `Effect::Refuse`.
     Hello(LinkId, Box<Hello>),
@@ -44,7 +47,8 @@ pub enum Input {
     Tick,
 }
 
-/// One stream of one worker: the worker's uid and its session. Sends name the stream that they are for, and die with it.
+/// One stream of one worker: the worker's uid and its session. Sends name the stream that they are
+/// for, and die with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId {
     /// The worker.
@@ -94,14 +98,16 @@ pub enum Request {
         /// The token of a cluster-mode driver.
         token: Option<String>,
     },
-    /// Open an application's session: answered with `Answer::Session`, then `Effect::Session` follow.
+    /// Open an application's session: answered with `Answer::Session`, then `Effect::Session`
+    /// follow.
     OpenSession {
         /// Name or uid.
         application: String,
         /// The token of a cluster-mode driver.
         token: Option<String>,
     },
-    /// Say where an application stands, with why its targets are not met: answered with `Answer::Application`.
+    /// Say where an application stands, with why its targets are not met: answered with
+    /// `Answer::Application`.
     ExplainApplication {
         /// Name or uid.
         application: String,
@@ -214,7 +220,8 @@ pub enum KillResult {
     AlreadyGone,
 }
 
-/// An attempt that a worker runs and that no record names, after the store's generation was raised: left running.
+/// An attempt that a worker runs and that no record names, after the store's generation was raised:
+/// left running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
     /// The worker.

@@ -1,8 +1,9 @@
-//! Who has been heard, and when. The master holds the table behind a mutex, outside the commit loop, so that a heartbeat never
-//! waits behind a commit.
+//! Who has been heard, and when. The master holds the table behind a mutex, outside the commit
+//! loop, so that a heartbeat never waits behind a commit.
 //!
-//! The order that makes it sound: a heartbeat is entered here *before* it is answered, expiry marks *here* before anything is
-//! decided, and what is marked is never answered until the core has made the loss durable (`Effect::WorkerLossCommitted` → [`LivenessTable::settle`]).
+//! The order that makes it sound: a heartbeat is entered here *before* it is answered, expiry marks
+//! *here* before anything is decided, and what is marked is never answered until the core has made
+//! the loss durable (`Effect::WorkerLossCommitted` → [`LivenessTable::settle`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,7 +50,8 @@ impl LivenessTable {
         LivenessTable::default()
     }
 
-    /// At a leader's win: every known worker that is not lost yet is waited for from now, whenever it was heard last.
+    /// At a leader's win: every known worker that is not lost yet is waited for from now, whenever
+    /// it was heard last.
     pub fn reset_all(&mut self, workers: impl IntoIterator<Item = WorkerUid>, now: Time) {
         self.entries = workers
             .into_iter()
@@ -57,8 +59,9 @@ impl LivenessTable {
             .collect();
     }
 
-    /// Before a welcome is sent. `received` is when its hello was read: the wait counts from there, because the worker's lease
-    /// counts from its sending. A hello that the core took before it heard of the worker's loss is not welcomed.
+    /// Before a welcome is sent. `received` is when its hello was read: the wait counts from there,
+    /// because the worker's lease counts from its sending. A hello that the core took before it
+    /// heard of the worker's loss is not welcomed.
     pub fn welcome(&mut self, worker: WorkerUid, session: Session, received: Time) -> Heartbeat {
         let entry =
             self.entries.entry(worker).or_insert(LivenessEntry { session: None, heard: received, loss: Loss::None });
@@ -72,7 +75,8 @@ impl LivenessTable {
         }
     }
 
-    /// A heartbeat was read. Enters it, then says whether it may be answered; the leader checks its own deadline in between.
+    /// A heartbeat was read. Enters it, then says whether it may be answered; the leader checks its
+    /// own deadline in between.
     pub fn heard(&mut self, worker: WorkerUid, session: Session, now: Time) -> Heartbeat {
         match self.entries.get_mut(&worker) {
             Some(entry) if entry.loss == Loss::None && entry.session == Some(session) => {
@@ -83,7 +87,8 @@ impl LivenessTable {
         }
     }
 
-    /// Marks every worker that has not been heard for `wait`. Hand them to the core as `Input::Expired`.
+    /// Marks every worker that has not been heard for `wait`. Hand them to the core as
+    /// `Input::Expired`.
     pub fn expire(&mut self, now: Time, wait: Duration) -> Vec<WorkerUid> {
         let mut lost = Vec::new();
         for (worker, entry) in &mut self.entries {
@@ -148,7 +153,8 @@ mod tests {
         table.welcome(W, Session(1), at(0));
         table.expire(at(50), WAIT);
         assert_eq!(table.heard(W, Session(1), at(51)), Heartbeat::Reconnect);
-        // The core took this hello before it heard of the loss: welcoming it would renew leases that it is about to close.
+        // The core took this hello before it heard of the loss: welcoming it would renew leases
+        // that it is about to close.
         assert_eq!(table.welcome(W, Session(2), at(49)), Heartbeat::Reconnect);
         table.settle(W);
         assert_eq!(table.heard(W, Session(1), at(52)), Heartbeat::Reconnect);

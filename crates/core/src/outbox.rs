@@ -1,7 +1,8 @@
 //! What the core wants done, gathered into groups.
 //!
-//! A group stays open across decisions until it is nearly full or drained. Within it a key is written once, at its newest value,
-//! which is legal because a group is atomic: a driver that is submitted and placed in one batch costs one write.
+//! A group stays open across decisions until it is nearly full or drained. Within it a key is
+//! written once, at its newest value, which is legal because a group is atomic: a driver that is
+//! submitted and placed in one batch costs one write.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +14,13 @@ use crate::{Effect, Group, LinkId, size};
 pub const MAX_GROUP_WRITES: usize = 64;
 /// A group holds at most this many bytes, as estimated.
 pub const MAX_GROUP_BYTES: usize = 512 << 10;
-// A decision between two boundaries adds at most a driver, an application or two and their executors' record.
+// A decision between two boundaries adds at most a driver, an application or two and their
+// executors' record.
 const FULL_WRITES: usize = 40;
 const FULL_BYTES: usize = 256 << 10;
 const FULL_EFFECTS: usize = 1024;
-// How far back a batch of commands is looked for: past the other workers and sessions of one placement.
+// How far back a batch of commands is looked for: past the other workers and sessions of one
+// placement.
 const SEND_LOOKBACK: usize = 64;
 
 /// The key of a write.

@@ -1,4 +1,5 @@
-//! The start of a leader: what ran is unconfirmed until its worker has reported. The reconnection path does the rest.
+//! The start of a leader: what ran is unconfirmed until its worker has reported. The reconnection
+//! path does the rest.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +99,8 @@ impl Core {
         self.requests.expire(now);
     }
 
-    /// What a predecessor discarded is not known: ids older than what is kept for certain are refused.
+    /// What a predecessor discarded is not known: ids older than what is kept for certain are
+    /// refused.
     fn assume_forgotten_requests(&mut self, now: WallTime) {
         let kept = u64::try_from(self.config.kept.as_millis()).unwrap_or(u64::MAX);
         self.requests.forget_until(WallTime(now.0.saturating_sub(kept)));

@@ -20,8 +20,9 @@ pub(crate) struct RestartWindow {
     pub(crate) consecutive: u32,
 }
 
-/// The delay after the `nth` failure in a row (from 1): doubling up to the cap; half of it is fixed, so that there is always a
-/// pause, and half is spread by chance, so that what failed together does not come back together.
+/// The delay after the `nth` failure in a row (from 1): doubling up to the cap; half of it is
+/// fixed, so that there is always a pause, and half is spread by chance, so that what failed
+/// together does not come back together.
 pub(crate) fn delay(policy: &RestartPolicy, nth: u32, random: u128) -> Duration {
     let doublings = nth.saturating_sub(1).min(32);
     let whole =
@@ -37,7 +38,8 @@ pub(crate) fn never_started(outcome: &Outcome) -> bool {
     matches!(outcome.reason, Reason::NeverStarted | Reason::Refused | Reason::SpawnFailed | Reason::WorkDirFailed)
 }
 
-/// The reason decides whose doing an end was, where a worker cannot know: it does not know who asked for a kill, or why.
+/// The reason decides whose doing an end was, where a worker cannot know: it does not know who
+/// asked for a kill, or why.
 pub(crate) fn judge(mut outcome: Outcome, killed_by_user: bool) -> Outcome {
     outcome.fault = match outcome.reason {
         // What was submitted cannot be run: trying it on other machines for ever helps nobody.
@@ -80,7 +82,8 @@ fn launch_failures(record: &DriverRecord) -> u32 {
     u32::try_from(failed.count()).unwrap_or(u32::MAX)
 }
 
-/// What follows `outcome` of the newest attempt, which `record` has as closed. `ran` is how long its process ran.
+/// What follows `outcome` of the newest attempt, which `record` has as closed. `ran` is how long
+/// its process ran.
 pub(crate) fn next(
     record: &DriverRecord,
     outcome: &Outcome,
@@ -120,8 +123,8 @@ pub(crate) fn next(
     (next, tally)
 }
 
-/// The platform's doing: what never started is tried again whatever the policy says; what ran, only if its policy allows a
-/// second run.
+/// The platform's doing: what never started is tried again whatever the policy says; what ran, only
+/// if its policy allows a second run.
 fn after_platform(record: &DriverRecord, outcome: &Outcome, max_launch_failures: u32, random: u128) -> AfterExit {
     let spec = &record.spec;
     if never_started(outcome) {

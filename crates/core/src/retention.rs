@@ -114,7 +114,8 @@ impl Core {
         self.out.touched.drivers.insert(uid);
     }
 
-    /// Removes a record in a later group than one that writes it: that it ended is durable before it goes.
+    /// Removes a record in a later group than one that writes it: that it ended is durable before
+    /// it goes.
     fn delete(&mut self, write: Write) {
         if self.out.writes_key_of(&write) {
             self.seal();
@@ -122,7 +123,8 @@ impl Core {
         self.out.write(write);
     }
 
-    /// Its executors' records first: in every prefix of the groups there are none without their application.
+    /// Its executors' records first: in every prefix of the groups there are none without their
+    /// application.
     fn retire_application(&mut self) {
         let Some((_, uid)) = self.retention.applications.pop_first() else { return };
         // What is stored of its executors in the open group must be known to be removed.
@@ -150,8 +152,9 @@ impl Core {
         self.out.touched.applications.insert(uid);
     }
 
-    /// A worker that has been lost for as long as finished records are kept, and on which nothing may run: if it ever returns, it
-    /// is enlisted anew. Not before what is assigned to it is closed, and not while a driver is held for what may run there.
+    /// A worker that has been lost for as long as finished records are kept, and on which nothing
+    /// may run: if it ever returns, it is enlisted anew. Not before what is assigned to it is
+    /// closed, and not while a driver is held for what may run there.
     pub(crate) fn retire_worker(&mut self, ctx: &Ctx<'_>, uid: WorkerUid) {
         let Some(worker) = self.workers.get(uid) else { return };
         if !worker.record.lost || worker.record.forgotten {
@@ -166,7 +169,8 @@ impl Core {
         self.out.touched.workers.insert(uid);
     }
 
-    /// The end of the oldest finished driver that is kept, if as many are kept as may be: older ones may have been removed.
+    /// The end of the oldest finished driver that is kept, if as many are kept as may be: older
+    /// ones may have been removed.
     pub(crate) fn removed_until(&self) -> Option<WallTime> {
         let full = self.retention.drivers.len() >= self.config.kept_records
             || self.retention.applications.len() >= self.config.kept_records;

@@ -1,4 +1,5 @@
-//! Estimates of encoded sizes, on the high side: what keeps groups within what any store takes in one transaction.
+//! Estimates of encoded sizes, on the high side: what keeps groups within what any store takes in
+//! one transaction.
 
 use std::collections::BTreeMap;
 

@@ -13,7 +13,8 @@ pub(crate) enum Timer {
     Retry(DriverUid),
     /// A launch should have made progress.
     Progress(AttemptKey),
-    /// The lease of an attempt, of which a later incarnation of a best-effort worker proves nothing, has ended.
+    /// The lease of an attempt, of which a later incarnation of a best-effort worker proves
+    /// nothing, has ended.
     LeaseEnd(AttemptKey),
     /// A session has been away for its grace.
     Session(ApplicationUid, SessionNumber),

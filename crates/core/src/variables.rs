@@ -58,7 +58,8 @@ fn names_of(command: &Command) -> BTreeSet<String> {
     found
 }
 
-/// Worker labels are substituted as `LABEL_<name>`; that a worker carries one is not a variable that it defines.
+/// Worker labels are substituted as `LABEL_<name>`; that a worker carries one is not a variable
+/// that it defines.
 fn is_label(name: &str) -> bool {
     name.starts_with("LABEL_")
 }

@@ -1,4 +1,5 @@
-//! What is bounded, by numbers: writes per driver, groups, records of executors, and the cost of an event beside much that waits.
+//! What is bounded, by numbers: writes per driver, groups, records of executors, and the cost of an
+//! event beside much that waits.
 
 #![allow(
     clippy::unwrap_used,
@@ -168,8 +169,8 @@ fn an_application_of_thousands_ends_in_bounded_groups() {
     assert!(world.ledger.fold.applications[&uid].state.is_terminal());
 }
 
-/// Half a cluster runs, much waits and much has finished: an event costs what it changes, not what there is. The bound is far
-/// above what is measured and far below a look at everything that waits.
+/// Half a cluster runs, much waits and much has finished: an event costs what it changes, not what
+/// there is. The bound is far above what is measured and far below a look at everything that waits.
 #[test]
 fn an_event_costs_nothing_for_what_waits_or_has_finished() {
     const WAITING: usize = 100_000;

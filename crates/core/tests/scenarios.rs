@@ -1,5 +1,6 @@
-//! Ring 1: scenarios as text. Each file in `tests/scenarios/` is a story of commands; what follows each is recorded beneath it,
-//! indented. `UPDATE=1 cargo test -p muster-core --test scenarios` records anew; the difference is for a person to judge.
+//! Ring 1: scenarios as text. Each file in `tests/scenarios/` is a story of commands; what follows
+//! each is recorded beneath it, indented. `UPDATE=1 cargo test -p muster-core --test scenarios`
+//! records anew; the difference is for a person to judge.
 
 #![allow(
     clippy::unwrap_used,

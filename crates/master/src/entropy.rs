@@ -1,4 +1,5 @@
-//! Random numbers from the kernel, fetched in blocks: one call per thousand uids instead of one each.
+//! Random numbers from the kernel, fetched in blocks: one call per thousand uids instead of one
+//! each.
 
 use muster_core::Entropy;
 

@@ -71,7 +71,8 @@ pub(crate) struct LeaderContext {
 pub(crate) enum RoleCommand {
     /// Hand over; told once the key is given up.
     StepDown(oneshot::Sender<()>),
-    /// A worker has seen a later epoch of this generation: find out whether the store went back in time.
+    /// A worker has seen a later epoch of this generation: find out whether the store went back in
+    /// time.
     CheckStore(Epoch),
 }
 

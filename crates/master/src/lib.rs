@@ -1,8 +1,9 @@
 //! The leader: gRPC façade, worker links, the commit loop.
 //!
-//! A call is checked at the door (`api`), queued, decided by the core and committed (`commit`), and only then answered, shown to
-//! readers (`view`), told to those who watch (`events`, `sessions`) and sent to workers (`link`). Roles (`roles`) own all that while this master
-//! leads; `run` joins them.
+//! A call is checked at the door (`api`), queued, decided by the core and committed (`commit`), and
+//! only then answered, shown to readers (`view`), told to those who watch (`events`, `sessions`)
+//! and sent to workers (`link`). Roles (`roles`) own all that while this master leads; `run` joins
+//! them.
 
 mod api;
 mod clock;

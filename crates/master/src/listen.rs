@@ -12,9 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-/// Connections at one time: several thousand workers and as many clients. Each costs some tens of kilobytes.
+/// Connections at one time: several thousand workers and as many clients. Each costs some tens of
+/// kilobytes.
 const MAX_CONNECTIONS: usize = 10_000;
-/// When no connection can be accepted (no file descriptor is left), those that are open are given time to end.
+/// When no connection can be accepted (no file descriptor is left), those that are open are given
+/// time to end.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection with its place among all.

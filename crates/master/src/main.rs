@@ -62,7 +62,8 @@ fn once<T, E: std::error::Error + 'static>(task: impl Future<Output = Result<T, 
     Ok(runtime.block_on(task)?)
 }
 
-/// Every worker and every client is a file descriptor; the usual soft limit is there for programs that use `select`.
+/// Every worker and every client is a file descriptor; the usual soft limit is there for programs
+/// that use `select`.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

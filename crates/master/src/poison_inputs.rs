@@ -1,4 +1,5 @@
-//! Inputs that made the core panic are refused for a while, so that one client cannot topple the leader again and again.
+//! Inputs that made the core panic are refused for a while, so that one client cannot topple the
+//! leader again and again.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -10,12 +11,14 @@ use std::time::Duration;
 use muster_core::{Input, Request};
 use muster_types::{Time, WorkerUid};
 
-/// How long an input is refused: long enough that a client that retries gives up, short enough that a mended release is not waited for.
+/// How long an input is refused: long enough that a client that retries gives up, short enough that
+/// a mended release is not waited for.
 const REFUSED_FOR: Duration = Duration::from_secs(300);
 /// Inputs remembered; the oldest goes first.
 const REMEMBERED: usize = 256;
 
-/// What an input is known again by, without its request id: a client that tries again makes a new one.
+/// What an input is known again by, without its request id: a client that tries again makes a new
+/// one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct InputDigest(u64);
 

@@ -118,7 +118,8 @@ where
         tracing::warn!("connections did not end in time; they are cut");
         serving.abort();
     }
-    // Until here what outlives the roles was there: calls that were held have heard who leads next, and went there.
+    // Until here what outlives the roles was there: calls that were held have heard who leads next,
+    // and went there.
     result.map(drop)
 }
 

@@ -27,12 +27,14 @@ pub(crate) const MAX_REQUEST: usize = 1 << 20;
 const MAX_LINK_MESSAGE: usize = 4 << 20;
 /// Largest headers: ours are small; a client's tracing may add some.
 const MAX_HEADERS: u32 = 16 << 10;
-/// Streams of one connection. A watch is one; a program that follows more things names them all in one watch.
+/// Streams of one connection. A watch is one; a program that follows more things names them all in
+/// one watch.
 const MAX_STREAMS: u32 = 4096;
 /// Windows: one stream may have a batch of commands under way, one connection several.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// A peer that is gone without a word is noticed after both. Clients may ping as often as they like, which costs nothing.
+/// A peer that is gone without a word is noticed after both. Clients may ping as often as they
+/// like, which costs nothing.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -55,7 +57,8 @@ impl std::error::Error for BuildError {
 /// A server, to be spawned.
 pub(crate) type ServerFuture = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
 
-/// Serves until `shutdown`, then lets what runs end. Bound it from outside: a stream may never end by itself.
+/// Serves until `shutdown`, then lets what runs end. Bound it from outside: a stream may never end
+/// by itself.
 pub(crate) fn serve(
     listener: TcpListener,
     slot: &Arc<LeaderSlot>,

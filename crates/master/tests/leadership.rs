@@ -29,7 +29,8 @@ async fn what_a_deposed_master_had_not_done_is_done_by_the_next_term_and_once() 
     };
     assert_eq!(epoch(&mut client).await.as_deref(), Some("1.1"));
 
-    // Another term begins: the next commit fails its guard. Nothing was done, so the call is held until this master leads again.
+    // Another term begins: the next commit fails its guard. Nothing was done, so the call is held
+    // until this master leads again.
     rival.campaign().await.unwrap();
     let request = v1::SubmitDriverRequest { driver: Some(sleeper()), driver_id: "held".into(), ..Default::default() };
     client.submit_driver(request.clone()).await.unwrap();

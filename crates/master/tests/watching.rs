@@ -47,7 +47,8 @@ async fn a_watch_resumes_behind_every_event_without_gap_or_repeat() {
     for seen in [1, 7, 19] {
         let mut first = watch(&mut client, oldest.clone()).await;
         let (_, token) = drivers(&mut first, seen).await;
-        // One response may carry more than was asked for: resume from the token of the event itself.
+        // One response may carry more than was asked for: resume from the token of the event
+        // itself.
         let token = token_of(&mut client, &names[seen - 1]).await.unwrap_or(token);
         let mut rest = watch(&mut client, v1::WatchEventsRequest { resume_token: token, ..Default::default() }).await;
         assert_eq!(drivers(&mut rest, 20 - seen).await.0, names[seen..]);
@@ -117,7 +118,8 @@ async fn a_token_that_is_compacted_or_of_the_future_or_of_another_history_is_out
     })
     .await;
     assert_failure(&status, Code::OutOfRange, "COMPACTED");
-    // What it says it can begin at, it can begin at, once the window stands still: it moves on shortly after the last commit.
+    // What it says it can begin at, it can begin at, once the window stands still: it moves on
+    // shortly after the last commit.
     let mut rest = eventually("the oldest place is one to begin at", async || {
         let request = v1::WatchEventsRequest { resume_token: first.clone(), ..Default::default() };
         let status = client.watch_events(request).await.unwrap_err();

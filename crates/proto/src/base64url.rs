@@ -1,4 +1,5 @@
-//! Base64 for URLs without padding (RFC 4648, section 5): tokens survive command lines and query strings.
+//! Base64 for URLs without padding (RFC 4648, section 5): tokens survive command lines and query
+//! strings.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

@@ -1,4 +1,5 @@
-//! The enums that both sides know. A wire number that this release does not know has no word here: the caller says what it assumes.
+//! The enums that both sides know. A wire number that this release does not know has no word here:
+//! the caller says what it assumes.
 
 use muster_types::{
     ApplicationState, DriverState, ExecutorState, Fault, RestartCondition, SessionLostPolicy, WorkerLostPolicy,
@@ -62,7 +63,8 @@ pairs!(v1::RestartCondition, RestartCondition { Never, OnFailure, Always });
 pairs!(v1::WorkerLostPolicy, WorkerLostPolicy { Rerun, Wait });
 pairs!(v1::SessionLostPolicy, SessionLostPolicy { End, Keep });
 
-/// The state of a wire driver; `None` is one that this release does not know: assume that it is not terminal.
+/// The state of a wire driver; `None` is one that this release does not know: assume that it is not
+/// terminal.
 pub fn driver_state(driver: &v1::Driver) -> Option<DriverState> {
     driver.state().try_into().ok()
 }
@@ -77,7 +79,8 @@ pub fn executor_state(executor: &v1::Executor) -> Option<ExecutorState> {
     executor.state().try_into().ok()
 }
 
-/// The state of a wire worker; `None` is one that this release does not know: assume that no work is placed.
+/// The state of a wire worker; `None` is one that this release does not know: assume that no work
+/// is placed.
 pub fn worker_state(worker: &v1::Worker) -> Option<WorkerState> {
     worker.state().try_into().ok()
 }

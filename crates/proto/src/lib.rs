@@ -4,7 +4,8 @@
 //! - [`accept`]: requests of clients, checked, with defaults filled in.
 //! - [`errors`]: what is said to a caller when something fails, and what a caller may conclude.
 //! - [`show`]: records as people see them, secrets redacted.
-//! - link messages: `From` and `TryFrom` between `v1` and `muster_types`, with [`WireError`] for what makes no sense.
+//! - link messages: `From` and `TryFrom` between `v1` and `muster_types`, with [`WireError`] for
+//!   what makes no sense.
 //! - [`tokens`]: opaque texts that callers hand back.
 
 #[allow(clippy::all, rustdoc::all, missing_docs, reason = "generated; the .proto files carry the comments")]

@@ -1,5 +1,5 @@
-//! Programs and how they ended, both ways. A command goes out either in full (to the worker that runs it) or redacted (to everybody
-//! else); there is no conversion that does not say which.
+//! Programs and how they ended, both ways. A command goes out either in full (to the worker that
+//! runs it) or redacted (to everybody else); there is no conversion that does not say which.
 
 use muster_types::{
     Artifact, Command, Exit, Fault, Outcome, REDACTED, Reason, RestartPolicy, Secret, name_looks_secret,
@@ -35,7 +35,8 @@ pub(crate) fn command_redacted(command: &Command) -> v1::Command {
     }
 }
 
-/// A command as a worker gets it. It was checked at the master's door; what would break an exec is refused here again.
+/// A command as a worker gets it. It was checked at the master's door; what would break an exec is
+/// refused here again.
 pub(crate) fn command_from_master(wire: v1::Command) -> Result<Command, WireError> {
     if wire.program.is_empty() {
         return Err(WireError::new("program", "is missing"));
@@ -71,8 +72,8 @@ pub(crate) fn artifact_redacted(artifact: &Artifact) -> v1::Artifact {
     v1::Artifact { uri: uri_redacted(&artifact.uri), ..artifact_in_full(artifact) }
 }
 
-/// Replaces what an address carries to be let in: the user part of its authority, and the values of a query (signatures of
-/// presigned addresses go by many names).
+/// Replaces what an address carries to be let in: the user part of its authority, and the values of
+/// a query (signatures of presigned addresses go by many names).
 fn uri_redacted(uri: &str) -> String {
     let (path, query) = uri.split_once('?').map_or((uri, None), |(path, query)| (path, Some(query)));
     let mut shown = match path.split_once("://") {
@@ -99,7 +100,8 @@ pub(crate) fn artifact_from_master(wire: v1::Artifact) -> Result<Artifact, WireE
         text => Some(sha256_of(text).ok_or_else(|| WireError::new("sha256", "is not 64 hexadecimal digits"))?),
     };
     if !is_file_name(&wire.file_name) {
-        // Checked by the master too; here it keeps a fetched file from landing outside of the work directory.
+        // Checked by the master too; here it keeps a fetched file from landing outside of the work
+        // directory.
         return Err(WireError::new("file_name", "is not a plain file name"));
     }
     Ok(Artifact { uri: wire.uri, sha256, file_name: wire.file_name, executable: wire.executable })
@@ -163,7 +165,8 @@ const MAX_OUTCOME_MESSAGE: usize = 1024;
 impl TryFrom<v1::Outcome> for Outcome {
     type Error = WireError;
 
-    /// A reason of a newer release is not an error, or its attempt could never be closed: it is kept in the sentence.
+    /// A reason of a newer release is not an error, or its attempt could never be closed: it is
+    /// kept in the sentence.
     fn try_from(wire: v1::Outcome) -> Result<Self, WireError> {
         let exit = match (wire.exit_code, wire.signal) {
             (Some(code), None) => Exit::Code(code),

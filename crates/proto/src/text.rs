@@ -1,6 +1,7 @@
 //! What texts must look like: names, labels, variables.
 
-/// `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`: also a DNS label, so that a name can be part of a host name.
+/// `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`: also a DNS label, so that a name can be part of a host
+/// name.
 pub fn is_dns_name(text: &str) -> bool {
     let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
     let bytes = text.as_bytes();
@@ -44,7 +45,8 @@ pub fn is_variable_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
-/// `[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?`: a label's key can stand in a filter without quotes.
+/// `[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?`: a label's key can stand in a filter without
+/// quotes.
 pub fn is_label_key(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'/' | b'-'))

@@ -1,4 +1,5 @@
-//! Opaque texts that callers hand back: where to resume a watch, where a page ends, which version a record had.
+//! Opaque texts that callers hand back: where to resume a watch, where a page ends, which version a
+//! record had.
 
 use std::fmt;
 use std::str::FromStr;

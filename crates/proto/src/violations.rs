@@ -4,10 +4,12 @@ use std::fmt;
 
 use crate::text::excerpt;
 
-/// Violations kept of one request; the rest is counted. Bounds the answer to a request that is wrong everywhere.
+/// Violations kept of one request; the rest is counted. Bounds the answer to a request that is
+/// wrong everywhere.
 pub const MAX_VIOLATIONS: usize = 32;
 
-/// The path of a field while a request is walked. Built on the stack and written out only when something is wrong.
+/// The path of a field while a request is walked. Built on the stack and written out only when
+/// something is wrong.
 #[derive(Debug, Clone, Copy)]
 pub struct Path<'a> {
     parent: Option<&'a Path<'a>>,

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A field of a message between our own parts is missing or makes no sense. The stream that carried it is of no use.
+/// A field of a message between our own parts is missing or makes no sense. The stream that carried
+/// it is of no use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireError {
     /// The path of the field.

@@ -1,7 +1,9 @@
 //! How many processes one runner starts, sees the end of, journals and reports per second.
 //!
-//! `cargo run --release -p muster-runner --example spawn_rate [COUNT]`, after `cargo build --release -p muster-runner`. Plays the agent on the
-//! same machine, so the figure is that of runner, agent and programs together. The program is the smallest that can be executed: it only ends.
+//! `cargo run --release -p muster-runner --example spawn_rate [COUNT]`, after `cargo build
+//! --release -p muster-runner`. Plays the agent on the same machine, so the figure is that of
+//! runner, agent and programs together. The program is the smallest that can be executed: it only
+//! ends.
 
 use std::error::Error;
 use std::io::{Read as _, Write as _};

@@ -16,7 +16,8 @@ use rustix::net::{
 
 use crate::sys;
 
-/// What an agent may leave unread before its connection is cut; it takes the inventory when it comes back.
+/// What an agent may leave unread before its connection is cut; it takes the inventory when it
+/// comes back.
 const MAX_UNREAD: usize = 16 * 1024 * 1024;
 
 /// Read at once.
@@ -68,8 +69,9 @@ impl Listener {
     }
 }
 
-/// Whether a runner serves a socket: it answers. What was sent is not a hello, so the agent's connection is not touched. Being able to connect would
-/// prove nothing: a process that is being killed still holds its socket.
+/// Whether a runner serves a socket: it answers. What was sent is not a hello, so the agent's
+/// connection is not touched. Being able to connect would prove nothing: a process that is being
+/// killed still holds its socket.
 pub(crate) fn is_served(path: &Path) -> bool {
     let answered = || -> io::Result<bool> {
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -85,7 +87,8 @@ pub(crate) fn is_served(path: &Path) -> bool {
     answered().unwrap_or(false)
 }
 
-/// A path that is too long for a socket's address is named by its directory's descriptor, which must stay open until the address was used.
+/// A path that is too long for a socket's address is named by its directory's descriptor, which
+/// must stay open until the address was used.
 fn address(path: &Path) -> io::Result<(SocketAddrUnix, Option<OwnedFd>)> {
     if let Ok(address) = SocketAddrUnix::new(path) {
         return Ok((address, None));

@@ -1,7 +1,9 @@
-//! The journal's file. Records are gathered in memory and written together; whatever depends on them waits for [`Journal::write`].
+//! The journal's file. Records are gathered in memory and written together; whatever depends on
+//! them waits for [`Journal::write`].
 //!
-//! The file is preallocated, so a full disk does not stop a record in the usual case; where it does, the same records are tried again later and
-//! what depends on them waits. When the file is full, what is still known is written to a new one, which takes its place.
+//! The file is preallocated, so a full disk does not stop a record in the usual case; where it
+//! does, the same records are tried again later and what depends on them waits. When the file is
+//! full, what is still known is written to a new one, which takes its place.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +17,8 @@ use muster_types::Incarnation;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-/// A few seconds of the highest rate of spawns; and at least twice what is known, so that the rewriting costs little per record.
+/// A few seconds of the highest rate of spawns; and at least twice what is known, so that the
+/// rewriting costs little per record.
 const MIN_CAPACITY: usize = 4 * 1024 * 1024;
 
 /// The room for more records on a disk that is nearly full.
@@ -68,7 +71,8 @@ impl Journal {
         self.waiting.len() >= MAX_WAITING
     }
 
-    /// Writes what waits. `known` says everything that is known, including what waits: it is asked when the file is full.
+    /// Writes what waits. `known` says everything that is known, including what waits: it is asked
+    /// when the file is full.
     pub(crate) fn write(&mut self, known: impl FnOnce() -> Vec<Record>) -> io::Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
@@ -84,7 +88,8 @@ impl Journal {
     }
 }
 
-/// Writes a new journal beside the old one and has it take the old one's place; with little room if there is no more.
+/// Writes a new journal beside the old one and has it take the old one's place; with little room if
+/// there is no more.
 fn begin(path: &Path, incarnation: Incarnation, known: &[Record]) -> io::Result<(File, usize, usize)> {
     let mut bytes = Vec::new();
     append_header(incarnation, &mut bytes);

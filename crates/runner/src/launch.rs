@@ -1,5 +1,6 @@
-//! Leaving the caller: the process that was started waits until the runner serves, the runner lives on in its own session and, where the kernel
-//! lets it, as the first process of its own PID namespace, so that everything it runs dies with it.
+//! Leaving the caller: the process that was started waits until the runner serves, the runner lives
+//! on in its own session and, where the kernel lets it, as the first process of its own PID
+//! namespace, so that everything it runs dies with it.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -69,7 +70,8 @@ pub(crate) fn launch(options: &RunnerOptions) -> Result<(), LaunchError> {
     }
 }
 
-/// Locks the state directory. A lock without anybody who serves is that of a runner that begins or ends: its lock goes with its last thread.
+/// Locks the state directory. A lock without anybody who serves is that of a runner that begins or
+/// ends: its lock goes with its last thread.
 fn open_state(options: &RunnerOptions) -> Result<StateDir, LaunchError> {
     let begin = Instant::now();
     loop {
@@ -118,7 +120,8 @@ fn try_launch(options: &RunnerOptions, state: &StateDir, with_namespaces: bool) 
     }
 }
 
-/// In a process of its own: opens a session, makes the namespaces, and forks the runner, which so can never get a terminal.
+/// In a process of its own: opens a session, makes the namespaces, and forks the runner, which so
+/// can never get a terminal.
 fn leave_session(options: &RunnerOptions, state: &StateDir, writer: OwnedFd, with_namespaces: bool) -> ! {
     signals::reset_and_block();
     daemon::close_others(&[writer.as_raw_fd(), state.lock_fd()]);
@@ -176,7 +179,8 @@ fn tell(writer: OwnedFd, what: u8, text: &[u8]) {
     let _ = File::from(writer).write_all(&[&[what], text].concat());
 }
 
-/// Mounts made on the machine later are seen, ours are not passed on; `/proc` shows our own processes.
+/// Mounts made on the machine later are seen, ours are not passed on; `/proc` shows our own
+/// processes.
 fn own_proc() -> io::Result<()> {
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;

@@ -1,13 +1,15 @@
 //! `muster-runner`: starts, limits, fences, reaps and journals the processes of one worker.
 //!
-//! Small, without gRPC or async runtime, because it outlives the agents that speak to it and everything that it runs dies with it. The threads of the
-//! [`spawner`] only spawn and may hang on a path; the main loop ([`engine`]) does everything else and touches no path that a user chose.
+//! Small, without gRPC or async runtime, because it outlives the agents that speak to it and
+//! everything that it runs dies with it. The threads of the [`spawner`] only spawn and may hang on
+//! a path; the main loop ([`engine`]) does everything else and touches no path that a user chose.
 //!
-//! The state directory (mode 0700) holds the lock, the socket, the incarnation, the process id, the journal and `runner.log`, which gets what a
-//! crash has to say and is empty otherwise.
+//! The state directory (mode 0700) holds the lock, the socket, the incarnation, the process id, the
+//! journal and `runner.log`, which gets what a crash has to say and is empty otherwise.
 //!
-//! SIGTERM ends everything that runs, each attempt by its own grace, and then the runner; a second one changes nothing. SIGKILL lets the kernel
-//! end everything at once. No other signal means anything.
+//! SIGTERM ends everything that runs, each attempt by its own grace, and then the runner; a second
+//! one changes nothing. SIGKILL lets the kernel end everything at once. No other signal means
+//! anything.
 
 mod clock;
 mod connection;

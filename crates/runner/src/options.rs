@@ -19,7 +19,8 @@ pub(crate) struct RunnerOptions {
     pub(crate) limits: bool,
     /// Whether to live in namespaces of its own, where the kernel lets it.
     pub(crate) namespaces: bool,
-    /// How long a tree that was frozen at its lease's end waits to be confirmed; zero kills at the lease's end.
+    /// How long a tree that was frozen at its lease's end waits to be confirmed; zero kills at the
+    /// lease's end.
     pub(crate) fence_kill_after: Duration,
 }
 

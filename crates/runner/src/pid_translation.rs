@@ -1,4 +1,5 @@
-//! Process ids as the machine sees them, for reports: the runner may live in a PID namespace of its own.
+//! Process ids as the machine sees them, for reports: the runner may live in a PID namespace of its
+//! own.
 
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -26,7 +27,8 @@ impl PidTranslation {
             .unwrap_or_else(std::process::id)
     }
 
-    /// The process of a descriptor. What a descriptor refers to is shown in terms of the namespace that `/proc` belongs to.
+    /// The process of a descriptor. What a descriptor refers to is shown in terms of the namespace
+    /// that `/proc` belongs to.
     pub(crate) fn of(&self, pidfd: RawFd) -> Option<u32> {
         let path = format!("self/fdinfo/{pidfd}");
         let file = openat(self.proc.as_ref()?, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;

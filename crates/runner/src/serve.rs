@@ -27,7 +27,8 @@ pub(crate) struct RunnerPlace {
 /// What an earlier runner left is killed, and looked at again after this, until it is gone.
 const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 
-/// What does not go in this time waits in the kernel; there is no new incarnation before it is gone, so the start fails and may be tried again.
+/// What does not go in this time waits in the kernel; there is no new incarnation before it is
+/// gone, so the start fails and may be tried again.
 const SWEEP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why it does not serve.
@@ -49,8 +50,8 @@ fn cannot<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String {
     move |error| format!("cannot {what}: {error}")
 }
 
-/// Makes everything ready. The order is the promise: what was left is gone before there is a new incarnation, the incarnation is on disk before
-/// anybody can connect.
+/// Makes everything ready. The order is the promise: what was left is gone before there is a new
+/// incarnation, the incarnation is on disk before anybody can connect.
 pub(crate) fn prepare(options: &RunnerOptions, state: &StateDir, place: RunnerPlace) -> Result<Engine, ServeError> {
     let name = state.worker_name();
     let wanted = TreeRequest { root: options.cgroup_root.clone(), name, method: options.tree, limits: options.limits };

@@ -1,4 +1,5 @@
-//! The spawner: threads that only spawn. They alone touch paths that users chose, so they alone may hang on one that cannot be reached.
+//! The spawner: threads that only spawn. They alone touch paths that users chose, so they alone may
+//! hang on one that cannot be reached.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,10 +20,12 @@ use crate::prepare::{self, Surroundings};
 use crate::sys::{CloneFailure, CloneStep, Cloned, Cloner};
 use crate::tree::Trees;
 
-/// Jobs handed over and not begun. Few: what waits with the main loop can be taken back without a trace.
+/// Jobs handed over and not begun. Few: what waits with the main loop can be taken back without a
+/// trace.
 const HANDED_OVER: usize = 32;
 
-/// Each sleeps while its child prepares and executes; another makes the next one's cgroups meanwhile. And while one hangs on a path, the others go on.
+/// Each sleeps while its child prepares and executes; another makes the next one's cgroups
+/// meanwhile. And while one hangs on a path, the others go on.
 const THREADS: usize = 2;
 
 /// A spawner's stack: it formats paths and makes system calls.
@@ -72,7 +75,8 @@ pub(crate) enum SpawnFailure {
 struct SpawnerShared {
     /// `CLOCK_BOOTTIME` in nanoseconds after which nothing leased starts.
     lease_end: AtomicU64,
-    /// The pids that are being started, one of each thread, 0 if none: not strays, although the main loop does not know them yet.
+    /// The pids that are being started, one of each thread, 0 if none: not strays, although the
+    /// main loop does not know them yet.
     current: [AtomicI32; THREADS],
     done: Mutex<VecDeque<SpawnDone>>,
     wake: OwnedFd,
@@ -146,8 +150,8 @@ impl Spawner {
         std::mem::take(&mut *self.shared.done())
     }
 
-    /// Whether a child that has ended is one that is being started. To be asked before [`Spawner::take_done`]: what is no
-    /// longer being started is among what is done.
+    /// Whether a child that has ended is one that is being started. To be asked before
+    /// [`Spawner::take_done`]: what is no longer being started is among what is done.
     pub(crate) fn is_starting(&self, pid: i32) -> bool {
         self.shared.current.iter().any(|current| current.load(Ordering::SeqCst) == pid)
     }

@@ -1,5 +1,6 @@
-//! A runner whose state directory was wiped under it: nobody can reach it any more, yet it holds the worker's cgroup. It is ended, and the kernel ends
-//! what it ran, before the next runner looks at the cgroup.
+//! A runner whose state directory was wiped under it: nobody can reach it any more, yet it holds
+//! the worker's cgroup. It is ended, and the kernel ends what it ran, before the next runner looks
+//! at the cgroup.
 
 use std::fs;
 use std::io;
@@ -18,8 +19,9 @@ const LOOK: Duration = Duration::from_millis(5);
 /// What does not end in this time waits in the kernel.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Ends the runner that holds a cgroup's directory locked, if its own lock file was deleted; false if there is no such runner. One whose lock file stands
-/// is another worker, perhaps in a container that sees the same path.
+/// Ends the runner that holds a cgroup's directory locked, if its own lock file was deleted; false
+/// if there is no such runner. One whose lock file stands is another worker, perhaps in a container
+/// that sees the same path.
 pub(crate) fn take_over(cgroup: &Path) -> io::Result<bool> {
     let Some(holder) = holder_of(cgroup)? else { return Ok(false) };
     let pidfd = pidfd_open(holder, PidfdFlags::empty())?;

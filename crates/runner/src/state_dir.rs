@@ -31,7 +31,8 @@ const JOURNAL_NAME: &str = "journal";
 const LOG_NAME: &str = "runner.log";
 
 impl StateDir {
-    /// Makes the directory if it does not exist, and locks it for as long as the value (or a process that inherited it) lives.
+    /// Makes the directory if it does not exist, and locks it for as long as the value (or a
+    /// process that inherited it) lives.
     pub(crate) fn open(path: &Path) -> Result<StateDir, StateDirError> {
         let fail = |what, at: &Path| {
             let at = at.to_owned();
@@ -65,14 +66,16 @@ impl StateDir {
         self.path.join(LOG_NAME)
     }
 
-    /// Names the worker's cgroup. From the path alone, so that it is the same after the directory was wiped; hashed, because a path
-    /// may be longer than a name, and by a fixed function, because the next version must find the same.
+    /// Names the worker's cgroup. From the path alone, so that it is the same after the directory
+    /// was wiped; hashed, because a path may be longer than a name, and by a fixed function,
+    /// because the next version must find the same.
     pub(crate) fn worker_name(&self) -> String {
         use std::os::unix::ffi::OsStrExt as _;
         format!("w-{:016x}", fnv1a(self.path.as_os_str().as_bytes()))
     }
 
-    /// Takes the next incarnation and has it on disk. `seen` is the one that wrote the journal, should the counter's file be lost.
+    /// Takes the next incarnation and has it on disk. `seen` is the one that wrote the journal,
+    /// should the counter's file be lost.
     pub(crate) fn next_incarnation(&self, seen: Option<Incarnation>) -> io::Result<Incarnation> {
         let path = self.path.join(INCARNATION_NAME);
         let last = match fs::read_to_string(&path) {

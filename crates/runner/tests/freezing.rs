@@ -1,4 +1,5 @@
-//! The end of the lease where there is a freezer: what is leased executes nothing, goes on when it is confirmed under a lease, and else ends.
+//! The end of the lease where there is a freezer: what is leased executes nothing, goes on when it
+//! is confirmed under a lease, and else ends.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -44,7 +45,8 @@ fn wait_ticking(runner: &TestRunner) {
     wait_until("it ticks", || beats(runner) > before + 4);
 }
 
-/// A runner with the freezer, and driver 1 frozen in it; `None` where the machine has none of this kind.
+/// A runner with the freezer, and driver 1 frozen in it; `None` where the machine has none of this
+/// kind.
 fn frozen(arguments: &[&str], word: &str) -> Option<(TestRunner, Agent, Report)> {
     let runner = TestRunner::start(arguments);
     let mut agent = runner.connect();
@@ -176,8 +178,8 @@ fn a_shutdown_ends_what_is_frozen_v1() {
     a_shutdown_ends_what_is_frozen(V1, "shutdown1");
 }
 
-/// The kernel ends a tree of the second version with its runner, frozen or not. One of the first version executes nothing any more, and is gone when the
-/// next runner serves.
+/// The kernel ends a tree of the second version with its runner, frozen or not. One of the first
+/// version executes nothing any more, and is gone when the next runner serves.
 fn a_crash_while_it_is_frozen_leaves_nothing(arguments: &[&str], name: &str, ends_at_once: bool) {
     let word = unique_word(name);
     let Some((runner, mut agent, _)) = frozen(arguments, &word) else { return };

@@ -39,7 +39,8 @@ fn what_was_accepted_under_one_lease_is_not_started_under_another() {
     let start = leased(runner.shell(driver(1), "echo ran > ran"));
     agent.send(&[ToRunner::Accept(start.accepted.clone())]);
     agent.wait(driver(1), |report| report.state == AttemptState::Accepted);
-    // Its artifacts are fetched for longer than the lease lasts; meanwhile a leader may have run it elsewhere.
+    // Its artifacts are fetched for longer than the lease lasts; meanwhile a leader may have run it
+    // elsewhere.
     assert_eq!(agent.wait_ended(driver(1)).reason, Reason::NeverStarted);
     agent.renew(Duration::from_secs(45));
     assert_eq!(agent.run(start).reason, Reason::NeverStarted);

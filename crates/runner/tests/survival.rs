@@ -329,7 +329,8 @@ fn a_full_disk_delays_a_report_and_loses_none() {
     let filler = disk.0.join("filler");
     assert!(std::fs::write(&filler, vec![0; 9 << 20]).is_err(), "the disk is full");
 
-    // Attempts that come and go until the journal is full and cannot be begun anew: nothing is answered that must be on record first.
+    // Attempts that come and go until the journal is full and cannot be begun anew: nothing is
+    // answered that must be on record first.
     let mut number = 1;
     while agent.is_answered(Duration::from_millis(500)) {
         for _ in 0..500 {

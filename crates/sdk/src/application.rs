@@ -59,8 +59,8 @@ impl Application {
         &self.uid
     }
 
-    /// Opens the session that keeps the application alive. It resumes by itself; a later one cuts an earlier one. To be called within a
-    /// runtime.
+    /// Opens the session that keeps the application alive. It resumes by itself; a later one cuts
+    /// an earlier one. To be called within a runtime.
     pub fn open_session(&self) -> ApplicationSession {
         let request = v1::WatchApplicationRequest {
             application_id: self.uid.clone(),
@@ -70,8 +70,8 @@ impl Application {
         ApplicationSession::open(self.client.clone(), request)
     }
 
-    /// Sets how many executors each profile is to have in all. Profiles that are not named keep theirs. Answers false when a later
-    /// wish was known already.
+    /// Sets how many executors each profile is to have in all. Profiles that are not named keep
+    /// theirs. Answers false when a later wish was known already.
     pub async fn request_executors(&self, totals: &BTreeMap<u32, u32>) -> Result<bool, CallError> {
         let target = |(profile, target): (&u32, &u32)| v1::ProfileTarget {
             profile_id: *profile,
@@ -98,7 +98,8 @@ impl Application {
         Ok(self.client.request_executors(request).await?.accepted)
     }
 
-    /// Ends executors. With `replace` the target stays, and others take their place. Answers what became of each, in order.
+    /// Ends executors. With `replace` the target stays, and others take their place. Answers what
+    /// became of each, in order.
     pub async fn kill_executors(
         &self,
         executor_ids: Vec<u32>,
@@ -138,7 +139,8 @@ fn exposed(token: Option<&Secret>) -> String {
     token.map(|token| token.expose().to_owned()).unwrap_or_default()
 }
 
-/// Sequences begin at the wall clock, so that a program that comes back to its application is not taken for an older one.
+/// Sequences begin at the wall clock, so that a program that comes back to its application is not
+/// taken for an older one.
 fn first_sequence() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(1).max(1)

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use muster_client::{Client, MasterAddresses, ParseMastersError};
 use muster_types::{AttemptNumber, ExecutorId, Secret};
 
-/// What a program knows of itself, from its `MUSTER_*` environment. Outside of a cluster (client mode) only the masters are known, and
-/// they may be the default.
+/// What a program knows of itself, from its `MUSTER_*` environment. Outside of a cluster (client
+/// mode) only the masters are known, and they may be the default.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// Where masters are.

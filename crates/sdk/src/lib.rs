@@ -1,4 +1,5 @@
-//! For programs that run on the cluster: who am I ([`Context`]), executors for me ([`Application`]), what becomes of them ([`ApplicationSession`]).
+//! For programs that run on the cluster: who am I ([`Context`]), executors for me
+//! ([`Application`]), what becomes of them ([`ApplicationSession`]).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -8,11 +9,12 @@
 //! let command = v1::Command { program: "/usr/bin/env".into(), ..Default::default() };
 //! let template = v1::ExecutorTemplate { command: Some(command), ..Default::default() };
 //! let profile = v1::ExecutorProfile { profile_id: 1, target: 4, ..Default::default() };
-//! let spec = v1::ApplicationSpec { template: Some(template), profiles: vec![profile], ..Default::default() };
+//! let profiles = vec![profile];
+//! let spec = v1::ApplicationSpec { template: Some(template), profiles, ..Default::default() };
 //! let application = Application::register(&context, spec).await?;
 //! let mut session = application.open_session();
-//! while let Some(happening) = session.next().await? {
-//!     if let SessionEvent::Event(event) = happening { println!("{event:?}"); }
+//! while let Some(next) = session.next().await? {
+//!     if let SessionEvent::Event(event) = next { println!("{event:?}"); }
 //! }
 //! application.unregister(true, "done").await?;
 //! # Ok(())

@@ -6,21 +6,25 @@ use muster_client::{CallError, Client, RetryState, v1};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Happenings that wait for a slow reader. A reader further behind than this and the master's own queue gets the state anew.
+/// Happenings that wait for a slow reader. A reader further behind than this and the master's own
+/// queue gets the state anew.
 const WAITING: usize = 256;
-/// How long masters may be away before a session gives up: longer than any grace, so that the master decides.
+/// How long masters may be away before a session gives up: longer than any grace, so that the
+/// master decides.
 const LONGEST_OUTAGE: Duration = Duration::from_secs(24 * 3600);
 
 /// What a session tells.
 #[derive(Debug, Clone)]
 pub enum SessionEvent {
-    /// All executors that have not ended. First, and again when events were missed for good: what is not among them has ended.
+    /// All executors that have not ended. First, and again when events were missed for good: what
+    /// is not among them has ended.
     State(Vec<v1::Executor>),
     /// One thing that happened since.
     Event(Box<v1::ApplicationSessionEvent>),
 }
 
-/// An open session. It resumes by itself within the application's grace, whether or not it is read; dropping it lets the grace begin.
+/// An open session. It resumes by itself within the application's grace, whether or not it is read;
+/// dropping it lets the grace begin.
 #[derive(Debug)]
 pub struct ApplicationSession {
     events: mpsc::Receiver<Result<SessionEvent, CallError>>,
@@ -34,8 +38,9 @@ impl ApplicationSession {
         ApplicationSession { events, keeper: tokio::spawn(keeper.run()) }
     }
 
-    /// What happened next; `None` when the application has ended. An error ends the session: a newer one was opened or the driver's
-    /// attempt is closed ([`CallError::is_fenced`]), or the application is not known any more. May be dropped and called again.
+    /// What happened next; `None` when the application has ended. An error ends the session: a
+    /// newer one was opened or the driver's attempt is closed ([`CallError::is_fenced`]), or the
+    /// application is not known any more. May be dropped and called again.
     pub async fn next(&mut self) -> Result<Option<SessionEvent>, CallError> {
         self.events.recv().await.transpose()
     }

@@ -1,7 +1,9 @@
-//! Measures embedded databases for the store: commits of 16 and of 128 records into 0 and 1,000,000 existing ones, each synced.
+//! Measures embedded databases for the store: commits of 16 and of 128 records into 0 and 1,000,000
+//! existing ones, each synced.
 //!
-//! `cargo run --release -p muster-store --example databases [DIRECTORY]`. Each case runs in a process of its own, which kills
-//! itself without warning at its end, so that memory is its own and the start after a crash is measured too.
+//! `cargo run --release -p muster-store --example databases [DIRECTORY]`. Each case runs in a
+//! process of its own, which kills itself without warning at its end, so that memory is its own and
+//! the start after a crash is measured too.
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
@@ -90,8 +92,8 @@ fn measure<D: Candidate>(name: &str, existing: u64, batch: u64, directory: &Path
         let asked = Instant::now();
         database.commit(writes.into_iter())?;
         latencies.push(asked.elapsed());
-        // What a commit loop takes to hand over the next transaction. Without it a database whose own threads want the lock
-        // that a commit holds is measured starving.
+        // What a commit loop takes to hand over the next transaction. Without it a database whose
+        // own threads want the lock that a commit holds is measured starving.
         std::thread::sleep(Duration::from_micros(20));
     }
     let length = begun.elapsed().as_secs_f64();

@@ -1,6 +1,8 @@
-//! Measures the embedded store as a commit loop sees it: encoding, the hand-over to its thread, the sync and the acknowledgement.
+//! Measures the embedded store as a commit loop sees it: encoding, the hand-over to its thread, the
+//! sync and the acknowledgement.
 //!
-//! `cargo run --release -p muster-store --features conformance --example embedded DIRECTORY EXISTING RECORDS_PER_COMMIT`
+//! `cargo run --release -p muster-store --features conformance --example embedded DIRECTORY
+//! EXISTING RECORDS_PER_COMMIT`
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 

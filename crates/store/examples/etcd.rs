@@ -1,6 +1,8 @@
-//! Measures the store in etcd as a commit loop sees it: encoding, the round trip, etcd's log and its sync.
+//! Measures the store in etcd as a commit loop sees it: encoding, the round trip, etcd's log and
+//! its sync.
 //!
-//! `cargo run --release -p muster-store --features conformance --example etcd LOCATION [SECONDS]`, with a prefix that is empty.
+//! `cargo run --release -p muster-store --features conformance --example etcd LOCATION [SECONDS]`,
+//! with a prefix that is empty.
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 

@@ -1,4 +1,5 @@
-//! The two clocks, read at the moment of use: a term's deadline is granted and compared by the same one.
+//! The two clocks, read at the moment of use: a term's deadline is granted and compared by the same
+//! one.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

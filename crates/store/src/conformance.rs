@@ -1,4 +1,5 @@
-//! What every store must do, whatever keeps the records. Each function is one story; `place` opens the same store again and again.
+//! What every store must do, whatever keeps the records. Each function is one story; `place` opens
+//! the same store again and again.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is what it is made to show")]
 

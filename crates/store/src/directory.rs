@@ -23,7 +23,8 @@ impl Directory {
         if let Some(kind) = network_file_system(path).map_err(fail)? {
             return Err(OpenError::NetworkFileSystem { path: path.to_owned(), kind });
         }
-        // The files of the database are made with whatever mask the process has: the directory is what keeps others out.
+        // The files of the database are made with whatever mask the process has: the directory is
+        // what keeps others out.
         let mode = path.metadata().map_err(fail)?.mode();
         if mode & 0o077 != 0 {
             std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(fail)?;
@@ -127,7 +128,8 @@ fn network(magic: u32) -> Option<&'static str> {
     NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name)
 }
 
-/// Of a line `36 35 0:32 / /mnt rw - fuse.sshfs host: rw`, the device is the third word, the kind the first after the dash.
+/// Of a line `36 35 0:32 / /mnt rw - fuse.sshfs host: rw`, the device is the third word, the kind
+/// the first after the dash.
 fn network_fuse(device: u64, mounts: &str) -> Option<&'static str> {
     let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
     let connection = mounts.lines().find(|connection| connection.split(' ').nth(2) == Some(&device))?;

@@ -3,8 +3,9 @@
 use std::ops::{Deref, DerefMut};
 use std::thread;
 
-/// Something that takes long to be taken apart: that is done on a thread of its own, when nobody else on this machine needs the processor.
-/// A leader that hands over holds everything that the cluster remembers, and whoever follows it may run beside it.
+/// Something that takes long to be taken apart: that is done on a thread of its own, when nobody
+/// else on this machine needs the processor. A leader that hands over holds everything that the
+/// cluster remembers, and whoever follows it may run beside it.
 #[derive(Debug)]
 pub struct DropInBackground<T: Send + 'static>(Option<T>);
 

@@ -11,7 +11,8 @@ use crate::error::Cause;
 /// A master that leads or waits to, as it wrote itself into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// What its epoch is once it leads: the generation, the creation revision of its key, its random uid.
+    /// What its epoch is once it leads: the generation, the creation revision of its key, its
+    /// random uid.
     pub epoch: Epoch,
     /// Where others reach it.
     pub address: String,
@@ -30,7 +31,8 @@ pub struct LeaderView {
     pub own: Option<usize>,
     /// The store's generation; 0 before anything is known.
     pub generation: u64,
-    /// The store is older than what this process has seen of it, and its generation was not raised since: nobody may act on it.
+    /// The store is older than what this process has seen of it, and its generation was not raised
+    /// since: nobody may act on it.
     pub rolled_back: bool,
 }
 
@@ -58,7 +60,8 @@ pub enum ElectionError {
         /// What it said.
         source: Cause,
     },
-    /// The store did not answer in time: the key may be deleted or not, which the standing will show.
+    /// The store did not answer in time: the key may be deleted or not, which the standing will
+    /// show.
     Unanswered {
         /// Why.
         source: Cause,
@@ -126,14 +129,16 @@ impl LeaderWatch {
         receiver
     }
 
-    /// Ready once the standing is another than when this was last ready; never where nothing can change any more.
+    /// Ready once the standing is another than when this was last ready; never where nothing can
+    /// change any more.
     pub async fn changed(&mut self) {
         if self.view.changed().await.is_err() {
             std::future::pending().await
         }
     }
 
-    /// Whether this epoch's key is in the store, now and beyond doubt. A store that one process holds knows no other leader.
+    /// Whether this epoch's key is in the store, now and beyond doubt. A store that one process
+    /// holds knows no other leader.
     pub async fn holds(&self, leader: Epoch) -> Result<bool, ElectionError> {
         match &self.key_requests {
             None => Ok(true),
@@ -141,10 +146,11 @@ impl LeaderWatch {
         }
     }
 
-    /// Deletes the election key of a dead leader if its creation revision is still that of this epoch. `Ok(true)`: it was
-    /// deleted by this call.
+    /// Deletes the election key of a dead leader if its creation revision is still that of this
+    /// epoch. `Ok(true)`: it was deleted by this call.
     ///
-    /// Only ever sensible for the next in line. When it may be done, and how often, is the caller's to know.
+    /// Only ever sensible for the next in line. When it may be done, and how often, is the caller's
+    /// to know.
     pub async fn depose(&self, leader: Epoch) -> Result<bool, ElectionError> {
         let key_requests = self.key_requests.as_ref().ok_or(ElectionError::None)?;
         ask(key_requests, |reply| KeyRequest::Depose(leader, reply)).await

@@ -291,7 +291,8 @@ pub enum LoadError {
     },
     /// The term of this handle is over.
     Superseded,
-    /// A newer program has brought a shared store into a form that this one does not know. The process must end.
+    /// A newer program has brought a shared store into a form that this one does not know. The
+    /// process must end.
     NewerSchema {
         /// The form found.
         found: u32,
@@ -349,7 +350,8 @@ impl Error for LoadError {
 /// A transaction failed. [`CommitError::verdict`] says what may be concluded.
 #[derive(Debug)]
 pub enum CommitError {
-    /// The number is not the next one. This call did nothing; whether an earlier call of the same number did is seen by `newest`.
+    /// The number is not the next one. This call did nothing; whether an earlier call of the same
+    /// number did is seen by `newest`.
     Number {
         /// The newest in the store.
         newest: Commit,
@@ -358,13 +360,15 @@ pub enum CommitError {
     },
     /// The term of this handle is over: a later one has begun, or the key is gone.
     Superseded,
-    /// A shared store did not answer in time, or its answer was lost: it may have been applied, and may still be. The same
-    /// transaction may be offered again, as often as its term stands: its number lets it apply once.
+    /// A shared store did not answer in time, or its answer was lost: it may have been applied, and
+    /// may still be. The same transaction may be offered again, as often as its term stands: its
+    /// number lets it apply once.
     Unanswered {
         /// Why.
         source: Cause,
     },
-    /// The term is over or had to be given up, and whether an earlier attempt of the transaction was applied is not known.
+    /// The term is over or had to be given up, and whether an earlier attempt of the transaction
+    /// was applied is not known.
     Overtaken,
     /// A shared store has no space left. It may be offered again, once somebody has made some.
     NoSpace {
@@ -423,8 +427,9 @@ impl CommitError {
         }
     }
 
-    /// Whether the same transaction, and no other of its number, may be offered again while the term stands. One that turns out
-    /// to be applied is `Ok`. What a repeat that fails says is true of every attempt before it as well.
+    /// Whether the same transaction, and no other of its number, may be offered again while the
+    /// term stands. One that turns out to be applied is `Ok`. What a repeat that fails says is true
+    /// of every attempt before it as well.
     pub fn may_repeat(&self) -> bool {
         match self {
             CommitError::Unanswered { .. } | CommitError::NoSpace { .. } => true,

@@ -4,8 +4,9 @@ use std::fmt;
 
 use muster_types::{ApplicationUid, Commit, DriverUid, WorkerUid, Write};
 
-/// The key of a record. Its bytes are a letter for the kind and then numbers in big-endian, so that records of a kind are
-/// neighbours and those of one application and of the events are in their order.
+/// The key of a record. Its bytes are a letter for the kind and then numbers in big-endian, so that
+/// records of a kind are neighbours and those of one application and of the events are in their
+/// order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     Driver(DriverUid),

@@ -14,14 +14,15 @@ use crate::{Archive, CampaignError, LeaderWatch, ReplicaHandle, Store};
 pub struct NewCluster {
     /// The cluster's name. One that exists keeps the name it was made with.
     pub name: String,
-    /// Whether nobody asked for that name. A shared store whose cluster has another name than one that was asked for is
-    /// refused: two clusters were given one place.
+    /// Whether nobody asked for that name. A shared store whose cluster has another name than one
+    /// that was asked for is refused: two clusters were given one place.
     pub is_name_default: bool,
     /// When.
     pub now: WallTime,
 }
 
-/// How a process stands for election. What a store that one process holds has no use for is ignored there.
+/// How a process stands for election. What a store that one process holds has no use for is ignored
+/// there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidacy {
     /// Where others reach this master.
@@ -30,18 +31,21 @@ pub struct Candidacy {
     pub version: String,
     /// How long a shared store waits for a leader that it does not hear.
     pub lease: Duration,
-    /// By how much a leader's deadline comes before the end of its lease: the clocks of this machine and of the store may run at
-    /// different rates. More than half the lease is taken as half.
+    /// By how much a leader's deadline comes before the end of its lease: the clocks of this
+    /// machine and of the store may run at different rates. More than half the lease is taken as
+    /// half.
     pub margin: Duration,
-    /// Where it remembers its election key, so that its next start need not wait for the lease of this one. Locked.
+    /// Where it remembers its election key, so that its next start need not wait for the lease of
+    /// this one. Locked.
     pub state_dir: Option<PathBuf>,
 }
 
 impl Candidacy {
     /// With the usual margin, and no memory.
     ///
-    /// The margin is an eighth of the lease: clocks are assumed to drift by less than 2 %, so this is six times what is needed, and
-    /// still leaves a leader that sends a keep-alive every sixth of the lease room for four that are lost.
+    /// The margin is an eighth of the lease: clocks are assumed to drift by less than 2 %, so this
+    /// is six times what is needed, and still leaves a leader that sends a keep-alive every sixth
+    /// of the lease room for four that are lost.
     pub fn new(address: String, version: String, lease: Duration) -> Candidacy {
         Candidacy { address, version, lease, margin: lease / 8, state_dir: None }
     }
@@ -49,7 +53,8 @@ impl Candidacy {
 
 /// A process that may lead.
 ///
-/// `campaign → Leader → (deadline ended | resign) → campaign …`: every win has a larger epoch than every earlier one.
+/// `campaign → Leader → (deadline ended | resign) → campaign …`: every win has a larger epoch than
+/// every earlier one.
 pub trait Candidate: Send {
     /// The records, guarded by one term.
     type Store: Store;
@@ -68,7 +73,8 @@ pub trait Candidate: Send {
     /// Takes backups, whether it leads or not.
     fn archive(&self) -> Archive;
 
-    /// Ends a term on purpose, so that the next in line need not wait for it to expire. What the term still had in flight is unknown.
+    /// Ends a term on purpose, so that the next in line need not wait for it to expire. What the
+    /// term still had in flight is unknown.
     fn resign(&mut self, leader: Leader<Self::Store>) -> impl Future<Output = ()> + Send;
 }
 
@@ -92,8 +98,8 @@ impl<S> Leader<S> {
     }
 }
 
-/// Reads until when a term stands. Compared with `CLOCK_BOOTTIME` at the moment of use: after an answer is built, before it is
-/// sent. Cheap to clone and to read.
+/// Reads until when a term stands. Compared with `CLOCK_BOOTTIME` at the moment of use: after an
+/// answer is built, before it is sent. Cheap to clone and to read.
 #[derive(Debug, Clone)]
 pub struct Deadline(Option<watch::Receiver<Time>>);
 
@@ -122,8 +128,8 @@ impl Deadline {
         now < self.get()
     }
 
-    /// Ready once the term was ended early (its key was deleted, its keeper is gone); a deadline that merely passes is seen by
-    /// comparing it.
+    /// Ready once the term was ended early (its key was deleted, its keeper is gone); a deadline
+    /// that merely passes is seen by comparing it.
     pub async fn ended(&mut self) {
         match &mut self.0 {
             None => std::future::pending().await,
@@ -140,7 +146,8 @@ impl Deadline {
 pub struct DeadlineKeeper(watch::Sender<Time>);
 
 impl DeadlineKeeper {
-    /// Moves the deadline forward; one that is not later changes nothing, and a term that was ended stays so.
+    /// Moves the deadline forward; one that is not later changes nothing, and a term that was ended
+    /// stays so.
     pub fn extend(&self, deadline: Time) {
         self.0.send_if_modified(|present| {
             let later = *present != Time(0) && deadline > *present;

@@ -1,11 +1,13 @@
-//! Durable records and leadership: one trait each, [`Store`] and [`Candidate`], and what implements them.
+//! Durable records and leadership: one trait each, [`Store`] and [`Candidate`], and what implements
+//! them.
 //!
-//! A candidate that wins is handed a [`Leader`], and with it the store of that term: nothing can be written without having
-//! won, and what an earlier term writes is refused.
+//! A candidate that wins is handed a [`Leader`], and with it the store of that term: nothing can be
+//! written without having won, and what an earlier term writes is refused.
 //!
 //! Every implementation must pass the suite of the module `conformance` (a feature).
 //!
-//! `memory:` keeps everything in the process, `embedded:DIRECTORY` in one directory of one machine; [`open`] makes either from its name.
+//! `memory:` keeps everything in the process, `embedded:DIRECTORY` in one directory of one machine;
+//! [`open`] makes either from its name.
 
 mod any;
 mod backup;

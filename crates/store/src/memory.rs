@@ -16,7 +16,8 @@ use crate::{
 /// It is gone with the process, so it never goes back.
 const GENERATION: u64 = 1;
 
-/// A candidate that always leads. Clones share the records: a test that "restarts" a master keeps a clone.
+/// A candidate that always leads. Clones share the records: a test that "restarts" a master keeps a
+/// clone.
 #[derive(Debug, Clone)]
 pub struct MemoryCandidate {
     shared: Arc<Mutex<SharedStore>>,

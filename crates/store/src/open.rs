@@ -51,8 +51,8 @@ fn without_password(text: &str) -> String {
     }
 }
 
-/// Opens the store, and makes it if there is none. An embedded one is locked and verified before this is ready; of one in etcd, that
-/// it is ours and can be used.
+/// Opens the store, and makes it if there is none. An embedded one is locked and verified before
+/// this is ready; of one in etcd, that it is ours and can be used.
 pub async fn open(
     location: &Location,
     new_cluster: NewCluster,

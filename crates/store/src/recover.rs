@@ -2,8 +2,8 @@
 
 use crate::{Location, OpenError, embedded, etcd};
 
-/// Raises the generation of a store, and ends whatever leads on it: its election keys are deleted with the same transaction. The new
-/// generation. A directory must be in use by nobody.
+/// Raises the generation of a store, and ends whatever leads on it: its election keys are deleted
+/// with the same transaction. The new generation. A directory must be in use by nobody.
 pub async fn recover(location: &Location) -> Result<u64, OpenError> {
     match location {
         Location::Memory => Err(OpenError::Nothing { store: location.to_string() }),

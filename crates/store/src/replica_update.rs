@@ -11,8 +11,8 @@ pub enum ReplicaUpdate {
     Delta(RecordChanges),
 }
 
-/// What changed since the last news. Together with it, all records are as they were at one moment; while another leads, that
-/// may be the midst of a transaction.
+/// What changed since the last news. Together with it, all records are as they were at one moment;
+/// while another leads, that may be the midst of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordChanges {
     /// The newest commit.

@@ -12,7 +12,8 @@ pub(crate) struct Schema {
     steps: &'static [Migration],
 }
 
-/// What this program reads and writes. A form that only adds fields needs no step: readers know what a missing one means.
+/// What this program reads and writes. A form that only adds fields needs no step: readers know
+/// what a missing one means.
 pub(crate) const CURRENT: Schema = Schema { steps: &[] };
 
 /// The newest form of the records that this program reads, and the one that it writes.

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// The folder that holds the four binaries: `MUSTER_BIN_DIR`, else the one that this program was built into.
+/// The folder that holds the four binaries: `MUSTER_BIN_DIR`, else the one that this program was
+/// built into.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     dir: PathBuf,

@@ -1,4 +1,5 @@
-//! A cluster of real processes in a folder of its own, the master on an address of its own; all that it started is gone when it is dropped.
+//! A cluster of real processes in a folder of its own, the master on an address of its own; all
+//! that it started is gone when it is dropped.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,8 @@ pub struct WorkerOptions {
 }
 
 impl Default for Options {
-    /// Two workers of four cores, and timing for tests: a lost worker is noticed within two seconds.
+    /// Two workers of four cores, and timing for tests: a lost worker is noticed within two
+    /// seconds.
     fn default() -> Options {
         let timing = ["--heartbeat", "100ms", "--lease", "1500ms", "--margin", "300ms", "--store-lease", "200ms"];
         Options {

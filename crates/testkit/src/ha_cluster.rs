@@ -1,4 +1,5 @@
-//! Several masters over one etcd, and their workers: every part a process that can be killed, paused, cut off and started again.
+//! Several masters over one etcd, and their workers: every part a process that can be killed,
+//! paused, cut off and started again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,8 @@ pub struct ClusterSpec {
 }
 
 impl Default for ClusterSpec {
-    /// Three masters over one etcd and two workers, with short leases: a silent worker is lost within five seconds.
+    /// Three masters over one etcd and two workers, with short leases: a silent worker is lost
+    /// within five seconds.
     fn default() -> ClusterSpec {
         let timing = ["--heartbeat", "200ms", "--lease", "2s", "--margin", "500ms", "--store-lease", "2s"];
         ClusterSpec {
@@ -261,7 +263,8 @@ impl HaCluster {
         MasterServiceClient::new(endpoint.tcp_nodelay(true).connect_timeout(bound).timeout(bound).connect_lazy())
     }
 
-    /// Who leads, as this master knows it: name and epoch as (generation, revision); `None` when it knows nobody, or does not say.
+    /// Who leads, as this master knows it: name and epoch as (generation, revision); `None` when it
+    /// knows nobody, or does not say.
     pub async fn leader_by(&self, master: &str) -> Option<(String, (u64, u64))> {
         let mut answers = self.plain(master).watch_leader(WatchLeaderRequest {}).await.ok()?.into_inner();
         let first = answers.message().await.ok()??;

@@ -1,4 +1,5 @@
-//! A judge outside Muster: it reads what drivers wrote down themselves (`muster-recorder`) and says which copies ran, and whether two overlapped.
+//! A judge outside Muster: it reads what drivers wrote down themselves (`muster-recorder`) and says
+//! which copies ran, and whether two overlapped.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -67,7 +68,8 @@ impl HistoryChecker {
     ///
     /// # Panics
     ///
-    /// When two copies of one driver overlapped, when one attempt ran twice, or when a line is not one of ours.
+    /// When two copies of one driver overlapped, when one attempt ran twice, or when a line is not
+    /// one of ours.
     pub fn copies(&self) -> BTreeMap<String, Vec<Copy>> {
         let text = std::fs::read_to_string(self.dir.join("lives")).unwrap_or_default();
         // What is being written now ends without a line's end.

@@ -1,4 +1,5 @@
-//! Process clusters, oracles and load, for tests and benchmarks. Nothing that ships depends on this crate.
+//! Process clusters, oracles and load, for tests and benchmarks. Nothing that ships depends on this
+//! crate.
 
 #![expect(clippy::panic, reason = "a test harness fails by panicking")]
 

@@ -1,4 +1,5 @@
-//! Drivers of every policy, submitted one after the other while parts are lost; and what must have become of each.
+//! Drivers of every policy, submitted one after the other while parts are lost; and what must have
+//! become of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -132,12 +133,14 @@ impl Loaded {
     ///
     /// # Panics
     ///
-    /// When something acknowledged was lost, ran twice where that is not allowed, overlapped, or outlived its kill.
+    /// When something acknowledged was lost, ran twice where that is not allowed, overlapped, or
+    /// outlived its kill.
     pub async fn checker(&self, cluster: &HaCluster) {
         self.judge_by(cluster, false).await;
     }
 
-    /// The same where workers were silent for longer than the wait: what is leased and ended there, unheard, has run once more, *after* that.
+    /// The same where workers were silent for longer than the wait: what is leased and ended there,
+    /// unheard, has run once more, *after* that.
     pub async fn judge_with_lost_workers(&self, cluster: &HaCluster) {
         self.judge_by(cluster, true).await;
     }
@@ -163,7 +166,8 @@ impl Loaded {
             match kind {
                 Kind::Once => {
                     assert_eq!(driver.state(), State::Finished, "{driver:?} {copies:?}");
-                    // Copies, not attempts: one that its agent accepted and, restarted before it began, never started is no copy.
+                    // Copies, not attempts: one that its agent accepted and, restarted before it
+                    // began, never started is no copy.
                     assert_eq!((copies.len(), finished), (1, 1), "{driver:?} {copies:?}");
                 }
                 Kind::Leased | Kind::LeasedLong => {

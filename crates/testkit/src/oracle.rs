@@ -1,4 +1,5 @@
-//! What drivers themselves wrote down: a judge outside Muster of what ran, how often, and whether two copies overlapped.
+//! What drivers themselves wrote down: a judge outside Muster of what ran, how often, and whether
+//! two copies overlapped.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

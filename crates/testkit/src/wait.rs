@@ -22,7 +22,8 @@ pub async fn eventually<T>(what: &str, bound: Duration, mut condition: impl Asyn
     }
 }
 
-/// Waits until a file exists and is not empty, and gives its text without the white space around it.
+/// Waits until a file exists and is not empty, and gives its text without the white space around
+/// it.
 ///
 /// # Panics
 ///

@@ -19,7 +19,8 @@ async fn both(cluster: &Cluster) -> [(Channel, [&'static str; 2]); 2] {
     ]
 }
 
-/// Lists the services and asks for the file of the first named, with one version of the reflection protocol.
+/// Lists the services and asks for the file of the first named, with one version of the reflection
+/// protocol.
 macro_rules! reflect {
     ($version:ident, $channel:expr, $names:expr) => {{
         use tonic_reflection::pb::$version::ServerReflectionRequest;

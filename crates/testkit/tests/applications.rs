@@ -1,4 +1,5 @@
-//! Applications: executors granted, watched, ended; sessions that break and resume; drivers that own them.
+//! Applications: executors granted, watched, ended; sessions that break and resume; drivers that
+//! own them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

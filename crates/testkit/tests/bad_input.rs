@@ -162,7 +162,8 @@ async fn secrets_never_come_back() {
     let command = submit.spec().command.get_or_insert_default();
     command.secret_env = BTreeMap::from([("HIDDEN".into(), "1s-it-here".into())]);
     command.env = BTreeMap::from([("MY_PASSWORD".into(), "0r-here".into()), ("PLAIN".into(), "shown".into())]);
-    // The script itself names the values; what is asked below is whether the environment comes back.
+    // The script itself names the values; what is asked below is whether the environment comes
+    // back.
     let spec: &mut DriverSpec = submit.spec();
     spec.command.get_or_insert_default().args =
         vec!["-c".into(), "test ${#HIDDEN} = 10 && test ${#MY_PASSWORD} = 7".into()];

@@ -1,4 +1,5 @@
-//! The crate graph is the architecture: an edge points only to a lower layer, and siblings never see each other.
+//! The crate graph is the architecture: an edge points only to a lower layer, and siblings never
+//! see each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -180,7 +180,8 @@ async fn a_copied_state_folder_is_refused_and_a_wiped_one_is_a_new_worker() {
     cluster.wait_for_state(&id, State::Running).await;
     let state = cluster.worker_state("w1");
 
-    // A copy must not vouch, as a newer runner of the same worker, that what the original runs is gone.
+    // A copy must not vouch, as a newer runner of the same worker, that what the original runs is
+    // gone.
     let copy = cluster.worker_state("copy");
     let copied = std::process::Command::new("cp").arg("-a").args([&state, &copy]).status().expect("cp runs");
     assert!(copied.success());

@@ -4,7 +4,8 @@ use std::process::Command;
 
 use muster_testkit::{Cluster, Options};
 
-/// The commands of the README's tour: lines that begin with `$ ` in its fenced blocks, from the heading of the tour to the next.
+/// The commands of the README's tour: lines that begin with `$ ` in its fenced blocks, from the
+/// heading of the tour to the next.
 fn tour() -> Vec<String> {
     let readme = include_str!("../../../README.md");
     let tour = readme.split("## Five minutes").nth(1).expect("the README has a tour");
@@ -18,7 +19,8 @@ fn every_command_of_the_tour_works() {
     let path = format!("{}:{}", cluster.binaries().dir().display(), std::env::var("PATH").unwrap_or_default());
     let commands = tour();
     assert!(commands.len() >= 10, "{commands:?}");
-    // One shell, so that a variable set by one command is there for the next; each command must do as its comment says.
+    // One shell, so that a variable set by one command is there for the next; each command must do
+    // as its comment says.
     let mut script = String::from("fail() { echo \"FAILED: $1 (code $2)\" >&2; exit 99; }\n");
     for command in &commands {
         let (code, shown) = match command.split_once("# exits with ") {

@@ -1,4 +1,5 @@
-//! Ring 2: the simulated world holds under every fault, the runs meet what they are for, and faults that are put into the code are caught.
+//! Ring 2: the simulated world holds under every fault, the runs meet what they are for, and faults
+//! that are put into the code are caught.
 
 #![allow(
     clippy::panic,
@@ -13,7 +14,8 @@ const SEEDS: u64 = 200;
 /// Seeds within which a planted fault must be caught.
 const PLANTED: u64 = 300;
 
-/// What the runs must meet, and how often at least, all together: luck that never meets a fault proves nothing.
+/// What the runs must meet, and how often at least, all together: luck that never meets a fault
+/// proves nothing.
 const MET: [(&str, u64); 32] = [
     ("failover", 300),
     ("standby followed", 1_000),

@@ -15,7 +15,8 @@ pub struct ProfileId(pub u32);
 pub struct ExecutorProfile {
     /// Its number.
     pub id: ProfileId,
-    /// Resources of each executor. `cores == 0`: one executor per worker and pass, with all the cores that are free.
+    /// Resources of each executor. `cores == 0`: one executor per worker and pass, with all the
+    /// cores that are free.
     pub resources: Resources,
     /// Executors wanted at first.
     pub target: u32,
@@ -82,8 +83,9 @@ pub const DEFAULT_SESSION_GRACE: Duration = Duration::from_secs(60);
 
 /// Where an application stands.
 ///
-/// `Waiting → Running → Ending → Finished | Failed | Killed`; `Waiting | Running → Disconnected` when its session breaks, and back
-/// when it resumes within the grace, else `Ending`. `Ending` lasts until no executor is left. Terminal: the last three.
+/// `Waiting → Running → Ending → Finished | Failed | Killed`; `Waiting | Running → Disconnected`
+/// when its session breaks, and back when it resumes within the grace, else `Ending`. `Ending`
+/// lasts until no executor is left. Terminal: the last three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ApplicationState {
     /// Has no executor running.
@@ -135,8 +137,9 @@ impl ApplicationState {
 
 /// Where an executor stands.
 ///
-/// `Launching → Running → Exited`; `Launching → Failed` when it could not be started; `Launching | Running → Killing → Killed`;
-/// `→ Unreachable → …` as for drivers; `→ Lost` with its worker. Terminal: `Exited`, `Killed`, `Failed`, `Lost`.
+/// `Launching → Running → Exited`; `Launching → Failed` when it could not be started; `Launching |
+/// Running → Killing → Killed`; `→ Unreachable → …` as for drivers; `→ Lost` with its worker.
+/// Terminal: `Exited`, `Killed`, `Failed`, `Lost`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ExecutorState {
     /// Assigned to a worker, not yet known to run.

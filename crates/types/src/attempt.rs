@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::{AllocatedResources, ApplicationUid, DriverUid, Outcome, WallTime};
 
-/// One run of a driver, counted from 1. With the driver's uid it names one process tree for ever; it is also the
-/// fencing token that a program passes to what it writes to, because it only grows.
+/// One run of a driver, counted from 1. With the driver's uid it names one process tree for ever;
+/// it is also the fencing token that a program passes to what it writes to, because it only grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptNumber(pub u32);
 
@@ -97,8 +97,9 @@ impl std::str::FromStr for AttemptKey {
 
 /// Where an attempt stands on its worker.
 ///
-/// `Accepted → Running → Ended`, with `Killing` before `Ended` when something is being ended, and `Frozen` while
-/// its lease has run out. Terminal: `Ended`, which says that nothing of the tree is left.
+/// `Accepted → Running → Ended`, with `Killing` before `Ended` when something is being ended, and
+/// `Frozen` while its lease has run out. Terminal: `Ended`, which says that nothing of the tree is
+/// left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptState {
     /// Journalled; its process is not started yet (its artifacts may be on their way).

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::{AllocatedResources, ApplicationUid, AttemptKey, Secret};
 
-/// A program with its arguments and surroundings. `{{VARIABLE}}` in any of its texts is substituted by the worker.
+/// A program with its arguments and surroundings. `{{VARIABLE}}` in any of its texts is substituted
+/// by the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Command {
     /// Path of the program.
@@ -119,7 +120,8 @@ pub enum WorkerCommand {
         /// Who asked.
         by: KilledBy,
     },
-    /// An attempt that was frozen at its lease's end is current: it goes on. Obeyed only while the lease stands.
+    /// An attempt that was frozen at its lease's end is current: it goes on. Obeyed only while the
+    /// lease stands.
     Thaw {
         /// Which.
         attempt: AttemptKey,

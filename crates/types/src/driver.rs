@@ -35,9 +35,11 @@ pub const DEFAULT_CORES: u32 = 1;
 pub const DEFAULT_MEMORY: u64 = 512 << 20;
 /// Default time between TERM and KILL: the reference system's.
 pub const DEFAULT_KILL_GRACE: Duration = Duration::from_secs(10);
-/// Default kept size of each output file: enough for a day of ordinary output, small beside any disk.
+/// Default kept size of each output file: enough for a day of ordinary output, small beside any
+/// disk.
 pub const DEFAULT_LOG_LIMIT: u64 = 64 << 20;
-/// Bound of an encoded spec, so that a group of writes stays within what any store takes in one transaction.
+/// Bound of an encoded spec, so that a group of writes stays within what any store takes in one
+/// transaction.
 pub const MAX_SPEC_BYTES: usize = 64 << 10;
 
 /// Where a driver stands.
@@ -52,7 +54,8 @@ pub const MAX_SPEC_BYTES: usize = 64 << 10;
 /// Running | Launching → Unconfirmed → …  (a new leader has not heard its worker yet)
 /// ```
 ///
-/// Terminal: `Finished`, `Failed`, `Killed`, `Lost`, `CrashLoop`. A late report of a closed attempt changes nothing and is acknowledged.
+/// Terminal: `Finished`, `Failed`, `Killed`, `Lost`, `CrashLoop`. A late report of a closed attempt
+/// changes nothing and is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DriverState {
     /// Waits for a worker.

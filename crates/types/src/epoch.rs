@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::LeaderUid;
 
-/// A leader's number. Compared by (generation, revision); the uid tells apart two leaders that claim the same one.
+/// A leader's number. Compared by (generation, revision); the uid tells apart two leaders that
+/// claim the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch {
     /// The store's generation; raised whenever a store is restored from the past.
@@ -50,8 +51,9 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// The number of a worker's runner: larger than every earlier one of that worker, and never used again even if a disk
-/// is lost or restored. It changes only when the process trees that the runner ran are gone.
+/// The number of a worker's runner: larger than every earlier one of that worker, and never used
+/// again even if a disk is lost or restored. It changes only when the process trees that the runner
+/// ran are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation {
     /// Raised from the last one known to the state directory.

@@ -1,5 +1,5 @@
-//! Ids. Uids are 128 random bits made by a master (or, for workers and leaders, by themselves) and never used again;
-//! names are for people and unique only among records that are still kept.
+//! Ids. Uids are 128 random bits made by a master (or, for workers and leaders, by themselves) and
+//! never used again; names are for people and unique only among records that are still kept.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! The vocabulary that two sides of a wire share: ids, epochs, attempts, resources, specs, states and durable records.
+//! The vocabulary that two sides of a wire share: ids, epochs, attempts, resources, specs, states
+//! and durable records.
 //!
 //! Nothing here decides anything and nothing here does I/O; the crate sees `std` alone.
 

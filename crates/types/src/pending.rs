@@ -2,7 +2,8 @@
 
 use crate::WorkerName;
 
-/// Why one worker cannot take something; each worker is counted once, at the first that holds in this order.
+/// Why one worker cannot take something; each worker is counted once, at the first that holds in
+/// this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PendingCause {
     /// No worker is known.

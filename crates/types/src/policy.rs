@@ -38,8 +38,9 @@ impl WorkerLostPolicy {
     }
 }
 
-/// Restart rules. The delay before a restart starts at `backoff_initial`, doubles with each failure up to `backoff_max`, is
-/// spread by jitter, and is reset by a run of at least `backoff_reset_after`.
+/// Restart rules. The delay before a restart starts at `backoff_initial`, doubles with each failure
+/// up to `backoff_max`, is spread by jitter, and is reset by a run of at least
+/// `backoff_reset_after`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestartPolicy {
     /// When to run again.
@@ -63,7 +64,8 @@ impl Default for RestartPolicy {
             // The reference system gives an application up after ten executor failures.
             max_attempts: 10,
             window: Duration::from_secs(3600),
-            // The reference system's back-off: 1 s doubling, reset by a run of more than 5 s; ours has a cap.
+            // The reference system's back-off: 1 s doubling, reset by a run of more than 5 s; ours
+            // has a cap.
             backoff_initial: Duration::from_secs(1),
             backoff_max: Duration::from_secs(300),
             backoff_reset_after: Duration::from_secs(5),

@@ -1,7 +1,7 @@
 //! Durable records: what a store keeps, and the writes that a decision makes.
 //!
-//! A record is always written whole. Deadlines are never stored: a new leader starts them afresh, which can only be late, and
-//! late is the safe side.
+//! A record is always written whole. Deadlines are never stored: a new leader starts them afresh,
+//! which can only be late, and late is the safe side.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,8 +34,8 @@ pub struct DriverRecord {
     pub spec: Arc<DriverSpec>,
     /// The request that made it, if it carried an id.
     pub request: Option<RequestId>,
-    /// Where it stands. Of the states that depend on who is heard (`Running`, `Unreachable`, `Unconfirmed`) a store keeps
-    /// `Launching` or `Running`, whatever was known at the last write.
+    /// Where it stands. Of the states that depend on who is heard (`Running`, `Unreachable`,
+    /// `Unconfirmed`) a store keeps `Launching` or `Running`, whatever was known at the last write.
     pub state: DriverState,
     /// When it was accepted.
     pub created: WallTime,
@@ -51,13 +51,15 @@ pub struct DriverRecord {
     pub failures: Vec<WallTime>,
     /// Failures in a row without a run long enough to reset the back-off.
     pub consecutive_failures: u32,
-    /// The store's generation when it was accepted, from 1. A later generation means that the store was restored since.
+    /// The store's generation when it was accepted, from 1. A later generation means that the store
+    /// was restored since.
     pub generation: u64,
     /// Raised with each write of the record.
     pub version: u64,
 }
 
-/// Attempts kept in a driver's record: enough to see a crash loop's shape, bounded so that the record is.
+/// Attempts kept in a driver's record: enough to see a crash loop's shape, bounded so that the
+/// record is.
 pub const KEPT_ATTEMPTS: usize = 32;
 
 /// One attempt of a driver.
@@ -154,8 +156,9 @@ pub struct EndingRecord {
     pub message: String,
 }
 
-/// What one commit did to the executors of one application. The executors of an application are the fold of its records in the
-/// order of their sequence; a later entry of an executor replaces the earlier.
+/// What one commit did to the executors of one application. The executors of an application are the
+/// fold of its records in the order of their sequence; a later entry of an executor replaces the
+/// earlier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecutorsRecord {
     /// The application.
@@ -241,7 +244,8 @@ pub struct WorkerRecord {
 pub struct DrainRecord {
     /// When.
     pub asked: WallTime,
-    /// After this length from `asked`, what still runs is ended. A length, since deadlines are not stored: a new leader counts it afresh.
+    /// After this length from `asked`, what still runs is ended. A length, since deadlines are not
+    /// stored: a new leader counts it afresh.
     pub deadline: Option<std::time::Duration>,
 }
 
@@ -294,7 +298,8 @@ pub struct Snapshot {
     pub workers: Vec<Arc<WorkerRecord>>,
     /// Events, by commit.
     pub events: Vec<Arc<EventsRecord>>,
-    /// Records that could not be read: what they are and what they name. Nothing they name is placed.
+    /// Records that could not be read: what they are and what they name. Nothing they name is
+    /// placed.
     pub quarantined: Vec<QuarantinedRecord>,
 }
 

@@ -57,7 +57,8 @@ impl Resources {
     }
 }
 
-/// Amounts with the concrete addresses of the custom ones: a worker's total, or what an attempt was given.
+/// Amounts with the concrete addresses of the custom ones: a worker's total, or what an attempt was
+/// given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AllocatedResources {
     /// Whole cores.

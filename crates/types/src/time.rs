@@ -1,4 +1,5 @@
-//! Two clocks that are never mixed: [`Time`] orders deadlines on one machine, [`WallTime`] is shown to people.
+//! Two clocks that are never mixed: [`Time`] orders deadlines on one machine, [`WallTime`] is shown
+//! to people.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
@@ -31,7 +32,8 @@ impl Sub<Duration> for Time {
     }
 }
 
-/// Milliseconds since the Unix epoch by the wall clock, which may step. Stored and shown, never a deadline.
+/// Milliseconds since the Unix epoch by the wall clock, which may step. Stored and shown, never a
+/// deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct WallTime(pub u64);
 

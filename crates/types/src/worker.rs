@@ -62,9 +62,10 @@ pub struct Hello {
 
 /// Where a worker stands in the leader's eyes.
 ///
-/// `(new) → Alive` by hello and inventory; `Alive → Disconnected` when its stream breaks; `Disconnected → Alive` by hello and inventory;
-/// `Disconnected | Alive | Unconfirmed → Lost` past its deadline; `Lost → Alive` by hello and inventory; `Unconfirmed` is what a new leader
-/// loads; `Disconnected | Lost | Unconfirmed → Forgotten` by an operator, terminal.
+/// `(new) → Alive` by hello and inventory; `Alive → Disconnected` when its stream breaks;
+/// `Disconnected → Alive` by hello and inventory; `Disconnected | Alive | Unconfirmed → Lost` past
+/// its deadline; `Lost → Alive` by hello and inventory; `Unconfirmed` is what a new leader loads;
+/// `Disconnected | Lost | Unconfirmed → Forgotten` by an operator, terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WorkerState {
     /// Heard, and has reported its inventory on the present stream.

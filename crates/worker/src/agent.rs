@@ -1,4 +1,5 @@
-//! The agent as a whole: everything that is opened, and everything that runs until it is told to stop.
+//! The agent as a whole: everything that is opened, and everything that runs until it is told to
+//! stop.
 
 use std::fmt;
 use std::io;
@@ -38,7 +39,8 @@ pub enum AgentError {
     Thread(io::Error),
     /// The service.
     Serve(tonic::transport::Error),
-    /// A part of the agent failed: better no agent than half of one, since whoever restarts it restarts all of it.
+    /// A part of the agent failed: better no agent than half of one, since whoever restarts it
+    /// restarts all of it.
     Failed(tokio::task::JoinError),
 }
 

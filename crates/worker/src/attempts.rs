@@ -1,5 +1,5 @@
-//! The attempts of this worker as the runner last told them: for its own service, for logs and for cleaning up. The truth is the
-//! runner's; this is a copy.
+//! The attempts of this worker as the runner last told them: for its own service, for logs and for
+//! cleaning up. The truth is the runner's; this is a copy.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -48,7 +48,8 @@ impl Default for Attempts {
 }
 
 impl Attempts {
-    /// Takes the runner's inventory in place of everything. `facts` says what is known of an attempt that an earlier agent launched.
+    /// Takes the runner's inventory in place of everything. `facts` says what is known of an
+    /// attempt that an earlier agent launched.
     pub fn replace(&self, inventory: Vec<Report>, facts: impl Fn(&AttemptKey) -> AgentFacts) {
         let mut table = self.lock();
         let old = std::mem::take(&mut *table);

@@ -19,7 +19,8 @@ pub fn wall() -> WallTime {
     WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Fresh random bits. Without a source of them it falls back to the clock, which still spreads reconnects.
+/// Fresh random bits. Without a source of them it falls back to the clock, which still spreads
+/// reconnects.
 pub fn entropy() -> u64 {
     getrandom::u64().unwrap_or_else(|_| now().0)
 }

@@ -16,7 +16,8 @@ use crate::launch::{AttemptDirectories, in_one_line};
 use crate::logs::{STREAMS, Truncations, bound, remove_old_logs};
 use crate::runner::{RunnerOrder, RunnerOrders};
 
-/// Time between two looks at the logs of what runs. A program that writes 1 GB/s is over its bound by that much.
+/// Time between two looks at the logs of what runs. A program that writes 1 GB/s is over its bound
+/// by that much.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What the janitor works with.
@@ -96,7 +97,8 @@ impl Janitor {
         tell("cached artifacts", remove_old(&directories.cache, work_age, now, |_| true));
     }
 
-    /// Whether a directory of the work directory belongs to nothing that runs. What is not ours stays.
+    /// Whether a directory of the work directory belongs to nothing that runs. What is not ours
+    /// stays.
     fn may_go(&self, name: &str) -> bool {
         if let Ok(attempt) = name.parse::<AttemptKey>() {
             return !self.attempts.may_run(&attempt);

@@ -68,7 +68,8 @@ fn serve(settings: WorkerSettings, file: Option<&std::path::Path>) -> Result<(),
         settings = settings.or_file(path).map_err(|error| usage(&error))?;
     }
     let filter = settings.log.clone().unwrap_or_else(|| "info".to_owned());
-    // Targets and levels only: the larger filter language brings a megabyte of regular expressions into every worker.
+    // Targets and levels only: the larger filter language brings a megabyte of regular expressions
+    // into every worker.
     let filter: Targets = filter.parse().map_err(|error: ParseError| usage(&error))?;
     let lines =
         tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);

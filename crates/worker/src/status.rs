@@ -1,4 +1,5 @@
-//! What the worker's own service shows of the link and of the runner. Written by those who know, read by anyone.
+//! What the worker's own service shows of the link and of the runner. Written by those who know,
+//! read by anyone.
 
 use std::sync::Arc;
 

@@ -19,7 +19,8 @@ pub enum Record {
         /// When.
         started: WallTime,
     },
-    /// Its main process has ended while something that it left is not gone yet. Written before it is reaped.
+    /// Its main process has ended while something that it left is not gone yet. Written before it
+    /// is reaped.
     Exited {
         /// Which.
         attempt: AttemptKey,

@@ -82,7 +82,8 @@ impl Link {
         }
     }
 
-    /// Commands are for one incarnation. They are obeyed only once the inventory has gone up: a leader sends none before.
+    /// Commands are for one incarnation. They are obeyed only once the inventory has gone up: a
+    /// leader sends none before.
     fn handle_commands(&mut self, incarnation: Incarnation, commands: Vec<WorkerCommand>) {
         let (RunnerState::Ready(own) | RunnerState::Silent(own)) = self.runner else { return };
         if own != incarnation {

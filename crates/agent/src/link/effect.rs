@@ -6,8 +6,9 @@ use muster_types::{Acknowledgement, ClusterUid, Epoch, Incarnation, Report, Sess
 
 use super::RememberedCluster;
 
-/// One thing to do. Those that go to the runner ([`LinkEffect::RenewLease`], [`LinkEffect::Obey`], [`LinkEffect::AskInventory`],
-/// [`LinkEffect::Forget`]) go down one queue, in the order in which they are drained.
+/// One thing to do. Those that go to the runner ([`LinkEffect::RenewLease`], [`LinkEffect::Obey`],
+/// [`LinkEffect::AskInventory`], [`LinkEffect::Forget`]) go down one queue, in the order in which
+/// they are drained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkEffect {
     /// Open a stream to this address, under this session. Answered by `Connected` or `Broken`.
@@ -27,7 +28,8 @@ pub enum LinkEffect {
     },
     /// Write this to disk, synced; answered by `Persisted`.
     Persist(RememberedCluster),
-    /// Ask the runner for its inventory, behind everything that it was told before; answered by `Inventory`.
+    /// Ask the runner for its inventory, behind everything that it was told before; answered by
+    /// `Inventory`.
     AskInventory(Session),
     /// Send a part of the inventory; the flag is set on the last.
     SendInventory(Session, Vec<Report>, bool),
@@ -50,12 +52,13 @@ pub enum LinkEffect {
     Forget(Acknowledgement),
     /// The lease has ended and the runner does not answer: end leased trees without it.
     FenceWithoutRunner,
-    /// Watch at this master who leads, with no other watch beside; answered by `LeaderSeen` at once and with each change, and by `WatchBroken` when it
-    /// ends.
+    /// Watch at this master who leads, with no other watch beside; answered by `LeaderSeen` at once
+    /// and with each change, and by `WatchBroken` when it ends.
     Watch(String),
     /// Drop the watch.
     Unwatch,
-    /// Addresses of masters, as they are now known. To be remembered beside the epoch, as far as that works.
+    /// Addresses of masters, as they are now known. To be remembered beside the epoch, as far as
+    /// that works.
     Masters(Vec<String>),
     /// For the log.
     Say(Notice),

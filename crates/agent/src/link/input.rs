@@ -9,7 +9,8 @@ use super::RememberedCluster;
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkInput {
-    /// A runner of this incarnation was adopted or started. Its connection is fresh: what an older one held is void.
+    /// A runner of this incarnation was adopted or started. Its connection is fresh: what an older
+    /// one held is void.
     RunnerReady(Incarnation),
     /// The runner did not answer in time. No heartbeat goes out until it does.
     RunnerSilent,
@@ -25,7 +26,8 @@ pub enum LinkInput {
     Down(Session, NumberedDownlink),
     /// What was to be remembered is on disk.
     Persisted(RememberedCluster),
-    /// The runner's answer to [`super::LinkEffect::AskInventory`]: all that is not acknowledged as ended.
+    /// The runner's answer to [`super::LinkEffect::AskInventory`]: all that is not acknowledged as
+    /// ended.
     Inventory(Session, Vec<Report>),
     /// The runner tells of changes.
     Reports(Vec<Report>),
@@ -107,7 +109,8 @@ pub enum GoodbyeReason {
     Shutdown,
     /// Say hello anew, at once.
     SayHello,
-    /// A newer stream of this worker was taken. On the current stream it means that somebody else says hello as this worker.
+    /// A newer stream of this worker was taken. On the current stream it means that somebody else
+    /// says hello as this worker.
     Superseded,
     /// Refused under this stable word; of no use to repeat it soon.
     Refused(String),

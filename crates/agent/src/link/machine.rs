@@ -21,7 +21,8 @@ pub(super) enum RunnerState {
     Gone,
     /// It answers.
     Ready(Incarnation),
-    /// It does not answer: no hello and no heartbeat goes out, since nobody could stop what they would lease.
+    /// It does not answer: no hello and no heartbeat goes out, since nobody could stop what they
+    /// would lease.
     Silent(Incarnation),
 }
 
@@ -41,7 +42,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link that has dialled nobody. `masters` are those that were configured, `remembered` is what is on disk.
+    /// A link that has dialled nobody. `masters` are those that were configured, `remembered` is
+    /// what is on disk.
     pub fn new(masters: Vec<String>, remembered: Option<RememberedCluster>) -> Link {
         Link {
             runner: RunnerState::Gone,
@@ -56,7 +58,8 @@ impl Link {
         }
     }
 
-    /// Takes masters that an earlier agent knew beside those that were configured. To be called before any input.
+    /// Takes masters that an earlier agent knew beside those that were configured. To be called
+    /// before any input.
     pub fn recall_masters(&mut self, masters: &[String]) {
         self.masters.learn(masters);
     }
@@ -173,8 +176,9 @@ impl Link {
 
     fn dial(&mut self, now: Time) {
         let Some(master) = self.masters.choose() else { return };
-        // Larger than every earlier session of this incarnation, also of an agent before this one, with nothing kept on disk:
-        // the clock counts from the boot, and no agent dials more than once per millisecond.
+        // Larger than every earlier session of this incarnation, also of an agent before this one,
+        // with nothing kept on disk: the clock counts from the boot, and no agent dials more than
+        // once per millisecond.
         let session = Session((self.last_session.0 + 1).max(now.0 / 1_000_000));
         self.last_session = session;
         self.effects.push_back(LinkEffect::Dial(session, master.clone()));
@@ -195,8 +199,9 @@ impl Link {
         self.runner = RunnerState::Ready(incarnation);
     }
 
-    /// It may have stopped answering before the lease ended, and be found out only now: then nobody has ended what is leased. The same
-    /// where no lease is known, because an agent before this one renewed it.
+    /// It may have stopped answering before the lease ended, and be found out only now: then nobody
+    /// has ended what is leased. The same where no lease is known, because an agent before this one
+    /// renewed it.
     fn handle_runner_silent(&mut self) {
         if let RunnerState::Ready(incarnation) = self.runner {
             self.runner = RunnerState::Silent(incarnation);
@@ -256,7 +261,8 @@ impl Link {
         }
     }
 
-    /// The welcome holds: the lease counts from its hello, and the inventory is asked for behind all that the runner was told.
+    /// The welcome holds: the lease counts from its hello, and the inventory is asked for behind
+    /// all that the runner was told.
     pub(super) fn count(&mut self, session: Session, terms: StreamTerms, hello_sent: Time) {
         self.renew(hello_sent, &terms);
         self.effects.push_back(LinkEffect::AskInventory(session));

@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use muster_types::Time;
 
-/// Longest delay before the first repetition. Short, because a single broken stream is most often mended at once.
+/// Longest delay before the first repetition. Short, because a single broken stream is most often
+/// mended at once.
 pub(super) const BACKOFF_INITIAL: Duration = Duration::from_millis(100);
-/// Longest delay of all. A worker that nobody tells of the next leader must find it within two seconds, and may have to ask a master that is gone before one
-/// that knows: two delays of at most a second each, half of that on average. A thousand workers without a leader then dial two thousand times per
-/// second, spread over the whole second and all masters, where one that does not lead answers in a fraction of a millisecond and a machine without a
-/// master refuses in its kernel.
+/// Longest delay of all. A worker that nobody tells of the next leader must find it within two
+/// seconds, and may have to ask a master that is gone before one that knows: two delays of at most
+/// a second each, half of that on average. A thousand workers without a leader then dial two
+/// thousand times per second, spread over the whole second and all masters, where one that does not
+/// lead answers in a fraction of a millisecond and a machine without a master refuses in its
+/// kernel.
 pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Delay after a refusal, which only a person mends.
 pub(super) const REFUSED_RETRY: Duration = Duration::from_secs(30);
-/// Leaders that are followed by hearsay without a welcome between; more would be two masters that name each other.
+/// Leaders that are followed by hearsay without a welcome between; more would be two masters that
+/// name each other.
 const HEARSAY_LIMIT: u32 = 3;
 /// Masters kept; more than any cluster has.
 const MASTERS_LIMIT: usize = 32;
@@ -60,7 +64,8 @@ impl MasterList {
         &self.addresses
     }
 
-    /// Those that masters have named themselves, if they did: what was configured may be one of them under another name, or one of another cluster.
+    /// Those that masters have named themselves, if they did: what was configured may be one of
+    /// them under another name, or one of another cluster.
     pub(super) fn named(&self) -> &[String] {
         if self.named.is_empty() { &self.addresses } else { &self.named }
     }
@@ -82,7 +87,8 @@ impl MasterList {
         changed
     }
 
-    /// The address to dial now: the leader as another master named it, or the next in turn. `None` without any master.
+    /// The address to dial now: the leader as another master named it, or the next in turn. `None`
+    /// without any master.
     pub(super) fn choose(&mut self) -> Option<String> {
         if let Some(leader) = self.leader.take() {
             return Some(leader);
@@ -92,7 +98,8 @@ impl MasterList {
         Some(address)
     }
 
-    /// The stream to this address should be tried first again, as it was not its master that failed.
+    /// The stream to this address should be tried first again, as it was not its master that
+    /// failed.
     pub(super) fn prefer(&mut self, address: &str) {
         self.leader = Some(address.to_owned());
     }
@@ -103,7 +110,8 @@ impl MasterList {
         Pace::AtOnce
     }
 
-    /// When to dial next. `entropy` spreads workers over the whole delay, so that they do not come back in step.
+    /// When to dial next. `entropy` spreads workers over the whole delay, so that they do not come
+    /// back in step.
     pub(super) fn schedule(&mut self, now: Time, pace: Pace, entropy: u64) -> Time {
         match pace {
             Pace::AtOnce if self.hearsay < HEARSAY_LIMIT => {

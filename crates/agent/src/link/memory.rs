@@ -45,7 +45,8 @@ impl EpochMemory {
         self.seen.map(|seen| seen.epoch)
     }
 
-    /// Judges a welcome, and remembers what it raises: from here on anything lower is refused, on disk or not.
+    /// Judges a welcome, and remembers what it raises: from here on anything lower is refused, on
+    /// disk or not.
     pub(super) fn offer(&mut self, offered: RememberedCluster) -> Offer {
         if let Some(seen) = self.seen {
             if seen.cluster != offered.cluster {

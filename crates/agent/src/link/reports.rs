@@ -7,8 +7,8 @@ use muster_types::{Acknowledgement, AttemptKey, AttemptState, Report, Time};
 
 /// Reports in one message: some 100 bytes each keep it far below the smallest limit on messages.
 const REPORTS_PER_MESSAGE: usize = 256;
-/// An end that is not acknowledged for this long is sent again on the same stream: the master may have dropped it
-/// from a full queue. Far above the time of a commit.
+/// An end that is not acknowledged for this long is sent again on the same stream: the master may
+/// have dropped it from a full queue. Far above the time of a commit.
 const REPEAT_AFTER: Duration = Duration::from_secs(15);
 
 /// The newest of each attempt. Bounded by what the runner knows.
@@ -51,8 +51,8 @@ impl Reports {
         }
     }
 
-    /// Takes an acknowledgement. An older sequence than the newest acknowledges nothing. Answers whether an end is now
-    /// durable, which is then forgotten here too.
+    /// Takes an acknowledgement. An older sequence than the newest acknowledges nothing. Answers
+    /// whether an end is now durable, which is then forgotten here too.
     pub(super) fn acknowledge(&mut self, acknowledgement: &Acknowledgement) -> bool {
         let Some(entry) = self.newest.get_mut(&acknowledgement.attempt) else { return false };
         if entry.report.sequence != acknowledgement.sequence {

@@ -6,20 +6,23 @@ use muster_types::{Epoch, Session, Time};
 
 use super::RememberedCluster;
 
-/// A dial that has not connected by then has failed: a machine that is up answers in milliseconds, or after the second at which the kernel repeats a packet
-/// that was lost.
+/// A dial that has not connected by then has failed: a machine that is up answers in milliseconds,
+/// or after the second at which the kernel repeats a packet that was lost.
 pub(super) const CONNECT_PATIENCE: Duration = Duration::from_millis(1_500);
-/// A hello that is not answered by then: a leader that still loads keeps it waiting, a dead one for ever.
+/// A hello that is not answered by then: a leader that still loads keeps it waiting, a dead one for
+/// ever.
 pub(super) const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 /// Heartbeats that may stay unanswered before another master is dialled.
 pub(super) const UNANSWERED_LIMIT: u64 = 2;
-/// A leader that dictates a shorter interval is held to this one: nothing is won by more heartbeats.
+/// A leader that dictates a shorter interval is held to this one: nothing is won by more
+/// heartbeats.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 
 /// The stream that is current, or none.
 ///
-/// `Idle → Dialing → Greeting → Remembering → Counting → Active`, and from each of them back to `Idle` when it breaks, says goodbye,
-/// is not answered, or when the runner goes. `Remembering` is skipped when the epoch is on disk already.
+/// `Idle → Dialing → Greeting → Remembering → Counting → Active`, and from each of them back to
+/// `Idle` when it breaks, says goodbye, is not answered, or when the runner goes. `Remembering` is
+/// skipped when the epoch is on disk already.
 #[derive(Debug)]
 pub(super) enum StreamState {
     /// None; the next is dialled then.
@@ -103,7 +106,8 @@ impl Heartbeats {
         self.last
     }
 
-    /// Takes an answer: the sending time of what it answers, with every older one. `None` if it answers nothing that is open.
+    /// Takes an answer: the sending time of what it answers, with every older one. `None` if it
+    /// answers nothing that is open.
     pub(super) fn answered(&mut self, number: u64) -> Option<Time> {
         let position = self.unanswered.iter().position(|(open, _)| *open == number)?;
         let (_, sent) = self.unanswered[position];

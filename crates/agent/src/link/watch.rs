@@ -1,4 +1,5 @@
-//! The watch: while a stream is active, one idle question to another master, which says at once when somebody else leads.
+//! The watch: while a stream is active, one idle question to another master, which says at once
+//! when somebody else leads.
 //!
 //! It only hastens a dial. Whom the worker obeys is judged by the welcome that follows, as ever.
 
@@ -12,7 +13,8 @@ use super::machine::{Link, RunnerState};
 use super::masters::below;
 use super::stream::{StreamState, StreamTerms};
 
-/// Longest delay before a watch is begun again, at first and in the end. Without it a worker finds the next leader all the same, by dialling.
+/// Longest delay before a watch is begun again, at first and in the end. Without it a worker finds
+/// the next leader all the same, by dialling.
 const RETRY_INITIAL: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
@@ -32,7 +34,8 @@ impl LeaderDial {
         self.held.is_none().then_some(self.retry_at)
     }
 
-    /// Whether this address is that of the stream's leader: the stream may have been dialled by another name of it.
+    /// Whether this address is that of the stream's leader: the stream may have been dialled by
+    /// another name of it.
     fn is_leader(&self, address: &str, terms: &StreamTerms) -> bool {
         let named = self.leader.as_ref().is_some_and(|(leader, epoch)| leader == address && *epoch == terms.epoch());
         address == terms.master || named
@@ -40,14 +43,16 @@ impl LeaderDial {
 }
 
 impl Link {
-    /// When a watch is to be begun: only with a stream, and with a master beside the one that it goes to.
+    /// When a watch is to be begun: only with a stream, and with a master beside the one that it
+    /// goes to.
     pub(super) fn watch_deadline(&self) -> Option<Time> {
         let StreamState::Active { terms, .. } = &self.stream else { return None };
         let has_other = self.masters.named().iter().any(|address| !self.watch.is_leader(address, terms));
         self.watch.due().filter(|_| has_other)
     }
 
-    /// Begins a watch, and leaves one on the stream's leader itself: that one's end ends both. It is kept while there is no stream.
+    /// Begins a watch, and leaves one on the stream's leader itself: that one's end ends both. It
+    /// is kept while there is no stream.
     pub(super) fn mind_watch(&mut self, now: Time, entropy: u64) {
         let StreamState::Active { terms, .. } = &self.stream else { return };
         if self.watch.held.as_ref().is_some_and(|held| self.watch.is_leader(held, terms)) {
@@ -77,7 +82,8 @@ impl Link {
         self.watch.retry_at = now + below(most, entropy);
     }
 
-    /// A leader above the one of the stream is dialled at once; while there is no leader to stream with, also the highest seen.
+    /// A leader above the one of the stream is dialled at once; while there is no leader to stream
+    /// with, also the highest seen.
     pub(super) fn handle_leader_seen(&mut self, now: Time, entropy: u64, seen: LeaderSeen) {
         if self.watch.held.as_ref() != Some(&seen.from) {
             return;

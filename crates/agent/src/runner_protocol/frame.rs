@@ -9,8 +9,8 @@ use super::convert::{self, BadField};
 use super::message::{ToAgent, ToRunner};
 use super::wire;
 
-/// Longest frame. A start carries a spec (at most 64 KiB), its environment and substituted variables; the kernel refuses arguments and
-/// environment above 2 MiB anyway.
+/// Longest frame. A start carries a spec (at most 64 KiB), its environment and substituted
+/// variables; the kernel refuses arguments and environment above 2 MiB anyway.
 pub const MAX_FRAME: usize = 4 * 1024 * 1024;
 
 /// Most reports in one part of an inventory, so that no frame grows beyond its bound.
@@ -90,8 +90,8 @@ fn append(message: &impl prost::Message, out: &mut Vec<u8>) {
     message.encode(out).expect("a Vec grows as needed");
 }
 
-/// Puts frames together from bytes as they arrive. Holds at most one unfinished frame beyond what was pushed last, so the reader bounds it
-/// by taking all messages before it pushes more.
+/// Puts frames together from bytes as they arrive. Holds at most one unfinished frame beyond what
+/// was pushed last, so the reader bounds it by taking all messages before it pushes more.
 #[derive(Debug)]
 pub struct FrameReader<M> {
     buffer: Vec<u8>,
@@ -113,7 +113,8 @@ impl<M: Framed> FrameReader<M> {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole message, `None` until more has arrived. After an error the connection is of no more use.
+    /// The next whole message, `None` until more has arrived. After an error the connection is of
+    /// no more use.
     pub fn take(&mut self) -> Result<Option<M>, FrameError> {
         let rest = &self.buffer[self.taken..];
         let Some((head, body)) = rest.split_first_chunk::<4>() else { return Ok(None) };

@@ -14,26 +14,30 @@ pub enum ToRunner {
     Hello(AgentHello),
     /// A heartbeat was answered: the lease counts from when that heartbeat was sent.
     Renew(Renewal),
-    /// Remember the attempt before anything is done for it, because its artifacts must be fetched first. One that is known is answered with
-    /// its present state, and nothing changes.
+    /// Remember the attempt before anything is done for it, because its artifacts must be fetched
+    /// first. One that is known is answered with its present state, and nothing changes.
     Accept(Accepted),
-    /// Start the attempt; one that is not known is accepted first. One that was started before is answered with its present state.
+    /// Start the attempt; one that is not known is accepted first. One that was started before is
+    /// answered with its present state.
     Start(Box<Start>),
-    /// The attempt could not be prepared: it ends with this outcome. Taken only while it is accepted and not started.
+    /// The attempt could not be prepared: it ends with this outcome. Taken only while it is
+    /// accepted and not started.
     Abandon(AttemptKey, Outcome),
     /// End the attempt.
     Kill(Kill),
-    /// An attempt that is frozen goes on, if the lease stands; else it stays frozen. Since version 2, in which a runner freezes.
+    /// An attempt that is frozen goes on, if the lease stands; else it stays frozen. Since version
+    /// 2, in which a runner freezes.
     Thaw(AttemptKey),
-    /// The master has made the report of an ended attempt durable: its record may go. Taken only if the attempt has ended and the
-    /// sequence is that of its newest report.
+    /// The master has made the report of an ended attempt durable: its record may go. Taken only if
+    /// the attempt has ended and the sequence is that of its newest report.
     Closed(Acknowledgement),
     /// Say everything that is known: answered by [`ToAgent::Inventory`] with the same number.
     Inventory(u64),
-    /// Answered by [`ToAgent::Pong`] with the same number, when everything before it has been taken.
+    /// Answered by [`ToAgent::Pong`] with the same number, when everything before it has been
+    /// taken.
     Ping(u64),
-    /// End everything that runs, each by its own grace but at most this long, then exit. What ends is journalled and will be reported by
-    /// the next runner.
+    /// End everything that runs, each by its own grace but at most this long, then exit. What ends
+    /// is journalled and will be reported by the next runner.
     Shutdown(Duration),
 }
 
@@ -79,14 +83,16 @@ pub struct Start {
     pub accepted: Accepted,
     /// What to execute.
     pub program: Program,
-    /// What to enforce. Absent where the machine does not let the runner (see the capabilities) or limits are off.
+    /// What to enforce. Absent where the machine does not let the runner (see the capabilities) or
+    /// limits are off.
     pub limits: Limits,
 }
 
 /// A program, everything substituted.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Program {
-    /// A path (relative to `work_dir`), or a name without slash that is looked for in the `PATH` of `env`.
+    /// A path (relative to `work_dir`), or a name without slash that is looked for in the `PATH` of
+    /// `env`.
     pub program: String,
     /// Arguments, without the program.
     pub args: Vec<String>,
@@ -129,7 +135,8 @@ pub struct Limits {
 /// A kill.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kill {
-    /// Which. One that is not known is remembered and answered as ended, `NeverStarted`, so that a start that comes later finds it.
+    /// Which. One that is not known is remembered and answered as ended, `NeverStarted`, so that a
+    /// start that comes later finds it.
     pub attempt: AttemptKey,
     /// KILL at once, without TERM.
     pub at_once: bool,
@@ -144,7 +151,8 @@ pub struct Kill {
 pub enum KillReason {
     /// Asked for.
     By(KilledBy),
-    /// Its output exceeded its bound where logs cannot be bounded in place: `LogLimit`, the program's own fault.
+    /// Its output exceeded its bound where logs cannot be bounded in place: `LogLimit`, the
+    /// program's own fault.
     LogLimit,
 }
 
@@ -153,15 +161,18 @@ pub enum KillReason {
 pub enum ToAgent {
     /// Answer to the hello.
     Hello(Box<RunnerHello>),
-    /// No version in common, or something else is wrong with what was sent; the connection ends. For people.
+    /// No version in common, or something else is wrong with what was sent; the connection ends.
+    /// For people.
     Refused(String),
     /// An attempt changed, or was asked about.
     Report(Box<Report>),
-    /// A part of the answer to the question for the inventory; parts follow each other until `last`.
+    /// A part of the answer to the question for the inventory; parts follow each other until
+    /// `last`.
     Inventory {
         /// Of the question.
         number: u64,
-        /// Attempts that are known, in the order of their keys: also ended ones that are not closed yet, of this incarnation and of earlier ones.
+        /// Attempts that are known, in the order of their keys: also ended ones that are not closed
+        /// yet, of this incarnation and of earlier ones.
         reports: Vec<Report>,
         /// No further part follows.
         last: bool,
@@ -181,7 +192,8 @@ pub struct RunnerHello {
     pub boot_id: String,
     /// What the machine lets it do. `punch_hole` is always false here: logs are the agent's.
     pub capabilities: Capabilities,
-    /// The runner's process id in the outer PID namespace. A KILL of it ends everything that it runs.
+    /// The runner's process id in the outer PID namespace. A KILL of it ends everything that it
+    /// runs.
     pub pid: u32,
     /// The newest renewal that it holds.
     pub renewal: Option<Renewal>,

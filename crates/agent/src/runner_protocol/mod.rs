@@ -1,17 +1,21 @@
 //! What agent and runner say to each other, over the Unix socket in the state directory.
 //!
-//! Each message is a frame: its length (4 bytes, little endian) and then protobuf. Both sides may put many frames into one write.
-//! The agent speaks first, with [`ToRunner::Hello`]; the runner answers with [`ToAgent::Hello`], or with [`ToAgent::Refused`] and the end
-//! of the connection. From its hello on, a connection is *the* agent's: the one before it is cut and what is unread of it is void, and
-//! every attempt that was accepted and not started is ended as never started. So an inventory asked on the new connection can no
-//! longer be made untrue by a command of an older agent.
+//! Each message is a frame: its length (4 bytes, little endian) and then protobuf. Both sides may
+//! put many frames into one write. The agent speaks first, with [`ToRunner::Hello`]; the runner
+//! answers with [`ToAgent::Hello`], or with [`ToAgent::Refused`] and the end of the connection.
+//! From its hello on, a connection is *the* agent's: the one before it is cut and what is unread of
+//! it is void, and every attempt that was accepted and not started is ended as never started. So an
+//! inventory asked on the new connection can no longer be made untrue by a command of an older
+//! agent.
 //!
-//! Everything that the agent sends is taken in order: commands, renewals of the lease, and the question for the inventory. The agent waits for
-//! nothing in between: after its hello is answered it may send at will. The runner pushes one [`ToAgent::Report`] for each change of an
-//! attempt; the agent asks for the inventory once, right after the hello.
+//! Everything that the agent sends is taken in order: commands, renewals of the lease, and the
+//! question for the inventory. The agent waits for nothing in between: after its hello is answered
+//! it may send at will. The runner pushes one [`ToAgent::Report`] for each change of an attempt;
+//! the agent asks for the inventory once, right after the hello.
 //!
-//! Versions: the runner lives longer than the agent, so an agent of version N speaks to a runner of N−1. A field is only ever added; a number
-//! is never used for something else. Version 2 freezes at the lease's end and takes [`ToRunner::Thaw`]; a runner whose agent speaks version 1 kills
+//! Versions: the runner lives longer than the agent, so an agent of version N speaks to a runner of
+//! N−1. A field is only ever added; a number is never used for something else. Version 2 freezes at
+//! the lease's end and takes [`ToRunner::Thaw`]; a runner whose agent speaks version 1 kills
 //! instead, since nobody could thaw, and one of version 1 never says that something is frozen.
 
 mod convert;
@@ -34,7 +38,8 @@ pub const VERSION_MIN: u32 = 1;
 
 /// Name of the socket in the state directory.
 pub const SOCKET_NAME: &str = "runner.sock";
-/// Name of the file in the state directory with the runner's process id, as a decimal number of the outer PID namespace.
+/// Name of the file in the state directory with the runner's process id, as a decimal number of the
+/// outer PID namespace.
 pub const PID_FILE_NAME: &str = "runner.pid";
 /// Name of the file in the state directory that the runner holds locked while it lives.
 pub const LOCK_NAME: &str = "runner.lock";

@@ -1,4 +1,5 @@
-//! The protobuf of the messages. Numbers are never reused; version 1 is in use from the first release on.
+//! The protobuf of the messages. Numbers are never reused; version 1 is in use from the first
+//! release on.
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ToRunner {

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{live_drivers_and_applications, workers};
-use crate::parse::Span;
+use crate::parse::DurationArg;
 
 /// What to end.
 #[derive(Debug, Args)]
@@ -11,7 +11,7 @@ use crate::parse::Span;
 An id is looked for among the drivers, then among the applications. The program gets TERM, and after its grace its whole tree gets KILL; KILLED means that \
 nothing is left of it. A driver that had ended before is shown as it ended. Killing a driver ends its applications, too.
 
-Exit codes: 0 ended, or had ended; 124 when --timeout passed first (the wish stands: it will end).")]
+Exit codes: 0 ended, or had ended; 124 when --timeout passed first (the kill goes on).")]
 pub(crate) struct KillArgs {
     /// Names or uids of drivers or applications.
     #[arg(required = true, value_name = "ID", add = live_drivers_and_applications())]
@@ -24,7 +24,7 @@ pub(crate) struct KillArgs {
     pub(crate) application: bool,
     /// How long to wait for the end.
     #[arg(long, value_name = "TIME", default_value = "30s", conflicts_with = "no_wait")]
-    pub(crate) timeout: Span,
+    pub(crate) timeout: DurationArg,
     /// Do not wait; only ask for the end.
     #[arg(long)]
     pub(crate) no_wait: bool,
@@ -44,10 +44,10 @@ pub(crate) struct DrainArgs {
     pub(crate) wait: bool,
     /// After this, what still runs there is ended.
     #[arg(long, value_name = "TIME")]
-    pub(crate) deadline: Option<Span>,
+    pub(crate) deadline: Option<DurationArg>,
     /// With --wait: how long to wait. Then exit with 124; the drain stands.
     #[arg(long, value_name = "TIME", requires = "wait")]
-    pub(crate) timeout: Option<Span>,
+    pub(crate) timeout: Option<DurationArg>,
 }
 
 /// Which worker gets work again.
@@ -68,15 +68,18 @@ pub(crate) struct WorkerArgs {
 /// What to do with a worker.
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerSubcommand {
-    /// Declare a worker gone for ever. What was unreachable on it ends as LOST, and it is refused from now on. Say this only of a machine that is surely off:
-    /// what still runs there would be a second copy. Refused while the worker is alive.
+    /// Declare a worker gone for ever. What was unreachable on it ends as LOST, and it is refused
+    /// from now on. Say this only of a machine that is surely off: what still runs there would be a
+    /// second copy. Refused while the worker is alive.
     Forget {
         /// Name or uid of the worker.
         #[arg(add = workers())]
         worker: String,
     },
-    /// End an attempt that the store does not name. After the store was restored from an earlier time, what runs and no record names is left running and shown
-    /// by `muster get worker`: nobody but you can say whether it is still wanted. To end a driver with all its copies, kill the driver.
+    /// End an attempt that the store does not name. After the store was restored from an earlier
+    /// time, what runs and no record names is left running and shown by `muster get worker`: nobody
+    /// but you can say whether it is still wanted. To end a driver with all its copies, kill the
+    /// driver.
     EndQuarantined {
         /// Name or uid of the worker that runs it.
         #[arg(add = workers())]

@@ -43,8 +43,9 @@ First steps:
 
 /// Submits, watches and ends drivers on a Muster cluster, and brings up clusters on one machine.
 ///
-/// A driver is a program that the cluster runs for you: exactly one copy, inside its limits, whatever part of the cluster is upgraded, restarted or lost.
-/// A driver may register applications, which are granted executors: further processes on the workers.
+/// A driver is a program that the cluster runs for you: exactly one copy, inside its limits,
+/// whatever part of the cluster is upgraded, restarted or lost. A driver may register applications,
+/// which are granted executors: further processes on the workers.
 #[derive(Debug, Parser)]
 #[command(name = "muster", version, after_help = AFTER_HELP, subcommand_required = true, max_term_width = 120, disable_help_subcommand = false)]
 pub(crate) struct Cli {

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{applications, drivers, drivers_and_applications, executors, workers};
-use crate::parse::{Pair, ProcessArg, Size};
+use crate::parse::{Pair, ProcessArg, SizeArg};
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -13,7 +13,8 @@ pub(crate) enum Format {
     Table,
     /// For people with wide terminals: more columns.
     Wide,
-    /// For programs: the wire's own JSON (proto3 JSON: lowerCamelCase names, 64-bit numbers as strings, fields at their default left out).
+    /// For programs: the wire's own JSON (proto3 JSON: lowerCamelCase names, 64-bit numbers as
+    /// strings, fields at their default left out).
     Json,
     /// Ids only, one per line.
     Name,
@@ -153,7 +154,7 @@ pub(crate) struct LogsArgs {
     pub(crate) tail: Option<u32>,
     /// Only the last bytes, such as 64K.
     #[arg(long, value_name = "SIZE", conflicts_with = "tail")]
-    pub(crate) tail_bytes: Option<Size>,
+    pub(crate) tail_bytes: Option<SizeArg>,
 }
 
 /// Which events.
@@ -171,7 +172,8 @@ pub(crate) struct EventsArgs {
     /// Begin after the event with this token (resumeToken of -o json).
     #[arg(long, value_name = "TOKEN", conflicts_with = "since_oldest")]
     pub(crate) since: Option<String>,
-    /// Only of this driver. May be given again; together with --application and --worker: any of them.
+    /// Only of this driver. May be given again; together with --application and --worker: any of
+    /// them.
     #[arg(long = "driver", value_name = "ID", add = drivers())]
     pub(crate) drivers: Vec<String>,
     /// Only of this application and its executors. May be given again.

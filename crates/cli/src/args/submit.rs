@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::Format;
-use crate::parse::{ArtifactRef, Count, Pair, SecretSource, Size, Span};
+use crate::parse::{ArtifactRef, Count, DurationArg, Pair, SecretSource, SizeArg};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -29,9 +29,10 @@ pub(crate) struct SubmitArgs {
     /// Cores it may use. Default 1.
     #[arg(long, value_name = "N", help_heading = "Resources", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) cores: Option<u32>,
-    /// Memory it may use, such as 256M or 2GiB (powers of 1024). What it takes beyond ends it. Default 512M.
+    /// Memory it may use, such as 256M or 2GiB (powers of 1024). What it takes beyond ends it.
+    /// Default 512M.
     #[arg(long, value_name = "SIZE", help_heading = "Resources")]
-    pub(crate) memory: Option<Size>,
+    pub(crate) memory: Option<SizeArg>,
     /// Custom resource, such as gpu=1. May be given again.
     #[arg(long = "resource", value_name = "NAME=COUNT", help_heading = "Resources")]
     pub(crate) resources: Vec<Count>,
@@ -39,26 +40,31 @@ pub(crate) struct SubmitArgs {
     #[arg(long = "selector", value_name = "KEY=VALUE", help_heading = "Resources")]
     pub(crate) selectors: Vec<Pair>,
 
-    /// Environment variable. May be given again. {{VARIABLES}} such as {{WORK_DIR}} are substituted by the worker.
+    /// Environment variable. May be given again. {{VARIABLES}} such as {{WORK_DIR}} are substituted
+    /// by the worker.
     #[arg(long = "env", short = 'e', value_name = "KEY=VALUE", help_heading = "Program")]
     pub(crate) env: Vec<Pair>,
-    /// File of KEY=VALUE lines, taken as they stand; # begins a comment line. --env wins over it. May be given again.
+    /// File of KEY=VALUE lines, taken as they stand; # begins a comment line. --env wins over it.
+    /// May be given again.
     #[arg(long = "env-file", value_name = "FILE", help_heading = "Program", value_hint = clap::ValueHint::FilePath)]
     pub(crate) env_files: Vec<PathBuf>,
-    /// Environment variable whose value never comes back in any answer, event or log. KEY alone takes the value from your own environment, and
-    /// so keeps it out of the shell's history. May be given again.
+    /// Environment variable whose value never comes back in any answer, event or log. KEY alone
+    /// takes the value from your own environment, and so keeps it out of the shell's history. May
+    /// be given again.
     #[arg(long = "secret-env", value_name = "KEY[=VALUE]", help_heading = "Program")]
     pub(crate) secret_env: Vec<SecretSource>,
-    /// File that the worker fetches into the work directory first: file:, http: or https:, or a path on the workers' machines. After # may
-    /// stand sha256=HEX, name=FILE and executable, joined by &. May be given again.
+    /// File that the worker fetches into the work directory first: file:, http: or https:, or a
+    /// path on the workers' machines. After # may stand sha256=HEX, name=FILE and executable,
+    /// joined by &. May be given again.
     #[arg(long = "artifact", value_name = "URI[#sha256=HEX]", help_heading = "Program")]
     pub(crate) artifacts: Vec<ArtifactRef>,
-    /// Work directory: an absolute path that exists on the worker. A fresh one for each attempt when left out.
+    /// Work directory: an absolute path that exists on the worker. A fresh one for each attempt
+    /// when left out.
     #[arg(long, value_name = "PATH", help_heading = "Program")]
     pub(crate) work_dir: Option<String>,
     /// How much of each output file is kept, such as 64M (the default).
     #[arg(long, value_name = "SIZE", help_heading = "Program")]
-    pub(crate) log_limit: Option<Size>,
+    pub(crate) log_limit: Option<SizeArg>,
 
     /// Label, for lists and filters. May be given again.
     #[arg(long = "label", short = 'l', value_name = "KEY=VALUE")]
@@ -72,20 +78,21 @@ pub(crate) struct SubmitArgs {
     pub(crate) max_attempts: Option<u32>,
     /// The window in which failures are counted. Default 1h.
     #[arg(long, value_name = "TIME", help_heading = "Restarts")]
-    pub(crate) restart_window: Option<Span>,
+    pub(crate) restart_window: Option<DurationArg>,
     /// First delay before it is run again; doubles with each failure. Default 1s.
     #[arg(long, value_name = "TIME", help_heading = "Restarts")]
-    pub(crate) backoff: Option<Span>,
+    pub(crate) backoff: Option<DurationArg>,
     /// Longest delay before it is run again. Default 5m.
     #[arg(long, value_name = "TIME", help_heading = "Restarts")]
-    pub(crate) backoff_max: Option<Span>,
-    /// What happens when its worker falls silent. rerun: it is fenced there when its lease ends, then run again elsewhere. wait: it goes on
-    /// there, and is shown UNREACHABLE until the worker is back or forgotten. Default: wait where --restart is never, else rerun.
+    pub(crate) backoff_max: Option<DurationArg>,
+    /// What happens when its worker falls silent. rerun: it is fenced there when its lease ends,
+    /// then run again elsewhere. wait: it goes on there, and is shown UNREACHABLE until the worker
+    /// is back or forgotten. Default: wait where --restart is never, else rerun.
     #[arg(long, value_enum, value_name = "WHAT", help_heading = "Restarts")]
     pub(crate) on_worker_lost: Option<OnWorkerLost>,
     /// Time between TERM and KILL when it is ended. Default 10s, at most 1h.
     #[arg(long, value_name = "TIME", help_heading = "Restarts")]
-    pub(crate) kill_grace: Option<Span>,
+    pub(crate) kill_grace: Option<DurationArg>,
 
     /// Follow its output until it has ended, and exit with its code.
     #[arg(long, short = 'w', help_heading = "Waiting")]
@@ -95,9 +102,10 @@ pub(crate) struct SubmitArgs {
     pub(crate) no_output: bool,
     /// With --wait: how long to wait. Then exit with 124; the driver goes on.
     #[arg(long, value_name = "TIME", requires = "wait", help_heading = "Waiting")]
-    pub(crate) timeout: Option<Span>,
+    pub(crate) timeout: Option<DurationArg>,
 
-    /// Asking again with the same id gives the same answer and runs nothing twice: at most 64 of A-Z a-z 0-9 . _ -. Made up when left out.
+    /// Asking again with the same id gives the same answer and runs nothing twice: at most 64 of
+    /// A-Z a-z 0-9 . _ -. Made up when left out.
     #[arg(long, value_name = "ID")]
     pub(crate) request_id: Option<String>,
     /// Only say whether it would be accepted, and why it would wait. Nothing is stored.
@@ -114,7 +122,8 @@ pub(crate) struct SubmitArgs {
     )]
     pub(crate) output: Format,
 
-    /// The program and its arguments. A name without / is looked up in the worker's PATH; a relative path is taken from the work directory.
+    /// The program and its arguments. A name without / is looked up in the worker's PATH; a
+    /// relative path is taken from the work directory.
     #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM [ARGUMENTS]")]
     pub(crate) command: Vec<String>,
 }

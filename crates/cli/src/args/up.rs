@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::DEFAULT_MASTER;
-use crate::parse::Size;
+use crate::parse::SizeArg;
 
 /// A cluster on this machine.
 #[derive(Debug, Clone, Args)]
@@ -33,10 +33,12 @@ pub(crate) struct UpArgs {
     /// How many workers.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) workers: u32,
-    /// Address of the master; port 0 takes a free one. Further masters take the ports that follow, or free ones where those are taken.
+    /// Address of the master; port 0 takes a free one. Further masters take the ports that follow,
+    /// or free ones where those are taken.
     #[arg(long, value_name = "HOST:PORT", default_value = DEFAULT_MASTER)]
     pub(crate) listen: String,
-    /// How many masters. One leads; another takes over when it dies. More than one need --etcd, which they share.
+    /// How many masters. One leads; another takes over when it dies. More than one need --etcd,
+    /// which they share.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=7))]
     pub(crate) masters: u32,
     /// Start an etcd too, for this cluster alone, and have the masters keep their records in it.
@@ -45,15 +47,18 @@ pub(crate) struct UpArgs {
     /// Program of etcd. Default: the one that MUSTER_ETCD names, else the one in PATH.
     #[arg(long, value_name = "PATH", requires = "etcd", value_hint = clap::ValueHint::ExecutablePath)]
     pub(crate) etcd_binary: Option<PathBuf>,
-    /// Allow --listen on an address that other machines reach. There are no credentials yet: who reaches it may run anything here.
+    /// Allow --listen on an address that other machines reach. There are no credentials yet: who
+    /// reaches it may run anything here.
     #[arg(long)]
     pub(crate) insecure_listen: bool,
-    /// Cores of each worker. Default: all of this machine, so that the smallest one can run the examples.
+    /// Cores of each worker. Default: all of this machine, so that the smallest one can run the
+    /// examples.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) cores: Option<u32>,
-    /// Memory of each worker, such as 4G. Default: this machine's, divided by the number of workers.
+    /// Memory of each worker, such as 4G. Default: this machine's, divided by the number of
+    /// workers.
     #[arg(long, value_name = "SIZE")]
-    pub(crate) memory: Option<Size>,
+    pub(crate) memory: Option<SizeArg>,
     /// Return when all is ready; the cluster goes on in the background.
     #[arg(long, short = 'd')]
     pub(crate) detach: bool,

@@ -14,7 +14,8 @@ use crate::master::MasterClient;
 use crate::output::length;
 use crate::progress::Progress;
 
-/// Ends of what runs on a worker are not all told as events of the worker: it is looked at this often, too.
+/// Ends of what runs on a worker are not all told as events of the worker: it is looked at this
+/// often, too.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Places nothing more on a worker.

@@ -51,7 +51,8 @@ impl Follow {
         self.seen.send_replace(if has_ended(driver) { u32::MAX } else { newest });
         for attempt in &driver.attempts {
             if attempt.attempt > self.newest && has_begun(attempt) {
-                // A full queue means 32 attempts behind a reader that does not read; their logs can be read by name.
+                // A full queue means 32 attempts behind a reader that does not read; their logs can
+                // be read by name.
                 if self.attempts.try_send(attempt.attempt).is_ok() {
                     self.newest = attempt.attempt;
                 }

@@ -52,7 +52,8 @@ pub(super) async fn list(master: MasterClient, args: ListArgs) -> Result<(), Com
     }
 }
 
-/// Lists do not say why things wait, for that takes the master some work; people are told for the first few.
+/// Lists do not say why things wait, for that takes the master some work; people are told for the
+/// first few.
 async fn explain(master: &MasterClient, drivers: &mut [Driver]) {
     let waiting = drivers.iter_mut().filter(|driver| driver.state() == State::Pending && driver.pending.is_none());
     for driver in waiting.take(EXPLAINED) {

@@ -58,7 +58,8 @@ pub(super) struct LogCopy {
 pub(super) type IsOver = watch::Receiver<bool>;
 
 impl LogCopy {
-    /// Reads to the end, which with `follow` is the end of the process. A worker that is away is waited for a while when following.
+    /// Reads to the end, which with `follow` is the end of the process. A worker that is away is
+    /// waited for a while when following.
     pub(super) async fn run_alone(mut self, master: &MasterClient) -> Result<(), CommandFailure> {
         if self.request.follow {
             return self.run_until(master, watch::Sender::new(true).subscribe()).await;

@@ -15,7 +15,8 @@ const NAMED: usize = 10;
 /// Things that are looked through.
 const MOST: usize = 10_000;
 
-/// What runs on the cluster of a master, such as `2 drivers run (a RUNNING, b PENDING) and 4 executors`.
+/// What runs on the cluster of a master, such as `2 drivers run (a RUNNING, b PENDING) and 4
+/// executors`.
 pub(crate) async fn running_summary(address: &str) -> String {
     let unknown = "what runs is not known, for the master does not answer".to_owned();
     let Ok(master) = MasterClient::with_deadline(&[address.to_owned()], BOUND) else { return unknown };

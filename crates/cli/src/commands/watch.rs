@@ -6,7 +6,8 @@ use muster_client::v1::{Application, Driver, WatchEventsRequest, Worker};
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
 
-/// Waits until something happens to what a request names. A watch that is too old to go on says so once, as if something had happened.
+/// Waits until something happens to what a request names. A watch that is too old to go on says so
+/// once, as if something had happened.
 #[derive(Debug)]
 struct ChangeWaiter {
     master: MasterClient,
@@ -25,7 +26,8 @@ impl ChangeWaiter {
         self.watch = Some(self.master.client().watch_events(request));
     }
 
-    /// Waits; whether the place is lost, so that all must be read anew. Without a place, it is lost already.
+    /// Waits; whether the place is lost, so that all must be read anew. Without a place, it is lost
+    /// already.
     async fn next(&mut self) -> Result<bool, CommandFailure> {
         let Some(watch) = &mut self.watch else { return Ok(true) };
         match watch.next().await {

@@ -1,7 +1,8 @@
 //! The wire's own JSON.
 //!
-//! An answer is encoded and read back with the descriptors that gRPC reflection serves, and printed by the rules of proto3 JSON (`prost-reflect`): the names,
-//! enums, times and 64-bit numbers are what grpcurl and every other client print, without code generated a second time.
+//! An answer is encoded and read back with the descriptors that gRPC reflection serves, and printed
+//! by the rules of proto3 JSON (`prost-reflect`): the names, enums, times and 64-bit numbers are
+//! what grpcurl and every other client print, without code generated a second time.
 
 use std::fmt;
 use std::sync::OnceLock;

@@ -27,7 +27,8 @@ impl fmt::Display for EnvFileError {
 
 impl std::error::Error for EnvFileError {}
 
-/// Reads a file: `KEY=VALUE` per line, taken as it stands without quotes or escapes; empty lines and lines that begin with `#` say nothing.
+/// Reads a file: `KEY=VALUE` per line, taken as it stands without quotes or escapes; empty lines
+/// and lines that begin with `#` say nothing.
 pub(crate) fn read_env_file(path: &Path) -> Result<Vec<Pair>, EnvFileError> {
     let text = std::fs::read_to_string(path).map_err(|error| EnvFileError::Read(path.to_path_buf(), error))?;
     let mut pairs = Vec::new();

@@ -12,6 +12,6 @@ pub(crate) use artifact::ArtifactRef;
 pub(crate) use env_file::{EnvFileError, read_env_file};
 pub(crate) use names::is_variable_name;
 pub(crate) use pair::{Count, Pair, SecretSource};
-pub(crate) use size::Size;
-pub(crate) use span::Span;
+pub(crate) use size::SizeArg;
+pub(crate) use span::DurationArg;
 pub(crate) use target::ProcessArg;

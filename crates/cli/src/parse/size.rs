@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// A size in bytes. Suffixes are powers of 1024, as everywhere in Muster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Size(pub(crate) u64);
+pub(crate) struct SizeArg(pub(crate) u64);
 
 /// Why a text is not a size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +32,10 @@ impl fmt::Display for SizeError {
 
 impl std::error::Error for SizeError {}
 
-impl FromStr for Size {
+impl FromStr for SizeArg {
     type Err = SizeError;
 
-    fn from_str(text: &str) -> Result<Size, SizeError> {
+    fn from_str(text: &str) -> Result<SizeArg, SizeError> {
         let text = text.trim();
         let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(split);
@@ -49,7 +49,7 @@ impl FromStr for Size {
             _ if number.is_empty() => return Err(SizeError::NoNumber),
             _ => return Err(SizeError::Unit(unit.to_owned())),
         };
-        scaled(number, scale).map(Size)
+        scaled(number, scale).map(SizeArg)
     }
 }
 
@@ -89,20 +89,20 @@ mod tests {
             ("1.5G", (1 << 30) + (1 << 29)),
             ("18446744073709551615", u64::MAX),
         ] {
-            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+            assert_eq!(text.parse(), Ok(SizeArg(bytes)), "{text}");
         }
     }
 
     #[test]
     fn says_what_is_wrong() {
-        assert_eq!("256X".parse::<Size>(), Err(SizeError::Unit("X".into())));
-        assert_eq!("2GB".parse::<Size>(), Err(SizeError::Unit("GB".into())));
-        assert_eq!("".parse::<Size>(), Err(SizeError::NoNumber));
-        assert_eq!("M".parse::<Size>(), Err(SizeError::NoNumber));
-        assert_eq!("-1M".parse::<Size>(), Err(SizeError::NoNumber));
-        assert_eq!("1.M".parse::<Size>(), Err(SizeError::NoNumber));
-        assert_eq!("1.2.3M".parse::<Size>(), Err(SizeError::NoNumber));
-        assert_eq!("99999999999999999999".parse::<Size>(), Err(SizeError::TooLarge));
-        assert_eq!("99999999T".parse::<Size>(), Err(SizeError::TooLarge));
+        assert_eq!("256X".parse::<SizeArg>(), Err(SizeError::Unit("X".into())));
+        assert_eq!("2GB".parse::<SizeArg>(), Err(SizeError::Unit("GB".into())));
+        assert_eq!("".parse::<SizeArg>(), Err(SizeError::NoNumber));
+        assert_eq!("M".parse::<SizeArg>(), Err(SizeError::NoNumber));
+        assert_eq!("-1M".parse::<SizeArg>(), Err(SizeError::NoNumber));
+        assert_eq!("1.M".parse::<SizeArg>(), Err(SizeError::NoNumber));
+        assert_eq!("1.2.3M".parse::<SizeArg>(), Err(SizeError::NoNumber));
+        assert_eq!("99999999999999999999".parse::<SizeArg>(), Err(SizeError::TooLarge));
+        assert_eq!("99999999T".parse::<SizeArg>(), Err(SizeError::TooLarge));
     }
 }

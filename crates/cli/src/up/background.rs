@@ -1,4 +1,5 @@
-//! `muster up --detach`: starts the process that keeps the cluster up, and returns when all is ready.
+//! `muster up --detach`: starts the process that keeps the cluster up, and returns when all is
+//! ready.
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -13,7 +13,8 @@ use super::layout::ClusterLayout;
 use super::process::ProcessName;
 use super::{UpError, logs};
 
-/// How long a daemon may take to shut down before it is killed. It leaves its work alone, so it is quick.
+/// How long a daemon may take to shut down before it is killed. It leaves its work alone, so it is
+/// quick.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 /// How often a file that says "ready" is looked for.
 const LOOK: Duration = Duration::from_millis(20);
@@ -71,7 +72,8 @@ impl DaemonSpec {
         DaemonSpec { args, known: Some(address), ..DaemonSpec::new(layout, name, program, Vec::new()) }
     }
 
-    /// Starts it in a process group of its own, so that Ctrl-C in the terminal reaches only us, who know the order in which to end things.
+    /// Starts it in a process group of its own, so that Ctrl-C in the terminal reaches only us, who
+    /// know the order in which to end things.
     pub(crate) fn start(&self) -> Result<RunningDaemon, UpError> {
         let file = |error| UpError::File(self.log.clone(), error);
         let log = logs::open(&self.log).map_err(file)?;
@@ -176,7 +178,8 @@ impl DaemonSpec {
 impl RunningDaemon {
     /// Its end.
     pub(crate) async fn ended(&mut self) -> Option<ExitStatus> {
-        // A child that cannot be waited for is taken for one that has ended; it is ours, so this does not happen.
+        // A child that cannot be waited for is taken for one that has ended; it is ours, so this
+        // does not happen.
         self.child.wait().await.ok()
     }
 
@@ -206,7 +209,8 @@ fn is_error(line: &str) -> bool {
     ours || [r#""level":"error""#, r#""level":"fatal""#, r#""level":"panic""#].iter().any(|level| line.contains(level))
 }
 
-/// A daemon is told what it needs on its command line; what our caller has in the environment is for us.
+/// A daemon is told what it needs on its command line; what our caller has in the environment is
+/// for us.
 fn scrub(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let Some(text) = name.to_str() else { continue };

@@ -43,9 +43,11 @@ impl LocalEtcd {
             ("--initial-cluster", format!("{PREFIX}=http://127.0.0.1:0").into()),
             ("--logger", "zap".into()),
             ("--log-outputs", "stderr".into()),
-            // The log's newest entries are kept in memory until then, and a full transaction is large.
+            // The log's newest entries are kept in memory until then, and a full transaction is
+            // large.
             ("--snapshot-count", "5000".into()),
-            // The most that etcd recommends: the default of 2 GiB is full within minutes of a busy day.
+            // The most that etcd recommends: the default of 2 GiB is full within minutes of a busy
+            // day.
             ("--quota-backend-bytes", (8u64 << 30).to_string().into()),
         ];
         let args = words.into_iter().flat_map(|(name, value)| [name.into(), value]).collect();

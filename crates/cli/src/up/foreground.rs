@@ -21,7 +21,8 @@ const READY: Duration = Duration::from_secs(60);
 /// Brings the cluster up, keeps it up until a signal, and ends it.
 pub(crate) async fn up(args: &UpArgs, layout: ClusterLayout) -> Result<(), UpError> {
     if args.background {
-        // Out of the session of the terminal that started us: its end is not ours. It fails only for who is out already.
+        // Out of the session of the terminal that started us: its end is not ours. It fails only
+        // for who is out already.
         let _ = rustix::process::setsid();
     }
     let mut signals = Signals::listen().map_err(|error| UpError::File("signals".into(), error))?;
@@ -67,8 +68,8 @@ fn take(layout: &ClusterLayout) -> Result<DirLock, UpError> {
     })
 }
 
-/// Starts etcd if there is to be one, then the masters, then the workers, and waits for each: of the masters until one leads. The
-/// masters' addresses.
+/// Starts etcd if there is to be one, then the masters, then the workers, and waits for each: of
+/// the masters until one leads. The masters' addresses.
 async fn start(plan: &ClusterPlan, listen: &str, begun: &mut StartedCluster) -> Result<String, UpError> {
     let progress = Progress::begin("starting the master");
     if let Some(etcd) = &plan.etcd {
@@ -84,7 +85,8 @@ async fn start(plan: &ClusterPlan, listen: &str, begun: &mut StartedCluster) -> 
     let addresses = match plan.etcd {
         Some(_) => listens.iter().map(|listen| dialled(listen)).collect::<Vec<_>>().join(","),
         None => {
-            // A free port was taken once; from now on it is this one, for workers and clients know it.
+            // A free port was taken once; from now on it is this one, for workers and clients know
+            // it.
             let pinned = plan.masters(&[pinned(listen, &leader)]);
             begun.masters =
                 pinned.into_iter().zip(begun.masters.drain(..)).map(|(part, (_, ran))| (part, ran)).collect();
@@ -145,7 +147,8 @@ impl StartedCluster {
         }
     }
 
-    /// Ends what was begun. What ran here before goes on; a runner that was made for this start has nothing to go on for.
+    /// Ends what was begun. What ran here before goes on; a runner that was made for this start has
+    /// nothing to go on for.
     async fn end(self, layout: &ClusterLayout) {
         for (part, running) in self.workers.into_iter().chain(self.masters).chain(self.etcd) {
             running.end().await;
@@ -203,7 +206,8 @@ async fn end(
     ended
 }
 
-/// Agents first, so that nobody starts anew what is ended; the runners with all they run; the masters last, and what they write to.
+/// Agents first, so that nobody starts anew what is ended; the runners with all they run; the
+/// masters last, and what they write to.
 async fn end_work(layout: &ClusterLayout, parts: DaemonGroups) -> Result<(), UpError> {
     parts.workers.end().await;
     let ended = teardown::end_work(layout).await;

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-/// A file is put aside when it is larger; with the one before it, a part keeps at most about twice this.
+/// A file is put aside when it is larger; with the one before it, a part keeps at most about twice
+/// this.
 const BOUND: u64 = 16 << 20;
 
 /// Opens a part's log. Everybody appends, so that it can be emptied under its writers.
@@ -12,8 +13,8 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     File::options().create(true).append(true).open(path)
 }
 
-/// Puts a log that is too large aside, as `NAME.log.1`. Its writers go on in the same file, which is emptied; a line that is written between the
-/// copy and the emptying is lost.
+/// Puts a log that is too large aside, as `NAME.log.1`. Its writers go on in the same file, which
+/// is emptied; a line that is written between the copy and the emptying is lost.
 pub(crate) fn bound(path: &Path) -> io::Result<()> {
     let file = File::options().write(true).open(path)?;
     if file.metadata()?.len() > BOUND {

@@ -7,7 +7,8 @@ pub(crate) fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
 }
 
-/// Memory in bytes: the machine's, or what the container we are in may use. `None` when nobody says.
+/// Memory in bytes: the machine's, or what the container we are in may use. `None` when nobody
+/// says.
 pub(crate) fn memory() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_of(&text));
     let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]

@@ -27,7 +27,8 @@ pub(crate) use error::UpError;
 use crate::args::UpArgs;
 use layout::ClusterLayout;
 
-/// Brings a cluster up, and keeps it up until it is told to end; with `--detach`, leaves that to a process in the background.
+/// Brings a cluster up, and keeps it up until it is told to end; with `--detach`, leaves that to a
+/// process in the background.
 pub(crate) async fn up(args: UpArgs) -> Result<(), UpError> {
     let layout = layout_of(&args.dir)?;
     layout.make().map_err(|error| UpError::File(layout.dir().to_path_buf(), error))?;

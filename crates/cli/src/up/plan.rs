@@ -49,7 +49,8 @@ impl ClusterPlan {
         })
     }
 
-    /// The addresses that the masters are to listen on. Over etcd all are certain before any is started, for each is told to the workers.
+    /// The addresses that the masters are to listen on. Over etcd all are certain before any is
+    /// started, for each is told to the workers.
     pub(crate) fn listens(&self, first: &str) -> Result<Vec<String>, UpError> {
         match self.etcd {
             Some(_) => ports::neighbours(first, self.master_names().len()),
@@ -102,11 +103,13 @@ impl ClusterPlan {
     }
 }
 
-/// The longest path of a socket, without its final zero, and what the runner calls its own below a worker's state.
+/// The longest path of a socket, without its final zero, and what the runner calls its own below a
+/// worker's state.
 const LONGEST_SOCKET: usize = 107;
 const RUNNER_SOCKET: &str = "runner.sock";
 
-/// Looks whether the runners will be able to serve their sockets, for what the kernel says of that helps nobody.
+/// Looks whether the runners will be able to serve their sockets, for what the kernel says of that
+/// helps nobody.
 fn check_length(layout: &ClusterLayout, workers: u32) -> Result<(), UpError> {
     let longest = layout.state(&worker_name(workers)).join(RUNNER_SOCKET);
     match longest.as_os_str().len().checked_sub(LONGEST_SOCKET) {
@@ -120,7 +123,8 @@ fn private_etcd(args: &UpArgs, layout: &ClusterLayout) -> Result<LocalEtcd, UpEr
     Ok(LocalEtcd::new(layout, &program, ports::free_port()?))
 }
 
-/// Looks whether the masters can share a store, and whether the directory has the other kind: its workers belong to that cluster.
+/// Looks whether the masters can share a store, and whether the directory has the other kind: its
+/// workers belong to that cluster.
 fn check_store(args: &UpArgs, layout: &ClusterLayout) -> Result<(), UpError> {
     let (own, shared) = (layout.state(MASTER).exists(), layout.state(ETCD).exists());
     match (args.etcd, own, shared) {
@@ -131,7 +135,8 @@ fn check_store(args: &UpArgs, layout: &ClusterLayout) -> Result<(), UpError> {
     }
 }
 
-/// Looks whether the master will be able to listen, so that the most common mistake has a plain answer.
+/// Looks whether the master will be able to listen, so that the most common mistake has a plain
+/// answer.
 pub(crate) fn check_listen(listen: &str) -> Result<(), UpError> {
     let wrong = || UpError::Listen(listen.to_owned());
     let addresses: Vec<SocketAddr> = listen.to_socket_addrs().map_err(|_| wrong())?.collect();

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use super::UpError;
 
-/// Addresses for so many masters: the first as it was asked for, the others on the ports that follow it, or on free ones where those are
-/// taken (or where a free one was asked for).
+/// Addresses for so many masters: the first as it was asked for, the others on the ports that
+/// follow it, or on free ones where those are taken (or where a free one was asked for).
 pub(crate) fn neighbours(listen: &str, count: usize) -> Result<Vec<String>, UpError> {
     let (host, port) = listen.rsplit_once(':').ok_or_else(|| UpError::Listen(listen.to_owned()))?;
     let port: u16 = port.parse().map_err(|_| UpError::Listen(listen.to_owned()))?;
@@ -19,7 +19,8 @@ pub(crate) fn neighbours(listen: &str, count: usize) -> Result<Vec<String>, UpEr
         let wished = next.and_then(|port| TcpListener::bind(format!("{host}:{port}")).ok());
         let listener = match wished {
             Some(listener) => listener,
-            // The first is refused elsewhere when it is taken; any other fault of it is the master's to report.
+            // The first is refused elsewhere when it is taken; any other fault of it is the
+            // master's to report.
             None if place == 0 && port != 0 => {
                 addresses.push(listen.to_owned());
                 continue;
@@ -33,8 +34,9 @@ pub(crate) fn neighbours(listen: &str, count: usize) -> Result<Vec<String>, UpEr
     Ok(addresses)
 }
 
-/// Where free ports are looked for: above those that services are known by, below those that Linux gives to outgoing connections. Of
-/// the latter a server may find its own taken when it comes back, be it by a client that looked for it there and met itself.
+/// Where free ports are looked for: above those that services are known by, below those that Linux
+/// gives to outgoing connections. Of the latter a server may find its own taken when it comes back,
+/// be it by a client that looked for it there and met itself.
 const KEPT: Range<u16> = 12_000..32_000;
 /// How many are tried.
 const ATTEMPTS: usize = 1_000;

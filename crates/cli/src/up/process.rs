@@ -1,4 +1,5 @@
-//! A process that another program started: named so that its number, used again, is never mistaken for it.
+//! A process that another program started: named so that its number, used again, is never mistaken
+//! for it.
 
 use std::fmt;
 use std::path::Path;

@@ -13,7 +13,8 @@ use super::{UpError, binaries};
 /// As for a part of our own.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
-/// Ends agents, masters and the etcd that an earlier `muster up` left behind; says which. What runs under the runners goes on.
+/// Ends agents, masters and the etcd that an earlier `muster up` left behind; says which. What runs
+/// under the runners goes on.
 pub(crate) fn end_stale_daemons(layout: &ClusterLayout) -> Vec<String> {
     let workers = layout.workers().unwrap_or_default();
     let mut ended = Vec::new();

@@ -88,7 +88,8 @@ impl FakeMaster {
     }
 }
 
-/// The way to a master. What serves a connection outlives its server's task; here it ends with the way.
+/// The way to a master. What serves a connection outlives its server's task; here it ends with the
+/// way.
 struct Gate {
     address: String,
     open: watch::Sender<bool>,
@@ -130,7 +131,8 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut open: watch:
     }
 }
 
-/// An address that answers no packet, as that of a machine that is gone: its queue of connections is full.
+/// An address that answers no packet, as that of a machine that is gone: its queue of connections
+/// is full.
 pub(crate) struct GoneMachine {
     pub(crate) address: String,
     _queue: (TcpListener, Vec<TcpStream>),

@@ -1,5 +1,6 @@
-//! The stored executors of an application are the fold of its records. When most entries are dead, the oldest records are
-//! rewritten: what is alive in them moves to a new record, in the group that deletes them.
+//! The stored executors of an application are the fold of its records. When most entries are dead,
+//! the oldest records are rewritten: what is alive in them moves to a new record, in the group that
+//! deletes them.
 
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use crate::core::Core;
 
 /// Below this, dead entries are not worth a write.
 const SLACK: usize = 64;
-/// One step rewrites at most about this many entries and deletes at most this many records, so that a group holds it.
+/// One step rewrites at most about this many entries and deletes at most this many records, so that
+/// a group holds it.
 const STEP_ENTRIES: usize = 128;
 const STEP_RECORDS: usize = 16;
 

@@ -12,8 +12,8 @@ use crate::state::Application;
 use crate::variables::shape_of_profile;
 
 impl Core {
-    /// Tells placement what an application wants and has. Nothing while its session is away and while it backs off; an
-    /// application that ends loses its place.
+    /// Tells placement what an application wants and has. Nothing while its session is away and
+    /// while it backs off; an application that ends loses its place.
     pub(crate) fn refresh_demand(&mut self, now: Now, uid: ApplicationUid) {
         let Some(application) = self.applications.get_mut(uid) else { return };
         if application.is_over() {

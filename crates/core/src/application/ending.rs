@@ -14,7 +14,8 @@ use crate::state::Application;
 use crate::timers::Timer;
 use crate::{CallId, Effect, Rejection, SessionEnd};
 
-/// Applications that a worker which cannot be told now is told of later, at most; scratch directories beyond that stay.
+/// Applications that a worker which cannot be told now is told of later, at most; scratch
+/// directories beyond that stay.
 const MAX_GONE: usize = 1024;
 
 impl Application {
@@ -69,14 +70,16 @@ impl Core {
         self.reply_application(call, uid);
     }
 
-    /// A request's id goes into the record with the write that the request makes; one that makes none needs no memory.
+    /// A request's id goes into the record with the write that the request makes; one that makes
+    /// none needs no memory.
     fn keep_request(&mut self, uid: ApplicationUid, request: Option<RequestId>) {
         if let Some(application) = self.applications.get_mut(uid).filter(|application| !application.is_over()) {
             std::sync::Arc::make_mut(&mut application.record).requests.extend(request);
         }
     }
 
-    /// Every application of an attempt that is about to be closed ends at once, and not by the grace of its session.
+    /// Every application of an attempt that is about to be closed ends at once, and not by the
+    /// grace of its session.
     pub(crate) fn end_applications_of(
         &mut self,
         ctx: &mut Ctx<'_>,

@@ -138,7 +138,8 @@ impl Core {
         }
     }
 
-    /// Something that counted no longer does: replacements always back off, several losses at once as one.
+    /// Something that counted no longer does: replacements always back off, several losses at once
+    /// as one.
     pub(crate) fn lose_executor(&mut self, ctx: &mut Ctx<'_>, uid: ApplicationUid, id: ExecutorId) {
         let random = ctx.entropy.next();
         let Some(application) = self.applications.get_mut(uid) else { return };

@@ -74,7 +74,8 @@ impl Core {
         self.timers.arm(now.time + self.config.launch_progress, Timer::Progress(key));
     }
 
-    /// The present incarnation never accepted it: the same number again, after a write of this term.
+    /// The present incarnation never accepted it: the same number again, after a write of this
+    /// term.
     pub(crate) fn launch_executor_again(&mut self, now: Now, uid: ApplicationUid, id: ExecutorId) {
         self.change_executor(uid, id, |executor, record| {
             executor.live = ExecutorState::Launching;

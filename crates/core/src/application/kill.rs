@@ -34,8 +34,8 @@ impl Core {
         self.note_application_request(ctx, request.as_ref(), uid, RequestKind::KillExecutors);
         let fresh: Vec<ExecutorId> = executors.iter().copied().filter(|id| self.can_be_killed(uid, *id)).collect();
         let lowered = if replace { BTreeMap::new() } else { self.counted_by_profile(uid, &fresh) };
-        // Targets first: a crash in between leaves executors that were to go, which the repeated request ends; the other order
-        // would replace them.
+        // Targets first: a crash in between leaves executors that were to go, which the repeated
+        // request ends; the other order would replace them.
         self.put_application(ctx.now, uid, request, |record| {
             for (profile, count) in lowered {
                 let target = record.targets.entry(profile).or_default();

@@ -58,7 +58,8 @@ impl Core {
         }
     }
 
-    /// The application that a caller names and may act for: one of a driver's attempt wants that attempt's token.
+    /// The application that a caller names and may act for: one of a driver's attempt wants that
+    /// attempt's token.
     fn application_for(&self, name: &str, token: Option<&str>) -> Result<ApplicationUid, Rejection> {
         let Some(application) = self.applications.find(name) else {
             return Err(Rejection::NotFound { kind: "application", name: name.to_owned() });

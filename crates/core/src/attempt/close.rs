@@ -9,7 +9,8 @@ use crate::restart::{self, AfterExit};
 use crate::timers::Timer;
 
 impl Core {
-    /// Closes the open attempt of a driver. The caller has one of the proofs of I-CLOSE that nothing of it is left.
+    /// Closes the open attempt of a driver. The caller has one of the proofs of I-CLOSE that
+    /// nothing of it is left.
     pub(crate) fn close_attempt(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -23,7 +24,8 @@ impl Core {
         let outcome = restart::judge(outcome, driver.record.kill.is_some());
         let started = started.or(driver.started);
         let ended = ended.unwrap_or(ctx.now.wall);
-        // Its applications first: in every prefix of the groups the attempt is closed only when they are ending.
+        // Its applications first: in every prefix of the groups the attempt is closed only when
+        // they are ending.
         let AttemptKey::Driver(_, number) = key else { return };
         self.end_applications_of(ctx, uid, number, &outcome);
         self.release(worker, key);
@@ -93,7 +95,8 @@ impl Core {
         self.timers.arm(at, Timer::Retry(uid));
     }
 
-    /// A back-off is over. Not written: a new leader that still reads it starts it afresh, which is later and so safe.
+    /// A back-off is over. Not written: a new leader that still reads it starts it afresh, which is
+    /// later and so safe.
     pub(crate) fn end_backoff(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let due = driver.retry.is_some_and(|(at, _)| at <= ctx.now.time);
@@ -105,7 +108,8 @@ impl Core {
         }
     }
 
-    /// A leased attempt's lease has certainly ended: its worker is lost, or its best-effort worker has another incarnation.
+    /// A leased attempt's lease has certainly ended: its worker is lost, or its best-effort worker
+    /// has another incarnation.
     pub(crate) fn end_lease(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
         let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, "its worker came back without it");
         match key {

@@ -39,8 +39,9 @@ impl Core {
         self.out.touched.drivers.insert(uid);
     }
 
-    /// A driver that waits may be placed, unless executors of its last attempt are still being ended: they are part of the copy;
-    /// or the store went back in time, and a copy may run that no record names.
+    /// A driver that waits may be placed, unless executors of its last attempt are still being
+    /// ended: they are part of the copy; or the store went back in time, and a copy may run that no
+    /// record names.
     pub(crate) fn enqueue_driver(&mut self, uid: DriverUid) {
         let Some(driver) = self.drivers.get(uid) else { return };
         let held = driver
@@ -59,7 +60,8 @@ impl Core {
         }
     }
 
-    /// The next attempt of a driver goes to this worker, of which the fleet has taken the resources.
+    /// The next attempt of a driver goes to this worker, of which the fleet has taken the
+    /// resources.
     pub(crate) fn assign_driver(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -106,7 +108,8 @@ impl Core {
         AttemptNumber(next.max(least))
     }
 
-    /// Sends the open attempt to its worker. The group holds a write of it: every launch follows a guarded write of this term.
+    /// Sends the open attempt to its worker. The group holds a write of it: every launch follows a
+    /// guarded write of this term.
     fn launch_driver(&mut self, now: Now, uid: DriverUid) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let Some((key, worker)) = driver.open_key() else { return };
@@ -116,7 +119,8 @@ impl Core {
         self.timers.arm(now.time + self.config.launch_progress, Timer::Progress(key));
     }
 
-    /// The present incarnation never accepted the attempt, and no older command can start it any more: the same number again.
+    /// The present incarnation never accepted the attempt, and no older command can start it any
+    /// more: the same number again.
     pub(crate) fn launch_driver_again(&mut self, now: Now, uid: DriverUid) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         driver.clear_attempt();
@@ -126,8 +130,9 @@ impl Core {
         self.launch_driver(now, uid);
     }
 
-    /// Sends a command for an attempt, if its worker can take it now: one that has reported, in the attempt's incarnation. What is
-    /// not sent now follows from the inventory when the worker is back.
+    /// Sends a command for an attempt, if its worker can take it now: one that has reported, in the
+    /// attempt's incarnation. What is not sent now follows from the inventory when the worker is
+    /// back.
     pub(crate) fn send_to(&mut self, worker: WorkerUid, attempt: AttemptKey, command: WorkerCommand) {
         let incarnation = self.incarnation_of(attempt);
         let Some(worker) = self.workers.get_mut(worker) else { return };
@@ -141,7 +146,8 @@ impl Core {
         }
     }
 
-    /// Nothing was heard of a launch. That never closes an attempt: a kill is asked for, and waited for.
+    /// Nothing was heard of a launch. That never closes an attempt: a kill is asked for, and waited
+    /// for.
     pub(crate) fn ask_back_driver(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
         let AttemptKey::Driver(uid, _) = key else { return };
         let Some(driver) = self.drivers.get_mut(uid) else { return };

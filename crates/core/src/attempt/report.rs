@@ -5,7 +5,8 @@ use muster_types::{AttemptState, DriverState, DriverUid, Report};
 use crate::core::{Core, Ctx};
 
 impl Core {
-    /// A report of the attempt that is open. A process that runs is shown, not stored: after a crash its worker says it again.
+    /// A report of the attempt that is open. A process that runs is shown, not stored: after a
+    /// crash its worker says it again.
     pub(crate) fn driver_report(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid, report: &Report) {
         if let AttemptState::Ended(outcome) = &report.state {
             return self.close_attempt(ctx, uid, outcome.clone(), report.started, report.ended);

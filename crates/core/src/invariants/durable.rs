@@ -1,4 +1,5 @@
-//! Follows groups as a store and its readers would: what was written, and whether what follows was allowed to.
+//! Follows groups as a store and its readers would: what was written, and whether what follows was
+//! allowed to.
 
 use std::collections::BTreeMap;
 

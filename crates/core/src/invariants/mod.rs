@@ -1,6 +1,8 @@
-//! What must hold after every step, one small file each: a library for tests and for the simulation.
+//! What must hold after every step, one small file each: a library for tests and for the
+//! simulation.
 //!
-//! [`check`] looks into a core; a [`DurableState`] follows what the core writes and sends, as a store and its readers would.
+//! [`check`] looks into a core; a [`DurableState`] follows what the core writes and sends, as a
+//! store and its readers would.
 
 mod bounds;
 mod durable;

@@ -1,4 +1,5 @@
-//! At most one attempt of a driver is open, and every open attempt is in the books of its worker alone.
+//! At most one attempt of a driver is open, and every open attempt is in the books of its worker
+//! alone.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Nothing is observed without its write: a launch follows the durable assignment that it carries out, and executors of an
-//! earlier attempt are closed before the next is launched.
+//! Nothing is observed without its write: a launch follows the durable assignment that it carries
+//! out, and executors of an earlier attempt are closed before the next is launched.
 
 use muster_types::{AttemptKey, DriverUid, WorkerCommand};
 

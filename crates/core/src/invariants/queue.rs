@@ -1,4 +1,5 @@
-//! What waits for a place is in the queue, and nothing else is: an acknowledged submission reaches an end.
+//! What waits for a place is in the queue, and nothing else is: an acknowledged submission reaches
+//! an end.
 
 use muster_types::DriverState;
 

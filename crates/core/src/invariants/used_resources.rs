@@ -22,7 +22,8 @@ fn check_worker(core: &Core, worker: &Worker, found: &mut Vec<InvariantViolation
     let mut addresses = BTreeSet::new();
     for (key, held) in worker.assigned.iter().chain(&worker.unassigned) {
         sum.add(&held.amounts());
-        // After a restore its record may stand for something that is long over, and whose place was given to others.
+        // After a restore its record may stand for something that is long over, and whose place was
+        // given to others.
         if core.driver_behind(*key).is_some_and(|driver| core.restore.holds(driver)) {
             continue;
         }

@@ -15,7 +15,8 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    /// In the order given, or shuffled. Shuffling takes one number of the entropy, whatever the size.
+    /// In the order given, or shuffled. Shuffling takes one number of the entropy, whatever the
+    /// size.
     pub(super) fn new(mut workers: Vec<WorkerUid>, shuffle: Option<&mut dyn Entropy>) -> Candidates {
         if let Some(entropy) = shuffle.filter(|_| workers.len() > 1) {
             shuffle_by(&mut workers, entropy.next());
@@ -45,7 +46,8 @@ impl Candidates {
     }
 }
 
-/// Positions that one shape has yet to try in this pass. One that did not fit never will: capacity only falls within a pass.
+/// Positions that one shape has yet to try in this pass. One that did not fit never will: capacity
+/// only falls within a pass.
 #[derive(Debug)]
 pub(super) enum Remaining {
     /// All but those that lead on to a later position.
@@ -95,7 +97,8 @@ fn follow(skips: &mut BTreeMap<usize, usize>, from: usize) -> usize {
     end
 }
 
-/// Fisher-Yates, driven by a generator that one number seeds: the entropy's source may be slow, and in tests it counts.
+/// Fisher-Yates, driven by a generator that one number seeds: the entropy's source may be slow, and
+/// in tests it counts.
 fn shuffle_by(workers: &mut [WorkerUid], seed: u128) {
     let mut state = (seed ^ (seed >> 64)) as u64;
     for last in (1..workers.len()).rev() {

@@ -29,8 +29,9 @@ impl Amounts {
     }
 }
 
-/// A sorted list cut into blocks. Each block knows the most that any of its workers has free, so a search passes over a block of
-/// full workers with one comparison: ten thousand workers are about two hundred blocks.
+/// A sorted list cut into blocks. Each block knows the most that any of its workers has free, so a
+/// search passes over a block of full workers with one comparison: ten thousand workers are about
+/// two hundred blocks.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CapacityIndex {
     blocks: Vec<Block>,
@@ -87,7 +88,8 @@ impl CapacityIndex {
         }
     }
 
-    /// The first place beyond `after` that has the amounts free. Adds what it examined to `examined`.
+    /// The first place beyond `after` that has the amounts free. Adds what it examined to
+    /// `examined`.
     pub(super) fn next(
         &self,
         direction: Direction,

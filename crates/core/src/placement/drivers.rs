@@ -31,14 +31,15 @@ impl DriverQueue {
         DriverQueue::default()
     }
 
-    /// Adds a driver behind all others. One that waits already stays where it is, and takes the new shape.
+    /// Adds a driver behind all others. One that waits already stays where it is, and takes the new
+    /// shape.
     pub fn push(&mut self, driver: DriverUid, shape: Arc<Shape>) {
         self.back += 1;
         self.insert(driver, shape, self.back);
     }
 
-    /// Adds a driver before all others: one that was placed before and runs again. One that waits already stays where it is,
-    /// and takes the new shape.
+    /// Adds a driver before all others: one that was placed before and runs again. One that waits
+    /// already stays where it is, and takes the new shape.
     pub fn push_front(&mut self, driver: DriverUid, shape: Arc<Shape>) {
         self.front -= 1;
         self.insert(driver, shape, self.front);
@@ -85,13 +86,16 @@ pub struct DriverPlacement {
     pub resources: AllocatedResources,
 }
 
-/// Places what fits and takes it out of the queue. `placed` is how many drivers are placed at present and have not ended.
+/// Places what fits and takes it out of the queue. `placed` is how many drivers are placed at
+/// present and have not ended.
 ///
-/// Drivers are tried in submission order. Spread: the workers stand in random order, drawn anew for each pass, and a cursor moves
-/// on from one driver to the next; each driver looks at each worker at most once. Compact: each takes the first worker by uid.
+/// Drivers are tried in submission order. Spread: the workers stand in random order, drawn anew for
+/// each pass, and a cursor moves on from one driver to the next; each driver looks at each worker
+/// at most once. Compact: each takes the first worker by uid.
 ///
-/// Cost: nothing when no shape is new and no worker rose; else a look at each worker that has room for the smallest shape, a look
-/// for each driver placed, and at most one failed look per shape and worker.
+/// Cost: nothing when no shape is new and no worker rose; else a look at each worker that has room
+/// for the smallest shape, a look for each driver placed, and at most one failed look per shape and
+/// worker.
 pub fn place_drivers(
     fleet: &mut Fleet,
     queue: &mut DriverQueue,

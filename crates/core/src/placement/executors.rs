@@ -59,10 +59,11 @@ impl ExecutorQueue {
         ExecutorQueue::default()
     }
 
-    /// Says what an application wants and has: at registration (which gives it its place behind all others), and whenever a
-    /// target, an exclusion, a preference, the cores that it holds or the number of its executors changed. What
-    /// [`place_executors`] grants is counted by the queue itself; saying it again does no harm. An application that is to be
-    /// given nothing for now (its session is away, it backs off) keeps its place with an empty demand.
+    /// Says what an application wants and has: at registration (which gives it its place behind all
+    /// others), and whenever a target, an exclusion, a preference, the cores that it holds or the
+    /// number of its executors changed. What [`place_executors`] grants is counted by the queue
+    /// itself; saying it again does no harm. An application that is to be given nothing for now
+    /// (its session is away, it backs off) keeps its place with an empty demand.
     pub fn set(&mut self, application: ApplicationUid, demand: ApplicationDemand) {
         let order = *self.order.entry(application).or_insert_with(|| {
             self.next += 1;
@@ -114,16 +115,19 @@ pub struct ExecutorPlacement {
     pub resources: AllocatedResources,
 }
 
-/// Places what fits, and counts it in the queue. In the order in which executors are to be numbered: by application, profile, and
-/// worker in the order of the selection policy, those on preferred hosts first.
+/// Places what fits, and counts it in the queue. In the order in which executors are to be
+/// numbered: by application, profile, and worker in the order of the selection policy, those on
+/// preferred hosts first.
 ///
-/// Each profile is given what the reference system's loop would give it: workers that can hold one executor, in the order of the
-/// selection policy, get one step in turn (spread) or as many as they hold (compact), within the cores left to the application and
-/// the target of the profile. A step is one executor, or one core where the profile names no cores; then each worker has at most
-/// one executor per pass, with all the cores it got.
+/// Each profile is given what the reference system's loop would give it: workers that can hold one
+/// executor, in the order of the selection policy, get one step in turn (spread) or as many as they
+/// hold (compact), within the cores left to the application and the target of the profile. A step
+/// is one executor, or one core where the profile names no cores; then each worker has at most one
+/// executor per pass, with all the cores it got.
 ///
-/// Cost: nothing when no demand is new and no worker rose; else for each profile that may be given something, a look at the workers
-/// it takes and at those with enough cores and memory that fail it for other reasons.
+/// Cost: nothing when no demand is new and no worker rose; else for each profile that may be given
+/// something, a look at the workers it takes and at those with enough cores and memory that fail it
+/// for other reasons.
 pub fn place_executors(fleet: &mut Fleet, queue: &mut ExecutorQueue, policy: &Policy) -> Vec<ExecutorPlacement> {
     let shapes = queue.waiting.to_try(fleet);
     let turn = |shape: Arc<Shape>| queue.waiting.first(&shape).map(|turn| (turn, shape));
@@ -207,7 +211,8 @@ impl Assignment<'_> {
         given
     }
 
-    /// One executor on each of at most `missing` workers, with the cores that each gets of the budget.
+    /// One executor on each of at most `missing` workers, with the cores that each gets of the
+    /// budget.
     fn whole_workers(&mut self, budget: u64, missing: u64, preferred: &mut BTreeMap<String, u32>) -> Given {
         let most = missing.min(budget);
         let mut workers = Vec::new();
@@ -251,8 +256,9 @@ impl Assignment<'_> {
         customs.fold(cores.min(times(capacity.free_memory(), least.memory)), u64::min)
     }
 
-    /// The first `most` workers that hold one executor, in the order of the policy. Each of them is given a step, since the
-    /// budget has at least as many: so no more are looked for than are given something.
+    /// The first `most` workers that hold one executor, in the order of the policy. Each of them is
+    /// given a step, since the budget has at least as many: so no more are looked for than are
+    /// given something.
     fn collect(&mut self, most: u64, except: &BTreeSet<WorkerUid>) -> Vec<WorkerUid> {
         match self.only_risen {
             Some(stamp) => {

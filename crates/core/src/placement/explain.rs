@@ -13,10 +13,11 @@ pub fn fits_now(fleet: &Fleet, shape: &Shape, policy: &Policy) -> bool {
     fleet.workers_by_uid.values().any(|capacity| capacity.fits(shape, &least, policy))
 }
 
-/// Why no worker takes the shape: each worker once, at the first cause in the order of [`PendingCause`] (a worker that could take
-/// it at none); the nearest fit; and whether no worker known could take it even if it were empty (never so while no worker is
-/// known). Limits of drivers and of an application's cores, and back-off, are the caller's to add. `cores == 0` asks for one core.
-/// Looks at every worker.
+/// Why no worker takes the shape: each worker once, at the first cause in the order of
+/// [`PendingCause`] (a worker that could take it at none); the nearest fit; and whether no worker
+/// known could take it even if it were empty (never so while no worker is known). Limits of drivers
+/// and of an application's cores, and back-off, are the caller's to add. `cores == 0` asks for one
+/// core. Looks at every worker.
 pub fn explain(fleet: &Fleet, shape: &Shape, policy: &Policy) -> PendingReason {
     if fleet.workers_by_uid.is_empty() {
         let sentence = "no worker has registered yet".to_owned();
@@ -90,8 +91,9 @@ impl CauseSummary {
     }
 }
 
-/// How far a worker is from a fit: amounts alone before what only waiting for the worker mends, before what it is; then by what
-/// is missing of the request, summed over its amounts; then by name.
+/// How far a worker is from a fit: amounts alone before what only waiting for the worker mends,
+/// before what it is; then by what is missing of the request, summed over its amounts; then by
+/// name.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Distance {
     kind: u8,

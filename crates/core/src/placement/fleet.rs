@@ -8,7 +8,8 @@ use super::capacity_index::{Amounts, CapacityIndex, Direction, IndexKey};
 use super::worker_capacity::{Eligibility, WorkerCapacity, WorkerFacts};
 use super::{Policy, SelectionPolicy, Shape};
 
-/// Every worker with what is free on it. Methods that name a worker which is not known do nothing, or answer `None`.
+/// Every worker with what is free on it. Methods that name a worker which is not known do nothing,
+/// or answer `None`.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
     pub(super) workers_by_uid: BTreeMap<WorkerUid, WorkerCapacity>,
@@ -59,7 +60,8 @@ impl Fleet {
         Fleet::default()
     }
 
-    /// Makes a worker known, or takes over its new facts; what is taken of it stays taken. A new worker is `Unconfirmed`.
+    /// Makes a worker known, or takes over its new facts; what is taken of it stays taken. A new
+    /// worker is `Unconfirmed`.
     pub fn upsert(&mut self, worker: WorkerUid, facts: WorkerFacts) {
         let Some(capacity) = self.workers_by_uid.get(&worker) else {
             self.hosts.entry(facts.host.clone()).or_default().insert(worker);
@@ -95,8 +97,8 @@ impl Fleet {
         }
     }
 
-    /// Takes amounts of a worker, whatever its eligibility: the first free addresses in the worker's order. `None`, and nothing
-    /// taken, when they are not free.
+    /// Takes amounts of a worker, whatever its eligibility: the first free addresses in the
+    /// worker's order. `None`, and nothing taken, when they are not free.
     pub fn take(&mut self, worker: WorkerUid, request: &Resources) -> Option<AllocatedResources> {
         self.take_many(worker, request, 1).pop()
     }
@@ -111,8 +113,8 @@ impl Fleet {
         given
     }
 
-    /// Notes what is taken of a worker by something that a record or an inventory names. May exceed what there is: then nothing
-    /// is free, and giving back pays the excess off first.
+    /// Notes what is taken of a worker by something that a record or an inventory names. May exceed
+    /// what there is: then nothing is free, and giving back pays the excess off first.
     pub fn hold(&mut self, worker: WorkerUid, held: &AllocatedResources) {
         self.change(worker, |capacity| {
             capacity.hold(held);
@@ -148,7 +150,8 @@ impl Fleet {
         self.workers_by_uid.keys().copied()
     }
 
-    /// How often placement has looked at a worker, or at a block of full ones: what passes cost, for tests and metrics.
+    /// How often placement has looked at a worker, or at a block of full ones: what passes cost,
+    /// for tests and metrics.
     pub fn examined(&self) -> u64 {
         self.examined
     }
@@ -162,7 +165,8 @@ impl Fleet {
         self.freed_since.range(stamp.saturating_add(1)..).map(|(_, worker)| *worker)
     }
 
-    /// Ready workers with the amounts free, beyond a place in the order of the policy. Passes over full ones.
+    /// Ready workers with the amounts free, beyond a place in the order of the policy. Passes over
+    /// full ones.
     pub(super) fn next_ready(
         &self,
         selection: SelectionPolicy,
@@ -213,8 +217,8 @@ impl Fleet {
         }
     }
 
-    /// Changes a seat, and marks it risen if it is ready and more is free than was, or if the change says that the worker may
-    /// now suit what it did not suit before.
+    /// Changes a seat, and marks it risen if it is ready and more is free than was, or if the
+    /// change says that the worker may now suit what it did not suit before.
     fn change(&mut self, worker: WorkerUid, change: impl FnOnce(&mut WorkerCapacity) -> bool) {
         let Some(capacity) = self.workers_by_uid.get_mut(&worker) else { return };
         let (was_ready, before) = (capacity.eligibility == Eligibility::Ready, capacity.free_resources());

@@ -1,6 +1,7 @@
 //! The operator's choices.
 
-/// In which order executors go over the workers. Ties go by worker uid: ascending, and descending in the `Desc` policies.
+/// In which order executors go over the workers. Ties go by worker uid: ascending, and descending
+/// in the `Desc` policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SelectionPolicy {
     /// Most free cores first.
@@ -43,11 +44,12 @@ impl SelectionPolicy {
     }
 }
 
-/// The operator's choices. They stand for the life of a core: what was found to fit nowhere under one policy is not looked at
-/// again under another.
+/// The operator's choices. They stand for the life of a core: what was found to fit nowhere under
+/// one policy is not looked at again under another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Drivers go round-robin over the workers in random order; otherwise each to the first worker by uid that fits.
+    /// Drivers go round-robin over the workers in random order; otherwise each to the first worker
+    /// by uid that fits.
     pub spread_drivers: bool,
     /// An application's executors go one to each worker in turn; otherwise as many as fit to each.
     pub spread_executors: bool,
@@ -69,14 +71,16 @@ impl Default for Policy {
             selection: SelectionPolicy::default(),
             max_drivers: None,
             default_cores: None,
-            // A machine without control groups can still be tried out; a cluster of several masters asks for it.
+            // A machine without control groups can still be tried out; a cluster of several masters
+            // asks for it.
             require_containment: false,
         }
     }
 }
 
 impl Policy {
-    /// Cores that an application may still be granted: its limit (0: the cluster's default) less what it holds.
+    /// Cores that an application may still be granted: its limit (0: the cluster's default) less
+    /// what it holds.
     pub fn cores_left(&self, max_cores: u32, granted: u64) -> u64 {
         let limit = match (max_cores, self.default_cores) {
             (0, None) => u64::MAX,

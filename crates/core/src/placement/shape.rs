@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use muster_types::Resources;
 
-/// What a driver or executor needs of a worker. Things of equal shape fit on the same workers, so they wait together.
+/// What a driver or executor needs of a worker. Things of equal shape fit on the same workers, so
+/// they wait together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Shape {
-    /// What one of them takes. For executors `cores == 0` means: all the free cores of the worker, at least one.
+    /// What one of them takes. For executors `cores == 0` means: all the free cores of the worker,
+    /// at least one.
     pub resources: Resources,
     /// Labels that the worker must carry.
     pub selector: BTreeMap<String, String>,
@@ -16,7 +18,8 @@ pub struct Shape {
     pub variables: BTreeSet<String>,
     /// Hosts on which nothing is placed.
     pub excluded_hosts: BTreeSet<String>,
-    /// Ends with its worker's lease: stays off workers that cannot hold a tree, where the policy requires it.
+    /// Ends with its worker's lease: stays off workers that cannot hold a tree, where the policy
+    /// requires it.
     pub leased: bool,
 }
 
@@ -32,7 +35,8 @@ impl Shape {
     }
 
     fn key(&self) -> impl Ord + '_ {
-        // Cores and memory lead: a queue skips the shapes that ask for more cores than any risen worker has.
+        // Cores and memory lead: a queue skips the shapes that ask for more cores than any risen
+        // worker has.
         (
             self.resources.cores,
             self.resources.memory,

@@ -1,9 +1,12 @@
-//! How many steps each worker gets, in closed form: the same as going round and handing out one step at a time.
+//! How many steps each worker gets, in closed form: the same as going round and handing out one
+//! step at a time.
 
-/// Spread: one step to each in turn, as long as it has room, until the budget is used up. Returns the steps of each.
+/// Spread: one step to each in turn, as long as it has room, until the budget is used up. Returns
+/// the steps of each.
 ///
-/// Going round hands every worker the same number of steps until its room is full; so there is a level up to which all are
-/// filled, and what is left of the budget goes one by one to the first that have room above it.
+/// Going round hands every worker the same number of steps until its room is full; so there is a
+/// level up to which all are filled, and what is left of the budget goes one by one to the first
+/// that have room above it.
 pub(super) fn spread(rooms: &[u64], budget: u64) -> Vec<u64> {
     let level = level(rooms, budget);
     let mut steps: Vec<u64> = rooms.iter().map(|room| (*room).min(level)).collect();

@@ -5,21 +5,24 @@ use std::sync::Arc;
 
 use super::{Fleet, Shape};
 
-/// Entries in the order of their keys, grouped by shape. For each group it is known since when no worker can take it, so a pass
-/// looks at nothing but workers that rose since then. Within a pass capacity only falls: what failed once need not be tried again.
+/// Entries in the order of their keys, grouped by shape. For each group it is known since when no
+/// worker can take it, so a pass looks at nothing but workers that rose since then. Within a pass
+/// capacity only falls: what failed once need not be tried again.
 #[derive(Debug, Clone)]
 pub(super) struct WaitQueue<K> {
     groups: BTreeMap<Arc<Shape>, ShapeGroup<K>>,
     /// Shapes that any worker may fit.
     fresh: BTreeSet<Arc<Shape>>,
-    /// The fleet's stamp at the end of the newest whole pass: every group that is not fresh fits only what rose since.
+    /// The fleet's stamp at the end of the newest whole pass: every group that is not fresh fits
+    /// only what rose since.
     seen: u64,
 }
 
 #[derive(Debug, Clone)]
 struct ShapeGroup<K> {
     entries: BTreeSet<K>,
-    /// The fleet's stamp when the shape last fitted nowhere; later than `seen` only when a pass broke off.
+    /// The fleet's stamp when the shape last fitted nowhere; later than `seen` only when a pass
+    /// broke off.
     stuck: u64,
 }
 

@@ -40,8 +40,9 @@ pub enum Eligibility {
     Draining,
 }
 
-/// One worker: its facts, and what is taken of it. What is taken may exceed what there is (an inventory says what runs, whether
-/// or not it fits): then nothing is free, and giving back pays the excess off first.
+/// One worker: its facts, and what is taken of it. What is taken may exceed what there is (an
+/// inventory says what runs, whether or not it fits): then nothing is free, and giving back pays
+/// the excess off first.
 #[derive(Debug, Clone)]
 pub(super) struct WorkerCapacity {
     pub(super) facts: WorkerFacts,
@@ -89,7 +90,8 @@ impl WorkerCapacity {
         capacity
     }
 
-    /// Takes over new facts; what is taken stays taken. Whether it may now suit what it did not suit before.
+    /// Takes over new facts; what is taken stays taken. Whether it may now suit what it did not
+    /// suit before.
     pub(super) fn renew(&mut self, facts: WorkerFacts) -> bool {
         let old = std::mem::replace(&mut self.facts, facts);
         self.reset();
@@ -174,7 +176,8 @@ impl WorkerCapacity {
             && request.custom.iter().all(|(name, amount)| own(name) >= *amount as usize)
     }
 
-    /// Takes amounts, the first free addresses in the worker's order. `None`, and nothing taken, when they are not free.
+    /// Takes amounts, the first free addresses in the worker's order. `None`, and nothing taken,
+    /// when they are not free.
     pub(super) fn take(&mut self, request: &Resources) -> Option<AllocatedResources> {
         if !self.has_free(request) {
             return None;
@@ -219,7 +222,8 @@ impl WorkerCapacity {
         }
     }
 
-    /// Whether the worker may be given the shape at all, free amounts aside; else the first reason against.
+    /// Whether the worker may be given the shape at all, free amounts aside; else the first reason
+    /// against.
     pub(super) fn filter_reason(&self, shape: &Shape, policy: &Policy) -> Option<PendingCause> {
         match self.eligibility {
             Eligibility::Ready => self.suitability_reason(shape, policy),

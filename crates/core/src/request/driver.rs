@@ -64,7 +64,8 @@ impl Core {
     /// The same id again: the same answer if the same was asked for.
     fn repeat_submission(&mut self, call: CallId, uid: DriverUid, id: Option<&DriverId>, spec: &DriverSpec) {
         let Some(driver) = self.drivers.get(uid) else {
-            // Its record was retired before its id was: what it did is known to have been done, and is gone.
+            // Its record was retired before its id was: what it did is known to have been done, and
+            // is gone.
             return self.reply(call, Err(Rejection::RequestIdExpired));
         };
         let same_name = match id {

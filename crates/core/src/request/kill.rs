@@ -61,7 +61,8 @@ impl Core {
         driver.live = DriverState::Killing;
         self.put_driver(ctx.now, uid, |record| record.kill = Some(kill));
         self.emit_driver_event(ctx.now.wall, uid, None, "a kill was asked for");
-        // What its worker does not have needs no kill: it would be taken for the end of a driver that may have a copy.
+        // What its worker does not have needs no kill: it would be taken for the end of a driver
+        // that may have a copy.
         if !absent {
             self.send_to(worker, attempt, WorkerCommand::Kill { attempt, at_once: false, by });
         }

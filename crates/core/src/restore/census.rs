@@ -43,7 +43,8 @@ impl RestoreHold {
         !worker.accounted && !worker.record.lost && !worker.record.forgotten
     }
 
-    /// Whether a worker may run any copy that it has not told of: being lost ends what is leased, and nothing else.
+    /// Whether a worker may run any copy that it has not told of: being lost ends what is leased,
+    /// and nothing else.
     pub(super) fn is_missing(worker: &Worker) -> bool {
         !worker.accounted && !worker.record.forgotten
     }

@@ -10,7 +10,8 @@ use crate::state::{Driver, Worker};
 const NAMED: usize = 5;
 
 impl Core {
-    /// Why nothing of a held driver is launched. The first cause that holds is said: each is waited for before the next counts.
+    /// Why nothing of a held driver is launched. The first cause that holds is said: each is waited
+    /// for before the next counts.
     pub(crate) fn explain_hold(&self, driver: &Driver) -> PendingReason {
         let mut causes = self.copies_of(driver);
         if causes.is_empty() {

@@ -9,7 +9,8 @@ use crate::timers::Timer;
 const HELD: &str = "held since the store was restored: a copy that no record names may run";
 
 impl Core {
-    /// At a leader's start: what may have gone on is held, and leases that another leader answered are waited for.
+    /// At a leader's start: what may have gone on is held, and leases that another leader answered
+    /// are waited for.
     pub(crate) fn hold_past(&mut self, now: Now, drivers: &[DriverUid]) {
         if self.cluster.generation <= 1 {
             return;
@@ -26,7 +27,8 @@ impl Core {
         self.release_held(ctx);
     }
 
-    /// A held driver has no open attempt: it stays where it is, and a wish for its end stays a wish. Whether it is held.
+    /// A held driver has no open attempt: it stays where it is, and a wish for its end stays a
+    /// wish. Whether it is held.
     pub(crate) fn keep_held(&mut self, now: WallTime, uid: DriverUid) -> bool {
         let Some(driver) = self.drivers.get_mut(uid).filter(|_| self.restore.holds(uid)) else { return false };
         if driver.record.kill.is_some() {
@@ -40,7 +42,8 @@ impl Core {
         true
     }
 
-    /// A held driver's open attempt is certainly over, but not how it ended, nor what followed. Its resources are free.
+    /// A held driver's open attempt is certainly over, but not how it ended, nor what followed. Its
+    /// resources are free.
     pub(crate) fn hold_missing_attempt(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let Some((key, worker)) = driver.open_key().filter(|_| !driver.absent) else { return };
@@ -56,7 +59,8 @@ impl Core {
         self.emit_driver_event(ctx.now.wall, uid, None, &message);
     }
 
-    /// A copy that no record names was found: its driver waits for the copy's end, unless an attempt of it is open.
+    /// A copy that no record names was found: its driver waits for the copy's end, unless an
+    /// attempt of it is open.
     pub(super) fn hold_again(&mut self, now: WallTime, uid: DriverUid) {
         let Some(driver) = self.drivers.get(uid) else { return };
         if driver.live.is_terminal() || driver.open_attempt().is_some() || self.restore.holds(uid) {
@@ -67,7 +71,8 @@ impl Core {
         self.emit_driver_event(now, uid, None, HELD);
     }
 
-    /// The end of a held driver without an open attempt was asked for: its copies, where there are any, end first.
+    /// The end of a held driver without an open attempt was asked for: its copies, where there are
+    /// any, end first.
     pub(crate) fn hold_kill(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid, kill: KillRecord) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         driver.live = DriverState::Killing;
@@ -76,7 +81,8 @@ impl Core {
         self.emit_driver_event(ctx.now.wall, uid, None, "a kill was asked for");
     }
 
-    /// Lets go what can have no copy any more. Called when a worker has told something, or can tell nothing any more.
+    /// Lets go what can have no copy any more. Called when a worker has told something, or can tell
+    /// nothing any more.
     pub(crate) fn release_held(&mut self, ctx: &mut Ctx<'_>) {
         if !self.restore.waited || (self.restore.held.is_empty() && self.restore.frozen.is_empty()) {
             return;
@@ -106,7 +112,8 @@ impl Core {
                 let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, message);
                 self.close_attempt(ctx, uid, lost, None, None);
             }
-            // It stands frozen; or its worker is silent, and it is unleased or waits for its lease: as ever.
+            // It stands frozen; or its worker is silent, and it is unleased or waits for its lease:
+            // as ever.
             Some(_) => self.thaw_released(ctx, uid),
             None if killed => self.end_unplaced(ctx, uid, |_| {}, "no copy of it is left"),
             None => {

@@ -1,10 +1,12 @@
 //! A store that went back in time: its records are older than what runs.
 //!
-//! Every restore raises the store's generation. A driver that was accepted in an earlier one, and of which no attempt was made in
-//! the present one, may have gone on in the time that the store forgot: its open attempt may be over, a later one may run
-//! anywhere. It is *held*: nothing of it is launched, and its absence proves nothing, until every worker that could run a copy has
-//! said what it runs, or can run nothing any more. What runs and no record names is *quarantined*: shown, left running, its
-//! resources taken, ended by nobody but an operator; and it holds its driver, because a second copy must not overlap.
+//! Every restore raises the store's generation. A driver that was accepted in an earlier one, and
+//! of which no attempt was made in the present one, may have gone on in the time that the store
+//! forgot: its open attempt may be over, a later one may run anywhere. It is *held*: nothing of it
+//! is launched, and its absence proves nothing, until every worker that could run a copy has said
+//! what it runs, or can run nothing any more. What runs and no record names is *quarantined*:
+//! shown, left running, its resources taken, ended by nobody but an operator; and it holds its
+//! driver, because a second copy must not overlap.
 //!
 //! In the first generation all of this is empty and costs nothing.
 
@@ -22,11 +24,13 @@ use muster_types::{AttemptKey, DriverUid, WorkerUid};
 use crate::core::Core;
 use crate::state::Driver;
 
-/// Numbers of attempts and executors that each generation has for itself: more than any run of one makes. A fencing token must
-/// grow over what ran in the time that the store forgot, however long that was.
+/// Numbers of attempts and executors that each generation has for itself: more than any run of one
+/// makes. A fencing token must grow over what ran in the time that the store forgot, however long
+/// that was.
 const NUMBERS_PER_GENERATION: u64 = 1 << 20;
 
-/// The least number that a generation gives to what an earlier one made. Saturates beyond 4,095 restores.
+/// The least number that a generation gives to what an earlier one made. Saturates beyond 4,095
+/// restores.
 pub(crate) fn first_number(generation: u64) -> u32 {
     let least = generation.saturating_sub(1).saturating_mul(NUMBERS_PER_GENERATION);
     u32::try_from(least).unwrap_or(u32::MAX)
@@ -37,12 +41,14 @@ pub(crate) fn block_of(number: u32) -> u64 {
     u64::from(number) / NUMBERS_PER_GENERATION
 }
 
-/// What is not known since the store was restored. None of it is durable: a new leader finds it out anew.
+/// What is not known since the store was restored. None of it is durable: a new leader finds it out
+/// anew.
 #[derive(Debug)]
 pub(crate) struct RestoreHold {
     /// Drivers that may have a copy which no record names.
     held: BTreeSet<DriverUid>,
-    /// Attempts that stand frozen, and are not told to go on before it is certain that nothing followed them.
+    /// Attempts that stand frozen, and are not told to go on before it is certain that nothing
+    /// followed them.
     frozen: BTreeSet<(WorkerUid, AttemptKey)>,
     /// Every lease that a leader before this one answered has ended.
     waited: bool,
@@ -58,7 +64,8 @@ impl RestoreHold {
         self.held.contains(&uid)
     }
 
-    /// Its open attempt executes under this leader: so nobody ever closed it, and no later one was made. Or it has ended.
+    /// Its open attempt executes under this leader: so nobody ever closed it, and no later one was
+    /// made. Or it has ended.
     pub(crate) fn release(&mut self, uid: DriverUid) {
         self.held.remove(&uid);
     }
@@ -70,7 +77,8 @@ impl Core {
         generation < self.cluster.generation
     }
 
-    /// Whether an executor may have run and ended in the time that the store forgot. It is never run again under its number.
+    /// Whether an executor may have run and ended in the time that the store forgot. It is never
+    /// run again under its number.
     pub(crate) fn may_have_run(&self, key: AttemptKey) -> bool {
         match key {
             AttemptKey::Driver(..) => false,

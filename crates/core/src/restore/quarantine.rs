@@ -8,7 +8,8 @@ use crate::idempotency::RequestKind;
 use crate::{CallId, Rejection};
 
 impl Core {
-    /// Whether no record says anything of an attempt on this worker: neither that it is open there nor that it was closed.
+    /// Whether no record says anything of an attempt on this worker: neither that it is open there
+    /// nor that it was closed.
     pub(crate) fn is_unknown(&self, worker: WorkerUid, key: AttemptKey) -> bool {
         match key {
             AttemptKey::Driver(uid, number) => {
@@ -32,12 +33,14 @@ impl Core {
         }
     }
 
-    /// The record means another tree: a number is given to one worker, so the same one elsewhere is of a time that is forgotten.
+    /// The record means another tree: a number is given to one worker, so the same one elsewhere is
+    /// of a time that is forgotten.
     fn is_elsewhere(&self, closed: bool, named: WorkerUid, worker: WorkerUid) -> bool {
         self.cluster.generation > 1 && !closed && named != worker
     }
 
-    /// Takes note of an attempt that no record names. Who asked for the end of what it belongs to asked for its end.
+    /// Takes note of an attempt that no record names. Who asked for the end of what it belongs to
+    /// asked for its end.
     pub(crate) fn quarantine(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
         let wished = self.wished_end(key);
         let Some(worker) = self.workers.get_mut(uid) else { return };
@@ -107,8 +110,8 @@ impl Core {
         }
     }
 
-    /// An operator ends one quarantined attempt. The wish itself is not durable: whoever finds the attempt still there under a new
-    /// leader asks again.
+    /// An operator ends one quarantined attempt. The wish itself is not durable: whoever finds the
+    /// attempt still there under a new leader asks again.
     pub(crate) fn end_quarantined(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -147,8 +150,8 @@ impl Core {
     }
 }
 
-/// Whether a number is larger than all that are known of its block: after the last that a record names of each generation are
-/// those that a restore may have forgotten.
+/// Whether a number is larger than all that are known of its block: after the last that a record
+/// names of each generation are those that a restore may have forgotten.
 fn is_beyond(number: u32, mut known: impl Iterator<Item = u32>) -> bool {
     !known.any(|known| block_of(known) == block_of(number) && known >= number)
 }

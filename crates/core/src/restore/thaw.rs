@@ -1,7 +1,8 @@
 //! What stands frozen while it is not certain what followed it.
 //!
-//! An outage that ends with a restore is often longer than a lease, so that all leased work stands frozen when it ends. A frozen attempt
-//! may have been closed before, and another may execute: it goes on only once that is excluded.
+//! An outage that ends with a restore is often longer than a lease, so that all leased work stands
+//! frozen when it ends. A frozen attempt may have been closed before, and another may execute: it
+//! goes on only once that is excluded.
 
 use muster_types::{AttemptKey, AttemptNumber, AttemptState, DriverUid, Report, WorkerCommand, WorkerUid};
 
@@ -37,8 +38,9 @@ impl Core {
         }
     }
 
-    /// Once all have reported: of the quarantined attempts of a driver the one with the largest number goes on, if no other executes.
-    /// What it followed was closed before it was made. Frozen executors stay as they are: nobody knows whose part they are.
+    /// Once all have reported: of the quarantined attempts of a driver the one with the largest
+    /// number goes on, if no other executes. What it followed was closed before it was made. Frozen
+    /// executors stay as they are: nobody knows whose part they are.
     pub(super) fn thaw_quarantined(&mut self) {
         let newest = |core: &Core, uid: DriverUid, number: AttemptNumber| {
             let known = core.drivers.get(uid).and_then(|driver| driver.newest_attempt());

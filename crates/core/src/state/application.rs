@@ -37,7 +37,8 @@ pub(crate) struct Application {
     pub(crate) leased: bool,
     /// While ending: what remains is to be killed now.
     pub(crate) kill_rest: bool,
-    /// All executors that are kept. Changed through [`Application::change`], which keeps the counts.
+    /// All executors that are kept. Changed through [`Application::change`], which keeps the
+    /// counts.
     executors: BTreeMap<ExecutorId, Executor>,
     pub(crate) open: BTreeSet<ExecutorId>,
     /// Ended executors that are kept, the longest ended first.
@@ -231,7 +232,8 @@ impl Applications {
         self.by_uid.insert(application.record.uid, application);
     }
 
-    /// The same, whatever the order in which they come: of two that had a name one after the other, the later has it.
+    /// The same, whatever the order in which they come: of two that had a name one after the other,
+    /// the later has it.
     pub(crate) fn load(&mut self, application: Application) {
         let place = |application: &Application| (application.record.created, application.record.uid);
         let holder = self.by_name.get(&application.record.id).and_then(|uid| self.by_uid.get(uid));

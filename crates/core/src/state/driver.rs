@@ -25,7 +25,8 @@ pub(crate) struct Driver {
     pub(crate) progress: bool,
     /// The open attempt is to end although nobody asked for it: its launch made no progress.
     pub(crate) launch_timed_out: bool,
-    /// The open attempt is over, and nobody knows how it ended or what followed: the store was restored from the past.
+    /// The open attempt is over, and nobody knows how it ended or what followed: the store was
+    /// restored from the past.
     pub(crate) absent: bool,
     /// When this leader launched the open attempt last; `None` if another leader did.
     pub(crate) launched: Option<Time>,

@@ -43,7 +43,8 @@ impl Executor {
         self.record.outcome.is_none()
     }
 
-    /// Whether it counts towards its profile's target. What drains, is being ended or cannot be reached does not.
+    /// Whether it counts towards its profile's target. What drains, is being ended or cannot be
+    /// reached does not.
     pub(crate) fn counts(&self) -> bool {
         matches!(self.live, ExecutorState::Launching | ExecutorState::Running)
             && !self.draining

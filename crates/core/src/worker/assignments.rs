@@ -1,5 +1,6 @@
-//! What is taken of a worker: its total less everything in its inventory that is not reported gone, whosever it is, less what
-//! is assigned to it and not yet reported. Each is held in the fleet once.
+//! What is taken of a worker: its total less everything in its inventory that is not reported gone,
+//! whosever it is, less what is assigned to it and not yet reported. Each is held in the fleet
+//! once.
 
 use std::sync::Arc;
 

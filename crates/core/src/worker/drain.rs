@@ -81,7 +81,8 @@ impl Core {
         }
     }
 
-    /// What still runs is ended: the platform's doing, so that each runs elsewhere as its policy says.
+    /// What still runs is ended: the platform's doing, so that each runs elsewhere as its policy
+    /// says.
     pub(crate) fn end_drain(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid) {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         if worker.drain_over || worker.drain_until.is_none_or(|at| at > ctx.now.time) {

@@ -7,7 +7,8 @@ use crate::core::{Core, Ctx};
 use crate::timers::Timer;
 
 impl Core {
-    /// The liveness table has marked them. Each decision is told to it, even of a worker that is lost already or unknown.
+    /// The liveness table has marked them. Each decision is told to it, even of a worker that is
+    /// lost already or unknown.
     pub(crate) fn expire_workers(&mut self, ctx: &mut Ctx<'_>, workers: Vec<WorkerUid>) {
         for uid in workers {
             self.lose_worker(ctx, uid);
@@ -40,7 +41,8 @@ impl Core {
             }
             self.boundary();
         }
-        // Last, so that in every prefix of the groups a worker that is lost has no leased attempt open.
+        // Last, so that in every prefix of the groups a worker that is lost has no leased attempt
+        // open.
         self.put_worker(uid, |record| record.lost = true);
         self.timers.arm(ctx.now.time + self.config.kept, Timer::LostWorker(uid));
         self.emit_worker_event(ctx.now.wall, uid, "lost: not heard for longer than any lease");

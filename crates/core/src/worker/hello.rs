@@ -9,7 +9,8 @@ use crate::state::Worker;
 use crate::{Effect, HelloRefusal, LinkId};
 
 impl Core {
-    /// Takes a hello, or refuses it. Commands are not sent before the inventory that follows was taken.
+    /// Takes a hello, or refuses it. Commands are not sent before the inventory that follows was
+    /// taken.
     pub(crate) fn hello(&mut self, ctx: &mut Ctx<'_>, link: LinkId, hello: Hello) {
         if let Some(refusal) = self.refuse_hello(&hello) {
             return self.out.effect(Effect::Refuse(link, refusal));
@@ -113,7 +114,8 @@ fn refuse_known(known: &Worker, hello: &Hello) -> Option<HelloRefusal> {
     if record.forgotten {
         Some(HelloRefusal::Forgotten)
     } else if hello.machine_id != record.machine_id || (same_incarnation && hello.boot_id != record.boot_id) {
-        // A uid is bound to its machine: another machine's incarnation proves nothing about this one's processes.
+        // A uid is bound to its machine: another machine's incarnation proves nothing about this
+        // one's processes.
         Some(HelloRefusal::ClonedState)
     } else if hello.incarnation < record.incarnation {
         Some(HelloRefusal::OldIncarnation)

@@ -42,7 +42,8 @@ impl Core {
         for resources in std::mem::take(&mut worker.unassigned).into_values() {
             self.fleet.give_back(uid, &resources);
         }
-        // What was ordered before this inventory cannot start any more: the worker obeys its present stream alone.
+        // What was ordered before this inventory cannot start any more: the worker obeys its
+        // present stream alone.
         let assigned: Vec<AttemptKey> = worker.assigned.keys().copied().collect();
         let missing = assigned.into_iter().filter(|key| !reports.contains_key(key));
         for key in missing.collect::<Vec<_>>() {
@@ -88,7 +89,8 @@ impl Core {
                 let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, "its worker came back without it");
                 self.close(ctx, key, lost);
             }
-            // Without containment a new incarnation proves nothing: only the lease's end closes what is leased.
+            // Without containment a new incarnation proves nothing: only the lease's end closes
+            // what is leased.
             (false, _) => {
                 self.mark_unreachable(ctx, key);
                 if self.is_leased(key) {
@@ -102,7 +104,8 @@ impl Core {
         let assigned = self.workers.get(uid).is_some_and(|worker| worker.assigned.contains_key(&key));
         let Some((by, at_once)) = self.kill_wanted(uid, key).filter(|_| assigned) else { return };
         match key {
-            // Whose doing the end of an executor is must be known when it is reported, whoever leads then.
+            // Whose doing the end of an executor is must be known when it is reported, whoever
+            // leads then.
             AttemptKey::Executor(application, id) if by != KilledBy::Fence => {
                 self.ask_for_executor_end(ctx, application, id, by);
             }

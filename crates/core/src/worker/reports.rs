@@ -6,8 +6,8 @@ use crate::core::{Core, Ctx};
 use crate::{Effect, LinkId};
 
 impl Core {
-    /// Takes reports and acknowledges each, once what it changed is durable. A report of what is closed or unknown changes
-    /// nothing, and is acknowledged too.
+    /// Takes reports and acknowledges each, once what it changed is durable. A report of what is
+    /// closed or unknown changes nothing, and is acknowledged too.
     pub(crate) fn reports(&mut self, ctx: &mut Ctx<'_>, link: LinkId, reports: Vec<Report>) {
         let Some(worker) = self.workers.get_mut(link.worker).filter(|worker| worker.link == Some(link)) else { return };
         if !worker.reported {
@@ -41,8 +41,9 @@ impl Core {
         }
     }
 
-    /// What was frozen at its lease's end and is current goes on; what is to end is killed as it is. Either is a command like a launch: for this
-    /// stream and incarnation alone, and the worker obeys a thaw only under a lease.
+    /// What was frozen at its lease's end and is current goes on; what is to end is killed as it
+    /// is. Either is a command like a launch: for this stream and incarnation alone, and the worker
+    /// obeys a thaw only under a lease.
     pub(crate) fn thaw_if_wanted(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
         if self.kill_wanted(uid, key).is_some() {
             return self.kill_if_wanted(ctx, uid, key);

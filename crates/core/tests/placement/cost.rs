@@ -32,7 +32,8 @@ fn a_full_cluster_with_100_000_waiting_drivers_costs_no_look_per_event() {
         for n in 0..1_000 {
             queue.push(driver(1_000_000 + n), shape(1, 1, 0));
             queue.remove(driver(1 + n));
-            // What lowers nothing and raises nothing: a drain, a loss, an end that only pays a debt off.
+            // What lowers nothing and raises nothing: a drain, a loss, an end that only pays a debt
+            // off.
             fleet.set_eligibility(worker(1 + n), Eligibility::Draining);
             fleet.hold(worker(1_000), &total(1, 1, 0));
             fleet.give_back(worker(1_000), &total(1, 1, 0));
@@ -83,7 +84,8 @@ fn a_thousand_applications_that_wait_cost_no_look_per_event() {
         }
     });
     assert_eq!(events, 0);
-    // One that ends: the first application takes it, the second sees that nothing is left, the others are not asked.
+    // One that ends: the first application takes it, the second sees that nothing is left, the
+    // others are not asked.
     let one = examined(&mut fleet, |fleet| {
         fleet.give_back(worker(5), &total(2, 1, 0));
         assert_eq!(place_executors(fleet, &mut queue, &policy)[0].application, app(0));

@@ -13,7 +13,8 @@ use crate::support::*;
 const WORKERS: u128 = 6;
 const APPS: u128 = 4;
 
-/// One thing that happens to a cluster. Numbers that choose among what exists are taken modulo how much there is.
+/// One thing that happens to a cluster. Numbers that choose among what exists are taken modulo how
+/// much there is.
 #[derive(Debug, Clone)]
 enum Step {
     Facts(u128, WorkerFacts),
@@ -246,7 +247,8 @@ impl World {
     }
 }
 
-/// In submission order: each that was placed fitted, and each that was not fitted nowhere, unless the limit was reached.
+/// In submission order: each that was placed fitted, and each that was not fitted nowhere, unless
+/// the limit was reached.
 fn replay_spread(
     fleet: &mut Fleet,
     waiting: &[(DriverUid, Shape)],

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use muster_core::placement::*;
 use muster_types::{AllocatedResources, ApplicationUid, DriverUid, Resources, WorkerUid};
 
-/// Whether the worker is ready, suits the shape and has the amounts free. Own words, not the crate's.
+/// Whether the worker is ready, suits the shape and has the amounts free. Own words, not the
+/// crate's.
 pub(crate) fn fits(fleet: &Fleet, worker: WorkerUid, shape: &Shape, amounts: &Resources, policy: &Policy) -> bool {
     let (Some(facts), Some(free)) = (fleet.facts(worker), fleet.free(worker)) else { return false };
     fleet.eligibility(worker) == Some(Eligibility::Ready)
@@ -37,7 +38,8 @@ pub(crate) fn compact_drivers(
     found
 }
 
-/// The loop of the rules, for every application in order and every profile by number. Preferred hosts are not among the rules.
+/// The loop of the rules, for every application in order and every profile by number. Preferred
+/// hosts are not among the rules.
 pub(crate) fn executors(
     fleet: &mut Fleet,
     applications: &mut [(ApplicationUid, ApplicationDemand)],

@@ -1,6 +1,7 @@
-//! A core, its liveness table and model workers under random faults: streams break, runners die, leaders die between any two
-//! groups, workers fall silent past the wait. The library of invariants holds after every step; then all faults stop, and
-//! everything must come to an end. `SEED=n` replays one run, `SEEDS=n` runs more.
+//! A core, its liveness table and model workers under random faults: streams break, runners die,
+//! leaders die between any two groups, workers fall silent past the wait. The library of invariants
+//! holds after every step; then all faults stop, and everything must come to an end. `SEED=n`
+//! replays one run, `SEEDS=n` runs more.
 
 #![allow(
     clippy::unwrap_used,
@@ -61,7 +62,8 @@ struct Run {
     acknowledged: BTreeSet<AttemptKey>,
     exits: BTreeMap<AttemptKey, i32>,
     submitted: BTreeSet<DriverUid>,
-    /// Whether this run's store is restored now and then, what it held earlier, and what was not over when it was.
+    /// Whether this run's store is restored now and then, what it held earlier, and what was not
+    /// over when it was.
     past: RestoreModel,
     trace: Vec<String>,
 }

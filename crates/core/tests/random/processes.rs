@@ -8,7 +8,8 @@ use crate::Run;
 use crate::support::words::worker_uid;
 
 impl Run {
-    /// At most one tree of a driver executes; what is closed executes nowhere; an exit code is the true one.
+    /// At most one tree of a driver executes; what is closed executes nowhere; an exit code is the
+    /// true one.
     pub(crate) fn check_processes(&self) {
         let fold = &self.world.ledger.fold;
         let mut alive: BTreeMap<DriverUid, AttemptKey> = BTreeMap::new();

@@ -15,8 +15,8 @@ const KEPT: usize = 3;
 pub(crate) struct RestoreModel {
     /// Whether the store of this run is ever restored.
     pub(crate) restores: bool,
-    /// What the store held at some times, the oldest first. Every worker is in each: one that the store does not know cannot be
-    /// waited for.
+    /// What the store held at some times, the oldest first. Every worker is in each: one that the
+    /// store does not know cannot be waited for.
     pub(crate) saved: Vec<Fold>,
     /// What was not over when the store was restored.
     pub(crate) healthy: BTreeSet<AttemptKey>,
@@ -75,7 +75,8 @@ impl Run {
         }
     }
 
-    /// What ran when the store was restored is ended by its owner's policies alone, and what the store forgot by an operator alone.
+    /// What ran when the store was restored is ended by its owner's policies alone, and what the
+    /// store forgot by an operator alone.
     pub(crate) fn check_kills(&self, commands: &[WorkerCommand]) {
         for command in commands {
             let WorkerCommand::Kill { attempt, by, .. } = command else { continue };
@@ -89,8 +90,9 @@ impl Run {
         }
     }
 
-    /// An attempt that never began, or whose end was acknowledged, in the time that the store forgot; or that a later one followed
-    /// then, so that it was over, though its worker may still have to say how.
+    /// An attempt that never began, or whose end was acknowledged, in the time that the store
+    /// forgot; or that a later one followed then, so that it was over, though its worker may still
+    /// have to say how.
     pub(crate) fn was_over_before_a_restore(&self, key: AttemptKey) -> bool {
         let ended = |state: &AttemptState| matches!(state, AttemptState::Ended(_));
         let reported = self.machines.iter().any(|m| m.journal.get(&key).is_some_and(|entry| ended(&entry.state)));

@@ -1,4 +1,5 @@
-//! A standby that follows what is durable, late and key by key, must lead like one that loads everything.
+//! A standby that follows what is durable, late and key by key, must lead like one that loads
+//! everything.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! A model of a worker: a journal, processes, a lease; and one stream at a time that loses what it holds when it breaks.
+//! A model of a worker: a journal, processes, a lease; and one stream at a time that loses what it
+//! holds when it breaks.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -109,8 +110,8 @@ impl Machine {
         }
     }
 
-    /// Time has passed: leased trees are frozen or end with the lease, and the stream ends with them. Which depends on their number alone, so that runs
-    /// are repeatable.
+    /// Time has passed: leased trees are frozen or end with the lease, and the stream ends with
+    /// them. Which depends on their number alone, so that runs are repeatable.
     pub fn fence(&mut self, now: Time) -> bool {
         if now < self.lease_end {
             return false;

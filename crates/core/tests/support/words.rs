@@ -37,7 +37,8 @@ pub fn hello(name: &str, session: u64, words: &Words) -> Hello {
     }
 }
 
-/// `d1/2` or `a1:0`: an attempt of a driver, an executor of an application, by the names of durable records.
+/// `d1/2` or `a1:0`: an attempt of a driver, an executor of an application, by the names of durable
+/// records.
 pub fn attempt(text: &str, fold: &Fold) -> AttemptKey {
     if let Some((name, number)) = text.split_once('/') {
         let uid = fold.drivers.values().find(|record| record.id.as_str() == name).map(|record| record.uid);
@@ -63,7 +64,8 @@ pub fn given(key: AttemptKey, fold: &Fold) -> AllocatedResources {
     .unwrap_or(AllocatedResources { cores: 1, memory: 512 << 20, addresses: BTreeMap::new() })
 }
 
-/// `running`, `accepted`, `frozen`, `killing`, `exit:3`, `signal:9`, `oom`, or a reason in lower case with `-`.
+/// `running`, `accepted`, `frozen`, `killing`, `exit:3`, `signal:9`, `oom`, or a reason in lower
+/// case with `-`.
 pub fn state(text: &str) -> AttemptState {
     match text {
         "accepted" => return AttemptState::Accepted,

@@ -13,7 +13,8 @@ pub struct Counter(pub u128);
 impl Entropy for Counter {
     fn next(&mut self) -> u128 {
         self.0 += 1;
-        // Spread over all bits, so that names made of the first digits differ and jitter is not zero.
+        // Spread over all bits, so that names made of the first digits differ and jitter is not
+        // zero.
         self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
     }
 }
@@ -73,7 +74,8 @@ impl World {
         self.now.wall = WallTime(self.now.wall.0 + u64::try_from(length.as_millis()).unwrap());
     }
 
-    /// The store is restored from an earlier time; the next leader loads what it held then, under a new generation.
+    /// The store is restored from an earlier time; the next leader loads what it held then, under a
+    /// new generation.
     pub fn restore(&mut self, past: Fold) -> Vec<Group> {
         self.ledger.fold = past;
         self.generation += 1;

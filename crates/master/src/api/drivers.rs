@@ -76,7 +76,8 @@ async fn to_request(leading: &LeaderContext, request: Request) -> Result<v1::Dri
     }
 }
 
-/// Whether the core may know a reason why nothing of a driver runs. After a restore, one that is placed may be held too.
+/// Whether the core may know a reason why nothing of a driver runs. After a restore, one that is
+/// placed may be held too.
 fn waits(leading: &LeaderContext, shown: &DriverView) -> bool {
     match shown.record.state {
         DriverState::Pending | DriverState::BackingOff => true,

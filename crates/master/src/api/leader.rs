@@ -15,7 +15,8 @@ use crate::leader::{LeaderContext, LeaderSlot, RoleCommand};
 /// Who leads, at first and with each change.
 pub(crate) type LeaderStream = ReceiverStream<Result<v1::WatchLeaderResponse, Status>>;
 
-/// Follows who leads, until this master goes away. Changes that come faster than they are read are seen as one.
+/// Follows who leads, until this master goes away. Changes that come faster than they are read are
+/// seen as one.
 pub(crate) fn watch(election: &LeaderWatch, slot: Arc<LeaderSlot>) -> LeaderStream {
     let mut view = election.receiver();
     view.mark_changed();
@@ -48,7 +49,8 @@ fn shown(view: &Arc<LeaderView>) -> v1::WatchLeaderResponse {
 /// The next in line leads within milliseconds; past this it is not known whether it does.
 const SUCCEEDED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Hands over, and waits until another leads. One who means an earlier leader is told who leads by now.
+/// Hands over, and waits until another leads. One who means an earlier leader is told who leads by
+/// now.
 pub(crate) async fn step_down(
     leading: &LeaderContext,
     wire: v1::StepDownRequest,

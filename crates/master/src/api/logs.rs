@@ -86,7 +86,8 @@ pub(crate) async fn read(
         Err(status) if status.code() == Code::NotFound => {
             Err(Failure::NotFound { kind: "log", name: format!("{}/{}", place.uid, place.number) })
         }
-        // A worker's own words about the request are those of the same table; anything else is the way to it.
+        // A worker's own words about the request are those of the same table; anything else is the
+        // way to it.
         Err(status) if reason_of(&status).is_some() && status.code() == Code::InvalidArgument => {
             Err(Failure::BadRequest(muster_proto::FieldViolations::of("offset", status.message())))
         }

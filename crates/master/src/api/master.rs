@@ -1,4 +1,5 @@
-//! `MasterService`: finds the leader, calls the function of the verb, and turns failures into statuses.
+//! `MasterService`: finds the leader, calls the function of the verb, and turns failures into
+//! statuses.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The services for people, programs and applications: validation at the door, one wish to the commit loop or a look at the view,
-//! and the one table of errors.
+//! The services for people, programs and applications: validation at the door, one wish to the
+//! commit loop or a look at the view, and the one table of errors.
 
 mod applications;
 mod backup;

@@ -94,7 +94,8 @@ fn response(items: &[SessionItem]) -> v1::WatchApplicationResponse {
     }
 }
 
-/// The status of a stream that ends; `None` is a good end: its last event said that the application has ended.
+/// The status of a stream that ends; `None` is a good end: its last event said that the application
+/// has ended.
 fn last_of(ending: SessionEnding, session: SessionNumber) -> Option<Status> {
     let got = || format!("session {}", session.0);
     let failure = match ending {

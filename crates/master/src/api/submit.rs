@@ -24,7 +24,8 @@ pub(crate) struct CallAnswer {
 }
 
 impl LeaderContext {
-    /// Queues a wish and waits for its answer. If the caller goes away before it is handled, nothing is done.
+    /// Queues a wish and waits for its answer. If the caller goes away before it is handled,
+    /// nothing is done.
     pub(crate) async fn submit(&self, request: Request) -> Result<CallAnswer, Failure> {
         if self.poison_inputs.refuses(clock::boottime(), || InputDigest::of_request(&request)) {
             return Err(Failure::InputFailed);
@@ -83,7 +84,8 @@ pub(crate) fn unexpected(answer: &Answer) -> Failure {
 /// Set by gRPC libraries on their own retries.
 const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 
-/// Refuses a library's retry of a mutation that nothing makes idempotent: the first try may have been done.
+/// Refuses a library's retry of a mutation that nothing makes idempotent: the first try may have
+/// been done.
 pub(crate) fn guard_retry(metadata: &MetadataMap, request: Option<&RequestId>, named: bool) -> Result<(), Failure> {
     let repeated = metadata.contains_key(PREVIOUS_ATTEMPTS);
     if repeated && request.is_none() && !named { Err(Failure::RetryWithoutRequestId) } else { Ok(()) }

@@ -34,7 +34,8 @@ pub(crate) async fn list(
     })
 }
 
-// A second drain, undrain or forget of the same worker changes nothing, so a library's retry of one is taken as it is.
+// A second drain, undrain or forget of the same worker changes nothing, so a library's retry of one
+// is taken as it is.
 
 /// Drains a worker.
 pub(crate) async fn drain(

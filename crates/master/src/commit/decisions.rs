@@ -120,7 +120,8 @@ impl<M: DecisionCore> Decisions<M> {
     }
 }
 
-/// Enough of a request to know it again. Requests hold their bulk behind pointers, so this costs little.
+/// Enough of a request to know it again. Requests hold their bulk behind pointers, so this costs
+/// little.
 struct KeptRequest(Request);
 
 impl KeptRequest {

@@ -1,4 +1,5 @@
-//! One transaction, made durable in spite of a store that does not answer or has no room for a while.
+//! One transaction, made durable in spite of a store that does not answer or has no room for a
+//! while.
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use tokio::sync::watch;
 use crate::clock;
 use crate::stop::until_stopped;
 
-/// Between two tries of a transaction whose outcome is unknown: the store was given its time with each.
+/// Between two tries of a transaction whose outcome is unknown: the store was given its time with
+/// each.
 const UNANSWERED_PAUSE: Duration = Duration::from_millis(20);
 /// Between two tries on a store that is full: somebody has to make room.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
@@ -32,8 +34,9 @@ pub(crate) struct CommitFailed {
     pub verdict: Verdict,
 }
 
-/// Offers a transaction until the store has answered for certain. Its number has it applied at most once, however often it is offered: a
-/// repetition of what was applied is refused as not the next, and that tells.
+/// Offers a transaction until the store has answered for certain. Its number has it applied at most
+/// once, however often it is offered: a repetition of what was applied is refused as not the next,
+/// and that tells.
 pub(crate) async fn make_durable<S: Store>(
     store: &mut S,
     transaction: Transaction,
@@ -52,7 +55,8 @@ pub(crate) async fn make_durable<S: Store>(
         };
         let error = match answer {
             Ok(()) => break,
-            // Only this term's own earlier try can have taken the number: every other one fails the guard.
+            // Only this term's own earlier try can have taken the number: every other one fails the
+            // guard.
             Err(CommitError::Number { newest, offered }) if verdict == Verdict::Unknown && newest == offered => break,
             Err(error) => error,
         };

@@ -5,7 +5,8 @@ use tokio::sync::mpsc;
 
 use super::pending_call::PendingCall;
 
-/// Calls that may wait. At 15,000 a second this is a quarter of a second of work; beyond, callers are told at once.
+/// Calls that may wait. At 15,000 a second this is a quarter of a second of work; beyond, callers
+/// are told at once.
 pub(crate) const CALLS: usize = 4096;
 /// Inputs of links, sessions and expiry that may wait; their senders wait for room.
 const LINK_INPUTS: usize = 1024;
@@ -39,7 +40,8 @@ pub(crate) fn input_queue() -> (InputSender, InputQueue) {
 /// What was taken at once.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// From links, sessions and expiry; handled first, so that a flood of callers never starves the workers.
+    /// From links, sessions and expiry; handled first, so that a flood of callers never starves the
+    /// workers.
     pub links: Vec<Input>,
     /// From callers.
     pub calls: Vec<PendingCall>,
@@ -53,7 +55,8 @@ impl Batch {
 }
 
 impl InputQueue {
-    /// Waits for something, then takes all that waits, up to `bound`. `false`: every sender is gone.
+    /// Waits for something, then takes all that waits, up to `bound`. `false`: every sender is
+    /// gone.
     pub(crate) async fn take(&mut self, batch: &mut Batch, bound: usize) -> bool {
         tokio::select! {
             biased;

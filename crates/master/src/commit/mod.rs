@@ -1,4 +1,5 @@
-//! The commit loop: the only mutator. It asks the core, makes transactions durable, and releases what depends on them, in order.
+//! The commit loop: the only mutator. It asks the core, makes transactions durable, and releases
+//! what depends on them, in order.
 
 mod decisions;
 mod durable;

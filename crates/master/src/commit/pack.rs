@@ -1,4 +1,5 @@
-//! From groups of writes to transactions: in order, whole groups only, within what the store takes at once.
+//! From groups of writes to transactions: in order, whole groups only, within what the store takes
+//! at once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,12 +17,13 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// Of the memory and embedded stores, which take anything: bounded so that a commit stays a matter of milliseconds and a
-    /// caller at the end of a long queue is answered step by step.
+    /// Of the memory and embedded stores, which take anything: bounded so that a commit stays a
+    /// matter of milliseconds and a caller at the end of a long queue is answered step by step.
     pub(crate) const LOCAL: Bounds = Bounds { writes: 1024, bytes: 4 << 20 };
 
-    /// Of etcd, which takes 128 operations and 1.5 MiB by default: room is left for the record of events, for the deletion of old ones (they
-    /// are neighbours, which go as one range) and for the head.
+    /// Of etcd, which takes 128 operations and 1.5 MiB by default: room is left for the record of
+    /// events, for the deletion of old ones (they are neighbours, which go as one range) and for
+    /// the head.
     pub(crate) const ETCD: Bounds = Bounds { writes: 120, bytes: 1 << 20 };
 }
 
@@ -68,7 +70,8 @@ pub(crate) fn pack(backlog: &mut VecDeque<Group>, bounds: Bounds) -> PackedTrans
     packed
 }
 
-/// About the encoded size of a write, on the large side: exact sizes would cost an encoding on the loop.
+/// About the encoded size of a write, on the large side: exact sizes would cost an encoding on the
+/// loop.
 fn size_of(write: &Write) -> usize {
     /// Keys, times, states and the like.
     const FIXED: usize = 256;

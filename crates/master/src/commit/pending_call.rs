@@ -12,7 +12,8 @@ use crate::sessions::OpenedSession;
 pub(crate) struct PendingCall {
     /// The wish.
     pub request: Request,
-    /// Where the answer goes. Closed when the caller has gone away: then, if it is not handled yet, it never is.
+    /// Where the answer goes. Closed when the caller has gone away: then, if it is not handled yet,
+    /// it never is.
     pub reply: oneshot::Sender<CallReply>,
 }
 
@@ -33,7 +34,8 @@ pub(crate) enum CallReply {
         /// The session that was opened, when that was the wish.
         session: Option<Box<OpenedSession>>,
     },
-    /// Leadership ended before it was handled, or with its decision not yet sent to the store: it was not applied.
+    /// Leadership ended before it was handled, or with its decision not yet sent to the store: it
+    /// was not applied.
     NotApplied,
     /// Handling it failed within the core.
     Failed,
@@ -62,14 +64,16 @@ impl Calls {
         }
     }
 
-    /// Tells everybody who still waits that nothing was applied: used once nothing more is sent to the store.
+    /// Tells everybody who still waits that nothing was applied: used once nothing more is sent to
+    /// the store.
     pub(crate) fn dismiss(&mut self) {
         for (_, caller) in self.waiting.drain() {
             let _ = caller.send(CallReply::NotApplied);
         }
     }
 
-    /// Leaves those whom these effects would have answered without an answer: their outcome is unknown.
+    /// Leaves those whom these effects would have answered without an answer: their outcome is
+    /// unknown.
     pub(crate) fn leave_unanswered(&mut self, effects: &[Effect]) {
         for effect in effects {
             if let Effect::Reply(call, _) = effect {

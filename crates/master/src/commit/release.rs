@@ -29,8 +29,8 @@ pub(crate) struct EffectSinks {
 }
 
 impl EffectSinks {
-    /// Releases the effects of a transaction (or of none, at the newest commit). The view first: a caller's own write is in it
-    /// before its reply is sent.
+    /// Releases the effects of a transaction (or of none, at the newest commit). The view first: a
+    /// caller's own write is in it before its reply is sent.
     pub(crate) fn release(&self, commit: Commit, effects: Vec<Effect>, calls: &mut Calls) {
         let mut shows = Vec::with_capacity(effects.len());
         let mut rest = Vec::with_capacity(effects.len());
@@ -76,7 +76,8 @@ impl EffectSinks {
         }
     }
 
-    /// Makes the session's queue before anything more is released, so that no event falls between the answer and the queue.
+    /// Makes the session's queue before anything more is released, so that no event falls between
+    /// the answer and the queue.
     fn open_session(
         &self,
         commit: Commit,

@@ -1,5 +1,6 @@
-//! The loop: take what waits, ask the core, commit, release. One commit is in flight at a time; what arrives meanwhile is handled
-//! by the core and becomes the next transaction. Placement runs once per transaction.
+//! The loop: take what waits, ask the core, commit, release. One commit is in flight at a time;
+//! what arrives meanwhile is handled by the core and becomes the next transaction. Placement runs
+//! once per transaction.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -38,7 +39,8 @@ pub(crate) enum LoopEnd {
     Stopped,
     /// The store refused a transaction: this term is over, and the transaction was not applied.
     Deposed(CommitError),
-    /// The store has not said what became of a transaction while the term stood: what is in memory is not to be trusted any more.
+    /// The store has not said what became of a transaction while the term stood: what is in memory
+    /// is not to be trusted any more.
     Unknown(CommitError),
     /// The store failed: nothing that it says can be trusted, and the process must end.
     Fatal(CommitError),
@@ -121,8 +123,9 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
         }
     }
 
-    /// Runs until the term ends. Callers that wait are told what is known; what is still queued is told that nothing was done.
-    /// `warm` is told once what the load decided is committed and shown. The store is handed back if it is at hand.
+    /// Runs until the term ends. Callers that wait are told what is known; what is still queued is
+    /// told that nothing was done. `warm` is told once what the load decided is committed and
+    /// shown. The store is handed back if it is at hand.
     pub(crate) async fn run(mut self, warm: oneshot::Sender<()>) -> (LoopEnd, Option<S>) {
         self.ready = Some(warm);
         let mut stop = self.stop.clone();
@@ -185,7 +188,8 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
         Instant::now() + self.decisions.until_deadline().map_or(MAX_SLEEP, |left| left.min(MAX_SLEEP))
     }
 
-    /// Ticks when a deadline has come; moves all of them if this loop was stopped meanwhile. What waited in the queues was taken before.
+    /// Ticks when a deadline has come; moves all of them if this loop was stopped meanwhile. What
+    /// waited in the queues was taken before.
     fn keep_time(&mut self, wake: Instant) -> Result<(), LoopEnd> {
         let late = wake.elapsed();
         if late >= LATE {
@@ -284,7 +288,8 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
     }
 }
 
-/// Waits for the transaction in flight; for ever if there is none. Dropped halfway, it changes nothing.
+/// Waits for the transaction in flight; for ever if there is none. Dropped halfway, it changes
+/// nothing.
 async fn finished<S>(state: &mut StoreState<S>) -> Finished<S> {
     let StoreState::Busy(committing) = state else { return std::future::pending().await };
     let finished = committing.as_mut().await;

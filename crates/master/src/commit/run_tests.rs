@@ -1,4 +1,5 @@
-//! The loop against a machine that only numbers what it is told, and a store whose answers the test gives.
+//! The loop against a machine that only numbers what it is told, and a store whose answers the test
+//! gives.
 
 use std::sync::Mutex;
 
@@ -15,7 +16,8 @@ use crate::link::Links;
 use crate::sessions::Sessions;
 use crate::view::View;
 
-/// Writes one record per call and answers it; panics on a driver named `poison`; writes nothing for one named `look`.
+/// Writes one record per call and answers it; panics on a driver named `poison`; writes nothing for
+/// one named `look`.
 #[derive(Default)]
 struct FakeCore {
     groups: Vec<Group>,
@@ -174,7 +176,8 @@ async fn a_caller_that_has_gone_away_changes_nothing() {
     let third = fixture.ask("c");
     fixture.answers.send(Ok(())).await.unwrap();
     first.await.unwrap();
-    // The loop had no chance to take the second before it was dropped: they were queued without a pause.
+    // The loop had no chance to take the second before it was dropped: they were queued without a
+    // pause.
     assert_eq!(fixture.offer().await.writes, [Write::DeleteDriver(DriverUid(2))]);
     fixture.answers.send(Ok(())).await.unwrap();
     assert!(is_answered(third.await.unwrap()));

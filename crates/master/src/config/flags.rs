@@ -1,5 +1,5 @@
-//! The flags, each with its default and what it is for. The environment variable of `--some-flag` is `MUSTER_SOME_FLAG`, its key in
-//! the configuration file `some_flag`.
+//! The flags, each with its default and what it is for. The environment variable of `--some-flag`
+//! is `MUSTER_SOME_FLAG`, its key in the configuration file `some_flag`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,11 +8,11 @@ use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use muster_core::placement::SelectionPolicy;
 
-use super::size::Size;
-use super::span::Span;
+use super::size::SizeFlag;
+use super::span::DurationFlag;
 
-/// A master of a Muster cluster: accepts work, places it on workers, and answers for it; or stands by, forwards to the one that does, and is
-/// ready to take over.
+/// A master of a Muster cluster: accepts work, places it on workers, and answers for it; or stands
+/// by, forwards to the one that does, and is ready to take over.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "muster-master", version, max_term_width = 100)]
 pub struct Flags {
@@ -21,14 +21,16 @@ pub struct Flags {
     /// Address to serve gRPC on.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7077")]
     pub listen: SocketAddr,
-    /// Allow to listen beyond this machine: there are no credentials yet, so whoever reaches the port commands the cluster.
+    /// Allow to listen beyond this machine: there are no credentials yet, so whoever reaches the
+    /// port commands the cluster.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub insecure_listen: bool,
     /// Address at which workers and programs reach this master, if it is another.
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,
-    /// Where the records are kept: memory:, embedded:DIRECTORY or etcd://HOST:PORT,HOST:PORT/PREFIX (etcds:// with TLS). By default embedded, in
-    /// the state directory. Any number of masters may share one etcd: one leads, the others stand by and forward to it.
+    /// Where the records are kept: memory:, embedded:DIRECTORY or etcd://HOST:PORT,HOST:PORT/PREFIX
+    /// (etcds:// with TLS). By default embedded, in the state directory. Any number of masters may
+    /// share one etcd: one leads, the others stand by and forward to it.
     #[arg(long, value_name = "STORE")]
     pub store: Option<String>,
     /// User of etcd, where --store names none.
@@ -40,7 +42,8 @@ pub struct Flags {
     /// Directory of this master's own.
     #[arg(long, value_name = "DIRECTORY", default_value = "./muster-data/master")]
     pub state_dir: PathBuf,
-    /// Name of the cluster, when its store is first made (by default: muster). A store in etcd that holds a cluster of another name is refused.
+    /// Name of the cluster, when its store is first made (by default: muster). A store in etcd that
+    /// holds a cluster of another name is refused.
     #[arg(long, value_name = "NAME")]
     pub cluster_name: Option<String>,
     /// File to write the address to, once this master serves as leader.
@@ -63,13 +66,15 @@ pub struct Flags {
 /// What is done to a store instead of serving.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum StoreCommand {
-    /// Declare that the store went back in time, because it was restored by other means than `restore`: raises its generation. What runs and the
-    /// store does not know is left running and shown. Masters may run meanwhile where the store is etcd.
+    /// Declare that the store went back in time, because it was restored by other means than
+    /// `restore`: raises its generation. What runs and the store does not know is left running and
+    /// shown. Masters may run meanwhile where the store is etcd.
     Recover {
         #[command(flatten)]
         store: StoreFlags,
     },
-    /// Fill an empty store from a backup that `muster backup` made, and raise its generation. No master may run on it.
+    /// Fill an empty store from a backup that `muster backup` made, and raise its generation. No
+    /// master may run on it.
     Restore {
         /// The backup.
         #[arg(value_name = "FILE")]
@@ -99,19 +104,20 @@ pub struct StoreFlags {
 pub struct TimingFlags {
     /// Time between the heartbeats of a worker.
     #[arg(long, value_name = "TIME", default_value = "5s")]
-    pub heartbeat: Span,
+    pub heartbeat: DurationFlag,
     /// How long a worker may run leased work without being heard.
     #[arg(long, value_name = "TIME", default_value = "45s")]
-    pub lease: Span,
+    pub lease: DurationFlag,
     /// What the clocks of two machines may differ by over a lease, and some more.
     #[arg(long, value_name = "TIME", default_value = "2s")]
-    pub margin: Span,
-    /// How long a leader may answer without hearing from a shared store. Whole seconds with etcd, which grants at least 2.
+    pub margin: DurationFlag,
+    /// How long a leader may answer without hearing from a shared store. Whole seconds with etcd,
+    /// which grants at least 2.
     #[arg(long, value_name = "TIME", default_value = "3s")]
-    pub store_lease: Span,
+    pub store_lease: DurationFlag,
     /// A launch of which nothing is heard for this long is asked back.
     #[arg(long, value_name = "TIME", default_value = "60s")]
-    pub launch_progress: Span,
+    pub launch_progress: DurationFlag,
 }
 
 /// How work is placed.
@@ -121,7 +127,8 @@ pub struct PlacementFlags {
     /// Spread drivers over the workers; otherwise fill one worker after the other.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub spread_drivers: bool,
-    /// Spread the executors of an application over the workers; otherwise fill one worker after the other.
+    /// Spread the executors of an application over the workers; otherwise fill one worker after the
+    /// other.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub spread_executors: bool,
     /// In which order executors go over the workers.
@@ -134,7 +141,8 @@ pub struct PlacementFlags {
     /// Cores of all executors of an application that names no limit; 0: any number.
     #[arg(long, value_name = "CORES", default_value = "0")]
     pub default_cores: u32,
-    /// Keep leased work off workers that cannot hold a process tree. By default only where the store is etcd.
+    /// Keep leased work off workers that cannot hold a process tree. By default only where the
+    /// store is etcd.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub require_containment: Option<bool>,
 }
@@ -145,19 +153,19 @@ pub struct PlacementFlags {
 pub struct RetentionFlags {
     /// How long finished drivers and applications are kept.
     #[arg(long, value_name = "TIME", default_value = "24h")]
-    pub keep_finished: Span,
+    pub keep_finished: DurationFlag,
     /// How many finished drivers are kept, and how many finished applications.
     #[arg(long, value_name = "COUNT", default_value = "100000")]
     pub max_finished: usize,
     /// How long events are kept.
     #[arg(long, value_name = "TIME", default_value = "1h")]
-    pub keep_events: Span,
+    pub keep_events: DurationFlag,
     /// Of how many commits events are kept.
     #[arg(long, value_name = "COUNT", default_value = "100000")]
     pub max_event_commits: usize,
     /// Of how many bytes, about; they are held in memory too.
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
-    pub max_event_bytes: Size,
+    pub max_event_bytes: SizeFlag,
     /// How many drivers may wait for a worker; more are refused.
     #[arg(long, value_name = "COUNT", default_value = "1000000")]
     pub max_waiting: usize,

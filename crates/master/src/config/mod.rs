@@ -1,4 +1,5 @@
-//! Configuration: flags, then environment, then a TOML file, then defaults. What comes out is checked and complete.
+//! Configuration: flags, then environment, then a TOML file, then defaults. What comes out is
+//! checked and complete.
 
 mod error;
 mod file;
@@ -9,8 +10,8 @@ mod span;
 
 pub use error::ConfigError;
 pub use settings::MasterSettings;
-pub use size::{ParseSizeError, Size};
-pub use span::{ParseSpanError, Span};
+pub use size::{ParseSizeError, SizeFlag};
+pub use span::{DurationFlag, ParseSpanError};
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -33,7 +34,8 @@ pub enum MasterInvocation {
     Restore(PathBuf, Location),
 }
 
-/// Reads the configuration from the arguments of the program (its own name first) and the environment.
+/// Reads the configuration from the arguments of the program (its own name first) and the
+/// environment.
 pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<MasterSettings, ConfigError> {
     match invocation(args)? {
         MasterInvocation::Serve(settings) => Ok(*settings),
@@ -53,7 +55,8 @@ pub fn invocation(args: impl IntoIterator<Item = OsString>) -> Result<MasterInvo
     }
     let flags = match &flags.config {
         None => flags,
-        // What the file says takes the place of the defaults, so that everything else stands above it.
+        // What the file says takes the place of the defaults, so that everything else stands above
+        // it.
         Some(path) => parse(file::as_defaults(command, path)?, &args)?,
     };
     MasterSettings::try_from(flags).map(Box::new).map(MasterInvocation::Serve)

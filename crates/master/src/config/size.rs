@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// A size in bytes on a command line. Suffixes are powers of 1024.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(pub u64);
+pub struct SizeFlag(pub u64);
 
 /// The text is not a size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,10 +19,10 @@ impl fmt::Display for ParseSizeError {
 
 impl std::error::Error for ParseSizeError {}
 
-impl FromStr for Size {
+impl FromStr for SizeFlag {
     type Err = ParseSizeError;
 
-    fn from_str(text: &str) -> Result<Size, ParseSizeError> {
+    fn from_str(text: &str) -> Result<SizeFlag, ParseSizeError> {
         let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(split);
         let number: u64 = number.parse().map_err(|_| ParseSizeError)?;
@@ -33,7 +33,7 @@ impl FromStr for Size {
             "G" | "GiB" => 1 << 30,
             _ => return Err(ParseSizeError),
         };
-        number.checked_mul(bytes).map(Size).ok_or(ParseSizeError)
+        number.checked_mul(bytes).map(SizeFlag).ok_or(ParseSizeError)
     }
 }
 
@@ -43,9 +43,9 @@ mod tests {
 
     #[test]
     fn reads_what_people_write() {
-        assert_eq!("4096".parse(), Ok(Size(4096)));
-        assert_eq!("512M".parse(), Ok(Size(512 << 20)));
-        assert_eq!("2GiB".parse(), Ok(Size(2 << 30)));
-        assert_eq!("2GB".parse::<Size>(), Err(ParseSizeError));
+        assert_eq!("4096".parse(), Ok(SizeFlag(4096)));
+        assert_eq!("512M".parse(), Ok(SizeFlag(512 << 20)));
+        assert_eq!("2GiB".parse(), Ok(SizeFlag(2 << 30)));
+        assert_eq!("2GB".parse::<SizeFlag>(), Err(ParseSizeError));
     }
 }

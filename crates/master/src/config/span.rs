@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A length of time on a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(pub Duration);
+pub struct DurationFlag(pub Duration);
 
 /// The text is not a length of time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +20,10 @@ impl fmt::Display for ParseSpanError {
 
 impl std::error::Error for ParseSpanError {}
 
-impl FromStr for Span {
+impl FromStr for DurationFlag {
     type Err = ParseSpanError;
 
-    fn from_str(text: &str) -> Result<Span, ParseSpanError> {
+    fn from_str(text: &str) -> Result<DurationFlag, ParseSpanError> {
         let split = text.find(|c: char| !c.is_ascii_digit()).ok_or(ParseSpanError)?;
         let (number, unit) = text.split_at(split);
         let number: u64 = number.parse().map_err(|_| ParseSpanError)?;
@@ -35,7 +35,7 @@ impl FromStr for Span {
             "d" => 86_400_000,
             _ => return Err(ParseSpanError),
         };
-        number.checked_mul(millis).map(|millis| Span(Duration::from_millis(millis))).ok_or(ParseSpanError)
+        number.checked_mul(millis).map(|millis| DurationFlag(Duration::from_millis(millis))).ok_or(ParseSpanError)
     }
 }
 
@@ -45,15 +45,15 @@ mod tests {
 
     #[test]
     fn reads_what_people_write() {
-        assert_eq!("500ms".parse(), Ok(Span(Duration::from_millis(500))));
-        assert_eq!("45s".parse(), Ok(Span(Duration::from_secs(45))));
-        assert_eq!("24h".parse(), Ok(Span(Duration::from_secs(86_400))));
+        assert_eq!("500ms".parse(), Ok(DurationFlag(Duration::from_millis(500))));
+        assert_eq!("45s".parse(), Ok(DurationFlag(Duration::from_secs(45))));
+        assert_eq!("24h".parse(), Ok(DurationFlag(Duration::from_secs(86_400))));
     }
 
     #[test]
     fn refuses_what_has_no_unit_or_no_number() {
         for text in ["", "5", "s", "-1s", "1.5s", "5 s", "99999999999999999999s", "18446744073709551615d"] {
-            assert_eq!(text.parse::<Span>(), Err(ParseSpanError), "{text:?}");
+            assert_eq!(text.parse::<DurationFlag>(), Err(ParseSpanError), "{text:?}");
         }
     }
 }

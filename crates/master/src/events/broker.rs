@@ -11,7 +11,8 @@ use super::encoded::{Chunk, Encoded};
 use super::log::{EventFilter, EventLog, OutOfRange, chosen};
 use muster_proto::tokens::ResumeToken;
 
-/// Responses that wait for one watcher. Beyond, it is cut off with a token: it reads on from the kept window.
+/// Responses that wait for one watcher. Beyond, it is cut off with a token: it reads on from the
+/// kept window.
 const WATCHER_QUEUE: usize = 256;
 
 /// Why a watch was ended by us.
@@ -23,7 +24,8 @@ pub(crate) enum WatchEnd {
     Shutdown,
 }
 
-/// Fans events out. Publishing happens on its own task, so the lock is never waited for by the commit loop.
+/// Fans events out. Publishing happens on its own task, so the lock is never waited for by the
+/// commit loop.
 pub(crate) struct EventBroker {
     inner: Mutex<BrokerState>,
 }
@@ -66,7 +68,8 @@ pub(crate) enum CatchUp {
 }
 
 impl EventBroker {
-    /// A hub behind a commit, with the history that was loaded: `compacted` is the newest commit whose events are gone.
+    /// A hub behind a commit, with the history that was loaded: `compacted` is the newest commit
+    /// whose events are gone.
     pub(crate) fn new(
         generation: u64,
         at: Commit,

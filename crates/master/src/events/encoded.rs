@@ -14,13 +14,15 @@ const EVENTS_FIELD: u8 = 1 << 3 | 2;
 /// Field 2 (`resume_token`).
 const TOKEN_FIELD: u8 = 2 << 3 | 2;
 
-/// The events of one commit as fields of a `WatchEventsResponse`: any run of them is the beginning of a response.
+/// The events of one commit as fields of a `WatchEventsResponse`: any run of them is the beginning
+/// of a response.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     /// The commit.
     pub commit: Commit,
     generation: u64,
-    /// What was loaded is encoded when somebody first asks for it: a new leader has more urgent things to do.
+    /// What was loaded is encoded when somebody first asks for it: a new leader has more urgent
+    /// things to do.
     loaded: Option<Arc<EventsRecord>>,
     form: OnceLock<Form>,
 }
@@ -44,7 +46,8 @@ impl Encoded {
         Encoded { commit: record.commit, generation, loaded: None, form }
     }
 
-    /// The record of a commit, which is encoded later. It is not looked at: a leader loads a hundred thousand, none of which are at hand.
+    /// The record of a commit, which is encoded later. It is not looked at: a leader loads a
+    /// hundred thousand, none of which are at hand.
     pub(crate) fn later(generation: u64, commit: Commit, record: Arc<EventsRecord>) -> Encoded {
         Encoded { commit, generation, loaded: Some(record), form: OnceLock::new() }
     }

@@ -13,7 +13,8 @@ pub(crate) type EventFilter = Option<Arc<HashSet<u128>>>;
 
 /// Encoded bytes gathered into one response of a watcher that catches up.
 const PAGE_BYTES: usize = 256 << 10;
-/// Commits looked through for one response, so that a watcher of one driver holds the lock for a bounded time.
+/// Commits looked through for one response, so that a watcher of one driver holds the lock for a
+/// bounded time.
 const PAGE_COMMITS: usize = 1024;
 
 /// The kept window.
@@ -47,7 +48,8 @@ impl EventLog {
         self.commits.extend(events);
     }
 
-    /// Puts loaded history before everything. `compacted` is the commit before the oldest that is kept.
+    /// Puts loaded history before everything. `compacted` is the commit before the oldest that is
+    /// kept.
     pub(crate) fn load(&mut self, compacted: Commit, history: impl IntoIterator<Item = Encoded>) {
         self.compacted = compacted;
         self.commits.extend(history);
@@ -71,8 +73,8 @@ impl EventLog {
         ResumeToken::after(self.generation, self.head)
     }
 
-    /// Checks that everything after a place is kept. `newest` is the newest commit that a reader may have been shown: it can be
-    /// ahead of this window for a moment.
+    /// Checks that everything after a place is kept. `newest` is the newest commit that a reader
+    /// may have been shown: it can be ahead of this window for a moment.
     pub(crate) fn check(&self, from: ResumeToken, newest: Commit) -> Result<(), OutOfRange> {
         let newest = newest.max(self.head);
         let kept = from.generation == self.generation && from >= self.oldest() && from.commit <= newest;

@@ -7,8 +7,9 @@ use tokio::sync::mpsc;
 
 use super::broker::EventBroker;
 
-/// Commits that may wait to be fanned out. Encoding is far faster than committing, so this fills only when the machine is starved;
-/// then the commit loop waits, which is the back-pressure that is wanted.
+/// Commits that may wait to be fanned out. Encoding is far faster than committing, so this fills
+/// only when the machine is starved; then the commit loop waits, which is the back-pressure that is
+/// wanted.
 const QUEUE: usize = 256;
 
 /// One commit, for those who watch.

@@ -12,18 +12,21 @@ pub struct RetentionLimits {
     pub age: Duration,
     /// Commits with events.
     pub commits: usize,
-    /// Estimated bytes. The window is held in memory too, so that watchers resume without touching the store.
+    /// Estimated bytes. The window is held in memory too, so that watchers resume without touching
+    /// the store.
     pub bytes: u64,
 }
 
 impl Default for RetentionLimits {
     fn default() -> Self {
-        // An hour and 100,000 commits by design; 64 MiB is some 350,000 events and a quarter of a small machine's memory.
+        // An hour and 100,000 commits by design; 64 MiB is some 350,000 events and a quarter of a
+        // small machine's memory.
         RetentionLimits { age: Duration::from_secs(3600), commits: 100_000, bytes: 64 << 20 }
     }
 }
 
-/// Deletions put into one transaction: what goes out keeps up with what comes in, and no transaction is made long by it.
+/// Deletions put into one transaction: what goes out keeps up with what comes in, and no
+/// transaction is made long by it.
 const DELETIONS: usize = 32;
 
 /// What retention counts of a commit's events.

@@ -14,7 +14,8 @@ use super::encoded::Chunk;
 use super::log::{EventFilter, OutOfRange};
 use muster_proto::tokens::ResumeToken;
 
-/// A quiet watch is told where it stands this often, so that a client resumes near the head after a quiet day. Well below the kept hour.
+/// A quiet watch is told where it stands this often, so that a client resumes near the head after a
+/// quiet day. Well below the kept hour.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(15);
 
 /// Why a watch ended.

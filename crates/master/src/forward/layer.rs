@@ -17,7 +17,8 @@ use super::relay::{FORWARDED, Sent, read, refused, send};
 use super::router::{CallTarget, HOLD, Router};
 use crate::serve::MAX_REQUEST;
 
-/// On every answer: the addresses of the masters that are known, the leader's first, separated by commas.
+/// On every answer: the addresses of the masters that are known, the leader's first, separated by
+/// commas.
 const MASTERS: &str = "muster-masters";
 /// A message's prefix on the wire: whether it is compressed, and its length.
 const PREFIX: usize = 5;
@@ -69,8 +70,9 @@ where
     }
 }
 
-/// A call that only a leader answers: by this master if it leads, else by whoever does, held while nobody does. One that this master took and
-/// did not come to before it led no more goes to the next leader like any other: nothing of it was done.
+/// A call that only a leader answers: by this master if it leads, else by whoever does, held while
+/// nobody does. One that this master took and did not come to before it led no more goes to the
+/// next leader like any other: nothing of it was done.
 async fn answer<S>(router: &Router, inner: &mut S, request: Request<Body>) -> Result<Response<Body>, Failure>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
@@ -96,7 +98,8 @@ where
                     None => return Ok(response),
                 }
             }
-            // Another's word on who leads may be older than ours, and ours older than another's: a call goes one step.
+            // Another's word on who leads may be older than ours, and ours older than another's: a
+            // call goes one step.
             CallTarget::Other(leader) if was_forwarded => {
                 return Err(Failure::NotLeader { leader: Some(leader.address), epoch: Some(leader.epoch) });
             }

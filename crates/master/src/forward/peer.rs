@@ -8,7 +8,8 @@ use tonic::transport::{Channel, Endpoint};
 
 /// A leader on the same network answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// A leader that is gone without a word is noticed after both; the election notices it within the store's lease.
+/// A leader that is gone without a word is noticed after both; the election notices it within the
+/// store's lease.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Windows that let one connection carry many answers at a time.
 const STREAM_WINDOW: u32 = 1 << 20;

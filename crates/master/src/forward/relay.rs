@@ -29,7 +29,8 @@ pub(super) enum Sent {
     Unknown(Failure),
 }
 
-/// Sends a call. What is being answered when the leader changes is cut off, so that nobody waits for one that is paused or gone.
+/// Sends a call. What is being answered when the leader changes is cut off, so that nobody waits
+/// for one that is paused or gone.
 pub(super) async fn send(router: &Router, leader: &Member, head: &request::Parts, message: &Bytes) -> Sent {
     let mut channel = match router.peer(leader) {
         Ok(peer) => peer.channel(),
@@ -60,7 +61,8 @@ pub(super) async fn send(router: &Router, leader: &Member, head: &request::Parts
     }
 }
 
-/// A leader that hands over has answered what it took before its key goes: its answers are a moment behind.
+/// A leader that hands over has answered what it took before its key goes: its answers are a moment
+/// behind.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
 
 /// Ready once another leads and the old leader's last answers have had their time.
@@ -72,7 +74,8 @@ fn outlived(router: &Router, leader: &Member) -> impl Future<Output = ()> + Send
     }
 }
 
-/// Ready once an answer is relayed no longer: another leads, or this master goes away and what it relays may be asked again.
+/// Ready once an answer is relayed no longer: another leads, or this master goes away and what it
+/// relays may be asked again.
 fn cut(router: &Router, leader: &Member, repeatable: bool) -> impl Future<Output = ()> + Send + use<> {
     let (outlived, slot) = (outlived(router, leader), router.slot.clone());
     async move {
@@ -111,7 +114,8 @@ pub(super) fn refused(response: &Response<Body>) -> Option<Failure> {
     }
 }
 
-/// The body of an answer, which ends with a status of ours if the leader or this master goes meanwhile.
+/// The body of an answer, which ends with a status of ours if the leader or this master goes
+/// meanwhile.
 struct Relayed {
     body: Body,
     repeatable: bool,

@@ -13,8 +13,8 @@ use tonic::codegen::http::HeaderValue;
 use super::peer::Peer;
 use crate::leader::LeaderSlot;
 
-/// How long a call is held while nobody leads: a leader that steps down or dies is succeeded within a fraction of it. A longer outage is
-/// told to the caller, who knows better whether to wait.
+/// How long a call is held while nobody leads: a leader that steps down or dies is succeeded within
+/// a fraction of it. A longer outage is told to the caller, who knows better whether to wait.
 pub(super) const HOLD: Duration = Duration::from_secs(1);
 /// Between two tries while nothing is heard of a change.
 const PAUSE: Duration = Duration::from_millis(25);

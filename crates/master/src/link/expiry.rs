@@ -13,9 +13,11 @@ const MAX_SLEEP: Duration = Duration::from_millis(500);
 /// Lateness beyond what a busy machine explains.
 const LATE: Duration = Duration::from_millis(500);
 
-/// Marks silent workers lost in the table first, then tells the commit loop. Runs until the loop is gone.
+/// Marks silent workers lost in the table first, then tells the commit loop. Runs until the loop is
+/// gone.
 ///
-/// If this task was late, heartbeats may wait unread in sockets: every deadline moves by as much, and they are read meanwhile.
+/// If this task was late, heartbeats may wait unread in sockets: every deadline moves by as much,
+/// and they are read meanwhile.
 pub(crate) async fn expire_silent(leading: Arc<LeaderContext>, wait: Duration) {
     loop {
         let due = leading.liveness().next_deadline(wait).map(|deadline| deadline.since(clock::boottime()));

@@ -69,14 +69,16 @@ impl Reader {
         }
     }
 
-    /// Enters the heartbeat in the table that expiry reads, then checks the leadership deadline, then answers.
+    /// Enters the heartbeat in the table that expiry reads, then checks the leadership deadline,
+    /// then answers.
     fn answer(&self, number: u64) -> Result<(), Goodbye> {
         let now = clock::boottime();
         let answer = self.leading.liveness().heard(self.link.worker, self.link.session, now);
         match answer {
             Heartbeat::Ack if self.leading.stands() => {
                 self.heard.store(clock::wall().0, Ordering::Relaxed);
-                // A full queue means that the peer does not read; it then has no need of this answer.
+                // A full queue means that the peer does not read; it then has no need of this
+                // answer.
                 let _ = self.answers.try_send(number);
                 Ok(())
             }

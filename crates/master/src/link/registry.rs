@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, watch};
 use super::downlink::{Downlink, Goodbye, say};
 use crate::clock;
 
-/// Messages that wait for one worker. One of them may carry many commands; a link that is this far behind is stuck, and is cut.
+/// Messages that wait for one worker. One of them may carry many commands; a link that is this far
+/// behind is stuck, and is cut.
 pub(crate) const WORK_QUEUE: usize = 256;
 
 /// The commit loop's side of a link.
@@ -51,8 +52,8 @@ struct LinkTable {
 }
 
 impl Links {
-    /// Enters a link before its hello is queued. Refused when a link of that worker and session is open: the core could not tell
-    /// the two apart. The other one goes on.
+    /// Enters a link before its hello is queued. Refused when a link of that worker and session is
+    /// open: the core could not tell the two apart. The other one goes on.
     pub(crate) fn register(&self, link: LinkId, received: Time) -> Result<Registration, Goodbye> {
         let mut inner = self.lock();
         if let Some(goodbye) = &inner.closed {
@@ -80,8 +81,9 @@ impl Links {
         }
     }
 
-    /// The core has taken a hello: cuts older streams of the worker, enters it in the table, checks the leadership deadline, then welcomes it:
-    /// a welcome renews the lease like the answer to a heartbeat.
+    /// The core has taken a hello: cuts older streams of the worker, enters it in the table, checks
+    /// the leadership deadline, then welcomes it: a welcome renews the lease like the answer to a
+    /// heartbeat.
     pub(crate) fn welcome(&self, link: LinkId, table: &Mutex<liveness::LivenessTable>, deadline: &Deadline) {
         let inner = self.lock();
         let Some(sessions) = inner.workers.get(&link.worker) else { return };

@@ -87,7 +87,8 @@ impl WorkerLinkService for LinkService {
     async fn link(&self, request: Request<Streaming<v1::LinkRequest>>) -> Result<Response<Self::LinkStream>, Status> {
         let (down, responses) = mpsc::channel(STREAM_QUEUE);
         let service = self.clone();
-        // The hello is awaited apart: the answer's headers go out first, which some clients wait for before they send.
+        // The hello is awaited apart: the answer's headers go out first, which some clients wait
+        // for before they send.
         tokio::spawn(async move {
             if let Err(status) = open(&service, request.into_inner(), down.clone()).await {
                 let _ = down.send(Err(status)).await;
@@ -201,7 +202,8 @@ async fn read_hello(stream: &mut Streaming<v1::LinkRequest>) -> Result<Option<v1
     }
 }
 
-/// What needs no core: a worker whose words tore it down before, and one that has seen a later epoch than ours.
+/// What needs no core: a worker whose words tore it down before, and one that has seen a later
+/// epoch than ours.
 fn refuse_at_the_door(leading: &LeaderContext, hello: &Hello) -> Result<(), Goodbye> {
     if leading.poison_inputs.refuses(clock::boottime(), || InputDigest::of_worker(hello.worker)) {
         return Err(Goodbye::Busy);
@@ -211,7 +213,8 @@ fn refuse_at_the_door(leading: &LeaderContext, hello: &Hello) -> Result<(), Good
     let Some(seen) = hello.epoch.filter(|seen| ours(seen) && seen.number() > leading.epoch.number()) else {
         return Ok(());
     };
-    // Either this leader was deposed and does not know it yet, or the store went back in time. The role finds out.
+    // Either this leader was deposed and does not know it yet, or the store went back in time. The
+    // role finds out.
     tracing::warn!(worker = %hello.name, seen = %seen, ours = %leading.epoch, "a worker has seen a later epoch than this leader's");
     let _ = leading.role_commands.try_send(RoleCommand::CheckStore(seen));
     Err(Goodbye::NotLeader(None))

@@ -21,7 +21,8 @@ pub(crate) enum Uplink {
     Reports(Vec<Report>),
 }
 
-/// Forwards a link's hello, what it says, and its end. The admission is given back once the inventory is with the commit loop.
+/// Forwards a link's hello, what it says, and its end. The admission is given back once the
+/// inventory is with the commit loop.
 pub(crate) async fn forward(
     link: LinkId,
     hello: Box<Hello>,
@@ -31,7 +32,8 @@ pub(crate) async fn forward(
     links: Arc<Links>,
 ) {
     let mut admission = Some(admission);
-    // Once the term is over nobody takes anything more; the link stays known, so that its farewell reaches it.
+    // Once the term is over nobody takes anything more; the link stays known, so that its farewell
+    // reaches it.
     let mut forwarding = inputs.send(Input::Hello(link, hello)).await.is_ok();
     while let Some(uplink) = uplink.recv().await {
         let input = match uplink {
@@ -46,7 +48,8 @@ pub(crate) async fn forward(
         forwarding = forwarding && inputs.send(input).await.is_ok();
     }
     drop(admission);
-    // Out of the registry first: nothing more is sent to it, and the same session could be refused by the core alone.
+    // Out of the registry first: nothing more is sent to it, and the same session could be refused
+    // by the core alone.
     links.unregister(link);
     let _ = inputs.send(Input::LinkBroken(link)).await;
 }

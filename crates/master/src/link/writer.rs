@@ -9,7 +9,8 @@ use tonic::Status;
 
 use super::downlink::{Downlink, Goodbye, MessageHeader};
 
-/// The stream's own queue: one message being encoded, the rest waits where its order can still be chosen.
+/// The stream's own queue: one message being encoded, the rest waits where its order can still be
+/// chosen.
 pub(crate) const STREAM_QUEUE: usize = 1;
 
 /// The writing half of a link.

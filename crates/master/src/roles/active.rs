@@ -131,7 +131,8 @@ async fn until_over<S>(
                 return EndReason::StepDown(done);
             }
             Some(RoleCommand::CheckStore(seen)) => match leading.election.holds(leading.epoch).await {
-                // Whoever owns the key leads: no later epoch of this generation can be, unless the store forgot it.
+                // Whoever owns the key leads: no later epoch of this generation can be, unless the
+                // store forgot it.
                 Ok(true) => {
                     tracing::error!(%seen, ours = %leading.epoch,
                         "a worker has seen a later epoch of this generation: the store was restored from the past. \

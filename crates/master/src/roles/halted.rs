@@ -6,8 +6,9 @@ use super::standby::{MasterProcess, Standby};
 use crate::clock;
 use crate::stop::until_stopped;
 
-/// A leader that found its store restored from the past. It keeps the key, so that no other master acts on such a store either, until
-/// `muster-master recover` deletes every key and raises the generation.
+/// A leader that found its store restored from the past. It keeps the key, so that no other master
+/// acts on such a store either, until `muster-master recover` deletes every key and raises the
+/// generation.
 pub(crate) struct Halted<C: Candidate> {
     pub(super) node: MasterProcess<C>,
     pub(super) term: Leader<C::Store>,

@@ -37,9 +37,11 @@ impl Readiness {
         }
     }
 
-    /// Follows the election while this master does not lead: open as long as another one does. Ends with a failure only.
+    /// Follows the election while this master does not lead: open as long as another one does. Ends
+    /// with a failure only.
     ///
-    /// Between two leaders it stays as it is: calls are held meanwhile, and a probe that fell upon the gap would take every master out at once.
+    /// Between two leaders it stays as it is: calls are held meanwhile, and a probe that fell upon
+    /// the gap would take every master out at once.
     pub(crate) async fn follow(&mut self, mut election: LeaderWatch) -> FatalError {
         loop {
             let view = election.view();

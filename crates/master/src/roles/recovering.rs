@@ -20,7 +20,8 @@ use crate::leader::LeaderContext;
 use crate::link::Links;
 use crate::sessions::Sessions;
 
-/// Hellos that are taken at one time. A hello costs a commit and an inventory; beyond a few dozen at once they only wait for each other.
+/// Hellos that are taken at one time. A hello costs a commit and an inventory; beyond a few dozen
+/// at once they only wait for each other.
 const HELLOS: usize = 64;
 
 /// Orders to the role that may wait: one is enough to end it.
@@ -42,7 +43,8 @@ impl<C: Candidate> Recovering<C>
 where
     C::Store: 'static,
 {
-    /// Loads what is not prepared and builds the active leader; `Err` within is a master that stands by again, because the term was over before.
+    /// Loads what is not prepared and builds the active leader; `Err` within is a master that
+    /// stands by again, because the term was over before.
     pub(crate) async fn run(self) -> Result<Result<Active<C>, Standby<C>>, FatalError> {
         let Recovering { mut node, mut leader, mut prepared, won } = self;
         match leader.store.catch_up().await {

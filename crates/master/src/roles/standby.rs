@@ -77,7 +77,8 @@ impl<C> MasterProcess<C> {
     }
 }
 
-/// A master that does not lead. Calls are forwarded to whoever does; until somebody does, they are answered `NO_LEADER`.
+/// A master that does not lead. Calls are forwarded to whoever does; until somebody does, they are
+/// answered `NO_LEADER`.
 pub(crate) struct Standby<C>(pub MasterProcess<C>);
 
 /// Longest wait between two tries to stand for the lead on a store that cannot be reached.

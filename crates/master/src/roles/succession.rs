@@ -1,7 +1,10 @@
-//! The next in line watches over the leader's process, and deposes a leader whose process is dead: its lease need not run out first.
+//! The next in line watches over the leader's process, and deposes a leader whose process is dead:
+//! its lease need not run out first.
 //!
-//! Dead means: a stream to it that stood has broken, and then nobody listens at its address. A mistake (a listener that is gone while its process
-//! lives) costs at most a store lease of stale reads and never two copies, because a leader watches its own key and every wait includes the store lease.
+//! Dead means: a stream to it that stood has broken, and then nobody listens at its address. A
+//! mistake (a listener that is gone while its process lives) costs at most a store lease of stale
+//! reads and never two copies, because a leader watches its own key and every wait includes the
+//! store lease.
 
 use std::convert::Infallible;
 use std::io::ErrorKind;
@@ -18,7 +21,8 @@ use v1::master_service_client::MasterServiceClient;
 
 use crate::clock;
 
-/// Between two depositions by one master: one that is mistaken again and again must not keep the cluster without a leader.
+/// Between two depositions by one master: one that is mistaken again and again must not keep the
+/// cluster without a leader.
 const DEPOSE_AGAIN: Duration = Duration::from_secs(10);
 /// A leader that runs answers a connection within this.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
@@ -28,7 +32,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(20);
 /// How often it is looked at: a process with many gigabytes takes a while to end.
 const LOOKS: u32 = 50;
-/// A machine that is gone without a word is found by its lease's end; the stream is given up after both of these.
+/// A machine that is gone without a word is found by its lease's end; the stream is given up after
+/// both of these.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// What this master has deposed.
@@ -109,8 +114,8 @@ async fn stood(leader: &Member) -> bool {
     true
 }
 
-/// Whether nobody listens there any more, now or within a moment: the kernel closes the sockets of a process that is killed one after the
-/// other, and the streams before the listener as a rule.
+/// Whether nobody listens there any more, now or within a moment: the kernel closes the sockets of
+/// a process that is killed one after the other, and the streams before the listener as a rule.
 async fn is_soon_refused(address: &str) -> bool {
     for _ in 0..LOOKS {
         if is_refused(address).await {

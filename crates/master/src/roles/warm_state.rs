@@ -1,4 +1,5 @@
-//! What a master prepares while it waits to lead, so that its win costs what is alive and not what has ended.
+//! What a master prepares while it waits to lead, so that its win costs what is alive and not what
+//! has ended.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -12,7 +13,8 @@ use muster_types::{Commit, EventsRecord, QuarantinedRecord, Write};
 use crate::events::CommitEventsSize;
 use crate::view::View;
 
-/// How often what the store's copy has learned is put in place: what is left at a win is of this long.
+/// How often what the store's copy has learned is put in place: what is left at a win is of this
+/// long.
 const EVERY: Duration = Duration::from_millis(200);
 /// Records put in place before others get their turn on this thread.
 const AT_ONCE: usize = 1024;

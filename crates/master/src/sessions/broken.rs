@@ -9,14 +9,15 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::commit::LinkInputs;
 
-/// Tells the commit loop that a session broke, when it is dropped: by the client, by the connection, by its end, or because the
-/// caller was gone before it was told of the session at all.
+/// Tells the commit loop that a session broke, when it is dropped: by the client, by the
+/// connection, by its end, or because the caller was gone before it was told of the session at all.
 #[derive(Debug)]
 pub(crate) struct SessionGuard {
     pub(super) application: ApplicationUid,
     pub(super) session: SessionNumber,
     pub(super) inputs: LinkInputs,
-    /// Set once it broke: the core tells a session that is away nothing, so what the ring holds has a gap.
+    /// Set once it broke: the core tells a session that is away nothing, so what the ring holds has
+    /// a gap.
     pub(super) gap: Arc<AtomicBool>,
 }
 

@@ -1,5 +1,5 @@
-//! Sessions of applications: each opening is a stream of what happens to the application, numbered, with a bounded ring from which
-//! a session that broke resumes without a gap.
+//! Sessions of applications: each opening is a stream of what happens to the application, numbered,
+//! with a bounded ring from which a session that broke resumes without a gap.
 
 mod broken;
 mod registry;

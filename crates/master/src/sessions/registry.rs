@@ -14,11 +14,14 @@ use super::wire::to_wire;
 use crate::clock;
 use crate::commit::LinkInputs;
 
-/// Events kept per application: a session that was away for its grace rarely missed more; one that did gets the state instead.
+/// Events kept per application: a session that was away for its grace rarely missed more; one that
+/// did gets the state instead.
 const RING: usize = 1024;
-/// Events that wait for one session. A session this far behind is cut; it resumes from the ring or gets the state.
+/// Events that wait for one session. A session this far behind is cut; it resumes from the ring or
+/// gets the state.
 const SESSION_QUEUE: usize = 1024;
-/// Revisions are commits shifted by this: room for a million events of an application in one commit.
+/// Revisions are commits shifted by this: room for a million events of an application in one
+/// commit.
 const COMMIT_SHIFT: u32 = 20;
 
 /// What a session is told.

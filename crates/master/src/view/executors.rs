@@ -7,7 +7,8 @@ use std::sync::Arc;
 use muster_core::ExecutorView;
 use muster_types::{ApplicationId, ApplicationUid, ExecutorId};
 
-/// A place in the order of all executors: by the application's name, its uid, and the executor's number.
+/// A place in the order of all executors: by the application's name, its uid, and the executor's
+/// number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct ExecutorCursor {
     application: ApplicationId,

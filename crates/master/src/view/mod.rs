@@ -1,6 +1,8 @@
-//! The read view: what readers see, advanced by each transaction after its commit. Readers never touch the core.
+//! The read view: what readers see, advanced by each transaction after its commit. Readers never
+//! touch the core.
 //!
-//! A caller's own write is here before its reply is sent. Every answer says at which commit it was read.
+//! A caller's own write is here before its reply is sent. Every answer says at which commit it was
+//! read.
 
 mod executors;
 pub(crate) mod filter;
@@ -51,8 +53,8 @@ impl Tables {
     }
 }
 
-/// The view. One writer (the commit loop), which holds the lock for a handful of map inserts at a time; readers hold it for at
-/// most a thousand records at a time.
+/// The view. One writer (the commit loop), which holds the lock for a handful of map inserts at a
+/// time; readers hold it for at most a thousand records at a time.
 #[derive(Default)]
 pub(crate) struct View {
     tables: RwLock<DropInBackground<Tables>>,

@@ -1,5 +1,6 @@
-//! Pages of lists. A list is read a thousand records at a time, so that no reader holds the view for long; every page carries the
-//! place in the order of events from before its first page was read, so that a watch from there misses nothing.
+//! Pages of lists. A list is read a thousand records at a time, so that no reader holds the view
+//! for long; every page carries the place in the order of events from before its first page was
+//! read, so that a watch from there misses nothing.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use super::{NameTable, Tables, View};
 
 /// Records looked at under one lock.
 const CHUNK: usize = 1000;
-/// Chunks looked at for one page: a filter that few records pass gives short pages instead of slow ones.
+/// Chunks looked at for one page: a filter that few records pass gives short pages instead of slow
+/// ones.
 const MAX_CHUNKS: usize = 100;
 
 /// Where a page begins, and whence a watch sees what changed since the first page.
@@ -58,8 +60,8 @@ pub(crate) trait Pageable: Sized {
 }
 
 impl View {
-    /// Reads a page: of the records behind the cursor, up to the first that is not `within`, those that are `wanted`. `None` when
-    /// the cursor is none of ours.
+    /// Reads a page: of the records behind the cursor, up to the first that is not `within`, those
+    /// that are `wanted`. `None` when the cursor is none of ours.
     pub(crate) async fn page<T: Pageable>(
         &self,
         cursor: Cursor,

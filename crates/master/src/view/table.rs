@@ -19,14 +19,16 @@ pub(crate) trait Named {
     fn uid(&self) -> u128;
     /// The word of its state, under which it is counted.
     fn state(&self) -> &'static str;
-    /// Of several with one name the one with the greatest claim is meant: whether it is still in use, then when it was made.
+    /// Of several with one name the one with the greatest claim is meant: whether it is still in
+    /// use, then when it was made.
     fn claim(&self) -> (bool, WallTime);
 }
 
 /// How many there are in each state, by the state's word.
 pub(crate) type StateCounts = BTreeMap<&'static str, u32>;
 
-/// Things of one kind. Names need not be unique: a lost worker keeps its name beside the one that took it over.
+/// Things of one kind. Names need not be unique: a lost worker keeps its name beside the one that
+/// took it over.
 pub(crate) struct NameTable<T: Named> {
     by_name: BTreeMap<(T::Name, u128), Arc<T>>,
     names: HashMap<u128, T::Name>,

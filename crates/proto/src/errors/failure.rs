@@ -12,7 +12,8 @@ use crate::FieldViolations;
 use crate::render::pending_sentence;
 use crate::text::shorten;
 
-/// Why a caller's wish was not answered as asked. The only source of statuses: every handler makes one of these.
+/// Why a caller's wish was not answered as asked. The only source of statuses: every handler makes
+/// one of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// This master does not lead and cannot forward. Nothing was done.
@@ -134,7 +135,8 @@ pub enum Failure {
     },
 }
 
-/// When to come back for a leader: one that steps down or whose process dies is succeeded within a few times this.
+/// When to come back for a leader: one that steps down or whose process dies is succeeded within a
+/// few times this.
 const RETRY_LEADER: Duration = Duration::from_millis(50);
 /// When to come back to a full queue: it drains within a commit or two.
 const RETRY_QUEUE: Duration = Duration::from_millis(200);
@@ -377,7 +379,8 @@ impl Failure {
     }
 }
 
-/// Statuses travel in headers, which peers bound (often at 8 KiB, with the details in base64 beside the message).
+/// Statuses travel in headers, which peers bound (often at 8 KiB, with the details in base64 beside
+/// the message).
 const MAX_MESSAGE_BYTES: usize = 1024;
 
 fn bounded(mut message: String) -> String {

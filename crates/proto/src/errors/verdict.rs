@@ -14,7 +14,8 @@ fn our_info(status: &Status) -> Option<ErrorInfo> {
     status.get_details_error_info().filter(|info| info.domain == DOMAIN)
 }
 
-/// The stable word of a status that is ours. `None`: it was made by something between, or by a library.
+/// The stable word of a status that is ours. `None`: it was made by something between, or by a
+/// library.
 pub fn reason_of(status: &Status) -> Option<String> {
     our_info(status).map(|info| info.reason)
 }
@@ -24,8 +25,9 @@ pub fn metadata_of(status: &Status) -> HashMap<String, String> {
     our_info(status).map(|info| info.metadata).unwrap_or_default()
 }
 
-/// Whether a mutation that failed so was done. A status that is not ours says nothing: gRPC libraries make `UNAVAILABLE` of a
-/// connection that breaks after the request went out, which is exactly when a leader dies between commit and reply.
+/// Whether a mutation that failed so was done. A status that is not ours says nothing: gRPC
+/// libraries make `UNAVAILABLE` of a connection that breaks after the request went out, which is
+/// exactly when a leader dies between commit and reply.
 pub fn verdict_of(status: &Status) -> Verdict {
     match our_info(status) {
         Some(info) if info.reason == reason::OUTCOME_UNKNOWN => Verdict::Unknown,
@@ -38,7 +40,8 @@ pub fn verdict_of(status: &Status) -> Verdict {
     }
 }
 
-/// Whether the same call, repeated under the same request id, may succeed without anybody changing anything.
+/// Whether the same call, repeated under the same request id, may succeed without anybody changing
+/// anything.
 pub fn may_succeed_later(status: &Status) -> bool {
     match reason_of(status) {
         Some(word) => matches!(

@@ -81,7 +81,8 @@ pub fn application_spec(spec: &ApplicationSpec, added: &BTreeMap<ProfileId, Exec
     }
 }
 
-/// An application with the number of its present session (0 before the first) and where its profiles stand.
+/// An application with the number of its present session (0 before the first) and where its
+/// profiles stand.
 pub fn application<'a>(
     record: &ApplicationRecord,
     session: u64,

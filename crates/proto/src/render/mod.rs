@@ -1,4 +1,5 @@
-//! Records as people see them, secrets redacted. What is not in a record comes as arguments: it lives where this crate cannot look.
+//! Records as people see them, secrets redacted. What is not in a record comes as arguments: it
+//! lives where this crate cannot look.
 
 mod application;
 mod driver;

@@ -26,7 +26,8 @@ const MAX_VARIABLES: usize = 64;
 const MAX_VARIABLE_VALUE: usize = 4096;
 const DEFAULT_COMPONENT: &str = "executor";
 
-/// The spec with its defaults; `None` when a required part is missing, which is noted like all else.
+/// The spec with its defaults; `None` when a required part is missing, which is noted like all
+/// else.
 pub(super) fn application_spec(
     wire: v1::ApplicationSpec,
     path: &Path<'_>,

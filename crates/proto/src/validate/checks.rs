@@ -94,7 +94,8 @@ pub(super) fn chosen_name(value: &str, path: &Path<'_>, violations: &mut FieldVi
     !value.is_empty()
 }
 
-/// A name or uid of something that exists. Only its size is checked: what does not exist is not found.
+/// A name or uid of something that exists. Only its size is checked: what does not exist is not
+/// found.
 pub(super) fn existing_name(value: &str, path: &Path<'_>, violations: &mut FieldViolations) {
     if value.is_empty() {
         violations.add(path, "is required: a name or uid");

@@ -1,5 +1,6 @@
-//! Filters of lists: `state=RUNNING AND worker=w1 AND labels.team=red`. Terms are joined by AND; a value with spaces stands in double
-//! quotes. What is not understood is refused by name, so that a list never shows more than was asked for.
+//! Filters of lists: `state=RUNNING AND worker=w1 AND labels.team=red`. Terms are joined by AND; a
+//! value with spaces stands in double quotes. What is not understood is refused by name, so that a
+//! list never shows more than was asked for.
 
 use std::collections::BTreeMap;
 
@@ -130,7 +131,8 @@ fn understood(terms: FilterTerms) -> &'static str {
     }
 }
 
-/// Splits at spaces outside of double quotes, and takes the quotes away. A backslash within quotes keeps what follows.
+/// Splits at spaces outside of double quotes, and takes the quotes away. A backslash within quotes
+/// keeps what follows.
 fn split(text: &str) -> Result<Vec<String>, &'static str> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

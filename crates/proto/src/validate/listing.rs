@@ -16,7 +16,8 @@ pub const MAX_PAGE_SIZE: usize = 1000;
 pub struct Page<S> {
     /// Elements at most.
     pub size: usize,
-    /// The key after which the page begins, as it was given to [`Page::next_token`]; `None` begins at the start.
+    /// The key after which the page begins, as it was given to [`Page::next_token`]; `None` begins
+    /// at the start.
     pub after: Option<String>,
     /// What the list is narrowed to.
     pub filter: Filter<S>,

@@ -1,5 +1,6 @@
-//! Requests of clients, checked and with every default filled in. A request is either taken whole, or refused with all that is wrong
-//! with it at once. What passes is complete and within its bounds: nobody behind this door checks it again.
+//! Requests of clients, checked and with every default filled in. A request is either taken whole,
+//! or refused with all that is wrong with it at once. What passes is complete and within its
+//! bounds: nobody behind this door checks it again.
 
 mod application;
 mod applications;

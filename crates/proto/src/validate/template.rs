@@ -1,4 +1,5 @@
-//! `{{VARIABLE}}` in programs, arguments and environment: only what can be a variable somewhere is taken.
+//! `{{VARIABLE}}` in programs, arguments and environment: only what can be a variable somewhere is
+//! taken.
 
 use crate::text::{excerpt, is_label_key, is_variable_name};
 use crate::{FieldViolations, Path};
@@ -24,8 +25,9 @@ pub(super) const BUILT_IN: [&str; 14] = [
 /// Begins the variable of a worker's label; the label's key follows as it is.
 pub(super) const LABEL_PREFIX: &str = "LABEL_";
 
-/// Notes every `{{name}}` that can never be a variable. Braces around something that is no name at all (`{{.Names}}`, `{{ x }}`) are
-/// another language's and pass through, here and on the worker. Nothing of the text is shown when `secret`.
+/// Notes every `{{name}}` that can never be a variable. Braces around something that is no name at
+/// all (`{{.Names}}`, `{{ x }}`) are another language's and pass through, here and on the worker.
+/// Nothing of the text is shown when `secret`.
 pub(super) fn check(text: &str, secret: bool, path: &Path<'_>, violations: &mut FieldViolations) {
     let mut rest = text;
     while let Some(start) = rest.find("{{") {

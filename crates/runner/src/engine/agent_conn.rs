@@ -1,5 +1,5 @@
-//! Who is connected: the agent, and guests that have not said hello. The newest hello makes the agent; the one before it is cut, with all that
-//! it had sent and was not read.
+//! Who is connected: the agent, and guests that have not said hello. The newest hello makes the
+//! agent; the one before it is cut, with all that it had sent and was not read.
 
 use std::collections::BTreeMap;
 use std::io;

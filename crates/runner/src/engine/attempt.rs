@@ -31,8 +31,9 @@ pub(super) struct TrackedAttempt {
 
 /// Where it stands.
 ///
-/// `Accepted → Queued` by a start; `Queued → Starting` when the spawner takes it; `Starting → Running` when it has executed; `Running → Ending` when its
-/// main process has ended and something is left; `→ Ended`, terminal, when nothing is left, or if it never ran.
+/// `Accepted → Queued` by a start; `Queued → Starting` when the spawner takes it; `Starting →
+/// Running` when it has executed; `Running → Ending` when its main process has ended and something
+/// is left; `→ Ended`, terminal, when nothing is left, or if it never ran.
 #[derive(Debug)]
 pub(super) enum AttemptStage {
     /// Remembered; nothing is done for it.
@@ -72,7 +73,8 @@ pub(super) struct StopRequest {
 /// The lease of an attempt that runs has ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum FreezeState {
-    /// The kernel was asked to freeze it, and is asked anew at `unstick`; if it takes longer than `until` it is killed.
+    /// The kernel was asked to freeze it, and is asked anew at `unstick`; if it takes longer than
+    /// `until` it is killed.
     Asked { until: Time, unstick: Time },
     /// It executes nothing; if nobody confirms it by then it is killed.
     Frozen { until: Time },

@@ -1,7 +1,8 @@
 //! All attempts: what is known, what waits for the journal, what is to be looked at when.
 //!
-//! Handling an input changes the table and appends records; what may only be done once they are written (spawning, reaping, reporting) waits in
-//! `follow_ups` and `changed` until [`AttemptTable::settle`] has written them. If that fails, everything waits and is tried again.
+//! Handling an input changes the table and appends records; what may only be done once they are
+//! written (spawning, reaping, reporting) waits in `follow_ups` and `changed` until
+//! [`AttemptTable::settle`] has written them. If that fails, everything waits and is tried again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -21,7 +22,8 @@ use crate::spawner::{SpawnJob, Spawner};
 use crate::sys;
 use crate::tree::Trees;
 
-/// AttemptTable that are known at once. What comes beyond is refused; a machine has fewer processes.
+/// AttemptTable that are known at once. What comes beyond is refused; a machine has fewer
+/// processes.
 pub(super) const MAX_ATTEMPTS: usize = 100_000;
 
 /// Between tries to write the journal while the disk is full.
@@ -169,7 +171,8 @@ impl AttemptTable {
         self.fence.next_deadline().is_some_and(|end| end <= now.time)
     }
 
-    /// Writes what waits, does what waited for it, and hands over the reports that are due. Nothing happens while the journal cannot be written.
+    /// Writes what waits, does what waited for it, and hands over the reports that are due. Nothing
+    /// happens while the journal cannot be written.
     pub(super) fn settle(&mut self, now: Now) -> Vec<Report> {
         let all = &self.all;
         if self.journal.write(|| all.values().flat_map(TrackedAttempt::records).collect()).is_err() {
@@ -217,8 +220,9 @@ impl AttemptTable {
     }
 }
 
-/// What is still to be said of an earlier runner's attempts: those whose end it had on record. The others ended with it, nobody knows how: they are
-/// lost, and missing from the inventory under the new incarnation says so.
+/// What is still to be said of an earlier runner's attempts: those whose end it had on record. The
+/// others ended with it, nobody knows how: they are lost, and missing from the inventory under the
+/// new incarnation says so.
 pub(super) fn ends_on_record(memory: JournalState, now: Now) -> BTreeMap<AttemptKey, TrackedAttempt> {
     let mut kept = BTreeMap::new();
     for (key, remembered) in memory.into_attempts() {

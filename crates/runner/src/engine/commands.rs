@@ -10,7 +10,8 @@ use super::attempts::{AttemptTable, MAX_ATTEMPTS};
 use super::lifecycle::{NO_LEASE, never_started, refused};
 use super::reason;
 
-/// What the agent is owed beside reports. Made up when it is sent, after the journal is written, so that it is never behind them.
+/// What the agent is owed beside reports. Made up when it is sent, after the journal is written, so
+/// that it is never behind them.
 #[derive(Debug)]
 pub(super) enum RunnerReply {
     /// The inventory, with the number of the question.
@@ -52,7 +53,8 @@ impl AttemptTable {
         None
     }
 
-    /// What an earlier agent had accepted and not started will not be started: whoever connects now begins anew.
+    /// What an earlier agent had accepted and not started will not be started: whoever connects now
+    /// begins anew.
     pub(super) fn take_new_agent(&mut self, now: Now) {
         let accepted: Vec<AttemptKey> = self.all.keys().copied().filter(|key| self.is_accepted(key)).collect();
         for key in accepted {
@@ -65,8 +67,10 @@ impl AttemptTable {
         self.all.get(key).is_some_and(|attempt| matches!(attempt.stage, AttemptStage::Accepted))
     }
 
-    /// The refusal, if it cannot be remembered. What is leased is accepted only while the lease stands, and held by the fence from then on: once that
-    /// lease has ended a leader may have closed it and run it elsewhere, and a later lease, which the next hello brings, is no leave to start it.
+    /// The refusal, if it cannot be remembered. What is leased is accepted only while the lease
+    /// stands, and held by the fence from then on: once that lease has ended a leader may have
+    /// closed it and run it elsewhere, and a later lease, which the next hello brings, is no leave
+    /// to start it.
     fn take_accept(&mut self, accepted: Accepted, now: Now) -> Option<ToAgent> {
         let key = accepted.attempt;
         if self.all.contains_key(&key) {
@@ -83,7 +87,8 @@ impl AttemptTable {
         None
     }
 
-    /// A kill of what is not known is remembered as an end, so that a start that comes later finds it.
+    /// A kill of what is not known is remembered as an end, so that a start that comes later finds
+    /// it.
     fn take_kill(&mut self, kill: &Kill, now: Now) {
         let key = kill.attempt;
         if self.all.contains_key(&key) {

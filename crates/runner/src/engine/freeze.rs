@@ -1,7 +1,9 @@
-//! The end of the lease: a tree is frozen, so that it executes nothing while it may run elsewhere, and goes on once a leader has confirmed it.
+//! The end of the lease: a tree is frozen, so that it executes nothing while it may run elsewhere,
+//! and goes on once a leader has confirmed it.
 //!
-//! Nothing of this is in the journal: what is frozen ends with its runner, and an agent that connects hears of it from the runner itself. So a runner
-//! of an older version can read what this one wrote.
+//! Nothing of this is in the journal: what is frozen ends with its runner, and an agent that
+//! connects hears of it from the runner itself. So a runner of an older version can read what this
+//! one wrote.
 
 use std::time::Duration;
 
@@ -13,12 +15,14 @@ use super::attempts::AttemptTable;
 use super::lifecycle::StopOrder;
 use super::reason;
 
-/// A tree that is not frozen by then is killed: one of its processes waits in the kernel, and nobody knows when it would go on. Far above the
-/// milliseconds that it takes, and a quarter of the margin by which every lease ends before anything runs elsewhere.
+/// A tree that is not frozen by then is killed: one of its processes waits in the kernel, and
+/// nobody knows when it would go on. Far above the milliseconds that it takes, and a quarter of the
+/// margin by which every lease ends before anything runs elsewhere.
 const FREEZE_LIMIT: Duration = Duration::from_millis(500);
 
-/// A tree that is still not frozen is let go for an instant and frozen again: in the first version of cgroups a process that is caught in the
-/// middle of a fork can keep its tree half frozen for as long as it is left so, and in the next instant it is not in the middle of one.
+/// A tree that is still not frozen is let go for an instant and frozen again: in the first version
+/// of cgroups a process that is caught in the middle of a fork can keep its tree half frozen for as
+/// long as it is left so, and in the next instant it is not in the middle of one.
 const UNSTICK: Duration = Duration::from_millis(50);
 
 /// Between looks at a tree that is to freeze.
@@ -48,7 +52,8 @@ impl AttemptTable {
         }
     }
 
-    /// False where it is to be killed instead. What is being started is: its process is somewhere on its way into the tree.
+    /// False where it is to be killed instead. What is being started is: its process is somewhere
+    /// on its way into the tree.
     fn freeze(&mut self, key: AttemptKey, now: Now) -> bool {
         let wanted = self.freeze_rule.agent_thaws && !self.freeze_rule.kill_after.is_zero();
         let Some(attempt) = self.all.get_mut(&key) else { return true };
@@ -86,7 +91,8 @@ impl AttemptTable {
         }
     }
 
-    /// A leader has confirmed an attempt. As with a start, that counts only while the lease stands: otherwise it stays frozen.
+    /// A leader has confirmed an attempt. As with a start, that counts only while the lease stands:
+    /// otherwise it stays frozen.
     pub(super) fn thaw(&mut self, key: AttemptKey, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
         if attempt.freeze.is_none() || !self.fence.admit(key, now) {
@@ -101,8 +107,8 @@ impl AttemptTable {
         self.watch_memory(key, now);
     }
 
-    /// Takes a renewal. If it makes a lease that was over stand again, what is frozen is told anew: a leader that confirmed it meanwhile confirmed it
-    /// in vain.
+    /// Takes a renewal. If it makes a lease that was over stand again, what is frozen is told anew:
+    /// a leader that confirmed it meanwhile confirmed it in vain.
     pub(super) fn renew(&mut self, renewal: Renewal, now: Now) {
         let stood = self.fence.stands(now);
         if !self.fence.renew(renewal, now) || stood || !self.fence.stands(now) {

@@ -96,7 +96,8 @@ impl AttemptTable {
         self.watch_memory(key, now);
     }
 
-    /// Has an attempt ended. The first order gives its reason; a later one may only hasten it. What is frozen hears no TERM and is not thawed for it.
+    /// Has an attempt ended. The first order gives its reason; a later one may only hasten it. What
+    /// is frozen hears no TERM and is not thawed for it.
     pub(super) fn stop(&mut self, key: AttemptKey, order: StopOrder, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
         let StopOrder { reason, fault, message, grace } = order;
@@ -156,7 +157,8 @@ impl AttemptTable {
         }
     }
 
-    /// The main process of an attempt has ended: what it left behind is ended too, before anything is said of it.
+    /// The main process of an attempt has ended: what it left behind is ended too, before anything
+    /// is said of it.
     pub(super) fn exited(&mut self, pid: i32, now: Now) {
         let Some(key) = self.mains.get(&pid).copied() else { return };
         let exit = match sys::wait::look(pid) {
@@ -213,7 +215,8 @@ impl AttemptTable {
         }
     }
 
-    /// Where the kernel kills one process of a tree for the tree's memory and leaves the others, the runner ends them.
+    /// Where the kernel kills one process of a tree for the tree's memory and leaves the others,
+    /// the runner ends them.
     pub(super) fn watch_memory(&mut self, key: AttemptKey, now: Now) {
         let Some(attempt) = self.all.get(&key) else { return };
         if attempt.stop.is_some() || !attempt.has_memory_limit || !self.trees.must_watch_memory() {
@@ -260,7 +263,8 @@ impl AttemptTable {
     }
 }
 
-/// A kill that found nothing running. Why it was killed is said in words: the reason is that it never ran.
+/// A kill that found nothing running. Why it was killed is said in words: the reason is that it
+/// never ran.
 pub(super) fn never_started(reason: Reason, fault: Fault) -> Outcome {
     let message = match reason {
         Reason::LeaseEnded => "its lease ended before it was started",
@@ -274,7 +278,8 @@ pub(super) fn refused(message: &str) -> Outcome {
     Outcome::without_exit(Fault::Platform, Reason::Refused, message)
 }
 
-/// TERM to the group. The leader is not reaped while it is known as such, so the number is still its group's.
+/// TERM to the group. The leader is not reaped while it is known as such, so the number is still
+/// its group's.
 fn terminate(leader: i32) {
     if let Some(group) = Pid::from_raw(leader) {
         // It may have ended just now; its end is on its way then.

@@ -1,7 +1,8 @@
 //! The main loop: waits, fences, kills, journals, and never touches a path that a user chose.
 //!
-//! Each pass reads what is ready, then looks at the clocks, then writes the journal once, then does and tells what waited for it. So any
-//! number of starts and ends share one write, and nothing is done or said before its record.
+//! Each pass reads what is ready, then looks at the clocks, then writes the journal once, then does
+//! and tells what waited for it. So any number of starts and ends share one write, and nothing is
+//! done or said before its record.
 
 mod agent_conn;
 mod attempt;
@@ -36,16 +37,19 @@ use poll::{Poll, ReadySource};
 /// Reads of the agent in one pass; the rest waits, so that ends and deadlines are not starved.
 const READS_PER_PASS: u32 = 8;
 
-/// Reads of the agent before something leased is stopped: everything that a peer can have sent and not got rid of.
+/// Reads of the agent before something leased is stopped: everything that a peer can have sent and
+/// not got rid of.
 const READS_BEFORE_FENCE: u32 = 256;
 
-/// When passes follow each other faster than this, the loop is busy and lets events gather for a moment: then one pass, one write and one message
-/// serve several. Without it each start and each end costs a wake-up of its own, and the wake-ups take the processor from the spawner (about a
+/// When passes follow each other faster than this, the loop is busy and lets events gather for a
+/// moment: then one pass, one write and one message serve several. Without it each start and each
+/// end costs a wake-up of its own, and the wake-ups take the processor from the spawner (about a
 /// tenth of the rate, measured on two busy cores).
 const BUSY: Duration = Duration::from_millis(1);
 const GATHER: Duration = Duration::from_micros(300);
 
-/// The longest grace when the runner is told to end by a signal; nothing has a longer one of its own than the operator gave it.
+/// The longest grace when the runner is told to end by a signal; nothing has a longer one of its
+/// own than the operator gave it.
 const NO_SHORTER_GRACE: Duration = Duration::MAX;
 
 /// What the loop is made of.
@@ -60,7 +64,8 @@ pub(crate) struct EngineParts {
     pub(crate) is_first_process: bool,
     /// Held while we live.
     pub(crate) cgroup_homes: Vec<CgroupHome>,
-    /// How long a tree that is frozen at its lease's end waits to be confirmed; zero kills it at the lease's end.
+    /// How long a tree that is frozen at its lease's end waits to be confirmed; zero kills it at
+    /// the lease's end.
     pub(crate) fence_kill_after: Duration,
 }
 
@@ -208,7 +213,8 @@ impl Engine {
         }
     }
 
-    /// Leases, graces, second looks. If the loop was late, what waits is read before anything expires.
+    /// Leases, graces, second looks. If the loop was late, what waits is read before anything
+    /// expires.
     fn look_at_clocks(&mut self) {
         if self.attempts.is_lease_due(clock::now()) {
             self.agent_conn.accept(&self.poll);
@@ -249,8 +255,8 @@ impl Engine {
         self.is_journal_full = is_journal_full;
     }
 
-    /// Reaps what became our child because its parent ended. A main process is not for here: its end is written first. If one is in the way,
-    /// the others wait for the next pass.
+    /// Reaps what became our child because its parent ended. A main process is not for here: its
+    /// end is written first. If one is in the way, the others wait for the next pass.
     fn reap_strays(&mut self) {
         while let Some(pid) = sys::wait::look_for_any() {
             if self.is_main(pid) {

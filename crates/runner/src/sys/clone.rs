@@ -1,9 +1,12 @@
-//! Starting a process the fast way: `clone3` with shared memory and a suspended parent, straight into its cgroup.
+//! Starting a process the fast way: `clone3` with shared memory and a suspended parent, straight
+//! into its cgroup.
 //!
-//! The standard library forks when it has anything to do between fork and exec, and a fork copies page tables; here the child borrows the
-//! memory of the spawning thread, which sleeps until the child executes or ends. So the child may read everything that was prepared and may
-//! write its failure where the parent finds it; it must not allocate, lock or unwind. Where `clone3` is refused (old kernels, some sandboxes)
-//! the same is done with `clone`, and the child joins its cgroup by itself.
+//! The standard library forks when it has anything to do between fork and exec, and a fork copies
+//! page tables; here the child borrows the memory of the spawning thread, which sleeps until the
+//! child executes or ends. So the child may read everything that was prepared and may write its
+//! failure where the parent finds it; it must not allocate, lock or unwind. Where `clone3` is
+//! refused (old kernels, some sandboxes) the same is done with `clone`, and the child joins its
+//! cgroup by itself.
 #![expect(unsafe_code, reason = "raw system calls, a hand-made stack, and a child that shares memory")]
 
 use std::ffi::{CString, c_int, c_void};
@@ -125,7 +128,8 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: our own mapping, and no child uses it: every clone waits until its child is off this stack.
+        // SAFETY: our own mapping, and no child uses it: every clone waits until its child is off
+        // this stack.
         unsafe { libc::munmap(self.base, STACK_BYTES + GUARD_BYTES) };
     }
 }
@@ -153,8 +157,9 @@ impl Cloner {
         Ok(Cloner { stack: Stack::new()?, has_clone3: true })
     }
 
-    /// Starts a process. Returns when it has executed, or failed, or was killed before either; hangs as long as a path of the plan
-    /// hangs. The pid is written to `current` before the child runs, so that nobody takes it for a stray; the caller clears it.
+    /// Starts a process. Returns when it has executed, or failed, or was killed before either;
+    /// hangs as long as a path of the plan hangs. The pid is written to `current` before the child
+    /// runs, so that nobody takes it for a stray; the caller clears it.
     pub(crate) fn spawn(
         &mut self,
         plan: &ClonePlan<'_>,
@@ -210,8 +215,9 @@ impl Cloner {
         args.exit_signal = libc::SIGCHLD as u64;
         args.stack = self.stack.bottom() as u64;
         args.stack_size = STACK_BYTES as u64;
-        // SAFETY: the stack is free (one child at a time, and the call returns only when the child has left it), `args`, `pidfd`,
-        // `current` and `shared` outlive the call, and `run_child` neither returns nor unwinds.
+        // SAFETY: the stack is free (one child at a time, and the call returns only when the child
+        // has left it), `args`, `pidfd`, `current` and `shared` outlive the call, and `run_child`
+        // neither returns nor unwinds.
         let pid = unsafe { clone3(&args, run_child, ptr::from_ref(shared).cast_mut().cast()) };
         if pid < 0 {
             return Err(io::Error::from_raw_os_error(i32::try_from(-pid).unwrap_or(libc::EINVAL)));
@@ -253,14 +259,16 @@ fn open_procs(cgroup: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(openat(cgroup, c"cgroup.procs", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// `clone3` whose child calls `entry(argument)` on its own stack. Returns the pid, or the negated errno.
+/// `clone3` whose child calls `entry(argument)` on its own stack. Returns the pid, or the negated
+/// errno.
 ///
 /// # Safety
 /// `args` names a free stack, `entry` never returns, and everything pointed to outlives the call.
 unsafe fn clone3(args: &libc::clone_args, entry: extern "C" fn(*mut c_void) -> !, argument: *mut c_void) -> isize {
     let result: isize;
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the system call changes rax, rcx and r11 alone; the child starts here on an empty, aligned stack and never comes back.
+    // SAFETY: the system call changes rax, rcx and r11 alone; the child starts here on an empty,
+    // aligned stack and never comes back.
     unsafe {
         std::arch::asm!(
             "syscall",
@@ -281,7 +289,8 @@ unsafe fn clone3(args: &libc::clone_args, entry: extern "C" fn(*mut c_void) -> !
         );
     }
     #[cfg(target_arch = "aarch64")]
-    // SAFETY: the system call changes x0 alone; the child starts here on an empty, aligned stack and never comes back.
+    // SAFETY: the system call changes x0 alone; the child starts here on an empty, aligned stack
+    // and never comes back.
     unsafe {
         std::arch::asm!(
             "svc 0",
@@ -309,7 +318,8 @@ unsafe fn clone3(args: &libc::clone_args, entry: extern "C" fn(*mut c_void) -> !
 
 /// The child's whole life before exec. Shares memory with the parent, whose thread sleeps.
 extern "C" fn run_child(shared: *mut c_void) -> ! {
-    // SAFETY: the parent passed a `CloneShared` that it keeps until this process has executed or ended.
+    // SAFETY: the parent passed a `CloneShared` that it keeps until this process has executed or
+    // ended.
     let shared = unsafe { &*shared.cast::<CloneShared<'_>>() };
     let (step, errno) = prepare_and_exec(shared);
     shared.errno.store(errno, Ordering::SeqCst);
@@ -321,7 +331,8 @@ extern "C" fn run_child(shared: *mut c_void) -> ! {
 /// Returns only when it failed.
 fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
     let plan = shared.plan;
-    // SAFETY: system calls that take numbers and C strings that live in `plan`; none allocates or locks.
+    // SAFETY: system calls that take numbers and C strings that live in `plan`; none allocates or
+    // locks.
     unsafe {
         libc::setsid();
         if plan.dies_with_parent {
@@ -358,7 +369,8 @@ fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
     (CloneStep::Exec, exec(plan))
 }
 
-/// Tries the candidates as `execvp` would: a permission refused is remembered, anything but "not there" ends the search.
+/// Tries the candidates as `execvp` would: a permission refused is remembered, anything but "not
+/// there" ends the search.
 fn exec(plan: &ClonePlan<'_>) -> c_int {
     let mut failure = libc::ENOENT;
     for candidate in &plan.candidates {

@@ -24,7 +24,8 @@ pub(crate) fn fork() -> io::Result<Side> {
     }
 }
 
-/// The next child will be the first process of a new PID namespace; mounts are our own from here on.
+/// The next child will be the first process of a new PID namespace; mounts are our own from here
+/// on.
 pub(crate) fn unshare_pids_and_mounts() -> io::Result<()> {
     // SAFETY: descriptors are not unshared.
     Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWPID | UnshareFlags::NEWNS) }?)
@@ -37,7 +38,8 @@ pub(crate) fn close_others(keep: &[i32]) {
     let mut first = 3u32;
     for fd in kept.into_iter().chain([u32::MAX]) {
         if fd > first {
-            // SAFETY: nothing but `keep` (and the standard streams) is ours yet, so nothing that is closed is used again.
+            // SAFETY: nothing but `keep` (and the standard streams) is ours yet, so nothing that is
+            // closed is used again.
             unsafe { libc::syscall(libc::SYS_close_range, first, fd - 1, 0u32) };
         }
         first = fd.saturating_add(1);

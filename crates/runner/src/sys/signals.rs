@@ -8,14 +8,17 @@ use std::{io, mem, ptr};
 const DEFAULT: [u64; 4] = [0; 4];
 const KERNEL_SET_BYTES: usize = 8;
 
-/// Gives every signal its default meaning and blocks all that can be. An ignored signal would stay ignored in every program started
-/// (the standard library ignores SIGPIPE, a `nohup` further up SIGHUP); a handler would not survive exec anyway.
+/// Gives every signal its default meaning and blocks all that can be. An ignored signal would stay
+/// ignored in every program started (the standard library ignores SIGPIPE, a `nohup` further up
+/// SIGHUP); a handler would not survive exec anyway.
 pub(crate) fn reset_and_block() {
-    // SAFETY: system calls on numbers and local sets. Faults of our own (SIGSEGV and the like) are delivered even if blocked.
+    // SAFETY: system calls on numbers and local sets. Faults of our own (SIGSEGV and the like) are
+    // delivered even if blocked.
     unsafe {
         for signal in 1..=64 {
             if ![libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, libc::SIGBUS].contains(&signal) {
-                // Not libc's `signal`, which keeps two signals for itself that may be ignored as well. All zero: the default.
+                // Not libc's `signal`, which keeps two signals for itself that may be ignored as
+                // well. All zero: the default.
                 libc::syscall(libc::SYS_rt_sigaction, signal, &DEFAULT, ptr::null::<u64>(), KERNEL_SET_BYTES);
             }
         }

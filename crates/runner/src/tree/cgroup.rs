@@ -51,7 +51,8 @@ pub(super) fn read_counter(parent: impl AsFd, path: &str, key: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// Process ids of a cgroup and of everything below it. A process that our PID namespace does not see has the id 0.
+/// Process ids of a cgroup and of everything below it. A process that our PID namespace does not
+/// see has the id 0.
 pub(super) fn members(parent: impl AsFd, name: &str) -> Vec<i32> {
     let mut found: Vec<i32> = read(&parent, &format!("{name}/cgroup.procs"))
         .map(|text| text.lines().filter_map(|line| line.parse().ok()).collect())
@@ -75,7 +76,8 @@ pub(super) fn children(dir: impl AsFd) -> Vec<String> {
         .collect()
 }
 
-/// Removes a cgroup that has neither processes nor children; one that is not there counts as removed.
+/// Removes a cgroup that has neither processes nor children; one that is not there counts as
+/// removed.
 pub(super) fn remove(parent: impl AsFd, name: &str) -> io::Result<()> {
     match unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

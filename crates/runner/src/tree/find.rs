@@ -1,8 +1,10 @@
 //! Finding out, by trying, what the machine lets us do.
 //!
-//! The worker's cgroup is `<root>/muster/<name>`, where the name comes from the state directory's path: a worker whose state directory was wiped
-//! finds what it ran before. Its directory is held locked while the runner lives, so that two workers that happen to share a name (the same path in
-//! two containers that see one hierarchy) never end each other's trees: the second is refused and needs another `--cgroup-root`.
+//! The worker's cgroup is `<root>/muster/<name>`, where the name comes from the state directory's
+//! path: a worker whose state directory was wiped finds what it ran before. Its directory is held
+//! locked while the runner lives, so that two workers that happen to share a name (the same path in
+//! two containers that see one hierarchy) never end each other's trees: the second is refused and
+//! needs another `--cgroup-root`.
 
 use std::fs;
 use std::io;
@@ -56,7 +58,8 @@ pub(crate) struct FoundTrees {
     pub(crate) cgroup_homes: Vec<CgroupHome>,
 }
 
-/// The worker's cgroup in one hierarchy: held locked, and removed when the runner ends in order. After a crash it stays, for the next runner.
+/// The worker's cgroup in one hierarchy: held locked, and removed when the runner ends in order.
+/// After a crash it stays, for the next runner.
 #[derive(Debug)]
 pub(crate) struct CgroupHome {
     shared: OwnedFd,
@@ -124,7 +127,8 @@ fn has_magic(path: &Path, magic: u64) -> bool {
     statfs(path).is_ok_and(|found| found.f_type as u64 == magic)
 }
 
-/// The mount of the second version: the root itself, or `unified` beside the first version's hierarchies.
+/// The mount of the second version: the root itself, or `unified` beside the first version's
+/// hierarchies.
 fn v2_root(root: &Path) -> Option<PathBuf> {
     let unified = root.join("unified");
     [root.to_owned(), unified].into_iter().find(|path| has_magic(path, CGROUP2_MAGIC))
@@ -182,7 +186,8 @@ fn find_limits(
     })
 }
 
-/// Where the shared directory may be: at the top, else in the cgroup in which we run (which may be all that was handed to us).
+/// Where the shared directory may be: at the top, else in the cgroup in which we run (which may be
+/// all that was handed to us).
 fn bases(root: &Path, controller: &str) -> Vec<PathBuf> {
     let mut bases = vec![root.to_owned()];
     if let Some(own) = own_cgroup(controller) {
@@ -215,7 +220,8 @@ fn make_parent(base: &Path, name: &str, prepare: impl Fn(&OwnedFd)) -> io::Resul
     Ok(parent)
 }
 
-/// Lets the cgroups below have controllers. The kernel refuses while processes are in the cgroup itself; then that limit is absent here.
+/// Lets the cgroups below have controllers. The kernel refuses while processes are in the cgroup
+/// itself; then that limit is absent here.
 fn enable_controllers(cgroup: &OwnedFd) {
     for controller in ["memory", "cpu", "pids"] {
         let _ = write(cgroup, "cgroup.subtree_control", &format!("+{controller}"));

@@ -8,7 +8,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Survivors;
 use super::cgroup::{children, make_dir, members, open_dir, open_for_write, read, remove_all, write};
 
-/// Readings of the state while it freezes. A tree that does not freeze (it waits in the kernel) is killed as it is, and again later.
+/// Readings of the state while it freezes. A tree that does not freeze (it waits in the kernel) is
+/// killed as it is, and again later.
 const FREEZE_READINGS: u32 = 50;
 
 /// The worker's cgroup in the freezer's hierarchy; each attempt has one in it.
@@ -22,14 +23,16 @@ impl Freezer {
         Freezer { parent }
     }
 
-    /// The file through which a process enters. `tasks` and not `cgroup.procs`: a process that moves its only thread by itself does not
-    /// wait for the lock that stops all forks of the machine.
+    /// The file through which a process enters. `tasks` and not `cgroup.procs`: a process that
+    /// moves its only thread by itself does not wait for the lock that stops all forks of the
+    /// machine.
     pub(super) fn make(&self, name: &str) -> io::Result<OwnedFd> {
         make_dir(&self.parent, name)?;
         open_for_write(&self.parent, &format!("{name}/tasks"))
     }
 
-    /// While it is frozen nothing in it forks, so the list of its processes is whole. What was killed ends when it is thawed, before it executes anything.
+    /// While it is frozen nothing in it forks, so the list of its processes is whole. What was
+    /// killed ends when it is thawed, before it executes anything.
     pub(super) fn kill(&self, name: &str) -> io::Result<()> {
         self.freeze(name)?;
         for _ in 0..FREEZE_READINGS {

@@ -1,4 +1,5 @@
-//! Limits of memory, processor time and processes, each by the second version's controller, else the first's, else absent.
+//! Limits of memory, processor time and processes, each by the second version's controller, else
+//! the first's, else absent.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -63,7 +64,8 @@ impl Limiter {
         Ok(())
     }
 
-    /// Makes and limits the cgroups of the first version; adds the files through which a process enters.
+    /// Makes and limits the cgroups of the first version; adds the files through which a process
+    /// enters.
     pub(super) fn make(&self, name: &str, limits: &Limits, joins: &mut Vec<OwnedFd>) -> io::Result<()> {
         if let (LimitSource::V1(parent), Some(bytes)) = (&self.memory, limits.memory) {
             make_dir(parent, name)?;

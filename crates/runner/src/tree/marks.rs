@@ -1,5 +1,6 @@
-//! Trees without cgroups: best effort. A process belongs to an attempt if its environment carries the attempt's mark, if it is in the session of
-//! its main process, or if its parent belongs to it. A program that takes its own environment away, opens a session and outlives its parent is not
+//! Trees without cgroups: best effort. A process belongs to an attempt if its environment carries
+//! the attempt's mark, if it is in the session of its main process, or if its parent belongs to it.
+//! A program that takes its own environment away, opens a session and outlives its parent is not
 //! found; the worker says `best-effort` everywhere for that reason.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,8 @@ use super::Survivors;
 /// Name of the variable. Its value names the worker too: several may run on one machine.
 const VARIABLE: &str = "MUSTER_TREE";
 
-/// Passes over all processes before what was found is killed although each pass found more: a fork bomb that outruns the search.
+/// Passes over all processes before what was found is killed although each pass found more: a fork
+/// bomb that outruns the search.
 const MAX_PASSES: u32 = 64;
 
 /// Looks through the processes of the machine (or of the runner's PID namespace).
@@ -36,7 +38,8 @@ impl Marks {
         format!("{VARIABLE}={}/{name}", self.worker)
     }
 
-    /// Stops all that is found, until a pass finds no more, then kills: what is stopped cannot fork.
+    /// Stops all that is found, until a pass finds no more, then kills: what is stopped cannot
+    /// fork.
     pub(super) fn kill(&self, name: &str, leader: Option<i32>) {
         stop_then_kill(|stopped| self.find(&self.mark(name), leader, stopped));
     }

@@ -1,10 +1,12 @@
 //! Containment: how a whole tree of processes is held, limited, ended and known to be gone.
 //!
-//! Which way is found by trying at start ([`find`]). Cgroups are directories named by their attempt under a directory named by the worker, and
-//! both names say everything: nothing about them is remembered elsewhere, so a runner finds what an earlier one left.
+//! Which way is found by trying at start ([`find`]). Cgroups are directories named by their attempt
+//! under a directory named by the worker, and both names say everything: nothing about them is
+//! remembered elsewhere, so a runner finds what an earlier one left.
 //!
-//! The files are written directly. A cgroup library was considered: those that are kept well model every controller, build paths and
-//! parse on each call and bring D-Bus along, where this needs eight fixed files and one `mkdirat` on a path taken thousands of times per second.
+//! The files are written directly. A cgroup library was considered: those that are kept well model
+//! every controller, build paths and parse on each call and bring D-Bus along, where this needs
+//! eight fixed files and one `mkdirat` on a path taken thousands of times per second.
 
 mod cgroup;
 mod find;
@@ -83,7 +85,8 @@ impl Trees {
         Ok(entry)
     }
 
-    /// Asks the kernel to freeze the tree; false if it cannot be asked. Whether it worked is told by [`Trees::is_frozen`].
+    /// Asks the kernel to freeze the tree; false if it cannot be asked. Whether it worked is told
+    /// by [`Trees::is_frozen`].
     pub(crate) fn freeze(&self, attempt: &AttemptKey) -> bool {
         let name = attempt.to_string();
         self.freezes
@@ -154,12 +157,14 @@ impl Trees {
         self.limiter.out_of_memory_kills(&attempt.to_string(), self.v2_parent())
     }
 
-    /// Whether memory limits must be watched: the kernel ends one process of the tree and tells nobody.
+    /// Whether memory limits must be watched: the kernel ends one process of the tree and tells
+    /// nobody.
     pub(crate) fn must_watch_memory(&self) -> bool {
         self.limiter.must_watch_memory()
     }
 
-    /// Ends everything that an earlier runner of this worker left behind; what remains, if anything.
+    /// Ends everything that an earlier runner of this worker left behind; what remains, if
+    /// anything.
     pub(crate) fn sweep(&self) -> Vec<i32> {
         let mut left = match &self.holder {
             Holder::Cgroup2(holder) => holder.sweep(),

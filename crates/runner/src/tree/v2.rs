@@ -44,7 +44,8 @@ impl Cgroup2 {
         write(&self.parent, &format!("{name}/cgroup.kill"), "1")
     }
 
-    /// The removal is the question: the kernel refuses it while a process is in the cgroup, and zombies do not count.
+    /// The removal is the question: the kernel refuses it while a process is in the cgroup, and
+    /// zombies do not count.
     pub(super) fn clear(&self, name: &str) -> Survivors {
         if remove(&self.parent, name).is_ok() {
             return Survivors::Nothing;

@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// All regular files below a folder whose names end in `suffix`, by path: the order of `find -type f | LC_ALL=C sort`.
+/// All regular files below a folder whose names end in `suffix`, by path: the order of `find -type
+/// f | LC_ALL=C sort`.
 pub(crate) fn files(folder: &Path, suffix: &str) -> io::Result<Vec<(PathBuf, u64)>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];

@@ -1,7 +1,8 @@
 //! Counting the words of a stream of bytes, and joining what was counted apart.
 //!
-//! A word is a maximal run of ASCII letters, lower-cased: what `tr -cs A-Za-z '\n' | tr A-Z a-z` makes. A run may cross from one file into the
-//! next, as it does for `cat`, and so from one share into the next; that is why a count keeps its edges.
+//! A word is a maximal run of ASCII letters, lower-cased: what `tr -cs A-Za-z '\n' | tr A-Z a-z`
+//! makes. A run may cross from one file into the next, as it does for `cat`, and so from one share
+//! into the next; that is why a count keeps its edges.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read, Write};
@@ -115,7 +116,8 @@ impl Count {
     }
 }
 
-/// A line without its end. The end of the stream in the middle of a count is an error: its sender died.
+/// A line without its end. The end of the stream in the middle of a count is an error: its sender
+/// died.
 fn read_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     // Far above any line of ours; a peer that sends more is not one.

@@ -50,7 +50,8 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<(String, u64)>, Box<dyn
     Ok(commonest)
 }
 
-/// On the name by which other machines reach this one; on loopback where that is no address of ours.
+/// On the name by which other machines reach this one; on loopback where that is no address of
+/// ours.
 fn listen(host: &str) -> std::io::Result<TcpListener> {
     TcpListener::bind((host, 0)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
 }
@@ -77,7 +78,8 @@ fn path_text(path: PathBuf) -> Result<String, Box<dyn Error>> {
     path.into_os_string().into_string().map_err(|path| format!("{} is not Unicode", path.display()).into())
 }
 
-/// Follows what becomes of the executors; returns only when the application ended before its work was done.
+/// Follows what becomes of the executors; returns only when the application ended before its work
+/// was done.
 async fn follow(mut session: ApplicationSession, pool: &ExecutorPool) -> Box<dyn Error> {
     loop {
         let event = match session.next().await {

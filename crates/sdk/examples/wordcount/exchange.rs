@@ -1,5 +1,5 @@
-//! What driver and executor say to each other, over a plain connection: the executor's number, then a share down and a count up, until
-//! the driver hangs up.
+//! What driver and executor say to each other, over a plain connection: the executor's number, then
+//! a share down and a count up, until the driver hangs up.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::TcpStream;

@@ -78,7 +78,8 @@ impl ExecutorPool {
         admitted
     }
 
-    /// Muster says that an executor is gone. Its connection may stand for long yet (a frozen process keeps its own), so it is cut here.
+    /// Muster says that an executor is gone. Its connection may stand for long yet (a frozen
+    /// process keeps its own), so it is cut here.
     pub(crate) fn is_gone(&self, executor: u32) {
         let mut present = self.present();
         present.gone.insert(executor);

@@ -1,8 +1,10 @@
 //! Counts the words of a corpus on a cluster: one program in two roles.
 //!
-//! As a driver (`muster submit --wait -- wordcount FOLDER`) it registers an application whose executors run this same program, cuts the
-//! files into shares, and joins the counts. As an executor it connects to the driver and counts what it is given. Of the cluster it uses
-//! what any program would: who am I, executors for me, what becomes of them. A lost executor's share is given to another.
+//! As a driver (`muster submit --wait -- wordcount FOLDER`) it registers an application whose
+//! executors run this same program, cuts the files into shares, and joins the counts. As an
+//! executor it connects to the driver and counts what it is given. Of the cluster it uses what any
+//! program would: who am I, executors for me, what becomes of them. A lost executor's share is
+//! given to another.
 
 mod corpus;
 mod count;

@@ -14,7 +14,8 @@ fn write_corpus(folder: &Path) {
     for number in 0..40 {
         let folder = folder.join(format!("f{}", number % 3));
         std::fs::create_dir_all(&folder).unwrap();
-        // Many end or begin within a word, which then crosses into the next file as it does for cat.
+        // Many end or begin within a word, which then crosses into the next file as it does for
+        // cat.
         let bytes = &text.as_bytes()[number % 7..text.len() - number % 11];
         std::fs::write(folder.join(format!("{number}.rs")), bytes.repeat(number)).unwrap();
     }

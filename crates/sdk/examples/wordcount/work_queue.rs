@@ -1,4 +1,5 @@
-//! Shares that are to be counted: each is given to one executor at a time, and to another when that one is lost.
+//! Shares that are to be counted: each is given to one executor at a time, and to another when that
+//! one is lost.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,8 @@ impl WorkQueue {
         WorkQueue { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// The next share. Waits while all are with executors, since one may come back; `None` once all are counted.
+    /// The next share. Waits while all are with executors, since one may come back; `None` once all
+    /// are counted.
     pub(crate) fn take(&self) -> Option<usize> {
         let mut state = self.lock();
         while state.missing > 0 {

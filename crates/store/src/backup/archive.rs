@@ -24,7 +24,8 @@ const CHUNK_BYTES: usize = 256 << 10;
 pub enum ArchiveError {
     /// The store is closed, or nobody could be asked.
     Closed,
-    /// It took so long that the store has forgotten the state that was being read: take it again, and faster.
+    /// It took so long that the store has forgotten the state that was being read: take it again,
+    /// and faster.
     Forgotten,
     /// The store could not be read.
     Store {

@@ -4,8 +4,8 @@
 //! "MUSTERB1"  h LENGTH BackupHeader  (r LENGTH BackupRecord)…  t LENGTH BackupTrailer
 //! ```
 //!
-//! A length has four bytes, the largest first. The trailer counts the records and carries a checksum of all before it: a file that was
-//! cut short or changed is refused.
+//! A length has four bytes, the largest first. The trailer counts the records and carries a
+//! checksum of all before it: a file that was cut short or changed is refused.
 
 use std::fmt;
 use std::io::{self, Read};

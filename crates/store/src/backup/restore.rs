@@ -138,8 +138,8 @@ fn open(path: &Path) -> Result<Decoder<BufReader<File>>, RestoreError> {
         .map_err(|error| RestoreError::Backup { path: path.to_owned(), source: error.into() })
 }
 
-/// Makes a store from a backup: into an empty prefix or directory, of the generation after that of the backup. The file is read to its
-/// end before anything is made.
+/// Makes a store from a backup: into an empty prefix or directory, of the generation after that of
+/// the backup. The file is read to its end before anything is made.
 pub async fn restore(path: &Path, location: &Location) -> Result<Restored, RestoreError> {
     let verified = Verified::read(path)?;
     match location {

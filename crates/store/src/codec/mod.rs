@@ -1,5 +1,5 @@
-//! Records to bytes and back: total in both directions. What cannot be read is an error with the place of the fault; nothing
-//! unknown is guessed.
+//! Records to bytes and back: total in both directions. What cannot be read is an error with the
+//! place of the fault; nothing unknown is guessed.
 
 mod application;
 mod driver;

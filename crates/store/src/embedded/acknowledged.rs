@@ -1,9 +1,11 @@
-//! The mark: beside the database, the number of the newest transaction and epoch that were acknowledged.
+//! The mark: beside the database, the number of the newest transaction and epoch that were
+//! acknowledged.
 //!
-//! A log whose end is damaged looks like one whose last transaction was torn by a crash, and every database drops such an end
-//! without a word. The mark tells them apart: it is raised once a transaction is durable and before it is acknowledged, and a store that has less than its mark says
-//! is refused. It is written and not synced, so it outlives the process and costs next to nothing; after a loss of power it
-//! may be older than the database, and then promises less.
+//! A log whose end is damaged looks like one whose last transaction was torn by a crash, and every
+//! database drops such an end without a word. The mark tells them apart: it is raised once a
+//! transaction is durable and before it is acknowledged, and a store that has less than its mark
+//! says is refused. It is written and not synced, so it outlives the process and costs next to
+//! nothing; after a loss of power it may be older than the database, and then promises less.
 
 use std::fs::{File, OpenOptions};
 use std::io;

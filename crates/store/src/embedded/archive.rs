@@ -1,4 +1,5 @@
-//! Backups of a directory: a snapshot of the database, read on a thread of its own while the keeper goes on.
+//! Backups of a directory: a snapshot of the database, read on a thread of its own while the keeper
+//! goes on.
 
 use std::sync::{Arc, Weak};
 

@@ -1,7 +1,8 @@
 //! The ledger: which records are kept, with a checksum of each, and their sum.
 //!
-//! The sum is stored with every transaction. At a start everything is read anyway; if what is read does not add up to the sum,
-//! a record is missing, came back, or is not what was written, whatever the database below has noticed of it.
+//! The sum is stored with every transaction. At a start everything is read anyway; if what is read
+//! does not add up to the sum, a record is missing, came back, or is not what was written, whatever
+//! the database below has noticed of it.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +55,8 @@ fn checksum(key: &[u8], value: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Spreads a checksum over 64 bits (SplitMix64), since checksums themselves are linear: faults of two could cancel out in a sum.
+/// Spreads a checksum over 64 bits (SplitMix64), since checksums themselves are linear: faults of
+/// two could cancel out in a sum.
 fn digest(checksum: u32) -> u64 {
     let mut bits = u64::from(checksum).wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

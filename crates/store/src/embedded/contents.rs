@@ -142,7 +142,8 @@ pub(super) fn new_cluster(cluster: &ClusterRecord) -> Vec<Change> {
 
 /// The changes that a transaction makes, its head among them; the ledger is then as after it.
 pub(super) fn changes(commit: Commit, writes: &[Write], checksums: &mut RecordChecksums) -> Vec<Change> {
-    // The database takes no key twice in one transaction; a later write of a key replaces an earlier.
+    // The database takes no key twice in one transaction; a later write of a key replaces an
+    // earlier.
     let newest: BTreeMap<Key, &Write> = writes.iter().map(|write| (Key::of(write), write)).collect();
     let mut changes = Vec::with_capacity(newest.len() + 1);
     for (key, write) in newest {

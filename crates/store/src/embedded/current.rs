@@ -1,7 +1,8 @@
 //! The list of the database's tables, checked before the library reads it.
 //!
-//! The library writes a checksum of each new list beside its number, and does not compare the two when it opens. It asserts what the list
-//! says instead, and an assertion that fails there takes the process down: the library's own clean-up panics while it unwinds.
+//! The library writes a checksum of each new list beside its number, and does not compare the two
+//! when it opens. It asserts what the list says instead, and an assertion that fails there takes
+//! the process down: the library's own clean-up panics while it unwinds.
 
 use std::fs;
 use std::io;
@@ -11,10 +12,12 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// Where the library keeps its trees, a directory each.
 const TREES: &str = "keyspaces";
-/// In each, the number of the newest list (8 bytes), the list's checksum (16 bytes, both little-endian), and the checksum's kind: 0, XXH3.
+/// In each, the number of the newest list (8 bytes), the list's checksum (16 bytes, both
+/// little-endian), and the checksum's kind: 0, XXH3.
 const CURRENT: &str = "current";
 
-/// What is wrong with the lists of a database; nothing is said of what is not there, which the library reports itself.
+/// What is wrong with the lists of a database; nothing is said of what is not there, which the
+/// library reports itself.
 pub(super) fn fault(database: &Path) -> io::Result<Option<String>> {
     let trees = match fs::read_dir(database.join(TREES)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -1,6 +1,8 @@
-//! The database below: fjall, a log-structured one, measured against B-trees in `examples/databases.rs`.
+//! The database below: fjall, a log-structured one, measured against B-trees in
+//! `examples/databases.rs`.
 //!
-//! Keys are random, so a B-tree writes a page of 4 KiB and its parents for each record of 350 bytes; a log writes the record.
+//! Keys are random, so a B-tree writes a page of 4 KiB and its parents for each record of 350
+//! bytes; a log writes the record.
 
 use std::path::Path;
 
@@ -8,11 +10,13 @@ use fjall::{KeyspaceCreateOptions, PersistMode};
 
 /// Blocks kept of what was read. Small: everything is read once, at the start, and never again.
 const CACHE_BYTES: u64 = 1 << 20;
-/// Records gathered in memory before they are sorted into a table. Up to five of these may exist under load, so it bounds memory;
-/// smaller ones are sorted into more and smaller tables, which are merged more often.
-/// Tests make tables of few records, so that kills and damage hit the making and merging of tables too.
+/// Records gathered in memory before they are sorted into a table. Up to five of these may exist
+/// under load, so it bounds memory; smaller ones are sorted into more and smaller tables, which are
+/// merged more often. Tests make tables of few records, so that kills and damage hit the making and
+/// merging of tables too.
 const MEMTABLE_BYTES: u64 = if cfg!(test) { 256 << 10 } else { 4 << 20 };
-/// The least that fjall takes. It starts a new log at 64 MB, so this bounds what a start after a crash reads again.
+/// The least that fjall takes. It starts a new log at 64 MB, so this bounds what a start after a
+/// crash reads again.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
 pub(super) struct Database {
@@ -20,7 +24,8 @@ pub(super) struct Database {
     keyspace: fjall::Keyspace,
 }
 
-/// Whether a failure says that what is there is not what was written, rather than that it could not be read.
+/// Whether a failure says that what is there is not what was written, rather than that it could not
+/// be read.
 pub(super) fn is_damage(error: &fjall::Error) -> bool {
     use std::io::ErrorKind;
     match error {

@@ -1,4 +1,5 @@
-//! The keeper: a thread of its own that holds the database, so that no async caller ever waits on a disk, and encodes what is written.
+//! The keeper: a thread of its own that holds the database, so that no async caller ever waits on a
+//! disk, and encodes what is written.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -92,7 +93,8 @@ impl StoreThread {
         }
     }
 
-    /// Whether it can go on. Nobody may be waiting for the answer any more; what was asked is done all the same.
+    /// Whether it can go on. Nobody may be waiting for the answer any more; what was asked is done
+    /// all the same.
     fn answer(&mut self, request: StoreRequest) -> bool {
         match request {
             StoreRequest::Campaign(reply) => {
@@ -211,7 +213,8 @@ impl StoreThread {
         }
     }
 
-    /// A failure of the database's own threads is told by the next write, without its cause: so the disk is asked.
+    /// A failure of the database's own threads is told by the next write, without its cause: so the
+    /// disk is asked.
     fn is_full(&self, error: &DatabaseError) -> bool {
         is_full(error) || matches!(error, DatabaseError::Poisoned) && has_no_space(self.directory.path())
     }
@@ -228,7 +231,8 @@ fn has_no_space(path: &Path) -> bool {
     rustix::fs::statvfs(path).is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) < NO_SPACE_BYTES)
 }
 
-/// Makes a store under another name first, so that one whose making was cut short is never taken for one that lost everything.
+/// Makes a store under another name first, so that one whose making was cut short is never taken
+/// for one that lost everything.
 fn found(directory: &Directory, new_cluster: NewCluster) -> Result<(), OpenError> {
     let unfinished = begin_unfinished(directory)?;
     let uid = ClusterUid(random_u128().map_err(|source| OpenError::Random { source })?);

@@ -6,8 +6,9 @@
 //! DIRECTORY/records/  the database
 //! ```
 //!
-//! One process leads, always: the lock proves it. Everything is read and verified at the start: the database checks what it
-//! reads, the [`ledger`] that nothing is missing or old, the [`mark`] that the end was not cut off.
+//! One process leads, always: the lock proves it. Everything is read and verified at the start: the
+//! database checks what it reads, the [`ledger`] that nothing is missing or old, the [`mark`] that
+//! the end was not cut off.
 
 mod archive;
 mod contents;
@@ -40,10 +41,12 @@ use crate::{
     OpenError, Store, Transaction,
 };
 
-/// Requests that may wait. A store has one at a time; the rest are those whose callers have given up.
+/// Requests that may wait. A store has one at a time; the rest are those whose callers have given
+/// up.
 const WAITING_REQUESTS: usize = 16;
 
-/// A candidate that always leads. Dropping it closes the store: handles of its terms answer `Closed` then.
+/// A candidate that always leads. Dropping it closes the store: handles of its terms answer
+/// `Closed` then.
 #[derive(Debug)]
 pub struct EmbeddedCandidate {
     /// The only lasting sender, so that dropping it ends the keeper.
@@ -71,7 +74,8 @@ impl EmbeddedCandidate {
         let (opened, outcome) = oneshot::channel();
         let run = move || match StoreThread::open(&path, Some(new_cluster)) {
             Ok(keeper) => {
-                // Nobody waits any more if the caller gave up; then nobody can ask, and it ends at once.
+                // Nobody waits any more if the caller gave up; then nobody can ask, and it ends at
+                // once.
                 let _ = opened.send(Ok(()));
                 keeper.run(receiver);
             }
@@ -134,7 +138,8 @@ impl Candidate for EmbeddedCandidate {
 }
 
 impl EmbeddedStore {
-    /// Asks the keeper. `None` when it is gone, or has hung for so long that those who gave up fill its queue.
+    /// Asks the keeper. `None` when it is gone, or has hung for so long that those who gave up fill
+    /// its queue.
     async fn ask<T>(&self, request: impl FnOnce(u64, oneshot::Sender<T>) -> StoreRequest) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.requests.upgrade()?.try_send(request(self.revision, reply)).ok()?;

@@ -1,4 +1,5 @@
-//! Backups of a prefix: read by pages at one revision, from any member, by a leader or a standby alike.
+//! Backups of a prefix: read by pages at one revision, from any member, by a leader or a standby
+//! alike.
 
 use std::sync::Arc;
 

@@ -53,7 +53,8 @@ impl std::fmt::Debug for EtcdCandidate {
     }
 }
 
-/// A key in the line, and what keeps it there. Dropped, it is given up: by a task of its own, if there is still a runtime.
+/// A key in the line, and what keeps it there. Dropped, it is given up: by a task of its own, if
+/// there is still a runtime.
 struct ElectionKey {
     leadership: Arc<LeadershipLease>,
     own: OwnLease,
@@ -65,7 +66,8 @@ struct ElectionKey {
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl EtcdCandidate {
-    /// Checks the servers and what the prefix holds, makes the cluster if it holds nothing, and begins to follow it.
+    /// Checks the servers and what the prefix holds, makes the cluster if it holds nothing, and
+    /// begins to follow it.
     pub async fn open(
         location: &EtcdLocation,
         new_cluster: NewCluster,
@@ -148,7 +150,8 @@ impl EtcdCandidate {
         }
     }
 
-    /// Until every record is here: whoever wins without them would keep everyone waiting while it loads.
+    /// Until every record is here: whoever wins without them would keep everyone waiting while it
+    /// loads.
     async fn warm(&mut self) -> Result<(), CampaignError> {
         self.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
         loop {
@@ -372,7 +375,8 @@ async fn withdraw(mut connection: EtcdConnection, leadership: Arc<LeadershipLeas
 /// How often it is noted how far the store has come.
 const REMEMBER_EVERY: Duration = Duration::from_secs(2);
 
-/// Notes how far the store has come, for the next process on the same state directory. The directory is the candidate's: its lock goes with it.
+/// Notes how far the store has come, for the next process on the same state directory. The
+/// directory is the candidate's: its lock goes with it.
 async fn remember(local_state: Weak<LocalState>, cluster: ClusterUid, watch_state: watch::Receiver<WatchState>) {
     let mut noted = HighestSeen::default();
     loop {

@@ -52,7 +52,8 @@ impl EtcdName {
     }
 }
 
-/// Asks every member for its version at once. One that does not answer is passed over if another does.
+/// Asks every member for its version at once. One that does not answer is passed over if another
+/// does.
 pub(super) async fn versions(access: &Arc<Access>, location: &EtcdLocation) -> Result<(), OpenError> {
     let subject = EtcdName::of(location);
     let ask = |index| {
@@ -71,7 +72,8 @@ pub(super) async fn versions(access: &Arc<Access>, location: &EtcdLocation) -> R
         }
     }
     if answers.is_empty() {
-        // Who we are is wrong at every member alike: that says more than that one cannot be reached.
+        // Who we are is wrong at every member alike: that says more than that one cannot be
+        // reached.
         let telling = failures.iter().position(|(_, failure)| failure.kind == FailureKind::Denied).unwrap_or(0);
         let (_, failure) = failures.swap_remove(telling);
         return Err(subject.error(failure));
@@ -103,8 +105,8 @@ fn judge(location: &EtcdLocation, endpoint: &str, text: String) -> Result<(), Op
     }
 }
 
-/// Takes the shortest lease that etcd grants for this length, and gives it back. One that is longer than asked for is refused: a dead
-/// leader would be waited for longer than anyone expects.
+/// Takes the shortest lease that etcd grants for this length, and gives it back. One that is longer
+/// than asked for is refused: a dead leader would be waited for longer than anyone expects.
 pub(super) async fn lease(
     connection: &mut EtcdConnection,
     subject: &EtcdName,

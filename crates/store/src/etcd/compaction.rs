@@ -1,5 +1,5 @@
-//! Upkeep: etcd keeps every version of every key until it is told to forget them. The leader tells it, so that its size stays that of
-//! what is kept plus a minute of changes.
+//! Upkeep: etcd keeps every version of every key until it is told to forget them. The leader tells
+//! it, so that its size stays that of what is kept plus a minute of changes.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,7 +12,8 @@ use super::keys::{KeyKind, Keys};
 
 /// Between looks.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
-/// What is younger stays: a standby whose watch breaks goes on from there, and a load by pages reads at one revision for so long.
+/// What is younger stays: a standby whose watch breaks goes on from there, and a load by pages
+/// reads at one revision for so long.
 const KEEP: Duration = Duration::from_secs(60);
 /// Forgetting costs etcd a pass over its index: not more often than this, unless much was written.
 const FORGET_EVERY: Duration = Duration::from_secs(300);
@@ -35,7 +36,8 @@ impl RevisionHistory {
             && now.duration_since(when) >= KEEP
         {
             old = Some(at);
-            // The newest of the old ones stays until there is a newer: it is what can be forgotten up to.
+            // The newest of the old ones stays until there is a newer: it is what can be forgotten
+            // up to.
             match self.seen.get(1) {
                 Some((next, _)) if now.duration_since(*next) >= KEEP => self.seen.pop_front(),
                 _ => break,

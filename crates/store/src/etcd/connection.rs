@@ -13,8 +13,8 @@ use crate::OpenError;
 
 /// A member that does not take a connection in this time is passed over.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// A connection on which nothing comes is tried this often. Etcd hangs up on those who ask more often than every 5 s; what needs to
-/// know sooner has its own deadlines.
+/// A connection on which nothing comes is tried this often. Etcd hangs up on those who ask more
+/// often than every 5 s; what needs to know sooner has its own deadlines.
 const PING_EVERY: Duration = Duration::from_secs(6);
 const PING_WITHIN: Duration = Duration::from_secs(2);
 /// Between attempts that failed at once.
@@ -149,8 +149,8 @@ impl EtcdConnection {
         answer
     }
 
-    /// Attempts at one member after the other, until one gives an answer or the time is over; each has `within`. For what may be done
-    /// more than once.
+    /// Attempts at one member after the other, until one gives an answer or the time is over; each
+    /// has `within`. For what may be done more than once.
     pub(super) async fn persist<T, F>(
         &mut self,
         within: Duration,

@@ -67,7 +67,8 @@ impl From<etcd_client::Error> for EtcdFailure {
     }
 }
 
-/// Etcd tells its errors apart by their texts, which are part of its interface; codes are shared by unlike ones.
+/// Etcd tells its errors apart by their texts, which are part of its interface; codes are shared by
+/// unlike ones.
 fn kind_of(code: Code, message: &str) -> FailureKind {
     let says = |text: &str| message.contains(text);
     match code {

@@ -1,8 +1,9 @@
 //! Follows the store by one watch: who leads, and, while this process waits to lead, every record.
 //!
-//! One watch shows everything in the order in which it happened. So a copy that has seen the key of a predecessor deleted is not
-//! older than that: every transaction of the predecessor came before, and its guard lets none through after. Only while all records are
-//! being read, which takes a while, who leads is watched alone.
+//! One watch shows everything in the order in which it happened. So a copy that has seen the key of
+//! a predecessor deleted is not older than that: every transaction of the predecessor came before,
+//! and its guard lets none through after. Only while all records are being read, which takes a
+//! while, who leads is watched alone.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -58,7 +59,8 @@ pub(super) struct ReplicaTask {
     pub(super) queue: ElectionQueue,
     /// Whether this process has just ceased to lead.
     pub(super) has_led: bool,
-    /// The newest of all that was seen, by this process and by those before it on its state directory.
+    /// The newest of all that was seen, by this process and by those before it on its state
+    /// directory.
     pub(super) seen: HighestSeen,
     /// The generation in which the store turned out to be older than that.
     pub(super) rolled_back: Option<u64>,
@@ -71,7 +73,8 @@ pub(super) struct HighestSeen {
     pub(super) revision: i64,
 }
 
-/// What is read while everything is well: the revision, the newest transaction's, the election keys.
+/// What is read while everything is well: the revision, the newest transaction's, the election
+/// keys.
 struct Probe {
     revision: i64,
     head: i64,
@@ -83,7 +86,8 @@ type Asking<T> = Pin<Box<dyn Future<Output = Result<T, EtcdFailure>> + Send>>;
 
 /// Between attempts.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Whoever has just led reads all records this much later, if another leads now: what that one begins with needs etcd more.
+/// Whoever has just led reads all records this much later, if another leads now: what that one
+/// begins with needs etcd more.
 const AFTER_A_TERM: Duration = Duration::from_millis(500);
 
 impl ReplicaTask {
@@ -127,7 +131,8 @@ impl ReplicaTask {
         self.replica.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the store was taken back to before what was seen of it. Then nobody may act on it, until its generation is raised.
+    /// Whether the store was taken back to before what was seen of it. Then nobody may act on it,
+    /// until its generation is raised.
     async fn is_before(&mut self) -> Result<bool, EtcdFailure> {
         if self.seen.revision == 0 {
             return Ok(false);
@@ -195,7 +200,8 @@ impl ReplicaTask {
     async fn watch(&mut self, warm: bool) -> Result<WatchStream, EtcdFailure> {
         let (start, end) = if warm { self.keys.everything() } else { self.keys.offices() };
         let seen = self.replica().as_ref().map_or(self.revision, |replica| replica.revision.min(self.revision));
-        // From the newest revision seen, again: its events may have come in pieces. Taking them in twice changes nothing.
+        // From the newest revision seen, again: its events may have come in pieces. Taking them in
+        // twice changes nothing.
         let options = WatchOptions::new().with_range(end).with_start_revision(seen).with_fragment();
         let ask = async |client: ClientHandle| {
             client.watch_client().max_decoding_message_size(ANSWER_BYTES).watch(start, Some(options)).await
@@ -203,8 +209,8 @@ impl ReplicaTask {
         self.connection.once(self.patience, ask).await
     }
 
-    /// Takes in what the watch shows; until every record is read, if they are being read. The member is asked now and then: it may be dead,
-    /// cut off, or have forgotten this watch.
+    /// Takes in what the watch shows; until every record is read, if they are being read. The
+    /// member is asked now and then: it may be dead, cut off, or have forgotten this watch.
     async fn see(&mut self, mut stream: WatchStream, mut reading: Option<Asking<Replica>>) -> Result<(), EtcdFailure> {
         let mut ticks = tokio::time::interval(self.patience / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -241,7 +247,8 @@ impl ReplicaTask {
         }
     }
 
-    /// Compares what a member says with what the watch has shown. A watch that stays behind is given up.
+    /// Compares what a member says with what the watch has shown. A watch that stays behind is
+    /// given up.
     fn compare(&self, probe: &Probe, owed: &mut Option<(Instant, i64)>) -> Result<(), EtcdFailure> {
         let warm = self.replica().is_some();
         let is_behind = probe.revision > self.revision
@@ -298,7 +305,8 @@ impl ReplicaTask {
         }
     }
 
-    /// Shows what is seen. Whoever waits is woken by a change of the election, and by `anew`: there is another copy.
+    /// Shows what is seen. Whoever waits is woken by a change of the election, and by `anew`: there
+    /// is another copy.
     fn publish(&mut self, anew: bool) {
         let warm = self.replica().as_ref().is_some_and(|replica| replica.revision >= self.revision);
         let own = self.own.get().and_then(|leadership| leadership.created());
@@ -319,7 +327,8 @@ impl ReplicaTask {
         });
     }
 
-    /// Notes how far the store has come. Whether it went back, and its generation was not raised since.
+    /// Notes how far the store has come. Whether it went back, and its generation was not raised
+    /// since.
     fn note_seen(&mut self) -> bool {
         let generation = self.queue.generation;
         self.seen = HighestSeen { generation, revision: self.seen.revision.max(self.revision) };

@@ -19,7 +19,8 @@ pub(super) struct LeaseTiming {
     pub(super) margin: Duration,
 }
 
-/// However long the lease is: each member that waits for the old leader costs as much, and the new one answers in milliseconds.
+/// However long the lease is: each member that waits for the old leader costs as much, and the new
+/// one answers in milliseconds.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
 impl LeaseTiming {
@@ -28,14 +29,15 @@ impl LeaseTiming {
         self.lease / 6
     }
 
-    /// For an answer, before another member is asked. Several fit into a lease: after the loss of its leader an etcd is busy for one to
-    /// two seconds choosing another, and what was asked meanwhile may wait for the old one.
+    /// For an answer, before another member is asked. Several fit into a lease: after the loss of
+    /// its leader an etcd is busy for one to two seconds choosing another, and what was asked
+    /// meanwhile may wait for the old one.
     pub(super) fn answer_within(&self) -> Duration {
         (self.lease / 6).min(ANSWER_WITHIN)
     }
 
-    /// Until when a lease stands that was made or renewed for `ttl` by something sent at `sent`. From the sending: the server counts
-    /// from when it arrived, which is later.
+    /// Until when a lease stands that was made or renewed for `ttl` by something sent at `sent`.
+    /// From the sending: the server counts from when it arrived, which is later.
     pub(super) fn until(&self, sent: Time, ttl: Duration) -> Time {
         let length = ttl.min(self.lease).saturating_sub(self.margin);
         Time(sent.0.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)))
@@ -44,7 +46,8 @@ impl LeaseTiming {
 
 type KeepaliveStream = (LeaseKeeper, LeaseKeepAliveStream);
 
-/// Runs until the seat is over; ends it when the lease is gone, or nothing was heard for as long as it surely stands.
+/// Runs until the seat is over; ends it when the lease is gone, or nothing was heard for as long as
+/// it surely stands.
 pub(super) async fn keep(leadership: Arc<LeadershipLease>, mut connection: EtcdConnection, timing: LeaseTiming) {
     let mut stream = None;
     loop {
@@ -77,8 +80,9 @@ pub(super) async fn keep(leadership: Arc<LeadershipLease>, mut connection: EtcdC
     }
 }
 
-/// One keep-alive and its answer: when it was sent, and for how long the lease is renewed. After a failure the next goes to another
-/// member, on a new stream: no late answer is taken for one to a later question.
+/// One keep-alive and its answer: when it was sent, and for how long the lease is renewed. After a
+/// failure the next goes to another member, on a new stream: no late answer is taken for one to a
+/// later question.
 async fn send_keepalive(
     connection: &mut EtcdConnection,
     stream: &mut Option<KeepaliveStream>,

@@ -1,4 +1,5 @@
-//! Answers for election keys: whether one is there, and deletes one, if it is still the one that is meant.
+//! Answers for election keys: whether one is there, and deletes one, if it is still the one that is
+//! meant.
 
 use std::time::Duration;
 

@@ -105,7 +105,8 @@ impl Keys {
         (format!("{}l/", self.prefix).into_bytes(), format!("{}l0", self.prefix).into_bytes())
     }
 
-    /// The masters, the cluster and the generation, and nothing that a transaction writes: what a leader must see.
+    /// The masters, the cluster and the generation, and nothing that a transaction writes: what a
+    /// leader must see.
     pub(super) fn offices(&self) -> Range {
         (format!("{}l/", self.prefix).into_bytes(), format!("{}m/generation\0", self.prefix).into_bytes())
     }

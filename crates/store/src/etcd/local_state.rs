@@ -1,7 +1,8 @@
-//! The trace that a master leaves in its state directory: which election key is its own, and how far it has seen the store come.
+//! The trace that a master leaves in its state directory: which election key is its own, and how
+//! far it has seen the store come.
 //!
-//! A master that starts again on the same directory need not wait until the lease of its predecessor ends: it holds the lock, so the
-//! predecessor is dead, and its key can go at once.
+//! A master that starts again on the same directory need not wait until the lease of its
+//! predecessor ends: it holds the lock, so the predecessor is dead, and its key can go at once.
 
 use std::io;
 use std::path::Path;
@@ -47,8 +48,9 @@ impl LocalState {
         }
     }
 
-    /// How far the store of this cluster was seen to have come by those before on this directory. Unknown is nothing: then a store that went
-    /// back in time is found by what workers have seen, or not at all.
+    /// How far the store of this cluster was seen to have come by those before on this directory.
+    /// Unknown is nothing: then a store that went back in time is found by what workers have seen,
+    /// or not at all.
     pub(super) fn seen(&self, cluster: ClusterUid) -> HighestSeen {
         let text = std::fs::read_to_string(self.directory.join(SEEN)).unwrap_or_default();
         parse_seen(&text).filter(|(of, _)| *of == cluster).map(|(_, seen)| seen).unwrap_or_default()

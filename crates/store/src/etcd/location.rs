@@ -6,9 +6,11 @@ use std::str::FromStr;
 
 use crate::OpenError;
 
-/// `etcd://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]…]/PREFIX[?OPTION=VALUE[&…]]`; `etcds://` for TLS.
+/// `etcd://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]…]/PREFIX[?OPTION=VALUE[&…]]`; `etcds://` for
+/// TLS.
 ///
-/// Options: `ca`, `cert` and `key` are paths of PEM files; `allow_lossy=true` takes etcd versions that are known to lose data.
+/// Options: `ca`, `cert` and `key` are paths of PEM files; `allow_lossy=true` takes etcd versions
+/// that are known to lose data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EtcdLocation {
     /// `HOST:PORT` of each member.
@@ -25,7 +27,8 @@ pub struct EtcdLocation {
     pub allow_lossy: bool,
 }
 
-/// Files for TLS. Without an authority, those that the machine trusts are not asked: one must be named.
+/// Files for TLS. Without an authority, those that the machine trusts are not asked: one must be
+/// named.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EtcdTls {
     /// Authority that signed the servers' certificates.

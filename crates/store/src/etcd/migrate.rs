@@ -1,5 +1,6 @@
-//! From an older form of the records to today's: by the leader, before it loads, in as many guarded transactions as it takes. Each
-//! notes how far it has come, so that the next leader goes on there; the last writes the schema.
+//! From an older form of the records to today's: by the leader, before it loads, in as many guarded
+//! transactions as it takes. Each notes how far it has come, so that the next leader goes on there;
+//! the last writes the schema.
 
 use etcd_client::{Txn, TxnOp, TxnOpResponse};
 

@@ -1,11 +1,15 @@
 //! Records in etcd, shared by any number of masters of which one leads.
 //!
-//! A master takes a lease and puts an election key on it; the lowest creation revision leads, and is the epoch. Every transaction
-//! compares the creation revision of that key and the number of the transaction before. What stands behind the promises:
+//! A master takes a lease and puts an election key on it; the lowest creation revision leads, and
+//! is the epoch. Every transaction compares the creation revision of that key and the number of the
+//! transaction before. What stands behind the promises:
 //!
-//! - [`pulse`] keeps the lease and moves the deadline: from the sending of the last good keep-alive, never from an answer.
-//! - [`follow`] watches everything in one order: a leader sees its key go, a standby has every record before it wins.
-//! - [`transaction`] makes what a deposed leader has still in flight fail, and what is repeated apply once.
+//! - [`pulse`] keeps the lease and moves the deadline: from the sending of the last good
+//!   keep-alive, never from an answer.
+//! - [`follow`] watches everything in one order: a leader sees its key go, a standby has every
+//!   record before it wins.
+//! - [`transaction`] makes what a deposed leader has still in flight fail, and what is repeated
+//!   apply once.
 
 mod archive;
 mod candidate;

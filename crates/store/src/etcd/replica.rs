@@ -1,4 +1,5 @@
-//! Every record in the memory of a process that waits to lead, and what it has not said of them yet.
+//! Every record in the memory of a process that waits to lead, and what it has not said of them
+//! yet.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,7 +62,8 @@ impl Replica {
     }
 }
 
-/// What a process that waits to lead knows of the records, for one who prepares for it. Nothing where nobody else can lead. Cheap to clone.
+/// What a process that waits to lead knows of the records, for one who prepares for it. Nothing
+/// where nobody else can lead. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct ReplicaHandle(Option<SharedReplica>);
 
@@ -70,7 +72,8 @@ impl ReplicaHandle {
         ReplicaHandle(Some(replica))
     }
 
-    /// What was learned since this was last called, by anyone, or by [`crate::Store::catch_up`]; `None` while there is no copy.
+    /// What was learned since this was last called, by anyone, or by [`crate::Store::catch_up`];
+    /// `None` while there is no copy.
     pub fn update(&self) -> Option<ReplicaUpdate> {
         let mut replica = self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         replica.as_mut().map(Replica::update)

@@ -19,8 +19,8 @@ use crate::{OpenError, RestoreError};
 const BATCH: usize = 120;
 const BATCH_BYTES: usize = 1 << 20;
 
-/// A prefix that is being filled. Its mark is there from the first transaction to the last, which writes the schema: until then
-/// the prefix is not taken for a cluster by anyone.
+/// A prefix that is being filled. Its mark is there from the first transaction to the last, which
+/// writes the schema: until then the prefix is not taken for a cluster by anyone.
 struct Filling {
     connection: EtcdConnection,
     keys: Keys,
@@ -116,7 +116,8 @@ impl Filling {
     }
 }
 
-/// Raises the generation, and deletes every election key with it: whatever leads or waits begins anew.
+/// Raises the generation, and deletes every election key with it: whatever leads or waits begins
+/// anew.
 pub(crate) async fn recover(location: &EtcdLocation) -> Result<u64, OpenError> {
     let access = Arc::new(Access::new(location)?);
     check::versions(&access, location).await?;
@@ -132,7 +133,8 @@ pub(crate) async fn recover(location: &EtcdLocation) -> Result<u64, OpenError> {
         TxnOp::delete(start, Some(DeleteOptions::new().with_range(end))),
     ]);
     let ask = async |mut client: ClientHandle| client.txn(txn.clone()).await;
-    // A repeat of one that was applied finds the generation raised, as does one that somebody else was faster than: raised it is.
+    // A repeat of one that was applied finds the generation raised, as does one that somebody else
+    // was faster than: raised it is.
     connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(|failure| subject.error(failure))?;
     Ok(generation)
 }

@@ -106,7 +106,8 @@ impl EtcdStore {
         let (revision, commit) = self.head().await?;
         // One that was made of an older form was not understood.
         let replica = match self.take_copy().filter(|_| !migrated) {
-            // Nobody else writes in this term: what has its number, and has seen its beginning, is the newest.
+            // Nobody else writes in this term: what has its number, and has seen its beginning, is
+            // the newest.
             Some(replica) if replica.commit == commit && replica.revision >= self.guard.created => replica,
             _ => Replica::new(revision, commit, self.read(revision).await.map_err(ReadFailed::Call)?),
         };
@@ -121,8 +122,8 @@ impl EtcdStore {
         replica
     }
 
-    /// One attempt after the other, while a term without news can stand. Repeats are harmless: the number lets it apply once.
-    /// `is_doubtful`: whether it may be applied already.
+    /// One attempt after the other, while a term without news can stand. Repeats are harmless: the
+    /// number lets it apply once. `is_doubtful`: whether it may be applied already.
     async fn offer(&mut self, txn: Txn, commit: Commit, mut is_doubtful: bool) -> Result<(), CommitError> {
         let begun = Instant::now();
         loop {
@@ -139,9 +140,11 @@ impl EtcdStore {
                     is_doubtful = true;
                     tokio::time::sleep(PAUSE).await;
                 }
-                // Etcd applies the transaction that fills it up, and answers it like one that found it full.
+                // Etcd applies the transaction that fills it up, and answers it like one that found
+                // it full.
                 FailureKind::NoSpace => return self.when_full(commit, is_doubtful, failure.source).await,
-                // Offering it again would not help, and what became of it is not known: the term is given up.
+                // Offering it again would not help, and what became of it is not known: the term is
+                // given up.
                 FailureKind::Denied | FailureKind::Refused if is_doubtful => return Err(CommitError::Overtaken),
                 FailureKind::Denied | FailureKind::Refused => {
                     return Err(CommitError::Refused { source: failure.source });

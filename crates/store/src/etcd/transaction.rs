@@ -1,4 +1,5 @@
-//! Transactions, as etcd takes them: guarded by the election key and the number before, at most 128 operations.
+//! Transactions, as etcd takes them: guarded by the election key and the number before, at most 128
+//! operations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -40,7 +41,8 @@ fn head(commit: Commit) -> Vec<u8> {
     HeadRecord { commit: commit.0, ..HeadRecord::default() }.encode()
 }
 
-/// The commits whose events are known to be kept; what lies between two that are deleted, and is not kept, is deleted with them.
+/// The commits whose events are known to be kept; what lies between two that are deleted, and is
+/// not kept, is deleted with them.
 pub(super) type KeptEvents = BTreeSet<Commit>;
 
 /// The whole transaction. Where its guard or its number does not hold, it reads both.

@@ -35,10 +35,12 @@ impl Version {
 
     pub(super) fn judge(self) -> Judgement {
         match self {
-            // From its change log: killed under load, members may disagree on what was committed. Mended in 3.5.3.
+            // From its change log: killed under load, members may disagree on what was committed.
+            // Mended in 3.5.3.
             Version(3, 5, 0..=2) => Judgement::Lossy,
-            // Issue 15247 of etcd: a leader of etcd that is stuck, on its disk or its processor, and was replaced meanwhile, takes up where
-            // it was and revokes leases that were renewed at its successor. Ours among them: then another master leads sooner than it
+            // Issue 15247 of etcd: a leader of etcd that is stuck, on its disk or its processor,
+            // and was replaced meanwhile, takes up where it was and revokes leases that were
+            // renewed at its successor. Ours among them: then another master leads sooner than it
             // need. Mended in 3.4.31 and 3.5.13; 3.6 has it from the start.
             Version(3, 4, 0..=30) | Version(3, 5, 3..=12) => {
                 Judgement::Warned("an overloaded etcd leader may revoke leases that were renewed (etcd issue 15247)")

@@ -1,4 +1,5 @@
-//! A damaged store is refused with a clear error, and never opens as something else than what was acknowledged.
+//! A damaged store is refused with a clear error, and never opens as something else than what was
+//! acknowledged.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;

@@ -1,7 +1,9 @@
-//! Records as they were written once, in `golden/`: each program must read what every earlier one wrote.
+//! Records as they were written once, in `golden/`: each program must read what every earlier one
+//! wrote.
 //!
-//! The bytes are never written again; the texts beside them say what they mean. With `MUSTER_GOLDEN=write` a new kind gets its bytes,
-//! and the texts are made anew: a change of them that is not an addition is a record that is read as something else than it was.
+//! The bytes are never written again; the texts beside them say what they mean. With
+//! `MUSTER_GOLDEN=write` a new kind gets its bytes, and the texts are made anew: a change of them
+//! that is not an addition is a record that is read as something else than it was.
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};

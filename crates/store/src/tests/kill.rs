@@ -1,4 +1,5 @@
-//! Killed at any moment, a store keeps every transaction that it acknowledged, and at most one more.
+//! Killed at any moment, a store keeps every transaction that it acknowledged, and at most one
+//! more.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -13,7 +14,8 @@ use crate::{Candidate, EmbeddedCandidate, Store, Transaction};
 const DIRECTORY: &str = "MUSTER_STORE_TEST_DIRECTORY";
 const RECORDS_PER_COMMIT: u64 = 16;
 
-/// Not a test of its own: the process that the test below starts, and kills. Does nothing when run by hand.
+/// Not a test of its own: the process that the test below starts, and kills. Does nothing when run
+/// by hand.
 #[tokio::test]
 async fn commits_until_killed() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
@@ -32,7 +34,8 @@ async fn commits_until_killed() {
     }
 }
 
-/// Each transaction leaves one event record for ever, and replaces the drivers that the last one wrote.
+/// Each transaction leaves one event record for ever, and replaces the drivers that the last one
+/// wrote.
 fn writes_of(commit: Commit) -> Vec<Write> {
     let mut sample = Sample::new(commit.0);
     let mut writes: Vec<Write> = (1..RECORDS_PER_COMMIT)

@@ -1,6 +1,6 @@
-//! Runs seeds of the simulated world: `muster-fuzz FIRST:COUNT [STEPS [FAULT]]`, FAULT one that is put
-//! into the code on purpose, or `all` of them, one after the other. Ends with 1 at the first seed that breaks something, with the last
-//! part of what happened and the command that replays it.
+//! Runs seeds of the simulated world: `muster-fuzz FIRST:COUNT [STEPS [FAULT]]`, FAULT one that is
+//! put into the code on purpose, or `all` of them, one after the other. Ends with 1 at the first
+//! seed that breaks something, with the last part of what happened and the command that replays it.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 

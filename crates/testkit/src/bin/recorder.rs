@@ -1,8 +1,10 @@
-//! `muster-recorder`: a driver that writes down its own life, so that a judge outside Muster can say what ran, how often, and whether two copies overlapped.
+//! `muster-recorder`: a driver that writes down its own life, so that a judge outside Muster can
+//! say what ran, how often, and whether two copies overlapped.
 //!
-//! It appends `start ID ATTEMPT PID`, then `tick …` for as long as it executes, then `end …` to `DIR/lives`, each line in one write, so that
-//! the order of the lines is the order of what happened. It also holds an exclusive lock on `DIR/locks/ID` for its whole life; a copy that finds
-//! it held writes `locked`.
+//! It appends `start ID ATTEMPT PID`, then `tick …` for as long as it executes, then `end …` to
+//! `DIR/lives`, each line in one write, so that the order of the lines is the order of what
+//! happened. It also holds an exclusive lock on `DIR/locks/ID` for its whole life; a copy that
+//! finds it held writes `locked`.
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// The one that `MUSTER_ETCD` names, else the one that `make etcd` unpacked, else the one on `PATH`.
+/// The one that `MUSTER_ETCD` names, else the one that `make etcd` unpacked, else the one on
+/// `PATH`.
 ///
 /// # Panics
 ///

@@ -1,4 +1,5 @@
-//! What a mistaken standby does: a leader's election key is deleted while the leader is alive and well.
+//! What a mistaken standby does: a leader's election key is deleted while the leader is alive and
+//! well.
 
 use std::path::Path;
 
@@ -10,7 +11,8 @@ use super::Etcd;
 const ELECTION: &str = "/muster/l/";
 
 impl Etcd {
-    /// Deletes the key of who leads, if it still leads then; gives the creation revision of that key: the epoch's.
+    /// Deletes the key of who leads, if it still leads then; gives the creation revision of that
+    /// key: the epoch's.
     pub async fn depose_leader(&self) -> i64 {
         let mut client = Client::connect(self.endpoints(), None).await.expect("etcd can be reached");
         let oldest = GetOptions::new().with_prefix().with_sort(SortTarget::Create, SortOrder::Ascend).with_limit(1);

@@ -1,4 +1,5 @@
-//! A private etcd: one member or three, each a process that can be killed, paused, cut off and restored from its past.
+//! A private etcd: one member or three, each a process that can be killed, paused, cut off and
+//! restored from its past.
 
 mod binary;
 mod deposing;
@@ -30,7 +31,8 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// Starts this many members (`e1`, …) with their data in this folder, and waits until they serve.
+    /// Starts this many members (`e1`, …) with their data in this folder, and waits until they
+    /// serve.
     ///
     /// # Panics
     ///
@@ -134,7 +136,8 @@ impl Etcd {
         }
     }
 
-    /// Copies the data of all members, which are ended and started again for that: the past, for [`Etcd::restore`].
+    /// Copies the data of all members, which are ended and started again for that: the past, for
+    /// [`Etcd::restore`].
     pub fn snapshot(&mut self, to: &Path) {
         self.restarted_around(|etcd| {
             for name in etcd.names() {

@@ -1,4 +1,5 @@
-//! Where the parts of a cluster are: an address of its own for each, on loopback, or in network namespaces that can be cut from each other.
+//! Where the parts of a cluster are: an address of its own for each, on loopback, or in network
+//! namespaces that can be cut from each other.
 
 mod netns;
 mod subnet;
@@ -26,7 +27,8 @@ pub struct NetworkNode {
 }
 
 impl NamespaceNetwork {
-    /// Every node has an address of its own on loopback, so that ports are the same everywhere and nobody else takes them meanwhile.
+    /// Every node has an address of its own on loopback, so that ports are the same everywhere and
+    /// nobody else takes them meanwhile.
     pub fn loopback() -> NamespaceNetwork {
         NamespaceNetwork { subnet: Subnet::claim(), nodes: 0, netns: None }
     }
@@ -89,7 +91,8 @@ impl NetworkNode {
     pub fn command(&self, program: &Path) -> Command {
         match &self.namespace {
             None => Command::new(program),
-            // Not `ip netns exec`: that hides the cgroups behind a fresh /sys. The process id stays that of the program.
+            // Not `ip netns exec`: that hides the cgroups behind a fresh /sys. The process id stays
+            // that of the program.
             Some(name) => {
                 let mut command = Command::new("nsenter");
                 command.arg(format!("--net=/run/netns/{name}")).arg("--").arg(program);

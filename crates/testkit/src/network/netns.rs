@@ -1,6 +1,8 @@
-//! Namespaces joined by a bridge: one for each node, one for the bridge, and an end in the namespace of this program.
+//! Namespaces joined by a bridge: one for each node, one for the bridge, and an end in the
+//! namespace of this program.
 //!
-//! The bridge has a namespace of its own, so that no firewall of the machine has a say. A node is cut by dropping what comes in from an address.
+//! The bridge has a namespace of its own, so that no firewall of the machine has a say. A node is
+//! cut by dropping what comes in from an address.
 
 use std::io::Write as _;
 use std::net::Ipv4Addr;
@@ -130,7 +132,8 @@ fn remove_stale() {
     }
 }
 
-/// Removes a namespace. Its interfaces, and their peers elsewhere, go with it once its last process has ended.
+/// Removes a namespace. Its interfaces, and their peers elsewhere, go with it once its last process
+/// has ended.
 fn remove(name: &str) {
     // Gone already is what is wanted.
     let _ = Command::new("ip").args(["netns", "del", name]).stderr(Stdio::null()).status();

@@ -12,7 +12,8 @@ pub(super) struct Subnet {
 impl Subnet {
     /// Takes a free one.
     pub(super) fn claim() -> Subnet {
-        // Always the same folder, wherever temporary files of this run go: it is shared with other runs.
+        // Always the same folder, wherever temporary files of this run go: it is shared with other
+        // runs.
         let dir = std::path::Path::new("/tmp/muster-test-subnets");
         std::fs::create_dir_all(dir).expect("a folder can be made");
         for number in 1..=254 {

@@ -1,4 +1,5 @@
-//! Clients: they submit, ask again until they are answered (and at times after that), kill, and act for applications.
+//! Clients: they submit, ask again until they are answered (and at times after that), kill, and act
+//! for applications.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -299,7 +300,8 @@ impl World {
             (Request::SubmitDriver { .. }, Err(rejection)) => {
                 self.violate("a submission is taken", format!("{:?}: {rejection:?}", intent.id));
             }
-            // A leader that was deposed and does not know it yet has not heard of the newest drivers.
+            // A leader that was deposed and does not know it yet has not heard of the newest
+            // drivers.
             (Request::KillDriver { .. }, Err(Rejection::NotFound { .. })) => return,
             (Request::KillDriver { .. }, Ok(Answer::Driver(shown))) => self.witness_kill_answered(&shown.record),
             (Request::RegisterApplication { token, .. }, Ok(Answer::Application(shown))) => {

@@ -26,7 +26,8 @@ impl Instant {
 const MILLION: i128 = 1_000_000;
 const WALL: u64 = 1_700_000_000_000;
 
-/// A machine's clocks: they began at another moment and run a little faster or slower than true time.
+/// A machine's clocks: they began at another moment and run a little faster or slower than true
+/// time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     /// Reading of `CLOCK_BOOTTIME` at the beginning of the world.

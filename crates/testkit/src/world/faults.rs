@@ -89,7 +89,8 @@ impl World {
         this.stopped_until = this.stopped_until.max(until);
     }
 
-    /// It stops within its next step: it has read its clock and decided, and what it says leaves when it goes on.
+    /// It stops within its next step: it has read its clock and decided, and what it says leaves
+    /// when it goes on.
     fn stop_master_in_the_middle(&mut self, master: usize) {
         let length = self.length();
         self.masters[master].stops_next = Some(length);
@@ -138,7 +139,8 @@ impl World {
         }
     }
 
-    /// What the leader says to a worker dawdles; when it arrives, nothing gets from the worker to any master any more.
+    /// What the leader says to a worker dawdles; when it arrives, nothing gets from the worker to
+    /// any master any more.
     fn dawdle_and_cut_off(&mut self, leader: usize, worker: usize) {
         self.count("answers dawdle");
         self.note(|| format!("what master {leader} says to worker {worker} dawdles, then the worker is cut off"));
@@ -151,7 +153,8 @@ impl World {
         }
     }
 
-    /// A worker says hello anew; the welcome dawdles, and from then on nothing gets from the worker to any master.
+    /// A worker says hello anew; the welcome dawdles, and from then on nothing gets from the worker
+    /// to any master.
     fn dawdle_on_hello(&mut self, worker: usize) {
         self.workers[worker].welcome_dawdles = true;
         let streams = self.network.streams.iter();
@@ -175,7 +178,8 @@ impl World {
         }
     }
 
-    /// A worker is cut off until its leases have ended; back again, its agent stops once its inventory has gone up.
+    /// A worker is cut off until its leases have ended; back again, its agent stops once its
+    /// inventory has gone up.
     fn cut_off_and_stop_on_return(&mut self, worker: usize) {
         let until = self.now + Duration::from_millis(self.rng.between(8_500, 13_000));
         self.count("cut off, and stopped on return");

@@ -7,7 +7,8 @@ use muster_types::{ApplicationState, DriverUid};
 
 use super::World;
 
-/// True time within which everything ends: leases, waits, back-offs and the longest runs, several times over.
+/// True time within which everything ends: leases, waits, back-offs and the longest runs, several
+/// times over.
 const PATIENCE: Duration = Duration::from_secs(900);
 
 impl World {

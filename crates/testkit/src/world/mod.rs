@@ -1,9 +1,12 @@
-//! Ring 2: masters, workers, clients, a store and a network in virtual time, in one thread, from a seed.
+//! Ring 2: masters, workers, clients, a store and a network in virtual time, in one thread, from a
+//! seed.
 //!
-//! The decisions are the real ones: `muster_core::Core` with its liveness table, `muster_agent::link::Link` and
-//! `muster_agent::fence::Fence`. What the world plays is what is around them: the master's commit loop and links (step for step in the order
-//! of `crates/master`), the worker's agent loop, its runner and kernel, an etcd, clients, the network, the clocks, and all that goes wrong with
-//! them. After every step the invariants are checked; then everything is healed, and must come to its end.
+//! The decisions are the real ones: `muster_core::Core` with its liveness table,
+//! `muster_agent::link::Link` and `muster_agent::fence::Fence`. What the world plays is what is
+//! around them: the master's commit loop and links (step for step in the order of `crates/master`),
+//! the worker's agent loop, its runner and kernel, an etcd, clients, the network, the clocks, and
+//! all that goes wrong with them. After every step the invariants are checked; then everything is
+//! healed, and must come to its end.
 
 mod client;
 mod clock;
@@ -148,12 +151,14 @@ impl World {
         Network::latency(&mut self.rng, self.calm)
     }
 
-    /// The next event; `false` once nothing is left to happen. An event of a stopped process waits, in its order.
+    /// The next event; `false` once nothing is left to happen. An event of a stopped process waits,
+    /// in its order.
     fn step(&mut self) -> Option<bool> {
         let ((when, order), event) = self.queue.pop_first()?;
         self.now = when;
         if let Some(until) = self.stopped(self.process_of(&event)) {
-            // The tasks of a process that goes on run in any order: what keeps its term may be late.
+            // The tasks of a process that goes on run in any order: what keeps its term may be
+            // late.
             let late = if matches!(event, Event::Beat { .. }) { self.rng.between(0, 300_000_000) } else { 0 };
             let until = until + Duration::from_nanos(late);
             let order = if event.is_timer() { order | AFTER } else { order };
@@ -192,7 +197,8 @@ impl World {
             | Event::RunnerDue { worker, .. }
             | Event::Spawned { worker, .. }
             | Event::Reaped { worker, .. } => Process::Runner(*worker),
-            // The kernel of a machine accepts connections whatever its processes do; the rest is nobody's.
+            // The kernel of a machine accepts connections whatever its processes do; the rest is
+            // nobody's.
             Event::Dial { .. }
             | Event::Asked { .. }
             | Event::Replied { .. }

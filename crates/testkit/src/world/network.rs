@@ -1,4 +1,5 @@
-//! Who can reach whom, and streams: ordered within, never across; what a broken one still holds arrives late or not at all.
+//! Who can reach whom, and streams: ordered within, never across; what a broken one still holds
+//! arrives late or not at all.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -6,7 +6,8 @@ use muster_core::Config;
 
 use super::rng::Rng;
 
-/// Shorter than what ships, in the same proportions that matter: so that more of leases and waits happens in a thousand steps.
+/// Shorter than what ships, in the same proportions that matter: so that more of leases and waits
+/// happens in a thousand steps.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(2500);
 pub(super) const LEASE: Duration = Duration::from_secs(8);
 pub(super) const STORE_LEASE: Duration = Duration::from_secs(3);
@@ -15,7 +16,8 @@ pub(super) const MARGIN: Duration = Duration::from_secs(1);
 pub(super) const WAIT: Duration = LEASE.saturating_add(STORE_LEASE).saturating_add(MARGIN);
 /// What stands frozen and is not confirmed by then is killed.
 pub(super) const FENCE_KILL_AFTER: Duration = Duration::from_secs(30);
-/// A leader counts this much less than the store's lease: the store's clock may be faster than its own.
+/// A leader counts this much less than the store's lease: the store's clock may be faster than its
+/// own.
 pub(super) const STORE_MARGIN: Duration = Duration::from_millis(300);
 /// Between two keep-alives.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_millis(750);
@@ -31,7 +33,8 @@ pub(super) fn config() -> Config {
     Config {
         wait: WAIT,
         launch_progress: Duration::from_secs(30),
-        // A few finished executors are compacted away; drivers are kept, so that every promise can be checked at the end.
+        // A few finished executors are compacted away; drivers are kept, so that every promise can
+        // be checked at the end.
         kept_executors: 4,
         ..Config::default()
     }
@@ -46,7 +49,8 @@ pub(super) struct Plan {
     pub(super) fault_every: Duration,
     /// Between two things that clients do, on average.
     pub(super) ask_every: Duration,
-    /// Calls to the store, of a thousand, that are lost on the way there, on the way back, late, or doubled.
+    /// Calls to the store, of a thousand, that are lost on the way there, on the way back, late, or
+    /// doubled.
     pub(super) store_faults: u64,
 }
 

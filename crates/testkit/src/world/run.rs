@@ -75,7 +75,8 @@ impl Default for Steps {
     }
 }
 
-/// Runs so many seeds from `first` on, on two threads (each world in one), and adds up what they met.
+/// Runs so many seeds from `first` on, on two threads (each world in one), and adds up what they
+/// met.
 ///
 /// # Errors
 ///
@@ -127,7 +128,8 @@ pub fn catch(fault: Sabotage, first: u64, count: u64, steps: Steps) -> Option<Bo
 ///
 /// # Errors
 ///
-/// What was broken, with the last part of the trace: the seed is then run a second time to write it.
+/// What was broken, with the last part of the trace: the seed is then run a second time to write
+/// it.
 pub fn run(seed: u64, steps: Steps, sabotage: &[Sabotage]) -> Result<Report, Box<Broken>> {
     let (report, rules, _) = attempt(seed, steps, sabotage, false);
     if rules.is_empty() {

@@ -1,8 +1,8 @@
 //! Faults that are put into the code on purpose: the harness is worth what it catches of them.
 //!
-//! Where a check is in the shell that the world plays (store, master's loop, agent's loop), the fault is a switch there. Where it is inside
-//! the real `core` or `agent`, the fault rewrites what crosses the boundary so that the check cannot see it: the same as if
-//! there were none.
+//! Where a check is in the shell that the world plays (store, master's loop, agent's loop), the
+//! fault is a switch there. Where it is inside the real `core` or `agent`, the fault rewrites what
+//! crosses the boundary so that the check cannot see it: the same as if there were none.
 
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,13 +15,15 @@ pub enum Sabotage {
     AttemptCheckOff,
     /// What comes by an older stream is taken for the present one's, by both ends.
     SessionCheckOff,
-    /// A hello of a new runner is taken for one of the incarnation that is known, and commands for any incarnation are obeyed.
+    /// A hello of a new runner is taken for one of the incarnation that is known, and commands for
+    /// any incarnation are obeyed.
     IncarnationCheckOff,
     /// Workers are given a lease that ends after the wait.
     LeaseBeyondWait,
     /// The worker's lease counts from when an answer was received.
     LeaseFromReceipt,
-    /// A heartbeat is answered at once, and entered in the liveness table when the commit loop comes to it.
+    /// A heartbeat is answered at once, and entered in the liveness table when the commit loop
+    /// comes to it.
     AnswerBeforeTable,
     /// Records are stored without the request that made them.
     RequestNotStored,
@@ -37,15 +39,15 @@ pub enum Sabotage {
     NoWaitAfterWin,
     /// What a dead agent's socket still holds reaches the runner.
     OldSocketRead,
-    /// The runner accepts leased attempts whether or not the lease stands, and does not hold them before they start: what lay
-    /// unread through the end of one lease is started under the next.
+    /// The runner accepts leased attempts whether or not the lease stands, and does not hold them
+    /// before they start: what lay unread through the end of one lease is started under the next.
     AcceptWithoutLease,
     /// The runner starts leased attempts whether or not the lease stands.
     StartWithoutLease,
     /// The runner thaws what a leader confirms whether or not the lease stands.
     ThawWithoutLease,
-    /// Clocks drift far beyond the bound that is promised. No fault of the code: one copy need not be the only one then, and all else still
-    /// holds; overlaps are counted and break nothing.
+    /// Clocks drift far beyond the bound that is promised. No fault of the code: one copy need not
+    /// be the only one then, and all else still holds; overlaps are counted and break nothing.
     DriftBeyondBound,
 }
 

@@ -1,5 +1,5 @@
-//! A store in the manner of etcd: one revision, election keys that live as long as their leases, transactions that are guarded by
-//! the leader's key and numbered.
+//! A store in the manner of etcd: one revision, election keys that live as long as their leases,
+//! transactions that are guarded by the leader's key and numbered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -55,7 +55,8 @@ pub(super) enum Answer {
     Candidate {
         key: Option<u64>,
     },
-    /// Whether the lease stands, and the keys of all candidates (creation revision, master) as they are at this moment.
+    /// Whether the lease stands, and the keys of all candidates (creation revision, master) as they
+    /// are at this moment.
     Alive {
         stands: bool,
         keys: Vec<(u64, usize)>,

@@ -1,5 +1,6 @@
-//! The masters' wall clocks jump. The machine's own is left alone: a library between the masters and the system adds what a file says. What a
-//! worker makes of a step of its own clock (it may have slept, so its lease is shorter) is tested beside `agent::fence`.
+//! The masters' wall clocks jump. The machine's own is left alone: a library between the masters
+//! and the system adds what a file says. What a worker makes of a step of its own clock (it may
+//! have slept, so its lease is shorter) is tested beside `agent::fence`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -44,7 +44,8 @@ async fn a_leader_that_is_told_to_end_loses_no_call() {
     loaded.checker(&cluster).await;
 }
 
-/// A client that repeats nothing sees no failure but ours, and each says whether the call may have been done.
+/// A client that repeats nothing sees no failure but ours, and each says whether the call may have
+/// been done.
 #[tokio::test]
 async fn while_it_hands_over_a_plain_client_is_told_why_it_must_ask_again() {
     let cluster = HaCluster::start(ClusterSpec::default()).await;

@@ -1,4 +1,5 @@
-//! Holes of systems that came before, as far as no other test here stands for them; `docs/loss.md` names the test of each.
+//! Holes of systems that came before, as far as no other test here stands for them; `docs/loss.md`
+//! names the test of each.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Two drivers on one worker, one leased and one not, and a second worker that is free: what the table of loss is about.
+//! Two drivers on one worker, one leased and one not, and a second worker that is free: what the
+//! table of loss is about.
 
 use muster_proto::v1::driver::State;
 use muster_proto::v1::{Driver, RestartCondition};
@@ -57,7 +58,8 @@ pub(crate) async fn both_end(cluster: &HaCluster, leased_copies: usize) {
     checker(cluster, leased_copies);
 }
 
-/// This many copies of the leased one ran and the last of them ended, one ran of the other, and none is left.
+/// This many copies of the leased one ran and the last of them ended, one ran of the other, and
+/// none is left.
 pub(crate) fn checker(cluster: &HaCluster, leased_copies: usize) {
     let copies = cluster.checker.copies();
     assert_eq!(copies[LEASED].len(), leased_copies, "{copies:?}");

@@ -1,4 +1,5 @@
-//! Parts that are cut from each other: both ways and one way, for shorter and for longer than the lease.
+//! Parts that are cut from each other: both ways and one way, for shorter and for longer than the
+//! lease.
 
 use muster_proto::v1::driver::State;
 use muster_testkit::{ClusterSpec, HaCluster, Load};
@@ -94,7 +95,8 @@ fn everyone(cluster: &HaCluster, way: Way) {
     }
 }
 
-/// The worker is cut off by now: the leased driver runs elsewhere, and never beside its first copy; the other one is found again.
+/// The worker is cut off by now: the leased driver runs elsewhere, and never beside its first copy;
+/// the other one is found again.
 async fn lost_and_found(cluster: &HaCluster) {
     it_runs_elsewhere(cluster).await;
     cluster.wait_for_state(ONCE, State::Unreachable).await;

@@ -1,4 +1,5 @@
-//! The store goes back in time under running work: nothing is killed, nothing runs twice, and the operator is told.
+//! The store goes back in time under running work: nothing is killed, nothing runs twice, and the
+//! operator is told.
 
 use std::process::Command;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use muster_types::{AllocatedResources, WorkerName};
 
-pub use resolve::ConfigError;
+pub use resolve::SettingError;
 pub use settings::{Action, CommandLine, StopArgs, WorkerSettings};
 pub use units::{ParseAmountError, parse_bytes, parse_duration};
 

@@ -19,7 +19,7 @@ const ADDRESSES_LIMIT: usize = 1_024;
 
 /// A setting that cannot be used.
 #[derive(Debug)]
-pub enum ConfigError {
+pub enum SettingError {
     /// The file cannot be read.
     ReadFile(PathBuf, io::Error),
     /// The file is not what it should be.
@@ -48,47 +48,47 @@ pub enum ConfigError {
     ScriptOutput(String, serde_json::Error),
 }
 
-impl fmt::Display for ConfigError {
+impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConfigError::ReadFile(path, _) => write!(f, "cannot read {}", path.display()),
+            SettingError::ReadFile(path, _) => write!(f, "cannot read {}", path.display()),
             // The cause draws a picture of several lines; its message says it in one.
-            ConfigError::ParseFile(path, error) => write!(f, "cannot parse {}: {}", path.display(), error.message()),
-            ConfigError::Value { flag, value, expected } => write!(f, "--{flag} {value}: {expected}"),
-            ConfigError::Amount { flag, value, .. } => write!(f, "--{flag} {value}"),
-            ConfigError::RunScript(script, _) => write!(f, "cannot run the resource script {script}"),
-            ConfigError::ScriptOutput(script, _) => {
+            SettingError::ParseFile(path, error) => write!(f, "cannot parse {}: {}", path.display(), error.message()),
+            SettingError::Value { flag, value, expected } => write!(f, "--{flag} {value}: {expected}"),
+            SettingError::Amount { flag, value, .. } => write!(f, "--{flag} {value}"),
+            SettingError::RunScript(script, _) => write!(f, "cannot run the resource script {script}"),
+            SettingError::ScriptOutput(script, _) => {
                 write!(f, "the resource script {script} must print {{\"name\":…,\"addresses\":[…]}}")
             }
         }
     }
 }
 
-impl std::error::Error for ConfigError {
+impl std::error::Error for SettingError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ConfigError::ReadFile(_, source) | ConfigError::RunScript(_, source) => Some(source),
-            ConfigError::ParseFile(..) | ConfigError::Value { .. } => None,
-            ConfigError::Amount { source, .. } => Some(source),
-            ConfigError::ScriptOutput(_, source) => Some(source),
+            SettingError::ReadFile(_, source) | SettingError::RunScript(_, source) => Some(source),
+            SettingError::ParseFile(..) | SettingError::Value { .. } => None,
+            SettingError::Amount { source, .. } => Some(source),
+            SettingError::ScriptOutput(_, source) => Some(source),
         }
     }
 }
 
-fn wrong(flag: &'static str, value: impl Into<String>, expected: impl Into<String>) -> ConfigError {
-    ConfigError::Value { flag, value: value.into(), expected: expected.into() }
+fn wrong(flag: &'static str, value: impl Into<String>, expected: impl Into<String>) -> SettingError {
+    SettingError::Value { flag, value: value.into(), expected: expected.into() }
 }
 
 impl WorkerSettings {
     /// Adds what the file at `path` says to what is not set.
-    pub fn or_file(self, path: &Path) -> Result<WorkerSettings, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|error| ConfigError::ReadFile(path.to_owned(), error))?;
-        let file = toml::from_str(&text).map_err(|error| ConfigError::ParseFile(path.to_owned(), Box::new(error)))?;
+    pub fn or_file(self, path: &Path) -> Result<WorkerSettings, SettingError> {
+        let text = fs::read_to_string(path).map_err(|error| SettingError::ReadFile(path.to_owned(), error))?;
+        let file = toml::from_str(&text).map_err(|error| SettingError::ParseFile(path.to_owned(), Box::new(error)))?;
         Ok(self.or(file))
     }
 
     /// Fills in defaults and checks everything.
-    pub fn resolve(self) -> Result<WorkerConfig, ConfigError> {
+    pub fn resolve(self) -> Result<WorkerConfig, SettingError> {
         let listen = listen(self.listen.as_deref(), self.insecure_listen.unwrap_or(false))?;
         let state = self.state_dir.clone().unwrap_or_else(|| PathBuf::from("/var/lib/muster/worker"));
         let state = std::path::absolute(&state)
@@ -127,7 +127,7 @@ impl WorkerSettings {
         })
     }
 
-    fn total(&self) -> Result<AllocatedResources, ConfigError> {
+    fn total(&self) -> Result<AllocatedResources, SettingError> {
         let cores = match self.cores {
             Some(0) => return Err(wrong("cores", "0", "at least 1")),
             Some(cores) => cores,
@@ -155,7 +155,7 @@ impl WorkerSettings {
         Ok(AllocatedResources { cores, memory, addresses })
     }
 
-    fn retention(&self) -> Result<WorkerRetention, ConfigError> {
+    fn retention(&self) -> Result<WorkerRetention, SettingError> {
         let interval = length("cleanup-interval", self.cleanup_interval.as_deref().unwrap_or("1800s"))?;
         if interval.is_zero() {
             return Err(wrong("cleanup-interval", "0", "more than 0"));
@@ -169,15 +169,15 @@ impl WorkerSettings {
     }
 }
 
-fn bytes(flag: &'static str, text: &str) -> Result<u64, ConfigError> {
-    parse_bytes(text).map_err(|source| ConfigError::Amount { flag, value: text.to_owned(), source })
+fn bytes(flag: &'static str, text: &str) -> Result<u64, SettingError> {
+    parse_bytes(text).map_err(|source| SettingError::Amount { flag, value: text.to_owned(), source })
 }
 
-fn length(flag: &'static str, text: &str) -> Result<Duration, ConfigError> {
-    parse_duration(text).map_err(|source| ConfigError::Amount { flag, value: text.to_owned(), source })
+fn length(flag: &'static str, text: &str) -> Result<Duration, SettingError> {
+    parse_duration(text).map_err(|source| SettingError::Amount { flag, value: text.to_owned(), source })
 }
 
-fn on_or_off(flag: &'static str, text: &str) -> Result<bool, ConfigError> {
+fn on_or_off(flag: &'static str, text: &str) -> Result<bool, SettingError> {
     match text {
         "on" | "true" => Ok(true),
         "off" | "false" => Ok(false),
@@ -185,7 +185,7 @@ fn on_or_off(flag: &'static str, text: &str) -> Result<bool, ConfigError> {
     }
 }
 
-fn listen(text: Option<&str>, insecure: bool) -> Result<SocketAddr, ConfigError> {
+fn listen(text: Option<&str>, insecure: bool) -> Result<SocketAddr, SettingError> {
     let text = text.unwrap_or("127.0.0.1:0");
     let address = text
         .to_socket_addrs()
@@ -202,7 +202,7 @@ fn listen(text: Option<&str>, insecure: bool) -> Result<SocketAddr, ConfigError>
     Ok(address)
 }
 
-fn masters(text: &str) -> Result<Vec<String>, ConfigError> {
+fn masters(text: &str) -> Result<Vec<String>, SettingError> {
     let list: Vec<String> = text
         .split(',')
         .map(|part| part.trim().trim_start_matches("http://").to_owned())
@@ -217,7 +217,7 @@ fn masters(text: &str) -> Result<Vec<String>, ConfigError> {
     Ok(list)
 }
 
-fn worker_name(name: String) -> Result<WorkerName, ConfigError> {
+fn worker_name(name: String) -> Result<WorkerName, SettingError> {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     let outer = |c: char| c.is_ascii_alphanumeric();
     if name.len() > 63 || !name.starts_with(outer) || !name.ends_with(outer) || !name.chars().all(inner) {
@@ -234,7 +234,7 @@ fn pairs(
     flag: &'static str,
     list: &[String],
     good: impl Fn(&str) -> bool,
-) -> Result<BTreeMap<String, String>, ConfigError> {
+) -> Result<BTreeMap<String, String>, SettingError> {
     let mut pairs = BTreeMap::new();
     for text in list {
         let pair = text.split_once('=').filter(|(name, _)| good(name));
@@ -257,7 +257,7 @@ fn is_resource_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
 }
 
-fn check_addresses(name: &str, list: &[Arc<str>]) -> Result<(), ConfigError> {
+fn check_addresses(name: &str, list: &[Arc<str>]) -> Result<(), SettingError> {
     let mut seen = std::collections::BTreeSet::new();
     let good = |address: &Arc<str>| !address.is_empty() && address.len() <= 128;
     if list.is_empty()
@@ -275,22 +275,22 @@ struct ScriptOutput {
     addresses: Vec<String>,
 }
 
-fn run_script(name: &str, path: &str) -> Result<Vec<Arc<str>>, ConfigError> {
+fn run_script(name: &str, path: &str) -> Result<Vec<Arc<str>>, SettingError> {
     let output =
-        process::Command::new(path).output().map_err(|error| ConfigError::RunScript(path.to_owned(), error))?;
+        process::Command::new(path).output().map_err(|error| SettingError::RunScript(path.to_owned(), error))?;
     if !output.status.success() {
         let error = io::Error::other(format!("{}", output.status));
-        return Err(ConfigError::RunScript(path.to_owned(), error));
+        return Err(SettingError::RunScript(path.to_owned(), error));
     }
     let printed: ScriptOutput =
-        serde_json::from_slice(&output.stdout).map_err(|error| ConfigError::ScriptOutput(path.to_owned(), error))?;
+        serde_json::from_slice(&output.stdout).map_err(|error| SettingError::ScriptOutput(path.to_owned(), error))?;
     if printed.name != name {
         return Err(wrong("resource-script", path, format!("printed the name {}, expected {name}", printed.name)));
     }
     Ok(printed.addresses.into_iter().map(Arc::from).collect())
 }
 
-fn runner(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+fn runner(given: Option<PathBuf>) -> Result<PathBuf, SettingError> {
     let path = match given {
         Some(path) => path,
         None => {

@@ -70,13 +70,16 @@ pub struct WorkerSettings {
     /// A label; may be repeated. Environment: MUSTER_WORKER_LABEL, separated by semicolons.
     #[arg(long, value_name = "NAME=VALUE")]
     pub label: Vec<String>,
-    /// A custom resource with its addresses, such as gpu=0,1; may be repeated. Environment: MUSTER_WORKER_RESOURCE, separated by semicolons.
+    /// A custom resource with its addresses, such as gpu=0,1; may be repeated. Environment:
+    /// MUSTER_WORKER_RESOURCE, separated by semicolons.
     #[arg(long, value_name = "NAME=ADDRESS,…")]
     pub resource: Vec<String>,
-    /// A script that prints {"name":"gpu","addresses":["0","1"]}; may be repeated. Environment: MUSTER_WORKER_RESOURCE_SCRIPT.
+    /// A script that prints {"name":"gpu","addresses":["0","1"]}; may be repeated. Environment:
+    /// MUSTER_WORKER_RESOURCE_SCRIPT.
     #[arg(long, value_name = "NAME=PATH")]
     pub resource_script: Vec<String>,
-    /// A variable for {{NAME}} in commands; may be repeated. Environment: MUSTER_WORKER_VARIABLE, separated by semicolons.
+    /// A variable for {{NAME}} in commands; may be repeated. Environment: MUSTER_WORKER_VARIABLE,
+    /// separated by semicolons.
     #[arg(long, value_name = "NAME=VALUE")]
     pub variable: Vec<String>,
     /// Work directories of attempts [default: STATE_DIR/work].
@@ -97,8 +100,9 @@ pub struct WorkerSettings {
     /// Enforce limits of memory and CPU where the machine lets it: on or off [default: on].
     #[arg(long, env = "MUSTER_WORKER_LIMITS", value_name = "on|off")]
     pub limits: Option<String>,
-    /// Leased work is frozen at its lease's end where the machine has a freezer; what no leader confirms for this long is killed, and 0
-    /// kills at the lease's end. Whole seconds, for a runner that is started [default: 10m].
+    /// Leased work is frozen at its lease's end where the machine has a freezer; what no leader
+    /// confirms for this long is killed, and 0 kills at the lease's end. Whole seconds, for a
+    /// runner that is started [default: 10m].
     #[arg(long, env = "MUSTER_WORKER_FENCE_KILL_AFTER", value_name = "LENGTH")]
     pub fence_kill_after: Option<String>,
     /// Time between two passes of cleaning up [default: 1800s].

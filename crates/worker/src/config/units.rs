@@ -15,8 +15,8 @@ impl fmt::Display for ParseAmountError {
 
 impl std::error::Error for ParseAmountError {}
 
-/// Bytes of `1024`, `512M`, `512MiB`, `2GiB`, `2GB`. A letter without `iB` counts in powers of 1,024 as tools of this field do; `kB`, `MB`
-/// and `GB` count in powers of 1,000.
+/// Bytes of `1024`, `512M`, `512MiB`, `2GiB`, `2GB`. A letter without `iB` counts in powers of
+/// 1,024 as tools of this field do; `kB`, `MB` and `GB` count in powers of 1,000.
 pub fn parse_bytes(text: &str) -> Result<u64, ParseAmountError> {
     const WRONG: ParseAmountError = ParseAmountError("expected bytes such as 1073741824, 512M, 2GiB");
     let (number, unit) = split(text).ok_or(WRONG)?;

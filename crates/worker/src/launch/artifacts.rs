@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 
 /// Largest artifact: a bound against servers that never stop sending.
 const ARTIFACT_LIMIT: u64 = 64 << 30;
-/// A whole transfer may take this long; the master asks back launches without progress much sooner where it must.
+/// A whole transfer may take this long; the master asks back launches without progress much sooner
+/// where it must.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// A server that is silent for this long has failed.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -165,7 +166,8 @@ fn transfer(
     }
 }
 
-/// Copies a cached file, checked again while it is copied: a cache is never trusted. Answers whether there was a good one.
+/// Copies a cached file, checked again while it is copied: a cache is never trusted. Answers
+/// whether there was a good one.
 fn take_from_cache(
     cached: &Path,
     target: &Path,

@@ -67,8 +67,8 @@ impl AttemptDirectories {
         }
     }
 
-    /// Makes the directories of a launch. The work directory must be fresh: what another attempt left must not be found.
-    /// On failure, the path that could not be made.
+    /// Makes the directories of a launch. The work directory must be fresh: what another attempt
+    /// left must not be found. On failure, the path that could not be made.
     pub fn create(&self, launch: &Launch, places: &AttemptPaths) -> Result<(), (PathBuf, io::Error)> {
         let key = launch.attempt.to_string();
         let own = self.directories.work.join(&key);
@@ -126,8 +126,8 @@ fn make_dir_if_missing(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-/// What is there already was prepared by an agent that died before the runner heard of the attempt: nothing ever ran in it, and
-/// nothing of it may be found by what runs now.
+/// What is there already was prepared by an agent that died before the runner heard of the attempt:
+/// nothing ever ran in it, and nothing of it may be found by what runs now.
 fn make_fresh_dir(path: &Path) -> io::Result<()> {
     match make_dir(path, 0o755) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -138,7 +138,8 @@ fn make_fresh_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Facts that are not the usual ones are kept beside the logs, for the next agent: most launches write nothing.
+/// Facts that are not the usual ones are kept beside the logs, for the next agent: most launches
+/// write nothing.
 fn write_facts(logs: &Path, facts: AgentFacts) -> io::Result<()> {
     fs::write(logs.join(FACTS), format!("{} {}\n", u8::from(facts.leased), facts.log_limit))
 }
@@ -163,7 +164,8 @@ struct ResourceEntryId<'a> {
     resource_name: &'a str,
 }
 
-/// The form that Spark's executors read: `[{"id":{"componentName":…,"resourceName":"gpu"},"addresses":["0"]}]`.
+/// The form that Spark's executors read:
+/// `[{"id":{"componentName":…,"resourceName":"gpu"},"addresses":["0"]}]`.
 fn write_resources(path: &Path, component: &str, resources: &AllocatedResources) -> io::Result<()> {
     let entries: Vec<ResourceEntry<'_>> = resources
         .addresses

@@ -79,7 +79,8 @@ pub(super) struct VariableScope<'a> {
 }
 
 impl VariableScope<'_> {
-    /// The value of a variable. The worker's own names come first: no profile can pretend another work directory.
+    /// The value of a variable. The worker's own names come first: no profile can pretend another
+    /// work directory.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         let VariableScope { launch, worker, places } = self;
         let path = |path: &PathBuf| Some(path.to_string_lossy().into_owned());
@@ -165,8 +166,8 @@ impl VariableScope<'_> {
     }
 }
 
-/// `LABEL_zone` is the label `zone`; `LABEL_ZONE` is one too that differs only in case and in `-` and `.`, since variables of
-/// environments are written so.
+/// `LABEL_zone` is the label `zone`; `LABEL_ZONE` is one too that differs only in case and in `-`
+/// and `.`, since variables of environments are written so.
 fn worker_label(labels: &BTreeMap<String, String>, name: &str) -> Option<String> {
     let plain = |label: &str| label.to_ascii_uppercase().replace(['-', '.', '/'], "_");
     labels.get(name).or_else(|| labels.iter().find(|(label, _)| plain(label) == name).map(|(_, value)| value)).cloned()

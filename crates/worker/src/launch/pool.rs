@@ -1,4 +1,5 @@
-//! Where launches are prepared: a thread of its own, so that a file system that hangs delays launches and nothing else.
+//! Where launches are prepared: a thread of its own, so that a file system that hangs delays
+//! launches and nothing else.
 
 use std::io;
 use std::sync::Arc;

@@ -71,7 +71,8 @@ impl std::error::Error for PrepareError {
 }
 
 impl PrepareError {
-    /// How the attempt ended. A missing file or a wrong hash is as little the program's own doing as a full disk.
+    /// How the attempt ended. A missing file or a wrong hash is as little the program's own doing
+    /// as a full disk.
     pub fn outcome(&self) -> Outcome {
         let reason = match self {
             PrepareError::WorkDir(..) => Reason::WorkDirFailed,
@@ -106,7 +107,8 @@ impl Preparer {
         Preparer { layout, worker }
     }
 
-    /// Substitutes, and makes the directories. Variables come first: an attempt that cannot run leaves nothing on the disk.
+    /// Substitutes, and makes the directories. Variables come first: an attempt that cannot run
+    /// leaves nothing on the disk.
     pub fn prepare(&self, launch: &Launch, cluster: &ClusterVariables) -> Result<PreparedLaunch, PrepareError> {
         let places = self.layout.places(launch);
         let prepared = self.substitute(launch, &places, cluster).map_err(PrepareError::Variable)?;
@@ -148,7 +150,8 @@ impl Preparer {
             set(&mut env, name, value);
         }
         let program = fill(&command.program)?;
-        // A relative path is meant from the work directory, where the artifacts are; the runner starts elsewhere.
+        // A relative path is meant from the work directory, where the artifacts are; the runner
+        // starts elsewhere.
         let program = if program.contains('/') && !program.starts_with('/') {
             places.work_dir.join(program).to_string_lossy().into_owned()
         } else {

@@ -1,4 +1,5 @@
-//! Scratch directories of applications that are gone: removed once no executor of theirs is left here.
+//! Scratch directories of applications that are gone: removed once no executor of theirs is left
+//! here.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +12,8 @@ use muster_types::ApplicationUid;
 use super::directories::AttemptDirectories;
 use crate::attempts::Attempts;
 
-/// The applications that are gone. Kept on disk, by an empty file beside the directory, for the next agent.
+/// The applications that are gone. Kept on disk, by an empty file beside the directory, for the
+/// next agent.
 #[derive(Debug)]
 pub struct ScratchDirectories {
     layout: Arc<AttemptDirectories>,

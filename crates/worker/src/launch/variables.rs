@@ -14,8 +14,9 @@ impl fmt::Display for UnknownVariable {
 
 impl std::error::Error for UnknownVariable {}
 
-/// Replaces each `{{NAME}}` by what `lookup` says. What is not a name between the braces stays as it is, so that texts of other
-/// template languages pass through. What is put in is not looked at again.
+/// Replaces each `{{NAME}}` by what `lookup` says. What is not a name between the braces stays as
+/// it is, so that texts of other template languages pass through. What is put in is not looked at
+/// again.
 pub fn substitute(text: &str, mut lookup: impl FnMut(&str) -> Option<String>) -> Result<String, UnknownVariable> {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,5 +1,5 @@
-//! The task that owns the link machine. It never waits for anything but its inputs and its clock: what may take time is handed to
-//! others, through queues that have an end.
+//! The task that owns the link machine. It never waits for anything but its inputs and its clock:
+//! what may take time is handed to others, through queues that have an end.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,7 +22,8 @@ use crate::runner::{ConnectionNumber, RunnerOrder, RunnerOrders};
 use crate::status::AgentStatus;
 use crate::{clock, state};
 
-/// Events that may wait for the actor; those who send them wait then, the stream's reader among them.
+/// Events that may wait for the actor; those who send them wait then, the stream's reader among
+/// them.
 const EVENTS: usize = 1_024;
 /// Epochs that may wait to be written.
 const WRITES: usize = 16;
@@ -191,7 +192,8 @@ impl LinkActor {
         self.feed(input);
     }
 
-    /// Feeds the machine, and carries out what it wants. A stream found stuck while doing so is fed back as broken.
+    /// Feeds the machine, and carries out what it wants. A stream found stuck while doing so is fed
+    /// back as broken.
     fn feed(&mut self, input: LinkInput) {
         let mut next = Some(input);
         while let Some(input) = next {
@@ -301,7 +303,8 @@ impl LinkActor {
         }
     }
 
-    /// Gives an order to the runner. What finds no room dies with its stream: the next inventory shows that it was not done.
+    /// Gives an order to the runner. What finds no room dies with its stream: the next inventory
+    /// shows that it was not done.
     fn order(&mut self, session: Session, order: RunnerOrder) {
         if self.orders.give(order).is_err() {
             tracing::warn!(session = session.0, "too many orders wait for the runner, leaving the stream");

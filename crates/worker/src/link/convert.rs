@@ -12,7 +12,8 @@ pub struct ReadMessage {
     pub(super) cluster_name: Option<String>,
 }
 
-/// Reads one message. `None` is a kind that a newer master sends and this worker does not know: it is passed over.
+/// Reads one message. `None` is a kind that a newer master sends and this worker does not know: it
+/// is passed over.
 pub(super) fn read(wire: v1::LinkResponse) -> Result<Option<ReadMessage>, WireError> {
     use v1::link_response::Message as Wire;
     let epoch = wire.epoch.as_ref().map(Epoch::try_from).transpose()?;

@@ -14,12 +14,14 @@ use super::{convert, outgoing};
 
 /// A connection that is not made by then is given up; the machine's own patience is the same.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// A watch says nothing for days. So often its connection is asked whether it still stands, and that long an answer is waited for.
+/// A watch says nothing for days. So often its connection is asked whether it still stands, and
+/// that long an answer is waited for.
 const WATCH_PING: Duration = Duration::from_secs(10);
 /// Largest message from a master: a batch of commands, each at most 64 KiB and some.
 const MESSAGE_LIMIT: usize = 64 << 20;
 
-/// Opens the stream and reads it. Everything goes to the actor, which knows by the session whether it still counts.
+/// Opens the stream and reads it. Everything goes to the actor, which knows by the session whether
+/// it still counts.
 pub(super) async fn run(session: Session, address: String, events: mpsc::Sender<LinkEvent>) {
     let reason = match open_and_read(session, &address, &events).await {
         Ok(()) => "the master ended the stream".to_owned(),

@@ -9,8 +9,8 @@ use crate::clock;
 /// Hellos and heartbeats that may still be answered: two unanswered heartbeats end a stream.
 const KEPT: usize = 16;
 
-/// The runner compares the clocks at the sending with those at the lease's end: a forward step of the wall clock between them
-/// shortens the lease.
+/// The runner compares the clocks at the sending with those at the lease's end: a forward step of
+/// the wall clock between them shortens the lease.
 #[derive(Debug, Default)]
 pub(super) struct SentAt(VecDeque<(Time, WallTime)>);
 
@@ -23,7 +23,8 @@ impl SentAt {
         self.0.push_back((now, clock::wall()));
     }
 
-    /// The wall clock at the sending; of one that is not known, as it would be by now without a step.
+    /// The wall clock at the sending; of one that is not known, as it would be by now without a
+    /// step.
     pub(super) fn wall(&self, sent: Time) -> WallTime {
         let known = self.0.iter().find(|(time, _)| *time == sent).map(|(_, wall)| *wall);
         known.unwrap_or_else(|| {

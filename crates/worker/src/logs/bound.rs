@@ -1,4 +1,5 @@
-//! Bounding a log by punching a hole at its head: offsets stay what they are, nothing is renamed, and the program notices nothing.
+//! Bounding a log by punching a hole at its head: offsets stay what they are, nothing is renamed,
+//! and the program notices nothing.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -42,8 +43,9 @@ pub fn can_punch(directory: &Path) -> bool {
     result.is_ok()
 }
 
-/// Frees the head of a log of which more than `limit` bytes and a quarter are on disk, so that `limit` bytes stay: not at every
-/// byte, since each hole costs the file system a little. Answers the size of the file.
+/// Frees the head of a log of which more than `limit` bytes and a quarter are on disk, so that
+/// `limit` bytes stay: not at every byte, since each hole costs the file system a little. Answers
+/// the size of the file.
 pub fn bound(path: &Path, limit: u64, may_punch: bool) -> Result<u64, BoundError> {
     let failed = |source| BoundError { path: path.to_owned(), source };
     let size = match fs::metadata(path) {

@@ -13,7 +13,8 @@ use super::bound::data_start;
 /// Most that one piece holds.
 const PIECE: u64 = 64 << 10;
 
-/// A position: how often the program had truncated its output, and the byte since the start of the file.
+/// A position: how often the program had truncated its output, and the byte since the start of the
+/// file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
     /// Truncations.

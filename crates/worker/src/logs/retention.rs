@@ -15,7 +15,8 @@ struct Logs {
     bytes: u64,
 }
 
-/// Removes logs of ended attempts that are older than `age`, and the oldest above `bytes` on disk in all. Answers how many.
+/// Removes logs of ended attempts that are older than `age`, and the oldest above `bytes` on disk
+/// in all. Answers how many.
 pub fn remove_old_logs(
     root: &Path,
     age: Duration,

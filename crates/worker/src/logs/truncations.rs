@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// Counts per file. A count is kept beside its file, so that it outlives the agent; the size last seen is not, so a truncation
-/// between two agents goes unnoticed, as does one that is outgrown between two looks.
+/// Counts per file. A count is kept beside its file, so that it outlives the agent; the size last
+/// seen is not, so a truncation between two agents goes unnoticed, as does one that is outgrown
+/// between two looks.
 #[derive(Debug, Default)]
 pub struct Truncations {
     seen: Mutex<BTreeMap<PathBuf, SeenSize>>,

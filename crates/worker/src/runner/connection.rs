@@ -68,7 +68,8 @@ impl RunnerSocket {
         self.stream.ready(interest).await.map(|_| ()).map_err(RunnerError::Talk)
     }
 
-    /// Everything that has arrived. An error when the runner has closed the connection, after what it said last was taken.
+    /// Everything that has arrived. An error when the runner has closed the connection, after what
+    /// it said last was taken.
     pub(super) fn read(&mut self) -> Result<Vec<ToAgent>, RunnerError> {
         let mut messages = self.take_all()?;
         loop {

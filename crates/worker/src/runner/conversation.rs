@@ -25,12 +25,13 @@ use crate::link::LinkEvent;
 
 /// Time between two pings.
 const PING: Duration = Duration::from_secs(1);
-/// A runner that has not answered a ping for this long does not answer: its second thread never touches a path that may hang, so it
-/// answers in microseconds.
+/// A runner that has not answered a ping for this long does not answer: its second thread never
+/// touches a path that may hang, so it answers in microseconds.
 const SILENCE: Duration = Duration::from_secs(3);
 /// Orders and results taken before what they made is written.
 const BATCH: usize = 256;
-/// The number under which the agent asks for the inventory for itself. No session has it: they count from the boot in milliseconds.
+/// The number under which the agent asks for the inventory for itself. No session has it: they
+/// count from the boot in milliseconds.
 const OWN_INVENTORY: u64 = 0;
 
 pub(super) struct Conversation<'a> {
@@ -238,7 +239,8 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// The runner remembers the attempt before anything is done for it; what is known already is only answered.
+    /// The runner remembers the attempt before anything is done for it; what is known already is
+    /// only answered.
     fn launch(&mut self, launch: Arc<Launch>) {
         let attempt = launch.attempt;
         self.wire.put(&ToRunner::Accept(accepted(&launch)));

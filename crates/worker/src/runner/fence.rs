@@ -1,4 +1,5 @@
-//! Ending trees when the runner cannot: by the mark in their environment and by the name of their cgroup.
+//! Ending trees when the runner cannot: by the mark in their environment and by the name of their
+//! cgroup.
 
 use std::fs;
 use std::time::Duration;

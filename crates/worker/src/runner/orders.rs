@@ -1,4 +1,5 @@
-//! What the runner is to be told, in one queue: commands, renewals and the question for the inventory keep their order.
+//! What the runner is to be told, in one queue: commands, renewals and the question for the
+//! inventory keep their order.
 
 use muster_agent::runner_protocol::{KillReason, Renewal};
 use muster_types::{Acknowledgement, AttemptKey, Session, WorkerCommand};
@@ -10,8 +11,8 @@ use crate::attempts::Attempts;
 /// Orders that may wait. A batch of commands is one.
 const ORDERS: usize = 4_096;
 
-/// Numbers the connections to the runner. An order is for the connection that its giver knew of: one that a runner's end has overtaken
-/// is void, since the next runner has another incarnation.
+/// Numbers the connections to the runner. An order is for the connection that its giver knew of:
+/// one that a runner's end has overtaken is void, since the next runner has another incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConnectionNumber(pub u64);
 

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use muster_types::{AttemptKey, AttemptState, Launch, Report};
 
-/// A start goes to the runner only while its attempt is here: one that was ended meanwhile may have been forgotten by the runner, and
-/// would be started as if it were new.
+/// A start goes to the runner only while its attempt is here: one that was ended meanwhile may have
+/// been forgotten by the runner, and would be started as if it were new.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     launches: BTreeMap<AttemptKey, PendingEntry>,
@@ -32,7 +32,8 @@ impl Pending {
         self.launches.contains_key(attempt)
     }
 
-    /// What was begun under this flag is prepared, or has failed to be: answers the launch, unless it was cancelled.
+    /// What was begun under this flag is prepared, or has failed to be: answers the launch, unless
+    /// it was cancelled.
     pub(super) fn finish(&mut self, attempt: &AttemptKey, begun: &Arc<AtomicBool>) -> Option<Arc<Launch>> {
         let current = self.launches.get(attempt).is_some_and(|entry| Arc::ptr_eq(&entry.cancelled, begun));
         if !current {

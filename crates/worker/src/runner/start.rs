@@ -14,9 +14,11 @@ use tokio::net::UnixStream;
 
 /// A runner answers a hello at once, unless its machine is very busy or it still ends leftovers.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a runner that was started may take until its socket is there: it first ends what an earlier one left.
+/// How long a runner that was started may take until its socket is there: it first ends what an
+/// earlier one left.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// Exit code of a runner that found another one serving the directory: it came between the look and the start, or is about to go.
+/// Exit code of a runner that found another one serving the directory: it came between the look and
+/// the start, or is about to go.
 const ALREADY_SERVED: i32 = 3;
 /// A runner that hangs up is looked at again so often, with this pause between.
 const TRIES: u32 = 10;
@@ -90,8 +92,8 @@ pub struct RunnerStart {
     pub args: Vec<String>,
 }
 
-/// Adopts the runner that serves the state directory; starts one if there is none. One that hangs up has most likely been told to
-/// end: it is looked at again.
+/// Adopts the runner that serves the state directory; starts one if there is none. One that hangs
+/// up has most likely been told to end: it is looked at again.
 pub async fn adopt_or_start(start: &RunnerStart) -> Result<Adopted, RunnerError> {
     let mut tries = 0;
     loop {
@@ -146,7 +148,8 @@ async fn reconnect(mut stream: UnixStream) -> Result<Adopted, RunnerError> {
     }
 }
 
-/// Starts a runner. It leaves the agent's session by itself, and its starter ends once it serves or has failed.
+/// Starts a runner. It leaves the agent's session by itself, and its starter ends once it serves or
+/// has failed.
 async fn spawn(start: &RunnerStart) -> Result<(), RunnerError> {
     let failed = |error| RunnerError::Spawn(start.binary.clone(), error);
     tracing::info!(runner = %start.binary.display(), "starting a runner");

@@ -16,7 +16,8 @@ use crate::link::{LinkEvent, LinkHandle};
 use crate::logs::Truncations;
 use crate::status::AgentStatus;
 
-/// First pause before a runner is looked for again; doubles up to [`PAUSE_MAX`]. A runner that dies at each start must not fill the machine.
+/// First pause before a runner is looked for again; doubles up to [`PAUSE_MAX`]. A runner that dies
+/// at each start must not fill the machine.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 

@@ -71,7 +71,8 @@ impl LogSender {
         let mut changes = self.state.attempts.changes();
         let mut pause = LOOK_MIN;
         loop {
-            // Asked before the file is read: what is read afterwards is all, if it had ended by then.
+            // Asked before the file is read: what is read afterwards is all, if it had ended by
+            // then.
             let may_run = self.state.attempts.may_run(&self.attempt);
             let (back, read) = match next(reader).await {
                 Some(next) => next,

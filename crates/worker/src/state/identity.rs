@@ -17,8 +17,8 @@ pub struct Identity {
     pub machine_id: String,
     /// The boot now.
     pub boot_id: String,
-    /// The machine that the state directory was made on, where that is another one: it was moved, or cloned. Which of
-    /// the two only a master can tell, who would hear both.
+    /// The machine that the state directory was made on, where that is another one: it was moved,
+    /// or cloned. Which of the two only a master can tell, who would hear both.
     pub made_on: Option<String>,
 }
 
@@ -34,7 +34,8 @@ impl Identity {
                 let mut lines = text.lines();
                 let uid = lines.next().and_then(|line| line.parse().ok()).ok_or(StateError::Garbled(path))?;
                 let made_on = lines.next().unwrap_or_default();
-                // A copy would start a newer runner under the original's uid, and so vouch that the original's trees are gone.
+                // A copy would start a newer runner under the original's uid, and so vouch that the
+                // original's trees are gone.
                 if lines.next().is_some_and(|made_as| made_as != origin) {
                     return Err(StateError::Copied(directory.to_path_buf()));
                 }
@@ -53,8 +54,8 @@ impl Identity {
     }
 }
 
-/// What tells a directory from a copy of it, and stays when it is moved: its inode, and the time of its birth where the file system keeps it, since
-/// inodes are used again.
+/// What tells a directory from a copy of it, and stays when it is moved: its inode, and the time of
+/// its birth where the file system keeps it, since inodes are used again.
 fn origin(directory: &Path) -> Result<String, StateError> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
     let read = |error: rustix::io::Errno| StateError::Read(directory.to_path_buf(), error.into());
@@ -64,7 +65,8 @@ fn origin(directory: &Path) -> Result<String, StateError> {
     Ok(format!("inode {}{born}", status.stx_ino))
 }
 
-/// The machine's id; its name where it has none, as in small containers. At most 128 bytes, as the wire bounds it.
+/// The machine's id; its name where it has none, as in small containers. At most 128 bytes, as the
+/// wire bounds it.
 fn machine_id() -> String {
     let read = |path| fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let mut id = read("/etc/machine-id")

@@ -1,4 +1,5 @@
-//! The cluster that was joined and the highest epoch seen, and the masters that are known: the only things that the agent records.
+//! The cluster that was joined and the highest epoch seen, and the masters that are known: the only
+//! things that the agent records.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -44,7 +45,8 @@ fn masters_path(directory: &Path) -> PathBuf {
     directory.join("masters")
 }
 
-/// The masters that were known, so that any of them will do after a restart. Nothing depends on them: a file that cannot be read names none.
+/// The masters that were known, so that any of them will do after a restart. Nothing depends on
+/// them: a file that cannot be read names none.
 pub fn load_masters(directory: &Path) -> Vec<String> {
     let text = fs::read_to_string(masters_path(directory)).unwrap_or_default();
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
@@ -65,7 +67,8 @@ fn parse(text: &str) -> Option<RememberedCluster> {
     Some(RememberedCluster { cluster, epoch: Epoch { generation, revision, leader } })
 }
 
-/// Writes a file so that after a crash it holds either the old text or the new, and the new once this has returned.
+/// Writes a file so that after a crash it holds either the old text or the new, and the new once
+/// this has returned.
 pub(super) fn write_synced(path: &Path, text: &str) -> Result<(), StateError> {
     let write = || -> io::Result<()> {
         let temporary = path.with_extension("new");

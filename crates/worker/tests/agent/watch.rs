@@ -8,7 +8,8 @@ use muster_worker::config::WorkerConfig;
 
 use crate::stage::*;
 
-/// A leader with a second master beside it, and an agent that was given both and streams with the first.
+/// A leader with a second master beside it, and an agent that was given both and streams with the
+/// first.
 async fn watching() -> (Stage, Master, Master, Stream, Talk) {
     let mut stage = Stage::set();
     let mut leader = Master::lead(5).await;

@@ -1,4 +1,5 @@
-//! The watch on another master: held beside a stream, never obeyed, and never wrong about whom to dial.
+//! The watch on another master: held beside a stream, never obeyed, and never wrong about whom to
+//! dial.
 
 use std::time::Duration;
 

@@ -64,7 +64,8 @@ pub(super) fn welcome() -> DownlinkMessage {
     DownlinkMessage::Welcome(Welcome { cluster: cluster(), heartbeat: BEAT, lease: LEASE, masters: vec![] })
 }
 
-/// The session that is dialled `tick` milliseconds after the start, if none was dialled in that millisecond.
+/// The session that is dialled `tick` milliseconds after the start, if none was dialled in that
+/// millisecond.
 pub(super) fn session(tick: u64) -> Session {
     Session(START.0 / 1_000_000 + tick)
 }

@@ -10,7 +10,8 @@ use crate::conformance::Reopen as _;
 use crate::conformance::{Sample, candidacy, new_cluster};
 use crate::{Candidacy, Candidate, EtcdCandidate, EtcdStore, Leader, Store, Transaction};
 
-/// Commits until told to stop, as a master does: what may be repeated is. How many were acknowledged.
+/// Commits until told to stop, as a master does: what may be repeated is. How many were
+/// acknowledged.
 async fn commit_until(leader: &mut Leader<EtcdStore>, from: Commit, until: impl Fn(u64) -> bool) -> Commit {
     let mut newest = from;
     let mut sample = Sample::new(from.0);
@@ -29,7 +30,8 @@ async fn commit_until(leader: &mut Leader<EtcdStore>, from: Commit, until: impl 
     newest
 }
 
-/// One of the members leads the others, who need two seconds to choose another: with a lease of three, a term may end over it.
+/// One of the members leads the others, who need two seconds to choose another: with a lease of
+/// three, a term may end over it.
 async fn patient(etcd: &Etcd) -> EtcdCandidate {
     let candidacy = Candidacy { lease: Duration::from_secs(8), margin: Duration::from_secs(1), ..candidacy() };
     EtcdCandidate::open(&etcd.location("p"), new_cluster(), candidacy).await.unwrap()
@@ -71,7 +73,8 @@ async fn a_member_that_is_paused_holds_nothing_up() {
             newest = soon("commits go on", commit_until(&mut leader, newest, |commit| commit > newest.0)).await;
             assert!(leader.deadline.stands(crate::clock::boottime()), "member {index}: the lease is kept elsewhere");
         }
-        // Before the member goes on: if it led the others it may revoke the lease as soon as it does (etcd's issue 15247).
+        // Before the member goes on: if it led the others it may revoke the lease as soon as it
+        // does (etcd's issue 15247).
         candidate.resign(leader).await;
         etcd.resume(index).await;
     }
@@ -102,7 +105,8 @@ async fn a_standby_whose_history_is_forgotten_reads_anew() {
         }
     })
     .await;
-    // While the server is away nothing follows it; what it has forgotten when it is back cannot be followed.
+    // While the server is away nothing follows it; what it has forgotten when it is back cannot be
+    // followed.
     etcd.kill(0);
     etcd.restart(0).await;
     let mut client = etcd.client().await;

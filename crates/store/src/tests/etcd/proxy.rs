@@ -1,4 +1,5 @@
-//! A way to an etcd on which answers can be held back: what is asked arrives, and nobody hears of it.
+//! A way to an etcd on which answers can be held back: what is asked arrives, and nobody hears of
+//! it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

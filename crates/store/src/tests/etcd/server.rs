@@ -16,7 +16,8 @@ pub(crate) struct Etcd {
 }
 
 struct Member {
-    /// Its own, of loopback: the port of a server that is away would be given to others, and the server not start again.
+    /// Its own, of loopback: the port of a server that is away would be given to others, and the
+    /// server not start again.
     host: Ipv4Addr,
     child: Option<Child>,
 }
@@ -124,8 +125,9 @@ impl Etcd {
         self.signal(index, rustix::process::Signal::STOP);
     }
 
-    /// Lets it go on, and waits until it has what it missed: one that lags cannot lead, and its candidacies hold up those of who can. Were the
-    /// leader lost now, the two might choose another for longer than a lease lasts.
+    /// Lets it go on, and waits until it has what it missed: one that lags cannot lead, and its
+    /// candidacies hold up those of who can. Were the leader lost now, the two might choose another
+    /// for longer than a lease lasts.
     pub(crate) async fn resume(&mut self, index: usize) {
         self.signal(index, rustix::process::Signal::CONT);
         self.ready().await;
@@ -145,7 +147,8 @@ impl Drop for Etcd {
     }
 }
 
-/// An address of loopback that nobody has, neither of this process nor of another that runs these tests.
+/// An address of loopback that nobody has, neither of this process nor of another that runs these
+/// tests.
 fn own_host() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();

@@ -1,7 +1,9 @@
-//! From a fault to the next acknowledged submission, and to the next process started: 30 faults of each kind, with few workers and with many.
+//! From a fault to the next acknowledged submission, and to the next process started: 30 faults of
+//! each kind, with few workers and with many.
 //!
-//! Submissions come from four clients as programs use them, each one after the other. After a leader that is gone at once, what counts is the first
-//! acknowledgement of a submission that was sent after the fault: only the next leader can give it. A leader that goes in order acknowledges
+//! Submissions come from four clients as programs use them, each one after the other. After a
+//! leader that is gone at once, what counts is the first acknowledgement of a submission that was
+//! sent after the fault: only the next leader can give it. A leader that goes in order acknowledges
 //! until it has gone; what counts then is the longest time without any acknowledgement.
 
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
-//! One driver on an idle cluster: from the sending of the submission until a watch says that it runs, and that it has finished.
+//! One driver on an idle cluster: from the sending of the submission until a watch says that it
+//! runs, and that it has finished.
 
 use std::time::Instant;
 

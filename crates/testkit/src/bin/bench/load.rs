@@ -12,8 +12,9 @@ use tonic::transport::{Channel, Endpoint};
 /// Connections of a load.
 pub(crate) const CONNECTIONS: usize = 16;
 
-/// A cluster as it is shipped: timing and limits at their defaults, its files left until all is measured. ext4 looks at every inode that was freed
-/// in the last minutes before it makes a file, so what one part removes would slow down the next.
+/// A cluster as it is shipped: timing and limits at their defaults, its files left until all is
+/// measured. ext4 looks at every inode that was freed in the last minutes before it makes a file,
+/// so what one part removes would slow down the next.
 pub(crate) fn options() -> Options {
     Options { master_args: Vec::new(), keep_files: true, ..Options::default() }
 }

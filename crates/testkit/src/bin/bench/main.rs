@@ -1,4 +1,5 @@
-//! `muster-bench`: measures Muster on the machine at hand, with release binaries, one `name: value unit` line each.
+//! `muster-bench`: measures Muster on the machine at hand, with release binaries, one `name: value
+//! unit` line each.
 
 #![allow(clippy::panic, reason = "a benchmark that cannot go on says so and ends")]
 
@@ -27,7 +28,8 @@ struct BenchArguments {
     /// How figures are printed.
     #[arg(short, long, value_enum, default_value = "text")]
     output: OutputFormat,
-    /// Measure only these; all but `failover` and `etcd`, which need an etcd server, when none is named.
+    /// Measure only these; all but `failover` and `etcd`, which need an etcd server, when none is
+    /// named.
     #[arg(value_enum)]
     only: Vec<Measurement>,
     /// Drivers of the long run of `drivers`.

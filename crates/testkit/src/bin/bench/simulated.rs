@@ -1,7 +1,9 @@
-//! Workers that speak the link and run nothing: what they are told to launch runs for ever, or ends at once.
+//! Workers that speak the link and run nothing: what they are told to launch runs for ever, or ends
+//! at once.
 //!
-//! They follow the leader as real ones do: a stream that breaks, a farewell, or a leader of a higher epoch that another master tells of makes them say
-//! hello there, with what they run and what is not acknowledged. A hundred share one connection to each master and its news of leaders,
+//! They follow the leader as real ones do: a stream that breaks, a farewell, or a leader of a
+//! higher epoch that another master tells of makes them say hello there, with what they run and
+//! what is not acknowledged. A hundred share one connection to each master and its news of leaders,
 //! so that file descriptors suffice.
 
 use std::collections::BTreeMap;
@@ -82,7 +84,8 @@ impl SimulatedWorkers {
     }
 }
 
-/// Starts `count` workers of `cores` cores each, numbered from `first`, and waits until all are welcome.
+/// Starts `count` workers of `cores` cores each, numbered from `first`, and waits until all are
+/// welcome.
 pub(crate) async fn workers(
     masters: &[String],
     first: usize,

@@ -1,5 +1,5 @@
-//! At most one copy of a driver executes, over all machines; what is closed, or was never assigned here, executes nowhere, so that a
-//! KILLED leaves nothing; an attempt starts once.
+//! At most one copy of a driver executes, over all machines; what is closed, or was never assigned
+//! here, executes nowhere, so that a KILLED leaves nothing; an attempt starts once.
 
 use std::collections::BTreeMap;
 

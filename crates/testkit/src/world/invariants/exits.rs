@@ -1,4 +1,5 @@
-//! An exit code is the true one of its attempt (that it is told once is the ledger's: terminal is terminal).
+//! An exit code is the true one of its attempt (that it is told once is the ledger's: terminal is
+//! terminal).
 
 use muster_types::{AttemptKey, DriverRecord, Exit};
 

@@ -1,5 +1,5 @@
-//! What must hold after every step, one small file each, beside the library of `muster_core::invariants` (which the store's ledger and
-//! every core at rest are held to as well).
+//! What must hold after every step, one small file each, beside the library of
+//! `muster_core::invariants` (which the store's ledger and every core at rest are held to as well).
 
 mod capacity;
 mod epochs;
@@ -38,7 +38,8 @@ pub(super) struct Recorder {
     epochs: BTreeMap<WorkerUid, Epoch>,
     incarnations: BTreeMap<WorkerUid, Incarnation>,
     granted: BTreeSet<(ApplicationUid, ExecutorId)>,
-    /// Executors that were on a worker when it was lost: from then on they may be replaced, whoever comes back.
+    /// Executors that were on a worker when it was lost: from then on they may be replaced, whoever
+    /// comes back.
     unreachable: BTreeSet<(ApplicationUid, ExecutorId)>,
     commits: BTreeSet<Commit>,
     forgotten: BTreeSet<WorkerUid>,

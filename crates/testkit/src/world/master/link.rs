@@ -92,7 +92,8 @@ impl World {
         active.links.get(&link).filter(|handle| handle.stream == id).map(|_| link)
     }
 
-    /// With the check of attempts taken away, a report of an earlier attempt counts for the one that is open.
+    /// With the check of attempts taken away, a report of an earlier attempt counts for the one
+    /// that is open.
     fn rewrite(&mut self, mut reports: Vec<Report>) -> Vec<Report> {
         if self.sabotaged(Sabotage::AttemptCheckOff) {
             for report in &mut reports {
@@ -140,13 +141,15 @@ impl World {
         (*leader != master).then(|| address(*leader))
     }
 
-    /// Enters the heartbeat in the table that expiry reads, then checks the leadership deadline, then answers.
+    /// Enters the heartbeat in the table that expiry reads, then checks the leadership deadline,
+    /// then answers.
     fn take_heartbeat(&mut self, master: usize, id: StreamId, link: LinkId, number: u64) {
         let now = self.clock(master).time;
         let Some(link) = self.present(master, id, link) else { return };
         if self.sabotaged(Sabotage::AnswerBeforeTable) {
             self.say(master, id, link.session, DownlinkMessage::HeartbeatAnswer(number));
-            // The loop comes to it when the store has answered, or never if that takes longer than the link lives.
+            // The loop comes to it when the store has answered, or never if that takes longer than
+            // the link lives.
             if self.masters[master].active().is_some_and(|active| active.flight.is_some()) || self.rng.chance(600) {
                 return;
             }
@@ -224,7 +227,8 @@ impl World {
         }
     }
 
-    /// A stream breaks: some of what it holds is lost, the rest late; each end hears of it at its own time.
+    /// A stream breaks: some of what it holds is lost, the rest late; each end hears of it at its
+    /// own time.
     pub(in crate::world) fn break_stream(&mut self, id: StreamId) {
         let (up, down) = (self.rng.between(0, 4), self.rng.between(0, 4));
         let Some(stream) = self.network.streams.get_mut(&id) else { return };

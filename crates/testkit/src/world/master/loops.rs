@@ -1,4 +1,5 @@
-//! The commit loop: take what waits, ask the core, commit, release. One transaction is in flight at a time.
+//! The commit loop: take what waits, ask the core, commit, release. One transaction is in flight at
+//! a time.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A master: the real core and liveness table, in a shell that does step for step what `crates/master` does, in its order.
+//! A master: the real core and liveness table, in a shell that does step for step what
+//! `crates/master` does, in its order.
 
 mod election;
 mod expiry;
@@ -103,8 +104,8 @@ impl World {
         self.masters[master].clock.read(self.now)
     }
 
-    /// Whether the master may send: one that dies in the middle of something sends the first messages alone. What it sends leaves
-    /// once it is not stopped any more.
+    /// Whether the master may send: one that dies in the middle of something sends the first
+    /// messages alone. What it sends leaves once it is not stopped any more.
     fn may_send(&mut self, master: usize) -> Option<Instant> {
         let this = &mut self.masters[master];
         if let Some(left) = &mut this.dies_after {

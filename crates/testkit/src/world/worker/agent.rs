@@ -125,7 +125,8 @@ impl World {
                 self.order(worker, StopOrder::Closed(acknowledgement));
             }
             LinkEffect::FenceWithoutRunner => self.fence_without_runner(worker),
-            // No master is watched here, and the runner kills at the lease's end: workers find the next leader by dialling.
+            // No master is watched here, and the runner kills at the lease's end: workers find the
+            // next leader by dialling.
             LinkEffect::Watch(_) | LinkEffect::Unwatch | LinkEffect::Masters(_) | LinkEffect::Say(_) => {}
         }
     }
@@ -247,7 +248,8 @@ impl World {
         }
     }
 
-    /// The runner remembers the attempt before anything is done for it; what is known already is only answered.
+    /// The runner remembers the attempt before anything is done for it; what is known already is
+    /// only answered.
     fn launch(&mut self, worker: usize, launch: Arc<Launch>) {
         let attempt = launch.attempt;
         self.witness_launch(worker, attempt);
@@ -302,7 +304,8 @@ impl World {
         let Some(agent) = &mut machine.agent else { return };
         let input = match reported {
             Told::Reports(reports) => {
-                // One that has ended is not started any more: the runner may have forgotten it, and would take it for new.
+                // One that has ended is not started any more: the runner may have forgotten it, and
+                // would take it for new.
                 let over =
                     |report: &&Report| matches!(report.state, AttemptState::Ended(_) | AttemptState::Killing { .. });
                 reports.iter().filter(over).for_each(|report| drop(agent.preparing.remove(&report.attempt)));

@@ -1,4 +1,5 @@
-//! The end of the lease: a tree is frozen, so that it executes nothing while it may run elsewhere, and goes on once a leader has confirmed it.
+//! The end of the lease: a tree is frozen, so that it executes nothing while it may run elsewhere,
+//! and goes on once a leader has confirmed it.
 
 use std::time::Duration;
 
@@ -92,7 +93,8 @@ impl World {
         self.change(worker, key);
     }
 
-    /// If a lease that was over stands again, what is frozen is told anew: a leader that confirmed it meanwhile confirmed it in vain.
+    /// If a lease that was over stands again, what is frozen is told anew: a leader that confirmed
+    /// it meanwhile confirmed it in vain.
     pub(super) fn renew(&mut self, worker: usize, renewal: Renewal, now: Now) {
         let Some(runner) = &mut self.workers[worker].runner else { return };
         let stood = runner.fence.stands(now);

@@ -1,4 +1,5 @@
-//! Process trees: they start late, run for a while, leave something behind, and end with their runner.
+//! Process trees: they start late, run for a while, leave something behind, and end with their
+//! runner.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A worker's machine: the agent's loop around the real link, a runner around the real fence and journal, and a kernel.
+//! A worker's machine: the agent's loop around the real link, a runner around the real fence and
+//! journal, and a kernel.
 
 mod agent;
 mod freeze;

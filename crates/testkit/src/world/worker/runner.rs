@@ -1,4 +1,5 @@
-//! The runner: what it is ordered, when leases end, what it says. As `crates/runner` does it, around the real fence.
+//! The runner: what it is ordered, when leases end, what it says. As `crates/runner` does it,
+//! around the real fence.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,7 +175,8 @@ impl World {
         self.report(worker, key);
     }
 
-    /// Whether the lease stands; it is not asked with this fault, or when it is not looked at at all.
+    /// Whether the lease stands; it is not asked with this fault, or when it is not looked at at
+    /// all.
     fn admit(&mut self, worker: usize, key: AttemptKey, now: Now, without: Sabotage) -> bool {
         if self.sabotaged(without) || self.sabotaged(Sabotage::StartWithoutLease) {
             return true;
