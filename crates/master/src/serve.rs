@@ -11,6 +11,7 @@ use muster_proto::v1::master_service_server::MasterServiceServer;
 use muster_proto::v1::worker_link_service_server::WorkerLinkServiceServer;
 use muster_store::{Archive, LeaderWatch};
 use tokio::net::TcpListener;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_reflection::server::Builder as Reflection;
@@ -69,9 +70,14 @@ pub(crate) fn serve(
 ) -> Result<ServerFuture, BuildError> {
     let master =
         MasterServiceServer::new(MasterApi::new(slot.clone(), Arc::<LogSources>::default(), election.clone(), archive))
+            .accept_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(MAX_REQUEST);
-    let application =
-        ApplicationServiceServer::new(ApplicationApi::new(slot.clone())).max_decoding_message_size(MAX_REQUEST);
+    let application = ApplicationServiceServer::new(ApplicationApi::new(slot.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(MAX_REQUEST);
+    // Workers do not compress: heartbeats are small, and a link is one machine room long.
     let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
         .max_decoding_message_size(MAX_LINK_MESSAGE);
     let reflection = || {

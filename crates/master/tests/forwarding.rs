@@ -21,8 +21,8 @@ async fn watch_leader(client: &mut Client) -> tonic::Streaming<v1::WatchLeaderRe
 #[tokio::test(flavor = "multi_thread")]
 async fn any_master_takes_a_call_and_names_the_others() {
     let leader = Master::start(&[]).await;
-    let (follower, throne) = Follower::new();
-    throne.slot(&leader.address, 1);
+    let (follower, control) = Follower::new();
+    control.lead(&leader.address, 1);
     let standby = Master::start_on(follower, &[]).await;
     let mut client = standby.client().await;
     submit(&mut client, "through").await;
@@ -40,8 +40,8 @@ async fn any_master_takes_a_call_and_names_the_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_goes_through_and_ends_with_its_leader() {
     let leader = Master::start(&[]).await;
-    let (follower, throne) = Follower::new();
-    throne.slot(&leader.address, 1);
+    let (follower, control) = Follower::new();
+    control.lead(&leader.address, 1);
     let standby = Master::start_on(follower, &[]).await;
     let mut client = standby.client().await;
     let request = v1::WatchEventsRequest { from_oldest: true, ..Default::default() };
@@ -57,7 +57,7 @@ async fn a_stream_goes_through_and_ends_with_its_leader() {
     })
     .await;
     assert!(matches!(seen.subject, Some(v1::event::Subject::Driver(_))));
-    throne.vacate();
+    control.vacate();
     let status = soon("the end", async {
         loop {
             match events.message().await {
@@ -73,8 +73,8 @@ async fn a_stream_goes_through_and_ends_with_its_leader() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_that_goes_away_says_so_on_what_it_relays() {
     let leader = Master::start(&[]).await;
-    let (follower, throne) = Follower::new();
-    throne.slot(&leader.address, 1);
+    let (follower, control) = Follower::new();
+    control.lead(&leader.address, 1);
     let standby = Master::start_on(follower, &[]).await;
     let request = v1::WatchEventsRequest::default();
     let mut events = standby.client().await.watch_events(request).await.unwrap().into_inner();
@@ -94,22 +94,22 @@ async fn a_standby_that_goes_away_says_so_on_what_it_relays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_held_until_somebody_leads_and_not_for_ever() {
-    let (follower, throne) = Follower::new();
+    let (follower, control) = Follower::new();
     let leader = Master::start(&[]).await;
-    throne.slot(&leader.address, 1);
+    control.lead(&leader.address, 1);
     let standby = Master::start_on(follower, &[]).await;
     let mut client = standby.client().await;
-    throne.vacate();
+    control.vacate();
     let mut waiting = client.clone();
     let held = tokio::spawn(async move { submit(&mut waiting, "held").await });
     let mut seen = watch_leader(&mut client).await;
     assert_eq!(seen.message().await.unwrap().unwrap().leader, "");
-    throne.slot(&leader.address, 2);
+    control.lead(&leader.address, 2);
     soon("the held call", held).await.unwrap();
     let now = soon("the new leader", seen.message()).await.unwrap().unwrap();
     assert_eq!((now.leader, now.epoch.unwrap().revision), (leader.address.clone(), 2));
 
-    throne.vacate();
+    control.vacate();
     let request = v1::GetDriverRequest { driver_id: "held".into() };
     assert_failure(&client.get_driver(request).await.unwrap_err(), Code::Unavailable, "NO_LEADER");
 }
@@ -119,8 +119,8 @@ async fn what_breaks_after_it_was_sent_is_unknown_and_what_was_not_is_sent_to_th
     let (store, mut gate) = Gated::new();
     let first = Master::start_on(store, &[]).await;
     let second = Master::start(&[]).await;
-    let (follower, throne) = Follower::new();
-    throne.slot(&first.address, 1);
+    let (follower, control) = Follower::new();
+    control.lead(&first.address, 1);
     let standby = Master::start_on(follower, &[]).await;
     let mut client = standby.client().await;
     submit(&mut client, "before").await;
@@ -129,18 +129,18 @@ async fn what_breaks_after_it_was_sent_is_unknown_and_what_was_not_is_sent_to_th
     let request = v1::SubmitDriverRequest { driver: Some(sleeper()), driver_id: "stuck".into(), ..Default::default() };
     let waiting = tokio::spawn(async move { stuck.submit_driver(request).await });
     gate.holds().await;
-    throne.slot(&second.address, 2);
+    control.lead(&second.address, 2);
     let status = soon("an answer", waiting).await.unwrap().unwrap_err();
     assert_failure(&status, Code::Unknown, "OUTCOME_UNKNOWN");
 
     // Nobody listens at the leader's address: nothing was sent, and it goes to the next.
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
-    throne.slot(&closed, 3);
+    control.lead(&closed, 3);
     let mut waiting = client.clone();
     let held = tokio::spawn(async move { submit(&mut waiting, "after").await });
     tokio::time::timeout(Duration::from_millis(100), std::future::pending::<()>()).await.unwrap_err();
     assert!(!held.is_finished());
-    throne.slot(&second.address, 4);
+    control.lead(&second.address, 4);
     soon("the call", held).await.unwrap();
     assert_eq!(get(&mut second.client().await, "after").await.driver_id, "after");
     gate.open();
@@ -148,11 +148,11 @@ async fn what_breaks_after_it_was_sent_is_unknown_and_what_was_not_is_sent_to_th
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_goes_one_step_only() {
-    let (first, throne) = Follower::new();
-    throne.slot("127.0.0.1:1", 1);
+    let (first, control) = Follower::new();
+    control.lead("127.0.0.1:1", 1);
     let first = Master::start_on(first, &[]).await;
-    let (second, throne) = Follower::new();
-    throne.slot(&first.address, 2);
+    let (second, control) = Follower::new();
+    control.lead(&first.address, 2);
     let second = Master::start_on(second, &[]).await;
     // Two that name each other's leaders: the caller is told within the time that a call is held.
     let request = v1::GetDriverRequest { driver_id: "x".into() };
@@ -173,10 +173,41 @@ async fn nobody_steps_down_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_is_sent_to_the_leader() {
-    let (follower, throne) = Follower::new();
-    throne.slot("leader:7077", 1);
+    let (follower, control) = Follower::new();
+    control.lead("leader:7077", 1);
     let standby = Master::start_on(follower, &[]).await;
     let goodbye = common::worker::FakeWorker::new("w1", 1).turned_away(&standby).await;
     assert_eq!(goodbye.reason(), v1::goodbye::Reason::NotLeader);
     assert_eq!(goodbye.leader, "leader:7077");
+}
+
+async fn readiness(master: &Master) -> Vec<i32> {
+    let mut health = tonic_health::pb::health_client::HealthClient::new(master.channel().await);
+    let mut told = Vec::new();
+    for service in ["", "readiness", "muster.v1.MasterService", "liveness"] {
+        let request = tonic_health::pb::HealthCheckRequest { service: service.into() };
+        told.push(health.check(request).await.unwrap().into_inner().status);
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_lasts_over_a_hand_over_and_ends_when_no_leader_answers() {
+    const READY: [i32; 4] = [1, 1, 1, 1];
+    const UNREADY: [i32; 4] = [2, 2, 2, 1];
+    let leader = Master::start(&[]).await;
+    let (follower, control) = Follower::new();
+    control.lead(&leader.address, 1);
+    let standby = Master::start_on(follower, &["--unready-after", "2s"]).await;
+    assert_eq!(readiness(&standby).await, READY);
+    // Nobody leads for a moment: calls are held, and a probe sees nothing of it.
+    control.vacate();
+    assert_eq!(readiness(&standby).await, READY);
+    let told = async |wanted: [i32; 4]| (readiness(&standby).await == wanted).then_some(());
+    eventually("nobody leads for long", async || told(UNREADY).await).await;
+    control.lead(&leader.address, 2);
+    eventually("somebody leads again", async || told(READY).await).await;
+    // The store still names a leader, which is gone: the standby asks it and is not answered.
+    leader.stop().await.unwrap();
+    eventually("the leader does not answer", async || told(UNREADY).await).await;
 }

@@ -86,6 +86,13 @@ async fn serve_until_signal(config: WorkerConfig) -> Result<(), StartFailed> {
     let (stopping, stop) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| other(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| other(&error))?;
+    // A terminal that closes ends no agent; there is no file to open anew and none to read again.
+    let mut hung_up = signal(SignalKind::hangup()).map_err(|error| other(&error))?;
+    tokio::spawn(async move {
+        while hung_up.recv().await.is_some() {
+            tracing::info!("SIGHUP is ignored");
+        }
+    });
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -14,7 +14,7 @@ use muster_proto::v1::WatchEventsRequest;
 use prost::Message;
 use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http;
 use tonic::server::{Grpc, NamedService, ServerStreamingService};
 use tonic::{Request, Response, Status};
@@ -65,7 +65,10 @@ where
             return Box::pin(self.inner.call(request));
         }
         let handler = Handler(self.slot.clone());
-        Box::pin(async move { Ok(Grpc::new(ChunkCodec).server_streaming(handler, request).await) })
+        let mut server = Grpc::new(ChunkCodec)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Gzip);
+        Box::pin(async move { Ok(server.server_streaming(handler, request).await) })
     }
 }
 

@@ -115,9 +115,13 @@ pub struct TimingFlags {
     /// which grants at least 2.
     #[arg(long, value_name = "TIME", default_value = "3s")]
     pub store_lease: DurationFlag,
-    /// A launch of which nothing is heard for this long is asked back.
+    /// A launch of which nothing is heard for this long is taken back.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub launch_progress: DurationFlag,
+    /// Probes are told that this master is not ready once no leader has answered for this long. A
+    /// hand-over takes a fraction of a second, the loss of a leader's machine a few seconds.
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub unready_after: DurationFlag,
 }
 
 /// How work is placed.

@@ -35,6 +35,8 @@ pub struct MasterSettings {
     pub address_file: Option<PathBuf>,
     /// What to log.
     pub log: String,
+    /// How long nobody may be known to lead before probes are told that this master is not ready.
+    pub unready_after: Duration,
     /// Lengths of time.
     pub timing: Timing,
     /// Of the decisions.
@@ -106,6 +108,7 @@ impl TryFrom<Flags> for MasterSettings {
             state_dir: flags.state_dir,
             address_file: flags.address_file,
             log: flags.log,
+            unready_after: flags.timing.unready_after.0,
             timing,
             core,
             events: RetentionLimits {

@@ -12,4 +12,5 @@ mod relay;
 mod router;
 
 pub(crate) use layer::Forward;
+pub(crate) use relay::FORWARDED;
 pub(crate) use router::Router;

@@ -17,7 +17,7 @@ use tower::{Service as _, ServiceExt as _};
 use super::router::Router;
 
 /// Says that a call was forwarded once: it is not forwarded again.
-pub(super) const FORWARDED: &str = "muster-forwarded";
+pub(crate) const FORWARDED: &str = "muster-forwarded";
 
 /// What became of a try.
 pub(super) enum Sent {
@@ -54,6 +54,7 @@ pub(super) async fn send(router: &Router, leader: &Member, head: &request::Parts
         }
         Ok(response) => match refused(&response) {
             Some(failure) => Sent::NotDone(failure),
+            None if is_whole(&response) => Sent::Answer(response),
             None => Sent::Answer(response.map(|body| {
                 Body::new(Relayed { body, repeatable, over: false, cut: Box::pin(cut(router, leader, repeatable)) })
             })),
@@ -112,6 +113,13 @@ pub(super) fn refused(response: &Response<Body>) -> Option<Failure> {
         reason::NOT_LEADER | reason::NO_LEADER => Some(Failure::NoLeader),
         _ => None,
     }
+}
+
+/// Whether the headers are the whole answer: its status is among them (*Trailers-Only* in the gRPC
+/// protocol), or its body has ended with them, as that of a plain HTTP error has. No trailers follow,
+/// and none may be added: clients take the last status that they read.
+fn is_whole(response: &Response<Body>) -> bool {
+    response.headers().contains_key(Status::GRPC_STATUS) || http_body::Body::is_end_stream(response.body())
 }
 
 /// The body of an answer, which ends with a status of ours if the leader or this master goes

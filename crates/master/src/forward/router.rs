@@ -155,6 +155,7 @@ fn repeatable() -> HashSet<String> {
 }
 
 fn header_of(view: &LeaderView) -> Option<HeaderValue> {
-    let addresses: Vec<&str> = view.members.iter().map(|member| member.address.as_str()).collect();
+    let addresses: Vec<&str> =
+        view.members.iter().map(|member| member.address.as_str()).filter(|address| !address.is_empty()).collect();
     if addresses.is_empty() { None } else { HeaderValue::try_from(addresses.join(",")).ok() }
 }

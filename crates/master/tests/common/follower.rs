@@ -11,19 +11,19 @@ use muster_types::{Epoch, LeaderUid, WallTime};
 pub struct Follower(LeaderWatch);
 
 /// The test's hand on who leads.
-pub struct Throne(Arc<LeaderWatchKeeper>);
+pub struct ElectionControl(Arc<LeaderWatchKeeper>);
 
 impl Follower {
     /// Nobody leads yet.
-    pub fn new() -> (Follower, Throne) {
+    pub fn new() -> (Follower, ElectionControl) {
         let (keeper, election) = LeaderWatch::kept(LeaderView::default());
-        (Follower(election), Throne(Arc::new(keeper)))
+        (Follower(election), ElectionControl(Arc::new(keeper)))
     }
 }
 
-impl Throne {
+impl ElectionControl {
     /// This master leads from now on, under this revision, and the follower comes second.
-    pub fn slot(&self, address: &str, revision: u64) {
+    pub fn lead(&self, address: &str, revision: u64) {
         let member = |address: &str, revision| Member {
             epoch: Epoch { generation: 1, revision, leader: LeaderUid(u128::from(revision)) },
             address: address.to_owned(),

@@ -8,6 +8,7 @@ use muster_proto::FILE_DESCRIPTOR_SET;
 use muster_proto::v1::worker_service_server::{SERVICE_NAME, WorkerServiceServer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -68,7 +69,11 @@ impl Server {
             .add_service(health_service)
             .add_service(reflection!(build_v1))
             .add_service(reflection!(build_v1alpha))
-            .add_service(WorkerServiceServer::new(Handlers(self.state)))
+            .add_service(
+                WorkerServiceServer::new(Handlers(self.state))
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .send_compressed(CompressionEncoding::Gzip),
+            )
             .serve_with_incoming(TcpIncoming::from(self.listener).with_nodelay(Some(true)));
         let served = tokio::select! {
             served = serving => served,

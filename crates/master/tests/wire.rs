@@ -1,0 +1,289 @@
+//! The wire as a client of another family sees it: frames of HTTP/2, without our client or tonic's.
+//! What is asserted at the leader holds at a standby, to the byte.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+
+use common::follower::{ElectionControl, Follower};
+use common::*;
+use h2::client::SendRequest;
+use muster_proto::v1;
+use prost::Message as _;
+use prost::bytes::Bytes;
+use tonic::codegen::http::{HeaderMap, Request};
+
+const GET: &str = "/muster.v1.MasterService/GetDriver";
+const SUBMIT: &str = "/muster.v1.MasterService/SubmitDriver";
+const LIST: &str = "/muster.v1.MasterService/ListDrivers";
+
+/// An answer as its frames say it.
+#[derive(Debug, PartialEq, Eq)]
+struct Frames {
+    http: u16,
+    /// The stream ended with its headers.
+    headers_only: bool,
+    headers: BTreeMap<String, String>,
+    /// Whether each message is compressed, and its bytes.
+    messages: Vec<(u8, Vec<u8>)>,
+    trailers: Option<BTreeMap<String, String>>,
+}
+
+impl Frames {
+    /// The only status, wherever it is.
+    fn status(&self) -> i32 {
+        let all = [Some(&self.headers), self.trailers.as_ref()];
+        let found: Vec<_> = all.into_iter().flatten().filter_map(|fields| fields.get("grpc-status")).collect();
+        assert_eq!(found.len(), 1, "one status, and no second one that overrides it: {self:?}");
+        found[0].parse().unwrap()
+    }
+}
+
+/// Header fields that tell one answer from another; who leads and when are none of them.
+fn fields(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let text = |value: &tonic::codegen::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let all = headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
+    let told = all.filter(|(name, _)| name != "date");
+    // The fields of a map are encoded in any order.
+    told.map(|(name, value)| if name.ends_with("-bin") { (name, value.len().to_string()) } else { (name, value) })
+        .collect()
+}
+
+async fn connect(address: &str) -> SendRequest<Bytes> {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// A message with its prefix.
+fn framed(compressed: bool, message: &[u8]) -> Vec<u8> {
+    let mut frame = vec![u8::from(compressed)];
+    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend(message);
+    frame
+}
+
+struct Call {
+    path: &'static str,
+    headers: Vec<(&'static str, &'static str)>,
+    body: Vec<u8>,
+}
+
+impl Call {
+    fn new(path: &'static str, message: &impl prost::Message) -> Call {
+        Call { path, headers: Vec::new(), body: framed(false, &message.encode_to_vec()) }
+    }
+
+    fn with(mut self, name: &'static str, value: &'static str) -> Call {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn body(mut self, body: Vec<u8>) -> Call {
+        self.body = body;
+        self
+    }
+
+    async fn at(&self, address: &str) -> Frames {
+        let mut client = connect(address).await.ready().await.unwrap();
+        let uri = format!("http://{address}{}", self.path);
+        let mut request = Request::post(uri).header("te", "trailers");
+        if !self.headers.iter().any(|(name, _)| *name == "content-type") {
+            request = request.header("content-type", "application/grpc");
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, *value);
+        }
+        let (response, mut sender) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        sender.send_data(Bytes::from(self.body.clone()), true).unwrap();
+        let response = soon("the headers", response).await.unwrap();
+        let http = response.status().as_u16();
+        let (head, mut body) = response.into_parts();
+        let headers_only = body.is_end_stream();
+        let mut data = Vec::new();
+        while let Some(chunk) = soon("the body", body.data()).await {
+            let chunk = chunk.unwrap();
+            body.flow_control().release_capacity(chunk.len()).unwrap();
+            data.extend_from_slice(&chunk);
+        }
+        let trailers = soon("the trailers", body.trailers()).await.unwrap();
+        let mut messages = Vec::new();
+        let mut rest = data.as_slice();
+        while rest.len() >= 5 {
+            let length = u32::from_be_bytes([rest[1], rest[2], rest[3], rest[4]]) as usize;
+            messages.push((rest[0], rest[5..5 + length].to_vec()));
+            rest = &rest[5 + length..];
+        }
+        let trailers = trailers.as_ref().map(fields);
+        Frames { http, headers_only, headers: fields(&head.headers), messages, trailers }
+    }
+}
+
+struct Pair {
+    leader: Master,
+    standby: Master,
+    control: ElectionControl,
+}
+
+impl Pair {
+    async fn start() -> Pair {
+        let leader = Master::start(&[]).await;
+        let (follower, control) = Follower::new();
+        control.lead(&leader.address, 1);
+        let standby = Master::start_on(follower, &[]).await;
+        Pair { leader, standby, control }
+    }
+
+    /// The answer of both, which is the same but for the addresses of masters.
+    async fn both(&self, call: &Call) -> Frames {
+        let without = |mut frames: Frames| {
+            frames.headers.remove("muster-masters");
+            frames
+        };
+        let leader = without(call.at(&self.leader.address).await);
+        let standby = without(call.at(&self.standby.address).await);
+        assert_eq!(leader, standby, "{}: a standby answers like the leader", call.path);
+        leader
+    }
+}
+
+fn named(id: &str) -> v1::GetDriverRequest {
+    v1::GetDriverRequest { driver_id: id.into() }
+}
+
+fn sleeping(id: &str) -> v1::SubmitDriverRequest {
+    v1::SubmitDriverRequest { driver: Some(sleeper()), driver_id: id.into(), ..Default::default() }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_is_headers_alone_with_one_status_and_its_details() {
+    let pair = Pair::start().await;
+    submit(&mut pair.leader.client().await, "taken").await;
+    let bad = v1::SubmitDriverRequest { driver_id: "Not A Name".into(), ..sleeping("x") };
+    let cases = [
+        (5, Call::new(GET, &named("nobody"))),
+        (6, Call::new(SUBMIT, &sleeping("taken")).with("x-other", "1")),
+        (3, Call::new(SUBMIT, &bad)),
+        (3, Call::new(GET, &named(""))),
+        (5, Call::new("/muster.v1.MasterService/WatchEvents", &watch_of("nobody"))),
+    ];
+    for (code, call) in cases {
+        let frames = pair.both(&call).await;
+        assert_eq!((frames.http, frames.status()), (200, code), "{frames:?}");
+        assert!(frames.headers_only && frames.trailers.is_none(), "{frames:?}");
+        assert!(frames.headers.contains_key("grpc-status-details-bin"), "{frames:?}");
+        assert!(!frames.headers["grpc-message"].is_empty(), "{frames:?}");
+    }
+}
+
+fn watch_of(id: &str) -> v1::WatchEventsRequest {
+    v1::WatchEventsRequest { driver_ids: vec![id.into()], ..Default::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_a_message_and_then_trailers() {
+    let pair = Pair::start().await;
+    submit(&mut pair.leader.client().await, "there").await;
+    let frames = pair.both(&Call::new(GET, &named("there"))).await;
+    assert_eq!((frames.status(), frames.messages.len(), frames.headers_only), (0, 1, false));
+    assert_eq!(frames.trailers.as_ref().unwrap()["grpc-status"], "0");
+    let driver = v1::GetDriverResponse::decode(frames.messages[0].1.as_slice()).unwrap().driver.unwrap();
+    assert_eq!(driver.driver_id, "there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_served_and_what_is_no_call_are_answered_by_the_protocol() {
+    let pair = Pair::start().await;
+    for path in ["/muster.v1.MasterService/Nothing", "/muster.v1.Nothing/Get", "/nothing"] {
+        assert_eq!(pair.both(&Call::new(path, &named("x"))).await.status(), 12, "{path}");
+    }
+    let plain = Call::new(GET, &named("x")).with("content-type", "text/plain");
+    assert_eq!(pair.both(&plain).await.http, 415);
+    // A message that is cut, one that cannot be decoded, and none at all.
+    for body in [vec![0, 0, 0, 0, 9, 1], framed(false, &[0xff; 8]), Vec::new()] {
+        let frames = pair.both(&Call::new(GET, &named("x")).body(body)).await;
+        assert_ne!(frames.status(), 0, "{frames:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gzip_is_read_and_written_where_a_client_says_so() {
+    let pair = Pair::start().await;
+    submit(&mut pair.leader.client().await, "there").await;
+    let message = framed(true, &gzip(&named("there").encode_to_vec()));
+    let call = Call::new(GET, &named("there")).body(message);
+    let frames = pair.both(&call.with("grpc-encoding", "gzip").with("grpc-accept-encoding", "gzip")).await;
+    assert_eq!((frames.status(), frames.headers["grpc-encoding"].as_str()), (0, "gzip"));
+    let (compressed, bytes) = &frames.messages[0];
+    assert_eq!(*compressed, 1);
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).unwrap();
+    let driver = v1::GetDriverResponse::decode(plain.as_slice()).unwrap().driver.unwrap();
+    assert_eq!(driver.driver_id, "there");
+    // A client that says nothing gets nothing compressed; an encoding that nobody has is named.
+    let frames = pair.both(&Call::new(GET, &named("there"))).await;
+    assert_eq!(frames.messages[0].0, 0);
+    let unknown = Call::new(GET, &named("there")).with("grpc-encoding", "snappy");
+    let frames = pair.both(&unknown).await;
+    assert_eq!(frames.status(), 12);
+    assert!(frames.headers["grpc-accept-encoding"].contains("gzip"), "{frames:?}");
+}
+
+/// Two gigabytes of nothing are two megabytes on the wire.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_is_refused_compressed_or_not() {
+    let pair = Pair::start().await;
+    let plain = pair.both(&Call::new(GET, &named("x")).body(framed(false, &vec![0; 2 << 20]))).await;
+    assert_ne!(plain.status(), 0, "{plain:?}");
+    let bomb = framed(true, &gzip(&vec![0; 64 << 20]));
+    assert!(bomb.len() < 1 << 20, "it passes the limit of what is read");
+    let frames = pair.both(&Call::new(GET, &named("x")).body(bomb).with("grpc-encoding", "gzip")).await;
+    assert_ne!(frames.status(), 0, "{frames:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_cancels_and_a_deadline_that_passes_end_a_call() {
+    let pair = Pair::start().await;
+    let call = Call::new("/muster.v1.MasterService/WatchLeader", &v1::WatchLeaderRequest {});
+    // Each master answers this one itself, and for ever.
+    for address in [&pair.leader.address, &pair.standby.address] {
+        let mut client = connect(address).await.ready().await.unwrap();
+        let uri = format!("http://{address}{}", call.path);
+        let request = Request::post(uri).header("te", "trailers").header("content-type", "application/grpc");
+        let (response, mut sender) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        sender.send_data(Bytes::from(call.body.clone()), true).unwrap();
+        let mut body = soon("the headers", response).await.unwrap().into_body();
+        assert!(soon("the first message", body.data()).await.unwrap().is_ok());
+        // A client that goes away in the middle leaves a server that goes on.
+        sender.send_reset(h2::Reason::CANCEL);
+        let frames = Call::new(LIST, &v1::ListDriversRequest::default()).at(address).await;
+        assert_eq!(frames.status(), 0);
+    }
+    // Held until somebody leads, for a second or until its deadline.
+    pair.control.vacate();
+    let list = || Call::new(LIST, &v1::ListDriversRequest::default());
+    assert_eq!(list().at(&pair.standby.address).await.status(), 14);
+    let late = list().with("grpc-timeout", "20m").at(&pair.standby.address).await;
+    assert!([1, 4].contains(&late.status()), "{late:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_answered_alike() {
+    let pair = Pair::start().await;
+    let health = |service: &str| tonic_health::pb::HealthCheckRequest { service: service.into() };
+    for service in ["", "liveness", "readiness", "muster.v1.MasterService", "muster.v1.ApplicationService"] {
+        let frames = pair.both(&Call::new("/grpc.health.v1.Health/Check", &health(service))).await;
+        assert_eq!((frames.status(), frames.messages[0].1.as_slice()), (0, [8, 1].as_slice()), "{service}");
+    }
+    assert_eq!(pair.both(&Call::new("/grpc.health.v1.Health/Check", &health("nobody"))).await.status(), 5);
+}
