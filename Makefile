@@ -6,12 +6,13 @@ BUF := $(TOOLS)/node_modules/.bin/buf
 BUF_VERSION := 1.75.0
 PROTOX := $(TOOLS)/bin/protox
 PROTOX_VERSION := 0.10.0
+GRPCIO := grpcio==1.85.3 grpcio-reflection==1.85.1 grpcio-health-checking==1.85.1 googleapis-common-protos==1.76.0
 CORPUS ?=
 SEEDS ?= 1:10000
 # Every file of the testkit's tests but the folder of `test-cluster`.
 PROCESSES = $(basename $(notdir $(wildcard crates/testkit/tests/*.rs)))
 
-.PHONY: help tools etcd namespaces golden build release check fix test test-units test-processes test-cluster demo bench bench-failover fuzz buf deny
+.PHONY: help tools etcd namespaces grpcio golden build release check fix test test-units test-processes test-cluster demo bench bench-failover fuzz buf deny
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -25,6 +26,8 @@ namespaces: ## What cuts the tests' network: iproute2 and nftables, from Debian 
 	@{ command -v ip && command -v nft && command -v nsenter; } >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq iproute2 nftables util-linux >/dev/null; } \
 	  || { echo "error: the tests of partitions need iproute2, nftables and util-linux: install them" >&2; exit 1; }
+
+grpcio: $(TOOLS)/grpcio/.installed ## A gRPC client of another family for the tests: Python's, from PyPI, unpacked into .tools.
 
 build: $(PROTOX) ## Build everything for development.
 	$(CARGO) build --workspace --bins
@@ -56,7 +59,7 @@ test-processes: $(PROTOX) etcd ## The simulated world; real processes under one 
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked -p muster-testkit --lib --bins $(foreach test,$(PROCESSES),--test $(test)) -- --test-threads=4
 
-test-cluster: $(PROTOX) etcd namespaces ## End-to-end: several masters over a real etcd, killed, paused and cut off (as root, for network namespaces).
+test-cluster: $(PROTOX) etcd namespaces grpcio ## End-to-end: several masters over a real etcd, killed, paused and cut off (as root, for network namespaces).
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked -p muster-testkit --test cluster -- --test-threads=2
 
@@ -83,6 +86,13 @@ deny: ## Licences and sources of the dependencies (installs cargo-deny into .too
 # The compiler of etcd's protos, in Rust and pinned: the etcd client's build asks for `protoc`, which .cargo/config.toml says this is.
 $(PROTOX):
 	$(CARGO) install --quiet --root $(TOOLS) --locked protox --version $(PROTOX_VERSION) --features bin
+
+# Python packages in a folder of their own: nothing is installed on the machine.
+$(TOOLS)/grpcio/.installed:
+	@python3 -m pip --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-pip >/dev/null; } \
+	  || { echo "error: the tests of other clients need Python 3 with pip: install python3-pip" >&2; exit 1; }
+	python3 -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/grpcio $(GRPCIO)
+	touch $@
 
 # The protos' linter, from the npm registry; npm itself from Debian where it is missing.
 $(BUF):

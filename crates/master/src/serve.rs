@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_proto::FILE_DESCRIPTOR_SET;
-use muster_proto::v1::application_service_server::ApplicationServiceServer;
-use muster_proto::v1::master_service_server::MasterServiceServer;
-use muster_proto::v1::worker_link_service_server::WorkerLinkServiceServer;
+use muster_proto::reflection;
+use muster_proto::v1::application_service_server::{self, ApplicationServiceServer};
+use muster_proto::v1::master_service_server::{self, MasterServiceServer};
+use muster_proto::v1::worker_link_service_server::{self, WorkerLinkServiceServer};
 use muster_store::{Archive, LeaderWatch};
 use tokio::net::TcpListener;
-use tonic::codec::CompressionEncoding;
+use tonic::codec::CompressionEncoding::Gzip as GZIP;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_reflection::server::Builder as Reflection;
@@ -70,19 +70,25 @@ pub(crate) fn serve(
 ) -> Result<ServerFuture, BuildError> {
     let master =
         MasterServiceServer::new(MasterApi::new(slot.clone(), Arc::<LogSources>::default(), election.clone(), archive))
-            .accept_compressed(CompressionEncoding::Gzip)
-            .send_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(GZIP)
+            .send_compressed(GZIP)
             .max_decoding_message_size(MAX_REQUEST);
     let application = ApplicationServiceServer::new(ApplicationApi::new(slot.clone()))
-        .accept_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(GZIP)
+        .send_compressed(GZIP)
         .max_decoding_message_size(MAX_REQUEST);
     // Workers do not compress: heartbeats are small, and a link is one machine room long.
     let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
         .max_decoding_message_size(MAX_LINK_MESSAGE);
+    let served = [
+        master_service_server::SERVICE_NAME,
+        application_service_server::SERVICE_NAME,
+        worker_link_service_server::SERVICE_NAME,
+    ];
     let reflection = || {
         Reflection::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_file_descriptor_set(reflection::files_of(&served))
+            .register_file_descriptor_set(reflection::error_details())
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let front = Arc::new(Router::new(slot.clone(), election.clone()));
@@ -97,8 +103,8 @@ pub(crate) fn serve(
         .add_service(RawWatch::new(master, slot.clone()))
         .add_service(application)
         .add_service(link)
-        .add_service(health)
-        .add_service(reflection().build_v1().map_err(BuildError)?)
-        .add_service(reflection().build_v1alpha().map_err(BuildError)?);
+        .add_service(health.accept_compressed(GZIP).send_compressed(GZIP))
+        .add_service(reflection().build_v1().map_err(BuildError)?.accept_compressed(GZIP).send_compressed(GZIP))
+        .add_service(reflection().build_v1alpha().map_err(BuildError)?.accept_compressed(GZIP).send_compressed(GZIP));
     Ok(Box::pin(router.serve_with_incoming_shutdown(connections(listener), shutdown)))
 }

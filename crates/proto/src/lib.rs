@@ -1,9 +1,9 @@
 //! The wire: generated code and the only conversions between wire and vocabulary.
 //!
 //! - [`v1`]: generated messages, clients and servers.
-//! - [`accept`]: requests of clients, checked, with defaults filled in.
+//! - [`validate`]: requests of clients, checked, with defaults filled in.
 //! - [`errors`]: what is said to a caller when something fails, and what a caller may conclude.
-//! - [`show`]: records as people see them, secrets redacted.
+//! - [`render`]: records as people see them, secrets redacted.
 //! - link messages: `From` and `TryFrom` between `v1` and `muster_types`, with [`WireError`] for
 //!   what makes no sense.
 //! - [`tokens`]: opaque texts that callers hand back.
@@ -20,6 +20,7 @@ pub mod errors;
 mod link;
 pub mod methods;
 mod process;
+pub mod reflection;
 pub mod render;
 mod resources;
 mod secrets;

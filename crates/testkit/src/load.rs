@@ -135,17 +135,17 @@ impl Loaded {
     ///
     /// When something acknowledged was lost, ran twice where that is not allowed, overlapped, or
     /// outlived its kill.
-    pub async fn checker(&self, cluster: &HaCluster) {
-        self.judge_by(cluster, false).await;
+    pub async fn check(&self, cluster: &HaCluster) {
+        self.check_by(cluster, false).await;
     }
 
     /// The same where workers were silent for longer than the wait: what is leased and ended there,
     /// unheard, has run once more, *after* that.
-    pub async fn judge_with_lost_workers(&self, cluster: &HaCluster) {
-        self.judge_by(cluster, true).await;
+    pub async fn check_with_lost_workers(&self, cluster: &HaCluster) {
+        self.check_by(cluster, true).await;
     }
 
-    async fn judge_by(&self, cluster: &HaCluster, were_lost: bool) {
+    async fn check_by(&self, cluster: &HaCluster, were_lost: bool) {
         let client = cluster.client();
         for (id, kind) in &self.acknowledged {
             if *kind == Kind::Killed && !self.killed.contains(id) {

@@ -9,13 +9,16 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-async fn both(cluster: &Cluster) -> [(Channel, [&'static str; 2]); 2] {
+async fn both(cluster: &Cluster) -> [(Channel, Vec<&'static str>); 2] {
     let worker = wait_for_file(&cluster.ready_file("w1"), Duration::from_secs(10));
     let worker = Endpoint::from_shared(format!("http://{worker}")).expect("the address is one");
     let worker = worker.connect().await.expect("the worker answers");
     [
-        (cluster.channel(), ["muster.v1.MasterService", "muster.v1.ApplicationService"]),
-        (worker, ["muster.v1.WorkerService", "muster.v1.WorkerService"]),
+        (
+            cluster.channel(),
+            vec!["muster.v1.ApplicationService", "muster.v1.MasterService", "muster.v1.WorkerLinkService"],
+        ),
+        (worker, vec!["muster.v1.WorkerService"]),
     ]
 }
 
@@ -31,6 +34,9 @@ macro_rules! reflect {
         let requests = [
             ask(MessageRequest::ListServices(String::new())),
             ask(MessageRequest::FileContainingSymbol($names[0].to_owned())),
+            // What an error's details are: grpcurl prints them with it.
+            ask(MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".to_owned())),
+            ask(MessageRequest::FileContainingSymbol("google.rpc.Status".to_owned())),
         ];
         let mut client = ServerReflectionClient::new($channel);
         let answers = client.server_reflection_info(tokio_stream::iter(requests)).await.expect("reflection answers");
@@ -38,11 +44,13 @@ macro_rules! reflect {
         let first = answers.next().await.expect("it goes on").expect("it is sound").message_response;
         let Some(MessageResponse::ListServicesResponse(list)) = first else { panic!("{first:?}") };
         let services: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
-        for name in $names {
-            assert!(services.iter().any(|service| service == name), "{name} is not in {services:?}");
+        let mut ours: Vec<_> = services.iter().filter(|name| name.starts_with("muster.")).collect();
+        ours.sort();
+        assert_eq!(ours, $names, "what it serves, and nothing else");
+        for _ in 0..3 {
+            let file = answers.next().await.expect("it goes on").expect("it is sound").message_response;
+            assert!(matches!(file, Some(MessageResponse::FileDescriptorResponse(_))), "{file:?}");
         }
-        let second = answers.next().await.expect("it goes on").expect("it is sound").message_response;
-        assert!(matches!(second, Some(MessageResponse::FileDescriptorResponse(_))), "{second:?}");
     }};
 }
 
@@ -60,7 +68,7 @@ async fn health_answers_for_each_service_and_probe() {
     let cluster = Cluster::start(Options { workers: 1, ..Options::default() });
     for (channel, names) in both(&cluster).await {
         let mut client = HealthClient::new(channel);
-        for name in ["", "liveness", "readiness", names[0], names[1]] {
+        for name in ["", "liveness", "readiness"].into_iter().chain(names) {
             let request = HealthCheckRequest { service: name.to_owned() };
             let answer = client.check(request).await.unwrap_or_else(|status| panic!("{name:?}: {status:?}"));
             assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "{name:?}");

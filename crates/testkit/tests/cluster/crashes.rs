@@ -17,7 +17,7 @@ async fn fifty_leaders_are_killed_under_load_and_nothing_acknowledged_is_lost() 
         load.wait_for_more(3).await;
         cluster.start_master(&leader);
     }
-    load.stop().await.checker(&cluster).await;
+    load.stop().await.check(&cluster).await;
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn ten_leaders_are_paused_for_longer_than_their_lease_and_wake_up_to_find_
         // It joins the line again by itself.
         cluster.wait_for_masters(3).await;
     }
-    load.stop().await.checker(&cluster).await;
+    load.stop().await.check(&cluster).await;
 }
 
 /// The reference system takes no submission for its whole recovery time-out then.
@@ -55,5 +55,5 @@ async fn a_leader_and_a_worker_die_together_and_submissions_go_on() {
         cluster.wait_for_masters(3).await;
         load.wait_for_more(20).await;
     }
-    load.stop().await.checker(&cluster).await;
+    load.stop().await.check(&cluster).await;
 }

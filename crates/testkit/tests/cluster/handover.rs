@@ -24,7 +24,7 @@ async fn a_leader_that_steps_down_loses_no_call() {
     load.wait_for_more(20).await;
     let loaded = load.stop().await;
     assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
-    loaded.checker(&cluster).await;
+    loaded.check(&cluster).await;
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_leader_that_is_told_to_end_loses_no_call() {
     }
     let loaded = load.stop().await;
     assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
-    loaded.checker(&cluster).await;
+    loaded.check(&cluster).await;
 }
 
 /// A client that repeats nothing sees no failure but ours, and each says whether the call may have
@@ -82,5 +82,5 @@ async fn a_live_and_healthy_leader_is_deposed_again_and_again_under_load() {
     load.wait_for_more(10).await;
     // Each goes on in the same process: nobody was restarted.
     cluster.wait_for_masters(3).await;
-    load.stop().await.checker(&cluster).await;
+    load.stop().await.check(&cluster).await;
 }

@@ -1,4 +1,4 @@
-//! Ring 4 with several masters: real masters, agents, runners and a real etcd, lost one after the
+//! End to end with several masters: real masters, agents, runners and a real etcd, lost one after the
 //! other or all at once, under load, and a judge outside Muster that says whether the promise held.
 //!
 //! The tests need an etcd server (`make etcd`) and, where parts are cut from each other, root with
@@ -10,6 +10,7 @@ mod crashes;
 mod handover;
 mod holes;
 mod loss;
+mod other_clients;
 mod pair;
 mod partitions;
 mod restored;

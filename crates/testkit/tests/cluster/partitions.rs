@@ -40,7 +40,7 @@ async fn a_leader_that_is_cut_from_the_store_stops_by_itself_and_another_leads()
         cluster.heal();
         cluster.wait_for_masters(3).await;
     }
-    load.stop().await.checker(&cluster).await;
+    load.stop().await.check(&cluster).await;
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_leader_that_is_cut_from_all_workers_goes_on_accepting_and_they_come_b
     load.wait_for_more(10).await;
     cluster.heal();
     assert_eq!(cluster.leader().await, (leader, epoch), "nobody else has led");
-    load.stop().await.judge_with_lost_workers(&cluster).await;
+    load.stop().await.check_with_lost_workers(&cluster).await;
 }
 
 #[tokio::test]

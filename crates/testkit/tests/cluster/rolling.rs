@@ -30,5 +30,5 @@ async fn everything_is_restarted_under_load_and_nobody_notices() {
     }
     let loaded = load.stop().await;
     assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
-    loaded.checker(&cluster).await;
+    loaded.check(&cluster).await;
 }

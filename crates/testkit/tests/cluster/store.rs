@@ -23,7 +23,7 @@ async fn the_leading_member_of_the_store_is_killed_under_load() {
         cluster.etcd.start_member(&member);
         cluster.etcd.wait_until_it_serves();
     }
-    load.stop().await.checker(&cluster).await;
+    load.stop().await.check(&cluster).await;
 }
 
 #[tokio::test]

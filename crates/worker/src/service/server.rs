@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_proto::FILE_DESCRIPTOR_SET;
+use muster_proto::reflection;
 use muster_proto::v1::worker_service_server::{SERVICE_NAME, WorkerServiceServer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::codec::CompressionEncoding;
+use tonic::codec::CompressionEncoding::Gzip as GZIP;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -25,10 +25,13 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 macro_rules! reflection {
     ($build:ident) => {
         tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_file_descriptor_set(reflection::files_of(&[SERVICE_NAME]))
+            .register_file_descriptor_set(reflection::error_details())
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .$build()
             .expect("the descriptors were made by this build")
+            .accept_compressed(GZIP)
+            .send_compressed(GZIP)
     };
 }
 /// The server, ready to run.
@@ -66,14 +69,10 @@ impl Server {
             .max_concurrent_streams(STREAMS)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .tcp_nodelay(true)
-            .add_service(health_service)
+            .add_service(health_service.accept_compressed(GZIP).send_compressed(GZIP))
             .add_service(reflection!(build_v1))
             .add_service(reflection!(build_v1alpha))
-            .add_service(
-                WorkerServiceServer::new(Handlers(self.state))
-                    .accept_compressed(CompressionEncoding::Gzip)
-                    .send_compressed(CompressionEncoding::Gzip),
-            )
+            .add_service(WorkerServiceServer::new(Handlers(self.state)).accept_compressed(GZIP).send_compressed(GZIP))
             .serve_with_incoming(TcpIncoming::from(self.listener).with_nodelay(Some(true)));
         let served = tokio::select! {
             served = serving => served,
