@@ -10,7 +10,7 @@ impl Core {
     /// Places what waits. Called once per batch of inputs, before [`Core::drain`].
     pub fn place(&mut self, now: Now, entropy: &mut dyn Entropy) {
         let placed = self.drivers.placed;
-        let drivers = place_drivers(&mut self.fleet, &mut self.waiting, &self.config.policy, placed, entropy);
+        let drivers = place_drivers(&mut self.fleet, &mut self.waiting, &self.config.policy, placed);
         let ctx = &mut Ctx { now, entropy };
         for placement in drivers {
             self.assign_driver(ctx, placement.driver, placement.worker, placement.resources);

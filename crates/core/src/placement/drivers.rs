@@ -10,7 +10,6 @@ use super::capacity_index::Amounts;
 use super::fleet::amounts;
 use super::waiting::WaitQueue;
 use super::{Fleet, Policy, Shape};
-use crate::Entropy;
 
 /// Drivers that wait, in submission order.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +19,8 @@ pub struct DriverQueue {
     /// Orders in use lie between these.
     front: i64,
     back: i64,
+    /// The worker that was given the last driver.
+    last: Option<WorkerUid>,
 }
 
 /// A driver's place in the queue.
@@ -89,42 +90,35 @@ pub struct DriverPlacement {
 /// Places what fits and takes it out of the queue. `placed` is how many drivers are placed at
 /// present and have not ended.
 ///
-/// Drivers are tried in submission order. Spread: the workers stand in random order, drawn anew for
-/// each pass, and a cursor moves on from one driver to the next; each driver looks at each worker
-/// at most once. Compact: each takes the first worker by uid.
+/// Drivers are tried in submission order. Spread: each takes the worker with the most free cores
+/// among those that it fits, and among equals the one behind the worker that was given the last
+/// driver, in this pass or before it. Compact: each takes the first worker by uid.
 ///
 /// Cost: nothing when no shape is new and no worker rose; else a look at each worker that has room
 /// for the smallest shape, a look for each driver placed, and at most one failed look per shape and
-/// worker.
-pub fn place_drivers(
-    fleet: &mut Fleet,
-    queue: &mut DriverQueue,
-    policy: &Policy,
-    placed: u32,
-    entropy: &mut dyn Entropy,
-) -> Vec<DriverPlacement> {
+/// worker. A worker that another shape was given in between is sorted in anew, which is no look.
+pub fn place_drivers(fleet: &mut Fleet, queue: &mut DriverQueue, policy: &Policy, placed: u32) -> Vec<DriverPlacement> {
     let mut left = policy.max_drivers.map_or(usize::MAX, |most| most.saturating_sub(placed) as usize);
     if left == 0 {
         return Vec::new();
     }
     let shapes = queue.waiting.to_try(fleet);
-    let mut candidates = gather(fleet, &queue.waiting, &shapes, policy.spread_drivers.then_some(entropy));
+    let workers = gather(fleet, &queue.waiting, &shapes);
+    let mut candidates = Candidates::new(fleet, workers, policy.spread_drivers, queue.last);
     let mut turns = shapes_in_order(fleet, &queue.waiting, shapes, &mut candidates);
     let mut found = Vec::new();
-    let mut cursor = 0;
     while let Some(((_, driver), (shape, mut remaining))) = turns.pop_first() {
         if left == 0 {
             return found;
         }
-        let Some((position, placement)) = place(fleet, &candidates, &mut remaining, cursor, (driver, &shape), policy)
-        else {
+        let Some(placement) = place(fleet, &candidates, &mut remaining, (driver, &shape), policy) else {
             queue.waiting.mark_stuck(&shape, fleet);
             continue;
         };
+        queue.last = Some(placement.worker);
         found.push(placement);
         queue.remove(driver);
         left -= 1;
-        cursor = if policy.spread_drivers { candidates.after(position) } else { 0 };
         if let Some(turn) = queue.waiting.first(&shape) {
             turns.insert(turn, (shape, remaining));
         }
@@ -134,12 +128,7 @@ pub fn place_drivers(
 }
 
 /// The workers that may take one of the shapes.
-fn gather(
-    fleet: &mut Fleet,
-    waiting: &WaitQueue<DriverQueueKey>,
-    shapes: &[Arc<Shape>],
-    shuffle: Option<&mut dyn Entropy>,
-) -> Candidates {
+fn gather(fleet: &mut Fleet, waiting: &WaitQueue<DriverQueueKey>, shapes: &[Arc<Shape>]) -> Vec<WorkerUid> {
     let mut smallest: Option<Amounts> = None;
     let mut risen_since: Option<u64> = None;
     for shape in shapes {
@@ -156,7 +145,7 @@ fn gather(
         workers.sort_unstable();
         workers.dedup();
     }
-    Candidates::new(workers, shuffle)
+    workers
 }
 
 fn least_of(one: Option<Amounts>, other: Amounts) -> Amounts {
@@ -182,17 +171,16 @@ fn place(
     fleet: &mut Fleet,
     candidates: &Candidates,
     remaining: &mut Remaining,
-    cursor: usize,
     (driver, shape): (DriverUid, &Shape),
     policy: &Policy,
-) -> Option<(usize, DriverPlacement)> {
-    while let Some(position) = remaining.next_from(cursor) {
+) -> Option<DriverPlacement> {
+    while let Some(position) = remaining.take_best(fleet, candidates) {
         fleet.count_examined(1);
         let worker = candidates.worker(position).filter(|worker| fleet.fits(*worker, shape, &shape.resources, policy));
         let given = worker.and_then(|worker| Some((worker, fleet.take(worker, &shape.resources)?)));
-        match given {
-            Some((worker, resources)) => return Some((position, DriverPlacement { driver, worker, resources })),
-            None => remaining.skip(position),
+        if let Some((worker, resources)) = given {
+            remaining.put_back(fleet, candidates, position);
+            return Some(DriverPlacement { driver, worker, resources });
         }
     }
     None

@@ -130,6 +130,11 @@ impl Fleet {
         });
     }
 
+    /// Cores that are free; 0 of a worker that is not known.
+    pub(super) fn free_cores(&self, worker: WorkerUid) -> u32 {
+        self.workers_by_uid.get(&worker).map_or(0, WorkerCapacity::free_cores)
+    }
+
     /// What is free, with addresses.
     pub fn free(&self, worker: WorkerUid) -> Option<AllocatedResources> {
         self.workers_by_uid.get(&worker).map(WorkerCapacity::free)

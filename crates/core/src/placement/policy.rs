@@ -48,8 +48,8 @@ impl SelectionPolicy {
 /// one policy is not looked at again under another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Drivers go round-robin over the workers in random order; otherwise each to the first worker
-    /// by uid that fits.
+    /// Each driver goes to the worker with the most free cores, and equals take turns; otherwise to
+    /// the first worker by uid that fits.
     pub spread_drivers: bool,
     /// An application's executors go one to each worker in turn; otherwise as many as fit to each.
     pub spread_executors: bool,

@@ -8,7 +8,7 @@ use muster_core::placement::*;
 use crate::support::*;
 
 fn pass(fleet: &mut Fleet, queue: &mut DriverQueue, policy: &Policy) -> Vec<(u128, u128)> {
-    pairs(&place_drivers(fleet, queue, policy, 0, &mut Counter(7)))
+    pairs(&place_drivers(fleet, queue, policy, 0))
 }
 
 fn count_by_worker(found: &[(u128, u128)]) -> BTreeMap<u128, usize> {
@@ -29,14 +29,35 @@ fn six_drivers_go_round_three_workers() {
 }
 
 #[test]
-fn the_order_is_drawn_anew_for_each_pass() {
-    let mut entropy = Counter(0);
-    let first_worker = |entropy: &mut Counter| {
-        let (mut fleet, mut queue) = (fleet_of_cores(&[8; 4]), queue_of([shape(1, 1, 0)]));
-        pairs(&place_drivers(&mut fleet, &mut queue, &Policy::default(), 0, entropy))[0].1
-    };
-    let seen: BTreeSet<u128> = (0..100).map(|_| first_worker(&mut entropy)).collect();
-    assert_eq!(seen, BTreeSet::from([1, 2, 3, 4]));
+fn drivers_that_come_one_by_one_are_spread_like_those_that_come_together() {
+    let (mut fleet, mut queue) = (fleet_of_cores(&[16, 16, 16]), DriverQueue::new());
+    let mut found = Vec::new();
+    for n in 1..=24 {
+        queue.push(driver(n), shape(1, 1, 0));
+        found.extend(pass(&mut fleet, &mut queue, &Policy::default()));
+    }
+    assert_eq!(count_by_worker(&found), BTreeMap::from([(1, 8), (2, 8), (3, 8)]));
+}
+
+#[test]
+fn equals_take_turns_when_each_driver_ends_before_the_next_comes() {
+    let (mut fleet, mut queue) = (fleet_of_cores(&[4, 4, 4]), DriverQueue::new());
+    let mut order = Vec::new();
+    for n in 1..=6 {
+        queue.push(driver(n), shape(1, 1, 0));
+        let placed = place_drivers(&mut fleet, &mut queue, &Policy::default(), 0).remove(0);
+        fleet.give_back(placed.worker, &placed.resources);
+        order.push(placed.worker.0);
+    }
+    assert_eq!(order, [1, 2, 3, 1, 2, 3]);
+}
+
+#[test]
+fn the_worker_with_the_most_free_is_given_the_next() {
+    let (mut fleet, mut queue) = (fleet_of_cores(&[2, 6, 4]), queue_of(vec![shape(1, 1, 0); 6]));
+    let found = pass(&mut fleet, &mut queue, &Policy::default());
+    // All end with as much free.
+    assert_eq!(count_by_worker(&found), BTreeMap::from([(2, 4), (3, 2)]));
 }
 
 #[test]
@@ -68,7 +89,7 @@ fn each_amount_bounds_what_fits() {
 fn the_limit_counts_what_is_placed_already() {
     let policy = Policy { max_drivers: Some(2), ..Policy::default() };
     let (mut fleet, mut queue) = (fleet_of_cores(&[8]), queue_of(vec![shape(1, 1, 0); 4]));
-    let mut pass = |placed| pairs(&place_drivers(&mut fleet, &mut queue, &policy, placed, &mut Counter(0)));
+    let mut pass = |placed| pairs(&place_drivers(&mut fleet, &mut queue, &policy, placed));
     assert_eq!(pass(0), [(1, 1), (2, 1)]);
     assert_eq!(pass(2), []);
     assert_eq!(pass(1), [(3, 1)]);
@@ -82,12 +103,12 @@ fn a_pass_that_the_limit_broke_off_forgets_no_worker_that_rose() {
     let held = [1, 2].map(|n| fleet.take(worker(n), &request(2, 0, 0)).expect("room"));
     let mut queue = queue_of([shape(1, 1, 0), shape(2, 1, 0), shape(1, 2, 0)]);
     let mut placed = 0;
-    assert_eq!(pairs(&place_drivers(&mut fleet, &mut queue, &policy, placed, &mut Counter(0))), []);
+    assert_eq!(pairs(&place_drivers(&mut fleet, &mut queue, &policy, placed)), []);
     fleet.give_back(worker(1), &held[0]);
     fleet.give_back(worker(2), &held[1]);
     let mut found = Vec::new();
     for _ in 0..3 {
-        found.extend(pairs(&place_drivers(&mut fleet, &mut queue, &policy, placed, &mut Counter(0))));
+        found.extend(pairs(&place_drivers(&mut fleet, &mut queue, &policy, placed)));
         placed = 0;
     }
     assert_eq!(found, [(1, 1), (2, 2), (3, 1)]);

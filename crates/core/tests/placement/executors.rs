@@ -169,7 +169,7 @@ fn drivers_go_before_executors() {
     let mut executors = ExecutorQueue::new();
     executors.set(app(1), demand(u64::MAX, shape(1, 1, 0), ALL));
     let mut drivers = queue_of([shape(1, 1, 0)]);
-    assert_eq!(place_drivers(&mut fleet, &mut drivers, &Policy::default(), 0, &mut Counter(0)).len(), 1);
+    assert_eq!(place_drivers(&mut fleet, &mut drivers, &Policy::default(), 0).len(), 1);
     assert_eq!(place_executors(&mut fleet, &mut executors, &Policy::default()).len(), 3);
 }
 

@@ -63,9 +63,9 @@ fn a_new_worker_is_given_nothing_until_it_is_ready() {
     fleet.upsert(worker(1), facts("w1", total(4, 100, 0)));
     assert_eq!(fleet.eligibility(worker(1)), Some(Eligibility::Unconfirmed));
     let mut queue = queue_of([shape(1, 1, 0)]);
-    assert!(place_drivers(&mut fleet, &mut queue, &Policy::default(), 0, &mut Counter(0)).is_empty());
+    assert!(place_drivers(&mut fleet, &mut queue, &Policy::default(), 0).is_empty());
     fleet.set_eligibility(worker(1), Eligibility::Ready);
-    assert_eq!(pairs(&place_drivers(&mut fleet, &mut queue, &Policy::default(), 0, &mut Counter(0))), [(1, 1)]);
+    assert_eq!(pairs(&place_drivers(&mut fleet, &mut queue, &Policy::default(), 0)), [(1, 1)]);
 }
 
 #[test]

@@ -3,19 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use muster_core::Entropy;
 use muster_core::placement::*;
 use muster_types::{AllocatedResources, ApplicationUid, DriverUid, ProfileId, Resources, WorkerUid};
-
-/// Counts, as the entropy of a test may.
-pub(crate) struct Counter(pub(crate) u128);
-
-impl Entropy for Counter {
-    fn next(&mut self) -> u128 {
-        self.0 += 1;
-        self.0
-    }
-}
 
 pub(crate) fn worker(n: u128) -> WorkerUid {
     WorkerUid(n)
