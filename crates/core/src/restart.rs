@@ -64,15 +64,23 @@ pub(crate) fn judge(mut outcome: Outcome, killed_by_user: bool) -> Outcome {
 }
 
 /// Drops what is out of the window and beyond the bound, then adds a failure.
-pub(crate) fn count_failure(failures: &mut Vec<WallTime>, policy: &RestartPolicy, now: WallTime) -> u32 {
-    let window = u64::try_from(policy.window.as_millis()).unwrap_or(u64::MAX);
-    failures.retain(|time| now.0.saturating_sub(time.0) <= window);
+pub(crate) fn count_failure(failures: &mut Vec<WallTime>, policy: &RestartPolicy, now: WallTime) {
+    failures.retain(|time| is_within(policy, *time, now));
     failures.push(now);
     let most = usize::try_from(policy.max_attempts.max(1)).unwrap_or(usize::MAX);
     if failures.len() > most {
         failures.drain(..failures.len() - most);
     }
-    u32::try_from(failures.len()).unwrap_or(u32::MAX)
+}
+
+/// How many of these failures are within the window.
+pub(crate) fn failures_within(failures: &[WallTime], policy: &RestartPolicy, now: WallTime) -> u32 {
+    let within = failures.iter().filter(|time| is_within(policy, **time, now)).count();
+    u32::try_from(within).unwrap_or(u32::MAX)
+}
+
+fn is_within(policy: &RestartPolicy, time: WallTime, now: WallTime) -> bool {
+    u128::from(now.0.saturating_sub(time.0)) <= policy.window.as_millis()
 }
 
 /// Launches in a row, the newest last, that never started by nobody's fault but the platform's.
@@ -111,7 +119,10 @@ pub(crate) fn next(
             }
             tally.consecutive = tally.consecutive.saturating_add(1);
             let failed = !outcome.is_success();
-            let in_window = if failed && again { count_failure(&mut tally.failures, policy, now) } else { 0 };
+            if failed && again {
+                count_failure(&mut tally.failures, policy, now);
+            }
+            let in_window = if failed && again { failures_within(&tally.failures, policy, now) } else { 0 };
             match (again, failed) {
                 (false, false) => AfterExit::End(DriverState::Finished),
                 (false, true) => AfterExit::End(DriverState::Failed),

@@ -11,7 +11,7 @@ use muster_types::{
 use crate::ApplicationEvent;
 use crate::core::{Core, Ctx};
 use crate::restart;
-use crate::state::Executor;
+use crate::state::{Application, Executor};
 use crate::timers::Timer;
 
 impl Core {
@@ -115,6 +115,7 @@ impl Core {
             self.emit_application_event(ctx.now.wall, uid, "");
         }
         self.count_executor_failure(ctx, uid, &outcome);
+        self.fail_without_executors(ctx, uid);
         self.refresh_demand(ctx.now, uid);
         self.complete_ending(ctx, uid);
     }
@@ -166,14 +167,38 @@ impl Core {
         }
         let Some(application) = self.applications.get(uid).filter(|application| !application.is_over()) else { return };
         let policy = application.record.spec.executor_restart.clone();
-        let mut failed = 0;
         self.put_application(ctx.now, uid, None, |record| {
-            failed = restart::count_failure(&mut record.failures, &policy, record.updated);
+            restart::count_failure(&mut record.failures, &policy, record.updated);
         });
-        if failed >= policy.max_attempts.max(1) {
-            let message = format!("{failed} executors failed within {} s", policy.window.as_secs());
-            self.begin_ending(ctx, uid, ApplicationState::Failed, "application", message, Duration::ZERO);
+    }
+
+    /// An application with too many failures ends once none of its executors runs: one that does
+    /// shows that the program can, and that it is a machine that cannot.
+    fn fail_without_executors(&mut self, ctx: &mut Ctx<'_>, uid: ApplicationUid) {
+        let Some(application) = self.applications.get(uid).filter(|application| !application.is_over()) else { return };
+        let policy = &application.record.spec.executor_restart;
+        let failed = restart::failures_within(&application.record.failures, policy, ctx.now.wall);
+        if failed < policy.max_attempts.max(1) || self.may_run_any(application) {
+            return;
         }
+        let message = format!("{failed} executors failed within {} s, and none runs", policy.window.as_secs());
+        self.begin_ending(ctx, uid, ApplicationState::Failed, "application", message, Duration::ZERO);
+    }
+
+    /// Whether an executor runs, or may: its worker is not heard, or has not reported to this leader.
+    fn may_run_any(&self, application: &Application) -> bool {
+        let open = application.open.iter().filter_map(|id| application.executor(*id));
+        open.into_iter().any(|executor| match executor.live {
+            ExecutorState::Running | ExecutorState::Unreachable => true,
+            ExecutorState::Launching => {
+                self.workers.get(executor.record.worker).is_some_and(|worker| !worker.accounted)
+            }
+            ExecutorState::Killing
+            | ExecutorState::Exited
+            | ExecutorState::Killed
+            | ExecutorState::Failed
+            | ExecutorState::Lost => false,
+        })
     }
 
     /// Keeps the newest finished executors of an application.
