@@ -4,8 +4,7 @@ CARGO ?= cargo
 TOOLS := .tools
 BUF := $(TOOLS)/node_modules/.bin/buf
 BUF_VERSION := 1.75.0
-PROTOX := $(TOOLS)/bin/protox
-PROTOX_VERSION := 0.10.0
+PROTOC_TOOL := $(TOOLS)/bin/protoc
 GRPCIO := grpcio==1.85.3 grpcio-reflection==1.85.1 grpcio-health-checking==1.85.1 googleapis-common-protos==1.76.0
 CORPUS ?=
 SEEDS ?= 1:10000
@@ -17,7 +16,7 @@ PROCESSES = $(basename $(notdir $(wildcard crates/testkit/tests/*.rs)))
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-tools: $(PROTOX) ## What a plain `cargo build` needs beside cargo (once): the compiler of etcd's protos.
+tools: $(PROTOC_TOOL) ## What a plain `cargo build` needs beside cargo (once): the compiler of etcd's protos.
 
 etcd: ## An etcd server for the tests: the one of MUSTER_ETCD or PATH, else Debian's, unpacked into .tools.
 	@deploy/etcd-install
@@ -29,19 +28,19 @@ namespaces: ## What cuts the tests' network: iproute2 and nftables, from Debian 
 
 grpcio: $(TOOLS)/grpcio/.installed ## A gRPC client of another family for the tests: Python's, from PyPI, unpacked into .tools.
 
-build: $(PROTOX) ## Build everything for development.
+build: $(PROTOC_TOOL) ## Build everything for development.
 	$(CARGO) build --workspace --bins
 
-release: $(PROTOX) ## Build the four binaries as they are shipped, into target/release.
+release: $(PROTOC_TOOL) ## Build the four binaries as they are shipped, into target/release.
 	$(CARGO) build --release -p muster-master -p muster-worker -p muster-runner -p muster-cli
 
-check: $(BUF) $(PROTOX) ## Formatting, lints, protos and what they break, layering, names. Writes nothing.
+check: $(BUF) $(PROTOC_TOOL) ## Formatting, lints, protos and what they break, layering, names. Writes nothing.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	cd proto && ../$(BUF) lint && ../$(BUF) breaking --against golden/protos.binpb
 	$(CARGO) test --locked -q -p muster-testkit --test layering --test names
 
-fix: $(BUF) $(PROTOX) ## Format, and apply the lints that can be applied.
+fix: $(BUF) $(PROTOC_TOOL) ## Format, and apply the lints that can be applied.
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	$(CARGO) fmt --all
 	cd proto && ../$(BUF) format -w
@@ -51,23 +50,24 @@ golden: $(BUF) ## At a release: the protos as they are become what later ones mu
 
 test: test-units test-processes test-cluster ## Every test.
 
-test-units: $(PROTOX) etcd ## Unit, scenario and integration tests: no process is started but the runner's own.
+test-units: $(PROTOC_TOOL) etcd ## Unit, scenario and integration tests: no process is started but the runner's own.
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked --workspace --exclude muster-testkit
 
-test-processes: $(PROTOX) etcd ## The simulated world; real processes under one master.
+test-processes: $(PROTOC_TOOL) etcd ## The simulated world; real processes under one master.
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked -p muster-testkit --lib --bins $(foreach test,$(PROCESSES),--test $(test)) -- --test-threads=4
 
-test-cluster: $(PROTOX) etcd namespaces grpcio ## End-to-end: several masters over a real etcd, killed, paused and cut off (as root, for network namespaces).
+test-cluster: $(PROTOC_TOOL) etcd namespaces grpcio ## End-to-end: several masters over a real etcd, killed, paused and cut off (as root, for network namespaces).
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked -p muster-testkit --test cluster -- --test-threads=2
 
-demo: release ## Bring up a cluster, count the words of a corpus on it (CORPUS=dir), and leave it for you.
-	$(CARGO) build --release -p muster-sdk --example wordcount
+# One call of cargo, with a profile that is quick to build: only the counting itself is optimised.
+demo: $(PROTOC_TOOL) ## Bring up a cluster, count the words of a corpus on it (CORPUS=dir), and leave it for you.
+	$(CARGO) build --locked --profile demo -p muster-master -p muster-worker -p muster-runner -p muster-cli -p muster-sdk --bins --example wordcount
 	CORPUS="$(CORPUS)" deploy/demo
 
-fuzz: $(PROTOX) ## Seeds of the simulated world beyond those of the tests: make fuzz SEEDS=first:count. A failure prints its replay.
+fuzz: $(PROTOC_TOOL) ## Seeds of the simulated world beyond those of the tests: make fuzz SEEDS=first:count. A failure prints its replay.
 	$(CARGO) build --locked -p muster-testkit --bin muster-fuzz
 	target/debug/muster-fuzz $(SEEDS)
 
@@ -83,9 +83,9 @@ deny: ## Licences and sources of the dependencies (installs cargo-deny into .too
 	test -x $(TOOLS)/bin/cargo-deny || $(CARGO) install --root $(TOOLS) --locked cargo-deny
 	$(TOOLS)/bin/cargo-deny --all-features check licenses bans sources
 
-# The compiler of etcd's protos, in Rust and pinned: the etcd client's build asks for `protoc`, which .cargo/config.toml says this is.
-$(PROTOX):
-	$(CARGO) install --quiet --root $(TOOLS) --locked protox --version $(PROTOX_VERSION) --features bin
+# The compiler of etcd's protos, at the path that .cargo/config.toml names: the machine's, Debian's, or last one that is built here.
+$(PROTOC_TOOL):
+	@CARGO="$(CARGO)" deploy/protoc-install >/dev/null
 
 # Python packages in a folder of their own: nothing is installed on the machine.
 $(TOOLS)/grpcio/.installed:
