@@ -240,7 +240,8 @@ async fn the_demo_counts_as_the_shell_does() {
     }
     let program = cluster.binaries().example("wordcount");
     let corpus = corpus.to_str().expect("a plain path");
-    let out = cluster.muster_ok(&["submit", "--wait", "--", program.to_str().expect("a plain path"), corpus]);
+    let program = program.to_str().expect("a plain path");
+    let out = cluster.muster_ok(&["submit", "--id", "counter", "--wait", "--", program, corpus]);
     let shell = format!(
         "cat {corpus}/*.rs | tr -cs A-Za-z '\\n' | tr A-Z a-z | grep . | sort | uniq -c | sort -k1,1nr -k2,2 | head -10"
     );
@@ -256,4 +257,14 @@ async fn the_demo_counts_as_the_shell_does() {
     let expected = words(&String::from_utf8_lossy(&shell.stdout));
     assert_eq!(expected.len(), 10);
     assert_eq!(words(&out), expected, "{out}");
+
+    // Its executors end by themselves once they were told that all is counted: none of them is
+    // lost, killed or replaced.
+    let heard = cluster.muster_ok(&["logs", "counter", "--stderr"]);
+    let bad = ["lost", "killed", "ended with", "back off", "takes its place"];
+    assert!(heard.contains("registered as"), "{heard}");
+    assert!(!bad.iter().any(|words| heard.contains(words)), "{heard}");
+    let executors = cluster.muster_ok(&["list", "executors"]);
+    let states: Vec<_> = executors.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert!(!states.is_empty() && states.iter().all(|state| *state == "EXITED"), "{executors}");
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use muster_types::{
-    ApplicationId, ApplicationRecord, ApplicationSpec, ApplicationState, ApplicationUid, ExecutorId, PendingCause,
-    PendingReason, RequestId, Write,
+    ApplicationId, ApplicationRecord, ApplicationSpec, ApplicationState, ApplicationUid, ExecutorId, Outcome,
+    PendingCause, PendingReason, RequestId, Write,
 };
 
 use super::Owner;
@@ -152,8 +152,12 @@ impl Core {
             reason.causes.insert(0, (PendingCause::CoreLimit, 0, sentence));
         }
         if application.backoff.is_some() || application.away {
-            let sentence = if application.away { "its session is away" } else { "replacements back off" }.to_owned();
-            reason.causes.insert(0, (PendingCause::Backoff, 0, sentence));
+            let sentence = match application.last_ended().is_some_and(Outcome::is_success) {
+                _ if application.away => "its session is away",
+                true => "an executor finished; another takes its place after a pause",
+                false => "replacements back off",
+            };
+            reason.causes.insert(0, (PendingCause::Backoff, 0, sentence.to_owned()));
         }
         Some((missing, reason))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_types::{
     ApplicationId, ApplicationRecord, ApplicationState, ApplicationUid, AttemptKey, ExecutorId, ExecutorProfile,
-    ExecutorState, ExecutorsRecord, ProfileId, Time, WorkerUid,
+    ExecutorState, ExecutorsRecord, Outcome, ProfileId, Time, WorkerUid,
 };
 
 use super::Executor;
@@ -160,6 +160,12 @@ impl Application {
 
     pub(crate) fn executor(&self, id: ExecutorId) -> Option<&Executor> {
         self.executors.get(&id)
+    }
+
+    /// How the newest executor to end has ended.
+    pub(crate) fn last_ended(&self) -> Option<&Outcome> {
+        let newest = self.executor(*self.finished.back()?)?;
+        newest.record.outcome.as_ref()
     }
 
     pub(crate) fn executors(&self) -> impl Iterator<Item = &Executor> {

@@ -213,6 +213,9 @@ fn pending(reason: &PendingReason) -> String {
         .iter()
         .map(|(cause, count, sentence)| match cause {
             PendingCause::Restored => format!("{} {count} \"{sentence}\"", cause.as_str()),
+            PendingCause::Backoff if sentence.contains("finished") => {
+                format!("{} {count} \"{sentence}\"", cause.as_str())
+            }
             _ => format!("{} {count}", cause.as_str()),
         })
         .collect();

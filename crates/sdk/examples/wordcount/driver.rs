@@ -16,8 +16,9 @@ use crate::{corpus, say};
 
 /// Shares per executor: small enough that one which is slow or lost holds the others up little.
 const SHARES_PER_EXECUTOR: usize = 4;
-/// Time for executors to see that the driver hung up.
-const GRACE: Duration = Duration::from_secs(2);
+/// Time for executors to see that the driver hung up, and to end by themselves. It is over when
+/// they have.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Counts, and answers with the commonest words.
 pub(crate) async fn run(options: &Options) -> Result<Vec<(String, u64)>, Box<dyn Error>> {
@@ -40,14 +41,20 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<(String, u64)>, Box<dyn
         std::thread::spawn(move || sender.send(pool.queue().total()));
         receiver
     };
+    let mut session = application.open_session();
     let total = tokio::select! {
         total = counted => total?,
-        ended = follow(application.open_session(), &pool) => return Err(ended),
+        ended = follow(&mut session, &pool) => return Err(ended),
     };
+    // First the word that none is wanted any more, then the end of each: the other way round they
+    // would be replaced.
+    let unregistered = application.unregister_within(true, "counted", GRACE).await;
     pool.close();
-    let commonest = total.commonest(options.top);
-    application.unregister_within(true, "counted", GRACE).await?;
-    Ok(commonest)
+    unregistered?;
+    // What is left of an application is killed when its driver ends, so the driver stays until they
+    // have finished.
+    let _ = tokio::time::timeout(GRACE, follow(&mut session, &pool)).await;
+    Ok(total.commonest(options.top))
 }
 
 /// On the name by which other machines reach this one; on loopback where that is no address of
@@ -74,13 +81,25 @@ fn spec(options: &Options, address: SocketAddr) -> Result<v1::ApplicationSpec, B
     })
 }
 
+/// How an executor ended, for people.
+pub(crate) fn end_of(ended: &v1::ExecutorEnded) -> String {
+    let outcome = ended.outcome.clone().unwrap_or_default();
+    match (outcome.exit_code, outcome.signal, ended.killed_by.as_str()) {
+        (Some(0), _, _) => "finished".to_owned(),
+        (Some(code), _, _) => format!("ended with exit code {code}"),
+        (None, _, by) if !by.is_empty() => format!("was killed (by {by})"),
+        (None, Some(signal), _) => format!("was ended by signal {signal}"),
+        (None, None, _) => format!("failed: {}", outcome.message),
+    }
+}
+
 fn path_text(path: PathBuf) -> Result<String, Box<dyn Error>> {
     path.into_os_string().into_string().map_err(|path| format!("{} is not Unicode", path.display()).into())
 }
 
-/// Follows what becomes of the executors; returns only when the application ended before its work
-/// was done.
-async fn follow(mut session: ApplicationSession, pool: &ExecutorPool) -> Box<dyn Error> {
+/// Follows what becomes of the executors until the application has ended; before its work is done
+/// that is an error.
+async fn follow(session: &mut ApplicationSession, pool: &ExecutorPool) -> Box<dyn Error> {
     loop {
         let event = match session.next().await {
             Ok(Some(SessionEvent::Event(event))) => event,
@@ -92,8 +111,12 @@ async fn follow(mut session: ApplicationSession, pool: &ExecutorPool) -> Box<dyn
         let (id, worker) = (executor.executor_id, executor.worker);
         match event.event {
             Some(Event::Running(_)) => say!("executor {id} runs on {worker}"),
-            Some(Event::Ended(_) | Event::ProcessLost(_) | Event::WorkerLost(_)) => {
-                say!("executor {id} on {worker} is gone");
+            Some(Event::Ended(ended)) => {
+                say!("executor {id} on {worker} {}", end_of(&ended));
+                pool.is_gone(id);
+            }
+            Some(Event::ProcessLost(_) | Event::WorkerLost(_)) => {
+                say!("executor {id} on {worker} is lost");
                 pool.is_gone(id);
             }
             Some(Event::Pending(pending)) => {

@@ -22,6 +22,7 @@ pub(crate) struct ExecutorPool {
 struct Present {
     streams: BTreeMap<u32, TcpStream>,
     gone: BTreeSet<u32>,
+    closed: bool,
 }
 
 impl ExecutorPool {
@@ -49,7 +50,8 @@ impl ExecutorPool {
         });
     }
 
-    fn attend(&self, stream: TcpStream) -> io::Result<()> {
+    /// Gives an executor shares until all are counted or it is lost.
+    pub(crate) fn attend(&self, stream: TcpStream) -> io::Result<()> {
         let mut executor = Executor::new(stream.try_clone()?)?;
         if !self.admit(executor.id, stream) {
             return Ok(());
@@ -60,18 +62,21 @@ impl ExecutorPool {
                 Err(error) => {
                     say!("executor {} is lost ({error}); its share is given to another", executor.id);
                     self.queue.give_back(share);
+                    self.present().streams.remove(&executor.id);
                     break;
                 }
             }
         }
-        self.present().streams.remove(&executor.id);
+        // With all counted the connection stands until `close`: an executor ends when it is hung
+        // up, and one that ends while Muster still wants it is replaced.
         Ok(())
     }
 
-    /// False for one that is gone already: its connection may have waited to be taken.
+    /// False for one that is gone already (its connection may have waited to be taken), and for one
+    /// that comes when all is counted.
     fn admit(&self, executor: u32, stream: TcpStream) -> bool {
         let mut present = self.present();
-        let admitted = !present.gone.contains(&executor);
+        let admitted = !present.closed && !present.gone.contains(&executor);
         if admitted {
             present.streams.insert(executor, stream);
         }
@@ -89,9 +94,12 @@ impl ExecutorPool {
         }
     }
 
-    /// Hangs up: executors end by themselves.
+    /// Hangs up: executors end by themselves, with 0. Muster knows by then that none is wanted any
+    /// more.
     pub(crate) fn close(&self) {
-        for stream in std::mem::take(&mut self.present().streams).into_values() {
+        let mut present = self.present();
+        present.closed = true;
+        for stream in std::mem::take(&mut present.streams).into_values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }

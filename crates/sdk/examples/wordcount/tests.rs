@@ -5,6 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 
+use muster_sdk::v1;
+
+use crate::count::Count;
+use crate::driver::end_of;
 use crate::executor_pool::ExecutorPool;
 use crate::options::{self, Role};
 use crate::{corpus, exchange};
@@ -87,6 +91,53 @@ fn an_executor_that_is_gone_is_hung_up() {
     assert_eq!(pool.queue().total().commonest(1), []);
     pool.close();
     let _ = another.join().unwrap();
+}
+
+/// One that ends while it is still wanted is replaced, so none may be hung up before Muster was
+/// told that all is counted.
+#[test]
+fn executors_stay_until_they_are_hung_up() {
+    let pool = Arc::new(ExecutorPool::new(vec![Vec::new()]));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    stream.write_all(b"3\n").unwrap();
+    // Attended to its end before anything else is looked at: no thread whose pace could matter.
+    let attending = std::thread::spawn({
+        let (pool, accepted) = (pool.clone(), listener.accept().unwrap().0);
+        move || pool.attend(accepted)
+    });
+    let mut share = [0; 2];
+    stream.read_exact(&mut share).unwrap();
+    assert_eq!(&share, b"0\n");
+    Count::default().write(&mut stream).unwrap();
+    pool.queue().total();
+    attending.join().unwrap().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let open = stream.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(open, Err(std::io::ErrorKind::WouldBlock), "all is counted, and it is not hung up");
+    stream.set_nonblocking(false).unwrap();
+    pool.close();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+
+    // One that was slow to start finds nothing to do, and ends as well.
+    let mut late = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    late.write_all(b"4\n").unwrap();
+    pool.attend(listener.accept().unwrap().0).unwrap();
+    assert_eq!(late.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn ends_are_told_apart() {
+    let ended = |exit_code, signal, by: &str| {
+        let outcome = v1::Outcome { exit_code, signal, message: "no such file".to_owned(), ..Default::default() };
+        end_of(&v1::ExecutorEnded { outcome: Some(outcome), killed_by: by.to_owned() })
+    };
+    assert_eq!(ended(Some(0), None, ""), "finished");
+    assert_eq!(ended(Some(0), None, "application"), "finished");
+    assert_eq!(ended(Some(3), None, ""), "ended with exit code 3");
+    assert_eq!(ended(None, Some(9), ""), "was ended by signal 9");
+    assert_eq!(ended(None, Some(9), "operator"), "was killed (by operator)");
+    assert_eq!(ended(None, None, ""), "failed: no such file");
 }
 
 #[test]
