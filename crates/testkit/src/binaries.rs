@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// What is shipped.
+pub const BINARIES: [&str; 4] = ["muster", "muster-master", "muster-worker", "muster-runner"];
+
 /// The folder that holds the four binaries: `MUSTER_BIN_DIR`, else the one that this program was
 /// built into.
 #[derive(Debug, Clone)]
@@ -21,7 +24,7 @@ impl Binaries {
             None => built_into(),
         };
         let found = Binaries { dir };
-        for name in ["muster", "muster-master", "muster-worker", "muster-runner"] {
+        for name in BINARIES {
             let path = found.path(name);
             assert!(path.exists(), "{} is missing: run `make build` (or `make test`) first", path.display());
         }

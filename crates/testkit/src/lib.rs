@@ -16,7 +16,7 @@ mod submit;
 mod wait;
 pub mod world;
 
-pub use binaries::Binaries;
+pub use binaries::{BINARIES, Binaries};
 pub use cluster::{Cluster, Options, WorkerOptions};
 pub use daemon::Daemon;
 pub use etcd::Etcd;

@@ -1,8 +1,8 @@
-//! Start to ready, and what idle daemons hold in memory.
+//! The sizes of the binaries, start to ready, and what idle daemons hold in memory.
 
 use std::time::{Duration, Instant};
 
-use muster_testkit::{Cluster, Options};
+use muster_testkit::{BINARIES, Binaries, Cluster, Options};
 
 use crate::figure::Figures;
 use crate::load;
@@ -10,6 +10,12 @@ use crate::load;
 const ROUNDS: usize = 9;
 
 pub(crate) async fn measure(figures: &mut Figures) {
+    let binaries = Binaries::locate();
+    for name in BINARIES {
+        let file = std::fs::metadata(binaries.path(name)).expect("it was located");
+        figures.add(format!("size on disk, {name}"), file.len() as f64 / f64::from(1 << 20), "MiB");
+    }
+
     let (mut masters, mut workers) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let begin = Instant::now();

@@ -61,7 +61,7 @@ enum OutputFormat {
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Measurement {
-    /// Start to ready, and idle resident memory.
+    /// Sizes of the binaries, start to ready, and idle resident memory.
     Footprint,
     /// One driver on an idle cluster.
     Latency,
