@@ -1,77 +1,57 @@
-//! Which worker-defined variables a program uses, and what placement needs to know of it.
+//! Which variables a program uses that its worker must define, and what placement needs to know of
+//! it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use muster_types::{Command, DriverSpec, ExecutorProfile};
+use muster_types::{
+    ApplicationSpec, Command, DriverSpec, ExecutorProfile, TemplateOf, TemplatePart, VariableKind, template_parts,
+};
 
+use crate::Rejection;
+use crate::core::Core;
 use crate::placement::Shape;
 use crate::state::Application;
 
-/// What every worker knows of a driver without having been told.
-const OF_DRIVERS: [&str; 11] = [
-    "DRIVER_ID",
-    "ATTEMPT",
-    "CORES",
-    "MEMORY_BYTES",
-    "HOSTNAME",
-    "WORKER_ID",
-    "WORK_DIR",
-    "RESOURCES_FILE",
-    "LOG_URL_STDOUT",
-    "LOG_URL_STDERR",
-    "SCRATCH_DIR",
-];
-/// And of an executor.
-const OF_EXECUTORS: [&str; 12] = [
-    "EXECUTOR_ID",
-    "APP_ID",
-    "PROFILE_ID",
-    "CORES",
-    "MEMORY_BYTES",
-    "HOSTNAME",
-    "WORKER_ID",
-    "WORK_DIR",
-    "SCRATCH_DIR",
-    "RESOURCES_FILE",
-    "LOG_URL_STDOUT",
-    "LOG_URL_STDERR",
-];
-
-/// Names in `{{…}}` within a text.
 fn names_in(text: &str, found: &mut BTreeSet<String>) {
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once("{{") {
-        let Some((name, after)) = after.split_once("}}") else { return };
-        found.insert(name.to_owned());
-        rest = after;
-    }
+    found.extend(template_parts(text).filter_map(|part| match part {
+        TemplatePart::Variable(name) => Some(name.to_owned()),
+        TemplatePart::Text(_) => None,
+    }));
 }
 
 fn names_of(command: &Command) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+    let mut found = secret_names_of(command);
     names_in(&command.program, &mut found);
     command.args.iter().for_each(|text| names_in(text, &mut found));
     command.env.values().for_each(|text| names_in(text, &mut found));
-    command.secret_env.values().for_each(|text| names_in(text.expose(), &mut found));
     command.work_dir.iter().for_each(|text| names_in(text, &mut found));
     found
 }
 
-/// Worker labels are substituted as `LABEL_<name>`; that a worker carries one is not a variable
-/// that it defines.
-fn is_label(name: &str) -> bool {
-    name.starts_with("LABEL_")
+fn secret_names_of(command: &Command) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    command.secret_env.values().for_each(|text| names_in(text.expose(), &mut found));
+    found
+}
+
+/// What a worker must define. That it carries a label is not a variable that it defines.
+fn needed(of: TemplateOf, command: &Command, defined: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let mut names = names_of(command);
+    names.retain(|name| match of.kind_of(name) {
+        VariableKind::BuiltIn | VariableKind::Label => false,
+        VariableKind::OfOthers => true,
+        VariableKind::Defined => !defined(name),
+    });
+    names
 }
 
 /// What a driver needs of a worker.
 pub(crate) fn shape_of_driver(spec: &DriverSpec) -> Arc<Shape> {
-    let mut variables = names_of(&spec.command);
-    variables.retain(|name| !OF_DRIVERS.contains(&name.as_str()) && !is_label(name));
     Arc::new(Shape {
         resources: spec.resources.clone(),
         selector: spec.worker_selector.clone(),
-        variables,
+        variables: needed(TemplateOf::Driver, &spec.command, |_| false),
         excluded_hosts: BTreeSet::new(),
         leased: spec.on_worker_lost.is_leased(),
     })
@@ -80,18 +60,68 @@ pub(crate) fn shape_of_driver(spec: &DriverSpec) -> Arc<Shape> {
 /// What an executor of a profile needs of a worker.
 pub(crate) fn shape_of_profile(application: &Application, profile: &ExecutorProfile) -> Arc<Shape> {
     let spec = &application.record.spec;
-    let template = profile.template.as_ref().unwrap_or(&spec.template);
-    let mut variables = names_of(&template.command);
-    variables.retain(|name| {
-        !OF_EXECUTORS.contains(&name.as_str()) && !profile.variables.contains_key(name) && !is_label(name)
-    });
     Arc::new(Shape {
         resources: profile.resources.clone(),
         selector: spec.worker_selector.clone(),
-        variables,
+        variables: needed_by_profile(spec, profile),
         excluded_hosts: application.record.excluded_hosts.clone(),
         leased: application.leased,
     })
+}
+
+fn needed_by_profile(spec: &ApplicationSpec, profile: &ExecutorProfile) -> BTreeSet<String> {
+    let template = profile.template.as_ref().unwrap_or(&spec.template);
+    needed(TemplateOf::Executor, &template.command, |name| profile.variables.contains_key(name))
+}
+
+impl Core {
+    /// Refuses a driver that uses a variable which nobody defines.
+    pub(crate) fn refuse_variables_of_driver(&self, spec: &DriverSpec) -> Option<Rejection> {
+        let needed = needed(TemplateOf::Driver, &spec.command, |_| false);
+        self.refuse_variables(TemplateOf::Driver, needed, &spec.command, "driver.command")
+    }
+
+    /// The same of an executor.
+    pub(crate) fn refuse_variables_of_profile(
+        &self,
+        spec: &ApplicationSpec,
+        profile: &ExecutorProfile,
+        field: &str,
+    ) -> Option<Rejection> {
+        let template = profile.template.as_ref().unwrap_or(&spec.template);
+        self.refuse_variables(TemplateOf::Executor, needed_by_profile(spec, profile), &template.command, field)
+    }
+
+    /// A name must be given by Muster, or be defined by a worker that the cluster knows. While it
+    /// knows none, any name that a worker may define is taken, and waits for one that does.
+    /// What stands in a secret is not repeated.
+    fn refuse_variables(
+        &self,
+        of: TemplateOf,
+        names: BTreeSet<String>,
+        command: &Command,
+        field: &str,
+    ) -> Option<Rejection> {
+        let workers = || self.workers.iter().filter(|worker| !worker.record.forgotten);
+        let is_known = |name: &str| workers().any(|worker| worker.record.variables.contains(name));
+        let is_first = workers().next().is_none();
+        let name = names.into_iter().find(|name| match of.kind_of(name) {
+            VariableKind::OfOthers => true,
+            VariableKind::BuiltIn | VariableKind::Label => false,
+            VariableKind::Defined => !is_first && !is_known(name),
+        })?;
+        let (whose, other) = match of {
+            TemplateOf::Driver => ("a driver", "executors have it, drivers do not"),
+            TemplateOf::Executor => ("an executor", "drivers have it, executors do not"),
+        };
+        let reason = match of.kind_of(&name) {
+            VariableKind::OfOthers => other.to_owned(),
+            _ => format!("it is none of those that {whose} is given, and no worker defines it"),
+        };
+        let shown = if secret_names_of(command).contains(&name) { "…" } else { &name };
+        let message = format!("unknown variable {{{{{shown}}}}}: {reason}; \\{{{{{shown}}}}} is taken literally");
+        Some(Rejection::BadField { field: field.to_owned(), message })
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +131,7 @@ mod tests {
     #[test]
     fn names_are_found_anywhere_in_a_text() {
         let mut found = BTreeSet::new();
-        names_in("-Dx={{JAVA_HOME}}/{{CORES}}:{{open", &mut found);
+        names_in("-Dx={{JAVA_HOME}}/{{CORES}}:{{.Names}}{{open", &mut found);
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["CORES", "JAVA_HOME"]);
     }
 }

@@ -1,5 +1,7 @@
 //! What texts must look like: names, labels, variables.
 
+pub use muster_types::{is_label_key, is_variable_name};
+
 /// `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`: also a DNS label, so that a name can be part of a host
 /// name.
 pub fn is_dns_name(text: &str) -> bool {
@@ -36,22 +38,6 @@ pub fn is_env_name(text: &str) -> bool {
     (1..=255).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-/// `[A-Z][A-Z0-9_]*`, at most 63 bytes.
-pub fn is_variable_name(text: &str) -> bool {
-    (1..=63).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_uppercase())
-        && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-}
-
-/// `[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?`: a label's key can stand in a filter without
-/// quotes.
-pub fn is_label_key(text: &str) -> bool {
-    (1..=63).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'/' | b'-'))
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 /// At most 63 bytes without control characters.

@@ -65,7 +65,7 @@ fn everything_wrong_is_named_at_once() {
         ..Default::default()
     });
     let command = driver.command.as_mut().unwrap();
-    command.args.push("{{lower}}".into());
+    command.args.push("nul\0".into());
     command.env = [("MUSTER_TOKEN", "x"), ("A", "1\0"), ("1A", "")].map(|(k, v)| (k.into(), v.into())).into();
     command.secret_env = BTreeMap::from([("A".into(), "2".into())]);
     command.work_dir = "relative".into();

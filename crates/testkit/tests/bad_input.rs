@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use muster_proto::v1::driver::State;
 use muster_proto::v1::{
     ApplicationSpec, Artifact, Command, DriverSpec, ExecutorProfile, ExecutorTemplate, GetDriverRequest,
     GetWorkerRequest, KillDriverRequest, KillExecutorsRequest, ListDriversRequest, ReadLogRequest,
@@ -41,7 +42,7 @@ async fn a_wrong_driver_is_told_all_that_is_wrong_at_once() {
     let spec = submit.spec();
     let command = spec.command.get_or_insert_default();
     command.env = BTreeMap::from([("1BAD".into(), "x".into()), ("MUSTER_TOKEN".into(), "x".into())]);
-    command.args = vec!["{{lower}}".into()];
+    command.args = vec!["nul\0".into()];
     spec.artifacts = vec![Artifact {
         uri: "gopher://x".into(),
         sha256: "zz".into(),
@@ -178,4 +179,25 @@ async fn secrets_never_come_back() {
     }
     assert!(seen.contains("shown"));
     assert!(!seen.contains("1s-it-here") && !seen.contains("0r-here"), "{seen}");
+}
+
+#[tokio::test]
+async fn braces_are_a_variable_that_is_known_or_pass_as_they_are() {
+    let cluster = Cluster::start(Options { workers: 1, ..Options::default() });
+    let mut client = cluster.client();
+    for unknown in ["{{NOBODY_DEFINES_IT}}", "{{SCRATCH_DIR}}", "{{EXECUTOR_ID}}"] {
+        let status = client.submit_driver(Submit::program(&["/bin/echo", unknown]).0).await.expect_err(unknown);
+        assert_names(&status, &["driver.command"]);
+        assert!(status.message().contains(unknown), "{status:?}");
+    }
+    let mut secret = Submit::program(&["/bin/echo"]);
+    let command = secret.spec().command.get_or_insert_default();
+    command.secret_env = BTreeMap::from([("A".into(), "{{HUNTER2}}".into())]);
+    let status = client.submit_driver(secret.0).await.expect_err("nobody defines it");
+    assert!(!format!("{status:?}").contains("HUNTER2"), "{status:?}");
+    let others = ["{{.Names}}", "{{ x }}", "{{name}}", r"\{{CORES}}", "{{CORES}}"];
+    let submit = Submit::program(&[&["/bin/echo"], others.as_slice()].concat()).id("braces");
+    client.submit_driver(submit.0).await.expect("they are other languages' but for one");
+    cluster.wait_for_state("braces", State::Finished).await;
+    assert_eq!(cluster.muster_ok(&["logs", "braces"]), "{{.Names}} {{ x }} {{name}} {{CORES}} 1\n");
 }

@@ -16,6 +16,7 @@ mod policy;
 mod record;
 mod resources;
 mod secret;
+mod template;
 mod time;
 mod worker;
 
@@ -32,5 +33,6 @@ pub use policy::*;
 pub use record::*;
 pub use resources::*;
 pub use secret::*;
+pub use template::*;
 pub use time::*;
 pub use worker::*;

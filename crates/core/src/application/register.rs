@@ -47,6 +47,11 @@ impl Core {
             let name = name.to_string();
             return self.reply(call, Err(Rejection::AlreadyExists { kind: "application", name }));
         }
+        let mut profiles = spec.profiles.values();
+        let unknown = profiles.find_map(|profile| self.refuse_variables_of_profile(&spec, profile, "application"));
+        if let Some(rejection) = unknown {
+            return self.reply(call, Err(rejection));
+        }
         let uid = ApplicationUid(ctx.entropy.next());
         if let Some(request) = &request {
             self.requests.remember(ctx.now.wall, request.clone(), RequestEffect::Application(uid));

@@ -56,6 +56,13 @@ impl Core {
                 message: "no such profile; add it with new_profile".to_owned(),
             });
         }
+        let unknown = wanted.targets.iter().enumerate().find_map(|(index, target)| {
+            let (profile, field) = (target.new_profile.as_ref()?, format!("targets[{index}].new_profile"));
+            self.refuse_variables_of_profile(&application.record.spec, profile, &field)
+        });
+        if unknown.is_some() {
+            return unknown;
+        }
         let added = wanted.targets.iter().filter(|target| application.profile(target.profile).is_none()).count();
         (application.profiles().count() + added > MAX_PROFILES).then(|| Rejection::BadField {
             field: "targets".to_owned(),

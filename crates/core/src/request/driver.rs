@@ -45,6 +45,9 @@ impl Core {
         if let Some(rejection) = self.refuse_name(id.as_ref()) {
             return self.reply(call, Err(rejection));
         }
+        if let Some(rejection) = self.refuse_variables_of_driver(&spec) {
+            return self.reply(call, Err(rejection));
+        }
         if self.waiting.len() >= self.config.max_waiting {
             return self.reply(call, Err(Rejection::QueueFull { what: "waiting drivers".to_owned() }));
         }
@@ -87,6 +90,9 @@ impl Core {
     /// Says what would happen; keeps nothing.
     fn validate_driver(&mut self, ctx: &mut Ctx<'_>, call: CallId, id: Option<DriverId>, spec: Arc<DriverSpec>) {
         if let Some(rejection) = self.refuse_name(id.as_ref()) {
+            return self.reply(call, Err(rejection));
+        }
+        if let Some(rejection) = self.refuse_variables_of_driver(&spec) {
             return self.reply(call, Err(rejection));
         }
         let shape = shape_of_driver(&spec);

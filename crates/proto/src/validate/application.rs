@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use muster_types::{
     ApplicationSpec, DEFAULT_SESSION_GRACE, ExecutorProfile, ExecutorTemplate, ProfileId, SessionLostPolicy,
+    is_reserved_variable,
 };
 use prost::Message as _;
 
@@ -14,7 +15,6 @@ use super::driver::{MAX_LABELS, MAX_SELECTOR, kill_grace, log_limit};
 use super::policy::restart;
 use super::process::{artifacts, command};
 use super::resources::{ZeroCores, resources};
-use super::template::{BUILT_IN, LABEL_PREFIX};
 use crate::{FieldViolations, Path, text, v1};
 
 pub(super) const MAX_PROFILES: usize = 256;
@@ -110,7 +110,7 @@ pub(super) fn executor_profile(
         let entry = variables.key(name);
         if !text::is_variable_name(name) {
             violations.add(&entry, "the name does not match [A-Z][A-Z0-9_]* or is longer than 63 bytes");
-        } else if BUILT_IN.contains(&name.as_str()) || name.starts_with(LABEL_PREFIX) {
+        } else if is_reserved_variable(name) {
             violations.add(&entry, "a variable of this name is given by Muster");
         }
         plain_text(value, MAX_VARIABLE_VALUE, &entry, violations);

@@ -13,7 +13,6 @@ mod names;
 mod policy;
 mod process;
 mod resources;
-mod template;
 mod watch;
 mod workers;
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use muster_types::{Artifact, Command, Secret};
 
 use super::checks::{count, plain_text};
-use super::template;
 use crate::process::{is_file_name, sha256_of};
 use crate::{FieldViolations, Path, text, v1};
 
@@ -26,13 +25,11 @@ pub(super) fn command(wire: v1::Command, path: &Path<'_>, violations: &mut Field
         violations.add(&program, "is required");
     }
     plain_text(&wire.program, MAX_PROGRAM, &program, violations);
-    template::check(&wire.program, false, &program, violations);
 
     let args = path.field("args");
     count(wire.args.len(), MAX_ARGS, &args, violations);
     for (index, arg) in wire.args.iter().enumerate() {
         plain_text(arg, BOUNDED_BY_SPEC, &args.index(index), violations);
-        template::check(arg, false, &args.index(index), violations);
     }
     environment(&wire.env, &path.field("env"), violations);
     environment(&wire.secret_env, &path.field("secret_env"), violations);
@@ -62,7 +59,6 @@ fn environment(env: &BTreeMap<String, String>, path: &Path<'_>, violations: &mut
             violations.add(&entry, "names that start with MUSTER_ are given by the worker");
         }
         plain_text(value, BOUNDED_BY_SPEC, &entry, violations);
-        template::check(value, true, &entry, violations);
     }
 }
 

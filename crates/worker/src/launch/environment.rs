@@ -92,8 +92,6 @@ impl VariableScope<'_> {
             "WORK_DIR" => path(&places.work_dir),
             "RESOURCES_FILE" => path(&places.resources_file),
             "SCRATCH_DIR" => places.scratch.as_ref().and_then(path),
-            "LOG_URL_STDOUT" => Some(self.log_url("stdout")),
-            "LOG_URL_STDERR" => Some(self.log_url("stderr")),
             _ => self.defined_variable(name),
         }
     }
@@ -119,10 +117,6 @@ impl VariableScope<'_> {
             (AttemptKey::Executor(_, executor), "EXECUTOR_ID") => Some(executor.to_string()),
             _ => None,
         }
-    }
-
-    fn log_url(&self, stream: &str) -> String {
-        format!("http://{}/logs/{}/{stream}", self.worker.address, self.launch.attempt)
     }
 
     /// The variables of environment that are the worker's, after everything that the command sets.

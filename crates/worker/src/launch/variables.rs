@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use muster_types::{TemplatePart, template_parts};
+
 /// A variable that nobody defines here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownVariable(pub String);
@@ -14,36 +16,13 @@ impl fmt::Display for UnknownVariable {
 
 impl std::error::Error for UnknownVariable {}
 
-/// Replaces each `{{NAME}}` by what `lookup` says. What is not a name between the braces stays as
-/// it is, so that texts of other template languages pass through. What is put in is not looked at
-/// again.
+/// Replaces each `{{NAME}}` by what `lookup` says. What is put in is not looked at again.
 pub fn substitute(text: &str, mut lookup: impl FnMut(&str) -> Option<String>) -> Result<String, UnknownVariable> {
-    let mut result = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find("{{") {
-        let (before, after) = rest.split_at(start);
-        result.push_str(before);
-        let Some(end) = after.find("}}") else {
-            rest = after;
-            break;
-        };
-        let name = &after[2..end];
-        if is_name(name) {
-            result.push_str(&lookup(name).ok_or_else(|| UnknownVariable(name.to_owned()))?);
-            rest = &after[end + 2..];
-        } else {
-            // One brace only: what follows may open a variable.
-            result.push('{');
-            rest = &after[1..];
-        }
-    }
-    result.push_str(rest);
-    Ok(result)
-}
-
-fn is_name(name: &str) -> bool {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(good)
+    let fill = |part| match part {
+        TemplatePart::Text(text) => Ok(text.to_owned()),
+        TemplatePart::Variable(name) => lookup(name).ok_or_else(|| UnknownVariable(name.to_owned())),
+    };
+    template_parts(text).map(fill).collect()
 }
 
 #[cfg(test)]
