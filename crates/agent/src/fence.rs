@@ -5,6 +5,12 @@
 //! heartbeat moves that. A forward step of the wall clock against `CLOCK_BOOTTIME` since that
 //! heartbeat was sent means that time passed which `CLOCK_BOOTTIME` did not see (a machine that was
 //! suspended by its host), so it shortens the lease by as much; a step back lengthens nothing.
+//!
+//! A **term** is a row of renewals without a gap: each was sent before the end of the one before
+//! it. A renewal that was sent later opens the next term, and what was held under the term before
+//! is over, whether or not anybody looked at a clock in between. So a runner that was stopped
+//! through the end of a lease decides, from what it reads afterwards, exactly as if it had been
+//! awake.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,18 +23,28 @@ use crate::runner_protocol::Renewal;
 #[derive(Debug, Clone, Default)]
 pub struct Fence {
     held: BTreeSet<AttemptKey>,
+    /// Held under a term that has ended, and not yet said to be over.
+    lapsed: BTreeSet<AttemptKey>,
     lease: Option<Lease>,
+    /// Counts the terms; zero before the first renewal.
+    term: u64,
+    /// The end of the present term was seen.
+    is_over: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Lease {
-    renewal: Renewal,
+pub(crate) struct Lease {
+    pub(crate) renewal: Renewal,
     /// The longest forward step of the wall clock seen since the heartbeat was sent.
     step: Duration,
 }
 
 impl Lease {
-    fn observe(&mut self, now: Now) {
+    pub(crate) fn new(renewal: Renewal) -> Lease {
+        Lease { renewal, step: Duration::ZERO }
+    }
+
+    pub(crate) fn observe(&mut self, now: Now) {
         let since_sent = now.time.since(self.renewal.sent);
         let wall_since_sent = Duration::from_millis(now.wall.0.saturating_sub(self.renewal.sent_wall.0));
         // The wall clock is read in milliseconds: a difference of one is rounding.
@@ -36,7 +52,7 @@ impl Lease {
         self.step = self.step.max(step);
     }
 
-    fn end(&self) -> Time {
+    pub(crate) fn end(&self) -> Time {
         self.renewal.sent + self.renewal.lease.saturating_sub(self.step)
     }
 }
@@ -55,10 +71,30 @@ impl Fence {
         if !is_newer || renewal.sent > now.time {
             return false;
         }
-        let mut lease = Lease { renewal, step: Duration::ZERO };
+        if self.is_over || self.lease.is_none_or(|lease| renewal.sent >= lease.end()) {
+            self.term += 1;
+            self.is_over = false;
+            self.lapsed.append(&mut self.held);
+        }
+        let mut lease = Lease::new(renewal);
         lease.observe(now);
         self.lease = Some(lease);
         true
+    }
+
+    /// The number of the present term; zero before the first renewal.
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// The newest term that is known to have ended.
+    pub fn ended_term(&self) -> u64 {
+        if self.is_over { self.term } else { self.term.saturating_sub(1) }
+    }
+
+    /// Whether an attempt is held under the present term.
+    pub fn holds(&self, attempt: &AttemptKey) -> bool {
+        self.held.contains(attempt)
     }
 
     /// The newest renewal.
@@ -92,15 +128,18 @@ impl Fence {
     /// Forgets an attempt that has ended. One that is not held is ignored.
     pub fn release(&mut self, attempt: &AttemptKey) {
         self.held.remove(attempt);
+        self.lapsed.remove(attempt);
     }
 
     /// The attempts whose lease is over: to be stopped at once. Each is said once. To be called
     /// after everything that waits has been read, with clocks read just before.
     pub fn expire(&mut self, now: Now) -> BTreeSet<AttemptKey> {
-        if self.held.is_empty() || self.stands(now) {
-            return BTreeSet::new();
+        let mut expired = std::mem::take(&mut self.lapsed);
+        if self.lease.is_some() && !self.stands(now) {
+            self.is_over = true;
+            expired.append(&mut self.held);
         }
-        std::mem::take(&mut self.held)
+        expired
     }
 
     /// When [`Fence::expire`] has something to say, as far as is known.
@@ -180,6 +219,30 @@ mod tests {
         fence.renew(sent(44), at(100 - 12));
         assert!(fence.expire(at(88)).is_empty());
         assert_eq!(fence.expire(at(89)), BTreeSet::from([attempt(1)]));
+    }
+
+    #[test]
+    fn a_renewal_after_a_gap_saves_nothing_although_nobody_saw_the_gap() {
+        let mut fence = Fence::new();
+        fence.renew(sent(0), at(0));
+        fence.admit(attempt(1), at(44));
+        assert_eq!((fence.term(), fence.ended_term()), (1, 0));
+        assert!(fence.renew(sent(45), at(60)));
+        assert_eq!((fence.term(), fence.ended_term()), (2, 1));
+        assert!(!fence.holds(&attempt(1)));
+        assert!(fence.admit(attempt(2), at(60)));
+        assert_eq!(fence.expire(at(60)), BTreeSet::from([attempt(1)]), "the lease stands, but not that one");
+        assert!(fence.holds(&attempt(2)));
+    }
+
+    #[test]
+    fn an_end_that_was_seen_is_not_undone_by_a_renewal_from_before_it() {
+        let mut fence = Fence::new();
+        fence.renew(sent(0), at(0));
+        assert!(fence.expire(at(45)).is_empty());
+        assert_eq!((fence.term(), fence.ended_term()), (1, 1));
+        assert!(fence.renew(sent(44), at(46)));
+        assert_eq!((fence.term(), fence.ended_term()), (2, 1), "whoever was told of the end sees another term");
     }
 
     #[test]
