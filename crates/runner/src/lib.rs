@@ -4,8 +4,12 @@
 //! everything that it runs dies with it. The threads of the [`spawner`] only spawn and may hang on
 //! a path; the main loop ([`engine`]) does everything else and touches no path that a user chose.
 //!
+//! What is leased is stopped at its lease's end by the main loop and, should that not be scheduled,
+//! by the [`guard`], a second process.
+//!
 //! The state directory (mode 0700) holds the lock, the socket, the incarnation, the process id, the
-//! journal and `runner.log`, which gets what a crash has to say and is empty otherwise.
+//! journal and `runner.log`, which gets what a crash has to say, and what became of the guard if it
+//! had to be replaced.
 //!
 //! SIGTERM ends everything that runs, each attempt by its own grace, and then the runner; a second
 //! one changes nothing. SIGKILL lets the kernel end everything at once. No other signal means
@@ -14,6 +18,7 @@
 mod clock;
 mod connection;
 mod engine;
+mod guard;
 mod journal;
 mod launch;
 mod options;
@@ -40,6 +45,12 @@ const EXIT_SERVED: u8 = 3;
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let options = match parse(arguments) {
         Ok(RunnerInvocation::Run(options)) => options,
+        Ok(RunnerInvocation::Guard(wanted)) => {
+            return match guard::run(&wanted) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(1, &format!("the guard ends: {error}")),
+            };
+        }
         Ok(RunnerInvocation::Print(text)) => {
             // Nobody may be reading.
             let _ = std::io::stdout().write_all(text.as_bytes());

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::guard;
 use crate::tree::Method;
 
 /// How to run.
@@ -51,6 +52,8 @@ already serves it (exit code 3).
 pub(crate) enum RunnerInvocation {
     /// Run.
     Run(RunnerOptions),
+    /// Be the guard of a runner.
+    Guard(guard::TreeRequest),
     /// Print a text and end.
     Print(String),
 }
@@ -78,6 +81,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Run
             "--version" | "-V" => {
                 return Ok(RunnerInvocation::Print(format!("muster-runner {}\n", env!("CARGO_PKG_VERSION"))));
             }
+            guard::ROLE => return guard_of(arguments.next(), arguments.next()),
             _ => {}
         }
         let value = arguments.next().ok_or_else(|| UsageError(format!("`{name}` needs a value (see --help)")))?;
@@ -93,6 +97,14 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Run
     }
     options.state_dir = state_dir.ok_or_else(|| UsageError("--state-dir DIR is missing (see --help)".to_owned()))?;
     Ok(RunnerInvocation::Run(options))
+}
+
+/// What the runner passes to its guard, which nobody else starts.
+fn guard_of(how: Option<OsString>, kill_after: Option<OsString>) -> Result<RunnerInvocation, UsageError> {
+    let wrong = || UsageError("the guard is started by its runner alone".to_owned());
+    let how = how.and_then(|how| how.into_string().ok()).ok_or_else(wrong)?;
+    let kill_after = seconds(guard::ROLE, &kill_after.ok_or_else(wrong)?)?;
+    Ok(RunnerInvocation::Guard(guard::TreeRequest { how, kill_after }))
 }
 
 fn method(value: &OsString) -> Result<Method, UsageError> {
@@ -142,5 +154,6 @@ mod tests {
         assert!(parse_words(&["--state-dir", "/s", "--tree", "v3"]).is_err());
         assert!(parse_words(&["--state-dir", "/s", "--fence-kill-after", "10m"]).is_err());
         assert!(parse_words(&["--speed", "1"]).is_err());
+        assert!(parse_words(&["--guard", "cgroup2"]).is_err());
     }
 }

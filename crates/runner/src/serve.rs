@@ -9,6 +9,7 @@ use muster_agent::runner_protocol::{RunnerHello, VERSION};
 
 use crate::connection::Listener;
 use crate::engine::{self, Engine, EngineParts};
+use crate::guard::Keeper;
 use crate::journal::{self, Journal};
 use crate::options::RunnerOptions;
 use crate::pid_translation::PidTranslation;
@@ -56,8 +57,12 @@ pub(crate) fn prepare(options: &RunnerOptions, state: &StateDir, place: RunnerPl
     let name = state.worker_name();
     let wanted = TreeRequest { root: options.cgroup_root.clone(), name, method: options.tree, limits: options.limits };
     let found = tree::find(&wanted).map_err(|error| ServeError::Locked(error.directory))?;
-    let trees = Arc::new(found.trees);
+    let mut trees = found.trees;
     sweep(&trees)?;
+    trees.make_leased().map_err(cannot("make the group of leased trees"))?;
+    let brake = trees.brake().map_err(cannot("find the group of leased trees"))?;
+    let guard = Keeper::new(brake, options.fence_kill_after).map_err(cannot("prepare a guard"))?;
+    let trees = Arc::new(trees);
 
     let (seen, memory) = journal::read(&state.journal()).map_err(cannot("read the journal"))?;
     let incarnation = state.next_incarnation(seen).map_err(cannot("write the incarnation"))?;
@@ -89,6 +94,7 @@ pub(crate) fn prepare(options: &RunnerOptions, state: &StateDir, place: RunnerPl
         journal,
         trees,
         spawner,
+        guard,
         listener,
         signals,
         is_first_process,

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::pid_translation::PidTranslation;
 use crate::prepare::{self, Surroundings};
 use crate::sys::{CloneFailure, CloneStep, Cloned, Cloner};
-use crate::tree::Trees;
+use crate::tree::{Tree, Trees};
 
 /// Jobs handed over and not begun. Few: what waits with the main loop can be taken back without a
 /// trace.
@@ -200,7 +200,11 @@ impl SpawnerThread {
             let error = io::Error::from_raw_os_error(libc::ECANCELED);
             return Err(SpawnFailure::Child(CloneFailure { step: CloneStep::Cancelled, error }));
         }
-        let entry = self.setting.trees.make(&job.attempt, &job.limits).map_err(SpawnFailure::Tree)?;
+        let entry = self
+            .setting
+            .trees
+            .make(&Tree { attempt: job.attempt, leased: job.leased }, &job.limits)
+            .map_err(SpawnFailure::Tree)?;
         let surroundings = Surroundings {
             null: self.null.as_fd(),
             joins: entry.joins,

@@ -8,6 +8,8 @@ use muster_agent::journal::Record;
 use muster_agent::runner_protocol::Accepted;
 use muster_types::{AttemptState, Exit, Fault, Outcome, Reason, Report, Time, WallTime};
 
+use crate::tree::Tree;
+
 /// One attempt.
 #[derive(Debug)]
 pub(super) struct TrackedAttempt {
@@ -92,6 +94,23 @@ impl TrackedAttempt {
             has_memory_limit: false,
             wait_channel: None,
             wake: None,
+        }
+    }
+
+    pub(super) fn tree(&self) -> Tree {
+        Tree { attempt: self.accepted.attempt, leased: self.accepted.leased }
+    }
+
+    /// Whether the runner itself has seen to it that nothing of it executes until it is thawed.
+    /// What was killed while it was being started looks, before it executes, whether it is still
+    /// wanted.
+    pub(super) fn is_stopped(&self) -> bool {
+        match &self.stage {
+            AttemptStage::Accepted | AttemptStage::Queued(_) => false,
+            AttemptStage::Starting(_) | AttemptStage::Running(_) => {
+                self.is_frozen() || self.stop.as_ref().is_some_and(|stop| stop.kills > 0)
+            }
+            AttemptStage::Ending(_) | AttemptStage::Ended(..) => true,
         }
     }
 

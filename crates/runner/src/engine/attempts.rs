@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use muster_agent::fence::Fence;
 use muster_agent::journal::{JournalState, Record};
-use muster_agent::runner_protocol::Accepted;
+use muster_agent::runner_protocol::{Accepted, Limits, Program};
 use muster_types::{AttemptKey, Now, Outcome, Report, Time};
 
 use super::attempt::{AttemptStage, TrackedAttempt};
 use super::freeze::FreezeRule;
+use crate::guard::Keeper;
 use crate::journal::Journal;
 use crate::spawner::{SpawnJob, Spawner};
 use crate::sys;
@@ -49,6 +50,9 @@ pub(super) struct AttemptTable {
     pub(super) follow_ups: Vec<FollowUp>,
     pub(super) trees: Arc<Trees>,
     pub(super) spawner: Spawner,
+    pub(super) guard: Keeper,
+    /// Leased starts that wait for the guard.
+    pub(super) waiting: BTreeMap<AttemptKey, (Program, Limits)>,
     /// Nothing is started any more.
     pub(super) is_shutting_down: bool,
     pub(super) freeze_rule: FreezeRule,
@@ -59,7 +63,13 @@ pub(super) struct AttemptTable {
 }
 
 impl AttemptTable {
-    pub(super) fn new(journal: Journal, trees: Arc<Trees>, spawner: Spawner, freeze_rule: FreezeRule) -> AttemptTable {
+    pub(super) fn new(
+        journal: Journal,
+        trees: Arc<Trees>,
+        spawner: Spawner,
+        guard: Keeper,
+        freeze_rule: FreezeRule,
+    ) -> AttemptTable {
         AttemptTable {
             all: BTreeMap::new(),
             mains: BTreeMap::new(),
@@ -68,6 +78,8 @@ impl AttemptTable {
             follow_ups: Vec::new(),
             trees,
             spawner,
+            guard,
+            waiting: BTreeMap::new(),
             is_shutting_down: false,
             freeze_rule,
             changed: BTreeSet::new(),
@@ -107,6 +119,7 @@ impl AttemptTable {
     pub(super) fn end(&mut self, key: AttemptKey, outcome: Outcome, now: Now) {
         self.wake_at(key, None);
         self.fence.release(&key);
+        self.waiting.remove(&key);
         let Some(attempt) = self.all.get_mut(&key) else { return };
         attempt.sequence += 1;
         attempt.wait_channel = None;
@@ -163,7 +176,7 @@ impl AttemptTable {
     /// When something is to be done without any input.
     pub(super) fn next_deadline(&self) -> Option<Time> {
         let wake = self.wakes.first().map(|(time, _)| *time);
-        [wake, self.fence.next_deadline(), self.journal_retry].into_iter().flatten().min()
+        [wake, self.fence.next_deadline(), self.journal_retry, self.guard.next_look()].into_iter().flatten().min()
     }
 
     /// Whether a lease may have run out.

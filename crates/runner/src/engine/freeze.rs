@@ -58,7 +58,7 @@ impl AttemptTable {
         let wanted = self.freeze_rule.agent_thaws && !self.freeze_rule.kill_after.is_zero();
         let Some(attempt) = self.all.get_mut(&key) else { return true };
         let runs = matches!(attempt.stage, AttemptStage::Running(_)) && attempt.stop.is_none();
-        if !wanted || !runs || !self.trees.freeze(&key) {
+        if !wanted || !runs || !self.trees.freeze(&attempt.tree()) {
             return false;
         }
         attempt.freeze = Some(FreezeState::Asked { until: now.time + FREEZE_LIMIT, unstick: now.time + UNSTICK });
@@ -70,7 +70,7 @@ impl AttemptTable {
     pub(super) fn check_freeze(&mut self, key: AttemptKey, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
         match attempt.freeze {
-            Some(FreezeState::Asked { .. }) if self.trees.is_frozen(&key) => {
+            Some(FreezeState::Asked { .. }) if self.trees.is_frozen(&attempt.tree()) => {
                 let until = now.time + self.freeze_rule.kill_after;
                 attempt.freeze = Some(FreezeState::Frozen { until });
                 self.wake_at(key, Some(until));
@@ -78,7 +78,7 @@ impl AttemptTable {
             }
             Some(FreezeState::Asked { until, .. }) if until <= now.time => self.kill_for_lease(key, NOT_FROZEN, now),
             Some(FreezeState::Asked { until, unstick }) if unstick <= now.time => {
-                if !self.trees.thaw(&key) || !self.trees.freeze(&key) {
+                if !self.trees.thaw(&attempt.tree()) || !self.trees.freeze(&attempt.tree()) {
                     return self.kill_for_lease(key, NOT_FROZEN, now);
                 }
                 attempt.freeze = Some(FreezeState::Asked { until, unstick: now.time + UNSTICK });
@@ -98,7 +98,7 @@ impl AttemptTable {
         if attempt.freeze.is_none() || !self.fence.admit(key, now) {
             return self.tell(key);
         }
-        if !self.trees.thaw(&key) {
+        if !self.trees.thaw(&attempt.tree()) {
             return self.kill_for_lease(key, NOT_THAWED, now);
         }
         attempt.freeze = None;

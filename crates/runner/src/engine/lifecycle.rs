@@ -51,10 +51,14 @@ impl AttemptTable {
         if attempt.accepted.leased && !self.fence.admit(key, now) {
             return self.end(key, refused(NO_LEASE), now);
         }
+        if attempt.accepted.leased && !self.guard.lets_start(&self.fence, now) {
+            self.waiting.insert(key, (program, limits));
+            return;
+        }
         self.queue_start(key, program, limits);
     }
 
-    fn queue_start(&mut self, key: AttemptKey, program: Program, limits: Limits) {
+    pub(super) fn queue_start(&mut self, key: AttemptKey, program: Program, limits: Limits) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
         let cancelled = Arc::new(AtomicBool::new(false));
         attempt.stage = AttemptStage::Queued(Arc::clone(&cancelled));
@@ -138,7 +142,7 @@ impl AttemptTable {
         }
         let (kills, killed_at) = (stop.kills, stop.kill_at);
         stop.kills += 1;
-        self.trees.kill(&key, leader);
+        self.trees.kill(&attempt.tree(), leader);
         self.schedule_check(key, kills, killed_at, now);
     }
 
@@ -150,7 +154,7 @@ impl AttemptTable {
             return;
         }
         let Some(attempt) = self.all.get_mut(&key) else { return };
-        let channel = wait_channel::of(&self.trees.members(&key, attempt.leader()));
+        let channel = wait_channel::of(&self.trees.members(&attempt.tree(), attempt.leader()));
         if channel.is_some() && attempt.wait_channel != channel {
             attempt.wait_channel = channel;
             self.change(key);
@@ -170,7 +174,7 @@ impl AttemptTable {
         if attempt.leader() != Some(pid) {
             return;
         }
-        let out_of_memory = attempt.has_memory_limit && self.trees.out_of_memory_kills(&key) > 0;
+        let out_of_memory = attempt.has_memory_limit && self.trees.out_of_memory_kills(&attempt.tree()) > 0;
         let outcome = attempt.outcome(exit, out_of_memory);
         self.finish(key, outcome, now);
     }
@@ -178,10 +182,10 @@ impl AttemptTable {
     /// Nothing more is expected of an attempt's main process: it ends once nothing is left.
     fn finish(&mut self, key: AttemptKey, outcome: Outcome, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
-        if self.trees.clear(&key, attempt.leader()) == Survivors::Nothing {
+        if self.trees.clear(&attempt.tree(), attempt.leader()) == Survivors::Nothing {
             return self.end(key, outcome, now);
         }
-        self.trees.kill(&key, attempt.leader());
+        self.trees.kill(&attempt.tree(), attempt.leader());
         self.journal.append(&Record::Exited { attempt: key, outcome: outcome.clone() });
         if let AttemptStage::Running(child) = std::mem::replace(&mut attempt.stage, AttemptStage::Ending(outcome)) {
             self.follow_ups.push(FollowUp::Reap(child.pid, child.pidfd));
@@ -198,7 +202,7 @@ impl AttemptTable {
         match &attempt.stage {
             AttemptStage::Ending(outcome) => {
                 let outcome = outcome.clone();
-                match self.trees.clear(&key, None) {
+                match self.trees.clear(&attempt.tree(), None) {
                     Survivors::Nothing => self.end(key, outcome, now),
                     Survivors::Something => self.escalate_kill(key, now),
                 }
@@ -222,7 +226,7 @@ impl AttemptTable {
         if attempt.stop.is_some() || !attempt.has_memory_limit || !self.trees.must_watch_memory() {
             return;
         }
-        if self.trees.out_of_memory_kills(&key) == 0 {
+        if self.trees.out_of_memory_kills(&attempt.tree()) == 0 {
             return self.wake_at(key, Some(now.time + MEMORY_LOOK));
         }
         let order =

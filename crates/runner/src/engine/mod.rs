@@ -9,6 +9,7 @@ mod attempt;
 mod attempts;
 mod commands;
 mod freeze;
+mod guarded;
 mod lifecycle;
 mod poll;
 mod reason;
@@ -23,6 +24,7 @@ use muster_agent::runner_protocol::{RunnerHello, ToAgent, ToRunner, VERSION, VER
 
 use crate::clock;
 use crate::connection::{Listener, ReadResult};
+use crate::guard::Keeper;
 use crate::journal::Journal;
 use crate::spawner::Spawner;
 use crate::sys;
@@ -58,6 +60,7 @@ pub(crate) struct EngineParts {
     pub(crate) journal: Journal,
     pub(crate) trees: Arc<Trees>,
     pub(crate) spawner: Spawner,
+    pub(crate) guard: Keeper,
     pub(crate) listener: Listener,
     pub(crate) signals: SignalFd,
     /// Whether processes in our PID namespace must not end us: everything that we run is there.
@@ -80,7 +83,8 @@ pub(crate) struct Engine {
     owed: Vec<RunnerReply>,
     has_strays: bool,
     is_journal_full: bool,
-    _homes: Vec<CgroupHome>,
+    /// After what has processes in them, so that they can be removed.
+    cgroup_homes: Vec<CgroupHome>,
 }
 
 /// What an earlier runner had on record and is still to be said, as records of the new journal.
@@ -96,6 +100,7 @@ impl Engine {
             journal,
             trees,
             spawner,
+            guard,
             listener,
             signals,
             is_first_process,
@@ -107,7 +112,7 @@ impl Engine {
         poll.watch(&spawner, ReadySource::Spawner)?;
         let agent_conn = AgentConnections::new(listener, &poll)?;
         let rule = FreezeRule { kill_after: fence_kill_after, agent_thaws: true };
-        let mut attempts = AttemptTable::new(journal, trees, spawner, rule);
+        let mut attempts = AttemptTable::new(journal, trees, spawner, guard, rule);
         attempts.restore(attempts::ends_on_record(JournalState::of(kept), clock::now()));
         Ok(Engine {
             hello,
@@ -119,13 +124,14 @@ impl Engine {
             owed: Vec::new(),
             has_strays: false,
             is_journal_full: false,
-            _homes: cgroup_homes,
+            cgroup_homes,
         })
     }
 
     /// Runs until everything has been shut down.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut begun = None;
+        self.keep_guard();
         while !self.attempts.is_shut_down() {
             self.poll.arm(self.attempts.next_deadline())?;
             let ready = self.poll.wait()?;
@@ -135,6 +141,7 @@ impl Engine {
                 std::thread::sleep(GATHER);
             }
         }
+        self.attempts.trees.remove_leased();
         Ok(())
     }
 
@@ -144,6 +151,9 @@ impl Engine {
         }
         if ready.iter().any(|ready| matches!(ready, ReadySource::Connection(_) | ReadySource::Listener)) {
             self.hear(READS_PER_PASS);
+        }
+        if ready.contains(&ReadySource::Guard) {
+            self.attempts.guard.hear();
         }
         if ready.contains(&ReadySource::Spawner) {
             self.take_spawned();
@@ -225,8 +235,19 @@ impl Engine {
         for key in self.attempts.take_due(now) {
             self.attempts.wake(key, now);
         }
+        self.attempts.mind_guard(now);
+        self.keep_guard();
         let end = self.attempts.fence.lease_end(now);
         self.attempts.spawner.set_lease_end(end.map_or(0, |end| end.0));
+    }
+
+    /// One whose socket cannot be watched is replaced when it does not answer.
+    fn keep_guard(&mut self) {
+        if self.attempts.guard.keep(&self.cgroup_homes, clock::now())
+            && let Some(socket) = self.attempts.guard.socket()
+        {
+            let _ = self.poll.watch(socket, ReadySource::Guard);
+        }
     }
 
     fn settle(&mut self) {
@@ -259,6 +280,10 @@ impl Engine {
     /// end is written first. If one is in the way, the others wait for the next pass.
     fn reap_strays(&mut self) {
         while let Some(pid) = sys::wait::look_for_any() {
+            if self.attempts.guard.is_guard(pid) {
+                self.attempts.guard.ended();
+                continue;
+            }
             if self.is_main(pid) {
                 return;
             }

@@ -27,6 +27,8 @@ pub(super) enum ReadySource {
     Connection(u32),
     /// A child has ended; its pid.
     Child(i32),
+    /// The guard wakes us, or is gone.
+    Guard,
 }
 
 const KIND_SHIFT: u32 = 32;
@@ -40,6 +42,7 @@ impl ReadySource {
             ReadySource::Clock => (3, 0),
             ReadySource::Connection(number) => (4, number),
             ReadySource::Child(pid) => (5, pid.cast_unsigned()),
+            ReadySource::Guard => (6, 0),
         };
         kind << KIND_SHIFT | u64::from(number)
     }
@@ -52,6 +55,7 @@ impl ReadySource {
             2 => ReadySource::Spawner,
             4 => ReadySource::Connection(number),
             5 => ReadySource::Child(number.cast_signed()),
+            6 => ReadySource::Guard,
             _ => ReadySource::Clock,
         }
     }

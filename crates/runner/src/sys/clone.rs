@@ -360,11 +360,13 @@ fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
     }
-    if plan.cancelled.load(Ordering::SeqCst) {
-        return (CloneStep::Cancelled, libc::ECANCELED);
-    }
+    // In this order: what was held under an ended lease is cancelled before a later lease is
+    // written, so whoever reads the later one sees that.
     if plan.lease_end.is_some_and(|end| boot_nanos() >= end.load(Ordering::SeqCst)) {
         return (CloneStep::LeaseOver, libc::ETIME);
+    }
+    if plan.cancelled.load(Ordering::SeqCst) {
+        return (CloneStep::Cancelled, libc::ECANCELED);
     }
     (CloneStep::Exec, exec(plan))
 }

@@ -3,6 +3,8 @@
 pub(crate) mod clone;
 pub(crate) mod daemon;
 pub(crate) mod peer;
+pub(crate) mod privilege;
+pub(crate) mod shared;
 pub(crate) mod signals;
 pub(crate) mod strings;
 pub(crate) mod wait;

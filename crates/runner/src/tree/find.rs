@@ -67,8 +67,24 @@ pub(crate) struct CgroupHome {
     _lock: OwnedFd,
 }
 
+impl CgroupHome {
+    /// Puts a guard beside the worker's cgroup, so that neither limits nor a freezing that hit the
+    /// runner hit it.
+    pub(crate) fn admit_guard(&self, pid: u32) {
+        let name = self.guard_name();
+        // As far as the machine lets us: the guard is as good, but shares the runner's fate.
+        let _ = make_dir(&self.shared, &name)
+            .and_then(|()| write(&self.shared, &format!("{name}/cgroup.procs"), &pid.to_string()));
+    }
+
+    fn guard_name(&self) -> String {
+        format!("guard-{}", self.name)
+    }
+}
+
 impl Drop for CgroupHome {
     fn drop(&mut self) {
+        let _ = remove(&self.shared, &self.guard_name());
         // It stays if something is left in it.
         let _ = remove(&self.shared, &self.name);
     }
@@ -120,7 +136,8 @@ pub(crate) fn find(wanted: &TreeRequest) -> Result<FoundTrees, FindError> {
         ..Capabilities::default()
     };
     limiter.describe(&mut capabilities);
-    Ok(FoundTrees { trees: Trees { holder, limiter, freezes }, capabilities, cgroup_homes })
+    let leased = Holder::Marks(Marks::new(wanted.name.clone()));
+    Ok(FoundTrees { trees: Trees { holder, leased, limiter, freezes }, capabilities, cgroup_homes })
 }
 
 fn has_magic(path: &Path, magic: u64) -> bool {
@@ -222,7 +239,7 @@ fn make_parent(base: &Path, name: &str, prepare: impl Fn(&OwnedFd)) -> io::Resul
 
 /// Lets the cgroups below have controllers. The kernel refuses while processes are in the cgroup
 /// itself; then that limit is absent here.
-fn enable_controllers(cgroup: &OwnedFd) {
+pub(super) fn enable_controllers(cgroup: &OwnedFd) {
     for controller in ["memory", "cpu", "pids"] {
         let _ = write(cgroup, "cgroup.subtree_control", &format!("+{controller}"));
     }

@@ -1,7 +1,7 @@
 //! Trees as cgroups of the first version's freezer: frozen, killed and thawed until empty.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -14,13 +14,23 @@ const FREEZE_READINGS: u32 = 50;
 
 /// The worker's cgroup in the freezer's hierarchy; each attempt has one in it.
 #[derive(Debug)]
-pub(super) struct Freezer {
+pub(crate) struct Freezer {
     parent: OwnedFd,
 }
 
 impl Freezer {
     pub(super) fn new(parent: OwnedFd) -> Freezer {
         Freezer { parent }
+    }
+
+    /// Trees in a cgroup of this one.
+    pub(super) fn within(&self, name: &str) -> io::Result<Freezer> {
+        make_dir(&self.parent, name)?;
+        Ok(Freezer { parent: open_dir(&self.parent, name)? })
+    }
+
+    pub(super) fn parent(&self) -> BorrowedFd<'_> {
+        self.parent.as_fd()
     }
 
     /// The file through which a process enters. `tasks` and not `cgroup.procs`: a process that
@@ -78,6 +88,10 @@ impl Freezer {
         let mut left = Vec::new();
         let Ok(dir) = open_dir(&self.parent, ".") else { return left };
         for name in children(dir) {
+            // What is frozen below does not end before it is thawed below.
+            if let Ok(parent) = open_dir(&self.parent, &name) {
+                left.extend(Freezer { parent }.sweep());
+            }
             // Tried again by the caller as long as something is left.
             let _ = self.kill(&name);
             if self.clear(&name) == Survivors::Something {

@@ -19,7 +19,7 @@ const MAX_PASSES: u32 = 64;
 
 /// Looks through the processes of the machine (or of the runner's PID namespace).
 #[derive(Debug)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     worker: String,
 }
 
@@ -31,6 +31,17 @@ struct MarkedProcess {
 impl Marks {
     pub(super) fn new(worker: String) -> Marks {
         Marks { worker }
+    }
+
+    /// The group whose trees' marks begin like this, as [`Marks::mark`] of an empty name says it.
+    pub(super) fn with_prefix(prefix: &str) -> Marks {
+        let worker = prefix.trim_start_matches(VARIABLE).trim_start_matches('=').trim_end_matches('/');
+        Marks { worker: worker.to_owned() }
+    }
+
+    /// Trees in a group of these, which a later runner's group is not mistaken for.
+    pub(super) fn within(&self, name: &str, made: u64) -> Marks {
+        Marks { worker: format!("{}/{name}-{made}", self.worker) }
     }
 
     /// `NAME=VALUE` for the environment.

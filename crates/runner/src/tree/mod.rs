@@ -8,6 +8,7 @@
 //! every controller, build paths and parse on each call and bring D-Bus along, where this needs
 //! eight fixed files and one `mkdirat` on a path taken thousands of times per second.
 
+mod brake;
 mod cgroup;
 mod find;
 mod freezer;
@@ -21,11 +22,16 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use muster_agent::runner_protocol::Limits;
 use muster_types::AttemptKey;
 
+pub(crate) use brake::{Brake, BrakeSite};
 pub(crate) use find::{CgroupHome, Method, TreeRequest, find};
 use freezer::Freezer;
 use limits::Limiter;
 use marks::Marks;
 use v2::Cgroup2;
+
+/// The group of the leased trees, which is the guard's to freeze: it holds without another cgroup
+/// for each launch.
+const LEASED: &str = "leased";
 
 /// The ways to hold a tree, best first.
 #[derive(Debug)]
@@ -38,10 +44,19 @@ enum Holder {
     Marks(Marks),
 }
 
+/// A tree by what it is called, and where it is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tree {
+    pub(crate) attempt: AttemptKey,
+    /// Leased trees lie in one group, under the guard's brake.
+    pub(crate) leased: bool,
+}
+
 /// What the machine lets us do with trees.
 #[derive(Debug)]
 pub(crate) struct Trees {
     holder: Holder,
+    leased: Holder,
     limiter: Limiter,
     /// Whether freezing works here.
     freezes: bool,
@@ -69,10 +84,10 @@ pub(crate) struct TreeEntry {
 
 impl Trees {
     /// Makes the cgroups of an attempt, with its limits.
-    pub(crate) fn make(&self, attempt: &AttemptKey, limits: &Limits) -> io::Result<TreeEntry> {
-        let name = attempt.to_string();
+    pub(crate) fn make(&self, tree: &Tree, limits: &Limits) -> io::Result<TreeEntry> {
+        let name = tree.attempt.to_string();
         let mut entry = TreeEntry::default();
-        match &self.holder {
+        match self.holder(tree) {
             Holder::Cgroup2(holder) => {
                 let cgroup = holder.make(&name)?;
                 self.limiter.limit_v2(&cgroup, limits)?;
@@ -87,10 +102,10 @@ impl Trees {
 
     /// Asks the kernel to freeze the tree; false if it cannot be asked. Whether it worked is told
     /// by [`Trees::is_frozen`].
-    pub(crate) fn freeze(&self, attempt: &AttemptKey) -> bool {
-        let name = attempt.to_string();
+    pub(crate) fn freeze(&self, tree: &Tree) -> bool {
+        let name = tree.attempt.to_string();
         self.freezes
-            && match &self.holder {
+            && match self.holder(tree) {
                 Holder::Cgroup2(holder) => holder.freeze(&name).is_ok(),
                 Holder::Freezer(holder) => holder.freeze(&name).is_ok(),
                 Holder::Marks(_) => false,
@@ -98,9 +113,9 @@ impl Trees {
     }
 
     /// Whether nothing in the tree executes.
-    pub(crate) fn is_frozen(&self, attempt: &AttemptKey) -> bool {
-        let name = attempt.to_string();
-        match &self.holder {
+    pub(crate) fn is_frozen(&self, tree: &Tree) -> bool {
+        let name = tree.attempt.to_string();
+        match self.holder(tree) {
             Holder::Cgroup2(holder) => holder.is_frozen(&name),
             Holder::Freezer(holder) => holder.is_frozen(&name),
             Holder::Marks(_) => false,
@@ -108,9 +123,9 @@ impl Trees {
     }
 
     /// Lets a frozen tree go on; false if the kernel cannot be told.
-    pub(crate) fn thaw(&self, attempt: &AttemptKey) -> bool {
-        let name = attempt.to_string();
-        match &self.holder {
+    pub(crate) fn thaw(&self, tree: &Tree) -> bool {
+        let name = tree.attempt.to_string();
+        match self.holder(tree) {
             Holder::Cgroup2(holder) => holder.thaw(&name).is_ok(),
             Holder::Freezer(holder) => holder.thaw(&name).is_ok(),
             Holder::Marks(_) => false,
@@ -118,10 +133,10 @@ impl Trees {
     }
 
     /// Ends everything in the tree, frozen or not. Whether it worked is told by [`Trees::clear`].
-    pub(crate) fn kill(&self, attempt: &AttemptKey, leader: Option<i32>) {
-        let name = attempt.to_string();
+    pub(crate) fn kill(&self, tree: &Tree, leader: Option<i32>) {
+        let name = tree.attempt.to_string();
         // What cannot be written now is tried again by the caller until the tree is clear.
-        match &self.holder {
+        match self.holder(tree) {
             Holder::Cgroup2(holder) => drop(holder.kill(&name)),
             Holder::Freezer(holder) => drop(holder.kill(&name)),
             Holder::Marks(holder) => holder.kill(&name, leader),
@@ -129,9 +144,9 @@ impl Trees {
     }
 
     /// Removes the tree's cgroups if nothing is left in it.
-    pub(crate) fn clear(&self, attempt: &AttemptKey, leader: Option<i32>) -> Survivors {
-        let name = attempt.to_string();
-        let rest = match &self.holder {
+    pub(crate) fn clear(&self, tree: &Tree, leader: Option<i32>) -> Survivors {
+        let name = tree.attempt.to_string();
+        let rest = match self.holder(tree) {
             Holder::Cgroup2(holder) => holder.clear(&name),
             Holder::Freezer(holder) => holder.clear(&name),
             Holder::Marks(holder) => holder.look(&name, leader),
@@ -143,9 +158,9 @@ impl Trees {
     }
 
     /// Process ids in the tree, as the runner sees them; empty if unknown.
-    pub(crate) fn members(&self, attempt: &AttemptKey, leader: Option<i32>) -> Vec<i32> {
-        let name = attempt.to_string();
-        match &self.holder {
+    pub(crate) fn members(&self, tree: &Tree, leader: Option<i32>) -> Vec<i32> {
+        let name = tree.attempt.to_string();
+        match self.holder(tree) {
             Holder::Cgroup2(holder) => holder.members(&name),
             Holder::Freezer(holder) => holder.members(&name),
             Holder::Marks(holder) => holder.members(&name, leader),
@@ -153,8 +168,8 @@ impl Trees {
     }
 
     /// How often the kernel has killed something of the tree for exceeding the tree's memory.
-    pub(crate) fn out_of_memory_kills(&self, attempt: &AttemptKey) -> u64 {
-        self.limiter.out_of_memory_kills(&attempt.to_string(), self.v2_parent())
+    pub(crate) fn out_of_memory_kills(&self, tree: &Tree) -> u64 {
+        self.limiter.out_of_memory_kills(&tree.attempt.to_string(), self.v2_parent(tree))
     }
 
     /// Whether memory limits must be watched: the kernel ends one process of the tree and tells
@@ -175,8 +190,41 @@ impl Trees {
         left
     }
 
-    fn v2_parent(&self) -> Option<BorrowedFd<'_>> {
+    /// Makes the group of the leased trees anew. Only after a sweep, so that it is empty: whoever
+    /// still holds the one of an earlier runner holds nothing.
+    pub(crate) fn make_leased(&mut self) -> io::Result<()> {
+        self.leased = match &self.holder {
+            Holder::Cgroup2(holder) => Holder::Cgroup2(holder.within(LEASED)?),
+            Holder::Freezer(holder) => Holder::Freezer(holder.within(LEASED)?),
+            Holder::Marks(holder) => Holder::Marks(holder.within(LEASED, crate::clock::now().time.0)),
+        };
+        Ok(())
+    }
+
+    /// The brake on all leased trees.
+    pub(crate) fn brake(&self) -> io::Result<BrakeSite> {
+        Ok(match &self.leased {
+            Holder::Cgroup2(holder) => BrakeSite::Cgroup2(holder.parent().try_clone_to_owned()?),
+            Holder::Freezer(holder) => BrakeSite::Freezer(holder.parent().try_clone_to_owned()?),
+            Holder::Marks(holder) => BrakeSite::Marks(holder.mark("")),
+        })
+    }
+
+    /// Removes what [`Trees::make_leased`] made, if nothing is left in it.
+    pub(crate) fn remove_leased(&self) {
         match &self.holder {
+            Holder::Cgroup2(holder) => drop(holder.clear(LEASED)),
+            Holder::Freezer(holder) => drop(holder.clear(LEASED)),
+            Holder::Marks(_) => {}
+        }
+    }
+
+    fn holder(&self, tree: &Tree) -> &Holder {
+        if tree.leased { &self.leased } else { &self.holder }
+    }
+
+    fn v2_parent(&self, tree: &Tree) -> Option<BorrowedFd<'_>> {
+        match self.holder(tree) {
             Holder::Cgroup2(holder) => Some(holder.parent()),
             Holder::Freezer(_) | Holder::Marks(_) => None,
         }

@@ -8,13 +8,21 @@ use super::cgroup::{children, make_dir, members, open_dir, open_path, read_count
 
 /// The worker's cgroup; each attempt has one in it.
 #[derive(Debug)]
-pub(super) struct Cgroup2 {
+pub(crate) struct Cgroup2 {
     parent: OwnedFd,
 }
 
 impl Cgroup2 {
     pub(super) fn new(parent: OwnedFd) -> Cgroup2 {
         Cgroup2 { parent }
+    }
+
+    /// Trees in a cgroup of this one.
+    pub(super) fn within(&self, name: &str) -> io::Result<Cgroup2> {
+        make_dir(&self.parent, name)?;
+        let parent = open_dir(&self.parent, name)?;
+        super::find::enable_controllers(&parent);
+        Ok(Cgroup2 { parent })
     }
 
     pub(super) fn parent(&self) -> BorrowedFd<'_> {

@@ -1,0 +1,36 @@
+//! What the main loop and the guard owe each other.
+
+use muster_types::{AttemptKey, Now};
+
+use super::attempt::AttemptStage;
+use super::attempts::AttemptTable;
+
+impl AttemptTable {
+    /// Tells the guard how the lease stands and what is stopped, then starts what waited for its
+    /// answer. Nothing that a renewal allows is done before the guard can read that renewal.
+    pub(super) fn mind_guard(&mut self, now: Now) {
+        let (ended, told) = (self.fence.ended_term(), self.guard.stopped());
+        let stopped = if ended > told && self.earlier_is_stopped() { ended } else { told };
+        self.guard.tell(&self.fence, stopped, now);
+        if !self.waiting.is_empty() && self.guard.lets_start(&self.fence, now) {
+            self.start_waiting();
+        }
+    }
+
+    /// Whether everything leased that is not held under the present lease is stopped, each by
+    /// itself.
+    fn earlier_is_stopped(&self) -> bool {
+        self.all.iter().all(|(key, attempt)| !attempt.accepted.leased || self.fence.holds(key) || attempt.is_stopped())
+    }
+
+    fn start_waiting(&mut self) {
+        for (key, (program, limits)) in std::mem::take(&mut self.waiting) {
+            let is_accepted = |key: &AttemptKey| {
+                self.all.get(key).is_some_and(|attempt| matches!(attempt.stage, AttemptStage::Accepted))
+            };
+            if is_accepted(&key) && self.fence.holds(&key) {
+                self.queue_start(key, program, limits);
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The runner's side: starts the guard and starts it again, tells it of leases, and knows whether
+//! it answers.
+
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use muster_agent::fence::Fence;
+use muster_types::{Now, Time};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
+
+use super::ROLE;
+use super::table::Table;
+use crate::tree::{BrakeSite, CgroupHome};
+
+/// A guard that has not taken what it was told by then does not count, and nothing leased starts.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+
+/// One that still has not is stopped, or starved: it is replaced.
+const REPLACE_AFTER: Duration = Duration::from_secs(5);
+
+/// Between starts of guards that die at once.
+const START_PAUSE: Duration = Duration::from_secs(1);
+
+/// Lines of the log.
+const LINES: u32 = 200;
+
+/// The guard, as the runner has it.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    table: Table,
+    how: String,
+    group: Option<OwnedFd>,
+    kill_after: Duration,
+    running: Option<Running>,
+    started: Option<Time>,
+    /// The newest term and renewal that were written.
+    told: Option<(u64, Time)>,
+    /// Since when the guard has not taken what was written.
+    unanswered: Option<Time>,
+    /// The newest term of which the guard was told that everything is stopped.
+    stopped: u64,
+    /// Lines that may still be logged.
+    lines: u32,
+    said: &'static str,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    socket: OwnedFd,
+}
+
+impl Keeper {
+    pub(crate) fn new(site: BrakeSite, kill_after: Duration) -> io::Result<Keeper> {
+        let (how, group) = match site {
+            BrakeSite::Cgroup2(group) => ("cgroup2".to_owned(), Some(group)),
+            BrakeSite::Freezer(group) => ("freezer".to_owned(), Some(group)),
+            BrakeSite::Marks(prefix) => (prefix, None),
+        };
+        Ok(Keeper {
+            table: Table::new()?,
+            how,
+            group,
+            kill_after,
+            running: None,
+            started: None,
+            told: None,
+            unanswered: None,
+            stopped: 0,
+            lines: LINES,
+            said: "",
+        })
+    }
+
+    /// Sees that there is a guard; true if there is another one now, whose socket is to be watched.
+    pub(crate) fn keep(&mut self, cgroup_homes: &[CgroupHome], now: Now) -> bool {
+        if self.unanswered.is_some_and(|since| now.time.since(since) >= REPLACE_AFTER) {
+            self.end_guard("the guard does not answer and is replaced");
+        }
+        let is_early = self.started.is_some_and(|started| now.time.since(started) < START_PAUSE);
+        if self.running.is_some() || is_early {
+            return false;
+        }
+        self.started = Some(now.time);
+        self.table.forget_guard();
+        match self.start() {
+            Ok(running) => {
+                cgroup_homes.iter().for_each(|home| home.admit_guard(running.child.id()));
+                self.running = Some(running);
+                self.unanswered = Some(now.time);
+                true
+            }
+            Err(error) => {
+                if self.lines > 0 {
+                    self.lines -= 1;
+                    // Nobody may be reading.
+                    let _ = writeln!(io::stderr(), "cannot start the guard: {error}");
+                }
+                false
+            }
+        }
+    }
+
+    fn start(&self) -> io::Result<Running> {
+        let flags = SocketFlags::CLOEXEC;
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("muster-runner").arg(ROLE).arg(&self.how).arg(self.kill_after.as_secs().to_string()).env_clear();
+        command.stdin(Stdio::from(self.table.as_fd().try_clone_to_owned()?)).stdout(Stdio::from(theirs));
+        if let Some(group) = &self.group {
+            command.current_dir(format!("/proc/self/fd/{}", group.as_raw_fd()));
+        }
+        Ok(Running { child: command.spawn()?, socket: ours })
+    }
+
+    /// What to wait for; `None` while there is no guard.
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.running.as_ref().map(|running| running.socket.as_fd())
+    }
+
+    /// Reads the guard's wake-ups, and sees if it is gone.
+    pub(crate) fn hear(&mut self) {
+        let mut buffer = [0; 64];
+        loop {
+            let Some(running) = &self.running else { return };
+            match recv(&running.socket, &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((_, length)) if length > 0 => {}
+                Err(Errno::AGAIN | Errno::INTR) => return,
+                Ok(_) | Err(_) => return self.end_guard("the guard is gone and is replaced"),
+            }
+        }
+    }
+
+    /// The process id, if it is the guard's, of a child that has ended.
+    pub(crate) fn is_guard(&self, pid: i32) -> bool {
+        self.running.as_ref().is_some_and(|running| running.child.id().cast_signed() == pid)
+    }
+
+    /// The guard's process has ended.
+    pub(crate) fn ended(&mut self) {
+        self.end_guard("the guard has ended and is replaced");
+    }
+
+    /// Each message once in a row, and not for ever: the log is small.
+    fn say(&mut self, message: &'static str) {
+        if self.said != message && self.lines > 0 {
+            self.lines -= 1;
+            self.said = message;
+            // Nobody may be reading.
+            let _ = writeln!(io::stderr(), "{message}");
+        }
+    }
+
+    fn end_guard(&mut self, reason: &'static str) {
+        if let Some(mut running) = self.running.take() {
+            self.say(reason);
+            // It is ours and not reaped, so the number is still its own; it may be gone already.
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+        self.unanswered = None;
+        self.table.forget_guard();
+    }
+
+    /// Tells the guard of the newest renewal, and of the terms of which everything is stopped.
+    /// Nothing is started or thawed under a renewal before this.
+    pub(crate) fn tell(&mut self, fence: &Fence, stopped: u64, now: Now) {
+        let Some(renewal) = fence.renewal() else { return self.note_answer(Time(0)) };
+        let is_newer = self.told.is_none_or(|(_, sent)| sent != renewal.sent);
+        let is_news = is_newer || stopped > self.stopped;
+        // The statement first, so that the guard does not see the next term without it, unless it
+        // is about that term.
+        let fits = self.told.is_some_and(|(term, _)| stopped <= term);
+        if stopped > self.stopped && fits {
+            self.table.write_stopped(stopped);
+        }
+        if is_newer {
+            self.table.write(fence.term(), renewal);
+            self.told = Some((fence.term(), renewal.sent));
+            self.unanswered.get_or_insert(now.time);
+        }
+        if stopped > self.stopped && !fits {
+            self.table.write_stopped(stopped);
+        }
+        self.stopped = stopped.max(self.stopped);
+        self.note_answer(renewal.sent);
+        if is_news {
+            self.wake_guard();
+        }
+    }
+
+    fn note_answer(&mut self, sent: Time) {
+        if self.table.seen() == Some(sent) {
+            self.unanswered = None;
+        }
+    }
+
+    fn wake_guard(&self) {
+        if let Some(running) = &self.running {
+            // One that does not read has been woken often enough.
+            let _ = send(&running.socket, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        }
+    }
+
+    /// The newest term of which the guard was told that everything is stopped.
+    pub(crate) fn stopped(&self) -> u64 {
+        self.stopped
+    }
+
+    /// Whether something leased may be started now: the guard answers, its brake is open, and
+    /// nothing of an earlier term is left to stop.
+    pub(crate) fn lets_start(&mut self, fence: &Fence, now: Now) -> bool {
+        let answers = self.running.is_some()
+            && self.table.seen().is_some()
+            && self.unanswered.is_none_or(|since| now.time.since(since) < ANSWER_LIMIT);
+        if !answers {
+            self.say("the guard does not answer: nothing leased is started until it does");
+        }
+        answers && !self.table.is_closed() && self.stopped >= fence.ended_term()
+    }
+
+    /// When to look at the guard although it says nothing.
+    pub(crate) fn next_look(&self) -> Option<Time> {
+        match (&self.running, self.unanswered) {
+            (Some(_), since) => since.map(|since| since + REPLACE_AFTER),
+            (None, _) => self.started.map(|started| started + START_PAUSE),
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            // Nothing is left for it to do; it may be gone already.
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The guard's process: looks, acts, waits.
+//!
+//! It has one thread, opens nothing that a user chose, and allocates next to nothing after its
+//! first look. Standard input is the memory that it shares with the runner, standard output the
+//! socket on which either wakes the other and whose end says that the runner is gone, its directory
+//! the group of the leased trees.
+
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
+
+use muster_agent::guard::{Decision, Effect, Guard};
+use muster_types::Time;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+
+use super::TreeRequest;
+use super::table::Table;
+use crate::clock;
+use crate::sys::{privilege, signals};
+use crate::tree::{Brake, BrakeSite};
+
+/// Between kills of what a runner that is gone has left.
+const LEFT_PAUSE: Duration = Duration::from_millis(20);
+
+/// As far away as the kernel's clock goes, nearly.
+const NEVER: Timespec = Timespec { tv_sec: 1 << 33, tv_nsec: 0 };
+
+/// Runs until the runner is gone and nothing leased is left of it.
+pub(crate) fn run(wanted: &TreeRequest) -> io::Result<()> {
+    signals::reset_and_block();
+    let _ = rustix::process::setsid();
+    let table = Table::of(rustix::stdio::stdin().try_clone_to_owned()?)?;
+    let socket = rustix::stdio::stdout().try_clone_to_owned()?;
+    let brake = Brake::new(site(wanted)?);
+    let mut process = Process { table, socket, brake, guard: Guard::new(wanted.kill_after), clocks: Clocks::new()? };
+    // Everything that a look touches is in memory from then on.
+    let mut decision = process.look();
+    protect();
+    while process.wait(decision)? {
+        decision = process.look();
+    }
+    process.end_all();
+    Ok(())
+}
+
+fn site(wanted: &TreeRequest) -> io::Result<BrakeSite> {
+    let here = || open(".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    Ok(match wanted.how.as_str() {
+        "cgroup2" => BrakeSite::Cgroup2(here()?),
+        "freezer" => BrakeSite::Freezer(here()?),
+        prefix => BrakeSite::Marks(prefix.to_owned()),
+    })
+}
+
+/// As far as the machine lets us.
+fn protect() {
+    for (what, done) in [
+        ("lock its memory", privilege::lock_memory()),
+        ("be scheduled first", privilege::run_first()),
+        ("be spared when memory is short", privilege::refuse_oom()),
+    ] {
+        if let Err(error) = done {
+            // Nobody may be reading.
+            let _ = writeln!(io::stderr(), "the guard cannot {what}: {error}");
+        }
+    }
+}
+
+struct Process {
+    table: Table,
+    socket: OwnedFd,
+    brake: Brake,
+    guard: Guard,
+    clocks: Clocks,
+}
+
+impl Process {
+    fn look(&mut self) -> Decision {
+        let decision = self.guard.look(self.table.read(), self.brake.is_frozen(), clock::now());
+        match decision.effect {
+            Effect::Open => drop(self.brake.open()),
+            Effect::Freeze => drop(self.brake.close()),
+            Effect::KillUnfrozen => {
+                self.brake.close();
+                self.brake.kill_unfrozen();
+            }
+            Effect::KillAll => {
+                self.brake.kill_all();
+                self.brake.close();
+            }
+        }
+        let is_closed = decision.effect != Effect::Open;
+        let is_news =
+            self.table.seen() != Some(self.guard.seen().unwrap_or(Time(0))) || self.table.is_closed() != is_closed;
+        if is_news {
+            self.table.acknowledge(self.guard.seen(), is_closed);
+            // A runner that does not read has been woken often enough.
+            let _ = rustix::net::send(
+                &self.socket,
+                &[0],
+                rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL,
+            );
+        }
+        decision
+    }
+
+    /// False when the runner is gone.
+    fn wait(&self, decision: Decision) -> io::Result<bool> {
+        self.clocks.arm(decision.next)?;
+        let mut ready = [
+            PollFd::new(&self.socket, PollFlags::IN),
+            PollFd::new(&self.clocks.timer, PollFlags::IN),
+            PollFd::new(&self.clocks.steps, PollFlags::IN),
+        ];
+        match poll(&mut ready, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.clocks.drain();
+        let mut buffer = [0; 64];
+        loop {
+            match rustix::net::recv(&self.socket, &mut buffer[..], rustix::net::RecvFlags::DONTWAIT) {
+                Ok((_, 0)) => return Ok(false),
+                Ok(_) => {}
+                Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
+                Err(_) => return Ok(false),
+            }
+        }
+    }
+
+    /// What the runner has left must not outlive it.
+    fn end_all(&self) {
+        while !self.brake.is_empty() {
+            self.brake.kill_all();
+            thread::sleep(LEFT_PAUSE);
+        }
+    }
+}
+
+struct Clocks {
+    timer: OwnedFd,
+    /// Fires when somebody sets the wall clock.
+    steps: OwnedFd,
+}
+
+impl Clocks {
+    fn new() -> io::Result<Clocks> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let clocks = Clocks {
+            timer: timerfd_create(TimerfdClockId::Boottime, flags)?,
+            steps: timerfd_create(TimerfdClockId::Realtime, flags)?,
+        };
+        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+        timerfd_settime(&clocks.steps, flags, &once(NEVER))?;
+        Ok(clocks)
+    }
+
+    fn arm(&self, next: Option<Time>) -> io::Result<()> {
+        // Zero would disarm.
+        let value = next.map_or(NEVER, |time| clock::timespec(time.max(Time(1))));
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once(value))?;
+        Ok(())
+    }
+
+    fn drain(&self) {
+        let mut count = [0; 8];
+        // Nothing to read, or a step, which is told as an error.
+        let _ = rustix::io::read(self.timer.as_fd(), &mut count);
+        let _ = rustix::io::read(self.steps.as_fd(), &mut count);
+    }
+}
+
+fn once(value: Timespec) -> Itimerspec {
+    Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value }
+}

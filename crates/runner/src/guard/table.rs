@@ -1,0 +1,167 @@
+//! What runner and guard write for each other, in memory that both see: so the guard knows the
+//! present lease without the runner being scheduled.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::time::Duration;
+
+use muster_agent::guard::Written;
+use muster_agent::runner_protocol::Renewal;
+use muster_types::{Time, WallTime};
+
+use crate::sys::shared::SharedPage;
+
+/// Where each number is.
+#[derive(Debug, Clone, Copy)]
+enum Word {
+    /// Odd while the runner writes the group from `Term` to `Check`.
+    Version,
+    Term,
+    Sent,
+    SentWall,
+    Lease,
+    /// Of the four before.
+    Check,
+    /// By the runner alone, beside the group.
+    Stopped,
+    /// By the guard: the sending of the renewal that it goes by.
+    Seen,
+    /// By the guard: it is there.
+    Serves,
+    /// By the guard: the brake is closed.
+    Closed,
+}
+
+/// Readings of the group while it changes.
+const TRIES: u32 = 16;
+
+/// The memory.
+#[derive(Debug)]
+pub(crate) struct Table(SharedPage);
+
+impl Table {
+    pub(crate) fn new() -> io::Result<Table> {
+        SharedPage::new().map(Table)
+    }
+
+    pub(crate) fn of(memory: OwnedFd) -> io::Result<Table> {
+        SharedPage::of(memory).map(Table)
+    }
+
+    fn word(&self, word: Word) -> &AtomicU64 {
+        &self.0.words()[word as usize]
+    }
+
+    fn get(&self, word: Word) -> u64 {
+        self.word(word).load(Ordering::SeqCst)
+    }
+
+    fn set(&self, word: Word, value: u64) {
+        self.word(word).store(value, Ordering::SeqCst);
+    }
+
+    /// By the runner: the newest renewal and its term.
+    pub(crate) fn write(&self, term: u64, renewal: Renewal) {
+        let lease = u64::try_from(renewal.lease.as_nanos()).unwrap_or(u64::MAX);
+        let group = [term, renewal.sent.0, renewal.sent_wall.0, lease];
+        self.word(Word::Version).fetch_add(1, Ordering::SeqCst);
+        for (word, value) in [Word::Term, Word::Sent, Word::SentWall, Word::Lease].into_iter().zip(group) {
+            self.set(word, value);
+        }
+        self.set(Word::Check, check(&group));
+        self.word(Word::Version).fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// By the runner: everything of this term and earlier ones is stopped by itself.
+    pub(crate) fn write_stopped(&self, term: u64) {
+        self.set(Word::Stopped, term);
+    }
+
+    /// By the guard; `None` if there is nothing yet, if the runner is stopped while it writes, or
+    /// if the numbers do not belong together.
+    pub(crate) fn read(&self) -> Option<Written> {
+        (0..TRIES).find_map(|_| self.try_read())
+    }
+
+    fn try_read(&self) -> Option<Written> {
+        let version = self.get(Word::Version);
+        // Before the group: a later statement must not be read with an earlier term.
+        let stopped = self.get(Word::Stopped);
+        let group = [Word::Term, Word::Sent, Word::SentWall, Word::Lease].map(|word| self.get(word));
+        let is_whole = self.get(Word::Check) == check(&group);
+        fence(Ordering::SeqCst);
+        if !version.is_multiple_of(2) || self.get(Word::Version) != version || !is_whole {
+            return None;
+        }
+        let [term, sent, sent_wall, lease] = group;
+        let renewal = Renewal { sent: Time(sent), sent_wall: WallTime(sent_wall), lease: Duration::from_nanos(lease) };
+        (term > 0).then_some(Written { term, renewal, stopped })
+    }
+
+    /// By the guard: what it goes by. It is there from the first call.
+    pub(crate) fn acknowledge(&self, seen: Option<Time>, is_closed: bool) {
+        self.set(Word::Closed, u64::from(is_closed));
+        self.set(Word::Seen, seen.map_or(0, |time| time.0));
+        self.set(Word::Serves, 1);
+    }
+
+    /// By the runner, before it starts a guard.
+    pub(crate) fn forget_guard(&self) {
+        self.set(Word::Serves, 0);
+        self.set(Word::Seen, 0);
+    }
+
+    /// What the guard goes by; `None` if it has said nothing.
+    pub(crate) fn seen(&self) -> Option<Time> {
+        (self.get(Word::Serves) != 0).then(|| Time(self.get(Word::Seen)))
+    }
+
+    /// Whether the brake is closed, as the guard says.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.get(Word::Closed) != 0
+    }
+}
+
+impl AsFd for Table {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn check(group: &[u64; 4]) -> u64 {
+    group.iter().fold(0x9e37_79b9_7f4a_7c15, |sum, word| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(17))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn renewal(sent: u64) -> Renewal {
+        Renewal { sent: Time(sent), sent_wall: WallTime(sent), lease: Duration::from_nanos(sent) }
+    }
+
+    #[test]
+    fn what_one_writes_the_other_reads() {
+        let table = Table::new().unwrap();
+        assert_eq!(table.read(), None);
+        table.write(3, renewal(7));
+        table.write_stopped(2);
+        let other = Table::of(table.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        assert_eq!(other.read(), Some(Written { term: 3, renewal: renewal(7), stopped: 2 }));
+        assert_eq!(table.seen(), None);
+        other.acknowledge(Some(Time(7)), true);
+        assert_eq!((table.seen(), table.is_closed()), (Some(Time(7)), true));
+    }
+
+    #[test]
+    fn what_is_half_written_or_damaged_is_not_read() {
+        let table = Table::new().unwrap();
+        table.write(3, renewal(7));
+        table.word(Word::Version).fetch_add(1, Ordering::SeqCst);
+        assert_eq!(table.read(), None);
+        table.word(Word::Version).fetch_add(1, Ordering::SeqCst);
+        table.set(Word::Lease, u64::MAX);
+        assert_eq!(table.read(), None);
+    }
+}
