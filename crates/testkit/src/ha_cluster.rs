@@ -190,6 +190,18 @@ impl HaCluster {
         rustix::process::kill_process(pid, Signal::KILL).expect("the runner can be killed");
     }
 
+    /// Sends a signal to a worker's runner.
+    pub fn signal_runner(&self, worker: &str, signal: Signal) {
+        signal_process(self.runner_pid(worker), signal);
+    }
+
+    /// Sends a signal to a worker's guard.
+    pub fn signal_guard(&self, worker: &str, signal: Signal) {
+        let runner = self.runner_pid(worker);
+        let guard = guard_of(runner).unwrap_or_else(|| panic!("the runner {runner} has a guard"));
+        signal_process(guard, signal);
+    }
+
     /// A worker's machine loses its power: agent, runner and all that they run are gone at once.
     pub fn kill_machine(&mut self, worker: &str) {
         // The agent would start the next runner.
@@ -362,6 +374,23 @@ impl HaCluster {
     pub async fn wait_for_state(&self, id: &str, state: State) -> Driver {
         self.wait_for_driver(id, &format!("{state:?}"), |driver| driver.state() == state).await
     }
+}
+
+fn signal_process(pid: i32, signal: Signal) {
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process id is not zero");
+    rustix::process::kill_process(pid, signal).expect("the process takes the signal");
+}
+
+/// The child of a runner that is its guard.
+fn guard_of(runner: i32) -> Option<i32> {
+    std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let parent: i32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+        let is_guard = line.split(|byte| *byte == 0).nth(1) == Some(b"--guard");
+        (is_guard && parent == runner).then_some(pid)
+    })
 }
 
 impl Drop for HaCluster {

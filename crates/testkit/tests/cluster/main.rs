@@ -7,6 +7,7 @@
 
 mod clocks;
 mod crashes;
+mod fencing;
 mod handover;
 mod holes;
 mod loss;
