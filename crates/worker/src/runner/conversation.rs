@@ -28,6 +28,12 @@ const PING: Duration = Duration::from_secs(1);
 /// A runner that has not answered a ping for this long does not answer: its second thread never
 /// touches a path that may hang, so it answers in microseconds.
 const SILENCE: Duration = Duration::from_secs(3);
+/// At the lease's end it must show at once that it is there and fences: what is not found out well
+/// before the wait is over lets two copies run.
+const SILENCE_AT_LEASE_END: Duration = Duration::from_secs(1);
+/// Time between two looks then, and how long after the lease's end they are made.
+const PING_AT_LEASE_END: Duration = Duration::from_millis(200);
+const LEASE_END: Duration = Duration::from_secs(5);
 /// Orders and results taken before what they made is written.
 const BATCH: usize = 256;
 /// The number under which the agent asks for the inventory for itself. No session has it: they
@@ -45,6 +51,8 @@ pub(super) struct Conversation<'a> {
     facts: BTreeMap<AttemptKey, AgentFacts>,
     inventory: Vec<Report>,
     pings: Pings,
+    /// As the runner was told.
+    lease_end: Option<Time>,
 }
 
 /// Pings that are open.
@@ -72,6 +80,7 @@ impl<'a> Conversation<'a> {
             facts: BTreeMap::new(),
             inventory: Vec::new(),
             pings: Pings::default(),
+            lease_end: None,
         }
     }
 
@@ -115,14 +124,30 @@ impl<'a> Conversation<'a> {
                 // What has arrived is read before anything is found to be late.
                 self.listen().await?;
                 self.ping().await;
+                ping.reset_after(self.until_ping());
                 Ok(())
             }
         }
     }
 
+    /// Whether the lease has ended just now.
+    fn is_lease_end(&self, now: Time) -> bool {
+        self.lease_end.is_some_and(|end| end <= now && now < end + LEASE_END)
+    }
+
+    /// The end of the lease is looked at when it comes.
+    fn until_ping(&self) -> Duration {
+        let now = clock::now();
+        if self.is_lease_end(now) {
+            return PING_AT_LEASE_END;
+        }
+        self.lease_end.filter(|end| *end > now).map_or(PING, |end| end.since(now).min(PING))
+    }
+
     async fn ping(&mut self) {
         let now = clock::now();
-        if self.pings.open_since.is_some_and(|since| now.since(since) > SILENCE) && !self.pings.silent {
+        let patience = if self.is_lease_end(now) { SILENCE_AT_LEASE_END } else { SILENCE };
+        if self.pings.open_since.is_some_and(|since| now.since(since) > patience) && !self.pings.silent {
             tracing::error!("the runner does not answer");
             self.pings.silent = true;
             self.tell(LinkEvent::RunnerSilent).await;
@@ -207,7 +232,10 @@ impl<'a> Conversation<'a> {
         match order {
             RunnerOrder::Obey(commands) => commands.into_iter().for_each(|command| self.obey(command)),
             RunnerOrder::AskInventory(session) => self.wire.put(&ToRunner::Inventory(session.0)),
-            RunnerOrder::Renew(renewal) => self.wire.put(&ToRunner::Renew(renewal)),
+            RunnerOrder::Renew(renewal) => {
+                self.lease_end = Some(renewal.sent + renewal.lease);
+                self.wire.put(&ToRunner::Renew(renewal));
+            }
             RunnerOrder::Forget(acknowledgement) => {
                 self.wire.put(&ToRunner::Closed(acknowledgement));
                 self.facts.remove(&acknowledgement.attempt);
