@@ -12,11 +12,11 @@ use muster_testkit::world::{self, Sabotage, Steps};
 /// Seeds of the gate.
 const SEEDS: u64 = 200;
 /// Seeds within which a planted fault must be caught.
-const PLANTED: u64 = 300;
+const PLANTED: u64 = 1_000;
 
 /// What the runs must meet, and how often at least, all together: luck that never meets a fault
 /// proves nothing.
-const MET: [(&str, u64); 32] = [
+const MET: [(&str, u64); 36] = [
     ("failover", 300),
     ("standby followed", 1_000),
     ("win with the rest of what was followed", 20),
@@ -43,6 +43,10 @@ const MET: [(&str, u64); 32] = [
     ("tree frozen", 50),
     ("tree thawed", 20),
     ("tree not confirmed in time", 5),
+    ("agent and runner stopped together", 50),
+    ("guard closes its brake", 50),
+    ("guard opens its brake", 50),
+    ("guard stopped", 50),
     ("agent died", 300),
     ("runner died", 100),
     ("reboot", 50),
@@ -68,7 +72,7 @@ fn whatever_fails_the_promise_holds_and_everything_ends() {
 
 #[test]
 fn beyond_the_bound_of_clocks_copies_may_overlap_and_all_else_holds() {
-    let report = match world::run_all(1, 60, Steps::default(), &[Sabotage::DriftBeyondBound]) {
+    let report = match world::run_all(1, 600, Steps::default(), &[Sabotage::DriftBeyondBound]) {
         Ok(report) => report,
         Err(broken) => panic!("{broken}"),
     };
@@ -120,5 +124,6 @@ mod planted {
         no_wait_after_the_win: NoWaitAfterWin,
         leased_start_without_a_lease: StartWithoutLease,
         what_a_dead_agent_wrote_is_read: OldSocketRead,
+        nobody_stops_what_is_leased_while_agent_and_runner_are_stopped: GuardTakenAway,
     }
 }

@@ -70,6 +70,8 @@ pub(super) struct StopRequest {
     pub(super) kill_at: Time,
     /// KILLs sent.
     pub(super) kills: u32,
+    /// The kernel has taken one.
+    pub(super) is_killed: bool,
 }
 
 /// The lease of an attempt that runs has ended.
@@ -107,10 +109,10 @@ impl TrackedAttempt {
     pub(super) fn is_stopped(&self) -> bool {
         match &self.stage {
             AttemptStage::Accepted | AttemptStage::Queued(_) => false,
-            AttemptStage::Starting(_) | AttemptStage::Running(_) => {
-                self.is_frozen() || self.stop.as_ref().is_some_and(|stop| stop.kills > 0)
+            AttemptStage::Starting(_) | AttemptStage::Running(_) | AttemptStage::Ending(_) => {
+                self.is_frozen() || self.stop.as_ref().is_some_and(|stop| stop.is_killed)
             }
-            AttemptStage::Ending(_) | AttemptStage::Ended(..) => true,
+            AttemptStage::Ended(..) => true,
         }
     }
 

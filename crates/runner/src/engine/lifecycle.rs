@@ -118,7 +118,7 @@ impl AttemptTable {
         match &mut attempt.stop {
             Some(stop) => stop.kill_at = stop.kill_at.min(kill_at),
             None => {
-                attempt.stop = Some(StopRequest { reason, fault, message, kill_at, kills: 0 });
+                attempt.stop = Some(StopRequest { reason, fault, message, kill_at, kills: 0, is_killed: false });
                 if let (Some(leader), true) = (attempt.leader(), grace > Duration::ZERO) {
                     terminate(leader);
                 }
@@ -135,6 +135,7 @@ impl AttemptTable {
         if attempt.has_ended() {
             return;
         }
+        let tree = attempt.tree();
         let Some(stop) = &mut attempt.stop else { return };
         if now.time < stop.kill_at {
             let kill_at = stop.kill_at;
@@ -142,7 +143,7 @@ impl AttemptTable {
         }
         let (kills, killed_at) = (stop.kills, stop.kill_at);
         stop.kills += 1;
-        self.trees.kill(&attempt.tree(), leader);
+        stop.is_killed |= self.trees.kill(&tree, leader);
         self.schedule_check(key, kills, killed_at, now);
     }
 
@@ -185,13 +186,20 @@ impl AttemptTable {
         if self.trees.clear(&attempt.tree(), attempt.leader()) == Survivors::Nothing {
             return self.end(key, outcome, now);
         }
-        self.trees.kill(&attempt.tree(), attempt.leader());
+        let is_killed = self.trees.kill(&attempt.tree(), attempt.leader());
         self.journal.append(&Record::Exited { attempt: key, outcome: outcome.clone() });
         if let AttemptStage::Running(child) = std::mem::replace(&mut attempt.stage, AttemptStage::Ending(outcome)) {
             self.follow_ups.push(FollowUp::Reap(child.pid, child.pidfd));
         }
         let message = "";
-        let stop = StopRequest { reason: Reason::Exited, fault: Fault::Program, message, kill_at: now.time, kills: 0 };
+        let stop = StopRequest {
+            reason: Reason::Exited,
+            fault: Fault::Program,
+            message,
+            kill_at: now.time,
+            kills: 0,
+            is_killed,
+        };
         attempt.stop = Some(stop);
         self.wake_at(key, Some(now.time + LOOK_FIRST));
     }

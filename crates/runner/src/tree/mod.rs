@@ -132,15 +132,23 @@ impl Trees {
         }
     }
 
-    /// Ends everything in the tree, frozen or not. Whether it worked is told by [`Trees::clear`].
-    pub(crate) fn kill(&self, tree: &Tree, leader: Option<i32>) {
+    /// Ends everything in the tree, frozen or not; what is frozen ends when it is let go, before it
+    /// executes anything. False if the kernel could not be told; whether all is gone is told by
+    /// [`Trees::clear`].
+    pub(crate) fn kill(&self, tree: &Tree, leader: Option<i32>) -> bool {
         let name = tree.attempt.to_string();
         // What cannot be written now is tried again by the caller until the tree is clear.
-        match self.holder(tree) {
-            Holder::Cgroup2(holder) => drop(holder.kill(&name)),
-            Holder::Freezer(holder) => drop(holder.kill(&name)),
-            Holder::Marks(holder) => holder.kill(&name, leader),
-        }
+        let told = match self.holder(tree) {
+            Holder::Cgroup2(holder) => holder.kill(&name),
+            Holder::Freezer(holder) => holder.kill(&name),
+            Holder::Marks(holder) => {
+                holder.kill(&name, leader);
+                Ok(())
+            }
+        };
+        // Without its directory there is nothing of it, and what is still to be started is
+        // cancelled.
+        told.map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
     }
 
     /// Removes the tree's cgroups if nothing is left in it.

@@ -164,6 +164,11 @@ pub(super) enum Event {
         worker: usize,
         runner: Life,
     },
+    /// The guard looks.
+    GuardDue {
+        worker: usize,
+        runner: Life,
+    },
     Spawned {
         worker: usize,
         runner: Life,
@@ -214,6 +219,7 @@ pub(super) enum Process {
     Master(usize),
     Agent(usize),
     Runner(usize),
+    Guard(usize),
     None,
 }
 
@@ -224,6 +230,7 @@ impl Event {
             self,
             Event::LinkDue { .. }
                 | Event::RunnerDue { .. }
+                | Event::GuardDue { .. }
                 | Event::Expiry { .. }
                 | Event::Deadline { .. }
                 | Event::Beat { .. }
@@ -239,6 +246,7 @@ impl Event {
                 | Event::Expiry { .. }
                 | Event::LinkDue { .. }
                 | Event::RunnerDue { .. }
+                | Event::GuardDue { .. }
                 | Event::Silence { .. }
         ) || matches!(
             self,

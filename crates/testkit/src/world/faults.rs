@@ -17,7 +17,7 @@ impl World {
         let master = self.rng.roll(self.masters.len());
         let worker = self.rng.roll(self.workers.len());
         let leader = self.store.leader().map_or(master, |(_, master)| master);
-        match self.rng.roll(44) {
+        match self.rng.roll(50) {
             0..=4 => self.break_some_stream(),
             5 | 6 => self.kill_leader_in_the_middle(leader),
             7 => self.crash_if_up(master),
@@ -41,8 +41,11 @@ impl World {
             41 => self.workers[worker].agent_dies_next = true,
             42 => self.dawdle_on_hello(worker),
             35 => self.cut_off_all_masters(),
-            36 | 37 => self.dawdle_and_cut_off(leader, worker),
+            36 | 37 | 46..=48 => self.dawdle_and_cut_off(leader, worker),
             38 => self.leave_with_a_stopped_leader(leader, worker),
+            43 => self.stop_agent_and_runner(worker),
+            44 => self.stop_guard(worker),
+            45 => self.stop_guard_and_runner(worker),
             _ => self.break_some_stream(),
         }
     }
@@ -216,7 +219,7 @@ impl World {
 
     fn stop_agent(&mut self, worker: usize) {
         let length = self.length();
-        if self.workers[worker].runner_stopped_until > self.now {
+        if !self.may_go_down(worker) {
             return;
         }
         self.count("agent stopped");
@@ -232,12 +235,31 @@ impl World {
         self.workers[worker].agent_stops_next = Some(length);
     }
 
-    /// Agent and runner are not stopped together: nobody would watch the lease.
     fn stop_runner_a_while(&mut self, worker: usize) {
         let length = self.length();
-        if self.workers[worker].agent_stopped_until <= self.now {
+        if self.may_go_down(worker) {
             self.stop_runner(worker, length);
         }
+    }
+
+    /// The guard is all that is left.
+    fn stop_agent_and_runner(&mut self, worker: usize) {
+        let machine = &self.workers[worker];
+        let is_one_down = machine.runner_stopped_until > self.now || machine.guard.stopped_until > self.now;
+        if machine.runner.is_none() || machine.agent.is_none() || is_one_down {
+            return;
+        }
+        self.count("agent and runner stopped together");
+        let length = Duration::from_millis(self.rng.between(9_000, 25_000));
+        let until = self.now + length;
+        let machine = &mut self.workers[worker];
+        machine.agent_stopped_until = machine.agent_stopped_until.max(until);
+        self.stop_runner(worker, length);
+    }
+
+    fn stop_guard_and_runner(&mut self, worker: usize) {
+        self.stop_guard(worker);
+        self.stop_runner_a_while(worker);
     }
 
     fn reboot_with_disk_loss(&mut self, worker: usize) {

@@ -197,6 +197,7 @@ impl World {
             | Event::RunnerDue { worker, .. }
             | Event::Spawned { worker, .. }
             | Event::Reaped { worker, .. } => Process::Runner(*worker),
+            Event::GuardDue { worker, .. } => Process::Guard(*worker),
             // The kernel of a machine accepts connections whatever its processes do; the rest is
             // nobody's.
             Event::Dial { .. }
@@ -219,6 +220,7 @@ impl World {
             Process::Master(master) => self.masters[master].stopped_until,
             Process::Agent(worker) => self.workers[worker].agent_stopped_until,
             Process::Runner(worker) => self.workers[worker].runner_stopped_until,
+            Process::Guard(worker) => self.workers[worker].guard.stopped_until,
             Process::None => return None,
         };
         (until > self.now).then_some(until)
@@ -253,6 +255,7 @@ impl World {
             Event::Ordered { worker, connection, runner, order } => self.ordered(worker, connection, runner, *order),
             Event::Told { worker, connection, reported } => self.reported(worker, connection, reported),
             Event::RunnerDue { worker, runner } => self.runner_due(worker, runner),
+            Event::GuardDue { worker, runner } => self.guard_due(worker, runner),
             Event::Spawned { worker, runner, attempt } => self.spawned(worker, runner, attempt),
             Event::MainEnds { worker, runner, attempt, signal } => self.main_ends(worker, runner, attempt, signal),
             Event::TreeGone { worker, runner, attempt } => self.tree_gone(worker, runner, attempt),

@@ -46,6 +46,8 @@ pub enum Sabotage {
     StartWithoutLease,
     /// The runner thaws what a leader confirms whether or not the lease stands.
     ThawWithoutLease,
+    /// There is no guard: nobody stops what is leased while agent and runner are stopped.
+    GuardTakenAway,
     /// Clocks drift far beyond the bound that is promised. No fault of the code: one copy need not
     /// be the only one then, and all else still holds; overlaps are counted and break nothing.
     DriftBeyondBound,
@@ -53,7 +55,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 19] = [
+    pub const ALL: [Sabotage; 20] = [
         Sabotage::EpochGuardOff,
         Sabotage::SendBeforeWrite,
         Sabotage::AttemptCheckOff,
@@ -72,6 +74,7 @@ impl Sabotage {
         Sabotage::AcceptWithoutLease,
         Sabotage::StartWithoutLease,
         Sabotage::ThawWithoutLease,
+        Sabotage::GuardTakenAway,
         Sabotage::DriftBeyondBound,
     ];
 }

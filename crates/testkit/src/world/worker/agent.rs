@@ -94,7 +94,7 @@ impl World {
                 self.witness_epoch(worker, epoch);
                 let now = self.now;
                 let machine = &mut self.workers[worker];
-                let watched = machine.runner_stopped_until <= now;
+                let watched = machine.runner_stopped_until <= now || machine.guard.stopped_until <= now;
                 if let Some(length) = machine.agent_stops_next.take().filter(|_| watched) {
                     machine.agent_stopped_until = machine.agent_stopped_until.max(now + length);
                     self.count("agent stopped in the middle");

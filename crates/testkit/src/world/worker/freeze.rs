@@ -98,9 +98,14 @@ impl World {
     pub(super) fn renew(&mut self, worker: usize, renewal: Renewal, now: Now) {
         let Some(runner) = &mut self.workers[worker].runner else { return };
         let stood = runner.fence.stands(now);
-        if !runner.fence.renew(renewal, now) || stood || !runner.fence.stands(now) {
+        let is_news = runner.fence.renew(renewal, now);
+        let stands = runner.fence.stands(now);
+        // What a gap has ended is stopped before anything else is done.
+        self.fence(worker, now);
+        if !is_news || stood || !stands {
             return;
         }
+        let Some(runner) = &mut self.workers[worker].runner else { return };
         let frozen = runner.attempts.iter().filter(|(_, attempt)| Attempt::is_frozen(attempt));
         for key in frozen.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.change(worker, key);

@@ -16,7 +16,18 @@ impl World {
         let code = if self.rng.chance(450) { 0 } else { 1 + i32::from(self.rng.roll(3) as u8) };
         let leaves = u32::from(self.rng.chance(200));
         let token = launch.token.as_ref().map(|token| token.expose().to_owned());
-        let tree = Tree { main: false, unparented: 0, frozen: false, overdue: false, exit: None, code, leaves, token };
+        let tree = Tree {
+            main: false,
+            unparented: 0,
+            frozen: false,
+            leased: launch.leased,
+            braked: false,
+            overdue: false,
+            exit: None,
+            code,
+            leaves,
+            token,
+        };
         let machine = &mut self.workers[worker];
         machine.trees.insert(key, tree);
         let runner = machine.runner_life;
@@ -33,6 +44,8 @@ impl World {
         let runner = machine.runner_life;
         if let Some(tree) = machine.trees.get_mut(&key) {
             tree.main = true;
+            // What is born under a closed brake executes nothing.
+            tree.braked = tree.leased && machine.guard.is_closed;
         }
         let length = if key.is_executor() { self.rng.between(500, 60_000) } else { self.rng.between(50, 30_000) };
         self.after(Duration::from_millis(length), Event::MainEnds { worker, runner, attempt: key, signal: None });
@@ -44,7 +57,7 @@ impl World {
             return;
         }
         let Some(tree) = machine.trees.get_mut(&key).filter(|tree| tree.main) else { return };
-        if tree.frozen {
+        if tree.frozen || tree.braked {
             // It executes nothing, not even its end; a signal waits too.
             tree.overdue = true;
             return;
@@ -66,7 +79,7 @@ impl World {
         }
         let Some(tree) = machine.trees.get_mut(&key).filter(|tree| tree.is_there()) else { return };
         let was_running = std::mem::take(&mut tree.main);
-        (tree.unparented, tree.frozen) = (0, false);
+        (tree.unparented, tree.frozen, tree.braked) = (0, false, false);
         if was_running {
             tree.exit = Some(Exit::Signal(9));
             self.recorder.exited(key, Exit::Signal(9));
@@ -90,15 +103,21 @@ impl World {
     }
 
     pub(super) fn thaw_tree(&mut self, worker: usize, key: AttemptKey) {
+        let Some(tree) = self.workers[worker].trees.get_mut(&key) else { return };
+        tree.frozen = false;
+        self.note(|| format!("worker {worker}: {key} is thawed"));
+        self.go_on(worker, key);
+    }
+
+    /// What ended while a brake held it ends once both are open.
+    pub(super) fn go_on(&mut self, worker: usize, key: AttemptKey) {
         let machine = &mut self.workers[worker];
         let runner = machine.runner_life;
-        let Some(tree) = machine.trees.get_mut(&key) else { return };
-        tree.frozen = false;
+        let Some(tree) = machine.trees.get_mut(&key).filter(|tree| tree.executes()) else { return };
         if std::mem::take(&mut tree.overdue) {
             let pause = Duration::from_millis(self.rng.between(1, 2_000));
             self.after(pause, Event::MainEnds { worker, runner, attempt: key, signal: None });
         }
-        self.note(|| format!("worker {worker}: {key} is thawed"));
     }
 
     fn hear(&mut self, worker: usize, attempt: AttemptKey) {

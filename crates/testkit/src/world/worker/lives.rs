@@ -20,6 +20,12 @@ impl World {
         if self.workers[worker].agent.is_some() {
             return;
         }
+        let runner_stopped = self.workers[worker].runner_stopped_until;
+        if runner_stopped > self.now {
+            // It waits for the runner's hello.
+            self.count("agent waits for a stopped runner");
+            return self.at(runner_stopped + Duration::from_millis(5), Event::StartAgent { worker });
+        }
         let masters = (0..self.masters.len()).map(address).collect();
         let entropy = self.rng.fork();
         let machine = &mut self.workers[worker];
@@ -70,7 +76,9 @@ impl World {
         machine.disk.counter += 1;
         let incarnation = Incarnation { counter: machine.disk.counter, random };
         let attempts = ends_on_record(&mut machine.disk.journal, now);
-        machine.runner = Some(Runner { incarnation, fence: Fence::new(), attempts, due: None });
+        machine.guard.begin_anew();
+        let waiting = BTreeMap::new();
+        machine.runner = Some(Runner { incarnation, fence: Fence::new(), attempts, due: None, waiting, stated: 0 });
         self.note(|| format!("worker {worker}: runner {incarnation} starts"));
         self.witness_incarnation(worker, incarnation);
         if self.workers[worker].agent.is_some() {
@@ -91,8 +99,7 @@ impl World {
         self.note(|| format!("worker {worker}: agent dies"));
         self.count("agent died");
         self.break_streams_of_agent(worker, life);
-        // A runner that hangs while nobody watches it is outside the promise.
-        self.workers[worker].runner_stopped_until = Instant(0);
+        self.leave_one_up(worker);
         let longest = if self.rng.chance(400) { 300 } else { 15_000 };
         let pause = Duration::from_millis(self.rng.between(10, longest));
         self.after(pause, Event::StartAgent { worker });
@@ -159,7 +166,7 @@ impl World {
     pub(in crate::world) fn stop_runner(&mut self, worker: usize, length: Duration) {
         let until = self.now + length;
         let machine = &mut self.workers[worker];
-        if machine.runner.is_none() || machine.agent.is_none() || machine.runner_stopped_until > self.now {
+        if machine.runner.is_none() || machine.runner_stopped_until > self.now {
             return;
         }
         machine.runner_stopped_until = until;

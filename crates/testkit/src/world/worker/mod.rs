@@ -3,6 +3,7 @@
 
 mod agent;
 mod freeze;
+mod guard;
 mod kernel;
 mod lives;
 mod runner;
@@ -68,6 +69,10 @@ pub(super) struct Runner {
     pub(super) fence: Fence,
     pub(super) attempts: BTreeMap<AttemptKey, Attempt>,
     pub(super) due: Option<Instant>,
+    /// Leased starts that wait for the guard.
+    pub(super) waiting: BTreeMap<AttemptKey, Arc<Launch>>,
+    /// The newest term of which it has told the guard that everything is stopped.
+    pub(super) stated: u64,
 }
 
 #[derive(Debug)]
@@ -114,6 +119,10 @@ pub(super) struct Tree {
     pub(super) main: bool,
     pub(super) unparented: u32,
     pub(super) frozen: bool,
+    /// Under the guard's brake.
+    pub(super) leased: bool,
+    /// The guard's brake holds it.
+    pub(super) braked: bool,
     /// The main process would have ended while it was frozen.
     pub(super) overdue: bool,
     /// How the main process ended.
@@ -133,7 +142,7 @@ impl Tree {
 
     /// Whether anything of it executes.
     pub(super) fn executes(&self) -> bool {
-        self.is_there() && !self.frozen
+        self.is_there() && !self.frozen && !self.braked
     }
 }
 
@@ -164,6 +173,7 @@ pub(super) struct Machine {
     pub(super) runner: Option<Runner>,
     pub(super) runner_life: Life,
     pub(super) runner_stopped_until: Instant,
+    pub(super) guard: guard::Seat,
     /// The newest connection between the two: what an older one holds is void.
     pub(super) connection: u64,
     pub(super) orders_last: Instant,
@@ -193,6 +203,7 @@ impl Machine {
             runner: None,
             runner_life: 0,
             runner_stopped_until: Instant(0),
+            guard: guard::Seat::new(),
             connection: 0,
             orders_last: Instant(0),
             told_last: Instant(0),

@@ -205,6 +205,16 @@ impl World {
             self.count("start refused without a lease");
             return self.end(worker, key, Outcome::without_exit(Fault::Platform, Reason::Refused, "no lease"), now);
         }
+        if launch.leased && !self.guard_lets_start(worker) {
+            if let Some(runner) = &mut self.workers[worker].runner {
+                runner.waiting.insert(key, Arc::clone(launch));
+            }
+            return self.count("leased start waits for the guard");
+        }
+        self.start_now(worker, key, launch);
+    }
+
+    pub(super) fn start_now(&mut self, worker: usize, key: AttemptKey, launch: &Arc<Launch>) {
         if let Some(attempt) = self.attempt(worker, key) {
             attempt.stage = Stage::Starting;
         }
@@ -300,6 +310,7 @@ impl World {
     }
 
     pub(super) fn arm_runner(&mut self, worker: usize) {
+        self.mind_guard(worker);
         let machine = &mut self.workers[worker];
         let (clock, life) = (machine.clock, machine.runner_life);
         let Some(runner) = &mut machine.runner else { return };
@@ -380,6 +391,7 @@ impl World {
         let machine = &mut self.workers[worker];
         let Some(runner) = &mut machine.runner else { return };
         runner.fence.release(&key);
+        runner.waiting.remove(&key);
         let Some(attempt) = runner.attempts.get_mut(&key) else { return };
         attempt.sequence += 1;
         attempt.stage = Stage::Ended(outcome.clone(), now.wall);
