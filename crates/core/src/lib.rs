@@ -5,6 +5,7 @@
 
 mod application;
 mod attempt;
+mod bounds;
 mod config;
 mod core;
 mod effect;
@@ -29,6 +30,7 @@ mod variables;
 mod views;
 mod worker;
 
+pub use bounds::{BATCH_INPUTS, ETCD_BATCH_WRITES};
 pub use config::*;
 pub use core::Core;
 pub use effect::*;

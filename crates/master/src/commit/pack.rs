@@ -21,10 +21,8 @@ impl Bounds {
     /// matter of milliseconds and a caller at the end of a long queue is answered step by step.
     pub(crate) const LOCAL: Bounds = Bounds { writes: 1024, bytes: 4 << 20 };
 
-    /// Of etcd, which takes 128 operations and 1.5 MiB by default: room is left for the record of
-    /// events, for the deletion of old ones (they are neighbours, which go as one range) and for
-    /// the head.
-    pub(crate) const ETCD: Bounds = Bounds { writes: 120, bytes: 1 << 20 };
+    /// Of etcd, whose requests have at most 1.5 MiB by default.
+    pub(crate) const ETCD: Bounds = Bounds { writes: muster_core::ETCD_BATCH_WRITES, bytes: 1 << 20 };
 }
 
 /// Groups of one transaction.

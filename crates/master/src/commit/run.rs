@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_core::{Core, Effect, Group};
+use muster_core::{BATCH_INPUTS, Core, Effect, Group};
 use muster_store::{CommitError, DropInBackground, Store, Transaction};
 use muster_types::{Commit, EventsRecord, Verdict, Write};
 use tokio::sync::{oneshot, watch};
@@ -23,8 +23,6 @@ use crate::clock;
 use crate::events::EventRetention;
 use crate::stop::until_stopped;
 
-/// Inputs handled for one transaction: what keeps a commit a matter of milliseconds.
-const BATCH: usize = 1024;
 /// Groups that wait for a transaction before no more inputs are taken.
 const BACKLOG: usize = 4096;
 /// The loop looks at the clock at least this often, to see whether it was stopped.
@@ -158,12 +156,12 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
             self.tell_warm();
             let wake = self.wake();
             let timer = tokio::time::sleep_until(wake.into());
-            let room = self.handled < BATCH && self.backlog.len() < BACKLOG;
+            let room = self.handled < BATCH_INPUTS && self.backlog.len() < BACKLOG;
             tokio::select! {
                 biased;
                 done = finished(&mut self.store) => self.committed(done).await?,
                 () = until_stopped(stop) => return Ok(()),
-                open = self.queue.take(&mut batch, BATCH), if room => {
+                open = self.queue.take(&mut batch, BATCH_INPUTS), if room => {
                     self.handle(&mut batch)?;
                     if !open {
                         return Ok(());

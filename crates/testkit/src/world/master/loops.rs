@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::invariants::check;
-use muster_core::{CallId, Effect, Input, Request};
+use muster_core::{BATCH_INPUTS, CallId, ETCD_BATCH_WRITES, Effect, Input, Request};
 use muster_types::{DriverRecord, EventsRecord, Write};
 
 use super::term::{Active, Caller, Flight, Stop, Waiting};
@@ -16,10 +16,6 @@ use crate::world::plan::STORE_PATIENCE;
 use crate::world::sabotage::Sabotage;
 use crate::world::store::{Call, Committed, Transaction};
 
-/// What a transaction of etcd takes, less what every one of them adds.
-const WRITES: usize = 100;
-/// Inputs handled for one transaction.
-const BATCH: usize = 64;
 /// Lateness beyond what a busy machine explains.
 pub(super) const LATE: Duration = Duration::from_millis(500);
 
@@ -72,7 +68,7 @@ impl World {
         if active.stop.is_some() {
             return;
         }
-        let room = BATCH.saturating_sub(active.handled).min(active.inbox.len());
+        let room = BATCH_INPUTS.saturating_sub(active.handled).min(active.inbox.len());
         let batch: Vec<Waiting> = active.inbox.drain(..room).collect();
         let at = active.core_now(now);
         for waiting in batch {
@@ -269,7 +265,7 @@ fn pack(active: &mut Active) -> PackedTransaction {
     let (mut groups, mut events, mut effects): PackedTransaction = PackedTransaction::default();
     let mut writes = 0;
     while let Some(group) = active.backlog.front() {
-        if writes > 0 && writes + group.writes.len() > WRITES {
+        if writes > 0 && writes + group.writes.len() > ETCD_BATCH_WRITES {
             break;
         }
         let Some(group) = active.backlog.pop_front() else { break };
