@@ -232,12 +232,15 @@ fn a_runner_that_ends_leaves_neither_guard_nor_cgroup() {
     let runner = TestRunner::start(&[]);
     let mut agent = runner.connect();
     let guard = wait_guard(&runner);
+    let own = || {
+        let text = std::fs::read_to_string(format!("/proc/{}/cgroup", guard.as_raw_nonzero())).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("0::").map(str::to_owned)).unwrap()
+    };
+    wait_until("the guard is in a cgroup of its own", || own().contains("/guard-"));
+    let own = own();
     agent.send(&[ToRunner::Shutdown(Duration::ZERO)]);
-    let line = std::fs::read_to_string(format!("/proc/{}/cgroup", guard.as_raw_nonzero())).unwrap();
     agent.hear_out();
     wait_until("the guard has ended", || !is_alive(guard));
-    let own = line.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
-    assert!(own.contains("/guard-"), "the guard is in a cgroup of its own: {own}");
     let mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
     wait_until("nothing is left of its cgroups", || {
         mounts.iter().all(|mount| {
