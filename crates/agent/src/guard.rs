@@ -51,7 +51,7 @@ pub struct Written {
 
 /// What is to be done with everything leased at once. Each is to be repeated as long as it is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
+pub enum GuardEffect {
     /// The brake is open.
     Open,
     /// The brake is closed: nothing leased executes.
@@ -66,7 +66,7 @@ pub enum Effect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
     /// What.
-    pub effect: Effect,
+    pub effect: GuardEffect,
     /// When.
     pub next: Option<Time>,
 }
@@ -105,24 +105,24 @@ impl Guard {
         if let Some(written) = written {
             self.take(written, now);
         }
-        let Some(known) = &mut self.known else { return Decision { effect: Effect::Open, next: None } };
+        let Some(known) = &mut self.known else { return Decision { effect: GuardEffect::Open, next: None } };
         known.lease.observe(now);
         let due = known.lease.end() + DELAY;
         let is_stopped = known.stopped >= known.term;
         if is_stopped || (known.stopped + 1 == known.term && now.time < due) {
             self.closed = None;
-            return Decision { effect: Effect::Open, next: if is_stopped { None } else { Some(due) } };
+            return Decision { effect: GuardEffect::Open, next: if is_stopped { None } else { Some(due) } };
         }
         let closed = *self.closed.get_or_insert(now.time);
         let kill_at = closed + self.kill_after;
         let (effect, next) = if now.time >= kill_at {
-            (Effect::KillAll, now.time + KILL_AGAIN)
+            (GuardEffect::KillAll, now.time + KILL_AGAIN)
         } else if is_frozen {
-            (Effect::Freeze, kill_at)
+            (GuardEffect::Freeze, kill_at)
         } else if now.time >= closed + FREEZE_LIMIT {
-            (Effect::KillUnfrozen, now.time + LOOK)
+            (GuardEffect::KillUnfrozen, now.time + LOOK)
         } else {
-            (Effect::Freeze, now.time + LOOK)
+            (GuardEffect::Freeze, now.time + LOOK)
         };
         Decision { effect, next: Some(next) }
     }
@@ -174,32 +174,32 @@ mod tests {
     #[test]
     fn before_the_first_renewal_there_is_nothing_to_stop() {
         let decision = guard().look(None, false, at(1000));
-        assert_eq!(decision, Decision { effect: Effect::Open, next: None });
+        assert_eq!(decision, Decision { effect: GuardEffect::Open, next: None });
     }
 
     #[test]
     fn a_runner_that_is_silent_at_the_leases_end_is_stood_in_for() {
         let mut guard = guard();
         let due = at_ms(45_100).time;
-        assert_eq!(guard.look(written(1, 0, 0), false, at(1)), Decision { effect: Effect::Open, next: Some(due) });
-        assert_eq!(guard.look(written(1, 0, 0), false, at_ms(45_099)).effect, Effect::Open);
-        assert_eq!(guard.look(written(1, 0, 0), false, at_ms(45_100)).effect, Effect::Freeze);
+        assert_eq!(guard.look(written(1, 0, 0), false, at(1)), Decision { effect: GuardEffect::Open, next: Some(due) });
+        assert_eq!(guard.look(written(1, 0, 0), false, at_ms(45_099)).effect, GuardEffect::Open);
+        assert_eq!(guard.look(written(1, 0, 0), false, at_ms(45_100)).effect, GuardEffect::Freeze);
     }
 
     #[test]
     fn a_runner_that_has_stopped_everything_by_itself_is_left_alone() {
         let mut guard = guard();
         guard.look(written(1, 0, 0), false, at(1));
-        assert_eq!(guard.look(written(1, 0, 1), false, at(46)), Decision { effect: Effect::Open, next: None });
+        assert_eq!(guard.look(written(1, 0, 1), false, at(46)), Decision { effect: GuardEffect::Open, next: None });
     }
 
     #[test]
     fn a_renewal_without_a_gap_goes_on_and_even_opens_again() {
         let mut guard = guard();
         guard.look(written(1, 0, 0), false, at(1));
-        assert_eq!(guard.look(written(1, 0, 0), false, at(46)).effect, Effect::Freeze);
-        assert_eq!(guard.look(written(1, 40, 0), true, at(47)).effect, Effect::Open);
-        assert_eq!(guard.look(written(1, 40, 0), false, at(86)).effect, Effect::Freeze);
+        assert_eq!(guard.look(written(1, 0, 0), false, at(46)).effect, GuardEffect::Freeze);
+        assert_eq!(guard.look(written(1, 40, 0), true, at(47)).effect, GuardEffect::Open);
+        assert_eq!(guard.look(written(1, 40, 0), false, at(86)).effect, GuardEffect::Freeze);
     }
 
     #[test]
@@ -207,25 +207,25 @@ mod tests {
         let mut guard = guard();
         guard.look(written(1, 0, 0), false, at(1));
         guard.look(written(1, 0, 0), false, at(46));
-        assert_eq!(guard.look(written(2, 60, 0), true, at(61)).effect, Effect::Freeze);
-        assert_eq!(guard.look(written(2, 60, 1), true, at(61)).effect, Effect::Open);
+        assert_eq!(guard.look(written(2, 60, 0), true, at(61)).effect, GuardEffect::Freeze);
+        assert_eq!(guard.look(written(2, 60, 1), true, at(61)).effect, GuardEffect::Open);
     }
 
     #[test]
     fn a_gap_that_the_guard_slept_through_closes_at_once() {
         let mut guard = guard();
         guard.look(written(1, 0, 0), false, at(1));
-        assert_eq!(guard.look(written(2, 60, 0), false, at(61)).effect, Effect::Freeze);
+        assert_eq!(guard.look(written(2, 60, 0), false, at(61)).effect, GuardEffect::Freeze);
     }
 
     #[test]
     fn a_thaw_that_comes_too_late_finds_the_brake_closed() {
         let mut guard = guard();
         guard.look(written(1, 0, 1), false, at(46));
-        assert_eq!(guard.look(written(2, 50, 1), false, at(51)).effect, Effect::Open);
+        assert_eq!(guard.look(written(2, 50, 1), false, at(51)).effect, GuardEffect::Open);
         // The runner looked at the clock before 95 and thaws after it, without having said that it
         // stopped what is of the second term.
-        assert_eq!(guard.look(written(2, 50, 1), false, at(96)).effect, Effect::Freeze);
+        assert_eq!(guard.look(written(2, 50, 1), false, at(96)).effect, GuardEffect::Freeze);
     }
 
     #[test]
@@ -233,13 +233,13 @@ mod tests {
         let mut guard = guard();
         guard.look(written(1, 0, 0), false, at(1));
         assert_eq!(guard.look(written(1, 0, 0), false, at(46)).next, Some(at_ms(46_010).time));
-        assert_eq!(guard.look(written(1, 0, 0), false, at_ms(46_500)).effect, Effect::KillUnfrozen);
+        assert_eq!(guard.look(written(1, 0, 0), false, at_ms(46_500)).effect, GuardEffect::KillUnfrozen);
         let frozen = guard.look(written(1, 0, 0), true, at(47));
-        assert_eq!(frozen, Decision { effect: Effect::Freeze, next: Some(at(646).time) });
-        assert_eq!(guard.look(written(1, 0, 0), true, at(646)).effect, Effect::KillAll);
+        assert_eq!(frozen, Decision { effect: GuardEffect::Freeze, next: Some(at(646).time) });
+        assert_eq!(guard.look(written(1, 0, 0), true, at(646)).effect, GuardEffect::KillAll);
         let mut hasty = Guard::new(Duration::ZERO);
         hasty.look(written(1, 0, 0), false, at(1));
-        assert_eq!(hasty.look(written(1, 0, 0), false, at(46)).effect, Effect::KillAll);
+        assert_eq!(hasty.look(written(1, 0, 0), false, at(46)).effect, GuardEffect::KillAll);
     }
 
     #[test]
@@ -248,8 +248,8 @@ mod tests {
         for unreadable in nonsense {
             let mut guard = guard();
             guard.look(written(1, 1, 0), false, at(1));
-            assert_eq!(guard.look(unreadable, false, at(45)).effect, Effect::Open, "{unreadable:?}");
-            assert_eq!(guard.look(unreadable, false, at(47)).effect, Effect::Freeze, "{unreadable:?}");
+            assert_eq!(guard.look(unreadable, false, at(45)).effect, GuardEffect::Open, "{unreadable:?}");
+            assert_eq!(guard.look(unreadable, false, at(47)).effect, GuardEffect::Freeze, "{unreadable:?}");
         }
     }
 
@@ -259,6 +259,6 @@ mod tests {
         guard.look(written(1, 0, 0), false, at(1));
         let stepped = Now { wall: WallTime(at(46).wall.0), ..at(2) };
         guard.look(written(1, 0, 0), false, stepped);
-        assert_eq!(guard.look(written(1, 0, 0), false, stepped).effect, Effect::Freeze);
+        assert_eq!(guard.look(written(1, 0, 0), false, stepped).effect, GuardEffect::Freeze);
     }
 }

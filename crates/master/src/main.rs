@@ -79,7 +79,8 @@ fn serve(settings: config::MasterSettings) -> Result<(), StartFailure> {
     let result = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
         let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        // A terminal that closes ends no master; there is no file to open anew and none to read again.
+        // A terminal that closes ends no master; there is no file to open anew and none to read
+        // again.
         let mut hung_up = signal(SignalKind::hangup())?;
         tokio::spawn(async move {
             while hung_up.recv().await.is_some() {

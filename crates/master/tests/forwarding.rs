@@ -183,12 +183,12 @@ async fn a_worker_is_sent_to_the_leader() {
 
 async fn readiness(master: &Master) -> Vec<i32> {
     let mut health = tonic_health::pb::health_client::HealthClient::new(master.channel().await);
-    let mut told = Vec::new();
+    let mut statuses = Vec::new();
     for service in ["", "readiness", "muster.v1.MasterService", "liveness"] {
         let request = tonic_health::pb::HealthCheckRequest { service: service.into() };
-        told.push(health.check(request).await.unwrap().into_inner().status);
+        statuses.push(health.check(request).await.unwrap().into_inner().status);
     }
-    told
+    statuses
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,11 +203,11 @@ async fn readiness_lasts_over_a_hand_over_and_ends_when_no_leader_answers() {
     // Nobody leads for a moment: calls are held, and a probe sees nothing of it.
     control.vacate();
     assert_eq!(readiness(&standby).await, READY);
-    let told = async |wanted: [i32; 4]| (readiness(&standby).await == wanted).then_some(());
-    eventually("nobody leads for long", async || told(UNREADY).await).await;
+    let statuses = async |wanted: [i32; 4]| (readiness(&standby).await == wanted).then_some(());
+    eventually("nobody leads for long", async || statuses(UNREADY).await).await;
     control.lead(&leader.address, 2);
-    eventually("somebody leads again", async || told(READY).await).await;
+    eventually("somebody leads again", async || statuses(READY).await).await;
     // The store still names a leader, which is gone: the standby asks it and is not answered.
     leader.stop().await.unwrap();
-    eventually("the leader does not answer", async || told(UNREADY).await).await;
+    eventually("the leader does not answer", async || statuses(UNREADY).await).await;
 }

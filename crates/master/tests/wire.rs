@@ -46,9 +46,9 @@ impl Frames {
 fn fields(headers: &HeaderMap) -> BTreeMap<String, String> {
     let text = |value: &tonic::codegen::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let all = headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
-    let told = all.filter(|(name, _)| name != "date");
+    let kept = all.filter(|(name, _)| name != "date");
     // The fields of a map are encoded in any order.
-    told.map(|(name, value)| if name.ends_with("-bin") { (name, value.len().to_string()) } else { (name, value) })
+    kept.map(|(name, value)| if name.ends_with("-bin") { (name, value.len().to_string()) } else { (name, value) })
         .collect()
 }
 

@@ -53,7 +53,7 @@ pub(crate) enum RunnerInvocation {
     /// Run.
     Run(RunnerOptions),
     /// Be the guard of a runner.
-    Guard(guard::TreeRequest),
+    Guard(guard::GuardRequest),
     /// Print a text and end.
     Print(String),
 }
@@ -104,7 +104,7 @@ fn guard_of(how: Option<OsString>, kill_after: Option<OsString>) -> Result<Runne
     let wrong = || UsageError("the guard is started by its runner alone".to_owned());
     let how = how.and_then(|how| how.into_string().ok()).ok_or_else(wrong)?;
     let kill_after = seconds(guard::ROLE, &kill_after.ok_or_else(wrong)?)?;
-    Ok(RunnerInvocation::Guard(guard::TreeRequest { how, kill_after }))
+    Ok(RunnerInvocation::Guard(guard::GuardRequest { how, kill_after }))
 }
 
 fn method(value: &OsString) -> Result<Method, UsageError> {

@@ -234,8 +234,8 @@ fn no_function_field_or_module_has_a_name_that_needs_explaining() {
     assert!(bad.is_empty(), "banned names:\n{}", bad.join("\n"));
 }
 
-/// Messages of a wire (`wire.rs`) carry the names of what they encode, and the simulated world names
-/// the parts that it plays after them: both mean the same thing.
+/// Messages of a wire (`wire.rs`) carry the names of what they encode, and the simulated world
+/// names the parts that it plays after them: both mean the same thing.
 #[test]
 fn a_type_name_has_one_meaning_in_the_workspace() {
     let mut declarations: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! `{{NAME}}` in the texts of a program: one grammar and one table, for whoever checks a submission,
-//! places it or fills it in.
+//! `{{NAME}}` in the texts of a program: one grammar and one table, for whoever checks a
+//! submission, places it or fills it in.
 //!
 //! A variable is `{{NAME}}` of an upper-case identifier (`[A-Z][A-Z0-9_]*`, at most 63 bytes), or
 //! `{{LABEL_key}}` of the key of a worker's label. All else between braces (`{{.Names}}`,

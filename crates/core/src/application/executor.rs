@@ -185,7 +185,8 @@ impl Core {
         self.begin_ending(ctx, uid, ApplicationState::Failed, "application", message, Duration::ZERO);
     }
 
-    /// Whether an executor runs, or may: its worker is not heard, or has not reported to this leader.
+    /// Whether an executor runs, or may: its worker is not heard, or has not reported to this
+    /// leader.
     fn may_run_any(&self, application: &Application) -> bool {
         let open = application.open.iter().filter_map(|id| application.executor(*id));
         open.into_iter().any(|executor| match executor.live {

@@ -116,8 +116,8 @@ pub(super) fn refused(response: &Response<Body>) -> Option<Failure> {
 }
 
 /// Whether the headers are the whole answer: its status is among them (*Trailers-Only* in the gRPC
-/// protocol), or its body has ended with them, as that of a plain HTTP error has. No trailers follow,
-/// and none may be added: clients take the last status that they read.
+/// protocol), or its body has ended with them, as that of a plain HTTP error has. No trailers
+/// follow, and none may be added: clients take the last status that they read.
 fn is_whole(response: &Response<Body>) -> bool {
     response.headers().contains_key(Status::GRPC_STATUS) || http_body::Body::is_end_stream(response.body())
 }

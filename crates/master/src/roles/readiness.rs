@@ -76,8 +76,8 @@ impl Readiness {
     /// answers; not ready once none has for the time that is set. Ends with a failure only.
     ///
     /// For less than that time it stays as it is: calls are held over a hand-over, and a probe that
-    /// fell upon the gap would take every master out at once. Who leads is not enough to know, since
-    /// the store that says so may be cut off: the leader itself is asked.
+    /// fell upon the gap would take every master out at once. Who leads is not enough to know,
+    /// since the store that says so may be cut off: the leader itself is asked.
     pub(crate) async fn follow(&mut self, mut election: LeaderWatch) -> FatalError {
         let mut known = Instant::now();
         let mut welcomed = None;

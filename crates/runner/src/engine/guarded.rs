@@ -9,8 +9,8 @@ impl AttemptTable {
     /// Tells the guard how the lease stands and what is stopped, then starts what waited for its
     /// answer. Nothing that a renewal allows is done before the guard can read that renewal.
     pub(super) fn mind_guard(&mut self, now: Now) {
-        let (ended, told) = (self.fence.ended_term(), self.guard.stopped());
-        let stopped = if ended > told && self.earlier_is_stopped() { ended } else { told };
+        let (ended, stated) = (self.fence.ended_term(), self.guard.stopped());
+        let stopped = if ended > stated && self.earlier_is_stopped() { ended } else { stated };
         self.guard.tell(&self.fence, stopped, now);
         if !self.waiting.is_empty() && self.guard.lets_start(&self.fence, now) {
             self.start_waiting();

@@ -38,7 +38,7 @@ pub(crate) struct Keeper {
     running: Option<Running>,
     started: Option<Time>,
     /// The newest term and renewal that were written.
-    told: Option<(u64, Time)>,
+    stated: Option<(u64, Time)>,
     /// Since when the guard has not taken what was written.
     unanswered: Option<Time>,
     /// The newest term of which the guard was told that everything is stopped.
@@ -68,7 +68,7 @@ impl Keeper {
             kill_after,
             running: None,
             started: None,
-            told: None,
+            stated: None,
             unanswered: None,
             stopped: 0,
             lines: LINES,
@@ -170,17 +170,17 @@ impl Keeper {
     /// Nothing is started or thawed under a renewal before this.
     pub(crate) fn tell(&mut self, fence: &Fence, stopped: u64, now: Now) {
         let Some(renewal) = fence.renewal() else { return self.note_answer(Time(0)) };
-        let is_newer = self.told.is_none_or(|(_, sent)| sent != renewal.sent);
+        let is_newer = self.stated.is_none_or(|(_, sent)| sent != renewal.sent);
         let is_news = is_newer || stopped > self.stopped;
         // The statement first, so that the guard does not see the next term without it, unless it
         // is about that term.
-        let fits = self.told.is_some_and(|(term, _)| stopped <= term);
+        let fits = self.stated.is_some_and(|(term, _)| stopped <= term);
         if stopped > self.stopped && fits {
             self.table.write_stopped(stopped);
         }
         if is_newer {
             self.table.write(fence.term(), renewal);
-            self.told = Some((fence.term(), renewal.sent));
+            self.stated = Some((fence.term(), renewal.sent));
             self.unanswered.get_or_insert(now.time);
         }
         if stopped > self.stopped && !fits {

@@ -21,7 +21,7 @@ pub(crate) const ROLE: &str = "--guard";
 
 /// What a guard is told on its command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TreeRequest {
+pub(crate) struct GuardRequest {
     /// `cgroup2`, `freezer`, or the beginning of the marks.
     pub(crate) how: String,
     /// How long what is frozen waits for its runner.

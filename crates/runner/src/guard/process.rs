@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
-use muster_agent::guard::{Decision, Effect, Guard};
+use muster_agent::guard::{Decision, Guard, GuardEffect};
 use muster_types::Time;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
@@ -19,7 +19,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
-use super::TreeRequest;
+use super::GuardRequest;
 use super::table::Table;
 use crate::clock;
 use crate::sys::{privilege, signals};
@@ -32,7 +32,7 @@ const LEFT_PAUSE: Duration = Duration::from_millis(20);
 const NEVER: Timespec = Timespec { tv_sec: 1 << 33, tv_nsec: 0 };
 
 /// Runs until the runner is gone and nothing leased is left of it.
-pub(crate) fn run(wanted: &TreeRequest) -> io::Result<()> {
+pub(crate) fn run(wanted: &GuardRequest) -> io::Result<()> {
     signals::reset_and_block();
     let _ = rustix::process::setsid();
     let table = Table::of(rustix::stdio::stdin().try_clone_to_owned()?)?;
@@ -49,7 +49,7 @@ pub(crate) fn run(wanted: &TreeRequest) -> io::Result<()> {
     Ok(())
 }
 
-fn site(wanted: &TreeRequest) -> io::Result<BrakeSite> {
+fn site(wanted: &GuardRequest) -> io::Result<BrakeSite> {
     let here = || open(".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     Ok(match wanted.how.as_str() {
         "cgroup2" => BrakeSite::Cgroup2(here()?),
@@ -84,18 +84,18 @@ impl Process {
     fn look(&mut self) -> Decision {
         let decision = self.guard.look(self.table.read(), self.brake.is_frozen(), clock::now());
         match decision.effect {
-            Effect::Open => drop(self.brake.open()),
-            Effect::Freeze => drop(self.brake.close()),
-            Effect::KillUnfrozen => {
+            GuardEffect::Open => drop(self.brake.open()),
+            GuardEffect::Freeze => drop(self.brake.close()),
+            GuardEffect::KillUnfrozen => {
                 self.brake.close();
                 self.brake.kill_unfrozen();
             }
-            Effect::KillAll => {
+            GuardEffect::KillAll => {
                 self.brake.kill_all();
                 self.brake.close();
             }
         }
-        let is_closed = decision.effect != Effect::Open;
+        let is_closed = decision.effect != GuardEffect::Open;
         let is_news =
             self.table.seen() != Some(self.guard.seen().unwrap_or(Time(0))) || self.table.is_closed() != is_closed;
         if is_news {

@@ -138,7 +138,7 @@ impl Trees {
     pub(crate) fn kill(&self, tree: &Tree, leader: Option<i32>) -> bool {
         let name = tree.attempt.to_string();
         // What cannot be written now is tried again by the caller until the tree is clear.
-        let told = match self.holder(tree) {
+        let stated = match self.holder(tree) {
             Holder::Cgroup2(holder) => holder.kill(&name),
             Holder::Freezer(holder) => holder.kill(&name),
             Holder::Marks(holder) => {
@@ -148,7 +148,7 @@ impl Trees {
         };
         // Without its directory there is nothing of it, and what is still to be started is
         // cancelled.
-        told.map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
+        stated.map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
     }
 
     /// Removes the tree's cgroups if nothing is left in it.

@@ -14,13 +14,13 @@ const AGAIN: Duration = Duration::from_millis(200);
 
 /// A leader, as a master told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct KnownLeader {
     pub(crate) address: String,
     /// Generation and revision.
     pub(crate) number: (u64, u64),
 }
 
-impl Known {
+impl KnownLeader {
     /// Whether this one is later.
     pub(crate) fn is_after(&self, epoch: Option<&Epoch>) -> bool {
         epoch.is_none_or(|epoch| self.number > (epoch.generation, epoch.revision))
@@ -31,7 +31,7 @@ impl Known {
 pub(crate) struct Lines {
     channels: BTreeMap<String, Channel>,
     addresses: Vec<String>,
-    update: watch::Receiver<Option<Known>>,
+    update: watch::Receiver<Option<KnownLeader>>,
     _watches: JoinSet<()>,
 }
 
@@ -61,19 +61,19 @@ impl Lines {
     }
 
     /// The highest epoch that any master told of, with its changes.
-    pub(crate) fn update(&self) -> watch::Receiver<Option<Known>> {
+    pub(crate) fn update(&self) -> watch::Receiver<Option<KnownLeader>> {
         self.update.clone()
     }
 }
 
-async fn follow(channel: Channel, update: watch::Sender<Option<Known>>) {
+async fn follow(channel: Channel, update: watch::Sender<Option<KnownLeader>>) {
     loop {
         let answer = MasterServiceClient::new(channel.clone()).watch_leader(WatchLeaderRequest {}).await;
         if let Ok(answer) = answer {
             let mut answers = answer.into_inner();
             while let Ok(Some(said)) = answers.message().await {
                 let Some(epoch) = said.epoch else { continue };
-                let known = Known { address: said.leader, number: (epoch.generation, epoch.revision) };
+                let known = KnownLeader { address: said.leader, number: (epoch.generation, epoch.revision) };
                 update.send_if_modified(|newest| {
                     let is_newer = newest.as_ref().is_none_or(|newest| known.number > newest.number);
                     if is_newer {

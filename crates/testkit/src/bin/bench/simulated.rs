@@ -23,7 +23,7 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::lines::{Known, Lines};
+use crate::lines::{KnownLeader, Lines};
 
 /// Workers that share connections.
 const SHARING: usize = 100;
@@ -178,7 +178,7 @@ impl SimulatedWorker {
         &mut self,
         lines: &Lines,
         address: &str,
-        update: &mut watch::Receiver<Option<Known>>,
+        update: &mut watch::Receiver<Option<KnownLeader>>,
     ) -> Option<String> {
         self.session += 1;
         let (up, messages) = mpsc::channel(64);
@@ -199,7 +199,7 @@ impl SimulatedWorker {
         &mut self,
         link: &mut SimulatedLink,
         welcome: &mut bool,
-        update: &mut watch::Receiver<Option<Known>>,
+        update: &mut watch::Receiver<Option<KnownLeader>>,
     ) -> Option<String> {
         let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + link.heartbeat, link.heartbeat);
         loop {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_agent::guard::{Guard, LinkEffect, Written};
+use muster_agent::guard::{Guard, GuardEffect, Written};
 use muster_types::{AttemptKey, Launch};
 
 use super::{Attempt, Stage};
@@ -16,7 +16,7 @@ use crate::world::sabotage::Sabotage;
 
 /// A machine's guard, and what runner and guard share.
 #[derive(Debug)]
-pub(in crate::world) struct Seat {
+pub(in crate::world) struct GuardState {
     guard: Guard,
     written: Option<Written>,
     /// The brake is closed.
@@ -25,9 +25,9 @@ pub(in crate::world) struct Seat {
     due: Option<Instant>,
 }
 
-impl Seat {
-    pub(super) fn new() -> Seat {
-        Seat {
+impl GuardState {
+    pub(super) fn new() -> GuardState {
+        GuardState {
             guard: Guard::new(FENCE_KILL_AFTER),
             written: None,
             is_closed: false,
@@ -38,7 +38,7 @@ impl Seat {
 
     /// That of the next runner.
     pub(super) fn begin_anew(&mut self) {
-        *self = Seat::new();
+        *self = GuardState::new();
     }
 }
 
@@ -112,17 +112,17 @@ impl World {
         if machine.guard.due.is_some_and(|due| due <= at) {
             machine.guard.due = None;
         }
-        let seat = &mut machine.guard;
-        let decision = seat.guard.look(seat.written, seat.is_closed, now);
-        let closes = decision.effect != LinkEffect::Open;
-        let is_news = closes != seat.is_closed;
-        seat.is_closed = closes;
+        let state = &mut machine.guard;
+        let decision = state.guard.look(state.written, state.is_closed, now);
+        let closes = decision.effect != GuardEffect::Open;
+        let is_news = closes != state.is_closed;
+        state.is_closed = closes;
         if is_news {
             self.move_brake(worker, closes);
             let pause = Duration::from_micros(self.rng.between(20, 2_000));
             self.after(pause, Event::RunnerDue { worker, runner: life });
         }
-        let kills = decision.effect == LinkEffect::KillAll || (closes && !self.workers[worker].freezer);
+        let kills = decision.effect == GuardEffect::KillAll || (closes && !self.workers[worker].freezer);
         if kills {
             self.kill_leased(worker, life);
         }
@@ -195,7 +195,7 @@ impl World {
         }
         self.count("guard stopped");
         self.note(|| format!("worker {worker}: guard is stopped until {until:?}"));
-        let seat = &mut self.workers[worker].guard;
-        seat.stopped_until = seat.stopped_until.max(until);
+        let state = &mut self.workers[worker].guard;
+        state.stopped_until = state.stopped_until.max(until);
     }
 }

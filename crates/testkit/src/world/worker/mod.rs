@@ -173,7 +173,7 @@ pub(super) struct Machine {
     pub(super) runner: Option<Runner>,
     pub(super) runner_life: Life,
     pub(super) runner_stopped_until: Instant,
-    pub(super) guard: guard::Seat,
+    pub(super) guard: guard::GuardState,
     /// The newest connection between the two: what an older one holds is void.
     pub(super) connection: u64,
     pub(super) orders_last: Instant,
@@ -203,7 +203,7 @@ impl Machine {
             runner: None,
             runner_life: 0,
             runner_stopped_until: Instant(0),
-            guard: guard::Seat::new(),
+            guard: guard::GuardState::new(),
             connection: 0,
             orders_last: Instant(0),
             told_last: Instant(0),
