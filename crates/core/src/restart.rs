@@ -35,7 +35,10 @@ pub(crate) fn delay(policy: &RestartPolicy, nth: u32, random: u128) -> Duration 
 
 /// Whether the process was certainly never started.
 pub(crate) fn never_started(outcome: &Outcome) -> bool {
-    matches!(outcome.reason, Reason::NeverStarted | Reason::Refused | Reason::SpawnFailed | Reason::WorkDirFailed)
+    matches!(
+        outcome.reason,
+        Reason::NeverStarted | Reason::Refused | Reason::SpawnFailed | Reason::WorkDirFailed | Reason::ArtifactFailed
+    )
 }
 
 /// The reason decides whose doing an end was, where a worker cannot know: it does not know who
@@ -43,7 +46,9 @@ pub(crate) fn never_started(outcome: &Outcome) -> bool {
 pub(crate) fn judge(mut outcome: Outcome, killed_by_user: bool) -> Outcome {
     outcome.fault = match outcome.reason {
         // What was submitted cannot be run: trying it on other machines for ever helps nobody.
-        Reason::NotFound | Reason::NotExecutable | Reason::ArtifactFailed | Reason::UnknownVariable => Fault::Program,
+        Reason::NotFound | Reason::NotExecutable | Reason::UnknownVariable => Fault::Program,
+        // The worker knows whether the address is wrong or its server does not answer.
+        Reason::ArtifactFailed => outcome.fault,
         Reason::Exited | Reason::OutOfMemory | Reason::LogLimit => Fault::Program,
         Reason::Killed | Reason::NeverStarted | Reason::OwnerEnded => {
             if killed_by_user {

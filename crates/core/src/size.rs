@@ -30,14 +30,14 @@ fn outcome(outcome: Option<&Outcome>) -> usize {
 
 fn template(template: &ExecutorTemplate) -> usize {
     let artifacts: usize =
-        template.artifacts.iter().map(|artifact| artifact.uri.len() + artifact.file_name.len() + 64).sum();
+        template.artifacts.iter().map(|artifact| artifact.uri.expose().len() + artifact.file_name.len() + 64).sum();
     command(&template.command) + artifacts + 64
 }
 
 fn driver(record: &DriverRecord) -> usize {
     let spec = &record.spec;
     let artifacts: usize =
-        spec.artifacts.iter().map(|artifact| artifact.uri.len() + artifact.file_name.len() + 64).sum();
+        spec.artifacts.iter().map(|artifact| artifact.uri.expose().len() + artifact.file_name.len() + 64).sum();
     let attempts: usize = record
         .attempts
         .iter()

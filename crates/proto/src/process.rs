@@ -2,7 +2,7 @@
 //! runs it) or redacted (to everybody else); there is no conversion that does not say which.
 
 use muster_types::{
-    Artifact, Command, Exit, Fault, Outcome, REDACTED, Reason, RestartPolicy, Secret, name_looks_secret,
+    Artifact, ArtifactUri, Command, Exit, Fault, Outcome, REDACTED, Reason, RestartPolicy, Secret, name_looks_secret,
 };
 
 use crate::text::shorten;
@@ -60,7 +60,7 @@ pub(crate) fn command_from_master(wire: v1::Command) -> Result<Command, WireErro
 /// For the worker that fetches it.
 pub(crate) fn artifact_in_full(artifact: &Artifact) -> v1::Artifact {
     v1::Artifact {
-        uri: artifact.uri.clone(),
+        uri: artifact.uri.expose().to_owned(),
         sha256: artifact.sha256.as_ref().map(hex).unwrap_or_default(),
         file_name: artifact.file_name.clone(),
         executable: artifact.executable,
@@ -69,28 +69,7 @@ pub(crate) fn artifact_in_full(artifact: &Artifact) -> v1::Artifact {
 
 /// For people: without a password in the URI.
 pub(crate) fn artifact_redacted(artifact: &Artifact) -> v1::Artifact {
-    v1::Artifact { uri: uri_redacted(&artifact.uri), ..artifact_in_full(artifact) }
-}
-
-/// Replaces what an address carries to be let in: the user part of its authority, and the values of
-/// a query (signatures of presigned addresses go by many names).
-fn uri_redacted(uri: &str) -> String {
-    let (path, query) = uri.split_once('?').map_or((uri, None), |(path, query)| (path, Some(query)));
-    let mut shown = match path.split_once("://") {
-        Some((scheme, rest)) => {
-            let authority = rest.split('/').next().unwrap_or(rest);
-            match authority.rfind('@') {
-                Some(at) => format!("{scheme}://{REDACTED}@{}", &rest[at + 1..]),
-                None => path.to_owned(),
-            }
-        }
-        None => path.to_owned(),
-    };
-    if query.is_some() {
-        shown.push('?');
-        shown.push_str(REDACTED);
-    }
-    shown
+    v1::Artifact { uri: artifact.uri.to_string(), ..artifact_in_full(artifact) }
 }
 
 /// An artifact as a worker gets it.
@@ -104,7 +83,7 @@ pub(crate) fn artifact_from_master(wire: v1::Artifact) -> Result<Artifact, WireE
         // directory.
         return Err(WireError::new("file_name", "is not a plain file name"));
     }
-    Ok(Artifact { uri: wire.uri, sha256, file_name: wire.file_name, executable: wire.executable })
+    Ok(Artifact { uri: ArtifactUri::new(wire.uri), sha256, file_name: wire.file_name, executable: wire.executable })
 }
 
 /// A name within one directory.
@@ -188,14 +167,6 @@ impl TryFrom<v1::Outcome> for Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_lets_somebody_in_is_not_shown() {
-        assert_eq!(uri_redacted("https://user:pw@host/a/b@c"), "https://[redacted]@host/a/b@c");
-        assert_eq!(uri_redacted("https://host/a@b/c"), "https://host/a@b/c");
-        assert_eq!(uri_redacted("https://h/f?X-Sig=abc&v=1"), "https://h/f?[redacted]");
-        assert_eq!(uri_redacted("file:///tmp/a"), "file:///tmp/a");
-    }
 
     #[test]
     fn a_sha256_is_64_hexadecimal_digits() {

@@ -50,7 +50,7 @@ fn launch() -> Launch {
             work_dir: Some("/tmp".into()),
         }),
         artifacts: Arc::new([Artifact {
-            uri: "https://u:p@h/a?sig=1".into(),
+            uri: muster_types::ArtifactUri::new("https://u:p@h/a?sig=1"),
             sha256: Some([0xab; 32]),
             file_name: "a".into(),
             executable: true,

@@ -32,7 +32,7 @@ fn record() -> DriverRecord {
             }),
             resources: Resources::new(1, 1 << 20),
             artifacts: Arc::new([Artifact {
-                uri: "https://user:opensesame@host/f".into(),
+                uri: muster_types::ArtifactUri::new("https://user:opensesame@host/f"),
                 sha256: None,
                 file_name: "f".into(),
                 executable: false,

@@ -115,7 +115,7 @@ impl Sample {
 
     fn artifact(&mut self) -> Artifact {
         Artifact {
-            uri: self.text(),
+            uri: muster_types::ArtifactUri::new(self.text()),
             sha256: self.maybe(|sample| [sample.number() as u8; 32]),
             file_name: self.text(),
             executable: self.flag(),

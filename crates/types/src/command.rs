@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{AllocatedResources, ApplicationUid, AttemptKey, Secret};
+use crate::{AllocatedResources, ApplicationUid, ArtifactUri, AttemptKey, Secret};
 
 /// A program with its arguments and surroundings. `{{VARIABLE}}` in any of its texts is substituted
 /// by the worker.
@@ -26,7 +26,7 @@ pub struct Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
     /// `file:`, `http:` or `https:`.
-    pub uri: String,
+    pub uri: ArtifactUri,
     /// Expected SHA-256.
     pub sha256: Option<[u8; 32]>,
     /// Name in the work directory.

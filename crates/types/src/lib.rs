@@ -4,6 +4,7 @@
 //! Nothing here decides anything and nothing here does I/O; the crate sees `std` alone.
 
 mod application;
+mod artifact_uri;
 mod attempt;
 mod command;
 mod driver;
@@ -21,6 +22,7 @@ mod time;
 mod worker;
 
 pub use application::*;
+pub use artifact_uri::*;
 pub use attempt::*;
 pub use command::*;
 pub use driver::*;

@@ -84,7 +84,7 @@ fn size_of(write: &Write) -> usize {
                     + args
                     + env
                     + secrets.sum::<usize>()
-                    + record.spec.artifacts.iter().map(|artifact| artifact.uri.len() + 64).sum::<usize>()
+                    + record.spec.artifacts.iter().map(|artifact| artifact.uri.expose().len() + 64).sum::<usize>()
                     + record.attempts.len() * 256
             }
             // Bounded by 64 KiB each at the door; rare.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use muster_types::{Artifact, Command, Secret};
+use muster_types::{Artifact, ArtifactUri, Command, Secret};
 
 use super::checks::{count, plain_text};
 use crate::process::{is_file_name, sha256_of};
@@ -88,14 +88,14 @@ fn artifact(wire: v1::Artifact, path: &Path<'_>, violations: &mut FieldViolation
     if sha256.is_none() && !wire.sha256.is_empty() {
         violations.add(&path.field("sha256"), "is not 64 hexadecimal digits");
     }
-    let file_name = if wire.file_name.is_empty() { last_segment(&wire.uri).to_owned() } else { wire.file_name };
+    let file_name = if wire.file_name.is_empty() { last_segment(&wire.uri) } else { wire.file_name };
     if !is_file_name(&file_name) {
         violations.add(
             &path.field("file_name"),
             "is not a plain file name of at most 255 bytes (empty: the last segment of the URI's path, which must be one)",
         );
     }
-    Artifact { uri: wire.uri, sha256, file_name, executable: wire.executable }
+    Artifact { uri: ArtifactUri::new(wire.uri), sha256, file_name, executable: wire.executable }
 }
 
 fn is_artifact_uri(uri: &str) -> bool {
@@ -109,10 +109,14 @@ fn is_artifact_uri(uri: &str) -> bool {
     }
 }
 
-fn last_segment(uri: &str) -> &str {
+/// The last segment of the path, percent-decoded: `a%20b` is the file `a b`. One that is no text
+/// then stays as it is.
+fn last_segment(uri: &str) -> String {
     let path = uri.split(['?', '#']).next().unwrap_or(uri);
     let path = path.split_once("://").map_or(path, |(_, rest)| rest);
-    path.rsplit_once('/').map_or("", |(_, last)| last)
+    let last = path.rsplit_once('/').map_or("", |(_, last)| last);
+    let decoded = percent_encoding::percent_decode_str(last).decode_utf8();
+    decoded.map_or_else(|_| last.to_owned(), std::borrow::Cow::into_owned)
 }
 
 #[cfg(test)]
@@ -122,6 +126,8 @@ mod tests {
     #[test]
     fn a_file_name_is_the_last_segment_of_the_path() {
         let cases = [("https://h/a/b.jar?x=/y", "b.jar"), ("file:///a", "a"), ("https://h", ""), ("https://h/a/", "")];
+        let escaped = [("file:///a%20b.sh", "a b.sh"), ("http://h/%2e%2e%2fx", "../x"), ("http://h/%ff", "%ff")];
+        let cases = cases.into_iter().chain(escaped);
         for (uri, name) in cases {
             assert_eq!(last_segment(uri), name, "{uri}");
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use muster_types::{
-    AllocatedResources, Artifact, Command, Exit, Fault, Incarnation, Outcome, Reason, Resources, RestartCondition,
-    RestartPolicy, Secret,
+    AllocatedResources, Artifact, ArtifactUri, Command, Exit, Fault, Incarnation, Outcome, Reason, Resources,
+    RestartCondition, RestartPolicy, Secret,
 };
 
 use super::enums::StoredEnum as _;
@@ -40,7 +40,7 @@ impl Stored for Artifact {
 
     fn to_message(&self) -> proto::Artifact {
         proto::Artifact {
-            uri: self.uri.clone(),
+            uri: self.uri.expose().to_owned(),
             sha256: self.sha256.map(|digest| digest.to_vec()),
             file_name: self.file_name.clone(),
             executable: self.executable,
@@ -50,7 +50,7 @@ impl Stored for Artifact {
     fn from_message(message: proto::Artifact) -> Result<Artifact, DecodeError> {
         let digest = |bytes: Vec<u8>| bytes.try_into().map_err(|_| DecodeError::Field("sha256"));
         Ok(Artifact {
-            uri: message.uri,
+            uri: ArtifactUri::new(message.uri),
             sha256: message.sha256.map(digest).transpose()?,
             file_name: message.file_name,
             executable: message.executable,

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster_types::Artifact;
 use sha2::{Digest, Sha256};
@@ -18,6 +18,13 @@ const ARTIFACT_LIMIT: u64 = 64 << 30;
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// A server that is silent for this long has failed.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Tries of one artifact. With the pauses between them they stay within the minute after which the
+/// master takes a launch without progress back.
+const TRIES: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Between two looks at whether the attempt was killed meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
 /// Read and written at once.
 const PIECE: usize = 256 << 10;
 
@@ -28,9 +35,13 @@ pub enum FetchError {
     FileName,
     /// Not `file:`, `http:` or `https:`.
     Scheme,
-    /// The request failed.
-    Request(Box<ureq::Error>),
-    /// The file cannot be opened or read, or the transfer broke.
+    /// The request failed. What failed is told by kind alone: a message may repeat the address.
+    Request(&'static str, bool),
+    /// The server answered with an error, and perhaps when to ask again.
+    Status(u16, Option<Duration>),
+    /// The transfer broke.
+    Broken(io::Error),
+    /// The file cannot be opened or read.
     Read(io::Error),
     /// The file in the work directory cannot be written.
     Write(PathBuf, io::Error),
@@ -50,7 +61,9 @@ impl fmt::Display for FetchError {
         match self {
             FetchError::FileName => f.write_str("the file name is empty or leaves the work directory"),
             FetchError::Scheme => f.write_str("only file:, http: and https: are fetched"),
-            FetchError::Request(_) => f.write_str("the request failed"),
+            FetchError::Request(what, _) => write!(f, "the request failed: {what}"),
+            FetchError::Status(code, _) => write!(f, "the server answered {code}"),
+            FetchError::Broken(_) => f.write_str("the transfer broke"),
             FetchError::Read(_) => f.write_str("cannot read it"),
             FetchError::Write(path, _) => write!(f, "cannot write {}", path.display()),
             FetchError::Hash { found } => write!(f, "its SHA-256 is {found}, another than expected"),
@@ -63,9 +76,10 @@ impl fmt::Display for FetchError {
 impl std::error::Error for FetchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            FetchError::Request(source) => Some(source),
-            FetchError::Read(source) | FetchError::Write(_, source) => Some(source),
+            FetchError::Broken(source) | FetchError::Read(source) | FetchError::Write(_, source) => Some(source),
             FetchError::FileName
+            | FetchError::Request(..)
+            | FetchError::Status(..)
             | FetchError::Scheme
             | FetchError::Hash { .. }
             | FetchError::TooLarge
@@ -74,20 +88,73 @@ impl std::error::Error for FetchError {
     }
 }
 
-/// Fetches an artifact into `work_dir`. One with a hash is kept in `cache`, under the hash of both.
+impl FetchError {
+    /// Whether no repetition and no other machine can mend it: what was submitted is wrong.
+    pub(super) fn is_permanent(&self) -> bool {
+        match self {
+            FetchError::FileName | FetchError::Scheme | FetchError::Hash { .. } | FetchError::TooLarge => true,
+            FetchError::Request(_, permanent) => *permanent,
+            FetchError::Status(code, _) => !is_passing(*code),
+            // A file that one machine lacks another may have, and still it is the address that is
+            // wrong.
+            FetchError::Read(_) => true,
+            FetchError::Broken(_) | FetchError::Write(..) | FetchError::Cancelled => false,
+        }
+    }
+
+    /// How long to wait before the next try; `None` where none is made.
+    fn retry_after(&self, tries: u32) -> Option<Duration> {
+        let back_off = FIRST_PAUSE * 2u32.saturating_pow(tries.saturating_sub(1));
+        match self {
+            _ if self.is_permanent() || tries >= TRIES => None,
+            FetchError::Write(..) | FetchError::Cancelled => None,
+            FetchError::Status(_, asked) => Some(asked.unwrap_or(back_off).min(LONGEST_PAUSE)),
+            _ => Some(back_off.min(LONGEST_PAUSE)),
+        }
+    }
+}
+
+/// Whether a status says that the same request may succeed later.
+fn is_passing(code: u16) -> bool {
+    matches!(code, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// Fetches an artifact, and again after what may pass: a server that is away for a moment must not
+/// cost the attempt. Ends early when the attempt is killed.
 pub(super) fn fetch(
     artifact: &Artifact,
     work_dir: &Path,
     cache: &Path,
     cancelled: &AtomicBool,
 ) -> Result<(), FetchError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let error = match fetch_once(artifact, work_dir, cache, cancelled) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let Some(pause) = error.retry_after(tries) else { return Err(error) };
+        tracing::warn!(uri = %artifact.uri, %error, tries, ?pause, "cannot fetch an artifact; trying again");
+        let until = Instant::now() + pause;
+        while Instant::now() < until {
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(FetchError::Cancelled);
+            }
+            std::thread::sleep(LOOK.min(pause));
+        }
+    }
+}
+
+/// Fetches an artifact into `work_dir`. One with a hash is kept in `cache`, under the hash of both.
+fn fetch_once(artifact: &Artifact, work_dir: &Path, cache: &Path, cancelled: &AtomicBool) -> Result<(), FetchError> {
     let target = work_dir.join(file_name(artifact)?);
     match artifact.sha256 {
-        None => transfer(open(&artifact.uri)?, &target, None, cancelled)?,
+        None => transfer(open(artifact.uri.expose())?, &target, None, cancelled)?,
         Some(expected) => {
-            let cached = cache.join(cache_name(&artifact.uri, &expected));
+            let cached = cache.join(cache_name(artifact.uri.expose(), &expected));
             if !take_from_cache(&cached, &target, &expected, cancelled)? {
-                transfer(open(&artifact.uri)?, &target, Some(&expected), cancelled)?;
+                transfer(open(artifact.uri.expose())?, &target, Some(&expected), cancelled)?;
                 put_into_cache(&target, &cached);
             }
         }
@@ -99,7 +166,7 @@ pub(super) fn fetch(
 /// The name in the work directory: one plain segment.
 fn file_name(artifact: &Artifact) -> Result<&str, FetchError> {
     let name = if artifact.file_name.is_empty() {
-        let path = artifact.uri.split(['?', '#']).next().unwrap_or_default();
+        let path = artifact.uri.expose().split(['?', '#']).next().unwrap_or_default();
         path.rsplit('/').next().unwrap_or_default()
     } else {
         &artifact.file_name
@@ -120,10 +187,39 @@ fn open(uri: &str) -> Result<Box<dyn Read>, FetchError> {
         .timeout_connect(Some(SILENCE_TIMEOUT))
         .timeout_recv_response(Some(SILENCE_TIMEOUT))
         .timeout_global(Some(TRANSFER_TIMEOUT))
+        // The status is looked at here, with what the server says of when to ask again.
+        .http_status_as_error(false)
         .build()
         .into();
-    let response = agent.get(uri).call().map_err(|error| FetchError::Request(Box::new(error)))?;
-    Ok(Box::new(response.into_body().into_reader()))
+    let response = agent.get(uri).call().map_err(|error| request_error(&error))?;
+    if !response.status().is_success() {
+        let asked = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        return Err(FetchError::Status(response.status().as_u16(), asked.map(Duration::from_secs)));
+    }
+    Ok(Box::new(Download(response.into_body().into_reader())))
+}
+
+/// What comes over a network: an error in its middle is a transfer that broke, not a file that
+/// cannot be read.
+struct Download<R>(R);
+
+impl<R: Read> Read for Download<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| io::Error::new(io::ErrorKind::ConnectionAborted, error.kind().to_string()))
+    }
+}
+
+fn request_error(error: &ureq::Error) -> FetchError {
+    let (what, permanent) = match error {
+        ureq::Error::Timeout(_) => ("it took too long", false),
+        ureq::Error::HostNotFound => ("the host is not known", false),
+        ureq::Error::ConnectionFailed | ureq::Error::Io(_) => ("the connection failed", false),
+        ureq::Error::BadUri(_) | ureq::Error::InvalidProxyUrl => ("the address is none", true),
+        ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => ("it is redirected without end", true),
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => ("the server's certificate is not trusted", true),
+        _ => ("the server does not speak HTTP as it should", false),
+    };
+    FetchError::Request(what, permanent)
 }
 
 /// Copies in pieces, counting and hashing what passes.
@@ -146,6 +242,7 @@ fn transfer(
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return Err(FetchError::Broken(error)),
             Err(error) => return Err(FetchError::Read(error)),
         };
         size += count as u64;
@@ -217,6 +314,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use muster_types::ArtifactUri;
+
     use super::*;
 
     struct Setting {
@@ -234,7 +333,7 @@ mod tests {
 
         fn artifact(&self) -> Artifact {
             let uri = format!("file://{}", self.root.path().join("tool").display());
-            Artifact { uri, sha256: None, file_name: String::new(), executable: true }
+            Artifact { uri: ArtifactUri::new(uri), sha256: None, file_name: String::new(), executable: true }
         }
 
         fn fetch(&self, artifact: &Artifact) -> Result<(), FetchError> {
@@ -268,7 +367,7 @@ mod tests {
             let artifact = Artifact { file_name: name.into(), ..setting.artifact() };
             assert!(matches!(setting.fetch(&artifact), Err(FetchError::FileName)), "{name}");
         }
-        let artifact = Artifact { uri: "file:///tmp/..".into(), ..setting.artifact() };
+        let artifact = Artifact { uri: ArtifactUri::new("file:///tmp/.."), ..setting.artifact() };
         assert!(matches!(setting.fetch(&artifact), Err(FetchError::FileName)));
     }
 
@@ -290,6 +389,51 @@ mod tests {
         let cached = fs::read_dir(setting.root.path().join("cache")).expect("a cache").next().expect("an entry");
         fs::write(cached.expect("readable").path(), "spoiled").expect("spoiled");
         assert!(matches!(setting.fetch(&artifact), Err(FetchError::Read(_))));
+    }
+
+    /// Serves these answers, one a connection, and counts them.
+    fn server(answers: &'static [&'static str]) -> (String, std::thread::JoinHandle<usize>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let serving = std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().expect("a request");
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).expect("read");
+                stream.write_all(answer.as_bytes()).expect("written");
+            }
+            answers.len()
+        });
+        (format!("http://user:hunter2@{address}/tool?sig=hunter2"), serving)
+    }
+
+    const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\ncontent";
+    const CUT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\ncon";
+    const AWAY: &str = "HTTP/1.1 503 Away\r\nContent-Length: 0\r\nRetry-After: 0\r\nConnection: close\r\n\r\n";
+    const BUSY: &str = "HTTP/1.1 429 Busy\r\nContent-Length: 0\r\nRetry-After: 0\r\nConnection: close\r\n\r\n";
+    const MISSING: &str = "HTTP/1.1 404 Missing\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+    #[test]
+    fn what_passes_is_tried_again() {
+        let setting = Setting::new();
+        let (uri, serving) = server(&[AWAY, BUSY, CUT, GOOD]);
+        let artifact = Artifact { uri: ArtifactUri::new(uri), file_name: "tool".into(), ..setting.artifact() };
+        setting.fetch(&artifact).expect("fetched in the end");
+        assert_eq!((setting.fetched("tool").as_str(), serving.join().expect("served")), ("content", 4));
+    }
+
+    #[test]
+    fn what_does_not_pass_ends_it_within_a_bound_and_says_whose_fault_it_is() {
+        let setting = Setting::new();
+        let fetch = |answers| {
+            let (uri, serving) = server(answers);
+            let artifact = Artifact { uri: ArtifactUri::new(uri), file_name: "tool".into(), ..setting.artifact() };
+            let error = setting.fetch(&artifact).expect_err("it is refused");
+            assert!(!format!("{error:?} {error} {}", artifact.uri).contains("hunter2"), "{error:?}");
+            (error.is_permanent(), serving.join().expect("served"))
+        };
+        assert_eq!(fetch(&[MISSING]), (true, 1));
+        assert_eq!(fetch(&[AWAY; 5]), (false, 5));
     }
 
     #[test]

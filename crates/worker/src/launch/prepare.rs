@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::{fmt, io};
 
-use muster_types::{Fault, Launch, Outcome, Reason};
+use muster_types::{ArtifactUri, Fault, Launch, Outcome, Reason};
 
 use super::artifacts::{self, FetchError};
 use super::directories::AttemptDirectories;
@@ -47,7 +47,7 @@ pub enum PrepareError {
     /// A variable.
     Variable(UnknownVariable),
     /// An artifact, by its URI.
-    Artifact(String, FetchError),
+    Artifact(ArtifactUri, FetchError),
 }
 
 impl fmt::Display for PrepareError {
@@ -71,15 +71,20 @@ impl std::error::Error for PrepareError {
 }
 
 impl PrepareError {
-    /// How the attempt ended. A missing file or a wrong hash is as little the program's own doing
-    /// as a full disk.
+    /// How the attempt ended. A missing file or a wrong hash is what was submitted, and no machine
+    /// will do better; a server that does not answer and a full disk are the platform's.
     pub fn outcome(&self) -> Outcome {
         let reason = match self {
             PrepareError::WorkDir(..) => Reason::WorkDirFailed,
             PrepareError::Variable(_) => Reason::UnknownVariable,
             PrepareError::Artifact(..) => Reason::ArtifactFailed,
         };
-        Outcome::without_exit(Fault::Platform, reason, in_one_line(self))
+        let fault = match self {
+            PrepareError::Artifact(_, error) if error.is_permanent() => Fault::Program,
+            PrepareError::Artifact(..) | PrepareError::WorkDir(..) => Fault::Platform,
+            PrepareError::Variable(_) => Fault::Platform,
+        };
+        Outcome::without_exit(fault, reason, in_one_line(self))
     }
 }
 
@@ -348,7 +353,8 @@ mod tests {
     fn an_artifact_that_fails_is_named() {
         let setting = Setting::new();
         let uri = "file:///nowhere/tool".to_owned();
-        let artifact = Artifact { uri, sha256: None, file_name: String::new(), executable: false };
+        let artifact =
+            Artifact { uri: ArtifactUri::new(uri), sha256: None, file_name: String::new(), executable: false };
         let launch = Launch { artifacts: Arc::new([artifact]), ..launch(driver()) };
         let prepared = setting.prepare(&launch).expect("prepared");
         let error = setting.preparer.fetch(&launch, &prepared, &AtomicBool::new(false)).expect_err("no such file");

@@ -84,7 +84,8 @@ async fn a_launch_that_cannot_be_prepared_ends_with_its_reason() {
     stage.start(&master);
     let (stream, mut talk) = stage.register(&mut master, vec![]).await;
     let uri = "http://127.0.0.1:1/tool".to_owned();
-    let artifact = Artifact { uri: uri.clone(), sha256: None, file_name: "tool".into(), executable: true };
+    let artifact =
+        Artifact { uri: ArtifactUri::new(uri.clone()), sha256: None, file_name: "tool".into(), executable: true };
     let unknown = Command { program: "{{NOPE}}".into(), ..Command::default() };
     stream.launch(Launch { artifacts: Arc::new([artifact]), ..launch(driver(1)) });
     stream.launch(Launch { command: Arc::new(unknown), ..launch(driver(2)) });
@@ -112,7 +113,7 @@ async fn a_kill_while_artifacts_are_fetched_keeps_the_attempt_from_starting() {
     // A server that takes the request and never answers.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let uri = format!("http://{}/tool", silent.local_addr().expect("an address"));
-    let artifact = Artifact { uri, sha256: None, file_name: "tool".into(), executable: false };
+    let artifact = Artifact { uri: ArtifactUri::new(uri), sha256: None, file_name: "tool".into(), executable: false };
     stream.launch(Launch { artifacts: Arc::new([artifact]), ..launch(driver(1)) });
     let Some(ToRunner::Accept(_)) = talk.next().await else { panic!("accepted") };
     let (fetching, _) = soon("a request", silent.accept()).await.expect("accepted");

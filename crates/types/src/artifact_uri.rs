@@ -1,0 +1,72 @@
+//! Where an artifact is fetched from.
+
+use std::fmt;
+
+use crate::REDACTED;
+
+/// The address of an artifact. It may carry what lets one in: a user and password, or the signature
+/// of a presigned address. So it prints without them, and only who fetches or stores it reads it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ArtifactUri(String);
+
+impl ArtifactUri {
+    /// Wraps an address.
+    pub fn new(uri: impl Into<String>) -> ArtifactUri {
+        ArtifactUri(uri.into())
+    }
+
+    /// The whole address; for the worker that fetches it, and for the store.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Without the user part of the authority, and without the values of query and fragment.
+impl fmt::Display for ArtifactUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.0.find(['?', '#']).unwrap_or(self.0.len());
+        let (place, rest) = self.0.split_at(end);
+        match place.split_once("://") {
+            Some((scheme, path)) => {
+                let authority = path.split('/').next().unwrap_or(path);
+                match authority.rfind('@') {
+                    Some(at) => write!(f, "{scheme}://{REDACTED}@{}", &path[at + 1..])?,
+                    None => f.write_str(place)?,
+                }
+            }
+            None => f.write_str(place)?,
+        }
+        match rest.chars().next() {
+            Some(mark) => write!(f, "{mark}{REDACTED}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for ArtifactUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_string(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lets_one_in_is_not_printed() {
+        let cases = [
+            ("file:///a/b", "file:///a/b"),
+            ("https://h/a", "https://h/a"),
+            ("https://u:p@h:1/a@b", "https://[redacted]@h:1/a@b"),
+            ("https://h/a?X-Amz-Signature=s", "https://h/a?[redacted]"),
+            ("https://u@h/a?b#c", "https://[redacted]@h/a?[redacted]"),
+            ("https://h/a#token", "https://h/a#[redacted]"),
+            ("https://h?u:p@x", "https://h?[redacted]"),
+        ];
+        for (uri, shown) in cases {
+            assert_eq!(ArtifactUri::new(uri).to_string(), shown);
+            assert_eq!(format!("{:?}", ArtifactUri::new(uri)), format!("{shown:?}"));
+        }
+    }
+}
