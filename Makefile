@@ -6,12 +6,13 @@ BUF := $(TOOLS)/node_modules/.bin/buf
 BUF_VERSION := 1.75.0
 PROTOC_TOOL := $(TOOLS)/bin/protoc
 GRPCIO := grpcio==1.85.3 grpcio-reflection==1.85.1 grpcio-health-checking==1.85.1 googleapis-common-protos==1.76.0
+ES := @bufbuild/protoc-gen-es@2.17.0 @bufbuild/protobuf@2.17.0
 CORPUS ?=
 SEEDS ?= 1:10000
 # Every file of the testkit's tests but the folder of `test-cluster`.
 PROCESSES = $(basename $(notdir $(wildcard crates/testkit/tests/*.rs)))
 
-.PHONY: help tools etcd namespaces grpcio golden build release check fix test test-units test-processes test-cluster demo bench bench-failover fuzz buf deny
+.PHONY: help tools etcd namespaces grpcio generators languages golden build release check fix test test-units test-processes test-cluster demo bench bench-failover fuzz buf deny
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,6 +29,15 @@ namespaces: ## What cuts the tests' network: iproute2 and nftables, from Debian 
 
 grpcio: $(TOOLS)/grpcio/.installed ## A gRPC client of another family for the tests: Python's, from PyPI, unpacked into .tools.
 
+generators: grpcio $(TOOLS)/es/.installed ## What generates code of the protos and compiles it: Debian's protoc, Go's plug-in and Java, npm's of TypeScript.
+	@{ command -v protoc && command -v protoc-gen-go && command -v javac && test -e /usr/share/java/protobuf.jar; } >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq \
+	    && apt-get install -y -qq --no-install-recommends protobuf-compiler protoc-gen-go-1-5 libprotobuf-java $$(command -v javac >/dev/null || echo default-jdk-headless) >/dev/null; } \
+	  || { echo "error: the test of languages needs protobuf-compiler, protoc-gen-go, libprotobuf-java and a JDK: install them" >&2; exit 1; }
+
+languages: generators ## Generate code of the protos for Go, Java, Python, C#, Objective-C and TypeScript; compile what can be.
+	tests/languages
+
 build: $(PROTOC_TOOL) ## Build everything for development.
 	$(CARGO) build --workspace --bins
 
@@ -39,6 +49,7 @@ check: $(BUF) $(PROTOC_TOOL) ## Formatting, lints, protos and what they break, l
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	cd proto && ../$(BUF) lint && ../$(BUF) breaking --against golden/protos.binpb
 	$(CARGO) test --locked -q -p muster-testkit --test layering --test names
+	$(CARGO) test --locked -q -p muster-proto --test languages
 
 fix: $(BUF) $(PROTOC_TOOL) ## Format, and apply the lints that can be applied.
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
@@ -48,7 +59,7 @@ fix: $(BUF) $(PROTOC_TOOL) ## Format, and apply the lints that can be applied.
 golden: $(BUF) ## At a release: the protos as they are become what later ones must not break.
 	cd proto && ../$(BUF) build --exclude-source-info -o golden/protos.binpb
 
-test: test-units test-processes test-cluster ## Every test.
+test: test-units test-processes test-cluster languages ## Every test.
 
 test-units: $(PROTOC_TOOL) etcd ## Unit, scenario and integration tests: no process is started but the runner's own.
 	$(CARGO) build --locked --workspace --bins --examples
@@ -92,6 +103,13 @@ $(TOOLS)/grpcio/.installed:
 	@python3 -m pip --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-pip >/dev/null; } \
 	  || { echo "error: the tests of other clients need Python 3 with pip: install python3-pip" >&2; exit 1; }
 	python3 -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/grpcio $(GRPCIO)
+	touch $@
+
+# The generator of TypeScript and its compiler, in a folder of their own.
+$(TOOLS)/es/.installed:
+	@command -v npm >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq npm >/dev/null; } \
+	  || { echo "error: the generator of TypeScript is installed with npm, which is missing: install npm" >&2; exit 1; }
+	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/es $(ES)
 	touch $@
 
 # The protos' linter, from the npm registry; npm itself from Debian where it is missing.

@@ -114,7 +114,7 @@ impl MasterClient {
 
     /// A worker by name or uid, likewise.
     pub(crate) async fn worker(&self, id: &str) -> Result<(Worker, String), CommandFailure> {
-        let request = GetWorkerRequest { worker: id.to_owned() };
+        let request = GetWorkerRequest { worker_id: id.to_owned() };
         match self.ask(self.client.get_worker(request)).await {
             Ok(answer) => Ok((answer.worker.unwrap_or_default(), answer.resume_token)),
             Err(failure) if failure.is_not_found() => Err(self.no_worker(id).await),

@@ -203,7 +203,10 @@ async fn a_log_is_read_on_elsewhere_when_its_master_goes_away() {
     let items = vec![chunk(0, "abc", false), Err(Failure::GoingAway.into())];
     leader.state().logs.push_back(Script { items, stays_open: false });
     heir.state().logs.push_back(Script { items: vec![chunk(3, "def", true)], stays_open: true });
-    let mut read = client(&[&leader.address]).read_log(v1::ReadLogRequest { id: "d".into(), ..Default::default() });
+    let mut read = client(&[&leader.address]).read_log(v1::ReadLogRequest {
+        subject: Some(v1::read_log_request::Subject::DriverId("d".into())),
+        ..Default::default()
+    });
     let mut text = Vec::new();
     while let Some(chunk) = within(read.next()).await.unwrap() {
         text.extend_from_slice(&chunk.data);

@@ -119,7 +119,12 @@ async fn a_log_is_read_on_where_its_stream_broke() {
         Script { items: vec![chunk(10, "abc", false), Err(Status::unavailable("reset"))], stays_open: false },
         Script { items: vec![chunk(13, "def", true)], stays_open: true },
     ]);
-    let request = v1::ReadLogRequest { id: "d".into(), tail_bytes: 6, follow: true, ..Default::default() };
+    let request = v1::ReadLogRequest {
+        subject: Some(v1::read_log_request::Subject::DriverId("d".into())),
+        tail_bytes: 6,
+        follow: true,
+        ..Default::default()
+    };
     let mut read = client(&master).read_log(request);
     let mut text = Vec::new();
     while let Some(chunk) = read.next().await.unwrap() {

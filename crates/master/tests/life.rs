@@ -90,7 +90,7 @@ async fn a_worker_that_reconnects_keeps_what_it_runs() {
 
     drop(link);
     let state = async |client: &mut v1::master_service_client::MasterServiceClient<_>| {
-        let request = v1::GetWorkerRequest { worker: "w1".into() };
+        let request = v1::GetWorkerRequest { worker_id: "w1".into() };
         client.get_worker(request).await.unwrap().into_inner().worker.unwrap().state()
     };
     eventually("the worker is silent", async || {

@@ -7,6 +7,7 @@ use common::worker::FakeWorker;
 use common::*;
 use muster_proto::errors::Failure;
 use muster_proto::v1;
+use muster_proto::v1::read_log_request::Subject;
 use muster_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use muster_types::AttemptState;
 use tokio_stream::StreamExt;
@@ -34,7 +35,7 @@ impl WorkerService for FixedLogs {
     async fn read_log(&self, request: Request<v1::WorkerServiceReadLogRequest>) -> Result<Response<Pieces>, Status> {
         let request = request.into_inner();
         if request.attempt != 1 || request.stream == i32::from(v1::LogStream::Stderr) {
-            return Err(Failure::NotFound { kind: "log", name: request.uid }.into());
+            return Err(Failure::NotFound { kind: "log", name: format!("{:?}", request.subject) }.into());
         }
         let chunk = |data: &'static str, end| {
             let chunk = v1::LogChunk { data: data.as_bytes().into(), end, ..Default::default() };
@@ -68,7 +69,7 @@ async fn a_log_is_read_through_the_master() {
     link.report(&[worker.report(&launch, AttemptState::Running)]).await;
     until(&mut client, "talks", State::Running).await;
 
-    let request = v1::ReadLogRequest { id: "talks".into(), ..Default::default() };
+    let request = v1::ReadLogRequest { subject: Some(Subject::DriverId("talks".into())), ..Default::default() };
     let mut pieces = client.read_log(request.clone()).await.unwrap().into_inner();
     let mut text = Vec::new();
     while let Some(piece) = soon("a piece", pieces.next()).await {
@@ -80,7 +81,7 @@ async fn a_log_is_read_through_the_master() {
     assert_failure(&client.read_log(stderr).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
     let never = v1::ReadLogRequest { attempt: 9, ..request.clone() };
     assert_failure(&client.read_log(never).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
-    let nobody = v1::ReadLogRequest { id: "nobody".into(), ..request };
+    let nobody = v1::ReadLogRequest { subject: Some(Subject::DriverId("nobody".into())), ..request };
     assert_failure(&client.read_log(nobody).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
 }
 
@@ -93,7 +94,7 @@ async fn a_worker_that_cannot_be_reached_is_named() {
     let mut link = worker.join(&master, &[]).await;
     submit(&mut client, "mute").await;
     link.launch().await;
-    let request = v1::ReadLogRequest { id: "mute".into(), ..Default::default() };
+    let request = v1::ReadLogRequest { subject: Some(Subject::DriverId("mute".into())), ..Default::default() };
     let status = client.read_log(request).await.unwrap_err();
     assert_failure(&status, Code::Unavailable, "WORKER_UNREACHABLE");
     assert!(status.message().contains("w1"), "{status:?}");

@@ -45,7 +45,7 @@ async fn every_row_that_a_client_can_reach() {
     assert_failure(&client.get_driver(nobody).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
     let nobody = v1::KillDriverRequest { driver_id: "nobody".into(), ..Default::default() };
     assert_failure(&client.kill_driver(nobody).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
-    let nobody = v1::GetWorkerRequest { worker: "nobody".into() };
+    let nobody = v1::GetWorkerRequest { worker_id: "nobody".into() };
     assert_failure(&client.get_worker(nobody).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
 
     let stale = v1::KillDriverRequest { driver_id: "taken".into(), etag: "v999".into(), ..Default::default() };
@@ -58,7 +58,10 @@ async fn every_row_that_a_client_can_reach() {
     let other = v1::SubmitDriverRequest { driver_id: "two".into(), ..first };
     assert_failure(&client.submit_driver(other).await.unwrap_err(), Code::InvalidArgument, "REQUEST_ID_REUSED");
 
-    let unread = v1::ReadLogRequest { id: "taken".into(), ..Default::default() };
+    let unread = v1::ReadLogRequest {
+        subject: Some(v1::read_log_request::Subject::DriverId("taken".into())),
+        ..Default::default()
+    };
     assert_failure(&client.read_log(unread).await.unwrap_err(), Code::FailedPrecondition, "WRONG_STATE");
 }
 
@@ -215,7 +218,7 @@ async fn validation_alone_stores_nothing_and_says_what_never_fits() {
     let mut client = master.client().await;
     let _link = FakeWorker::new("small", 2).join(&master, &[]).await;
     eventually("the worker is alive", async || {
-        let request = v1::GetWorkerRequest { worker: "small".into() };
+        let request = v1::GetWorkerRequest { worker_id: "small".into() };
         let worker = client.get_worker(request).await.ok()?.into_inner().worker?;
         (worker.state() == v1::worker::State::Alive).then_some(())
     })

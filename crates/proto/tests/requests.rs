@@ -223,3 +223,49 @@ fn a_page_token_belongs_to_its_filter() {
     assert!(list(&token, "state=FAILED").is_err());
     assert!(list("x", "").is_err());
 }
+
+/// The fields of a log's request that are refused.
+fn log_fields(request: v1::ReadLogRequest) -> Vec<String> {
+    match validate::read_log(request) {
+        Ok(_) => Vec::new(),
+        Err(violations) => violations.list().iter().map(|violation| violation.field.clone()).collect(),
+    }
+}
+
+#[test]
+fn a_log_is_that_of_a_driver_or_of_an_applications_executor() {
+    use v1::read_log_request::Subject;
+    let driver = v1::ReadLogRequest { subject: Some(Subject::DriverId("d".into())), ..Default::default() };
+    let subject = Some(Subject::ApplicationId("a".into()));
+    let executor = v1::ReadLogRequest { subject, executor_id: Some(0), ..Default::default() };
+    assert!(log_fields(driver.clone()).is_empty() && log_fields(executor.clone()).is_empty());
+    assert_eq!(log_fields(v1::ReadLogRequest::default()), ["driver_id"]);
+    assert_eq!(log_fields(v1::ReadLogRequest { executor_id: Some(1), ..driver.clone() }), ["executor_id"]);
+    assert_eq!(log_fields(v1::ReadLogRequest { subject: Some(Subject::DriverId("".into())), ..driver }), ["driver_id"]);
+    assert_eq!(log_fields(v1::ReadLogRequest { executor_id: None, ..executor.clone() }), ["executor_id"]);
+    assert_eq!(log_fields(v1::ReadLogRequest { attempt: 2, ..executor }), ["attempt"]);
+}
+
+/// The fields of a log's request to a worker that are refused.
+fn worker_log_fields(request: v1::WorkerServiceReadLogRequest) -> Vec<String> {
+    match validate::read_worker_log(request) {
+        Ok(_) => Vec::new(),
+        Err(violations) => violations.list().iter().map(|violation| violation.field.clone()).collect(),
+    }
+}
+
+#[test]
+fn a_worker_is_asked_for_one_attempt() {
+    use v1::worker_service_read_log_request::Subject;
+    let uid = muster_types::DriverUid(7).to_string();
+    let driver =
+        v1::WorkerServiceReadLogRequest { subject: Some(Subject::DriverUid(uid)), attempt: 1, ..Default::default() };
+    let subject = Some(Subject::ApplicationUid(muster_types::ApplicationUid(7).to_string()));
+    let executor = v1::WorkerServiceReadLogRequest { subject, executor_id: Some(0), ..Default::default() };
+    assert!(worker_log_fields(driver.clone()).is_empty() && worker_log_fields(executor.clone()).is_empty());
+    assert_eq!(worker_log_fields(v1::WorkerServiceReadLogRequest::default()), ["driver_uid"]);
+    assert_eq!(worker_log_fields(v1::WorkerServiceReadLogRequest { attempt: 0, ..driver.clone() }), ["attempt"]);
+    let named = v1::WorkerServiceReadLogRequest { subject: Some(Subject::DriverUid("../x".into())), ..driver };
+    assert_eq!(worker_log_fields(named), ["driver_uid"]);
+    assert_eq!(worker_log_fields(v1::WorkerServiceReadLogRequest { executor_id: None, ..executor }), ["executor_id"]);
+}

@@ -248,7 +248,7 @@ impl Cluster {
 
     /// A worker as the master shows it.
     pub async fn worker(&self, name: &str) -> Option<Worker> {
-        let request = muster_proto::v1::GetWorkerRequest { worker: name.to_owned() };
+        let request = muster_proto::v1::GetWorkerRequest { worker_id: name.to_owned() };
         self.client().get_worker(request).await.ok()?.into_inner().worker
     }
 

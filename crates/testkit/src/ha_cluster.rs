@@ -329,7 +329,7 @@ impl HaCluster {
     pub async fn wait_for_worker(&self, name: &str, what: &str, is: impl Fn(&Worker) -> bool) -> Worker {
         let client = self.client();
         let look = async || {
-            let answer = client.get_worker(GetWorkerRequest { worker: name.to_owned() }).await.ok()?;
+            let answer = client.get_worker(GetWorkerRequest { worker_id: name.to_owned() }).await.ok()?;
             answer.worker.filter(&is)
         };
         eventually(&format!("{what} of {name}"), BOUND, look).await

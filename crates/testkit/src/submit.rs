@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use muster_proto::v1::read_log_request::Subject;
 use muster_proto::v1::{
     Command, DriverSpec, LogStream, ReadLogRequest, Resources, RestartCondition, RestartPolicy, SubmitDriverRequest,
     WorkerLostPolicy,
@@ -98,7 +99,12 @@ impl Cluster {
 
     /// All of one output of a driver's newest attempt, or of attempt `attempt`.
     pub async fn log(&self, id: &str, attempt: u32, stream: LogStream) -> String {
-        let mut request = ReadLogRequest { id: id.to_owned(), attempt, follow: true, ..ReadLogRequest::default() };
+        let mut request = ReadLogRequest {
+            subject: Some(Subject::DriverId(id.to_owned())),
+            attempt,
+            follow: true,
+            ..ReadLogRequest::default()
+        };
         request.set_stream(stream);
         let mut chunks = self.client().read_log(request).await.expect("the log can be read").into_inner();
         let mut text = Vec::new();

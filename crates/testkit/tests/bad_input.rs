@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use muster_proto::v1::driver::State;
+use muster_proto::v1::read_log_request::Subject;
 use muster_proto::v1::{
     ApplicationSpec, Artifact, Command, DriverSpec, ExecutorProfile, ExecutorTemplate, GetDriverRequest,
     GetWorkerRequest, KillDriverRequest, KillExecutorsRequest, ListDriversRequest, ReadLogRequest,
@@ -96,11 +97,14 @@ async fn every_call_refuses_nothing_at_all_and_what_is_not_there() {
     }
     refused!(client.get_driver(GetDriverRequest::default()), Code::InvalidArgument);
     refused!(client.get_driver(GetDriverRequest { driver_id: "none".into() }), Code::NotFound);
-    refused!(client.get_worker(GetWorkerRequest { worker: "none".into() }), Code::NotFound);
+    refused!(client.get_worker(GetWorkerRequest { worker_id: "none".into() }), Code::NotFound);
     refused!(client.kill_driver(KillDriverRequest::default()), Code::InvalidArgument);
     refused!(client.kill_driver(KillDriverRequest { driver_id: "none".into(), ..Default::default() }), Code::NotFound);
     refused!(client.read_log(ReadLogRequest::default()), Code::InvalidArgument);
-    refused!(client.read_log(ReadLogRequest { id: "none".into(), ..Default::default() }), Code::NotFound);
+    refused!(
+        client.read_log(ReadLogRequest { subject: Some(Subject::DriverId("none".into())), ..Default::default() }),
+        Code::NotFound
+    );
     refused!(
         client.list_drivers(ListDriversRequest { filter: "colour=red".into(), ..Default::default() }),
         Code::InvalidArgument

@@ -17,7 +17,7 @@ async fn a_drained_worker_gets_nothing_and_says_when_it_is_empty() {
     let cluster = Cluster::two_workers();
     let first = cluster.submit(Submit::shell("sleep 1000")).await;
     let worker = cluster.wait_for_state(&first, State::Running).await.attempts[0].worker.clone();
-    let request = DrainWorkerRequest { worker: worker.clone(), ..DrainWorkerRequest::default() };
+    let request = DrainWorkerRequest { worker_id: worker.clone(), ..DrainWorkerRequest::default() };
     cluster.client().drain_worker(request).await.expect("the worker drains");
     for _ in 0..4 {
         let id = cluster.submit(Submit::shell("true")).await;
@@ -27,7 +27,7 @@ async fn a_drained_worker_gets_nothing_and_says_when_it_is_empty() {
     assert!(!cluster.worker(&worker).await.expect("it is there").empty);
     cluster.kill_driver(&first).await;
     cluster.wait_for_worker(&worker, "emptiness", |worker| worker.draining && worker.empty).await;
-    let request = UndrainWorkerRequest { worker: worker.clone(), ..UndrainWorkerRequest::default() };
+    let request = UndrainWorkerRequest { worker_id: worker.clone(), ..UndrainWorkerRequest::default() };
     cluster.client().undrain_worker(request).await.expect("the drain is undone");
     assert!(!cluster.worker(&worker).await.expect("it is there").draining);
 }
@@ -39,7 +39,7 @@ async fn a_drain_with_a_deadline_moves_what_may_move() {
     let id = cluster.submit(Submit::shell("test $MUSTER_ATTEMPT = 2 || sleep 1000").grace(100).restart(restart)).await;
     let worker = cluster.wait_for_state(&id, State::Running).await.attempts[0].worker.clone();
     let deadline = Some(prost_types::Duration { seconds: 0, nanos: 200_000_000 });
-    let request = DrainWorkerRequest { worker: worker.clone(), deadline, ..DrainWorkerRequest::default() };
+    let request = DrainWorkerRequest { worker_id: worker.clone(), deadline, ..DrainWorkerRequest::default() };
     cluster.client().drain_worker(request).await.expect("the worker drains");
     let driver = cluster.wait_for_end(&id).await;
     assert_eq!(driver.state(), State::Finished, "{driver:?}");

@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<(), CommandFailure> {
     let client = master.client();
     let deadline = args.deadline.map(wire);
-    let request = |request_id| DrainWorkerRequest { worker: args.worker.clone(), request_id, deadline };
+    let request = |request_id| DrainWorkerRequest { worker_id: args.worker.clone(), request_id, deadline };
     let worker = named(&master, &args.worker, master.change(|id| client.drain_worker(request(id))).await).await?;
     if !args.wait {
         return put(&format!("{} drains; {}\n", worker.name, remaining(&worker)));
@@ -42,7 +42,7 @@ pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<(), C
 /// Undoes a drain.
 pub(super) async fn undrain(master: MasterClient, args: UndrainArgs) -> Result<(), CommandFailure> {
     let client = master.client();
-    let request = |request_id| UndrainWorkerRequest { worker: args.worker.clone(), request_id };
+    let request = |request_id| UndrainWorkerRequest { worker_id: args.worker.clone(), request_id };
     let worker = named(&master, &args.worker, master.change(|id| client.undrain_worker(request(id))).await).await?;
     put(&format!("{} takes work again\n", worker.name))
 }

@@ -12,8 +12,8 @@ pub(super) async fn end_quarantined(master: MasterClient, worker: &str, attempt:
     let client = master.client();
     let call = |request_id| {
         client.end_quarantined(EndQuarantinedRequest {
-            worker: worker.to_owned(),
-            attempt: attempt.to_owned(),
+            worker_id: worker.to_owned(),
+            attempt_id: attempt.to_owned(),
             request_id,
         })
     };

@@ -23,7 +23,7 @@ pub(super) async fn events(master: MasterClient, args: EventsArgs) -> Result<(),
         resume_token: args.since.clone().unwrap_or_default(),
         driver_ids: args.drivers.clone(),
         application_ids: args.applications.clone(),
-        workers: args.workers.clone(),
+        worker_ids: args.workers.clone(),
         from_oldest: args.since_oldest || (!args.follow && args.since.is_none()),
     };
     let master = if args.follow { master.patient() } else { master };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use muster_client::CallError;
 use muster_client::errors::reason;
+use muster_client::v1::read_log_request::Subject;
 use muster_client::v1::{LogChunk, LogOffset, LogStream, ReadLogRequest};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -144,7 +145,12 @@ fn is_away(error: &CallError) -> bool {
 
 /// A request for one output of a driver's attempt.
 pub(super) fn attempt_log(id: &str, attempt: u32, stream: LogStream, follow: bool) -> ReadLogRequest {
-    let mut request = ReadLogRequest { id: id.to_owned(), attempt, follow, ..ReadLogRequest::default() };
+    let mut request = ReadLogRequest {
+        subject: Some(Subject::DriverId(id.to_owned())),
+        attempt,
+        follow,
+        ..ReadLogRequest::default()
+    };
     request.set_stream(stream);
     request
 }

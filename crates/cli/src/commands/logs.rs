@@ -1,5 +1,6 @@
 //! `muster logs`.
 
+use muster_client::v1::read_log_request::Subject;
 use muster_client::v1::{Driver, LogStream, ReadLogRequest};
 
 use super::follow::Follow;
@@ -71,8 +72,8 @@ async fn executor_logs(
         }));
     };
     let requests = streams.into_iter().map(|(stream, out)| {
-        let mut request =
-            ReadLogRequest { id: application.uid.clone(), executor_id: Some(number), ..Default::default() };
+        let subject = Some(Subject::ApplicationId(application.uid.clone()));
+        let mut request = ReadLogRequest { subject, executor_id: Some(number), ..Default::default() };
         request.follow = args.follow;
         request.set_stream(stream);
         (request, out)

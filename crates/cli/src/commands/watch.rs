@@ -92,5 +92,5 @@ seen_again! {
 }
 seen_again! {
     /// A worker.
-    WorkerWatch, worker: Worker, workers
+    WorkerWatch, worker: Worker, worker_ids
 }

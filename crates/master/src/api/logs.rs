@@ -8,8 +8,9 @@ use std::time::Duration;
 use muster_proto::errors::{Failure, reason_of};
 use muster_proto::v1;
 use muster_proto::v1::worker_service_client::WorkerServiceClient;
+use muster_proto::v1::worker_service_read_log_request::Subject;
 use muster_proto::validate::{self, ReadLogOf};
-use muster_types::{AttemptNumber, ExecutorId, WorkerName, WorkerUid};
+use muster_types::{AttemptKey, AttemptNumber, ExecutorId, WorkerName, WorkerUid};
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -53,9 +54,7 @@ impl LogSources {
 
 /// Where a log is.
 struct LogLocation {
-    uid: String,
-    number: u32,
-    executor: bool,
+    attempt: AttemptKey,
     worker: WorkerUid,
     worker_name: WorkerName,
 }
@@ -66,17 +65,15 @@ pub(crate) async fn read(
     sources: &LogSources,
     wire: v1::ReadLogRequest,
 ) -> Result<LogStream, Failure> {
-    let validate::ReadLog { id, of, mut read } = validate::read_log(wire)?;
+    let validate::ReadLog { of, mut read } = validate::read_log(wire)?;
     let place = match of {
-        ReadLogOf::Attempt(attempt) => attempt_place(leading, id, attempt)?,
-        ReadLogOf::Executor(executor) => executor_place(leading, id, executor)?,
+        ReadLogOf::Driver(id, attempt) => attempt_place(leading, id, attempt)?,
+        ReadLogOf::Executor(id, executor) => executor_place(leading, id, executor)?,
     };
     let unreachable = |message: String| Failure::WorkerUnreachable { worker: place.worker_name.to_string(), message };
     let worker = leading.view.read().workers.get(place.worker.0).cloned();
     let worker = worker.ok_or_else(|| unreachable("it is no longer known".to_owned()))?;
-    read.uid = place.uid.clone();
-    read.attempt = place.number;
-    read.executor = place.executor;
+    name_attempt(&mut read, place.attempt);
     let channel = sources.channel(&worker.record.address).map_err(|error| unreachable(error.to_string()))?;
     match WorkerServiceClient::new(channel).read_log(read).await {
         Ok(pieces) => {
@@ -84,7 +81,7 @@ pub(crate) async fn read(
             Ok(Box::pin(pieces))
         }
         Err(status) if status.code() == Code::NotFound => {
-            Err(Failure::NotFound { kind: "log", name: format!("{}/{}", place.uid, place.number) })
+            Err(Failure::NotFound { kind: "log", name: log_name(place.attempt) })
         }
         // A worker's own words about the request are those of the same table; anything else is the
         // way to it.
@@ -92,6 +89,27 @@ pub(crate) async fn read(
             Err(Failure::BadRequest(muster_proto::FieldViolations::of("offset", status.message())))
         }
         Err(status) => Err(unreachable(status.message().to_owned())),
+    }
+}
+
+/// Says to a worker which attempt's log is read.
+fn name_attempt(read: &mut v1::WorkerServiceReadLogRequest, attempt: AttemptKey) {
+    match attempt {
+        AttemptKey::Driver(uid, attempt) => {
+            read.subject = Some(Subject::DriverUid(uid.to_string()));
+            read.attempt = attempt.0;
+        }
+        AttemptKey::Executor(uid, executor) => {
+            read.subject = Some(Subject::ApplicationUid(uid.to_string()));
+            read.executor_id = Some(executor.0);
+        }
+    }
+}
+
+fn log_name(attempt: AttemptKey) -> String {
+    match attempt {
+        AttemptKey::Driver(uid, attempt) => format!("{uid}/{attempt}"),
+        AttemptKey::Executor(uid, executor) => format!("{uid}/{executor}"),
     }
 }
 
@@ -110,9 +128,7 @@ fn attempt_place(leading: &LeaderContext, id: String, wanted: Option<AttemptNumb
         Some(number) => Failure::NotFound { kind: "log", name: format!("{id}/{number}") },
     })?;
     Ok(LogLocation {
-        uid: driver.record.uid.to_string(),
-        number: attempt.number.0,
-        executor: false,
+        attempt: AttemptKey::Driver(driver.record.uid, attempt.number),
         worker: attempt.worker,
         worker_name: attempt.worker_name.clone(),
     })
@@ -124,9 +140,7 @@ fn executor_place(leading: &LeaderContext, id: String, executor: ExecutorId) -> 
     let shown = leading.view.executor(application.record.uid, executor);
     let shown = shown.ok_or_else(|| Failure::NotFound { kind: "executor", name: format!("{id}/{executor}") })?;
     Ok(LogLocation {
-        uid: application.record.uid.to_string(),
-        number: executor.0,
-        executor: true,
+        attempt: AttemptKey::Executor(application.record.uid, executor),
         worker: shown.record.worker,
         worker_name: shown.record.worker_name.clone(),
     })

@@ -21,5 +21,5 @@ pub fn get_application(wire: v1::GetApplicationRequest) -> Result<String, FieldV
 
 /// The name or uid of the worker.
 pub fn get_worker(wire: v1::GetWorkerRequest) -> Result<String, FieldViolations> {
-    named(wire.worker, "worker")
+    named(wire.worker_id, "worker_id")
 }

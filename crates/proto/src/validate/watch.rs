@@ -1,6 +1,9 @@
 //! Requests for streams: events and logs.
 
-use muster_types::{AttemptNumber, ExecutorId};
+use std::fmt::Display;
+use std::str::FromStr;
+
+use muster_types::{ApplicationUid, AttemptKey, AttemptNumber, DriverUid, ExecutorId};
 
 use super::checks::{count, existing_name, known};
 use crate::{FieldViolations, Path, ResumeToken, v1};
@@ -47,8 +50,11 @@ pub fn watch_events(wire: v1::WatchEventsRequest) -> Result<WatchEvents, FieldVi
             }
         },
     };
-    let lists =
-        [("driver_ids", &wire.driver_ids), ("application_ids", &wire.application_ids), ("workers", &wire.workers)];
+    let lists = [
+        ("driver_ids", &wire.driver_ids),
+        ("application_ids", &wire.application_ids),
+        ("worker_ids", &wire.worker_ids),
+    ];
     for (field, list) in lists {
         let path = Path::root(field);
         count(list.len(), MAX_NAMED, &path, &mut violations);
@@ -60,45 +66,34 @@ pub fn watch_events(wire: v1::WatchEventsRequest) -> Result<WatchEvents, FieldVi
         from,
         drivers: wire.driver_ids,
         applications: wire.application_ids,
-        workers: wire.workers,
+        workers: wire.worker_ids,
     })
 }
 
 /// Whose log is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadLogOf {
-    /// An attempt of a driver; `None` is the newest.
-    Attempt(Option<AttemptNumber>),
-    /// An executor of an application.
-    Executor(ExecutorId),
+    /// That of a driver, by name or uid, in one of its attempts; `None` is the newest.
+    Driver(String, Option<AttemptNumber>),
+    /// That of an executor of an application, which is given by name or uid.
+    Executor(String, ExecutorId),
 }
 
 /// Read a log through the master.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadLog {
-    /// Name or uid of the driver or application.
-    pub id: String,
-    /// Which of its processes.
+    /// Whose.
     pub of: ReadLogOf,
-    /// What of it; its `uid`, `attempt` and `executor` are for the master to fill in.
+    /// What of it; its `subject`, `attempt` and `executor_id` are for the master to fill in.
     pub read: v1::WorkerServiceReadLogRequest,
 }
 
 /// Checks a read through the master.
 pub fn read_log(wire: v1::ReadLogRequest) -> Result<ReadLog, FieldViolations> {
     let mut violations = FieldViolations::new();
-    existing_name(&wire.id, &Path::root("id"), &mut violations);
     known::<v1::LogStream>(wire.stream, "STDOUT or STDERR", &Path::root("stream"), &mut violations);
     check_start(wire.offset.is_some(), wire.tail_bytes, &mut violations);
-    let of = match (wire.executor_id, wire.attempt) {
-        (Some(executor), 0) => ReadLogOf::Executor(ExecutorId(executor)),
-        (Some(executor), _) => {
-            violations.add(&Path::root("attempt"), "an executor has one attempt; leave it 0 beside executor_id");
-            ReadLogOf::Executor(ExecutorId(executor))
-        }
-        (None, 0) => ReadLogOf::Attempt(None),
-        (None, attempt) => ReadLogOf::Attempt(Some(AttemptNumber(attempt))),
-    };
+    let of = read_log_of(wire.subject, wire.attempt, wire.executor_id, &mut violations);
     let read = v1::WorkerServiceReadLogRequest {
         stream: wire.stream,
         offset: wire.offset,
@@ -106,14 +101,61 @@ pub fn read_log(wire: v1::ReadLogRequest) -> Result<ReadLog, FieldViolations> {
         follow: wire.follow,
         ..Default::default()
     };
-    violations.unless_any(ReadLog { id: wire.id, of, read })
+    match of {
+        Some(of) => violations.unless_any(ReadLog { of, read }),
+        None => Err(violations),
+    }
+}
+
+/// Whose log a request names. `None` when it says so in no way or in two, which is then among the
+/// violations.
+fn read_log_of(
+    subject: Option<v1::read_log_request::Subject>,
+    attempt: u32,
+    executor: Option<u32>,
+    violations: &mut FieldViolations,
+) -> Option<ReadLogOf> {
+    use v1::read_log_request::Subject;
+    match subject {
+        Some(Subject::DriverId(driver)) => {
+            existing_name(&driver, &Path::root("driver_id"), violations);
+            no_executor(executor, violations);
+            Some(ReadLogOf::Driver(driver, Some(attempt).filter(|attempt| *attempt > 0).map(AttemptNumber)))
+        }
+        Some(Subject::ApplicationId(application)) => {
+            existing_name(&application, &Path::root("application_id"), violations);
+            one_executor(executor, attempt, violations).map(|executor| ReadLogOf::Executor(application, executor))
+        }
+        None => {
+            violations.add(&Path::root("driver_id"), "is required: this, or application_id with executor_id");
+            None
+        }
+    }
+}
+
+/// Beside a driver, no executor is named.
+fn no_executor(executor: Option<u32>, violations: &mut FieldViolations) {
+    if executor.is_some() {
+        violations.add(&Path::root("executor_id"), "is of an application; leave it away beside a driver");
+    }
+}
+
+/// Beside an application, one of its executors is named, which has no attempts of its own.
+fn one_executor(executor: Option<u32>, attempt: u32, violations: &mut FieldViolations) -> Option<ExecutorId> {
+    if attempt > 0 {
+        violations.add(&Path::root("attempt"), "is of a driver; leave it 0 beside an application");
+    }
+    if executor.is_none() {
+        violations.add(&Path::root("executor_id"), "is required beside an application");
+    }
+    executor.map(ExecutorId)
 }
 
 /// Read a log at its worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadWorkerLog {
     /// Which attempt.
-    pub attempt: muster_types::AttemptKey,
+    pub attempt: AttemptKey,
     /// Standard error; else standard output.
     pub stderr: bool,
     /// Where to begin: (truncations, byte); `None` at the start.
@@ -126,22 +168,11 @@ pub struct ReadWorkerLog {
 
 /// Checks a read at a worker.
 pub fn read_worker_log(wire: v1::WorkerServiceReadLogRequest) -> Result<ReadWorkerLog, FieldViolations> {
-    use muster_types::{ApplicationUid, AttemptKey, DriverUid};
     let mut violations = FieldViolations::new();
     let stream = known::<v1::LogStream>(wire.stream, "STDOUT or STDERR", &Path::root("stream"), &mut violations);
     check_start(wire.offset.is_some(), wire.tail_bytes, &mut violations);
-    let key = if wire.executor {
-        wire.uid.parse::<ApplicationUid>().map(|uid| AttemptKey::Executor(uid, ExecutorId(wire.attempt)))
-    } else {
-        wire.uid.parse::<DriverUid>().map(|uid| AttemptKey::Driver(uid, AttemptNumber(wire.attempt)))
-    };
-    let attempt = match key {
-        Ok(attempt) => attempt,
-        Err(error) => {
-            violations.add(&Path::root("uid"), error.to_string());
-            return Err(violations);
-        }
-    };
+    let attempt = worker_log_of(wire.subject, wire.attempt, wire.executor_id, &mut violations);
+    let Some(attempt) = attempt else { return Err(violations) };
     violations.unless_any(ReadWorkerLog {
         attempt,
         stderr: stream == Some(v1::LogStream::Stderr),
@@ -149,6 +180,40 @@ pub fn read_worker_log(wire: v1::WorkerServiceReadLogRequest) -> Result<ReadWork
         tail: Some(wire.tail_bytes).filter(|tail| *tail > 0),
         follow: wire.follow,
     })
+}
+
+/// The attempt whose log a request names. `None` when it names none, which is then among the
+/// violations.
+fn worker_log_of(
+    subject: Option<v1::worker_service_read_log_request::Subject>,
+    attempt: u32,
+    executor: Option<u32>,
+    violations: &mut FieldViolations,
+) -> Option<AttemptKey> {
+    use v1::worker_service_read_log_request::Subject;
+    match subject {
+        Some(Subject::DriverUid(uid)) => {
+            no_executor(executor, violations);
+            if attempt == 0 {
+                violations.add(&Path::root("attempt"), "is required beside a driver; attempts count from 1");
+            }
+            let uid = parsed::<DriverUid>(&uid, "driver_uid", violations)?;
+            Some(AttemptKey::Driver(uid, AttemptNumber(attempt)))
+        }
+        Some(Subject::ApplicationUid(uid)) => {
+            let executor = one_executor(executor, attempt, violations);
+            let uid = parsed::<ApplicationUid>(&uid, "application_uid", violations)?;
+            Some(AttemptKey::Executor(uid, executor?))
+        }
+        None => {
+            violations.add(&Path::root("driver_uid"), "is required: this, or application_uid with executor_id");
+            None
+        }
+    }
+}
+
+fn parsed<T: FromStr<Err: Display>>(text: &str, field: &str, violations: &mut FieldViolations) -> Option<T> {
+    text.parse().map_err(|error: T::Err| violations.add(&Path::root(field), error.to_string())).ok()
 }
 
 fn check_start(offset: bool, tail: u64, violations: &mut FieldViolations) {

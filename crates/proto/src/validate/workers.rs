@@ -20,7 +20,7 @@ pub struct NamedWorker {
 
 fn named(worker: String, request: String) -> Result<NamedWorker, FieldViolations> {
     let mut violations = FieldViolations::new();
-    existing_name(&worker, &Path::root("worker"), &mut violations);
+    existing_name(&worker, &Path::root("worker_id"), &mut violations);
     let request = request_id(request, &mut violations);
     violations.unless_any(NamedWorker { worker, request })
 }
@@ -39,7 +39,7 @@ pub struct DrainWorker {
 /// Checks a drain.
 pub fn drain_worker(wire: v1::DrainWorkerRequest) -> Result<DrainWorker, FieldViolations> {
     let mut violations = FieldViolations::new();
-    existing_name(&wire.worker, &Path::root("worker"), &mut violations);
+    existing_name(&wire.worker_id, &Path::root("worker_id"), &mut violations);
     let request = request_id(wire.request_id, &mut violations);
     let asked = wire.deadline.is_some();
     let deadline = bounded_length(
@@ -49,17 +49,17 @@ pub fn drain_worker(wire: v1::DrainWorkerRequest) -> Result<DrainWorker, FieldVi
         &Path::root("deadline"),
         &mut violations,
     );
-    violations.unless_any(DrainWorker { worker: wire.worker, request, deadline: asked.then_some(deadline) })
+    violations.unless_any(DrainWorker { worker: wire.worker_id, request, deadline: asked.then_some(deadline) })
 }
 
 /// Checks the undoing of a drain.
 pub fn undrain_worker(wire: v1::UndrainWorkerRequest) -> Result<NamedWorker, FieldViolations> {
-    named(wire.worker, wire.request_id)
+    named(wire.worker_id, wire.request_id)
 }
 
 /// Checks a forget.
 pub fn forget_worker(wire: v1::ForgetWorkerRequest) -> Result<NamedWorker, FieldViolations> {
-    named(wire.worker, wire.request_id)
+    named(wire.worker_id, wire.request_id)
 }
 
 /// End an attempt that the store does not name.
@@ -76,14 +76,15 @@ pub struct EndQuarantined {
 /// Checks the end of a quarantined attempt.
 pub fn end_quarantined(wire: v1::EndQuarantinedRequest) -> Result<EndQuarantined, FieldViolations> {
     let mut violations = FieldViolations::new();
-    existing_name(&wire.worker, &Path::root("worker"), &mut violations);
-    let attempt: Option<AttemptKey> = wire.attempt.parse().ok();
+    existing_name(&wire.worker_id, &Path::root("worker_id"), &mut violations);
+    let attempt: Option<AttemptKey> = wire.attempt_id.parse().ok();
     if attempt.is_none() {
-        violations.add(&Path::root("attempt"), "is no attempt: d-UID-NUMBER or e-UID-NUMBER, as the worker shows it");
+        violations
+            .add(&Path::root("attempt_id"), "is no attempt: d-UID-NUMBER or e-UID-NUMBER, as the worker shows it");
     }
     let request = request_id(wire.request_id, &mut violations);
     match attempt {
-        Some(attempt) => violations.unless_any(EndQuarantined { worker: wire.worker, attempt, request }),
+        Some(attempt) => violations.unless_any(EndQuarantined { worker: wire.worker_id, attempt, request }),
         None => Err(violations),
     }
 }

@@ -61,7 +61,7 @@ async fn a_machine_that_never_returns_waits_for_an_operator_where_it_is_not_leas
     cluster.kill_machine("w1");
     it_runs_elsewhere(&cluster).await;
     cluster.wait_for_state(ONCE, State::Unreachable).await;
-    let forget = ForgetWorkerRequest { worker: "w1".to_owned(), ..ForgetWorkerRequest::default() };
+    let forget = ForgetWorkerRequest { worker_id: "w1".to_owned(), ..ForgetWorkerRequest::default() };
     cluster.client().forget_worker(forget).await.expect("a lost worker can be forgotten");
     cluster.wait_for_state(ONCE, State::Lost).await;
     cluster.checker.open("end");

@@ -22,7 +22,7 @@ pub(super) async fn drain(state: &ServiceState, wait: bool) -> Result<v1::DrainR
     let endpoint = Endpoint::from_shared(format!("http://{master}")).map_err(|error| unreachable(error.to_string()))?;
     let endpoint = endpoint.connect_timeout(PATIENCE).timeout(PATIENCE);
     let channel = endpoint.connect().await.map_err(|error| unreachable(error.to_string()))?;
-    let request = v1::DrainWorkerRequest { worker: state.uid.clone(), ..v1::DrainWorkerRequest::default() };
+    let request = v1::DrainWorkerRequest { worker_id: state.uid.clone(), ..v1::DrainWorkerRequest::default() };
     MasterServiceClient::new(channel).drain_worker(request).await?;
     let mut changes = state.attempts.changes();
     loop {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use muster_proto::errors::Failure;
 use muster_proto::v1;
+use muster_proto::v1::worker_service_read_log_request::Subject;
 use muster_types::{AttemptKey, AttemptNumber, ExecutorId};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -28,8 +29,7 @@ pub(super) async fn begin(
     state: Arc<ServiceState>,
     request: v1::WorkerServiceReadLogRequest,
 ) -> Result<ReceiverStream<LogAnswer>, GrpcStatus> {
-    let not_found = || Failure::NotFound { kind: "log", name: request.uid.clone() }.to_status();
-    let attempt = attempt_of(&request).ok_or_else(not_found)?;
+    let attempt = attempt_of(&request).ok_or_else(|| not_found(subject_of(&request)))?;
     let stream = match request.stream() {
         v1::LogStream::Unspecified | v1::LogStream::Stdout => STREAMS[0],
         v1::LogStream::Stderr => STREAMS[1],
@@ -37,7 +37,7 @@ pub(super) async fn begin(
     let directory = state.layout.log_dir(&attempt);
     let exists = tokio::fs::try_exists(&directory).await.unwrap_or(false);
     if !exists && !state.attempts.may_run(&attempt) {
-        return Err(not_found());
+        return Err(not_found(subject_of(&request)));
     }
     let start = match (request.tail_bytes, request.offset) {
         (0, None) => ReadStart::At(Position::default()),
@@ -52,11 +52,21 @@ pub(super) async fn begin(
 }
 
 fn attempt_of(request: &v1::WorkerServiceReadLogRequest) -> Option<AttemptKey> {
-    Some(if request.executor {
-        AttemptKey::Executor(request.uid.parse().ok()?, ExecutorId(request.attempt))
-    } else {
-        AttemptKey::Driver(request.uid.parse().ok()?, AttemptNumber(request.attempt))
+    Some(match request.subject.as_ref()? {
+        Subject::DriverUid(uid) => AttemptKey::Driver(uid.parse().ok()?, AttemptNumber(request.attempt)),
+        Subject::ApplicationUid(uid) => AttemptKey::Executor(uid.parse().ok()?, ExecutorId(request.executor_id?)),
     })
+}
+
+fn subject_of(request: &v1::WorkerServiceReadLogRequest) -> &str {
+    match &request.subject {
+        Some(Subject::DriverUid(uid) | Subject::ApplicationUid(uid)) => uid,
+        None => "",
+    }
+}
+
+fn not_found(uid: &str) -> GrpcStatus {
+    Failure::NotFound { kind: "log", name: uid.to_owned() }.to_status()
 }
 
 struct LogSender {

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use muster_proto::v1;
+use muster_proto::v1::worker_service_read_log_request::Subject;
 use muster_types::*;
 use tonic::{Code, Streaming};
 
@@ -10,7 +11,12 @@ use crate::stage::*;
 
 fn request(follow: bool) -> v1::WorkerServiceReadLogRequest {
     let AttemptKey::Driver(uid, attempt) = driver(1) else { unreachable!() };
-    v1::WorkerServiceReadLogRequest { uid: uid.to_string(), attempt: attempt.0, follow, ..Default::default() }
+    v1::WorkerServiceReadLogRequest {
+        subject: Some(Subject::DriverUid(uid.to_string())),
+        attempt: attempt.0,
+        follow,
+        ..Default::default()
+    }
 }
 
 async fn next(stream: &mut Streaming<v1::WorkerServiceReadLogResponse>) -> v1::LogChunk {
@@ -70,6 +76,7 @@ async fn a_log_of_nothing_known_is_not_found() {
     let (_stream, _talk) = stage.register(&mut master, vec![]).await;
     let status = stage.client().await.read_log(request(false)).await.expect_err("not found");
     assert_eq!(status.code(), Code::NotFound);
-    let escape = v1::WorkerServiceReadLogRequest { uid: "../../etc".into(), ..request(false) };
+    let escape =
+        v1::WorkerServiceReadLogRequest { subject: Some(Subject::DriverUid("../../etc".into())), ..request(false) };
     assert_eq!(stage.client().await.read_log(escape).await.expect_err("refused").code(), Code::NotFound);
 }
