@@ -29,7 +29,6 @@ pub use events::RetentionLimits;
 pub use leader::Timing;
 pub use roles::FatalError;
 pub use run::{RunError, run, run_on};
-pub use serve::BuildError;
 
 /// An error with its causes, in one line.
 pub fn error_line(error: &dyn std::error::Error) -> String {

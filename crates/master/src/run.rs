@@ -15,7 +15,7 @@ use crate::config::MasterSettings;
 use crate::health::Health;
 use crate::leader::LeaderSlot;
 use crate::roles::{FatalError, MasterProcess, RoleAfter, Standby};
-use crate::serve::{BuildError, serve};
+use crate::serve::serve;
 use crate::stop::until_stopped;
 
 /// What runs when it is told to stop has this long to end; then the process ends without it.
@@ -28,8 +28,6 @@ pub enum RunError {
     Listen(SocketAddr, std::io::Error),
     /// The store cannot be opened.
     Store(OpenError),
-    /// The server cannot be built.
-    Build(BuildError),
     /// The server failed.
     Serve(tonic::transport::Error),
     /// A role failed.
@@ -42,7 +40,6 @@ impl fmt::Display for RunError {
             RunError::Listen(address, _) => write!(f, "cannot listen on {address}"),
             // They say it all themselves.
             RunError::Store(error) => error.fmt(f),
-            RunError::Build(error) => error.fmt(f),
             RunError::Serve(_) => f.write_str("the server failed"),
             RunError::Fault(error) => error.fmt(f),
         }
@@ -54,7 +51,6 @@ impl std::error::Error for RunError {
         match self {
             RunError::Listen(_, error) => Some(error),
             RunError::Store(error) => error.source(),
-            RunError::Build(error) => error.source(),
             RunError::Serve(error) => Some(error),
             RunError::Fault(error) => error.source(),
         }
@@ -101,7 +97,7 @@ where
     let (end_serving, mut ended) = watch::channel(false);
     let (election, archive) = (candidate.election(), candidate.archive());
     let stopped = async move { until_stopped(&mut ended).await };
-    let serving = serve(listener, &slot, &election, archive, health_service, stopped).map_err(RunError::Build)?;
+    let serving = serve(listener, &slot, &election, archive, health_service, stopped);
     let mut serving = tokio::spawn(serving);
 
     let node = MasterProcess::new(candidate, Arc::new(settings), address, slot.clone(), health, stop);

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_proto::reflection;
+use muster_proto::reflection::{self, ReflectionIndex};
 use muster_proto::v1::application_service_server::{self, ApplicationServiceServer};
 use muster_proto::v1::master_service_server::{self, MasterServiceServer};
 use muster_proto::v1::worker_link_service_server::{self, WorkerLinkServiceServer};
@@ -14,7 +14,6 @@ use tokio::net::TcpListener;
 use tonic::codec::CompressionEncoding::Gzip as GZIP;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::{Health, HealthServer};
-use tonic_reflection::server::Builder as Reflection;
 
 use crate::api::{ApplicationApi, LogSources, MasterApi, RawWatch};
 use crate::forward::{Forward, Router};
@@ -39,22 +38,6 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The server cannot be built: a fault of this program.
-#[derive(Debug)]
-pub struct BuildError(tonic_reflection::server::Error);
-
-impl std::fmt::Display for BuildError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the descriptors of the services cannot be read")
-    }
-}
-
-impl std::error::Error for BuildError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
-
 /// A server, to be spawned.
 pub(crate) type ServerFuture = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
 
@@ -67,7 +50,7 @@ pub(crate) fn serve(
     archive: Archive,
     health: HealthServer<impl Health>,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<ServerFuture, BuildError> {
+) -> ServerFuture {
     let master =
         MasterServiceServer::new(MasterApi::new(slot.clone(), Arc::<LogSources>::default(), election.clone(), archive))
             .accept_compressed(GZIP)
@@ -85,12 +68,7 @@ pub(crate) fn serve(
         application_service_server::SERVICE_NAME,
         worker_link_service_server::SERVICE_NAME,
     ];
-    let reflection = || {
-        Reflection::configure()
-            .register_file_descriptor_set(reflection::files_of(&served))
-            .register_file_descriptor_set(reflection::error_details())
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
+    let reflected = Arc::new(ReflectionIndex::serving(&served));
     let front = Arc::new(Router::new(slot.clone(), election.clone()));
     let router = Server::builder()
         .layer(tower::layer::layer_fn(move |inner| Forward::new(inner, front.clone())))
@@ -104,7 +82,7 @@ pub(crate) fn serve(
         .add_service(application)
         .add_service(link)
         .add_service(health.accept_compressed(GZIP).send_compressed(GZIP))
-        .add_service(reflection().build_v1().map_err(BuildError)?.accept_compressed(GZIP).send_compressed(GZIP))
-        .add_service(reflection().build_v1alpha().map_err(BuildError)?.accept_compressed(GZIP).send_compressed(GZIP));
-    Ok(Box::pin(router.serve_with_incoming_shutdown(connections(listener), shutdown)))
+        .add_service(reflection::v1(&reflected))
+        .add_service(reflection::v1alpha(&reflected));
+    Box::pin(router.serve_with_incoming_shutdown(connections(listener), shutdown))
 }

@@ -20,6 +20,7 @@ pub mod errors;
 mod link;
 pub mod methods;
 mod process;
+#[cfg(feature = "reflection")]
 pub mod reflection;
 pub mod render;
 mod resources;

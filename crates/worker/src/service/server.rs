@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_proto::reflection;
+use muster_proto::reflection::{self, ReflectionIndex};
 use muster_proto::v1::worker_service_server::{SERVICE_NAME, WorkerServiceServer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -21,19 +21,6 @@ const STREAMS: u32 = 1_024;
 /// A peer that is gone is noticed by then.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// Both versions are built alike, of types that differ.
-macro_rules! reflection {
-    ($build:ident) => {
-        tonic_reflection::server::Builder::configure()
-            .register_file_descriptor_set(reflection::files_of(&[SERVICE_NAME]))
-            .register_file_descriptor_set(reflection::error_details())
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .$build()
-            .expect("the descriptors were made by this build")
-            .accept_compressed(GZIP)
-            .send_compressed(GZIP)
-    };
-}
 /// The server, ready to run.
 #[derive(Debug)]
 pub struct Server {
@@ -65,13 +52,14 @@ impl Server {
         }
         health.set_service_status("readiness", ServingStatus::NotServing).await;
         let readiness = tokio::spawn(keep_readiness(health, self.state.status.clone()));
+        let reflected = Arc::new(ReflectionIndex::serving(&[SERVICE_NAME]));
         let serving = tonic::transport::Server::builder()
             .max_concurrent_streams(STREAMS)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .tcp_nodelay(true)
             .add_service(health_service.accept_compressed(GZIP).send_compressed(GZIP))
-            .add_service(reflection!(build_v1))
-            .add_service(reflection!(build_v1alpha))
+            .add_service(reflection::v1(&reflected))
+            .add_service(reflection::v1alpha(&reflected))
             .add_service(WorkerServiceServer::new(Handlers(self.state)).accept_compressed(GZIP).send_compressed(GZIP))
             .serve_with_incoming(TcpIncoming::from(self.listener).with_nodelay(Some(true)));
         let served = tokio::select! {

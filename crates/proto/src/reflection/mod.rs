@@ -1,12 +1,22 @@
 //! What a server tells of itself by reflection: the services that it serves, and every file that
 //! their messages, errors and answers need.
 
+//!
+//! Served by handlers of our own, of the types of `tonic-reflection`: its handlers end a stream at
+//! a symbol that they do not know, and list only their own version.
+
+mod index;
+mod service;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
 use crate::FILE_DESCRIPTOR_SET;
+
+pub use index::ReflectionIndex;
+pub use service::{V1, V1Alpha, v1, v1alpha};
 
 /// The files of these services (`muster.v1.MasterService`) and all that they import. A service that
 /// is in the same file comes along, so one file holds one service.

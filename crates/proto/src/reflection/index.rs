@@ -1,0 +1,155 @@
+//! Files by name and by symbol.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prost::Message as _;
+use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet};
+
+use super::{error_details, files_of};
+
+/// What one server reflects. Both versions of the protocol answer from the same one.
+#[derive(Debug)]
+pub struct ReflectionIndex {
+    services: BTreeSet<String>,
+    files: Vec<Vec<u8>>,
+    names: BTreeMap<String, usize>,
+    symbols: BTreeMap<String, usize>,
+}
+
+impl ReflectionIndex {
+    /// Of a server that serves these of our services (`muster.v1.MasterService`), and with them
+    /// health and both versions of reflection.
+    pub fn serving(services: &[&str]) -> ReflectionIndex {
+        let encoded = [
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ];
+        // Made by the builds of these crates, and read whole by a test.
+        let common = encoded.map(|set| FileDescriptorSet::decode(set).unwrap_or_default());
+        let mut index = ReflectionIndex {
+            services: served(services, &common),
+            files: Vec::new(),
+            names: BTreeMap::new(),
+            symbols: BTreeMap::new(),
+        };
+        for file in [files_of(services), error_details()].iter().chain(&common).flat_map(|set| &set.file) {
+            index.add(file);
+        }
+        index
+    }
+
+    /// Full names of the services, in order.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        self.services.iter().map(String::as_str)
+    }
+
+    /// The encoded file of that name.
+    pub fn file_named(&self, name: &str) -> Option<&[u8]> {
+        self.names.get(name).and_then(|at| self.files.get(*at)).map(Vec::as_slice)
+    }
+
+    /// The encoded file that defines a message, an enum or one of its values, a field, a service or
+    /// a method, by its full name.
+    pub fn file_containing(&self, symbol: &str) -> Option<&[u8]> {
+        self.symbols.get(symbol).and_then(|at| self.files.get(*at)).map(Vec::as_slice)
+    }
+
+    /// A file that is in several sets is taken once.
+    fn add(&mut self, file: &FileDescriptorProto) {
+        if self.names.contains_key(file.name()) {
+            return;
+        }
+        let at = self.files.len();
+        self.files.push(file.encode_to_vec());
+        self.names.insert(file.name().to_owned(), at);
+        let mut symbols = Vec::new();
+        for message in &file.message_type {
+            message_symbols(file.package(), message, &mut symbols);
+        }
+        for kind in &file.enum_type {
+            enum_symbols(file.package(), kind, &mut symbols);
+        }
+        for service in &file.service {
+            let name = joined(file.package(), service.name());
+            symbols.extend(service.method.iter().map(|method| joined(&name, method.name())));
+            symbols.push(name);
+        }
+        self.symbols.extend(symbols.into_iter().map(|symbol| (symbol, at)));
+    }
+}
+
+/// What is listed. A service of ours that another one's file imports is reflected and not listed.
+fn served(services: &[&str], common: &[FileDescriptorSet]) -> BTreeSet<String> {
+    let files = common.iter().flat_map(|set| &set.file);
+    let common = files.flat_map(|file| file.service.iter().map(|service| joined(file.package(), service.name())));
+    services.iter().map(|name| (*name).to_owned()).chain(common).collect()
+}
+
+fn joined(scope: &str, name: &str) -> String {
+    if scope.is_empty() { name.to_owned() } else { format!("{scope}.{name}") }
+}
+
+fn message_symbols(scope: &str, message: &DescriptorProto, symbols: &mut Vec<String>) {
+    let name = joined(scope, message.name());
+    symbols.extend(message.field.iter().map(|field| joined(&name, field.name())));
+    symbols.extend(message.oneof_decl.iter().map(|oneof| joined(&name, oneof.name())));
+    for nested in &message.nested_type {
+        message_symbols(&name, nested, symbols);
+    }
+    for kind in &message.enum_type {
+        enum_symbols(&name, kind, symbols);
+    }
+    symbols.push(name);
+}
+
+/// The values of an enum are in the scope of the enum, as in C++.
+fn enum_symbols(scope: &str, kind: &EnumDescriptorProto, symbols: &mut Vec<String>) {
+    symbols.extend(kind.value.iter().map(|value| joined(scope, value.name())));
+    symbols.push(joined(scope, kind.name()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_that_is_needed_is_there_once() {
+        for service in ["muster.v1.MasterService", "muster.v1.WorkerService"] {
+            let index = ReflectionIndex::serving(&[service]);
+            assert_eq!(index.services().count(), 4, "{:?}", index.services);
+            for file in &index.files {
+                let file = FileDescriptorProto::decode(file.as_slice()).expect("it was encoded here");
+                for needed in &file.dependency {
+                    assert!(index.file_named(needed).is_some(), "{needed}, which {} imports", file.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_kind_of_symbol_is_found_and_no_other() {
+        let index = ReflectionIndex::serving(&["muster.v1.MasterService"]);
+        for symbol in [
+            "muster.v1.MasterService",
+            "muster.v1.MasterService.GetDriver",
+            "muster.v1.Driver",
+            "muster.v1.Driver.uid",
+            "muster.v1.Driver.State",
+            "muster.v1.Driver.STATE_LOST",
+            "muster.v1.ReadLogRequest.subject",
+            "google.rpc.Status",
+            "google.rpc.ErrorInfo",
+            "google.rpc.BadRequest.FieldViolation",
+            "google.protobuf.Any",
+            "google.protobuf.Duration",
+            "grpc.health.v1.Health.Watch",
+        ] {
+            assert!(index.file_containing(symbol).is_some(), "{symbol}");
+        }
+        for symbol in ["", "muster", "muster.v1", "muster.v1.WorkerService", "muster.v1.Nothing", ".muster.v1.Driver"] {
+            assert!(index.file_containing(symbol).is_none(), "{symbol}");
+        }
+        assert!(index.file_named("muster/v1/worker_service.proto").is_none());
+    }
+}

@@ -1,0 +1,98 @@
+//! The two versions of the protocol, which differ by their types alone.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::codec::CompressionEncoding::Gzip;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::ReflectionIndex;
+
+macro_rules! version {
+    ($name:ident, $build:ident, $version:ident, $text:literal) => {
+        #[doc = concat!("The handler of grpc.reflection.", $text, ".")]
+        #[derive(Debug, Clone)]
+        pub struct $name(Arc<ReflectionIndex>);
+
+        #[doc = concat!("The service grpc.reflection.", $text, ", which takes gzip like all else.")]
+        pub fn $build(
+            index: &Arc<ReflectionIndex>,
+        ) -> tonic_reflection::server::$version::ServerReflectionServer<$name> {
+            tonic_reflection::server::$version::ServerReflectionServer::new($name(index.clone()))
+                .accept_compressed(Gzip)
+                .send_compressed(Gzip)
+        }
+
+        const _: () = {
+            use pb::server_reflection_request::MessageRequest as Asked;
+            use pb::server_reflection_response::MessageResponse as Answer;
+            use tonic_reflection::pb::$version as pb;
+
+            fn file(found: Option<&[u8]>, name: &str) -> Answer {
+                match found {
+                    Some(file) => {
+                        let file_descriptor_proto = vec![file.to_vec()];
+                        Answer::FileDescriptorResponse(pb::FileDescriptorResponse { file_descriptor_proto })
+                    }
+                    None => refused(Code::NotFound, format!("{name} is not reflected here")),
+                }
+            }
+
+            fn refused(code: Code, error_message: String) -> Answer {
+                Answer::ErrorResponse(pb::ErrorResponse { error_code: code.into(), error_message })
+            }
+
+            fn services(index: &ReflectionIndex) -> Answer {
+                let service = index.services().map(|name| pb::ServiceResponse { name: name.to_owned() }).collect();
+                Answer::ListServicesResponse(pb::ListServiceResponse { service })
+            }
+
+            /// Nothing here is extended (proto3): a message that is known has no extensions.
+            fn extensions(index: &ReflectionIndex, name: &str) -> Answer {
+                match index.file_containing(name) {
+                    Some(_) => Answer::AllExtensionNumbersResponse(pb::ExtensionNumberResponse {
+                        base_type_name: name.to_owned(),
+                        extension_number: Vec::new(),
+                    }),
+                    None => file(None, name),
+                }
+            }
+
+            /// An error is an answer too: the stream goes on after it.
+            fn answer(index: &ReflectionIndex, request: pb::ServerReflectionRequest) -> pb::ServerReflectionResponse {
+                let answer = match &request.message_request {
+                    Some(Asked::FileByFilename(name)) => file(index.file_named(name), name),
+                    Some(Asked::FileContainingSymbol(name)) => file(index.file_containing(name), name),
+                    Some(Asked::FileContainingExtension(asked)) => file(None, &asked.containing_type),
+                    Some(Asked::AllExtensionNumbersOfType(name)) => extensions(index, name),
+                    Some(Asked::ListServices(_)) => services(index),
+                    None => refused(Code::InvalidArgument, "nothing is asked for that is known here".to_owned()),
+                };
+                pb::ServerReflectionResponse {
+                    valid_host: request.host.clone(),
+                    original_request: Some(request),
+                    message_response: Some(answer),
+                }
+            }
+
+            #[tonic::async_trait]
+            impl tonic_reflection::server::$version::ServerReflection for $name {
+                type ServerReflectionInfoStream =
+                    Pin<Box<dyn Stream<Item = Result<pb::ServerReflectionResponse, Status>> + Send>>;
+
+                async fn server_reflection_info(
+                    &self,
+                    request: Request<Streaming<pb::ServerReflectionRequest>>,
+                ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
+                    let index = self.0.clone();
+                    let answers = request.into_inner().map(move |asked| asked.map(|asked| answer(&index, asked)));
+                    Ok(Response::new(Box::pin(answers)))
+                }
+            }
+        };
+    };
+}
+
+version!(V1, v1, v1, "v1");
+version!(V1Alpha, v1alpha, v1alpha, "v1alpha");
