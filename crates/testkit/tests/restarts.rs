@@ -243,3 +243,28 @@ async fn an_agent_that_is_asked_to_end_leaves_its_work_running() {
     let after = cluster.wait_for_state(&id, State::Running).await;
     assert_eq!(after.attempts[0].pid, before.attempts[0].pid);
 }
+
+#[tokio::test]
+async fn an_agent_that_starts_beside_a_stopped_runner_waits_for_it_and_says_so() {
+    let mut cluster = Cluster::start(roomy(1));
+    let oracle = Oracle::new(cluster.dir());
+    let program = oracle.program("while :; do sleep 1; done");
+    cluster.submit(Submit::program(&words(&program)).id("runs")).await;
+    cluster.wait_for_state("runs", State::Running).await;
+    cluster.kill_agent("w1");
+    let runner = Pid::from_raw(cluster.runner_pid("w1")).expect("a pid");
+    kill_process(runner, Signal::STOP).expect("it is ours");
+    std::fs::remove_file(cluster.ready_file("w1")).expect("the former agent wrote it");
+    cluster.start_worker_unready("w1", "w1");
+    let log = cluster.dir().join("w1.log");
+    eventually("the agent to say what it waits for", Duration::from_secs(60), async || {
+        let text = std::fs::read_to_string(&log).expect("a log");
+        text.contains("the runner does not answer").then_some(())
+    })
+    .await;
+    kill_process(runner, Signal::CONT).expect("it is ours");
+    cluster.wait_ready("w1");
+    let driver = cluster.wait_for_state("runs", State::Running).await;
+    assert_eq!(driver.attempts.len(), 1, "{driver:?}");
+    assert_eq!(oracle.runs().values().map(Vec::len).sum::<usize>(), 1);
+}

@@ -93,11 +93,13 @@ pub struct RunnerStart {
 }
 
 /// Adopts the runner that serves the state directory; starts one if there is none. One that hangs
-/// up has most likely been told to end: it is looked at again.
+/// up has most likely been told to end: it is looked at again. One that takes the connection and
+/// does not answer is stopped, or not scheduled: it is waited for, since what it runs is this
+/// worker's, and nobody may start another runner beside it.
 pub async fn adopt_or_start(start: &RunnerStart) -> Result<Adopted, RunnerError> {
     let mut tries = 0;
     loop {
-        let result = match connect(&start.state_dir).await {
+        let result = match connect_patiently(&start.state_dir).await {
             Err(RunnerError::Connect(..)) => {
                 spawn(start).await?;
                 wait_for_socket(&start.state_dir).await
@@ -114,16 +116,30 @@ pub async fn adopt_or_start(start: &RunnerStart) -> Result<Adopted, RunnerError>
 
 /// Connects to the runner that serves the state directory, and says hello.
 pub(super) async fn connect(state_dir: &Path) -> Result<Adopted, RunnerError> {
+    let stream = open(state_dir).await?;
+    tokio::time::timeout(HELLO_TIMEOUT, reconnect(stream)).await.unwrap_or(Err(RunnerError::Timeout))
+}
+
+/// The same, for as long as it takes, on one connection: each further one would wait in the queue of
+/// a runner that is stopped until that is full.
+async fn connect_patiently(state_dir: &Path) -> Result<Adopted, RunnerError> {
+    let mut answer = std::pin::pin!(reconnect(open(state_dir).await?));
+    loop {
+        if let Ok(result) = tokio::time::timeout(HELLO_TIMEOUT, &mut answer).await {
+            return result;
+        }
+        tracing::warn!(state_dir = %state_dir.display(), "the runner does not answer: it may be stopped; waiting for it");
+    }
+}
+
+async fn open(state_dir: &Path) -> Result<UnixStream, RunnerError> {
     let path = state_dir.join(SOCKET_NAME);
     let stream = UnixStream::connect(&path).await.map_err(|error| RunnerError::Connect(path, error))?;
     let peer = socket_peercred(&stream).map_err(|errno| RunnerError::Talk(errno.into()))?;
     if peer.uid != rustix::process::geteuid() {
         return Err(RunnerError::Foreign);
     }
-    match tokio::time::timeout(HELLO_TIMEOUT, reconnect(stream)).await {
-        Ok(result) => result,
-        Err(_) => Err(RunnerError::Timeout),
-    }
+    Ok(stream)
 }
 
 async fn reconnect(mut stream: UnixStream) -> Result<Adopted, RunnerError> {
