@@ -44,17 +44,6 @@ impl Resources {
             *sum = sum.saturating_add(*amount);
         }
     }
-
-    /// Takes away, stopping at zero.
-    pub fn subtract(&mut self, other: &Resources) {
-        self.cores = self.cores.saturating_sub(other.cores);
-        self.memory = self.memory.saturating_sub(other.memory);
-        for (name, amount) in &other.custom {
-            if let Some(rest) = self.custom.get_mut(name) {
-                *rest = rest.saturating_sub(*amount);
-            }
-        }
-    }
 }
 
 /// Amounts with the concrete addresses of the custom ones: a worker's total, or what an attempt was

@@ -20,10 +20,15 @@ pub(super) fn has_ended(driver: &Driver) -> bool {
     }
 }
 
+/// The signal that the kernel sends for want of memory.
+const KILL: i32 = 9;
+
 /// The code of a driver that has ended.
 pub(super) fn exit_of(driver: &Driver) -> ExitStatus {
     let Some(outcome) = &driver.outcome else { return ExitStatus::PLATFORM };
     match (outcome.exit_code, outcome.signal) {
+        // Its tree was ended for its memory, and its main process could still say that all was well.
+        (Some(0), _) if outcome.out_of_memory => ExitStatus::signal(KILL),
         (Some(code), _) => ExitStatus::program(code),
         (None, Some(signal)) => ExitStatus::signal(signal),
         (None, None) => never_ran(outcome),
@@ -42,6 +47,7 @@ fn never_ran(outcome: &Outcome) -> ExitStatus {
 pub(super) fn speaks_for_itself(driver: &Driver) -> bool {
     let Some(outcome) = &driver.outcome else { return false };
     outcome.exit_code.is_some()
+        && !outcome.out_of_memory
         && outcome.fault() == Fault::Program
         && matches!(driver.state(), State::Finished | State::Failed)
 }
@@ -58,6 +64,9 @@ mod tests {
     fn codes_are_the_programs_own() {
         let code = |code| exit_of(&ended(Outcome { exit_code: Some(code), ..Outcome::default() }));
         assert_eq!((code(0), code(3), code(255)), (ExitStatus(0), ExitStatus(3), ExitStatus(255)));
+        let killed = Outcome { exit_code: Some(0), out_of_memory: true, ..Outcome::default() };
+        assert_eq!(exit_of(&ended(killed.clone())), ExitStatus(137));
+        assert!(!speaks_for_itself(&ended(killed)));
         let signal = |signal| exit_of(&ended(Outcome { signal: Some(signal), ..Outcome::default() }));
         assert_eq!((signal(9), signal(15)), (ExitStatus(137), ExitStatus(143)));
     }
