@@ -8,7 +8,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{
-    Agent, TestRunner, count_with_argument, driver, is_alive, leased, outcome, report_pid, unique_word, wait_until,
+    Agent, TestRunner, count_with_argument, driver, is_alive, lacks, leased, outcome, report_pid, unique_word,
+    wait_until,
 };
 use muster_agent::runner_protocol::{AgentHello, ToRunner};
 use muster_types::{AttemptState, Exit, Fault, Reason, Report};
@@ -50,7 +51,8 @@ fn wait_ticking(runner: &TestRunner) {
 fn frozen(arguments: &[&str], word: &str) -> Option<(TestRunner, Agent, Report)> {
     let runner = TestRunner::start(arguments);
     let mut agent = runner.connect();
-    if !agent.hello.capabilities.freezer {
+    let feature = arguments.get(1).copied().unwrap_or("freezer");
+    if lacks(feature, agent.hello.capabilities.freezer) {
         assert_eq!(agent.hello.capabilities.tree_method, "none", "a tree that is held can be frozen here");
         return None;
     }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{TestRunner, driver};
+use common::{TestRunner, driver, lacks};
 use muster_types::{Exit, Fault, Reason};
 
 /// Takes memory far beyond the limit of the tests: one endless line. Bounded, should the limit
@@ -15,7 +15,7 @@ const EAT: &str = "ulimit -v 2000000; exec tail /dev/zero";
 fn who_exceeds_its_memory_is_ended_and_it_is_said() {
     let runner = TestRunner::start(&[]);
     let mut agent = runner.connect();
-    if !agent.hello.capabilities.memory_limit {
+    if lacks("memory-limits", agent.hello.capabilities.memory_limit) {
         return;
     }
     let mut start = runner.shell(driver(1), EAT);
@@ -27,10 +27,23 @@ fn who_exceeds_its_memory_is_ended_and_it_is_said() {
 }
 
 #[test]
+fn a_child_that_is_killed_for_memory_ends_the_program_even_if_it_goes_on_to_say_that_all_is_well() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    if lacks("memory-limits", agent.hello.capabilities.memory_limit) {
+        return;
+    }
+    let mut start = runner.shell(driver(1), "sh -c 'ulimit -v 2000000; tail /dev/zero'; exit 0");
+    start.limits.memory = Some(32 << 20);
+    let outcome = agent.run(start);
+    assert_eq!((outcome.reason, outcome.out_of_memory), (Reason::OutOfMemory, true), "{outcome:?}");
+}
+
+#[test]
 fn an_out_of_memory_kill_takes_the_whole_tree() {
     let runner = TestRunner::start(&[]);
     let mut agent = runner.connect();
-    if !agent.hello.capabilities.memory_limit {
+    if lacks("memory-limits", agent.hello.capabilities.memory_limit) {
         return;
     }
     let mut start = runner.shell(driver(1), "ulimit -v 2000000; tail /dev/zero & while :; do sleep 1000; done");
@@ -54,7 +67,7 @@ fn who_stays_inside_its_limits_is_left_alone() {
 fn processes_are_limited() {
     let runner = TestRunner::start(&[]);
     let mut agent = runner.connect();
-    if !agent.hello.capabilities.pids_limit {
+    if lacks("process-limits", agent.hello.capabilities.pids_limit) {
         return;
     }
     let script = "for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; exit 0";

@@ -270,6 +270,16 @@ fn strays_are_reaped() {
     assert_eq!(agent.wait_ended(driver(1)).exit, Exit::Code(3));
 }
 
+/// Whether a child waits in the kernel for the other end of a pipe.
+fn opens_a_pipe(parent: i32) -> bool {
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    entries.map(|entry| entry.path()).any(|process| {
+        let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+        let is_child = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)) == Some(&parent.to_string());
+        is_child && std::fs::read_to_string(process.join("wchan")).unwrap_or_default() == "wait_for_partner"
+    })
+}
+
 fn zombies_of(parent: i32) -> usize {
     std::fs::read_dir("/proc")
         .unwrap()
@@ -296,6 +306,9 @@ fn a_hang_of_one_start_does_not_stop_the_rest() {
     agent.start(hanging);
     agent.kill(driver(1), true);
     assert_eq!(agent.wait_ended(driver(1)).exit, Exit::Signal(9));
+    // One that is killed before its turn comes has never started, which is another story.
+    let pid = runner.pid().as_raw_nonzero().get();
+    wait_until("the second hangs", || opens_a_pipe(pid));
     agent.kill(driver(2), true);
     assert_eq!(agent.wait_ended(driver(2)).reason, Reason::Killed);
     assert!(agent.run(runner.shell(driver(3), "true")).is_success());

@@ -27,7 +27,8 @@ const KILL: i32 = 9;
 pub(super) fn exit_of(driver: &Driver) -> ExitStatus {
     let Some(outcome) = &driver.outcome else { return ExitStatus::PLATFORM };
     match (outcome.exit_code, outcome.signal) {
-        // Its tree was ended for its memory, and its main process could still say that all was well.
+        // Its tree was ended for its memory, and its main process could still say that all was
+        // well.
         (Some(0), _) if outcome.out_of_memory => ExitStatus::signal(KILL),
         (Some(code), _) => ExitStatus::program(code),
         (None, Some(signal)) => ExitStatus::signal(signal),

@@ -24,6 +24,18 @@ use rustix::time::{ClockId, clock_gettime};
 /// Long enough for a loaded machine; nothing waits for it unless something is wrong.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Whether this machine is without a feature that a test needs. The test fails there, unless the
+/// feature is named in `MUSTER_TEST_WITHOUT` (names separated by commas): what is not tested is
+/// known to whoever runs the tests.
+pub fn lacks(feature: &str, has: bool) -> bool {
+    let named = std::env::var("MUSTER_TEST_WITHOUT").unwrap_or_default();
+    assert!(
+        has || named.split(',').any(|name| name == feature),
+        "this machine lacks {feature}: name it in MUSTER_TEST_WITHOUT to test without it"
+    );
+    !has
+}
+
 /// A runner in a state directory of its own, ended when the test ends.
 pub struct TestRunner {
     pub dir: tempfile::TempDir,
@@ -68,8 +80,14 @@ impl TestRunner {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Connects. Where the test asked for a kind of tree that the machine has not, it fails.
     pub fn connect(&self) -> Agent {
-        Agent::connect(&self.state_dir())
+        let agent = Agent::connect(&self.state_dir());
+        let wanted = self.arguments.iter().skip_while(|argument| *argument != "--tree").nth(1);
+        if let Some(kind) = wanted.filter(|kind| *kind != "none") {
+            lacks(kind, agent.hello.capabilities.tree);
+        }
+        agent
     }
 
     pub fn connect_as(&self, hello: AgentHello) -> Agent {

@@ -120,8 +120,8 @@ pub(super) async fn connect(state_dir: &Path) -> Result<Adopted, RunnerError> {
     tokio::time::timeout(HELLO_TIMEOUT, reconnect(stream)).await.unwrap_or(Err(RunnerError::Timeout))
 }
 
-/// The same, for as long as it takes, on one connection: each further one would wait in the queue of
-/// a runner that is stopped until that is full.
+/// The same, for as long as it takes, on one connection: each further one would wait in the queue
+/// of a runner that is stopped until that is full.
 async fn connect_patiently(state_dir: &Path) -> Result<Adopted, RunnerError> {
     let mut answer = std::pin::pin!(reconnect(open(state_dir).await?));
     loop {
