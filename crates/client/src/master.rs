@@ -43,7 +43,7 @@ impl Client {
         submit_driver, "SubmitDriver", SubmitDriverRequest, driver: Driver
     }
     mutation! {
-        /// Asks for a driver's end; answered once the wish is durable.
+        /// Asks for a driver's end; answered once the request is durable.
         kill_driver, "KillDriver", KillDriverRequest, driver: Driver
     }
     mutation! {
@@ -101,9 +101,9 @@ impl Client {
         Ok(self.call("GetCluster", v1::GetClusterRequest {}, send).await?.cluster.unwrap_or_default())
     }
 
-    /// Has the leader hand over to the next master in line. The epoch, that of the present leader
-    /// where none is given, makes a repetition harmless: the next leader does not step down in its
-    /// turn.
+    /// Has the leader hand over to the next master in standby order. The epoch, that of the present
+    /// leader where none is given, makes a repetition harmless: the next leader does not step down
+    /// in its turn.
     pub async fn step_down(&self, mut request: v1::StepDownRequest) -> Result<v1::StepDownResponse, CallError> {
         fill(&mut request.request_id);
         if request.epoch.is_empty() {

@@ -24,7 +24,7 @@ pub struct Config {
     /// How long after the last sign of life an attempt's lease has ended for certain: lease + store
     /// lease + margin.
     pub wait: Duration,
-    /// A launch of which nothing is heard for this long is asked back: a kill is sent and waited
+    /// A launch of which nothing is heard for this long is taken back: a kill is sent and waited
     /// for.
     pub launch_progress: Duration,
     /// How long finished records are kept.

@@ -196,7 +196,7 @@ pub enum Request {
     },
 }
 
-/// A wish for executors of one profile.
+/// A request for executors of one profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileTarget {
     /// The profile.

@@ -59,9 +59,9 @@ impl LivenessTable {
             .collect();
     }
 
-    /// Before a welcome is sent. `received` is when its hello was read: the wait counts from there,
-    /// because the worker's lease counts from its sending. A hello that the core took before it
-    /// heard of the worker's loss is not welcomed.
+    /// Before a welcome is sent. `received` is when its hello was read: the worker timeout counts
+    /// from there, because the worker's lease counts from its sending. A hello that the core took
+    /// before it heard of the worker's loss is not welcomed.
     pub fn welcome(&mut self, worker: WorkerUid, session: Session, received: Time) -> Heartbeat {
         let entry =
             self.entries.entry(worker).or_insert(LivenessEntry { session: None, heard: received, loss: Loss::None });

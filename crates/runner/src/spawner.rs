@@ -75,7 +75,7 @@ pub(crate) enum SpawnFailure {
 struct SpawnerShared {
     /// `CLOCK_BOOTTIME` in nanoseconds after which nothing leased starts.
     lease_end: AtomicU64,
-    /// The pids that are being started, one of each thread, 0 if none: not strays, although the
+    /// The pids that are being started, one of each thread, 0 if none: not unassigned, although the
     /// main loop does not know them yet.
     current: [AtomicI32; THREADS],
     done: Mutex<VecDeque<SpawnDone>>,
@@ -186,7 +186,8 @@ impl SpawnerThread {
                 done.push_back(SpawnDone { attempt: job.attempt, result });
                 done.len() == 1
             };
-            // After it is among what is done: until then it must not look like a stray.
+            // After it is among what is done: until then it must not look like an unassigned
+            // process.
             self.shared.current[self.number].store(0, Ordering::SeqCst);
             if was_empty {
                 // The counter cannot overflow: it is read as often as it is written.

@@ -71,7 +71,7 @@ impl Application {
     }
 
     /// Sets how many executors each profile is to have in all. Profiles that are not named keep
-    /// theirs. Answers false when a later wish was known already.
+    /// theirs. Answers false when a later request was known already.
     pub async fn request_executors(&self, totals: &BTreeMap<u32, u32>) -> Result<bool, CallError> {
         let target = |(profile, target): (&u32, &u32)| v1::ProfileTarget {
             profile_id: *profile,

@@ -18,14 +18,14 @@ pub struct Member {
     pub address: String,
     /// What it runs.
     pub version: String,
-    /// Since when it stands in line, by its own wall clock.
+    /// Since when it stands for election, by its own wall clock.
     pub since: WallTime,
 }
 
 /// Who leads and who waits, in the order of succession: the first leads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LeaderView {
-    /// Everyone in line. Empty while nobody leads, or before anything is known.
+    /// Everyone who stands for election. Empty while nobody leads, or before anything is known.
     pub members: Vec<Member>,
     /// Our own place in `members`, while we have a key.
     pub own: Option<usize>,
@@ -149,8 +149,8 @@ impl LeaderWatch {
     /// Deletes the election key of a dead leader if its creation revision is still that of this
     /// epoch. `Ok(true)`: it was deleted by this call.
     ///
-    /// Only ever sensible for the next in line. When it may be done, and how often, is the caller's
-    /// to know.
+    /// Only ever sensible for the next in standby order. When it may be done, and how often, is the
+    /// caller's to know.
     pub async fn depose(&self, leader: Epoch) -> Result<bool, ElectionError> {
         let key_requests = self.key_requests.as_ref().ok_or(ElectionError::None)?;
         ask(key_requests, |reply| KeyRequest::Depose(leader, reply)).await

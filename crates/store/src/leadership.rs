@@ -73,8 +73,8 @@ pub trait Candidate: Send {
     /// Takes backups, whether it leads or not.
     fn archive(&self) -> Archive;
 
-    /// Ends a term on purpose, so that the next in line need not wait for it to expire. What the
-    /// term still had in flight is unknown.
+    /// Ends a term on purpose, so that the next in standby order need not wait for it to expire.
+    /// What the term still had in flight is unknown.
     fn resign(&mut self, leader: Leader<Self::Store>) -> impl Future<Output = ()> + Send;
 }
 

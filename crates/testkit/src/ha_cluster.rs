@@ -313,7 +313,7 @@ impl HaCluster {
         self.masters().into_iter().find(running).expect("another master runs")
     }
 
-    /// Waits until this many masters are in line, the leader among them.
+    /// Waits until this many masters stand for election, the leader among them.
     pub async fn wait_for_masters(&self, count: usize) {
         let what = format!("{count} masters in line");
         self.wait_for_cluster(&what, |cluster| cluster.masters.len() == count).await;

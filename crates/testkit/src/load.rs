@@ -139,8 +139,8 @@ impl Loaded {
         self.check_by(cluster, false).await;
     }
 
-    /// The same where workers were silent for longer than the wait: what is leased and ended there,
-    /// unheard, has run once more, *after* that.
+    /// The same where workers were disconnected for longer than the worker timeout: what is leased
+    /// and ended there, unheard, has run once more, *after* that.
     pub async fn check_with_lost_workers(&self, cluster: &HaCluster) {
         self.check_by(cluster, true).await;
     }

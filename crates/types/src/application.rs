@@ -148,7 +148,7 @@ pub enum ExecutorState {
     Running,
     /// A kill was asked for.
     Killing,
-    /// Its worker is silent past the wait.
+    /// Its worker is disconnected for longer than the worker timeout.
     Unreachable,
     /// Ended by itself.
     Exited,

@@ -50,7 +50,7 @@ pub const MAX_SPEC_BYTES: usize = 64 << 10;
 ///    └─────── BackingOff ←──┘            (the program ended and its policy says again)
 /// Pending | BackingOff → Killed          (a kill; nothing ran)
 /// Launching | Running → Killing → Killed (a kill; then nothing is left)
-/// Running | Launching → Unreachable → Running | Lost | …  (unleased; its worker silent past the wait, then back or forgotten)
+/// Running | Launching → Unreachable → Running | Lost | …  (unleased; its worker disconnected for longer than the worker timeout, then back or forgotten)
 /// Running | Launching → Unconfirmed → …  (a new leader has not heard its worker yet)
 /// ```
 ///
@@ -68,7 +68,7 @@ pub enum DriverState {
     Killing,
     /// Waits out its back-off.
     BackingOff,
-    /// Its worker is silent past the wait; it may run there.
+    /// Its worker is disconnected for longer than the worker timeout; it may run there.
     Unreachable,
     /// A new leader has not heard its worker yet.
     Unconfirmed,

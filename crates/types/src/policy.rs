@@ -14,7 +14,7 @@ pub enum RestartCondition {
     Always,
 }
 
-/// What happens to an attempt whose worker is silent for longer than the wait.
+/// What happens to an attempt whose worker is disconnected for longer than the worker timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WorkerLostPolicy {
     /// Leased: fenced on its worker when the lease ends, then run again elsewhere.

@@ -24,8 +24,8 @@ pub(crate) struct ClusterArgs {
 /// What to do with the cluster as a whole.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
-    /// Have the leader hand over to the next master in line, without a gap. Refused when no other
-    /// master stands by.
+    /// Have the leader hand over to the next master in standby order, without a gap. Refused when
+    /// no other master stands by.
     StepDown {
         /// Id under which asking again is safe; made when left out.
         #[arg(long, value_name = "ID")]

@@ -60,7 +60,7 @@ fn recovering(recovery: &Recovery, clock: DisplayClock) -> String {
     }
 }
 
-/// The masters in line: who leads, then who would lead next.
+/// The masters that stand for election: who leads, then who would lead next.
 fn masters(masters: &[Master], clock: DisplayClock, screen: Screen) -> String {
     let headings = ["ADDRESS", "VERSION", "ROLE", "SINCE"];
     let rows = masters.iter().map(|master| {

@@ -47,7 +47,7 @@ async fn take(layout: &ClusterLayout) -> Result<DirLock, UpError> {
             Err(LockError::Held(holder)) => holder,
             Err(LockError::File(error)) => return Err(UpError::File(layout.lock(), error)),
         };
-        // Each holder is asked once: a second wish would cut its own tidy end short.
+        // Each holder is asked once: a second request would cut its own tidy end short.
         let update = holder.filter(|holder| asked.as_ref().is_none_or(|(name, _)| name != holder));
         if let Some((holder, held)) = update.and_then(|holder| Some((holder, holder.hold()?))) {
             held.signal(Signal::TERM);

@@ -216,7 +216,7 @@ async fn end_work(layout: &ClusterLayout, parts: DaemonGroups) -> Result<(), UpE
     ended
 }
 
-/// Ctrl-C, a wish to end, or the end of our terminal.
+/// Ctrl-C, a request to end, or the end of our terminal.
 #[derive(Debug)]
 struct Signals {
     interrupt: Signal,

@@ -73,7 +73,7 @@ async fn keep(part: DaemonSpec, mut running: RunningDaemon, mut stop: watch::Rec
     part.forget();
 }
 
-/// The wish to stop; a keeper that is gone wishes so, too.
+/// The request to stop; a keeper that is gone wishes so, too.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -23,7 +23,7 @@ use crate::{CallId, ProfileTarget, Rejection};
 /// Requests that are remembered in an application's record.
 const KEPT_APPLICATION_REQUESTS: usize = 32;
 
-/// A wish for executors.
+/// A request for executors.
 pub(crate) struct ExecutorRequest {
     pub(crate) sequence: u64,
     pub(crate) targets: Vec<ProfileTarget>,

@@ -124,7 +124,7 @@ impl Distance {
     }
 }
 
-/// What is missing of the wish, in billionths of it.
+/// What is missing of the request, in billionths of it.
 fn share(free: u128, requested: u128) -> u128 {
     (requested.saturating_sub(free) * 1_000_000_000).checked_div(requested).unwrap_or(0)
 }

@@ -42,7 +42,8 @@ impl Core {
         self.reply_driver(call, uid);
     }
 
-    /// Records the wish once: asking again changes nothing, since asking is idempotent by nature.
+    /// Records the request once: asking again changes nothing, since asking is idempotent by
+    /// nature.
     fn ask_for_end(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid, request: Option<RequestId>, by: KilledBy) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         if driver.live.is_terminal() || driver.record.kill.is_some() {

@@ -27,7 +27,7 @@ impl Core {
         self.release_held(ctx);
     }
 
-    /// A held driver has no open attempt: it stays where it is, and a wish for its end stays a
+    /// A held driver has no open attempt: it stays where it is, and a request for its end stays a
     /// wish. Whether it is held.
     pub(crate) fn keep_held(&mut self, now: WallTime, uid: DriverUid) -> bool {
         let Some(driver) = self.drivers.get_mut(uid).filter(|_| self.restore.holds(uid)) else { return false };

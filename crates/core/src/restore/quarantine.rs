@@ -110,8 +110,8 @@ impl Core {
         }
     }
 
-    /// An operator ends one quarantined attempt. The wish itself is not durable: whoever finds the
-    /// attempt still there under a new leader asks again.
+    /// An operator ends one quarantined attempt. The request itself is not durable: whoever finds
+    /// the attempt still there under a new leader asks again.
     pub(crate) fn end_quarantined(
         &mut self,
         ctx: &mut Ctx<'_>,

@@ -60,7 +60,7 @@ impl Core {
         true
     }
 
-    /// Counts the drain's deadline from now: at the wish, and afresh by a new leader.
+    /// Counts the drain's deadline from now: at the request, and afresh by a new leader.
     pub(crate) fn arm_drain(&mut self, now: muster_types::Now, uid: WorkerUid) {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         let deadline = worker.record.drain.as_ref().and_then(|drain| drain.deadline);

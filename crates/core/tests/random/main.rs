@@ -1,7 +1,7 @@
 //! A core, its liveness table and model workers under random faults: streams break, runners die,
-//! leaders die between any two groups, workers fall silent past the wait. The library of invariants
-//! holds after every step; then all faults stop, and everything must come to an end. `SEED=n`
-//! replays one run, `SEEDS=n` runs more.
+//! leaders die between any two groups, workers fall disconnected for longer than the worker
+//! timeout. The library of invariants holds after every step; then all faults stop, and everything
+//! must come to an end. `SEED=n` replays one run, `SEEDS=n` runs more.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The services for people, programs and applications: validation at the door, one wish to the
+//! The services for people, programs and applications: validation at the door, one request to the
 //! commit loop or a look at the view, and the one table of errors.
 
 mod applications;

@@ -1,5 +1,5 @@
-//! `WatchEvents` without a second encoding: what the hub encoded once per commit is written as it
-//! is, for every watcher.
+//! `WatchEvents` without a second encoding: what the broker encoded once per commit is written as
+//! it is, for every watcher.
 //!
 //! This wraps the generated service and takes that one method; all others go through.
 

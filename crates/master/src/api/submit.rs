@@ -1,4 +1,4 @@
-//! A wish to the commit loop, and what a caller is told of it.
+//! A request to the commit loop, and what a caller is told of it.
 
 use muster_core::{Answer, Rejection, Request};
 use muster_proto::FieldViolations;
@@ -19,12 +19,12 @@ use crate::sessions::OpenedSession;
 pub(crate) struct CallAnswer {
     /// The answer.
     pub answer: Answer,
-    /// The session that was opened, when that was the wish.
+    /// The session that was opened, when that was the request.
     pub session: Option<Box<OpenedSession>>,
 }
 
 impl LeaderContext {
-    /// Queues a wish and waits for its answer. If the caller goes away before it is handled,
+    /// Queues a request and waits for its answer. If the caller goes away before it is handled,
     /// nothing is done.
     pub(crate) async fn submit(&self, request: Request) -> Result<CallAnswer, Failure> {
         if self.poison_inputs.refuses(clock::boottime(), || InputDigest::of_request(&request)) {
@@ -75,7 +75,7 @@ fn failure_of(rejection: Rejection) -> Failure {
     }
 }
 
-/// An answer of another kind than the wish: the core's fault.
+/// An answer of another kind than the request: the core's fault.
 pub(crate) fn unexpected(answer: &Answer) -> Failure {
     tracing::error!(?answer, "the core gave an answer of another kind");
     Failure::Internal { message: "an answer of another kind than the request".to_owned() }

@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 
 use crate::sessions::OpenedSession;
 
-/// A wish with the caller that waits for the answer.
+/// A request with the caller that waits for the answer.
 #[derive(Debug)]
 pub(crate) struct PendingCall {
-    /// The wish.
+    /// The request.
     pub request: Request,
     /// Where the answer goes. Closed when the caller has gone away: then, if it is not handled yet,
     /// it never is.
@@ -31,7 +31,7 @@ pub(crate) enum CallReply {
     Answered {
         /// The answer.
         answer: Result<Answer, Rejection>,
-        /// The session that was opened, when that was the wish.
+        /// The session that was opened, when that was the request.
         session: Option<Box<OpenedSession>>,
     },
     /// Leadership ended before it was handled, or with its decision not yet sent to the store: it

@@ -51,7 +51,7 @@ struct Watcher {
 
 /// A watcher that has caught up.
 pub(crate) struct LiveWatch {
-    /// Its number in the hub.
+    /// Its number in the broker.
     pub id: u64,
     /// What it is sent.
     pub queue: mpsc::Receiver<Chunk>,

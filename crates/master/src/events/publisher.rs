@@ -35,7 +35,7 @@ impl Publisher {
     }
 }
 
-/// A publisher and the task that feeds the hub, to be spawned; it ends with the last publisher.
+/// A publisher and the task that feeds the broker, to be spawned; it ends with the last publisher.
 pub(crate) fn publisher(broker: Arc<EventBroker>, generation: u64) -> (Publisher, impl Future<Output = ()> + Send) {
     let (sender, mut receiver) = mpsc::channel::<Publication>(QUEUE);
     let task = async move {

@@ -1,4 +1,4 @@
-//! Whose turn a call is, and the wait while it is nobody's.
+//! Who answers a call, and how long it is held while nobody does.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

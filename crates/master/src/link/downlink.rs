@@ -35,7 +35,7 @@ pub(crate) enum Goodbye {
     NotLeader(Option<String>),
 }
 
-/// Says a farewell, which ends the link. The first stands.
+/// Says a goodbye, which ends the link. The first stands.
 pub(crate) fn say(goodbye: &watch::Sender<Option<Goodbye>>, last: Goodbye) {
     goodbye.send_if_modified(|uplink| {
         let first = uplink.is_none();

@@ -1,4 +1,4 @@
-//! Finds workers that have been silent past the wait.
+//! Finds workers that have been disconnected for longer than the worker timeout.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use muster_core::Input;
 use crate::clock;
 use crate::leader::LeaderContext;
 
-/// The table is looked at least this often; the wait is ten times longer and more.
+/// The table is looked at least this often; the worker timeout is ten times longer and more.
 const MAX_SLEEP: Duration = Duration::from_millis(500);
 /// Lateness beyond what a busy machine explains.
 const LATE: Duration = Duration::from_millis(500);

@@ -22,7 +22,7 @@ pub(crate) const WORK_QUEUE: usize = 256;
 struct LinkSender {
     work: mpsc::Sender<Downlink>,
     goodbye: Arc<watch::Sender<Option<Goodbye>>>,
-    /// When its hello was read: the wait for it counts from there.
+    /// When its hello was read: its timeout counts from there.
     received: Time,
     heard: Arc<AtomicU64>,
 }

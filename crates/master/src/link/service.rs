@@ -28,7 +28,7 @@ use crate::poison_inputs::InputDigest;
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// A hello waits this long for its turn among all that come at once.
 const TURN_WITHIN: Duration = Duration::from_secs(2);
-/// A farewell is written by then, or not at all.
+/// A goodbye is written by then, or not at all.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 /// Heartbeats of one link that wait to be answered. Workers send one at a time.
 const ANSWERS: usize = 4;
@@ -184,7 +184,7 @@ async fn run(
     tokio::select! {
         _ = &mut writing => reading.abort(),
         _ = &mut reading => {
-            // The reader may have left a farewell to say.
+            // The reader may have left a goodbye to say.
             if timeout(LAST_WORDS_WITHIN, &mut writing).await.is_err() {
                 writing.abort();
             }

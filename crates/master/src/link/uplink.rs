@@ -32,7 +32,7 @@ pub(crate) async fn forward(
     links: Arc<Links>,
 ) {
     let mut admission = Some(admission);
-    // Once the term is over nobody takes anything more; the link stays known, so that its farewell
+    // Once the term is over nobody takes anything more; the link stays known, so that its goodbye
     // reaches it.
     let mut forwarding = inputs.send(Input::Hello(link, hello)).await.is_ok();
     while let Some(uplink) = uplink.recv().await {

@@ -34,7 +34,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Writes until the farewell is said or the stream is gone.
+    /// Writes until the goodbye is said or the stream is gone.
     pub(crate) async fn run(mut self) {
         loop {
             let Some(message) = self.next().await else { break };
@@ -73,7 +73,7 @@ impl Writer {
     }
 }
 
-/// Ready once a farewell was said, or whoever could say one is gone.
+/// Ready once a goodbye was said, or whoever could say one is gone.
 pub(crate) async fn until_farewell(goodbye: &mut watch::Receiver<Option<Goodbye>>) {
     let _ = goodbye.wait_for(Option::is_some).await;
 }

@@ -52,7 +52,7 @@ impl Depositions {
     }
 }
 
-/// Watches over the leader for as long as this master is next in line. Never ends.
+/// Watches over the leader for as long as this master is next in standby order. Never ends.
 pub(crate) async fn watch_over(mut election: LeaderWatch, depositions: &Depositions) -> Infallible {
     loop {
         let view = election.view();

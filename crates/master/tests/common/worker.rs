@@ -177,7 +177,7 @@ impl Link {
         }
     }
 
-    /// The farewell with which the stream ends.
+    /// The goodbye with which the stream ends.
     pub async fn goodbye(&mut self) -> v1::Goodbye {
         loop {
             if let Down::Goodbye(goodbye) = self.next().await {
@@ -204,7 +204,7 @@ impl Link {
         !self.pending.is_empty()
     }
 
-    /// Sends a heartbeat that must not be answered; the farewell may have been said before.
+    /// Sends a heartbeat that must not be answered; the goodbye may have been said before.
     pub async fn goodbye_after_heartbeat(&mut self, number: u64) -> v1::Goodbye {
         let _ = self.up.send(v1::LinkRequest { message: Some(Up::Heartbeat(v1::Heartbeat { number })) }).await;
         loop {

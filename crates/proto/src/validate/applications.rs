@@ -72,7 +72,7 @@ pub fn watch_application(wire: v1::WatchApplicationRequest) -> Result<WatchAppli
     violations.unless_any(WatchApplication { application: wire.application_id, token, resume })
 }
 
-/// A wish for executors of one profile.
+/// A request for executors of one profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileTargetRequest {
     /// The profile.
@@ -102,7 +102,7 @@ pub struct RequestExecutors {
     pub request: Option<RequestId>,
 }
 
-/// Checks a wish for executors.
+/// Checks a request for executors.
 pub fn request_executors(wire: v1::RequestExecutorsRequest) -> Result<RequestExecutors, FieldViolations> {
     let mut violations = FieldViolations::new();
     // It becomes part of the application's record, so the whole of it keeps to the bound of a spec.

@@ -40,7 +40,7 @@ pub(super) fn resources(
     for name in wire.custom.keys().filter(|name| !text::is_resource_name(name)) {
         violations.add(&custom_path.key(name), "the name does not match [a-z][a-z0-9_-]{0,62}");
     }
-    // None of something is not a wish.
+    // None of something is not a request.
     let custom = wire.custom.into_iter().filter(|(_, amount)| *amount > 0);
     Resources { cores, memory, custom: custom.map(|(name, amount)| (name.into(), amount)).collect() }
 }

@@ -159,7 +159,7 @@ impl Cloner {
 
     /// Starts a process. Returns when it has executed, or failed, or was killed before either;
     /// hangs as long as a path of the plan hangs. The pid is written to `current` before the child
-    /// runs, so that nobody takes it for a stray; the caller clears it.
+    /// runs, so that nobody takes it for an unassigned process; the caller clears it.
     pub(crate) fn spawn(
         &mut self,
         plan: &ClonePlan<'_>,

@@ -334,7 +334,7 @@ impl ElectionKey {
         ElectionKey { leadership, own, keepalive, connection: Some(connection.another()) }
     }
 
-    /// Ends the term, and tells the store, so that the next in line need not wait.
+    /// Ends the term, and tells the store, so that the next in standby order need not wait.
     async fn give_up(mut self, within: Duration) {
         self.end();
         if let Some(connection) = self.connection.take() {

@@ -38,7 +38,7 @@ impl Stored for MemberRecord {
     }
 }
 
-/// Everyone in line, by the creation revisions of their keys: the lowest leads.
+/// Everyone who stands for election, by the creation revisions of their keys: the lowest leads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ElectionQueue {
     members: BTreeMap<i64, QueueEntry>,
@@ -48,7 +48,7 @@ pub(super) struct ElectionQueue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct QueueEntry {
     lease: i64,
-    /// `None` for one that a reader of today does not understand: it is in line all the same.
+    /// `None` for one that a reader of today does not understand: it counts all the same.
     record: Option<MemberRecord>,
 }
 
@@ -74,7 +74,7 @@ impl ElectionQueue {
         self.members.keys().copied().collect()
     }
 
-    /// The lease of one in line.
+    /// The lease of one that stands for election.
     pub(super) fn lease(&self, created: i64) -> Option<i64> {
         self.members.get(&created).map(|entry| entry.lease)
     }

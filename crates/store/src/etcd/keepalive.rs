@@ -46,7 +46,7 @@ impl LeaseTiming {
 
 type KeepaliveStream = (LeaseKeeper, LeaseKeepAliveStream);
 
-/// Runs until the seat is over; ends it when the lease is gone, or nothing was heard for as long as
+/// Runs until the term is over; ends it when the lease is gone, or nothing was heard for as long as
 /// it surely stands.
 pub(super) async fn keep(leadership: Arc<LeadershipLease>, mut connection: EtcdConnection, timing: LeaseTiming) {
     let mut stream = None;

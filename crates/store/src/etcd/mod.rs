@@ -4,7 +4,7 @@
 //! is the epoch. Every transaction compares the creation revision of that key and the number of the
 //! transaction before. What stands behind the promises:
 //!
-//! - [`pulse`] keeps the lease and moves the deadline: from the sending of the last good
+//! - [`keepalive`] keeps the lease and moves the deadline: from the sending of the last good
 //!   keep-alive, never from an answer.
 //! - [`follow`] watches everything in one order: a leader sees its key go, a standby has every
 //!   record before it wins.

@@ -38,7 +38,7 @@ pub(super) struct Intent {
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     pub(super) wishes: Vec<Intent>,
-    /// Calls that wait, and the wish that each is for.
+    /// Calls that wait, and the request that each is for.
     calls: BTreeMap<u64, usize>,
     next_call: u64,
     next_request: u64,

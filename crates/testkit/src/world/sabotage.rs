@@ -18,7 +18,7 @@ pub enum Sabotage {
     /// A hello of a new runner is taken for one of the incarnation that is known, and commands for
     /// any incarnation are obeyed.
     IncarnationCheckOff,
-    /// Workers are given a lease that ends after the wait.
+    /// Workers are given a lease that ends after the worker timeout.
     LeaseBeyondWait,
     /// The worker's lease counts from when an answer was received.
     LeaseFromReceipt,

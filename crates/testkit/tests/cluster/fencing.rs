@@ -1,6 +1,6 @@
 //! Two of the three that hold a lease (agent, runner, guard) are stopped or killed at once, for
-//! longer than the lease and the wait: what is leased runs elsewhere, no two copies execute at
-//! once, and what is not leased is left alone. The judge panics at the first overlap.
+//! longer than the lease and the worker timeout: what is leased runs elsewhere, no two copies
+//! execute at once, and what is not leased is left alone. The judge panics at the first overlap.
 
 use muster_proto::v1::driver::State;
 use muster_testkit::{ClusterSpec, HaCluster};

@@ -29,7 +29,7 @@ const PING: Duration = Duration::from_secs(1);
 /// touches a path that may hang, so it answers in microseconds.
 const SILENCE: Duration = Duration::from_secs(3);
 /// At the lease's end it must show at once that it is there and fences: what is not found out well
-/// before the wait is over lets two copies run.
+/// before the worker timeout is over lets two copies run.
 const SILENCE_AT_LEASE_END: Duration = Duration::from_secs(1);
 /// Time between two looks then, and how long after the lease's end they are made.
 const PING_AT_LEASE_END: Duration = Duration::from_millis(200);

@@ -21,7 +21,7 @@ fn events(sample: &mut Sample, commit: u64) -> Transaction {
     Transaction { commit: Commit(commit), writes: vec![Write::PutEvents(sample.events(Commit(commit)))] }
 }
 
-/// Waits in line, in a task of its own.
+/// Waits to lead, in a task of its own.
 async fn next_in_line(prefix: &Prefix) -> tokio::task::JoinHandle<(EtcdCandidate, Leader<EtcdStore>)> {
     let mut candidate = prefix.open().await;
     let mut election = candidate.election();

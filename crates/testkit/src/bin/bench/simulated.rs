@@ -1,7 +1,7 @@
 //! Workers that speak the link and run nothing: what they are told to launch runs for ever, or ends
 //! at once.
 //!
-//! They follow the leader as real ones do: a stream that breaks, a farewell, or a leader of a
+//! They follow the leader as real ones do: a stream that breaks, a goodbye, or a leader of a
 //! higher epoch that another master tells of makes them say hello there, with what they run and
 //! what is not acknowledged. A hundred share one connection to each master and its news of leaders,
 //! so that file descriptors suffice.
@@ -304,7 +304,7 @@ impl SimulatedWorker {
     }
 }
 
-/// Who is to be dialled after a farewell, if that was said.
+/// Who is to be dialled after a goodbye, if that was said.
 fn farewell(said: Goodbye) -> Option<String> {
     let refused = said.reason() == goodbye::Reason::Refused;
     assert!(!refused, "a simulated worker is refused: {said:?}");

@@ -1,4 +1,5 @@
-//! Workers that have been silent past the wait: marked in the table first, then told to the loop.
+//! Workers that have been disconnected for longer than the worker timeout: marked in the table
+//! first, then told to the loop.
 
 use muster_core::Input;
 

@@ -118,8 +118,8 @@ impl World {
         }
     }
 
-    /// Callers whose wish was not handled are told so; of what was with the store nothing is known,
-    /// and nothing said.
+    /// Callers whose request was not handled are told so; of what was with the store nothing is
+    /// known, and nothing said.
     pub(super) fn dismiss_all(&mut self, master: usize) {
         let Some(active) = self.masters[master].active() else { return };
         let inbox = std::mem::take(&mut active.inbox);
