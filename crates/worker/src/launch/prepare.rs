@@ -359,7 +359,7 @@ mod tests {
         let prepared = setting.prepare(&launch).expect("prepared");
         let error = setting.preparer.fetch(&launch, &prepared, &AtomicBool::new(false)).expect_err("no such file");
         let outcome = error.outcome();
-        assert_eq!((outcome.reason, outcome.fault), (Reason::ArtifactFailed, Fault::Platform));
+        assert_eq!((outcome.reason, outcome.fault), (Reason::ArtifactFailed, Fault::Program));
         assert!(outcome.message.starts_with("artifact file:///nowhere/tool: cannot read it: "), "{}", outcome.message);
     }
 }
