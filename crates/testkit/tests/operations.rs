@@ -67,8 +67,8 @@ async fn artifacts_are_fetched_and_checked() {
     let mut wrong = Submit::program(&["./tool.sh"]);
     wrong.spec().artifacts = vec![artifact(&"0".repeat(64))];
     let mut missing = Submit::program(&["./tool.sh"]);
-    missing.spec().artifacts = vec![Artifact { uri: "http://127.0.0.1:1/none".into(), ..Default::default() }];
-    for (submit, named) in [(wrong, uri.as_str()), (missing, "http://127.0.0.1:1/none")] {
+    missing.spec().artifacts = vec![Artifact { uri: "file:///nowhere/none".into(), ..Default::default() }];
+    for (submit, named) in [(wrong, uri.as_str()), (missing, "file:///nowhere/none")] {
         let id = cluster.submit(submit).await;
         let driver = cluster.wait_for_end(&id).await;
         let outcome = driver.outcome.expect("it has ended");
