@@ -9,8 +9,8 @@
 
 use muster_testkit::world::{self, Sabotage, Steps};
 
-/// Seeds of the gate.
-const SEEDS: u64 = 200;
+/// Seeds of the gate: enough that what is rare comes several times.
+const SEEDS: u64 = 600;
 /// Seeds within which a planted fault must be caught.
 const PLANTED: u64 = 1_000;
 
