@@ -111,9 +111,15 @@ fn begins(text: &str) -> bool {
     variable_at(text).is_some() || text.strip_prefix('\\').is_some_and(|literal| variable_at(literal).is_some())
 }
 
-/// The name of the variable that a text begins with, and what follows it.
+/// The longest name: the prefix of labels and the longest key of one.
+const LONGEST_NAME: usize = LABEL_PREFIX.len() + 63;
+
+/// The name of the variable that a text begins with, and what follows it. Looks no further than a
+/// name may be long: a text of braces alone costs no more than another.
 fn variable_at(text: &str) -> Option<(&str, &str)> {
-    let (name, after) = text.strip_prefix("{{")?.split_once("}}")?;
+    let inner = text.strip_prefix("{{")?;
+    let end = inner.bytes().take(LONGEST_NAME + 1).position(|byte| byte == b'}')?;
+    let (name, after) = (&inner[..end], inner[end..].strip_prefix("}}")?);
     let is_label = name.strip_prefix(LABEL_PREFIX).is_some_and(is_label_key);
     (is_variable_name(name) || is_label).then_some((name, after))
 }
@@ -143,10 +149,26 @@ mod tests {
             ("é{{B}}é", "é<B>é"),
             (r"\{{B}} \{{b}} \\", r"{{B}} \{{b}} \\"),
             (r"\\{{B}}", r"\{{B}}"),
+            ("{{A}B}} {{A}", "{{A}B}} {{A}"),
         ];
         for (text, expected) in cases {
             assert_eq!(filled(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn names_are_taken_up_to_their_longest_and_no_further() {
+        for (length, is_one) in [(63, true), (64, false)] {
+            let name = "N".repeat(length);
+            let label = format!("{LABEL_PREFIX}{}", "k".repeat(length));
+            for name in [name, label] {
+                let text = format!("{{{{{name}}}}}");
+                let expected = if is_one { format!("<{name}>") } else { text.clone() };
+                assert_eq!(filled(&text), expected);
+            }
+        }
+        let braces = "{".repeat(100_000);
+        assert_eq!(filled(&braces), braces);
     }
 
     #[test]
