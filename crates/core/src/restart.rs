@@ -48,7 +48,10 @@ pub(crate) fn judge(mut outcome: Outcome, killed_by_user: bool) -> Outcome {
         // What was submitted cannot be run: trying it on other machines for ever helps nobody.
         Reason::NotFound | Reason::NotExecutable | Reason::UnknownVariable => Fault::Program,
         // The worker knows whether the address is wrong or its server does not answer.
-        Reason::ArtifactFailed => outcome.fault,
+        Reason::ArtifactFailed => match outcome.fault {
+            Fault::Program => Fault::Program,
+            Fault::Platform | Fault::User => Fault::Platform,
+        },
         Reason::Exited | Reason::OutOfMemory | Reason::LogLimit => Fault::Program,
         Reason::Killed | Reason::NeverStarted | Reason::OwnerEnded => {
             if killed_by_user {
@@ -180,6 +183,20 @@ mod tests {
     use muster_types::{Command, DriverId, DriverSpec, DriverUid, Exit, Resources, WorkerLostPolicy};
 
     use super::*;
+
+    #[test]
+    fn the_worker_says_whether_an_address_is_wrong_or_its_server_away() {
+        let judged = |fault| judge(Outcome::without_exit(fault, Reason::ArtifactFailed, ""), false);
+        assert_eq!(judged(Fault::Program).fault, Fault::Program);
+        for fault in [Fault::Platform, Fault::User] {
+            assert_eq!(judged(fault).fault, Fault::Platform);
+        }
+        // A server that is away is asked again, whatever the policy; a wrong address is not.
+        let record = driver(RestartCondition::Never, WorkerLostPolicy::Wait);
+        let after = |record: &DriverRecord, fault| next(record, &judged(fault), Duration::ZERO, WallTime(0), 3, 0).0;
+        assert!(matches!(after(&record, Fault::Platform), AfterExit::Again(_)));
+        assert!(matches!(after(&record, Fault::Program), AfterExit::End(DriverState::Failed)));
+    }
 
     fn policy(condition: RestartCondition) -> RestartPolicy {
         RestartPolicy { condition, max_attempts: 3, ..RestartPolicy::default() }

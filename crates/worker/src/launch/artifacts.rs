@@ -18,8 +18,8 @@ const ARTIFACT_LIMIT: u64 = 64 << 30;
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// A server that is silent for this long has failed.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Tries of one artifact. With the pauses between them they stay within the minute after which the
-/// master takes a launch without progress back.
+/// Tries of one artifact. The pauses between them sum to 40 s at most; a server that is silent for
+/// longer than that costs its own time-outs, and a kill ends it all.
 const TRIES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
