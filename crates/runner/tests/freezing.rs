@@ -8,31 +8,11 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{
-    Agent, TestRunner, count_with_argument, driver, is_alive, lacks, leased, outcome, report_pid, unique_word,
-    wait_until,
+    Agent, LEASE, QUIET, TestRunner, V1, V2, beats, count_with_argument, driver, is_alive, lacks, leased, outcome,
+    report_pid, ticking, unique_word, wait_until,
 };
 use muster_agent::runner_protocol::{AgentHello, ToRunner};
 use muster_types::{AttemptState, Exit, Fault, Reason, Report};
-
-/// The ways to freeze that a machine may have.
-const V2: &[&str] = &["--tree", "cgroup2"];
-const V1: &[&str] = &["--tree", "freezer"];
-
-/// Longer than a start takes on a busy machine.
-const LEASE: Duration = Duration::from_millis(1500);
-
-/// How long a tree that executes may leave no beat, generously.
-const QUIET: Duration = Duration::from_millis(400);
-
-/// Two processes that beat, one of them in another session; TERM is ignored.
-fn ticking(word: &str) -> String {
-    let beat = "trap '' TERM; while :; do echo >> beats; sleep 0.01; done";
-    format!("setsid sh -c \"{beat}; : {word}\" & {beat}; : {word}")
-}
-
-fn beats(runner: &TestRunner) -> u64 {
-    std::fs::metadata(runner.file("beats")).map_or(0, |file| file.len())
-}
 
 /// That nothing executes is shown by nothing being done for a while.
 fn assert_still(runner: &TestRunner) {

@@ -7,30 +7,15 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Agent, TestRunner, count_with_argument, driver, is_alive, leased, outcome, unique_word, wait_until};
+use common::{
+    Agent, LEASE, QUIET, TestRunner, V1, V2, beats, count_with_argument, driver, is_alive, leased, outcome, ticking,
+    unique_word, wait_until,
+};
 use muster_agent::runner_protocol::ToRunner;
 use muster_types::{AttemptState, Reason};
 use rustix::process::{Pid, Signal, kill_process};
 
-const V2: &[&str] = &["--tree", "cgroup2"];
-const V1: &[&str] = &["--tree", "freezer"];
 const NONE: &[&str] = &["--tree", "none"];
-
-/// Longer than a start takes on a busy machine.
-const LEASE: Duration = Duration::from_millis(1500);
-
-/// How long a tree that executes may leave no beat, generously.
-const QUIET: Duration = Duration::from_millis(400);
-
-/// Two processes that beat, one of them in another session; TERM is ignored.
-fn ticking(word: &str) -> String {
-    let beat = "trap '' TERM; while :; do echo >> beats; sleep 0.01; done";
-    format!("setsid sh -c \"{beat}; : {word}\" & {beat}; : {word}")
-}
-
-fn beats(runner: &TestRunner) -> u64 {
-    std::fs::metadata(runner.file("beats")).map_or(0, |file| file.len())
-}
 
 /// Nothing is done any more: waits for the first while without a beat, then demands another.
 fn wait_still(runner: &TestRunner) {

@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    TestRunner, accepted, count_with_argument, driver, is_alive, outcome, report_pid, unique_word, wait_until,
+    TestRunner, accepted, count_with_argument, driver, is_alive, lacks, outcome, report_pid, unique_word, wait_until,
 };
 use muster_agent::runner_protocol::{Kill, KillReason, ToAgent, ToRunner};
 use muster_types::{AttemptState, Exit, Fault, KilledBy, Outcome, Reason};
@@ -334,7 +334,10 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_delays_a_report_and_loses_none() {
     let disk_dir = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(disk_dir.path().join("disk"), c"size=9m,mode=0700") else { return };
+    let Some(disk) = SmallDisk::mount(disk_dir.path().join("disk"), c"size=9m,mode=0700") else {
+        lacks("mount", false);
+        return;
+    };
     let runner = TestRunner::start_in(&disk.0);
     let mut agent = runner.connect();
     agent.start(runner.shell(driver(0), "until [ -e go ]; do sleep 0.01; done; exit 9"));

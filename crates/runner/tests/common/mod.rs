@@ -36,6 +36,26 @@ pub fn lacks(feature: &str, has: bool) -> bool {
     !has
 }
 
+/// The ways to freeze that a machine may have.
+pub const V2: &[&str] = &["--tree", "cgroup2"];
+pub const V1: &[&str] = &["--tree", "freezer"];
+
+/// Longer than a start takes on a busy machine.
+pub const LEASE: Duration = Duration::from_millis(1500);
+
+/// How long a tree that executes may leave no beat, generously.
+pub const QUIET: Duration = Duration::from_millis(400);
+
+/// Two processes that beat, one of them in another session; TERM is ignored.
+pub fn ticking(word: &str) -> String {
+    let beat = "trap '' TERM; while :; do echo >> beats; sleep 0.01; done";
+    format!("setsid sh -c \"{beat}; : {word}\" & {beat}; : {word}")
+}
+
+pub fn beats(runner: &TestRunner) -> u64 {
+    std::fs::metadata(runner.file("beats")).map_or(0, |file| file.len())
+}
+
 /// A runner in a state directory of its own, ended when the test ends.
 pub struct TestRunner {
     pub dir: tempfile::TempDir,
