@@ -370,7 +370,7 @@ pub enum CommitError {
     /// The term is over or had to be given up, and whether an earlier attempt of the transaction
     /// was applied is not known.
     Overtaken,
-    /// A shared store has no space left. It may be offered again, once somebody has made some.
+    /// The store has no space left. It may be offered again, once somebody has made some.
     NoSpace {
         /// What the store said.
         source: Cause,
@@ -380,7 +380,8 @@ pub enum CommitError {
         /// What the store said.
         source: Cause,
     },
-    /// The disk is full.
+    /// The disk is so full that the store cannot be read: what became of the transaction is known
+    /// once there is room. Until then the same one may be offered again.
     Full {
         /// Where.
         path: PathBuf,
@@ -422,8 +423,9 @@ impl CommitError {
             | CommitError::Unanswered { .. }
             | CommitError::Overtaken
             | CommitError::NoSpace { .. }
+            | CommitError::Full { .. }
             | CommitError::Refused { .. } => false,
-            CommitError::Full { .. } | CommitError::Database { .. } | CommitError::Closed => true,
+            CommitError::Database { .. } | CommitError::Closed => true,
         }
     }
 
@@ -432,12 +434,11 @@ impl CommitError {
     /// of every attempt before it as well.
     pub fn may_repeat(&self) -> bool {
         match self {
-            CommitError::Unanswered { .. } | CommitError::NoSpace { .. } => true,
+            CommitError::Unanswered { .. } | CommitError::NoSpace { .. } | CommitError::Full { .. } => true,
             CommitError::Number { .. }
             | CommitError::Superseded
             | CommitError::Overtaken
             | CommitError::Refused { .. }
-            | CommitError::Full { .. }
             | CommitError::Database { .. }
             | CommitError::Closed => false,
         }

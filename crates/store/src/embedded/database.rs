@@ -4,9 +4,14 @@
 //! Keys are random, so a B-tree writes a page of 4 KiB and its parents for each record of 350
 //! bytes; a log writes the record.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use fjall::{KeyspaceCreateOptions, PersistMode};
+
+use super::space::is_storage_full;
 
 /// Blocks kept of what was read. Small: everything is read once, at the start, and never again.
 const CACHE_BYTES: u64 = 1 << 20;
@@ -18,6 +23,9 @@ const MEMTABLE_BYTES: u64 = if cfg!(test) { 256 << 10 } else { 4 << 20 };
 /// The least that fjall takes. It starts a new log at 64 MB, so this bounds what a start after a
 /// crash reads again.
 const JOURNAL_BYTES: u64 = 64 << 20;
+
+/// Of the library's logs, which lie beside its tables.
+const LOG_EXTENSION: &str = "jnl";
 
 pub(super) struct Database {
     database: fjall::Database,
@@ -40,13 +48,41 @@ pub(super) fn is_damage(error: &fjall::Error) -> bool {
 
 /// Whether a failure says that the disk is full.
 pub(super) fn is_full(error: &fjall::Error) -> bool {
-    use std::io::ErrorKind;
     match error {
-        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
-            matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
-        }
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => is_storage_full(error),
         _ => false,
     }
+}
+
+/// Whether somebody still reads the database as it was before it was opened anew: a backup.
+pub(super) fn is_busy(error: &fjall::Error) -> bool {
+    matches!(error, fjall::Error::Locked)
+}
+
+/// Makes what can be read of a closed database's logs durable.
+///
+/// A sync that has failed leaves pages that are read back and never written, and that no later sync
+/// writes either: so every byte is written again, over itself, before the sync.
+pub(super) fn sync_logs(path: &Path) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    for entry in std::fs::read_dir(path)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != LOG_EXTENSION) {
+            continue;
+        }
+        let file = File::options().read(true).write(true).open(&path)?;
+        let mut offset = 0;
+        loop {
+            let length = file.read_at(&mut buffer, offset)?;
+            if length == 0 {
+                break;
+            }
+            file.write_all_at(&buffer[..length], offset)?;
+            offset += length as u64;
+        }
+        file.sync_all()?;
+    }
+    Ok(())
 }
 
 impl Database {

@@ -15,10 +15,12 @@ use super::contents::{self, Contents, ContentsError, EPOCH_KEY};
 use super::current;
 use super::database::{Database, is_damage, is_full};
 use super::migrate::migrate;
+use super::space::{has_no_space, has_room, no_space};
 use crate::backup::Pour;
 use crate::codec::Stored as _;
 use crate::codec::proto::EpochRecord;
 use crate::directory::{Directory, close_to_others};
+use crate::error::Cause;
 use crate::random::random_u128;
 use crate::schema::{CURRENT, SCHEMA};
 use crate::{CampaignError, CommitError, LoadError, NewCluster, OpenError, Transaction};
@@ -39,16 +41,17 @@ pub(super) enum StoreRequest {
 
 /// The state of the thread.
 pub(super) struct StoreThread {
-    database: Database,
+    /// `None` while the disk is so full that it cannot be opened again.
+    pub(super) database: Option<Database>,
     mark: AcknowledgedFile,
     cluster: ClusterRecord,
-    epoch: EpochRecord,
-    commit: Commit,
-    checksums: RecordChecksums,
+    pub(super) epoch: EpochRecord,
+    pub(super) commit: Commit,
+    pub(super) checksums: RecordChecksums,
     /// What the start has read, until it is asked for or grows old.
     loaded: Option<Snapshot>,
     /// Last, so that the lock is given back after all else is closed.
-    directory: Arc<Directory>,
+    pub(super) directory: Arc<Directory>,
 }
 
 /// The database within the directory.
@@ -81,7 +84,8 @@ impl StoreThread {
         let (database, contents) = read(&directory, acknowledged)?;
         let Contents { cluster, epoch, commit, records, checksums } = contents;
         let loaded = Some(records.snapshot(commit));
-        Ok(StoreThread { database, mark, cluster, epoch, commit, checksums, loaded, directory: Arc::new(directory) })
+        let (database, directory) = (Some(database), Arc::new(directory));
+        Ok(StoreThread { database, mark, cluster, epoch, commit, checksums, loaded, directory })
     }
 
     /// Answers until nobody can ask any more, or until an error after which nothing can be trusted.
@@ -128,7 +132,11 @@ impl StoreThread {
     }
 
     fn archive(&self, into: Pour, asked: Weak<mpsc::Sender<StoreRequest>>) {
-        let (snapshot, keyspace) = self.database.snapshot();
+        let Some(database) = &self.database else {
+            // Its reader is told that the store is closed.
+            return tracing::warn!("no backup of a store whose disk is full");
+        };
+        let (snapshot, keyspace) = database.snapshot();
         let moment = SnapshotAt {
             snapshot,
             keyspace,
@@ -148,7 +156,7 @@ impl StoreThread {
     /// Raises the generation, durably.
     pub(super) fn raise_generation(self) -> Result<u64, OpenError> {
         let epoch = EpochRecord { generation: self.epoch.generation + 1, revision: self.epoch.revision };
-        let write = self.database.write(vec![(EPOCH_KEY.to_vec(), Some(epoch.encode()))]);
+        let write = self.write(vec![(EPOCH_KEY.to_vec(), Some(epoch.encode()))]);
         let path = self.directory.path().to_owned();
         write.map_err(|error| OpenError::Database { path, source: error.into() })?;
         Ok(epoch.generation)
@@ -161,11 +169,9 @@ impl StoreThread {
     fn campaign(&mut self) -> Result<(EpochRecord, ClusterRecord), CampaignError> {
         let fail = |path: &Path, source| CampaignError::Database { path: path.to_owned(), source };
         let epoch = EpochRecord { generation: self.epoch.generation, revision: self.epoch.revision + 1 };
-        self.database.write(vec![(EPOCH_KEY.to_vec(), Some(epoch.encode()))]).map_err(|error| {
-            match self.is_full(&error) {
-                true => fail(self.directory.path(), std::io::Error::from(std::io::ErrorKind::StorageFull).into()),
-                false => fail(self.directory.path(), error.into()),
-            }
+        self.write(vec![(EPOCH_KEY.to_vec(), Some(epoch.encode()))]).map_err(|error| match self.is_full(&error) {
+            true => fail(self.directory.path(), no_space().into()),
+            false => fail(self.directory.path(), error.into()),
         })?;
         self.epoch = epoch;
         self.raise_mark().map_err(|error| fail(&self.directory.join(MARK), error.into()))?;
@@ -180,7 +186,10 @@ impl StoreThread {
             return Ok(snapshot);
         }
         let path = self.directory.join(RECORDS);
-        match Contents::read(&self.database) {
+        let Some(database) = &self.database else {
+            return Err(LoadError::Database { path, source: no_space().into() });
+        };
+        match Contents::read(database) {
             Ok(contents) => Ok(contents.records.snapshot(contents.commit)),
             Err(ContentsError::Database(error)) if !is_damage(&error) => {
                 Err(LoadError::Database { path, source: error.into() })
@@ -189,46 +198,73 @@ impl StoreThread {
         }
     }
 
-    fn commit(&mut self, revision: u64, transaction: &Transaction) -> Result<(), CommitError> {
+    /// A transaction that finds no space is not lost from sight: the database is opened anew, and
+    /// what it then holds tells whether the transaction was applied.
+    pub(super) fn commit(&mut self, revision: u64, transaction: &Transaction) -> Result<(), CommitError> {
         if self.is_over(revision) {
             return Err(CommitError::Superseded);
+        }
+        if self.database.is_none() {
+            self.reopen()?;
         }
         if transaction.commit != self.commit.next() {
             return Err(CommitError::Number { newest: self.commit, offered: transaction.commit });
         }
+        let path = self.directory.path();
+        if !has_room(path) {
+            return Err(CommitError::NoSpace { source: no_space().into() });
+        }
         self.loaded = None;
-        let changes = contents::changes(transaction.commit, &transaction.writes, &mut self.checksums);
-        self.database.write(changes).map_err(|error| self.commit_error(error))?;
-        self.commit = transaction.commit;
-        self.raise_mark()
-            .map_err(|error| CommitError::Database { path: self.directory.join(MARK), source: error.into() })
+        // A failure of the database's own threads is told by the next write, without its cause. So
+        // what was refused for that is tried once more on the database as opened anew.
+        for _ in 0..2 {
+            let changes = contents::changes(transaction.commit, &transaction.writes, &mut self.checksums);
+            let error = match self.write(changes) {
+                Ok(()) => {
+                    self.commit = transaction.commit;
+                    return self.acknowledge();
+                }
+                Err(error) => error,
+            };
+            let is_poisoned = matches!(error, DatabaseError::Poisoned);
+            if !is_poisoned && !is_full(&error) {
+                return Err(self.failed(error.into()));
+            }
+            tracing::warn!(%error, commit = transaction.commit.0, "opening the store anew after a write that failed");
+            self.reopen()?;
+            if self.commit == transaction.commit {
+                return Ok(());
+            }
+            if !is_poisoned {
+                return Err(CommitError::NoSpace { source: error.into() });
+            }
+        }
+        match has_no_space(self.directory.path()) {
+            true => Err(CommitError::NoSpace { source: no_space().into() }),
+            false => Err(self.failed(DatabaseError::Poisoned.into())),
+        }
     }
 
-    fn commit_error(&self, error: DatabaseError) -> CommitError {
-        let path = self.directory.path().to_owned();
-        if self.is_full(&error) {
-            CommitError::Full { path, source: error.into() }
-        } else {
-            CommitError::Database { path, source: error.into() }
+    pub(super) fn failed(&self, source: Cause) -> CommitError {
+        CommitError::Database { path: self.directory.join(RECORDS), source }
+    }
+
+    pub(super) fn write(&self, changes: Vec<contents::Change>) -> Result<(), DatabaseError> {
+        match &self.database {
+            Some(database) => database.write(changes),
+            None => Err(DatabaseError::Io(no_space())),
         }
     }
 
     /// A failure of the database's own threads is told by the next write, without its cause: so the
     /// disk is asked.
-    fn is_full(&self, error: &DatabaseError) -> bool {
+    pub(super) fn is_full(&self, error: &DatabaseError) -> bool {
         is_full(error) || matches!(error, DatabaseError::Poisoned) && has_no_space(self.directory.path())
     }
 
-    fn raise_mark(&self) -> std::io::Result<()> {
+    pub(super) fn raise_mark(&self) -> std::io::Result<()> {
         self.mark.raise(Acknowledged { commit: self.commit.0, revision: self.epoch.revision })
     }
-}
-
-/// Less than this and no table can be written.
-const NO_SPACE_BYTES: u64 = 1 << 20;
-
-fn has_no_space(path: &Path) -> bool {
-    rustix::fs::statvfs(path).is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) < NO_SPACE_BYTES)
 }
 
 /// Makes a store under another name first, so that one whose making was cut short is never taken

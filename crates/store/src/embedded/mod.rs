@@ -7,7 +7,7 @@
 //! ```
 //!
 //! One process leads, always: the lock proves it. Everything is read and verified at the start: the
-//! database checks what it reads, the [`ledger`] that nothing is missing or old, the [`mark`] that
+//! database checks what it reads, the checksums that nothing is missing or old, the mark that
 //! the end was not cut off.
 
 mod archive;
@@ -19,7 +19,9 @@ mod acknowledged;
 mod checksums;
 mod keeper;
 mod migrate;
+mod reopen;
 mod restore;
+mod space;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -4,6 +4,7 @@ mod backup;
 mod conformance;
 mod damage;
 mod etcd;
+mod full;
 mod golden;
 mod kill;
 mod round_trip;
