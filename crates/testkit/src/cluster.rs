@@ -164,15 +164,35 @@ impl Cluster {
 
     /// Starts an agent on a state folder under a name, without waiting.
     pub fn start_worker_unready(&mut self, folder: &str, name: &str) {
-        let _ = std::fs::remove_file(self.ready_file(folder));
-        let state = self.worker_state(folder);
         let mut command = Command::new(self.binaries.path("muster-worker"));
+        self.add_worker_args(&mut command, folder, name);
+        self.start_worker_by(command, folder);
+    }
+
+    /// Starts an agent as process 1 of a PID namespace of its own, as in a container, with further
+    /// arguments, and waits until it has registered. It needs root; the daemon is `unshare`.
+    pub fn start_worker_as_process_one(&mut self, folder: &str, args: &[&str]) {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(self.binaries.path("muster-worker"));
+        self.add_worker_args(&mut command, folder, folder);
+        command.args(args);
+        self.start_worker_by(command, folder);
+        self.wait_ready(folder);
+    }
+
+    fn add_worker_args(&self, command: &mut Command, folder: &str, name: &str) {
         command.args(["--master", &self.address, "--name", name, "--listen", "127.0.0.1:0", "--host", "127.0.0.1"]);
-        command.arg("--state-dir").arg(&state).arg("--address-file").arg(self.ready_file(folder));
+        command.arg("--state-dir").arg(self.worker_state(folder));
+        command.arg("--address-file").arg(self.ready_file(folder));
         command.args(["--cores", &self.options.worker.cores.to_string(), "--memory", &self.options.worker.memory]);
         command.args(&self.options.worker.args);
+    }
+
+    fn start_worker_by(&mut self, command: Command, folder: &str) {
+        let _ = std::fs::remove_file(self.ready_file(folder));
         let daemon = Daemon::start(command, &self.dir.path().join(format!("{folder}.log")));
         self.workers.insert(folder.to_owned(), daemon);
+        let state = self.worker_state(folder);
         if !self.states.contains(&state) {
             self.states.push(state);
         }

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod attempts;
 pub mod clock;
 pub mod config;
+pub mod init;
 pub mod janitor;
 pub mod launch;
 pub mod link;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use muster_worker::config::{Action, CommandLine, StopArgs, WorkerConfig, WorkerSettings};
 use muster_worker::launch::in_one_line;
-use muster_worker::{agent, runner, state};
+use muster_worker::{agent, init, runner, state};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::filter::{ParseError, Targets};
@@ -74,6 +74,11 @@ fn serve(settings: WorkerSettings, file: Option<&std::path::Path>) -> Result<(),
     let lines =
         tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines).with(filter).init();
+    if init::is_process_one() {
+        let (state_dir, stop_grace) = settings.of_process_one().map_err(|error| usage(&error))?;
+        let code = runtime()?.block_on(init::run(&state_dir, stop_grace)).map_err(|error| other(&error))?;
+        return if code == 0 { Ok(()) } else { Err(StartFailed { code, message: "the agent has ended".to_owned() }) };
+    }
     let config = settings.resolve().map_err(|error| usage(&error))?;
     let runtime = runtime()?;
     let served = runtime.block_on(serve_until_signal(config));
@@ -107,7 +112,7 @@ async fn serve_until_signal(config: WorkerConfig) -> Result<(), StartFailed> {
 fn stop(args: &StopArgs) -> Result<(), StartFailed> {
     // Held while stopping: no agent may start the next runner meanwhile.
     let _lock = state::Lock::take(&args.state_dir).map_err(|error| other(&error))?;
-    let stopped = runtime()?.block_on(runner::stop(&args.state_dir));
+    let stopped = runtime()?.block_on(runner::stop(&args.state_dir, runner::STOP_GRACE));
     stopped.map(|_| ()).map_err(|error| other(&error))
 }
 

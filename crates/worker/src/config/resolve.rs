@@ -79,6 +79,9 @@ fn wrong(flag: &'static str, value: impl Into<String>, expected: impl Into<Strin
     SettingError::Value { flag, value: value.into(), expected: expected.into() }
 }
 
+/// Where a worker keeps its state unless it is told.
+const STATE_DIR: &str = "/var/lib/muster/worker";
+
 impl WorkerSettings {
     /// Adds what the file at `path` says to what is not set.
     pub fn or_file(self, path: &Path) -> Result<WorkerSettings, SettingError> {
@@ -87,10 +90,23 @@ impl WorkerSettings {
         Ok(self.or(file))
     }
 
+    /// What process 1 of a container needs: the state directory, and the bound of the programs'
+    /// grace.
+    pub fn of_process_one(&self) -> Result<(PathBuf, Duration), SettingError> {
+        let state = self.state_dir.clone().unwrap_or_else(|| PathBuf::from(STATE_DIR));
+        Ok((state, self.stop_grace()?))
+    }
+
+    fn stop_grace(&self) -> Result<Duration, SettingError> {
+        length("stop-grace", self.stop_grace.as_deref().unwrap_or("25s"))
+    }
+
     /// Fills in defaults and checks everything.
     pub fn resolve(self) -> Result<WorkerConfig, SettingError> {
+        // Of use to process 1 alone, and wrong for everyone if it is wrong.
+        self.stop_grace()?;
         let listen = listen(self.listen.as_deref(), self.insecure_listen.unwrap_or(false))?;
-        let state = self.state_dir.clone().unwrap_or_else(|| PathBuf::from("/var/lib/muster/worker"));
+        let state = self.state_dir.clone().unwrap_or_else(|| PathBuf::from(STATE_DIR));
         let state = std::path::absolute(&state)
             .map_err(|error| wrong("state-dir", state.display().to_string(), error.to_string()))?;
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);

@@ -105,6 +105,10 @@ pub struct WorkerSettings {
     /// runner that is started [default: 10m].
     #[arg(long, env = "MUSTER_WORKER_FENCE_KILL_AFTER", value_name = "LENGTH")]
     pub fence_kill_after: Option<String>,
+    /// As process 1 of a container: how long programs may take to end after this process is told
+    /// to (TERM), each at most by its own grace, before they are killed [default: 25s].
+    #[arg(long, env = "MUSTER_WORKER_STOP_GRACE", value_name = "LENGTH")]
+    pub stop_grace: Option<String>,
     /// Time between two passes of cleaning up [default: 1800s].
     #[arg(long, env = "MUSTER_WORKER_CLEANUP_INTERVAL", value_name = "LENGTH")]
     pub cleanup_interval: Option<String>,
@@ -156,6 +160,7 @@ impl WorkerSettings {
             require_containment: self.require_containment.or(other.require_containment),
             limits: self.limits.or(other.limits),
             fence_kill_after: self.fence_kill_after.or(other.fence_kill_after),
+            stop_grace: self.stop_grace.or(other.stop_grace),
             cleanup_interval: self.cleanup_interval.or(other.cleanup_interval),
             cleanup_age: self.cleanup_age.or(other.cleanup_age),
             log_keep: self.log_keep.or(other.log_keep),

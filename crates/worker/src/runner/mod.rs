@@ -11,5 +11,5 @@ mod task;
 
 pub use orders::{ConnectionNumber, OrdersFull, RunnerOrder, RunnerOrders};
 pub use start::{Adopted, RunnerError, RunnerStart, adopt_or_start};
-pub use stop::stop;
+pub use stop::{STOP_GRACE, stop};
 pub use task::{RunnerContext, RunnerTask};
