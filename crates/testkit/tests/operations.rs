@@ -33,6 +33,26 @@ async fn a_drained_worker_gets_nothing_and_says_when_it_is_empty() {
 }
 
 #[tokio::test]
+async fn all_workers_of_a_machine_are_drained_at_once() {
+    let cluster = Cluster::two_workers();
+    let said = cluster.muster_ok(&["drain", "--host", "127.0.0.1", "--wait"]);
+    assert_eq!(said, "w1 is empty\nw2 is empty\n");
+    for name in ["w1", "w2"] {
+        assert!(cluster.worker(name).await.expect("it is there").draining);
+    }
+    cluster.muster_ok(&["undrain", "--host", "127.0.0.1"]);
+    for name in ["w1", "w2"] {
+        assert!(!cluster.worker(name).await.expect("it is there").draining);
+    }
+    let unknown = cluster.muster(&["drain", "--host", "127.0.0.2"]);
+    assert!(!unknown.status.success());
+    let said = String::from_utf8_lossy(&unknown.stderr);
+    assert!(said.contains("127.0.0.2") && said.contains("127.0.0.1"), "{said}");
+    assert!(!cluster.muster(&["drain"]).status.success(), "a worker or a host must be named");
+    assert!(!cluster.muster(&["drain", "w1", "--host", "127.0.0.1"]).status.success(), "one of the two");
+}
+
+#[tokio::test]
 async fn a_drain_with_a_deadline_moves_what_may_move() {
     let cluster = Cluster::two_workers();
     let restart = muster_proto::v1::RestartCondition::OnFailure;

@@ -30,15 +30,27 @@ pub(crate) struct KillArgs {
     pub(crate) no_wait: bool,
 }
 
+/// One worker, or all of a machine.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct WorkerTarget {
+    /// Name or uid of the worker.
+    #[arg(add = workers())]
+    pub(crate) worker: Option<String>,
+    /// All workers of this machine that are there now, by the host that `muster list workers -o
+    /// wide` shows.
+    #[arg(long)]
+    pub(crate) host: Option<String>,
+}
+
 /// Which worker to empty.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A worker that drains gets no new work. What runs there runs on to its own end, unless a deadline is given: what still runs then is ended, and run again \
 elsewhere where its policy allows a restart. `muster undrain` undoes it.")]
 pub(crate) struct DrainArgs {
-    /// Name or uid of the worker.
-    #[arg(add = workers())]
-    pub(crate) worker: String,
+    #[command(flatten)]
+    pub(crate) target: WorkerTarget,
     /// Wait until nothing runs there any more.
     #[arg(long)]
     pub(crate) wait: bool,
@@ -53,9 +65,8 @@ pub(crate) struct DrainArgs {
 /// Which worker gets work again.
 #[derive(Debug, Args)]
 pub(crate) struct UndrainArgs {
-    /// Name or uid of the worker.
-    #[arg(add = workers())]
-    pub(crate) worker: String,
+    #[command(flatten)]
+    pub(crate) target: WorkerTarget,
 }
 
 /// What to do with a worker.

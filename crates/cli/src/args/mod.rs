@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
 pub(crate) use cluster::{BackupArgs, ClusterArgs, ClusterCommand};
-pub(crate) use manage::{DrainArgs, KillArgs, UndrainArgs, WorkerArgs, WorkerSubcommand};
+pub(crate) use manage::{DrainArgs, KillArgs, UndrainArgs, WorkerArgs, WorkerSubcommand, WorkerTarget};
 pub(crate) use show::{EventsArgs, Format, GetArgs, GetKind, ListArgs, ListKind, LogsArgs, ShowArgs};
 pub(crate) use submit::{OnWorkerLost, Restart, SubmitArgs};
 pub(crate) use up::{DownArgs, UpArgs};

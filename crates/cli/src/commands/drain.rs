@@ -8,43 +8,71 @@ use tokio::time::timeout;
 use super::put;
 use super::spec::wire;
 use super::watch::WorkerWatch;
-use crate::args::{DrainArgs, UndrainArgs};
+use crate::args::{DrainArgs, UndrainArgs, WorkerTarget};
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
 use crate::output::length;
 use crate::progress::Progress;
+use crate::similar::similar;
 
 /// Ends of what runs on a worker are not all told as events of the worker: it is looked at this
 /// often, too.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Places nothing more on a worker.
+/// Workers of one machine that are looked at.
+const MOST: usize = 100_000;
+
+/// Places nothing more on a worker, or on any of a machine.
 pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<(), CommandFailure> {
     let client = master.client();
     let deadline = args.deadline.map(wire);
-    let request = |request_id| DrainWorkerRequest { worker_id: args.worker.clone(), request_id, deadline };
-    let worker = named(&master, &args.worker, master.change(|id| client.drain_worker(request(id))).await).await?;
+    let mut drained = Vec::new();
+    for name in chosen(&master, args.target).await? {
+        let request = |request_id| DrainWorkerRequest { worker_id: name.clone(), request_id, deadline };
+        drained.push(named(&master, &name, master.change(|id| client.drain_worker(request(id))).await).await?);
+    }
     if !args.wait {
-        return put(&format!("{} drains; {}\n", worker.name, remaining(&worker)));
+        return drained.iter().try_for_each(|worker| put(&format!("{} drains; {}\n", worker.name, remaining(worker))));
     }
-    let name = worker.name.clone();
-    let end = until_empty(&master, worker);
+    let ends = async {
+        for worker in drained {
+            let name = worker.name.clone();
+            until_empty(&master, worker).await?;
+            put(&format!("{name} is empty\n"))?;
+        }
+        Ok(())
+    };
     match args.timeout {
-        None => end.await?,
-        Some(limit) => timeout(limit.0, end).await.map_err(|_| {
-            let text = format!("{name} was not empty within {}; it goes on draining", length(limit.0));
+        None => ends.await,
+        Some(limit) => timeout(limit.0, ends).await.map_err(|_| {
+            let text = format!("not empty within {}; the drain goes on", length(limit.0));
             CommandFailure::TimedOut(text)
-        })??,
+        })?,
     }
-    put(&format!("{name} is empty\n"))
 }
 
 /// Undoes a drain.
 pub(super) async fn undrain(master: MasterClient, args: UndrainArgs) -> Result<(), CommandFailure> {
     let client = master.client();
-    let request = |request_id| UndrainWorkerRequest { worker_id: args.worker.clone(), request_id };
-    let worker = named(&master, &args.worker, master.change(|id| client.undrain_worker(request(id))).await).await?;
-    put(&format!("{} takes work again\n", worker.name))
+    for name in chosen(&master, args.target).await? {
+        let request = |request_id| UndrainWorkerRequest { worker_id: name.clone(), request_id };
+        let worker = named(&master, &name, master.change(|id| client.undrain_worker(request(id))).await).await?;
+        put(&format!("{} takes work again\n", worker.name))?;
+    }
+    Ok(())
+}
+
+/// The worker that is named, or the uids of all of a machine, in the order of their names.
+async fn chosen(master: &MasterClient, target: WorkerTarget) -> Result<Vec<String>, CommandFailure> {
+    let Some(host) = target.host else { return Ok(target.worker.into_iter().collect()) };
+    let all = master.ask(master.client().workers("", MOST)).await?.items;
+    let mut of_host: Vec<&Worker> = all.iter().filter(|worker| worker.host == host).collect();
+    if of_host.is_empty() {
+        let similar = similar(&host, all.iter().map(|worker| worker.host.as_str()));
+        return Err(CommandFailure::NotFound { kind: "host with a worker", id: host, similar });
+    }
+    of_host.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(of_host.into_iter().map(|worker| worker.uid.clone()).collect())
 }
 
 async fn until_empty(master: &MasterClient, worker: Worker) -> Result<(), CommandFailure> {
