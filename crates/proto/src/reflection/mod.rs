@@ -1,6 +1,5 @@
 //! What a server tells of itself by reflection: the services that it serves, and every file that
 //! their messages, errors and answers need.
-
 //!
 //! Served by handlers of our own, of the types of `tonic-reflection`: its handlers end a stream at
 //! a symbol that they do not know, and list only their own version.
