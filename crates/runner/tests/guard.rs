@@ -48,16 +48,21 @@ fn state(pid: Pid) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// The runner's guard, as the machine sees it.
-fn guard_of(runner: &TestRunner) -> Option<Pid> {
+/// The runner's guards, as the machine sees them.
+fn guards_of(runner: &TestRunner) -> Vec<Pid> {
     let parent = runner.pid().as_raw_nonzero().to_string();
-    std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+    let guard = |entry: std::fs::DirEntry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
         let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
         let line = std::fs::read(entry.path().join("cmdline")).ok()?;
         let is_guard = line.split(|byte| *byte == 0).nth(1) == Some(b"--guard");
         (is_guard && stat.rsplit_once(") ")?.1.split(' ').nth(1)? == parent).then(|| Pid::from_raw(pid)).flatten()
-    })
+    };
+    std::fs::read_dir("/proc").unwrap().flatten().filter_map(guard).collect()
+}
+
+fn guard_of(runner: &TestRunner) -> Option<Pid> {
+    guards_of(runner).first().copied()
 }
 
 fn wait_guard(runner: &TestRunner) -> Pid {
@@ -199,6 +204,55 @@ fn a_guard_that_is_stopped_is_replaced_and_what_is_leased_waits_for_the_next() {
     assert!(!is_alive(first), "nothing leased starts under a guard that does not answer");
     assert!(wait_guard(&runner) != first);
     wait_ticking(&runner);
+}
+
+/// A cgroup of the freezer of cgroup v1: what is frozen there does not end when it is killed, just
+/// as a process that hangs in the kernel.
+struct FrozenPlace(std::path::PathBuf);
+
+impl FrozenPlace {
+    fn hold(pid: Pid) -> Option<FrozenPlace> {
+        let place = std::path::Path::new("/sys/fs/cgroup/freezer").join(unique_word("hung"));
+        std::fs::create_dir(&place).ok()?;
+        let place = FrozenPlace(place);
+        std::fs::write(place.0.join("cgroup.procs"), pid.as_raw_nonzero().to_string()).unwrap();
+        std::fs::write(place.0.join("freezer.state"), "FROZEN").unwrap();
+        let state = || std::fs::read_to_string(place.0.join("freezer.state")).unwrap();
+        wait_until("it is frozen", || state().trim() == "FROZEN");
+        Some(place)
+    }
+}
+
+impl Drop for FrozenPlace {
+    fn drop(&mut self) {
+        // Nothing may be left of what a failed test has frozen.
+        let _ = std::fs::write(self.0.join("freezer.state"), "THAWED");
+        let begin = std::time::Instant::now();
+        while std::fs::remove_dir(&self.0).is_err() && begin.elapsed() < common::PATIENCE {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn a_guard_that_cannot_even_be_killed_holds_up_nobody() {
+    let (runner, mut agent) = running(V2, Duration::from_secs(60), &unique_word("hung"));
+    let first = wait_guard(&runner);
+    let held = FrozenPlace::hold(first);
+    if common::lacks("the freezer of cgroup v1", held.is_some()) {
+        return;
+    }
+    // A renewal shows that it does not answer.
+    agent.renew(Duration::from_secs(60));
+    wait_until("it is replaced", || guards_of(&runner).iter().any(|guard| *guard != first));
+    assert!(is_alive(first), "it hangs");
+    assert!(agent.run(leased(runner.shell(driver(2), "true"))).is_success(), "the next guard answers");
+    // The runner itself still fences.
+    agent.renew(LEASE);
+    agent.wait(driver(1), |report| report.state == AttemptState::Frozen);
+    wait_still(&runner);
+    drop(held);
+    wait_until("it is reaped", || state(first).is_none());
 }
 
 #[test]

@@ -160,7 +160,9 @@ impl Keeper {
             self.say(reason);
             // It is ours and not reaped, so the number is still its own; it may be gone already.
             let _ = running.child.kill();
-            let _ = running.child.wait();
+            // Not waited for: one that hangs in the kernel would hold up the fence. It is no guard
+            // any more, so it is reaped with the strays when it has ended.
+            let _ = running.child.try_wait();
         }
         self.unanswered = None;
         self.table.forget_guard();
