@@ -116,7 +116,7 @@ impl IdempotencyIndex {
     fn drop_oldest(&mut self) {
         if let Some((time, id)) = self.order.pop_first() {
             self.ids.remove(&id);
-            self.forget_until(time_of(&id).unwrap_or(time));
+            self.forget_until(made_by(&id, time).unwrap_or(time));
         }
     }
 
@@ -151,7 +151,8 @@ impl IdempotencyIndex {
 
     /// The record that carried an id is removed: the id is gone with it after the next load.
     pub(crate) fn drop_id(&mut self, id: &RequestId) {
-        if let Some(time) = time_of(id) {
+        // One that is not here was dropped before, and was counted then.
+        if let Some(time) = self.ids.get(id).and_then(|(time, _)| made_by(id, *time)) {
             self.forget_until(time);
         }
     }
@@ -164,6 +165,12 @@ impl IdempotencyIndex {
 
 fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// When an id was made at the latest: not after it was taken, whatever it says. Else one whose
+/// maker was ahead of time would have everybody's ids refused once it is forgotten.
+fn made_by(id: &RequestId, taken: WallTime) -> Option<WallTime> {
+    time_of(id).map(|time| time.min(taken))
 }
 
 /// When an id was made, if it is a UUID of version 7: its first 48 bits are milliseconds since the
@@ -223,6 +230,23 @@ mod tests {
         index.remember(WallTime(10_000), uuid(10_000), D);
         index.remember(WallTime(10_001), uuid(10_001), D);
         assert_eq!([10_000, 10_001, 9_000_000].map(|time| index.see(&uuid(time))), [Lookup::Before(D); 3]);
+    }
+
+    #[test]
+    fn an_id_whose_maker_was_ahead_of_time_takes_no_other_along() {
+        let made = |index: &mut IdempotencyIndex| {
+            index.remember(WallTime(10_000), uuid(9_000_000), D);
+            index.remember(WallTime(10_002), uuid(10_002), D);
+        };
+        let mut retired = IdempotencyIndex::new(2, Duration::from_secs(1));
+        made(&mut retired);
+        retired.drop_id(&uuid(9_000_000));
+        let mut pushed_out = IdempotencyIndex::new(1, Duration::from_secs(1));
+        made(&mut pushed_out);
+        for index in [retired, pushed_out] {
+            assert_eq!(index.see(&uuid(9_999)), Lookup::Expired, "of before it");
+            assert_eq!(index.see(&uuid(10_001)), Lookup::New, "of after it");
+        }
     }
 
     #[test]

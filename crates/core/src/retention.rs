@@ -74,7 +74,8 @@ impl Core {
         }
         if let Some(oldest) = self.oldest() {
             let due = Duration::from_millis(oldest.0).saturating_add(self.config.kept);
-            let wait = due.saturating_sub(Duration::from_millis(now.wall.0));
+            // No longer than that, whatever the clock was when it ended: others end meanwhile.
+            let wait = due.saturating_sub(Duration::from_millis(now.wall.0)).min(self.config.kept);
             self.retention.armed = true;
             self.timers.arm(now.time + wait, Timer::Retention);
         }

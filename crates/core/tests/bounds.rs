@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use muster_core::{CallId, Config, Effect, Group, Input, LinkId, MAX_GROUP_WRITES, ProfileTarget, Request};
 use muster_types::{
-    ApplicationUid, AttemptKey, AttemptNumber, DriverUid, ExecutorId, KilledBy, ProfileId, Report, Session, Write,
+    ApplicationUid, AttemptKey, AttemptNumber, DriverId, DriverUid, ExecutorId, KilledBy, ProfileId, Report, RequestId,
+    Session, Write,
 };
 
 use support::specs::{self, Words};
@@ -92,6 +93,47 @@ fn thousands_at_once_fall_into_bounded_groups_with_every_effect_in_order() {
         .iter()
         .position(|group| group.effects.iter().any(|effect| matches!(effect, Effect::WorkerLossCommitted(_))));
     assert_eq!(lost, Some(groups.len() - 1), "the loss is told once all of it is decided");
+}
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A driver that is submitted and at once killed, under an id of the present.
+fn submit_and_kill(world: &mut World, name: &str) -> Vec<Group> {
+    let millis = format!("{:012x}", world.now.wall.0);
+    let request = RequestId::new(format!("{}-{}-7abc-8def-0123456789ab", &millis[..8], &millis[8..]));
+    let (id, spec) = (Some(DriverId::new(name)), specs::driver(&Words::parse("")));
+    let submit = Request::SubmitDriver { id, spec, request: Some(request), validate_only: false };
+    let groups = world.step(Input::Call(CallId(1), submit));
+    let kill = Request::KillDriver { driver: name.into(), request: None, version: None, by: KilledBy::Operator };
+    world.step(Input::Call(CallId(2), kill));
+    groups
+}
+
+fn names(world: &World) -> Vec<String> {
+    world.ledger.fold.drivers.values().map(|record| record.id.to_string()).collect()
+}
+
+#[test]
+fn a_clock_that_was_ahead_of_time_neither_keeps_records_nor_has_requests_refused() {
+    let mut world = World::new(Config { kept_records: 1, ..Config::default() });
+    let present = world.now.wall;
+    world.pass(YEAR);
+    submit_and_kill(&mut world, "future");
+    world.now.wall = present;
+    world.crash();
+    world.pass(Duration::from_millis(1));
+    let refused = |group: &Group| group.effects.iter().any(|effect| matches!(effect, Effect::Reply(_, Err(_))));
+    assert!(!submit_and_kill(&mut world, "present").iter().any(refused), "its id is not of the past");
+
+    let mut world = World::new(Config::default());
+    world.pass(YEAR);
+    submit_and_kill(&mut world, "future");
+    world.now.wall = present;
+    world.crash();
+    submit_and_kill(&mut world, "present");
+    world.pass(world.config.kept + Duration::from_secs(1));
+    world.step(Input::Tick);
+    assert_eq!(names(&world), ["future"], "the other is a day old");
 }
 
 fn register(world: &mut World, said: &str) -> ApplicationUid {
