@@ -149,11 +149,15 @@ impl IdempotencyIndex {
         }
     }
 
-    /// The record that carried an id is removed: the id is gone with it after the next load.
+    /// The record that carried an id is removed: the id is gone with it after the next load. It
+    /// takes no room until then if all that can be said of it is that it is of the past.
     pub(crate) fn drop_id(&mut self, id: &RequestId) {
         // One that is not here was dropped before, and was counted then.
-        if let Some(time) = self.ids.get(id).and_then(|(time, _)| made_by(id, *time)) {
-            self.forget_until(time);
+        let Some((taken, _)) = self.ids.get(id) else { return };
+        let Some(time) = made_by(id, *taken) else { return };
+        self.forget_until(time);
+        if self.forgotten >= time_of(id) {
+            self.remove(id);
         }
     }
 
@@ -247,6 +251,19 @@ mod tests {
             assert_eq!(index.see(&uuid(9_999)), Lookup::Expired, "of before it");
             assert_eq!(index.see(&uuid(10_001)), Lookup::New, "of after it");
         }
+    }
+
+    #[test]
+    fn an_id_whose_record_is_removed_takes_no_room() {
+        let mut index = IdempotencyIndex::new(9, Duration::from_secs(1));
+        let ids = [uuid(10_000), RequestId::new("mine"), uuid(9_000_000)];
+        for id in &ids {
+            index.remember(WallTime(10_000), id.clone(), D);
+            index.drop_id(id);
+        }
+        let said = ids.map(|id| index.see(&id));
+        assert_eq!(said, [Lookup::Expired, Lookup::Before(D), Lookup::Before(D)]);
+        assert_eq!((index.ids.len(), index.order.len()), (2, 2), "of those the index alone knows anything");
     }
 
     #[test]
