@@ -40,15 +40,22 @@ impl EffectSinks {
                 effect => rest.push(effect),
             }
         }
+        let mut ended = Vec::new();
         for show in &shows {
-            if let ViewUpdate::ApplicationGone(uid) = show {
-                self.sessions.forget(*uid);
+            match show {
+                ViewUpdate::ApplicationGone(uid) => self.sessions.forget(*uid),
+                ViewUpdate::Application(application) if application.record.state.is_terminal() => {
+                    ended.push(application.record.uid);
+                }
+                _ => {}
             }
         }
         self.view.advance(commit, shows);
         for effect in rest {
             self.act(commit, effect, calls);
         }
+        // Behind what its session is told last.
+        ended.into_iter().for_each(|uid| self.sessions.retire(uid));
     }
 
     /// Hands the events of a commit to those who watch.

@@ -167,6 +167,15 @@ impl Sessions {
         }
     }
 
+    /// The application has ended, and its session was told: nobody resumes it, however long its
+    /// record is kept.
+    pub(crate) fn retire(&self, application: ApplicationUid) {
+        let mut inner = self.lock();
+        if inner.channels.get(&application).is_some_and(|channel| channel.open.is_none()) {
+            inner.channels.remove(&application);
+        }
+    }
+
     /// The application's record is gone.
     pub(crate) fn forget(&self, application: ApplicationUid) {
         self.lock().channels.remove(&application);
@@ -271,6 +280,20 @@ mod tests {
         let second = sessions.open(A, SessionNumber(2), Commit(5));
         assert_eq!(second.missed(seen), None);
         assert_eq!(second.missed(second.revision).map(<[SessionItem]>::len), Some(0));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_what_an_ended_application_was_told() {
+        let (sessions, _broken) = sessions();
+        let mut opened = sessions.open(A, SessionNumber(1), Commit(5));
+        sessions.tell(A, SessionNumber(1), Commit(5), event());
+        sessions.retire(A);
+        assert_eq!(sessions.lock().channels.len(), 1, "it has not heard all");
+        sessions.end(A, SessionNumber(1), SessionEnd::Ended);
+        sessions.retire(A);
+        assert_eq!(sessions.lock().channels.len(), 0);
+        assert!(opened.queue.try_recv().is_ok());
+        assert_eq!(opened.ending.try_recv(), Ok(SessionEnding::Core(SessionEnd::Ended)));
     }
 
     #[test]
