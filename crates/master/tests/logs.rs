@@ -99,3 +99,19 @@ async fn a_worker_that_cannot_be_reached_is_named() {
     assert_failure(&status, Code::Unavailable, "WORKER_UNREACHABLE");
     assert!(status.message().contains("w1"), "{status:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_says_nothing_holds_nobody_for_ever() {
+    let master = Master::start(&[]).await;
+    let mut client = master.client().await;
+    let mut worker = FakeWorker::new("w1", 1);
+    // The kernel takes the connection, and nobody reads from it: so does a worker that is stopped.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    worker.hello.address = silent.local_addr().unwrap().to_string();
+    let mut link = worker.join(&master, &[]).await;
+    submit(&mut client, "mute").await;
+    link.launch().await;
+    let request = v1::ReadLogRequest { subject: Some(Subject::DriverId("mute".into())), ..Default::default() };
+    let status = soon("an answer", client.read_log(request)).await.unwrap_err();
+    assert_failure(&status, Code::Unavailable, "WORKER_UNREACHABLE");
+}

@@ -22,6 +22,10 @@ const KEPT: usize = 64;
 /// A worker that does not take a connection by then cannot be reached.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
+/// A worker that is gone without a word, or stopped, is noticed after both: whoever follows a log
+/// is told, and the next read dials anew.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
 /// The pieces of a log.
 pub(crate) type LogStream = Pin<Box<dyn Stream<Item = Result<v1::ReadLogResponse, Status>> + Send>>;
 
@@ -40,7 +44,9 @@ impl LogSources {
             Some(kept) => kept,
             None => {
                 let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-                (address.to_owned(), endpoint.connect_timeout(CONNECT_WITHIN).tcp_nodelay(true).connect_lazy())
+                let endpoint = endpoint.connect_timeout(CONNECT_WITHIN).tcp_nodelay(true);
+                let endpoint = endpoint.http2_keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE);
+                (address.to_owned(), endpoint.connect_lazy())
             }
         };
         let channel = kept.1.clone();
