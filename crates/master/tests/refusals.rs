@@ -12,6 +12,7 @@ use muster_proto::errors::{retry_after, violations_of};
 use muster_proto::v1;
 use tonic::{Code, Request};
 use v1::driver::State;
+use v1::link_response::Message as Down;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_row_that_a_client_can_reach() {
@@ -237,4 +238,22 @@ async fn validation_alone_stores_nothing_and_says_what_never_fits() {
     assert_failure(&status, Code::FailedPrecondition, "NEVER_FITS");
     let list = client.list_drivers(v1::ListDriversRequest::default()).await.unwrap().into_inner();
     assert!(list.drivers.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_stop_within_their_hello_keep_no_other_out() {
+    let master = Master::start(&[]).await;
+    let mut stopped = Vec::new();
+    // As many hellos as are taken at one time, and no inventory.
+    for number in 0..64 {
+        let mut link = FakeWorker::new(&format!("stopped-{number}"), 1).dial(&master).await;
+        assert!(matches!(link.next().await, Down::Welcome(_)));
+        stopped.push(link);
+    }
+    let mut worker = FakeWorker::new("w1", 1);
+    eventually("the next is welcome", async || {
+        let mut link = worker.dial(&master).await;
+        matches!(link.next().await, Down::Welcome(_)).then_some(())
+    })
+    .await;
 }

@@ -1,6 +1,7 @@
 //! Hands what a worker says to the commit loop, in order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_core::{Input, LinkId};
 use muster_types::{Hello, Report};
@@ -12,6 +13,9 @@ use crate::commit::LinkInputs;
 /// Messages of one worker that wait for the commit loop.
 pub(crate) const UPLINK_QUEUE: usize = 64;
 
+/// A worker that has not sent its inventory by then no longer holds up the hellos of others.
+const INVENTORY_WITHIN: Duration = Duration::from_secs(5);
+
 /// What a worker says, apart from heartbeats.
 #[derive(Debug)]
 pub(crate) enum Uplink {
@@ -22,7 +26,7 @@ pub(crate) enum Uplink {
 }
 
 /// Forwards a link's hello, what it says, and its end. The admission is given back once the
-/// inventory is with the commit loop.
+/// inventory is with the commit loop, or is late.
 pub(crate) async fn forward(
     link: LinkId,
     hello: Box<Hello>,
@@ -32,10 +36,20 @@ pub(crate) async fn forward(
     links: Arc<Links>,
 ) {
     let mut admission = Some(admission);
+    let late = tokio::time::sleep(INVENTORY_WITHIN);
+    tokio::pin!(late);
     // Once the term is over nobody takes anything more; the link stays known, so that its goodbye
     // reaches it.
     let mut forwarding = inputs.send(Input::Hello(link, hello)).await.is_ok();
-    while let Some(uplink) = uplink.recv().await {
+    loop {
+        let uplink = tokio::select! {
+            uplink = uplink.recv() => uplink,
+            () = &mut late, if admission.is_some() => {
+                admission = None;
+                continue;
+            }
+        };
+        let Some(uplink) = uplink else { break };
         let input = match uplink {
             Uplink::Inventory(reports, complete) => {
                 if complete {
