@@ -23,7 +23,9 @@ fn one_line(output: &Output) -> String {
 #[test]
 fn a_bad_value_is_named_with_what_would_be_right() {
     let cases = [
-        (["--memory", "5X"], "--memory 5X: expected bytes such as"),
+        (["--memory", "5X"], "--memory 5X: unknown unit 'X'; write K, M, G or T"),
+        (["--memory", "2GB"], "--memory 2GB: unknown unit 'GB'; write K, M, G or T"),
+        (["--cleanup-age", "5"], "--cleanup-age 5: a unit is missing; write 5s for seconds"),
         (["--cores", "0"], "--cores 0: at least 1"),
         (["--cores", "many"], "invalid value 'many' for '--cores <CORES>'"),
         (["--listen", "0.0.0.0:1"], "--insecure-listen"),
@@ -34,6 +36,7 @@ fn a_bad_value_is_named_with_what_would_be_right() {
         (["--limits", "maybe"], "expected on or off"),
         (["--master", "here"], "expected HOST:PORT"),
         (["--cleanup-interval", "0"], "more than 0"),
+        (["--log-keep", "1h30"], "--log-keep 1h30: a unit is missing; write 30s for seconds"),
         (["--runner", "/nonexistent"], "--runner /nonexistent: no such file"),
         (["--config", "/nonexistent"], "cannot read /nonexistent"),
         (["--speed", "1"], "unexpected argument '--speed' found"),

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{live_drivers_and_applications, workers};
-use crate::parse::DurationArg;
+use muster_units::TimeSpan;
 
 /// What to end.
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(crate) struct KillArgs {
     pub(crate) application: bool,
     /// How long to wait for the end.
     #[arg(long, value_name = "TIME", default_value = "30s", conflicts_with = "no_wait")]
-    pub(crate) timeout: DurationArg,
+    pub(crate) timeout: TimeSpan,
     /// Do not wait; only ask for the end.
     #[arg(long)]
     pub(crate) no_wait: bool,
@@ -56,10 +56,10 @@ pub(crate) struct DrainArgs {
     pub(crate) wait: bool,
     /// After this, what still runs there is ended.
     #[arg(long, value_name = "TIME")]
-    pub(crate) deadline: Option<DurationArg>,
+    pub(crate) deadline: Option<TimeSpan>,
     /// With --wait: how long to wait. Then exit with 124; the drain stands.
     #[arg(long, value_name = "TIME", requires = "wait")]
-    pub(crate) timeout: Option<DurationArg>,
+    pub(crate) timeout: Option<TimeSpan>,
 }
 
 /// Which worker gets work again.

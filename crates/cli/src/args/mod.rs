@@ -35,6 +35,10 @@ Environment:
   MUSTER_LOG     what to log on standard error, such as debug; nothing unless set
   NO_COLOR       set to anything: no colours
 
+Sizes and times:
+  Sizes are bytes, or a number with K, M, G or T (powers of 1024): 4096, 256M, 1.5GiB. GB is refused.
+  Times are whole numbers with ms, s, m, h or d: 500ms, 10s, 1h30m; only 0 goes without a unit.
+
 First steps:
   muster up                                    # a whole cluster on this machine; leave it in this terminal
   muster submit --wait -- /bin/sh -c 'echo hello'

@@ -3,7 +3,8 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{applications, drivers, drivers_and_applications, executors, workers};
-use crate::parse::{Pair, ProcessArg, SizeArg};
+use crate::parse::{Pair, ProcessArg};
+use muster_units::ByteSize;
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -154,7 +155,7 @@ pub(crate) struct LogsArgs {
     pub(crate) tail: Option<u32>,
     /// Only the last bytes, such as 64K.
     #[arg(long, value_name = "SIZE", conflicts_with = "tail")]
-    pub(crate) tail_bytes: Option<SizeArg>,
+    pub(crate) tail_bytes: Option<ByteSize>,
 }
 
 /// Which events.

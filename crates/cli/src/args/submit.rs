@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::Format;
-use crate::parse::{ArtifactRef, Count, DurationArg, Pair, SecretSource, SizeArg};
+use crate::parse::{ArtifactRef, Count, Pair, SecretSource};
+use muster_units::{ByteSize, TimeSpan};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -32,7 +33,7 @@ pub(crate) struct SubmitArgs {
     /// Memory it may use, such as 256M or 2GiB (powers of 1024). What it takes beyond ends it.
     /// Default 512M.
     #[arg(long, value_name = "SIZE", help_heading = "Resources")]
-    pub(crate) memory: Option<SizeArg>,
+    pub(crate) memory: Option<ByteSize>,
     /// Custom resource, such as gpu=1. May be given again.
     #[arg(long = "resource", value_name = "NAME=COUNT", help_heading = "Resources")]
     pub(crate) resources: Vec<Count>,
@@ -64,7 +65,7 @@ pub(crate) struct SubmitArgs {
     pub(crate) work_dir: Option<String>,
     /// How much of each output file is kept, such as 64M (the default).
     #[arg(long, value_name = "SIZE", help_heading = "Program")]
-    pub(crate) log_limit: Option<SizeArg>,
+    pub(crate) log_limit: Option<ByteSize>,
 
     /// Label, for lists and filters. May be given again.
     #[arg(long = "label", short = 'l', value_name = "KEY=VALUE")]
@@ -78,13 +79,13 @@ pub(crate) struct SubmitArgs {
     pub(crate) max_attempts: Option<u32>,
     /// The window in which failures are counted. Default 1h.
     #[arg(long, value_name = "TIME", help_heading = "Restarts")]
-    pub(crate) restart_window: Option<DurationArg>,
+    pub(crate) restart_window: Option<TimeSpan>,
     /// First delay before it is run again; doubles with each failure. Default 1s.
     #[arg(long, value_name = "TIME", help_heading = "Restarts")]
-    pub(crate) backoff: Option<DurationArg>,
+    pub(crate) backoff: Option<TimeSpan>,
     /// Longest delay before it is run again. Default 5m.
     #[arg(long, value_name = "TIME", help_heading = "Restarts")]
-    pub(crate) backoff_max: Option<DurationArg>,
+    pub(crate) backoff_max: Option<TimeSpan>,
     /// What happens when its worker falls silent. rerun: it is fenced there when its lease ends,
     /// then run again elsewhere. wait: it goes on there, and is shown UNREACHABLE until the worker
     /// is back or forgotten. Default: wait where --restart is never, else rerun.
@@ -92,7 +93,7 @@ pub(crate) struct SubmitArgs {
     pub(crate) on_worker_lost: Option<OnWorkerLost>,
     /// Time between TERM and KILL when it is ended. Default 10s, at most 1h.
     #[arg(long, value_name = "TIME", help_heading = "Restarts")]
-    pub(crate) kill_grace: Option<DurationArg>,
+    pub(crate) kill_grace: Option<TimeSpan>,
 
     /// Follow its output until it has ended, and exit with its code.
     #[arg(long, short = 'w', help_heading = "Waiting")]
@@ -102,7 +103,7 @@ pub(crate) struct SubmitArgs {
     pub(crate) no_output: bool,
     /// With --wait: how long to wait. Then exit with 124; the driver goes on.
     #[arg(long, value_name = "TIME", requires = "wait", help_heading = "Waiting")]
-    pub(crate) timeout: Option<DurationArg>,
+    pub(crate) timeout: Option<TimeSpan>,
 
     /// Asking again with the same id gives the same answer and runs nothing twice: at most 64 of
     /// A-Z a-z 0-9 . _ -. Made up when left out.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::DEFAULT_MASTER;
-use crate::parse::SizeArg;
+use muster_units::ByteSize;
 
 /// A cluster on this machine.
 #[derive(Debug, Clone, Args)]
@@ -58,7 +58,7 @@ pub(crate) struct UpArgs {
     /// Memory of each worker, such as 4G. Default: this machine's, divided by the number of
     /// workers.
     #[arg(long, value_name = "SIZE")]
-    pub(crate) memory: Option<SizeArg>,
+    pub(crate) memory: Option<ByteSize>,
     /// Return when all is ready; the cluster goes on in the background.
     #[arg(long, short = 'd')]
     pub(crate) detach: bool,

@@ -9,7 +9,8 @@ use muster_client::v1::{
 
 use crate::args::{OnWorkerLost, Restart, SubmitArgs};
 use crate::failure::CommandFailure;
-use crate::parse::{ArtifactRef, DurationArg, Pair, SecretSource, is_variable_name, read_env_file};
+use crate::parse::{ArtifactRef, Pair, SecretSource, is_variable_name, read_env_file};
+use muster_units::TimeSpan;
 
 /// The request of a submission. Its request id is left empty unless it was given.
 pub(super) fn request(args: &SubmitArgs) -> Result<SubmitDriverRequest, CommandFailure> {
@@ -147,7 +148,7 @@ fn twice(option: &str, key: &str) -> CommandFailure {
 }
 
 /// A length of time for the wire.
-pub(super) fn wire(span: DurationArg) -> prost_types::Duration {
+pub(super) fn wire(span: TimeSpan) -> prost_types::Duration {
     to_wire(span.0)
 }
 

@@ -4,14 +4,10 @@ mod artifact;
 mod env_file;
 mod names;
 mod pair;
-mod size;
-mod span;
 mod target;
 
 pub(crate) use artifact::ArtifactRef;
 pub(crate) use env_file::{EnvFileError, read_env_file};
 pub(crate) use names::is_variable_name;
 pub(crate) use pair::{Count, Pair, SecretSource};
-pub(crate) use size::SizeArg;
-pub(crate) use span::DurationArg;
 pub(crate) use target::ProcessArg;

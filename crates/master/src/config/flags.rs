@@ -8,12 +8,12 @@ use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use muster_core::placement::SelectionPolicy;
 
-use super::size::SizeFlag;
-use super::span::DurationFlag;
+use muster_units::{ByteSize, TimeSpan};
 
 /// A master of a Muster cluster: accepts work, places it on workers, and answers for it; or stands
 /// by, forwards to the one that does, and is ready to take over.
 #[derive(Debug, Clone, Parser)]
+#[command(after_help = muster_units::HELP)]
 #[command(name = "muster-master", version, max_term_width = 100)]
 pub struct Flags {
     #[command(subcommand)]
@@ -104,24 +104,24 @@ pub struct StoreFlags {
 pub struct TimingFlags {
     /// Time between the heartbeats of a worker.
     #[arg(long, value_name = "TIME", default_value = "5s")]
-    pub heartbeat: DurationFlag,
+    pub heartbeat: TimeSpan,
     /// How long a worker may run leased work without being heard.
     #[arg(long, value_name = "TIME", default_value = "45s")]
-    pub lease: DurationFlag,
+    pub lease: TimeSpan,
     /// What the clocks of two machines may differ by over a lease, and some more.
     #[arg(long, value_name = "TIME", default_value = "2s")]
-    pub margin: DurationFlag,
+    pub margin: TimeSpan,
     /// How long a leader may answer without hearing from a shared store. Whole seconds with etcd,
     /// which grants at least 2.
     #[arg(long, value_name = "TIME", default_value = "3s")]
-    pub store_lease: DurationFlag,
+    pub store_lease: TimeSpan,
     /// A launch of which nothing is heard for this long is taken back.
     #[arg(long, value_name = "TIME", default_value = "60s")]
-    pub launch_progress: DurationFlag,
+    pub launch_progress: TimeSpan,
     /// Probes are told that this master is not ready once no leader has answered for this long. A
     /// hand-over takes a fraction of a second, the loss of a leader's machine a few seconds.
     #[arg(long, value_name = "TIME", default_value = "10s")]
-    pub unready_after: DurationFlag,
+    pub unready_after: TimeSpan,
 }
 
 /// How work is placed.
@@ -157,19 +157,19 @@ pub struct PlacementFlags {
 pub struct RetentionFlags {
     /// How long finished drivers and applications are kept.
     #[arg(long, value_name = "TIME", default_value = "24h")]
-    pub keep_finished: DurationFlag,
+    pub keep_finished: TimeSpan,
     /// How many finished drivers are kept, and how many finished applications.
     #[arg(long, value_name = "COUNT", default_value = "100000")]
     pub max_finished: usize,
     /// How long events are kept.
     #[arg(long, value_name = "TIME", default_value = "1h")]
-    pub keep_events: DurationFlag,
+    pub keep_events: TimeSpan,
     /// Of how many commits events are kept.
     #[arg(long, value_name = "COUNT", default_value = "100000")]
     pub max_event_commits: usize,
     /// Of how many bytes, about; they are held in memory too.
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
-    pub max_event_bytes: SizeFlag,
+    pub max_event_bytes: ByteSize,
     /// How many drivers may wait for a worker; more are refused.
     #[arg(long, value_name = "COUNT", default_value = "1000000")]
     pub max_waiting: usize,

@@ -5,13 +5,9 @@ mod error;
 mod file;
 mod flags;
 mod settings;
-mod size;
-mod span;
 
 pub use error::ConfigError;
 pub use settings::MasterSettings;
-pub use size::{ParseSizeError, SizeFlag};
-pub use span::{DurationFlag, ParseSpanError};
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -118,13 +114,18 @@ mod tests {
     fn a_bad_value_is_one_clear_line() {
         assert_eq!(
             said(read_args(&["--heartbeat", "5"])),
-            "invalid value '5' for '--heartbeat <TIME>': a length of time is a whole number with ms, s, m, h or d, such as \
-             500ms or 5s"
+            "invalid value '5' for '--heartbeat <TIME>': a unit is missing; write 5s for seconds, or a length of time \
+             such as 1h30m"
         );
         assert_eq!(
             said(read_args(&["--listen", "0.0.0.0:7077"])),
             "--listen 0.0.0.0:7077 is reachable from other machines and there are no credentials yet: add --insecure-listen \
              if that is meant"
+        );
+        assert_eq!(
+            said(read_args(&["--max-event-bytes", "2GB"])),
+            "invalid value '2GB' for '--max-event-bytes <SIZE>': unknown unit 'GB'; write K, M, G or T (powers of 1024), \
+             such as 256M or 2GiB"
         );
         assert!(said(read_args(&["--store", "etcd:x"])).contains("unknown store"));
         assert!(said(read_args(&["--store", "etcd://h/p", "--store-lease", "1500ms"])).contains("whole seconds"));

@@ -3,7 +3,6 @@
 mod detect;
 mod resolve;
 mod settings;
-mod units;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +13,6 @@ use muster_types::{AllocatedResources, WorkerName};
 
 pub use resolve::SettingError;
 pub use settings::{Action, CommandLine, StopArgs, WorkerSettings};
-pub use units::{ParseAmountError, parse_bytes, parse_duration};
 
 /// A worker's configuration, complete.
 #[derive(Debug, Clone)]

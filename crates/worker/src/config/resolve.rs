@@ -8,11 +8,10 @@ use std::time::Duration;
 use std::{fmt, fs, io, process};
 
 use muster_types::{AllocatedResources, ResourceName, WorkerName};
+use muster_units::{ByteSize, ParseByteSizeError, ParseTimeSpanError, TimeSpan};
 use serde::Deserialize;
 
-use super::{
-    Directories, ParseAmountError, WorkerConfig, WorkerRetention, WorkerSettings, detect, parse_bytes, parse_duration,
-};
+use super::{Directories, WorkerConfig, WorkerRetention, WorkerSettings, detect};
 
 /// Addresses of one resource, as the wire bounds them.
 const ADDRESSES_LIMIT: usize = 1_024;
@@ -33,14 +32,23 @@ pub enum SettingError {
         /// What would be right.
         expected: String,
     },
-    /// A number with its unit is wrong.
-    Amount {
+    /// A size is wrong.
+    Size {
         /// The flag.
         flag: &'static str,
         /// What was given.
         value: String,
         /// Why.
-        source: ParseAmountError,
+        source: ParseByteSizeError,
+    },
+    /// A length of time is wrong.
+    Span {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        value: String,
+        /// Why.
+        source: ParseTimeSpanError,
     },
     /// A resource script cannot be run.
     RunScript(String, io::Error),
@@ -55,7 +63,9 @@ impl fmt::Display for SettingError {
             // The cause draws a picture of several lines; its message says it in one.
             SettingError::ParseFile(path, error) => write!(f, "cannot parse {}: {}", path.display(), error.message()),
             SettingError::Value { flag, value, expected } => write!(f, "--{flag} {value}: {expected}"),
-            SettingError::Amount { flag, value, .. } => write!(f, "--{flag} {value}"),
+            SettingError::Size { flag, value, .. } | SettingError::Span { flag, value, .. } => {
+                write!(f, "--{flag} {value}")
+            }
             SettingError::RunScript(script, _) => write!(f, "cannot run the resource script {script}"),
             SettingError::ScriptOutput(script, _) => {
                 write!(f, "the resource script {script} must print {{\"name\":…,\"addresses\":[…]}}")
@@ -69,7 +79,8 @@ impl std::error::Error for SettingError {
         match self {
             SettingError::ReadFile(_, source) | SettingError::RunScript(_, source) => Some(source),
             SettingError::ParseFile(..) | SettingError::Value { .. } => None,
-            SettingError::Amount { source, .. } => Some(source),
+            SettingError::Size { source, .. } => Some(source),
+            SettingError::Span { source, .. } => Some(source),
             SettingError::ScriptOutput(_, source) => Some(source),
         }
     }
@@ -172,7 +183,7 @@ impl WorkerSettings {
     }
 
     fn retention(&self) -> Result<WorkerRetention, SettingError> {
-        let interval = length("cleanup-interval", self.cleanup_interval.as_deref().unwrap_or("1800s"))?;
+        let interval = length("cleanup-interval", self.cleanup_interval.as_deref().unwrap_or("30m"))?;
         if interval.is_zero() {
             return Err(wrong("cleanup-interval", "0", "more than 0"));
         }
@@ -186,11 +197,13 @@ impl WorkerSettings {
 }
 
 fn bytes(flag: &'static str, text: &str) -> Result<u64, SettingError> {
-    parse_bytes(text).map_err(|source| SettingError::Amount { flag, value: text.to_owned(), source })
+    let size: Result<ByteSize, _> = text.parse();
+    size.map(|size| size.0).map_err(|source| SettingError::Size { flag, value: text.to_owned(), source })
 }
 
 fn length(flag: &'static str, text: &str) -> Result<Duration, SettingError> {
-    parse_duration(text).map_err(|source| SettingError::Amount { flag, value: text.to_owned(), source })
+    let span: Result<TimeSpan, _> = text.parse();
+    span.map(|span| span.0).map_err(|source| SettingError::Span { flag, value: text.to_owned(), source })
 }
 
 fn on_or_off(flag: &'static str, text: &str) -> Result<bool, SettingError> {

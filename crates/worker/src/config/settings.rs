@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "muster-worker", version, about = "Runs the processes of a Muster cluster on this machine")]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = muster_units::HELP)]
 pub struct CommandLine {
     /// Another action than to serve.
     #[command(subcommand)]
@@ -103,23 +103,23 @@ pub struct WorkerSettings {
     /// Leased work is frozen at its lease's end where the machine has a freezer; what no leader
     /// confirms for this long is killed, and 0 kills at the lease's end. Whole seconds, for a
     /// runner that is started [default: 10m].
-    #[arg(long, env = "MUSTER_WORKER_FENCE_KILL_AFTER", value_name = "LENGTH")]
+    #[arg(long, env = "MUSTER_WORKER_FENCE_KILL_AFTER", value_name = "TIME")]
     pub fence_kill_after: Option<String>,
     /// As process 1 of a container: how long programs may take to end after this process is told
     /// to (TERM), each at most by its own grace, before they are killed [default: 25s].
-    #[arg(long, env = "MUSTER_WORKER_STOP_GRACE", value_name = "LENGTH")]
+    #[arg(long, env = "MUSTER_WORKER_STOP_GRACE", value_name = "TIME")]
     pub stop_grace: Option<String>,
-    /// Time between two passes of cleaning up [default: 1800s].
-    #[arg(long, env = "MUSTER_WORKER_CLEANUP_INTERVAL", value_name = "LENGTH")]
+    /// Time between two passes of cleaning up [default: 30m].
+    #[arg(long, env = "MUSTER_WORKER_CLEANUP_INTERVAL", value_name = "TIME")]
     pub cleanup_interval: Option<String>,
     /// Age at which work directories of ended attempts are removed [default: 7d].
-    #[arg(long, env = "MUSTER_WORKER_CLEANUP_AGE", value_name = "LENGTH")]
+    #[arg(long, env = "MUSTER_WORKER_CLEANUP_AGE", value_name = "TIME")]
     pub cleanup_age: Option<String>,
     /// Age at which logs of ended attempts are removed [default: 7d].
-    #[arg(long, env = "MUSTER_WORKER_LOG_KEEP", value_name = "LENGTH")]
+    #[arg(long, env = "MUSTER_WORKER_LOG_KEEP", value_name = "TIME")]
     pub log_keep: Option<String>,
     /// Bytes of logs of ended attempts above which the oldest are removed [default: 10GiB].
-    #[arg(long, env = "MUSTER_WORKER_LOG_KEEP_SIZE", value_name = "BYTES")]
+    #[arg(long, env = "MUSTER_WORKER_LOG_KEEP_SIZE", value_name = "SIZE")]
     pub log_keep_size: Option<String>,
     /// Join another cluster than the one joined before. Nothing is killed.
     #[arg(long, env = "MUSTER_WORKER_REJOIN", num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]

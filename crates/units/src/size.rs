@@ -5,11 +5,11 @@ use std::str::FromStr;
 
 /// A size in bytes. Suffixes are powers of 1024, as everywhere in Muster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SizeArg(pub(crate) u64);
+pub struct ByteSize(pub u64);
 
 /// Why a text is not a size.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SizeError {
+pub enum ParseByteSizeError {
     /// It does not begin with a number.
     NoNumber,
     /// What follows the number is no unit.
@@ -18,24 +18,26 @@ pub(crate) enum SizeError {
     TooLarge,
 }
 
-impl fmt::Display for SizeError {
+impl fmt::Display for ParseByteSizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SizeError::NoNumber => f.write_str("a size begins with a number, such as 256M or 2GiB"),
-            SizeError::Unit(unit) => {
+            ParseByteSizeError::NoNumber => f.write_str("a size begins with a number, such as 256M or 2GiB"),
+            ParseByteSizeError::Unit(unit) => {
                 write!(f, "unknown unit '{unit}'; write K, M, G or T (powers of 1024), such as 256M or 2GiB")
             }
-            SizeError::TooLarge => f.write_str("this is more than can be counted in bytes"),
+            ParseByteSizeError::TooLarge => {
+                f.write_str("more than can be counted in bytes; write a size such as 256M or 2GiB")
+            }
         }
     }
 }
 
-impl std::error::Error for SizeError {}
+impl std::error::Error for ParseByteSizeError {}
 
-impl FromStr for SizeArg {
-    type Err = SizeError;
+impl FromStr for ByteSize {
+    type Err = ParseByteSizeError;
 
-    fn from_str(text: &str) -> Result<SizeArg, SizeError> {
+    fn from_str(text: &str) -> Result<ByteSize, ParseByteSizeError> {
         let text = text.trim();
         let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(split);
@@ -46,28 +48,29 @@ impl FromStr for SizeArg {
             "m" | "mi" | "mib" => 1 << 20,
             "g" | "gi" | "gib" => 1 << 30,
             "t" | "ti" | "tib" => 1 << 40,
-            _ if number.is_empty() => return Err(SizeError::NoNumber),
-            _ => return Err(SizeError::Unit(unit.to_owned())),
+            _ if number.is_empty() => return Err(ParseByteSizeError::NoNumber),
+            _ => return Err(ParseByteSizeError::Unit(unit.to_owned())),
         };
-        scaled(number, scale).map(SizeArg)
+        scaled(number, scale).map(ByteSize)
     }
 }
 
 /// A decimal number times a scale, without the rounding of floats for whole numbers.
-fn scaled(number: &str, scale: u64) -> Result<u64, SizeError> {
+fn scaled(number: &str, scale: u64) -> Result<u64, ParseByteSizeError> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() || fraction.contains('.') || number.ends_with('.') {
-        return Err(SizeError::NoNumber);
+        return Err(ParseByteSizeError::NoNumber);
     }
     // Whole digits that do not fit are too large, for nothing else can be wrong with digits.
-    let whole: u64 = whole.parse().map_err(|_| SizeError::TooLarge)?;
-    let bytes = whole.checked_mul(scale).ok_or(SizeError::TooLarge)?;
+    let whole: u64 = whole.parse().map_err(|_| ParseByteSizeError::TooLarge)?;
+    let bytes = whole.checked_mul(scale).ok_or(ParseByteSizeError::TooLarge)?;
     // Nine digits are more than a byte of a tebibyte; the rest cannot matter to anybody.
     let digits = &fraction[..fraction.len().min(9)];
-    let numerator: u128 = if digits.is_empty() { 0 } else { digits.parse().map_err(|_| SizeError::NoNumber)? };
+    let numerator: u128 =
+        if digits.is_empty() { 0 } else { digits.parse().map_err(|_| ParseByteSizeError::NoNumber)? };
     let rest = numerator * u128::from(scale) / 10u128.pow(digits.len() as u32);
-    let rest = u64::try_from(rest).map_err(|_| SizeError::TooLarge)?;
-    bytes.checked_add(rest).ok_or(SizeError::TooLarge)
+    let rest = u64::try_from(rest).map_err(|_| ParseByteSizeError::TooLarge)?;
+    bytes.checked_add(rest).ok_or(ParseByteSizeError::TooLarge)
 }
 
 #[cfg(test)]
@@ -89,20 +92,20 @@ mod tests {
             ("1.5G", (1 << 30) + (1 << 29)),
             ("18446744073709551615", u64::MAX),
         ] {
-            assert_eq!(text.parse(), Ok(SizeArg(bytes)), "{text}");
+            assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
     }
 
     #[test]
     fn says_what_is_wrong() {
-        assert_eq!("256X".parse::<SizeArg>(), Err(SizeError::Unit("X".into())));
-        assert_eq!("2GB".parse::<SizeArg>(), Err(SizeError::Unit("GB".into())));
-        assert_eq!("".parse::<SizeArg>(), Err(SizeError::NoNumber));
-        assert_eq!("M".parse::<SizeArg>(), Err(SizeError::NoNumber));
-        assert_eq!("-1M".parse::<SizeArg>(), Err(SizeError::NoNumber));
-        assert_eq!("1.M".parse::<SizeArg>(), Err(SizeError::NoNumber));
-        assert_eq!("1.2.3M".parse::<SizeArg>(), Err(SizeError::NoNumber));
-        assert_eq!("99999999999999999999".parse::<SizeArg>(), Err(SizeError::TooLarge));
-        assert_eq!("99999999T".parse::<SizeArg>(), Err(SizeError::TooLarge));
+        assert_eq!("256X".parse::<ByteSize>(), Err(ParseByteSizeError::Unit("X".into())));
+        assert_eq!("2GB".parse::<ByteSize>(), Err(ParseByteSizeError::Unit("GB".into())));
+        assert_eq!("".parse::<ByteSize>(), Err(ParseByteSizeError::NoNumber));
+        assert_eq!("M".parse::<ByteSize>(), Err(ParseByteSizeError::NoNumber));
+        assert_eq!("-1M".parse::<ByteSize>(), Err(ParseByteSizeError::NoNumber));
+        assert_eq!("1.M".parse::<ByteSize>(), Err(ParseByteSizeError::NoNumber));
+        assert_eq!("1.2.3M".parse::<ByteSize>(), Err(ParseByteSizeError::NoNumber));
+        assert_eq!("99999999999999999999".parse::<ByteSize>(), Err(ParseByteSizeError::TooLarge));
+        assert_eq!("99999999T".parse::<ByteSize>(), Err(ParseByteSizeError::TooLarge));
     }
 }

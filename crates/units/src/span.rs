@@ -1,0 +1,113 @@
+//! Lengths of time: `500ms`, `10s`, `1h30m`, `2d`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimeSpan(pub Duration);
+
+/// Why a text is not a length of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParseTimeSpanError {
+    /// A number is missing before a unit.
+    NoNumber,
+    /// A number stands without a unit.
+    NoUnit(String),
+    /// What follows a number is no unit.
+    Unit(String),
+    /// Longer than can be counted.
+    TooLong,
+}
+
+impl fmt::Display for ParseTimeSpanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ParseTimeSpanError::NoNumber => {
+                f.write_str("a length of time is whole numbers with units, such as 500ms, 10s or 1h30m")
+            }
+            ParseTimeSpanError::NoUnit(number) => {
+                write!(f, "a unit is missing; write {number}s for seconds, or a length of time such as 1h30m")
+            }
+            ParseTimeSpanError::Unit(unit) => {
+                write!(f, "unknown unit '{unit}'; write ms, s, m, h or d, such as 10s or 1h30m")
+            }
+            ParseTimeSpanError::TooLong => {
+                f.write_str("longer than can be counted; write a length of time such as 10s or 1h30m")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ParseTimeSpanError {}
+
+impl FromStr for TimeSpan {
+    type Err = ParseTimeSpanError;
+
+    fn from_str(text: &str) -> Result<TimeSpan, ParseTimeSpanError> {
+        let mut rest = text.trim();
+        if rest == "0" {
+            return Ok(TimeSpan(Duration::ZERO));
+        }
+        let mut total = Duration::ZERO;
+        if rest.is_empty() {
+            return Err(ParseTimeSpanError::NoNumber);
+        }
+        while !rest.is_empty() {
+            let (part, after) = next_part(rest)?;
+            total = total.checked_add(part).ok_or(ParseTimeSpanError::TooLong)?;
+            rest = after;
+        }
+        Ok(TimeSpan(total))
+    }
+}
+
+/// The first number with its unit, and what follows.
+fn next_part(text: &str) -> Result<(Duration, &str), ParseTimeSpanError> {
+    let number_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, rest) = text.split_at(number_end);
+    if number.is_empty() {
+        return Err(ParseTimeSpanError::NoNumber);
+    }
+    let unit_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+    let (unit, rest) = rest.split_at(unit_end);
+    let millis: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        "" => return Err(ParseTimeSpanError::NoUnit(number.to_owned())),
+        _ => return Err(ParseTimeSpanError::Unit(unit.to_owned())),
+    };
+    let number: u64 = number.parse().map_err(|_| ParseTimeSpanError::TooLong)?;
+    let millis = number.checked_mul(millis).ok_or(ParseTimeSpanError::TooLong)?;
+    Ok((Duration::from_millis(millis), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_people_write() {
+        for (text, millis) in
+            [("0", 0), ("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("1h30m", 5_400_000), ("1d", 86_400_000)]
+        {
+            assert_eq!(text.parse(), Ok(TimeSpan(Duration::from_millis(millis))), "{text}");
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        assert_eq!("".parse::<TimeSpan>(), Err(ParseTimeSpanError::NoNumber));
+        assert_eq!("s".parse::<TimeSpan>(), Err(ParseTimeSpanError::NoNumber));
+        assert_eq!("-1s".parse::<TimeSpan>(), Err(ParseTimeSpanError::NoNumber));
+        assert_eq!("10".parse::<TimeSpan>(), Err(ParseTimeSpanError::NoUnit("10".into())));
+        assert_eq!("1h30".parse::<TimeSpan>(), Err(ParseTimeSpanError::NoUnit("30".into())));
+        assert_eq!("10 s".parse::<TimeSpan>(), Err(ParseTimeSpanError::Unit(" s".into())));
+        assert_eq!("10min".parse::<TimeSpan>(), Err(ParseTimeSpanError::Unit("min".into())));
+        assert_eq!("99999999999999999999d".parse::<TimeSpan>(), Err(ParseTimeSpanError::TooLong));
+    }
+}
