@@ -268,3 +268,19 @@ async fn an_agent_that_starts_beside_a_stopped_runner_waits_for_it_and_says_so()
     assert_eq!(driver.attempts.len(), 1, "{driver:?}");
     assert_eq!(oracle.runs().values().map(Vec::len).sum::<usize>(), 1);
 }
+
+#[tokio::test]
+async fn a_hang_up_ends_nothing() {
+    let cluster = Cluster::start(roomy(1));
+    let before = cluster.submit(Submit::program(&["/bin/sleep", "1000"]).id("before")).await;
+    cluster.wait_for_state(&before, State::Running).await;
+    cluster.master.as_ref().expect("the master runs").signal(Signal::HUP);
+    cluster.workers["w1"].signal(Signal::HUP);
+    let runner = Pid::from_raw(cluster.runner_pid("w1")).expect("a process id");
+    kill_process(runner, Signal::HUP).expect("the runner is there");
+    // A process that took it would be gone before it serves the next: each must, for this one.
+    let after = cluster.submit(Submit::program(&["/bin/true"]).id("after")).await;
+    assert_eq!(cluster.wait_for_end(&after).await.state(), State::Finished);
+    assert_eq!(cluster.runner_pid("w1"), runner.as_raw_nonzero().get());
+    assert_eq!(cluster.driver(&before).await.expect("it is there").state(), State::Running);
+}

@@ -5,10 +5,17 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 
+/// The end of `--help`.
+fn after_help() -> String {
+    let signals = "Signals: TERM and INT end this agent, and what it runs goes on; HUP is ignored. As process 1 of a\n\
+                   container TERM and INT end what runs as well, with its grace.";
+    format!("{}\n{signals}", muster_units::HELP)
+}
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "muster-worker", version, about = "Runs the processes of a Muster cluster on this machine")]
-#[command(args_conflicts_with_subcommands = true, after_help = muster_units::HELP)]
+#[command(args_conflicts_with_subcommands = true, after_help = after_help())]
 pub struct CommandLine {
     /// Another action than to serve.
     #[command(subcommand)]
