@@ -10,12 +10,12 @@ use muster_core::placement::SelectionPolicy;
 
 use muster_units::{ByteSize, TimeSpan};
 
-/// A master of a Muster cluster: accepts work, places it on workers, and answers for it; or stands
 /// The end of `--help`.
 fn after_help() -> String {
     format!("{}\nSignals: TERM and INT hand over and end this master; HUP is ignored.", muster_units::HELP)
 }
 
+/// A master of a Muster cluster: accepts work, places it on workers, and answers for it; or stands
 /// by, forwards to the one that does, and is ready to take over.
 #[derive(Debug, Clone, Parser)]
 #[command(after_help = after_help())]
