@@ -222,8 +222,21 @@ fn request_error(error: &ureq::Error) -> FetchError {
     FetchError::Request(what, permanent)
 }
 
-/// Copies in pieces, counting and hashing what passes.
+/// Copies in pieces, counting and hashing what passes. What fails leaves no part of a file behind:
+/// on a disk that is full it would take the room of others until it is cleaned up.
 fn transfer(
+    from: Box<dyn Read>,
+    target: &Path,
+    expected: Option<&[u8; 32]>,
+    cancelled: &AtomicBool,
+) -> Result<(), FetchError> {
+    copy(from, target, expected, cancelled).inspect_err(|_| {
+        // What was never made need not go.
+        let _ = fs::remove_file(target);
+    })
+}
+
+fn copy(
     mut from: Box<dyn Read>,
     target: &Path,
     expected: Option<&[u8; 32]>,
@@ -347,6 +360,25 @@ mod tests {
 
     fn sha256(text: &str) -> [u8; 32] {
         Sha256::digest(text).into()
+    }
+
+    #[test]
+    fn on_a_full_disk_the_platform_fails_and_no_part_of_a_file_is_left() {
+        let setting = Setting::new();
+        let work = setting.root.path().join("work");
+        let flags = rustix::mount::MountFlags::empty();
+        if let Err(error) = rustix::mount::mount("tmpfs", &work, "tmpfs", flags, c"size=1m,mode=0700") {
+            let without = std::env::var("MUSTER_TEST_WITHOUT").unwrap_or_default();
+            let named = without.split(',').any(|name| name == "mount");
+            assert!(named, "cannot mount a tmpfs ({error}): name mount in MUSTER_TEST_WITHOUT to test without it");
+            return;
+        }
+        fs::write(setting.root.path().join("tool"), vec![1; 4 << 20]).expect("written");
+        let failed = setting.fetch(&setting.artifact());
+        let left = fs::read_dir(&work).expect("readable").count();
+        rustix::mount::unmount(&work, rustix::mount::UnmountFlags::DETACH).expect("unmounted");
+        assert!(matches!(&failed, Err(error @ FetchError::Write(..)) if !error.is_permanent()), "{failed:?}");
+        assert_eq!(left, 0, "files that are left");
     }
 
     #[test]
