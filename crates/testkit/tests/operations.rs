@@ -3,6 +3,8 @@
 #![expect(clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -302,4 +304,64 @@ fn the_files_of_a_cluster_are_its_owners_alone() {
         assert_eq!(mode & 0o077, 0, "{folder} is {mode:o}");
     }
     let _ = wait_for_file(&cluster.ready_file("w1"), Duration::from_secs(5));
+}
+
+/// Files below a folder whose bytes hold a word, but those below another.
+fn files_that_hold(word: &str, folder: &Path, but: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder that can be read").flatten() {
+        let path = entry.path();
+        let kind = entry.file_type().expect("of a kind");
+        if kind.is_dir() && path != but {
+            found.extend(files_that_hold(word, &path, but));
+        } else if kind.is_file() {
+            // One that has gone meanwhile holds nothing.
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            if bytes.windows(word.len()).any(|window| window == word.as_bytes()) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn secrets_of_an_address_are_in_no_answer_event_or_log() {
+    let mut options = Options::default();
+    options.master_args.extend(["--log".to_owned(), "debug".to_owned()]);
+    options.worker.args.extend(["--log".to_owned(), "debug".to_owned()]);
+    let cluster = Cluster::start(options);
+    // The failure, which names the address, is what is looked at.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = server.local_addr().expect("it has one");
+    std::thread::spawn(move || {
+        let (mut stream, _) = server.accept().expect("the worker fetches");
+        let _ = stream.read(&mut [0; 4096]);
+        stream
+            .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            .expect("answered");
+    });
+    let uri = format!("http://somebody:hunter2pass@{address}/tool?signature=hunter2query#name=tool");
+    cluster.muster_ok(&["submit", "--id", "d", "--artifact", &uri, "--", "/bin/true"]);
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        for args in [
+            &["get", "driver", "d", "-o", "wide"][..],
+            &["get", "driver", "d", "-o", "json"],
+            &["list", "drivers", "-o", "json"],
+            &["events", "--since-oldest", "-o", "json"],
+            &["events", "--since-oldest"],
+        ] {
+            said.push(cluster.muster_ok(args));
+        }
+        cluster.wait_for_end("d").await;
+    }
+    assert!(said.iter().any(|text| text.contains(&format!("{address}/tool"))), "the address itself is named: {said:?}");
+    // The store alone keeps what is needed to fetch.
+    let store = cluster.dir().join("master");
+    for secret in ["hunter2pass", "hunter2query"] {
+        assert_eq!(said.iter().find(|text| text.contains(secret)), None);
+        assert_eq!(files_that_hold(secret, cluster.dir(), &store), Vec::<PathBuf>::new());
+    }
+    assert_ne!(files_that_hold("hunter2query", &store, Path::new("")), Vec::<PathBuf>::new(), "the search finds");
 }
