@@ -6,6 +6,7 @@
 //! them.
 
 mod api;
+mod call_deadline;
 mod clock;
 mod commit;
 pub mod config;
