@@ -3,15 +3,24 @@
 
 mod common;
 
+use std::path::Path;
 use std::time::Duration;
 
 use common::worker::{FakeWorker, exited};
 use common::*;
 use muster_proto::v1;
-use muster_store::{Candidacy, Location, NewCluster};
+use muster_store::{AnyCandidate, Candidacy, Location, NewCluster};
+use muster_testenv::SmallDisk;
 use muster_types::{AttemptState, WallTime};
 use tonic::Code;
 use v1::driver::State;
+
+/// The records in a folder, old or new.
+async fn open(store: &Path) -> AnyCandidate {
+    let new_cluster = NewCluster { name: "test".into(), is_name_default: true, now: WallTime(1) };
+    let candidacy = Candidacy::new(String::new(), String::new(), Duration::from_secs(3));
+    muster_store::open(&Location::Embedded(store.to_owned()), new_cluster, candidacy).await.unwrap()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn told_to_stop_it_says_goodbye_on_every_stream_and_ends_in_time() {
@@ -38,13 +47,8 @@ async fn told_to_stop_it_says_goodbye_on_every_stream_and_ends_in_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_that_starts_again_on_the_same_store_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    let location = Location::Embedded(dir.path().join("store"));
-    let open = async || {
-        let new_cluster = NewCluster { name: "test".into(), is_name_default: true, now: WallTime(1) };
-        let candidacy = Candidacy::new(String::new(), String::new(), Duration::from_secs(3));
-        muster_store::open(&location, new_cluster, candidacy).await.unwrap()
-    };
-    let master = Master::start_on(open().await, &[]).await;
+    let store = dir.path().join("store");
+    let master = Master::start_on(open(&store).await, &[]).await;
     let mut client = master.client().await;
     let mut worker = FakeWorker::new("w1", 1);
     let mut link = worker.join(&master, &[]).await;
@@ -59,7 +63,7 @@ async fn a_master_that_starts_again_on_the_same_store_goes_on() {
     master.stop().await.unwrap();
     drop(link);
 
-    let master = Master::start_on(open().await, &[]).await;
+    let master = Master::start_on(open(&store).await, &[]).await;
     let mut client = master.client().await;
     let after = client.get_cluster(v1::GetClusterRequest {}).await.unwrap().into_inner().cluster.unwrap();
     assert_eq!((&after.uid, &after.name), (&before.uid, &before.name));
@@ -119,46 +123,11 @@ async fn reflection_and_health_are_there() {
     assert!(answer.contains("muster.v1.MasterService") && answer.contains("grpc.health.v1.Health"), "{answer}");
 }
 
-/// A file system of its own, of 24 MiB. `None` where this machine cannot mount and whoever runs the
-/// tests has said so.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<SmallDisk> {
-        let directory = tempfile::tempdir().unwrap();
-        let flags = rustix::mount::MountFlags::empty();
-        let mounted = rustix::mount::mount("tmpfs", directory.path(), "tmpfs", flags, c"size=24m,mode=0700");
-        let without = std::env::var("MUSTER_TEST_WITHOUT").unwrap_or_default();
-        match mounted {
-            Ok(()) => Some(SmallDisk(directory)),
-            Err(_) if without.split(',').any(|name| name == "mount") => None,
-            Err(error) => {
-                panic!("cannot mount a tmpfs ({error}): name mount in MUSTER_TEST_WITHOUT to test without it")
-            }
-        }
-    }
-
-    fn filler(&self) -> std::path::PathBuf {
-        self.0.path().join("filler")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(self.0.path(), rustix::mount::UnmountFlags::DETACH);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_whose_disk_is_full_takes_nothing_new_and_goes_on_once_there_is_room() {
-    let Some(disk) = SmallDisk::mount() else { return };
-    let location = Location::Embedded(disk.0.path().join("store"));
-    let open = async || {
-        let new_cluster = NewCluster { name: "test".into(), is_name_default: true, now: WallTime(1) };
-        let candidacy = Candidacy::new(String::new(), String::new(), Duration::from_secs(3));
-        muster_store::open(&location, new_cluster, candidacy).await.unwrap()
-    };
-    let master = Master::start_on(open().await, &[]).await;
+    let Some(disk) = SmallDisk::mount(24 << 10) else { return };
+    let store = disk.path().join("store");
+    let master = Master::start_on(open(&store).await, &[]).await;
     let mut client = master.client().await;
     let mut worker = FakeWorker::new("w1", 1);
     let mut link = worker.join(&master, &[]).await;
@@ -168,7 +137,7 @@ async fn a_master_whose_disk_is_full_takes_nothing_new_and_goes_on_once_there_is
     link.report(std::slice::from_ref(&running)).await;
     until(&mut client, "runs", State::Running).await;
 
-    assert!(std::fs::write(disk.filler(), vec![0; 24 << 20]).is_err(), "the disk is full");
+    disk.fill(0);
     // One or more find out; what is on its way then is written once there is room.
     let request = |id: &str| v1::SubmitDriverRequest {
         driver: Some(sleeper()),
@@ -184,14 +153,14 @@ async fn a_master_whose_disk_is_full_takes_nothing_new_and_goes_on_once_there_is
     assert_failure(&status, Code::ResourceExhausted, "STORE_FULL");
     assert_eq!(get(&mut client, "runs").await.state(), State::Running, "reads go on");
 
-    std::fs::remove_file(disk.filler()).unwrap();
+    disk.make_room();
     eventually("a submission is taken", async || client.submit_driver(request("second")).await.ok()).await;
     client.submit_driver(request("first")).await.unwrap();
     let ended = worker.report(&launch, exited(0));
     link.report(std::slice::from_ref(&ended)).await;
     link.acknowledged(ended.sequence).await;
     master.stop().await.unwrap();
-    let master = Master::start_on(open().await, &[]).await;
+    let master = Master::start_on(open(&store).await, &[]).await;
     let mut client = master.client().await;
     assert_eq!(get(&mut client, "runs").await.state(), State::Finished);
     for id in ["first", "second"] {

@@ -7,9 +7,10 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    TestRunner, accepted, count_with_argument, driver, is_alive, lacks, outcome, report_pid, unique_word, wait_until,
+    TestRunner, accepted, count_with_argument, driver, is_alive, outcome, report_pid, unique_word, wait_until,
 };
 use muster_agent::runner_protocol::{Kill, KillReason, ToAgent, ToRunner};
+use muster_testenv::SmallDisk;
 use muster_types::{AttemptState, Exit, Fault, KilledBy, Outcome, Reason};
 use rustix::process::{Signal, kill_process};
 
@@ -314,36 +315,14 @@ fn a_hang_of_one_start_does_not_stop_the_rest() {
     assert!(agent.run(runner.shell(driver(3), "true")).is_success());
 }
 
-/// A file system of its own, as small as it is said.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn mount(at: std::path::PathBuf, options: &std::ffi::CStr) -> Option<SmallDisk> {
-        std::fs::create_dir(&at).unwrap();
-        rustix::mount::mount("tmpfs", &at, "tmpfs", rustix::mount::MountFlags::empty(), options).ok()?;
-        Some(SmallDisk(at))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
-    }
-}
-
 #[test]
 fn a_full_disk_delays_a_report_and_loses_none() {
-    let disk_dir = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(disk_dir.path().join("disk"), c"size=9m,mode=0700") else {
-        lacks("mount", false);
-        return;
-    };
-    let runner = TestRunner::start_in(&disk.0);
+    let Some(disk) = SmallDisk::mount(9 << 10) else { return };
+    let runner = TestRunner::start_in(disk.path());
     let mut agent = runner.connect();
     agent.start(runner.shell(driver(0), "until [ -e go ]; do sleep 0.01; done; exit 9"));
     agent.wait_running(driver(0));
-    let filler = disk.0.join("filler");
-    assert!(std::fs::write(&filler, vec![0; 9 << 20]).is_err(), "the disk is full");
+    disk.fill(0);
 
     // Attempts that come and go until the journal is full and cannot be begun anew: nothing is
     // answered that must be on record first.
@@ -359,7 +338,7 @@ fn a_full_disk_delays_a_report_and_loses_none() {
     assert!(!agent.is_answered(Duration::from_millis(500)));
     assert!(!agent.has_ended(driver(0)), "nothing is said before it is on record");
 
-    std::fs::remove_file(&filler).unwrap();
+    disk.make_room();
     assert_eq!(agent.wait_ended(driver(0)), Outcome::exited(Exit::Code(9)));
     runner.crash();
     runner.launch();

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use muster_proto::v1::driver::State;
+use muster_testenv::lacks;
 use muster_testkit::{Cluster, Options, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -44,10 +45,7 @@ fn signal(pid: u32, signal: Signal) {
 /// A master and a worker that is process 1. `None` where no PID namespace can be made and whoever
 /// runs the tests has said so.
 fn cluster(args: &[&str]) -> Option<Cluster> {
-    let without = std::env::var("MUSTER_TEST_WITHOUT").unwrap_or_default();
-    if !rustix::process::geteuid().is_root() {
-        let named = without.split(',').any(|name| name == "pid-namespace");
-        assert!(named, "only root makes PID namespaces: name pid-namespace in MUSTER_TEST_WITHOUT to test without");
+    if lacks("pid-namespace", rustix::process::geteuid().is_root()) {
         return None;
     }
     let mut cluster = Cluster::start(Options { workers: 0, ..Options::default() });

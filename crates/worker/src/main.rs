@@ -18,7 +18,7 @@ const BLOCKING_THREADS: usize = 16;
 
 fn main() -> ExitCode {
     match act() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failed) => {
             #[expect(clippy::print_stderr, reason = "the one line that a wrong start is answered with")]
             {
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn act() -> Result<(), StartFailed> {
+fn act() -> Result<ExitCode, StartFailed> {
     let CommandLine { action, settings, config } = match CommandLine::try_parse() {
         Ok(line) => line,
         // Help and version: asked for, and longer than a line.
@@ -37,7 +37,7 @@ fn act() -> Result<(), StartFailed> {
         Err(error) => return Err(StartFailed { code: 2, message: first_paragraph(&error.to_string()) }),
     };
     match action {
-        Some(Action::Stop(args)) => stop(&args),
+        Some(Action::Stop(args)) => stop(&args).map(|()| ExitCode::SUCCESS),
         None => serve(settings, config.as_deref()),
     }
 }
@@ -62,7 +62,7 @@ fn other(error: &dyn std::error::Error) -> StartFailed {
     StartFailed { code: 1, message: in_one_line(error) }
 }
 
-fn serve(settings: WorkerSettings, file: Option<&std::path::Path>) -> Result<(), StartFailed> {
+fn serve(settings: WorkerSettings, file: Option<&std::path::Path>) -> Result<ExitCode, StartFailed> {
     let mut settings = settings.or(WorkerSettings::lists_of_environment());
     if let Some(path) = file {
         settings = settings.or_file(path).map_err(|error| usage(&error))?;
@@ -76,15 +76,16 @@ fn serve(settings: WorkerSettings, file: Option<&std::path::Path>) -> Result<(),
     tracing_subscriber::registry().with(lines).with(filter).init();
     if init::is_process_one() {
         let (state_dir, stop_grace) = settings.of_process_one().map_err(|error| usage(&error))?;
+        // What was wrong has been said by the agent.
         let code = runtime()?.block_on(init::run(&state_dir, stop_grace)).map_err(|error| other(&error))?;
-        return if code == 0 { Ok(()) } else { Err(StartFailed { code, message: "the agent has ended".to_owned() }) };
+        return Ok(ExitCode::from(code));
     }
     let config = settings.resolve().map_err(|error| usage(&error))?;
     let runtime = runtime()?;
     let served = runtime.block_on(serve_until_signal(config));
     // A download in progress, or a disk that hangs, must not keep the agent from ending.
     runtime.shutdown_background();
-    served
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve_until_signal(config: WorkerConfig) -> Result<(), StartFailed> {

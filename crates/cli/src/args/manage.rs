@@ -1,9 +1,9 @@
 //! What changes: `kill`, `drain`, `undrain`, `worker`.
 
 use clap::{Args, Subcommand};
+use muster_units::TimeSpan;
 
 use super::{live_drivers_and_applications, workers};
-use muster_units::TimeSpan;
 
 /// What to end.
 #[derive(Debug, Args)]

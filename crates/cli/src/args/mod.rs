@@ -20,7 +20,7 @@ use crate::complete;
 /// Where the master is when nobody says so.
 pub(crate) const DEFAULT_MASTER: &str = "127.0.0.1:7077";
 
-const AFTER_HELP: &str = "\
+const EXIT_CODES_AND_ENVIRONMENT: &str = "\
 Exit codes:
   0    done
   1    failed: refused, not found, or not reachable (nothing was done)
@@ -33,17 +33,19 @@ Exit codes:
 Environment:
   MUSTER_MASTER  addresses of the masters, as --master
   MUSTER_LOG     what to log on standard error, such as debug; nothing unless set
-  NO_COLOR       set to anything: no colours
+  NO_COLOR       set to anything: no colours";
 
-Sizes and times:
-  Sizes are bytes, or a number with K, M, G or T (powers of 1024): 4096, 256M, 1.5GiB. GB is refused.
-  Times are whole numbers with ms, s, m, h or d: 500ms, 10s, 1h30m; only 0 goes without a unit.
-
+const FIRST_STEPS: &str = "\
 First steps:
   muster up                                    # a whole cluster on this machine; leave it in this terminal
   muster submit --wait -- /bin/sh -c 'echo hello'
   muster list drivers
   source <(muster completions bash)            # ids complete, too";
+
+/// The end of `--help`.
+fn after_help() -> String {
+    format!("{EXIT_CODES_AND_ENVIRONMENT}\n\n{}\n\n{FIRST_STEPS}", muster_units::HELP)
+}
 
 /// Submits, watches and ends drivers on a Muster cluster, and brings up clusters on one machine.
 ///
@@ -51,7 +53,7 @@ First steps:
 /// whatever part of the cluster is upgraded, restarted or lost. A driver may register applications,
 /// which are granted executors: further processes on the workers.
 #[derive(Debug, Parser)]
-#[command(name = "muster", version, after_help = AFTER_HELP, subcommand_required = true, max_term_width = 120, disable_help_subcommand = false)]
+#[command(name = "muster", version, after_help = after_help(), subcommand_required = true, max_term_width = 120, disable_help_subcommand = false)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,

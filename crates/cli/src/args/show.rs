@@ -1,10 +1,10 @@
 //! What shows: `get`, `list`, `logs`, `events`, `cluster`.
 
 use clap::{Args, Subcommand, ValueEnum};
+use muster_units::ByteSize;
 
 use super::{applications, drivers, drivers_and_applications, executors, workers};
 use crate::parse::{Pair, ProcessArg};
-use muster_units::ByteSize;
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use muster_units::{ByteSize, TimeSpan};
 
 use super::Format;
 use crate::parse::{ArtifactRef, Count, Pair, SecretSource};
-use muster_units::{ByteSize, TimeSpan};
 
 const AFTER_HELP: &str = "\
 Examples:

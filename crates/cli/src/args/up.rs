@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use muster_units::ByteSize;
 
 use super::DEFAULT_MASTER;
-use muster_units::ByteSize;
 
 /// A cluster on this machine.
 #[derive(Debug, Clone, Args)]

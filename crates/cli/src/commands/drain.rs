@@ -34,6 +34,7 @@ pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<(), C
     if !args.wait {
         return drained.iter().try_for_each(|worker| put(&format!("{} drains; {}\n", worker.name, remaining(worker))));
     }
+    let names = drained.iter().map(|worker| worker.name.as_str()).collect::<Vec<_>>().join(", ");
     let ends = async {
         for worker in drained {
             let name = worker.name.clone();
@@ -45,7 +46,7 @@ pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<(), C
     match args.timeout {
         None => ends.await,
         Some(limit) => timeout(limit.0, ends).await.map_err(|_| {
-            let text = format!("not empty within {}; the drain goes on", length(limit.0));
+            let text = format!("not all empty within {}: {names}; draining goes on", length(limit.0));
             CommandFailure::TimedOut(text)
         })?,
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use muster_client::v1::{
     Artifact, Command, DriverSpec, Resources, RestartCondition, RestartPolicy, SubmitDriverRequest, WorkerLostPolicy,
 };
+use muster_units::TimeSpan;
 
 use crate::args::{OnWorkerLost, Restart, SubmitArgs};
 use crate::failure::CommandFailure;
 use crate::parse::{ArtifactRef, Pair, SecretSource, is_variable_name, read_env_file};
-use muster_units::TimeSpan;
 
 /// The request of a submission. Its request id is left empty unless it was given.
 pub(super) fn request(args: &SubmitArgs) -> Result<SubmitDriverRequest, CommandFailure> {

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use muster_core::placement::SelectionPolicy;
-
 use muster_units::{ByteSize, TimeSpan};
 
 /// The end of `--help`.

@@ -14,6 +14,7 @@ use muster_agent::runner_protocol::{
     Accepted, AgentHello, FrameReader, Framed as _, Kill, KillReason, Limits, Program, Renewal, RunnerHello,
     SOCKET_NAME, Start, ToAgent, ToRunner, VERSION, VERSION_MIN,
 };
+pub use muster_testenv::lacks;
 use muster_types::{
     Acknowledgement, AllocatedResources, AttemptKey, AttemptNumber, AttemptState, DriverUid, KilledBy, Outcome, Report,
     Time, WallTime,
@@ -23,18 +24,6 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Long enough for a loaded machine; nothing waits for it unless something is wrong.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Whether this machine is without a feature that a test needs. The test fails there, unless the
-/// feature is named in `MUSTER_TEST_WITHOUT` (names separated by commas): what is not tested is
-/// known to whoever runs the tests.
-pub fn lacks(feature: &str, has: bool) -> bool {
-    let named = std::env::var("MUSTER_TEST_WITHOUT").unwrap_or_default();
-    assert!(
-        has || named.split(',').any(|name| name == feature),
-        "this machine lacks {feature}: name it in MUSTER_TEST_WITHOUT to test without it"
-    );
-    !has
-}
 
 /// The ways to freeze that a machine may have.
 pub const V2: &[&str] = &["--tree", "cgroup2"];

@@ -327,6 +327,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use muster_testenv::SmallDisk;
     use muster_types::ArtifactUri;
 
     use super::*;
@@ -365,20 +366,12 @@ mod tests {
     #[test]
     fn on_a_full_disk_the_platform_fails_and_no_part_of_a_file_is_left() {
         let setting = Setting::new();
-        let work = setting.root.path().join("work");
-        let flags = rustix::mount::MountFlags::empty();
-        if let Err(error) = rustix::mount::mount("tmpfs", &work, "tmpfs", flags, c"size=1m,mode=0700") {
-            let without = std::env::var("MUSTER_TEST_WITHOUT").unwrap_or_default();
-            let named = without.split(',').any(|name| name == "mount");
-            assert!(named, "cannot mount a tmpfs ({error}): name mount in MUSTER_TEST_WITHOUT to test without it");
-            return;
-        }
+        let Some(disk) = SmallDisk::mount(1 << 10) else { return };
         fs::write(setting.root.path().join("tool"), vec![1; 4 << 20]).expect("written");
-        let failed = setting.fetch(&setting.artifact());
-        let left = fs::read_dir(&work).expect("readable").count();
-        rustix::mount::unmount(&work, rustix::mount::UnmountFlags::DETACH).expect("unmounted");
-        assert!(matches!(&failed, Err(error @ FetchError::Write(..)) if !error.is_permanent()), "{failed:?}");
-        assert_eq!(left, 0, "files that are left");
+        let cache = setting.root.path().join("cache");
+        let error = fetch(&setting.artifact(), disk.path(), &cache, &setting.running).expect_err("there is no room");
+        assert!(matches!(error, FetchError::Write(..)) && !error.is_permanent(), "{error}");
+        assert_eq!(fs::read_dir(disk.path()).expect("readable").count(), 0, "files that are left");
     }
 
     #[test]

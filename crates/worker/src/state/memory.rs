@@ -84,6 +84,7 @@ pub(super) fn write_synced(path: &Path, text: &str) -> Result<(), StateError> {
 
 #[cfg(test)]
 mod tests {
+    use muster_testenv::SmallDisk;
     use muster_types::ClusterUid;
 
     use super::*;
@@ -109,31 +110,17 @@ mod tests {
 
     #[test]
     fn a_full_disk_leaves_what_was_stored_before_and_takes_the_next_once_there_is_room() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let directory = directory.path();
-        let flags = rustix::mount::MountFlags::empty();
-        if let Err(error) = rustix::mount::mount("tmpfs", directory, "tmpfs", flags, c"size=64k,mode=0700") {
-            let without = std::env::var("MUSTER_TEST_WITHOUT").unwrap_or_default();
-            let named = without.split(',').any(|name| name == "mount");
-            assert!(named, "cannot mount a tmpfs ({error}): name mount in MUSTER_TEST_WITHOUT to test without it");
-            return;
-        }
+        let Some(disk) = SmallDisk::mount(64) else { return };
         let remembered = |revision| {
             let epoch = Epoch { generation: 2, revision, leader: LeaderUid(5) };
             RememberedCluster { cluster: ClusterUid(9), epoch }
         };
-        store(directory, &remembered(1)).expect("stored");
-        let filler = directory.join("filler");
-        fs::write(&filler, [0; 64 << 10]).expect_err("full");
-        let refused = store(directory, &remembered(2));
-        let kept = load(directory);
-        fs::remove_file(&filler).expect("room is made");
-        let stored = store(directory, &remembered(2));
-        let newest = load(directory);
-        rustix::mount::unmount(directory, rustix::mount::UnmountFlags::DETACH).expect("unmounted");
-        assert!(matches!(refused, Err(StateError::Write(..))), "{refused:?}");
-        assert_eq!(kept.expect("readable"), Some(remembered(1)));
-        stored.expect("stored");
-        assert_eq!(newest.expect("readable"), Some(remembered(2)));
+        store(disk.path(), &remembered(1)).expect("stored");
+        disk.fill(0);
+        assert!(matches!(store(disk.path(), &remembered(2)), Err(StateError::Write(..))));
+        assert_eq!(load(disk.path()).expect("readable"), Some(remembered(1)));
+        disk.make_room();
+        store(disk.path(), &remembered(2)).expect("stored");
+        assert_eq!(load(disk.path()).expect("readable"), Some(remembered(2)));
     }
 }
