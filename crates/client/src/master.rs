@@ -63,6 +63,10 @@ impl Client {
         forget_worker, "ForgetWorker", ForgetWorkerRequest, worker: Worker
     }
     mutation! {
+        /// Declares that nothing of an attempt is left.
+        forget_attempt, "ForgetAttempt", ForgetAttemptRequest, worker: Worker
+    }
+    mutation! {
         /// Ends an attempt that the store does not name.
         end_quarantined, "EndQuarantined", EndQuarantinedRequest, worker: Worker
     }

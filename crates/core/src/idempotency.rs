@@ -31,6 +31,7 @@ pub(crate) enum RequestKind {
     Drain,
     Undrain,
     Forget,
+    ForgetAttempt,
     EndQuarantined,
 }
 

@@ -185,6 +185,15 @@ pub enum Request {
         /// Makes it idempotent.
         request: Option<RequestId>,
     },
+    /// Close one attempt, which its worker does not have.
+    ForgetAttempt {
+        /// Name or uid of the worker.
+        worker: String,
+        /// The attempt.
+        attempt: AttemptKey,
+        /// Makes it idempotent.
+        request: Option<RequestId>,
+    },
     /// End an attempt that no record names.
     EndQuarantined {
         /// Name or uid.

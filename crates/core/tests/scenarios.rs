@@ -170,6 +170,10 @@ impl Scenario {
             }
             "undrain" => Request::Undrain { worker: name, request },
             "forget" => Request::Forget { worker: name, request },
+            "forget-attempt" => {
+                let attempt = words::attempt(&words.plain[2], &self.world.ledger.fold);
+                Request::ForgetAttempt { worker: name, attempt, request }
+            }
             "end-quarantined" => {
                 let attempt = words::attempt(&words.plain[2], &self.world.ledger.fold);
                 Request::EndQuarantined { worker: name, attempt, request }

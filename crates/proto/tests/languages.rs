@@ -222,6 +222,7 @@ fn a_request_that_names_a_thing_in_another_way_is_found() {
         (master, "GetWorkerRequest", "worker_id", "worker"),
         (master, "WatchEventsRequest", "worker_ids", "workers"),
         (master, "EndQuarantinedRequest", "attempt_id", "attempt"),
+        (master, "ForgetAttemptRequest", "attempt_id", "attempt"),
         ("muster/v1/worker_service.proto", "WorkerServiceReadLogRequest", "driver_uid", "uid"),
         ("muster/v1/application_service.proto", "KillExecutorsRequest", "executor_ids", "executors"),
     ] {

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use muster_units::TimeSpan;
 
 use super::{live_drivers_and_applications, workers};
+use crate::parse::ProcessArg;
 
 /// What to end.
 #[derive(Debug, Args)]
@@ -86,6 +87,15 @@ pub(crate) enum WorkerSubcommand {
         /// Name or uid of the worker.
         #[arg(add = workers())]
         worker: String,
+    },
+    /// Declare that nothing of one attempt is left: of one that stays UNREACHABLE because its
+    /// worker came back without it and cannot prove its end, as without cgroups. It ends as
+    /// FORGOTTEN, and its driver or application goes on. Say this only after a look at the machine:
+    /// what still runs there would be a second copy. Refused while the worker has it.
+    ForgetAttempt {
+        /// DRIVER/ATTEMPT or APPLICATION/EXECUTOR, such as job-1/2.
+        #[arg(add = live_drivers_and_applications())]
+        attempt: ProcessArg,
     },
     /// End an attempt that the store does not name. After the store was restored from an earlier
     /// time, what runs and no record names is left running and shown by `muster get worker`: nobody

@@ -8,6 +8,7 @@ mod end_quarantined;
 mod events;
 mod follow;
 mod forget;
+mod forget_attempt;
 mod get;
 mod kill;
 mod list;
@@ -43,6 +44,9 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitStatus, CommandFailure> {
         CliCommand::Undrain(args) => drain::undrain(master()?, args).await?,
         CliCommand::Worker(args) => match args.command {
             WorkerSubcommand::Forget { worker } => forget::forget(master()?, &worker).await?,
+            WorkerSubcommand::ForgetAttempt { attempt } => {
+                forget_attempt::forget_attempt(master()?, &attempt).await?;
+            }
             WorkerSubcommand::EndQuarantined { worker, attempt } => {
                 end_quarantined::end_quarantined(master()?, &worker, &attempt).await?;
             }

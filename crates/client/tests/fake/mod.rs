@@ -281,6 +281,7 @@ unused! {
     drain_worker: DrainWorkerRequest => DrainWorkerResponse,
     undrain_worker: UndrainWorkerRequest => UndrainWorkerResponse,
     forget_worker: ForgetWorkerRequest => ForgetWorkerResponse,
+    forget_attempt: ForgetAttemptRequest => ForgetAttemptResponse,
     end_quarantined: EndQuarantinedRequest => EndQuarantinedResponse,
     get_cluster: GetClusterRequest => GetClusterResponse,
     step_down: StepDownRequest => StepDownResponse,

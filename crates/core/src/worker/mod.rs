@@ -4,6 +4,7 @@ mod assignments;
 mod drain;
 mod expiry;
 mod forget;
+mod forget_attempt;
 mod hello;
 mod inventory;
 mod reports;

@@ -140,6 +140,13 @@ impl MasterService for MasterApi {
         Ok(Response::new(workers::forget(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
+    async fn forget_attempt(
+        &self,
+        request: Request<v1::ForgetAttemptRequest>,
+    ) -> Result<Response<v1::ForgetAttemptResponse>, Status> {
+        Ok(Response::new(workers::forget_attempt(&*self.slot.leading()?, request.into_inner()).await?))
+    }
+
     async fn end_quarantined(
         &self,
         request: Request<v1::EndQuarantinedRequest>,

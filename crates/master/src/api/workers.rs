@@ -67,12 +67,22 @@ pub(crate) async fn forget(
     Ok(v1::ForgetWorkerResponse { worker: Some(worker) })
 }
 
+/// Declares that nothing of an attempt is left.
+pub(crate) async fn forget_attempt(
+    leading: &LeaderContext,
+    wire: v1::ForgetAttemptRequest,
+) -> Result<v1::ForgetAttemptResponse, Failure> {
+    let validate::AttemptOnWorker { worker, attempt, request } = validate::forget_attempt(wire)?;
+    let worker = to_request(leading, Request::ForgetAttempt { worker, attempt, request }).await?;
+    Ok(v1::ForgetAttemptResponse { worker: Some(worker) })
+}
+
 /// Ends an attempt that the store does not name.
 pub(crate) async fn end_quarantined(
     leading: &LeaderContext,
     wire: v1::EndQuarantinedRequest,
 ) -> Result<v1::EndQuarantinedResponse, Failure> {
-    let validate::EndQuarantined { worker, attempt, request } = validate::end_quarantined(wire)?;
+    let validate::AttemptOnWorker { worker, attempt, request } = validate::end_quarantined(wire)?;
     let worker = to_request(leading, Request::EndQuarantined { worker, attempt, request }).await?;
     Ok(v1::EndQuarantinedResponse { worker: Some(worker) })
 }

@@ -62,10 +62,10 @@ pub fn forget_worker(wire: v1::ForgetWorkerRequest) -> Result<NamedWorker, Field
     named(wire.worker_id, wire.request_id)
 }
 
-/// End an attempt that the store does not name.
+/// One attempt, by its worker.
 #[derive(Debug, Clone)]
-pub struct EndQuarantined {
-    /// Name or uid.
+pub struct AttemptOnWorker {
+    /// Name or uid of the worker.
     pub worker: String,
     /// The attempt.
     pub attempt: AttemptKey,
@@ -73,18 +73,26 @@ pub struct EndQuarantined {
     pub request: Option<RequestId>,
 }
 
-/// Checks the end of a quarantined attempt.
-pub fn end_quarantined(wire: v1::EndQuarantinedRequest) -> Result<EndQuarantined, FieldViolations> {
+fn attempt_on_worker(worker: String, attempt: &str, request: String) -> Result<AttemptOnWorker, FieldViolations> {
     let mut violations = FieldViolations::new();
-    existing_name(&wire.worker_id, &Path::root("worker_id"), &mut violations);
-    let attempt: Option<AttemptKey> = wire.attempt_id.parse().ok();
+    existing_name(&worker, &Path::root("worker_id"), &mut violations);
+    let attempt: Option<AttemptKey> = attempt.parse().ok();
     if attempt.is_none() {
-        violations
-            .add(&Path::root("attempt_id"), "is no attempt: d-UID-NUMBER or e-UID-NUMBER, as the worker shows it");
+        violations.add(&Path::root("attempt_id"), "is no attempt: d-UID-NUMBER or e-UID-NUMBER, as it is shown");
     }
-    let request = request_id(wire.request_id, &mut violations);
+    let request = request_id(request, &mut violations);
     match attempt {
-        Some(attempt) => violations.unless_any(EndQuarantined { worker: wire.worker_id, attempt, request }),
+        Some(attempt) => violations.unless_any(AttemptOnWorker { worker, attempt, request }),
         None => Err(violations),
     }
+}
+
+/// Checks a forget of one attempt.
+pub fn forget_attempt(wire: v1::ForgetAttemptRequest) -> Result<AttemptOnWorker, FieldViolations> {
+    attempt_on_worker(wire.worker_id, &wire.attempt_id, wire.request_id)
+}
+
+/// Checks the end of a quarantined attempt.
+pub fn end_quarantined(wire: v1::EndQuarantinedRequest) -> Result<AttemptOnWorker, FieldViolations> {
+    attempt_on_worker(wire.worker_id, &wire.attempt_id, wire.request_id)
 }
