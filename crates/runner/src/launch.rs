@@ -16,6 +16,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::connection;
+use crate::earlier_runs;
 use crate::options::RunnerOptions;
 use crate::pid_translation::PidTranslation;
 use crate::serve::{self, RunnerPlace, ServeError};
@@ -127,13 +128,17 @@ fn leave_session(options: &RunnerOptions, state: &StateDir, writer: OwnedFd, wit
     daemon::close_others(&[writer.as_raw_fd(), state.lock_fd()]);
     let _ = rustix::process::setsid();
     let outer = PidTranslation::open();
+    let outer_namespace = earlier_runs::present_namespace();
     if with_namespaces && daemon::unshare_pids_and_mounts().is_err() {
         tell(writer, NO_NAMESPACE, b"");
         daemon::leave(0);
     }
     match daemon::fork() {
         Ok(Side::Parent(_)) => daemon::leave(0),
-        Ok(Side::Child) => become_runner(options, state, writer, outer, with_namespaces),
+        Ok(Side::Child) => {
+            let place = RunnerPlace { outer, outer_namespace, is_first_process: with_namespaces };
+            become_runner(options, state, writer, place)
+        }
         Err(error) => {
             tell(writer, FAILED, format!("cannot fork: {error}").as_bytes());
             daemon::leave(1)
@@ -141,27 +146,23 @@ fn leave_session(options: &RunnerOptions, state: &StateDir, writer: OwnedFd, wit
     }
 }
 
-fn become_runner(
-    options: &RunnerOptions,
-    state: &StateDir,
-    writer: OwnedFd,
-    outer: PidTranslation,
-    is_first: bool,
-) -> ! {
+fn become_runner(options: &RunnerOptions, state: &StateDir, writer: OwnedFd, place: RunnerPlace) -> ! {
     let _ = rustix::process::setsid();
-    if is_first && own_proc().is_err() {
+    if place.is_first_process && own_proc().is_err() {
         tell(writer, NO_NAMESPACE, b"");
         daemon::leave(0);
     }
-    let place = RunnerPlace { outer, is_first_process: is_first };
     let prepared = detach(state).map_err(|error| ServeError::Failed(format!("cannot leave its caller: {error}")));
     let served = prepared.and_then(|()| serve::prepare(options, state, place));
     match served {
-        Ok(engine) => {
+        Ok((engine, runs)) => {
             tell(writer, SERVES, b"");
-            let code = i32::from(engine.run().is_err());
+            let ended = engine.run();
+            if ended.is_ok() {
+                runs.end();
+            }
             serve::clean_up(state);
-            daemon::leave(code)
+            daemon::leave(i32::from(ended.is_err()))
         }
         Err(ServeError::Locked(cgroup)) => {
             tell(writer, LOCKED, cgroup.as_os_str().as_bytes());

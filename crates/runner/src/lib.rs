@@ -8,8 +8,8 @@
 //! by the [`guard`], a second process.
 //!
 //! The state directory (mode 0700) holds the lock, the socket, the incarnation, the process id, the
-//! journal and `runner.log`, which gets what a crash has to say, and what became of the guard if it
-//! had to be replaced.
+//! journal, the runs whose end is not proven ([`earlier_runs`]) and `runner.log`, which gets what a
+//! crash has to say, and what became of the guard if it had to be replaced.
 //!
 //! SIGTERM ends everything that runs, each attempt by its own grace, and then the runner; a second
 //! one changes nothing. SIGKILL lets the kernel end everything at once. No other signal means
@@ -17,6 +17,7 @@
 
 mod clock;
 mod connection;
+mod earlier_runs;
 mod engine;
 mod guard;
 mod journal;

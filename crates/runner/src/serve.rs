@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use muster_agent::pid_namespace::PidNamespace;
 use muster_agent::runner_protocol::{RunnerHello, VERSION};
 
 use crate::connection::Listener;
+use crate::earlier_runs::EarlierRuns;
 use crate::engine::{self, Engine, EngineParts};
 use crate::guard::Keeper;
 use crate::journal::{self, Journal};
@@ -21,6 +23,8 @@ use crate::tree::{self, TreeRequest, Trees};
 /// Where the runner lives.
 pub(crate) struct RunnerPlace {
     pub(crate) outer: PidTranslation,
+    /// The PID namespace that it was started in.
+    pub(crate) outer_namespace: Option<PidNamespace>,
     /// Of a PID namespace of its own.
     pub(crate) is_first_process: bool,
 }
@@ -51,9 +55,13 @@ fn cannot<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String {
     move |error| format!("cannot {what}: {error}")
 }
 
-/// Makes everything ready. The order is the promise: what was left is gone before there is a new
-/// incarnation, the incarnation is on disk before anybody can connect.
-pub(crate) fn prepare(options: &RunnerOptions, state: &StateDir, place: RunnerPlace) -> Result<Engine, ServeError> {
+/// Makes everything ready. The order is the promise: what was left is gone, or known to be left,
+/// before there is a new incarnation; the incarnation is on disk before anybody can connect.
+pub(crate) fn prepare(
+    options: &RunnerOptions,
+    state: &StateDir,
+    place: RunnerPlace,
+) -> Result<(Engine, EarlierRuns), ServeError> {
     let name = state.worker_name();
     let wanted = TreeRequest { root: options.cgroup_root.clone(), name, method: options.tree, limits: options.limits };
     let found = tree::find(&wanted).map_err(|error| ServeError::Locked(error.directory))?;
@@ -63,6 +71,10 @@ pub(crate) fn prepare(options: &RunnerOptions, state: &StateDir, place: RunnerPl
     let brake = trees.brake().map_err(cannot("find the group of leased trees"))?;
     let guard = Keeper::new(brake, options.fence_kill_after).map_err(cannot("prepare a guard"))?;
     let trees = Arc::new(trees);
+
+    let present = place.outer_namespace.map(|namespace| (namespace, place.is_first_process));
+    let runs = EarlierRuns::begin(state.path(), present, trees.home(), state.is_new())
+        .map_err(cannot("write what runs here"))?;
 
     let (seen, memory) = journal::read(&state.journal()).map_err(cannot("read the journal"))?;
     let incarnation = state.next_incarnation(seen).map_err(cannot("write the incarnation"))?;
@@ -86,6 +98,7 @@ pub(crate) fn prepare(options: &RunnerOptions, state: &StateDir, place: RunnerPl
 
     let mut capabilities = found.capabilities;
     capabilities.dies_with_runner = place.is_first_process;
+    capabilities.earlier_ended = runs.have_ended();
     let hello = RunnerHello { version: VERSION, incarnation, boot_id: boot_id()?, capabilities, pid, renewal: None };
     let is_first_process = place.is_first_process;
     let (cgroup_homes, fence_kill_after) = (found.cgroup_homes, options.fence_kill_after);
@@ -101,7 +114,8 @@ pub(crate) fn prepare(options: &RunnerOptions, state: &StateDir, place: RunnerPl
         cgroup_homes,
         fence_kill_after,
     };
-    Ok(Engine::new(parts, kept).map_err(cannot("begin"))?)
+    let engine = Engine::new(parts, kept).map_err(cannot("begin"))?;
+    Ok((engine, runs))
 }
 
 /// Removes what says that a runner is here.

@@ -54,6 +54,15 @@ impl StateDir {
         self.lock.as_raw_fd()
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it never had a runner.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.path.join(INCARNATION_NAME).exists() && !self.journal().exists()
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
         self.path.join(SOCKET_NAME)
     }

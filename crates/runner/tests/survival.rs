@@ -7,10 +7,10 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    TestRunner, accepted, count_with_argument, driver, is_alive, outcome, report_pid, unique_word, wait_until,
+    TestRunner, V1, V2, accepted, count_with_argument, driver, is_alive, outcome, report_pid, unique_word, wait_until,
 };
 use muster_agent::runner_protocol::{Kill, KillReason, ToAgent, ToRunner};
-use muster_testenv::SmallDisk;
+use muster_testenv::{SmallDisk, lacks};
 use muster_types::{AttemptState, Exit, Fault, KilledBy, Outcome, Reason};
 use rustix::process::{Signal, kill_process};
 
@@ -216,6 +216,56 @@ fn the_runner_outlives_who_started_it_and_its_terminal() {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
     let session: i32 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().parse().unwrap();
     assert_eq!(session, pid.as_raw_nonzero().get(), "a session of its own");
+}
+
+/// A later runner looks where it is told to, which may not be where the last one's trees are.
+#[test]
+fn a_runner_vouches_only_for_what_it_has_looked_for() {
+    let vouches = |first: &[&str], then: &[&str]| {
+        let mut runner = TestRunner::start(&[first, &["--namespaces", "off"]].concat());
+        let mut agent = runner.connect();
+        assert!(agent.hello.capabilities.earlier_ended, "nothing was before it");
+        let before = agent.hello.capabilities.tree_method.clone();
+        agent.start(runner.shell(driver(1), "sleep 1000 & sleep 1000"));
+        agent.wait_running(driver(1));
+        runner.crash();
+        runner.set_arguments(&[then, &["--namespaces", "off"]].concat());
+        runner.launch();
+        let agent = runner.connect();
+        let after = agent.hello.capabilities.tree_method.clone();
+        let vouches = agent.hello.capabilities.earlier_ended;
+        drop(agent);
+        // What it does not look for is ended by one that does.
+        runner.crash();
+        runner.set_arguments(&[first, &["--namespaces", "off"]].concat());
+        runner.launch();
+        (before, after, vouches)
+    };
+    for ways in [V1, V2] {
+        let (before, after, vouched) = vouches(ways, ways);
+        assert_eq!(before, after);
+        assert_eq!(vouched, before != "none", "{before}");
+        let (before, _, vouched) = vouches(ways, &["--tree", "none"]);
+        assert!(!vouched, "{before}, then none");
+        let (_, after, vouched) = vouches(&["--tree", "none"], ways);
+        assert!(!vouched, "none, then {after}");
+    }
+    let (before, after, vouched) = vouches(V1, V2);
+    assert!(!vouched, "{before}, then {after}");
+}
+
+#[test]
+fn a_runner_in_a_namespace_of_its_own_takes_all_along() {
+    let runner = TestRunner::start(&["--tree", "none"]);
+    let mut agent = runner.connect();
+    if lacks("pid-namespace", agent.hello.capabilities.dies_with_runner) {
+        return;
+    }
+    agent.start(runner.shell(driver(1), "setsid env -i sleep 1000 & sleep 1000"));
+    agent.wait_running(driver(1));
+    runner.crash();
+    runner.launch();
+    assert!(runner.connect().hello.capabilities.earlier_ended);
 }
 
 #[test]

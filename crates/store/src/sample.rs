@@ -325,6 +325,7 @@ impl Sample {
                 pids_limit: self.flag(),
                 freezer: self.flag(),
                 dies_with_runner: self.flag(),
+                earlier_ended: self.flag(),
                 punch_hole: self.flag(),
                 tree_method: self.text(),
             },

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{AllocatedResources, ClusterUid, Epoch, Incarnation, Session, WorkerName, WorkerUid};
 
-/// What a worker's machine lets it do, found by trying at start.
+/// What a worker's machine lets it do, and what its runner can vouch for: found at its start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
     /// A kill ends the whole tree of a process, whatever it did.
@@ -19,6 +19,8 @@ pub struct Capabilities {
     pub freezer: bool,
     /// Processes die with the runner, by the kernel.
     pub dies_with_runner: bool,
+    /// Nothing that an earlier incarnation of the runner started is left: that is proven.
+    pub earlier_ended: bool,
     /// Logs are bounded by punching holes.
     pub punch_hole: bool,
     /// How the tree is held, for people: `cgroup2`, `cgroup1-freezer` or `none`.

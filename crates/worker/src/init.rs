@@ -15,11 +15,14 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::runner;
+use crate::state::{ProcessOneLock, StateError};
 
 /// How long the agent may take to end before it is killed. It ends at once, unless it is stopped.
 const AGENT_REST: Duration = Duration::from_secs(2);
 /// Before an agent that has crashed is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks at a lock that is another container's.
+const LOOK_PAUSE: Duration = Duration::from_millis(200);
 /// What a Rust program that panics exits with.
 const PANICKED: i32 = 101;
 
@@ -40,6 +43,13 @@ pub async fn run(state_dir: &Path, stop_grace: Duration) -> io::Result<u8> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    let held = take_lock(state_dir);
+    tokio::pin!(held);
+    let _lock = tokio::select! {
+        held = &mut held => held.map_err(io::Error::other)?,
+        _ = terminate.recv() => return Ok(0),
+        _ = interrupt.recv() => return Ok(0),
+    };
     let mut agent = Some(start_agent()?);
     let restart = tokio::time::sleep(RESTART_PAUSE);
     tokio::pin!(restart);
@@ -56,7 +66,14 @@ pub async fn run(state_dir: &Path, stop_grace: Duration) -> io::Result<u8> {
                     }
                 }
             }
-            () = &mut restart, if agent.is_none() => agent = Some(start_agent()?),
+            () = &mut restart, if agent.is_none() => match start_agent() {
+                Ok(pid) => agent = Some(pid),
+                // Processes may be short here; what runs must not end for that.
+                Err(error) => {
+                    tracing::error!("cannot start the agent again: {error}; trying on");
+                    restart.as_mut().reset(tokio::time::Instant::now() + RESTART_PAUSE);
+                }
+            },
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hang_up.recv() => {}
@@ -81,6 +98,21 @@ pub async fn run(state_dir: &Path, stop_grace: Duration) -> io::Result<u8> {
             stopped = &mut stopped => return stopped.map(|_| 0).map_err(io::Error::other),
             _ = children.recv() => { reap(None); }
         }
+    }
+}
+
+/// Waits for the first process of the container that this one replaces.
+async fn take_lock(state_dir: &Path) -> Result<ProcessOneLock, StateError> {
+    let mut said = false;
+    loop {
+        if let Some(lock) = ProcessOneLock::take(state_dir)? {
+            return Ok(lock);
+        }
+        if !said {
+            tracing::info!("waiting for process 1 of another container, which holds {}", state_dir.display());
+            said = true;
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
     }
 }
 

@@ -213,6 +213,7 @@ fn capabilities_to_wire(capabilities: &Capabilities) -> wire::Capabilities {
         freezer: capabilities.freezer,
         dies_with_runner: capabilities.dies_with_runner,
         tree_method: capabilities.tree_method.clone(),
+        earlier_ended: Some(capabilities.earlier_ended),
     }
 }
 
@@ -224,6 +225,7 @@ fn capabilities_from_wire(capabilities: wire::Capabilities) -> Capabilities {
         pids_limit: capabilities.pids_limit,
         freezer: capabilities.freezer,
         dies_with_runner: capabilities.dies_with_runner,
+        earlier_ended: capabilities.earlier_ended.unwrap_or(capabilities.tree),
         punch_hole: false,
         tree_method: capabilities.tree_method,
     }

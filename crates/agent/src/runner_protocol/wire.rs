@@ -214,6 +214,9 @@ pub(super) struct Capabilities {
     pub(super) dies_with_runner: bool,
     #[prost(string, tag = "7")]
     pub(super) tree_method: String,
+    /// Not said by older runners: they vouched for it where they held trees.
+    #[prost(bool, optional, tag = "8")]
+    pub(super) earlier_ended: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -124,6 +124,7 @@ fn containment(held: &Capabilities) -> String {
         (held.pids_limit, "process limits"),
         (held.freezer, "freezing"),
         (held.dies_with_runner, "processes die with the runner"),
+        (!held.earlier_ended, "something of an earlier runner may be left"),
         (held.punch_hole, "logs bounded in place"),
     ];
     let has: Vec<_> = words.iter().filter(|(has, _)| *has).map(|(_, word)| *word).collect();

@@ -26,9 +26,9 @@ impl Core {
             let name = format!("{attempt} open on {on}");
             return self.reply(call, Err(Rejection::NotFound { kind: "attempt", name }));
         }
-        if let Some(why) = self.why_not_forgotten(uid, attempt) {
+        if let Some(refusal) = self.refuse_forgetting(uid, attempt) {
             let subject = format!("attempt {attempt} on {on}");
-            return self.reply(call, Err(Rejection::WrongState { subject, message: why.to_owned() }));
+            return self.reply(call, Err(Rejection::WrongState { subject, message: refusal.to_owned() }));
         }
         self.note_request(ctx, request.as_ref(), uid, RequestKind::ForgetAttempt);
         let message = "an operator declared that nothing of it is left";
@@ -40,7 +40,7 @@ impl Core {
         self.reply_worker(call, uid);
     }
 
-    fn why_not_forgotten(&self, uid: WorkerUid, attempt: AttemptKey) -> Option<&'static str> {
+    fn refuse_forgetting(&self, uid: WorkerUid, attempt: AttemptKey) -> Option<&'static str> {
         let worker = self.workers.get(uid)?;
         if let AttemptKey::Driver(driver, _) = attempt
             && self.restore.holds(driver)

@@ -67,7 +67,7 @@ impl Core {
     fn settle_missing(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
         let Some(worker) = self.workers.get(uid).filter(|worker| worker.assigned.contains_key(&key)) else { return };
         let same_incarnation = self.incarnation_of(key) == Some(worker.record.incarnation);
-        let proof = worker.record.capabilities.tree;
+        let proof = worker.record.capabilities.earlier_ended;
         if let AttemptKey::Driver(driver, _) = key
             && self.restore.holds(driver)
             && (same_incarnation || proof)
@@ -89,8 +89,8 @@ impl Core {
                 let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, "its worker came back without it");
                 self.close(ctx, key, lost);
             }
-            // Without containment a new incarnation proves nothing: only the lease's end closes
-            // what is leased.
+            // A new incarnation that does not vouch for the earlier ones proves nothing: only the
+            // lease's end closes what is leased, and an operator the rest.
             (false, _) => {
                 self.mark_unreachable(ctx, key);
                 if self.is_leased(key) {

@@ -27,7 +27,11 @@ pub fn hello(name: &str, session: u64, words: &Words) -> Hello {
         incarnation: Incarnation { counter, random: counter },
         session: Session(session),
         epoch: None,
-        capabilities: Capabilities { tree: text("tree", "yes") == "yes", ..Capabilities::default() },
+        capabilities: Capabilities {
+            tree: text("tree", "yes") == "yes",
+            earlier_ended: text("ended", &text("tree", "yes")) == "yes",
+            ..Capabilities::default()
+        },
         total: total(words),
         labels: BTreeMap::new(),
         variables: BTreeSet::new(),

@@ -34,7 +34,7 @@ impl FakeWorker {
             incarnation: Incarnation { counter: 1, random: 1 },
             session: Session(0),
             epoch: None,
-            capabilities: Capabilities { tree: true, ..Capabilities::default() },
+            capabilities: Capabilities { tree: true, earlier_ended: true, ..Capabilities::default() },
             total: AllocatedResources { cores, memory: 1 << 40, addresses: BTreeMap::new() },
             labels: BTreeMap::new(),
             variables: Default::default(),

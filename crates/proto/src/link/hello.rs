@@ -29,6 +29,7 @@ impl From<&Capabilities> for v1::Capabilities {
             pids_limit: capabilities.pids_limit,
             freezer: capabilities.freezer,
             dies_with_runner: capabilities.dies_with_runner,
+            earlier_ended: capabilities.earlier_ended,
             punch_hole: capabilities.punch_hole,
             tree_method: capabilities.tree_method.clone(),
         }
@@ -46,6 +47,7 @@ impl From<v1::Capabilities> for Capabilities {
             pids_limit: wire.pids_limit,
             freezer: wire.freezer,
             dies_with_runner: wire.dies_with_runner,
+            earlier_ended: wire.earlier_ended,
             punch_hole: wire.punch_hole,
             tree_method,
         }

@@ -1,10 +1,44 @@
 //! Cgroup directories as files: what both versions have in common.
 
+use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
+use std::str::FromStr;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
+
+/// A cgroup, within one boot: its hierarchy, and its inode there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CgroupId {
+    /// Of the second version.
+    V2(u64),
+    /// Of the first version's freezer.
+    Freezer(u64),
+}
+
+impl fmt::Display for CgroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CgroupId::V2(inode) => write!(f, "cgroup2:{inode}"),
+            CgroupId::Freezer(inode) => write!(f, "freezer:{inode}"),
+        }
+    }
+}
+
+impl FromStr for CgroupId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<CgroupId, ()> {
+        let (hierarchy, inode) = text.split_once(':').ok_or(())?;
+        let inode = inode.parse().map_err(|_| ())?;
+        match hierarchy {
+            "cgroup2" => Ok(CgroupId::V2(inode)),
+            "freezer" => Ok(CgroupId::Freezer(inode)),
+            _ => Err(()),
+        }
+    }
+}
 
 /// Longest file that is read: process ids of a large tree.
 const MAX_READ: u64 = 1 << 20;

@@ -23,6 +23,7 @@ use muster_agent::runner_protocol::Limits;
 use muster_types::AttemptKey;
 
 pub(crate) use brake::{Brake, BrakeSite};
+pub(crate) use cgroup::CgroupId;
 pub(crate) use find::{CgroupHome, Method, TreeRequest, find};
 use freezer::Freezer;
 use limits::Limiter;
@@ -224,6 +225,16 @@ impl Trees {
             Holder::Cgroup2(holder) => drop(holder.clear(LEASED)),
             Holder::Freezer(holder) => drop(holder.clear(LEASED)),
             Holder::Marks(_) => {}
+        }
+    }
+
+    /// The cgroup that holds all trees, where one does.
+    pub(crate) fn home(&self) -> Option<CgroupId> {
+        let inode = |parent| rustix::fs::fstat(parent).ok().map(|status| status.st_ino);
+        match &self.holder {
+            Holder::Cgroup2(holder) => inode(holder.parent()).map(CgroupId::V2),
+            Holder::Freezer(holder) => inode(holder.parent()).map(CgroupId::Freezer),
+            Holder::Marks(_) => None,
         }
     }
 

@@ -89,6 +89,11 @@ impl TestRunner {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Of the runners that are launched from now on.
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    }
+
     /// Connects. Where the test asked for a kind of tree that the machine has not, it fails.
     pub fn connect(&self) -> Agent {
         let agent = Agent::connect(&self.state_dir());

@@ -63,6 +63,7 @@ impl Stored for Capabilities {
             pids_limit: self.pids_limit,
             freezer: self.freezer,
             dies_with_runner: self.dies_with_runner,
+            earlier_ended: self.earlier_ended,
             punch_hole: self.punch_hole,
             tree_method: self.tree_method.clone(),
         }
@@ -76,6 +77,7 @@ impl Stored for Capabilities {
             pids_limit: message.pids_limit,
             freezer: message.freezer,
             dies_with_runner: message.dies_with_runner,
+            earlier_ended: message.earlier_ended,
             punch_hole: message.punch_hole,
             tree_method: message.tree_method,
         })

@@ -3,6 +3,7 @@
 mod identity;
 mod lock;
 mod memory;
+mod process_one;
 
 use std::path::PathBuf;
 use std::{fmt, io};
@@ -10,6 +11,7 @@ use std::{fmt, io};
 pub use identity::Identity;
 pub use lock::Lock;
 pub use memory::{forget, load, load_masters, store, store_masters};
+pub use process_one::ProcessOneLock;
 
 /// What failed in the state directory.
 #[derive(Debug)]

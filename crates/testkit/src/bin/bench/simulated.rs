@@ -294,7 +294,12 @@ impl SimulatedWorker {
             incarnation: Some(Incarnation { counter: 1, random: 1 }),
             session: self.session,
             epoch: self.epoch.clone(),
-            capabilities: Some(Capabilities { tree: true, tree_method: "simulated".into(), ..Capabilities::default() }),
+            capabilities: Some(Capabilities {
+                tree: true,
+                earlier_ended: true,
+                tree_method: "simulated".into(),
+                ..Capabilities::default()
+            }),
             total: Some(AllocatedResources { cores, memory_bytes: u64::from(cores) << 30, custom: BTreeMap::new() }),
             host: "127.0.0.1".into(),
             address: "127.0.0.1:1".into(),

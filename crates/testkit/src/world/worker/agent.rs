@@ -71,7 +71,12 @@ impl World {
                     incarnation,
                     session,
                     epoch,
-                    capabilities: Capabilities { tree: true, freezer: machine.freezer, ..Capabilities::default() },
+                    capabilities: Capabilities {
+                        tree: true,
+                        freezer: machine.freezer,
+                        earlier_ended: true,
+                        ..Capabilities::default()
+                    },
                     total: machine.total.clone(),
                     labels: Default::default(),
                     variables: Default::default(),
