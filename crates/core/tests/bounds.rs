@@ -92,7 +92,7 @@ fn thousands_at_once_fall_into_bounded_groups_with_every_effect_in_order() {
     let lost = groups
         .iter()
         .position(|group| group.effects.iter().any(|effect| matches!(effect, Effect::WorkerLossCommitted(_))));
-    assert_eq!(lost, Some(groups.len() - 1), "the loss is told once all of it is decided");
+    assert_eq!(lost, Some(groups.len() - 1), "the loss is is_refused once all of it is decided");
 }
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -291,4 +291,20 @@ fn finished_records_go_in_bounded_groups() {
     assert!(groups.iter().flat_map(|group| &group.writes).all(|write| matches!(write, Write::DeleteDriver(_))));
     assert!(world.ledger.fold.drivers.is_empty());
     assert_eq!(world.core.next_deadline(), None, "nothing is left to wait for");
+}
+
+#[test]
+fn what_a_worker_says_before_its_inventory_is_bounded() {
+    let mut world = World::new(Config::default());
+    join(&mut world, "w1", "worker w1");
+    let next = LinkId { session: Session(2), ..link("w1") };
+    world.step(Input::Hello(next, Box::new(words::hello("w1", 2, &Words::parse("worker w1")))));
+    let key = |number| AttemptKey::Driver(DriverUid(1), AttemptNumber(number));
+    let reports: Vec<Report> = (0..100_001).map(|number| said(&world, key(number), "running")).collect();
+    let mut is_refused = || {
+        let groups = world.step(Input::Reports(next, reports.clone()));
+        groups.iter().flat_map(|group| &group.effects).any(|effect| matches!(effect, Effect::Reconnect(_)))
+    };
+    let times = (1..=12).find(|_| is_refused());
+    assert_eq!(times, Some(10), "a million, and no more");
 }

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use muster_agent::runner_protocol::KillReason;
 use muster_types::AttemptKey;
@@ -13,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use crate::attempts::{Attempts, KnownAttempt};
 use crate::config::WorkerRetention;
 use crate::launch::{AttemptDirectories, in_one_line};
-use crate::logs::{STREAMS, Truncations, bound, remove_old_logs};
+use crate::logs::{CleanedUp, STREAMS, Truncations, bound, remove, remove_old_logs};
 use crate::runner::{RunnerOrder, RunnerOrders};
 
 /// Time between two looks at the logs of what runs. A program that writes 1 GB/s is over its bound
@@ -89,12 +90,14 @@ impl Janitor {
     }
 
     fn clean_once(&self, now: SystemTime) {
-        let WorkerRetention { work_age, log_age, log_bytes, .. } = self.retention;
+        let WorkerRetention { work_age, log_age, log_bytes, cache_bytes, .. } = self.retention;
         let directories = self.layout.directories();
         let may_run = |attempt: &AttemptKey| self.attempts.may_run(attempt);
         tell("logs", remove_old_logs(&directories.logs, log_age, log_bytes, now, may_run));
         tell("work directories", remove_old(&directories.work, work_age, now, |name| self.may_go(name)));
         tell("cached artifacts", remove_old(&directories.cache, work_age, now, |_| true));
+        tell("cached artifacts", remove_surplus(&directories.cache, cache_bytes));
+        self.truncations.keep(|directory| directory.parse().is_ok_and(|attempt| self.attempts.may_run(&attempt)));
     }
 
     /// Whether a directory of the work directory belongs to nothing that runs. What is not ours
@@ -108,48 +111,76 @@ impl Janitor {
     }
 }
 
-fn tell(what: &str, removed: io::Result<usize>) {
-    match removed {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(count, what, "removed what is old"),
+fn tell(what: &str, cleaned: io::Result<CleanedUp>) {
+    match cleaned {
+        Ok(CleanedUp { removed, failed }) => {
+            if removed > 0 {
+                tracing::info!(count = removed, what, "removed what is old");
+            }
+            if let Some((count, first)) = failed {
+                tracing::warn!(count, error = %first, what, "cannot remove all that is old");
+            }
+        }
         Err(error) => tracing::warn!(%error, what, "cannot clean up"),
     }
 }
 
-/// Removes entries of a directory that may go and hold nothing newer than `age`.
-fn remove_old(root: &Path, age: Duration, now: SystemTime, may_go: impl Fn(&str) -> bool) -> io::Result<usize> {
+/// Removes entries of a directory that may go and hold nothing newer than `age`. What cannot be
+/// removed keeps nothing else from it.
+fn remove_old(root: &Path, age: Duration, now: SystemTime, may_go: impl Fn(&str) -> bool) -> io::Result<CleanedUp> {
     let entries = match fs::read_dir(root) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(CleanedUp::default()),
         entries => entries?,
     };
-    let mut removed = 0;
-    for entry in entries {
-        let entry = entry?;
-        if !entry.file_name().to_str().is_some_and(&may_go) {
-            continue;
-        }
-        let path = entry.path();
-        if is_older(&path, age, now)? {
-            if entry.file_type()?.is_dir() {
-                fs::remove_dir_all(&path)?
-            } else {
-                fs::remove_file(&path)?
-            }
-            removed += 1;
+    let mut cleaned = CleanedUp::default();
+    for entry in entries.filter_map(Result::ok) {
+        if entry.file_name().to_str().is_some_and(&may_go) {
+            let path = entry.path();
+            cleaned.count(is_older(&path, age, now).and_then(|old| if old { remove(&path) } else { Ok(false) }));
         }
     }
-    Ok(removed)
+    Ok(cleaned)
 }
 
-/// Whether nothing in it, itself included, was modified within `age`.
+/// Removes the entries of a directory that were used longest ago, as long as those that are left
+/// hold more than `bytes`.
+fn remove_surplus(root: &Path, bytes: u64) -> io::Result<CleanedUp> {
+    let entries = match fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(CleanedUp::default()),
+        entries => entries?,
+    };
+    let measured = entries.filter_map(Result::ok).filter_map(|entry| {
+        let metadata = entry.metadata().ok()?;
+        Some((metadata.modified().ok()?, metadata.blocks() * 512, entry.path()))
+    });
+    let mut files: Vec<_> = measured.collect();
+    files.sort();
+    let mut kept: u64 = files.iter().map(|(_, size, _)| size).sum();
+    let mut cleaned = CleanedUp::default();
+    for (_, size, path) in files {
+        if kept <= bytes {
+            break;
+        }
+        kept -= size;
+        cleaned.count(remove(&path));
+    }
+    Ok(cleaned)
+}
+
+/// Whether nothing in it, itself included, was modified within `age`. A program can date its files
+/// as it likes: one of the future counts from its last change of any kind.
 fn is_older(path: &Path, age: Duration, now: SystemTime) -> io::Result<bool> {
     let metadata = fs::symlink_metadata(path)?;
-    if now.duration_since(metadata.modified()?).is_ok_and(|since| since < age) || metadata.modified()? > now {
+    let modified = metadata.modified()?;
+    let changed = UNIX_EPOCH + Duration::from_secs(metadata.ctime().try_into().unwrap_or(0));
+    let dated = if modified > now { changed } else { modified };
+    if now.duration_since(dated).map_or(true, |since| since < age) {
         return Ok(false);
     }
     if metadata.is_dir() {
-        for entry in fs::read_dir(path)? {
-            if !is_older(&entry?.path(), age, now)? {
+        // What cannot be read is of a program that has ended, and holds nothing that is used.
+        for entry in fs::read_dir(path).into_iter().flatten().filter_map(Result::ok) {
+            if !is_older(&entry.path(), age, now)? {
                 return Ok(false);
             }
         }
@@ -159,7 +190,32 @@ fn is_older(path: &Path, age: Duration, now: SystemTime) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use rustix::process::{Uid, geteuid};
+    use rustix::thread::set_thread_res_uid;
+
     use super::*;
+
+    /// Acts without the rights of root, on a folder that becomes nobody's.
+    fn as_nobody<T: Send>(folder: &Path, act: impl FnOnce() -> T + Send) -> T {
+        fn give(path: &Path) {
+            std::os::unix::fs::lchown(path, Some(65_534), None).expect("given away");
+            for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+                give(&entry.path());
+            }
+        }
+        if !geteuid().is_root() {
+            return act();
+        }
+        give(folder);
+        let nobody = Uid::from_raw(65_534);
+        let acting = || {
+            set_thread_res_uid(nobody, nobody, nobody).expect("of this thread alone");
+            act()
+        };
+        std::thread::scope(|scope| scope.spawn(acting).join().expect("done"))
+    }
 
     #[test]
     fn what_is_old_goes_unless_something_in_it_is_new_or_it_must_stay() {
@@ -171,8 +227,65 @@ mod tests {
         let file = fs::File::create(root.path().join("new/file")).expect("made");
         file.set_modified(later - Duration::from_secs(1)).expect("dated");
         let age = Duration::from_secs(60);
-        assert_eq!(remove_old(root.path(), age, later, |name| name != "kept").expect("done"), 1);
+        assert_eq!(remove_old(root.path(), age, later, |name| name != "kept").expect("done").removed, 1);
         assert!(!root.path().join("old").exists());
         assert!(root.path().join("kept").exists() && root.path().join("new").exists());
+    }
+
+    #[test]
+    fn what_a_program_made_hard_to_remove_goes_too_and_keeps_nothing_else() {
+        let root = tempfile::tempdir().expect("a directory");
+        let later = SystemTime::now() + Duration::from_secs(3_600);
+        let age = Duration::from_secs(60);
+        for number in 0..10 {
+            let inner = root.path().join(format!("{number}/inner"));
+            fs::create_dir_all(&inner).expect("made");
+            let file = fs::File::create(inner.join("file")).expect("made");
+            file.set_modified(later + age).expect("dated");
+            for path in [&inner, &root.path().join(number.to_string())] {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o500)).expect("locked");
+            }
+        }
+        // Root needs no permission: as somebody else.
+        let cleaned = as_nobody(root.path(), || remove_old(root.path(), age, later, |_| true)).expect("done");
+        assert_eq!((cleaned.removed, cleaned.failed.is_none()), (10, true), "{cleaned:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_removed_keeps_nothing_else() {
+        let root = tempfile::tempdir().expect("a directory");
+        let later = SystemTime::now() + Duration::from_secs(3_600);
+        let disks: Vec<_> = ["a", "z"].iter().map(|name| root.path().join(name)).collect();
+        for number in 0..10 {
+            fs::create_dir(root.path().join(format!("n{number}"))).expect("made");
+        }
+        for disk in &disks {
+            fs::create_dir(disk).expect("made");
+            let mounted = rustix::mount::mount("tmpfs", disk, "tmpfs", rustix::mount::MountFlags::empty(), None);
+            if muster_testenv::lacks("mount", mounted.is_ok()) {
+                return;
+            }
+        }
+        let cleaned = remove_old(root.path(), Duration::from_secs(60), later, |_| true);
+        for disk in &disks {
+            rustix::mount::unmount(disk, rustix::mount::UnmountFlags::DETACH).expect("unmounted");
+        }
+        let cleaned = cleaned.expect("done");
+        assert_eq!((cleaned.removed, cleaned.failed.map(|(count, _)| count)), (10, Some(2)));
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_loses_first_what_was_used_longest_ago() {
+        let root = tempfile::tempdir().expect("a directory");
+        for number in 0..4 {
+            let path = root.path().join(number.to_string());
+            fs::write(&path, vec![1; 8_192]).expect("written");
+            let file = fs::File::options().write(true).open(&path).expect("opened");
+            file.set_modified(SystemTime::now() - Duration::from_secs(100 - number)).expect("dated");
+        }
+        assert_eq!(remove_surplus(root.path(), 20_000).expect("done").removed, 2);
+        let mut left: Vec<_> = fs::read_dir(root.path()).expect("readable").flatten().map(|e| e.file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["2", "3"]);
     }
 }

@@ -11,8 +11,7 @@ impl Core {
     pub(crate) fn reports(&mut self, ctx: &mut Ctx<'_>, link: LinkId, reports: Vec<Report>) {
         let Some(worker) = self.workers.get_mut(link.worker).filter(|worker| worker.link == Some(link)) else { return };
         if !worker.reported {
-            worker.inventory_parts.extend(reports);
-            return;
+            return self.inventory(ctx, link, reports, false);
         }
         let mut taken = Vec::with_capacity(reports.len());
         for report in reports {

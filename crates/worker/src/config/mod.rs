@@ -77,4 +77,6 @@ pub struct WorkerRetention {
     pub log_age: Duration,
     /// Oldest logs of ended attempts are removed above this many bytes in all.
     pub log_bytes: u64,
+    /// Cached artifacts used longest ago are removed above this many bytes in all.
+    pub cache_bytes: u64,
 }

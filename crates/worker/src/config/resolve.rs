@@ -192,6 +192,7 @@ impl WorkerSettings {
             work_age: length("cleanup-age", self.cleanup_age.as_deref().unwrap_or("7d"))?,
             log_age: length("log-keep", self.log_keep.as_deref().unwrap_or("7d"))?,
             log_bytes: bytes("log-keep-size", self.log_keep_size.as_deref().unwrap_or("10GiB"))?,
+            cache_bytes: bytes("cache-keep-size", self.cache_keep_size.as_deref().unwrap_or("10GiB"))?,
         })
     }
 }

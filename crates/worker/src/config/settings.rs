@@ -128,6 +128,9 @@ pub struct WorkerSettings {
     /// Bytes of logs of ended attempts above which the oldest are removed [default: 10GiB].
     #[arg(long, env = "MUSTER_WORKER_LOG_KEEP_SIZE", value_name = "SIZE")]
     pub log_keep_size: Option<String>,
+    /// Bytes of cached artifacts above which those used longest ago are removed [default: 10GiB].
+    #[arg(long, env = "MUSTER_WORKER_CACHE_KEEP_SIZE", value_name = "SIZE")]
+    pub cache_keep_size: Option<String>,
     /// Join another cluster than the one joined before. Nothing is killed.
     #[arg(long, env = "MUSTER_WORKER_REJOIN", num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
     pub rejoin: Option<bool>,
@@ -172,6 +175,7 @@ impl WorkerSettings {
             cleanup_age: self.cleanup_age.or(other.cleanup_age),
             log_keep: self.log_keep.or(other.log_keep),
             log_keep_size: self.log_keep_size.or(other.log_keep_size),
+            cache_keep_size: self.cache_keep_size.or(other.cache_keep_size),
             rejoin: self.rejoin.or(other.rejoin),
             address_file: self.address_file.or(other.address_file),
             log: self.log.or(other.log),

@@ -3,18 +3,18 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use muster_types::Artifact;
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 /// Largest artifact: a bound against servers that never stop sending.
 const ARTIFACT_LIMIT: u64 = 64 << 30;
-/// A whole transfer may take this long; the master asks back launches without progress much sooner
-/// where it must.
+/// A whole transfer may take this long, however steadily it goes on.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// A server that is silent for this long has failed.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -178,7 +178,7 @@ fn file_name(artifact: &Artifact) -> Result<&str, FetchError> {
 fn open(uri: &str) -> Result<Box<dyn Read>, FetchError> {
     if let Some(path) = uri.strip_prefix("file://") {
         let path = path.strip_prefix("localhost").unwrap_or(path);
-        return Ok(Box::new(File::open(path).map_err(FetchError::Read)?));
+        return Ok(Box::new(open_file(Path::new(path)).map_err(FetchError::Read)?));
     }
     if !uri.starts_with("http://") && !uri.starts_with("https://") {
         return Err(FetchError::Scheme);
@@ -186,6 +186,7 @@ fn open(uri: &str) -> Result<Box<dyn Read>, FetchError> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_connect(Some(SILENCE_TIMEOUT))
         .timeout_recv_response(Some(SILENCE_TIMEOUT))
+        .timeout_per_read(Some(SILENCE_TIMEOUT))
         .timeout_global(Some(TRANSFER_TIMEOUT))
         // The status is looked at here, with what the server says of when to ask again.
         .http_status_as_error(false)
@@ -197,6 +198,16 @@ fn open(uri: &str) -> Result<Box<dyn Read>, FetchError> {
         return Err(FetchError::Status(response.status().as_u16(), asked.map(Duration::from_secs)));
     }
     Ok(Box::new(Download(response.into_body().into_reader())))
+}
+
+/// Only what is a file: a pipe without a writer blocks at the opening, and a device may never end.
+fn open_file(path: &Path) -> io::Result<File> {
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(file)
 }
 
 /// What comes over a network: an error in its middle is a transfer that broke, not a file that
@@ -361,6 +372,20 @@ mod tests {
 
     fn sha256(text: &str) -> [u8; 32] {
         Sha256::digest(text).into()
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_and_blocks_nothing() {
+        let setting = Setting::new();
+        let pipe = setting.root.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("made");
+        for path in [pipe.as_path(), Path::new("/dev/zero"), setting.root.path()] {
+            let uri = ArtifactUri::new(format!("file://{}", path.display()));
+            let artifact = Artifact { uri, file_name: "tool".into(), ..setting.artifact() };
+            let error = setting.fetch(&artifact).expect_err("refused");
+            assert!(matches!(error, FetchError::Read(_)), "{}: {error}", path.display());
+        }
     }
 
     #[test]

@@ -4,10 +4,11 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use muster_types::{AttemptKey, Launch};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::environment::ClusterVariables;
 use super::prepare::{PrepareError, PreparedLaunch, Preparer};
@@ -18,6 +19,13 @@ const JOBS: usize = 8_192;
 const RESULTS: usize = 256;
 /// Launches that fetch at the same time: more would only share the same network.
 const FETCHES: usize = 4;
+/// Threads that fetch, with those whose attempt was killed while they hang in the kernel, as on a
+/// file server that is away.
+const THREADS: usize = 64;
+/// Stack of such a thread: TLS is deep.
+const STACK: usize = 1 << 20;
+/// Between two looks at whether an attempt was killed while it fetches.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A launch to prepare.
 #[derive(Debug)]
@@ -48,7 +56,9 @@ pub fn start(
 ) -> io::Result<(mpsc::Sender<PrepareJob>, mpsc::Receiver<PrepareDone>)> {
     let (jobs, to_do) = mpsc::channel(JOBS);
     let (done, results) = mpsc::channel(RESULTS);
-    let bench = PreparePool { preparer: Arc::new(preparer), runtime, done, fetches: Arc::new(Semaphore::new(FETCHES)) };
+    let semaphore = |permits| Arc::new(Semaphore::new(permits));
+    let (fetches, threads) = (semaphore(FETCHES), semaphore(THREADS));
+    let bench = PreparePool { preparer: Arc::new(preparer), runtime, done, fetches, threads };
     std::thread::Builder::new().name("prepare".to_owned()).stack_size(256 << 10).spawn(move || bench.run(to_do))?;
     Ok((jobs, results))
 }
@@ -58,6 +68,7 @@ struct PreparePool {
     runtime: Handle,
     done: mpsc::Sender<PrepareDone>,
     fetches: Arc<Semaphore>,
+    threads: Arc<Semaphore>,
 }
 
 impl PreparePool {
@@ -80,17 +91,40 @@ impl PreparePool {
     }
 
     fn fetch(&self, job: PrepareJob, prepared: PreparedLaunch) {
-        let (preparer, done, fetches) = (self.preparer.clone(), self.done.clone(), self.fetches.clone());
+        let (preparer, done) = (self.preparer.clone(), self.done.clone());
+        let (fetches, threads) = (self.fetches.clone(), self.threads.clone());
         self.runtime.spawn(async move {
-            // Never closed: the permit is only missing when the program ends.
-            let Ok(_permit) = fetches.acquire_owned().await else { return };
+            // Never closed: a permit is only missing when the program ends.
+            let (Ok(thread), Ok(_fetch)) = (threads.acquire_owned().await, fetches.acquire_owned().await) else {
+                return;
+            };
             let (attempt, cancelled) = (job.launch.attempt, job.cancelled.clone());
-            let fetched = tokio::task::spawn_blocking(move || {
-                preparer.fetch(&job.launch, &prepared, &job.cancelled).map(|()| prepared)
-            });
-            if let Ok(result) = fetched.await {
-                let _ = done.send(PrepareDone { attempt, cancelled, result }).await;
-            }
+            let (sender, fetched) = oneshot::channel();
+            let fetch = move || {
+                let result = preparer.fetch(&job.launch, &prepared, &job.cancelled).map(|()| prepared);
+                drop(thread);
+                // Nobody waits for one that was cancelled.
+                let _ = sender.send(result);
+            };
+            let builder = std::thread::Builder::new().name("fetch".to_owned()).stack_size(STACK);
+            let result = match builder.spawn(fetch) {
+                Err(error) => Err(PrepareError::Thread(error)),
+                // The others must not wait for a thread that hangs for an attempt that is over.
+                Ok(_) => tokio::select! {
+                    result = fetched => match result {
+                        Ok(result) => result,
+                        Err(_) => return,
+                    },
+                    () = is_set(&cancelled) => return,
+                },
+            };
+            let _ = done.send(PrepareDone { attempt, cancelled, result }).await;
         });
+    }
+}
+
+async fn is_set(flag: &AtomicBool) {
+    while !flag.load(Ordering::Relaxed) {
+        tokio::time::sleep(LOOK).await;
     }
 }

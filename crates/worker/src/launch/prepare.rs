@@ -48,6 +48,8 @@ pub enum PrepareError {
     Variable(UnknownVariable),
     /// An artifact, by its URI.
     Artifact(ArtifactUri, FetchError),
+    /// No thread to fetch artifacts with.
+    Thread(io::Error),
 }
 
 impl fmt::Display for PrepareError {
@@ -56,6 +58,7 @@ impl fmt::Display for PrepareError {
             PrepareError::WorkDir(path, _) => write!(f, "cannot make {}", path.display()),
             PrepareError::Variable(unknown) => unknown.fmt(f),
             PrepareError::Artifact(uri, _) => write!(f, "artifact {uri}"),
+            PrepareError::Thread(_) => f.write_str("cannot start a thread that fetches artifacts"),
         }
     }
 }
@@ -66,6 +69,7 @@ impl std::error::Error for PrepareError {
             PrepareError::WorkDir(_, source) => Some(source),
             PrepareError::Variable(_) => None,
             PrepareError::Artifact(_, source) => Some(source),
+            PrepareError::Thread(source) => Some(source),
         }
     }
 }
@@ -77,12 +81,14 @@ impl PrepareError {
         let reason = match self {
             PrepareError::WorkDir(..) => Reason::WorkDirFailed,
             PrepareError::Variable(_) => Reason::UnknownVariable,
-            PrepareError::Artifact(..) => Reason::ArtifactFailed,
+            PrepareError::Artifact(..) | PrepareError::Thread(_) => Reason::ArtifactFailed,
         };
         let fault = match self {
             PrepareError::Artifact(_, error) if error.is_permanent() => Fault::Program,
-            PrepareError::Artifact(..) | PrepareError::WorkDir(..) => Fault::Platform,
-            PrepareError::Variable(_) => Fault::Platform,
+            PrepareError::Artifact(..)
+            | PrepareError::WorkDir(..)
+            | PrepareError::Variable(_)
+            | PrepareError::Thread(_) => Fault::Platform,
         };
         Outcome::without_exit(fault, reason, in_one_line(self))
     }

@@ -7,7 +7,7 @@ mod truncations;
 
 pub use bound::{BoundError, bound, can_punch};
 pub use reader::{LogPiece, LogReadError, LogReader, Position, ReadStart};
-pub use retention::remove_old_logs;
+pub use retention::{CleanedUp, remove, remove_old_logs};
 pub use truncations::Truncations;
 
 /// Names of the output files in an attempt's log directory.

@@ -1,6 +1,6 @@
 //! Which logs are kept: those of what runs, then the newest, by time and by size.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use std::{fs, io};
@@ -15,38 +15,90 @@ struct Logs {
     bytes: u64,
 }
 
+/// What became of a pass of cleaning up.
+#[derive(Debug, Default)]
+pub struct CleanedUp {
+    /// Entries that were removed.
+    pub removed: usize,
+    /// Entries that should have been and could not be, and what the first of them met.
+    pub failed: Option<(usize, io::Error)>,
+}
+
+impl CleanedUp {
+    /// Counts one more. What is gone already needs no removal.
+    pub fn count(&mut self, removed: io::Result<bool>) {
+        match removed {
+            Ok(true) => self.removed += 1,
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => match &mut self.failed {
+                Some((count, _)) => *count += 1,
+                None => self.failed = Some((1, error)),
+            },
+        }
+    }
+}
+
+/// Removes a file, or a directory with all that is in it. Answers that it did.
+pub fn remove(path: &Path) -> io::Result<bool> {
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return fs::remove_file(path).map(|()| true);
+    }
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            unlock(path)?;
+            fs::remove_dir_all(path).map(|()| true)
+        }
+        removed => removed.map(|()| true),
+    }
+}
+
+/// Programs leave directories that their owner may not write to, as some caches do.
+fn unlock(directory: &Path) -> io::Result<()> {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        // A link is not followed: it is no directory by this.
+        if entry.file_type()?.is_dir() {
+            unlock(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes logs of ended attempts that are older than `age`, and the oldest above `bytes` on disk
-/// in all. Answers how many.
+/// in all.
 pub fn remove_old_logs(
     root: &Path,
     age: Duration,
     bytes: u64,
     now: SystemTime,
     may_run: impl Fn(&AttemptKey) -> bool,
-) -> io::Result<usize> {
+) -> io::Result<CleanedUp> {
+    let mut cleaned = CleanedUp::default();
     let mut ended = Vec::new();
-    for entry in fs::read_dir(root)? {
-        let entry = entry?;
+    for entry in fs::read_dir(root)?.filter_map(Result::ok) {
         let Some(attempt) = entry.file_name().to_str().and_then(|name| name.parse::<AttemptKey>().ok()) else {
             continue;
         };
         if !may_run(&attempt) {
-            ended.push(measure(entry.path())?);
+            match measure(entry.path()) {
+                Ok(logs) => ended.push(logs),
+                Err(error) => cleaned.count(Err(error)),
+            }
         }
     }
     ended.sort_by_key(|logs| std::cmp::Reverse(logs.newest));
     let mut kept: u64 = 0;
-    let mut removed = 0;
     for logs in ended {
         kept = kept.saturating_add(logs.bytes);
         let old = now.duration_since(logs.newest).is_ok_and(|since| since >= age);
         if old || kept > bytes {
             kept = kept.saturating_sub(logs.bytes);
-            fs::remove_dir_all(&logs.directory)?;
-            removed += 1;
+            cleaned.count(remove(&logs.directory));
         }
     }
-    Ok(removed)
+    Ok(cleaned)
 }
 
 fn measure(directory: PathBuf) -> io::Result<Logs> {
@@ -92,7 +144,10 @@ mod tests {
         let root = setting(3);
         let later = SystemTime::now() + Duration::from_secs(3_600);
         let running = |key: &AttemptKey| *key == attempt(1);
-        assert_eq!(remove_old_logs(root.path(), Duration::from_secs(60), u64::MAX, later, running).expect("done"), 2);
+        assert_eq!(
+            remove_old_logs(root.path(), Duration::from_secs(60), u64::MAX, later, running).expect("done").removed,
+            2
+        );
         assert!(root.path().join(attempt(1).to_string()).exists());
     }
 
@@ -100,7 +155,7 @@ mod tests {
     fn the_oldest_go_first_when_all_are_too_large() {
         let root = setting(3);
         let age = Duration::from_secs(3_600);
-        assert_eq!(remove_old_logs(root.path(), age, 20_000, SystemTime::now(), |_| false).expect("done"), 1);
+        assert_eq!(remove_old_logs(root.path(), age, 20_000, SystemTime::now(), |_| false).expect("done").removed, 1);
         assert!(!root.path().join(attempt(1).to_string()).exists());
         assert_eq!(left(root.path()), 2);
     }
@@ -109,6 +164,9 @@ mod tests {
     fn what_is_no_attempt_is_left_alone() {
         let root = setting(0);
         fs::create_dir(root.path().join("mine")).expect("made");
-        assert_eq!(remove_old_logs(root.path(), Duration::ZERO, 0, SystemTime::now(), |_| false).expect("done"), 0);
+        assert_eq!(
+            remove_old_logs(root.path(), Duration::ZERO, 0, SystemTime::now(), |_| false).expect("done").removed,
+            0
+        );
     }
 }

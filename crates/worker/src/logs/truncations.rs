@@ -38,6 +38,13 @@ impl Truncations {
         count
     }
 
+    /// Forgets the files of all directories but those whose names are to be kept: of an attempt
+    /// that has ended a reader needs no more than the count beside the file.
+    pub fn keep(&self, kept: impl Fn(&str) -> bool) {
+        let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        seen.retain(|file, _| file.parent().and_then(|directory| directory.file_name()?.to_str()).is_some_and(&kept));
+    }
+
     /// Forgets the files of one log directory.
     pub fn forget(&self, directory: &Path) {
         let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

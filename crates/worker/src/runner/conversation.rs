@@ -23,6 +23,11 @@ use crate::launch::PreparedLaunch;
 use crate::launch::pool::{PrepareDone, PrepareJob};
 use crate::link::LinkEvent;
 
+/// Processes and threads of a tree: far above what programs use, and far below what a machine has,
+/// so that one that forks without end takes only itself along.
+const PIDS_BASE: u64 = 4_096;
+const PIDS_PER_CORE: u64 = 1_024;
+
 /// Time between two pings.
 const PING: Duration = Duration::from_secs(1);
 /// A runner that has not answered a ping for this long does not answer: its second thread never
@@ -320,7 +325,8 @@ impl<'a> Conversation<'a> {
         }
         let memory = Some(launch.resources.memory).filter(|bytes| *bytes > 0 && self.capabilities.memory_limit);
         let cores = Some(u64::from(launch.resources.cores)).filter(|cores| *cores > 0 && self.capabilities.cpu_limit);
-        Limits { memory, cpu_millis: cores.map(|cores| cores * 1_000), pids: None }
+        let pids = self.capabilities.pids_limit.then(|| PIDS_BASE + PIDS_PER_CORE * u64::from(launch.resources.cores));
+        Limits { memory, cpu_millis: cores.map(|cores| cores * 1_000), pids }
     }
 }
 

@@ -45,7 +45,8 @@ fn find(marks: &[String]) -> Vec<Pid> {
 
 fn is_of(pid: u32, marks: &[String]) -> bool {
     let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    let by_cgroup = |mark: &String| cgroup.lines().any(|line| line.rsplit('/').next().is_some_and(|name| name == mark));
+    // Also in a cgroup that the program made within its own.
+    let by_cgroup = |mark: &String| cgroup.lines().any(|line| line.split('/').any(|name| name == mark));
     if marks.iter().any(by_cgroup) {
         return true;
     }

@@ -7,7 +7,7 @@ use muster_proto::errors::Failure;
 use muster_proto::v1;
 use muster_proto::v1::worker_service_read_log_request::Subject;
 use muster_types::{AttemptKey, AttemptNumber, ExecutorId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status as GrpcStatus;
 
@@ -111,11 +111,23 @@ impl LogSender {
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LOOK_MAX),
-                // The end of the process is noticed at once; a look too many does no harm.
-                _ = changes.changed() => {}
+                // The end of the process is noticed at once.
+                () = self.has_changed(&mut changes, may_run) => {}
                 () = self.pieces.closed() => return,
             }
         }
+    }
+
+    /// Waits until it may run, or no more, other than before. What becomes of other attempts is no
+    /// reason to look at this log.
+    async fn has_changed(&self, changes: &mut watch::Receiver<u64>, might_run: bool) {
+        // The table lives as long as the service.
+        while changes.changed().await.is_ok() {
+            if self.state.attempts.may_run(&self.attempt) != might_run {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 
     async fn send(&self, piece: LogPiece, end: bool) -> bool {

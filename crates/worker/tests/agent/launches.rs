@@ -1,6 +1,7 @@
 //! Commands on their way to the runner, and reports on their way up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_agent::runner_protocol::{Kill, KillReason, ToRunner};
 use muster_types::*;
@@ -17,6 +18,7 @@ async fn a_launch_is_accepted_prepared_started_reported_and_closed() {
     let start = talk.start().await;
     assert_eq!((start.program.program.as_str(), start.program.args.as_slice()), ("/bin/echo", &["hi".to_owned()][..]));
     assert_eq!((start.limits.memory, start.limits.cpu_millis), (Some(1 << 20), Some(1_000)));
+    assert_eq!(start.limits.pids, Some(4_096 + 1_024));
     let env = |name: &str| start.program.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     assert_eq!(env("MUSTER_MASTER"), Some(master.address.clone()));
     assert_eq!(env("MUSTER_CLUSTER").as_deref(), Some("test"));
@@ -124,6 +126,48 @@ async fn a_kill_while_artifacts_are_fetched_keeps_the_attempt_from_starting() {
     // What comes next is of the next launch: the first is never heard of again.
     stream.launch(launch(driver(2)));
     assert_eq!(talk.start().await.accepted.attempt, driver(2));
+}
+
+#[tokio::test]
+async fn what_was_killed_while_it_fetched_keeps_no_other_from_fetching() {
+    let mut stage = Stage::set();
+    let mut master = Master::lead(5).await;
+    stage.start(&master);
+    let (stream, mut talk) = stage.register(&mut master, vec![]).await;
+    // A server that begins to answer and falls silent.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let uri = format!("http://{}/tool", silent.local_addr().expect("an address"));
+    let mut connections = Vec::new();
+    for number in 1..=4 {
+        let uri = ArtifactUri::new(uri.clone());
+        let artifact = Artifact { uri, sha256: None, file_name: "tool".into(), executable: false };
+        stream.launch(Launch { artifacts: Arc::new([artifact]), ..launch(driver(number)) });
+        let Some(ToRunner::Accept(_)) = talk.next().await else { panic!("accepted") };
+        let (mut connection, _) = soon("a request", silent.accept()).await.expect("accepted");
+        let begun = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello";
+        tokio::io::AsyncWriteExt::write_all(&mut connection, begun).await.expect("sent");
+        connections.push(connection);
+        let part = stage.path("work").join(driver(number).to_string()).join("tool");
+        let has_begun = async {
+            while std::fs::metadata(&part).map_or(0, |part| part.len()) < 5 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon("what was sent", has_begun).await;
+    }
+    for number in 1..=4 {
+        let attempt = driver(number);
+        stream.command(&[WorkerCommand::Kill { attempt, at_once: false, by: KilledBy::Operator }]);
+        let Some(ToRunner::Kill(_)) = talk.next().await else { panic!("killed") };
+    }
+    let file = stage.path("tool");
+    std::fs::write(&file, "content").expect("written");
+    let uri = ArtifactUri::new(format!("file://{}", file.display()));
+    let artifact = Artifact { uri, sha256: None, file_name: "tool".into(), executable: false };
+    stream.launch(Launch { artifacts: Arc::new([artifact]), ..launch(driver(5)) });
+    // Well before the silent server counts as failed.
+    let start = tokio::time::timeout(Duration::from_secs(30), talk.start()).await.expect("it need not wait");
+    assert_eq!(start.accepted.attempt, driver(5));
 }
 
 #[tokio::test]

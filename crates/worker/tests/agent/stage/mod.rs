@@ -68,6 +68,7 @@ impl Stage {
                 work_age: Duration::from_secs(3_600),
                 log_age: Duration::from_secs(3_600),
                 log_bytes: 1 << 30,
+                cache_bytes: 1 << 30,
             },
             rejoin: false,
             address_file: Some(at("address")),

@@ -32,7 +32,13 @@ impl Runner {
             version: VERSION,
             incarnation,
             boot_id: "boot".into(),
-            capabilities: Capabilities { tree: true, memory_limit: true, cpu_limit: true, ..Capabilities::default() },
+            capabilities: Capabilities {
+                tree: true,
+                memory_limit: true,
+                cpu_limit: true,
+                pids_limit: true,
+                ..Capabilities::default()
+            },
             pid: std::process::id(),
             renewal: None,
         })))
