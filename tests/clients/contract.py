@@ -76,12 +76,14 @@ def refusals(master):
     )
     watch = master.message("WatchEventsRequest", resume_token="nonsense")
     large = master.message("GetDriverRequest", driver_id="x" * (2 << 20))
+    many = master.message("WatchEventsRequest", driver_ids=["x" * (5 << 20)])
     return {
         "unknown id": master.refusal("GetDriver", get),
         "bad fields": master.refusal("SubmitDriver", bad),
         "taken name": master.refusal("SubmitDriver", taken),
         "bad token of a stream": master.refusal("WatchEvents", watch),
-        "too large": master.refusal("GetDriver", large)[0],
+        "too large": master.refusal("GetDriver", large),
+        "too large for a stream": master.refusal("WatchEvents", many),
     }
 
 
@@ -137,9 +139,8 @@ def contract(address, compression):
 
 def main(addresses):
     Master(addresses[-1]).submit("taken")
-    # What is too large differs by where it is noticed: before or after it was unpacked.
+    expected = None
     for compression in (grpc.Compression.Gzip, None):
-        expected = None
         for address in addresses:
             answers = contract(address, compression)
             expected = expected or answers
@@ -150,6 +151,8 @@ def main(addresses):
         "unknown id": ("NOT_FOUND", "NOT_FOUND"),
         "bad fields": ("INVALID_ARGUMENT", "BAD_REQUEST"),
         "taken name": ("ALREADY_EXISTS", "ALREADY_EXISTS"),
+        "too large": ("RESOURCE_EXHAUSTED", "TOO_LARGE"),
+        "too large for a stream": ("RESOURCE_EXHAUSTED", "TOO_LARGE"),
     }.items():
         assert (refused[name][0], refused[name][2]) == (code, reason), f"{name}: {refused[name]}"
     assert expected["unknown method"] == "UNIMPLEMENTED", expected["unknown method"]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_proto::reflection::{self, ReflectionIndex};
+use muster_proto::server::{self, MAX_REQUEST};
 use muster_proto::v1::application_service_server::{self, ApplicationServiceServer};
 use muster_proto::v1::master_service_server::{self, MasterServiceServer};
 use muster_proto::v1::worker_link_service_server::{self, WorkerLinkServiceServer};
@@ -22,10 +23,8 @@ use crate::leader::LeaderSlot;
 use crate::link::LinkService;
 use crate::listen::connections;
 
-/// Largest request of a client: a spec of 64 KiB, or ten thousand numbers, with room.
-pub(crate) const MAX_REQUEST: usize = 1 << 20;
 /// Largest message of a worker: a part of an inventory, or a batch of reports.
-const MAX_LINK_MESSAGE: usize = 4 << 20;
+pub(crate) const MAX_LINK_MESSAGE: usize = 4 << 20;
 /// Largest headers: ours are small; a client's tracing may add some.
 const MAX_HEADERS: u32 = 16 << 10;
 /// Streams of one connection. A watch is one; a program that follows more things names them all in
@@ -72,6 +71,7 @@ pub(crate) fn serve(
     let reflected = Arc::new(ReflectionIndex::serving(&served));
     let front = Arc::new(Router::new(slot.clone(), election.clone()));
     let router = Server::builder()
+        .layer(tower::layer::layer_fn(server::guarded))
         .layer(tower::layer::layer_fn(EndAtDeadline))
         .layer(tower::layer::layer_fn(move |inner| Forward::new(inner, front.clone())))
         .initial_stream_window_size(STREAM_WINDOW)

@@ -138,6 +138,17 @@ async fn a_hello_that_is_refused_touches_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_hears_that_what_it_sent_was_too_large() {
+    let master = Master::start(&[]).await;
+    let mut link = FakeWorker::new("w1", 4).join(&master, &[]).await;
+    let report = v1::Report { id: "x".repeat(5 << 20), ..Default::default() };
+    link.send(v1::link_request::Message::Reports(v1::Reports { reports: vec![report] })).await;
+    let goodbye = link.goodbye().await;
+    assert_eq!((goodbye.reason(), goodbye.refusal.as_str()), (v1::goodbye::Reason::Refused, "TOO_LARGE"));
+    assert!(goodbye.message.contains("4194304"), "the limit of a link: {goodbye:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_worker_is_lost_and_its_leased_driver_runs_again_elsewhere() {
     let timing = ["--heartbeat", "50ms", "--lease", "200ms", "--margin", "50ms", "--store-lease", "50ms"];
     let master = Master::start(&timing).await;

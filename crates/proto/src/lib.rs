@@ -20,11 +20,13 @@ pub mod errors;
 mod link;
 pub mod methods;
 mod process;
-#[cfg(feature = "reflection")]
+#[cfg(feature = "server")]
 pub mod reflection;
 pub mod render;
 mod resources;
 mod secrets;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod text;
 pub mod time;
 pub mod tokens;

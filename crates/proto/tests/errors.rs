@@ -23,6 +23,7 @@ fn every_failure() -> Vec<(Failure, Code, &'static str)> {
         (Failure::AlreadyExists { kind: "driver", name: text() }, Code::AlreadyExists, reason::ALREADY_EXISTS),
         (Failure::NotFound { kind: "driver", name: text() }, Code::NotFound, reason::NOT_FOUND),
         (Failure::BadRequest(FieldViolations::of("f", "m")), Code::InvalidArgument, reason::BAD_REQUEST),
+        (Failure::TooLarge { what: "a message", limit: 1 }, Code::ResourceExhausted, reason::TOO_LARGE),
         (Failure::QueueFull { what: text() }, Code::ResourceExhausted, reason::QUEUE_FULL),
         (Failure::QuotaExceeded { subject: text(), message: text() }, Code::ResourceExhausted, reason::QUOTA_EXCEEDED),
         (Failure::Compacted { oldest: text(), current: text() }, Code::OutOfRange, reason::COMPACTED),

@@ -16,13 +16,10 @@ use tower::Service;
 
 use super::relay::{FORWARDED, Sent, read, refused, send};
 use super::router::{CallTarget, HOLD, Router};
-use crate::serve::MAX_REQUEST;
 
 /// On every answer: the addresses of the masters that are known, the leader's first, separated by
 /// commas.
 const MASTERS: &str = "muster-masters";
-/// A message's prefix on the wire: whether it is compressed, and its length.
-const PREFIX: usize = 5;
 
 /// The services behind the layer.
 #[derive(Debug, Clone)]
@@ -95,7 +92,7 @@ where
 {
     let was_forwarded = request.headers().contains_key(FORWARDED);
     let (head, body) = request.into_parts();
-    let message = read(body, MAX_REQUEST + PREFIX).await?;
+    let message = read(body).await?;
     let mut changes = router.changes();
     if matches!(router.target(), CallTarget::Own) {
         let response = own(inner, &head, &message).await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full};
 use muster_proto::errors::{Failure, reason, reason_of};
+use muster_proto::server::MAX_REQUEST;
 use muster_store::Member;
 use prost::bytes::Bytes;
 use tonic::Status;
@@ -16,6 +17,8 @@ use tower::{Service as _, ServiceExt as _};
 
 use super::router::Router;
 
+/// A message's prefix on the wire: whether it is compressed, and its length.
+const PREFIX: usize = 5;
 /// Says that a call was forwarded once: it is not forwarded again.
 pub(crate) const FORWARDED: &str = "muster-forwarded";
 
@@ -182,13 +185,13 @@ impl PollFrame for Body {
 }
 
 /// Reads a request's one message, as it is on the wire.
-pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
-    let limited = http_body_util::Limited::new(body, limit);
+pub(super) async fn read(body: Body) -> Result<Bytes, Failure> {
+    let limited = http_body_util::Limited::new(body, MAX_REQUEST + PREFIX);
     match limited.collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Failure::BadRequest(
-            muster_proto::FieldViolations::of("request", format!("is larger than {limit} bytes")),
-        )),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Failure::TooLarge { what: "a message", limit: MAX_REQUEST })
+        }
         Err(_) => Err(Failure::NotQueued),
     }
 }

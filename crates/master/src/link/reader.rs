@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use muster_core::LinkId;
 use muster_core::liveness::Heartbeat;
+use muster_proto::errors::{reason, reason_of};
+use muster_proto::server::status_of_read;
 use muster_proto::{WireError, v1};
 use muster_types::Report;
 use tokio::sync::{mpsc, watch};
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 use v1::link_request::Message;
 
 use super::downlink::{Goodbye, say};
@@ -16,6 +18,7 @@ use super::uplink::Uplink;
 use super::writer::until_farewell;
 use crate::clock;
 use crate::leader::LeaderContext;
+use crate::serve::MAX_LINK_MESSAGE;
 
 /// The reading half of a link, after its hello.
 pub(crate) struct Reader {
@@ -44,8 +47,12 @@ impl Reader {
                 message = self.stream.message() => message,
                 () = until_farewell(&mut goodbye) => break,
             };
-            let Ok(Some(request)) = message else { break };
-            if let Err(end) = self.take(request) {
+            let taken = match message {
+                Ok(Some(request)) => self.take(request),
+                Ok(None) => break,
+                Err(status) => Err(unread(status)),
+            };
+            if let Err(end) = taken {
                 say(&self.goodbye, end);
                 break;
             }
@@ -95,6 +102,15 @@ impl Reader {
 
 fn reports_of(reports: Vec<v1::Report>) -> Result<Vec<Report>, WireError> {
     reports.into_iter().map(Report::try_from).collect()
+}
+
+/// A stream that broke ends without a word, since nobody hears it.
+fn unread(status: Status) -> Goodbye {
+    let status = status_of_read(status, MAX_LINK_MESSAGE);
+    match reason_of(&status).as_deref() {
+        Some(reason::TOO_LARGE) => Goodbye::Refused(reason::TOO_LARGE, status.message().to_owned()),
+        _ => Goodbye::SayHello,
+    }
 }
 
 fn nonsense(error: &WireError) -> Goodbye {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use muster_core::LinkId;
 use muster_proto::errors::Failure;
+use muster_proto::server::status_of_read;
 use muster_proto::v1::worker_link_service_server::WorkerLinkService;
 use muster_proto::{FieldViolations, v1};
 use muster_store::LeaderWatch;
@@ -23,6 +24,7 @@ use super::writer::{STREAM_QUEUE, Writer};
 use crate::clock;
 use crate::leader::{LeaderContext, LeaderSlot, RoleCommand};
 use crate::poison_inputs::InputDigest;
+use crate::serve::MAX_LINK_MESSAGE;
 
 /// A stream that has not said hello by then is cut.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -197,7 +199,8 @@ async fn read_hello(stream: &mut Streaming<v1::LinkRequest>) -> Result<Option<v1
     match first {
         Ok(Ok(Some(v1::LinkRequest { message: Some(Message::Hello(hello)) }))) => Ok(Some(*hello)),
         Ok(Ok(Some(_))) => Err(Failure::BadRequest(FieldViolations::of("hello", "must be the first message")).into()),
-        Ok(Ok(None) | Err(_)) => Ok(None),
+        Ok(Ok(None)) => Ok(None),
+        Ok(Err(status)) => Err(status_of_read(status, MAX_LINK_MESSAGE)),
         Err(_) => Err(Failure::BadRequest(FieldViolations::of("hello", "did not come in time")).into()),
     }
 }

@@ -72,6 +72,13 @@ pub enum Failure {
     },
     /// Fields are wrong: all of them at once.
     BadRequest(FieldViolations),
+    /// A part of the request is larger than what is taken; nothing was done.
+    TooLarge {
+        /// Which part, for people.
+        what: &'static str,
+        /// What is taken, in bytes.
+        limit: usize,
+    },
     /// A queue is full; nothing was done.
     QueueFull {
         /// What is full, for people.
@@ -207,6 +214,9 @@ impl Failure {
             }
             F::NotFound { kind, name } => row(Code::NotFound, reason::NOT_FOUND, format!("no {kind} {name:?}")),
             F::BadRequest(violations) => row(Code::InvalidArgument, reason::BAD_REQUEST, violations.to_string()),
+            F::TooLarge { what, limit } => {
+                row(Code::ResourceExhausted, reason::TOO_LARGE, format!("{what} must be at most {limit} bytes"))
+            }
             F::QueueFull { what } => row(Code::ResourceExhausted, reason::QUEUE_FULL, format!("{what} is full")),
             F::QuotaExceeded { subject, message } => {
                 row(Code::ResourceExhausted, reason::QUOTA_EXCEEDED, format!("{subject}: {message}"))
@@ -282,6 +292,7 @@ impl Failure {
                 put("oldest", oldest);
                 put("current", current);
             }
+            Failure::TooLarge { limit, .. } => put("limit", limit),
             Failure::WatcherTooSlow { resume_token } => put("resume_token", resume_token),
             Failure::AlreadyExists { kind, name } | Failure::NotFound { kind, name } => {
                 put("kind", kind);
@@ -357,6 +368,7 @@ impl Failure {
             | Failure::RequestIdReused
             | Failure::RequestIdExpired
             | Failure::RetryWithoutRequestId
+            | Failure::TooLarge { .. }
             | Failure::Compacted { .. }
             | Failure::WatcherTooSlow { .. }
             | Failure::Unauthenticated

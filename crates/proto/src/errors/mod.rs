@@ -37,6 +37,8 @@ pub mod reason {
     pub const NOT_FOUND: &str = "NOT_FOUND";
     /// Fields are wrong.
     pub const BAD_REQUEST: &str = "BAD_REQUEST";
+    /// A message or headers beyond what is taken.
+    pub const TOO_LARGE: &str = "TOO_LARGE";
     /// A queue is full.
     pub const QUEUE_FULL: &str = "QUEUE_FULL";
     /// A quota is reached.

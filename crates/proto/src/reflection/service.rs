@@ -8,6 +8,7 @@ use tonic::codec::CompressionEncoding::Gzip;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::ReflectionIndex;
+use crate::server::{MAX_REQUEST, status_of_read};
 
 macro_rules! version {
     ($name:ident, $build:ident, $version:ident, $text:literal) => {
@@ -22,6 +23,7 @@ macro_rules! version {
             tonic_reflection::server::$version::ServerReflectionServer::new($name(index.clone()))
                 .accept_compressed(Gzip)
                 .send_compressed(Gzip)
+                .max_decoding_message_size(MAX_REQUEST)
         }
 
         const _: () = {
@@ -86,7 +88,10 @@ macro_rules! version {
                     request: Request<Streaming<pb::ServerReflectionRequest>>,
                 ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
                     let index = self.0.clone();
-                    let answers = request.into_inner().map(move |asked| asked.map(|asked| answer(&index, asked)));
+                    let answers = request.into_inner().map(move |asked| match asked {
+                        Ok(asked) => Ok(answer(&index, asked)),
+                        Err(status) => Err(status_of_read(status, MAX_REQUEST)),
+                    });
                     Ok(Response::new(Box::pin(answers)))
                 }
             }
