@@ -83,7 +83,7 @@ pub(crate) fn serve(
         .add_service(RawWatch::new(master, slot.clone()))
         .add_service(application)
         .add_service(link)
-        .add_service(health.accept_compressed(GZIP).send_compressed(GZIP))
+        .add_service(health.accept_compressed(GZIP).send_compressed(GZIP).max_decoding_message_size(MAX_REQUEST))
         .add_service(reflection::v1(&reflected))
         .add_service(reflection::v1alpha(&reflected));
     Box::pin(router.serve_with_incoming_shutdown(connections(listener), shutdown))

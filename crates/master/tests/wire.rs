@@ -5,130 +5,18 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 
 use common::follower::{ElectionControl, Follower};
 use common::*;
-use h2::client::SendRequest;
 use muster_proto::v1;
+use muster_testenv::wire::{Call, Frames, connect, framed, gzip};
 use prost::Message as _;
 use prost::bytes::Bytes;
-use tonic::codegen::http::{HeaderMap, Request};
 
 const GET: &str = "/muster.v1.MasterService/GetDriver";
 const SUBMIT: &str = "/muster.v1.MasterService/SubmitDriver";
 const LIST: &str = "/muster.v1.MasterService/ListDrivers";
-
-/// An answer as its frames say it.
-#[derive(Debug, PartialEq, Eq)]
-struct Frames {
-    http: u16,
-    /// The stream ended with its headers.
-    headers_only: bool,
-    headers: BTreeMap<String, String>,
-    /// Whether each message is compressed, and its bytes.
-    messages: Vec<(u8, Vec<u8>)>,
-    trailers: Option<BTreeMap<String, String>>,
-    /// The stable word of an error, from its details.
-    reason: Option<String>,
-}
-
-impl Frames {
-    /// The only status, wherever it is.
-    fn status(&self) -> i32 {
-        let all = [Some(&self.headers), self.trailers.as_ref()];
-        let found: Vec<_> = all.into_iter().flatten().filter_map(|fields| fields.get("grpc-status")).collect();
-        assert_eq!(found.len(), 1, "one status, and no second one that overrides it: {self:?}");
-        found[0].parse().unwrap()
-    }
-}
-
-/// Header fields that tell one answer from another; who leads and when are none of them.
-fn fields(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let text = |value: &tonic::codegen::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let all = headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
-    let kept = all.filter(|(name, _)| name != "date");
-    // The fields of a map are encoded in any order.
-    kept.map(|(name, value)| if name.ends_with("-bin") { (name, value.len().to_string()) } else { (name, value) })
-        .collect()
-}
-
-fn reason_in(headers: &HeaderMap) -> Option<String> {
-    muster_proto::errors::reason_of(&tonic::Status::from_header_map(headers)?)
-}
-
-async fn connect(address: &str) -> SendRequest<Bytes> {
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
-/// A message with its prefix.
-fn framed(compressed: bool, message: &[u8]) -> Vec<u8> {
-    let mut frame = vec![u8::from(compressed)];
-    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-    frame.extend(message);
-    frame
-}
-
-struct Call {
-    path: &'static str,
-    headers: Vec<(&'static str, &'static str)>,
-    body: Vec<u8>,
-}
-
-impl Call {
-    fn new(path: &'static str, message: &impl prost::Message) -> Call {
-        Call { path, headers: Vec::new(), body: framed(false, &message.encode_to_vec()) }
-    }
-
-    fn with(mut self, name: &'static str, value: &'static str) -> Call {
-        self.headers.push((name, value));
-        self
-    }
-
-    fn body(mut self, body: Vec<u8>) -> Call {
-        self.body = body;
-        self
-    }
-
-    async fn at(&self, address: &str) -> Frames {
-        let mut client = connect(address).await.ready().await.unwrap();
-        let uri = format!("http://{address}{}", self.path);
-        let mut request = Request::post(uri).header("te", "trailers");
-        if !self.headers.iter().any(|(name, _)| *name == "content-type") {
-            request = request.header("content-type", "application/grpc");
-        }
-        for (name, value) in &self.headers {
-            request = request.header(*name, *value);
-        }
-        let (response, mut sender) = client.send_request(request.body(()).unwrap(), false).unwrap();
-        sender.send_data(Bytes::from(self.body.clone()), true).unwrap();
-        let response = soon("the headers", response).await.unwrap();
-        let http = response.status().as_u16();
-        let (head, mut body) = response.into_parts();
-        let headers_only = body.is_end_stream();
-        let mut data = Vec::new();
-        while let Some(chunk) = soon("the body", body.data()).await {
-            let chunk = chunk.unwrap();
-            body.flow_control().release_capacity(chunk.len()).unwrap();
-            data.extend_from_slice(&chunk);
-        }
-        let trailers = soon("the trailers", body.trailers()).await.unwrap();
-        let mut messages = Vec::new();
-        let mut rest = data.as_slice();
-        while rest.len() >= 5 {
-            let length = u32::from_be_bytes([rest[1], rest[2], rest[3], rest[4]]) as usize;
-            messages.push((rest[0], rest[5..5 + length].to_vec()));
-            rest = &rest[5 + length..];
-        }
-        let reason = reason_in(trailers.as_ref().unwrap_or(&head.headers));
-        let trailers = trailers.as_ref().map(fields);
-        Frames { http, headers_only, headers: fields(&head.headers), messages, trailers, reason }
-    }
-}
 
 struct Pair {
     leader: Master,
@@ -153,7 +41,7 @@ impl Pair {
         };
         let leader = without(call.at(&self.leader.address).await);
         let standby = without(call.at(&self.standby.address).await);
-        assert_eq!(leader, standby, "{}: a standby answers like the leader", call.path);
+        assert_eq!(leader, standby, "{}: a standby answers like the leader", call.path());
         leader
     }
 }
@@ -164,12 +52,6 @@ fn named(id: &str) -> v1::GetDriverRequest {
 
 fn sleeping(id: &str) -> v1::SubmitDriverRequest {
     v1::SubmitDriverRequest { driver: Some(sleeper()), driver_id: id.into(), ..Default::default() }
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,10 +149,6 @@ fn methods_of_every_kind() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn is_too_large(frames: &Frames) -> bool {
-    (frames.status(), frames.reason.as_deref()) == (8, Some("TOO_LARGE"))
-}
-
 /// Nothing but the limit can refuse these messages. Compressed they are small, and their size shows
 /// only when they are unpacked; between the limit and four mebibytes lies what a library would take
 /// by itself.
@@ -278,25 +156,25 @@ fn is_too_large(frames: &Frames) -> bool {
 async fn what_is_too_large_is_refused_in_one_way_wherever_it_is_noticed() {
     let pair = Pair::start().await;
     for (path, message) in methods_of_every_kind() {
-        let call = |body| Call { path, headers: Vec::new(), body };
+        let call = |body| Call::new(path, &()).body(body);
         let huge = [message.as_slice(), &vec![0; 8 << 20]].concat();
         // The prefix alone says what would come.
         let said = framed(false, &huge)[..64].to_vec();
-        for body in [framed(false, &huge), said] {
+        for body in [framed(false, &message), framed(false, &huge), said] {
             let frames = pair.both(&call(body)).await;
-            assert!(is_too_large(&frames), "{path} {frames:?}");
+            assert!(frames.is_too_large(), "{path} {frames:?}");
         }
-        for plain in [&huge] {
+        for plain in [&message, &huge] {
             let bomb = framed(true, &gzip(plain));
             assert!(bomb.len() < 1 << 16, "it passes the limit of what is read");
             let frames = pair.both(&call(bomb).with("grpc-encoding", "gzip")).await;
-            assert!(is_too_large(&frames), "{path} {frames:?}");
+            assert!(frames.is_too_large(), "{path} {frames:?}");
         }
     }
     let hello = framed(false, &[0; 5 << 20]);
-    let link = Call { path: "/muster.v1.WorkerLinkService/Link", headers: Vec::new(), body: hello };
+    let link = Call::new("/muster.v1.WorkerLinkService/Link", &()).body(hello);
     let frames = pair.both(&link).await;
-    assert!(is_too_large(&frames), "{frames:?}");
+    assert!(frames.is_too_large(), "{frames:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -316,7 +194,7 @@ async fn a_message_of_just_the_largest_size_is_taken() {
     }
     for call in [call(framed(false, &beyond)), packed(&beyond)] {
         let frames = pair.both(&call).await;
-        assert!(is_too_large(&frames), "{frames:?}");
+        assert!(frames.is_too_large(), "{frames:?}");
     }
 }
 
@@ -327,10 +205,8 @@ async fn a_client_that_cancels_and_a_deadline_that_passes_end_a_call() {
     // Each master answers this one itself, and for ever.
     for address in [&pair.leader.address, &pair.standby.address] {
         let mut client = connect(address).await.ready().await.unwrap();
-        let uri = format!("http://{address}{}", call.path);
-        let request = Request::post(uri).header("te", "trailers").header("content-type", "application/grpc");
-        let (response, mut sender) = client.send_request(request.body(()).unwrap(), false).unwrap();
-        sender.send_data(Bytes::from(call.body.clone()), true).unwrap();
+        let (response, mut sender) = client.send_request(call.head(address), false).unwrap();
+        sender.send_data(Bytes::from(framed(false, &[])), true).unwrap();
         let mut body = soon("the headers", response).await.unwrap().into_body();
         assert!(soon("the first message", body.data()).await.unwrap().is_ok());
         // A client that goes away in the middle leaves a server that goes on.

@@ -1,7 +1,10 @@
 //! What tests need of the machine that they run on, and what becomes of a test where the machine
-//! lacks it. For tests alone: every crate may have it among its development dependencies.
+//! lacks it; and a client of raw HTTP/2, with which servers are tried. For tests alone: every crate
+//! may have it among its development dependencies.
 
 mod small_disk;
+#[cfg(feature = "wire")]
+pub mod wire;
 
 pub use small_disk::SmallDisk;
 

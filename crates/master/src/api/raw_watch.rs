@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use muster_proto::errors::Failure;
+use muster_proto::server::MAX_REQUEST;
 use muster_proto::v1::WatchEventsRequest;
 use prost::Message;
 use tokio_stream::{Stream, StreamExt};
@@ -67,7 +68,8 @@ where
         let handler = Handler(self.slot.clone());
         let mut server = Grpc::new(ChunkCodec)
             .accept_compressed(CompressionEncoding::Gzip)
-            .send_compressed(CompressionEncoding::Gzip);
+            .send_compressed(CompressionEncoding::Gzip)
+            .apply_max_message_size_config(Some(MAX_REQUEST), None);
         Box::pin(async move { Ok(server.server_streaming(handler, request).await) })
     }
 }

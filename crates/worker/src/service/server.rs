@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_proto::reflection::{self, ReflectionIndex};
+use muster_proto::server::{self, MAX_REQUEST};
 use muster_proto::v1::worker_service_server::{SERVICE_NAME, WorkerServiceServer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -47,6 +48,10 @@ impl Server {
         let health_service = tonic_health::pb::health_server::HealthServer::new(
             tonic_health::server::HealthService::from_health_reporter(health.clone()),
         );
+        let health_service = health_service.accept_compressed(GZIP).send_compressed(GZIP);
+        let health_service = health_service.max_decoding_message_size(MAX_REQUEST);
+        let worker = WorkerServiceServer::new(Handlers(self.state.clone()));
+        let worker = worker.accept_compressed(GZIP).send_compressed(GZIP).max_decoding_message_size(MAX_REQUEST);
         for service in [SERVICE_NAME, "liveness"] {
             health.set_service_status(service, ServingStatus::Serving).await;
         }
@@ -57,10 +62,11 @@ impl Server {
             .max_concurrent_streams(STREAMS)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .tcp_nodelay(true)
-            .add_service(health_service.accept_compressed(GZIP).send_compressed(GZIP))
+            .layer(tower::layer::layer_fn(server::guarded))
+            .add_service(health_service)
             .add_service(reflection::v1(&reflected))
             .add_service(reflection::v1alpha(&reflected))
-            .add_service(WorkerServiceServer::new(Handlers(self.state)).accept_compressed(GZIP).send_compressed(GZIP))
+            .add_service(worker)
             .serve_with_incoming(TcpIncoming::from(self.listener).with_nodelay(Some(true)));
         let served = tokio::select! {
             served = serving => served,

@@ -8,3 +8,4 @@ mod registration;
 mod service;
 mod stage;
 mod watch;
+mod wire;

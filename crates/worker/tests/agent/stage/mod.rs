@@ -118,8 +118,8 @@ impl Stage {
         self.root.path().join(name)
     }
 
-    /// A client of the worker's own service, once it has registered.
-    pub(crate) async fn client(&self) -> WorkerServiceClient<Channel> {
+    /// The address of the worker's own service, once it has registered.
+    pub(crate) async fn address(&self) -> String {
         let path = self.path("address");
         let address = soon("the address file", async {
             loop {
@@ -129,7 +129,12 @@ impl Stage {
                 }
             }
         });
-        let address = address.await;
+        address.await
+    }
+
+    /// A client of the worker's own service, once it has registered.
+    pub(crate) async fn client(&self) -> WorkerServiceClient<Channel> {
+        let address = self.address().await;
         WorkerServiceClient::connect(format!("http://{address}")).await.expect("it serves")
     }
 }

@@ -1,0 +1,195 @@
+//! A client of raw HTTP/2: it makes calls of gRPC, and sees an answer as its frames say it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::time::Duration;
+
+use h2::client::{ResponseFuture, SendRequest};
+use prost::bytes::Bytes;
+use tonic::codegen::http::{HeaderMap, Request};
+use tonic_types::StatusExt as _;
+
+/// Longer than anything takes on a busy machine.
+const SOON: Duration = Duration::from_secs(20);
+
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, future).await.unwrap_or_else(|_| panic!("in time: {what}"))
+}
+
+/// An answer as its frames say it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Frames {
+    /// The status of HTTP.
+    pub http: u16,
+    /// The stream ended with its headers.
+    pub headers_only: bool,
+    /// The first headers.
+    pub headers: BTreeMap<String, String>,
+    /// Whether each message is compressed, and its bytes.
+    pub messages: Vec<(u8, Vec<u8>)>,
+    /// The last headers.
+    pub trailers: Option<BTreeMap<String, String>>,
+    /// The stable word of an error, from its details.
+    pub reason: Option<String>,
+}
+
+impl Frames {
+    /// The only status, wherever it is.
+    ///
+    /// # Panics
+    ///
+    /// If there is none, or more than one.
+    pub fn status(&self) -> i32 {
+        let all = [Some(&self.headers), self.trailers.as_ref()];
+        let found: Vec<_> = all.into_iter().flatten().filter_map(|fields| fields.get("grpc-status")).collect();
+        assert_eq!(found.len(), 1, "one status, and no second one that overrides it: {self:?}");
+        found[0].parse().unwrap()
+    }
+
+    /// Whether a part of the request was refused for its size.
+    pub fn is_too_large(&self) -> bool {
+        (self.status(), self.reason.as_deref()) == (8, Some("TOO_LARGE"))
+    }
+}
+
+/// Header fields that tell one answer from another; who leads and when are none of them.
+fn fields(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let text = |value: &tonic::codegen::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let all = headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
+    let kept = all.filter(|(name, _)| name != "date");
+    // The fields of a map are encoded in any order.
+    kept.map(|(name, value)| if name.ends_with("-bin") { (name, value.len().to_string()) } else { (name, value) })
+        .collect()
+}
+
+fn reason_in(headers: &HeaderMap) -> Option<String> {
+    Some(tonic::Status::from_header_map(headers)?.get_details_error_info()?.reason)
+}
+
+/// A connection of its own.
+///
+/// # Panics
+///
+/// If nobody listens there.
+pub async fn connect(address: &str) -> SendRequest<Bytes> {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// A message with its prefix.
+///
+/// # Panics
+///
+/// If its length does not fit there.
+pub fn framed(compressed: bool, message: &[u8]) -> Vec<u8> {
+    let mut frame = vec![u8::from(compressed)];
+    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend(message);
+    frame
+}
+
+/// A call, to be made of any server.
+#[derive(Debug, Clone)]
+pub struct Call {
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Call {
+    /// With one message.
+    pub fn new(path: &str, message: &impl prost::Message) -> Call {
+        Call { path: path.to_owned(), headers: Vec::new(), body: framed(false, &message.encode_to_vec()) }
+    }
+
+    /// With a header more.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Call {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// With another body, prefixes and all.
+    #[must_use]
+    pub fn body(mut self, body: Vec<u8>) -> Call {
+        self.body = body;
+        self
+    }
+
+    /// The method.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The head of the request.
+    ///
+    /// # Panics
+    ///
+    /// If a header is none.
+    pub fn head(&self, address: &str) -> Request<()> {
+        let mut request = Request::post(format!("http://{address}{}", self.path)).header("te", "trailers");
+        if !self.headers.iter().any(|(name, _)| *name == "content-type") {
+            request = request.header("content-type", "application/grpc");
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        request.body(()).unwrap()
+    }
+
+    /// Makes the call on a connection of its own, and reads the answer to its end.
+    ///
+    /// # Panics
+    ///
+    /// If the answer breaks, or does not come.
+    pub async fn at(&self, address: &str) -> Frames {
+        let mut client = connect(address).await.ready().await.unwrap();
+        let (response, mut sender) = client.send_request(self.head(address), false).unwrap();
+        sender.send_data(Bytes::from(self.body.clone()), true).unwrap();
+        answer(response).await
+    }
+}
+
+/// An answer, read to its end.
+///
+/// # Panics
+///
+/// If it breaks, or does not come.
+pub async fn answer(response: ResponseFuture) -> Frames {
+    let response = soon("the headers", response).await.unwrap();
+    let http = response.status().as_u16();
+    let (head, mut body) = response.into_parts();
+    let headers_only = body.is_end_stream();
+    let mut data = Vec::new();
+    while let Some(chunk) = soon("the body", body.data()).await {
+        let chunk = chunk.unwrap();
+        body.flow_control().release_capacity(chunk.len()).unwrap();
+        data.extend_from_slice(&chunk);
+    }
+    let trailers = soon("the trailers", body.trailers()).await.unwrap();
+    let mut messages = Vec::new();
+    let mut rest = data.as_slice();
+    while rest.len() >= 5 {
+        let length = u32::from_be_bytes([rest[1], rest[2], rest[3], rest[4]]) as usize;
+        messages.push((rest[0], rest[5..5 + length].to_vec()));
+        rest = &rest[5 + length..];
+    }
+    let reason = reason_in(trailers.as_ref().unwrap_or(&head.headers));
+    let trailers = trailers.as_ref().map(fields);
+    Frames { http, headers_only, headers: fields(&head.headers), messages, trailers, reason }
+}
+
+/// Compressed.
+///
+/// # Panics
+///
+/// Never: what is written to lies in memory.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}

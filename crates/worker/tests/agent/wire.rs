@@ -1,0 +1,55 @@
+//! The worker's own services as a client of another family sees them: frames of HTTP/2. They answer
+//! like a master's, whose tests are those of `crates/master/tests/wire.rs`.
+
+use muster_testenv::wire::{Call, framed, gzip};
+
+use crate::stage::*;
+
+const INVENTORY: &str = "/muster.v1.WorkerService/GetInventory";
+const METHODS: [&str; 6] = [
+    INVENTORY,
+    "/muster.v1.WorkerService/ReadLog",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// A worker that serves, and its address.
+async fn served() -> (Stage, Master, (Stream, Talk), String) {
+    let mut stage = Stage::set();
+    let mut master = Master::lead(5).await;
+    stage.start(&master);
+    let link = stage.register(&mut master, vec![]).await;
+    let address = stage.address().await;
+    (stage, master, link, address)
+}
+
+/// Unknown fields are skipped, so the size alone can refuse these.
+fn sized(bytes: usize) -> Vec<u8> {
+    let text = vec![b'x'; bytes - 6];
+    let mut message = vec![0xfa, 0x01];
+    let length = text.len();
+    message.extend([(length | 0x80) as u8, (length >> 7 | 0x80) as u8, (length >> 14 | 0x80) as u8]);
+    message.push((length >> 21) as u8);
+    message.extend(text);
+    message
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_as_by_a_master() {
+    let (_stage, _master, _link, address) = served().await;
+    for path in METHODS {
+        let call = |body| Call::new(path, &()).body(body);
+        let packed = |message: &[u8]| call(framed(true, &gzip(message))).with("grpc-encoding", "gzip");
+        for size in [(1 << 20) + 1, 8 << 20] {
+            let message = sized(size);
+            for call in [call(framed(false, &message)), packed(&message)] {
+                let frames = call.at(&address).await;
+                assert!(frames.is_too_large(), "{path} {size} {frames:?}");
+            }
+        }
+    }
+    let largest = Call::new(INVENTORY, &()).body(framed(false, &sized(1 << 20))).at(&address).await;
+    assert_eq!(largest.status(), 0, "{largest:?}");
+}
