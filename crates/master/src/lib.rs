@@ -6,7 +6,6 @@
 //! them.
 
 mod api;
-mod call_deadline;
 mod clock;
 mod commit;
 pub mod config;

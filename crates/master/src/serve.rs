@@ -17,7 +17,6 @@ use tonic::transport::Server;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use crate::api::{ApplicationApi, LogSources, MasterApi, RawWatch};
-use crate::call_deadline::EndAtDeadline;
 use crate::forward::{Forward, Router};
 use crate::leader::LeaderSlot;
 use crate::link::LinkService;
@@ -72,7 +71,6 @@ pub(crate) fn serve(
     let front = Arc::new(Router::new(slot.clone(), election.clone()));
     let router = Server::builder()
         .layer(tower::layer::layer_fn(server::guarded))
-        .layer(tower::layer::layer_fn(EndAtDeadline))
         .layer(tower::layer::layer_fn(move |inner| Forward::new(inner, front.clone())))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -154,6 +154,22 @@ impl Call {
     }
 }
 
+impl Call {
+    /// Makes the call and never ends its request; reads the answer to its end.
+    ///
+    /// # Panics
+    ///
+    /// If the answer breaks, or does not come.
+    pub async fn without_end_at(&self, address: &str) -> Frames {
+        let mut client = connect(address).await.ready().await.unwrap();
+        let (response, mut sender) = client.send_request(self.head(address), false).unwrap();
+        sender.send_data(Bytes::from(self.body.clone()), false).unwrap();
+        let frames = answer(response).await;
+        drop(sender);
+        frames
+    }
+}
+
 /// An answer, read to its end.
 ///
 /// # Panics

@@ -10,8 +10,7 @@ use muster_proto::errors::Failure;
 use prost::bytes::Bytes;
 use tokio::time::Instant;
 use tonic::body::Body;
-use tonic::codegen::http::header::CONTENT_TYPE;
-use tonic::codegen::http::{Request, Response, StatusCode, request};
+use tonic::codegen::http::{Request, Response, request};
 use tower::Service;
 
 use super::relay::{FORWARDED, Sent, read, refused, send};
@@ -51,9 +50,6 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> ForwardFuture {
-        if !is_grpc(&request) {
-            return Box::pin(std::future::ready(Ok(unsupported())));
-        }
         let router = self.router.clone();
         // The one that was polled ready is the one that is called.
         let clone = self.inner.clone();
@@ -69,18 +65,6 @@ where
             Ok(response)
         })
     }
-}
-
-/// Whether a request says that it is a call; the protocol has what does not refused as HTTP.
-fn is_grpc(request: &Request<Body>) -> bool {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("application/grpc"))
-}
-
-fn unsupported() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-    response
 }
 
 /// A call that only a leader answers: by this master if it leads, else by whoever does, held while

@@ -53,3 +53,30 @@ async fn what_is_too_large_is_refused_as_by_a_master() {
     let largest = Call::new(INVENTORY, &()).body(framed(false, &sized(1 << 20))).at(&address).await;
     assert_eq!(largest.status(), 0, "{largest:?}");
 }
+
+#[tokio::test]
+async fn what_is_no_call_is_refused_as_http() {
+    let (_stage, _master, _link, address) = served().await;
+    for path in METHODS {
+        for kind in ["text/plain", "application/json", ""] {
+            let frames = Call::new(path, &()).with("content-type", kind).at(&address).await;
+            assert_eq!((frames.http, frames.headers_only), (415, true), "{path} {kind:?} {frames:?}");
+        }
+        let kind = "application/grpc+proto";
+        let frames = Call::new(path, &()).with("content-type", kind).with("grpc-timeout", "100m").at(&address).await;
+        assert_eq!(frames.http, 200, "{path} {frames:?}");
+    }
+}
+
+/// A stream that would go on for ever, and calls whose request does not end.
+#[tokio::test]
+async fn a_deadline_that_passes_is_said_as_such() {
+    let (_stage, _master, _link, address) = served().await;
+    let watch = Call::new("/grpc.health.v1.Health/Watch", &()).with("grpc-timeout", "200m");
+    let frames = watch.at(&address).await;
+    assert_eq!((frames.messages.len(), frames.status()), (1, 4), "{frames:?}");
+    for path in METHODS {
+        let frames = Call::new(path, &()).with("grpc-timeout", "50m").without_end_at(&address).await;
+        assert_eq!(frames.status(), 4, "{path} {frames:?}");
+    }
+}

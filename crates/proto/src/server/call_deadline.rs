@@ -12,8 +12,8 @@ use prost::bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
+use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request, Response};
-use tower::Service;
 
 /// Before the time that a caller set, so that its own clock and what serves below, which know the
 /// same time, do not end the call with another code first; never more than a tenth of it.
@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Ends calls at their deadlines.
 #[derive(Debug, Clone)]
-pub(crate) struct EndAtDeadline<S>(pub(crate) S);
+pub struct EndAtDeadline<S>(pub(super) S);
 
 impl<S> Service<Request<Body>> for EndAtDeadline<S>
 where
