@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_proto::reflection::{self, ReflectionIndex};
-use muster_proto::server::{self, MAX_REQUEST};
+use muster_proto::server::{self, MAX_HEADERS_READ, MAX_REQUEST};
 use muster_proto::v1::application_service_server::{self, ApplicationServiceServer};
 use muster_proto::v1::master_service_server::{self, MasterServiceServer};
 use muster_proto::v1::worker_link_service_server::{self, WorkerLinkServiceServer};
@@ -24,8 +24,6 @@ use crate::listen::connections;
 
 /// Largest message of a worker: a part of an inventory, or a batch of reports.
 pub(crate) const MAX_LINK_MESSAGE: usize = 4 << 20;
-/// Largest headers: ours are small; a client's tracing may add some.
-const MAX_HEADERS: u32 = 16 << 10;
 /// Streams of one connection. A watch is one; a program that follows more things names them all in
 /// one watch.
 const MAX_STREAMS: u32 = 4096;
@@ -75,7 +73,7 @@ pub(crate) fn serve(
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_STREAMS)
-        .http2_max_header_list_size(MAX_HEADERS)
+        .http2_max_header_list_size(MAX_HEADERS_READ)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(RawWatch::new(master, slot.clone()))

@@ -75,6 +75,19 @@ async fn an_error_is_headers_alone_with_one_status_and_its_details() {
     }
 }
 
+/// The details of an error are headers too, and a standby adds who leads.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_with_all_the_details_that_there_can_be_passes_a_standby() {
+    let pair = Pair::start().await;
+    let mut request = sleeping("x");
+    let labels = (0..99).map(|n| (format!("{n:02}{}", "\u{1F980}".repeat(200)), "x".repeat(5000)));
+    request.driver.as_mut().unwrap().labels = labels.collect();
+    let frames = pair.both(&Call::new(SUBMIT, &request)).await;
+    assert_eq!((frames.status(), frames.reason.as_deref()), (3, Some("BAD_REQUEST")), "{frames:?}");
+    let bytes: usize = frames.headers["grpc-status-details-bin"].parse().unwrap();
+    assert!((4 << 10..12 << 10).contains(&bytes), "{bytes} bytes, of which clients take at least 8 KiB to 16 KiB");
+}
+
 fn watch_of(id: &str) -> v1::WatchEventsRequest {
     v1::WatchEventsRequest { driver_ids: vec![id.into()], ..Default::default() }
 }
@@ -196,6 +209,41 @@ async fn a_message_of_just_the_largest_size_is_taken() {
         let frames = pair.both(&call).await;
         assert!(frames.is_too_large(), "{frames:?}");
     }
+}
+
+/// Both count as HTTP/2 does: name, value and 32 bytes for each. A standby adds some when it hands a
+/// call on, which must not decide whether it is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_are_taken_or_refused_alike_whatever_a_standby_adds() {
+    const KIB: usize = 1024;
+    let pair = Pair::start().await;
+    let filled = |path: &str, bytes: usize| {
+        let message = framed(
+            false,
+            &if path == GET { named("nobody").encode_to_vec() } else { watch_of("nobody").encode_to_vec() },
+        );
+        Call::new(path, &()).body(message).with("x-fill", "x".repeat(bytes))
+    };
+    for path in [GET, "/muster.v1.MasterService/WatchEvents", "/muster.v1.MasterService/Nothing"] {
+        for bytes in [8 * KIB, 15 * KIB + KIB / 2] {
+            let frames = pair.both(&filled(path, bytes)).await;
+            assert!([5, 12].contains(&frames.status()), "{path} {bytes}: {frames:?}");
+        }
+        for bytes in [16 * KIB, 20 * KIB] {
+            let frames = pair.both(&filled(path, bytes)).await;
+            assert!(frames.is_too_large(), "{path} {bytes}: {frames:?}");
+        }
+    }
+    let mut refused = 0;
+    for bytes in (15 * KIB + KIB / 2..16 * KIB).step_by(16) {
+        let frames = pair.both(&filled(GET, bytes)).await;
+        refused += usize::from(frames.is_too_large());
+        assert_eq!(frames.is_too_large(), frames.status() != 5, "{bytes}: {frames:?}");
+    }
+    assert!((1..32).contains(&refused), "the limit lies within: {refused}");
+    // What is far beyond is not even read.
+    let frames = pair.both(&filled(GET, 48 * KIB)).await;
+    assert_eq!(frames.http, 431, "{frames:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

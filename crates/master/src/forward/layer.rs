@@ -7,13 +7,14 @@ use std::task::{Context, Poll};
 
 use http_body_util::Full;
 use muster_proto::errors::Failure;
+use muster_proto::server::FORWARDED;
 use prost::bytes::Bytes;
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response, request};
 use tower::Service;
 
-use super::relay::{FORWARDED, Sent, read, refused, send};
+use super::relay::{Sent, read, refused, send};
 use super::router::{CallTarget, HOLD, Router};
 
 /// On every answer: the addresses of the masters that are known, the leader's first, separated by

@@ -12,5 +12,4 @@ mod relay;
 mod router;
 
 pub(crate) use layer::Forward;
-pub(crate) use relay::FORWARDED;
 pub(crate) use router::Router;

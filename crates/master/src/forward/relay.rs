@@ -7,7 +7,7 @@ use std::time::Duration;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full};
 use muster_proto::errors::{Failure, reason, reason_of};
-use muster_proto::server::MAX_REQUEST;
+use muster_proto::server::{FORWARDED, MAX_REQUEST};
 use muster_store::Member;
 use prost::bytes::Bytes;
 use tonic::Status;
@@ -19,8 +19,6 @@ use super::router::Router;
 
 /// A message's prefix on the wire: whether it is compressed, and its length.
 const PREFIX: usize = 5;
-/// Says that a call was forwarded once: it is not forwarded again.
-pub(crate) const FORWARDED: &str = "muster-forwarded";
 
 /// What became of a try.
 pub(super) enum Sent {

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use muster_proto::server::FORWARDED;
 use muster_proto::v1::GetClusterRequest;
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_store::{LeaderWatch, Member};
@@ -13,7 +14,6 @@ use tonic::transport::Endpoint;
 
 use super::fatal::FatalError;
 use crate::config::MasterSettings;
-use crate::forward::FORWARDED;
 use crate::health::Health;
 
 /// Between two looks at whether the leader answers: a small part of the shortest sensible

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_proto::reflection::{self, ReflectionIndex};
-use muster_proto::server::{self, MAX_REQUEST};
+use muster_proto::server::{self, MAX_HEADERS_READ, MAX_REQUEST};
 use muster_proto::v1::worker_service_server::{SERVICE_NAME, WorkerServiceServer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -60,6 +60,7 @@ impl Server {
         let reflected = Arc::new(ReflectionIndex::serving(&[SERVICE_NAME]));
         let serving = tonic::transport::Server::builder()
             .max_concurrent_streams(STREAMS)
+            .http2_max_header_list_size(MAX_HEADERS_READ)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .tcp_nodelay(true)
             .layer(tower::layer::layer_fn(server::guarded))

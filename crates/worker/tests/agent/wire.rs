@@ -50,6 +50,10 @@ async fn what_is_too_large_is_refused_as_by_a_master() {
             }
         }
     }
+    for path in METHODS {
+        let frames = Call::new(path, &()).with("x-fill", "x".repeat(20 << 10)).at(&address).await;
+        assert!(frames.is_too_large(), "{path} {frames:?}");
+    }
     let largest = Call::new(INVENTORY, &()).body(framed(false, &sized(1 << 20))).at(&address).await;
     assert_eq!(largest.status(), 0, "{largest:?}");
 }
