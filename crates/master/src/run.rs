@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::MasterSettings;
 use crate::health::Health;
 use crate::leader::LeaderSlot;
-use crate::roles::{FatalError, MasterProcess, RoleAfter, Standby};
+use crate::roles::{FatalError, MasterProcess, Readiness, RoleAfter, Standby};
 use crate::serve::serve;
 use crate::stop::until_stopped;
 
@@ -100,14 +100,19 @@ where
     let serving = serve(listener, &slot, &election, archive, health_service, stopped);
     let mut serving = tokio::spawn(serving);
 
-    let node = MasterProcess::new(candidate, Arc::new(settings), address, slot.clone(), health, stop);
+    // Apart from the roles, one of which may load for long.
+    let readiness = Readiness::new(health, &settings, &address).keep(slot.clone(), election);
+    let mut readiness = tokio::spawn(readiness);
+    let node = MasterProcess::new(candidate, Arc::new(settings), address, slot.clone(), stop);
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
+        failed = &mut readiness => Err(RunError::Fault(failed.unwrap_or_else(FatalError::Lost))),
         failed = &mut serving => return match failed {
             Ok(served) => served.map_err(RunError::Serve),
             Err(panicked) => Err(RunError::Fault(FatalError::Lost(panicked))),
         },
     };
+    readiness.abort();
     slot.close();
     end_serving.send_replace(true);
     if tokio::time::timeout(STOP_WITHIN, &mut serving).await.is_err() {

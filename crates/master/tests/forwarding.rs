@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use common::follower::Follower;
 use common::gated::Gated;
+use common::heir::Heir;
 use common::*;
 use muster_proto::v1;
 use tokio::net::TcpListener;
@@ -181,6 +182,9 @@ async fn a_worker_is_sent_to_the_leader() {
     assert_eq!(goodbye.leader, "leader:7077");
 }
 
+const READY: [i32; 4] = [1, 1, 1, 1];
+const UNREADY: [i32; 4] = [2, 2, 2, 1];
+
 async fn readiness(master: &Master) -> Vec<i32> {
     let mut health = tonic_health::pb::health_client::HealthClient::new(master.channel().await);
     let mut statuses = Vec::new();
@@ -193,8 +197,6 @@ async fn readiness(master: &Master) -> Vec<i32> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_lasts_over_a_hand_over_and_ends_when_no_leader_answers() {
-    const READY: [i32; 4] = [1, 1, 1, 1];
-    const UNREADY: [i32; 4] = [2, 2, 2, 1];
     let leader = Master::start(&[]).await;
     let (follower, control) = Follower::new();
     control.lead(&leader.address, 1);
@@ -210,4 +212,42 @@ async fn readiness_lasts_over_a_hand_over_and_ends_when_no_leader_answers() {
     // The store still names a leader, which is gone: the standby asks it and is not answered.
     leader.stop().await.unwrap();
     eventually("the leader does not answer", async || statuses(UNREADY).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_ends_when_a_new_leader_loads_for_long() {
+    const FLAGS: [&str; 2] = ["--unready-after", "2s"];
+    let leader = Master::start(&[]).await;
+    let (heir, heir_control) = Heir::of(&leader.address);
+    let heir = Master::start_on(heir, &FLAGS).await;
+    let (follower, control) = Follower::new();
+    control.lead(&leader.address, 1);
+    let standby = Master::start_on(follower, &FLAGS).await;
+    heir_control.win(&heir.address);
+    control.lead(&heir.address, 2);
+    // It was ready, and its callers are held.
+    assert_eq!(readiness(&heir).await, READY);
+    let statuses = async |master: &Master, wanted: [i32; 4]| (readiness(master).await == wanted).then_some(());
+    eventually("it loads for long", async || statuses(&heir, UNREADY).await).await;
+    eventually("it answers nobody", async || statuses(&standby, UNREADY).await).await;
+    heir_control.load();
+    eventually("it has loaded", async || statuses(&heir, READY).await).await;
+    eventually("it answers", async || statuses(&standby, READY).await).await;
+}
+
+/// None of them is heard before the next one leads.
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_ends_when_one_leader_after_the_other_answers_nobody() {
+    let leader = Master::start(&[]).await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let (follower, control) = Follower::new();
+    control.lead(&leader.address, 1);
+    let standby = Master::start_on(follower, &["--unready-after", "1s"]).await;
+    let mut revision = 1;
+    eventually("nobody has answered for long", async || {
+        revision += 1;
+        control.lead(&closed, revision);
+        (readiness(&standby).await == UNREADY).then_some(())
+    })
+    .await;
 }

@@ -66,16 +66,12 @@ where
         let mut looping = tokio::spawn(commit_loop.run(warm));
         let expiry = tokio::spawn(expire_silent(leading.clone(), node.settings.timing.wait()));
 
-        let began = match warmed.await {
-            Ok(()) => begin(&mut node, &leading).await,
-            // The loop ended before it was ready; it says why below.
-            Err(_) => Ok(()),
-        };
+        // Else the loop ended before it was ready; it says why below.
+        if let Ok(()) = warmed.await {
+            begin(&node, &leading);
+        }
         let mut finished = None;
-        let reason = match &began {
-            Ok(()) => until_over(node.stop.clone(), &leading, &mut role_commands, &mut looping, &mut finished).await,
-            Err(_) => EndReason::Stop,
-        };
+        let reason = until_over(node.stop.clone(), &leading, &mut role_commands, &mut looping, &mut finished).await;
         match reason {
             EndReason::Restored => node.slot.halt(),
             EndReason::Stop | EndReason::StepDown(_) | EndReason::Over | EndReason::Loop => node.slot.set(None),
@@ -90,7 +86,6 @@ where
         let (ended, store) = finished.map_err(FatalError::Lost)?;
         expiry.abort();
         publishing.abort();
-        began?;
         match ended {
             LoopEnd::Fatal(error) => return Err(FatalError::Commit(error)),
             LoopEnd::Torn(panicked) => {
@@ -188,9 +183,7 @@ async fn leave<C: Candidate>(
 }
 
 /// Everything is loaded and shown: from here on calls are answered.
-async fn begin<C: Candidate>(node: &mut MasterProcess<C>, leading: &Arc<LeaderContext>) -> Result<(), FatalError> {
+fn begin<C: Candidate>(node: &MasterProcess<C>, leading: &Arc<LeaderContext>) {
     node.slot.set(Some(leading.clone()));
-    node.readiness.open().await?;
-    tracing::info!(address = %node.address, "ready");
-    Ok(())
+    tracing::info!(address = %node.address, "leads, with everything loaded");
 }

@@ -25,7 +25,6 @@ where
         let stopped = tokio::select! {
             () = clock::past(term.deadline.clone()) => false,
             () = until_stopped(&mut stop) => true,
-            never = node.readiness.lapse() => match never {},
         };
         node.candidate.resign(term).await;
         if stopped {

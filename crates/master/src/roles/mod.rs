@@ -13,4 +13,5 @@ mod warm_state;
 
 pub(crate) use active::RoleAfter;
 pub use fatal::FatalError;
+pub(crate) use readiness::Readiness;
 pub(crate) use standby::{MasterProcess, Standby};

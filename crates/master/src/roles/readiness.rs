@@ -1,7 +1,7 @@
 //! Tells others that calls are answered here: probes, and whoever waits for the address file.
 
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_proto::server::FORWARDED;
@@ -15,6 +15,7 @@ use tonic::transport::Endpoint;
 use super::fatal::FatalError;
 use crate::config::MasterSettings;
 use crate::health::Health;
+use crate::leader::LeaderSlot;
 
 /// Between two looks at whether the leader answers: a small part of the shortest sensible
 /// `--unready-after`.
@@ -48,8 +49,60 @@ impl Readiness {
         }
     }
 
+    /// Keeps what probes are told, whatever role this master is in. Ready while this master leads
+    /// or another one does and answers; not ready once none has answered for the time that is set,
+    /// be it that none is known, that it is gone, or that it (or this master) still loads. Ends
+    /// with a failure only.
+    ///
+    /// For less than that time it stays as it is: calls are held over a hand-over, and a probe that
+    /// fell upon the gap would take every master out at once. Who leads is not enough to know,
+    /// since the store that says so may be cut off: the leader itself is asked.
+    pub(crate) async fn keep(mut self, slot: Arc<LeaderSlot>, mut election: LeaderWatch) -> FatalError {
+        let mut changes = slot.changes();
+        let mut answered = Instant::now();
+        let mut led = false;
+        loop {
+            let leads = slot.leading().is_ok();
+            let is_answered = leads || self.is_answered_elsewhere(&slot, &election).await;
+            if is_answered || led {
+                answered = Instant::now();
+            }
+            led = leads;
+            if is_answered {
+                if let Err(failed) = self.open().await {
+                    return failed;
+                }
+            } else if answered.elapsed() >= self.unready_after {
+                self.close().await;
+            }
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = election.changed() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// Whether another master leads and answers. This one may win meanwhile: then it is looked at
+    /// anew.
+    async fn is_answered_elsewhere(&self, slot: &LeaderSlot, election: &LeaderWatch) -> bool {
+        let view = election.view();
+        let Some(leader) = view.leader().filter(|_| view.own != Some(0)) else { return false };
+        // At the start a leader is taken at its word, so that a cluster starts at once. Later ones
+        // are not: they may follow upon each other, and none of them answer.
+        if !self.is_announced {
+            return true;
+        }
+        let mut changes = slot.changes();
+        let leads = async { while slot.leading().is_err() && changes.changed().await.is_ok() {} };
+        tokio::select! {
+            is_answered = answers(leader) => is_answered,
+            () = leads => true,
+        }
+    }
+
     /// Calls are answered, by this master or through it.
-    pub(crate) async fn open(&mut self) -> Result<(), FatalError> {
+    async fn open(&mut self) -> Result<(), FatalError> {
         if !std::mem::replace(&mut self.is_ready, true) {
             self.health.serves(true).await;
         }
@@ -67,45 +120,9 @@ impl Readiness {
     /// Calls are refused here.
     async fn close(&mut self) {
         if std::mem::replace(&mut self.is_ready, false) {
-            tracing::warn!(after = ?self.unready_after, "no leader is known: not ready");
+            tracing::warn!(after = ?self.unready_after, "no leader answers: not ready");
             self.health.serves(false).await;
         }
-    }
-
-    /// Follows the election while this master does not lead. Ready while another one leads and
-    /// answers; not ready once none has for the time that is set. Ends with a failure only.
-    ///
-    /// For less than that time it stays as it is: calls are held over a hand-over, and a probe that
-    /// fell upon the gap would take every master out at once. Who leads is not enough to know,
-    /// since the store that says so may be cut off: the leader itself is asked.
-    pub(crate) async fn follow(&mut self, mut election: LeaderWatch) -> FatalError {
-        let mut known = Instant::now();
-        let mut welcomed = None;
-        loop {
-            let view = election.view();
-            if let Some(leader) = view.leader().filter(|_| view.own != Some(0)) {
-                // A new leader is taken at its word until it was asked.
-                let is_new = welcomed.replace(leader.epoch) != Some(leader.epoch);
-                if is_new || answers(leader).await {
-                    known = Instant::now();
-                    if let Err(failed) = self.open().await {
-                        return failed;
-                    }
-                }
-            }
-            if known.elapsed() >= self.unready_after {
-                self.close().await;
-            }
-            let _ = tokio::time::timeout(LOOK, election.changed()).await;
-        }
-    }
-
-    /// Not ready once the time that is set has passed: this master holds the lead and refuses every
-    /// call. Never ends.
-    pub(crate) async fn lapse(&mut self) -> Infallible {
-        tokio::time::sleep(self.unready_after).await;
-        self.close().await;
-        std::future::pending().await
     }
 }
 

@@ -10,13 +10,11 @@ use muster_types::Time;
 use tokio::sync::watch;
 
 use super::fatal::FatalError;
-use super::readiness::Readiness;
 use super::recovering::Recovering;
 use super::succession::{Depositions, watch_over};
 use super::warm_state::WarmState;
 use crate::clock;
 use crate::config::MasterSettings;
-use crate::health::Health;
 use crate::leader::LeaderSlot;
 use crate::poison_inputs::{InputDigest, PoisonInputs};
 use crate::stop::until_stopped;
@@ -31,8 +29,6 @@ pub(crate) struct MasterProcess<C> {
     pub address: String,
     /// Where handlers find the leader.
     pub slot: Arc<LeaderSlot>,
-    /// What tells others that calls are answered here.
-    pub readiness: Readiness,
     /// Inputs that are refused for a while.
     pub poison_inputs: Arc<PoisonInputs>,
     /// Leaders that this master has deposed.
@@ -55,12 +51,10 @@ impl<C> MasterProcess<C> {
         settings: Arc<MasterSettings>,
         address: String,
         slot: Arc<LeaderSlot>,
-        health: Health,
         stop: watch::Receiver<bool>,
     ) -> MasterProcess<C> {
         let (poison_inputs, depositions, tears) = (Arc::default(), Depositions::default(), VecDeque::new());
-        let readiness = Readiness::new(health, &settings, &address);
-        MasterProcess { candidate, settings, address, slot, readiness, poison_inputs, depositions, stop, tears }
+        MasterProcess { candidate, settings, address, slot, poison_inputs, depositions, stop, tears }
     }
 
     /// The core panicked on an input: it is refused for a while. Too many such ends the process.
@@ -93,7 +87,7 @@ where
         let Standby(mut node) = self;
         let mut prepared = WarmState::new(node.settings.core.clone());
         let won = {
-            let MasterProcess { candidate, readiness, depositions, slot, stop, .. } = &mut node;
+            let MasterProcess { candidate, depositions, slot, stop, .. } = &mut node;
             let (election, replica) = (candidate.election(), candidate.replica());
             // What an earlier role made of it is gone.
             replica.forget();
@@ -102,8 +96,7 @@ where
                 () = until_stopped(stop) => None,
                 never = watch_over(election.clone(), depositions) => match never {},
                 never = prepared.follow(replica) => match never {},
-                never = watch_store_rollback(election.clone(), slot) => match never {},
-                failed = readiness.follow(election) => return Err(failed),
+                never = watch_store_rollback(election, slot) => match never {},
             }
         };
         let Some(leader) = won else { return Ok(Err(node)) };

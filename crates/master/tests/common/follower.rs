@@ -21,18 +21,22 @@ impl Follower {
     }
 }
 
+/// This master leads under this revision; the own one is third, so that the test alone deposes.
+pub fn view_of(address: &str, revision: u64) -> LeaderView {
+    let member = |address: &str, revision| Member {
+        epoch: Epoch { generation: 1, revision, leader: LeaderUid(u128::from(revision)) },
+        address: address.to_owned(),
+        version: String::new(),
+        since: WallTime(1),
+    };
+    let members = vec![member(address, revision), member("follower:1", revision + 1000)];
+    LeaderView { members, own: Some(2), generation: 1, ..LeaderView::default() }
+}
+
 impl ElectionControl {
     /// This master leads from now on, under this revision, and the follower comes second.
     pub fn lead(&self, address: &str, revision: u64) {
-        let member = |address: &str, revision| Member {
-            epoch: Epoch { generation: 1, revision, leader: LeaderUid(u128::from(revision)) },
-            address: address.to_owned(),
-            version: String::new(),
-            since: WallTime(1),
-        };
-        let members = vec![member(address, revision), member("follower:1", revision + 1000)];
-        // Third, so that the test alone deposes.
-        self.0.set(LeaderView { members, own: Some(2), generation: 1, ..LeaderView::default() });
+        self.0.set(view_of(address, revision));
     }
 
     /// Nobody leads.

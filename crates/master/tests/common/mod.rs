@@ -3,6 +3,7 @@
 
 pub mod follower;
 pub mod gated;
+pub mod heir;
 pub mod worker;
 
 use std::ffi::OsString;
