@@ -77,6 +77,7 @@ def refusals(master):
     watch = master.message("WatchEventsRequest", resume_token="nonsense")
     large = master.message("GetDriverRequest", driver_id="x" * (2 << 20))
     many = master.message("WatchEventsRequest", driver_ids=["x" * (5 << 20)])
+    filled = [("x-fill", "x" * (20 << 10))]
     return {
         "unknown id": master.refusal("GetDriver", get),
         "bad fields": master.refusal("SubmitDriver", bad),
@@ -84,6 +85,8 @@ def refusals(master):
         "bad token of a stream": master.refusal("WatchEvents", watch),
         "too large": master.refusal("GetDriver", large),
         "too large for a stream": master.refusal("WatchEvents", many),
+        "large headers": master.refusal("GetDriver", get, metadata=filled),
+        "headers that fit": master.refusal("GetDriver", get, metadata=[("x-fill", "x" * (15 << 10))]),
     }
 
 
@@ -153,6 +156,8 @@ def main(addresses):
         "taken name": ("ALREADY_EXISTS", "ALREADY_EXISTS"),
         "too large": ("RESOURCE_EXHAUSTED", "TOO_LARGE"),
         "too large for a stream": ("RESOURCE_EXHAUSTED", "TOO_LARGE"),
+        "large headers": ("RESOURCE_EXHAUSTED", "TOO_LARGE"),
+        "headers that fit": ("NOT_FOUND", "NOT_FOUND"),
     }.items():
         assert (refused[name][0], refused[name][2]) == (code, reason), f"{name}: {refused[name]}"
     assert expected["unknown method"] == "UNIMPLEMENTED", expected["unknown method"]

@@ -7,15 +7,20 @@ mod common;
 
 use std::io::Read as _;
 
+use common::fake_leader::{FakeLeader, cancelled};
 use common::follower::{ElectionControl, Follower};
 use common::*;
 use muster_proto::v1;
 use muster_testenv::wire::{Call, Frames, connect, framed, gzip};
 use prost::Message as _;
 use prost::bytes::Bytes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tonic::Code;
 
 const GET: &str = "/muster.v1.MasterService/GetDriver";
 const SUBMIT: &str = "/muster.v1.MasterService/SubmitDriver";
+const WATCH: &str = "/muster.v1.MasterService/WatchEvents";
 const LIST: &str = "/muster.v1.MasterService/ListDrivers";
 
 struct Pair {
@@ -64,7 +69,7 @@ async fn an_error_is_headers_alone_with_one_status_and_its_details() {
         (6, Call::new(SUBMIT, &sleeping("taken")).with("x-other", "1")),
         (3, Call::new(SUBMIT, &bad)),
         (3, Call::new(GET, &named(""))),
-        (5, Call::new("/muster.v1.MasterService/WatchEvents", &watch_of("nobody"))),
+        (5, Call::new(WATCH, &watch_of("nobody"))),
     ];
     for (code, call) in cases {
         let frames = pair.both(&call).await;
@@ -141,9 +146,9 @@ async fn gzip_is_read_and_written_where_a_client_says_so() {
     assert!(frames.headers["grpc-accept-encoding"].contains("gzip"), "{frames:?}");
 }
 
-/// Methods of each kind, and a request of each that is sound: one message or a stream of them; asked
-/// of the leader alone, or of every master. Only a worker's link takes no gzip and more than the
-/// others do.
+/// Methods of each kind, and a request of each that is sound: one message or a stream of them;
+/// asked of the leader alone, or of every master. Only a worker's link takes no gzip and more than
+/// the others do.
 fn methods_of_every_kind() -> Vec<(&'static str, Vec<u8>)> {
     let text = "x".repeat(3 << 19);
     let health = tonic_health::pb::HealthCheckRequest { service: text.clone() }.encode_to_vec();
@@ -152,7 +157,7 @@ fn methods_of_every_kind() -> Vec<(&'static str, Vec<u8>)> {
     let watch = watch_of(&text).encode_to_vec();
     vec![
         (GET, named(&text).encode_to_vec()),
-        ("/muster.v1.MasterService/WatchEvents", watch),
+        (WATCH, watch),
         ("/muster.v1.MasterService/WatchLeader", named(&text).encode_to_vec()),
         ("/muster.v1.ApplicationService/WatchApplication", named(&text).encode_to_vec()),
         ("/grpc.health.v1.Health/Check", health.clone()),
@@ -211,8 +216,8 @@ async fn a_message_of_just_the_largest_size_is_taken() {
     }
 }
 
-/// Both count as HTTP/2 does: name, value and 32 bytes for each. A standby adds some when it hands a
-/// call on, which must not decide whether it is taken.
+/// Both count as HTTP/2 does: name, value and 32 bytes for each. A standby adds some when it hands
+/// a call on, which must not decide whether it is taken.
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_are_taken_or_refused_alike_whatever_a_standby_adds() {
     const KIB: usize = 1024;
@@ -224,7 +229,7 @@ async fn headers_are_taken_or_refused_alike_whatever_a_standby_adds() {
         );
         Call::new(path, &()).body(message).with("x-fill", "x".repeat(bytes))
     };
-    for path in [GET, "/muster.v1.MasterService/WatchEvents", "/muster.v1.MasterService/Nothing"] {
+    for path in [GET, WATCH, "/muster.v1.MasterService/Nothing"] {
         for bytes in [8 * KIB, 15 * KIB + KIB / 2] {
             let frames = pair.both(&filled(path, bytes)).await;
             assert!([5, 12].contains(&frames.status()), "{path} {bytes}: {frames:?}");
@@ -273,7 +278,7 @@ async fn a_client_that_cancels_and_a_deadline_that_passes_end_a_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_ends_a_stream_that_would_go_on() {
     let pair = Pair::start().await;
-    for path in ["/muster.v1.MasterService/WatchEvents", "/muster.v1.MasterService/WatchLeader"] {
+    for path in [WATCH, "/muster.v1.MasterService/WatchLeader"] {
         let watch = Call::new(path, &v1::WatchEventsRequest::default()).with("grpc-timeout", "300m");
         for address in [&pair.leader.address, &pair.standby.address] {
             let frames = watch.at(address).await;
@@ -292,4 +297,228 @@ async fn health_is_answered_alike() {
         assert_eq!((frames.status(), frames.messages[0].1.as_slice()), (0, [8, 1].as_slice()), "{service}");
     }
     assert_eq!(pair.both(&Call::new("/grpc.health.v1.Health/Check", &health("nobody"))).await.status(), 5);
+}
+
+/// A standby behind a leader that the test plays.
+async fn behind(leader: &FakeLeader) -> (Master, ElectionControl) {
+    let (follower, control) = Follower::new();
+    control.lead(&leader.address, 1);
+    (Master::start_on(follower, &[]).await, control)
+}
+
+/// Nothing is said of the end, and nothing comes: a call holds its stream no longer than a request
+/// may take, or than its deadline.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_never_ended_is_given_up() {
+    let pair = Pair::start().await;
+    let health = "/grpc.health.v1.Health/Check";
+    let mut calls = tokio::task::JoinSet::new();
+    for path in [GET, WATCH, "/muster.v1.MasterService/WatchLeader", health] {
+        let whole = Call::new(path, &());
+        for call in [whole.clone(), whole.clone().body(framed(false, b"ab")[..6].to_vec()), whole.body(Vec::new())] {
+            for address in [&pair.leader.address, &pair.standby.address] {
+                let (timed, address) = (call.clone().with("grpc-timeout", "50m"), address.clone());
+                let frames = timed.without_end_at(&address).await;
+                assert_eq!((frames.status(), frames.reason.as_deref()), (4, None), "{path} {frames:?}");
+                let call = call.clone();
+                calls.spawn(async move {
+                    let frames = call.without_end_at(&address).await;
+                    (path, frames)
+                });
+            }
+        }
+    }
+    while let Some(done) = calls.join_next().await {
+        let (path, frames) = done.unwrap();
+        assert_eq!((frames.status(), frames.reason.as_deref()), (4, Some("NOT_QUEUED")), "{path} {frames:?}");
+    }
+}
+
+/// What takes a stream of messages is no such request, and lasts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_said_all_is_answered_to_the_end() {
+    let pair = Pair::start().await;
+    // Reflection: one question, `list_services`.
+    for version in ["v1", "v1alpha"] {
+        let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        let frames = pair.both(&Call::new(&path, &()).body(framed(false, &[0x3a, 0]))).await;
+        assert_eq!((frames.status(), frames.messages.len()), (0, 1), "{frames:?}");
+        let frames = pair.both(&Call::new(&path, &()).body(Vec::new())).await;
+        assert_eq!((frames.status(), frames.messages.len()), (0, 0), "{frames:?}");
+    }
+    // A worker that says nothing at all.
+    let frames = pair.both(&Call::new("/muster.v1.WorkerLinkService/Link", &()).body(Vec::new())).await;
+    assert_eq!((frames.status(), frames.messages.len()), (0, 0), "{frames:?}");
+    // A watch goes on after its request has ended.
+    for (address, id) in [(&pair.leader.address, "one"), (&pair.standby.address, "two")] {
+        let mut client = connect(address).await.ready().await.unwrap();
+        let watch = Call::new(WATCH, &watch_of(id));
+        submit(&mut pair.leader.client().await, id).await;
+        let (response, mut sender) = client.send_request(watch.head(address), false).unwrap();
+        sender.send_data(Bytes::from(framed(false, &watch_of(id).encode_to_vec())), true).unwrap();
+        let mut body = soon("the headers", response).await.unwrap().into_body();
+        assert!(soon("the bookmark", body.data()).await.unwrap().is_ok());
+        let kill = v1::KillDriverRequest { driver_id: id.into(), ..Default::default() };
+        pair.leader.client().await.kill_driver(kill).await.unwrap();
+        assert!(soon("the kill", body.data()).await.unwrap().is_ok());
+    }
+}
+
+/// A frame as it is on the wire.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// The headers of a call, each a literal that is not indexed.
+fn literals(path: &str) -> Vec<u8> {
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "x"),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+    ];
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
+}
+
+/// The kind, the flags, the stream and the payload of the next frame.
+async fn next_frame(stream: &mut TcpStream) -> std::io::Result<(u8, u8, u32, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+    let mut payload = vec![0; length];
+    stream.read_exact(&mut payload).await?;
+    Ok((head[3], head[4], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_after_the_end_of_a_request_ends_the_stream() {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const GOAWAY: u8 = 7;
+    let pair = Pair::start().await;
+    for address in [&pair.leader.address, &pair.standby.address] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        let request = framed(false, &[]);
+        for sent in [frame(SETTINGS, 0, 0, &[]), frame(HEADERS, 4, 1, &literals(WATCH)), frame(DATA, 1, 1, &request)] {
+            stream.write_all(&sent).await.unwrap();
+        }
+        let mut is_watching = false;
+        let code = soon("the end of the stream", async {
+            loop {
+                match next_frame(&mut stream).await.unwrap() {
+                    (SETTINGS, 0, ..) => stream.write_all(&frame(SETTINGS, 1, 0, &[])).await.unwrap(),
+                    // The first message: the stream is half-closed, and goes on.
+                    (DATA, _, 1, payload) if !payload.is_empty() && !is_watching => {
+                        is_watching = true;
+                        stream.write_all(&frame(DATA, 0, 1, &request)).await.unwrap();
+                    }
+                    (RST_STREAM, _, 1, payload) => return payload[..4].to_vec(),
+                    (GOAWAY, _, 0, payload) => return payload[4..8].to_vec(),
+                    _ => {}
+                }
+            }
+        })
+        .await;
+        assert!(is_watching);
+        // The protocol says STREAM_CLOSED; the library, PROTOCOL_ERROR of the whole connection.
+        assert!([[0, 0, 0, 5], [0, 0, 0, 1]].contains(&code.as_slice().try_into().unwrap()), "{code:?}");
+        assert_eq!(Call::new(LIST, &v1::ListDriversRequest::default()).at(address).await.status(), 0);
+    }
+}
+
+/// However an answer breaks off, the client of a standby is told by a status, and the standby goes
+/// on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_at_the_leader_ends_with_a_status_at_a_standby() {
+    let mut leader = FakeLeader::start().await;
+    let (standby, control) = behind(&leader).await;
+    let cases = [
+        (WATCH, Code::Unavailable, "GOING_AWAY"),
+        (GET, Code::Unavailable, "GOING_AWAY"),
+        (SUBMIT, Code::Unknown, "OUTCOME_UNKNOWN"),
+    ];
+    for (path, status, reason) in cases {
+        for end in ["its process dies", "it resets the stream", "it ends without trailers"] {
+            let mut client = connect(&standby.address).await.ready().await.unwrap();
+            let head = Call::new(path, &()).head(&standby.address);
+            let (response, mut sender) = client.send_request(head, false).unwrap();
+            sender.send_data(Bytes::from(framed(false, &[])), true).unwrap();
+            let mut answer = leader.call(path).await.begin(b"first");
+            let mut body = soon("the headers", response).await.unwrap().into_body();
+            assert_eq!(soon("the first message", body.data()).await.unwrap().unwrap()[5..], *b"first");
+            match end {
+                "its process dies" => leader.cut(),
+                "it resets the stream" => answer.send_reset(h2::Reason::INTERNAL_ERROR),
+                _ => answer.send_data(Bytes::new(), true).unwrap(),
+            }
+            while let Some(data) = soon("the rest", body.data()).await {
+                assert!(data.unwrap().is_empty(), "{path}: {end}: nothing more was said");
+            }
+            let trailers = soon("the trailers", body.trailers()).await.unwrap().unwrap();
+            let said = tonic::Status::from_header_map(&trailers).unwrap();
+            assert_failure(&said, status, reason);
+        }
+    }
+    // Before a word of the answer: a read is asked again for as long as calls are held.
+    for (path, status, reason) in [(GET, 14, "NO_LEADER"), (SUBMIT, 2, "OUTCOME_UNKNOWN")] {
+        let (call, address) = (Call::new(path, &()), standby.address.clone());
+        let asked = tokio::spawn(async move { call.at(&address).await });
+        let first = leader.call(path).await;
+        control.vacate();
+        leader.cut();
+        drop(first);
+        let frames = soon("the answer", asked).await.unwrap();
+        assert_eq!((frames.status(), frames.reason.as_deref()), (status, Some(reason)), "{path}: {frames:?}");
+        control.lead(&leader.address, 2);
+    }
+    let next = Master::start(&[]).await;
+    control.lead(&next.address, 3);
+    assert_eq!(Call::new(LIST, &v1::ListDriversRequest::default()).at(&standby.address).await.status(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_a_standby_that_goes_away_is_gone_for_the_leader_too() {
+    let mut leader = FakeLeader::start().await;
+    let (standby, _control) = behind(&leader).await;
+    for gone in ["it cancels", "its connection ends", "its deadline passes"] {
+        for path in [WATCH, GET] {
+            let stream = tokio::net::TcpStream::connect(&standby.address).await.unwrap();
+            let (client, connection) = h2::client::handshake(stream).await.unwrap();
+            let connection = tokio::spawn(connection);
+            let mut call = Call::new(path, &());
+            if gone == "its deadline passes" {
+                call = call.with("grpc-timeout", "500m");
+            }
+            let mut client = client.ready().await.unwrap();
+            let (response, mut sender) = client.send_request(call.head(&standby.address), false).unwrap();
+            sender.send_data(Bytes::from(framed(false, &[])), true).unwrap();
+            let mut asked = leader.call(path).await;
+            let mut answer = (path == WATCH).then(|| asked.begin(b"first"));
+            let mut response = Some(response);
+            if answer.is_some() {
+                let mut body = soon("the headers", response.take().unwrap()).await.unwrap().into_body();
+                assert!(soon("the first message", body.data()).await.unwrap().is_ok());
+            }
+            match gone {
+                "it cancels" => sender.send_reset(h2::Reason::CANCEL),
+                "its connection ends" => connection.abort(),
+                _ => {}
+            }
+            let reason = match &mut answer {
+                Some(answer) => cancelled(answer).await,
+                None => asked.cancelled().await,
+            };
+            assert_eq!(reason, h2::Reason::CANCEL, "{path}: {gone}");
+        }
+    }
 }

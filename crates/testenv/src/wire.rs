@@ -155,17 +155,19 @@ impl Call {
 }
 
 impl Call {
-    /// Makes the call and never ends its request; reads the answer to its end.
+    /// Makes the call and never ends its request; reads the answer to its end, and waits until the
+    /// server has let go of the request too.
     ///
     /// # Panics
     ///
-    /// If the answer breaks, or does not come.
+    /// If the answer breaks, or it or the reset do not come.
     pub async fn without_end_at(&self, address: &str) -> Frames {
         let mut client = connect(address).await.ready().await.unwrap();
         let (response, mut sender) = client.send_request(self.head(address), false).unwrap();
         sender.send_data(Bytes::from(self.body.clone()), false).unwrap();
         let frames = answer(response).await;
-        drop(sender);
+        let reset = std::future::poll_fn(|context| sender.poll_reset(context));
+        soon("the reset", reset).await.unwrap();
         frames
     }
 }

@@ -122,9 +122,9 @@ pub struct TimingFlags {
     /// A launch of which nothing is heard for this long is taken back.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub launch_progress: TimeSpan,
-    /// Probes are told that this master is not ready once no leader has answered for this long, itself
-    /// while it loads included. A hand-over takes a fraction of a second, the loss of a leader's
-    /// machine a few seconds.
+    /// Probes are told that this master is not ready once no leader has answered for this long,
+    /// which holds for itself while it loads. A hand-over takes a fraction of a second, the
+    /// loss of a leader's machine a few seconds.
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub unready_after: TimeSpan,
 }

@@ -1,6 +1,7 @@
 //! A master in this process, and workers that are played by the test over real gRPC.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
+pub mod fake_leader;
 pub mod follower;
 pub mod gated;
 pub mod heir;

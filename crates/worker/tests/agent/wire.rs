@@ -84,3 +84,17 @@ async fn a_deadline_that_passes_is_said_as_such() {
         assert_eq!(frames.status(), 4, "{path} {frames:?}");
     }
 }
+
+#[tokio::test]
+async fn a_request_that_is_never_ended_is_given_up() {
+    let (_stage, _master, _link, address) = served().await;
+    let mut calls = tokio::task::JoinSet::new();
+    for path in METHODS.into_iter().filter(|path| !path.starts_with("/grpc.reflection")) {
+        let address = address.clone();
+        calls.spawn(async move { (path, Call::new(path, &()).without_end_at(&address).await) });
+    }
+    while let Some(done) = calls.join_next().await {
+        let (path, frames) = done.expect("no panic");
+        assert_eq!((frames.status(), frames.reason.as_deref()), (4, Some("NOT_QUEUED")), "{path} {frames:?}");
+    }
+}
