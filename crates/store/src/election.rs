@@ -1,6 +1,5 @@
 //! Who leads and who waits, as everyone in the process sees it.
 
-use std::fmt;
 use std::sync::Arc;
 
 use muster_types::{Epoch, WallTime};
@@ -49,43 +48,27 @@ impl LeaderView {
 }
 
 /// A leader could not be deposed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ElectionError {
     /// This store has no election: its only process leads.
+    #[error("this store has no election")]
     None,
     /// Too many wait already, or the candidate is gone.
+    #[error("the store takes no request now")]
     Busy,
     /// The store refused: the key is still there.
+    #[error("the store refused to delete an election key")]
     Refused {
         /// What it said.
         source: Cause,
     },
     /// The store did not answer in time: the key may be deleted or not, which the standing will
     /// show.
+    #[error("the store did not answer")]
     Unanswered {
         /// Why.
         source: Cause,
     },
-}
-
-impl fmt::Display for ElectionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ElectionError::None => f.write_str("this store has no election"),
-            ElectionError::Busy => f.write_str("the store takes no request now"),
-            ElectionError::Refused { .. } => f.write_str("the store refused to delete an election key"),
-            ElectionError::Unanswered { .. } => f.write_str("the store did not answer"),
-        }
-    }
-}
-
-impl std::error::Error for ElectionError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ElectionError::None | ElectionError::Busy => None,
-            ElectionError::Unanswered { source } | ElectionError::Refused { source } => Some(source.as_ref()),
-        }
-    }
 }
 
 /// What whoever holds the store is asked about a leader's key.

@@ -1,7 +1,6 @@
 //! What can go wrong, and what may be concluded from it.
 
 use std::error::Error;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,19 +11,22 @@ use muster_types::{Commit, Verdict};
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 
 /// A store could not be opened.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The location names no store that is known.
+    #[error("unknown store {location:?}: use \"memory:\" or \"embedded:DIRECTORY\" or \"etcd://HOST:PORT/PREFIX\"")]
     Location {
         /// As it was given.
         location: String,
     },
     /// The location of an etcd is not one. Without its text: there may be a password in it.
+    #[error("bad location of an etcd: {reason}")]
     EtcdLocation {
         /// What is wrong with it.
         reason: &'static str,
     },
     /// The directory or its lock could not be made or read.
+    #[error("cannot use the store directory {path}")]
     Directory {
         /// The path.
         path: PathBuf,
@@ -32,6 +34,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// Another process holds the store.
+    #[error("the store {path} is in use by {}", process(*.pid))]
     Locked {
         /// The directory.
         path: PathBuf,
@@ -39,6 +42,7 @@ pub enum OpenError {
         pid: Option<u32>,
     },
     /// The directory is on a network file system, whose locks and syncs prove nothing.
+    #[error("the store {path} is on {kind}, a network file system: use a local disk")]
     NetworkFileSystem {
         /// The directory.
         path: PathBuf,
@@ -46,6 +50,7 @@ pub enum OpenError {
         kind: &'static str,
     },
     /// A newer Muster wrote the store.
+    #[error("the store {store} has schema {found}, this program knows up to {known}: use a newer Muster")]
     NewerSchema {
         /// The directory, or the location.
         store: String,
@@ -55,6 +60,7 @@ pub enum OpenError {
         known: u32,
     },
     /// What is there is not what was written. Nothing was changed.
+    #[error("the store {path} is damaged")]
     Damaged {
         /// The file or directory.
         path: PathBuf,
@@ -62,6 +68,7 @@ pub enum OpenError {
         source: Cause,
     },
     /// The database failed for another reason.
+    #[error("cannot open the store {path}")]
     Database {
         /// The directory.
         path: PathBuf,
@@ -69,6 +76,7 @@ pub enum OpenError {
         source: Cause,
     },
     /// No member of an etcd answers, or none as it should.
+    #[error("cannot reach the store {store}")]
     EtcdUnreachable {
         /// The location, without the password.
         store: String,
@@ -76,6 +84,7 @@ pub enum OpenError {
         source: Cause,
     },
     /// An etcd does not know this user, or does not let it in.
+    #[error("the store {store} does not let this user in")]
     EtcdDenied {
         /// The location, without the password.
         store: String,
@@ -83,11 +92,13 @@ pub enum OpenError {
         source: Cause,
     },
     /// An etcd has no space left.
+    #[error("the store {store} has no space left: raise its quota or defragment it, then `etcdctl alarm disarm`")]
     EtcdFull {
         /// The location, without the password.
         store: String,
     },
     /// A member is of a version that is not taken.
+    #[error("etcd {version} at {endpoint} {}", not_taken(*.lossy))]
     EtcdVersion {
         /// The member.
         endpoint: String,
@@ -97,11 +108,13 @@ pub enum OpenError {
         lossy: bool,
     },
     /// There is no cluster.
+    #[error("the store {store} holds no cluster")]
     Nothing {
         /// The directory, or the location.
         store: String,
     },
     /// The prefix holds something that is not a Muster cluster.
+    #[error("the store {store} holds something else than a Muster cluster: the key {key:?}")]
     EtcdForeign {
         /// The location, without the password.
         store: String,
@@ -109,6 +122,7 @@ pub enum OpenError {
         key: String,
     },
     /// An etcd grants no lease as short as that.
+    #[error("a lease of {asked:?} is shorter than etcd grants: it grants {granted:?}")]
     EtcdLease {
         /// As asked for.
         asked: Duration,
@@ -116,6 +130,7 @@ pub enum OpenError {
         granted: Duration,
     },
     /// The store is that of a cluster of another name.
+    #[error("the store {store} is of the cluster {found:?}, not of {asked:?}: give each cluster its own prefix")]
     OtherCluster {
         /// The location, without the password.
         store: String,
@@ -125,96 +140,31 @@ pub enum OpenError {
         asked: String,
     },
     /// The machine gave no random numbers.
+    #[error("the machine gave no random numbers")]
     Random {
         /// Why.
         source: getrandom::Error,
     },
 }
 
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::Location { location } => {
-                write!(
-                    f,
-                    "unknown store {location:?}: use \"memory:\" or \"embedded:DIRECTORY\" or \"etcd://HOST:PORT/PREFIX\""
-                )
-            }
-            OpenError::EtcdLocation { reason } => write!(f, "bad location of an etcd: {reason}"),
-            OpenError::Directory { path, .. } => write!(f, "cannot use the store directory {}", path.display()),
-            OpenError::Locked { path, pid: Some(pid) } => {
-                write!(f, "the store {} is in use by process {pid}", path.display())
-            }
-            OpenError::Locked { path, pid: None } => {
-                write!(f, "the store {} is in use by another process", path.display())
-            }
-            OpenError::NetworkFileSystem { path, kind } => {
-                write!(f, "the store {} is on {kind}, a network file system: use a local disk", path.display())
-            }
-            OpenError::NewerSchema { store, found, known } => {
-                write!(f, "the store {store} has schema {found}, this program knows up to {known}: use a newer Muster")
-            }
-            OpenError::Damaged { path, .. } => write!(f, "the store {} is damaged", path.display()),
-            OpenError::Database { path, .. } => write!(f, "cannot open the store {}", path.display()),
-            OpenError::EtcdUnreachable { store, .. } => write!(f, "cannot reach the store {store}"),
-            OpenError::EtcdDenied { store, .. } => write!(f, "the store {store} does not let this user in"),
-            OpenError::EtcdFull { store } => write!(
-                f,
-                "the store {store} has no space left: raise its quota or defragment it, then `etcdctl alarm disarm`"
-            ),
-            OpenError::EtcdVersion { endpoint, version, lossy: false } => {
-                write!(f, "etcd {version} at {endpoint} is not supported: use 3.4 to 3.6")
-            }
-            OpenError::EtcdVersion { endpoint, version, lossy: true } => write!(
-                f,
-                "etcd {version} at {endpoint} can lose data when a member is killed: use 3.5.3 or later, or say ?allow_lossy=true"
-            ),
-            OpenError::Nothing { store } => write!(f, "the store {store} holds no cluster"),
-            OpenError::EtcdForeign { store, key } => {
-                write!(f, "the store {store} holds something else than a Muster cluster: the key {key:?}")
-            }
-            OpenError::EtcdLease { asked, granted } => {
-                write!(f, "a lease of {asked:?} is shorter than etcd grants: it grants {granted:?}")
-            }
-            OpenError::OtherCluster { store, found, asked } => {
-                write!(
-                    f,
-                    "the store {store} is of the cluster {found:?}, not of {asked:?}: give each cluster its own prefix"
-                )
-            }
-            OpenError::Random { .. } => f.write_str("the machine gave no random numbers"),
-        }
-    }
+/// Who holds a store.
+fn process(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
-impl Error for OpenError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            OpenError::Location { .. }
-            | OpenError::EtcdLocation { .. }
-            | OpenError::Locked { .. }
-            | OpenError::EtcdFull { .. }
-            | OpenError::EtcdVersion { .. }
-            | OpenError::EtcdForeign { .. }
-            | OpenError::Nothing { .. }
-            | OpenError::EtcdLease { .. }
-            | OpenError::OtherCluster { .. }
-            | OpenError::NetworkFileSystem { .. }
-            | OpenError::NewerSchema { .. } => None,
-            OpenError::Directory { source, .. } => Some(source),
-            OpenError::Damaged { source, .. }
-            | OpenError::Database { source, .. }
-            | OpenError::EtcdUnreachable { source, .. }
-            | OpenError::EtcdDenied { source, .. } => Some(source.as_ref()),
-            OpenError::Random { source } => Some(source),
-        }
+/// What is said of a version of etcd that is not taken.
+fn not_taken(lossy: bool) -> &'static str {
+    match lossy {
+        true => "can lose data when a member is killed: use 3.5.3 or later, or say ?allow_lossy=true",
+        false => "is not supported: use 3.4 to 3.6",
     }
 }
 
 /// Leadership could not be won; nothing of a term was begun.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum CampaignError {
     /// The epoch could not be made durable. The process must end.
+    #[error("cannot raise the epoch in the store {path}")]
     Database {
         /// Where.
         path: PathBuf,
@@ -222,15 +172,19 @@ pub enum CampaignError {
         source: Cause,
     },
     /// The store has failed before and takes nothing any more. The process must end.
+    #[error("the store has failed and is closed")]
     Closed,
     /// A shared store holds another cluster than when it was opened. The process must end.
+    #[error("the store holds another cluster than when it was opened")]
     Replaced,
     /// A shared store did not answer or refused; what was tried may be tried again.
+    #[error("the store cannot be reached")]
     Unreachable {
         /// Why.
         source: Cause,
     },
     /// The machine gave no random numbers.
+    #[error("the machine gave no random numbers")]
     Random {
         /// Why.
         source: getrandom::Error,
@@ -250,32 +204,11 @@ impl CampaignError {
     }
 }
 
-impl fmt::Display for CampaignError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CampaignError::Database { path, .. } => write!(f, "cannot raise the epoch in the store {}", path.display()),
-            CampaignError::Closed => f.write_str("the store has failed and is closed"),
-            CampaignError::Replaced => f.write_str("the store holds another cluster than when it was opened"),
-            CampaignError::Unreachable { .. } => f.write_str("the store cannot be reached"),
-            CampaignError::Random { .. } => f.write_str("the machine gave no random numbers"),
-        }
-    }
-}
-
-impl Error for CampaignError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            CampaignError::Database { source, .. } | CampaignError::Unreachable { source } => Some(source.as_ref()),
-            CampaignError::Closed | CampaignError::Replaced => None,
-            CampaignError::Random { source } => Some(source),
-        }
-    }
-}
-
 /// The records could not be read.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// What is there is not what was written. Nothing was changed.
+    #[error("the store {path} is damaged")]
     Damaged {
         /// Where.
         path: PathBuf,
@@ -283,6 +216,7 @@ pub enum LoadError {
         source: Cause,
     },
     /// Reading failed.
+    #[error("cannot read the store {path}")]
     Database {
         /// Where.
         path: PathBuf,
@@ -290,9 +224,11 @@ pub enum LoadError {
         source: Cause,
     },
     /// The term of this handle is over.
+    #[error("a later term has begun")]
     Superseded,
     /// A newer program has brought a shared store into a form that this one does not know. The
     /// process must end.
+    #[error("the store has schema {found}, this program knows up to {known}: use a newer Muster")]
     NewerSchema {
         /// The form found.
         found: u32,
@@ -300,11 +236,13 @@ pub enum LoadError {
         known: u32,
     },
     /// A shared store did not answer: it may be asked again, or the term be given up.
+    #[error("the store cannot be reached")]
     Unreachable {
         /// Why.
         source: Cause,
     },
     /// The store has failed before and takes nothing any more.
+    #[error("the store has failed and is closed")]
     Closed,
 }
 
@@ -321,37 +259,12 @@ impl LoadError {
     }
 }
 
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LoadError::Damaged { path, .. } => write!(f, "the store {} is damaged", path.display()),
-            LoadError::Database { path, .. } => write!(f, "cannot read the store {}", path.display()),
-            LoadError::Superseded => f.write_str("a later term has begun"),
-            LoadError::NewerSchema { found, known } => {
-                write!(f, "the store has schema {found}, this program knows up to {known}: use a newer Muster")
-            }
-            LoadError::Unreachable { .. } => f.write_str("the store cannot be reached"),
-            LoadError::Closed => f.write_str("the store has failed and is closed"),
-        }
-    }
-}
-
-impl Error for LoadError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            LoadError::Damaged { source, .. }
-            | LoadError::Database { source, .. }
-            | LoadError::Unreachable { source } => Some(source.as_ref()),
-            LoadError::Superseded | LoadError::NewerSchema { .. } | LoadError::Closed => None,
-        }
-    }
-}
-
 /// A transaction failed. [`CommitError::verdict`] says what may be concluded.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// The number is not the next one. This call did nothing; whether an earlier call of the same
     /// number did is seen by `newest`.
+    #[error("transaction {} does not follow {}", .offered.0, .newest.0)]
     Number {
         /// The newest in the store.
         newest: Commit,
@@ -359,29 +272,35 @@ pub enum CommitError {
         offered: Commit,
     },
     /// The term of this handle is over: a later one has begun, or the key is gone.
+    #[error("a later term has begun")]
     Superseded,
     /// A shared store did not answer in time, or its answer was lost: it may have been applied, and
     /// may still be. The same transaction may be offered again, as often as its term stands: its
     /// number lets it apply once.
+    #[error("the store did not answer")]
     Unanswered {
         /// Why.
         source: Cause,
     },
     /// The term is over or had to be given up, and whether an earlier attempt of the transaction
     /// was applied is not known.
+    #[error("the term ended while a transaction was on its way")]
     Overtaken,
     /// The store has no space left. It may be offered again, once somebody has made some.
+    #[error("the store has no space left")]
     NoSpace {
         /// What the store said.
         source: Cause,
     },
     /// A shared store refused it for a reason that offering it again would not mend.
+    #[error("the store refused a transaction")]
     Refused {
         /// What the store said.
         source: Cause,
     },
     /// The disk is so full that the store cannot be read: what became of the transaction is known
     /// once there is room. Until then the same one may be offered again.
+    #[error("the disk of the store {path} is full")]
     Full {
         /// Where.
         path: PathBuf,
@@ -389,6 +308,7 @@ pub enum CommitError {
         source: Cause,
     },
     /// Writing or syncing failed. After a failed sync nothing that is read back can be trusted.
+    #[error("cannot write to the store {path}")]
     Database {
         /// Where.
         path: PathBuf,
@@ -396,6 +316,7 @@ pub enum CommitError {
         source: Cause,
     },
     /// The store has failed before and takes nothing any more.
+    #[error("the store has failed and is closed")]
     Closed,
 }
 
@@ -447,36 +368,5 @@ impl CommitError {
     /// Whether the store has no space left.
     pub fn is_full(&self) -> bool {
         matches!(self, CommitError::Full { .. } | CommitError::NoSpace { .. })
-    }
-}
-
-impl fmt::Display for CommitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CommitError::Number { newest, offered } => {
-                write!(f, "transaction {} does not follow {}", offered.0, newest.0)
-            }
-            CommitError::Superseded => f.write_str("a later term has begun"),
-            CommitError::Overtaken => f.write_str("the term ended while a transaction was on its way"),
-            CommitError::Unanswered { .. } => f.write_str("the store did not answer"),
-            CommitError::NoSpace { .. } => f.write_str("the store has no space left"),
-            CommitError::Refused { .. } => f.write_str("the store refused a transaction"),
-            CommitError::Full { path, .. } => write!(f, "the disk of the store {} is full", path.display()),
-            CommitError::Database { path, .. } => write!(f, "cannot write to the store {}", path.display()),
-            CommitError::Closed => f.write_str("the store has failed and is closed"),
-        }
-    }
-}
-
-impl Error for CommitError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            CommitError::Full { source, .. }
-            | CommitError::Database { source, .. }
-            | CommitError::Unanswered { source }
-            | CommitError::NoSpace { source }
-            | CommitError::Refused { source } => Some(source.as_ref()),
-            CommitError::Number { .. } | CommitError::Superseded | CommitError::Overtaken | CommitError::Closed => None,
-        }
     }
 }

@@ -20,39 +20,21 @@ const WAITING: usize = 4;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// A backup could not be taken to its end: what was read of it is none.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The store is closed, or nobody could be asked.
+    #[error("the store is closed")]
     Closed,
     /// It took so long that the store has forgotten the state that was being read: take it again,
     /// and faster.
+    #[error("the store has forgotten the state that was being read: read the backup faster")]
     Forgotten,
     /// The store could not be read.
+    #[error("the store cannot be read")]
     Store {
         /// Why.
         source: Cause,
     },
-}
-
-impl fmt::Display for ArchiveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ArchiveError::Closed => f.write_str("the store is closed"),
-            ArchiveError::Forgotten => {
-                f.write_str("the store has forgotten the state that was being read: read the backup faster")
-            }
-            ArchiveError::Store { .. } => f.write_str("the store cannot be read"),
-        }
-    }
-}
-
-impl std::error::Error for ArchiveError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ArchiveError::Closed | ArchiveError::Forgotten => None,
-            ArchiveError::Store { source } => Some(source.as_ref()),
-        }
-    }
 }
 
 /// What can pour a store out, as often as it is asked.

@@ -7,7 +7,6 @@
 //! A length has four bytes, the largest first. The trailer counts the records and carries a
 //! checksum of all before it: a file that was cut short or changed is refused.
 
-use std::fmt;
 use std::io::{self, Read};
 
 use prost::Message;
@@ -61,41 +60,23 @@ fn frame(bytes: &mut Vec<u8>, kind: u8, message: &impl Message) {
 }
 
 /// What is wrong with a file.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum FormatError {
     /// It could not be read.
+    #[error(transparent)]
     Read(io::Error),
     /// It does not begin like a backup.
+    #[error("it is no backup")]
     NoBackup,
     /// It is of a form that is newer than this program.
+    #[error("its format {0} is newer than this program: use a newer Muster")]
     Newer(u32),
     /// It ends before its trailer.
+    #[error("it was cut short")]
     CutShort,
     /// Something in it is not what was written.
+    #[error("it is damaged: {0}")]
     Damaged(&'static str),
-}
-
-impl fmt::Display for FormatError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FormatError::Read(error) => error.fmt(f),
-            FormatError::NoBackup => f.write_str("it is no backup"),
-            FormatError::Newer(format) => {
-                write!(f, "its format {format} is newer than this program: use a newer Muster")
-            }
-            FormatError::CutShort => f.write_str("it was cut short"),
-            FormatError::Damaged(what) => write!(f, "it is damaged: {what}"),
-        }
-    }
-}
-
-impl std::error::Error for FormatError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            FormatError::Read(error) => error.source(),
-            FormatError::NoBackup | FormatError::Newer(_) | FormatError::CutShort | FormatError::Damaged(_) => None,
-        }
-    }
 }
 
 /// Reads a backup. Only once it has ended without an error was everything what was written.

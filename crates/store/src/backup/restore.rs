@@ -1,6 +1,5 @@
 //! Making a store from a backup.
 
-use std::fmt;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -14,9 +13,10 @@ use crate::schema::{CURRENT, SCHEMA};
 use crate::{Location, OpenError, embedded, etcd};
 
 /// A store could not be made from a backup.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The file cannot be opened.
+    #[error("cannot open the backup {path}")]
     File {
         /// The file.
         path: PathBuf,
@@ -24,6 +24,7 @@ pub enum RestoreError {
         source: std::io::Error,
     },
     /// The file is no backup that can be read. Nothing was touched.
+    #[error("cannot use the backup {path}")]
     Backup {
         /// The file.
         path: PathBuf,
@@ -31,45 +32,17 @@ pub enum RestoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// There is something where the store is to be made. Nothing was touched.
+    #[error("the store {store} is not empty: restore into a new prefix or directory")]
     NotEmpty {
         /// Where.
         store: String,
     },
     /// Nothing can be restored there: it is gone with the process.
+    #[error("nothing can be restored into memory")]
     Nowhere,
     /// The store could not be made. What was begun is never taken for a store.
-    Store(OpenError),
-}
-
-impl fmt::Display for RestoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RestoreError::File { path, .. } => write!(f, "cannot open the backup {}", path.display()),
-            RestoreError::Backup { path, .. } => write!(f, "cannot use the backup {}", path.display()),
-            RestoreError::NotEmpty { store } => {
-                write!(f, "the store {store} is not empty: restore into a new prefix or directory")
-            }
-            RestoreError::Nowhere => f.write_str("nothing can be restored into memory"),
-            RestoreError::Store(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RestoreError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            RestoreError::File { source, .. } => Some(source),
-            RestoreError::Backup { source, .. } => Some(source.as_ref()),
-            RestoreError::NotEmpty { .. } | RestoreError::Nowhere => None,
-            RestoreError::Store(error) => error.source(),
-        }
-    }
-}
-
-impl From<OpenError> for RestoreError {
-    fn from(error: OpenError) -> RestoreError {
-        RestoreError::Store(error)
-    }
+    #[error(transparent)]
+    Store(#[from] OpenError),
 }
 
 /// What was restored.

@@ -21,33 +21,17 @@ pub(crate) mod proto {
 }
 
 /// A record could not be read. Says where, never what: the content may be secret.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum DecodeError {
     /// The bytes are not a message.
-    Message(prost::DecodeError),
+    #[error("{0}")]
+    Message(#[source] prost::DecodeError),
     /// This field is absent, of the wrong length, or of a value that is not known.
+    #[error("the field {0} is missing or not understood")]
     Field(&'static str),
     /// The record says another key than the one it was found under.
+    #[error("the record belongs to another key")]
     Key,
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DecodeError::Message(error) => error.fmt(f),
-            DecodeError::Field(name) => write!(f, "the field {name} is missing or not understood"),
-            DecodeError::Key => f.write_str("the record belongs to another key"),
-        }
-    }
-}
-
-impl std::error::Error for DecodeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            DecodeError::Message(error) => Some(error),
-            DecodeError::Field(_) | DecodeError::Key => None,
-        }
-    }
 }
 
 /// A stored form of a record.

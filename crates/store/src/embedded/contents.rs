@@ -1,7 +1,6 @@
 //! What is in the database: reading it whole, and turning transactions into changes of it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use muster_types::{ClusterRecord, Commit, Write};
 
@@ -30,56 +29,29 @@ pub(super) struct Contents {
 }
 
 /// The contents could not be read.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum ContentsError {
     /// The database failed, or found damage itself.
-    Database(fjall::Error),
+    #[error("{0}")]
+    Database(#[from] fjall::Error),
     /// One of the records that every store has.
-    Meta(&'static [u8], Option<DecodeError>),
+    #[error("{} {}", String::from_utf8_lossy(.0), if .1.is_some() { "cannot be read" } else { "is missing" })]
+    Meta(&'static [u8], #[source] Option<DecodeError>),
     /// A record of an older form could not be brought into the newer.
-    Lift(Key, DecodeError),
+    #[error("{0} cannot be brought into a newer form")]
+    Lift(Key, #[source] DecodeError),
     /// A newer program wrote it.
+    #[error("schema {0} is newer than {SCHEMA}")]
     NewerSchema(u32),
     /// The records do not add up to what was written last.
+    #[error("{} records with checksum {:016x} were found where {} with checksum {:016x} were written",
+        .found.count, .found.digest, .written.count, .written.digest)]
     Sum {
         /// As read.
         found: Checksum,
         /// As written.
         written: Checksum,
     },
-}
-
-impl fmt::Display for ContentsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ContentsError::Database(error) => error.fmt(f),
-            ContentsError::Meta(key, None) => write!(f, "{} is missing", String::from_utf8_lossy(key)),
-            ContentsError::Meta(key, Some(_)) => write!(f, "{} cannot be read", String::from_utf8_lossy(key)),
-            ContentsError::Lift(key, _) => write!(f, "{key} cannot be brought into a newer form"),
-            ContentsError::NewerSchema(found) => write!(f, "schema {found} is newer than {SCHEMA}"),
-            ContentsError::Sum { found, written } => write!(
-                f,
-                "{} records with checksum {:016x} were found where {} with checksum {:016x} were written",
-                found.count, found.digest, written.count, written.digest
-            ),
-        }
-    }
-}
-
-impl std::error::Error for ContentsError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ContentsError::Database(error) => Some(error),
-            ContentsError::Meta(_, Some(error)) | ContentsError::Lift(_, error) => Some(error),
-            ContentsError::Meta(_, None) | ContentsError::NewerSchema(_) | ContentsError::Sum { .. } => None,
-        }
-    }
-}
-
-impl From<fjall::Error> for ContentsError {
-    fn from(error: fjall::Error) -> ContentsError {
-        ContentsError::Database(error)
-    }
 }
 
 impl Contents {
