@@ -12,18 +12,11 @@ pub const DEFAULT_PORT: u16 = 7077;
 pub struct MasterAddresses(Vec<String>);
 
 /// The text is not a list of addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{address:?} is not host:port (several are separated by commas)")]
 pub struct ParseMastersError {
     address: String,
 }
-
-impl fmt::Display for ParseMastersError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not host:port (several are separated by commas)", self.address)
-    }
-}
-
-impl std::error::Error for ParseMastersError {}
 
 impl MasterAddresses {
     /// The addresses, each as `host:port`.

@@ -9,7 +9,7 @@ use muster_types::Verdict;
 use tonic::{Code, Status};
 
 /// A call that failed, with what may be concluded.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub struct CallError {
     /// The call.
     pub method: &'static str,
@@ -20,6 +20,7 @@ pub struct CallError {
     /// Whether it was done, all tries taken together.
     pub verdict: Verdict,
     /// The status of the last try.
+    #[source]
     pub status: Status,
 }
 
@@ -87,12 +88,6 @@ impl fmt::Display for CallError {
     }
 }
 
-impl std::error::Error for CallError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.status)
-    }
-}
-
 /// The connection did not come up, so nothing was sent. Everything else that is not ours may have
 /// arrived.
 pub(crate) fn was_never_sent(status: &Status) -> bool {
@@ -107,16 +102,9 @@ pub(crate) fn was_never_sent(status: &Status) -> bool {
 }
 
 /// A call was given up before its connection was up.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the connection did not come up in time")]
 struct NotConnected;
-
-impl fmt::Display for NotConnected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection did not come up in time")
-    }
-}
-
-impl std::error::Error for NotConnected {}
 
 /// The status of a call that was given up before its connection was up.
 pub(crate) fn never_sent() -> Status {

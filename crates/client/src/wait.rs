@@ -1,6 +1,5 @@
 //! Waiting for a driver's end, without polling.
 
-use std::fmt;
 use std::time::Duration;
 
 use muster_proto::v1::event::Subject;
@@ -10,39 +9,18 @@ use muster_types::DriverState;
 use crate::{CallError, Client};
 
 /// A wait that did not see its end.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum WaitError {
     /// The time was up; the driver as it was last seen.
+    #[error("the time is up; driver {} is {}", .0.driver_id, state(.0))]
     TimedOut(Box<v1::Driver>),
     /// Asking failed.
-    Call(CallError),
+    #[error("cannot wait for the driver")]
+    Call(#[from] CallError),
 }
 
-impl fmt::Display for WaitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            WaitError::TimedOut(driver) => {
-                let state = enums::driver_state(driver).map_or("in a state unknown here", DriverState::as_str);
-                write!(f, "the time is up; driver {} is {state}", driver.driver_id)
-            }
-            WaitError::Call(_) => f.write_str("cannot wait for the driver"),
-        }
-    }
-}
-
-impl std::error::Error for WaitError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            WaitError::TimedOut(_) => None,
-            WaitError::Call(error) => Some(error),
-        }
-    }
-}
-
-impl From<CallError> for WaitError {
-    fn from(error: CallError) -> Self {
-        WaitError::Call(error)
-    }
+fn state(driver: &v1::Driver) -> &'static str {
+    enums::driver_state(driver).map_or("in a state unknown here", DriverState::as_str)
 }
 
 impl Client {

@@ -9,16 +9,9 @@ use muster_types::Commit;
 use crate::base64url;
 
 /// The text is not a token of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a token of this service; hand back the one that was answered, as it is")]
 pub struct ParseTokenError;
-
-impl fmt::Display for ParseTokenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a token of this service; hand back the one that was answered, as it is")
-    }
-}
-
-impl std::error::Error for ParseTokenError {}
 
 /// A place in the order of all events: what follows this event is what comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,10 +1,9 @@
 //! A message of a peer that cannot be what it says.
 
-use std::fmt;
-
 /// A field of a message between our own parts is missing or makes no sense. The stream that carried
 /// it is of no use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
 pub struct WireError {
     /// The path of the field.
     pub field: String,
@@ -25,14 +24,6 @@ impl WireError {
         self
     }
 }
-
-impl fmt::Display for WireError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.problem)
-    }
-}
-
-impl std::error::Error for WireError {}
 
 /// The message in a required field.
 pub(crate) fn required<T>(value: Option<T>, field: &'static str) -> Result<T, WireError> {

@@ -1,7 +1,6 @@
 //! What a program is told of itself by its worker.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use muster_client::{Client, MasterAddresses, ParseMastersError};
@@ -38,35 +37,19 @@ pub struct Context {
 }
 
 /// A variable that makes no sense.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ContextError {
     /// `MUSTER_MASTER` is no list of addresses.
-    Masters(ParseMastersError),
+    #[error("MUSTER_MASTER makes no sense")]
+    Masters(#[source] ParseMastersError),
     /// A number is none.
+    #[error("{name} makes no sense")]
     Number {
         /// The variable.
         name: &'static str,
         /// Why.
         source: std::num::ParseIntError,
     },
-}
-
-impl fmt::Display for ContextError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ContextError::Masters(_) => f.write_str("MUSTER_MASTER makes no sense"),
-            ContextError::Number { name, .. } => write!(f, "{name} makes no sense"),
-        }
-    }
-}
-
-impl std::error::Error for ContextError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ContextError::Masters(source) => Some(source),
-            ContextError::Number { source, .. } => Some(source),
-        }
-    }
 }
 
 /// The variables that are read, by name.

@@ -1,6 +1,5 @@
 //! Frames: 4 bytes of length, little endian, then protobuf.
 
-use std::fmt;
 use std::marker::PhantomData;
 
 use prost::Message as _;
@@ -17,33 +16,17 @@ pub const MAX_FRAME: usize = 4 * 1024 * 1024;
 pub const INVENTORY_PART: usize = 256;
 
 /// What arrived is not a message.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     /// Longer than [`MAX_FRAME`]; the length in bytes.
+    #[error("a frame of {0} bytes is longer than {MAX_FRAME}")]
     TooLong(usize),
     /// Not protobuf.
-    Protobuf(prost::DecodeError),
+    #[error("a frame is not protobuf")]
+    Protobuf(#[source] prost::DecodeError),
     /// A field is missing or holds what this version does not know: its path.
+    #[error("a frame lacks a valid `{0}`")]
     Field(&'static str),
-}
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FrameError::TooLong(length) => write!(f, "a frame of {length} bytes is longer than {MAX_FRAME}"),
-            FrameError::Protobuf(_) => f.write_str("a frame is not protobuf"),
-            FrameError::Field(field) => write!(f, "a frame lacks a valid `{field}`"),
-        }
-    }
-}
-
-impl std::error::Error for FrameError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            FrameError::Protobuf(source) => Some(source),
-            FrameError::TooLong(_) | FrameError::Field(_) => None,
-        }
-    }
 }
 
 impl From<BadField> for FrameError {
