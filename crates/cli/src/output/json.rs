@@ -4,7 +4,6 @@
 //! by the rules of proto3 JSON (`prost-reflect`): the names, enums, times and 64-bit numbers are
 //! what grpcurl and every other client print, without code generated a second time.
 
-use std::fmt;
 use std::sync::OnceLock;
 
 use muster_client::v1;
@@ -40,34 +39,17 @@ wire!(
 );
 
 /// A message could not be printed as JSON. Either is a fault of this program.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum JsonError {
     /// The descriptors do not have the message.
+    #[error("the descriptors lack muster.v1.{0}")]
     Descriptor(&'static str),
     /// What was encoded could not be read back.
-    Decode(prost::DecodeError),
+    #[error("an answer cannot be read by its descriptor")]
+    Decode(#[source] prost::DecodeError),
     /// A value has no JSON, such as a time out of range.
-    Print(serde_json::Error),
-}
-
-impl fmt::Display for JsonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            JsonError::Descriptor(name) => write!(f, "the descriptors lack muster.v1.{name}"),
-            JsonError::Decode(_) => f.write_str("an answer cannot be read by its descriptor"),
-            JsonError::Print(_) => f.write_str("an answer has a value that JSON cannot hold"),
-        }
-    }
-}
-
-impl std::error::Error for JsonError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            JsonError::Descriptor(_) => None,
-            JsonError::Decode(source) => Some(source),
-            JsonError::Print(source) => Some(source),
-        }
-    }
+    #[error("an answer has a value that JSON cannot hold")]
+    Print(#[source] serde_json::Error),
 }
 
 /// JSON with line breaks, for one answer.

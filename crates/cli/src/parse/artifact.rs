@@ -1,6 +1,5 @@
 //! Artifacts: `URI[#sha256=HEX][&name=FILE][&executable]`, or a path on the workers' machines.
 
-use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -18,38 +17,24 @@ pub(crate) struct ArtifactRef {
 }
 
 /// Why a text is not an artifact.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ArtifactError {
     /// Nothing before the `#`.
+    #[error("write a URI or a path, such as https://host/job.jar#sha256=…")]
     Empty,
     /// Another scheme than the three.
+    #[error("unknown scheme '{0}'; use file, http or https")]
     Scheme(String),
     /// Not 64 hexadecimal digits.
+    #[error("'{0}' is not a SHA-256, which is 64 hexadecimal digits")]
     Sha256(String),
     /// Another option than the three.
+    #[error("unknown option '{0}'; after # may stand sha256=HEX, name=FILE and executable, joined by &")]
     Option(String),
     /// A relative path, where our own folder is not known.
+    #[error("the current directory is not known; write an absolute path")]
     Relative,
 }
-
-impl fmt::Display for ArtifactError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ArtifactError::Empty => f.write_str("write a URI or a path, such as https://host/job.jar#sha256=…"),
-            ArtifactError::Scheme(scheme) => write!(f, "unknown scheme '{scheme}'; use file, http or https"),
-            ArtifactError::Sha256(text) => write!(f, "'{text}' is not a SHA-256, which is 64 hexadecimal digits"),
-            ArtifactError::Option(text) => {
-                write!(
-                    f,
-                    "unknown option '{text}'; after # may stand sha256=HEX, name=FILE and executable, joined by &"
-                )
-            }
-            ArtifactError::Relative => f.write_str("the current directory is not known; write an absolute path"),
-        }
-    }
-}
-
-impl std::error::Error for ArtifactError {}
 
 impl FromStr for ArtifactRef {
     type Err = ArtifactError;

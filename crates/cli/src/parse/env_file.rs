@@ -1,31 +1,19 @@
 //! Files of environment variables, one `KEY=VALUE` per line.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{Pair, is_variable_name};
 
 /// Why a file of variables could not be read.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum EnvFileError {
     /// The file could not be read.
+    #[error("cannot read {0}: {1}")]
     Read(PathBuf, std::io::Error),
     /// A line is no `KEY=VALUE`; lines count from 1.
+    #[error("{0}, line {1}: not KEY=VALUE (a line may also be empty, or begin with #)")]
     Line(PathBuf, usize),
 }
-
-impl fmt::Display for EnvFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            EnvFileError::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
-            EnvFileError::Line(path, line) => {
-                write!(f, "{}, line {line}: not KEY=VALUE (a line may also be empty, or begin with #)", path.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for EnvFileError {}
 
 /// Reads a file: `KEY=VALUE` per line, taken as it stands without quotes or escapes; empty lines
 /// and lines that begin with `#` say nothing.

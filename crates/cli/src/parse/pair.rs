@@ -39,29 +39,18 @@ pub(crate) struct Count {
 }
 
 /// Why a text is not such a pair.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PairError {
     /// No `=`, or nothing before it.
+    #[error("write KEY=VALUE")]
     NotAPair,
     /// Not a name of a variable.
+    #[error("'{0}' cannot name a variable; names are letters, digits and _, and begin with no digit")]
     Name(String),
     /// Not a name with a count of at least 1.
+    #[error("write NAME=COUNT with a count of at least 1, such as gpu=1")]
     NotACount,
 }
-
-impl fmt::Display for PairError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PairError::NotAPair => f.write_str("write KEY=VALUE"),
-            PairError::Name(name) => {
-                write!(f, "'{name}' cannot name a variable; names are letters, digits and _, and begin with no digit")
-            }
-            PairError::NotACount => f.write_str("write NAME=COUNT with a count of at least 1, such as gpu=1"),
-        }
-    }
-}
-
-impl std::error::Error for PairError {}
 
 impl FromStr for Pair {
     type Err = PairError;

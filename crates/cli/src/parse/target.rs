@@ -1,6 +1,5 @@
 //! What a log belongs to: `ID` or `ID/NUMBER`.
 
-use std::fmt;
 use std::str::FromStr;
 
 /// A driver or application, with an attempt or executor.
@@ -13,16 +12,9 @@ pub(crate) struct ProcessArg {
 }
 
 /// Why a text is not a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a number; write DRIVER, DRIVER/ATTEMPT or APPLICATION/EXECUTOR, such as job-1/2")]
 pub(crate) struct ProcessArgError(String);
-
-impl fmt::Display for ProcessArgError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' is not a number; write DRIVER, DRIVER/ATTEMPT or APPLICATION/EXECUTOR, such as job-1/2", self.0)
-    }
-}
-
-impl std::error::Error for ProcessArgError {}
 
 impl FromStr for ProcessArg {
     type Err = ProcessArgError;

@@ -12,12 +12,17 @@ pub(crate) struct ProgramPaths {
 }
 
 /// A program is neither beside ours nor in PATH.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{name} is not found in PATH{}", nor_beside(.beside.as_deref()))]
 pub(crate) struct Missing {
     /// Its name.
     pub(crate) name: &'static str,
     /// The folder of our own program.
     pub(crate) beside: Option<PathBuf>,
+}
+
+fn nor_beside(beside: Option<&Path>) -> String {
+    beside.map(|beside| format!(", nor in {}", beside.display())).unwrap_or_default()
 }
 
 impl ProgramPaths {

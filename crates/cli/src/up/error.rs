@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -12,123 +12,73 @@ use super::process::ProcessName;
 use crate::output::length;
 
 /// Why a cluster could not be brought up or down.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum UpError {
     /// A program is nowhere.
+    #[error(transparent)]
     Missing(Missing),
     /// A file or folder could not be made, read or written.
+    #[error("{0}: {1}")]
     File(PathBuf, io::Error),
     /// Another `muster up` has the directory.
+    #[error(fmt = taken)]
     Taken(PathBuf, Option<ProcessName>, Option<String>),
     /// Several masters need a store that they share.
+    #[error(
+        "{0} masters need a store that they share: add --etcd (without it the one master keeps its records itself)"
+    )]
     ManyMasters(u32),
     /// There is no etcd.
+    #[error(transparent)]
     NoEtcd(NoEtcd),
     /// The cluster in the directory keeps its records in etcd.
+    #[error("the cluster in {0} keeps its records in etcd; add --etcd, or take another --dir")]
     NeedsEtcd(PathBuf),
     /// The cluster in the directory keeps its records itself.
+    #[error("the cluster in {0} keeps its records itself, not in etcd; leave --etcd out, or take another --dir")]
     HasNoEtcd(PathBuf),
     /// The path of the directory is too long, by so many bytes.
+    #[error("the path {0} is too long by {1} bytes for the sockets in it; take a shorter --dir")]
     TooLong(PathBuf, usize),
     /// There is no cluster in the directory.
+    #[error("there is no cluster in {0}; name its directory with --dir")]
     NoCluster(PathBuf),
     /// Not an address.
+    #[error("'{0}' is not an address; write HOST:PORT, such as 127.0.0.1:7077")]
     Listen(String),
     /// Something listens there.
+    #[error(
+        "something listens on {0} already; take another address with --listen, or a free one with --listen 127.0.0.1:0"
+    )]
     AddressInUse(String),
     /// A program could not be started.
+    #[error("{0} cannot be started: {1}")]
     Start(PathBuf, io::Error),
     /// A part ended before it was ready.
+    #[error("{0} ended before it was ready{status}{words}", status = status(*.1), words = quoted(.2))]
     Ended(String, Option<ExitStatus>, String),
     /// A part was not ready in time.
+    #[error("{0} was not ready within {time}{words}", time = length(*.1), words = quoted(.2))]
     NotReady(String, Duration, String),
     /// The part in the background ended before all was ready.
+    #[error("{}", background(.0))]
     Background(String),
     /// What a worker runs could not be ended.
+    #[error("what {0} runs could not be ended{words}", words = quoted(.1))]
     Stop(String, String),
     /// The other `muster up` did not end in time.
+    #[error("`muster up` (process {}) has not ended yet; it may wait for what runs", .0.pid)]
     StillUp(ProcessName),
     /// Interrupted while it was brought up.
+    #[error("interrupted")]
     Interrupted,
 }
 
-impl fmt::Display for UpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            UpError::Missing(missing) => {
-                write!(f, "{} is not found in PATH", missing.name)?;
-                missing.beside.as_ref().map_or(Ok(()), |beside| write!(f, ", nor in {}", beside.display()))
-            }
-            UpError::File(path, error) => write!(f, "{}: {error}", path.display()),
-            UpError::Taken(dir, holder, address) => taken(f, dir, *holder, address.as_deref()),
-            UpError::ManyMasters(masters) => write!(
-                f,
-                "{masters} masters need a store that they share: add --etcd (without it the one master keeps its records itself)"
-            ),
-            UpError::NoEtcd(NoEtcd::Named(program)) => write!(f, "{} is no program", program.display()),
-            UpError::NoEtcd(NoEtcd::Nowhere) => f.write_str(
-                "etcd is not found in PATH; install it (Debian: apt install etcd-server), or name its program with --etcd-binary or MUSTER_ETCD",
-            ),
-            UpError::NeedsEtcd(dir) => {
-                write!(f, "the cluster in {} keeps its records in etcd; add --etcd, or take another --dir", dir.display())
-            }
-            UpError::HasNoEtcd(dir) => write!(
-                f,
-                "the cluster in {} keeps its records itself, not in etcd; leave --etcd out, or take another --dir",
-                dir.display()
-            ),
-            UpError::TooLong(dir, by) => {
-                write!(
-                    f,
-                    "the path {} is too long by {by} bytes for the sockets in it; take a shorter --dir",
-                    dir.display()
-                )
-            }
-            UpError::NoCluster(dir) => {
-                write!(f, "there is no cluster in {}; name its directory with --dir", dir.display())
-            }
-            UpError::Listen(text) => write!(f, "'{text}' is not an address; write HOST:PORT, such as 127.0.0.1:7077"),
-            UpError::AddressInUse(address) => write!(
-                f,
-                "something listens on {address} already; take another address with --listen, or a free one with --listen 127.0.0.1:0"
-            ),
-            UpError::Start(path, error) => write!(f, "{} cannot be started: {error}", path.display()),
-            UpError::Ended(name, status, words) => {
-                write!(f, "{name} ended before it was ready")?;
-                status.map_or(Ok(()), |status| write!(f, " ({status})"))?;
-                quote(f, words)
-            }
-            UpError::NotReady(name, bound, words) => {
-                write!(f, "{name} was not ready within {}", length(*bound))?;
-                quote(f, words)
-            }
-            // What it said is an error line of this very kind.
-            UpError::Background(words) => match words.trim().strip_prefix("error: ") {
-                Some(error) => f.write_str(error),
-                None => {
-                    f.write_str("the cluster did not come up")?;
-                    quote(f, words)
-                }
-            },
-            UpError::Stop(name, words) => {
-                write!(f, "what {name} runs could not be ended")?;
-                quote(f, words)
-            }
-            UpError::StillUp(process) => {
-                write!(f, "`muster up` (process {}) has not ended yet; it may wait for what runs", process.pid)
-            }
-            UpError::Interrupted => f.write_str("interrupted"),
-        }
-    }
-}
-
-impl std::error::Error for UpError {}
-
 fn taken(
+    dir: &Path,
+    holder: &Option<ProcessName>,
+    address: &Option<String>,
     f: &mut fmt::Formatter<'_>,
-    dir: &std::path::Path,
-    holder: Option<ProcessName>,
-    address: Option<&str>,
 ) -> fmt::Result {
     write!(f, "a cluster is up in {} already", dir.display())?;
     if let Some(holder) = holder {
@@ -140,6 +90,18 @@ fn taken(
     write!(f, "\n  use it, end it with `muster down --dir {}`, or take another directory with --dir", dir.display())
 }
 
-fn quote(f: &mut fmt::Formatter<'_>, words: &str) -> fmt::Result {
-    words.lines().try_for_each(|line| write!(f, "\n    {line}"))
+fn status(status: Option<ExitStatus>) -> String {
+    status.map(|status| format!(" ({status})")).unwrap_or_default()
+}
+
+/// What it said is an error line of this very kind.
+fn background(words: &str) -> String {
+    match words.trim().strip_prefix("error: ") {
+        Some(error) => error.to_owned(),
+        None => format!("the cluster did not come up{}", quoted(words)),
+    }
+}
+
+fn quoted(words: &str) -> String {
+    words.lines().map(|line| format!("\n    {line}")).collect()
 }

@@ -79,11 +79,16 @@ async fn is_healthy(address: &str) -> bool {
 }
 
 /// There is no etcd where one was looked for.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum NoEtcd {
     /// The program that was named is none.
+    #[error("{0} is no program")]
     Named(PathBuf),
     /// None was named, and none is in PATH.
+    #[error(
+        "etcd is not found in PATH; install it (Debian: apt install etcd-server), or name its program with --etcd-binary or \
+         MUSTER_ETCD"
+    )]
     Nowhere,
 }
 
