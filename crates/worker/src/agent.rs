@@ -1,7 +1,6 @@
 //! The agent as a whole: everything that is opened, and everything that runs until it is told to
 //! stop.
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,57 +22,36 @@ use crate::state::{self, Identity, Lock, StateError};
 use crate::status::AgentStatus;
 
 /// The agent cannot go on.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// The state directory.
+    #[error(transparent)]
     State(StateError),
     /// The work or log directory.
-    Directories(io::Error),
+    #[error("cannot make the work and log directories")]
+    Directories(#[source] io::Error),
     /// The address to listen on.
-    Listen(SocketAddr, io::Error),
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
     /// The runner.
+    #[error(transparent)]
     Runner(RunnerError),
     /// `--require-containment` on a machine that has none.
+    #[error(
+        "--require-containment: this machine cannot hold process trees (no usable cgroup): a kill could leave something \
+         behind"
+    )]
     NoContainment,
     /// The thread that prepares launches.
-    Thread(io::Error),
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
     /// The service.
-    Serve(tonic::transport::Error),
+    #[error("cannot serve")]
+    Serve(#[source] tonic::transport::Error),
     /// A part of the agent failed: better no agent than half of one, since whoever restarts it
     /// restarts all of it.
-    Failed(tokio::task::JoinError),
-}
-
-impl fmt::Display for AgentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AgentError::State(error) => error.fmt(f),
-            AgentError::Directories(_) => f.write_str("cannot make the work and log directories"),
-            AgentError::Listen(address, _) => write!(f, "cannot listen on {address}"),
-            AgentError::Runner(error) => error.fmt(f),
-            AgentError::NoContainment => f.write_str(
-                "--require-containment: this machine cannot hold process trees (no usable cgroup): a kill could leave something behind",
-            ),
-            AgentError::Thread(_) => f.write_str("cannot start a thread"),
-            AgentError::Serve(_) => f.write_str("cannot serve"),
-            AgentError::Failed(_) => f.write_str("a part of the agent failed"),
-        }
-    }
-}
-
-impl std::error::Error for AgentError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            AgentError::State(error) => error.source(),
-            AgentError::Directories(source) | AgentError::Listen(_, source) | AgentError::Thread(source) => {
-                Some(source)
-            }
-            AgentError::Runner(error) => error.source(),
-            AgentError::NoContainment => None,
-            AgentError::Serve(source) => Some(source),
-            AgentError::Failed(source) => Some(source),
-        }
-    }
+    #[error("a part of the agent failed")]
+    Failed(#[source] tokio::task::JoinError),
 }
 
 /// What was opened, before anything runs.

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, fs, io, process};
+use std::{fs, io, process};
 
 use muster_types::{AllocatedResources, ResourceName, WorkerName};
 use muster_units::{ByteSize, ParseByteSizeError, ParseTimeSpanError, TimeSpan};
@@ -17,13 +17,17 @@ use super::{Directories, WorkerConfig, WorkerRetention, WorkerSettings, detect};
 const ADDRESSES_LIMIT: usize = 1_024;
 
 /// A setting that cannot be used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum SettingError {
     /// The file cannot be read.
-    ReadFile(PathBuf, io::Error),
+    #[error("cannot read {0}")]
+    ReadFile(PathBuf, #[source] io::Error),
     /// The file is not what it should be.
+    // The cause draws a picture of several lines; its message says it in one.
+    #[error("cannot parse {path}: {}", .1.message(), path = .0.display())]
     ParseFile(PathBuf, Box<toml::de::Error>),
     /// A value is wrong; what would be right is said.
+    #[error("--{flag} {value}: {expected}")]
     Value {
         /// The flag.
         flag: &'static str,
@@ -33,6 +37,7 @@ pub enum SettingError {
         expected: String,
     },
     /// A size is wrong.
+    #[error("--{flag} {value}")]
     Size {
         /// The flag.
         flag: &'static str,
@@ -42,6 +47,7 @@ pub enum SettingError {
         source: ParseByteSizeError,
     },
     /// A length of time is wrong.
+    #[error("--{flag} {value}")]
     Span {
         /// The flag.
         flag: &'static str,
@@ -51,39 +57,11 @@ pub enum SettingError {
         source: ParseTimeSpanError,
     },
     /// A resource script cannot be run.
-    RunScript(String, io::Error),
+    #[error("cannot run the resource script {0}")]
+    RunScript(String, #[source] io::Error),
     /// What a resource script printed is not what it should be.
-    ScriptOutput(String, serde_json::Error),
-}
-
-impl fmt::Display for SettingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SettingError::ReadFile(path, _) => write!(f, "cannot read {}", path.display()),
-            // The cause draws a picture of several lines; its message says it in one.
-            SettingError::ParseFile(path, error) => write!(f, "cannot parse {}: {}", path.display(), error.message()),
-            SettingError::Value { flag, value, expected } => write!(f, "--{flag} {value}: {expected}"),
-            SettingError::Size { flag, value, .. } | SettingError::Span { flag, value, .. } => {
-                write!(f, "--{flag} {value}")
-            }
-            SettingError::RunScript(script, _) => write!(f, "cannot run the resource script {script}"),
-            SettingError::ScriptOutput(script, _) => {
-                write!(f, "the resource script {script} must print {{\"name\":…,\"addresses\":[…]}}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for SettingError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            SettingError::ReadFile(_, source) | SettingError::RunScript(_, source) => Some(source),
-            SettingError::ParseFile(..) | SettingError::Value { .. } => None,
-            SettingError::Size { source, .. } => Some(source),
-            SettingError::Span { source, .. } => Some(source),
-            SettingError::ScriptOutput(_, source) => Some(source),
-        }
-    }
+    #[error("the resource script {0} must print {{\"name\":…,\"addresses\":[…]}}")]
+    ScriptOutput(String, #[source] serde_json::Error),
 }
 
 fn wrong(flag: &'static str, value: impl Into<String>, expected: impl Into<String>) -> SettingError {

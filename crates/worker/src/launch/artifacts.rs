@@ -29,63 +29,41 @@ const LOOK: Duration = Duration::from_millis(100);
 const PIECE: usize = 256 << 10;
 
 /// Why an artifact could not be fetched.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The file name leaves the work directory, or is empty.
+    #[error("the file name is empty or leaves the work directory")]
     FileName,
     /// Not `file:`, `http:` or `https:`.
+    #[error("only file:, http: and https: are fetched")]
     Scheme,
     /// The request failed. What failed is told by kind alone: a message may repeat the address.
+    #[error("the request failed: {0}")]
     Request(&'static str, bool),
     /// The server answered with an error, and perhaps when to ask again.
+    #[error("the server answered {0}")]
     Status(u16, Option<Duration>),
     /// The transfer broke.
-    Broken(io::Error),
+    #[error("the transfer broke")]
+    Broken(#[source] io::Error),
     /// The file cannot be opened or read.
-    Read(io::Error),
+    #[error("cannot read it")]
+    Read(#[source] io::Error),
     /// The file in the work directory cannot be written.
-    Write(PathBuf, io::Error),
+    #[error("cannot write {0}")]
+    Write(PathBuf, #[source] io::Error),
     /// The content is another than expected.
+    #[error("its SHA-256 is {found}, another than expected")]
     Hash {
         /// What was fetched, in hexadecimal digits.
         found: String,
     },
     /// Larger than anything that is fetched.
+    #[error("larger than 64 GiB")]
     TooLarge,
     /// The attempt was killed meanwhile.
+    #[error("the attempt was killed")]
     Cancelled,
-}
-
-impl fmt::Display for FetchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FetchError::FileName => f.write_str("the file name is empty or leaves the work directory"),
-            FetchError::Scheme => f.write_str("only file:, http: and https: are fetched"),
-            FetchError::Request(what, _) => write!(f, "the request failed: {what}"),
-            FetchError::Status(code, _) => write!(f, "the server answered {code}"),
-            FetchError::Broken(_) => f.write_str("the transfer broke"),
-            FetchError::Read(_) => f.write_str("cannot read it"),
-            FetchError::Write(path, _) => write!(f, "cannot write {}", path.display()),
-            FetchError::Hash { found } => write!(f, "its SHA-256 is {found}, another than expected"),
-            FetchError::TooLarge => f.write_str("larger than 64 GiB"),
-            FetchError::Cancelled => f.write_str("the attempt was killed"),
-        }
-    }
-}
-
-impl std::error::Error for FetchError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            FetchError::Broken(source) | FetchError::Read(source) | FetchError::Write(_, source) => Some(source),
-            FetchError::FileName
-            | FetchError::Request(..)
-            | FetchError::Status(..)
-            | FetchError::Scheme
-            | FetchError::Hash { .. }
-            | FetchError::TooLarge
-            | FetchError::Cancelled => None,
-        }
-    }
 }
 
 impl FetchError {

@@ -40,38 +40,20 @@ impl fmt::Debug for PreparedLaunch {
 }
 
 /// Why a launch could not be prepared. Each ends the attempt.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// A directory or file of the attempt.
-    WorkDir(PathBuf, io::Error),
+    #[error("cannot make {0}")]
+    WorkDir(PathBuf, #[source] io::Error),
     /// A variable.
+    #[error(transparent)]
     Variable(UnknownVariable),
     /// An artifact, by its URI.
-    Artifact(ArtifactUri, FetchError),
+    #[error("artifact {0}")]
+    Artifact(ArtifactUri, #[source] FetchError),
     /// No thread to fetch artifacts with.
-    Thread(io::Error),
-}
-
-impl fmt::Display for PrepareError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PrepareError::WorkDir(path, _) => write!(f, "cannot make {}", path.display()),
-            PrepareError::Variable(unknown) => unknown.fmt(f),
-            PrepareError::Artifact(uri, _) => write!(f, "artifact {uri}"),
-            PrepareError::Thread(_) => f.write_str("cannot start a thread that fetches artifacts"),
-        }
-    }
-}
-
-impl std::error::Error for PrepareError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            PrepareError::WorkDir(_, source) => Some(source),
-            PrepareError::Variable(_) => None,
-            PrepareError::Artifact(_, source) => Some(source),
-            PrepareError::Thread(source) => Some(source),
-        }
-    }
+    #[error("cannot start a thread that fetches artifacts")]
+    Thread(#[source] io::Error),
 }
 
 impl PrepareError {

@@ -1,20 +1,11 @@
 //! `{{VARIABLE}}` in programs, arguments and environment.
 
-use std::fmt;
-
 use muster_types::{TemplatePart, template_parts};
 
 /// A variable that nobody defines here.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the variable {{{{{0}}}}} is not known on this worker")]
 pub struct UnknownVariable(pub String);
-
-impl fmt::Display for UnknownVariable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the variable {{{{{}}}}} is not known on this worker", self.0)
-    }
-}
-
-impl std::error::Error for UnknownVariable {}
 
 /// Replaces each `{{NAME}}` by what `lookup` says. What is put in is not looked at again.
 pub fn substitute(text: &str, mut lookup: impl FnMut(&str) -> Option<String>) -> Result<String, UnknownVariable> {

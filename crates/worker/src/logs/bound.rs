@@ -2,8 +2,8 @@
 //! and the program notices nothing.
 
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fmt, io};
 
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
@@ -12,23 +12,12 @@ use rustix::io::Errno;
 const BLOCK: u64 = 64 << 10;
 
 /// A log could not be bounded.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("cannot bound {path}")]
 pub struct BoundError {
     /// The file.
     pub path: PathBuf,
     source: io::Error,
-}
-
-impl fmt::Display for BoundError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot bound {}", self.path.display())
-    }
-}
-
-impl std::error::Error for BoundError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
 }
 
 /// Tries, in the log directory itself, whether its file system punches holes.

@@ -1,6 +1,5 @@
 //! Reading a log that grows at its end, loses its head, and may be truncated by its program.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -44,23 +43,12 @@ pub struct LogPiece {
 }
 
 /// A log cannot be read.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {path}")]
 pub struct LogReadError {
     /// The file.
     pub path: PathBuf,
     source: io::Error,
-}
-
-impl fmt::Display for LogReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot read {}", self.path.display())
-    }
-}
-
-impl std::error::Error for LogReadError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
 }
 
 /// Reads one log. Blocks on the disk.

@@ -1,9 +1,9 @@
 //! Finding the runner that serves the state directory, or starting one.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use std::{fmt, io};
 
 use muster_agent::runner_protocol::{
     AgentHello, FrameError, FrameReader, Framed, RunnerHello, SOCKET_NAME, ToAgent, ToRunner, VERSION, VERSION_MIN,
@@ -27,49 +27,32 @@ const HANG_UP_PAUSE: Duration = Duration::from_millis(100);
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
 
 /// The runner cannot be had.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
     /// Its binary cannot be started.
-    Spawn(PathBuf, io::Error),
+    #[error("cannot start the runner {0}")]
+    Spawn(PathBuf, #[source] io::Error),
     /// It ended instead of serving.
+    #[error("the runner {0} ended with {1}")]
     Ended(PathBuf, std::process::ExitStatus),
     /// Its socket cannot be connected to.
-    Connect(PathBuf, io::Error),
+    #[error("cannot connect to the runner at {0}")]
+    Connect(PathBuf, #[source] io::Error),
     /// Another user serves the socket.
+    #[error("the runner's socket is served by another user")]
     Foreign,
     /// The connection failed.
-    Talk(io::Error),
+    #[error("the connection to the runner failed")]
+    Talk(#[source] io::Error),
     /// It said what is no message.
-    Frame(FrameError),
+    #[error("the runner sent what is no message")]
+    Frame(#[source] FrameError),
     /// It refused this agent: it says why.
+    #[error("the runner refused this agent: {0}")]
     Refused(String),
     /// It did not answer in time.
+    #[error("the runner did not answer in time")]
     Timeout,
-}
-
-impl fmt::Display for RunnerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RunnerError::Spawn(path, _) => write!(f, "cannot start the runner {}", path.display()),
-            RunnerError::Ended(path, status) => write!(f, "the runner {} ended with {status}", path.display()),
-            RunnerError::Connect(path, _) => write!(f, "cannot connect to the runner at {}", path.display()),
-            RunnerError::Foreign => f.write_str("the runner's socket is served by another user"),
-            RunnerError::Talk(_) => f.write_str("the connection to the runner failed"),
-            RunnerError::Frame(_) => f.write_str("the runner sent what is no message"),
-            RunnerError::Refused(message) => write!(f, "the runner refused this agent: {message}"),
-            RunnerError::Timeout => f.write_str("the runner did not answer in time"),
-        }
-    }
-}
-
-impl std::error::Error for RunnerError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            RunnerError::Spawn(_, source) | RunnerError::Connect(_, source) | RunnerError::Talk(source) => Some(source),
-            RunnerError::Frame(source) => Some(source),
-            RunnerError::Ended(..) | RunnerError::Foreign | RunnerError::Refused(_) | RunnerError::Timeout => None,
-        }
-    }
 }
 
 /// A runner that has answered the hello.
