@@ -13,20 +13,9 @@ pub(crate) struct KernelEntropy {
 }
 
 /// The kernel gave no randomness.
-#[derive(Debug)]
-pub struct NoEntropy(getrandom::Error);
-
-impl std::fmt::Display for NoEntropy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("cannot read random numbers from the kernel")
-    }
-}
-
-impl std::error::Error for NoEntropy {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read random numbers from the kernel")]
+pub struct NoEntropy(#[source] getrandom::Error);
 
 impl KernelEntropy {
     /// Fetches a first block, so that a machine without randomness is found at start.

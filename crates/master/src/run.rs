@@ -1,6 +1,5 @@
 //! Joins the parts: listens, opens the store, serves, and goes from role to role.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,39 +21,20 @@ use crate::stop::until_stopped;
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a master could not start, or ended other than by being told to.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The address cannot be listened on.
-    Listen(SocketAddr, std::io::Error),
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
     /// The store cannot be opened.
+    #[error(transparent)]
     Store(OpenError),
     /// The server failed.
-    Serve(tonic::transport::Error),
+    #[error("the server failed")]
+    Serve(#[source] tonic::transport::Error),
     /// A role failed.
+    #[error(transparent)]
     Fault(FatalError),
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RunError::Listen(address, _) => write!(f, "cannot listen on {address}"),
-            // They say it all themselves.
-            RunError::Store(error) => error.fmt(f),
-            RunError::Serve(_) => f.write_str("the server failed"),
-            RunError::Fault(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RunError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            RunError::Listen(_, error) => Some(error),
-            RunError::Store(error) => error.source(),
-            RunError::Serve(error) => Some(error),
-            RunError::Fault(error) => error.source(),
-        }
-    }
 }
 
 /// Runs a master until `stop` is set or it fails.

@@ -1,17 +1,17 @@
 //! What is wrong with a configuration.
 
-use std::error::Error;
-use std::fmt;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 
 /// The configuration cannot be used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A flag or variable; or help was asked for.
-    Flags(clap::Error),
+    #[error("bad flags")]
+    Flags(#[source] clap::Error),
     /// The file cannot be read.
+    #[error("cannot read {path}")]
     ReadFile {
         /// Its path.
         path: PathBuf,
@@ -19,13 +19,15 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not TOML.
+    #[error("{path} is not a configuration: {}", .error.message())]
     ParseFile {
         /// Its path.
         path: PathBuf,
         /// Why.
-        source: Box<toml::de::Error>,
+        error: Box<toml::de::Error>,
     },
     /// The file has a key that is no flag.
+    #[error("{path} has an unknown key {key:?}")]
     UnknownKey {
         /// Its path.
         path: PathBuf,
@@ -33,6 +35,7 @@ pub enum ConfigError {
         key: String,
     },
     /// The file has a table or list where a value is expected.
+    #[error("{path} has no text, number or boolean at {key:?}")]
     NotAValue {
         /// Its path.
         path: PathBuf,
@@ -40,16 +43,26 @@ pub enum ConfigError {
         key: String,
     },
     /// The address is open to other machines.
+    #[error(
+        "--listen {0} is reachable from other machines and there are no credentials yet: add --insecure-listen if that is \
+         meant"
+    )]
     OpenListen(std::net::SocketAddr),
     /// The name of the store.
-    Store(muster_store::OpenError),
+    #[error("bad --store")]
+    Store(#[source] muster_store::OpenError),
     /// The lengths of time do not go together.
+    #[error("{0}")]
     Timing(&'static str),
     /// A flag of a master that serves, where something else is asked for.
+    #[error("--{0} is a flag of a master that serves")]
     Stray(String),
     /// Something else than serving is asked for.
+    #[error("this is not about serving")]
     NotServing,
     /// The log filter.
+    // It repeats its cause in its own words.
+    #[error("bad --log: {0}")]
     Log(tracing_subscriber::filter::ParseError),
 }
 
@@ -73,51 +86,6 @@ impl ConfigError {
                 first.strip_prefix("error: ").unwrap_or(first).to_owned()
             }
             other => crate::error_line(other),
-        }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ConfigError::Flags(_) => f.write_str("bad flags"),
-            ConfigError::ReadFile { path, .. } => write!(f, "cannot read {}", path.display()),
-            ConfigError::ParseFile { path, source } => {
-                write!(f, "{} is not a configuration: {}", path.display(), source.message())
-            }
-            ConfigError::UnknownKey { path, key } => write!(f, "{} has an unknown key {key:?}", path.display()),
-            ConfigError::NotAValue { path, key } => {
-                write!(f, "{} has no text, number or boolean at {key:?}", path.display())
-            }
-            ConfigError::OpenListen(address) => write!(
-                f,
-                "--listen {address} is reachable from other machines and there are no credentials yet: add \
-                 --insecure-listen if that is meant"
-            ),
-            ConfigError::Store(_) => f.write_str("bad --store"),
-            ConfigError::Timing(message) => f.write_str(message),
-            ConfigError::Stray(flag) => write!(f, "--{flag} is a flag of a master that serves"),
-            ConfigError::NotServing => f.write_str("this is not about serving"),
-            // It repeats its cause in its own words.
-            ConfigError::Log(error) => write!(f, "bad --log: {error}"),
-        }
-    }
-}
-
-impl Error for ConfigError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            ConfigError::Flags(error) => Some(error),
-            ConfigError::ReadFile { source, .. } => Some(source),
-            ConfigError::Store(error) => Some(error),
-            ConfigError::Log(_)
-            | ConfigError::ParseFile { .. }
-            | ConfigError::UnknownKey { .. }
-            | ConfigError::NotAValue { .. }
-            | ConfigError::OpenListen(_)
-            | ConfigError::Timing(_)
-            | ConfigError::Stray(_)
-            | ConfigError::NotServing => None,
         }
     }
 }

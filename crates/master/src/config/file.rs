@@ -12,7 +12,7 @@ pub(super) fn as_defaults(mut command: Command, path: &Path) -> Result<Command, 
     let text =
         std::fs::read_to_string(path).map_err(|source| ConfigError::ReadFile { path: path.to_owned(), source })?;
     let table: Table = toml::from_str(&text)
-        .map_err(|source| ConfigError::ParseFile { path: path.to_owned(), source: Box::new(source) })?;
+        .map_err(|error| ConfigError::ParseFile { path: path.to_owned(), error: Box::new(error) })?;
     for (key, value) in table {
         let known = command.get_arguments().any(|arg| arg.get_id().as_str() == key && key != "config");
         if !known {
