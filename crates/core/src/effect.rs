@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use muster_types::{
     Acknowledgement, ApplicationRecord, ApplicationState, ApplicationUid, DriverRecord, DriverUid, Event, ExecutorId,
-    ExecutorRecord, PendingReason, ProfileId, Time, WallTime, WorkerCommand, WorkerRecord, WorkerState, WorkerUid,
-    Write,
+    ExecutorRecord, PendingReason, ProfileId, WallTime, WorkerCommand, WorkerRecord, WorkerState, WorkerUid, Write,
 };
 
 use crate::input::{CallId, KillResult, LinkId, SessionNumber};
@@ -301,6 +300,3 @@ pub struct WorkerView {
     /// Attempts that it runs and no record names, left running.
     pub quarantined: Vec<String>,
 }
-
-/// When the core next wants a `Tick`.
-pub type NextDeadline = Option<Time>;

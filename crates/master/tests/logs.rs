@@ -29,7 +29,7 @@ impl WorkerService for FixedLogs {
         &self,
         _request: Request<v1::GetInventoryRequest>,
     ) -> Result<Response<v1::GetInventoryResponse>, Status> {
-        Err(Failure::NotImplemented { what: "inventory" }.into())
+        Err(Status::unimplemented("inventory"))
     }
 
     async fn read_log(&self, request: Request<v1::WorkerServiceReadLogRequest>) -> Result<Response<Pieces>, Status> {
@@ -45,7 +45,7 @@ impl WorkerService for FixedLogs {
     }
 
     async fn drain(&self, _request: Request<v1::DrainRequest>) -> Result<Response<v1::DrainResponse>, Status> {
-        Err(Failure::NotImplemented { what: "drain" }.into())
+        Err(Status::unimplemented("drain"))
     }
 }
 

@@ -25,18 +25,14 @@ fn every_failure() -> Vec<(Failure, Code, &'static str)> {
         (Failure::BadRequest(FieldViolations::of("f", "m")), Code::InvalidArgument, reason::BAD_REQUEST),
         (Failure::TooLarge { what: "a message", limit: 1 }, Code::ResourceExhausted, reason::TOO_LARGE),
         (Failure::QueueFull { what: text() }, Code::ResourceExhausted, reason::QUEUE_FULL),
-        (Failure::QuotaExceeded { subject: text(), message: text() }, Code::ResourceExhausted, reason::QUOTA_EXCEEDED),
         (Failure::Compacted { oldest: text(), current: text() }, Code::OutOfRange, reason::COMPACTED),
         (Failure::WatcherTooSlow { resume_token: text() }, Code::ResourceExhausted, reason::WATCHER_TOO_SLOW),
-        (Failure::Unauthenticated, Code::Unauthenticated, reason::UNAUTHENTICATED),
-        (Failure::PermissionDenied { message: text() }, Code::PermissionDenied, reason::PERMISSION_DENIED),
         (Failure::OutcomeUnknown { message: text() }, Code::Unknown, reason::OUTCOME_UNKNOWN),
         (Failure::NeverFits(Box::default()), Code::FailedPrecondition, reason::NEVER_FITS),
         (Failure::NotQueued, Code::DeadlineExceeded, reason::NOT_QUEUED),
         (Failure::InputFailed, Code::Internal, reason::INPUT_FAILED),
         (Failure::WorkerUnreachable { worker: text(), message: text() }, Code::Unavailable, reason::WORKER_UNREACHABLE),
         (Failure::GoingAway, Code::Unavailable, reason::GOING_AWAY),
-        (Failure::NotImplemented { what: "x" }, Code::Unimplemented, reason::NOT_IMPLEMENTED),
         (Failure::Internal { message: text() }, Code::Internal, reason::INTERNAL),
     ]
 }

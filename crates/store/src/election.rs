@@ -40,11 +40,6 @@ impl LeaderView {
     pub fn leader(&self) -> Option<&Member> {
         self.members.first()
     }
-
-    /// Whether we succeed the leader.
-    pub fn is_next(&self) -> bool {
-        self.own == Some(1)
-    }
 }
 
 /// A leader could not be deposed.

@@ -87,8 +87,6 @@ impl Commit {
 /// What a caller may conclude of a request that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was done.
-    Applied,
     /// It was not done and will not be.
     NotApplied,
     /// It may have been done: ask again under the same request id.

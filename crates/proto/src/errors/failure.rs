@@ -84,13 +84,6 @@ pub enum Failure {
         /// What is full, for people.
         what: String,
     },
-    /// A quota is reached; nothing was done.
-    QuotaExceeded {
-        /// Whose quota.
-        subject: String,
-        /// For people.
-        message: String,
-    },
     /// A watch asks for what is compacted, of another generation, or of the future.
     Compacted {
         /// Token of the oldest event that is kept.
@@ -102,13 +95,6 @@ pub enum Failure {
     WatcherTooSlow {
         /// Resume from here.
         resume_token: String,
-    },
-    /// No or a bad credential.
-    Unauthenticated,
-    /// Not allowed.
-    PermissionDenied {
-        /// For people.
-        message: String,
     },
     /// The store did not answer: it may have been done. Ask again with the same request id.
     OutcomeUnknown {
@@ -130,11 +116,6 @@ pub enum Failure {
     },
     /// The server goes away; the stream can be opened anew elsewhere.
     GoingAway,
-    /// Not in this release.
-    NotImplemented {
-        /// What.
-        what: &'static str,
-    },
     /// A fault of the server that is none of the above.
     Internal {
         /// For people; holds nothing of the request.
@@ -147,7 +128,7 @@ pub enum Failure {
 const RETRY_LEADER: Duration = Duration::from_millis(50);
 /// When to come back to a full queue: it drains within a commit or two.
 const RETRY_QUEUE: Duration = Duration::from_millis(200);
-/// When to come back to a full store or quota: somebody has to make room first.
+/// When to come back to a full store: somebody has to make room first.
 const RETRY_ROOM: Duration = Duration::from_secs(10);
 
 /// One row of the table: the code, the stable word, and what is said to people.
@@ -218,9 +199,6 @@ impl Failure {
                 row(Code::ResourceExhausted, reason::TOO_LARGE, format!("{what} must be at most {limit} bytes"))
             }
             F::QueueFull { what } => row(Code::ResourceExhausted, reason::QUEUE_FULL, format!("{what} is full")),
-            F::QuotaExceeded { subject, message } => {
-                row(Code::ResourceExhausted, reason::QUOTA_EXCEEDED, format!("{subject}: {message}"))
-            }
             F::Compacted { .. } => row(
                 Code::OutOfRange,
                 reason::COMPACTED,
@@ -231,8 +209,6 @@ impl Failure {
                 reason::WATCHER_TOO_SLOW,
                 "this watch reads too slowly; resume from the last token",
             ),
-            F::Unauthenticated => row(Code::Unauthenticated, reason::UNAUTHENTICATED, "no valid credential"),
-            F::PermissionDenied { message } => row(Code::PermissionDenied, reason::PERMISSION_DENIED, message),
             F::OutcomeUnknown { message } => row(
                 Code::Unknown,
                 reason::OUTCOME_UNKNOWN,
@@ -253,9 +229,6 @@ impl Failure {
                 format!("worker {worker} cannot be reached: {message}"),
             ),
             F::GoingAway => row(Code::Unavailable, reason::GOING_AWAY, "this server goes away; open the stream anew"),
-            F::NotImplemented { what } => {
-                row(Code::Unimplemented, reason::NOT_IMPLEMENTED, format!("{what} is not in this release"))
-            }
             F::Internal { message } => row(Code::Internal, reason::INTERNAL, message),
         }
     }
@@ -314,14 +287,10 @@ impl Failure {
             | Failure::StoreFull
             | Failure::BadRequest(_)
             | Failure::QueueFull { .. }
-            | Failure::QuotaExceeded { .. }
-            | Failure::Unauthenticated
-            | Failure::PermissionDenied { .. }
             | Failure::OutcomeUnknown { .. }
             | Failure::NotQueued
             | Failure::InputFailed
             | Failure::GoingAway
-            | Failure::NotImplemented { .. }
             | Failure::Internal { .. } => {}
         }
         metadata
@@ -336,10 +305,6 @@ impl Failure {
             Failure::QueueFull { what } => {
                 details.add_quota_failure_violation(what, "full");
                 details.set_retry_info(Some(RETRY_QUEUE));
-            }
-            Failure::QuotaExceeded { subject, message } => {
-                details.add_quota_failure_violation(subject, message);
-                details.set_retry_info(Some(RETRY_ROOM));
             }
             Failure::StoreFull | Failure::StoreRestored => {
                 details.set_retry_info(Some(RETRY_ROOM));
@@ -371,13 +336,10 @@ impl Failure {
             | Failure::TooLarge { .. }
             | Failure::Compacted { .. }
             | Failure::WatcherTooSlow { .. }
-            | Failure::Unauthenticated
-            | Failure::PermissionDenied { .. }
             | Failure::OutcomeUnknown { .. }
             | Failure::NotQueued
             | Failure::InputFailed
             | Failure::WorkerUnreachable { .. }
-            | Failure::NotImplemented { .. }
             | Failure::Internal { .. } => {}
         }
     }

@@ -41,16 +41,10 @@ pub mod reason {
     pub const TOO_LARGE: &str = "TOO_LARGE";
     /// A queue is full.
     pub const QUEUE_FULL: &str = "QUEUE_FULL";
-    /// A quota is reached.
-    pub const QUOTA_EXCEEDED: &str = "QUOTA_EXCEEDED";
     /// A watch asks for what is not kept, or is not of this store.
     pub const COMPACTED: &str = "COMPACTED";
     /// A watcher reads too slowly and was cut off.
     pub const WATCHER_TOO_SLOW: &str = "WATCHER_TOO_SLOW";
-    /// No or a bad credential.
-    pub const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
-    /// Not allowed.
-    pub const PERMISSION_DENIED: &str = "PERMISSION_DENIED";
     /// The store did not answer.
     pub const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
     /// Nothing can ever fit.
@@ -63,8 +57,6 @@ pub mod reason {
     pub const WORKER_UNREACHABLE: &str = "WORKER_UNREACHABLE";
     /// The server goes away and ends its streams.
     pub const GOING_AWAY: &str = "GOING_AWAY";
-    /// Not in this release.
-    pub const NOT_IMPLEMENTED: &str = "NOT_IMPLEMENTED";
     /// A fault of the server that is none of the above.
     pub const INTERNAL: &str = "INTERNAL";
 }

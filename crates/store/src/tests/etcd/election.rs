@@ -30,7 +30,7 @@ async fn next_in_line(prefix: &Prefix) -> tokio::task::JoinHandle<(EtcdCandidate
         (candidate, leader)
     });
     let stands = async {
-        while !election.view().is_next() {
+        while election.view().own != Some(1) {
             election.changed().await;
         }
     };
@@ -122,7 +122,7 @@ async fn what_a_standby_learns_bit_by_bit_is_what_it_has_when_it_leads() {
     }
     let before = leader.store.load().await.unwrap();
     let stands = async {
-        while !election.view().is_next() {
+        while election.view().own != Some(1) {
             election.changed().await;
         }
     };

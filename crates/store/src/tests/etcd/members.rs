@@ -100,7 +100,7 @@ async fn a_standby_whose_history_is_forgotten_reads_anew() {
         }
     });
     soon("it stands in line", async {
-        while !election.view().is_next() {
+        while election.view().own != Some(1) {
             election.changed().await;
         }
     })
