@@ -14,7 +14,6 @@ pub mod v1 {
     tonic::include_proto!("muster.v1");
 }
 
-mod base64url;
 pub mod enums;
 pub mod errors;
 mod link;

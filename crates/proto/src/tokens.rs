@@ -1,12 +1,13 @@
 //! Opaque texts that callers hand back: where to resume a watch, where a page ends, which version a
-//! record had.
+//! record had. In base64 for URLs without padding (RFC 4648, section 5): they survive command lines
+//! and query strings.
 
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use muster_types::Commit;
-
-use crate::base64url;
 
 /// The text is not a token of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +43,7 @@ impl fmt::Display for ResumeToken {
         bytes.extend_from_slice(&self.index.to_be_bytes());
         push_varint(&mut bytes, self.generation);
         push_varint(&mut bytes, self.commit.0);
-        f.write_str(&base64url::encode(&bytes))
+        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
 }
 
@@ -50,7 +51,7 @@ impl FromStr for ResumeToken {
     type Err = ParseTokenError;
 
     fn from_str(text: &str) -> Result<Self, ParseTokenError> {
-        let bytes = base64url::decode(text).ok_or(ParseTokenError)?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| ParseTokenError)?;
         let rest = bytes.strip_prefix(&[RESUME]).ok_or(ParseTokenError)?;
         let (index, mut rest) = rest.split_first_chunk::<4>().ok_or(ParseTokenError)?;
         let generation = take_varint(&mut rest)?;
@@ -88,7 +89,7 @@ impl fmt::Display for PageToken {
         bytes.push(PAGE);
         bytes.extend_from_slice(&self.filter.to_be_bytes());
         bytes.extend_from_slice(self.after.as_bytes());
-        f.write_str(&base64url::encode(&bytes))
+        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
 }
 
@@ -96,7 +97,7 @@ impl FromStr for PageToken {
     type Err = ParseTokenError;
 
     fn from_str(text: &str) -> Result<Self, ParseTokenError> {
-        let bytes = base64url::decode(text).ok_or(ParseTokenError)?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| ParseTokenError)?;
         let rest = bytes.strip_prefix(&[PAGE]).ok_or(ParseTokenError)?;
         let (filter, after) = rest.split_first_chunk::<4>().ok_or(ParseTokenError)?;
         let after = std::str::from_utf8(after).map_err(|_| ParseTokenError)?;
@@ -172,6 +173,15 @@ mod tests {
         #[test]
         fn an_etag_comes_back(version: u64) {
             prop_assert_eq!(version_of_etag(&etag(version)), Ok(version));
+        }
+    }
+
+    #[test]
+    fn a_token_has_one_text() {
+        let token = PageToken::new("ab", "").to_string();
+        assert_eq!(token, "IYEcncVhYg");
+        for other in ["IYEcncVhYg==", "IYEcncVhYh", "IYEcncVhY", "IYEcncVh/g"] {
+            assert!(other.parse::<PageToken>().is_err(), "{other}");
         }
     }
 
