@@ -26,7 +26,7 @@ use clap_complete::CompleteEnv;
 use args::Cli;
 use exit::ExitStatus;
 use failure::CommandFailure;
-use output::{Screen, Style, tell};
+use output::{Screen, style, tell};
 
 /// Runs `muster` with the arguments of this process.
 pub fn run() -> ExitCode {
@@ -52,7 +52,7 @@ fn execute(cli: Cli) -> ExitStatus {
         Ok(exit) => exit,
         Err(failure) => {
             if !failure.is_silent() {
-                tell(&format!("{} {failure}", Screen::stderr().paint(Style::Bad, "error:")));
+                tell(&format!("{} {failure}", Screen::stderr().paint(style::BAD, "error:")));
             }
             failure.exit()
         }

@@ -6,7 +6,7 @@ use muster_client::v1::{Cluster, Master, Recovery};
 
 use super::driver::wanted;
 use super::fields::Fields;
-use super::screen::{Screen, Style};
+use super::screen::{Screen, style};
 use super::table::{TableCell, columns_of};
 use super::time::DisplayClock;
 use super::units::count;
@@ -28,11 +28,11 @@ pub(crate) fn cluster_page(cluster: &Cluster, clock: DisplayClock, screen: Scree
     page.field("Workers", counts(&cluster.workers));
     if cluster.unconfirmed_workers > 0 {
         let text = format!("{} not heard since this leader began", cluster.unconfirmed_workers);
-        page.toned("", Style::Warn, text);
+        page.toned("", style::WARN, text);
     }
     page.toned(
         "Recovery",
-        Style::Warn,
+        style::WARN,
         cluster.recovery.as_ref().map(|recovery| recovering(recovery, clock)).unwrap_or_default(),
     );
     page.field("Drivers", counts(&cluster.drivers)).field("Applications", counts(&cluster.applications));
@@ -41,10 +41,10 @@ pub(crate) fn cluster_page(cluster: &Cluster, clock: DisplayClock, screen: Scree
             "{} run that the restored store does not name; `muster get worker` shows them, `muster worker end-quarantined` ends them",
             cluster.quarantined_attempts
         );
-        page.toned("Attempts", Style::Warn, text);
+        page.toned("Attempts", style::WARN, text);
     }
-    page.toned("Quarantined", Style::Bad, cluster.quarantined_records.join("\n"));
-    page.toned("Notices", Style::Bad, cluster.notices.join("\n"));
+    page.toned("Quarantined", style::BAD, cluster.quarantined_records.join("\n"));
+    page.toned("Notices", style::BAD, cluster.notices.join("\n"));
     if !cluster.masters.is_empty() {
         page.part("Masters:", &masters(&cluster.masters, clock, screen));
     }
@@ -64,7 +64,7 @@ fn recovering(recovery: &Recovery, clock: DisplayClock) -> String {
 fn masters(masters: &[Master], clock: DisplayClock, screen: Screen) -> String {
     let headings = ["ADDRESS", "VERSION", "ROLE", "SINCE"];
     let rows = masters.iter().map(|master| {
-        let role = if master.leads { TableCell::new(Style::Good, "leads") } else { "stands by".into() };
+        let role = if master.leads { TableCell::new(style::GOOD, "leads") } else { "stands by".into() };
         let since = clock.stamp(master.since.as_ref());
         vec![master.address.clone().into(), master.version.clone().into(), role, since.into()]
     });

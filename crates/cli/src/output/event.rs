@@ -5,7 +5,7 @@ use muster_client::v1::{Event, Outcome};
 
 use super::driver::ending;
 use super::labels::{application_state, driver_state, executor_state, state_cell, worker_state};
-use super::screen::{Screen, Style};
+use super::screen::{Screen, style};
 use super::table::TableCell;
 use super::time::precise;
 
@@ -39,7 +39,7 @@ pub(crate) fn event_line(event: &Event, screen: Screen) -> String {
     let said: Vec<&str> =
         [place.as_str(), ending.as_str(), event.message.as_str()].into_iter().filter(|part| !part.is_empty()).collect();
     let cell: TableCell = state_cell(&state);
-    let time = screen.paint(Style::Dim, &time);
+    let time = screen.paint(style::DIM, &time);
     let state = screen.paint(cell.style(), &format!("{state:<12}"));
     format!("{time}  {subject:<28}  {state}  {}", said.join("; ")).trim_end().to_owned() + "\n"
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::screen::{Screen, Style};
+use anstyle::Style;
+
+use super::screen::{Screen, style};
 
 /// Width of the names.
 const WIDTH: usize = 14;
@@ -23,7 +25,7 @@ impl Fields {
 
     /// A field; left out when it says nothing. Further lines of the value are indented.
     pub(crate) fn field(&mut self, name: &str, value: impl AsRef<str>) -> &mut Fields {
-        self.toned(name, Style::Plain, value)
+        self.toned(name, style::PLAIN, value)
     }
 
     /// A field in a tone.
@@ -32,7 +34,7 @@ impl Fields {
         if value.is_empty() {
             return self;
         }
-        let mut name = self.screen.paint(Style::Head, &format!("{name:<WIDTH$}"));
+        let mut name = self.screen.paint(style::HEAD, &format!("{name:<WIDTH$}"));
         for line in value.lines() {
             let line = self.screen.paint(style, line);
             // Writing to a text cannot fail.
@@ -45,7 +47,7 @@ impl Fields {
     /// A part after an empty line, with a heading; left out when it is empty.
     pub(crate) fn part(&mut self, heading: &str, body: &str) -> &mut Fields {
         if !body.is_empty() {
-            let heading = self.screen.paint(Style::Head, heading);
+            let heading = self.screen.paint(style::HEAD, heading);
             let _ = write!(self.text, "\n{heading}\n{body}");
         }
         self

@@ -2,7 +2,7 @@
 
 use muster_client::v1::{application, driver, executor, worker};
 
-use super::screen::Style;
+use super::screen::style;
 use super::table::TableCell;
 
 /// The word of a driver's state: `RUNNING`.
@@ -36,12 +36,12 @@ fn word(name: Option<&'static str>, number: i32) -> String {
 /// A state as a cell, coloured by what it means; states of all kinds of things share their words.
 pub(crate) fn state_cell(word: &str) -> TableCell {
     let style = match word {
-        "RUNNING" | "FINISHED" | "ALIVE" => Style::Good,
+        "RUNNING" | "FINISHED" | "ALIVE" => style::GOOD,
         "PENDING" | "LAUNCHING" | "KILLING" | "BACKING_OFF" | "UNREACHABLE" | "UNCONFIRMED" | "WAITING"
-        | "DISCONNECTED" | "ENDING" => Style::Warn,
-        "FAILED" | "LOST" | "CRASH_LOOP" => Style::Bad,
-        "KILLED" | "EXITED" | "FORGOTTEN" => Style::Dim,
-        _ => Style::Plain,
+        | "DISCONNECTED" | "ENDING" => style::WARN,
+        "FAILED" | "LOST" | "CRASH_LOOP" => style::BAD,
+        "KILLED" | "EXITED" | "FORGOTTEN" => style::DIM,
+        _ => style::PLAIN,
     };
     TableCell::new(style, word)
 }

@@ -23,7 +23,7 @@ pub(crate) use executor::executor_page;
 pub(crate) use json::{JsonError, WireMessage, to_json, to_json_line};
 pub(crate) use labels::{application_state, driver_state, executor_state, is_running, worker_state};
 pub(crate) use pending::pending_line;
-pub(crate) use screen::{Screen, Style, print, tell};
+pub(crate) use screen::{Screen, print, style, tell};
 pub(crate) use table::{TableRow, table};
 pub(crate) use time::{DisplayClock, length};
 pub(crate) use units::size;

@@ -2,36 +2,24 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
-/// How a piece of text is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Style {
-    /// As it is.
-    #[default]
-    Plain,
-    /// All is well.
-    Good,
-    /// Something is on its way, or needs an eye.
-    Warn,
-    /// Something went wrong.
-    Bad,
-    /// Of less interest.
-    Dim,
-    /// A heading.
-    Head,
-}
+use anstyle::Style;
 
-impl Style {
-    /// The escape sequence that begins it.
-    fn begin(self) -> &'static str {
-        match self {
-            Style::Plain => "",
-            Style::Good => "\x1b[32m",
-            Style::Warn => "\x1b[33m",
-            Style::Bad => "\x1b[31m",
-            Style::Dim => "\x1b[2m",
-            Style::Head => "\x1b[1m",
-        }
-    }
+/// How a piece of text is meant.
+pub(crate) mod style {
+    use anstyle::{AnsiColor, Style};
+
+    /// As it is.
+    pub(crate) const PLAIN: Style = Style::new();
+    /// All is well.
+    pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+    /// Something is on its way, or needs an eye.
+    pub(crate) const WARN: Style = AnsiColor::Yellow.on_default();
+    /// Something went wrong.
+    pub(crate) const BAD: Style = AnsiColor::Red.on_default();
+    /// Of less interest.
+    pub(crate) const DIM: Style = Style::new().dimmed();
+    /// A heading.
+    pub(crate) const HEAD: Style = Style::new().bold();
 }
 
 /// What may be done to a text.
@@ -61,11 +49,7 @@ impl Screen {
 
     /// A text in a tone.
     pub(crate) fn paint(self, style: Style, text: &str) -> String {
-        if self.colours && style != Style::Plain && !text.is_empty() {
-            format!("{}{text}\x1b[0m", style.begin())
-        } else {
-            text.to_owned()
-        }
+        if self.colours && !text.is_empty() { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Columns.
 
-use super::screen::{Screen, Style};
+use anstyle::Style;
+
+use super::screen::{Screen, style};
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,7 +25,7 @@ impl TableCell {
 
 impl<T: Into<String>> From<T> for TableCell {
     fn from(text: T) -> TableCell {
-        TableCell::new(Style::Plain, text)
+        TableCell::new(style::PLAIN, text)
     }
 }
 
@@ -51,7 +53,7 @@ pub(crate) fn columns_of(headings: &[&str], rows: Vec<Vec<TableCell>>, indent: &
     if rows.is_empty() {
         return String::new();
     }
-    let head = headings.iter().map(|heading| TableCell::new(Style::Head, *heading)).collect();
+    let head = headings.iter().map(|heading| TableCell::new(style::HEAD, *heading)).collect();
     let lines: Vec<Vec<TableCell>> = std::iter::once(head).chain(rows).collect();
     let widths: Vec<usize> = (0..headings.len())
         .map(|column| lines.iter().map(|line| line.get(column).map_or(0, width)).max().unwrap_or(0))
@@ -83,7 +85,7 @@ mod tests {
 
     fn rows() -> Vec<Vec<TableCell>> {
         vec![
-            vec!["a".into(), TableCell::new(Style::Good, "RUNNING"), "".into()],
+            vec!["a".into(), TableCell::new(style::GOOD, "RUNNING"), "".into()],
             vec!["long-name".into(), "X".into(), "z".into()],
         ]
     }
