@@ -1,20 +1,20 @@
 //! The state directory: its lock, the incarnation, the files' names.
 
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use muster_agent::runner_protocol::{LOCK_NAME, PID_FILE_NAME, SOCKET_NAME};
+use muster_os::{LockError, LockFile};
 use muster_types::Incarnation;
-use rustix::fs::{FlockOperation, flock};
 
 /// The directory, locked.
 #[derive(Debug)]
 pub(crate) struct StateDir {
     path: PathBuf,
-    lock: File,
+    lock: LockFile,
 }
 
 /// Why it cannot be used.
@@ -42,16 +42,16 @@ impl StateDir {
         let path = fs::canonicalize(path).map_err(fail("find", path))?;
         fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(fail("protect", &path))?;
         let lock_path = path.join(LOCK_NAME);
-        let lock = File::options().write(true).create(true).truncate(false).open(&lock_path);
-        let lock = lock.map_err(fail("open", &lock_path))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| StateDirError::Locked(path.join(SOCKET_NAME)))?;
+        let lock = LockFile::take(&lock_path).map_err(|error| match error {
+            LockError::Held(_) => StateDirError::Locked(path.join(SOCKET_NAME)),
+            LockError::File(error) => fail("open", &lock_path)(error),
+        })?;
         Ok(StateDir { path, lock })
     }
 
     /// The descriptor that holds the lock.
     pub(crate) fn lock_fd(&self) -> i32 {
-        self.lock.as_raw_fd()
+        self.lock.file().as_raw_fd()
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -94,12 +94,7 @@ impl StateDir {
         };
         let counter = last.max(seen.map_or(0, |seen| seen.counter)) + 1;
         let incarnation = Incarnation { counter, random: random()? };
-        let beside = path.with_extension("new");
-        let mut file = File::create(&beside)?;
-        writeln!(file, "{incarnation}")?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)?;
-        File::open(&self.path)?.sync_all()?;
+        muster_os::file::replace_synced(&path, format!("{incarnation}\n"))?;
         Ok(incarnation)
     }
 

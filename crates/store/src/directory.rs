@@ -1,9 +1,11 @@
 //! A directory that one process holds: on a local disk, for its owner alone, held by one process.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use muster_os::{LockError, LockFile};
 
 use crate::OpenError;
 
@@ -11,8 +13,7 @@ use crate::OpenError;
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    /// Carries the lock.
-    _lock: File,
+    _lock: LockFile,
 }
 
 impl Directory {
@@ -43,28 +44,14 @@ impl Directory {
     }
 }
 
-/// The kernel gives the lock back however the holder ends.
-fn lock(directory: &Path) -> Result<File, OpenError> {
+fn lock(directory: &Path) -> Result<LockFile, OpenError> {
     let fail = |source| OpenError::Directory { path: directory.to_owned(), source };
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut file = options.open(directory.join("lock")).map_err(fail)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-            return Err(OpenError::Locked { path: directory.to_owned(), pid });
-        }
-        Err(TryLockError::Error(source)) => return Err(fail(source)),
-    }
-    let note_holder = |file: &mut File| -> io::Result<()> {
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())
-    };
-    note_holder(&mut file).map_err(fail)?;
-    Ok(file)
+    let mut lock = LockFile::take(&directory.join("lock")).map_err(|error| match error {
+        LockError::Held(note) => OpenError::Locked { path: directory.to_owned(), pid: note.trim().parse().ok() },
+        LockError::File(source) => fail(source),
+    })?;
+    lock.note(&std::process::id().to_string()).map_err(fail)?;
+    Ok(lock)
 }
 
 /// Gives every file below a directory to its owner alone.

@@ -3,9 +3,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use muster_os::LockFile;
 use muster_types::{Capabilities, Hello, Incarnation, Session};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -18,7 +19,7 @@ use crate::link::{LinkActor, WorkerProfile};
 use crate::logs::{Truncations, can_punch};
 use crate::runner::{RunnerContext, RunnerError, RunnerOrders, RunnerStart, RunnerTask, adopt_or_start};
 use crate::service::{Server, ServiceState, bind};
-use crate::state::{self, Identity, Lock, StateError};
+use crate::state::{self, Identity, StateError};
 use crate::status::AgentStatus;
 
 /// The agent cannot go on.
@@ -56,7 +57,7 @@ pub enum AgentError {
 
 /// What was opened, before anything runs.
 struct OpenedState {
-    _lock: Lock,
+    _lock: LockFile,
     identity: Identity,
     remembered: Option<muster_agent::link::RememberedCluster>,
     layout: Arc<AttemptDirectories>,
@@ -170,7 +171,7 @@ fn runner_start(config: &WorkerConfig) -> RunnerStart {
 
 fn open(config: &WorkerConfig) -> Result<OpenedState, AgentError> {
     let directory = &config.directories.state;
-    let lock = Lock::take(directory).map_err(AgentError::State)?;
+    let lock = state::lock(directory).map_err(AgentError::State)?;
     let identity = Identity::load_or_make(directory).map_err(AgentError::State)?;
     if let Some(made_on) = &identity.made_on {
         tracing::warn!(
@@ -242,13 +243,7 @@ async fn write_address(path: PathBuf, address: String, status: AgentStatus) {
     if changes.wait_for(|status| status.registered.is_some()).await.is_err() {
         return;
     }
-    if let Err(error) = put(&path, &address) {
+    if let Err(error) = muster_os::file::replace(&path, format!("{address}\n")) {
         tracing::error!(path = %path.display(), %error, "cannot write the address file");
     }
-}
-
-fn put(path: &Path, address: &str) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    std::fs::write(&temporary, format!("{address}\n"))?;
-    std::fs::rename(temporary, path)
 }

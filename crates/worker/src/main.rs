@@ -112,7 +112,7 @@ async fn serve_until_signal(config: WorkerConfig) -> Result<(), StartFailed> {
 
 fn stop(args: &StopArgs) -> Result<(), StartFailed> {
     // Held while stopping: no agent may start the next runner meanwhile.
-    let _lock = state::Lock::take(&args.state_dir).map_err(|error| other(&error))?;
+    let _lock = state::lock(&args.state_dir).map_err(|error| other(&error))?;
     let stopped = runtime()?.block_on(runner::stop(&args.state_dir, runner::STOP_GRACE));
     stopped.map(|_| ()).map_err(|error| other(&error))
 }

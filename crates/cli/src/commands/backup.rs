@@ -88,8 +88,7 @@ impl PartialFile {
             Err(Errno::INVAL | Errno::NOSYS) => fs::rename(&self.path, path)?,
             renamed => renamed?,
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+        muster_os::file::sync_name(path)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Times and lengths of time, for people.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use prost_types::Timestamp;
 
@@ -11,8 +11,7 @@ pub(crate) struct DisplayClock(pub(crate) i64);
 impl DisplayClock {
     /// Now.
     pub(crate) fn now() -> DisplayClock {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        DisplayClock(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        DisplayClock(i64::try_from(muster_os::clock::wall()).unwrap_or(i64::MAX))
     }
 
     /// How long ago a time was, such as `3m12s`; empty when it is not set.

@@ -4,11 +4,12 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use muster_os::LockError;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
 use super::layout::ClusterLayout;
-use super::lock::{DirLock, LockError};
+use super::lock;
 use super::plan::ClusterPlan;
 use super::{UpError, logs, messages};
 use crate::args::UpArgs;
@@ -21,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Starts the cluster in the background. One that is up already is what was wanted.
 pub(crate) async fn up(args: &UpArgs, layout: &ClusterLayout) -> Result<(), UpError> {
     let plan = ClusterPlan::new(args, layout.clone())?;
-    match DirLock::take(&layout.lock()) {
+    match lock::take(&layout.lock()) {
         Ok(free) => drop(free),
         Err(LockError::Held(_)) => return already(layout).await,
         Err(LockError::File(error)) => return Err(UpError::File(layout.lock(), error)),

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use muster_os::{LockError, LockFile};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
 use super::layout::ClusterLayout;
-use super::lock::{DirLock, LockError};
+use super::lock;
 use super::process::{ProcessName, ProcessRef};
 use super::{UpError, layout_of, teardown};
 use crate::args::DownArgs;
@@ -38,13 +39,13 @@ pub(crate) async fn down(args: DownArgs) -> Result<(), UpError> {
 }
 
 /// Takes the lock from the process that has it, by asking that process to end.
-async fn take(layout: &ClusterLayout) -> Result<DirLock, UpError> {
+async fn take(layout: &ClusterLayout) -> Result<LockFile, UpError> {
     let end = Instant::now() + BOUND;
     let mut asked: Option<(ProcessName, ProcessRef)> = None;
     loop {
-        let holder = match DirLock::take(&layout.lock()) {
+        let holder = match lock::take(&layout.lock()) {
             Ok(lock) => return Ok(lock),
-            Err(LockError::Held(holder)) => holder,
+            Err(LockError::Held(note)) => note.parse().ok(),
             Err(LockError::File(error)) => return Err(UpError::File(layout.lock(), error)),
         };
         // Each holder is asked once: a second request would cut its own tidy end short.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use muster_os::{LockError, LockFile};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::daemon::{DaemonSpec, RunningDaemon};
 use super::layout::ClusterLayout;
-use super::lock::{DirLock, LockError};
+use super::lock;
 use super::plan::{ClusterPlan, check_listen, dialled};
 use super::supervise::{KeptDaemons, bound_logs};
 use super::{UpError, messages, teardown};
@@ -58,11 +59,11 @@ pub(crate) async fn up(args: &UpArgs, layout: ClusterLayout) -> Result<(), UpErr
 }
 
 /// The lock of the directory.
-fn take(layout: &ClusterLayout) -> Result<DirLock, UpError> {
-    DirLock::take(&layout.lock()).map_err(|error| match error {
-        LockError::Held(holder) => {
+fn take(layout: &ClusterLayout) -> Result<LockFile, UpError> {
+    lock::take(&layout.lock()).map_err(|error| match error {
+        LockError::Held(note) => {
             let address = std::fs::read_to_string(layout.ready()).ok().map(|text| text.trim().to_owned());
-            UpError::Taken(layout.dir().to_path_buf(), holder, address)
+            UpError::Taken(layout.dir().to_path_buf(), note.parse().ok(), address)
         }
         LockError::File(error) => UpError::File(layout.lock(), error),
     })

@@ -140,8 +140,5 @@ async fn answers(leader: &Member) -> bool {
 
 /// Whole or not at all: whoever waits for the file reads it as soon as it is there.
 fn write_address(path: &Path, address: &str) -> std::io::Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    std::fs::write(&partial, format!("{address}\n"))?;
-    std::fs::rename(&partial, path)
+    muster_os::file::replace(path, format!("{address}\n"))
 }

@@ -7,6 +7,7 @@
 use std::io;
 use std::path::Path;
 
+use muster_os::file::replace;
 use muster_types::{ClusterUid, LeaderUid};
 
 use super::follow::HighestSeen;
@@ -58,19 +59,14 @@ impl LocalState {
 
     /// Notes it. Not synced: it may be older than what was seen, and then promises less.
     pub(super) fn note_seen(&self, cluster: ClusterUid, seen: HighestSeen) -> io::Result<()> {
-        let partial = self.directory.join("seen.new");
-        std::fs::write(&partial, format!("{cluster}\n{}\n{}\n", seen.generation, seen.revision))?;
-        std::fs::rename(partial, self.directory.join(SEEN))
+        let text = format!("{cluster}\n{}\n{}\n", seen.generation, seen.revision);
+        replace(&self.directory.join(SEEN), text)
     }
 
     /// Notes a key before it is made: one that is noted and was never made is looked for in vain.
     pub(super) fn write(&self, saved_key: &SavedKey) -> io::Result<()> {
-        let partial = self.directory.join("key.new");
-        std::fs::write(
-            &partial,
-            format!("{}\n{:016x}\n{:032x}\n", saved_key.key, saved_key.lease, saved_key.leader.0),
-        )?;
-        std::fs::rename(partial, self.directory.join(FILE))
+        let SavedKey { key, lease, leader } = saved_key;
+        replace(&self.directory.join(FILE), format!("{key}\n{lease:016x}\n{:032x}\n", leader.0))
     }
 }
 

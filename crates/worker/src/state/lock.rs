@@ -1,41 +1,26 @@
 //! One agent per state directory.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use muster_os::{LockError, LockFile};
 
 use super::StateError;
 
-/// Held while the agent runs. The runner has a lock of its own.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    /// Makes the directory if it is missing, with mode 0700, and locks it.
-    pub fn take(directory: &Path) -> Result<Lock, StateError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|error| StateError::Create(directory.to_owned(), error))?;
-        let path = directory.join("agent.lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|error| StateError::Lock(path.clone(), error))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(Errno::WOULDBLOCK) => Err(StateError::Locked(directory.to_owned())),
-            Err(errno) => Err(StateError::Lock(path, errno.into())),
-        }
-    }
+/// Makes the directory if it is missing, with mode 0700, and locks it for as long as the agent
+/// runs. The runner has a lock of its own.
+pub fn lock(directory: &Path) -> Result<LockFile, StateError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|error| StateError::Create(directory.to_owned(), error))?;
+    let path = directory.join("agent.lock");
+    LockFile::take(&path).map_err(|error| match error {
+        LockError::Held(_) => StateError::Locked(directory.to_owned()),
+        LockError::File(error) => StateError::Lock(path, error),
+    })
 }
 
 #[cfg(test)]
@@ -45,9 +30,9 @@ mod tests {
     #[test]
     fn a_second_agent_is_told_that_the_directory_is_in_use() {
         let directory = tempfile::tempdir().expect("a directory");
-        let first = Lock::take(directory.path()).expect("the first");
-        assert!(matches!(Lock::take(directory.path()), Err(StateError::Locked(_))));
+        let first = lock(directory.path()).expect("the first");
+        assert!(matches!(lock(directory.path()), Err(StateError::Locked(_))));
         drop(first);
-        Lock::take(directory.path()).expect("after the first is gone");
+        lock(directory.path()).expect("after the first is gone");
     }
 }

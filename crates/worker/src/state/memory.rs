@@ -1,9 +1,8 @@
 //! The cluster that was joined and the highest epoch seen, and the masters that are known: the only
 //! things that the agent records.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use muster_agent::link::RememberedCluster;
 use muster_types::{Epoch, LeaderUid};
@@ -70,16 +69,7 @@ fn parse(text: &str) -> Option<RememberedCluster> {
 /// Writes a file so that after a crash it holds either the old text or the new, and the new once
 /// this has returned.
 pub(super) fn write_synced(path: &Path, text: &str) -> Result<(), StateError> {
-    let write = || -> io::Result<()> {
-        let temporary = path.with_extension("new");
-        let mut file = File::create(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        File::open(directory)?.sync_all()
-    };
-    write().map_err(|error| StateError::Write(path.to_owned(), error))
+    muster_os::file::replace_synced(path, text).map_err(|error| StateError::Write(path.to_owned(), error))
 }
 
 #[cfg(test)]

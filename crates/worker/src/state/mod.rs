@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use identity::Identity;
-pub use lock::Lock;
+pub use lock::lock;
 pub use memory::{forget, load, load_masters, store, store_masters};
 pub use process_one::ProcessOneLock;
 
