@@ -1,8 +1,9 @@
-//! What a machine gives to every program alike: its clocks, a lock on a file, and files that are
-//! replaced as a whole.
+//! What a machine gives to every program alike: its clocks, a lock on a file, files that are
+//! replaced as a whole, and what the kernel tells of its processes.
 
 pub mod clock;
 pub mod file;
 mod lock;
+pub mod proc;
 
 pub use lock::{LockError, LockFile};

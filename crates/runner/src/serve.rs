@@ -99,7 +99,8 @@ pub(crate) fn prepare(
     let mut capabilities = found.capabilities;
     capabilities.dies_with_runner = place.is_first_process;
     capabilities.earlier_ended = runs.have_ended();
-    let hello = RunnerHello { version: VERSION, incarnation, boot_id: boot_id()?, capabilities, pid, renewal: None };
+    let boot_id = muster_os::proc::boot_id().map_err(cannot("read the boot id"))?;
+    let hello = RunnerHello { version: VERSION, incarnation, boot_id, capabilities, pid, renewal: None };
     let is_first_process = place.is_first_process;
     let (cgroup_homes, fence_kill_after) = (found.cgroup_homes, options.fence_kill_after);
     let parts = EngineParts {
@@ -136,9 +137,4 @@ fn sweep(trees: &Trees) -> Result<(), String> {
         }
         thread::sleep(SWEEP_PAUSE);
     }
-}
-
-fn boot_id() -> Result<String, String> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(cannot("read the boot id"))?;
-    Ok(text.trim().to_owned())
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use muster_client::{Client, ConnectOptions as Patience};
+use muster_os::proc;
 use muster_proto::v1::driver::State;
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_proto::v1::{Cluster, Driver, GetDriverRequest, GetWorkerRequest, WatchLeaderRequest, Worker};
@@ -383,14 +384,11 @@ fn signal_process(pid: i32, signal: Signal) {
 
 /// The child of a runner that is its guard.
 fn guard_of(runner: i32) -> Option<i32> {
-    std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
-        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
-        let parent: i32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
-        let is_guard = line.split(|byte| *byte == 0).nth(1) == Some(b"--guard");
-        (is_guard && parent == runner).then_some(pid)
-    })
+    let is_guard = |pid: &i32| {
+        let is_child = proc::stat(*pid).is_some_and(|stat| stat.parent == runner);
+        is_child && proc::has_word(*pid, "cmdline", |word| word == b"--guard")
+    };
+    proc::pids().find(is_guard)
 }
 
 impl Drop for HaCluster {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use muster_os::proc;
 use muster_proto::v1::Command;
 
 use crate::Submit;
@@ -84,15 +85,10 @@ impl HistoryChecker {
     }
 
     /// Processes of a driver that exist on this machine, by their environment.
-    pub fn alive(&self, id: &str) -> Vec<u32> {
+    pub fn alive(&self, id: &str) -> Vec<i32> {
         let (dir, name) = (self.dir.display().to_string(), format!("MUSTER_DRIVER={id}"));
-        let processes = std::fs::read_dir("/proc").expect("there is a proc file system").flatten();
-        let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let holds = |pid: u32, file: &str, part: &str| {
-            let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-            bytes.split(|byte| *byte == 0).any(|word| word == part.as_bytes())
-        };
-        numbers.filter(|&pid| holds(pid, "cmdline", &dir) && holds(pid, "environ", &name)).collect()
+        let holds = |pid, file, part: &str| proc::has_word(pid, file, |word| word == part.as_bytes());
+        proc::pids().filter(|&pid| holds(pid, "cmdline", &dir) && holds(pid, "environ", &name)).collect()
     }
 }
 

@@ -10,11 +10,10 @@ pub(crate) fn cores() -> u32 {
 /// Memory in bytes: the machine's, or what the container we are in may use. `None` when nobody
 /// says.
 pub(crate) fn memory() -> Option<u64> {
-    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_of(&text));
     let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
         .into_iter()
         .filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
-    machine.into_iter().chain(limits).min()
+    muster_os::proc::memory_total().into_iter().chain(limits).min()
 }
 
 /// One worker's part of the memory, in whole mebibytes and not none.
@@ -23,19 +22,12 @@ pub(crate) fn share(memory: u64, workers: u32) -> u64 {
     (memory / u64::from(workers.max(1)) / MIB * MIB).max(MIB)
 }
 
-/// `MemTotal` of `/proc/meminfo`, in bytes.
-fn total_of(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn reads_and_shares_memory() {
-        assert_eq!(total_of("MemTotal:        8000000 kB\nMemFree: 1 kB\n"), Some(8_192_000_000));
+    fn shares_memory() {
         assert_eq!(share(8 << 30, 3), 2730 << 20);
         assert_eq!(share(0, 2), 1 << 20);
         assert!(cores() >= 1 && memory().is_some_and(|bytes| bytes > 1 << 20));

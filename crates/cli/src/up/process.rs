@@ -44,8 +44,7 @@ impl FromStr for ProcessName {
 impl ProcessName {
     /// A process that runs now; `None` when there is none of this number.
     pub(crate) fn of(pid: i32) -> Option<ProcessName> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        Some(ProcessName { pid, start: start_of(&stat)? })
+        Some(ProcessName { pid, start: muster_os::proc::stat(pid)?.start })
     }
 
     /// What a file says; `None` when there is none, or no process in it.
@@ -96,12 +95,6 @@ impl ProcessRef {
     }
 }
 
-/// Field 22 of `/proc/PID/stat`. The second may hold anything, but ends with the last parenthesis.
-fn start_of(stat: &str) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(19)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,11 +117,5 @@ mod tests {
         let me = ProcessName::of(std::process::id() as i32).expect("I run");
         let other = ProcessName { start: me.start + 1, ..me };
         assert!(me.hold().is_some() && other.hold().is_none());
-    }
-
-    #[test]
-    fn a_program_may_have_any_name() {
-        let stat = "12 (a) b (c) S 1 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 1000";
-        assert_eq!(start_of(stat), Some(4242));
     }
 }

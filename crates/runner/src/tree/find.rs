@@ -6,11 +6,11 @@
 //! two containers that see one hierarchy) never end each other's trees: the second is refused and
 //! needs another `--cgroup-root`.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use muster_os::proc;
 use muster_types::Capabilities;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open, statfs};
 
@@ -213,15 +213,9 @@ fn bases(root: &Path, controller: &str) -> Vec<PathBuf> {
     bases
 }
 
-/// From `/proc/self/cgroup`: `id:controllers:path`; the second version has no controllers there.
+/// The second version has no controllers there.
 fn own_cgroup(controller: &str) -> Option<String> {
-    let text = fs::read_to_string("/proc/self/cgroup").ok()?;
-    text.lines().find_map(|line| {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let controllers = fields.next()?;
-        let path = fields.next()?;
-        controllers.split(',').any(|name| name == controller).then(|| path.to_owned())
-    })
+    proc::cgroups("self").into_iter().find(|place| place.has(controller)).map(|place| place.path)
 }
 
 fn make_parent(base: &Path, name: &str, prepare: impl Fn(&OwnedFd)) -> io::Result<OwnedFd> {

@@ -4,8 +4,8 @@
 //! found; the worker says `best-effort` everywhere for that reason.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
+use muster_os::proc::{self, ProcessStat};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Survivors;
@@ -21,11 +21,6 @@ const MAX_PASSES: u32 = 64;
 #[derive(Debug)]
 pub(crate) struct Marks {
     worker: String,
-}
-
-struct MarkedProcess {
-    parent: i32,
-    session: i32,
 }
 
 impl Marks {
@@ -115,34 +110,15 @@ fn send(pid: i32, signal: Signal) {
 }
 
 /// Every process but the runner itself and what has ended.
-fn processes() -> BTreeMap<i32, MarkedProcess> {
+fn processes() -> BTreeMap<i32, ProcessStat> {
     let own = std::process::id().cast_signed();
-    let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
-    entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| *pid != own)
-        .filter_map(|pid| Some((pid, read_stat(pid)?)))
-        .collect()
-}
-
-fn read_stat(pid: i32) -> Option<MarkedProcess> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in parentheses and may hold anything.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
-    }
-    let parent = fields.next()?.parse().ok()?;
-    let session = fields.nth(1)?.parse().ok()?;
-    Some(MarkedProcess { parent, session })
+    let others = proc::pids().filter(|pid| *pid != own);
+    others.filter_map(|pid| Some((pid, proc::stat(pid).filter(|stat| !matches!(stat.state, 'Z' | 'X'))?))).collect()
 }
 
 fn carries(pid: i32, mark: &str) -> bool {
-    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
-    environment
-        .split(|byte| *byte == 0)
-        .any(|variable| variable == mark.as_bytes() || (mark.ends_with('/') && variable.starts_with(mark.as_bytes())))
+    let prefix = mark.ends_with('/');
+    proc::has_word(pid, "environ", |variable| {
+        variable == mark.as_bytes() || (prefix && variable.starts_with(mark.as_bytes()))
+    })
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::{fs, io};
 
+use muster_os::proc;
+
 /// Left to the system when memory is detected.
 const MEMORY_RESERVE: u64 = 1 << 30;
 /// Least that is offered when memory is detected.
@@ -15,7 +17,7 @@ pub(super) fn cores() -> u32 {
 
 /// Memory to offer: that of the machine, or the limit of the cgroup if that is less, but 1 GiB.
 pub(super) fn memory() -> u64 {
-    let machine = meminfo_total().unwrap_or(MEMORY_RESERVE + MEMORY_MIN);
+    let machine = proc::memory_total().unwrap_or(MEMORY_RESERVE + MEMORY_MIN);
     let all = cgroup_limit().map_or(machine, |limit| limit.min(machine));
     all.saturating_sub(MEMORY_RESERVE).max(MEMORY_MIN)
 }
@@ -27,26 +29,16 @@ pub(super) fn hostname() -> String {
     if name.is_empty() { "localhost".to_owned() } else { name.into_owned() }
 }
 
-fn meminfo_total() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes << 10)
-}
-
 /// The least limit on the way from this process's cgroup to the root, in version 2 or 1.
 fn cgroup_limit() -> Option<u64> {
-    let text = fs::read_to_string("/proc/self/cgroup").ok()?;
     let mut least = None;
-    for line in text.lines() {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
-        let (root, file) = match controllers {
+    for place in proc::cgroups("self") {
+        let (root, file) = match place.controllers.as_str() {
             "" => ("/sys/fs/cgroup", "memory.max"),
-            list if list.split(',').any(|name| name == "memory") => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ if place.has("memory") => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
             _ => continue,
         };
-        for ancestor in Path::new(path.trim_start_matches('/')).ancestors() {
+        for ancestor in Path::new(place.path.trim_start_matches('/')).ancestors() {
             if let Ok(limit) = read_number(&Path::new(root).join(ancestor).join(file)) {
                 least = Some(least.map_or(limit, |known: u64| known.min(limit)));
             }

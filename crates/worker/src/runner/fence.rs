@@ -1,9 +1,9 @@
 //! Ending trees when the runner cannot: by the mark in their environment and by the name of their
 //! cgroup.
 
-use std::fs;
 use std::time::Duration;
 
+use muster_os::proc::{self, CgroupPlace};
 use muster_types::AttemptKey;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -33,26 +33,16 @@ pub(super) fn end_trees(attempts: &[AttemptKey]) {
 }
 
 fn find(marks: &[String]) -> Vec<Pid> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let own = std::process::id();
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| *pid != own && is_of(*pid, marks))
-        .filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
-        .collect()
+    let own = std::process::id().cast_signed();
+    proc::pids().filter(|pid| *pid != own && is_of(*pid, marks)).filter_map(Pid::from_raw).collect()
 }
 
-fn is_of(pid: u32, marks: &[String]) -> bool {
-    let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+fn is_of(pid: i32, marks: &[String]) -> bool {
+    let is_mark = |text: &[u8]| marks.iter().any(|mark| mark.as_bytes() == text);
     // Also in a cgroup that the program made within its own.
-    let by_cgroup = |mark: &String| cgroup.lines().any(|line| line.split('/').any(|name| name == mark));
-    if marks.iter().any(by_cgroup) {
-        return true;
-    }
-    let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    let value = environ.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"MUSTER_MARK="));
-    value.is_some_and(|value| marks.iter().any(|mark| mark.as_bytes() == value))
+    let within = |place: &CgroupPlace| place.path.split('/').any(|name| is_mark(name.as_bytes()));
+    proc::cgroups(pid).iter().any(within)
+        || proc::has_word(pid, "environ", |variable| variable.strip_prefix(b"MUSTER_MARK=").is_some_and(is_mark))
 }
 
 #[cfg(test)]
@@ -72,7 +62,7 @@ mod tests {
         let mut other = sleep("d-other-1");
         // The environment is that of the program once it runs.
         let environ = format!("/proc/{}/environ", marked.id());
-        while !fs::read_to_string(&environ).unwrap_or_default().contains(&attempt.to_string()) {
+        while !std::fs::read_to_string(&environ).unwrap_or_default().contains(&attempt.to_string()) {
             std::thread::yield_now();
         }
         let killer = std::thread::spawn(move || end_trees(&[attempt]));

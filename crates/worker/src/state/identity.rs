@@ -28,7 +28,7 @@ impl Identity {
         let path = directory.join("identity");
         let machine_id = machine_id();
         let origin = origin(directory)?;
-        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+        let boot_id = muster_os::proc::boot_id().unwrap_or_default();
         match fs::read_to_string(&path) {
             Ok(text) => {
                 let mut lines = text.lines();

@@ -1,0 +1,115 @@
+//! What `/proc` tells of processes and the machine. A process may be gone at any time: then it says
+//! nothing.
+
+use std::{fmt, fs, io};
+
+/// A process, from `/proc/PID/stat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessStat {
+    /// The kernel's letter: `R`, `S`, `Z`….
+    pub state: char,
+    /// Its parent's number.
+    pub parent: i32,
+    /// Its session.
+    pub session: i32,
+    /// When it started, in ticks since boot: with the number, it names the process for good.
+    pub start: u64,
+}
+
+/// The cgroup of a process in one hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CgroupPlace {
+    /// Controllers of the hierarchy, joined by commas; empty in version 2.
+    pub controllers: String,
+    /// Path from the root of the hierarchy.
+    pub path: String,
+}
+
+impl CgroupPlace {
+    /// Whether it is a hierarchy of the first version with this controller.
+    pub fn has(&self, controller: &str) -> bool {
+        self.controllers.split(',').any(|name| name == controller)
+    }
+}
+
+/// The numbers of all processes; none where there is no `/proc`.
+pub fn pids() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// A process that is there; one that has ended and was not reaped is.
+pub fn stat(pid: i32) -> Option<ProcessStat> {
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The name stands in parentheses, may hold anything, and ends with the last of them.
+fn parse_stat(text: &str) -> Option<ProcessStat> {
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?.parse().ok()?;
+    let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
+    let start = fields.nth(15)?.parse().ok()?;
+    Some(ProcessStat { state, parent, session, start })
+}
+
+/// Whether one of the words in `environ` or `cmdline` of a process is such.
+pub fn has_word(pid: i32, file: &str, is_such: impl FnMut(&[u8]) -> bool) -> bool {
+    fs::read(format!("/proc/{pid}/{file}")).is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(is_such))
+}
+
+/// The cgroups of a process, by its number or as `self`, one for each hierarchy.
+pub fn cgroups(process: impl fmt::Display) -> Vec<CgroupPlace> {
+    let text = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
+    text.lines().filter_map(parse_cgroup).collect()
+}
+
+/// `id:controllers:path`.
+fn parse_cgroup(line: &str) -> Option<CgroupPlace> {
+    let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+    Some(CgroupPlace { controllers: controllers.to_owned(), path: path.to_owned() })
+}
+
+/// Bytes of memory that the machine has.
+pub fn memory_total() -> Option<u64> {
+    parse_memory_total(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn parse_memory_total(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// What tells this boot from every other.
+pub fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_may_have_any_name() {
+        let text = "12 (a) b (c) S 1 12 13 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 1000";
+        assert_eq!(parse_stat(text), Some(ProcessStat { state: 'S', parent: 1, session: 13, start: 4242 }));
+        assert_eq!(parse_stat("12 (a) S 1"), None);
+    }
+
+    #[test]
+    fn this_process_is_found_and_described() {
+        let me = std::process::id().cast_signed();
+        assert!(pids().any(|pid| pid == me));
+        assert_eq!(stat(me).expect("it runs").parent, std::os::unix::process::parent_id().cast_signed());
+        assert!(has_word(me, "cmdline", |word| !word.is_empty()) && !has_word(me, "environ", |word| word == b"="));
+        assert!(!cgroups("self").is_empty() && !boot_id().expect("a boot").is_empty());
+        assert!(memory_total().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn lines_of_the_kernel_are_read() {
+        let place = parse_cgroup("7:cpu,cpuacct:/a:b").expect("a line");
+        assert!(place.has("cpuacct") && !place.has("memory") && place.path == "/a:b");
+        assert_eq!(parse_cgroup("0::/x").expect("a line").controllers, "");
+        assert_eq!(parse_memory_total("MemTotal:        8000000 kB\nMemFree: 1 kB\n"), Some(8_192_000_000));
+    }
+}
