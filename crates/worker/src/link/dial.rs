@@ -11,6 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::actor::LinkEvent;
 use super::{convert, outgoing};
+use crate::launch::in_one_line;
 
 /// A connection that is not made by then is given up; the machine's own patience is the same.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -40,7 +41,7 @@ async fn open_and_read(session: Session, address: &str, events: &mpsc::Sender<Li
     let mut client = WorkerLinkServiceClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
     let mut incoming = client.link(outgoing).await.map_err(|status| status.message().to_owned())?.into_inner();
     while let Some(message) = incoming.message().await.map_err(|status| status.message().to_owned())? {
-        let read = convert::read(message).map_err(|error| describe(&error))?;
+        let read = convert::read(message).map_err(|error| in_one_line(&error))?;
         if let Some(read) = read
             && events.send(LinkEvent::Down(session, Box::new(read))).await.is_err()
         {
@@ -51,12 +52,12 @@ async fn open_and_read(session: Session, address: &str, events: &mpsc::Sender<Li
 }
 
 fn endpoint(address: &str) -> Result<Endpoint, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| describe(&error))?;
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| in_one_line(&error))?;
     Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true))
 }
 
 async fn connect(endpoint: Endpoint) -> Result<Channel, String> {
-    endpoint.connect().await.map_err(|error| describe(&error))
+    endpoint.connect().await.map_err(|error| in_one_line(&error))
 }
 
 /// Watches at a master who leads. The number tells the actor whether this watch still counts.
@@ -77,21 +78,10 @@ async fn open_and_watch(number: u64, address: &str, events: &mpsc::Sender<LinkEv
     let failed = |status: tonic::Status| status.message().to_owned();
     let mut said = client.watch_leader(request).await.map_err(failed)?.into_inner();
     while let Some(shown) = said.message().await.map_err(failed)? {
-        let seen = convert::read_leader(address, shown).map_err(|error| describe(&error))?;
+        let seen = convert::read_leader(address, shown).map_err(|error| in_one_line(&error))?;
         if events.send(LinkEvent::LeaderSeen(number, seen)).await.is_err() {
             return Ok(());
         }
     }
     Ok(())
-}
-
-/// An error with its causes, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
