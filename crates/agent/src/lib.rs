@@ -4,5 +4,4 @@ pub mod fence;
 pub mod guard;
 pub mod journal;
 pub mod link;
-pub mod pid_namespace;
 pub mod runner_protocol;

@@ -4,6 +4,8 @@
 pub mod clock;
 pub mod file;
 mod lock;
+mod pid_namespace;
 pub mod proc;
 
 pub use lock::{LockError, LockFile};
+pub use pid_namespace::{NotANamespace, PidNamespace};

@@ -16,13 +16,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use muster_agent::pid_namespace::{PROCESS_ONE_LOCK_NAME, PidNamespace};
+use muster_agent::runner_protocol::PROCESS_ONE_LOCK_NAME;
+use muster_os::PidNamespace;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::tree::CgroupId;
@@ -113,20 +113,9 @@ impl EarlierRuns {
 
     fn write(&self, present: Option<Option<RunRecord>>) -> io::Result<()> {
         let lines: BTreeSet<String> = self.left.iter().chain(&present).map(line).collect();
-        let beside = self.path.with_extension("new");
-        let mut file = File::create(&beside)?;
-        lines.iter().try_for_each(|line| writeln!(file, "{line}"))?;
-        file.sync_all()?;
-        fs::rename(&beside, &self.path)?;
-        self.path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        muster_os::file::replace_synced(&self.path, text)
     }
-}
-
-/// The PID namespace that we are in now; `None` where `/proc` does not tell.
-pub(crate) fn present_namespace() -> Option<PidNamespace> {
-    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let inode = fs::metadata("/proc/self/ns/pid").ok()?.ino();
-    PidNamespace::of(&boot_id, inode, &fs::read_to_string("/proc/1/stat").ok()?)
 }
 
 /// The runs whose end is not proven, and whether the end of another is proven by the exit of a

@@ -11,12 +11,12 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use muster_os::PidNamespace;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::connection;
-use crate::earlier_runs;
 use crate::options::RunnerOptions;
 use crate::pid_translation::PidTranslation;
 use crate::serve::{self, RunnerPlace, ServeError};
@@ -128,7 +128,7 @@ fn leave_session(options: &RunnerOptions, state: &StateDir, writer: OwnedFd, wit
     daemon::close_others(&[writer.as_raw_fd(), state.lock_fd()]);
     let _ = rustix::process::setsid();
     let outer = PidTranslation::open();
-    let outer_namespace = earlier_runs::present_namespace();
+    let outer_namespace = PidNamespace::present();
     if with_namespaces && daemon::unshare_pids_and_mounts().is_err() {
         tell(writer, NO_NAMESPACE, b"");
         daemon::leave(0);

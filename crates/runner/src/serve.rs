@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use muster_agent::pid_namespace::PidNamespace;
 use muster_agent::runner_protocol::{RunnerHello, VERSION};
+use muster_os::PidNamespace;
 
 use crate::connection::Listener;
 use crate::earlier_runs::EarlierRuns;

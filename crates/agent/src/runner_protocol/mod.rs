@@ -43,6 +43,9 @@ pub const SOCKET_NAME: &str = "runner.sock";
 pub const PID_FILE_NAME: &str = "runner.pid";
 /// Name of the file in the state directory that the runner holds locked while it lives.
 pub const LOCK_NAME: &str = "runner.lock";
+/// Name of the file in the state directory that a worker which is process 1 of its PID namespace
+/// holds locked while it lives. It names the namespace.
+pub const PROCESS_ONE_LOCK_NAME: &str = "process-one.lock";
 
 /// What the journal's records share with the messages.
 pub(crate) mod journal_wire {

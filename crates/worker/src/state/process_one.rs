@@ -1,13 +1,11 @@
 //! The proof that a container's first process is alive.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use muster_agent::pid_namespace::{PROCESS_ONE_LOCK_NAME, PidNamespace};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use muster_agent::runner_protocol::PROCESS_ONE_LOCK_NAME;
+use muster_os::{LockError, LockFile, PidNamespace};
 
 use super::StateError;
 
@@ -15,7 +13,7 @@ use super::StateError;
 /// later runner that finds it free knows that nothing is left of what ran there.
 #[derive(Debug)]
 pub struct ProcessOneLock {
-    _file: File,
+    _file: LockFile,
 }
 
 impl ProcessOneLock {
@@ -25,26 +23,16 @@ impl ProcessOneLock {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|error| StateError::Create(directory.to_owned(), error))?;
         let path = directory.join(PROCESS_ONE_LOCK_NAME);
-        let lock_failed = |error| StateError::Lock(path.clone(), error);
-        let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let mut file = open.map_err(lock_failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Ok(None),
-            Err(errno) => return Err(lock_failed(errno.into())),
-        }
+        let mut file = match LockFile::take(&path) {
+            Ok(file) => file,
+            Err(LockError::Held(_)) => return Ok(None),
+            Err(LockError::File(error)) => return Err(StateError::Lock(path, error)),
+        };
         // Without /proc there is nothing to be said, and so nothing that will be proven.
-        let text = present_namespace().map(|namespace| namespace.to_string()).unwrap_or_default();
-        let write = |file: &mut File| file.set_len(0).and_then(|()| file.write_all(text.as_bytes()));
-        write(&mut file).map_err(|error| StateError::Write(path.clone(), error))?;
+        let namespace = PidNamespace::present().map(|namespace| namespace.to_string()).unwrap_or_default();
+        file.note(&namespace).map_err(|error| StateError::Write(path, error))?;
         Ok(Some(ProcessOneLock { _file: file }))
     }
-}
-
-fn present_namespace() -> Option<PidNamespace> {
-    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let inode = fs::metadata("/proc/self/ns/pid").ok()?.ino();
-    PidNamespace::of(&boot_id, inode, &fs::read_to_string("/proc/1/stat").ok()?)
 }
 
 #[cfg(test)]
@@ -57,7 +45,7 @@ mod tests {
         let first = ProcessOneLock::take(directory.path()).expect("usable").expect("free");
         assert!(ProcessOneLock::take(directory.path()).expect("usable").is_none());
         let text = fs::read_to_string(directory.path().join(PROCESS_ONE_LOCK_NAME)).expect("readable");
-        assert_eq!(text.parse().ok(), present_namespace());
+        assert_eq!(text.parse().ok(), PidNamespace::present());
         drop(first);
         assert!(ProcessOneLock::take(directory.path()).expect("usable").is_some());
     }

@@ -1,11 +1,10 @@
 //! What tells one PID namespace from every other, before it and after it, on one machine.
 
-use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
 use std::str::FromStr;
+use std::{fmt, fs};
 
-/// Name of the file in the state directory that a worker which is process 1 of its namespace holds
-/// locked while it lives. It holds the namespace, as text.
-pub const PROCESS_ONE_LOCK_NAME: &str = "process-one.lock";
+use crate::proc;
 
 /// Inode of the namespace that a machine boots with (`PROC_PID_INIT_INO` of the kernel).
 const OF_MACHINE: u64 = 0xefff_fffc;
@@ -23,19 +22,10 @@ pub struct PidNamespace {
 }
 
 impl PidNamespace {
-    /// Of what the kernel says of it: `/proc/sys/kernel/random/boot_id`, the inode, and
-    /// `/proc/1/stat`. `None` if that is not what the kernel writes.
-    pub fn of(boot_id: &str, inode: u64, stat_of_first: &str) -> Option<PidNamespace> {
-        // The name stands in parentheses and may hold anything. The time is field 22 of proc(5),
-        // and the first after the name is field 3.
-        let (_, rest) = stat_of_first.rsplit_once(')')?;
-        let first_started = rest.split_ascii_whitespace().nth(19)?.parse().ok()?;
-        let boot_id = boot_id.trim();
-        (!boot_id.is_empty() && !boot_id.contains(char::is_whitespace)).then(|| PidNamespace {
-            boot_id: boot_id.to_owned(),
-            inode,
-            first_started,
-        })
+    /// The one that we are in; `None` where `/proc` does not tell.
+    pub fn present() -> Option<PidNamespace> {
+        let inode = fs::metadata("/proc/self/ns/pid").ok()?.ino();
+        Some(PidNamespace { boot_id: proc::boot_id().ok()?, inode, first_started: proc::stat(1)?.start })
     }
 
     /// Whether it is the machine's own, and not that of a container.
@@ -72,16 +62,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_read_from_the_kernel_and_from_text() {
-        let stat = "1 (a) 7 (b) S 0 1 1 0 -1 4194560 20 30 4 5 6 7 8 9 20 0 1 0 4711 12345 10 18446744073709551615";
-        let namespace = PidNamespace::of("6f1c\n", 4_026_531_836, stat).expect("as the kernel writes it");
-        assert_eq!(namespace.first_started, 4711);
+    fn it_comes_back_from_text() {
+        let namespace = PidNamespace { boot_id: "6f1c".to_owned(), inode: 4_026_531_836, first_started: 4711 };
         assert!(namespace.is_of_machine());
-        assert_eq!(namespace.to_string().parse(), Ok(namespace.clone()));
+        assert_eq!(namespace.to_string().parse(), Ok(namespace));
         for garbled in ["", "6f1c 12", "6f1c x 3", "6f1c 1 2 3"] {
             assert_eq!(garbled.parse::<PidNamespace>(), Err(NotANamespace), "{garbled}");
         }
-        assert_eq!(PidNamespace::of("6f1c", 1, "1 (a) S 0"), None);
-        assert_eq!(PidNamespace::of(" ", 1, stat), None);
+        let present = PidNamespace::present().expect("there is a /proc");
+        assert_eq!(present.to_string().parse(), Ok(present));
     }
 }
