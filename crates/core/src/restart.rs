@@ -41,6 +41,15 @@ pub(crate) fn never_started(outcome: &Outcome) -> bool {
     )
 }
 
+/// Whether a machine failed to start a process that another may start.
+pub(crate) fn is_failed_launch(outcome: &Outcome) -> bool {
+    let by_machine = matches!(
+        outcome.reason,
+        Reason::Refused | Reason::SpawnFailed | Reason::WorkDirFailed | Reason::ArtifactFailed
+    );
+    by_machine && outcome.fault == Fault::Platform
+}
+
 /// The reason decides whose doing an end was, where a worker cannot know: it does not know who
 /// asked for a kill, or why.
 pub(crate) fn judge(mut outcome: Outcome, killed_by_user: bool) -> Outcome {

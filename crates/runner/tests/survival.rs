@@ -308,6 +308,24 @@ fn a_term_signal_ends_everything_too() {
 }
 
 #[test]
+fn what_comes_during_a_shutdown_is_refused_and_does_not_hold_it_up() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    let pid = runner.pid();
+    let script = "trap 'echo > asked' TERM; echo > ready; until [ -e go ]; do sleep 0.01; done";
+    agent.start(runner.shell(driver(1), script));
+    wait_until("it runs", || runner.file("ready").exists());
+    kill_process(pid, Signal::TERM).unwrap();
+    wait_until("the shutdown has begun", || runner.file("asked").exists());
+    // Accepted, and never started: its artifacts are still being fetched.
+    agent.send(&[ToRunner::Accept(accepted(driver(2)))]);
+    assert_eq!(agent.wait_ended(driver(2)).reason, Reason::Refused);
+    std::fs::write(runner.file("go"), "").unwrap();
+    agent.wait_ended(driver(1));
+    wait_until("it has ended", || !is_alive(pid));
+}
+
+#[test]
 fn strays_are_reaped() {
     let runner = TestRunner::start(&[]);
     let mut agent = runner.connect();

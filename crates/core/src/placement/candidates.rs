@@ -7,9 +7,9 @@ use muster_types::WorkerUid;
 
 use super::Fleet;
 
-/// How good a worker is for the next driver: by its free cores where drivers spread, else all are
-/// alike.
-type Score = u32;
+/// How good a worker is for the next driver: whether launches succeed there, then by its free cores
+/// where drivers spread; else all are alike.
+type Score = (bool, u32);
 
 /// The workers of a pass in the order in which drivers go over them.
 ///
@@ -26,9 +26,10 @@ pub(super) struct Candidates {
 
 impl Candidates {
     /// Spread: those with the most free cores first, and among equals those behind `last`, the
-    /// worker that was given the last driver, so that equals take turns. Otherwise by uid.
+    /// worker that was given the last driver, so that equals take turns. Otherwise by uid. In both
+    /// cases those on which launches fail come behind all others.
     pub(super) fn new(fleet: &Fleet, workers: Vec<WorkerUid>, spread: bool, last: Option<WorkerUid>) -> Candidates {
-        let score = |worker: WorkerUid| if spread { fleet.free_cores(worker) } else { 0 };
+        let score = |worker: WorkerUid| score(fleet, worker, spread);
         let mut workers: Vec<_> = workers.into_iter().map(|worker| (score(worker), worker)).collect();
         let is_behind = |worker: WorkerUid| !spread || last.is_none_or(|last| worker > last);
         workers.sort_unstable_by_key(|(score, worker)| (Reverse(*score), !is_behind(*worker), *worker));
@@ -54,8 +55,12 @@ impl Candidates {
     }
 
     fn score_now(&self, fleet: &Fleet, position: usize) -> Score {
-        self.worker(position).filter(|_| self.spread).map_or(0, |worker| fleet.free_cores(worker))
+        self.worker(position).map_or((false, 0), |worker| score(fleet, worker, self.spread))
     }
+}
+
+fn score(fleet: &Fleet, worker: WorkerUid, spread: bool) -> Score {
+    (!fleet.is_failing(worker), if spread { fleet.free_cores(worker) } else { 0 })
 }
 
 /// Positions that one shape has yet to try in this pass, the best first. One that did not fit never

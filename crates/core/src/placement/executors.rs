@@ -117,7 +117,8 @@ pub struct ExecutorPlacement {
 
 /// Places what fits, and counts it in the queue. In the order in which executors are to be
 /// numbered: by application, profile, and worker in the order of the selection policy, those on
-/// preferred hosts first.
+/// preferred hosts first. Workers on which launches fail are passed over as long as others have
+/// room.
 ///
 /// Each profile is given what the reference system's loop would give it: workers that can hold one
 /// executor, in the order of the selection policy, get one step in turn (spread) or as many as they
@@ -279,11 +280,17 @@ impl Assignment<'_> {
             let next = self.fleet.next_ready(self.policy.selection, after, amounts(&least), &mut examined);
             let Some(place) = next else { break };
             after = Some(place);
-            if self.fleet.fits(place.1, self.shape, &least, self.policy) && !except.contains(&place.1) {
+            let passed_over = self.fleet.is_failing(place.1) || except.contains(&place.1);
+            if !passed_over && self.fleet.fits(place.1, self.shape, &least, self.policy) {
                 workers.push(place.1);
             }
         }
         self.fleet.count_examined(examined);
+        if (workers.len() as u64) < most {
+            let failing = self.fleet.failing().filter(|worker| !except.contains(worker)).collect();
+            workers.extend(self.fitting(failing));
+            workers.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+        }
         workers
     }
 

@@ -20,6 +20,8 @@ pub struct Fleet {
     /// Each worker at most once, at its newest rise.
     freed_since: BTreeMap<u64, WorkerUid>,
     examined: u64,
+    /// Workers on which launches fail: they are given what finds room nowhere else.
+    failing: BTreeSet<WorkerUid>,
 }
 
 /// The ready workers in every order that a policy may ask for.
@@ -86,8 +88,23 @@ impl Fleet {
         self.workers_by_uid.get(&worker).map(|capacity| capacity.eligibility)
     }
 
+    /// Says whether launches fail on a worker. Answers whether that is new.
+    pub fn set_failing(&mut self, worker: WorkerUid, failing: bool) -> bool {
+        if failing { self.failing.insert(worker) } else { self.failing.remove(&worker) }
+    }
+
+    /// Whether launches fail on a worker.
+    pub fn is_failing(&self, worker: WorkerUid) -> bool {
+        self.failing.contains(&worker)
+    }
+
+    pub(super) fn failing(&self) -> impl Iterator<Item = WorkerUid> + '_ {
+        self.failing.iter().copied()
+    }
+
     /// Forgets a worker and what was taken of it.
     pub fn remove(&mut self, worker: WorkerUid) {
+        self.failing.remove(&worker);
         self.leave_host(worker);
         if let Some(capacity) = self.workers_by_uid.remove(&worker) {
             self.freed_since.remove(&capacity.freed_since);
@@ -188,7 +205,7 @@ impl Fleet {
         self.orders.by_uid.all(least, examined)
     }
 
-    /// Puts workers into the order of the policy.
+    /// Puts workers into the order of the policy, those on which launches fail behind all others.
     pub(super) fn sort(&self, selection: SelectionPolicy, workers: &mut [WorkerUid]) {
         let workers_by_uid = &self.workers_by_uid;
         let cores = |worker: &WorkerUid| (workers_by_uid.get(worker).map_or(0, WorkerCapacity::free_cores), *worker);
@@ -200,6 +217,7 @@ impl Fleet {
             SelectionPolicy::MemoryFreeAsc => workers.sort_by_key(memory),
             SelectionPolicy::WorkerId => workers.sort(),
         }
+        workers.sort_by_key(|worker| self.is_failing(*worker));
     }
 
     /// Workers on a machine.

@@ -29,6 +29,8 @@ impl Core {
         worker.inventory_parts.clear();
         worker.kills.clear();
         worker.connected = Some(ctx.now.wall);
+        // Whoever restarts a worker may have mended it.
+        self.fleet.set_failing(uid, false);
         self.refresh_eligibility(uid);
         self.out.effect(Effect::Welcome(link));
     }

@@ -3,6 +3,7 @@
 use muster_types::{Acknowledgement, AttemptKey, AttemptState, KilledBy, Report, WorkerCommand, WorkerUid};
 
 use crate::core::{Core, Ctx};
+use crate::restart;
 use crate::{Effect, LinkId};
 
 impl Core {
@@ -27,6 +28,9 @@ impl Core {
     fn take_report(&mut self, ctx: &mut Ctx<'_>, link: LinkId, report: &Report) {
         let uid = link.worker;
         let current = self.workers.get(uid).is_some_and(|worker| worker.assigned.contains_key(&report.attempt));
+        if current {
+            self.judge_launches(ctx, uid, &report.state);
+        }
         match (current, report.attempt) {
             (true, AttemptKey::Driver(driver, _)) => self.driver_report(ctx, driver, report),
             (true, AttemptKey::Executor(application, id)) => self.executor_report(ctx, application, id, report),
@@ -37,6 +41,26 @@ impl Core {
         }
         if report.state == AttemptState::Frozen && !self.waits_frozen(uid, report.attempt) {
             self.thaw_if_wanted(ctx, uid, report.attempt);
+        }
+    }
+
+    /// A launch that the machine failed has the next ones go elsewhere, as long as there is room;
+    /// one that runs shows that the machine is well again.
+    fn judge_launches(&mut self, ctx: &Ctx<'_>, uid: WorkerUid, state: &AttemptState) {
+        let failing = match state {
+            AttemptState::Running => false,
+            AttemptState::Ended(outcome) if restart::is_failed_launch(outcome) => true,
+            AttemptState::Ended(_) | AttemptState::Accepted | AttemptState::Killing { .. } | AttemptState::Frozen => {
+                return;
+            }
+        };
+        if self.fleet.set_failing(uid, failing) {
+            let message = if failing {
+                "a launch failed on it: work goes to others while they have room"
+            } else {
+                "launches succeed on it again"
+            };
+            self.emit_worker_event(ctx.now.wall, uid, message);
         }
     }
 

@@ -187,6 +187,9 @@ impl AttemptTable {
     /// Writes what waits, does what waited for it, and hands over the reports that are due. Nothing
     /// happens while the journal cannot be written.
     pub(super) fn settle(&mut self, now: Now) -> Vec<Report> {
+        if self.journal_retry.is_some_and(|at| now.time < at) {
+            return Vec::new();
+        }
         let all = &self.all;
         if self.journal.write(|| all.values().flat_map(TrackedAttempt::records).collect()).is_err() {
             self.journal_retry = Some(now.time + JOURNAL_RETRY);

@@ -7,7 +7,7 @@ use muster_types::{AllocatedResources, AttemptKey, AttemptState, Fault, Now, Out
 
 use super::attempt::{AttemptStage, TrackedAttempt};
 use super::attempts::{AttemptTable, MAX_ATTEMPTS};
-use super::lifecycle::{NO_LEASE, never_started, refused};
+use super::lifecycle::{NO_LEASE, SHUTTING_DOWN, never_started, refused};
 use super::reason;
 
 /// What the agent is owed beside reports. Made up when it is sent, after the journal is written, so
@@ -80,7 +80,10 @@ impl AttemptTable {
         } else {
             let leased = accepted.leased;
             self.accept(accepted);
-            if leased && !self.fence.admit(key, now) {
+            if self.is_shutting_down {
+                // Nothing would start it, and the end waits for all that is open.
+                self.end(key, refused(SHUTTING_DOWN), now);
+            } else if leased && !self.fence.admit(key, now) {
                 self.end(key, refused(NO_LEASE), now);
             }
         }

@@ -30,6 +30,9 @@ const MEMORY_LOOK: Duration = Duration::from_millis(500);
 /// Why what is leased is refused.
 pub(super) const NO_LEASE: &str = "the worker's lease does not stand";
 
+/// Why everything is refused.
+pub(super) const SHUTTING_DOWN: &str = "the runner is shutting down";
+
 /// How an attempt is to be stopped.
 pub(super) struct StopOrder {
     pub(super) reason: Reason,
@@ -45,7 +48,7 @@ impl AttemptTable {
         let Start { accepted, program, limits } = start;
         let key = accepted.attempt;
         if self.is_shutting_down {
-            return self.end(key, refused("the runner is shutting down"), now);
+            return self.end(key, refused(SHUTTING_DOWN), now);
         }
         let Some(attempt) = self.all.get(&key) else { return };
         if attempt.accepted.leased && !self.fence.admit(key, now) {

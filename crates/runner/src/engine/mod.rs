@@ -269,9 +269,10 @@ impl Engine {
     fn mind_choking(&mut self) {
         let is_journal_full = self.attempts.journal.is_journal_full();
         match (self.is_journal_full, is_journal_full) {
-            (false, true) => self.agent_conn.pause_agent(&self.poll),
+            // Each time: it may be another one than before.
+            (_, true) => self.agent_conn.pause_agent(&self.poll),
             (true, false) => self.agent_conn.resume_agent(&self.poll),
-            (true, true) | (false, false) => {}
+            (false, false) => {}
         }
         self.is_journal_full = is_journal_full;
     }
