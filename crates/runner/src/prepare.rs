@@ -1,6 +1,6 @@
 //! A program as the kernel takes it.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -24,11 +24,12 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) cancelled: &'a AtomicBool,
     pub(crate) lease_end: Option<&'a AtomicU64>,
     pub(crate) dies_with_parent: bool,
+    pub(crate) oom_score: Option<&'a CStr>,
 }
 
 /// Makes every text that the child will need.
 pub(crate) fn plan<'a>(program: &Program, surroundings: Surroundings<'a>) -> Result<ClonePlan<'a>, BadText> {
-    let Surroundings { null, joins, mark, cancelled, lease_end, dies_with_parent } = surroundings;
+    let Surroundings { null, joins, mark, cancelled, lease_end, dies_with_parent, oom_score } = surroundings;
     let argv = [&program.program].into_iter().chain(&program.args).map(|text| text_of(text, "an argument"));
     let variables = program.env.iter().map(|(name, value)| format!("{name}={value}")).chain(mark);
     Ok(ClonePlan {
@@ -45,6 +46,7 @@ pub(crate) fn plan<'a>(program: &Program, surroundings: Surroundings<'a>) -> Res
         cancelled,
         lease_end,
         dies_with_parent,
+        oom_score,
     })
 }
 

@@ -1,5 +1,7 @@
 //! From a detached process to a runner that serves.
 
+use std::ffi::CString;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -17,8 +19,9 @@ use crate::options::RunnerOptions;
 use crate::pid_translation::PidTranslation;
 use crate::spawner::{Spawner, SpawnerContext};
 use crate::state_dir::StateDir;
+use crate::sys::privilege;
 use crate::sys::signals::SignalFd;
-use crate::tree::{self, TreeRequest, Trees};
+use crate::tree::{self, CgroupHome, TreeRequest, Trees};
 
 /// Where the runner lives.
 pub(crate) struct RunnerPlace {
@@ -64,9 +67,10 @@ pub(crate) fn prepare(
 ) -> Result<(Engine, EarlierRuns), ServeError> {
     let name = state.worker_name();
     let wanted = TreeRequest { root: options.cgroup_root.clone(), name, method: options.tree, limits: options.limits };
-    let found = tree::find(&wanted).map_err(|error| ServeError::Locked(error.directory))?;
+    let mut found = tree::find(&wanted).map_err(|error| ServeError::Locked(error.directory))?;
     let mut trees = found.trees;
     sweep(&trees)?;
+    let oom_score = protect(&mut found.cgroup_homes);
     trees.make_leased().map_err(cannot("make the group of leased trees"))?;
     let brake = trees.brake().map_err(cannot("find the group of leased trees"))?;
     let guard = Keeper::new(brake, options.fence_kill_after).map_err(cannot("prepare a guard"))?;
@@ -92,8 +96,13 @@ pub(crate) fn prepare(
         trees: Arc::clone(&trees),
         outer: Arc::new(place.outer),
         dies_with_parent: !place.is_first_process,
+        oom_score,
     };
     let spawner = Spawner::start(setting).map_err(cannot("start the spawner"))?;
+    // After the spawners have begun: their priority is that of this thread as it was, and so is
+    // that of all programs. Not a real-time one, as the guard's: this loop works as long as there
+    // is work, and what it works on is sent by others.
+    tell("be scheduled first", privilege::raise_priority());
     let listener = Listener::bind(&state.socket()).map_err(cannot("serve the socket"))?;
 
     let mut capabilities = found.capabilities;
@@ -117,6 +126,25 @@ pub(crate) fn prepare(
     };
     let engine = Engine::new(parts, kept).map_err(cannot("begin"))?;
     Ok((engine, runs))
+}
+
+/// As far as the machine lets us, and before there is a guard or a spawner. Answers what a program
+/// writes for itself: it inherits all but the lock of memory and the cgroup, which it leaves.
+fn protect(cgroup_homes: &mut [CgroupHome]) -> Option<CString> {
+    for home in cgroup_homes {
+        tell("have a cgroup of its own", home.admit_runner());
+    }
+    tell("lock its memory", privilege::lock_memory_for_ever());
+    let (oom_score, done) = privilege::refuse_oom();
+    tell("be spared when memory is short", done);
+    oom_score
+}
+
+fn tell(what: &str, done: io::Result<()>) {
+    if let Err(error) = done {
+        // Nobody may be reading.
+        let _ = writeln!(io::stderr(), "the runner cannot {what}: {error}");
+    }
 }
 
 /// Removes what says that a runner is here.

@@ -2,6 +2,7 @@
 //! hang on one that cannot be reached.
 
 use std::collections::VecDeque;
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
@@ -102,6 +103,8 @@ pub(crate) struct SpawnerContext {
     pub(crate) trees: Arc<Trees>,
     pub(crate) outer: Arc<PidTranslation>,
     pub(crate) dies_with_parent: bool,
+    /// What each child writes for itself, since the runner is spared when memory is short.
+    pub(crate) oom_score: Option<CString>,
 }
 
 impl Spawner {
@@ -213,6 +216,7 @@ impl SpawnerThread {
             cancelled: &job.cancelled,
             lease_end: job.leased.then_some(&self.shared.lease_end),
             dies_with_parent: self.setting.dies_with_parent,
+            oom_score: self.setting.oom_score.as_deref(),
         };
         let plan = prepare::plan(&job.program, surroundings).map_err(|bad| SpawnFailure::Text(bad.0))?;
         let cgroup = entry.cgroup.as_ref().map(AsFd::as_fd);

@@ -8,8 +8,8 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    Agent, LEASE, QUIET, TestRunner, V1, V2, beats, count_with_argument, driver, is_alive, leased, outcome, ticking,
-    unique_word, wait_until,
+    Agent, LEASE, QUIET, TestRunner, V1, V2, beats, count_with_argument, driver, guard_of, guards_of, is_alive, leased,
+    outcome, ticking, unique_word, wait_guard, wait_until,
 };
 use muster_agent::runner_protocol::ToRunner;
 use muster_types::{AttemptState, Reason};
@@ -46,28 +46,6 @@ fn stop(pid: Pid) {
 fn state(pid: Pid) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
-}
-
-/// The runner's guards, as the machine sees them.
-fn guards_of(runner: &TestRunner) -> Vec<Pid> {
-    let parent = runner.pid().as_raw_nonzero().to_string();
-    let guard = |entry: std::fs::DirEntry| {
-        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
-        let is_guard = line.split(|byte| *byte == 0).nth(1) == Some(b"--guard");
-        (is_guard && stat.rsplit_once(") ")?.1.split(' ').nth(1)? == parent).then(|| Pid::from_raw(pid)).flatten()
-    };
-    std::fs::read_dir("/proc").unwrap().flatten().filter_map(guard).collect()
-}
-
-fn guard_of(runner: &TestRunner) -> Option<Pid> {
-    guards_of(runner).first().copied()
-}
-
-fn wait_guard(runner: &TestRunner) -> Pid {
-    wait_until("there is a guard", || guard_of(runner).is_some());
-    guard_of(runner).unwrap()
 }
 
 /// A runner whose driver 1 is leased and ticks.

@@ -12,6 +12,7 @@ pub mod janitor;
 pub mod launch;
 pub mod link;
 pub mod logs;
+pub mod protection;
 pub mod runner;
 pub mod service;
 pub mod state;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use muster_worker::config::{Action, CommandLine, StopArgs, WorkerConfig, WorkerSettings};
 use muster_worker::launch::in_one_line;
-use muster_worker::{agent, init, runner, state};
+use muster_worker::{agent, init, protection, runner, state};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::filter::{ParseError, Targets};
@@ -81,6 +81,8 @@ fn serve(settings: WorkerSettings, file: Option<&std::path::Path>) -> Result<Exi
         return Ok(ExitCode::from(code));
     }
     let config = settings.resolve().map_err(|error| usage(&error))?;
+    // After the settings, for which programs may have been run.
+    protection::protect();
     let runtime = runtime()?;
     let served = runtime.block_on(serve_until_signal(config));
     // A download in progress, or a disk that hangs, must not keep the agent from ending.
@@ -121,6 +123,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, StartFailed> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
+        .on_thread_start(protection::be_usual)
         .build()
         .map_err(|error| other(&error))
 }

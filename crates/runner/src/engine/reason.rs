@@ -33,6 +33,7 @@ pub(super) fn of_failure(failure: &SpawnFailure) -> Outcome {
 fn of_child(step: CloneStep, error: &std::io::Error) -> Outcome {
     let (fault, reason, what) = match step {
         CloneStep::Clone => (Fault::Platform, Reason::SpawnFailed, "cannot make a process"),
+        CloneStep::OomScore => (Fault::Platform, Reason::SpawnFailed, "cannot give up its runner's protection"),
         CloneStep::Join => (Fault::Platform, Reason::SpawnFailed, "cannot enter its cgroup"),
         CloneStep::WorkDir => (Fault::Platform, Reason::WorkDirFailed, "cannot enter its work directory"),
         CloneStep::Stdout => (Fault::Platform, Reason::WorkDirFailed, "cannot open its standard output"),

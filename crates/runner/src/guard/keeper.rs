@@ -36,6 +36,8 @@ pub(crate) struct Keeper {
     group: Option<OwnedFd>,
     kill_after: Duration,
     running: Option<Running>,
+    /// The guard that runs is in all its cgroups.
+    is_admitted: bool,
     started: Option<Time>,
     /// The newest term and renewal that were written.
     stated: Option<(u64, Time)>,
@@ -67,6 +69,7 @@ impl Keeper {
             group,
             kill_after,
             running: None,
+            is_admitted: false,
             started: None,
             stated: None,
             unanswered: None,
@@ -81,6 +84,7 @@ impl Keeper {
         if self.unanswered.is_some_and(|since| now.time.since(since) >= REPLACE_AFTER) {
             self.end_guard("the guard does not answer and is replaced");
         }
+        self.admit(cgroup_homes);
         let is_early = self.started.is_some_and(|started| now.time.since(started) < START_PAUSE);
         if self.running.is_some() || is_early {
             return false;
@@ -89,8 +93,10 @@ impl Keeper {
         self.table.forget_guard();
         match self.start() {
             Ok(running) => {
-                cgroup_homes.iter().for_each(|home| home.admit_guard(running.child.id()));
+                let pid = running.child.id();
+                cgroup_homes.iter().filter(|home| home.holds_trees()).for_each(|home| home.admit_guard(pid));
                 self.running = Some(running);
+                self.is_admitted = false;
                 self.unanswered = Some(now.time);
                 true
             }
@@ -103,6 +109,18 @@ impl Keeper {
                 false
             }
         }
+    }
+
+    /// Into the cgroups of limits, once the guard answers and so has done what it can about its
+    /// priority: the first version of cgroups may refuse a real-time priority inside of a cgroup,
+    /// and leaves who has one where it is, which no limit of others then touches.
+    fn admit(&mut self, cgroup_homes: &[CgroupHome]) {
+        let Some(running) = self.running.as_ref().filter(|_| !self.is_admitted && self.table.seen().is_some()) else {
+            return;
+        };
+        let pid = running.child.id();
+        cgroup_homes.iter().filter(|home| !home.holds_trees()).for_each(|home| home.admit_guard(pid));
+        self.is_admitted = true;
     }
 
     fn start(&self) -> io::Result<Running> {

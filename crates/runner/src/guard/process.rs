@@ -35,13 +35,15 @@ const NEVER: Timespec = Timespec { tv_sec: 1 << 33, tv_nsec: 0 };
 pub(crate) fn run(wanted: &GuardRequest) -> io::Result<()> {
     signals::reset_and_block();
     let _ = rustix::process::setsid();
+    // Before the runner hears of it: only then does it move us into the cgroups of limits.
+    let priority = privilege::run_first();
     let table = Table::of(rustix::stdio::stdin().try_clone_to_owned()?)?;
     let socket = rustix::stdio::stdout().try_clone_to_owned()?;
     let brake = Brake::new(site(wanted)?);
     let mut process = Process { table, socket, brake, guard: Guard::new(wanted.kill_after), clocks: Clocks::new()? };
     // Everything that a look touches is in memory from then on.
     let mut decision = process.look();
-    protect();
+    protect(priority);
     while process.wait(decision)? {
         decision = process.look();
     }
@@ -59,11 +61,11 @@ fn site(wanted: &GuardRequest) -> io::Result<BrakeSite> {
 }
 
 /// As far as the machine lets us.
-fn protect() {
+fn protect(priority: io::Result<()>) {
     for (what, done) in [
         ("lock its memory", privilege::lock_memory()),
-        ("be scheduled first", privilege::run_first()),
-        ("be spared when memory is short", privilege::refuse_oom()),
+        ("be scheduled first", priority),
+        ("be spared when memory is short", privilege::refuse_oom().1),
     ] {
         if let Err(error) = done {
             // Nobody may be reading.

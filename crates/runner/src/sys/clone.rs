@@ -9,11 +9,12 @@
 //! cgroup by itself.
 #![expect(unsafe_code, reason = "raw system calls, a hand-made stack, and a child that shares memory")]
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::{io, mem, ptr};
 
+use super::privilege::OOM_FILE;
 use super::strings::CStringArray;
 
 /// Everything that the child needs, made before it exists.
@@ -40,6 +41,9 @@ pub(crate) struct ClonePlan<'a> {
     pub(crate) lease_end: Option<&'a AtomicU64>,
     /// Have the kernel end it with the thread that started it.
     pub(crate) dies_with_parent: bool,
+    /// Written by the child for itself: how likely the kernel is to choose it when memory is short,
+    /// if it would inherit another value.
+    pub(crate) oom_score: Option<&'a CStr>,
 }
 
 /// Where a child failed.
@@ -47,6 +51,8 @@ pub(crate) struct ClonePlan<'a> {
 pub(crate) enum CloneStep {
     /// It could not be cloned.
     Clone = 1,
+    /// It could not give up that the kernel spares it.
+    OomScore,
     /// It could not join a cgroup.
     Join,
     /// Its work directory cannot be entered.
@@ -63,7 +69,8 @@ pub(crate) enum CloneStep {
     Exec,
 }
 
-const CHILD_STEPS: [CloneStep; 7] = [
+const CHILD_STEPS: [CloneStep; 8] = [
+    CloneStep::OomScore,
     CloneStep::Join,
     CloneStep::WorkDir,
     CloneStep::Stdout,
@@ -338,6 +345,9 @@ fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
         if plan.dies_with_parent {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         }
+        if plan.oom_score.is_some_and(|score| !write_oom_score(score)) {
+            return (CloneStep::OomScore, errno());
+        }
         if shared.cgroup_procs >= 0 && !join(shared.cgroup_procs) {
             return (CloneStep::Join, errno());
         }
@@ -392,6 +402,20 @@ fn exec(plan: &ClonePlan<'_>) -> c_int {
 unsafe fn join(cgroup: RawFd) -> bool {
     // SAFETY: one static byte.
     unsafe { libc::write(cgroup, c"0".as_ptr().cast(), 1) == 1 }
+}
+
+/// The kernel takes it for this process alone, although it shares its memory: the parent waits as
+/// for a `vfork`.
+///
+/// # Safety
+/// System calls on C strings and numbers.
+unsafe fn write_oom_score(score: &CStr) -> bool {
+    let length = score.count_bytes();
+    // SAFETY: C strings that outlive the calls; exec closes the descriptor.
+    unsafe {
+        let file = libc::open(OOM_FILE.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        file >= 0 && libc::write(file, score.as_ptr().cast(), length) == length.cast_signed()
+    }
 }
 
 /// # Safety

@@ -58,33 +58,74 @@ pub(crate) struct FoundTrees {
     pub(crate) cgroup_homes: Vec<CgroupHome>,
 }
 
-/// The worker's cgroup in one hierarchy: held locked, and removed when the runner ends in order.
-/// After a crash it stays, for the next runner.
+/// The worker's cgroup in one hierarchy, and those of guard and runner beside it: held locked, and
+/// removed when the runner ends in order. After a crash they stay, for the next runner.
 #[derive(Debug)]
 pub(crate) struct CgroupHome {
     shared: OwnedFd,
     name: String,
     _lock: OwnedFd,
+    /// It holds the trees: every program is in a cgroup of this hierarchy that is its own.
+    holds_trees: bool,
+    /// The cgroup in which the runner was started, if it is known.
+    origin: Option<PathBuf>,
+    /// The file by which the runner goes back there, once it is in a cgroup of its own.
+    way_back: Option<OwnedFd>,
 }
 
 impl CgroupHome {
     /// Puts a guard beside the worker's cgroup, so that neither limits nor a freezing that hit the
     /// runner hit it.
     pub(crate) fn admit_guard(&self, pid: u32) {
-        let name = self.guard_name();
         // As far as the machine lets us: the guard is as good, but shares the runner's fate.
-        let _ = make_dir(&self.shared, &name)
-            .and_then(|()| write(&self.shared, &format!("{name}/cgroup.procs"), &pid.to_string()));
+        let _ = self.admit(&self.guard_name(), &pid.to_string());
+    }
+
+    /// Puts the runner beside the worker's cgroup, so that nothing that is done to the cgroup in
+    /// which it was started stops it. Only where no program that it starts stays in that cgroup:
+    /// not in a hierarchy of limits, which a program without limits inherits.
+    pub(crate) fn admit_runner(&mut self) -> io::Result<()> {
+        if !self.holds_trees {
+            return Ok(());
+        }
+        let origin = self.origin.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let way_back = open(origin.join(PROCS), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        self.admit(&self.runner_name(), ITSELF)?;
+        self.way_back = Some(way_back);
+        Ok(())
+    }
+
+    fn hold_trees(&mut self, origin: Option<PathBuf>) {
+        (self.holds_trees, self.origin) = (true, origin);
+    }
+
+    fn admit(&self, name: &str, pid: &str) -> io::Result<()> {
+        make_dir(&self.shared, name)?;
+        write(&self.shared, &format!("{name}/{PROCS}"), pid)
+    }
+
+    /// Whether programs are kept here, and not only limits.
+    pub(crate) fn holds_trees(&self) -> bool {
+        self.holds_trees
     }
 
     fn guard_name(&self) -> String {
         format!("guard-{}", self.name)
+    }
+
+    fn runner_name(&self) -> String {
+        format!("runner-{}", self.name)
     }
 }
 
 impl Drop for CgroupHome {
     fn drop(&mut self) {
         let _ = remove(&self.shared, &self.guard_name());
+        // A cgroup with a process cannot be removed. One that stays is the next runner's.
+        if let Some(way_back) = &self.way_back {
+            let _ = rustix::io::write(way_back, ITSELF.as_bytes());
+            let _ = remove(&self.shared, &self.runner_name());
+        }
         // It stays if something is left in it.
         let _ = remove(&self.shared, &self.name);
     }
@@ -99,8 +140,17 @@ pub(crate) struct FindError {
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
 const CGROUP1_MAGIC: u64 = 0x0027_e0eb;
 
+/// The controller of the first version that holds trees.
+const FREEZER: &str = "freezer";
+
 /// The directory that all workers of a machine share.
 const SHARED: &str = "muster";
+
+/// The processes of a cgroup, and the way in.
+const PROCS: &str = "cgroup.procs";
+
+/// Whoever writes it there.
+const ITSELF: &str = "0";
 
 /// Name of a cgroup that is made and removed to see whether that works.
 const PROBE: &str = "probe";
@@ -114,8 +164,7 @@ pub(crate) fn find(wanted: &TreeRequest) -> Result<FoundTrees, FindError> {
     };
     let holder = match (v2, wanted.method) {
         (Some(parent), _) => Holder::Cgroup2(Cgroup2::new(parent)),
-        (None, Method::Best | Method::Freezer) => match find_v1(wanted, "freezer", "freezer.state", &mut cgroup_homes)?
-        {
+        (None, Method::Best | Method::Freezer) => match find_v1(wanted, FREEZER, "freezer.state", &mut cgroup_homes)? {
             Some(parent) => Holder::Freezer(Freezer::new(parent)),
             None => Holder::Marks(Marks::new(wanted.name.clone())),
         },
@@ -156,7 +205,9 @@ fn find_v2(wanted: &TreeRequest, cgroup_homes: &mut Vec<CgroupHome>) -> Result<O
     for base in bases(&root, "") {
         let Ok(parent) = make_parent(&base, &wanted.name, enable_controllers) else { continue };
         if can_kill(&parent) {
-            lock(&parent, &base, wanted, cgroup_homes)?;
+            let mut home = lock(&parent, &base, wanted)?;
+            home.hold_trees(own_cgroup("").map(|own| below(&root, &own)));
+            cgroup_homes.push(home);
             return Ok(Some(parent));
         }
     }
@@ -176,7 +227,11 @@ fn find_v1(
     for base in bases(&root, controller) {
         let Ok(parent) = make_parent(&base, &wanted.name, |_| ()) else { continue };
         if has_file(&parent, file) {
-            lock(&parent, &base, wanted, cgroup_homes)?;
+            let mut home = lock(&parent, &base, wanted)?;
+            if controller == FREEZER {
+                home.hold_trees(own_cgroup(controller).map(|own| below(&root, &own)));
+            }
+            cgroup_homes.push(home);
             return Ok(Some(parent));
         }
     }
@@ -208,9 +263,13 @@ fn find_limits(
 fn bases(root: &Path, controller: &str) -> Vec<PathBuf> {
     let mut bases = vec![root.to_owned()];
     if let Some(own) = own_cgroup(controller) {
-        bases.push(root.join(own.trim_start_matches('/')));
+        bases.push(below(root, &own));
     }
     bases
+}
+
+fn below(root: &Path, cgroup: &str) -> PathBuf {
+    root.join(cgroup.trim_start_matches('/'))
 }
 
 /// The second version has no controllers there.
@@ -268,12 +327,7 @@ fn has_file(parent: impl AsFd, file: &str) -> bool {
     with_probe(parent, |probe| read(probe, file).map(|_| ()))
 }
 
-fn lock(
-    parent: &OwnedFd,
-    base: &Path,
-    wanted: &TreeRequest,
-    cgroup_homes: &mut Vec<CgroupHome>,
-) -> Result<(), FindError> {
+fn lock(parent: &OwnedFd, base: &Path, wanted: &TreeRequest) -> Result<CgroupHome, FindError> {
     let shared_path = base.join(SHARED);
     let directory = shared_path.join(&wanted.name);
     let failed = || FindError { directory: directory.clone() };
@@ -281,6 +335,6 @@ fn lock(
     let shared = open(&shared_path, flags, Mode::empty()).map_err(|_| failed())?;
     let lock = open_dir(parent, ".").map_err(|_| failed())?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| failed())?;
-    cgroup_homes.push(CgroupHome { shared, name: wanted.name.clone(), _lock: lock });
-    Ok(())
+    let name = wanted.name.clone();
+    Ok(CgroupHome { shared, name, _lock: lock, holds_trees: false, origin: None, way_back: None })
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,14 +51,26 @@ pub struct TestRunner {
     pub dir: tempfile::TempDir,
     state: PathBuf,
     arguments: Vec<String>,
+    launcher: Vec<String>,
 }
 
 impl TestRunner {
+    /// By a program that executes its arguments.
+    pub fn start_by(launcher: &[&str], arguments: &[&str]) -> TestRunner {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let runner = TestRunner { dir, state, arguments: owned(arguments), launcher: owned(launcher) };
+        std::fs::set_permissions(runner.dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        runner.launch();
+        runner
+    }
+
     pub fn start(arguments: &[&str]) -> TestRunner {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("state");
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let runner = TestRunner { dir, state, arguments };
+        let runner = TestRunner { dir, state, arguments, launcher: Vec::new() };
         runner.launch();
         runner
     }
@@ -65,7 +78,8 @@ impl TestRunner {
     /// With the state directory in another one.
     pub fn start_in(parent: &Path) -> TestRunner {
         let state = parent.join("state");
-        let runner = TestRunner { dir: tempfile::tempdir().unwrap(), state, arguments: Vec::new() };
+        let runner =
+            TestRunner { dir: tempfile::tempdir().unwrap(), state, arguments: Vec::new(), launcher: Vec::new() };
         runner.launch();
         runner
     }
@@ -75,7 +89,10 @@ impl TestRunner {
     }
 
     pub fn try_launch(&self) -> std::process::Output {
-        Command::new(env!("CARGO_BIN_EXE_muster-runner"))
+        let binary = env!("CARGO_BIN_EXE_muster-runner");
+        let mut words = self.launcher.iter().map(String::as_str).chain([binary]);
+        Command::new(words.next().unwrap())
+            .args(words)
             .arg("--state-dir")
             .arg(self.state_dir())
             .args(&self.arguments)
@@ -403,6 +420,28 @@ pub fn count_with_argument(word: &str) -> usize {
                 .is_ok_and(|line| line.windows(word.len()).any(|window| window == word.as_bytes()))
         })
         .count()
+}
+
+/// The runner's guards, as the machine sees them.
+pub fn guards_of(runner: &TestRunner) -> Vec<Pid> {
+    let parent = runner.pid().as_raw_nonzero().to_string();
+    let guard = |entry: std::fs::DirEntry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let is_guard = line.split(|byte| *byte == 0).nth(1) == Some(b"--guard");
+        (is_guard && stat.rsplit_once(") ")?.1.split(' ').nth(1)? == parent).then(|| Pid::from_raw(pid)).flatten()
+    };
+    std::fs::read_dir("/proc").unwrap().flatten().filter_map(guard).collect()
+}
+
+pub fn guard_of(runner: &TestRunner) -> Option<Pid> {
+    guards_of(runner).first().copied()
+}
+
+pub fn wait_guard(runner: &TestRunner) -> Pid {
+    wait_until("there is a guard", || guard_of(runner).is_some());
+    guard_of(runner).unwrap()
 }
 
 /// A word for [`count_with_argument`].

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::environment::ClusterVariables;
 use super::prepare::{PrepareError, PreparedLaunch, Preparer};
+use crate::protection;
 
 /// Launches that may wait. A master places no more than the worker has cores, times a few.
 const JOBS: usize = 8_192;
@@ -59,7 +60,11 @@ pub fn start(
     let semaphore = |permits| Arc::new(Semaphore::new(permits));
     let (fetches, threads) = (semaphore(FETCHES), semaphore(THREADS));
     let bench = PreparePool { preparer: Arc::new(preparer), runtime, done, fetches, threads };
-    std::thread::Builder::new().name("prepare".to_owned()).stack_size(256 << 10).spawn(move || bench.run(to_do))?;
+    let run = move || {
+        protection::be_usual();
+        bench.run(to_do);
+    };
+    std::thread::Builder::new().name("prepare".to_owned()).stack_size(256 << 10).spawn(run)?;
     Ok((jobs, results))
 }
 

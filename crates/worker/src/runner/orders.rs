@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::fence;
 use crate::attempts::Attempts;
+use crate::protection;
 
 /// Orders that may wait. A batch of commands is one.
 const ORDERS: usize = 4_096;
@@ -65,6 +66,6 @@ impl RunnerOrders {
         let leased = self.attempts.running().into_iter().filter(|known| known.facts.leased);
         let attempts: Vec<AttemptKey> = leased.map(|known| known.report.attempt).collect();
         tracing::error!(count = attempts.len(), "the runner does not answer at the lease's end: ending leased trees");
-        tokio::task::spawn_blocking(move || fence::end_trees(&attempts));
+        tokio::task::spawn_blocking(move || protection::hurry(|| fence::end_trees(&attempts)));
     }
 }

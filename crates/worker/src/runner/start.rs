@@ -12,6 +12,8 @@ use rustix::net::sockopt::socket_peercred;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use crate::protection;
+
 /// A runner answers a hello at once, unless its machine is very busy or it still ends leftovers.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a runner that was started may take until its socket is there: it first ends what an
@@ -152,14 +154,10 @@ async fn reconnect(mut stream: UnixStream) -> Result<Adopted, RunnerError> {
 async fn spawn(start: &RunnerStart) -> Result<(), RunnerError> {
     let failed = |error| RunnerError::Spawn(start.binary.clone(), error);
     tracing::info!(runner = %start.binary.display(), "starting a runner");
-    let mut child = tokio::process::Command::new(&start.binary)
-        .arg("--state-dir")
-        .arg(&start.state_dir)
-        .args(&start.args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(failed)?;
+    let mut command = tokio::process::Command::new(&start.binary);
+    command.arg("--state-dir").arg(&start.state_dir).args(&start.args);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let mut child = protection::start_usual(|| command.spawn()).map_err(failed)?;
     match tokio::time::timeout(START_TIMEOUT, child.wait()).await {
         Ok(Ok(status)) if status.success() || status.code() == Some(ALREADY_SERVED) => Ok(()),
         Ok(Ok(status)) => Err(RunnerError::Ended(start.binary.clone(), status)),
