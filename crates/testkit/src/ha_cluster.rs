@@ -198,9 +198,18 @@ impl HaCluster {
 
     /// Sends a signal to a worker's guard.
     pub fn signal_guard(&self, worker: &str, signal: Signal) {
+        signal_process(self.guard_pid(worker), signal);
+    }
+
+    /// Process id of a worker's guard.
+    pub fn guard_pid(&self, worker: &str) -> i32 {
         let runner = self.runner_pid(worker);
-        let guard = guard_of(runner).unwrap_or_else(|| panic!("the runner {runner} has a guard"));
-        signal_process(guard, signal);
+        guard_of(runner).unwrap_or_else(|| panic!("the runner {runner} has a guard"))
+    }
+
+    /// Process id of a worker's agent.
+    pub fn agent_pid(&self, worker: &str) -> i32 {
+        self.daemons[worker].pid().cast_signed()
     }
 
     /// A worker's machine loses its power: agent, runner and all that they run are gone at once.

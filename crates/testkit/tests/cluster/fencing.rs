@@ -1,11 +1,13 @@
-//! Two of the three that hold a lease (agent, runner, guard) are stopped or killed at once, for
-//! longer than the lease and the worker timeout: what is leased runs elsewhere, no two copies
-//! execute at once, and what is not leased is left alone. The judge panics at the first overlap.
+//! Two of the three that hold a lease (agent, runner, guard) are stopped, killed, frozen or starved
+//! at once, for longer than the lease and the worker timeout: what is leased runs elsewhere, no two
+//! copies execute at once, and what is not leased is left alone. The judge panics at the first
+//! overlap.
 
 use muster_proto::v1::driver::State;
 use muster_testkit::{ClusterSpec, HaCluster};
 use rustix::process::Signal;
 
+use crate::held::{FrozenProcesses, StarvedProcesses};
 use crate::pair::{ONCE, both_end, it_goes_on, it_runs_elsewhere, on_the_first_worker};
 
 /// Everything is back; the unleased one is where it was, and both end.
@@ -76,4 +78,89 @@ async fn the_runner_is_stopped_and_its_guard_killed_and_the_agent_fences() {
     cluster.heal();
     cluster.signal_runner("w1", Signal::CONT);
     all_is_as_decided(&cluster).await;
+}
+
+/// One of the three, by its process id.
+type Who = fn(&HaCluster) -> i32;
+
+const AGENT: Who = |cluster| cluster.agent_pid("w1");
+const RUNNER: Who = |cluster| cluster.runner_pid("w1");
+const GUARD: Who = |cluster| cluster.guard_pid("w1");
+
+/// The parts can be cut from each other.
+fn with_network() -> ClusterSpec {
+    ClusterSpec { namespaces: true, ..ClusterSpec::default() }
+}
+
+/// So that the lease of an agent that is awake ends.
+fn cut_off(cluster: &HaCluster) {
+    for master in cluster.masters() {
+        cluster.cut("w1", &master);
+    }
+}
+
+async fn the_third_fences_beside_frozen_ones(held: [Who; 2], spec: ClusterSpec) {
+    let is_cut_off = spec.namespaces;
+    let cluster = on_the_first_worker(spec).await;
+    let Some(frozen) = FrozenProcesses::hold(&held.map(|who| who(&cluster))) else { return };
+    if is_cut_off {
+        cut_off(&cluster);
+    }
+    it_runs_elsewhere(&cluster).await;
+    cluster.wait_until_it_executes(ONCE).await;
+    cluster.checker.copies();
+    drop(frozen);
+    if is_cut_off {
+        cluster.heal();
+    }
+    all_is_as_decided(&cluster).await;
+}
+
+#[tokio::test]
+async fn agent_and_runner_are_frozen_and_the_guard_fences() {
+    the_third_fences_beside_frozen_ones([AGENT, RUNNER], ClusterSpec::default()).await;
+}
+
+#[tokio::test]
+async fn agent_and_guard_are_frozen_and_the_runner_fences() {
+    the_third_fences_beside_frozen_ones([AGENT, GUARD], ClusterSpec::default()).await;
+}
+
+#[tokio::test]
+async fn runner_and_guard_are_frozen_and_the_agent_fences() {
+    the_third_fences_beside_frozen_ones([RUNNER, GUARD], with_network()).await;
+}
+
+/// Whoever starves may run for an instant at any time, and does what it had decided before.
+async fn the_third_fences_beside_starved_ones(held: [Who; 2], spec: ClusterSpec) {
+    let is_cut_off = spec.namespaces;
+    let cluster = on_the_first_worker(spec).await;
+    let Some(starved) = StarvedProcesses::hold(&held.map(|who| who(&cluster))) else { return };
+    if is_cut_off {
+        cut_off(&cluster);
+    }
+    it_runs_elsewhere(&cluster).await;
+    cluster.wait_until_it_executes(ONCE).await;
+    cluster.checker.copies();
+    assert!(starved.throttled() > 0, "they had all the time that they wanted");
+    drop(starved);
+    if is_cut_off {
+        cluster.heal();
+    }
+    all_is_as_decided(&cluster).await;
+}
+
+#[tokio::test]
+async fn agent_and_runner_starve_and_the_guard_fences() {
+    the_third_fences_beside_starved_ones([AGENT, RUNNER], ClusterSpec::default()).await;
+}
+
+#[tokio::test]
+async fn agent_and_guard_starve_and_the_runner_fences() {
+    the_third_fences_beside_starved_ones([AGENT, GUARD], ClusterSpec::default()).await;
+}
+
+#[tokio::test]
+async fn runner_and_guard_starve_and_the_agent_fences() {
+    the_third_fences_beside_starved_ones([RUNNER, GUARD], with_network()).await;
 }

@@ -10,6 +10,7 @@ mod clocks;
 mod crashes;
 mod fencing;
 mod handover;
+mod held;
 mod holes;
 mod loss;
 mod other_clients;
