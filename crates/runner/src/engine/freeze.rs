@@ -94,10 +94,14 @@ impl AttemptTable {
     /// A leader has confirmed an attempt. As with a start, that counts only while the lease stands:
     /// otherwise it stays frozen.
     pub(super) fn thaw(&mut self, key: AttemptKey, now: Now) {
-        let Some(attempt) = self.all.get_mut(&key) else { return };
-        if attempt.freeze.is_none() || !self.fence.admit(key, now) {
+        let is_frozen = self.all.get(&key).is_some_and(|attempt| attempt.freeze.is_some());
+        if !is_frozen || !self.fence.stands(now) {
             return self.tell(key);
         }
+        // While it still counts as stopped, and before it goes on.
+        self.tell_guard(now);
+        self.fence.admit(key, now);
+        let Some(attempt) = self.all.get_mut(&key) else { return };
         if !self.trees.thaw(&attempt.tree()) {
             return self.kill_for_lease(key, NOT_THAWED, now);
         }
@@ -122,5 +126,51 @@ impl AttemptTable {
     fn kill_for_lease(&mut self, key: AttemptKey, message: &'static str, now: Now) {
         let (reason, fault): (Reason, Fault) = reason::of_kill(KillReason::By(KilledBy::Lease));
         self.stop(key, StopOrder { reason, fault, message, grace: Duration::ZERO }, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use muster_agent::runner_protocol::Accepted;
+    use muster_types::{AllocatedResources, AttemptNumber, DriverUid, Incarnation};
+
+    use super::*;
+    use crate::clock;
+    use crate::guard::Keeper;
+    use crate::journal::Journal;
+    use crate::pid_translation::PidTranslation;
+    use crate::spawner::{Spawner, SpawnerContext};
+    use crate::tree::{self, Method, TreeRequest};
+
+    /// On a machine without cgroups, so every thaw fails: what the guard was told by then, it was
+    /// told before.
+    #[test]
+    fn the_guard_is_told_of_a_lease_before_anything_is_thawed_under_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_owned();
+        let wanted = TreeRequest { root, name: "w".into(), method: Method::None, limits: false };
+        let trees = Arc::new(tree::find(&wanted).unwrap().trees);
+        let guard = Keeper::new(trees.brake().unwrap(), Duration::from_secs(600)).unwrap();
+        let journal = Journal::create(dir.path().join("journal"), Incarnation { counter: 1, random: 1 }, &[]).unwrap();
+        let outer = Arc::new(PidTranslation::open());
+        let context = SpawnerContext { trees: Arc::clone(&trees), outer, dies_with_parent: false, oom_score: None };
+        let rule = FreezeRule { kill_after: Duration::from_secs(600), agent_thaws: true };
+        let mut table = AttemptTable::new(journal, trees, Spawner::start(context).unwrap(), guard, rule);
+
+        let key = AttemptKey::Driver(DriverUid(1), AttemptNumber(1));
+        let resources = AllocatedResources { cores: 1, memory: 1, ..Default::default() };
+        let (id, kill_grace) = ("d".to_owned(), Duration::ZERO);
+        table.accept(Accepted { attempt: key, id, leased: true, resources, kill_grace });
+        let now = clock::now();
+        let until = now.time + Duration::from_secs(600);
+        table.all.get_mut(&key).unwrap().freeze = Some(FreezeState::Frozen { until });
+        table.thaw(key, now);
+        assert_eq!(table.guard.written(), None, "no lease stands, so nothing is thawed");
+        let renewal = Renewal { sent: now.time, sent_wall: now.wall, lease: Duration::from_secs(60) };
+        table.renew(renewal, now);
+        table.thaw(key, now);
+        assert_eq!(table.guard.written().map(|written| (written.term, written.renewal)), Some((1, renewal)));
     }
 }

@@ -6,12 +6,18 @@ use super::attempt::AttemptStage;
 use super::attempts::AttemptTable;
 
 impl AttemptTable {
-    /// Tells the guard how the lease stands and what is stopped, then starts what waited for its
-    /// answer. Nothing that a renewal allows is done before the guard can read that renewal.
-    pub(super) fn mind_guard(&mut self, now: Now) {
+    /// Tells the guard how the lease stands and what is stopped. Nothing that a renewal allows is
+    /// done before the guard can read that renewal: a runner that is stopped in between has no
+    /// other that ends it.
+    pub(super) fn tell_guard(&mut self, now: Now) {
         let (ended, stated) = (self.fence.ended_term(), self.guard.stopped());
         let stopped = if ended > stated && self.earlier_is_stopped() { ended } else { stated };
         self.guard.tell(&self.fence, stopped, now);
+    }
+
+    /// Tells the guard, then starts what waited for its answer.
+    pub(super) fn mind_guard(&mut self, now: Now) {
+        self.tell_guard(now);
         if !self.waiting.is_empty() && self.guard.lets_start(&self.fence, now) {
             self.start_waiting();
         }

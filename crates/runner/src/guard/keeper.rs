@@ -243,6 +243,12 @@ impl Keeper {
         answers && !self.table.is_closed() && self.stopped >= fence.ended_term()
     }
 
+    /// What a guard reads now.
+    #[cfg(test)]
+    pub(crate) fn written(&self) -> Option<muster_agent::guard::Written> {
+        self.table.read()
+    }
+
     /// When to look at the guard although it says nothing.
     pub(crate) fn next_look(&self) -> Option<Time> {
         match (&self.running, self.unanswered) {
