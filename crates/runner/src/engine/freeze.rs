@@ -14,6 +14,7 @@ use super::attempt::{AttemptStage, FreezeState, TrackedAttempt};
 use super::attempts::AttemptTable;
 use super::lifecycle::StopOrder;
 use super::reason;
+use crate::clock;
 
 /// A tree that is not frozen by then is killed: one of its processes waits in the kernel, and
 /// nobody knows when it would go on. Far above the milliseconds that it takes, and a quarter of the
@@ -100,7 +101,12 @@ impl AttemptTable {
         }
         // While it still counts as stopped, and before it goes on.
         self.tell_guard(now);
-        self.fence.admit(key, now);
+        // By the clock as it is afterwards: a runner that was stopped until now, and with it the
+        // word to the guard, must not let anything go on under a lease that has ended meanwhile.
+        // One that is stopped from here on finds the guard's brake closed.
+        if !self.fence.admit(key, clock::now()) {
+            return self.tell(key);
+        }
         let Some(attempt) = self.all.get_mut(&key) else { return };
         if !self.trees.thaw(&attempt.tree()) {
             return self.kill_for_lease(key, NOT_THAWED, now);
@@ -131,46 +137,74 @@ impl AttemptTable {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Arc;
 
     use muster_agent::runner_protocol::Accepted;
     use muster_types::{AllocatedResources, AttemptNumber, DriverUid, Incarnation};
 
     use super::*;
-    use crate::clock;
     use crate::guard::Keeper;
     use crate::journal::Journal;
     use crate::pid_translation::PidTranslation;
     use crate::spawner::{Spawner, SpawnerContext};
     use crate::tree::{self, Method, TreeRequest};
 
-    /// On a machine without cgroups, so every thaw fails: what the guard was told by then, it was
-    /// told before.
-    #[test]
-    fn the_guard_is_told_of_a_lease_before_anything_is_thawed_under_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().to_owned();
+    const KEY: AttemptKey = AttemptKey::Driver(DriverUid(1), AttemptNumber(1));
+
+    /// One leased tree that is frozen, on a machine without cgroups: so every thaw fails, and the
+    /// attempt ends with it.
+    fn frozen(dir: &Path, now: Now) -> AttemptTable {
+        let root = dir.to_owned();
         let wanted = TreeRequest { root, name: "w".into(), method: Method::None, limits: false };
         let trees = Arc::new(tree::find(&wanted).unwrap().trees);
         let guard = Keeper::new(trees.brake().unwrap(), Duration::from_secs(600)).unwrap();
-        let journal = Journal::create(dir.path().join("journal"), Incarnation { counter: 1, random: 1 }, &[]).unwrap();
+        let journal = Journal::create(dir.join("journal"), Incarnation { counter: 1, random: 1 }, &[]).unwrap();
         let outer = Arc::new(PidTranslation::open());
         let context = SpawnerContext { trees: Arc::clone(&trees), outer, dies_with_parent: false, oom_score: None };
         let rule = FreezeRule { kill_after: Duration::from_secs(600), agent_thaws: true };
         let mut table = AttemptTable::new(journal, trees, Spawner::start(context).unwrap(), guard, rule);
-
-        let key = AttemptKey::Driver(DriverUid(1), AttemptNumber(1));
         let resources = AllocatedResources { cores: 1, memory: 1, ..Default::default() };
         let (id, kill_grace) = ("d".to_owned(), Duration::ZERO);
-        table.accept(Accepted { attempt: key, id, leased: true, resources, kill_grace });
-        let now = clock::now();
+        table.accept(Accepted { attempt: KEY, id, leased: true, resources, kill_grace });
         let until = now.time + Duration::from_secs(600);
-        table.all.get_mut(&key).unwrap().freeze = Some(FreezeState::Frozen { until });
-        table.thaw(key, now);
+        table.all.get_mut(&KEY).unwrap().freeze = Some(FreezeState::Frozen { until });
+        table
+    }
+
+    fn renewal(now: Now, lease: Duration) -> Renewal {
+        Renewal { sent: now.time, sent_wall: now.wall, lease }
+    }
+
+    fn has_ended(table: &AttemptTable) -> bool {
+        matches!(table.all[&KEY].stage, AttemptStage::Ended(..))
+    }
+
+    /// What the guard was told when the thaw failed, it was told before the thaw.
+    #[test]
+    fn the_guard_is_told_of_a_lease_before_anything_is_thawed_under_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = clock::now();
+        let mut table = frozen(dir.path(), now);
+        table.thaw(KEY, now);
         assert_eq!(table.guard.written(), None, "no lease stands, so nothing is thawed");
-        let renewal = Renewal { sent: now.time, sent_wall: now.wall, lease: Duration::from_secs(60) };
+        let renewal = renewal(now, Duration::from_secs(60));
         table.renew(renewal, now);
-        table.thaw(key, now);
+        table.thaw(KEY, now);
         assert_eq!(table.guard.written().map(|written| (written.term, written.renewal)), Some((1, renewal)));
+        assert!(has_ended(&table), "the thaw was tried");
+    }
+
+    #[test]
+    fn nothing_is_thawed_under_a_lease_that_ended_while_the_guard_was_being_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = clock::now();
+        let mut table = frozen(dir.path(), now);
+        table.renew(renewal(now, Duration::from_nanos(1)), now);
+        // By the clock as it was when the message was read, the lease stands.
+        table.thaw(KEY, now);
+        assert!(table.guard.written().is_some());
+        assert!(!has_ended(&table), "a thaw was tried");
+        assert!(!table.fence.holds(&KEY));
     }
 }

@@ -15,15 +15,11 @@ use crate::sys::shared::SharedPage;
 /// Where each number is.
 #[derive(Debug, Clone, Copy)]
 enum Word {
-    /// Odd while the runner writes the group from `Term` to `Check`.
+    /// How many renewals were written. The group of the newest is the one of this parity; the
+    /// runner writes the next one into the other, so one is whole at any time, even if the runner
+    /// is stopped while it writes.
     Version,
-    Term,
-    Sent,
-    SentWall,
-    Lease,
-    /// Of the four before.
-    Check,
-    /// By the runner alone, beside the group.
+    /// By the runner alone, beside the groups.
     Stopped,
     /// By the guard: the sending of the renewal that it goes by.
     Seen,
@@ -31,7 +27,12 @@ enum Word {
     Serves,
     /// By the guard: the brake is closed.
     Closed,
+    /// Of two groups: term, sending, its wall clock, length, and a sum of these.
+    Groups,
 }
+
+/// Numbers of a group.
+const GROUP: usize = 5;
 
 /// Readings of the group while it changes.
 const TRIES: u32 = 16;
@@ -61,16 +62,20 @@ impl Table {
         self.word(word).store(value, Ordering::SeqCst);
     }
 
+    fn group(&self, version: u64) -> &[AtomicU64] {
+        let start = Word::Groups as usize + if version.is_multiple_of(2) { 0 } else { GROUP };
+        &self.0.words()[start..start + GROUP]
+    }
+
     /// By the runner: the newest renewal and its term.
     pub(crate) fn write(&self, term: u64, renewal: Renewal) {
         let lease = u64::try_from(renewal.lease.as_nanos()).unwrap_or(u64::MAX);
         let group = [term, renewal.sent.0, renewal.sent_wall.0, lease];
-        self.word(Word::Version).fetch_add(1, Ordering::SeqCst);
-        for (word, value) in [Word::Term, Word::Sent, Word::SentWall, Word::Lease].into_iter().zip(group) {
-            self.set(word, value);
+        let version = self.get(Word::Version) + 1;
+        for (word, value) in self.group(version).iter().zip(group.into_iter().chain([check(&group)])) {
+            word.store(value, Ordering::SeqCst);
         }
-        self.set(Word::Check, check(&group));
-        self.word(Word::Version).fetch_add(1, Ordering::SeqCst);
+        self.set(Word::Version, version);
     }
 
     /// By the runner: everything of this term and earlier ones is stopped by itself.
@@ -78,8 +83,7 @@ impl Table {
         self.set(Word::Stopped, term);
     }
 
-    /// By the guard; `None` if there is nothing yet, if the runner is stopped while it writes, or
-    /// if the numbers do not belong together.
+    /// By the guard; `None` if there is nothing yet, or if the numbers do not belong together.
     pub(crate) fn read(&self) -> Option<Written> {
         (0..TRIES).find_map(|_| self.try_read())
     }
@@ -88,13 +92,13 @@ impl Table {
         let version = self.get(Word::Version);
         // Before the group: a later statement must not be read with an earlier term.
         let stopped = self.get(Word::Stopped);
-        let group = [Word::Term, Word::Sent, Word::SentWall, Word::Lease].map(|word| self.get(word));
-        let is_whole = self.get(Word::Check) == check(&group);
+        let mut group = [0; GROUP];
+        group.iter_mut().zip(self.group(version)).for_each(|(value, word)| *value = word.load(Ordering::SeqCst));
+        let [term, sent, sent_wall, lease, sum] = group;
         fence(Ordering::SeqCst);
-        if !version.is_multiple_of(2) || self.get(Word::Version) != version || !is_whole {
+        if self.get(Word::Version) != version || sum != check(&[term, sent, sent_wall, lease]) {
             return None;
         }
-        let [term, sent, sent_wall, lease] = group;
         let renewal = Renewal { sent: Time(sent), sent_wall: WallTime(sent_wall), lease: Duration::from_nanos(lease) };
         (term > 0).then_some(Written { term, renewal, stopped })
     }
@@ -155,13 +159,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_half_written_or_damaged_is_not_read() {
+    fn what_is_half_written_is_not_read_and_the_renewal_before_it_still_is() {
         let table = Table::new().unwrap();
         table.write(3, renewal(7));
-        table.word(Word::Version).fetch_add(1, Ordering::SeqCst);
-        assert_eq!(table.read(), None);
-        table.word(Word::Version).fetch_add(1, Ordering::SeqCst);
-        table.set(Word::Lease, u64::MAX);
+        let next = table.get(Word::Version) + 1;
+        for half in 1..GROUP {
+            table.group(next)[half - 1].store(99, Ordering::SeqCst);
+            assert_eq!(table.read(), Some(Written { term: 3, renewal: renewal(7), stopped: 0 }));
+        }
+        table.write(4, renewal(8));
+        assert_eq!(table.read(), Some(Written { term: 4, renewal: renewal(8), stopped: 0 }));
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_read() {
+        let table = Table::new().unwrap();
+        table.write(3, renewal(7));
+        table.group(table.get(Word::Version))[3].store(u64::MAX, Ordering::SeqCst);
         assert_eq!(table.read(), None);
     }
 }
