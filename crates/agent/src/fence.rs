@@ -20,7 +20,7 @@ use muster_types::{AttemptKey, Now, Time};
 use crate::runner_protocol::Renewal;
 
 /// Leased attempts and the lease that they share.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct Fence {
     held: BTreeSet<AttemptKey>,
     /// Held under a term that has ended, and not yet said to be over.
@@ -32,7 +32,7 @@ pub struct Fence {
     is_over: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Hash)]
 pub(crate) struct Lease {
     pub(crate) renewal: Renewal,
     /// The longest forward step of the wall clock seen since the heartbeat was sent.

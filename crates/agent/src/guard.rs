@@ -38,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(10);
 const KILL_AGAIN: Duration = Duration::from_millis(250);
 
 /// What the runner has written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Written {
     /// Number of the lease's term.
     pub term: u64,
@@ -50,7 +50,7 @@ pub struct Written {
 }
 
 /// What is to be done with everything leased at once. Each is to be repeated as long as it is said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum GuardEffect {
     /// The brake is open.
     Open,
@@ -72,7 +72,7 @@ pub struct Decision {
 }
 
 /// The guard's decisions.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct Guard {
     /// How long what is frozen waits for its runner; zero kills at once.
     kill_after: Duration,
@@ -80,7 +80,7 @@ pub struct Guard {
     closed: Option<Time>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Hash)]
 struct Known {
     term: u64,
     stopped: u64,

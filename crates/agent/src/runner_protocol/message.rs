@@ -51,7 +51,7 @@ pub struct AgentHello {
 }
 
 /// The newest heartbeat that a leader answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Renewal {
     /// When the agent sent that heartbeat (or hello). An older one than known is ignored.
     pub sent: Time,
