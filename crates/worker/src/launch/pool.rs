@@ -106,6 +106,7 @@ impl PreparePool {
             let (attempt, cancelled) = (job.launch.attempt, job.cancelled.clone());
             let (sender, fetched) = oneshot::channel();
             let fetch = move || {
+                protection::be_usual();
                 let result = preparer.fetch(&job.launch, &prepared, &job.cancelled).map(|()| prepared);
                 drop(thread);
                 // Nobody waits for one that was cancelled.
