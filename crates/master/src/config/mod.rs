@@ -1,12 +1,8 @@
-//! Configuration: flags, then environment, then a TOML file, then defaults. What comes out is
-//! checked and complete.
+//! Configuration: what flags, environment, file and defaults say, checked and complete.
 
-mod error;
-mod file;
 mod flags;
 mod settings;
 
-pub use error::ConfigError;
 pub use settings::MasterSettings;
 
 use std::ffi::OsString;
@@ -14,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches};
+use muster_config::ConfigError;
 use muster_store::Location;
 
 use flags::{Flags, StoreCommand};
@@ -35,37 +32,26 @@ pub enum MasterInvocation {
 pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<MasterSettings, ConfigError> {
     match invocation(args)? {
         MasterInvocation::Serve(settings) => Ok(*settings),
-        MasterInvocation::Recover(_) | MasterInvocation::Restore(..) => Err(ConfigError::NotServing),
+        MasterInvocation::Recover(_) | MasterInvocation::Restore(..) => {
+            Err(ConfigError::rule("this is not about serving"))
+        }
     }
 }
 
 /// The same, or what else is asked for.
 pub fn invocation(args: impl IntoIterator<Item = OsString>) -> Result<MasterInvocation, ConfigError> {
-    let args: Vec<OsString> = args.into_iter().collect();
-    let command = with_environment(Flags::command());
-    let flags = parse(command.clone(), &args)?;
-    match flags.store_command {
-        Some(StoreCommand::Recover { store }) => return Ok(MasterInvocation::Recover(location(store)?)),
-        Some(StoreCommand::Restore { file, store }) => return Ok(MasterInvocation::Restore(file, location(store)?)),
-        None => {}
-    }
-    let flags = match &flags.config {
-        None => flags,
-        // What the file says takes the place of the defaults, so that everything else stands above
-        // it.
-        Some(path) => parse(file::as_defaults(command, path)?, &args)?,
-    };
-    MasterSettings::try_from(flags).map(Box::new).map(MasterInvocation::Serve)
-}
-
-fn parse(command: clap::Command, args: &[OsString]) -> Result<Flags, ConfigError> {
-    let matches = command.try_get_matches_from(args).map_err(ConfigError::Flags)?;
-    let flags = Flags::from_arg_matches(&matches).map_err(ConfigError::Flags)?;
+    let matches = muster_config::load(with_environment(Flags::command()), args)?;
+    let flags = Flags::from_arg_matches(&matches)?;
     let is_given = |id: &clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
-    match matches.ids().find(|id| flags.store_command.is_some() && is_given(id)) {
-        // A flag of a master that nobody would heed.
-        Some(stray) => Err(ConfigError::Stray(stray.as_str().replace('_', "-"))),
-        None => Ok(flags),
+    if let Some(stray) = matches.ids().find(|id| flags.store_command.is_some() && is_given(id)) {
+        // Nobody would heed it.
+        let flag = stray.as_str().replace('_', "-");
+        return Err(ConfigError::rule(format!("--{flag} is a flag of a master that serves")));
+    }
+    match flags.store_command {
+        Some(StoreCommand::Recover { store }) => Ok(MasterInvocation::Recover(location(store)?)),
+        Some(StoreCommand::Restore { file, store }) => Ok(MasterInvocation::Restore(file, location(store)?)),
+        None => MasterSettings::try_from(flags).map(Box::new).map(MasterInvocation::Serve),
     }
 }
 
@@ -114,8 +100,7 @@ mod tests {
     fn a_bad_value_is_one_clear_line() {
         assert_eq!(
             said(read_args(&["--heartbeat", "5"])),
-            "invalid value '5' for '--heartbeat <TIME>': a unit is missing; write 5s for seconds, or a length of time \
-             such as 1h30m"
+            "--heartbeat 5: a unit is missing; write 5s for seconds, or a length of time such as 1h30m"
         );
         assert_eq!(
             said(read_args(&["--listen", "0.0.0.0:7077"])),
@@ -124,8 +109,7 @@ mod tests {
         );
         assert_eq!(
             said(read_args(&["--max-event-bytes", "2GB"])),
-            "invalid value '2GB' for '--max-event-bytes <SIZE>': unknown unit 'GB'; write K, M, G or T (powers of 1024), \
-             such as 256M or 2GiB"
+            "--max-event-bytes 2GB: unknown unit 'GB'; write K, M, G or T (powers of 1024), such as 256M or 2GiB"
         );
         assert!(said(read_args(&["--store", "etcd:x"])).contains("unknown store"));
         assert!(said(read_args(&["--store", "etcd://h/p", "--store-lease", "1500ms"])).contains("whole seconds"));

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use muster_config::{ConfigError, check_listen};
 use muster_core::Config;
 use muster_core::placement::{Policy, SelectionPolicy};
-use muster_store::{Location, Password};
+use muster_store::{Location, OpenError, Password};
 use tracing_subscriber::EnvFilter;
 
-use super::error::ConfigError;
 use super::flags::{Flags, PlacementFlags, RetentionFlags, StoreFlags, TimingFlags};
 use crate::commit::Bounds;
 use crate::events::RetentionLimits;
@@ -81,10 +81,8 @@ impl TryFrom<Flags> for MasterSettings {
     type Error = ConfigError;
 
     fn try_from(flags: Flags) -> Result<MasterSettings, ConfigError> {
-        if !flags.listen.ip().is_loopback() && !flags.insecure_listen {
-            return Err(ConfigError::OpenListen(flags.listen));
-        }
-        EnvFilter::try_new(&flags.log).map_err(ConfigError::Log)?;
+        check_listen(flags.listen, flags.insecure_listen)?;
+        EnvFilter::try_new(&flags.log).map_err(|error| ConfigError::value("log", &flags.log, error))?;
         let store = match flags.store {
             Some(store) => location(StoreFlags {
                 store,
@@ -95,7 +93,7 @@ impl TryFrom<Flags> for MasterSettings {
         };
         let timing = timing(&flags.timing)?;
         if matches!(store, Location::Etcd(_)) && timing.store_lease.subsec_nanos() != 0 {
-            return Err(ConfigError::Timing("--store-lease is in whole seconds with etcd"));
+            return Err(ConfigError::rule("--store-lease is in whole seconds with etcd"));
         }
         let contained = flags.placement.require_containment.unwrap_or(matches!(store, Location::Etcd(_)));
         let core = core(&timing, &flags.timing, &flags.placement, contained, &flags.retention);
@@ -123,15 +121,16 @@ impl TryFrom<Flags> for MasterSettings {
 /// The store that flags name, with the credentials that they give for it.
 pub(super) fn location(flags: StoreFlags) -> Result<Location, ConfigError> {
     let password = flags.store_password_file.map(|path| password_of(&path)).transpose()?;
-    Ok(match flags.store.parse().map_err(ConfigError::Store)? {
+    // Without the value, for a password may be in it.
+    let bad = |error: OpenError| ConfigError::rule(format!("bad --store: {}", crate::error_line(&error)));
+    Ok(match flags.store.parse().map_err(bad)? {
         Location::Etcd(etcd) => Location::Etcd(etcd.or_credentials(flags.store_user, password)),
         local @ (Location::Memory | Location::Embedded(_)) => local,
     })
 }
 
 fn password_of(path: &Path) -> Result<Password, ConfigError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| ConfigError::ReadFile { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::ReadFile(path.to_owned(), error))?;
     Ok(Password::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
@@ -143,15 +142,15 @@ fn timing(flags: &TimingFlags) -> Result<Timing, ConfigError> {
         margin: flags.margin.0,
     };
     if timing.heartbeat < Duration::from_millis(10) {
-        return Err(ConfigError::Timing("--heartbeat must be at least 10ms"));
+        return Err(ConfigError::rule("--heartbeat must be at least 10ms"));
     }
     // One answer that is lost must not end a lease.
     if timing.lease < timing.heartbeat * 2 {
-        return Err(ConfigError::Timing("--lease must be at least twice --heartbeat"));
+        return Err(ConfigError::rule("--lease must be at least twice --heartbeat"));
     }
     // Clocks are assumed to drift by less than 2 %.
     if timing.margin * 50 < timing.lease {
-        return Err(ConfigError::Timing("--margin must be at least a fiftieth of --lease"));
+        return Err(ConfigError::rule("--margin must be at least a fiftieth of --lease"));
     }
     Ok(timing)
 }

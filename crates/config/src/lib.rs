@@ -1,0 +1,183 @@
+//! The settings of a program that serves: flags stand above the environment, that above a file in
+//! TOML, and that above the defaults.
+//!
+//! A program describes its settings once, to clap, which merges: it knows flags, variables and
+//! defaults, and what the file says takes the place of the defaults. So a value is read alike
+//! wherever it stands, and is refused in the same words.
+//!
+//! The flag `--config` names the file. The key of `--some-flag` is `some_flag`; a flag that may be
+//! repeated takes a list. In the environment the parts of a list are separated by semicolons, for
+//! its values hold commas.
+
+mod error;
+
+pub use error::ConfigError;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use toml::{Table, Value};
+
+/// The flag with the file, which is no key of it.
+const FILE: &str = "config";
+
+/// What the arguments (the program's own name first), the environment and the file say, merged. A
+/// subcommand reads no file.
+pub fn load(command: Command, args: impl IntoIterator<Item = OsString>) -> Result<ArgMatches, ConfigError> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let matches = with_lists_of_environment(command.clone()).try_get_matches_from(&args)?;
+    match matches.get_one::<PathBuf>(FILE) {
+        Some(path) if matches.subcommand_name().is_none() => {
+            Ok(with_lists_of_environment(with_file(command, path)?).try_get_matches_from(args)?)
+        }
+        _ => Ok(matches),
+    }
+}
+
+/// Refuses an address that other machines reach, unless that is meant: there are no credentials
+/// yet, so whoever reaches it commands the program.
+pub fn check_listen(address: SocketAddr, is_meant: bool) -> Result<(), ConfigError> {
+    if address.ip().is_loopback() || is_meant {
+        return Ok(());
+    }
+    Err(ConfigError::rule(format!(
+        "--listen {address} is reachable from other machines and there are no credentials yet: \
+         add --insecure-listen if that is meant"
+    )))
+}
+
+fn is_list(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Append)
+}
+
+/// The command with what the file says as its defaults.
+fn with_file(mut command: Command, path: &Path) -> Result<Command, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::ReadFile(path.to_owned(), error))?;
+    let wrong = |sentence: String| ConfigError::File(path.to_owned(), sentence);
+    // The whole error draws a picture of several lines; its message says it in one.
+    let not_toml = |error: toml::de::Error| wrong(format!("is not a configuration: {}", error.message()));
+    let table: Table = text.parse().map_err(not_toml)?;
+    for (key, value) in table {
+        let Some(arg) = command.get_arguments().find(|arg| arg.get_id() == key.as_str() && key != FILE) else {
+            let hint = nearest(&command, &key).map(|known| format!("; is `{known}` meant?")).unwrap_or_default();
+            return Err(wrong(format!("has an unknown field `{key}`{hint}")));
+        };
+        let texts = match value {
+            Value::Array(list) if is_list(arg) => list.iter().map(text_of).collect(),
+            value => text_of(&value).map(|text| vec![text]),
+        };
+        let texts = texts.ok_or_else(|| wrong(format!("has no text, number or boolean at `{key}`")))?;
+        command = command.mut_arg(key, |arg| arg.default_values(texts));
+    }
+    Ok(command)
+}
+
+/// The key that is nearly this one, if there is any, by clap's measure of flags.
+fn nearest(command: &Command, key: &str) -> Option<String> {
+    let keys = command.get_arguments().map(|arg| arg.get_id().as_str()).filter(|known| *known != FILE);
+    let alike = keys.map(|known| (strsim::jaro(known, key), known)).filter(|(likeness, _)| *likeness > 0.7);
+    alike.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, known)| known.to_owned())
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Boolean(yes) => Some(yes.to_string()),
+        Value::Float(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => None,
+    }
+}
+
+/// The command with the lists of the environment as its defaults: clap would take each variable for
+/// one value, or split what a flag says as well.
+fn with_lists_of_environment(command: Command) -> Command {
+    command.mut_args(|arg| {
+        let Some(variable) = arg.get_env().filter(|_| is_list(&arg)) else { return arg };
+        let text = std::env::var(variable).unwrap_or_default();
+        let parts: Vec<String> =
+            text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        let arg = arg.env(None::<&'static str>);
+        if parts.is_empty() { arg } else { arg.default_values(parts).hide_default_value(true) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use std::io::Write as _;
+
+    /// Flags as the programs have them. The variables are those that cargo sets, for a test must
+    /// not set its own.
+    #[derive(Debug, Parser)]
+    struct Example {
+        #[arg(long, default_value = "1")]
+        count: u32,
+        #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", action = ArgAction::Set)]
+        bold: bool,
+        #[arg(long)]
+        label: Vec<String>,
+        #[arg(long, env = "CARGO_PKG_NAME")]
+        name: Option<String>,
+        #[arg(long, env = "CARGO_PKG_VERSION")]
+        version_list: Vec<String>,
+        #[arg(long, value_parser = ["red", "green"])]
+        colour: Option<String>,
+        #[arg(long)]
+        config: Option<PathBuf>,
+    }
+
+    fn read(file: &str, args: &[&str]) -> Result<Example, ConfigError> {
+        let mut written = tempfile::NamedTempFile::new().unwrap();
+        write!(written, "{file}").unwrap();
+        let config = ["example", "--config", written.path().to_str().unwrap()];
+        let args = config.iter().chain(args).map(OsString::from);
+        let matches = load(<Example as clap::CommandFactory>::command(), args)?;
+        Ok(<Example as clap::FromArgMatches>::from_arg_matches(&matches)?)
+    }
+
+    fn refused(file: &str, args: &[&str]) -> String {
+        read(file, args).unwrap_err().line()
+    }
+
+    #[test]
+    fn flags_stand_above_the_environment_above_the_file_above_defaults() {
+        let file = "count = 7\nbold = true\nname = \"file\"\nversion_list = [\"file\"]";
+        let example = read(file, &[]).unwrap();
+        assert_eq!((example.count, example.bold), (7, true));
+        assert_eq!(example.name.as_deref(), Some("muster-config"), "the environment stands above the file");
+        assert_eq!(example.version_list, [env!("CARGO_PKG_VERSION")], "with its lists as well");
+        let example = read(file, &["--count", "9", "--bold=false", "--name", "flag", "--version-list=a;b"]).unwrap();
+        assert_eq!((example.count, example.bold), (9, false));
+        assert_eq!(example.name.as_deref(), Some("flag"));
+        assert_eq!(example.version_list, ["a;b"], "a flag is not split");
+        assert_eq!(read("", &[]).unwrap().count, 1);
+    }
+
+    #[test]
+    fn a_repeated_flag_takes_the_place_of_a_list() {
+        let file = "label = [\"a=1,2\", \"b\"]";
+        assert_eq!(read(file, &[]).unwrap().label, ["a=1,2", "b"]);
+        assert_eq!(read("label = \"a\"", &[]).unwrap().label, ["a"]);
+        assert_eq!(read(file, &["--label", "c", "--label", "d"]).unwrap().label, ["c", "d"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        assert!(refused("cuont = 1", &[]).ends_with(" has an unknown field `cuont`; is `count` meant?"));
+        assert!(refused("config = \"x\"", &[]).contains(" has an unknown field `config`"));
+        assert!(refused("speed = 1", &[]).ends_with(" has an unknown field `speed`"));
+        assert!(refused("count = [1]", &[]).ends_with(" has no text, number or boolean at `count`"));
+        assert!(refused("label = [[]]", &[]).ends_with(" has no text, number or boolean at `label`"));
+        assert!(refused("count", &[]).contains(" is not a configuration: "));
+        assert_eq!(refused("count = \"x\"", &[]), "--count x: invalid digit found in string");
+        assert_eq!(refused("", &["--count", "x"]), "--count x: invalid digit found in string");
+        assert_eq!(refused("", &["--colour", "blue"]), "--colour blue: expected one of red, green");
+        assert_eq!(refused("", &["--count", "x\ny"]), "--count x y: invalid digit found in string");
+        assert_eq!(refused("", &["--bold=maybe"]), "--bold maybe: expected one of true, false");
+        assert_eq!(refused("", &["--cuont", "1"]), "unexpected argument '--cuont' found");
+        assert!(refused("", &["--count"]).starts_with("a value is required for '--count <COUNT>'"));
+    }
+}
