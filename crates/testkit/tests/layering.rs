@@ -15,7 +15,7 @@ const MAY_SEE: [(&str, &[&str]); 16] = [
     ("store", &["os", "types"]),
     ("client", &["proto", "types"]),
     ("master", &["config", "core", "store", "proto", "os", "types", "units"]),
-    ("worker", &["agent", "proto", "os", "types", "units"]),
+    ("worker", &["agent", "config", "proto", "os", "types", "units"]),
     ("runner", &["agent", "os", "types"]),
     ("cli", &["client", "os", "units"]),
     ("sdk", &["client", "proto", "types"]),

@@ -3,13 +3,12 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
+use muster_config::ConfigError;
 use muster_worker::config::{Action, CommandLine, StopArgs, WorkerConfig, WorkerSettings};
 use muster_worker::launch::in_one_line;
 use muster_worker::{agent, init, protection, runner, state};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -30,22 +29,18 @@ fn main() -> ExitCode {
 }
 
 fn act() -> Result<ExitCode, StartFailed> {
-    let CommandLine { action, settings, config } = match CommandLine::try_parse() {
+    let CommandLine { action, settings, .. } = match CommandLine::read(std::env::args_os()) {
         Ok(line) => line,
-        // Help and version: asked for, and longer than a line.
-        Err(text) if !text.use_stderr() => text.exit(),
-        Err(error) => return Err(StartFailed { code: 2, message: first_paragraph(&error.to_string()) }),
+        Err(error) => match error.shown() {
+            // Help and version: asked for, and longer than a line.
+            Some(text) => text.exit(),
+            None => return Err(usage(&error)),
+        },
     };
     match action {
         Some(Action::Stop(args)) => stop(&args).map(|()| ExitCode::SUCCESS),
-        None => serve(settings, config.as_deref()),
+        None => serve(settings),
     }
-}
-
-/// What is wrong, without how to ask for help.
-fn first_paragraph(text: &str) -> String {
-    let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim);
-    lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
 }
 
 /// What a start is answered with when it fails.
@@ -54,30 +49,22 @@ struct StartFailed {
     message: String,
 }
 
-fn usage(error: &dyn std::error::Error) -> StartFailed {
-    StartFailed { code: 2, message: in_one_line(error) }
+fn usage(error: &ConfigError) -> StartFailed {
+    StartFailed { code: 2, message: error.line() }
 }
 
 fn other(error: &dyn std::error::Error) -> StartFailed {
     StartFailed { code: 1, message: in_one_line(error) }
 }
 
-fn serve(settings: WorkerSettings, file: Option<&std::path::Path>) -> Result<ExitCode, StartFailed> {
-    let mut settings = settings.or(WorkerSettings::lists_of_environment());
-    if let Some(path) = file {
-        settings = settings.or_file(path).map_err(|error| usage(&error))?;
-    }
-    let filter = settings.log.clone().unwrap_or_else(|| "info".to_owned());
-    // Targets and levels only: the larger filter language brings a megabyte of regular expressions
-    // into every worker.
-    let filter: Targets = filter.parse().map_err(|error: ParseError| usage(&error))?;
+fn serve(settings: WorkerSettings) -> Result<ExitCode, StartFailed> {
     let lines =
         tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(lines).with(filter).init();
+    tracing_subscriber::registry().with(lines).with(settings.log.clone()).init();
     if init::is_process_one() {
-        let (state_dir, stop_grace) = settings.of_process_one().map_err(|error| usage(&error))?;
         // What was wrong has been said by the agent.
-        let code = runtime()?.block_on(init::run(&state_dir, stop_grace)).map_err(|error| other(&error))?;
+        let served = runtime()?.block_on(init::run(&settings.state_dir, settings.stop_grace.0));
+        let code = served.map_err(|error| other(&error))?;
         return Ok(ExitCode::from(code));
     }
     let config = settings.resolve().map_err(|error| usage(&error))?;

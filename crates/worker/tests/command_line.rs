@@ -27,7 +27,7 @@ fn a_bad_value_is_named_with_what_would_be_right() {
         (["--memory", "2GB"], "--memory 2GB: unknown unit 'GB'; write K, M, G or T"),
         (["--cleanup-age", "5"], "--cleanup-age 5: a unit is missing; write 5s for seconds"),
         (["--cores", "0"], "--cores 0: at least 1"),
-        (["--cores", "many"], "invalid value 'many' for '--cores <CORES>'"),
+        (["--cores", "many"], "--cores many: invalid digit"),
         (["--listen", "0.0.0.0:1"], "--insecure-listen"),
         (["--label", "x"], "--label x: expected NAME=VALUE"),
         (["--resource", "GPU=0"], "--resource GPU=0"),

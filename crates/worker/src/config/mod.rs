@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use muster_types::{AllocatedResources, WorkerName};
 
-pub use resolve::SettingError;
 pub use settings::{Action, CommandLine, StopArgs, WorkerSettings};
 
 /// A worker's configuration, complete.
