@@ -296,3 +296,27 @@ fn no_text_cites_a_document_that_is_not_here() {
     }
     assert!(bad.is_empty(), "cite an invariant by its name in ARCHITECTURE.md:\n{}", bad.join("\n"));
 }
+
+/// `docs/loss.md` answers for each loss with a test: one that was renamed answers for nothing.
+#[test]
+fn every_test_and_scenario_of_the_table_of_loss_is_there() {
+    let (_, table) = files("docs", "loss.md").pop().expect("the document is there");
+    let code: String = files("crates", ".rs").into_iter().map(|(_, text)| text).collect();
+    let quoted = table.split('`').skip(1).step_by(2);
+    let (mut missing, mut checked) = (Vec::new(), 0);
+    for name in quoted {
+        let scenario = name.rsplit('/').next().filter(|file| file.ends_with(".txt"));
+        let test = name.rsplit("::").next().filter(|word| word.matches('_').count() > 2 && !word.contains(['/', ' ']));
+        let is_there = match (scenario, test) {
+            (Some(file), _) => root().join("tests/scenarios").join(file).exists(),
+            (None, Some(test)) => code.contains(&format!("fn {test}(")),
+            (None, None) => continue,
+        };
+        checked += 1;
+        if !is_there {
+            missing.push(name);
+        }
+    }
+    assert!(checked > 40, "the table was not understood: {checked}");
+    assert!(missing.is_empty(), "named in docs/loss.md, and not there:\n{}", missing.join("\n"));
+}

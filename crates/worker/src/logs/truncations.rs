@@ -26,7 +26,7 @@ impl Truncations {
         if let Some(entry) = seen.get_mut(file) {
             if size < entry.size {
                 entry.count += 1;
-                if let Err(error) = fs::write(count_file(file), format!("{}\n", entry.count)) {
+                if let Err(error) = muster_os::file::replace(&count_file(file), format!("{}\n", entry.count)) {
                     tracing::warn!(path = %file.display(), %error, "cannot keep the count of truncations");
                 }
             }

@@ -82,6 +82,8 @@ fn machine_id() -> String {
 
 #[cfg(test)]
 mod tests {
+    use muster_testenv::SmallDisk;
+
     use super::*;
 
     #[test]
@@ -91,6 +93,17 @@ mod tests {
         assert_eq!(Identity::load_or_make(directory.path()).expect("read"), first);
         fs::remove_file(directory.path().join("identity")).expect("wiped");
         assert_ne!(Identity::load_or_make(directory.path()).expect("made anew").uid, first.uid);
+    }
+
+    #[test]
+    fn on_a_full_disk_there_is_no_identity_or_a_whole_one() {
+        let Some(disk) = SmallDisk::mount(64) else { return };
+        disk.fill(0);
+        assert!(matches!(Identity::load_or_make(disk.path()), Err(StateError::Write(..))));
+        disk.make_room();
+        let made = Identity::load_or_make(disk.path()).expect("made");
+        disk.fill(0);
+        assert_eq!(Identity::load_or_make(disk.path()).expect("read"), made);
     }
 
     #[test]
