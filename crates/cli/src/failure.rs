@@ -176,7 +176,7 @@ fn plural(kind: &str) -> &str {
     match kind {
         "application" => "applications",
         "executor" => "executors",
-        "worker" => "workers",
+        "worker" | "host with a worker" => "workers",
         _ => "drivers",
     }
 }

@@ -35,12 +35,12 @@ fn secret_names_of(command: &Command) -> BTreeSet<String> {
     found
 }
 
-/// What a worker must define. That it carries a label is not a variable that it defines.
+/// What a worker must define, or carry as a label.
 fn needed(of: TemplateOf, command: &Command, defined: impl Fn(&str) -> bool) -> BTreeSet<String> {
     let mut names = names_of(command);
     names.retain(|name| match of.kind_of(name) {
-        VariableKind::BuiltIn | VariableKind::Label => false,
-        VariableKind::OfOthers => true,
+        VariableKind::BuiltIn => false,
+        VariableKind::OfOthers | VariableKind::Label => true,
         VariableKind::Defined => !defined(name),
     });
     names
@@ -103,12 +103,12 @@ impl Core {
         field: &str,
     ) -> Option<Rejection> {
         let workers = || self.workers.iter().filter(|worker| !worker.record.forgotten);
-        let is_known = |name: &str| workers().any(|worker| worker.record.variables.contains(name));
+        let is_known = |name: &str| workers().any(|worker| worker.defines().any(|defined| defined == name));
         let is_first = workers().next().is_none();
         let name = names.into_iter().find(|name| match of.kind_of(name) {
             VariableKind::OfOthers => true,
-            VariableKind::BuiltIn | VariableKind::Label => false,
-            VariableKind::Defined => !is_first && !is_known(name),
+            VariableKind::BuiltIn => false,
+            VariableKind::Label | VariableKind::Defined => !is_first && !is_known(name),
         })?;
         let (whose, other) = match of {
             TemplateOf::Driver => ("a driver", "executors have it, drivers do not"),
@@ -116,6 +116,7 @@ impl Core {
         };
         let reason = match of.kind_of(&name) {
             VariableKind::OfOthers => other.to_owned(),
+            VariableKind::Label => "no worker carries that label".to_owned(),
             _ => format!("it is none of those that {whose} is given, and no worker defines it"),
         };
         let shown = if secret_names_of(command).contains(&name) { "…" } else { &name };

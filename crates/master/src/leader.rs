@@ -13,6 +13,7 @@ use muster_store::{Deadline, LeaderWatch};
 use muster_types::{ClusterRecord, Commit, Epoch, QuarantinedRecord, WallTime};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use crate::api::submit::UndecidedRequests;
 use crate::clock;
 use crate::commit::InputSender;
 use crate::events::EventBroker;
@@ -62,6 +63,8 @@ pub(crate) struct LeaderContext {
     pub recovers_until: WallTime,
     /// The store takes nothing more at present.
     pub store_full: watch::Receiver<bool>,
+    /// What was on its way to the store when it was found full.
+    pub undecided: UndecidedRequests,
     /// What only the role can do.
     pub role_commands: mpsc::Sender<RoleCommand>,
 }

@@ -66,7 +66,8 @@ impl InputDigest {
     }
 }
 
-fn request_id_mut(request: &mut Request) -> Option<&mut Option<muster_types::RequestId>> {
+/// The id that makes a request idempotent.
+pub(crate) fn request_id_mut(request: &mut Request) -> Option<&mut Option<muster_types::RequestId>> {
     match request {
         Request::SubmitDriver { request, .. }
         | Request::KillDriver { request, .. }

@@ -189,7 +189,7 @@ async fn secrets_never_come_back() {
 async fn braces_are_a_variable_that_is_known_or_pass_as_they_are() {
     let cluster = Cluster::start(Options { workers: 1, ..Options::default() });
     let mut client = cluster.client();
-    for unknown in ["{{NOBODY_DEFINES_IT}}", "{{SCRATCH_DIR}}", "{{EXECUTOR_ID}}"] {
+    for unknown in ["{{NOBODY_DEFINES_IT}}", "{{SCRATCH_DIR}}", "{{EXECUTOR_ID}}", "{{LABEL_nowhere}}"] {
         let status = client.submit_driver(Submit::program(&["/bin/echo", unknown]).0).await.expect_err(unknown);
         assert_names(&status, &["driver.command"]);
         assert!(status.message().contains(unknown), "{status:?}");

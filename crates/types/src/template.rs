@@ -9,6 +9,12 @@
 /// Begins the variable of a worker's label; the label's key follows as it is.
 pub const LABEL_PREFIX: &str = "LABEL_";
 
+/// The key of a label as names of variables are written: in upper case, with `_` for what stands
+/// between words.
+pub fn plain_label(key: &str) -> String {
+    key.to_ascii_uppercase().replace(['-', '.', '/'], "_")
+}
+
 /// What every program is given.
 const OF_ALL: [&str; 6] = ["CORES", "MEMORY_BYTES", "HOSTNAME", "WORKER_ID", "WORK_DIR", "RESOURCES_FILE"];
 const OF_DRIVERS: [&str; 2] = ["DRIVER_ID", "ATTEMPT"];

@@ -27,9 +27,8 @@ const KILL: i32 = 9;
 pub(super) fn exit_of(driver: &Driver) -> ExitStatus {
     let Some(outcome) = &driver.outcome else { return ExitStatus::PLATFORM };
     match (outcome.exit_code, outcome.signal) {
-        // Its tree was ended for its memory, and its main process could still say that all was
-        // well.
-        (Some(0), _) if outcome.out_of_memory => ExitStatus::signal(KILL),
+        // Its tree was ended for its memory, whatever its main process could still say.
+        (Some(_), _) if outcome.out_of_memory => ExitStatus::signal(KILL),
         (Some(code), _) => ExitStatus::program(code),
         (None, Some(signal)) => ExitStatus::signal(signal),
         (None, None) => never_ran(outcome),
@@ -67,6 +66,7 @@ mod tests {
         assert_eq!((code(0), code(3), code(255)), (ExitStatus(0), ExitStatus(3), ExitStatus(255)));
         let killed = Outcome { exit_code: Some(0), out_of_memory: true, ..Outcome::default() };
         assert_eq!(exit_of(&ended(killed.clone())), ExitStatus(137));
+        assert_eq!(exit_of(&ended(Outcome { exit_code: Some(7), ..killed.clone() })), ExitStatus(137));
         assert!(!speaks_for_itself(&ended(killed)));
         let signal = |signal| exit_of(&ended(Outcome { signal: Some(signal), ..Outcome::default() }));
         assert_eq!((signal(9), signal(15)), (ExitStatus(137), ExitStatus(143)));

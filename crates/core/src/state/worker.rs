@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use muster_types::{
-    AllocatedResources, ApplicationUid, AttemptKey, KilledBy, Report, Session, Time, WallTime, WorkerName,
-    WorkerRecord, WorkerState, WorkerUid,
+    AllocatedResources, ApplicationUid, AttemptKey, KilledBy, LABEL_PREFIX, Report, Session, Time, WallTime,
+    WorkerName, WorkerRecord, WorkerState, WorkerUid, plain_label,
 };
 
 use crate::LinkId;
@@ -101,12 +101,19 @@ impl Worker {
         }
     }
 
+    /// Names of the variables that programs have of it: its own, and one for each of its labels.
+    pub(crate) fn defines(&self) -> impl Iterator<Item = String> + '_ {
+        let names = |key: &String| [format!("{LABEL_PREFIX}{key}"), format!("{LABEL_PREFIX}{}", plain_label(key))];
+        let labels = self.record.labels.keys().flat_map(names);
+        self.record.variables.iter().cloned().chain(labels)
+    }
+
     pub(crate) fn facts(&self) -> WorkerFacts {
         WorkerFacts {
             name: self.record.name.clone(),
             host: self.record.host.clone(),
             labels: self.record.labels.clone(),
-            variables: self.record.variables.clone(),
+            variables: self.defines().collect(),
             tree: self.record.capabilities.tree,
             total: self.record.total.clone(),
         }

@@ -12,7 +12,7 @@ mod master;
 mod raw_watch;
 mod render;
 mod session;
-mod submit;
+pub(crate) mod submit;
 mod watch;
 mod workers;
 

@@ -1,5 +1,8 @@
 //! A request to the commit loop, and what a caller is told of it.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use muster_core::{Answer, Rejection, Request};
 use muster_proto::FieldViolations;
 use muster_proto::errors::Failure;
@@ -12,7 +15,7 @@ use tonic::metadata::MetadataMap;
 use crate::clock;
 use crate::commit::{CallReply, PendingCall};
 use crate::leader::LeaderContext;
-use crate::poison_inputs::InputDigest;
+use crate::poison_inputs::{InputDigest, request_id_mut};
 use crate::sessions::OpenedSession;
 
 /// An answer.
@@ -26,13 +29,18 @@ pub(crate) struct CallAnswer {
 impl LeaderContext {
     /// Queues a request and waits for its answer. If the caller goes away before it is handled,
     /// nothing is done.
-    pub(crate) async fn submit(&self, request: Request) -> Result<CallAnswer, Failure> {
+    pub(crate) async fn submit(&self, mut request: Request) -> Result<CallAnswer, Failure> {
         if self.poison_inputs.refuses(clock::boottime(), || InputDigest::of_request(&request)) {
             return Err(Failure::InputFailed);
         }
         let mut full = self.store_full.clone();
-        if *full.borrow() {
-            return Err(Failure::StoreFull);
+        let id = request_id_mut(&mut request).and_then(|id| id.clone());
+        let is_full = *full.borrow();
+        match (is_full, self.undecided.holds(is_full, id.as_ref())) {
+            (false, _) => {}
+            // It may be on its way to the store still: to say that it is refused would be wrong.
+            (true, true) => return Err(no_answer_yet()),
+            (true, false) => return Err(Failure::StoreFull),
         }
         let (reply, answered) = oneshot::channel();
         self.inputs.calls.try_send(PendingCall { request, reply }).map_err(|error| match error {
@@ -44,7 +52,8 @@ impl LeaderContext {
             answered = answered => answered,
             // What is on its way to the store will be written once there is room.
             Ok(_) = full.wait_for(|full| *full) => {
-                return Err(Failure::OutcomeUnknown { message: "the store is full".to_owned() });
+                self.undecided.add(id);
+                return Err(no_answer_yet());
             }
         };
         match answered {
@@ -54,6 +63,31 @@ impl LeaderContext {
             Ok(CallReply::Failed) => Err(Failure::InputFailed),
             Err(_) => Err(Failure::OutcomeUnknown { message: "the store did not answer".to_owned() }),
         }
+    }
+}
+
+fn no_answer_yet() -> Failure {
+    Failure::OutcomeUnknown { message: "the store is full".to_owned() }
+}
+
+/// Ids of the requests that were on their way to the store when it was found full: they are done
+/// once there is room, so one that is asked again meanwhile is not refused. No more than the queue
+/// of requests and a batch hold, since none is taken while the store is full.
+#[derive(Debug, Default)]
+pub(crate) struct UndecidedRequests(Mutex<BTreeSet<RequestId>>);
+
+impl UndecidedRequests {
+    fn add(&self, id: Option<RequestId>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(id);
+    }
+
+    /// Whether it is one of them. Once there is room again, all are decided.
+    fn holds(&self, is_full: bool, id: Option<&RequestId>) -> bool {
+        let mut undecided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_full {
+            undecided.clear();
+        }
+        id.is_some_and(|id| undecided.contains(id))
     }
 }
 

@@ -13,6 +13,7 @@ use super::active::Active;
 use super::fatal::FatalError;
 use super::standby::{MasterProcess, Standby};
 use super::warm_state::WarmState;
+use crate::api::submit::UndecidedRequests;
 use crate::commit::{CommitLoop, CommitTerms, Decisions, EffectSinks, input_queue};
 use crate::entropy::KernelEntropy;
 use crate::events::{CommitEventsSize, EventBroker, EventRetention, publisher};
@@ -122,6 +123,7 @@ where
             election: node.candidate.election(),
             recovers_until: WallTime(won.wall.0.saturating_add(millis(settings.timing.wait()))),
             store_full,
+            undecided: UndecidedRequests::default(),
             role_commands,
         });
         let publishing = Box::pin(publishing);

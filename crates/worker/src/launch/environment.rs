@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use muster_types::{AttemptKey, Launch};
+use muster_types::{AttemptKey, Launch, plain_label};
 
 /// What is passed on of the agent's own environment: never its `MUSTER_*`, never a secret.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER"];
@@ -163,6 +163,6 @@ impl VariableScope<'_> {
 /// `LABEL_zone` is the label `zone`; `LABEL_ZONE` is one too that differs only in case and in `-`
 /// and `.`, since variables of environments are written so.
 fn worker_label(labels: &BTreeMap<String, String>, name: &str) -> Option<String> {
-    let plain = |label: &str| label.to_ascii_uppercase().replace(['-', '.', '/'], "_");
-    labels.get(name).or_else(|| labels.iter().find(|(label, _)| plain(label) == name).map(|(_, value)| value)).cloned()
+    let by_plain_name = || labels.iter().find(|(label, _)| plain_label(label) == name).map(|(_, value)| value);
+    labels.get(name).or_else(by_plain_name).cloned()
 }
