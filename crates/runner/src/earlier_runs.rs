@@ -96,7 +96,7 @@ impl EarlierRuns {
             left = vec![None];
         }
         let runs = EarlierRuns { path, left };
-        runs.write(Some(present))?;
+        runs.write(&[present])?;
         Ok(runs)
     }
 
@@ -108,11 +108,11 @@ impl EarlierRuns {
     /// The present run has ended, and all that it ran.
     pub(crate) fn end(self) {
         // At worst something counts as left that is not.
-        let _ = self.write(None);
+        let _ = self.write(&[]);
     }
 
-    fn write(&self, present: Option<Option<RunRecord>>) -> io::Result<()> {
-        let lines: BTreeSet<String> = self.left.iter().chain(&present).map(line).collect();
+    fn write(&self, present: &[Option<RunRecord>]) -> io::Result<()> {
+        let lines: BTreeSet<String> = self.left.iter().chain(present).map(line).collect();
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
         muster_os::file::replace_synced(&self.path, text)
     }

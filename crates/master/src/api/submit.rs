@@ -9,7 +9,7 @@ use muster_proto::errors::Failure;
 use muster_proto::tokens::etag;
 use muster_types::RequestId;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tonic::metadata::MetadataMap;
 
 use crate::clock;
@@ -35,13 +35,7 @@ impl LeaderContext {
         }
         let mut full = self.store_full.clone();
         let id = request_id_mut(&mut request).and_then(|id| id.clone());
-        let is_full = *full.borrow();
-        match (is_full, self.undecided.holds(is_full, id.as_ref())) {
-            (false, _) => {}
-            // It may be on its way to the store still: to say that it is refused would be wrong.
-            (true, true) => return Err(no_answer_yet()),
-            (true, false) => return Err(Failure::StoreFull),
-        }
+        self.undecided.refuse(&full, id.as_ref())?;
         let (reply, answered) = oneshot::channel();
         self.inputs.calls.try_send(PendingCall { request, reply }).map_err(|error| match error {
             TrySendError::Full(_) => Failure::QueueFull { what: "the master's queue of requests".to_owned() },
@@ -81,13 +75,16 @@ impl UndecidedRequests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(id);
     }
 
-    /// Whether it is one of them. Once there is room again, all are decided.
-    fn holds(&self, is_full: bool, id: Option<&RequestId>) -> bool {
+    /// Refuses a request while the store is full, unless it may be on its way there still: then
+    /// nobody can say. Once there is room again, all are decided. Whether there is must be looked
+    /// at under the lock, or what has just been added might be forgotten.
+    fn refuse(&self, full: &watch::Receiver<bool>, id: Option<&RequestId>) -> Result<(), Failure> {
         let mut undecided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_full {
+        if !*full.borrow() {
             undecided.clear();
+            return Ok(());
         }
-        id.is_some_and(|id| undecided.contains(id))
+        Err(if id.is_some_and(|id| undecided.contains(id)) { no_answer_yet() } else { Failure::StoreFull })
     }
 }
 

@@ -2,14 +2,12 @@
 //! answer alike.
 
 mod call_deadline;
-mod calls_only;
-mod header_limit;
+mod head;
 mod too_large;
 mod whole_request;
 
 pub use call_deadline::EndAtDeadline;
-pub use calls_only::CallsOnly;
-pub use header_limit::LimitHeaders;
+pub use head::CheckHead;
 pub use too_large::{NameTooLarge, status_of_read};
 pub use whole_request::AwaitRequest;
 
@@ -25,9 +23,9 @@ pub const MAX_HEADERS_READ: u32 = 32 << 10;
 pub const FORWARDED: &str = "muster-forwarded";
 
 /// All that is done around the services of a server, the outermost first.
-pub type Guarded<S> = CallsOnly<LimitHeaders<EndAtDeadline<AwaitRequest<NameTooLarge<S>>>>>;
+pub type Guarded<S> = CheckHead<EndAtDeadline<AwaitRequest<NameTooLarge<S>>>>;
 
 /// All that is done around the services of a server.
 pub fn guarded<S>(services: S) -> Guarded<S> {
-    CallsOnly(LimitHeaders(EndAtDeadline(AwaitRequest(NameTooLarge(services)))))
+    CheckHead(EndAtDeadline(AwaitRequest(NameTooLarge(services))))
 }

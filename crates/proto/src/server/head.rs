@@ -1,0 +1,72 @@
+//! What is refused by the head of a request alone, before anything of it is read.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::header::CONTENT_TYPE;
+use tonic::codegen::http::{Request, Response, StatusCode};
+
+use super::{FORWARDED, MAX_HEADERS};
+use crate::errors::Failure;
+
+/// What HTTP/2 adds to the length of each name and value (RFC 9113, 6.5.2).
+const EACH: usize = 32;
+/// `:method`, `:scheme`, `:authority` and `:path` without their values, but for `POST` and `http`.
+const PSEUDO: usize = 7 + 4 + 7 + 4 + 10 + 5 + 4 * EACH;
+
+/// Refuses what is no call of gRPC, and calls whose headers are too large.
+#[derive(Debug, Clone)]
+pub struct CheckHead<S>(pub(super) S);
+
+impl<S> Service<Request<Body>> for CheckHead<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        match refusal_of(&request) {
+            Some(refusal) => Box::pin(std::future::ready(Ok(refusal))),
+            None => Box::pin(self.0.call(request)),
+        }
+    }
+}
+
+fn refusal_of(request: &Request<Body>) -> Option<Response<Body>> {
+    if !is_call(request) {
+        let mut refusal = Response::new(Body::empty());
+        *refusal.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Some(refusal);
+    }
+    // What a server handed on was measured there, and has grown since: whoever leads takes it, or
+    // the same call would pass at one and fail at the other.
+    let too_large = size(request) > MAX_HEADERS && !request.headers().contains_key(FORWARDED);
+    let failure = Failure::TooLarge { what: "the list of headers", limit: MAX_HEADERS };
+    too_large.then(|| failure.to_status().into_http())
+}
+
+/// Its content type says so; the protocol has all else refused as HTTP. Its kinds are told apart
+/// behind a plus (`application/grpc+proto`).
+fn is_call(request: &Request<Body>) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/grpc"))
+}
+
+/// The size of the list as HTTP/2 counts it.
+fn size(request: &Request<Body>) -> usize {
+    let uri = request.uri();
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + EACH);
+    PSEUDO + authority + path + fields.sum::<usize>()
+}
