@@ -26,14 +26,9 @@ impl fmt::Display for ArtifactUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.0.find(['?', '#']).unwrap_or(self.0.len());
         let (place, rest) = self.0.split_at(end);
-        match place.split_once("://") {
-            Some((scheme, path)) => {
-                let authority = path.split('/').next().unwrap_or(path);
-                match authority.rfind('@') {
-                    Some(at) => write!(f, "{scheme}://{REDACTED}@{}", &path[at + 1..])?,
-                    None => f.write_str(place)?,
-                }
-            }
+        let path = place.find("://").map_or(0, |colon| colon + "://".len());
+        match user_end(&place[path..]) {
+            Some(at) => write!(f, "{}{REDACTED}{}", &place[..path], &place[path + at..])?,
             None => f.write_str(place)?,
         }
         match rest.chars().next() {
@@ -41,6 +36,15 @@ impl fmt::Display for ArtifactUri {
             None => Ok(()),
         }
     }
+}
+
+/// Where the user part ends, with its `@`, in what follows a scheme. A password may hold a `/`,
+/// which should have been encoded: then what stands before that cannot be a host and its port.
+fn user_end(path: &str) -> Option<usize> {
+    let authority = path.split('/').next().unwrap_or(path);
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_cut = authority.rsplit_once(':').is_some_and(|(_, port)| !is_port(port));
+    authority.rfind('@').or_else(|| path.rfind('@').filter(|_| is_cut))
 }
 
 impl fmt::Debug for ArtifactUri {
@@ -63,6 +67,11 @@ mod tests {
             ("https://u@h/a?b#c", "https://[redacted]@h/a?[redacted]"),
             ("https://h/a#token", "https://h/a#[redacted]"),
             ("https://h?u:p@x", "https://h?[redacted]"),
+            ("https://u:hun/t@er@h/a", "https://[redacted]@h/a"),
+            ("https://h:1/a:b@c", "https://h:1/a:b@c"),
+            ("https://[::1]:80/a@b", "https://[::1]:80/a@b"),
+            ("u:p@h/a?b", "[redacted]@h/a?[redacted]"),
+            ("file:///a@b/c", "file:///a@b/c"),
         ];
         for (uri, shown) in cases {
             assert_eq!(ArtifactUri::new(uri).to_string(), shown);
