@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .btree_map(".muster.v1")
         // Log chunks are handed on without a copy.
         .bytes(".muster.v1")
-        // The large ones of their oneofs: a heartbeat must not carry the size of a hello.
+        // The large variants of their oneofs: a heartbeat must not have the size of a hello.
         .boxed(".muster.v1.LinkRequest.message.hello")
         .boxed(".muster.v1.WorkerCommand.command.launch");
     for message in SECRET_MESSAGES {

@@ -1,4 +1,4 @@
-//! Ids, for shells that complete them: the master is asked, for a short time.
+//! Completes ids for shells. It asks the master, for a short time.
 
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use crate::args::DEFAULT_MASTER;
 use crate::master::MasterClient;
 use crate::output::{application_state, driver_state, executor_state, is_running, worker_state};
 
-/// The variable by which the shell's script asks.
+/// The environment variable by which the shell's script requests completions.
 pub(crate) const VARIABLE: &str = "MUSTER_COMPLETE";
 
-/// Nobody waits longer for a Tab.
+/// The time limit of one completion.
 const BOUND: Duration = Duration::from_millis(500);
-/// More than a shell shows well.
+/// The most ids that are listed, which is more than a shell shows well.
 const MOST: usize = 1000;
 
-/// An id with a word about it.
+/// An id with a short description.
 struct Suggestion {
     id: String,
     about: String,
@@ -35,7 +35,7 @@ pub(crate) fn drivers_and_applications(current: &OsStr) -> Vec<CompletionCandida
     candidates(current, async |master| both(&master).await)
 }
 
-/// The same, of those that have not ended.
+/// Names of drivers and applications that have not ended.
 pub(crate) fn live_drivers_and_applications(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, async |master| {
         let mut all = both(&master).await;
@@ -104,8 +104,7 @@ async fn of_applications(master: &MasterClient) -> Vec<Suggestion> {
     all.into_iter().map(named).collect()
 }
 
-/// Asks the master of the line that is being completed. Who completes is told nothing when there is
-/// no answer.
+/// Asks the master that the completed line names. Without an answer there are no candidates.
 fn candidates(current: &OsStr, ask: impl AsyncFnOnce(MasterClient) -> Vec<Suggestion>) -> Vec<CompletionCandidate> {
     let Some(begin) = current.to_str() else { return Vec::new() };
     let environment = std::env::var("MUSTER_MASTER").ok().filter(|text| !text.is_empty());

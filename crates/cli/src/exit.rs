@@ -13,9 +13,9 @@ impl ExitStatus {
     pub(crate) const FAILED: ExitStatus = ExitStatus(1);
     /// Wrong usage.
     pub(crate) const USAGE: ExitStatus = ExitStatus(2);
-    /// A time passed first.
+    /// A time limit passed first.
     pub(crate) const TIMED_OUT: ExitStatus = ExitStatus(124);
-    /// Muster's doing, or the outcome is unknown.
+    /// Muster itself failed, or the outcome is unknown.
     pub(crate) const PLATFORM: ExitStatus = ExitStatus(125);
     /// The driver's program cannot be run.
     pub(crate) const CANNOT_RUN: ExitStatus = ExitStatus(126);
@@ -24,12 +24,12 @@ impl ExitStatus {
     /// Interrupted from the terminal: 128 + SIGINT.
     pub(crate) const INTERRUPTED: ExitStatus = ExitStatus(130);
 
-    /// As a shell says that a signal ended something.
+    /// The code that a shell gives to a process that a signal ended.
     pub(crate) fn signal(number: i32) -> ExitStatus {
         u8::try_from(128 + number).map_or(ExitStatus::PLATFORM, ExitStatus)
     }
 
-    /// A program's own code; what does not fit a byte is cut as the kernel cuts it.
+    /// A program's own code. Only its lowest byte counts, as in the kernel.
     pub(crate) fn program(code: i32) -> ExitStatus {
         ExitStatus((code & 0xff) as u8)
     }

@@ -1,4 +1,4 @@
-//! What can go wrong, as it is said, and what the process exits with.
+//! The failures of commands, with their messages and exit codes.
 
 use std::fmt;
 use std::io;
@@ -18,7 +18,7 @@ use crate::up::UpError;
 pub(crate) enum CommandFailure {
     /// The master refused, or could not be asked.
     Server(Box<AnswerRefused>),
-    /// Nothing has that name; with names that are near it.
+    /// Nothing has that name; the message lists similar names.
     NotFound {
         /// `driver`, `worker`, ….
         kind: &'static str,
@@ -27,15 +27,15 @@ pub(crate) enum CommandFailure {
         /// What may have been meant.
         similar: Vec<String>,
     },
-    /// What was written cannot be done; says what would be right.
+    /// The arguments are wrong; the text says what would be right.
     Usage(String),
-    /// What is asked for does not suit what there is; says what would.
+    /// The request does not suit the present state; the text says what would.
     State(String),
     /// The addresses of the masters make no sense.
     Masters(String),
-    /// Time passed first; says what goes on.
+    /// The time limit passed first; the text says what goes on.
     TimedOut(String),
-    /// A file of variables.
+    /// A file of variables cannot be read.
     EnvFile(EnvFileError),
     /// JSON could not be made.
     Json(JsonError),
@@ -51,19 +51,19 @@ pub(crate) enum CommandFailure {
     System(io::Error),
 }
 
-/// An answer that is not what was wished for.
+/// A call to the masters that failed.
 #[derive(Debug)]
 pub(crate) struct AnswerRefused {
-    /// The call.
+    /// The error of the call.
     pub(crate) error: CallError,
     /// The request id of a mutation: asking again under it is safe.
     pub(crate) request_id: Option<String>,
-    /// All who could be asked.
+    /// The addresses of all masters.
     pub(crate) masters: String,
 }
 
 impl AnswerRefused {
-    /// Whether it may have been done all the same.
+    /// Whether the change may have been made nevertheless.
     pub(crate) fn is_unknown(&self) -> bool {
         self.request_id.is_some() && self.error.verdict == Verdict::Unknown
     }
@@ -123,7 +123,7 @@ impl CommandFailure {
         }
     }
 
-    /// Whether it needs no words.
+    /// Whether it is not reported.
     pub(crate) fn is_silent(&self) -> bool {
         matches!(self, CommandFailure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
@@ -171,7 +171,7 @@ impl fmt::Display for CommandFailure {
 
 impl std::error::Error for CommandFailure {}
 
-/// The word of `muster list`.
+/// The kind as `muster list` names it.
 fn plural(kind: &str) -> &str {
     match kind {
         "application" => "applications",

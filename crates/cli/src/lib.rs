@@ -65,13 +65,13 @@ fn say_usage(error: &clap::Error, words: &[OsString]) -> ExitStatus {
     let _ = error.print();
     match error.exit_code() {
         0 => ExitStatus::OK,
-        // The code of a driver must not be mistaken for it.
+        // This exit code must not be mistaken for a driver's.
         _ if waits(words) => ExitStatus::PLATFORM,
         _ => ExitStatus::USAGE,
     }
 }
 
-/// Whether a line that is wrong was meant to exit with a driver's code.
+/// Whether an invalid command line was meant to exit with a driver's code.
 fn waits(words: &[OsString]) -> bool {
     let ours = || words.iter().skip(1).take_while(|word| *word != "--");
     ours().any(|word| word == "submit") && ours().any(|word| word == "--wait" || word == "-w")
@@ -83,6 +83,6 @@ fn log_for_experts() {
     let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "debug".into());
     let logger = tracing_subscriber::fmt().with_env_filter(filter);
     let logger = logger.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
-    // It is set once.
+    // This fails only when a logger is set already.
     let _ = logger.try_init();
 }

@@ -1,4 +1,4 @@
-//! The masters, as commands ask them.
+//! The client through which commands call the masters.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,13 +10,14 @@ use crate::failure::{AnswerRefused, CommandFailure};
 use crate::progress::Progress;
 use crate::similar::similar;
 
-/// Long enough for another master to take over, short enough for somebody who sits before it.
+/// The deadline of a call: long enough for another master to take over, short enough for a person
+/// who waits.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Who waits for a driver waits through restarts and upgrades of masters.
+/// The deadline of a call that waits for a driver through restarts and upgrades of masters.
 const PATIENCE: Duration = Duration::from_secs(3600);
-/// People are told that nobody answers after this.
+/// People are told when there is no answer after this time.
 const UNEASY: Duration = Duration::from_millis(800);
-/// Names that are looked through for suggestions.
+/// The most names that are searched for suggestions.
 const NAMES: usize = 10_000;
 
 /// A cluster's masters.
@@ -27,7 +28,7 @@ pub(crate) struct MasterClient {
 }
 
 impl MasterClient {
-    /// Of addresses as they were written.
+    /// Makes a client from addresses as they are written on the command line.
     pub(crate) fn new(addresses: &[String]) -> Result<MasterClient, CommandFailure> {
         MasterClient::with_deadline(addresses, DEADLINE)
     }
@@ -40,22 +41,21 @@ impl MasterClient {
         Ok(MasterClient { masters: masters.to_string(), client: Client::with_options(masters, options) })
     }
 
-    /// The client.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The same for calls that outlast restarts of masters.
+    /// The same client with a deadline that outlasts restarts of masters.
     pub(crate) fn patient(&self) -> MasterClient {
         MasterClient { client: self.client.with_deadline(PATIENCE), masters: self.masters.clone() }
     }
 
-    /// Asks something that changes nothing.
+    /// Makes a call that changes nothing.
     pub(crate) async fn ask<T>(&self, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CommandFailure> {
         self.watched(call).await.map_err(|error| self.failure(error, None))
     }
 
-    /// Asks for a change; the call gets a request id, under which asking again is safe.
+    /// Makes a call that changes something. It gets a request id, so that it is safe to repeat.
     pub(crate) async fn change<T, F>(&self, call: impl FnOnce(String) -> F) -> Result<T, CommandFailure>
     where
         F: Future<Output = Result<T, CallError>>,
@@ -71,7 +71,7 @@ impl MasterClient {
         self.watched(call(id.clone())).await.map_err(|error| self.failure(error, Some(id)))
     }
 
-    /// A failed read, as it is said.
+    /// The failure of a call that changes nothing.
     pub(crate) fn read_failure(&self, error: CallError) -> CommandFailure {
         self.failure(error, None)
     }
@@ -80,7 +80,7 @@ impl MasterClient {
         CommandFailure::Server(Box::new(AnswerRefused { error, request_id, masters: self.masters.clone() }))
     }
 
-    /// Says on a terminal that nobody answers yet.
+    /// Says on a terminal when no answer has arrived yet.
     async fn watched<T>(&self, call: impl Future<Output = T>) -> T {
         tokio::pin!(call);
         tokio::select! {
@@ -91,8 +91,8 @@ impl MasterClient {
         call.await
     }
 
-    /// A driver by name or uid, with the place to watch from; names that are near it when there is
-    /// none.
+    /// A driver by name or uid, with the token to watch from; the failure for a missing driver
+    /// lists similar names.
     pub(crate) async fn driver(&self, id: &str) -> Result<(Driver, String), CommandFailure> {
         let request = GetDriverRequest { driver_id: id.to_owned() };
         match self.ask(self.client.get_driver(request)).await {
@@ -122,7 +122,7 @@ impl MasterClient {
         }
     }
 
-    /// There is no such driver.
+    /// The failure for a driver that does not exist.
     pub(crate) async fn no_driver(&self, id: &str) -> CommandFailure {
         CommandFailure::NotFound {
             kind: "driver",
@@ -131,7 +131,7 @@ impl MasterClient {
         }
     }
 
-    /// There is no such application.
+    /// The failure for an application that does not exist.
     pub(crate) async fn no_application(&self, id: &str) -> CommandFailure {
         let names = self.application_names().await;
         CommandFailure::NotFound {
@@ -141,7 +141,7 @@ impl MasterClient {
         }
     }
 
-    /// There is neither.
+    /// The failure for a name that neither a driver nor an application has.
     pub(crate) async fn no_driver_or_application(&self, id: &str) -> CommandFailure {
         let mut names = self.driver_names().await;
         names.extend(self.application_names().await);
@@ -149,7 +149,7 @@ impl MasterClient {
         CommandFailure::NotFound { kind: "driver or application", id: id.to_owned(), similar }
     }
 
-    /// There is no such worker.
+    /// The failure for a worker that does not exist.
     pub(crate) async fn no_worker(&self, id: &str) -> CommandFailure {
         // A suggestion that cannot be made is left out.
         let workers = self.client.workers("", NAMES).await.map(|listed| listed.items).unwrap_or_default();

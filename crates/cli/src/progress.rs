@@ -19,14 +19,14 @@ impl Progress {
             if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}");
-        // The template is ours and right; without it the bar has its own style.
+        // Our template is valid, so the fallback is never used.
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         bar.set_message(text);
         bar.enable_steady_tick(Duration::from_millis(120));
         Progress { bar }
     }
 
-    /// Says something else.
+    /// Replaces the text.
     pub(crate) fn say(&self, text: impl Into<Cow<'static, str>>) {
         self.bar.set_message(text);
     }

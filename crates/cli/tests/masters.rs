@@ -14,14 +14,14 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
-/// What is to come, and what was asked.
+/// The prepared answers, and the received requests.
 #[derive(Default)]
 struct State {
     backup: Vec<Result<&'static str, Status>>,
     step_down: Vec<Result<v1::StepDownResponse, Status>>,
     request_ids: Vec<String>,
     asked_epochs: Vec<String>,
-    /// Who leads, one after the other; the last for ever.
+    /// The epochs of successive leaders; the last one stays.
     epochs: Vec<&'static str>,
 }
 
@@ -102,7 +102,7 @@ master! {
     end_quarantined: EndQuarantinedRequest => EndQuarantinedResponse,
 }
 
-/// Serves a master for as long as the runtime lives; its address.
+/// Serves a master for as long as the runtime lives; returns its address.
 async fn serve(master: &Master) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("it has an address").to_string();
@@ -185,7 +185,8 @@ async fn stepping_down_says_who_leads_and_is_done_once() {
     let next = || v1::StepDownResponse { leader: "b:2".into(), epoch: "1.9".into() };
     let broken = || Status::unavailable("connection reset");
 
-    // The first was never done, the second may have been, and was not: it is asked a third time.
+    // The first call was surely not applied. The second may have been, but was not. The third
+    // succeeds.
     prepare(&["1.1"], vec![Err(Failure::NoLeader.into()), Err(broken()), Ok(next())]);
     let output = muster(&address, dir.path(), &["cluster", "step-down"]).await;
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -193,8 +194,8 @@ async fn stepping_down_says_who_leads_and_is_done_once() {
     let ids = asked();
     assert!(ids.len() == 3 && ids.iter().all(|id| *id == ids[0] && !id.is_empty()), "{ids:?}");
 
-    // Each time of the same leader: if the answer was lost, the next one does not step down in its
-    // turn.
+    // Every call names the same leader: if an answer is lost, the next leader must not step down
+    // too.
     assert_eq!(master.0.lock().expect("whole").asked_epochs, ["1.1", "1.1", "1.1"]);
 
     let alone = Failure::WrongState { subject: "cluster".into(), message: "no other master stands by".into() };

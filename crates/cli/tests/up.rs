@@ -27,7 +27,7 @@ esac
 exec sleep 100000
 "#;
 
-/// Whether it is healthy is answered by the test, on the address that it was given.
+/// The test itself answers the health request, on the address from the arguments.
 const ETCD: &str = r#"#!/bin/sh
 [ "$1" = --name ] && [ "$3" = --data-dir ] || exit 9
 mkdir -p "$4"
@@ -65,8 +65,8 @@ impl Stage {
         let stage = Stage { root, listen: free_address() };
         fs::create_dir(stage.bin()).expect("a folder");
         let ours = Path::new(env!("CARGO_BIN_EXE_muster"));
-        // Beside its own program is where `muster` looks; a link would be followed to the real
-        // place.
+        // `muster` looks beside its own program; a symbolic link would lead it to the original
+        // folder.
         fs::hard_link(ours, stage.muster()).or_else(|_| fs::copy(ours, stage.muster()).map(drop)).expect("a copy");
         for (name, script) in [("muster-master", MASTER), ("muster-worker", WORKER), ("etcd", ETCD)] {
             let path = stage.bin().join(name);
@@ -112,7 +112,7 @@ impl Stage {
         child
     }
 
-    /// Process of a part, from the file that says it.
+    /// The process of a part, from its pid file.
     fn pid(&self, part: &str) -> Option<Pid> {
         let text = fs::read_to_string(self.dir().join(format!("run/{part}.pid"))).ok()?;
         Pid::from_raw(text.split_whitespace().next()?.parse().ok()?)
@@ -130,7 +130,7 @@ impl Stage {
             let address = url.strip_prefix("http://127.0.0.1:").expect("on loopback");
             let listener = std::net::TcpListener::bind(format!("127.0.0.1:{address}")).expect("the port is free");
             let (mut asker, _) = listener.accept().expect("it is asked");
-            // What is left unread when a connection ends takes the answer with it.
+            // Closing a connection with unread data resets it, which would lose the answer.
             std::io::Read::read(&mut asker, &mut [0; 1024]).expect("it asks");
             std::io::Write::write_all(&mut asker, b"HTTP/1.0 200 OK\r\n\r\n{\"health\":\"true\"}").expect("it listens");
         })
@@ -161,7 +161,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Whether a process runs; one that nobody has waited for yet does not.
+/// Whether a process runs; a zombie does not.
 fn runs(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))

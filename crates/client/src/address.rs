@@ -1,13 +1,13 @@
-//! Where masters are.
+//! Addresses of masters.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The port of masters when an address does not say.
+/// The port of an address that names none.
 pub const DEFAULT_PORT: u16 = 7077;
 
-/// Masters of one cluster that are known; never empty. Reads `host[:port][,host[:port]]…`; IPv6
-/// addresses stand in brackets.
+/// The known masters of one cluster; never empty. Parses `host[:port][,host[:port]]…`; an IPv6
+/// address is written in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MasterAddresses(Vec<String>);
 
@@ -56,7 +56,7 @@ impl fmt::Display for MasterAddresses {
     }
 }
 
-/// `host:port` of one address; `None` when it is none.
+/// One address as `host:port`; `None` if the text is not an address.
 pub(crate) fn normal(text: &str) -> Option<String> {
     let text = text.strip_prefix("http://").unwrap_or(text);
     let text = text.strip_suffix('/').unwrap_or(text);

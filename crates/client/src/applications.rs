@@ -1,5 +1,4 @@
-//! The calls of `ApplicationService`. A session is a stream that the sdk keeps; here it is only
-//! opened.
+//! The calls of `ApplicationService`. This crate only opens a session's stream; the sdk keeps it.
 
 use muster_proto::v1;
 use muster_proto::v1::application_service_client::ApplicationServiceClient;
@@ -14,7 +13,7 @@ fn service(channel: Channel) -> ApplicationServiceClient<Channel> {
 }
 
 impl Client {
-    /// Registers an application; answered once it is durable.
+    /// Registers an application. The answer comes once the registration is durable.
     pub async fn register_application(
         &self,
         mut request: v1::RegisterApplicationRequest,
@@ -24,7 +23,7 @@ impl Client {
         Ok(self.call("RegisterApplication", request, send).await?.application.unwrap_or_default())
     }
 
-    /// Opens an application's session; an older one is cut.
+    /// Opens an application's session, which ends an older one.
     pub async fn watch_application(
         &self,
         request: v1::WatchApplicationRequest,
@@ -33,7 +32,7 @@ impl Client {
         self.open("WatchApplication", request, send).await
     }
 
-    /// Sets absolute targets.
+    /// Sets how many executors of each profile an application wants: absolute numbers, not changes.
     pub async fn request_executors(
         &self,
         mut request: v1::RequestExecutorsRequest,

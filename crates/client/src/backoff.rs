@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Waits stay below this for the first [`BRISK_TRIES`]: about a second in all, in which a leader
-/// that died has its successor. Later than that something is wrong that takes longer to mend.
+/// The longest wait during the first [`BRISK_TRIES`] tries. These take about a second in all; by
+/// then a dead leader has a successor. A longer outage takes longer to repair.
 const BRISK: Duration = Duration::from_millis(100);
 const BRISK_TRIES: u32 = 20;
 
@@ -16,20 +16,20 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits of at most `first`, doubling up to `longest`, with a stay at 100 ms for about a
-    /// second.
+    /// The first wait is at most `first`. The bound doubles up to `longest`, but stays at 100 ms or
+    /// less for about a second.
     pub fn new(first: Duration, longest: Duration) -> Backoff {
         Backoff { first, longest, tries: 0 }
     }
 
-    /// The next wait: evenly between nothing and the present bound; at least half of what the
-    /// server asks for.
+    /// The next wait: random between zero and the present bound, and at least half of the wait that
+    /// the server asks for.
     pub fn next_wait(&mut self, asked: Option<Duration>) -> Duration {
         let bound = self.bound();
         self.tries = self.tries.saturating_add(1);
         let wait = bound.mul_f64(fraction());
         match asked {
-            // Bounded, so that a server cannot park its callers.
+            // The bound keeps a server from parking its callers.
             Some(asked) => wait.max(asked.min(self.longest).mul_f64(0.5 + fraction() / 2.0)),
             None => wait,
         }
@@ -43,7 +43,7 @@ impl Backoff {
         }
     }
 
-    /// Something went well: begin anew.
+    /// Starts again with the shortest wait, after a success.
     pub fn reset(&mut self) {
         self.tries = 0;
     }
@@ -55,7 +55,7 @@ impl Default for Backoff {
     }
 }
 
-/// A random number in [0, 1), of the random part of a fresh id.
+/// A random number in [0, 1), taken from the random part of a new uuid.
 fn fraction() -> f64 {
     let bits = uuid::Uuid::now_v7().as_u128() as u32;
     f64::from(bits) / (f64::from(u32::MAX) + 1.0)

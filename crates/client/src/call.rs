@@ -13,25 +13,25 @@ use crate::error::{is_better_elsewhere, never_sent, verdict};
 use crate::routes::Route;
 use crate::{Backoff, CallError, Client, MessageStream};
 
-/// Masters that point at one another are followed this often without a wait.
+/// How many leader hints in a row are followed without a wait: two masters may name each other.
 const MAX_HOPS: u32 = 3;
 
-/// A connection that is not up after this is left alone for another master that may be better:
-/// several times what one takes on any network that a cluster spans. A machine that is gone does
-/// not answer at all, and must not eat the time of a call.
+/// How long a call waits for a connection while another master is left to try: several times what a
+/// connection takes on any network that a cluster spans. A machine that is gone does not answer at
+/// all, and must not use up the time of a call.
 const CONNECT_PATIENCE: Duration = Duration::from_millis(250);
 
-/// Who keeps the time of a try. A deadline on the wire is one for a whole stream, so that of an
-/// opening stays on this side.
+/// Which side enforces the time of a try. A deadline on the wire applies to a whole stream, so the
+/// client alone enforces the deadline for opening one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CallDeadline {
-    /// Both sides: the server drops what nobody waits for any more.
+    /// Both sides, so that the server drops a call for which nobody waits any more.
     OnWire,
-    /// This side alone.
+    /// The client alone.
     OfOpening,
 }
 
-/// What is remembered between the tries of one call.
+/// The state between the tries of one call.
 struct CallTries {
     method: &'static str,
     begun: Instant,
@@ -42,8 +42,8 @@ struct CallTries {
 }
 
 impl Client {
-    /// Calls `send` until it answers, is refused for good, or the deadline passes. The caller makes
-    /// repetition harmless: a read, or a mutation with a request id.
+    /// Repeats `send` until a master answers or refuses for good, or the deadline passes. The call
+    /// must be harmless to repeat: a read, or a mutation with a request id.
     pub(crate) async fn call<Q, A, F, Fut>(&self, method: &'static str, body: Q, send: F) -> Result<A, CallError>
     where
         Q: Clone,
@@ -53,8 +53,8 @@ impl Client {
         Ok(self.try_until(CallTries::new(method), body, CallDeadline::OnWire, send).await?.0)
     }
 
-    /// The same for what answers with a stream: the time is for its opening alone, so it stays on
-    /// this side (a deadline on the wire is one for the whole stream).
+    /// The same for a call that answers with a stream. The deadline covers the opening alone, so it
+    /// is not sent: a deadline on the wire would apply to the whole stream.
     pub(crate) async fn open<Q, A, F, Fut>(
         &self,
         method: &'static str,
@@ -101,12 +101,13 @@ impl Client {
         }
     }
 
-    /// Decides what a failed try means: returns when there is to be another one, after the wait.
+    /// Handles a failed try. Returns `Ok` after the wait if another try follows, else the error of
+    /// the call.
     async fn after_failure(&self, tries: &mut CallTries, route: &Route, status: Status) -> Result<(), CallError> {
         tries.count += 1;
         if !may_succeed_later(&status) {
-            // A definite answer: had an earlier try been done, the same request id would have got
-            // its answer.
+            // This answer is definite: if an earlier try had been applied, its repetition under the
+            // same request id would have got the answer to that try.
             let verdict = verdict(&status);
             return Err(tries.give_up(route, status, verdict));
         }
@@ -133,8 +134,8 @@ impl Client {
     }
 }
 
-/// One try: until the answer, until its time is up, or until its connection is not up after
-/// `patience`.
+/// One try. It ends with the answer, after `timeout`, or after `patience` if its connection is not
+/// up by then.
 async fn one_try<A>(
     connection: &Connection,
     patience: Duration,
@@ -172,7 +173,7 @@ impl CallTries {
         CallError { method: self.method, address, tries: self.count, verdict, status }
     }
 
-    /// An address that no connection can be made of.
+    /// The error for an address that is not a valid endpoint.
     fn no_route(&self, error: tonic::transport::Error) -> CallError {
         CallError {
             method: self.method,

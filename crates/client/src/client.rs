@@ -1,4 +1,4 @@
-//! The handle.
+//! The handle to a cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +15,17 @@ pub struct Client {
 }
 
 impl Client {
-    /// For the cluster of these masters.
+    /// A client with default options for the cluster of these masters.
     pub fn new(masters: MasterAddresses) -> Client {
         Client::with_options(masters, ConnectOptions::default())
     }
 
-    /// The same with settings.
+    /// A client with these options.
     pub fn with_options(masters: MasterAddresses, options: ConnectOptions) -> Client {
         Client { routes: Arc::new(Routes::new(masters)), options }
     }
 
-    /// The same connections with another deadline of calls.
+    /// A client with another deadline for calls. It shares the connections of this one.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Client {
         let try_timeout = self.options.try_timeout.min(deadline);
@@ -36,8 +36,8 @@ impl Client {
     }
 }
 
-/// A fresh request id: ordered by time, so that a master can tell one that is older than what it
-/// keeps.
+/// A fresh request id. Ids are ordered by time, so that a master can tell an id that is older than
+/// those it keeps.
 pub fn new_request_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }

@@ -14,7 +14,7 @@ use tower::{BoxError, Service};
 
 use crate::ConnectOptions;
 
-/// One connection, which comes up when it is first needed, and again after it broke.
+/// One connection. It is made when it is first needed, and made again after it breaks.
 #[derive(Debug)]
 pub(crate) struct Connection {
     channel: Channel,
@@ -25,13 +25,13 @@ pub(crate) struct Connection {
 #[derive(Debug, Default)]
 struct ConnectionEpoch(AtomicU64);
 
-/// A moment of a line.
+/// The count at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ConnectionMark(u64);
 
 impl ConnectionEpoch {
     fn down(&self) {
-        // A connection is dialled by one task at a time.
+        // Only one task dials at a time, so the check and the addition need not be one step.
         if self.now().is_up() {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
@@ -71,22 +71,21 @@ impl Connection {
         self.connection_epoch.now()
     }
 
-    /// Whether the connection is up, as far as anybody has noticed.
+    /// Whether the connection is up, as far as is known.
     pub(crate) fn is_up(&self) -> bool {
         self.now().is_up()
     }
 
-    /// Whether nothing can have been sent of a call that was begun at `begun` and is dropped by
-    /// now. The channel looks whether somebody still waits for a call each time before it asks for
-    /// the connection, and a connection that has come up says so, and yields once, before it is
-    /// handed over (see [`ConnectFuture`]): where it has not said so yet, that look is still to
-    /// come.
+    /// Whether certainly nothing was sent of a call that began at `begun` and has been dropped
+    /// since. The channel checks that a call is still awaited each time before it asks for the
+    /// connection. A new connection is counted as up, and yields once, before it is handed over
+    /// (see [`ConnectFuture`]). So while the count is unchanged, that check is still to come.
     pub(crate) fn never_up_since(&self, begun: ConnectionMark) -> bool {
         !begun.is_up() && self.now() == begun
     }
 }
 
-/// Dials, and keeps count.
+/// Dials, and counts the connections that come up.
 #[derive(Debug, Clone)]
 struct ConnectFuture {
     tcp: HttpConnector,

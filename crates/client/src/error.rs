@@ -8,16 +8,16 @@ use muster_proto::{FieldViolation, errors};
 use muster_types::Verdict;
 use tonic::{Code, Status};
 
-/// A call that failed, with what may be concluded.
+/// A call that failed, and whether it may have been done.
 #[derive(Debug, thiserror::Error)]
 pub struct CallError {
-    /// The call.
+    /// The name of the call.
     pub method: &'static str,
     /// The master that was asked last.
     pub address: String,
-    /// How often it was tried.
+    /// The number of tries.
     pub tries: u32,
-    /// Whether it was done, all tries taken together.
+    /// Whether the call was done, for all tries together.
     pub verdict: Verdict,
     /// The status of the last try.
     #[source]
@@ -25,7 +25,7 @@ pub struct CallError {
 }
 
 impl CallError {
-    /// A read that broke off for good.
+    /// The error of a read that broke off for good.
     pub fn of_read(method: &'static str, status: Status) -> CallError {
         CallError { method, address: String::new(), tries: 1, verdict: Verdict::NotApplied, status }
     }
@@ -35,37 +35,38 @@ impl CallError {
         self.status.code()
     }
 
-    /// The stable word, when a part of Muster made the status.
+    /// The stable reason, if Muster made the status.
     pub fn reason(&self) -> Option<String> {
         errors::reason_of(&self.status)
     }
 
-    /// What a program can use.
+    /// The machine-readable details of the error.
     pub fn metadata(&self) -> HashMap<String, String> {
         errors::metadata_of(&self.status)
     }
 
-    /// The bad fields, when that is why.
+    /// The invalid fields, if the request was refused for them.
     pub fn violations(&self) -> Vec<FieldViolation> {
         errors::violations_of(&self.status)
     }
 
-    /// Nothing has that name.
+    /// Whether nothing has the name that was asked for.
     pub fn is_not_found(&self) -> bool {
         self.reason().as_deref() == Some(errors::reason::NOT_FOUND)
     }
 
-    /// What was asked for is no longer kept: list anew.
+    /// Whether the events that were asked for are no longer kept: the caller must list again.
     pub fn is_compacted(&self) -> bool {
         self.reason().as_deref() == Some(errors::reason::COMPACTED)
     }
 
-    /// The caller's attempt or session is no longer the present one: another copy may be running.
+    /// Whether the caller's attempt or session is no longer the present one: another copy may be
+    /// running.
     pub fn is_fenced(&self) -> bool {
         self.reason().as_deref() == Some(errors::reason::FENCED)
     }
 
-    /// No connection came up.
+    /// Whether no connection came up.
     pub fn is_unreachable(&self) -> bool {
         was_never_sent(&self.status)
     }
@@ -88,8 +89,8 @@ impl fmt::Display for CallError {
     }
 }
 
-/// The connection did not come up, so nothing was sent. Everything else that is not ours may have
-/// arrived.
+/// Whether nothing was sent, because the connection did not come up. After any other error that
+/// Muster did not make, the call may have arrived.
 pub(crate) fn was_never_sent(status: &Status) -> bool {
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
@@ -113,14 +114,14 @@ pub(crate) fn never_sent() -> Status {
     status
 }
 
-/// Whether one try was done.
+/// Whether one try was done, as far as its status tells.
 pub(crate) fn verdict(status: &Status) -> Verdict {
     if was_never_sent(status) { Verdict::NotApplied } else { errors::verdict_of(status) }
 }
 
-/// Whether another master may do better than the one that said this. A leader that is busy is the
-/// leader all the same; and who says that an outcome is unknown is there, hands on to the next
-/// leader, and is better than one that may be the leader that is not.
+/// Whether another master may do better than the one that answered so. A busy leader still leads. A
+/// master that reports an unknown outcome is reachable and forwards to the next leader, which is
+/// better than a call to a leader that may be lost.
 pub(crate) fn is_better_elsewhere(status: &Status) -> bool {
     use errors::reason::{NOT_QUEUED, OUTCOME_UNKNOWN, QUEUE_FULL, WATCHER_TOO_SLOW};
     let stay = [NOT_QUEUED, OUTCOME_UNKNOWN, QUEUE_FULL, WATCHER_TOO_SLOW];

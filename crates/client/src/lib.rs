@@ -1,9 +1,11 @@
-//! Finds the leader, retries by verdict, watches that resume.
+//! A client of a Muster cluster: it finds the leader, retries calls by their verdict, and resumes
+//! watches.
 //!
 //! A [`Client`] is cheap to clone and made for thousands of calls in flight. Every mutation carries
-//! a request id, so that a call whose outcome is unknown is asked again and done once. Every call
-//! has a deadline, and what fails says whether it was done. One address of a master is enough: the
-//! others are learned from what masters answer, and asked when one dies, is paused, or is cut off.
+//! a request id, so that a call whose outcome is unknown is repeated and still done once. Every
+//! call has a deadline, and every error says whether the call was done. The address of one master
+//! is enough: the client learns the others from answers, and asks them when a master dies, is
+//! paused, or is cut off.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -48,7 +50,7 @@ pub use stream::MessageStream;
 pub use wait::{WaitError, WaitProgress};
 pub use watch::EventWatch;
 
-/// The wire and its enums, for those who see only this crate.
+/// The wire types and their enums, for users that depend on this crate alone.
 pub use muster_proto::{FILE_DESCRIPTOR_SET, FieldViolation, enums, errors, text, time, v1};
 pub use muster_types::{
     ApplicationState, DriverState, ExecutorState, REDACTED, Reason, Verdict, WallTime, WorkerState, name_looks_secret,

@@ -4,15 +4,15 @@ use muster_proto::v1;
 
 use crate::{CallError, Client};
 
-/// Things of a list, with the place to watch from.
+/// Items of a list, with the token to watch from.
 #[derive(Debug, Clone)]
 pub struct ListPage<T> {
-    /// The things, in the order of the list; at most the limit that was given.
+    /// The items, in the order of the list; at most the given limit.
     pub items: Vec<T>,
-    /// More exist than were asked for.
+    /// Whether the list has more items than the limit.
     pub more: bool,
-    /// Watch from here to see what follows: the token of the first page, so that nothing between
-    /// the pages is missed.
+    /// The token to watch from: that of the first page, so that nothing between the pages is
+    /// missed.
     pub resume_token: String,
 }
 

@@ -6,7 +6,7 @@ use tonic::Status;
 use crate::master::master;
 use crate::{CallError, Client, MessageStream, RetryState};
 
-/// A log, chunk by chunk. A stream that breaks is opened anew where it broke.
+/// A log, chunk by chunk. A stream that breaks is opened again at the byte where it broke.
 #[derive(Debug)]
 pub struct LogRead {
     client: Client,
@@ -30,8 +30,8 @@ impl Client {
 }
 
 impl LogRead {
-    /// The next chunk; `None` when all was read (with follow: when the process has ended and all
-    /// was read).
+    /// The next chunk; `None` at the end of the log. A read that follows the log ends once the
+    /// process has ended and everything was read.
     pub async fn next(&mut self) -> Result<Option<v1::LogChunk>, CallError> {
         while !self.ended {
             let stream = match &mut self.stream {

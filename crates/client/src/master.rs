@@ -1,5 +1,4 @@
-//! The calls of `MasterService`, one method each. Mutations get a request id where the caller gives
-//! none.
+//! The calls of `MasterService`, one method each. A mutation without a request id gets a new one.
 
 use muster_proto::v1;
 use muster_proto::v1::master_service_client::MasterServiceClient;
@@ -8,14 +7,14 @@ use tonic::transport::Channel;
 use crate::client::fill;
 use crate::{CallError, Client, MessageStream};
 
-/// A page of a thousand drivers with specs of 64 KiB each.
+/// Room for a page of a thousand drivers with specs of 64 KiB each.
 pub(crate) const MAX_ANSWER: usize = 96 << 20;
 
 pub(crate) fn master(channel: Channel) -> MasterServiceClient<Channel> {
     MasterServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER)
 }
 
-/// A method that calls one verb and hands out its answer whole.
+/// A method that makes one call and returns the whole answer.
 macro_rules! verb {
     ($(#[$doc:meta])* $name:ident, $method:literal, $request:ident => $response:ident) => {
         $(#[$doc])*
@@ -25,7 +24,7 @@ macro_rules! verb {
     };
 }
 
-/// A method that calls a mutation and hands out the one thing of its answer.
+/// A method that makes a mutation and returns the one resource in its answer.
 macro_rules! mutation {
     ($(#[$doc:meta])* $name:ident, $method:literal, $request:ident, $thing:ident: $answer:ident) => {
         $(#[$doc])*
@@ -39,11 +38,11 @@ macro_rules! mutation {
 
 impl Client {
     mutation! {
-        /// Submits a driver; answered once it is durable.
+        /// Submits a driver. The answer comes once the driver is durable.
         submit_driver, "SubmitDriver", SubmitDriverRequest, driver: Driver
     }
     mutation! {
-        /// Asks for a driver's end; answered once the request is durable.
+        /// Asks for a driver's end. The answer comes once the request is durable.
         kill_driver, "KillDriver", KillDriverRequest, driver: Driver
     }
     mutation! {
@@ -51,7 +50,7 @@ impl Client {
         kill_application, "KillApplication", KillApplicationRequest, application: Application
     }
     mutation! {
-        /// Places nothing more on a worker.
+        /// Drains a worker: nothing more is placed on it.
         drain_worker, "DrainWorker", DrainWorkerRequest, worker: Worker
     }
     mutation! {
@@ -105,9 +104,9 @@ impl Client {
         Ok(self.call("GetCluster", v1::GetClusterRequest {}, send).await?.cluster.unwrap_or_default())
     }
 
-    /// Has the leader hand over to the next master in standby order. The epoch, that of the present
-    /// leader where none is given, makes a repetition harmless: the next leader does not step down
-    /// in its turn.
+    /// Makes the leader hand over to the next master in standby order. The epoch names the leader
+    /// that is meant, by default the present one. It makes a repetition harmless, because the next
+    /// leader has another epoch and does not step down.
     pub async fn step_down(&self, mut request: v1::StepDownRequest) -> Result<v1::StepDownResponse, CallError> {
         fill(&mut request.request_id);
         if request.epoch.is_empty() {
@@ -116,15 +115,15 @@ impl Client {
         self.call("StepDown", request, |channel, request| async move { master(channel).step_down(request).await }).await
     }
 
-    /// Follows who leads, as one master knows it: the present answer, then each change, until the
-    /// stream breaks.
+    /// Follows which master leads, as one master sees it: first the present leader, then each
+    /// change, until the stream breaks.
     pub async fn watch_leader(&self) -> Result<MessageStream<v1::WatchLeaderResponse>, CallError> {
         let send = |channel, request| async move { master(channel).watch_leader(request).await };
         self.open("WatchLeader", v1::WatchLeaderRequest {}, send).await
     }
 
-    /// Everything that is durable, as a file for a restore. The file is whole when the stream ends
-    /// without an error; it is not resumed.
+    /// Everything that is durable, as a file for a restore. The file is complete when the stream
+    /// ends without an error. A broken stream is not resumed.
     pub async fn backup(&self) -> Result<MessageStream<v1::BackupResponse>, CallError> {
         let send = |channel, request| async move { master(channel).backup(request).await };
         self.open("Backup", v1::BackupRequest {}, send).await

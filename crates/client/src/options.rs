@@ -5,13 +5,13 @@ use std::time::Duration;
 /// Settings of a [`crate::Client`].
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
-    /// Connections to each master. One carries hundreds of calls at a time; several spread the work
-    /// of a benchmark over cores. At least 1.
+    /// The number of connections to each master, at least 1. One connection carries hundreds of
+    /// calls at a time; several spread the work of a benchmark over cores.
     pub connections: usize,
     /// How long a call may take with all its tries.
     pub deadline: Duration,
-    /// How long one try may take: the last resort against a master that answers everything but
-    /// this. One that is paused or cut off is noticed earlier, by its connection.
+    /// How long one try may take. This is the last resort against a master that answers every call
+    /// but this one. A master that is paused or cut off is noticed earlier, by its connection.
     pub try_timeout: Duration,
     /// How long a connection may take to come up, when there is no other master to try meanwhile.
     pub connect_timeout: Duration,
@@ -25,7 +25,7 @@ impl Default for ConnectOptions {
             // seen by callers.
             deadline: Duration::from_secs(30),
             try_timeout: Duration::from_secs(10),
-            // A packet that is lost on the way is repeated after 1 s.
+            // TCP repeats a lost SYN after 1 s.
             connect_timeout: Duration::from_secs(2),
         }
     }

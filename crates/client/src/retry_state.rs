@@ -1,4 +1,4 @@
-//! What a stream that is opened again and again remembers of its breaks.
+//! The outages of a stream that is opened again after each break.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,8 @@ use tonic::Status;
 
 use crate::Backoff;
 
-/// A stream that stood this long was sound, even if it said nothing: its break begins a new outage.
+/// A stream that stayed open for this long was sound, even if it sent nothing: when it breaks, a
+/// new outage begins.
 const SOUND: Duration = Duration::from_secs(5);
 
 /// The present outage of a stream, if there is one.
@@ -20,24 +21,24 @@ pub struct RetryState {
 }
 
 impl RetryState {
-    /// None so far. One that lasts longer than `longest` is given up.
+    /// No outage yet. An outage longer than `longest` ends the retries.
     pub fn new(longest: Duration) -> RetryState {
         RetryState { since: None, opened: None, backoff: Backoff::default(), longest }
     }
 
-    /// The stream is open.
+    /// Notes that the stream was opened.
     pub fn opened(&mut self) {
         self.opened = Some(Instant::now());
     }
 
-    /// Something came through: the outage is over.
+    /// A message came through, so the outage is over.
     pub fn over(&mut self) {
         self.since = None;
         self.backoff.reset();
     }
 
-    /// The stream broke (or ended, without a status): how long to wait before it is opened anew, or
-    /// the status when that is of no use.
+    /// The stream broke, or ended without a status. Returns the wait before it is opened again, or
+    /// the status if a retry is of no use.
     pub fn broke(&mut self, status: Option<Status>) -> Result<Duration, Status> {
         if self.opened.take().is_some_and(|opened| opened.elapsed() > SOUND) {
             self.over();

@@ -14,35 +14,33 @@ use crate::address::normal;
 use crate::connection::Connection;
 use crate::{ConnectOptions, MasterAddresses};
 
-/// Masters that connections are kept to; a hint beyond this replaces all of them.
+/// The most masters to which connections are kept; one more replaces all of them.
 const MAX_MASTERS: usize = 32;
-/// Masters that are learned beside those that were given; more than any cluster has use for.
+/// The most masters that are learned from answers, more than any cluster needs.
 const MAX_LEARNED: usize = 16;
-/// Every master says with every answer which masters there are: addresses, the leader's first.
+/// The header of every answer that lists the known masters: addresses, the leader's first.
 const MASTERS_HEADER: &str = "muster-masters";
 
-/// A master whose connection did not come up, or broke, is asked last for this long: as long as a
-/// master takes to be started again.
+/// How long a master whose connection did not come up, or broke, is asked last: as long as the
+/// restart of a master takes.
 const AVOIDED: Duration = Duration::from_secs(2);
-/// And is not gone back to for this long only because it leads: another one that can be reached
-/// hands calls on to it, which a leader that this machine cannot reach makes necessary for good.
+/// How long such a master is not gone back to only because it leads: other masters forward calls to
+/// it. They must do so for good if this machine cannot reach the leader.
 const DISTRUSTED: Duration = Duration::from_secs(10);
 
 /// Windows that let one connection carry many answers at a time: the defaults (64 KiB) stall lists
 /// and logs.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
-/// While somebody waits for an answer or a stream, a peer that says nothing for so long is asked
-/// whether it is there …
+/// The connection of a pending call or stream is probed after it received nothing for this long …
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
-/// … and has so long to answer. A master that is paused, cut off or on a lost machine holds its
-/// connections open; together with the interval this is about as long as a new leader takes then
-/// (the store lease of 3 s and what etcd needs to notice), so that callers arrive with it. It cuts
-/// off no answer that is merely slow: a peer that still sends is not asked, and one that computes
-/// still answers.
+/// … and the probe must be answered within this time. A master that is paused, cut off or on a lost
+/// machine keeps its connections open. Both times together are about what a new leader then takes
+/// (the store lease of 3 s and what etcd needs to notice), so that callers arrive with it. No slow
+/// answer is cut off: a peer that sends is not probed, and a busy one still answers the probe.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_millis(2500);
 
-/// One master.
+/// The connections to one master.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) address: String,
@@ -58,21 +56,21 @@ impl Route {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            // The next call on a connection that was idle asks at once.
+            // The next call on a connection that was idle probes it at once.
             .keep_alive_while_idle(false)
             .buffer_size(4096);
         let lines = (0..options.connections.max(1)).map(|_| Connection::new(&endpoint, options)).collect();
         Ok(Route { address: address.to_owned(), lines, next: AtomicUsize::new(0) })
     }
 
-    /// A connection, each in its turn.
+    /// One of the connections, in rotation.
     pub(crate) fn connection(&self) -> &Connection {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.lines.len();
         &self.lines[turn]
     }
 }
 
-/// The masters that are known, and the one that is believed to lead.
+/// The known masters, and the one that is believed to lead.
 #[derive(Debug)]
 pub(crate) struct Routes {
     given: MasterAddresses,
@@ -83,12 +81,12 @@ pub(crate) struct Routes {
 struct RoutesState {
     current: String,
     learned: LearnedMasters,
-    /// When masters failed last, of those that did lately.
+    /// The last failure of each master that failed recently.
     failed: BTreeMap<String, Instant>,
     routes: BTreeMap<String, Arc<Route>>,
 }
 
-/// What masters said of masters, the leader first. The newest word replaces the one before.
+/// The masters that an answer listed, the leader first. A newer list replaces an older one.
 #[derive(Debug, Default)]
 struct LearnedMasters {
     header: String,
@@ -141,7 +139,7 @@ impl Routes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The believed leader.
+    /// The route to the master that is believed to lead.
     pub(crate) fn current(&self, options: &ConnectOptions) -> Result<Arc<Route>, tonic::transport::Error> {
         let mut state = self.state();
         if let Some(route) = state.routes.get(&state.current) {
@@ -155,8 +153,8 @@ impl Routes {
         Ok(route)
     }
 
-    /// A master answered: it says who the masters are, and is left for the leader, to which it only
-    /// handed the call on.
+    /// A master answered. Its list of masters is taken; if it only forwarded the call, later calls
+    /// go to the leader.
     pub(crate) fn answered(&self, asked: &str, metadata: &MetadataMap) {
         let mut state = self.state();
         state.failed.remove(asked);
@@ -170,8 +168,8 @@ impl Routes {
         }
     }
 
-    /// A master says who leads. False when that is the one that was asked, one that just failed, or
-    /// no address.
+    /// A master named the leader. False if that is the master that was asked, one that just failed,
+    /// or not an address.
     pub(crate) fn follow(&self, asked: &str, leader: &str) -> bool {
         let Some(leader) = normal(leader).filter(|leader| leader != asked) else { return false };
         let mut state = self.state();
@@ -182,12 +180,12 @@ impl Routes {
         true
     }
 
-    /// The one that was asked is of no use: the next is tried, unless somebody has moved on
+    /// A master could not serve a call: the next one is tried, unless another call has moved on
     /// already.
     pub(crate) fn failed(&self, asked: &str, status: &Status) {
         let mut state = self.state();
         state.learned.read(status.metadata());
-        // What a master says itself is no fault of its connection.
+        // A refusal by the master itself says nothing against its connection.
         if reason_of(status).is_none() {
             state.note_failure(asked);
         }
@@ -203,7 +201,8 @@ impl Routes {
         self.candidates(&state).iter().any(|address| *address != asked && !state.failed_within(address, AVOIDED))
     }
 
-    /// The next in the order of the ring that did not fail just now; if all did, the next.
+    /// The next master in the order of the candidates that did not fail just now; if all did, the
+    /// next.
     fn next_after(&self, state: &RoutesState, asked: &str) -> String {
         let candidates = self.candidates(state);
         let begin = candidates.iter().position(|address| *address == asked).map_or(0, |place| place + 1);
@@ -212,8 +211,8 @@ impl Routes {
         sound.or_else(|| following.next()).unwrap_or(asked).to_owned()
     }
 
-    /// All that are known: the leader, those that would lead next in their order, then the rest of
-    /// those that were given.
+    /// All known masters: the leader, then the standbys in their order, then the rest of the given
+    /// ones.
     fn candidates<'a>(&'a self, state: &'a RoutesState) -> Vec<&'a str> {
         let learned = &state.learned.addresses;
         let rest = self.given.addresses().iter().filter(|address| !learned.contains(address));

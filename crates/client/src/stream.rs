@@ -8,7 +8,7 @@ use tonic::{Status, Streaming};
 use crate::error::is_better_elsewhere;
 use crate::routes::Routes;
 
-/// What a master sends, piece by piece. When it breaks, the next call of its client goes to another
+/// Messages from a master. When the stream breaks, the next call of its client goes to another
 /// master.
 #[derive(Debug)]
 pub struct MessageStream<T> {
@@ -22,7 +22,7 @@ impl<T> MessageStream<T> {
         MessageStream { pieces, address, routes }
     }
 
-    /// The next piece; `None` at the end. May be dropped and called again.
+    /// The next message; `None` at the end. Cancel-safe.
     pub async fn message(&mut self) -> Result<Option<T>, Status> {
         let piece = self.pieces.message().await;
         if let Err(status) = &piece

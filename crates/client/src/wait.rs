@@ -8,13 +8,13 @@ use muster_types::DriverState;
 
 use crate::{CallError, Client};
 
-/// A wait that did not see its end.
+/// A wait that ended before the driver did.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
-    /// The time was up; the driver as it was last seen.
+    /// The time was up. Holds the driver as it was read after that.
     #[error("the time is up; driver {} is {}", .0.driver_id, state(.0))]
     TimedOut(Box<v1::Driver>),
-    /// Asking failed.
+    /// A call failed.
     #[error("cannot wait for the driver")]
     Call(#[from] CallError),
 }
@@ -24,13 +24,13 @@ fn state(driver: &v1::Driver) -> &'static str {
 }
 
 impl Client {
-    /// Waits until a driver, by name or uid, has ended, and answers with it. No `timeout`: for as
-    /// long as it takes.
+    /// Waits until a driver, given by name or uid, has ended, and returns it. Without a `timeout`
+    /// it waits as long as that takes.
     pub async fn wait_for_driver(&self, id: &str, timeout: Option<Duration>) -> Result<v1::Driver, WaitError> {
         self.wait_for_driver_seeing(id, timeout, |_| {}).await
     }
 
-    /// The same; `seen` is told of the driver at first and of each of its events.
+    /// The same. `seen` gets the driver each time it is read, and each of its events.
     pub async fn wait_for_driver_seeing(
         &self,
         id: &str,
@@ -38,7 +38,7 @@ impl Client {
         mut seen: impl FnMut(WaitProgress<'_>),
     ) -> Result<v1::Driver, WaitError> {
         let first = self.show(id).await?;
-        // The uid: a name may be given to another driver once this one is forgotten.
+        // By uid, because another driver may take the name once this one is forgotten.
         let uid = first.0.uid.clone();
         let end = self.until_ended(first, &mut seen);
         match timeout {
@@ -61,7 +61,7 @@ impl Client {
                 return Ok(driver);
             }
             match self.until_end_event(&driver.uid, token, seen).await {
-                // The events since are not kept: what they said is in the driver.
+                // The events since then are no longer kept; what they said is in the driver itself.
                 Err(error) if !error.is_compacted() => return Err(error.into()),
                 Ok(()) | Err(_) => (driver, token) = self.show(&driver.uid).await?,
             }
@@ -93,7 +93,7 @@ impl Client {
     }
 }
 
-/// What a wait sees on its way.
+/// What is seen during a wait.
 #[derive(Debug, Clone, Copy)]
 pub enum WaitProgress<'a> {
     /// The driver as it was read.

@@ -8,22 +8,22 @@ use tonic::Status;
 use crate::master::master;
 use crate::{CallError, Client, MessageStream, RetryState};
 
-/// Events in order, without gap or repeat, through failovers. Nothing is read ahead: a slow reader
-/// slows its own stream.
+/// Events in order, without a gap or a repetition, through failovers. Nothing is read ahead: a slow
+/// reader slows down its own stream.
 #[derive(Debug)]
 pub struct EventWatch {
     client: Client,
     request: v1::WatchEventsRequest,
     stream: Option<MessageStream<v1::WatchEventsResponse>>,
     waiting: VecDeque<v1::Event>,
-    /// The place after the events that wait.
+    /// The resume token behind the events in `waiting`.
     after_waiting: String,
     retry_state: RetryState,
 }
 
 impl Client {
-    /// Follows events from the request's token (empty: from now, or from the oldest). The watch
-    /// opens with the first read.
+    /// Follows events from the request's token; without one, from now or from the oldest event. The
+    /// stream opens with the first read.
     pub fn watch_events(&self, request: v1::WatchEventsRequest) -> EventWatch {
         EventWatch {
             client: self.clone(),
@@ -37,14 +37,14 @@ impl Client {
 }
 
 impl EventWatch {
-    /// The place after the last event that was handed out: a later watch resumes here. Empty before
-    /// anything was heard.
+    /// The token behind the last event that was handed out, with which a later watch resumes. Empty
+    /// before anything is received, unless the request had one.
     pub fn resume_token(&self) -> &str {
         &self.request.resume_token
     }
 
-    /// Opens the stream now, so that what happens after this returns is seen. Without it the first
-    /// read opens it.
+    /// Opens the stream now, so that everything that happens after this returns is seen. Otherwise
+    /// the first read opens it.
     pub async fn open(&mut self) -> Result<(), CallError> {
         if self.stream.is_none() {
             let send = |channel, request| async move { master(channel).watch_events(request).await };
@@ -54,9 +54,9 @@ impl EventWatch {
         Ok(())
     }
 
-    /// The next event. An error ends the watch: a token that is not kept
-    /// ([`CallError::is_compacted`]), or no master for longer than the client's deadline. May be
-    /// dropped and called again: no event is lost.
+    /// The next event. An error ends the watch: its token is no longer kept
+    /// ([`CallError::is_compacted`]), or no master answered for longer than the client's deadline.
+    /// Cancel-safe: no event is lost if the future is dropped.
     pub async fn next(&mut self) -> Result<v1::Event, CallError> {
         loop {
             if let Some(event) = self.take_waiting() {
@@ -94,7 +94,8 @@ impl EventWatch {
         }
     }
 
-    /// The stream ended: waits, and has the next read open another one, unless that is of no use.
+    /// The stream ended. Waits before the next read opens another one, or returns the error if a
+    /// retry is of no use.
     async fn broken(&mut self, status: Option<Status>) -> Result<(), CallError> {
         self.stream = None;
         let wait = self.retry_state.broke(status).map_err(|status| CallError::of_read("WatchEvents", status))?;

@@ -1,4 +1,4 @@
-//! Calls find the leader, are repeated when that is harmless and of use, and say whether they were
+//! Calls find the leader, are repeated when that is harmless and useful, and say whether they were
 //! done.
 
 mod fake;

@@ -1,5 +1,5 @@
-//! A master dies, is paused, or its machine is gone: calls and streams go on at another one,
-//! learned ones included.
+//! A master dies, is paused, or loses its machine: calls and streams go on at another master, which
+//! may be a learned one.
 
 mod fake;
 
@@ -11,9 +11,9 @@ use muster_client::v1::driver::State;
 use muster_client::{Client, ConnectOptions, v1};
 use tonic::Status;
 
-/// Longer than anything here may take; far longer than it should.
+/// Far longer than anything in these tests should take.
 const PATIENT: Duration = Duration::from_secs(60);
-/// What a failover may cost a caller when the next master is there already.
+/// How long a caller may be held up by a failover when the next master is already there.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
 fn client(addresses: &[&str]) -> Client {
@@ -41,7 +41,7 @@ fn open_with(item: v1::WatchEventsResponse) -> Script<v1::WatchEventsResponse> {
     Script { items: vec![Ok(item)], stays_open: true }
 }
 
-/// Masters that say of each other what real ones do, the first of them leading.
+/// Masters that name each other as real ones do; the first one leads.
 async fn masters<const N: usize>() -> [FakeMaster; N] {
     let mut started = Vec::new();
     for _ in 0..N {

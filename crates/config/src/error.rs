@@ -1,4 +1,4 @@
-//! What is wrong with the settings of a program.
+//! Errors in the settings of a program.
 
 use std::error::Error as _;
 use std::io;
@@ -6,51 +6,51 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
 
-/// The settings cannot be used. Its text says the cause as well.
+/// The settings cannot be used. The text includes the cause.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A flag or variable; or help was asked for.
+    /// A flag or a variable is wrong, or help or the version was asked for.
     #[error("{}", refusal(.0))]
     Flags(clap::Error),
     /// A file cannot be read.
     #[error("cannot read {}: {}", .0.display(), .1)]
     ReadFile(PathBuf, io::Error),
-    /// What stands in the file cannot be used, as the sentence after its path says.
+    /// The content of a file cannot be used. The sentence follows the path.
     #[error("{} {}", .0.display(), .1)]
     File(PathBuf, String),
-    /// A value is wrong; what would be right is said.
+    /// A value is wrong; `expected` says what would be right.
     #[error("--{flag} {value}: {expected}")]
     Value {
-        /// The flag.
+        /// The name of the flag, without dashes.
         flag: &'static str,
-        /// What was given.
+        /// The value as given.
         value: String,
         /// What would be right.
         expected: String,
     },
-    /// A rule that no value breaks alone, or whose value must not be shown. The sentence names the
-    /// flags.
+    /// A rule that no value breaks alone, or whose value must not be shown, is broken. The sentence
+    /// names the flags.
     #[error("{0}")]
     Rule(String),
 }
 
 impl ConfigError {
-    /// A value is wrong; what would be right is said.
+    /// An error about the value of one flag; `expected` says what would be right.
     pub fn value(flag: &'static str, value: impl Into<String>, expected: impl ToString) -> ConfigError {
         ConfigError::Value { flag, value: value.into(), expected: expected.to_string() }
     }
 
-    /// A rule of more than one value is broken; the sentence names the flags.
+    /// An error about a rule for more than one value. The sentence names the flags.
     pub fn rule(sentence: impl Into<String>) -> ConfigError {
         ConfigError::Rule(sentence.into())
     }
 
-    /// The whole error in one line, whatever the values hold.
+    /// The whole error in one line, even if a value has several.
     pub fn line(&self) -> String {
         self.to_string().replace('\n', " ")
     }
 
-    /// Whether it is what was asked for rather than an error: help, or the version.
+    /// The text to print if help or the version was asked for, which is no error.
     pub fn shown(&self) -> Option<&clap::Error> {
         match self {
             ConfigError::Flags(error) if !error.use_stderr() => Some(error),
@@ -59,14 +59,14 @@ impl ConfigError {
     }
 }
 
-// Its text holds the text of its cause, which is why it names none.
+// Written by hand, because `#[from]` would also name a source, and the text includes the cause.
 impl From<clap::Error> for ConfigError {
     fn from(error: clap::Error) -> ConfigError {
         ConfigError::Flags(error)
     }
 }
 
-/// What clap refuses, in the words of [`ConfigError::Value`] where it is a value.
+/// The text of an error from clap, in the form of [`ConfigError::Value`] if a value is refused.
 fn refusal(error: &clap::Error) -> String {
     let expected = match (error.source(), error.get(ContextKind::ValidValue)) {
         (Some(cause), _) => Some(cause.to_string()),
@@ -82,7 +82,7 @@ fn refusal(error: &clap::Error) -> String {
     }
 }
 
-/// What is wrong, without how to ask for help.
+/// The first paragraph, which says what is wrong; the rest says how to get help.
 fn first_paragraph(text: &str) -> String {
     let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim);
     lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()

@@ -1,13 +1,13 @@
-//! The settings of a program that serves: flags stand above the environment, that above a file in
-//! TOML, and that above the defaults.
+//! The settings of a serving program. Flags override the environment, the environment overrides a
+//! TOML file, and the file overrides the defaults.
 //!
-//! A program describes its settings once, to clap, which merges: it knows flags, variables and
-//! defaults, and what the file says takes the place of the defaults. So a value is read alike
-//! wherever it stands, and is refused in the same words.
+//! A program describes its settings to clap once. Clap merges flags, variables and defaults, and
+//! the values of the file replace the defaults. So a value is read in the same way wherever it
+//! stands, and refused in the same words.
 //!
 //! The flag `--config` names the file. The key of `--some-flag` is `some_flag`; a flag that may be
-//! repeated takes a list. In the environment the parts of a list are separated by semicolons, for
-//! its values hold commas.
+//! repeated takes a list. In the environment, semicolons separate the elements of a list, because
+//! its values contain commas.
 
 mod error;
 
@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use toml::{Table, Value};
 
-/// The flag with the file, which is no key of it.
+/// The flag that names the file. It is not a key of the file.
 const FILE: &str = "config";
 
-/// What the arguments (the program's own name first), the environment and the file say, merged. A
-/// subcommand reads no file.
+/// Merges the arguments (the program's own name first), the environment and the file. With a
+/// subcommand, no file is read.
 pub fn load(command: Command, args: impl IntoIterator<Item = OsString>) -> Result<ArgMatches, ConfigError> {
     let args: Vec<OsString> = args.into_iter().collect();
     let matches = with_lists_of_environment(command.clone()).try_get_matches_from(&args)?;
@@ -36,8 +36,8 @@ pub fn load(command: Command, args: impl IntoIterator<Item = OsString>) -> Resul
     }
 }
 
-/// Refuses an address that other machines reach, unless that is meant: there are no credentials
-/// yet, so whoever reaches it commands the program.
+/// Refuses an address that other machines can reach, unless `is_meant`: there are no credentials
+/// yet, so whoever reaches the address commands the program.
 pub fn check_listen(address: SocketAddr, is_meant: bool) -> Result<(), ConfigError> {
     if address.ip().is_loopback() || is_meant {
         return Ok(());
@@ -52,11 +52,11 @@ fn is_list(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Append)
 }
 
-/// The command with what the file says as its defaults.
+/// The command with the values of the file as its defaults.
 fn with_file(mut command: Command, path: &Path) -> Result<Command, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| ConfigError::ReadFile(path.to_owned(), error))?;
     let wrong = |sentence: String| ConfigError::File(path.to_owned(), sentence);
-    // The whole error draws a picture of several lines; its message says it in one.
+    // The full error spans several lines; its message is one line.
     let not_toml = |error: toml::de::Error| wrong(format!("is not a configuration: {}", error.message()));
     let table: Table = text.parse().map_err(not_toml)?;
     for (key, value) in table {
@@ -74,7 +74,7 @@ fn with_file(mut command: Command, path: &Path) -> Result<Command, ConfigError> 
     Ok(command)
 }
 
-/// The key that is nearly this one, if there is any, by clap's measure of flags.
+/// The key that is most like this one, if any is, by the measure that clap uses for flags.
 fn nearest(command: &Command, key: &str) -> Option<String> {
     let keys = command.get_arguments().map(|arg| arg.get_id().as_str()).filter(|known| *known != FILE);
     let alike = keys.map(|known| (strsim::jaro(known, key), known)).filter(|(likeness, _)| *likeness > 0.7);
@@ -90,8 +90,8 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// The command with the lists of the environment as its defaults: clap would take each variable for
-/// one value, or split what a flag says as well.
+/// The command with the lists of the environment as its defaults. Clap would take each variable for
+/// one value, or with a delimiter would split the values of flags too.
 fn with_lists_of_environment(command: Command) -> Command {
     command.mut_args(|arg| {
         let Some(variable) = arg.get_env().filter(|_| is_list(&arg)) else { return arg };
@@ -109,8 +109,8 @@ mod tests {
     use clap::Parser;
     use std::io::Write as _;
 
-    /// Flags as the programs have them. The variables are those that cargo sets, for a test must
-    /// not set its own.
+    /// Flags like those of the programs. The variables are ones that cargo sets, because a test
+    /// must not set any.
     #[derive(Debug, Parser)]
     struct Example {
         #[arg(long, default_value = "1")]

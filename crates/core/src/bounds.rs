@@ -1,10 +1,10 @@
-//! How much one transaction takes: what the master's commit loop and the simulated world share, so
-//! that the world plays what ships.
+//! Bounds of one transaction. The master's commit loop and the simulated world share them, so that
+//! the simulation tests the bounds that are shipped.
 
-/// Inputs handled for one transaction: what keeps a commit a matter of milliseconds.
+/// Most inputs for one transaction, so that a commit takes milliseconds.
 pub const BATCH_INPUTS: usize = 1024;
 
-/// Writes of one transaction of etcd, which takes 128 operations by default: room is left for the
-/// record of events, for the deletion of old ones (they are neighbours, which go as one range) and
-/// for the head.
+/// Most writes in one transaction of etcd, which takes 128 operations by default. The remaining
+/// ones are for the record of events, for the deletion of old ones (they are neighbours and are
+/// deleted as one range) and for the head.
 pub const ETCD_BATCH_WRITES: usize = 120;

@@ -1,4 +1,4 @@
-//! What the master's operator may set, and what the cluster is.
+//! The settings of the core, and the identity of the cluster.
 
 use std::time::Duration;
 
@@ -13,19 +13,18 @@ pub struct ClusterInfo {
     pub uid: ClusterUid,
     /// Its name, for people.
     pub name: String,
-    /// How often its store was restored from the past, counted from 1. Above 1, what runs and no
-    /// record names is left running.
+    /// How often its store was restored from an earlier state, counted from 1. Above 1, attempts
+    /// that no record names are left running.
     pub generation: u64,
 }
 
-/// Settings of the decisions, each with its reasoning at its default.
+/// Settings of the core. The reason for each default is given there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// How long after the last sign of life an attempt's lease has ended for certain: lease + store
     /// lease + margin.
     pub wait: Duration,
-    /// A launch of which nothing is heard for this long is taken back: a kill is sent and waited
-    /// for.
+    /// How long a launch may go without a report. Then a kill is sent, and its effect awaited.
     pub launch_progress: Duration,
     /// How long finished records are kept.
     pub kept: Duration,
@@ -37,7 +36,7 @@ pub struct Config {
     pub kept_requests: usize,
     /// How many drivers may wait; more are refused.
     pub max_waiting: usize,
-    /// Launches in a row that never started, after which a driver has failed.
+    /// How many launches in a row may fail to start before the driver has failed.
     pub max_launch_failures: u32,
     /// How work is placed.
     pub policy: Policy,
@@ -48,23 +47,23 @@ impl Default for Config {
         Config {
             // 45 s + 3 s + 2 s.
             wait: Duration::from_secs(50),
-            // Longer than any healthy start; short enough that a worker which swallows launches is
-            // noticed by its users.
+            // Longer than any healthy start, and short enough that a worker that loses launches is
+            // soon noticed.
             launch_progress: Duration::from_secs(60),
             // A day: yesterday's failure is still there in the morning.
             kept: Duration::from_secs(24 * 3600),
             // Bounds the memory of a master at some hundred megabytes, and a load at seconds.
             kept_records: 100_000,
-            // What a page can show; the records stay small beside their application.
+            // As many as a page can show.
             kept_executors: 1_000,
             // Ten days of one mutation per second, or a quarter of an hour at a thousand.
             kept_requests: 1_000_000,
-            // Ten times what is tested for waiting drivers.
+            // Ten times the number of waiting drivers that is tested.
             max_waiting: 1_000_000,
             // As many as the default restart policy allows a failing program.
             max_launch_failures: 10,
-            // The default with etcd; the embedded store is for one machine, which may have no
-            // cgroups.
+            // Off here, because the embedded store is for one machine, which may have no cgroups.
+            // With etcd the master sets it by default.
             policy: Policy { require_containment: false, ..Policy::default() },
         }
     }

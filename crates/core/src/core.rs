@@ -1,4 +1,4 @@
-//! The machine itself: what it holds, and who handles what.
+//! The state machine: its state, and which method handles which input.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,8 @@ use crate::state::{Applications, Drivers, Workers};
 use crate::timers::{Timer, Timers};
 use crate::{CallId, ClusterInfo, Config, Entropy, Group, Input, Request};
 
-/// The master's decisions. Feed it inputs, run [`Core::place`] once per batch, then act on what
-/// [`Core::drain`] hands over.
+/// The master's decisions. The caller feeds it inputs, runs [`Core::place`] once per batch, and
+/// then acts on what [`Core::drain`] returns.
 #[derive(Debug)]
 pub struct Core {
     pub(crate) config: Config,
@@ -28,25 +28,25 @@ pub struct Core {
     pub(crate) fleet: Fleet,
     pub(crate) waiting: DriverQueue,
     pub(crate) demands: ExecutorQueue,
-    /// Applications whose wants changed since the last placement.
+    /// Applications whose demand changed since the last placement.
     pub(crate) changed_demands: BTreeSet<ApplicationUid>,
     /// Attempts assigned to workers whose record could not be read.
     pub(crate) unplaced_attempts: BTreeMap<WorkerUid, Vec<(AttemptKey, AllocatedResources)>>,
-    /// What no record names is left running: the store went back in time, or some of its records
-    /// could not be read.
+    /// Whether attempts that no record names are left running: after a restore, or when some
+    /// records could not be read.
     pub(crate) leave_unknown: bool,
     pub(crate) restore: RestoreHold,
     pub(crate) out: Outbox,
 }
 
-/// The time of an input, and where fresh numbers come from.
+/// The time of an input, and the source of random numbers.
 pub(crate) struct Ctx<'a> {
     pub(crate) now: Now,
     pub(crate) entropy: &'a mut dyn Entropy,
 }
 
 impl Core {
-    /// A cluster that has nothing yet.
+    /// The core of an empty cluster.
     pub fn new(config: Config, cluster: ClusterInfo) -> Core {
         Core {
             requests: IdempotencyIndex::new(config.kept_requests, config.kept),
@@ -68,14 +68,15 @@ impl Core {
         }
     }
 
-    /// The term begins, in this cluster.
+    /// Begins the term, in this cluster.
     pub(crate) fn begin(&mut self, cluster: ClusterInfo) {
         self.leave_unknown = cluster.generation > 1;
         self.restore = RestoreHold::new(cluster.generation);
         self.cluster = cluster;
     }
 
-    /// Takes one input. It cannot fail: what makes no sense is answered by a rejection, or ignored.
+    /// Handles one input. It cannot fail: an invalid input is answered with a rejection, or
+    /// ignored.
     pub fn handle(&mut self, now: Now, entropy: &mut dyn Entropy, input: Input) {
         let ctx = &mut Ctx { now, entropy };
         match input {
@@ -91,8 +92,8 @@ impl Core {
         self.boundary();
     }
 
-    /// What waits for the next commit, in order. Each group is atomic; every prefix of them is a
-    /// legal state.
+    /// Takes the groups for the next commit, in order. Each group is atomic, and every prefix of
+    /// them is a legal state.
     pub fn drain(&mut self) -> Vec<Group> {
         self.seal();
         self.out.take()

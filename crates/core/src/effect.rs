@@ -1,4 +1,4 @@
-//! What the core wants done.
+//! The output of the core: writes, events and effects.
 
 use std::sync::Arc;
 
@@ -9,26 +9,26 @@ use muster_types::{
 
 use crate::input::{CallId, KillResult, LinkId, SessionNumber};
 
-/// Writes with the events they make and the effects that depend on them. Atomic: at most 64 records
-/// and 512 KiB. Every prefix of groups is a legal state; the effects wait for the transaction that
-/// carries the group, and for every earlier one.
+/// Writes, with their events and the effects that depend on them. A group is atomic: at most 64
+/// records and 512 KiB. Every prefix of the groups is a legal state. The effects wait for the
+/// transaction that carries the group, and for every earlier one.
 #[derive(Debug, Default)]
 pub struct Group {
-    /// What is made durable. May be empty: then the effects wait for earlier groups alone.
+    /// The writes to be made durable. If there are none, the effects wait for earlier groups alone.
     pub writes: Vec<Write>,
-    /// What happened; the commit loop gathers the events of a transaction into one `PutEvents`.
+    /// The events. The commit loop collects those of a transaction into one `PutEvents`.
     pub events: Vec<Event>,
-    /// What follows, in order.
+    /// The effects, in order.
     pub effects: Vec<Effect>,
 }
 
-/// What follows a write.
+/// An action of the master after a write is durable.
 #[derive(Debug)]
 pub enum Effect {
     /// Answer a caller.
     Reply(CallId, Result<Answer, Rejection>),
-    /// Welcome a worker: its hello is taken; what older streams of it still hold is dropped. Its
-    /// inventory is expected next.
+    /// Welcome a worker: its hello is accepted, and its inventory is expected next. What is still
+    /// queued for its older streams is dropped.
     Welcome(LinkId),
     /// Refuse a hello, and end the stream. Nothing that runs is touched.
     Refuse(LinkId, HelloRefusal),
@@ -36,17 +36,19 @@ pub enum Effect {
     Send(LinkId, Vec<WorkerCommand>),
     /// Reports that are durable.
     Acknowledge(LinkId, Vec<Acknowledgement>),
-    /// End the worker's stream and have it say hello anew.
+    /// End the worker's stream, so that it sends a new hello.
     Reconnect(LinkId),
-    /// Tell an application's session; dropped if that session is no longer the present one.
+    /// Send an event to an application's session; dropped if that session is no longer the present
+    /// one.
     Session(ApplicationUid, SessionNumber, ApplicationEvent),
-    /// End an application's session stream: cut by a newer one, fenced, or over.
+    /// End an application's session stream: it is superseded, fenced, or over.
     EndSession(ApplicationUid, SessionNumber, SessionEnd),
-    /// The loss of this worker is durable: call `liveness::LivenessTable::settle`, after which a
-    /// new hello of it is taken. Made for every worker of an `Input::Expired`.
+    /// The loss of this worker is durable. The master calls `liveness::LivenessTable::settle`,
+    /// after which a new hello of the worker is accepted. Made for every worker of an
+    /// `Input::Expired`.
     WorkerLossCommitted(WorkerUid),
-    /// Advance the read view. A group's `Show`s stand before its other effects, so that a caller's
-    /// own write is seen before its reply.
+    /// Advance the read view. These come before the other effects of a group, so that a caller's
+    /// own write is visible before its reply.
     UpdateView(ViewUpdate),
 }
 
@@ -67,14 +69,14 @@ pub enum Answer {
     Killed(Vec<(ExecutorId, KillResult)>),
 }
 
-/// Why a caller's wish was refused. Nothing was done.
+/// Why a request was refused. Nothing was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rejection {
     /// No driver, application, executor or worker of that name.
     NotFound {
         /// `driver`, `application`, `worker`.
         kind: &'static str,
-        /// What was asked for.
+        /// The name in the request.
         name: String,
     },
     /// The name is taken.
@@ -84,9 +86,9 @@ pub enum Rejection {
         /// The name.
         name: String,
     },
-    /// The request id was used for another body.
+    /// The request id was used for another request.
     RequestIdReused,
-    /// The request id is older than what is kept.
+    /// The request id is older than the ids that are kept.
     RequestIdExpired,
     /// The record has another version.
     VersionMismatch {
@@ -97,23 +99,24 @@ pub enum Rejection {
     },
     /// The attempt or session that the caller acts for is no longer the present one.
     Fenced {
-        /// What the caller holds, for people.
+        /// The attempt or session of the caller, for people.
         got: String,
-        /// What is present, for people.
+        /// The present attempt or session, for people.
         have: String,
     },
-    /// The request does not suit the state.
+    /// The state does not allow the request.
     WrongState {
-        /// What it is about, for people.
+        /// The object of the request, for people.
         subject: String,
         /// Why not, for people.
         message: String,
     },
-    /// With validate only: no worker known could take it even if it were empty.
+    /// For a request that only validates: no known worker could take it even if the worker were
+    /// empty.
     NeverFits(Box<PendingReason>),
     /// Too many of something; nothing was done.
     QueueFull {
-        /// What is full, for people.
+        /// The queue that is full, for people.
         what: String,
     },
     /// A field that only the core can judge is wrong.
@@ -130,7 +133,7 @@ pub enum Rejection {
 pub enum HelloRefusal {
     /// Another live worker has the name.
     NameTaken,
-    /// The incarnation is not newer than, nor equal to, the one known.
+    /// The incarnation is older than the known one.
     OldIncarnation,
     /// The session is not newer than the one known.
     OldSession,
@@ -167,7 +170,7 @@ pub enum SessionEnd {
     Ended,
 }
 
-/// One thing that happened to an application. The master numbers them.
+/// An event of an application. The master numbers them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApplicationEvent {
     /// An executor was granted.
@@ -176,7 +179,7 @@ pub enum ApplicationEvent {
     Running(Arc<ExecutorView>),
     /// It ended; the record says how.
     Ended(Arc<ExecutorView>),
-    /// Its process is gone without an exit code, while its machine stands.
+    /// Its process is gone without an exit code, while its machine is connected.
     ProcessLost(Arc<ExecutorView>),
     /// Its worker is lost.
     WorkerLost(Arc<ExecutorView>),
@@ -202,29 +205,29 @@ pub enum ApplicationEvent {
     },
 }
 
-/// A change of the read view. Sent with every change that a reader could see, durable or not.
+/// A change of the read view. Sent for every change that a reader could see, durable or not.
 #[derive(Debug, Clone)]
 pub enum ViewUpdate {
-    /// A driver is now this.
+    /// The new view of a driver.
     Driver(Arc<DriverView>),
     /// A driver's record was removed.
     DriverGone(DriverUid),
-    /// An application is now this.
+    /// The new view of an application.
     Application(Arc<ApplicationView>),
     /// An application's record was removed, with its executors.
     ApplicationGone(ApplicationUid),
-    /// An executor is now this.
+    /// The new view of an executor.
     Executor(Arc<ExecutorView>),
     /// An executor's record was removed.
     ExecutorGone(ApplicationUid, ExecutorId),
-    /// A worker is now this.
+    /// The new view of a worker.
     Worker(Arc<WorkerView>),
     /// A worker's record was removed.
     WorkerGone(WorkerUid),
 }
 
-/// A driver as readers see it: the record (whose state here is the live one) and what is not
-/// durable.
+/// A driver as readers see it: the record (whose state here is the live one), with values that are
+/// not durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriverView {
     /// The record.
@@ -235,7 +238,7 @@ pub struct DriverView {
     pub retry: Option<WallTime>,
     /// Why it waits; filled by explain and by validate only.
     pub pending: Option<PendingReason>,
-    /// What its tree waits for in the kernel, when a kill does not end it.
+    /// The kernel function in which its tree waits, when a kill does not end it.
     pub wait_channel: Option<String>,
     /// Names of the applications that it registered and that are kept.
     pub applications: Vec<muster_types::ApplicationId>,
@@ -278,7 +281,7 @@ pub struct ExecutorView {
     pub record: Arc<ExecutorRecord>,
     /// Process id of the main process, while it runs.
     pub pid: Option<u32>,
-    /// Its worker drains.
+    /// Whether its worker drains.
     pub draining: bool,
 }
 
@@ -287,9 +290,9 @@ pub struct ExecutorView {
 pub struct WorkerView {
     /// The record.
     pub record: Arc<WorkerRecord>,
-    /// Where it stands.
+    /// Its state.
     pub state: WorkerState,
-    /// What is taken.
+    /// Resources in use.
     pub used: muster_types::Resources,
     /// Drivers on it that have not ended.
     pub drivers: u32,
@@ -297,6 +300,6 @@ pub struct WorkerView {
     pub executors: u32,
     /// When its present stream began.
     pub connected: Option<WallTime>,
-    /// Attempts that it runs and no record names, left running.
+    /// Attempts that it has and that no record names; they are left running.
     pub quarantined: Vec<String>,
 }

@@ -1,10 +1,10 @@
-//! What a standby prepares from what the leader writes, so that a win costs what is alive and not
-//! what has ended.
+//! The preparation of a standby from the leader's writes. The cost of taking over then depends on
+//! what is live, and not on what has ended.
 //!
 //! A busy cluster keeps a hundred thousand drivers and applications that have finished, and a few
-//! hundred that have not. Those that have ended change no more: they are put in place as their
-//! records come, and shown to readers. Everything else is kept as it is stored, and is made into a
-//! leader's state when this master leads. A load is the same, from all records at once.
+//! hundred that have not. Finished ones change no more: they are put into the core as their records
+//! come, and shown to readers. All others are kept as they are stored, and become a leader's state
+//! when this master leads. The load of a store works the same way, with all records at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,26 +18,27 @@ use crate::core::{Core, Ctx};
 use crate::state::{Application, Driver};
 use crate::{ClusterInfo, Config, Effect, Entropy, ViewUpdate};
 
-/// Follows what is durable, record by record.
+/// Follows the store, record by record.
 #[derive(Debug)]
 pub struct Follower {
-    /// Holds drivers and applications that have ended, and nothing else.
+    /// Contains drivers and applications that have ended, and nothing else.
     core: Core,
     drivers: BTreeMap<DriverUid, Arc<DriverRecord>>,
-    /// Of every application, as are the executors: an application has ended only when all of its
-    /// executors have.
+    /// The records of all applications, also of those in the core: an application has ended only
+    /// when all of its executors have, so its records may be needed again. The same holds for
+    /// `executors`.
     applications: BTreeMap<ApplicationUid, Arc<ApplicationRecord>>,
     executors: BTreeMap<(ApplicationUid, u64), Arc<ExecutorsRecord>>,
-    /// Applications that are not in place.
+    /// Applications that are not in the core.
     alive: BTreeSet<ApplicationUid>,
-    /// Those that are, by their driver.
+    /// Applications that are in the core, by their driver.
     owned: BTreeMap<DriverUid, BTreeSet<ApplicationUid>>,
-    /// Those of which a record has changed since they were last looked at.
+    /// Applications of which a record has changed since the last [`Follower::settle`].
     changed: BTreeSet<ApplicationUid>,
     workers: BTreeMap<WorkerUid, Arc<WorkerRecord>>,
 }
 
-/// What is not in place before a master leads, each by uid.
+/// The records that are not in the core before a master leads, by uid.
 pub(crate) struct LiveRecords {
     pub(crate) drivers: Vec<Driver>,
     /// Each with the records of its executors, by sequence.
@@ -45,21 +46,21 @@ pub(crate) struct LiveRecords {
     pub(crate) workers: Vec<Arc<WorkerRecord>>,
 }
 
-/// What a win adds to the records.
+/// Facts that a new leader adds to the records.
 #[derive(Debug, Clone)]
 pub struct Term {
     /// The cluster that is led.
     pub cluster: ClusterInfo,
     /// The newest commit.
     pub commit: Commit,
-    /// Some records could not be read: what they may name is left running.
+    /// Whether some records could not be read. The attempts that they may name are left running.
     pub is_damaged: bool,
 }
 
 impl Follower {
-    /// One that has seen nothing yet.
+    /// A follower of an empty store.
     pub fn new(config: Config) -> Follower {
-        // What belongs to the term is put in with the win.
+        // `lead` replaces this when the term begins.
         let nobody = ClusterInfo { uid: muster_types::ClusterUid(0), name: String::new(), generation: 1 };
         Follower {
             core: Core::new(config, nobody),
@@ -73,8 +74,9 @@ impl Follower {
         }
     }
 
-    /// Takes in what a key now holds. Of several writes of one key the last one counts; between
-    /// keys any order will do, but for a name that passes from a driver that is removed to another.
+    /// Applies the new value of a key. Of several writes of one key the last one counts. Writes of
+    /// different keys may come in any order, except when a removed driver's name passes to another
+    /// driver.
     pub fn follow(&mut self, write: Write) {
         match write {
             Write::PutDriver(record) => self.put_driver(record),
@@ -100,25 +102,25 @@ impl Follower {
             }
             Write::PutWorker(record) => drop(self.workers.insert(record.uid, record)),
             Write::DeleteWorker(uid) => drop(self.workers.remove(&uid)),
-            // Nothing is decided by them.
+            // No decision depends on events.
             Write::PutEvents(_) | Write::DeleteEvents(_) => {}
         }
     }
 
-    /// What readers will see differently. Whoever follows takes it out now and then, and all of it
-    /// before the win.
+    /// The changes for readers. The caller takes them from time to time, and takes the last of them
+    /// before this master leads.
     pub fn shows(&mut self) -> impl Iterator<Item = ViewUpdate> + use<> {
         self.settle();
         let effects = self.core.drain().into_iter().flat_map(|group| group.effects);
         effects.filter_map(|effect| if let Effect::UpdateView(show) = effect { Some(show) } else { None })
     }
 
-    /// How many drivers there are.
+    /// The number of drivers.
     pub fn drivers(&self) -> usize {
         self.drivers.len() + self.core.drivers.len()
     }
 
-    /// How many applications there are.
+    /// The number of applications.
     pub fn applications(&self) -> usize {
         self.applications.len()
     }
@@ -128,7 +130,7 @@ impl Follower {
         self.workers.values().map(AsRef::as_ref)
     }
 
-    /// This master leads. The first groups that are drained show the rest to readers.
+    /// Makes the leader's core. The first groups that are drained show readers everything else.
     pub fn lead(mut self, term: Term, now: Now, entropy: &mut dyn Entropy) -> Core {
         self.settle();
         let drivers = std::mem::take(&mut self.drivers).into_values();
@@ -164,7 +166,7 @@ impl Follower {
         self.core.boundary();
     }
 
-    /// Takes a driver that has ended out of its place.
+    /// Removes an ended driver from the core.
     fn remove_driver(&mut self, uid: DriverUid) {
         let Some(driver) = self.core.drivers.remove(uid) else { return };
         let kill = driver.record.kill.iter().flat_map(|kill| &kill.requests);
@@ -180,7 +182,7 @@ impl Follower {
         self.executors.range((uid, 0)..=(uid, u64::MAX)).map(|(_, record)| record.clone())
     }
 
-    /// Looks at the applications that have changed.
+    /// Moves the changed applications into the core or out of it.
     fn settle(&mut self) {
         for uid in std::mem::take(&mut self.changed) {
             self.remove_application(uid);
@@ -197,7 +199,7 @@ impl Follower {
             self.alive.insert(uid);
             return;
         }
-        // Nothing of it runs: it is of no account that its executors were leased.
+        // Nothing of it runs, so it does not matter whether its executors were leased.
         let application = Application::load(record, false, self.stored(uid));
         if !application.open.is_empty() {
             self.alive.insert(uid);
@@ -214,7 +216,7 @@ impl Follower {
         self.core.boundary();
     }
 
-    /// Takes an application that has ended out of its place.
+    /// Removes an ended application from the core.
     fn remove_application(&mut self, uid: ApplicationUid) {
         let Some(application) = self.core.applications.remove(uid) else { return };
         self.core.out.touched.applications.insert(uid);
@@ -237,7 +239,7 @@ impl Follower {
         }
     }
 
-    /// Changes which applications a driver has, if it has ended.
+    /// Changes the applications of a driver, if the driver has ended.
     fn change_owner(&mut self, uid: DriverUid, change: impl FnOnce(&mut BTreeSet<ApplicationUid>) -> bool) {
         if let Some(driver) = self.core.drivers.get_mut(uid) {
             change(&mut driver.applications);

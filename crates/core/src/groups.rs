@@ -1,5 +1,5 @@
-//! Closing groups: executors that changed become one record per application, and what changed is
-//! shown once.
+//! Closing groups. The changed executors of an application become one record, and each change is
+//! shown to readers once.
 
 use std::sync::Arc;
 
@@ -9,14 +9,13 @@ use crate::core::Core;
 use crate::{Effect, ViewUpdate};
 
 impl Core {
-    /// Between two decisions: closes the group if another might not fit.
+    /// Closes the group if the next decision might not fit. Called between two decisions.
     pub(crate) fn boundary(&mut self) {
         if self.out.is_full() {
             self.seal();
         }
     }
 
-    /// Closes the group.
     pub(crate) fn seal(&mut self) {
         if self.out.is_empty() {
             return;

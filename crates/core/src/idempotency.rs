@@ -1,27 +1,28 @@
-//! Request ids: the same id is the same thing, for as long as it is remembered; and one that is
-//! older than what is remembered is refused, never executed anew.
+//! Request ids. While an id is remembered, the same id means the same request. An id that is older
+//! than the remembered ones is refused and never executed again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use muster_types::{ApplicationRecord, ApplicationUid, DriverRecord, DriverUid, RequestId, WallTime, WorkerUid};
 
-/// What a request did, and to what.
+/// The effect of a request, and its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestEffect {
     /// Submitted this driver.
     Driver(DriverUid),
-    /// Asked for its end.
+    /// Asked for the end of this driver.
     KillDriver(DriverUid),
     /// Registered this application.
     Application(ApplicationUid),
-    /// Changed it; `None` when loaded from its record, which does not keep the verb.
+    /// Changed this application. The kind is `None` when loaded from the record, which does not
+    /// keep it.
     OnApplication(ApplicationUid, Option<RequestKind>),
-    /// Changed this worker.
+    /// Changed this worker; the kind as above.
     OnWorker(WorkerUid, Option<RequestKind>),
 }
 
-/// What was asked of an application or a worker.
+/// The kind of a request to an application or a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestKind {
     Targets,
@@ -36,7 +37,8 @@ pub(crate) enum RequestKind {
 }
 
 impl RequestEffect {
-    /// Whether a second request with the same id asks for the same.
+    /// Whether a second request with the same id asks for the same. An unknown kind matches every
+    /// kind.
     pub(crate) fn is_same(self, other: RequestEffect) -> bool {
         match (self, other) {
             (RequestEffect::OnApplication(a, verb_a), RequestEffect::OnApplication(b, verb_b)) => {
@@ -50,23 +52,23 @@ impl RequestEffect {
     }
 }
 
-/// What is known of a request id.
+/// The result of looking up a request id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lookup {
     /// It is new.
     New,
-    /// It did this.
+    /// It was seen, and had this effect.
     Before(RequestEffect),
-    /// It is older than what is remembered: nobody knows.
+    /// It is older than the remembered ids, so whether it was seen is unknown.
     Expired,
 }
 
-/// The ids that are remembered, bounded in number and age.
+/// The remembered ids, bounded in number and age.
 #[derive(Debug)]
 pub(crate) struct IdempotencyIndex {
     ids: BTreeMap<RequestId, (WallTime, RequestEffect)>,
     order: BTreeSet<(WallTime, RequestId)>,
-    /// Ids made at or before this may have been forgotten.
+    /// Ids made at or before this time may have been forgotten.
     forgotten: Option<WallTime>,
     most: usize,
     kept: Duration,
@@ -85,14 +87,15 @@ impl IdempotencyIndex {
         }
     }
 
-    /// Remembers what an id does now. Drops the oldest beyond the bounds.
+    /// Remembers the effect of a new id. Drops the oldest ids beyond the bounds.
     pub(crate) fn remember(&mut self, now: WallTime, id: RequestId, made: RequestEffect) {
         self.load(now, id, made);
         self.expire(now);
     }
 
-    /// Remembers what an id did, and when: in any order, and bounded in number alone. How old it is
-    /// depends on the present, and not on what was stored: one leader's clock may have been wrong.
+    /// Remembers the effect and time of an id from a record. Ids may be loaded in any order. Only
+    /// their number is bounded here: their age is judged by the present clock, because the clock of
+    /// an earlier leader may have been wrong.
     pub(crate) fn load(&mut self, time: WallTime, id: RequestId, made: RequestEffect) {
         match self.ids.get_mut(&id) {
             Some((_, known)) => *known = made,
@@ -106,7 +109,7 @@ impl IdempotencyIndex {
         }
     }
 
-    /// Drops what is too old by now.
+    /// Drops the ids that are too old.
     pub(crate) fn expire(&mut self, now: WallTime) {
         let oldest_kept = WallTime(now.0.saturating_sub(millis(self.kept)));
         while self.order.first().is_some_and(|(time, _)| *time < oldest_kept) {
@@ -121,7 +124,7 @@ impl IdempotencyIndex {
         }
     }
 
-    /// Remembers what a driver's record carries.
+    /// Remembers the ids in a driver's record.
     pub(crate) fn load_driver(&mut self, record: &DriverRecord) {
         if let Some(id) = &record.request {
             self.load(record.created, id.clone(), RequestEffect::Driver(record.uid));
@@ -133,7 +136,7 @@ impl IdempotencyIndex {
         }
     }
 
-    /// Remembers what an application's record carries.
+    /// Remembers the ids in an application's record.
     pub(crate) fn load_application(&mut self, record: &ApplicationRecord) {
         if let Some(id) = &record.request {
             self.load(record.created, id.clone(), RequestEffect::Application(record.uid));
@@ -143,17 +146,18 @@ impl IdempotencyIndex {
         }
     }
 
-    /// As if an id had never been seen: the record that carried it was removed by another leader.
+    /// Removes every trace of an id, because another leader changed or removed the record that
+    /// carried it.
     pub(crate) fn remove(&mut self, id: &RequestId) {
         if let Some((time, _)) = self.ids.remove(id) {
             self.order.remove(&(time, id.clone()));
         }
     }
 
-    /// The record that carried an id is removed: the id is gone with it after the next load. It
-    /// takes no room until then if all that can be said of it is that it is of the past.
+    /// Called when the record that carried an id is removed, so that the next load will not find
+    /// the id. The entry is dropped at once if the id would be refused as too old without it.
     pub(crate) fn drop_id(&mut self, id: &RequestId) {
-        // One that is not here was dropped before, and was counted then.
+        // An id that is not here was dropped before, and `forgotten` was raised then.
         let Some((taken, _)) = self.ids.get(id) else { return };
         let Some(time) = made_by(id, *taken) else { return };
         self.forget_until(time);
@@ -162,7 +166,7 @@ impl IdempotencyIndex {
         }
     }
 
-    /// Ids made at or before this may have been forgotten.
+    /// Ids made at or before this time may have been forgotten.
     pub(crate) fn forget_until(&mut self, time: WallTime) {
         self.forgotten = self.forgotten.max(Some(time));
     }
@@ -172,8 +176,9 @@ fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// When an id was made at the latest: not after it was taken, whatever it says. Else one whose
-/// maker was ahead of time would have everybody's ids refused once it is forgotten.
+/// The latest time at which an id can have been made: not after it was received, whatever it says.
+/// Otherwise, forgetting one id from a client whose clock is ahead would cause the ids of all
+/// clients to be refused.
 fn made_by(id: &RequestId, taken: WallTime) -> Option<WallTime> {
     time_of(id).map(|time| time.min(taken))
 }

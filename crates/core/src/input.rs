@@ -1,4 +1,4 @@
-//! What the core is told.
+//! The input of the core.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,28 +9,28 @@ use muster_types::{
     Hello, KilledBy, ProfileId, Report, RequestId, Session, WorkerUid,
 };
 
-/// The caller that waits for an answer; numbered by the master, meaningless to the core.
+/// A caller that waits for an answer. The master numbers callers; the core only passes the number
+/// on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);
 
-/// The number of an application's session: raised by the core with each opening.
+/// The number of an application's session. The core raises it whenever a session is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionNumber(pub u64);
 
-/// A source of numbers that are never used again and cannot be guessed: uids, tokens, jitter. A
+/// A source of numbers that do not repeat and cannot be guessed, for uids, tokens and jitter. A
 /// test passes a counter.
 pub trait Entropy {
     /// 128 fresh bits.
     fn next(&mut self) -> u128;
 }
 
-/// One thing that the core is told. Those that make no sense are answered by a rejection or
-/// ignored, never by an error.
+/// One input. Invalid inputs are answered with a rejection or ignored; they are never an error.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// A client asks.
+    /// A client's request.
     Call(CallId, Request),
-    /// An application's session stream ended, whoever ended it. Ignored unless this is its present
+    /// An application's session stream ended, on either side. Ignored unless this is its present
     /// session.
     SessionBroken(ApplicationUid, SessionNumber),
     /// A worker said hello on a new stream. Answered by `Effect::Welcome` or `Effect::Refuse`.
@@ -43,12 +43,12 @@ pub enum Input {
     LinkBroken(LinkId),
     /// The liveness table has marked these workers lost (it did so before this was queued).
     Expired(Vec<WorkerUid>),
-    /// Time has passed. `Core::next_deadline` says when this is needed.
+    /// Time has passed. `Core::next_deadline` tells when this is needed.
     Tick,
 }
 
-/// One stream of one worker: the worker's uid and its session. Sends name the stream that they are
-/// for, and die with it.
+/// One stream of one worker: the worker's uid and its session. Each send names its stream, and is
+/// dropped when that stream is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId {
     /// The worker.
@@ -57,32 +57,33 @@ pub struct LinkId {
     pub session: Session,
 }
 
-/// What a client asks. Specs are complete and within their bounds: that is checked at the door.
+/// A client's request. Specs are complete and within their bounds: this is checked when a message
+/// is decoded.
 #[derive(Debug, Clone)]
 pub enum Request {
     /// Accept a driver.
     SubmitDriver {
         /// Chosen name; `None` has the core make one (`driver-` and 12 characters of its uid).
         id: Option<DriverId>,
-        /// What to run.
+        /// The driver's spec.
         spec: Arc<DriverSpec>,
-        /// Makes it idempotent.
+        /// Makes the request idempotent.
         request: Option<RequestId>,
-        /// Only say what would happen.
+        /// Only report what would happen.
         validate_only: bool,
     },
     /// End a driver.
     KillDriver {
         /// Name or uid.
         driver: String,
-        /// Makes it idempotent.
+        /// Makes the request idempotent.
         request: Option<RequestId>,
-        /// Only if the record still has this version.
+        /// Refuse the request unless the record has this version.
         version: Option<u64>,
         /// Who asks.
         by: KilledBy,
     },
-    /// Say why a driver waits: answered with `Answer::Driver`.
+    /// Explain why a driver waits. Answered with `Answer::Driver`.
     ExplainDriver {
         /// Name or uid.
         driver: String,
@@ -91,14 +92,14 @@ pub enum Request {
     RegisterApplication {
         /// Chosen name; `None` has the core make one (`app-` and 12 characters of its uid).
         id: Option<ApplicationId>,
-        /// What is registered.
+        /// The application's spec.
         spec: Arc<ApplicationSpec>,
-        /// Makes it idempotent.
+        /// Makes the request idempotent.
         request: Option<RequestId>,
         /// The token of a cluster-mode driver.
         token: Option<String>,
     },
-    /// Open an application's session: answered with `Answer::Session`, then `Effect::Session`
+    /// Open an application's session. Answered with `Answer::Session`; then `Effect::Session`
     /// follow.
     OpenSession {
         /// Name or uid.
@@ -106,7 +107,7 @@ pub enum Request {
         /// The token of a cluster-mode driver.
         token: Option<String>,
     },
-    /// Say where an application stands, with why its targets are not met: answered with
+    /// Report the state of an application and why its targets are not met. Answered with
     /// `Answer::Application`.
     ExplainApplication {
         /// Name or uid.
@@ -118,13 +119,13 @@ pub enum Request {
         application: String,
         /// The token of a cluster-mode driver.
         token: Option<String>,
-        /// Must grow.
+        /// Must be larger than in the last request.
         sequence: u64,
-        /// Absolute targets.
+        /// Targets of profiles, which replace the earlier ones.
         targets: Vec<ProfileTarget>,
         /// Hosts on which nothing new is placed.
         excluded_hosts: BTreeSet<String>,
-        /// Makes it idempotent.
+        /// Makes the request idempotent.
         request: Option<RequestId>,
     },
     /// End executors.
@@ -133,11 +134,11 @@ pub enum Request {
         application: String,
         /// The token of a cluster-mode driver.
         token: Option<String>,
-        /// Which.
+        /// The executors to end.
         executors: Vec<ExecutorId>,
         /// Keep the target.
         replace: bool,
-        /// Makes it idempotent.
+        /// Makes the request idempotent.
         request: Option<RequestId>,
     },
     /// End an application.
@@ -150,39 +151,39 @@ pub enum Request {
         success: bool,
         /// For people.
         message: String,
-        /// Before what remains is killed.
+        /// How long the remaining executors may run before they are killed.
         grace: Duration,
-        /// Makes it idempotent.
+        /// Makes the request idempotent.
         request: Option<RequestId>,
     },
     /// End an application, as an operator.
     KillApplication {
         /// Name or uid.
         application: String,
-        /// Makes it idempotent.
+        /// Makes the request idempotent.
         request: Option<RequestId>,
     },
     /// Place nothing more on a worker.
     Drain {
         /// Name or uid.
         worker: String,
-        /// Makes it idempotent.
+        /// Makes the request idempotent.
         request: Option<RequestId>,
-        /// After this, end what still runs.
+        /// How long attempts may run before they are ended.
         deadline: Option<Duration>,
     },
     /// Undo a drain.
     Undrain {
         /// Name or uid.
         worker: String,
-        /// Makes it idempotent.
+        /// Makes the request idempotent.
         request: Option<RequestId>,
     },
-    /// Refuse a worker for ever, and close what it had.
+    /// Refuse a worker for ever, and close its attempts.
     Forget {
         /// Name or uid.
         worker: String,
-        /// Makes it idempotent.
+        /// Makes the request idempotent.
         request: Option<RequestId>,
     },
     /// Close one attempt, which its worker does not have.
@@ -191,7 +192,7 @@ pub enum Request {
         worker: String,
         /// The attempt.
         attempt: AttemptKey,
-        /// Makes it idempotent.
+        /// Makes the request idempotent.
         request: Option<RequestId>,
     },
     /// End an attempt that no record names.
@@ -200,12 +201,12 @@ pub enum Request {
         worker: String,
         /// The attempt.
         attempt: AttemptKey,
-        /// Makes it idempotent.
+        /// Makes the request idempotent.
         request: Option<RequestId>,
     },
 }
 
-/// A request for executors of one profile.
+/// The target of one profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileTarget {
     /// The profile.
@@ -218,7 +219,7 @@ pub struct ProfileTarget {
     pub preferred_hosts: BTreeMap<String, u32>,
 }
 
-/// What became of one executor that was to be killed.
+/// The result of the request to kill one executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KillResult {
     /// It is being killed.
@@ -229,8 +230,8 @@ pub enum KillResult {
     AlreadyGone,
 }
 
-/// An attempt that a worker runs and that no record names, after the store's generation was raised:
-/// left running.
+/// An attempt that a worker runs and that no record names, after the store's generation was raised.
+/// It is left running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
     /// The worker.

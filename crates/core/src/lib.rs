@@ -1,7 +1,7 @@
-//! The master's decisions, pure: cluster state, liveness, recovery, placement, invariants.
+//! The master's decisions, without I/O: cluster state, liveness, recovery, placement, invariants.
 //!
-//! [`Core`] is a synchronous machine: `handle` takes an input, `place` runs once per batch, `drain`
-//! hands over what is to be written, and what follows once it is.
+//! [`Core`] is a synchronous state machine: `handle` takes an input, `place` runs once per batch,
+//! and `drain` returns the writes with the effects that follow once they are durable.
 
 mod application;
 mod attempt;

@@ -1,44 +1,45 @@
-//! Who has been heard, and when. The master holds the table behind a mutex, outside the commit
-//! loop, so that a heartbeat never waits behind a commit.
+//! When each worker was last heard. The master keeps the table behind a mutex outside the commit
+//! loop, so that a heartbeat never waits for a commit.
 //!
-//! The order that makes it sound: a heartbeat is entered here *before* it is answered, expiry marks
-//! *here* before anything is decided, and what is marked is never answered until the core has made
-//! the loss durable (`Effect::WorkerLossCommitted` → [`LivenessTable::settle`]).
+//! The table is sound because of this order: a heartbeat is entered here *before* it is answered;
+//! expiry marks a worker *here* before anything is decided; and a marked worker is not answered
+//! until the core has made its loss durable (`Effect::WorkerLossCommitted` →
+//! [`LivenessTable::settle`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use muster_types::{Session, Time, WorkerUid};
 
-/// What a worker may be told.
+/// The permitted answer to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heartbeat {
     /// Answer it: its lease is renewed.
     Ack,
-    /// Never answer it; tell it to say hello anew.
+    /// Do not answer it; make it send a new hello.
     Reconnect,
 }
 
-/// How far the loss of a worker has come.
+/// The stage of a worker's loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loss {
-    /// It is waited for.
+    /// The worker is not lost.
     None,
-    /// Marked here; the core has yet to decide.
+    /// Marked here; the core has not decided yet.
     Marked,
-    /// The core's decision is durable: a later hello is a return.
+    /// The core's decision is durable; a later hello brings the worker back.
     Settled,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct LivenessEntry {
-    /// `None`: known from the store, not heard by this leader.
+    /// `None` for a worker that is known from the store and was not heard by this leader.
     session: Option<Session>,
     heard: Time,
     loss: Loss,
 }
 
-/// The liveness table.
+/// When each worker was heard, and whether it is lost.
 #[derive(Debug, Default)]
 pub struct LivenessTable {
     entries: BTreeMap<WorkerUid, LivenessEntry>,
@@ -50,8 +51,8 @@ impl LivenessTable {
         LivenessTable::default()
     }
 
-    /// At a leader's win: every known worker that is not lost yet is waited for from now, whenever
-    /// it was heard last.
+    /// Called when a leader's term begins: the worker timeout of every known worker that is not
+    /// lost starts now, whenever the worker was last heard.
     pub fn reset_all(&mut self, workers: impl IntoIterator<Item = WorkerUid>, now: Time) {
         self.entries = workers
             .into_iter()
@@ -59,9 +60,9 @@ impl LivenessTable {
             .collect();
     }
 
-    /// Before a welcome is sent. `received` is when its hello was read: the worker timeout counts
-    /// from there, because the worker's lease counts from its sending. A hello that the core took
-    /// before it heard of the worker's loss is not welcomed.
+    /// Called before a welcome is sent. `received` is when the hello was read: the worker timeout
+    /// counts from there, because the worker's lease counts from the sending of it. A hello that
+    /// the core accepted before it learned of the worker's loss is not welcomed.
     pub fn welcome(&mut self, worker: WorkerUid, session: Session, received: Time) -> Heartbeat {
         let entry =
             self.entries.entry(worker).or_insert(LivenessEntry { session: None, heard: received, loss: Loss::None });
@@ -75,8 +76,8 @@ impl LivenessTable {
         }
     }
 
-    /// A heartbeat was read. Enters it, then says whether it may be answered; the leader checks its
-    /// own deadline in between.
+    /// Enters a heartbeat that was read, then returns whether it may be answered. In between, the
+    /// leader checks its own deadline.
     pub fn heard(&mut self, worker: WorkerUid, session: Session, now: Time) -> Heartbeat {
         match self.entries.get_mut(&worker) {
             Some(entry) if entry.loss == Loss::None && entry.session == Some(session) => {
@@ -87,7 +88,7 @@ impl LivenessTable {
         }
     }
 
-    /// Marks every worker that has not been heard for `wait`. Hand them to the core as
+    /// Marks every worker that has not been heard for `wait`. The caller passes them to the core as
     /// `Input::Expired`.
     pub fn expire(&mut self, now: Time, wait: Duration) -> Vec<WorkerUid> {
         let mut lost = Vec::new();
@@ -100,26 +101,27 @@ impl LivenessTable {
         lost
     }
 
-    /// The core's decision about a marked worker is durable.
+    /// Called when the core's decision about a marked worker is durable.
     pub fn settle(&mut self, worker: WorkerUid) {
         if let Some(entry) = self.entries.get_mut(&worker) {
             entry.loss = Loss::Settled;
         }
     }
 
-    /// The loop that reads heartbeats was late by this: nobody is blamed for it.
+    /// Extends all deadlines by the delay of the loop that reads heartbeats, which is not the
+    /// workers' fault.
     pub fn extend_all(&mut self, late: Duration) {
         for entry in self.entries.values_mut() {
             entry.heard = entry.heard + late;
         }
     }
 
-    /// A worker was forgotten: it is neither waited for nor answered.
+    /// Removes a forgotten worker: it neither expires nor is answered.
     pub fn remove(&mut self, worker: WorkerUid) {
         self.entries.remove(&worker);
     }
 
-    /// When the next worker expires if nothing is heard.
+    /// When the next worker expires, if nothing is heard until then.
     pub fn next_deadline(&self, wait: Duration) -> Option<Time> {
         self.entries.values().filter(|entry| entry.loss == Loss::None).map(|entry| entry.heard + wait).min()
     }
@@ -153,8 +155,8 @@ mod tests {
         table.welcome(W, Session(1), at(0));
         table.expire(at(50), WAIT);
         assert_eq!(table.heard(W, Session(1), at(51)), Heartbeat::Reconnect);
-        // The core took this hello before it heard of the loss: welcoming it would renew leases
-        // that it is about to close.
+        // The core accepted this hello before it learned of the loss. A welcome would renew leases
+        // that the core is about to close.
         assert_eq!(table.welcome(W, Session(2), at(49)), Heartbeat::Reconnect);
         table.settle(W);
         assert_eq!(table.heard(W, Session(1), at(52)), Heartbeat::Reconnect);

@@ -1,8 +1,8 @@
-//! What the core wants done, gathered into groups.
+//! The output of the core, collected into groups.
 //!
-//! A group stays open across decisions until it is nearly full or drained. Within it a key is
-//! written once, at its newest value, which is legal because a group is atomic: a driver that is
-//! submitted and placed in one batch costs one write.
+//! A group stays open across decisions until it is nearly full or drained. Within a group, only the
+//! newest value of a key is written. This is legal because a group is atomic, and it saves writes:
+//! a driver that is submitted and placed in one batch costs one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,15 @@ use crate::{Effect, Group, LinkId, size};
 
 /// A group holds at most this many writes.
 pub const MAX_GROUP_WRITES: usize = 64;
-/// A group holds at most this many bytes, as estimated.
+/// A group holds at most this many bytes, by the estimate of `size`.
 pub const MAX_GROUP_BYTES: usize = 512 << 10;
-// A decision between two boundaries adds at most a driver, an application or two and their
-// executors' record.
+// At these sizes a group is full. One more decision still fits: between two boundaries it adds at
+// most a driver, an application or two and the record of their executors.
 const FULL_WRITES: usize = 40;
 const FULL_BYTES: usize = 256 << 10;
 const FULL_EFFECTS: usize = 1024;
-// How far back a batch of commands is looked for: past the other workers and sessions of one
-// placement.
+// How many effects back `send` looks for commands to the same stream: past the other workers and
+// sessions of one placement.
 const SEND_LOOKBACK: usize = 64;
 
 /// The key of a write.
@@ -42,12 +42,13 @@ fn key(write: &Write) -> Option<WriteKey> {
         Write::DeleteExecutors(application, sequence) => Some(WriteKey::Executors(*application, *sequence)),
         Write::PutWorker(record) => Some(WriteKey::Worker(record.uid)),
         Write::DeleteWorker(uid) => Some(WriteKey::Worker(*uid)),
-        // The commit loop's own.
+        // Only the commit loop writes events.
         Write::PutEvents(_) | Write::DeleteEvents(_) => None,
     }
 }
 
-/// What readers must be shown when the group is closed: each thing once, as it is then.
+/// The changes to show to readers when the group is closed: each item once, in its state at that
+/// time.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
     pub(crate) drivers: BTreeSet<DriverUid>,
@@ -69,7 +70,8 @@ pub(crate) struct Outbox {
     open: Group,
     keys: BTreeMap<WriteKey, usize>,
     bytes: usize,
-    /// Executors that changed, by application: one record each when the group is closed.
+    /// Executors that changed, by application. When the group is closed, each application gets one
+    /// record.
     pub(crate) executors: BTreeMap<ApplicationUid, BTreeMap<ExecutorId, ExecutorRecord>>,
     pub(crate) touched: Touched,
 }
@@ -109,7 +111,7 @@ impl Outbox {
         self.open.effects.push(effect);
     }
 
-    /// Sends a command, in one batch with what was sent to the same stream shortly before.
+    /// Sends a command, in one batch with recent commands to the same stream.
     pub(crate) fn send(&mut self, link: LinkId, command: WorkerCommand) {
         for effect in self.open.effects.iter_mut().rev().take(SEND_LOOKBACK) {
             match effect {
@@ -137,7 +139,7 @@ impl Outbox {
             || self.open.effects.len() + self.open.events.len() + self.touched.len() >= FULL_EFFECTS
     }
 
-    /// Whether this much more still fits into the group.
+    /// Whether these writes and bytes still fit into the group.
     pub(crate) fn has_room(&self, writes: usize, bytes: usize) -> bool {
         self.open.writes.len() + self.executors.len() + writes <= MAX_GROUP_WRITES
             && self.bytes + bytes <= MAX_GROUP_BYTES
@@ -151,7 +153,7 @@ impl Outbox {
             && self.touched.len() == 0
     }
 
-    /// Closes the group: what readers are shown comes before its other effects.
+    /// Closes the group. The changes for readers come before its other effects.
     pub(crate) fn close(&mut self, shows: Vec<Effect>) {
         let mut group = std::mem::take(&mut self.open);
         let mut effects = shows;

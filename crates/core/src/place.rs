@@ -7,7 +7,8 @@ use crate::core::{Core, Ctx};
 use crate::placement::{place_drivers, place_executors};
 
 impl Core {
-    /// Places what waits. Called once per batch of inputs, before [`Core::drain`].
+    /// Places waiting drivers and executors. Called once per batch of inputs, before
+    /// [`Core::drain`].
     pub fn place(&mut self, now: Now, entropy: &mut dyn Entropy) {
         let placed = self.drivers.placed;
         let drivers = place_drivers(&mut self.fleet, &mut self.waiting, &self.config.policy, placed);

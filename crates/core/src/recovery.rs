@@ -1,5 +1,5 @@
-//! The start of a leader: what ran is unconfirmed until its worker has reported. The reconnection
-//! path does the rest.
+//! The start of a leader. Attempts that ran are unconfirmed until their workers have reported; the
+//! handling of a reconnected worker does the rest.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,8 @@ use crate::timers::Timer;
 use crate::{ClusterInfo, Config, Entropy};
 
 impl Core {
-    /// What a new leader begins with. The first groups that are drained show everything to readers.
+    /// Makes the core of a new leader from a snapshot. The first groups that are drained show
+    /// everything to readers.
     pub fn load(config: Config, cluster: ClusterInfo, snapshot: Snapshot, now: Now, entropy: &mut dyn Entropy) -> Core {
         let mut follower = Follower::new(config);
         let term = Term { cluster, commit: snapshot.commit, is_damaged: !snapshot.quarantined.is_empty() };
@@ -26,7 +27,7 @@ impl Core {
         follower.lead(term, now, entropy)
     }
 
-    /// The rest of a load: what has ended is in place already.
+    /// Loads the live records. Records of what has ended are in the core already.
     pub(crate) fn take_over(&mut self, alive: LiveRecords, any: bool, ctx: &mut Ctx<'_>) {
         let now = ctx.now;
         for record in alive.workers {
@@ -89,7 +90,8 @@ impl Core {
         self.arm_drain(now, uid);
     }
 
-    /// A request's id lives in the record that it made.
+    /// Loads the request ids of workers; those of drivers and applications are loaded with their
+    /// records.
     fn load_requests(&mut self, now: WallTime) {
         for worker in self.workers.iter() {
             for id in &worker.record.requests {
@@ -99,18 +101,19 @@ impl Core {
         self.requests.expire(now);
     }
 
-    /// What a predecessor discarded is not known: ids older than what is kept for certain are
-    /// refused.
+    /// Refuses ids that an earlier leader may have discarded: those older than the time for which
+    /// ids are certainly kept.
     fn assume_forgotten_requests(&mut self, now: WallTime) {
         let kept = u64::try_from(self.config.kept.as_millis()).unwrap_or(u64::MAX);
         self.requests.forget_until(WallTime(now.0.saturating_sub(kept)));
         if let Some(removed) = self.removed_until() {
-            // Nothing of the future was removed: a clock was ahead when that driver ended.
+            // A time in the future comes from a clock that was ahead when that driver ended.
             self.requests.forget_until(removed.min(now));
         }
     }
 
-    /// What is open is held on its worker, unconfirmed.
+    /// Holds the resources of open attempts on their workers, and marks the attempts as
+    /// unconfirmed.
     fn load_attempts(&mut self, drivers: &[DriverUid], applications: &[ApplicationUid]) {
         let mut open = Vec::new();
         for driver in drivers.iter().filter_map(|uid| self.drivers.get(*uid)) {
@@ -166,7 +169,7 @@ impl Core {
         }
     }
 
-    /// Every session has its whole grace; what was ending goes on ending.
+    /// Starts the whole grace of every session, and goes on with the applications that are ending.
     fn resume_applications(&mut self, ctx: &mut Ctx<'_>, applications: &[ApplicationUid]) {
         let all = applications.iter().filter_map(|uid| self.applications.get(*uid));
         let mut all: Vec<_> = all.map(|application| (application.record.created, application.record.uid)).collect();
@@ -198,7 +201,7 @@ impl Core {
         })
     }
 
-    /// What waited waits again, in the order of submission; a back-off starts afresh.
+    /// Queues the waiting drivers again, in the order of submission. A back-off starts anew.
     fn resume_drivers(&mut self, ctx: &mut Ctx<'_>, drivers: &[DriverUid]) {
         let waiting = drivers.iter().filter_map(|uid| self.drivers.get(*uid));
         let waiting = waiting.filter(|driver| driver.open_attempt().is_none() && !driver.live.is_terminal());
@@ -222,7 +225,7 @@ impl Core {
         }
     }
 
-    /// Shows everything but what had ended before: that is shown as it is followed.
+    /// Shows readers everything except what has ended, which the follower has shown already.
     fn update_loaded_view(&mut self, drivers: &[DriverUid], applications: &[ApplicationUid]) {
         let workers: Vec<_> = self.workers.iter().map(|worker| worker.record.uid).collect();
         for uid in workers {

@@ -1,28 +1,30 @@
-//! What follows when an attempt is closed: again, after how long, or an end.
+//! The next step after an attempt is closed: another attempt, and after how long, or the driver's
+//! end.
 
 use std::time::Duration;
 
 use muster_types::{DriverRecord, DriverState, Fault, Outcome, Reason, RestartCondition, RestartPolicy, WallTime};
 
-/// What follows.
+/// The next step of a driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AfterExit {
     /// The driver has ended.
     End(DriverState),
-    /// Another attempt, not before this has passed.
+    /// Another attempt, after this delay.
     Again(Duration),
 }
 
-/// Failures within the window, oldest first; and those in a row without a long enough run.
+/// Failures within the window, oldest first, and the number of failures in a row without a long
+/// enough run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RestartWindow {
     pub(crate) failures: Vec<WallTime>,
     pub(crate) consecutive: u32,
 }
 
-/// The delay after the `nth` failure in a row (from 1): doubling up to the cap; half of it is
-/// fixed, so that there is always a pause, and half is spread by chance, so that what failed
-/// together does not come back together.
+/// The delay after the `nth` failure in a row (from 1), doubling up to the cap. Half of it is
+/// fixed, so that there is always a pause. The other half is random, so that drivers that failed
+/// together do not restart together.
 pub(crate) fn delay(policy: &RestartPolicy, nth: u32, random: u128) -> Duration {
     let doublings = nth.saturating_sub(1).min(32);
     let whole =
@@ -41,7 +43,7 @@ pub(crate) fn never_started(outcome: &Outcome) -> bool {
     )
 }
 
-/// Whether a machine failed to start a process that another may start.
+/// Whether a machine failed to start a process that another machine may start.
 pub(crate) fn is_failed_launch(outcome: &Outcome) -> bool {
     let by_machine = matches!(
         outcome.reason,
@@ -50,11 +52,11 @@ pub(crate) fn is_failed_launch(outcome: &Outcome) -> bool {
     by_machine && outcome.fault == Fault::Platform
 }
 
-/// The reason decides whose doing an end was, where a worker cannot know: it does not know who
-/// asked for a kill, or why.
+/// Sets who is responsible by the reason of the end. The worker cannot decide this, because it does
+/// not know who asked for a kill, or why.
 pub(crate) fn judge(mut outcome: Outcome, killed_by_user: bool) -> Outcome {
     outcome.fault = match outcome.reason {
-        // What was submitted cannot be run: trying it on other machines for ever helps nobody.
+        // The submission itself cannot be run, so other machines would not help.
         Reason::NotFound | Reason::NotExecutable | Reason::UnknownVariable => Fault::Program,
         // The worker knows whether the address is wrong or its server does not answer.
         Reason::ArtifactFailed => match outcome.fault {
@@ -80,7 +82,7 @@ pub(crate) fn judge(mut outcome: Outcome, killed_by_user: bool) -> Outcome {
     outcome
 }
 
-/// Drops what is out of the window and beyond the bound, then adds a failure.
+/// Adds a failure, and drops those that are out of the window or beyond the bound.
 pub(crate) fn count_failure(failures: &mut Vec<WallTime>, policy: &RestartPolicy, now: WallTime) {
     failures.retain(|time| is_within(policy, *time, now));
     failures.push(now);
@@ -100,15 +102,15 @@ fn is_within(policy: &RestartPolicy, time: WallTime, now: WallTime) -> bool {
     u128::from(now.0.saturating_sub(time.0)) <= policy.window.as_millis()
 }
 
-/// Launches in a row, the newest last, that never started by nobody's fault but the platform's.
+/// How many of the newest attempts in a row never started through the fault of the platform.
 fn launch_failures(record: &DriverRecord) -> u32 {
     let newest_first = record.attempts.iter().rev().filter_map(|attempt| attempt.outcome.as_ref());
     let failed = newest_first.take_while(|outcome| outcome.fault == Fault::Platform && never_started(outcome));
     u32::try_from(failed.count()).unwrap_or(u32::MAX)
 }
 
-/// What follows `outcome` of the newest attempt, which `record` has as closed. `ran` is how long
-/// its process ran.
+/// The next step after `outcome` of the newest attempt, which `record` shows as closed. `ran` is
+/// how long its process ran.
 pub(crate) fn next(
     record: &DriverRecord,
     outcome: &Outcome,
@@ -151,8 +153,8 @@ pub(crate) fn next(
     (next, tally)
 }
 
-/// The platform's doing: what never started is tried again whatever the policy says; what ran, only
-/// if its policy allows a second run.
+/// The next step after a fault of the platform. An attempt that never started is repeated whatever
+/// the policy says; one that ran, only if the policy allows a second run.
 fn after_platform(record: &DriverRecord, outcome: &Outcome, max_launch_failures: u32, random: u128) -> AfterExit {
     let spec = &record.spec;
     if never_started(outcome) {
@@ -200,7 +202,8 @@ mod tests {
         for fault in [Fault::Platform, Fault::User] {
             assert_eq!(judged(fault).fault, Fault::Platform);
         }
-        // A server that is away is asked again, whatever the policy; a wrong address is not.
+        // A server that does not answer is tried again, whatever the policy; a wrong address is
+        // not.
         let record = driver(RestartCondition::Never, WorkerLostPolicy::Wait);
         let after = |record: &DriverRecord, fault| next(record, &judged(fault), Duration::ZERO, WallTime(0), 3, 0).0;
         assert!(matches!(after(&record, Fault::Platform), AfterExit::Again(_)));

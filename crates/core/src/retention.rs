@@ -1,4 +1,5 @@
-//! Finished records: kept for a while and up to a number, then removed in bounded groups.
+//! Finished records, which are kept for a while and up to a number, and then removed in bounded
+//! groups.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use muster_types::{ApplicationRecord, ApplicationUid, DriverRecord, DriverUid, N
 use crate::core::{Core, Ctx};
 use crate::timers::Timer;
 
-/// Records removed by one tick at most: the rest follows with the next.
+/// Most records of a kind removed by one tick; the next tick removes more.
 const PER_TICK: usize = 1024;
 
 /// Finished records, the longest ended first.
@@ -20,29 +21,29 @@ pub(crate) struct FinishedRecords {
 }
 
 impl FinishedRecords {
-    /// Keeps a driver that had ended before this leader was there.
+    /// Keeps a driver that ended before this leader's term.
     pub(crate) fn keep_driver(&mut self, record: &DriverRecord) {
         self.drivers.insert((record.ended.unwrap_or(record.updated), record.uid));
     }
 
-    /// Keeps it no more.
+    /// Stops keeping a record, which another leader changed or removed.
     pub(crate) fn drop_driver(&mut self, record: &DriverRecord) {
         self.drivers.remove(&(record.ended.unwrap_or(record.updated), record.uid));
     }
 
-    /// Keeps an application that had ended before this leader was there.
+    /// Keeps an application that ended before this leader's term.
     pub(crate) fn keep_application(&mut self, record: &ApplicationRecord) {
         self.applications.insert((record.ended.unwrap_or(record.updated), record.uid));
     }
 
-    /// Keeps it no more.
+    /// Stops keeping a record, which another leader changed or removed.
     pub(crate) fn drop_application(&mut self, record: &ApplicationRecord) {
         self.applications.remove(&(record.ended.unwrap_or(record.updated), record.uid));
     }
 }
 
 impl Core {
-    /// A driver has ended.
+    /// Keeps a driver that has ended, and makes room for it.
     pub(crate) fn finish_driver(&mut self, now: Now, uid: DriverUid) {
         let ended = self.drivers.get(uid).and_then(|driver| driver.record.ended).unwrap_or(now.wall);
         if self.retention.drivers.len() >= self.config.kept_records.max(1) {
@@ -52,7 +53,7 @@ impl Core {
         self.arm_retention(now);
     }
 
-    /// An application has ended.
+    /// Keeps an application that has ended, and makes room for it.
     pub(crate) fn finish_application(&mut self, now: Now, uid: ApplicationUid) {
         let ended = self.applications.get(uid).and_then(|application| application.record.ended).unwrap_or(now.wall);
         if self.retention.applications.len() >= self.config.kept_records.max(1) {
@@ -74,14 +75,15 @@ impl Core {
         }
         if let Some(oldest) = self.oldest() {
             let due = Duration::from_millis(oldest.0).saturating_add(self.config.kept);
-            // No longer than that, whatever the clock was when it ended: others end meanwhile.
+            // The wait is bounded in case the clock was ahead when the record ended: others end
+            // meanwhile.
             let wait = due.saturating_sub(Duration::from_millis(now.wall.0)).min(self.config.kept);
             self.retention.armed = true;
             self.timers.arm(now.time + wait, Timer::Retention);
         }
     }
 
-    /// Removes what is too old.
+    /// Removes the records that are too old.
     pub(crate) fn retire(&mut self, ctx: &mut Ctx<'_>) {
         let kept = u64::try_from(self.config.kept.as_millis()).unwrap_or(u64::MAX);
         let too_old =
@@ -115,8 +117,8 @@ impl Core {
         self.out.touched.drivers.insert(uid);
     }
 
-    /// Removes a record in a later group than one that writes it: that it ended is durable before
-    /// it goes.
+    /// Removes a record in a later group than one that writes it, so that its end is durable before
+    /// it is removed.
     fn delete(&mut self, write: Write) {
         if self.out.writes_key_of(&write) {
             self.seal();
@@ -124,11 +126,12 @@ impl Core {
         self.out.write(write);
     }
 
-    /// Its executors' records first: in every prefix of the groups there are none without their
-    /// application.
+    /// Removes the executors' records first, so that in every prefix of the groups none is without
+    /// its application.
     fn retire_application(&mut self) {
         let Some((_, uid)) = self.retention.applications.pop_first() else { return };
-        // What is stored of its executors in the open group must be known to be removed.
+        // Closing the group adds the executors' record of the open group to `records`, so that it
+        // is removed, too.
         if self.out.executors.contains_key(&uid) {
             self.seal();
         }
@@ -153,9 +156,9 @@ impl Core {
         self.out.touched.applications.insert(uid);
     }
 
-    /// A worker that has been lost for as long as finished records are kept, and on which nothing
-    /// may run: if it ever returns, it is enlisted anew. Not before what is assigned to it is
-    /// closed, and not while a driver is held for what may run there.
+    /// Removes a worker that has been lost for as long as finished records are kept. If it ever
+    /// returns, it registers anew. The record stays while attempts are assigned to the worker, and
+    /// while a driver is held because of it.
     pub(crate) fn retire_worker(&mut self, ctx: &Ctx<'_>, uid: WorkerUid) {
         let Some(worker) = self.workers.get(uid) else { return };
         if !worker.record.lost || worker.record.forgotten {
@@ -170,8 +173,8 @@ impl Core {
         self.out.touched.workers.insert(uid);
     }
 
-    /// The end of the oldest finished driver that is kept, if as many are kept as may be: older
-    /// ones may have been removed.
+    /// When the oldest kept record ended, if as many are kept as the bound allows: older ones may
+    /// have been removed.
     pub(crate) fn removed_until(&self) -> Option<WallTime> {
         let full = self.retention.drivers.len() >= self.config.kept_records
             || self.retention.applications.len() >= self.config.kept_records;

@@ -1,5 +1,5 @@
-//! Estimates of encoded sizes, on the high side: what keeps groups within what any store takes in
-//! one transaction.
+//! Estimates of encoded sizes, rather too large than too small. They keep groups within the limits
+//! of any store's transaction.
 
 use std::collections::BTreeMap;
 
@@ -75,7 +75,6 @@ pub(crate) fn executor(record: &ExecutorRecord) -> usize {
         + outcome(record.outcome.as_ref())
 }
 
-/// One write.
 pub(crate) fn write(write: &Write) -> usize {
     match write {
         Write::PutDriver(record) => driver(record),

@@ -1,4 +1,4 @@
-//! Deadlines. A timer that no longer matters when it fires is ignored by whom it concerns.
+//! Deadlines. Timers are not cancelled: the handler ignores one that no longer matters.
 
 use std::collections::BTreeSet;
 
@@ -6,29 +6,29 @@ use muster_types::{ApplicationUid, AttemptKey, DriverUid, Time, WorkerUid};
 
 use crate::SessionNumber;
 
-/// What a deadline is for.
+/// The purpose of a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// A driver's back-off is over.
     Retry(DriverUid),
     /// A launch should have made progress.
     Progress(AttemptKey),
-    /// The lease of an attempt, of which a later incarnation of a best-effort worker proves
-    /// nothing, has ended.
+    /// The lease of an attempt has ended. Used where a later incarnation of a best-effort worker
+    /// does not prove that the attempt is gone.
     LeaseEnd(AttemptKey),
-    /// A session has been away for its grace.
+    /// The grace of a session is over.
     Session(ApplicationUid, SessionNumber),
-    /// What remains of an ending application is killed.
+    /// The remaining executors of an ending application are killed.
     Ending(ApplicationUid),
     /// An application's back-off is over.
     Backoff(ApplicationUid),
-    /// What still runs on a draining worker is ended.
+    /// The remaining attempts on a draining worker are ended.
     Drain(WorkerUid),
     /// Finished records have grown too old.
     Retention,
-    /// A lost worker has been lost for so long that its record can go.
+    /// A worker has been lost for so long that its record may be removed.
     LostWorker(WorkerUid),
-    /// Leases that a leader before the store's restore answered have ended.
+    /// The leases that leaders before the restore renewed have ended.
     Settled,
 }
 
@@ -43,7 +43,7 @@ impl Timers {
         self.set.insert((at, timer));
     }
 
-    /// Takes one that is due.
+    /// Takes the first timer that is due.
     pub(crate) fn take_due(&mut self, now: Time) -> Option<Timer> {
         match self.set.first() {
             Some((at, _)) if *at <= now => self.set.pop_first().map(|(_, timer)| timer),

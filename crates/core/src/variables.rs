@@ -1,5 +1,5 @@
-//! Which variables a program uses that its worker must define, and what placement needs to know of
-//! it.
+//! The variables in a program's texts that its worker must define, and the shapes that placement
+//! needs.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn secret_names_of(command: &Command) -> BTreeSet<String> {
     found
 }
 
-/// What a worker must define, or carry as a label.
+/// The names that a worker must define, or carry as labels.
 fn needed(of: TemplateOf, command: &Command, defined: impl Fn(&str) -> bool) -> BTreeSet<String> {
     let mut names = names_of(command);
     names.retain(|name| match of.kind_of(name) {
@@ -46,7 +46,7 @@ fn needed(of: TemplateOf, command: &Command, defined: impl Fn(&str) -> bool) -> 
     names
 }
 
-/// What a driver needs of a worker.
+/// The shape of a driver.
 pub(crate) fn shape_of_driver(spec: &DriverSpec) -> Arc<Shape> {
     Arc::new(Shape {
         resources: spec.resources.clone(),
@@ -57,7 +57,7 @@ pub(crate) fn shape_of_driver(spec: &DriverSpec) -> Arc<Shape> {
     })
 }
 
-/// What an executor of a profile needs of a worker.
+/// The shape of a profile's executors.
 pub(crate) fn shape_of_profile(application: &Application, profile: &ExecutorProfile) -> Arc<Shape> {
     let spec = &application.record.spec;
     Arc::new(Shape {
@@ -75,13 +75,13 @@ fn needed_by_profile(spec: &ApplicationSpec, profile: &ExecutorProfile) -> BTree
 }
 
 impl Core {
-    /// Refuses a driver that uses a variable which nobody defines.
+    /// Refuses a driver that uses an undefined variable.
     pub(crate) fn refuse_variables_of_driver(&self, spec: &DriverSpec) -> Option<Rejection> {
         let needed = needed(TemplateOf::Driver, &spec.command, |_| false);
         self.refuse_variables(TemplateOf::Driver, needed, &spec.command, "driver.command")
     }
 
-    /// The same of an executor.
+    /// Refuses a profile that uses an undefined variable.
     pub(crate) fn refuse_variables_of_profile(
         &self,
         spec: &ApplicationSpec,
@@ -92,9 +92,9 @@ impl Core {
         self.refuse_variables(TemplateOf::Executor, needed_by_profile(spec, profile), &template.command, field)
     }
 
-    /// A name must be given by Muster, or be defined by a worker that the cluster knows. While it
-    /// knows none, any name that a worker may define is taken, and waits for one that does.
-    /// What stands in a secret is not repeated.
+    /// A name must be built in, or be defined by a known worker. While no worker is known, any name
+    /// that a worker may define is accepted, and the work waits for such a worker. A name inside a
+    /// secret is not repeated in the message.
     fn refuse_variables(
         &self,
         of: TemplateOf,

@@ -1,4 +1,4 @@
-//! Things as readers see them, and the events that tell of them.
+//! The views for readers, and the events of changes.
 
 use std::sync::Arc;
 
@@ -85,7 +85,8 @@ impl Core {
         }))
     }
 
-    /// Says that a driver changed: to watchers, and to readers when the group is closed.
+    /// Emits an event that a driver changed, and shows the change to readers when the group is
+    /// closed.
     pub(crate) fn emit_driver_event(&mut self, now: WallTime, uid: DriverUid, outcome: Option<Outcome>, message: &str) {
         self.out.touched.drivers.insert(uid);
         let Some(driver) = self.drivers.get(uid) else { return };
@@ -101,7 +102,7 @@ impl Core {
         self.out.event(Event { time: now, message: message.to_owned(), subject });
     }
 
-    /// Says that an application changed.
+    /// Emits an event that an application changed.
     pub(crate) fn emit_application_event(&mut self, now: WallTime, uid: ApplicationUid, message: &str) {
         self.out.touched.applications.insert(uid);
         let Some(application) = self.applications.get(uid) else { return };
@@ -109,7 +110,7 @@ impl Core {
         self.out.event(Event { time: now, message: message.to_owned(), subject });
     }
 
-    /// Says that an executor changed.
+    /// Emits an event that an executor changed.
     pub(crate) fn emit_executor_event(&mut self, now: WallTime, uid: ApplicationUid, id: ExecutorId, message: &str) {
         self.out.touched.executors.insert((uid, id));
         self.out.touched.applications.insert(uid);
@@ -127,7 +128,7 @@ impl Core {
         self.out.event(Event { time: now, message: message.to_owned(), subject });
     }
 
-    /// Says that a worker changed.
+    /// Emits an event that a worker changed.
     pub(crate) fn emit_worker_event(&mut self, now: WallTime, uid: WorkerUid, message: &str) {
         self.out.touched.workers.insert(uid);
         let Some(worker) = self.workers.get(uid) else { return };

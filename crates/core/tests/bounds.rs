@@ -1,5 +1,5 @@
-//! What is bounded, by numbers: writes per driver, groups, records of executors, and the cost of an
-//! event beside much that waits.
+//! Tests of bounds: writes per driver, groups, records of executors, and the cost of an event while
+//! much waits.
 
 #![allow(
     clippy::unwrap_used,
@@ -87,7 +87,7 @@ fn thousands_at_once_fall_into_bounded_groups_with_every_effect_in_order() {
     assert!(groups.len() >= 3_000 / MAX_GROUP_WRITES);
     join(&mut world, "w1", "cores=3000 memory=4096G");
     assert!(world.ledger.fold.drivers.values().all(|record| record.attempts.len() == 1));
-    // The ledger holds each group to its bounds, and each launch to its write.
+    // The ledger checks the bounds of each group, and that each launch follows its write.
     let groups = world.step(Input::Expired(vec![worker_uid("w1")]));
     let lost = groups
         .iter()
@@ -97,7 +97,7 @@ fn thousands_at_once_fall_into_bounded_groups_with_every_effect_in_order() {
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A driver that is submitted and at once killed, under an id of the present.
+/// Submits a driver and kills it at once. The request id carries the present time.
 fn submit_and_kill(world: &mut World, name: &str) -> Vec<Group> {
     let millis = format!("{:012x}", world.now.wall.0);
     let request = RequestId::new(format!("{}-{}-7abc-8def-0123456789ab", &millis[..8], &millis[8..]));
@@ -187,7 +187,7 @@ fn records_of_executors_stay_in_proportion_to_what_is_kept() {
     assert!(ended > 40, "the application was given executors: {ended}");
     let entries: usize = world.ledger.fold.executors.values().map(|record| record.executors.len()).sum();
     assert!(entries <= 2 * 20 + 64 + 8, "{entries} entries for 20 kept executors");
-    // The next leader gives no number again.
+    // The next leader does not give a number again.
     world.crash();
     world.step(Input::Hello(link("w1"), Box::new(words::hello("w1", 1, &Words::parse("cores=8")))));
     world.step(Input::Inventory(link("w1"), Vec::new(), true));
@@ -211,8 +211,9 @@ fn an_application_of_thousands_ends_in_bounded_groups() {
     assert!(world.ledger.fold.applications[&uid].state.is_terminal());
 }
 
-/// Half a cluster runs, much waits and much has finished: an event costs what it changes, not what
-/// there is. The bound is far above what is measured and far below a look at everything that waits.
+/// In a full cluster, an event costs what it changes, and nothing for drivers that wait or have
+/// finished. The bound is far above the measured time, and far below the time that it takes to
+/// examine everything that waits.
 #[test]
 fn an_event_costs_nothing_for_what_waits_or_has_finished() {
     const WAITING: usize = 100_000;

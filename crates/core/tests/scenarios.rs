@@ -1,6 +1,6 @@
-//! Ring 1: scenarios as text. Each file in `tests/scenarios/` is a story of commands; what follows
-//! each is recorded beneath it, indented. `UPDATE=1 cargo test -p muster-core --test scenarios`
-//! records anew; the difference is for a person to judge.
+//! Scenarios as text. Each file in `tests/scenarios/` is a list of commands; the effects of each
+//! are recorded below it, indented. `UPDATE=1 cargo test -p muster-core --test scenarios` records
+//! them anew; a person then judges the difference.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,9 +25,9 @@ use support::{text, world::World};
 
 struct Scenario {
     world: World,
-    /// The store as it was when it was saved last.
+    /// The store at the last `save`.
     saved: Fold,
-    /// Per worker: the words of its registration, its newest session, its newest report.
+    /// For each worker, the words of its registration and its newest session.
     workers: BTreeMap<String, (Words, u64)>,
     sessions: BTreeMap<ApplicationUid, u64>,
     sequence: u64,
@@ -224,7 +224,7 @@ impl Scenario {
         LinkId { worker: worker_uid(name), session: Session(words.number("session", newest)) }
     }
 
-    /// Pairs of words: an attempt, and what is said of it.
+    /// Reads pairs of words: an attempt and its state.
     fn reports(&mut self, words: &[String]) -> Vec<Report> {
         let fold = &self.world.ledger.fold;
         let mut reports = Vec::new();
@@ -268,7 +268,7 @@ fn targets(words: &Words) -> Vec<ProfileTarget> {
 
 const INDENT: &str = "    ";
 
-/// The commands and comments of a file, with what follows each recorded anew.
+/// The commands and comments of a file, with the effects recorded anew.
 fn play(recorded: &str) -> String {
     let mut scenario = Scenario::new();
     let mut played = String::new();

@@ -1,4 +1,4 @@
-//! The two clocks, read at the moment of use.
+//! The boot-time clock and the wall clock, read at the moment of use.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use muster_store::Deadline;
 pub(crate) use muster_store::clock::{boottime, wall};
 use muster_types::Now;
 
-/// Both, read together.
+/// Both clocks, read together.
 pub(crate) fn now() -> Now {
     Now { time: boottime(), wall: wall() }
 }
 
-/// A deadline without an end is looked at this often.
+/// The longest pause between two checks of a deadline.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Ready once a term's time has passed: by the clock, never by a timer's firing.
+/// Ready once the deadline of a term has passed. The clock decides, because a timer may fire late.
 pub(crate) async fn past(mut deadline: Deadline) {
     loop {
         let left = deadline.get().since(boottime());

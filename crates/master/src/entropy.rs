@@ -1,12 +1,10 @@
-//! Random numbers from the kernel, fetched in blocks: one call per thousand uids instead of one
-//! each.
+//! Random numbers from the kernel, fetched in blocks: one system call for 256 uids.
 
 use muster_core::Entropy;
 
 /// Bytes fetched at once.
 const BLOCK: usize = 4096;
 
-/// The kernel's randomness.
 pub(crate) struct KernelEntropy {
     block: Box<[u8; BLOCK]>,
     used: usize,
@@ -34,7 +32,7 @@ impl Entropy for KernelEntropy {
         }
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&self.block[self.used..self.used + 16]);
-        // What was handed out must not be found in a dump of memory, nor handed out again.
+        // A number that was handed out must not appear in a memory dump or be handed out again.
         self.block[self.used..self.used + 16].fill(0);
         self.used += 16;
         u128::from_be_bytes(bytes)

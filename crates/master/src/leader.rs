@@ -1,4 +1,4 @@
-//! What there is while this master leads, and where handlers find it.
+//! The state of a term of leadership, and the slot in which handlers find it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,54 +25,46 @@ use crate::view::View;
 
 /// A term of leadership as handlers see it.
 pub(crate) struct LeaderContext {
-    /// Its number.
     pub epoch: Epoch,
-    /// The cluster that is led.
     pub cluster: ClusterRecord,
-    /// Until when it may answer.
+    /// Until when this leader may answer.
     pub deadline: Deadline,
-    /// Since when it leads.
+    /// When the term began.
     pub since: WallTime,
-    /// Where it is reached.
+    /// The address at which this leader is reached.
     pub address: String,
-    /// Kind of store.
+    /// The kind of store: `memory`, `embedded` or `etcd`.
     pub store: &'static str,
     /// Records that could not be read.
     pub quarantined: Vec<QuarantinedRecord>,
-    /// What readers see.
     pub view: Arc<View>,
-    /// Those who watch events.
     pub broker: Arc<EventBroker>,
-    /// Workers' links.
     pub links: Arc<Links>,
-    /// Applications' sessions.
     pub sessions: Arc<Sessions>,
-    /// What waits for the commit loop.
     pub inputs: InputSender,
-    /// What a welcome says, but for the masters, which come and go.
+    /// The welcome for workers, without the list of masters, which changes.
     pub welcome: Arc<LeaderWelcome>,
-    /// Who leads and who stands by.
     pub election: LeaderWatch,
-    /// Hellos that are being taken.
+    /// Limits how many hellos are taken at one time.
     pub admission: Arc<Semaphore>,
     /// Inputs that are refused for a while.
     pub poison_inputs: Arc<PoisonInputs>,
-    /// Who has been heard.
+    /// When each worker was last heard.
     pub liveness: Arc<Mutex<liveness::LivenessTable>>,
-    /// Until when workers that were loaded and are silent are waited for.
+    /// Until when loaded workers that are silent are waited for.
     pub recovers_until: WallTime,
-    /// The store takes nothing more at present.
+    /// Whether the store is full at present.
     pub store_full: watch::Receiver<bool>,
-    /// What was on its way to the store when it was found full.
+    /// Requests that were on their way to the store when it was found full.
     pub undecided: UndecidedRequests,
-    /// What only the role can do.
+    /// Commands that only the role can carry out.
     pub role_commands: mpsc::Sender<RoleCommand>,
 }
 
 /// What a leader's role is asked to do.
 #[derive(Debug)]
 pub(crate) enum RoleCommand {
-    /// Hand over; told once the key is given up.
+    /// Hand over. The sender is notified once the key is given up.
     StepDown(oneshot::Sender<()>),
     /// A worker has seen a later epoch of this generation: find out whether the store went back in
     /// time.
@@ -80,12 +72,12 @@ pub(crate) enum RoleCommand {
 }
 
 impl LeaderContext {
-    /// Whether the leader's deadline stands at this moment.
+    /// Whether the deadline of this leader has not passed.
     pub(crate) fn stands(&self) -> bool {
         self.deadline.stands(clock::boottime())
     }
 
-    /// What a welcome says.
+    /// The welcome with the present list of masters, this one first.
     pub(crate) fn welcome(&self) -> Arc<LeaderWelcome> {
         let view = self.election.view();
         let others = view.members.iter().map(|member| &member.address).filter(|address| **address != self.address);
@@ -93,31 +85,32 @@ impl LeaderContext {
         Arc::new(LeaderWelcome { masters, ..LeaderWelcome::clone(&self.welcome) })
     }
 
-    /// The liveness table.
+    /// Locks the liveness table.
     pub(crate) fn liveness(&self) -> MutexGuard<'_, liveness::LivenessTable> {
         self.liveness.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The place behind everything of a commit.
+    /// The token behind all events of a commit.
     pub(crate) fn token(&self, commit: Commit) -> ResumeToken {
         ResumeToken::after(self.epoch.generation, commit)
     }
 
-    /// Gives an answer that was built from what this leader knows, only while its deadline stands.
+    /// Returns an answer that was built from the state of this leader, only while its deadline
+    /// stands.
     pub(crate) fn answered<T>(&self, answer: T) -> Result<T, Failure> {
         if self.stands() { Ok(answer) } else { Err(Failure::NoLeader) }
     }
 }
 
-/// Where handlers find the leader: empty until one leads.
+/// Where handlers find the leader. The slot is empty while this master does not lead.
 #[derive(Debug)]
 pub(crate) struct LeaderSlot {
     leading: ArcSwapOption<LeaderContext>,
-    /// Why nobody takes it, although this master owns the key.
+    /// Whether the slot is empty because the store went back in time.
     halted: AtomicBool,
     /// Raised with each change.
     changes: watch::Sender<u64>,
-    /// Nobody takes it any more: this master goes away.
+    /// Set once this master goes away.
     closed: watch::Sender<bool>,
 }
 
@@ -133,14 +126,14 @@ impl Default for LeaderSlot {
 }
 
 impl LeaderSlot {
-    /// Whoever leads.
+    /// The present term, or the reason why there is none.
     pub(crate) fn leading(&self) -> Result<Arc<LeaderContext>, Failure> {
         self.leading
             .load_full()
             .ok_or_else(|| if self.halted.load(Ordering::Acquire) { Failure::StoreRestored } else { Failure::NoLeader })
     }
 
-    /// Takes the slot, or leaves it.
+    /// Fills the slot, or empties it.
     pub(crate) fn set(&self, leading: Option<Arc<LeaderContext>>) {
         self.leading.store(leading);
         self.halted.store(false, Ordering::Release);
@@ -154,7 +147,7 @@ impl LeaderSlot {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// This master goes away: what would last for ever ends.
+    /// This master goes away: streams that would last for ever end.
     pub(crate) fn close(&self) {
         self.closed.send_replace(true);
     }
@@ -169,7 +162,7 @@ impl LeaderSlot {
         until_stopped(&mut self.closed.subscribe()).await;
     }
 
-    /// Sees its changes from now on.
+    /// Watches changes of the slot from now on.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -181,7 +174,7 @@ impl std::fmt::Debug for LeaderContext {
     }
 }
 
-/// The lengths that a leader dictates.
+/// The times that a leader dictates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// Time between heartbeats.
@@ -190,12 +183,13 @@ pub struct Timing {
     pub lease: Duration,
     /// Length of a leader's lease at the store.
     pub store_lease: Duration,
-    /// What clocks may differ by over a lease, and more.
+    /// How far the clocks of two machines may drift apart over a lease, and some more.
     pub margin: Duration,
 }
 
 impl Timing {
-    /// After this long without a sign of life every lease has ended for certain.
+    /// The worker timeout: after this long without a sign of life, every lease has ended for
+    /// certain.
     pub fn wait(&self) -> Duration {
         self.lease + self.store_lease + self.margin
     }

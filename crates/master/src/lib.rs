@@ -1,9 +1,9 @@
-//! The leader: gRPC façade, worker links, the commit loop.
+//! The master: gRPC services, worker links, the commit loop.
 //!
-//! A call is checked at the door (`api`), queued, decided by the core and committed (`commit`), and
-//! only then answered, shown to readers (`view`), told to those who watch (`events`, `sessions`)
-//! and sent to workers (`link`). Roles (`roles`) own all that while this master leads; `run` joins
-//! them.
+//! A call is validated (`api`), queued, decided by the core and committed (`commit`). After the
+//! commit, and never before, it is answered, shown to readers (`view`), published to watchers
+//! (`events`, `sessions`) and sent to workers (`link`). Roles (`roles`) own all of this while this
+//! master leads; `run` joins them.
 
 mod api;
 mod clock;

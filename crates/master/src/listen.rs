@@ -15,18 +15,18 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 /// Connections at one time: several thousand workers and as many clients. Each costs some tens of
 /// kilobytes.
 const MAX_CONNECTIONS: usize = 10_000;
-/// When no connection can be accepted (no file descriptor is left), those that are open are given
-/// time to end.
+/// The pause after a connection could not be accepted (no file descriptor is left): those that are
+/// open get time to end.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A connection with its place among all.
+/// A connection, which holds one of the `MAX_CONNECTIONS` permits.
 #[derive(Debug)]
 pub(crate) struct ClientConnection {
     stream: TcpStream,
     _place: OwnedSemaphorePermit,
 }
 
-/// The connections of a listener. Beyond the bound they wait in the kernel.
+/// The connections of a listener. Further ones wait in the kernel.
 pub(crate) fn connections(listener: TcpListener) -> ReceiverStream<io::Result<ClientConnection>> {
     let (accepted, incoming) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -44,7 +44,8 @@ async fn accept(listener: TcpListener, accepted: &mpsc::Sender<io::Result<Client
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                // Answers are small and waited for; one that cannot be set is slower, not broken.
+                // Answers are small and waited for. A connection without the option is slower, not
+                // broken.
                 let _ = stream.set_nodelay(true);
                 if accepted.send(Ok(ClientConnection { stream, _place: place })).await.is_err() {
                     return;

@@ -1,4 +1,4 @@
-//! `muster-master`.
+//! The program `muster-master`.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Ok(invocation) => invocation,
         Err(error) => {
             if let Some(shown) = error.shown() {
-                // Written to a pipe that is closed: nobody is left to tell.
+                // If standard output is closed, nobody is left to tell.
                 let _ = shown.print();
                 return ExitCode::SUCCESS;
             }
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // The store holds secrets, and its database makes files by the mask alone.
+    // The store holds secrets, and its database leaves the permissions of its files to the umask.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     match carry_out(invocation) {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,18 +56,18 @@ fn carry_out(invocation: MasterInvocation) -> Result<(), StartFailure> {
     }
 }
 
-/// Runs one thing to its end.
+/// Runs one task to its end, on a runtime of its own.
 fn once<T, E: std::error::Error + 'static>(task: impl Future<Output = Result<T, E>>) -> Result<T, StartFailure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(task)?)
 }
 
-/// Every worker and every client is a file descriptor; the usual soft limit is there for programs
+/// Every worker and every client needs a file descriptor. The usual soft limit exists for programs
 /// that use `select`.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // Refused, the master serves as many as it may.
+    // If this is refused, the master serves as many as it may.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
@@ -79,8 +79,8 @@ fn serve(settings: config::MasterSettings) -> Result<(), StartFailure> {
     let result = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
         let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        // A terminal that closes ends no master; there is no file to open anew and none to read
-        // again.
+        // A terminal that closes ends no master. There are no log files to reopen, and the
+        // configuration is not read again.
         let mut hung_up = signal(SignalKind::hangup())?;
         tokio::spawn(async move {
             while hung_up.recv().await.is_some() {
@@ -97,7 +97,7 @@ fn serve(settings: config::MasterSettings) -> Result<(), StartFailure> {
         });
         Ok(run(settings, stopped).await?)
     });
-    // Nothing that a stuck peer holds may keep the process.
+    // A stuck peer must not keep the process alive.
     runtime.shutdown_background();
     result
 }

@@ -1,5 +1,5 @@
-//! Inputs that made the core panic are refused for a while, so that one client cannot topple the
-//! leader again and again.
+//! Inputs that made the core panic are refused for a while, so that one client cannot bring the
+//! leader down again and again.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -11,13 +11,12 @@ use std::time::Duration;
 use muster_core::{Input, Request};
 use muster_types::{Time, WorkerUid};
 
-/// How long an input is refused: long enough that a client that retries gives up, short enough that
-/// a mended release is not waited for.
+/// How long an input is refused: long enough that a client that retries gives up.
 const REFUSED_FOR: Duration = Duration::from_secs(300);
-/// Inputs remembered; the oldest goes first.
+/// The number of inputs that are remembered. The oldest is forgotten first.
 const REMEMBERED: usize = 256;
 
-/// What an input is known again by, without its request id: a client that tries again makes a new
+/// Identifies an input. It leaves the request id out, because a client that tries again makes a new
 /// one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct InputDigest(u64);
@@ -40,7 +39,7 @@ impl InputDigest {
         InputDigest(hashed.0.finish())
     }
 
-    /// Of a client's request.
+    /// The digest of a client's request.
     pub(crate) fn of_request(request: &Request) -> InputDigest {
         let mut request = request.clone();
         if let Some(id) = request_id_mut(&mut request) {
@@ -49,12 +48,12 @@ impl InputDigest {
         InputDigest::of(format_args!("{request:?}"))
     }
 
-    /// Of a worker: whatever it said.
+    /// The digest of a worker, whatever it sent.
     pub(crate) fn of_worker(worker: WorkerUid) -> InputDigest {
         InputDigest::of(format_args!("worker {worker}"))
     }
 
-    /// Of anything else than a request; `None` when nobody in particular sent it.
+    /// The digest of an input; `None` if nobody in particular sent it.
     pub(crate) fn of_input(input: &Input) -> Option<InputDigest> {
         match input {
             Input::Hello(link, _) | Input::Inventory(link, ..) | Input::Reports(link, _) | Input::LinkBroken(link) => {
@@ -85,7 +84,7 @@ pub(crate) fn request_id_mut(request: &mut Request) -> Option<&mut Option<muster
     }
 }
 
-/// The inputs that are refused. Outlives the role that one of them tore down.
+/// The inputs that are refused. They outlive the role that one of them ended.
 #[derive(Debug, Default)]
 pub(crate) struct PoisonInputs {
     any: AtomicBool,
@@ -104,7 +103,7 @@ impl PoisonInputs {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Whether a request is refused. Costs nothing while none is.
+    /// Whether an input is refused. Costs nothing while none is.
     pub(crate) fn refuses(&self, now: Time, digest: impl FnOnce() -> InputDigest) -> bool {
         if !self.any.load(Ordering::Acquire) {
             return false;

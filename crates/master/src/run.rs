@@ -1,4 +1,4 @@
-//! Joins the parts: listens, opens the store, serves, and goes from role to role.
+//! Joins the parts: it listens, opens the store, serves, and goes from role to role.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::roles::{FatalError, MasterProcess, Readiness, RoleAfter, Standby};
 use crate::serve::serve;
 use crate::stop::until_stopped;
 
-/// What runs when it is told to stop has this long to end; then the process ends without it.
+/// How long connections may take to end after the process is told to stop; then they are cut.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
-/// Why a master could not start, or ended other than by being told to.
+/// Why a master could not start, or failed later.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The address cannot be listened on.
@@ -54,7 +54,7 @@ pub async fn run(settings: MasterSettings, stop: watch::Receiver<bool>) -> Resul
     run_on(settings, listener, candidate, stop).await
 }
 
-/// Runs a master on a listener and a candidate that are there already.
+/// Runs a master on a given listener and candidate.
 pub async fn run_on<C>(
     settings: MasterSettings,
     listener: TcpListener,
@@ -66,7 +66,7 @@ where
     C::Store: 'static,
 {
     if let Some(path) = &settings.address_file {
-        // One of an earlier run would be taken for ours.
+        // A file of an earlier run would be taken for that of this run.
         let _ = std::fs::remove_file(path);
     }
     let bound = listener.local_addr().map_err(|error| RunError::Listen(settings.listen, error))?;
@@ -80,7 +80,7 @@ where
     let serving = serve(listener, &slot, &election, archive, health_service, stopped);
     let mut serving = tokio::spawn(serving);
 
-    // Apart from the roles, one of which may load for long.
+    // Readiness runs apart from the roles, because a role may load for long.
     let readiness = Readiness::new(health, &settings, &address).keep(slot.clone(), election);
     let mut readiness = tokio::spawn(readiness);
     let node = MasterProcess::new(candidate, Arc::new(settings), address, slot.clone(), stop);
@@ -99,12 +99,12 @@ where
         tracing::warn!("connections did not end in time; they are cut");
         serving.abort();
     }
-    // Until here what outlives the roles was there: calls that were held have heard who leads next,
-    // and went there.
+    // What outlives the roles is dropped only here: until now, calls that were held could learn who
+    // leads next, and go there.
     result.map(drop)
 }
 
-/// From role to role, until told to stop.
+/// Goes from role to role until the process is told to stop.
 async fn lead<C>(node: MasterProcess<C>) -> Result<MasterProcess<C>, FatalError>
 where
     C: Candidate,
@@ -131,7 +131,8 @@ where
     }
 }
 
-/// What others dial: the address itself, or this machine's name when it listens on all of them.
+/// The address that others dial: the bound one, or this machine's name if it listens on all
+/// addresses.
 fn reachable(bound: SocketAddr) -> String {
     if !bound.ip().is_unspecified() {
         return bound.to_string();

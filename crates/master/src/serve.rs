@@ -24,22 +24,22 @@ use crate::listen::connections;
 
 /// Largest message of a worker: a part of an inventory, or a batch of reports.
 pub(crate) const MAX_LINK_MESSAGE: usize = 4 << 20;
-/// Streams of one connection. A watch is one; a program that follows more things names them all in
-/// one watch.
+/// Streams of one connection. A watch takes one; a program that follows several objects names them
+/// all in one watch.
 const MAX_STREAMS: u32 = 4096;
-/// Windows: one stream may have a batch of commands under way, one connection several.
+/// Flow-control windows: a stream has room for a batch of commands, a connection for several.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// A peer that is gone without a word is noticed after both. Clients may ping as often as they
-/// like, which costs nothing.
+/// A peer that is gone is noticed after both. Clients may ping as often as they like, which costs
+/// nothing.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A server, to be spawned.
+/// The future of a server, to be spawned.
 pub(crate) type ServerFuture = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
 
-/// Serves until `shutdown`, then lets what runs end. Bound it from outside: a stream may never end
-/// by itself.
+/// Serves until `shutdown`, then lets calls that run end. The caller must bound this, because a
+/// stream may never end by itself.
 pub(crate) fn serve(
     listener: TcpListener,
     slot: &Arc<LeaderSlot>,
@@ -57,7 +57,8 @@ pub(crate) fn serve(
         .accept_compressed(GZIP)
         .send_compressed(GZIP)
         .max_decoding_message_size(MAX_REQUEST);
-    // Workers do not compress: heartbeats are small, and a link is one machine room long.
+    // Links of workers are not compressed: heartbeats are small, and a link stays within one
+    // machine room.
     let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
         .max_decoding_message_size(MAX_LINK_MESSAGE);
     let served = [

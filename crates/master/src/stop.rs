@@ -1,9 +1,9 @@
-//! The request to end.
+//! The signal to stop.
 
 use tokio::sync::watch;
 
-/// Ready once the request is there, or whoever could have it is gone.
+/// Ready once `stop` is set, or nobody is left to set it.
 pub(crate) async fn until_stopped(stop: &mut watch::Receiver<bool>) {
-    // The guard of the value must not live across an await.
+    // The result is dropped at once: the guard in it must not live across an await.
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -33,7 +33,7 @@ async fn any_master_takes_a_call_and_names_the_others() {
     let masters = answer.metadata().get("muster-masters").unwrap().to_str().unwrap().to_owned();
     assert_eq!(masters, format!("{},follower:1", leader.address));
     assert_eq!(answer.into_inner().cluster.unwrap().leader, leader.address);
-    // An error is the leader's own, details and all.
+    // An error comes from the leader, with all its details.
     let status = client.get_driver(v1::GetDriverRequest { driver_id: "nobody".into() }).await.unwrap_err();
     assert_failure(&status, Code::NotFound, "NOT_FOUND");
 }
@@ -134,7 +134,8 @@ async fn what_breaks_after_it_was_sent_is_unknown_and_what_was_not_is_sent_to_th
     let status = soon("an answer", waiting).await.unwrap().unwrap_err();
     assert_failure(&status, Code::Unknown, "OUTCOME_UNKNOWN");
 
-    // Nobody listens at the leader's address: nothing was sent, and it goes to the next.
+    // Nobody listens at the leader's address: nothing was sent, so the call goes to the next
+    // leader.
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
     control.lead(&closed, 3);
     let mut waiting = client.clone();
@@ -155,7 +156,8 @@ async fn a_call_goes_one_step_only() {
     let (second, control) = Follower::new();
     control.lead(&first.address, 2);
     let second = Master::start_on(second, &[]).await;
-    // Two that name each other's leaders: the caller is told within the time that a call is held.
+    // The second names the first as leader, and the first names another: the caller gets an answer
+    // within the time that a call is held.
     let request = v1::GetDriverRequest { driver_id: "x".into() };
     let status = soon("an answer", second.client().await.get_driver(request)).await.unwrap_err();
     assert_failure(&status, Code::Unavailable, "NO_LEADER");
@@ -166,7 +168,7 @@ async fn nobody_steps_down_alone() {
     let master = Master::start(&[]).await;
     let status = master.client().await.step_down(v1::StepDownRequest::default()).await.unwrap_err();
     assert_failure(&status, Code::FailedPrecondition, "WRONG_STATE");
-    // It was asked of an earlier leader, which has handed over: this one is not meant.
+    // The request names an earlier leader, so the present one does not step down.
     let earlier = v1::StepDownRequest { epoch: "1.0".into(), ..Default::default() };
     let answer = master.client().await.step_down(earlier).await.unwrap().into_inner();
     assert_eq!((answer.leader, answer.epoch.as_str()), (master.address.clone(), "1.1"));
@@ -202,14 +204,14 @@ async fn readiness_lasts_over_a_hand_over_and_ends_when_no_leader_answers() {
     control.lead(&leader.address, 1);
     let standby = Master::start_on(follower, &["--unready-after", "2s"]).await;
     assert_eq!(readiness(&standby).await, READY);
-    // Nobody leads for a moment: calls are held, and a probe sees nothing of it.
+    // Nobody leads for a moment: calls are held, and a probe does not notice.
     control.vacate();
     assert_eq!(readiness(&standby).await, READY);
     let statuses = async |wanted: [i32; 4]| (readiness(&standby).await == wanted).then_some(());
     eventually("nobody leads for long", async || statuses(UNREADY).await).await;
     control.lead(&leader.address, 2);
     eventually("somebody leads again", async || statuses(READY).await).await;
-    // The store still names a leader, which is gone: the standby asks it and is not answered.
+    // The store still names a leader that is gone: the standby asks it and gets no answer.
     leader.stop().await.unwrap();
     eventually("the leader does not answer", async || statuses(UNREADY).await).await;
 }
@@ -225,7 +227,7 @@ async fn readiness_ends_when_a_new_leader_loads_for_long() {
     let standby = Master::start_on(follower, &FLAGS).await;
     heir_control.win(&heir.address);
     control.lead(&heir.address, 2);
-    // It was ready, and its callers are held.
+    // The heir was ready, and its callers are held.
     assert_eq!(readiness(&heir).await, READY);
     let statuses = async |master: &Master, wanted: [i32; 4]| (readiness(master).await == wanted).then_some(());
     eventually("it loads for long", async || statuses(&heir, UNREADY).await).await;
@@ -235,7 +237,7 @@ async fn readiness_ends_when_a_new_leader_loads_for_long() {
     eventually("it answers", async || statuses(&standby, READY).await).await;
 }
 
-/// None of them is heard before the next one leads.
+/// None of the leaders answers before the next one leads.
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_ends_when_one_leader_after_the_other_answers_nobody() {
     let leader = Master::start(&[]).await;

@@ -1,4 +1,4 @@
-//! Terms: how one ends, and what goes on meanwhile.
+//! How a term ends, and what goes on meanwhile.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
 
@@ -39,7 +39,7 @@ async fn what_a_deposed_master_had_not_done_is_done_by_the_next_term_and_once() 
     eventually("it leads again", async || epoch(&mut client).await.filter(|epoch| epoch == "1.3")).await;
     assert_failure(&client.submit_driver(request).await.unwrap_err(), Code::AlreadyExists, "ALREADY_EXISTS");
     assert_eq!(get(&mut client, "before").await.state(), State::Unconfirmed);
-    // The worker's journal never accepted the launch: it is told again, under the same number.
+    // The worker's journal never accepted the launch, so it is sent again, with the same number.
     let mut link = worker.join(&master, &[]).await;
     assert_eq!(link.launch().await.attempt, launch.attempt);
 }

@@ -18,7 +18,7 @@ async fn submit_launch_run_and_finish() {
 
     let submitted = submit(&mut client, "first").await;
     assert_eq!(submitted.state(), State::Pending);
-    // A caller reads its own write; why it waits comes with it.
+    // A caller reads its own write, with the reason why the driver waits.
     let read = get(&mut client, "first").await;
     assert_eq!(read.uid, submitted.uid);
     assert_eq!(read.pending.unwrap().reasons[0].reason, "NO_WORKERS");
@@ -168,7 +168,7 @@ async fn a_silent_worker_is_lost_and_its_leased_driver_runs_again_elsewhere() {
     client.submit_driver(request).await.unwrap();
     let first = link.launch().await;
     assert!(first.leased);
-    // It is never heard again, though its stream stands.
+    // The worker is never heard again, although its stream is open.
     let mut other = FakeWorker::new("w2", 4);
     let mut elsewhere = other.join(&master, &[]).await;
     let beating = async {

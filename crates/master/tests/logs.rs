@@ -18,7 +18,7 @@ use v1::driver::State;
 type Pieces =
     std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<v1::WorkerServiceReadLogResponse, Status>> + Send>>;
 
-/// Has the standard output of first attempts, and nothing else.
+/// A worker that has only the standard output of first attempts.
 struct FixedLogs;
 
 #[tonic::async_trait]
@@ -105,7 +105,7 @@ async fn a_worker_that_says_nothing_holds_nobody_for_ever() {
     let master = Master::start(&[]).await;
     let mut client = master.client().await;
     let mut worker = FakeWorker::new("w1", 1);
-    // The kernel takes the connection, and nobody reads from it: so does a worker that is stopped.
+    // The kernel accepts the connection and nobody reads from it, as with a stopped worker.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     worker.hello.address = silent.local_addr().unwrap().to_string();
     let mut link = worker.join(&master, &[]).await;

@@ -1,4 +1,4 @@
-//! The program itself: its exits, its one line of error, its signals.
+//! The program itself: its exit codes, its one line of error, its signals.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
 
@@ -20,7 +20,7 @@ fn refused(output: &Output) -> (i32, String) {
     (output.status.code().unwrap(), lines[0].to_owned())
 }
 
-/// A master that serves; ended when dropped.
+/// A master that serves. It is killed on drop.
 struct Serving(Child);
 
 impl Drop for Serving {

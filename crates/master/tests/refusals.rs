@@ -1,4 +1,4 @@
-//! What is refused, and how it is said.
+//! Calls that are refused, and their errors.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
 
 mod common;
@@ -177,10 +177,10 @@ impl muster_store::Candidate for Hopeless {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_is_said_at_once_and_nothing_was_done() {
-    // The store takes nothing until it is told to: everything behind the first commit waits.
+    // The store commits nothing until the gate opens: everything behind the first commit waits.
     let (store, gate) = Gated::new();
     let master = Master::start_on(store, &[]).await;
-    // More than one connection: each has a bound of its own.
+    // Several connections, because each has its own bound on streams.
     let mut clients = Vec::new();
     for _ in 0..4 {
         clients.push(master.client().await);
@@ -244,7 +244,7 @@ async fn validation_alone_stores_nothing_and_says_what_never_fits() {
 async fn workers_that_stop_within_their_hello_keep_no_other_out() {
     let master = Master::start(&[]).await;
     let mut stopped = Vec::new();
-    // As many hellos as are taken at one time, and no inventory.
+    // As many hellos as are taken at one time, none with an inventory.
     for number in 0..64 {
         let mut link = FakeWorker::new(&format!("stopped-{number}"), 1).dial(&master).await;
         assert!(matches!(link.next().await, Down::Welcome(_)));

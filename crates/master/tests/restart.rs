@@ -1,4 +1,4 @@
-//! Stopping, and starting again on the same records.
+//! A master that stops and starts again on the same records.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
 
 mod common;
@@ -15,7 +15,7 @@ use muster_types::{AttemptState, WallTime};
 use tonic::Code;
 use v1::driver::State;
 
-/// The records in a folder, old or new.
+/// Opens the store in a directory, or creates it.
 async fn open(store: &Path) -> AnyCandidate {
     let new_cluster = NewCluster { name: "test".into(), is_name_default: true, now: WallTime(1) };
     let candidacy = Candidacy::new(String::new(), String::new(), Duration::from_secs(3));
@@ -71,7 +71,7 @@ async fn a_master_that_starts_again_on_the_same_store_goes_on() {
     assert_eq!(after.unconfirmed_workers, 1);
     assert_eq!(get(&mut client, "runs").await.state(), State::Unconfirmed);
     assert_eq!(get(&mut client, "waits").await.state(), State::Pending);
-    // A watch goes on where it was under the predecessor.
+    // A watch resumes from a token of the earlier term.
     let resumed = v1::WatchEventsRequest { resume_token: list.resume_token, ..Default::default() };
     let mut watch = client.watch_events(resumed).await.unwrap().into_inner();
 
@@ -144,8 +144,8 @@ async fn a_master_whose_disk_is_full_takes_nothing_new_and_goes_on_once_there_is
         request_id: format!("request-{id}"),
         ..Default::default()
     };
-    // The first finds the store full on its way there. It is never refused: it is done once there
-    // is room.
+    // The first request finds the store full on its way there. It is never refused, because it is
+    // done once there is room.
     for _ in 0..3 {
         let status = client.submit_driver(request("first")).await.unwrap_err();
         assert_failure(&status, Code::Unknown, "OUTCOME_UNKNOWN");

@@ -47,13 +47,13 @@ async fn a_watch_resumes_behind_every_event_without_gap_or_repeat() {
     for seen in [1, 7, 19] {
         let mut first = watch(&mut client, oldest.clone()).await;
         let (_, token) = drivers(&mut first, seen).await;
-        // One response may carry more than was asked for: resume from the token of the event
-        // itself.
+        // One response may carry more events than were asked for, so the token of the event itself
+        // is used.
         let token = token_of(&mut client, &names[seen - 1]).await.unwrap_or(token);
         let mut rest = watch(&mut client, v1::WatchEventsRequest { resume_token: token, ..Default::default() }).await;
         assert_eq!(drivers(&mut rest, 20 - seen).await.0, names[seen..]);
     }
-    // What happens after the window goes on in the same watch.
+    // The watch goes on with new events.
     submit(&mut client, "later").await;
     assert_eq!(drivers(&mut all, 1).await.0, ["later"]);
 }
@@ -118,8 +118,8 @@ async fn a_token_that_is_compacted_or_of_the_future_or_of_another_history_is_out
     })
     .await;
     assert_failure(&status, Code::OutOfRange, "COMPACTED");
-    // What it says it can begin at, it can begin at, once the window stands still: it moves on
-    // shortly after the last commit.
+    // A watch can begin at the oldest place that the error names, once the window stands still: it
+    // moves on shortly after the last commit.
     let mut rest = eventually("the oldest place is one to begin at", async || {
         let request = v1::WatchEventsRequest { resume_token: first.clone(), ..Default::default() };
         let status = client.watch_events(request).await.unwrap_err();
@@ -234,7 +234,7 @@ async fn a_session_tells_of_executors_and_misses_nothing_when_it_breaks() {
     assert!(events.is_sorted_by(|a, b| a.revision < b.revision));
     let seen = events.last().unwrap().revision;
 
-    // The session breaks; while it is away, the executor comes to run and ends.
+    // The session breaks, and the executor starts to run meanwhile.
     drop(first);
     link.report(&[worker.report(&launch, AttemptState::Running)]).await;
     let mut client = master.client().await;
@@ -246,10 +246,10 @@ async fn a_session_tells_of_executors_and_misses_nothing_when_it_breaks() {
     let mut second = session(&master, "app", seen).await;
     let resumed = next(&mut second).await;
     assert!(resumed.session > opening.session);
-    // Nothing of what it missed is lost: it begins with the state.
+    // Nothing is lost: the session begins with the state.
     assert!(resumed.is_snapshot && resumed.revision > seen);
     assert_eq!(resumed.snapshot[0].state(), v1::executor::State::Running);
-    // A newer session cuts it.
+    // A newer session cuts the older one.
     let mut third = session(&master, "app", 0).await;
     let state = next(&mut third).await;
     assert_eq!(state.snapshot[0].state(), v1::executor::State::Running);

@@ -1,5 +1,5 @@
-//! The wire as a client of another family sees it: frames of HTTP/2, without our client or tonic's.
-//! What is asserted at the leader holds at a standby, to the byte.
+//! The wire as another client implementation sees it: frames of HTTP/2, without our client or
+//! tonic's. What a test asserts for the leader holds for a standby too, to the byte.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
 
@@ -38,7 +38,7 @@ impl Pair {
         Pair { leader, standby, control }
     }
 
-    /// The answer of both, which is the same but for the addresses of masters.
+    /// The answer of both masters, which is the same except for the list of masters.
     async fn both(&self, call: &Call) -> Frames {
         let without = |mut frames: Frames| {
             frames.headers.remove("muster-masters");
@@ -80,7 +80,7 @@ async fn an_error_is_headers_alone_with_one_status_and_its_details() {
     }
 }
 
-/// The details of an error are headers too, and a standby adds who leads.
+/// The details of an error are headers too, so they must fit what a standby reads.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_with_all_the_details_that_there_can_be_passes_a_standby() {
     let pair = Pair::start().await;
@@ -137,7 +137,8 @@ async fn gzip_is_read_and_written_where_a_client_says_so() {
     flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).unwrap();
     let driver = v1::GetDriverResponse::decode(plain.as_slice()).unwrap().driver.unwrap();
     assert_eq!(driver.driver_id, "there");
-    // A client that says nothing gets nothing compressed; an encoding that nobody has is named.
+    // A client that names no encoding gets nothing compressed. An unknown encoding is refused, and
+    // the known ones are named.
     let frames = pair.both(&Call::new(GET, &named("there"))).await;
     assert_eq!(frames.messages[0].0, 0);
     let unknown = Call::new(GET, &named("there")).with("grpc-encoding", "snappy");
@@ -146,9 +147,9 @@ async fn gzip_is_read_and_written_where_a_client_says_so() {
     assert!(frames.headers["grpc-accept-encoding"].contains("gzip"), "{frames:?}");
 }
 
-/// Methods of each kind, and a request of each that is sound: one message or a stream of them;
-/// asked of the leader alone, or of every master. Only a worker's link takes no gzip and more than
-/// the others do.
+/// Methods of each kind, each with a request that is valid: one message or a stream of them, asked
+/// of the leader alone or of every master. Only a worker's link differs, which takes no gzip and
+/// larger messages.
 fn methods_of_every_kind() -> Vec<(&'static str, Vec<u8>)> {
     let text = "x".repeat(3 << 19);
     let health = tonic_health::pb::HealthCheckRequest { service: text.clone() }.encode_to_vec();
@@ -167,16 +168,16 @@ fn methods_of_every_kind() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Nothing but the limit can refuse these messages. Compressed they are small, and their size shows
-/// only when they are unpacked; between the limit and four mebibytes lies what a library would take
-/// by itself.
+/// Only the limit can refuse these messages. Compressed they are small, and their size shows only
+/// when they are unpacked. Between the limit and 4 MiB lie messages that the library would take by
+/// default.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_is_refused_in_one_way_wherever_it_is_noticed() {
     let pair = Pair::start().await;
     for (path, message) in methods_of_every_kind() {
         let call = |body| Call::new(path, &()).body(body);
         let huge = [message.as_slice(), &vec![0; 8 << 20]].concat();
-        // The prefix alone says what would come.
+        // The prefix alone announces the size.
         let said = framed(false, &huge)[..64].to_vec();
         for body in [framed(false, &message), framed(false, &huge), said] {
             let frames = pair.both(&call(body)).await;
@@ -216,8 +217,8 @@ async fn a_message_of_just_the_largest_size_is_taken() {
     }
 }
 
-/// Both count as HTTP/2 does: name, value and 32 bytes for each. A standby adds some when it hands
-/// a call on, which must not decide whether it is taken.
+/// Both masters count headers as HTTP/2 does: name, value and 32 bytes for each. A standby adds
+/// some when it forwards a call; they must not decide whether the call is taken.
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_are_taken_or_refused_alike_whatever_a_standby_adds() {
     const KIB: usize = 1024;
@@ -246,7 +247,7 @@ async fn headers_are_taken_or_refused_alike_whatever_a_standby_adds() {
         assert_eq!(frames.is_too_large(), frames.status() != 5, "{bytes}: {frames:?}");
     }
     assert!((1..32).contains(&refused), "the limit lies within: {refused}");
-    // What is far beyond is not even read.
+    // Headers far beyond the limit are not even read.
     let frames = pair.both(&filled(GET, 48 * KIB)).await;
     assert_eq!(frames.http, 431, "{frames:?}");
 }
@@ -255,19 +256,19 @@ async fn headers_are_taken_or_refused_alike_whatever_a_standby_adds() {
 async fn a_client_that_cancels_and_a_deadline_that_passes_end_a_call() {
     let pair = Pair::start().await;
     let call = Call::new("/muster.v1.MasterService/WatchLeader", &v1::WatchLeaderRequest {});
-    // Each master answers this one itself, and for ever.
+    // Every master answers this method itself, and for ever.
     for address in [&pair.leader.address, &pair.standby.address] {
         let mut client = connect(address).await.ready().await.unwrap();
         let (response, mut sender) = client.send_request(call.head(address), false).unwrap();
         sender.send_data(Bytes::from(framed(false, &[])), true).unwrap();
         let mut body = soon("the headers", response).await.unwrap().into_body();
         assert!(soon("the first message", body.data()).await.unwrap().is_ok());
-        // A client that goes away in the middle leaves a server that goes on.
+        // A client that goes away in the middle does not disturb the server.
         sender.send_reset(h2::Reason::CANCEL);
         let frames = Call::new(LIST, &v1::ListDriversRequest::default()).at(address).await;
         assert_eq!(frames.status(), 0);
     }
-    // Held until somebody leads, for a second or until its deadline.
+    // The call is held until somebody leads, for a second or until its deadline.
     pair.control.vacate();
     let list = || Call::new(LIST, &v1::ListDriversRequest::default());
     assert_eq!(list().at(&pair.standby.address).await.status(), 14);
@@ -306,8 +307,8 @@ async fn behind(leader: &FakeLeader) -> (Master, ElectionControl) {
     (Master::start_on(follower, &[]).await, control)
 }
 
-/// Nothing is said of the end, and nothing comes: a call holds its stream no longer than a request
-/// may take, or than its deadline.
+/// A request that sends nothing more and never ends holds its stream no longer than a request may
+/// take, or than its deadline.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_never_ended_is_given_up() {
     let pair = Pair::start().await;
@@ -334,7 +335,7 @@ async fn a_request_that_is_never_ended_is_given_up() {
     }
 }
 
-/// What takes a stream of messages is no such request, and lasts.
+/// A method that takes a stream of messages has no such limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_has_said_all_is_answered_to_the_end() {
     let pair = Pair::start().await;
@@ -430,14 +431,14 @@ async fn what_comes_after_the_end_of_a_request_ends_the_stream() {
         })
         .await;
         assert!(is_watching);
-        // The protocol says STREAM_CLOSED; the library, PROTOCOL_ERROR of the whole connection.
+        // The protocol demands STREAM_CLOSED; the library sends PROTOCOL_ERROR for the whole
+        // connection.
         assert!([[0, 0, 0, 5], [0, 0, 0, 1]].contains(&code.as_slice().try_into().unwrap()), "{code:?}");
         assert_eq!(Call::new(LIST, &v1::ListDriversRequest::default()).at(address).await.status(), 0);
     }
 }
 
-/// However an answer breaks off, the client of a standby is told by a status, and the standby goes
-/// on.
+/// However an answer breaks off, the client of a standby gets a status, and the standby goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_breaks_off_at_the_leader_ends_with_a_status_at_a_standby() {
     let mut leader = FakeLeader::start().await;
@@ -469,7 +470,7 @@ async fn an_answer_that_breaks_off_at_the_leader_ends_with_a_status_at_a_standby
             assert_failure(&said, status, reason);
         }
     }
-    // Before a word of the answer: a read is asked again for as long as calls are held.
+    // The leader dies before it answers: a read is repeated for as long as calls are held.
     for (path, status, reason) in [(GET, 14, "NO_LEADER"), (SUBMIT, 2, "OUTCOME_UNKNOWN")] {
         let (call, address) = (Call::new(path, &()), standby.address.clone());
         let asked = tokio::spawn(async move { call.at(&address).await });

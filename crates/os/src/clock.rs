@@ -4,8 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// `CLOCK_BOOTTIME` in nanoseconds: what deadlines are compared by, because it goes on while the
-/// machine sleeps.
+/// `CLOCK_BOOTTIME` in nanoseconds. Deadlines use this clock because it runs while the machine
+/// sleeps.
 pub fn boottime() -> u64 {
     let reading = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(reading.tv_sec).unwrap_or(0);

@@ -1,20 +1,20 @@
-//! Files that are replaced as a whole. What is written stands beside the file first, under its name
-//! with `.new`; one that was left there is written over.
+//! Files that are replaced as a whole. The new content is first written to a file beside the old
+//! one, with `.new` added to its name; a leftover of that name is overwritten.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Replaces a file: whoever reads it sees all of the old or all of the new. A crash of the machine
-/// may leave either, or an empty file.
+/// Replaces a file: a reader sees all of the old content or all of the new. A crash of the machine
+/// may leave the old file, the new file or an empty one.
 pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     let partial = beside(path);
     fs::write(&partial, content)?;
     fs::rename(partial, path)
 }
 
-/// The same, on the disk: after a crash it is the old or the new, and the new once this has
-/// returned.
+/// Like [`replace`], but durable: after a crash the file is the old or the new one, and once this
+/// has returned it is the new one.
 pub fn replace_synced(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     let partial = beside(path);
     let mut file = File::create(&partial)?;
@@ -24,7 +24,7 @@ pub fn replace_synced(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> 
     sync_name(path)
 }
 
-/// Has the name of a file on the disk: its directory is what holds it.
+/// Makes the name of a file durable by syncing the directory that holds it.
 pub fn sync_name(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()

@@ -1,5 +1,5 @@
-//! What a machine gives to every program alike: its clocks, a lock on a file, files that are
-//! replaced as a whole, and what the kernel tells of its processes.
+//! What every program needs of the operating system: clocks, a lock on a file, files that are
+//! replaced as a whole, and information about processes.
 
 pub mod clock;
 pub mod file;

@@ -5,22 +5,22 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Held until it is dropped. The kernel gives it back however the holder ends, once no process has
-/// inherited its descriptor.
+/// A lock that is held until the value is dropped. However the holder ends, the kernel releases the
+/// lock once no process that inherited the descriptor has it open.
 #[derive(Debug)]
 pub struct LockFile(File);
 
 /// Why a lock was not taken.
 #[derive(Debug)]
 pub enum LockError {
-    /// Another holds it; what it noted.
+    /// Another process holds the lock; the text that it noted in the file.
     Held(String),
     /// The file cannot be made or locked.
     File(io::Error),
 }
 
 impl LockFile {
-    /// Makes the file if there is none, for its owner alone, and locks it without waiting.
+    /// Creates the file with mode 0600 if it is missing, and locks it without waiting.
     pub fn take(path: &Path) -> Result<LockFile, LockError> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -29,7 +29,7 @@ impl LockFile {
             Ok(()) => Ok(LockFile(file)),
             Err(TryLockError::WouldBlock) => {
                 let mut note = String::new();
-                // One that cannot be read says nothing.
+                // A note that cannot be read counts as empty.
                 let _ = file.read_to_string(&mut note);
                 Err(LockError::Held(note))
             }
@@ -37,14 +37,14 @@ impl LockFile {
         }
     }
 
-    /// Notes in the file who holds it, for those who find it held.
+    /// Writes the holder's name into the file, for processes that find it locked.
     pub fn note(&mut self, holder: &str) -> io::Result<()> {
         self.0.set_len(0)?;
         self.0.rewind()?;
         writeln!(self.0, "{holder}")
     }
 
-    /// What carries the lock.
+    /// The open file that carries the lock.
     pub fn file(&self) -> &File {
         &self.0
     }

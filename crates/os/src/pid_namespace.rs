@@ -1,4 +1,4 @@
-//! What tells one PID namespace from every other, before it and after it, on one machine.
+//! The identity of a PID namespace, which no earlier or later namespace of the machine shares.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::str::FromStr;
@@ -9,8 +9,8 @@ use crate::proc;
 /// Inode of the namespace that a machine boots with (`PROC_PID_INIT_INO` of the kernel).
 const OF_MACHINE: u64 = 0xefff_fffc;
 
-/// A PID namespace. Its inode may be used again once it is gone, so it is told apart by when its
-/// first process started, too.
+/// A PID namespace. The kernel may reuse the inode of a namespace that is gone, so the start time
+/// of the first process is part of the identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PidNamespace {
     /// The boot in which it exists.
@@ -22,13 +22,13 @@ pub struct PidNamespace {
 }
 
 impl PidNamespace {
-    /// The one that we are in; `None` where `/proc` does not tell.
+    /// The namespace of this process; `None` where `/proc` cannot be read.
     pub fn present() -> Option<PidNamespace> {
         let inode = fs::metadata("/proc/self/ns/pid").ok()?.ino();
         Some(PidNamespace { boot_id: proc::boot_id().ok()?, inode, first_started: proc::stat(1)?.start })
     }
 
-    /// Whether it is the machine's own, and not that of a container.
+    /// Whether it is the machine's initial namespace and not that of a container.
     pub fn is_of_machine(&self) -> bool {
         self.inode == OF_MACHINE
     }
@@ -40,7 +40,7 @@ impl fmt::Display for PidNamespace {
     }
 }
 
-/// A text is not a namespace.
+/// The text is not a boot id, an inode and a start time, separated by spaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotANamespace;
 

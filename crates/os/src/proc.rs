@@ -1,5 +1,5 @@
-//! What `/proc` tells of processes and the machine. A process may be gone at any time: then it says
-//! nothing.
+//! Facts about processes and the machine, read from `/proc`. A process may end at any time: the
+//! answer is then `None`, empty or `false`.
 
 use std::{fmt, fs, io};
 
@@ -8,11 +8,12 @@ use std::{fmt, fs, io};
 pub struct ProcessStat {
     /// The kernel's letter: `R`, `S`, `Z`….
     pub state: char,
-    /// Its parent's number.
+    /// Its parent's PID.
     pub parent: i32,
-    /// Its session.
+    /// Its session ID.
     pub session: i32,
-    /// When it started, in ticks since boot: with the number, it names the process for good.
+    /// When it started, in clock ticks since boot. Together with the PID it identifies the process
+    /// for the whole boot.
     pub start: u64,
 }
 
@@ -26,23 +27,25 @@ pub struct CgroupPlace {
 }
 
 impl CgroupPlace {
-    /// Whether it is a hierarchy of the first version with this controller.
+    /// Whether this is a hierarchy of version 1 with this controller.
     pub fn has(&self, controller: &str) -> bool {
         self.controllers.split(',').any(|name| name == controller)
     }
 }
 
-/// The numbers of all processes; none where there is no `/proc`.
+/// The PIDs of all processes; none where there is no `/proc`.
 pub fn pids() -> impl Iterator<Item = i32> {
     fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// A process that is there; one that has ended and was not reaped is.
+/// The process with this PID, if there is one. A process that has ended but is not reaped still
+/// counts.
 pub fn stat(pid: i32) -> Option<ProcessStat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The name stands in parentheses, may hold anything, and ends with the last of them.
+/// The process name is in parentheses and may contain any character, so the fields begin after the
+/// last `)`.
 fn parse_stat(text: &str) -> Option<ProcessStat> {
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?.parse().ok()?;
@@ -52,12 +55,12 @@ fn parse_stat(text: &str) -> Option<ProcessStat> {
     Some(ProcessStat { state, parent, session, start })
 }
 
-/// Whether one of the words in `environ` or `cmdline` of a process is such.
+/// Whether `is_such` is true of a NUL-separated word in `environ` or `cmdline` of a process.
 pub fn has_word(pid: i32, file: &str, is_such: impl FnMut(&[u8]) -> bool) -> bool {
     fs::read(format!("/proc/{pid}/{file}")).is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(is_such))
 }
 
-/// The cgroups of a process, by its number or as `self`, one for each hierarchy.
+/// The cgroups of a process, one for each hierarchy. The process is a PID or `self`.
 pub fn cgroups(process: impl fmt::Display) -> Vec<CgroupPlace> {
     let text = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
     text.lines().filter_map(parse_cgroup).collect()
@@ -79,7 +82,7 @@ fn parse_memory_total(text: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// What tells this boot from every other.
+/// The kernel's id of the present boot; random, new at each boot.
 pub fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }

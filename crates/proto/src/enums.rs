@@ -1,5 +1,5 @@
-//! The enums that both sides know. A wire number that this release does not know has no word here:
-//! the caller says what it assumes.
+//! The enums that both sides know. A number on the wire that this release does not know has no
+//! counterpart here; the caller decides what it assumes.
 
 use muster_types::{
     ApplicationState, DriverState, ExecutorState, Fault, RestartCondition, SessionLostPolicy, WorkerLostPolicy,
@@ -8,7 +8,7 @@ use muster_types::{
 
 use crate::v1;
 
-/// Pairs a wire enum with ours, both ways; `UNSPECIFIED` has no word of ours.
+/// Converts a wire enum to ours and back; `UNSPECIFIED` has no counterpart.
 macro_rules! pairs {
     ($wire:path, $ours:path { $($variant:ident),+ $(,)? }) => {
         impl From<$ours> for $wire {
@@ -34,7 +34,7 @@ macro_rules! pairs {
     };
 }
 
-/// The wire says nothing, or nothing that this release knows.
+/// The wire value is unspecified, or a number that this release does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unspecified;
 

@@ -1,4 +1,4 @@
-//! The wire: generated code and the only conversions between wire and vocabulary.
+//! The wire: generated code and the only conversions between the wire and `muster_types`.
 //!
 //! - [`v1`]: generated messages, clients and servers.
 //! - [`validate`]: requests of clients, checked, with defaults filled in.

@@ -1,4 +1,4 @@
-//! What the descriptors say of methods.
+//! Properties of methods, read from the descriptors.
 
 use std::collections::HashSet;
 

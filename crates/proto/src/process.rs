@@ -1,5 +1,5 @@
-//! Programs and how they ended, both ways. A command goes out either in full (to the worker that
-//! runs it) or redacted (to everybody else); there is no conversion that does not say which.
+//! Conversions of programs and outcomes, both ways. A command goes out either in full (to the
+//! worker that runs it) or redacted (to everybody else); every conversion of a command names which.
 
 use muster_types::{
     Artifact, ArtifactUri, Command, Exit, Fault, Outcome, REDACTED, Reason, RestartPolicy, Secret, name_looks_secret,
@@ -9,7 +9,7 @@ use crate::text::shorten;
 use crate::time::duration;
 use crate::{WireError, v1};
 
-/// For the worker that runs it: with all its secrets.
+/// The command with all its secrets, for the worker that runs it.
 pub(crate) fn command_in_full(command: &Command) -> v1::Command {
     v1::Command {
         program: command.program.clone(),
@@ -20,7 +20,8 @@ pub(crate) fn command_in_full(command: &Command) -> v1::Command {
     }
 }
 
-/// For people: secret values are replaced, and so are those whose names look secret.
+/// The command for people: secret values are replaced, and also the values of variables whose names
+/// look secret.
 pub(crate) fn command_redacted(command: &Command) -> v1::Command {
     let shown = |name: &String, value: &String| {
         let value = if name_looks_secret(name) { REDACTED.to_owned() } else { value.clone() };
@@ -35,7 +36,7 @@ pub(crate) fn command_redacted(command: &Command) -> v1::Command {
     }
 }
 
-/// A command as a worker gets it. It was checked at the master's door; what would break an exec is
+/// A command as a worker gets it. The master has checked it; texts that would break an exec are
 /// refused here again.
 pub(crate) fn command_from_master(wire: v1::Command) -> Result<Command, WireError> {
     if wire.program.is_empty() {
@@ -57,7 +58,7 @@ pub(crate) fn command_from_master(wire: v1::Command) -> Result<Command, WireErro
     })
 }
 
-/// For the worker that fetches it.
+/// The artifact with the full URI, for the worker that fetches it.
 pub(crate) fn artifact_in_full(artifact: &Artifact) -> v1::Artifact {
     v1::Artifact {
         uri: artifact.uri.expose().to_owned(),
@@ -67,7 +68,7 @@ pub(crate) fn artifact_in_full(artifact: &Artifact) -> v1::Artifact {
     }
 }
 
-/// For people: without a password in the URI.
+/// The artifact for people, without a password in the URI.
 pub(crate) fn artifact_redacted(artifact: &Artifact) -> v1::Artifact {
     v1::Artifact { uri: artifact.uri.to_string(), ..artifact_in_full(artifact) }
 }
@@ -79,14 +80,13 @@ pub(crate) fn artifact_from_master(wire: v1::Artifact) -> Result<Artifact, WireE
         text => Some(sha256_of(text).ok_or_else(|| WireError::new("sha256", "is not 64 hexadecimal digits"))?),
     };
     if !is_file_name(&wire.file_name) {
-        // Checked by the master too; here it keeps a fetched file from landing outside of the work
-        // directory.
+        // The master checks this too. Here it keeps a fetched file within the work directory.
         return Err(WireError::new("file_name", "is not a plain file name"));
     }
     Ok(Artifact { uri: ArtifactUri::new(wire.uri), sha256, file_name: wire.file_name, executable: wire.executable })
 }
 
-/// A name within one directory.
+/// Whether the text names a file within one directory.
 pub(crate) fn is_file_name(name: &str) -> bool {
     (1..=255).contains(&name.len()) && name != "." && name != ".." && !name.contains(['/', '\0'])
 }
@@ -95,7 +95,7 @@ fn hex(bytes: &[u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// 32 bytes of 64 hexadecimal digits.
+/// Parses 64 hexadecimal digits.
 pub(crate) fn sha256_of(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
@@ -138,14 +138,14 @@ impl From<&Outcome> for v1::Outcome {
     }
 }
 
-/// Bytes of an outcome's sentence that are kept: it is stored with the record.
+/// The most bytes of an outcome's message that are kept: it is stored with the record.
 const MAX_OUTCOME_MESSAGE: usize = 1024;
 
 impl TryFrom<v1::Outcome> for Outcome {
     type Error = WireError;
 
-    /// A reason of a newer release is not an error, or its attempt could never be closed: it is
-    /// kept in the sentence.
+    /// A reason of a newer release is kept in the message. It is not an error, because its attempt
+    /// could then never be closed.
     fn try_from(wire: v1::Outcome) -> Result<Self, WireError> {
         let exit = match (wire.exit_code, wire.signal) {
             (Some(code), None) => Exit::Code(code),

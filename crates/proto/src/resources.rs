@@ -30,7 +30,7 @@ impl From<&AllocatedResources> for v1::AllocatedResources {
     }
 }
 
-/// Addresses of one resource on one worker.
+/// The most addresses of one resource on one worker.
 const MAX_ADDRESSES: usize = 1024;
 const MAX_ADDRESS_BYTES: usize = 128;
 

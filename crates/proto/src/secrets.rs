@@ -1,5 +1,5 @@
-//! `Debug` of the messages that hold secrets: what is secret is left out, so that no log line can
-//! carry it.
+//! `Debug` of the messages that hold secrets. It leaves the secret fields out, so that no log line
+//! can carry them.
 
 use std::fmt;
 

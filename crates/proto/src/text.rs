@@ -1,4 +1,4 @@
-//! What texts must look like: names, labels, variables.
+//! The patterns of texts: names, labels, variables.
 
 pub use muster_types::{is_label_key, is_variable_name};
 

@@ -1,4 +1,4 @@
-//! Times and lengths.
+//! Conversions of times and lengths of time.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ pub fn timestamp(time: WallTime) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds, nanos }
 }
 
-/// A timestamp as a wall time, to the millisecond; what is before 1970 is its first moment.
+/// A timestamp as a wall time, to the millisecond; a time before 1970 becomes the start of 1970.
 pub fn wall_time(timestamp: &prost_types::Timestamp) -> WallTime {
     let Ok(seconds) = u64::try_from(timestamp.seconds) else { return WallTime(0) };
     let millis = u64::try_from(timestamp.nanos / 1_000_000).unwrap_or(0).min(999);
     WallTime(seconds.saturating_mul(1000).saturating_add(millis))
 }
 
-/// A length; one beyond what the wire can say is its longest.
+/// A length as a duration of the wire; a longer one than the wire can express becomes the longest.
 pub fn duration(length: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(length.as_secs()).unwrap_or(i64::MAX),
@@ -30,10 +30,10 @@ pub fn duration(length: Duration) -> prost_types::Duration {
     }
 }
 
-/// Why a length of the wire is none.
+/// The problem of a duration that is not a length.
 pub(crate) const BAD_LENGTH: &str = "is not a length: negative, or with nanoseconds out of range";
 
-/// A length of the wire; `None` when it is negative or its parts make no sense.
+/// A length of the wire; `None` when it is negative or its nanoseconds are out of range.
 pub fn length(duration: &prost_types::Duration) -> Option<Duration> {
     let seconds = u64::try_from(duration.seconds).ok()?;
     let nanos = u32::try_from(duration.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;

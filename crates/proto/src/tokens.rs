@@ -1,6 +1,6 @@
 //! Opaque texts that callers hand back: where to resume a watch, where a page ends, which version a
-//! record had. In base64 for URLs without padding (RFC 4648, section 5): they survive command lines
-//! and query strings.
+//! record had. They are base64 for URLs without padding (RFC 4648, section 5), which survives
+//! command lines and query strings.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use muster_types::Commit;
 #[error("not a token of this service; hand back the one that was answered, as it is")]
 pub struct ParseTokenError;
 
-/// A place in the order of all events: what follows this event is what comes next.
+/// A position in the order of all events: the next event is the one that follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResumeToken {
     /// The store's generation: a token of another one means another history.
@@ -26,13 +26,14 @@ pub struct ResumeToken {
 }
 
 impl ResumeToken {
-    /// The place after everything of a commit.
+    /// The position after all events of a commit.
     pub fn after(generation: u64, commit: Commit) -> ResumeToken {
         ResumeToken { generation, commit, index: u32::MAX }
     }
 }
 
-/// Leads each kind of token, so that one is not taken for another and the form can change.
+/// The first byte of each kind of token, so that one is not taken for another and the format can
+/// change.
 const RESUME: u8 = 0x11;
 const PAGE: u8 = 0x21;
 
@@ -63,7 +64,7 @@ impl FromStr for ResumeToken {
     }
 }
 
-/// Where a page ended. Bound to the filter it was made for.
+/// The position where a page ended, bound to the filter of its list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageToken {
     /// The key of the last element of the page; the next page begins after it.
@@ -72,7 +73,8 @@ pub struct PageToken {
 }
 
 impl PageToken {
-    /// After `after`, within the list of `filter` (its text as the caller gave it).
+    /// The token of the position after `after` in the list of `filter` (its text as the caller gave
+    /// it).
     pub fn new(after: impl Into<String>, filter: &str) -> PageToken {
         PageToken { after: after.into(), filter: fingerprint(filter) }
     }
@@ -116,7 +118,7 @@ pub fn version_of_etag(etag: &str) -> Result<u64, ParseTokenError> {
     digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).ok_or(ParseTokenError)
 }
 
-/// FNV-1a: catches a token that is used with another filter; guards against nobody.
+/// FNV-1a: it detects a token that is used with another filter, and protects against no attacker.
 fn fingerprint(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -1,15 +1,15 @@
-//! What is wrong with a request: every bad field at once, each with its path.
+//! The violations of a request: every bad field at once, each with its path.
 
 use std::fmt;
 
 use crate::text::excerpt;
 
-/// Violations kept of one request; the rest is counted. Bounds the answer to a request that is
-/// wrong everywhere.
+/// The most violations that are kept of one request; further ones are only counted. This bounds the
+/// answer to a request that is wrong everywhere.
 pub const MAX_VIOLATIONS: usize = 32;
 
-/// The path of a field while a request is walked. Built on the stack and written out only when
-/// something is wrong.
+/// The path of a field during the checks of a request. It is built on the stack and written out
+/// only for a violation.
 #[derive(Debug, Clone, Copy)]
 pub struct Path<'a> {
     parent: Option<&'a Path<'a>>,
@@ -23,7 +23,7 @@ enum PathStep<'a> {
     Key(&'a str),
 }
 
-/// Bytes of a map key that are shown in a path: a path must not carry a whole request back.
+/// The most bytes of a map key that a path shows: a path must not carry a whole request back.
 const SHOWN_KEY_BYTES: usize = 64;
 
 impl<'a> Path<'a> {
@@ -67,7 +67,7 @@ impl fmt::Display for Path<'_> {
 pub struct FieldViolation {
     /// Its path, such as `driver.command.args[3]`.
     pub field: String,
-    /// What is wrong and what would be right. Never holds an environment value.
+    /// The problem, and what would be right. It never holds an environment value.
     pub message: String,
 }
 
@@ -79,7 +79,7 @@ pub struct FieldViolations {
 }
 
 impl FieldViolations {
-    /// Nothing wrong so far.
+    /// No violations yet.
     pub fn new() -> FieldViolations {
         FieldViolations::default()
     }
@@ -113,7 +113,7 @@ impl FieldViolations {
         self.more
     }
 
-    /// The value, if nothing was found wrong with it.
+    /// The value if there are no violations, else the violations.
     pub fn unless_any<T>(self, value: T) -> Result<T, FieldViolations> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }

@@ -1,7 +1,7 @@
-//! A message of a peer that cannot be what it says.
+//! The error of a message of a peer that is incomplete or contradicts itself.
 
-/// A field of a message between our own parts is missing or makes no sense. The stream that carried
-/// it is of no use.
+/// A field of a message between our own parts is missing or invalid. The stream that carried it
+/// cannot be used further.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct WireError {
@@ -17,7 +17,7 @@ impl WireError {
         WireError { field: field.to_owned(), problem }
     }
 
-    /// The same, seen from the message that holds it.
+    /// The same error with the path from the message that holds this one.
     #[must_use]
     pub fn within(mut self, parent: &str) -> WireError {
         self.field = format!("{parent}.{}", self.field);

@@ -1,4 +1,4 @@
-//! What a caller is told of a failure, and what it may conclude.
+//! The status of every failure, and what a caller may conclude from it.
 
 use std::time::Duration;
 
@@ -46,7 +46,8 @@ fn every_failure_says_its_code_its_reason_and_whether_it_was_done() {
         let unknown = [reason::OUTCOME_UNKNOWN, reason::INPUT_FAILED, reason::INTERNAL].contains(&reason);
         let verdict = if unknown { Verdict::Unknown } else { Verdict::NotApplied };
         assert_eq!(errors::verdict_of(&status), verdict, "{failure:?}");
-        // What may have been done is never UNAVAILABLE: libraries repeat that without asking.
+        // A change that may have been made is never UNAVAILABLE: libraries repeat that on their
+        // own.
         assert!(verdict == Verdict::NotApplied || code != Code::Unavailable);
     }
 }

@@ -1,5 +1,5 @@
-//! The protos fit every language that code is generated for: each file says where its code goes, no
-//! name hides one that a language brings along, and requests name things in one way.
+//! The protos suit every language that code is generated for: each file says where its code goes,
+//! no name hides one of the language itself, and requests name objects in one way.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,8 @@ use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
 /// Types that every file of a language sees without an import: `java.lang`, the keywords and base
-/// types of C#, Go and Swift, the builtins of Python and ECMAScript. The names of browsers
-/// (`Event`, `Worker`) are not among them: there, a module hides them only where it imports ours by
-/// name.
+/// types of C#, Go and Swift, the builtins of Python and ECMAScript. Names of browsers (`Event`,
+/// `Worker`) are not listed: a module hides those only where it imports ours by name.
 const TAKEN_TYPES: &str = "
     Appendable AutoCloseable Boolean Byte CharSequence Character Class ClassLoader ClassValue Cloneable
     Comparable Compiler Deprecated Double Enum Error Exception Float InheritableThreadLocal Integer
@@ -26,7 +25,8 @@ const TAKEN_TYPES: &str = "
 /// Names of nested types that generated code needs for itself (Java, C#, Swift).
 const TAKEN_NESTED: &str = "Builder Types Type Protocol Self Extensions";
 
-/// Fields that cannot be written in Python, or that meet a member that every generated message has.
+/// Field names that are keywords in Python, or that collide with a member of every generated
+/// message.
 const TAKEN_FIELDS: &str = "
     and as assert async await break class continue def del elif else except finally for from global if
     import in is lambda nonlocal not or pass raise return try while with yield
@@ -35,7 +35,7 @@ const TAKEN_FIELDS: &str = "
     initialization_error_string cached_size hash_code hash description debug_description self init
     reset string proto_message proto_reflect";
 
-/// Kinds of things that requests name.
+/// The kinds of objects that requests name.
 const KINDS: [&str; 5] = ["driver", "application", "worker", "executor", "attempt"];
 
 fn has(list: &str, name: &str) -> bool {
@@ -64,7 +64,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// What is wrong with a set of files.
+/// The faults of a set of files.
 fn faults(set: &FileDescriptorSet) -> Vec<String> {
     let mut faults = Vec::new();
     for file in &set.file {
@@ -86,14 +86,14 @@ fn option_faults(file: &FileDescriptorProto) -> Vec<String> {
         ("java_multiple_files", options.java_multiple_files()),
         ("java_outer_classname", options.java_outer_classname().ends_with("Proto")),
         ("csharp_namespace", options.csharp_namespace().split('.').all(capital)),
-        // Shorter ones are Apple's.
+        // Apple reserves shorter prefixes.
         ("objc_class_prefix", options.objc_class_prefix().len() >= 3 && capital(options.objc_class_prefix())),
     ];
     let wrong = checks.into_iter().filter(|(_, right)| !right);
     wrong.map(|(option, _)| format!("{}: {option} is missing or unfit", file.name())).collect()
 }
 
-/// The files of one package must go to one place.
+/// Reports files of one package whose code goes to different places.
 fn package_faults(file: &FileDescriptorProto, set: &FileDescriptorSet) -> Vec<String> {
     let place = |file: &FileDescriptorProto| {
         let options = file.options.clone().unwrap_or_default();
@@ -103,7 +103,7 @@ fn package_faults(file: &FileDescriptorProto, set: &FileDescriptorSet) -> Vec<St
     others.map(|other| format!("{}: goes elsewhere than {}", file.name(), other.name())).collect()
 }
 
-/// Names that hide, or are hidden by, those of a language.
+/// Names that hide a name of a language, or are hidden by one.
 fn name_faults(file: &FileDescriptorProto) -> Vec<String> {
     let messages = file.message_type.iter().map(|message| message.name());
     let enums = file.enum_type.iter().map(|kind| kind.name());
@@ -131,8 +131,8 @@ fn member_faults(message: &DescriptorProto) -> Vec<String> {
     faults
 }
 
-/// Requests name a thing by its kind: `worker_id`, `worker_ids`, and `worker_uid` where only a uid
-/// will do. Numbers of attempts are no names.
+/// Requests name an object by its kind: `worker_id`, `worker_ids`, and `worker_uid` where only a
+/// uid will do. Attempt numbers are no names.
 fn request_faults(file: &FileDescriptorProto) -> Vec<String> {
     let inputs = file.service.iter().flat_map(|service| &service.method).map(|method| method.input_type());
     let inputs: Vec<&str> = inputs.map(|input| input.rsplit('.').next().unwrap_or(input)).collect();
@@ -153,7 +153,7 @@ fn request_faults(file: &FileDescriptorProto) -> Vec<String> {
     faults
 }
 
-/// A message or a file that a test spoils.
+/// The file of this name, for a test to change.
 fn file<'a>(set: &'a mut FileDescriptorSet, name: &str) -> &'a mut FileDescriptorProto {
     set.file.iter_mut().find(|file| file.name() == name).expect("a file of the protos")
 }

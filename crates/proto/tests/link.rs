@@ -1,4 +1,5 @@
-//! Link messages come back as they went, and nothing that a peer sends makes the parsing panic.
+//! Link messages survive the conversion to the wire and back, and no message of a peer makes the
+//! parsing panic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -160,7 +161,7 @@ mod anything {
     use proptest::prelude::*;
     use proptest::sample::Index;
 
-    /// Everything that comes from outside, parsed from the same bytes.
+    /// Parses every kind of outside message from the same bytes.
     fn convert(bytes: &[u8]) {
         macro_rules! each {
             ($($message:ty => $convert:expr),+ $(,)?) => {$(

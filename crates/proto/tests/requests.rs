@@ -1,4 +1,4 @@
-//! What clients send: what is filled in, what is refused, and that it is refused all at once.
+//! Requests of clients: their defaults, and that all their violations are reported at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -224,7 +224,7 @@ fn a_page_token_belongs_to_its_filter() {
     assert!(list("x", "").is_err());
 }
 
-/// The fields of a log's request that are refused.
+/// The refused fields of a log request.
 fn log_fields(request: v1::ReadLogRequest) -> Vec<String> {
     match validate::read_log(request) {
         Ok(_) => Vec::new(),
@@ -246,7 +246,7 @@ fn a_log_is_that_of_a_driver_or_of_an_applications_executor() {
     assert_eq!(log_fields(v1::ReadLogRequest { attempt: 2, ..executor }), ["attempt"]);
 }
 
-/// The fields of a log's request to a worker that are refused.
+/// The refused fields of a log request to a worker.
 fn worker_log_fields(request: v1::WorkerServiceReadLogRequest) -> Vec<String> {
     match validate::read_worker_log(request) {
         Ok(_) => Vec::new(),

@@ -10,7 +10,7 @@ use muster_types::Secret;
 
 use crate::{ApplicationSession, Context};
 
-/// An application that is registered. Cheap to clone; dropping it does not end the application.
+/// A registered application. It is cheap to clone; dropping it does not end the application.
 #[derive(Debug, Clone)]
 pub struct Application {
     client: Client,
@@ -21,12 +21,12 @@ pub struct Application {
 }
 
 impl Application {
-    /// Registers an application; the master names it.
+    /// Registers an application under a name that the master makes.
     pub async fn register(context: &Context, spec: v1::ApplicationSpec) -> Result<Application, CallError> {
         Application::register_as(context, String::new(), spec).await
     }
 
-    /// Registers an application under a name.
+    /// Registers an application under a name; an empty one lets the master make one.
     pub async fn register_as(
         context: &Context,
         application_id: String,
@@ -59,8 +59,8 @@ impl Application {
         &self.uid
     }
 
-    /// Opens the session that keeps the application alive. It resumes by itself; a later one cuts
-    /// an earlier one. To be called within a runtime.
+    /// Opens the session that keeps the application alive. It resumes by itself; a later session
+    /// ends an earlier one. It must be called within a tokio runtime.
     pub fn open_session(&self) -> ApplicationSession {
         let request = v1::WatchApplicationRequest {
             application_id: self.uid.clone(),
@@ -70,8 +70,8 @@ impl Application {
         ApplicationSession::open(self.client.clone(), request)
     }
 
-    /// Sets how many executors each profile is to have in all. Profiles that are not named keep
-    /// theirs. Answers false when a later request was known already.
+    /// Sets the total number of executors of each profile. Profiles that are not named keep theirs.
+    /// Returns false when the master already knew a later request.
     pub async fn request_executors(&self, totals: &BTreeMap<u32, u32>) -> Result<bool, CallError> {
         let target = |(profile, target): (&u32, &u32)| v1::ProfileTarget {
             profile_id: *profile,
@@ -81,7 +81,7 @@ impl Application {
         self.request_targets(totals.iter().map(target).collect(), Vec::new()).await
     }
 
-    /// The same with everything that can be wished for; `excluded_hosts` replaces the former set.
+    /// The same with all fields of a target; `excluded_hosts` replaces the former set.
     pub async fn request_targets(
         &self,
         targets: Vec<v1::ProfileTarget>,
@@ -98,8 +98,8 @@ impl Application {
         Ok(self.client.request_executors(request).await?.accepted)
     }
 
-    /// Ends executors. With `replace` the target stays, and others take their place. Answers what
-    /// became of each, in order.
+    /// Ends executors. With `replace` the target stays, and others take their place. Returns a
+    /// result for each, in order.
     pub async fn kill_executors(
         &self,
         executor_ids: Vec<u32>,
@@ -115,7 +115,7 @@ impl Application {
         Ok(self.client.kill_executors(request).await?.results)
     }
 
-    /// Ends the application; what still runs is killed.
+    /// Ends the application; remaining executors are killed.
     pub async fn unregister(&self, success: bool, message: &str) -> Result<(), CallError> {
         self.unregister_within(success, message, Duration::ZERO).await
     }
@@ -139,8 +139,8 @@ fn exposed(token: Option<&Secret>) -> String {
     token.map(|token| token.expose().to_owned()).unwrap_or_default()
 }
 
-/// Sequences begin at the wall clock, so that a program that comes back to its application is not
-/// taken for an older one.
+/// Sequences begin at the wall clock in microseconds, so that requests of a restarted program do
+/// not count as older ones.
 fn first_sequence() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(1).max(1)

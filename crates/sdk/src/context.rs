@@ -1,4 +1,4 @@
-//! What a program is told of itself by its worker.
+//! What a program learns about itself from its worker.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use muster_client::{Client, MasterAddresses, ParseMastersError};
 use muster_types::{AttemptNumber, ExecutorId, Secret};
 
-/// What a program knows of itself, from its `MUSTER_*` environment. Outside of a cluster (client
+/// What a program knows about itself, from its `MUSTER_*` environment. Outside of a cluster (client
 /// mode) only the masters are known, and they may be the default.
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// Where masters are.
+    /// The addresses of the masters.
     pub masters: MasterAddresses,
     /// Name of the cluster.
     pub cluster: String,
@@ -18,11 +18,12 @@ pub struct Context {
     pub worker: String,
     /// Reachable name of this machine: where executors find the driver.
     pub host: String,
-    /// Name of the driver that this is, in cluster mode.
+    /// Name of this driver, in cluster mode.
     pub driver: Option<String>,
-    /// Its attempt: the fencing token for what it writes to, because it only grows.
+    /// Number of its attempt: a fencing token for the systems to which it writes, because it only
+    /// grows.
     pub attempt: Option<AttemptNumber>,
-    /// What lets it act for its driver.
+    /// The token that lets it act for its driver.
     pub token: Option<Secret>,
     /// Name of the application, in an executor.
     pub application: Option<String>,
@@ -36,13 +37,13 @@ pub struct Context {
     pub memory: u64,
 }
 
-/// A variable that makes no sense.
+/// A variable has an invalid value.
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
     /// `MUSTER_MASTER` is no list of addresses.
     #[error("MUSTER_MASTER makes no sense")]
     Masters(#[source] ParseMastersError),
-    /// A number is none.
+    /// A variable that must be a number is not one.
     #[error("{name} makes no sense")]
     Number {
         /// The variable.
@@ -56,9 +57,9 @@ pub enum ContextError {
 type Variables = BTreeMap<String, String>;
 
 impl Context {
-    /// From the environment of this process.
+    /// Reads the environment of this process. Fails when a variable has an invalid value.
     pub fn from_env() -> Result<Context, ContextError> {
-        // What is not Unicode is none of ours.
+        // A variable that is not Unicode is none of ours.
         let ours =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Context::from_variables(ours.filter(|(name, _)| name.starts_with("MUSTER_")).collect())
@@ -94,7 +95,7 @@ impl Context {
         })
     }
 
-    /// A client of the cluster that this runs on. To be called within a runtime.
+    /// A client of the cluster. It must be called within a tokio runtime.
     pub fn client(&self) -> Client {
         Client::new(self.masters.clone())
     }

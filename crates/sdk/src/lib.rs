@@ -1,5 +1,5 @@
-//! For programs that run on the cluster: who am I ([`Context`]), executors for me
-//! ([`Application`]), what becomes of them ([`ApplicationSession`]).
+//! For programs that run on the cluster: their own context ([`Context`]), applications with
+//! executors ([`Application`]), and the events of those executors ([`ApplicationSession`]).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

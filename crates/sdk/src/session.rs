@@ -1,4 +1,4 @@
-//! The session of an application: a stream that is kept open, whoever leads.
+//! The session of an application: a stream that stays open across changes of the leader.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use muster_client::{CallError, Client, RetryState, v1};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Happenings that wait for a slow reader. A reader further behind than this and the master's own
-/// queue gets the state anew.
+/// The most events that wait for a slow reader. A reader further behind than this and the master's
+/// own queue gets the state anew.
 const WAITING: usize = 256;
-/// How long masters may be away before a session gives up: longer than any grace, so that the
-/// master decides.
+/// How long masters may be unreachable before a session gives up: as long as the longest grace, so
+/// that the master decides.
 const LONGEST_OUTAGE: Duration = Duration::from_secs(24 * 3600);
 
-/// What a session tells.
+/// An item of a session.
 #[derive(Debug, Clone)]
 pub enum SessionEvent {
-    /// All executors that have not ended. First, and again when events were missed for good: what
-    /// is not among them has ended.
+    /// All executors that have not ended. It comes first, and again when events were missed and are
+    /// no longer kept: an executor that is not in it has ended.
     State(Vec<v1::Executor>),
-    /// One thing that happened since.
+    /// An event since the last state.
     Event(Box<v1::ApplicationSessionEvent>),
 }
 
-/// An open session. It resumes by itself within the application's grace, whether or not it is read;
-/// dropping it lets the grace begin.
+/// An open session. It resumes by itself within the application's grace, even when nobody reads it.
+/// The grace begins when it is dropped.
 #[derive(Debug)]
 pub struct ApplicationSession {
     events: mpsc::Receiver<Result<SessionEvent, CallError>>,
@@ -38,9 +38,9 @@ impl ApplicationSession {
         ApplicationSession { events, keeper: tokio::spawn(keeper.run()) }
     }
 
-    /// What happened next; `None` when the application has ended. An error ends the session: a
-    /// newer one was opened or the driver's attempt is closed ([`CallError::is_fenced`]), or the
-    /// application is not known any more. May be dropped and called again.
+    /// The next item; `None` when the application has ended. An error ends the session: a newer one
+    /// was opened or the driver's attempt is closed ([`CallError::is_fenced`]), or the application
+    /// is no longer known. The future may be dropped and the method called again.
     pub async fn next(&mut self) -> Result<Option<SessionEvent>, CallError> {
         self.events.recv().await.transpose()
     }
@@ -52,14 +52,14 @@ impl Drop for ApplicationSession {
     }
 }
 
-/// Keeps the stream open.
+/// The task that keeps the stream open.
 struct SessionTask {
     client: Client,
     request: v1::WatchApplicationRequest,
     sender: mpsc::Sender<Result<SessionEvent, CallError>>,
 }
 
-/// What follows a stream.
+/// What to do after a stream.
 enum AfterStream {
     Reopen,
     Stop,
@@ -73,7 +73,7 @@ impl SessionTask {
                 Ok(AfterStream::Reopen) => {}
                 Ok(AfterStream::Stop) => return,
                 Err(error) => {
-                    // Nobody may be listening any more, and then nobody needs to know.
+                    // An error means that nobody reads the session any more.
                     let _ = self.sender.send(Err(error)).await;
                     return;
                 }
@@ -81,7 +81,7 @@ impl SessionTask {
         }
     }
 
-    /// Opens one stream and hands on what it says, until it ends.
+    /// Opens one stream and passes on its items until it ends.
     async fn follow(&mut self, outage: &mut RetryState) -> Result<AfterStream, CallError> {
         let mut stream = self.client.watch_application(self.request.clone()).await?;
         outage.opened();
@@ -105,10 +105,10 @@ impl SessionTask {
         Ok(AfterStream::Reopen)
     }
 
-    /// False when nobody reads any more.
+    /// Passes on a response; returns false when nobody reads the session any more.
     async fn hand_on(&mut self, response: v1::WatchApplicationResponse) -> bool {
         if response.is_snapshot {
-            // The state counts, even if the master's numbers began anew.
+            // The revision of a snapshot replaces ours, even if the master's revisions began anew.
             self.request.resume_revision = response.revision;
         }
         if response.is_snapshot && self.sender.send(Ok(SessionEvent::State(response.snapshot))).await.is_err() {

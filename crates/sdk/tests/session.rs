@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 
 type Answer = Result<v1::WatchApplicationResponse, Status>;
 
-/// Streams to come, and what was asked.
+/// The prepared streams, and the received requests.
 #[derive(Default)]
 struct State {
     streams: VecDeque<Vec<Answer>>,
@@ -73,7 +73,7 @@ impl ApplicationService for Master {
     }
 }
 
-/// A master with streams to come; its address.
+/// Starts a master with prepared streams; returns its address.
 async fn master(streams: impl IntoIterator<Item = Vec<Answer>>) -> (Master, String) {
     let master = Master::default();
     master.0.lock().unwrap().streams.extend(streams);
@@ -86,7 +86,7 @@ async fn master(streams: impl IntoIterator<Item = Vec<Answer>>) -> (Master, Stri
     (master, address)
 }
 
-/// An application that is told of masters as `MUSTER_MASTER` tells of them.
+/// An application whose masters are given as in `MUSTER_MASTER`.
 async fn application_at(masters: &str) -> Application {
     let mut context = Context::from_env().unwrap();
     context.masters = masters.parse().unwrap();
@@ -116,7 +116,8 @@ async fn a_session_resumes_until_its_application_has_ended() {
     let (master, application) = application([
         vec![state(&[1], 10), event(11, running()), Err(Status::unavailable("connection reset"))],
         vec![event(12, running()), Err(Failure::GoingAway.into())],
-        // The missed events are not kept: the state anew, from a master whose numbers are its own.
+        // The missed events are no longer kept, so the state follows, from a master with revisions
+        // of its own.
         vec![state(&[1, 2], 5), event(6, ended)],
     ])
     .await;

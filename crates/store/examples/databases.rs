@@ -1,5 +1,5 @@
 //! Measures embedded databases for the store: commits of 16 and of 128 records into 0 and 1,000,000
-//! existing ones, each synced.
+//! existing ones, each of them synced.
 //!
 //! `cargo run --release -p muster-store --example databases [DIRECTORY]`. Each case runs in a
 //! process of its own, which kills itself without warning at its end, so that memory is its own and
@@ -18,7 +18,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Bytes of a record: a driver with a short command and one attempt.
 const VALUE: usize = 350;
-/// What a candidate is let to keep of data in its own memory.
+/// The bytes of data that a candidate may cache in its own memory.
 const CACHE: usize = 4 << 20;
 
 fn main() -> Outcome<()> {
@@ -77,7 +77,7 @@ fn measure<D: Candidate>(name: &str, existing: u64, batch: u64, directory: &Path
     let written = bytes_written()?;
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(20) && latencies.len() < 100_000 {
-        // Half are new, half replace any that exists.
+        // Half of the records are new; the others replace existing ones.
         let writes: Vec<_> = (0..batch)
             .map(|index| {
                 let number = if index % 2 == 0 || known == 0 {
@@ -92,8 +92,9 @@ fn measure<D: Candidate>(name: &str, existing: u64, batch: u64, directory: &Path
         let asked = Instant::now();
         database.commit(writes.into_iter())?;
         latencies.push(asked.elapsed());
-        // What a commit loop takes to hand over the next transaction. Without it a database whose
-        // own threads want the lock that a commit holds is measured starving.
+        // The time that a commit loop needs to hand over the next transaction. Without it, a
+        // database whose own threads compete for the lock of a commit would be measured while they
+        // starve.
         std::thread::sleep(Duration::from_micros(20));
     }
     let length = begun.elapsed().as_secs_f64();
@@ -202,7 +203,7 @@ impl Candidate for Fjall {
     }
 }
 
-/// The key of the record that was made as this number: a kind, and what looks random.
+/// The key of the record with this number: a kind, and bytes that look random.
 fn key(number: u64) -> [u8; 17] {
     let mut key = [1; 17];
     key[1..9].copy_from_slice(&Random(number).next().to_be_bytes());
@@ -210,7 +211,7 @@ fn key(number: u64) -> [u8; 17] {
     key
 }
 
-/// SplitMix64: the same figures are made of the same records.
+/// SplitMix64, so that every run measures the same records.
 struct Random(u64);
 
 impl Random {
@@ -241,7 +242,7 @@ fn resident() -> Outcome<u64> {
     field(&std::fs::read_to_string("/proc/self/status")?, "VmRSS:")
 }
 
-/// Bytes that this process caused to be written.
+/// Bytes that this process has caused to be written.
 fn bytes_written() -> Outcome<u64> {
     field(&std::fs::read_to_string("/proc/self/io")?, "write_bytes:")
 }

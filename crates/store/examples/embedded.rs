@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut candidate: AnyCandidate = open(&location, new_cluster(), candidacy()).await?;
     let started = begun.elapsed();
     let mut leader = candidate.campaign().await?;
-    // As a master does; what it holds of the records is its own.
+    // A master does the same; its copy of the records is not part of this measurement.
     drop(leader.store.load().await?);
     let mut latencies = Vec::new();
     let mut known = existing;
@@ -72,7 +72,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A plain driver, without what would make the sample's size vary.
+/// A plain driver, without the parts of a sample whose size varies.
 fn driver() -> DriverRecord {
     let mut driver = (*Sample::new(0).driver()).clone();
     let spec = DriverSpec {

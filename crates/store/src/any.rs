@@ -78,7 +78,7 @@ impl Candidate for AnyCandidate {
             (AnyCandidate::Etcd(candidate), AnyStore::Etcd(store)) => {
                 candidate.resign(Leader { epoch, cluster, deadline, store: *store }).await;
             }
-            // A term of another candidate: not ours to end.
+            // The term belongs to a candidate of another kind, so it is not ours to end.
             (AnyCandidate::Memory(_) | AnyCandidate::Embedded(_) | AnyCandidate::Etcd(_), _) => {}
         }
     }

@@ -1,10 +1,10 @@
-//! The two clocks, read at the moment of use: a term's deadline is granted and compared by the same
-//! one.
+//! The two clocks, read at the moment of use. Deadlines of terms are granted and compared by the
+//! same clock.
 
 use muster_os::clock;
 use muster_types::{Time, WallTime};
 
-/// What deadlines are compared by.
+/// The clock of deadlines.
 pub fn boottime() -> Time {
     Time(clock::boottime())
 }

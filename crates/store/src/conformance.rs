@@ -1,5 +1,5 @@
-//! What every store must do, whatever keeps the records. Each function is one story; `place` opens
-//! the same store again and again.
+//! Tests that every store must pass, whatever keeps the records. Each function is one test; `place`
+//! opens the same store any number of times.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is what it is made to show")]
 
@@ -13,26 +13,26 @@ use crate::{Candidacy, Candidate, CommitError, Leader, LoadError, NewCluster, St
 
 /// A store that can be opened again after the candidate that held it was dropped.
 pub trait Reopen {
-    /// What opening it makes.
+    /// The candidate that opens the store.
     type Candidate: Candidate;
 
-    /// Opens it, as a process that starts does.
+    /// Opens the store as a new process does.
     fn open(&self) -> impl Future<Output = Self::Candidate>;
 }
 
-/// What the tests found a cluster with.
+/// The cluster that the tests make.
 pub fn new_cluster() -> NewCluster {
     NewCluster { name: "test".to_owned(), is_name_default: true, now: WallTime(1_700_000_000_000) }
 }
 
-/// As whom the tests stand for election.
+/// The candidate data of the tests.
 pub fn candidacy() -> Candidacy {
     Candidacy::new("127.0.0.1:7077".to_owned(), "0.0.0".to_owned(), Duration::from_secs(3))
 }
 
 type LeaderOf<P> = Leader<<<P as Reopen>::Candidate as Candidate>::Store>;
 
-/// Every story, each on a place of its own.
+/// Runs every test, each on a store of its own.
 pub async fn run_all<P: Reopen>(new: impl Fn() -> P) {
     a_new_store_is_empty(&new()).await;
     what_was_committed_is_loaded(&new()).await;
@@ -151,7 +151,7 @@ async fn what_was_deleted_is_gone<P: Reopen>(place: &P) {
         Write::DeleteExecutors(kept.applications[0].uid, 1),
         Write::DeleteWorker(kept.workers[0].uid),
         Write::DeleteEvents(Commit(1)),
-        // One that never was is no error: a delete may be repeated under another number.
+        // A missing record is no error: a delete may be repeated under another number.
         Write::DeleteEvents(Commit(77)),
     ];
     leader.store.commit(transaction(2, writes)).await.unwrap();
@@ -185,7 +185,8 @@ async fn every_prefix_of_transactions_is_a_state<P: Reopen>(place: &P) {
     let mut sample = Sample::new(7);
     let mut expected = Vec::new();
     for commit in 1..=10 {
-        // Opened anew for each: whatever the last process left is where the next one begins.
+        // The store is opened anew for each transaction, so that each process begins with what the
+        // last one left.
         let (_candidate, mut leader) = lead(place).await;
         let record = sample.events(Commit(commit));
         expected.push(record.clone());

@@ -1,4 +1,4 @@
-//! A directory that one process holds: on a local disk, for its owner alone, held by one process.
+//! A directory on a local disk that is readable by its owner only and held by one process.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io;
@@ -24,8 +24,8 @@ impl Directory {
         if let Some(kind) = network_file_system(path).map_err(fail)? {
             return Err(OpenError::NetworkFileSystem { path: path.to_owned(), kind });
         }
-        // The files of the database are made with whatever mask the process has: the directory is
-        // what keeps others out.
+        // The files of the database are made with the umask of the process, so the mode of the
+        // directory keeps others out.
         let mode = path.metadata().map_err(fail)?.mode();
         if mode & 0o077 != 0 {
             std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(fail)?;
@@ -33,12 +33,12 @@ impl Directory {
         Ok(Directory { path: path.to_owned(), _lock: lock(path)? })
     }
 
-    /// A path within.
+    /// A path within the directory.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -54,7 +54,7 @@ fn lock(directory: &Path) -> Result<LockFile, OpenError> {
     Ok(lock)
 }
 
-/// Gives every file below a directory to its owner alone.
+/// Makes every file below a directory readable by its owner only.
 pub(crate) fn close_to_others(directory: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
@@ -84,7 +84,7 @@ const NETWORK: [(u32, &str); 13] = [
     (0x0116_1970, "gfs2"),
 ];
 
-/// All of FUSE has one number; the mount table tells these apart.
+/// All FUSE file systems have one number; the mount table tells them apart.
 const FUSE: u32 = 0x6573_5546;
 const NETWORK_FUSE: [&str; 11] = [
     "fuse.sshfs",
@@ -115,8 +115,8 @@ fn network(magic: u32) -> Option<&'static str> {
     NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name)
 }
 
-/// Of a line `36 35 0:32 / /mnt rw - fuse.sshfs host: rw`, the device is the third word, the kind
-/// the first after the dash.
+/// In a line `36 35 0:32 / /mnt rw - fuse.sshfs host: rw`, the third word is the device, and the
+/// first word after the dash is the kind.
 fn network_fuse(device: u64, mounts: &str) -> Option<&'static str> {
     let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
     let connection = mounts.lines().find(|connection| connection.split(' ').nth(2) == Some(&device))?;

@@ -1,16 +1,16 @@
-//! Large things, and how they go.
+//! Drops large values without a delay for anybody else.
 
 use std::ops::{Deref, DerefMut};
 use std::thread;
 
-/// Something that takes long to be taken apart: that is done on a thread of its own, when nobody
-/// else on this machine needs the processor. A leader that hands over holds everything that the
-/// cluster remembers, and whoever follows it may run beside it.
+/// A value whose drop takes long. It is dropped on its own thread with the lowest priority, so that
+/// it uses only spare processor time. A leader that hands over holds all records of the cluster,
+/// and its successor may run on the same machine.
 #[derive(Debug)]
 pub struct DropInBackground<T: Send + 'static>(Option<T>);
 
 impl<T: Send + 'static> DropInBackground<T> {
-    /// Holds it.
+    /// Wraps a value.
     pub fn new(value: T) -> DropInBackground<T> {
         DropInBackground(Some(value))
     }
@@ -40,11 +40,12 @@ impl<T: Send + 'static> Drop for DropInBackground<T> {
     fn drop(&mut self) {
         let Some(value) = self.0.take() else { return };
         let go = move || {
-            // Of this thread alone. One that is refused goes with the others' priority.
+            // The priority is that of this thread alone. When it is refused, the drop runs at the
+            // normal priority.
             let _ = rustix::process::setpriority_process(None, 19);
             drop(value);
         };
-        // Where there is no thread to be had, the value has gone with what would have run on it.
+        // Without a thread, the value was dropped together with the closure.
         let _ = thread::Builder::new().name("large".to_owned()).spawn(go);
     }
 }

@@ -1,4 +1,4 @@
-//! Who leads and who waits, as everyone in the process sees it.
+//! The election as the process sees it: the leader and the standbys.
 
 use std::sync::Arc;
 
@@ -7,48 +7,48 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::Cause;
 
-/// A master that leads or waits to, as it wrote itself into the store.
+/// A leader or standby, as it has written itself into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// What its epoch is once it leads: the generation, the creation revision of its key, its
-    /// random uid.
+    /// Its epoch once it leads: the generation, the creation revision of its key, and its random
+    /// uid.
     pub epoch: Epoch,
-    /// Where others reach it.
+    /// The address at which others reach it.
     pub address: String,
-    /// What it runs.
+    /// The version of Muster that it runs.
     pub version: String,
-    /// Since when it stands for election, by its own wall clock.
+    /// When its candidacy began, by its own wall clock.
     pub since: WallTime,
 }
 
-/// Who leads and who waits, in the order of succession: the first leads.
+/// The masters in standby order; the first one leads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LeaderView {
-    /// Everyone who stands for election. Empty while nobody leads, or before anything is known.
+    /// All masters with an election key. Empty while nobody leads, or before anything is known.
     pub members: Vec<Member>,
-    /// Our own place in `members`, while we have a key.
+    /// The index of this master in `members`, while it has a key.
     pub own: Option<usize>,
     /// The store's generation; 0 before anything is known.
     pub generation: u64,
-    /// The store is older than what this process has seen of it, and its generation was not raised
-    /// since: nobody may act on it.
+    /// The store is older than the state that this process has seen, and its generation was not
+    /// raised since. No master may act on it.
     pub rolled_back: bool,
 }
 
 impl LeaderView {
-    /// Who leads.
+    /// The leader.
     pub fn leader(&self) -> Option<&Member> {
         self.members.first()
     }
 }
 
-/// A leader could not be deposed.
+/// A request about an election key failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ElectionError {
     /// This store has no election: its only process leads.
     #[error("this store has no election")]
     None,
-    /// Too many wait already, or the candidate is gone.
+    /// Too many requests wait already, or the candidate is gone.
     #[error("the store takes no request now")]
     Busy,
     /// The store refused: the key is still there.
@@ -57,8 +57,7 @@ pub enum ElectionError {
         /// What it said.
         source: Cause,
     },
-    /// The store did not answer in time: the key may be deleted or not, which the standing will
-    /// show.
+    /// The store did not answer in time: the key may be deleted or not, which the view will show.
     #[error("the store did not answer")]
     Unanswered {
         /// Why.
@@ -66,16 +65,16 @@ pub enum ElectionError {
     },
 }
 
-/// What whoever holds the store is asked about a leader's key.
+/// A request about a leader's key to the task that holds the connection to the store.
 #[derive(Debug)]
 pub enum KeyRequest {
-    /// Delete it. Answered with whether it was deleted by this.
+    /// Delete the key. The answer is whether this request deleted it.
     Depose(Epoch, oneshot::Sender<Result<bool, ElectionError>>),
-    /// Say whether it is there, now and beyond doubt.
+    /// Read from the store whether the key exists at present.
     Holds(Epoch, oneshot::Sender<Result<bool, ElectionError>>),
 }
 
-/// What everyone in the process sees of the election. Cheap to clone.
+/// The view of the election that the process shares. It is cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LeaderWatch {
     view: watch::Receiver<Arc<LeaderView>>,
@@ -83,40 +82,40 @@ pub struct LeaderWatch {
 }
 
 impl LeaderWatch {
-    /// An election in which nobody can be deposed, and what moves it.
+    /// A watch without a task for key requests, and the keeper that changes its view.
     pub fn kept(first: LeaderView) -> (LeaderWatchKeeper, LeaderWatch) {
         let (sender, view) = watch::channel(Arc::new(first));
         (LeaderWatchKeeper(sender), LeaderWatch { view, key_requests: None })
     }
 
-    /// The same, with someone who answers for the keys.
+    /// The same watch, with a task that answers key requests.
     #[must_use]
     pub fn answered_by(self, key_requests: mpsc::Sender<KeyRequest>) -> LeaderWatch {
         LeaderWatch { key_requests: Some(key_requests), ..self }
     }
 
-    /// As it is now.
+    /// The present view.
     pub fn view(&self) -> Arc<LeaderView> {
         self.view.borrow().clone()
     }
 
-    /// The standing with its changes; what is shown now counts as seen.
+    /// The view with its changes; the present one counts as seen.
     pub fn receiver(&self) -> watch::Receiver<Arc<LeaderView>> {
         let mut receiver = self.view.clone();
         receiver.mark_unchanged();
         receiver
     }
 
-    /// Ready once the standing is another than when this was last ready; never where nothing can
-    /// change any more.
+    /// Completes when the view differs from that at the last completion; never when no change is
+    /// possible any more.
     pub async fn changed(&mut self) {
         if self.view.changed().await.is_err() {
             std::future::pending().await
         }
     }
 
-    /// Whether this epoch's key is in the store, now and beyond doubt. A store that one process
-    /// holds knows no other leader.
+    /// Whether this epoch's key is in the store at present, by a read that cannot be stale. A store
+    /// that one process holds knows no other leader.
     pub async fn holds(&self, leader: Epoch) -> Result<bool, ElectionError> {
         match &self.key_requests {
             None => Ok(true),
@@ -125,10 +124,10 @@ impl LeaderWatch {
     }
 
     /// Deletes the election key of a dead leader if its creation revision is still that of this
-    /// epoch. `Ok(true)`: it was deleted by this call.
+    /// epoch. `Ok(true)` means that this call deleted it.
     ///
-    /// Only ever sensible for the next in standby order. When it may be done, and how often, is the
-    /// caller's to know.
+    /// Only the next master in standby order should call it. The caller decides when, and how
+    /// often.
     pub async fn depose(&self, leader: Epoch) -> Result<bool, ElectionError> {
         let key_requests = self.key_requests.as_ref().ok_or(ElectionError::None)?;
         ask(key_requests, |reply| KeyRequest::Depose(leader, reply)).await
@@ -144,12 +143,12 @@ async fn ask(
     answer.await.unwrap_or(Err(ElectionError::Busy))
 }
 
-/// Moves the standing that an [`LeaderWatch`] shows.
+/// Changes the view that a [`LeaderWatch`] shows.
 #[derive(Debug)]
 pub struct LeaderWatchKeeper(watch::Sender<Arc<LeaderView>>);
 
 impl LeaderWatchKeeper {
-    /// Shows another standing; one that is equal wakes nobody.
+    /// Sets the view; an equal one wakes nobody.
     pub fn set(&self, view: LeaderView) {
         self.0.send_if_modified(|shown| {
             let differs = **shown != view;

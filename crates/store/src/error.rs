@@ -1,4 +1,4 @@
-//! What can go wrong, and what may be concluded from it.
+//! The errors of stores, and what may be concluded from them.
 
 use std::error::Error;
 use std::io;
@@ -13,13 +13,14 @@ pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 /// A store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The location names no store that is known.
+    /// The location names no known kind of store.
     #[error("unknown store {location:?}: use \"memory:\" or \"embedded:DIRECTORY\" or \"etcd://HOST:PORT/PREFIX\"")]
     Location {
         /// As it was given.
         location: String,
     },
-    /// The location of an etcd is not one. Without its text: there may be a password in it.
+    /// The location of an etcd is invalid. The error leaves its text out, because it may hold a
+    /// password.
     #[error("bad location of an etcd: {reason}")]
     EtcdLocation {
         /// What is wrong with it.
@@ -59,7 +60,7 @@ pub enum OpenError {
         /// The newest schema that this program reads.
         known: u32,
     },
-    /// What is there is not what was written. Nothing was changed.
+    /// The stored data is damaged. Nothing was changed.
     #[error("the store {path} is damaged")]
     Damaged {
         /// The file or directory.
@@ -75,7 +76,7 @@ pub enum OpenError {
         /// Why.
         source: Cause,
     },
-    /// No member of an etcd answers, or none as it should.
+    /// No member of an etcd answers as it should.
     #[error("cannot reach the store {store}")]
     EtcdUnreachable {
         /// The location, without the password.
@@ -83,7 +84,7 @@ pub enum OpenError {
         /// Why.
         source: Cause,
     },
-    /// An etcd does not know this user, or does not let it in.
+    /// An etcd does not know this user, or denies it access.
     #[error("the store {store} does not let this user in")]
     EtcdDenied {
         /// The location, without the password.
@@ -97,14 +98,14 @@ pub enum OpenError {
         /// The location, without the password.
         store: String,
     },
-    /// A member is of a version that is not taken.
+    /// A member has a version that is not supported.
     #[error("etcd {version} at {endpoint} {}", not_taken(*.lossy))]
     EtcdVersion {
         /// The member.
         endpoint: String,
         /// Its version.
         version: String,
-        /// Whether it is one that can lose data, which is taken by those who say so.
+        /// Whether the version can lose data; such a one is accepted only with `allow_lossy`.
         lossy: bool,
     },
     /// There is no cluster.
@@ -118,15 +119,15 @@ pub enum OpenError {
     EtcdForeign {
         /// The location, without the password.
         store: String,
-        /// A key that is there, or is there and not understood.
+        /// A key that is foreign or cannot be read.
         key: String,
     },
-    /// An etcd grants no lease as short as that.
+    /// An etcd grants no lease as short as requested.
     #[error("a lease of {asked:?} is shorter than etcd grants: it grants {granted:?}")]
     EtcdLease {
-        /// As asked for.
+        /// The requested length.
         asked: Duration,
-        /// As granted.
+        /// The granted length.
         granted: Duration,
     },
     /// The store is that of a cluster of another name.
@@ -134,9 +135,9 @@ pub enum OpenError {
     OtherCluster {
         /// The location, without the password.
         store: String,
-        /// The name that it has.
+        /// The name of its cluster.
         found: String,
-        /// The name that was asked for.
+        /// The expected name.
         asked: String,
     },
     /// The machine gave no random numbers.
@@ -147,12 +148,12 @@ pub enum OpenError {
     },
 }
 
-/// Who holds a store.
+/// The holder of a store, for people.
 fn process(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
-/// What is said of a version of etcd that is not taken.
+/// Why a version of etcd is not accepted.
 fn not_taken(lossy: bool) -> &'static str {
     match lossy {
         true => "can lose data when a member is killed: use 3.5.3 or later, or say ?allow_lossy=true",
@@ -160,7 +161,7 @@ fn not_taken(lossy: bool) -> &'static str {
     }
 }
 
-/// Leadership could not be won; nothing of a term was begun.
+/// Leadership could not be won; no part of a term has begun.
 #[derive(Debug, thiserror::Error)]
 pub enum CampaignError {
     /// The epoch could not be made durable. The process must end.
@@ -171,13 +172,13 @@ pub enum CampaignError {
         /// Why.
         source: Cause,
     },
-    /// The store has failed before and takes nothing any more. The process must end.
+    /// The store has failed before and accepts nothing more.
     #[error("the store has failed and is closed")]
     Closed,
     /// A shared store holds another cluster than when it was opened. The process must end.
     #[error("the store holds another cluster than when it was opened")]
     Replaced,
-    /// A shared store did not answer or refused; what was tried may be tried again.
+    /// A shared store did not answer or refused; the campaign may be repeated.
     #[error("the store cannot be reached")]
     Unreachable {
         /// Why.
@@ -192,7 +193,7 @@ pub enum CampaignError {
 }
 
 impl CampaignError {
-    /// Whether the process must end. Else a standby simply tries again.
+    /// Whether the process must end. Otherwise a standby simply tries again.
     pub fn is_fatal(&self) -> bool {
         match self {
             CampaignError::Database { .. }
@@ -207,7 +208,7 @@ impl CampaignError {
 /// The records could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// What is there is not what was written. Nothing was changed.
+    /// The stored data is damaged. Nothing was changed.
     #[error("the store {path} is damaged")]
     Damaged {
         /// Where.
@@ -226,28 +227,28 @@ pub enum LoadError {
     /// The term of this handle is over.
     #[error("a later term has begun")]
     Superseded,
-    /// A newer program has brought a shared store into a form that this one does not know. The
+    /// A newer program has migrated a shared store to a schema that this one does not know. The
     /// process must end.
     #[error("the store has schema {found}, this program knows up to {known}: use a newer Muster")]
     NewerSchema {
-        /// The form found.
+        /// The schema of the store.
         found: u32,
-        /// The newest that this program reads.
+        /// The newest schema that this program reads.
         known: u32,
     },
-    /// A shared store did not answer: it may be asked again, or the term be given up.
+    /// A shared store did not answer: the call may be repeated, or the term given up.
     #[error("the store cannot be reached")]
     Unreachable {
         /// Why.
         source: Cause,
     },
-    /// The store has failed before and takes nothing any more.
+    /// The store has failed before and accepts nothing more.
     #[error("the store has failed and is closed")]
     Closed,
 }
 
 impl LoadError {
-    /// Whether the process must end: nothing that it would read or write next can be trusted.
+    /// Whether the process must end, because its further reads and writes could not be trusted.
     pub fn is_fatal(&self) -> bool {
         match self {
             LoadError::Damaged { .. }
@@ -259,47 +260,48 @@ impl LoadError {
     }
 }
 
-/// A transaction failed. [`CommitError::verdict`] says what may be concluded.
+/// A transaction failed. [`CommitError::verdict`] says whether it may have been applied.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The number is not the next one. This call did nothing; whether an earlier call of the same
-    /// number did is seen by `newest`.
+    /// The number is not the next one. This call did nothing; `newest` shows whether an earlier
+    /// call with the same number was applied.
     #[error("transaction {} does not follow {}", .offered.0, .newest.0)]
     Number {
-        /// The newest in the store.
+        /// The newest transaction in the store.
         newest: Commit,
-        /// The one offered.
+        /// The refused transaction.
         offered: Commit,
     },
     /// The term of this handle is over: a later one has begun, or the key is gone.
     #[error("a later term has begun")]
     Superseded,
-    /// A shared store did not answer in time, or its answer was lost: it may have been applied, and
-    /// may still be. The same transaction may be offered again, as often as its term stands: its
-    /// number lets it apply once.
+    /// A shared store did not answer in time, or its answer was lost: the transaction may have been
+    /// applied, and may still be. The same transaction may be offered again while the term lasts,
+    /// because its number lets it apply only once.
     #[error("the store did not answer")]
     Unanswered {
         /// Why.
         source: Cause,
     },
-    /// The term is over or had to be given up, and whether an earlier attempt of the transaction
-    /// was applied is not known.
+    /// The term is over or had to be given up, and it is unknown whether an earlier attempt of the
+    /// transaction was applied.
     #[error("the term ended while a transaction was on its way")]
     Overtaken,
-    /// The store has no space left. It may be offered again, once somebody has made some.
+    /// The store has no space left. The transaction may be offered again, once somebody has made
+    /// room.
     #[error("the store has no space left")]
     NoSpace {
         /// What the store said.
         source: Cause,
     },
-    /// A shared store refused it for a reason that offering it again would not mend.
+    /// A shared store refused the transaction, and would refuse it again.
     #[error("the store refused a transaction")]
     Refused {
         /// What the store said.
         source: Cause,
     },
-    /// The disk is so full that the store cannot be read: what became of the transaction is known
-    /// once there is room. Until then the same one may be offered again.
+    /// The disk is so full that the store cannot be read. The outcome of the transaction is known
+    /// once there is room; until then the same transaction may be offered again.
     #[error("the disk of the store {path} is full")]
     Full {
         /// Where.
@@ -307,7 +309,7 @@ pub enum CommitError {
         /// What the database said.
         source: Cause,
     },
-    /// Writing or syncing failed. After a failed sync nothing that is read back can be trusted.
+    /// Writing or syncing failed. After a failed sync, data that is read back cannot be trusted.
     #[error("cannot write to the store {path}")]
     Database {
         /// Where.
@@ -315,13 +317,13 @@ pub enum CommitError {
         /// Why.
         source: Cause,
     },
-    /// The store has failed before and takes nothing any more.
+    /// The store has failed before and accepts nothing more.
     #[error("the store has failed and is closed")]
     Closed,
 }
 
 impl CommitError {
-    /// What may be concluded of the transaction.
+    /// Whether the transaction was applied, as far as this error tells.
     pub fn verdict(&self) -> Verdict {
         match self {
             CommitError::Number { .. }
@@ -336,7 +338,7 @@ impl CommitError {
         }
     }
 
-    /// Whether the process must end: nothing that it would read or write next can be trusted.
+    /// Whether the process must end, because its further reads and writes could not be trusted.
     pub fn is_fatal(&self) -> bool {
         match self {
             CommitError::Number { .. }
@@ -350,9 +352,9 @@ impl CommitError {
         }
     }
 
-    /// Whether the same transaction, and no other of its number, may be offered again while the
-    /// term stands. One that turns out to be applied is `Ok`. What a repeat that fails says is true
-    /// of every attempt before it as well.
+    /// Whether the same transaction, and no other with its number, may be offered again while the
+    /// term lasts. The result is `Ok` when it turns out to be applied. The error of a failed repeat
+    /// is true of all earlier attempts as well.
     pub fn may_repeat(&self) -> bool {
         match self {
             CommitError::Unanswered { .. } | CommitError::NoSpace { .. } | CommitError::Full { .. } => true,

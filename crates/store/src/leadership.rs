@@ -9,43 +9,42 @@ use tokio::sync::watch;
 
 use crate::{Archive, CampaignError, LeaderWatch, ReplicaHandle, Store};
 
-/// What a cluster is given if its store turns out to be empty: the first open makes the cluster.
+/// The data of a new cluster, which the first open of an empty store makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCluster {
-    /// The cluster's name. One that exists keeps the name it was made with.
+    /// The cluster's name. An existing cluster keeps its name.
     pub name: String,
-    /// Whether nobody asked for that name. A shared store whose cluster has another name than one
-    /// that was asked for is refused: two clusters were given one place.
+    /// Whether the name is only the default. If it was chosen, a shared store whose cluster has
+    /// another name is refused, because two clusters were given one location.
     pub is_name_default: bool,
-    /// When.
+    /// The time of its making.
     pub now: WallTime,
 }
 
-/// How a process stands for election. What a store that one process holds has no use for is ignored
-/// there.
+/// The settings of a candidate. A store that one process holds ignores those that it does not need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidacy {
-    /// Where others reach this master.
+    /// The address at which others reach this master.
     pub address: String,
-    /// What it runs.
+    /// The version of Muster that it runs.
     pub version: String,
-    /// How long a shared store waits for a leader that it does not hear.
+    /// How long a shared store waits for a silent leader.
     pub lease: Duration,
-    /// By how much a leader's deadline comes before the end of its lease: the clocks of this
-    /// machine and of the store may run at different rates. More than half the lease is taken as
+    /// How long before the end of its lease a leader's deadline is, because the clocks of this
+    /// machine and of the store may run at different rates. More than half the lease counts as
     /// half.
     pub margin: Duration,
-    /// Where it remembers its election key, so that its next start need not wait for the lease of
-    /// this one. Locked.
+    /// The directory in which it saves its election key, so that its next start need not wait for
+    /// this lease to end. The directory is locked.
     pub state_dir: Option<PathBuf>,
 }
 
 impl Candidacy {
-    /// With the usual margin, and no memory.
+    /// A candidacy with the usual margin and without a state directory.
     ///
-    /// The margin is an eighth of the lease: clocks are assumed to drift by less than 2 %, so this
-    /// is six times what is needed, and still leaves a leader that sends a keep-alive every sixth
-    /// of the lease room for four that are lost.
+    /// The margin is an eighth of the lease. Clocks are assumed to drift by less than 2 %, so this
+    /// is six times the need. A leader that sends a keep-alive every sixth of the lease can still
+    /// lose four of them.
     pub fn new(address: String, version: String, lease: Duration) -> Candidacy {
         Candidacy { address, version, lease, margin: lease / 8, state_dir: None }
     }
@@ -59,13 +58,14 @@ pub trait Candidate: Send {
     /// The records, guarded by one term.
     type Store: Store;
 
-    /// Waits until this process leads. May be dropped at any time; then it does not lead.
+    /// Waits until this process leads. The future may be dropped at any time; then the process does
+    /// not lead.
     fn campaign(&mut self) -> impl Future<Output = Result<Leader<Self::Store>, CampaignError>> + Send;
 
-    /// What this process sees of the election, from now on and whether it leads or not.
+    /// The view of the election, whether this process leads or not.
     fn election(&self) -> LeaderWatch;
 
-    /// What this process knows of the records while it waits to lead.
+    /// The replica of the records that this process keeps as a standby.
     fn replica(&self) -> ReplicaHandle {
         ReplicaHandle::default()
     }
@@ -74,32 +74,32 @@ pub trait Candidate: Send {
     fn archive(&self) -> Archive;
 
     /// Ends a term on purpose, so that the next in standby order need not wait for it to expire.
-    /// What the term still had in flight is unknown.
+    /// The outcome of transactions still in flight is unknown.
     fn resign(&mut self, leader: Leader<Self::Store>) -> impl Future<Output = ()> + Send;
 }
 
 /// One term of leadership.
 #[derive(Debug)]
 pub struct Leader<S> {
-    /// Its number.
+    /// The epoch of the term.
     pub epoch: Epoch,
     /// The cluster that is led.
     pub cluster: ClusterRecord,
-    /// Until when. Cloned by whoever answers for the leader.
+    /// The end of the term. Every part that answers for the leader has a clone.
     pub deadline: Deadline,
     /// The records.
     pub store: S,
 }
 
 impl<S> Leader<S> {
-    /// The same term with its store held in another way.
+    /// The same term with another type of store.
     pub fn map_store<T>(self, map: impl FnOnce(S) -> T) -> Leader<T> {
         Leader { epoch: self.epoch, cluster: self.cluster, deadline: self.deadline, store: map(self.store) }
     }
 }
 
-/// Reads until when a term stands. Compared with `CLOCK_BOOTTIME` at the moment of use: after an
-/// answer is built, before it is sent. Cheap to clone and to read.
+/// The moment until which a term stands. It must be compared with `CLOCK_BOOTTIME` at the moment of
+/// use: after an answer is built and before it is sent. It is cheap to clone and to read.
 #[derive(Debug, Clone)]
 pub struct Deadline(Option<watch::Receiver<Time>>);
 
@@ -109,7 +109,7 @@ impl Deadline {
         Deadline(None)
     }
 
-    /// A deadline that moves, and what moves it.
+    /// A deadline that moves, and the keeper that moves it.
     pub fn moving(first: Time) -> (DeadlineKeeper, Deadline) {
         let (sender, receiver) = watch::channel(first);
         (DeadlineKeeper(sender), Deadline(Some(receiver)))
@@ -128,13 +128,13 @@ impl Deadline {
         now < self.get()
     }
 
-    /// Ready once the term was ended early (its key was deleted, its keeper is gone); a deadline
-    /// that merely passes is seen by comparing it.
+    /// Completes when the term is ended early (its key was deleted, or its keeper is gone). A
+    /// deadline that merely passes is noticed only by a comparison.
     pub async fn ended(&mut self) {
         match &mut self.0 {
             None => std::future::pending().await,
             Some(receiver) => {
-                // An error says that the keeper is gone, which is an end too.
+                // An error means that the keeper is gone, which ends the term too.
                 let _ = receiver.wait_for(|deadline| *deadline == Time(0)).await;
             }
         }
@@ -146,8 +146,8 @@ impl Deadline {
 pub struct DeadlineKeeper(watch::Sender<Time>);
 
 impl DeadlineKeeper {
-    /// Moves the deadline forward; one that is not later changes nothing, and a term that was ended
-    /// stays so.
+    /// Moves the deadline forward; one that is not later changes nothing, and an ended term stays
+    /// ended.
     pub fn extend(&self, deadline: Time) {
         self.0.send_if_modified(|present| {
             let later = *present != Time(0) && deadline > *present;

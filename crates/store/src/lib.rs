@@ -1,13 +1,13 @@
-//! Durable records and leadership: one trait each, [`Store`] and [`Candidate`], and what implements
-//! them.
+//! Durable records and leadership: one trait each, [`Store`] and [`Candidate`], and their
+//! implementations.
 //!
-//! A candidate that wins is handed a [`Leader`], and with it the store of that term: nothing can be
-//! written without having won, and what an earlier term writes is refused.
+//! A candidate that wins gets a [`Leader`] with the store of its term. Only a won term can write,
+//! and writes of an earlier term are refused.
 //!
 //! Every implementation must pass the suite of the module `conformance` (a feature).
 //!
-//! `memory:` keeps everything in the process, `embedded:DIRECTORY` in one directory of one machine;
-//! [`open`] makes either from its name.
+//! `memory:` keeps everything in the process, `embedded:DIRECTORY` in one directory of one machine,
+//! and `etcd://…` in an etcd that several masters share; [`open`] opens each by its location.
 
 mod any;
 mod backup;

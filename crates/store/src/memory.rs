@@ -13,7 +13,7 @@ use crate::{
     OpenError, Store, Transaction,
 };
 
-/// It is gone with the process, so it never goes back.
+/// The store is gone with the process, so it never goes back in time.
 const GENERATION: u64 = 1;
 
 /// A candidate that always leads. Clones share the records: a test that "restarts" a master keeps a
@@ -40,7 +40,7 @@ struct SharedStore {
 }
 
 impl MemoryCandidate {
-    /// A new, empty cluster.
+    /// Makes a new, empty cluster.
     pub fn new(new_cluster: NewCluster) -> Result<MemoryCandidate, OpenError> {
         let uid = ClusterUid(random_u128().map_err(|source| OpenError::Random { source })?);
         let cluster = ClusterRecord { uid, name: new_cluster.name, created: new_cluster.now };
@@ -49,7 +49,7 @@ impl MemoryCandidate {
         Ok(MemoryCandidate { shared: Arc::new(Mutex::new(shared)), solo: Arc::new(solo) })
     }
 
-    /// The same, under an address.
+    /// The same candidate with the address and the version of a candidacy.
     #[must_use]
     pub fn standing_as(self, candidacy: Candidacy) -> MemoryCandidate {
         MemoryCandidate { solo: Arc::new(SoloElection::new(candidacy.address, candidacy.version)), ..self }
@@ -139,7 +139,7 @@ impl Store for MemoryStore {
     }
 }
 
-/// No call panics while it holds the lock, so what a poisoned one guards is whole.
+/// No call panics while it holds the lock, so the content of a poisoned lock is sound.
 fn lock(shared: &Mutex<SharedStore>) -> MutexGuard<'_, SharedStore> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! From the name of a store to the store.
+//! Opens a store by its location.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub enum Location {
     Etcd(EtcdLocation),
 }
 
-/// As it is given, without a password.
+/// The location without a password.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -43,7 +43,7 @@ impl FromStr for Location {
     }
 }
 
-/// What stands before an `@` is not shown: a misspelt location may hold a password too.
+/// Hides the part before an `@`, because a misspelt location may hold a password too.
 fn without_password(text: &str) -> String {
     match text.rsplit_once('@') {
         Some((_, rest)) => format!("***@{rest}"),
@@ -51,8 +51,8 @@ fn without_password(text: &str) -> String {
     }
 }
 
-/// Opens the store, and makes it if there is none. An embedded one is locked and verified before
-/// this is ready; of one in etcd, that it is ours and can be used.
+/// Opens the store, and makes it if there is none. Before this completes, an embedded store is
+/// locked and verified, and a store in etcd is checked to be ours and usable.
 pub async fn open(
     location: &Location,
     new_cluster: NewCluster,

@@ -1,4 +1,4 @@
-//! All records, by their keys: what the memory of a process keeps of a store.
+//! All records of a store by their keys, in the memory of a process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use muster_types::{
 use crate::codec::{DecodeError, Stored};
 use crate::key::Key;
 
-/// Records, and those that cannot be read.
+/// The records, and the errors of unreadable ones.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Records {
     drivers: BTreeMap<DriverUid, Arc<DriverRecord>>,
@@ -19,12 +19,12 @@ pub(crate) struct Records {
     executors: BTreeMap<(ApplicationUid, u64), Arc<ExecutorsRecord>>,
     workers: BTreeMap<WorkerUid, Arc<WorkerRecord>>,
     events: BTreeMap<Commit, Arc<EventsRecord>>,
-    /// By name, with the error.
+    /// The errors of unreadable records, by name.
     quarantined: BTreeMap<String, String>,
 }
 
 impl Records {
-    /// Takes in what a key now holds; sets it aside if it cannot be read.
+    /// Sets the value of a key, or quarantines it if it cannot be read.
     pub(crate) fn put(&mut self, key: Key, value: &[u8]) {
         match self.decode(key, value) {
             Ok(()) => drop(self.quarantined.remove(&key.to_string())),
@@ -35,17 +35,17 @@ impl Records {
         }
     }
 
-    /// Sets aside something under a key that is none.
+    /// Quarantines a value whose key is of no known kind.
     pub(crate) fn put_unknown(&mut self, name: String) {
         self.quarantined.insert(name, "a key of no known kind".to_owned());
     }
 
-    /// What was set aside under that name is gone.
+    /// Removes the quarantined value of this name.
     pub(crate) fn delete_unknown(&mut self, name: &str) {
         self.quarantined.remove(name);
     }
 
-    /// What a key held is gone.
+    /// Deletes the record of a key.
     pub(crate) fn delete(&mut self, key: Key) {
         match key {
             Key::Driver(uid) => drop(self.drivers.remove(&uid)),
@@ -59,7 +59,7 @@ impl Records {
         }
     }
 
-    /// Makes a write.
+    /// Applies a write.
     pub(crate) fn apply(&mut self, write: Write) {
         match write {
             Write::PutDriver(record) => drop(self.drivers.insert(record.uid, record)),
@@ -77,7 +77,7 @@ impl Records {
         }
     }
 
-    /// Everything, after this transaction.
+    /// All records, as of this commit.
     pub(crate) fn snapshot(&self, commit: Commit) -> Snapshot {
         Snapshot {
             commit,
@@ -90,7 +90,7 @@ impl Records {
         }
     }
 
-    /// The write that makes a key hold what it holds.
+    /// The write that sets a key to its present value.
     pub(crate) fn write_of(&self, key: Key) -> Write {
         match key {
             Key::Driver(uid) => self.drivers.get(&uid).cloned().map_or(Write::DeleteDriver(uid), Write::PutDriver),
@@ -108,18 +108,18 @@ impl Records {
         }
     }
 
-    /// Commits whose events are there.
+    /// The commits whose events are stored.
     pub(crate) fn events(&self) -> impl Iterator<Item = Commit> {
         self.events.keys().copied()
     }
 
-    /// What cannot be read.
+    /// The records that cannot be read.
     pub(crate) fn quarantined(&self) -> Vec<QuarantinedRecord> {
         let quarantined = self.quarantined.iter();
         quarantined.map(|(key, error)| QuarantinedRecord { key: key.clone(), error: error.clone() }).collect()
     }
 
-    /// Every record as it is stored. What is set aside is not among them.
+    /// Every record in its stored form, without the quarantined ones.
     pub(crate) fn encoded(&self) -> impl Iterator<Item = (Key, Vec<u8>)> {
         let applications = self.applications.values().map(|record| (Key::Application(record.uid), record.encode()));
         let drivers = self.drivers.values().map(|record| (Key::Driver(record.uid), record.encode()));
@@ -159,7 +159,7 @@ impl Records {
     }
 }
 
-/// A record that must be of the key it was found under.
+/// Decodes a record, and checks that it belongs to its key.
 fn keyed<T: Stored>(value: &[u8], is_own: impl FnOnce(&T) -> bool) -> Result<Arc<T>, DecodeError> {
     let record = T::decode(value)?;
     if is_own(&record) { Ok(Arc::new(record)) } else { Err(DecodeError::Key) }

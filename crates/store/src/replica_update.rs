@@ -1,23 +1,23 @@
-//! What is learned of the records by a process that waits to lead.
+//! The updates of the records that a standby receives.
 
 use muster_types::{Commit, QuarantinedRecord, Snapshot, Write};
 
-/// What was learned since the last news.
+/// The changes since the last update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplicaUpdate {
-    /// Everything; nothing that was learned before counts any more.
+    /// All records, which replace those of all earlier updates.
     Full(Snapshot),
-    /// What changed.
+    /// The changed records.
     Delta(RecordChanges),
 }
 
-/// What changed since the last news. Together with it, all records are as they were at one moment;
-/// while another leads, that may be the midst of a transaction.
+/// The changes since the last update. After them, the records are in the state of one moment; while
+/// another master leads, that may be in the middle of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordChanges {
     /// The newest commit.
     pub commit: Commit,
-    /// What keys now hold, one write for each; deletions first.
+    /// The new values of the changed keys, one write for each, deletions first.
     pub writes: Vec<Write>,
     /// All records that cannot be read.
     pub quarantined: Vec<QuarantinedRecord>,

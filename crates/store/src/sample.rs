@@ -1,4 +1,4 @@
-//! Records for tests: any that the types allow, made of one number.
+//! Records for tests: any that the types allow, made from one seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl Sample {
     /// A number.
     pub fn number(&mut self) -> u64 {
         let bits = self.bits();
-        // The ends of the range more often than chance would have them.
+        // The ends of the range are more frequent than by chance.
         match bits >> 60 {
             0 => 0,
             1 => u64::MAX,

@@ -1,22 +1,22 @@
-//! The form of what is stored, and the way from an older one to today's.
+//! The schema of the records, and the migration from older ones.
 
 use crate::codec::DecodeError;
 use crate::key::Key;
 
-/// From one form of a record to the next. Keys stay what they are.
+/// Converts a record from one schema to the next. Keys do not change.
 pub(crate) type Migration = fn(Key, Vec<u8>) -> Result<Vec<u8>, DecodeError>;
 
-/// Forms that are known: the first is 1, and each step leads to the next.
+/// The known schemas: the first is 1, and each step leads to the next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Schema {
     steps: &'static [Migration],
 }
 
-/// What this program reads and writes. A form that only adds fields needs no step: readers know
-/// what a missing one means.
+/// The schemas of this program. A schema that only adds fields needs no step, because readers know
+/// the meaning of a missing field.
 pub(crate) const CURRENT: Schema = Schema { steps: &[] };
 
-/// The newest form of the records that this program reads, and the one that it writes.
+/// The newest schema that this program reads, and the one that it writes.
 pub(crate) const SCHEMA: u32 = CURRENT.version();
 
 impl Schema {
@@ -25,14 +25,14 @@ impl Schema {
         Schema { steps }
     }
 
-    /// The newest form.
+    /// The newest schema.
     pub(crate) const fn version(&self) -> u32 {
         #[expect(clippy::cast_possible_truncation, reason = "a handful")]
         let steps = self.steps.len() as u32;
         1 + steps
     }
 
-    /// A record of an older form in the newest.
+    /// Migrates a record from an older schema to the newest.
     pub(crate) fn lift(&self, from: u32, key: Key, value: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
         let done = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
         self.steps.iter().skip(done).try_fold(value, |value, step| step(key, value))

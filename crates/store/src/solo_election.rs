@@ -1,9 +1,9 @@
-//! The election of a store that only one process can hold: it stands alone.
+//! The election of a store that only one process can hold.
 
 use crate::{LeaderView, LeaderWatch, LeaderWatchKeeper, Member, clock};
 use muster_types::Epoch;
 
-/// Shows the one member, while it leads.
+/// Shows the only member, while it leads.
 #[derive(Debug)]
 pub(crate) struct SoloElection {
     address: String,

@@ -9,36 +9,36 @@ use crate::{CommitError, LoadError, ReplicaUpdate};
 /// Writes that become durable together or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
-    /// Its number: one more than the newest in the store, else it is refused. So it applies at most
-    /// once and in sequence, whoever repeats it.
+    /// Its number, which must be one more than the newest in the store. Therefore it applies at
+    /// most once and in sequence, however often it is repeated.
     pub commit: Commit,
-    /// In order; a later write of a key replaces an earlier one. May be empty: then the number
-    /// alone is raised.
+    /// The writes in order; a later write of a key replaces an earlier one. An empty list only
+    /// raises the number.
     pub writes: Vec<Write>,
 }
 
 /// The durable records, as one term of leadership may read and write them.
 ///
-/// Handed out by [`crate::Candidate::campaign`]; every write is guarded by that term as well as by
-/// the number. One call at a time, which `&mut self` says: the next transaction is made while one
-/// is in flight, and offered after it.
+/// [`crate::Candidate::campaign`] returns it; every write is guarded by that term as well as by the
+/// number. Calls are made one at a time, as `&mut self` demands: the next transaction is prepared
+/// while one is in flight, and offered after it.
 ///
 /// A future that is dropped before it is ready leaves the outcome unknown.
 pub trait Store: Send {
-    /// Everything, at a state not older than the win of this term.
+    /// All records, in a state not older than the start of this term.
     fn load(&mut self) -> impl Future<Output = Result<Snapshot, LoadError>> + Send;
 
-    /// What is new in that against the last news of the candidate's [`crate::ReplicaHandle`]:
-    /// everything, where that has said nothing.
+    /// The changes from the last update of the candidate's [`crate::ReplicaHandle`] to the state
+    /// that `load` returns; everything, if the handle has returned no update.
     fn catch_up(&mut self) -> impl Future<Output = Result<ReplicaUpdate, LoadError>> + Send {
         async { self.load().await.map(ReplicaUpdate::Full) }
     }
 
-    /// Makes a transaction durable. `Ok` only once it would survive the loss of the process and of
-    /// the machine.
+    /// Makes a transaction durable. Returns `Ok` only once it would survive the loss of the process
+    /// and of the machine.
     fn commit(&mut self, transaction: Transaction) -> impl Future<Output = Result<(), CommitError>> + Send;
 
-    /// Number of the newest transaction, read so that nothing acknowledged anywhere is newer: what
-    /// a leader asks when the outcome of one is unknown.
+    /// The number of the newest transaction, by a read that cannot be stale. A leader calls it when
+    /// the outcome of a transaction is unknown.
     fn newest(&mut self) -> impl Future<Output = Result<Commit, LoadError>> + Send;
 }

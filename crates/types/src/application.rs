@@ -15,8 +15,8 @@ pub struct ProfileId(pub u32);
 pub struct ExecutorProfile {
     /// Its number.
     pub id: ProfileId,
-    /// Resources of each executor. `cores == 0`: one executor per worker and pass, with all the
-    /// cores that are free.
+    /// Resources of each executor. With `cores == 0`, each placement pass puts at most one executor
+    /// on a worker and gives it all the cores that are free.
     pub resources: Resources,
     /// Executors wanted at first.
     pub target: u32,
@@ -26,7 +26,7 @@ pub struct ExecutorProfile {
     pub template: Option<Arc<ExecutorTemplate>>,
 }
 
-/// What an executor runs.
+/// The program of an executor, with its files and limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecutorTemplate {
     /// The program.
@@ -41,36 +41,36 @@ pub struct ExecutorTemplate {
     pub log_limit: u64,
 }
 
-/// What follows when a session is away for longer than its grace.
+/// What happens when a session is broken for longer than its grace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SessionLostPolicy {
     /// The application ends.
     #[default]
     End,
-    /// It stays and may be resumed at any time.
+    /// The application stays and may be resumed at any time.
     Keep,
 }
 
-/// What a driver registers, with every default filled in.
+/// The spec of an application, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApplicationSpec {
     /// Name for people.
     pub name: String,
-    /// User, for show.
+    /// User; for display only.
     pub user: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// Address of its own pages, for show.
+    /// Address of its own web pages; for display only.
     pub ui_address: String,
     /// Kinds of executors at registration.
     pub profiles: BTreeMap<ProfileId, ExecutorProfile>,
-    /// What executors run.
+    /// The program of executors.
     pub template: Arc<ExecutorTemplate>,
     /// Cores of all executors together; 0 is the cluster's default.
     pub max_cores: u32,
     /// How long a broken session may take to resume.
     pub session_grace: Duration,
-    /// What follows then.
+    /// What happens when that time is over.
     pub on_session_lost: SessionLostPolicy,
     /// Back-off, failure limit and window of executors.
     pub executor_restart: RestartPolicy,
@@ -81,7 +81,7 @@ pub struct ApplicationSpec {
 /// Default grace of a session.
 pub const DEFAULT_SESSION_GRACE: Duration = Duration::from_secs(60);
 
-/// Where an application stands.
+/// The state of an application.
 ///
 /// `Waiting → Running → Ending → Finished | Failed | Killed`; `Waiting | Running → Disconnected`
 /// when its session breaks, and back when it resumes within the grace, else `Ending`. `Ending`
@@ -92,7 +92,7 @@ pub enum ApplicationState {
     Waiting,
     /// Has executors.
     Running,
-    /// Its session is away, within its grace.
+    /// Its session is broken and may still resume.
     Disconnected,
     /// Executors are being ended.
     Ending,
@@ -121,7 +121,7 @@ impl ApplicationState {
         matches!(self, ApplicationState::Finished | ApplicationState::Failed | ApplicationState::Killed)
     }
 
-    /// The word of filters and of people.
+    /// The word that filters and listings use.
     pub fn as_str(self) -> &'static str {
         match self {
             ApplicationState::Waiting => "WAITING",
@@ -135,7 +135,7 @@ impl ApplicationState {
     }
 }
 
-/// Where an executor stands.
+/// The state of an executor.
 ///
 /// `Launching → Running → Exited`; `Launching → Failed` when it could not be started; `Launching |
 /// Running → Killing → Killed`; `→ Unreachable → …` as for drivers; `→ Lost` with its worker.
@@ -178,7 +178,7 @@ impl ExecutorState {
         matches!(self, ExecutorState::Exited | ExecutorState::Killed | ExecutorState::Failed | ExecutorState::Lost)
     }
 
-    /// The word of filters and of people.
+    /// The word that filters and listings use.
     pub fn as_str(self) -> &'static str {
         match self {
             ExecutorState::Launching => "LAUNCHING",

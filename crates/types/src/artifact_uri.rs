@@ -4,8 +4,9 @@ use std::fmt;
 
 use crate::REDACTED;
 
-/// The address of an artifact. It may carry what lets one in: a user and password, or the signature
-/// of a presigned address. So it prints without them, and only who fetches or stores it reads it.
+/// The address of an artifact. It may contain credentials: a user and password, or the signature of
+/// a presigned address. It is printed without them; only code that fetches or stores the artifact
+/// reads the whole address.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ArtifactUri(String);
 
@@ -21,7 +22,7 @@ impl ArtifactUri {
     }
 }
 
-/// Without the user part of the authority, and without the values of query and fragment.
+/// Redacts the user part of the authority, the query and the fragment.
 impl fmt::Display for ArtifactUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.0.find(['?', '#']).unwrap_or(self.0.len());
@@ -38,8 +39,9 @@ impl fmt::Display for ArtifactUri {
     }
 }
 
-/// Where the user part ends, with its `@`, in what follows a scheme. A password may hold a `/`,
-/// which should have been encoded: then what stands before that cannot be a host and its port.
+/// The index of the `@` that ends the user part, in the text after the scheme. A password may
+/// contain a `/` that should have been encoded: then the text before the `/` cannot be a host with
+/// its port.
 fn user_end(path: &str) -> Option<usize> {
     let authority = path.split('/').next().unwrap_or(path);
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());

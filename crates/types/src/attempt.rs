@@ -4,8 +4,9 @@ use std::fmt;
 
 use crate::{AllocatedResources, ApplicationUid, DriverUid, Outcome, WallTime};
 
-/// One run of a driver, counted from 1. With the driver's uid it names one process tree for ever;
-/// it is also the fencing token that a program passes to what it writes to, because it only grows.
+/// One run of a driver, counted from 1. With the driver's uid it names one process tree for ever.
+/// It only grows, so it is also the fencing token that a program passes to the systems it writes
+/// to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptNumber(pub u32);
 
@@ -95,53 +96,54 @@ impl std::str::FromStr for AttemptKey {
     }
 }
 
-/// Where an attempt stands on its worker.
+/// The state of an attempt on its worker.
 ///
-/// `Accepted → Running → Ended`, with `Killing` before `Ended` when something is being ended, and
+/// `Accepted → Running → Ended`, with `Killing` before `Ended` while the tree is being ended, and
 /// `Frozen` while its lease has run out. Terminal: `Ended`, which says that nothing of the tree is
 /// left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptState {
-    /// Journalled; its process is not started yet (its artifacts may be on their way).
+    /// In the journal; its process is not started yet (its artifacts may still be fetched).
     Accepted,
     /// Its main process runs.
     Running,
     /// It is being ended.
     Killing {
-        /// What the tree waits for in the kernel, when a KILL does not end it.
+        /// The kernel function in which the tree waits, when a KILL does not end it.
         wait_channel: Option<String>,
     },
-    /// It executes nothing: its lease ran out. It goes on when a leader confirms it, or is killed.
+    /// It executes nothing because its lease ran out. A leader thaws it, or it is killed.
     Frozen,
     /// Nothing of it is left.
     Ended(Outcome),
 }
 
-/// What a worker says of one attempt. The newest of an attempt replaces the older.
+/// A worker's report of one attempt. A newer report of the same attempt replaces it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Which.
+    /// The attempt.
     pub attempt: AttemptKey,
     /// Grows with each change of this attempt within an incarnation; echoed by the acknowledgement.
     pub sequence: u64,
-    /// Where it stands.
+    /// Its state.
     pub state: AttemptState,
     /// Process id of the main process, while it runs.
     pub pid: Option<u32>,
     /// When its main process started.
     pub started: Option<WallTime>,
-    /// When nothing was left of it.
+    /// When the last process of its tree ended.
     pub ended: Option<WallTime>,
-    /// What it was given: taken until it is reported gone, whosever it is.
+    /// What it was given. These resources stay in use until its end is reported, whether or not the
+    /// attempt is current.
     pub resources: AllocatedResources,
     /// Name of the driver or application, for people.
     pub id: String,
 }
 
-/// A report that is durable: the worker may forget the attempt if it has ended.
+/// Confirms that a report is durable: the worker may forget the attempt if it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Acknowledgement {
-    /// Which.
+    /// The attempt.
     pub attempt: AttemptKey,
     /// The report's sequence.
     pub sequence: u64,

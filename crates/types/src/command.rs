@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::{AllocatedResources, ApplicationUid, ArtifactUri, AttemptKey, Secret};
 
-/// A program with its arguments and surroundings. `{{VARIABLE}}` in any of its texts is substituted
-/// by the worker.
+/// A program with its arguments, environment and work directory. The worker substitutes
+/// `{{VARIABLE}}` in each of these texts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Command {
     /// Path of the program.
@@ -18,7 +18,7 @@ pub struct Command {
     pub env: BTreeMap<String, String>,
     /// Environment that is never shown.
     pub secret_env: BTreeMap<String, Secret>,
-    /// Work directory; `None` is a fresh one of the attempt.
+    /// Work directory; `None` is a new directory of the attempt's own.
     pub work_dir: Option<String>,
 }
 
@@ -31,24 +31,24 @@ pub struct Artifact {
     pub sha256: Option<[u8; 32]>,
     /// Name in the work directory.
     pub file_name: String,
-    /// Make it executable.
+    /// Whether to make it executable.
     pub executable: bool,
 }
 
-/// What a worker is told to start.
+/// An attempt for a worker to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
-    /// The attempt that it is.
+    /// The attempt.
     pub attempt: AttemptKey,
     /// Name of the driver or application.
     pub id: String,
-    /// Whether it ends with the worker's lease.
+    /// Whether the worker fences it when its lease ends.
     pub leased: bool,
     /// The program.
     pub command: Arc<Command>,
     /// Files to fetch first.
     pub artifacts: Arc<[Artifact]>,
-    /// What it is given.
+    /// The resources that it is given.
     pub resources: AllocatedResources,
     /// Time between TERM and KILL.
     pub kill_grace: Duration,
@@ -56,7 +56,7 @@ pub struct Launch {
     pub log_limit: u64,
     /// The token of a driver.
     pub token: Option<Secret>,
-    /// Variables beside the worker's own.
+    /// Variables in addition to the worker's own.
     pub variables: BTreeMap<String, String>,
     /// Component name in `RESOURCES_FILE`.
     pub resources_component: Arc<str>,
@@ -75,7 +75,7 @@ pub enum KilledBy {
     Drain,
     /// The lease ran out.
     Lease,
-    /// It is not current: the master does not know it, or has closed it.
+    /// The attempt is not current: the master does not know it, or has closed it.
     Fence,
 }
 
@@ -92,7 +92,7 @@ impl KilledBy {
         }
     }
 
-    /// Of a stable word.
+    /// The value of a stable word.
     pub fn from_word(word: &str) -> Option<KilledBy> {
         const ALL: [KilledBy; 6] = [
             KilledBy::Application,
@@ -106,26 +106,28 @@ impl KilledBy {
     }
 }
 
-/// What a worker is told.
+/// A command to a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkerCommand {
-    /// Start an attempt. One that the journal knows is answered with its present state.
+    /// Start an attempt. If the attempt is in the journal, the worker reports its present state
+    /// instead.
     Launch(Arc<Launch>),
-    /// End an attempt. One that the journal does not know is answered as ended, `NeverStarted`.
+    /// End an attempt. An attempt that is not in the journal is reported as ended, `NeverStarted`.
     Kill {
-        /// Which.
+        /// The attempt.
         attempt: AttemptKey,
         /// KILL at once, without TERM.
         at_once: bool,
         /// Who asked.
         by: KilledBy,
     },
-    /// An attempt that was frozen at its lease's end is current: it goes on. Obeyed only while the
-    /// lease stands.
+    /// Thaw an attempt that was frozen when its lease ended, because it is current. Obeyed only
+    /// while the lease is valid.
     Thaw {
-        /// Which.
+        /// The attempt.
         attempt: AttemptKey,
     },
-    /// An application has ended: its scratch directory can go once no executor of it is left here.
+    /// An application has ended: the worker removes its scratch directory once none of its
+    /// executors is left there.
     ApplicationGone(ApplicationUid),
 }

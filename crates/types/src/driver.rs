@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use crate::{Artifact, Command, Resources, RestartPolicy, WorkerLostPolicy};
 
-/// What is asked for, with every default filled in. At most 64 KiB encoded.
+/// The spec of a driver, with every default filled in. At most 64 KiB encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriverSpec {
     /// The program.
     pub command: Arc<Command>,
-    /// What it may use; limits enforced are what is requested.
+    /// The request, which is also the limit where limits are enforced.
     pub resources: Resources,
     /// Files to fetch first.
     pub artifacts: Arc<[Artifact]>,
     /// When to run it again.
     pub restart: RestartPolicy,
-    /// What to do when its worker is silent.
+    /// What happens when its worker is disconnected for longer than the worker timeout.
     pub on_worker_lost: WorkerLostPolicy,
     /// Time between TERM and KILL.
     pub kill_grace: Duration,
@@ -33,25 +33,25 @@ pub struct DriverSpec {
 pub const DEFAULT_CORES: u32 = 1;
 /// Default request of memory: 512 MiB.
 pub const DEFAULT_MEMORY: u64 = 512 << 20;
-/// Default time between TERM and KILL: the reference system's.
+/// Default time between TERM and KILL, as in the reference system.
 pub const DEFAULT_KILL_GRACE: Duration = Duration::from_secs(10);
-/// Default kept size of each output file: enough for a day of ordinary output, small beside any
-/// disk.
+/// Default kept size of each output file: enough for a day of ordinary output, and a small part of
+/// any disk.
 pub const DEFAULT_LOG_LIMIT: u64 = 64 << 20;
-/// Bound of an encoded spec, so that a group of writes stays within what any store takes in one
-/// transaction.
+/// Largest encoded spec in bytes, so that a group of writes fits into one transaction of any store.
 pub const MAX_SPEC_BYTES: usize = 64 << 10;
 
-/// Where a driver stands.
+/// The state of a driver.
 ///
 /// ```text
 /// Pending → Launching → Running → Finished | Failed | CrashLoop
 ///    ↑          ↓           ↓
-///    └─────── BackingOff ←──┘            (the program ended and its policy says again)
+///    └─────── BackingOff ←──┘            (the program ended and its policy allows another attempt)
 /// Pending | BackingOff → Killed          (a kill; nothing ran)
 /// Launching | Running → Killing → Killed (a kill; then nothing is left)
-/// Running | Launching → Unreachable → Running | Lost | …  (unleased; its worker disconnected for longer than the worker timeout, then back or forgotten)
-/// Running | Launching → Unconfirmed → …  (a new leader has not heard its worker yet)
+/// Running | Launching → Unreachable      (unleased; disconnected longer than the worker timeout)
+/// Unreachable → Running | Lost | …       (its worker is back, or was forgotten)
+/// Running | Launching → Unconfirmed → …  (a new leader has not heard from its worker yet)
 /// ```
 ///
 /// Terminal: `Finished`, `Failed`, `Killed`, `Lost`, `CrashLoop`. A late report of a closed attempt
@@ -68,13 +68,13 @@ pub enum DriverState {
     Killing,
     /// Waits out its back-off.
     BackingOff,
-    /// Its worker is disconnected for longer than the worker timeout; it may run there.
+    /// Its worker is disconnected for longer than the worker timeout; it may still run there.
     Unreachable,
-    /// A new leader has not heard its worker yet.
+    /// A new leader has not heard from its worker yet.
     Unconfirmed,
     /// Ended with exit code 0.
     Finished,
-    /// Ended otherwise.
+    /// Ended without success.
     Failed,
     /// Ended because it was asked to; nothing of it is left.
     Killed,
@@ -119,7 +119,7 @@ impl DriverState {
         }
     }
 
-    /// The word of filters and of people.
+    /// The word that filters and listings use.
     pub fn as_str(self) -> &'static str {
         match self {
             DriverState::Pending => "PENDING",

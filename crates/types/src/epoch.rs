@@ -1,14 +1,14 @@
-//! The numbers that make lateness harmless.
+//! Numbers by which a receiver recognises what is out of date.
 
 use std::fmt;
 
 use crate::LeaderUid;
 
-/// A leader's number. Compared by (generation, revision); the uid tells apart two leaders that
-/// claim the same one.
+/// A leader's number, compared by (generation, revision). The uid distinguishes two leaders that
+/// claim the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch {
-    /// The store's generation; raised whenever a store is restored from the past.
+    /// The store's generation; raised whenever the store is restored from an earlier state.
     pub generation: u64,
     /// Creation revision of the election key, or the embedded store's start counter.
     pub revision: u64,
@@ -16,7 +16,7 @@ pub struct Epoch {
     pub leader: LeaderUid,
 }
 
-/// What a worker does with a message of some epoch, given the highest it has seen.
+/// How a worker treats a message of some epoch, given the highest it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EpochCheck {
     /// The same leader.
@@ -28,12 +28,12 @@ pub enum EpochCheck {
 }
 
 impl Epoch {
-    /// The part that is ordered.
+    /// The part by which epochs are ordered.
     pub fn number(&self) -> (u64, u64) {
         (self.generation, self.revision)
     }
 
-    /// How `offered` stands to this one, the highest seen.
+    /// Compares `offered` with this epoch, the highest seen.
     pub fn check(&self, offered: &Epoch) -> EpochCheck {
         if offered == self {
             EpochCheck::Current
@@ -72,7 +72,8 @@ impl fmt::Display for Incarnation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Session(pub u64);
 
-/// The number of one transaction of a leader; the next is one more, through failovers.
+/// The number of one transaction of a leader. Each is one more than the last, also across
+/// failovers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Commit(pub u64);
 
@@ -84,11 +85,11 @@ impl Commit {
     }
 }
 
-/// What a caller may conclude of a request that failed.
+/// What a caller may conclude from the failure of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It was not done and will not be.
     NotApplied,
-    /// It may have been done: ask again under the same request id.
+    /// It may have been done: the caller retries with the same request id.
     Unknown,
 }

@@ -1,22 +1,22 @@
-//! Events: what happened, in order. Numbered (commit, index) by the commit loop.
+//! Events, in the order in which they happened. The commit loop numbers them (commit, index).
 
 use crate::{
     ApplicationId, ApplicationState, ApplicationUid, AttemptNumber, DriverId, DriverState, DriverUid, ExecutorId,
     ExecutorState, Outcome, ProfileId, WallTime, WorkerName, WorkerState, WorkerUid,
 };
 
-/// One thing that happened.
+/// A change of a driver, application, executor or worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// When.
+    /// When it happened.
     pub time: WallTime,
     /// A sentence for people; may be empty.
     pub message: String,
-    /// What it is about.
+    /// The object that changed.
     pub subject: Subject,
 }
 
-/// What an event is about.
+/// The object of an event, with its new state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// A driver changed.

@@ -65,15 +65,15 @@ uid!(
     ClusterUid
 );
 uid!(
-    /// One run of a master as a leader; tells apart two that claim one epoch.
+    /// One term of one master; distinguishes two leaders that claim one epoch.
     LeaderUid
 );
 uid!(
-    /// A worker: made by it, kept in its state directory.
+    /// A worker. The worker makes this uid and keeps it in its state directory.
     WorkerUid
 );
 uid!(
-    /// A driver: one submission, whatever number of attempts it takes.
+    /// A driver: one submission, with all its attempts.
     DriverUid
 );
 uid!(
@@ -88,7 +88,8 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Takes the text as it is; the bounds are checked at the door (`proto`).
+            /// Takes the text unchecked; its bounds are checked where a message is decoded
+            /// (`proto`).
             pub fn new(text: impl Into<Arc<str>>) -> Self {
                 Self(text.into())
             }
@@ -117,7 +118,7 @@ macro_rules! name {
             }
         }
 
-        // Lets maps keyed by the name be asked with a `&str`.
+        // Allows lookups with a `&str` in maps that are keyed by the name.
         impl std::borrow::Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 &self.0
@@ -135,10 +136,10 @@ name!(
     ApplicationId
 );
 name!(
-    /// A worker's label.
+    /// A worker's name.
     WorkerName
 );
 name!(
-    /// What makes a mutation idempotent: chosen by the caller, at most 64 bytes.
+    /// Makes a mutation idempotent. The caller chooses it; at most 64 bytes.
     RequestId
 );

@@ -1,7 +1,7 @@
-//! The vocabulary that two sides of a wire share: ids, epochs, attempts, resources, specs, states
+//! The types that both sides of a connection share: ids, epochs, attempts, resources, specs, states
 //! and durable records.
 //!
-//! Nothing here decides anything and nothing here does I/O; the crate sees `std` alone.
+//! This crate makes no decisions and does no I/O; it depends on `std` alone.
 
 mod application;
 mod artifact_uri;

@@ -1,13 +1,13 @@
-//! How processes end, and whose doing it was.
+//! How processes end, and who is responsible.
 
-/// Whose doing an outcome was. Only `Program` counts in restart windows and failure limits.
+/// Who is responsible for an outcome. Only `Program` counts in restart windows and failure limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// The program's own: its exit code, its crash, its own memory.
+    /// The program: its exit code, its crash, its use of memory.
     Program,
-    /// Muster's or a machine's.
+    /// Muster or a machine.
     Platform,
-    /// Somebody asked for it.
+    /// A user who asked for the end.
     User,
 }
 
@@ -18,7 +18,7 @@ pub enum Exit {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
-    /// It never ran, or nobody saw how it ended.
+    /// It never ran, or its exit was not observed.
     None,
 }
 
@@ -37,7 +37,7 @@ pub enum Reason {
     NotFound,
     /// The program cannot be executed.
     NotExecutable,
-    /// The process could not be started, for a reason of the machine.
+    /// The process could not be started because of the machine.
     SpawnFailed,
     /// An artifact could not be fetched, or is not what it should be.
     ArtifactFailed,
@@ -55,9 +55,9 @@ pub enum Reason {
     Lost,
     /// Its worker was forgotten by an operator.
     Forgotten,
-    /// What it belonged to ended.
+    /// The driver or application that it belonged to ended.
     OwnerEnded,
-    /// The worker cannot take it (an incarnation that has passed, a lease that does not stand).
+    /// The worker cannot take it: the incarnation has passed, or the lease is not valid.
     Refused,
 }
 
@@ -112,18 +112,18 @@ impl Reason {
     }
 }
 
-/// How an attempt ended. Made only when nothing of its tree is left.
+/// How an attempt ended. It exists only once nothing of the process tree is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// How the main process ended.
     pub exit: Exit,
-    /// The kernel ended it for exceeding its memory.
+    /// Whether the kernel ended it because it exceeded its memory.
     pub out_of_memory: bool,
-    /// Whose doing it was.
+    /// Who is responsible.
     pub fault: Fault,
     /// Why.
     pub reason: Reason,
-    /// A sentence for people; empty when the rest says it all.
+    /// A sentence for people; empty when the other fields say everything.
     pub message: String,
 }
 
@@ -133,7 +133,7 @@ impl Outcome {
         Outcome { exit, out_of_memory: false, fault: Fault::Program, reason: Reason::Exited, message: String::new() }
     }
 
-    /// It never ran, or nobody saw how it ended.
+    /// It never ran, or its exit was not observed.
     pub fn without_exit(fault: Fault, reason: Reason, message: impl Into<String>) -> Outcome {
         Outcome { exit: Exit::None, out_of_memory: false, fault, reason, message: message.into() }
     }

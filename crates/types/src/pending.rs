@@ -1,9 +1,9 @@
-//! Why something waits.
+//! Why drivers and executors wait.
 
 use crate::WorkerName;
 
-/// Why one worker cannot take something; each worker is counted once, at the first that holds in
-/// this order.
+/// Why a worker cannot take a driver or an executor. Each worker is counted once, under the first
+/// cause that holds in this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PendingCause {
     /// No worker is known.
@@ -12,11 +12,11 @@ pub enum PendingCause {
     DriverLimit,
     /// The application's limit of cores is reached.
     CoreLimit,
-    /// Waits out a back-off.
+    /// A back-off has not ended.
     Backoff,
     /// The store was restored, and a copy that no record names may run.
     Restored,
-    /// The worker is silent or lost.
+    /// The worker is disconnected or lost.
     Disconnected,
     /// The worker has not reported to this leader yet.
     Unconfirmed,
@@ -28,7 +28,7 @@ pub enum PendingCause {
     Labels,
     /// The worker does not define a variable that is used.
     Variable(String),
-    /// Leased work stays off workers that cannot hold a tree.
+    /// The work is leased, and the worker cannot end a process tree whole.
     Containment,
     /// Too few free cores.
     Cores,
@@ -61,13 +61,13 @@ impl PendingCause {
     }
 }
 
-/// Why something waits: per cause, how many workers; and the nearest fit.
+/// Why something waits: the number of workers for each cause, and the nearest fit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PendingReason {
-    /// Causes with the workers they hold for and a sentence each, most workers first.
+    /// Each cause with the number of its workers and a sentence; causes with most workers first.
     pub causes: Vec<(PendingCause, u32, String)>,
-    /// The worker that comes nearest and what it lacks.
+    /// The worker that comes nearest, and what it lacks.
     pub nearest: Option<(WorkerName, String)>,
-    /// No worker known could take it even if it were empty.
+    /// Whether no known worker could take it even if the worker were empty.
     pub never_fits: bool,
 }

@@ -17,14 +17,15 @@ pub enum RestartCondition {
 /// What happens to an attempt whose worker is disconnected for longer than the worker timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WorkerLostPolicy {
-    /// Leased: fenced on its worker when the lease ends, then run again elsewhere.
+    /// Leased: the attempt is fenced on its worker when the lease ends, then run again elsewhere.
     Rerun,
-    /// Not leased: goes on, shown `Unreachable` until its worker returns or is forgotten.
+    /// Not leased: the attempt goes on, and is shown as `Unreachable` until its worker returns or
+    /// is forgotten.
     Wait,
 }
 
 impl WorkerLostPolicy {
-    /// The default: `Wait` where restart is never, else `Rerun`.
+    /// The default: `Wait` if the program is never restarted, else `Rerun`.
     pub fn default_for(condition: RestartCondition) -> WorkerLostPolicy {
         match condition {
             RestartCondition::Never => WorkerLostPolicy::Wait,
@@ -45,7 +46,7 @@ impl WorkerLostPolicy {
 pub struct RestartPolicy {
     /// When to run again.
     pub condition: RestartCondition,
-    /// Failures of the program within `window` after which it is given up.
+    /// After this many failures of the program within `window`, no further attempt is made.
     pub max_attempts: u32,
     /// The window.
     pub window: Duration,

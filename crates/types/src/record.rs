@@ -1,7 +1,7 @@
-//! Durable records: what a store keeps, and the writes that a decision makes.
+//! Durable records, and the writes that a decision makes.
 //!
-//! A record is always written whole. Deadlines are never stored: a new leader starts them afresh,
-//! which can only be late, and late is the safe side.
+//! A record is always written whole. Deadlines are never stored: a new leader starts each one anew.
+//! A deadline can therefore only come too late, which is safe.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,12 +30,13 @@ pub struct DriverRecord {
     pub uid: DriverUid,
     /// Its name.
     pub id: DriverId,
-    /// What was asked for.
+    /// The spec that was submitted.
     pub spec: Arc<DriverSpec>,
     /// The request that made it, if it carried an id.
     pub request: Option<RequestId>,
-    /// Where it stands. Of the states that depend on who is heard (`Running`, `Unreachable`,
-    /// `Unconfirmed`) a store keeps `Launching` or `Running`, whatever was known at the last write.
+    /// Its state at the last write, with `Launching` in place of `Unreachable` and `Unconfirmed`,
+    /// which depend on the worker's connection. The step from `Launching` to `Running` is not
+    /// written.
     pub state: DriverState,
     /// When it was accepted.
     pub created: WallTime,
@@ -45,7 +46,7 @@ pub struct DriverRecord {
     pub ended: Option<WallTime>,
     /// The newest attempts, oldest first; at most [`KEPT_ATTEMPTS`].
     pub attempts: Vec<AttemptRecord>,
-    /// A kill that was asked for, and the requests that asked for it (the newest 8).
+    /// A kill that was asked for.
     pub kill: Option<KillRecord>,
     /// When the program failed within the restart window; at most `max_attempts`.
     pub failures: Vec<WallTime>,
@@ -58,8 +59,8 @@ pub struct DriverRecord {
     pub version: u64,
 }
 
-/// Attempts kept in a driver's record: enough to see a crash loop's shape, bounded so that the
-/// record is.
+/// Attempts kept in a driver's record: enough to show the course of a crash loop, few enough to
+/// bound the record's size.
 pub const KEPT_ATTEMPTS: usize = 32;
 
 /// One attempt of a driver.
@@ -73,9 +74,9 @@ pub struct AttemptRecord {
     pub worker_name: WorkerName,
     /// That worker's incarnation then.
     pub incarnation: Incarnation,
-    /// What it was given.
+    /// The resources that it was given.
     pub resources: AllocatedResources,
-    /// What its process shows to act for the driver.
+    /// The token with which its process acts for the driver.
     pub token: Secret,
     /// When it was assigned.
     pub assigned: WallTime,
@@ -92,7 +93,7 @@ pub struct AttemptRecord {
 pub struct KillRecord {
     /// Who asked first.
     pub by: KilledBy,
-    /// The requests that asked, newest last.
+    /// The id of the request that asked first, if it had one. Later requests are not recorded.
     pub requests: Vec<RequestId>,
     /// When it was first asked for.
     pub asked: WallTime,
@@ -105,17 +106,17 @@ pub struct ApplicationRecord {
     pub uid: ApplicationUid,
     /// Its name.
     pub id: ApplicationId,
-    /// What was registered.
+    /// The spec that was registered.
     pub spec: Arc<ApplicationSpec>,
     /// The request that made it, if it carried an id.
     pub request: Option<RequestId>,
     /// The attempt of a driver that it belongs to; `None` in client mode.
     pub driver: Option<(DriverUid, DriverId, AttemptNumber)>,
-    /// Where it stands; `Disconnected` is not stored.
+    /// Its state; `Disconnected` is not stored.
     pub state: ApplicationState,
-    /// What it will be once `Ending` is over, by whom, and why.
+    /// Its state after `Ending`, who ended it, and why.
     pub ending: Option<EndingRecord>,
-    /// Absolute targets.
+    /// Wanted executors by profile: totals, not increments.
     pub targets: BTreeMap<ProfileId, u32>,
     /// Profiles that were added after registration.
     pub added_profiles: BTreeMap<ProfileId, ExecutorProfile>,
@@ -129,7 +130,7 @@ pub struct ApplicationRecord {
     pub next_executor: ExecutorId,
     /// Sequence of the next [`ExecutorsRecord`].
     pub next_executors_record: u64,
-    /// When the program of executors failed within the window.
+    /// When programs of executors failed within the window.
     pub failures: Vec<WallTime>,
     /// Newest requests that changed it; at most 32.
     pub requests: Vec<RequestId>,
@@ -156,9 +157,9 @@ pub struct EndingRecord {
     pub message: String,
 }
 
-/// What one commit did to the executors of one application. The executors of an application are the
-/// fold of its records in the order of their sequence; a later entry of an executor replaces the
-/// earlier.
+/// What one commit changed in the executors of one application. To read an application's executors,
+/// go through its records in the order of their sequence: a later entry of an executor replaces an
+/// earlier one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecutorsRecord {
     /// The application.
@@ -184,9 +185,9 @@ pub struct ExecutorRecord {
     pub host: String,
     /// That worker's incarnation then.
     pub incarnation: Incarnation,
-    /// What it was given.
+    /// The resources that it was given.
     pub resources: AllocatedResources,
-    /// Where it stands.
+    /// Its state.
     pub state: ExecutorState,
     /// Who asked for its end.
     pub killed_by: Option<KilledBy>,
@@ -205,7 +206,7 @@ pub struct ExecutorRecord {
 pub struct WorkerRecord {
     /// Its identity.
     pub uid: WorkerUid,
-    /// Its label.
+    /// Its name.
     pub name: WorkerName,
     /// The machine it is bound to.
     pub machine_id: String,
@@ -215,7 +216,7 @@ pub struct WorkerRecord {
     pub incarnation: Incarnation,
     /// All it has.
     pub total: AllocatedResources,
-    /// What its machine lets it do.
+    /// What its machine can enforce.
     pub capabilities: Capabilities,
     /// Labels.
     pub labels: BTreeMap<String, String>,
@@ -242,10 +243,10 @@ pub struct WorkerRecord {
 /// A drain that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DrainRecord {
-    /// When.
+    /// When the drain was asked for.
     pub asked: WallTime,
-    /// After this length from `asked`, what still runs is ended. A length, since deadlines are not
-    /// stored: a new leader counts it afresh.
+    /// How long after `asked` the remaining attempts are ended. A length, because deadlines are not
+    /// stored: a new leader starts it anew.
     pub deadline: Option<std::time::Duration>,
 }
 
@@ -258,7 +259,7 @@ pub struct EventsRecord {
     pub events: Vec<Event>,
 }
 
-/// One change of what is durable.
+/// One change of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// Make or replace.
@@ -298,13 +299,12 @@ pub struct Snapshot {
     pub workers: Vec<Arc<WorkerRecord>>,
     /// Events, by commit.
     pub events: Vec<Arc<EventsRecord>>,
-    /// Records that could not be read: what they are and what they name. Nothing they name is
-    /// placed.
+    /// Records that could not be read. Nothing that they name is placed.
     pub quarantined: Vec<QuarantinedRecord>,
 }
 
 impl Snapshot {
-    /// The writes that make it; what could not be read is in none of them.
+    /// The writes that produce it. Records that could not be read are not among them.
     pub fn into_writes(self) -> impl Iterator<Item = Write> {
         let Snapshot { commit: _, drivers, applications, executors, workers, events, quarantined: _ } = self;
         let drivers = drivers.into_iter().map(Write::PutDriver);
@@ -316,7 +316,8 @@ impl Snapshot {
     }
 }
 
-/// A record that could not be read: left as it is, shown, and nothing that it names is placed.
+/// A record that could not be read. It is left as it is and shown to operators; nothing that it
+/// names is placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuarantinedRecord {
     /// Its key in the store, for people.

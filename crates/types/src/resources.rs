@@ -1,4 +1,4 @@
-//! What a worker offers, what a process asks for, and what it was given.
+//! Resources: those that a worker offers, that a process requests, and that it was given.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// The name of a custom resource, such as `gpu`.
 pub type ResourceName = Arc<str>;
 
-/// Amounts. Sums and comparisons of custom resources are by name; an absent name is 0.
+/// Amounts of resources. Custom resources are added and compared by name; an absent name is 0.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Resources {
     /// Whole cores.

@@ -1,10 +1,10 @@
-//! Values that never come back.
+//! Values that are never shown.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// A value that must not reach a log, an event or an answer: it prints as `[redacted]`, so that no
-/// `Debug` of what holds it can leak it.
+/// A value that must not reach a log, an event or an answer. It prints as `[redacted]`, so the
+/// `Debug` output of a type that contains it does not leak it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<str>);
 
@@ -26,11 +26,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What is shown in the place of a value.
+/// The text that is shown in place of a value.
 pub const REDACTED: &str = "[redacted]";
 
-/// Whether the value of an environment variable of this name is shown redacted: the words are those
-/// that people put into the names of secrets.
+/// Whether the value of an environment variable of this name is shown redacted: the name contains a
+/// word that is usual in the names of secrets.
 pub fn name_looks_secret(name: &str) -> bool {
     const WORDS: [&str; 7] = ["secret", "password", "passwd", "token", "credential", "apikey", "key"];
     let name = name.to_ascii_lowercase();

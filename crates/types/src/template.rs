@@ -1,26 +1,27 @@
-//! `{{NAME}}` in the texts of a program: one grammar and one table, for whoever checks a
-//! submission, places it or fills it in.
+//! `{{NAME}}` in the texts of a program: one grammar and one table of names, for the code that
+//! checks a submission, places it, or substitutes the values.
 //!
-//! A variable is `{{NAME}}` of an upper-case identifier (`[A-Z][A-Z0-9_]*`, at most 63 bytes), or
-//! `{{LABEL_key}}` of the key of a worker's label. All else between braces (`{{.Names}}`,
-//! `{{ x }}`, `{{name}}`) belongs to another language and is left as it is. A backslash directly
-//! before a variable makes it a literal: `\{{NAME}}` stands for `{{NAME}}`.
+//! A variable is `{{NAME}}`, where the name is an upper-case identifier (`[A-Z][A-Z0-9_]*`, at most
+//! 63 bytes), or `{{LABEL_key}}`, where the key is that of a worker's label. Everything else
+//! between braces (`{{.Names}}`, `{{ x }}`, `{{name}}`) belongs to another language and is left as
+//! it is. A backslash directly before a variable makes it a literal: `\{{NAME}}` stands for
+//! `{{NAME}}`.
 
-/// Begins the variable of a worker's label; the label's key follows as it is.
+/// The prefix of the variable of a worker's label; the label's key follows unchanged.
 pub const LABEL_PREFIX: &str = "LABEL_";
 
-/// The key of a label as names of variables are written: in upper case, with `_` for what stands
-/// between words.
+/// The key of a label in the form of a variable's name: in upper case, with `_` for `-`, `.` and
+/// `/`.
 pub fn plain_label(key: &str) -> String {
     key.to_ascii_uppercase().replace(['-', '.', '/'], "_")
 }
 
-/// What every program is given.
+/// Variables that every program is given.
 const OF_ALL: [&str; 6] = ["CORES", "MEMORY_BYTES", "HOSTNAME", "WORKER_ID", "WORK_DIR", "RESOURCES_FILE"];
 const OF_DRIVERS: [&str; 2] = ["DRIVER_ID", "ATTEMPT"];
 const OF_EXECUTORS: [&str; 4] = ["EXECUTOR_ID", "APP_ID", "PROFILE_ID", "SCRATCH_DIR"];
 
-/// Whose texts they are.
+/// The kind of program that a text belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TemplateOf {
     /// A driver's.
@@ -38,7 +39,7 @@ pub enum VariableKind {
     OfOthers,
     /// It is a label of the worker.
     Label,
-    /// Its profile or its worker defines it, or nobody does.
+    /// The profile or the worker defines it, or it is undefined.
     Defined,
 }
 
@@ -61,7 +62,7 @@ impl TemplateOf {
     }
 }
 
-/// Whether Muster gives this name a meaning, so that nobody else may.
+/// Whether Muster defines this name, so that profiles and workers must not.
 pub fn is_reserved_variable(name: &str) -> bool {
     [TemplateOf::Driver, TemplateOf::Executor].iter().any(|of| of.kind_of(name) != VariableKind::Defined)
 }
@@ -81,16 +82,17 @@ pub fn is_label_key(text: &str) -> bool {
         && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
-/// A stretch of a text.
+/// A part of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TemplatePart<'a> {
-    /// Stands for itself.
+    /// Literal text.
     Text(&'a str),
     /// The name of a variable.
     Variable(&'a str),
 }
 
-/// A text in order; joined, the parts of a text without variables are the text.
+/// Splits a text into its parts, in order. The parts of a text without variables, joined, are that
+/// text.
 pub fn template_parts(text: &str) -> impl Iterator<Item = TemplatePart<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -112,16 +114,16 @@ pub fn template_parts(text: &str) -> impl Iterator<Item = TemplatePart<'_>> {
     })
 }
 
-/// Whether a variable, or a literal one, is here.
+/// Whether the text begins with a variable or an escaped one.
 fn begins(text: &str) -> bool {
     variable_at(text).is_some() || text.strip_prefix('\\').is_some_and(|literal| variable_at(literal).is_some())
 }
 
-/// The longest name: the prefix of labels and the longest key of one.
+/// The length of the longest name: the prefix with the longest key of a label.
 const LONGEST_NAME: usize = LABEL_PREFIX.len() + 63;
 
-/// The name of the variable that a text begins with, and what follows it. Looks no further than a
-/// name may be long: a text of braces alone costs no more than another.
+/// The name of the variable that a text begins with, and the text after it. The search stops at the
+/// length of the longest name, so that a text of many braces takes linear time.
 fn variable_at(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix("{{")?;
     let end = inner.bytes().take(LONGEST_NAME + 1).position(|byte| byte == b'}')?;

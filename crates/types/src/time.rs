@@ -18,7 +18,7 @@ impl Time {
 impl Add<Duration> for Time {
     type Output = Time;
 
-    /// Saturates at the end of time, which no deadline reaches.
+    /// Saturates at the largest value, which no deadline reaches.
     fn add(self, length: Duration) -> Time {
         Time(self.0.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)))
     }

@@ -1,13 +1,14 @@
-//! What a worker is.
+//! A worker's capabilities, its hello and its states.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{AllocatedResources, ClusterUid, Epoch, Incarnation, Session, WorkerName, WorkerUid};
 
-/// What a worker's machine lets it do, and what its runner can vouch for: found at its start.
+/// What a worker's machine can enforce, and what its runner can prove. Found out when the worker
+/// starts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
-    /// A kill ends the whole tree of a process, whatever it did.
+    /// A kill ends a process tree whole, whatever its processes did.
     pub tree: bool,
     /// Memory limits are enforced.
     pub memory_limit: bool,
@@ -17,9 +18,9 @@ pub struct Capabilities {
     pub pids_limit: bool,
     /// Trees can be frozen.
     pub freezer: bool,
-    /// Processes die with the runner, by the kernel.
+    /// The kernel ends all processes when the runner ends.
     pub dies_with_runner: bool,
-    /// Nothing that an earlier incarnation of the runner started is left: that is proven.
+    /// It is proven that nothing is left of what an earlier incarnation of the runner started.
     pub earlier_ended: bool,
     /// Logs are bounded by punching holes.
     pub punch_hole: bool,
@@ -27,14 +28,14 @@ pub struct Capabilities {
     pub tree_method: String,
 }
 
-/// What a worker says first on each stream.
+/// The first message of a worker on each stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
     /// The cluster it joined, if it ever did.
     pub cluster: Option<ClusterUid>,
     /// Its identity.
     pub worker: WorkerUid,
-    /// Its label.
+    /// Its name.
     pub name: WorkerName,
     /// The machine's id.
     pub machine_id: String,
@@ -46,7 +47,7 @@ pub struct Hello {
     pub session: Session,
     /// Highest epoch seen.
     pub epoch: Option<Epoch>,
-    /// What its machine lets it do.
+    /// What its machine can enforce.
     pub capabilities: Capabilities,
     /// All it has.
     pub total: AllocatedResources,
@@ -62,7 +63,7 @@ pub struct Hello {
     pub version: String,
 }
 
-/// Where a worker stands in the leader's eyes.
+/// The state of a worker as the leader sees it.
 ///
 /// `(new) → Alive` by hello and inventory; `Alive → Disconnected` when its stream breaks;
 /// `Disconnected → Alive` by hello and inventory; `Disconnected | Alive | Unconfirmed → Lost` past
@@ -70,11 +71,11 @@ pub struct Hello {
 /// `Disconnected | Lost | Unconfirmed → Forgotten` by an operator, terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WorkerState {
-    /// Heard, and has reported its inventory on the present stream.
+    /// It is connected and has reported its inventory on the present stream.
     Alive,
-    /// No stream, or no inventory on it yet; its deadline stands.
+    /// It has no stream, or has sent no inventory on it yet; its deadline runs.
     Disconnected,
-    /// Loaded by a new leader, not heard yet.
+    /// A new leader loaded it and has not heard from it yet.
     Unconfirmed,
     /// Past its deadline.
     Lost,
@@ -92,7 +93,7 @@ impl WorkerState {
         WorkerState::Forgotten,
     ];
 
-    /// The word of filters and of people.
+    /// The word that filters and listings use.
     pub fn as_str(self) -> &'static str {
         match self {
             WorkerState::Alive => "ALIVE",

@@ -12,9 +12,9 @@ pub struct ByteSize(pub u64);
 pub enum ParseByteSizeError {
     /// It does not begin with a number.
     NoNumber,
-    /// What follows the number is no unit.
+    /// The text after the number is not a unit.
     Unit(String),
-    /// More bytes than a machine can count.
+    /// More bytes than a `u64` holds.
     TooLarge,
 }
 
@@ -55,16 +55,17 @@ impl FromStr for ByteSize {
     }
 }
 
-/// A decimal number times a scale, without the rounding of floats for whole numbers.
+/// Multiplies a decimal number by a scale. The arithmetic is in integers because floats would round
+/// large whole numbers.
 fn scaled(number: &str, scale: u64) -> Result<u64, ParseByteSizeError> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() || fraction.contains('.') || number.ends_with('.') {
         return Err(ParseByteSizeError::NoNumber);
     }
-    // Whole digits that do not fit are too large, for nothing else can be wrong with digits.
+    // `whole` holds only digits, so the one possible error is that the number is too large.
     let whole: u64 = whole.parse().map_err(|_| ParseByteSizeError::TooLarge)?;
     let bytes = whole.checked_mul(scale).ok_or(ParseByteSizeError::TooLarge)?;
-    // Nine digits are more than a byte of a tebibyte; the rest cannot matter to anybody.
+    // The ninth digit of a tebibyte is about a kibibyte; further digits do not matter.
     let digits = &fraction[..fraction.len().min(9)];
     let numerator: u128 =
         if digits.is_empty() { 0 } else { digits.parse().map_err(|_| ParseByteSizeError::NoNumber)? };

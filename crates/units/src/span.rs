@@ -13,9 +13,9 @@ pub struct TimeSpan(pub Duration);
 pub enum ParseTimeSpanError {
     /// A number is missing before a unit.
     NoNumber,
-    /// A number stands without a unit.
+    /// A number has no unit.
     NoUnit(String),
-    /// What follows a number is no unit.
+    /// The text after a number is not a unit.
     Unit(String),
     /// Longer than can be counted.
     TooLong,
@@ -63,7 +63,7 @@ impl FromStr for TimeSpan {
     }
 }
 
-/// The first number with its unit, and what follows.
+/// Splits off the first number with its unit; returns its length and the rest of the text.
 fn next_part(text: &str) -> Result<(Duration, &str), ParseTimeSpanError> {
     let number_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, rest) = text.split_at(number_end);

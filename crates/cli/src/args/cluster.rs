@@ -1,4 +1,4 @@
-//! `cluster` and `backup`.
+//! The arguments of `cluster` and `backup`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What changes: `kill`, `drain`, `undrain`, `worker`.
+//! The arguments of the commands that change something: `kill`, `drain`, `undrain`, `worker`.
 
 use clap::{Args, Subcommand};
 use muster_units::TimeSpan;

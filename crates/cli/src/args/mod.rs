@@ -1,4 +1,4 @@
-//! The argument surface: what `muster` is told.
+//! The command line of `muster`.
 
 mod cluster;
 mod manage;
@@ -17,7 +17,7 @@ pub(crate) use up::{DownArgs, UpArgs};
 
 use crate::complete;
 
-/// Where the master is when nobody says so.
+/// The address of the master when neither `--master` nor `MUSTER_MASTER` names one.
 pub(crate) const DEFAULT_MASTER: &str = "127.0.0.1:7077";
 
 const EXIT_CODES_AND_ENVIRONMENT: &str = "\

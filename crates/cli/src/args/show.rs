@@ -1,4 +1,4 @@
-//! What shows: `get`, `list`, `logs`, `events`, `cluster`.
+//! The arguments of the commands that show something: `get`, `list`, `logs`, `events`, `cluster`.
 
 use clap::{Args, Subcommand, ValueEnum};
 use muster_units::ByteSize;

@@ -42,7 +42,7 @@ async fn to_file(master: &MasterClient, path: &Path, force: bool) -> Result<u64,
     Ok(bytes)
 }
 
-/// Copies the stream to its end; how many bytes it had.
+/// Copies the stream to its end and returns its length in bytes.
 async fn copy(
     master: &MasterClient,
     to: &mut impl Write,
@@ -61,7 +61,7 @@ async fn copy(
     Ok(bytes)
 }
 
-/// A file that is not whole yet, beside the place where it will be. Dropped, it is removed.
+/// An incomplete file beside its final path. It is removed when it is dropped.
 #[derive(Debug)]
 struct PartialFile {
     path: PathBuf,
@@ -79,12 +79,13 @@ impl PartialFile {
         Ok(PartialFile { path, file })
     }
 
-    /// Gives it its name, once it is on the disk.
+    /// Renames the file to its final path, after a sync to disk.
     fn publish(&self, path: &Path, replace: bool) -> io::Result<()> {
         self.file.sync_all()?;
         match rename_to_new(&self.path, path) {
             Err(Errno::EXIST) if replace => fs::rename(&self.path, path)?,
-            // Not every file system can refuse; whether there is a file was looked at before.
+            // Not every file system supports `NOREPLACE`; `to_file` has already looked for an
+            // existing file.
             Err(Errno::INVAL | Errno::NOSYS) => fs::rename(&self.path, path)?,
             renamed => renamed?,
         }
@@ -98,7 +99,7 @@ fn rename_to_new(from: &Path, to: &Path) -> Result<(), Errno> {
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        // It is gone when it was renamed.
+        // After a rename there is nothing to remove.
         let _ = fs::remove_file(&self.path);
     }
 }

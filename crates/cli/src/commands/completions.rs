@@ -7,7 +7,8 @@ use crate::args::Shell;
 use crate::complete::VARIABLE;
 use crate::failure::CommandFailure;
 
-/// Prints what a shell needs. It calls us back for every completion, so it never grows old.
+/// Prints the registration script of a shell. The script calls `muster` for every completion, so it
+/// stays valid when `muster` changes.
 pub(super) fn completions(shell: Shell) -> Result<(), CommandFailure> {
     let shell: &dyn EnvCompleter = match shell {
         Shell::Bash => &Bash,

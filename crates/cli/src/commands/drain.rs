@@ -15,14 +15,13 @@ use crate::output::length;
 use crate::progress::Progress;
 use crate::similar::similar;
 
-/// Ends of what runs on a worker are not all told as events of the worker: it is looked at this
-/// often, too.
+/// How often a worker is read again: not every end of a process on it is an event of the worker.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Workers of one machine that are looked at.
+/// The most workers that are listed to find those of one host.
 const MOST: usize = 100_000;
 
-/// Places nothing more on a worker, or on any of a machine.
+/// Drains a worker, or all workers of a host.
 pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<(), CommandFailure> {
     let client = master.client();
     let deadline = args.deadline.map(wire);
@@ -63,7 +62,7 @@ pub(super) async fn undrain(master: MasterClient, args: UndrainArgs) -> Result<(
     Ok(())
 }
 
-/// The worker that is named, or the uids of all of a machine, in the order of their names.
+/// The name of the one worker, or the uids of all workers of a host in the order of their names.
 async fn chosen(master: &MasterClient, target: WorkerTarget) -> Result<Vec<String>, CommandFailure> {
     let Some(host) = target.host else { return Ok(target.worker.into_iter().collect()) };
     let all = master.ask(master.client().workers("", MOST)).await?.items;
@@ -82,7 +81,7 @@ async fn until_empty(master: &MasterClient, worker: Worker) -> Result<(), Comman
     let mut watch = WorkerWatch::of(&patient, worker);
     while !watch.worker().empty {
         progress.say(format!("{}: {}", watch.worker().name, remaining(watch.worker())));
-        // A look that is cut short is made again: nothing of the watch is lost.
+        // `next` can be cancelled without losing an event; the worker is read again.
         match timeout(LOOK, watch.next()).await {
             Ok(changed) => changed?,
             Err(_) => watch.look().await?,
@@ -98,7 +97,7 @@ fn remaining(worker: &Worker) -> String {
     }
 }
 
-/// A name that is not found, with what may have been meant.
+/// Turns a not-found answer into a failure with similar names.
 async fn named(
     master: &MasterClient,
     name: &str,

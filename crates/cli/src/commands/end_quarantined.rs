@@ -24,7 +24,7 @@ pub(super) async fn end_quarantined(master: MasterClient, worker: &str, attempt:
     }
 }
 
-/// Either the worker or the attempt is not there.
+/// Finds out whether the worker or the attempt does not exist.
 async fn missing(master: &MasterClient, worker: &str, attempt: &str) -> CommandFailure {
     match master.worker(worker).await {
         Ok((worker, _)) => CommandFailure::NotFound {

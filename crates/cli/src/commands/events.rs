@@ -12,12 +12,13 @@ use crate::failure::CommandFailure;
 use crate::master::MasterClient;
 use crate::output::{Screen, event_line, to_json_line};
 
-/// What is kept comes without pause: after such a silence, all of it has come.
+/// Stored events arrive without a pause, so this much silence means that all have arrived.
 const SILENCE: Duration = Duration::from_millis(300);
-/// Unless nothing at all has come yet: a watch says where it stands soon after it began.
+/// How long to wait while the watch has not reported a position, which it does soon after it
+/// begins.
 const FIRST: Duration = Duration::from_secs(5);
 
-/// Prints events: what is kept, what comes, or both.
+/// Prints the stored events, new events, or both.
 pub(super) async fn events(master: MasterClient, args: EventsArgs) -> Result<(), CommandFailure> {
     let request = WatchEventsRequest {
         resume_token: args.since.clone().unwrap_or_default(),
@@ -46,7 +47,7 @@ pub(super) async fn events(master: MasterClient, args: EventsArgs) -> Result<(),
     }
 }
 
-/// The next event that is kept; `None` when there is none any more.
+/// The next stored event; `None` after the last one.
 async fn kept(watch: &mut EventWatch) -> Result<Option<Event>, muster_client::CallError> {
     if let Ok(event) = timeout(SILENCE, watch.next()).await {
         return event.map(Some);

@@ -14,18 +14,18 @@ use crate::output::tell;
 /// A driver's record keeps 32 attempts.
 const ATTEMPTS: usize = 32;
 
-/// Output of one attempt after the other, in order.
+/// Copies the output of one attempt after the other, in order.
 #[derive(Debug)]
 pub(super) struct Follow {
     attempts: mpsc::Sender<u32>,
     newest: u32,
-    /// The newest attempt, or more than any once the driver has ended.
+    /// The newest attempt, or `u32::MAX` once the driver has ended.
     seen: watch::Sender<u32>,
     task: JoinHandle<Result<(), CommandFailure>>,
 }
 
 impl Follow {
-    /// Follows these outputs of a driver, from the attempts that it is shown.
+    /// Follows these streams of a driver. The attempts become known through `see`.
     pub(super) fn begin(master: &MasterClient, uid: &str, streams: Vec<(LogStream, Out)>) -> Follow {
         let (attempts, queue) = mpsc::channel(ATTEMPTS);
         let seen = watch::Sender::new(0);
@@ -34,18 +34,18 @@ impl Follow {
         Follow { attempts, newest: 0, seen, task }
     }
 
-    /// The same, but not the attempts up to this one.
+    /// Skips the attempts up to and including this one.
     pub(super) fn after(mut self, attempt: u32) -> Follow {
         self.newest = attempt;
         self
     }
 
-    /// Waits for a failure, which is all that ends it before it is finished.
+    /// Waits for a failure: before `finish`, the task ends for no other reason.
     pub(super) async fn failed(&mut self) -> Result<(), CommandFailure> {
         (&mut self.task).await.unwrap_or(Ok(()))
     }
 
-    /// Shows it the driver: attempts that have begun are followed.
+    /// Records the present state of the driver, and follows the attempts that have begun.
     pub(super) fn see(&mut self, driver: &Driver) {
         let newest = driver.attempts.last().map_or(0, |attempt| attempt.attempt);
         self.seen.send_replace(if has_ended(driver) { u32::MAX } else { newest });
@@ -60,7 +60,7 @@ impl Follow {
         }
     }
 
-    /// Waits until all that was seen is written.
+    /// Waits until the output of all known attempts is written.
     pub(super) async fn finish(self) -> Result<(), CommandFailure> {
         drop(self.attempts);
         // A task of ours that panicked has been reported already.
@@ -68,7 +68,7 @@ impl Follow {
     }
 }
 
-/// Whether there can be output.
+/// Whether an attempt can have output.
 fn has_begun(attempt: &DriverAttempt) -> bool {
     match attempt.state() {
         State::Pending | State::Launching => false,
@@ -86,7 +86,7 @@ fn has_begun(attempt: &DriverAttempt) -> bool {
     }
 }
 
-/// Where output comes from.
+/// The task that reads the logs of one driver.
 struct FollowSource {
     master: MasterClient,
     uid: String,
@@ -102,14 +102,14 @@ impl FollowSource {
         Ok(())
     }
 
-    /// All outputs of one attempt, at once.
+    /// Copies all streams of one attempt concurrently.
     async fn attempt(&self, attempt: u32) -> Result<(), CommandFailure> {
         let is_over = watch::Sender::new(false);
         let pumps: Vec<_> =
             self.streams.iter().map(|(stream, out)| self.log_copy(attempt, *stream, *out, &is_over)).collect();
         let mut seen = self.seen.clone();
         let watcher = tokio::spawn(async move {
-            // A follower that is gone needs to be told nothing.
+            // An error means that `Follow` was dropped; a longer wait has no use then.
             let _ = seen.wait_for(|newest| *newest > attempt).await;
             is_over.send_replace(true);
         });
@@ -119,7 +119,7 @@ impl FollowSource {
                 Ok(()) => {}
                 // An attempt that never ran has no output.
                 Err(failure) if failure.is_not_found() => {}
-                // Who reads us is gone: the rest is read by nobody.
+                // The reader of our own output is gone, so nobody needs the rest.
                 Err(failure @ CommandFailure::Output(_)) => result = Err(failure),
                 Err(failure) => tell(&format!("[the output of attempt {attempt} is incomplete: {failure}]")),
             }

@@ -38,7 +38,7 @@ pub(super) async fn forget_attempt(master: MasterClient, target: &ProcessArg) ->
     }
 }
 
-/// The worker that an executor was given to, and what the executor is called there.
+/// The worker of an executor, and the id of the executor's attempt.
 async fn executor(
     master: &MasterClient,
     application: &str,

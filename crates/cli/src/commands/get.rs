@@ -9,10 +9,9 @@ use crate::output::{
 };
 use crate::parse::ProcessArg;
 
-/// More rows than this on one page help nobody; `muster list` shows all.
+/// The most rows on one page; `muster list` shows all.
 const ROWS: usize = 1000;
 
-/// Shows one thing.
 pub(super) async fn get(master: MasterClient, args: GetArgs) -> Result<(), CommandFailure> {
     match args.kind {
         GetKind::Driver { id, show } => driver(master, &id, show.output).await,
@@ -73,7 +72,7 @@ async fn worker(master: MasterClient, id: &str, format: Format) -> Result<(), Co
     put(&worker_page(&worker, &drivers?.items, &executors?.items, wide, DisplayClock::now(), Screen::stdout()))
 }
 
-/// JSON or the name, when that is what is wanted.
+/// The output of the formats `json` and `name`; `None` for a format that needs a page.
 fn short<T: WireMessage + TableRow>(thing: &T, format: Format) -> Result<Option<String>, CommandFailure> {
     match format {
         Format::Json => Ok(Some(to_json(thing)?)),

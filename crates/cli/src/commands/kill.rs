@@ -16,7 +16,7 @@ use crate::master::MasterClient;
 use crate::output::{application_state, driver_state, ending, length, tell};
 use crate::progress::Progress;
 
-/// What an id turned out to name, once its end was asked for.
+/// The driver or application that an id names, as the kill request returned it.
 enum KillTarget {
     Driver(Box<Driver>),
     Application(Box<Application>),
@@ -51,7 +51,7 @@ pub(super) async fn kill(master: MasterClient, args: KillArgs) -> Result<ExitSta
     Ok(exit)
 }
 
-/// Asks for the end: of a driver of this name, else of an application.
+/// Requests the end of the driver of this name, else of the application.
 async fn ask(master: &MasterClient, id: &str, args: &KillArgs) -> Result<KillTarget, CommandFailure> {
     if !args.application {
         match kill_driver(master, id).await {
@@ -81,7 +81,8 @@ async fn kill_application(master: &MasterClient, id: &str) -> Result<Application
     master.change(|request_id| client.kill_application(request(request_id))).await
 }
 
-/// Waits until nothing is left; as it is then, or when the time passes.
+/// Waits until nothing of the target is left or the time has passed; returns the target as it is
+/// then.
 async fn wait(master: &MasterClient, asked: KillTarget, end: Instant) -> Result<KillTarget, CommandFailure> {
     if asked.has_ended() {
         return Ok(asked);
@@ -149,7 +150,7 @@ impl KillTarget {
         }
     }
 
-    /// Which end it got.
+    /// The line to print: the name, the state, and how it ended.
     fn line(&self) -> String {
         match self {
             KillTarget::Driver(driver) => {

@@ -11,10 +11,10 @@ use crate::failure::CommandFailure;
 use crate::master::MasterClient;
 use crate::output::{DisplayClock, Screen, TableRow, WireMessage, table, tell, to_json};
 
-/// More reasons than this nobody reads.
+/// The most drivers whose reasons are looked up; nobody reads more.
 const EXPLAINED: usize = 20;
 
-/// Lists things of one kind, all pages of them.
+/// Lists all objects of one kind, through all pages of the answer.
 pub(super) async fn list(master: MasterClient, args: ListArgs) -> Result<(), CommandFailure> {
     let filter = filter(&args);
     let limit = args.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
@@ -52,13 +52,13 @@ pub(super) async fn list(master: MasterClient, args: ListArgs) -> Result<(), Com
     }
 }
 
-/// Lists do not say why things wait, for that takes the master some work; people are told for the
-/// first few.
+/// Looks up why the first few pending drivers wait. Lists leave the reasons out, because they cost
+/// the master some work.
 async fn explain(master: &MasterClient, drivers: &mut [Driver]) {
     let waiting = drivers.iter_mut().filter(|driver| driver.state() == State::Pending && driver.pending.is_none());
     for driver in waiting.take(EXPLAINED) {
         let request = GetDriverRequest { driver_id: driver.uid.clone() };
-        // A list without reasons is still the list.
+        // A list without reasons is still useful.
         let Ok(answer) = master.client().get_driver(request).await else { return };
         driver.pending = answer.driver.and_then(|driver| driver.pending);
     }
@@ -82,7 +82,7 @@ fn show<T: TableRow, A: WireMessage>(
     }
 }
 
-/// An empty list is said where it does not disturb programs.
+/// The message for an empty list. It goes to standard error, where it does not disturb programs.
 fn nothing(args: &ListArgs) -> &'static str {
     let narrowed = args.state.is_some() || args.worker.is_some() || !args.labels.is_empty() || args.filter.is_some();
     match (args.kind, narrowed) {
@@ -94,7 +94,7 @@ fn nothing(args: &ListArgs) -> &'static str {
     }
 }
 
-/// The filter of the wire.
+/// The arguments as one filter in the syntax of the wire.
 fn filter(args: &ListArgs) -> String {
     let state = args.state.iter().map(|state| format!("state={}", state.to_ascii_uppercase().replace('-', "_")));
     let worker = args.worker.iter().map(|worker| format!("worker={}", quoted(worker)));
@@ -103,7 +103,7 @@ fn filter(args: &ListArgs) -> String {
     terms.join(" AND ")
 }
 
-/// A value that blanks would split stands in quotes.
+/// Quotes a value that is empty or contains white space.
 fn quoted(value: &str) -> String {
     if value.is_empty() || value.contains(char::is_whitespace) { format!("\"{value}\"") } else { value.to_owned() }
 }

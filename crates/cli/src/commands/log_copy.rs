@@ -1,4 +1,4 @@
-//! Carries a log to one of our own outputs.
+//! Copies a log to one of our own outputs.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::failure::CommandFailure;
 use crate::master::MasterClient;
 use crate::output::tell;
 
-/// Between tries while a worker is away.
+/// The delay between tries while a worker cannot be reached.
 const RETRY: Duration = Duration::from_millis(500);
-/// An agent that restarts is back by then; what is longer people are told.
+/// A restarting agent is back by then; people are told of a longer absence.
 const RESTART: Duration = Duration::from_secs(3);
-/// How long the output of what is over is worth waiting for.
+/// How long to wait for an unreachable worker once the process has ended.
 const OVER: Duration = Duration::from_secs(15);
 
 /// One of our own outputs.
@@ -44,23 +44,23 @@ impl Out {
     }
 }
 
-/// A log and where it goes.
+/// A log and its output.
 #[derive(Debug)]
 pub(super) struct LogCopy {
-    /// What to read; its offset moves on.
+    /// What to read; the offset advances with the copy.
     pub(super) request: ReadLogRequest,
-    /// Where it goes.
     pub(super) out: Out,
-    /// What it is called when people are told something about it.
+    /// The name of the log in messages to people.
     pub(super) name: String,
 }
 
-/// Whether what writes a log is over: a worker that is away is then not waited for much longer.
+/// Whether the process that writes the log has ended; an unreachable worker is then not waited for
+/// much longer.
 pub(super) type IsOver = watch::Receiver<bool>;
 
 impl LogCopy {
-    /// Reads to the end, which with `follow` is the end of the process. A worker that is away is
-    /// waited for a while when following.
+    /// Reads to the end of the log; with `follow`, to the end of the process. While it follows, an
+    /// unreachable worker is waited for a while.
     pub(super) async fn run_alone(mut self, master: &MasterClient) -> Result<(), CommandFailure> {
         if self.request.follow {
             return self.run_until(master, watch::Sender::new(true).subscribe()).await;
@@ -72,7 +72,7 @@ impl LogCopy {
         }
     }
 
-    /// Follows to the end, through times in which its worker is away.
+    /// Follows to the end of the process, through times in which its worker cannot be reached.
     pub(super) async fn run_until(mut self, master: &MasterClient, over: IsOver) -> Result<(), CommandFailure> {
         let mut away = WorkerAway::default();
         loop {
@@ -101,7 +101,7 @@ impl LogCopy {
     }
 
     fn take(&mut self, chunk: &LogChunk) -> io::Result<()> {
-        // What lies before a tail was not asked for.
+        // The bytes before a tail were not asked for.
         if chunk.skipped_bytes > 0 && self.request.tail_bytes == 0 {
             tell(&format!("[{}: {} bytes are no longer kept]", self.name, chunk.skipped_bytes));
         }
@@ -128,7 +128,7 @@ struct WorkerAway {
 }
 
 impl WorkerAway {
-    /// Whether it was waited for long enough. People are told that it is waited for.
+    /// Whether the wait was long enough. It tells people once that the worker is waited for.
     fn is_enough(&mut self, name: &str, over: bool) -> bool {
         let away = self.since.get_or_insert_with(Instant::now).elapsed();
         if away > RESTART && !self.announced {

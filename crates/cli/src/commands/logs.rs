@@ -12,10 +12,11 @@ use crate::args::LogsArgs;
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
 
-/// Names in a message.
+/// The most names in a message.
 const NAMED: usize = 5;
 
-/// Shows a log, or both of one process.
+/// Shows one or both logs of a process. With `-f` and a driver's name alone, it continues through
+/// the driver's restarts.
 pub(super) async fn logs(master: MasterClient, args: LogsArgs) -> Result<(), CommandFailure> {
     let streams = streams(&args);
     let driver = match master.driver(&args.target.id).await {
@@ -39,7 +40,8 @@ pub(super) async fn logs(master: MasterClient, args: LogsArgs) -> Result<(), Com
     show(&master, &args, requests.collect()).await
 }
 
-/// Which outputs, and where each goes. One alone goes to standard output, so that it can be piped.
+/// The streams to show, and the output of each. A single stream goes to standard output, so that it
+/// can be piped.
 fn streams(args: &LogsArgs) -> Vec<(LogStream, Out)> {
     match (args.both, args.stderr) {
         (true, _) => vec![(LogStream::Stdout, Out::Stdout), (LogStream::Stderr, Out::Stderr)],
@@ -48,7 +50,7 @@ fn streams(args: &LogsArgs) -> Vec<(LogStream, Out)> {
     }
 }
 
-/// The name is not a driver's: that of an application's executor, then.
+/// Shows the logs of an executor, because no driver has the name.
 async fn executor_logs(
     master: &MasterClient,
     args: &LogsArgs,
@@ -81,7 +83,7 @@ async fn executor_logs(
     show(master, args, requests.collect()).await
 }
 
-/// Shows each, both at once.
+/// Shows all requested logs concurrently.
 async fn show(
     master: &MasterClient,
     args: &LogsArgs,
@@ -112,7 +114,7 @@ async fn follow(
     mut driver: Driver,
     streams: Vec<(LogStream, Out)>,
 ) -> Result<(), CommandFailure> {
-    // What earlier attempts said can be asked for by their number.
+    // The output of earlier attempts can be requested by their number.
     let last = driver.attempts.len().saturating_sub(1);
     driver.attempts.drain(..last);
     let first = driver.attempts.first().map_or(0, |attempt| attempt.attempt);

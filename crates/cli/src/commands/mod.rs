@@ -31,7 +31,7 @@ use crate::master::MasterClient;
 use crate::output::print;
 use crate::up;
 
-/// Does what was asked.
+/// Runs the command.
 pub(crate) async fn run(cli: Cli) -> Result<ExitStatus, CommandFailure> {
     let master = || MasterClient::new(&cli.connection.master);
     match cli.command {

@@ -1,4 +1,4 @@
-//! What is submitted, made of what was written.
+//! Makes the request of a submission from the arguments.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) fn request(args: &SubmitArgs) -> Result<SubmitDriverRequest, CommandF
 fn spec(args: &SubmitArgs) -> Result<DriverSpec, CommandFailure> {
     let mut words = args.command.iter();
     let command = Command {
-        // clap has seen to it that there is a program.
+        // clap requires a program.
         program: words.next().cloned().unwrap_or_default(),
         args: words.cloned().collect(),
         env: environment(args)?,
@@ -67,7 +67,7 @@ fn resources(args: &SubmitArgs) -> Result<Resources, CommandFailure> {
     Ok(Resources { cores: args.cores.unwrap_or(0), memory_bytes, custom })
 }
 
-/// The files first, in their order; what is written on the command line wins.
+/// The variables of the files in their order, then those of the command line, which win.
 fn environment(args: &SubmitArgs) -> Result<BTreeMap<String, String>, CommandFailure> {
     let mut all = BTreeMap::new();
     for path in &args.env_files {
@@ -153,7 +153,7 @@ pub(super) fn wire(span: TimeSpan) -> prost_types::Duration {
 }
 
 fn to_wire(time: Duration) -> prost_types::Duration {
-    // A length that does not fit is longer than any bound: the master says so.
+    // A length that does not fit is longer than any bound, so the master refuses it.
     prost_types::Duration {
         seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(time.subsec_nanos()).unwrap_or(0),

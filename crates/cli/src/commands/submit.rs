@@ -10,7 +10,7 @@ use crate::failure::CommandFailure;
 use crate::master::MasterClient;
 use crate::output::{DisplayClock, Screen, driver_page, pending_line, tell, to_json};
 
-/// Submits a driver, and waits for it when that is wanted.
+/// Submits a driver, and with `--wait` waits for it.
 pub(super) async fn submit(master: MasterClient, args: SubmitArgs) -> Result<ExitStatus, CommandFailure> {
     let request = spec::request(&args)?;
     if args.validate_only {
@@ -21,7 +21,7 @@ pub(super) async fn submit(master: MasterClient, args: SubmitArgs) -> Result<Exi
     let call = |request_id| client.submit_driver(SubmitDriverRequest { request_id, ..request });
     let driver = match master.change_as(id, call).await {
         Ok(driver) => driver,
-        // The code of a driver must not be mistaken for it.
+        // This exit code must not be mistaken for a driver's.
         Err(failure) if args.wait => {
             tell(&format!("error: {failure}"));
             return Ok(ExitStatus::PLATFORM);
@@ -35,7 +35,7 @@ pub(super) async fn submit(master: MasterClient, args: SubmitArgs) -> Result<Exi
     Ok(ExitStatus::OK)
 }
 
-/// Says whether it would be accepted.
+/// Says whether the driver would be accepted.
 async fn validate(
     master: &MasterClient,
     request: SubmitDriverRequest,

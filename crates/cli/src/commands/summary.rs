@@ -8,14 +8,14 @@ use super::verdict::has_ended;
 use crate::master::MasterClient;
 use crate::output::{driver_state, executor_state, is_running};
 
-/// Who ends a cluster does not want to wait for a list.
+/// The time limit of both lists: somebody who ends a cluster does not want to wait for them.
 const BOUND: Duration = Duration::from_secs(2);
-/// Names that are said.
+/// The most names in the sentence.
 const NAMED: usize = 10;
-/// Things that are looked through.
+/// The most drivers, and the most executors, that are listed.
 const MOST: usize = 10_000;
 
-/// What runs on the cluster of a master, such as `2 drivers run (a RUNNING, b PENDING) and 4
+/// What runs on the cluster of a master, such as `on it: 2 drivers (a RUNNING, b PENDING) and 4
 /// executors`.
 pub(crate) async fn running_summary(address: &str) -> String {
     let unknown = "what runs is not known, for the master does not answer".to_owned();

@@ -1,4 +1,4 @@
-//! The last lines of a log, of which the wire knows bytes only.
+//! Prints the last lines of a log; the wire counts in bytes only.
 
 use muster_client::v1::{LogOffset, ReadLogRequest};
 
@@ -6,17 +6,17 @@ use super::log_copy::{LogCopy, Out};
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
 
-/// Where the search begins: enough for most tails in one read.
+/// The size of the first read, which is enough for most tails.
 const FIRST_WINDOW: u64 = 64 << 10;
-/// Lines longer than this together are cut at their head.
+/// The size of the largest read; lines that need more are cut at their head.
 const LARGEST_WINDOW: u64 = 64 << 20;
 
-/// A piece of a log's end.
+/// The bytes at the end of a log.
 struct TailWindow {
     bytes: Vec<u8>,
     /// Where it ends.
     end: Option<LogOffset>,
-    /// It has the first byte that is kept.
+    /// Whether it begins with the first stored byte.
     whole: bool,
 }
 
@@ -55,7 +55,7 @@ async fn read(master: &MasterClient, request: &ReadLogRequest, size: u64) -> Res
             let data = u64::try_from(chunk.data.len()).unwrap_or(u64::MAX);
             window.end = Some(LogOffset { byte: offset.byte.saturating_add(data), ..offset });
         }
-        // Less than was asked for is all there is.
+        // A read that begins at the first byte has the whole log.
         if first && chunk.offset.is_some_and(|offset| offset.byte == 0) {
             window.whole = true;
         }
@@ -65,12 +65,12 @@ async fn read(master: &MasterClient, request: &ReadLogRequest, size: u64) -> Res
     Ok(window)
 }
 
-/// How many lines begin in a text, as far as it shows.
+/// The number of line breaks; a line begins after each.
 fn line_starts(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// The last lines of a text; one without an end counts.
+/// The last lines of a text; a last line without a line break counts.
 fn last_lines(bytes: &[u8], lines: usize) -> &[u8] {
     if lines == 0 {
         return &[];

@@ -1,11 +1,11 @@
-//! What `muster submit --wait` exits with.
+//! The exit code of `muster submit --wait`.
 
 use muster_client::v1::driver::State;
 use muster_client::v1::{Driver, Fault, Outcome};
 
 use crate::exit::ExitStatus;
 
-/// Whether a driver changes no more.
+/// Whether a driver is in a final state.
 pub(super) fn has_ended(driver: &Driver) -> bool {
     match driver.state() {
         State::Finished | State::Failed | State::Killed | State::Lost | State::CrashLoop => true,
@@ -20,14 +20,14 @@ pub(super) fn has_ended(driver: &Driver) -> bool {
     }
 }
 
-/// The signal that the kernel sends for want of memory.
+/// SIGKILL, which the kernel sends when a tree exceeds its memory.
 const KILL: i32 = 9;
 
-/// The code of a driver that has ended.
+/// The exit code for a driver that has ended.
 pub(super) fn exit_of(driver: &Driver) -> ExitStatus {
     let Some(outcome) = &driver.outcome else { return ExitStatus::PLATFORM };
     match (outcome.exit_code, outcome.signal) {
-        // Its tree was ended for its memory, whatever its main process could still say.
+        // The tree was killed for its memory, even if its main process still returned a code.
         (Some(_), _) if outcome.out_of_memory => ExitStatus::signal(KILL),
         (Some(code), _) => ExitStatus::program(code),
         (None, Some(signal)) => ExitStatus::signal(signal),
@@ -43,7 +43,7 @@ fn never_ran(outcome: &Outcome) -> ExitStatus {
     }
 }
 
-/// Whether people need to be told how it ended: an exit code speaks for itself.
+/// Whether the exit code alone tells how the driver ended, so that people need no message.
 pub(super) fn speaks_for_itself(driver: &Driver) -> bool {
     let Some(outcome) = &driver.outcome else { return false };
     outcome.exit_code.is_some()

@@ -26,7 +26,7 @@ enum WaitEnd {
     Interrupted,
 }
 
-/// Waits for a driver and gives the code to exit with.
+/// Waits for a driver and returns the exit code.
 pub(super) async fn wait(
     master: &MasterClient,
     driver: Driver,
@@ -100,7 +100,7 @@ fn show(progress: &mut Option<Progress>, driver: &Driver, output: bool) {
     }
 }
 
-/// The rest of the output.
+/// Waits for the rest of the output.
 async fn finish(follow: Option<Follow>, id: &str) {
     let Some(follow) = follow else { return };
     match timeout(LAST_OUTPUT, follow.finish()).await {
@@ -111,7 +111,7 @@ async fn finish(follow: Option<Follow>, id: &str) {
     }
 }
 
-/// Says what an exit code does not, and gives it.
+/// Reports what the exit code alone does not tell, and returns the exit code.
 fn report(driver: &Driver) -> ExitStatus {
     let exit = exit_of(driver);
     if !speaks_for_itself(driver) {
@@ -122,7 +122,7 @@ fn report(driver: &Driver) -> ExitStatus {
     exit
 }
 
-/// Ends when the time has passed; without one, never.
+/// Completes when the limit has passed; without a limit, never.
 async fn passed(limit: Option<Duration>) {
     match limit.and_then(|limit| Instant::now().checked_add(limit)) {
         Some(end) => tokio::time::sleep_until(end).await,

@@ -1,4 +1,4 @@
-//! One driver, one application or one worker, seen again whenever something happens to it.
+//! Reads one driver, application or worker again whenever something happens to it.
 
 use muster_client::EventWatch;
 use muster_client::v1::{Application, Driver, WatchEventsRequest, Worker};
@@ -6,8 +6,8 @@ use muster_client::v1::{Application, Driver, WatchEventsRequest, Worker};
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
 
-/// Waits until something happens to what a request names. A watch that is too old to go on says so
-/// once, as if something had happened.
+/// Waits for events of the object that a request names. A watch that is too old to resume reports a
+/// lost position once.
 #[derive(Debug)]
 struct ChangeWaiter {
     master: MasterClient,
@@ -20,14 +20,14 @@ impl ChangeWaiter {
         ChangeWaiter { master: master.clone(), names, watch: None }
     }
 
-    /// Begins (again) at a place, which came with what is known.
+    /// Begins the watch, or begins it anew, at the token of the last read.
     fn from(&mut self, resume_token: String) {
         let request = WatchEventsRequest { resume_token, ..self.names.clone() };
         self.watch = Some(self.master.client().watch_events(request));
     }
 
-    /// Waits; whether the place is lost, so that all must be read anew. Without a place, it is lost
-    /// already.
+    /// Waits for an event. Returns `true` when there is no position to resume from, before the
+    /// first read and after a compaction; the object must then be read anew.
     async fn next(&mut self) -> Result<bool, CommandFailure> {
         let Some(watch) = &mut self.watch else { return Ok(true) };
         match watch.next().await {
@@ -51,18 +51,18 @@ macro_rules! seen_again {
         }
 
         impl $name {
-            /// Of one that was just answered.
+            /// Watches an object that was just read.
             pub(super) fn of(master: &MasterClient, last: $type) -> $name {
                 let names = WatchEventsRequest { $list: vec![last.uid.clone()], ..WatchEventsRequest::default() };
                 $name { changes: ChangeWaiter::of(master, names), last }
             }
 
-            /// As it was last seen.
+            /// The object as it was last read.
             pub(super) fn $thing(&self) -> &$type {
                 &self.last
             }
 
-            /// Waits until something has happened to it, and looks again.
+            /// Waits until something has happened to the object, and reads it again.
             pub(super) async fn next(&mut self) -> Result<(), CommandFailure> {
                 if !self.changes.next().await? {
                     return self.look().await;
@@ -73,7 +73,7 @@ macro_rules! seen_again {
                 Ok(())
             }
 
-            /// Looks again at once.
+            /// Reads the object again at once.
             pub(super) async fn look(&mut self) -> Result<(), CommandFailure> {
                 self.last = self.changes.master.$thing(&self.last.uid).await?.0;
                 Ok(())

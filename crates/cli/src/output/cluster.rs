@@ -51,7 +51,7 @@ pub(crate) fn cluster_page(cluster: &Cluster, clock: DisplayClock, screen: Scree
     page.finish()
 }
 
-/// What a new leader waits for, such as `2 workers awaited; those silent in 48s are lost`.
+/// What a new leader waits for, such as `2 workers awaited; those that are silent are lost in 48s`.
 fn recovering(recovery: &Recovery, clock: DisplayClock) -> String {
     let awaited = format!("{} awaited", count(recovery.awaited_workers.into(), "worker"));
     match &recovery.deadline {
@@ -60,7 +60,7 @@ fn recovering(recovery: &Recovery, clock: DisplayClock) -> String {
     }
 }
 
-/// The masters that stand for election: who leads, then who would lead next.
+/// The masters in standby order, the leader first.
 fn masters(masters: &[Master], clock: DisplayClock, screen: Screen) -> String {
     let headings = ["ADDRESS", "VERSION", "ROLE", "SINCE"];
     let rows = masters.iter().map(|master| {

@@ -45,7 +45,7 @@ impl TableRow for Driver {
     }
 }
 
-/// Why a driver stands where it stands, in a few words.
+/// Why a driver is in its state, in a few words.
 fn explanation(driver: &Driver, clock: DisplayClock) -> String {
     if let Some(pending) = &driver.pending {
         return pending_line(pending);
@@ -68,7 +68,7 @@ pub(super) fn exit(outcome: &Outcome) -> String {
 /// Why it ended, where the exit code does not say it.
 pub(super) fn reason(outcome: &Outcome) -> String {
     let word = match outcome.reason.as_str() {
-        // The exit code says the one, the state the other.
+        // The exit code and the state already tell these.
         "EXITED" | "KILLED" => "",
         word => word,
     };
@@ -116,14 +116,14 @@ pub(super) fn command_line(command: &muster_client::v1::Command) -> String {
     shell_words(std::iter::once(command.program.as_str()).chain(command.args.iter().map(String::as_str)))
 }
 
-/// What was asked for.
+/// The requested resources as text.
 pub(super) fn wanted(resources: &Resources) -> String {
     let mut parts = vec![count(resources.cores.into(), "core"), size(resources.memory_bytes)];
     parts.extend(resources.custom.iter().map(|(name, count)| format!("{name}={count}")));
     parts.join(", ")
 }
 
-/// What was given, with addresses.
+/// The allocated resources as text, with addresses.
 pub(super) fn given(resources: &AllocatedResources) -> String {
     let mut parts = vec![count(resources.cores.into(), "core"), size(resources.memory_bytes)];
     parts.extend(resources.custom.iter().map(|(name, list)| format!("{name}=[{}]", list.addresses.join(","))));

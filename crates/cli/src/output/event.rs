@@ -9,7 +9,7 @@ use super::screen::{Screen, style};
 use super::table::TableCell;
 use super::time::precise;
 
-/// One event on one line: time, subject, state, and what people are told.
+/// One event on one line: time, subject, state, and details.
 pub(crate) fn event_line(event: &Event, screen: Screen) -> String {
     let time = event.time.as_ref().map(precise).unwrap_or_default();
     let (subject, state, place) = match &event.subject {

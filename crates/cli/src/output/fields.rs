@@ -23,12 +23,12 @@ impl Fields {
         Fields { text: String::new(), screen }
     }
 
-    /// A field; left out when it says nothing. Further lines of the value are indented.
+    /// Adds a field, unless its value is empty. Further lines of the value are indented.
     pub(crate) fn field(&mut self, name: &str, value: impl AsRef<str>) -> &mut Fields {
         self.toned(name, style::PLAIN, value)
     }
 
-    /// A field in a tone.
+    /// Adds a field in a style, unless its value is empty.
     pub(crate) fn toned(&mut self, name: &str, style: Style, value: impl AsRef<str>) -> &mut Fields {
         let value = value.as_ref();
         if value.is_empty() {
@@ -37,14 +37,14 @@ impl Fields {
         let mut name = self.screen.paint(style::HEAD, &format!("{name:<WIDTH$}"));
         for line in value.lines() {
             let line = self.screen.paint(style, line);
-            // Writing to a text cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = writeln!(self.text, "{name}{line}");
             name = " ".repeat(WIDTH);
         }
         self
     }
 
-    /// A part after an empty line, with a heading; left out when it is empty.
+    /// Adds a part with a heading after an empty line, unless its body is empty.
     pub(crate) fn part(&mut self, heading: &str, body: &str) -> &mut Fields {
         if !body.is_empty() {
             let heading = self.screen.paint(style::HEAD, heading);
@@ -64,7 +64,7 @@ pub(crate) fn pairs(map: &BTreeMap<String, String>) -> String {
     map.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Words as a shell would need them, so that they can be copied.
+/// Words with the quotes that a shell needs, so that they can be copied.
 pub(crate) fn shell_words<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     words.into_iter().map(shell_word).collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! States as words, and what they mean for the eye.
+//! States as words, and their colours.
 
 use muster_client::v1::{application, driver, executor, worker};
 
@@ -33,7 +33,8 @@ fn word(name: Option<&'static str>, number: i32) -> String {
     }
 }
 
-/// A state as a cell, coloured by what it means; states of all kinds of things share their words.
+/// A state as a cell in its colour; drivers, applications, executors and workers share the words of
+/// their states.
 pub(crate) fn state_cell(word: &str) -> TableCell {
     let style = match word {
         "RUNNING" | "FINISHED" | "ALIVE" => style::GOOD,
@@ -46,7 +47,7 @@ pub(crate) fn state_cell(word: &str) -> TableCell {
     TableCell::new(style, word)
 }
 
-/// Whether a state is one in which something may still run, or will.
+/// Whether something may still run, or may run later, in this state.
 pub(crate) fn is_running(word: &str) -> bool {
     !matches!(word, "FINISHED" | "FAILED" | "KILLED" | "LOST" | "CRASH_LOOP" | "EXITED")
 }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use anstyle::Style;
 
-/// How a piece of text is meant.
+/// The styles of text.
 pub(crate) mod style {
     use anstyle::{AnsiColor, Style};
 
@@ -22,7 +22,7 @@ pub(crate) mod style {
     pub(crate) const HEAD: Style = Style::new().bold();
 }
 
-/// What may be done to a text.
+/// Whether an output may have colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Screen {
     colours: bool,
@@ -47,7 +47,7 @@ impl Screen {
     #[cfg(test)]
     pub(crate) const COLOURED: Screen = Screen { colours: true };
 
-    /// A text in a tone.
+    /// A text in a style.
     pub(crate) fn paint(self, style: Style, text: &str) -> String {
         if self.colours && !text.is_empty() { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
@@ -66,7 +66,7 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Tells people something on standard error. Nobody can be told that standard error is gone.
+/// Writes a line to standard error. A failure is ignored, because nobody could be told of it.
 pub(crate) fn tell(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.write_all(b"\n"));

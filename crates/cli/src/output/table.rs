@@ -12,12 +12,12 @@ pub(crate) struct TableCell {
 }
 
 impl TableCell {
-    /// A text in a tone.
+    /// A text in a style.
     pub(crate) fn new(style: Style, text: impl Into<String>) -> TableCell {
         TableCell { text: text.into(), style }
     }
 
-    /// How it is meant.
+    /// The style of its text.
     pub(crate) fn style(&self) -> Style {
         self.style
     }
@@ -29,7 +29,7 @@ impl<T: Into<String>> From<T> for TableCell {
     }
 }
 
-/// What can stand in a table.
+/// An object that has a row in a table.
 pub(crate) trait TableRow {
     /// Headings of the columns; those from `WIDE_FROM` on are shown in wide tables only.
     const HEADINGS: &'static [&'static str];

@@ -79,7 +79,7 @@ fn millis(time: &Timestamp) -> i64 {
     time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos / 1_000_000))
 }
 
-/// Clocks of two machines differ: what would be negative is nothing.
+/// The clocks of two machines differ, so a negative length counts as zero.
 fn between(from: i64, to: i64) -> Duration {
     Duration::from_millis(u64::try_from(to.saturating_sub(from)).unwrap_or(0))
 }

@@ -57,7 +57,7 @@ impl TableRow for Worker {
     }
 }
 
-/// Whether it drains, and whether it is done with that.
+/// Whether the worker drains, and whether it is empty.
 fn drain_word(worker: &Worker) -> &'static str {
     match (worker.draining, worker.empty) {
         (false, _) => "no",
@@ -66,7 +66,7 @@ fn drain_word(worker: &Worker) -> &'static str {
     }
 }
 
-/// Used of all, such as `1/4`.
+/// Used and total cores, such as `1/4`.
 fn cores(worker: &Worker) -> String {
     let used = worker.used.as_ref().map_or(0, |used| used.cores);
     format!("{used}/{}", worker.total.as_ref().map_or(0, |total| total.cores))

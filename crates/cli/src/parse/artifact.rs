@@ -31,7 +31,7 @@ pub(crate) enum ArtifactError {
     /// Another option than the three.
     #[error("unknown option '{0}'; after # may stand sha256=HEX, name=FILE and executable, joined by &")]
     Option(String),
-    /// A relative path, where our own folder is not known.
+    /// A relative path while the current directory is unknown.
     #[error("the current directory is not known; write an absolute path")]
     Relative,
 }

@@ -16,7 +16,7 @@ pub(crate) enum EnvFileError {
 }
 
 /// Reads a file: `KEY=VALUE` per line, taken as it stands without quotes or escapes; empty lines
-/// and lines that begin with `#` say nothing.
+/// and lines that begin with `#` are skipped.
 pub(crate) fn read_env_file(path: &Path) -> Result<Vec<Pair>, EnvFileError> {
     let text = std::fs::read_to_string(path).map_err(|error| EnvFileError::Read(path.to_path_buf(), error))?;
     let mut pairs = Vec::new();

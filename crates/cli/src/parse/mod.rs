@@ -1,4 +1,4 @@
-//! What people write on a command line, read strictly and refused with what would be right.
+//! Parses values of the command line strictly; each error says what would be right.
 
 mod artifact;
 mod env_file;

@@ -1,4 +1,4 @@
-//! What a log belongs to: `ID` or `ID/NUMBER`.
+//! A process on the command line: `ID` or `ID/NUMBER`.
 
 use std::str::FromStr;
 

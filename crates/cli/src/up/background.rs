@@ -19,7 +19,7 @@ use crate::progress::Progress;
 /// How often the file that says "ready" is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Starts the cluster in the background. One that is up already is what was wanted.
+/// Starts the cluster in the background. A cluster that is up already is a success.
 pub(crate) async fn up(args: &UpArgs, layout: &ClusterLayout) -> Result<(), UpError> {
     let plan = ClusterPlan::new(args, layout.clone())?;
     match lock::take(&layout.lock()) {
@@ -33,12 +33,12 @@ pub(crate) async fn up(args: &UpArgs, layout: &ClusterLayout) -> Result<(), UpEr
     let progress = Progress::begin("starting the cluster");
     let address = ready(layout, &mut child, log_from).await?;
     drop(progress);
-    // Nobody reads it any more: the cluster is up all the same.
+    // A failed write is ignored: the cluster is up even if nobody reads this.
     let _ = print(&messages::ready_text(&plan, &address, ""));
     Ok(())
 }
 
-/// Another process has the directory: waits until its cluster is ready, too.
+/// Waits until the cluster of the process that holds the directory is ready.
 async fn already(layout: &ClusterLayout) -> Result<(), UpError> {
     /// As long as a part may take.
     const BOUND: Duration = Duration::from_secs(60);

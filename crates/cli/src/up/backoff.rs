@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// Short enough that people see it come back.
+/// The first delay, short enough that people see the part come back.
 const FIRST: Duration = Duration::from_millis(500);
-/// Long enough that a part that cannot run costs nothing.
+/// The longest delay, at which a part that cannot run costs almost nothing.
 const LONGEST: Duration = Duration::from_secs(30);
-/// A run this long was a good one: the delay begins anew.
+/// A run of at least this length resets the delay.
 const GOOD_RUN: Duration = Duration::from_secs(60);
 
 /// Doubles with each death that follows a short run.

@@ -11,7 +11,7 @@ pub(crate) struct ProgramPaths {
     pub(crate) worker: PathBuf,
 }
 
-/// A program is neither beside ours nor in PATH.
+/// A program is neither beside our own nor in PATH.
 #[derive(Debug, thiserror::Error)]
 #[error("{name} is not found in PATH{}", nor_beside(.beside.as_deref()))]
 pub(crate) struct Missing {

@@ -13,8 +13,8 @@ use super::layout::ClusterLayout;
 use super::process::ProcessName;
 use super::{UpError, logs};
 
-/// How long a daemon may take to shut down before it is killed. It leaves its work alone, so it is
-/// quick.
+/// How long a daemon may take to shut down before it is killed. It does not end what runs on the
+/// cluster, so it is quick.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 /// How often a file that says "ready" is looked for.
 const LOOK: Duration = Duration::from_millis(20);
@@ -27,7 +27,7 @@ pub(crate) struct DaemonSpec {
     program: PathBuf,
     args: Vec<OsString>,
     address: PathBuf,
-    /// Where it will listen, of one that does not say so itself.
+    /// The address of a program that does not write an address file.
     known: Option<String>,
     pid: PathBuf,
     log: PathBuf,
@@ -40,7 +40,7 @@ pub(crate) struct RunningDaemon {
     held: Option<super::process::ProcessRef>,
     /// When it was started.
     pub(crate) since: Instant,
-    /// Where in its log its own words begin.
+    /// The length of its log when it was started.
     pub(crate) log_from: u64,
 }
 
@@ -61,7 +61,7 @@ impl DaemonSpec {
         }
     }
 
-    /// A program that is not ours: all that it is told is in its arguments, its address among them.
+    /// A program that is not Muster's. It gets only these arguments, and listens on `address`.
     pub(crate) fn foreign(
         layout: &ClusterLayout,
         name: &str,
@@ -72,8 +72,8 @@ impl DaemonSpec {
         DaemonSpec { args, known: Some(address), ..DaemonSpec::new(layout, name, program, Vec::new()) }
     }
 
-    /// Starts it in a process group of its own, so that Ctrl-C in the terminal reaches only us, who
-    /// know the order in which to end things.
+    /// Starts it in a process group of its own, so that Ctrl-C in the terminal reaches only this
+    /// process, which ends the parts in order.
     pub(crate) fn start(&self) -> Result<RunningDaemon, UpError> {
         let file = |error| UpError::File(self.log.clone(), error);
         let log = logs::open(&self.log).map_err(file)?;
@@ -82,7 +82,7 @@ impl DaemonSpec {
         match &self.known {
             Some(address) => std::fs::write(&self.address, format!("{address}\n"))
                 .map_err(|error| UpError::File(self.address.clone(), error))?,
-            // Its readiness is said anew.
+            // The new process writes the file again when it is ready.
             None => drop(std::fs::remove_file(&self.address)),
         }
         let mut command = Command::new(&self.program);
@@ -98,12 +98,12 @@ impl DaemonSpec {
         Ok(RunningDaemon { child, held: name.and_then(ProcessName::hold), since: Instant::now(), log_from })
     }
 
-    /// Waits until it has said its address.
+    /// Waits until it has written its address.
     pub(crate) async fn ready(&self, running: &mut RunningDaemon, bound: Duration) -> Result<String, UpError> {
         self.ready_when(running, bound, async || self.said_address()).await
     }
 
-    /// Waits until somebody knows its address.
+    /// Waits until `address` returns its address.
     pub(crate) async fn ready_when(
         &self,
         running: &mut RunningDaemon,
@@ -127,7 +127,8 @@ impl DaemonSpec {
         }
     }
 
-    /// Waits until one of several has said its address; any that ends before is a failure.
+    /// Waits until one of several parts has written its address. It fails when any of them ends
+    /// first.
     pub(crate) async fn first_ready(
         parts: &mut [(DaemonSpec, RunningDaemon)],
         bound: Duration,
@@ -161,14 +162,14 @@ impl DaemonSpec {
         logs::last_lines(&self.log, running.log_from, 5)
     }
 
-    /// The errors among them; what went well does not explain an end.
+    /// The last lines of its log that are errors; other lines do not explain an end.
     pub(crate) fn last_errors(&self, running: &RunningDaemon) -> String {
         let words = logs::last_lines(&self.log, running.log_from, 50);
         let errors: Vec<&str> = words.lines().filter(|line| is_error(line)).collect();
         errors[errors.len().saturating_sub(3)..].join("\n")
     }
 
-    /// Forgets its process.
+    /// Removes the files that name its process and its address.
     pub(crate) fn forget(&self) {
         let _ = std::fs::remove_file(&self.pid);
         let _ = std::fs::remove_file(&self.address);
@@ -176,10 +177,9 @@ impl DaemonSpec {
 }
 
 impl RunningDaemon {
-    /// Its end.
+    /// Waits for its end; `None` when the status cannot be read.
     pub(crate) async fn ended(&mut self) -> Option<ExitStatus> {
-        // A child that cannot be waited for is taken for one that has ended; it is ours, so this
-        // does not happen.
+        // A failed wait counts as an end. It does not happen, because the child is ours.
         self.child.wait().await.ok()
     }
 
@@ -198,7 +198,7 @@ impl RunningDaemon {
             held.signal(Signal::TERM);
         }
         if timeout(SHUTDOWN, self.child.wait()).await.is_err() {
-            // Gone already is what is wanted.
+            // An error means that it has ended by itself.
             let _ = self.child.kill().await;
         }
     }
@@ -209,12 +209,12 @@ fn is_error(line: &str) -> bool {
     ours || [r#""level":"error""#, r#""level":"fatal""#, r#""level":"panic""#].iter().any(|level| line.contains(level))
 }
 
-/// A daemon is told what it needs on its command line; what our caller has in the environment is
-/// for us.
+/// Removes our own variables: a daemon gets its settings on its command line, and the variables of
+/// our caller are meant for this process.
 fn scrub(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let Some(text) = name.to_str() else { continue };
-        // etcd refuses what is said both there and on its command line.
+        // etcd refuses a setting that is given both in the environment and on its command line.
         let theirs = text.starts_with("ETCD_") && text != "ETCD_UNSUPPORTED_ARCH";
         if theirs || (text.starts_with("MUSTER_") && text != "MUSTER_LOG") {
             command.env_remove(name);

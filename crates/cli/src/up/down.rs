@@ -15,9 +15,9 @@ use crate::commands::running_summary;
 use crate::output::{print, tell};
 use crate::progress::Progress;
 
-/// How often the directory is tried.
+/// How often the lock of the directory is tried.
 const LOOK: Duration = Duration::from_millis(50);
-/// What runs gets its grace before it is killed, which is at most an hour.
+/// Longer than the longest grace before a kill, which is one hour.
 const BOUND: Duration = Duration::from_secs(3700);
 
 /// Asks the process that keeps the cluster up to end it, then ends whatever is left.
@@ -48,7 +48,7 @@ async fn take(layout: &ClusterLayout) -> Result<LockFile, UpError> {
             Err(LockError::Held(note)) => note.parse().ok(),
             Err(LockError::File(error)) => return Err(UpError::File(layout.lock(), error)),
         };
-        // Each holder is asked once: a second request would cut its own tidy end short.
+        // Each holder gets one signal: a second would interrupt its orderly end.
         let update = holder.filter(|holder| asked.as_ref().is_none_or(|(name, _)| name != holder));
         if let Some((holder, held)) = update.and_then(|holder| Some((holder, holder.hold()?))) {
             held.signal(Signal::TERM);

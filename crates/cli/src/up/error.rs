@@ -14,7 +14,7 @@ use crate::output::length;
 /// Why a cluster could not be brought up or down.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpError {
-    /// A program is nowhere.
+    /// A program is not found.
     #[error(transparent)]
     Missing(Missing),
     /// A file or folder could not be made, read or written.
@@ -94,7 +94,7 @@ fn status(status: Option<ExitStatus>) -> String {
     status.map(|status| format!(" ({status})")).unwrap_or_default()
 }
 
-/// What it said is an error line of this very kind.
+/// The background process has printed an error line of this same kind.
 fn background(words: &str) -> String {
     match words.trim().strip_prefix("error: ") {
         Some(error) => error.to_owned(),

@@ -16,7 +16,7 @@ use super::layout::{ClusterLayout, ETCD};
 const PREFIX: &str = "muster";
 /// How long an answer of a server on this machine may take.
 const PROBE: Duration = Duration::from_secs(1);
-/// Longer than any health that helps.
+/// The most bytes of a health answer that are read.
 const MOST: u64 = 4096;
 
 /// An etcd that masters keep their records in.
@@ -28,7 +28,7 @@ pub(crate) struct LocalEtcd {
 }
 
 impl LocalEtcd {
-    /// On a port of loopback.
+    /// An etcd on a port of loopback.
     pub(crate) fn new(layout: &ClusterLayout, program: &Path, port: u16) -> LocalEtcd {
         let address = format!("127.0.0.1:{port}");
         let url = format!("http://{address}");
@@ -37,24 +37,24 @@ impl LocalEtcd {
             ("--data-dir", layout.state(ETCD).into()),
             ("--listen-client-urls", url.clone().into()),
             ("--advertise-client-urls", url.into()),
-            // There are no others; a port that nobody dials may be any.
+            // There are no other members, so any port will do.
             ("--listen-peer-urls", "http://127.0.0.1:0".into()),
             ("--initial-advertise-peer-urls", "http://127.0.0.1:0".into()),
             ("--initial-cluster", format!("{PREFIX}=http://127.0.0.1:0").into()),
             ("--logger", "zap".into()),
             ("--log-outputs", "stderr".into()),
-            // The log's newest entries are kept in memory until then, and a full transaction is
-            // large.
+            // etcd keeps the newest entries of its log in memory until a snapshot, and a full
+            // transaction is large.
             ("--snapshot-count", "5000".into()),
-            // The most that etcd recommends: the default of 2 GiB is full within minutes of a busy
-            // day.
+            // The largest size that etcd recommends: a busy cluster fills the default of 2 GiB
+            // within minutes.
             ("--quota-backend-bytes", (8u64 << 30).to_string().into()),
         ];
         let args = words.into_iter().flat_map(|(name, value)| [name.into(), value]).collect();
         LocalEtcd { part: DaemonSpec::foreign(layout, ETCD, program, args, address.clone()), address }
     }
 
-    /// What masters are told.
+    /// The address of the store for the masters.
     pub(crate) fn store(&self) -> String {
         format!("etcd://{}/{PREFIX}", self.address)
     }
@@ -66,7 +66,7 @@ impl LocalEtcd {
     }
 }
 
-/// Whether it has a leader, which is itself, and can write.
+/// Whether etcd reports that it is healthy: it has a leader, which is itself, and can write.
 async fn is_healthy(address: &str) -> bool {
     let asked = timeout(PROBE, async {
         let mut stream = TcpStream::connect(address).await?;
@@ -81,7 +81,7 @@ async fn is_healthy(address: &str) -> bool {
 /// There is no etcd where one was looked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoEtcd {
-    /// The program that was named is none.
+    /// The named file is not a program.
     #[error("{0} is no program")]
     Named(PathBuf),
     /// None was named, and none is in PATH.

@@ -22,8 +22,8 @@ const READY: Duration = Duration::from_secs(60);
 /// Brings the cluster up, keeps it up until a signal, and ends it.
 pub(crate) async fn up(args: &UpArgs, layout: ClusterLayout) -> Result<(), UpError> {
     if args.background {
-        // Out of the session of the terminal that started us: its end is not ours. It fails only
-        // for who is out already.
+        // Leaves the session of the terminal that started us, so that its end does not end this
+        // process. This fails only for a process that leads a group of its own already.
         let _ = rustix::process::setsid();
     }
     let mut signals = Signals::listen().map_err(|error| UpError::File("signals".into(), error))?;
@@ -58,7 +58,7 @@ pub(crate) async fn up(args: &UpArgs, layout: ClusterLayout) -> Result<(), UpErr
     ended
 }
 
-/// The lock of the directory.
+/// Takes the lock of the directory.
 fn take(layout: &ClusterLayout) -> Result<LockFile, UpError> {
     lock::take(&layout.lock()).map_err(|error| match error {
         LockError::Held(note) => {
@@ -69,8 +69,8 @@ fn take(layout: &ClusterLayout) -> Result<LockFile, UpError> {
     })
 }
 
-/// Starts etcd if there is to be one, then the masters, then the workers, and waits for each: of
-/// the masters until one leads. The masters' addresses.
+/// Starts etcd if the plan has one, then the masters, then the workers. Waits for etcd, for one
+/// master that leads, and for every worker. Returns the addresses of the masters.
 async fn start(plan: &ClusterPlan, listen: &str, begun: &mut StartedCluster) -> Result<String, UpError> {
     let progress = Progress::begin("starting the master");
     if let Some(etcd) = &plan.etcd {
@@ -86,8 +86,8 @@ async fn start(plan: &ClusterPlan, listen: &str, begun: &mut StartedCluster) -> 
     let addresses = match plan.etcd {
         Some(_) => listens.iter().map(|listen| dialled(listen)).collect::<Vec<_>>().join(","),
         None => {
-            // A free port was taken once; from now on it is this one, for workers and clients know
-            // it.
+            // A restarted master listens on the free port that it got at first, because workers and
+            // clients know it.
             let pinned = plan.masters(&[pinned(listen, &leader)]);
             begun.masters =
                 pinned.into_iter().zip(begun.masters.drain(..)).map(|(part, (_, ran))| (part, ran)).collect();
@@ -126,7 +126,7 @@ struct StartedCluster {
     fresh: Vec<String>,
 }
 
-/// Parts that are kept running, in the groups in which they end: the last first.
+/// Parts that are kept running, in groups that end one after the other: workers, masters, etcd.
 #[derive(Debug)]
 struct DaemonGroups {
     etcd: KeptDaemons,
@@ -148,14 +148,14 @@ impl StartedCluster {
         }
     }
 
-    /// Ends what was begun. What ran here before goes on; a runner that was made for this start has
-    /// nothing to go on for.
+    /// Ends the started parts. Work from before goes on; the runners of new workers have no work
+    /// and are ended.
     async fn end(self, layout: &ClusterLayout) {
         for (part, running) in self.workers.into_iter().chain(self.masters).chain(self.etcd) {
             running.end().await;
             part.forget();
         }
-        // The start has failed already; that is what is reported.
+        // The failure of the start is reported instead.
         let _ = teardown::end_work_of(layout, self.fresh).await;
     }
 }
@@ -170,7 +170,7 @@ fn say_ready(args: &UpArgs, plan: &ClusterPlan, address: &str) {
     } else {
         "\nCtrl-C ends the cluster and all that runs on it.\n"
     };
-    // Nobody reads it any more: the cluster is up all the same.
+    // A failed write is ignored: the cluster is up even if nobody reads this.
     let _ = print(&messages::ready_text(plan, address, ends));
 }
 
@@ -207,8 +207,8 @@ async fn end(
     ended
 }
 
-/// Agents first, so that nobody starts anew what is ended; the runners with all they run; the
-/// masters last, and what they write to.
+/// Ends the agents first, so that nothing ended is started again; then the runners with all their
+/// processes; last the masters and etcd.
 async fn end_work(layout: &ClusterLayout, parts: DaemonGroups) -> Result<(), UpError> {
     parts.workers.end().await;
     let ended = teardown::end_work(layout).await;
@@ -217,7 +217,7 @@ async fn end_work(layout: &ClusterLayout, parts: DaemonGroups) -> Result<(), UpE
     ended
 }
 
-/// Ctrl-C, a request to end, or the end of our terminal.
+/// SIGINT, SIGTERM and SIGHUP, each of which ends the cluster.
 #[derive(Debug)]
 struct Signals {
     interrupt: Signal,

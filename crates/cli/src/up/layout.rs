@@ -9,7 +9,7 @@ pub(crate) struct ClusterLayout {
 }
 
 impl ClusterLayout {
-    /// Of an absolute path.
+    /// The layout below an absolute path.
     pub(crate) fn new(dir: PathBuf) -> ClusterLayout {
         ClusterLayout { dir }
     }
@@ -19,12 +19,12 @@ impl ClusterLayout {
         &self.dir
     }
 
-    /// Held by the one `muster up` of this directory; says its process.
+    /// The lock of the one `muster up` of this directory. It names the process.
     pub(crate) fn lock(&self) -> PathBuf {
         self.dir.join("up.lock")
     }
 
-    /// Written when the cluster is ready; says the master's address.
+    /// Written when the cluster is ready; holds the addresses of the masters.
     pub(crate) fn ready(&self) -> PathBuf {
         self.run().join("ready")
     }
@@ -34,12 +34,12 @@ impl ClusterLayout {
         self.dir.join("run")
     }
 
-    /// What the parts say.
+    /// The logs of the parts.
     pub(crate) fn logs(&self) -> PathBuf {
         self.dir.join("log")
     }
 
-    /// What one part says.
+    /// The log of one part.
     pub(crate) fn log(&self, part: &str) -> PathBuf {
         self.logs().join(format!("{part}.log"))
     }

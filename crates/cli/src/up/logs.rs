@@ -8,7 +8,7 @@ use std::path::Path;
 /// this.
 const BOUND: u64 = 16 << 20;
 
-/// Opens a part's log. Everybody appends, so that it can be emptied under its writers.
+/// Opens a part's log. Writers append, so that the file can be emptied while they hold it.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     File::options().create(true).append(true).open(path)
 }
@@ -31,19 +31,19 @@ pub(crate) fn size(path: &Path) -> u64 {
 
 /// The last lines that were written after a position.
 pub(crate) fn last_lines(path: &Path, from: u64, lines: usize) -> String {
-    /// More than any lines that help.
+    /// The most bytes that are read.
     const MOST: u64 = 16 << 10;
     let read = || -> io::Result<String> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
-        // A file that was emptied since has less than it had.
+        // A file that is shorter than `from` was emptied since.
         let from = if from > length { 0 } else { from };
         file.seek(SeekFrom::Start(from.max(length.saturating_sub(MOST))))?;
         let mut bytes = Vec::new();
         file.take(MOST).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    // No words are as good as no file.
+    // A file that cannot be read counts as empty.
     let text = read().unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")

@@ -1,4 +1,4 @@
-//! What this machine has to share out.
+//! The resources of this machine.
 
 use std::fs;
 
@@ -7,8 +7,8 @@ pub(crate) fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
 }
 
-/// Memory in bytes: the machine's, or what the container we are in may use. `None` when nobody
-/// says.
+/// Memory in bytes: that of the machine, or the limit of our container. `None` when neither is
+/// known.
 pub(crate) fn memory() -> Option<u64> {
     let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
         .into_iter()
@@ -16,7 +16,7 @@ pub(crate) fn memory() -> Option<u64> {
     muster_os::proc::memory_total().into_iter().chain(limits).min()
 }
 
-/// One worker's part of the memory, in whole mebibytes and not none.
+/// One worker's share of the memory, in whole mebibytes, at least one.
 pub(crate) fn share(memory: u64, workers: u32) -> u64 {
     const MIB: u64 = 1 << 20;
     (memory / u64::from(workers.max(1)) / MIB * MIB).max(MIB)

@@ -22,7 +22,7 @@ pub(crate) fn masters(addresses: &str) -> String {
     if addresses.contains(',') { format!("masters {addresses}") } else { format!("master {addresses}") }
 }
 
-/// Where things lie.
+/// The directory, the logs, and the address of etcd.
 pub(crate) fn places(layout: &ClusterLayout) -> String {
     let mut text = format!("  directory  {}\n  logs       {}\n", layout.dir().display(), layout.logs().display());
     if let Ok(etcd) = std::fs::read_to_string(layout.address(ETCD)) {

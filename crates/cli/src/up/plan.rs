@@ -1,4 +1,4 @@
-//! What is to be started.
+//! The parts of a cluster to start.
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
@@ -10,17 +10,17 @@ use super::layout::{ClusterLayout, ETCD, MASTER, master_name, worker_name};
 use super::{UpError, machine, ports};
 use crate::args::UpArgs;
 
-/// When nobody says how much memory there is.
+/// The memory of the machine when it is unknown.
 const FALLBACK_MEMORY: u64 = 2 << 30;
 
 /// The parts of a cluster, before they run.
 #[derive(Debug, Clone)]
 pub(crate) struct ClusterPlan {
     binaries: ProgramPaths,
-    /// What the masters share.
+    /// The store that the masters share.
     pub(crate) etcd: Option<LocalEtcd>,
     masters: u32,
-    /// Where it all lies.
+    /// The paths in the directory.
     pub(crate) layout: ClusterLayout,
     /// Workers, counted from 1.
     pub(crate) workers: u32,
@@ -49,8 +49,8 @@ impl ClusterPlan {
         })
     }
 
-    /// The addresses that the masters are to listen on. Over etcd all are certain before any is
-    /// started, for each is told to the workers.
+    /// The addresses that the masters are to listen on. With etcd, all are chosen before any master
+    /// starts, because the workers get the whole list.
     pub(crate) fn listens(&self, first: &str) -> Result<Vec<String>, UpError> {
         match self.etcd {
             Some(_) => ports::neighbours(first, self.master_names().len()),
@@ -74,7 +74,7 @@ impl ClusterPlan {
         DaemonSpec::new(&self.layout, name, &self.binaries.master, args)
     }
 
-    /// The workers of the masters.
+    /// The workers, which connect to these masters.
     pub(crate) fn workers(&self, masters: &str) -> Vec<DaemonSpec> {
         (1..=self.workers).map(|number| self.worker(&worker_name(number), masters)).collect()
     }
@@ -103,13 +103,13 @@ impl ClusterPlan {
     }
 }
 
-/// The longest path of a socket, without its final zero, and what the runner calls its own below a
-/// worker's state.
+/// The longest path of a socket without its final zero, and the name of the runner's socket in a
+/// worker's state directory.
 const LONGEST_SOCKET: usize = 107;
 const RUNNER_SOCKET: &str = "runner.sock";
 
-/// Looks whether the runners will be able to serve their sockets, for what the kernel says of that
-/// helps nobody.
+/// Checks that the paths of the runners' sockets fit, because the kernel's own error does not name
+/// the cause.
 fn check_length(layout: &ClusterLayout, workers: u32) -> Result<(), UpError> {
     let longest = layout.state(&worker_name(workers)).join(RUNNER_SOCKET);
     match longest.as_os_str().len().checked_sub(LONGEST_SOCKET) {
@@ -123,8 +123,8 @@ fn private_etcd(args: &UpArgs, layout: &ClusterLayout) -> Result<LocalEtcd, UpEr
     Ok(LocalEtcd::new(layout, &program, ports::free_port()?))
 }
 
-/// Looks whether the masters can share a store, and whether the directory has the other kind: its
-/// workers belong to that cluster.
+/// Checks that several masters have a store to share, and that the directory does not hold the
+/// other kind of store, to whose cluster its workers belong.
 fn check_store(args: &UpArgs, layout: &ClusterLayout) -> Result<(), UpError> {
     let (own, shared) = (layout.state(MASTER).exists(), layout.state(ETCD).exists());
     match (args.etcd, own, shared) {
@@ -135,7 +135,7 @@ fn check_store(args: &UpArgs, layout: &ClusterLayout) -> Result<(), UpError> {
     }
 }
 
-/// Looks whether the master will be able to listen, so that the most common mistake has a plain
+/// Checks that the address of the master is free, so that the most common mistake has a plain
 /// answer.
 pub(crate) fn check_listen(listen: &str) -> Result<(), UpError> {
     let wrong = || UpError::Listen(listen.to_owned());

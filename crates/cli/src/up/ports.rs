@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use super::UpError;
 
-/// Addresses for so many masters: the first as it was asked for, the others on the ports that
-/// follow it, or on free ones where those are taken (or where a free one was asked for).
+/// Addresses for `count` masters: the first as requested, the others on the ports that follow it.
+/// Free ports are used where those are taken, or where port 0 is requested.
 pub(crate) fn neighbours(listen: &str, count: usize) -> Result<Vec<String>, UpError> {
     let (host, port) = listen.rsplit_once(':').ok_or_else(|| UpError::Listen(listen.to_owned()))?;
     let port: u16 = port.parse().map_err(|_| UpError::Listen(listen.to_owned()))?;
@@ -19,8 +19,8 @@ pub(crate) fn neighbours(listen: &str, count: usize) -> Result<Vec<String>, UpEr
         let wished = next.and_then(|port| TcpListener::bind(format!("{host}:{port}")).ok());
         let listener = match wished {
             Some(listener) => listener,
-            // The first is refused elsewhere when it is taken; any other fault of it is the
-            // master's to report.
+            // `check_listen` refuses a first address that is taken; the master reports any other
+            // fault of it.
             None if place == 0 && port != 0 => {
                 addresses.push(listen.to_owned());
                 continue;
@@ -34,17 +34,17 @@ pub(crate) fn neighbours(listen: &str, count: usize) -> Result<Vec<String>, UpEr
     Ok(addresses)
 }
 
-/// Where free ports are looked for: above those that services are known by, below those that Linux
-/// gives to outgoing connections. Of the latter a server may find its own taken when it comes back,
-/// be it by a client that looked for it there and met itself.
+/// Where free ports are searched: above those of well-known services, below those that Linux gives
+/// to outgoing connections. A restarted server may find a port of the latter range taken, even by
+/// its own client, whose connection attempt has connected to itself.
 const KEPT: Range<u16> = 12_000..32_000;
-/// How many are tried.
+/// How many ports are tried.
 const ATTEMPTS: usize = 1_000;
 
 /// A free port of loopback that stays free while its server is restarted.
 pub(crate) fn free_port() -> Result<u16, UpError> {
     const HOST: &str = "127.0.0.1";
-    // Others that look at the same time begin elsewhere.
+    // Processes that search at the same time begin at different ports.
     let own = std::process::id() as usize % KEPT.len();
     let mut ports = KEPT.cycle().skip(own).take(ATTEMPTS);
     let port = ports.find(|port| TcpListener::bind((HOST, *port)).is_ok());

@@ -1,5 +1,5 @@
-//! A process that another program started: named so that its number, used again, is never mistaken
-//! for it.
+//! Processes that another program started, named so that a reused process id is never mistaken for
+//! one of them.
 
 use std::fmt;
 use std::path::Path;
@@ -10,15 +10,15 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// A process by its number and the time of its start, in ticks since boot.
+/// A process by its id and the time of its start, in ticks since boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProcessName {
-    /// Its number.
+    /// The process id.
     pub(crate) pid: i32,
     start: u64,
 }
 
-/// A process that exists, held so that its number cannot pass to another.
+/// A handle of one process, which never comes to mean another.
 #[derive(Debug)]
 pub(crate) struct ProcessRef {
     fd: OwnedFd,
@@ -42,20 +42,20 @@ impl FromStr for ProcessName {
 }
 
 impl ProcessName {
-    /// A process that runs now; `None` when there is none of this number.
+    /// The process of this id; `None` when there is none.
     pub(crate) fn of(pid: i32) -> Option<ProcessName> {
         Some(ProcessName { pid, start: muster_os::proc::stat(pid)?.start })
     }
 
-    /// What a file says; `None` when there is none, or no process in it.
+    /// The process that a file names; `None` when there is no file, or no process in it.
     pub(crate) fn read(path: &Path) -> Option<ProcessName> {
         std::fs::read_to_string(path).ok()?.parse().ok()
     }
 
-    /// Takes hold of the process; `None` when it is gone.
+    /// Opens a handle of the process; `None` when it is gone.
     pub(crate) fn hold(self) -> Option<ProcessRef> {
         let fd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
-        // Held first and compared then: what is compared is what is held.
+        // The handle is opened before the comparison, so that both mean the same process.
         (ProcessName::of(self.pid) == Some(self)).then_some(ProcessRef { fd })
     }
 }
@@ -66,7 +66,7 @@ impl ProcessRef {
         let _ = pidfd_send_signal(&self.fd, signal);
     }
 
-    /// Waits for its end; whether it came within the bound.
+    /// Waits for its end; returns whether it ended within the bound.
     pub(crate) fn wait(&self, bound: Duration) -> bool {
         let end = Instant::now() + bound;
         loop {
@@ -79,13 +79,13 @@ impl ProcessRef {
                 Ok(0) => return false,
                 Ok(_) => return true,
                 Err(rustix::io::Errno::INTR) => {}
-                // What cannot be watched is taken for what still runs.
+                // A process that cannot be watched counts as running.
                 Err(_) => return false,
             }
         }
     }
 
-    /// TERM, and KILL when that does not end it within the bound.
+    /// Sends TERM, and KILL when that does not end it within the bound.
     pub(crate) fn end(&self, bound: Duration) {
         self.signal(Signal::TERM);
         if !self.wait(bound) {

@@ -23,7 +23,6 @@ pub(crate) struct KeptDaemons {
 }
 
 impl KeptDaemons {
-    /// Keeps nothing yet.
     pub(crate) fn new() -> KeptDaemons {
         KeptDaemons { stop: watch::Sender::new(false), tasks: JoinSet::new() }
     }
@@ -73,12 +72,12 @@ async fn keep(part: DaemonSpec, mut running: RunningDaemon, mut stop: watch::Rec
     part.forget();
 }
 
-/// The request to stop; a keeper that is gone wishes so, too.
+/// Waits for the request to stop; a dropped `KeptDaemons` counts as one.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// What it said last, for people.
+/// The last errors of its log, for people.
 fn said(words: &str) -> String {
     if words.is_empty() {
         return String::new();
@@ -93,7 +92,7 @@ pub(crate) async fn bound_logs(layout: ClusterLayout, names: Vec<String>) {
     loop {
         ticks.tick().await;
         for name in &names {
-            // A log that cannot be bounded now is tried again; none at all is no harm.
+            // A log that cannot be bounded now is tried again later; a missing log does no harm.
             let _ = logs::bound(&layout.log(name));
         }
     }

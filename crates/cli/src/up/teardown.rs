@@ -1,4 +1,4 @@
-//! Ends what runs in a directory, whoever started it.
+//! Ends what runs in a directory, even if an earlier process started it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -10,11 +10,11 @@ use super::layout::{ClusterLayout, ETCD, MASTER};
 use super::process::ProcessName;
 use super::{UpError, binaries};
 
-/// As for a part of our own.
+/// The same bound as for a part that this process started.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
-/// Ends agents, masters and the etcd that an earlier `muster up` left behind; says which. What runs
-/// under the runners goes on.
+/// Ends agents, masters and the etcd that an earlier `muster up` left behind; returns their names.
+/// What runs under the runners goes on.
 pub(crate) fn end_stale_daemons(layout: &ClusterLayout) -> Vec<String> {
     let workers = layout.workers().unwrap_or_default();
     let mut ended = Vec::new();
@@ -30,13 +30,13 @@ pub(crate) fn end_stale_daemons(layout: &ClusterLayout) -> Vec<String> {
     ended
 }
 
-/// Ends the runner of every worker that ever ran here, with all that it runs; all at once.
+/// Ends the runner of every worker that ever ran here, with all its processes; all concurrently.
 pub(crate) async fn end_work(layout: &ClusterLayout) -> Result<(), UpError> {
     let names = layout.workers().map_err(|error| UpError::File(layout.dir().to_path_buf(), error))?;
     end_work_of(layout, names).await
 }
 
-/// The same of some workers.
+/// Ends the runners of these workers.
 pub(crate) async fn end_work_of(layout: &ClusterLayout, names: Vec<String>) -> Result<(), UpError> {
     let worker = binaries::find_worker().map_err(UpError::Missing)?;
     let stops: Vec<_> =

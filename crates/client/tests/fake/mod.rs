@@ -1,4 +1,4 @@
-//! A master that does what a test says.
+//! A master that follows a test's script.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the report")]
 
@@ -23,11 +23,11 @@ use tonic::{Request, Response, Status};
 pub(crate) enum Reply {
     Accept,
     Fail(Status),
-    /// Never: the caller has to give up.
+    /// No answer: the caller has to give up.
     Hang,
 }
 
-/// What one stream says before it ends; with `Open` it stays open after that.
+/// The messages of one stream. It ends after them unless `stays_open`.
 pub(crate) struct Script<T> {
     pub(crate) items: Vec<Result<T, Status>>,
     pub(crate) stays_open: bool,
@@ -35,23 +35,23 @@ pub(crate) struct Script<T> {
 
 #[derive(Default)]
 pub(crate) struct State {
-    /// What is said of masters with every answer; nothing while empty.
+    /// The list of masters on every answer; none while it is empty.
     pub(crate) masters: String,
-    /// Answers of submissions to come; beyond them all are accepted.
+    /// Answers to the next submissions; further ones are accepted.
     pub(crate) replies: VecDeque<Reply>,
     /// Request ids of submissions that arrived.
     pub(crate) request_ids: Vec<String>,
-    /// Drivers that `GetDriver` shows one after the other; the last for ever.
+    /// Drivers that `GetDriver` returns in turn; the last one stays.
     pub(crate) drivers: VecDeque<v1::Driver>,
     pub(crate) watches: VecDeque<Script<v1::WatchEventsResponse>>,
-    /// What watches asked for.
+    /// The requests of watches.
     pub(crate) watched: Vec<v1::WatchEventsRequest>,
     pub(crate) logs: VecDeque<Script<v1::ReadLogResponse>>,
-    /// What log reads asked for.
+    /// The requests of log reads.
     pub(crate) read: Vec<v1::ReadLogRequest>,
 }
 
-/// A master. Dropped, it is gone as a process that was killed: its connections end.
+/// A master. Dropped, it is gone like a killed process: its connections end.
 pub(crate) struct FakeMaster {
     pub(crate) address: String,
     state: Arc<Mutex<State>>,
@@ -78,7 +78,8 @@ impl FakeMaster {
         FakeMaster { address: gate.address.clone(), state, server, gate }
     }
 
-    /// As SIGSTOP does it: its connections stay, new ones are taken, and nothing comes.
+    /// Pauses the master as SIGSTOP does: its connections stay, new ones are accepted, and nothing
+    /// is answered.
     pub(crate) fn pause(&self) {
         self.gate.open.send_replace(false);
     }
@@ -88,8 +89,8 @@ impl FakeMaster {
     }
 }
 
-/// The way to a master. What serves a connection outlives its server's task; here it ends with the
-/// way.
+/// The path to a master. The server's tasks for its connections outlive the server; here a
+/// connection ends when the gate is dropped.
 struct Gate {
     address: String,
     open: watch::Sender<bool>,
@@ -131,8 +132,8 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut open: watch:
     }
 }
 
-/// An address that answers no packet, as that of a machine that is gone: its queue of connections
-/// is full.
+/// An address that answers no packet, like that of a machine that is gone: the queue of its
+/// listener is full.
 pub(crate) struct GoneMachine {
     pub(crate) address: String,
     _queue: (TcpListener, Vec<TcpStream>),
@@ -145,7 +146,8 @@ impl GoneMachine {
         let listener = socket.listen(1).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let mut waiting = Vec::new();
-        // Nobody accepts: sooner or later, and always at the same number, one more gets no answer.
+        // Nobody accepts. Once the queue is full, always at the same number, a connection gets no
+        // answer.
         while let Ok(stream) = timeout(Duration::from_millis(300), TcpStream::connect(&address)).await {
             waiting.push(stream.unwrap());
             assert!(waiting.len() < 100, "the queue has a bound");
@@ -157,7 +159,7 @@ impl GoneMachine {
 struct Service(Arc<Mutex<State>>);
 
 impl Service {
-    /// Puts the word on masters beside an answer.
+    /// Adds the list of masters to an answer.
     fn signed<T>(&self, answer: Result<Response<T>, Status>) -> Result<Response<T>, Status> {
         let masters = self.0.lock().unwrap().masters.clone();
         if masters.is_empty() {

@@ -1,6 +1,6 @@
-//! The stored executors of an application are the fold of its records. When most entries are dead,
-//! the oldest records are rewritten: what is alive in them moves to a new record, in the group that
-//! deletes them.
+//! Compaction of an application's executor records, which only grow. When most entries are dead,
+//! the oldest records are rewritten: their live entries move to a new record, in the group of
+//! writes that deletes the old ones.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use muster_types::{ApplicationUid, ExecutorRecord, ExecutorsRecord, Write};
 
 use crate::core::Core;
 
-/// Below this, dead entries are not worth a write.
+/// With fewer dead entries than this, a write is not worth its cost.
 const SLACK: usize = 64;
 /// One step rewrites at most about this many entries and deletes at most this many records, so that
 /// a group holds it.
@@ -16,7 +16,7 @@ const STEP_ENTRIES: usize = 128;
 const STEP_RECORDS: usize = 16;
 
 impl Core {
-    /// One step, if dead entries exceed the living and the group has room.
+    /// Does one step, if dead entries outnumber the live ones and the group has room.
     pub(crate) fn compact_executors(&mut self, uid: ApplicationUid) {
         let Some(application) = self.applications.get_mut(uid) else { return };
         let alive = application.executors().count();
@@ -51,7 +51,7 @@ impl Core {
             let record = ExecutorsRecord { application: uid, sequence, executors: moved };
             self.out.write(Write::PutExecutors(Arc::new(record)));
         }
-        // The numbers of what was dropped must not be given again.
+        // The numbers of dropped executors must not be given again.
         let record = Arc::make_mut(&mut application.record);
         record.version += 1;
         record.next_executor = application.next_executor;

@@ -1,4 +1,4 @@
-//! What an application wants of placement now.
+//! The demand of an application: the executors that placement may add now.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::state::Application;
 use crate::variables::shape_of_profile;
 
 impl Core {
-    /// Tells placement what an application wants and has. Nothing while its session is away and
-    /// while it backs off; an application that ends loses its place.
+    /// Tells placement what an application wants and has. The demand is empty while the session is
+    /// broken and during a back-off; an application that is over leaves the queue.
     pub(crate) fn refresh_demand(&mut self, now: Now, uid: ApplicationUid) {
         let Some(application) = self.applications.get_mut(uid) else { return };
         if application.is_over() {
@@ -36,7 +36,7 @@ impl Core {
         self.changed_demands.insert(uid);
     }
 
-    /// Says to sessions which targets stay unmet, each number once.
+    /// Tells sessions which targets are unmet, once for each change of the number.
     pub(crate) fn tell_unmet(&mut self) {
         for uid in std::mem::take(&mut self.changed_demands) {
             let Some(application) = self.applications.get(uid).filter(|application| application.connected) else {

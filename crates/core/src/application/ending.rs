@@ -1,4 +1,4 @@
-//! The end of an application: its executors first.
+//! The end of an application. Its executors end first.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::state::Application;
 use crate::timers::Timer;
 use crate::{CallId, Effect, Rejection, SessionEnd};
 
-/// Applications that a worker which cannot be told now is told of later, at most; scratch
-/// directories beyond that stay.
+/// Ended applications that are noted for a disconnected worker, at most. The scratch directories of
+/// further ones stay.
 const MAX_GONE: usize = 1024;
 
 impl Application {
-    /// Who ends what remains of it.
+    /// Who asks for the end of its remaining executors.
     pub(crate) fn killer(&self) -> KilledBy {
         match self.record.ending.as_ref().map(|ending| ending.by.as_str()) {
             Some("operator") => KilledBy::Operator,
@@ -70,16 +70,16 @@ impl Core {
         self.reply_application(call, uid);
     }
 
-    /// A request's id goes into the record with the write that the request makes; one that makes
-    /// none needs no memory.
+    /// Adds a request's id to the record, which the request is about to write. A request for an
+    /// application that is over writes nothing, so its id is not kept.
     fn keep_request(&mut self, uid: ApplicationUid, request: Option<RequestId>) {
         if let Some(application) = self.applications.get_mut(uid).filter(|application| !application.is_over()) {
             std::sync::Arc::make_mut(&mut application.record).requests.extend(request);
         }
     }
 
-    /// Every application of an attempt that is about to be closed ends at once, and not by the
-    /// grace of its session.
+    /// Ends every application of an attempt that is about to be closed. The grace of its session
+    /// does not apply.
     pub(crate) fn end_applications_of(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -111,7 +111,7 @@ impl Core {
         }
     }
 
-    /// Ends an application; of one that is ending already, what remains may be killed sooner.
+    /// Ends an application. If it is ending already, its remaining executors may be killed sooner.
     pub(crate) fn begin_ending(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -161,7 +161,7 @@ impl Core {
         }
     }
 
-    /// Once no executor is left.
+    /// Makes an ending application terminal once no executor is left.
     pub(crate) fn complete_ending(&mut self, ctx: &mut Ctx<'_>, uid: ApplicationUid) {
         let Some(application) = self.applications.get(uid) else { return };
         let record = &application.record;

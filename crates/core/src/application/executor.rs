@@ -1,4 +1,4 @@
-//! Executors heard of, lost and closed.
+//! Reports, losses and ends of executors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +77,8 @@ impl Core {
         }
     }
 
-    /// Closes an executor, if it is open. Who calls has a proof that nothing of it is left.
+    /// Closes an executor, if it is open. The caller has one of the proofs of I-CLOSE that nothing
+    /// of it is left.
     pub(crate) fn close_executor(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -132,15 +133,15 @@ impl Core {
         self.tell_session(uid, event);
     }
 
-    /// An executor's worker is lost, and it may run there.
+    /// Tells the session that an executor's worker is lost. The executor may still run there.
     pub(crate) fn tell_worker_lost(&mut self, uid: ApplicationUid, id: ExecutorId) {
         if let Some(shown) = self.shown_executor(uid, id) {
             self.tell_session(uid, ApplicationEvent::WorkerLost(shown));
         }
     }
 
-    /// Something that counted no longer does: replacements always back off, several losses at once
-    /// as one.
+    /// Called when an executor no longer counts towards its target. The replacement always backs
+    /// off; further losses during a back-off do not prolong it.
     pub(crate) fn lose_executor(&mut self, ctx: &mut Ctx<'_>, uid: ApplicationUid, id: ExecutorId) {
         let random = ctx.entropy.next();
         let Some(application) = self.applications.get_mut(uid) else { return };
@@ -160,7 +161,7 @@ impl Core {
         self.refresh_demand(ctx.now, uid);
     }
 
-    /// Only what the program did counts, and only within the window.
+    /// Counts a failure within the window, if the program is responsible for it.
     fn count_executor_failure(&mut self, ctx: &mut Ctx<'_>, uid: ApplicationUid, outcome: &Outcome) {
         if outcome.fault != Fault::Program || outcome.is_success() {
             return;
@@ -172,8 +173,8 @@ impl Core {
         });
     }
 
-    /// An application with too many failures ends once none of its executors runs: one that does
-    /// shows that the program can, and that it is a machine that cannot.
+    /// Ends an application with too many failures once none of its executors runs. A running
+    /// executor would show that the program works and that a machine is at fault.
     fn fail_without_executors(&mut self, ctx: &mut Ctx<'_>, uid: ApplicationUid) {
         let Some(application) = self.applications.get(uid).filter(|application| !application.is_over()) else { return };
         let policy = &application.record.spec.executor_restart;
@@ -185,8 +186,8 @@ impl Core {
         self.begin_ending(ctx, uid, ApplicationState::Failed, "application", message, Duration::ZERO);
     }
 
-    /// Whether an executor runs, or may: its worker is not heard, or has not reported to this
-    /// leader.
+    /// Whether an executor runs, or may run: its worker is disconnected, or has not reported to
+    /// this leader.
     fn may_run_any(&self, application: &Application) -> bool {
         let open = application.open.iter().filter_map(|id| application.executor(*id));
         open.into_iter().any(|executor| match executor.live {
@@ -215,7 +216,8 @@ impl Core {
         }
     }
 
-    /// What drains does not count towards its target; its session is told.
+    /// Sets whether an executor drains. A draining executor does not count towards its target, and
+    /// its session is told.
     pub(crate) fn mark_executor_draining(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -236,7 +238,7 @@ impl Core {
     }
 }
 
-/// Whether somebody asked for an end, rather than Muster.
+/// Whether a user asked for the end, and not Muster itself.
 fn is_users(by: Option<KilledBy>) -> bool {
     match by {
         Some(KilledBy::Application | KilledBy::Operator) => true,

@@ -1,4 +1,4 @@
-//! Granting executors: written, then launched.
+//! Grants of executors: each is written, then launched.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::state::{Application, Executor};
 use crate::timers::Timer;
 
 impl Core {
-    /// A new executor goes to this worker, of which the fleet has taken the resources.
+    /// Creates an executor on the worker that placement chose. The fleet has already taken its
+    /// resources.
     pub(crate) fn grant_executor(&mut self, ctx: &mut Ctx<'_>, placement: ExecutorPlacement) {
         let uid = placement.application;
         self.skip_forgotten_numbers(uid);
@@ -56,7 +57,8 @@ impl Core {
         self.launch_executor(ctx.now, uid, id);
     }
 
-    /// An executor's number is larger than all before it, those that the store forgot too.
+    /// Makes the next executor's number larger than all earlier ones, including those that a
+    /// restored store does not know.
     fn skip_forgotten_numbers(&mut self, uid: ApplicationUid) {
         let least = ExecutorId(first_number(self.cluster.generation));
         let Some(application) = self.applications.get_mut(uid) else { return };
@@ -74,8 +76,8 @@ impl Core {
         self.timers.arm(now.time + self.config.launch_progress, Timer::Progress(key));
     }
 
-    /// The present incarnation never accepted it: the same number again, after a write of this
-    /// term.
+    /// Launches an executor again under the same number, because the worker's present incarnation
+    /// never accepted it. A write of this term precedes the launch.
     pub(crate) fn launch_executor_again(&mut self, now: Now, uid: ApplicationUid, id: ExecutorId) {
         self.change_executor(uid, id, |executor, record| {
             executor.live = ExecutorState::Launching;
@@ -89,7 +91,8 @@ impl Core {
         self.launch_executor(now, uid, id);
     }
 
-    /// Nothing was heard of a launch: a kill is asked for, and waited for.
+    /// Asks for a kill when nothing was heard of a launch. The executor stays open until its end is
+    /// reported.
     pub(crate) fn ask_back_executor(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
         let AttemptKey::Executor(uid, id) = key else { return };
         let Some(application) = self.applications.get(uid) else { return };
@@ -111,7 +114,6 @@ impl Core {
     }
 }
 
-/// The launch of an executor.
 fn launch_of(application: &Application, executor: &Executor) -> Option<Launch> {
     let record = &executor.record;
     let profile = application.profile(record.profile)?;

@@ -1,4 +1,4 @@
-//! An application ends executors of its own.
+//! Kills of executors by their application.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,8 +34,8 @@ impl Core {
         self.note_application_request(ctx, request.as_ref(), uid, RequestKind::KillExecutors);
         let fresh: Vec<ExecutorId> = executors.iter().copied().filter(|id| self.can_be_killed(uid, *id)).collect();
         let lowered = if replace { BTreeMap::new() } else { self.counted_by_profile(uid, &fresh) };
-        // Targets first: a crash in between leaves executors that were to go, which the repeated
-        // request ends; the other order would replace them.
+        // The targets are written first. If a crash follows, the executors still run and the
+        // repeated request ends them; in the other order they would be replaced.
         self.put_application(ctx.now, uid, request, |record| {
             for (profile, count) in lowered {
                 let target = record.targets.entry(profile).or_default();
@@ -56,7 +56,8 @@ impl Core {
         executor.is_some_and(|executor| executor.is_open() && executor.record.killed_by.is_none())
     }
 
-    /// What is killed, each counted once, and only if it counted towards its target.
+    /// The executors to kill, by profile. Each is counted once, and only if it counted towards its
+    /// target.
     fn counted_by_profile(&self, uid: ApplicationUid, ids: &[ExecutorId]) -> BTreeMap<ProfileId, u32> {
         let mut counted = BTreeMap::new();
         let Some(application) = self.applications.get(uid) else { return counted };
@@ -83,7 +84,7 @@ impl Core {
         }
     }
 
-    /// The same request again: what a crash left of it is done now; the answers are the same.
+    /// Answers a repeated request with the same results, and does what a crash left undone.
     fn repeat_kill(&mut self, now: muster_types::Now, call: CallId, uid: ApplicationUid, executors: &[ExecutorId]) {
         let mut results = Vec::with_capacity(executors.len());
         let mut answered = BTreeSet::new();

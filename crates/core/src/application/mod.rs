@@ -1,4 +1,4 @@
-//! Applications: registered, resumed, sized, ended; and their executors.
+//! Applications and their executors: registration, sessions, targets and ends.
 
 mod compaction;
 mod demand;
@@ -20,17 +20,16 @@ use crate::core::{Core, Ctx};
 use crate::idempotency::{Lookup, RequestEffect, RequestKind};
 use crate::{CallId, ProfileTarget, Rejection};
 
-/// Requests that are remembered in an application's record.
+/// Request ids kept in an application's record.
 const KEPT_APPLICATION_REQUESTS: usize = 32;
 
-/// A request for executors.
 pub(crate) struct ExecutorRequest {
     pub(crate) sequence: u64,
     pub(crate) targets: Vec<ProfileTarget>,
     pub(crate) excluded_hosts: BTreeSet<String>,
 }
 
-/// How an application says that it is done.
+/// An application's message that it is done.
 pub(crate) struct UnregisterRequest {
     pub(crate) success: bool,
     pub(crate) message: String,
@@ -41,7 +40,7 @@ pub(crate) struct UnregisterRequest {
 type Owner = (DriverUid, DriverId, AttemptNumber);
 
 impl Core {
-    /// The open attempt that a token stands for; nobody in client mode.
+    /// The open attempt that a token belongs to; `None` without a token (client mode).
     fn owner_of(&self, token: Option<&str>) -> Result<Option<Owner>, Rejection> {
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
         let mut parts = token.splitn(3, '.');
@@ -58,8 +57,8 @@ impl Core {
         }
     }
 
-    /// The application that a caller names and may act for: one of a driver's attempt wants that
-    /// attempt's token.
+    /// The named application, if the caller may act for it. An application of a driver's attempt
+    /// requires that attempt's token.
     fn application_for(&self, name: &str, token: Option<&str>) -> Result<ApplicationUid, Rejection> {
         let Some(application) = self.applications.find(name) else {
             return Err(Rejection::NotFound { kind: "application", name: name.to_owned() });
@@ -72,7 +71,7 @@ impl Core {
         }
     }
 
-    /// Whether a request is to be carried out; if it was before, `repeat` answers.
+    /// Whether a request is new. If it was carried out before, `repeat` answers it.
     fn is_new_request(
         &mut self,
         call: CallId,
@@ -102,7 +101,7 @@ impl Core {
         }
     }
 
-    /// Writes an application: a new version.
+    /// Writes a new version of an application's record.
     pub(crate) fn put_application(
         &mut self,
         now: Now,

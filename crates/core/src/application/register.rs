@@ -1,4 +1,4 @@
-//! Registering an application, and asking where it stands.
+//! Registration of applications, and the reasons for unmet targets.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ impl Core {
         let record = Arc::new(record);
         self.out.write(Write::PutApplication(Arc::clone(&record)));
         let mut application = Application::new(record, leased);
-        // The session is expected within its grace; what is wanted at first is granted before.
+        // The session must open within its grace. The first executors are granted before that.
         let at = ctx.now.time + application.record.spec.session_grace;
         application.grace = Some(at);
         self.timers.arm(at, Timer::Session(uid, SessionNumber(0)));
@@ -83,7 +83,8 @@ impl Core {
         self.emit_application_event(ctx.now.wall, uid, "registered");
     }
 
-    /// The same id again: the same answer if the same was registered for the same attempt.
+    /// Answers a repeated request id: with the application, if the same was registered for the same
+    /// attempt.
     fn repeat_registration(
         &mut self,
         call: CallId,
@@ -107,7 +108,8 @@ impl Core {
         }
     }
 
-    /// A name is free again for the next attempt of the driver whose ended application holds it.
+    /// Whether a name is taken. The name of an ended application is free for its own driver's next
+    /// attempt.
     fn application_name_taken(&self, id: &ApplicationId, owner: Option<&Owner>) -> bool {
         let Some(holder) = self.applications.find(id.as_str()).filter(|holder| holder.record.id == *id) else {
             return false;
@@ -135,7 +137,7 @@ impl Core {
         self.reply(call, Ok(Answer::Application(shown)));
     }
 
-    /// Executors missing of a profile, and why.
+    /// How many executors of a profile are missing, and why.
     pub(crate) fn why_unmet(
         &self,
         uid: ApplicationUid,

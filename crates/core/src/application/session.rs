@@ -1,4 +1,4 @@
-//! An application's session: opened, cut, broken, resumed.
+//! Sessions of applications: opened, superseded, broken and resumed.
 
 use muster_types::{ApplicationState, ApplicationUid, ExecutorId, SessionLostPolicy};
 
@@ -35,13 +35,13 @@ impl Core {
         self.end_session_if_over(uid);
     }
 
-    /// Something for the session, if there is one.
+    /// Sends an event to the session, if there is one.
     pub(crate) fn tell_session(&mut self, uid: ApplicationUid, event: ApplicationEvent) {
         let Some(application) = self.applications.get(uid).filter(|application| application.connected) else { return };
         self.out.effect(Effect::Session(uid, application.session, event));
     }
 
-    /// The session may resume within its grace; until it does, nothing is replaced.
+    /// Marks a session as broken. Until it resumes, within its grace, no executor is replaced.
     pub(crate) fn break_session(&mut self, ctx: &mut Ctx<'_>, uid: ApplicationUid, session: SessionNumber) {
         let Some(application) = self.applications.get_mut(uid) else { return };
         if !application.connected || application.session != session {
@@ -55,7 +55,7 @@ impl Core {
         self.emit_application_event(ctx.now.wall, uid, "its session is away");
     }
 
-    /// Counts the whole grace from now: at a break, and for every session at a new leader's start.
+    /// Starts the whole grace anew: after a break, and for every session when a new leader starts.
     pub(crate) fn await_session(&mut self, now: muster_types::Now, uid: ApplicationUid) {
         let Some(application) = self.applications.get_mut(uid) else { return };
         let at = now.time + application.record.spec.session_grace;
@@ -82,7 +82,7 @@ impl Core {
         }
     }
 
-    /// The last a session hears.
+    /// Sends the final event to the session of an ended application, and ends the session.
     pub(crate) fn end_session_if_over(&mut self, uid: ApplicationUid) {
         let Some(application) = self.applications.get_mut(uid) else { return };
         let record = &application.record;

@@ -1,4 +1,4 @@
-//! Absolute targets.
+//! Targets: how many executors of each profile an application wants.
 
 use muster_types::{ApplicationUid, RequestId};
 
@@ -7,7 +7,7 @@ use crate::core::{Core, Ctx};
 use crate::idempotency::RequestKind;
 use crate::{Answer, CallId, Rejection};
 
-/// Profiles of an application at most: bounds its record.
+/// Most profiles of one application: a bound on the size of its record.
 const MAX_PROFILES: usize = 256;
 
 impl Core {

@@ -1,4 +1,5 @@
-//! Closing an attempt: what follows is decided and written in one group with the outcome.
+//! Closing an attempt. The driver's next state is decided and written in one group with the
+//! outcome.
 
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ impl Core {
         let outcome = restart::judge(outcome, driver.record.kill.is_some());
         let started = started.or(driver.started);
         let ended = ended.unwrap_or(ctx.now.wall);
-        // Its applications first: in every prefix of the groups the attempt is closed only when
-        // they are ending.
+        // Its applications come first: in every prefix of the groups, the applications of a closed
+        // attempt are at least ending.
         let AttemptKey::Driver(_, number) = key else { return };
         self.end_applications_of(ctx, uid, number, &outcome);
         self.release(worker, key);
@@ -82,7 +83,8 @@ impl Core {
         restart::next(&closed, outcome, ran, ctx.now.wall, self.config.max_launch_failures, random)
     }
 
-    /// The next attempt waits for this long, or at once for a place.
+    /// Starts the back-off before the next attempt; without a delay, the driver waits for a worker
+    /// at once.
     pub(crate) fn back_off(&mut self, now: Now, uid: DriverUid, delay: Duration) {
         if delay.is_zero() {
             return self.enqueue_driver(uid);
@@ -95,8 +97,8 @@ impl Core {
         self.timers.arm(at, Timer::Retry(uid));
     }
 
-    /// A back-off is over. Not written: a new leader that still reads it starts it afresh, which is
-    /// later and so safe.
+    /// Ends a back-off. This is not written: a new leader that reads the back-off starts it anew,
+    /// which is only later and therefore safe.
     pub(crate) fn end_backoff(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let due = driver.retry.is_some_and(|(at, _)| at <= ctx.now.time);
@@ -108,8 +110,8 @@ impl Core {
         }
     }
 
-    /// A leased attempt's lease has certainly ended: its worker is lost, or its best-effort worker
-    /// has another incarnation.
+    /// Closes a leased attempt whose lease has certainly ended, after its best-effort worker came
+    /// back with another incarnation.
     pub(crate) fn end_lease(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
         let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, "its worker came back without it");
         match key {

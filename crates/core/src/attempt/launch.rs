@@ -1,4 +1,4 @@
-//! Assigning an attempt, launching it, and asking it back.
+//! Assignment and launch of attempts, and the recall of a launch without progress.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use crate::timers::Timer;
 use crate::variables::shape_of_driver;
 
 impl Core {
-    /// Writes a driver: its live state as it is stored, a new version.
+    /// Writes a new version of a driver's record, with its live state in the form in which it is
+    /// stored.
     pub(crate) fn put_driver(&mut self, now: Now, uid: DriverUid, change: impl FnOnce(&mut DriverRecord)) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let stored = match driver.live {
@@ -39,8 +40,8 @@ impl Core {
         self.out.touched.drivers.insert(uid);
     }
 
-    /// A driver that waits may be placed, unless executors of its last attempt are still being
-    /// ended: they are part of the copy; or the store went back in time, and a copy may run that no
+    /// Queues a pending driver for placement, unless part of an earlier copy may still run:
+    /// executors of its last attempt are being ended, or after a restore an attempt may run that no
     /// record names.
     pub(crate) fn enqueue_driver(&mut self, uid: DriverUid) {
         let Some(driver) = self.drivers.get(uid) else { return };
@@ -60,8 +61,8 @@ impl Core {
         }
     }
 
-    /// The next attempt of a driver goes to this worker, of which the fleet has taken the
-    /// resources.
+    /// Assigns the next attempt of a driver to the worker that placement chose. The fleet has
+    /// already taken its resources.
     pub(crate) fn assign_driver(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -100,7 +101,7 @@ impl Core {
         self.launch_driver(ctx.now, uid);
     }
 
-    /// Larger than all before it, those that the store forgot too.
+    /// A number larger than all earlier ones, including those that a restored store does not know.
     fn next_attempt(&self, uid: DriverUid) -> AttemptNumber {
         let Some(driver) = self.drivers.get(uid) else { return AttemptNumber(1) };
         let next = driver.newest_attempt().map_or(1, |newest| newest.0.saturating_add(1));
@@ -108,8 +109,8 @@ impl Core {
         AttemptNumber(next.max(least))
     }
 
-    /// Sends the open attempt to its worker. The group holds a write of it: every launch follows a
-    /// guarded write of this term.
+    /// Sends the open attempt to its worker. The caller has written the driver in the same group:
+    /// every launch follows a guarded write of this term.
     fn launch_driver(&mut self, now: Now, uid: DriverUid) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let Some((key, worker)) = driver.open_key() else { return };
@@ -119,8 +120,8 @@ impl Core {
         self.timers.arm(now.time + self.config.launch_progress, Timer::Progress(key));
     }
 
-    /// The present incarnation never accepted the attempt, and no older command can start it any
-    /// more: the same number again.
+    /// Launches an attempt again under the same number. The worker's present incarnation never
+    /// accepted it, and no older command can start it any more.
     pub(crate) fn launch_driver_again(&mut self, now: Now, uid: DriverUid) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         driver.clear_attempt();
@@ -130,9 +131,9 @@ impl Core {
         self.launch_driver(now, uid);
     }
 
-    /// Sends a command for an attempt, if its worker can take it now: one that has reported, in the
-    /// attempt's incarnation. What is not sent now follows from the inventory when the worker is
-    /// back.
+    /// Sends a command for an attempt, if its worker is in the attempt's incarnation and has
+    /// reported its inventory. Otherwise the inventory of the returning worker decides what is
+    /// sent.
     pub(crate) fn send_to(&mut self, worker: WorkerUid, attempt: AttemptKey, command: WorkerCommand) {
         let incarnation = self.incarnation_of(attempt);
         let Some(worker) = self.workers.get_mut(worker) else { return };
@@ -146,15 +147,15 @@ impl Core {
         }
     }
 
-    /// Nothing was heard of a launch. That never closes an attempt: a kill is asked for, and waited
-    /// for.
+    /// Asks for a kill when nothing was heard of a launch. Missing progress never closes an
+    /// attempt: it stays open until its end is reported.
     pub(crate) fn ask_back_driver(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
         let AttemptKey::Driver(uid, _) = key else { return };
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let Some((open, worker)) = driver.open_key() else { return };
         let stuck = driver.live == DriverState::Launching && !driver.progress && !driver.launch_timed_out;
         let due = driver.launched.is_some_and(|at| at + self.config.launch_progress <= ctx.now.time);
-        // Silence is no lack of progress: the inventory will say.
+        // A disconnected worker may have made progress; its inventory will show it.
         let heard = self.workers.get(worker).is_some_and(|worker| worker.ready_link().is_some());
         if open != key || !stuck || !due || !heard {
             return;

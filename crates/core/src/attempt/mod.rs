@@ -1,4 +1,4 @@
-//! Attempts of drivers: launched, heard of, closed.
+//! Attempts of drivers: launch, reports and close.
 
 mod close;
 mod launch;

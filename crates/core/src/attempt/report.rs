@@ -1,17 +1,18 @@
-//! What a worker says of the open attempt of a driver.
+//! Reports of the open attempt of a driver.
 
 use muster_types::{AttemptState, DriverState, DriverUid, Report};
 
 use crate::core::{Core, Ctx};
 
 impl Core {
-    /// A report of the attempt that is open. A process that runs is shown, not stored: after a
-    /// crash its worker says it again.
+    /// Handles a report of the open attempt. That its process runs is shown but not stored: after a
+    /// crash of the master, the worker reports it again.
     pub(crate) fn driver_report(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid, report: &Report) {
         if let AttemptState::Ended(outcome) = &report.state {
             return self.close_attempt(ctx, uid, outcome.clone(), report.started, report.ended);
         }
-        // What executes was never closed, so nothing followed it. What stands frozen may have been.
+        // An attempt that executes was never closed, so none followed it. A frozen one may have
+        // been closed.
         if report.state != AttemptState::Frozen {
             self.restore.release(uid);
         }

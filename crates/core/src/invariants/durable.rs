@@ -1,5 +1,5 @@
-//! Follows groups as a store and its readers would: what was written, and whether what follows was
-//! allowed to.
+//! Follows groups as a store and its readers would, and checks the writes and the effects that
+//! depend on them.
 
 use std::collections::BTreeMap;
 
@@ -8,22 +8,22 @@ use muster_types::{DriverUid, Write};
 use super::{Fold, InvariantViolation, bounds, order, terminal};
 use crate::Group;
 
-/// The durable state, and what was seen of it.
+/// The durable state, and how it came about.
 #[derive(Debug, Clone, Default)]
 pub struct DurableState {
-    /// What is durable.
+    /// The durable records.
     pub fold: Fold,
     /// How often each driver's own record was put.
     pub puts: BTreeMap<DriverUid, u32>,
 }
 
 impl DurableState {
-    /// Nothing was written yet.
+    /// An empty store.
     pub fn new() -> DurableState {
         DurableState::default()
     }
 
-    /// A group is durable. What it broke.
+    /// Applies a durable group, and returns the invariants that it violates.
     pub fn observe(&mut self, group: &Group) -> Vec<InvariantViolation> {
         let mut found = Vec::new();
         bounds::check(group, &mut found);

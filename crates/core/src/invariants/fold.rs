@@ -45,7 +45,7 @@ impl Fold {
         self.commit = self.commit.next();
     }
 
-    /// As a new leader would load it.
+    /// The state as a new leader would load it.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             commit: self.commit,

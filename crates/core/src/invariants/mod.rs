@@ -1,8 +1,8 @@
-//! What must hold after every step, one small file each: a library for tests and for the
+//! Invariants that hold after every step, in one small file each: a library for tests and for the
 //! simulation.
 //!
-//! [`check`] looks into a core; a [`DurableState`] follows what the core writes and sends, as a
-//! store and its readers would.
+//! [`check`] examines a core; a [`DurableState`] follows what the core writes and sends, as a store
+//! and its readers would.
 
 mod bounds;
 mod durable;
@@ -20,12 +20,12 @@ pub use fold::Fold;
 
 use crate::Core;
 
-/// Something that must never be.
+/// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvariantViolation {
     /// The rule, in a word or two.
     pub rule: &'static str,
-    /// What broke it.
+    /// A description of what broke it.
     pub what: String,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for InvariantViolation {
     }
 }
 
-/// Everything that can be seen in a core at rest: after `place`, before or after `drain`.
+/// Checks all that is visible in a core at rest: after `place`, and before or after `drain`.
 pub fn check(core: &Core) -> Vec<InvariantViolation> {
     let mut found = Vec::new();
     used_resources::check(core, &mut found);

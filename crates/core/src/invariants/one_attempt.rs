@@ -1,5 +1,5 @@
-//! At most one attempt of a driver is open, and every open attempt is in the books of its worker
-//! alone.
+//! At most one attempt of a driver is open, and every open attempt is assigned to exactly one
+//! worker: its own.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Nothing is observed without its write: a launch follows the durable assignment that it carries
-//! out, and executors of an earlier attempt are closed before the next is launched.
+//! Every effect comes after the write that it depends on: a launch follows its durable assignment,
+//! and executors of an earlier attempt are closed before the next attempt is launched.
 
 use muster_types::{AttemptKey, DriverUid, WorkerCommand};
 
@@ -41,7 +41,7 @@ pub(super) fn check(fold: &Fold, group: &Group, found: &mut Vec<InvariantViolati
 fn check_command(fold: &Fold, link: LinkId, command: &WorkerCommand, found: &mut Vec<InvariantViolation>) {
     let attempt = match command {
         WorkerCommand::Launch(launch) => launch.attempt,
-        // What no record names is quarantined, and may go on.
+        // An attempt that no record names is quarantined, and may go on.
         WorkerCommand::Thaw { attempt } if !is_named(fold, *attempt) => return,
         WorkerCommand::Thaw { attempt } => *attempt,
         WorkerCommand::Kill { .. } | WorkerCommand::ApplicationGone(_) => return,
@@ -75,7 +75,8 @@ fn is_named(fold: &Fold, key: AttemptKey) -> bool {
     }
 }
 
-/// Executors of earlier attempts are part of the copy.
+/// Executors of an earlier attempt are part of that copy of the driver, so they must be closed,
+/// too.
 fn check_executors_closed(fold: &Fold, uid: DriverUid, found: &mut Vec<InvariantViolation>) {
     let of_driver = |owner: &Option<(DriverUid, _, _)>| owner.as_ref().is_some_and(|(driver, _, _)| *driver == uid);
     let newest = fold.drivers.get(&uid).and_then(|record| record.attempts.last()).map(|attempt| attempt.number);

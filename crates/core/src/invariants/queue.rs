@@ -1,5 +1,5 @@
-//! What waits for a place is in the queue, and nothing else is: an acknowledged submission reaches
-//! an end.
+//! Exactly the drivers that wait for a worker are in the queue, so that an acknowledged submission
+//! reaches an end.
 
 use muster_types::DriverState;
 

@@ -1,5 +1,5 @@
-//! Terminal is terminal: a driver, an application, an attempt and an executor that ended never
-//! change; attempts only grow; and one request id makes one driver.
+//! Drivers, applications, attempts and executors that ended never change; attempt numbers only
+//! grow; and one request id makes one driver.
 
 use muster_types::{DriverRecord, Write};
 

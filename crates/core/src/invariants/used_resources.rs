@@ -1,4 +1,4 @@
-//! Capacity and addresses are respected, and placement's books are those of the workers.
+//! Capacity and addresses are respected, and the fleet's accounts agree with those of the workers.
 
 use std::collections::BTreeSet;
 
@@ -22,8 +22,8 @@ fn check_worker(core: &Core, worker: &Worker, found: &mut Vec<InvariantViolation
     let mut addresses = BTreeSet::new();
     for (key, held) in worker.assigned.iter().chain(&worker.unassigned) {
         sum.add(&held.amounts());
-        // After a restore its record may stand for something that is long over, and whose place was
-        // given to others.
+        // After a restore, the record may describe an attempt that ended long ago and whose
+        // resources were given to others.
         if core.driver_behind(*key).is_some_and(|driver| core.restore.holds(driver)) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! The workers of one pass, the best first, and what one shape still has to try of them.
+//! The workers of one placement pass, the best first, and those that one shape has yet to try.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -7,27 +7,27 @@ use muster_types::WorkerUid;
 
 use super::Fleet;
 
-/// How good a worker is for the next driver: whether launches succeed there, then by its free cores
-/// where drivers spread; else all are alike.
+/// How good a worker is for the next driver: first whether launches succeed there; then, if drivers
+/// are spread, its number of free cores.
 type Score = (bool, u32);
 
-/// The workers of a pass in the order in which drivers go over them.
+/// The workers of a pass in the order in which drivers try them.
 ///
-/// Within a pass capacity only falls, and so do scores: a worker that is no longer as good as when
-/// the pass began is looked at again further back.
+/// Within a pass capacity only falls, and so do scores. A worker whose score has fallen since the
+/// pass began is therefore moved back in the order.
 #[derive(Debug)]
 pub(super) struct Candidates {
     /// The best first, with the score at the beginning of the pass.
     workers: Vec<(Score, WorkerUid)>,
     spread: bool,
-    /// Made when first asked for: most passes never ask.
+    /// Built on first use, because most passes do not need it.
     positions: Option<BTreeMap<WorkerUid, usize>>,
 }
 
 impl Candidates {
-    /// Spread: those with the most free cores first, and among equals those behind `last`, the
-    /// worker that was given the last driver, so that equals take turns. Otherwise by uid. In both
-    /// cases those on which launches fail come behind all others.
+    /// With `spread`, workers with the most free cores come first. Among equals, those after
+    /// `last`, which was given the last driver, come first, so that equals take turns. Without
+    /// `spread` the order is by uid. In both cases workers on which launches fail come last.
     pub(super) fn new(fleet: &Fleet, workers: Vec<WorkerUid>, spread: bool, last: Option<WorkerUid>) -> Candidates {
         let score = |worker: WorkerUid| score(fleet, worker, spread);
         let mut workers: Vec<_> = workers.into_iter().map(|worker| (score(worker), worker)).collect();
@@ -40,12 +40,12 @@ impl Candidates {
         self.workers.get(position).map(|(_, worker)| *worker)
     }
 
-    /// All of them are to be tried.
+    /// A shape has all workers to try.
     pub(super) fn all(&self) -> Remaining {
         Remaining { unseen: 0..self.workers.len(), seen: BinaryHeap::new() }
     }
 
-    /// Only these are to be tried.
+    /// A shape has only these workers to try.
     pub(super) fn only(&mut self, only: impl Iterator<Item = WorkerUid>) -> Remaining {
         let workers = &self.workers;
         let number = || workers.iter().enumerate().map(|(position, (_, worker))| (*worker, position)).collect();
@@ -63,18 +63,20 @@ fn score(fleet: &Fleet, worker: WorkerUid, spread: bool) -> Score {
     (!fleet.is_failing(worker), if spread { fleet.free_cores(worker) } else { 0 })
 }
 
-/// Positions that one shape has yet to try in this pass, the best first. One that did not fit never
-/// will, since capacity only falls within a pass.
+/// Positions that one shape has yet to try in this pass, the best first. A worker that did not fit
+/// is not tried again, since capacity only falls within a pass.
 #[derive(Debug)]
 pub(super) struct Remaining {
-    /// Positions that this shape has not come to: as good as when the pass began, or less.
+    /// Positions that this shape has not reached. Their scores are those of the beginning of the
+    /// pass, or lower.
     unseen: std::ops::Range<usize>,
-    /// Those that it has come to, with the score that they had then.
+    /// Positions that it has reached, with their scores at that time.
     seen: BinaryHeap<(Score, Reverse<usize>)>,
 }
 
 impl Remaining {
-    /// Takes out the best; hand it back with [`Remaining::put_back`] if it may be tried again.
+    /// Takes out the best. The caller returns it with [`Remaining::put_back`] if it may be tried
+    /// again.
     pub(super) fn take_best(&mut self, fleet: &Fleet, candidates: &Candidates) -> Option<usize> {
         loop {
             let unseen = self.unseen.clone().next().map(|at| (candidates.workers[at].0, Reverse(at)));

@@ -1,18 +1,19 @@
-//! Workers in an order, searched for enough cores and memory without touching those that are full.
+//! Workers in an order, searched for enough cores and memory without a visit to those that are
+//! full.
 
 use muster_types::WorkerUid;
 
-/// Where a worker stands: what it is ordered by, then its uid.
+/// A worker's position in the order: the number by which it is ordered, then its uid.
 pub(super) type IndexKey = (u64, WorkerUid);
 
-/// Which way to go.
+/// The direction of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     Up,
     Down,
 }
 
-/// What must be free.
+/// Amounts that are free, or must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Amounts {
     pub(super) cores: u32,
@@ -29,15 +30,15 @@ impl Amounts {
     }
 }
 
-/// A sorted list cut into blocks. Each block knows the most that any of its workers has free, so a
-/// search passes over a block of full workers with one comparison: ten thousand workers are about
-/// two hundred blocks.
+/// A sorted list cut into blocks. Each block knows the largest amounts that any of its workers has
+/// free, so a search skips a block of full workers with one comparison. Ten thousand workers are
+/// about two hundred blocks.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CapacityIndex {
     blocks: Vec<Block>,
 }
 
-/// Small enough to shift and to sum up in well under a microsecond.
+/// Small enough to shift and to scan in well under a microsecond.
 const BLOCK: usize = 64;
 
 #[derive(Debug, Clone)]
@@ -60,7 +61,7 @@ impl Block {
 
 impl CapacityIndex {
     pub(super) fn insert(&mut self, place: IndexKey, free: Amounts) {
-        // Behind the last place goes into the last block.
+        // A place after the last one goes into the last block.
         let index = self.block_of(place).min(self.blocks.len().saturating_sub(1));
         let Some(block) = self.blocks.get_mut(index) else {
             self.blocks.push(Block::new(vec![(place, free)]));
@@ -88,8 +89,8 @@ impl CapacityIndex {
         }
     }
 
-    /// The first place beyond `after` that has the amounts free. Adds what it examined to
-    /// `examined`.
+    /// The first place beyond `after` that has the amounts free. Adds the number of examined
+    /// entries to `examined`.
     pub(super) fn next(
         &self,
         direction: Direction,
@@ -103,7 +104,8 @@ impl CapacityIndex {
         }
     }
 
-    /// Every worker that has the amounts free, in order. Adds what it examined to `examined`.
+    /// Every worker that has the amounts free, in order. Adds the number of examined entries to
+    /// `examined`.
     pub(super) fn all(&self, least: Amounts, examined: &mut u64) -> Vec<WorkerUid> {
         let mut found = Vec::new();
         for block in &self.blocks {
@@ -133,7 +135,7 @@ impl CapacityIndex {
         })
     }
 
-    /// Index of the block that holds the place or would.
+    /// Index of the block that contains the place or would contain it.
     fn block_of(&self, place: IndexKey) -> usize {
         self.blocks.partition_point(|block| block.last().is_some_and(|last| last < place))
     }

@@ -1,4 +1,4 @@
-//! Drivers: in submission order, and one that does not fit does not block the next.
+//! Placement of drivers, in submission order. A driver that does not fit does not block the next.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::{Fleet, Policy, Shape};
 pub struct DriverQueue {
     waiting: WaitQueue<DriverQueueKey>,
     drivers: BTreeMap<DriverUid, (i64, Arc<Shape>)>,
-    /// Orders in use lie between these.
+    /// All positions in use lie between `front` and `back`.
     front: i64,
     back: i64,
     /// The worker that was given the last driver.
@@ -27,26 +27,26 @@ pub struct DriverQueue {
 type DriverQueueKey = (i64, DriverUid);
 
 impl DriverQueue {
-    /// Nothing waits.
+    /// An empty queue.
     pub fn new() -> DriverQueue {
         DriverQueue::default()
     }
 
-    /// Adds a driver behind all others. One that waits already stays where it is, and takes the new
-    /// shape.
+    /// Adds a driver behind all others. A driver that waits already keeps its place and gets the
+    /// new shape.
     pub fn push(&mut self, driver: DriverUid, shape: Arc<Shape>) {
         self.back += 1;
         self.insert(driver, shape, self.back);
     }
 
-    /// Adds a driver before all others: one that was placed before and runs again. One that waits
-    /// already stays where it is, and takes the new shape.
+    /// Adds a driver before all others, because it was placed before and runs again. A driver that
+    /// waits already keeps its place and gets the new shape.
     pub fn push_front(&mut self, driver: DriverUid, shape: Arc<Shape>) {
         self.front -= 1;
         self.insert(driver, shape, self.front);
     }
 
-    /// Takes a driver out; whether it waited.
+    /// Removes a driver; returns whether it waited.
     pub fn remove(&mut self, driver: DriverUid) -> bool {
         let Some((order, shape)) = self.drivers.remove(&driver) else { return false };
         self.waiting.remove(&shape, (order, driver));
@@ -58,7 +58,7 @@ impl DriverQueue {
         self.drivers.contains_key(&driver)
     }
 
-    /// How many wait.
+    /// The number of waiting drivers.
     pub fn len(&self) -> usize {
         self.drivers.len()
     }
@@ -83,20 +83,21 @@ pub struct DriverPlacement {
     pub driver: DriverUid,
     /// The worker.
     pub worker: WorkerUid,
-    /// What it is given.
+    /// The resources that it is given.
     pub resources: AllocatedResources,
 }
 
-/// Places what fits and takes it out of the queue. `placed` is how many drivers are placed at
-/// present and have not ended.
+/// Places the drivers that fit and removes them from the queue. `placed` is the number of drivers
+/// that are placed and have not ended.
 ///
-/// Drivers are tried in submission order. Spread: each takes the worker with the most free cores
-/// among those that it fits, and among equals the one behind the worker that was given the last
-/// driver, in this pass or before it. Compact: each takes the first worker by uid.
+/// Drivers are tried in submission order. With `spread_drivers`, each takes the worker with the
+/// most free cores among those that it fits; among equals, the next after the worker that was given
+/// the last driver, in this pass or before it. Otherwise each takes the first worker by uid.
 ///
-/// Cost: nothing when no shape is new and no worker rose; else a look at each worker that has room
-/// for the smallest shape, a look for each driver placed, and at most one failed look per shape and
-/// worker. A worker that another shape was given in between is sorted in anew, which is no look.
+/// Cost: nothing if no shape is new and no worker has risen. Otherwise each worker with room for
+/// the smallest shape is examined once; each placed driver costs one examination, and each shape
+/// fails at most once per worker. Sorting a worker anew, after another shape took some of it, is
+/// not counted.
 pub fn place_drivers(fleet: &mut Fleet, queue: &mut DriverQueue, policy: &Policy, placed: u32) -> Vec<DriverPlacement> {
     let mut left = policy.max_drivers.map_or(usize::MAX, |most| most.saturating_sub(placed) as usize);
     if left == 0 {
@@ -152,7 +153,7 @@ fn least_of(one: Option<Amounts>, other: Amounts) -> Amounts {
     one.map_or(other, |one| Amounts { cores: one.cores.min(other.cores), memory: one.memory.min(other.memory) })
 }
 
-/// Each shape at the turn of its first driver, with the workers that it has to try.
+/// Each shape by the queue key of its first driver, with the workers that it has to try.
 fn shapes_in_order(
     fleet: &Fleet,
     waiting: &WaitQueue<DriverQueueKey>,

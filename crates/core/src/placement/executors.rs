@@ -1,4 +1,4 @@
-//! Executors: for each application in registration order, for each of its profiles.
+//! Placement of executors: for each application in registration order, for each of its profiles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::fleet::amounts;
 use super::waiting::WaitQueue;
 use super::{Fleet, Policy, Shape, share};
 
-/// What an application wants and has.
+/// The wanted and existing executors of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ApplicationDemand {
     /// Cores that it may still be granted, all profiles together: see [`Policy::cores_left`].
@@ -19,16 +19,16 @@ pub struct ApplicationDemand {
     pub profiles: BTreeMap<ProfileId, ProfileDemand>,
 }
 
-/// What an application wants of one profile.
+/// The wanted and existing executors of one profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileDemand {
-    /// What one executor needs of a worker.
+    /// The requirements of one executor.
     pub shape: Arc<Shape>,
     /// Executors that count towards the target: placed, not ended, not draining.
     pub existing: u32,
     /// Executors wanted.
     pub target: u32,
-    /// How many more are wished for on these hosts: they are taken first, the rest goes anywhere.
+    /// How many more are preferred on these hosts. These are placed first, the others on any host.
     pub preferred_hosts: BTreeMap<String, u32>,
 }
 
@@ -41,7 +41,7 @@ impl ApplicationDemand {
     }
 }
 
-/// Applications in registration order, with what each still wants.
+/// Applications in registration order, with their demand.
 #[derive(Debug, Clone, Default)]
 pub struct ExecutorQueue {
     order: BTreeMap<ApplicationUid, u64>,
@@ -54,16 +54,16 @@ pub struct ExecutorQueue {
 type ProfileQueueKey = (u64, ProfileId);
 
 impl ExecutorQueue {
-    /// No applications.
+    /// An empty queue.
     pub fn new() -> ExecutorQueue {
         ExecutorQueue::default()
     }
 
-    /// Says what an application wants and has: at registration (which gives it its place behind all
-    /// others), and whenever a target, an exclusion, a preference, the cores that it holds or the
-    /// number of its executors changed. What [`place_executors`] grants is counted by the queue
-    /// itself; saying it again does no harm. An application that is to be given nothing for now
-    /// (its session is away, it backs off) keeps its place with an empty demand.
+    /// Sets what an application wants and has. Called at registration, which gives the application
+    /// its place behind all others, and whenever a target, an exclusion, a preference, its granted
+    /// cores or the number of its executors changed. The queue itself counts what
+    /// [`place_executors`] grants; setting it again does no harm. An application that gets nothing
+    /// for now (its session is broken, or it backs off) keeps its place with an empty demand.
     pub fn set(&mut self, application: ApplicationUid, demand: ApplicationDemand) {
         let order = *self.order.entry(application).or_insert_with(|| {
             self.next += 1;
@@ -81,7 +81,7 @@ impl ExecutorQueue {
         self.applications.insert(order, (application, demand));
     }
 
-    /// Forgets an application.
+    /// Removes an application.
     pub fn remove(&mut self, application: ApplicationUid) {
         if let Some(order) = self.order.remove(&application) {
             self.leave(order);
@@ -89,7 +89,7 @@ impl ExecutorQueue {
         }
     }
 
-    /// What an application wants and has, as far as the queue knows.
+    /// The demand of an application, as the queue knows it.
     pub fn get(&self, application: ApplicationUid) -> Option<&ApplicationDemand> {
         self.order.get(&application).and_then(|order| self.applications.get(order)).map(|(_, demand)| demand)
     }
@@ -111,24 +111,24 @@ pub struct ExecutorPlacement {
     pub profile: ProfileId,
     /// The worker.
     pub worker: WorkerUid,
-    /// What it is given.
+    /// The resources that it is given.
     pub resources: AllocatedResources,
 }
 
-/// Places what fits, and counts it in the queue. In the order in which executors are to be
-/// numbered: by application, profile, and worker in the order of the selection policy, those on
-/// preferred hosts first. Workers on which launches fail are passed over as long as others have
-/// room.
+/// Places the executors that fit, and counts them in the queue. They are returned in the order in
+/// which they are numbered: by application, profile, and worker in the order of the selection
+/// policy, those on preferred hosts first. Workers on which launches fail are used only if no other
+/// has room.
 ///
-/// Each profile is given what the reference system's loop would give it: workers that can hold one
-/// executor, in the order of the selection policy, get one step in turn (spread) or as many as they
-/// hold (compact), within the cores left to the application and the target of the profile. A step
-/// is one executor, or one core where the profile names no cores; then each worker has at most one
-/// executor per pass, with all the cores it got.
+/// Each profile gets what the loop of the reference system would give it. The workers that can hold
+/// one executor, in the order of the selection policy, get one step in turn (spread) or as many as
+/// they hold (compact), within the application's remaining cores and the target of the profile. A
+/// step is one executor, or one core where the profile names no cores; in that case each worker
+/// gets at most one executor per pass, with all the cores of its steps.
 ///
-/// Cost: nothing when no demand is new and no worker rose; else for each profile that may be given
-/// something, a look at the workers it takes and at those with enough cores and memory that fail it
-/// for other reasons.
+/// Cost: nothing if no demand is new and no worker has risen. Otherwise each profile that may be
+/// given something examines the workers that it takes, and those with enough cores and memory that
+/// fail it for other reasons.
 pub fn place_executors(fleet: &mut Fleet, queue: &mut ExecutorQueue, policy: &Policy) -> Vec<ExecutorPlacement> {
     let shapes = queue.waiting.to_try(fleet);
     let turn = |shape: Arc<Shape>| queue.waiting.first(&shape).map(|turn| (turn, shape));
@@ -157,16 +157,16 @@ pub fn place_executors(fleet: &mut Fleet, queue: &mut ExecutorQueue, policy: &Po
     found
 }
 
-/// One profile's share of a pass.
+/// The placement of one profile within a pass.
 struct Assignment<'a> {
     fleet: &'a mut Fleet,
     policy: &'a Policy,
     shape: &'a Shape,
-    /// Only workers that rose after this stamp may fit.
+    /// If set, only workers that rose after this stamp may fit.
     only_risen: Option<u64>,
 }
 
-/// What was given, in order.
+/// Workers with the resources taken from them, in order.
 type Given = Vec<(WorkerUid, AllocatedResources)>;
 
 impl Assignment<'_> {
@@ -212,7 +212,7 @@ impl Assignment<'_> {
         given
     }
 
-    /// One executor on each of at most `missing` workers, with the cores that each gets of the
+    /// One executor on each of at most `missing` workers; the workers share the cores of the
     /// budget.
     fn whole_workers(&mut self, budget: u64, missing: u64, preferred: &mut BTreeMap<String, u32>) -> Given {
         let most = missing.min(budget);
@@ -246,7 +246,7 @@ impl Assignment<'_> {
         if self.policy.spread_executors { share::spread(rooms, budget) } else { share::compact(rooms, budget) }
     }
 
-    /// How many executors of the fixed size the worker holds.
+    /// How many executors of the fixed size have room on the worker.
     fn room(&self, worker: WorkerUid) -> u64 {
         let Some(capacity) = self.fleet.workers_by_uid.get(&worker) else { return 0 };
         let least = self.shape.least();
@@ -257,9 +257,8 @@ impl Assignment<'_> {
         customs.fold(cores.min(times(capacity.free_memory(), least.memory)), u64::min)
     }
 
-    /// The first `most` workers that hold one executor, in the order of the policy. Each of them is
-    /// given a step, since the budget has at least as many: so no more are looked for than are
-    /// given something.
+    /// The first `most` workers that hold one executor, in the order of the policy. The budget
+    /// gives each of them at least one step, so more workers are not needed.
     fn collect(&mut self, most: u64, except: &BTreeSet<WorkerUid>) -> Vec<WorkerUid> {
         match self.only_risen {
             Some(stamp) => {
@@ -299,7 +298,7 @@ impl Assignment<'_> {
         self.fitting(workers)
     }
 
-    /// Of these workers those that hold one executor, in the order of the policy.
+    /// Those of the workers that hold one executor, in the order of the policy.
     fn fitting(&mut self, mut workers: Vec<WorkerUid>) -> Vec<WorkerUid> {
         self.fleet.count_examined(workers.len() as u64);
         let least = self.shape.least();

@@ -1,4 +1,4 @@
-//! Why something waits.
+//! Why drivers and executors wait.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,17 @@ use muster_types::{PendingCause, PendingReason, Resources, WorkerName};
 use super::worker_capacity::WorkerCapacity;
 use super::{Fleet, Policy, Shape};
 
-/// Whether some worker could be given one of the shape now. `cores == 0` asks for one core.
+/// Whether some worker could take the shape now. `cores == 0` asks for one core.
 pub fn fits_now(fleet: &Fleet, shape: &Shape, policy: &Policy) -> bool {
     let least = shape.least();
     fleet.workers_by_uid.values().any(|capacity| capacity.fits(shape, &least, policy))
 }
 
-/// Why no worker takes the shape: each worker once, at the first cause in the order of
-/// [`PendingCause`] (a worker that could take it at none); the nearest fit; and whether no worker
-/// known could take it even if it were empty (never so while no worker is known). Limits of drivers
-/// and of an application's cores, and back-off, are the caller's to add. `cores == 0` asks for one
-/// core. Looks at every worker.
+/// Why no worker takes the shape. Each worker is counted once, under the first cause in the order
+/// of [`PendingCause`]; a worker that could take the shape is not counted. The answer also names
+/// the nearest fit, and tells whether no known worker could take the shape even if it were empty
+/// (always false while no worker is known). The caller adds the limits of drivers and of an
+/// application's cores, and back-off. `cores == 0` asks for one core. Examines every worker.
 pub fn explain(fleet: &Fleet, shape: &Shape, policy: &Policy) -> PendingReason {
     if fleet.workers_by_uid.is_empty() {
         let sentence = "no worker has registered yet".to_owned();
@@ -46,7 +46,7 @@ pub fn explain(fleet: &Fleet, shape: &Shape, policy: &Policy) -> PendingReason {
         (cause, summary.workers, sentence)
     };
     let mut causes: Vec<_> = tallies.into_iter().map(said).collect();
-    // Stable: equal counts stay in the order of causes.
+    // The sort is stable: causes with equal counts keep their order.
     causes.sort_by_key(|(_, workers, _)| std::cmp::Reverse(*workers));
     let suits_when_empty = |capacity: &WorkerCapacity| {
         capacity.permanent_reason(shape, policy).is_none() && capacity.holds_when_empty(&least)
@@ -58,7 +58,7 @@ pub fn explain(fleet: &Fleet, shape: &Shape, policy: &Policy) -> PendingReason {
     }
 }
 
-/// The first amount that is not free.
+/// The cause of the first amount that is not free.
 fn shortage(capacity: &WorkerCapacity, least: &Resources) -> Option<PendingCause> {
     if capacity.free_cores() < least.cores {
         return Some(PendingCause::Cores);
@@ -91,8 +91,9 @@ impl CauseSummary {
     }
 }
 
-/// How far a worker is from a fit: amounts alone before what only waiting for the worker mends,
-/// before what it is; then by what is missing of the request, summed over its amounts; then by
+/// How far a worker is from a fit. Workers are ordered by kind: first a lack of free amounts, then
+/// causes that end by themselves or with the worker's return, then properties of the worker. Within
+/// a kind they are ordered by the missing part of the request, summed over its amounts, then by
 /// name.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Distance {
@@ -124,12 +125,12 @@ impl Distance {
     }
 }
 
-/// What is missing of the request, in billionths of it.
+/// The missing part of the request, in billionths of it.
 fn share(free: u128, requested: u128) -> u128 {
     (requested.saturating_sub(free) * 1_000_000_000).checked_div(requested).unwrap_or(0)
 }
 
-/// What one worker lacks.
+/// A sentence about what one worker lacks.
 fn lacks(capacity: &WorkerCapacity, shape: &Shape, cause: &PendingCause, least: &Resources) -> String {
     match cause {
         PendingCause::NoWorkers
@@ -169,7 +170,7 @@ fn missing_amounts(capacity: &WorkerCapacity, least: &Resources) -> String {
     format!("lacks {}", parts.join(" and "))
 }
 
-/// What holds for all workers of a cause.
+/// A sentence about all workers of a cause.
 fn sentence(cause: &PendingCause, summary: &CauseSummary, shape: &Shape, least: &Resources) -> String {
     let who = if summary.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", summary.workers) };
     let verb = |one: &'static str, many: &'static str| if summary.workers == 1 { one } else { many };
@@ -209,13 +210,13 @@ fn pairs<'a>(labels: impl Iterator<Item = (&'a String, &'a String)>) -> String {
     labels.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
 }
 
-/// In the largest unit that shows it exactly, else with one decimal.
+/// A number of bytes in the largest unit that shows it exactly, else with one decimal.
 fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let unit = |step: usize| 1u64 << (10 * step);
     let exact =
         (0..UNITS.len()).rev().find(|step| count >= unit(*step) && count.is_multiple_of(unit(*step))).unwrap_or(0);
-    // Four digits and a unit are read at a glance; more are not.
+    // Up to four digits are easy to read.
     if count / unit(exact) < 10_000 {
         return format!("{} {}", count / unit(exact), UNITS[exact]);
     }

@@ -1,4 +1,4 @@
-//! Every worker, what is free on each, and which of them rose lately.
+//! All workers, the free resources of each, and which of them rose recently.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,19 +8,19 @@ use super::capacity_index::{Amounts, CapacityIndex, Direction, IndexKey};
 use super::worker_capacity::{Eligibility, WorkerCapacity, WorkerFacts};
 use super::{Policy, SelectionPolicy, Shape};
 
-/// Every worker with what is free on it. Methods that name a worker which is not known do nothing,
-/// or answer `None`.
+/// All workers with their free resources. A worker *rises* when it may take more than before.
+/// Methods do nothing or return `None` for a worker that is not known.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
     pub(super) workers_by_uid: BTreeMap<WorkerUid, WorkerCapacity>,
     hosts: BTreeMap<String, BTreeSet<WorkerUid>>,
     orders: CapacityIndexes,
-    /// Raised with each rise.
+    /// Raised whenever a worker rises.
     pub(super) stamp: u64,
-    /// Each worker at most once, at its newest rise.
+    /// Workers by the stamp of their last rise; each worker occurs at most once.
     freed_since: BTreeMap<u64, WorkerUid>,
     examined: u64,
-    /// Workers on which launches fail: they are given what finds room nowhere else.
+    /// Workers on which launches fail: they only get work that has room nowhere else.
     failing: BTreeSet<WorkerUid>,
 }
 
@@ -57,13 +57,13 @@ impl CapacityIndexes {
 }
 
 impl Fleet {
-    /// No workers.
+    /// An empty fleet.
     pub fn new() -> Fleet {
         Fleet::default()
     }
 
-    /// Makes a worker known, or takes over its new facts; what is taken of it stays taken. A new
-    /// worker is `Unconfirmed`.
+    /// Adds a worker, or replaces its facts; resources in use stay in use. A new worker is
+    /// `Unconfirmed`.
     pub fn upsert(&mut self, worker: WorkerUid, facts: WorkerFacts) {
         let Some(capacity) = self.workers_by_uid.get(&worker) else {
             self.hosts.entry(facts.host.clone()).or_default().insert(worker);
@@ -78,7 +78,7 @@ impl Fleet {
         self.change(worker, |capacity| capacity.renew(facts));
     }
 
-    /// Says whether a worker may be given work.
+    /// Sets whether a worker may be given work.
     pub fn set_eligibility(&mut self, worker: WorkerUid, eligibility: Eligibility) {
         self.change(worker, |capacity| std::mem::replace(&mut capacity.eligibility, eligibility) != eligibility);
     }
@@ -88,7 +88,7 @@ impl Fleet {
         self.workers_by_uid.get(&worker).map(|capacity| capacity.eligibility)
     }
 
-    /// Says whether launches fail on a worker. Answers whether that is new.
+    /// Sets whether launches fail on a worker. Returns whether that is a change.
     pub fn set_failing(&mut self, worker: WorkerUid, failing: bool) -> bool {
         if failing { self.failing.insert(worker) } else { self.failing.remove(&worker) }
     }
@@ -102,7 +102,7 @@ impl Fleet {
         self.failing.iter().copied()
     }
 
-    /// Forgets a worker and what was taken of it.
+    /// Removes a worker, with its resources in use.
     pub fn remove(&mut self, worker: WorkerUid) {
         self.failing.remove(&worker);
         self.leave_host(worker);
@@ -114,8 +114,8 @@ impl Fleet {
         }
     }
 
-    /// Takes amounts of a worker, whatever its eligibility: the first free addresses in the
-    /// worker's order. `None`, and nothing taken, when they are not free.
+    /// Takes amounts from a worker, whatever its eligibility, with the first free addresses in the
+    /// worker's order. Takes nothing and returns `None` if they are not free.
     pub fn take(&mut self, worker: WorkerUid, request: &Resources) -> Option<AllocatedResources> {
         self.take_many(worker, request, 1).pop()
     }
@@ -130,8 +130,8 @@ impl Fleet {
         given
     }
 
-    /// Notes what is taken of a worker by something that a record or an inventory names. May exceed
-    /// what there is: then nothing is free, and giving back pays the excess off first.
+    /// Counts resources as used by an attempt that a record or an inventory names. Use may exceed
+    /// the total: then nothing is free, and what is given back first reduces the excess.
     pub fn hold(&mut self, worker: WorkerUid, held: &AllocatedResources) {
         self.change(worker, |capacity| {
             capacity.hold(held);
@@ -147,22 +147,22 @@ impl Fleet {
         });
     }
 
-    /// Cores that are free; 0 of a worker that is not known.
+    /// The number of free cores; 0 if the worker is not known.
     pub(super) fn free_cores(&self, worker: WorkerUid) -> u32 {
         self.workers_by_uid.get(&worker).map_or(0, WorkerCapacity::free_cores)
     }
 
-    /// What is free, with addresses.
+    /// The free resources, with addresses.
     pub fn free(&self, worker: WorkerUid) -> Option<AllocatedResources> {
         self.workers_by_uid.get(&worker).map(WorkerCapacity::free)
     }
 
-    /// What is taken; more than the total where a worker runs more than it has.
+    /// The resources in use. They exceed the total where a worker runs more than it has.
     pub fn used(&self, worker: WorkerUid) -> Option<Resources> {
         self.workers_by_uid.get(&worker).map(WorkerCapacity::used)
     }
 
-    /// What is known of a worker.
+    /// The facts of a worker.
     pub fn facts(&self, worker: WorkerUid) -> Option<&WorkerFacts> {
         self.workers_by_uid.get(&worker).map(|capacity| &capacity.facts)
     }
@@ -172,8 +172,8 @@ impl Fleet {
         self.workers_by_uid.keys().copied()
     }
 
-    /// How often placement has looked at a worker, or at a block of full ones: what passes cost,
-    /// for tests and metrics.
+    /// How often placement has examined a worker, or a block of full ones: the cost of passes, for
+    /// tests and metrics.
     pub fn examined(&self) -> u64 {
         self.examined
     }
@@ -182,13 +182,13 @@ impl Fleet {
         self.examined = self.examined.saturating_add(examined);
     }
 
-    /// Workers that rose after a stamp, the longest ago first.
+    /// Workers that rose after a stamp, the oldest rise first.
     pub(super) fn risen_after(&self, stamp: u64) -> impl Iterator<Item = WorkerUid> + '_ {
         self.freed_since.range(stamp.saturating_add(1)..).map(|(_, worker)| *worker)
     }
 
-    /// Ready workers with the amounts free, beyond a place in the order of the policy. Passes over
-    /// full ones.
+    /// The next ready worker with the amounts free, beyond a place in the order of the policy.
+    /// Skips full ones.
     pub(super) fn next_ready(
         &self,
         selection: SelectionPolicy,
@@ -200,12 +200,12 @@ impl Fleet {
         order.next(direction, after, least, examined)
     }
 
-    /// Every ready worker with the amounts free, by uid. Passes over full ones.
+    /// Every ready worker with the amounts free, by uid. Skips full ones.
     pub(super) fn all_ready(&self, least: Amounts, examined: &mut u64) -> Vec<WorkerUid> {
         self.orders.by_uid.all(least, examined)
     }
 
-    /// Puts workers into the order of the policy, those on which launches fail behind all others.
+    /// Sorts workers by the policy, with those on which launches fail behind all others.
     pub(super) fn sort(&self, selection: SelectionPolicy, workers: &mut [WorkerUid]) {
         let workers_by_uid = &self.workers_by_uid;
         let cores = |worker: &WorkerUid| (workers_by_uid.get(worker).map_or(0, WorkerCapacity::free_cores), *worker);
@@ -220,12 +220,12 @@ impl Fleet {
         workers.sort_by_key(|worker| self.is_failing(*worker));
     }
 
-    /// Workers on a machine.
+    /// The workers on a host.
     pub(super) fn on_host(&self, host: &str) -> impl Iterator<Item = WorkerUid> + '_ {
         self.hosts.get(host).into_iter().flatten().copied()
     }
 
-    /// Whether the worker could be given one of the shape now; `least` is what that takes.
+    /// Whether the worker could take the shape now; `least` is the amount that this needs.
     pub(super) fn fits(&self, worker: WorkerUid, shape: &Shape, least: &Resources, policy: &Policy) -> bool {
         self.workers_by_uid.get(&worker).is_some_and(|capacity| capacity.fits(shape, least, policy))
     }
@@ -240,8 +240,8 @@ impl Fleet {
         }
     }
 
-    /// Changes a seat, and marks it risen if it is ready and more is free than was, or if the
-    /// change says that the worker may now suit what it did not suit before.
+    /// Changes a worker, and marks it as risen if it is ready and has more free than before, or if
+    /// `change` returns that it may now suit shapes that it did not suit before.
     fn change(&mut self, worker: WorkerUid, change: impl FnOnce(&mut WorkerCapacity) -> bool) {
         let Some(capacity) = self.workers_by_uid.get_mut(&worker) else { return };
         let (was_ready, before) = (capacity.eligibility == Eligibility::Ready, capacity.free_resources());

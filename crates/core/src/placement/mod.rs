@@ -1,15 +1,14 @@
-//! Placement: which worker takes what. Pure and deterministic; chance comes in through
-//! [`crate::Entropy`].
+//! Placement: which worker gets which driver or executor. Pure and deterministic.
 //!
-//! [`Fleet`] knows what each worker has, [`DriverQueue`] and [`ExecutorQueue`] what waits. A batch
-//! of inputs ends with one [`place_drivers`], then one [`place_executors`]. What waits is grouped
-//! by [`Shape`]: a shape that fitted nowhere is looked at again only against workers whose capacity
-//! or eligibility rose since, which the fleet remembers. So a full cluster with any number of
-//! things waiting costs nothing per event.
+//! [`Fleet`] knows the resources of each worker; [`DriverQueue`] and [`ExecutorQueue`] know what
+//! waits. A batch of inputs ends with one [`place_drivers`], then one [`place_executors`]. Waiting
+//! work is grouped by [`Shape`]. A shape that fitted nowhere is tried again only on workers whose
+//! capacity or eligibility rose since; the fleet remembers these. In a full cluster, an event
+//! therefore costs nothing, however many drivers and executors wait.
 //!
-//! The caller's duties: tell the fleet of every grant that it did not make itself (`hold`) and of
-//! every end (`give_back`), and the executor queue of every change of what an application wants or
-//! has (`set`).
+//! The caller must tell the fleet of every grant that it did not make itself (`hold`) and of every
+//! end (`give_back`), and the executor queue of every change in what an application wants or has
+//! (`set`).
 
 mod candidates;
 mod capacity_index;

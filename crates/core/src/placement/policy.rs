@@ -1,7 +1,7 @@
-//! The operator's choices.
+//! The operator's choices for placement.
 
-/// In which order executors go over the workers. Ties go by worker uid: ascending, and descending
-/// in the `Desc` policies.
+/// The order in which workers are tried for executors. Ties are ordered by worker uid: ascending,
+/// and descending in the `Desc` policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SelectionPolicy {
     /// Most free cores first.
@@ -27,7 +27,7 @@ impl SelectionPolicy {
         SelectionPolicy::WorkerId,
     ];
 
-    /// The word of options.
+    /// The word in options.
     pub fn as_str(self) -> &'static str {
         match self {
             SelectionPolicy::CoresFreeDesc => "CORES_FREE_DESC",
@@ -38,28 +38,29 @@ impl SelectionPolicy {
         }
     }
 
-    /// Of the word of options.
+    /// The policy of a word in options.
     pub fn from_word(word: &str) -> Option<SelectionPolicy> {
         SelectionPolicy::ALL.into_iter().find(|policy| policy.as_str() == word)
     }
 }
 
-/// The operator's choices. They stand for the life of a core: what was found to fit nowhere under
-/// one policy is not looked at again under another.
+/// The operator's choices. They must not change during the life of a core, because a shape that
+/// fitted nowhere under one policy is not tried again under another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Each driver goes to the worker with the most free cores, and equals take turns; otherwise to
-    /// the first worker by uid that fits.
+    /// Whether each driver goes to the worker with the most free cores, with equals in turn;
+    /// otherwise to the first worker by uid that fits.
     pub spread_drivers: bool,
-    /// An application's executors go one to each worker in turn; otherwise as many as fit to each.
+    /// Whether an application's executors go to the workers in turn; otherwise each worker gets as
+    /// many as fit.
     pub spread_executors: bool,
     /// The order of workers for executors.
     pub selection: SelectionPolicy,
-    /// Drivers that may be placed at one time.
+    /// The most drivers that may be placed at one time.
     pub max_drivers: Option<u32>,
-    /// Cores of an application that names no limit.
+    /// The limit of cores for an application that names none.
     pub default_cores: Option<u32>,
-    /// Leased work goes only to workers that can hold a tree.
+    /// Whether leased work goes only to workers that can end a process tree whole.
     pub require_containment: bool,
 }
 
@@ -71,8 +72,8 @@ impl Default for Policy {
             selection: SelectionPolicy::default(),
             max_drivers: None,
             default_cores: None,
-            // A machine without control groups can still be tried out; a cluster of several masters
-            // asks for it.
+            // A machine without control groups can still be used for a trial. With etcd the master
+            // sets this by default.
             require_containment: false,
         }
     }

@@ -1,16 +1,16 @@
-//! What makes two waiting things equal to placement.
+//! The properties that decide where a waiting driver or executor fits.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_types::Resources;
 
-/// What a driver or executor needs of a worker. Things of equal shape fit on the same workers, so
-/// they wait together.
+/// What a driver or executor needs of a worker. Drivers or executors of equal shape fit on the same
+/// workers, so they wait in one group.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Shape {
-    /// What one of them takes. For executors `cores == 0` means: all the free cores of the worker,
-    /// at least one.
+    /// The resources of one of them. For executors, `cores == 0` means all free cores of the
+    /// worker, at least one.
     pub resources: Resources,
     /// Labels that the worker must carry.
     pub selector: BTreeMap<String, String>,
@@ -18,13 +18,13 @@ pub struct Shape {
     pub variables: BTreeSet<String>,
     /// Hosts on which nothing is placed.
     pub excluded_hosts: BTreeSet<String>,
-    /// Ends with its worker's lease: stays off workers that cannot hold a tree, where the policy
-    /// requires it.
+    /// Whether the worker fences it when its lease ends. Where the policy requires it, such work is
+    /// not placed on workers that cannot end a process tree whole.
     pub leased: bool,
 }
 
 impl Shape {
-    /// A shape that needs amounts alone.
+    /// A shape that needs resources and nothing else.
     pub fn new(resources: Resources) -> Shape {
         Shape { resources, ..Shape::default() }
     }
@@ -35,8 +35,8 @@ impl Shape {
     }
 
     fn key(&self) -> impl Ord + '_ {
-        // Cores and memory lead: a queue skips the shapes that ask for more cores than any risen
-        // worker has.
+        // Cores come first: a queue skips the shapes that ask for more cores than any risen worker
+        // has.
         (
             self.resources.cores,
             self.resources.memory,

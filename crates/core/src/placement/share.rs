@@ -1,12 +1,12 @@
-//! How many steps each worker gets, in closed form: the same as going round and handing out one
-//! step at a time.
+//! How many steps each worker gets. The result is computed directly, and equals that of handing out
+//! one step at a time in turn.
 
-/// Spread: one step to each in turn, as long as it has room, until the budget is used up. Returns
+/// Spread: one step to each worker in turn while it has room, until the budget is used up. Returns
 /// the steps of each.
 ///
-/// Going round hands every worker the same number of steps until its room is full; so there is a
-/// level up to which all are filled, and what is left of the budget goes one by one to the first
-/// that have room above it.
+/// In turn, every worker gets the same number of steps until its room is full. So all workers are
+/// filled up to one level, and the rest of the budget goes, one step each, to the first workers
+/// with room above it.
 pub(super) fn spread(rooms: &[u64], budget: u64) -> Vec<u64> {
     let level = level(rooms, budget);
     let mut steps: Vec<u64> = rooms.iter().map(|room| (*room).min(level)).collect();
@@ -20,7 +20,7 @@ pub(super) fn spread(rooms: &[u64], budget: u64) -> Vec<u64> {
     steps
 }
 
-/// Compact: as many as fit to the first, then to the next.
+/// Compact: the first worker gets as many steps as fit, then the next.
 pub(super) fn compact(rooms: &[u64], budget: u64) -> Vec<u64> {
     let mut left = budget;
     let fill = |room: &u64| {
@@ -31,7 +31,7 @@ pub(super) fn compact(rooms: &[u64], budget: u64) -> Vec<u64> {
     rooms.iter().map(fill).collect()
 }
 
-/// The highest level that the budget fills everywhere.
+/// The highest level up to which the budget fills all workers.
 fn level(rooms: &[u64], budget: u64) -> u64 {
     let (mut low, mut high) = (0, rooms.iter().copied().max().unwrap_or(0));
     while low < high {

@@ -1,28 +1,28 @@
-//! What waits, grouped by shape, with what is known to fit nowhere.
+//! Waiting drivers or executors, grouped by shape, with the shapes that fit nowhere at present.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Fleet, Shape};
 
-/// Entries in the order of their keys, grouped by shape. For each group it is known since when no
-/// worker can take it, so a pass looks at nothing but workers that rose since then. Within a pass
-/// capacity only falls: what failed once need not be tried again.
+/// Entries in the order of their keys, grouped by shape. The queue remembers since when each group
+/// has fitted nowhere, so a pass examines only workers that rose since then. Within a pass capacity
+/// only falls: a shape that failed need not be tried again.
 #[derive(Debug, Clone)]
 pub(super) struct WaitQueue<K> {
     groups: BTreeMap<Arc<Shape>, ShapeGroup<K>>,
-    /// Shapes that any worker may fit.
+    /// Shapes that have not failed on all workers yet, so that any worker may take them.
     fresh: BTreeSet<Arc<Shape>>,
-    /// The fleet's stamp at the end of the newest whole pass: every group that is not fresh fits
-    /// only what rose since.
+    /// The fleet's stamp at the end of the last complete pass. A group that is not fresh fits only
+    /// on workers that rose since then.
     seen: u64,
 }
 
 #[derive(Debug, Clone)]
 struct ShapeGroup<K> {
     entries: BTreeSet<K>,
-    /// The fleet's stamp when the shape last fitted nowhere; later than `seen` only when a pass
-    /// broke off.
+    /// The fleet's stamp when the shape last fitted nowhere. It is later than `seen` only after a
+    /// pass that was broken off.
     stuck: u64,
 }
 
@@ -56,7 +56,7 @@ impl<K: Ord + Copy> WaitQueue<K> {
         self.groups.get(shape).and_then(|group| group.entries.first().copied())
     }
 
-    /// The shapes that a pass must try. Costs nothing when nothing rose and nothing is fresh.
+    /// The shapes that a pass must try. Costs nothing if no worker rose and no shape is fresh.
     pub(super) fn to_try(&self, fleet: &Fleet) -> Vec<Arc<Shape>> {
         let mut shapes: Vec<Arc<Shape>> = self.fresh.iter().cloned().collect();
         if fleet.stamp > self.seen {
@@ -71,7 +71,7 @@ impl<K: Ord + Copy> WaitQueue<K> {
         shapes
     }
 
-    /// Since when no worker can take the shape; `None` when any may.
+    /// The stamp since which no worker can take the shape; `None` if any worker may.
     pub(super) fn stuck_since(&self, shape: &Arc<Shape>) -> Option<u64> {
         if self.fresh.contains(shape) {
             return None;
@@ -79,7 +79,7 @@ impl<K: Ord + Copy> WaitQueue<K> {
         self.groups.get(shape).map(|group| group.stuck.max(self.seen))
     }
 
-    /// No worker can take the shape.
+    /// Records that no worker can take the shape at present.
     pub(super) fn mark_stuck(&mut self, shape: &Arc<Shape>, fleet: &Fleet) {
         self.fresh.remove(shape);
         if let Some(group) = self.groups.get_mut(shape) {
@@ -87,7 +87,7 @@ impl<K: Ord + Copy> WaitQueue<K> {
         }
     }
 
-    /// Every shape that was to be tried ended stuck or with nothing left.
+    /// Ends a complete pass: every shape that was to be tried is stuck or has no entries left.
     pub(super) fn pass_is_whole(&mut self, fleet: &Fleet) {
         self.seen = fleet.stamp;
     }

@@ -1,4 +1,4 @@
-//! The books of one worker.
+//! The resources of one worker, free and in use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use muster_types::{AllocatedResources, PendingCause, ResourceName, Resources, Wo
 use super::capacity_index::Amounts;
 use super::{Policy, Shape};
 
-/// What placement needs to know of a worker.
+/// The facts about a worker that placement needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerFacts {
-    /// Its label, for people.
+    /// Its name, for people.
     pub name: WorkerName,
     /// Reachable name of its machine.
     pub host: String,
@@ -19,7 +19,7 @@ pub struct WorkerFacts {
     pub labels: BTreeMap<String, String>,
     /// Names of the variables it defines.
     pub variables: BTreeSet<String>,
-    /// A kill there ends the whole tree of a process.
+    /// Whether a kill there ends a process tree whole.
     pub tree: bool,
     /// All it has.
     pub total: AllocatedResources,
@@ -28,9 +28,9 @@ pub struct WorkerFacts {
 /// Whether a worker may be given work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Eligibility {
-    /// It may.
+    /// It may be given work.
     Ready,
-    /// Not heard at present.
+    /// Its stream is broken.
     Disconnected,
     /// Past its deadline.
     Lost,
@@ -40,9 +40,9 @@ pub enum Eligibility {
     Draining,
 }
 
-/// One worker: its facts, and what is taken of it. What is taken may exceed what there is (an
-/// inventory says what runs, whether or not it fits): then nothing is free, and giving back pays
-/// the excess off first.
+/// One worker: its facts, and its resources in use. Use may exceed the total, since an inventory
+/// lists what runs, whether or not it fits: then nothing is free, and what is given back first
+/// reduces the excess.
 #[derive(Debug, Clone)]
 pub(super) struct WorkerCapacity {
     pub(super) facts: WorkerFacts,
@@ -57,11 +57,12 @@ pub(super) struct WorkerCapacity {
 /// The addresses of one custom resource.
 #[derive(Debug, Clone, Default)]
 struct DeviceSlots {
-    /// The worker's own, in its order.
+    /// The worker's addresses, in its order.
     addresses: Vec<Arc<str>>,
-    /// How often each is taken, the worker's own or not: two records may name the same one.
+    /// How often each address is in use. This includes addresses that the worker no longer has, and
+    /// two records may name the same one.
     taken: BTreeMap<Arc<str>, u32>,
-    /// The worker's own that are not taken.
+    /// How many of the worker's addresses are not in use.
     free: u32,
 }
 
@@ -90,8 +91,8 @@ impl WorkerCapacity {
         capacity
     }
 
-    /// Takes over new facts; what is taken stays taken. Whether it may now suit what it did not
-    /// suit before.
+    /// Replaces the facts; resources in use stay in use. Returns whether the worker may now suit
+    /// shapes that it did not suit before.
     pub(super) fn renew(&mut self, facts: WorkerFacts) -> bool {
         let old = std::mem::replace(&mut self.facts, facts);
         self.reset();
@@ -132,13 +133,13 @@ impl WorkerCapacity {
         Amounts { cores: self.free_cores(), memory: self.free_memory() }
     }
 
-    /// What is free, without addresses.
+    /// The free resources, without addresses.
     pub(super) fn free_resources(&self) -> Resources {
         let custom = self.devices.iter().map(|(name, slots)| (name.clone(), slots.free)).collect();
         Resources { cores: self.free_cores(), memory: self.free_memory(), custom }
     }
 
-    /// What is free, with addresses.
+    /// The free resources, with addresses.
     pub(super) fn free(&self) -> AllocatedResources {
         let addresses = self.devices.iter().filter(|(_, slots)| !slots.addresses.is_empty());
         AllocatedResources {
@@ -150,7 +151,7 @@ impl WorkerCapacity {
         }
     }
 
-    /// What is taken, more than there is where that is so.
+    /// The resources in use, which may exceed the total.
     pub(super) fn used(&self) -> Resources {
         let taken = self.devices.iter().filter(|(_, slots)| !slots.taken.is_empty());
         Resources {
@@ -168,7 +169,7 @@ impl WorkerCapacity {
             && request.custom.iter().all(|(name, amount)| self.free_amount(name) >= *amount)
     }
 
-    /// Whether the whole worker would hold it.
+    /// Whether the request would fit if nothing were in use.
     pub(super) fn holds_when_empty(&self, request: &Resources) -> bool {
         let own = |name: &str| self.devices.get(name).map_or(0, |slots| slots.addresses.len());
         self.facts.total.cores >= request.cores
@@ -176,8 +177,8 @@ impl WorkerCapacity {
             && request.custom.iter().all(|(name, amount)| own(name) >= *amount as usize)
     }
 
-    /// Takes amounts, the first free addresses in the worker's order. `None`, and nothing taken,
-    /// when they are not free.
+    /// Takes amounts, with the first free addresses in the worker's order. Takes nothing and
+    /// returns `None` if they are not free.
     pub(super) fn take(&mut self, request: &Resources) -> Option<AllocatedResources> {
         if !self.has_free(request) {
             return None;
@@ -222,8 +223,7 @@ impl WorkerCapacity {
         }
     }
 
-    /// Whether the worker may be given the shape at all, free amounts aside; else the first reason
-    /// against.
+    /// The first reason why the worker cannot take the shape, free amounts aside.
     pub(super) fn filter_reason(&self, shape: &Shape, policy: &Policy) -> Option<PendingCause> {
         match self.eligibility {
             Eligibility::Ready => self.suitability_reason(shape, policy),
@@ -240,7 +240,7 @@ impl WorkerCapacity {
         self.permanent_reason(shape, policy)
     }
 
-    /// The first reason that lies in what the worker is.
+    /// The first reason that is a property of the worker itself.
     pub(super) fn permanent_reason(&self, shape: &Shape, policy: &Policy) -> Option<PendingCause> {
         if shape.selector.iter().any(|(name, value)| self.facts.labels.get(name) != Some(value)) {
             return Some(PendingCause::Labels);
@@ -251,7 +251,7 @@ impl WorkerCapacity {
         (shape.leased && policy.require_containment && !self.facts.tree).then_some(PendingCause::Containment)
     }
 
-    /// Whether one of the shape could be placed here now; `amounts` is what that takes.
+    /// Whether the shape could be placed here now; `amounts` is what this needs.
     pub(super) fn fits(&self, shape: &Shape, amounts: &Resources, policy: &Policy) -> bool {
         self.has_free(amounts) && self.filter_reason(shape, policy).is_none()
     }

@@ -1,4 +1,4 @@
-//! Submitting a driver, and asking why it waits.
+//! Submission of drivers, and the explanation why one waits.
 
 use std::sync::Arc;
 
@@ -64,10 +64,10 @@ impl Core {
         self.reply_driver(call, uid);
     }
 
-    /// The same id again: the same answer if the same was asked for.
+    /// Answers a repeated request id: with the driver, if the request is the same.
     fn repeat_submission(&mut self, call: CallId, uid: DriverUid, id: Option<&DriverId>, spec: &DriverSpec) {
         let Some(driver) = self.drivers.get(uid) else {
-            // Its record was retired before its id was: what it did is known to have been done, and
+            // Its record was removed before its id was. The request was carried out, but its result
             // is gone.
             return self.reply(call, Err(Rejection::RequestIdExpired));
         };
@@ -87,7 +87,7 @@ impl Core {
         Some(Rejection::AlreadyExists { kind: "driver", name: id.to_string() })
     }
 
-    /// Says what would happen; keeps nothing.
+    /// Answers what a submission would do, and stores nothing.
     fn validate_driver(&mut self, ctx: &mut Ctx<'_>, call: CallId, id: Option<DriverId>, spec: Arc<DriverSpec>) {
         if let Some(rejection) = self.refuse_name(id.as_ref()) {
             return self.reply(call, Err(rejection));

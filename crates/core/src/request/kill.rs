@@ -1,4 +1,4 @@
-//! Ending a driver.
+//! Kills of drivers.
 
 use muster_types::{DriverRecord, DriverState, DriverUid, KillRecord, KilledBy, RequestId, WorkerCommand};
 
@@ -6,7 +6,7 @@ use crate::core::{Core, Ctx};
 use crate::idempotency::{Lookup, RequestEffect};
 use crate::{CallId, Rejection};
 
-/// Requests that are remembered in the record of a kill.
+/// Request ids kept in the record of a kill.
 const KEPT_KILL_REQUESTS: usize = 8;
 
 impl Core {
@@ -42,8 +42,7 @@ impl Core {
         self.reply_driver(call, uid);
     }
 
-    /// Records the request once: asking again changes nothing, since asking is idempotent by
-    /// nature.
+    /// Records the first request only: a second kill changes nothing.
     fn ask_for_end(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid, request: Option<RequestId>, by: KilledBy) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         if driver.live.is_terminal() || driver.record.kill.is_some() {
@@ -62,14 +61,14 @@ impl Core {
         driver.live = DriverState::Killing;
         self.put_driver(ctx.now, uid, |record| record.kill = Some(kill));
         self.emit_driver_event(ctx.now.wall, uid, None, "a kill was asked for");
-        // What its worker does not have needs no kill: it would be taken for the end of a driver
-        // that may have a copy.
+        // An attempt that its worker does not have needs no kill. The answer would count as the end
+        // of a driver of which a copy may run.
         if !absent {
             self.send_to(worker, attempt, WorkerCommand::Kill { attempt, at_once: false, by });
         }
     }
 
-    /// The end of a driver that has no open attempt.
+    /// Ends a driver that has no open attempt.
     pub(crate) fn end_unplaced(
         &mut self,
         ctx: &mut Ctx<'_>,

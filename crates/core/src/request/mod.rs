@@ -1,4 +1,4 @@
-//! What clients ask of drivers.
+//! Requests of clients for drivers.
 
 mod driver;
 mod kill;

@@ -1,4 +1,4 @@
-//! What the workers have said since the store was restored.
+//! What the workers have reported since the store was restored.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,9 @@ use crate::state::{Driver, Worker};
 
 /// Where copies that no record names may run.
 pub(super) struct Census {
-    /// No leased copy runs but those that are quarantined.
+    /// All leased copies that run are quarantined ones.
     leased_known: bool,
-    /// No copy runs but those that are quarantined.
+    /// All copies that run are quarantined ones.
     all_known: bool,
     /// Drivers with a quarantined copy on a worker that is not lost: a lease there may be valid.
     leased: BTreeSet<DriverUid>,
@@ -21,12 +21,12 @@ pub(super) struct Census {
 }
 
 impl Census {
-    /// Whether every leased copy that may execute has been told of.
+    /// Whether every leased copy that may execute is known.
     pub(super) fn knows_leased(&self) -> bool {
         self.leased_known
     }
 
-    /// Whether nothing of a driver runs that its record does not name.
+    /// Whether it is certain that no copy of a driver runs beside those in its record.
     pub(super) fn clears(&self, driver: &Driver) -> bool {
         let uid = driver.record.uid;
         if driver.is_leased() {
@@ -38,13 +38,13 @@ impl Census {
 }
 
 impl RestoreHold {
-    /// Whether a worker may run a leased copy that it has not told of.
+    /// Whether a worker may run a leased copy that it has not reported.
     pub(super) fn is_awaited(worker: &Worker) -> bool {
         !worker.accounted && !worker.record.lost && !worker.record.forgotten
     }
 
-    /// Whether a worker may run any copy that it has not told of: being lost ends what is leased,
-    /// and nothing else.
+    /// Whether a worker may run any copy that it has not reported. The loss of a worker ends leased
+    /// copies only.
     pub(super) fn is_missing(worker: &Worker) -> bool {
         !worker.accounted && !worker.record.forgotten
     }
@@ -68,12 +68,12 @@ impl Core {
         census
     }
 
-    /// Whether a worker's record is needed to know what may run that no record names.
+    /// Whether a worker's record must be kept, because copies that no record names may run there.
     pub(crate) fn may_run_copies(&self, worker: &Worker) -> bool {
         !worker.quarantined.is_empty() || (!self.restore.held.is_empty() && RestoreHold::is_missing(worker))
     }
 
-    /// The driver that an attempt is a part of: executors are part of the copy.
+    /// The driver that an attempt belongs to. Executors are part of a driver's copy.
     pub(crate) fn driver_behind(&self, key: AttemptKey) -> Option<DriverUid> {
         match key {
             AttemptKey::Driver(uid, _) => Some(uid),

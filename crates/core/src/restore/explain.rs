@@ -1,4 +1,4 @@
-//! Why a driver is held, and what ends that.
+//! Why a driver is on hold after a restore, and what ends that.
 
 use muster_types::{AttemptKey, PendingCause, PendingReason};
 
@@ -6,12 +6,12 @@ use super::RestoreHold;
 use crate::core::Core;
 use crate::state::{Driver, Worker};
 
-/// Names said at most in one sentence.
+/// Most names in one sentence.
 const NAMED: usize = 5;
 
 impl Core {
-    /// Why nothing of a held driver is launched. The first cause that holds is said: each is waited
-    /// for before the next counts.
+    /// Why a held driver is not launched. Only the first cause that applies is given, because the
+    /// next one matters only when the first is gone.
     pub(crate) fn explain_hold(&self, driver: &Driver) -> PendingReason {
         let mut causes = self.copies_of(driver);
         if causes.is_empty() {
@@ -21,7 +21,7 @@ impl Core {
         PendingReason { causes: causes.collect(), ..PendingReason::default() }
     }
 
-    /// Its quarantined copies, each with the verb that ends it.
+    /// Its quarantined copies, each with the command that ends it.
     fn copies_of(&self, driver: &Driver) -> Vec<(u32, String)> {
         let uid = driver.record.uid;
         let is_copy = |key: &&AttemptKey| self.driver_behind(**key) == Some(uid);

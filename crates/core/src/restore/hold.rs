@@ -1,16 +1,16 @@
-//! Holding drivers, and letting them go.
+//! Putting drivers on hold, and releasing them.
 
 use muster_types::{DriverState, DriverUid, Fault, KillRecord, Now, Outcome, Reason, WallTime};
 
 use crate::core::{Core, Ctx};
 use crate::timers::Timer;
 
-/// Said of a driver that waits for nothing but certainty.
+/// The message for a driver that is held only until it is certain that no copy runs.
 const HELD: &str = "held since the store was restored: a copy that no record names may run";
 
 impl Core {
-    /// At a leader's start: what may have gone on is held, and leases that another leader answered
-    /// are waited for.
+    /// Called when a leader starts: holds the drivers that may have attempts which the store does
+    /// not know, and starts the wait for the leases that earlier leaders renewed.
     pub(crate) fn hold_past(&mut self, now: Now, drivers: &[DriverUid]) {
         if self.cluster.generation <= 1 {
             return;
@@ -21,14 +21,14 @@ impl Core {
         self.timers.arm(now.time + self.config.wait, Timer::Settled);
     }
 
-    /// No lease of an earlier leader's is valid any more.
+    /// Called when no lease from an earlier leader is valid any more.
     pub(crate) fn end_settling(&mut self, ctx: &mut Ctx<'_>) {
         self.restore.waited = true;
         self.release_held(ctx);
     }
 
-    /// A held driver has no open attempt: it stays where it is, and a request for its end stays a
-    /// wish. Whether it is held.
+    /// Keeps a held driver without an open attempt out of the queue; a kill of it is only noted.
+    /// Returns `false` if the driver is not held, or is backing off.
     pub(crate) fn keep_held(&mut self, now: WallTime, uid: DriverUid) -> bool {
         let Some(driver) = self.drivers.get_mut(uid).filter(|_| self.restore.holds(uid)) else { return false };
         if driver.record.kill.is_some() {
@@ -42,8 +42,8 @@ impl Core {
         true
     }
 
-    /// A held driver's open attempt is certainly over, but not how it ended, nor what followed. Its
-    /// resources are free.
+    /// A held driver's open attempt is certainly over, but it is not known how it ended or what
+    /// followed. Frees its resources.
     pub(crate) fn hold_missing_attempt(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let Some((key, worker)) = driver.open_key().filter(|_| !driver.absent) else { return };
@@ -59,8 +59,8 @@ impl Core {
         self.emit_driver_event(ctx.now.wall, uid, None, &message);
     }
 
-    /// A copy that no record names was found: its driver waits for the copy's end, unless an
-    /// attempt of it is open.
+    /// Holds a driver of which a copy was found that no record names, until that copy ends. A
+    /// driver with an open attempt is not held.
     pub(super) fn hold_again(&mut self, now: WallTime, uid: DriverUid) {
         let Some(driver) = self.drivers.get(uid) else { return };
         if driver.live.is_terminal() || driver.open_attempt().is_some() || self.restore.holds(uid) {
@@ -71,8 +71,8 @@ impl Core {
         self.emit_driver_event(now, uid, None, HELD);
     }
 
-    /// The end of a held driver without an open attempt was asked for: its copies, where there are
-    /// any, end first.
+    /// Notes a kill of a held driver without an open attempt. Its copies, if there are any, end
+    /// first.
     pub(crate) fn hold_kill(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid, kill: KillRecord) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         driver.live = DriverState::Killing;
@@ -81,8 +81,8 @@ impl Core {
         self.emit_driver_event(ctx.now.wall, uid, None, "a kill was asked for");
     }
 
-    /// Lets go what can have no copy any more. Called when a worker has told something, or can tell
-    /// nothing any more.
+    /// Releases the drivers that can have no copy any more. Called when a worker has reported, or
+    /// can report nothing any more.
     pub(crate) fn release_held(&mut self, ctx: &mut Ctx<'_>) {
         if !self.restore.waited || (self.restore.held.is_empty() && self.restore.frozen.is_empty()) {
             return;
@@ -112,8 +112,7 @@ impl Core {
                 let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, message);
                 self.close_attempt(ctx, uid, lost, None, None);
             }
-            // It stands frozen; or its worker is silent, and it is unleased or waits for its lease:
-            // as ever.
+            // The attempt is frozen, or its worker is disconnected. The usual rules apply again.
             Some(_) => self.thaw_released(ctx, uid),
             None if killed => self.end_unplaced(ctx, uid, |_| {}, "no copy of it is left"),
             None => {

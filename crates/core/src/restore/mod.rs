@@ -1,14 +1,15 @@
-//! A store that went back in time: its records are older than what runs.
+//! A store that was restored to an earlier state: its records are older than the attempts that run.
 //!
-//! Every restore raises the store's generation. A driver that was accepted in an earlier one, and
-//! of which no attempt was made in the present one, may have gone on in the time that the store
-//! forgot: its open attempt may be over, a later one may run anywhere. It is *held*: nothing of it
-//! is launched, and its absence proves nothing, until every worker that could run a copy has said
-//! what it runs, or can run nothing any more. What runs and no record names is *quarantined*:
-//! shown, left running, its resources taken, ended by nobody but an operator; and it holds its
-//! driver, because a second copy must not overlap.
+//! Every restore raises the store's generation. Consider a driver that was accepted in an earlier
+//! generation and has no attempt in the present one. It may have gone on in the time that the store
+//! does not know: its open attempt may be over, and a later one may run anywhere. Such a driver is
+//! *held*: it is not launched, and the absence of its attempt proves nothing, until every worker
+//! that could run a copy has reported, or can run nothing any more. An attempt that runs and that
+//! no record names is *quarantined*: it is shown and left running, its resources count as used, and
+//! only an operator ends it. It holds its driver, because two copies must not overlap.
 //!
-//! In the first generation all of this is empty and costs nothing.
+//! In the first generation nothing is held or quarantined, unless some records could not be read,
+//! and this costs nothing.
 
 mod census;
 mod explain;
@@ -24,33 +25,33 @@ use muster_types::{AttemptKey, DriverUid, WorkerUid};
 use crate::core::Core;
 use crate::state::Driver;
 
-/// Numbers of attempts and executors that each generation has for itself: more than any run of one
-/// makes. A fencing token must grow over what ran in the time that the store forgot, however long
-/// that was.
+/// How many numbers each generation has for attempts and executors: more than any run of a
+/// generation uses. A fencing token must be larger than all numbers given in the time that the
+/// store does not know, however long that was.
 const NUMBERS_PER_GENERATION: u64 = 1 << 20;
 
-/// The least number that a generation gives to what an earlier one made. Saturates beyond 4,095
-/// restores.
+/// The smallest number that a generation gives to the attempts of an older record. Saturates beyond
+/// 4,095 restores.
 pub(crate) fn first_number(generation: u64) -> u32 {
     let least = generation.saturating_sub(1).saturating_mul(NUMBERS_PER_GENERATION);
     u32::try_from(least).unwrap_or(u32::MAX)
 }
 
-/// Numbers of one block are of one generation, except that each record begins with the first block.
+/// The block of a number. The numbers of one block belong to one generation, except that each
+/// record begins with the first block.
 pub(crate) fn block_of(number: u32) -> u64 {
     u64::from(number) / NUMBERS_PER_GENERATION
 }
 
-/// What is not known since the store was restored. None of it is durable: a new leader finds it out
-/// anew.
+/// What is uncertain after a restore. None of it is durable: a new leader determines it anew.
 #[derive(Debug)]
 pub(crate) struct RestoreHold {
     /// Drivers that may have a copy which no record names.
     held: BTreeSet<DriverUid>,
-    /// Attempts that stand frozen, and are not told to go on before it is certain that nothing
-    /// followed them.
+    /// Frozen attempts, which are not thawed before it is certain that no later attempt followed
+    /// them.
     frozen: BTreeSet<(WorkerUid, AttemptKey)>,
-    /// Every lease that a leader before this one answered has ended.
+    /// Whether every lease that an earlier leader renewed has ended.
     waited: bool,
 }
 
@@ -59,13 +60,13 @@ impl RestoreHold {
         RestoreHold { held: BTreeSet::new(), frozen: BTreeSet::new(), waited: generation <= 1 }
     }
 
-    /// Whether nothing of a driver may be launched.
+    /// Whether a driver is held, so that it must not be launched.
     pub(crate) fn holds(&self, uid: DriverUid) -> bool {
         self.held.contains(&uid)
     }
 
-    /// Its open attempt executes under this leader: so nobody ever closed it, and no later one was
-    /// made. Or it has ended.
+    /// Releases a driver: it has ended, or its open attempt executes under this leader. In the
+    /// second case no leader closed the attempt, so no later one was made.
     pub(crate) fn release(&mut self, uid: DriverUid) {
         self.held.remove(&uid);
     }
@@ -77,8 +78,8 @@ impl Core {
         generation < self.cluster.generation
     }
 
-    /// Whether an executor may have run and ended in the time that the store forgot. It is never
-    /// run again under its number.
+    /// Whether an executor may have run and ended in the time that the store does not know. It is
+    /// then not run again under its number.
     pub(crate) fn may_have_run(&self, key: AttemptKey) -> bool {
         match key {
             AttemptKey::Driver(..) => false,
@@ -88,7 +89,7 @@ impl Core {
         }
     }
 
-    /// Whether a driver may have attempts that its record does not know.
+    /// Whether a driver may have attempts that its record does not name.
     fn may_have_gone_on(&self, driver: &Driver) -> bool {
         let first = first_number(self.cluster.generation);
         self.is_past(driver.record.generation) && driver.newest_attempt().is_none_or(|newest| newest.0 < first)

@@ -8,8 +8,7 @@ use crate::idempotency::RequestKind;
 use crate::{CallId, Rejection};
 
 impl Core {
-    /// Whether no record says anything of an attempt on this worker: neither that it is open there
-    /// nor that it was closed.
+    /// Whether no record names an attempt on this worker, as open there or as closed.
     pub(crate) fn is_unknown(&self, worker: WorkerUid, key: AttemptKey) -> bool {
         match key {
             AttemptKey::Driver(uid, number) => {
@@ -33,14 +32,14 @@ impl Core {
         }
     }
 
-    /// The record means another tree: a number is given to one worker, so the same one elsewhere is
-    /// of a time that is forgotten.
+    /// Whether the record names another tree. A number is given to one worker, so the same number
+    /// on another worker comes from the time that the store does not know.
     fn is_elsewhere(&self, closed: bool, named: WorkerUid, worker: WorkerUid) -> bool {
         self.cluster.generation > 1 && !closed && named != worker
     }
 
-    /// Takes note of an attempt that no record names. Who asked for the end of what it belongs to
-    /// asked for its end.
+    /// Quarantines an attempt that no record names. If a kill of its driver or application was
+    /// asked for, that includes this attempt.
     pub(crate) fn quarantine(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
         let wished = self.wished_end(key);
         let Some(worker) = self.workers.get_mut(uid) else { return };
@@ -63,7 +62,7 @@ impl Core {
         }
     }
 
-    /// Whoever asked for the end of the driver or the application that an attempt belongs to.
+    /// Who asked for the end of the attempt's driver or application, if anybody did.
     fn wished_end(&self, key: AttemptKey) -> Option<KilledBy> {
         let driver = self.driver_behind(key).and_then(|uid| self.drivers.get(uid));
         let killed = driver.and_then(|driver| driver.record.kill.as_ref()).map(|kill| kill.by);
@@ -75,7 +74,7 @@ impl Core {
         killed.or(ending.filter(|ending| ending.by == "operator").map(|_| KilledBy::Operator))
     }
 
-    /// Ends the quarantined attempts of what an operator asked the end of.
+    /// Ends the quarantined attempts of a driver or application that is killed.
     pub(crate) fn end_quarantined_of(&mut self, by: KilledBy, is_owned: impl Fn(&Core, AttemptKey) -> bool) {
         if !self.leave_unknown {
             return;
@@ -88,7 +87,7 @@ impl Core {
         }
     }
 
-    /// What an inventory does not hold any more needs no end.
+    /// Drops the marks of attempts that are not in the inventory any more.
     pub(crate) fn forget_condemned(&mut self, uid: WorkerUid) {
         if let Some(worker) = self.workers.get_mut(uid) {
             worker.marked_for_kill.retain(|key, _| worker.quarantined.contains(key));
@@ -101,7 +100,7 @@ impl Core {
         self.send_end(uid, key);
     }
 
-    /// Told again with each new stream: a kill that is known changes nothing.
+    /// Sends the kill, once for each new stream. Repeating a kill does no harm.
     fn send_end(&mut self, uid: WorkerUid, attempt: AttemptKey) {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         let Some(by) = worker.marked_for_kill.get(&attempt).copied() else { return };
@@ -110,8 +109,8 @@ impl Core {
         }
     }
 
-    /// An operator ends one quarantined attempt. The request itself is not durable: whoever finds
-    /// the attempt still there under a new leader asks again.
+    /// Ends one quarantined attempt for an operator. The mark is not durable: if the attempt is
+    /// still there under a new leader, the operator repeats the request.
     pub(crate) fn end_quarantined(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -141,7 +140,8 @@ impl Core {
         self.reply_worker(call, uid);
     }
 
-    /// An attempt that no record names has ended: said once, so that how it ended is not lost.
+    /// Reports the end of an attempt that no record names as an event, so that its outcome is not
+    /// lost.
     pub(crate) fn tell_unknown_end(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, report: &Report) {
         if let AttemptState::Ended(outcome) = &report.state {
             let message = format!("{}, which no record names, ended: {}", report.attempt, in_words(outcome));
@@ -150,8 +150,8 @@ impl Core {
     }
 }
 
-/// Whether a number is larger than all that are known of its block: after the last that a record
-/// names of each generation are those that a restore may have forgotten.
+/// Whether a number is larger than all known numbers of its block. A restore may have lost the
+/// records of such numbers.
 fn is_beyond(number: u32, mut known: impl Iterator<Item = u32>) -> bool {
     !known.any(|known| block_of(known) == block_of(number) && known >= number)
 }

@@ -1,15 +1,15 @@
-//! What stands frozen while it is not certain what followed it.
+//! Frozen attempts for which it is not certain that no later attempt followed.
 //!
-//! An outage that ends with a restore is often longer than a lease, so that all leased work stands
-//! frozen when it ends. A frozen attempt may have been closed before, and another may execute: it
-//! goes on only once that is excluded.
+//! An outage that ends with a restore is often longer than a lease, so all leased work is frozen
+//! when it ends. A frozen attempt may have been closed before, and a later one may execute. It is
+//! thawed only once that is excluded.
 
 use muster_types::{AttemptKey, AttemptNumber, AttemptState, DriverUid, Report, WorkerCommand, WorkerUid};
 
 use crate::core::{Core, Ctx};
 
 impl Core {
-    /// Whether a frozen attempt that its record names has to wait; it is remembered.
+    /// Whether a frozen attempt that its record names must wait. If so, it is remembered.
     pub(crate) fn waits_frozen(&mut self, worker: WorkerUid, key: AttemptKey) -> bool {
         let held = self.driver_behind(key).is_some_and(|driver| self.restore.holds(driver));
         if held {
@@ -18,7 +18,7 @@ impl Core {
         held
     }
 
-    /// Whether a quarantined attempt stands frozen, by its newest report.
+    /// Remembers whether a quarantined attempt is frozen, by its newest report.
     pub(crate) fn note_frozen(&mut self, worker: WorkerUid, report: &Report) {
         if report.state == AttemptState::Frozen {
             self.restore.frozen.insert((worker, report.attempt));
@@ -27,7 +27,7 @@ impl Core {
         }
     }
 
-    /// Its driver is released: what stands frozen of it, as its record says, goes on.
+    /// Thaws the frozen attempts of a released driver that its records name.
     pub(super) fn thaw_released(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid) {
         let of_driver = self.restore.frozen.iter().filter(|(_, key)| self.driver_behind(*key) == Some(uid));
         for (worker, key) in of_driver.copied().collect::<Vec<_>>() {
@@ -38,9 +38,10 @@ impl Core {
         }
     }
 
-    /// Once all have reported: of the quarantined attempts of a driver the one with the largest
-    /// number goes on, if no other executes. What it followed was closed before it was made. Frozen
-    /// executors stay as they are: nobody knows whose part they are.
+    /// Called once all workers have reported. Of the quarantined attempts of a driver, thaws the
+    /// one with the largest number, if it is newer than all recorded ones: the attempts before it
+    /// were closed before it was made. Frozen executors stay as they are, because it is not known
+    /// which attempt they belong to.
     pub(super) fn thaw_quarantined(&mut self) {
         let newest = |core: &Core, uid: DriverUid, number: AttemptNumber| {
             let known = core.drivers.get(uid).and_then(|driver| driver.newest_attempt());

@@ -1,5 +1,5 @@
-//! The end of an attempt that the store forgot, told by its worker: the driver's true end, as of
-//! any other attempt of it.
+//! The end of an attempt that the store does not know, reported by its worker. It decides what
+//! follows for the driver, as the end of any other attempt does.
 
 use muster_types::{
     AttemptKey, AttemptNumber, AttemptRecord, AttemptState, DriverState, DriverUid, Fault, KEPT_ATTEMPTS, KilledBy,
@@ -9,8 +9,8 @@ use muster_types::{
 use crate::core::{Core, Ctx};
 
 impl Core {
-    /// Takes the end of a later attempt than a driver's record knows. Without it a driver that has
-    /// finished would run again.
+    /// Applies the end of an attempt that is later than those in the driver's record. Without this,
+    /// a driver that has finished would run again.
     pub(crate) fn take_unrecorded_end(&mut self, ctx: &mut Ctx<'_>, worker: WorkerUid, report: &Report) {
         let AttemptKey::Driver(uid, number) = report.attempt else { return };
         let AttemptState::Ended(outcome) = &report.state else { return };
@@ -23,8 +23,8 @@ impl Core {
         self.close_attempt(ctx, uid, outcome.clone(), report.started, report.ended);
     }
 
-    /// Not once an attempt of the present generation was made, nor while an earlier one executes:
-    /// it would be the newer truth.
+    /// Refused once an attempt of the present generation was made, and while an earlier attempt
+    /// executes: each of these is newer information.
     fn can_take_unrecorded_end(&self, uid: DriverUid, number: AttemptNumber) -> bool {
         self.drivers.get(uid).is_some_and(|driver| {
             let later = driver.newest_attempt().is_none_or(|newest| number > newest);
@@ -33,8 +33,8 @@ impl Core {
         })
     }
 
-    /// That a later attempt was made proves that nothing is left of the one that the record has as
-    /// open.
+    /// Closes the attempt that the record shows as open. The later attempt proves that nothing of
+    /// it is left.
     fn close_superseded(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid) {
         let Some((AttemptKey::Driver(_, number), worker)) = self.drivers.get(uid).and_then(|driver| driver.open_key())
         else {
@@ -44,7 +44,7 @@ impl Core {
         let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, message);
         self.end_applications_of(ctx, uid, number, &lost);
         let key = AttemptKey::Driver(uid, number);
-        // Where it stands frozen.
+        // It may still be frozen there.
         if !self.drivers.get(uid).is_some_and(|driver| driver.absent) {
             self.send_to(worker, key, WorkerCommand::Kill { attempt: key, at_once: true, by: KilledBy::Fence });
         }
@@ -58,8 +58,8 @@ impl Core {
         });
     }
 
-    /// Enters the attempt as open, for the moment until it is closed. It holds nothing, and its
-    /// token opens nothing.
+    /// Enters the attempt as open, to be closed at once. It holds no resources, and its token is
+    /// not valid.
     fn adopt(&mut self, ctx: &Ctx<'_>, uid: DriverUid, worker_uid: WorkerUid, number: AttemptNumber, report: &Report) {
         let Some(worker) = self.workers.get_mut(worker_uid) else { return };
         let Some(driver) = self.drivers.get_mut(uid) else { return };

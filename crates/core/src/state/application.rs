@@ -12,33 +12,34 @@ use super::Executor;
 use crate::SessionNumber;
 use crate::placement::Shape;
 
-/// Executors of one profile, counted.
+/// The number of executors of one profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct ExecutorCounts {
     pub(crate) running: u32,
     pub(crate) launching: u32,
-    /// Those that count towards the target.
+    /// Executors that count towards the target.
     pub(crate) counted: u32,
 }
 
-/// An application: its record as it is stored, and what is not durable.
+/// An application: its stored record, and state that is not durable.
 #[derive(Debug, Clone)]
 pub(crate) struct Application {
     pub(crate) record: Arc<ApplicationRecord>,
     /// The number of the newest session.
     pub(crate) session: SessionNumber,
-    /// That session is open.
+    /// Whether that session is open.
     pub(crate) connected: bool,
-    /// Nothing is replaced: its session broke, or this leader has not heard it yet.
+    /// Whether its session is broken, or has not been opened under this leader. No executor is
+    /// replaced meanwhile.
     pub(crate) away: bool,
-    /// When its grace is over, while it is away.
+    /// When the grace of the session ends, while none is open.
     pub(crate) grace: Option<Time>,
-    /// Its executors are leased, as the attempt is that it belongs to.
+    /// Whether its executors are leased: they are if the driver's attempt is.
     pub(crate) leased: bool,
-    /// While ending: what remains is to be killed now.
+    /// Whether the remaining executors of an ending application are to be killed now.
     pub(crate) kill_rest: bool,
-    /// All executors that are kept. Changed through [`Application::change`], which keeps the
-    /// counts.
+    /// All executors that are kept. Changed only through [`Application::change`], which maintains
+    /// the counts.
     executors: BTreeMap<ExecutorId, Executor>,
     pub(crate) open: BTreeSet<ExecutorId>,
     /// Ended executors that are kept, the longest ended first.
@@ -49,15 +50,15 @@ pub(crate) struct Application {
     pub(crate) next_record: u64,
     /// Stored records by sequence, with the executors that each names.
     pub(crate) records: BTreeMap<u64, Vec<ExecutorId>>,
-    /// Entries in all of them.
+    /// The number of entries in all these records.
     pub(crate) entries: usize,
-    /// Losses in a row without a long enough run; and until when nothing is replaced.
+    /// Losses in a row without a long enough run.
     pub(crate) losses: u32,
     pub(crate) backoff: Option<Time>,
-    /// Workers that were given executors of it.
+    /// Workers that were given an executor of it.
     pub(crate) hosts: BTreeSet<WorkerUid>,
     pub(crate) shapes: BTreeMap<ProfileId, Arc<Shape>>,
-    /// What was last said of unmet targets, so that it is said once.
+    /// The number of missing executors that the session was last told, so that each is told once.
     pub(crate) told_pending: BTreeMap<ProfileId, u32>,
 }
 
@@ -88,7 +89,8 @@ impl Application {
         }
     }
 
-    /// As its records say, the executors' in the order of their sequence.
+    /// Loads an application from its records, those of its executors in the order of their
+    /// sequence.
     pub(crate) fn load(
         record: Arc<ApplicationRecord>,
         leased: bool,
@@ -113,7 +115,7 @@ impl Application {
         application
     }
 
-    /// Where it stands now.
+    /// The present state.
     pub(crate) fn live(&self) -> ApplicationState {
         match self.record.state {
             ApplicationState::Waiting | ApplicationState::Running | ApplicationState::Disconnected if self.away => {
@@ -162,7 +164,7 @@ impl Application {
         self.executors.get(&id)
     }
 
-    /// How the newest executor to end has ended.
+    /// The outcome of the executor that ended last.
     pub(crate) fn last_ended(&self) -> Option<&Outcome> {
         let newest = self.executor(*self.finished.back()?)?;
         newest.record.outcome.as_ref()
@@ -238,8 +240,8 @@ impl Applications {
         self.by_uid.insert(application.record.uid, application);
     }
 
-    /// The same, whatever the order in which they come: of two that had a name one after the other,
-    /// the later has it.
+    /// Inserts a loaded application. The result does not depend on the order of loading: of two
+    /// applications that had a name, the later one has it.
     pub(crate) fn load(&mut self, application: Application) {
         let place = |application: &Application| (application.record.created, application.record.uid);
         let holder = self.by_name.get(&application.record.id).and_then(|uid| self.by_uid.get(uid));
@@ -251,7 +253,7 @@ impl Applications {
 
     pub(crate) fn remove(&mut self, uid: ApplicationUid) -> Option<Application> {
         let application = self.by_uid.remove(&uid)?;
-        // A later attempt of the same driver may have taken the name over.
+        // A later application of the same driver may have the name now.
         if self.by_name.get(&application.record.id) == Some(&uid) {
             self.by_name.remove(&application.record.id);
         }
@@ -266,7 +268,7 @@ impl Applications {
         self.by_uid.get_mut(&uid)
     }
 
-    /// By name, else by uid.
+    /// Finds an application by name, else by uid.
     pub(crate) fn find(&self, name: &str) -> Option<&Application> {
         let uid = self.by_name.get(name).copied().or_else(|| name.parse().ok())?;
         self.by_uid.get(&uid)

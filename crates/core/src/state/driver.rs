@@ -8,27 +8,27 @@ use muster_types::{
     WallTime, WorkerUid,
 };
 
-/// A driver: its record as it is stored, and what is not durable.
+/// A driver: its stored record, and state that is not durable.
 #[derive(Debug, Clone)]
 pub(crate) struct Driver {
     pub(crate) record: Arc<DriverRecord>,
-    /// Where it stands now, with the states that depend on who is heard.
+    /// The present state, including the states that depend on the worker's connection.
     pub(crate) live: DriverState,
     pub(crate) pid: Option<u32>,
     /// When the process of the open attempt started.
     pub(crate) started: Option<WallTime>,
     /// When the back-off is over.
     pub(crate) retry: Option<(Time, WallTime)>,
-    /// What the tree waits for in the kernel.
+    /// The kernel function in which the tree waits.
     pub(crate) wait_channel: Option<String>,
-    /// The open attempt has been accepted by its worker, as far as this leader has heard.
+    /// Whether its worker has accepted the open attempt, as far as this leader knows.
     pub(crate) progress: bool,
-    /// The open attempt is to end although nobody asked for it: its launch made no progress.
+    /// Whether the open attempt is to end because its launch made no progress.
     pub(crate) launch_timed_out: bool,
-    /// The open attempt is over, and nobody knows how it ended or what followed: the store was
-    /// restored from the past.
+    /// Whether, after a restore, the open attempt is over and it is not known how it ended or what
+    /// followed.
     pub(crate) absent: bool,
-    /// When this leader launched the open attempt last; `None` if another leader did.
+    /// When this leader last launched the open attempt; `None` if another leader did.
     pub(crate) launched: Option<Time>,
     /// Applications that it registered and that are kept.
     pub(crate) applications: BTreeSet<ApplicationUid>,
@@ -69,7 +69,7 @@ impl Driver {
         self.record.spec.on_worker_lost.is_leased()
     }
 
-    /// Forgets what was known of an attempt that is closed.
+    /// Clears the state of an attempt that is closed or launched again.
     pub(crate) fn clear_attempt(&mut self) {
         self.pid = None;
         self.started = None;
@@ -86,7 +86,7 @@ impl Driver {
 pub(crate) struct Drivers {
     by_uid: BTreeMap<DriverUid, Driver>,
     by_name: BTreeMap<DriverId, DriverUid>,
-    /// How many have an open attempt.
+    /// The number of drivers with an open attempt.
     pub(crate) placed: u32,
 }
 
@@ -111,7 +111,7 @@ impl Drivers {
         self.by_uid.get_mut(&uid)
     }
 
-    /// By name, else by uid.
+    /// Finds a driver by name, else by uid.
     pub(crate) fn find(&self, name: &str) -> Option<&Driver> {
         let uid = self.by_name.get(name).copied().or_else(|| name.parse().ok())?;
         self.by_uid.get(&uid)

@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use muster_types::{ExecutorRecord, ExecutorState, Time, WallTime};
 
-/// An executor: its record as it is stored, and what is not durable.
+/// An executor: its stored record, and state that is not durable.
 #[derive(Debug, Clone)]
 pub(crate) struct Executor {
     pub(crate) record: Arc<ExecutorRecord>,
-    /// Where it stands now, with the states that depend on who is heard.
+    /// The present state, including the states that depend on the worker's connection.
     pub(crate) live: ExecutorState,
     pub(crate) pid: Option<u32>,
     pub(crate) started: Option<WallTime>,
-    /// Accepted by its worker, as far as this leader has heard.
+    /// Whether its worker has accepted it, as far as this leader knows.
     pub(crate) progress: bool,
-    /// It is to end although nobody asked for it: its launch made no progress.
+    /// Whether it is to end because its launch made no progress.
     pub(crate) launch_timed_out: bool,
-    /// When this leader launched it last; `None` if another leader did.
+    /// When this leader last launched it; `None` if another leader did.
     pub(crate) launched: Option<Time>,
-    /// Its worker drains.
+    /// Whether its worker drains.
     pub(crate) draining: bool,
     /// Sequence of the stored record with its newest entry.
     pub(crate) stored_in: u64,
@@ -43,8 +43,8 @@ impl Executor {
         self.record.outcome.is_none()
     }
 
-    /// Whether it counts towards its profile's target. What drains, is being ended or cannot be
-    /// reached does not.
+    /// Whether it counts towards its profile's target. An executor that drains, is being ended or
+    /// is unreachable does not.
     pub(crate) fn counts(&self) -> bool {
         matches!(self.live, ExecutorState::Launching | ExecutorState::Running)
             && !self.draining

@@ -1,4 +1,4 @@
-//! What the core remembers: drivers, workers, applications with their executors.
+//! The state of the core: drivers, workers, and applications with their executors.
 
 mod application;
 mod driver;

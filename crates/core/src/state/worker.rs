@@ -11,38 +11,39 @@ use muster_types::{
 use crate::LinkId;
 use crate::placement::{Eligibility, WorkerFacts};
 
-/// A worker: its record as it is stored, and what is not durable.
+/// A worker: its stored record, and state that is not durable.
 #[derive(Debug, Clone)]
 pub(crate) struct Worker {
     pub(crate) record: Arc<WorkerRecord>,
-    /// The newest session whose hello was taken.
+    /// The newest session whose hello was accepted.
     pub(crate) session: Option<Session>,
     /// The present stream.
     pub(crate) link: Option<LinkId>,
-    /// Its inventory was taken on the present stream.
+    /// Whether its inventory is complete on the present stream.
     pub(crate) reported: bool,
-    /// This leader has heard it.
+    /// Whether this leader has heard it.
     pub(crate) heard: bool,
-    /// This leader has taken an inventory of it: what it may run is known.
+    /// Whether this leader has had a complete inventory of it, and so knows what it may run.
     pub(crate) accounted: bool,
-    /// Parts of an inventory that is not complete.
+    /// The parts so far of an inventory that is not complete.
     pub(crate) inventory_parts: Vec<Report>,
     /// Attempts that records assign to it and that are not closed, with what each was given.
     pub(crate) assigned: BTreeMap<AttemptKey, AllocatedResources>,
-    /// What its inventory holds beyond that and is not reported gone.
+    /// Other attempts that its inventory names, until they are reported as ended.
     pub(crate) unassigned: BTreeMap<AttemptKey, AllocatedResources>,
-    /// Strays that no record names, left running after the store's generation was raised.
+    /// Unassigned attempts that no record names, left running after the store's generation was
+    /// raised.
     pub(crate) quarantined: BTreeSet<AttemptKey>,
     /// Quarantined attempts whose end was asked for, and by whom.
     pub(crate) marked_for_kill: BTreeMap<AttemptKey, KilledBy>,
     /// Attempts whose kill was sent on the present stream.
     pub(crate) kills: BTreeSet<AttemptKey>,
-    /// When its drain's deadline is, and whether it has passed.
+    /// When the deadline of its drain is. `drain_over` is set once it has passed.
     pub(crate) drain_until: Option<Time>,
     pub(crate) drain_over: bool,
     /// When its present stream began.
     pub(crate) connected: Option<WallTime>,
-    /// Applications that ended while it could not be told.
+    /// Applications that ended while it was disconnected.
     pub(crate) ended_apps_to_announce: BTreeSet<ApplicationUid>,
 }
 
@@ -86,7 +87,7 @@ impl Worker {
         self.record.drain.is_some()
     }
 
-    /// The stream for commands: there is one, and its inventory was taken.
+    /// The stream for commands, if there is one and the inventory on it is complete.
     pub(crate) fn ready_link(&self) -> Option<LinkId> {
         self.link.filter(|_| self.reported)
     }
@@ -101,7 +102,8 @@ impl Worker {
         }
     }
 
-    /// Names of the variables that programs have of it: its own, and one for each of its labels.
+    /// Names of the variables that a program has on this worker: its own, and two for each of its
+    /// labels.
     pub(crate) fn defines(&self) -> impl Iterator<Item = String> + '_ {
         let names = |key: &String| [format!("{LABEL_PREFIX}{key}"), format!("{LABEL_PREFIX}{}", plain_label(key))];
         let labels = self.record.labels.keys().flat_map(names);
@@ -128,7 +130,7 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Takes the name too, unless a worker that is not lost has it.
+    /// Inserts a worker, and gives it its name unless another worker that is not lost has the name.
     pub(crate) fn insert(&mut self, worker: Worker) {
         let uid = worker.record.uid;
         if self.name_holder(worker.record.name.as_str()).is_none_or(|holder| holder == uid) {
@@ -152,7 +154,7 @@ impl Workers {
         self.by_uid.get_mut(&uid)
     }
 
-    /// By name, else by uid.
+    /// Finds a worker by name, else by uid.
     pub(crate) fn find(&self, name: &str) -> Option<&Worker> {
         let uid = self.by_name.get(name).copied().or_else(|| name.parse().ok())?;
         self.by_uid.get(&uid)
@@ -165,7 +167,7 @@ impl Workers {
             .then_some(worker.record.uid)
     }
 
-    /// The name of a worker changed, or a worker that returned takes its name back.
+    /// Gives a name to a worker whose name changed, or that returned.
     pub(crate) fn rename(&mut self, uid: WorkerUid, old: Option<&WorkerName>, new: &WorkerName) {
         if let Some(old) = old.filter(|old| *old != new && self.by_name.get(*old) == Some(&uid)) {
             self.by_name.remove(old);

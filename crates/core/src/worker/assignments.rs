@@ -1,6 +1,6 @@
-//! What is taken of a worker: its total less everything in its inventory that is not reported gone,
-//! whosever it is, less what is assigned to it and not yet reported. Each is held in the fleet
-//! once.
+//! The resources in use on a worker: those of everything in its inventory that is not reported as
+//! ended, whether or not it is current, and those of what is assigned to it and not yet reported.
+//! Each attempt is held in the fleet once.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use muster_types::{
 
 use crate::core::Core;
 
-/// Requests that are remembered in a worker's record.
+/// Request ids kept in a worker's record.
 const KEPT_WORKER_REQUESTS: usize = 8;
 
 impl Core {
-    /// Writes a worker, and tells placement what it is now.
+    /// Writes a worker's record, and updates placement.
     pub(crate) fn put_worker(&mut self, uid: WorkerUid, change: impl FnOnce(&mut WorkerRecord)) {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         change(Arc::make_mut(&mut worker.record));
@@ -36,7 +36,8 @@ impl Core {
         }
     }
 
-    /// An attempt that a record assigns to a worker, found at the start.
+    /// Holds the resources of an attempt that a record assigns to a worker; used when a leader
+    /// starts.
     pub(crate) fn hold_assigned(&mut self, uid: WorkerUid, key: AttemptKey, resources: &AllocatedResources) {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         if worker.assigned.insert(key, resources.clone()).is_none() {
@@ -44,7 +45,7 @@ impl Core {
         }
     }
 
-    /// An attempt is closed: its worker has its resources back.
+    /// Gives back the resources of a closed attempt.
     pub(crate) fn release(&mut self, uid: WorkerUid, key: AttemptKey) {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         worker.kills.remove(&key);
@@ -54,7 +55,8 @@ impl Core {
         self.out.touched.workers.insert(uid);
     }
 
-    /// Says so when a draining worker has nothing left. Called once what ended on it is told.
+    /// Emits an event if nothing is left on a draining worker. Called after the event of what ended
+    /// there.
     pub(crate) fn tell_if_drained(&mut self, now: Now, uid: WorkerUid) {
         let drained = self
             .workers
@@ -75,7 +77,7 @@ impl Core {
         }
     }
 
-    /// Who wants the end of an open attempt, if anybody does, and whether at once.
+    /// Who asked for the end of an open attempt, if anybody did, and whether it is to end at once.
     pub(crate) fn kill_wanted(&self, worker: WorkerUid, key: AttemptKey) -> Option<(KilledBy, bool)> {
         let drained = self.workers.get(worker).is_some_and(|worker| worker.drain_over);
         let drain = drained.then_some((KilledBy::Drain, false));

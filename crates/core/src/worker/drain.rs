@@ -1,4 +1,4 @@
-//! Draining a worker, and undoing it.
+//! Drains of workers, and their undoing.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl Core {
         true
     }
 
-    /// Counts the drain's deadline from now: at the request, and afresh by a new leader.
+    /// Starts the drain's deadline: at the request, and anew when a new leader starts.
     pub(crate) fn arm_drain(&mut self, now: muster_types::Now, uid: WorkerUid) {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         let deadline = worker.record.drain.as_ref().and_then(|drain| drain.deadline);
@@ -71,7 +71,7 @@ impl Core {
         }
     }
 
-    /// Executors there no longer count towards their targets, or count again.
+    /// Makes the worker's executors no longer count towards their targets, or count again.
     fn mark_draining(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, draining: bool) {
         for key in self.assigned_to(uid) {
             if let AttemptKey::Executor(application, id) = key {
@@ -81,8 +81,8 @@ impl Core {
         }
     }
 
-    /// What still runs is ended: the platform's doing, so that each runs elsewhere as its policy
-    /// says.
+    /// Ends the remaining attempts. The platform is responsible for this, so each runs elsewhere if
+    /// its policy allows it.
     pub(crate) fn end_drain(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid) {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         if worker.drain_over || worker.drain_until.is_none_or(|at| at > ctx.now.time) {

@@ -7,8 +7,8 @@ use crate::core::{Core, Ctx};
 use crate::timers::Timer;
 
 impl Core {
-    /// The liveness table has marked them. Each decision is told to it, even of a worker that is
-    /// lost already or unknown.
+    /// Loses the workers that the liveness table has marked. The table is told of each decision,
+    /// also for a worker that is already lost or not known.
     pub(crate) fn expire_workers(&mut self, ctx: &mut Ctx<'_>, workers: Vec<WorkerUid>) {
         for uid in workers {
             self.lose_worker(ctx, uid);
@@ -18,7 +18,8 @@ impl Core {
         self.release_held(ctx);
     }
 
-    /// Leased attempts are closed: their leases have ended. Others may run, and stay open.
+    /// Closes the leased attempts of a worker, because their leases have ended. Others may still
+    /// run, and stay open.
     fn lose_worker(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid) {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         let link = worker.link.take();
@@ -41,8 +42,8 @@ impl Core {
             }
             self.boundary();
         }
-        // Last, so that in every prefix of the groups a worker that is lost has no leased attempt
-        // open.
+        // This comes last, so that in every prefix of the groups a lost worker has no open leased
+        // attempt.
         self.put_worker(uid, |record| record.lost = true);
         self.timers.arm(ctx.now.time + self.config.kept, Timer::LostWorker(uid));
         self.emit_worker_event(ctx.now.wall, uid, "lost: not heard for longer than any lease");

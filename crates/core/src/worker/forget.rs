@@ -1,4 +1,4 @@
-//! An operator says that a worker never comes back.
+//! An operator declares that a worker never comes back.
 
 use muster_types::{Fault, Outcome, Reason, RequestId, WorkerState, WorkerUid};
 
@@ -51,7 +51,7 @@ impl Core {
         }
     }
 
-    /// The worker that a request names, unless the request is answered already.
+    /// The worker that a request names; `None` if the request has been answered here.
     pub(crate) fn worker_of_request(
         &mut self,
         call: CallId,

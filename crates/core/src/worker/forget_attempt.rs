@@ -1,4 +1,4 @@
-//! An operator says that nothing of one attempt is left, where no worker can.
+//! An operator declares that nothing of one attempt is left, where no worker can report it.
 
 use muster_types::{AttemptKey, Fault, Outcome, Reason, RequestId, WorkerUid};
 
@@ -7,8 +7,8 @@ use crate::idempotency::RequestKind;
 use crate::{CallId, Rejection};
 
 impl Core {
-    /// Closes an attempt on an operator's word. What its worker still has is refused: that can be
-    /// killed, and told of.
+    /// Closes an attempt at an operator's request. Refused if its worker still has it, because the
+    /// worker can then kill it and report its end.
     pub(crate) fn forget_attempt(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -33,7 +33,8 @@ impl Core {
         self.note_request(ctx, request.as_ref(), uid, RequestKind::ForgetAttempt);
         let message = "an operator declared that nothing of it is left";
         self.close(ctx, attempt, Outcome::without_exit(Fault::Platform, Reason::Forgotten, message));
-        // In the group that closes it: a request id is known exactly when its effect is durable.
+        // This is written in the group that closes the attempt: a request id is known exactly when
+        // its effect is durable.
         self.put_worker(uid, |record| Self::remember_on_worker(record, request));
         self.emit_worker_event(ctx.now.wall, uid, &format!("an operator declared that nothing of {attempt} is left"));
         self.tell_if_drained(ctx.now, uid);

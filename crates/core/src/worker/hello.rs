@@ -1,4 +1,4 @@
-//! A worker says hello, and its stream breaks.
+//! The beginning and the end of a worker's stream.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::state::Worker;
 use crate::{Effect, HelloRefusal, LinkId};
 
 impl Core {
-    /// Takes a hello, or refuses it. Commands are not sent before the inventory that follows was
-    /// taken.
+    /// Accepts or refuses a hello. No commands are sent before the inventory that follows is
+    /// complete.
     pub(crate) fn hello(&mut self, ctx: &mut Ctx<'_>, link: LinkId, hello: Hello) {
         if let Some(refusal) = self.refuse_hello(&hello) {
             return self.out.effect(Effect::Refuse(link, refusal));
@@ -29,7 +29,7 @@ impl Core {
         worker.inventory_parts.clear();
         worker.kills.clear();
         worker.connected = Some(ctx.now.wall);
-        // Whoever restarts a worker may have mended it.
+        // The cause of the failed launches may have been repaired before the worker came back.
         self.fleet.set_failing(uid, false);
         self.refresh_eligibility(uid);
         self.out.effect(Effect::Welcome(link));
@@ -81,7 +81,7 @@ impl Core {
         self.emit_worker_event(ctx.now.wall, uid, "registered");
     }
 
-    /// A worker that is known: what changed is written; a hello that changes nothing is not.
+    /// Updates a known worker. A hello that changes nothing is not written.
     fn renew(&mut self, uid: WorkerUid, hello: Hello) {
         let Some(worker) = self.workers.get(uid) else { return };
         let mut renewed = (*worker.record).clone();
@@ -95,7 +95,8 @@ impl Core {
         self.put_worker(uid, |record| *record = renewed);
     }
 
-    /// A broken stream is not a death: the worker gets nothing new, and its deadline stands.
+    /// Ends a stream. The worker is not lost by this: it gets no new work, and its deadline runs
+    /// on.
     pub(crate) fn break_link(&mut self, ctx: &mut Ctx<'_>, link: LinkId) {
         let Some(worker) = self.workers.get_mut(link.worker).filter(|worker| worker.link == Some(link)) else { return };
         let was_alive = worker.state() == WorkerState::Alive;
@@ -116,8 +117,8 @@ fn refuse_known(known: &Worker, hello: &Hello) -> Option<HelloRefusal> {
     if record.forgotten {
         Some(HelloRefusal::Forgotten)
     } else if hello.machine_id != record.machine_id || (same_incarnation && hello.boot_id != record.boot_id) {
-        // A uid is bound to its machine: another machine's incarnation proves nothing about this
-        // one's processes.
+        // A uid is bound to its machine: the incarnation of another machine proves nothing about
+        // the processes of this one.
         Some(HelloRefusal::ClonedState)
     } else if hello.incarnation < record.incarnation {
         Some(HelloRefusal::OldIncarnation)
@@ -125,7 +126,7 @@ fn refuse_known(known: &Worker, hello: &Hello) -> Option<HelloRefusal> {
         .session
         .is_some_and(|session| if same_incarnation { hello.session <= session } else { hello.session == session })
     {
-        // A later incarnation may count its sessions afresh, but never as a stream that is known.
+        // A later incarnation may count its sessions anew, but must not repeat the known session.
         Some(HelloRefusal::OldSession)
     } else {
         None

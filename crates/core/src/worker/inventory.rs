@@ -1,4 +1,4 @@
-//! A worker's inventory against the records, in both directions.
+//! Comparison of a worker's inventory with the records, in both directions.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::core::{Core, Ctx};
 use crate::timers::Timer;
 use crate::{Effect, LinkId};
 
-/// Reports of an inventory that are gathered at most; a worker that has more is told to begin anew.
+/// Most reports of one inventory. A worker that sends more must begin anew.
 const MAX_INVENTORY: usize = 1_000_000;
 
 impl Core {
@@ -42,8 +42,8 @@ impl Core {
         for resources in std::mem::take(&mut worker.unassigned).into_values() {
             self.fleet.give_back(uid, &resources);
         }
-        // What was ordered before this inventory cannot start any more: the worker obeys its
-        // present stream alone.
+        // Commands sent before this inventory can start nothing any more, because the worker obeys
+        // only its present stream.
         let assigned: Vec<AttemptKey> = worker.assigned.keys().copied().collect();
         let missing = assigned.into_iter().filter(|key| !reports.contains_key(key));
         for key in missing.collect::<Vec<_>>() {
@@ -63,7 +63,7 @@ impl Core {
         self.emit_worker_event(ctx.now.wall, uid, "its inventory was taken");
     }
 
-    /// An attempt that is assigned to the worker and not in its inventory.
+    /// Handles an attempt that is assigned to the worker and not in its inventory.
     fn settle_missing(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
         let Some(worker) = self.workers.get(uid).filter(|worker| worker.assigned.contains_key(&key)) else { return };
         let same_incarnation = self.incarnation_of(key) == Some(worker.record.incarnation);
@@ -89,8 +89,8 @@ impl Core {
                 let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, "its worker came back without it");
                 self.close(ctx, key, lost);
             }
-            // A new incarnation that does not vouch for the earlier ones proves nothing: only the
-            // lease's end closes what is leased, and an operator the rest.
+            // A new incarnation without `earlier_ended` proves nothing about earlier ones. A leased
+            // attempt is closed only by the end of its lease, another only by an operator.
             (false, _) => {
                 self.mark_unreachable(ctx, key);
                 if self.is_leased(key) {
@@ -104,8 +104,8 @@ impl Core {
         let assigned = self.workers.get(uid).is_some_and(|worker| worker.assigned.contains_key(&key));
         let Some((by, at_once)) = self.kill_wanted(uid, key).filter(|_| assigned) else { return };
         match key {
-            // Whose doing the end of an executor is must be known when it is reported, whoever
-            // leads then.
+            // Who asked for the end of an executor must be in its record when the end is reported,
+            // perhaps to another leader.
             AttemptKey::Executor(application, id) if by != KilledBy::Fence => {
                 self.ask_for_executor_end(ctx, application, id, by);
             }
@@ -129,7 +129,7 @@ impl Core {
         }
     }
 
-    /// Whether an attempt ends with its worker's lease.
+    /// Whether the worker fences an attempt when its lease ends.
     pub(crate) fn is_leased(&self, key: AttemptKey) -> bool {
         match key {
             AttemptKey::Driver(uid, _) => self.drivers.get(uid).is_some_and(|driver| driver.is_leased()),
@@ -137,7 +137,8 @@ impl Core {
         }
     }
 
-    /// It may run; nobody hears of it. Not terminal, and not written.
+    /// Marks an attempt that may run without a report. This state is not terminal, and is not
+    /// written.
     pub(crate) fn mark_unreachable(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
         match key {
             AttemptKey::Driver(uid, _) => {

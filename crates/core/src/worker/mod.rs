@@ -1,4 +1,4 @@
-//! Workers: their streams, inventories and reports; their loss, drain and end.
+//! Workers: streams, inventories, reports, loss, drain and removal.
 
 mod assignments;
 mod drain;

@@ -1,4 +1,4 @@
-//! What a worker says of attempts, whether they are current or not.
+//! Reports of attempts, current or not.
 
 use muster_types::{Acknowledgement, AttemptKey, AttemptState, KilledBy, Report, WorkerCommand, WorkerUid};
 
@@ -7,8 +7,8 @@ use crate::restart;
 use crate::{Effect, LinkId};
 
 impl Core {
-    /// Takes reports and acknowledges each, once what it changed is durable. A report of what is
-    /// closed or unknown changes nothing, and is acknowledged too.
+    /// Handles reports, and acknowledges each once its changes are durable. A report of a closed or
+    /// unknown attempt is acknowledged, too.
     pub(crate) fn reports(&mut self, ctx: &mut Ctx<'_>, link: LinkId, reports: Vec<Report>) {
         let Some(worker) = self.workers.get_mut(link.worker).filter(|worker| worker.link == Some(link)) else { return };
         if !worker.reported {
@@ -44,8 +44,9 @@ impl Core {
         }
     }
 
-    /// A launch that the machine failed has the next ones go elsewhere, as long as there is room;
-    /// one that runs shows that the machine is well again.
+    /// Notes whether launches succeed on a worker. After a launch that failed because of the
+    /// machine, work goes to other workers while they have room; a running attempt shows that the
+    /// machine works again.
     fn judge_launches(&mut self, ctx: &Ctx<'_>, uid: WorkerUid, state: &AttemptState) {
         let failing = match state {
             AttemptState::Running => false,
@@ -64,9 +65,9 @@ impl Core {
         }
     }
 
-    /// What was frozen at its lease's end and is current goes on; what is to end is killed as it
-    /// is. Either is a command like a launch: for this stream and incarnation alone, and the worker
-    /// obeys a thaw only under a lease.
+    /// Thaws an attempt that was frozen when its lease ended, if it is current; kills it if its end
+    /// was asked for. Both are commands like a launch, for this stream and incarnation alone, and
+    /// the worker obeys a thaw only under a valid lease.
     pub(crate) fn thaw_if_wanted(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
         if self.kill_wanted(uid, key).is_some() {
             return self.kill_if_wanted(ctx, uid, key);
@@ -79,7 +80,8 @@ impl Core {
         self.send_to(uid, key, WorkerCommand::Thaw { attempt: key });
     }
 
-    /// Something that is not current here. Its resources are taken until it is reported gone.
+    /// Handles an attempt that is not current on this worker. Its resources are in use until its
+    /// end is reported.
     fn take_unassigned(&mut self, ctx: &mut Ctx<'_>, link: LinkId, report: &Report) {
         let (uid, key) = (link.worker, report.attempt);
         let unknown = self.leave_unknown && self.is_unknown(uid, key);
@@ -119,7 +121,7 @@ impl Core {
         self.release_held(ctx);
     }
 
-    /// Attempts that records assign to a worker.
+    /// The attempts that records assign to a worker.
     pub(crate) fn assigned_to(&self, uid: WorkerUid) -> Vec<AttemptKey> {
         self.workers.get(uid).map(|worker| worker.assigned.keys().copied().collect()).unwrap_or_default()
     }

@@ -1,10 +1,10 @@
-//! What passes cost, counted in looks at workers.
+//! The cost of passes, as the number of examined workers.
 
 use muster_core::placement::*;
 
 use crate::support::*;
 
-/// 1,000 workers of 4 cores, all of them taken.
+/// 1,000 workers of 4 cores each, with all cores in use.
 fn full() -> Fleet {
     let mut fleet = fleet_of_cores(&[4; 1_000]);
     for n in 1..=1_000 {
@@ -31,8 +31,7 @@ fn a_full_cluster_with_100_000_waiting_drivers_costs_no_look_per_event() {
         for n in 0..1_000 {
             queue.push(driver(1_000_000 + n), shape(1, 1, 0));
             queue.remove(driver(1 + n));
-            // What lowers nothing and raises nothing: a drain, a loss, an end that only pays a debt
-            // off.
+            // Events by which no worker rises: a drain, a loss, an end that only reduces an excess.
             fleet.set_eligibility(worker(1 + n), Eligibility::Draining);
             fleet.hold(worker(1_000), &total(1, 1, 0));
             fleet.give_back(worker(1_000), &total(1, 1, 0));
@@ -53,7 +52,8 @@ fn an_end_costs_one_look_per_shape_that_it_may_serve() {
             fleet.give_back(worker(n), &total(1, 1, 0));
             assert_eq!(place_drivers(fleet, &mut queue, &policy, 0).len(), 1);
         });
-        // One that is placed, and the next of its shape that finds the worker full again.
+        // One for the driver that is placed, and one for the next of its shape, which finds the
+        // worker full again.
         assert_eq!(cost, 2);
     }
 }
@@ -65,7 +65,8 @@ fn thousands_of_drivers_in_one_pass_cost_about_a_look_each() {
     let cost = examined(&mut fleet, |fleet| {
         assert_eq!(place_drivers(fleet, &mut queue, &Policy::default(), 0).len(), 4_000);
     });
-    // Each placed driver; each worker in the gathering, with its block, and when it was found full.
+    // Each placed driver counts; so does each worker when it is collected, with its block, and when
+    // it is found full.
     assert!(cost < 4_000 + 4 * 1_000, "{cost} looks");
 }
 
@@ -83,8 +84,8 @@ fn a_thousand_applications_that_wait_cost_no_look_per_event() {
         }
     });
     assert_eq!(events, 0);
-    // One that ends: the first application takes it, the second sees that nothing is left, the
-    // others are not asked.
+    // When an executor ends, the first application gets the place, the second finds nothing left,
+    // and the others are not tried.
     let one = examined(&mut fleet, |fleet| {
         fleet.give_back(worker(5), &total(2, 1, 0));
         assert_eq!(place_executors(fleet, &mut queue, &policy)[0].application, app(0));
@@ -100,6 +101,6 @@ fn executors_cost_about_a_look_per_slot_however_large_the_cluster() {
     let cost = examined(&mut fleet, |fleet| {
         assert_eq!(place_executors(fleet, &mut queue, &Policy::default()).len(), 10_000);
     });
-    // Each slot is an entry, at times with the block it is in and what was passed over in it.
+    // Each slot costs one entry, sometimes with its block and the entries that were skipped in it.
     assert!(cost < 4 * 10_000, "{cost} looks");
 }

@@ -22,7 +22,7 @@ fn six_drivers_go_round_three_workers() {
     let (mut fleet, mut queue) = (fleet_of_cores(&[8, 8, 8]), queue_of(vec![shape(1, 1, 0); 6]));
     let found = pass(&mut fleet, &mut queue, &Policy::default());
     assert_eq!(count_by_worker(&found), BTreeMap::from([(1, 2), (2, 2), (3, 2)]));
-    // The cursor moves on from driver to driver: the second round repeats the first.
+    // The cursor moves on with each driver, so the second round repeats the first.
     let order = |half: &[(u128, u128)]| half.iter().map(|(_, worker)| *worker).collect::<Vec<_>>();
     assert_eq!(order(&found[..3]), order(&found[3..]));
     assert!(queue.is_empty());
@@ -56,7 +56,7 @@ fn equals_take_turns_when_each_driver_ends_before_the_next_comes() {
 fn the_worker_with_the_most_free_is_given_the_next() {
     let (mut fleet, mut queue) = (fleet_of_cores(&[2, 6, 4]), queue_of(vec![shape(1, 1, 0); 6]));
     let found = pass(&mut fleet, &mut queue, &Policy::default());
-    // All end with as much free.
+    // In the end all workers have the same number of free cores.
     assert_eq!(count_by_worker(&found), BTreeMap::from([(2, 4), (3, 2)]));
 }
 

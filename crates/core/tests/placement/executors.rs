@@ -1,4 +1,4 @@
-//! Placement of executors, held to the loops of the reference system.
+//! Placement of executors, compared with the loops of the reference system.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::support::*;
 
 const ALL: u32 = u32::MAX;
 
-/// What one application gets of a fleet, as (worker, cores).
+/// The executors that one application gets, as (worker, cores).
 fn given(fleet: &mut Fleet, demand: ApplicationDemand, policy: &Policy) -> Vec<(u128, u32)> {
     let mut queue = ExecutorQueue::new();
     queue.set(app(1), demand);
@@ -21,20 +21,20 @@ fn by_id(spread: bool) -> Policy {
     Policy { spread_executors: spread, selection: SelectionPolicy::WorkerId, ..Policy::default() }
 }
 
-/// Three workers of 10 cores: the reference system's own vectors.
+/// Three workers of 10 cores: the test cases of the reference system.
 #[test]
 fn cores_go_in_whole_executors_spread_or_compact() {
     let get = |limit, cores, target, spread| {
         let found = given(&mut fleet_of_cores(&[10; 3]), demand(limit, shape(cores, 1, 0), target), &by_id(spread));
         [1, 2, 3].map(|n| found.iter().filter(|(worker, _)| *worker == n).map(|(_, cores)| cores).sum::<u32>())
     };
-    // No cores named: one executor per worker, a core at a time.
+    // Without cores in the profile: one executor per worker, which gets one core at a time.
     assert_eq!(get(8, 0, ALL, true), [3, 3, 2]);
     assert_eq!(get(8, 0, ALL, false), [8, 0, 0]);
     assert_eq!(get(16, 0, ALL, true), [6, 5, 5]);
     assert_eq!(get(16, 0, ALL, false), [10, 6, 0]);
     assert_eq!(get(u64::MAX, 0, ALL, true), [10, 10, 10]);
-    // Cores named: multiples of them, a rest stays unused.
+    // With cores in the profile: multiples of them; a remainder stays unused.
     assert_eq!(get(8, 2, ALL, true), [4, 2, 2]);
     assert_eq!(get(8, 2, ALL, false), [8, 0, 0]);
     assert_eq!(get(8, 3, ALL, true), [3, 3, 0]);
@@ -55,7 +55,7 @@ fn memory_bounds_executors() {
     let mut fleet = fleet_of([total(10, 512, 0)]);
     let found = given(&mut fleet, demand(u64::MAX, shape(2, 128, 0), ALL), &Policy::default());
     assert_eq!(found, [(1, 2); 4]);
-    // One executor per worker: its memory is counted once, however many cores it has.
+    // With one executor per worker, its memory is counted once, however many cores it has.
     let mut fleet = fleet_of([total(10, 512, 0), total(10, 127, 0)]);
     assert_eq!(given(&mut fleet, demand(u64::MAX, shape(0, 128, 0), ALL), &Policy::default()), [(1, 10)]);
 }
@@ -79,7 +79,7 @@ fn one_executor_lands_where_each_policy_says() {
         let policy = Policy { selection, ..Policy::default() };
         given(&mut fleet, demand(1, shape(1, 1, 0), 1), &policy)[0].0
     };
-    // Ties go by uid; in the descending policies the other way round.
+    // Ties are ordered by uid, in descending policies in descending order.
     assert_eq!(first(SelectionPolicy::CoresFreeDesc), 3);
     assert_eq!(first(SelectionPolicy::CoresFreeAsc), 4);
     assert_eq!(first(SelectionPolicy::MemoryFreeDesc), 5);
@@ -96,7 +96,7 @@ fn applications_are_served_in_the_order_of_registration() {
     let found = place_executors(&mut fleet, &mut queue, &Policy::default());
     assert!(found.iter().all(|placement| placement.application == app(2)));
     assert_eq!(found.len(), 2);
-    // The first ends: the second gets everything.
+    // When the first application ends, the second gets everything.
     queue.remove(app(2));
     found.iter().for_each(|placement| fleet.give_back(placement.worker, &placement.resources));
     let found = place_executors(&mut fleet, &mut queue, &Policy::default());
@@ -155,7 +155,7 @@ fn what_an_ended_executor_frees_goes_to_what_waits() {
     let found = place_executors(&mut fleet, &mut queue, &Policy::default());
     assert_eq!(slots(&found), [(1, 1), (1, 1)]);
     fleet.give_back(worker(1), &found[0].resources);
-    // The application holds one core now, and says so.
+    // The application's demand now says that it holds one core.
     let mut changed = queue.get(app(1)).expect("registered").clone();
     changed.cores_left = 1;
     changed.profiles.get_mut(&ProfileId(0)).expect("its profile").existing = 1;

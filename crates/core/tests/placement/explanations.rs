@@ -1,4 +1,4 @@
-//! Why something waits: B14.
+//! Explanations of why something waits (B14).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,7 +61,7 @@ fn each_worker_is_counted_once_at_the_first_cause() {
             ("MEMORY", 1, "1 worker has too little free memory: at most 40 B of 50 B"),
         ]
     );
-    // Half of the cores against a fifth of the memory and the whole of the gpus.
+    // `w5` lacks half of the cores; `w6` lacks a fifth of the memory and the only gpu.
     assert_eq!(nearest(&reason), Some(("w5", "lacks 1 core (1 of 2 free)")));
     assert!(!reason.never_fits && !fits_now(&fleet, &wanted, &policy));
 }

@@ -1,4 +1,4 @@
-//! The books: amounts, addresses, and what exceeds them.
+//! The accounts of the fleet: amounts, addresses, and use beyond the total.
 
 use muster_core::placement::*;
 use muster_types::AllocatedResources;

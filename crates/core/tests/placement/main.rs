@@ -1,4 +1,4 @@
-//! Placement against the rules of the reference system.
+//! Placement, compared with the rules of the reference system.
 
 mod cost;
 mod drivers;

@@ -1,4 +1,4 @@
-//! Random histories, against the rules word by word.
+//! Random histories, compared with a literal version of the rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,8 +13,7 @@ use crate::support::*;
 const WORKERS: u128 = 6;
 const APPS: u128 = 4;
 
-/// One thing that happens to a cluster. Numbers that choose among what exists are taken modulo how
-/// much there is.
+/// One event in a cluster. A number that chooses among existing items is taken modulo their count.
 #[derive(Debug, Clone)]
 enum Step {
     Facts(u128, WorkerFacts),
@@ -111,13 +110,13 @@ prop_compose! {
     }
 }
 
-/// The cluster as placement has it, and as the test counts it.
+/// The cluster as placement knows it, and as the test counts it.
 struct World {
     policy: Policy,
     fleet: Fleet,
     drivers: DriverQueue,
     executors: ExecutorQueue,
-    /// What is known of workers, and what is alive on each.
+    /// The facts of workers, and what is in use on each.
     workers: BTreeMap<WorkerUid, (WorkerFacts, Vec<AllocatedResources>)>,
     waiting: Vec<(DriverUid, Shape)>,
     applications: Vec<(ApplicationUid, ApplicationDemand)>,
@@ -227,7 +226,7 @@ impl World {
         found.into_iter().for_each(|placement| self.start(placement.worker, placement.resources));
     }
 
-    /// What placement gives was free, address by address.
+    /// Checks that what placement gives was free, address by address.
     fn start(&mut self, uid: WorkerUid, given: AllocatedResources) {
         let (facts, alive) = self.workers.get_mut(&uid).expect("a known worker");
         let free = reference::free_of(&facts.total, alive);
@@ -245,8 +244,8 @@ impl World {
     }
 }
 
-/// In submission order: each that was placed fitted, and each that was not fitted nowhere, unless
-/// the limit was reached.
+/// Checks each driver in submission order: a placed one fitted on its worker, and one that was not
+/// placed fitted nowhere, unless the limit was reached.
 fn replay_spread(
     fleet: &mut Fleet,
     waiting: &[(DriverUid, Shape)],

@@ -1,12 +1,12 @@
-//! The rules word by word, without any index: what placement is compared with.
+//! A literal version of the rules, without any index, for comparison with placement.
 
 use std::collections::BTreeMap;
 
 use muster_core::placement::*;
 use muster_types::{AllocatedResources, ApplicationUid, DriverUid, Resources, WorkerUid};
 
-/// Whether the worker is ready, suits the shape and has the amounts free. Own words, not the
-/// crate's.
+/// Whether the worker is ready, suits the shape and has the amounts free. Written independently of
+/// the crate.
 pub(crate) fn fits(fleet: &Fleet, worker: WorkerUid, shape: &Shape, amounts: &Resources, policy: &Policy) -> bool {
     let (Some(facts), Some(free)) = (fleet.facts(worker), fleet.free(worker)) else { return false };
     fleet.eligibility(worker) == Some(Eligibility::Ready)
@@ -38,8 +38,8 @@ pub(crate) fn compact_drivers(
     found
 }
 
-/// The loop of the rules, for every application in order and every profile by number. Preferred
-/// hosts are not among the rules.
+/// The loop of the rules, for every application in order and every profile by number. The rules do
+/// not include preferred hosts.
 pub(crate) fn executors(
     fleet: &mut Fleet,
     applications: &mut [(ApplicationUid, ApplicationDemand)],
@@ -149,7 +149,7 @@ fn assign(
     (cores, executors)
 }
 
-/// Free amounts and addresses recomputed from what is alive.
+/// Free amounts and addresses, recomputed from what is in use.
 pub(crate) fn free_of(total: &AllocatedResources, alive: &[AllocatedResources]) -> AllocatedResources {
     let cores: u64 = alive.iter().map(|held| u64::from(held.cores)).sum();
     let memory: u64 = alive.iter().map(|held| held.memory).sum();

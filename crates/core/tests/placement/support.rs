@@ -1,4 +1,4 @@
-//! Small clusters, in few words.
+//! Short constructors for small clusters.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub(crate) fn fleet_of(totals: impl IntoIterator<Item = AllocatedResources>) -> 
     fleet
 }
 
-/// Ready workers with these cores and memory in abundance.
+/// Ready workers with these cores and more memory than any test uses.
 pub(crate) fn fleet_of_cores(cores: &[u32]) -> Fleet {
     fleet_of(cores.iter().map(|cores| total(*cores, 1 << 40, 0)))
 }
@@ -66,7 +66,7 @@ pub(crate) fn compact() -> Policy {
     Policy { spread_drivers: false, spread_executors: false, ..Policy::default() }
 }
 
-/// One profile of number 0 with nothing existing.
+/// A demand with profile 0 alone, which has no executors yet.
 pub(crate) fn demand(cores_left: u64, shape: Arc<Shape>, target: u32) -> ApplicationDemand {
     let profile = ProfileDemand { shape, existing: 0, target, preferred_hosts: BTreeMap::new() };
     ApplicationDemand { cores_left, profiles: BTreeMap::from([(ProfileId(0), profile)]) }

@@ -1,4 +1,4 @@
-//! What clients ask, by chance.
+//! Random requests of clients.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

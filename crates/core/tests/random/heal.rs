@@ -1,4 +1,4 @@
-//! No more faults: everything must come to its end.
+//! The end of a run: after the last fault, everything must end.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use muster_types::{ApplicationState, AttemptState, DriverState, KilledBy};
 use crate::Run;
 
 impl Run {
-    /// Everything is delivered until nothing moves.
+    /// Delivers all messages until none is left.
     pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             let mut moved = false;
@@ -33,7 +33,8 @@ impl Run {
         panic!("never comes to rest: {:#?}", &self.trace[self.trace.len() - 60..]);
     }
 
-    /// No more faults: all is killed or ends, nothing is left running, and every journal is empty.
+    /// Runs without faults: every driver and application is killed or ends, nothing is left
+    /// running, and every journal becomes empty.
     pub(crate) fn heal(&mut self) {
         self.note("heal".to_owned());
         for worker in ["w1", "w2", "w3"] {
@@ -41,13 +42,14 @@ impl Run {
         }
         self.settle();
         let drivers: Vec<_> = self.world.ledger.fold.drivers.keys().map(ToString::to_string).collect();
-        // Half of them are left to end by themselves; those that run for ever are killed.
+        // Half of the drivers are left to end by themselves; those that run for ever are killed
+        // later.
         for (index, driver) in drivers.into_iter().enumerate() {
             if index % 2 == 0 {
                 self.call_calmly(Request::KillDriver { driver, request: None, version: None, by: KilledBy::Operator });
             }
         }
-        // What is ending already must come to its end without being asked again.
+        // Applications that are ending already must end without another request.
         let applications = self.world.ledger.fold.applications.values();
         let lasting = applications.filter(|record| record.state != ApplicationState::Ending);
         for application in lasting.map(|record| record.uid.to_string()).collect::<Vec<_>>() {

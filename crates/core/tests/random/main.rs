@@ -1,7 +1,7 @@
 //! A core, its liveness table and model workers under random faults: streams break, runners die,
-//! leaders die between any two groups, workers fall disconnected for longer than the worker
-//! timeout. The library of invariants holds after every step; then all faults stop, and everything
-//! must come to an end. `SEED=n` replays one run, `SEEDS=n` runs more.
+//! leaders die between any two groups, and workers are disconnected for longer than the worker
+//! timeout. The invariants hold after every step; then all faults stop, and everything must end.
+//! `SEED=n` replays one run, `SEEDS=n` runs more.
 
 #![allow(
     clippy::unwrap_used,
@@ -57,20 +57,19 @@ struct Run {
     calls: u64,
     received: BTreeMap<(WorkerUid, u64), Time>,
     sessions: BTreeMap<ApplicationUid, SessionNumber>,
-    /// Attempts that a process was started for, and those whose end was acknowledged.
+    /// Attempts whose process was started; `acknowledged` has those whose end was acknowledged.
     started: BTreeSet<AttemptKey>,
     acknowledged: BTreeSet<AttemptKey>,
     exits: BTreeMap<AttemptKey, i32>,
     submitted: BTreeSet<DriverUid>,
-    /// Whether this run's store is restored now and then, what it held earlier, and what was not
-    /// over when it was.
+    /// The backups and restores of this run's store.
     past: RestoreModel,
     trace: Vec<String>,
 }
 
 impl Run {
     fn new(seed: u64) -> Run {
-        // Few in some runs, so that what has ended is removed.
+        // Some runs keep few records, so that ended ones are removed.
         let kept_records = if seed.is_multiple_of(4) { 6 } else { 50 };
         let config = Config { kept_executors: 4, kept_records, ..Config::default() };
         let mut standby = Standby::new(seed);
@@ -97,7 +96,7 @@ impl Run {
         self.trace.push(what);
     }
 
-    /// A batch; with `survive` given, the leader dies after so many of its groups are durable.
+    /// Handles a batch. With `survive`, the leader dies after that number of groups is durable.
     fn batch(&mut self, inputs: Vec<Input>, survive: Option<usize>) {
         let now = self.world.now;
         for input in inputs {
@@ -157,7 +156,7 @@ impl Run {
         }
     }
 
-    /// One message up, as the master reads it.
+    /// Delivers one message of a worker to the master.
     fn deliver_up(&mut self, index: usize, survive: Option<usize>) {
         let now = self.world.now.time;
         let machine = &mut self.machines[index];
@@ -312,7 +311,7 @@ fn run(seed: u64) -> Run {
     run
 }
 
-/// What happened in the runs: a test of luck that never meets a fault proves nothing.
+/// Counts what happened in the runs: a random test that never meets a fault proves nothing.
 fn tally(run: &Run, seen: &mut BTreeMap<String, u32>) {
     let fold = &run.world.ledger.fold;
     *seen.entry("thawed".to_owned()).or_default() += run.machines.iter().map(|machine| machine.thawed).sum::<u32>();

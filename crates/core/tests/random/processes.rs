@@ -1,4 +1,4 @@
-//! What processes say of the promise.
+//! The promise of one copy, checked on the processes.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use crate::Run;
 use crate::support::words::worker_uid;
 
 impl Run {
-    /// At most one tree of a driver executes; what is closed executes nowhere; an exit code is the
-    /// true one.
+    /// Checks that at most one tree of a driver executes, that nothing of a closed attempt
+    /// executes, and that recorded exit codes are the true ones.
     pub(crate) fn check_processes(&self) {
         let fold = &self.world.ledger.fold;
         let mut alive: BTreeMap<DriverUid, AttemptKey> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! The store goes back in time while work runs.
+//! Restores of the store to an earlier state while work runs.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +8,19 @@ use muster_types::{AttemptKey, AttemptState, KilledBy, WorkerCommand};
 
 use crate::Run;
 
-/// Backups that are kept.
+/// How many backups are kept.
 const KEPT: usize = 3;
 
 #[derive(Default)]
 pub(crate) struct RestoreModel {
     /// Whether the store of this run is ever restored.
     pub(crate) restores: bool,
-    /// What the store held at some times, the oldest first. Every worker is in each: one that the
-    /// store does not know cannot be waited for.
+    /// Earlier states of the store, the oldest first. Every worker is in each, because a leader
+    /// cannot wait for a worker that the store does not know.
     pub(crate) saved: Vec<Fold>,
-    /// What was not over when the store was restored.
+    /// Attempts that executed when the store was restored.
     pub(crate) healthy: BTreeSet<AttemptKey>,
-    /// Of that, what the restored store does not name.
+    /// Open attempts that the restored store does not name.
     pub(crate) forgotten: BTreeSet<AttemptKey>,
 }
 
@@ -46,17 +46,17 @@ impl Run {
         self.note(format!("restore generation {}", self.world.generation + 1));
         self.world.ledger.fold = fold;
         self.world.generation += 1;
-        // Another store's copy: whoever follows reads it anew.
+        // This is the copy of another store, so the standby reads it anew.
         self.standby.reset(self.world.config.clone(), self.world.ledger.fold.snapshot());
         let open: Vec<AttemptKey> = self.machines.iter().flat_map(|machine| machine.unfinished()).collect();
-        // What stands frozen may have been closed before.
+        // Frozen attempts are left out, because they may have been closed before.
         self.past.healthy.extend(self.machines.iter().flat_map(|machine| machine.running().collect::<Vec<_>>()));
         for key in open {
             if !self.is_recorded(key) {
                 self.past.forgotten.insert(key);
             }
         }
-        // A later backup than the last one may name again what that one had forgotten.
+        // A later backup than that of the last restore may name attempts which that one did not.
         let mut forgotten = std::mem::take(&mut self.past.forgotten);
         forgotten.retain(|key| !self.is_recorded(*key));
         self.past.forgotten = forgotten;
@@ -75,12 +75,13 @@ impl Run {
         }
     }
 
-    /// What ran when the store was restored is ended by its owner's policies alone, and what the
-    /// store forgot by an operator alone.
+    /// Checks that attempts that ran at a restore are ended only by the policies of their owner,
+    /// and that attempts that the store does not know are ended only by an operator.
     pub(crate) fn check_kills(&self, commands: &[WorkerCommand]) {
         for command in commands {
             let WorkerCommand::Kill { attempt, by, .. } = command else { continue };
-            // What has been frozen since may have been closed and followed.
+            // An attempt that was frozen since may have been closed, and another may have followed
+            // it.
             let executes = self.machines.iter().any(|machine| machine.running().any(|key| key == *attempt));
             let healthy = executes && self.past.healthy.contains(attempt);
             let last = &self.trace[self.trace.len().saturating_sub(60)..];
@@ -90,16 +91,15 @@ impl Run {
         }
     }
 
-    /// An attempt that never began, or whose end was acknowledged, in the time that the store
-    /// forgot; or that a later one followed then, so that it was over, though its worker may still
-    /// have to say how.
+    /// Whether an attempt may have been over in the time that the restored store does not know: it
+    /// never began, its end was acknowledged, or it has ended and its worker has yet to report how.
     pub(crate) fn was_over_before_a_restore(&self, key: AttemptKey) -> bool {
         let ended = |state: &AttemptState| matches!(state, AttemptState::Ended(_));
         let reported = self.machines.iter().any(|m| m.journal.get(&key).is_some_and(|entry| ended(&entry.state)));
         self.world.generation > 1 && (self.acknowledged.contains(&key) || !self.started.contains(&key) || reported)
     }
 
-    /// An operator ends what no record names.
+    /// Ends, as an operator, the attempts that no record names.
     pub(crate) fn end_forgotten(&mut self) {
         let running = |state: &AttemptState| matches!(state, AttemptState::Running | AttemptState::Frozen);
         let all = self.machines.iter().flat_map(|machine| {

@@ -1,4 +1,4 @@
-//! A standby that follows what is durable, late and key by key, must lead like one that loads
+//! A standby that follows the store, late and key by key, must lead like a master that loads
 //! everything.
 
 use std::collections::BTreeMap;
@@ -9,10 +9,12 @@ use muster_types::{Snapshot, Write};
 use crate::Rng;
 use crate::support::world::{Counter, World, cluster};
 
-/// Follows the store of a run. Its dice are its own: a run does not depend on who follows.
+/// Follows the store of a run. It has random numbers of its own, so that the run does not depend on
+/// it.
 pub(crate) struct Standby {
     follower: Follower,
-    /// What it has not taken in: deletions first, then the newest of each key.
+    /// Writes that the follower has not had yet: deletions are applied first, then the newest write
+    /// of each key.
     deleted: BTreeMap<String, Write>,
     put: BTreeMap<String, Write>,
     shown: ViewText,
@@ -30,14 +32,14 @@ impl Standby {
         }
     }
 
-    /// Begins again, from everything.
+    /// Starts again with a whole snapshot.
     pub(crate) fn reset(&mut self, config: Config, snapshot: Snapshot) {
         self.follower = Follower::new(config);
         (self.deleted, self.put, self.shown) = <_>::default();
         snapshot.into_writes().for_each(|write| self.note(&write));
     }
 
-    /// Something is durable.
+    /// Notes the writes of a durable group.
     pub(crate) fn observe(&mut self, group: &Group) {
         group.writes.iter().for_each(|write| self.note(write));
         if self.rng.roll(5) == 0 {
@@ -58,7 +60,8 @@ impl Standby {
         self.shown.take(self.follower.shows());
     }
 
-    /// Leads, and so does one that has loaded everything: they must be the same, and show the same.
+    /// Makes a leader of the follower and one by a load. Both must be equal, and show readers the
+    /// same.
     pub(crate) fn compare(mut self, world: &World) {
         self.catch_up();
         let (snapshot, now) = (world.ledger.fold.snapshot(), world.now);
@@ -79,7 +82,7 @@ fn shows(core: &mut Core) -> impl Iterator<Item = ViewUpdate> + use<> {
     effects.filter_map(|effect| if let Effect::UpdateView(show) = effect { Some(show) } else { None })
 }
 
-/// What readers see, as text.
+/// The view of readers, as text.
 #[derive(Default)]
 struct ViewText(BTreeMap<String, String>);
 
@@ -108,7 +111,7 @@ impl ViewText {
     }
 }
 
-/// The key of a write, and whether it puts something there.
+/// The key of a write, and whether it is a put.
 fn key(write: &Write) -> (String, bool) {
     match write {
         Write::PutDriver(record) => (format!("d/{}", record.uid), true),

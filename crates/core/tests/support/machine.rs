@@ -1,5 +1,5 @@
-//! A model of a worker: a journal, processes, a lease; and one stream at a time that loses what it
-//! holds when it breaks.
+//! A model of a worker: a journal, processes, a lease, and one stream at a time, which loses its
+//! messages when it breaks.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::words;
 
 pub const LEASE: Duration = Duration::from_secs(45);
 
-/// To the master.
+/// A message to the master.
 #[derive(Debug, Clone)]
 pub enum Up {
     Hello(Box<Hello>),
@@ -24,7 +24,7 @@ pub enum Up {
     Reports(Vec<Report>),
 }
 
-/// To the worker.
+/// A message to the worker.
 #[derive(Debug, Clone)]
 pub enum Down {
     Welcome,
@@ -55,7 +55,7 @@ pub struct Machine {
     pub lease_end: Time,
     pub up: VecDeque<Up>,
     pub down: VecDeque<Down>,
-    /// Attempts that went on.
+    /// How often an attempt was thawed.
     pub thawed: u32,
 }
 
@@ -80,7 +80,7 @@ impl Machine {
         LinkId { worker: words::worker_uid(&self.name), session: Session(self.session) }
     }
 
-    /// The stream breaks: what it holds is gone. The master is told by whoever calls.
+    /// Breaks the stream, and drops the messages in it. The caller tells the master.
     pub fn cut(&mut self) {
         self.connected = false;
         self.welcomed = false;
@@ -97,7 +97,7 @@ impl Machine {
         self.up.push_back(Up::Hello(Box::new(words::hello(&self.name, self.session, &said))));
     }
 
-    /// The runner dies and takes its processes along; what had ended is still in the journal.
+    /// Ends the runner with its processes. Ended attempts stay in the journal.
     pub fn restart_runner(&mut self) {
         self.cut();
         self.incarnation += 1;
@@ -110,8 +110,9 @@ impl Machine {
         }
     }
 
-    /// Time has passed: leased trees are frozen or end with the lease, and the stream ends with
-    /// them. Which depends on their number alone, so that runs are repeatable.
+    /// Fences the leased trees once the lease has ended: some are frozen, others end. Their state
+    /// and uid alone decide which, so that runs are repeatable. Returns whether a stream must be
+    /// cut, too.
     pub fn fence(&mut self, now: Time) -> bool {
         if now < self.lease_end {
             return false;
@@ -142,13 +143,13 @@ impl Machine {
         self.journal.iter().filter(move |(_, entry)| alive(entry)).map(|(key, _)| *key)
     }
 
-    /// What is on its way to be something else.
+    /// Attempts that have not ended.
     pub fn unfinished(&self) -> Vec<AttemptKey> {
         let open = |entry: &Entry| !matches!(entry.state, AttemptState::Ended(_));
         self.journal.iter().filter(|(_, entry)| open(entry)).map(|(key, _)| *key).collect()
     }
 
-    /// An attempt goes one step on. Whether it started now.
+    /// Moves an attempt one step on. Returns whether its process started.
     pub fn advance(&mut self, key: AttemptKey, exit: i32, wall: WallTime) -> bool {
         let Some(entry) = self.journal.get_mut(&key) else { return false };
         match entry.state {
@@ -186,7 +187,7 @@ impl Machine {
         }
     }
 
-    /// Obeys what comes down the present stream. `false`: the stream is to be dropped.
+    /// Obeys a message on the present stream. Returns `false` if the stream is to be dropped.
     pub fn obey(&mut self, now: Time, message: Down, ended: &mut BTreeSet<AttemptKey>) -> bool {
         match message {
             Down::Welcome => {
@@ -247,7 +248,7 @@ impl Machine {
                         entry.state = AttemptState::Killing { wait_channel: None };
                         self.say(attempt);
                     }
-                    // Killed as it is: it executes nothing on its way out.
+                    // A frozen tree is killed without a thaw, so nothing of it executes.
                     AttemptState::Frozen => self.end(attempt, Outcome::without_exit(Fault::User, Reason::Killed, "")),
                     AttemptState::Killing { .. } | AttemptState::Ended(_) => {}
                 }

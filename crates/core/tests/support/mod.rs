@@ -1,5 +1,5 @@
-//! What the tests of the core share: a world of one core and its durable records, specs, workers'
-//! words, and text of what follows.
+//! Code shared by the tests of the core: a world of one core and its durable records, specs,
+//! messages of workers from words, and effects as text.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]

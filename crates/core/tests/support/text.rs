@@ -1,4 +1,4 @@
-//! What follows an input, in words that people compare.
+//! The effects of an input, as text for people to compare.
 
 use muster_core::invariants::Fold;
 use muster_core::{Answer, ApplicationEvent, Effect, ExecutorView, Group, Rejection, ViewUpdate};

@@ -1,4 +1,4 @@
-//! What workers say, from words.
+//! Messages of workers, made from words.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,7 +55,7 @@ pub fn attempt(text: &str, fold: &Fold) -> AttemptKey {
     AttemptKey::Executor(uid.unwrap_or(muster_types::ApplicationUid(0xdead)), ExecutorId(number.parse().unwrap()))
 }
 
-/// What the records say that an attempt was given.
+/// The resources of an attempt, by the records.
 pub fn given(key: AttemptKey, fold: &Fold) -> AllocatedResources {
     match key {
         AttemptKey::Driver(uid, number) => fold

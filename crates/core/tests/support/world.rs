@@ -1,4 +1,4 @@
-//! One core, and the store that its groups would reach.
+//! A core with the store to which its groups are written.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use muster_core::invariants::{DurableState, Fold, check};
 use muster_core::{ClusterInfo, Config, Core, Entropy, Group, Input};
 use muster_types::{ClusterUid, Now, Time, WallTime};
 
-/// Fresh numbers, the same in each run.
+/// Numbers that do not repeat, and are the same in each run.
 #[derive(Debug, Clone)]
 pub struct Counter(pub u128);
 
 impl Entropy for Counter {
     fn next(&mut self) -> u128 {
         self.0 += 1;
-        // Spread over all bits, so that names made of the first digits differ and jitter is not
-        // zero.
+        // The product spreads over all bits, so that names made of the first digits differ and
+        // jitter is not zero.
         self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
     }
 }
@@ -45,12 +45,12 @@ impl World {
         }
     }
 
-    /// One input as a batch of its own.
+    /// Handles one input as a batch of its own.
     pub fn step(&mut self, input: Input) -> Vec<Group> {
         self.batch(vec![input])
     }
 
-    /// A batch: all inputs, one placement, everything committed.
+    /// Handles a batch: all inputs, one placement, and everything committed.
     pub fn batch(&mut self, inputs: Vec<Input>) -> Vec<Group> {
         for input in inputs {
             self.core.handle(self.now, &mut self.entropy, input);
@@ -74,17 +74,16 @@ impl World {
         self.now.wall = WallTime(self.now.wall.0 + u64::try_from(length.as_millis()).unwrap());
     }
 
-    /// The store is restored from an earlier time; the next leader loads what it held then, under a
-    /// new generation.
+    /// Restores the store to an earlier state. The next leader loads it under a new generation.
     pub fn restore(&mut self, past: Fold) -> Vec<Group> {
         self.ledger.fold = past;
         self.generation += 1;
         self.crash()
     }
 
-    /// The leader dies; the next loads what is durable.
+    /// Ends the leader; the next one loads what is durable.
     pub fn crash(&mut self) -> Vec<Group> {
-        // Another machine's clock.
+        // The next leader has another machine's clock.
         self.now.time = Time(self.now.time.0 + 500_000_000_000);
         let snapshot = self.ledger.fold.snapshot();
         self.core = Core::load(self.config.clone(), cluster(self.generation), snapshot, self.now, &mut self.entropy);

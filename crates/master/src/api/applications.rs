@@ -1,4 +1,4 @@
-//! Applications and executors: the verbs of people, and `ApplicationService` for drivers.
+//! Applications and executors: calls of `MasterService`, and `ApplicationService` for drivers.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::leader::{LeaderContext, LeaderSlot};
 use crate::sessions::executor_to_wire;
 use crate::view::{executor_key, filter};
 
-/// Shows an application, with why its targets are not met.
+/// Shows an application, with the reasons why its targets are not met.
 pub(crate) async fn get(
     leading: &LeaderContext,
     wire: v1::GetApplicationRequest,
@@ -38,7 +38,6 @@ pub(crate) async fn get(
     })
 }
 
-/// Lists applications.
 pub(crate) async fn list(
     leading: &LeaderContext,
     wire: v1::ListApplicationsRequest,
@@ -75,20 +74,21 @@ pub(crate) async fn list_executors(
     })
 }
 
-/// Ends an application, as an operator.
+/// Ends an application on behalf of an operator.
 pub(crate) async fn kill(
     leading: &LeaderContext,
     metadata: &MetadataMap,
     wire: v1::KillApplicationRequest,
 ) -> Result<v1::KillApplicationResponse, Failure> {
     let validate::KillApplication { application, request } = validate::kill_application(wire)?;
-    // Its name makes it idempotent.
+    // The application's name makes the call idempotent.
     guard_retry(metadata, request.as_ref(), true)?;
     let application = to_request(leading, Wish::KillApplication { application, request }).await?;
     Ok(v1::KillApplicationResponse { application: Some(application) })
 }
 
-/// A full queue or store is no reason not to show what is known.
+/// Without an answer from the core the application is shown without reasons: a full queue or store
+/// must not prevent a read.
 async fn explain(leading: &LeaderContext, shown: &ApplicationView) -> Result<v1::Application, Failure> {
     match to_request(leading, Wish::ExplainApplication { application: shown.record.uid.to_string() }).await {
         Err(Failure::QueueFull { .. } | Failure::StoreFull | Failure::OutcomeUnknown { .. }) => {
@@ -105,14 +105,12 @@ async fn to_request(leading: &LeaderContext, request: Wish) -> Result<v1::Applic
     }
 }
 
-/// `ApplicationService`.
 #[derive(Debug, Clone)]
 pub(crate) struct ApplicationApi {
     slot: Arc<LeaderSlot>,
 }
 
 impl ApplicationApi {
-    /// For whoever leads in this slot.
     pub(crate) fn new(slot: Arc<LeaderSlot>) -> ApplicationApi {
         ApplicationApi { slot }
     }
@@ -178,7 +176,7 @@ async fn request_executors(
     leading: &LeaderContext,
     wire: v1::RequestExecutorsRequest,
 ) -> Result<v1::RequestExecutorsResponse, Failure> {
-    // Its sequence makes it idempotent.
+    // The sequence makes the call idempotent.
     let asked = validate::request_executors(wire)?;
     let targets = asked.targets.into_iter().map(target).collect();
     let wanted = Wish::RequestExecutors {
@@ -206,7 +204,7 @@ async fn kill_executors(
     wire: v1::KillExecutorsRequest,
 ) -> Result<v1::KillExecutorsResponse, Failure> {
     let validate::KillExecutors { application, token, executors, replace, request } = validate::kill_executors(wire)?;
-    // An executor is killed once, and counted once: its number makes it idempotent.
+    // An executor is killed and counted once, so its number makes the call idempotent.
     guard_retry(metadata, request.as_ref(), true)?;
     let wanted = Wish::KillExecutors { application, token: exposed(token), executors, replace, request };
     match leading.submit(wanted).await?.answer {
@@ -231,7 +229,7 @@ async fn unregister(
     leading: &LeaderContext,
     wire: v1::UnregisterApplicationRequest,
 ) -> Result<v1::UnregisterApplicationResponse, Failure> {
-    // Its name makes it idempotent.
+    // The application's name makes the call idempotent.
     let asked = validate::unregister(wire)?;
     let wanted = Wish::Unregister {
         application: asked.application,

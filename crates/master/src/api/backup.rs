@@ -7,13 +7,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-/// The pieces of a backup.
 pub(crate) type BackupStream = ReceiverStream<Result<v1::BackupResponse, Status>>;
 
-/// Pieces that wait to be written; the store has a few more.
+/// Chunks that wait to be sent; the store buffers a few more.
 const WAITING: usize = 2;
 
-/// Begins a backup. Any master can take one: what it reads is what is committed.
+/// Begins a backup. Any master can take one, because it reads committed records.
 pub(crate) fn begin(archive: &Archive) -> BackupStream {
     let (pieces, stream) = mpsc::channel(WAITING);
     let mut backup = archive.begin();
@@ -36,7 +35,7 @@ pub(crate) fn begin(archive: &Archive) -> BackupStream {
 fn failure(error: &ArchiveError) -> Failure {
     tracing::warn!(error = error as &dyn std::error::Error, "a backup was not taken to its end");
     match error {
-        // The next master, or the next try, may have what this one lacks.
+        // Another master or another try may succeed.
         ArchiveError::Closed | ArchiveError::Store { .. } => Failure::GoingAway,
         ArchiveError::Forgotten => Failure::Internal { message: error.to_string() },
     }

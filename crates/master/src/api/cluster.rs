@@ -8,7 +8,6 @@ use muster_types::{ApplicationState, DriverState, Resources, WorkerState};
 use crate::leader::LeaderContext;
 use crate::view::{StateCounts, Tables};
 
-/// Shows the cluster.
 pub(crate) fn show(leading: &LeaderContext) -> v1::Cluster {
     let tables = leading.view.read();
     let (total, used) = sums(&tables);
@@ -75,7 +74,7 @@ fn notices(leading: &LeaderContext) -> Vec<String> {
     notices
 }
 
-/// What the workers that are alive have, and what is taken of it.
+/// The resources of all live workers, and how much of them is used.
 fn sums(tables: &Tables) -> (Resources, Resources) {
     let (mut total, mut used) = (Resources::default(), Resources::default());
     for worker in tables.workers.after(None).filter(|worker| worker.state == WorkerState::Alive) {
@@ -85,7 +84,7 @@ fn sums(tables: &Tables) -> (Resources, Resources) {
     (total, used)
 }
 
-/// Attempts that run and that the store does not name.
+/// The number of running attempts that no record names.
 fn quarantined(tables: &Tables) -> u32 {
     let count: usize = tables.workers.after(None).map(|worker| worker.quarantined.len()).sum();
     u32::try_from(count).unwrap_or(u32::MAX)

@@ -1,4 +1,4 @@
-//! Drivers.
+//! The calls about drivers.
 
 use muster_core::{Answer, DriverView, Request};
 use muster_proto::errors::Failure;
@@ -11,7 +11,7 @@ use super::submit::{guard_retry, unexpected};
 use crate::leader::LeaderContext;
 use crate::view::filter;
 
-/// Accepts a driver.
+/// Submits a driver, or only validates it.
 pub(crate) async fn submit(
     leading: &LeaderContext,
     metadata: &MetadataMap,
@@ -23,7 +23,7 @@ pub(crate) async fn submit(
     Ok(v1::SubmitDriverResponse { driver: Some(driver) })
 }
 
-/// Shows a driver. One that waits is explained by the core, which alone knows why.
+/// Shows a driver. If it waits, the core is asked for the reasons.
 pub(crate) async fn get(leading: &LeaderContext, wire: v1::GetDriverRequest) -> Result<v1::GetDriverResponse, Failure> {
     let name = validate::get_driver(wire)?;
     let (commit, shown) = leading.view.driver(&name);
@@ -32,7 +32,6 @@ pub(crate) async fn get(leading: &LeaderContext, wire: v1::GetDriverRequest) -> 
     leading.answered(v1::GetDriverResponse { driver: Some(driver), resume_token: leading.token(commit).to_string() })
 }
 
-/// Lists drivers.
 pub(crate) async fn list(
     leading: &LeaderContext,
     wire: v1::ListDriversRequest,
@@ -46,20 +45,21 @@ pub(crate) async fn list(
     })
 }
 
-/// Ends a driver.
+/// Ends a driver on behalf of an operator.
 pub(crate) async fn kill(
     leading: &LeaderContext,
     metadata: &MetadataMap,
     wire: v1::KillDriverRequest,
 ) -> Result<v1::KillDriverResponse, Failure> {
     let validate::KillDriver { driver, request, version } = validate::kill_driver(wire)?;
-    // A second kill of the same driver changes nothing: its name makes it idempotent.
+    // A second kill of the same driver changes nothing, so its name makes the call idempotent.
     guard_retry(metadata, request.as_ref(), true)?;
     let wanted = Request::KillDriver { driver, request, version, by: KilledBy::Operator };
     Ok(v1::KillDriverResponse { driver: Some(to_request(leading, wanted).await?) })
 }
 
-/// A full queue or store is no reason not to show what is known.
+/// Without an answer from the core the driver is shown without reasons: a full queue or store must
+/// not prevent a read.
 async fn explain(leading: &LeaderContext, shown: &DriverView) -> Result<v1::Driver, Failure> {
     match to_request(leading, Request::ExplainDriver { driver: shown.record.uid.to_string() }).await {
         Err(Failure::QueueFull { .. } | Failure::StoreFull | Failure::OutcomeUnknown { .. }) => {
@@ -76,8 +76,8 @@ async fn to_request(leading: &LeaderContext, request: Request) -> Result<v1::Dri
     }
 }
 
-/// Whether the core may know a reason why nothing of a driver runs. After a restore, one that is
-/// placed may be held too.
+/// Whether the core may know why a driver does not run. After a restore, a driver that was placed
+/// may be on hold too.
 fn waits(leading: &LeaderContext, shown: &DriverView) -> bool {
     match shown.record.state {
         DriverState::Pending | DriverState::BackingOff => true,

@@ -12,11 +12,10 @@ use tonic::Status;
 
 use crate::leader::{LeaderContext, LeaderSlot, RoleCommand};
 
-/// Who leads, at first and with each change.
 pub(crate) type LeaderStream = ReceiverStream<Result<v1::WatchLeaderResponse, Status>>;
 
-/// Follows who leads, until this master goes away. Changes that come faster than they are read are
-/// seen as one.
+/// Sends the present leader, then each change, until this master goes away. Changes that come
+/// faster than they are read are merged.
 pub(crate) fn watch(election: &LeaderWatch, slot: Arc<LeaderSlot>) -> LeaderStream {
     let mut view = election.receiver();
     view.mark_changed();
@@ -46,11 +45,12 @@ fn shown(view: &Arc<LeaderView>) -> v1::WatchLeaderResponse {
     }
 }
 
-/// The next in line leads within milliseconds; past this it is not known whether it does.
+/// How long a hand-over is waited for. The next master leads within milliseconds; after this time
+/// the outcome is unknown.
 const SUCCEEDED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Hands over, and waits until another leads. One who means an earlier leader is told who leads by
-/// now.
+/// Hands over, and waits until another master leads. A request that names an earlier leader changes
+/// nothing, and is answered with the present one.
 pub(crate) async fn step_down(
     leading: &LeaderContext,
     wire: v1::StepDownRequest,

@@ -12,16 +12,15 @@ use crate::view::{Cursor, Pageable};
 
 /// A page with its tokens.
 pub(crate) struct Listing<T> {
-    /// Its records.
     pub items: Vec<Arc<T>>,
     /// Empty on the last page.
     pub next_page_token: String,
-    /// Watch from here.
+    /// The token to watch from.
     pub resume: ResumeToken,
 }
 
 impl LeaderContext {
-    /// Reads a page of a list, from `first` on if it is the first page.
+    /// Reads a page of a list. The first page begins behind the key `first`.
     pub(crate) async fn list<T: Pageable, S>(
         &self,
         page: Page<S>,

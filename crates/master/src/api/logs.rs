@@ -1,4 +1,4 @@
-//! `ReadLog`: passed on to the worker that has the log.
+//! `ReadLog`, which is passed on to the worker that has the log.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -17,16 +17,15 @@ use tonic::{Code, Status};
 
 use crate::leader::LeaderContext;
 
-/// Connections to workers that are kept for the next read.
+/// The number of connections to workers that are kept for further reads.
 const KEPT: usize = 64;
-/// A worker that does not take a connection by then cannot be reached.
+/// A worker that accepts no connection within this time counts as unreachable.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
-/// A worker that is gone without a word, or stopped, is noticed after both: whoever follows a log
-/// is told, and the next read dials anew.
+/// The interval and the timeout of pings to a worker. A worker that is gone or stopped is noticed
+/// after both: a reader that follows a log gets an error, and the next read dials again.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// The pieces of a log.
 pub(crate) type LogStream = Pin<Box<dyn Stream<Item = Result<v1::ReadLogResponse, Status>> + Send>>;
 
 /// Connections to workers, the most recently used last.
@@ -36,7 +35,7 @@ pub(crate) struct LogSources {
 }
 
 impl LogSources {
-    /// The connection to an address; made when it is first used.
+    /// The connection to an address, which is made when it is first used.
     fn channel(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let known = channels.iter().position(|(known, _)| known == address);
@@ -58,14 +57,12 @@ impl LogSources {
     }
 }
 
-/// Where a log is.
 struct LogLocation {
     attempt: AttemptKey,
     worker: WorkerUid,
     worker_name: WorkerName,
 }
 
-/// Reads a log.
 pub(crate) async fn read(
     leading: &LeaderContext,
     sources: &LogSources,
@@ -89,8 +86,8 @@ pub(crate) async fn read(
         Err(status) if status.code() == Code::NotFound => {
             Err(Failure::NotFound { kind: "log", name: log_name(place.attempt) })
         }
-        // A worker's own words about the request are those of the same table; anything else is the
-        // way to it.
+        // A worker refuses a request with an error of the same table. Any other error is one of the
+        // connection to the worker.
         Err(status) if reason_of(&status).is_some() && status.code() == Code::InvalidArgument => {
             Err(Failure::BadRequest(muster_proto::FieldViolations::of("offset", status.message())))
         }
@@ -98,7 +95,7 @@ pub(crate) async fn read(
     }
 }
 
-/// Says to a worker which attempt's log is read.
+/// Names the attempt in the terms of the worker's service.
 fn name_attempt(read: &mut v1::WorkerServiceReadLogRequest, attempt: AttemptKey) {
     match attempt {
         AttemptKey::Driver(uid, attempt) => {

@@ -18,7 +18,6 @@ use super::logs::{LogSources, LogStream};
 use super::{applications, cluster, drivers, logs, watch, workers};
 use crate::leader::LeaderSlot;
 
-/// The service.
 #[derive(Debug, Clone)]
 pub(crate) struct MasterApi {
     slot: Arc<LeaderSlot>,
@@ -28,7 +27,6 @@ pub(crate) struct MasterApi {
 }
 
 impl MasterApi {
-    /// For whoever leads in this slot.
     pub(crate) fn new(
         slot: Arc<LeaderSlot>,
         sources: Arc<LogSources>,
@@ -168,7 +166,7 @@ impl MasterService for MasterApi {
         Ok(Response::new(logs::read(&leading, &self.sources, request.into_inner()).await?))
     }
 
-    // `RawWatch` answers this method before it gets here; the two differ in speed alone.
+    // `RawWatch` takes this call before it gets here. The two differ in speed alone.
     async fn watch_events(
         &self,
         request: Request<v1::WatchEventsRequest>,

@@ -1,5 +1,5 @@
-//! The services for people, programs and applications: validation at the door, one request to the
-//! commit loop or a look at the view, and the one table of errors.
+//! The services for people, programs and applications. Each call is validated and then answered by
+//! the commit loop or from the read view; its errors come from one common table.
 
 mod applications;
 mod backup;

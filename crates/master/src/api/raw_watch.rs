@@ -1,7 +1,7 @@
-//! `WatchEvents` without a second encoding: what the broker encoded once per commit is written as
-//! it is, for every watcher.
+//! `WatchEvents` without a second encoding: the broker encodes the events of a commit once, and
+//! every watcher gets the same bytes.
 //!
-//! This wraps the generated service and takes that one method; all others go through.
+//! `RawWatch` wraps the generated service and handles this one method itself.
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
@@ -25,7 +25,7 @@ use super::watch;
 use crate::events::Chunk;
 use crate::leader::LeaderSlot;
 
-/// The method that is taken.
+/// The method that `RawWatch` handles itself.
 const PATH: &str = "/muster.v1.MasterService/WatchEvents";
 
 /// The generated service with one method replaced.
@@ -36,7 +36,6 @@ pub(crate) struct RawWatch<S> {
 }
 
 impl<S> RawWatch<S> {
-    /// Wraps the generated service.
     pub(crate) fn new(inner: S, slot: Arc<LeaderSlot>) -> RawWatch<S> {
         RawWatch { inner, slot }
     }
@@ -95,7 +94,7 @@ fn open(slot: &LeaderSlot, request: WatchEventsRequest) -> Result<WatchResponses
     Ok(Box::pin(watch.map(|chunk| chunk.map_err(|error| watch::ended(error).into()))))
 }
 
-/// Writes pieces, reads requests.
+/// Decodes requests, and writes chunks that are encoded already.
 struct ChunkCodec;
 
 impl Codec for ChunkCodec {

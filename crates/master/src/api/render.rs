@@ -1,4 +1,4 @@
-//! From what the core shows to what people see.
+//! Renders the core's views as messages of the API.
 
 use muster_core::{ApplicationView, DriverView, WorkerView};
 use muster_proto::render::{self, DriverExtras, ProfileStatus, WorkerExtras};
@@ -6,7 +6,6 @@ use muster_proto::v1;
 
 use crate::leader::LeaderContext;
 
-/// A driver.
 pub(crate) fn driver(shown: &DriverView) -> v1::Driver {
     let extras = DriverExtras {
         pid: shown.pid,
@@ -18,7 +17,6 @@ pub(crate) fn driver(shown: &DriverView) -> v1::Driver {
     render::driver(&shown.record, extras)
 }
 
-/// An application.
 pub(crate) fn application(shown: &ApplicationView) -> v1::Application {
     let profiles = shown.profiles.iter().map(|profile| ProfileStatus {
         profile: profile.profile,
@@ -30,7 +28,6 @@ pub(crate) fn application(shown: &ApplicationView) -> v1::Application {
     render::application(&shown.record, shown.session.0, profiles)
 }
 
-/// A worker.
 pub(crate) fn worker(leading: &LeaderContext, shown: &WorkerView) -> v1::Worker {
     let extras = WorkerExtras {
         state: shown.state,

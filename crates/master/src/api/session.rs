@@ -1,4 +1,4 @@
-//! `WatchApplication`: an application's session is this stream.
+//! `WatchApplication`: this stream is an application's session.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,10 +14,9 @@ use super::submit::unexpected;
 use crate::leader::LeaderContext;
 use crate::sessions::{OpenedSession, SessionEnding, SessionItem, executor_to_wire};
 
-/// Events gathered into one response.
+/// The most events in one response.
 const GATHERED: usize = 64;
 
-/// Opens a session.
 pub(crate) async fn open(
     leading: Arc<LeaderContext>,
     wire: v1::WatchApplicationRequest,
@@ -33,7 +32,7 @@ pub(crate) async fn open(
     Ok(SessionStream { first: Some(first), opened, over: false })
 }
 
-/// What was missed, if the session resumes without a gap; else the state.
+/// The missed events if the session resumes without a gap, else a snapshot of the executors.
 fn first_response(
     opened: &OpenedSession,
     executors: &[Arc<ExecutorView>],
@@ -52,7 +51,6 @@ fn first_response(
     }
 }
 
-/// The stream of a session.
 pub(crate) struct SessionStream {
     first: Option<v1::WatchApplicationResponse>,
     opened: OpenedSession,
@@ -94,7 +92,7 @@ fn response(items: &[SessionItem]) -> v1::WatchApplicationResponse {
     }
 }
 
-/// The status of a stream that ends; `None` is a good end: its last event said that the application
+/// The last status of a stream. `None` is the good end: the last event said that the application
 /// has ended.
 fn last_of(ending: SessionEnding, session: SessionNumber) -> Option<Status> {
     let got = || format!("session {}", session.0);

@@ -1,4 +1,4 @@
-//! A request to the commit loop, and what a caller is told of it.
+//! Requests to the commit loop, and the answers to their callers.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -18,17 +18,15 @@ use crate::leader::LeaderContext;
 use crate::poison_inputs::{InputDigest, request_id_mut};
 use crate::sessions::OpenedSession;
 
-/// An answer.
 pub(crate) struct CallAnswer {
-    /// The answer.
     pub answer: Answer,
-    /// The session that was opened, when that was the request.
+    /// The session that the request opened, if it opened one.
     pub session: Option<Box<OpenedSession>>,
 }
 
 impl LeaderContext {
-    /// Queues a request and waits for its answer. If the caller goes away before it is handled,
-    /// nothing is done.
+    /// Queues a request and waits for its answer. If the caller goes away before the request is
+    /// handled, nothing is done.
     pub(crate) async fn submit(&self, mut request: Request) -> Result<CallAnswer, Failure> {
         if self.poison_inputs.refuses(clock::boottime(), || InputDigest::of_request(&request)) {
             return Err(Failure::InputFailed);
@@ -44,7 +42,7 @@ impl LeaderContext {
         let answered = tokio::select! {
             biased;
             answered = answered => answered,
-            // What is on its way to the store will be written once there is room.
+            // Requests on their way to the store will be written once there is room.
             Ok(_) = full.wait_for(|full| *full) => {
                 self.undecided.add(id);
                 return Err(no_answer_yet());
@@ -64,9 +62,9 @@ fn no_answer_yet() -> Failure {
     Failure::OutcomeUnknown { message: "the store is full".to_owned() }
 }
 
-/// Ids of the requests that were on their way to the store when it was found full: they are done
-/// once there is room, so one that is asked again meanwhile is not refused. No more than the queue
-/// of requests and a batch hold, since none is taken while the store is full.
+/// Ids of the requests that were on their way to the store when it was found full. They are done
+/// once there is room, so a repetition is not refused meanwhile. There are no more of them than the
+/// queue and a batch hold, because a full store takes no new requests.
 #[derive(Debug, Default)]
 pub(crate) struct UndecidedRequests(Mutex<BTreeSet<RequestId>>);
 
@@ -75,9 +73,9 @@ impl UndecidedRequests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(id);
     }
 
-    /// Refuses a request while the store is full, unless it may be on its way there still: then
-    /// nobody can say. Once there is room again, all are decided. Whether there is must be looked
-    /// at under the lock, or what has just been added might be forgotten.
+    /// Refuses a request while the store is full. If the same request may still be on its way to
+    /// the store, its outcome is unknown. Once there is room again, all are decided. `full` must be
+    /// read under the lock, or an id that was just added could be forgotten.
     fn refuse(&self, full: &watch::Receiver<bool>, id: Option<&RequestId>) -> Result<(), Failure> {
         let mut undecided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !*full.borrow() {
@@ -88,7 +86,7 @@ impl UndecidedRequests {
     }
 }
 
-/// The core's refusal as the table has it.
+/// The entry of the error table for a refusal by the core.
 fn failure_of(rejection: Rejection) -> Failure {
     match rejection {
         Rejection::NotFound { kind, name } => Failure::NotFound { kind, name },
@@ -106,13 +104,13 @@ fn failure_of(rejection: Rejection) -> Failure {
     }
 }
 
-/// An answer of another kind than the request: the core's fault.
+/// The error for an answer that does not fit its request, which is a bug of the core.
 pub(crate) fn unexpected(answer: &Answer) -> Failure {
     tracing::error!(?answer, "the core gave an answer of another kind");
     Failure::Internal { message: "an answer of another kind than the request".to_owned() }
 }
 
-/// Set by gRPC libraries on their own retries.
+/// The header that gRPC libraries set on their own retries.
 const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 
 /// Refuses a library's retry of a mutation that nothing makes idempotent: the first try may have

@@ -1,4 +1,4 @@
-//! Watching events.
+//! Watches of events.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use muster_proto::validate::{self, WatchFrom};
 use crate::events::{EventFilter, EventStream, OutOfRange, WatchEnd, WatchError};
 use crate::leader::LeaderContext;
 
-/// Opens a watch.
 pub(crate) fn open(leading: &LeaderContext, wire: v1::WatchEventsRequest) -> Result<EventStream, Failure> {
     let request = validate::watch_events(wire)?;
     let wanted = wanted(leading, &request)?;
@@ -24,7 +23,8 @@ pub(crate) fn open(leading: &LeaderContext, wire: v1::WatchEventsRequest) -> Res
     leading.answered(EventStream::new(leading.broker.clone(), wanted, from))
 }
 
-/// The uids of what a watch names; all must be known. `None`: everything.
+/// The uids of the objects that a watch names; an unknown name is an error. `None`: the watch names
+/// nothing and gets all events.
 fn wanted(leading: &LeaderContext, request: &validate::WatchEvents) -> Result<EventFilter, Failure> {
     let mut uids = HashSet::new();
     for name in &request.drivers {
@@ -50,7 +50,7 @@ fn compacted(range: OutOfRange) -> Failure {
     Failure::Compacted { oldest: range.oldest.to_string(), current: range.current.to_string() }
 }
 
-/// Why a watch ended, as the table has it.
+/// The entry of the error table for the end of a watch.
 pub(crate) fn ended(error: WatchError) -> Failure {
     match error {
         WatchError::OutOfRange(range) => compacted(range),

@@ -1,4 +1,4 @@
-//! Workers.
+//! The calls about workers.
 
 use muster_core::{Answer, Request, WorkerView};
 use muster_proto::errors::Failure;
@@ -9,7 +9,6 @@ use super::submit::unexpected;
 use crate::leader::LeaderContext;
 use crate::view::filter;
 
-/// Shows a worker.
 pub(crate) fn get(leading: &LeaderContext, wire: v1::GetWorkerRequest) -> Result<v1::GetWorkerResponse, Failure> {
     let name = validate::get_worker(wire)?;
     let (commit, shown) = leading.view.worker(&name);
@@ -20,7 +19,6 @@ pub(crate) fn get(leading: &LeaderContext, wire: v1::GetWorkerRequest) -> Result
     })
 }
 
-/// Lists workers.
 pub(crate) async fn list(
     leading: &LeaderContext,
     wire: v1::ListWorkersRequest,
@@ -34,10 +32,9 @@ pub(crate) async fn list(
     })
 }
 
-// A second drain, undrain or forget of the same worker changes nothing, so a library's retry of one
-// is taken as it is.
+// A second drain, undrain or forget of the same worker changes nothing, so a gRPC library may retry
+// one without a request id.
 
-/// Drains a worker.
 pub(crate) async fn drain(
     leading: &LeaderContext,
     wire: v1::DrainWorkerRequest,
@@ -47,7 +44,6 @@ pub(crate) async fn drain(
     Ok(v1::DrainWorkerResponse { worker: Some(worker) })
 }
 
-/// Undoes a drain.
 pub(crate) async fn undrain(
     leading: &LeaderContext,
     wire: v1::UndrainWorkerRequest,

@@ -1,4 +1,4 @@
-//! The core with its clock, kept from taking the process down.
+//! The core with its clock. A panic of the core does not end the process.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -11,15 +11,14 @@ use crate::clock;
 use crate::entropy::KernelEntropy;
 use crate::poison_inputs::InputDigest;
 
-/// What the commit loop asks for decisions: the core, or in tests of the loop something simpler.
+/// Decides for the commit loop: the core, or a simpler one in tests of the loop.
 pub(crate) trait DecisionCore: Send + 'static {
-    /// Takes one input.
     fn handle(&mut self, now: Now, entropy: &mut dyn Entropy, input: Input);
-    /// Places what waits.
+    /// Places waiting drivers and executors.
     fn place(&mut self, now: Now, entropy: &mut dyn Entropy);
-    /// Hands over what was decided, in order.
+    /// Returns the decisions since the last call, in order.
     fn drain(&mut self) -> Vec<Group>;
-    /// When a tick is wanted.
+    /// When the core wants its next tick.
     fn next_deadline(&self) -> Option<Time>;
 }
 
@@ -41,28 +40,27 @@ impl DecisionCore for Core {
     }
 }
 
-/// The core panicked: what it remembers may be torn, and is thrown away.
+/// The core panicked. Its state may be inconsistent, and is thrown away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CorePanicked {
-    /// What it was handling; `None` for what nobody sent (time, placement).
+    /// The input that it was handling; `None` if nobody in particular sent it, as with a tick.
     pub input: Option<InputDigest>,
 }
 
-/// The core, with the time that its deadlines are measured in.
+/// The core, with the time against which its deadlines are measured.
 pub(crate) struct Decisions<M = Core> {
     core: M,
     entropy: KernelEntropy,
-    /// How far the core's time lies behind the clock: the sum of all that this loop was late by.
+    /// How far the core's time lies behind the clock: the sum of all delays of the loop.
     behind: Duration,
 }
 
 impl<M: DecisionCore> Decisions<M> {
-    /// A loaded core.
     pub(crate) fn new(core: M, entropy: KernelEntropy) -> Decisions<M> {
         Decisions { core, entropy, behind: Duration::ZERO }
     }
 
-    /// This loop was late: every deadline of the core moves by that much.
+    /// Moves every deadline of the core by the time that the loop was late.
     pub(crate) fn extend_all(&mut self, late: Duration) {
         self.behind += late;
     }
@@ -82,13 +80,13 @@ impl<M: DecisionCore> Decisions<M> {
         self.guarded(None, |core, now, entropy| core.handle(now, entropy, Input::Tick))
     }
 
-    /// Hands over what a link, a session or expiry says.
+    /// Hands an input of a link, a session or expiry to the core.
     pub(crate) fn handle(&mut self, input: Input) -> Result<(), CorePanicked> {
         let digest = InputDigest::of_input(&input);
         self.guarded(digest, |core, now, entropy| core.handle(now, entropy, input))
     }
 
-    /// Hands over a call, unless its caller has gone away: then nothing is done.
+    /// Hands a call to the core, unless its caller has gone away: then nothing is done.
     pub(crate) fn call(&mut self, ask: PendingCall, calls: &mut Calls) -> Result<(), CorePanicked> {
         let PendingCall { request, reply } = ask;
         if reply.is_closed() {
@@ -100,7 +98,7 @@ impl<M: DecisionCore> Decisions<M> {
         handled.map_err(|_| kept.panicked(call, calls))
     }
 
-    /// Places what waits, and takes out all that was decided.
+    /// Places what waits, and returns all decisions.
     pub(crate) fn decide(&mut self) -> Result<Vec<Group>, CorePanicked> {
         self.guarded(None, |core, now, entropy| {
             core.place(now, entropy);
@@ -115,13 +113,13 @@ impl<M: DecisionCore> Decisions<M> {
     ) -> Result<T, CorePanicked> {
         let now = self.now();
         let (core, entropy) = (&mut self.core, &mut self.entropy);
-        // What a panic leaves behind is never looked at again.
+        // The core is not used again after a panic.
         catch_unwind(AssertUnwindSafe(|| act(core, now, entropy))).map_err(|_| CorePanicked { input })
     }
 }
 
-/// Enough of a request to know it again. Requests hold their bulk behind pointers, so this costs
-/// little.
+/// A copy of a request, from which its digest is made if the core panics. The copy is cheap,
+/// because requests hold their bulk behind pointers.
 struct KeptRequest(Request);
 
 impl KeptRequest {

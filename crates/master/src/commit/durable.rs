@@ -1,5 +1,4 @@
-//! One transaction, made durable in spite of a store that does not answer or has no room for a
-//! while.
+//! Makes one transaction durable, even if for a while the store does not answer or has no room.
 
 use std::time::Duration;
 
@@ -10,33 +9,33 @@ use tokio::sync::watch;
 use crate::clock;
 use crate::stop::until_stopped;
 
-/// Between two tries of a transaction whose outcome is unknown: the store was given its time with
-/// each.
+/// The pause between two tries of a transaction whose outcome is unknown. It is short, because each
+/// try already gave the store its time.
 const UNANSWERED_PAUSE: Duration = Duration::from_millis(20);
-/// Between two tries on a store that is full: somebody has to make room.
+/// The pause between two tries on a full store, in which somebody has to make room.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a term has while it commits.
+/// What the commits of a term share.
 #[derive(Debug, Clone)]
 pub(crate) struct CommitTerms {
-    /// Until when it may act: past it, an unknown outcome stays unknown.
+    /// Until when the term may act. After that, an unknown outcome stays unknown.
     pub deadline: Deadline,
-    /// Told while the store is full.
+    /// True while the store is full.
     pub full: watch::Sender<bool>,
 }
 
 /// A transaction was not made durable, as far as is known.
 #[derive(Debug)]
 pub(crate) struct CommitFailed {
-    /// What the store said last.
+    /// The last error of the store.
     pub error: CommitError,
-    /// Of all tries together.
+    /// The verdict over all tries.
     pub verdict: Verdict,
 }
 
-/// Offers a transaction until the store has answered for certain. Its number has it applied at most
-/// once, however often it is offered: a repetition of what was applied is refused as not the next,
-/// and that tells.
+/// Offers a transaction until the store has answered for certain. The number of the transaction
+/// makes sure that it is applied at most once: the store refuses a repetition because its number is
+/// not the next, which shows that an earlier try was applied.
 pub(crate) async fn make_durable<S: Store>(
     store: &mut S,
     transaction: Transaction,
@@ -48,15 +47,15 @@ pub(crate) async fn make_durable<S: Store>(
         let answer = tokio::select! {
             biased;
             answer = store.commit(transaction.clone()) => answer,
-            // Dropped halfway, its outcome is unknown.
+            // A commit that is dropped halfway has an unknown outcome.
             () = clock::past(terms.deadline.clone()) => {
                 Err(CommitError::Unanswered { source: "the term is over".into() })
             }
         };
         let error = match answer {
             Ok(()) => break,
-            // Only this term's own earlier try can have taken the number: every other one fails the
-            // guard.
+            // Only an earlier try of this term can have taken the number: if another term had, the
+            // guard of the transaction would have failed.
             Err(CommitError::Number { newest, offered }) if verdict == Verdict::Unknown && newest == offered => break,
             Err(error) => error,
         };

@@ -1,14 +1,14 @@
-//! What waits for the commit loop: two bounded queues, workers before callers.
+//! The two bounded queues of the commit loop: inputs of workers come before calls.
 
 use muster_core::Input;
 use tokio::sync::mpsc;
 
 use super::pending_call::PendingCall;
 
-/// Calls that may wait. At 15,000 a second this is a quarter of a second of work; beyond, callers
-/// are told at once.
+/// Calls that may wait. At 15,000 a second this is a quarter of a second of work; further callers
+/// are refused at once.
 pub(crate) const CALLS: usize = 4096;
-/// Inputs of links, sessions and expiry that may wait; their senders wait for room.
+/// Inputs of links, sessions and expiry that may wait; beyond them, senders wait for room.
 const LINK_INPUTS: usize = 1024;
 
 /// The sender's side for workers' links, broken sessions and expiry.
@@ -17,9 +17,9 @@ pub(crate) type LinkInputs = mpsc::Sender<Input>;
 /// The senders' side.
 #[derive(Debug, Clone)]
 pub(crate) struct InputSender {
-    /// For callers: refused when full.
+    /// For calls, which are refused when the queue is full.
     pub calls: mpsc::Sender<PendingCall>,
-    /// For everything that is not a call: waits when full.
+    /// For all other inputs, whose senders wait when the queue is full.
     pub links: LinkInputs,
 }
 
@@ -30,32 +30,29 @@ pub(crate) struct InputQueue {
     links: mpsc::Receiver<Input>,
 }
 
-/// Both sides.
 pub(crate) fn input_queue() -> (InputSender, InputQueue) {
     let (calls, asked) = mpsc::channel(CALLS);
     let (links, linked) = mpsc::channel(LINK_INPUTS);
     (InputSender { calls, links }, InputQueue { calls: asked, links: linked })
 }
 
-/// What was taken at once.
+/// The inputs of one turn of the loop.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// From links, sessions and expiry; handled first, so that a flood of callers never starves the
-    /// workers.
+    /// Inputs of links, sessions and expiry. They are handled first, so that a flood of callers
+    /// never starves the workers.
     pub links: Vec<Input>,
-    /// From callers.
     pub calls: Vec<PendingCall>,
 }
 
 impl Batch {
-    /// How many.
     pub(crate) fn len(&self) -> usize {
         self.links.len() + self.calls.len()
     }
 }
 
 impl InputQueue {
-    /// Waits for something, then takes all that waits, up to `bound`. `false`: every sender is
+    /// Waits for an input, then takes all that wait, up to `bound`. `false` once the senders are
     /// gone.
     pub(crate) async fn take(&mut self, batch: &mut Batch, bound: usize) -> bool {
         tokio::select! {
@@ -74,7 +71,7 @@ impl InputQueue {
         true
     }
 
-    /// Takes no more calls, and hands out those that wait.
+    /// Takes no more inputs, and returns the calls that wait.
     pub(crate) fn close(&mut self) -> Vec<PendingCall> {
         self.calls.close();
         self.links.close();

@@ -1,5 +1,5 @@
-//! The commit loop: the only mutator. It asks the core, makes transactions durable, and releases
-//! what depends on them, in order.
+//! The commit loop, which alone changes state. It asks the core for decisions, makes them durable,
+//! and then releases their effects, in order.
 
 mod decisions;
 mod durable;

@@ -1,5 +1,5 @@
-//! From groups of writes to transactions: in order, whole groups only, within what the store takes
-//! at once.
+//! Packs groups of writes into transactions: in order, whole groups only, and within the limits of
+//! the store.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,29 +10,29 @@ use muster_types::{Commit, Event, EventsRecord, Write};
 /// What a store takes in one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
-    /// Writes, less those that every transaction adds.
+    /// The number of writes, without those that every transaction adds.
     pub writes: usize,
     /// Estimated bytes.
     pub bytes: usize,
 }
 
 impl Bounds {
-    /// Of the memory and embedded stores, which take anything: bounded so that a commit stays a
-    /// matter of milliseconds and a caller at the end of a long queue is answered step by step.
+    /// The limits for the memory store and the embedded store, which take transactions of any size.
+    /// They keep a commit within milliseconds, so that the callers of a long queue are answered
+    /// step by step.
     pub(crate) const LOCAL: Bounds = Bounds { writes: 1024, bytes: 4 << 20 };
 
-    /// Of etcd, whose requests have at most 1.5 MiB by default.
+    /// The limits for etcd, whose requests have at most 1.5 MiB by default.
     pub(crate) const ETCD: Bounds = Bounds { writes: muster_core::ETCD_BATCH_WRITES, bytes: 1 << 20 };
 }
 
-/// Groups of one transaction.
+/// The groups of one transaction, joined.
 #[derive(Debug, Default)]
 pub(crate) struct PackedTransaction {
     /// Its writes, without the events.
     pub writes: Vec<Write>,
-    /// Its events.
     pub events: Vec<Event>,
-    /// What follows it.
+    /// What is released after the commit.
     pub effects: Vec<Effect>,
 }
 
@@ -42,7 +42,7 @@ impl PackedTransaction {
         !self.writes.is_empty() || !self.events.is_empty()
     }
 
-    /// The events as a record of a commit.
+    /// Takes the events as the record of a commit; `None` if there are none.
     pub(crate) fn take_events(&mut self, commit: Commit) -> Option<Arc<EventsRecord>> {
         let events = std::mem::take(&mut self.events);
         (!events.is_empty()).then(|| Arc::new(EventsRecord { commit, events }))
@@ -68,8 +68,8 @@ pub(crate) fn pack(backlog: &mut VecDeque<Group>, bounds: Bounds) -> PackedTrans
     packed
 }
 
-/// About the encoded size of a write, on the large side: exact sizes would cost an encoding on the
-/// loop.
+/// The encoded size of a write, estimated on the large side: an exact size would cost the loop an
+/// encoding.
 fn size_of(write: &Write) -> usize {
     /// Keys, times, states and the like.
     const FIXED: usize = 256;
@@ -87,7 +87,7 @@ fn size_of(write: &Write) -> usize {
                     + record.spec.artifacts.iter().map(|artifact| artifact.uri.expose().len() + 64).sum::<usize>()
                     + record.attempts.len() * 256
             }
-            // Bounded by 64 KiB each at the door; rare.
+            // Validation bounds each to 64 KiB, and these writes are rare.
             Write::PutApplication(_) => muster_types::MAX_SPEC_BYTES,
             Write::PutExecutors(record) => record.executors.len() * 256,
             Write::PutWorker(_) => 2048,

@@ -7,13 +7,12 @@ use tokio::sync::oneshot;
 
 use crate::sessions::OpenedSession;
 
-/// A request with the caller that waits for the answer.
+/// A request, and the caller that waits for its answer.
 #[derive(Debug)]
 pub(crate) struct PendingCall {
-    /// The request.
     pub request: Request,
-    /// Where the answer goes. Closed when the caller has gone away: then, if it is not handled yet,
-    /// it never is.
+    /// Where the answer goes. It is closed once the caller has gone away; a request that was not
+    /// handled by then never is.
     pub reply: oneshot::Sender<CallReply>,
 }
 
@@ -24,24 +23,23 @@ impl PendingCall {
     }
 }
 
-/// What a caller hears. No reply at all means that the outcome is unknown.
+/// The reply to a caller. No reply at all means that the outcome is unknown.
 #[derive(Debug)]
 pub(crate) enum CallReply {
-    /// The core's answer, durable.
+    /// The core's answer. What it depends on is durable.
     Answered {
-        /// The answer.
         answer: Result<Answer, Rejection>,
-        /// The session that was opened, when that was the request.
+        /// The session that the request opened, if it opened one.
         session: Option<Box<OpenedSession>>,
     },
-    /// Leadership ended before it was handled, or with its decision not yet sent to the store: it
-    /// was not applied.
+    /// The request was not applied: leadership ended before it was handled or its decision
+    /// committed.
     NotApplied,
-    /// Handling it failed within the core.
+    /// The core panicked on the request.
     Failed,
 }
 
-/// The callers that wait, by the number that the core knows them by.
+/// The waiting callers, by the number under which the core knows them.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     waiting: HashMap<CallId, oneshot::Sender<CallReply>>,
@@ -57,23 +55,22 @@ impl Calls {
         call
     }
 
-    /// Answers one. A caller that has gone away is no fault.
+    /// Answers a caller. It is no error if the caller has gone away.
     pub(crate) fn answer(&mut self, call: CallId, reply: CallReply) {
         if let Some(caller) = self.waiting.remove(&call) {
             let _ = caller.send(reply);
         }
     }
 
-    /// Tells everybody who still waits that nothing was applied: used once nothing more is sent to
-    /// the store.
+    /// Tells every waiting caller that nothing was applied. Used once nothing more is sent to the
+    /// store.
     pub(crate) fn dismiss(&mut self) {
         for (_, caller) in self.waiting.drain() {
             let _ = caller.send(CallReply::NotApplied);
         }
     }
 
-    /// Leaves those whom these effects would have answered without an answer: their outcome is
-    /// unknown.
+    /// Drops the callers that these effects would have answered: their outcome is unknown.
     pub(crate) fn leave_unanswered(&mut self, effects: &[Effect]) {
         for effect in effects {
             if let Effect::Reply(call, _) = effect {
@@ -82,7 +79,7 @@ impl Calls {
         }
     }
 
-    /// Leaves everybody who still waits without an answer: the outcome is unknown.
+    /// Drops every waiting caller: the outcome is unknown.
     pub(crate) fn abandon(&mut self) {
         self.waiting.clear();
     }

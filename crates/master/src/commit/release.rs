@@ -1,4 +1,4 @@
-//! Releases what depended on a transaction, in order, after it and every earlier one.
+//! Releases the effects of a transaction, in order, once it and every earlier one are durable.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,23 +14,18 @@ use crate::view::View;
 
 /// Where effects go.
 pub(crate) struct EffectSinks {
-    /// For readers.
     pub view: Arc<View>,
-    /// For those who watch events.
     pub publisher: Publisher,
-    /// For workers.
     pub links: Arc<Links>,
-    /// For applications.
     pub sessions: Arc<Sessions>,
-    /// Who has been heard.
     pub liveness: Arc<Mutex<liveness::LivenessTable>>,
     /// Until when a worker may be welcomed.
     pub deadline: Deadline,
 }
 
 impl EffectSinks {
-    /// Releases the effects of a transaction (or of none, at the newest commit). The view first: a
-    /// caller's own write is in it before its reply is sent.
+    /// Releases the effects of a transaction, or of none at the newest commit. The view comes
+    /// first, so that it contains a caller's own write before the reply is sent.
     pub(crate) fn release(&self, commit: Commit, effects: Vec<Effect>, calls: &mut Calls) {
         let mut shows = Vec::with_capacity(effects.len());
         let mut rest = Vec::with_capacity(effects.len());
@@ -54,11 +49,11 @@ impl EffectSinks {
         for effect in rest {
             self.act(commit, effect, calls);
         }
-        // Behind what its session is told last.
+        // After the last event of the session.
         ended.into_iter().for_each(|uid| self.sessions.retire(uid));
     }
 
-    /// Hands the events of a commit to those who watch.
+    /// Hands the events of a commit to the watchers.
     pub(crate) async fn publish(&self, commit: Commit, record: Option<Arc<EventsRecord>>, forgotten: Commit) {
         self.publisher.publish(Publication { commit, record, forgotten }).await;
     }
@@ -83,8 +78,8 @@ impl EffectSinks {
         }
     }
 
-    /// Makes the session's queue before anything more is released, so that no event falls between
-    /// the answer and the queue.
+    /// Creates the queue of a session before anything more is released, so that no event falls
+    /// between the answer and the queue.
     fn open_session(
         &self,
         commit: Commit,

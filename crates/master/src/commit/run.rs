@@ -23,22 +23,22 @@ use crate::clock;
 use crate::events::EventRetention;
 use crate::stop::until_stopped;
 
-/// Groups that wait for a transaction before no more inputs are taken.
+/// Once this many groups wait for a transaction, no more inputs are taken.
 const BACKLOG: usize = 4096;
-/// The loop looks at the clock at least this often, to see whether it was stopped.
+/// The loop checks the clock at least this often, to notice that the process was stopped.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
-/// Lateness beyond what a busy machine explains.
+/// A delay that a busy machine alone does not explain.
 const LATE: Duration = Duration::from_millis(500);
 
 /// How a term of the loop ended.
 #[derive(Debug)]
 pub(crate) enum LoopEnd {
-    /// It was told to stop; what was in flight was finished.
+    /// It was told to stop; the transaction in flight was finished.
     Stopped,
     /// The store refused a transaction: this term is over, and the transaction was not applied.
     Deposed(CommitError),
-    /// The store has not said what became of a transaction while the term stood: what is in memory
-    /// is not to be trusted any more.
+    /// The term ended with a transaction whose outcome is unknown: the state in memory can no
+    /// longer be trusted.
     Unknown(CommitError),
     /// The store failed: nothing that it says can be trusted, and the process must end.
     Fatal(CommitError),
@@ -46,26 +46,26 @@ pub(crate) enum LoopEnd {
     Torn(CorePanicked),
 }
 
-/// What follows a transaction.
+/// What is released after a transaction.
 struct AfterCommit {
     commit: Commit,
     effects: Vec<Effect>,
     record: Option<Arc<EventsRecord>>,
-    /// The newest commit whose events are gone with it.
+    /// The events up to this commit are deleted.
     forgotten: Commit,
 }
 
-/// A transaction that came back.
+/// A finished transaction, with the store that it held.
 type Finished<S> = (AfterCommit, S, Result<(), CommitFailed>);
 
-/// A transaction under way. It holds the store, and what follows.
+/// A transaction in flight. It holds the store.
 type Committing<S> = Pin<Box<dyn Future<Output = Finished<S>> + Send>>;
 
-/// The store is either at hand or busy.
+/// The store is idle, or held by the transaction in flight.
 enum StoreState<S> {
     Idle(S),
     Busy(Committing<S>),
-    /// Only while one becomes the other, or after an end.
+    /// Only during a change from one to the other, and after the end.
     Gone,
 }
 
@@ -79,7 +79,7 @@ pub(crate) struct CommitLoop<S, M: DecisionCore = Core> {
     terms: CommitTerms,
     store: StoreState<S>,
     calls: Calls,
-    /// Decided, in order, not yet sent to the store.
+    /// Decisions that are not yet sent to the store, in order.
     backlog: VecDeque<Group>,
     /// Inputs handled since the core was last asked what it decided.
     handled: usize,
@@ -90,7 +90,7 @@ pub(crate) struct CommitLoop<S, M: DecisionCore = Core> {
 }
 
 impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
-    /// A loop behind the newest commit of the store.
+    /// A loop whose first transaction follows `newest`, the newest commit of the store.
     #[expect(clippy::too_many_arguments, reason = "what a term is made of, each of its own type")]
     pub(crate) fn new(
         decisions: Decisions<M>,
@@ -113,7 +113,7 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
             store: StoreState::Idle(store),
             calls: Calls::default(),
             backlog: VecDeque::new(),
-            // What the load decided is taken out at once.
+            // The decisions of the load are taken at once.
             handled: 1,
             newest,
             ready: None,
@@ -121,9 +121,9 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
         }
     }
 
-    /// Runs until the term ends. Callers that wait are told what is known; what is still queued is
-    /// told that nothing was done. `warm` is told once what the load decided is committed and
-    /// shown. The store is handed back if it is at hand.
+    /// Runs until the term ends. Callers that wait are told what is known; callers that are still
+    /// queued are told that nothing was done. `warm` is notified once the decisions of the load are
+    /// committed and shown. The store is returned if it is idle.
     pub(crate) async fn run(mut self, warm: oneshot::Sender<()>) -> (LoopEnd, Option<S>) {
         self.ready = Some(warm);
         let mut stop = self.stop.clone();
@@ -133,9 +133,9 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
             Err(ended) => ended,
         };
         match &ended {
-            // What was sent may be in the store or not.
+            // The transaction in flight may be in the store.
             LoopEnd::Fatal(_) => self.calls.abandon(),
-            // What was sent has been left without an answer; the rest never will be sent.
+            // The transaction that was sent is left without an answer; the rest is never sent.
             LoopEnd::Unknown(_) => self.calls.dismiss(),
             LoopEnd::Stopped | LoopEnd::Deposed(_) | LoopEnd::Torn(_) => self.calls.dismiss(),
         }
@@ -186,8 +186,8 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
         Instant::now() + self.decisions.until_deadline().map_or(MAX_SLEEP, |left| left.min(MAX_SLEEP))
     }
 
-    /// Ticks when a deadline has come; moves all of them if this loop was stopped meanwhile. What
-    /// waited in the queues was taken before.
+    /// Ticks when a deadline has come. If the process was stopped meanwhile, all deadlines move
+    /// first. Inputs that waited in the queues were taken before.
     fn keep_time(&mut self, wake: Instant) -> Result<(), LoopEnd> {
         let late = wake.elapsed();
         if late >= LATE {
@@ -207,14 +207,14 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
         for ask in batch.calls.drain(..) {
             match handled {
                 Ok(()) => handled = self.decisions.call(ask, &mut self.calls),
-                // The machine is torn: the rest of the batch is not handled any more.
+                // The core panicked: the rest of the batch is not handled any more.
                 Err(_) => ask.dismiss(),
             }
         }
         handled.map_err(LoopEnd::Torn)
     }
 
-    /// Starts the next transaction if the store is idle, and releases what needs none.
+    /// Starts the next transaction if the store is idle, and releases effects that need none.
     fn advance(&mut self) -> Result<(), LoopEnd> {
         while matches!(self.store, StoreState::Idle(_)) {
             if self.handled > 0 {
@@ -255,7 +255,7 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
         }));
     }
 
-    /// A transaction came back.
+    /// Releases the effects of a finished transaction, or returns why the term ends.
     async fn committed(&mut self, (then, store, result): Finished<S>) -> Result<(), LoopEnd> {
         self.store = StoreState::Idle(store);
         match result {
@@ -273,7 +273,8 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
         }
     }
 
-    /// Waits for what is in flight and releases it: it was decided before whatever ends this term.
+    /// Waits for the transaction in flight and releases its effects: it was decided before the
+    /// event that ends this term.
     async fn finish(&mut self, ended: LoopEnd) -> LoopEnd {
         if !matches!(self.store, StoreState::Busy(_)) {
             return ended;
@@ -286,8 +287,7 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
     }
 }
 
-/// Waits for the transaction in flight; for ever if there is none. Dropped halfway, it changes
-/// nothing.
+/// Waits for the transaction in flight; for ever if there is none. Cancel-safe.
 async fn finished<S>(state: &mut StoreState<S>) -> Finished<S> {
     let StoreState::Busy(committing) = state else { return std::future::pending().await };
     let finished = committing.as_mut().await;

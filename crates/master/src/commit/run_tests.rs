@@ -1,5 +1,4 @@
-//! The loop against a machine that only numbers what it is told, and a store whose answers the test
-//! gives.
+//! The loop with a core that only numbers its calls, and a store whose answers the test gives.
 
 use std::sync::Mutex;
 
@@ -16,8 +15,8 @@ use crate::link::Links;
 use crate::sessions::Sessions;
 use crate::view::View;
 
-/// Writes one record per call and answers it; panics on a driver named `poison`; writes nothing for
-/// one named `look`.
+/// Writes one record per call and answers it. It writes nothing for a driver named `look`, and
+/// panics on one named `poison`.
 #[derive(Default)]
 struct FakeCore {
     groups: Vec<Group>,
@@ -52,7 +51,7 @@ fn answer(call: CallId) -> Effect {
     Effect::Reply(call, Ok(Answer::Targets(true, call.0)))
 }
 
-/// A store that shows the test each transaction, and answers what the test says.
+/// A store that passes each transaction to the test and returns the test's answer.
 struct Scripted {
     offered: mpsc::Sender<Transaction>,
     answers: mpsc::Receiver<Result<(), CommitError>>,
@@ -73,7 +72,7 @@ impl Store for Scripted {
     }
 }
 
-/// A running loop with the test's ends of everything.
+/// A running loop, and the test's ends of its channels.
 struct Fixture {
     inputs: InputSender,
     offered: mpsc::Receiver<Transaction>,
@@ -176,8 +175,8 @@ async fn a_caller_that_has_gone_away_changes_nothing() {
     let third = fixture.ask("c");
     fixture.answers.send(Ok(())).await.unwrap();
     first.await.unwrap();
-    // The loop had no chance to take the second before it was dropped: they were queued without a
-    // pause.
+    // The loop had no chance to take the second call before it was dropped, because the test did
+    // not await in between.
     assert_eq!(fixture.offer().await.writes, [Write::DeleteDriver(DriverUid(2))]);
     fixture.answers.send(Ok(())).await.unwrap();
     assert!(is_answered(third.await.unwrap()));
@@ -272,7 +271,7 @@ async fn past_its_deadline_a_leader_asks_no_more() {
     let mut fixture = Fixture::start().await;
     let first = fixture.ask("a");
     fixture.offer().await;
-    // It is not waited for either: a store may hang for longer than the term.
+    // The loop does not wait for an answer either: a store may hang for longer than the term.
     fixture.deadline.end();
     assert!(first.await.is_err());
     assert!(matches!(fixture.ended().await, LoopEnd::Unknown(CommitError::Unanswered { .. })));

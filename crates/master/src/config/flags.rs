@@ -14,8 +14,8 @@ fn after_help() -> String {
     format!("{}\nSignals: TERM and INT hand over and end this master; HUP is ignored.", muster_units::HELP)
 }
 
-/// A master of a Muster cluster: accepts work, places it on workers, and answers for it; or stands
-/// by, forwards to the one that does, and is ready to take over.
+/// A master of a Muster cluster. The leader accepts work and places it on workers; every other
+/// master stands by, forwards calls to the leader, and is ready to take over.
 #[derive(Debug, Clone, Parser)]
 #[command(after_help = after_help())]
 #[command(name = "muster-master", version, max_term_width = 100)]
@@ -50,7 +50,7 @@ pub struct Flags {
     /// holds a cluster of another name is refused.
     #[arg(long, value_name = "NAME")]
     pub cluster_name: Option<String>,
-    /// File to write the address to, once this master serves as leader.
+    /// File to write the address to, once this master answers calls or forwards them to a leader.
     #[arg(long, value_name = "PATH")]
     pub address_file: Option<PathBuf>,
     /// What to log: a level, or a filter such as info,muster_master=debug.
@@ -71,8 +71,8 @@ pub struct Flags {
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum StoreCommand {
     /// Declare that the store went back in time, because it was restored by other means than
-    /// `restore`: raises its generation. What runs and the store does not know is left running and
-    /// shown. Masters may run meanwhile where the store is etcd.
+    /// `restore`, and raise its generation. Attempts that run and that the store does not know are
+    /// left running and shown. Masters may run meanwhile where the store is etcd.
     Recover {
         #[command(flatten)]
         store: StoreFlags,
@@ -112,7 +112,7 @@ pub struct TimingFlags {
     /// How long a worker may run leased work without being heard.
     #[arg(long, value_name = "TIME", default_value = "45s")]
     pub lease: TimeSpan,
-    /// What the clocks of two machines may differ by over a lease, and some more.
+    /// How far the clocks of two machines may drift apart over a lease, and some more.
     #[arg(long, value_name = "TIME", default_value = "2s")]
     pub margin: TimeSpan,
     /// How long a leader may answer without hearing from a shared store. Whole seconds with etcd,
@@ -169,10 +169,10 @@ pub struct RetentionFlags {
     /// How long events are kept.
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub keep_events: TimeSpan,
-    /// Of how many commits events are kept.
+    /// Number of commits whose events are kept.
     #[arg(long, value_name = "COUNT", default_value = "100000")]
     pub max_event_commits: usize,
-    /// Of how many bytes, about; they are held in memory too.
+    /// Approximate size of the events that are kept; they are held in memory too.
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub max_event_bytes: ByteSize,
     /// How many drivers may wait for a worker; more are refused.

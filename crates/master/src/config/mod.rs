@@ -1,4 +1,4 @@
-//! Configuration: what flags, environment, file and defaults say, checked and complete.
+//! The configuration: flags, environment, file and defaults, merged and checked.
 
 mod flags;
 mod settings;
@@ -27,8 +27,8 @@ pub enum MasterInvocation {
     Restore(PathBuf, Location),
 }
 
-/// Reads the configuration from the arguments of the program (its own name first) and the
-/// environment.
+/// Reads the settings of a serving master from the arguments (the program's own name first) and the
+/// environment. A subcommand is an error.
 pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<MasterSettings, ConfigError> {
     match invocation(args)? {
         MasterInvocation::Serve(settings) => Ok(*settings),
@@ -38,13 +38,13 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<MasterSettings, 
     }
 }
 
-/// The same, or what else is asked for.
+/// Reads what the program is asked to do: to serve with these settings, or a subcommand.
 pub fn invocation(args: impl IntoIterator<Item = OsString>) -> Result<MasterInvocation, ConfigError> {
     let matches = muster_config::load(with_environment(Flags::command()), args)?;
     let flags = Flags::from_arg_matches(&matches)?;
     let is_given = |id: &clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
     if let Some(stray) = matches.ids().find(|id| flags.store_command.is_some() && is_given(id)) {
-        // Nobody would heed it.
+        // The subcommand would ignore the flag.
         let flag = stray.as_str().replace('_', "-");
         return Err(ConfigError::rule(format!("--{flag} is a flag of a master that serves")));
     }

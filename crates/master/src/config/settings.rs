@@ -21,13 +21,13 @@ use crate::leader::Timing;
 pub struct MasterSettings {
     /// Address to serve on.
     pub listen: SocketAddr,
-    /// Address at which others reach it; `None`: the one it serves on.
+    /// Address at which others reach this master; `None`: the address it serves on.
     pub advertise: Option<String>,
     /// Where the records are.
     pub store: StoreLocation,
     /// Name of a new cluster.
     pub cluster_name: String,
-    /// Whether nobody asked for that name.
+    /// Whether `cluster_name` is the default, because no flag gave a name.
     pub is_name_default: bool,
     /// Directory of this master's own.
     pub state_dir: PathBuf,
@@ -35,25 +35,25 @@ pub struct MasterSettings {
     pub address_file: Option<PathBuf>,
     /// What to log.
     pub log: String,
-    /// How long nobody may be known to lead before probes are told that this master is not ready.
+    /// How long no leader may answer before probes are told that this master is not ready.
     pub unready_after: Duration,
-    /// Lengths of time.
+    /// Heartbeats, leases and margins.
     pub timing: Timing,
-    /// Of the decisions.
+    /// Settings of the core.
     pub core: Config,
-    /// Of events.
+    /// How long and how many events are kept.
     pub events: RetentionLimits,
 }
 
-/// The name of a cluster that nobody named.
+/// The name of a new cluster if no flag gives one.
 const DEFAULT_NAME: &str = "muster";
 
-/// Where the records are; prints as it is given.
+/// Where the records are. It is displayed as it was given, but without a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreLocation(pub Location);
 
 impl StoreLocation {
-    /// The word for its kind.
+    /// The kind of store: `memory`, `embedded` or `etcd`.
     pub fn kind(&self) -> &'static str {
         match self.0 {
             Location::Memory => "memory",
@@ -121,7 +121,7 @@ impl TryFrom<Flags> for MasterSettings {
 /// The store that flags name, with the credentials that they give for it.
 pub(super) fn location(flags: StoreFlags) -> Result<Location, ConfigError> {
     let password = flags.store_password_file.map(|path| password_of(&path)).transpose()?;
-    // Without the value, for a password may be in it.
+    // The value is not shown, because a password may be in it.
     let bad = |error: OpenError| ConfigError::rule(format!("bad --store: {}", crate::error_line(&error)));
     Ok(match flags.store.parse().map_err(bad)? {
         Location::Etcd(etcd) => Location::Etcd(etcd.or_credentials(flags.store_user, password)),
@@ -144,7 +144,7 @@ fn timing(flags: &TimingFlags) -> Result<Timing, ConfigError> {
     if timing.heartbeat < Duration::from_millis(10) {
         return Err(ConfigError::rule("--heartbeat must be at least 10ms"));
     }
-    // One answer that is lost must not end a lease.
+    // A single lost answer must not end a lease.
     if timing.lease < timing.heartbeat * 2 {
         return Err(ConfigError::rule("--lease must be at least twice --heartbeat"));
     }
@@ -172,7 +172,7 @@ fn core(
         policy: Policy {
             spread_drivers: placement.spread_drivers,
             spread_executors: placement.spread_executors,
-            // Bounded to the known words by the flag.
+            // The flag accepts known words only.
             selection: SelectionPolicy::from_word(&placement.worker_selection.to_ascii_uppercase()).unwrap_or_default(),
             max_drivers: limit(placement.max_drivers),
             default_cores: limit(placement.default_cores),

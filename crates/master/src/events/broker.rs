@@ -1,4 +1,4 @@
-//! Who watches, and what each is sent.
+//! The watchers of events, and what each is sent.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,21 +11,21 @@ use super::encoded::{Chunk, Encoded};
 use super::log::{EventFilter, EventLog, OutOfRange, chosen};
 use muster_proto::tokens::ResumeToken;
 
-/// Responses that wait for one watcher. Beyond, it is cut off with a token: it reads on from the
-/// kept window.
+/// Responses that may wait for one watcher. A watcher further behind is cut off with a token, with
+/// which it resumes from the kept window.
 const WATCHER_QUEUE: usize = 256;
 
-/// Why a watch was ended by us.
+/// Why this master ended a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WatchEnd {
     /// Its queue was full.
     TooSlow,
-    /// This master goes away.
+    /// The term of this leader is over.
     Shutdown,
 }
 
-/// Fans events out. Publishing happens on its own task, so the lock is never waited for by the
-/// commit loop.
+/// Fans events out to watchers. Events are published on a task of their own, so the commit loop
+/// never waits for this lock.
 pub(crate) struct EventBroker {
     inner: Mutex<BrokerState>,
 }
@@ -33,7 +33,7 @@ pub(crate) struct EventBroker {
 struct BrokerState {
     log: DropInBackground<EventLog>,
     watchers: HashMap<u64, Watcher>,
-    /// Watchers of everything.
+    /// Watchers of all events.
     all: Vec<u64>,
     /// Watchers by the uid that they name.
     by_subject: HashMap<u128, Vec<u64>>,
@@ -44,7 +44,7 @@ struct BrokerState {
 struct Watcher {
     queue: mpsc::Sender<Chunk>,
     wanted: EventFilter,
-    /// Commits up to here it has had from the window.
+    /// What the watcher has received from the window already.
     from: ResumeToken,
     end: Arc<OnceLock<WatchEnd>>,
 }
@@ -53,23 +53,23 @@ struct Watcher {
 pub(crate) struct LiveWatch {
     /// Its number in the broker.
     pub id: u64,
-    /// What it is sent.
+    /// The responses to send.
     pub queue: mpsc::Receiver<Chunk>,
     /// Why the queue ended, once it has.
     pub end: Arc<OnceLock<WatchEnd>>,
 }
 
-/// What a watcher that catches up gets next.
+/// The next step of a watcher that catches up.
 pub(crate) enum CatchUp {
     /// More of the window.
     Piece(Chunk),
-    /// It has caught up: what follows comes by the queue.
+    /// It has caught up, and gets further events through the queue.
     Live(LiveWatch),
 }
 
 impl EventBroker {
-    /// A hub behind a commit, with the history that was loaded: `compacted` is the newest commit
-    /// whose events are gone.
+    /// A broker with the history that was loaded. `at` is the newest commit, and `compacted` is the
+    /// newest commit whose events are gone.
     pub(crate) fn new(
         generation: u64,
         at: Commit,
@@ -90,7 +90,7 @@ impl EventBroker {
         EventBroker { inner: Mutex::new(inner) }
     }
 
-    /// Adds a commit: encodes its events once and hands them to those who want them.
+    /// Adds a commit: encodes its events once and hands them to the watchers that want them.
     pub(crate) fn publish(
         &self,
         generation: u64,
@@ -107,22 +107,23 @@ impl EventBroker {
         inner.log.forget(forget_through);
     }
 
-    /// Where a watch from now begins.
+    /// The token of a watch that begins now.
     pub(crate) fn head(&self) -> ResumeToken {
         self.lock().log.head()
     }
 
-    /// Where a watch of all that is kept begins.
+    /// The token of a watch that begins with the oldest kept event.
     pub(crate) fn oldest(&self) -> ResumeToken {
         self.lock().log.oldest()
     }
 
-    /// Checks a token; `newest` is the newest commit that a reader may have been shown.
+    /// Checks that a watch can begin at `from`. `newest` is the newest commit that a reader may
+    /// have been shown.
     pub(crate) fn check(&self, from: ResumeToken, newest: Commit) -> Result<(), OutOfRange> {
         self.lock().log.check(from, newest)
     }
 
-    /// What a watcher gets that has seen everything up to `from`.
+    /// The next step of a watcher that has seen everything up to `from`.
     pub(crate) fn next(&self, from: ResumeToken, wanted: &EventFilter) -> Result<CatchUp, OutOfRange> {
         let mut inner = self.lock();
         inner.log.check(from, from.commit)?;
@@ -132,12 +133,12 @@ impl EventBroker {
         Ok(CatchUp::Live(inner.admit(from, wanted)))
     }
 
-    /// Forgets a watcher that went away.
+    /// Removes a watcher that went away.
     pub(crate) fn leave(&self, id: u64) {
         self.lock().remove(id);
     }
 
-    /// Ends every watch, with a token each, and every later one.
+    /// Ends every present and later watch, each with a token to resume from.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
@@ -213,7 +214,7 @@ impl BrokerState {
 
     fn send(&mut self, id: u64, chunk: Chunk) {
         let Some(watcher) = self.watchers.get(&id) else { return };
-        // It began behind what readers had been shown before this window had it.
+        // The watch began at a commit that readers saw in the view before its events came here.
         if chunk.position <= watcher.from {
             return;
         }

@@ -1,4 +1,4 @@
-//! The events of one commit, encoded once for all who watch.
+//! The events of one commit, encoded once for all watchers.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,15 +14,14 @@ const EVENTS_FIELD: u8 = 1 << 3 | 2;
 /// Field 2 (`resume_token`).
 const TOKEN_FIELD: u8 = 2 << 3 | 2;
 
-/// The events of one commit as fields of a `WatchEventsResponse`: any run of them is the beginning
-/// of a response.
+/// The events of one commit as encoded fields of a `WatchEventsResponse`. Any run of them can begin
+/// a response.
 #[derive(Debug)]
 pub(crate) struct Encoded {
-    /// The commit.
     pub commit: Commit,
     generation: u64,
-    /// What was loaded is encoded when somebody first asks for it: a new leader has more urgent
-    /// things to do.
+    /// A loaded record, which is encoded when somebody first asks for it: a new leader has more
+    /// urgent work.
     loaded: Option<Arc<EventsRecord>>,
     form: OnceLock<Form>,
 }
@@ -46,8 +45,8 @@ impl Encoded {
         Encoded { commit: record.commit, generation, loaded: None, form }
     }
 
-    /// The record of a commit, which is encoded later. It is not looked at: a leader loads a
-    /// hundred thousand, none of which are at hand.
+    /// Keeps the record of a commit to encode it later. The record is not read here: a leader loads
+    /// a hundred thousand of them, and each read would be a cache miss.
     pub(crate) fn later(generation: u64, commit: Commit, record: Arc<EventsRecord>) -> Encoded {
         Encoded { commit, generation, loaded: Some(record), form: OnceLock::new() }
     }
@@ -100,7 +99,8 @@ impl Form {
     }
 }
 
-/// What a watcher who names ids is found by: uids are random, so one space holds all kinds.
+/// The uid under which the watchers of one object are found. Uids are random, so objects of all
+/// kinds share one map.
 fn subject_of(event: &Event) -> u128 {
     match &event.subject {
         Subject::Driver { uid, .. } => uid.0,

@@ -8,13 +8,13 @@ use muster_types::Commit;
 use super::encoded::{Chunk, Encoded};
 use muster_proto::tokens::ResumeToken;
 
-/// Which events a watcher wants: those about these uids, or all.
+/// The uids whose events a watcher wants; `None` means all events.
 pub(crate) type EventFilter = Option<Arc<HashSet<u128>>>;
 
-/// Encoded bytes gathered into one response of a watcher that catches up.
+/// About how many encoded bytes one response holds while a watcher catches up.
 const PAGE_BYTES: usize = 256 << 10;
-/// Commits looked through for one response, so that a watcher of one driver holds the lock for a
-/// bounded time.
+/// The most commits that are searched for one response, so that a watcher of one driver holds the
+/// lock for a bounded time.
 const PAGE_COMMITS: usize = 1024;
 
 /// The kept window.
@@ -23,21 +23,21 @@ pub(crate) struct EventLog {
     commits: VecDeque<Encoded>,
     /// Nothing up to here is kept.
     compacted: Commit,
-    /// Everything up to here is in, commits without events too.
+    /// The newest commit, with or without events.
     head: Commit,
 }
 
-/// Why a watch cannot begin where it was asked to, with what it could begin at.
+/// A watch cannot begin at the place it asked for. These are the places where it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OutOfRange {
     /// The oldest place to resume from.
     pub oldest: ResumeToken,
-    /// The newest.
+    /// The newest place to resume from.
     pub current: ResumeToken,
 }
 
 impl EventLog {
-    /// An empty window behind a commit.
+    /// An empty window behind the commit `at`.
     pub(crate) fn new(generation: u64, at: Commit) -> EventLog {
         EventLog { generation, commits: VecDeque::new(), compacted: at, head: at }
     }
@@ -48,14 +48,14 @@ impl EventLog {
         self.commits.extend(events);
     }
 
-    /// Puts loaded history before everything. `compacted` is the commit before the oldest that is
-    /// kept.
+    /// Adds the loaded history, before anything is pushed. `compacted` is the commit before the
+    /// oldest that is kept.
     pub(crate) fn load(&mut self, compacted: Commit, history: impl IntoIterator<Item = Encoded>) {
         self.compacted = compacted;
         self.commits.extend(history);
     }
 
-    /// Forgets everything up to a commit.
+    /// Forgets the events up to and including a commit.
     pub(crate) fn forget(&mut self, through: Commit) {
         while self.commits.front().is_some_and(|events| events.commit <= through) {
             self.commits.pop_front();
@@ -68,13 +68,13 @@ impl EventLog {
         ResumeToken::after(self.generation, self.compacted)
     }
 
-    /// The newest.
+    /// The place behind the newest commit.
     pub(crate) fn head(&self) -> ResumeToken {
         ResumeToken::after(self.generation, self.head)
     }
 
-    /// Checks that everything after a place is kept. `newest` is the newest commit that a reader
-    /// may have been shown: it can be ahead of this window for a moment.
+    /// Checks that everything after `from` is kept. `newest` is the newest commit that a reader may
+    /// have been shown, which can be ahead of this window for a moment.
     pub(crate) fn check(&self, from: ResumeToken, newest: Commit) -> Result<(), OutOfRange> {
         let newest = newest.max(self.head);
         let kept = from.generation == self.generation && from >= self.oldest() && from.commit <= newest;

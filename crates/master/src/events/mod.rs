@@ -1,4 +1,4 @@
-//! Events: the kept window, and those who watch.
+//! Events: the kept window, and its watchers.
 
 mod broker;
 mod encoded;

@@ -7,35 +7,33 @@ use tokio::sync::mpsc;
 
 use super::broker::EventBroker;
 
-/// Commits that may wait to be fanned out. Encoding is far faster than committing, so this fills
-/// only when the machine is starved; then the commit loop waits, which is the back-pressure that is
-/// wanted.
+/// Commits that may wait for the broker. Encoding is far faster than committing, so this queue
+/// fills only on a starved machine; then the commit loop waits, which is the wanted back-pressure.
 const QUEUE: usize = 256;
 
-/// One commit, for those who watch.
+/// One commit, for the watchers.
 #[derive(Debug)]
 pub(crate) struct Publication {
-    /// The commit.
     pub commit: Commit,
     /// Its events, if there are any.
     pub record: Option<Arc<EventsRecord>>,
-    /// Nothing up to here is kept any more.
+    /// The events up to this commit are no longer kept.
     pub forgotten: Commit,
 }
 
-/// Where the commit loop puts what it has committed.
+/// Takes committed events from the commit loop.
 #[derive(Debug, Clone)]
 pub(crate) struct Publisher(mpsc::Sender<Publication>);
 
 impl Publisher {
-    /// Hands a commit over.
     pub(crate) async fn publish(&self, publication: Publication) {
-        // The task is gone only when the role is ending, and then nobody watches any more.
+        // The task is gone only at the end of the role, when nobody watches any more.
         let _ = self.0.send(publication).await;
     }
 }
 
-/// A publisher and the task that feeds the broker, to be spawned; it ends with the last publisher.
+/// A publisher, and the task that feeds the broker. The caller spawns the task, which ends with the
+/// last publisher.
 pub(crate) fn publisher(broker: Arc<EventBroker>, generation: u64) -> (Publisher, impl Future<Output = ()> + Send) {
     let (sender, mut receiver) = mpsc::channel::<Publication>(QUEUE);
     let task = async move {

@@ -1,35 +1,35 @@
-//! Which events are kept: not too old, not too many commits, not too many bytes.
+//! Limits the kept events by age, number of commits, and bytes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use muster_types::{Commit, EventsRecord, WallTime, Write};
 
-/// How much is kept.
+/// How many events are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionLimits {
-    /// Age.
+    /// The age after which events are deleted.
     pub age: Duration,
-    /// Commits with events.
+    /// The number of commits with events.
     pub commits: usize,
-    /// Estimated bytes. The window is held in memory too, so that watchers resume without touching
+    /// Estimated bytes. The window is held in memory too, so that watchers resume without access to
     /// the store.
     pub bytes: u64,
 }
 
 impl Default for RetentionLimits {
     fn default() -> Self {
-        // An hour and 100,000 commits by design; 64 MiB is some 350,000 events and a quarter of a
-        // small machine's memory.
+        // The design says an hour and 100,000 commits. 64 MiB hold about 350,000 events, and are a
+        // quarter of the memory of a small machine.
         RetentionLimits { age: Duration::from_secs(3600), commits: 100_000, bytes: 64 << 20 }
     }
 }
 
-/// Deletions put into one transaction: what goes out keeps up with what comes in, and no
-/// transaction is made long by it.
+/// The most deletions in one transaction: enough to keep up with new events, and few enough to keep
+/// transactions short.
 const DELETIONS: usize = 32;
 
-/// What retention counts of a commit's events.
+/// The age and the size of one commit's events.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CommitEventsSize {
     commit: Commit,
@@ -38,7 +38,6 @@ pub(crate) struct CommitEventsSize {
 }
 
 impl CommitEventsSize {
-    /// Counts them.
     pub(crate) fn of(record: &EventsRecord) -> CommitEventsSize {
         let wall = record.events.last().map_or(WallTime::default(), |event| event.time);
         CommitEventsSize { commit: record.commit, wall, bytes: size_of_record(record) }
@@ -54,7 +53,7 @@ pub(crate) struct EventRetention {
 }
 
 impl EventRetention {
-    /// What a store holds, oldest first; `at` is its newest commit.
+    /// `history` is what the store holds, oldest first; `at` is its newest commit.
     pub(crate) fn load(
         limits: RetentionLimits,
         at: Commit,
@@ -66,7 +65,7 @@ impl EventRetention {
         EventRetention { limits, kept, bytes, forgotten }
     }
 
-    /// A record was put.
+    /// Counts a record that is written.
     pub(crate) fn add(&mut self, record: &EventsRecord) {
         let kept = CommitEventsSize::of(record);
         self.bytes += kept.bytes;
@@ -78,12 +77,12 @@ impl EventRetention {
         self.forgotten
     }
 
-    /// Whether something is due to go.
+    /// Whether the oldest commit is past a limit.
     pub(crate) fn is_due(&self, now: WallTime) -> bool {
         self.kept.front().is_some_and(|oldest| self.is_over(oldest, now))
     }
 
-    /// Takes out what is due, a bounded number at a time.
+    /// Adds to `writes` the deletions of commits past a limit, a bounded number at a time.
     pub(crate) fn delete(&mut self, now: WallTime, writes: &mut Vec<Write>) {
         for _ in 0..DELETIONS {
             if !self.is_due(now) {
@@ -107,7 +106,7 @@ fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// About what a record takes in memory, encoded and indexed.
+/// The approximate size of a record in memory, encoded and indexed.
 fn size_of_record(record: &EventsRecord) -> u64 {
     record.events.iter().map(|event| 176 + event.message.len() as u64).sum::<u64>() + 64
 }

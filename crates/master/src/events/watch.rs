@@ -14,8 +14,8 @@ use super::encoded::Chunk;
 use super::log::{EventFilter, OutOfRange};
 use muster_proto::tokens::ResumeToken;
 
-/// A quiet watch is told where it stands this often, so that a client resumes near the head after a
-/// quiet day. Well below the kept hour.
+/// A quiet watch gets a bookmark this often, so that a client resumes near the head after a quiet
+/// day. It is well below the hour for which events are kept by default.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(15);
 
 /// Why a watch ended.
@@ -23,11 +23,12 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(15);
 pub(crate) enum WatchError {
     /// What follows its position is no longer kept.
     OutOfRange(OutOfRange),
-    /// We ended it; it may resume from here.
+    /// This master ended the watch, which may resume from this token.
     Ended(WatchEnd, ResumeToken),
 }
 
-/// First a bookmark or what was missed, then what happens; bookmarks when nothing does.
+/// First a bookmark or the missed events, then new events as they happen; bookmarks while there are
+/// none.
 pub(crate) struct EventStream {
     broker: Arc<EventBroker>,
     wanted: EventFilter,
@@ -39,7 +40,7 @@ pub(crate) struct EventStream {
 }
 
 impl EventStream {
-    /// A watch of what follows a position, which has been checked.
+    /// A watch of what follows `from`, which must have been checked.
     pub(crate) fn new(broker: Arc<EventBroker>, wanted: EventFilter, from: ResumeToken) -> EventStream {
         let bookmark = Box::pin(tokio::time::sleep(BOOKMARK_EVERY));
         EventStream { broker, wanted, position: from, live: None, bookmark, begun: false, over: false }
@@ -57,7 +58,8 @@ impl EventStream {
         Poll::Ready(Some(Err(error)))
     }
 
-    /// Reads from the window until it has caught up.
+    /// Reads the next response from the window. `None` once the watch has caught up and needs no
+    /// first bookmark.
     fn catch_up(&mut self) -> Option<Poll<Option<Result<Chunk, WatchError>>>> {
         match self.broker.next(self.position, &self.wanted) {
             Err(gone) => Some(self.ended(WatchError::OutOfRange(gone))),
@@ -83,7 +85,8 @@ impl Stream for EventStream {
         {
             return ready;
         }
-        // Read before the queue: what was published up to here is in the queue already.
+        // The head is read before the queue, so that everything published up to it is in the queue
+        // already.
         let quiet = this.bookmark.as_mut().poll(context).is_ready().then(|| this.broker.head());
         let Some(live) = this.live.as_mut() else { return Poll::Ready(None) };
         match live.queue.poll_recv(context) {
@@ -96,7 +99,7 @@ impl Stream for EventStream {
                 Some(head) => {
                     let position = this.position.max(head);
                     let bookmark = this.sent(Chunk { events: Vec::new(), position });
-                    // The timer was used up: have it wake this task again.
+                    // The timer was reset: this poll makes it wake the task again.
                     let _ = this.bookmark.as_mut().poll(context);
                     bookmark
                 }

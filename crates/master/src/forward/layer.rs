@@ -1,4 +1,4 @@
-//! The layer.
+//! The tower layer that forwards calls.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -17,8 +17,8 @@ use tower::Service;
 use super::relay::{Sent, read, refused, send};
 use super::router::{CallTarget, HOLD, Router};
 
-/// On every answer: the addresses of the masters that are known, the leader's first, separated by
-/// commas.
+/// The header of every answer that lists the known masters: addresses separated by commas, the
+/// leader's first.
 const MASTERS: &str = "muster-masters";
 
 /// The services behind the layer.
@@ -29,7 +29,6 @@ pub(crate) struct Forward<S> {
 }
 
 impl<S> Forward<S> {
-    /// Around the services.
     pub(crate) fn new(inner: S, router: Arc<Router>) -> Forward<S> {
         Forward { inner, router }
     }
@@ -52,7 +51,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> ForwardFuture {
         let router = self.router.clone();
-        // The one that was polled ready is the one that is called.
+        // The instance that was polled ready must be the one that is called.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let concerns = Router::concerns(request.uri().path());
@@ -68,9 +67,9 @@ where
     }
 }
 
-/// A call that only a leader answers: by this master if it leads, else by whoever does, held while
-/// nobody does. One that this master took and did not come to before it led no more goes to the
-/// next leader like any other: nothing of it was done.
+/// Answers a call that only a leader answers: by this master if it leads, else by the leader. While
+/// nobody leads, the call is held. If this master stops leading before it handles the call, nothing
+/// was done, and the call goes to the next leader.
 async fn answer<S>(router: &Router, inner: &mut S, request: Request<Body>) -> Result<Response<Body>, Failure>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
@@ -96,8 +95,8 @@ where
                     None => return Ok(response),
                 }
             }
-            // Another's word on who leads may be older than ours, and ours older than another's: a
-            // call goes one step.
+            // The views of this master and of the sender may both be outdated, so a call is
+            // forwarded only once.
             CallTarget::Other(leader) if was_forwarded => {
                 return Err(Failure::NotLeader { leader: Some(leader.address), epoch: Some(leader.epoch) });
             }
@@ -106,7 +105,7 @@ where
                 Sent::Unknown(failure) => return Err(failure),
                 Sent::NotDone(failure) => failure,
             },
-            // Nobody else is there, and this master goes away.
+            // No other master leads, and this one goes away.
             CallTarget::Soon | CallTarget::Nobody if router.slot.is_closed() => return Err(Failure::NoLeader),
             CallTarget::Soon | CallTarget::Nobody => router.slot.leading().err().unwrap_or(Failure::NoLeader),
         };

@@ -8,8 +8,8 @@ use tonic::transport::{Channel, Endpoint};
 
 /// A leader on the same network answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// A leader that is gone without a word is noticed after both; the election notices it within the
-/// store's lease.
+/// The interval and the timeout of pings. A leader that is gone is noticed after both; the election
+/// notices it within the store lease.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Windows that let one connection carry many answers at a time.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -23,7 +23,6 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// To this leader.
     pub(super) fn new(leader: &Member) -> Result<Peer, Failure> {
         let wrong = |error: tonic::transport::Error| {
             tracing::error!(leader = leader.address, %error, "the leader's address is none");

@@ -1,4 +1,4 @@
-//! One call, sent to the leader; and its answer, relayed.
+//! Sends one call to the leader and relays its answer.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,18 +20,18 @@ use super::router::Router;
 /// A message's prefix on the wire: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
-/// What became of a try.
+/// The outcome of a try.
 pub(super) enum Sent {
-    /// An answer, to be relayed.
+    /// An answer to relay.
     Answer(Response<Body>),
-    /// Nothing was done: it may be sent again.
+    /// Nothing was done, so the call may be sent again.
     NotDone(Failure),
     /// It may have been done.
     Unknown(Failure),
 }
 
-/// Sends a call. What is being answered when the leader changes is cut off, so that nobody waits
-/// for one that is paused or gone.
+/// Sends a call. An answer that is under way when the leader changes is cut off, so that nobody
+/// waits for a leader that is paused or gone.
 pub(super) async fn send(router: &Router, leader: &Member, head: &request::Parts, message: &Bytes) -> Sent {
     let mut channel = match router.peer(leader) {
         Ok(peer) => peer.channel(),
@@ -63,11 +63,11 @@ pub(super) async fn send(router: &Router, leader: &Member, head: &request::Parts
     }
 }
 
-/// A leader that hands over has answered what it took before its key goes: its answers are a moment
-/// behind.
+/// How long the last answers of an old leader are waited for. A leader that hands over has answered
+/// what it took before its key is gone, and these answers arrive a moment later.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
 
-/// Ready once another leads and the old leader's last answers have had their time.
+/// Ready once the leader no longer leads and its last answers have had their time.
 fn outlived(router: &Router, leader: &Member) -> impl Future<Output = ()> + Send + use<> {
     let succeeded = router.succeeded(leader);
     async {
@@ -76,8 +76,8 @@ fn outlived(router: &Router, leader: &Member) -> impl Future<Output = ()> + Send
     }
 }
 
-/// Ready once an answer is relayed no longer: another leads, or this master goes away and what it
-/// relays may be asked again.
+/// Ready once an answer must be cut off: the leader no longer leads, or this master goes away and
+/// the call can be repeated.
 fn cut(router: &Router, leader: &Member, repeatable: bool) -> impl Future<Output = ()> + Send + use<> {
     let (outlived, slot) = (outlived(router, leader), router.slot.clone());
     async move {
@@ -107,7 +107,7 @@ fn was_never_sent(error: &tonic::transport::Error) -> bool {
     false
 }
 
-/// The master that was asked does not lead (any more, or yet).
+/// `Some` if the master that was asked does not lead, and so did nothing.
 pub(super) fn refused(response: &Response<Body>) -> Option<Failure> {
     let status = Status::from_header_map(response.headers())?;
     match reason_of(&status)?.as_str() {
@@ -116,15 +116,15 @@ pub(super) fn refused(response: &Response<Body>) -> Option<Failure> {
     }
 }
 
-/// Whether the headers are the whole answer: its status is among them (*Trailers-Only* in the gRPC
-/// protocol), or its body has ended with them, as that of a plain HTTP error has. No trailers
-/// follow, and none may be added: clients take the last status that they read.
+/// Whether the headers are the whole answer: they contain the status (*Trailers-Only* in the gRPC
+/// protocol), or the body ends with them, as in a plain HTTP error. Then no trailers follow, and
+/// none may be added: clients take the last status that they read.
 fn is_whole(response: &Response<Body>) -> bool {
     response.headers().contains_key(Status::GRPC_STATUS) || http_body::Body::is_end_stream(response.body())
 }
 
-/// The body of an answer, which ends with a status of ours if the leader or this master goes
-/// meanwhile.
+/// The body of an answer. It ends with a status of this master if the leader or this master goes
+/// away meanwhile.
 struct Relayed {
     body: Body,
     repeatable: bool,
@@ -162,7 +162,7 @@ impl http_body::Body for Relayed {
                 this.over = frame.is_trailers();
                 Poll::Ready(Some(Ok(frame)))
             }
-            // The end without trailers, or an error: the connection is gone.
+            // An end without trailers, or an error: the connection is gone.
             Poll::Ready(Some(Err(_)) | None) => Poll::Ready(this.cut_off()),
             Poll::Pending => match this.cut.as_mut().poll(context) {
                 Poll::Ready(()) => Poll::Ready(this.cut_off()),
@@ -182,7 +182,7 @@ impl PollFrame for Body {
     }
 }
 
-/// Reads a request's one message, as it is on the wire.
+/// Reads the one message of a request, as it is on the wire.
 pub(super) async fn read(body: Body) -> Result<Bytes, Failure> {
     let limited = http_body_util::Limited::new(body, MAX_REQUEST + PREFIX);
     match limited.collect().await {

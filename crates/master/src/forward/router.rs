@@ -1,4 +1,4 @@
-//! Who answers a call, and how long it is held while nobody does.
+//! Decides which master answers a call, and how long the call is held while none does.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,22 +13,22 @@ use tonic::codegen::http::HeaderValue;
 use super::peer::Peer;
 use crate::leader::LeaderSlot;
 
-/// How long a call is held while nobody leads: a leader that steps down or dies is succeeded within
-/// a fraction of it. A longer outage is told to the caller, who knows better whether to wait.
+/// How long a call is held while nobody leads. A leader that steps down or dies has a successor
+/// within a fraction of this. The caller is told of a longer outage, and decides whether to wait.
 pub(super) const HOLD: Duration = Duration::from_secs(1);
-/// Between two tries while nothing is heard of a change.
+/// The pause between two tries while no change is noticed.
 const PAUSE: Duration = Duration::from_millis(25);
 /// Calls that are forwarded or held at one time. Each may hold a request of up to a mebibyte.
 const CALLS: usize = 2048;
 
-/// Whose turn a call is.
+/// Which master answers a call.
 #[derive(Debug)]
 pub(super) enum CallTarget {
-    /// This master's: it leads.
+    /// This master, which leads.
     Own,
-    /// This master's as soon as it has loaded.
+    /// This master, once it has loaded.
     Soon,
-    /// Another's.
+    /// Another master.
     Other(Member),
     /// Nobody leads.
     Nobody,
@@ -42,12 +42,11 @@ pub(crate) struct Router {
     repeatable: HashSet<String>,
     peer: Mutex<Option<Peer>>,
     calls: Semaphore,
-    /// The answer's header of the standing it was made for.
+    /// The header for answers, with the view from which it was made.
     masters: Mutex<(Arc<LeaderView>, Option<HeaderValue>)>,
 }
 
 impl Router {
-    /// Of a master in its slot.
     pub(crate) fn new(slot: Arc<LeaderSlot>, election: LeaderWatch) -> Router {
         let view = election.view();
         Router {
@@ -60,21 +59,21 @@ impl Router {
         }
     }
 
-    /// Whether a path is one that only the leader answers.
+    /// Whether only the leader answers calls of this path.
     pub(super) fn concerns(path: &str) -> bool {
         let Some(method) = path.strip_prefix("/muster.v1.MasterService/") else {
             return path.starts_with("/muster.v1.ApplicationService/");
         };
-        // Every master answers these from what it knows itself.
+        // Every master answers these from its own state.
         !matches!(method, "WatchLeader" | "Backup")
     }
 
-    /// Whether a method may be asked again, whatever became of the first try.
+    /// Whether a call of this path may be repeated, whatever became of the first try.
     pub(super) fn is_repeatable(&self, path: &str) -> bool {
         self.repeatable.contains(path)
     }
 
-    /// Whose turn it is now.
+    /// Which master answers a call now.
     pub(super) fn target(&self) -> CallTarget {
         if self.slot.leading().is_ok() {
             return CallTarget::Own;
@@ -87,13 +86,13 @@ impl Router {
         }
     }
 
-    /// A place among the calls under way.
+    /// A permit to forward or hold one call. Fails if too many calls are under way.
     pub(super) fn permit(&self) -> Result<SemaphorePermit<'_>, Failure> {
         let full = |_| Failure::QueueFull { what: "this master's queue of forwarded calls".to_owned() };
         self.calls.try_acquire().map_err(full)
     }
 
-    /// The connection to a leader; one is kept, to the last that was asked.
+    /// The connection to a leader. Only the last one is kept.
     pub(super) fn peer(&self, leader: &Member) -> Result<Peer, Failure> {
         let mut kept = self.peer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(peer) = kept.as_ref().filter(|peer| peer.is_of(leader)) {
@@ -104,12 +103,12 @@ impl Router {
         Ok(peer)
     }
 
-    /// Sees changes from now on.
+    /// Watches for changes from now on.
     pub(super) fn changes(&self) -> RouteChanges {
         RouteChanges { view: self.election.receiver(), slot: self.slot.changes() }
     }
 
-    /// Ready once somebody else leads than this one.
+    /// Ready once `leader` no longer leads.
     pub(super) fn succeeded(&self, leader: &Member) -> impl Future<Output = ()> + Send + use<> {
         let (mut election, epoch) = (self.election.clone(), leader.epoch);
         async move {
@@ -130,14 +129,14 @@ impl Router {
     }
 }
 
-/// What may make a call another's turn.
+/// Notices changes that may give a call another target.
 pub(super) struct RouteChanges {
     view: watch::Receiver<Arc<LeaderView>>,
     slot: watch::Receiver<u64>,
 }
 
 impl RouteChanges {
-    /// Waits until the slot or the standing has changed, or for a moment.
+    /// Waits until the slot or the view has changed, or for a moment.
     pub(super) async fn next(&mut self) {
         tokio::select! {
             Ok(()) = self.view.changed() => {}
@@ -149,7 +148,7 @@ impl RouteChanges {
 
 fn repeatable() -> HashSet<String> {
     let mut paths = methods::reads();
-    // Opening a session cuts the older one, which is the caller's own.
+    // A repeated opening only cuts the older session, which is the caller's own.
     paths.insert("/muster.v1.ApplicationService/WatchApplication".to_owned());
     paths
 }

@@ -1,4 +1,4 @@
-//! What goes down a link.
+//! Messages to a worker.
 
 use muster_core::HelloRefusal;
 use muster_proto::{LeaderWelcome, v1};
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use v1::goodbye::Reason;
 use v1::link_response::Message;
 
-/// One message. Everything that goes down carries (epoch, session): the writer adds them.
+/// One message to a worker. The writer adds the epoch and the session to each.
 #[derive(Debug)]
 pub(crate) enum Downlink {
     /// The hello is taken.
@@ -23,19 +23,19 @@ pub(crate) enum Downlink {
 pub(crate) enum Goodbye {
     /// This master goes away.
     Shutdown,
-    /// Say hello anew, at once.
+    /// The worker must say hello again, at once.
     SayHello,
     /// A newer stream of this worker was taken.
     Superseded,
-    /// Refused: the stable word, and a sentence.
+    /// The hello or the link is refused, with a stable reason and a sentence.
     Refused(&'static str, String),
     /// Too many hellos at once.
     Busy,
-    /// This master does not lead; who does, if it is known.
+    /// This master does not lead. Holds the leader's address, if it is known.
     NotLeader(Option<String>),
 }
 
-/// Says a goodbye, which ends the link. The first stands.
+/// Sets the goodbye, which ends the link. The first one that is set stands.
 pub(crate) fn say(goodbye: &watch::Sender<Option<Goodbye>>, last: Goodbye) {
     goodbye.send_if_modified(|uplink| {
         let first = uplink.is_none();
@@ -45,7 +45,7 @@ pub(crate) fn say(goodbye: &watch::Sender<Option<Goodbye>>, last: Goodbye) {
 }
 
 impl Goodbye {
-    /// The core refused a hello.
+    /// The goodbye for a hello that the core refused.
     pub(crate) fn refused(refusal: HelloRefusal) -> Goodbye {
         let message = match refusal {
             HelloRefusal::NameTaken => "another live worker has this name; choose another with --name",
@@ -60,7 +60,7 @@ impl Goodbye {
         Goodbye::Refused(refusal.as_str(), message.to_owned())
     }
 
-    /// As a message of a master that does not lead: without an epoch.
+    /// The goodbye of a master that does not lead, and so has no epoch.
     pub(crate) fn without_epoch(&self, session: Session) -> v1::LinkResponse {
         v1::LinkResponse { epoch: None, session: session.0, message: Some(Message::Goodbye(self.to_wire())) }
     }
@@ -82,14 +82,12 @@ impl Goodbye {
     }
 }
 
-/// Puts the numbers of a link on everything that goes down.
+/// The numbers of a link, which the writer puts on every message.
 #[derive(Debug, Clone)]
 pub(crate) struct MessageHeader {
-    /// The leader's.
     pub epoch: Epoch,
-    /// The worker's.
     pub session: Session,
-    /// The runner's, on commands.
+    /// On commands only.
     pub incarnation: Incarnation,
 }
 
@@ -98,7 +96,6 @@ impl MessageHeader {
         v1::LinkResponse { epoch: Some(self.epoch.into()), session: self.session.0, message: Some(message) }
     }
 
-    /// A message.
     pub(crate) fn message(&self, down: &Downlink, welcome: &LeaderWelcome) -> v1::LinkResponse {
         self.with_header(match down {
             Downlink::Welcome => Message::Welcome(welcome.into()),
@@ -109,7 +106,6 @@ impl MessageHeader {
         })
     }
 
-    /// The masters that are known.
     pub(crate) fn masters(&self, addresses: Vec<String>) -> v1::LinkResponse {
         self.with_header(Message::Masters(v1::Masters { addresses }))
     }
@@ -119,7 +115,6 @@ impl MessageHeader {
         self.with_header(Message::HeartbeatAnswer(v1::HeartbeatAnswer { number }))
     }
 
-    /// The last message.
     pub(crate) fn goodbye(&self, goodbye: &Goodbye) -> v1::LinkResponse {
         self.with_header(Message::Goodbye(goodbye.to_wire()))
     }

@@ -8,16 +8,16 @@ use muster_core::Input;
 use crate::clock;
 use crate::leader::LeaderContext;
 
-/// The table is looked at least this often; the worker timeout is ten times longer and more.
+/// The longest pause between two checks of the table, a small part of the default worker timeout.
 const MAX_SLEEP: Duration = Duration::from_millis(500);
-/// Lateness beyond what a busy machine explains.
+/// A delay that a busy machine alone does not explain.
 const LATE: Duration = Duration::from_millis(500);
 
-/// Marks silent workers lost in the table first, then tells the commit loop. Runs until the loop is
-/// gone.
+/// Marks silent workers as lost in the table first, then tells the commit loop. Runs until the loop
+/// is gone.
 ///
-/// If this task was late, heartbeats may wait unread in sockets: every deadline moves by as much,
-/// and they are read meanwhile.
+/// If this task was late, heartbeats may wait unread in sockets: every deadline moves by the delay,
+/// and the heartbeats are read meanwhile.
 pub(crate) async fn expire_silent(leading: Arc<LeaderContext>, wait: Duration) {
     loop {
         let due = leading.liveness().next_deadline(wait).map(|deadline| deadline.since(clock::boottime()));

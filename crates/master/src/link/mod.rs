@@ -1,9 +1,9 @@
 //! Workers' links: one bidirectional stream each.
 //!
-//! A link has three tasks. The *reader* reads the stream, answers heartbeats on the spot, and
-//! queues the rest; the *forwarder* hands that to the commit loop in order; the *writer* writes
-//! down. So a heartbeat never waits behind a commit, and a stuck peer fills its own queues and
-//! costs its own link.
+//! A link has three tasks. The *reader* reads the stream, answers heartbeats at once, and queues
+//! the rest; the *forwarder* hands the rest to the commit loop in order; the *writer* writes to the
+//! worker. So a heartbeat never waits behind a commit, and a stuck peer fills its own queues and
+//! loses its own link only.
 
 mod downlink;
 mod expiry;

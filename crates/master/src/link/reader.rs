@@ -1,4 +1,4 @@
-//! Reads a link.
+//! The reading half of a link.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,15 +22,12 @@ use crate::serve::MAX_LINK_MESSAGE;
 
 /// The reading half of a link, after its hello.
 pub(crate) struct Reader {
-    /// Which.
     pub link: LinkId,
-    /// The leader that it is linked to.
     pub leading: Arc<LeaderContext>,
-    /// The stream.
     pub stream: Streaming<v1::LinkRequest>,
     /// Numbers of heartbeats to answer.
     pub answers: mpsc::Sender<u64>,
-    /// What goes to the commit loop.
+    /// Messages for the commit loop.
     pub uplink: mpsc::Sender<Uplink>,
     /// Ends the link.
     pub goodbye: Arc<watch::Sender<Option<Goodbye>>>,
@@ -71,7 +68,7 @@ impl Reader {
                 self.queue(Uplink::Reports(reports))
             }
             Some(Message::Hello(_)) => Err(Goodbye::Refused("PROTOCOL", "a second hello on one stream".to_owned())),
-            // Of a newer worker: what we do not know, we need not.
+            // A message of a newer worker, unknown to this master, is ignored.
             None => Ok(()),
         }
     }
@@ -84,7 +81,7 @@ impl Reader {
         match answer {
             Heartbeat::Ack if self.leading.stands() => {
                 self.heard.store(clock::wall().0, Ordering::Relaxed);
-                // A full queue means that the peer does not read; it then has no need of this
+                // The queue is full only if the peer does not read; it then has no need of this
                 // answer.
                 let _ = self.answers.try_send(number);
                 Ok(())
@@ -104,7 +101,7 @@ fn reports_of(reports: Vec<v1::Report>) -> Result<Vec<Report>, WireError> {
     reports.into_iter().map(Report::try_from).collect()
 }
 
-/// A stream that broke ends without a word, since nobody hears it.
+/// The goodbye for a stream that cannot be read. If the connection broke, nobody receives it.
 fn unread(status: Status) -> Goodbye {
     let status = status_of_read(status, MAX_LINK_MESSAGE);
     match reason_of(&status).as_deref() {

@@ -1,4 +1,4 @@
-//! The links that are open, by worker and session.
+//! The open links, by worker and session.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,15 +22,15 @@ pub(crate) const WORK_QUEUE: usize = 256;
 struct LinkSender {
     work: mpsc::Sender<Downlink>,
     goodbye: Arc<watch::Sender<Option<Goodbye>>>,
-    /// When its hello was read: its timeout counts from there.
+    /// When its hello was read; the worker timeout counts from then.
     received: Time,
     heard: Arc<AtomicU64>,
 }
 
-/// What a link's own tasks hold.
+/// The side of a link that its own tasks hold.
 #[derive(Debug)]
 pub(crate) struct Registration {
-    /// What the writer writes.
+    /// Messages for the writer.
     pub work: mpsc::Receiver<Downlink>,
     /// Ends the link with a last message.
     pub goodbye: Arc<watch::Sender<Option<Goodbye>>>,
@@ -38,7 +38,7 @@ pub(crate) struct Registration {
     pub heard: Arc<AtomicU64>,
 }
 
-/// Every open link. Sends to a link that is gone are dropped: a send dies with its stream.
+/// Every open link. A message to a link that is gone is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     inner: Mutex<LinkTable>,
@@ -47,13 +47,13 @@ pub(crate) struct Links {
 #[derive(Debug, Default)]
 struct LinkTable {
     workers: HashMap<WorkerUid, HashMap<Session, LinkSender>>,
-    /// What is said to those who come once all links were ended.
+    /// The goodbye for links that come after `close`.
     closed: Option<Goodbye>,
 }
 
 impl Links {
-    /// Enters a link before its hello is queued. Refused when a link of that worker and session is
-    /// open: the core could not tell the two apart. The other one goes on.
+    /// Registers a link before its hello is queued. It is refused if a link of the same worker and
+    /// session is open, because the core could not tell the two apart. The open link goes on.
     pub(crate) fn register(&self, link: LinkId, received: Time) -> Result<Registration, Goodbye> {
         let mut inner = self.lock();
         if let Some(goodbye) = &inner.closed {
@@ -70,7 +70,7 @@ impl Links {
         Ok(Registration { work, goodbye, heard })
     }
 
-    /// A link's tasks have ended.
+    /// Removes a link that has ended.
     pub(crate) fn unregister(&self, link: LinkId) {
         let mut inner = self.lock();
         if let Some(sessions) = inner.workers.get_mut(&link.worker) {
@@ -81,9 +81,9 @@ impl Links {
         }
     }
 
-    /// The core has taken a hello: cuts older streams of the worker, enters it in the table, checks
-    /// the leadership deadline, then welcomes it: a welcome renews the lease like the answer to a
-    /// heartbeat.
+    /// The core has taken a hello. Cuts older streams of the worker, enters the worker in the
+    /// liveness table, checks the leadership deadline, and then welcomes the worker. The order
+    /// matters, because a welcome renews the lease like the answer to a heartbeat.
     pub(crate) fn welcome(&self, link: LinkId, table: &Mutex<liveness::LivenessTable>, deadline: &Deadline) {
         let inner = self.lock();
         let Some(sessions) = inner.workers.get(&link.worker) else { return };
@@ -101,34 +101,34 @@ impl Links {
         }
     }
 
-    /// The core has refused a hello.
+    /// Ends a link whose hello the core refused.
     pub(crate) fn refuse(&self, link: LinkId, refusal: HelloRefusal) {
         self.with(link, |handle| handle.end(Goodbye::refused(refusal)));
     }
 
-    /// Commands, in order.
+    /// Queues commands, in order.
     pub(crate) fn send(&self, link: LinkId, commands: Vec<WorkerCommand>) {
         self.with(link, |handle| handle.send(Downlink::Commands(commands)));
     }
 
-    /// Reports that are durable.
+    /// Acknowledges durable reports.
     pub(crate) fn acknowledge(&self, link: LinkId, acknowledged: Vec<Acknowledgement>) {
         self.with(link, |handle| handle.send(Downlink::Acknowledge(acknowledged)));
     }
 
-    /// Has a worker say hello anew.
+    /// Ends a link, so that the worker says hello again.
     pub(crate) fn reconnect(&self, link: LinkId) {
         self.with(link, |handle| handle.end(Goodbye::SayHello));
     }
 
-    /// When a worker was last heard.
+    /// When a worker was last heard; `None` while it has no link.
     pub(crate) fn last_heard(&self, worker: WorkerUid) -> Option<WallTime> {
         let inner = self.lock();
         let sessions = inner.workers.get(&worker)?;
         sessions.values().map(|handle| WallTime(handle.heard.load(Ordering::Relaxed))).max()
     }
 
-    /// Ends every link, and takes no more.
+    /// Ends every link, and refuses later ones.
     pub(crate) fn close(&self, goodbye: &Goodbye) {
         let mut inner = self.lock();
         inner.closed = Some(goodbye.clone());
@@ -150,7 +150,7 @@ impl Links {
 }
 
 impl LinkSender {
-    /// Queues a message; a link whose queue is full is cut, and the worker says hello anew.
+    /// Queues a message. If the queue is full, the link is cut, and the worker says hello again.
     fn send(&self, down: Downlink) {
         if self.work.try_send(down).is_err() {
             self.end(Goodbye::SayHello);

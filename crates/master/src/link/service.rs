@@ -26,19 +26,18 @@ use crate::leader::{LeaderContext, LeaderSlot, RoleCommand};
 use crate::poison_inputs::InputDigest;
 use crate::serve::MAX_LINK_MESSAGE;
 
-/// A stream that has not said hello by then is cut.
+/// A stream without a hello within this time is cut.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
-/// A hello waits this long for its turn among all that come at once.
+/// How long a hello waits for its turn when many come at once.
 const TURN_WITHIN: Duration = Duration::from_secs(2);
-/// A goodbye is written by then, or not at all.
+/// How long the writing of a goodbye may take.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
-/// Heartbeats of one link that wait to be answered. Workers send one at a time.
+/// Heartbeats of one link that may wait for an answer. A worker sends one at a time.
 const ANSWERS: usize = 4;
 
-/// A hello waits this long for a master that has won and still loads.
+/// How long a hello waits while this master has won but still loads.
 const LOADED_WITHIN: Duration = Duration::from_secs(5);
 
-/// The service.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkService {
     slot: Arc<LeaderSlot>,
@@ -46,12 +45,11 @@ pub(crate) struct LinkService {
 }
 
 impl LinkService {
-    /// For whoever leads in this slot.
     pub(crate) fn new(slot: Arc<LeaderSlot>, election: LeaderWatch) -> LinkService {
         LinkService { slot, election }
     }
 
-    /// The leader, if this master is or is about to be it; else who is.
+    /// The term, if this master leads or is about to; else a goodbye that names the leader.
     async fn leading(&self) -> Result<Arc<LeaderContext>, Goodbye> {
         let mut changes = self.slot.changes();
         let mut election = self.election.clone();
@@ -89,8 +87,8 @@ impl WorkerLinkService for LinkService {
     async fn link(&self, request: Request<Streaming<v1::LinkRequest>>) -> Result<Response<Self::LinkStream>, Status> {
         let (down, responses) = mpsc::channel(STREAM_QUEUE);
         let service = self.clone();
-        // The hello is awaited apart: the answer's headers go out first, which some clients wait
-        // for before they send.
+        // A task of its own waits for the hello, so that the headers of the answer go out first:
+        // some clients wait for them before they send.
         tokio::spawn(async move {
             if let Err(status) = open(&service, request.into_inner(), down.clone()).await {
                 let _ = down.send(Err(status)).await;
@@ -111,7 +109,7 @@ async fn open(
     let leading = match service.leading().await {
         Ok(leading) => leading,
         Err(goodbye) => {
-            // Nobody is there to be told, if this fails.
+            // If this fails, nobody is there to be told.
             let _ = down.send(Ok(goodbye.without_epoch(Session(hello.session)))).await;
             return Ok(());
         }
@@ -122,13 +120,13 @@ async fn open(
     let header = MessageHeader { epoch: leading.epoch, session: hello.session, incarnation: hello.incarnation };
     match admit(&leading, &hello, version, received).await {
         Ok(admitted) => run(leading, stream, down, header, hello, admitted).await,
-        // Nobody is there to be told, if this fails.
+        // If this fails, nobody is there to be told.
         Err(goodbye) => drop(down.send(Ok(header.goodbye(&goodbye))).await),
     }
     Ok(())
 }
 
-/// A worker whose hello goes to the core.
+/// A link whose hello goes to the core.
 struct AdmittedLink {
     registration: Registration,
     turn: OwnedSemaphorePermit,
@@ -180,13 +178,13 @@ async fn run(
     };
     let (inputs, links) = (leading.inputs.links.clone(), leading.links.clone());
     tokio::spawn(forward(link, Box::new(hello), turn, forwarded, inputs, links));
-    // The link is over with whichever half ends first; dropping the reader ends the forwarder.
+    // The link ends with the first of its halves. The forwarder ends with the reader.
     let mut writing = tokio::spawn(writer.run());
     let mut reading = tokio::spawn(Reader { link, leading, stream, answers, uplink, goodbye, heard }.run());
     tokio::select! {
         _ = &mut writing => reading.abort(),
         _ = &mut reading => {
-            // The reader may have left a goodbye to say.
+            // The reader may have set a goodbye that is not written yet.
             if timeout(LAST_WORDS_WITHIN, &mut writing).await.is_err() {
                 writing.abort();
             }
@@ -205,8 +203,8 @@ async fn read_hello(stream: &mut Streaming<v1::LinkRequest>) -> Result<Option<v1
     }
 }
 
-/// What needs no core: a worker whose words tore it down before, and one that has seen a later
-/// epoch than ours.
+/// Refuses what needs no core: a worker whose input made the core panic before, and a worker that
+/// has seen a later epoch than this leader's.
 fn refuse_at_the_door(leading: &LeaderContext, hello: &Hello) -> Result<(), Goodbye> {
     if leading.poison_inputs.refuses(clock::boottime(), || InputDigest::of_worker(hello.worker)) {
         return Err(Goodbye::Busy);
@@ -223,7 +221,7 @@ fn refuse_at_the_door(leading: &LeaderContext, hello: &Hello) -> Result<(), Good
     Err(Goodbye::NotLeader(None))
 }
 
-/// Waits for a turn: a new leader is not flooded by every worker at once.
+/// Waits for a turn, so that a new leader is not flooded by the hellos of all workers at once.
 async fn turn(leading: &LeaderContext) -> Option<OwnedSemaphorePermit> {
     timeout(TURN_WITHIN, leading.admission.clone().acquire_owned()).await.ok()?.ok()
 }

@@ -1,4 +1,4 @@
-//! Hands what a worker says to the commit loop, in order.
+//! Hands the messages of a worker to the commit loop, in order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +13,19 @@ use crate::commit::LinkInputs;
 /// Messages of one worker that wait for the commit loop.
 pub(crate) const UPLINK_QUEUE: usize = 64;
 
-/// A worker that has not sent its inventory by then no longer holds up the hellos of others.
+/// A worker that has not sent its inventory within this time no longer delays the hellos of others.
 const INVENTORY_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a worker says, apart from heartbeats.
+/// A message of a worker, apart from heartbeats.
 #[derive(Debug)]
 pub(crate) enum Uplink {
     /// A part of its inventory, and whether it is the last.
     Inventory(Vec<Report>, bool),
-    /// Reports.
     Reports(Vec<Report>),
 }
 
-/// Forwards a link's hello, what it says, and its end. The admission is given back once the
-/// inventory is with the commit loop, or is late.
+/// Forwards a link's hello, its messages, and its end. The admission is given back once the
+/// inventory is complete, or late.
 pub(crate) async fn forward(
     link: LinkId,
     hello: Box<Hello>,
@@ -38,8 +37,8 @@ pub(crate) async fn forward(
     let mut admission = Some(admission);
     let late = tokio::time::sleep(INVENTORY_WITHIN);
     tokio::pin!(late);
-    // Once the term is over nobody takes anything more; the link stays known, so that its goodbye
-    // reaches it.
+    // After the end of the term nobody takes inputs any more. The link stays registered, so that
+    // its goodbye reaches it.
     let mut forwarding = inputs.send(Input::Hello(link, hello)).await.is_ok();
     loop {
         let uplink = tokio::select! {
@@ -62,8 +61,8 @@ pub(crate) async fn forward(
         forwarding = forwarding && inputs.send(input).await.is_ok();
     }
     drop(admission);
-    // Out of the registry first: nothing more is sent to it, and the same session could be refused
-    // by the core alone.
+    // The link leaves the registry first, so that nothing more is sent to it. From then on only the
+    // core can refuse the same session.
     links.unregister(link);
     let _ = inputs.send(Input::LinkBroken(link)).await;
 }

@@ -1,4 +1,4 @@
-//! Writes a link's messages down, heartbeat answers before work.
+//! The writing half of a link: answers to heartbeats come before work.
 
 use std::sync::Arc;
 
@@ -9,39 +9,36 @@ use tonic::Status;
 
 use super::downlink::{Downlink, Goodbye, MessageHeader};
 
-/// The stream's own queue: one message being encoded, the rest waits where its order can still be
-/// chosen.
+/// The stream's own queue holds one message, which is being encoded. The others wait where their
+/// order can still be chosen.
 pub(crate) const STREAM_QUEUE: usize = 1;
 
 /// The writing half of a link.
 pub(crate) struct Writer {
-    /// The numbers on everything.
+    /// The numbers on every message.
     pub header: MessageHeader,
-    /// What a welcome says.
     pub welcome: Arc<LeaderWelcome>,
-    /// The masters that are known.
+    /// The known masters.
     pub view: watch::Receiver<Arc<LeaderView>>,
     /// Numbers of heartbeats to answer.
     pub answers: mpsc::Receiver<u64>,
-    /// Work.
     pub work: mpsc::Receiver<Downlink>,
-    /// The end.
+    /// The last message, once it is set.
     pub goodbye: watch::Receiver<Option<Goodbye>>,
     /// Whether the welcome has been written: nothing but a goodbye comes before it.
     pub welcomed: bool,
-    /// The stream.
     pub stream: mpsc::Sender<Result<v1::LinkResponse, Status>>,
 }
 
 impl Writer {
-    /// Writes until the goodbye is said or the stream is gone.
+    /// Writes until the goodbye is written or the stream is gone.
     pub(crate) async fn run(mut self) {
         loop {
             let Some(message) = self.next().await else { break };
             let (message, last) = message;
             let sent = tokio::select! {
                 sent = self.stream.send(Ok(message)) => sent.is_ok(),
-                // The peer reads nothing: it is cut without a word.
+                // The peer reads nothing, so it is cut without a goodbye.
                 () = until_farewell(&mut self.goodbye), if !last => false,
             };
             if last || !sent {
@@ -73,7 +70,7 @@ impl Writer {
     }
 }
 
-/// Ready once a goodbye was said, or whoever could say one is gone.
+/// Ready once a goodbye is set, or nobody is left to set one.
 pub(crate) async fn until_farewell(goodbye: &mut watch::Receiver<Option<Goodbye>>) {
     let _ = goodbye.wait_for(Option::is_some).await;
 }

@@ -1,4 +1,4 @@
-//! Leads.
+//! The role of the leader.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -29,21 +29,22 @@ pub(crate) struct Active<C: Candidate> {
 
 /// What a leader becomes.
 pub(crate) enum RoleAfter<C: Candidate> {
-    /// One that waits to lead again.
+    /// A standby, which may lead again.
     Standby(Standby<C>),
-    /// One that owns the key and does nothing with it.
+    /// A master that keeps the key and does nothing.
     Halted(Halted<C>),
-    /// It was told to stop. What outlives the roles lives on until nobody is served any more.
+    /// The process was told to stop. What outlives the roles is kept until nobody is served any
+    /// more.
     Stopped(MasterProcess<C>),
 }
 
-/// Why a leader ceases to lead.
+/// Why a term ends.
 enum EndReason {
     /// It was told to stop.
     Stop,
     /// It was told to hand over.
     StepDown(oneshot::Sender<()>),
-    /// Its time is over: it has not heard from the store, or its key is gone.
+    /// Its time is over: the store has not answered, or the key is gone.
     Over,
     /// The store went back in time.
     Restored,
@@ -58,7 +59,7 @@ impl<C: Candidate> Active<C>
 where
     C::Store: 'static,
 {
-    /// Leads until told to stop or to hand over, deposed, or the store or the core fails.
+    /// Leads until it is told to stop or to hand over, is deposed, or the store or the core fails.
     pub(crate) async fn run(self) -> Result<RoleAfter<C>, FatalError> {
         let Active { mut node, leading, commit_loop, stop_loop, publishing, mut role_commands } = self;
         let (warm, warmed) = oneshot::channel();
@@ -66,7 +67,7 @@ where
         let mut looping = tokio::spawn(commit_loop.run(warm));
         let expiry = tokio::spawn(expire_silent(leading.clone(), node.settings.timing.wait()));
 
-        // Else the loop ended before it was ready; it says why below.
+        // Otherwise the loop ended before it was ready; its result below says why.
         if let Ok(()) = warmed.await {
             begin(&node, &leading);
         }
@@ -99,7 +100,7 @@ where
     }
 }
 
-/// Waits until there is a reason to lead no more.
+/// Waits until the term ends, and returns why.
 async fn until_over<S>(
     mut stop: watch::Receiver<bool>,
     leading: &LeaderContext,
@@ -126,8 +127,8 @@ async fn until_over<S>(
                 return EndReason::StepDown(done);
             }
             Some(RoleCommand::CheckStore(seen)) => match leading.election.holds(leading.epoch).await {
-                // Whoever owns the key leads: no later epoch of this generation can be, unless the
-                // store forgot it.
+                // The owner of the key leads: a later epoch of this generation can exist only if
+                // the store forgot it.
                 Ok(true) => {
                     tracing::error!(%seen, ours = %leading.epoch,
                         "a worker has seen a later epoch of this generation: the store was restored from the past. \
@@ -137,13 +138,13 @@ async fn until_over<S>(
                 Ok(false) => return EndReason::Over,
                 Err(error) => tracing::warn!(%error, "cannot find out whether the store went back in time"),
             },
-            // The sender lives in what leads.
+            // Not reached, because `leading` holds the sender.
             None => return EndReason::Over,
         }
     }
 }
 
-/// Gives the key up, then sends the workers to whoever leads next.
+/// Gives up the key, then sends the workers to the next leader.
 async fn leave<C: Candidate>(
     mut node: MasterProcess<C>,
     leading: &LeaderContext,
@@ -175,7 +176,7 @@ async fn leave<C: Candidate>(
     leading.links.close(&goodbye);
     match reason {
         EndReason::Stop => return RoleAfter::Stopped(node),
-        // Whoever asked may have gone away.
+        // The caller may have gone away.
         EndReason::StepDown(done) => drop(done.send(())),
         EndReason::Over | EndReason::Loop | EndReason::Restored => {}
     }

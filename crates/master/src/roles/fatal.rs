@@ -1,4 +1,4 @@
-//! Why a master ends other than by being told to.
+//! The failures that end a master.
 
 use muster_store::{CampaignError, CommitError, LoadError};
 
@@ -25,7 +25,7 @@ pub enum FatalError {
     /// The core panicked again and again.
     #[error("the decisions failed {0} times in a minute (see the log)")]
     Torn(usize),
-    /// The commit loop ended without a word.
+    /// A task of the master panicked.
     #[error("the commit loop failed")]
     Lost(#[source] tokio::task::JoinError),
 }

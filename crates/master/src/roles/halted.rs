@@ -1,4 +1,4 @@
-//! Owns the key, and does nothing: the store went back in time.
+//! The role of a leader whose store went back in time: it keeps the key and does nothing.
 
 use muster_store::{Candidate, Leader};
 
@@ -7,8 +7,7 @@ use crate::clock;
 use crate::stop::until_stopped;
 
 /// A leader that found its store restored from the past. It keeps the key, so that no other master
-/// acts on such a store either, until `muster-master recover` deletes every key and raises the
-/// generation.
+/// acts on this store, until `muster-master recover` deletes every key and raises the generation.
 pub(crate) struct Halted<C: Candidate> {
     pub(super) node: MasterProcess<C>,
     pub(super) term: Leader<C::Store>,
@@ -18,7 +17,7 @@ impl<C: Candidate> Halted<C>
 where
     C::Store: 'static,
 {
-    /// Waits until the key is gone; `Err` when it is told to stop first.
+    /// Waits until the key is gone; `Err` if the process is told to stop first.
     pub(crate) async fn run(self) -> Result<Standby<C>, MasterProcess<C>> {
         let Halted { mut node, term } = self;
         let mut stop = node.stop.clone();

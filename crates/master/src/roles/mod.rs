@@ -1,6 +1,6 @@
 //! The roles of a master: `Standby → Recovering → Active → Standby …`, and `Active → Halted →
-//! Standby` when the store went back in time. Each is a type that owns its things; `run` returns
-//! what the next is built from.
+//! Standby` when the store went back in time. Each role is a type that owns its state; its `run`
+//! returns what the next role is built from.
 
 mod active;
 mod fatal;

@@ -1,4 +1,4 @@
-//! Tells others that calls are answered here: probes, and whoever waits for the address file.
+//! Reports to probes, and by the address file, that calls are answered here.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::config::MasterSettings;
 use crate::health::Health;
 use crate::leader::LeaderSlot;
 
-/// Between two looks at whether the leader answers: a small part of the shortest sensible
-/// `--unready-after`.
+/// The pause between two checks of whether the leader answers: a small part of the shortest
+/// sensible `--unready-after`.
 const LOOK: Duration = Duration::from_secs(1);
 /// A leader that is up answers a read in milliseconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// What says whether calls are answered.
+/// Reports whether calls are answered.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     health: Health,
@@ -32,12 +32,12 @@ pub(crate) struct Readiness {
     unready_after: Duration,
     /// What probes are told at present.
     is_ready: bool,
-    /// The address file was written.
+    /// Whether this master was ready before, and so has written its address file.
     is_announced: bool,
 }
 
 impl Readiness {
-    /// Not ready.
+    /// A master that is not ready yet.
     pub(crate) fn new(health: Health, settings: &MasterSettings, address: &str) -> Readiness {
         Readiness {
             health,
@@ -49,14 +49,14 @@ impl Readiness {
         }
     }
 
-    /// Keeps what probes are told, whatever role this master is in. Ready while this master leads
-    /// or another one does and answers; not ready once none has answered for the time that is set,
-    /// be it that none is known, that it is gone, or that it (or this master) still loads. Ends
-    /// with a failure only.
+    /// Reports readiness, whatever role this master is in, until a failure. A master is ready while
+    /// it leads, or while another one leads and answers. It is not ready once no leader has
+    /// answered for `unready_after`: no leader is known, the leader is gone, or the leader (or this
+    /// master) still loads.
     ///
-    /// For less than that time it stays as it is: calls are held over a hand-over, and a probe that
-    /// fell upon the gap would take every master out at once. Who leads is not enough to know,
-    /// since the store that says so may be cut off: the leader itself is asked.
+    /// Within that time the report does not change. Calls are held during a hand-over, and a probe
+    /// that falls into this gap would take every master out at once. The store may name a leader
+    /// that is cut off, so the leader itself is asked.
     pub(crate) async fn keep(mut self, slot: Arc<LeaderSlot>, mut election: LeaderWatch) -> FatalError {
         let mut changes = slot.changes();
         let mut answered = Instant::now();
@@ -83,13 +83,12 @@ impl Readiness {
         }
     }
 
-    /// Whether another master leads and answers. This one may win meanwhile: then it is looked at
-    /// anew.
+    /// Whether another master leads and answers, or this one wins meanwhile.
     async fn is_answered_elsewhere(&self, slot: &LeaderSlot, election: &LeaderWatch) -> bool {
         let view = election.view();
         let Some(leader) = view.leader().filter(|_| view.own != Some(0)) else { return false };
-        // At the start a leader is taken at its word, so that a cluster starts at once. Later ones
-        // are not: they may follow upon each other, and none of them answer.
+        // At the start a leader is believed without a check, so that a cluster starts at once.
+        // Later leaders are checked: several may follow each other, none of which answers.
         if !self.is_announced {
             return true;
         }
@@ -101,7 +100,7 @@ impl Readiness {
         }
     }
 
-    /// Calls are answered, by this master or through it.
+    /// Reports that calls are answered, by this master or through it.
     async fn open(&mut self) -> Result<(), FatalError> {
         if !std::mem::replace(&mut self.is_ready, true) {
             self.health.serves(true).await;
@@ -117,7 +116,7 @@ impl Readiness {
         }
     }
 
-    /// Calls are refused here.
+    /// Reports that calls are not answered.
     async fn close(&mut self) {
         if std::mem::replace(&mut self.is_ready, false) {
             tracing::warn!(after = ?self.unready_after, "no leader answers: not ready");
@@ -138,7 +137,7 @@ async fn answers(leader: &Member) -> bool {
     tokio::time::timeout(ANSWER_WITHIN, asked).await.is_ok_and(|answer| answer.is_some())
 }
 
-/// Whole or not at all: whoever waits for the file reads it as soon as it is there.
+/// The file is replaced as a whole, because it is read as soon as it is there.
 fn write_address(path: &Path, address: &str) -> std::io::Result<()> {
     muster_os::file::replace(path, format!("{address}\n"))
 }

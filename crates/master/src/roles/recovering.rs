@@ -1,4 +1,4 @@
-//! Leads, and loads.
+//! The role of a leader that loads.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,22 +21,21 @@ use crate::leader::LeaderContext;
 use crate::link::Links;
 use crate::sessions::Sessions;
 
-/// Hellos that are taken at one time. A hello costs a commit and an inventory; beyond a few dozen
-/// at once they only wait for each other.
+/// Hellos that are taken at one time. A hello costs a commit and an inventory; more than a few
+/// dozen at once only wait for each other.
 const HELLOS: usize = 64;
 
-/// Orders to the role that may wait: one is enough to end it.
+/// Commands to the role that may wait. Few are needed, because most of them end the role.
 const ORDERS: usize = 4;
 
 /// A leader that has not loaded yet.
 pub(crate) struct Recovering<C: Candidate> {
     /// What outlives the role.
     pub node: MasterProcess<C>,
-    /// The term.
     pub leader: Leader<C::Store>,
-    /// What was made ready for it.
+    /// What was prepared for it.
     pub prepared: WarmState,
-    /// When it began.
+    /// When the term was won.
     pub won: Now,
 }
 
@@ -44,8 +43,8 @@ impl<C: Candidate> Recovering<C>
 where
     C::Store: 'static,
 {
-    /// Loads what is not prepared and builds the active leader; `Err` within is a master that
-    /// stands by again, because the term was over before.
+    /// Loads what is not prepared and builds the active leader. The inner `Err` is a master that
+    /// stands by again, because the records could not be loaded.
     pub(crate) async fn run(self) -> Result<Result<Active<C>, Standby<C>>, FatalError> {
         let Recovering { mut node, mut leader, mut prepared, won } = self;
         match leader.store.catch_up().await {
@@ -135,7 +134,7 @@ fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Who is waited for from the win on.
+/// Whether the new leader waits for this worker.
 fn is_awaited(worker: &WorkerRecord) -> bool {
     !worker.lost && !worker.forgotten
 }

@@ -1,4 +1,4 @@
-//! Waits to lead, and meanwhile serves by forwarding.
+//! The role of a standby: it waits to lead, and forwards calls meanwhile.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,9 +21,7 @@ use crate::stop::until_stopped;
 
 /// What outlives every role of one process.
 pub(crate) struct MasterProcess<C> {
-    /// What may lead.
     pub candidate: C,
-    /// MasterSettings.
     pub settings: Arc<MasterSettings>,
     /// Address at which others reach this master.
     pub address: String,
@@ -31,21 +29,21 @@ pub(crate) struct MasterProcess<C> {
     pub slot: Arc<LeaderSlot>,
     /// Inputs that are refused for a while.
     pub poison_inputs: Arc<PoisonInputs>,
-    /// Leaders that this master has deposed.
+    /// The last leader that this master deposed.
     pub depositions: Depositions,
-    /// Set once the process shall end.
+    /// Set once the process is to end.
     pub stop: watch::Receiver<bool>,
-    /// When the core panicked, lately.
+    /// The times of the core's recent panics.
     tears: VecDeque<Time>,
 }
 
-/// Panics of the core within [`TEARS_WITHIN`] that are borne: each costs every worker a hello.
+/// How many panics of the core within [`TEARS_WITHIN`] are tolerated. Each costs every worker a
+/// hello.
 const TEARS: usize = 5;
-/// Past this, a panic of the core is no longer held against it.
+/// A panic of the core that is older than this no longer counts.
 const TEARS_WITHIN: Duration = Duration::from_secs(60);
 
 impl<C> MasterProcess<C> {
-    /// A node that has not led yet.
     pub(crate) fn new(
         candidate: C,
         settings: Arc<MasterSettings>,
@@ -57,7 +55,8 @@ impl<C> MasterProcess<C> {
         MasterProcess { candidate, settings, address, slot, poison_inputs, depositions, stop, tears }
     }
 
-    /// The core panicked on an input: it is refused for a while. Too many such ends the process.
+    /// The core panicked. The input that it handled is refused for a while. Too many panics end the
+    /// process.
     pub(crate) fn panicked(&mut self, input: Option<InputDigest>) -> Result<(), FatalError> {
         let now = clock::boottime();
         if let Some(input) = input {
@@ -71,25 +70,26 @@ impl<C> MasterProcess<C> {
     }
 }
 
-/// A master that does not lead. Calls are forwarded to whoever does; until somebody does, they are
-/// answered `NO_LEADER`.
+/// A master that does not lead. Calls are forwarded to the leader; while nobody leads, they are
+/// held for a moment and then answered `NO_LEADER`.
 pub(crate) struct Standby<C>(pub MasterProcess<C>);
 
-/// Longest wait between two tries to stand for the lead on a store that cannot be reached.
+/// The longest wait between two tries to campaign on a store that cannot be reached.
 const CAMPAIGN_AGAIN: Duration = Duration::from_secs(1);
 
 impl<C: Candidate> Standby<C>
 where
     C::Store: 'static,
 {
-    /// Waits until this process leads; `Err` within when it is told to stop first.
+    /// Waits until this process leads; the inner `Err` means that it was told to stop first.
     pub(crate) async fn run(self) -> Result<Result<Recovering<C>, MasterProcess<C>>, FatalError> {
         let Standby(mut node) = self;
         let mut prepared = WarmState::new(node.settings.core.clone());
         let won = {
             let MasterProcess { candidate, depositions, slot, stop, .. } = &mut node;
             let (election, replica) = (candidate.election(), candidate.replica());
-            // What an earlier role made of it is gone.
+            // What an earlier role built from the replica is gone, so the next update must be a
+            // full one.
             replica.forget();
             tokio::select! {
                 won = campaign(candidate) => Some(won?),
@@ -100,14 +100,15 @@ where
             }
         };
         let Some(leader) = won else { return Ok(Err(node)) };
-        // Before the load: every wait counts from the win.
+        // Taken before the load, because every worker timeout counts from the win.
         let won = clock::now();
         tracing::info!(epoch = %leader.epoch, cluster = %leader.cluster.name, uid = %leader.cluster.uid, "leads");
         Ok(Ok(Recovering { node, leader, prepared, won }))
     }
 }
 
-/// Tells callers while the store is one that went back in time: nobody leads on it. Never ends.
+/// Halts the slot while the store is one that went back in time, so that callers learn why nobody
+/// leads. Never ends.
 async fn watch_store_rollback(mut election: LeaderWatch, slot: &LeaderSlot) -> Infallible {
     let mut halted = false;
     loop {
@@ -119,7 +120,7 @@ async fn watch_store_rollback(mut election: LeaderWatch, slot: &LeaderSlot) -> I
     }
 }
 
-/// Stands for the lead until it is won.
+/// Campaigns until the lead is won.
 async fn campaign<C: Candidate>(candidate: &mut C) -> Result<Leader<C::Store>, FatalError> {
     let mut pause = Duration::from_millis(50);
     loop {

@@ -1,10 +1,10 @@
-//! The next in line watches over the leader's process, and deposes a leader whose process is dead:
-//! its lease need not run out first.
+//! The next master in standby order watches over the leader's process, and deposes a leader whose
+//! process is dead, so that nobody waits for its lease to run out.
 //!
-//! Dead means: a stream to it that stood has broken, and then nobody listens at its address. A
-//! mistake (a listener that is gone while its process lives) costs at most a store lease of stale
-//! reads and never two copies, because a leader watches its own key and every wait includes the
-//! store lease.
+//! A process counts as dead if a stream to it was open and broke, and then nobody listens at its
+//! address. A mistake (the listener is gone while the process lives) costs at most a store lease of
+//! stale reads and never two copies, because a leader watches its own key and every worker timeout
+//! includes the store lease.
 
 use std::convert::Infallible;
 use std::io::ErrorKind;
@@ -21,27 +21,28 @@ use v1::master_service_client::MasterServiceClient;
 
 use crate::clock;
 
-/// Between two depositions by one master: one that is mistaken again and again must not keep the
-/// cluster without a leader.
+/// The shortest time between two depositions by one master. A master that is mistaken again and
+/// again must not keep the cluster without a leader.
 const DEPOSE_AGAIN: Duration = Duration::from_secs(10);
-/// A leader that runs answers a connection within this.
+/// A leader that runs accepts a connection within this time.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// Before the stream to a leader that cannot be reached is tried again.
+/// The pause before another stream to a leader that cannot be reached is tried.
 const RETRY: Duration = Duration::from_millis(500);
-/// Between two looks at the address of a leader whose stream broke.
+/// The pause between two checks of the address of a leader whose stream broke.
 const LOOK: Duration = Duration::from_millis(20);
-/// How often it is looked at: a process with many gigabytes takes a while to end.
+/// The number of these checks: a process with many gigabytes takes a while to end.
 const LOOKS: u32 = 50;
-/// A machine that is gone without a word is found by its lease's end; the stream is given up after
-/// both of these.
+/// The interval and the timeout of pings. A leader whose machine is gone is replaced when its lease
+/// ends; the stream to it is given up after both of these.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// What this master has deposed.
+/// The last leader that this master deposed, and when.
 #[derive(Debug, Default)]
 pub(crate) struct Depositions(Mutex<Option<(Epoch, Time)>>);
 
 impl Depositions {
-    /// Whether it may depose this leader now: once per epoch, and not so soon after another.
+    /// Whether this master may depose the leader now: once per epoch, and not too soon after
+    /// another deposition.
     fn allows(&self, leader: Epoch, now: Time) -> bool {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.is_none_or(|(epoch, at)| epoch != leader && now.since(at) >= DEPOSE_AGAIN)
@@ -52,7 +53,7 @@ impl Depositions {
     }
 }
 
-/// Watches over the leader for as long as this master is next in standby order. Never ends.
+/// Watches over the leader while this master is next in standby order. Never ends.
 pub(crate) async fn watch_over(mut election: LeaderWatch, depositions: &Depositions) -> Infallible {
     loop {
         let view = election.view();
@@ -97,7 +98,7 @@ async fn death(leader: &Member) {
     }
 }
 
-/// Holds a stream to the leader until it breaks. Whether it stood.
+/// Holds a stream to the leader until it breaks. `false` if it could not be opened.
 async fn stood(leader: &Member) -> bool {
     let Ok(endpoint) = Endpoint::from_shared(format!("http://{}", leader.address)) else { return false };
     let endpoint = endpoint
@@ -114,8 +115,8 @@ async fn stood(leader: &Member) -> bool {
     true
 }
 
-/// Whether nobody listens there any more, now or within a moment: the kernel closes the sockets of
-/// a process that is killed one after the other, and the streams before the listener as a rule.
+/// Whether nobody listens there any more, now or within a moment. The kernel closes the sockets of
+/// a killed process one after the other, as a rule the streams before the listener.
 async fn is_soon_refused(address: &str) -> bool {
     for _ in 0..LOOKS {
         if is_refused(address).await {
@@ -126,7 +127,7 @@ async fn is_soon_refused(address: &str) -> bool {
     false
 }
 
-/// Whether nobody listens there: the machine is up and says so.
+/// Whether the machine is up and says that nobody listens there.
 async fn is_refused(address: &str) -> bool {
     match timeout(CONNECT_WITHIN, TcpStream::connect(address)).await {
         Ok(Err(error)) => error.kind() == ErrorKind::ConnectionRefused,

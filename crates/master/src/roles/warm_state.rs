@@ -1,5 +1,5 @@
-//! What a master prepares while it waits to lead, so that its win costs what is alive and not what
-//! has ended.
+//! What a master prepares while it waits to lead, so that the time of a win depends on live records
+//! and not on ended ones.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -13,16 +13,16 @@ use muster_types::{Commit, EventsRecord, QuarantinedRecord, Write};
 use crate::events::CommitEventsSize;
 use crate::view::View;
 
-/// How often what the store's copy has learned is put in place: what is left at a win is of this
-/// long.
+/// How often updates from the replica of the store are applied. At a win, at most the updates of
+/// this time are left.
 const EVERY: Duration = Duration::from_millis(200);
-/// Records put in place before others get their turn on this thread.
+/// Records that are applied before other tasks get their turn on this thread.
 const AT_ONCE: usize = 1024;
 
-/// Everything that a leader loads, as far as it is in place.
+/// Everything that a leader loads, as far as it is applied.
 pub(crate) struct WarmState {
     config: Config,
-    /// What the core will begin with.
+    /// The state with which the core will begin.
     pub follower: Follower,
     /// What readers will see; nobody reads it yet.
     pub view: Arc<View>,
@@ -32,12 +32,11 @@ pub(crate) struct WarmState {
     pub quarantined: Vec<QuarantinedRecord>,
     /// The newest commit.
     pub commit: Commit,
-    /// What was learned and is not in place.
+    /// Writes that were received and are not applied yet.
     waiting: VecDeque<Write>,
 }
 
 impl WarmState {
-    /// Nothing yet.
     pub(crate) fn new(config: Config) -> WarmState {
         WarmState {
             follower: Follower::new(config.clone()),
@@ -50,7 +49,7 @@ impl WarmState {
         }
     }
 
-    /// Learns something.
+    /// Takes an update from the replica; `settle` applies it.
     pub(crate) fn take(&mut self, update: ReplicaUpdate) {
         match update {
             ReplicaUpdate::Full(mut snapshot) => {
@@ -65,7 +64,7 @@ impl WarmState {
         }
     }
 
-    /// Puts in place what waits. May be dropped halfway.
+    /// Applies the waiting writes. Cancel-safe.
     pub(crate) async fn settle(&mut self) {
         while !self.waiting.is_empty() {
             let some = self.waiting.len().min(AT_ONCE);
@@ -83,7 +82,7 @@ impl WarmState {
         }
     }
 
-    /// Keeps up with the copy of the store, for ever.
+    /// Keeps up with the replica of the store, for ever.
     pub(crate) async fn follow(&mut self, replica: ReplicaHandle) -> Infallible {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -9,15 +9,15 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::commit::LinkInputs;
 
-/// Tells the commit loop that a session broke, when it is dropped: by the client, by the
-/// connection, by its end, or because the caller was gone before it was told of the session at all.
+/// Tells the commit loop on drop that a session broke. It is dropped when the client, the
+/// connection or the session ends, or if the caller was gone before it learned of the session.
 #[derive(Debug)]
 pub(crate) struct SessionGuard {
     pub(super) application: ApplicationUid,
     pub(super) session: SessionNumber,
     pub(super) inputs: LinkInputs,
-    /// Set once it broke: the core tells a session that is away nothing, so what the ring holds has
-    /// a gap.
+    /// Set once the session broke: the core sends nothing to an absent session, so the ring has a
+    /// gap.
     pub(super) gap: Arc<AtomicBool>,
 }
 
@@ -26,7 +26,7 @@ impl Drop for SessionGuard {
         self.gap.store(true, Ordering::Release);
         let broken = Input::SessionBroken(self.application, self.session);
         if let Err(TrySendError::Full(broken)) = self.inputs.try_send(broken) {
-            // It must not be lost: the application's grace begins with it.
+            // This input must not be lost, because the application's grace begins with it.
             let inputs = self.inputs.clone();
             tokio::spawn(async move { inputs.send(broken).await });
         }

@@ -1,5 +1,5 @@
-//! Sessions of applications: each opening is a stream of what happens to the application, numbered,
-//! with a bounded ring from which a session that broke resumes without a gap.
+//! Sessions of applications. A session is a stream of numbered events of one application. A bounded
+//! ring lets a newer session resume without a gap, unless the older one broke before.
 
 mod broken;
 mod registry;

@@ -1,4 +1,4 @@
-//! The sessions that are open, and what each is told.
+//! The open sessions, and the events sent to each.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,51 +14,49 @@ use super::wire::to_wire;
 use crate::clock;
 use crate::commit::LinkInputs;
 
-/// Events kept per application: a session that was away for its grace rarely missed more; one that
-/// did gets the state instead.
+/// Events kept per application. A session that resumes from before them gets the state instead.
 const RING: usize = 1024;
-/// Events that wait for one session. A session this far behind is cut; it resumes from the ring or
-/// gets the state.
+/// Events that may wait for one session. A session further behind is cut; it resumes from the ring
+/// or gets the state.
 const SESSION_QUEUE: usize = 1024;
-/// Revisions are commits shifted by this: room for a million events of an application in one
-/// commit.
+/// A revision is a commit shifted by this many bits, which leaves room for a million events of an
+/// application in one commit.
 const COMMIT_SHIFT: u32 = 20;
 
-/// What a session is told.
+/// One event of a session.
 pub(crate) type SessionItem = Arc<ApplicationSessionEvent>;
 
 /// Why a session's stream ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SessionEnding {
-    /// The core said so.
+    /// The core ended it.
     Core(SessionEnd),
     /// Its queue was full.
     TooSlow,
-    /// This master goes away.
+    /// The term of this leader is over.
     Shutdown,
 }
 
 /// A session that was opened.
 #[derive(Debug)]
 pub(crate) struct OpenedSession {
-    /// Its number.
     pub session: SessionNumber,
-    /// Where the state that goes with it stands.
+    /// The revision of the state that goes with it.
     pub revision: u64,
-    /// Events before it that are kept, and the revision behind which they begin.
+    /// Earlier events that are kept.
     pub ring: Vec<SessionItem>,
-    /// Behind which the ring begins.
+    /// The ring holds every event behind this revision.
     pub since: u64,
-    /// What follows.
+    /// The events that follow.
     pub queue: mpsc::Receiver<SessionItem>,
     /// Why the queue ended.
     pub ending: oneshot::Receiver<SessionEnding>,
-    /// Says that it broke.
+    /// Tells the commit loop when the session breaks.
     _broken: SessionGuard,
 }
 
 impl OpenedSession {
-    /// The events after a revision, if none is missing.
+    /// The events after a revision, or `None` if some are missing.
     pub(crate) fn missed(&self, after: u64) -> Option<&[SessionItem]> {
         if after < self.since || after > self.revision {
             return None;
@@ -85,10 +83,10 @@ struct SessionChannel {
     ring: VecDeque<SessionItem>,
     /// The ring holds every event behind this revision.
     since: u64,
-    /// The newest revision that was given.
+    /// The newest revision that was assigned.
     last: u64,
     open: Option<OpenQueue>,
-    /// The present session broke: events may have been missed by the ring itself.
+    /// Set once the present session broke: the ring may lack events from then on.
     gap: Arc<AtomicBool>,
 }
 
@@ -98,7 +96,7 @@ struct OpenQueue {
 }
 
 impl Sessions {
-    /// No session yet; `inputs` is told when one breaks.
+    /// No session yet; `inputs` gets a message when one breaks.
     pub(crate) fn new(inputs: LinkInputs) -> Sessions {
         Sessions { inner: Mutex::default(), inputs }
     }
@@ -138,7 +136,7 @@ impl Sessions {
         }
     }
 
-    /// Tells the present session, and keeps it for the next.
+    /// Sends an event to the present session, and keeps it for the next.
     pub(crate) fn tell(
         &self,
         application: ApplicationUid,
@@ -157,7 +155,7 @@ impl Sessions {
         }
     }
 
-    /// Ends a session.
+    /// Ends a session, if it is still the present one.
     pub(crate) fn end(&self, application: ApplicationUid, session: SessionNumber, end: SessionEnd) {
         let mut inner = self.lock();
         if let Some(channel) = inner.channels.get_mut(&application)
@@ -167,8 +165,8 @@ impl Sessions {
         }
     }
 
-    /// The application has ended, and its session was told: nobody resumes it, however long its
-    /// record is kept.
+    /// Drops the ring of an application that has ended, once its session was told: nobody resumes
+    /// it, however long its record is kept.
     pub(crate) fn retire(&self, application: ApplicationUid) {
         let mut inner = self.lock();
         if inner.channels.get(&application).is_some_and(|channel| channel.open.is_none()) {
@@ -176,12 +174,12 @@ impl Sessions {
         }
     }
 
-    /// The application's record is gone.
+    /// Drops what is kept of an application whose record is gone.
     pub(crate) fn forget(&self, application: ApplicationUid) {
         self.lock().channels.remove(&application);
     }
 
-    /// Ends every session, and every later one at once.
+    /// Ends every present and later session.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
@@ -196,7 +194,7 @@ impl Sessions {
 }
 
 impl SessionChannel {
-    /// Begins anew behind a gap: whoever resumes from before it is given the state.
+    /// Clears the ring after a gap, so that a session that resumes from before it gets the state.
     fn mend(&mut self) {
         let gap = std::mem::take(&mut self.gap);
         if gap.load(Ordering::Acquire) {

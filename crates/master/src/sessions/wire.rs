@@ -13,7 +13,6 @@ pub(crate) fn executor_to_wire(shown: &ExecutorView) -> v1::Executor {
     render::executor(&shown.application_id, &shown.record, extras)
 }
 
-/// An event with its revision.
 pub(crate) fn to_wire(revision: u64, at: WallTime, event: &ApplicationEvent) -> v1::ApplicationSessionEvent {
     let (executor, event) = parts(event);
     v1::ApplicationSessionEvent {
@@ -44,7 +43,7 @@ fn parts(event: &ApplicationEvent) -> (Option<&ExecutorView>, Wire) {
             (Some(executor), Wire::WorkerLost(lost))
         }
         ApplicationEvent::Draining(executor, deadline) => {
-            // Workers drain whole: one worker is one machine.
+            // A worker drains as a whole, and one worker is one machine.
             let draining = v1::ExecutorDraining {
                 host: executor.record.host.clone(),
                 whole_machine: true,

@@ -16,7 +16,6 @@ struct ExecutorCursor {
     executor: ExecutorId,
 }
 
-/// All executors that are shown.
 #[derive(Default)]
 pub(crate) struct Executors {
     names: BTreeMap<ApplicationUid, ApplicationId>,
@@ -30,14 +29,13 @@ impl Executors {
         self.ordered.insert(cursor_of(&executor), executor);
     }
 
-    /// Removes one.
     pub(crate) fn remove(&mut self, application: ApplicationUid, executor: ExecutorId) {
         if let Some(name) = self.names.get(&application) {
             self.ordered.remove(&ExecutorCursor { application: name.clone(), uid: application, executor });
         }
     }
 
-    /// Removes all of an application.
+    /// Removes all executors of an application.
     pub(crate) fn remove_application(&mut self, application: ApplicationUid) {
         let Some(name) = self.names.remove(&application) else { return };
         let gone: Vec<ExecutorCursor> = self.of(&name, application).map(|item| cursor_of(item)).collect();
@@ -46,18 +44,18 @@ impl Executors {
         }
     }
 
-    /// One executor.
     pub(crate) fn get(&self, application: ApplicationUid, executor: ExecutorId) -> Option<&Arc<ExecutorView>> {
         let name = self.names.get(&application)?.clone();
         self.ordered.get(&ExecutorCursor { application: name, uid: application, executor })
     }
 
-    /// All, in order.
+    /// All executors, in order.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<ExecutorView>> {
         self.ordered.values()
     }
 
-    /// All behind one of an application, or (without one) from that application's first.
+    /// All executors behind one of an application, or without `after` from that application's
+    /// first.
     pub(crate) fn behind<'a>(
         &'a self,
         name: &ApplicationId,
@@ -75,7 +73,6 @@ impl Executors {
     }
 }
 
-/// The place of an executor in the order.
 fn cursor_of(executor: &ExecutorView) -> ExecutorCursor {
     ExecutorCursor {
         application: executor.application_id.clone(),

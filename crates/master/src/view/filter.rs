@@ -15,20 +15,17 @@ pub(crate) fn driver(filter: &Filter<DriverState>, driver: &DriverView) -> bool 
         })
 }
 
-/// Whether an application passes.
 pub(crate) fn application(filter: &Filter<ApplicationState>, application: &ApplicationView) -> bool {
     filter.state.is_none_or(|state| state == application.record.state)
         && filter.labels_match(&application.record.spec.labels)
 }
 
-/// Whether an executor passes.
 pub(crate) fn executor(filter: &Filter<ExecutorState>, executor: &ExecutorView) -> bool {
     let record = &executor.record;
     filter.state.is_none_or(|state| state == record.state)
         && filter.worker.as_deref().is_none_or(|wanted| is_worker(wanted, &record.worker_name, record.worker))
 }
 
-/// Whether a worker passes.
 pub(crate) fn worker(filter: &Filter<WorkerState>, worker: &WorkerView) -> bool {
     let record = &worker.record;
     filter.state.is_none_or(|state| state == worker.state)
@@ -36,7 +33,7 @@ pub(crate) fn worker(filter: &Filter<WorkerState>, worker: &WorkerView) -> bool 
         && filter.worker.as_deref().is_none_or(|wanted| is_worker(wanted, &record.name, record.uid))
 }
 
-/// By name, else by uid.
+/// Matches a worker by name or by uid.
 fn is_worker(wanted: &str, name: &WorkerName, uid: WorkerUid) -> bool {
     name.as_str() == wanted || wanted.parse() == Ok(uid)
 }

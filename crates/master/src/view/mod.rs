@@ -1,5 +1,5 @@
-//! The read view: what readers see, advanced by each transaction after its commit. Readers never
-//! touch the core.
+//! The read view, from which readers are served. Each transaction advances it after its commit.
+//! Readers never touch the core.
 //!
 //! A caller's own write is here before its reply is sent. Every answer says at which commit it was
 //! read.
@@ -23,15 +23,11 @@ pub(crate) use table::{NameTable, StateCounts};
 /// Everything that is shown, at one commit.
 #[derive(Default)]
 pub(crate) struct Tables {
-    /// The newest commit that is wholly in.
+    /// The newest commit whose changes are all applied.
     pub commit: Commit,
-    /// Drivers.
     pub drivers: NameTable<DriverView>,
-    /// Applications.
     pub applications: NameTable<ApplicationView>,
-    /// Executors of the applications.
     pub executors: Executors,
-    /// Workers.
     pub workers: NameTable<WorkerView>,
 }
 
@@ -53,15 +49,15 @@ impl Tables {
     }
 }
 
-/// The view. One writer (the commit loop), which holds the lock for a handful of map inserts at a
-/// time; readers hold it for at most a thousand records at a time.
+/// The view. Its one writer, the commit loop, holds the lock for a few map inserts at a time; a
+/// list holds it for at most a thousand records at a time.
 #[derive(Default)]
 pub(crate) struct View {
     tables: RwLock<DropInBackground<Tables>>,
 }
 
 impl View {
-    /// Applies a transaction's changes at once: no reader sees a part of them.
+    /// Applies the changes of a transaction at once: no reader sees a part of them.
     pub(crate) fn advance(&self, commit: Commit, shows: impl IntoIterator<Item = ViewUpdate>) {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         for show in shows {
@@ -70,7 +66,8 @@ impl View {
         tables.commit = tables.commit.max(commit);
     }
 
-    /// Reads. Keep it short: the commit loop waits for it.
+    /// Locks the view for reading. Keep the lock for a short time, because the commit loop waits
+    /// for it.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, DropInBackground<Tables>> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,7 +90,6 @@ impl View {
         (tables.commit, tables.workers.find(name).cloned())
     }
 
-    /// One executor.
     pub(crate) fn executor(&self, application: ApplicationUid, executor: ExecutorId) -> Option<Arc<ExecutorView>> {
         self.read().executors.get(application, executor).cloned()
     }

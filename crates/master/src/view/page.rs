@@ -1,6 +1,6 @@
 //! Pages of lists. A list is read a thousand records at a time, so that no reader holds the view
-//! for long; every page carries the place in the order of events from before its first page was
-//! read, so that a watch from there misses nothing.
+//! for long. Every page carries the token from before its first page was read, so that a watch from
+//! there misses nothing.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -12,56 +12,54 @@ use muster_types::{ApplicationId, ApplicationUid, ExecutorId};
 use super::table::Named;
 use super::{NameTable, Tables, View};
 
-/// Records looked at under one lock.
+/// Records that are examined under one lock.
 const CHUNK: usize = 1000;
-/// Chunks looked at for one page: a filter that few records pass gives short pages instead of slow
-/// ones.
+/// Chunks that are examined for one page: a filter that few records pass gives short pages instead
+/// of slow ones.
 const MAX_CHUNKS: usize = 100;
 
-/// Where a page begins, and whence a watch sees what changed since the first page.
+/// Where a page begins, and from where a watch sees what changed since the first page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cursor {
     /// The key of the last record that was looked at; `None` at the beginning.
     pub after: Option<String>,
-    /// The place in the order of events before the first page was read.
+    /// The token from before the first page was read.
     pub since: ResumeToken,
 }
 
 impl Cursor {
-    /// Of what a page token held; `None` when it is none of ours.
+    /// Parses the content of a page token; `None` if it is not one of ours.
     pub(crate) fn parse(held: &str) -> Option<Cursor> {
         let (since, after) = held.split_once(' ')?;
         Some(Cursor { after: Some(after.to_owned()), since: since.parse().ok()? })
     }
 
-    /// What the token of the page behind this key holds.
+    /// The content of the token of the page behind this key.
     fn behind(&self, after: &str) -> String {
         format!("{} {after}", self.since)
     }
 }
 
-/// A page.
 #[derive(Debug)]
 pub(crate) struct Paged<T> {
-    /// Its records.
     pub items: Vec<T>,
-    /// What the token of the next page holds; `None` on the last.
+    /// The content of the token of the next page; `None` on the last page.
     pub next: Option<String>,
-    /// Watch from here.
+    /// The token to watch from.
     pub since: ResumeToken,
 }
 
-/// What can be listed in pages.
+/// Records that can be listed in pages.
 pub(crate) trait Pageable: Sized {
     /// Its place in the order of its kind, as text.
     fn key(&self) -> String;
-    /// All behind a place; all, without one. `None` when the text is no place.
+    /// All records behind a key, or all without one. `None` if the text is not a key.
     fn behind<'a>(tables: &'a Tables, key: Option<&str>) -> Option<Box<dyn Iterator<Item = &'a Arc<Self>> + 'a>>;
 }
 
 impl View {
-    /// Reads a page: of the records behind the cursor, up to the first that is not `within`, those
-    /// that are `wanted`. `None` when the cursor is none of ours.
+    /// Reads a page: the `wanted` records behind the cursor, up to the first record that is not
+    /// `within`. `None` if the cursor is not one of ours.
     pub(crate) async fn page<T: Pageable>(
         &self,
         cursor: Cursor,
@@ -103,7 +101,7 @@ impl View {
     }
 }
 
-/// A place in a table.
+/// The key of a record: its uid and its name.
 fn table_key<T: Named>(item: &T) -> String {
     format!("{:032x} {}", item.uid(), item.name().borrow())
 }
@@ -166,7 +164,7 @@ impl Pageable for ExecutorView {
     }
 }
 
-/// The place of an executor, or (without one) the place before an application's first.
+/// The key of an executor, or without one the key before an application's first.
 pub(crate) fn executor_key(application: ApplicationUid, executor: Option<ExecutorId>, name: &ApplicationId) -> String {
     match executor {
         Some(executor) => format!("{application} {executor} {name}"),

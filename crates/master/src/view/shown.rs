@@ -1,4 +1,4 @@
-//! What each kind is called and counted under.
+//! Names, states and claims of the records in name tables.
 
 use muster_core::{ApplicationView, DriverView, WorkerView};
 use muster_types::{ApplicationId, DriverId, WallTime, WorkerName, WorkerState};

@@ -1,4 +1,4 @@
-//! One kind of thing, found by name or uid and listed by name.
+//! Records of one kind, found by name or uid and listed by name.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
@@ -8,27 +8,25 @@ use std::sync::Arc;
 
 use muster_types::{DriverUid, WallTime};
 
-/// What a table holds.
+/// A record of a table.
 pub(crate) trait Named {
-    /// Its name. Cheap to clone.
+    /// Cheap to clone.
     type Name: Ord + Clone + Borrow<str> + for<'a> From<&'a str>;
 
-    /// Its name.
     fn name(&self) -> Self::Name;
-    /// Its uid.
     fn uid(&self) -> u128;
     /// The word of its state, under which it is counted.
     fn state(&self) -> &'static str;
-    /// Of several with one name the one with the greatest claim is meant: whether it is still in
-    /// use, then when it was made.
+    /// Decides which of several records with one name is meant: one that is still in use before one
+    /// that is not, and then the newest.
     fn claim(&self) -> (bool, WallTime);
 }
 
 /// How many there are in each state, by the state's word.
 pub(crate) type StateCounts = BTreeMap<&'static str, u32>;
 
-/// Things of one kind. Names need not be unique: a lost worker keeps its name beside the one that
-/// took it over.
+/// Records of one kind. Names need not be unique: a lost worker keeps its name beside the worker
+/// that took it over.
 pub(crate) struct NameTable<T: Named> {
     by_name: BTreeMap<(T::Name, u128), Arc<T>>,
     names: HashMap<u128, T::Name>,
@@ -42,7 +40,7 @@ impl<T: Named> Default for NameTable<T> {
 }
 
 impl<T: Named> NameTable<T> {
-    /// Adds or replaces, by uid; a changed name moves it.
+    /// Adds or replaces a record, by uid. A changed name moves it.
     pub(crate) fn put(&mut self, item: Arc<T>) {
         let (name, uid) = (item.name(), item.uid());
         *self.counts.entry(item.state()).or_default() += 1;
@@ -55,26 +53,24 @@ impl<T: Named> NameTable<T> {
         }
     }
 
-    /// Removes by uid.
     pub(crate) fn remove(&mut self, uid: u128) {
         if let Some(name) = self.names.remove(&uid) {
             self.take(name, uid);
         }
     }
 
-    /// By name, else by uid.
+    /// Finds a record by name, else by uid.
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<T>> {
         let by_uid = || DriverUid::from_str(name).ok().and_then(|uid| self.get(uid.0));
         self.named(name).or_else(by_uid)
     }
 
-    /// By uid.
     pub(crate) fn get(&self, uid: u128) -> Option<&Arc<T>> {
         let name = self.names.get(&uid)?;
         self.by_name.get(&(name.clone(), uid))
     }
 
-    /// All after a place in the order, by name.
+    /// All records after a place in the order of names.
     pub(crate) fn after<'a>(&'a self, place: Option<(&str, u128)>) -> impl Iterator<Item = &'a Arc<T>> + use<'a, T> {
         let start = match place {
             Some((name, uid)) => Bound::Excluded((T::Name::from(name), uid)),
@@ -83,7 +79,6 @@ impl<T: Named> NameTable<T> {
         self.by_name.range((start, Bound::Unbounded)).map(|(_, item)| item)
     }
 
-    /// How many there are in each state.
     pub(crate) fn counts(&self) -> &StateCounts {
         &self.counts
     }

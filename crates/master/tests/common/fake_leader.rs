@@ -11,14 +11,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::codegen::http::{Request, Response};
 
-/// It answers nothing by itself.
+/// A leader that answers nothing by itself.
 pub struct FakeLeader {
     pub address: String,
     calls: mpsc::Receiver<ForwardedCall>,
     connections: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
-/// A call that was handed on to it.
+/// A call that a standby forwarded to it.
 pub struct ForwardedCall {
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
@@ -46,7 +46,7 @@ impl FakeLeader {
         FakeLeader { address, calls, connections }
     }
 
-    /// The next call of this method; others, such as those for readiness, are reset.
+    /// The next call of this method. Other calls, such as those for readiness, are reset.
     pub async fn call(&mut self, path: &str) -> ForwardedCall {
         super::soon("a call is handed on", async {
             loop {
@@ -59,7 +59,7 @@ impl FakeLeader {
         .await
     }
 
-    /// Its process dies: the kernel closes its connections.
+    /// Closes its connections, as the kernel does when its process dies.
     pub fn cut(&self) {
         for connection in self.connections.lock().unwrap().drain(..) {
             connection.abort();
@@ -68,7 +68,7 @@ impl FakeLeader {
 }
 
 impl ForwardedCall {
-    /// Answers headers and this message, and goes on.
+    /// Answers with headers and this message, and leaves the stream open.
     pub fn begin(&mut self, message: &[u8]) -> SendStream<Bytes> {
         let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
         let mut answer = self.respond.send_response(head, false).unwrap();
@@ -76,14 +76,14 @@ impl ForwardedCall {
         answer
     }
 
-    /// Waits until the call, which is not answered, is cancelled.
+    /// Waits until the call, which has no answer yet, is cancelled.
     pub async fn cancelled(&mut self) -> Reason {
         let reset = std::future::poll_fn(|context| self.respond.poll_reset(context));
         super::soon("the call is cancelled", reset).await.unwrap()
     }
 }
 
-/// Waits until an answer, which goes on, is cancelled.
+/// Waits until an open answer is cancelled.
 pub async fn cancelled(answer: &mut SendStream<Bytes>) -> Reason {
     let reset = std::future::poll_fn(|context| answer.poll_reset(context));
     super::soon("the stream is cancelled", reset).await.unwrap()

@@ -1,4 +1,4 @@
-//! A candidate that never leads, and an election that the test moves.
+//! A candidate that never leads, and an election that the test controls.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use muster_types::{Epoch, LeaderUid, WallTime};
 /// Stands by for ever.
 pub struct Follower(LeaderWatch);
 
-/// The test's hand on who leads.
+/// Lets the test decide who leads.
 pub struct ElectionControl(Arc<LeaderWatchKeeper>);
 
 impl Follower {
@@ -21,7 +21,7 @@ impl Follower {
     }
 }
 
-/// This master leads under this revision; the own one is third, so that the test alone deposes.
+/// This master leads under this revision. The own place is third, so that the test alone deposes.
 pub fn view_of(address: &str, revision: u64) -> LeaderView {
     let member = |address: &str, revision| Member {
         epoch: Epoch { generation: 1, revision, leader: LeaderUid(u128::from(revision)) },
@@ -34,12 +34,12 @@ pub fn view_of(address: &str, revision: u64) -> LeaderView {
 }
 
 impl ElectionControl {
-    /// This master leads from now on, under this revision, and the follower comes second.
+    /// This master leads from now on, under this revision.
     pub fn lead(&self, address: &str, revision: u64) {
         self.0.set(view_of(address, revision));
     }
 
-    /// Nobody leads.
+    /// Nobody leads from now on.
     pub fn vacate(&self) {
         self.0.set(LeaderView::default());
     }

@@ -14,14 +14,14 @@ pub struct Gated {
     held: Arc<watch::Sender<bool>>,
 }
 
-/// The test's hand on the gate.
+/// Lets the test open and close the gate.
 pub struct Gate {
     open: watch::Sender<bool>,
     held: watch::Receiver<bool>,
 }
 
 impl Gated {
-    /// With its gate open.
+    /// A store whose gate is open.
     pub fn new() -> (Gated, Gate) {
         let (open, opened) = watch::channel(true);
         let (holds, held) = watch::channel(false);
@@ -44,7 +44,6 @@ impl Gate {
     }
 }
 
-/// Its store.
 pub struct GatedStore {
     inner: MemoryStore,
     opened: watch::Receiver<bool>,

@@ -19,7 +19,7 @@ pub struct Heir {
     loads: watch::Receiver<bool>,
 }
 
-/// The test's hand on it.
+/// Lets the test control an heir.
 pub struct HeirControl {
     keeper: Arc<LeaderWatchKeeper>,
     wins: watch::Sender<bool>,
@@ -27,7 +27,7 @@ pub struct HeirControl {
 }
 
 impl Heir {
-    /// Behind this leader.
+    /// An heir of this leader.
     pub fn of(leader: &str) -> (Heir, HeirControl) {
         let (keeper, election) = LeaderWatch::kept(view_of(leader, 1));
         let ((win, wins), (load, loads)) = (watch::channel(false), watch::channel(false));
@@ -37,13 +37,13 @@ impl Heir {
 }
 
 impl HeirControl {
-    /// The leader is gone, and this one wins.
+    /// The leader is gone, and the heir wins.
     pub fn win(&self, address: &str) {
         self.keeper.set(LeaderView { own: Some(0), ..view_of(address, 2) });
         self.wins.send_replace(true);
     }
 
-    /// What is durable is there.
+    /// Lets the heir finish its load.
     pub fn load(&self) {
         self.loads.send_replace(true);
     }
@@ -69,7 +69,6 @@ impl Candidate for Heir {
     async fn resign(&mut self, _leader: Leader<HeirStore>) {}
 }
 
-/// Its store.
 pub struct HeirStore {
     inner: MemoryStore,
     loads: watch::Receiver<bool>,

@@ -1,4 +1,4 @@
-//! A master in this process, and workers that are played by the test over real gRPC.
+//! A master in this process, and workers that the test plays over real gRPC.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
 pub mod fake_leader;
@@ -34,7 +34,7 @@ pub struct Master {
     pub address: String,
     stop: watch::Sender<bool>,
     running: JoinHandle<Result<(), RunError>>,
-    /// Holds the address file, which is written anew with each term.
+    /// Holds the address file.
     _dir: tempfile::TempDir,
 }
 
@@ -43,12 +43,12 @@ pub fn memory() -> MemoryCandidate {
 }
 
 impl Master {
-    /// On a fresh memory store.
+    /// Starts a master on a fresh memory store.
     pub async fn start(flags: &[&str]) -> Master {
         Master::start_on(memory(), flags).await
     }
 
-    /// On a store that may have records. Ready when this returns.
+    /// Starts a master on a store that may have records. It is ready when this returns.
     pub async fn start_on<C>(candidate: C, flags: &[&str]) -> Master
     where
         C: Candidate + 'static,

@@ -17,7 +17,7 @@ use v1::worker_link_service_client::WorkerLinkServiceClient;
 
 use super::{Master, soon};
 
-/// Who it is. Its session is raised with each link.
+/// A worker. Its session is raised with each link.
 pub struct FakeWorker {
     pub hello: Hello,
     sequence: u64,
@@ -51,7 +51,7 @@ impl FakeWorker {
         self.dial_again(master).await
     }
 
-    /// Opens a stream under the session as it is.
+    /// Opens a stream without raising the session.
     pub async fn dial_again(&mut self, master: &Master) -> Link {
         let (up, requests) = mpsc::channel(64);
         up.send(v1::LinkRequest { message: Some(Up::Hello(Box::new((&self.hello).into()))) }).await.unwrap();
@@ -60,7 +60,7 @@ impl FakeWorker {
         Link { up, down, epoch: None, session: self.hello.session, pending: Default::default() }
     }
 
-    /// Says hello to a master that does not lead.
+    /// Says hello to a master that does not lead, and returns its goodbye.
     pub async fn turned_away(&mut self, master: &Master) -> v1::Goodbye {
         let mut link = self.dial(master).await;
         let response = soon("a goodbye", link.down.message()).await.unwrap().unwrap();
@@ -84,7 +84,7 @@ impl FakeWorker {
         link
     }
 
-    /// A report of what was launched.
+    /// A report about a launch.
     pub fn report(&mut self, launch: &Launch, state: AttemptState) -> Report {
         self.sequence += 1;
         let ended = matches!(state, AttemptState::Ended(_));
@@ -101,12 +101,12 @@ impl FakeWorker {
     }
 }
 
-/// Ended with a code.
+/// The state of an attempt that exited with this code.
 pub fn exited(code: i32) -> AttemptState {
     AttemptState::Ended(Outcome::exited(Exit::Code(code)))
 }
 
-/// One stream.
+/// One stream to a master.
 pub struct Link {
     up: mpsc::Sender<v1::LinkRequest>,
     down: Streaming<v1::LinkResponse>,
@@ -124,7 +124,7 @@ impl Link {
         self.send(Up::Reports(v1::Reports { reports: reports.iter().map(Into::into).collect() })).await;
     }
 
-    /// The next message; every one carries one epoch and this session.
+    /// The next message. All messages carry the same epoch and this session.
     pub async fn next(&mut self) -> Down {
         self.try_next().await.expect("the stream goes on")
     }
@@ -138,7 +138,7 @@ impl Link {
         response.message
     }
 
-    /// The next command, whatever comes between.
+    /// The next command. Other messages are skipped.
     pub async fn command(&mut self) -> WorkerCommand {
         loop {
             if let Some(command) = self.pending.pop_front() {
@@ -187,7 +187,8 @@ impl Link {
         }
     }
 
-    /// Asks whether it is heard.
+    /// Sends a heartbeat, and returns the next message that is neither a command nor an
+    /// acknowledgement.
     pub async fn heartbeat(&mut self, number: u64) -> Down {
         self.send(Up::Heartbeat(v1::Heartbeat { number })).await;
         loop {
@@ -199,12 +200,13 @@ impl Link {
         }
     }
 
-    /// Whether a command has come while something else was waited for.
+    /// Whether a command came during an earlier wait.
     pub fn has_command(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Sends a heartbeat that must not be answered; the goodbye may have been said before.
+    /// Sends a heartbeat that must not be answered, and returns the goodbye, which may have come
+    /// before.
     pub async fn goodbye_after_heartbeat(&mut self, number: u64) -> v1::Goodbye {
         let _ = self.up.send(v1::LinkRequest { message: Some(Up::Heartbeat(v1::Heartbeat { number })) }).await;
         loop {

@@ -1,4 +1,4 @@
-//! What can go wrong for a caller, and how each of it is said.
+//! The failures that a caller can meet, and the status of each.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,8 +12,7 @@ use crate::FieldViolations;
 use crate::render::pending_sentence;
 use crate::text::shorten;
 
-/// Why a caller's wish was not answered as asked. The only source of statuses: every handler makes
-/// one of these.
+/// Why a request was not answered as asked. Every handler makes its statuses from this enum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// This master does not lead and cannot forward. Nothing was done.
@@ -25,11 +24,12 @@ pub enum Failure {
     },
     /// Nobody leads at present. Nothing was done.
     NoLeader,
-    /// The store went back in time: nobody acts on it until an operator says so. Nothing was done.
+    /// The store went back in time: no master acts on it until an operator confirms it. Nothing was
+    /// done.
     StoreRestored,
     /// A stale epoch, attempt or session.
     Fenced {
-        /// What is present, for people.
+        /// The present one, for people.
         have: String,
         /// What the caller holds, for people.
         got: String,
@@ -72,11 +72,11 @@ pub enum Failure {
     },
     /// Fields are wrong: all of them at once.
     BadRequest(FieldViolations),
-    /// A part of the request is larger than what is taken; nothing was done.
+    /// A part of the request is larger than the limit; nothing was done.
     TooLarge {
         /// Which part, for people.
         what: &'static str,
-        /// What is taken, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
     /// A queue is full; nothing was done.
@@ -84,7 +84,7 @@ pub enum Failure {
         /// What is full, for people.
         what: String,
     },
-    /// A watch asks for what is compacted, of another generation, or of the future.
+    /// A watch asks for events that are compacted, of another generation, or in the future.
     Compacted {
         /// Token of the oldest event that is kept.
         oldest: String,
@@ -96,7 +96,8 @@ pub enum Failure {
         /// Resume from here.
         resume_token: String,
     },
-    /// The store did not answer: it may have been done. Ask again with the same request id.
+    /// The store did not answer, so the change may have been made. Repeat the call with the same
+    /// request id.
     OutcomeUnknown {
         /// For people.
         message: String,
@@ -123,15 +124,15 @@ pub enum Failure {
     },
 }
 
-/// When to come back for a leader: one that steps down or whose process dies is succeeded within a
-/// few times this.
+/// The suggested delay while no leader is reached: a leader that steps down or dies is succeeded
+/// within a few times this.
 const RETRY_LEADER: Duration = Duration::from_millis(50);
-/// When to come back to a full queue: it drains within a commit or two.
+/// The suggested delay for a full queue, which drains within a commit or two.
 const RETRY_QUEUE: Duration = Duration::from_millis(200);
-/// When to come back to a full store: somebody has to make room first.
+/// The suggested delay for a full or restored store, on which somebody has to act first.
 const RETRY_ROOM: Duration = Duration::from_secs(10);
 
-/// One row of the table: the code, the stable word, and what is said to people.
+/// One row of the table: the code, the stable word, and the message for people.
 struct ErrorRow {
     code: Code,
     reason: &'static str,
@@ -143,7 +144,6 @@ fn row(code: Code, reason: &'static str, message: impl Into<String>) -> ErrorRow
 }
 
 impl Failure {
-    /// The table.
     fn row(&self) -> ErrorRow {
         use Failure as F;
         match self {
@@ -344,7 +344,7 @@ impl Failure {
         }
     }
 
-    /// The status that says it.
+    /// The status of this failure, with all details.
     pub fn to_status(&self) -> Status {
         let ErrorRow { code, reason, message } = self.row();
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, self.metadata());

@@ -1,4 +1,4 @@
-//! What a caller may conclude of a status.
+//! What a caller may conclude from a status.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,8 +14,7 @@ fn our_info(status: &Status) -> Option<ErrorInfo> {
     status.get_details_error_info().filter(|info| info.domain == DOMAIN)
 }
 
-/// The stable word of a status that is ours. `None`: it was made by something between, or by a
-/// library.
+/// The stable word of a status that Muster made. `None`: a proxy or a library made it.
 pub fn reason_of(status: &Status) -> Option<String> {
     our_info(status).map(|info| info.reason)
 }
@@ -25,23 +24,22 @@ pub fn metadata_of(status: &Status) -> HashMap<String, String> {
     our_info(status).map(|info| info.metadata).unwrap_or_default()
 }
 
-/// Whether a mutation that failed so was done. A status that is not ours says nothing: gRPC
-/// libraries make `UNAVAILABLE` of a connection that breaks after the request went out, which is
-/// exactly when a leader dies between commit and reply.
+/// Whether a mutation that failed with this status was applied. A status that is not ours does not
+/// tell: gRPC libraries make `UNAVAILABLE` of a connection that breaks after the request went out,
+/// which is exactly the case of a leader that dies between commit and reply.
 pub fn verdict_of(status: &Status) -> Verdict {
     match our_info(status) {
         Some(info) if info.reason == reason::OUTCOME_UNKNOWN => Verdict::Unknown,
-        // The handling broke off: what it had queued before may still be committed.
+        // The handler broke off; what it had queued before may still be committed.
         Some(info) if info.reason == reason::INPUT_FAILED || info.reason == reason::INTERNAL => Verdict::Unknown,
         Some(_) => Verdict::NotApplied,
-        // No server of the method was reached, or a server that does not know it.
+        // No server that knows the method was reached.
         None if status.code() == Code::Unimplemented => Verdict::NotApplied,
         None => Verdict::Unknown,
     }
 }
 
-/// Whether the same call, repeated under the same request id, may succeed without anybody changing
-/// anything.
+/// Whether the same call, repeated under the same request id, may succeed without any other change.
 pub fn may_succeed_later(status: &Status) -> bool {
     match reason_of(status) {
         Some(word) => matches!(
@@ -72,13 +70,13 @@ pub fn retry_after(status: &Status) -> Option<Duration> {
     status.get_details_retry_info().and_then(|info| info.retry_delay)
 }
 
-/// Who leads, when a master that does not says so.
+/// The address of the leader, as a master that does not lead names it.
 pub fn leader_hint(status: &Status) -> Option<String> {
     let mut info = our_info(status)?;
     if info.reason == reason::NOT_LEADER { info.metadata.remove("leader") } else { None }
 }
 
-/// The bad fields, when that is why.
+/// The invalid fields; empty when the status names none.
 pub fn violations_of(status: &Status) -> Vec<FieldViolation> {
     let Some(bad) = status.get_details_bad_request() else { return Vec::new() };
     bad.field_violations

@@ -11,8 +11,8 @@ use crate::wire_error::required;
 use crate::{WireError, v1};
 
 impl From<&Launch> for v1::Launch {
-    /// With every secret: for the worker that runs it. `masters` stays empty: they are those of the
-    /// welcome.
+    /// With every secret, for the worker that runs it. `masters` stays empty: the worker has them
+    /// from the welcome.
     fn from(launch: &Launch) -> Self {
         v1::Launch {
             attempt: Some(launch.attempt.into()),
@@ -84,8 +84,8 @@ impl TryFrom<v1::WorkerCommand> for WorkerCommand {
             Wire::Kill(kill) => Ok(WorkerCommand::Kill {
                 attempt: attempt_of(kill.attempt.as_ref()).map_err(|error| error.within("kill"))?,
                 at_once: kill.at_once,
-                // A word of a newer master must not keep the attempt alive; that it is not wanted
-                // any more is true of all of them.
+                // A word of a newer master must not keep the attempt alive. `Fence` is true of
+                // every kill: the attempt is not wanted any more.
                 by: KilledBy::from_word(&kill.by).unwrap_or(KilledBy::Fence),
             }),
             Wire::Thaw(thaw) => Ok(WorkerCommand::Thaw {
@@ -104,8 +104,8 @@ impl v1::Commands {
         v1::Commands { incarnation: Some(incarnation.into()), commands: commands.iter().map(Into::into).collect() }
     }
 
-    /// The incarnation that the commands are for, and the commands. One that cannot be read refuses
-    /// them all: their order counts.
+    /// The incarnation that the commands are for, and the commands. A command that cannot be read
+    /// refuses all of them, because their order counts.
     pub fn into_parts(self) -> Result<(Incarnation, Vec<WorkerCommand>), WireError> {
         let incarnation = Incarnation::from(&required(self.incarnation, "incarnation")?);
         let parse =

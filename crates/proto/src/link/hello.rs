@@ -13,7 +13,8 @@ use crate::{WireError, text, v1};
 /// The version of the link that this release speaks.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// Bounds of what a worker says of itself: it is stored and shown.
+/// Bounds of the texts in a hello, which are stored and shown. `MAX_MACHINE_ID` also bounds other
+/// short texts.
 const MAX_MACHINE_ID: usize = 128;
 const MAX_HOST: usize = 253;
 const MAX_ADDRESS: usize = 300;
@@ -144,7 +145,7 @@ fn check_texts(wire: &v1::Hello) -> Result<(), WireError> {
     )
 }
 
-/// What the leader dictates, once the hello is taken.
+/// The settings that the leader gives to a worker whose hello it has accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaderWelcome {
     /// The version to speak.

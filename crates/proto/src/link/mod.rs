@@ -1,5 +1,5 @@
-//! The messages between a worker and its leader, both ways. Parsing is total: whatever a peer sends
-//! is a value or a [`WireError`].
+//! The messages between a worker and its leader, both ways. Parsing is total: every message of a
+//! peer becomes a value or a [`WireError`].
 
 mod commands;
 mod hello;

@@ -1,11 +1,11 @@
-//! The numbers that every message carries.
+//! The numbers and keys that many messages carry.
 
 use muster_types::{ApplicationUid, AttemptKey, AttemptNumber, DriverUid, Epoch, ExecutorId, Incarnation, LeaderUid};
 use prost::bytes::Bytes;
 
 use crate::{WireError, v1};
 
-/// 16 bytes that are not 16.
+/// The problem of a uid of the wrong length.
 pub(super) const NOT_A_UID: &str = "is not 16 bytes";
 
 pub(super) fn uid_bytes(uid: [u8; 16]) -> Bytes {

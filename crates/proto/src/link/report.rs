@@ -8,7 +8,7 @@ use crate::time::{timestamp, wall_time};
 use crate::wire_error::required;
 use crate::{WireError, v1};
 
-/// Bounds of what a report says in words: it is shown.
+/// Bounds of the texts in a report, which are shown.
 const MAX_ID: usize = 63;
 const MAX_WAIT_CHANNEL: usize = 64;
 
@@ -69,7 +69,7 @@ impl TryFrom<v1::Report> for Report {
 fn state_of(wire: &mut v1::Report) -> Result<AttemptState, WireError> {
     match wire.state() {
         v1::AttemptState::Accepted => Ok(AttemptState::Accepted),
-        // A state that this release does not know: assume that it runs, which closes nothing.
+        // A state that this release does not know counts as running, which closes nothing.
         v1::AttemptState::Running | v1::AttemptState::Unspecified => Ok(AttemptState::Running),
         v1::AttemptState::Killing => {
             let mut channel = std::mem::take(&mut wire.wait_channel);

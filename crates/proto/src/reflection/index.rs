@@ -1,4 +1,4 @@
-//! Files by name and by symbol.
+//! The index of descriptor files by name and by symbol.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,8 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, Fil
 
 use super::{error_details, files_of};
 
-/// What one server reflects. Both versions of the protocol answer from the same one.
+/// The files and services that one server reflects. Both versions of the protocol use the same
+/// index.
 #[derive(Debug)]
 pub struct ReflectionIndex {
     services: BTreeSet<String>,
@@ -17,15 +18,15 @@ pub struct ReflectionIndex {
 }
 
 impl ReflectionIndex {
-    /// Of a server that serves these of our services (`muster.v1.MasterService`), and with them
-    /// health and both versions of reflection.
+    /// The index of a server with these services of ours (`muster.v1.MasterService`), health, and
+    /// both versions of reflection.
     pub fn serving(services: &[&str]) -> ReflectionIndex {
         let encoded = [
             tonic_health::pb::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
         ];
-        // Made by the builds of these crates, and read whole by a test.
+        // The builds of these crates made the descriptors, and a test reads all of them.
         let common = encoded.map(|set| FileDescriptorSet::decode(set).unwrap_or_default());
         let mut index = ReflectionIndex {
             services: served(services, &common),
@@ -55,7 +56,7 @@ impl ReflectionIndex {
         self.symbols.get(symbol).and_then(|at| self.files.get(*at)).map(Vec::as_slice)
     }
 
-    /// A file that is in several sets is taken once.
+    /// Adds a file, unless it was added from another set.
     fn add(&mut self, file: &FileDescriptorProto) {
         if self.names.contains_key(file.name()) {
             return;
@@ -79,7 +80,8 @@ impl ReflectionIndex {
     }
 }
 
-/// What is listed. A service of ours that another one's file imports is reflected and not listed.
+/// The listed services. A service of ours in a file that another service's file imports is
+/// reflected but not listed.
 fn served(services: &[&str], common: &[FileDescriptorSet]) -> BTreeSet<String> {
     let files = common.iter().flat_map(|set| &set.file);
     let common = files.flat_map(|file| file.service.iter().map(|service| joined(file.package(), service.name())));

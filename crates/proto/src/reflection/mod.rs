@@ -1,8 +1,8 @@
-//! What a server tells of itself by reflection: the services that it serves, and every file that
-//! their messages, errors and answers need.
+//! What a server reflects: its services, and every file that their messages, errors and answers
+//! need.
 //!
-//! Served by handlers of our own, of the types of `tonic-reflection`: its handlers end a stream at
-//! a symbol that they do not know, and list only their own version.
+//! It has handlers of its own, with the types of `tonic-reflection`: the handlers of that crate end
+//! a stream at an unknown symbol, and list only their own version.
 
 mod index;
 mod service;
@@ -17,8 +17,8 @@ use crate::FILE_DESCRIPTOR_SET;
 pub use index::ReflectionIndex;
 pub use service::{V1, V1Alpha, v1, v1alpha};
 
-/// The files of these services (`muster.v1.MasterService`) and all that they import. A service that
-/// is in the same file comes along, so one file holds one service.
+/// The files of these services (`muster.v1.MasterService`) and all that they import. Other services
+/// in the same files are included, so each file of ours holds one service.
 pub fn files_of(services: &[&str]) -> FileDescriptorSet {
     let all = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
     let serves = |file: &FileDescriptorProto| {
@@ -38,8 +38,8 @@ pub fn files_of(services: &[&str]) -> FileDescriptorSet {
     FileDescriptorSet { file: all.file.iter().filter(|file| needed.contains(file.name())).cloned().collect() }
 }
 
-/// `google.rpc.Status` and the details that errors carry, so that a client that knows nothing of
-/// them can print them.
+/// `google.rpc.Status` and the details that errors carry, so that a client without these types can
+/// print them.
 pub fn error_details() -> FileDescriptorSet {
     FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).unwrap_or_default()
 }

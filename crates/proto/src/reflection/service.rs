@@ -1,4 +1,4 @@
-//! The two versions of the protocol, which differ by their types alone.
+//! The services of both versions of the protocol, which differ only in their types.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ macro_rules! version {
                 Answer::ListServicesResponse(pb::ListServiceResponse { service })
             }
 
-            /// Nothing here is extended (proto3): a message that is known has no extensions.
+            /// proto3 has no extensions, so a known message has an empty list.
             fn extensions(index: &ReflectionIndex, name: &str) -> Answer {
                 match index.file_containing(name) {
                     Some(_) => Answer::AllExtensionNumbersResponse(pb::ExtensionNumberResponse {
@@ -61,7 +61,7 @@ macro_rules! version {
                 }
             }
 
-            /// An error is an answer too: the stream goes on after it.
+            /// An error is an answer as well; the stream continues after it.
             fn answer(index: &ReflectionIndex, request: pb::ServerReflectionRequest) -> pb::ServerReflectionResponse {
                 let answer = match &request.message_request {
                     Some(Asked::FileByFilename(name)) => file(index.file_named(name), name),

@@ -12,7 +12,7 @@ use crate::render::pending;
 use crate::time::{duration, timestamp};
 use crate::{tokens, v1};
 
-/// Where one profile stands.
+/// The target of one profile and how far it is met.
 #[derive(Debug, Clone, Copy)]
 pub struct ProfileStatus<'a> {
     /// The profile.
@@ -81,8 +81,8 @@ pub fn application_spec(spec: &ApplicationSpec, added: &BTreeMap<ProfileId, Exec
     }
 }
 
-/// An application with the number of its present session (0 before the first) and where its
-/// profiles stand.
+/// An application with the number of its present session (0 before the first) and the status of its
+/// profiles.
 pub fn application<'a>(
     record: &ApplicationRecord,
     session: u64,
@@ -110,7 +110,7 @@ pub fn application<'a>(
     }
 }
 
-/// What is known of an executor beside its record.
+/// Facts about an executor that are not in its record.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ExecutorExtras {
     /// Process id of the main process, while it runs.

@@ -9,7 +9,7 @@ use crate::render::pending;
 use crate::time::{duration, timestamp};
 use crate::{tokens, v1};
 
-/// What is known of a driver beside its record.
+/// Facts about a driver that are not in its record.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DriverExtras<'a> {
     /// Process id of the main process, while it runs.
@@ -18,7 +18,7 @@ pub struct DriverExtras<'a> {
     pub retry: Option<WallTime>,
     /// Why it waits.
     pub pending: Option<&'a PendingReason>,
-    /// What its tree waits for in the kernel, when a kill does not end it.
+    /// The kernel function in which its tree waits, when a kill does not end it.
     pub wait_channel: Option<&'a str>,
     /// Applications that it registered.
     pub applications: &'a [ApplicationId],
@@ -81,7 +81,7 @@ fn attempt(record: &AttemptRecord, driver: DriverState, extras: &DriverExtras<'_
     }
 }
 
-/// The state that a closed attempt is shown in.
+/// The state in which a closed attempt is shown.
 fn state_of_outcome(outcome: &Outcome) -> DriverState {
     match outcome.reason {
         Reason::Exited if outcome.is_success() => DriverState::Finished,

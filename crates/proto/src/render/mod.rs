@@ -1,5 +1,5 @@
-//! Records as people see them, secrets redacted. What is not in a record comes as arguments: it
-//! lives where this crate cannot look.
+//! Records as people see them, secrets redacted. Facts that are not in a record are arguments,
+//! because this crate cannot look them up.
 
 mod application;
 mod driver;

@@ -5,12 +5,12 @@ use muster_types::{Resources, WallTime, WorkerRecord, WorkerState};
 use crate::time::timestamp;
 use crate::v1;
 
-/// What is known of a worker beside its record.
+/// Facts about a worker that are not in its record.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerExtras<'a> {
-    /// Where it stands.
+    /// Its present state.
     pub state: WorkerState,
-    /// What is taken.
+    /// The resources in use.
     pub used: &'a Resources,
     /// Drivers on it that have not ended.
     pub drivers: u32,

@@ -1,7 +1,8 @@
-//! The deadline that a caller sets (`grpc-timeout`), kept for the whole call.
+//! Keeps the deadline that a caller sets (`grpc-timeout`) for the whole call.
 //!
-//! What serves below answers CANCELLED when it passes, where gRPC says DEADLINE_EXCEEDED, and
-//! counts it only to the first byte of the answer: a stream would go on for ever.
+//! tonic answers CANCELLED when the deadline passes, where gRPC demands DEADLINE_EXCEEDED. It also
+//! applies the deadline only to the first byte of the answer, so that a stream would go on for
+//! ever.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,10 +16,11 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 
-/// Before the time that a caller set, so that its own clock and what serves below, which know the
-/// same time, do not end the call with another code first; never more than a tenth of it.
+/// How long before the caller's deadline a call is ended, so that neither the caller's own clock
+/// nor tonic, which know the same deadline, ends it first with another code. It is at most a tenth
+/// of the time.
 const AHEAD: Duration = Duration::from_millis(5);
-/// A caller that waits longer waits for ever; and no sum of times overflows.
+/// The longest deadline: a longer one means for ever, and no sum of times overflows.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Ends calls at their deadlines.
@@ -56,8 +58,8 @@ fn passed() -> Status {
     Status::deadline_exceeded("the deadline of the call has passed")
 }
 
-/// The time that a caller sets: up to eight digits and a unit (gRPC over HTTP/2, "Timeout"). One
-/// that cannot be read is none, as what serves below takes it.
+/// The time that a caller sets: up to eight digits and a unit (gRPC over HTTP/2, "Timeout"). An
+/// unreadable one counts as none, as in tonic.
 fn within(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -77,7 +79,7 @@ fn within(headers: &HeaderMap) -> Option<Duration> {
     Some(within.min(LONGEST))
 }
 
-/// An answer that ends with DEADLINE_EXCEEDED if it has not ended before.
+/// A body that ends with DEADLINE_EXCEEDED unless it has ended before the deadline.
 struct UntilDeadline {
     body: Body,
     deadline: Pin<Box<Sleep>>,

@@ -1,4 +1,4 @@
-//! What is refused by the head of a request alone, before anything of it is read.
+//! Refuses requests by their head alone, before anything of the body is read.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,12 +11,13 @@ use tonic::codegen::http::{Request, Response, StatusCode};
 use super::{FORWARDED, MAX_HEADERS};
 use crate::errors::Failure;
 
-/// What HTTP/2 adds to the length of each name and value (RFC 9113, 6.5.2).
+/// The bytes that HTTP/2 adds to the length of each name and value (RFC 9113, 6.5.2).
 const EACH: usize = 32;
-/// `:method`, `:scheme`, `:authority` and `:path` without their values, but for `POST` and `http`.
+/// The pseudo-headers `:method`, `:scheme`, `:authority` and `:path`, with the values `POST` and
+/// `http`, without the other two values.
 const PSEUDO: usize = 7 + 4 + 7 + 4 + 10 + 5 + 4 * EACH;
 
-/// Refuses what is no call of gRPC, and calls whose headers are too large.
+/// Refuses requests that are no gRPC calls, and calls whose headers are too large.
 #[derive(Debug, Clone)]
 pub struct CheckHead<S>(pub(super) S);
 
@@ -48,15 +49,15 @@ fn refusal_of(request: &Request<Body>) -> Option<Response<Body>> {
         *refusal.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Some(refusal);
     }
-    // What a server handed on was measured there, and has grown since: whoever leads takes it, or
-    // the same call would pass at one and fail at the other.
+    // A forwarded call was measured where it arrived, and has grown since. The leader accepts it;
+    // otherwise the same call would pass at one master and fail at another.
     let too_large = size(request) > MAX_HEADERS && !request.headers().contains_key(FORWARDED);
     let failure = Failure::TooLarge { what: "the list of headers", limit: MAX_HEADERS };
     too_large.then(|| failure.to_status().into_http())
 }
 
-/// Its content type says so; the protocol has all else refused as HTTP. Its kinds are told apart
-/// behind a plus (`application/grpc+proto`).
+/// A gRPC call is known by its content type; the protocol demands that all other requests are
+/// refused as HTTP. A suffix may name the encoding (`application/grpc+proto`).
 fn is_call(request: &Request<Body>) -> bool {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     kind.is_some_and(|kind| kind.starts_with("application/grpc"))

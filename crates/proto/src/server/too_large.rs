@@ -1,7 +1,8 @@
-//! A request that is too large, answered in one way.
+//! One answer to every request that is too large.
 //!
-//! What reads requests answers `OUT_OF_RANGE` to a message whose length is beyond the limit, and
-//! `RESOURCE_EXHAUSTED` to one that shows it when it is unpacked, both without details.
+//! tonic answers `OUT_OF_RANGE` to a message whose length is beyond the limit, and
+//! `RESOURCE_EXHAUSTED` to one that turns out too large when it is decompressed, both without
+//! details.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,19 +15,19 @@ use tonic::{Code, Status};
 use super::MAX_REQUEST;
 use crate::errors::{Failure, reason_of};
 
-/// Whether a library made this status of a message that is too large for it.
-/// Every status of ours has a reason, and the library has no other use for these codes.
+/// Whether a library made this status because a message is too large for it. Every status of ours
+/// has a reason, and the library has no other use for these codes.
 fn is_of_size(status: &Status) -> bool {
     matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted) && reason_of(status).is_none()
 }
 
-/// What is said of a stream whose next message cannot be read.
+/// The status to answer when the next message of a stream cannot be read.
 pub fn status_of_read(status: Status, limit: usize) -> Status {
     if is_of_size(&status) { Failure::TooLarge { what: "a message", limit }.to_status() } else { status }
 }
 
-/// Answers a request that is too large. The one message of a call is read before its answer begins,
-/// so the status is in the headers; who reads a stream of messages asks [`status_of_read`].
+/// Answers a request that is too large. The only message of a call is read before its answer
+/// begins, so the status is in the headers; handlers of message streams call [`status_of_read`].
 #[derive(Debug, Clone)]
 pub struct NameTooLarge<S>(pub(super) S);
 
@@ -52,7 +53,8 @@ where
 fn named(mut response: Response<Body>) -> Response<Body> {
     if Status::from_header_map(response.headers()).is_some_and(|status| is_of_size(&status)) {
         let failure = Failure::TooLarge { what: "a message", limit: MAX_REQUEST };
-        // What it says fits a header: it holds nothing of the request.
+        // An error cannot happen: the status fits a header, because it holds nothing of the
+        // request.
         let _ = failure.to_status().add_header(response.headers_mut());
     }
     response

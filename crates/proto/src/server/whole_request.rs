@@ -1,7 +1,7 @@
-//! The one message of a call, awaited for a bounded time.
+//! Waits a bounded time for the single message of a call.
 //!
-//! A caller without a deadline that never ends its request would hold its stream, and what came of
-//! the message, for as long as its connection lasts.
+//! Without the bound, a caller without a deadline that never ends its request would hold its stream
+//! and the memory of the message for as long as its connection lasts.
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -20,13 +20,13 @@ use tonic::codegen::http::{Request, Response};
 use crate::errors::Failure;
 use crate::methods;
 
-/// A request is there by then: the largest takes this long at 100 kB/s.
+/// How long a request may take to arrive; the largest takes this long at 100 kB/s.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
 /// Methods of ours that take a stream of messages.
 static STREAMS: LazyLock<HashSet<String>> = LazyLock::new(methods::client_streams);
 
-/// Whether a method takes a stream of messages, which may last.
+/// Whether a method takes a stream of messages, which may last long.
 fn takes_a_stream(path: &str) -> bool {
     path.starts_with("/grpc.reflection.") || STREAMS.contains(path)
 }
@@ -58,7 +58,7 @@ where
 /// A body that fails if it has not ended in time.
 struct AwaitedBody {
     body: Body,
-    /// From when it had to be waited for: most are there with their headers.
+    /// Set at the first wait: most bodies arrive together with their headers.
     given_up: Option<Pin<Box<Sleep>>>,
 }
 

@@ -26,8 +26,8 @@ const MAX_VARIABLES: usize = 64;
 const MAX_VARIABLE_VALUE: usize = 4096;
 const DEFAULT_COMPONENT: &str = "executor";
 
-/// The spec with its defaults; `None` when a required part is missing, which is noted like all
-/// else.
+/// The spec with its defaults; `None` when a required part is missing, which is a violation like
+/// any other.
 pub(super) fn application_spec(
     wire: v1::ApplicationSpec,
     path: &Path<'_>,
@@ -73,7 +73,7 @@ fn for_people(wire: &v1::ApplicationSpec, path: &Path<'_>, violations: &mut Fiel
     shown_text(&wire.user, MAX_USER, &path.field("user"), violations);
     let ui_address = path.field("ui_address");
     shown_text(&wire.ui_address, MAX_UI_ADDRESS, &ui_address, violations);
-    // It becomes a link on a page: no other scheme may.
+    // The address becomes a link on a page, so no other scheme is allowed.
     let web = |address: &str| address.starts_with("http://") || address.starts_with("https://");
     if !wire.ui_address.is_empty() && !web(&wire.ui_address) {
         violations.add(&ui_address, "does not begin with http:// or https://");
@@ -98,7 +98,6 @@ fn profiles(
     profiles
 }
 
-/// A kind of executor.
 pub(super) fn executor_profile(
     wire: v1::ExecutorProfile,
     path: &Path<'_>,
@@ -125,7 +124,6 @@ pub(super) fn executor_profile(
     }
 }
 
-/// What executors run.
 fn executor_template(
     wire: v1::ExecutorTemplate,
     path: &Path<'_>,

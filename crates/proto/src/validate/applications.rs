@@ -21,12 +21,12 @@ const MAX_KILLED: usize = 10_000;
 const MAX_MESSAGE: usize = 1024;
 const MAX_UNREGISTER_GRACE: Duration = Duration::from_secs(3600);
 
-/// Register an application.
+/// The registration of an application.
 #[derive(Debug, Clone)]
 pub struct RegisterApplication {
     /// Chosen name.
     pub id: Option<ApplicationId>,
-    /// What is registered.
+    /// The spec of the application.
     pub spec: Arc<ApplicationSpec>,
     /// Makes it idempotent.
     pub request: Option<RequestId>,
@@ -52,14 +52,14 @@ pub fn register_application(wire: v1::RegisterApplicationRequest) -> Result<Regi
     })
 }
 
-/// Open an application's session.
+/// The opening of an application's session.
 #[derive(Debug, Clone)]
 pub struct WatchApplication {
     /// Name or uid.
     pub application: String,
     /// The token of a cluster-mode driver.
     pub token: Option<Secret>,
-    /// Revision of the last event that was seen; `None` begins with the state.
+    /// Revision of the last event that was seen; `None` begins with a snapshot.
     pub resume: Option<u64>,
 }
 
@@ -85,14 +85,14 @@ pub struct ProfileTargetRequest {
     pub preferred_hosts: BTreeMap<String, u32>,
 }
 
-/// Set targets.
+/// New targets of an application.
 #[derive(Debug, Clone)]
 pub struct RequestExecutors {
     /// Name or uid.
     pub application: String,
     /// The token of a cluster-mode driver.
     pub token: Option<Secret>,
-    /// Must grow.
+    /// Must be higher than that of the request before.
     pub sequence: u64,
     /// Absolute targets, one per profile at most.
     pub targets: Vec<ProfileTargetRequest>,
@@ -105,7 +105,8 @@ pub struct RequestExecutors {
 /// Checks a request for executors.
 pub fn request_executors(wire: v1::RequestExecutorsRequest) -> Result<RequestExecutors, FieldViolations> {
     let mut violations = FieldViolations::new();
-    // It becomes part of the application's record, so the whole of it keeps to the bound of a spec.
+    // It becomes part of the application's record, so the whole request keeps to the bound of a
+    // spec.
     let size = wire.encoded_len();
     if size > MAX_SPEC_BYTES {
         let message = format!("the request has {size} bytes encoded; at most {MAX_SPEC_BYTES}");
@@ -163,14 +164,14 @@ fn target(wire: v1::ProfileTarget, path: &Path<'_>, violations: &mut FieldViolat
     ProfileTargetRequest { profile, target: wire.target, new_profile, preferred_hosts: wire.preferred_hosts }
 }
 
-/// End executors.
+/// The kill of some executors.
 #[derive(Debug, Clone)]
 pub struct KillExecutors {
     /// Name or uid.
     pub application: String,
     /// The token of a cluster-mode driver.
     pub token: Option<Secret>,
-    /// Which.
+    /// The executors to kill.
     pub executors: Vec<ExecutorId>,
     /// Keep the target.
     pub replace: bool,
@@ -194,7 +195,7 @@ pub fn kill_executors(wire: v1::KillExecutorsRequest) -> Result<KillExecutors, F
     })
 }
 
-/// End an application, as its driver.
+/// The end of an application, requested by its driver.
 #[derive(Debug, Clone)]
 pub struct Unregister {
     /// Name or uid.
@@ -205,7 +206,7 @@ pub struct Unregister {
     pub success: bool,
     /// For people.
     pub message: String,
-    /// Before what remains is killed.
+    /// The time before the remaining executors are killed.
     pub grace: Duration,
     /// Makes it idempotent.
     pub request: Option<RequestId>,
@@ -235,7 +236,7 @@ pub fn unregister(wire: v1::UnregisterApplicationRequest) -> Result<Unregister, 
     })
 }
 
-/// End an application, as an operator.
+/// The end of an application, requested by an operator.
 #[derive(Debug, Clone)]
 pub struct KillApplication {
     /// Name or uid.

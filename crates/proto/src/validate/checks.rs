@@ -1,4 +1,4 @@
-//! Checks that many fields share. Each notes what is wrong and goes on.
+//! Checks that many fields share. Each adds its violations and continues.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::text::{self, excerpt};
 use crate::time::{BAD_LENGTH, length};
 use crate::{FieldViolations, Path};
 
-/// Bytes of a wrong value that are shown back.
+/// The most bytes of a wrong value that a message shows.
 pub(super) const SHOWN_BYTES: usize = 64;
 
 /// The message of a required field.
@@ -30,7 +30,7 @@ pub(super) fn plain_text(value: &str, most: usize, path: &Path<'_>, violations: 
     }
 }
 
-/// A text for people: one line.
+/// A text of one line for people.
 pub(super) fn shown_text(value: &str, most: usize, path: &Path<'_>, violations: &mut FieldViolations) {
     plain_text(value, most, path, violations);
     if value.chars().any(|c| c.is_control() && c != '\0') {
@@ -38,7 +38,7 @@ pub(super) fn shown_text(value: &str, most: usize, path: &Path<'_>, violations: 
     }
 }
 
-/// No more elements than this.
+/// Refuses more than `most` elements.
 pub(super) fn count(found: usize, most: usize, path: &Path<'_>, violations: &mut FieldViolations) {
     if found > most {
         violations.add(path, format!("has {found} entries; at most {most}"));
@@ -94,8 +94,8 @@ pub(super) fn chosen_name(value: &str, path: &Path<'_>, violations: &mut FieldVi
     !value.is_empty()
 }
 
-/// A name or uid of something that exists. Only its size is checked: what does not exist is not
-/// found.
+/// A name or uid of something that exists. Only its text is checked; a later look-up reports a name
+/// that does not exist.
 pub(super) fn existing_name(value: &str, path: &Path<'_>, violations: &mut FieldViolations) {
     if value.is_empty() {
         violations.add(path, "is required: a name or uid");
@@ -103,7 +103,7 @@ pub(super) fn existing_name(value: &str, path: &Path<'_>, violations: &mut Field
     shown_text(value, 253, path, violations);
 }
 
-/// What makes a mutation idempotent; empty is none.
+/// The request id of a mutation; an empty text is none.
 pub(super) fn request_id(value: String, violations: &mut FieldViolations) -> Option<RequestId> {
     if value.is_empty() {
         return None;
@@ -115,7 +115,7 @@ pub(super) fn request_id(value: String, violations: &mut FieldViolations) -> Opt
     Some(RequestId::new(value))
 }
 
-/// The token of a cluster-mode driver; empty is client mode.
+/// The token of a cluster-mode driver; an empty text means client mode.
 pub(super) fn driver_token(value: String, violations: &mut FieldViolations) -> Option<Secret> {
     plain_text(&value, 256, &Path::root("driver_token"), violations);
     Some(value).filter(|token| !token.is_empty()).map(Secret::new)

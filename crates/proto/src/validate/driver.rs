@@ -15,10 +15,10 @@ use crate::{FieldViolations, Path, v1};
 pub(super) const MAX_KILL_GRACE: Duration = Duration::from_secs(3600);
 pub(super) const MAX_LABELS: usize = 64;
 pub(super) const MAX_SELECTOR: usize = 16;
-/// Below this a log would hold little more than its last page.
+/// A log below this limit would hold little more than its last page.
 const MIN_LOG_LIMIT: u64 = 65_536;
 
-/// The spec with its defaults; what is wrong is noted.
+/// The spec with its defaults.
 pub(super) fn driver_spec(wire: v1::DriverSpec, path: &Path<'_>, violations: &mut FieldViolations) -> DriverSpec {
     spec_size(&wire, path, violations);
     let program = required(wire.command, &path.field("command"), violations);
@@ -42,7 +42,7 @@ pub(super) fn driver_spec(wire: v1::DriverSpec, path: &Path<'_>, violations: &mu
     }
 }
 
-/// Time between TERM and KILL; zero is KILL at once.
+/// Time between TERM and KILL; zero sends KILL at once.
 pub(super) fn kill_grace(
     wire: Option<prost_types::Duration>,
     path: &Path<'_>,
@@ -51,7 +51,7 @@ pub(super) fn kill_grace(
     bounded_length(wire, DEFAULT_KILL_GRACE, Duration::ZERO..=MAX_KILL_GRACE, &path.field("kill_grace"), violations)
 }
 
-/// Kept size of each output file.
+/// The kept size of each output file; zero means the default.
 pub(super) fn log_limit(wire: u64, path: &Path<'_>, violations: &mut FieldViolations) -> u64 {
     let limit = if wire == 0 { DEFAULT_LOG_LIMIT } else { wire };
     if limit < MIN_LOG_LIMIT {

@@ -8,7 +8,7 @@ use super::checks::{chosen_name, existing_name, request_id, required};
 use super::driver::driver_spec;
 use crate::{FieldViolations, Path, tokens, v1};
 
-/// Accept a driver.
+/// The submission of a driver.
 #[derive(Debug, Clone)]
 pub struct SubmitDriver {
     /// Chosen name.
@@ -17,7 +17,7 @@ pub struct SubmitDriver {
     pub spec: Arc<DriverSpec>,
     /// Makes it idempotent.
     pub request: Option<RequestId>,
-    /// Only say what would happen.
+    /// Only report what would happen.
     pub validate_only: bool,
 }
 
@@ -37,14 +37,14 @@ pub fn submit_driver(wire: v1::SubmitDriverRequest) -> Result<SubmitDriver, Fiel
     })
 }
 
-/// End a driver.
+/// The kill of a driver.
 #[derive(Debug, Clone)]
 pub struct KillDriver {
     /// Name or uid.
     pub driver: String,
     /// Makes it idempotent.
     pub request: Option<RequestId>,
-    /// Only if the record still has this version.
+    /// Kill only if the record still has this version.
     pub version: Option<u64>,
 }
 

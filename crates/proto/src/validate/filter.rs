@@ -1,6 +1,6 @@
 //! Filters of lists: `state=RUNNING AND worker=w1 AND labels.team=red`. Terms are joined by AND; a
-//! value with spaces stands in double quotes. What is not understood is refused by name, so that a
-//! list never shows more than was asked for.
+//! value with spaces stands in double quotes. An unknown term is refused by name, so that a list
+//! never shows more than was asked for.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::{FieldViolations, Path};
 pub trait StateWord: Copy + 'static {
     /// Every state.
     const STATES: &'static [Self];
-    /// The word of filters.
+    /// The word of this state in filters.
     fn word(self) -> &'static str;
 }
 
@@ -27,7 +27,7 @@ macro_rules! state_word {
 }
 state_word!(DriverState, ApplicationState, ExecutorState, WorkerState);
 
-/// What a list is narrowed to. Everything that is set must hold.
+/// The conditions of a list. All that are set must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter<S> {
     /// The state.
@@ -45,7 +45,7 @@ impl<S> Default for Filter<S> {
 }
 
 impl<S> Filter<S> {
-    /// Whether labels are among those of something.
+    /// Whether an object with these labels has all labels of the filter.
     pub fn labels_match(&self, labels: &BTreeMap<String, String>) -> bool {
         self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
     }
@@ -60,7 +60,7 @@ pub(super) struct FilterTerms {
 
 const MAX_FILTER: usize = 4096;
 
-/// Reads a filter; what is wrong is noted.
+/// Reads a filter, or adds violations.
 pub(super) fn filter<S: StateWord>(text: &str, terms: FilterTerms, violations: &mut FieldViolations) -> Filter<S> {
     let path = Path::root("filter");
     let mut filter = Filter::default();
@@ -132,7 +132,7 @@ fn understood(terms: FilterTerms) -> &'static str {
 }
 
 /// Splits at spaces outside of double quotes, and takes the quotes away. A backslash within quotes
-/// keeps what follows.
+/// keeps the next character.
 fn split(text: &str) -> Result<Vec<String>, &'static str> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

@@ -6,20 +6,20 @@ use super::checks::shown_text;
 use super::filter::{Filter, FilterTerms, StateWord, filter};
 use crate::{FieldViolations, PageToken, Path, v1};
 
-/// Elements of a page when the caller does not say.
+/// Elements of a page when the caller names no number.
 pub const DEFAULT_PAGE_SIZE: usize = 100;
-/// Elements of a page at most: more is cut, as is customary (AIP-158).
+/// The most elements of a page; a larger request gets this many, as is customary (AIP-158).
 pub const MAX_PAGE_SIZE: usize = 1000;
 
-/// A page that is asked for.
+/// The page that a list requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<S> {
-    /// Elements at most.
+    /// The most elements.
     pub size: usize,
     /// The key after which the page begins, as it was given to [`Page::next_token`]; `None` begins
     /// at the start.
     pub after: Option<String>,
-    /// What the list is narrowed to.
+    /// The conditions of the list.
     pub filter: Filter<S>,
     filter_text: String,
 }
@@ -81,7 +81,7 @@ pub fn list_applications(wire: v1::ListApplicationsRequest) -> Result<Page<Appli
 /// A page of executors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListExecutors {
-    /// Only this application's, by name or uid.
+    /// Only executors of this application, by name or uid.
     pub application: Option<String>,
     /// The page.
     pub page: Page<ExecutorState>,

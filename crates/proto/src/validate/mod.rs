@@ -1,6 +1,6 @@
-//! Requests of clients, checked and with every default filled in. A request is either taken whole,
-//! or refused with all that is wrong with it at once. What passes is complete and within its
-//! bounds: nobody behind this door checks it again.
+//! Requests of clients, checked and with every default filled in. A request is either accepted
+//! whole, or refused with all its violations at once. An accepted request is complete and within
+//! its bounds, so that no later code checks it again.
 
 mod application;
 mod applications;

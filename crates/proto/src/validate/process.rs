@@ -15,7 +15,7 @@ const MAX_WORK_DIR: usize = 4096;
 const MAX_URI: usize = 2048;
 const MAX_ARTIFACTS: usize = 64;
 
-/// Texts within a spec are bounded by the spec's own size.
+/// No bound of its own: the size of the spec bounds the text.
 const BOUNDED_BY_SPEC: usize = usize::MAX;
 
 /// A program.
@@ -109,8 +109,8 @@ fn is_artifact_uri(uri: &str) -> bool {
     }
 }
 
-/// The last segment of the path, percent-decoded: `a%20b` is the file `a b`. One that is no text
-/// then stays as it is.
+/// The last segment of the path, percent-decoded: `a%20b` is the file `a b`. A segment that is not
+/// UTF-8 when decoded stays as it is.
 fn last_segment(uri: &str) -> String {
     let path = uri.split(['?', '#']).next().unwrap_or(uri);
     let path = path.split_once("://").map_or(path, |(_, rest)| rest);

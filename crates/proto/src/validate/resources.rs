@@ -1,25 +1,25 @@
-//! Amounts that are asked for.
+//! Requested amounts of resources.
 
 use muster_types::{DEFAULT_CORES, DEFAULT_MEMORY, Resources};
 
 use super::checks::count;
 use crate::{FieldViolations, Path, text, v1};
 
-/// Custom resources of one request.
+/// The most custom resources of one request.
 const MAX_CUSTOM: usize = 64;
-/// No process lives in less; what is below is bytes mistaken for MiB.
+/// No process runs with less; a smaller number was probably meant in MiB.
 const MIN_MEMORY: u64 = 1 << 20;
 
-/// What 0 cores mean.
+/// The meaning of 0 cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ZeroCores {
     /// The default (drivers).
     Default,
-    /// All that are free (executors).
+    /// All free cores (executors).
     AllFree,
 }
 
-/// An amount with its defaults.
+/// The amounts with their defaults.
 pub(super) fn resources(
     wire: Option<v1::Resources>,
     zero: ZeroCores,
@@ -40,7 +40,7 @@ pub(super) fn resources(
     for name in wire.custom.keys().filter(|name| !text::is_resource_name(name)) {
         violations.add(&custom_path.key(name), "the name does not match [a-z][a-z0-9_-]{0,62}");
     }
-    // None of something is not a request.
+    // Zero of a resource is not a request.
     let custom = wire.custom.into_iter().filter(|(_, amount)| *amount > 0);
     Resources { cores, memory, custom: custom.map(|(name, amount)| (name.into(), amount)).collect() }
 }

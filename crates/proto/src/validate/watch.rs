@@ -8,21 +8,21 @@ use muster_types::{ApplicationUid, AttemptKey, AttemptNumber, DriverUid, Executo
 use super::checks::{count, existing_name, known};
 use crate::{FieldViolations, Path, ResumeToken, v1};
 
-/// Things that one watch can name.
+/// The most objects that each list of a watch can name.
 const MAX_NAMED: usize = 1024;
 
 /// Where a watch begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WatchFrom {
-    /// With what happens from now on.
+    /// With the events from now on.
     Now,
     /// With the oldest event that is kept.
     Oldest,
-    /// After this.
+    /// After this position.
     Token(ResumeToken),
 }
 
-/// Follow events. All lists empty: everything.
+/// A watch of events. With all lists empty it covers everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchEvents {
     /// Where to begin.
@@ -70,21 +70,21 @@ pub fn watch_events(wire: v1::WatchEventsRequest) -> Result<WatchEvents, FieldVi
     })
 }
 
-/// Whose log is read.
+/// The process whose log is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadLogOf {
-    /// That of a driver, by name or uid, in one of its attempts; `None` is the newest.
+    /// An attempt of a driver, by name or uid; `None` is the newest attempt.
     Driver(String, Option<AttemptNumber>),
-    /// That of an executor of an application, which is given by name or uid.
+    /// An executor of an application, which is given by name or uid.
     Executor(String, ExecutorId),
 }
 
-/// Read a log through the master.
+/// A read of a log through the master.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadLog {
-    /// Whose.
+    /// The process.
     pub of: ReadLogOf,
-    /// What of it; its `subject`, `attempt` and `executor_id` are for the master to fill in.
+    /// The part of the log to read; the master fills in `subject`, `attempt` and `executor_id`.
     pub read: v1::WorkerServiceReadLogRequest,
 }
 
@@ -107,8 +107,8 @@ pub fn read_log(wire: v1::ReadLogRequest) -> Result<ReadLog, FieldViolations> {
     }
 }
 
-/// Whose log a request names. `None` when it says so in no way or in two, which is then among the
-/// violations.
+/// The process whose log a request names. `None` when the request names none or is ambiguous, which
+/// is then among the violations.
 fn read_log_of(
     subject: Option<v1::read_log_request::Subject>,
     attempt: u32,
@@ -133,14 +133,15 @@ fn read_log_of(
     }
 }
 
-/// Beside a driver, no executor is named.
+/// Checks that a request about a driver names no executor.
 fn no_executor(executor: Option<u32>, violations: &mut FieldViolations) {
     if executor.is_some() {
         violations.add(&Path::root("executor_id"), "is of an application; leave it away beside a driver");
     }
 }
 
-/// Beside an application, one of its executors is named, which has no attempts of its own.
+/// Checks that a request about an application names an executor and no attempt, which executors do
+/// not have.
 fn one_executor(executor: Option<u32>, attempt: u32, violations: &mut FieldViolations) -> Option<ExecutorId> {
     if attempt > 0 {
         violations.add(&Path::root("attempt"), "is of a driver; leave it 0 beside an application");
@@ -151,12 +152,12 @@ fn one_executor(executor: Option<u32>, attempt: u32, violations: &mut FieldViola
     executor.map(ExecutorId)
 }
 
-/// Read a log at its worker.
+/// A read of a log at its worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadWorkerLog {
-    /// Which attempt.
+    /// The attempt.
     pub attempt: AttemptKey,
-    /// Standard error; else standard output.
+    /// Whether to read standard error instead of standard output.
     pub stderr: bool,
     /// Where to begin: (truncations, byte); `None` at the start.
     pub offset: Option<(u64, u64)>,

@@ -25,14 +25,14 @@ fn named(worker: String, request: String) -> Result<NamedWorker, FieldViolations
     violations.unless_any(NamedWorker { worker, request })
 }
 
-/// Place nothing more on a worker.
+/// The drain of a worker.
 #[derive(Debug, Clone)]
 pub struct DrainWorker {
     /// Name or uid.
     pub worker: String,
     /// Makes it idempotent.
     pub request: Option<RequestId>,
-    /// After this, what still runs is ended.
+    /// The time after which the remaining work is ended.
     pub deadline: Option<Duration>,
 }
 
@@ -62,7 +62,7 @@ pub fn forget_worker(wire: v1::ForgetWorkerRequest) -> Result<NamedWorker, Field
     named(wire.worker_id, wire.request_id)
 }
 
-/// One attempt, by its worker.
+/// A request about one attempt on a worker.
 #[derive(Debug, Clone)]
 pub struct AttemptOnWorker {
     /// Name or uid of the worker.

@@ -24,7 +24,7 @@ pub(crate) fn files(folder: &Path, suffix: &str) -> io::Result<Vec<(PathBuf, u64
     Ok(found)
 }
 
-/// Cuts the files into at most `number` runs of about the same size, in order.
+/// Cuts the files into about `number` runs of similar size, in order.
 pub(crate) fn shares(files: Vec<(PathBuf, u64)>, number: usize) -> Vec<Vec<PathBuf>> {
     let total: u64 = files.iter().map(|(_, size)| size).sum();
     let each = total.div_ceil(number as u64).max(1);

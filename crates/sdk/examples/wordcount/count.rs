@@ -1,8 +1,8 @@
-//! Counting the words of a stream of bytes, and joining what was counted apart.
+//! Counts the words of a stream of bytes, and joins counts of separate parts.
 //!
 //! A word is a maximal run of ASCII letters, lower-cased: what `tr -cs A-Za-z '\n' | tr A-Z a-z`
-//! makes. A run may cross from one file into the next, as it does for `cat`, and so from one share
-//! into the next; that is why a count keeps its edges.
+//! makes. A run may cross from one file into the next, as with `cat`, and so from one share into
+//! the next. Therefore a count keeps its edges.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read, Write};
@@ -10,16 +10,16 @@ use std::io::{self, BufRead, Read, Write};
 /// The words of a piece of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Count {
-    /// The run that touches the beginning, once something that is no letter followed it.
+    /// The run at the beginning, once a byte that is no letter has followed it.
     head: Option<Vec<u8>>,
-    /// The run that touches the end.
+    /// The run at the end.
     tail: Vec<u8>,
     /// Whole words.
     words: HashMap<Vec<u8>, u64>,
 }
 
 impl Count {
-    /// Takes what follows in the stream.
+    /// Counts the next bytes of the stream.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| !byte.is_ascii_alphabetic()) {
@@ -30,7 +30,7 @@ impl Count {
         self.extend_tail(rest);
     }
 
-    /// Takes the count of what follows in the stream.
+    /// Joins the count of the next part of the stream.
     pub(crate) fn join(&mut self, next: Count) {
         match next.head {
             None => self.tail.extend(next.tail),
@@ -45,7 +45,7 @@ impl Count {
         }
     }
 
-    /// The commonest words, ties by word.
+    /// The most frequent words; words of equal count are in alphabetical order.
     pub(crate) fn commonest(mut self, number: usize) -> Vec<(String, u64)> {
         if let Some(head) = self.head.take().filter(|head| !head.is_empty()) {
             *self.words.entry(head).or_default() += 1;
@@ -63,7 +63,7 @@ impl Count {
         self.tail.extend(letters.iter().map(u8::to_ascii_lowercase));
     }
 
-    /// Something that is no letter ends the run at the end.
+    /// Ends the run at the end, because a byte that is no letter followed it.
     fn end_run(&mut self) {
         if self.head.is_none() {
             self.head = Some(std::mem::take(&mut self.tail));
@@ -116,11 +116,11 @@ impl Count {
     }
 }
 
-/// A line without its end. The end of the stream in the middle of a count is an error: its sender
-/// died.
+/// A line without its end. It is an error if the stream ends in the middle of a count, because the
+/// sender died.
 fn read_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    // Far above any line of ours; a peer that sends more is not one.
+    // Far above any line of ours, so that a broken peer cannot fill the memory.
     input.take(64 << 20).read_until(b'\n', &mut line)?;
     match line.pop() {
         Some(b'\n') => Ok(line),

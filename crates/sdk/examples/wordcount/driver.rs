@@ -1,4 +1,4 @@
-//! The driver: asks for executors, gives them shares, joins their counts.
+//! The driver: requests executors, gives them shares, and joins their counts.
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -14,13 +14,13 @@ use crate::executor_pool::ExecutorPool;
 use crate::options::Options;
 use crate::{corpus, say};
 
-/// Shares per executor: small enough that one which is slow or lost holds the others up little.
+/// Shares per executor: small enough that one slow or lost executor delays the others little.
 const SHARES_PER_EXECUTOR: usize = 4;
-/// Time for executors to see that the driver hung up, and to end by themselves. It is over when
-/// they have.
+/// How long executors may take to notice that the driver hung up, and to end by themselves. The
+/// wait is over when they have ended.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Counts, and answers with the commonest words.
+/// Counts, and returns the most frequent words.
 pub(crate) async fn run(options: &Options) -> Result<Vec<(String, u64)>, Box<dyn Error>> {
     let context = Context::from_env()?;
     // Executors have other work directories.
@@ -46,19 +46,19 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<(String, u64)>, Box<dyn
         total = counted => total?,
         ended = follow(&mut session, &pool) => return Err(ended),
     };
-    // First the word that none is wanted any more, then the end of each: the other way round they
-    // would be replaced.
+    // The application is unregistered before the connections are closed: otherwise Muster would
+    // replace the executors that end.
     let unregistered = application.unregister_within(true, "counted", GRACE).await;
     pool.close();
     unregistered?;
-    // What is left of an application is killed when its driver ends, so the driver stays until they
-    // have finished.
+    // Remaining executors are killed when the driver of their application ends, so the driver waits
+    // until they have finished.
     let _ = tokio::time::timeout(GRACE, follow(&mut session, &pool)).await;
     Ok(total.commonest(options.top))
 }
 
-/// On the name by which other machines reach this one; on loopback where that is no address of
-/// ours.
+/// Listens on the name by which other machines reach this one, or on loopback when that is no
+/// address of this machine.
 fn listen(host: &str) -> std::io::Result<TcpListener> {
     TcpListener::bind((host, 0)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
 }
@@ -97,8 +97,8 @@ fn path_text(path: PathBuf) -> Result<String, Box<dyn Error>> {
     path.into_os_string().into_string().map_err(|path| format!("{} is not Unicode", path.display()).into())
 }
 
-/// Follows what becomes of the executors until the application has ended; before its work is done
-/// that is an error.
+/// Follows the session's events until the application has ended, which is an error before all is
+/// counted.
 async fn follow(session: &mut ApplicationSession, pool: &ExecutorPool) -> Box<dyn Error> {
     loop {
         let event = match session.next().await {

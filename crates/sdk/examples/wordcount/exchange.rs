@@ -1,5 +1,5 @@
-//! What driver and executor say to each other, over a plain connection: the executor's number, then
-//! a share down and a count up, until the driver hangs up.
+//! The protocol between driver and executor, over a plain connection: the executor's number, then a
+//! share down and a count up, until the driver hangs up.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::TcpStream;
@@ -24,7 +24,7 @@ impl Executor {
         Ok(Executor { id, input, output: BufWriter::new(stream) })
     }
 
-    /// Has it count a share. An error means that it is gone.
+    /// Lets the executor count a share. An error means that it is gone.
     pub(crate) fn count(&mut self, share: &[PathBuf]) -> io::Result<Count> {
         writeln!(self.output, "{}", share.len())?;
         for path in share {

@@ -1,4 +1,4 @@
-//! Where executors report: each connection gets shares until all are counted or it is lost.
+//! The pool of connected executors: each gets shares until all are counted or it is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,7 +11,7 @@ use crate::exchange::Executor;
 use crate::say;
 use crate::work_queue::WorkQueue;
 
-/// The executors that are connected, and those that Muster says are gone.
+/// The connected executors, and those that Muster has reported as gone.
 pub(crate) struct ExecutorPool {
     shares: Vec<Vec<PathBuf>>,
     queue: WorkQueue,
@@ -35,7 +35,7 @@ impl ExecutorPool {
         &self.queue
     }
 
-    /// Takes connections, each on a thread of its own, for as long as the process lives.
+    /// Accepts connections, each on its own thread, for as long as the process lives.
     pub(crate) fn open(self: &Arc<Self>, listener: TcpListener) {
         let pool = self.clone();
         thread::spawn(move || {
@@ -67,13 +67,14 @@ impl ExecutorPool {
                 }
             }
         }
-        // With all counted the connection stands until `close`: an executor ends when it is hung
-        // up, and one that ends while Muster still wants it is replaced.
+        // When all is counted, the connection stays open until `close`: an executor ends when its
+        // connection closes, and Muster replaces one that ends before the application is
+        // unregistered.
         Ok(())
     }
 
-    /// False for one that is gone already (its connection may have waited to be taken), and for one
-    /// that comes when all is counted.
+    /// Refuses an executor that is gone already (its connection may have waited for this), and one
+    /// that arrives after all is counted.
     fn admit(&self, executor: u32, stream: TcpStream) -> bool {
         let mut present = self.present();
         let admitted = !present.closed && !present.gone.contains(&executor);
@@ -83,19 +84,19 @@ impl ExecutorPool {
         admitted
     }
 
-    /// Muster says that an executor is gone. Its connection may stand for long yet (a frozen
-    /// process keeps its own), so it is cut here.
+    /// Cuts the connection of an executor that Muster reports as gone. It could stay open for long,
+    /// because a frozen process keeps its connections.
     pub(crate) fn is_gone(&self, executor: u32) {
         let mut present = self.present();
         present.gone.insert(executor);
         if let Some(stream) = present.streams.remove(&executor) {
-            // It may be broken already, which is as good.
+            // An error means that it is broken already.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// Hangs up: executors end by themselves, with 0. Muster knows by then that none is wanted any
-    /// more.
+    /// Closes all connections, so that the executors end by themselves with exit code 0. The
+    /// application is unregistered by then.
     pub(crate) fn close(&self) {
         let mut present = self.present();
         present.closed = true;

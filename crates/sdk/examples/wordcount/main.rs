@@ -2,9 +2,9 @@
 //!
 //! As a driver (`muster submit --wait -- wordcount FOLDER`) it registers an application whose
 //! executors run this same program, cuts the files into shares, and joins the counts. As an
-//! executor it connects to the driver and counts what it is given. Of the cluster it uses what any
-//! program would: who am I, executors for me, what becomes of them. A lost executor's share is
-//! given to another.
+//! executor it connects to the driver and counts what it is given. It uses the cluster as any
+//! program would: it reads its own context, requests executors, and follows their events. The share
+//! of a lost executor is given to another.
 
 mod corpus;
 mod count;
@@ -19,11 +19,11 @@ use std::process::ExitCode;
 
 use options::Role;
 
-/// A line for people, on standard error: the result alone goes to standard output.
+/// Prints a line for people on standard error; only the result goes to standard output.
 macro_rules! say {
     ($($words:tt)*) => {{
         use std::io::Write as _;
-        // Nobody may be reading, and the count goes on.
+        // An error means that nobody reads it, and the count continues.
         let _ = writeln!(std::io::stderr(), $($words)*);
     }};
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// What to count, and with what.
+/// What to count, and with which resources.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) corpus: PathBuf,
@@ -13,7 +13,7 @@ pub(crate) struct Options {
     pub(crate) top: usize,
 }
 
-/// What this process is.
+/// The role of this process.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Driver(Options),

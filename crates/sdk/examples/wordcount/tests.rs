@@ -1,4 +1,4 @@
-//! The counts are those of the shell, through shares, connections and a lost executor.
+//! The counts equal those of the shell, across shares, connections and a lost executor.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -18,8 +18,8 @@ fn write_corpus(folder: &Path) {
     for number in 0..40 {
         let folder = folder.join(format!("f{}", number % 3));
         std::fs::create_dir_all(&folder).unwrap();
-        // Many end or begin within a word, which then crosses into the next file as it does for
-        // cat.
+        // Many files begin or end within a word, which then crosses into the next file as with
+        // `cat`.
         let bytes = &text.as_bytes()[number % 7..text.len() - number % 11];
         std::fs::write(folder.join(format!("{number}.rs")), bytes.repeat(number)).unwrap();
     }
@@ -71,7 +71,7 @@ fn the_counts_are_those_of_the_shell() {
     assert!(commonest.len() > 10);
     pool.close();
     for executor in executors {
-        // Cut off in whatever it was waiting for; it must not go on.
+        // It may fail, because its connection was cut; it must only end.
         let _ = executor.join().unwrap();
     }
 }
@@ -82,7 +82,7 @@ fn an_executor_that_is_gone_is_hung_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     pool.open(listener);
-    // Frozen: it took its share and says nothing more, with its connection standing.
+    // A frozen executor: it has its share and sends nothing more, but its connection stays open.
     let mut frozen = TcpStream::connect(address).unwrap();
     frozen.write_all(b"3\n").unwrap();
     frozen.read_exact(&mut [0]).unwrap();
@@ -93,15 +93,15 @@ fn an_executor_that_is_gone_is_hung_up() {
     let _ = another.join().unwrap();
 }
 
-/// One that ends while it is still wanted is replaced, so none may be hung up before Muster was
-/// told that all is counted.
+/// An executor that ends while Muster wants it is replaced, so no connection may be closed before
+/// Muster knows that all is counted.
 #[test]
 fn executors_stay_until_they_are_hung_up() {
     let pool = Arc::new(ExecutorPool::new(vec![Vec::new()]));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     stream.write_all(b"3\n").unwrap();
-    // Attended to its end before anything else is looked at: no thread whose pace could matter.
+    // The thread is joined before the checks, so that its speed does not matter.
     let attending = std::thread::spawn({
         let (pool, accepted) = (pool.clone(), listener.accept().unwrap().0);
         move || pool.attend(accepted)
@@ -119,7 +119,7 @@ fn executors_stay_until_they_are_hung_up() {
     pool.close();
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 
-    // One that was slow to start finds nothing to do, and ends as well.
+    // An executor that was slow to start finds nothing to do, and ends as well.
     let mut late = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     late.write_all(b"4\n").unwrap();
     pool.attend(listener.accept().unwrap().0).unwrap();

@@ -1,5 +1,5 @@
-//! Shares that are to be counted: each is given to one executor at a time, and to another when that
-//! one is lost.
+//! The shares to count: each is given to one executor at a time, and to another when that one is
+//! lost.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,8 +23,8 @@ impl WorkQueue {
         WorkQueue { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// The next share. Waits while all are with executors, since one may come back; `None` once all
-    /// are counted.
+    /// Takes the next share. It waits while executors have all of them, since one may be given
+    /// back; `None` once all are counted.
     pub(crate) fn take(&self) -> Option<usize> {
         let mut state = self.lock();
         while state.missing > 0 {
@@ -36,7 +36,7 @@ impl WorkQueue {
         None
     }
 
-    /// A share is counted.
+    /// Records the count of a share.
     pub(crate) fn put(&self, share: usize, count: Count) {
         let mut state = self.lock();
         if state.counts[share].replace(count).is_none() {
@@ -45,7 +45,7 @@ impl WorkQueue {
         self.changed.notify_all();
     }
 
-    /// Its executor is lost: somebody else may have it.
+    /// Returns the share of a lost executor, so that another can take it.
     pub(crate) fn give_back(&self, share: usize) {
         self.lock().waiting.push_front(share);
         self.changed.notify_all();

@@ -1,4 +1,4 @@
-//! Taking a backup, while the store is in use.
+//! Takes a backup while the store is in use.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use crate::error::Cause;
 use crate::key::Key;
 use crate::schema::SCHEMA;
 
-/// Chunks that wait for a slow reader.
+/// The most chunks that wait for a slow reader.
 const WAITING: usize = 4;
-/// About what a chunk weighs.
+/// The approximate size of a chunk.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// A backup could not be taken to its end: what was read of it is none.
+/// A backup could not be completed; the bytes that were read of it are useless.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// The store is closed, or nobody could be asked.
+    /// The store is closed.
     #[error("the store is closed")]
     Closed,
-    /// It took so long that the store has forgotten the state that was being read: take it again,
-    /// and faster.
+    /// The backup took so long that the store has dropped the revision that was being read. It must
+    /// be taken again, and read faster.
     #[error("the store has forgotten the state that was being read: read the backup faster")]
     Forgotten,
     /// The store could not be read.
@@ -37,13 +37,13 @@ pub enum ArchiveError {
     },
 }
 
-/// What can pour a store out, as often as it is asked.
+/// The source of a store's records, which can be read any number of times.
 pub(crate) trait BackupSource: Send + Sync {
-    /// Begins to. It must not wait.
+    /// Begins to write the records into `into`. It must not wait.
     fn pour(&self, into: Pour);
 }
 
-/// Takes backups of a store: at any time, led or not. Cheap to clone.
+/// Takes backups of a store at any time, with or without a leader. It is cheap to clone.
 #[derive(Clone)]
 pub struct Archive(Arc<dyn BackupSource>);
 
@@ -58,7 +58,7 @@ impl Archive {
         Archive(Arc::new(source))
     }
 
-    /// Begins a backup: everything as it is now, at one revision.
+    /// Begins a backup of everything at one present revision.
     pub fn begin(&self) -> Backup {
         let (sender, receiver) = mpsc::channel(WAITING);
         self.0.pour(Pour { sender, begun: None, bytes: Vec::new() });
@@ -66,7 +66,7 @@ impl Archive {
     }
 }
 
-/// A backup that is being read. It is one only if it was read until `None`.
+/// A backup during its reading. It is complete only after `None` was read.
 #[derive(Debug)]
 pub struct Backup {
     receiver: mpsc::Receiver<Result<Vec<u8>, ArchiveError>>,
@@ -80,7 +80,7 @@ impl Backup {
             return Ok(None);
         }
         match self.receiver.recv().await {
-            // The mark of an end that is none of a reader who died.
+            // An empty chunk marks the end; a source that died leaves no mark.
             Some(Ok(bytes)) if bytes.is_empty() => {
                 self.is_over = true;
                 Ok(None)
@@ -91,10 +91,10 @@ impl Backup {
     }
 }
 
-/// Nobody reads any more.
+/// The reader of the backup is gone.
 pub(crate) struct Unread;
 
-/// Where a source pours.
+/// The writer of a backup.
 pub(crate) struct Pour {
     sender: mpsc::Sender<Result<Vec<u8>, ArchiveError>>,
     begun: Option<Encoder>,
@@ -102,7 +102,7 @@ pub(crate) struct Pour {
 }
 
 impl Pour {
-    /// First: what is poured.
+    /// Writes the header. It must be called first.
     pub(crate) fn begin(&mut self, schema: u32, cluster: &ClusterRecord, generation: u64, commit: Commit) {
         let (encoder, bytes) = Encoder::begin(&BackupHeader {
             format: FORMAT,
@@ -116,12 +116,12 @@ impl Pour {
         self.bytes = bytes;
     }
 
-    /// The same, of the present form.
+    /// Writes the header with the present schema.
     pub(crate) fn begin_current(&mut self, cluster: &ClusterRecord, generation: u64, commit: Commit) {
         self.begin(SCHEMA, cluster, generation, commit);
     }
 
-    /// Adds a record; says whether it is time to [`Pour::flush`].
+    /// Adds a record; returns whether it is time to [`Pour::flush`].
     pub(crate) fn add(&mut self, key: Key, value: Vec<u8>) -> bool {
         if let Some(encoder) = &mut self.begun {
             encoder.record(&mut self.bytes, key, value);
@@ -129,7 +129,7 @@ impl Pour {
         self.bytes.len() >= CHUNK_BYTES
     }
 
-    /// Hands over what was added. Waits for a slow reader.
+    /// Hands the added bytes to the reader. Waits for a slow one.
     pub(crate) async fn flush(&mut self) -> Result<(), Unread> {
         let bytes = std::mem::take(&mut self.bytes);
         if bytes.is_empty() {
@@ -138,7 +138,7 @@ impl Pour {
         self.sender.send(Ok(bytes)).await.map_err(|_| Unread)
     }
 
-    /// The same, on a thread that may wait.
+    /// As above, on a thread that may block.
     pub(crate) fn flush_blocking(&mut self) -> Result<(), Unread> {
         let bytes = std::mem::take(&mut self.bytes);
         if bytes.is_empty() {
@@ -147,7 +147,8 @@ impl Pour {
         self.sender.blocking_send(Ok(bytes)).map_err(|_| Unread)
     }
 
-    /// Last: nothing is missing.
+    /// Writes the trailer and the mark of the end. It must be called last, when no record is
+    /// missing.
     pub(crate) async fn end(mut self) {
         self.close();
         if self.flush().await.is_ok() {
@@ -155,7 +156,7 @@ impl Pour {
         }
     }
 
-    /// The same, on a thread that may wait.
+    /// As above, on a thread that may block.
     pub(crate) fn end_blocking(mut self) {
         self.close();
         if self.flush_blocking().is_ok() {
@@ -169,12 +170,12 @@ impl Pour {
         }
     }
 
-    /// It failed.
+    /// Ends the backup with an error.
     pub(crate) async fn fail(self, error: ArchiveError) {
         let _ = self.sender.send(Err(error)).await;
     }
 
-    /// The same, on a thread that may wait.
+    /// As above, on a thread that may block.
     pub(crate) fn fail_blocking(self, error: ArchiveError) {
         let _ = self.sender.blocking_send(Err(error));
     }

@@ -1,11 +1,11 @@
-//! The form of a backup: eight bytes that name it, then frames.
+//! The format of a backup: eight bytes that name it, then frames.
 //!
 //! ```text
 //! "MUSTERB1"  h LENGTH BackupHeader  (r LENGTH BackupRecord)…  t LENGTH BackupTrailer
 //! ```
 //!
-//! A length has four bytes, the largest first. The trailer counts the records and carries a
-//! checksum of all before it: a file that was cut short or changed is refused.
+//! A length has four bytes in big-endian order. The trailer counts the records and carries a
+//! checksum of all bytes before it, so that a truncated or changed file is refused.
 
 use std::io::{self, Read};
 
@@ -15,9 +15,9 @@ use crate::codec::proto::{BackupHeader, BackupRecord, BackupTrailer};
 use crate::key::Key;
 
 const MAGIC: &[u8; 8] = b"MUSTERB1";
-/// Of the frames.
+/// The version of the frames.
 pub(super) const FORMAT: u32 = 1;
-/// Far above any record; a length beyond it is damage.
+/// The longest frame, far above any record; a greater length is damage.
 const MAX_FRAME: u32 = 64 << 20;
 
 /// Makes the bytes of a backup.
@@ -59,7 +59,7 @@ fn frame(bytes: &mut Vec<u8>, kind: u8, message: &impl Message) {
     bytes.extend_from_slice(&message.encode_to_vec());
 }
 
-/// What is wrong with a file.
+/// The fault of a backup file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FormatError {
     /// It could not be read.
@@ -68,18 +68,18 @@ pub(crate) enum FormatError {
     /// It does not begin like a backup.
     #[error("it is no backup")]
     NoBackup,
-    /// It is of a form that is newer than this program.
+    /// Its format is newer than this program.
     #[error("its format {0} is newer than this program: use a newer Muster")]
     Newer(u32),
     /// It ends before its trailer.
     #[error("it was cut short")]
     CutShort,
-    /// Something in it is not what was written.
+    /// Its content is not what was written.
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
 }
 
-/// Reads a backup. Only once it has ended without an error was everything what was written.
+/// Reads a backup. Its records can be trusted only once it has ended without an error.
 pub(super) struct Decoder<R> {
     source: R,
     checksum: crc32fast::Hasher,
@@ -110,7 +110,7 @@ impl<R: Read> Decoder<R> {
         }
     }
 
-    /// The next record; `None` after the last, once the trailer was found to be right.
+    /// The next record; `None` after the last, once the trailer was verified.
     pub(super) fn next(&mut self) -> Result<Option<(Key, Vec<u8>)>, FormatError> {
         if self.is_over {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Backups: a store at one revision as one stream of bytes, and a store made from it.
+//! Backups: one revision of a store as a stream of bytes, and new stores made from it.
 
 mod archive;
 mod format;

@@ -1,4 +1,4 @@
-//! Making a store from a backup.
+//! Makes a store from a backup.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -23,7 +23,7 @@ pub enum RestoreError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is no backup that can be read. Nothing was touched.
+    /// The file is not a readable backup. Nothing was touched.
     #[error("cannot use the backup {path}")]
     Backup {
         /// The file.
@@ -31,21 +31,21 @@ pub enum RestoreError {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// There is something where the store is to be made. Nothing was touched.
+    /// The place for the new store is not empty. Nothing was touched.
     #[error("the store {store} is not empty: restore into a new prefix or directory")]
     NotEmpty {
         /// Where.
         store: String,
     },
-    /// Nothing can be restored there: it is gone with the process.
+    /// A store in memory cannot be restored: it would be gone with the process.
     #[error("nothing can be restored into memory")]
     Nowhere,
-    /// The store could not be made. What was begun is never taken for a store.
+    /// The store could not be made. A partial result is never taken for a store.
     #[error(transparent)]
     Store(#[from] OpenError),
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
     /// The cluster.
@@ -58,7 +58,7 @@ pub struct Restored {
     pub records: u64,
 }
 
-/// A backup that was read to its end and found right.
+/// A backup that was read to its end and verified.
 #[derive(Debug)]
 pub(crate) struct Verified {
     path: PathBuf,
@@ -67,7 +67,7 @@ pub(crate) struct Verified {
 }
 
 impl Verified {
-    /// Reads everything.
+    /// Reads and checks the whole file.
     fn read(path: &Path) -> Result<Verified, RestoreError> {
         let wrong = |source: FormatError| RestoreError::Backup { path: path.to_owned(), source: source.into() };
         let mut decoder = open(path)?;
@@ -90,7 +90,7 @@ impl Verified {
         Ok(Verified { path: path.to_owned(), schema: header.schema, restored })
     }
 
-    /// Its records, again.
+    /// Reads the records once more, in the present schema.
     pub(crate) fn records(&self) -> Result<impl Iterator<Item = Result<(Key, Vec<u8>), RestoreError>>, RestoreError> {
         let mut decoder = open(&self.path)?;
         let wrong = |source: crate::error::Cause| RestoreError::Backup { path: self.path.clone(), source };
@@ -111,7 +111,7 @@ fn open(path: &Path) -> Result<Decoder<BufReader<File>>, RestoreError> {
         .map_err(|error| RestoreError::Backup { path: path.to_owned(), source: error.into() })
 }
 
-/// Makes a store from a backup: into an empty prefix or directory, of the generation after that of
+/// Makes a store from a backup, in an empty prefix or directory, with the generation after that of
 /// the backup. The file is read to its end before anything is made.
 pub async fn restore(path: &Path, location: &Location) -> Result<Restored, RestoreError> {
     let verified = Verified::read(path)?;

@@ -1,4 +1,4 @@
-//! Enums: one table each, for both directions. A missing line does not compile.
+//! Enums: one table each, for both directions. A missing variant does not compile.
 
 use super::{DecodeError, proto};
 use muster_types as domain;

@@ -1,5 +1,5 @@
-//! Records to bytes and back: total in both directions. What cannot be read is an error with the
-//! place of the fault; nothing unknown is guessed.
+//! Converts records to bytes and back. Both directions are total: an unreadable record is an error
+//! that names the place of the fault, and no unknown value is guessed.
 
 mod application;
 mod driver;
@@ -20,16 +20,17 @@ pub(crate) mod proto {
     include!(concat!(env!("OUT_DIR"), "/muster.store.v1.rs"));
 }
 
-/// A record could not be read. Says where, never what: the content may be secret.
+/// A record could not be read. The error names the place and never the content, which may be
+/// secret.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DecodeError {
     /// The bytes are not a message.
     #[error("{0}")]
     Message(#[source] prost::DecodeError),
-    /// This field is absent, of the wrong length, or of a value that is not known.
+    /// This field is absent, has a wrong length, or has an unknown value.
     #[error("the field {0} is missing or not understood")]
     Field(&'static str),
-    /// The record says another key than the one it was found under.
+    /// The record names another key than the one it was found under.
     #[error("the record belongs to another key")]
     Key,
 }
@@ -77,7 +78,7 @@ fn list<T: Stored, C: FromIterator<T>>(messages: Vec<T::Message>) -> Result<C, D
     messages.into_iter().map(T::from_message).collect()
 }
 
-/// The generation of a store that was never restored, which records do not name.
+/// The generation of a store that was never restored; records leave it out.
 const FIRST_GENERATION: u64 = 1;
 
 fn stored_generation(generation: u64) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! What programs are, what they are given, and how they end.
+//! Programs, their resources, and their outcomes.
 
 use std::sync::Arc;
 

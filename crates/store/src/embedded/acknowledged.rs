@@ -1,18 +1,18 @@
 //! The mark: beside the database, the number of the newest transaction and epoch that were
 //! acknowledged.
 //!
-//! A log whose end is damaged looks like one whose last transaction was torn by a crash, and every
-//! database drops such an end without a word. The mark tells them apart: it is raised once a
-//! transaction is durable and before it is acknowledged, and a store that has less than its mark
-//! says is refused. It is written and not synced, so it outlives the process and costs next to
-//! nothing; after a loss of power it may be older than the database, and then promises less.
+//! A log with a damaged end looks like one whose last transaction was torn by a crash, and every
+//! database silently drops such an end. The mark tells them apart: it is raised once a transaction
+//! is durable and before it is acknowledged, and a store with less than its mark is refused. It is
+//! written but not synced, so it outlives the process at almost no cost; after a loss of power it
+//! may be older than the database, and then it detects less.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// What was acknowledged.
+/// The newest acknowledged numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Acknowledged {
     /// Number of the newest transaction.
@@ -25,7 +25,7 @@ pub(super) struct Acknowledged {
 pub(super) struct AcknowledgedFile(File);
 
 impl AcknowledgedFile {
-    /// Opens it, and says what it promises: nothing if it is new.
+    /// Opens the file and returns its content; zeros if it is new. A damaged file is `InvalidData`.
     pub(super) fn open(path: &Path) -> io::Result<(AcknowledgedFile, Acknowledged)> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -42,7 +42,7 @@ impl AcknowledgedFile {
         Ok((AcknowledgedFile(file), acknowledged))
     }
 
-    /// Raises it.
+    /// Writes new numbers.
     pub(super) fn raise(&self, acknowledged: Acknowledged) -> io::Result<()> {
         self.0.write_all_at(&encode(acknowledged), 0)
     }

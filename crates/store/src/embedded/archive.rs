@@ -1,5 +1,5 @@
-//! Backups of a directory: a snapshot of the database, read on a thread of its own while the keeper
-//! goes on.
+//! Backups of a directory: a snapshot of the database, read on its own thread while the keeper
+//! continues.
 
 use std::sync::{Arc, Weak};
 
@@ -14,35 +14,36 @@ use crate::backup::{BackupSource, Pour};
 use crate::directory::Directory;
 use crate::key::Key;
 
-/// Asks the keeper, for as long as there is one.
+/// Sends backup requests to the keeper, for as long as it exists.
 pub(super) struct EmbeddedSource(pub(super) Weak<mpsc::Sender<StoreRequest>>);
 
 impl BackupSource for EmbeddedSource {
     fn pour(&self, into: Pour) {
-        // What is not taken is dropped, and its reader told that the store is closed.
+        // A request that is not accepted is dropped, which tells its reader that the store is
+        // closed.
         if let Some(requests) = self.0.upgrade() {
             let _ = requests.try_send(StoreRequest::Archive(into, self.0.clone()));
         }
     }
 }
 
-/// The store at one moment.
+/// The store at one commit.
 pub(super) struct SnapshotAt {
     pub(super) snapshot: Snapshot,
     pub(super) keyspace: Keyspace,
     pub(super) cluster: ClusterRecord,
     pub(super) generation: u64,
     pub(super) commit: Commit,
-    /// What the records must add up to.
+    /// The sum that the records must have.
     pub(super) sum: Checksum,
-    /// Whether anyone may still ask; once nobody may, this ends too.
+    /// Whether the store is still open; when it closes, the backup ends too.
     pub(super) asked: Weak<mpsc::Sender<StoreRequest>>,
-    /// Last: the lock is held until nothing is read any more.
+    /// The last field, so that the lock is held until the reading has ended.
     pub(super) _directory: Arc<Directory>,
 }
 
 impl SnapshotAt {
-    /// Pours it out.
+    /// Writes all records into `into`, and verifies their sum.
     pub(super) fn pour(self, mut into: Pour) {
         into.begin_current(&self.cluster, self.generation, self.commit);
         let mut checksums = RecordChecksums::default();
@@ -54,7 +55,7 @@ impl SnapshotAt {
                 Ok(entry) => entry,
                 Err(error) => return into.fail_blocking(ArchiveError::Store { source: error.into() }),
             };
-            // The rest is in the header, or is of no known kind.
+            // Other keys are in the header, or of no known kind.
             let Some(key) = Key::from_bytes(&key_bytes) else { continue };
             checksums.put(key, &key_bytes, &value);
             if into.add(key, value.to_vec()) && into.flush_blocking().is_err() {

@@ -1,8 +1,8 @@
-//! The ledger: which records are kept, with a checksum of each, and their sum.
+//! A checksum of each record, and the sum of all checksums.
 //!
-//! The sum is stored with every transaction. At a start everything is read anyway; if what is read
-//! does not add up to the sum, a record is missing, came back, or is not what was written, whatever
-//! the database below has noticed of it.
+//! The sum is stored with every transaction. A start reads all records anyway. If they do not have
+//! the stored sum, a record is missing, has returned, or differs from what was written, even if the
+//! database itself has not noticed it.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(super) struct Checksum {
     pub(super) count: u64,
 }
 
-/// About 50 bytes per record.
+/// The checksums of all records; about 50 bytes per record.
 #[derive(Debug, Default)]
 pub(super) struct RecordChecksums {
     checksums: BTreeMap<Key, u32>,
@@ -24,7 +24,7 @@ pub(super) struct RecordChecksums {
 }
 
 impl RecordChecksums {
-    /// A record is now this.
+    /// Records the new value of a record.
     pub(super) fn put(&mut self, key: Key, key_bytes: &[u8], value: &[u8]) {
         let checksum = checksum(key_bytes, value);
         match self.checksums.insert(key, checksum) {
@@ -34,7 +34,7 @@ impl RecordChecksums {
         self.sum.digest = self.sum.digest.wrapping_add(digest(checksum));
     }
 
-    /// A record is gone.
+    /// Records the deletion of a record.
     pub(super) fn delete(&mut self, key: Key) {
         if let Some(before) = self.checksums.remove(&key) {
             self.sum.digest = self.sum.digest.wrapping_sub(digest(before));
@@ -55,8 +55,8 @@ fn checksum(key: &[u8], value: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Spreads a checksum over 64 bits (SplitMix64), since checksums themselves are linear: faults of
-/// two could cancel out in a sum.
+/// Spreads a checksum over 64 bits (SplitMix64). Checksums are linear, so two faults could
+/// otherwise cancel out in a sum.
 fn digest(checksum: u32) -> u64 {
     let mut bits = u64::from(checksum).wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! What is in the database: reading it whole, and turning transactions into changes of it.
+//! The contents of the database: reads all of it, and turns transactions into changes of it.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use crate::key::Key;
 use crate::records::{Records, encoded};
 use crate::schema::SCHEMA;
 
-/// Beside the records: no record's key begins with `m`.
+/// Keys beside the records: no record's key begins with `m`.
 pub(super) const SCHEMA_KEY: &[u8] = b"m/schema";
 pub(super) const CLUSTER_KEY: &[u8] = b"m/cluster";
 pub(super) const EPOCH_KEY: &[u8] = b"m/epoch";
 pub(super) const HEAD_KEY: &[u8] = b"m/head";
 
-/// Everything, read and found to be what was written.
+/// The verified contents of a store.
 #[derive(Debug)]
 pub(super) struct Contents {
     pub(super) cluster: ClusterRecord,
@@ -34,16 +34,16 @@ pub(super) enum ContentsError {
     /// The database failed, or found damage itself.
     #[error("{0}")]
     Database(#[from] fjall::Error),
-    /// One of the records that every store has.
+    /// A record that every store has is missing or unreadable.
     #[error("{} {}", String::from_utf8_lossy(.0), if .1.is_some() { "cannot be read" } else { "is missing" })]
     Meta(&'static [u8], #[source] Option<DecodeError>),
-    /// A record of an older form could not be brought into the newer.
+    /// A record of an older schema could not be migrated.
     #[error("{0} cannot be brought into a newer form")]
     Lift(Key, #[source] DecodeError),
     /// A newer program wrote it.
     #[error("schema {0} is newer than {SCHEMA}")]
     NewerSchema(u32),
-    /// The records do not add up to what was written last.
+    /// The records do not have the sum that was written last.
     #[error("{} records with checksum {:016x} were found where {} with checksum {:016x} were written",
         .found.count, .found.digest, .written.count, .written.digest)]
     Sum {
@@ -55,9 +55,9 @@ pub(super) enum ContentsError {
 }
 
 impl Contents {
-    /// Reads everything.
+    /// Reads and verifies everything.
     pub(super) fn read(database: &Database) -> Result<Contents, ContentsError> {
-        // First: in a newer schema nothing else need be as expected.
+        // The schema is read first, because in a newer one all other keys may differ.
         let schema: SchemaRecord = meta(database, SCHEMA_KEY)?;
         if schema.version > SCHEMA {
             return Err(ContentsError::NewerSchema(schema.version));
@@ -83,7 +83,7 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Takes one record in; sets it aside if it cannot be read.
+    /// Adds one record; an unreadable one is quarantined.
     fn take(&mut self, key_bytes: &[u8], value: &[u8]) {
         let Some(key) = Key::from_bytes(key_bytes) else {
             self.records.put_unknown(key_bytes.escape_ascii().to_string());
@@ -102,7 +102,7 @@ pub(super) fn meta<T: Stored>(database: &Database, key: &'static [u8]) -> Result
 /// A change of one key: its new value, or `None` to remove it.
 pub(super) type Change = (Vec<u8>, Option<Vec<u8>>);
 
-/// What a new store begins with.
+/// The first content of a new store.
 pub(super) fn new_cluster(cluster: &ClusterRecord) -> Vec<Change> {
     vec![
         (SCHEMA_KEY.to_vec(), Some(SchemaRecord { version: SCHEMA }.encode())),
@@ -112,10 +112,10 @@ pub(super) fn new_cluster(cluster: &ClusterRecord) -> Vec<Change> {
     ]
 }
 
-/// The changes that a transaction makes, its head among them; the ledger is then as after it.
+/// The changes of a transaction, its head among them. `checksums` then includes the transaction.
 pub(super) fn changes(commit: Commit, writes: &[Write], checksums: &mut RecordChecksums) -> Vec<Change> {
-    // The database takes no key twice in one transaction; a later write of a key replaces an
-    // earlier.
+    // The database accepts each key once per transaction; a later write of a key replaces an
+    // earlier one.
     let newest: BTreeMap<Key, &Write> = writes.iter().map(|write| (Key::of(write), write)).collect();
     let mut changes = Vec::with_capacity(newest.len() + 1);
     for (key, write) in newest {

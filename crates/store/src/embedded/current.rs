@@ -1,8 +1,8 @@
-//! The list of the database's tables, checked before the library reads it.
+//! Checks the list of the database's tables before fjall reads it.
 //!
-//! The library writes a checksum of each new list beside its number, and does not compare the two
-//! when it opens. It asserts what the list says instead, and an assertion that fails there takes
-//! the process down: the library's own clean-up panics while it unwinds.
+//! fjall writes a checksum of each new list beside its number, but does not compare the two when it
+//! opens. Instead it asserts the content of the list, and a failed assertion there aborts the
+//! process: fjall's own clean-up panics while it unwinds.
 
 use std::fs;
 use std::io;
@@ -10,14 +10,14 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Where the library keeps its trees, a directory each.
+/// The directory in which fjall keeps its trees, a directory each.
 const TREES: &str = "keyspaces";
-/// In each, the number of the newest list (8 bytes), the list's checksum (16 bytes, both
-/// little-endian), and the checksum's kind: 0, XXH3.
+/// In each tree, the file with the number of the newest list (8 bytes), the list's checksum (16
+/// bytes, both little-endian), and the kind of the checksum: 0, XXH3.
 const CURRENT: &str = "current";
 
-/// What is wrong with the lists of a database; nothing is said of what is not there, which the
-/// library reports itself.
+/// The first fault in the lists of a database. Missing files are no fault here, because fjall
+/// reports them itself.
 pub(super) fn fault(database: &Path) -> io::Result<Option<String>> {
     let trees = match fs::read_dir(database.join(TREES)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -37,7 +37,7 @@ pub(super) fn fault(database: &Path) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-/// The number and the checksum; nothing where it is no such file.
+/// The number and the checksum; `None` when the file has another form.
 fn parse(current: &[u8]) -> Option<(u64, u128)> {
     let (number, rest) = current.split_first_chunk()?;
     let (checksum, kind) = rest.split_first_chunk()?;

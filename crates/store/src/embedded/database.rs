@@ -1,4 +1,4 @@
-//! The database below: fjall, a log-structured one, measured against B-trees in
+//! The database: fjall, a log-structured store, measured against B-trees in
 //! `examples/databases.rs`.
 //!
 //! Keys are random, so a B-tree writes a page of 4 KiB and its parents for each record of 350
@@ -13,18 +13,19 @@ use fjall::{KeyspaceCreateOptions, PersistMode};
 
 use super::space::is_storage_full;
 
-/// Blocks kept of what was read. Small: everything is read once, at the start, and never again.
+/// The cache of read blocks. It is small because everything is read once, at the start, and never
+/// again.
 const CACHE_BYTES: u64 = 1 << 20;
-/// Records gathered in memory before they are sorted into a table. Up to five of these may exist
-/// under load, so it bounds memory; smaller ones are sorted into more and smaller tables, which are
-/// merged more often. Tests make tables of few records, so that kills and damage hit the making and
-/// merging of tables too.
+/// The size at which records in memory are sorted into a table. Up to five of these may exist under
+/// load, so it bounds memory; a smaller size makes more and smaller tables, which are merged more
+/// often. Tests use a small one, so that kills and damage also hit the making and merging of
+/// tables.
 const MEMTABLE_BYTES: u64 = if cfg!(test) { 256 << 10 } else { 4 << 20 };
-/// The least that fjall takes. It starts a new log at 64 MB, so this bounds what a start after a
-/// crash reads again.
+/// The least that fjall accepts. It starts a new log at 64 MB, so this bounds how much a start
+/// after a crash reads again.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
-/// Of the library's logs, which lie beside its tables.
+/// The extension of fjall's logs, which lie beside its tables.
 const LOG_EXTENSION: &str = "jnl";
 
 pub(super) struct Database {
@@ -32,8 +33,7 @@ pub(super) struct Database {
     keyspace: fjall::Keyspace,
 }
 
-/// Whether a failure says that what is there is not what was written, rather than that it could not
-/// be read.
+/// Whether a failure means that the stored data is damaged, rather than that it could not be read.
 pub(super) fn is_damage(error: &fjall::Error) -> bool {
     use std::io::ErrorKind;
     match error {
@@ -41,7 +41,7 @@ pub(super) fn is_damage(error: &fjall::Error) -> bool {
             matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof | ErrorKind::InvalidData)
         }
         fjall::Error::Poisoned | fjall::Error::Locked | fjall::Error::KeyspaceDeleted => false,
-        // The library may name more; all it names today are of this kind.
+        // fjall may add variants; all its present ones are of this kind.
         _ => true,
     }
 }
@@ -54,17 +54,17 @@ pub(super) fn is_full(error: &fjall::Error) -> bool {
     }
 }
 
-/// Whether somebody still reads the database as it was before it was opened anew: a backup.
+/// Whether a backup still reads the database from before it was opened anew.
 pub(super) fn is_busy(error: &fjall::Error) -> bool {
     matches!(error, fjall::Error::Locked)
 }
 
-/// Makes what can be read of a closed database's logs durable.
+/// Makes the readable content of a closed database's logs durable.
 ///
-/// A sync that has failed leaves pages that are read back and never written, and that no later sync
-/// writes either: so every byte is written again, over itself, before the sync. What reads as zeros
-/// is left as it is: the library makes a new log a hole of 64 MiB, which would take that room, and
-/// zeros that never reach the disk read as zeros all the same.
+/// After a failed sync, pages can be read back that were never written, and no later sync writes
+/// them. Therefore every byte is written over itself before the sync. Ranges of zeros are skipped:
+/// fjall makes a new log as a sparse file of 64 MiB, which would take up that room, and zeros that
+/// never reach the disk still read as zeros.
 pub(super) fn sync_logs(path: &Path) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     for entry in std::fs::read_dir(path)? {
@@ -73,7 +73,7 @@ pub(super) fn sync_logs(path: &Path) -> io::Result<()> {
             continue;
         }
         let file = match File::options().read(true).write(true).open(&path) {
-            // A backup still holds the database as it was, which has let go of a log meanwhile.
+            // A backup still holds the former database, which has deleted a log meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             file => file?,
         };
@@ -104,28 +104,28 @@ impl Database {
             .manual_journal_persist(true)
             .open()?;
         let keyspace = database.keyspace("records", || {
-            // Each transaction says for itself when it is synced.
+            // Each transaction requests its own sync.
             KeyspaceCreateOptions::default().manual_journal_persist(true).max_memtable_size(MEMTABLE_BYTES)
         })?;
         Ok(Database { database, keyspace })
     }
 
-    /// One value.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<fjall::Slice>, fjall::Error> {
         self.keyspace.get(key)
     }
 
-    /// All, by key.
+    /// All entries, in the order of their keys.
     pub(super) fn iter(&self) -> impl Iterator<Item = Result<(fjall::Slice, fjall::Slice), fjall::Error>> {
         self.keyspace.iter().map(fjall::Guard::into_inner)
     }
 
-    /// As it is now, for a thread of its own.
+    /// A snapshot of the present state, for another thread.
     pub(super) fn snapshot(&self) -> (fjall::Snapshot, fjall::Keyspace) {
         (self.database.snapshot(), self.keyspace.clone())
     }
 
-    /// Makes changes durable, together or not at all, with one sync. `None` removes. No key twice.
+    /// Makes changes durable, together or not at all, with one sync. `None` removes a key. No key
+    /// may occur twice.
     pub(super) fn write(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), fjall::Error> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         for (key, value) in changes {

@@ -1,5 +1,5 @@
-//! The keeper: a thread of its own that holds the database, so that no async caller ever waits on a
-//! disk, and encodes what is written.
+//! The keeper: a thread that holds the database, so that no async caller ever waits for a disk. It
+//! also encodes the records.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -25,7 +25,7 @@ use crate::random::random_u128;
 use crate::schema::{CURRENT, SCHEMA};
 use crate::{CampaignError, CommitError, LoadError, NewCluster, OpenError, Transaction};
 
-/// What the thread is asked.
+/// A request to the thread.
 pub(super) enum StoreRequest {
     /// Begin a term.
     Campaign(oneshot::Sender<Result<(EpochRecord, ClusterRecord), CampaignError>>),
@@ -35,7 +35,7 @@ pub(super) enum StoreRequest {
     Newest(u64, oneshot::Sender<Result<Commit, LoadError>>),
     /// Make a transaction durable.
     Commit(u64, Transaction, oneshot::Sender<Result<(), CommitError>>),
-    /// Pour everything out, for as long as someone may ask.
+    /// Write a backup, for as long as the store is open.
     Archive(Pour, Weak<mpsc::Sender<StoreRequest>>),
 }
 
@@ -48,15 +48,15 @@ pub(super) struct StoreThread {
     pub(super) epoch: EpochRecord,
     pub(super) commit: Commit,
     pub(super) checksums: RecordChecksums,
-    /// What the start has read, until it is asked for or grows old.
+    /// The records that the start has read, until a load takes them or a commit makes them stale.
     loaded: Option<Snapshot>,
-    /// Last, so that the lock is given back after all else is closed.
+    /// The last field, so that the lock is released after all else is closed.
     pub(super) directory: Arc<Directory>,
 }
 
-/// The database within the directory.
+/// The name of the database in the directory.
 pub(super) const RECORDS: &str = "records";
-/// A database that is being made; it was never used if it has this name.
+/// The name of a database during its making; under this name it was never used.
 const UNFINISHED: &str = "records.new";
 pub(super) const MARK: &str = "mark";
 
@@ -88,7 +88,8 @@ impl StoreThread {
         Ok(StoreThread { database, mark, cluster, epoch, commit, checksums, loaded, directory })
     }
 
-    /// Answers until nobody can ask any more, or until an error after which nothing can be trusted.
+    /// Serves requests until all senders are gone, or until an error after which nothing can be
+    /// trusted.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<StoreRequest>) {
         while let Some(request) = requests.blocking_recv() {
             if !self.answer(request) {
@@ -97,8 +98,8 @@ impl StoreThread {
         }
     }
 
-    /// Whether it can go on. Nobody may be waiting for the answer any more; what was asked is done
-    /// all the same.
+    /// Serves one request; returns whether the thread can continue. The request is carried out even
+    /// if the caller no longer waits for the answer.
     fn answer(&mut self, request: StoreRequest) -> bool {
         match request {
             StoreRequest::Campaign(reply) => {
@@ -133,7 +134,7 @@ impl StoreThread {
 
     fn archive(&self, into: Pour, asked: Weak<mpsc::Sender<StoreRequest>>) {
         let Some(database) = &self.database else {
-            // Its reader is told that the store is closed.
+            // Dropping `into` tells its reader that the store is closed.
             return tracing::warn!("no backup of a store whose disk is full");
         };
         let (snapshot, keyspace) = database.snapshot();
@@ -198,8 +199,8 @@ impl StoreThread {
         }
     }
 
-    /// A transaction that finds no space is not lost from sight: the database is opened anew, and
-    /// what it then holds tells whether the transaction was applied.
+    /// Makes a transaction durable. After a failure for want of space, the database is opened anew,
+    /// and its content tells whether the transaction was applied.
     pub(super) fn commit(&mut self, revision: u64, transaction: &Transaction) -> Result<(), CommitError> {
         if self.is_over(revision) {
             return Err(CommitError::Superseded);
@@ -215,8 +216,8 @@ impl StoreThread {
             return Err(CommitError::NoSpace { source: no_space().into() });
         }
         self.loaded = None;
-        // A failure of the database's own threads is told by the next write, without its cause. So
-        // what was refused for that is tried once more on the database as opened anew.
+        // The next write reports a failure of the database's own threads, without its cause.
+        // Therefore a write that is refused for it is tried once more on the reopened database.
         for _ in 0..2 {
             let changes = contents::changes(transaction.commit, &transaction.writes, &mut self.checksums);
             let error = match self.write(changes) {
@@ -256,8 +257,8 @@ impl StoreThread {
         }
     }
 
-    /// A failure of the database's own threads is told by the next write, without its cause: so the
-    /// disk is asked.
+    /// Whether a failure means that the disk is full. The next write reports a failure of the
+    /// database's own threads without its cause, so the file system is asked.
     pub(super) fn is_full(&self, error: &DatabaseError) -> bool {
         is_full(error) || matches!(error, DatabaseError::Poisoned) && has_no_space(self.directory.path())
     }
@@ -267,8 +268,8 @@ impl StoreThread {
     }
 }
 
-/// Makes a store under another name first, so that one whose making was cut short is never taken
-/// for one that lost everything.
+/// Makes a store under another name first, so that an unfinished one is never taken for a store
+/// that has lost everything.
 fn found(directory: &Directory, new_cluster: NewCluster) -> Result<(), OpenError> {
     let unfinished = begin_unfinished(directory)?;
     let uid = ClusterUid(random_u128().map_err(|source| OpenError::Random { source })?);
@@ -278,7 +279,7 @@ fn found(directory: &Directory, new_cluster: NewCluster) -> Result<(), OpenError
     finish(directory)
 }
 
-/// Where a database is made; what an earlier making left there is gone.
+/// The path at which a database is made. Remains of an earlier attempt are removed.
 pub(super) fn begin_unfinished(directory: &Directory) -> Result<PathBuf, OpenError> {
     let unfinished = directory.join(UNFINISHED);
     match std::fs::remove_dir_all(&unfinished) {
@@ -289,7 +290,7 @@ pub(super) fn begin_unfinished(directory: &Directory) -> Result<PathBuf, OpenErr
     }
 }
 
-/// Gives a database that was made its name.
+/// Renames a finished database to its final name.
 pub(super) fn finish(directory: &Directory) -> Result<(), OpenError> {
     let name = || {
         std::fs::rename(directory.join(UNFINISHED), directory.join(RECORDS))?;
@@ -305,7 +306,7 @@ fn read(directory: &Directory, acknowledged: Acknowledged) -> Result<(Database, 
         true => damaged(error.into()),
         false => OpenError::Database { path: path.clone(), source: error.into() },
     };
-    // Without its marker the library would take the directory for a new one.
+    // Without this file fjall would take the directory for a new one.
     if !path.join("version").is_file() {
         return Err(damaged("the file \"version\" is missing".into()));
     }

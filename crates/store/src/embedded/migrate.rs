@@ -1,4 +1,5 @@
-//! From an older form of the records to today's: all of them, in one transaction of the database.
+//! Migrates all records from an older schema to the present one, in one transaction of the
+//! database.
 
 use super::checksums::{Checksum, RecordChecksums};
 use super::contents::{Change, ContentsError, HEAD_KEY, SCHEMA_KEY, meta};
@@ -8,7 +9,7 @@ use crate::codec::proto::{HeadRecord, SchemaRecord};
 use crate::key::Key;
 use crate::schema::Schema;
 
-/// Does nothing where there is nothing to do.
+/// Migrates the database, unless its schema is new enough.
 pub(super) fn migrate(database: &Database, schema: Schema) -> Result<(), ContentsError> {
     let found: SchemaRecord = meta(database, SCHEMA_KEY)?;
     if found.version >= schema.version() {
@@ -27,7 +28,7 @@ pub(super) fn migrate(database: &Database, schema: Schema) -> Result<(), Content
         after.put(key, &key_bytes, &lifted);
         changes.push((key_bytes.to_vec(), Some(lifted)));
     }
-    // What is not what was written is not carried over as if it were.
+    // Damaged records must not be carried over as if they were sound.
     let (found, written) = (before.sum(), Checksum { digest: head.digest, count: head.count });
     if found != written {
         return Err(ContentsError::Sum { found, written });

@@ -6,9 +6,9 @@
 //! DIRECTORY/records/  the database
 //! ```
 //!
-//! One process leads, always: the lock proves it. Everything is read and verified at the start: the
-//! database checks what it reads, the checksums that nothing is missing or old, the mark that
-//! the end was not cut off.
+//! The one process that holds the lock always leads. Everything is read and verified at the start:
+//! the database checks its own data, the checksums show that no record is missing or old, and the
+//! mark shows that the end was not cut off.
 
 mod archive;
 mod contents;
@@ -43,12 +43,12 @@ use crate::{
     OpenError, Store, Transaction,
 };
 
-/// Requests that may wait. A store has one at a time; the rest are those whose callers have given
-/// up.
+/// The most requests that may wait. A store has one at a time; the others are those of callers that
+/// have given up.
 const WAITING_REQUESTS: usize = 16;
 
-/// A candidate that always leads. Dropping it closes the store: handles of its terms answer
-/// `Closed` then.
+/// A candidate that always leads. Dropping it closes the store: handles of its terms then return
+/// `Closed`.
 #[derive(Debug)]
 pub struct EmbeddedCandidate {
     /// The only lasting sender, so that dropping it ends the keeper.
@@ -65,7 +65,7 @@ pub struct EmbeddedStore {
 }
 
 impl EmbeddedCandidate {
-    /// Takes the directory, makes the store if there is none, reads and verifies everything.
+    /// Takes the directory, makes the store if there is none, and reads and verifies everything.
     pub async fn open(
         directory: &Path,
         new_cluster: NewCluster,
@@ -76,8 +76,8 @@ impl EmbeddedCandidate {
         let (opened, outcome) = oneshot::channel();
         let run = move || match StoreThread::open(&path, Some(new_cluster)) {
             Ok(keeper) => {
-                // Nobody waits any more if the caller gave up; then nobody can ask, and it ends at
-                // once.
+                // An error means that the caller gave up. Then there are no senders, and the thread
+                // ends at once.
                 let _ = opened.send(Ok(()));
                 keeper.run(receiver);
             }
@@ -91,7 +91,7 @@ impl EmbeddedCandidate {
                 Ok(EmbeddedCandidate { requests: Some(Arc::new(sender)), keeper: Some(keeper), solo })
             }
             Ok(Err(error)) => Err(error),
-            // The library asserts what it finds in its files here and there.
+            // fjall asserts the content of some of its files.
             Err(_) => {
                 let path = directory.to_owned();
                 Err(OpenError::Damaged { path, source: "the database panicked while reading it".into() })
@@ -100,12 +100,12 @@ impl EmbeddedCandidate {
     }
 }
 
-/// Waits until everything is closed and the lock is given back; a matter of milliseconds.
+/// Waits until everything is closed and the lock is released, which takes milliseconds.
 impl Drop for EmbeddedCandidate {
     fn drop(&mut self) {
         self.requests = None;
         if let Some(keeper) = self.keeper.take() {
-            // It panicked: whoever asked was told that the store is closed.
+            // An error means that it panicked; its callers were told that the store is closed.
             let _ = keeper.join();
         }
     }
@@ -140,8 +140,8 @@ impl Candidate for EmbeddedCandidate {
 }
 
 impl EmbeddedStore {
-    /// Asks the keeper. `None` when it is gone, or has hung for so long that those who gave up fill
-    /// its queue.
+    /// Sends a request to the keeper. `None` when the keeper is gone, or has hung for so long that
+    /// abandoned requests fill its queue.
     async fn ask<T>(&self, request: impl FnOnce(u64, oneshot::Sender<T>) -> StoreRequest) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.requests.upgrade()?.try_send(request(self.revision, reply)).ok()?;

@@ -1,8 +1,8 @@
-//! The database opened anew after a write that failed.
+//! Opens the database anew after a failed write.
 //!
-//! The library takes nothing more after such a write, also once there is room, and whether the
-//! write was refused or applied is seen only by reading: its bytes may have reached the log before
-//! the failure, or while the database was closed. The number of the newest transaction tells.
+//! After such a write fjall accepts nothing more, even when there is room again. Only reading shows
+//! whether the write was applied: its bytes may have reached the log before the failure, or while
+//! the database was closed. The number of the newest transaction tells.
 
 use super::contents::Contents;
 use super::database::{self, Database, is_busy};
@@ -12,9 +12,8 @@ use crate::CommitError;
 use crate::error::Cause;
 
 impl StoreThread {
-    /// Opens the database anew, as after a failure it takes nothing more, and reads what is there:
-    /// everything that was acknowledged, and perhaps the transaction that failed, whose bytes may
-    /// have reached the log before or while it was closed.
+    /// Opens the database anew and reads its content: everything that was acknowledged, and perhaps
+    /// the failed transaction.
     pub(super) fn reopen(&mut self) -> Result<(), CommitError> {
         self.database = None;
         let path = self.directory.join(RECORDS);
@@ -39,8 +38,8 @@ impl StoreThread {
         self.acknowledge()
     }
 
-    /// Raises the mark over what is durable. One that finds no space stays where it is: it promises
-    /// less then, and what it guards is durable without it.
+    /// Raises the mark to the durable state. When there is no space, the mark stays as it is: it
+    /// then detects less, and the transaction is durable without it.
     pub(super) fn acknowledge(&self) -> Result<(), CommitError> {
         match self.raise_mark() {
             Err(error) if !is_storage_full(&error) => {

@@ -1,4 +1,5 @@
-//! Making a directory from a backup, and raising its generation. Both offline: they hold its lock.
+//! Makes a store in a directory from a backup, and raises the generation of a store. Both are
+//! offline: they hold the lock of the directory.
 
 use std::path::Path;
 
@@ -13,10 +14,10 @@ use crate::directory::Directory;
 use crate::schema::SCHEMA;
 use crate::{OpenError, RestoreError};
 
-/// Records written with one sync.
+/// The number of records per sync.
 const BATCH: usize = 4096;
 
-/// Fills an empty directory. Under another name until everything is in it.
+/// Fills an empty directory. The database has another name until it is complete.
 pub(crate) fn restore(path: &Path, backup: &Verified) -> Result<(), RestoreError> {
     let directory = Directory::take(path)?;
     let exists = |name: &str| directory.join(name).symlink_metadata().is_ok();
@@ -48,7 +49,7 @@ pub(crate) fn restore(path: &Path, backup: &Verified) -> Result<(), RestoreError
     Ok(())
 }
 
-/// Raises the generation.
+/// Raises the generation of the store, and returns the new one.
 pub(crate) fn recover(path: &Path) -> Result<u64, OpenError> {
     if !path.join(RECORDS).is_dir() {
         return Err(OpenError::Nothing { store: path.display().to_string() });

@@ -1,4 +1,4 @@
-//! Puts into a closed store what no program of ours would.
+//! Changes a closed store in ways that no program of ours does.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ fn write(directory: &Path, changes: Vec<Change>) {
     Database::open(&directory.join("records")).unwrap().write(changes).unwrap();
 }
 
-/// A driver's record is these bytes, as if written so.
+/// Sets the bytes of a driver's record, and the sum to match.
 pub(crate) fn overwrite(directory: &Path, uid: DriverUid, value: &[u8]) {
     let database = Database::open(&directory.join("records")).unwrap();
     let mut contents = Contents::read(&database).unwrap();
@@ -26,12 +26,12 @@ pub(crate) fn overwrite(directory: &Path, uid: DriverUid, value: &[u8]) {
     database.write(vec![(key.to_bytes(), Some(value.to_vec())), head]).unwrap();
 }
 
-/// A driver's record is these bytes, and the head knows nothing of it.
+/// Sets the bytes of a driver's record without a change of the sum.
 pub(crate) fn overwrite_unnoticed(directory: &Path, uid: DriverUid, value: &[u8]) {
     write(directory, vec![(Key::Driver(uid).to_bytes(), Some(value.to_vec()))]);
 }
 
-/// The store is of this schema.
+/// Sets the schema of the store.
 pub(crate) fn set_schema(directory: &Path, version: u32) {
     write(directory, vec![(SCHEMA_KEY.to_vec(), Some(SchemaRecord { version }.encode()))]);
 }

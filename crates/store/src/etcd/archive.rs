@@ -1,5 +1,5 @@
-//! Backups of a prefix: read by pages at one revision, from any member, by a leader or a standby
-//! alike.
+//! Backups of a prefix. It is read in pages at one revision, from any member, by a leader or a
+//! standby alike.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::backup::{BackupSource, Pour};
 use crate::codec::proto::{GenerationRecord, HeadRecord, SchemaRecord};
 use crate::codec::{DecodeError, Stored as _};
 
-/// What it takes to read a prefix.
+/// The access that reading a prefix needs.
 pub(super) struct EtcdSource {
     pub(super) access: Arc<Access>,
     pub(super) keys: Keys,
@@ -30,14 +30,14 @@ async fn pour(mut connection: EtcdConnection, keys: Keys, mut into: Pour) {
     match pour_all(&mut connection, &keys, &mut into).await {
         Ok(()) => into.end().await,
         Err(Some(error)) => into.fail(error).await,
-        // Nobody reads it.
+        // The reader is gone.
         Err(None) => {}
     }
 }
 
-/// Everything; `None` as an error says that nobody reads any more.
+/// Writes everything. An error of `None` means that the reader is gone.
 async fn pour_all(connection: &mut EtcdConnection, keys: &Keys, into: &mut Pour) -> Result<(), Option<ArchiveError>> {
-    // What every store has comes first, and says of which revision the rest must be.
+    // The records that every store has come first; their revision is that of the whole backup.
     let mut head = Pages::now(keys.meta());
     let mut meta = Meta::default();
     while let Some(page) = head.next(connection).await.map_err(failed)? {

@@ -1,4 +1,4 @@
-//! A master that leads or waits to.
+//! A master that leads or stands by, over etcd.
 
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::codec::Stored as _;
 use crate::random::random_u128;
 use crate::{Archive, CampaignError, Candidacy, Candidate, Leader, LeaderView, LeaderWatch, NewCluster, OpenError};
 
-/// A candidate for the leadership of a cluster in etcd. Dropped, it no longer stands for it.
+/// A candidate for the leadership of a cluster in etcd. Dropping it ends the candidacy.
 pub struct EtcdCandidate {
     connection: EtcdConnection,
     keys: Keys,
@@ -53,8 +53,8 @@ impl std::fmt::Debug for EtcdCandidate {
     }
 }
 
-/// A key in the line, and what keeps it there. Dropped, it is given up: by a task of its own, if
-/// there is still a runtime.
+/// An election key, and the task that keeps its lease. When it is dropped, another task gives the
+/// key up, if there is still a runtime.
 struct ElectionKey {
     leadership: Arc<LeadershipLease>,
     own: OwnLease,
@@ -62,12 +62,12 @@ struct ElectionKey {
     connection: Option<EtcdConnection>,
 }
 
-/// Between attempts to stand for election.
+/// The pause after a failed attempt to make an election key.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl EtcdCandidate {
-    /// Checks the servers and what the prefix holds, makes the cluster if it holds nothing, and
-    /// begins to follow it.
+    /// Checks the servers and the content of the prefix, makes the cluster if the prefix is empty,
+    /// and begins to follow it.
     pub async fn open(
         location: &EtcdLocation,
         new_cluster: NewCluster,
@@ -79,7 +79,7 @@ impl EtcdCandidate {
         let keys = Keys::new(&location.prefix);
         check::versions(&access, location).await?;
         let mut connection = access.connection(0);
-        // What is there, before anything is made: the cluster is founded last.
+        // The prefix is checked before anything is made; the cluster is made last.
         check::find(&mut connection, &keys, &subject).await?;
         check::lease(&mut connection, &subject, candidacy.lease).await?;
         let found = check::find_or_found(&mut connection, &keys, &subject, new_cluster).await?;
@@ -150,13 +150,14 @@ impl EtcdCandidate {
         }
     }
 
-    /// Until every record is here: whoever wins without them would keep everyone waiting while it
-    /// loads.
+    /// Waits until the replica has every record: a leader that wins without them would make all
+    /// callers wait while it loads.
     async fn warm(&mut self) -> Result<(), CampaignError> {
         self.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
         loop {
             self.watch_state.mark_unchanged();
-            // The shelf itself: what was seen last may be of before the copy was taken from it.
+            // The shared replica itself is looked at, because the last watch state may be from
+            // before the replica was taken.
             if self.replica.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
                 return Ok(());
             }
@@ -176,7 +177,7 @@ impl EtcdCandidate {
         let held = ElectionKey::new(leadership, self.own.clone(), &self.connection, self.timing);
         if let Some(local_state) = &self.local_state {
             let key = String::from_utf8_lossy(&held.leadership.key).into_owned();
-            // Without it the next start waits for a lease, no more.
+            // Without the note, the next start waits for the lease to end, and nothing worse.
             if let Err(error) = local_state.write(&SavedKey { key, lease: held.leadership.lease, leader }) {
                 tracing::warn!(%error, "the election key was not noted in the state directory");
             }
@@ -186,7 +187,7 @@ impl EtcdCandidate {
         Ok((held, created))
     }
 
-    /// Puts the key, or finds that an earlier attempt did. Its creation revision.
+    /// Makes the key, or finds that an earlier attempt has made it. Returns its creation revision.
     async fn make_key(&mut self, leadership: &LeadershipLease) -> Result<i64, NoKey> {
         let (address, version) = (self.candidacy.address.clone(), self.candidacy.version.clone());
         let record = MemberRecord { leader: leadership.leader, address, version, since: wall() }.encode();
@@ -212,13 +213,13 @@ impl EtcdCandidate {
         }
     }
 
-    /// Until the store is not one that went back in time.
+    /// Waits until the store is not one that went back in time.
     async fn trust(&mut self) -> Result<(), CampaignError> {
         let trusted = self.watch_state.wait_for(|watch_state| !watch_state.rolled_back).await;
         trusted.map(drop).map_err(|_| CampaignError::Closed)
     }
 
-    /// Until the key leads; `None` if it is lost before.
+    /// Waits until the key leads; `None` if it is lost before.
     async fn wait(&mut self, held: &ElectionKey, created: i64) -> Result<Option<u64>, CampaignError> {
         let mut deadline = held.leadership.deadline.clone();
         let leads = self.watch_state.wait_for(|watch_state| {
@@ -262,7 +263,7 @@ impl Drop for EtcdCandidate {
     }
 }
 
-/// Why there is no key.
+/// Why no key was made.
 enum NoKey {
     Call(EtcdFailure),
     Error(CampaignError),
@@ -278,14 +279,14 @@ impl Candidate for EtcdCandidate {
     type Store = EtcdStore;
 
     async fn campaign(&mut self) -> Result<Leader<EtcdStore>, CampaignError> {
-        // A key leads once: what an earlier term still has in flight must fail.
+        // A key leads only once: requests of an earlier term that are still in flight must fail.
         if let Some(held) = self.held.take() {
             held.give_up(self.candidacy.lease).await;
         }
         loop {
             self.warm().await?;
             self.trust().await?;
-            // Dropped halfway, `held` gives the key up.
+            // If this future is dropped while it waits, dropping `held` gives the key up.
             let (held, created) = match self.stand().await {
                 Ok(stood) => stood,
                 Err(NoKey::Error(error)) => return Err(error),
@@ -334,7 +335,7 @@ impl ElectionKey {
         ElectionKey { leadership, own, keepalive, connection: Some(connection.another()) }
     }
 
-    /// Ends the term, and tells the store, so that the next in standby order need not wait.
+    /// Ends the term and deletes the key, so that the next in standby order need not wait.
     async fn give_up(mut self, within: Duration) {
         self.end();
         if let Some(connection) = self.connection.take() {
@@ -360,7 +361,7 @@ impl Drop for ElectionKey {
     }
 }
 
-/// With the lease goes the key. If the store does not hear of it, both end by themselves.
+/// Revokes the lease, which deletes the key. If the call fails, both end when the lease expires.
 async fn withdraw(mut connection: EtcdConnection, leadership: Arc<LeadershipLease>, within: Duration) {
     let lease = leadership.lease;
     let revoke = async |client: ClientHandle| client.lease_client().revoke(lease).await;
@@ -372,11 +373,11 @@ async fn withdraw(mut connection: EtcdConnection, leadership: Arc<LeadershipLeas
     }
 }
 
-/// How often it is noted how far the store has come.
+/// How often the progress of the store is saved.
 const REMEMBER_EVERY: Duration = Duration::from_secs(2);
 
-/// Notes how far the store has come, for the next process on the same state directory. The
-/// directory is the candidate's: its lock goes with it.
+/// Saves how far the store has come, for the next process on the same state directory. The
+/// candidate owns the directory, and its lock ends with the candidate.
 async fn remember(local_state: Weak<LocalState>, cluster: ClusterUid, watch_state: watch::Receiver<WatchState>) {
     let mut noted = HighestSeen::default();
     loop {
@@ -393,14 +394,15 @@ async fn remember(local_state: Weak<LocalState>, cluster: ClusterUid, watch_stat
     }
 }
 
-/// Deletes the key that the predecessor on the same state directory left.
+/// Deletes the election key that the last process on the same state directory left.
 async fn clear(connection: &mut EtcdConnection, local_state: &LocalState) -> Result<(), OpenError> {
     let Some(saved_key) = local_state.read()? else { return Ok(()) };
     let key = saved_key.key.clone().into_bytes();
     let read = async |client: ClientHandle| client.kv_client().get(key.clone(), None).await;
     let Ok(found) = connection.once(CALL_WITHIN, read).await else { return Ok(()) };
     let Some(found) = found.kvs().first() else { return Ok(()) };
-    // Keys are named by leases, which etcd chooses: that of another etcd may have the same name.
+    // Keys are named after leases, whose ids etcd chooses, so a key of another etcd may have the
+    // same name.
     if MemberRecord::decode(found.value()).map(|record| record.leader).ok() != Some(saved_key.leader) {
         return Ok(());
     }
@@ -416,7 +418,7 @@ async fn clear(connection: &mut EtcdConnection, local_state: &LocalState) -> Res
                 "deleted the election key that the predecessor on this state directory left"
             );
             let revoke = async |client: ClientHandle| client.lease_client().revoke(saved_key.lease).await;
-            // It holds nothing any more, and ends by itself.
+            // On failure the lease expires by itself, and no key depends on it any more.
             let _ = connection.once(CALL_WITHIN, revoke).await;
         }
         Err(error) => tracing::warn!(%error, "the election key of the predecessor was not deleted; its lease will end"),
@@ -426,7 +428,7 @@ async fn clear(connection: &mut EtcdConnection, local_state: &LocalState) -> Res
 
 #[cfg(test)]
 impl EtcdCandidate {
-    /// As if the process were killed: nothing is told to anyone.
+    /// Ends like a killed process, without a call to the store.
     pub(crate) fn vanish(mut self) {
         if let Some(held) = self.held.take() {
             held.keepalive.abort();
@@ -434,7 +436,7 @@ impl EtcdCandidate {
         }
     }
 
-    /// The lease of the term that was won last.
+    /// The lease of the last won term.
     pub(crate) fn lease(&self) -> Option<i64> {
         self.held.as_ref().map(|held| held.leadership.lease)
     }

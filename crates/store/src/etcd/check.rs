@@ -1,4 +1,4 @@
-//! Opening: what must hold before anything is touched, and the founding of a new cluster.
+//! Opens a store in etcd: checks everything before anything is written, and makes a new cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,21 +17,21 @@ use crate::random::random_u128;
 use crate::schema::SCHEMA;
 use crate::{NewCluster, OpenError};
 
-/// For each call; an etcd at rest answers in a millisecond.
+/// The time limit of each call; an idle etcd answers in a millisecond.
 pub(super) const CALL_WITHIN: Duration = Duration::from_secs(2);
-/// For each thing that must be known, whoever answers.
+/// The time limit of each question, over all members.
 pub(super) const CALL_TOTAL: Duration = Duration::from_secs(5);
 
 /// The cluster that a prefix holds.
 #[derive(Debug, Clone)]
 pub(super) struct FoundCluster {
     pub(super) cluster: ClusterRecord,
-    /// As it is stored: what every later write of ours may compare.
+    /// The stored bytes, which later writes can compare.
     pub(super) cluster_bytes: Vec<u8>,
     pub(super) generation: u64,
 }
 
-/// What to call an etcd in an error, and how its failures become one.
+/// The name of an etcd in errors, and the conversion of its failures into them.
 #[derive(Debug, Clone)]
 pub(super) struct EtcdName(pub(super) String);
 
@@ -52,8 +52,8 @@ impl EtcdName {
     }
 }
 
-/// Asks every member for its version at once. One that does not answer is passed over if another
-/// does.
+/// Asks all members for their versions concurrently. A member that does not answer is ignored if
+/// another one does.
 pub(super) async fn versions(access: &Arc<Access>, location: &EtcdLocation) -> Result<(), OpenError> {
     let subject = EtcdName::of(location);
     let ask = |index| {
@@ -72,8 +72,8 @@ pub(super) async fn versions(access: &Arc<Access>, location: &EtcdLocation) -> R
         }
     }
     if answers.is_empty() {
-        // Who we are is wrong at every member alike: that says more than that one cannot be
-        // reached.
+        // Wrong credentials are wrong at every member, so this failure explains more than an
+        // unreachable member.
         let telling = failures.iter().position(|(_, failure)| failure.kind == FailureKind::Denied).unwrap_or(0);
         let (_, failure) = failures.swap_remove(telling);
         return Err(subject.error(failure));
@@ -105,8 +105,8 @@ fn judge(location: &EtcdLocation, endpoint: &str, text: String) -> Result<(), Op
     }
 }
 
-/// Takes the shortest lease that etcd grants for this length, and gives it back. One that is longer
-/// than asked for is refused: a dead leader would be waited for longer than anyone expects.
+/// Requests a lease of this length, and revokes it. A longer one than requested is refused, because
+/// a dead leader would be waited for longer than expected.
 pub(super) async fn lease(
     connection: &mut EtcdConnection,
     subject: &EtcdName,
@@ -116,7 +116,7 @@ pub(super) async fn lease(
     let ask = async |client: ClientHandle| client.lease_client().grant(asked, None).await;
     let granted = connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(|failure| subject.error(failure))?;
     let id = granted.id();
-    // It ends by itself if this is not heard.
+    // The lease expires by itself if this call fails.
     let _ = connection.once(CALL_WITHIN, async |client: ClientHandle| client.lease_client().revoke(id).await).await;
     match granted.ttl() > asked {
         true => Err(OpenError::EtcdLease { asked: length, granted: seconds(granted.ttl()) }),
@@ -124,7 +124,7 @@ pub(super) async fn lease(
     }
 }
 
-/// Etcd counts leases in seconds.
+/// etcd counts leases in whole seconds; a fraction is rounded up.
 pub(super) fn whole_seconds(length: Duration) -> i64 {
     i64::try_from(length.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
 }
@@ -133,7 +133,7 @@ pub(super) fn seconds(count: i64) -> Duration {
     Duration::from_secs(u64::try_from(count).unwrap_or(0))
 }
 
-/// What the prefix holds; `None` if it is empty. Anything that is not ours is an error.
+/// The cluster under the prefix; `None` if the prefix is empty. Foreign content is an error.
 pub(super) async fn find(
     connection: &mut EtcdConnection,
     keys: &Keys,
@@ -144,7 +144,8 @@ pub(super) async fn find(
         store: subject.0.clone(),
         key: String::from_utf8_lossy(key).into_owned(),
     };
-    // Both in one transaction, so that a founding by another is seen whole or not at all.
+    // Both reads are in one transaction, so that the making of a cluster by another master is seen
+    // whole or not at all.
     let ask = async |client: ClientHandle| client.kv_client().txn(finding_txn(keys)).await;
     let found = connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(failed)?;
     let ranges = found.op_responses().into_iter().filter_map(|answer| match answer {
@@ -175,14 +176,14 @@ pub(super) async fn find(
     Ok(Some(FoundCluster { cluster, cluster_bytes, generation }))
 }
 
-/// Reads what every store has, and one key of whatever else there is.
+/// Reads the records that every store has, and one further key.
 fn finding_txn(keys: &Keys) -> Txn {
     let ((meta, meta_end), (start, end)) = (keys.meta(), keys.everything());
     let any = GetOptions::new().with_range(end).with_limit(1).with_keys_only();
     Txn::new().and_then([TxnOp::get(meta, Some(GetOptions::new().with_range(meta_end))), TxnOp::get(start, Some(any))])
 }
 
-/// The cluster of the prefix, made if the prefix is empty.
+/// The cluster under the prefix; it is made if the prefix is empty.
 pub(super) async fn find_or_found(
     connection: &mut EtcdConnection,
     keys: &Keys,
@@ -196,7 +197,7 @@ pub(super) async fn find_or_found(
     let cluster = ClusterRecord { uid, name: new_cluster.name.clone(), created: new_cluster.now };
     let ask = async |client: ClientHandle| client.kv_client().txn(founding_txn(keys, &cluster)).await;
     connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(|failure| subject.error(failure))?;
-    // Whoever founded it: another may have been first.
+    // The cluster is read again, because another master may have made it first.
     match find(connection, keys, subject).await? {
         Some(found) => is_asked_for(found, subject, &new_cluster),
         None => Err(OpenError::EtcdUnreachable { store: subject.0.clone(), source: "its founding is gone".into() }),
@@ -211,7 +212,7 @@ fn is_asked_for(found: FoundCluster, subject: &EtcdName, new_cluster: &NewCluste
     Err(OpenError::OtherCluster { store, found: found.cluster.name, asked })
 }
 
-/// Nothing is under the prefix: whatever is not there has version 0.
+/// Compares that the prefix is empty: a missing key has version 0.
 pub(super) fn is_empty(keys: &Keys) -> Compare {
     let (start, end) = keys.everything();
     Compare::version(start, CompareOp::Equal, 0).with_range(end)

@@ -1,5 +1,5 @@
-//! Upkeep: etcd keeps every version of every key until it is told to forget them. The leader tells
-//! it, so that its size stays that of what is kept plus a minute of changes.
+//! Compaction: etcd keeps every version of every key until it is told to drop them. The leader
+//! tells it, so that its size stays that of the records plus about a minute of changes.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,16 +10,17 @@ use super::check::CALL_WITHIN;
 use super::connection::{ClientHandle, EtcdConnection};
 use super::keys::{KeyKind, Keys};
 
-/// Between looks.
+/// The time between reads of the present revision.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
-/// What is younger stays: a standby whose watch breaks goes on from there, and a load by pages
-/// reads at one revision for so long.
+/// Younger versions stay: a standby whose watch breaks resumes from them, and a load in pages reads
+/// one revision for that long.
 const KEEP: Duration = Duration::from_secs(60);
-/// Forgetting costs etcd a pass over its index: not more often than this, unless much was written.
+/// A compaction costs etcd a pass over its index, so it is not done more often than this, unless
+/// much was written.
 const FORGET_EVERY: Duration = Duration::from_secs(300);
 const MUCH: i64 = 10_000;
 
-/// Looks of the past, by which it is known which revision was when.
+/// Earlier reads, which tell the age of a revision.
 #[derive(Debug, Default)]
 struct RevisionHistory {
     seen: VecDeque<(Instant, i64)>,
@@ -27,7 +28,8 @@ struct RevisionHistory {
 }
 
 impl RevisionHistory {
-    /// Takes in the present revision; says up to which etcd may forget now, if it is time.
+    /// Adds the present revision; returns the revision up to which etcd may compact now, if it is
+    /// time.
     fn look(&mut self, now: Instant, revision: i64) -> Option<i64> {
         self.seen.push_back((now, revision));
         let (began, from) = *self.forgotten.get_or_insert((now, revision));
@@ -36,8 +38,8 @@ impl RevisionHistory {
             && now.duration_since(when) >= KEEP
         {
             old = Some(at);
-            // The newest of the old ones stays until there is a newer: it is what can be forgotten
-            // up to.
+            // The newest old read stays until there is a newer one, because its revision is the
+            // next limit.
             match self.seen.get(1) {
                 Some((next, _)) if now.duration_since(*next) >= KEEP => self.seen.pop_front(),
                 _ => break,
@@ -52,7 +54,7 @@ impl RevisionHistory {
     }
 }
 
-/// Runs for as long as a term.
+/// Compacts the store for as long as a term lasts.
 pub(super) async fn keep(mut connection: EtcdConnection, keys: Keys) {
     let mut history = RevisionHistory::default();
     loop {
@@ -72,7 +74,7 @@ async fn forget(connection: &mut EtcdConnection, revision: i64) {
     let compact = async |client: ClientHandle| client.kv_client().compact(revision, None).await;
     match connection.once(CALL_WITHIN, compact).await {
         Ok(_) => tracing::debug!(revision, "the store forgot its older versions"),
-        // Someone else may have; if not, there is a next time.
+        // Another master may have compacted it; otherwise the next attempt follows.
         Err(error) => tracing::debug!(revision, %error, "the store did not forget its older versions"),
     }
 }

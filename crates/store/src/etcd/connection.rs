@@ -1,4 +1,5 @@
-//! Lines to the members of an etcd. Each task has its own: what one waits for holds up no other.
+//! Connections to the members of an etcd. Each task has its own, so that a slow call delays no
+//! other task.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,16 +12,17 @@ use super::failure::{EtcdFailure, FailureKind};
 use super::location::{EtcdLocation, EtcdTls};
 use crate::OpenError;
 
-/// A member that does not take a connection in this time is passed over.
+/// A member that accepts no connection in this time is skipped.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// A connection on which nothing comes is tried this often. Etcd hangs up on those who ask more
-/// often than every 5 s; what needs to know sooner has its own deadlines.
+/// The interval of pings on an idle connection. etcd closes connections that ping more often than
+/// every 5 s; calls that must fail sooner have their own deadlines.
 const PING_EVERY: Duration = Duration::from_secs(6);
 const PING_WITHIN: Duration = Duration::from_secs(2);
-/// Between attempts that failed at once.
+/// The pause between attempts that fail at once.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A client is some kilobytes, which every future that holds one would carry.
+/// The client is boxed because it takes some kilobytes, which every future that holds one would
+/// carry.
 pub(super) type ClientHandle = Box<Client>;
 
 /// How to reach the members.
@@ -48,7 +50,7 @@ impl Access {
         self.endpoints.len()
     }
 
-    /// A line to one of them.
+    /// A connection to one of them.
     pub(super) fn connection(self: &Arc<Access>, index: usize) -> EtcdConnection {
         EtcdConnection { access: self.clone(), index: index % self.len(), client: None }
     }
@@ -82,7 +84,7 @@ fn endpoint(name: &str, tls: Option<&ClientTlsConfig>) -> Result<Endpoint, OpenE
         .http2_keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_WITHIN)
         .keep_alive_while_idle(true)
-        // A page of a load and a large transaction go through in one piece.
+        // A page of a load or a large transaction fits the window.
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20);
     match tls {
@@ -91,7 +93,7 @@ fn endpoint(name: &str, tls: Option<&ClientTlsConfig>) -> Result<Endpoint, OpenE
     }
 }
 
-/// A connection to one member at a time; to the next after it failed.
+/// A connection to one member at a time; it moves to the next after a failure.
 pub(super) struct EtcdConnection {
     access: Arc<Access>,
     index: usize,
@@ -99,27 +101,27 @@ pub(super) struct EtcdConnection {
 }
 
 impl EtcdConnection {
-    /// Another line, which begins with the same member.
+    /// Another connection, which begins with the same member.
     pub(super) fn another(&self) -> EtcdConnection {
         self.access.connection(self.index)
     }
 
-    /// The member it is on.
+    /// The name of the present member.
     pub(super) fn name(&self) -> &str {
         &self.access.names[self.index]
     }
 
-    /// How it reaches the members.
+    /// The access that it uses.
     pub(super) fn access(&self) -> &Arc<Access> {
         &self.access
     }
 
-    /// The connection in use, to the same member.
+    /// A handle of the open client, if there is one.
     pub(super) fn current(&self) -> Option<ClientHandle> {
         self.client.clone()
     }
 
-    /// Goes on to the next member.
+    /// Switches to the next member.
     pub(super) fn rotate(&mut self) {
         self.client = None;
         self.index = (self.index + 1) % self.access.len();
@@ -149,8 +151,8 @@ impl EtcdConnection {
         answer
     }
 
-    /// Attempts at one member after the other, until one gives an answer or the time is over; each
-    /// has `within`. For what may be done more than once.
+    /// Makes attempts at one member after the other, until one answers or the total time has
+    /// passed; each attempt has `within`. Only for calls that may be made more than once.
     pub(super) async fn persist<T, F>(
         &mut self,
         within: Duration,

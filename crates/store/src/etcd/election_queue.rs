@@ -1,4 +1,4 @@
-//! The roll: who leads and who waits, as the election keys say.
+//! The election queue: the leader and the standbys, by the election keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use muster_types::{Epoch, LeaderUid, WallTime};
 use crate::codec::{DecodeError, Stored, proto, required};
 use crate::{LeaderView, Member};
 
-/// What an election key holds.
+/// The value of an election key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MemberRecord {
     pub(super) leader: LeaderUid,
@@ -38,7 +38,7 @@ impl Stored for MemberRecord {
     }
 }
 
-/// Everyone who stands for election, by the creation revisions of their keys: the lowest leads.
+/// All masters with an election key, by the creation revisions of their keys; the lowest leads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ElectionQueue {
     members: BTreeMap<i64, QueueEntry>,
@@ -48,7 +48,7 @@ pub(super) struct ElectionQueue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct QueueEntry {
     lease: i64,
-    /// `None` for one that a reader of today does not understand: it counts all the same.
+    /// `None` for a value that this release cannot read; the key counts nevertheless.
     record: Option<MemberRecord>,
 }
 
@@ -61,7 +61,7 @@ impl ElectionQueue {
         self.members.retain(|_, entry| entry.lease != lease);
     }
 
-    /// The creation revision of whoever leads.
+    /// The creation revision of the leader's key.
     pub(super) fn first(&self) -> Option<i64> {
         self.members.keys().next().copied()
     }
@@ -74,12 +74,12 @@ impl ElectionQueue {
         self.members.keys().copied().collect()
     }
 
-    /// The lease of one that stands for election.
+    /// The lease of the key with this creation revision.
     pub(super) fn lease(&self, created: i64) -> Option<i64> {
         self.members.get(&created).map(|entry| entry.lease)
     }
 
-    /// For everyone to see.
+    /// The view for the rest of the process.
     pub(super) fn view(&self, own: Option<i64>) -> LeaderView {
         let member = |(created, entry): (&i64, &QueueEntry)| {
             let epoch = |leader| Epoch { generation: self.generation, revision: revision(*created), leader };
@@ -107,7 +107,7 @@ impl ElectionQueue {
     }
 }
 
-/// Etcd's revisions are positive.
+/// Converts a revision of etcd, which is positive.
 pub(super) fn revision(revision: i64) -> u64 {
     u64::try_from(revision).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! What a call of etcd may fail with, and what follows.
+//! The failures of calls to etcd, and how they are handled.
 
 use std::fmt;
 
@@ -6,20 +6,21 @@ use tonic::Code;
 
 use crate::error::Cause;
 
-/// What may be done about a failure.
+/// How a failure is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailureKind {
-    /// No answer, or none that says anything: it may have been done. Ask another member.
+    /// No answer, or no conclusive one: the request may have been applied. Another member can be
+    /// asked.
     Unanswered,
-    /// Etcd has no space; it was not done.
+    /// etcd has no space; the request was not applied.
     NoSpace,
-    /// The lease is gone; it was not done.
+    /// The lease is gone; the request was not applied.
     LeaseGone,
-    /// The user may not, or is not who it says; it was not done.
+    /// The user lacks permission or its credentials are wrong; the request was not applied.
     Denied,
-    /// That revision is compacted.
+    /// The requested revision is compacted.
     Compacted,
-    /// It was not done, and would not be if it were asked again.
+    /// The request was not applied, and would be refused again.
     Refused,
 }
 
@@ -67,8 +68,8 @@ impl From<etcd_client::Error> for EtcdFailure {
     }
 }
 
-/// Etcd tells its errors apart by their texts, which are part of its interface; codes are shared by
-/// unlike ones.
+/// etcd distinguishes its errors by their texts, which are part of its interface; different errors
+/// share one code.
 fn kind_of(code: Code, message: &str) -> FailureKind {
     let says = |text: &str| message.contains(text);
     match code {
@@ -81,7 +82,7 @@ fn kind_of(code: Code, message: &str) -> FailureKind {
         Code::FailedPrecondition if says("authentication is not enabled") || says("permission denied") => {
             FailureKind::Denied
         }
-        // The users were changed since the token was made: another token, and it may go through.
+        // The users have changed since the token was made; a new token may succeed.
         Code::InvalidArgument if says("revision of auth store is old") => FailureKind::Unanswered,
         Code::InvalidArgument | Code::FailedPrecondition | Code::Unimplemented => FailureKind::Refused,
         Code::Ok
@@ -100,7 +101,7 @@ fn kind_of(code: Code, message: &str) -> FailureKind {
     }
 }
 
-/// A status, said in one line: its own text has the code's name and every header in it.
+/// A status in one line; its own text holds the name of the code and every header.
 #[derive(Debug)]
 struct StatusLine(tonic::Status);
 

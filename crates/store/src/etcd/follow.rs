@@ -1,9 +1,10 @@
-//! Follows the store by one watch: who leads, and, while this process waits to lead, every record.
+//! Follows the store through one watch: the election, and, while this process stands by, every
+//! record.
 //!
-//! One watch shows everything in the order in which it happened. So a copy that has seen the key of
-//! a predecessor deleted is not older than that: every transaction of the predecessor came before,
-//! and its guard lets none through after. Only while all records are being read, which takes a
-//! while, who leads is watched alone.
+//! One watch shows all changes in their order. Therefore a replica that has seen the deletion of a
+//! predecessor's key has every transaction of that predecessor, because its guard lets none through
+//! afterwards. Only during the read of all records, which takes a while, the election is watched
+//! alone.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -32,62 +33,61 @@ use crate::{LeaderView, LeaderWatchKeeper};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct WatchState {
     pub(super) queue: ElectionQueue,
-    /// Whether there was a copy that has seen the same.
+    /// Whether there was a replica as new as this state.
     pub(super) warm: bool,
     /// Creation revision of our own key.
     pub(super) own: Option<i64>,
-    /// The store is older than what was seen of it, and its generation was not raised since.
+    /// The store is older than a state seen before, and its generation was not raised since.
     pub(super) rolled_back: bool,
-    /// What was seen last.
+    /// How far the store has come.
     pub(super) seen: HighestSeen,
 }
 
-/// What a follower is made from.
+/// The task that follows the store.
 pub(super) struct ReplicaTask {
     pub(super) connection: EtcdConnection,
     pub(super) keys: Keys,
     pub(super) own: OwnLease,
     pub(super) replica: SharedReplica,
-    /// Whether a copy is wanted.
+    /// Whether a replica is wanted.
     pub(super) wanted: watch::Receiver<bool>,
     pub(super) watch_state: watch::Sender<WatchState>,
     pub(super) election: LeaderWatchKeeper,
-    /// Within which a member must show that it lives.
+    /// The time within which a member must show that it is alive.
     pub(super) patience: Duration,
-    /// Of what the watch has shown.
+    /// The newest revision that the watch has shown.
     pub(super) revision: i64,
     pub(super) queue: ElectionQueue,
     /// Whether this process has just ceased to lead.
     pub(super) has_led: bool,
-    /// The newest of all that was seen, by this process and by those before it on its state
-    /// directory.
+    /// The newest state seen by this process, or by earlier ones on its state directory.
     pub(super) seen: HighestSeen,
-    /// The generation in which the store turned out to be older than that.
+    /// The generation at which the store was found to be older than `seen`.
     pub(super) rolled_back: Option<u64>,
 }
 
-/// How far a store was seen to have come. In a healthy one neither number falls.
+/// How far a store was seen to have come. In a healthy store neither number decreases.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct HighestSeen {
     pub(super) generation: u64,
     pub(super) revision: i64,
 }
 
-/// What is read while everything is well: the revision, the newest transaction's, the election
-/// keys.
+/// The answer of a member to a health check: its revision, the revision of the newest transaction,
+/// and the creation revisions of the election keys.
 struct Probe {
     revision: i64,
     head: i64,
     created: BTreeSet<i64>,
 }
 
-/// What is asked meanwhile.
+/// A call that runs beside the watch.
 type Asking<T> = Pin<Box<dyn Future<Output = Result<T, EtcdFailure>> + Send>>;
 
-/// Between attempts.
+/// The pause between attempts.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Whoever has just led reads all records this much later, if another leads now: what that one
-/// begins with needs etcd more.
+/// A master that has just led waits this long before it reads all records, if another leads now,
+/// because the start of the new term needs etcd more.
 const AFTER_A_TERM: Duration = Duration::from_millis(500);
 
 impl ReplicaTask {
@@ -108,7 +108,7 @@ impl ReplicaTask {
         }
     }
 
-    /// Until another kind of following is wanted or possible, or it is cut.
+    /// Follows until another kind of watch is needed, or the connection fails.
     async fn follow(&mut self) -> Result<(), EtcdFailure> {
         let wanted = *self.wanted.borrow_and_update();
         if !wanted {
@@ -127,12 +127,12 @@ impl ReplicaTask {
     }
 
     fn replica(&self) -> MutexGuard<'_, Option<Replica>> {
-        // Nobody panics while it holds the lock.
+        // No code panics while it holds the lock.
         self.replica.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the store was taken back to before what was seen of it. Then nobody may act on it,
-    /// until its generation is raised.
+    /// Whether the store is older than the state seen before. Then no master may act on it until
+    /// its generation is raised.
     async fn is_before(&mut self) -> Result<bool, EtcdFailure> {
         if self.seen.revision == 0 {
             return Ok(false);
@@ -154,7 +154,7 @@ impl ReplicaTask {
         Ok(is_before)
     }
 
-    /// Reads who leads and who waits. Calls are waiting for that.
+    /// Reads the election, for which calls wait.
     async fn read_offices(&mut self) -> Result<(), EtcdFailure> {
         let own = self.own.get().and_then(|leadership| Some((leadership.created()?, leadership)));
         let (mut pages, mut queue) = (Pages::now(self.keys.offices()), ElectionQueue::default());
@@ -165,7 +165,7 @@ impl ReplicaTask {
         }
         self.revision = pages.revision();
         self.queue = queue;
-        // It was made before this was read: it must be there.
+        // Our key was made before this read, so it must be in it.
         if let Some((created, leadership)) = own
             && !self.queue.has(created)
         {
@@ -182,14 +182,15 @@ impl ReplicaTask {
         let rest = if self.has_led { AFTER_A_TERM } else { Duration::ZERO };
         Box::pin(async move {
             let vacant = watch_state.wait_for(|watch_state| watch_state.queue.first().is_none());
-            // Neither that it is over nor that nobody will say so any more matters here.
+            // Neither a timeout nor a closed channel matters here.
             let _ = tokio::time::timeout(rest, vacant).await;
             let (mut pages, mut replica) = (Pages::now(keys.everything()), Replica::default());
             while let Some(page) = pages.next(&mut connection).await? {
                 for record in &page {
                     keep(&mut replica, &keys, record);
                 }
-                // Decoding a page takes as long as a timer's tick; others run on this thread too.
+                // Decoding a page takes as long as a timer tick, so other tasks on this thread get
+                // a turn.
                 tokio::task::yield_now().await;
             }
             replica.revision = pages.revision();
@@ -200,8 +201,8 @@ impl ReplicaTask {
     async fn watch(&mut self, warm: bool) -> Result<WatchStream, EtcdFailure> {
         let (start, end) = if warm { self.keys.everything() } else { self.keys.offices() };
         let seen = self.replica().as_ref().map_or(self.revision, |replica| replica.revision.min(self.revision));
-        // From the newest revision seen, again: its events may have come in pieces. Taking them in
-        // twice changes nothing.
+        // The watch starts at the newest revision seen, once more, because its events may have come
+        // in fragments. Applying them twice changes nothing.
         let options = WatchOptions::new().with_range(end).with_start_revision(seen).with_fragment();
         let ask = async |client: ClientHandle| {
             client.watch_client().max_decoding_message_size(ANSWER_BYTES).watch(start, Some(options)).await
@@ -209,13 +210,13 @@ impl ReplicaTask {
         self.connection.once(self.patience, ask).await
     }
 
-    /// Takes in what the watch shows; until every record is read, if they are being read. The
-    /// member is asked now and then: it may be dead, cut off, or have forgotten this watch.
+    /// Applies the events of the watch. It ends when every record is read, if they are being read.
+    /// The member is probed now and then, because it may be dead, cut off, or have lost this watch.
     async fn see(&mut self, mut stream: WatchStream, mut reading: Option<Asking<Replica>>) -> Result<(), EtcdFailure> {
         let mut ticks = tokio::time::interval(self.patience / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut probing: Option<Asking<Probe>> = None;
-        // Since when something is known to be there that the watch has not shown.
+        // Since when a change is known that the watch has not shown, and its revision.
         let mut owed: Option<(Instant, i64)> = None;
         loop {
             tokio::select! {
@@ -247,7 +248,7 @@ impl ReplicaTask {
         }
     }
 
-    /// Compares what a member says with what the watch has shown. A watch that stays behind is
+    /// Compares the answer of a member with the state of the watch. A watch that stays behind is
     /// given up.
     fn compare(&self, probe: &Probe, owed: &mut Option<(Instant, i64)>) -> Result<(), EtcdFailure> {
         let warm = self.replica().is_some();
@@ -264,7 +265,8 @@ impl ReplicaTask {
         Ok(())
     }
 
-    /// The election and the copy may have seen different revisions: neither is taken back.
+    /// Applies events. The election and the replica may be at different revisions, and neither goes
+    /// back.
     fn take(&mut self, events: &[Event]) {
         let Some(newest) = events.last().and_then(Event::kv).map(KeyValue::mod_revision) else { return };
         let replica = self.replica.clone();
@@ -292,7 +294,7 @@ impl ReplicaTask {
         let own = self.own.get().filter(|leadership| leadership.key == record.key());
         if is_put {
             learn(&mut self.queue, place, record);
-            // Our own key may be seen here before the answer to its making is.
+            // Our own key may be seen here before the answer to the call that made it.
             if let Some(leadership) = own {
                 leadership.set_created(record.create_revision());
             }
@@ -305,8 +307,8 @@ impl ReplicaTask {
         }
     }
 
-    /// Shows what is seen. Whoever waits is woken by a change of the election, and by `anew`: there
-    /// is another copy.
+    /// Publishes the state. Waiting tasks are woken by a change of the election, and by `anew`
+    /// after a new read.
     fn publish(&mut self, anew: bool) {
         let warm = self.replica().as_ref().is_some_and(|replica| replica.revision >= self.revision);
         let own = self.own.get().and_then(|leadership| leadership.created());
@@ -327,8 +329,8 @@ impl ReplicaTask {
         });
     }
 
-    /// Notes how far the store has come. Whether it went back, and its generation was not raised
-    /// since.
+    /// Records how far the store has come. Returns whether it went back in time and its generation
+    /// was not raised since.
     fn note_seen(&mut self) -> bool {
         let generation = self.queue.generation;
         self.seen = HighestSeen { generation, revision: self.seen.revision.max(self.revision) };
@@ -351,7 +353,7 @@ async fn answered<T>(asking: &mut Option<Asking<T>>) -> Result<T, EtcdFailure> {
     }
 }
 
-/// Asks the member of the watch, by something that a member without a majority cannot answer.
+/// Probes the member of the watch with a read that a member without a majority cannot answer.
 async fn probe(client: Option<ClientHandle>, keys: Keys, within: Duration) -> Result<Probe, EtcdFailure> {
     let mut client = client.ok_or_else(|| EtcdFailure::unanswered("not connected"))?;
     let (start, end) = keys.elections();
@@ -378,7 +380,7 @@ fn canceled(message: &etcd_client::WatchResponse) -> EtcdFailure {
     EtcdFailure::unanswered(format!("the watch was canceled: {}", message.cancel_reason()))
 }
 
-/// Takes in what a key now holds, if it is of the election.
+/// Applies the new value of a key, if it belongs to the election.
 fn learn(queue: &mut ElectionQueue, place: Option<KeyKind>, record: &KeyValue) {
     match place {
         Some(KeyKind::Election(lease)) => queue.put(record.create_revision(), lease, record.value()),
@@ -390,7 +392,7 @@ fn learn(queue: &mut ElectionQueue, place: Option<KeyKind>, record: &KeyValue) {
     }
 }
 
-/// Takes in what a key now holds, if it is of the records.
+/// Applies the new value of a key, if it belongs to the records.
 fn keep(replica: &mut Replica, keys: &Keys, record: &KeyValue) {
     match keys.place(record.key()) {
         Some(KeyKind::Head) => match HeadRecord::decode(record.value()) {
@@ -403,7 +405,7 @@ fn keep(replica: &mut Replica, keys: &Keys, record: &KeyValue) {
     }
 }
 
-/// What a key held is gone.
+/// Applies the deletion of a key.
 fn discard(replica: &mut Replica, keys: &Keys, record: &KeyValue) {
     match keys.place(record.key()) {
         Some(KeyKind::Record(key)) => replica.delete(key),

@@ -11,33 +11,33 @@ use super::failure::{EtcdFailure, FailureKind};
 use super::lease::LeadershipLease;
 use crate::clock::boottime;
 
-/// How a lease is kept.
+/// The times with which a lease is kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LeaseTiming {
     pub(super) lease: Duration,
-    /// By how much the deadline comes before the lease's end.
+    /// How long before the lease's end the deadline is.
     pub(super) margin: Duration,
 }
 
-/// However long the lease is: each member that waits for the old leader costs as much, and the new
-/// one answers in milliseconds.
+/// The longest wait for an answer, however long the lease is: each member that still waits for
+/// etcd's old leader costs this much, and the new leader answers in milliseconds.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
 impl LeaseTiming {
-    /// Between keep-alives.
+    /// The time between keep-alives.
     pub(super) fn every(&self) -> Duration {
         self.lease / 6
     }
 
-    /// For an answer, before another member is asked. Several fit into a lease: after the loss of
-    /// its leader an etcd is busy for one to two seconds choosing another, and what was asked
-    /// meanwhile may wait for the old one.
+    /// How long to wait for an answer before another member is asked. Several waits fit into a
+    /// lease: after the loss of its leader, etcd takes one to two seconds to elect another, and
+    /// calls made meanwhile may wait for the old one.
     pub(super) fn answer_within(&self) -> Duration {
         (self.lease / 6).min(ANSWER_WITHIN)
     }
 
-    /// Until when a lease stands that was made or renewed for `ttl` by something sent at `sent`.
-    /// From the sending: the server counts from when it arrived, which is later.
+    /// The deadline of a lease that was made or renewed for `ttl` by a request sent at `sent`. It
+    /// counts from the sending, because the server counts from the arrival, which is later.
     pub(super) fn until(&self, sent: Time, ttl: Duration) -> Time {
         let length = ttl.min(self.lease).saturating_sub(self.margin);
         Time(sent.0.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)))
@@ -46,8 +46,8 @@ impl LeaseTiming {
 
 type KeepaliveStream = (LeaseKeeper, LeaseKeepAliveStream);
 
-/// Runs until the term is over; ends it when the lease is gone, or nothing was heard for as long as
-/// it surely stands.
+/// Runs until the term is over. It ends the term when the lease is gone, or when the deadline
+/// passes without an answer.
 pub(super) async fn keep(leadership: Arc<LeadershipLease>, mut connection: EtcdConnection, timing: LeaseTiming) {
     let mut stream = None;
     loop {
@@ -59,7 +59,7 @@ pub(super) async fn keep(leadership: Arc<LeadershipLease>, mut connection: EtcdC
                 leadership.keeper.extend(timing.until(sent, ttl));
                 tokio::time::sleep(timing.every().saturating_sub(begun.elapsed())).await;
             }
-            // An answer that came too late revives nothing: others may have acted upon the end.
+            // A late answer does not revive the term, because others may have acted upon its end.
             Ok(_) => {}
             Err(EtcdFailure { kind: FailureKind::LeaseGone, .. }) => {
                 tracing::warn!(lease = format!("{:016x}", leadership.lease), "the lease in the store is gone");
@@ -80,9 +80,9 @@ pub(super) async fn keep(leadership: Arc<LeadershipLease>, mut connection: EtcdC
     }
 }
 
-/// One keep-alive and its answer: when it was sent, and for how long the lease is renewed. After a
-/// failure the next goes to another member, on a new stream: no late answer is taken for one to a
-/// later question.
+/// Sends one keep-alive; returns when it was sent, and for how long the lease is renewed. After a
+/// failure the next one goes to another member on a new stream, so that no late answer is taken for
+/// the answer to a later request.
 async fn send_keepalive(
     connection: &mut EtcdConnection,
     stream: &mut Option<KeepaliveStream>,
@@ -91,7 +91,7 @@ async fn send_keepalive(
 ) -> Result<(Time, Duration), EtcdFailure> {
     let (mut keeper, mut answers) = match stream.take() {
         Some(stream) => stream,
-        // This asks once already, and keeps to itself for how long the lease was renewed.
+        // `keep_alive` sends one itself already, and hides for how long it renewed the lease.
         None => connection.once(within, async |client| client.lease_client().keep_alive(lease).await).await?,
     };
     let sent = boottime();
@@ -117,7 +117,7 @@ mod tests {
     fn a_deadline_counts_from_the_sending_and_comes_before_the_end() {
         let timing = LeaseTiming { lease: Duration::from_secs(3), margin: Duration::from_millis(375) };
         assert_eq!(timing.until(Time(1_000_000_000), Duration::from_secs(3)), Time(3_625_000_000));
-        // Less was granted than was asked for, or more: never more than was asked for.
+        // More or less was granted than requested; the deadline never exceeds the requested length.
         assert_eq!(timing.until(Time(0), Duration::from_secs(2)), Time(1_625_000_000));
         assert_eq!(timing.until(Time(0), Duration::from_secs(9)), Time(2_625_000_000));
     }

@@ -1,5 +1,5 @@
-//! Answers for election keys: whether one is there, and deletes one, if it is still the one that is
-//! meant.
+//! Serves requests about election keys: whether a leader's key exists, and the deletion of exactly
+//! that key.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use super::keys::{KeyKind, Keys};
 use super::transaction::KeyGuard;
 use crate::{ElectionError, KeyRequest};
 
-/// Inquiries that may wait.
+/// The most requests that may wait.
 pub(super) const WAITING: usize = 4;
 
-/// Answers for as long as anyone can ask.
+/// Serves requests until all senders are gone.
 pub(super) async fn run(
     mut connection: EtcdConnection,
     keys: Keys,
@@ -37,7 +37,7 @@ pub(super) async fn run(
                 let then = if deposes { TxnOp::delete(key, None) } else { TxnOp::get(key, None) };
                 under(&mut connection, &guard, then, lease).await
             }
-            // It is gone already.
+            // The key is gone already.
             None => Ok(false),
         };
         let _ = reply.send(answer);
@@ -50,7 +50,7 @@ fn guard(keys: &Keys, watch_state: &WatchState, leader: Epoch) -> Option<KeyGuar
     Some(KeyGuard { key: keys.bytes(KeyKind::Election(lease)), created })
 }
 
-/// Does something if the key is there. Whether it was.
+/// Runs an operation if the key exists; returns whether it existed.
 async fn under(
     connection: &mut EtcdConnection,
     guard: &KeyGuard,

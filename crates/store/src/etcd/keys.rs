@@ -16,7 +16,7 @@ pub(super) struct Keys {
     prefix: String,
 }
 
-/// What a key is of.
+/// The meaning of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyKind {
     Schema,
@@ -24,7 +24,7 @@ pub(super) enum KeyKind {
     Generation,
     Head,
     Migration,
-    /// By its lease.
+    /// The election key with this lease.
     Election(i64),
     Record(Key),
 }
@@ -59,7 +59,7 @@ impl Keys {
         self.bytes(KeyKind::Record(key))
     }
 
-    /// Of a key under the prefix; `None` for one that is none of ours.
+    /// The meaning of a key under the prefix; `None` for a foreign key.
     pub(super) fn place(&self, bytes: &[u8]) -> Option<KeyKind> {
         let text = self.name(bytes)?;
         match text {
@@ -86,32 +86,32 @@ impl Keys {
         Some(KeyKind::Record(key))
     }
 
-    /// What follows the prefix, for people.
+    /// The part of a key after the prefix, for people.
     pub(super) fn name<'a>(&self, bytes: &'a [u8]) -> Option<&'a str> {
         std::str::from_utf8(bytes.strip_prefix(self.prefix.as_bytes())?).ok()
     }
 
-    /// Everything of the cluster.
+    /// All keys of the cluster.
     pub(super) fn everything(&self) -> Range {
         let mut end = self.prefix.clone().into_bytes();
-        // The slash at its end, and the character that follows it.
+        // The end is the prefix with its last slash replaced by the next character.
         end.pop();
         end.push(b'/' + 1);
         (self.prefix.clone().into_bytes(), end)
     }
 
-    /// The masters.
+    /// The election keys.
     pub(super) fn elections(&self) -> Range {
         (format!("{}l/", self.prefix).into_bytes(), format!("{}l0", self.prefix).into_bytes())
     }
 
-    /// The masters, the cluster and the generation, and nothing that a transaction writes: what a
-    /// leader must see.
+    /// The keys that a leader must watch: the election keys, the cluster and the generation, and no
+    /// key that a transaction writes.
     pub(super) fn offices(&self) -> Range {
         (format!("{}l/", self.prefix).into_bytes(), format!("{}m/generation\0", self.prefix).into_bytes())
     }
 
-    /// What every store has.
+    /// The keys that every store has.
     pub(super) fn meta(&self) -> Range {
         (format!("{}m/", self.prefix).into_bytes(), format!("{}m0", self.prefix).into_bytes())
     }

@@ -1,4 +1,4 @@
-//! A seat: our election key, the lease that it hangs on, and until when both surely stand.
+//! An election key of this master, its lease, and the deadline until which both surely exist.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use muster_types::LeaderUid;
 
 use crate::{Deadline, DeadlineKeeper};
 
-/// At most one term: after it, a fresh key is made.
+/// It serves at most one term; a new key is made for the next.
 #[derive(Debug)]
 pub(super) struct LeadershipLease {
     pub(super) lease: i64,
@@ -30,7 +30,7 @@ impl LeadershipLease {
         Some(self.created.load(Ordering::SeqCst)).filter(|created| *created != 0)
     }
 
-    /// The key was made at that revision.
+    /// Records the revision at which the key was made.
     pub(super) fn set_created(&self, revision: i64) {
         self.created.store(revision, Ordering::SeqCst);
     }
@@ -41,7 +41,7 @@ impl LeadershipLease {
     }
 }
 
-/// The seat that this process holds, if it holds one.
+/// The present lease and election key of this process, if it has them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OwnLease(Arc<Mutex<Option<Arc<LeadershipLease>>>>);
 

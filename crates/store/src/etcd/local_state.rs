@@ -1,8 +1,9 @@
-//! The trace that a master leaves in its state directory: which election key is its own, and how
-//! far it has seen the store come.
+//! The state that a master keeps in its state directory: its election key, and how far it has seen
+//! the store come.
 //!
 //! A master that starts again on the same directory need not wait until the lease of its
-//! predecessor ends: it holds the lock, so the predecessor is dead, and its key can go at once.
+//! predecessor ends: it holds the lock, so the predecessor is dead, and its key can be deleted at
+//! once.
 
 use std::io;
 use std::path::Path;
@@ -15,13 +16,13 @@ use super::follow::HighestSeen;
 use crate::OpenError;
 use crate::directory::Directory;
 
-/// A directory held by this process, with the trace in it.
+/// The directory of this state, held by this process.
 #[derive(Debug)]
 pub(super) struct LocalState {
     directory: Directory,
 }
 
-/// An election key, and by whom it was made.
+/// An election key, its lease, and the uid of its maker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SavedKey {
     pub(super) key: String,
@@ -38,7 +39,8 @@ impl LocalState {
         Ok(LocalState { directory: Directory::take(&state_dir.join("election"))? })
     }
 
-    /// What the predecessor left. One that cannot be read is none: its lease ends by itself.
+    /// The key that the predecessor left. An unreadable one counts as none, because its lease ends
+    /// by itself.
     pub(super) fn read(&self) -> Result<Option<SavedKey>, OpenError> {
         let path = self.directory.join(FILE);
         match std::fs::read_to_string(&path) {
@@ -49,21 +51,22 @@ impl LocalState {
         }
     }
 
-    /// How far the store of this cluster was seen to have come by those before on this directory.
-    /// Unknown is nothing: then a store that went back in time is found by what workers have seen,
-    /// or not at all.
+    /// How far earlier processes on this directory have seen the store of this cluster come; zeros
+    /// if unknown. In that case only the epochs that workers have seen can show that the store went
+    /// back in time.
     pub(super) fn seen(&self, cluster: ClusterUid) -> HighestSeen {
         let text = std::fs::read_to_string(self.directory.join(SEEN)).unwrap_or_default();
         parse_seen(&text).filter(|(of, _)| *of == cluster).map(|(_, seen)| seen).unwrap_or_default()
     }
 
-    /// Notes it. Not synced: it may be older than what was seen, and then promises less.
+    /// Saves how far the store has come. It is not synced, so it may be older than what was seen,
+    /// and then detects less.
     pub(super) fn note_seen(&self, cluster: ClusterUid, seen: HighestSeen) -> io::Result<()> {
         let text = format!("{cluster}\n{}\n{}\n", seen.generation, seen.revision);
         replace(&self.directory.join(SEEN), text)
     }
 
-    /// Notes a key before it is made: one that is noted and was never made is looked for in vain.
+    /// Saves a key before it is made. A saved key that was never made is simply not found.
     pub(super) fn write(&self, saved_key: &SavedKey) -> io::Result<()> {
         let SavedKey { key, lease, leader } = saved_key;
         replace(&self.directory.join(FILE), format!("{key}\n{lease:016x}\n{:032x}\n", leader.0))

@@ -1,4 +1,4 @@
-//! Where an etcd is, and how it is entered.
+//! The location of an etcd, and the credentials for it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::OpenError;
 /// `etcd://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]…]/PREFIX[?OPTION=VALUE[&…]]`; `etcds://` for
 /// TLS.
 ///
-/// Options: `ca`, `cert` and `key` are paths of PEM files; `allow_lossy=true` takes etcd versions
+/// Options: `ca`, `cert` and `key` are paths of PEM files; `allow_lossy=true` accepts etcd versions
 /// that are known to lose data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EtcdLocation {
@@ -17,18 +17,17 @@ pub struct EtcdLocation {
     pub endpoints: Vec<String>,
     /// What every key begins with: a slash, then words with slashes between them.
     pub prefix: String,
-    /// Encrypts, if given.
+    /// The files for TLS; `None` without encryption.
     pub tls: Option<EtcdTls>,
-    /// As whom.
+    /// The user.
     pub user: Option<String>,
-    /// Of the user.
+    /// The password of the user.
     pub password: Option<Password>,
-    /// Whether versions that can lose data when a member is killed are taken.
+    /// Whether versions that can lose data when a member is killed are accepted.
     pub allow_lossy: bool,
 }
 
-/// Files for TLS. Without an authority, those that the machine trusts are not asked: one must be
-/// named.
+/// Files for TLS. The authorities that the machine trusts are not used, so `ca` must be named.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EtcdTls {
     /// Authority that signed the servers' certificates.
@@ -39,12 +38,12 @@ pub struct EtcdTls {
     pub key: Option<PathBuf>,
 }
 
-/// A password. Never printed.
+/// A password, which is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
 impl Password {
-    /// Wraps one.
+    /// Wraps a password.
     pub fn new(text: String) -> Password {
         Password(text)
     }
@@ -70,7 +69,7 @@ impl EtcdLocation {
     }
 }
 
-/// As it was given, without the password.
+/// The location without its password and options.
 impl fmt::Display for EtcdLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.tls.is_some() { "etcds://" } else { "etcd://" })?;
@@ -85,7 +84,7 @@ impl FromStr for EtcdLocation {
     type Err = OpenError;
 
     fn from_str(text: &str) -> Result<EtcdLocation, OpenError> {
-        // Never with the text: there may be a password in it.
+        // The error leaves out the text, which may hold a password.
         parse(text).map_err(|reason| OpenError::EtcdLocation { reason })
     }
 }
@@ -98,7 +97,7 @@ fn parse(text: &str) -> Result<EtcdLocation, &'static str> {
     };
     let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    // The last one: a password may hold another.
+    // The last `@` counts, because a password may hold another.
     let (login, hosts) = match authority.rsplit_once('@') {
         Some((login, hosts)) => (Some(login), hosts),
         None => (None, authority),
@@ -166,7 +165,7 @@ fn endpoint(host: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Readable keys that no other prefix of this kind can reach into.
+/// Checks a prefix, and returns it with a slash before it.
 fn checked_prefix(text: &str) -> Result<String, &'static str> {
     let text = text.trim_end_matches('/');
     let is_word = |word: &str| {
@@ -181,7 +180,7 @@ fn checked_prefix(text: &str) -> Result<String, &'static str> {
     Ok(format!("/{text}"))
 }
 
-/// Percent-encoding undone.
+/// Decodes percent-encoding.
 fn decoded(text: &str) -> Result<String, &'static str> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -1,6 +1,6 @@
-//! From an older form of the records to today's: by the leader, before it loads, in as many guarded
-//! transactions as it takes. Each notes how far it has come, so that the next leader goes on there;
-//! the last writes the schema.
+//! Migrates the records from an older schema to the present one. The leader does this before it
+//! loads, in as many guarded transactions as necessary. Each of them records the progress, so that
+//! the next leader continues there; the last one writes the schema.
 
 use etcd_client::{Txn, TxnOp, TxnOpResponse};
 
@@ -12,12 +12,12 @@ use crate::codec::Stored as _;
 use crate::codec::proto::{MigrationRecord, SchemaRecord};
 use crate::schema::Schema;
 
-/// Records and bytes of one transaction, within what etcd takes.
+/// The most records and bytes of one transaction, within etcd's limits.
 const BATCH: usize = 100;
 const BATCH_BYTES: usize = 1 << 20;
 
 impl EtcdStore {
-    /// Whether anything was changed.
+    /// Migrates the records; returns whether anything was changed.
     pub(crate) async fn migrate(&mut self, schema: Schema) -> Result<bool, ReadFailed> {
         let (found, begun) = self.form().await?;
         let newest = begun.as_ref().map_or(found, |begun| begun.to);
@@ -58,7 +58,7 @@ impl EtcdStore {
         Ok(true)
     }
 
-    /// The form of the records, and how far a way to a newer one has come.
+    /// The schema of the records, and the progress of an unfinished migration.
     async fn form(&mut self) -> Result<(u32, Option<MigrationRecord>), ReadFailed> {
         let get = |place| TxnOp::get(self.keys.bytes(place), None);
         let answers = self.guarded(vec![get(KeyKind::Schema), get(KeyKind::Migration)]).await?;
@@ -79,7 +79,7 @@ impl EtcdStore {
         self.guarded(batch).await.map(drop)
     }
 
-    /// Something that may be done twice, while the term stands.
+    /// Runs repeatable operations under the guard of the term.
     async fn guarded(&mut self, operations: Vec<TxnOp>) -> Result<Vec<TxnOpResponse>, ReadFailed> {
         let txn = Txn::new().when([self.guard.compare()]).and_then(operations);
         let ask = async |mut client: ClientHandle| client.txn(txn.clone()).await;

@@ -2,14 +2,14 @@
 //!
 //! A master takes a lease and puts an election key on it; the lowest creation revision leads, and
 //! is the epoch. Every transaction compares the creation revision of that key and the number of the
-//! transaction before. What stands behind the promises:
+//! transaction before. These modules keep the promises:
 //!
-//! - [`keepalive`] keeps the lease and moves the deadline: from the sending of the last good
-//!   keep-alive, never from an answer.
-//! - [`follow`] watches everything in one order: a leader sees its key go, a standby has every
-//!   record before it wins.
-//! - [`transaction`] makes what a deposed leader has still in flight fail, and what is repeated
-//!   apply once.
+//! - [`keepalive`] keeps the lease and moves the deadline, counted from the sending of the last
+//!   successful keep-alive, never from an answer.
+//! - [`follow`] watches all changes in one order: a leader sees the deletion of its key, and a
+//!   standby has every record before it wins.
+//! - [`transaction`] makes the transactions fail that a deposed leader still has in flight, and
+//!   lets a repeated transaction apply only once.
 
 mod archive;
 mod candidate;

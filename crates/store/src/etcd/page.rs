@@ -1,4 +1,4 @@
-//! Reading a large range: by pages, all at one revision.
+//! Reads a large range in pages, all at one revision.
 
 use std::time::Duration;
 
@@ -8,38 +8,38 @@ use super::connection::{ClientHandle, EtcdConnection};
 use super::failure::EtcdFailure;
 use super::keys::Range;
 
-/// What a page should weigh: a few round trips for a small state, a bounded answer for any.
+/// The target size of a page: a few round trips for a small state, a bounded answer for any.
 const PAGE_BYTES: usize = 4 << 20;
-/// Keys of the first page, before anything is known of their size.
+/// The number of keys in the first page, when their size is unknown.
 const FIRST_PAGE: i64 = 256;
 const LARGEST_PAGE: i64 = 8192;
-/// Far above any page: a record is at most some hundred kilobytes.
+/// The largest accepted answer, far above any page: a record has at most some hundred kilobytes.
 pub(super) const ANSWER_BYTES: usize = 256 << 20;
-/// A page is read from a disk at worst.
+/// The time limits of one page, which etcd may have to read from a disk.
 const PAGE_WITHIN: Duration = Duration::from_secs(5);
 const PAGE_TOTAL: Duration = Duration::from_secs(20);
 
 /// A range that is being read.
 pub(super) struct Pages {
     range: Range,
-    /// 0: as it is when the first page is read.
+    /// The revision of all pages; 0 until the first page sets it.
     revision: i64,
     limit: i64,
     is_over: bool,
 }
 
 impl Pages {
-    /// As it is when the first page is read, and nothing acknowledged before is missing.
+    /// Reads the range as it is at the first page, with everything that was acknowledged before.
     pub(super) fn now(range: Range) -> Pages {
         Pages::at(range, 0)
     }
 
-    /// At a revision.
+    /// Reads the range at a revision; 0 stands for the present one.
     pub(super) fn at(range: Range, revision: i64) -> Pages {
         Pages { range, revision, limit: FIRST_PAGE, is_over: false }
     }
 
-    /// Of everything that was read; 0 before the first page.
+    /// The revision of all pages; 0 before the first page.
     pub(super) fn revision(&self) -> i64 {
         self.revision
     }

@@ -1,4 +1,4 @@
-//! Every record in the memory of a process that waits to lead, and what it has not said of them
+//! The replica of all records in the memory of a standby, and the changes that were not handed over
 //! yet.
 
 use std::collections::BTreeSet;
@@ -16,26 +16,26 @@ pub(super) struct Replica {
     pub(super) revision: i64,
     pub(super) commit: Commit,
     pub(super) records: Records,
-    /// What changed since it was handed over last; nothing before it was handed over whole.
+    /// The keys changed since the last update; `None` before the first, full one.
     changed: Option<BTreeSet<Key>>,
 }
 
-/// The copy, while there is one; taken out by whoever wins.
+/// The replica, while there is one. The store of a won term takes it out.
 pub(super) type SharedReplica = Arc<Mutex<Option<Replica>>>;
 
 impl Replica {
-    /// One that was just read.
+    /// A replica of records that were just read.
     pub(super) fn new(revision: i64, commit: Commit, records: Records) -> Replica {
         Replica { revision, commit, records, changed: None }
     }
 
-    /// Takes in what a key now holds.
+    /// Sets the value of a key.
     pub(super) fn put(&mut self, key: Key, value: &[u8]) {
         self.records.put(key, value);
         self.note(key);
     }
 
-    /// What a key held is gone.
+    /// Deletes a key.
     pub(super) fn delete(&mut self, key: Key) {
         self.records.delete(key);
         self.note(key);
@@ -47,23 +47,22 @@ impl Replica {
         }
     }
 
-    /// Everything.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.records.snapshot(self.commit)
     }
 
-    /// What was not handed over yet.
+    /// The changes since the last update; all records the first time.
     pub(super) fn update(&mut self) -> ReplicaUpdate {
         let Some(changed) = self.changed.replace(BTreeSet::new()) else { return ReplicaUpdate::Full(self.snapshot()) };
         let mut writes: Vec<_> = changed.into_iter().map(|key| self.records.write_of(key)).collect();
-        // A name that a deleted record had may be that of another now.
+        // Deletions come first, because another record may now have the name of a deleted one.
         writes.sort_by_key(crate::records::is_put);
         ReplicaUpdate::Delta(RecordChanges { commit: self.commit, writes, quarantined: self.records.quarantined() })
     }
 }
 
-/// What a process that waits to lead knows of the records, for one who prepares for it. Nothing
-/// where nobody else can lead. Cheap to clone.
+/// A handle of a standby's replica, with which it prepares to lead. It is empty for a store that
+/// only one process can hold. It is cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct ReplicaHandle(Option<SharedReplica>);
 
@@ -72,14 +71,14 @@ impl ReplicaHandle {
         ReplicaHandle(Some(replica))
     }
 
-    /// What was learned since this was last called, by anyone, or by [`crate::Store::catch_up`];
-    /// `None` while there is no copy.
+    /// The changes since the last call of this method on any clone, or of
+    /// [`crate::Store::catch_up`]; `None` while there is no replica.
     pub fn update(&self) -> Option<ReplicaUpdate> {
         let mut replica = self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         replica.as_mut().map(Replica::update)
     }
 
-    /// What was handed over is lost: the next is everything.
+    /// Makes the next update a full one, because the earlier ones are lost.
     pub fn forget(&self) {
         if let Some(replica) = &self.0
             && let Some(replica) = replica.lock().unwrap_or_else(PoisonError::into_inner).as_mut()

@@ -1,4 +1,4 @@
-//! Filling a prefix from a backup, and raising its generation.
+//! Fills a prefix from a backup, and raises the generation of a prefix.
 
 use std::sync::Arc;
 
@@ -15,12 +15,13 @@ use crate::random::random_u128;
 use crate::schema::SCHEMA;
 use crate::{OpenError, RestoreError};
 
-/// Records and bytes of one transaction, within what etcd takes: 128 operations and 1.5 MiB.
+/// The most records and bytes of one transaction, within etcd's limits of 128 operations and 1.5
+/// MiB.
 const BATCH: usize = 120;
 const BATCH_BYTES: usize = 1 << 20;
 
-/// A prefix that is being filled. Its mark is there from the first transaction to the last, which
-/// writes the schema: until then the prefix is not taken for a cluster by anyone.
+/// A prefix during its filling. Its mark exists from the first transaction until after the schema
+/// is written, so that no program takes an unfinished prefix for a cluster.
 struct Filling {
     connection: EtcdConnection,
     keys: Keys,
@@ -54,7 +55,7 @@ impl Filling {
 
     async fn begin(&mut self) -> Result<(), RestoreError> {
         let mark = TxnOp::put(self.mark(), self.token.clone(), None);
-        // Made by us already, if an attempt was not answered.
+        // The mark is ours already if an earlier attempt was applied without an answer.
         let own = Txn::new().when([self.own()]);
         let txn = Txn::new().when([is_empty(&self.keys)]).and_then([mark]).or_else([TxnOp::txn(own)]);
         let ask = async |mut client: ClientHandle| client.txn(txn.clone()).await;
@@ -88,10 +89,11 @@ impl Filling {
             put(KeyKind::Head, HeadRecord { commit: restored.commit.0, ..HeadRecord::default() }.encode()),
             put(KeyKind::Schema, SchemaRecord { version: SCHEMA }.encode()),
         ];
-        // With the mark still there, so that a repeat of it finds its own; then the mark goes.
+        // The mark stays during this write, so that a repeat finds its own mark. It is deleted
+        // afterwards.
         self.write(last).await?;
         self.write(vec![TxnOp::delete(self.mark(), None)]).await.or_else(|error| match error {
-            // Gone already, by an attempt that was not answered.
+            // An earlier attempt without an answer has deleted the mark.
             RestoreError::NotEmpty { .. } => Ok(()),
             error => Err(error),
         })
@@ -102,11 +104,11 @@ impl Filling {
         let ask = async |mut client: ClientHandle| client.txn(txn.clone()).await;
         let asked = self.connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await;
         let answer = asked.map_err(|failure| self.subject.error(failure))?;
-        // Somebody else is at work there.
+        // Without our mark, another program has changed the prefix.
         answer.succeeded().then_some(()).ok_or_else(|| RestoreError::NotEmpty { store: self.subject.0.clone() })
     }
 
-    /// Takes away what was begun, if it is still ours.
+    /// Deletes the unfinished content, if the prefix is still ours.
     async fn clear(&mut self) {
         let (start, end) = self.keys.everything();
         let all = TxnOp::delete(start, Some(DeleteOptions::new().with_range(end)));
@@ -116,8 +118,8 @@ impl Filling {
     }
 }
 
-/// Raises the generation, and deletes every election key with it: whatever leads or waits begins
-/// anew.
+/// Raises the generation and deletes every election key in one transaction, so that all masters
+/// begin anew.
 pub(crate) async fn recover(location: &EtcdLocation) -> Result<u64, OpenError> {
     let access = Arc::new(Access::new(location)?);
     check::versions(&access, location).await?;
@@ -133,8 +135,8 @@ pub(crate) async fn recover(location: &EtcdLocation) -> Result<u64, OpenError> {
         TxnOp::delete(start, Some(DeleteOptions::new().with_range(end))),
     ]);
     let ask = async |mut client: ClientHandle| client.txn(txn.clone()).await;
-    // A repeat of one that was applied finds the generation raised, as does one that somebody else
-    // was faster than: raised it is.
+    // A failed comparison is a success too: an earlier attempt or somebody else has raised the
+    // generation.
     connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(|failure| subject.error(failure))?;
     Ok(generation)
 }

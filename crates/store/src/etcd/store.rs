@@ -28,15 +28,15 @@ pub struct EtcdStore {
     pub(super) keys: Keys,
     pub(super) leadership: Arc<LeadershipLease>,
     pub(super) guard: KeyGuard,
-    /// The copy that was kept while waiting, until it is taken.
+    /// The replica from the time as a standby, until it is taken.
     pub(super) replica: SharedReplica,
     pub(super) wanted: Arc<watch::Sender<bool>>,
     pub(super) lease: Duration,
-    /// A transaction that may be applied, which nobody knows.
+    /// A transaction whose outcome is unknown.
     pub(super) doubtful: Option<Transaction>,
-    /// What is known of the events that are kept; nothing before a load.
+    /// The commits whose events are stored; `None` before a load.
     pub(super) kept: Option<KeptEvents>,
-    /// Its only purpose is to end with this.
+    /// Held so that the task ends with this store.
     pub(super) _compaction: CompactionTask,
 }
 
@@ -55,11 +55,11 @@ impl std::fmt::Debug for EtcdStore {
     }
 }
 
-/// Between attempts at members of which none answers.
+/// The pause between attempts while no member answers.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl EtcdStore {
-    /// For one answer, before another member is asked: a few fit into a term without news.
+    /// How long to wait for an answer before another member is asked: a few waits fit into a lease.
     pub(super) fn answer_within(&self) -> Duration {
         self.lease / 3
     }
@@ -99,15 +99,18 @@ impl EtcdStore {
         Ok(records)
     }
 
-    /// Everything as it is in this term: the copy that was kept while waiting, if it is that new.
+    /// All records in this term: the replica from the time as a standby if it is new enough, else a
+    /// new read.
     async fn newest_copy(&mut self) -> Result<Replica, LoadError> {
         let migrated = self.migrate(CURRENT).await?;
-        // Whatever the copy is, it serves only a term that stands.
+        // The guard is checked in any case, because even a good replica serves only a term that
+        // stands.
         let (revision, commit) = self.head().await?;
-        // One that was made of an older form was not understood.
+        // A replica from before the migration was made of values that this program did not
+        // understand.
         let replica = match self.take_copy().filter(|_| !migrated) {
-            // Nobody else writes in this term: what has its number, and has seen its beginning, is
-            // the newest.
+            // Only this master writes in this term, so a replica with the newest number that has
+            // seen the start of the term is the newest.
             Some(replica) if replica.commit == commit && replica.revision >= self.guard.created => replica,
             _ => Replica::new(revision, commit, self.read(revision).await.map_err(ReadFailed::Call)?),
         };
@@ -117,13 +120,14 @@ impl EtcdStore {
 
     fn take_copy(&self) -> Option<Replica> {
         let replica = self.replica.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A leader writes what it knows: it needs no copy.
+        // A leader knows what it writes, so it needs no replica.
         self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, false));
         replica
     }
 
-    /// One attempt after the other, while a term without news can stand. Repeats are harmless: the
-    /// number lets it apply once. `is_doubtful`: whether it may be applied already.
+    /// Makes one attempt after the other, for as long as a lease lasts without an answer. Repeats
+    /// are harmless, because the number lets the transaction apply once. `is_doubtful` says whether
+    /// it may be applied already.
     async fn offer(&mut self, txn: Txn, commit: Commit, mut is_doubtful: bool) -> Result<(), CommitError> {
         let begun = Instant::now();
         loop {
@@ -140,11 +144,11 @@ impl EtcdStore {
                     is_doubtful = true;
                     tokio::time::sleep(PAUSE).await;
                 }
-                // Etcd applies the transaction that fills it up, and answers it like one that found
-                // it full.
+                // etcd applies the transaction that fills it up, but gives the same answer as to
+                // one that finds it full.
                 FailureKind::NoSpace => return self.when_full(commit, is_doubtful, failure.source).await,
-                // Offering it again would not help, and what became of it is not known: the term is
-                // given up.
+                // Another attempt would not help, and the outcome is unknown, so the term is given
+                // up.
                 FailureKind::Denied | FailureKind::Refused if is_doubtful => return Err(CommitError::Overtaken),
                 FailureKind::Denied | FailureKind::Refused => {
                     return Err(CommitError::Refused { source: failure.source });
@@ -159,7 +163,7 @@ impl EtcdStore {
     async fn when_full(&mut self, commit: Commit, is_doubtful: bool, source: Cause) -> Result<(), CommitError> {
         match self.head().await {
             Ok((_, newest)) if newest == commit => Ok(()),
-            // An attempt that was not answered may be on its way still.
+            // An unanswered attempt may still be on its way.
             Ok(_) if is_doubtful => Err(CommitError::Unanswered { source }),
             Ok(_) => Err(CommitError::NoSpace { source }),
             Err(ReadFailed::Superseded) => Err(CommitError::Overtaken),
@@ -170,14 +174,14 @@ impl EtcdStore {
     }
 }
 
-/// What the answer to an attempt says of the transaction, whose earlier attempts may be applied.
+/// Judges a transaction by the answer to its last attempt; earlier attempts may have been applied.
 fn judged(outcome: TransactionOutcome, offered: Commit, is_doubtful: bool) -> Result<(), CommitError> {
     match outcome {
         TransactionOutcome::Applied => Ok(()),
-        // This term alone writes under this guard: what has the number is what was offered before.
+        // Only this term writes under this guard, so an earlier attempt was applied.
         TransactionOutcome::Number(newest) if is_doubtful && newest == offered => Ok(()),
         TransactionOutcome::Number(newest) => Err(CommitError::Number { newest, offered }),
-        // Ours, or another of the next term.
+        // The newest transaction may be ours, or one of the next term.
         TransactionOutcome::Superseded(newest) if is_doubtful && newest >= offered => Err(CommitError::Overtaken),
         TransactionOutcome::Superseded(_) => Err(CommitError::Superseded),
     }
@@ -207,7 +211,7 @@ impl Store for EtcdStore {
             }
             Err(CommitError::Unanswered { .. }) => self.doubtful = Some(transaction),
             Err(CommitError::Superseded | CommitError::Overtaken) => self.leadership.keeper.end(),
-            // Made certain above: no attempt of it is on its way.
+            // `offer` has made sure that no attempt is on its way.
             Err(_) => {}
         }
         answer
@@ -219,12 +223,12 @@ impl Store for EtcdStore {
     }
 }
 
-/// Why something was not read.
+/// Why a read failed.
 pub(crate) enum ReadFailed {
     Superseded,
-    /// What is there is not what was written.
+    /// The stored data is damaged.
     Damaged(Cause),
-    /// A newer program has brought the records into a form that this one does not know.
+    /// A newer program has migrated the records to a schema that this one does not know.
     Newer {
         found: u32,
         known: u32,

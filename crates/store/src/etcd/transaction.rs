@@ -1,5 +1,5 @@
-//! Transactions, as etcd takes them: guarded by the election key and the number before, at most 128
-//! operations.
+//! Transactions in the form that etcd accepts: guarded by the election key and by the number
+//! before, with at most 128 operations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -27,13 +27,14 @@ impl KeyGuard {
     }
 }
 
-/// What became of a transaction.
+/// The outcome of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TransactionOutcome {
     Applied,
-    /// The guard did not hold; the number of the newest.
+    /// The guard did not hold; this is the number of the newest transaction.
     Superseded(Commit),
-    /// It did, and this is the number of the newest.
+    /// The guard held, but the number was not the next; this is the number of the newest
+    /// transaction.
     Number(Commit),
 }
 
@@ -41,13 +42,12 @@ fn head(commit: Commit) -> Vec<u8> {
     HeadRecord { commit: commit.0, ..HeadRecord::default() }.encode()
 }
 
-/// The commits whose events are known to be kept; what lies between two that are deleted, and is
-/// not kept, is deleted with them.
+/// The commits whose events are stored. A deleted range may also span commits that have no events.
 pub(super) type KeptEvents = BTreeSet<Commit>;
 
-/// The whole transaction. Where its guard or its number does not hold, it reads both.
+/// Builds the transaction. If its guard or its number does not hold, it reads both instead.
 pub(super) fn build(keys: &Keys, guard: &KeyGuard, transaction: &Transaction, kept: Option<&KeptEvents>) -> Txn {
-    // Etcd takes no key twice in one transaction; a later write of a key replaces an earlier.
+    // etcd accepts each key once per transaction; a later write of a key replaces an earlier one.
     let newest: BTreeMap<Key, &Write> = transaction.writes.iter().map(|write| (Key::of(write), write)).collect();
     let mut operations = Vec::with_capacity(newest.len() + 1);
     let mut events = Vec::new();
@@ -63,7 +63,7 @@ pub(super) fn build(keys: &Keys, guard: &KeyGuard, transaction: &Transaction, ke
         operations.push(TxnOp::delete(start, Some(DeleteOptions::new().with_range(end))));
     }
     operations.push(TxnOp::put(keys.bytes(KeyKind::Head), head(transaction.commit), None));
-    // The number before zero is none that a head has.
+    // No head has the number before zero, so this comparison must fail.
     let before = transaction.commit.0.checked_sub(1).map_or_else(|| b"none".to_vec(), |before| head(Commit(before)));
     let number = Compare::value(keys.bytes(KeyKind::Head), CompareOp::Equal, before);
     Txn::new()
@@ -72,14 +72,15 @@ pub(super) fn build(keys: &Keys, guard: &KeyGuard, transaction: &Transaction, ke
         .or_else([TxnOp::get(guard.key.clone(), None), TxnOp::get(keys.bytes(KeyKind::Head), None)])
 }
 
-/// Whether events of these commits stay, or may: without knowing what is kept, any may.
+/// Whether events of these commits stay. While the stored ones are unknown, any may stay.
 fn stays(between: Range<Commit>, kept: Option<&KeptEvents>, writes: &[Write]) -> bool {
     let written = |write: &Write| matches!(write, Write::PutEvents(record) if between.contains(&record.commit));
     !between.is_empty()
         && (kept.is_none_or(|kept| kept.range(between.clone()).next().is_some()) || writes.iter().any(written))
 }
 
-/// Commits as ranges, both ends included: two are of one range if nothing stays between them.
+/// Joins commits to ranges, both ends included. Two commits share a range if nothing stays between
+/// them.
 fn runs(commits: &[Commit], stays: impl Fn(Range<Commit>) -> bool) -> Vec<(Commit, Commit)> {
     let mut runs: Vec<(Commit, Commit)> = Vec::new();
     for &commit in commits {
@@ -108,7 +109,7 @@ pub(super) fn outcome(answer: &TxnResponse, guard: &KeyGuard) -> TransactionOutc
     if created == guard.created { TransactionOutcome::Number(newest) } else { TransactionOutcome::Superseded(newest) }
 }
 
-/// What is kept, after a transaction was applied.
+/// Updates the set of stored events after a transaction was applied.
 pub(super) fn note(kept: &mut KeptEvents, writes: &[Write]) {
     for write in writes {
         match write {

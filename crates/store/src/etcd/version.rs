@@ -1,4 +1,4 @@
-//! Versions of etcd: which are taken, and what is known against some of them.
+//! Versions of etcd: the supported ones, and the known faults of some.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// What may be done with a version.
+/// Whether a version is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judgement {
     Good,
@@ -25,7 +25,7 @@ pub(super) enum Judgement {
 }
 
 impl Version {
-    /// From the words of etcd, as `3.4.23` or `3.6.0-rc.1`.
+    /// Parses a version such as `3.4.23` or `3.6.0-rc.1`.
     pub(super) fn parse(text: &str) -> Option<Version> {
         let numbers = text.split(['-', '+']).next()?;
         let mut numbers = numbers.split('.').map(|number| number.parse().ok());
@@ -35,13 +35,13 @@ impl Version {
 
     pub(super) fn judge(self) -> Judgement {
         match self {
-            // From its change log: killed under load, members may disagree on what was committed.
-            // Mended in 3.5.3.
+            // From etcd's change log: after a kill under load, members may disagree on what was
+            // committed. Fixed in 3.5.3.
             Version(3, 5, 0..=2) => Judgement::Lossy,
-            // Issue 15247 of etcd: a leader of etcd that is stuck, on its disk or its processor,
-            // and was replaced meanwhile, takes up where it was and revokes leases that were
-            // renewed at its successor. Ours among them: then another master leads sooner than it
-            // need. Mended in 3.4.31 and 3.5.13; 3.6 has it from the start.
+            // etcd issue 15247: an etcd leader that hangs on its disk or its processor, and is
+            // replaced meanwhile, continues later and revokes leases that were renewed at its
+            // successor. If ours is among them, another master leads sooner than necessary. Fixed
+            // in 3.4.31, in 3.5.13 and in every 3.6.
             Version(3, 4, 0..=30) | Version(3, 5, 3..=12) => {
                 Judgement::Warned("an overloaded etcd leader may revoke leases that were renewed (etcd issue 15247)")
             }

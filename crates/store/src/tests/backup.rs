@@ -1,4 +1,4 @@
-//! Backups from each kind of store into each that lasts, and generations.
+//! Backups from each kind of store into each durable kind, and generations.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ async fn lead(location: &Location) -> (AnyCandidate, Leader<AnyStore>) {
     (candidate, leader)
 }
 
-/// Some thousand records, in transactions that follow a number.
+/// Commits some thousand records, in the transactions after `from` up to `to`.
 async fn fill(leader: &mut Leader<AnyStore>, from: u64, to: u64) {
     let mut sample = Sample::new(from);
     for commit in from + 1..=to {
@@ -64,7 +64,8 @@ impl Places {
     }
 }
 
-/// Filled, backed up while transactions go on: the state of the backup, and its file.
+/// Fills a store, and backs it up during further transactions. Returns the state of the backup, and
+/// the leader.
 async fn backed_up(from: &Location, file: &Path) -> (Snapshot, Leader<AnyStore>) {
     let (candidate, mut leader) = lead(from).await;
     fill(&mut leader, 0, 30).await;
@@ -72,7 +73,7 @@ async fn backed_up(from: &Location, file: &Path) -> (Snapshot, Leader<AnyStore>)
     let (archive, mut bytes) = (candidate.archive(), Vec::new());
     let mut backup = archive.begin();
     bytes.extend(backup.next().await.unwrap().unwrap());
-    // It has begun: what follows is not in it.
+    // The backup has begun, so later transactions are not in it.
     fill(&mut leader, 30, 40).await;
     while let Some(chunk) = backup.next().await.unwrap() {
         bytes.extend(chunk);
@@ -106,7 +107,6 @@ async fn a_store_that_is_there_is_not_restored_over_and_a_bad_file_touches_nothi
     for there in [places.embedded("there"), places.etcd("there")] {
         drop(lead(&there).await);
         let error = restore(&places.file(), &there).await.unwrap_err();
-        // The candidate of the line above may hold its lock a moment longer.
         assert!(matches!(error, RestoreError::NotEmpty { .. }), "{error}");
     }
     let bytes = std::fs::read(places.file()).unwrap();
@@ -172,7 +172,7 @@ async fn a_new_generation_ends_every_term_of_the_old() {
     soon("the term ends", leader.deadline.ended()).await;
     let late = leader.store.commit(Transaction { commit: Commit(1), writes: Vec::new() }).await.unwrap_err();
     assert!(matches!(late, crate::CommitError::Superseded), "{late}");
-    // Whichever is first: both begin anew under the new generation.
+    // Either may win first: both begin anew under the new generation.
     let next = async {
         tokio::select! {
             next = first.campaign() => next.unwrap().epoch,

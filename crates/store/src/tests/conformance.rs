@@ -1,4 +1,4 @@
-//! The one suite, on every store; and what only the embedded one promises.
+//! The conformance suite on every store, and tests of the embedded store alone.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! A damaged store is refused with a clear error, and never opens as something else than what was
+//! A damaged store is refused with a clear error, and never opens with other content than was
 //! acknowledged.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::conformance::{Sample, candidacy, new_cluster};
 use crate::embedded::testing;
 use crate::{Candidate, EmbeddedCandidate, LoadError, OpenError, Store, Transaction};
 
-/// Fills a store: with enough that tables are made, merged, and logs follow them.
+/// Fills a store with so much that tables are made and merged, and logs follow them.
 async fn fill(directory: &Path, commits: u64, drivers: u64) -> Snapshot {
     let mut candidate = EmbeddedCandidate::open(directory, new_cluster(), candidacy()).await.unwrap();
     let mut leader = candidate.campaign().await.unwrap();
@@ -40,7 +40,7 @@ impl Image {
         Image(files(directory).into_iter().map(named).collect())
     }
 
-    /// The files that hold anything; who held the lock last is nobody's concern.
+    /// The files with content, except the lock, whose content does not matter.
     fn names(&self) -> impl Iterator<Item = &PathBuf> + Clone {
         let filled = self.0.iter().filter(|(_, bytes)| !bytes.is_empty());
         filled.map(|(name, _)| name).filter(|name| name.file_name().is_some_and(|name| name != "lock"))
@@ -69,7 +69,7 @@ async fn try_damage(image: &Image, expected: &Snapshot, name: &Path, damage: imp
         Err(error) => {
             let text = error.to_string();
             assert!(text.contains(directory.path().to_str().unwrap()), "{text}");
-            // Refused once, refused for ever: a second try must not find the damage tidied away.
+            // A second try must be refused too: the first one must not have tidied the damage away.
             assert!(load(directory.path()).await.is_err(), "{} was accepted at the second try", name.display());
             true
         }
@@ -96,7 +96,7 @@ async fn a_flipped_bit_in_the_list_of_tables_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let expected = fill(directory.path(), 20, 50).await;
     let image = Image::of(directory.path());
-    // The newest: older ones may be there still, and are of no account.
+    // Only the newest lists; older ones may still exist, and do not matter.
     let trees = image.names().filter(|name| name.ends_with("current"));
     let lists = trees.flat_map(|current| {
         let number = u64::from_le_bytes(image.0[current][..8].try_into().unwrap());

@@ -1,5 +1,5 @@
-//! On a disk that is full the store refuses and goes on, and takes the same transaction once there
-//! is room.
+//! On a full disk the store refuses transactions and goes on, and it accepts the same transaction
+//! once there is room.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use muster_types::{Commit, Write};
 use crate::conformance::{Sample, candidacy, new_cluster};
 use crate::{Candidate, CommitError, EmbeddedCandidate, EmbeddedStore, Store, Transaction};
 
-/// A number of records, the events among them for ever.
+/// A transaction that replaces `records` drivers, and adds events that stay.
 fn transaction(commit: Commit, records: u64) -> Transaction {
     let mut sample = Sample::new(commit.0);
     let mut writes: Vec<Write> = (0..records)
@@ -24,7 +24,7 @@ fn transaction(commit: Commit, records: u64) -> Transaction {
     Transaction { commit, writes }
 }
 
-/// Commits until the disk is full; the number of the transaction that was refused.
+/// Commits until the disk is full; returns the number of the refused transaction.
 async fn until_full(store: &mut EmbeddedStore, mut newest: Commit, records: u64) -> Commit {
     for _ in 0..100_000 {
         match store.commit(transaction(newest.next(), records)).await {
@@ -39,7 +39,8 @@ async fn until_full(store: &mut EmbeddedStore, mut newest: Commit, records: u64)
     panic!("the disk is never full");
 }
 
-/// As the master offers what was refused: the same again, until it is known to be applied.
+/// Offers a refused transaction again, as the master does. It counts as applied when the store
+/// already has its number.
 async fn offer(store: &mut EmbeddedStore, offered: &Transaction) {
     match store.commit(offered.clone()).await {
         Ok(()) => {}
@@ -57,8 +58,8 @@ async fn is_whole_up_to(directory: &Path, newest: Commit) {
     assert!(snapshot.drivers.iter().all(|driver| driver.version == newest.0), "a part of a transaction");
 }
 
-/// Filled up at many places, among them the middle of a record, of the log and of the making of a
-/// table, and with room made at once or after it was asked in vain for a while.
+/// The disk becomes full at many points, among them the middle of a record, of the log and of the
+/// making of a table. Room is made at once, or after some repeats.
 #[tokio::test]
 async fn a_full_disk_refuses_and_what_was_refused_is_taken_once_there_is_room() {
     for round in 0..12 {
@@ -72,7 +73,7 @@ async fn a_full_disk_refuses_and_what_was_refused_is_taken_once_there_is_room() 
             disk.fill(round * 40_961 + filling * 8_192);
             let refused = until_full(&mut leader.store, newest, records).await;
             let again = transaction(refused, records);
-            // It may find room after all: what is opened anew is tidied up.
+            // A repeat may find room, because opening the database anew frees some.
             for _ in 0..round % 3 {
                 if let Err(error) = leader.store.commit(again.clone()).await {
                     let is_applied = matches!(error, CommitError::Number { newest, offered } if newest == offered);

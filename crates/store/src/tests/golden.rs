@@ -1,9 +1,8 @@
-//! Records as they were written once, in `golden/`: each program must read what every earlier one
-//! wrote.
+//! Records of earlier programs, in `golden/`, which every later program must read.
 //!
-//! The bytes are never written again; the texts beside them say what they mean. With
-//! `MUSTER_GOLDEN=write` a new kind gets its bytes, and the texts are made anew: a change of them
-//! that is not an addition is a record that is read as something else than it was.
+//! The bytes are never rewritten; the texts beside them give their meaning. With
+//! `MUSTER_GOLDEN=write` a new kind gets its bytes, and the texts are rewritten. A change of a text
+//! that is not an addition shows that a record is read with another meaning.
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
-//! Killed at any moment, a store keeps every transaction that it acknowledged, and at most one
-//! more.
+//! After a kill at any moment, a store has every acknowledged transaction, and at most one more.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -14,8 +13,8 @@ use crate::{Candidate, EmbeddedCandidate, Store, Transaction};
 const DIRECTORY: &str = "MUSTER_STORE_TEST_DIRECTORY";
 const RECORDS_PER_COMMIT: u64 = 16;
 
-/// Not a test of its own: the process that the test below starts, and kills. Does nothing when run
-/// by hand.
+/// Not a test of its own, but the process that the test below starts and kills. It does nothing
+/// when it is run by hand.
 #[tokio::test]
 async fn commits_until_killed() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
@@ -24,7 +23,7 @@ async fn commits_until_killed() {
     let snapshot = leader.store.load().await.unwrap();
     let mut commit = snapshot.commit;
     drop(snapshot);
-    // Past the capture of the test harness.
+    // This bypasses the capture of the test harness.
     let mut acknowledged = std::fs::File::options().write(true).open("/proc/self/fd/1").unwrap();
     writeln!(acknowledged, "began {} {}", leader.epoch.revision, commit.0).unwrap();
     loop {
@@ -34,8 +33,7 @@ async fn commits_until_killed() {
     }
 }
 
-/// Each transaction leaves one event record for ever, and replaces the drivers that the last one
-/// wrote.
+/// Each transaction adds one event record that stays, and replaces the drivers of the last one.
 fn writes_of(commit: Commit) -> Vec<Write> {
     let mut sample = Sample::new(commit.0);
     let mut writes: Vec<Write> = (1..RECORDS_PER_COMMIT)
@@ -73,7 +71,7 @@ async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
     assert!(newest > 100, "only {newest} transactions in 20 rounds");
 }
 
-/// The newest transaction that the child acknowledged before it was killed.
+/// Runs the child and kills it; returns the newest transaction that it acknowledged.
 fn run_and_kill(directory: &Path, length: Duration, revision: &mut u64, newest: u64) -> u64 {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "tests::kill::commits_until_killed", "--nocapture", "--test-threads=1"])
@@ -83,7 +81,7 @@ fn run_and_kill(directory: &Path, length: Duration, revision: &mut u64, newest: 
         .unwrap();
     let output = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).collect::<Vec<_>>());
-    // The moment of the kill is what is random here, not what is waited for.
+    // The sleep makes the moment of the kill random; it waits for no condition.
     let begun = Instant::now();
     std::thread::sleep(length.saturating_sub(begun.elapsed()));
     child.kill().unwrap();

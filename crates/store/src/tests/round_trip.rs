@@ -1,4 +1,4 @@
-//! Every record comes back from its bytes as it was.
+//! Every record survives the conversion to bytes and back.
 
 use std::fmt::Debug;
 

@@ -1,4 +1,4 @@
-//! Transactions of which nobody knows for a while whether they were applied.
+//! Transactions whose outcome is unknown for a while.
 
 use muster_types::{Commit, Verdict, Write};
 

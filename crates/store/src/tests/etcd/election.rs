@@ -1,4 +1,4 @@
-//! Who leads, and who succeeds.
+//! The election and the succession.
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ use crate::{
     Transaction, clock,
 };
 
-/// Half of the lease that the tests stand with: what takes less did not wait for one to end.
+/// Half of the lease in the tests: an operation that takes less has not waited for a lease to end.
 const NO_LEASE: Duration = Duration::from_millis(1500);
 
 fn events(sample: &mut Sample, commit: u64) -> Transaction {
     Transaction { commit: Commit(commit), writes: vec![Write::PutEvents(sample.events(Commit(commit)))] }
 }
 
-/// Waits to lead, in a task of its own.
+/// Starts a standby, which waits to lead in its own task.
 async fn next_in_line(prefix: &Prefix) -> tokio::task::JoinHandle<(EtcdCandidate, Leader<EtcdStore>)> {
     let mut candidate = prefix.open().await;
     let mut election = candidate.election();
@@ -62,7 +62,7 @@ async fn the_next_in_line_takes_over_at_once_when_the_leader_resigns() {
     leader.store.commit(events(&mut sample, 51)).await.unwrap();
 }
 
-/// Records by their keys, from what a standby learns.
+/// The records that the updates of a standby add up to.
 #[derive(Default)]
 struct Learned {
     records: Records,
@@ -111,7 +111,7 @@ async fn what_a_standby_learns_bit_by_bit_is_what_it_has_when_it_leads() {
             Write::PutWorker(sample.worker()),
             Write::PutEvents(sample.events(commit.next())),
         ];
-        // Of what is there, some is made anew and some goes.
+        // Some existing records are deleted.
         writes.extend(known.iter().filter_map(deletion).skip(round).step_by(3).take(4));
         known.extend(writes.iter().cloned());
         commit = commit.next();
@@ -175,7 +175,7 @@ async fn a_deposed_leader_learns_of_it_and_its_late_transaction_is_refused() {
     let (_first, mut deposed) = prefix.lead().await;
     let waiting = next_in_line(&prefix).await;
     let (epoch, begun) = (deposed.epoch, Instant::now());
-    // Somebody else's candidate, which lives on while it is asked.
+    // Another master's candidate, which stays alive during its requests.
     let by = prefix.open().await;
     let election = by.election();
     let mut watching = election.clone();
@@ -211,7 +211,8 @@ async fn whoever_takes_over_under_load_has_everything_that_was_acknowledged_and_
         let waiting = next_in_line(&prefix).await;
         let (epoch, election) = (leader.epoch, held.election());
         let deposing = tokio::spawn(async move { election.depose(epoch).await });
-        // As fast as it can, until it is refused: some of it races with its deposition.
+        // It commits as fast as possible until it is refused, so that some transactions race with
+        // the deposition.
         let error = loop {
             match leader.store.commit(events(&mut sample, newest.next().0)).await {
                 Ok(()) => newest = newest.next(),

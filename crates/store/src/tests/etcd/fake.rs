@@ -1,4 +1,4 @@
-//! A server that says that it is an etcd of some version, and nothing else.
+//! A server that reports a version of etcd, and serves nothing else.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -50,7 +50,7 @@ impl Service<http::Request<Body>> for Maintenance {
     }
 }
 
-/// Its endpoint. It serves until the test ends.
+/// Serves until the test ends; returns the endpoint.
 pub(super) async fn serve(version: &'static str) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = listener.local_addr().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! Members of etcd that are killed, paused, and forget.
+//! Members of etcd that are killed or paused, or that compact their history.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::conformance::Reopen as _;
 use crate::conformance::{Sample, candidacy, new_cluster};
 use crate::{Candidacy, Candidate, EtcdCandidate, EtcdStore, Leader, Store, Transaction};
 
-/// Commits until told to stop, as a master does: what may be repeated is. How many were
-/// acknowledged.
+/// Commits until `until` holds, and repeats transactions as a master does. Returns the newest
+/// acknowledged commit.
 async fn commit_until(leader: &mut Leader<EtcdStore>, from: Commit, until: impl Fn(u64) -> bool) -> Commit {
     let mut newest = from;
     let mut sample = Sample::new(from.0);
@@ -30,8 +30,8 @@ async fn commit_until(leader: &mut Leader<EtcdStore>, from: Commit, until: impl 
     newest
 }
 
-/// One of the members leads the others, who need two seconds to choose another: with a lease of
-/// three, a term may end over it.
+/// A candidate with a long lease: the members need two seconds to elect a new leader of etcd, and a
+/// term with a lease of three seconds may end meanwhile.
 async fn patient(etcd: &Etcd) -> EtcdCandidate {
     let candidacy = Candidacy { lease: Duration::from_secs(8), margin: Duration::from_secs(1), ..candidacy() };
     EtcdCandidate::open(&etcd.location("p"), new_cluster(), candidacy).await.unwrap()
@@ -67,14 +67,14 @@ async fn a_member_that_is_paused_holds_nothing_up() {
         etcd.pause(index);
         let target = newest.0 + 50;
         newest = soon("commits go on", commit_until(&mut leader, newest, |commit| commit >= target)).await;
-        // Longer than a lease, with a member that accepts connections and answers nothing.
+        // For longer than a lease, the member accepts connections and answers nothing.
         let until = tokio::time::Instant::now() + Duration::from_secs(9);
         while tokio::time::Instant::now() < until {
             newest = soon("commits go on", commit_until(&mut leader, newest, |commit| commit > newest.0)).await;
             assert!(leader.deadline.stands(crate::clock::boottime()), "member {index}: the lease is kept elsewhere");
         }
-        // Before the member goes on: if it led the others it may revoke the lease as soon as it
-        // does (etcd's issue 15247).
+        // The term ends before the member continues, because a former leader of etcd may then
+        // revoke the lease (etcd issue 15247).
         candidate.resign(leader).await;
         etcd.resume(index).await;
     }
@@ -91,7 +91,7 @@ async fn a_standby_whose_history_is_forgotten_reads_anew() {
     let mut second = prefix.open().await;
     let mut election = second.election();
     let waiting = tokio::spawn(async move {
-        // The store may be away while it tries.
+        // The store may be unreachable meanwhile.
         loop {
             match second.campaign().await {
                 Ok(leader) => return (second, leader),
@@ -105,8 +105,8 @@ async fn a_standby_whose_history_is_forgotten_reads_anew() {
         }
     })
     .await;
-    // While the server is away nothing follows it; what it has forgotten when it is back cannot be
-    // followed.
+    // While the server is down, no watch follows it, and compacted revisions cannot be followed
+    // later.
     etcd.kill(0);
     etcd.restart(0).await;
     let mut client = etcd.client().await;

@@ -34,10 +34,10 @@ impl Prefix {
     }
 }
 
-/// What a condition may take on a busy machine.
+/// The time limit of a condition, on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Fails if it is not so in time.
+/// Panics if the future does not complete in time.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, future).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }

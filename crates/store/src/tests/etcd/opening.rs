@@ -1,4 +1,4 @@
-//! What is refused before anything is touched, in one clear line.
+//! Stores that are refused before anything is touched, each with one clear line.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn refused_as(location: &EtcdLocation, new_cluster: NewCluster, candidacy:
     error
 }
 
-/// Everything that is in it.
+/// All keys of an etcd.
 async fn keys(etcd: &Etcd) -> Vec<String> {
     let options = etcd_client::GetOptions::new().with_all_keys();
     let answer = etcd.client().await.get("", Some(options)).await.unwrap();
@@ -164,7 +164,7 @@ async fn a_version_that_is_not_supported_or_can_lose_data() {
         assert!(matches!(error, OpenError::EtcdVersion { .. }), "{error}");
         assert!(error.to_string().contains(said) && error.to_string().contains(version), "{error}");
     }
-    // Allowed, it is asked for more than its version, which this one does not know.
+    // When the version is allowed, further calls follow, which this server does not know.
     let endpoint = super::fake::serve("3.5.1").await;
     let error = refused(&format!("etcd://{endpoint}/p?allow_lossy=true").parse().unwrap()).await;
     assert!(matches!(error, OpenError::EtcdUnreachable { .. }), "{error}");
@@ -185,7 +185,7 @@ async fn an_older_schema_is_brought_to_a_newer_by_whoever_leads_and_goes_on_wher
     for uid in 0..250 {
         client.put(format!("/p/d/{uid:032x}"), "old", None).await.unwrap();
     }
-    // As if a leader had come so far: field 1, the number 2; field 2, the key.
+    // The progress of an earlier leader: field 1 is the number 2, and field 2 the key.
     let reached = format!("/p/d/{:032x}", 9);
     let mark = [&[8, 2, 18, u8::try_from(reached.len()).unwrap()], reached.as_bytes()].concat();
     client.put("/p/m/migration", mark, None).await.unwrap();
@@ -200,7 +200,7 @@ async fn an_older_schema_is_brought_to_a_newer_by_whoever_leads_and_goes_on_wher
     assert_eq!(values.len(), 250);
     assert!(values[..10].iter().all(|value| *value == "old") && values[10..].iter().all(|value| *value == "old2"));
     assert_eq!(client.get("/p/m/migration", None).await.unwrap().kvs().len(), 0);
-    // What this program does not know, it neither opens nor loads.
+    // A schema that this program does not know is neither opened nor loaded.
     assert!(matches!(refused(&prefix.0).await, OpenError::NewerSchema { found: 2, known: 1, .. }));
     let error = leader.store.load().await.unwrap_err();
     assert!(matches!(error, crate::LoadError::NewerSchema { found: 2, known: 1 }), "{error}");

@@ -1,5 +1,4 @@
-//! A way to an etcd on which answers can be held back: what is asked arrives, and nobody hears of
-//! it.
+//! A proxy of an etcd that can hold back answers: requests arrive, but their answers do not return.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +14,7 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// In front of an endpoint.
+    /// Starts a proxy in front of an endpoint.
     pub(super) async fn to(endpoint: String) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap().to_string();
@@ -30,7 +29,7 @@ impl Proxy {
         Proxy { endpoint: own, muted, held }
     }
 
-    /// From now on answers are held back; or no more, and what was held back comes.
+    /// Holds answers back from now on, or releases them.
     pub(super) fn mute(&self, muted: bool) {
         self.muted.send_replace(muted);
     }

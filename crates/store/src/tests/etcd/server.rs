@@ -16,8 +16,8 @@ pub(crate) struct Etcd {
 }
 
 struct Member {
-    /// Its own, of loopback: the port of a server that is away would be given to others, and the
-    /// server not start again.
+    /// Its own loopback address: on a shared one, others could get the port of a stopped server,
+    /// which then could not start again.
     host: Ipv4Addr,
     child: Option<Child>,
 }
@@ -30,12 +30,12 @@ const PEERS: u16 = 2380;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 impl Etcd {
-    /// One member.
+    /// Starts one member.
     pub(crate) async fn start() -> Etcd {
         Etcd::start_with(1, &[]).await
     }
 
-    /// Some members, each with these arguments.
+    /// Starts several members, each with these arguments.
     pub(crate) async fn start_with(members: usize, arguments: &[&str]) -> Etcd {
         let members = (0..members).map(|_| Member { host: own_host(), child: None }).collect();
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
@@ -71,7 +71,7 @@ impl Etcd {
         self.members[index].child = Some(child);
     }
 
-    /// Until every member that runs answers what only one with a majority can.
+    /// Waits until every member answers a read that needs a majority.
     async fn ready(&mut self) {
         let begun = Instant::now();
         for index in 0..self.members.len() {
@@ -88,7 +88,7 @@ impl Etcd {
         std::fs::read_to_string(self.directory.path().join(format!("m{index}.log"))).unwrap_or_default()
     }
 
-    /// Where a member is.
+    /// The address of a member.
     pub(crate) fn endpoint(&self, index: usize) -> String {
         format!("{}:{CLIENTS}", self.members[index].host)
     }
@@ -100,7 +100,7 @@ impl Etcd {
         location.parse().unwrap()
     }
 
-    /// A client of all of them, for what no program of ours does.
+    /// A client of all members, for changes that no program of ours makes.
     pub(crate) async fn client(&self) -> etcd_client::Client {
         let endpoints: Vec<String> = (0..self.members.len()).map(|index| self.endpoint(index)).collect();
         etcd_client::Client::connect(endpoints, None).await.unwrap()
@@ -114,20 +114,20 @@ impl Etcd {
         }
     }
 
-    /// Starts one again that was killed.
+    /// Restarts a killed member.
     pub(crate) async fn restart(&mut self, index: usize) {
         self.spawn(index);
         self.ready().await;
     }
 
-    /// Stops a member where it is: its connections stand, and nothing comes from it.
+    /// Stops the process of a member: its connections stay open, but it sends nothing.
     pub(crate) fn pause(&self, index: usize) {
         self.signal(index, rustix::process::Signal::STOP);
     }
 
-    /// Lets it go on, and waits until it has what it missed: one that lags cannot lead, and its
-    /// candidacies hold up those of who can. Were the leader lost now, the two might choose another
-    /// for longer than a lease lasts.
+    /// Continues a paused member, and waits until it has caught up. A member that lags cannot lead,
+    /// and its candidacies delay those of the others; if the leader were lost now, the election
+    /// could last longer than a lease.
     pub(crate) async fn resume(&mut self, index: usize) {
         self.signal(index, rustix::process::Signal::CONT);
         self.ready().await;
@@ -147,8 +147,7 @@ impl Drop for Etcd {
     }
 }
 
-/// An address of loopback that nobody has, neither of this process nor of another that runs these
-/// tests.
+/// A loopback address that no other test has, in this process or in another.
 fn own_host() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
@@ -164,7 +163,7 @@ async fn answers(endpoint: &str) -> bool {
     matches!(tokio::time::timeout(Duration::from_secs(1), attempt).await, Ok(Ok(_)))
 }
 
-/// The tests need one: they fail without it.
+/// The etcd program. The tests fail without one.
 fn program() -> PathBuf {
     if let Some(named) = std::env::var_os("MUSTER_ETCD") {
         return named.into();
