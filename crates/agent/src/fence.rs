@@ -1,16 +1,15 @@
-//! The fence: when leased attempts must stop, whoever is alive to say so.
+//! The fence decides when leased attempts must stop. It needs nothing but the clocks for that.
 //!
 //! The runner runs this machine. The lease of every leased attempt ends at (sending time of the
-//! newest answered heartbeat) + (lease), by `CLOCK_BOOTTIME`; nothing but a newer answered
-//! heartbeat moves that. A forward step of the wall clock against `CLOCK_BOOTTIME` since that
-//! heartbeat was sent means that time passed which `CLOCK_BOOTTIME` did not see (a machine that was
-//! suspended by its host), so it shortens the lease by as much; a step back lengthens nothing.
+//! newest answered heartbeat) + (lease), by `CLOCK_BOOTTIME`; only a newer answered heartbeat moves
+//! that end. If the wall clock has stepped forward against `CLOCK_BOOTTIME` since that heartbeat
+//! was sent, time passed which `CLOCK_BOOTTIME` did not count (the host had suspended the machine),
+//! and the lease is shorter by as much. A step back lengthens nothing.
 //!
-//! A **term** is a row of renewals without a gap: each was sent before the end of the one before
-//! it. A renewal that was sent later opens the next term, and what was held under the term before
-//! is over, whether or not anybody looked at a clock in between. So a runner that was stopped
-//! through the end of a lease decides, from what it reads afterwards, exactly as if it had been
-//! awake.
+//! A **term** is a sequence of renewals without a gap: each was sent before the lease of the one
+//! before it ended. A renewal that was sent later opens the next term, and everything held under
+//! the earlier term is over, even if no clock was read in between. So a runner that was stopped
+//! past the end of a lease decides, from what it reads afterwards, exactly as if it had been awake.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,12 +22,12 @@ use crate::runner_protocol::Renewal;
 #[derive(Debug, Clone, Default, Hash)]
 pub struct Fence {
     held: BTreeSet<AttemptKey>,
-    /// Held under a term that has ended, and not yet said to be over.
+    /// Attempts of a term that has ended, which [`Fence::expire`] has not returned yet.
     lapsed: BTreeSet<AttemptKey>,
     lease: Option<Lease>,
-    /// Counts the terms; zero before the first renewal.
+    /// The number of the present term; zero before the first renewal.
     term: u64,
-    /// The end of the present term was seen.
+    /// Whether the end of the present term was seen.
     is_over: bool,
 }
 
@@ -58,14 +57,14 @@ impl Lease {
 }
 
 impl Fence {
-    /// No lease, nothing held.
+    /// A fence without a lease, which holds nothing.
     pub fn new() -> Fence {
         Fence::default()
     }
 
-    /// Takes a renewal; false if it is not newer than the one known, and then nothing changes. One
-    /// from the future is impossible and refused too: it would hold attempts beyond what any leader
-    /// counts with.
+    /// Takes a renewal. Returns false and changes nothing if it is not newer than the known one, or
+    /// if it comes from the future: that is impossible, and would hold attempts for longer than any
+    /// leader expects.
     pub fn renew(&mut self, renewal: Renewal, now: Now) -> bool {
         let is_newer = self.lease.is_none_or(|lease| renewal.sent > lease.renewal.sent);
         if !is_newer || renewal.sent > now.time {
@@ -115,8 +114,8 @@ impl Fence {
         })
     }
 
-    /// Holds a leased attempt from now on, if the lease stands; false if it does not: then the
-    /// attempt must not be started.
+    /// Holds a leased attempt from now on, if the lease stands. If it does not, returns false, and
+    /// the attempt must not be started.
     pub fn admit(&mut self, attempt: AttemptKey, now: Now) -> bool {
         let stands = self.stands(now);
         if stands {
@@ -131,8 +130,8 @@ impl Fence {
         self.lapsed.remove(attempt);
     }
 
-    /// The attempts whose lease is over: to be stopped at once. Each is said once. To be called
-    /// after everything that waits has been read, with clocks read just before.
+    /// Returns the attempts whose lease is over, each once: they must be stopped at once. To be
+    /// called after every waiting message has been read, with clocks read just before.
     pub fn expire(&mut self, now: Now) -> BTreeSet<AttemptKey> {
         let mut expired = std::mem::take(&mut self.lapsed);
         if self.lease.is_some() && !self.stands(now) {
@@ -142,7 +141,7 @@ impl Fence {
         expired
     }
 
-    /// When [`Fence::expire`] has something to say, as far as is known.
+    /// When [`Fence::expire`] must be called next; `None` if nothing is held.
     pub fn next_deadline(&self) -> Option<Time> {
         if self.held.is_empty() { None } else { self.lease.map(|lease| lease.end()) }
     }

@@ -1,20 +1,19 @@
-//! The guard's decision: whether the brake on everything leased is open, by what the runner has
-//! written and by the clocks.
+//! The guard's decision: whether the brake on everything leased is open. It follows from what the
+//! runner has written and from the clocks.
 //!
 //! All leased trees of a worker lie in one group of processes, which only the guard freezes and
 //! thaws: the **brake**. The runner has a brake of its own on each tree, and a leased tree executes
 //! only while both are open. The runner writes, into memory that both see, the number of its
-//! lease's term (see [`crate::fence`]), the newest renewal, and the newest term of which it has
-//! stopped everything by itself. From that the guard decides without any memory of its own:
+//! lease's term (see [`crate::fence`]), the newest renewal, and the newest term whose attempts it
+//! has all stopped by itself. From these the guard decides:
 //!
-//! - what was admitted in a term that has ended must be stopped by the runner, or the brake is
-//!   closed;
-//! - what was admitted in the present term needs its lease to stand, or the runner to have stopped
-//!   it, or the brake is closed.
+//! - unless the runner has stopped everything of the terms that have ended, the brake is closed;
+//! - unless the lease of the present term stands, or the runner has stopped everything of that term
+//!   too, the brake is closed.
 //!
-//! So a runner that does its work in time never sees the brake close, no renewal opens it for what
-//! lay under an older term, and a runner that thaws something too late, because it was stopped
-//! between looking at the clock and acting, finds the guard's brake closed.
+//! So the brake never closes on a runner that does its work in time, and no renewal opens it for
+//! attempts of an older term. A runner that thaws a tree too late, because it was stopped between
+//! reading the clock and acting, finds the guard's brake closed.
 
 use std::time::Duration;
 
@@ -27,14 +26,14 @@ use crate::runner_protocol::Renewal;
 /// milliseconds; every lease ends two seconds before anything runs elsewhere.
 pub const DELAY: Duration = Duration::from_millis(100);
 
-/// What is not frozen this long after the brake was closed is killed: one of its processes waits in
-/// the kernel.
+/// How long the brake may take to close. What is not frozen by then is killed: one of its processes
+/// waits in the kernel.
 const FREEZE_LIMIT: Duration = Duration::from_millis(500);
 
-/// Between looks while something is not as it should be.
+/// Time between two looks while something executes that should be frozen.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Between kills of what does not end.
+/// Time between two kills of processes that do not end.
 const KILL_AGAIN: Duration = Duration::from_millis(250);
 
 /// What the runner has written.
@@ -44,12 +43,12 @@ pub struct Written {
     pub term: u64,
     /// The newest renewal.
     pub renewal: Renewal,
-    /// The newest term of which the runner has stopped everything that it admitted, and will let
-    /// nothing of it go on before it has written a later term.
+    /// The newest term whose attempts the runner has all stopped. None of them goes on before the
+    /// runner has written a later term.
     pub stopped: u64,
 }
 
-/// What is to be done with everything leased at once. Each is to be repeated as long as it is said.
+/// What is to be done with all leased trees at once. Each look repeats it, even if it is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum GuardEffect {
     /// The brake is open.
@@ -62,19 +61,19 @@ pub enum GuardEffect {
     KillAll,
 }
 
-/// What is to be done, and when to look again if nobody wakes the guard before.
+/// What is to be done, and when the guard must look again if nothing wakes it before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
-    /// What.
+    /// What is to be done now.
     pub effect: GuardEffect,
-    /// When.
+    /// When to look again; `None` if only something newly written can change the decision.
     pub next: Option<Time>,
 }
 
 /// The guard's decisions.
 #[derive(Debug, Clone, Hash)]
 pub struct Guard {
-    /// How long what is frozen waits for its runner; zero kills at once.
+    /// How long the brake may stay closed before everything is killed; zero kills at once.
     kill_after: Duration,
     known: Option<Known>,
     closed: Option<Time>,
@@ -88,19 +87,20 @@ struct Known {
 }
 
 impl Guard {
-    /// Knows nothing; the brake is open, since nothing leased starts before the first renewal.
+    /// A guard that knows nothing. The brake is open, since nothing leased starts before the first
+    /// renewal.
     pub fn new(kill_after: Duration) -> Guard {
         Guard { kill_after, known: None, closed: None }
     }
 
-    /// When the renewal that it goes by was sent.
+    /// The sending time of the renewal that the guard goes by.
     pub fn seen(&self) -> Option<Time> {
         self.known.map(|known| known.lease.renewal.sent)
     }
 
-    /// Decides. `written` is `None` if it cannot be read, because the runner was stopped while it
-    /// wrote, or does not add up: then what was known before counts, and that ends by itself.
-    /// `is_frozen` says whether nothing leased executes.
+    /// Decides. `written` is `None` if it cannot be read or is inconsistent, because the runner was
+    /// stopped while it wrote. The guard then goes by what it knew before, and that lease ends by
+    /// itself. `is_frozen` says whether nothing leased executes.
     pub fn look(&mut self, written: Option<Written>, is_frozen: bool, now: Now) -> Decision {
         if let Some(written) = written {
             self.take(written, now);
@@ -127,8 +127,8 @@ impl Guard {
         Decision { effect, next: Some(next) }
     }
 
-    /// What cannot be, changes nothing: a term that goes back, a statement about a term that never
-    /// was, a renewal from the future.
+    /// Ignores what is impossible: a term that goes back, a stopped term that never began, a
+    /// renewal from the future.
     fn take(&mut self, written: Written, now: Now) {
         let Written { term, renewal, stopped } = written;
         let goes_back = self.known.is_some_and(|known| {
@@ -223,8 +223,8 @@ mod tests {
         let mut guard = guard();
         guard.look(written(1, 0, 1), false, at(46));
         assert_eq!(guard.look(written(2, 50, 1), false, at(51)).effect, GuardEffect::Open);
-        // The runner looked at the clock before 95 and thaws after it, without having said that it
-        // stopped what is of the second term.
+        // The runner read the clock before 95 and thaws after that, without having written that it
+        // stopped the attempts of the second term.
         assert_eq!(guard.look(written(2, 50, 1), false, at(96)).effect, GuardEffect::Freeze);
     }
 

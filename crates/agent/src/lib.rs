@@ -1,4 +1,5 @@
-//! The worker's decisions, pure: the link, the fence, and what agent and runner say to each other.
+//! The worker's decisions as pure code: the link, the fence, the guard, the journal's format, and
+//! the protocol between agent and runner.
 
 pub mod fence;
 pub mod guard;

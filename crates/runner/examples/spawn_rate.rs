@@ -1,9 +1,9 @@
-//! How many processes one runner starts, sees the end of, journals and reports per second.
+//! How many processes one runner starts, reaps, journals and reports per second.
 //!
 //! `cargo run --release -p muster-runner --example spawn_rate [COUNT]`, after `cargo build
-//! --release -p muster-runner`. Plays the agent on the same machine, so the figure is that of
-//! runner, agent and programs together. The program is the smallest that can be executed: it only
-//! ends.
+//! --release -p muster-runner`. The example plays the agent on the same machine, so the figure is
+//! that of runner, agent and programs together. The program is the smallest that can be executed:
+//! it only ends.
 
 use std::error::Error;
 use std::io::{Read as _, Write as _};
@@ -108,7 +108,7 @@ impl Agent {
         Ok(self.stream.write_all(&frames)?)
     }
 
-    /// At least one message.
+    /// Receives at least one message.
     fn receive(&mut self) -> Result<Vec<ToAgent>> {
         let mut messages = Vec::new();
         let mut buffer = [0; 65536];
@@ -147,7 +147,7 @@ impl Agent {
         }))
     }
 
-    /// Runs `count` processes; how long it took, and the median from start to end.
+    /// Runs `count` processes. Returns how long that took, and the median time from start to end.
     fn measure(&mut self, program: &str, limits: Limits, count: u32) -> Result<(Duration, Duration)> {
         let first = self.next + 1;
         let begin = Instant::now();
@@ -180,7 +180,8 @@ impl Agent {
 
     fn shut_down(mut self) -> Result<()> {
         self.send(&[ToRunner::Shutdown(Duration::ZERO)])?;
-        // Until it is gone; it may have ended without reading our last acknowledgements.
+        // Waits until the runner is gone; it may have ended without reading our last
+        // acknowledgements.
         while self.stream.read(&mut [0; 65536]).is_ok_and(|length| length > 0) {}
         Ok(())
     }

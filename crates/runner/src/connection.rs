@@ -16,17 +16,17 @@ use rustix::net::{
 
 use crate::sys;
 
-/// What an agent may leave unread before its connection is cut; it takes the inventory when it
-/// comes back.
+/// Bytes that an agent may leave unread before its connection is cut. It takes the inventory when
+/// it comes back.
 const MAX_UNREAD: usize = 16 * 1024 * 1024;
 
-/// Read at once.
+/// Bytes of one read.
 const READ_BYTES: usize = 16 * 1024;
 
-/// How long a runner may take to answer somebody who asks whether it serves.
+/// How long a runner may take to answer the question whether it serves.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Connections that wait to be taken.
+/// Connections that wait to be accepted.
 const BACKLOG: i32 = 16;
 
 /// The socket in the state directory.
@@ -50,7 +50,7 @@ impl Listener {
         Ok(Listener(socket))
     }
 
-    /// The next connection that waits, of our own user (or the superuser); others are dropped.
+    /// The next waiting connection of our own user or the superuser; others are dropped.
     pub(crate) fn accept(&self) -> Option<OwnedFd> {
         let own = rustix::process::geteuid().as_raw();
         loop {
@@ -62,16 +62,16 @@ impl Listener {
                     }
                 }
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
-                // What waits stays; so it is with too many open files.
+                // A waiting connection stays, also when too many files are open.
                 Err(_) => return None,
             }
         }
     }
 }
 
-/// Whether a runner serves a socket: it answers. What was sent is not a hello, so the agent's
-/// connection is not touched. Being able to connect would prove nothing: a process that is being
-/// killed still holds its socket.
+/// Whether a runner serves this socket: it must answer. The message is not a hello, so the agent's
+/// connection is not touched. A successful connect would prove nothing: a dying process still holds
+/// its socket.
 pub(crate) fn is_served(path: &Path) -> bool {
     let answered = || -> io::Result<bool> {
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -87,8 +87,8 @@ pub(crate) fn is_served(path: &Path) -> bool {
     answered().unwrap_or(false)
 }
 
-/// A path that is too long for a socket's address is named by its directory's descriptor, which
-/// must stay open until the address was used.
+/// A path that is too long for a socket's address is reached through its directory's descriptor,
+/// which must stay open until the address was used.
 fn address(path: &Path) -> io::Result<(SocketAddrUnix, Option<OwnedFd>)> {
     if let Ok(address) = SocketAddrUnix::new(path) {
         return Ok((address, None));
@@ -166,7 +166,7 @@ impl AgentConnection {
         message.append_frame(&mut self.out);
     }
 
-    /// Sends as much as the peer takes now; whether all is sent.
+    /// Sends as much as the peer takes now. Returns whether everything is sent.
     pub(crate) fn send(&mut self) -> Result<bool, ConnectionEnd> {
         while self.sent < self.out.len() {
             match send(&self.socket, &self.out[self.sent..], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {

@@ -1,18 +1,18 @@
 //! Whether anything that an earlier runner of this state directory started can still run.
 //!
-//! The master closes what a worker came back without only on proof that nothing of it is left
-//! (I-CLOSE). The file `runs` in the state directory names the runs of which that is not proven,
-//! the present one among them, one a line. Each of these proves the end of a run:
+//! The master closes the attempts of an earlier incarnation only on proof that nothing of them is
+//! left (I-CLOSE). The file `runs` in the state directory names the runs for which that proof is
+//! missing, one per line, the present run among them. Each of these proves the end of a run:
 //!
 //! - its cgroup is the one that we have just emptied;
 //! - it was the first process of a PID namespace of its own: the kernel has ended the rest with it,
-//!   and that it has ended is told by the lock of the state directory, which is ours;
-//! - it was in a PID namespace, such as a container, whose first process was the worker's own and
-//!   held a lock (`process-one.lock`) that it does not hold any more;
-//! - the machine was started anew, where it and we see all of the machine's processes. In a
-//!   container another boot proves nothing: its volume may have been moved to another machine.
+//!   and the lock of the state directory, which is ours now, shows that it has ended;
+//! - it was in a PID namespace, such as a container, whose first process was the worker itself and
+//!   held a lock (`process-one.lock`) that it no longer holds;
+//! - the machine was booted again, and both that run and the present one see all of its processes.
+//!   In a container another boot proves nothing: its volume may have been moved to another machine.
 //!
-//! A run that ended in order, with all that it ran, takes its line out.
+//! A run that ended in order, with everything that it ran, removes its line.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -29,47 +29,48 @@ use crate::tree::CgroupId;
 
 const NAME: &str = "runs";
 
-/// Lines that are kept. Beyond them something of an unknown run may be left, for good.
+/// Most lines that are kept. Beyond them, the file says for good that an unknown run may have left
+/// something.
 const MAX_RUNS: usize = 64;
 
-/// A process that ends gives its locks back shortly before the kernel kills all of its PID
-/// namespace, within the same exit.
+/// A process that exits gives its locks back shortly before the kernel kills the rest of its PID
+/// namespace.
 const EXIT_TIME: Duration = Duration::from_secs(1);
 
-/// One run of a runner, by what ends all that it started.
+/// One run of a runner: the facts by which the end of everything that it started can be proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunRecord {
     /// The PID namespace that the runner was started in.
     pub(crate) namespace: PidNamespace,
-    /// The cgroup that held its trees, where one did.
+    /// The cgroup that held its trees, if one did.
     pub(crate) cgroup: Option<CgroupId>,
-    /// It was the first process of a PID namespace of its own.
+    /// Whether it was the first process of a PID namespace of its own.
     pub(crate) is_first_process: bool,
-    /// The first process of its PID namespace held `process-one.lock`.
+    /// Whether the first process of its PID namespace held `process-one.lock`.
     pub(crate) is_witnessed: bool,
 }
 
-/// Who holds `process-one.lock`.
+/// The holder of `process-one.lock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum LockHolder {
     Nobody,
     /// The first process of this namespace.
     First(PidNamespace),
-    /// Somebody who has not said where.
+    /// A process that has not written its namespace.
     Unknown,
 }
 
-/// The file.
+/// The file `runs`.
 #[derive(Debug)]
 pub(crate) struct EarlierRuns {
     path: PathBuf,
-    /// Those of which something may be left; `None` is a run of which nothing is known.
+    /// The runs that may have left something; `None` is a run of which nothing is known.
     left: Vec<Option<RunRecord>>,
 }
 
 impl EarlierRuns {
-    /// Looks what may be left, and puts the present run on record, before anything is started.
-    /// `is_first_run` says that this state directory never had another.
+    /// Finds the runs that may have left something, and records the present run, before anything is
+    /// started. `is_first_run` says that this state directory never had a run.
     pub(crate) fn begin(
         state_dir: &Path,
         present: Option<(PidNamespace, bool)>,
@@ -105,9 +106,9 @@ impl EarlierRuns {
         self.left.is_empty()
     }
 
-    /// The present run has ended, and all that it ran.
+    /// The present run has ended with everything that it ran: removes its line.
     pub(crate) fn end(self) {
-        // At worst something counts as left that is not.
+        // If this fails, the run only counts as not ended.
         let _ = self.write(&[]);
     }
 
@@ -118,8 +119,8 @@ impl EarlierRuns {
     }
 }
 
-/// The runs whose end is not proven, and whether the end of another is proven by the exit of a
-/// first process alone, which may still be under way.
+/// The runs whose end is not proven, and whether the end of another run is proven only by the exit
+/// of a first process, which may still be under way.
 fn unproven(
     on_record: Vec<Option<RunRecord>>,
     present: Option<&RunRecord>,
@@ -142,9 +143,9 @@ fn unproven(
 /// What shows that a run has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Proof {
-    /// What it ran is gone.
+    /// Nothing that it ran is left.
     Gone,
-    /// The exit of a process has begun that ends all it ran.
+    /// The process whose exit ends everything that it ran has begun to exit.
     Exit,
 }
 
@@ -166,7 +167,7 @@ fn proof(run: &RunRecord, present: &RunRecord, holder: &LockHolder) -> Option<Pr
     (run.is_first_process || first_has_ended).then_some(Proof::Exit)
 }
 
-/// Asks without holding the lock for longer than it takes to ask.
+/// Tries the lock, and gives it back at once.
 fn holder(path: &Path) -> io::Result<LockHolder> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -188,7 +189,7 @@ fn line(run: &Option<RunRecord>) -> String {
     format!("{} {cgroup} {first} {witnessed}", run.namespace)
 }
 
-/// A line that cannot be read is of a run of which nothing is known.
+/// A line that cannot be read stands for a run of which nothing is known.
 fn parse(line: &str) -> Option<RunRecord> {
     let mut words = line.rsplitn(4, ' ');
     let flag = |word: Option<&str>, name| match word {
@@ -252,7 +253,7 @@ mod tests {
         ] {
             assert_eq!(proof(&run, &present, &holder), expected, "{run:?} before {present:?}, held by {holder:?}");
         }
-        // The same inode, later: another namespace.
+        // The same inode at a later time is another namespace.
         let mut later = pod(7);
         later.namespace.first_started = 6;
         let holder = First(later.namespace.clone());

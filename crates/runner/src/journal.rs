@@ -1,9 +1,9 @@
 //! The journal's file. Records are gathered in memory and written together; whatever depends on
 //! them waits for [`Journal::write`].
 //!
-//! The file is preallocated, so a full disk does not stop a record in the usual case; where it
-//! does, the same records are tried again later and what depends on them waits. When the file is
-//! full, what is still known is written to a new one, which takes its place.
+//! The file is preallocated, so a full disk usually does not stop a record. Where it does, the same
+//! records are tried again later, and what depends on them waits. When the file is full, everything
+//! that is still known is written to a new one, which takes its place.
 
 use std::fs::File;
 use std::io;
@@ -17,20 +17,20 @@ use muster_types::Incarnation;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-/// A few seconds of the highest rate of spawns; and at least twice what is known, so that the
-/// rewriting costs little per record.
+/// The least size of a file: a few seconds of the highest rate of spawns. A file has at least twice
+/// the size of what is known, so that rewriting costs little per record.
 const MIN_CAPACITY: usize = 4 * 1024 * 1024;
 
 /// The room for more records on a disk that is nearly full.
 const SCANT_ROOM: usize = 64 * 1024;
 
-/// What waits may grow to this while nothing can be written; then the agent is no longer read.
+/// Most bytes that wait while nothing can be written; beyond that the agent is no longer read.
 const MAX_WAITING: usize = 4 * 1024 * 1024;
 
-/// The largest journal that is read: far beyond what is ever written.
+/// The largest journal that is read. None is written that comes near it.
 const MAX_READ: u64 = 1 << 30;
 
-/// The file, and what waits to be written.
+/// The file, and the records that wait to be written.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
@@ -41,7 +41,7 @@ pub(crate) struct Journal {
     waiting: Vec<u8>,
 }
 
-/// What the journal in a state directory adds up to; nothing if there is none.
+/// What the journal at a path adds up to; nothing if there is none.
 pub(crate) fn read(path: &Path) -> io::Result<(Option<Incarnation>, JournalState)> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -55,24 +55,24 @@ pub(crate) fn read(path: &Path) -> io::Result<(Option<Incarnation>, JournalState
 }
 
 impl Journal {
-    /// Begins a journal with what is known, in place of the one that is there.
+    /// Begins a journal that holds `known`, in place of the present one.
     pub(crate) fn create(path: PathBuf, incarnation: Incarnation, known: &[Record]) -> io::Result<Journal> {
         let (file, written, capacity) = begin(&path, incarnation, known)?;
         Ok(Journal { path, incarnation, file, written, capacity, waiting: Vec::new() })
     }
 
-    /// Adds a record to what waits.
+    /// Adds a record to those that wait.
     pub(crate) fn append(&mut self, record: &Record) {
         append_record(record, &mut self.waiting);
     }
 
-    /// Whether so much waits that no more should be taken on.
+    /// Whether so many records wait that no more should be taken on.
     pub(crate) fn is_journal_full(&self) -> bool {
         self.waiting.len() >= MAX_WAITING
     }
 
-    /// Writes what waits. `known` says everything that is known, including what waits: it is asked
-    /// when the file is full.
+    /// Writes the waiting records. `known` returns records of everything that is known, including
+    /// what waits; it is called when the file is full.
     pub(crate) fn write(&mut self, known: impl FnOnce() -> Vec<Record>) -> io::Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
@@ -88,8 +88,8 @@ impl Journal {
     }
 }
 
-/// Writes a new journal beside the old one and has it take the old one's place; with little room if
-/// there is no more.
+/// Writes a new journal beside the old one and moves it into the old one's place. If the disk is
+/// nearly full, it has little room for more records.
 fn begin(path: &Path, incarnation: Incarnation, known: &[Record]) -> io::Result<(File, usize, usize)> {
     let mut bytes = Vec::new();
     append_header(incarnation, &mut bytes);
@@ -103,7 +103,7 @@ fn begin(path: &Path, incarnation: Incarnation, known: &[Record]) -> io::Result<
             Ok((file, bytes.len(), capacity))
         }
         Err(error) => {
-            // What it took may be all the room there is.
+            // Its bytes may be all the room that there is.
             let _ = std::fs::remove_file(&beside);
             Err(error)
         }
@@ -113,7 +113,7 @@ fn begin(path: &Path, incarnation: Incarnation, known: &[Record]) -> io::Result<
 fn begin_with(path: &Path, bytes: &[u8], capacity: usize) -> io::Result<(File, usize)> {
     let file = File::options().write(true).create(true).truncate(true).open(path)?;
     match fallocate(&file, FallocateFlags::empty(), 0, capacity as u64) {
-        // A file system that cannot preallocate only makes a full disk show later.
+        // Without preallocation a full disk only shows later.
         Ok(()) | Err(Errno::OPNOTSUPP) => {}
         Err(error) => return Err(error.into()),
     }

@@ -1,5 +1,5 @@
-//! Leaving the caller: the process that was started waits until the runner serves, the runner lives
-//! on in its own session and, where the kernel lets it, as the first process of its own PID
+//! Leaving the caller. The process that was started waits until the runner serves. The runner lives
+//! on in its own session and, where the kernel permits it, as the first process of its own PID
 //! namespace, so that everything it runs dies with it.
 
 use std::ffi::OsStr;
@@ -25,12 +25,12 @@ use crate::state_dir::{StateDir, StateDirError};
 use crate::sys::daemon::{self, Side};
 use crate::sys::signals;
 
-/// Why there is no runner of ours.
+/// Why no runner was started.
 #[derive(Debug)]
 pub(crate) enum LaunchError {
-    /// Another one holds the state directory.
+    /// Another runner holds the state directory.
     Served,
-    /// For people.
+    /// The text is for people.
     Failed(String),
 }
 
@@ -40,7 +40,7 @@ const NO_NAMESPACE: u8 = b'N';
 const LOCKED: u8 = b'L';
 const FAILED: u8 = b'F';
 
-/// Between tries to lock a state directory that nobody serves, and how long they are made.
+/// Time between tries to lock a state directory that no runner serves, and how long they go on.
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
 
@@ -51,7 +51,7 @@ fn failed(what: &str) -> impl Fn(io::Error) -> LaunchError {
     move |error| LaunchError::Failed(format!("cannot {what}: {error}"))
 }
 
-/// Starts the runner; returns in the calling process when it serves.
+/// Starts the runner. Returns in the calling process when the runner serves.
 pub(crate) fn launch(options: &RunnerOptions) -> Result<(), LaunchError> {
     let state = open_state(options)?;
     let mut with_namespaces = options.namespaces;
@@ -71,8 +71,8 @@ pub(crate) fn launch(options: &RunnerOptions) -> Result<(), LaunchError> {
     }
 }
 
-/// Locks the state directory. A lock without anybody who serves is that of a runner that begins or
-/// ends: its lock goes with its last thread.
+/// Locks the state directory. If it is locked but not served, a runner begins or ends there: its
+/// lock goes with its last thread.
 fn open_state(options: &RunnerOptions) -> Result<StateDir, LaunchError> {
     let begin = Instant::now();
     loop {
@@ -91,11 +91,11 @@ fn open_state(options: &RunnerOptions) -> Result<StateDir, LaunchError> {
     }
 }
 
-/// What became of a launch.
+/// The result of a launch.
 enum Launched {
     /// The runner serves.
     Serves,
-    /// There is no namespace to be had.
+    /// No namespace could be made.
     NoNamespace,
     /// Another runner holds this cgroup.
     Locked(PathBuf),
@@ -108,7 +108,7 @@ fn try_launch(options: &RunnerOptions, state: &StateDir, with_namespaces: bool) 
         Side::Parent(child) => child,
     };
     drop(writer);
-    // It ends as soon as it has forked the runner.
+    // The child ends as soon as it has forked the runner.
     let _ = crate::sys::wait::reap(child);
     let mut answer = Vec::new();
     File::from(reader).take(MAX_TEXT).read_to_end(&mut answer).map_err(failed("hear the runner"))?;
@@ -121,8 +121,7 @@ fn try_launch(options: &RunnerOptions, state: &StateDir, with_namespaces: bool) 
     }
 }
 
-/// In a process of its own: opens a session, makes the namespaces, and forks the runner, which so
-/// can never get a terminal.
+/// In a process of its own: opens a session, makes the namespaces, and forks the runner.
 fn leave_session(options: &RunnerOptions, state: &StateDir, writer: OwnedFd, with_namespaces: bool) -> ! {
     signals::reset_and_block();
     daemon::close_others(&[writer.as_raw_fd(), state.lock_fd()]);
@@ -176,19 +175,19 @@ fn become_runner(options: &RunnerOptions, state: &StateDir, writer: OwnedFd, pla
 }
 
 fn tell(writer: OwnedFd, what: u8, text: &[u8]) {
-    // If the caller is gone, the runner goes on all the same.
+    // The runner goes on even if the caller is gone.
     let _ = File::from(writer).write_all(&[&[what], text].concat());
 }
 
-/// Mounts made on the machine later are seen, ours are not passed on; `/proc` shows our own
-/// processes.
+/// Makes `/proc` show our own processes. Later mounts of the machine are still seen, but ours are
+/// not passed on.
 fn own_proc() -> io::Result<()> {
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     Ok(mount("proc", "/proc", "proc", flags, None)?)
 }
 
-/// Neither the caller's directory nor its streams are held. What a crash says goes to the log.
+/// Lets go of the caller's directory and streams. The message of a crash goes to the log.
 fn detach(state: &StateDir) -> io::Result<()> {
     std::env::set_current_dir("/")?;
     let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
@@ -196,7 +195,7 @@ fn detach(state: &StateDir) -> io::Result<()> {
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     rustix::stdio::dup2_stderr(&log)?;
-    // A runner with one thread would neither serve nor end.
+    // A runner that has lost a thread would neither serve nor end, so it aborts.
     std::panic::set_hook(Box::new(|panic| {
         let _ = writeln!(io::stderr(), "{panic}");
         std::process::abort();

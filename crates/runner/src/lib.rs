@@ -1,19 +1,19 @@
 //! `muster-runner`: starts, limits, fences, reaps and journals the processes of one worker.
 //!
-//! Small, without gRPC or async runtime, because it outlives the agents that speak to it and
+//! It is small, without gRPC or async runtime, because it outlives the agents that speak to it and
 //! everything that it runs dies with it. The threads of the [`spawner`] only spawn and may hang on
 //! a path; the main loop ([`engine`]) does everything else and touches no path that a user chose.
 //!
-//! What is leased is stopped at its lease's end by the main loop and, should that not be scheduled,
-//! by the [`guard`], a second process.
+//! The main loop stops leased attempts at their lease's end. If it is not scheduled, the [`guard`],
+//! a second process, stops them.
 //!
 //! The state directory (mode 0700) holds the lock, the socket, the incarnation, the process id, the
-//! journal, the runs whose end is not proven ([`earlier_runs`]) and `runner.log`, which gets what a
-//! crash has to say, and what became of the guard if it had to be replaced.
+//! journal, the runs whose end is not proven ([`earlier_runs`]) and `runner.log`, which gets the
+//! message of a crash and says why the guard was replaced.
 //!
 //! SIGTERM ends everything that runs, each attempt by its own grace, and then the runner; a second
-//! one changes nothing. SIGKILL lets the kernel end everything at once. No other signal means
-//! anything.
+//! SIGTERM changes nothing. SIGKILL lets the kernel end everything at once. Other signals have no
+//! effect.
 
 mod clock;
 mod connection;
@@ -39,7 +39,7 @@ use std::process::ExitCode;
 
 use options::{RunnerInvocation, parse};
 
-/// The state directory is another runner's.
+/// Another runner serves the state directory.
 const EXIT_SERVED: u8 = 3;
 
 /// Runs the program with the arguments after its name.
@@ -53,7 +53,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             };
         }
         Ok(RunnerInvocation::Print(text)) => {
-            // Nobody may be reading.
+            // There may be no reader.
             let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
@@ -69,7 +69,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
-    // Nobody may be reading.
+    // There may be no reader.
     let _ = writeln!(std::io::stderr(), "error: {message}");
     ExitCode::from(code)
 }

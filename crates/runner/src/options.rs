@@ -1,4 +1,4 @@
-//! The command line. Parsed by hand: a parser would be larger than the rest of the program.
+//! The command line. It is parsed by hand: a parser would be larger than the rest of the program.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,13 +12,13 @@ use crate::tree::Method;
 pub(crate) struct RunnerOptions {
     /// Holds the lock, the socket, the incarnation and the journal.
     pub(crate) state_dir: PathBuf,
-    /// Where cgroups are.
+    /// Where cgroups are mounted.
     pub(crate) cgroup_root: PathBuf,
     /// How to hold trees.
     pub(crate) tree: Method,
     /// Whether limits are enforced.
     pub(crate) limits: bool,
-    /// Whether to live in namespaces of its own, where the kernel lets it.
+    /// Whether the runner lives in namespaces of its own, where the kernel permits it.
     pub(crate) namespaces: bool,
     /// How long a tree that was frozen at its lease's end waits to be confirmed; zero kills at the
     /// lease's end.
@@ -50,15 +50,15 @@ already serves it (exit code 3).
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum RunnerInvocation {
-    /// Run.
+    /// Start a runner.
     Run(RunnerOptions),
-    /// Be the guard of a runner.
+    /// Run as the guard of a runner.
     Guard(guard::GuardRequest),
     /// Print a text and end.
     Print(String),
 }
 
-/// The command line is wrong: what, and what would be right.
+/// The command line is wrong. The text says what is wrong, and what would be right.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UsageError(pub(crate) String);
 
@@ -99,7 +99,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Run
     Ok(RunnerInvocation::Run(options))
 }
 
-/// What the runner passes to its guard, which nobody else starts.
+/// The arguments that the runner passes to its guard; nothing else starts a guard.
 fn guard_of(how: Option<OsString>, kill_after: Option<OsString>) -> Result<RunnerInvocation, UsageError> {
     let wrong = || UsageError("the guard is started by its runner alone".to_owned());
     let how = how.and_then(|how| how.into_string().ok()).ok_or_else(wrong)?;

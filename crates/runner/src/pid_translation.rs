@@ -12,13 +12,13 @@ pub(crate) struct PidTranslation {
 }
 
 impl PidTranslation {
-    /// Opens the present `/proc`. Without one, processes are shown by the ids that the runner sees.
+    /// Opens the present `/proc`. Without one, reports show the ids that the runner sees.
     pub(crate) fn open() -> PidTranslation {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         PidTranslation { proc: open("/proc", flags, Mode::empty()).ok() }
     }
 
-    /// Our own process.
+    /// The id of our own process.
     pub(crate) fn own(&self) -> u32 {
         self.proc
             .as_ref()
@@ -27,12 +27,12 @@ impl PidTranslation {
             .unwrap_or_else(std::process::id)
     }
 
-    /// The process of a descriptor. What a descriptor refers to is shown in terms of the namespace
-    /// that `/proc` belongs to.
+    /// The id of a descriptor's process. The kernel gives it in terms of the namespace that `/proc`
+    /// belongs to.
     pub(crate) fn of(&self, pidfd: RawFd) -> Option<u32> {
         let path = format!("self/fdinfo/{pidfd}");
         let file = openat(self.proc.as_ref()?, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        // It is a few short lines; the standard library would first ask for its size.
+        // The file has a few short lines; the standard library would first ask for its size.
         let mut bytes = [0; 512];
         let length = rustix::io::read(&file, &mut bytes).ok()?;
         let text = std::str::from_utf8(&bytes[..length]).ok()?;

@@ -1,4 +1,4 @@
-//! A program as the kernel takes it.
+//! A program in the form that the kernel takes.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -13,7 +13,7 @@ use crate::sys::strings::CStringArray;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BadText(pub(crate) &'static str);
 
-/// Where a name without slash is looked for when the environment has no `PATH`.
+/// Where a name without slash is looked up when the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// What a child is given beside its program.
@@ -27,7 +27,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) oom_score: Option<&'a CStr>,
 }
 
-/// Makes every text that the child will need.
+/// Prepares every text that the child will need.
 pub(crate) fn plan<'a>(program: &Program, surroundings: Surroundings<'a>) -> Result<ClonePlan<'a>, BadText> {
     let Surroundings { null, joins, mark, cancelled, lease_end, dies_with_parent, oom_score } = surroundings;
     let argv = [&program.program].into_iter().chain(&program.args).map(|text| text_of(text, "an argument"));

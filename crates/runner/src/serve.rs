@@ -26,25 +26,25 @@ use crate::tree::{self, CgroupHome, TreeRequest, Trees};
 /// Where the runner lives.
 pub(crate) struct RunnerPlace {
     pub(crate) outer: PidTranslation,
-    /// The PID namespace that it was started in.
+    /// The PID namespace in which it was started.
     pub(crate) outer_namespace: Option<PidNamespace>,
-    /// Of a PID namespace of its own.
+    /// Whether it is the first process of a PID namespace of its own.
     pub(crate) is_first_process: bool,
 }
 
-/// What an earlier runner left is killed, and looked at again after this, until it is gone.
+/// Time between two sweeps of what an earlier runner left, until it is gone.
 const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 
-/// What does not go in this time waits in the kernel; there is no new incarnation before it is
-/// gone, so the start fails and may be tried again.
+/// Processes that have not ended in this time wait in the kernel. There is no new incarnation
+/// before they are gone, so the start fails and may be tried again.
 const SWEEP_LIMIT: Duration = Duration::from_secs(30);
 
-/// Why it does not serve.
+/// Why the runner does not serve.
 #[derive(Debug)]
 pub(crate) enum ServeError {
     /// Another runner holds this cgroup.
     Locked(PathBuf),
-    /// For people.
+    /// The text is for people.
     Failed(String),
 }
 
@@ -58,8 +58,8 @@ fn cannot<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String {
     move |error| format!("cannot {what}: {error}")
 }
 
-/// Makes everything ready. The order is the promise: what was left is gone, or known to be left,
-/// before there is a new incarnation; the incarnation is on disk before anybody can connect.
+/// Makes everything ready. The order matters: what was left is gone, or known to be left, before
+/// there is a new incarnation, and the incarnation is on disk before anything can connect.
 pub(crate) fn prepare(
     options: &RunnerOptions,
     state: &StateDir,
@@ -99,9 +99,9 @@ pub(crate) fn prepare(
         oom_score,
     };
     let spawner = Spawner::start(setting).map_err(cannot("start the spawner"))?;
-    // After the spawners have begun: their priority is that of this thread as it was, and so is
-    // that of all programs. Not a real-time one, as the guard's: this loop works as long as there
-    // is work, and what it works on is sent by others.
+    // Only after the spawners have started: they, and so all programs, keep the priority that this
+    // thread had before. It is not a real-time priority, as the guard's is: this loop works as long
+    // as there is work, and others send that work.
     tell("be scheduled first", privilege::raise_priority());
     let listener = Listener::bind(&state.socket()).map_err(cannot("serve the socket"))?;
 
@@ -128,8 +128,9 @@ pub(crate) fn prepare(
     Ok((engine, runs))
 }
 
-/// As far as the machine lets us, and before there is a guard or a spawner. Answers what a program
-/// writes for itself: it inherits all but the lock of memory and the cgroup, which it leaves.
+/// Protects the runner as far as the machine permits, before there is a guard or a spawner. Returns
+/// the OOM score that each program writes for itself, since it would inherit the runner's. The
+/// memory lock ends at exec, and a program leaves the cgroup.
 fn protect(cgroup_homes: &mut [CgroupHome]) -> Option<CString> {
     for home in cgroup_homes {
         tell("have a cgroup of its own", home.admit_runner());
@@ -142,12 +143,12 @@ fn protect(cgroup_homes: &mut [CgroupHome]) -> Option<CString> {
 
 fn tell(what: &str, done: io::Result<()>) {
     if let Err(error) = done {
-        // Nobody may be reading.
+        // There may be no reader.
         let _ = writeln!(io::stderr(), "the runner cannot {what}: {error}");
     }
 }
 
-/// Removes what says that a runner is here.
+/// Removes the files that say that a runner is here.
 pub(crate) fn clean_up(state: &StateDir) {
     let _ = std::fs::remove_file(state.socket());
     state.remove_pid();

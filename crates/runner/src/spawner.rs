@@ -1,5 +1,5 @@
-//! The spawner: threads that only spawn. They alone touch paths that users chose, so they alone may
-//! hang on one that cannot be reached.
+//! The spawner: threads that only spawn. Only they touch paths that users chose, so only they can
+//! hang on a path that cannot be reached.
 
 use std::collections::VecDeque;
 use std::ffi::CString;
@@ -21,12 +21,12 @@ use crate::prepare::{self, Surroundings};
 use crate::sys::{CloneFailure, CloneStep, Cloned, Cloner};
 use crate::tree::{Tree, Trees};
 
-/// Jobs handed over and not begun. Few: what waits with the main loop can be taken back without a
-/// trace.
+/// Jobs that were handed over and not begun. They are few, since a job that still waits in the main
+/// loop can be taken back without a trace.
 const HANDED_OVER: usize = 32;
 
-/// Each sleeps while its child prepares and executes; another makes the next one's cgroups
-/// meanwhile. And while one hangs on a path, the others go on.
+/// Each thread sleeps while its child prepares and executes; meanwhile another one makes the
+/// cgroups for the next child. While one thread hangs on a path, the others go on.
 const THREADS: usize = 2;
 
 /// A spawner's stack: it formats paths and makes system calls.
@@ -65,19 +65,19 @@ pub(crate) struct Spawned {
 pub(crate) enum SpawnFailure {
     /// Its cgroups could not be made.
     Tree(io::Error),
-    /// A text of it holds a zero byte.
+    /// One of its texts holds a zero byte.
     Text(&'static str),
-    /// The child failed on its way.
+    /// The child failed before it executed.
     Child(CloneFailure),
 }
 
-/// What both threads see.
+/// What the threads and the main loop share.
 #[derive(Debug)]
 struct SpawnerShared {
     /// `CLOCK_BOOTTIME` in nanoseconds after which nothing leased starts.
     lease_end: AtomicU64,
-    /// The pids that are being started, one of each thread, 0 if none: not unassigned, although the
-    /// main loop does not know them yet.
+    /// The pid that each thread is starting, 0 if none. The main loop does not know these processes
+    /// yet, and must not take them for unassigned ones.
     current: [AtomicI32; THREADS],
     done: Mutex<VecDeque<SpawnDone>>,
     wake: OwnedFd,
@@ -90,7 +90,7 @@ impl SpawnerShared {
     }
 }
 
-/// The main loop's end.
+/// The main loop's side of the spawner.
 #[derive(Debug)]
 pub(crate) struct Spawner {
     jobs: SyncSender<Box<SpawnJob>>,
@@ -103,7 +103,7 @@ pub(crate) struct SpawnerContext {
     pub(crate) trees: Arc<Trees>,
     pub(crate) outer: Arc<PidTranslation>,
     pub(crate) dies_with_parent: bool,
-    /// What each child writes for itself, since the runner is spared when memory is short.
+    /// The OOM score that each child writes for itself, since it would inherit the runner's.
     pub(crate) oom_score: Option<CString>,
 }
 
@@ -132,7 +132,7 @@ impl Spawner {
         Ok(Spawner { jobs, shared })
     }
 
-    /// Hands a job over, or gives it back if enough wait.
+    /// Hands a job over, or gives it back if enough jobs wait.
     pub(crate) fn hand_over(&self, job: Box<SpawnJob>) -> Result<(), Box<SpawnJob>> {
         match self.jobs.try_send(job) {
             Ok(()) => Ok(()),
@@ -140,34 +140,34 @@ impl Spawner {
         }
     }
 
-    /// Nothing leased starts after this.
+    /// Sets the time after which nothing leased starts.
     pub(crate) fn set_lease_end(&self, nanos: u64) {
         self.shared.lease_end.store(nanos, Ordering::SeqCst);
     }
 
-    /// What was done since the last call.
+    /// The jobs that were done since the last call.
     pub(crate) fn take_done(&self) -> VecDeque<SpawnDone> {
         let mut counter = [0; 8];
-        // Empty when the wake-up was for what an earlier call took.
+        // It is empty if an earlier call has taken what this wake-up was for.
         let _ = rustix::io::read(&self.shared.wake, &mut counter);
         std::mem::take(&mut *self.shared.done())
     }
 
-    /// Whether a child that has ended is one that is being started. To be asked before
-    /// [`Spawner::take_done`]: what is no longer being started is among what is done.
+    /// Whether a child that has ended is still being started. To be asked before
+    /// [`Spawner::take_done`], which returns the children that are no longer being started.
     pub(crate) fn is_starting(&self, pid: i32) -> bool {
         self.shared.current.iter().any(|current| current.load(Ordering::SeqCst) == pid)
     }
 }
 
-/// Readable when something is done.
+/// Readable when a job is done.
 impl AsFd for Spawner {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared.wake.as_fd()
     }
 }
 
-/// The next job; one thread waits for it, the others for that one.
+/// The next job. One thread waits for it, the others wait for that thread.
 fn next(jobs: &Mutex<Receiver<Box<SpawnJob>>>) -> Option<Box<SpawnJob>> {
     jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
@@ -189,8 +189,8 @@ impl SpawnerThread {
                 done.push_back(SpawnDone { attempt: job.attempt, result });
                 done.len() == 1
             };
-            // After it is among what is done: until then it must not look like an unassigned
-            // process.
+            // Only after the job is among those done: until then the child must not look like an
+            // unassigned process.
             self.shared.current[self.number].store(0, Ordering::SeqCst);
             if was_empty {
                 // The counter cannot overflow: it is read as often as it is written.

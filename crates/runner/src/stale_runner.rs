@@ -1,4 +1,4 @@
-//! A runner whose state directory was wiped under it: nobody can reach it any more, yet it holds
+//! A runner whose state directory was wiped while it ran: it can no longer be reached, yet it holds
 //! the worker's cgroup. It is ended, and the kernel ends what it ran, before the next runner looks
 //! at the cgroup.
 
@@ -13,15 +13,15 @@ use muster_agent::runner_protocol::LOCK_NAME;
 use rustix::fs::{major, minor};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// Between looks at a process that was killed.
+/// Time between two looks at a killed process.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What does not end in this time waits in the kernel.
+/// A process that has not ended in this time waits in the kernel.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Ends the runner that holds a cgroup's directory locked, if its own lock file was deleted; false
-/// if there is no such runner. One whose lock file stands is another worker, perhaps in a container
-/// that sees the same path.
+/// Ends the runner that holds a cgroup's directory locked, if its own lock file was deleted;
+/// returns false if there is no such runner. A runner whose lock file exists belongs to another
+/// worker, perhaps in a container that sees the same path.
 pub(crate) fn take_over(cgroup: &Path) -> io::Result<bool> {
     let Some(holder) = holder_of(cgroup)? else { return Ok(false) };
     let pidfd = pidfd_open(holder, PidfdFlags::empty())?;
@@ -39,7 +39,8 @@ pub(crate) fn take_over(cgroup: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// From `/proc/locks`: `1: FLOCK  ADVISORY  WRITE 123 00:1c:456 0 EOF`.
+/// The process that holds a path locked, from `/proc/locks`: `1: FLOCK  ADVISORY  WRITE 123
+/// 00:1c:456 0 EOF`.
 fn holder_of(path: &Path) -> io::Result<Option<Pid>> {
     let file = fs::metadata(path)?;
     let wanted = format!("{:02x}:{:02x}:{}", major(file.dev()), minor(file.dev()), file.ino());

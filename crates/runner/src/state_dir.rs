@@ -17,10 +17,10 @@ pub(crate) struct StateDir {
     lock: LockFile,
 }
 
-/// Why it cannot be used.
+/// Why the directory cannot be used.
 #[derive(Debug)]
 pub(crate) enum StateDirError {
-    /// Another runner holds it; where it serves, or will.
+    /// Another runner holds it; the path of its socket.
     Locked(PathBuf),
     /// An operation on a path failed.
     Io(&'static str, PathBuf, io::Error),
@@ -58,7 +58,7 @@ impl StateDir {
         &self.path
     }
 
-    /// Whether it never had a runner.
+    /// Whether the directory never had a runner.
     pub(crate) fn is_new(&self) -> bool {
         !self.path.join(INCARNATION_NAME).exists() && !self.journal().exists()
     }
@@ -75,16 +75,16 @@ impl StateDir {
         self.path.join(LOG_NAME)
     }
 
-    /// Names the worker's cgroup. From the path alone, so that it is the same after the directory
-    /// was wiped; hashed, because a path may be longer than a name, and by a fixed function,
-    /// because the next version must find the same.
+    /// The name of the worker's cgroup. It depends on the path alone, so that it is the same after
+    /// the directory was wiped. It is a hash, because a path may be longer than a name, and the
+    /// function is fixed, because the next version must find the same name.
     pub(crate) fn worker_name(&self) -> String {
         use std::os::unix::ffi::OsStrExt as _;
         format!("w-{:016x}", fnv1a(self.path.as_os_str().as_bytes()))
     }
 
-    /// Takes the next incarnation and has it on disk. `seen` is the one that wrote the journal,
-    /// should the counter's file be lost.
+    /// Takes the next incarnation and writes it to disk. `seen` is the one that wrote the journal,
+    /// in case the counter's file is lost.
     pub(crate) fn next_incarnation(&self, seen: Option<Incarnation>) -> io::Result<Incarnation> {
         let path = self.path.join(INCARNATION_NAME);
         let last = match fs::read_to_string(&path) {
@@ -98,18 +98,19 @@ impl StateDir {
         Ok(incarnation)
     }
 
-    /// For people and scripts; the truth is the peer of the socket.
+    /// Writes the process id, for people and scripts. The reliable source is the peer of the
+    /// socket.
     pub(crate) fn write_pid(&self, pid: u32) -> io::Result<()> {
         fs::write(self.path.join(PID_FILE_NAME), format!("{pid}\n"))
     }
 
     pub(crate) fn remove_pid(&self) {
-        // It says nothing that must be true.
+        // Nothing relies on the file.
         let _ = fs::remove_file(self.path.join(PID_FILE_NAME));
     }
 }
 
-/// A file that was damaged counts as absent: the random part still tells incarnations apart.
+/// A damaged file counts as absent: the random part still tells incarnations apart.
 fn parse_counter(text: &str) -> u64 {
     text.split('-').next().and_then(|counter| counter.trim().parse().ok()).unwrap_or(0)
 }

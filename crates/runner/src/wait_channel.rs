@@ -2,7 +2,7 @@
 
 use std::fs;
 
-/// Processes that are shown, of a tree that may have many.
+/// Most processes of a tree that are shown.
 const SHOWN: usize = 3;
 
 /// Longest text.

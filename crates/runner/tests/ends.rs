@@ -1,4 +1,4 @@
-//! How processes end, and what is said of it.
+//! How processes end, and what is reported of it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -133,7 +133,8 @@ fn a_fork_bomb_is_gone_after_a_kill(arguments: &[&str], word: &str) {
     let runner = TestRunner::start(arguments);
     let mut agent = runner.connect();
     let word = unique_word(word);
-    // Bounded by itself, should containment fail: two children of each, eight deep, each living on.
+    // It is bounded in case containment fails: each process starts two children, eight deep, and
+    // lives on.
     let bomb = runner.file("bomb");
     let text = format!(
         "#!/bin/sh\n: {word}\ntrap '' TERM\n[ $1 -gt 7 ] || for i in 1 2; do setsid sh $0 $(($1+1)) {word} & done\nwhile :; do sleep 1; done\n"

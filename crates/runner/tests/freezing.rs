@@ -1,5 +1,5 @@
-//! The end of the lease where there is a freezer: what is leased executes nothing, goes on when it
-//! is confirmed under a lease, and else ends.
+//! The end of the lease where there is a freezer: a leased tree executes nothing, goes on when it
+//! is confirmed under a lease, and otherwise ends.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -14,7 +14,7 @@ use common::{
 use muster_agent::runner_protocol::{AgentHello, ToRunner};
 use muster_types::{AttemptState, Exit, Fault, Reason, Report};
 
-/// That nothing executes is shown by nothing being done for a while.
+/// A tree that does nothing for a while executes nothing.
 fn assert_still(runner: &TestRunner) {
     let before = beats(runner);
     std::thread::sleep(QUIET);
@@ -26,8 +26,7 @@ fn wait_ticking(runner: &TestRunner) {
     wait_until("it ticks", || beats(runner) > before + 4);
 }
 
-/// A runner with the freezer, and driver 1 frozen in it; `None` where the machine has none of this
-/// kind.
+/// A runner with the freezer, and driver 1 frozen in it; `None` where the machine lacks this kind.
 fn frozen(arguments: &[&str], word: &str) -> Option<(TestRunner, Agent, Report)> {
     let runner = TestRunner::start(arguments);
     let mut agent = runner.connect();
@@ -100,7 +99,7 @@ fn what_was_thawed_is_frozen_again_at_the_next_end_v1() {
     what_was_thawed_is_frozen_again_at_the_next_end(V1, "again1");
 }
 
-/// With a grace of twenty seconds, of which nothing is waited for.
+/// The grace is twenty seconds, and none of it is waited for.
 fn a_kill_while_it_is_frozen_leaves_nothing(arguments: &[&str], name: &str) {
     let word = unique_word(name);
     let Some((runner, mut agent, _)) = frozen(arguments, &word) else { return };
@@ -160,7 +159,7 @@ fn a_shutdown_ends_what_is_frozen_v1() {
     a_shutdown_ends_what_is_frozen(V1, "shutdown1");
 }
 
-/// The kernel ends a tree of the second version with its runner, frozen or not. One of the first
+/// The kernel ends a tree of the second version with its runner, frozen or not. A tree of the first
 /// version executes nothing any more, and is gone when the next runner serves.
 fn a_crash_while_it_is_frozen_leaves_nothing(arguments: &[&str], name: &str, ends_at_once: bool) {
     let word = unique_word(name);

@@ -1,5 +1,5 @@
-//! The guard stops what is leased when the runner cannot, and nothing that it does lets anything go
-//! on that a leader has not confirmed.
+//! The guard stops leased trees when the runner cannot, and never lets anything go on that a leader
+//! has not confirmed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const NONE: &[&str] = &["--tree", "none"];
 
-/// Nothing is done any more: waits for the first while without a beat, then demands another.
+/// Waits for a while without a beat, then demands another one.
 fn wait_still(runner: &TestRunner) {
     let begin = std::time::Instant::now();
     loop {
@@ -63,10 +63,10 @@ fn a_stopped_runner_is_stood_in_for(arguments: &[&str], name: &str) {
     let (runner, mut agent) = running(arguments, LEASE, &unique_word(name));
     let pid = runner.pid();
     stop(pid);
-    // No beat after the lease's end, and no word of the runner.
+    // There is no beat after the lease's end, and no report of the runner.
     wait_still(&runner);
 
-    // What it finds is a lease that a leader has given since: no leave to go on.
+    // The runner finds a lease that a leader has given since: that does not let the tree go on.
     agent.renew(Duration::from_secs(60));
     kill_process(pid, Signal::CONT).unwrap();
     let report = agent.wait(driver(1), |report| report.state == AttemptState::Frozen);
@@ -104,7 +104,7 @@ fn what_a_leader_renewed_in_time_goes_on_when_the_runner_wakes() {
     let (runner, mut agent) = running(V2, LEASE, &unique_word("contiguous"));
     let pid = runner.pid();
     stop(pid);
-    // Sent under the lease that stands, read long after it.
+    // It is sent under the lease that stands, and read long after its end.
     agent.renew(Duration::from_secs(60));
     wait_still(&runner);
     kill_process(pid, Signal::CONT).unwrap();
@@ -159,7 +159,7 @@ fn a_guard_that_dies_is_replaced_and_the_next_one_fences() {
     let first = wait_guard(&runner);
     kill_process(first, Signal::KILL).unwrap();
     wait_until("there is another guard", || guard_of(&runner).is_some_and(|guard| guard != first));
-    // Something leased starts under it, so it answers.
+    // A leased start succeeds under it, so it answers.
     assert!(agent.run(leased(runner.shell(driver(2), "true"))).is_success());
     stop(runner.pid());
     wait_still(&runner);
@@ -184,8 +184,8 @@ fn a_guard_that_is_stopped_is_replaced_and_what_is_leased_waits_for_the_next() {
     wait_ticking(&runner);
 }
 
-/// A cgroup of the freezer of cgroup v1: what is frozen there does not end when it is killed, just
-/// as a process that hangs in the kernel.
+/// A cgroup of the freezer of cgroup v1. A frozen process in it does not end when it is killed,
+/// like a process that hangs in the kernel.
 struct FrozenPlace(std::path::PathBuf);
 
 impl FrozenPlace {
@@ -203,7 +203,7 @@ impl FrozenPlace {
 
 impl Drop for FrozenPlace {
     fn drop(&mut self) {
-        // Nothing may be left of what a failed test has frozen.
+        // A failed test must leave nothing frozen.
         let _ = std::fs::write(self.0.join("freezer.state"), "THAWED");
         let begin = std::time::Instant::now();
         while std::fs::remove_dir(&self.0).is_err() && begin.elapsed() < common::PATIENCE {

@@ -1,4 +1,4 @@
-//! The fence: what is leased ends with its lease, whoever is connected.
+//! The fence: leased attempts end with their lease, whichever agent is connected.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -39,7 +39,7 @@ fn what_was_accepted_under_one_lease_is_not_started_under_another() {
     let start = leased(runner.shell(driver(1), "echo ran > ran"));
     agent.send(&[ToRunner::Accept(start.accepted.clone())]);
     agent.wait(driver(1), |report| report.state == AttemptState::Accepted);
-    // Its artifacts are fetched for longer than the lease lasts; meanwhile a leader may have run it
+    // Fetching its artifacts takes longer than the lease lasts; meanwhile a leader may have run it
     // elsewhere.
     assert_eq!(agent.wait_ended(driver(1)).reason, Reason::NeverStarted);
     agent.renew(Duration::from_secs(45));

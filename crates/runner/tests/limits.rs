@@ -7,8 +7,8 @@ mod common;
 use common::{TestRunner, driver, lacks};
 use muster_types::{Exit, Fault, Reason};
 
-/// Takes memory far beyond the limit of the tests: one endless line. Bounded, should the limit
-/// fail.
+/// Takes memory far beyond the limit of the tests: one endless line. It is bounded in case the
+/// limit fails.
 const EAT: &str = "ulimit -v 2000000; exec tail /dev/zero";
 
 #[test]

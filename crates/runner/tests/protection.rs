@@ -1,5 +1,5 @@
-//! Runner and guard are spared and scheduled first as far as the machine lets them be, and no
-//! program has anything of it.
+//! Runner and guard are spared and scheduled first, as far as the machine permits, and no program
+//! inherits any of it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -15,8 +15,8 @@ use rustix::process::Pid;
 const NONE: &[&str] = &["--tree", "none"];
 const OUTSIDE: &[&str] = &["--tree", "cgroup2", "--namespaces", "off"];
 
-/// The nicety and the OOM score with which the runners are started; the score is that of the test
-/// and this.
+/// The nice value with which the runners are started, and what is added to the test's OOM score for
+/// them.
 const NICE: i64 = 3;
 const OOM_MORE: i64 = 100;
 
@@ -25,7 +25,7 @@ const OTHER: i64 = 0;
 const FIFO: i64 = 1;
 const IDLE: i64 = 5;
 
-/// What the kernel has on record of a process.
+/// What the kernel reports of a process.
 #[derive(Debug, PartialEq, Eq)]
 struct ProcessAttributes {
     oom_score: i64,
@@ -34,7 +34,7 @@ struct ProcessAttributes {
     /// The weight of its session.
     autogroup: i64,
     is_locked: bool,
-    /// The last names of its cgroups, where it is in one of this project's.
+    /// The last names of those of its cgroups that belong to this project.
     cgroups: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ fn attributes_of(pid: Pid) -> ProcessAttributes {
     let status = read("status").unwrap();
     let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
     let cgroups = read("cgroup").unwrap();
-    // Absent where sessions are not weighed.
+    // The file is absent where sessions are not weighed.
     let autogroup = read("autogroup").unwrap_or_default();
     ProcessAttributes {
         oom_score: read("oom_score_adj").unwrap().trim().parse().unwrap(),
@@ -70,15 +70,15 @@ fn is_root() -> bool {
     !common::lacks("root", rustix::process::geteuid().is_root())
 }
 
-/// Executes what follows with another nicety and OOM score than those of the test.
+/// A launcher that executes its arguments with another nice value and OOM score than the test's.
 fn changed() -> Vec<String> {
     let score = own().oom_score + OOM_MORE;
     let set = format!("echo {score} > /proc/self/oom_score_adj; exec nice -n {NICE} \"$@\"");
     ["sh", "-c", &set, "sh"].map(str::to_owned).to_vec()
 }
 
-/// Runners of a kind that were started with other values than usual: they are protected, and a
-/// program, leased or not, has what they were started with.
+/// The runner is started with unusual values. It is protected, and a program, leased or not, has
+/// the values with which the runner was started.
 fn programs_have_what_the_runner_was_started_with(arguments: &[&str]) {
     let launcher = changed();
     let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
@@ -128,8 +128,8 @@ fn programs_have_what_the_runner_was_started_with_without_a_namespace() {
     programs_have_what_the_runner_was_started_with(OUTSIDE);
 }
 
-/// Each in a cgroup of its own, where every program has one, so that nothing that is done to the
-/// cgroup of whoever started the runner stops either.
+/// Both are in cgroups of their own, where every program has one, so that nothing that is done to
+/// the cgroup in which the runner was started stops them.
 #[test]
 fn runner_and_guard_are_protected_and_apart() {
     if !is_root() {
@@ -138,7 +138,7 @@ fn runner_and_guard_are_protected_and_apart() {
     for kind in [V2, V1] {
         let runner = TestRunner::start(kind);
         let mut agent = runner.connect();
-        // Something leased runs, so the guard has answered.
+        // A leased attempt runs, so the guard has answered.
         agent.renew(Duration::from_secs(60));
         agent.start(leased(runner.shell(driver(1), "sleep 1000")));
         agent.wait_running(driver(1));
@@ -154,7 +154,7 @@ fn runner_and_guard_are_protected_and_apart() {
     }
 }
 
-/// Whoever starts the worker as a thing for idle times means its programs.
+/// Idle scheduling of the worker is meant for its programs.
 #[test]
 fn a_runner_that_was_started_for_idle_times_is_awake_and_its_programs_are_idle() {
     if !is_root() {
@@ -169,7 +169,7 @@ fn a_runner_that_was_started_for_idle_times_is_awake_and_its_programs_are_idle()
     assert_eq!((runner.policy, runner.nice), (OTHER, -20));
 }
 
-/// Where nothing of it is permitted the runner says so once, and works all the same.
+/// Where nothing of this is permitted, the runner says so once, and works all the same.
 #[test]
 fn without_privileges_nothing_is_protected_and_everything_works() {
     if !is_root() {

@@ -1,4 +1,4 @@
-//! Agents come and go, runners crash: what is remembered, what is ended, what is said.
+//! Agents come and go, and runners crash: what is remembered, ended and reported.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -218,7 +218,8 @@ fn the_runner_outlives_who_started_it_and_its_terminal() {
     assert_eq!(session, pid.as_raw_nonzero().get(), "a session of its own");
 }
 
-/// A later runner looks where it is told to, which may not be where the last one's trees are.
+/// A later runner looks where its arguments say, which may not be where the earlier one's trees
+/// are.
 #[test]
 fn a_runner_vouches_only_for_what_it_has_looked_for() {
     let vouches = |first: &[&str], then: &[&str]| {
@@ -235,7 +236,7 @@ fn a_runner_vouches_only_for_what_it_has_looked_for() {
         let after = agent.hello.capabilities.tree_method.clone();
         let vouches = agent.hello.capabilities.earlier_ended;
         drop(agent);
-        // What it does not look for is ended by one that does.
+        // What it does not look for is ended by a runner that does.
         runner.crash();
         runner.set_arguments(&[first, &["--namespaces", "off"]].concat());
         runner.launch();
@@ -375,7 +376,7 @@ fn a_hang_of_one_start_does_not_stop_the_rest() {
     agent.start(hanging);
     agent.kill(driver(1), true);
     assert_eq!(agent.wait_ended(driver(1)).exit, Exit::Signal(9));
-    // One that is killed before its turn comes has never started, which is another story.
+    // A start that is killed before its turn has never started; that case is not meant here.
     let pid = runner.pid().as_raw_nonzero().get();
     wait_until("the second hangs", || opens_a_pipe(pid));
     agent.kill(driver(2), true);
@@ -392,7 +393,7 @@ fn a_full_disk_delays_a_report_and_loses_none() {
     agent.wait_running(driver(0));
     disk.fill(0);
 
-    // Attempts that come and go until the journal is full and cannot be begun anew: nothing is
+    // Attempts come and go until the journal is full and cannot be begun anew. Then nothing is
     // answered that must be on record first.
     let mut number = 1;
     while agent.is_answered(Duration::from_millis(500)) {
@@ -415,7 +416,7 @@ fn a_full_disk_delays_a_report_and_loses_none() {
     assert_eq!(outcome(&inventory[0]).exit, Exit::Code(9));
 }
 
-/// Accepted, given up, and acknowledged.
+/// An attempt that is accepted, given up, and acknowledged.
 fn came_and_went(key: muster_types::AttemptKey) -> [ToRunner; 3] {
     let given_up = Outcome::without_exit(Fault::Platform, Reason::ArtifactFailed, "x".repeat(1000));
     let closed = muster_types::Acknowledgement { attempt: key, sequence: 2 };

@@ -1,6 +1,6 @@
-//! What tests need of the machine that they run on, and what becomes of a test where the machine
-//! lacks it; and a client of raw HTTP/2, with which servers are tried. For tests alone: every crate
-//! may have it among its development dependencies.
+//! What tests need of their machine, and what happens to a test if the machine lacks it; and a
+//! client of raw HTTP/2 to test servers with. For tests alone: every crate may have it among its
+//! development dependencies.
 
 mod small_disk;
 #[cfg(feature = "wire")]
@@ -8,13 +8,13 @@ pub mod wire;
 
 pub use small_disk::SmallDisk;
 
-/// Whether this machine is without a feature that a test needs. The test fails there, unless the
-/// feature is named in `MUSTER_TEST_WITHOUT` (names separated by commas): what is not tested is
-/// known to whoever runs the tests.
+/// Whether this machine lacks a feature that a test needs. The test fails then, unless the feature
+/// is named in `MUSTER_TEST_WITHOUT` (names separated by commas): so whoever runs the tests knows
+/// what is not tested.
 ///
 /// # Panics
 ///
-/// Where the feature is missing and not named.
+/// If the feature is missing and not named.
 pub fn lacks(feature: &str, has: bool) -> bool {
     let named = std::env::var("MUSTER_TEST_WITHOUT").unwrap_or_default();
     assert!(

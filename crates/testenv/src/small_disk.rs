@@ -1,4 +1,4 @@
-//! A file system of its own, as small as it is said.
+//! A small file system of its own.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use crate::lacks;
 pub struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    /// Mounts one of a size in KiB. `None` where this machine cannot mount (feature `mount`) and
-    /// whoever runs the tests has said so.
+    /// Mounts one of a size in KiB. `None` if this machine cannot mount, and the feature `mount` is
+    /// named as missing.
     ///
     /// # Panics
     ///
-    /// Where it cannot mount and nobody has said so.
+    /// If the machine cannot mount and the feature is not named.
     pub fn mount(kib: u64) -> Option<SmallDisk> {
         let directory = tempfile::tempdir().expect("a temporary folder can be made");
         let options = CString::new(format!("size={kib}k,mode=0700")).expect("no zero byte");
@@ -32,8 +32,8 @@ impl SmallDisk {
         self.0.path()
     }
 
-    /// Takes up all but this many bytes, in place of what was taken up before. Who writes at the
-    /// same time may find less room than that.
+    /// Fills the disk up to this many bytes, in place of an earlier filling. A process that writes
+    /// at the same time may find less room.
     pub fn fill(&self, left: usize) {
         let filler = self.filler();
         let space = rustix::fs::statvfs(self.path()).expect("it is mounted");
@@ -44,7 +44,7 @@ impl SmallDisk {
         assert!(written.map_or_else(full, |()| true), "the disk cannot be filled");
     }
 
-    /// Gives back what was taken up.
+    /// Removes the filling.
     pub fn make_room(&self) {
         fs::remove_file(self.filler()).expect("it was filled");
     }

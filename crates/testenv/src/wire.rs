@@ -1,4 +1,4 @@
-//! A client of raw HTTP/2: it makes calls of gRPC, and sees an answer as its frames say it.
+//! A client of raw HTTP/2: it makes gRPC calls, and shows an answer as its frames.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
 
@@ -18,12 +18,12 @@ async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, future).await.unwrap_or_else(|_| panic!("in time: {what}"))
 }
 
-/// An answer as its frames say it.
+/// An answer as its frames.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frames {
-    /// The status of HTTP.
+    /// The HTTP status.
     pub http: u16,
-    /// The stream ended with its headers.
+    /// Whether the stream ended with its headers.
     pub headers_only: bool,
     /// The first headers.
     pub headers: BTreeMap<String, String>,
@@ -36,7 +36,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// The only status, wherever it is.
+    /// The only status, in the headers or the trailers.
     ///
     /// # Panics
     ///
@@ -54,12 +54,12 @@ impl Frames {
     }
 }
 
-/// Header fields that tell one answer from another; who leads and when are none of them.
+/// The header fields that tell one answer from another; the date is not one of them.
 fn fields(headers: &HeaderMap) -> BTreeMap<String, String> {
     let text = |value: &tonic::codegen::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let all = headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
     let kept = all.filter(|(name, _)| name != "date");
-    // The fields of a map are encoded in any order.
+    // The fields of a map are encoded in any order, so only the length counts.
     kept.map(|(name, value)| if name.ends_with("-bin") { (name, value.len().to_string()) } else { (name, value) })
         .collect()
 }
@@ -68,11 +68,11 @@ fn reason_in(headers: &HeaderMap) -> Option<String> {
     Some(tonic::Status::from_header_map(headers)?.get_details_error_info()?.reason)
 }
 
-/// A connection of its own.
+/// Opens a connection of its own.
 ///
 /// # Panics
 ///
-/// If nobody listens there.
+/// If nothing listens there.
 pub async fn connect(address: &str) -> SendRequest<Bytes> {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
@@ -84,7 +84,7 @@ pub async fn connect(address: &str) -> SendRequest<Bytes> {
 ///
 /// # Panics
 ///
-/// If its length does not fit there.
+/// If its length does not fit into the prefix.
 pub fn framed(compressed: bool, message: &[u8]) -> Vec<u8> {
     let mut frame = vec![u8::from(compressed)];
     frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
@@ -92,7 +92,7 @@ pub fn framed(compressed: bool, message: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A call, to be made of any server.
+/// A call that can be made to any server.
 #[derive(Debug, Clone)]
 pub struct Call {
     path: String,
@@ -101,26 +101,26 @@ pub struct Call {
 }
 
 impl Call {
-    /// With one message.
+    /// A call with one message.
     pub fn new(path: &str, message: &impl prost::Message) -> Call {
         Call { path: path.to_owned(), headers: Vec::new(), body: framed(false, &message.encode_to_vec()) }
     }
 
-    /// With a header more.
+    /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Call {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// With another body, prefixes and all.
+    /// Sets another body, with its prefixes.
     #[must_use]
     pub fn body(mut self, body: Vec<u8>) -> Call {
         self.body = body;
         self
     }
 
-    /// The method.
+    /// The path of the method.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -129,7 +129,7 @@ impl Call {
     ///
     /// # Panics
     ///
-    /// If a header is none.
+    /// If a header is invalid.
     pub fn head(&self, address: &str) -> Request<()> {
         let mut request = Request::post(format!("http://{address}{}", self.path)).header("te", "trailers");
         if !self.headers.iter().any(|(name, _)| *name == "content-type") {
@@ -155,12 +155,12 @@ impl Call {
 }
 
 impl Call {
-    /// Makes the call and never ends its request; reads the answer to its end, and waits until the
+    /// Makes the call and never ends its request. Reads the answer to its end, and waits until the
     /// server has let go of the request too.
     ///
     /// # Panics
     ///
-    /// If the answer breaks, or it or the reset do not come.
+    /// If the answer breaks, or if it or the reset does not come.
     pub async fn without_end_at(&self, address: &str) -> Frames {
         let mut client = connect(address).await.ready().await.unwrap();
         let (response, mut sender) = client.send_request(self.head(address), false).unwrap();
@@ -172,7 +172,7 @@ impl Call {
     }
 }
 
-/// An answer, read to its end.
+/// Reads an answer to its end.
 ///
 /// # Panics
 ///
@@ -201,11 +201,11 @@ pub async fn answer(response: ResponseFuture) -> Frames {
     Frames { http, headers_only, headers: fields(&head.headers), messages, trailers, reason }
 }
 
-/// Compressed.
+/// Compresses bytes with gzip.
 ///
 /// # Panics
 ///
-/// Never: what is written to lies in memory.
+/// Never: it writes to memory.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();

@@ -2,22 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-/// What is shipped.
+/// The programs that are shipped.
 pub const BINARIES: [&str; 4] = ["muster", "muster-master", "muster-worker", "muster-runner"];
 
-/// The folder that holds the four binaries: `MUSTER_BIN_DIR`, else the one that this program was
-/// built into.
+/// The folder that holds the four binaries: `MUSTER_BIN_DIR`, else the folder into which this
+/// program was built.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     dir: PathBuf,
 }
 
 impl Binaries {
-    /// Finds them.
+    /// Finds the folder.
     ///
     /// # Panics
     ///
-    /// When one is missing: tests must fail then, and say what builds it.
+    /// If a binary is missing: tests must fail then, and say what builds it.
     pub fn locate() -> Binaries {
         let dir = match std::env::var_os("MUSTER_BIN_DIR") {
             Some(dir) => PathBuf::from(dir),

@@ -1,5 +1,5 @@
-//! A cluster of real processes in a folder of its own, the master on an address of its own; all
-//! that it started is gone when it is dropped.
+//! A cluster of real processes in a folder of its own, with the master on an address of its own.
+//! Everything that it has started ends when it is dropped.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,11 +26,11 @@ const READY: Duration = Duration::from_secs(30);
 pub struct Options {
     /// Workers, named `w1`, `w2`, ….
     pub workers: usize,
-    /// Of each worker.
+    /// Options of each worker.
     pub worker: WorkerOptions,
     /// Further arguments of the master.
     pub master_args: Vec<String>,
-    /// Leave the files when the cluster ends, to who made the folder of temporary files.
+    /// Whether the files stay when the cluster ends, for the owner of the temporary folder.
     pub keep_files: bool,
 }
 
@@ -65,14 +65,14 @@ pub struct Cluster {
     binaries: Binaries,
     dir: TempDir,
     address: String,
-    /// Holds the address, which is the master's also after a restart.
+    /// Holds the address, which the master has after a restart too.
     _network: NamespaceNetwork,
     options: Options,
     /// The master, while it runs.
     pub master: Option<Daemon>,
     /// The agents that run, by the name of their state folder.
     pub workers: BTreeMap<String, Daemon>,
-    /// Every state folder that a worker was ever started on, so that its runner is ended at last.
+    /// Every state folder on which a worker was ever started, so that its runner is ended at last.
     states: Vec<PathBuf>,
 }
 
@@ -110,7 +110,7 @@ impl Cluster {
         &self.binaries
     }
 
-    /// The folder of all that this cluster writes.
+    /// The folder of everything that this cluster writes.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -260,7 +260,7 @@ impl Cluster {
         self.wait_for_driver(id, "its end", |driver| is_terminal(driver.state())).await
     }
 
-    /// Waits until a driver is as it should be.
+    /// Waits until a driver satisfies a condition.
     pub async fn wait_for_driver(&self, id: &str, what: &str, is: impl Fn(&Driver) -> bool) -> Driver {
         eventually(&format!("{what} of {id}"), Duration::from_secs(60), async || self.driver(id).await.filter(&is))
             .await
@@ -272,7 +272,7 @@ impl Cluster {
         self.client().get_worker(request).await.ok()?.into_inner().worker
     }
 
-    /// Waits until a worker is as it should be.
+    /// Waits until a worker satisfies a condition.
     pub async fn wait_for_worker(&self, name: &str, what: &str, is: impl Fn(&Worker) -> bool) -> Worker {
         eventually(&format!("{what} of {name}"), Duration::from_secs(60), async || self.worker(name).await.filter(&is))
             .await
@@ -287,14 +287,14 @@ impl Drop for Cluster {
         self.workers.clear();
         for state in &self.states {
             let mut stop = Command::new(self.binaries.path("muster-worker"));
-            // Nothing to stop is what is wanted.
+            // There may be nothing to stop.
             let _ = stop.arg("stop").arg("--state-dir").arg(state).output();
         }
         self.master.take();
     }
 }
 
-/// Whether a driver in this state changes no more.
+/// Whether a driver in this state never changes again.
 pub(crate) fn is_terminal(state: State) -> bool {
     matches!(state, State::Finished | State::Failed | State::Killed | State::Lost | State::CrashLoop)
 }

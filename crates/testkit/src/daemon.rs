@@ -19,7 +19,7 @@ impl Daemon {
     pub fn start(mut command: Command, log: &Path) -> Daemon {
         let file = File::options().create(true).append(true).open(log).expect("the log can be opened");
         let copy = file.try_clone().expect("a file can be cloned");
-        // The environment of who runs the tests must not reach into them.
+        // Variables of whoever runs the tests must not reach the daemons.
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("MUSTER_") && name != "MUSTER_LOG") {
                 command.env_remove(name);
@@ -61,7 +61,7 @@ impl Daemon {
         assert!(status.is_some(), "process {} does not end:\n{}", self.pid(), self.log());
     }
 
-    /// Waits for its end; `None` after `bound`.
+    /// Waits for its end; `None` if that takes longer than `bound`.
     pub fn wait(&mut self, bound: Duration) -> Option<std::process::ExitStatus> {
         let begin = Instant::now();
         loop {
@@ -75,7 +75,7 @@ impl Daemon {
         }
     }
 
-    /// What it said.
+    /// Its output.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -83,13 +83,13 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Gone already is what is wanted.
+        // It may be gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Prints the ends of the daemons' logs in a folder, for who reads a failed test.
+/// Prints the ends of the daemons' logs in a folder, for the reader of a failed test.
 #[expect(clippy::print_stderr, reason = "a failed test tells what its daemons said")]
 pub(crate) fn tell_logs(dir: &Path) {
     let Ok(files) = std::fs::read_dir(dir) else { return };

@@ -1,4 +1,4 @@
-//! Several masters over one etcd, and their workers: every part a process that can be killed,
+//! Several masters over one etcd, and their workers. Every part is a process that can be killed,
 //! paused, cut off and started again.
 
 use std::collections::BTreeMap;
@@ -19,10 +19,10 @@ use crate::{Binaries, Daemon, Etcd, HistoryChecker, NamespaceNetwork, NetworkNod
 
 /// How long anything may take on a busy machine.
 const BOUND: Duration = Duration::from_secs(60);
-/// Where masters listen.
+/// The port on which masters listen.
 const MASTER: u16 = 7077;
 
-/// Who plays.
+/// The parts of a cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterSpec {
     /// Masters, `m1`, ….
@@ -39,7 +39,7 @@ pub struct ClusterSpec {
     pub master_args: Vec<String>,
     /// Arguments of every worker.
     pub worker_args: Vec<String>,
-    /// Variables of every master.
+    /// Environment variables of every master.
     pub master_environment: Vec<(String, String)>,
 }
 
@@ -61,7 +61,7 @@ impl Default for ClusterSpec {
     }
 }
 
-/// All of them.
+/// The cluster.
 #[derive(Debug)]
 pub struct HaCluster {
     spec: ClusterSpec,
@@ -73,10 +73,10 @@ pub struct HaCluster {
     workers: Vec<String>,
     /// The store.
     pub etcd: Etcd,
-    /// Reads what drivers say of themselves.
+    /// Reads what drivers have recorded of themselves.
     pub checker: HistoryChecker,
-    // Dropped in this order: what runs in the namespaces ends before they do.
-    /// What joins them.
+    // Fields are dropped in this order: processes in the namespaces end before the namespaces do.
+    /// The network that joins the parts.
     pub network: NamespaceNetwork,
     dir: TempDir,
 }
@@ -120,7 +120,7 @@ impl HaCluster {
         (1..=self.spec.masters).map(|number| format!("m{number}")).collect()
     }
 
-    /// Where a master or a worker is.
+    /// The network node of a master or a worker.
     pub fn node(&self, name: &str) -> &NetworkNode {
         &self.nodes[name]
     }
@@ -135,7 +135,7 @@ impl HaCluster {
         self.masters().iter().map(|name| self.address(name)).collect::<Vec<_>>().join(",")
     }
 
-    /// The folder of all that is written.
+    /// The folder of everything that is written.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -212,7 +212,7 @@ impl HaCluster {
         self.daemons[worker].pid().cast_signed()
     }
 
-    /// A worker's machine loses its power: agent, runner and all that they run are gone at once.
+    /// A worker's machine loses its power: agent, runner and everything that they run end at once.
     pub fn kill_machine(&mut self, worker: &str) {
         // The agent would start the next runner.
         self.pause(worker);
@@ -230,12 +230,12 @@ impl HaCluster {
         self.daemons.remove(name).expect("it runs").terminate(BOUND);
     }
 
-    /// Stops a master or an agent where it is.
+    /// Pauses a master or an agent.
     pub fn pause(&self, name: &str) {
         self.daemons[name].signal(Signal::STOP);
     }
 
-    /// Has it go on.
+    /// Lets a paused master or agent go on.
     pub fn resume(&self, name: &str) {
         self.daemons[name].signal(Signal::CONT);
     }
@@ -267,7 +267,7 @@ impl HaCluster {
         if name.starts_with('e') { self.etcd.node(name) } else { &self.nodes[name] }
     }
 
-    /// What a master or an agent said.
+    /// The log of a master or an agent.
     pub fn log(&self, name: &str) -> String {
         std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap_or_default()
     }
@@ -278,15 +278,15 @@ impl HaCluster {
         Client::with_options(masters, Patience { deadline: BOUND, ..Patience::default() })
     }
 
-    /// A plain client of one master, as any program would have. It repeats nothing.
+    /// A plain client of one master, as any program would have. It repeats no call.
     pub fn plain(&self, master: &str) -> MasterServiceClient<Channel> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address(master))).expect("the address is one");
         let bound = Duration::from_secs(5);
         MasterServiceClient::new(endpoint.tcp_nodelay(true).connect_timeout(bound).timeout(bound).connect_lazy())
     }
 
-    /// Who leads, as this master knows it: name and epoch as (generation, revision); `None` when it
-    /// knows nobody, or does not say.
+    /// The leader as this master knows it: its name, and its epoch as (generation, revision).
+    /// `None` if the master knows no leader, or does not answer.
     pub async fn leader_by(&self, master: &str) -> Option<(String, (u64, u64))> {
         let mut answers = self.plain(master).watch_leader(WatchLeaderRequest {}).await.ok()?.into_inner();
         let first = answers.message().await.ok()??;
@@ -295,7 +295,7 @@ impl HaCluster {
         Some((name, (epoch.generation, epoch.revision)))
     }
 
-    /// Who leads, once a leader of a larger epoch than this says so of itself.
+    /// The leader, once one of a larger epoch than this says that it leads.
     pub async fn leader_after(&self, epoch: (u64, u64)) -> (String, (u64, u64)) {
         let look = async || {
             for master in self.masters() {
@@ -311,7 +311,7 @@ impl HaCluster {
         eventually("a new leader", BOUND, look).await
     }
 
-    /// Who leads.
+    /// The present leader.
     pub async fn leader(&self) -> (String, (u64, u64)) {
         self.leader_after((0, 0)).await
     }
@@ -329,13 +329,13 @@ impl HaCluster {
         self.wait_for_cluster(&what, |cluster| cluster.masters.len() == count).await;
     }
 
-    /// Waits until the cluster is as it should be.
+    /// Waits until the cluster satisfies a condition.
     pub async fn wait_for_cluster(&self, what: &str, is: impl Fn(&Cluster) -> bool) -> Cluster {
         let client = self.client();
         eventually(what, BOUND, async || client.get_cluster().await.ok().filter(&is)).await
     }
 
-    /// Waits until a worker is as it should be.
+    /// Waits until a worker satisfies a condition.
     pub async fn wait_for_worker(&self, name: &str, what: &str, is: impl Fn(&Worker) -> bool) -> Worker {
         let client = self.client();
         let look = async || {
@@ -345,7 +345,7 @@ impl HaCluster {
         eventually(&format!("{what} of {name}"), BOUND, look).await
     }
 
-    /// Waits until a driver is as it should be.
+    /// Waits until a driver satisfies a condition.
     pub async fn wait_for_driver(&self, id: &str, what: &str, is: impl Fn(&Driver) -> bool) -> Driver {
         let client = self.client();
         let look = async || {
@@ -355,19 +355,19 @@ impl HaCluster {
         eventually(&format!("{what} of {id}"), BOUND, look).await
     }
 
-    /// Submits, and gives the driver's name once it is acknowledged.
+    /// Submits a driver. Returns its name once the submission is acknowledged.
     pub async fn submit(&self, submit: crate::Submit) -> String {
         self.client().submit_driver(submit.0).await.expect("the submission is accepted").driver_id
     }
 
-    /// Waits until a copy of a driver executes from now on.
+    /// Waits until a copy of a driver is seen to execute.
     pub async fn wait_until_it_executes(&self, id: &str) {
         let before = self.checker.lines(id);
         let look = async || (self.checker.lines(id) > before + 1).then_some(());
         eventually(&format!("{id} to execute"), BOUND, look).await;
     }
 
-    /// Waits until no copy of a driver executes: for half a second nothing was written.
+    /// Waits until no copy of a driver executes: nothing was recorded for half a second.
     pub async fn wait_until_it_stands_still(&self, id: &str) {
         let mut last = (self.checker.lines(id), std::time::Instant::now());
         let look = async || {
@@ -391,7 +391,7 @@ fn signal_process(pid: i32, signal: Signal) {
     rustix::process::kill_process(pid, signal).expect("the process takes the signal");
 }
 
-/// The child of a runner that is its guard.
+/// The guard of a runner, which is one of its children.
 fn guard_of(runner: i32) -> Option<i32> {
     let is_guard = |pid: &i32| {
         let is_child = proc::stat(*pid).is_some_and(|stat| stat.parent == runner);
@@ -409,7 +409,7 @@ impl Drop for HaCluster {
         self.daemons.retain(|name, _| !is_worker(name));
         for name in &self.workers {
             let mut stop = Command::new(self.binaries.path("muster-worker"));
-            // Nothing to stop is what is wanted.
+            // There may be nothing to stop.
             let _ = stop.arg("stop").arg("--state-dir").arg(self.dir.path().join(name)).output();
         }
         self.daemons.clear();

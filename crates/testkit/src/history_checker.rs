@@ -1,5 +1,5 @@
-//! A judge outside Muster: it reads what drivers wrote down themselves (`muster-recorder`) and says
-//! which copies ran, and whether two overlapped.
+//! A checker outside Muster. It reads what drivers have recorded themselves (`muster-recorder`),
+//! and tells which copies ran and whether two overlapped.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use crate::Submit;
 /// One copy of a driver that executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
-    /// Attempt, as the program was told.
+    /// The attempt number that the program was told.
     pub attempt: u32,
-    /// As the program saw it.
+    /// The process id as the program saw it.
     pub pid: u32,
     /// Whether it wrote its end.
     pub ended: bool,
@@ -22,7 +22,7 @@ pub struct Copy {
     pub beside_another: bool,
 }
 
-/// The judge.
+/// The checker.
 #[derive(Debug, Clone)]
 pub struct HistoryChecker {
     recorder: PathBuf,
@@ -30,14 +30,14 @@ pub struct HistoryChecker {
 }
 
 impl HistoryChecker {
-    /// In this folder, with the program at this path.
+    /// A checker in this folder, with the recorder at this path.
     pub fn new(dir: &Path, recorder: PathBuf) -> HistoryChecker {
         let dir = dir.join("witness");
         std::fs::create_dir_all(&dir).expect("a folder can be made");
         HistoryChecker { recorder, dir }
     }
 
-    /// A driver that runs this long.
+    /// A driver that runs for this many milliseconds.
     pub fn lasting(&self, millis: u64) -> Submit {
         self.submit(vec!["--millis".to_owned(), millis.to_string()])
     }
@@ -70,10 +70,10 @@ impl HistoryChecker {
     /// # Panics
     ///
     /// When two copies of one driver overlapped, when one attempt ran twice, or when a line is not
-    /// one of ours.
+    /// one of the recorder's.
     pub fn copies(&self) -> BTreeMap<String, Vec<Copy>> {
         let text = std::fs::read_to_string(self.dir.join("lives")).unwrap_or_default();
-        // What is being written now ends without a line's end.
+        // A line that is being written has no line end yet.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         read(whole).unwrap_or_else(|verdict| panic!("{verdict}"))
     }
@@ -84,7 +84,7 @@ impl HistoryChecker {
         text.lines().filter(|line| line.split(' ').nth(1) == Some(id)).count()
     }
 
-    /// Processes of a driver that exist on this machine, by their environment.
+    /// Processes of a driver that exist on this machine, found by their environment.
     pub fn alive(&self, id: &str) -> Vec<i32> {
         let (dir, name) = (self.dir.display().to_string(), format!("MUSTER_DRIVER={id}"));
         let holds = |pid, file, part: &str| proc::has_word(pid, file, |word| word == part.as_bytes());
@@ -92,7 +92,7 @@ impl HistoryChecker {
     }
 }
 
-/// Reads the lives.
+/// Reads the recorded lives. The error says which rule they break.
 fn read(text: &str) -> Result<BTreeMap<String, Vec<Copy>>, String> {
     let mut copies: BTreeMap<String, Vec<Copy>> = BTreeMap::new();
     let mut locked = None;

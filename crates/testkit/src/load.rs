@@ -1,5 +1,5 @@
-//! Drivers of every policy, submitted one after the other while parts are lost; and what must have
-//! become of each.
+//! Drivers of every policy, submitted one after the other while parts are lost, and the check of
+//! what became of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::cluster::is_terminal;
 use crate::{HaCluster, HistoryChecker, Submit};
 
-/// What kinds of drivers a load is made of.
+/// The kinds of drivers in a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Runs at most once, wherever its worker is: restart never, not leased.
@@ -22,13 +22,13 @@ pub enum Kind {
     Leased,
     /// Leased, and longer than any one fault.
     LeasedLong,
-    /// Never ends by itself: a kill is asked for.
+    /// Never ends by itself: the load asks for its kill.
     Killed,
 }
 
 const KINDS: [Kind; 8] =
     [Kind::Once, Kind::Leased, Kind::Once, Kind::Killed, Kind::Leased, Kind::LeasedLong, Kind::Once, Kind::Leased];
-/// A kill is asked for after this many further submissions.
+/// The kill of a driver is asked for after this many further submissions.
 const KILL_AFTER: usize = 8;
 
 /// A load that goes on until it is stopped.
@@ -39,7 +39,7 @@ pub struct Load {
     task: JoinHandle<Loaded>,
 }
 
-/// What a load came to.
+/// The result of a load.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// Every acknowledged submission.
@@ -48,12 +48,12 @@ pub struct Loaded {
     pub killed: BTreeSet<String>,
     /// Submissions that failed for good, and whether they are surely not applied.
     pub failed: BTreeMap<String, Verdict>,
-    /// What callers were told meanwhile.
+    /// Errors that callers got meanwhile.
     pub errors: Vec<CallError>,
 }
 
 impl Load {
-    /// Submits one driver per `pace`, for at most 10,000.
+    /// Submits one driver per `pace`, at most 10,000.
     pub fn start(client: Client, checker: &HistoryChecker, pace: Duration) -> Load {
         let (stop, mut stopping) = watch::channel(false);
         let (count, acknowledged) = watch::channel(0);
@@ -82,7 +82,7 @@ impl Load {
         *self.acknowledged.borrow()
     }
 
-    /// Waits until this many more are acknowledged.
+    /// Waits until this many more submissions are acknowledged.
     ///
     /// # Panics
     ///
@@ -94,7 +94,7 @@ impl Load {
         reached.expect("submissions are acknowledged again").expect("the load goes on");
     }
 
-    /// Stops it.
+    /// Stops the load.
     pub async fn stop(self) -> Loaded {
         self.stop.send_replace(true);
         self.task.await.expect("the load goes on")
@@ -129,7 +129,7 @@ impl Loaded {
         }
     }
 
-    /// Waits for the end of everything that was acknowledged, and judges it all.
+    /// Waits for the end of every acknowledged driver, and checks them all.
     ///
     /// # Panics
     ///
@@ -139,8 +139,8 @@ impl Loaded {
         self.check_by(cluster, false).await;
     }
 
-    /// The same where workers were disconnected for longer than the worker timeout: what is leased
-    /// and ended there, unheard, has run once more, *after* that.
+    /// Does the same where workers were disconnected for longer than the worker timeout: a leased
+    /// driver whose end there was not heard has run once more, *after* that.
     pub async fn check_with_lost_workers(&self, cluster: &HaCluster) {
         self.check_by(cluster, true).await;
     }
@@ -166,8 +166,8 @@ impl Loaded {
             match kind {
                 Kind::Once => {
                     assert_eq!(driver.state(), State::Finished, "{driver:?} {copies:?}");
-                    // Copies, not attempts: one that its agent accepted and, restarted before it
-                    // began, never started is no copy.
+                    // Copies count, not attempts: an attempt that its agent accepted and never
+                    // started, because the agent was restarted, is no copy.
                     assert_eq!((copies.len(), finished), (1, 1), "{driver:?} {copies:?}");
                 }
                 Kind::Leased | Kind::LeasedLong => {

@@ -1,5 +1,5 @@
-//! What drivers themselves wrote down: a judge outside Muster of what ran, how often, and whether
-//! two copies overlapped.
+//! What drivers have recorded themselves: a check outside Muster of what ran, how often, and
+//! whether two copies overlapped.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ pub struct Oracle {
     path: PathBuf,
 }
 
-/// One line pair of the oracle's file.
+/// One run of a driver: its start, and perhaps its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// Attempt, as the program was told.
+    /// The attempt number that the program was told.
     pub attempt: u32,
     /// Whether it wrote its end.
     pub ended: bool,
 }
 
 impl Oracle {
-    /// In this folder.
+    /// An oracle in this folder.
     pub fn new(dir: &Path) -> Oracle {
         Oracle { path: dir.join("oracle") }
     }
@@ -36,7 +36,7 @@ impl Oracle {
     ///
     /// # Panics
     ///
-    /// When two copies of one driver overlapped, or a line is not one of ours.
+    /// When two copies of one driver overlapped, or a line is not one of the oracle's.
     pub fn runs(&self) -> BTreeMap<String, Vec<Run>> {
         let text = std::fs::read_to_string(&self.path).unwrap_or_default();
         let mut runs: BTreeMap<String, Vec<Run>> = BTreeMap::new();

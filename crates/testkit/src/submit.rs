@@ -34,33 +34,33 @@ impl Submit {
         Submit::program(&["/bin/sh", "-c", script])
     }
 
-    /// What is asked for.
+    /// The specification of the driver.
     pub fn spec(&mut self) -> &mut DriverSpec {
         self.0.driver.get_or_insert_default()
     }
 
-    /// Under this name.
+    /// Sets the driver's name.
     #[must_use]
     pub fn id(mut self, id: &str) -> Submit {
         self.0.driver_id = id.to_owned();
         self
     }
 
-    /// With this request id.
+    /// Sets the request id.
     #[must_use]
     pub fn request(mut self, id: &str) -> Submit {
         self.0.request_id = id.to_owned();
         self
     }
 
-    /// With these resources.
+    /// Sets the resources: cores, and bytes of memory.
     #[must_use]
     pub fn resources(mut self, cores: u32, memory: u64) -> Submit {
         self.spec().resources = Some(Resources { cores, memory_bytes: memory, custom: BTreeMap::new() });
         self
     }
 
-    /// With this restart condition and a first delay of 100 ms.
+    /// Sets the restart condition, and a first delay of 100 ms.
     #[must_use]
     pub fn restart(mut self, condition: RestartCondition) -> Submit {
         let initial = Duration { seconds: 0, nanos: 100_000_000 };
@@ -70,14 +70,14 @@ impl Submit {
         self
     }
 
-    /// Leased: run again elsewhere when its worker is lost.
+    /// Makes the driver leased: it runs again elsewhere when its worker is lost.
     #[must_use]
     pub fn leased(mut self) -> Submit {
         self.spec().set_on_worker_lost(WorkerLostPolicy::Rerun);
         self
     }
 
-    /// With this time between TERM and KILL.
+    /// Sets the time between TERM and KILL, in milliseconds.
     #[must_use]
     pub fn grace(mut self, millis: u64) -> Submit {
         let (seconds, nanos) = ((millis / 1000) as i64, (millis % 1000) as i32 * 1_000_000);
@@ -87,7 +87,7 @@ impl Submit {
 }
 
 impl Cluster {
-    /// Submits, and gives the driver's name.
+    /// Submits a driver. Returns its name.
     ///
     /// # Panics
     ///
@@ -118,7 +118,7 @@ impl Cluster {
         String::from_utf8(text).expect("the test's programs write text")
     }
 
-    /// Asks for a driver's end.
+    /// Asks for the kill of a driver.
     ///
     /// # Panics
     ///

@@ -1,12 +1,13 @@
-//! Waiting on conditions, never on time: each wait ends with its condition, or fails after a bound.
+//! Waiting for conditions, never for time: each wait ends with its condition, or fails after a
+//! bound.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How often a condition is looked at.
+/// Time between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Waits until `condition` gives something.
+/// Waits until `condition` returns something.
 ///
 /// # Panics
 ///

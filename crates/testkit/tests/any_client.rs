@@ -1,4 +1,4 @@
-//! A client that has nothing of ours: reflection tells it all, and health answers.
+//! A client without any code of ours: reflection tells it everything, and health answers.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ macro_rules! reflect {
         let requests = [
             ask(MessageRequest::ListServices(String::new())),
             ask(MessageRequest::FileContainingSymbol($names[0].to_owned())),
-            // What an error's details are: grpcurl prints them with it.
+            // The types of an error's details, with which grpcurl prints them.
             ask(MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".to_owned())),
             ask(MessageRequest::FileContainingSymbol("google.rpc.Status".to_owned())),
         ];

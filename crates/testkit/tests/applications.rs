@@ -1,5 +1,5 @@
-//! Applications: executors granted, watched, ended; sessions that break and resume; drivers that
-//! own them.
+//! Applications: executors are granted, watched and ended; sessions break and resume; drivers own
+//! applications.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -40,7 +40,8 @@ async fn open(cluster: &Cluster, id: &str) -> Streaming<WatchApplicationResponse
     cluster.applications().watch_application(request).await.expect("the session opens").into_inner()
 }
 
-/// Reads the session until `done` says so of an event, keeping the executors seen by number.
+/// Reads the session until `done` returns true for an event. Keeps the executors that were seen, by
+/// number.
 async fn read_until(
     session: &mut Streaming<WatchApplicationResponse>,
     seen: &mut BTreeMap<u32, Executor>,
@@ -258,8 +259,8 @@ async fn the_demo_counts_as_the_shell_does() {
     assert_eq!(expected.len(), 10);
     assert_eq!(words(&out), expected, "{out}");
 
-    // Its executors end by themselves once they were told that all is counted: none of them is
-    // lost, killed or replaced.
+    // Its executors end by themselves once they are told that everything is counted: none of them
+    // is lost, killed or replaced.
     let heard = cluster.muster_ok(&["logs", "counter", "--stderr"]);
     let bad = ["lost", "killed", "ended with", "back off", "takes its place"];
     assert!(heard.contains("registered as"), "{heard}");

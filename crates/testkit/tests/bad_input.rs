@@ -14,7 +14,7 @@ use muster_testkit::{Cluster, Options, Submit};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// Fields that a refusal names.
+/// The fields that a refusal names.
 fn fields(status: &Status) -> Vec<String> {
     let details = status.get_error_details();
     let info = details.error_info().expect("every error of ours says so");
@@ -135,7 +135,7 @@ async fn every_call_refuses_nothing_at_all_and_what_is_not_there() {
         Code::NotFound
     );
 
-    // It still serves.
+    // The master still serves.
     let id = cluster.submit(Submit::shell("true").id("name")).await;
     let status = client.submit_driver(Submit::shell("true").id(&id).0).await.expect_err("the name is taken");
     assert_eq!(status.code(), Code::AlreadyExists, "{status:?}");
@@ -167,8 +167,8 @@ async fn secrets_never_come_back() {
     let command = submit.spec().command.get_or_insert_default();
     command.secret_env = BTreeMap::from([("HIDDEN".into(), "1s-it-here".into())]);
     command.env = BTreeMap::from([("MY_PASSWORD".into(), "0r-here".into()), ("PLAIN".into(), "shown".into())]);
-    // The script itself names the values; what is asked below is whether the environment comes
-    // back.
+    // A script that names the values would show them itself, so it is replaced: the question is
+    // whether the environment comes back.
     let spec: &mut DriverSpec = submit.spec();
     spec.command.get_or_insert_default().args =
         vec!["-c".into(), "test ${#HIDDEN} = 10 && test ${#MY_PASSWORD} = 7".into()];

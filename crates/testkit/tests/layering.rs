@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What each crate may see of ours: the table of ARCHITECTURE.md.
+/// Which of our crates each crate may depend on: the table of ARCHITECTURE.md.
 const MAY_SEE: [(&str, &[&str]); 16] = [
     ("types", &[]),
     ("units", &[]),
@@ -23,7 +23,7 @@ const MAY_SEE: [(&str, &[&str]); 16] = [
     ("testkit", &["agent", "client", "core", "os", "proto", "sdk", "store", "types"]),
 ];
 
-/// What the pure crates must not be built on: a runtime, a clock's timers, channels, files, logs.
+/// What the pure crates must not depend on: a runtime, timers, channels, files, logs.
 const IMPURE: [&str; 8] = ["tokio", "tonic", "tower", "hyper", "tracing", "rustix", "libc", "getrandom"];
 
 fn dependencies() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Type names that say nothing to a reader from the field.
+/// Type names that tell nothing to a reader from the field.
 const BANNED_TYPES: &[&str] = &[
     "Ask",
     "Bench",
@@ -141,7 +141,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("a crate lies two levels down").to_owned()
 }
 
-/// Every file below a directory whose name ends so; build output and hidden directories aside.
+/// Collects every file below a directory whose name has this ending, without build output and
+/// hidden directories.
 fn collect(directory: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     let entries = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry"));
     for entry in entries {
@@ -157,7 +158,7 @@ fn collect(directory: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The path from the root and the text of every such file but this one.
+/// The path from the root and the text of every such file except this one.
 fn files(below: &str, ending: &str) -> Vec<(String, String)> {
     let root = root();
     let mut found = Vec::new();
@@ -252,7 +253,7 @@ fn a_type_name_has_one_meaning_in_the_workspace() {
     assert!(bad.is_empty(), "one name, several types:\n{}", bad.join("\n"));
 }
 
-/// Whether a line could not be broken: a single long word, such as an address, or a row of a table.
+/// Whether a line cannot be broken: a single long word, such as an address, or a row of a table.
 fn is_unbreakable(line: &str) -> bool {
     line.split_whitespace().count() <= 3 || line.contains("| ")
 }
@@ -297,7 +298,7 @@ fn no_text_cites_a_document_that_is_not_here() {
     assert!(bad.is_empty(), "cite an invariant by its name in ARCHITECTURE.md:\n{}", bad.join("\n"));
 }
 
-/// `docs/loss.md` answers for each loss with a test: one that was renamed answers for nothing.
+/// `docs/loss.md` names a test for each loss; a name without a test covers nothing.
 #[test]
 fn every_test_and_scenario_of_the_table_of_loss_is_there() {
     let (_, table) = files("docs", "loss.md").pop().expect("the document is there");

@@ -140,7 +140,7 @@ async fn a_watch_resumes_without_gap_or_repeat_through_a_restart() {
         Some(event::Subject::Driver(driver)) if driver.driver_id == id => Some(driver.state()),
         _ => None,
     };
-    // Cut in the middle: after the driver is first seen.
+    // The watch is cut in the middle, after the driver is first seen.
     while seen.is_empty() {
         let answer = watch.next().await.expect("the watch goes on").expect("the watch is sound");
         for event in answer.events {
@@ -221,7 +221,8 @@ async fn muster_up_restarts_what_dies_and_ends_all() {
     };
     eventually("two workers", Duration::from_secs(30), workers).await;
 
-    // Twice in one folder: joined or refused with the pid, never a second cluster.
+    // A second start in one folder joins or is refused with the pid; it never makes a second
+    // cluster.
     let again = up(&data, &address).stdin(Stdio::null()).output().expect("muster runs");
     let said = format!("{}{}", String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&again.stderr));
     assert!(said.contains(&first.pid().to_string()), "{said}");
@@ -232,7 +233,7 @@ async fn muster_up_restarts_what_dies_and_ends_all() {
         (Some(3), true)
     );
 
-    // The master dies and is started again, and said so.
+    // The master dies and is started again, and the log says so.
     let pid = master_pid(&data);
     kill_process(Pid::from_raw(pid).expect("a process id is not zero"), Signal::KILL)
         .expect("the master can be killed");
@@ -306,7 +307,7 @@ fn the_files_of_a_cluster_are_its_owners_alone() {
     let _ = wait_for_file(&cluster.ready_file("w1"), Duration::from_secs(5));
 }
 
-/// Files below a folder whose bytes hold a word, but those below another.
+/// Files below a folder whose bytes hold a word, except those below `but`.
 fn files_that_hold(word: &str, folder: &Path, but: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder that can be read").flatten() {
@@ -315,7 +316,7 @@ fn files_that_hold(word: &str, folder: &Path, but: &Path) -> Vec<PathBuf> {
         if kind.is_dir() && path != but {
             found.extend(files_that_hold(word, &path, but));
         } else if kind.is_file() {
-            // One that has gone meanwhile holds nothing.
+            // A file that is gone meanwhile holds nothing.
             let bytes = std::fs::read(&path).unwrap_or_default();
             if bytes.windows(word.len()).any(|window| window == word.as_bytes()) {
                 found.push(path);
@@ -331,7 +332,7 @@ async fn secrets_of_an_address_are_in_no_answer_event_or_log() {
     options.master_args.extend(["--log".to_owned(), "debug".to_owned()]);
     options.worker.args.extend(["--log".to_owned(), "debug".to_owned()]);
     let cluster = Cluster::start(options);
-    // The failure, which names the address, is what is looked at.
+    // The server refuses: the test looks at the failure, which names the address.
     let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = server.local_addr().expect("it has one");
     std::thread::spawn(move || {
@@ -357,7 +358,7 @@ async fn secrets_of_an_address_are_in_no_answer_event_or_log() {
         cluster.wait_for_end("d").await;
     }
     assert!(said.iter().any(|text| text.contains(&format!("{address}/tool"))), "the address itself is named: {said:?}");
-    // The store alone keeps what is needed to fetch.
+    // Only the store keeps what is needed to fetch.
     let store = cluster.dir().join("master");
     for secret in ["hunter2pass", "hunter2query"] {
         assert_eq!(said.iter().find(|text| text.contains(secret)), None);

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// Processes whose parent is this one: their id, name and whether they have ended unreaped.
+/// The children of a process: their ids, their names, and whether they have ended unreaped.
 fn children(parent: u32) -> Vec<(u32, String, bool)> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -42,8 +42,8 @@ fn signal(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
 }
 
-/// A master and a worker that is process 1. `None` where no PID namespace can be made and whoever
-/// runs the tests has said so.
+/// A master and a worker that is process 1. `None` where no PID namespace can be made, and that
+/// feature is named as missing.
 fn cluster(args: &[&str]) -> Option<Cluster> {
     if lacks("pid-namespace", rustix::process::geteuid().is_root()) {
         return None;
@@ -57,7 +57,7 @@ fn cluster(args: &[&str]) -> Option<Cluster> {
 async fn orphans_of_others_are_reaped() {
     let Some(cluster) = cluster(&[]) else { return };
     let (one, _) = process_one(&cluster).await;
-    // As `kubectl exec` does it: a process from outside, whose child outlives it.
+    // This is what `kubectl exec` does: a process comes from outside, and its child outlives it.
     let target = one.to_string();
     let exec = Command::new("nsenter").args(["-t", &target, "-p", "-m", "sh", "-c", "sleep 1 & sleep 0.1"]).status();
     assert!(exec.unwrap().success());
@@ -96,7 +96,7 @@ async fn the_grace_of_programs_is_bounded() {
     let (one, _) = process_one(&cluster).await;
     signal(one, Signal::TERM);
     let mut unshare = cluster.workers.remove("w").unwrap();
-    // Less than the ten seconds that a stop gives, and than the program's own grace.
+    // This is less than the ten seconds that a stop gives, and than the program's own grace.
     assert!(unshare.wait(Duration::from_secs(8)).is_some(), "{}", unshare.log());
 }
 

@@ -1,4 +1,4 @@
-//! Any daemon dies, and what runs does not notice.
+//! Any daemon dies or restarts: what goes on, and what is lost.
 
 use std::time::Duration;
 
@@ -139,7 +139,7 @@ async fn an_agent_that_stays_dead_ends_leased_work_at_the_lease_and_only_that() 
     cluster.start_worker("w2");
     cluster.kill_agent("w1");
 
-    // The leased one moves; the unleased one is unreachable, and neither ends nor is run again.
+    // The leased driver moves. The unleased one is unreachable, and neither ends nor runs again.
     let moved = cluster
         .wait_for_driver(&leased, "its second attempt", |driver| {
             driver.state() == State::Running && driver.attempts.len() == 2
@@ -180,8 +180,8 @@ async fn a_copied_state_folder_is_refused_and_a_wiped_one_is_a_new_worker() {
     cluster.wait_for_state(&id, State::Running).await;
     let state = cluster.worker_state("w1");
 
-    // A copy must not vouch, as a newer runner of the same worker, that what the original runs is
-    // gone.
+    // A copy must not claim, as a newer runner of the same worker, that the original's processes
+    // are gone.
     let copy = cluster.worker_state("copy");
     let copied = std::process::Command::new("cp").arg("-a").args([&state, &copy]).status().expect("cp runs");
     assert!(copied.success());
@@ -278,7 +278,7 @@ async fn a_hang_up_ends_nothing() {
     cluster.workers["w1"].signal(Signal::HUP);
     let runner = Pid::from_raw(cluster.runner_pid("w1")).expect("a process id");
     kill_process(runner, Signal::HUP).expect("the runner is there");
-    // A process that took it would be gone before it serves the next: each must, for this one.
+    // A process that obeyed the signal would be gone before this driver, which needs each of them.
     let after = cluster.submit(Submit::program(&["/bin/true"]).id("after")).await;
     assert_eq!(cluster.wait_for_end(&after).await.state(), State::Finished);
     assert_eq!(cluster.runner_pid("w1"), runner.as_raw_nonzero().get());

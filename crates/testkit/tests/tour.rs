@@ -19,15 +19,15 @@ fn every_command_of_the_tour_works() {
     let path = format!("{}:{}", cluster.binaries().dir().display(), std::env::var("PATH").unwrap_or_default());
     let commands = tour();
     assert!(commands.len() >= 10, "{commands:?}");
-    // One shell, so that a variable set by one command is there for the next; each command must do
-    // as its comment says.
+    // One shell runs all commands, so that a variable set by one is there for the next. Each
+    // command must exit as its comment says.
     let mut script = String::from("fail() { echo \"FAILED: $1 (code $2)\" >&2; exit 99; }\n");
     for command in &commands {
         let (code, shown) = match command.split_once("# exits with ") {
             Some((line, code)) => (code.trim(), line.trim()),
             None => ("0", command.as_str()),
         };
-        // What the test's own cluster replaces.
+        // The test's own cluster replaces these.
         if shown.starts_with("muster up")
             || shown.starts_with("muster down")
             || shown.starts_with("cargo")

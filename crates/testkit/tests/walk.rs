@@ -1,4 +1,4 @@
-//! The main walk: submitted, placed, run, logged, ended; killed; refused.
+//! The main path: a driver is submitted, placed, run, logged and ended; killed; refused.
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ async fn what_does_not_fit_waits_and_says_why() {
     assert!(pending.never_fits);
     assert_eq!((pending.reasons[0].reason.as_str(), pending.reasons[0].workers), ("CORES", 2), "{pending:?}");
 
-    // What waits does not hold up what fits.
+    // A waiting driver does not hold up one that fits.
     let small = cluster.submit(Submit::shell("true")).await;
     cluster.wait_for_state(&small, State::Finished).await;
     cluster.kill_driver(&id).await;
@@ -104,8 +104,8 @@ async fn what_does_not_fit_waits_and_says_why() {
 async fn a_kill_leaves_nothing() {
     let cluster = Cluster::two_workers();
     let mark = cluster.dir().join("alive");
-    // A double-forked grandchild in a session of its own, deaf to TERM, that writes for as long as
-    // it lives.
+    // A double-forked grandchild in a session of its own, which ignores TERM and writes for as long
+    // as it lives.
     let script = "trap '' TERM; setsid sh -c 'trap \"\" TERM; (while :; do date +%N > MARK; sleep 0.01; done) & sleep 1000' & sleep 1000";
     let script = script.replace("MARK", mark.to_str().expect("a plain path"));
     let id = cluster.submit(Submit::shell(&script).grace(200)).await;
@@ -123,8 +123,8 @@ async fn a_kill_leaves_nothing() {
 async fn a_fork_bomb_is_killed_whole() {
     let cluster = Cluster::two_workers();
     let mark = format!("muster-bomb-{}", std::process::id());
-    // Bounded, so that a broken kill does not take the machine: 200 processes that fork others as
-    // they end.
+    // It is bounded, so that a broken kill does not take the machine: 200 processes that fork
+    // others as they end.
     let script = format!(
         "bomb() {{ n=$1; while :; do if [ $n -gt 0 ]; then (bomb $((n-1))) & fi; sh -c ': {mark}; sleep 0.05'; done; }}; bomb 40; wait"
     );

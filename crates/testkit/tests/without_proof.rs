@@ -1,6 +1,6 @@
-//! What a worker came back without, on machines where nothing holds process trees: closed where its
-//! end is proven, and left to an operator where it is not. Containers need root, for a PID
-//! namespace.
+//! Attempts that a worker came back without, on machines where nothing holds process trees. They
+//! are closed where their end is proven, and left to an operator where it is not. Containers need
+//! root, for a PID namespace.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
 
 use muster_proto::v1::driver::State;
@@ -23,7 +23,8 @@ fn end(pid: i32) {
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
 }
 
-/// Two drivers that no lease bounds, one of which is to be killed while nobody hears of it.
+/// Two drivers that no lease bounds. One of them is to be killed while its worker does not hear of
+/// it.
 async fn two_unleased(cluster: &Cluster) {
     for id in ["kept", "killed"] {
         let spec = ["--on-worker-lost", "wait", "--restart", "never", "--", "/bin/sleep", "1000"];

@@ -1,5 +1,5 @@
-//! Ring 2: the simulated world holds under every fault, the runs meet what they are for, and faults
-//! that are put into the code are caught.
+//! The simulation: the world holds under every fault, the runs meet the faults that they are for,
+//! and faults that are put into the code are caught.
 
 #![allow(
     clippy::panic,
@@ -9,13 +9,13 @@
 
 use muster_testkit::world::{self, Sabotage, Steps};
 
-/// Seeds of the gate: enough that what is rare comes several times.
+/// Seeds of the gate: enough that rare events come several times.
 const SEEDS: u64 = 600;
 /// Seeds within which a planted fault must be caught.
 const PLANTED: u64 = 1_000;
 
-/// What the runs must meet, and how often at least, all together: luck that never meets a fault
-/// proves nothing.
+/// What the runs must meet all together, and how often at least: runs that meet no fault prove
+/// nothing.
 const MET: [(&str, u64); 36] = [
     ("failover", 300),
     ("standby followed", 1_000),

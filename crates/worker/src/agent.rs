@@ -1,4 +1,4 @@
-//! The agent as a whole: everything that is opened, and everything that runs until it is told to
+//! The agent as a whole: everything that is opened, and the tasks that run until it is told to
 //! stop.
 
 use std::io;
@@ -22,19 +22,19 @@ use crate::service::{Server, ServiceState, bind};
 use crate::state::{self, Identity, StateError};
 use crate::status::AgentStatus;
 
-/// The agent cannot go on.
+/// Why the agent cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// The state directory.
+    /// The state directory cannot be used.
     #[error(transparent)]
     State(StateError),
-    /// The work or log directory.
+    /// The work or log directory cannot be made.
     #[error("cannot make the work and log directories")]
     Directories(#[source] io::Error),
-    /// The address to listen on.
+    /// The address to listen on cannot be bound.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
-    /// The runner.
+    /// There is no usable runner.
     #[error(transparent)]
     Runner(RunnerError),
     /// `--require-containment` on a machine that has none.
@@ -43,14 +43,14 @@ pub enum AgentError {
          behind"
     )]
     NoContainment,
-    /// The thread that prepares launches.
+    /// The thread that prepares launches cannot be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
-    /// The service.
+    /// The service failed.
     #[error("cannot serve")]
     Serve(#[source] tonic::transport::Error),
-    /// A part of the agent failed: better no agent than half of one, since whoever restarts it
-    /// restarts all of it.
+    /// A part of the agent failed. The whole agent ends then, so that a restart brings back all
+    /// parts.
     #[error("a part of the agent failed")]
     Failed(#[source] tokio::task::JoinError),
 }
@@ -64,12 +64,12 @@ struct OpenedState {
     punch_hole: bool,
 }
 
-/// Runs the agent until `stop` changes to true. What it runs goes on afterwards.
+/// Runs the agent until `stop` changes to true. The attempts go on afterwards.
 pub async fn run(config: WorkerConfig, mut stop: watch::Receiver<bool>) -> Result<(), AgentError> {
     let stopping = stop.clone();
     tokio::select! {
         done = run_parts(config, stopping) => done,
-        // Also while it waits for a runner.
+        // This also ends the wait for a runner.
         _ = stop.wait_for(|stop| *stop) => Ok(()),
     }
 }
@@ -142,14 +142,15 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
         tasks.spawn(write_address(path, address, status));
     }
     let serving = Server::new(state, listener).run(stop);
-    // Whatever ends first ends the rest, which is dropped with the set: what runs is the runner's.
+    // The first to end ends the rest, which is dropped with the set. The attempts belong to the
+    // runner.
     tokio::select! {
         served = serving => served.map_err(AgentError::Serve),
         failed = first_failure(&mut tasks) => Err(AgentError::Failed(failed)),
     }
 }
 
-/// Waits for a part that panics; one that is done is done.
+/// Waits for a part that panics; a part that ends in order is ignored.
 async fn first_failure(tasks: &mut tokio::task::JoinSet<()>) -> tokio::task::JoinError {
     loop {
         match tasks.join_next().await {
@@ -162,7 +163,7 @@ async fn first_failure(tasks: &mut tokio::task::JoinSet<()>) -> tokio::task::Joi
 
 fn runner_start(config: &WorkerConfig) -> RunnerStart {
     let limits = if config.limits { "on" } else { "off" };
-    // A length that is not 0 stays one.
+    // A length above 0 stays above 0.
     let fence = config.fence_kill_after.as_millis().div_ceil(1_000).min(u128::from(u32::MAX));
     let mut args = vec!["--limits".to_owned(), limits.to_owned(), "--fence-kill-after".to_owned(), fence.to_string()];
     args.extend(config.runner_args.iter().cloned());
@@ -189,7 +190,7 @@ fn open(config: &WorkerConfig) -> Result<OpenedState, AgentError> {
     Ok(OpenedState { _lock: lock, identity, remembered, layout: Arc::new(layout), punch_hole })
 }
 
-/// The host with the port that it got.
+/// The host with the port that was bound.
 fn advertised(config: &WorkerConfig, bound: SocketAddr) -> String {
     if config.host.contains(':') {
         format!("[{}]:{}", config.host, bound.port())
@@ -237,7 +238,7 @@ fn profile(config: &WorkerConfig, opened: &OpenedState, address: &str) -> Worker
     }
 }
 
-/// Writes the address once the worker is registered, at once and whole.
+/// Writes the address in one piece, once the worker is registered.
 async fn write_address(path: PathBuf, address: String, status: AgentStatus) {
     let mut changes = status.subscribe();
     if changes.wait_for(|status| status.registered.is_some()).await.is_err() {

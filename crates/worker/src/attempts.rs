@@ -1,5 +1,5 @@
-//! The attempts of this worker as the runner last told them: for its own service, for logs and for
-//! cleaning up. The truth is the runner's; this is a copy.
+//! The attempts of this worker as the runner last reported them: for the agent's service, for logs
+//! and for cleaning up. This is a copy; the runner has the truth.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 pub struct AgentFacts {
     /// Whether it ends with the lease.
     pub leased: bool,
-    /// Kept size of each output file in bytes; 0: not bounded.
+    /// Bytes that are kept of each output file; 0: not bounded.
     pub log_limit: u64,
 }
 
@@ -61,7 +61,7 @@ impl Attempts {
         self.tell();
     }
 
-    /// Takes what is new. `facts` says what is known of an attempt that is seen for the first time.
+    /// Takes new reports. `facts` says what is known of an attempt that is seen for the first time.
     pub fn take(&self, reports: &[Report], facts: impl Fn(&AttemptKey) -> AgentFacts) {
         let mut table = self.lock();
         for report in reports {
@@ -81,7 +81,7 @@ impl Attempts {
         self.lock().contains_key(attempt)
     }
 
-    /// Forgets one whose end is durable.
+    /// Forgets an attempt whose end is durable.
     pub fn forget(&self, acknowledgement: &Acknowledgement) {
         self.lock().remove(&acknowledgement.attempt);
         self.tell();
@@ -92,12 +92,12 @@ impl Attempts {
         self.lock().values().cloned().collect()
     }
 
-    /// Whether anything of it may still run.
+    /// Whether anything of the attempt may still run.
     pub fn may_run(&self, attempt: &AttemptKey) -> bool {
         self.lock().get(attempt).is_some_and(|known| !has_ended(&known.report))
     }
 
-    /// Those that may still run.
+    /// The attempts that may still run.
     pub fn running(&self) -> Vec<KnownAttempt> {
         self.lock().values().filter(|known| !has_ended(&known.report)).cloned().collect()
     }

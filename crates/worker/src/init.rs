@@ -17,13 +17,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::runner;
 use crate::state::{ProcessOneLock, StateError};
 
-/// How long the agent may take to end before it is killed. It ends at once, unless it is stopped.
+/// How long the agent may take to end before it is killed. It ends at once unless it is stopped.
 const AGENT_REST: Duration = Duration::from_secs(2);
-/// Before an agent that has crashed is started again.
+/// Pause before a crashed agent is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
-/// Between two looks at a lock that is another container's.
+/// Time between two tries of a lock that another container holds.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
-/// What a Rust program that panics exits with.
+/// The exit code of a Rust program that panics.
 const PANICKED: i32 = 101;
 
 /// Whether this process is the first of a PID namespace.
@@ -32,8 +32,8 @@ pub fn is_process_one() -> bool {
 }
 
 /// Starts this program once more, with the same arguments, as the agent, and serves as process 1.
-/// An agent that crashes is started again: what runs here goes on without it. Answers the exit code
-/// of one that ends by itself, and 0 after TERM or INT.
+/// An agent that crashes is started again: what runs here goes on without it. Returns the exit code
+/// of an agent that ends by itself, and 0 after TERM or INT.
 ///
 /// # Errors
 ///
@@ -68,7 +68,8 @@ pub async fn run(state_dir: &Path, stop_grace: Duration) -> io::Result<u8> {
             }
             () = &mut restart, if agent.is_none() => match start_agent() {
                 Ok(pid) => agent = Some(pid),
-                // Processes may be short here; what runs must not end for that.
+                // A process may be impossible to start just now; the attempts must not end for
+                // that.
                 Err(error) => {
                     tracing::error!("cannot start the agent again: {error}; trying on");
                     restart.as_mut().reset(tokio::time::Instant::now() + RESTART_PAUSE);
@@ -101,7 +102,7 @@ pub async fn run(state_dir: &Path, stop_grace: Duration) -> io::Result<u8> {
     }
 }
 
-/// Waits for the first process of the container that this one replaces.
+/// Waits until the first process of the container that this one replaces has ended.
 async fn take_lock(state_dir: &Path) -> Result<ProcessOneLock, StateError> {
     let mut said = false;
     loop {
@@ -121,10 +122,10 @@ fn start_agent() -> io::Result<Pid> {
     Ok(Pid::from_child(&agent))
 }
 
-/// Reaps all that have ended. Answers how the agent did, if it is among them.
+/// Reaps everything that has ended. Returns how the agent ended, if it is among that.
 fn reap(agent: Option<Pid>) -> Option<WaitStatus> {
     let mut found = None;
-    // Each turn takes one that is there; it ends with the last.
+    // Each round takes one process that has ended; the loop ends after the last one.
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         if Some(pid) == agent {
             found = Some(status);

@@ -1,4 +1,4 @@
-//! What is done from time to time: logs bounded, old things removed.
+//! What is done from time to time: logs are bounded, and old files are removed.
 
 use std::fs;
 use std::io;
@@ -17,29 +17,29 @@ use crate::launch::{AttemptDirectories, in_one_line};
 use crate::logs::{CleanedUp, STREAMS, Truncations, bound, remove, remove_old_logs};
 use crate::runner::{RunnerOrder, RunnerOrders};
 
-/// Time between two looks at the logs of what runs. A program that writes 1 GB/s is over its bound
-/// by that much.
+/// Time between two looks at the logs of running attempts. A program that writes 1 GB/s exceeds its
+/// bound by that much.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What the janitor works with.
 #[derive(Debug, Clone)]
 pub struct Janitor {
-    /// What runs.
+    /// The attempts that are known.
     pub attempts: Attempts,
-    /// Where things are.
+    /// The directories of the attempts.
     pub layout: Arc<AttemptDirectories>,
     /// Counts of truncations.
     pub truncations: Arc<Truncations>,
-    /// To end what writes too much where logs cannot be bounded.
+    /// Ends attempts that write too much where logs cannot be bounded.
     pub orders: RunnerOrders,
-    /// What is kept.
+    /// What is kept, and for how long.
     pub retention: WorkerRetention,
     /// Whether logs are bounded in place.
     pub punch_hole: bool,
 }
 
 impl Janitor {
-    /// Bounds the logs of what runs, for ever.
+    /// Bounds the logs of running attempts, for ever.
     pub async fn bound_logs(self) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -50,7 +50,7 @@ impl Janitor {
                 continue;
             }
             let janitor = self.clone();
-            // Only the end of the program ends it early.
+            // It fails only at the end of the program.
             let _ = tokio::task::spawn_blocking(move || running.iter().for_each(|known| janitor.bound_logs_of(known)))
                 .await;
         }
@@ -67,7 +67,7 @@ impl Janitor {
                     self.truncations.observe(&path, size);
                     if !self.punch_hole && limit > 0 && size > limit {
                         tracing::warn!(%attempt, stream, size, limit, "the output exceeds its bound");
-                        // One that finds no room is given again at the next look.
+                        // An order that finds no room is given again at the next look.
                         let _ = self.orders.give(RunnerOrder::End(attempt, KillReason::LogLimit));
                     }
                 }
@@ -80,7 +80,7 @@ impl Janitor {
     pub async fn clean(self) {
         let mut pass = tokio::time::interval(self.retention.interval);
         pass.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first pass waits: what runs must be known first.
+        // The first pass waits, since the attempts must be known first.
         pass.tick().await;
         loop {
             pass.tick().await;
@@ -100,7 +100,7 @@ impl Janitor {
         self.truncations.keep(|directory| directory.parse().is_ok_and(|attempt| self.attempts.may_run(&attempt)));
     }
 
-    /// Whether a directory of the work directory belongs to nothing that runs. What is not ours
+    /// Whether a directory in the work directory belongs to nothing that runs. An unknown directory
     /// stays.
     fn may_go(&self, name: &str) -> bool {
         if let Ok(attempt) = name.parse::<AttemptKey>() {
@@ -125,8 +125,8 @@ fn tell(what: &str, cleaned: io::Result<CleanedUp>) {
     }
 }
 
-/// Removes entries of a directory that may go and hold nothing newer than `age`. What cannot be
-/// removed keeps nothing else from it.
+/// Removes those entries of a directory that may go and hold nothing newer than `age`. An entry
+/// that cannot be removed does not keep the others.
 fn remove_old(root: &Path, age: Duration, now: SystemTime, may_go: impl Fn(&str) -> bool) -> io::Result<CleanedUp> {
     let entries = match fs::read_dir(root) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(CleanedUp::default()),
@@ -142,7 +142,7 @@ fn remove_old(root: &Path, age: Duration, now: SystemTime, may_go: impl Fn(&str)
     Ok(cleaned)
 }
 
-/// Removes the entries of a directory that were used longest ago, as long as those that are left
+/// Removes the entries of a directory that were used longest ago, for as long as the remaining ones
 /// hold more than `bytes`.
 fn remove_surplus(root: &Path, bytes: u64) -> io::Result<CleanedUp> {
     let entries = match fs::read_dir(root) {
@@ -168,7 +168,7 @@ fn remove_surplus(root: &Path, bytes: u64) -> io::Result<CleanedUp> {
 }
 
 /// Whether nothing in it, itself included, was modified within `age`. A program can date its files
-/// as it likes: one of the future counts from its last change of any kind.
+/// as it likes: for a date in the future, the last change of any kind counts.
 fn is_older(path: &Path, age: Duration, now: SystemTime) -> io::Result<bool> {
     let metadata = fs::symlink_metadata(path)?;
     let modified = metadata.modified()?;
@@ -178,7 +178,8 @@ fn is_older(path: &Path, age: Duration, now: SystemTime) -> io::Result<bool> {
         return Ok(false);
     }
     if metadata.is_dir() {
-        // What cannot be read is of a program that has ended, and holds nothing that is used.
+        // An unreadable directory belongs to a program that has ended, and holds nothing that is
+        // used.
         for entry in fs::read_dir(path).into_iter().flatten().filter_map(Result::ok) {
             if !is_older(&entry.path(), age, now)? {
                 return Ok(false);
@@ -197,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// Acts without the rights of root, on a folder that becomes nobody's.
+    /// Acts without the rights of root, on a folder that is given to nobody.
     fn as_nobody<T: Send>(folder: &Path, act: impl FnOnce() -> T + Send) -> T {
         fn give(path: &Path) {
             std::os::unix::fs::lchown(path, Some(65_534), None).expect("given away");
@@ -246,7 +247,7 @@ mod tests {
                 fs::set_permissions(path, fs::Permissions::from_mode(0o500)).expect("locked");
             }
         }
-        // Root needs no permission: as somebody else.
+        // Root needs no permission, so another user removes them.
         let cleaned = as_nobody(root.path(), || remove_old(root.path(), age, later, |_| true)).expect("done");
         assert_eq!((cleaned.removed, cleaned.failed.is_none()), (10, true), "{cleaned:?}");
     }

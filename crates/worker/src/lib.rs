@@ -1,7 +1,7 @@
 //! The agent on every machine: link to the master, logs, artifacts, its own gRPC service.
 //!
-//! It may be restarted or upgraded at any time: what runs is the runner's, and the decisions of the
-//! link are `agent::link`'s. What is here opens, carries and serves.
+//! It may be restarted or upgraded at any time: the runner holds what runs, and `agent::link` makes
+//! the decisions of the link. This crate opens, carries and serves.
 
 pub mod agent;
 pub mod attempts;

@@ -1,4 +1,4 @@
-//! Joins the parts.
+//! The program `muster-worker`.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ fn act() -> Result<ExitCode, StartFailed> {
     let CommandLine { action, settings, .. } = match CommandLine::read(std::env::args_os()) {
         Ok(line) => line,
         Err(error) => match error.shown() {
-            // Help and version: asked for, and longer than a line.
+            // Help and version were asked for, and are longer than a line.
             Some(text) => text.exit(),
             None => return Err(usage(&error)),
         },
@@ -43,7 +43,7 @@ fn act() -> Result<ExitCode, StartFailed> {
     }
 }
 
-/// What a start is answered with when it fails.
+/// The answer to a start that fails.
 struct StartFailed {
     code: u8,
     message: String,
@@ -62,13 +62,13 @@ fn serve(settings: WorkerSettings) -> Result<ExitCode, StartFailed> {
         tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines).with(settings.log.clone()).init();
     if init::is_process_one() {
-        // What was wrong has been said by the agent.
+        // The agent has said what was wrong.
         let served = runtime()?.block_on(init::run(&settings.state_dir, settings.stop_grace.0));
         let code = served.map_err(|error| other(&error))?;
         return Ok(ExitCode::from(code));
     }
     let config = settings.resolve().map_err(|error| usage(&error))?;
-    // After the settings, for which programs may have been run.
+    // Only after the settings, since these may have run programs.
     protection::protect();
     let runtime = runtime()?;
     let served = runtime.block_on(serve_until_signal(config));
@@ -81,7 +81,7 @@ async fn serve_until_signal(config: WorkerConfig) -> Result<(), StartFailed> {
     let (stopping, stop) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| other(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| other(&error))?;
-    // A terminal that closes ends no agent; there is no file to open anew and none to read again.
+    // A terminal that closes does not end the agent; there is no file to open or read anew.
     let mut hung_up = signal(SignalKind::hangup()).map_err(|error| other(&error))?;
     tokio::spawn(async move {
         while hung_up.recv().await.is_some() {

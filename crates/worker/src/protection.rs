@@ -1,26 +1,27 @@
-//! The agent is scheduled first, and spared when memory is short. What it starts is not, and
-//! neither are the threads that fetch, read and clean up for others.
+//! The agent is scheduled first, and spared when memory is short. The processes that it starts are
+//! not, and neither are the threads that fetch, read and clean up for others.
 //!
-//! Priorities are of a thread, the OOM score is of the process. The agent's memory is not locked:
-//! it is the largest of the three that fence, and what is in it is mostly on its way (artifacts,
-//! logs, messages). It stays in the cgroup that its supervisor gave it, by which that one finds,
-//! limits and ends it; guard and runner leave that cgroup, so no two of the three share one.
+//! Priorities belong to a thread, the OOM score to the process. The agent's memory is not locked:
+//! it is the largest of the three processes that fence, and most of what it holds is on its way
+//! (artifacts, logs, messages). It stays in the cgroup that its supervisor gave it, by which the
+//! supervisor finds, limits and ends it; guard and runner leave that cgroup, so no two of the three
+//! share one.
 
 use std::sync::OnceLock;
 use std::{fs, io};
 
 use rustix::process::{getpriority_process, setpriority_process};
 
-/// The highest of the usual priorities. Not one of real time: the agent reads what others send.
+/// The highest ordinary priority. It is not a real-time one: the agent reads what others send.
 const NICE: i32 = -20;
 
 const OOM_FILE: &str = "/proc/self/oom_score_adj";
 
-/// Never chosen; and what a process may have that was given more and has no privilege.
+/// Never chosen; and the score to which a process that was given more may return without privilege.
 const OOM_SCORES: [i32; 2] = [-1000, 0];
 
-/// What the process had when it was started, for all that it starts. Unset where it is not
-/// protected.
+/// What the process had when it was started, for everything that it starts. Unset where the process
+/// is not protected.
 static USUAL: OnceLock<Usual> = OnceLock::new();
 
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +30,7 @@ struct Usual {
     oom_score: i32,
 }
 
-/// Protects the process and the calling thread, as far as the machine lets us. To be called once,
+/// Protects the process and the calling thread, as far as the machine permits. To be called once,
 /// before there is another thread.
 pub fn protect() {
     let (Ok(nice), Ok(oom_score)) = (getpriority_process(None), oom_score()) else { return };
@@ -44,30 +45,30 @@ pub fn protect() {
     }
 }
 
-/// Has the calling thread be scheduled as any other.
+/// Has the calling thread scheduled like any other.
 pub fn be_usual() {
     if let Some(usual) = USUAL.get() {
-        // Up is always permitted.
+        // A higher nice value is always permitted.
         let _ = setpriority_process(None, usual.nice);
     }
 }
 
-/// Does what must not wait, on a thread that is scheduled as any other.
+/// Does urgent work on a thread that is otherwise scheduled like any other.
 pub(crate) fn hurry<T>(work: impl FnOnce() -> T) -> T {
-    // What is not permitted was said at the start.
+    // If it is not permitted, that was logged at the start.
     let _ = USUAL.get().map(|_| be_first());
     let done = work();
     be_usual();
     done
 }
 
-/// Starts a process, which inherits what this one had when it was started. Meanwhile this one has
-/// no more: no runner is there when one is started, so there is nothing to fence.
+/// Starts a process that inherits what this one had when it was started. Meanwhile this one has no
+/// more either: a runner is started only when there is none, so there is nothing to fence.
 pub(crate) fn start_usual<T>(start: impl FnOnce() -> T) -> T {
     let Some(usual) = USUAL.get() else { return start() };
     let nice = getpriority_process(None).unwrap_or(usual.nice);
     be_usual();
-    // Up is always permitted.
+    // A higher score is always permitted.
     let _ = fs::write(OOM_FILE, usual.oom_score.to_string());
     let started = start();
     // It was permitted before.
@@ -80,7 +81,7 @@ fn be_first() -> io::Result<()> {
     Ok(setpriority_process(None, NICE)?)
 }
 
-/// The error is why it is not "never".
+/// Asks the kernel to choose the process last. The error says why the score is not "never".
 fn refuse_oom(before: i32) -> io::Result<()> {
     let mut done = Ok(());
     for score in OOM_SCORES.into_iter().filter(|score| *score < before) {

@@ -1,5 +1,5 @@
-//! What the worker's own service shows of the link and of the runner. Written by those who know,
-//! read by anyone.
+//! What the worker's own service shows of the link and of the runner. The tasks of both write it,
+//! and anyone reads it.
 
 use std::sync::Arc;
 
@@ -23,32 +23,32 @@ pub struct StatusView {
     pub cluster: Arc<ClusterVariables>,
 }
 
-/// The one place of it.
+/// The present state, shared by all clones.
 #[derive(Debug, Clone)]
 pub struct AgentStatus(Arc<watch::Sender<StatusView>>);
 
 impl AgentStatus {
-    /// Nothing known yet.
+    /// A state in which nothing is known yet.
     pub fn new() -> AgentStatus {
         AgentStatus(Arc::new(watch::Sender::new(StatusView::default())))
     }
 
-    /// Changes it.
+    /// Changes the state, and wakes those who wait.
     pub fn change(&self, change: impl FnOnce(&mut StatusView)) {
         self.0.send_modify(change);
     }
 
-    /// Changes it and tells those who wait, if the function says that it did change something.
+    /// Changes the state, and wakes those who wait if `change` returns true.
     pub fn change_if(&self, change: impl FnOnce(&mut StatusView) -> bool) {
         self.0.send_if_modified(change);
     }
 
-    /// A copy.
+    /// A copy of the present state.
     pub fn view(&self) -> StatusView {
         self.0.borrow().clone()
     }
 
-    /// To wait on.
+    /// A receiver to wait for changes.
     pub fn subscribe(&self) -> watch::Receiver<StatusView> {
         self.0.subscribe()
     }

@@ -1,4 +1,4 @@
-//! Wrong starts are answered with one clear line, and an exit code that tells whose mistake it was.
+//! A wrong start is answered with one clear line, and an exit code that tells whose mistake it was.
 
 use std::path::Path;
 use std::process::{Command, Output};

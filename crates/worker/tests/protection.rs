@@ -1,5 +1,5 @@
-//! The agent is spared and scheduled first as far as the machine lets it be, and the runner that it
-//! starts has what the agent was started with.
+//! The agent is spared and scheduled first, as far as the machine permits, and the runner that it
+//! starts has the values with which the agent was started.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 /// Long enough for a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the agent is started with; the OOM score is that of the test and this.
+/// What the agent is started with; the OOM score is added to that of the test.
 const NICE: i64 = 3;
 const OOM_MORE: i64 = 100;
 
-/// Plays the runner: writes down what it inherited.
+/// Plays the runner: it writes down what it has inherited.
 const RUNNER: &str = "#!/bin/sh
 cat /proc/self/oom_score_adj > seen.new
 cut -d ' ' -f 19 /proc/self/stat >> seen.new
@@ -28,7 +28,7 @@ struct Ended(Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // Gone already is what is wanted.
+        // It may be gone already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -75,7 +75,7 @@ fn the_agent_is_protected_and_what_it_starts_is_not() {
 
     let of_agent = |name: &str| format!("/proc/{}/{name}", agent.0.id());
     let begin = Instant::now();
-    // It had given up its own while it started the other.
+    // The agent gives up its protection while it starts the runner.
     while number(&of_agent("oom_score_adj")) > own {
         assert!(begin.elapsed() < PATIENCE, "the agent is as likely to be chosen as before");
         std::thread::sleep(Duration::from_millis(5));
@@ -83,7 +83,7 @@ fn the_agent_is_protected_and_what_it_starts_is_not() {
     if !muster_testenv::lacks("root", rustix::process::geteuid().is_root()) {
         assert_eq!(nice(&of_agent("stat")), -20);
     }
-    // It ends with this file, and so with the folder of a failed test.
+    // The runner ends with this file, and so with the folder of a failed test.
     fs::remove_file(root.path().join("seen")).unwrap();
     drop(agent);
     while is_argument(&runner) {

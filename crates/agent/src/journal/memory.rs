@@ -1,4 +1,4 @@
-//! What records add up to.
+//! The state that the records of a journal add up to.
 
 use std::collections::BTreeMap;
 
@@ -13,21 +13,21 @@ pub struct JournalState {
     attempts: BTreeMap<AttemptKey, JournaledAttempt>,
 }
 
-/// One attempt.
+/// What the journal says of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournaledAttempt {
     /// As it was accepted.
     pub accepted: Accepted,
     /// Its process id and when it started.
     pub started: Option<(u32, WallTime)>,
-    /// How its main process ended, if something of it was left then.
+    /// How its main process ended, if other processes of its tree were still there.
     pub exited: Option<Outcome>,
-    /// How it ended, when, and the sequence of the report that says so.
+    /// The sequence of the report of its end, how it ended, and when.
     pub ended: Option<(u64, Outcome, WallTime)>,
 }
 
 impl JournalState {
-    /// What these records add up to.
+    /// The state after these records.
     pub fn of(records: impl IntoIterator<Item = Record>) -> JournalState {
         let mut memory = JournalState::default();
         for record in records {
@@ -36,7 +36,8 @@ impl JournalState {
         memory
     }
 
-    /// Adds one record. One of an attempt that was never accepted, or is closed, says nothing.
+    /// Adds one record. A record of an attempt that was never accepted, or that is closed, is
+    /// ignored.
     pub fn apply(&mut self, record: Record) {
         match record {
             Record::Accepted(accepted) => {

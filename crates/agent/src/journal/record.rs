@@ -1,4 +1,4 @@
-//! One record, to bytes and back.
+//! Conversion between records and bytes.
 
 use muster_types::{AttemptKey, Incarnation, Outcome, WallTime};
 use prost::Message as _;
@@ -8,37 +8,37 @@ use crate::runner_protocol::{Accepted, journal_wire as shared};
 /// What is remembered of an attempt, in the order in which it happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// Written before anything is done for it.
+    /// Written before anything is done for the attempt.
     Accepted(Accepted),
     /// Its process runs.
     Started {
-        /// Which.
+        /// The attempt.
         attempt: AttemptKey,
         /// Its process id in the outer PID namespace.
         pid: u32,
-        /// When.
+        /// When it started.
         started: WallTime,
     },
-    /// Its main process has ended while something that it left is not gone yet. Written before it
-    /// is reaped.
+    /// Its main process has ended, but other processes of its tree are still there. Written before
+    /// the main process is reaped.
     Exited {
-        /// Which.
+        /// The attempt.
         attempt: AttemptKey,
-        /// What it will be reported as, once nothing is left.
+        /// The outcome to report once nothing is left.
         outcome: Outcome,
     },
     /// Nothing of it is left. Written before its main process is reaped, if that was not done yet.
     Ended {
-        /// Which.
+        /// The attempt.
         attempt: AttemptKey,
-        /// Sequence of the report that says so.
+        /// The sequence of the report of its end.
         sequence: u64,
-        /// How.
+        /// How it ended.
         outcome: Outcome,
-        /// When.
+        /// When it ended.
         ended: WallTime,
     },
-    /// The report of its end was acknowledged: it may be forgotten.
+    /// The report of its end was acknowledged: the attempt may be forgotten.
     Closed(AttemptKey),
 }
 
@@ -60,7 +60,7 @@ const MAGIC: &[u8; 8] = b"MUSTERJ1";
 /// Bytes of the header: magic, counter and random of the incarnation, sum.
 pub const HEADER_LENGTH: usize = 28;
 
-/// Length and sum before each body.
+/// Bytes of length and sum before each body.
 const RECORD_HEAD: usize = 8;
 
 /// Appends the header of a journal of this incarnation.
@@ -73,7 +73,7 @@ pub fn append_header(incarnation: Incarnation, out: &mut Vec<u8>) {
     out.extend_from_slice(&sum.to_le_bytes());
 }
 
-/// The incarnation that wrote a journal; `None` if this is not the begin of one.
+/// The incarnation that wrote a journal; `None` if `bytes` do not begin with a valid header.
 pub fn read_header(bytes: &[u8]) -> Option<Incarnation> {
     let header = bytes.get(..HEADER_LENGTH)?;
     let (body, sum) = header.split_at(HEADER_LENGTH - 4);
@@ -84,7 +84,7 @@ pub fn read_header(bytes: &[u8]) -> Option<Incarnation> {
     Some(Incarnation { counter: number(8)?, random: number(16)? })
 }
 
-/// Appends a record.
+/// Appends a record: the length, the sum, and the body.
 pub fn append_record(record: &Record, out: &mut Vec<u8>) {
     let begin = out.len();
     out.extend_from_slice(&[0; RECORD_HEAD]);

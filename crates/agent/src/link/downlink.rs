@@ -1,4 +1,4 @@
-//! What comes down: judged by stream, session and epoch before it is obeyed.
+//! Messages from a master. Each is checked for stream, session and epoch before it is obeyed.
 
 use muster_types::{Acknowledgement, Epoch, Incarnation, Session, Time, WorkerCommand};
 

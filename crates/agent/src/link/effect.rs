@@ -6,16 +6,16 @@ use muster_types::{Acknowledgement, ClusterUid, Epoch, Incarnation, Report, Sess
 
 use super::RememberedCluster;
 
-/// One thing to do. Those that go to the runner ([`LinkEffect::RenewLease`], [`LinkEffect::Obey`],
-/// [`LinkEffect::AskInventory`], [`LinkEffect::Forget`]) go down one queue, in the order in which
+/// One thing to do. The effects for the runner ([`LinkEffect::RenewLease`], [`LinkEffect::Obey`],
+/// [`LinkEffect::AskInventory`], [`LinkEffect::Forget`]) go into one queue, in the order in which
 /// they are drained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkEffect {
     /// Open a stream to this address, under this session. Answered by `Connected` or `Broken`.
     Dial(Session, String),
-    /// Drop the stream of this session, opened or not. Nothing of it is heard any more.
+    /// Drop the stream of this session, opened or not. Nothing of it is read any more.
     Close(Session),
-    /// Say hello on it.
+    /// Send the hello on this stream.
     SendHello {
         /// The stream.
         session: Session,
@@ -28,7 +28,7 @@ pub enum LinkEffect {
     },
     /// Write this to disk, synced; answered by `Persisted`.
     Persist(RememberedCluster),
-    /// Ask the runner for its inventory, behind everything that it was told before; answered by
+    /// Ask the runner for its inventory, after everything sent to it before; answered by
     /// `Inventory`.
     AskInventory(Session),
     /// Send a part of the inventory; the flag is set on the last.
@@ -48,44 +48,44 @@ pub enum LinkEffect {
     },
     /// Carry out commands, in order.
     Obey(Vec<WorkerCommand>),
-    /// An end is durable at the master: the runner may forget it.
+    /// The master has made the end of an attempt durable: the runner may forget it.
     Forget(Acknowledgement),
     /// The lease has ended and the runner does not answer: end leased trees without it.
     FenceWithoutRunner,
-    /// Watch at this master who leads, with no other watch beside; answered by `LeaderSeen` at once
-    /// and with each change, and by `WatchBroken` when it ends.
+    /// Keep one call open to this master that tells who leads; no other watch is open then.
+    /// Answered by `LeaderSeen` at once and with each change, and by `WatchBroken` when it ends.
     Watch(String),
     /// Drop the watch.
     Unwatch,
-    /// Addresses of masters, as they are now known. To be remembered beside the epoch, as far as
-    /// that works.
+    /// The addresses of the masters, as they are now known. They are to be stored beside the epoch,
+    /// if that works.
     Masters(Vec<String>),
     /// For the log.
     Say(Notice),
 }
 
-/// What people may want to know.
+/// Events for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// A master refused this worker.
     Refused {
-        /// The stable word.
+        /// The stable word of the refusal.
         refusal: String,
-        /// For people.
+        /// A text for people.
         message: String,
     },
     /// The master belongs to another cluster than the one that was joined.
     WrongCluster {
-        /// Joined.
+        /// The cluster that was joined.
         joined: ClusterUid,
-        /// Offered.
+        /// The cluster of the master.
         offered: ClusterUid,
     },
-    /// A master's epoch is lower than the highest seen, or equal and another's.
+    /// A master's epoch is lower than the highest seen, or equal to it and of another leader.
     StaleLeader {
         /// The highest seen.
         seen: Epoch,
-        /// Offered.
+        /// The epoch of the master.
         offered: Epoch,
     },
     /// A master broke the protocol.

@@ -1,4 +1,4 @@
-//! What the link is told.
+//! The inputs of the link.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::RememberedCluster;
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkInput {
-    /// A runner of this incarnation was adopted or started. Its connection is fresh: what an older
-    /// one held is void.
+    /// A runner of this incarnation was adopted or started. Its connection is new: nothing that an
+    /// older connection held counts any more.
     RunnerReady(Incarnation),
     /// The runner did not answer in time. No heartbeat goes out until it does.
     RunnerSilent,
@@ -18,31 +18,31 @@ pub enum LinkInput {
     RunnerAnswers,
     /// The runner's process or the connection to it is gone.
     RunnerGone,
-    /// The stream of this session is open: nothing was said on it yet.
+    /// The stream of this session is open; nothing was sent on it yet.
     Connected(Session),
     /// The stream of this session could not be opened, or ended.
     Broken(Session),
     /// A message came down the stream of this session.
     Down(Session, NumberedDownlink),
-    /// What was to be remembered is on disk.
+    /// This is on disk.
     Persisted(RememberedCluster),
-    /// The runner's answer to [`super::LinkEffect::AskInventory`]: all that is not acknowledged as
-    /// ended.
+    /// The runner's answer to [`super::LinkEffect::AskInventory`]: every attempt whose end is not
+    /// acknowledged.
     Inventory(Session, Vec<Report>),
-    /// The runner tells of changes.
+    /// The runner's reports of changes.
     Reports(Vec<Report>),
-    /// The master that is watched says who leads.
+    /// The watched master says who leads.
     LeaderSeen(LeaderSeen),
-    /// The watch on this master could not be begun, or ended.
+    /// The watch on this master could not be started, or ended.
     WatchBroken(String),
     /// Time has passed.
     Tick,
 }
 
-/// What a master that is watched says.
+/// What a watched master says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaderSeen {
-    /// Address of the master that says it.
+    /// The address of that master.
     pub from: String,
     /// Address and epoch of the leader, if it knows one.
     pub leader: Option<(String, Epoch)>,
@@ -50,10 +50,10 @@ pub struct LeaderSeen {
     pub masters: Vec<String>,
 }
 
-/// A message from a master, with the numbers that everything which goes down carries.
+/// A message from a master, with the epoch and the session that every message down carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumberedDownlink {
-    /// The leader's epoch; absent only where a master that does not lead says goodbye.
+    /// The leader's epoch; absent only in the goodbye of a master that does not lead.
     pub epoch: Option<Epoch>,
     /// The session that it answers.
     pub session: Session,
@@ -70,11 +70,11 @@ pub enum DownlinkMessage {
     HeartbeatAnswer(u64),
     /// Commands for this incarnation, in order.
     Commands(Incarnation, Vec<WorkerCommand>),
-    /// Reports that are durable.
+    /// These reports are durable at the master.
     Acknowledgements(Vec<Acknowledgement>),
     /// The stream ends.
     Goodbye(ReceivedGoodbye),
-    /// The masters that are known have changed.
+    /// The known masters have changed: the addresses of all of them.
     Masters(Vec<String>),
 }
 
@@ -91,30 +91,30 @@ pub struct Welcome {
     pub masters: Vec<String>,
 }
 
-/// Why a master ends the stream.
+/// A goodbye, as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedGoodbye {
-    /// Why.
+    /// Why the stream ends.
     pub reason: GoodbyeReason,
-    /// For people.
+    /// A text for people.
     pub message: String,
 }
 
-/// Why a master ends the stream, and what follows.
+/// Why a master ends the stream, and what the worker does then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GoodbyeReason {
-    /// Not said: dial again after a while.
+    /// No reason was given: dial again after a while.
     Unknown,
     /// The master goes away: dial another.
     Shutdown,
     /// Say hello anew, at once.
     SayHello,
-    /// A newer stream of this worker was taken. On the current stream it means that somebody else
+    /// A newer stream of this worker was taken. On the current stream it means that another process
     /// says hello as this worker.
     Superseded,
-    /// Refused under this stable word; of no use to repeat it soon.
+    /// Refused under this stable word; it is of no use to try again soon.
     Refused(String),
-    /// This master does not lead; perhaps it knows who does.
+    /// This master does not lead. It names the leader if it knows one.
     NotLeader(Option<String>),
     /// Too many hellos at once.
     Busy,

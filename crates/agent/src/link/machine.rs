@@ -17,12 +17,12 @@ use super::watch::LeaderDial;
 /// `Gone → Ready` when one is adopted; `Ready ⇄ Silent`; any of them `→ Gone`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RunnerState {
-    /// There is none: nothing is dialled.
+    /// There is no runner: nothing is dialled.
     Gone,
-    /// It answers.
+    /// The runner answers.
     Ready(Incarnation),
-    /// It does not answer: no hello and no heartbeat goes out, since nobody could stop what they
-    /// would lease.
+    /// The runner does not answer. No hello and no heartbeat goes out, since nothing could stop the
+    /// attempts that they would lease.
     Silent(Incarnation),
 }
 
@@ -36,14 +36,14 @@ pub struct Link {
     pub(super) watch: LeaderDial,
     pub(super) reports: Reports,
     pub(super) last_session: Session,
-    /// When the lease ends; `None` before the first answer and once its end was dealt with.
+    /// When the lease ends; `None` before the first answer, and after its end was handled.
     pub(super) lease_end: Option<Time>,
     pub(super) effects: VecDeque<LinkEffect>,
 }
 
 impl Link {
-    /// A link that has dialled nobody. `masters` are those that were configured, `remembered` is
-    /// what is on disk.
+    /// A link that has dialled no master. `masters` are the configured ones, `remembered` is what
+    /// is on disk.
     pub fn new(masters: Vec<String>, remembered: Option<RememberedCluster>) -> Link {
         Link {
             runner: RunnerState::Gone,
@@ -58,7 +58,7 @@ impl Link {
         }
     }
 
-    /// Takes masters that an earlier agent knew beside those that were configured. To be called
+    /// Takes masters that an earlier agent knew, in addition to the configured ones. To be called
     /// before any input.
     pub fn recall_masters(&mut self, masters: &[String]) {
         self.masters.learn(masters);
@@ -84,7 +84,7 @@ impl Link {
         self.pass_time(now, entropy);
     }
 
-    /// What is to be done since the last call, in order.
+    /// The effects since the last call, in order.
     pub fn drain(&mut self) -> impl Iterator<Item = LinkEffect> + '_ {
         self.effects.drain(..)
     }
@@ -176,9 +176,9 @@ impl Link {
 
     fn dial(&mut self, now: Time) {
         let Some(master) = self.masters.choose() else { return };
-        // Larger than every earlier session of this incarnation, also of an agent before this one,
-        // with nothing kept on disk: the clock counts from the boot, and no agent dials more than
-        // once per millisecond.
+        // The session must be larger than every earlier one of this incarnation, also those of
+        // earlier agents, with nothing kept on disk. The clock counts from the boot, and no agent
+        // dials more than once per millisecond.
         let session = Session((self.last_session.0 + 1).max(now.0 / 1_000_000));
         self.last_session = session;
         self.effects.push_back(LinkEffect::Dial(session, master.clone()));
@@ -199,9 +199,9 @@ impl Link {
         self.runner = RunnerState::Ready(incarnation);
     }
 
-    /// It may have stopped answering before the lease ended, and be found out only now: then nobody
-    /// has ended what is leased. The same where no lease is known, because an agent before this one
-    /// renewed it.
+    /// The runner may have stopped answering before the lease ended, and be found silent only now:
+    /// then nothing has ended the leased trees. The same holds where no lease is known, because an
+    /// earlier agent renewed it.
     fn handle_runner_silent(&mut self) {
         if let RunnerState::Ready(incarnation) = self.runner {
             self.runner = RunnerState::Silent(incarnation);
@@ -219,7 +219,8 @@ impl Link {
         }
     }
 
-    /// A stream belongs to one connection of one runner: what went down it may be lost with them.
+    /// A stream belongs to one connection of one runner: commands that it brought may be lost with
+    /// that connection.
     fn handle_runner_gone(&mut self, now: Time) {
         self.runner = RunnerState::Gone;
         self.reports.clear();
@@ -261,8 +262,8 @@ impl Link {
         }
     }
 
-    /// The welcome holds: the lease counts from its hello, and the inventory is asked for behind
-    /// all that the runner was told.
+    /// The welcome is accepted: the lease counts from its hello, and the inventory is asked for
+    /// after everything that was sent to the runner.
     pub(super) fn count(&mut self, session: Session, terms: StreamTerms, hello_sent: Time) {
         self.renew(hello_sent, &terms);
         self.effects.push_back(LinkEffect::AskInventory(session));
@@ -292,7 +293,7 @@ impl Link {
         self.stream = StreamState::Active { session: asked, terms, heartbeats };
     }
 
-    /// Before the inventory has gone up, reports wait in the runner: the inventory will hold them.
+    /// Reports before the inventory are dropped: the inventory will hold them.
     fn handle_reports(&mut self, now: Time, reports: Vec<Report>) {
         let StreamState::Active { session, .. } = self.stream else { return };
         let newer: Vec<Report> = reports.into_iter().filter(|report| self.reports.take(report)).collect();

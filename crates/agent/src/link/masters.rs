@@ -1,25 +1,25 @@
-//! Whom to dial next, and when.
+//! Which master to dial next, and when.
 
 use std::time::Duration;
 
 use muster_types::Time;
 
-/// Longest delay before the first repetition. Short, because a single broken stream is most often
-/// mended at once.
+/// Longest delay before the first repetition. Short, because a single broken stream usually
+/// recovers at once.
 pub(super) const BACKOFF_INITIAL: Duration = Duration::from_millis(100);
-/// Longest delay of all. A worker that nobody tells of the next leader must find it within two
-/// seconds, and may have to ask a master that is gone before one that knows: two delays of at most
-/// a second each, half of that on average. A thousand workers without a leader then dial two
-/// thousand times per second, spread over the whole second and all masters, where one that does not
-/// lead answers in a fraction of a millisecond and a machine without a master refuses in its
-/// kernel.
+/// Longest delay of all. A worker that is not told of the next leader must find it within two
+/// seconds, and may have to ask a dead master before one that knows: that makes two delays of at
+/// most a second each, half of that on average. A thousand workers without a leader then dial two
+/// thousand times per second, spread over the whole second and all masters. A master that does not
+/// lead answers in a fraction of a millisecond, and the kernel of a machine without a master
+/// refuses.
 pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// Delay after a refusal, which only a person mends.
+/// Delay after a refusal, which only a person can mend.
 pub(super) const REFUSED_RETRY: Duration = Duration::from_secs(30);
-/// Leaders that are followed by hearsay without a welcome between; more would be two masters that
-/// name each other.
+/// How many named leaders are dialled at once without an answered heartbeat in between. A longer
+/// chain would be two masters that name each other.
 const HEARSAY_LIMIT: u32 = 3;
-/// Masters kept; more than any cluster has.
+/// Most masters that are kept; no cluster has as many.
 const MASTERS_LIMIT: usize = 32;
 
 /// The masters known, and how dialling has gone so far.
@@ -31,18 +31,18 @@ pub(super) struct MasterList {
     failures: u32,
     hearsay: u32,
     leader: Option<String>,
-    /// As a master named them last.
+    /// The masters, as one of them named them last.
     named: Vec<String>,
 }
 
 /// How long to wait before the next dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// At once, if this has not been done too often already.
+    /// At once, unless that was done too often already.
     AtOnce,
-    /// With full jitter, longer each time.
+    /// After a random delay, whose bound grows with each round over the masters.
     BackOff,
-    /// As after a refusal.
+    /// After the long delay of a refusal.
     Slow,
 }
 
@@ -64,13 +64,14 @@ impl MasterList {
         &self.addresses
     }
 
-    /// Those that masters have named themselves, if they did: what was configured may be one of
-    /// them under another name, or one of another cluster.
+    /// The masters as they named themselves, if they did: a configured address may be another name
+    /// of one of them, or belong to another cluster.
     pub(super) fn named(&self) -> &[String] {
         if self.named.is_empty() { &self.addresses } else { &self.named }
     }
 
-    /// Takes what a master says; what was configured stays. Answers whether anything is new.
+    /// Takes the masters that a master names; the configured ones stay. Returns whether the list
+    /// changed.
     pub(super) fn learn(&mut self, masters: &[String]) -> bool {
         self.named = masters.iter().take(MASTERS_LIMIT).cloned().collect();
         let mut addresses = self.addresses[..self.configured].to_vec();
@@ -87,8 +88,8 @@ impl MasterList {
         changed
     }
 
-    /// The address to dial now: the leader as another master named it, or the next in turn. `None`
-    /// without any master.
+    /// The address to dial now: the named leader, or the next in turn. `None` if no master is
+    /// known.
     pub(super) fn choose(&mut self) -> Option<String> {
         if let Some(leader) = self.leader.take() {
             return Some(leader);
@@ -98,13 +99,12 @@ impl MasterList {
         Some(address)
     }
 
-    /// The stream to this address should be tried first again, as it was not its master that
-    /// failed.
+    /// Dials this address first the next time, since its master did not fail.
     pub(super) fn prefer(&mut self, address: &str) {
         self.leader = Some(address.to_owned());
     }
 
-    /// A master named the leader.
+    /// Takes the leader that a master named.
     pub(super) fn hear_of(&mut self, leader: String) -> Pace {
         self.leader = Some(leader);
         Pace::AtOnce
@@ -130,7 +130,7 @@ impl MasterList {
         }
     }
 
-    /// A leader answered a heartbeat: the next trouble is a new one.
+    /// A leader answered a heartbeat: later failures are counted anew.
     pub(super) fn settle(&mut self) {
         self.failures = 0;
         self.hearsay = 0;

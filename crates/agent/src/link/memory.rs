@@ -2,7 +2,7 @@
 
 use muster_types::{ClusterUid, Epoch, EpochCheck};
 
-/// What is kept.
+/// The cluster and the epoch that are kept on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RememberedCluster {
     /// The cluster that was joined.
@@ -11,7 +11,7 @@ pub struct RememberedCluster {
     pub epoch: Epoch,
 }
 
-/// What was seen, what of it is on disk, and what is on its way there.
+/// What was seen, what of it is on disk, and what is being written.
 #[derive(Debug, Default)]
 pub(super) struct EpochMemory {
     seen: Option<RememberedCluster>,
@@ -19,16 +19,16 @@ pub(super) struct EpochMemory {
     asked: Option<RememberedCluster>,
 }
 
-/// What to make of a welcome.
+/// How a welcome is judged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Offer {
     /// Known and on disk.
     Durable,
-    /// Must be on disk first; `true` when the write is still to be asked for.
+    /// It must be on disk first; `true` if the write must still be requested.
     Pending(bool),
     /// Another cluster than the one joined.
     WrongCluster(ClusterUid),
-    /// Not above the highest seen, which this is.
+    /// Lower than the highest epoch seen, which is given, or equal to it and of another leader.
     Stale(Epoch),
 }
 
@@ -45,8 +45,8 @@ impl EpochMemory {
         self.seen.map(|seen| seen.epoch)
     }
 
-    /// Judges a welcome, and remembers what it raises: from here on anything lower is refused, on
-    /// disk or not.
+    /// Judges a welcome, and remembers its epoch if that is higher: from then on anything lower is
+    /// refused, even before the epoch is on disk.
     pub(super) fn offer(&mut self, offered: RememberedCluster) -> Offer {
         if let Some(seen) = self.seen {
             if seen.cluster != offered.cluster {
@@ -65,7 +65,7 @@ impl EpochMemory {
         Offer::Pending(ask)
     }
 
-    /// A write is done.
+    /// Called when a write is done.
     pub(super) fn persisted(&mut self, written: RememberedCluster) {
         self.durable = Some(written);
         if self.asked == Some(written) {
@@ -73,7 +73,7 @@ impl EpochMemory {
         }
     }
 
-    /// Whether this is what is on disk.
+    /// Whether exactly this is on disk.
     pub(super) fn is_durable(&self, remembered: &RememberedCluster) -> bool {
         self.durable.as_ref() == Some(remembered)
     }

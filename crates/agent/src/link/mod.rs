@@ -1,17 +1,15 @@
 //! The worker's side of the link: which stream is current, which leader is obeyed, what is still to
 //! be acknowledged.
 //!
-//! A pure machine. [`Link::handle`] is told what happened and when; [`Link::drain`] hands over what
-//! is to be done, in order; [`Link::next_deadline`] is the only reason to call `handle` with
-//! [`LinkInput::Tick`].
+//! A pure machine. [`Link::handle`] takes an event and its time; [`Link::drain`] returns the
+//! effects, in order; [`Link::next_deadline`] says when to call `handle` with [`LinkInput::Tick`].
 //!
 //! The rules that it keeps (I-NUMBER, I-STREAM, I-INVENTORY and I-LEASE of ARCHITECTURE.md):
-//! - one stream; from the moment the next is dialled nothing that comes by an older one is obeyed;
-//! - an epoch is on disk before the inventory goes up under it, a lower one is refused, an equal
-//!   one of another leader too;
+//! - there is one stream: once the next is dialled, nothing from an older one is obeyed;
+//! - an epoch is on disk before the inventory goes up under it; a lower epoch is refused, and an
+//!   equal one of another leader too;
 //! - the lease counts from the *sending* of the hello or heartbeat that was answered;
-//! - one watch on another master tells of a higher epoch, which is dialled at once, and of nothing
-//!   that would be obeyed;
+//! - a watch on another master only tells which leader to dial: the worker never obeys it;
 //! - an end is reported until it is acknowledged under its own sequence.
 
 mod downlink;

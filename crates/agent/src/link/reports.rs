@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use muster_types::{Acknowledgement, AttemptKey, AttemptState, Report, Time};
 
-/// Reports in one message: some 100 bytes each keep it far below the smallest limit on messages.
+/// Most reports in one message: at some 100 bytes each it stays far below the smallest limit on
+/// messages.
 const REPORTS_PER_MESSAGE: usize = 256;
 /// An end that is not acknowledged for this long is sent again on the same stream: the master may
-/// have dropped it from a full queue. Far above the time of a commit.
+/// have dropped it from a full queue. A commit takes far less.
 const REPEAT_AFTER: Duration = Duration::from_secs(15);
 
-/// The newest of each attempt. Bounded by what the runner knows.
+/// The newest report of each attempt. Their number is bounded by the attempts that the runner
+/// knows.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     newest: BTreeMap<AttemptKey, PendingReport>,
@@ -33,7 +35,7 @@ impl Reports {
             .collect();
     }
 
-    /// Takes one that is newer than what is known. Answers whether it was.
+    /// Takes a report that is newer than the known one. Returns whether it was.
     pub(super) fn take(&mut self, report: &Report) -> bool {
         if self.newest.get(&report.attempt).is_some_and(|known| known.report.sequence >= report.sequence) {
             return false;
@@ -51,8 +53,8 @@ impl Reports {
         }
     }
 
-    /// Takes an acknowledgement. An older sequence than the newest acknowledges nothing. Answers
-    /// whether an end is now durable, which is then forgotten here too.
+    /// Takes an acknowledgement. One of another sequence than the newest changes nothing. Returns
+    /// whether an end is now durable; the end is then forgotten here too.
     pub(super) fn acknowledge(&mut self, acknowledgement: &Acknowledgement) -> bool {
         let Some(entry) = self.newest.get_mut(&acknowledgement.attempt) else { return false };
         if entry.report.sequence != acknowledgement.sequence {
@@ -76,13 +78,13 @@ impl Reports {
             .collect()
     }
 
-    /// Forgets everything: the runner is another.
+    /// Forgets everything: the runner is another one.
     pub(super) fn clear(&mut self) {
         self.newest.clear();
     }
 }
 
-/// In messages of bounded size. At least one, perhaps empty.
+/// Splits reports into messages of bounded size: at least one, which may be empty.
 pub(super) fn in_messages(mut reports: Vec<Report>) -> Vec<Vec<Report>> {
     let mut messages = Vec::new();
     while reports.len() > REPORTS_PER_MESSAGE {

@@ -6,16 +6,16 @@ use muster_types::{Epoch, Session, Time};
 
 use super::RememberedCluster;
 
-/// A dial that has not connected by then has failed: a machine that is up answers in milliseconds,
-/// or after the second at which the kernel repeats a packet that was lost.
+/// How long a dial may take. A running machine answers in milliseconds, or after the second at
+/// which the kernel repeats a lost packet.
 pub(super) const CONNECT_PATIENCE: Duration = Duration::from_millis(1_500);
-/// A hello that is not answered by then: a leader that still loads keeps it waiting, a dead one for
-/// ever.
+/// How long a hello may wait: a leader that still loads keeps it waiting, and a dead one never
+/// answers.
 pub(super) const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 /// Heartbeats that may stay unanswered before another master is dialled.
 pub(super) const UNANSWERED_LIMIT: u64 = 2;
-/// A leader that dictates a shorter interval is held to this one: nothing is won by more
-/// heartbeats.
+/// The shortest interval between heartbeats. More heartbeats gain nothing, so a leader that
+/// dictates a shorter interval gets this one.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 
 /// The stream that is current, or none.
@@ -25,13 +25,13 @@ const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 /// skipped when the epoch is on disk already.
 #[derive(Debug)]
 pub(super) enum StreamState {
-    /// None; the next is dialled then.
+    /// No stream; the next is dialled at `dial_at`.
     Idle { dial_at: Time },
     /// Being opened.
     Dialing { session: Session, master: String, until: Time },
     /// The hello was sent.
     Greeting { session: Session, master: String, sent: Time, until: Time },
-    /// Welcomed, and the epoch is on its way to disk.
+    /// The welcome has come, and the epoch is on its way to disk.
     Remembering { session: Session, terms: StreamTerms, hello_sent: Time },
     /// The runner was asked for its inventory.
     Counting { session: Session, terms: StreamTerms },
@@ -71,7 +71,7 @@ impl StreamState {
         }
     }
 
-    /// What its leader dictates, once it has welcomed.
+    /// What its leader dictates, once the welcome has come.
     pub(super) fn terms(&self) -> Option<&StreamTerms> {
         match self {
             StreamState::Idle { .. } | StreamState::Dialing { .. } | StreamState::Greeting { .. } => None,
@@ -98,7 +98,7 @@ impl Heartbeats {
         Heartbeats { due, last: 0, unanswered: Vec::new() }
     }
 
-    /// Numbers the next one, sent now.
+    /// Numbers the next heartbeat, which is sent now.
     pub(super) fn send(&mut self, now: Time, interval: Duration) -> u64 {
         self.last += 1;
         self.unanswered.push((self.last, now));
@@ -106,8 +106,8 @@ impl Heartbeats {
         self.last
     }
 
-    /// Takes an answer: the sending time of what it answers, with every older one. `None` if it
-    /// answers nothing that is open.
+    /// Takes an answer. Returns the sending time of the heartbeat that it answers, and drops every
+    /// older one; `None` if no open heartbeat has this number.
     pub(super) fn answered(&mut self, number: u64) -> Option<Time> {
         let position = self.unanswered.iter().position(|(open, _)| *open == number)?;
         let (_, sent) = self.unanswered[position];
@@ -115,7 +115,7 @@ impl Heartbeats {
         Some(sent)
     }
 
-    /// Whether too many are open.
+    /// Whether too many heartbeats are unanswered.
     pub(super) fn gave_up(&self) -> bool {
         self.unanswered.len() as u64 >= UNANSWERED_LIMIT
     }

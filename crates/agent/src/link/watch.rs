@@ -1,7 +1,8 @@
-//! The watch: while a stream is active, one idle question to another master, which says at once
-//! when somebody else leads.
+//! The watch: while a stream is active, one idle call to another master, which answers at once when
+//! the leader changes.
 //!
-//! It only hastens a dial. Whom the worker obeys is judged by the welcome that follows, as ever.
+//! It only makes a dial earlier. As always, the welcome that follows decides whether the worker
+//! obeys.
 
 use std::time::Duration;
 
@@ -13,28 +14,28 @@ use super::machine::{Link, RunnerState};
 use super::masters::below;
 use super::stream::{StreamState, StreamTerms};
 
-/// Longest delay before a watch is begun again, at first and in the end. Without it a worker finds
-/// the next leader all the same, by dialling.
+/// Longest delay before a watch is started again, at first and in the end. Without a watch the
+/// worker still finds the next leader, by dialling.
 const RETRY_INITIAL: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// Which master is watched, and how that has gone so far.
+/// Which master is watched, and how watching has gone so far.
 #[derive(Debug, Default)]
 pub(super) struct LeaderDial {
     held: Option<String>,
-    /// The leader as it was last named.
+    /// The leader that the watch named last.
     leader: Option<(String, Epoch)>,
     retry_at: Time,
     failures: u32,
 }
 
 impl LeaderDial {
-    /// When the next is to be begun, if one is wanted.
+    /// When the next watch is to be started; `None` while one is held.
     fn due(&self) -> Option<Time> {
         self.held.is_none().then_some(self.retry_at)
     }
 
-    /// Whether this address is that of the stream's leader: the stream may have been dialled by
+    /// Whether this is an address of the stream's leader: the stream may have been dialled under
     /// another name of it.
     fn is_leader(&self, address: &str, terms: &StreamTerms) -> bool {
         let named = self.leader.as_ref().is_some_and(|(leader, epoch)| leader == address && *epoch == terms.epoch());
@@ -43,16 +44,16 @@ impl LeaderDial {
 }
 
 impl Link {
-    /// When a watch is to be begun: only with a stream, and with a master beside the one that it
-    /// goes to.
+    /// When a watch is to be started: only beside an active stream, and only if there is a master
+    /// other than its leader.
     pub(super) fn watch_deadline(&self) -> Option<Time> {
         let StreamState::Active { terms, .. } = &self.stream else { return None };
         let has_other = self.masters.named().iter().any(|address| !self.watch.is_leader(address, terms));
         self.watch.due().filter(|_| has_other)
     }
 
-    /// Begins a watch, and leaves one on the stream's leader itself: that one's end ends both. It
-    /// is kept while there is no stream.
+    /// Starts a watch, and ends one on the stream's own leader, since the end of that master would
+    /// end both. A watch is kept while there is no stream.
     pub(super) fn mind_watch(&mut self, now: Time, entropy: u64) {
         let StreamState::Active { terms, .. } = &self.stream else { return };
         if self.watch.held.as_ref().is_some_and(|held| self.watch.is_leader(held, terms)) {
@@ -62,7 +63,7 @@ impl Link {
         if self.watch.due().is_none_or(|due| due > now) {
             return;
         }
-        // Another one after each failure, and another one on each worker.
+        // The choice changes after each failure, and differs between workers.
         let turn = entropy.wrapping_add(u64::from(self.watch.failures));
         let others: Vec<&String> =
             self.masters.named().iter().filter(|address| !self.watch.is_leader(address, terms)).collect();
@@ -82,8 +83,8 @@ impl Link {
         self.watch.retry_at = now + below(most, entropy);
     }
 
-    /// A leader above the one of the stream is dialled at once; while there is no leader to stream
-    /// with, also the highest seen.
+    /// Dials a leader above the highest epoch seen at once; before a welcome, also the leader of
+    /// that epoch.
     pub(super) fn handle_leader_seen(&mut self, now: Time, entropy: u64, seen: LeaderSeen) {
         if self.watch.held.as_ref() != Some(&seen.from) {
             return;

@@ -1,4 +1,4 @@
-//! Messages to protobuf and back.
+//! Conversion between messages and protobuf.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::message::{
 };
 use super::wire;
 
-/// A field is missing or holds what this version does not know.
+/// A field is missing or holds a value that this version does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BadField(pub(crate) &'static str);
 

@@ -24,7 +24,7 @@ pub enum FrameError {
     /// Not protobuf.
     #[error("a frame is not protobuf")]
     Protobuf(#[source] prost::DecodeError),
-    /// A field is missing or holds what this version does not know: its path.
+    /// A field is missing or holds a value that this version does not know: its path.
     #[error("a frame lacks a valid `{0}`")]
     Field(&'static str),
 }
@@ -40,7 +40,7 @@ pub trait Framed: Sized {
     /// Appends the frame of this message.
     fn append_frame(&self, out: &mut Vec<u8>);
 
-    /// The message of a frame's body (what follows the length).
+    /// Reads the message from a frame's body (the bytes after the length).
     fn from_frame(body: &[u8]) -> Result<Self, FrameError>;
 }
 
@@ -73,8 +73,8 @@ fn append(message: &impl prost::Message, out: &mut Vec<u8>) {
     message.encode(out).expect("a Vec grows as needed");
 }
 
-/// Puts frames together from bytes as they arrive. Holds at most one unfinished frame beyond what
-/// was pushed last, so the reader bounds it by taking all messages before it pushes more.
+/// Puts frames together from arriving bytes. It holds at most one unfinished frame beyond what was
+/// pushed last, so a reader bounds it by taking all messages before it pushes more.
 #[derive(Debug)]
 pub struct FrameReader<M> {
     buffer: Vec<u8>,
@@ -89,14 +89,14 @@ impl<M> Default for FrameReader<M> {
 }
 
 impl<M: Framed> FrameReader<M> {
-    /// Adds what arrived.
+    /// Adds bytes that arrived.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.taken);
         self.taken = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole message, `None` until more has arrived. After an error the connection is of
+    /// The next whole message; `None` until more has arrived. After an error the connection is of
     /// no more use.
     pub fn take(&mut self) -> Result<Option<M>, FrameError> {
         let rest = &self.buffer[self.taken..];

@@ -15,29 +15,29 @@ pub enum ToRunner {
     /// A heartbeat was answered: the lease counts from when that heartbeat was sent.
     Renew(Renewal),
     /// Remember the attempt before anything is done for it, because its artifacts must be fetched
-    /// first. One that is known is answered with its present state, and nothing changes.
+    /// first. A known attempt is answered with its present state, and nothing changes.
     Accept(Accepted),
-    /// Start the attempt; one that is not known is accepted first. One that was started before is
+    /// Start the attempt; an unknown one is accepted first. An attempt that was started before is
     /// answered with its present state.
     Start(Box<Start>),
-    /// The attempt could not be prepared: it ends with this outcome. Taken only while it is
-    /// accepted and not started.
+    /// The attempt could not be prepared: it ends with this outcome. Taken only while the attempt
+    /// is accepted and not started.
     Abandon(AttemptKey, Outcome),
     /// End the attempt.
     Kill(Kill),
-    /// An attempt that is frozen goes on, if the lease stands; else it stays frozen. Since version
-    /// 2, in which a runner freezes.
+    /// Let a frozen attempt go on, if the lease stands; otherwise it stays frozen. Since version 2,
+    /// the first whose runner freezes.
     Thaw(AttemptKey),
-    /// The master has made the report of an ended attempt durable: its record may go. Taken only if
-    /// the attempt has ended and the sequence is that of its newest report.
+    /// The master has made the report of an attempt's end durable: its record may be removed. Taken
+    /// only if the attempt has ended and the sequence is that of its newest report.
     Closed(Acknowledgement),
-    /// Say everything that is known: answered by [`ToAgent::Inventory`] with the same number.
+    /// Report everything that is known: answered by [`ToAgent::Inventory`] with the same number.
     Inventory(u64),
     /// Answered by [`ToAgent::Pong`] with the same number, when everything before it has been
     /// taken.
     Ping(u64),
-    /// End everything that runs, each by its own grace but at most this long, then exit. What ends
-    /// is journalled and will be reported by the next runner.
+    /// End everything that runs, each by its own grace but at most this long, then exit. These ends
+    /// are journalled, and the next runner reports them.
     Shutdown(Duration),
 }
 
@@ -53,7 +53,8 @@ pub struct AgentHello {
 /// The newest heartbeat that a leader answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Renewal {
-    /// When the agent sent that heartbeat (or hello). An older one than known is ignored.
+    /// When the agent sent that heartbeat (or hello). A renewal older than the known one is
+    /// ignored.
     pub sent: Time,
     /// The wall clock at the same moment: a forward step of it against `sent` shortens the lease.
     pub sent_wall: WallTime,
@@ -64,13 +65,13 @@ pub struct Renewal {
 /// An attempt as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// Which.
+    /// The attempt.
     pub attempt: AttemptKey,
     /// Name of the driver or application, for people.
     pub id: String,
     /// Whether it ends with the worker's lease.
     pub leased: bool,
-    /// What it is given.
+    /// The cores, memory and addresses that it is given.
     pub resources: AllocatedResources,
     /// Time between TERM and KILL.
     pub kill_grace: Duration,
@@ -83,12 +84,12 @@ pub struct Start {
     pub accepted: Accepted,
     /// What to execute.
     pub program: Program,
-    /// What to enforce. Absent where the machine does not let the runner (see the capabilities) or
-    /// limits are off.
+    /// What to enforce. A limit is absent where the machine does not allow it (see the
+    /// capabilities) or limits are off.
     pub limits: Limits,
 }
 
-/// A program, everything substituted.
+/// A program, with every variable substituted.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Program {
     /// A path (relative to `work_dir`), or a name without slash that is looked for in the `PATH` of
@@ -98,11 +99,12 @@ pub struct Program {
     pub args: Vec<String>,
     /// The whole environment; nothing is inherited.
     pub env: Vec<(String, String)>,
-    /// Must exist.
+    /// The working directory, which must exist.
     pub work_dir: String,
-    /// Opened for append, made with mode 0640 if it does not exist.
+    /// The file of its standard output: opened for append, made with mode 0640 if it does not
+    /// exist.
     pub stdout: String,
-    /// Opened for append, made with mode 0640 if it does not exist.
+    /// The file of its standard error: opened for append, made with mode 0640 if it does not exist.
     pub stderr: String,
 }
 
@@ -132,27 +134,27 @@ pub struct Limits {
     pub pids: Option<u64>,
 }
 
-/// A kill.
+/// A request to end an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kill {
-    /// Which. One that is not known is remembered and answered as ended, `NeverStarted`, so that a
-    /// start that comes later finds it.
+    /// The attempt. An unknown one is remembered and answered as ended, `NeverStarted`, so that a
+    /// later start finds it.
     pub attempt: AttemptKey,
-    /// KILL at once, without TERM.
+    /// Whether to send KILL at once, without TERM.
     pub at_once: bool,
-    /// Time between TERM and KILL, if another than the attempt's own.
+    /// Time between TERM and KILL, if it differs from the attempt's own.
     pub grace: Option<Duration>,
-    /// Why. The first kill of an attempt gives its reason; a later one may only hasten it.
+    /// The reason. The first kill of an attempt gives it; a later kill can only hasten the end.
     pub reason: KillReason,
 }
 
-/// Why something is ended.
+/// Why an attempt is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KillReason {
-    /// Asked for.
+    /// Somebody asked for it.
     By(KilledBy),
-    /// Its output exceeded its bound where logs cannot be bounded in place: `LogLimit`, the
-    /// program's own fault.
+    /// Its output exceeded its bound where logs cannot be bounded in place. The outcome is
+    /// `LogLimit`, the program's own fault.
     LogLimit,
 }
 
@@ -161,20 +163,19 @@ pub enum KillReason {
 pub enum ToAgent {
     /// Answer to the hello.
     Hello(Box<RunnerHello>),
-    /// No version in common, or something else is wrong with what was sent; the connection ends.
-    /// For people.
+    /// There is no version in common, or something else is wrong with what was sent; the connection
+    /// ends. The text is for people.
     Refused(String),
-    /// An attempt changed, or was asked about.
+    /// An attempt changed, or the agent asked about it.
     Report(Box<Report>),
-    /// A part of the answer to the question for the inventory; parts follow each other until
-    /// `last`.
+    /// A part of the inventory; parts follow each other until `last`.
     Inventory {
-        /// Of the question.
+        /// The number of the question.
         number: u64,
-        /// Attempts that are known, in the order of their keys: also ended ones that are not closed
-        /// yet, of this incarnation and of earlier ones.
+        /// Known attempts of this incarnation and of earlier ones, in the order of their keys.
+        /// Ended ones are among them until they are closed.
         reports: Vec<Report>,
-        /// No further part follows.
+        /// Whether this is the last part.
         last: bool,
     },
     /// Answer to a ping.
@@ -186,11 +187,12 @@ pub enum ToAgent {
 pub struct RunnerHello {
     /// The version that both speak from here on.
     pub version: u32,
-    /// Of this runner; it stays the same for every agent that connects.
+    /// The incarnation of this runner, the same for every agent that connects.
     pub incarnation: Incarnation,
     /// The boot in which the incarnation is valid.
     pub boot_id: String,
-    /// What the machine lets it do. `punch_hole` is always false here: logs are the agent's.
+    /// What the machine lets it do. `punch_hole` is always false here: the logs belong to the
+    /// agent.
     pub capabilities: Capabilities,
     /// The runner's process id in the outer PID namespace. A KILL of it ends everything that it
     /// runs.

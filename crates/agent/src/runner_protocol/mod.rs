@@ -1,12 +1,11 @@
-//! What agent and runner say to each other, over the Unix socket in the state directory.
+//! The protocol between agent and runner, over the Unix socket in the state directory.
 //!
 //! Each message is a frame: its length (4 bytes, little endian) and then protobuf. Both sides may
 //! put many frames into one write. The agent speaks first, with [`ToRunner::Hello`]; the runner
 //! answers with [`ToAgent::Hello`], or with [`ToAgent::Refused`] and the end of the connection.
-//! From its hello on, a connection is *the* agent's: the one before it is cut and what is unread of
-//! it is void, and every attempt that was accepted and not started is ended as never started. So an
-//! inventory asked on the new connection can no longer be made untrue by a command of an older
-//! agent.
+//! From its hello on, a connection is *the* agent's: the one before it is cut and its unread bytes
+//! are void, and every attempt that was accepted and not started is ended as never started. So no
+//! command of an older agent can make the inventory untrue that the new connection asks for.
 //!
 //! Everything that the agent sends is taken in order: commands, renewals of the lease, and the
 //! question for the inventory. The agent waits for nothing in between: after its hello is answered
@@ -15,8 +14,8 @@
 //!
 //! Versions: the runner lives longer than the agent, so an agent of version N speaks to a runner of
 //! N−1. A field is only ever added; a number is never used for something else. Version 2 freezes at
-//! the lease's end and takes [`ToRunner::Thaw`]; a runner whose agent speaks version 1 kills
-//! instead, since nobody could thaw, and one of version 1 never says that something is frozen.
+//! the lease's end and takes [`ToRunner::Thaw`]. A runner whose agent speaks version 1 kills
+//! instead, since that agent could not thaw; a runner of version 1 never reports a frozen attempt.
 
 mod convert;
 mod frame;
@@ -31,7 +30,7 @@ pub use message::*;
 
 /// Newest version of the protocol that this build speaks.
 pub const VERSION: u32 = 2;
-/// From this version on the other side knows of frozen attempts.
+/// The first version in which the other side knows of frozen attempts.
 pub const VERSION_WITH_THAW: u32 = 2;
 /// Oldest version of the protocol that this build speaks.
 pub const VERSION_MIN: u32 = 1;

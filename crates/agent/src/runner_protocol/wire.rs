@@ -214,7 +214,7 @@ pub(super) struct Capabilities {
     pub(super) dies_with_runner: bool,
     #[prost(string, tag = "7")]
     pub(super) tree_method: String,
-    /// Not said by older runners: they vouched for it where they held trees.
+    /// Older runners leave it out: for them it equals `tree`.
     #[prost(bool, optional, tag = "8")]
     pub(super) earlier_ended: Option<bool>,
 }

@@ -1,21 +1,21 @@
-//! A model of fencing: agent, runner, guard, leader and kernel, every order of their steps and of
-//! what befalls them, searched breadth first.
+//! A model of fencing: agent, runner, guard, leader and kernel. Every order of their steps and of
+//! their faults is searched, breadth first.
 //!
-//! The decisions are those of the program: the runner's [`Fence`] and the guard's [`Guard`]. What
-//! surrounds them is modelled here as `crates/runner` and `crates/worker` do it, and to be kept
-//! like them: which message is read when, what is written for the guard in which order, what is
-//! frozen and thawed when.
+//! The decisions are those of the program: the runner's [`Fence`] and the guard's [`Guard`].
+//! Everything around them is modelled here after `crates/runner` and `crates/worker`, and must be
+//! kept like them: which message is read when, what is written for the guard in which order, what
+//! is frozen and thawed when.
 //!
-//! One leased tree runs when it begins. Time is counted in ticks, and passes only when nobody who
-//! is awake has anything to do at once: that an awake process acts within the margin is assumed.
-//! Agent, runner and guard are stopped and killed at any step, between any decision and what it
-//! leads to. Renewals and thaws wait in the stream and in the socket. The leader may declare the
-//! worker lost as soon as its timeout permits, and a second copy then runs elsewhere for ever. Two
-//! copies that execute are the violation.
+//! One leased tree runs when the search begins. Time is counted in ticks, and passes only when no
+//! awake process has anything to do at once: an awake process is assumed to act within the margin.
+//! Agent, runner and guard are stopped and killed at any step, between any decision and its effect.
+//! Renewals and thaws wait in the stream and in the socket. The leader may declare the worker lost
+//! as soon as its timeout permits, and a second copy then runs elsewhere for ever. Two executing
+//! copies are the violation.
 //!
-//! So that the search ends in seconds it is bounded in time and in answered heartbeats, and does
-//! not follow what cannot lead to two copies any more ([`model::State::is_decided`]); a message
-//! waits for a process that is stopped, and not for one that is awake.
+//! The search is bounded in time and in answered heartbeats, so that it ends in seconds. It does
+//! not follow states that cannot lead to two copies any more ([`model::State::is_decided`]). A
+//! message waits for a stopped process, but not for an awake one.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -31,11 +31,12 @@ use model::{Label, PROMISE, Rules, State, Without};
 #[derive(Debug)]
 struct Found {
     states: usize,
-    /// The shortest of the ways to two copies with the fewest faults, and how many those are.
+    /// The shortest way to two copies among those with the fewest faults, and the number of those
+    /// faults.
     way: Option<(Vec<Label>, u8)>,
 }
 
-/// All states, those with fewer faults on the way to them first, up to the first violation.
+/// Searches all states up to the first violation, those with fewer faults before them first.
 fn search(rules: Rules) -> Found {
     let fingerprint = |state: &State| {
         let mut hasher = DefaultHasher::new();
@@ -43,14 +44,15 @@ fn search(rules: Rules) -> Found {
         hasher.finish()
     };
     let mut known = HashSet::new();
-    // Where each came from, so that the way can be told.
+    // Where each state came from, so that the way can be printed.
     let mut origins: Vec<(usize, Label)> = vec![(0, "")];
     let mut first = VecDeque::from([(0, "", State::first())]);
     for faults in 0..=rules.faults {
         let mut later = VecDeque::new();
         let mut waiting = VecDeque::new();
         loop {
-            // What follows from a fault is taken when its turn comes, the rest at once.
+            // The states after a fault are kept for the next round, all others are followed at
+            // once.
             let steps = match waiting.pop_front() {
                 None => match first.pop_front() {
                     None => break,
@@ -113,7 +115,7 @@ fn nor_do_they_where_the_guard_hears_of_a_renewal_at_once() {
     holds(Rules { tells_at_once: true, faults: 2, ..PROMISE });
 }
 
-/// The rule, how often something befalls one of the three at least, and in how many steps.
+/// A rule, the fewest faults that lead to two copies without it, and the steps of that way.
 const NEEDED: [(Without, u8, usize); 13] = [
     (Without::Guard, 2, 8),
     (Without::RunnersFence, 1, 7),

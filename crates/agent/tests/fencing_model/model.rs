@@ -1,4 +1,4 @@
-//! The parts, their steps, and what befalls them.
+//! The parts of the model, their steps, and their faults.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use muster_agent::guard::{DELAY, Guard, GuardEffect, Written};
 use muster_agent::runner_protocol::Renewal;
 use muster_types::{AttemptKey, AttemptNumber, DriverUid, Now, Time, WallTime};
 
-/// The guard gives the runner one tick after the lease's end, and the agent does too.
+/// Guard and agent both give the runner one tick after the lease's end.
 const TICK: Duration = DELAY;
 const AGENT_DELAY: u64 = 1;
 
@@ -17,18 +17,18 @@ const LEASE: u64 = 2;
 const MARGIN: u64 = 2;
 
 /// Long enough for a lease, the worker timeout, a second lease under which something may go on, and
-/// the timeout of that.
+/// the worker timeout after that.
 const HORIZON: u64 = 7;
 
-/// Heartbeats that are answered, beyond the one before the beginning.
+/// Most heartbeats that are answered after the one before the beginning.
 const ANSWERS: u8 = 2;
 
-/// Messages that wait in one place.
+/// Most messages that wait in one place.
 const WAITING: usize = 3;
 
 const TREE: AttemptKey = AttemptKey::Driver(DriverUid(1), AttemptNumber(1));
 
-/// A rule that is taken away.
+/// A rule that the model leaves out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Without {
     Nothing,
@@ -40,23 +40,23 @@ pub(crate) enum Without {
     AgentsFence,
     /// Guard and runner move one brake.
     TwoBrakes,
-    /// A renewal after a gap goes on with the term before it.
+    /// A renewal after a gap continues the term before it.
     Gaps,
     /// The guard opens its brake for any lease that stands.
     Terms,
-    /// Whatever is frozen goes on with the next renewal.
+    /// Every frozen tree goes on with the next renewal.
     ThawByLeader,
     /// A thaw is obeyed whether a lease stands or not.
     ThawUnderLease,
     /// The guard is told of a lease after something was thawed under it.
     GuardFirst,
-    /// The clock is looked at before the guard is told, and not after it.
+    /// The clock is read before the guard is told, but not after it.
     ClockAfterwards,
     /// The runner says that it has stopped everything before it does.
     StoppedAfterwards,
     /// The leader waits for the lease alone.
     Margin,
-    /// What an older stream holds is obeyed.
+    /// Messages of an older stream are obeyed.
     StreamsEnd,
 }
 
@@ -64,12 +64,12 @@ pub(crate) enum Without {
 pub(crate) struct Rules {
     pub(crate) without: Without,
     pub(crate) faults: u8,
-    /// Of the three, at once.
+    /// How many of the three processes may be down at once.
     pub(crate) down: usize,
     /// The kernel ends the tree with its runner.
     pub(crate) namespace: bool,
     /// The runner writes each renewal for the guard as soon as it has read it, because it thaws
-    /// another tree under it, and not only after its own look at the clocks.
+    /// another tree under it, and not only after it has read the clocks.
     pub(crate) tells_at_once: bool,
 }
 
@@ -90,7 +90,7 @@ enum Process {
     Dead,
 }
 
-/// From the leader, and on to the runner.
+/// A message of the leader, which the agent passes on to the runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Message {
     /// A heartbeat of this tick was answered.
@@ -98,18 +98,18 @@ enum Message {
     Thaw,
 }
 
-/// What the runner will do next, as it has decided.
+/// A step that the runner has decided to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum RunnerAct {
     Freeze,
     Thaw,
-    /// Looks at the clock, and decides to thaw.
+    /// Reads the clock, and then decides whether to thaw.
     CheckLease,
     /// Decides what to write for the guard.
     Tell,
     WriteStopped(u64),
     WriteRenewal(u64, Renewal),
-    /// It answers the agent, by the clocks of this tick.
+    /// Answers the agent, by the clocks of this tick.
     EndPass(u64),
 }
 
@@ -117,15 +117,15 @@ enum RunnerAct {
 struct Runner {
     process: Process,
     fence: Fence,
-    /// As it knows it.
+    /// Whether the runner takes the tree for frozen.
     is_frozen: bool,
     acts: VecDeque<RunnerAct>,
-    /// Something was read, so the clocks are to be looked at.
+    /// Whether something was read, so that the clocks must be read next.
     has_heard: bool,
     written: Option<(u64, Time)>,
     stopped: u64,
     reported_frozen: bool,
-    /// Terms that a fence without gaps did not count.
+    /// Terms that a fence without gaps has not counted.
     skipped: u64,
 }
 
@@ -141,12 +141,12 @@ struct GuardProcess {
 #[derive(Debug, Clone, Hash)]
 struct Agent {
     process: Process,
-    /// It knows what the runner has.
+    /// Whether it has found the runner and read its renewal.
     has_adopted: bool,
-    /// Its stream is the present one of the leader.
+    /// Whether its stream is the leader's present one.
     has_stream: bool,
     lease: Option<u64>,
-    /// The runner has answered since the lease's end.
+    /// Whether the runner has answered since the lease's end.
     is_answered: bool,
     stream: VecDeque<Message>,
 }
@@ -157,13 +157,13 @@ pub(crate) struct State {
     answers: u8,
     /// The tick of the newest heartbeat that the leader answered.
     heard: u64,
-    /// A second copy runs elsewhere.
+    /// Whether the worker was declared lost, so that a second copy runs elsewhere.
     is_lost: bool,
     agent: Agent,
     runner: Runner,
     guard: GuardProcess,
     socket: VecDeque<Message>,
-    // The memory that runner and guard share. A renewal is whole or not there.
+    // The memory that runner and guard share. A renewal is written whole or not at all.
     term: u64,
     renewal: Renewal,
     stopped: u64,
@@ -172,7 +172,7 @@ pub(crate) struct State {
     guards_brake: bool,
 }
 
-/// What one step is called.
+/// The name of a step.
 pub(crate) type Label = &'static str;
 
 fn at(tick: u64) -> Now {
@@ -193,7 +193,7 @@ impl GuardProcess {
 }
 
 impl State {
-    /// The tree runs under a lease that everybody knows.
+    /// The first state: the tree runs under a lease that all parts know.
     pub(crate) fn first() -> State {
         let mut fence = Fence::new();
         fence.renew(renewal(0), at(0));
@@ -242,7 +242,8 @@ impl State {
         self.is_lost && self.is_alive && !self.runners_brake && !self.guards_brake
     }
 
-    /// Those of the three that hold nothing now: stopped, dead, or new and without knowledge.
+    /// How many of the three hold nothing now: they are stopped, dead, or new and without
+    /// knowledge.
     fn down(&self) -> usize {
         let agent = self.agent.process == Process::Awake && self.agent.has_adopted;
         let runner = self.runner.process == Process::Awake;
@@ -256,7 +257,7 @@ impl State {
 
     // The runner.
 
-    /// Whether it has something to do at once.
+    /// Whether the runner has something to do at once.
     fn runner_is_due(&self) -> bool {
         let runner = &self.runner;
         let due = runner.fence.next_deadline().is_some_and(|deadline| deadline <= at(self.now).time);
@@ -266,8 +267,8 @@ impl State {
 
     fn runner_steps(&mut self, rules: Rules) -> Label {
         let label = self.runner_steps_once(rules);
-        // What only changes its own memory, and what it says to the agent, is one step with what
-        // it follows.
+        // Changes of its own memory, and its answer to the agent, belong to the step that they
+        // follow.
         loop {
             match self.runner.acts.front() {
                 Some(RunnerAct::Tell) => {
@@ -321,7 +322,7 @@ impl State {
         let held = runner.fence.holds(&TREE);
         let is_new = runner.fence.renew(renewal(sent), now);
         if without == Without::Gaps && runner.fence.term() > before && held {
-            // As if nothing had been between the two.
+            // The fence behaves as if there had been no gap between the two.
             runner.skipped += before;
             runner.fence = Fence::new();
             runner.fence.renew(renewal(sent), now);
@@ -350,7 +351,7 @@ impl State {
         self.runner.acts.extend(acts);
     }
 
-    /// In the order in which it is written: see `Keeper::tell` in `crates/runner`.
+    /// Decides in the order of the writes: see `Keeper::tell` in `crates/runner`.
     fn runner_decides_what_to_tell(&mut self) {
         let runner = &mut self.runner;
         let Some(renewal) = runner.fence.renewal() else { return };
@@ -434,7 +435,7 @@ impl State {
         };
         self.guard.read = Some(written);
         self.guard.next = decision.next;
-        // What changes nothing is not a step: nobody else moves this brake.
+        // An act that changes nothing is not a step: only the guard moves this brake.
         let is_closed = effect != GuardEffect::Open;
         let moves = is_closed != self.guards_brake || without == Without::TwoBrakes;
         self.guard.act = moves.then_some(effect);
@@ -453,7 +454,7 @@ impl State {
 
     // The agent.
 
-    /// Its lease has ended, and the runner has not answered since.
+    /// Whether its lease has ended without an answer from the runner since.
     fn agent_waits(&self) -> bool {
         let agent = &self.agent;
         agent.has_adopted && !agent.is_answered && agent.lease.is_some_and(|sent| self.now >= sent + LEASE)
@@ -471,7 +472,7 @@ impl State {
         rules.without != Without::AgentsFence && self.agent_waits() && is_due
     }
 
-    /// Everything but its fence, which it may do or not.
+    /// All steps but its fence; the agent takes each of them or not.
     fn agent_steps(&self, rules: Rules, out: &mut Vec<(Label, State)>) {
         let mut add = |label: Label, change: &dyn Fn(&mut State)| {
             let mut next = self.clone();
@@ -518,7 +519,8 @@ impl State {
     // All together.
 
     /// Whether no step can lead to two copies any more: there is no tree, or its runner's brake is
-    /// closed and nobody is left who has it opened, or the worker cannot be lost before the end.
+    /// closed and nothing is under way that would open it, or the worker cannot be lost before the
+    /// end.
     pub(crate) fn is_decided(&self, rules: Rules) -> bool {
         let thaws = [RunnerAct::CheckLease, RunnerAct::Thaw];
         let is_thawed = self.runner.acts.iter().any(|act| thaws.contains(act))
@@ -588,7 +590,7 @@ impl State {
             }
         }
         if self.agent.process == Process::Awake && self.agent.has_adopted {
-            // A message waits for an agent that is stopped, and not for one that is awake.
+            // A message waits for a stopped agent, but not for an awake one.
             is_idle &= self.agent.stream.is_empty();
             self.agent_steps(rules, &mut out);
         }
@@ -608,8 +610,8 @@ impl State {
         out
     }
 
-    /// Who was stopped goes on, and the agent starts again. The next runner and the next guard are
-    /// started by others.
+    /// A stopped process goes on, and a dead agent starts again. Other parts start the next runner
+    /// and the next guard.
     fn recover(&self, out: &mut Vec<(Label, State)>) {
         for (process, label) in
             PROCESSES.into_iter().zip(["the agent goes on", "the runner goes on", "the guard goes on"])
@@ -629,7 +631,8 @@ impl State {
 
     /// Everything that can befall one of the three.
     pub(crate) fn faults(&self, rules: Rules) -> Vec<(Label, State)> {
-        // Who is stopped with nothing to do may as well be stopped when there is something.
+        // An idle process is not stopped here: it may as well be stopped once it has something to
+        // do.
         let is_due = [
             self.agent_is_due(rules),
             self.runner_is_due() || !self.agent.has_adopted || self.guard.process == Process::Dead,
@@ -665,7 +668,7 @@ const PROCESSES: [fn(&mut State) -> &mut Process; 3] =
     [|state| &mut state.agent.process, |state| &mut state.runner.process, |state| &mut state.guard.process];
 
 impl Agent {
-    /// What it knew ends with it, and its stream too.
+    /// Its knowledge and its stream end with it.
     fn forget(&mut self) {
         (self.has_adopted, self.has_stream, self.lease, self.is_answered) = (false, false, None, false);
         self.stream.clear();

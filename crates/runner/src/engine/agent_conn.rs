@@ -1,5 +1,5 @@
-//! Who is connected: the agent, and guests that have not said hello. The newest hello makes the
-//! agent; the one before it is cut, with all that it had sent and was not read.
+//! The connections: the agent's, and pending ones that have not said hello. The newest hello makes
+//! its connection the agent's; the one before it is cut, and its unread messages are void.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,7 +9,7 @@ use muster_agent::runner_protocol::{RunnerHello, ToAgent, ToRunner, VERSION, VER
 use super::poll::{Poll, ReadySource};
 use crate::connection::{AgentConnection, ConnectionEnd, Listener, ReadResult};
 
-/// Connections that have not said hello; more are turned away.
+/// Most connections that have not said hello; more are turned away.
 const MAX_GUESTS: usize = 8;
 
 /// The connections.
@@ -33,7 +33,7 @@ impl AgentConnections {
         })
     }
 
-    /// Takes the connections that wait.
+    /// Accepts the connections that wait.
     pub(super) fn accept(&mut self, poll: &Poll) {
         while let Some(socket) = self.listener.accept() {
             if self.pending.len() >= MAX_GUESTS {
@@ -47,7 +47,8 @@ impl AgentConnections {
         }
     }
 
-    /// Hears the guests; whether one of them is the new agent. `hello` is answered to it.
+    /// Reads the pending connections. Returns whether one of them is the new agent, which is
+    /// answered with `hello`.
     pub(super) fn read_pending(&mut self, hello: impl Fn(u32) -> RunnerHello) -> bool {
         let mut is_new = false;
         let numbers: Vec<u32> = self.pending.keys().copied().collect();
@@ -59,7 +60,7 @@ impl AgentConnections {
                 }
                 FirstMessage::Bad(refusal) => {
                     pending_conn.push(&ToAgent::Refused(refusal));
-                    // It is cut whether or not it can still read why.
+                    // It is cut whether or not it can still read the reason.
                     let _ = pending_conn.send();
                 }
                 FirstMessage::Gone => {}
@@ -74,7 +75,7 @@ impl AgentConnections {
         is_new
     }
 
-    /// Reads once from the agent and takes every whole message. Whether there may be more.
+    /// Reads once from the agent and takes every whole message. Returns whether there may be more.
     pub(super) fn read_agent(&mut self, mut take: impl FnMut(ToRunner)) -> ReadResult {
         let Some((_, agent)) = &mut self.agent else { return ReadResult::Nothing };
         let mut take_all = |agent: &mut AgentConnection| -> Result<(), ConnectionEnd> {
@@ -83,7 +84,7 @@ impl AgentConnections {
             }
             Ok(())
         };
-        // What came behind the hello is not taken yet.
+        // Messages behind the hello are not taken yet.
         let heard = take_all(agent).and_then(|()| agent.read()).and_then(|read| take_all(agent).map(|()| read));
         heard.unwrap_or_else(|broken| {
             self.cut(&broken);
@@ -91,7 +92,7 @@ impl AgentConnections {
         })
     }
 
-    /// Sends the agent messages, and what it did not take before.
+    /// Sends messages to the agent, and what it did not take before.
     pub(super) fn send_to_agent(&mut self, messages: impl IntoIterator<Item = ToAgent>, poll: &Poll) {
         let Some((number, agent)) = &mut self.agent else { return };
         messages.into_iter().for_each(|message| agent.push(&message));
@@ -99,14 +100,15 @@ impl AgentConnections {
             Ok(all) if all != self.is_writing_watched => {}
             Ok(all) => {
                 self.is_writing_watched = !all;
-                // If it cannot be watched it is sent with the next message.
+                // If this fails, the rest is sent with the next message.
                 let _ = poll.watch_writing(&*agent, *number, !all);
             }
             Err(broken) => self.cut(&broken),
         }
     }
 
-    /// While the journal is choked the agent is not read: it would be ready all the time.
+    /// Stops reading the agent while too much waits for the journal: it would be ready all the
+    /// time.
     pub(super) fn pause_agent(&self, poll: &Poll) {
         if let Some((_, agent)) = &self.agent {
             poll.forget(agent);
@@ -117,7 +119,7 @@ impl AgentConnections {
     pub(super) fn resume_agent(&mut self, poll: &Poll) {
         if let Some((number, agent)) = &self.agent {
             self.is_writing_watched = false;
-            // It is watched already if it came while its predecessor was paused.
+            // It is watched already if it connected while its predecessor was paused.
             let _ = poll.watch(agent, ReadySource::Connection(*number));
         }
     }
@@ -127,7 +129,7 @@ impl AgentConnections {
             && let Some((_, agent)) = &mut self.agent
         {
             agent.push(&ToAgent::Refused(error.to_string()));
-            // It is cut whether or not it can still read why.
+            // It is cut whether or not it can still read the reason.
             let _ = agent.send();
         }
         self.agent = None;

@@ -14,24 +14,24 @@ use crate::tree::Tree;
 #[derive(Debug)]
 pub(super) struct TrackedAttempt {
     pub(super) accepted: Accepted,
-    /// Of its newest report.
+    /// The sequence of its newest report.
     pub(super) sequence: u64,
     pub(super) stage: AttemptStage,
-    /// Set once somebody wants it to end.
+    /// Set once its end was ordered.
     pub(super) stop: Option<StopRequest>,
-    /// Set from the end of its lease until it is thawed or to be ended.
+    /// Set from the end of its lease until it is thawed or its end is ordered.
     pub(super) freeze: Option<FreezeState>,
-    /// Process id for people, and when it started.
+    /// Its process id for people, and when it started.
     pub(super) started: Option<(u32, WallTime)>,
     /// Whether its memory is limited.
     pub(super) has_memory_limit: bool,
-    /// What its tree waits for in the kernel, when a KILL does not end it.
+    /// What its tree waits for in the kernel, if a KILL does not end it.
     pub(super) wait_channel: Option<String>,
     /// When it is to be looked at again.
     pub(super) wake: Option<Time>,
 }
 
-/// Where it stands.
+/// The stage of an attempt.
 ///
 /// `Accepted → Queued` by a start; `Queued → Starting` when the spawner takes it; `Starting →
 /// Running` when it has executed; `Running → Ending` when its main process has ended and something
@@ -40,19 +40,19 @@ pub(super) struct TrackedAttempt {
 pub(super) enum AttemptStage {
     /// Remembered; nothing is done for it.
     Accepted,
-    /// Its start waits for the journal or for the spawner; taking it back leaves no trace.
+    /// Its start waits for the journal or the spawner, and can be taken back without a trace.
     Queued(Arc<AtomicBool>),
-    /// With the spawner.
+    /// The spawner has it.
     Starting(Arc<AtomicBool>),
     /// Its main process runs.
     Running(Child),
-    /// Its main process is gone; what it left is being ended.
+    /// Its main process is gone; the rest of its tree is being ended.
     Ending(Outcome),
     /// Nothing is left.
     Ended(Outcome, WallTime),
 }
 
-/// A main process that is not reaped.
+/// A main process that is not reaped yet.
 #[derive(Debug)]
 pub(super) struct Child {
     /// In the runner's PID namespace.
@@ -60,27 +60,27 @@ pub(super) struct Child {
     pub(super) pidfd: OwnedFd,
 }
 
-/// Somebody wants it to end.
+/// An order to end an attempt.
 #[derive(Debug, Clone)]
 pub(super) struct StopRequest {
     pub(super) reason: Reason,
     pub(super) fault: Fault,
     pub(super) message: &'static str,
-    /// When TERM turns into KILL; the moment itself if there is no grace.
+    /// When KILL follows TERM; the moment of the order if there is no grace.
     pub(super) kill_at: Time,
-    /// KILLs sent.
+    /// How many KILLs were sent.
     pub(super) kills: u32,
-    /// The kernel has taken one.
+    /// Whether the kernel has accepted one of them.
     pub(super) is_killed: bool,
 }
 
-/// The lease of an attempt that runs has ended.
+/// The state of a running attempt whose lease has ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum FreezeState {
-    /// The kernel was asked to freeze it, and is asked anew at `unstick`; if it takes longer than
-    /// `until` it is killed.
+    /// The kernel was asked to freeze it, and is asked again at `unstick`. It is killed if it is
+    /// not frozen at `until`.
     Asked { until: Time, unstick: Time },
-    /// It executes nothing; if nobody confirms it by then it is killed.
+    /// It executes nothing. It is killed if no leader has confirmed it at `until`.
     Frozen { until: Time },
 }
 
@@ -103,9 +103,9 @@ impl TrackedAttempt {
         Tree { attempt: self.accepted.attempt, leased: self.accepted.leased }
     }
 
-    /// Whether the runner itself has seen to it that nothing of it executes until it is thawed.
-    /// What was killed while it was being started looks, before it executes, whether it is still
-    /// wanted.
+    /// Whether the runner itself has made sure that nothing of it executes until it is thawed. A
+    /// process that was killed while it was being started checks, before it executes, whether it is
+    /// still wanted.
     pub(super) fn is_stopped(&self) -> bool {
         match &self.stage {
             AttemptStage::Accepted | AttemptStage::Queued(_) => false,
@@ -132,7 +132,7 @@ impl TrackedAttempt {
         matches!(self.stage, AttemptStage::Ended(..))
     }
 
-    /// Whether it executes nothing and is not being ended.
+    /// Whether it executes nothing and its end was not ordered.
     pub(super) fn is_frozen(&self) -> bool {
         let runs = matches!(self.stage, AttemptStage::Running(_)) && self.stop.is_none();
         runs && matches!(self.freeze, Some(FreezeState::Frozen { .. }))
@@ -184,7 +184,7 @@ impl TrackedAttempt {
         }
     }
 
-    /// What the journal holds of it, for a new file.
+    /// Its records for a new journal file.
     pub(super) fn records(&self) -> Vec<Record> {
         let attempt = self.accepted.attempt;
         let mut records = vec![Record::Accepted(self.accepted.clone())];

@@ -1,8 +1,9 @@
-//! All attempts: what is known, what waits for the journal, what is to be looked at when.
+//! All attempts: what is known, what waits for the journal, and when each must be looked at.
 //!
-//! Handling an input changes the table and appends records; what may only be done once they are
+//! Handling an input changes the table and appends records. What may be done only after they are
 //! written (spawning, reaping, reporting) waits in `follow_ups` and `changed` until
-//! [`AttemptTable::settle`] has written them. If that fails, everything waits and is tried again.
+//! [`AttemptTable::settle`] has written them. If the write fails, everything waits and is tried
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -23,19 +24,18 @@ use crate::spawner::{SpawnJob, Spawner};
 use crate::sys;
 use crate::tree::Trees;
 
-/// AttemptTable that are known at once. What comes beyond is refused; a machine has fewer
-/// processes.
+/// Most attempts that are known at once; more are refused. A machine has fewer processes.
 pub(super) const MAX_ATTEMPTS: usize = 100_000;
 
-/// Between tries to write the journal while the disk is full.
+/// Time between tries to write the journal while the disk is full.
 const JOURNAL_RETRY: Duration = Duration::from_millis(100);
 
-/// What waits until the journal is written.
+/// What may be done only after the journal is written.
 #[derive(Debug)]
 pub(super) enum FollowUp {
     /// Start a process.
     Spawn(Box<SpawnJob>),
-    /// Let a main process go, whose end is now on record.
+    /// Reap a main process whose end is now in the journal.
     Reap(i32, OwnedFd),
 }
 
@@ -53,7 +53,7 @@ pub(super) struct AttemptTable {
     pub(super) guard: Keeper,
     /// Leased starts that wait for the guard.
     pub(super) waiting: BTreeMap<AttemptKey, (Program, Limits)>,
-    /// Nothing is started any more.
+    /// Whether the runner shuts down: nothing is started any more.
     pub(super) is_shutting_down: bool,
     pub(super) freeze_rule: FreezeRule,
     changed: BTreeSet<AttemptKey>,
@@ -89,7 +89,7 @@ impl AttemptTable {
         }
     }
 
-    /// Takes over the ends that an earlier runner had on record.
+    /// Takes over the ends from an earlier runner's journal.
     pub(super) fn restore(&mut self, ended: BTreeMap<AttemptKey, TrackedAttempt>) {
         self.all = ended;
     }
@@ -102,12 +102,12 @@ impl AttemptTable {
         self.changed.insert(key);
     }
 
-    /// Has the newest state of an attempt reported.
+    /// Marks an attempt, so that its newest state is reported.
     pub(super) fn tell(&mut self, key: AttemptKey) {
         self.changed.insert(key);
     }
 
-    /// Says that an attempt's state has changed.
+    /// Marks an attempt whose state has changed: it is reported under a new sequence.
     pub(super) fn change(&mut self, key: AttemptKey) {
         if let Some(attempt) = self.all.get_mut(&key) {
             attempt.sequence += 1;
@@ -115,7 +115,7 @@ impl AttemptTable {
         }
     }
 
-    /// Nothing of an attempt is left, or it never ran.
+    /// Ends an attempt of which nothing is left, or which never ran.
     pub(super) fn end(&mut self, key: AttemptKey, outcome: Outcome, now: Now) {
         self.wake_at(key, None);
         self.fence.release(&key);
@@ -160,7 +160,7 @@ impl AttemptTable {
         }
     }
 
-    /// AttemptTable that are to be looked at now.
+    /// The attempts that must be looked at now.
     pub(super) fn take_due(&mut self, now: Now) -> Vec<AttemptKey> {
         let mut due = Vec::new();
         while let Some((time, key)) = self.wakes.first().copied().filter(|(time, _)| *time <= now.time) {
@@ -173,7 +173,7 @@ impl AttemptTable {
         due
     }
 
-    /// When something is to be done without any input.
+    /// When something must be done without any input.
     pub(super) fn next_deadline(&self) -> Option<Time> {
         let wake = self.wakes.first().map(|(time, _)| *time);
         [wake, self.fence.next_deadline(), self.journal_retry, self.guard.next_look()].into_iter().flatten().min()
@@ -184,8 +184,8 @@ impl AttemptTable {
         self.fence.next_deadline().is_some_and(|end| end <= now.time)
     }
 
-    /// Writes what waits, does what waited for it, and hands over the reports that are due. Nothing
-    /// happens while the journal cannot be written.
+    /// Writes the waiting records, does what waited for them, and returns the reports that are due.
+    /// Nothing happens while the journal cannot be written.
     pub(super) fn settle(&mut self, now: Now) -> Vec<Report> {
         if self.journal_retry.is_some_and(|at| now.time < at) {
             return Vec::new();
@@ -200,7 +200,7 @@ impl AttemptTable {
             match follow_ups {
                 FollowUp::Spawn(job) => self.queue.push_back(job),
                 FollowUp::Reap(pid, _pidfd) => {
-                    // It has ended and is ours; nothing else reaps it.
+                    // It has ended, and nothing else reaps it.
                     let _ = sys::wait::reap(pid);
                     self.mains.remove(&pid);
                 }
@@ -214,7 +214,7 @@ impl AttemptTable {
             .collect()
     }
 
-    /// Whether something waits for the journal.
+    /// Whether nothing waits for the journal.
     pub(super) fn is_settled(&self) -> bool {
         self.journal_retry.is_none() && self.follow_ups.is_empty()
     }
@@ -236,15 +236,15 @@ impl AttemptTable {
     }
 }
 
-/// What is still to be said of an earlier runner's attempts: those whose end it had on record. The
-/// others ended with it, nobody knows how: they are lost, and missing from the inventory under the
-/// new incarnation says so.
+/// The attempts of an earlier runner that must still be reported: those whose end is in its
+/// journal. The others ended with that runner, and how they ended is unknown. They are lost: they
+/// are missing from the inventory under the new incarnation, which tells the master so.
 pub(super) fn ends_on_record(memory: JournalState, now: Now) -> BTreeMap<AttemptKey, TrackedAttempt> {
     let mut kept = BTreeMap::new();
     for (key, remembered) in memory.into_attempts() {
         let ended = match (remembered.ended, remembered.exited) {
             (Some(ended), _) => ended,
-            // What it had left ended with its runner.
+            // The rest of its tree ended with its runner.
             (None, Some(outcome)) => (u64::from(u32::MAX), outcome, now.wall),
             (None, None) => continue,
         };

@@ -1,4 +1,4 @@
-//! What an agent tells the runner.
+//! The messages that an agent sends to the runner.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use super::attempts::{AttemptTable, MAX_ATTEMPTS};
 use super::lifecycle::{NO_LEASE, SHUTTING_DOWN, never_started, refused};
 use super::reason;
 
-/// What the agent is owed beside reports. Made up when it is sent, after the journal is written, so
-/// that it is never behind them.
+/// An answer to the agent, beside reports. It is built when it is sent, after the journal is
+/// written, so that it is never behind the reports.
 #[derive(Debug)]
 pub(super) enum RunnerReply {
     /// The inventory, with the number of the question.
     Inventory(u64),
-    /// A message.
+    /// A message that is complete.
     Message(ToAgent),
 }
 
 impl AttemptTable {
-    /// Takes one message of the agent. A hello is not for here.
+    /// Takes one message of the agent. A hello is handled elsewhere.
     pub(super) fn take(&mut self, message: ToRunner, now: Now) -> Option<RunnerReply> {
         match message {
             ToRunner::Hello(_) => {}
@@ -53,8 +53,8 @@ impl AttemptTable {
         None
     }
 
-    /// What an earlier agent had accepted and not started will not be started: whoever connects now
-    /// begins anew.
+    /// Ends the attempts that an earlier agent had accepted and not started: the new agent begins
+    /// anew.
     pub(super) fn take_new_agent(&mut self, now: Now) {
         let accepted: Vec<AttemptKey> = self.all.keys().copied().filter(|key| self.is_accepted(key)).collect();
         for key in accepted {
@@ -67,10 +67,10 @@ impl AttemptTable {
         self.all.get(key).is_some_and(|attempt| matches!(attempt.stage, AttemptStage::Accepted))
     }
 
-    /// The refusal, if it cannot be remembered. What is leased is accepted only while the lease
-    /// stands, and held by the fence from then on: once that lease has ended a leader may have
-    /// closed it and run it elsewhere, and a later lease, which the next hello brings, is no leave
-    /// to start it.
+    /// Accepts an attempt. Returns the refusal if it cannot be remembered. A leased attempt is
+    /// accepted only while the lease stands, and the fence holds it from then on: once that lease
+    /// has ended, a leader may have closed the attempt and run it elsewhere, and a later lease,
+    /// which the next hello brings, does not permit its start.
     fn take_accept(&mut self, accepted: Accepted, now: Now) -> Option<ToAgent> {
         let key = accepted.attempt;
         if self.all.contains_key(&key) {
@@ -81,7 +81,7 @@ impl AttemptTable {
             let leased = accepted.leased;
             self.accept(accepted);
             if self.is_shutting_down {
-                // Nothing would start it, and the end waits for all that is open.
+                // Nothing would start it, and the shutdown waits for every open attempt.
                 self.end(key, refused(SHUTTING_DOWN), now);
             } else if leased && !self.fence.admit(key, now) {
                 self.end(key, refused(NO_LEASE), now);
@@ -90,8 +90,7 @@ impl AttemptTable {
         None
     }
 
-    /// A kill of what is not known is remembered as an end, so that a start that comes later finds
-    /// it.
+    /// A kill of an unknown attempt is remembered as an end, so that a later start finds it.
     fn take_kill(&mut self, kill: &Kill, now: Now) {
         let key = kill.attempt;
         if self.all.contains_key(&key) {

@@ -1,9 +1,9 @@
 //! The end of the lease: a tree is frozen, so that it executes nothing while it may run elsewhere,
 //! and goes on once a leader has confirmed it.
 //!
-//! Nothing of this is in the journal: what is frozen ends with its runner, and an agent that
-//! connects hears of it from the runner itself. So a runner of an older version can read what this
-//! one wrote.
+//! None of this is in the journal: a frozen tree ends with its runner, and the runner itself
+//! reports it to an agent that connects. So a runner of an older version can read this one's
+//! journal.
 
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ use super::lifecycle::StopOrder;
 use super::reason;
 use crate::clock;
 
-/// A tree that is not frozen by then is killed: one of its processes waits in the kernel, and
-/// nobody knows when it would go on. Far above the milliseconds that it takes, and a quarter of the
+/// A tree that is not frozen by then is killed: one of its processes waits in the kernel, and it is
+/// unknown when that one would go on. Freezing takes milliseconds. The limit is a quarter of the
 /// margin by which every lease ends before anything runs elsewhere.
 const FREEZE_LIMIT: Duration = Duration::from_millis(500);
 
-/// A tree that is still not frozen is let go for an instant and frozen again: in the first version
+/// A tree that is still not frozen is let go for an instant and frozen again. In the first version
 /// of cgroups a process that is caught in the middle of a fork can keep its tree half frozen for as
-/// long as it is left so, and in the next instant it is not in the middle of one.
+/// long as the tree is left so; an instant later it is no longer in the middle of a fork.
 const UNSTICK: Duration = Duration::from_millis(50);
 
-/// Between looks at a tree that is to freeze.
+/// Time between two looks at a tree that is to freeze.
 const FREEZE_LOOK: Duration = Duration::from_millis(1);
 
 const LEASE_ENDED: &str = "the worker's lease ended";
@@ -37,14 +37,15 @@ const NOT_THAWED: &str = "it was frozen at the end of the worker's lease and cou
 /// What is done at the lease's end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FreezeRule {
-    /// How long a frozen tree waits to be confirmed; zero kills at the lease's end.
+    /// How long a frozen tree waits for a leader to confirm it; zero kills at the lease's end.
     pub(super) kill_after: Duration,
-    /// Whether the newest agent can pass on that something is to go on.
+    /// Whether the newest agent can pass on a thaw.
     pub(super) agent_thaws: bool,
 }
 
 impl AttemptTable {
-    /// Stops every attempt whose lease is over, at once: frozen where that works, else killed.
+    /// Stops every attempt whose lease is over, at once: it is frozen where that works, and killed
+    /// otherwise.
     pub(super) fn fence(&mut self, now: Now) {
         for key in self.fence.expire(now) {
             if !self.freeze(key, now) {
@@ -53,8 +54,8 @@ impl AttemptTable {
         }
     }
 
-    /// False where it is to be killed instead. What is being started is: its process is somewhere
-    /// on its way into the tree.
+    /// Returns false where the attempt must be killed instead, also while it is being started: its
+    /// process may be anywhere on its way into the tree.
     fn freeze(&mut self, key: AttemptKey, now: Now) -> bool {
         let wanted = self.freeze_rule.agent_thaws && !self.freeze_rule.kill_after.is_zero();
         let Some(attempt) = self.all.get_mut(&key) else { return true };
@@ -67,7 +68,7 @@ impl AttemptTable {
         true
     }
 
-    /// Looks whether a tree is frozen by now, or has been for too long.
+    /// Checks whether a tree is frozen by now, or has waited for too long.
     pub(super) fn check_freeze(&mut self, key: AttemptKey, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
         match attempt.freeze {
@@ -92,18 +93,18 @@ impl AttemptTable {
         }
     }
 
-    /// A leader has confirmed an attempt. As with a start, that counts only while the lease stands:
-    /// otherwise it stays frozen.
+    /// Thaws an attempt that a leader has confirmed. As with a start, that counts only while the
+    /// lease stands: otherwise the attempt stays frozen.
     pub(super) fn thaw(&mut self, key: AttemptKey, now: Now) {
         let is_frozen = self.all.get(&key).is_some_and(|attempt| attempt.freeze.is_some());
         if !is_frozen || !self.fence.stands(now) {
             return self.tell(key);
         }
-        // While it still counts as stopped, and before it goes on.
+        // The guard is told while the tree still counts as stopped, and before it goes on.
         self.tell_guard(now);
-        // By the clock as it is afterwards: a runner that was stopped until now, and with it the
-        // word to the guard, must not let anything go on under a lease that has ended meanwhile.
-        // One that is stopped from here on finds the guard's brake closed.
+        // The clock is read again: if the runner, and with it the message to the guard, was held up
+        // until now, nothing may go on under a lease that has ended meanwhile. If the runner is
+        // held up after this point, it finds the guard's brake closed.
         if !self.fence.admit(key, clock::now()) {
             return self.tell(key);
         }
@@ -117,8 +118,8 @@ impl AttemptTable {
         self.watch_memory(key, now);
     }
 
-    /// Takes a renewal. If it makes a lease that was over stand again, what is frozen is told anew:
-    /// a leader that confirmed it meanwhile confirmed it in vain.
+    /// Takes a renewal. If it makes a lease stand again, frozen attempts are reported again: a
+    /// confirmation that a leader sent meanwhile had no effect.
     pub(super) fn renew(&mut self, renewal: Renewal, now: Now) {
         let stood = self.fence.stands(now);
         if !self.fence.renew(renewal, now) || stood || !self.fence.stands(now) {
@@ -152,8 +153,8 @@ mod tests {
 
     const KEY: AttemptKey = AttemptKey::Driver(DriverUid(1), AttemptNumber(1));
 
-    /// One leased tree that is frozen, on a machine without cgroups: so every thaw fails, and the
-    /// attempt ends with it.
+    /// A frozen leased tree on a machine without cgroups, where every thaw fails and ends the
+    /// attempt.
     fn frozen(dir: &Path, now: Now) -> AttemptTable {
         let root = dir.to_owned();
         let wanted = TreeRequest { root, name: "w".into(), method: Method::None, limits: false };
@@ -180,7 +181,7 @@ mod tests {
         matches!(table.all[&KEY].stage, AttemptStage::Ended(..))
     }
 
-    /// What the guard was told when the thaw failed, it was told before the thaw.
+    /// The thaw fails, so what the guard knows afterwards was written before it.
     #[test]
     fn the_guard_is_told_of_a_lease_before_anything_is_thawed_under_it() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What the main loop and the guard owe each other.
+//! How the main loop and the guard work together.
 
 use muster_types::{AttemptKey, Now};
 
@@ -7,8 +7,8 @@ use super::attempts::AttemptTable;
 
 impl AttemptTable {
     /// Tells the guard how the lease stands and what is stopped. Nothing that a renewal allows is
-    /// done before the guard can read that renewal: a runner that is stopped in between has no
-    /// other that ends it.
+    /// done before the guard can read that renewal: otherwise nothing would end it if the runner
+    /// were stopped in between.
     pub(super) fn tell_guard(&mut self, now: Now) {
         let (ended, stated) = (self.fence.ended_term(), self.guard.stopped());
         let stopped = if ended > stated && self.earlier_is_stopped() { ended } else { stated };
@@ -23,8 +23,7 @@ impl AttemptTable {
         }
     }
 
-    /// Whether everything leased that is not held under the present lease is stopped, each by
-    /// itself.
+    /// Whether each leased attempt that is not held under the present lease is stopped by itself.
     fn earlier_is_stopped(&self) -> bool {
         self.all.iter().all(|(key, attempt)| !attempt.accepted.leased || self.fence.holds(key) || attempt.is_stopped())
     }

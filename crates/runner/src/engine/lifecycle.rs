@@ -1,4 +1,4 @@
-//! From start to end.
+//! The life of an attempt, from start to end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,20 +17,20 @@ use crate::sys;
 use crate::tree::Survivors;
 use crate::wait_channel;
 
-/// A tree that still has not ended this long after a KILL is shown with what it waits for.
+/// A tree that has not ended this long after a KILL is reported with what it waits for.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
 
-/// Between looks at a tree that was killed: doubling from the first to the second.
+/// Time between two looks at a killed tree: it doubles from the first value to the last.
 const LOOK_FIRST: Duration = Duration::from_millis(1);
 const LOOK_LAST: Duration = Duration::from_millis(250);
 
-/// Between looks at a memory limit that does not tell when it struck.
+/// Time between two looks at a memory limit that does not report when it is hit.
 const MEMORY_LOOK: Duration = Duration::from_millis(500);
 
-/// Why what is leased is refused.
+/// Why leased attempts are refused.
 pub(super) const NO_LEASE: &str = "the worker's lease does not stand";
 
-/// Why everything is refused.
+/// Why every attempt is refused.
 pub(super) const SHUTTING_DOWN: &str = "the runner is shutting down";
 
 /// How an attempt is to be stopped.
@@ -38,7 +38,7 @@ pub(super) struct StopOrder {
     pub(super) reason: Reason,
     pub(super) fault: Fault,
     pub(super) message: &'static str,
-    /// Between TERM and KILL; zero is KILL at once.
+    /// Time between TERM and KILL; zero is KILL at once.
     pub(super) grace: Duration,
 }
 
@@ -71,7 +71,7 @@ impl AttemptTable {
         self.follow_ups.push(FollowUp::Spawn(Box::new(job)));
     }
 
-    /// The spawner is done with an attempt.
+    /// Takes the spawner's result for an attempt.
     pub(super) fn spawned(&mut self, done: SpawnDone, now: Now) {
         let key = done.attempt;
         match done.result {
@@ -95,7 +95,7 @@ impl AttemptTable {
         let stop_is_wanted = attempt.stop.is_some();
         self.journal.append(&Record::Started { attempt: key, pid: outer_pid, started });
         if stop_is_wanted {
-            // It was to be ended politely while it was being started.
+            // Its end was ordered while it was being started, so it has had no TERM yet.
             terminate(pid);
         }
         self.change(key);
@@ -103,8 +103,8 @@ impl AttemptTable {
         self.watch_memory(key, now);
     }
 
-    /// Has an attempt ended. The first order gives its reason; a later one may only hasten it. What
-    /// is frozen hears no TERM and is not thawed for it.
+    /// Orders the end of an attempt. The first order gives the reason; a later one can only hasten
+    /// the end. A frozen tree gets no TERM, and is not thawed for one.
     pub(super) fn stop(&mut self, key: AttemptKey, order: StopOrder, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
         let StopOrder { reason, fault, message, grace } = order;
@@ -131,7 +131,7 @@ impl AttemptTable {
         self.escalate_kill(key, now);
     }
 
-    /// Does what the stop of an attempt wants at this moment.
+    /// Does what the order to end an attempt demands now.
     fn escalate_kill(&mut self, key: AttemptKey, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
         let leader = attempt.leader();
@@ -150,7 +150,8 @@ impl AttemptTable {
         self.schedule_check(key, kills, killed_at, now);
     }
 
-    /// After a KILL: when to look again, and what to show if it does not help.
+    /// After a KILL: sets when to look again, and reports what the tree waits for if it does not
+    /// end.
     fn schedule_check(&mut self, key: AttemptKey, kills: u32, killed_at: Time, now: Now) {
         let pause = LOOK_FIRST.saturating_mul(1 << kills.min(16)).min(LOOK_LAST);
         self.wake_at(key, Some(now.time + pause));
@@ -165,8 +166,8 @@ impl AttemptTable {
         }
     }
 
-    /// The main process of an attempt has ended: what it left behind is ended too, before anything
-    /// is said of it.
+    /// The main process of an attempt has ended. The rest of its tree is ended too, before the end
+    /// is reported.
     pub(super) fn exited(&mut self, pid: i32, now: Now) {
         let Some(key) = self.mains.get(&pid).copied() else { return };
         let exit = match sys::wait::look(pid) {
@@ -183,7 +184,7 @@ impl AttemptTable {
         self.finish(key, outcome, now);
     }
 
-    /// Nothing more is expected of an attempt's main process: it ends once nothing is left.
+    /// The main process is done: the attempt ends once nothing of its tree is left.
     fn finish(&mut self, key: AttemptKey, outcome: Outcome, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
         if self.trees.clear(&attempt.tree(), attempt.leader()) == Survivors::Nothing {
@@ -207,7 +208,7 @@ impl AttemptTable {
         self.wake_at(key, Some(now.time + LOOK_FIRST));
     }
 
-    /// An attempt is due.
+    /// Looks at an attempt whose time has come.
     pub(super) fn wake(&mut self, key: AttemptKey, now: Now) {
         let Some(attempt) = self.all.get(&key) else { return };
         match &attempt.stage {
@@ -219,7 +220,7 @@ impl AttemptTable {
                 }
             }
             AttemptStage::Running(child) if attempt.stop.is_some() => {
-                // Usually its end is told; not if it could not be watched.
+                // Usually the kernel reports its end, but not if it could not be watched.
                 self.exited(child.pid, now);
                 self.escalate_kill(key, now);
             }
@@ -230,8 +231,7 @@ impl AttemptTable {
         }
     }
 
-    /// Where the kernel kills one process of a tree for the tree's memory and leaves the others,
-    /// the runner ends them.
+    /// Ends the whole tree where the kernel kills only one of its processes for the tree's memory.
     pub(super) fn watch_memory(&mut self, key: AttemptKey, now: Now) {
         let Some(attempt) = self.all.get(&key) else { return };
         if attempt.stop.is_some() || !attempt.has_memory_limit || !self.trees.must_watch_memory() {
@@ -245,14 +245,14 @@ impl AttemptTable {
         self.stop(key, order, now);
     }
 
-    /// Ends an attempt whose end the kernel would not tell us, for want of memory.
+    /// Ends an attempt whose process could not be watched: the kernel would not report its end.
     pub(super) fn stop_unwatched(&mut self, key: AttemptKey, now: Now) {
         let message = "its process could not be watched";
         let order = StopOrder { reason: Reason::SpawnFailed, fault: Fault::Platform, message, grace: Duration::ZERO };
         self.stop(key, order, now);
     }
 
-    /// Takes a kill of an attempt that is known.
+    /// Takes a kill of a known attempt.
     pub(super) fn kill(&mut self, kill: &Kill, now: Now) {
         let Some(attempt) = self.all.get(&kill.attempt) else { return };
         let grace = if kill.at_once { Duration::ZERO } else { kill.grace.unwrap_or(attempt.accepted.kill_grace) };
@@ -260,7 +260,8 @@ impl AttemptTable {
         self.stop(kill.attempt, StopOrder { reason, fault, message: "", grace }, now);
     }
 
-    /// Ends everything.
+    /// Ends everything, each attempt by its own grace but at most `most`; nothing is started any
+    /// more.
     pub(super) fn shut_down(&mut self, most: Duration, now: Now) {
         self.is_shutting_down = true;
         let keys: Vec<AttemptKey> = self.all.keys().copied().collect();
@@ -272,14 +273,14 @@ impl AttemptTable {
         }
     }
 
-    /// Whether all have ended and the journal knows.
+    /// Whether everything has ended and is in the journal.
     pub(super) fn is_shut_down(&self) -> bool {
         self.is_shutting_down && self.is_settled() && self.all.values().all(super::attempt::TrackedAttempt::has_ended)
     }
 }
 
-/// A kill that found nothing running. Why it was killed is said in words: the reason is that it
-/// never ran.
+/// The outcome of a kill that found nothing running. The message gives the cause of the kill, since
+/// the reason is that it never ran.
 pub(super) fn never_started(reason: Reason, fault: Fault) -> Outcome {
     let message = match reason {
         Reason::LeaseEnded => "its lease ended before it was started",
@@ -293,11 +294,11 @@ pub(super) fn refused(message: &str) -> Outcome {
     Outcome::without_exit(Fault::Platform, Reason::Refused, message)
 }
 
-/// TERM to the group. The leader is not reaped while it is known as such, so the number is still
-/// its group's.
+/// Sends TERM to the group. The leader is not reaped while it is known as such, so the number still
+/// belongs to its group.
 fn terminate(leader: i32) {
     if let Some(group) = Pid::from_raw(leader) {
-        // It may have ended just now; its end is on its way then.
+        // It may have ended just now; its end will then be read.
         let _ = kill_process_group(group, Signal::TERM);
     }
 }

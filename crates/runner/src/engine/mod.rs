@@ -1,8 +1,8 @@
-//! The main loop: waits, fences, kills, journals, and never touches a path that a user chose.
+//! The main loop waits, fences, kills and journals. It never touches a path that a user chose.
 //!
-//! Each pass reads what is ready, then looks at the clocks, then writes the journal once, then does
-//! and tells what waited for it. So any number of starts and ends share one write, and nothing is
-//! done or said before its record.
+//! Each pass reads what is ready, then reads the clocks, then writes the journal once, and then
+//! does and reports what waited for it. So any number of starts and ends share one write, and
+//! nothing is done or reported before its record.
 
 mod agent_conn;
 mod attempt;
@@ -36,22 +36,21 @@ use commands::RunnerReply;
 use freeze::FreezeRule;
 use poll::{Poll, ReadySource};
 
-/// Reads of the agent in one pass; the rest waits, so that ends and deadlines are not starved.
+/// Reads of the agent in one pass. The rest waits, so that ends and deadlines are not starved.
 const READS_PER_PASS: u32 = 8;
 
-/// Reads of the agent before something leased is stopped: everything that a peer can have sent and
-/// not got rid of.
+/// Reads of the agent before something leased is stopped: enough for everything that a peer can
+/// have sent and that is still unread.
 const READS_BEFORE_FENCE: u32 = 256;
 
 /// When passes follow each other faster than this, the loop is busy and lets events gather for a
-/// moment: then one pass, one write and one message serve several. Without it each start and each
-/// end costs a wake-up of its own, and the wake-ups take the processor from the spawner (about a
-/// tenth of the rate, measured on two busy cores).
+/// moment, so that one pass, one write and one message serve several. Otherwise each start and each
+/// end costs a wake-up, and the wake-ups take processor time from the spawner (about a tenth of the
+/// rate, measured on two busy cores).
 const BUSY: Duration = Duration::from_millis(1);
 const GATHER: Duration = Duration::from_micros(300);
 
-/// The longest grace when the runner is told to end by a signal; nothing has a longer one of its
-/// own than the operator gave it.
+/// The longest grace when a signal tells the runner to end: no attempt's own grace is shortened.
 const NO_SHORTER_GRACE: Duration = Duration::MAX;
 
 /// What the loop is made of.
@@ -63,9 +62,10 @@ pub(crate) struct EngineParts {
     pub(crate) guard: Keeper,
     pub(crate) listener: Listener,
     pub(crate) signals: SignalFd,
-    /// Whether processes in our PID namespace must not end us: everything that we run is there.
+    /// Whether the runner is the first process of a PID namespace. The processes in it must not end
+    /// the runner, since all of them are ours.
     pub(crate) is_first_process: bool,
-    /// Held while we live.
+    /// Held while the runner lives.
     pub(crate) cgroup_homes: Vec<CgroupHome>,
     /// How long a tree that is frozen at its lease's end waits to be confirmed; zero kills it at
     /// the lease's end.
@@ -83,17 +83,18 @@ pub(crate) struct Engine {
     owed: Vec<RunnerReply>,
     has_strays: bool,
     is_journal_full: bool,
-    /// After what has processes in them, so that they can be removed.
+    /// Dropped after the parts that have processes in these cgroups, so that they can be removed.
     cgroup_homes: Vec<CgroupHome>,
 }
 
-/// What an earlier runner had on record and is still to be said, as records of the new journal.
+/// The ends in an earlier runner's journal that must still be reported, as records of the new
+/// journal.
 pub(crate) fn records_to_keep(memory: JournalState) -> Vec<Record> {
     attempts::ends_on_record(memory, clock::now()).values().flat_map(attempt::TrackedAttempt::records).collect()
 }
 
 impl Engine {
-    /// Begins with what is on record.
+    /// Begins with the records that were kept.
     pub(crate) fn new(parts: EngineParts, kept: Vec<Record>) -> io::Result<Engine> {
         let EngineParts {
             hello,
@@ -174,7 +175,7 @@ impl Engine {
         }
     }
 
-    /// Guests first: a new agent voids what its predecessor has sent.
+    /// Pending connections come first: a new agent voids what its predecessor has sent.
     fn hear(&mut self, reads: u32) {
         let renewal = self.attempts.fence.renewal();
         let spoken = Cell::new(VERSION);
@@ -223,8 +224,8 @@ impl Engine {
         }
     }
 
-    /// Leases, graces, second looks. If the loop was late, what waits is read before anything
-    /// expires.
+    /// Leases, graces and second looks. If the loop was late, waiting messages are read before
+    /// anything expires.
     fn look_at_clocks(&mut self) {
         if self.attempts.is_lease_due(clock::now()) {
             self.agent_conn.accept(&self.poll);
@@ -241,7 +242,7 @@ impl Engine {
         self.attempts.spawner.set_lease_end(end.map_or(0, |end| end.0));
     }
 
-    /// One whose socket cannot be watched is replaced when it does not answer.
+    /// A guard whose socket cannot be watched is replaced when it does not answer.
     fn keep_guard(&mut self) {
         if self.attempts.guard.keep(&self.cgroup_homes, clock::now())
             && let Some(socket) = self.attempts.guard.socket()
@@ -269,7 +270,7 @@ impl Engine {
     fn mind_choking(&mut self) {
         let is_journal_full = self.attempts.journal.is_journal_full();
         match (self.is_journal_full, is_journal_full) {
-            // Each time: it may be another one than before.
+            // Each time, since the agent may be another one than before.
             (_, true) => self.agent_conn.pause_agent(&self.poll),
             (true, false) => self.agent_conn.resume_agent(&self.poll),
             (false, false) => {}
@@ -277,8 +278,9 @@ impl Engine {
         self.is_journal_full = is_journal_full;
     }
 
-    /// Reaps what became our child because its parent ended. A main process is not for here: its
-    /// end is written first. If one is in the way, the others wait for the next pass.
+    /// Reaps processes that became our children because their parents ended. A main process is not
+    /// reaped here, since its end is written first; if one is in the way, the others wait for the
+    /// next pass.
     fn reap_strays(&mut self) {
         while let Some(pid) = sys::wait::look_for_any() {
             if self.attempts.guard.is_guard(pid) {
@@ -288,7 +290,7 @@ impl Engine {
             if self.is_main(pid) {
                 return;
             }
-            // Nobody else reaps it.
+            // Nothing else reaps it.
             let _ = sys::wait::reap(pid);
         }
         self.has_strays = false;

@@ -12,16 +12,16 @@ use rustix::time::{
 
 use crate::clock;
 
-/// Who is ready.
+/// What is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReadySource {
     /// A connection waits.
     Listener,
     /// A signal arrived.
     Signals,
-    /// The spawner has done something.
+    /// The spawner has finished a job.
     Spawner,
-    /// A deadline has passed, or the wall clock stepped: there is nothing to read, only to look.
+    /// A deadline has passed, or the wall clock stepped: only the clocks must be checked.
     Clock,
     /// A connection can be read or written; its number.
     Connection(u32),
@@ -61,17 +61,17 @@ impl ReadySource {
     }
 }
 
-/// Events taken at once; the rest is taken by the next wait.
+/// Most events that one wait takes; the next wait takes the rest.
 const EVENTS: usize = 256;
 
-/// As far away as the kernel's clock goes, nearly.
+/// A time that never comes: nearly the end of the kernel's clock.
 const NEVER: Timespec = Timespec { tv_sec: 1 << 33, tv_nsec: 0 };
 
-/// Waits.
+/// An epoll with two timers.
 pub(super) struct Poll {
     epoll: OwnedFd,
     timer: OwnedFd,
-    /// Fires when somebody sets the wall clock.
+    /// Fires when the wall clock is set.
     steps: OwnedFd,
     armed: Option<Time>,
     events: Vec<Event>,
@@ -94,18 +94,18 @@ impl Poll {
         Ok(poll)
     }
 
-    /// Waits for what can be read from a descriptor.
+    /// Waits until a descriptor can be read.
     pub(super) fn watch(&self, fd: impl AsFd, ready: ReadySource) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, fd, EventData::new_u64(ready.encode()), EventFlags::IN)?)
     }
 
-    /// Waits for the end of a child, which is told once.
+    /// Waits for the end of a child, which is reported once.
     pub(super) fn watch_child(&self, pidfd: impl AsFd, pid: i32) -> io::Result<()> {
         let data = EventData::new_u64(ReadySource::Child(pid).encode());
         Ok(epoll::add(&self.epoll, pidfd, data, EventFlags::IN | EventFlags::ONESHOT)?)
     }
 
-    /// Waits until a connection can be written too, or no longer.
+    /// Waits until a connection can be written too, or no longer waits for that.
     pub(super) fn watch_writing(&self, fd: impl AsFd, number: u32, wanted: bool) -> io::Result<()> {
         let flags = if wanted { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
         Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(ReadySource::Connection(number).encode()), flags)?)
@@ -113,7 +113,7 @@ impl Poll {
 
     /// Stops waiting for a descriptor that stays open.
     pub(super) fn forget(&self, fd: impl AsFd) {
-        // It may not be watched.
+        // This fails if it is not watched, which does not matter.
         let _ = epoll::delete(&self.epoll, fd);
     }
 
@@ -122,7 +122,7 @@ impl Poll {
         if self.armed == deadline {
             return Ok(());
         }
-        // Zero would disarm.
+        // Zero disarms the timer.
         let value = clock::timespec(deadline.map_or(Time(0), |time| time.max(Time(1))));
         let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
         timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec)?;
@@ -130,7 +130,7 @@ impl Poll {
         Ok(())
     }
 
-    /// Waits until somebody is ready.
+    /// Waits until something is ready.
     pub(super) fn wait(&mut self) -> io::Result<Vec<ReadySource>> {
         self.events.clear();
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), None) {
@@ -149,7 +149,7 @@ impl Poll {
         if rustix::io::read(&self.timer, &mut count).is_ok() {
             self.armed = None;
         }
-        // A step is told as an error of the read.
+        // A step is reported as an error of the read.
         let _ = rustix::io::read(&self.steps, &mut count);
     }
 }

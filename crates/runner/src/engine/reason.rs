@@ -1,4 +1,4 @@
-//! Reasons: whose doing an end was.
+//! Reasons and faults: why an attempt ended, and who is to blame.
 
 use muster_agent::runner_protocol::KillReason;
 use muster_types::{Fault, KilledBy, Outcome, Reason};
@@ -6,7 +6,7 @@ use muster_types::{Fault, KilledBy, Outcome, Reason};
 use crate::spawner::SpawnFailure;
 use crate::sys::{CloneFailure, CloneStep};
 
-/// What a kill's cause is reported as.
+/// The reason and the fault that are reported for a kill.
 pub(super) fn of_kill(reason: KillReason) -> (Reason, Fault) {
     match reason {
         KillReason::By(KilledBy::Application | KilledBy::Operator) => (Reason::Killed, Fault::User),
@@ -17,7 +17,7 @@ pub(super) fn of_kill(reason: KillReason) -> (Reason, Fault) {
     }
 }
 
-/// What a failed start is reported as.
+/// The outcome that is reported for a failed start.
 pub(super) fn of_failure(failure: &SpawnFailure) -> Outcome {
     match failure {
         SpawnFailure::Tree(error) => {

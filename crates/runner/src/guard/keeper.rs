@@ -1,5 +1,5 @@
-//! The runner's side: starts the guard and starts it again, tells it of leases, and knows whether
-//! it answers.
+//! The runner's side of the guard: it starts the guard, starts it again, tells it of leases, and
+//! knows whether it answers.
 
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -16,19 +16,20 @@ use super::ROLE;
 use super::table::Table;
 use crate::tree::{BrakeSite, CgroupHome};
 
-/// A guard that has not taken what it was told by then does not count, and nothing leased starts.
+/// A guard that has not taken what it was told in this time does not count, and nothing leased
+/// starts.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
-/// One that still has not is stopped, or starved: it is replaced.
+/// A guard that still has not taken it is stopped or starved: it is replaced.
 const REPLACE_AFTER: Duration = Duration::from_secs(5);
 
-/// Between starts of guards that die at once.
+/// Time between two starts, if guards die at once.
 const START_PAUSE: Duration = Duration::from_secs(1);
 
-/// Lines of the log.
+/// Lines that may be logged.
 const LINES: u32 = 200;
 
-/// The guard, as the runner has it.
+/// The guard, as the runner knows it.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     table: Table,
@@ -36,7 +37,7 @@ pub(crate) struct Keeper {
     group: Option<OwnedFd>,
     kill_after: Duration,
     running: Option<Running>,
-    /// The guard that runs is in all its cgroups.
+    /// Whether the running guard is in all its cgroups.
     is_admitted: bool,
     started: Option<Time>,
     /// The newest term and renewal that were written.
@@ -79,7 +80,8 @@ impl Keeper {
         })
     }
 
-    /// Sees that there is a guard; true if there is another one now, whose socket is to be watched.
+    /// Makes sure that there is a guard. Returns true if a new one was started: its socket must be
+    /// watched.
     pub(crate) fn keep(&mut self, cgroup_homes: &[CgroupHome], now: Now) -> bool {
         if self.unanswered.is_some_and(|since| now.time.since(since) >= REPLACE_AFTER) {
             self.end_guard("the guard does not answer and is replaced");
@@ -103,7 +105,7 @@ impl Keeper {
             Err(error) => {
                 if self.lines > 0 {
                     self.lines -= 1;
-                    // Nobody may be reading.
+                    // There may be no reader.
                     let _ = writeln!(io::stderr(), "cannot start the guard: {error}");
                 }
                 false
@@ -111,9 +113,10 @@ impl Keeper {
         }
     }
 
-    /// Into the cgroups of limits, once the guard answers and so has done what it can about its
-    /// priority: the first version of cgroups may refuse a real-time priority inside of a cgroup,
-    /// and leaves who has one where it is, which no limit of others then touches.
+    /// Moves the guard into the cgroups of limits once it answers, since it has then set its
+    /// priority as far as it can. The first version of cgroups may refuse a real-time priority
+    /// inside a cgroup, and does not move a process that has one; such a guard is not touched by
+    /// limits of others.
     fn admit(&mut self, cgroup_homes: &[CgroupHome]) {
         let Some(running) = self.running.as_ref().filter(|_| !self.is_admitted && self.table.seen().is_some()) else {
             return;
@@ -135,12 +138,12 @@ impl Keeper {
         Ok(Running { child: command.spawn()?, socket: ours })
     }
 
-    /// What to wait for; `None` while there is no guard.
+    /// The socket to wait for; `None` while there is no guard.
     pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
         self.running.as_ref().map(|running| running.socket.as_fd())
     }
 
-    /// Reads the guard's wake-ups, and sees if it is gone.
+    /// Reads the guard's wake-ups, and notices its end.
     pub(crate) fn hear(&mut self) {
         let mut buffer = [0; 64];
         loop {
@@ -153,7 +156,7 @@ impl Keeper {
         }
     }
 
-    /// The process id, if it is the guard's, of a child that has ended.
+    /// Whether a child that has ended is the guard.
     pub(crate) fn is_guard(&self, pid: i32) -> bool {
         self.running.as_ref().is_some_and(|running| running.child.id().cast_signed() == pid)
     }
@@ -163,12 +166,12 @@ impl Keeper {
         self.end_guard("the guard has ended and is replaced");
     }
 
-    /// Each message once in a row, and not for ever: the log is small.
+    /// Logs a message, but never twice in a row and not for ever: the log is small.
     fn say(&mut self, message: &'static str) {
         if self.said != message && self.lines > 0 {
             self.lines -= 1;
             self.said = message;
-            // Nobody may be reading.
+            // There may be no reader.
             let _ = writeln!(io::stderr(), "{message}");
         }
     }
@@ -176,24 +179,26 @@ impl Keeper {
     fn end_guard(&mut self, reason: &'static str) {
         if let Some(mut running) = self.running.take() {
             self.say(reason);
-            // It is ours and not reaped, so the number is still its own; it may be gone already.
+            // It is our child and not reaped, so the number still belongs to it; it may be gone
+            // already.
             let _ = running.child.kill();
-            // Not waited for: one that hangs in the kernel would hold up the fence. It is no guard
-            // any more, so it is reaped with the strays when it has ended.
+            // The runner does not wait for it: a guard that hangs in the kernel would hold up the
+            // fence. It no longer counts as the guard, so it is reaped with the strays when it has
+            // ended.
             let _ = running.child.try_wait();
         }
         self.unanswered = None;
         self.table.forget_guard();
     }
 
-    /// Tells the guard of the newest renewal, and of the terms of which everything is stopped.
+    /// Tells the guard of the newest renewal, and of the terms whose attempts are all stopped.
     /// Nothing is started or thawed under a renewal before this.
     pub(crate) fn tell(&mut self, fence: &Fence, stopped: u64, now: Now) {
         let Some(renewal) = fence.renewal() else { return self.note_answer(Time(0)) };
         let is_newer = self.stated.is_none_or(|(_, sent)| sent != renewal.sent);
         let is_news = is_newer || stopped > self.stopped;
-        // The statement first, so that the guard does not see the next term without it, unless it
-        // is about that term.
+        // The statement is written first, unless it is about the new term: the guard must not see
+        // the new term without it.
         let fits = self.stated.is_some_and(|(term, _)| stopped <= term);
         if stopped > self.stopped && fits {
             self.table.write_stopped(stopped);
@@ -221,7 +226,7 @@ impl Keeper {
 
     fn wake_guard(&self) {
         if let Some(running) = &self.running {
-            // One that does not read has been woken often enough.
+            // A guard that does not read has been woken often enough.
             let _ = send(&running.socket, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         }
     }
@@ -243,13 +248,13 @@ impl Keeper {
         answers && !self.table.is_closed() && self.stopped >= fence.ended_term()
     }
 
-    /// What a guard reads now.
+    /// What a guard would read now.
     #[cfg(test)]
     pub(crate) fn written(&self) -> Option<muster_agent::guard::Written> {
         self.table.read()
     }
 
-    /// When to look at the guard although it says nothing.
+    /// When to look at the guard although it sends nothing.
     pub(crate) fn next_look(&self) -> Option<Time> {
         match (&self.running, self.unanswered) {
             (Some(_), since) => since.map(|since| since + REPLACE_AFTER),

@@ -1,11 +1,12 @@
 //! The guard: a second process that stops everything leased when the lease has ended and the runner
 //! has not.
 //!
-//! The runner fences by itself ([`crate::engine`]); that hangs on its being scheduled. The guard is
-//! the same binary in another role, in a session and, where that is permitted, a cgroup of its own,
-//! and what it decides is [`muster_agent::guard`]. It lives in the runner's PID namespace: so the
-//! runner can start another when it dies, and where that namespace ends everything leased ends with
-//! it. Without a namespace it outlives a runner that dies, until it has ended what that left.
+//! The runner fences by itself ([`crate::engine`]), but only while it is scheduled. The guard is
+//! the same binary in another role, in a session and, where that is permitted, a cgroup of its own;
+//! [`muster_agent::guard`] makes its decisions. It lives in the runner's PID namespace: the runner
+//! can start another guard when one dies, and where that namespace ends, everything leased ends
+//! with it. Without a namespace the guard outlives a runner that dies, until it has ended what that
+//! runner left.
 
 mod keeper;
 mod process;
@@ -16,7 +17,7 @@ use std::time::Duration;
 pub(crate) use keeper::Keeper;
 pub(crate) use process::run;
 
-/// The first argument of a guard. The rest is for it alone.
+/// The first argument of a guard. The other arguments are for the guard alone.
 pub(crate) const ROLE: &str = "--guard";
 
 /// What a guard is told on its command line.
@@ -24,6 +25,6 @@ pub(crate) const ROLE: &str = "--guard";
 pub(crate) struct GuardRequest {
     /// `cgroup2`, `freezer`, or the beginning of the marks.
     pub(crate) how: String,
-    /// How long what is frozen waits for its runner.
+    /// How long frozen trees wait for the runner.
     pub(crate) kill_after: Duration,
 }

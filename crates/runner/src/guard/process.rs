@@ -1,9 +1,9 @@
-//! The guard's process: looks, acts, waits.
+//! The guard's process: it looks, acts and waits.
 //!
 //! It has one thread, opens nothing that a user chose, and allocates next to nothing after its
-//! first look. Standard input is the memory that it shares with the runner, standard output the
-//! socket on which either wakes the other and whose end says that the runner is gone, its directory
-//! the group of the leased trees.
+//! first look. Standard input is the memory that it shares with the runner. Standard output is the
+//! socket on which each wakes the other, and whose end says that the runner is gone. The working
+//! directory is the group of the leased trees.
 
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,23 +25,24 @@ use crate::clock;
 use crate::sys::{privilege, signals};
 use crate::tree::{Brake, BrakeSite};
 
-/// Between kills of what a runner that is gone has left.
+/// Time between two kills of what a dead runner has left.
 const LEFT_PAUSE: Duration = Duration::from_millis(20);
 
-/// As far away as the kernel's clock goes, nearly.
+/// A time that never comes: nearly the end of the kernel's clock.
 const NEVER: Timespec = Timespec { tv_sec: 1 << 33, tv_nsec: 0 };
 
 /// Runs until the runner is gone and nothing leased is left of it.
 pub(crate) fn run(wanted: &GuardRequest) -> io::Result<()> {
     signals::reset_and_block();
     let _ = rustix::process::setsid();
-    // Before the runner hears of it: only then does it move us into the cgroups of limits.
+    // The priority is set before the first answer, after which the runner moves the guard into the
+    // cgroups of limits.
     let priority = privilege::run_first();
     let table = Table::of(rustix::stdio::stdin().try_clone_to_owned()?)?;
     let socket = rustix::stdio::stdout().try_clone_to_owned()?;
     let brake = Brake::new(site(wanted)?);
     let mut process = Process { table, socket, brake, guard: Guard::new(wanted.kill_after), clocks: Clocks::new()? };
-    // Everything that a look touches is in memory from then on.
+    // The first look brings everything that a look touches into memory.
     let mut decision = process.look();
     protect(priority);
     while process.wait(decision)? {
@@ -60,7 +61,7 @@ fn site(wanted: &GuardRequest) -> io::Result<BrakeSite> {
     })
 }
 
-/// As far as the machine lets us.
+/// Protects the process as far as the machine permits.
 fn protect(priority: io::Result<()>) {
     for (what, done) in [
         ("lock its memory", privilege::lock_memory()),
@@ -68,7 +69,7 @@ fn protect(priority: io::Result<()>) {
         ("be spared when memory is short", privilege::refuse_oom().1),
     ] {
         if let Err(error) = done {
-            // Nobody may be reading.
+            // There may be no reader.
             let _ = writeln!(io::stderr(), "the guard cannot {what}: {error}");
         }
     }
@@ -112,7 +113,7 @@ impl Process {
         decision
     }
 
-    /// False when the runner is gone.
+    /// Waits. Returns false when the runner is gone.
     fn wait(&self, decision: Decision) -> io::Result<bool> {
         self.clocks.arm(decision.next)?;
         let mut ready = [
@@ -136,7 +137,7 @@ impl Process {
         }
     }
 
-    /// What the runner has left must not outlive it.
+    /// Ends what the runner has left, which must not outlive it.
     fn end_all(&self) {
         while !self.brake.is_empty() {
             self.brake.kill_all();
@@ -147,7 +148,7 @@ impl Process {
 
 struct Clocks {
     timer: OwnedFd,
-    /// Fires when somebody sets the wall clock.
+    /// Fires when the wall clock is set.
     steps: OwnedFd,
 }
 
@@ -164,7 +165,7 @@ impl Clocks {
     }
 
     fn arm(&self, next: Option<Time>) -> io::Result<()> {
-        // Zero would disarm.
+        // Zero would disarm the timer.
         let value = next.map_or(NEVER, |time| clock::timespec(time.max(Time(1))));
         timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once(value))?;
         Ok(())
@@ -172,7 +173,7 @@ impl Clocks {
 
     fn drain(&self) {
         let mut count = [0; 8];
-        // Nothing to read, or a step, which is told as an error.
+        // There is nothing to read, or a step, which is reported as an error.
         let _ = rustix::io::read(self.timer.as_fd(), &mut count);
         let _ = rustix::io::read(self.steps.as_fd(), &mut count);
     }

@@ -1,5 +1,5 @@
-//! What runner and guard write for each other, in memory that both see: so the guard knows the
-//! present lease without the runner being scheduled.
+//! What runner and guard write for each other, in memory that both see. So the guard knows the
+//! present lease even while the runner is not scheduled.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,29 +12,31 @@ use muster_types::{Time, WallTime};
 
 use crate::sys::shared::SharedPage;
 
-/// Where each number is.
+/// The position of each number.
 #[derive(Debug, Clone, Copy)]
 enum Word {
-    /// How many renewals were written. The group of the newest is the one of this parity; the
-    /// runner writes the next one into the other, so one is whole at any time, even if the runner
-    /// is stopped while it writes.
+    /// Written by the runner: the number of renewals written. The newest is in the group of this
+    /// parity. The next one is written into the other group, so one group is whole at any time,
+    /// even if the runner is stopped while it writes.
     Version,
-    /// By the runner alone, beside the groups.
+    /// Written by the runner, outside the groups: the newest term whose attempts it has all
+    /// stopped.
     Stopped,
-    /// By the guard: the sending of the renewal that it goes by.
+    /// Written by the guard: the sending time of the renewal that it goes by.
     Seen,
-    /// By the guard: it is there.
+    /// Written by the guard: whether it is there.
     Serves,
-    /// By the guard: the brake is closed.
+    /// Written by the guard: whether the brake is closed.
     Closed,
-    /// Of two groups: term, sending, its wall clock, length, and a sum of these.
+    /// The first of two groups: term, sending time, its wall clock, length of the lease, and a sum
+    /// of these.
     Groups,
 }
 
-/// Numbers of a group.
+/// Numbers in a group.
 const GROUP: usize = 5;
 
-/// Readings of the group while it changes.
+/// Most readings of a group that changes meanwhile.
 const TRIES: u32 = 16;
 
 /// The memory.
@@ -67,7 +69,7 @@ impl Table {
         &self.0.words()[start..start + GROUP]
     }
 
-    /// By the runner: the newest renewal and its term.
+    /// For the runner: writes the newest renewal and its term.
     pub(crate) fn write(&self, term: u64, renewal: Renewal) {
         let lease = u64::try_from(renewal.lease.as_nanos()).unwrap_or(u64::MAX);
         let group = [term, renewal.sent.0, renewal.sent_wall.0, lease];
@@ -78,19 +80,19 @@ impl Table {
         self.set(Word::Version, version);
     }
 
-    /// By the runner: everything of this term and earlier ones is stopped by itself.
+    /// For the runner: it has stopped everything of this term and of earlier ones by itself.
     pub(crate) fn write_stopped(&self, term: u64) {
         self.set(Word::Stopped, term);
     }
 
-    /// By the guard; `None` if there is nothing yet, or if the numbers do not belong together.
+    /// For the guard; `None` if nothing was written yet, or if the numbers do not belong together.
     pub(crate) fn read(&self) -> Option<Written> {
         (0..TRIES).find_map(|_| self.try_read())
     }
 
     fn try_read(&self) -> Option<Written> {
         let version = self.get(Word::Version);
-        // Before the group: a later statement must not be read with an earlier term.
+        // Read before the group: a later statement must not be combined with an earlier term.
         let stopped = self.get(Word::Stopped);
         let mut group = [0; GROUP];
         group.iter_mut().zip(self.group(version)).for_each(|(value, word)| *value = word.load(Ordering::SeqCst));
@@ -103,20 +105,21 @@ impl Table {
         (term > 0).then_some(Written { term, renewal, stopped })
     }
 
-    /// By the guard: what it goes by. It is there from the first call.
+    /// For the guard: what it goes by. The guard counts as there from the first call on.
     pub(crate) fn acknowledge(&self, seen: Option<Time>, is_closed: bool) {
         self.set(Word::Closed, u64::from(is_closed));
         self.set(Word::Seen, seen.map_or(0, |time| time.0));
         self.set(Word::Serves, 1);
     }
 
-    /// By the runner, before it starts a guard.
+    /// For the runner, before it starts a guard.
     pub(crate) fn forget_guard(&self) {
         self.set(Word::Serves, 0);
         self.set(Word::Seen, 0);
     }
 
-    /// What the guard goes by; `None` if it has said nothing.
+    /// The sending time of the renewal that the guard goes by; `None` if the guard has written
+    /// nothing.
     pub(crate) fn seen(&self) -> Option<Time> {
         (self.get(Word::Serves) != 0).then(|| Time(self.get(Word::Seen)))
     }

@@ -19,11 +19,11 @@ use super::strings::CStringArray;
 
 /// Everything that the child needs, made before it exists.
 pub(crate) struct ClonePlan<'a> {
-    /// Entered first.
+    /// The directory that the child enters.
     pub(crate) work_dir: CString,
-    /// Opened for append.
+    /// The file of standard output, opened for append.
     pub(crate) stdout: CString,
-    /// Opened for append.
+    /// The file of standard error, opened for append.
     pub(crate) stderr: CString,
     /// Paths to try in order.
     pub(crate) candidates: Vec<CString>,
@@ -35,14 +35,14 @@ pub(crate) struct ClonePlan<'a> {
     pub(crate) null: BorrowedFd<'a>,
     /// Files of cgroups into which the child writes `0`, which means itself.
     pub(crate) joins: Vec<OwnedFd>,
-    /// Looked at last before exec: somebody no longer wants it.
+    /// Checked last before exec: whether the start is no longer wanted.
     pub(crate) cancelled: &'a AtomicBool,
-    /// Looked at last before exec: `CLOCK_BOOTTIME` in nanoseconds after which it must not start.
+    /// Checked last before exec: `CLOCK_BOOTTIME` in nanoseconds after which the child must not
+    /// start.
     pub(crate) lease_end: Option<&'a AtomicU64>,
-    /// Have the kernel end it with the thread that started it.
+    /// Whether the kernel ends the child with the thread that started it.
     pub(crate) dies_with_parent: bool,
-    /// Written by the child for itself: how likely the kernel is to choose it when memory is short,
-    /// if it would inherit another value.
+    /// The OOM score that the child writes for itself, if it would inherit another one.
     pub(crate) oom_score: Option<&'a CStr>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct ClonePlan<'a> {
 pub(crate) enum CloneStep {
     /// It could not be cloned.
     Clone = 1,
-    /// It could not give up that the kernel spares it.
+    /// It could not give up the runner's OOM score.
     OomScore,
     /// It could not join a cgroup.
     Join,
@@ -98,7 +98,7 @@ pub(crate) struct Cloned {
 /// From the kernel's headers; libc's constant is too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// The child only prepares an exec: no deep calls.
+/// Enough for the child, which only prepares an exec, without deep calls.
 const STACK_BYTES: usize = 64 * 1024;
 const GUARD_BYTES: usize = 4096;
 
@@ -127,7 +127,7 @@ impl Stack {
         self.base.wrapping_byte_add(GUARD_BYTES)
     }
 
-    /// Page-aligned, so also aligned as both calling conventions want it.
+    /// The top is page-aligned, which satisfies both calling conventions.
     fn top(&self) -> *mut c_void {
         self.bottom().wrapping_byte_add(STACK_BYTES)
     }
@@ -153,7 +153,8 @@ pub(crate) struct Cloner {
 /// What parent and child share while the parent sleeps.
 struct CloneShared<'a> {
     plan: &'a ClonePlan<'a>,
-    /// Only without `clone3`: joined before all else.
+    /// Used without `clone3`: the file of the cgroup that the child joins before all others; -1 if
+    /// none.
     cgroup_procs: RawFd,
     step: AtomicI32,
     errno: AtomicI32,
@@ -164,9 +165,9 @@ impl Cloner {
         Ok(Cloner { stack: Stack::new()?, has_clone3: true })
     }
 
-    /// Starts a process. Returns when it has executed, or failed, or was killed before either;
-    /// hangs as long as a path of the plan hangs. The pid is written to `current` before the child
-    /// runs, so that nobody takes it for an unassigned process; the caller clears it.
+    /// Starts a process. Returns when it has executed, has failed, or was killed before either.
+    /// Hangs as long as a path of the plan hangs. The pid is written to `current` before the child
+    /// runs, so that it is not taken for an unassigned process; the caller clears it.
     pub(crate) fn spawn(
         &mut self,
         plan: &ClonePlan<'_>,
@@ -192,7 +193,7 @@ impl Cloner {
         match CHILD_STEPS.into_iter().find(|known| *known as i32 == step) {
             None => Ok(cloned),
             Some(step) => {
-                // It has ended by itself; its status says nothing that the step does not.
+                // It has ended by itself; its status adds nothing to the step.
                 let _ = super::wait::reap(cloned.pid);
                 Err(CloneFailure { step, error: io::Error::from_raw_os_error(shared.errno.load(Ordering::SeqCst)) })
             }
@@ -245,7 +246,7 @@ impl Cloner {
         if pid < 0 {
             return Err(io::Error::last_os_error());
         }
-        // Nobody else reaps what is `current`, so the pid is still this child's.
+        // Nothing else reaps `current`, so the pid is still this child's.
         // SAFETY: takes and gives numbers.
         let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
         if pidfd < 0 {
@@ -256,7 +257,7 @@ impl Cloner {
     }
 }
 
-/// Refusals of `clone3` itself, or of its way into a cgroup; `clone` may still do.
+/// Whether `clone3` itself was refused, or its way into a cgroup; `clone` may still work.
 fn is_refused(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::E2BIG | libc::EINVAL))
 }
@@ -323,7 +324,7 @@ unsafe fn clone3(args: &libc::clone_args, entry: extern "C" fn(*mut c_void) -> !
     result
 }
 
-/// The child's whole life before exec. Shares memory with the parent, whose thread sleeps.
+/// The child's whole life before exec. It shares memory with the parent, whose thread sleeps.
 extern "C" fn run_child(shared: *mut c_void) -> ! {
     // SAFETY: the parent passed a `CloneShared` that it keeps until this process has executed or
     // ended.
@@ -335,7 +336,7 @@ extern "C" fn run_child(shared: *mut c_void) -> ! {
     unsafe { libc::_exit(127) }
 }
 
-/// Returns only when it failed.
+/// Returns only if it failed.
 fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
     let plan = shared.plan;
     // SAFETY: system calls that take numbers and C strings that live in `plan`; none allocates or
@@ -370,8 +371,8 @@ fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
     }
-    // In this order: what was held under an ended lease is cancelled before a later lease is
-    // written, so whoever reads the later one sees that.
+    // The order matters: an attempt that was held under an ended lease is cancelled before a later
+    // lease is written, so a child that reads the later lease also sees the cancellation.
     if plan.lease_end.is_some_and(|end| boot_nanos() >= end.load(Ordering::SeqCst)) {
         return (CloneStep::LeaseOver, libc::ETIME);
     }
@@ -381,8 +382,8 @@ fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
     (CloneStep::Exec, exec(plan))
 }
 
-/// Tries the candidates as `execvp` would: a permission refused is remembered, anything but "not
-/// there" ends the search.
+/// Tries the candidates as `execvp` would: it remembers a refused permission, and any error other
+/// than a missing file ends the search.
 fn exec(plan: &ClonePlan<'_>) -> c_int {
     let mut failure = libc::ENOENT;
     for candidate in &plan.candidates {
@@ -404,8 +405,8 @@ unsafe fn join(cgroup: RawFd) -> bool {
     unsafe { libc::write(cgroup, c"0".as_ptr().cast(), 1) == 1 }
 }
 
-/// The kernel takes it for this process alone, although it shares its memory: the parent waits as
-/// for a `vfork`.
+/// The kernel applies it to this process alone, although the memory is shared, because the parent
+/// waits as for a `vfork`.
 ///
 /// # Safety
 /// System calls on C strings and numbers.

@@ -1,4 +1,4 @@
-//! Leaving whoever started the runner: forks, sessions, namespaces, descriptors.
+//! Leaving the process that started the runner: forks, sessions, namespaces, descriptors.
 #![expect(unsafe_code, reason = "fork, unshare and _exit")]
 
 use std::io;
@@ -24,14 +24,13 @@ pub(crate) fn fork() -> io::Result<Side> {
     }
 }
 
-/// The next child will be the first process of a new PID namespace; mounts are our own from here
-/// on.
+/// Makes the next child the first process of a new PID namespace. Mounts are our own from here on.
 pub(crate) fn unshare_pids_and_mounts() -> io::Result<()> {
     // SAFETY: descriptors are not unshared.
     Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWPID | UnshareFlags::NEWNS) }?)
 }
 
-/// Closes every descriptor that was inherited, the standard streams and `keep` excepted.
+/// Closes every inherited descriptor except the standard streams and `keep`.
 pub(crate) fn close_others(keep: &[i32]) {
     let mut kept: Vec<u32> = keep.iter().map(|fd| fd.cast_unsigned()).filter(|fd| *fd > 2).collect();
     kept.sort_unstable();
@@ -46,7 +45,7 @@ pub(crate) fn close_others(keep: &[i32]) {
     }
 }
 
-/// Ends a process of the start-up, at once and without cleaning up what another process still uses.
+/// Ends a process of the start-up at once, without cleaning up what another process still uses.
 pub(crate) fn leave(code: i32) -> ! {
     // SAFETY: ends this process.
     unsafe { libc::_exit(code) }

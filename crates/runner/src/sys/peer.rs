@@ -1,4 +1,4 @@
-//! Who is at the other end of a socket.
+//! The peer of a socket.
 #![expect(
     unsafe_code,
     reason = "rustix takes a process id of 0 for an error, which is what a process outside of our PID namespace has"

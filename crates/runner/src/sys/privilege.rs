@@ -1,5 +1,5 @@
-//! What keeps a process running where others must wait: its memory stays, the kernel does not
-//! choose it when memory is short, and it is scheduled first. None of it may reach a program.
+//! What keeps a process running where others must wait: its memory stays resident, the kernel does
+//! not choose it when memory is short, and it is scheduled first. No program may inherit any of it.
 #![expect(unsafe_code, reason = "rustix has neither memory locks nor scheduling policies")]
 
 use std::ffi::{CStr, CString};
@@ -7,34 +7,35 @@ use std::{fs, io};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The lowest real-time priority: above everything that is not of real time.
+/// The lowest real-time priority, which is above everything that is not real-time.
 const FIFO_PRIORITY: libc::c_int = 1;
 
-/// The highest of the usual priorities.
+/// The highest ordinary priority.
 const NICE: libc::c_int = -20;
 
-/// Weighs a session's threads, all together, against those of the other sessions.
+/// Weighs the threads of a session, all together, against those of other sessions.
 const AUTOGROUP_FILE: &str = "/proc/self/autogroup";
 
 pub(super) const OOM_FILE: &CStr = c"/proc/self/oom_score_adj";
 
-/// Never chosen.
+/// The kernel never chooses the process.
 const OOM_NEVER: i32 = -1000;
 
-/// What a process may have that was given more, and has no privilege.
+/// The ordinary score, to which a process that was given a higher one may return without privilege.
 const OOM_USUAL: i32 = 0;
 
-/// What is in memory stays there.
+/// Keeps in memory what is there.
 pub(crate) fn lock_memory() -> io::Result<()> {
     // SAFETY: takes a number.
     check(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_ONFAULT) })
 }
 
-/// What comes into memory stays there too, where no limit can make an allocation fail for that
-/// later; else as [`lock_memory`]. Programs have none of it: a lock ends at exec.
+/// Keeps in memory also what comes there later, if no limit can make a later allocation fail for
+/// that; otherwise does the same as [`lock_memory`]. Programs do not inherit it: a lock ends at
+/// exec.
 pub(crate) fn lock_memory_for_ever() -> io::Result<()> {
     let limit = getrlimit(Resource::Memlock);
-    // Who is allowed to lock although it has no room to, is allowed without limit.
+    // If the lock succeeds with no room at all, it is allowed without limit.
     let none = Rlimit { current: limit.current.map(|_| 0), maximum: limit.maximum };
     setrlimit(Resource::Memlock, none)?;
     // SAFETY: takes a number.
@@ -43,7 +44,7 @@ pub(crate) fn lock_memory_for_ever() -> io::Result<()> {
     done.or_else(|_| lock_memory())
 }
 
-/// Scheduled before everything usual. What it starts is not.
+/// Schedules the thread before everything ordinary, but not what it starts.
 pub(crate) fn run_first() -> io::Result<()> {
     let parameter = libc::sched_param { sched_priority: FIFO_PRIORITY };
     let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
@@ -51,10 +52,10 @@ pub(crate) fn run_first() -> io::Result<()> {
     check(unsafe { libc::sched_setscheduler(0, policy, &raw const parameter) }).or_else(|_| raise_priority())
 }
 
-/// The highest of the usual priorities, for the calling thread and what it starts, and for its
-/// session's share of the processor, which a program leaves with the session.
+/// Sets the highest ordinary priority for the calling thread and what it starts, and for its
+/// session's share of the processor. A program has a session of its own, and so not this share.
 pub(crate) fn raise_priority() -> io::Result<()> {
-    // Absent where sessions are not weighed.
+    // The file is absent where sessions are not weighed.
     let _ = fs::write(AUTOGROUP_FILE, NICE.to_string());
     // SAFETY: takes numbers.
     if matches!(unsafe { libc::sched_getscheduler(0) }, libc::SCHED_IDLE | libc::SCHED_BATCH) {
@@ -66,9 +67,9 @@ pub(crate) fn raise_priority() -> io::Result<()> {
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) })
 }
 
-/// The kernel chooses it as late as it lets us have it when memory is short. Answers what a program
-/// must write for itself, since it inherits this: the value before, if it was changed. The error is
-/// why it is not "never".
+/// Makes the kernel choose the process as late as permitted when memory is short. Returns the
+/// earlier value if it was changed: a program inherits the new one, and must write the earlier one
+/// for itself. The error says why the value is not "never".
 pub(crate) fn refuse_oom() -> (Option<CString>, io::Result<()>) {
     let path = OOM_FILE.to_str().unwrap_or_default();
     let read = || -> io::Result<i32> {
@@ -81,7 +82,7 @@ pub(crate) fn refuse_oom() -> (Option<CString>, io::Result<()>) {
     };
     let done = if before == OOM_NEVER { Ok(()) } else { write(OOM_NEVER) };
     if done.is_err() && before > OOM_USUAL {
-        // It is what the process has, if that is not permitted either.
+        // If that is not permitted either, the process keeps the value that it has.
         let _ = write(OOM_USUAL);
     }
     let is_changed = read().ok() != Some(before);

@@ -25,14 +25,14 @@ unsafe impl Send for SharedPage {}
 unsafe impl Sync for SharedPage {}
 
 impl SharedPage {
-    /// A new one, all zero.
+    /// A new page, all zero.
     pub(crate) fn new() -> io::Result<SharedPage> {
         let memory = memfd_create("muster-guard", MemfdFlags::CLOEXEC)?;
         ftruncate(&memory, BYTES as u64)?;
         SharedPage::of(memory)
     }
 
-    /// The one of another process.
+    /// The page of another process.
     pub(crate) fn of(memory: OwnedFd) -> io::Result<SharedPage> {
         if rustix::fs::fstat(&memory)?.st_size != BYTES as i64 {
             return Err(io::ErrorKind::InvalidInput.into());

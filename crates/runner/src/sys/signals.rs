@@ -1,4 +1,4 @@
-//! Signals as messages: everything is blocked, what matters is read from a descriptor.
+//! Signals as messages: all are blocked, and those that matter are read from a descriptor.
 #![expect(unsafe_code, reason = "rustix has neither signal dispositions nor signalfd")]
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -8,17 +8,17 @@ use std::{io, mem, ptr};
 const DEFAULT: [u64; 4] = [0; 4];
 const KERNEL_SET_BYTES: usize = 8;
 
-/// Gives every signal its default meaning and blocks all that can be. An ignored signal would stay
-/// ignored in every program started (the standard library ignores SIGPIPE, a `nohup` further up
-/// SIGHUP); a handler would not survive exec anyway.
+/// Gives every signal its default meaning and blocks all that can be blocked. An ignored signal
+/// would stay ignored in every program started (the standard library ignores SIGPIPE, a `nohup`
+/// ignores SIGHUP); a handler would not survive exec anyway.
 pub(crate) fn reset_and_block() {
     // SAFETY: system calls on numbers and local sets. Faults of our own (SIGSEGV and the like) are
     // delivered even if blocked.
     unsafe {
         for signal in 1..=64 {
             if ![libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, libc::SIGBUS].contains(&signal) {
-                // Not libc's `signal`, which keeps two signals for itself that may be ignored as
-                // well. All zero: the default.
+                // Not libc's `signal`: it keeps two signals for itself, which may be ignored as
+                // well. All zeros mean the default.
                 libc::syscall(libc::SYS_rt_sigaction, signal, &DEFAULT, ptr::null::<u64>(), KERNEL_SET_BYTES);
             }
         }
@@ -28,14 +28,14 @@ pub(crate) fn reset_and_block() {
     }
 }
 
-/// What was signalled.
+/// A signal that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
     /// Some child has ended.
     Child,
-    /// Somebody asks the runner to end; the pid of who, 0 if it is outside of our PID namespace.
+    /// Somebody asks the runner to end.
     Terminate {
-        /// In our PID namespace.
+        /// The sender's pid in our PID namespace; 0 if the sender is outside of it.
         sender: u32,
     },
 }

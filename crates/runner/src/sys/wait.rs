@@ -1,4 +1,4 @@
-//! Waiting for children in two steps: look at how one ended, and later let it go.
+//! Waiting for children in two steps: first to see how one ended, later to reap it.
 #![expect(unsafe_code, reason = "rustix does not say which child a wait for any child found")]
 
 use std::{io, mem};
@@ -6,7 +6,7 @@ use std::{io, mem};
 use muster_types::Exit;
 
 fn wait(kind: libc::idtype_t, id: libc::id_t, options: libc::c_int) -> io::Result<Option<libc::siginfo_t>> {
-    // SAFETY: plain numbers; a pid of zero means that nobody has ended.
+    // SAFETY: plain numbers; a pid of zero means that no child has ended.
     let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
     loop {
         // SAFETY: writes the value it is given.
@@ -26,7 +26,7 @@ fn id(pid: i32) -> libc::id_t {
     pid.cast_unsigned()
 }
 
-/// How a child ended, which stays a zombie; `None` while it runs.
+/// How a child ended; `None` while it runs. The child stays a zombie.
 pub(crate) fn look(pid: i32) -> io::Result<Option<Exit>> {
     let info = wait(libc::P_PID, id(pid), libc::WNOHANG | libc::WNOWAIT)?;
     Ok(info.map(|info| {
@@ -36,12 +36,12 @@ pub(crate) fn look(pid: i32) -> io::Result<Option<Exit>> {
     }))
 }
 
-/// Lets a child go that has ended (or is about to, by itself).
+/// Reaps a child that has ended (or is about to end by itself).
 pub(crate) fn reap(pid: i32) -> io::Result<()> {
     wait(libc::P_PID, id(pid), 0).map(|_| ())
 }
 
-/// Some child that has ended, which stays a zombie; `None` if there is none.
+/// A child that has ended, which stays a zombie; `None` if there is none.
 pub(crate) fn look_for_any() -> Option<i32> {
     let info = wait(libc::P_ALL, 0, libc::WNOHANG | libc::WNOWAIT).ok()??;
     // SAFETY: waitid has filled it.

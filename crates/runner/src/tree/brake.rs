@@ -1,6 +1,6 @@
-//! The brake on all leased trees at once, as the guard holds it. It knows one directory, and acts
-//! on that alone: after another runner has made the group anew, a guard of the one before holds
-//! nothing.
+//! The brake on all leased trees at once, as the guard holds it. It holds one directory open and
+//! acts on that alone: once another runner has made the group anew, the guard of the earlier runner
+//! holds nothing.
 
 use std::os::fd::OwnedFd;
 
@@ -9,7 +9,7 @@ use super::freezer::Freezer;
 use super::marks::Marks;
 use super::v2::Cgroup2;
 
-/// Where the brake is.
+/// The place of the brake.
 #[derive(Debug)]
 pub(crate) enum BrakeSite {
     /// A cgroup of the second version.
@@ -20,7 +20,7 @@ pub(crate) enum BrakeSite {
     Marks(String),
 }
 
-/// The whole group, in terms of itself.
+/// The whole group, as a name below itself.
 const ITSELF: &str = ".";
 
 /// The brake.
@@ -30,7 +30,7 @@ pub(crate) enum Brake {
     Cgroup2(Cgroup2),
     /// With `freezer.state`.
     Freezer(Freezer),
-    /// Best effort: nothing can be frozen, what carries the mark is killed.
+    /// Best effort: nothing can be frozen; processes that carry the mark are killed.
     Marks(Marks),
 }
 
@@ -43,7 +43,7 @@ impl Brake {
         }
     }
 
-    /// Lets everything go on that no other brake holds; false if it cannot be told.
+    /// Lets everything go on that no other brake holds; false if the kernel cannot be told.
     pub(crate) fn open(&self) -> bool {
         match self {
             Brake::Cgroup2(group) => group.thaw(ITSELF).is_ok(),
@@ -52,7 +52,7 @@ impl Brake {
         }
     }
 
-    /// Has the kernel freeze everything; where there is no freezer everything is killed.
+    /// Has the kernel freeze everything; where there is no freezer, kills everything.
     pub(crate) fn close(&self) -> bool {
         match self {
             Brake::Cgroup2(group) => group.freeze(ITSELF).is_ok(),
@@ -76,9 +76,9 @@ impl Brake {
     /// Kills each tree that is not frozen.
     pub(crate) fn kill_unfrozen(&self) {
         match self {
-            // Tried again as long as it is not frozen. What the first version has killed ends when
-            // the brake is opened; until then, when it comes out of the kernel, it is frozen at
-            // once.
+            // This is repeated for as long as a tree is not frozen. In the first version a killed
+            // process ends when the brake is opened; if it leaves the kernel before that, it is
+            // frozen at once.
             Brake::Cgroup2(group) => {
                 names(group.parent())
                     .iter()

@@ -40,14 +40,14 @@ impl FromStr for CgroupId {
     }
 }
 
-/// Longest file that is read: process ids of a large tree.
+/// Bytes that are read of a file at most: enough for the process ids of a large tree.
 const MAX_READ: u64 = 1 << 20;
 
 pub(super) fn open_dir(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
     Ok(openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Only to name it to the kernel, which is cheaper than opening it for reading.
+/// Opens a directory only to name it to the kernel, which is cheaper than opening it for reading.
 pub(super) fn open_path(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
     Ok(openat(parent, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
@@ -110,8 +110,7 @@ pub(super) fn children(dir: impl AsFd) -> Vec<String> {
         .collect()
 }
 
-/// Removes a cgroup that has neither processes nor children; one that is not there counts as
-/// removed.
+/// Removes a cgroup that has neither processes nor children; a missing one counts as removed.
 pub(super) fn remove(parent: impl AsFd, name: &str) -> io::Result<()> {
     match unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

@@ -1,4 +1,4 @@
-//! Finding out, by trying, what the machine lets us do.
+//! Finding out, by trying, what the machine permits.
 //!
 //! The worker's cgroup is `<root>/muster/<name>`, where the name comes from the state directory's
 //! path: a worker whose state directory was wiped finds what it ran before. Its directory is held
@@ -21,12 +21,12 @@ use super::marks::Marks;
 use super::v2::Cgroup2;
 use super::{Holder, Survivors, Trees};
 
-/// What is wished for.
+/// What the runner asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct TreeRequest {
     /// Where the hierarchies are mounted, or a cgroup of the second version that was handed to us.
     pub(crate) root: PathBuf,
-    /// Of the worker.
+    /// The worker's name.
     pub(crate) name: String,
     /// How to hold trees.
     pub(crate) method: Method,
@@ -39,9 +39,9 @@ pub(crate) struct TreeRequest {
 pub(crate) enum Method {
     /// The best that works.
     Best,
-    /// The second version or nothing better than best effort.
+    /// The second version, or else best effort.
     Cgroup2,
-    /// The first version's freezer or nothing better than best effort.
+    /// The first version's freezer, or else best effort.
     Freezer,
     /// Best effort.
     None,
@@ -52,20 +52,20 @@ pub(crate) enum Method {
 pub(crate) struct FoundTrees {
     /// What holds and limits trees.
     pub(crate) trees: Trees,
-    /// As the hello says it.
+    /// What the hello reports.
     pub(crate) capabilities: Capabilities,
     /// Held while the runner lives.
     pub(crate) cgroup_homes: Vec<CgroupHome>,
 }
 
-/// The worker's cgroup in one hierarchy, and those of guard and runner beside it: held locked, and
-/// removed when the runner ends in order. After a crash they stay, for the next runner.
+/// The worker's cgroup in one hierarchy, held locked, and those of guard and runner beside it. They
+/// are removed when the runner ends in order. After a crash they stay, for the next runner.
 #[derive(Debug)]
 pub(crate) struct CgroupHome {
     shared: OwnedFd,
     name: String,
     _lock: OwnedFd,
-    /// It holds the trees: every program is in a cgroup of this hierarchy that is its own.
+    /// Whether it holds the trees: every program is then in a cgroup of its own in this hierarchy.
     holds_trees: bool,
     /// The cgroup in which the runner was started, if it is known.
     origin: Option<PathBuf>,
@@ -74,16 +74,17 @@ pub(crate) struct CgroupHome {
 }
 
 impl CgroupHome {
-    /// Puts a guard beside the worker's cgroup, so that neither limits nor a freezing that hit the
-    /// runner hit it.
+    /// Puts a guard beside the worker's cgroup, so that limits or a freezing that hit the runner do
+    /// not hit the guard.
     pub(crate) fn admit_guard(&self, pid: u32) {
-        // As far as the machine lets us: the guard is as good, but shares the runner's fate.
+        // This is done as far as the machine permits: without it the guard works as well, but
+        // shares the runner's fate.
         let _ = self.admit(&self.guard_name(), &pid.to_string());
     }
 
     /// Puts the runner beside the worker's cgroup, so that nothing that is done to the cgroup in
-    /// which it was started stops it. Only where no program that it starts stays in that cgroup:
-    /// not in a hierarchy of limits, which a program without limits inherits.
+    /// which it was started stops it. This is done only where every program has a cgroup of its
+    /// own: in a hierarchy of limits, a program without limits would stay in the runner's cgroup.
     pub(crate) fn admit_runner(&mut self) -> io::Result<()> {
         if !self.holds_trees {
             return Ok(());
@@ -104,7 +105,7 @@ impl CgroupHome {
         write(&self.shared, &format!("{name}/{PROCS}"), pid)
     }
 
-    /// Whether programs are kept here, and not only limits.
+    /// Whether programs are held here, and not only limits.
     pub(crate) fn holds_trees(&self) -> bool {
         self.holds_trees
     }
@@ -121,7 +122,7 @@ impl CgroupHome {
 impl Drop for CgroupHome {
     fn drop(&mut self) {
         let _ = remove(&self.shared, &self.guard_name());
-        // A cgroup with a process cannot be removed. One that stays is the next runner's.
+        // A cgroup with a process cannot be removed. If it stays, the next runner uses it.
         if let Some(way_back) = &self.way_back {
             let _ = rustix::io::write(way_back, ITSELF.as_bytes());
             let _ = remove(&self.shared, &self.runner_name());
@@ -146,16 +147,16 @@ const FREEZER: &str = "freezer";
 /// The directory that all workers of a machine share.
 const SHARED: &str = "muster";
 
-/// The processes of a cgroup, and the way in.
+/// The file that lists the processes of a cgroup, and lets processes in.
 const PROCS: &str = "cgroup.procs";
 
-/// Whoever writes it there.
+/// Stands for the process that writes it there.
 const ITSELF: &str = "0";
 
 /// Name of a cgroup that is made and removed to see whether that works.
 const PROBE: &str = "probe";
 
-/// Tries.
+/// Tries what works, best first.
 pub(crate) fn find(wanted: &TreeRequest) -> Result<FoundTrees, FindError> {
     let mut cgroup_homes = Vec::new();
     let v2 = match wanted.method {
@@ -258,7 +259,7 @@ fn find_limits(
     })
 }
 
-/// Where the shared directory may be: at the top, else in the cgroup in which we run (which may be
+/// Where the shared directory may be: at the top, or in the cgroup in which we run (which may be
 /// all that was handed to us).
 fn bases(root: &Path, controller: &str) -> Vec<PathBuf> {
     let mut bases = vec![root.to_owned()];
@@ -272,7 +273,7 @@ fn below(root: &Path, cgroup: &str) -> PathBuf {
     root.join(cgroup.trim_start_matches('/'))
 }
 
-/// The second version has no controllers there.
+/// The cgroup in which we run; the second version is asked for without a controller.
 fn own_cgroup(controller: &str) -> Option<String> {
     proc::cgroups("self").into_iter().find(|place| place.has(controller)).map(|place| place.path)
 }
@@ -290,7 +291,7 @@ fn make_parent(base: &Path, name: &str, prepare: impl Fn(&OwnedFd)) -> io::Resul
     Ok(parent)
 }
 
-/// Lets the cgroups below have controllers. The kernel refuses while processes are in the cgroup
+/// Enables controllers for the cgroups below. The kernel refuses while processes are in the cgroup
 /// itself; then that limit is absent here.
 pub(super) fn enable_controllers(cgroup: &OwnedFd) {
     for controller in ["memory", "cpu", "pids"] {
@@ -308,7 +309,7 @@ fn can_kill(parent: &OwnedFd) -> bool {
     with_probe(parent, |probe| write(probe, "cgroup.kill", "1"))
 }
 
-/// An empty cgroup shows it as well as any.
+/// An empty cgroup is enough for the test.
 fn can_freeze(holder: &Holder) -> bool {
     match holder {
         Holder::Cgroup2(tree) => {

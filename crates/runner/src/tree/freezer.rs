@@ -1,4 +1,5 @@
-//! Trees as cgroups of the first version's freezer: frozen, killed and thawed until empty.
+//! Trees as cgroups of the first version's freezer. To end one, it is frozen, killed and thawed
+//! until it is empty.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -8,8 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Survivors;
 use super::cgroup::{children, make_dir, members, open_dir, open_for_write, read, remove_all, write};
 
-/// Readings of the state while it freezes. A tree that does not freeze (it waits in the kernel) is
-/// killed as it is, and again later.
+/// Readings of the state while a tree freezes. A tree that does not freeze (one of its processes
+/// waits in the kernel) is killed as it is, and again later.
 const FREEZE_READINGS: u32 = 50;
 
 /// The worker's cgroup in the freezer's hierarchy; each attempt has one in it.
@@ -23,7 +24,7 @@ impl Freezer {
         Freezer { parent }
     }
 
-    /// Trees in a cgroup of this one.
+    /// A freezer for trees in a cgroup of this one.
     pub(super) fn within(&self, name: &str) -> io::Result<Freezer> {
         make_dir(&self.parent, name)?;
         Ok(Freezer { parent: open_dir(&self.parent, name)? })
@@ -33,16 +34,16 @@ impl Freezer {
         self.parent.as_fd()
     }
 
-    /// The file through which a process enters. `tasks` and not `cgroup.procs`: a process that
-    /// moves its only thread by itself does not wait for the lock that stops all forks of the
-    /// machine.
+    /// Makes a tree's cgroup. Returns the file through which a process enters: `tasks` and not
+    /// `cgroup.procs`, since a process that moves its only thread by itself does not wait for the
+    /// lock that stops all forks of the machine.
     pub(super) fn make(&self, name: &str) -> io::Result<OwnedFd> {
         make_dir(&self.parent, name)?;
         open_for_write(&self.parent, &format!("{name}/tasks"))
     }
 
-    /// While it is frozen nothing in it forks, so the list of its processes is whole. What was
-    /// killed ends when it is thawed, before it executes anything.
+    /// Kills a tree. While it is frozen nothing in it forks, so the list of its processes is whole.
+    /// A killed process ends when it is thawed, before it executes anything.
     pub(super) fn kill(&self, name: &str) -> io::Result<()> {
         self.freeze(name)?;
         for _ in 0..FREEZE_READINGS {
@@ -64,7 +65,7 @@ impl Freezer {
         write(&self.parent, &format!("{name}/freezer.state"), "FROZEN")
     }
 
-    /// The kernel looks anew with each reading.
+    /// The kernel checks anew with each reading.
     pub(super) fn is_frozen(&self, name: &str) -> bool {
         read(&self.parent, &format!("{name}/freezer.state")).is_ok_and(|state| state.trim() == "FROZEN")
     }
@@ -88,11 +89,11 @@ impl Freezer {
         let mut left = Vec::new();
         let Ok(dir) = open_dir(&self.parent, ".") else { return left };
         for name in children(dir) {
-            // What is frozen below does not end before it is thawed below.
+            // A frozen process below does not end before it is thawed there.
             if let Ok(parent) = open_dir(&self.parent, &name) {
                 left.extend(Freezer { parent }.sweep());
             }
-            // Tried again by the caller as long as something is left.
+            // The caller tries again as long as something is left.
             let _ = self.kill(&name);
             if self.clear(&name) == Survivors::Something {
                 left.extend(self.members(&name));

@@ -1,5 +1,5 @@
-//! Limits of memory, processor time and processes, each by the second version's controller, else
-//! the first's, else absent.
+//! Limits of memory, processor time and processes. Each is enforced by the second version's
+//! controller, else by the first version's, else not at all.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -64,8 +64,8 @@ impl Limiter {
         Ok(())
     }
 
-    /// Makes and limits the cgroups of the first version; adds the files through which a process
-    /// enters.
+    /// Makes and limits the cgroups of the first version. Adds the files through which a process
+    /// enters to `joins`.
     pub(super) fn make(&self, name: &str, limits: &Limits, joins: &mut Vec<OwnedFd>) -> io::Result<()> {
         if let (LimitSource::V1(parent), Some(bytes)) = (&self.memory, limits.memory) {
             make_dir(parent, name)?;
@@ -102,7 +102,7 @@ impl Limiter {
         }
     }
 
-    /// The first version has no `memory.oom.group`.
+    /// Whether the runner must look for memory kills: the first version has no `memory.oom.group`.
     pub(super) fn must_watch_memory(&self) -> bool {
         matches!(self.memory, LimitSource::V1(_))
     }

@@ -1,7 +1,7 @@
 //! Trees without cgroups: best effort. A process belongs to an attempt if its environment carries
 //! the attempt's mark, if it is in the session of its main process, or if its parent belongs to it.
-//! A program that takes its own environment away, opens a session and outlives its parent is not
-//! found; the worker says `best-effort` everywhere for that reason.
+//! A program is not found if it removes its own environment, opens a session and outlives its
+//! parent; for that reason the worker says `best-effort` everywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,14 +10,14 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::Survivors;
 
-/// Name of the variable. Its value names the worker too: several may run on one machine.
+/// Name of the variable. Its value also names the worker: several may run on one machine.
 const VARIABLE: &str = "MUSTER_TREE";
 
-/// Passes over all processes before what was found is killed although each pass found more: a fork
-/// bomb that outruns the search.
+/// Most passes over all processes. After them everything found is killed, although each pass found
+/// more: a fork bomb outruns the search.
 const MAX_PASSES: u32 = 64;
 
-/// Looks through the processes of the machine (or of the runner's PID namespace).
+/// Finds processes of the machine (or of the runner's PID namespace) by their marks.
 #[derive(Debug)]
 pub(crate) struct Marks {
     worker: String,
@@ -28,13 +28,14 @@ impl Marks {
         Marks { worker }
     }
 
-    /// The group whose trees' marks begin like this, as [`Marks::mark`] of an empty name says it.
+    /// The group whose trees' marks begin with `prefix`, as [`Marks::mark`] of an empty name gives
+    /// it.
     pub(super) fn with_prefix(prefix: &str) -> Marks {
         let worker = prefix.trim_start_matches(VARIABLE).trim_start_matches('=').trim_end_matches('/');
         Marks { worker: worker.to_owned() }
     }
 
-    /// Trees in a group of these, which a later runner's group is not mistaken for.
+    /// A group of trees within this one. `made` tells it from the group of a later runner.
     pub(super) fn within(&self, name: &str, made: u64) -> Marks {
         Marks { worker: format!("{}/{name}-{made}", self.worker) }
     }
@@ -44,8 +45,8 @@ impl Marks {
         format!("{VARIABLE}={}/{name}", self.worker)
     }
 
-    /// Stops all that is found, until a pass finds no more, then kills: what is stopped cannot
-    /// fork.
+    /// Stops every process that is found until a pass finds no more, then kills them: a stopped
+    /// process cannot fork.
     pub(super) fn kill(&self, name: &str, leader: Option<i32>) {
         stop_then_kill(|stopped| self.find(&self.mark(name), leader, stopped));
     }
@@ -64,7 +65,7 @@ impl Marks {
         self.find(&prefix, None, &BTreeSet::new()).into_iter().collect()
     }
 
-    /// `mark` ends with `/` if every attempt of the worker is meant.
+    /// The processes of a tree. A `mark` that ends with `/` stands for every attempt of the worker.
     fn find(&self, mark: &str, leader: Option<i32>, known: &BTreeSet<i32>) -> BTreeSet<i32> {
         let processes = processes();
         let mut found: BTreeSet<i32> = processes
@@ -109,7 +110,7 @@ fn send(pid: i32, signal: Signal) {
     }
 }
 
-/// Every process but the runner itself and what has ended.
+/// Every process except the runner itself and those that have ended.
 fn processes() -> BTreeMap<i32, ProcessStat> {
     let own = std::process::id().cast_signed();
     let others = proc::pids().filter(|pid| *pid != own);

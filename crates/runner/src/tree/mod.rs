@@ -1,12 +1,12 @@
-//! Containment: how a whole tree of processes is held, limited, ended and known to be gone.
+//! Containment: how a whole tree of processes is held, limited and ended, and how its end is known.
 //!
-//! Which way is found by trying at start ([`find`]). Cgroups are directories named by their attempt
-//! under a directory named by the worker, and both names say everything: nothing about them is
-//! remembered elsewhere, so a runner finds what an earlier one left.
+//! The way is found by trying at start ([`find`]). Cgroups are directories named by their attempt
+//! under a directory named by the worker. Nothing about them is remembered elsewhere, so a runner
+//! finds what an earlier one left.
 //!
-//! The files are written directly. A cgroup library was considered: those that are kept well model
-//! every controller, build paths and parse on each call and bring D-Bus along, where this needs
-//! eight fixed files and one `mkdirat` on a path taken thousands of times per second.
+//! The files are written directly. A cgroup library was considered: the well-kept ones model every
+//! controller, build paths and parse on each call and bring D-Bus along. Here eight fixed files and
+//! one `mkdirat` suffice, on a path taken thousands of times per second.
 
 mod brake;
 mod cgroup;
@@ -30,8 +30,8 @@ use limits::Limiter;
 use marks::Marks;
 use v2::Cgroup2;
 
-/// The group of the leased trees, which is the guard's to freeze: it holds without another cgroup
-/// for each launch.
+/// The group of the leased trees, which the guard freezes. It needs no further cgroup for each
+/// launch.
 const LEASED: &str = "leased";
 
 /// The ways to hold a tree, best first.
@@ -45,11 +45,11 @@ enum Holder {
     Marks(Marks),
 }
 
-/// A tree by what it is called, and where it is held.
+/// A tree: its name, and where it is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tree {
     pub(crate) attempt: AttemptKey,
-    /// Leased trees lie in one group, under the guard's brake.
+    /// Whether it lies in the group of leased trees, under the guard's brake.
     pub(crate) leased: bool,
 }
 
@@ -63,12 +63,12 @@ pub(crate) struct Trees {
     freezes: bool,
 }
 
-/// What a tree has left.
+/// What is left of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Survivors {
     /// Nothing; its cgroups are removed too.
     Nothing,
-    /// Something runs, or does not die.
+    /// Something runs, or does not end.
     Something,
 }
 
@@ -101,8 +101,8 @@ impl Trees {
         Ok(entry)
     }
 
-    /// Asks the kernel to freeze the tree; false if it cannot be asked. Whether it worked is told
-    /// by [`Trees::is_frozen`].
+    /// Asks the kernel to freeze the tree; false if it cannot be asked. [`Trees::is_frozen`] tells
+    /// whether it worked.
     pub(crate) fn freeze(&self, tree: &Tree) -> bool {
         let name = tree.attempt.to_string();
         self.freezes
@@ -133,12 +133,12 @@ impl Trees {
         }
     }
 
-    /// Ends everything in the tree, frozen or not; what is frozen ends when it is let go, before it
-    /// executes anything. False if the kernel could not be told; whether all is gone is told by
-    /// [`Trees::clear`].
+    /// Kills everything in the tree, frozen or not; a frozen process ends when it is thawed, before
+    /// it executes anything. Returns false if the kernel could not be told; [`Trees::clear`] tells
+    /// whether everything is gone.
     pub(crate) fn kill(&self, tree: &Tree, leader: Option<i32>) -> bool {
         let name = tree.attempt.to_string();
-        // What cannot be written now is tried again by the caller until the tree is clear.
+        // If a write fails, the caller tries again until the tree is clear.
         let stated = match self.holder(tree) {
             Holder::Cgroup2(holder) => holder.kill(&name),
             Holder::Freezer(holder) => holder.kill(&name),
@@ -147,8 +147,8 @@ impl Trees {
                 Ok(())
             }
         };
-        // Without its directory there is nothing of it, and what is still to be started is
-        // cancelled.
+        // Without its directory nothing of the tree exists, and a process that is still to be
+        // started is cancelled.
         stated.map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
     }
 
@@ -176,19 +176,19 @@ impl Trees {
         }
     }
 
-    /// How often the kernel has killed something of the tree for exceeding the tree's memory.
+    /// How often the kernel has killed a process of the tree for exceeding the tree's memory.
     pub(crate) fn out_of_memory_kills(&self, tree: &Tree) -> u64 {
         self.limiter.out_of_memory_kills(&tree.attempt.to_string(), self.v2_parent(tree))
     }
 
-    /// Whether memory limits must be watched: the kernel ends one process of the tree and tells
-    /// nobody.
+    /// Whether memory limits must be watched, because the kernel ends one process of the tree and
+    /// reports nothing.
     pub(crate) fn must_watch_memory(&self) -> bool {
         self.limiter.must_watch_memory()
     }
 
-    /// Ends everything that an earlier runner of this worker left behind; what remains, if
-    /// anything.
+    /// Ends everything that an earlier runner of this worker left behind. Returns the processes
+    /// that remain.
     pub(crate) fn sweep(&self) -> Vec<i32> {
         let mut left = match &self.holder {
             Holder::Cgroup2(holder) => holder.sweep(),
@@ -199,8 +199,8 @@ impl Trees {
         left
     }
 
-    /// Makes the group of the leased trees anew. Only after a sweep, so that it is empty: whoever
-    /// still holds the one of an earlier runner holds nothing.
+    /// Makes the group of the leased trees anew. Only after a sweep, so that it is empty: a guard
+    /// that still holds the group of an earlier runner holds nothing.
     pub(crate) fn make_leased(&mut self) -> io::Result<()> {
         self.leased = match &self.holder {
             Holder::Cgroup2(holder) => Holder::Cgroup2(holder.within(LEASED)?),
@@ -228,7 +228,7 @@ impl Trees {
         }
     }
 
-    /// The cgroup that holds all trees, where one does.
+    /// The cgroup that holds all trees, if one does.
     pub(crate) fn home(&self) -> Option<CgroupId> {
         let inode = |parent| rustix::fs::fstat(parent).ok().map(|status| status.st_ino);
         match &self.holder {

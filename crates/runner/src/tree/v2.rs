@@ -17,7 +17,7 @@ impl Cgroup2 {
         Cgroup2 { parent }
     }
 
-    /// Trees in a cgroup of this one.
+    /// A holder for trees in a cgroup of this one.
     pub(super) fn within(&self, name: &str) -> io::Result<Cgroup2> {
         make_dir(&self.parent, name)?;
         let parent = open_dir(&self.parent, name)?;
@@ -38,7 +38,7 @@ impl Cgroup2 {
         write(&self.parent, &format!("{name}/cgroup.freeze"), "1")
     }
 
-    /// The kernel says so once every process in it and below it has stopped.
+    /// The kernel reports it once every process in the cgroup and below it has stopped.
     pub(super) fn is_frozen(&self, name: &str) -> bool {
         read_counter(&self.parent, &format!("{name}/cgroup.events"), "frozen") == 1
     }
@@ -47,13 +47,14 @@ impl Cgroup2 {
         write(&self.parent, &format!("{name}/cgroup.freeze"), "0")
     }
 
-    /// Also of what is frozen. The kernel ends everything below too, and whatever is being forked.
+    /// Kills a tree, frozen or not. The kernel also ends everything below, and what is being
+    /// forked.
     pub(super) fn kill(&self, name: &str) -> io::Result<()> {
         write(&self.parent, &format!("{name}/cgroup.kill"), "1")
     }
 
-    /// The removal is the question: the kernel refuses it while a process is in the cgroup, and
-    /// zombies do not count.
+    /// Removes an empty tree. The removal is the test: the kernel refuses it while a process is in
+    /// the cgroup, and zombies do not count.
     pub(super) fn clear(&self, name: &str) -> Survivors {
         if remove(&self.parent, name).is_ok() {
             return Survivors::Nothing;
@@ -75,7 +76,7 @@ impl Cgroup2 {
         let mut left = Vec::new();
         let Ok(dir) = open_dir(&self.parent, ".") else { return left };
         for name in children(dir) {
-            // Tried again by the caller as long as something is left.
+            // The caller tries again as long as something is left.
             let _ = self.kill(&name);
             if self.clear(&name) == Survivors::Something {
                 left.extend(self.members(&name));

@@ -33,10 +33,10 @@ pub const V1: &[&str] = &["--tree", "freezer"];
 /// Longer than a start takes on a busy machine.
 pub const LEASE: Duration = Duration::from_millis(1500);
 
-/// How long a tree that executes may leave no beat, generously.
+/// Longer than a tree that executes ever leaves no beat.
 pub const QUIET: Duration = Duration::from_millis(400);
 
-/// Two processes that beat, one of them in another session; TERM is ignored.
+/// Two processes that beat, one of them in another session; both ignore TERM.
 pub fn ticking(word: &str) -> String {
     let beat = "trap '' TERM; while :; do echo >> beats; sleep 0.01; done";
     format!("setsid sh -c \"{beat}; : {word}\" & {beat}; : {word}")
@@ -55,7 +55,7 @@ pub struct TestRunner {
 }
 
 impl TestRunner {
-    /// By a program that executes its arguments.
+    /// Starts a runner by a program that executes its arguments.
     pub fn start_by(launcher: &[&str], arguments: &[&str]) -> TestRunner {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("state");
@@ -75,7 +75,7 @@ impl TestRunner {
         runner
     }
 
-    /// With the state directory in another one.
+    /// Starts a runner whose state directory lies in another one.
     pub fn start_in(parent: &Path) -> TestRunner {
         let state = parent.join("state");
         let runner =
@@ -106,7 +106,7 @@ impl TestRunner {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Of the runners that are launched from now on.
+    /// Sets the arguments of the runners that are launched from now on.
     pub fn set_arguments(&mut self, arguments: &[&str]) {
         self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     }
@@ -235,7 +235,7 @@ impl Agent {
         self.send(&[ToRunner::Closed(Acknowledgement { attempt: report.attempt, sequence: report.sequence })]);
     }
 
-    /// The next message; reports are remembered. `None` if the runner closed the connection.
+    /// The next message; a report is remembered. `None` if the runner closed the connection.
     pub fn next(&mut self) -> Option<ToAgent> {
         let message = next(&mut self.stream, &mut self.reader)?;
         if let ToAgent::Report(report) = &message {
@@ -245,7 +245,7 @@ impl Agent {
         Some(message)
     }
 
-    /// Hears the runner until it closes the connection.
+    /// Reads until the runner closes the connection.
     pub fn hear_out(&mut self) {
         while self.next().is_some() {}
     }
@@ -395,7 +395,7 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Whether a process executes or could. Ids are the machine's.
+/// Whether a process executes or could execute. The id is the machine's.
 pub fn is_alive(pid: Pid) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) else { return false };
     let state = stat.rsplit_once(") ").unwrap().1.as_bytes()[0];

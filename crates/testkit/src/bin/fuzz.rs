@@ -1,6 +1,7 @@
-//! Runs seeds of the simulated world: `muster-fuzz FIRST:COUNT [STEPS [FAULT]]`, FAULT one that is
-//! put into the code on purpose, or `all` of them, one after the other. Ends with 1 at the first
-//! seed that breaks something, with the last part of what happened and the command that replays it.
+//! Runs seeds of the simulated world: `muster-fuzz FIRST:COUNT [STEPS [FAULT]]`. FAULT is a fault
+//! that is put into the code on purpose, or `all` for each of them in turn. Ends with 1 at the
+//! first seed that breaks a rule, and prints the last part of what happened and the command that
+//! replays it.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(broken) => {
-            // A single seed is looked at: all of it.
+            // A single seed is printed as a whole.
             if count == 1 {
                 broken.trace.iter().for_each(|line| println!("{line}"));
             }
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says how many seeds it takes to catch each fault.
+/// Prints the seed that catches each fault.
 fn plant(name: &str, first: u64, count: u64, steps: Steps) -> ExitCode {
     let named = Sabotage::ALL.into_iter().filter(|fault| name == "all" || format!("{fault:?}") == name);
     let mut missed = 0;

@@ -1,5 +1,5 @@
-//! `muster-recorder`: a driver that writes down its own life, so that a judge outside Muster can
-//! say what ran, how often, and whether two copies overlapped.
+//! `muster-recorder`: a driver that records its own life, so that a checker outside Muster can tell
+//! what ran, how often, and whether two copies overlapped.
 //!
 //! It appends `start ID ATTEMPT PID`, then `tick …` for as long as it executes, then `end …` to
 //! `DIR/lives`, each line in one write, so that the order of the lines is the order of what
@@ -30,7 +30,7 @@ struct RecorderArguments {
     exit: u8,
 }
 
-/// How often it says that it executes: an overlap shorter than this may be missed.
+/// Time between two ticks: a shorter overlap may be missed.
 const TICK: Duration = Duration::from_millis(20);
 
 fn main() -> std::io::Result<ExitCode> {

@@ -1,13 +1,13 @@
-//! Where the etcd server of the tests is.
+//! The etcd server that the tests use.
 
 use std::path::{Path, PathBuf};
 
-/// The one that `MUSTER_ETCD` names, else the one that `make etcd` unpacked, else the one on
+/// The server that `MUSTER_ETCD` names, else the one that `make etcd` unpacked, else the one on
 /// `PATH`.
 ///
 /// # Panics
 ///
-/// When there is none: tests must fail then, and say what brings one.
+/// If there is none: tests must fail then, and say how to get one.
 pub(super) fn locate() -> PathBuf {
     if let Some(named) = std::env::var_os("MUSTER_ETCD") {
         return PathBuf::from(named);

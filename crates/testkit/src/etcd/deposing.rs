@@ -1,4 +1,4 @@
-//! What a mistaken standby does: a leader's election key is deleted while the leader is alive and
+//! What a mistaken standby does: it deletes a leader's election key while that leader is alive and
 //! well.
 
 use std::path::Path;
@@ -11,8 +11,8 @@ use super::Etcd;
 const ELECTION: &str = "/muster/l/";
 
 impl Etcd {
-    /// Deletes the key of who leads, if it still leads then; gives the creation revision of that
-    /// key: the epoch's.
+    /// Deletes the election key of the leader. Returns the creation revision of that key, which is
+    /// the revision of the epoch.
     pub async fn depose_leader(&self) -> i64 {
         let mut client = Client::connect(self.endpoints(), None).await.expect("etcd can be reached");
         let oldest = GetOptions::new().with_prefix().with_sort(SortTarget::Create, SortOrder::Ascend).with_limit(1);

@@ -1,5 +1,5 @@
-//! A private etcd: one member or three, each a process that can be killed, paused, cut off and
-//! restored from its past.
+//! A private etcd of one member or three. Each is a process that can be killed, paused, cut off and
+//! restored from a snapshot.
 
 mod binary;
 mod deposing;
@@ -13,11 +13,11 @@ use member::EtcdMember;
 
 use crate::network::{NamespaceNetwork, NetworkNode};
 
-/// How long it may take to elect, on a busy machine.
+/// How long an election may take on a busy machine.
 const READY: Duration = Duration::from_secs(30);
-/// Where members listen for clients.
+/// The port on which members listen for clients.
 const CLIENTS: u16 = 2379;
-/// Where members listen for each other.
+/// The port on which members listen for each other.
 const PEERS: u16 = 2380;
 
 /// An etcd. Its members end when it is dropped.
@@ -41,7 +41,7 @@ impl Etcd {
         Etcd::start_with(network, dir, members, &[])
     }
 
-    /// The same with further arguments, such as a quota.
+    /// Does the same with further arguments, such as a quota.
     pub fn start_with(network: &mut NamespaceNetwork, dir: &Path, members: usize, args: &[&str]) -> Etcd {
         let nodes: BTreeMap<_, _> = (1..=members).map(|number| (format!("e{number}"), network.add())).collect();
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
@@ -59,7 +59,7 @@ impl Etcd {
         self.nodes.keys().cloned().collect()
     }
 
-    /// Where a member is.
+    /// The network node of a member.
     pub fn node(&self, name: &str) -> &NetworkNode {
         &self.nodes[name]
     }
@@ -100,12 +100,12 @@ impl Etcd {
         self.members.remove(name).expect("the member runs").terminate(READY);
     }
 
-    /// Stops a member's process where it is.
+    /// Pauses a member's process.
     pub fn pause_member(&self, name: &str) {
         self.members[name].pause();
     }
 
-    /// Has it go on.
+    /// Lets a paused member go on.
     pub fn resume_member(&self, name: &str) {
         self.members[name].resume();
     }
@@ -136,8 +136,8 @@ impl Etcd {
         }
     }
 
-    /// Copies the data of all members, which are ended and started again for that: the past, for
-    /// [`Etcd::restore`].
+    /// Copies the data of all members, for [`Etcd::restore`]. They are ended and started again for
+    /// that.
     pub fn snapshot(&mut self, to: &Path) {
         self.restarted_around(|etcd| {
             for name in etcd.names() {

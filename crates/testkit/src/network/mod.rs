@@ -1,5 +1,5 @@
-//! Where the parts of a cluster are: an address of its own for each, on loopback, or in network
-//! namespaces that can be cut from each other.
+//! Where the parts of a cluster are. Each has an address of its own, on loopback or in a network
+//! namespace that can be cut from the others.
 
 mod netns;
 mod subnet;
@@ -28,7 +28,7 @@ pub struct NetworkNode {
 
 impl NamespaceNetwork {
     /// Every node has an address of its own on loopback, so that ports are the same everywhere and
-    /// nobody else takes them meanwhile.
+    /// no other process takes them meanwhile.
     pub fn loopback() -> NamespaceNetwork {
         NamespaceNetwork { subnet: Subnet::claim(), nodes: 0, netns: None }
     }
@@ -37,7 +37,7 @@ impl NamespaceNetwork {
     ///
     /// # Panics
     ///
-    /// When the machine does not let us, with what it said.
+    /// If the machine does not permit it, with what it said.
     pub fn namespaces() -> NamespaceNetwork {
         let subnet = Subnet::claim();
         let netns = NetNs::start(subnet.number());
@@ -47,7 +47,7 @@ impl NamespaceNetwork {
     /// Adds a node.
     pub fn add(&mut self) -> NetworkNode {
         self.nodes += 1;
-        // The first address is this program's own end of a lab.
+        // The first address is this program's own end of the network.
         let host = self.nodes + 1;
         match &mut self.netns {
             None => NetworkNode { ip: Ipv4Addr::new(127, 77, self.subnet.number(), host), namespace: None },
@@ -55,7 +55,7 @@ impl NamespaceNetwork {
         }
     }
 
-    /// Lets nothing pass from one node to another. What went before may still arrive.
+    /// Lets nothing pass from one node to another. Packets on their way may still arrive.
     pub fn cut_one_way(&self, from: &NetworkNode, to: &NetworkNode) {
         self.cut_tool().cut(from, to);
     }
@@ -91,8 +91,8 @@ impl NetworkNode {
     pub fn command(&self, program: &Path) -> Command {
         match &self.namespace {
             None => Command::new(program),
-            // Not `ip netns exec`: that hides the cgroups behind a fresh /sys. The process id stays
-            // that of the program.
+            // Not `ip netns exec`, which hides the cgroups behind a fresh /sys. With `nsenter`, the
+            // process id is that of the program.
             Some(name) => {
                 let mut command = Command::new("nsenter");
                 command.arg(format!("--net=/run/netns/{name}")).arg("--").arg(program);

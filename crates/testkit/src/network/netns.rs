@@ -1,8 +1,8 @@
 //! Namespaces joined by a bridge: one for each node, one for the bridge, and an end in the
 //! namespace of this program.
 //!
-//! The bridge has a namespace of its own, so that no firewall of the machine has a say. A node is
-//! cut by dropping what comes in from an address.
+//! The bridge has a namespace of its own, so that no firewall of the machine affects it. A node is
+//! cut from an address by dropping what comes from there.
 
 use std::io::Write as _;
 use std::net::Ipv4Addr;
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use super::NetworkNode;
 
-/// What the namespaces of tests begin with; the process id of the test follows.
+/// How the names of test namespaces begin; the process id of the test follows.
 const PREFIX: &str = "muster-test-";
 
 /// The namespaces of one cluster.
@@ -28,7 +28,7 @@ impl NetNs {
         let name = format!("{PREFIX}{}-{number}", std::process::id());
         let mut netns = NetNs { number, name, namespaces: Vec::new() };
         let (hub, end) = (format!("{}-hub", netns.name), format!("mst{number}"));
-        // An end that a killed run left; there is none as a rule.
+        // A killed run may have left this end.
         let _ = Command::new("ip").args(["link", "del", &end]).stderr(Stdio::null()).status();
         netns.make_namespace(&hub);
         ip(&format!(
@@ -107,13 +107,13 @@ fn nft(namespace: &str, lines: &[&str]) {
 ///
 /// # Panics
 ///
-/// When it fails: tests of partitions need network namespaces, and never skip.
+/// If it fails: tests of partitions need network namespaces, and never skip.
 fn run(command: &mut Command, input: &str) {
     let needs = "tests of partitions need root, network namespaces, iproute2, nftables and util-linux";
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.unwrap_or_else(|error| panic!("{needs}: {command:?}: {error}"));
     let mut pipe = child.stdin.take().expect("the input is a pipe");
-    // One that ends without reading tells why below.
+    // If it ends without reading, the output below tells why.
     let _ = pipe.write_all(input.as_bytes());
     drop(pipe);
     let output = child.wait_with_output().expect("a child can be waited for");
@@ -135,6 +135,6 @@ fn remove_stale() {
 /// Removes a namespace. Its interfaces, and their peers elsewhere, go with it once its last process
 /// has ended.
 fn remove(name: &str) {
-    // Gone already is what is wanted.
+    // It may be gone already.
     let _ = Command::new("ip").args(["netns", "del", name]).stderr(Stdio::null()).status();
 }

@@ -1,4 +1,4 @@
-//! A number that no other cluster on this machine uses now, for the addresses of one.
+//! A number for the addresses of a cluster, which no other cluster on this machine uses now.
 
 use std::fs::File;
 
@@ -10,10 +10,10 @@ pub(super) struct Subnet {
 }
 
 impl Subnet {
-    /// Takes a free one.
+    /// Claims a free number.
     pub(super) fn claim() -> Subnet {
-        // Always the same folder, wherever temporary files of this run go: it is shared with other
-        // runs.
+        // The folder is the same wherever temporary files of this run go, since it is shared with
+        // other runs.
         let dir = std::path::Path::new("/tmp/muster-test-subnets");
         std::fs::create_dir_all(dir).expect("a folder can be made");
         for number in 1..=254 {

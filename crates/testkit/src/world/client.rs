@@ -1,5 +1,5 @@
-//! Clients: they submit, ask again until they are answered (and at times after that), kill, and act
-//! for applications.
+//! Clients: they submit, ask again until they are answered (and sometimes after that), kill, and
+//! act for applications.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::network::Node;
 const CLIENTS: usize = 4;
 /// Drivers of one run: enough to fill every worker and have some wait.
 const DRIVERS: usize = 40;
-/// A call that is not answered by then is made again, elsewhere.
+/// A call that is not answered in this time is made again, elsewhere.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What a client wants.
@@ -31,7 +31,7 @@ pub(super) struct Intent {
     pub(super) answered: bool,
     pub(super) call: Option<u64>,
     pub(super) driver: Option<DriverUid>,
-    /// Asked again after its answer, how often.
+    /// How often it was asked again after its answer.
     again: u32,
 }
 
@@ -46,9 +46,9 @@ pub(super) struct Clients {
     pub(super) gone: BTreeSet<WorkerUid>,
     pub(super) applications: BTreeMap<ApplicationUid, Option<String>>,
     pub(super) sequence: u64,
-    /// Where an answer came from last.
+    /// The master that is asked most often.
     pub(super) leader: usize,
-    /// A watcher's place behind the events it has seen.
+    /// The newest event that the watcher has seen.
     pub(super) seen: Commit,
 }
 
@@ -137,7 +137,7 @@ impl World {
         }
     }
 
-    /// Everything that is not answered and not under way is asked again.
+    /// Makes the calls again that are neither answered nor under way, a few at a time.
     pub(super) fn retry(&mut self) {
         let open: Vec<usize> = (0..self.clients.wishes.len())
             .filter(|index| !self.clients.wishes[*index].answered && self.clients.wishes[*index].call.is_none())
@@ -148,7 +148,7 @@ impl World {
         }
     }
 
-    /// A retry that comes after the answer: by a library, or a person.
+    /// A retry after the answer, by a library or a person.
     fn ask_again(&mut self) {
         let answered: Vec<usize> = (0..self.clients.wishes.len())
             .filter(|index| {
@@ -192,7 +192,7 @@ impl World {
         self.intent(request, Some(id), Some(uid));
     }
 
-    /// The token of something that executes, or none.
+    /// The token of an executing attempt, or none.
     fn token(&mut self) -> Option<String> {
         let tokens: Vec<String> = self
             .workers
@@ -274,7 +274,7 @@ impl World {
         if intent.call == Some(call) {
             intent.call = None;
         }
-        // What is not made idempotent is not asked twice.
+        // A request that is not idempotent is not sent twice.
         if intent.id.is_none() && !self.calm {
             intent.answered = true;
         }
@@ -308,14 +308,14 @@ impl World {
                 self.count("application registered");
                 self.clients.applications.insert(shown.record.uid, token.clone());
             }
-            // Its stream is not known to be broken yet: it seems alive.
+            // The worker's stream is not known to be broken yet, so the worker seems alive.
             (Request::Forget { .. }, Err(Rejection::WrongState { .. })) => return,
             _ => {}
         }
         self.clients.wishes[index].answered = true;
     }
 
-    /// A watcher asks a leader for all that follows what it has seen: without gap or repeat.
+    /// A watcher asks a leader for all events after those that it has seen: without gap or repeat.
     fn watch(&mut self) {
         let master = self.clients.leader;
         if !self.stands(master) || self.masters[master].stopped_until > self.now {

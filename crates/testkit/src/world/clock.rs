@@ -49,7 +49,7 @@ impl Clock {
         self.offset = 1_000_000_000 - run;
     }
 
-    /// The first moment at which this clock shows at least that.
+    /// The first moment at which this clock shows at least that time.
     pub(super) fn when(&self, time: Time) -> Instant {
         let run = (i128::from(time.0) - self.offset).max(0);
         let rate = MILLION + i128::from(self.drift);

@@ -1,4 +1,4 @@
-//! What happens next, and to whom.
+//! The events of the world, and the processes that take them.
 
 use muster_agent::link;
 use muster_agent::link::RememberedCluster;
@@ -37,7 +37,7 @@ pub(super) enum Reply {
     NotLeader,
 }
 
-/// One life of a process: what was meant for an earlier one is void.
+/// One life of a process. What was meant for an earlier life is void.
 pub(super) type Life = u64;
 
 /// Something that happens.
@@ -60,7 +60,7 @@ pub(super) enum Event {
         number: u64,
         down: Down,
     },
-    /// An end of a broken stream hears of it.
+    /// One end of a stream learns that the stream is broken.
     BrokenAtMaster {
         stream: StreamId,
     },
@@ -174,7 +174,7 @@ pub(super) enum Event {
         runner: Life,
         attempt: AttemptKey,
     },
-    /// The main process ends by itself, or by a TERM.
+    /// The main process ends, by itself or by a TERM.
     MainEnds {
         worker: usize,
         runner: Life,
@@ -193,7 +193,7 @@ pub(super) enum Event {
         runner: Life,
         attempt: AttemptKey,
     },
-    /// The runner hears of what its processes did.
+    /// The runner learns what its processes did.
     Reaped {
         worker: usize,
         runner: Life,
@@ -224,7 +224,7 @@ pub(super) enum Process {
 }
 
 impl Event {
-    /// Whether it is a timer's: what waits in queues is read before.
+    /// Whether it is a timer's: messages that wait in queues are read before it.
     pub(super) fn is_timer(&self) -> bool {
         matches!(
             self,
@@ -238,7 +238,7 @@ impl Event {
         )
     }
 
-    /// Whether it happens whatever anybody does: not counted as a step.
+    /// Whether it happens regularly, in every run: it does not count as a step.
     pub(super) fn is_idle(&self) -> bool {
         matches!(
             self,

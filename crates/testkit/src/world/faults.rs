@@ -1,4 +1,4 @@
-//! What goes wrong.
+//! The faults of the world.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    /// It dies at its next step, after it has sent some of what that step sends.
+    /// The master dies at its next step, after it has sent a part of that step's messages.
     fn kill_leader_in_the_middle(&mut self, master: usize) {
         let after = self.rng.roll(4) as u32;
         self.masters[master].dies_after = Some(after);
@@ -81,25 +81,25 @@ impl World {
         }
     }
 
-    /// It stops now: what waits for it waits.
+    /// Stops the master now: its input waits.
     fn stop_master(&mut self, master: usize) {
         let length = self.length();
         self.count("master stopped");
         self.note(|| format!("master {master} is stopped for {length:?}"));
-        // A longer stop stands: what waits for its end waits in its order.
+        // A longer stop remains, since the events that wait for its end are in order.
         let until = self.now + length;
         let this = &mut self.masters[master];
         this.stopped_until = this.stopped_until.max(until);
     }
 
-    /// It stops within its next step: it has read its clock and decided, and what it says leaves
-    /// when it goes on.
+    /// Stops the master within its next step: it has read its clock and decided, but its messages
+    /// leave only when it goes on.
     fn stop_master_in_the_middle(&mut self, master: usize) {
         let length = self.length();
         self.masters[master].stops_next = Some(length);
     }
 
-    /// The next in line deletes the key of a leader that is alive and well.
+    /// The next standby deletes the key of a leader that is alive and well.
     fn depose_leader(&mut self, leader: usize) {
         let Some((key, _)) = self.store.leader() else { return };
         if let Some(next) = self.next_in_line(leader) {
@@ -115,7 +115,7 @@ impl World {
         }
     }
 
-    /// Nothing gets through for a while, one way or both.
+    /// Nothing gets through for a while, in one direction or both.
     fn cut_off(&mut self, one: Node, other: Node) {
         let until = self.now + self.length();
         let ways = self.rng.roll(3);
@@ -142,8 +142,8 @@ impl World {
         }
     }
 
-    /// What the leader says to a worker dawdles; when it arrives, nothing gets from the worker to
-    /// any master any more.
+    /// The leader's messages to a worker are late. When they arrive, nothing gets from the worker
+    /// to any master any more.
     fn dawdle_and_cut_off(&mut self, leader: usize, worker: usize) {
         self.count("answers dawdle");
         self.note(|| format!("what master {leader} says to worker {worker} dawdles, then the worker is cut off"));
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    /// A worker says hello anew; the welcome dawdles, and from then on nothing gets from the worker
+    /// A worker says hello anew. The welcome is late, and from then on nothing gets from the worker
     /// to any master.
     fn dawdle_on_hello(&mut self, worker: usize) {
         self.workers[worker].welcome_dawdles = true;
@@ -181,7 +181,7 @@ impl World {
         }
     }
 
-    /// A worker is cut off until its leases have ended; back again, its agent stops once its
+    /// A worker is cut off until its leases have ended. After its return, its agent stops once its
     /// inventory has gone up.
     fn cut_off_and_stop_on_return(&mut self, worker: usize) {
         let until = self.now + Duration::from_millis(self.rng.between(8_500, 13_000));
@@ -193,7 +193,7 @@ impl World {
         self.workers[worker].agent_stops_next = Some(Duration::from_millis(self.rng.between(12_000, 17_000)));
     }
 
-    /// A worker reaches the leader alone, which stops until another leads.
+    /// A worker reaches only the leader, which is stopped until another leads.
     fn leave_with_a_stopped_leader(&mut self, leader: usize, worker: usize) {
         let until = self.now + Duration::from_millis(self.rng.between(12_000, 24_000));
         let length = Duration::from_millis(self.rng.between(4_000, 10_000));
@@ -229,7 +229,7 @@ impl World {
         machine.agent_stopped_until = machine.agent_stopped_until.max(until);
     }
 
-    /// It stops as soon as its inventory has gone up: what it is told then lies unread.
+    /// Stops the agent as soon as its inventory has gone up: later messages to it lie unread.
     fn stop_agent_in_the_middle(&mut self, worker: usize) {
         let length = Duration::from_millis(self.rng.between(5_000, 25_000));
         self.workers[worker].agent_stops_next = Some(length);
@@ -242,7 +242,7 @@ impl World {
         }
     }
 
-    /// The guard is all that is left.
+    /// Only the guard is left.
     fn stop_agent_and_runner(&mut self, worker: usize) {
         let machine = &self.workers[worker];
         let is_one_down = machine.runner_stopped_until > self.now || machine.guard.stopped_until > self.now;

@@ -1,4 +1,5 @@
-//! No more faults: everything that was acknowledged must come to its end, and nothing may be left.
+//! The end of the faults: everything that was acknowledged must come to its end, and nothing may be
+//! left.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ impl World {
         self.note(|| "heal".to_owned());
         self.calm = true;
         self.network.heal();
-        // What is stopped goes on in its time: an order of messages is never broken.
+        // Stopped processes go on in their time, so the order of messages is never broken.
         for master in &mut self.masters {
             (master.dies_after, master.stops_next) = (None, None);
         }
@@ -47,7 +48,8 @@ impl World {
         }
     }
 
-    /// Half of the drivers are left to end by themselves, unless they never would.
+    /// Kills what would last. Half of the drivers are left to end by themselves, unless they never
+    /// would.
     fn kill_what_lasts(&mut self) {
         use muster_types::RestartCondition;
         let fold = &self.store.ledger.fold;

@@ -1,11 +1,11 @@
-//! Ring 2: masters, workers, clients, a store and a network in virtual time, in one thread, from a
-//! seed.
+//! The simulation: masters, workers, clients, a store and a network in virtual time, in one thread,
+//! from a seed.
 //!
-//! The decisions are the real ones: `muster_core::Core` with its liveness table,
-//! `muster_agent::link::Link` and `muster_agent::fence::Fence`. What the world plays is what is
-//! around them: the master's commit loop and links (step for step in the order of `crates/master`),
-//! the worker's agent loop, its runner and kernel, an etcd, clients, the network, the clocks, and
-//! all that goes wrong with them. After every step the invariants are checked; then everything is
+//! The decisions are the real ones: `muster_core::Core` with its liveness table, and from
+//! `muster_agent` the link, the fence and the guard. The world plays what is around them: the
+//! master's commit loop and links (step for step in the order of `crates/master`), the worker's
+//! agent loop, its runner and kernel, an etcd, clients, the network, the clocks, and everything
+//! that goes wrong with them. After every step the invariants are checked. At last everything is
 //! healed, and must come to its end.
 
 mod client;
@@ -45,10 +45,10 @@ const TRACE: usize = 100_000;
 /// Characters of a message in a trace.
 const BRIEF: usize = 420;
 
-/// Of two things that happen at one moment: behind all that waits without it.
+/// Added to the order of a waiting timer: it comes after all other events of the same moment.
 const AFTER: u64 = 1 << 62;
 
-/// Everything there is.
+/// The whole world.
 #[derive(Debug)]
 pub(crate) struct World {
     plan: Plan,
@@ -57,7 +57,7 @@ pub(crate) struct World {
     now: Instant,
     queue: BTreeMap<(Instant, u64), Event>,
     scheduled: u64,
-    /// No more faults, and messages are quick.
+    /// Whether there are no more faults, and messages are quick.
     calm: bool,
     network: Network,
     store: Store,
@@ -65,7 +65,7 @@ pub(crate) struct World {
     workers: Vec<Machine>,
     clients: Clients,
     recorder: Recorder,
-    /// What happened, by kind: a run that meets no fault proves nothing.
+    /// How often each kind of thing happened: a run that meets no fault proves nothing.
     tally: BTreeMap<&'static str, u64>,
     /// Filled only when a failing seed is run again.
     trace: Option<VecDeque<String>>,
@@ -141,7 +141,7 @@ impl World {
             trace.pop_front();
         }
         let what = what();
-        // What happens all the time says nothing.
+        // Events that happen all the time tell nothing.
         if !what.contains("Heartbeat") && !what.contains("Renew") {
             trace.push_back(format!("{:>11.4} {what}", self.now.0 as f64 / 1e9));
         }
@@ -151,14 +151,14 @@ impl World {
         Network::latency(&mut self.rng, self.calm)
     }
 
-    /// The next event; `false` once nothing is left to happen. An event of a stopped process waits,
-    /// in its order.
+    /// Handles the next event, and returns whether it counts as a step; `None` once nothing is left
+    /// to happen. An event of a stopped process waits, in its order.
     fn step(&mut self) -> Option<bool> {
         let ((when, order), event) = self.queue.pop_first()?;
         self.now = when;
         if let Some(until) = self.stopped(self.process_of(&event)) {
-            // The tasks of a process that goes on run in any order: what keeps its term may be
-            // late.
+            // The tasks of a process that goes on run in any order, so the one that keeps its term
+            // may be late.
             let late = if matches!(event, Event::Beat { .. }) { self.rng.between(0, 300_000_000) } else { 0 };
             let until = until + Duration::from_nanos(late);
             let order = if event.is_timer() { order | AFTER } else { order };
@@ -198,8 +198,8 @@ impl World {
             | Event::Spawned { worker, .. }
             | Event::Reaped { worker, .. } => Process::Runner(*worker),
             Event::GuardDue { worker, .. } => Process::Guard(*worker),
-            // The kernel of a machine accepts connections whatever its processes do; the rest is
-            // nobody's.
+            // The kernel of a machine accepts connections whatever its processes do; the other
+            // events belong to no process.
             Event::Dial { .. }
             | Event::Asked { .. }
             | Event::Replied { .. }
@@ -275,7 +275,7 @@ fn clock_of(rng: &mut Rng, bound: u64) -> Clock {
     Clock { offset, drift }
 }
 
-/// The first part of a text, without what nobody looks for.
+/// The first part of a text, without names of types that only make it longer.
 fn brief(text: &str) -> String {
     let text = text
         .replace("LeaderUid", "")

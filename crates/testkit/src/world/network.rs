@@ -1,5 +1,5 @@
-//! Who can reach whom, and streams: ordered within, never across; what a broken one still holds
-//! arrives late or not at all.
+//! Who can reach whom, and streams. Messages keep their order within a stream, but not across
+//! streams; messages of a broken stream arrive late or not at all.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// Numbers a message and says when it arrives; `None` if it is lost.
+    /// Numbers a message and returns when it arrives; `None` if it is lost.
     pub(super) fn send(&mut self, earliest: Instant) -> Option<(u64, Instant)> {
         if self.cut.is_some() {
             return None;
@@ -47,12 +47,12 @@ impl Pipe {
         self.cut.is_some_and(|cut| number >= cut)
     }
 
-    /// A message could not be delivered yet: nothing that follows overtakes it.
+    /// A message could not be delivered yet: no later one overtakes it.
     pub(super) fn hold(&mut self, until: Instant) {
         self.last = self.last.max(until);
     }
 
-    /// The last so many messages that were sent, and all to come, are lost.
+    /// Loses the last messages that were sent, as many as `lost`, and all that follow.
     pub(super) fn cut(&mut self, lost: u64) {
         if self.cut.is_none() {
             self.cut = Some(self.sent.saturating_sub(lost));
@@ -64,15 +64,15 @@ impl Pipe {
 pub(super) struct Stream {
     pub(super) worker: usize,
     pub(super) uid: WorkerUid,
-    /// Which of the worker's agents opened it.
+    /// The life of the agent that opened it.
     pub(super) agent: u64,
     pub(super) session: Session,
     pub(super) master: usize,
-    /// Which life of the master took it.
+    /// The life of the master that took it.
     pub(super) life: u64,
     pub(super) up: Pipe,
     pub(super) down: Pipe,
-    /// Broken by the network or by a death: both ends hear of it, at their time.
+    /// Broken by the network or by a death: each end learns of it at its own time.
     pub(super) broken: bool,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Stream {
 pub(super) struct Network {
     pub(super) streams: BTreeMap<StreamId, Stream>,
     next: u64,
-    /// One-way: from, to; from when until when.
+    /// Blocked ways from one node to another, each from a start to an end.
     blocked: BTreeMap<(Node, Node), Vec<(Instant, Instant)>>,
 }
 
@@ -92,12 +92,12 @@ impl Network {
         StreamId(self.next)
     }
 
-    /// Nothing gets from one to the other between two moments.
+    /// Blocks one way between two moments.
     pub(super) fn block(&mut self, from: Node, to: Node, start: Instant, end: Instant) {
         self.blocked.entry((from, to)).or_default().push((start, end));
     }
 
-    /// Until when nothing gets from one to the other, if so.
+    /// Until when one way is blocked; `None` if it is not.
     pub(super) fn blocked(&self, from: Node, to: Node, now: Instant) -> Option<Instant> {
         let times = self.blocked.get(&(from, to))?;
         times.iter().filter(|(start, end)| *start <= now && now < *end).map(|(_, end)| *end).max()
@@ -107,7 +107,7 @@ impl Network {
         self.blocked.clear();
     }
 
-    /// How long a message takes: mostly little, at times long.
+    /// How long a message takes: mostly little, sometimes long.
     pub(super) fn latency(rng: &mut Rng, calm: bool) -> Duration {
         let micros = match rng.roll(200) {
             0 if !calm => rng.between(500_000, 6_000_000),

@@ -1,8 +1,8 @@
-//! Chance, the same for the same seed.
+//! Random numbers, the same for the same seed.
 
 use muster_core::Entropy;
 
-/// Xorshift.
+/// A xorshift generator.
 #[derive(Debug, Clone)]
 pub(super) struct Rng(u64);
 
@@ -22,17 +22,17 @@ impl Rng {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// Below `sides`, which is not zero.
+    /// A number below `sides`, which is not zero.
     pub(super) fn roll(&mut self, sides: usize) -> usize {
         ((u128::from(self.bits()) * sides as u128) >> 64) as usize
     }
 
-    /// From `low` up to `high`, `high` not included.
+    /// A number from `low` up to `high`, `high` not included.
     pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + ((u128::from(self.bits()) * u128::from(high.saturating_sub(low).max(1))) >> 64) as u64
     }
 
-    /// True so many times in a thousand.
+    /// True this many times in a thousand.
     pub(super) fn chance(&mut self, per_mille: u64) -> bool {
         self.between(0, 1000) < per_mille
     }
@@ -41,7 +41,7 @@ impl Rng {
         if list.is_empty() { None } else { list.get(self.roll(list.len())).copied() }
     }
 
-    /// Another stream of chance.
+    /// Another generator, seeded by this one.
     pub(super) fn fork(&mut self) -> Rng {
         Rng::new(self.bits())
     }

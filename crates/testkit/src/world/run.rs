@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Sabotage, World};
 
-/// What a run met.
+/// The result of runs.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// Seeds that were run.
     pub seeds: u64,
-    /// Steps, heartbeats and keep-alives not counted.
+    /// Steps, without heartbeats and keep-alives.
     pub steps: u64,
-    /// Everything that happened, those included.
+    /// All events, with heartbeats and keep-alives.
     pub events: u64,
     /// How often each kind of thing happened.
     pub tally: BTreeMap<&'static str, u64>,
@@ -30,7 +30,7 @@ impl Report {
         }
     }
 
-    /// How often this happened.
+    /// How often this kind of thing happened.
     pub fn count(&self, what: &str) -> u64 {
         self.tally.get(what).copied().unwrap_or_default()
     }
@@ -39,14 +39,14 @@ impl Report {
 /// Lines of a trace that are shown.
 const SHOWN: usize = 150;
 
-/// A run that broke something.
+/// A run that broke a rule.
 #[derive(Debug, Clone)]
 pub struct Broken {
     /// The seed.
     pub seed: u64,
-    /// The rules, and what broke them.
+    /// The broken rules, and what broke them.
     pub rules: Vec<(&'static str, String)>,
-    /// What happened; the last part is shown.
+    /// The trace, of which the last part is shown.
     pub trace: Vec<String>,
 }
 
@@ -69,18 +69,18 @@ impl std::error::Error for Broken {}
 pub struct Steps(pub u64);
 
 impl Default for Steps {
-    /// About two minutes of the world: some ten leases and as many waits.
+    /// About two minutes of the world: some ten leases and as many worker timeouts.
     fn default() -> Steps {
         Steps(1000)
     }
 }
 
-/// Runs so many seeds from `first` on, on two threads (each world in one), and adds up what they
-/// met.
+/// Runs `count` seeds from `first` on, on two threads (each world on one), and adds up their
+/// results.
 ///
 /// # Errors
 ///
-/// The first seed, in time, that broke something.
+/// The first seed, in time, that broke a rule.
 pub fn run_all(first: u64, count: u64, steps: Steps, sabotage: &[Sabotage]) -> Result<Report, Box<Broken>> {
     let next = AtomicU64::new(first);
     let broken: Mutex<Option<Box<Broken>>> = Mutex::new(None);
@@ -119,17 +119,17 @@ pub fn run_all(first: u64, count: u64, steps: Steps, sabotage: &[Sabotage]) -> R
     }
 }
 
-/// The first of so many seeds that catches a fault put into the code on purpose.
+/// The first of `count` seeds that catches a fault put into the code on purpose.
 pub fn catch(fault: Sabotage, first: u64, count: u64, steps: Steps) -> Option<Box<Broken>> {
     (first..first + count).find_map(|seed| run(seed, steps, &[fault]).err())
 }
 
-/// Runs so many steps of a seed, then heals, and waits for everything to end.
+/// Runs this many steps of a seed, then heals the world, and waits for everything to end.
 ///
 /// # Errors
 ///
-/// What was broken, with the last part of the trace: the seed is then run a second time to write
-/// it.
+/// The broken rules, with the last part of the trace. The seed is run a second time to write the
+/// trace.
 pub fn run(seed: u64, steps: Steps, sabotage: &[Sabotage]) -> Result<Report, Box<Broken>> {
     let (report, rules, _) = attempt(seed, steps, sabotage, false);
     if rules.is_empty() {

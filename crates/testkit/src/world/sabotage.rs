@@ -1,19 +1,20 @@
-//! Faults that are put into the code on purpose: the harness is worth what it catches of them.
+//! Faults that are put into the code on purpose: the simulation is worth as much as it catches of
+//! them.
 //!
 //! Where a check is in the shell that the world plays (store, master's loop, agent's loop), the
-//! fault is a switch there. Where it is inside the real `core` or `agent`, the fault rewrites what
-//! crosses the boundary so that the check cannot see it: the same as if there were none.
+//! fault is a switch there. Where a check is inside the real `core` or `agent`, the fault rewrites
+//! what crosses the boundary, so that the check has no effect.
 
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sabotage {
-    /// The store applies transactions whatever became of the leader's key.
+    /// The store applies transactions even if the leader's key is gone.
     EpochGuardOff,
     /// Effects are released when their transaction is sent.
     SendBeforeWrite,
     /// A late report of an earlier attempt is taken for one of the open attempt.
     AttemptCheckOff,
-    /// What comes by an older stream is taken for the present one's, by both ends.
+    /// Messages of an older stream are taken for the present one's, by both ends.
     SessionCheckOff,
     /// A hello of a new runner is taken for one of the incarnation that is known, and commands for
     /// any incarnation are obeyed.
@@ -37,24 +38,25 @@ pub enum Sabotage {
     ReloadUnderSameKey,
     /// A new leader does not wait for workers from its win.
     NoWaitAfterWin,
-    /// What a dead agent's socket still holds reaches the runner.
+    /// What is still in a dead agent's socket reaches the runner.
     OldSocketRead,
     /// The runner accepts leased attempts whether or not the lease stands, and does not hold them
-    /// before they start: what lay unread through the end of one lease is started under the next.
+    /// before they start: an attempt that lay unread through the end of one lease is started under
+    /// the next.
     AcceptWithoutLease,
     /// The runner starts leased attempts whether or not the lease stands.
     StartWithoutLease,
-    /// The runner thaws what a leader confirms whether or not the lease stands.
+    /// The runner thaws a confirmed attempt whether or not the lease stands.
     ThawWithoutLease,
-    /// There is no guard: nobody stops what is leased while agent and runner are stopped.
+    /// There is no guard: leased trees go on while agent and runner are stopped.
     GuardTakenAway,
-    /// Clocks drift far beyond the bound that is promised. No fault of the code: one copy need not
-    /// be the only one then, and all else still holds; overlaps are counted and break nothing.
+    /// Clocks drift far beyond the promised bound. This is no fault of the code: more than one copy
+    /// may then execute, and everything else still holds. Overlaps are counted and break no rule.
     DriftBeyondBound,
 }
 
 impl Sabotage {
-    /// All of them.
+    /// All faults.
     pub const ALL: [Sabotage; 20] = [
         Sabotage::EpochGuardOff,
         Sabotage::SendBeforeWrite,

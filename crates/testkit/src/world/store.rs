@@ -1,5 +1,5 @@
-//! A store in the manner of etcd: one revision, election keys that live as long as their leases,
-//! transactions that are guarded by the leader's key and numbered.
+//! A store like etcd: one revision, election keys that live as long as their leases, and numbered
+//! transactions that are guarded by the leader's key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use muster_types::{Commit, Event, Snapshot, Time, Write};
 use super::clock::Clock;
 use super::plan::STORE_LEASE;
 
-/// A transaction: applies at most once, under one key, in sequence.
+/// A transaction. It applies at most once, under one key, in sequence.
 #[derive(Debug)]
 pub(super) struct Transaction {
-    /// For the observer alone.
+    /// A number for the recorder alone.
     pub(super) id: u64,
     /// Creation revision of the leader's key.
     pub(super) guard: u64,
@@ -24,7 +24,7 @@ pub(super) struct Transaction {
     pub(super) rest: Vec<Write>,
 }
 
-/// What a master asks.
+/// What a master asks the store.
 #[derive(Debug, Clone)]
 pub(super) enum Call {
     Grant,
@@ -34,7 +34,8 @@ pub(super) enum Call {
     KeepAlive {
         lease: u64,
     },
-    /// What was written after a commit; everything, after none. For whoever has won with a key.
+    /// What was written after a commit, or everything if there is none. A master asks it that has
+    /// won with `key`.
     Read {
         key: u64,
         after: Commit,
@@ -45,7 +46,7 @@ pub(super) enum Call {
     },
 }
 
-/// What it is answered.
+/// The store's answer.
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
     Granted {
@@ -105,7 +106,7 @@ pub(super) struct Store {
     pub(super) guarded: bool,
 }
 
-/// What became of a transaction, and what it broke.
+/// The result of a transaction, and the rules that it broke.
 pub(super) struct Applied {
     pub(super) result: Committed,
     pub(super) broken: Vec<InvariantViolation>,
@@ -127,7 +128,7 @@ impl Store {
         }
     }
 
-    /// Leases that have run out take their keys along.
+    /// Removes the leases that have ended, and their keys.
     pub(super) fn expire(&mut self, now: Time) {
         let leases = &mut self.leases;
         leases.retain(|_, end| *end > now);
@@ -172,12 +173,12 @@ impl Store {
         self.keys.iter().map(|(revision, key)| (*revision, key.master)).collect()
     }
 
-    /// Who leads, as the store has it.
+    /// The leader, by the keys in the store.
     pub(super) fn leader(&self) -> Option<(u64, usize)> {
         self.keys.first_key_value().map(|(revision, key)| (*revision, key.master))
     }
 
-    /// What was written after a commit and up to another; everything that is there, after none.
+    /// What was written after one commit and up to another; after none, everything that is there.
     pub(super) fn read(&self, after: Commit, newest: Commit) -> Arc<[Write]> {
         if after.0 == 0 {
             return Snapshot { commit: self.commit, ..self.ledger.fold.snapshot() }.into_writes().collect();

@@ -1,6 +1,6 @@
-//! The masters' wall clocks jump. The machine's own is left alone: a library between the masters
-//! and the system adds what a file says. What a worker makes of a step of its own clock (it may
-//! have slept, so its lease is shorter) is tested beside `agent::fence`.
+//! The masters' wall clocks jump. The machine's own clock is left alone: a library between the
+//! masters and the system adds the seconds that a file names. How a worker treats a step of its own
+//! clock (it may have slept, so its lease is shorter) is tested beside `agent::fence`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,7 +28,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 }
 "#;
 
-/// Compiles it into a folder.
+/// Compiles the library into a folder.
 fn library(dir: &Path) -> PathBuf {
     let (source, library) = (dir.join("clock.c"), dir.join("clock.so"));
     std::fs::write(&source, SOURCE).expect("a file can be written");
@@ -51,7 +51,7 @@ async fn masters_whose_wall_clock_jumps_move_no_lease() {
         std::fs::write(&offset, jump.to_string()).expect("a file can be written");
         let driver = cluster.submit(cluster.checker.lasting(1).id(shown)).await;
         let driver = cluster.wait_for_state(&driver, muster_proto::v1::driver::State::Finished).await;
-        // The jump is real: the records tell of it.
+        // The jump is real: the records show it.
         let made = driver.create_time.expect("it was made").seconds;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later than 1970");
         assert!((made - now.as_secs() as i64 - jump).abs() < 600, "the clock of the masters has not jumped");

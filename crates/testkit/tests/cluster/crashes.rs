@@ -33,13 +33,13 @@ async fn ten_leaders_are_paused_for_longer_than_their_lease_and_wake_up_to_find_
         assert_ne!(leader, paused);
         load.wait_for_more(3).await;
         cluster.resume(&paused);
-        // It joins the line again by itself.
+        // It stands for election again by itself.
         cluster.wait_for_masters(3).await;
     }
     load.stop().await.check(&cluster).await;
 }
 
-/// The reference system takes no submission for its whole recovery time-out then.
+/// The reference system accepts no submission then, for its whole recovery time-out.
 #[tokio::test]
 async fn a_leader_and_a_worker_die_together_and_submissions_go_on() {
     let mut cluster = HaCluster::start(ClusterSpec::default()).await;

@@ -1,7 +1,7 @@
 //! Two of the three that hold a lease (agent, runner, guard) are stopped, killed, frozen or starved
-//! at once, for longer than the lease and the worker timeout: what is leased runs elsewhere, no two
-//! copies execute at once, and what is not leased is left alone. The judge panics at the first
-//! overlap.
+//! at once, for longer than the lease and the worker timeout. The leased driver runs elsewhere, no
+//! two copies execute at once, and the unleased driver is left alone. The checker panics at the
+//! first overlap.
 
 use muster_proto::v1::driver::State;
 use muster_testkit::{ClusterSpec, HaCluster};
@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::held::{FrozenProcesses, StarvedProcesses};
 use crate::pair::{ONCE, both_end, it_goes_on, it_runs_elsewhere, on_the_first_worker};
 
-/// Everything is back; the unleased one is where it was, and both end.
+/// Everything is back: the unleased driver is where it was, and both end.
 async fn all_is_as_decided(cluster: &HaCluster) {
     it_goes_on(cluster, ONCE).await;
     both_end(cluster, 2).await;
@@ -87,12 +87,12 @@ const AGENT: Who = |cluster| cluster.agent_pid("w1");
 const RUNNER: Who = |cluster| cluster.runner_pid("w1");
 const GUARD: Who = |cluster| cluster.guard_pid("w1");
 
-/// The parts can be cut from each other.
+/// A cluster whose parts can be cut from each other.
 fn with_network() -> ClusterSpec {
     ClusterSpec { namespaces: true, ..ClusterSpec::default() }
 }
 
-/// So that the lease of an agent that is awake ends.
+/// Cuts the worker off, so that the lease of an awake agent ends.
 fn cut_off(cluster: &HaCluster) {
     for master in cluster.masters() {
         cluster.cut("w1", &master);
@@ -131,7 +131,7 @@ async fn runner_and_guard_are_frozen_and_the_agent_fences() {
     the_third_fences_beside_frozen_ones([RUNNER, GUARD], with_network()).await;
 }
 
-/// Whoever starves may run for an instant at any time, and does what it had decided before.
+/// A starved process may run for an instant at any time, and then does what it had decided before.
 async fn the_third_fences_beside_starved_ones(held: [Who; 2], spec: ClusterSpec) {
     let is_cut_off = spec.namespaces;
     let cluster = on_the_first_worker(spec).await;

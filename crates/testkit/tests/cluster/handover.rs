@@ -1,4 +1,4 @@
-//! Leaders that hand over, are ended in order, or are deposed although they are well.
+//! Leaders that hand over, are ended in order, or are deposed although they are healthy.
 
 use std::time::Duration;
 
@@ -44,8 +44,8 @@ async fn a_leader_that_is_told_to_end_loses_no_call() {
     loaded.check(&cluster).await;
 }
 
-/// A client that repeats nothing sees no failure but ours, and each says whether the call may have
-/// been done.
+/// A client that repeats nothing sees only failures of ours, and each says whether the call may
+/// have been applied.
 #[tokio::test]
 async fn while_it_hands_over_a_plain_client_is_told_why_it_must_ask_again() {
     let cluster = HaCluster::start(ClusterSpec::default()).await;
@@ -80,7 +80,7 @@ async fn a_live_and_healthy_leader_is_deposed_again_and_again_under_load() {
         cluster.etcd.depose_leader().await;
     }
     load.wait_for_more(10).await;
-    // Each goes on in the same process: nobody was restarted.
+    // Each goes on in the same process: none was restarted.
     cluster.wait_for_masters(3).await;
     load.stop().await.check(&cluster).await;
 }

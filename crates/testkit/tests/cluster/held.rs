@@ -1,4 +1,4 @@
-//! Processes that are held by the kernel and not by a signal: frozen in a cgroup, or starved.
+//! Processes that the kernel holds, and not a signal: frozen in a cgroup, or starved.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ const V1_CPU: &str = "/sys/fs/cgroup/cpu";
 struct TestCgroup {
     root: PathBuf,
     dir: PathBuf,
-    /// What was put into it, and where it was before.
+    /// The processes in it, and the cgroup of each before.
     held: Vec<(i32, PathBuf)>,
 }
 
@@ -51,7 +51,7 @@ impl TestCgroup {
 impl Drop for TestCgroup {
     fn drop(&mut self) {
         for (pid, origin) in &self.held {
-            // It may be gone, and what was its cgroup too.
+            // The process may be gone, and so may its former cgroup.
             let back = [origin.as_path(), &self.root];
             let _ = back.iter().find(|cgroup| fs::write(cgroup.join("cgroup.procs"), pid.to_string()).is_ok());
         }
@@ -62,12 +62,12 @@ impl Drop for TestCgroup {
     }
 }
 
-/// Processes in a frozen cgroup of the second version, until it is dropped.
+/// Processes in a frozen cgroup of the second version, until the value is dropped.
 #[derive(Debug)]
 pub(crate) struct FrozenProcesses(TestCgroup);
 
 impl FrozenProcesses {
-    /// `None` where no cgroup can be frozen and whoever runs the tests has said so.
+    /// `None` where no cgroup can be frozen, and that feature is named as missing.
     pub(crate) fn hold(pids: &[i32]) -> Option<FrozenProcesses> {
         let root = V2.map(Path::new).into_iter().find(|root| root.join("cgroup.controllers").exists());
         if lacks("cgroup2", root.is_some()) {
@@ -92,18 +92,18 @@ impl Drop for FrozenProcesses {
     }
 }
 
-/// Processes that are runnable and get next to nothing of a processor, until it is dropped: they
-/// share a thousandth of one with what is never idle, and are scheduled behind that.
+/// Runnable processes that get next to nothing of a processor, until the value is dropped: they
+/// share a thousandth of one with a process that is never idle, and are scheduled behind it.
 #[derive(Debug)]
 pub(crate) struct StarvedProcesses {
     cgroup: TestCgroup,
     busy: Child,
-    /// Each with its real-time priority, if it had one.
+    /// The processes, and whether each had a real-time priority.
     pids: Vec<(i32, bool)>,
 }
 
 impl StarvedProcesses {
-    /// `None` where processor time cannot be limited and whoever runs the tests has said so.
+    /// `None` where processor time cannot be limited, and that feature is named as missing.
     pub(crate) fn hold(pids: &[i32]) -> Option<StarvedProcesses> {
         let v1 = Path::new(V1_CPU);
         let is_limiting = |root: &&Path| {
@@ -128,14 +128,14 @@ impl StarvedProcesses {
         let mut starved = StarvedProcesses { cgroup, busy, pids: Vec::new() };
         for pid in pids {
             starved.pids.push((*pid, policy(*pid).contains("SCHED_FIFO")));
-            // What has a real-time priority is not for such a cgroup.
+            // Such a cgroup is not for a process with a real-time priority.
             chrt(&["--all-tasks", "--idle", "--pid", "0"], *pid);
             starved.cgroup.take(*pid);
         }
         Some(starved)
     }
 
-    /// How often its time was over before its work was.
+    /// How often the processes' time was used up before their work was done.
     pub(crate) fn throttled(&self) -> u64 {
         let text = fs::read_to_string(self.cgroup.dir.join("cpu.stat")).expect("the cgroup is there");
         let count = text.lines().find_map(|line| line.strip_prefix("nr_throttled "));
@@ -165,7 +165,7 @@ fn policy(pid: i32) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A process that has ended takes nothing.
+/// Changes the scheduling of a process, which may have ended.
 fn chrt(arguments: &[&str], pid: i32) {
     let output = Command::new("chrt").args(arguments).arg(pid.to_string()).output().expect("chrt is there");
     let is_there = Path::new(&format!("/proc/{pid}/stat")).exists();

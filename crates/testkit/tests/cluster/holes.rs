@@ -1,5 +1,5 @@
-//! Holes of systems that came before, as far as no other test here stands for them; `docs/loss.md`
-//! names the test of each.
+//! Known holes of earlier systems that no other test here covers; `docs/loss.md` names the test of
+//! each.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ async fn one_request_id_is_one_driver_on_both_sides_of_a_failover() {
     assert_eq!(cluster.checker.copies()[&first].len(), 1);
 }
 
-/// An executor ends while nobody leads: its end arrives, the target stands, and it is replaced.
+/// An executor ends while no master leads: its end arrives, the target stands, and it is replaced.
 #[tokio::test]
 async fn an_application_keeps_its_targets_and_executors_through_a_failover() {
     let mut cluster = HaCluster::start(ClusterSpec::default()).await;

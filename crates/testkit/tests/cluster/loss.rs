@@ -1,5 +1,5 @@
-//! The table of loss: each part is lost under a leased and an unleased driver. The network's rows
-//! are in `partitions`, the store's in `store`.
+//! The table of loss: each part is lost under a leased and an unleased driver. The rows of the
+//! network are in `partitions`, those of the store in `store`.
 
 use std::time::Duration;
 
@@ -84,8 +84,8 @@ async fn without_any_master_what_is_leased_stands_frozen_and_is_thawed() {
     both_end(&cluster, 1).await;
 }
 
-/// An agent that is stopped for longer than everyone waits does not hold up the fence: the runner
-/// has it.
+/// An agent that is stopped for longer than every timeout does not hold up the fence: the runner
+/// fences by itself.
 #[tokio::test]
 async fn an_agent_that_sleeps_past_the_wait_wakes_up_to_what_was_decided() {
     let cluster = on_the_first_worker(ClusterSpec::default()).await;

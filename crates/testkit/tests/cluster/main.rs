@@ -1,10 +1,10 @@
-//! End to end with several masters: real masters, agents, runners and a real etcd, lost one after
-//! the other or all at once, under load, and a judge outside Muster that says whether the promise
-//! held.
+//! End to end with several masters: real masters, agents, runners and a real etcd are lost one
+//! after the other or all at once, under load, and a checker outside Muster tells whether the
+//! promise held.
 //!
 //! The tests need an etcd server (`make etcd`) and, where parts are cut from each other, root with
-//! network namespaces: they fail without, and never skip. Which test stands for which cell of the
-//! table of loss is in `docs/loss.md`.
+//! network namespaces: they fail without these, and never skip. `docs/loss.md` says which test
+//! covers which cell of the table of loss.
 
 mod clocks;
 mod crashes;
@@ -22,5 +22,5 @@ mod store;
 
 use std::time::Duration;
 
-/// Between two submissions of a load.
+/// Time between two submissions of a load.
 const PACE: Duration = Duration::from_millis(25);

@@ -1,16 +1,16 @@
-//! Two drivers on one worker, one leased and one not, and a second worker that is free: what the
-//! table of loss is about.
+//! Two drivers on one worker, one leased and one not, and a second worker that is free: the setting
+//! of the table of loss.
 
 use muster_proto::v1::driver::State;
 use muster_proto::v1::{Driver, RestartCondition};
 use muster_testkit::{ClusterSpec, HaCluster};
 
-/// The driver that is leased.
+/// The name of the leased driver.
 pub(crate) const LEASED: &str = "leased";
-/// The one that is not.
+/// The name of the unleased driver.
 pub(crate) const ONCE: &str = "once";
 
-/// Both run on `w1`; then `w2` joins.
+/// Starts both on `w1`; then `w2` joins.
 pub(crate) async fn on_the_first_worker(spec: ClusterSpec) -> HaCluster {
     let mut cluster = HaCluster::start(ClusterSpec { workers: 1, ..spec }).await;
     let leased = cluster.checker.until("end").id(LEASED).restart(RestartCondition::OnFailure).leased();
@@ -35,7 +35,7 @@ pub(crate) async fn it_runs_elsewhere(cluster: &HaCluster) {
     cluster.wait_until_it_executes(LEASED).await;
 }
 
-/// Waits until both run as the attempts that they were, and execute.
+/// Waits until both run as their first attempts, and execute.
 pub(crate) async fn both_go_on(cluster: &HaCluster) {
     for id in [LEASED, ONCE] {
         it_goes_on(cluster, id).await;
@@ -49,7 +49,7 @@ pub(crate) async fn it_goes_on(cluster: &HaCluster, id: &str) {
     cluster.wait_until_it_executes(id).await;
 }
 
-/// Lets both end, and judges: this many copies of the leased one, one of the other, none left.
+/// Lets both end, and checks the copies: see [`checker`].
 pub(crate) async fn both_end(cluster: &HaCluster, leased_copies: usize) {
     cluster.checker.open("end");
     for id in [LEASED, ONCE] {
@@ -58,8 +58,8 @@ pub(crate) async fn both_end(cluster: &HaCluster, leased_copies: usize) {
     checker(cluster, leased_copies);
 }
 
-/// This many copies of the leased one ran and the last of them ended, one ran of the other, and
-/// none is left.
+/// Checks that this many copies of the leased driver ran and one of them ended, that one copy of
+/// the other ran, and that none is left.
 pub(crate) fn checker(cluster: &HaCluster, leased_copies: usize) {
     let copies = cluster.checker.copies();
     assert_eq!(copies[LEASED].len(), leased_copies, "{copies:?}");

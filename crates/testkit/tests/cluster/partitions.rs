@@ -95,8 +95,8 @@ fn everyone(cluster: &HaCluster, way: Way) {
     }
 }
 
-/// The worker is cut off by now: the leased driver runs elsewhere, and never beside its first copy;
-/// the other one is found again.
+/// The worker is cut off: the leased driver runs elsewhere, never beside its first copy, and the
+/// unleased one is found again.
 async fn lost_and_found(cluster: &HaCluster) {
     it_runs_elsewhere(cluster).await;
     cluster.wait_for_state(ONCE, State::Unreachable).await;

@@ -18,7 +18,7 @@ async fn an_old_snapshot_is_restored_under_running_work() {
     cluster.wait_for_masters(3).await;
     cluster.submit(cluster.checker.until("end").id("forgotten")).await;
     cluster.wait_for_state("forgotten", State::Running).await;
-    // Leaders come and go, so that the present is far from the past.
+    // Leaders change, so that the present is far from the snapshot.
     for _ in 0..3 {
         let (_, epoch) = cluster.leader().await;
         cluster.etcd.depose_leader().await;
@@ -29,7 +29,7 @@ async fn an_old_snapshot_is_restored_under_running_work() {
     assert!(before.iter().all(|pids| pids.len() == 1), "{before:?}");
 
     cluster.etcd.restore(&past);
-    // Whoever asks is told, and nobody acts.
+    // Callers are told, and no master acts.
     let reported = async || {
         for master in cluster.masters() {
             let asked = cluster.plain(&master).get_driver(GetDriverRequest { driver_id: "known".to_owned() }).await;

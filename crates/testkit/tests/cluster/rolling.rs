@@ -1,4 +1,4 @@
-//! Everything is restarted, one part after the other, under load: an upgrade.
+//! An upgrade: every part is restarted, one after the other, under load.
 
 use muster_testkit::{ClusterSpec, HaCluster, Load};
 

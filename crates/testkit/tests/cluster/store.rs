@@ -1,4 +1,4 @@
-//! Members of etcd are killed: one, the one that leads, most of them.
+//! Members of etcd are killed: one, the leading one, most of them.
 
 use muster_client::errors;
 use muster_testkit::{ClusterSpec, HaCluster, Load};

@@ -5,17 +5,18 @@ use std::{fs, io};
 
 use muster_os::proc;
 
-/// Left to the system when memory is detected.
+/// Memory that is left to the system when memory is detected.
 const MEMORY_RESERVE: u64 = 1 << 30;
-/// Least that is offered when memory is detected.
+/// Least memory that is offered when memory is detected.
 const MEMORY_MIN: u64 = 1 << 30;
 
-/// Cores that this process may use: affinity and CPU quota counted in.
+/// Cores that this process may use, by affinity and CPU quota.
 pub(super) fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
 }
 
-/// Memory to offer: that of the machine, or the limit of the cgroup if that is less, but 1 GiB.
+/// Memory to offer: that of the machine, or the limit of the cgroup if that is less, minus 1 GiB;
+/// at least 1 GiB.
 pub(super) fn memory() -> u64 {
     let machine = proc::memory_total().unwrap_or(MEMORY_RESERVE + MEMORY_MIN);
     let all = cgroup_limit().map_or(machine, |limit| limit.min(machine));
@@ -29,7 +30,7 @@ pub(super) fn hostname() -> String {
     if name.is_empty() { "localhost".to_owned() } else { name.into_owned() }
 }
 
-/// The least limit on the way from this process's cgroup to the root, in version 2 or 1.
+/// The least limit between this process's cgroup and the root, in version 2 or 1.
 fn cgroup_limit() -> Option<u64> {
     let mut least = None;
     for place in proc::cgroups("self") {

@@ -1,4 +1,5 @@
-//! What the worker is told by flags, environment and file, with everything detected and checked.
+//! The worker's configuration, from flags, environment and file. What is not set is detected, and
+//! everything is checked.
 
 mod detect;
 mod resolve;
@@ -22,11 +23,11 @@ pub struct WorkerConfig {
     pub name: WorkerName,
     /// Where its gRPC service listens.
     pub listen: SocketAddr,
-    /// The address that others are told; `None`: the host with the port that it got.
+    /// The address that others are told; `None` stands for the host with the port that was bound.
     pub advertise: Option<String>,
     /// Reachable name of this machine.
     pub host: String,
-    /// All that is on offer.
+    /// All resources on offer.
     pub total: AllocatedResources,
     /// Labels.
     pub labels: BTreeMap<String, String>,
@@ -38,21 +39,21 @@ pub struct WorkerConfig {
     pub runner: PathBuf,
     /// Further arguments of the runner.
     pub runner_args: Vec<String>,
-    /// Refuse to start without containment of trees.
+    /// Whether to refuse to start without containment of trees.
     pub require_containment: bool,
     /// Whether limits are enforced.
     pub limits: bool,
-    /// How long what is frozen at its lease's end waits to be confirmed.
+    /// How long a tree that is frozen at its lease's end waits to be confirmed.
     pub fence_kill_after: Duration,
     /// What is kept, and for how long.
     pub retention: WorkerRetention,
-    /// Join another cluster than before.
+    /// Whether to join another cluster than before.
     pub rejoin: bool,
     /// Where to write the address once registered.
     pub address_file: Option<PathBuf>,
 }
 
-/// Where things are.
+/// The worker's directories.
 #[derive(Debug, Clone)]
 pub struct Directories {
     /// State: identity, epoch, journal, socket.

@@ -1,4 +1,4 @@
-//! From settings to a configuration: what is not set detected, everything checked.
+//! From settings to a configuration: what is not set is detected, and everything is checked.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{Directories, WorkerConfig, WorkerRetention, WorkerSettings, detect};
 
-/// Addresses of one resource, as the wire bounds them.
+/// Most addresses of one resource, as on the wire.
 const ADDRESSES_LIMIT: usize = 1_024;
 
 impl WorkerSettings {
@@ -49,7 +49,7 @@ impl WorkerSettings {
             limits: self.limits,
             fence_kill_after: self.fence_kill_after.0,
             retention: self.retention()?,
-            // Last: that a binary is missing says the least of what people wrote.
+            // Last, since a missing binary says the least about what people wrote.
             runner: runner(self.runner.clone())?,
             rejoin: self.rejoin,
             address_file: self.address_file,

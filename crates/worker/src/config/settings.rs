@@ -148,8 +148,8 @@ pub struct WorkerSettings {
 }
 
 impl CommandLine {
-    /// Reads it from the arguments of the program (its own name first), the environment and the
-    /// file.
+    /// Reads the command line from the arguments of the program (its own name first), the
+    /// environment and the file.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, ConfigError> {
         // The texts of the flags name the defaults, of which some are words.
         let command = CommandLine::command().mut_args(|arg| arg.hide_default_value(true));

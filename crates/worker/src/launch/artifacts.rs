@@ -14,18 +14,18 @@ use sha2::{Digest, Sha256};
 
 /// Largest artifact: a bound against servers that never stop sending.
 const ARTIFACT_LIMIT: u64 = 64 << 30;
-/// A whole transfer may take this long, however steadily it goes on.
+/// How long a whole transfer may take, however steady it is.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// A server that is silent for this long has failed.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Tries of one artifact. The pauses between them sum to 40 s at most; a server that is silent for
-/// longer than that costs its own time-outs, and a kill ends it all.
+/// Tries of one artifact. The pauses between them sum to 40 s at most. A server that is silent for
+/// longer also costs its time-outs, and a kill ends everything.
 const TRIES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Between two looks at whether the attempt was killed meanwhile.
+/// Time between two checks whether the attempt was killed.
 const LOOK: Duration = Duration::from_millis(100);
-/// Read and written at once.
+/// Bytes that are read and written at once.
 const PIECE: usize = 256 << 10;
 
 /// Why an artifact could not be fetched.
@@ -37,10 +37,11 @@ pub enum FetchError {
     /// Not `file:`, `http:` or `https:`.
     #[error("only file:, http: and https: are fetched")]
     Scheme,
-    /// The request failed. What failed is told by kind alone: a message may repeat the address.
+    /// The request failed, and whether it will always fail. Only the kind of failure is given,
+    /// since a message may repeat the address.
     #[error("the request failed: {0}")]
     Request(&'static str, bool),
-    /// The server answered with an error, and perhaps when to ask again.
+    /// The server answered with an error, and perhaps said when to ask again.
     #[error("the server answered {0}")]
     Status(u16, Option<Duration>),
     /// The transfer broke.
@@ -52,13 +53,13 @@ pub enum FetchError {
     /// The file in the work directory cannot be written.
     #[error("cannot write {0}")]
     Write(PathBuf, #[source] io::Error),
-    /// The content is another than expected.
+    /// The content has another hash than expected.
     #[error("its SHA-256 is {found}, another than expected")]
     Hash {
         /// What was fetched, in hexadecimal digits.
         found: String,
     },
-    /// Larger than anything that is fetched.
+    /// It is larger than anything that is fetched.
     #[error("larger than 64 GiB")]
     TooLarge,
     /// The attempt was killed meanwhile.
@@ -67,20 +68,20 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// Whether no repetition and no other machine can mend it: what was submitted is wrong.
+    /// Whether no repetition and no other machine can help: the submission is wrong.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
             FetchError::FileName | FetchError::Scheme | FetchError::Hash { .. } | FetchError::TooLarge => true,
             FetchError::Request(_, permanent) => *permanent,
             FetchError::Status(code, _) => !is_passing(*code),
-            // A file that one machine lacks another may have, and still it is the address that is
-            // wrong.
+            // Another machine may have a file that this one lacks, but the address is wrong all the
+            // same.
             FetchError::Read(_) => true,
             FetchError::Broken(_) | FetchError::Write(..) | FetchError::Cancelled => false,
         }
     }
 
-    /// How long to wait before the next try; `None` where none is made.
+    /// How long to wait before the next try; `None` if there is none.
     fn retry_after(&self, tries: u32) -> Option<Duration> {
         let back_off = FIRST_PAUSE * 2u32.saturating_pow(tries.saturating_sub(1));
         match self {
@@ -97,8 +98,8 @@ fn is_passing(code: u16) -> bool {
     matches!(code, 408 | 425 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// Fetches an artifact, and again after what may pass: a server that is away for a moment must not
-/// cost the attempt. Ends early when the attempt is killed.
+/// Fetches an artifact, and tries again after errors that may pass: a server that is away for a
+/// moment must not cost the attempt. Ends early when the attempt is killed.
 pub(super) fn fetch(
     artifact: &Artifact,
     work_dir: &Path,
@@ -124,7 +125,8 @@ pub(super) fn fetch(
     }
 }
 
-/// Fetches an artifact into `work_dir`. One with a hash is kept in `cache`, under the hash of both.
+/// Fetches an artifact into `work_dir`. An artifact with a hash is kept in `cache`, under a name
+/// made of that hash and its address.
 fn fetch_once(artifact: &Artifact, work_dir: &Path, cache: &Path, cancelled: &AtomicBool) -> Result<(), FetchError> {
     let target = work_dir.join(file_name(artifact)?);
     match artifact.sha256 {
@@ -166,7 +168,7 @@ fn open(uri: &str) -> Result<Box<dyn Read>, FetchError> {
         .timeout_recv_response(Some(SILENCE_TIMEOUT))
         .timeout_per_read(Some(SILENCE_TIMEOUT))
         .timeout_global(Some(TRANSFER_TIMEOUT))
-        // The status is looked at here, with what the server says of when to ask again.
+        // The status is handled here, together with the server's word on when to ask again.
         .http_status_as_error(false)
         .build()
         .into();
@@ -178,7 +180,7 @@ fn open(uri: &str) -> Result<Box<dyn Read>, FetchError> {
     Ok(Box::new(Download(response.into_body().into_reader())))
 }
 
-/// Only what is a file: a pipe without a writer blocks at the opening, and a device may never end.
+/// Opens regular files only: opening a pipe without a writer blocks, and a device may never end.
 fn open_file(path: &Path) -> io::Result<File> {
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
@@ -188,8 +190,8 @@ fn open_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// What comes over a network: an error in its middle is a transfer that broke, not a file that
-/// cannot be read.
+/// A body that comes over a network. An error in its middle means that the transfer broke, not that
+/// a file cannot be read.
 struct Download<R>(R);
 
 impl<R: Read> Read for Download<R> {
@@ -211,8 +213,8 @@ fn request_error(error: &ureq::Error) -> FetchError {
     FetchError::Request(what, permanent)
 }
 
-/// Copies in pieces, counting and hashing what passes. What fails leaves no part of a file behind:
-/// on a disk that is full it would take the room of others until it is cleaned up.
+/// Copies in pieces, counting and hashing them. A failure leaves no part of a file behind: on a
+/// full disk it would take the room of others until it is cleaned up.
 fn transfer(
     from: Box<dyn Read>,
     target: &Path,
@@ -220,7 +222,7 @@ fn transfer(
     cancelled: &AtomicBool,
 ) -> Result<(), FetchError> {
     copy(from, target, expected, cancelled).inspect_err(|_| {
-        // What was never made need not go.
+        // This fails if the file was never made.
         let _ = fs::remove_file(target);
     })
 }
@@ -265,8 +267,8 @@ fn copy(
     }
 }
 
-/// Copies a cached file, checked again while it is copied: a cache is never trusted. Answers
-/// whether there was a good one.
+/// Copies a cached file and checks it again meanwhile: a cache is never trusted. Returns whether
+/// there was a good one.
 fn take_from_cache(
     cached: &Path,
     target: &Path,
@@ -274,7 +276,7 @@ fn take_from_cache(
     cancelled: &AtomicBool,
 ) -> Result<bool, FetchError> {
     let Ok(file) = File::open(cached) else { return Ok(false) };
-    // Its age is that of its last use.
+    // Its age counts from its last use.
     let _ = file.set_modified(std::time::SystemTime::now());
     match transfer(Box::new(file), target, Some(expected), cancelled) {
         Ok(()) => Ok(true),
@@ -286,7 +288,7 @@ fn take_from_cache(
     }
 }
 
-/// Best effort: without it the next launch fetches again.
+/// Best effort: if it fails, the next launch fetches again.
 fn put_into_cache(from: &Path, cached: &Path) {
     let Some(directory) = cached.parent() else { return };
     let temporary = cached.with_extension(format!("{:016x}", crate::clock::entropy()));
@@ -419,7 +421,7 @@ mod tests {
         assert!(matches!(setting.fetch(&artifact), Err(FetchError::Read(_))));
     }
 
-    /// Serves these answers, one a connection, and counts them.
+    /// Serves these answers, one per connection, and counts them.
     fn server(answers: &'static [&'static str]) -> (String, std::thread::JoinHandle<usize>) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");

@@ -1,4 +1,4 @@
-//! Where an attempt's things are, and how they are made with few system calls.
+//! Where the files of an attempt are, and how they are made with few system calls.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
@@ -25,21 +25,22 @@ pub struct AttemptDirectories {
 }
 
 impl AttemptDirectories {
-    /// Makes the roots.
+    /// Makes the work and log directories.
     pub fn make(directories: Directories) -> io::Result<AttemptDirectories> {
         for root in [&directories.work, &directories.logs] {
-            // Others may have to reach what is in them; what must not be reached has its own mode.
+            // Others may have to reach what is in them; private directories have modes of their
+            // own.
             DirBuilder::new().recursive(true).mode(0o755).create(root)?;
         }
         Ok(AttemptDirectories { directories, scratch_made: Mutex::default() })
     }
 
-    /// Where things are.
+    /// The worker's directories.
     pub fn directories(&self) -> &Directories {
         &self.directories
     }
 
-    /// Where the logs of an attempt are.
+    /// The log directory of an attempt.
     pub fn log_dir(&self, attempt: &AttemptKey) -> PathBuf {
         self.directories.logs.join(attempt.to_string())
     }
@@ -49,7 +50,7 @@ impl AttemptDirectories {
         self.directories.work.join(format!("scratch-{application}"))
     }
 
-    /// Where the things of a launch will be.
+    /// The paths of a launch.
     pub fn places(&self, launch: &Launch) -> AttemptPaths {
         let key = launch.attempt.to_string();
         let own = self.directories.work.join(&key);
@@ -67,8 +68,8 @@ impl AttemptDirectories {
         }
     }
 
-    /// Makes the directories of a launch. The work directory must be fresh: what another attempt
-    /// left must not be found. On failure, the path that could not be made.
+    /// Makes the directories of a launch. The work directory must be fresh: nothing of another
+    /// attempt may be found there. On failure, returns the path that could not be made.
     pub fn create(&self, launch: &Launch, places: &AttemptPaths) -> Result<(), (PathBuf, io::Error)> {
         let key = launch.attempt.to_string();
         let own = self.directories.work.join(&key);
@@ -99,7 +100,7 @@ impl AttemptDirectories {
         Ok(())
     }
 
-    /// What an earlier agent wrote down of an attempt.
+    /// The facts that an earlier agent wrote down of an attempt, or the usual ones.
     pub fn facts(&self, attempt: &AttemptKey) -> AgentFacts {
         read_facts(&self.log_dir(attempt)).unwrap_or_default()
     }
@@ -126,8 +127,8 @@ fn make_dir_if_missing(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-/// What is there already was prepared by an agent that died before the runner heard of the attempt:
-/// nothing ever ran in it, and nothing of it may be found by what runs now.
+/// A directory that exists was prepared by an agent that died before the runner heard of the
+/// attempt. Nothing ever ran in it, and the attempt must find nothing of it.
 fn make_fresh_dir(path: &Path) -> io::Result<()> {
     match make_dir(path, 0o755) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -138,7 +139,7 @@ fn make_fresh_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Facts that are not the usual ones are kept beside the logs, for the next agent: most launches
+/// Facts that are not the usual ones are kept beside the logs, for the next agent. Most launches
 /// write nothing.
 fn write_facts(logs: &Path, facts: AgentFacts) -> io::Result<()> {
     fs::write(logs.join(FACTS), format!("{} {}\n", u8::from(facts.leased), facts.log_limit))

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use muster_types::{AttemptKey, Launch, plain_label};
 
-/// What is passed on of the agent's own environment: never its `MUSTER_*`, never a secret.
+/// Variables of the agent's own environment that are passed on: never its `MUSTER_*`, never a
+/// secret.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER"];
-/// Where programs are looked for when the agent itself has no PATH.
+/// The PATH of programs if the agent itself has none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What all processes of this worker are told.
@@ -25,12 +26,12 @@ pub struct WorkerVariables {
     pub labels: BTreeMap<String, String>,
     /// Worker-defined variables.
     pub variables: BTreeMap<String, String>,
-    /// What is passed on of the agent's environment.
+    /// The variables of the agent's environment that are passed on.
     pub base: Vec<(String, String)>,
 }
 
 impl WorkerVariables {
-    /// What is passed on of the agent's own environment.
+    /// The variables of the agent's environment that are passed on.
     pub fn base_environment() -> Vec<(String, String)> {
         let mut base: Vec<_> = PASSED_ON
             .into_iter()
@@ -52,7 +53,7 @@ pub struct ClusterVariables {
     pub cluster: String,
 }
 
-/// Where one attempt's things are.
+/// Where the files of one attempt are.
 #[derive(Debug, Clone)]
 pub struct AttemptPaths {
     /// The work directory.
@@ -61,26 +62,26 @@ pub struct AttemptPaths {
     pub stdout: PathBuf,
     /// Standard error.
     pub stderr: PathBuf,
-    /// Scratch directory of the application; of executors only.
+    /// Scratch directory of the application; for executors only.
     pub scratch: Option<PathBuf>,
-    /// RESOURCES_FILE.
+    /// The file of RESOURCES_FILE.
     pub resources_file: PathBuf,
 }
 
-/// One attempt with all that its variables are made of.
+/// One attempt, with everything that its variables are made of.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct VariableScope<'a> {
     /// The launch.
     pub(super) launch: &'a Launch,
     /// The worker.
     pub(super) worker: &'a WorkerVariables,
-    /// Where its things are.
+    /// The paths of the attempt.
     pub(super) places: &'a AttemptPaths,
 }
 
 impl VariableScope<'_> {
-    /// The value of a variable. The worker's own names come first: no profile can pretend another
-    /// work directory.
+    /// The value of a variable. The worker's own names come first, so that no profile can claim
+    /// another work directory.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         let VariableScope { launch, worker, places } = self;
         let path = |path: &PathBuf| Some(path.to_string_lossy().into_owned());
@@ -107,7 +108,7 @@ impl VariableScope<'_> {
             .or_else(|| self.identity_variable(name))
     }
 
-    /// What the master fills in; known here too, should it not.
+    /// Variables that the master usually fills in, in case it did not.
     fn identity_variable(&self, name: &str) -> Option<String> {
         match (self.launch.attempt, name) {
             (AttemptKey::Driver(..), "DRIVER_ID") | (AttemptKey::Executor(..), "APP_ID") => {
@@ -119,7 +120,7 @@ impl VariableScope<'_> {
         }
     }
 
-    /// The variables of environment that are the worker's, after everything that the command sets.
+    /// The `MUSTER_*` variables of the environment, which replace whatever the command sets.
     pub(super) fn muster_environment(&self, cluster: &ClusterVariables) -> Vec<(String, String)> {
         let VariableScope { launch, worker, places } = self;
         let mut list: Vec<(&str, String)> = vec![
@@ -160,8 +161,8 @@ impl VariableScope<'_> {
     }
 }
 
-/// `LABEL_zone` is the label `zone`; `LABEL_ZONE` is one too that differs only in case and in `-`
-/// and `.`, since variables of environments are written so.
+/// `LABEL_zone` is the label `zone`. `LABEL_ZONE_A` is the label `zone-a`: the names of environment
+/// variables are written without lower case, `-` and `.`.
 fn worker_label(labels: &BTreeMap<String, String>, name: &str) -> Option<String> {
     let by_plain_name = || labels.iter().find(|(label, _)| plain_label(label) == name).map(|(_, value)| value);
     labels.get(name).or_else(by_plain_name).cloned()

@@ -1,4 +1,5 @@
-//! From a launch that was accepted to a program with everything substituted, fetched and made.
+//! From an accepted launch to a program: variables are substituted, directories made and artifacts
+//! fetched.
 
 mod artifacts;
 mod directories;

@@ -1,4 +1,4 @@
-//! Where launches are prepared: a thread of its own, so that a file system that hangs delays
+//! Where launches are prepared: on a thread of its own, so that a file system that hangs delays
 //! launches and nothing else.
 
 use std::io;
@@ -14,39 +14,39 @@ use super::environment::ClusterVariables;
 use super::prepare::{PrepareError, PreparedLaunch, Preparer};
 use crate::protection;
 
-/// Launches that may wait. A master places no more than the worker has cores, times a few.
+/// Launches that may wait. A master places at most a few times as many as the worker has cores.
 const JOBS: usize = 8_192;
 /// Results that may wait.
 const RESULTS: usize = 256;
 /// Launches that fetch at the same time: more would only share the same network.
 const FETCHES: usize = 4;
-/// Threads that fetch, with those whose attempt was killed while they hang in the kernel, as on a
-/// file server that is away.
+/// Threads that fetch. Those whose attempt was killed count too, since they may hang in the kernel,
+/// as on a file server that is away.
 const THREADS: usize = 64;
-/// Stack of such a thread: TLS is deep.
+/// Stack of a thread that fetches: TLS needs many nested calls.
 const STACK: usize = 1 << 20;
-/// Between two looks at whether an attempt was killed while it fetches.
+/// Time between two checks whether an attempt was killed while it fetches.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A launch to prepare.
 #[derive(Debug)]
 pub struct PrepareJob {
-    /// What is launched.
+    /// The launch.
     pub launch: Arc<Launch>,
     /// What is known of the cluster.
     pub cluster: Arc<ClusterVariables>,
-    /// Set when the attempt is not wanted any more.
+    /// Set when the attempt is no longer wanted.
     pub cancelled: Arc<AtomicBool>,
 }
 
 /// A launch that was prepared, or could not be.
 #[derive(Debug)]
 pub struct PrepareDone {
-    /// Which.
+    /// The attempt.
     pub attempt: AttemptKey,
-    /// That of the job.
+    /// The flag of its job.
     pub cancelled: Arc<AtomicBool>,
-    /// The program.
+    /// The program, or why there is none.
     pub result: Result<PreparedLaunch, PrepareError>,
 }
 
@@ -99,7 +99,7 @@ impl PreparePool {
         let (preparer, done) = (self.preparer.clone(), self.done.clone());
         let (fetches, threads) = (self.fetches.clone(), self.threads.clone());
         self.runtime.spawn(async move {
-            // Never closed: a permit is only missing when the program ends.
+            // The semaphores are never closed, so a permit is missing only when the program ends.
             let (Ok(thread), Ok(_fetch)) = (threads.acquire_owned().await, fetches.acquire_owned().await) else {
                 return;
             };
@@ -109,13 +109,13 @@ impl PreparePool {
                 protection::be_usual();
                 let result = preparer.fetch(&job.launch, &prepared, &job.cancelled).map(|()| prepared);
                 drop(thread);
-                // Nobody waits for one that was cancelled.
+                // Nobody waits for a cancelled one.
                 let _ = sender.send(result);
             };
             let builder = std::thread::Builder::new().name("fetch".to_owned()).stack_size(STACK);
             let result = match builder.spawn(fetch) {
                 Err(error) => Err(PrepareError::Thread(error)),
-                // The others must not wait for a thread that hangs for an attempt that is over.
+                // A thread that hangs for a cancelled attempt must not hold up the others.
                 Ok(_) => tokio::select! {
                     result = fetched => match result {
                         Ok(result) => result,

@@ -19,9 +19,9 @@ pub struct PreparedLaunch {
     pub program: String,
     /// Arguments, without the program.
     pub args: Vec<String>,
-    /// The whole environment; later entries have been put in the place of earlier ones.
+    /// The whole environment. Each name occurs once: later values have replaced earlier ones.
     pub env: Vec<(String, String)>,
-    /// Where it runs.
+    /// The work directory.
     pub work_dir: PathBuf,
     /// Standard output.
     pub stdout: PathBuf,
@@ -39,26 +39,26 @@ impl fmt::Debug for PreparedLaunch {
     }
 }
 
-/// Why a launch could not be prepared. Each ends the attempt.
+/// Why a launch could not be prepared. Each reason ends the attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// A directory or file of the attempt.
+    /// A directory or file of the attempt cannot be made.
     #[error("cannot make {0}")]
     WorkDir(PathBuf, #[source] io::Error),
-    /// A variable.
+    /// A variable is not known.
     #[error(transparent)]
     Variable(UnknownVariable),
-    /// An artifact, by its URI.
+    /// An artifact, given by its URI, cannot be fetched.
     #[error("artifact {0}")]
     Artifact(ArtifactUri, #[source] FetchError),
-    /// No thread to fetch artifacts with.
+    /// There is no thread to fetch artifacts with.
     #[error("cannot start a thread that fetches artifacts")]
     Thread(#[source] io::Error),
 }
 
 impl PrepareError {
-    /// How the attempt ended. A missing file or a wrong hash is what was submitted, and no machine
-    /// will do better; a server that does not answer and a full disk are the platform's.
+    /// The outcome of the attempt. A missing file or a wrong hash is the submission's fault, and no
+    /// machine will do better; a server that does not answer and a full disk are the platform's.
     pub fn outcome(&self) -> Outcome {
         let reason = match self {
             PrepareError::WorkDir(..) => Reason::WorkDirFailed,
@@ -95,12 +95,12 @@ pub struct Preparer {
 }
 
 impl Preparer {
-    /// Prepares under this layout, as this worker.
+    /// A preparer for these directories and this worker.
     pub fn new(layout: Arc<AttemptDirectories>, worker: Arc<WorkerVariables>) -> Preparer {
         Preparer { layout, worker }
     }
 
-    /// Substitutes, and makes the directories. Variables come first: an attempt that cannot run
+    /// Substitutes variables, then makes the directories: in this order, an attempt that cannot run
     /// leaves nothing on the disk.
     pub fn prepare(&self, launch: &Launch, cluster: &ClusterVariables) -> Result<PreparedLaunch, PrepareError> {
         let places = self.layout.places(launch);
@@ -109,7 +109,7 @@ impl Preparer {
         Ok(prepared)
     }
 
-    /// Fetches the artifacts of a prepared launch. May take as long as a network likes.
+    /// Fetches the artifacts of a prepared launch. This may take as long as the network needs.
     pub fn fetch(
         &self,
         launch: &Launch,
@@ -143,8 +143,8 @@ impl Preparer {
             set(&mut env, name, value);
         }
         let program = fill(&command.program)?;
-        // A relative path is meant from the work directory, where the artifacts are; the runner
-        // starts elsewhere.
+        // A relative path starts at the work directory, where the artifacts are; the runner works
+        // in another directory.
         let program = if program.contains('/') && !program.starts_with('/') {
             places.work_dir.join(program).to_string_lossy().into_owned()
         } else {

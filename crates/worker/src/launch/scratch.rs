@@ -1,5 +1,5 @@
-//! Scratch directories of applications that are gone: removed once no executor of theirs is left
-//! here.
+//! Scratch directories of applications that are gone. They are removed once no executor of theirs
+//! is left here.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,8 +12,8 @@ use muster_types::ApplicationUid;
 use super::directories::AttemptDirectories;
 use crate::attempts::Attempts;
 
-/// The applications that are gone. Kept on disk, by an empty file beside the directory, for the
-/// next agent.
+/// The applications that are gone. For the next agent, each is kept on disk as an empty file beside
+/// the directory.
 #[derive(Debug)]
 pub struct ScratchDirectories {
     layout: Arc<AttemptDirectories>,
@@ -21,7 +21,7 @@ pub struct ScratchDirectories {
 }
 
 impl ScratchDirectories {
-    /// Finds what an earlier agent was told.
+    /// Finds the applications that were gone for an earlier agent.
     pub fn find(layout: Arc<AttemptDirectories>) -> io::Result<ScratchDirectories> {
         let mut gone = BTreeSet::new();
         for entry in fs::read_dir(&layout.directories().work)? {
@@ -32,7 +32,7 @@ impl ScratchDirectories {
         Ok(ScratchDirectories { layout, gone })
     }
 
-    /// An application is gone.
+    /// Takes note that an application is gone, and removes its directory once that is idle.
     pub fn remove_when_idle(&mut self, application: ApplicationUid, attempts: &Attempts) {
         if !self.layout.scratch_dir(application).exists() {
             return;
@@ -44,7 +44,7 @@ impl ScratchDirectories {
         self.sweep(attempts);
     }
 
-    /// Removes what can go, on a thread that may block.
+    /// Removes the directories that are idle, on threads that may block.
     pub fn sweep(&mut self, attempts: &Attempts) {
         let free: Vec<ApplicationUid> =
             self.gone.iter().copied().filter(|application| !attempts.has_executor_of(*application)).collect();

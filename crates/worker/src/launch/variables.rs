@@ -2,12 +2,12 @@
 
 use muster_types::{TemplatePart, template_parts};
 
-/// A variable that nobody defines here.
+/// A variable that is not defined here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the variable {{{{{0}}}}} is not known on this worker")]
 pub struct UnknownVariable(pub String);
 
-/// Replaces each `{{NAME}}` by what `lookup` says. What is put in is not looked at again.
+/// Replaces each `{{NAME}}` by the value that `lookup` returns. The value is not searched again.
 pub fn substitute(text: &str, mut lookup: impl FnMut(&str) -> Option<String>) -> Result<String, UnknownVariable> {
     let fill = |part| match part {
         TemplatePart::Text(text) => Ok(text.to_owned()),

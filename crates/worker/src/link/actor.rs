@@ -1,5 +1,5 @@
-//! The task that owns the link machine. It never waits for anything but its inputs and its clock:
-//! what may take time is handed to others, through queues that have an end.
+//! The task that owns the link machine. It waits only for its inputs and its clock: slow work is
+//! handed to others, through bounded queues.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,36 +22,36 @@ use crate::runner::{ConnectionNumber, RunnerOrder, RunnerOrders};
 use crate::status::AgentStatus;
 use crate::{clock, state};
 
-/// Events that may wait for the actor; those who send them wait then, the stream's reader among
-/// them.
+/// Events that may wait for the actor. If there are more, their senders wait, the stream's reader
+/// among them.
 const EVENTS: usize = 1_024;
 /// Epochs that may wait to be written.
 const WRITES: usize = 16;
-/// Between two tries to write the epoch on a disk that refuses it.
+/// Time between tries to write the epoch on a disk that refuses it.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
-/// Inputs taken before the clock is looked at again.
+/// Inputs that are taken before the clock is read again.
 const INPUTS_PER_TURN: usize = 64;
 
-/// What the actor is told.
+/// The events of the actor.
 #[derive(Debug)]
 pub enum LinkEvent {
     /// A runner was adopted or started; orders are for this connection from here on.
     RunnerReady(ConnectionNumber, Incarnation, Box<Capabilities>),
-    /// It does not answer.
+    /// The runner does not answer.
     RunnerSilent,
-    /// It answers again.
+    /// The runner answers again.
     RunnerAnswers,
-    /// It is gone.
+    /// The runner is gone.
     RunnerGone,
-    /// Its inventory, for the stream of this session.
+    /// The runner's inventory, for the stream of this session.
     Inventory(Session, Vec<Report>),
-    /// Its reports.
+    /// The runner's reports.
     Reports(Vec<Report>),
     /// A stream is open.
     Connected(Session, UplinkSender),
     /// A stream to this master ended, for this reason.
     Broken(Session, String, String),
-    /// A message came down.
+    /// A message came down the stream of this session.
     Down(Session, Box<ReadMessage>),
     /// An epoch is on disk.
     Persisted(RememberedCluster),
@@ -61,10 +61,10 @@ pub enum LinkEvent {
     WatchBroken(u64, String),
 }
 
-/// Tells the actor.
+/// Sends events to the actor.
 pub type LinkHandle = mpsc::Sender<LinkEvent>;
 
-/// What a hello says that does not change while the agent runs.
+/// What the actor starts with.
 #[derive(Debug, Clone)]
 pub struct WorkerProfile {
     /// A hello with everything but the numbers, which the link fills in.
@@ -92,7 +92,7 @@ pub struct LinkActor {
     streams: BTreeMap<Session, AbortHandle>,
     up: Option<(Session, UplinkSender)>,
     stuck: Option<Session>,
-    /// The number of the newest watch, and what drops it.
+    /// The number of the newest watch, and the handle that ends it.
     watch: (u64, Option<AbortHandle>),
     masters: watch::Sender<Vec<String>>,
     cluster_name: String,
@@ -101,7 +101,7 @@ pub struct LinkActor {
 }
 
 impl LinkActor {
-    /// An actor, and the handle to tell it things.
+    /// An actor, and the handle to send it events.
     pub fn new(profile: WorkerProfile, orders: RunnerOrders, status: AgentStatus) -> (LinkActor, LinkHandle) {
         let (handle, events) = mpsc::channel(EVENTS);
         let (writes, written) = mpsc::channel(WRITES);
@@ -136,7 +136,7 @@ impl LinkActor {
         loop {
             let wait = self.link.next_deadline().map(|deadline| deadline.since(clock::now()));
             let event = tokio::select! {
-                // What waits is read before anything expires.
+                // Waiting events are read before anything expires.
                 biased;
                 event = self.events.recv() => event,
                 () = sleep(wait) => {
@@ -192,8 +192,8 @@ impl LinkActor {
         self.feed(input);
     }
 
-    /// Feeds the machine, and carries out what it wants. A stream found stuck while doing so is fed
-    /// back as broken.
+    /// Feeds the machine and carries out its effects. If a stream is found stuck meanwhile, the
+    /// machine is told that it is broken.
     fn feed(&mut self, input: LinkInput) {
         let mut next = Some(input);
         while let Some(input) = next {
@@ -243,7 +243,7 @@ impl LinkActor {
                 self.send(session, Message::Reports(reports.as_slice().into()));
             }
             LinkEffect::RenewLease { sent, lease } => {
-                // One that finds no room is made up for by the next.
+                // A renewal that finds no room is made up for by the next.
                 let sent_wall = self.sent_at.wall(sent);
                 let _ = self.orders.give(RunnerOrder::Renew(Renewal { sent, sent_wall, lease }));
             }
@@ -279,7 +279,7 @@ impl LinkActor {
         }
     }
 
-    /// What the last watch still says is not heard from here on.
+    /// Ends the watch. Nothing that it still says counts from here on.
     fn unwatch(&mut self) {
         self.watch.0 += 1;
         if let Some(task) = self.watch.1.take() {
@@ -303,8 +303,8 @@ impl LinkActor {
         }
     }
 
-    /// Gives an order to the runner. What finds no room dies with its stream: the next inventory
-    /// shows that it was not done.
+    /// Gives an order to the runner. If there is no room, the stream is left: the next inventory
+    /// shows that the order was not carried out.
     fn order(&mut self, session: Session, order: RunnerOrder) {
         if self.orders.give(order).is_err() {
             tracing::warn!(session = session.0, "too many orders wait for the runner, leaving the stream");
@@ -336,7 +336,7 @@ impl LinkActor {
         });
     }
 
-    /// Said once while it repeats: an absent master must not fill the log.
+    /// A repeated failure is logged once: an absent master must not fill the log.
     fn tell_failure(&mut self, session: Session, master: &str, reason: String) {
         let Some(_) = self.streams.remove(&session) else { return };
         if reason == self.last_failure {
@@ -355,7 +355,7 @@ async fn sleep(wait: Option<Duration>) {
     }
 }
 
-/// Writes epochs in the order in which they were seen, and says so when they are on disk.
+/// Writes epochs in the order in which they were seen, and reports when each is on disk.
 async fn write_epochs(directory: PathBuf, mut writes: mpsc::Receiver<RememberedCluster>, handle: LinkHandle) {
     while let Some(remembered) = writes.recv().await {
         loop {
@@ -374,7 +374,7 @@ async fn write_epochs(directory: PathBuf, mut writes: mpsc::Receiver<RememberedC
     }
 }
 
-/// Writes the masters that are known, whenever they have changed. Nothing waits for it.
+/// Writes the known masters whenever they change. Nothing waits for it.
 async fn write_masters(directory: PathBuf, mut masters: watch::Receiver<Vec<String>>) {
     while masters.changed().await.is_ok() {
         let (directory, known) = (directory.clone(), masters.borrow_and_update().clone());

@@ -1,19 +1,19 @@
-//! From what came down the wire to what the machine is told.
+//! From messages on the wire to inputs of the machine.
 
 use muster_agent::link::{DownlinkMessage, GoodbyeReason, LeaderSeen, NumberedDownlink, ReceivedGoodbye, Welcome};
 use muster_proto::{WireError, v1};
 use muster_types::{Epoch, Session};
 
-/// A message that was read, with what the machine does not need.
+/// A message that was read, with a part that the machine does not need.
 #[derive(Debug)]
 pub struct ReadMessage {
     pub(super) down: NumberedDownlink,
-    /// Name of the cluster, of a welcome.
+    /// Name of the cluster, if it is a welcome.
     pub(super) cluster_name: Option<String>,
 }
 
-/// Reads one message. `None` is a kind that a newer master sends and this worker does not know: it
-/// is passed over.
+/// Reads one message. `None` is a kind that this worker does not know, from a newer master: it is
+/// ignored.
 pub(super) fn read(wire: v1::LinkResponse) -> Result<Option<ReadMessage>, WireError> {
     use v1::link_response::Message as Wire;
     let epoch = wire.epoch.as_ref().map(Epoch::try_from).transpose()?;
@@ -43,7 +43,7 @@ pub(super) fn read(wire: v1::LinkResponse) -> Result<Option<ReadMessage>, WireEr
     Ok(Some(ReadMessage { down: NumberedDownlink { epoch, session, message }, cluster_name }))
 }
 
-/// Reads what the master at this address says of who leads.
+/// Reads what the master at this address says of the leader.
 pub(super) fn read_leader(from: &str, wire: v1::WatchLeaderResponse) -> Result<LeaderSeen, WireError> {
     let epoch = wire.epoch.as_ref().map(Epoch::try_from).transpose()?;
     let leader = Some(wire.leader).filter(|leader| !leader.is_empty()).zip(epoch);

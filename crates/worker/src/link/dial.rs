@@ -1,4 +1,4 @@
-//! One stream, or one watch: opened, read to its end, told to the actor.
+//! One stream or one watch: it is opened and read to its end, and the actor is told.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use super::actor::LinkEvent;
 use super::{convert, outgoing};
 use crate::launch::in_one_line;
 
-/// A connection that is not made by then is given up; the machine's own patience is the same.
+/// A connection that is not made by then is given up; the link machine waits as long.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// A watch says nothing for days. So often its connection is asked whether it still stands, and
-/// that long an answer is waited for.
+/// A watch may say nothing for days. This is how often its connection is checked, and how long the
+/// answer may take.
 const WATCH_PING: Duration = Duration::from_secs(10);
 /// Largest message from a master: a batch of commands, each at most 64 KiB and some.
 const MESSAGE_LIMIT: usize = 64 << 20;

@@ -1,5 +1,5 @@
-//! The shell around the link machine: it dials, carries messages, and lets nothing wait behind
-//! work.
+//! The shell around the link machine: it dials and carries messages, and lets nothing wait behind
+//! slow work.
 
 mod actor;
 mod convert;

@@ -1,4 +1,4 @@
-//! What goes up one stream: heartbeats overtake everything else that waits.
+//! The messages that go up one stream: heartbeats overtake everything else that waits.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,10 +9,10 @@ use tokio_stream::Stream;
 
 /// Heartbeats that may wait. More than two unanswered end the stream anyway.
 const HEARTBEATS: usize = 4;
-/// Other messages that may wait: an inventory of 60,000 attempts.
+/// Other messages that may wait: enough for an inventory of 60,000 attempts.
 const MESSAGES: usize = 256;
 
-/// The writing end.
+/// The sending end of a stream.
 #[derive(Debug)]
 pub struct UplinkSender {
     heartbeats: mpsc::Sender<u64>,
@@ -40,7 +40,7 @@ pub(super) struct Outgoing {
     messages: mpsc::Receiver<v1::link_request::Message>,
 }
 
-/// A new stream's two ends.
+/// The two ends of a new stream.
 pub(super) fn channel() -> (UplinkSender, Outgoing) {
     let (heartbeats, heartbeats_out) = mpsc::channel(HEARTBEATS);
     let (messages, messages_out) = mpsc::channel(MESSAGES);

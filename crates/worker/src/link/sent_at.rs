@@ -1,4 +1,4 @@
-//! Both clocks at the sending of what may still be answered.
+//! Both clocks at the sending of each message that may still be answered.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ const KEPT: usize = 16;
 pub(super) struct SentAt(VecDeque<(Time, WallTime)>);
 
 impl SentAt {
-    /// Something is sent now.
+    /// Notes that something is sent now.
     pub(super) fn note(&mut self, now: Time) {
         if self.0.len() == KEPT {
             self.0.pop_front();
@@ -23,8 +23,8 @@ impl SentAt {
         self.0.push_back((now, clock::wall()));
     }
 
-    /// The wall clock at the sending; of one that is not known, as it would be by now without a
-    /// step.
+    /// The wall clock at a sending. If it was not noted, the wall clock as it was if it has not
+    /// stepped since.
     pub(super) fn wall(&self, sent: Time) -> WallTime {
         let known = self.0.iter().find(|(time, _)| *time == sent).map(|(_, wall)| *wall);
         known.unwrap_or_else(|| {

@@ -1,5 +1,5 @@
-//! Bounding a log by punching a hole at its head: offsets stay what they are, nothing is renamed,
-//! and the program notices nothing.
+//! Bounding a log by punching a hole at its head: offsets do not change, nothing is renamed, and
+//! the program notices nothing.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -33,8 +33,8 @@ pub fn can_punch(directory: &Path) -> bool {
 }
 
 /// Frees the head of a log of which more than `limit` bytes and a quarter are on disk, so that
-/// `limit` bytes stay: not at every byte, since each hole costs the file system a little. Answers
-/// the size of the file.
+/// `limit` bytes stay. The quarter saves holes, each of which costs the file system a little.
+/// Returns the size of the file.
 pub fn bound(path: &Path, limit: u64, may_punch: bool) -> Result<u64, BoundError> {
     let failed = |source| BoundError { path: path.to_owned(), source };
     let size = match fs::metadata(path) {
@@ -54,7 +54,7 @@ pub fn bound(path: &Path, limit: u64, may_punch: bool) -> Result<u64, BoundError
     Ok(size)
 }
 
-/// What may be on disk beyond the limit before the head is freed.
+/// Bytes that may be on disk beyond the limit before the head is freed.
 fn slack(limit: u64) -> u64 {
     (limit / 4).max(BLOCK)
 }
@@ -63,12 +63,12 @@ fn punch(file: &File, length: u64) -> io::Result<()> {
     Ok(fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, length)?)
 }
 
-/// The first byte at or after `from` that is there; `size` if none is.
+/// The first byte at or after `from` that is on disk; `size` if there is none.
 pub(super) fn data_start(file: &File, from: u64, size: u64) -> io::Result<u64> {
     match seek(file, SeekFrom::Data(from)) {
         Ok(start) => Ok(start.min(size)),
         Err(Errno::NXIO) => Ok(size),
-        // A file system that cannot say has no holes.
+        // A file system that cannot tell has no holes.
         Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(from),
         Err(errno) => Err(errno.into()),
     }
@@ -84,7 +84,7 @@ mod tests {
     fn a_log_keeps_its_size_and_loses_its_head() {
         let directory = tempfile::tempdir().expect("a directory");
         if !can_punch(directory.path()) {
-            // A file system of this machine that cannot: the other branch is then the one in use.
+            // If this machine's file system cannot punch holes, the other branch is the one in use.
             assert_eq!(bound(&directory.path().join("none"), 1, false).expect("nothing to do"), 0);
             return;
         }

@@ -1,4 +1,4 @@
-//! Logs: bounded at their head, read by offset, kept for a while.
+//! Logs. They are bounded at their head, read by offset, and kept for a while.
 
 mod bound;
 mod reader;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Truncations;
 use super::bound::data_start;
 
-/// Most that one piece holds.
+/// Most bytes of one piece.
 const PIECE: u64 = 64 << 10;
 
 /// A position: how often the program had truncated its output, and the byte since the start of the
@@ -84,7 +84,7 @@ impl LogReader {
             let mut data = vec![0; length];
             let read = file.read_at(&mut data, from)?;
             data.truncate(read);
-            // The head may have been freed while it was read, and zeros read in its place.
+            // The head may have been freed during the read, which then returned zeros.
             if data_start(&file, from, size)? == from || data.is_empty() {
                 self.position.byte = from + data.len() as u64;
                 let position = Position { byte: from, ..asked };
@@ -104,7 +104,7 @@ impl LogReader {
         self.file.as_ref().map(File::try_clone).transpose()
     }
 
-    /// Settles where to begin, and begins anew in a file that was truncated since.
+    /// Decides where to begin, and begins anew in a file that was truncated meanwhile.
     fn find_start(&mut self, size: u64, count: u64) {
         match self.start.take() {
             Some(ReadStart::Tail(bytes)) => {

@@ -1,4 +1,4 @@
-//! Which logs are kept: those of what runs, then the newest, by time and by size.
+//! Which logs are kept: those of running attempts, then the newest, by time and by size.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -15,17 +15,17 @@ struct Logs {
     bytes: u64,
 }
 
-/// What became of a pass of cleaning up.
+/// The result of a pass of cleaning up.
 #[derive(Debug, Default)]
 pub struct CleanedUp {
     /// Entries that were removed.
     pub removed: usize,
-    /// Entries that should have been and could not be, and what the first of them met.
+    /// The number of entries that could not be removed, and the error of the first.
     pub failed: Option<(usize, io::Error)>,
 }
 
 impl CleanedUp {
-    /// Counts one more. What is gone already needs no removal.
+    /// Counts one more entry. An entry that is gone already needs no removal.
     pub fn count(&mut self, removed: io::Result<bool>) {
         match removed {
             Ok(true) => self.removed += 1,
@@ -39,7 +39,7 @@ impl CleanedUp {
     }
 }
 
-/// Removes a file, or a directory with all that is in it. Answers that it did.
+/// Removes a file, or a directory with everything in it. Returns true if it did.
 pub fn remove(path: &Path) -> io::Result<bool> {
     if !fs::symlink_metadata(path)?.is_dir() {
         return fs::remove_file(path).map(|()| true);
@@ -53,12 +53,12 @@ pub fn remove(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Programs leave directories that their owner may not write to, as some caches do.
+/// Makes directories writable: programs leave some that their owner may not write to, as caches do.
 fn unlock(directory: &Path) -> io::Result<()> {
     fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        // A link is not followed: it is no directory by this.
+        // A link does not count as a directory here, so it is not followed.
         if entry.file_type()?.is_dir() {
             unlock(&entry.path())?;
         }

@@ -1,13 +1,13 @@
-//! How often a program truncated its own output, so that an offset from before is known as one.
+//! How often a program has truncated its own output, so that an offset from before is known as one.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// Counts per file. A count is kept beside its file, so that it outlives the agent; the size last
-/// seen is not, so a truncation between two agents goes unnoticed, as does one that is outgrown
-/// between two looks.
+/// Counts per file. A count is kept beside its file, so that it outlives the agent. The last size
+/// is not kept, so a truncation between two agents goes unnoticed, and so does one that the file
+/// has outgrown at the next look.
 #[derive(Debug, Default)]
 pub struct Truncations {
     seen: Mutex<BTreeMap<PathBuf, SeenSize>>,
@@ -20,7 +20,7 @@ struct SeenSize {
 }
 
 impl Truncations {
-    /// Looks at a file that now has this size. Answers how often it was truncated.
+    /// Looks at a file that now has this size. Returns how often it was truncated.
     pub fn observe(&self, file: &Path, size: u64) -> u64 {
         let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(entry) = seen.get_mut(file) {
@@ -38,8 +38,8 @@ impl Truncations {
         count
     }
 
-    /// Forgets the files of all directories but those whose names are to be kept: of an attempt
-    /// that has ended a reader needs no more than the count beside the file.
+    /// Forgets the files of all directories except those whose names are to be kept. For an ended
+    /// attempt, a reader needs only the count beside the file.
     pub fn keep(&self, kept: impl Fn(&str) -> bool) {
         let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         seen.retain(|file, _| file.parent().and_then(|directory| directory.file_name()?.to_str()).is_some_and(&kept));

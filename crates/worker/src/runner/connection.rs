@@ -1,4 +1,5 @@
-//! The socket to the runner: whole messages in, whole frames out, neither waits for the other.
+//! The socket to the runner: it takes whole messages and sends whole frames, and neither waits for
+//! the other.
 
 use std::io;
 
@@ -7,9 +8,10 @@ use tokio::net::UnixStream;
 
 use super::start::{Adopted, RunnerError};
 
-/// Bytes that may wait to be written before nothing more is taken: a few hundred launches.
+/// Bytes that may wait to be written before nothing more is taken: enough for a few hundred
+/// launches.
 const WAITING: usize = 8 << 20;
-/// Read at once.
+/// Bytes of one read.
 const PIECE: usize = 64 << 10;
 
 /// One connection.
@@ -68,8 +70,8 @@ impl RunnerSocket {
         self.stream.ready(interest).await.map(|_| ()).map_err(RunnerError::Talk)
     }
 
-    /// Everything that has arrived. An error when the runner has closed the connection, after what
-    /// it said last was taken.
+    /// Everything that has arrived. Returns an error when the runner has closed the connection and
+    /// its last messages were taken.
     pub(super) fn read(&mut self) -> Result<Vec<ToAgent>, RunnerError> {
         let mut messages = self.take_all()?;
         loop {

@@ -23,44 +23,44 @@ use crate::launch::PreparedLaunch;
 use crate::launch::pool::{PrepareDone, PrepareJob};
 use crate::link::LinkEvent;
 
-/// Processes and threads of a tree: far above what programs use, and far below what a machine has,
-/// so that one that forks without end takes only itself along.
+/// Processes and threads of a tree: far more than programs use, and far fewer than a machine has,
+/// so that a tree that forks without end harms only itself.
 const PIDS_BASE: u64 = 4_096;
 const PIDS_PER_CORE: u64 = 1_024;
 
 /// Time between two pings.
 const PING: Duration = Duration::from_secs(1);
-/// A runner that has not answered a ping for this long does not answer: its second thread never
+/// A runner that has not answered a ping for this long counts as silent: its main loop never
 /// touches a path that may hang, so it answers in microseconds.
 const SILENCE: Duration = Duration::from_secs(3);
-/// At the lease's end it must show at once that it is there and fences: what is not found out well
-/// before the worker timeout is over lets two copies run.
+/// At the lease's end the runner must show at once that it is there and fences: if its silence were
+/// found out only after the worker timeout, two copies could run.
 const SILENCE_AT_LEASE_END: Duration = Duration::from_secs(1);
-/// Time between two looks then, and how long after the lease's end they are made.
+/// Time between two pings then, and how long after the lease's end they are sent.
 const PING_AT_LEASE_END: Duration = Duration::from_millis(200);
 const LEASE_END: Duration = Duration::from_secs(5);
-/// Orders and results taken before what they made is written.
+/// Orders and results that are taken before their messages are written.
 const BATCH: usize = 256;
-/// The number under which the agent asks for the inventory for itself. No session has it: they
-/// count from the boot in milliseconds.
+/// The number under which the agent asks for the inventory for itself. No session has it, since
+/// sessions count milliseconds from the boot.
 const OWN_INVENTORY: u64 = 0;
 
 pub(super) struct Conversation<'a> {
     connection: ConnectionNumber,
     capabilities: Capabilities,
     wire: RunnerSocket,
-    /// That the runner speaks.
+    /// The version that the runner speaks.
     version: u32,
     context: &'a mut RunnerContext,
     pending: Pending,
     facts: BTreeMap<AttemptKey, AgentFacts>,
     inventory: Vec<Report>,
     pings: Pings,
-    /// As the runner was told.
+    /// The end of the lease, as the runner was told.
     lease_end: Option<Time>,
 }
 
-/// Pings that are open.
+/// The state of the pings.
 #[derive(Debug, Default)]
 struct Pings {
     last: u64,
@@ -89,7 +89,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Talks until the connection ends; answers why.
+    /// Talks until the connection ends. Returns why it ended.
     pub(super) async fn run(mut self) -> RunnerError {
         self.wire.put(&ToRunner::Inventory(OWN_INVENTORY));
         let mut ping = tokio::time::interval(PING);
@@ -126,7 +126,7 @@ impl<'a> Conversation<'a> {
                 Ok(())
             }
             _ = ping.tick() => {
-                // What has arrived is read before anything is found to be late.
+                // Messages that have arrived are read before anything is found to be late.
                 self.listen().await?;
                 self.ping().await;
                 ping.reset_after(self.until_ping());
@@ -135,12 +135,12 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Whether the lease has ended just now.
+    /// Whether the lease has just ended.
     fn is_lease_end(&self, now: Time) -> bool {
         self.lease_end.is_some_and(|end| end <= now && now < end + LEASE_END)
     }
 
-    /// The end of the lease is looked at when it comes.
+    /// Time until the next ping, which is sent at the lease's end at the latest.
     fn until_ping(&self) -> Duration {
         let now = clock::now();
         if self.is_lease_end(now) {
@@ -165,11 +165,11 @@ impl<'a> Conversation<'a> {
     }
 
     async fn tell(&self, event: LinkEvent) {
-        // The link is gone only when the whole agent is.
+        // The link is gone only if the whole agent is.
         let _ = self.context.link.send(event).await;
     }
 
-    /// Takes everything that has arrived. Of each attempt only the newest report goes on.
+    /// Takes everything that has arrived. Only the newest report of each attempt goes on.
     async fn listen(&mut self) -> Result<(), RunnerError> {
         let mut news: BTreeMap<AttemptKey, Report> = BTreeMap::new();
         for message in self.wire.read()? {
@@ -265,15 +265,15 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// A runner of an older version freezes nothing and would not understand.
+    /// A runner of an older version freezes nothing, and would not understand a thaw.
     fn thaw(&mut self, attempt: AttemptKey) {
         if self.version >= VERSION_WITH_THAW {
             self.wire.put(&ToRunner::Thaw(attempt));
         }
     }
 
-    /// The runner remembers the attempt before anything is done for it; what is known already is
-    /// only answered.
+    /// The runner remembers the attempt before anything is done for it; for a known attempt it only
+    /// reports the state.
     fn launch(&mut self, launch: Arc<Launch>) {
         let attempt = launch.attempt;
         self.wire.put(&ToRunner::Accept(accepted(&launch)));

@@ -7,9 +7,9 @@ use muster_os::proc::{self, CgroupPlace};
 use muster_types::AttemptKey;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Passes before it is given up; each finds what was born during the one before.
+/// Passes before it gives up. Each finds the processes that were made during the one before.
 const PASSES: usize = 100;
-/// Between two passes: what was killed needs a moment to vanish.
+/// Pause between two passes: a killed process needs a moment to vanish.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Kills every process of these attempts, again and again until a pass finds none.
@@ -24,7 +24,7 @@ pub(super) fn end_trees(attempts: &[AttemptKey]) {
             return;
         }
         for pid in found {
-            // One that is gone meanwhile is what is wanted.
+            // It may be gone already.
             let _ = kill_process(pid, Signal::KILL);
         }
         std::thread::sleep(PAUSE);
@@ -60,7 +60,7 @@ mod tests {
         };
         let mut marked = sleep(&attempt.to_string());
         let mut other = sleep("d-other-1");
-        // The environment is that of the program once it runs.
+        // The environment is that of the program only once it executes.
         let environ = format!("/proc/{}/environ", marked.id());
         while !std::fs::read_to_string(&environ).unwrap_or_default().contains(&attempt.to_string()) {
             std::thread::yield_now();

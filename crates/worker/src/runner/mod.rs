@@ -1,4 +1,4 @@
-//! The agent's side of the runner: adopted or started, told in order, listened to.
+//! The agent's side of the runner, which is adopted or started, gets orders, and reports.
 
 mod connection;
 mod conversation;

@@ -1,5 +1,5 @@
-//! What the runner is to be told, in one queue: commands, renewals and the question for the
-//! inventory keep their order.
+//! Orders for the runner, in one queue: commands, renewals and the question for the inventory keep
+//! their order.
 
 use muster_agent::runner_protocol::{KillReason, Renewal};
 use muster_types::{Acknowledgement, AttemptKey, Session, WorkerCommand};
@@ -12,31 +12,32 @@ use crate::protection;
 /// Orders that may wait. A batch of commands is one.
 const ORDERS: usize = 4_096;
 
-/// Numbers the connections to the runner. An order is for the connection that its giver knew of:
-/// one that a runner's end has overtaken is void, since the next runner has another incarnation.
+/// Numbers the connections to the runner. An order is for the connection that its giver knew of. If
+/// the runner has ended meanwhile, the order is void, since the next runner has another
+/// incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConnectionNumber(pub u64);
 
-/// One thing to tell.
+/// One order.
 #[derive(Debug)]
 pub enum RunnerOrder {
     /// Commands of the leader.
     Obey(Vec<WorkerCommand>),
-    /// The inventory is wanted, for the stream of this session.
+    /// Ask for the inventory, for the stream of this session.
     AskInventory(Session),
-    /// The lease counts from a later sending.
+    /// The lease counts from a later sending time.
     Renew(Renewal),
-    /// An end is durable.
+    /// The end of an attempt is durable.
     Forget(Acknowledgement),
     /// End an attempt for a reason of the worker's own.
     End(AttemptKey, KillReason),
 }
 
-/// There is no room: the order was not taken.
+/// There is no room, so the order was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrdersFull;
 
-/// The writing end of the queue.
+/// The sending end of the queue.
 #[derive(Debug, Clone)]
 pub struct RunnerOrders {
     queue: mpsc::Sender<(ConnectionNumber, RunnerOrder)>,
@@ -45,7 +46,7 @@ pub struct RunnerOrders {
 }
 
 impl RunnerOrders {
-    /// A queue with its two ends.
+    /// The two ends of a new queue.
     pub fn channel(attempts: Attempts) -> (RunnerOrders, mpsc::Receiver<(ConnectionNumber, RunnerOrder)>) {
         let (queue, orders) = mpsc::channel(ORDERS);
         (RunnerOrders { queue, connection: ConnectionNumber::default(), attempts }, orders)

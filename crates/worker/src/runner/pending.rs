@@ -1,4 +1,4 @@
-//! Launches that are accepted and being prepared, on the present connection.
+//! Launches that were accepted on the present connection and are being prepared.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use muster_types::{AttemptKey, AttemptState, Launch, Report};
 
-/// A start goes to the runner only while its attempt is here: one that was ended meanwhile may have
-/// been forgotten by the runner, and would be started as if it were new.
+/// A start goes to the runner only while its attempt is listed here: the runner may have forgotten
+/// an attempt that ended meanwhile, and would start it as if it were new.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     launches: BTreeMap<AttemptKey, PendingEntry>,
@@ -20,7 +20,7 @@ struct PendingEntry {
 }
 
 impl Pending {
-    /// A launch was accepted. What prepares it looks at the flag now and then.
+    /// Adds an accepted launch. Its preparation checks the returned flag now and then.
     pub(super) fn begin(&mut self, launch: Arc<Launch>) -> Arc<AtomicBool> {
         let cancelled = Arc::new(AtomicBool::new(false));
         self.launches.insert(launch.attempt, PendingEntry { launch, cancelled: cancelled.clone() });
@@ -32,8 +32,8 @@ impl Pending {
         self.launches.contains_key(attempt)
     }
 
-    /// What was begun under this flag is prepared, or has failed to be: answers the launch, unless
-    /// it was cancelled.
+    /// Ends the preparation that was begun under this flag, whether it succeeded or failed. Returns
+    /// the launch, unless it was cancelled.
     pub(super) fn finish(&mut self, attempt: &AttemptKey, begun: &Arc<AtomicBool>) -> Option<Arc<Launch>> {
         let current = self.launches.get(attempt).is_some_and(|entry| Arc::ptr_eq(&entry.cancelled, begun));
         if !current {
@@ -42,14 +42,14 @@ impl Pending {
         self.launches.remove(attempt).map(|entry| entry.launch)
     }
 
-    /// It is not wanted any more.
+    /// Cancels a launch that is no longer wanted.
     pub(super) fn cancel(&mut self, attempt: &AttemptKey) {
         if let Some(entry) = self.launches.remove(attempt) {
             entry.cancelled.store(true, Ordering::Relaxed);
         }
     }
 
-    /// The runner says where an attempt stands: one that has ended is not started any more.
+    /// Takes a report: an attempt that has ended, or is being ended, is not started any more.
     pub(super) fn hear(&mut self, report: &Report) {
         if matches!(report.state, AttemptState::Ended(_) | AttemptState::Killing { .. }) {
             self.cancel(&report.attempt);
@@ -57,7 +57,7 @@ impl Pending {
     }
 }
 
-/// With the connection goes everything that was accepted on it.
+/// Everything that was accepted on a connection is void when it ends.
 impl Drop for Pending {
     fn drop(&mut self) {
         for entry in self.launches.values() {

@@ -16,19 +16,19 @@ use crate::protection;
 
 /// A runner answers a hello at once, unless its machine is very busy or it still ends leftovers.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a runner that was started may take until its socket is there: it first ends what an
-/// earlier one left.
+/// How long a runner may take from its start until its socket exists: it first ends what an earlier
+/// one left.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// Exit code of a runner that found another one serving the directory: it came between the look and
-/// the start, or is about to go.
+/// Exit code of a runner that found another one serving the directory: that one came between the
+/// check and the start, or is about to end.
 const ALREADY_SERVED: i32 = 3;
-/// A runner that hangs up is looked at again so often, with this pause between.
+/// How often a runner that hangs up is tried, and the pause in between.
 const TRIES: u32 = 10;
 const HANG_UP_PAUSE: Duration = Duration::from_millis(100);
-/// First pause between two looks for the socket; doubles up to a tenth of a second.
+/// First pause between two tries to connect to the socket; it doubles up to a tenth of a second.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
 
-/// The runner cannot be had.
+/// Why there is no runner.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
     /// Its binary cannot be started.
@@ -46,10 +46,10 @@ pub enum RunnerError {
     /// The connection failed.
     #[error("the connection to the runner failed")]
     Talk(#[source] io::Error),
-    /// It said what is no message.
+    /// It sent something that is no message.
     #[error("the runner sent what is no message")]
     Frame(#[source] FrameError),
-    /// It refused this agent: it says why.
+    /// It refused this agent, for this reason.
     #[error("the runner refused this agent: {0}")]
     Refused(String),
     /// It did not answer in time.
@@ -62,7 +62,7 @@ pub enum RunnerError {
 pub struct Adopted {
     pub(super) stream: UnixStream,
     pub(super) reader: FrameReader<ToAgent>,
-    /// What it said of itself.
+    /// The runner's hello.
     pub hello: RunnerHello,
 }
 
@@ -77,10 +77,10 @@ pub struct RunnerStart {
     pub args: Vec<String>,
 }
 
-/// Adopts the runner that serves the state directory; starts one if there is none. One that hangs
-/// up has most likely been told to end: it is looked at again. One that takes the connection and
-/// does not answer is stopped, or not scheduled: it is waited for, since what it runs is this
-/// worker's, and nobody may start another runner beside it.
+/// Adopts the runner that serves the state directory, or starts one if there is none. A runner that
+/// hangs up was most likely told to end: it is tried again. A runner that takes the connection and
+/// does not answer is stopped, or not scheduled. The agent waits for it, since it holds this
+/// worker's processes and no other runner may be started beside it.
 pub async fn adopt_or_start(start: &RunnerStart) -> Result<Adopted, RunnerError> {
     let mut tries = 0;
     loop {
@@ -105,8 +105,8 @@ pub(super) async fn connect(state_dir: &Path) -> Result<Adopted, RunnerError> {
     tokio::time::timeout(HELLO_TIMEOUT, reconnect(stream)).await.unwrap_or(Err(RunnerError::Timeout))
 }
 
-/// The same, for as long as it takes, on one connection: each further one would wait in the queue
-/// of a runner that is stopped until that is full.
+/// Does the same on one connection, for as long as it takes: each further connection would wait in
+/// the queue of a stopped runner, until that is full.
 async fn connect_patiently(state_dir: &Path) -> Result<Adopted, RunnerError> {
     let mut answer = std::pin::pin!(reconnect(open(state_dir).await?));
     loop {
@@ -137,7 +137,7 @@ async fn reconnect(mut stream: UnixStream) -> Result<Adopted, RunnerError> {
         match reader.take().map_err(RunnerError::Frame)? {
             Some(ToAgent::Hello(hello)) => return Ok(Adopted { stream, reader, hello: *hello }),
             Some(ToAgent::Refused(reason)) => return Err(RunnerError::Refused(reason)),
-            // What it had on its way for an agent before this one.
+            // A message that was on its way to an earlier agent.
             Some(_) => continue,
             None => {}
         }
@@ -149,8 +149,8 @@ async fn reconnect(mut stream: UnixStream) -> Result<Adopted, RunnerError> {
     }
 }
 
-/// Starts a runner. It leaves the agent's session by itself, and its starter ends once it serves or
-/// has failed.
+/// Starts a runner. It leaves the agent's session by itself, and the process that is started here
+/// ends once the runner serves or has failed.
 async fn spawn(start: &RunnerStart) -> Result<(), RunnerError> {
     let failed = |error| RunnerError::Spawn(start.binary.clone(), error);
     tracing::info!(runner = %start.binary.display(), "starting a runner");

@@ -1,4 +1,4 @@
-//! `muster-worker stop`: the end of a runner and of all that it runs.
+//! `muster-worker stop`: the end of a runner and of everything that it runs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::start::{RunnerError, connect};
 
-/// How long each tree may take after TERM, unless it is said.
+/// How long each tree may take after TERM, by default.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
-/// What the kernel may need beyond that to let go of what was killed.
+/// How long the kernel may need after that to end what was killed.
 const REST: Duration = Duration::from_secs(20);
 
 /// Ends the runner of a state directory; each tree has at most `grace` between TERM and KILL.
-/// Answers whether there was one.
+/// Returns whether there was a runner.
 pub async fn stop(state_dir: &Path, grace: Duration) -> Result<bool, RunnerError> {
     let mut adopted = match connect(state_dir).await {
         Ok(adopted) => adopted,
@@ -26,7 +26,7 @@ pub async fn stop(state_dir: &Path, grace: Duration) -> Result<bool, RunnerError
     adopted.stream.write_all(&frame).await.map_err(RunnerError::Talk)?;
     let mut buffer = vec![0; 65_536];
     let ended = async {
-        // It says what ends, and closes the connection with its own end.
+        // The runner reports what ends, and closes the connection when it ends itself.
         while adopted.stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
     };
     tokio::time::timeout(grace + REST, ended).await.map_err(|_| RunnerError::Timeout)?;

@@ -1,4 +1,4 @@
-//! The task that talks to the runner, and finds or starts the next one when it is gone.
+//! The task that talks to the runner, and finds or starts the next one when that is gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,27 +16,27 @@ use crate::link::{LinkEvent, LinkHandle};
 use crate::logs::Truncations;
 use crate::status::AgentStatus;
 
-/// First pause before a runner is looked for again; doubles up to [`PAUSE_MAX`]. A runner that dies
-/// at each start must not fill the machine.
+/// First pause before a runner is looked for again; it doubles up to [`PAUSE_MAX`]. A runner that
+/// dies at each start must not keep the machine busy.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// What a conversation with the runner works with.
 #[derive(Debug)]
 pub struct RunnerContext {
-    /// Told of runners, inventories and reports.
+    /// Takes the news of runners, inventories and reports.
     pub link: LinkHandle,
     /// The copy of the runner's table.
     pub attempts: Attempts,
-    /// What programs are told of the cluster.
+    /// Holds what programs are told of the cluster.
     pub status: AgentStatus,
-    /// Where launches are prepared.
+    /// Takes launches to be prepared.
     pub jobs: mpsc::Sender<PrepareJob>,
-    /// Where they come back.
+    /// Gives back prepared launches.
     pub done: mpsc::Receiver<PrepareDone>,
-    /// What is to be told.
+    /// Orders for the runner.
     pub orders: mpsc::Receiver<(ConnectionNumber, RunnerOrder)>,
-    /// Where things are.
+    /// The directories of the attempts.
     pub layout: Arc<AttemptDirectories>,
     /// Scratch directories of applications that are gone.
     pub scratches: ScratchDirectories,

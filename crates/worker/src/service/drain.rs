@@ -1,4 +1,4 @@
-//! A drain asked for at the worker: it is the master's to decide, so it is passed on.
+//! A drain that is asked for at the worker. The master decides on it, so it is passed on.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tonic::transport::Endpoint;
 
 use super::ServiceState;
 
-/// A master that does not answer by then does not answer.
+/// How long the master may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn drain(state: &ServiceState, wait: bool) -> Result<v1::DrainResponse, GrpcStatus> {

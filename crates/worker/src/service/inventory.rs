@@ -1,4 +1,4 @@
-//! What runs here.
+//! The inventory: the attempts of this worker, as its service shows them.
 
 use muster_proto::v1;
 use muster_types::Report;

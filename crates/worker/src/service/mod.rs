@@ -1,4 +1,4 @@
-//! The worker's own gRPC service: what runs here, its logs, health.
+//! The worker's own gRPC service: its attempts, their logs, and its health.
 
 mod drain;
 mod inventory;
@@ -27,13 +27,13 @@ pub struct ServiceState {
     pub name: String,
     /// Its uid.
     pub uid: String,
-    /// All it has.
+    /// All its resources.
     pub total: AllocatedResources,
     /// The attempts.
     pub attempts: Attempts,
-    /// The link.
+    /// The state of link and runner.
     pub status: AgentStatus,
-    /// Where the logs are.
+    /// The directories of the attempts.
     pub layout: Arc<AttemptDirectories>,
     /// Counts of truncations.
     pub truncations: Arc<Truncations>,

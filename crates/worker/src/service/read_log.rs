@@ -15,16 +15,16 @@ use super::ServiceState;
 use crate::launch::in_one_line;
 use crate::logs::{LogPiece, LogReadError, LogReader, Position, ReadStart, STREAMS};
 
-/// First pause before a log is looked at again; doubles while nothing comes.
+/// First pause before a log is looked at again; it doubles while nothing comes.
 const LOOK_MIN: Duration = Duration::from_millis(10);
-/// Longest pause: what people call at once.
+/// Longest pause, which people do not notice.
 const LOOK_MAX: Duration = Duration::from_millis(80);
-/// Pieces that may wait for a reader who is slow; then the file waits.
+/// Pieces that may wait for a slow reader; beyond them the file is not read.
 const PIECES: usize = 4;
 
 type LogAnswer = Result<v1::WorkerServiceReadLogResponse, GrpcStatus>;
 
-/// Finds the log and begins to send it. The sender stops when its reader goes away.
+/// Finds the log and begins to send it. Sending stops when the reader goes away.
 pub(super) async fn begin(
     state: Arc<ServiceState>,
     request: v1::WorkerServiceReadLogRequest,
@@ -81,8 +81,8 @@ impl LogSender {
         let mut changes = self.state.attempts.changes();
         let mut pause = LOOK_MIN;
         loop {
-            // Asked before the file is read: what is read afterwards is all, if it had ended by
-            // then.
+            // Asked before the file is read: if the attempt has ended by then, what is read
+            // afterwards is everything.
             let may_run = self.state.attempts.may_run(&self.attempt);
             let (back, read) = match next(reader).await {
                 Some(next) => next,
@@ -111,15 +111,15 @@ impl LogSender {
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LOOK_MAX),
-                // The end of the process is noticed at once.
+                // The end of the attempt is noticed at once.
                 () = self.has_changed(&mut changes, may_run) => {}
                 () = self.pieces.closed() => return,
             }
         }
     }
 
-    /// Waits until it may run, or no more, other than before. What becomes of other attempts is no
-    /// reason to look at this log.
+    /// Waits until the attempt may run and could not before, or the reverse. Changes of other
+    /// attempts are no reason to look at this log.
     async fn has_changed(&self, changes: &mut watch::Receiver<u64>, might_run: bool) {
         // The table lives as long as the service.
         while changes.changed().await.is_ok() {

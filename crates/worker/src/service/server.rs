@@ -1,4 +1,4 @@
-//! Serving it, with health and reflection.
+//! Serves the worker's service, with health and reflection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use tonic_health::server::HealthReporter;
 use super::{Handlers, ServiceState};
 use crate::status::AgentStatus;
 
-/// Streams of one connection: readers of logs.
+/// Most streams of one connection, which are readers of logs.
 const STREAMS: u32 = 1_024;
-/// A peer that is gone is noticed by then.
+/// How soon a peer that is gone is noticed.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// The server, ready to run.
@@ -29,7 +29,7 @@ pub struct Server {
     listener: TcpListener,
 }
 
-/// Listens. The address that it got is that of the listener.
+/// Listens. Returns the listener and the address that was bound.
 pub async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
@@ -37,12 +37,12 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAd
 }
 
 impl Server {
-    /// Shows this on the listener.
+    /// A server of this state on the listener.
     pub fn new(state: Arc<ServiceState>, listener: TcpListener) -> Server {
         Server { state, listener }
     }
 
-    /// Serves until `stop` changes. Streams that are open then are cut: their readers resume.
+    /// Serves until `stop` changes. Streams that are open then are cut; their readers resume.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), tonic::transport::Error> {
         let health = HealthReporter::new();
         let health_service = tonic_health::pb::health_server::HealthServer::new(
@@ -78,7 +78,7 @@ impl Server {
     }
 }
 
-/// Ready means registered: there is a leader that has this worker's inventory.
+/// Ready means that the worker is registered: a leader has its inventory.
 async fn keep_readiness(health: HealthReporter, status: AgentStatus) {
     let mut changes = status.subscribe();
     loop {

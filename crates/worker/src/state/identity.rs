@@ -11,14 +11,14 @@ use super::memory::write_synced;
 /// Who this worker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The worker.
+    /// The worker's uid.
     pub uid: WorkerUid,
-    /// The machine now.
+    /// The id of the present machine.
     pub machine_id: String,
-    /// The boot now.
+    /// The id of the present boot.
     pub boot_id: String,
-    /// The machine that the state directory was made on, where that is another one: it was moved,
-    /// or cloned. Which of the two only a master can tell, who would hear both.
+    /// The machine on which the state directory was made, if it is another one: the directory was
+    /// moved, or cloned. Only a master can tell which, since it would hear both workers.
     pub made_on: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl Identity {
                 let mut lines = text.lines();
                 let uid = lines.next().and_then(|line| line.parse().ok()).ok_or(StateError::Garbled(path))?;
                 let made_on = lines.next().unwrap_or_default();
-                // A copy would start a newer runner under the original's uid, and so vouch that the
+                // A copy would start a newer runner under the original's uid, and so claim that the
                 // original's trees are gone.
                 if lines.next().is_some_and(|made_as| made_as != origin) {
                     return Err(StateError::Copied(directory.to_path_buf()));
@@ -54,8 +54,8 @@ impl Identity {
     }
 }
 
-/// What tells a directory from a copy of it, and stays when it is moved: its inode, and the time of
-/// its birth where the file system keeps it, since inodes are used again.
+/// What tells a directory from a copy of it, and stays when it is moved: its inode, and its time of
+/// birth where the file system keeps that, since inodes are used again.
 fn origin(directory: &Path) -> Result<String, StateError> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
     let read = |error: rustix::io::Errno| StateError::Read(directory.to_path_buf(), error.into());
@@ -65,8 +65,8 @@ fn origin(directory: &Path) -> Result<String, StateError> {
     Ok(format!("inode {}{born}", status.stx_ino))
 }
 
-/// The machine's id; its name where it has none, as in small containers. At most 128 bytes, as the
-/// wire bounds it.
+/// The machine's id, or its name if it has none, as in small containers. At most 128 bytes, as on
+/// the wire.
 fn machine_id() -> String {
     let read = |path| fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let mut id = read("/etc/machine-id")

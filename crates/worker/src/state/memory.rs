@@ -1,5 +1,5 @@
-//! The cluster that was joined and the highest epoch seen, and the masters that are known: the only
-//! things that the agent records.
+//! The joined cluster with the highest epoch seen, and the known masters: the only things that the
+//! agent records.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -13,7 +13,7 @@ fn path(directory: &Path) -> PathBuf {
     directory.join("epoch")
 }
 
-/// What is on disk.
+/// The cluster and epoch on disk, if any.
 pub fn load(directory: &Path) -> Result<Option<RememberedCluster>, StateError> {
     let path = path(directory);
     match fs::read_to_string(&path) {
@@ -23,7 +23,7 @@ pub fn load(directory: &Path) -> Result<Option<RememberedCluster>, StateError> {
     }
 }
 
-/// Writes it, atomically and synced.
+/// Writes cluster and epoch, atomically and synced.
 pub fn store(directory: &Path, remembered: &RememberedCluster) -> Result<(), StateError> {
     let Epoch { generation, revision, leader } = remembered.epoch;
     write_synced(&path(directory), &format!("cluster {}\nepoch {generation} {revision} {leader}\n", remembered.cluster))
@@ -44,14 +44,14 @@ fn masters_path(directory: &Path) -> PathBuf {
     directory.join("masters")
 }
 
-/// The masters that were known, so that any of them will do after a restart. Nothing depends on
-/// them: a file that cannot be read names none.
+/// The masters that were known, any of which will do after a restart. Nothing depends on them: a
+/// file that cannot be read names none.
 pub fn load_masters(directory: &Path) -> Vec<String> {
     let text = fs::read_to_string(masters_path(directory)).unwrap_or_default();
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-/// Writes the masters that are known, one a line.
+/// Writes the known masters, one per line.
 pub fn store_masters(directory: &Path, masters: &[String]) -> Result<(), StateError> {
     write_synced(&masters_path(directory), &format!("{}\n", masters.join("\n")))
 }

@@ -9,8 +9,8 @@ use muster_os::{LockError, LockFile, PidNamespace};
 
 use super::StateError;
 
-/// Held by process 1 until it ends: the kernel then ends everything in its PID namespace, so a
-/// later runner that finds it free knows that nothing is left of what ran there.
+/// A lock that process 1 holds until it ends. The kernel then ends everything in its PID namespace,
+/// so a later runner that finds the lock free knows that nothing is left of what ran there.
 #[derive(Debug)]
 pub struct ProcessOneLock {
     _file: LockFile,
@@ -18,7 +18,7 @@ pub struct ProcessOneLock {
 
 impl ProcessOneLock {
     /// Makes the directory if it is missing, and takes the lock; `None` while another process 1 has
-    /// it: that of a container which this one replaces.
+    /// it, that of a container which this one replaces.
     pub fn take(directory: &Path) -> Result<Option<ProcessOneLock>, StateError> {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|error| StateError::Create(directory.to_owned(), error))?;
@@ -28,7 +28,7 @@ impl ProcessOneLock {
             Err(LockError::Held(_)) => return Ok(None),
             Err(LockError::File(error)) => return Err(StateError::Lock(path, error)),
         };
-        // Without /proc there is nothing to be said, and so nothing that will be proven.
+        // Without /proc the namespace is unknown, and nothing can be proven later.
         let namespace = PidNamespace::present().map(|namespace| namespace.to_string()).unwrap_or_default();
         file.note(&namespace).map_err(|error| StateError::Write(path, error))?;
         Ok(Some(ProcessOneLock { _file: file }))

@@ -123,7 +123,7 @@ async fn a_kill_while_artifacts_are_fetched_keeps_the_attempt_from_starting() {
     let kill = Kill { attempt: driver(1), at_once: false, grace: None, reason: KillReason::By(KilledBy::Operator) };
     assert_eq!(talk.next().await, Some(ToRunner::Kill(kill)));
     drop(fetching);
-    // What comes next is of the next launch: the first is never heard of again.
+    // The next start is of the next launch: the first is never heard of again.
     stream.launch(launch(driver(2)));
     assert_eq!(talk.start().await.accepted.attempt, driver(2));
 }

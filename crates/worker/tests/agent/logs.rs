@@ -62,7 +62,7 @@ async fn a_log_is_read_from_its_tail_and_not_waited_for() {
     let tail = v1::WorkerServiceReadLogRequest { tail_bytes: 4, ..request(false) };
     let mut log = client.read_log(tail).await.expect("found").into_inner();
     assert_eq!(next(&mut log).await.data, "6789");
-    // It runs on: nothing more for now is not its end.
+    // The attempt still runs, so the end of the file is not its end.
     let last = next(&mut log).await;
     assert!(!last.end && last.data.is_empty());
     assert!(log.message().await.expect("no error").is_none());

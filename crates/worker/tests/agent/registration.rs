@@ -1,4 +1,4 @@
-//! Hello, welcome, inventory, and what breaks them.
+//! Hello, welcome and inventory, and what can break them.
 
 use muster_proto::v1;
 use muster_proto::v1::link_request::Message as Up;

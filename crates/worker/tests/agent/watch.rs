@@ -1,4 +1,4 @@
-//! The watch on a second master: whom it makes the agent dial, and what the agent keeps of it.
+//! The watch on a second master: what it makes the agent dial, and what the agent keeps of it.
 
 use std::time::Duration;
 
@@ -8,12 +8,11 @@ use muster_worker::config::WorkerConfig;
 
 use crate::stage::*;
 
-/// A leader with a second master beside it, and an agent that was given both and streams with the
-/// first.
+/// A leader, a second master, and an agent that was given both and has a stream to the first.
 async fn watching() -> (Stage, Master, Master, Stream, Talk) {
     let mut stage = Stage::set();
     let mut leader = Master::lead(5).await;
-    // None comes while the test runs, so that none need be answered.
+    // No heartbeat comes while the test runs, so none needs an answer.
     leader.heartbeat = Duration::from_secs(20);
     let standby = Master::lead(6).await;
     standby.say_leads(&leader, &[&leader, &standby]);
@@ -47,7 +46,7 @@ async fn a_killed_leaders_successor_is_dialled_as_soon_as_it_is_known() {
     let (_stage, leader, mut standby, old, _talk) = watching().await;
     standby.say_nobody_leads();
     drop((leader, old));
-    // Dialled in turn meanwhile, it says that it does not lead.
+    // The agent dials it in turn meanwhile; it answers that it does not lead.
     let stream = standby.hello().await;
     stream.goodbye(v1::goodbye::Reason::NotLeader, "", "");
     standby.say_leads(&standby, &[&standby]);
@@ -60,7 +59,7 @@ async fn a_lower_epoch_that_is_named_moves_nobody() {
     let (stage, leader, standby, _stream, _talk) = watching().await;
     let mut lower = Master::lead(4).await;
     let third = Master::lead(7).await;
-    // The masters that it names with it are on disk once it was heard.
+    // The masters that are named with the lower epoch are on disk once the agent has heard it.
     standby.say_leads(&lower, &[&leader, &standby, &third]);
     stage.wait_for_masters(&[&leader, &standby, &third]).await;
     assert!(!lower.was_dialled());
@@ -89,7 +88,7 @@ async fn new_masters_are_told_to_new_launches_and_outlive_the_agent() {
     let reported = start.program.env.iter().find(|(name, _)| name == "MUSTER_MASTER").map(|(_, value)| value.clone());
     assert_eq!(reported, Some(all.join(",")));
 
-    // An agent that is given an address where nobody is any more finds the others.
+    // An agent that is given only an address without a master finds the others.
     stage.stop().await;
     let config = WorkerConfig { masters: vec![leader.address.clone()], ..stage.config(&leader) };
     drop((leader, standby));

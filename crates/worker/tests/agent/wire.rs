@@ -1,5 +1,5 @@
-//! The worker's own services as a client of another family sees them: frames of HTTP/2. They answer
-//! like a master's, whose tests are those of `crates/master/tests/wire.rs`.
+//! The worker's services as frames of HTTP/2, as a client of another family sees them. They answer
+//! like a master's, which `crates/master/tests/wire.rs` tests.
 
 use muster_testenv::wire::{Call, framed, gzip};
 
@@ -25,7 +25,7 @@ async fn served() -> (Stage, Master, (Stream, Talk), String) {
     (stage, master, link, address)
 }
 
-/// Unknown fields are skipped, so the size alone can refuse these.
+/// A message of this size. Its fields are unknown and skipped, so only its size can be refused.
 fn sized(bytes: usize) -> Vec<u8> {
     let text = vec![b'x'; bytes - 6];
     let mut message = vec![0xfa, 0x01];
@@ -72,7 +72,7 @@ async fn what_is_no_call_is_refused_as_http() {
     }
 }
 
-/// A stream that would go on for ever, and calls whose request does not end.
+/// One stream would go on for ever, and the other calls never end their request.
 #[tokio::test]
 async fn a_deadline_that_passes_is_said_as_such() {
     let (_stage, _master, _link, address) = served().await;

@@ -1,4 +1,4 @@
-//! Heartbeats, and what the lease counts from.
+//! Heartbeats, and the time from which the lease counts.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn a_late_answer_to_the_newer_heartbeat_covers_the_older() {
 fn no_heartbeat_goes_out_while_the_runner_does_not_answer() {
     let mut world = World::active();
     assert_eq!(world.tell(LinkInput::RunnerSilent), []);
-    // What is left is the end of the lease.
+    // The only deadline left is the end of the lease.
     assert_eq!(world.deadline(), Some(START + LEASE));
     world.pass(Duration::from_secs(12));
     assert_eq!(world.tell(LinkInput::Tick), []);
@@ -66,7 +66,7 @@ fn at_the_leases_end_the_stream_is_dropped_and_trees_are_ended_without_a_silent_
         world.wait(LEASE),
         [LinkEffect::Say(Notice::LeaseEnded), LinkEffect::FenceWithoutRunner, LinkEffect::Close(session(0))]
     );
-    // No hello either: it would lease what nobody can stop.
+    // No hello goes out either: nothing could stop what it would lease.
     assert_eq!(world.deadline(), None);
     assert_eq!(world.tell(LinkInput::RunnerAnswers), [LinkEffect::Dial(session(45_000), "b:2".into())]);
 }
@@ -74,7 +74,7 @@ fn at_the_leases_end_the_stream_is_dropped_and_trees_are_ended_without_a_silent_
 #[test]
 fn a_runner_that_is_found_silent_after_the_leases_end_has_its_trees_ended_at_once() {
     let mut world = World::active();
-    // It stopped answering just before the end, and nobody has noticed yet.
+    // It stopped answering just before the end, and this was not noticed yet.
     world.pass(LEASE);
     assert!(!world.tell(LinkInput::Tick).contains(&LinkEffect::FenceWithoutRunner));
     assert_eq!(world.tell(LinkInput::RunnerSilent), [LinkEffect::FenceWithoutRunner]);

@@ -1,4 +1,4 @@
-//! Ends are told until they are acknowledged under their own sequence.
+//! Ends are reported until they are acknowledged under their own sequence.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn a_report_goes_up_and_its_end_is_forgotten_only_when_acknowledged() {
     let acknowledge = |sequence| DownlinkMessage::Acknowledgements(vec![acknowledged(1, sequence)]);
     assert_eq!(world.down(session(0), 5, acknowledge(1)), []);
     world.tell(LinkInput::Reports(vec![ended(1, 2)]));
-    // The acknowledgement of an older report says nothing of the end.
+    // The acknowledgement of an older report does not acknowledge the end.
     assert_eq!(world.down(session(0), 5, acknowledge(1)), []);
     assert_eq!(world.down(session(0), 5, acknowledge(2)), [LinkEffect::Forget(acknowledged(1, 2))]);
     assert_eq!(world.down(session(0), 5, acknowledge(2)), []);

@@ -1,12 +1,12 @@
-//! The watch on another master: held beside a stream, never obeyed, and never wrong about whom to
-//! dial.
+//! The watch on another master: it is kept beside a stream, is never obeyed, and never leads to a
+//! wrong dial.
 
 use std::time::Duration;
 
 use super::world::*;
 use crate::link::*;
 
-/// What `b:2` says of who leads.
+/// The answer of `b:2` to the watch.
 fn seen(leader: Option<(&str, u64)>, masters: &[&str]) -> LinkInput {
     seen_by("b:2", leader, masters)
 }

@@ -1,4 +1,4 @@
-//! A link with a clock, and short words for what happens to it.
+//! A link with a clock, and short helpers for its inputs.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl World {
         world
     }
 
-    /// Takes a dialled stream to where its inventory has gone up.
+    /// Takes a dialled stream to the point where its inventory has gone up.
     pub(super) fn activate(&mut self, session: Session, revision: u64, inventory: Vec<Report>) -> Vec<LinkEffect> {
         let mut effects = self.tell(LinkInput::Connected(session));
         effects.extend(self.down(session, revision, welcome()));

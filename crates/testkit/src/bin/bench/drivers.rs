@@ -14,7 +14,7 @@ use crate::load;
 use crate::load::{CONNECTIONS, connect, submit};
 use crate::noop;
 
-/// As the reference system and its best peer were measured.
+/// As many as the reference system and its best peer were measured with.
 const COUNT: usize = 5_000;
 
 pub(crate) async fn measure(figures: &mut Figures, long: usize) {
@@ -33,7 +33,7 @@ async fn rate(limits: &str, count: usize) -> f64 {
     finished(&clients, &driver, count).await
 }
 
-/// Submits this many and waits until all have finished; drivers per second.
+/// Submits this many and waits until all have finished. Returns drivers per second.
 pub(crate) async fn finished(clients: &[MasterServiceClient<Channel>], driver: &Submit, count: usize) -> f64 {
     let watch = clients[0].clone().watch_events(WatchEventsRequest::default()).await;
     let mut watch = watch.expect("it opens").into_inner();

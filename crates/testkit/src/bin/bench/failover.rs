@@ -1,10 +1,10 @@
-//! From a fault to the next acknowledged submission, and to the next process started: 30 faults of
+//! From a fault to the next acknowledged submission and to the next started process: 30 faults of
 //! each kind, with few workers and with many.
 //!
-//! Submissions come from four clients as programs use them, each one after the other. After a
-//! leader that is gone at once, what counts is the first acknowledgement of a submission that was
-//! sent after the fault: only the next leader can give it. A leader that goes in order acknowledges
-//! until it has gone; what counts then is the longest time without any acknowledgement.
+//! Submissions come from four clients, each of which sends one after the other, as programs do.
+//! After a leader that is gone at once, the first acknowledgement of a submission sent after the
+//! fault counts: only the next leader can give it. A leader that goes in order acknowledges until
+//! it has gone; then the longest time without any acknowledgement counts.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,10 +19,10 @@ use crate::figure::Figures;
 use crate::load::{self, CONNECTIONS, connect};
 use crate::simulated::{self, Play, SimulatedWorkers};
 
-/// Between two submissions of one client.
+/// Pause between two submissions of one client.
 const PACE: Duration = Duration::from_millis(2);
 const CLIENTS: usize = 4;
-/// How long a failover may take at all.
+/// How long a failover may take at most.
 const BOUND: Duration = Duration::from_secs(120);
 
 /// What happens to the leader.
@@ -30,7 +30,7 @@ const BOUND: Duration = Duration::from_secs(120);
 pub(crate) enum LeaderFault {
     /// Its process is killed.
     Kill,
-    /// So is a worker, at the same time.
+    /// Its process is killed, and a worker at the same time.
     KillWithWorker,
     /// Its process is stopped for longer than its lease.
     Pause,
@@ -109,7 +109,7 @@ struct BenchCluster {
     addresses: Vec<String>,
     count: usize,
     workers: SimulatedWorkers,
-    /// The one that is killed with the leader.
+    /// The worker that is killed with the leader.
     victim: SimulatedWorkers,
     acks: Acks,
     _clients: JoinSet<()>,
@@ -136,7 +136,8 @@ impl BenchCluster {
         BenchCluster { cluster, addresses, count, workers, victim, acks, _clients: clients }
     }
 
-    /// One fault, and the return to normal; until an acknowledgement, and until a start.
+    /// One fault, and the return to normal. Returns the time until an acknowledgement, and until a
+    /// start.
     async fn round(&mut self, fault: LeaderFault) -> (Duration, Duration) {
         self.cluster.wait_for_masters(3).await;
         self.workers.wait_for_welcomes(self.count).await;
@@ -191,7 +192,7 @@ impl BenchCluster {
         first.1 - begin
     }
 
-    /// Waits for this many acknowledgements of what was sent after then.
+    /// Waits for this many acknowledgements of submissions that were sent after `after`.
     async fn wait_for_acks(&self, after: Instant, count: usize) {
         let enough = async || {
             let acks = self.acks.lock().expect("nobody panics with it");

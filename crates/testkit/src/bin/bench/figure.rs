@@ -1,4 +1,4 @@
-//! Figures and how they are printed.
+//! The figures, and how they are printed.
 
 use serde::Serialize;
 
@@ -19,12 +19,12 @@ pub(crate) struct Figures {
 
 #[expect(clippy::print_stdout, reason = "printing figures is what the program is for")]
 impl Figures {
-    /// None yet.
+    /// No figures yet.
     pub(crate) fn new(json: bool) -> Figures {
         Figures { json, all: Vec::new() }
     }
 
-    /// Takes one.
+    /// Adds a figure. Without JSON it is printed at once.
     pub(crate) fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
         let name = name.into();
         if !self.json {
@@ -33,7 +33,7 @@ impl Figures {
         self.all.push(Figure { name, value, unit });
     }
 
-    /// Prints what was kept.
+    /// Prints all figures, if they are printed as JSON.
     pub(crate) fn finish(self) {
         if self.json {
             println!("{}", serde_json::to_string_pretty(&self.all).expect("figures are plain data"));

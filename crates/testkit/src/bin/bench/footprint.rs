@@ -31,7 +31,7 @@ pub(crate) async fn measure(figures: &mut Figures) {
     let cluster = Cluster::start(Options { workers: 1, ..load::options() });
     let id = cluster.submit(muster_testkit::Submit::program(&["/bin/true"])).await;
     cluster.wait_for_end(&id).await;
-    // Idle is after the first work is over and its buffers are given back.
+    // A daemon is idle once the first work is over and its buffers are given back.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let master = cluster.master.as_ref().expect("the master runs").pid();
     let (agent, runner) = (cluster.workers["w1"].pid(), cluster.runner_pid("w1") as u32);

@@ -1,4 +1,4 @@
-//! One driver on an idle cluster: from the sending of the submission until a watch says that it
+//! One driver on an idle cluster: from sending the submission until a watch reports that the driver
 //! runs, and that it has finished.
 
 use std::time::Instant;

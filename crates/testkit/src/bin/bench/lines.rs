@@ -1,4 +1,4 @@
-//! Connections to all masters, and what each says of who leads.
+//! Connections to all masters, and what each says of the leader.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
-/// Before a master that does not answer is asked again.
+/// Pause before a master that does not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// A leader, as a master told.
+/// A leader that a master has named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KnownLeader {
     pub(crate) address: String,
@@ -21,7 +21,7 @@ pub(crate) struct KnownLeader {
 }
 
 impl KnownLeader {
-    /// Whether this one is later.
+    /// Whether this leader is later than an epoch.
     pub(crate) fn is_after(&self, epoch: Option<&Epoch>) -> bool {
         epoch.is_none_or(|epoch| self.number > (epoch.generation, epoch.revision))
     }
@@ -60,7 +60,7 @@ impl Lines {
         &self.addresses[number % self.addresses.len()]
     }
 
-    /// The highest epoch that any master told of, with its changes.
+    /// The highest epoch that any master has named, with its changes.
     pub(crate) fn update(&self) -> watch::Receiver<Option<KnownLeader>> {
         self.update.clone()
     }

@@ -12,14 +12,14 @@ use tonic::transport::{Channel, Endpoint};
 /// Connections of a load.
 pub(crate) const CONNECTIONS: usize = 16;
 
-/// A cluster as it is shipped: timing and limits at their defaults, its files left until all is
-/// measured. ext4 looks at every inode that was freed in the last minutes before it makes a file,
-/// so what one part removes would slow down the next.
+/// A cluster as it is shipped, with timing and limits at their defaults. Its files stay until
+/// everything is measured: before ext4 makes a file, it looks at every inode that was freed in the
+/// last minutes, so files that one part removes would slow down the next.
 pub(crate) fn options() -> Options {
     Options { master_args: Vec::new(), keep_files: true, ..Options::default() }
 }
 
-/// What a load came to.
+/// The result of a load.
 pub(crate) struct LoadResult {
     /// From the first request to the last answer.
     pub(crate) took: Duration,

@@ -1,5 +1,5 @@
-//! `muster-bench`: measures Muster on the machine at hand, with release binaries, one `name: value
-//! unit` line each.
+//! `muster-bench`: measures Muster on the machine at hand, with release binaries, and prints one
+//! `name: value unit` line per figure.
 
 #![allow(clippy::panic, reason = "a benchmark that cannot go on says so and ends")]
 

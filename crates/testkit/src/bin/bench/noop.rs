@@ -21,12 +21,12 @@ void _start(void) { for (;;) __asm__ volatile("mov x8, #73\n mov x0, #0\n mov x1
 #endif
 "#;
 
-/// Compiles what ends at once into a folder.
+/// Compiles a program that ends at once, into a folder.
 pub(crate) fn build(dir: &Path) -> PathBuf {
     compile(dir, "noop", SOURCE)
 }
 
-/// Compiles what never ends by itself into a folder.
+/// Compiles a program that never ends by itself, into a folder.
 pub(crate) fn build_idle(dir: &Path) -> PathBuf {
     compile(dir, "idle", IDLE)
 }

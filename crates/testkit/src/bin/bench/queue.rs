@@ -10,7 +10,7 @@ use crate::simulated::Play;
 
 const WORKERS: usize = 1_000;
 const WAITING: usize = 100_000;
-/// Of each measured part; parts alternate so that a noisy neighbour hits both.
+/// Submissions of each measured part. Parts alternate, so that a noisy neighbour hits both.
 const COUNT: usize = 20_000;
 const ROUNDS: usize = 3;
 

@@ -1,10 +1,10 @@
-//! Workers that speak the link and run nothing: what they are told to launch runs for ever, or ends
-//! at once.
+//! Workers that speak the link protocol and run nothing: each launch runs for ever, or has ended at
+//! once.
 //!
-//! They follow the leader as real ones do: a stream that breaks, a goodbye, or a leader of a
-//! higher epoch that another master tells of makes them say hello there, with what they run and
-//! what is not acknowledged. A hundred share one connection to each master and its news of leaders,
-//! so that file descriptors suffice.
+//! They follow the leader as real ones do. If a stream breaks, a goodbye comes, or another master
+//! names a leader of a higher epoch, they say hello there, with their running attempts and the ends
+//! that are not acknowledged. A hundred of them share one connection to each master, and its news
+//! of leaders, so that file descriptors suffice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::lines::{KnownLeader, Lines};
 
 /// Workers that share connections.
 const SHARING: usize = 100;
-/// Before a worker that found no leader looks again, at least.
+/// Shortest pause before a worker that found no leader looks again.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// What a simulated worker does with a launch.
@@ -56,18 +56,18 @@ pub(crate) struct SimulatedWorkers {
 }
 
 impl SimulatedWorkers {
-    /// They are gone at once, with their connections.
+    /// Ends them at once, with their connections.
     pub(crate) fn kill(&mut self) {
         self.tasks.abort_all();
     }
 
-    /// Waits until they were told to launch this much.
+    /// Waits until they were told to launch this many.
     pub(crate) async fn wait_for_launches(&self, count: usize) {
         let done = async || (self.launched() >= count).then_some(());
         muster_testkit::eventually("the launches", Duration::from_secs(60), done).await;
     }
 
-    /// How much they were told to launch.
+    /// How many launches they were told.
     pub(crate) fn launched(&self) -> usize {
         self.counts.launches.load(Ordering::Relaxed)
     }
@@ -78,7 +78,7 @@ impl SimulatedWorkers {
         muster_testkit::eventually("the welcomes", Duration::from_secs(60), done).await;
     }
 
-    /// Follows launches.
+    /// The newest launch, with its changes.
     pub(crate) fn launches(&self) -> watch::Receiver<Option<(Instant, u64)>> {
         self.counts.newest.subscribe()
     }
@@ -107,7 +107,7 @@ pub(crate) async fn workers(
             cores,
             play,
             counts: counts.clone(),
-            // Above that of an earlier life under this number.
+            // Above the sessions of an earlier life under this number.
             session: now_as_session(),
             epoch: None,
             cluster: Vec::new(),
@@ -136,7 +136,7 @@ struct SimulatedWorker {
     epoch: Option<Epoch>,
     cluster: Vec<u8>,
     sequence: u64,
-    /// Newest reports of what runs, and of what has ended and is not acknowledged.
+    /// Newest reports of running attempts, and of ended ones that are not acknowledged.
     unsettled: BTreeMap<u64, Report>,
 }
 
@@ -150,7 +150,7 @@ struct SimulatedLink {
 
 impl SimulatedLink {
     async fn send(&self, message: link_request::Message) {
-        // A stream that has broken is seen by who reads it.
+        // The reader of the stream notices if it has broken.
         let _ = self.up.send(LinkRequest { message: Some(message) }).await;
     }
 }
@@ -173,7 +173,8 @@ impl SimulatedWorker {
         }
     }
 
-    /// Speaks to one master until the stream is over; who leads, if that was said.
+    /// Speaks to one master until the stream is over. Returns the leader's address, if one was
+    /// named.
     async fn serve(
         &mut self,
         lines: &Lines,
@@ -309,7 +310,7 @@ impl SimulatedWorker {
     }
 }
 
-/// Who is to be dialled after a goodbye, if that was said.
+/// The address to dial after a goodbye, if one was named.
 fn farewell(said: Goodbye) -> Option<String> {
     let refused = said.reason() == goodbye::Reason::Refused;
     assert!(!refused, "a simulated worker is refused: {said:?}");

@@ -6,7 +6,7 @@ use crate::figure::Figures;
 use crate::load;
 use crate::load::{CONNECTIONS, connect, submit};
 
-/// Enough to see a rate, and to leave the start behind.
+/// Enough for a steady rate, in which the start does not matter.
 const COUNT: usize = 100_000;
 
 pub(crate) async fn measure(figures: &mut Figures) {

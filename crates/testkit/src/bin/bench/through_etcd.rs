@@ -6,7 +6,7 @@ use crate::figure::Figures;
 use crate::load::{CONNECTIONS, connect, submit};
 use crate::{drivers, noop};
 
-/// Submissions, after as many hundredths to leave the start behind.
+/// Submissions that are measured, after 2,000 that leave the start behind.
 const SUBMISSIONS: usize = 50_000;
 const DRIVERS: usize = 5_000;
 

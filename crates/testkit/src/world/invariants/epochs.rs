@@ -1,4 +1,4 @@
-//! Epochs only grow at each worker; incarnations too.
+//! Epochs and incarnations only grow at each worker.
 
 use muster_types::{Epoch, Incarnation};
 

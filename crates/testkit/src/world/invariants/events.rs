@@ -1,4 +1,4 @@
-//! Events are told without gap or repeat, through every failover.
+//! Events are reported without gap or repeat, through every failover.
 
 use muster_types::Commit;
 

@@ -1,5 +1,6 @@
-//! At most one copy of a driver executes, over all machines; what is closed, or was never assigned
-//! here, executes nowhere, so that a KILLED leaves nothing; an attempt starts once.
+//! At most one copy of a driver executes, over all machines. An attempt that is closed, or was
+//! never assigned to its machine, executes nowhere, so a KILLED driver leaves nothing. An attempt
+//! starts once.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ impl World {
                 }
             }
         }
-        // With clocks beyond their bound the lease promises nothing any more.
+        // With clocks beyond their bound the lease promises nothing.
         if self.sabotaged(Sabotage::DriftBeyondBound) && !found.is_empty() {
             return self.count("overlap under wild clocks");
         }

@@ -1,5 +1,5 @@
-//! An exit code is the true one of its attempt (that it is told once is the ledger's: terminal is
-//! terminal).
+//! An exit code is the true one of its attempt. (That it is reported once is the ledger's rule:
+//! terminal is terminal.)
 
 use muster_types::{AttemptKey, DriverRecord, Exit};
 

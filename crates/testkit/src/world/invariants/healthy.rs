@@ -1,4 +1,4 @@
-//! What is current and healthy is never killed for not being so.
+//! A current and healthy attempt is never killed as a stray.
 
 use muster_types::{AttemptKey, KilledBy};
 

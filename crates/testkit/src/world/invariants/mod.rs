@@ -1,5 +1,5 @@
-//! What must hold after every step, one small file each, beside the library of
-//! `muster_core::invariants` (which the store's ledger and every core at rest are held to as well).
+//! What must hold after every step, one small file each. In addition, the rules of
+//! `muster_core::invariants` are checked on the store's ledger and on every core at rest.
 
 mod capacity;
 mod epochs;
@@ -23,23 +23,23 @@ use muster_types::{
 use super::World;
 use super::store::Transaction;
 
-/// What only somebody who sees everything knows.
+/// What only an observer of the whole world knows.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
     pub(super) broken: Vec<(&'static str, String)>,
     transactions: u64,
-    /// Where every attempt that was ever written was assigned to.
+    /// Where each attempt was assigned, of all that were ever written.
     assigned: BTreeMap<AttemptKey, (WorkerUid, Incarnation)>,
-    /// Attempts that a process was started for.
+    /// Attempts for which a process was started.
     started: BTreeSet<AttemptKey>,
     exits: BTreeMap<AttemptKey, Exit>,
     pub(super) acknowledged: BTreeMap<RequestId, DriverUid>,
-    /// The highest epoch that each worker registered under.
+    /// The highest epoch under which each worker has registered.
     epochs: BTreeMap<WorkerUid, Epoch>,
     incarnations: BTreeMap<WorkerUid, Incarnation>,
     granted: BTreeSet<(ApplicationUid, ExecutorId)>,
-    /// Executors that were on a worker when it was lost: from then on they may be replaced, whoever
-    /// comes back.
+    /// Executors that were on a worker when it was lost. From then on they may be replaced, even if
+    /// the worker comes back.
     unreachable: BTreeSet<(ApplicationUid, ExecutorId)>,
     commits: BTreeSet<Commit>,
     forgotten: BTreeSet<WorkerUid>,
@@ -58,13 +58,13 @@ impl World {
         self.recorder.broken.is_empty()
     }
 
-    /// After every step.
+    /// Checks what must hold after every step.
     pub(super) fn check(&mut self) {
         self.check_executing();
         self.check_capacity();
     }
 
-    /// The store has applied a transaction.
+    /// Called when the store has applied a transaction.
     pub(super) fn witness_commit(&mut self, transaction: &Transaction) {
         self.check_acknowledged();
         for write in transaction.groups.iter().flat_map(|(writes, _)| writes) {

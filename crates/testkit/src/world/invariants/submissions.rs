@@ -1,4 +1,4 @@
-//! An acknowledged submission is never lost; the same request is the same driver.
+//! An acknowledged submission is never lost, and the same request is the same driver.
 
 use muster_types::{DriverRecord, RequestId};
 

@@ -1,4 +1,4 @@
-//! Executors are not granted beyond their target, by whoever leads.
+//! No leader grants executors beyond their target.
 
 use muster_types::{ExecutorsRecord, WorkerUid};
 

@@ -1,4 +1,4 @@
-//! What is not leased is never closed as lost while its machine is merely out of reach.
+//! An unleased attempt is never closed as lost while its machine is merely out of reach.
 
 use muster_types::{AttemptKey, DriverRecord, Reason};
 

@@ -1,4 +1,4 @@
-//! Leases, keys, wins, deadlines; deaths and restarts.
+//! Leases, keys, wins and deadlines; deaths and restarts.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -18,9 +18,9 @@ use crate::world::plan::{KEEP_ALIVE, STORE_LEASE, STORE_MARGIN, STORE_PATIENCE, 
 use crate::world::sabotage::Sabotage;
 use crate::world::store::{Answer, Call, Committed};
 
-/// Between two looks at the liveness table.
+/// Time between two looks at the liveness table.
 pub(super) const PULSE: Duration = Duration::from_millis(500);
-/// A candidate deposes at most once within this.
+/// Time within which a candidate deposes at most once.
 const DEPOSE_AGAIN: Duration = Duration::from_secs(10);
 
 pub(crate) const CLUSTER: ClusterUid = ClusterUid(77);
@@ -48,7 +48,7 @@ impl World {
         self.beat(master, life);
     }
 
-    /// Its process is gone; what it sent is on its way.
+    /// The master's process is gone; its messages are still on their way.
     pub(in crate::world) fn crash_master(&mut self, master: usize) {
         self.note(|| format!("master {master} dies"));
         self.count("master died");
@@ -67,7 +67,7 @@ impl World {
         let pause = self.rng.between(50, 8_000);
         self.after(Duration::from_millis(pause), Event::StartMaster { master });
         let Some(key) = key.filter(|_| led) else { return };
-        // The next in line finds the connection reset, and then refused.
+        // The next standby finds the connection reset, and then refused.
         let next = self.next_in_line(master);
         if let Some(next) = next.filter(|_| self.rng.chance(700)) {
             let pause = self.rng.between(50, 800);
@@ -94,7 +94,7 @@ impl World {
         self.ask_store(master, Call::Delete { key });
     }
 
-    /// Asks the store; the call may be lost, late, or arrive twice, the answer too.
+    /// Asks the store. The call may be lost, late, or arrive twice; the answer may be lost or late.
     pub(super) fn ask_store(&mut self, master: usize, call: Call) {
         let Some(leaves) = self.may_send(master) else { return };
         let sent = self.clock(master).time;
@@ -102,7 +102,7 @@ impl World {
         this.calls += 1;
         let (number, life) = (this.calls, this.life);
         this.sent.insert(number, sent);
-        // A call that is lost is never answered; its sending time is of no use any more.
+        // A lost call is never answered, so its sending time is not needed any more.
         if this.sent.len() > 64 {
             this.sent.pop_first();
         }
@@ -113,7 +113,7 @@ impl World {
             match self.rng.roll(3) {
                 0 => return,
                 1 => {
-                    // Late by a little more than is waited for, or by much.
+                    // Late by a little more than the caller waits, or by much.
                     let longest = if self.rng.chance(600) { 4_000 } else { 30_000 };
                     arrives = arrives + Duration::from_millis(self.rng.between(1_000, longest));
                 }
@@ -132,7 +132,7 @@ impl World {
     pub(in crate::world) fn take_asked(&mut self, master: usize, life: Life, number: u64, call: Call) {
         let (from, to) = (Node::Master(master), Node::Store);
         if let Some(until) = self.network.blocked(from, to, self.now) {
-            // What waits in a broken path arrives when it is mended, or never.
+            // A call in a broken path arrives when the path is mended, or never.
             if self.rng.chance(500) {
                 self.at(until, Event::Asked { master, life, number, call });
             }
@@ -198,13 +198,14 @@ impl World {
         self.at(arrives, Event::Answered { master, life, number, answer });
     }
 
-    /// The deadline of a term: from the sending of the last good keep-alive, less a margin.
+    /// Whether the deadline of the term has not passed. It lies one store lease after the sending
+    /// of the last good keep-alive, less a margin.
     pub(in crate::world) fn stands(&self, master: usize) -> bool {
         let Some(last_good) = self.masters[master].last_good else { return false };
         self.clock(master).time < last_good + STORE_LEASE.saturating_sub(STORE_MARGIN)
     }
 
-    /// Keeps the lease, and all that is looked at regularly.
+    /// Keeps the lease, and does everything that is done regularly.
     pub(in crate::world) fn beat(&mut self, master: usize, life: Life) {
         if self.masters[master].life != life || !self.masters[master].is_up() {
             return;
@@ -246,7 +247,7 @@ impl World {
         self.ask_store(master, Call::Read { key, after });
     }
 
-    /// What the watch brings, in the order in which it was written, and late.
+    /// Takes what the watch brings, in the order of the writes, and late.
     fn follow(&mut self, master: usize) {
         if self.network.blocked(Node::Store, Node::Master(master), self.now).is_some() {
             return;
@@ -330,7 +331,7 @@ impl World {
     fn take_read(&mut self, master: usize, key: u64, after: Commit, newest: Commit, writes: &[Write]) {
         let this = &self.masters[master];
         let Role::Recovering { won, key: wanted, .. } = this.role else { return };
-        // What was asked for an earlier key, from where that one was.
+        // This answers a read for an earlier key, or from another commit.
         if wanted != key || this.followed.commit != after {
             return;
         }
@@ -341,7 +342,7 @@ impl World {
         self.lead(master, key, won);
     }
 
-    /// Everything is there.
+    /// Everything is loaded, so the master leads.
     fn lead(&mut self, master: usize, key: u64, won: Now) {
         let Followed { commit: newest, follower, log, .. } =
             std::mem::replace(&mut self.masters[master].followed, Followed::new());
@@ -387,7 +388,7 @@ impl World {
         self.advance(master);
     }
 
-    /// A term ends: nobody is answered any more, and what is in flight is waited for.
+    /// Ends a term: calls are not answered any more, and a transaction in flight is waited for.
     pub(in crate::world) fn end_term(&mut self, master: usize, reason: Stop) {
         if let Role::Recovering { .. } = self.masters[master].role {
             self.leave_seat(master);
@@ -406,7 +407,7 @@ impl World {
         }
     }
 
-    /// Throws the state away, gives up the key, and stands by again.
+    /// Throws the state away, gives up the key, and becomes a standby again.
     pub(super) fn leave_seat(&mut self, master: usize) {
         self.dismiss_all(master);
         let this = &mut self.masters[master];
@@ -414,7 +415,8 @@ impl World {
         if let Some(key) = this.key.take() {
             self.ask_store(master, Call::Delete { key });
         }
-        // A new key under a new lease: nothing of the old term can be mistaken for the next.
+        // A new key comes under a new lease, so that nothing of the old term can be mistaken for
+        // the next.
         self.masters[master].lease = None;
     }
 

@@ -1,5 +1,5 @@
-//! Workers that have been disconnected for longer than the worker timeout: marked in the table
-//! first, then told to the loop.
+//! Workers that have been disconnected for longer than the worker timeout: they are marked in the
+//! table first, then the loop is told.
 
 use muster_core::Input;
 
@@ -18,7 +18,7 @@ impl World {
         let this = &mut self.masters[master];
         let is_current = this.life == life;
         let Some(active) = this.active().filter(|active| is_current && active.term == term) else { return };
-        // If this was late, heartbeats may wait unread: every deadline moves by as much.
+        // If this look was late, heartbeats may wait unread: every deadline moves by as much.
         if late >= LATE {
             active.table.extend_all(late);
         }

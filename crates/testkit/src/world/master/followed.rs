@@ -12,19 +12,19 @@ use crate::world::plan::config;
 #[derive(Debug)]
 pub(super) struct Followed {
     pub(super) commit: Commit,
-    /// What the watch has on its way goes up to this one.
+    /// The newest commit whose writes the watch has on their way.
     pub(super) coming: Commit,
     pub(super) follower: Follower,
     pub(super) log: BTreeMap<Commit, Arc<EventsRecord>>,
 }
 
 impl Followed {
-    /// Nothing yet.
+    /// A standby that knows nothing yet.
     pub(super) fn new() -> Followed {
         Followed { commit: Commit(0), coming: Commit(0), follower: Follower::new(config()), log: BTreeMap::new() }
     }
 
-    /// Takes in what was written after it.
+    /// Takes in the writes after the present commit, up to `newest`.
     pub(super) fn take(&mut self, newest: Commit, writes: impl Iterator<Item = Write>) {
         for write in writes {
             match write {
@@ -33,7 +33,7 @@ impl Followed {
                 write => self.follower.follow(write),
             }
         }
-        // Nobody reads here.
+        // There are no readers here.
         self.follower.shows().for_each(drop);
         self.commit = newest;
     }

@@ -1,4 +1,4 @@
-//! The master's end of streams: hellos, heartbeats, what workers say, and what they are told.
+//! The master's end of streams: hellos, heartbeats, and the messages from and to workers.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) fn address(master: usize) -> String {
 }
 
 impl World {
-    /// A worker dials: the kernel answers for a process that is there, stopped or not.
+    /// A worker dials. The kernel answers for a process that exists, stopped or not.
     pub(in crate::world) fn take_dial(&mut self, id: StreamId) {
         let Some(stream) = self.network.streams.get(&id).copied() else { return };
         let (here, there) = (Node::Master(stream.master), Node::Worker(stream.worker));
@@ -78,7 +78,7 @@ impl World {
         self.end_if_dying(master);
     }
 
-    /// The link that something came by, if its stream is registered.
+    /// The link of a stream, if the stream is registered.
     fn present(&mut self, master: usize, id: StreamId, link: LinkId) -> Option<LinkId> {
         let sabotaged = self.sabotaged(Sabotage::SessionCheckOff);
         let active = self.masters[master].active()?;
@@ -92,8 +92,7 @@ impl World {
         active.links.get(&link).filter(|handle| handle.stream == id).map(|_| link)
     }
 
-    /// With the check of attempts taken away, a report of an earlier attempt counts for the one
-    /// that is open.
+    /// Without the check of attempts, a report of an earlier attempt counts for the open one.
     fn rewrite(&mut self, mut reports: Vec<Report>) -> Vec<Report> {
         if self.sabotaged(Sabotage::AttemptCheckOff) {
             for report in &mut reports {
@@ -135,7 +134,7 @@ impl World {
         self.queue_input(master, Waiting::Link(Input::Hello(link, Box::new(hello))));
     }
 
-    /// Who this master believes leads.
+    /// The leader, as this master believes.
     fn hint(&self, master: usize) -> Option<String> {
         let (_, leader) = self.masters[master].keys.first()?;
         (*leader != master).then(|| address(*leader))
@@ -148,7 +147,7 @@ impl World {
         let Some(link) = self.present(master, id, link) else { return };
         if self.sabotaged(Sabotage::AnswerBeforeTable) {
             self.say(master, id, link.session, DownlinkMessage::HeartbeatAnswer(number));
-            // The loop comes to it when the store has answered, or never if that takes longer than
+            // The loop enters it when the store has answered, or never if that takes longer than
             // the link lives.
             if self.masters[master].active().is_some_and(|active| active.flight.is_some()) || self.rng.chance(600) {
                 return;
@@ -196,14 +195,14 @@ impl World {
         self.send_down(master, id, Down::Fin);
     }
 
-    /// The last word of a link: then it is over.
+    /// Ends a link with a goodbye.
     pub(super) fn farewell(&mut self, master: usize, link: LinkId, reason: GoodbyeReason) {
         let Some(handle) = self.handle_of(master, link) else { return };
         self.goodbye(master, handle.stream, link.session, reason);
         self.unlink(master, link, handle.stream);
     }
 
-    /// A link's tasks have ended: out of the registry first, then the loop is told.
+    /// A link's tasks have ended: it leaves the registry first, then the loop is told.
     pub(super) fn unlink(&mut self, master: usize, link: LinkId, id: StreamId) {
         let Some(active) = self.masters[master].active() else { return };
         if active.links.get(&link).is_some_and(|handle| handle.stream == id) {
@@ -227,8 +226,8 @@ impl World {
         }
     }
 
-    /// A stream breaks: some of what it holds is lost, the rest late; each end hears of it at its
-    /// own time.
+    /// Breaks a stream: some of its messages are lost and the rest are late, and each end learns of
+    /// it at its own time.
     pub(in crate::world) fn break_stream(&mut self, id: StreamId) {
         let (up, down) = (self.rng.between(0, 4), self.rng.between(0, 4));
         let Some(stream) = self.network.streams.get_mut(&id) else { return };
@@ -238,7 +237,7 @@ impl World {
         stream.up.cut(up);
         stream.down.cut(down);
         for event in [Event::BrokenAtMaster { stream: id }, Event::BrokenAtWorker { stream: id }] {
-            // Mostly at once; at times only its own patience tells an end.
+            // Mostly at once; sometimes an end learns of it only by its own timeout.
             let late = if self.rng.chance(200) { self.rng.between(1_000, 20_000) } else { self.rng.between(0, 50) };
             self.after(Duration::from_millis(late), event);
         }

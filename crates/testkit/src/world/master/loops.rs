@@ -1,5 +1,5 @@
-//! The commit loop: take what waits, ask the core, commit, release. One transaction is in flight at
-//! a time.
+//! The commit loop: it takes what waits, asks the core, commits, and releases. One transaction is
+//! in flight at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::world::plan::STORE_PATIENCE;
 use crate::world::sabotage::Sabotage;
 use crate::world::store::{Call, Committed, Transaction};
 
-/// Lateness beyond what a busy machine explains.
+/// A delay beyond what a busy machine explains.
 pub(super) const LATE: Duration = Duration::from_millis(500);
 
 impl World {
@@ -87,7 +87,7 @@ impl World {
         self.end_if_dying(master);
     }
 
-    /// The core's own deadline: if the loop was stopped meanwhile, all of them move by that much.
+    /// The core's own deadline. If the loop was stopped meanwhile, all deadlines move by as much.
     pub(in crate::world) fn core_deadline(&mut self, master: usize, life: Life, term: u64, due: Instant) {
         let now = self.clock(master);
         let late = self.now.since(due);
@@ -200,7 +200,7 @@ impl World {
         self.after(STORE_PATIENCE, Event::Silence { master, life, term, transaction: id, tries });
     }
 
-    /// The store has not answered: whether the transaction was applied is not known.
+    /// The store has not answered, so it is unknown whether the transaction was applied.
     pub(in crate::world) fn store_silent(
         &mut self,
         master: usize,
@@ -260,7 +260,7 @@ impl World {
 
 type PackedTransaction = (Vec<(Vec<Write>, Vec<muster_types::Event>)>, Vec<muster_types::Event>, Vec<Effect>);
 
-/// Takes as many groups from the front as fit; at least one.
+/// Takes as many groups from the front as fit, but at least one.
 fn pack(active: &mut Active) -> PackedTransaction {
     let (mut groups, mut events, mut effects): PackedTransaction = PackedTransaction::default();
     let mut writes = 0;

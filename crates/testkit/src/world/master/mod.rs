@@ -1,5 +1,5 @@
-//! A master: the real core and liveness table, in a shell that does step for step what
-//! `crates/master` does, in its order.
+//! A master: the real core and liveness table, in a shell that repeats step for step what
+//! `crates/master` does.
 
 mod election;
 mod expiry;
@@ -25,7 +25,7 @@ use super::event::Life;
 /// What a master does.
 #[derive(Debug)]
 pub(super) enum Role {
-    /// Its process is not there.
+    /// Its process does not run.
     Down,
     /// It has no lease or no key yet, or waits for its turn.
     Standby,
@@ -40,23 +40,23 @@ pub(super) struct Master {
     pub(super) clock: Clock,
     pub(super) life: Life,
     pub(super) role: Role,
-    /// Stopped by a signal, or starved.
+    /// Until when it is stopped by a signal, or starved.
     pub(super) stopped_until: Instant,
-    /// It stops for so long within its next step.
+    /// How long it stops within its next step.
     pub(super) stops_next: Option<Duration>,
-    /// It dies once it has sent so many more messages.
+    /// After how many more messages it dies.
     pub(super) dies_after: Option<u32>,
     pub(super) leader: LeaderUid,
     pub(super) lease: Option<u64>,
     pub(super) key: Option<u64>,
-    /// Of the last keep-alive (or grant) that was answered well: when it was sent.
+    /// The sending time of the last keep-alive (or grant) that was answered well.
     pub(super) last_good: Option<Time>,
     /// When calls to the store were sent, by number.
     pub(super) sent: BTreeMap<u64, Time>,
     pub(super) calls: u64,
-    /// Candidates as they were last heard of.
+    /// The candidates, as the master last heard of them.
     pub(super) keys: Vec<(u64, usize)>,
-    /// What it will lead with, as far as it has seen it.
+    /// What it will lead with, as far as it has followed it.
     followed: Followed,
     /// The key of its previous life, which it deletes when it starts.
     pub(super) left: Option<u64>,
@@ -104,8 +104,8 @@ impl World {
         self.masters[master].clock.read(self.now)
     }
 
-    /// Whether the master may send: one that dies in the middle of something sends the first
-    /// messages alone. What it sends leaves once it is not stopped any more.
+    /// When a message that is sent now leaves: once the master is not stopped any more. `None` if
+    /// the master, which dies within this step, has sent its last message.
     fn may_send(&mut self, master: usize) -> Option<Instant> {
         let this = &mut self.masters[master];
         if let Some(left) = &mut this.dies_after {
@@ -123,7 +123,7 @@ impl World {
         Some(self.masters[master].stopped_until.max(self.now))
     }
 
-    /// A master that was to die in the middle of what it did is dead after it.
+    /// Ends a master that was to die within what it did.
     fn end_if_dying(&mut self, master: usize) {
         if self.masters[master].dies_after.is_some() && self.masters[master].is_up() {
             self.crash_master(master);

@@ -1,4 +1,4 @@
-//! What depended on a transaction, in order, after it and every earlier one.
+//! What depends on a transaction is done in order, after that transaction and every earlier one.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::world::event::{Event, Reply};
 use crate::world::network::Node;
 
 impl World {
-    /// `durable`: the effects follow a write that is in the store.
+    /// `durable` says that the effects follow a write that is in the store.
     pub(super) fn release(&mut self, master: usize, effects: Vec<Effect>, durable: bool) {
         let (shows, rest): (Vec<_>, Vec<_>) =
             effects.into_iter().partition(|effect| matches!(effect, Effect::UpdateView(_)));
@@ -33,7 +33,7 @@ impl World {
     fn act(&mut self, master: usize, effect: Effect, durable: bool) {
         match effect {
             Effect::Reply(call, answer) => {
-                // What is not the answer of a write is given only while the deadline stands.
+                // An answer that follows no write is given only while the deadline stands.
                 let stands = durable || self.stands(master);
                 let Some(active) = self.masters[master].active() else { return };
                 let Some(caller) = active.calls.remove(&call) else { return };
@@ -74,7 +74,8 @@ impl World {
         }
     }
 
-    /// The core has taken a hello: older streams are cut, the table is told, then the worker.
+    /// The core has accepted a hello: older streams are cut, then the table is told, then the
+    /// worker.
     fn welcome(&mut self, master: usize, link: LinkId) {
         let Some(active) = self.masters[master].active() else { return };
         let older: Vec<LinkId> = active
@@ -105,7 +106,7 @@ impl World {
         self.at(arrives, Event::Replied { client: caller.client, call: caller.call, reply });
     }
 
-    /// Every link ends with a last word.
+    /// Ends every link with a goodbye.
     pub(super) fn say_goodbye(&mut self, master: usize, reason: Stop) {
         let Some(active) = self.masters[master].active() else { return };
         let links: Vec<LinkId> = active.links.keys().copied().collect();
@@ -118,8 +119,8 @@ impl World {
         }
     }
 
-    /// Callers whose request was not handled are told so; of what was with the store nothing is
-    /// known, and nothing said.
+    /// Callers whose request was not handled are told so. Whether a request that is with the store
+    /// is applied is unknown, so its caller gets no answer.
     pub(super) fn dismiss_all(&mut self, master: usize) {
         let Some(active) = self.masters[master].active() else { return };
         let inbox = std::mem::take(&mut active.inbox);
@@ -138,7 +139,7 @@ impl World {
             Waiting::Call(caller, _) => Some(caller),
             Waiting::Link(_) => None,
         });
-        // Handled and not with the store: nothing of it was written.
+        // These were handled and are not with the store, so nothing of them was written.
         let undone = handled.into_iter().filter(|(call, _)| !with_store.contains_key(call)).map(|(_, caller)| caller);
         for caller in waiting.chain(undone).collect::<Vec<_>>() {
             self.reply(master, caller, Reply::NotLeader);

@@ -1,4 +1,4 @@
-//! What there is while a master leads.
+//! What exists while a master leads.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::world::network::StreamId;
 use crate::world::rng::Rng;
 use crate::world::store::Transaction;
 
-/// Who waits for an answer.
+/// A client that waits for an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {
     pub(in crate::world) client: usize,
@@ -69,10 +69,10 @@ pub(in crate::world) struct Active {
     pub(in crate::world) flight: Option<Flight>,
     pub(in crate::world) calls: BTreeMap<CallId, Caller>,
     pub(in crate::world) next_call: u64,
-    /// By how much the core's time lies behind the clock.
+    /// How far the core's time lies behind the clock.
     pub(in crate::world) behind: Duration,
     pub(in crate::world) deadline_at: Option<Instant>,
-    /// Commits whose events watchers are told.
+    /// Commits whose events are reported to watchers.
     pub(in crate::world) log: BTreeMap<Commit, Arc<EventsRecord>>,
     /// Sessions that clients hold here.
     pub(in crate::world) sessions: BTreeSet<(ApplicationUid, u64)>,
@@ -80,7 +80,7 @@ pub(in crate::world) struct Active {
 }
 
 impl Active {
-    /// The time that the core is told.
+    /// The time that is given to the core.
     pub(in crate::world) fn core_now(&self, now: Now) -> Now {
         Now { time: now.time - self.behind, wall: now.wall }
     }

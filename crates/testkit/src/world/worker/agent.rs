@@ -1,4 +1,4 @@
-//! The agent: carries out what the link wants, in order, as `crates/worker` does.
+//! The agent: it carries out the link's effects in order, as `crates/worker` does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::world::network::{Node, Pipe, Stream, StreamId};
 use crate::world::sabotage::Sabotage;
 use crate::world::{World, brief};
 
-/// Sending times that are remembered: more than heartbeats can be open.
+/// Sending times that are remembered: more than there can be open heartbeats.
 const SENT_AT: usize = 16;
 
 impl World {
-    /// Feeds the link, and carries out what it wants.
+    /// Feeds the link, and carries out its effects.
     pub(in crate::world) fn feed(&mut self, worker: usize, input: LinkInput) {
         let now = self.worker_clock(worker);
         let Some(agent) = &mut self.workers[worker].agent else { return };
@@ -130,8 +130,7 @@ impl World {
                 self.order(worker, StopOrder::Closed(acknowledgement));
             }
             LinkEffect::FenceWithoutRunner => self.fence_without_runner(worker),
-            // No master is watched here, and the runner kills at the lease's end: workers find the
-            // next leader by dialling.
+            // No master is watched here: workers find the next leader by dialling.
             LinkEffect::Watch(_) | LinkEffect::Unwatch | LinkEffect::Masters(_) | LinkEffect::Say(_) => {}
         }
     }
@@ -178,7 +177,8 @@ impl World {
         self.feed(worker, LinkInput::Broken(session));
     }
 
-    /// The stream, if the agent that opened it lives and has not dropped it.
+    /// The worker and the session of a stream, if the agent that opened it lives and has not
+    /// dropped it.
     fn stream_of_agent(&self, id: StreamId) -> Option<(usize, Session)> {
         let stream = self.network.streams.get(&id)?;
         let machine = &self.workers[stream.worker];
@@ -253,13 +253,13 @@ impl World {
         }
     }
 
-    /// The runner remembers the attempt before anything is done for it; what is known already is
-    /// only answered.
+    /// The runner remembers the attempt before anything is done for it; for a known attempt it only
+    /// reports the state.
     fn launch(&mut self, worker: usize, launch: Arc<Launch>) {
         let attempt = launch.attempt;
         self.witness_launch(worker, attempt);
         self.order(worker, StopOrder::Accept(Arc::clone(&launch)));
-        // Most need nothing to be fetched.
+        // Half of the launches have nothing to fetch.
         let longest = if self.rng.chance(500) { 60 } else { 1_500 };
         let pause = Duration::from_millis(self.rng.between(0, longest));
         let machine = &mut self.workers[worker];
@@ -286,9 +286,9 @@ impl World {
         self.order(worker, StopOrder::Start(launch));
     }
 
-    /// Goes down the one connection to the runner, behind everything before it.
+    /// Sends an order down the one connection to the runner, after everything before it.
     fn order(&mut self, worker: usize, order: StopOrder) {
-        // At times the runner is busy, and what it is told lies in its socket.
+        // Sometimes the runner is busy, and orders lie in its socket.
         let slow = self.rng.chance(25) && !self.calm;
         let pause =
             Duration::from_micros(if slow { self.rng.between(3_000, 2_500_000) } else { self.rng.between(20, 3_000) });
@@ -309,8 +309,8 @@ impl World {
         let Some(agent) = &mut machine.agent else { return };
         let input = match reported {
             Told::Reports(reports) => {
-                // One that has ended is not started any more: the runner may have forgotten it, and
-                // would take it for new.
+                // An attempt that has ended is not started any more: the runner may have forgotten
+                // it, and would take it for new.
                 let over =
                     |report: &&Report| matches!(report.state, AttemptState::Ended(_) | AttemptState::Killing { .. });
                 reports.iter().filter(over).for_each(|report| drop(agent.preparing.remove(&report.attempt)));
@@ -331,7 +331,7 @@ impl World {
     }
 }
 
-/// What the runner is told from now on lies in its socket until then.
+/// Lets the orders to the runner lie in its socket until then.
 fn machine_is_slow(machine: &mut super::Machine, until: Instant) {
     machine.orders_last = machine.orders_last.max(until);
 }

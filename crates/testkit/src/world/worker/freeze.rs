@@ -16,7 +16,8 @@ use crate::world::sabotage::Sabotage;
 const FREEZE_LIMIT: Duration = Duration::from_millis(300);
 
 impl World {
-    /// Stops every attempt whose lease is over, at once: frozen where that works, else killed.
+    /// Stops every attempt whose lease is over, at once: it is frozen where that works, and killed
+    /// otherwise.
     pub(super) fn fence(&mut self, worker: usize, now: Now) {
         let Some(runner) = &mut self.workers[worker].runner else { return };
         for key in runner.fence.expire(now) {
@@ -28,7 +29,8 @@ impl World {
         }
     }
 
-    /// False where it is to be killed instead: without a freezer, and what is being started.
+    /// Returns false where the attempt must be killed instead: without a freezer, and while it is
+    /// being started.
     fn freeze(&mut self, worker: usize, key: AttemptKey, now: Now) -> bool {
         let machine = &mut self.workers[worker];
         let (freezer, runner) = (machine.freezer, machine.runner_life);
@@ -37,7 +39,7 @@ impl World {
             return false;
         }
         attempt.freeze = Some(Freeze::Asked { until: now.time + FREEZE_LIMIT });
-        // What waits in the kernel freezes late, or too late.
+        // A process that waits in the kernel freezes late, or too late.
         let longest = if self.rng.chance(100) { 500_000 } else { 20_000 };
         let pause = Duration::from_micros(self.rng.between(100, longest));
         self.after(pause, Event::Frozen { worker, runner, attempt: key });
@@ -45,7 +47,7 @@ impl World {
         true
     }
 
-    /// Looks whether trees are frozen by now, or have been for too long.
+    /// Checks whether trees are frozen by now, or have waited for too long.
     pub(super) fn look_at_freezes(&mut self, worker: usize, now: Now) {
         let machine = &self.workers[worker];
         let Some(runner) = &machine.runner else { return };
@@ -73,7 +75,7 @@ impl World {
         }
     }
 
-    /// A leader has confirmed an attempt: that counts only while the lease stands.
+    /// Thaws an attempt that a leader has confirmed, which counts only while the lease stands.
     pub(super) fn thaw(&mut self, worker: usize, key: AttemptKey, now: Now) {
         let unfenced = self.sabotaged(Sabotage::ThawWithoutLease);
         let Some(runner) = &mut self.workers[worker].runner else { return };
@@ -93,14 +95,14 @@ impl World {
         self.change(worker, key);
     }
 
-    /// If a lease that was over stands again, what is frozen is told anew: a leader that confirmed
-    /// it meanwhile confirmed it in vain.
+    /// If a lease that was over stands again, frozen attempts are reported again: a confirmation
+    /// that a leader sent meanwhile had no effect.
     pub(super) fn renew(&mut self, worker: usize, renewal: Renewal, now: Now) {
         let Some(runner) = &mut self.workers[worker].runner else { return };
         let stood = runner.fence.stands(now);
         let is_news = runner.fence.renew(renewal, now);
         let stands = runner.fence.stands(now);
-        // What a gap has ended is stopped before anything else is done.
+        // Attempts that a gap has ended are stopped before anything else is done.
         self.fence(worker, now);
         if !is_news || stood || !stands {
             return;

@@ -1,5 +1,5 @@
-//! The guard: closes its brake on everything leased when the runner has not stopped it, as
-//! `crates/runner` does it, around the real decision.
+//! The guard: it closes its brake on everything leased that the runner has not stopped. It works as
+//! in `crates/runner`, around the real decision.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::world::sabotage::Sabotage;
 pub(in crate::world) struct GuardState {
     guard: Guard,
     written: Option<Written>,
-    /// The brake is closed.
+    /// Whether the brake is closed.
     pub(in crate::world) is_closed: bool,
     pub(in crate::world) stopped_until: Instant,
     due: Option<Instant>,
@@ -36,18 +36,18 @@ impl GuardState {
         }
     }
 
-    /// That of the next runner.
+    /// Replaces the guard by that of the next runner.
     pub(super) fn begin_anew(&mut self) {
         *self = GuardState::new();
     }
 }
 
 impl Attempt {
-    /// Whether the runner itself has seen to it that nothing of it executes until it is thawed.
+    /// Whether the runner itself has made sure that nothing of it executes until it is thawed.
     fn is_stopped(&self) -> bool {
         match &self.stage {
             Stage::Accepted => false,
-            // It looks, before it executes, whether it is still wanted.
+            // Before it executes, it checks whether it is still wanted.
             Stage::Starting => self.stop.is_some(),
             Stage::Running => self.is_frozen() || self.stop.as_ref().is_some_and(|stop| stop.killed),
             Stage::Ending(_) | Stage::Ended(..) => true,
@@ -56,8 +56,8 @@ impl Attempt {
 }
 
 impl World {
-    /// Writes for the guard how the lease stands and what is stopped, then starts what waited for
-    /// it.
+    /// Writes for the guard how the lease stands and what is stopped, then starts the attempts that
+    /// waited for the guard.
     pub(super) fn mind_guard(&mut self, worker: usize) {
         let machine = &mut self.workers[worker];
         let life = machine.runner_life;
@@ -134,7 +134,8 @@ impl World {
         }
     }
 
-    /// Without a freezer nothing stands still: it is killed.
+    /// Moves the brake. Without a freezer it holds nothing, and everything leased is killed
+    /// instead.
     fn move_brake(&mut self, worker: usize, closes: bool) {
         self.count(if closes { "guard closes its brake" } else { "guard opens its brake" });
         self.note(|| format!("worker {worker}: the guard's brake is {}", if closes { "closed" } else { "open" }));
@@ -148,7 +149,7 @@ impl World {
             })
         };
         for (key, tree) in machine.trees.iter_mut().filter(|(_, tree)| tree.leased && tree.is_there()) {
-            // What was killed while it stood still ends when it is let go, before it executes
+            // A tree that was killed while the brake held it stays held: it ends before it executes
             // anything.
             tree.braked = freezer && (closes || (tree.braked && is_killed(key)));
             moved.push(*key);
@@ -173,12 +174,13 @@ impl World {
         usize::from(agent) + stopped.into_iter().filter(|until| *until > self.now).count()
     }
 
-    /// Two of agent, runner and guard may be down at once; all three are outside the promise.
+    /// Whether one more may go down. Two of agent, runner and guard may be down at once; all three
+    /// are outside the promise.
     pub(in crate::world) fn may_go_down(&self, worker: usize) -> bool {
         self.down(worker) < 2
     }
 
-    /// An agent that dies while the two others are stopped finds the guard awake.
+    /// Wakes the guard if an agent has died while the two others are stopped.
     pub(super) fn leave_one_up(&mut self, worker: usize) {
         if self.down(worker) == 3 {
             let machine = &mut self.workers[worker];

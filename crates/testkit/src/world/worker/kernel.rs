@@ -1,4 +1,4 @@
-//! Process trees: they start late, run for a while, leave something behind, and end with their
+//! Process trees: they start late, run for a while, leave processes behind, and end with their
 //! runner.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::world::World;
 use crate::world::event::{Event, Life};
 
 impl World {
-    /// What the tree will be, once it has started.
+    /// Plans what the tree will be once it has started.
     pub(super) fn plan_tree(&mut self, worker: usize, key: AttemptKey, launch: &Arc<Launch>) {
         let code = if self.rng.chance(450) { 0 } else { 1 + i32::from(self.rng.roll(3) as u8) };
         let leaves = u32::from(self.rng.chance(200));
@@ -44,7 +44,7 @@ impl World {
         let runner = machine.runner_life;
         if let Some(tree) = machine.trees.get_mut(&key) {
             tree.main = true;
-            // What is born under a closed brake executes nothing.
+            // A process that is born under a closed brake executes nothing.
             tree.braked = tree.leased && machine.guard.is_closed;
         }
         let length = if key.is_executor() { self.rng.between(500, 60_000) } else { self.rng.between(50, 30_000) };
@@ -109,7 +109,7 @@ impl World {
         self.go_on(worker, key);
     }
 
-    /// What ended while a brake held it ends once both are open.
+    /// Lets a process end that would have ended while a brake held it, once both brakes are open.
     pub(super) fn go_on(&mut self, worker: usize, key: AttemptKey) {
         let machine = &mut self.workers[worker];
         let runner = machine.runner_life;
@@ -126,7 +126,7 @@ impl World {
         self.after(pause, Event::Reaped { worker, runner, attempt });
     }
 
-    /// The agent ends leased trees itself: the runner does not answer.
+    /// The agent ends leased trees itself, since the runner does not answer.
     pub(super) fn fence_without_runner(&mut self, worker: usize) {
         self.count("fenced without the runner");
         let machine = &self.workers[worker];

@@ -1,4 +1,4 @@
-//! Deaths and restarts: of the agent, the runner, the machine, the machine with its disk.
+//! Deaths and restarts of the agent, the runner, the machine, and the machine with its disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl World {
         let entropy = self.rng.fork();
         let machine = &mut self.workers[worker];
         machine.agent_life += 1;
-        // From here on the runner reads nothing more of what an older agent wrote.
+        // From here on the runner reads nothing more of an older agent.
         machine.connection += 1;
         (machine.orders_last, machine.told_last) = (Instant(0), Instant(0));
         machine.agent_stopped_until = Instant(0);
@@ -47,7 +47,7 @@ impl World {
         self.meet(worker);
     }
 
-    /// Agent and runner have a fresh connection, if both are there.
+    /// Gives agent and runner a new connection, if both are there.
     fn meet(&mut self, worker: usize) {
         let machine = &mut self.workers[worker];
         let Some(runner) = machine.runner.as_ref().filter(|_| machine.agent.is_some()) else { return };
@@ -61,7 +61,7 @@ impl World {
         self.feed(worker, LinkInput::RunnerReady(incarnation));
     }
 
-    /// A runner of a new incarnation: nothing of an older one runs.
+    /// Starts a runner of a new incarnation; nothing of an older one runs.
     pub(in crate::world) fn start_runner(&mut self, worker: usize) {
         if self.workers[worker].runner.is_some() {
             return;
@@ -112,7 +112,7 @@ impl World {
         }
     }
 
-    /// Its processes die with it.
+    /// The runner's processes die with it.
     pub(in crate::world) fn kill_runner(&mut self, worker: usize) {
         let machine = &mut self.workers[worker];
         if machine.runner.take().is_none() {
@@ -144,7 +144,7 @@ impl World {
         machine.boot += 1;
         machine.clock.boot(at);
         if loses_journal {
-            // Written, not synced.
+            // The journal was written, but not synced.
             machine.disk.journal = JournalState::default();
         }
         let old = machine.uid;
@@ -162,7 +162,7 @@ impl World {
         self.after(pause, Event::StartRunner { worker });
     }
 
-    /// The runner is stopped for a while; the agent notices, and stands in for it.
+    /// Stops the runner for a while; the agent notices, and fences in its place.
     pub(in crate::world) fn stop_runner(&mut self, worker: usize, length: Duration) {
         let until = self.now + length;
         let machine = &mut self.workers[worker];
@@ -188,7 +188,8 @@ impl World {
     }
 }
 
-/// Of an earlier runner's attempts only those whose end was on record are still to be said.
+/// The attempts of an earlier runner that must still be reported: those whose end is in its
+/// journal.
 fn ends_on_record(journal: &mut JournalState, now: Now) -> BTreeMap<muster_types::AttemptKey, Attempt> {
     let mut kept = BTreeMap::new();
     for (key, remembered) in std::mem::take(journal).into_attempts() {

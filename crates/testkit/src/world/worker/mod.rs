@@ -44,9 +44,9 @@ pub(super) enum StopOrder {
 pub(super) enum Told {
     Reports(Vec<Report>),
     Inventory(Session, Vec<Report>),
-    /// Its process is gone.
+    /// The runner's process is gone.
     Gone,
-    /// It answers again.
+    /// The runner answers again.
     Answers,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Agent {
     pub(super) entropy: Rng,
     pub(super) due: Option<Instant>,
     pub(super) streams: BTreeMap<Session, StreamId>,
-    /// Launches whose artifacts are on their way.
+    /// Launches whose artifacts are being fetched.
     pub(super) preparing: BTreeMap<AttemptKey, Arc<Launch>>,
     pub(super) known: BTreeSet<AttemptKey>,
     /// The wall clock when hellos and heartbeats were sent.
@@ -71,7 +71,7 @@ pub(super) struct Runner {
     pub(super) due: Option<Instant>,
     /// Leased starts that wait for the guard.
     pub(super) waiting: BTreeMap<AttemptKey, Arc<Launch>>,
-    /// The newest term of which it has told the guard that everything is stopped.
+    /// The newest term of which the guard was told that everything is stopped.
     pub(super) stated: u64,
 }
 
@@ -95,16 +95,16 @@ pub(super) enum Stage {
     Ended(Outcome, WallTime),
 }
 
-/// The lease of an attempt that runs has ended.
+/// The state of a running attempt whose lease has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Freeze {
-    /// The kernel was asked to freeze it; if that takes longer it is killed.
+    /// The kernel was asked to freeze it. It is killed if it is not frozen at `until`.
     Asked { until: Time },
-    /// It executes nothing; if nobody confirms it by then it is killed.
+    /// It executes nothing. It is killed if no leader has confirmed it at `until`.
     Frozen { until: Time },
 }
 
-/// Somebody wants it to end.
+/// An order to end an attempt.
 #[derive(Debug)]
 pub(super) struct Stopping {
     pub(super) reason: Reason,
@@ -119,15 +119,15 @@ pub(super) struct Tree {
     pub(super) main: bool,
     pub(super) unparented: u32,
     pub(super) frozen: bool,
-    /// Under the guard's brake.
+    /// Whether it is under the guard's brake.
     pub(super) leased: bool,
-    /// The guard's brake holds it.
+    /// Whether the guard's brake holds it.
     pub(super) braked: bool,
-    /// The main process would have ended while it was frozen.
+    /// Whether the main process would have ended while it was frozen.
     pub(super) overdue: bool,
     /// How the main process ended.
     pub(super) exit: Option<Exit>,
-    /// What its main process will exit with, and leave behind.
+    /// The exit code of its main process, and the number of processes that it leaves behind.
     pub(super) code: i32,
     pub(super) leaves: u32,
     /// Shows that a process acts for its driver.
@@ -146,7 +146,7 @@ impl Tree {
     }
 }
 
-/// What survives processes.
+/// What survives the processes.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     pub(super) remembered: Option<RememberedCluster>,
@@ -164,17 +164,19 @@ pub(super) struct Machine {
     pub(super) agent: Option<Agent>,
     pub(super) agent_life: Life,
     pub(super) agent_stopped_until: Instant,
-    /// It stops for so long once its inventory has gone up.
+    /// How long the agent stops once its inventory has gone up.
     pub(super) agent_stops_next: Option<Duration>,
-    /// It dies once it has told the runner to start something; the runner is slow to read that.
+    /// Whether the agent dies once it has told the runner to start something, which the runner
+    /// reads late.
     pub(super) agent_dies_next: bool,
-    /// What answers its next hello is late, and nothing gets from it to any master after that.
+    /// Whether the answer to its next hello is late, and nothing gets from it to any master after
+    /// that.
     pub(super) welcome_dawdles: bool,
     pub(super) runner: Option<Runner>,
     pub(super) runner_life: Life,
     pub(super) runner_stopped_until: Instant,
     pub(super) guard: guard::GuardState,
-    /// The newest connection between the two: what an older one holds is void.
+    /// The newest connection between agent and runner: orders on an older one are void.
     pub(super) connection: u64,
     pub(super) orders_last: Instant,
     pub(super) told_last: Instant,

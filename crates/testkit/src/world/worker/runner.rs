@@ -1,4 +1,4 @@
-//! The runner: what it is ordered, when leases end, what it says. As `crates/runner` does it,
+//! The runner: its orders, the end of leases, and its reports. It works as in `crates/runner`,
 //! around the real fence.
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ impl Attempt {
         matches!(self.stage, Stage::Ended(..))
     }
 
-    /// Whether it executes nothing and is not being ended.
+    /// Whether it executes nothing and its end was not ordered.
     pub(super) fn is_frozen(&self) -> bool {
         let runs = matches!(self.stage, Stage::Running) && self.stop.is_none();
         runs && matches!(self.freeze, Some(Freeze::Frozen { .. }))
@@ -115,7 +115,7 @@ impl World {
         self.arm_runner(worker);
     }
 
-    /// What an earlier agent had accepted and not started will not be started.
+    /// Ends the attempts that an earlier agent had accepted and not started.
     pub(in crate::world) fn take_new_agent(&mut self, worker: usize) {
         let now = self.worker_clock(worker);
         let Some(runner) = &self.workers[worker].runner else { return };
@@ -152,7 +152,8 @@ impl World {
         self.workers[worker].runner.as_mut()?.attempts.get_mut(&key)
     }
 
-    /// What is leased is accepted only while the lease stands, and held by the fence from then on.
+    /// A leased attempt is accepted only while the lease stands, and the fence holds it from then
+    /// on.
     fn accept(&mut self, worker: usize, launch: &Arc<Launch>, now: Now) {
         let key = launch.attempt;
         if self.attempt(worker, key).is_some() {
@@ -175,8 +176,8 @@ impl World {
         self.report(worker, key);
     }
 
-    /// Whether the lease stands; it is not asked with this fault, or when it is not looked at at
-    /// all.
+    /// Whether the lease stands. With the given fault, or if starts are not checked at all, it is
+    /// not asked.
     fn admit(&mut self, worker: usize, key: AttemptKey, now: Now, without: Sabotage) -> bool {
         if self.sabotaged(without) || self.sabotaged(Sabotage::StartWithoutLease) {
             return true;
@@ -225,7 +226,7 @@ impl World {
         self.witness_kill(worker, key, by, at_once);
         let (reason, fault) = of_kill(by);
         let Some(attempt) = self.attempt(worker, key) else {
-            // RememberedCluster as an end, so that a start that comes later finds it.
+            // The kill is remembered as an end, so that a later start finds it.
             self.remember(
                 worker,
                 Accepted {
@@ -242,7 +243,8 @@ impl World {
         self.stop(worker, key, (reason, fault), grace, now);
     }
 
-    /// Has an attempt ended. The first order gives its reason; a later one may only hasten it.
+    /// Orders the end of an attempt. The first order gives the reason; a later one can only hasten
+    /// the end.
     pub(super) fn stop(
         &mut self,
         worker: usize,
@@ -253,7 +255,7 @@ impl World {
     ) {
         let life = self.workers[worker].runner_life;
         let Some(attempt) = self.attempt(worker, key) else { return };
-        // What is frozen hears no TERM, and is not thawed for it.
+        // A frozen tree gets no TERM, and is not thawed for one.
         let grace = if attempt.freeze.take().is_some() { Duration::ZERO } else { grace };
         let kill_at = now.time + grace;
         match attempt.stage {
@@ -279,7 +281,7 @@ impl World {
         self.arm_runner(worker);
     }
 
-    /// KILLs what is to be killed by now. It takes the kernel a moment.
+    /// KILLs what must be killed by now. The kernel takes a moment.
     fn press(&mut self, worker: usize, now: Now) {
         let machine = &mut self.workers[worker];
         let life = machine.runner_life;
@@ -327,7 +329,7 @@ impl World {
         }
     }
 
-    /// The process executes.
+    /// A start is done: the process executes.
     pub(in crate::world) fn spawned(&mut self, worker: usize, life: Life, key: AttemptKey) {
         let now = self.worker_clock(worker);
         if self.runner(worker, life).is_none() {
@@ -352,7 +354,7 @@ impl World {
         self.arm_runner(worker);
     }
 
-    /// The kernel tells of an end, of the main process or of all that was left.
+    /// The kernel reports an end, of the main process or of everything that was left.
     pub(in crate::world) fn reaped(&mut self, worker: usize, life: Life, key: AttemptKey) {
         let now = self.worker_clock(worker);
         if self.runner(worker, life).is_none() {
@@ -371,7 +373,7 @@ impl World {
                 self.look_at_freezes(worker, now);
                 self.arm_runner(worker);
             }
-            // What it left behind is ended too, before its end is reported.
+            // The rest of its tree is ended too, before its end is reported.
             Some(tree) if tree.unparented > 0 => {
                 if matches!(attempt.stage, Stage::Running) {
                     attempt.stage = Stage::Ending(outcome.clone());

@@ -1,4 +1,4 @@
-//! What a staged master says of who leads. Of all that a master serves, `WatchLeader` alone.
+//! What a staged master says of the leader. Of a master's services it serves `WatchLeader` alone.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,11 +13,12 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::{Grpc, NamedService, ServerStreamingService};
 use tonic::{Request, Response, Status};
 
-/// Each watch is told the present answer and every change of it; as many receivers as watches.
+/// Each watch gets the present answer and every change of it. There are as many receivers as
+/// watches.
 #[derive(Clone, Default)]
 pub(super) struct Leaders {
     pub(super) said: watch::Sender<v1::WatchLeaderResponse>,
-    /// Ends the watches that stand.
+    /// Ends an open watch.
     pub(super) cut: Arc<Notify>,
     pub(super) begun: Arc<AtomicUsize>,
 }

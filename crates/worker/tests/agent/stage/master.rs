@@ -1,4 +1,4 @@
-//! A master that says what the test tells it to.
+//! A master that says what the test wants.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -67,7 +67,7 @@ impl Master {
         }
     }
 
-    /// Tells those who watch here.
+    /// Tells the open watches who leads.
     pub(crate) fn say_leads(&self, leader: &Master, masters: &[&Master]) {
         self.leads.said.send_replace(v1::WatchLeaderResponse {
             leader: leader.address.clone(),
@@ -82,12 +82,12 @@ impl Master {
             .send_replace(v1::WatchLeaderResponse { masters: vec![self.address.clone()], ..Default::default() });
     }
 
-    /// How many watch here.
+    /// How many watches are open here.
     pub(crate) fn watches(&self) -> usize {
         self.leads.said.receiver_count()
     }
 
-    /// Ends the watches that stand, and waits for another.
+    /// Ends the open watch, and waits for another one.
     pub(crate) async fn cut_watches(&self) {
         let before = self.leads.begun.load(Ordering::SeqCst);
         self.leads.cut.notify_one();
@@ -108,7 +108,7 @@ impl Master {
         soon("the watches", watched).await;
     }
 
-    /// Whether somebody opened a stream that was not taken yet.
+    /// Whether a stream was opened and not taken yet.
     pub(crate) fn was_dialled(&mut self) -> bool {
         self.streams.try_recv().is_ok()
     }
@@ -163,7 +163,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// What comes up next; `None` when the stream has ended.
+    /// The agent's next message; `None` when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Up> {
         let message = soon("a message", self.incoming.message()).await.ok().flatten()?;
         Some(message.message.expect("a message says something"))

@@ -19,7 +19,7 @@ use tonic::transport::Channel;
 pub(crate) use master::{Master, Stream};
 pub(crate) use runner::{Runner, Talk};
 
-/// Nothing here takes this long; what does has failed.
+/// Nothing here takes this long unless it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Fails the test instead of hanging it.
@@ -30,7 +30,7 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// The agent's task, and what stops it.
 type Agent = (watch::Sender<bool>, JoinHandle<Result<(), AgentError>>);
 
-/// Everything but the master.
+/// A runner, an agent and their directories.
 pub(crate) struct Stage {
     pub(crate) root: tempfile::TempDir,
     pub(crate) runner: Runner,
@@ -92,7 +92,7 @@ impl Stage {
         soon("the agent's end", task).await.expect("no panic").expect("a clean end");
     }
 
-    /// Takes agent, runner and master to where the inventory has gone up.
+    /// Takes agent, runner and master to the point where the inventory has gone up.
     pub(crate) async fn register(&mut self, master: &mut Master, inventory: Vec<Report>) -> (Stream, Talk) {
         let mut talk = self.runner.adopted().await;
         let mut stream = master.hello().await;

@@ -1,4 +1,4 @@
-//! A runner that runs nothing: it hears what the agent tells it, and says what the test wants.
+//! A runner that runs nothing: it reads what the agent sends, and says what the test wants.
 
 use std::path::Path;
 
@@ -16,7 +16,8 @@ impl Runner {
         Runner(UnixListener::bind(state_dir.join(SOCKET_NAME)).expect("a socket"))
     }
 
-    /// The next agent, after the hello and with its own inventory answered by nothing.
+    /// The next agent, after its hello. Its own question for the inventory is answered with
+    /// nothing.
     pub(crate) async fn adopted(&self) -> Talk {
         self.adopted_as(incarnation()).await
     }
@@ -56,7 +57,8 @@ pub(crate) struct Talk {
 }
 
 impl Talk {
-    /// What the agent says next, pings answered and renewals passed over; `None` when it is gone.
+    /// The agent's next message; pings are answered and renewals skipped. `None` when the agent is
+    /// gone.
     pub(crate) async fn next(&mut self) -> Option<ToRunner> {
         loop {
             match self.next_of_all().await? {
@@ -86,7 +88,7 @@ impl Talk {
     pub(crate) async fn say(&mut self, message: ToAgent) {
         let mut frame = Vec::new();
         message.append_frame(&mut frame);
-        // An agent that is gone hears nothing.
+        // The agent may be gone.
         let _ = self.stream.write_all(&frame).await;
     }
 
@@ -94,13 +96,13 @@ impl Talk {
         self.say(ToAgent::Report(Box::new(report))).await;
     }
 
-    /// Answers the question for the inventory that comes next.
+    /// Answers the next question for the inventory.
     pub(crate) async fn answer_inventory(&mut self, reports: Vec<Report>) {
         let Some(ToRunner::Inventory(number)) = self.next().await else { panic!("the inventory is asked for") };
         self.say(ToAgent::Inventory { number, reports, last: true }).await;
     }
 
-    /// A launch as it must come: remembered first, then started.
+    /// A launch in the required order: accepted first, then started.
     pub(crate) async fn start(&mut self) -> Start {
         let Some(ToRunner::Accept(accepted)) = self.next().await else { panic!("accepted first") };
         self.report(super::report(accepted.attempt, 1, AttemptState::Accepted)).await;
