@@ -21,7 +21,7 @@ use crate::spawner::{Spawner, SpawnerContext};
 use crate::state_dir::StateDir;
 use crate::sys::privilege;
 use crate::sys::signals::SignalFd;
-use crate::tree::{self, CgroupHome, TreeRequest, Trees};
+use crate::tree::{self, TreeRequest, Trees};
 
 /// Where the runner lives.
 pub(crate) struct RunnerPlace {
@@ -67,10 +67,10 @@ pub(crate) fn prepare(
 ) -> Result<(Engine, EarlierRuns), ServeError> {
     let name = state.worker_name();
     let wanted = TreeRequest { root: options.cgroup_root.clone(), name, method: options.tree, limits: options.limits };
-    let mut found = tree::find(&wanted).map_err(|error| ServeError::Locked(error.directory))?;
+    let found = tree::find(&wanted).map_err(|error| ServeError::Locked(error.directory))?;
     let mut trees = found.trees;
     sweep(&trees)?;
-    let oom_score = protect(&mut found.cgroup_homes);
+    let oom_score = protect();
     trees.make_leased().map_err(cannot("make the group of leased trees"))?;
     let brake = trees.brake().map_err(cannot("find the group of leased trees"))?;
     let guard = Keeper::new(brake, options.fence_kill_after).map_err(cannot("prepare a guard"))?;
@@ -128,13 +128,10 @@ pub(crate) fn prepare(
     Ok((engine, runs))
 }
 
-/// Protects the runner as far as the machine permits, before there is a guard or a spawner. Returns
-/// the OOM score that each program writes for itself, since it would inherit the runner's. The
-/// memory lock ends at exec, and a program leaves the cgroup.
-fn protect(cgroup_homes: &mut [CgroupHome]) -> Option<CString> {
-    for home in cgroup_homes {
-        tell("have a cgroup of its own", home.admit_runner());
-    }
+/// Protects the runner as far as the machine permits, before there is a spawner. Returns the OOM
+/// score that each program writes for itself, since it would inherit the runner's. The memory lock
+/// ends at exec.
+fn protect() -> Option<CString> {
     tell("lock its memory", privilege::lock_memory_for_ever());
     let (oom_score, done) = privilege::refuse_oom();
     tell("be spared when memory is short", done);

@@ -248,6 +248,7 @@ fn without_a_namespace_the_guard_ends_what_its_runner_left() {
 fn a_runner_that_ends_leaves_neither_guard_nor_cgroup() {
     let runner = TestRunner::start(&[]);
     let mut agent = runner.connect();
+    agent.renew(LEASE);
     let guard = wait_guard(&runner);
     let own = || {
         let text = std::fs::read_to_string(format!("/proc/{}/cgroup", guard.as_raw_nonzero())).unwrap();

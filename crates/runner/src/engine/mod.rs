@@ -29,7 +29,7 @@ use crate::journal::Journal;
 use crate::spawner::Spawner;
 use crate::sys;
 use crate::sys::signals::{Signal, SignalFd};
-use crate::tree::{CgroupHome, Trees};
+use crate::tree::{self, CgroupHome, Trees};
 use agent_conn::AgentConnections;
 use attempts::AttemptTable;
 use commands::RunnerReply;
@@ -83,6 +83,8 @@ pub(crate) struct Engine {
     owed: Vec<RunnerReply>,
     has_strays: bool,
     is_journal_full: bool,
+    /// Whether the runner was told to move to a cgroup of its own.
+    has_moved: bool,
     /// Dropped after the parts that have processes in these cgroups, so that they can be removed.
     cgroup_homes: Vec<CgroupHome>,
 }
@@ -125,6 +127,7 @@ impl Engine {
             owed: Vec::new(),
             has_strays: false,
             is_journal_full: false,
+            has_moved: false,
             cgroup_homes,
         })
     }
@@ -132,7 +135,6 @@ impl Engine {
     /// Runs until everything has been shut down.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut begun = None;
-        self.keep_guard();
         while !self.attempts.is_shut_down() {
             self.poll.arm(self.attempts.next_deadline())?;
             let ready = self.poll.wait()?;
@@ -242,8 +244,18 @@ impl Engine {
         self.attempts.spawner.set_lease_end(end.map_or(0, |end| end.0));
     }
 
+    /// Keeps a guard from the first renewal on. Before it nothing leased runs, and a worker that has
+    /// just started must not wait: the kernel takes 10 to 20 ms for each move between cgroups, of
+    /// the runner and of the guard, and holds up all forks for so long.
+    ///
     /// A guard whose socket cannot be watched is replaced when it does not answer.
     fn keep_guard(&mut self) {
+        if self.attempts.fence.renewal().is_none() {
+            return;
+        }
+        if !std::mem::replace(&mut self.has_moved, true) {
+            tree::admit_runner(&mut self.cgroup_homes);
+        }
         if self.attempts.guard.keep(&self.cgroup_homes, clock::now())
             && let Some(socket) = self.attempts.guard.socket()
         {

@@ -242,7 +242,8 @@ impl Keeper {
         let answers = self.running.is_some()
             && self.table.seen().is_some()
             && self.unanswered.is_none_or(|since| now.time.since(since) < ANSWER_LIMIT);
-        if !answers {
+        let is_late = self.started.is_some_and(|started| now.time.since(started) >= ANSWER_LIMIT);
+        if !answers && is_late {
             self.say("the guard does not answer: nothing leased is started until it does");
         }
         answers && !self.table.is_closed() && self.stopped >= fence.ended_term()

@@ -6,7 +6,7 @@
 //! two containers that see one hierarchy) never end each other's trees: the second is refused and
 //! needs another `--cgroup-root`.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -85,7 +85,7 @@ impl CgroupHome {
     /// Puts the runner beside the worker's cgroup, so that nothing that is done to the cgroup in
     /// which it was started stops it. This is done only where every program has a cgroup of its
     /// own: in a hierarchy of limits, a program without limits would stay in the runner's cgroup.
-    pub(crate) fn admit_runner(&mut self) -> io::Result<()> {
+    fn admit_runner(&mut self) -> io::Result<()> {
         if !self.holds_trees {
             return Ok(());
         }
@@ -129,6 +129,17 @@ impl Drop for CgroupHome {
         }
         // It stays if something is left in it.
         let _ = remove(&self.shared, &self.name);
+    }
+}
+
+/// Moves the runner to cgroups of its own, as far as the machine permits. Programs leave them: each
+/// has a cgroup of its own in the same hierarchies.
+pub(crate) fn admit_runner(cgroup_homes: &mut [CgroupHome]) {
+    for home in cgroup_homes {
+        if let Err(error) = home.admit_runner() {
+            // There may be no reader.
+            let _ = writeln!(io::stderr(), "the runner cannot have a cgroup of its own: {error}");
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use muster_types::AttemptKey;
 
 pub(crate) use brake::{Brake, BrakeSite};
 pub(crate) use cgroup::CgroupId;
-pub(crate) use find::{CgroupHome, Method, TreeRequest, find};
+pub(crate) use find::{CgroupHome, Method, TreeRequest, admit_runner, find};
 use freezer::Freezer;
 use limits::Limiter;
 use marks::Marks;
