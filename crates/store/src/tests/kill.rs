@@ -53,7 +53,7 @@ async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
     let directory = tempfile::tempdir().unwrap();
     let mut sample = Sample::new(5);
     let (mut newest, mut revision) = (0, 0);
-    for round in 0..20 {
+    for round in 0..200 {
         // The first rounds may hit the making of the store itself.
         let length = Duration::from_micros(sample.number() % if round < 5 { 20_000 } else { 250_000 });
         let acknowledged = run_and_kill(directory.path(), length, &mut revision, newest);
@@ -67,8 +67,12 @@ async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
         assert!(snapshot.events.iter().map(|record| record.commit.0).eq(1..=found), "gaps up to {found}");
         assert!(snapshot.drivers.iter().all(|driver| driver.version == found), "a part of a transaction");
         newest = found;
+        // On a busy machine many children are killed before they have committed anything.
+        if round >= 20 && newest > 100 {
+            return;
+        }
     }
-    assert!(newest > 100, "only {newest} transactions in 20 rounds");
+    panic!("only {newest} transactions in 200 rounds");
 }
 
 /// Runs the child and kills it; returns the newest transaction that it acknowledged.
