@@ -79,6 +79,8 @@ struct SpawnerShared {
     /// The pid that each thread is starting, 0 if none. The main loop does not know these processes
     /// yet, and must not take them for unassigned ones.
     current: [AtomicI32; THREADS],
+    /// The attempt whose process it is.
+    attempts: Mutex<[Option<AttemptKey>; THREADS]>,
     done: Mutex<VecDeque<SpawnDone>>,
     wake: OwnedFd,
 }
@@ -87,6 +89,10 @@ impl SpawnerShared {
     fn done(&self) -> MutexGuard<'_, VecDeque<SpawnDone>> {
         // A panic of either thread ends the process.
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, [Option<AttemptKey>; THREADS]> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,6 +120,7 @@ impl Spawner {
         let shared = Arc::new(SpawnerShared {
             lease_end: AtomicU64::new(0),
             current: Default::default(),
+            attempts: Mutex::default(),
             done: Mutex::default(),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         });
@@ -153,6 +160,13 @@ impl Spawner {
         std::mem::take(&mut *self.shared.done())
     }
 
+    /// The process that is being started for an attempt. It exists, or has ended and is not reaped,
+    /// until the caller takes what was done.
+    pub(crate) fn starting(&self, attempt: AttemptKey) -> Option<i32> {
+        let number = self.shared.attempts().iter().position(|started| *started == Some(attempt))?;
+        Some(self.shared.current[number].load(Ordering::SeqCst)).filter(|pid| *pid != 0)
+    }
+
     /// Whether a child that has ended is still being started. To be asked before
     /// [`Spawner::take_done`], which returns the children that are no longer being started.
     pub(crate) fn is_starting(&self, pid: i32) -> bool {
@@ -183,7 +197,9 @@ struct SpawnerThread {
 impl SpawnerThread {
     fn run(mut self, jobs: &Mutex<Receiver<Box<SpawnJob>>>) {
         while let Some(job) = next(jobs) {
+            self.shared.attempts()[self.number] = Some(job.attempt);
             let result = self.spawn(&job);
+            self.shared.attempts()[self.number] = None;
             let was_empty = {
                 let mut done = self.shared.done();
                 done.push_back(SpawnDone { attempt: job.attempt, result });

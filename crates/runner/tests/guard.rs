@@ -8,8 +8,8 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    Agent, LEASE, QUIET, TestRunner, V1, V2, beats, count_with_argument, driver, guard_of, guards_of, is_alive, leased,
-    outcome, ticking, unique_word, wait_guard, wait_until,
+    Agent, LEASE, QUIET, TestRunner, V1, V2, beats, count_with_argument, driver, guard_of, guards_of, is_alive, lacks,
+    leased, outcome, ticking, unique_word, wait_guard, wait_until,
 };
 use muster_agent::runner_protocol::ToRunner;
 use muster_types::{AttemptState, Reason};
@@ -59,8 +59,14 @@ fn running(arguments: &[&str], lease: Duration, word: &str) -> (TestRunner, Agen
     (runner, agent)
 }
 
+/// The same with the freezer; `None` where the machine lacks this kind.
+fn running_freezable(arguments: &[&str], lease: Duration, word: &str) -> Option<(TestRunner, Agent)> {
+    let (runner, agent) = running(arguments, lease, word);
+    (!lacks(arguments[1], agent.hello.capabilities.freezer)).then_some((runner, agent))
+}
+
 fn a_stopped_runner_is_stood_in_for(arguments: &[&str], name: &str) {
-    let (runner, mut agent) = running(arguments, LEASE, &unique_word(name));
+    let Some((runner, mut agent)) = running_freezable(arguments, LEASE, &unique_word(name)) else { return };
     let pid = runner.pid();
     stop(pid);
     // There is no beat after the lease's end, and no report of the runner.
@@ -101,7 +107,7 @@ fn a_stopped_runner_without_cgroups_loses_what_is_leased() {
 
 #[test]
 fn what_a_leader_renewed_in_time_goes_on_when_the_runner_wakes() {
-    let (runner, mut agent) = running(V2, LEASE, &unique_word("contiguous"));
+    let Some((runner, mut agent)) = running_freezable(V2, LEASE, &unique_word("contiguous")) else { return };
     let pid = runner.pid();
     stop(pid);
     // It is sent under the lease that stands, and read long after its end.
@@ -146,7 +152,7 @@ fn what_is_not_leased_is_not_the_guards() {
 
 #[test]
 fn a_stopped_guard_takes_nothing_from_the_runners_own_fence() {
-    let (runner, mut agent) = running(V2, LEASE, &unique_word("runner"));
+    let Some((runner, mut agent)) = running_freezable(V2, LEASE, &unique_word("runner")) else { return };
     let guard = wait_guard(&runner);
     stop(guard);
     agent.wait(driver(1), |report| report.state == AttemptState::Frozen);
@@ -155,7 +161,7 @@ fn a_stopped_guard_takes_nothing_from_the_runners_own_fence() {
 
 #[test]
 fn a_guard_that_dies_is_replaced_and_the_next_one_fences() {
-    let (runner, mut agent) = running(V2, Duration::from_secs(8), &unique_word("dies"));
+    let Some((runner, mut agent)) = running_freezable(V2, Duration::from_secs(8), &unique_word("dies")) else { return };
     let first = wait_guard(&runner);
     kill_process(first, Signal::KILL).unwrap();
     wait_until("there is another guard", || guard_of(&runner).is_some_and(|guard| guard != first));
@@ -214,10 +220,12 @@ impl Drop for FrozenPlace {
 
 #[test]
 fn a_guard_that_cannot_even_be_killed_holds_up_nobody() {
-    let (runner, mut agent) = running(V2, Duration::from_secs(60), &unique_word("hung"));
+    let Some((runner, mut agent)) = running_freezable(V2, Duration::from_secs(60), &unique_word("hung")) else {
+        return;
+    };
     let first = wait_guard(&runner);
     let held = FrozenPlace::hold(first);
-    if common::lacks("freezer", held.is_some()) {
+    if lacks("freezer", held.is_some()) {
         return;
     }
     // A renewal shows that it does not answer.
@@ -248,6 +256,9 @@ fn without_a_namespace_the_guard_ends_what_its_runner_left() {
 fn a_runner_that_ends_leaves_neither_guard_nor_cgroup() {
     let runner = TestRunner::start(&[]);
     let mut agent = runner.connect();
+    if lacks("cgroup2", agent.hello.capabilities.tree) {
+        return;
+    }
     agent.renew(LEASE);
     let guard = wait_guard(&runner);
     let own = || {

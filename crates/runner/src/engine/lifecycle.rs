@@ -134,7 +134,8 @@ impl AttemptTable {
     /// Does what the order to end an attempt demands now.
     fn escalate_kill(&mut self, key: AttemptKey, now: Now) {
         let Some(attempt) = self.all.get_mut(&key) else { return };
-        let leader = attempt.leader();
+        // A process that has not executed yet carries no mark. It may hang on a path.
+        let leader = attempt.leader().or_else(|| self.spawner.starting(key));
         if attempt.has_ended() {
             return;
         }

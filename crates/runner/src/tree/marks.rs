@@ -1,6 +1,6 @@
 //! Trees without cgroups: best effort. A process belongs to an attempt if its environment carries
-//! the attempt's mark, if it is in the session of its main process, or if its parent belongs to it.
-//! A program is not found if it removes its own environment, opens a session and outlives its
+//! the attempt's mark, if it is its main process or in the session of that, or if its parent belongs
+//! to it. A program is not found if it removes its own environment, opens a session and outlives its
 //! parent; for that reason the worker says `best-effort` everywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,7 +71,8 @@ impl Marks {
         let mut found: BTreeSet<i32> = processes
             .iter()
             .filter(|(pid, process)| {
-                known.contains(pid) || leader.is_some_and(|leader| process.session == leader) || carries(**pid, mark)
+                let is_led = |leader| **pid == leader || process.session == leader;
+                known.contains(pid) || leader.is_some_and(is_led) || carries(**pid, mark)
             })
             .map(|(pid, _)| *pid)
             .collect();
