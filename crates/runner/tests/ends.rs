@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{TestRunner, count_with_argument, driver, unique_word, wait_until, with_grace};
+use common::{NONE, TestRunner, count_with_argument, driver, unique_word, wait_until, with_grace};
 use muster_types::{AttemptState, Exit, Fault, Outcome, Reason};
 
 #[test]
@@ -95,7 +95,7 @@ fn what_a_program_leaves_is_ended_with_the_freezer() {
 
 #[test]
 fn what_a_program_leaves_is_ended_without_cgroups() {
-    what_a_program_leaves_is_ended_before_its_exit_is_reported(&["--tree", "none"], "left0");
+    what_a_program_leaves_is_ended_before_its_exit_is_reported(NONE, "left0");
 }
 
 fn a_kill_ends_what_left_its_session_and_its_parent(arguments: &[&str], word: &str) {
@@ -126,7 +126,7 @@ fn a_kill_ends_daemons_with_the_freezer() {
 
 #[test]
 fn a_kill_ends_daemons_without_cgroups() {
-    a_kill_ends_what_left_its_session_and_its_parent(&["--tree", "none"], "daemon0");
+    a_kill_ends_what_left_its_session_and_its_parent(NONE, "daemon0");
 }
 
 fn a_fork_bomb_is_gone_after_a_kill(arguments: &[&str], word: &str) {
@@ -198,9 +198,8 @@ fn a_kill_hastens_an_earlier_one_and_keeps_its_reason() {
     assert_eq!((outcome.exit, outcome.fault), (Exit::Signal(9), Fault::User));
 }
 
-#[test]
-fn hundreds_run_at_once() {
-    let runner = TestRunner::start(&[]);
+fn hundreds_run_at_once(arguments: &[&str]) {
+    let runner = TestRunner::start(arguments);
     let mut agent = runner.connect();
     for number in 0..300 {
         agent.start(runner.shell(driver(number), "while :; do sleep 1000; done"));
@@ -215,4 +214,15 @@ fn hundreds_run_at_once() {
         assert_eq!(agent.wait_ended(driver(number)).exit, Exit::Signal(9));
     }
     assert_eq!(agent.inventory().len(), 300);
+}
+
+#[test]
+fn hundreds_run_at_once_with_cgroups() {
+    hundreds_run_at_once(&[]);
+}
+
+/// Each tree is looked for among all processes.
+#[test]
+fn hundreds_run_at_once_without_cgroups() {
+    hundreds_run_at_once(NONE);
 }

@@ -8,14 +8,12 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    Agent, LEASE, QUIET, TestRunner, V1, V2, beats, count_with_argument, driver, guard_of, guards_of, is_alive, lacks,
-    leased, outcome, ticking, unique_word, wait_guard, wait_until,
+    Agent, LEASE, NONE, QUIET, TestRunner, V1, V2, beats, count_with_argument, driver, guard_of, guards_of, is_alive,
+    lacks, leased, outcome, ticking, unique_word, wait_guard, wait_until,
 };
 use muster_agent::runner_protocol::ToRunner;
 use muster_types::{AttemptState, Reason};
 use rustix::process::{Pid, Signal, kill_process};
-
-const NONE: &[&str] = &["--tree", "none"];
 
 /// Waits for a while without a beat, then demands another one.
 fn wait_still(runner: &TestRunner) {

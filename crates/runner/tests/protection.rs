@@ -8,11 +8,12 @@ mod common;
 use std::fs;
 use std::time::Duration;
 
-use common::{LEASE, QUIET, TestRunner, V1, V2, beats, driver, leased, report_pid, ticking, unique_word, wait_guard};
+use common::{
+    LEASE, NONE, QUIET, TestRunner, V1, V2, beats, driver, leased, report_pid, ticking, unique_word, wait_guard,
+};
 use muster_types::AttemptState;
 use rustix::process::Pid;
 
-const NONE: &[&str] = &["--tree", "none"];
 const OUTSIDE: &[&str] = &["--tree", "cgroup2", "--namespaces", "off"];
 
 /// The nice value with which the runners are started, and what is added to the test's OOM score for

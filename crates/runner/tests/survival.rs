@@ -7,14 +7,13 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    TestRunner, V1, V2, accepted, count_with_argument, driver, is_alive, outcome, report_pid, unique_word, wait_until,
+    NONE, TestRunner, V1, V2, accepted, count_with_argument, driver, is_alive, outcome, report_pid, unique_word,
+    wait_until,
 };
 use muster_agent::runner_protocol::{Kill, KillReason, ToAgent, ToRunner};
 use muster_testenv::{SmallDisk, lacks};
 use muster_types::{AttemptState, Exit, Fault, KilledBy, Outcome, Reason};
 use rustix::process::{Signal, kill_process};
-
-const NONE: &[&str] = &["--tree", "none"];
 
 const FOREVER: &str = "while :; do sleep 1000; done";
 

@@ -149,6 +149,7 @@ impl Engine {
     }
 
     fn pass(&mut self, ready: &[ReadySource]) {
+        self.attempts.trees.begin_pass();
         if ready.contains(&ReadySource::Listener) {
             self.agent_conn.accept(&self.poll);
         }

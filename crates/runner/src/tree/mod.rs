@@ -133,19 +133,24 @@ impl Trees {
         }
     }
 
+    /// Begins a pass of the main loop: what was seen of processes in the last one is stale.
+    pub(crate) fn begin_pass(&self) {
+        match &self.holder {
+            Holder::Cgroup2(_) | Holder::Freezer(_) => {}
+            Holder::Marks(holder) => holder.begin_pass(),
+        }
+    }
+
     /// Kills everything in the tree, frozen or not; a frozen process ends when it is thawed, before
-    /// it executes anything. Returns false if the kernel could not be told; [`Trees::clear`] tells
-    /// whether everything is gone.
+    /// it executes anything. Returns false if the kernel was not told yet, and it must be called again
+    /// in a later pass; [`Trees::clear`] tells whether everything is gone.
     pub(crate) fn kill(&self, tree: &Tree, leader: Option<i32>) -> bool {
         let name = tree.attempt.to_string();
         // If a write fails, the caller tries again until the tree is clear.
         let stated = match self.holder(tree) {
             Holder::Cgroup2(holder) => holder.kill(&name),
             Holder::Freezer(holder) => holder.kill(&name),
-            Holder::Marks(holder) => {
-                holder.kill(&name, leader);
-                Ok(())
-            }
+            Holder::Marks(holder) => return holder.kill(&name, leader),
         };
         // Without its directory nothing of the tree exists, and a process that is still to be
         // started is cancelled.

@@ -26,6 +26,9 @@ use rustix::time::{ClockId, clock_gettime};
 /// Long enough for a loaded machine; nothing waits for it unless something is wrong.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Trees without cgroups.
+pub const NONE: &[&str] = &["--tree", "none"];
+
 /// The ways to freeze that a machine may have.
 pub const V2: &[&str] = &["--tree", "cgroup2"];
 pub const V1: &[&str] = &["--tree", "freezer"];
