@@ -111,7 +111,7 @@ impl IdempotencyIndex {
 
     /// Drops the ids that are too old.
     pub(crate) fn expire(&mut self, now: WallTime) {
-        let oldest_kept = WallTime(now.0.saturating_sub(millis(self.kept)));
+        let oldest_kept = now - self.kept;
         while self.order.first().is_some_and(|(time, _)| *time < oldest_kept) {
             self.drop_oldest();
         }
@@ -170,10 +170,6 @@ impl IdempotencyIndex {
     pub(crate) fn forget_until(&mut self, time: WallTime) {
         self.forgotten = self.forgotten.max(Some(time));
     }
-}
-
-fn millis(length: Duration) -> u64 {
-    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The latest time at which an id can have been made: not after it was received, whatever it says.

@@ -104,8 +104,7 @@ impl Core {
     /// Refuses ids that an earlier leader may have discarded: those older than the time for which
     /// ids are certainly kept.
     fn assume_forgotten_requests(&mut self, now: WallTime) {
-        let kept = u64::try_from(self.config.kept.as_millis()).unwrap_or(u64::MAX);
-        self.requests.forget_until(WallTime(now.0.saturating_sub(kept)));
+        self.requests.forget_until(now - self.config.kept);
         if let Some(removed) = self.removed_until() {
             // A time in the future comes from a clock that was ahead when that driver ended.
             self.requests.forget_until(removed.min(now));

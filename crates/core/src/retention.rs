@@ -85,9 +85,8 @@ impl Core {
 
     /// Removes the records that are too old.
     pub(crate) fn retire(&mut self, ctx: &mut Ctx<'_>) {
-        let kept = u64::try_from(self.config.kept.as_millis()).unwrap_or(u64::MAX);
-        let too_old =
-            |ended: Option<WallTime>| ended.is_some_and(|ended| ended.0.saturating_add(kept) <= ctx.now.wall.0);
+        let kept = self.config.kept;
+        let too_old = |ended: Option<WallTime>| ended.is_some_and(|ended| ended + kept <= ctx.now.wall);
         for _ in 0..PER_TICK {
             let driver = too_old(self.retention.drivers.first().map(|(ended, _)| *ended));
             let application = too_old(self.retention.applications.first().map(|(ended, _)| *ended));

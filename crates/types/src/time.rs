@@ -37,6 +37,29 @@ impl Sub<Duration> for Time {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct WallTime(pub u64);
 
+impl Add<Duration> for WallTime {
+    type Output = WallTime;
+
+    /// Saturates at the largest value.
+    fn add(self, length: Duration) -> WallTime {
+        WallTime(self.0.saturating_add(millis(length)))
+    }
+}
+
+impl Sub<Duration> for WallTime {
+    type Output = WallTime;
+
+    /// Saturates at the beginning of time.
+    fn sub(self, length: Duration) -> WallTime {
+        WallTime(self.0.saturating_sub(millis(length)))
+    }
+}
+
+/// Whole milliseconds; a fraction is dropped.
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Both clocks, read together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
@@ -44,4 +67,17 @@ pub struct Now {
     pub time: Time,
     /// For people.
     pub wall: WallTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_length_takes_a_wall_time_beyond_its_ends() {
+        let noon = WallTime(5_000);
+        assert_eq!(noon + Duration::from_micros(1_999), WallTime(5_001));
+        assert_eq!(noon - Duration::from_secs(2), WallTime(3_000));
+        assert_eq!((noon + Duration::MAX, noon - Duration::MAX), (WallTime(u64::MAX), WallTime(0)));
+    }
 }

@@ -231,9 +231,7 @@ impl Core {
         self.refresh_demand(ctx.now, uid);
         let Some(shown) = self.shown_executor(uid, id).filter(|_| draining) else { return };
         let drain = self.workers.get(shown.record.worker).and_then(|worker| worker.record.drain.as_ref());
-        let deadline = drain.and_then(|drain| drain.deadline).map(|length| {
-            WallTime(ctx.now.wall.0.saturating_add(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)))
-        });
+        let deadline = drain.and_then(|drain| drain.deadline).map(|length| ctx.now.wall + length);
         self.tell_session(uid, ApplicationEvent::Draining(shown, deadline));
     }
 }

@@ -90,7 +90,7 @@ impl Core {
             return self.enqueue_driver(uid);
         }
         let at = now.time + delay;
-        let wall = WallTime(now.wall.0.saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
+        let wall = now.wall + delay;
         if let Some(driver) = self.drivers.get_mut(uid) {
             driver.retry = Some((at, wall));
         }

@@ -96,14 +96,8 @@ impl EventRetention {
     }
 
     fn is_over(&self, oldest: &CommitEventsSize, now: WallTime) -> bool {
-        self.bytes > self.limits.bytes
-            || self.kept.len() > self.limits.commits
-            || oldest.wall.0.saturating_add(millis(self.limits.age)) < now.0
+        self.bytes > self.limits.bytes || self.kept.len() > self.limits.commits || oldest.wall + self.limits.age < now
     }
-}
-
-fn millis(length: Duration) -> u64 {
-    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The approximate size of a record in memory, encoded and indexed.

@@ -1,12 +1,11 @@
 //! The role of a leader that loads.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use muster_core::{ClusterInfo, Term, liveness};
 use muster_proto::{LeaderWelcome, PROTOCOL_VERSION};
 use muster_store::{Candidate, Leader, Store};
-use muster_types::{Commit, EventsRecord, Now, WallTime, WorkerRecord};
+use muster_types::{Commit, EventsRecord, Now, WorkerRecord};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::active::Active;
@@ -120,7 +119,7 @@ where
             poison_inputs: node.poison_inputs.clone(),
             liveness,
             election: node.candidate.election(),
-            recovers_until: WallTime(won.wall.0.saturating_add(millis(settings.timing.wait()))),
+            recovers_until: won.wall + settings.timing.wait(),
             store_full,
             undecided: UndecidedRequests::default(),
             role_commands,
@@ -128,10 +127,6 @@ where
         let publishing = Box::pin(publishing);
         Ok(Ok(Active { node, leading, commit_loop, stop_loop, publishing, role_commands: ordered }))
     }
-}
-
-fn millis(length: Duration) -> u64 {
-    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether the new leader waits for this worker.
