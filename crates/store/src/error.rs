@@ -122,6 +122,14 @@ pub enum OpenError {
         /// A key that is foreign or cannot be read.
         key: String,
     },
+    /// A cluster is at a prefix around this one.
+    #[error("the store {store} lies within the prefix {outer} of another cluster: give each cluster its own prefix")]
+    EtcdNested {
+        /// The location, without the password.
+        store: String,
+        /// The prefix of the other cluster.
+        outer: String,
+    },
     /// An etcd grants no lease as short as requested.
     #[error("a lease of {asked:?} is shorter than etcd grants: it grants {granted:?}")]
     EtcdLease {

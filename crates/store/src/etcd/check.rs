@@ -195,12 +195,17 @@ pub(super) async fn find_or_found(
     }
     let uid = ClusterUid(random_u128().map_err(|source| OpenError::Random { source })?);
     let cluster = ClusterRecord { uid, name: new_cluster.name.clone(), created: new_cluster.now };
-    let ask = async |client: ClientHandle| client.kv_client().txn(founding_txn(keys, &cluster)).await;
+    let free = is_free(connection, keys, subject).await?;
+    let ask = async |client: ClientHandle| client.kv_client().txn(founding_txn(keys, &cluster, free.clone())).await;
     connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await.map_err(|failure| subject.error(failure))?;
     // The cluster is read again, because another master may have made it first.
     match find(connection, keys, subject).await? {
         Some(found) => is_asked_for(found, subject, &new_cluster),
-        None => Err(OpenError::EtcdUnreachable { store: subject.0.clone(), source: "its founding is gone".into() }),
+        // Another master may have made a cluster around this prefix first.
+        None => Err(match is_free(connection, keys, subject).await {
+            Err(error) => error,
+            Ok(_) => OpenError::EtcdUnreachable { store: subject.0.clone(), source: "its founding is gone".into() },
+        }),
     }
 }
 
@@ -212,15 +217,37 @@ fn is_asked_for(found: FoundCluster, subject: &EtcdName, new_cluster: &NewCluste
     Err(OpenError::OtherCluster { store, found: found.cluster.name, asked })
 }
 
-/// Compares that the prefix is empty: a missing key has version 0.
-pub(super) fn is_empty(keys: &Keys) -> Compare {
+/// Compares for a transaction that makes a cluster: nothing is under the prefix, and no prefix
+/// around it holds a cluster, which would take what is under this one for damaged records of its
+/// own. An error if there is one already. A prefix that this user may not read is none that its
+/// masters share, so it is left out.
+pub(super) async fn is_free(
+    connection: &mut EtcdConnection,
+    keys: &Keys,
+    subject: &EtcdName,
+) -> Result<Vec<Compare>, OpenError> {
+    let is_missing = |key: Vec<u8>| Compare::version(key, CompareOp::Equal, 0);
     let (start, end) = keys.everything();
-    Compare::version(start, CompareOp::Equal, 0).with_range(end)
+    let mut free = vec![is_missing(start).with_range(end)];
+    for outer in keys.around() {
+        let read = Txn::new().and_then(outer.founding().map(|key| TxnOp::get(key, None)));
+        let ask = async |client: ClientHandle| client.kv_client().txn(read.clone()).await;
+        let answer = match connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await {
+            Err(failure) if failure.kind == FailureKind::Denied => continue,
+            answer => answer.map_err(|failure| subject.error(failure))?,
+        };
+        let is_found = |answer: &TxnOpResponse| matches!(answer, TxnOpResponse::Get(read) if !read.kvs().is_empty());
+        if answer.op_responses().iter().any(is_found) {
+            return Err(OpenError::EtcdNested { store: subject.0.clone(), outer: outer.to_string() });
+        }
+        free.extend(outer.founding().map(is_missing));
+    }
+    Ok(free)
 }
 
-fn founding_txn(keys: &Keys, cluster: &ClusterRecord) -> Txn {
+fn founding_txn(keys: &Keys, cluster: &ClusterRecord, free: Vec<Compare>) -> Txn {
     let put = |place, value| TxnOp::put(keys.bytes(place), value, None);
-    Txn::new().when([is_empty(keys)]).and_then([
+    Txn::new().when(free).and_then([
         put(KeyKind::Schema, SchemaRecord { version: SCHEMA }.encode()),
         put(KeyKind::Cluster, cluster.encode()),
         put(KeyKind::Generation, GenerationRecord { generation: 1 }.encode()),

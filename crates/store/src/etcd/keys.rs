@@ -16,6 +16,13 @@ pub(super) struct Keys {
     prefix: String,
 }
 
+/// The prefix, as it is given in the location of a store.
+impl std::fmt::Display for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.prefix.trim_end_matches('/'))
+    }
+}
+
 /// The meaning of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyKind {
@@ -98,6 +105,24 @@ impl Keys {
         end.pop();
         end.push(b'/' + 1);
         (self.prefix.clone().into_bytes(), end)
+    }
+
+    /// The prefixes around this one, the outermost first: `/a` and `/a/b` around `/a/b/c`.
+    pub(super) fn around(&self) -> Vec<Keys> {
+        let inner = self.prefix.trim_end_matches('/');
+        let slashes = inner.match_indices('/').map(|(at, _)| at).filter(|at| *at > 0);
+        slashes.map(|at| Keys::new(&inner[..at])).collect()
+    }
+
+    /// The keys of which a store has one from its first transaction on: its schema, or the mark of
+    /// a restore.
+    pub(super) fn founding(&self) -> [Vec<u8>; 2] {
+        [self.bytes(KeyKind::Schema), self.restoring()]
+    }
+
+    /// The mark of a prefix that is being filled from a backup.
+    pub(super) fn restoring(&self) -> Vec<u8> {
+        format!("{}m/restoring", self.prefix).into_bytes()
     }
 
     /// The election keys.
@@ -191,6 +216,14 @@ mod tests {
         for other in ["m/other", "d/12", "d/0000000000000000000000000000000G", "e/7", "l/xyz", "z/1", ""] {
             assert_eq!(keys.place(format!("/muster/prod/{other}").as_bytes()), None, "{other}");
         }
+    }
+
+    #[test]
+    fn the_prefixes_around_one_are_all_that_end_before_a_slash_of_it() {
+        let around =
+            |prefix: &str| -> Vec<String> { Keys::new(prefix).around().into_iter().map(|keys| keys.prefix).collect() };
+        assert_eq!(around("/a/b/c"), ["/a/", "/a/b/"]);
+        assert_eq!(around("/a"), [""; 0]);
     }
 
     #[test]

@@ -38,7 +38,9 @@ impl EtcdStore {
             for record in page {
                 let Some(KeyKind::Record(key)) = self.keys.place(record.key()) else { continue };
                 let (name, value) = record.into_key_value();
-                let lifted = schema.lift(found, key, value).map_err(|error| ReadFailed::Damaged(error.into()))?;
+                let lifted = schema
+                    .lift(found, key, value)
+                    .map_err(|error| ReadFailed::damaged(self.keys.name(&name).unwrap_or_default(), error.into()))?;
                 if batch.len() >= BATCH || bytes + lifted.len() > BATCH_BYTES {
                     self.note_migrated(std::mem::take(&mut batch), schema, &last).await?;
                     bytes = 0;
@@ -66,10 +68,10 @@ impl EtcdStore {
             Some(TxnOpResponse::Get(read)) => read.kvs().first().map(|kv| kv.value().to_vec()),
             _ => None,
         };
-        let damaged = |error: crate::codec::DecodeError| ReadFailed::Damaged(error.into());
-        let schema = value(0).ok_or_else(|| ReadFailed::Damaged("the schema is missing".into()))?;
-        let schema = SchemaRecord::decode(&schema).map_err(damaged)?;
-        let begun = value(1).map(|bytes| MigrationRecord::decode(&bytes)).transpose().map_err(damaged)?;
+        let schema = value(0).ok_or_else(|| ReadFailed::damaged("m/schema", "the schema is missing".into()))?;
+        let schema = SchemaRecord::decode(&schema).map_err(|error| ReadFailed::damaged("m/schema", error.into()))?;
+        let begun = value(1).map(|bytes| MigrationRecord::decode(&bytes)).transpose();
+        let begun = begun.map_err(|error| ReadFailed::damaged("m/migration", error.into()))?;
         Ok((schema.version, begun))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use etcd_client::{Compare, CompareOp, DeleteOptions, Txn, TxnOp};
 
-use super::check::{self, CALL_TOTAL, CALL_WITHIN, EtcdName, find, is_empty};
+use super::check::{self, CALL_TOTAL, CALL_WITHIN, EtcdName, find};
 use super::connection::{Access, ClientHandle, EtcdConnection};
 use super::keys::{KeyKind, Keys};
 use super::location::EtcdLocation;
@@ -46,7 +46,7 @@ pub(crate) async fn restore(location: &EtcdLocation, backup: &Verified) -> Resul
 
 impl Filling {
     fn mark(&self) -> Vec<u8> {
-        [self.keys.meta().0.as_slice(), b"restoring"].concat()
+        self.keys.restoring()
     }
 
     fn own(&self) -> Compare {
@@ -54,10 +54,11 @@ impl Filling {
     }
 
     async fn begin(&mut self) -> Result<(), RestoreError> {
+        let free = check::is_free(&mut self.connection, &self.keys, &self.subject).await?;
         let mark = TxnOp::put(self.mark(), self.token.clone(), None);
         // The mark is ours already if an earlier attempt was applied without an answer.
         let own = Txn::new().when([self.own()]);
-        let txn = Txn::new().when([is_empty(&self.keys)]).and_then([mark]).or_else([TxnOp::txn(own)]);
+        let txn = Txn::new().when(free).and_then([mark]).or_else([TxnOp::txn(own)]);
         let ask = async |mut client: ClientHandle| client.txn(txn.clone()).await;
         let asked = self.connection.persist(CALL_WITHIN, CALL_TOTAL, ask).await;
         let answer = asked.map_err(|failure| self.subject.error(failure))?;

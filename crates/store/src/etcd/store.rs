@@ -77,9 +77,10 @@ impl EtcdStore {
         }
         let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
         let read = answer.op_responses();
-        let Some(TxnOpResponse::Get(read)) = read.first() else { return Err(ReadFailed::Damaged("no head".into())) };
-        let Some(head) = read.kvs().first() else { return Err(ReadFailed::Damaged("the head is missing".into())) };
-        let head = HeadRecord::decode(head.value()).map_err(|error| ReadFailed::Damaged(error.into()))?;
+        let damaged = |source| ReadFailed::damaged("m/head", source);
+        let Some(TxnOpResponse::Get(read)) = read.first() else { return Err(damaged("no head".into())) };
+        let Some(head) = read.kvs().first() else { return Err(damaged("the head is missing".into())) };
+        let head = HeadRecord::decode(head.value()).map_err(|error| damaged(error.into()))?;
         Ok((revision, Commit(head.commit)))
     }
 
@@ -167,7 +168,7 @@ impl EtcdStore {
             Ok(_) if is_doubtful => Err(CommitError::Unanswered { source }),
             Ok(_) => Err(CommitError::NoSpace { source }),
             Err(ReadFailed::Superseded) => Err(CommitError::Overtaken),
-            Err(ReadFailed::Damaged(_) | ReadFailed::Newer { .. } | ReadFailed::Call(_)) => {
+            Err(ReadFailed::Damaged { .. } | ReadFailed::Newer { .. } | ReadFailed::Call(_)) => {
                 Err(CommitError::Unanswered { source })
             }
         }
@@ -227,13 +228,23 @@ impl Store for EtcdStore {
 pub(crate) enum ReadFailed {
     Superseded,
     /// The stored data is damaged.
-    Damaged(Cause),
+    Damaged {
+        /// The key that cannot be read, without the prefix.
+        key: String,
+        source: Cause,
+    },
     /// A newer program has migrated the records to a schema that this one does not know.
     Newer {
         found: u32,
         known: u32,
     },
     Call(EtcdFailure),
+}
+
+impl ReadFailed {
+    pub(super) fn damaged(key: impl Into<String>, source: Cause) -> ReadFailed {
+        ReadFailed::Damaged { key: key.into(), source }
+    }
 }
 
 impl From<EtcdFailure> for ReadFailed {
@@ -246,7 +257,7 @@ impl From<ReadFailed> for LoadError {
     fn from(failed: ReadFailed) -> LoadError {
         match failed {
             ReadFailed::Superseded => LoadError::Superseded,
-            ReadFailed::Damaged(source) => LoadError::Damaged { path: PathBuf::from("m/head"), source },
+            ReadFailed::Damaged { key, source } => LoadError::Damaged { path: PathBuf::from(key), source },
             ReadFailed::Newer { found, known } => LoadError::NewerSchema { found, known },
             ReadFailed::Call(failure) => LoadError::Unreachable { source: failure.source },
         }

@@ -62,6 +62,83 @@ async fn a_prefix_that_holds_something_else() {
     Prefix(etcd.location("p/conf")).lead().await;
 }
 
+/// The keys of the inner would be records of the outer that cannot be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_within_that_of_a_cluster_or_around_one() {
+    let etcd = Etcd::start().await;
+    drop(Prefix(etcd.location("a/b")).open().await);
+    let before = keys(&etcd).await;
+    for inner in ["a/b/c", "a/b/c/d", "a/b/d"] {
+        let error = refused(&etcd.location(inner)).await;
+        assert!(matches!(&error, OpenError::EtcdNested { outer, .. } if outer == "/a/b"), "{inner}: {error}");
+    }
+    let error = refused(&etcd.location("a")).await;
+    assert!(matches!(&error, OpenError::EtcdForeign { key, .. } if key.starts_with("/a/b/")), "{error}");
+    assert_eq!(keys(&etcd).await, before, "nothing was touched");
+    drop(Prefix(etcd.location("a/bc/d")).open().await);
+    // A prefix that a backup is being restored into is taken, too.
+    etcd.client().await.put("/r/m/restoring", "someone", None).await.unwrap();
+    let error = refused(&etcd.location("r/s")).await;
+    assert!(matches!(&error, OpenError::EtcdNested { outer, .. } if outer == "/r"), "{error}");
+}
+
+/// Whichever is made first, the other is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_prefixes_one_within_the_other_that_are_opened_together_one_is_made() {
+    let etcd = Etcd::start().await;
+    for round in 0..20 {
+        let open = |prefix: String| {
+            let location = etcd.location(&prefix);
+            tokio::spawn(async move { EtcdCandidate::open(&location, new_cluster(), candidacy()).await.is_ok() })
+        };
+        let (outer, inner) = (open(format!("o{round}")), open(format!("o{round}/i")));
+        let made = [soon("it is opened", outer).await.unwrap(), soon("it is opened", inner).await.unwrap()];
+        assert_eq!(made.iter().filter(|made| **made).count(), 1, "{made:?}");
+    }
+}
+
+/// A user who may read its own prefix alone founds a cluster there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_of_one_prefix_need_not_read_those_around_it() {
+    let etcd = Etcd::start().await;
+    let mut root = etcd.client().await;
+    let own = etcd_client::Permission::read_write("/p/q/").with_prefix();
+    for (name, permission) in [("root", None), ("muster", Some(own))] {
+        root.role_add(name).await.unwrap();
+        if let Some(permission) = permission {
+            root.role_grant_permission(name, permission).await.unwrap();
+        }
+        root.user_add(name, "right", None).await.unwrap();
+        root.user_grant_role(name, name).await.unwrap();
+    }
+    root.auth_enable().await.unwrap();
+    let location = etcd.location("p/q").or_credentials(Some("muster".into()), Some(Password::new("right".into())));
+    drop(Prefix(location).open().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_named() {
+    fn unreadable(_: crate::key::Key, _: Vec<u8>) -> Result<Vec<u8>, crate::codec::DecodeError> {
+        crate::codec::proto::HeadRecord::decode(&[0xff]).map(|_| Vec::new())
+    }
+    use crate::codec::Stored as _;
+    let etcd = Etcd::start().await;
+    let (_candidate, mut leader) = Prefix(etcd.location("p")).lead().await;
+    let mut client = etcd.client().await;
+    let named = |error: crate::LoadError| match error {
+        crate::LoadError::Damaged { path, .. } => path.to_str().unwrap().to_owned(),
+        other => panic!("{other}"),
+    };
+    let record = format!("d/{:032x}", 7);
+    client.put(format!("/p/{record}"), "x", None).await.unwrap();
+    let migrated = leader.store.migrate(crate::schema::Schema::with_steps(&[unreadable])).await;
+    assert_eq!(named(migrated.err().unwrap().into()), record);
+    for key in ["m/head", "m/migration", "m/schema"] {
+        client.put(format!("/p/{key}"), [0xff], None).await.unwrap();
+        assert_eq!(named(leader.store.load().await.unwrap_err()), key);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_schema() {
     let etcd = Etcd::start().await;
