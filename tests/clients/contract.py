@@ -120,8 +120,7 @@ def streams(master):
 
 def health(master):
     stub = health_pb2_grpc.HealthStub(master.channel)
-    names = ["", "liveness", "readiness", *sorted(master.services - {"grpc.health.v1.Health"})]
-    names = [name for name in names if not name.startswith("grpc.")]
+    names = ["", "liveness", "readiness", *sorted(master.services)]
     return {name: stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=DEADLINE).status for name in names}
 
 

@@ -2,13 +2,14 @@
 
 Usage: reflection.py ADDRESS SERVICE [SERVICE...]. The services are those of Muster's own that the
 server must list, beside health and reflection, and no others. Both versions of the protocol are
-asked the same and must answer the same. Exits 1 at the first difference.
+asked the same and must answer the same, and health knows each service that is listed. Exits 1 at the first difference.
 """
 
 import sys
 
 import grpc
 from google.protobuf import descriptor_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 
 DEADLINE = 20
@@ -24,6 +25,15 @@ KNOWN = [
     "google.rpc.RetryInfo",
     "google.protobuf.Any",
     "grpc.health.v1.Health",
+]
+# The names by which every other proto imports these files.
+FILES = [
+    "google/rpc/status.proto",
+    "google/rpc/error_details.proto",
+    "grpc/health/v1/health.proto",
+    "grpc/reflection/v1/reflection.proto",
+    "grpc/reflection/v1alpha/reflection.proto",
+    "google/protobuf/any.proto",
 ]
 UNKNOWN = ["muster.v1.Nothing", "muster.v1", "google.rpc.Nothing"]
 
@@ -61,10 +71,15 @@ def contract(channel, version, services, others):
     (listed,) = ask(channel, version, [pb.ServerReflectionRequest(list_services="")])
     names = [service.name for service in listed.list_services_response.service]
     assert sorted(names) == sorted([*services, *COMMON]), f"{version} lists {names}"
+    health = health_pb2_grpc.HealthStub(channel)
+    for name in names:
+        health.Check(health_pb2.HealthCheckRequest(service=name), timeout=DEADLINE)
 
     symbols = [*KNOWN, *services]
     answers = ask(channel, version, [pb.ServerReflectionRequest(file_containing_symbol=name) for name in symbols])
     files = [file_of(answer) for answer in answers]
+    named = ask(channel, version, [pb.ServerReflectionRequest(file_by_filename=name) for name in FILES])
+    assert [file_of(answer).name for answer in named] == FILES, f"{version}: {named}"
 
     # An error is an answer of its own: what is asked after it on the same stream is answered.
     unknown = [pb.ServerReflectionRequest(file_containing_symbol=name) for name in [*UNKNOWN, *others]]
@@ -75,7 +90,7 @@ def contract(channel, version, services, others):
         assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0], f"{version}: {answer}"
     assert refused[-1].HasField("list_services_response"), f"{version}: {refused[-1]}"
     closed = closure(channel, version, files)
-    return [message.SerializeToString(deterministic=True) for message in [listed, *answers, *refused]], closed
+    return [message.SerializeToString(deterministic=True) for message in [listed, *answers, *named, *refused]], closed
 
 
 def main(address, services):

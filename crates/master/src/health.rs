@@ -1,12 +1,14 @@
 //! The answers to health probes.
 
+use muster_proto::reflection::COMMON_SERVICES;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-/// The services that are available once calls are answered, by this master or through it. `""`
-/// stands for all of them.
-const SERVICES: [&str; 5] =
-    ["", "readiness", "muster.v1.MasterService", "muster.v1.ApplicationService", "muster.v1.WorkerLinkService"];
+use crate::serve::SERVICES;
+
+/// The names that say whether calls are answered, by this master or through it, beside the services
+/// that reflection lists. `""` stands for all of them.
+const READINESS: [&str; 2] = ["", "readiness"];
 
 /// Tells probes the state of this master. `liveness` depends neither on the store nor on
 /// leadership, because a restart of the master repairs neither.
@@ -26,7 +28,7 @@ impl Health {
     /// not mean leadership.
     pub(crate) async fn serves(&self, serves: bool) {
         let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in SERVICES {
+        for service in READINESS.into_iter().chain(SERVICES).chain(COMMON_SERVICES) {
             self.0.set_service_status(service, status).await;
         }
     }

@@ -35,6 +35,14 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Our own services. Those that every server has come on top
+/// ([`COMMON_SERVICES`](reflection::COMMON_SERVICES)).
+pub(crate) const SERVICES: [&str; 3] = [
+    master_service_server::SERVICE_NAME,
+    application_service_server::SERVICE_NAME,
+    worker_link_service_server::SERVICE_NAME,
+];
+
 /// The future of a server, to be spawned.
 pub(crate) type ServerFuture = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
 
@@ -61,12 +69,7 @@ pub(crate) fn serve(
     // machine room.
     let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
         .max_decoding_message_size(MAX_LINK_MESSAGE);
-    let served = [
-        master_service_server::SERVICE_NAME,
-        application_service_server::SERVICE_NAME,
-        worker_link_service_server::SERVICE_NAME,
-    ];
-    let reflected = Arc::new(ReflectionIndex::serving(&served));
+    let reflected = Arc::new(ReflectionIndex::lazy(&SERVICES));
     let front = Arc::new(Router::new(slot.clone(), election.clone()));
     let router = Server::builder()
         .layer(tower::layer::layer_fn(server::guarded))

@@ -94,33 +94,31 @@ async fn a_master_that_starts_again_on_the_same_store_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reflection_and_health_are_there() {
+async fn health_knows_every_service_that_reflection_lists() {
     use tonic_health::pb::health_check_response::ServingStatus;
     let master = Master::start(&[]).await;
     let mut health = tonic_health::pb::health_client::HealthClient::new(master.channel().await);
-    let services = [
-        "",
-        "liveness",
-        "readiness",
-        "muster.v1.MasterService",
-        "muster.v1.ApplicationService",
-        "muster.v1.WorkerLinkService",
-    ];
-    for service in services {
-        let request = tonic_health::pb::HealthCheckRequest { service: service.into() };
-        let status = health.check(request).await.unwrap().into_inner().status();
-        assert_eq!(status, ServingStatus::Serving, "{service}");
-    }
+    let mut names = vec![String::new(), "liveness".to_owned(), "readiness".to_owned()];
     use tonic_reflection::pb::v1 as v1_reflection;
     use v1_reflection::server_reflection_request::MessageRequest;
+    use v1_reflection::server_reflection_response::MessageResponse;
     let ask = v1_reflection::ServerReflectionRequest {
         message_request: Some(MessageRequest::ListServices(String::new())),
         ..Default::default()
     };
     let mut client = v1_reflection::server_reflection_client::ServerReflectionClient::new(master.channel().await);
     let mut answers = client.server_reflection_info(tokio_stream::iter([ask])).await.unwrap().into_inner();
-    let answer = format!("{:?}", soon("an answer", answers.message()).await.unwrap());
-    assert!(answer.contains("muster.v1.MasterService") && answer.contains("grpc.health.v1.Health"), "{answer}");
+    let answer = soon("an answer", answers.message()).await.unwrap().unwrap();
+    let Some(MessageResponse::ListServicesResponse(listed)) = answer.message_response else { panic!("{answer:?}") };
+    names.extend(listed.service.into_iter().map(|service| service.name));
+    for name in ["muster.v1.MasterService", "muster.v1.WorkerLinkService", "grpc.health.v1.Health"] {
+        assert!(names.iter().any(|listed| listed == name), "{names:?}");
+    }
+    for name in names {
+        let answer = health.check(tonic_health::pb::HealthCheckRequest { service: name.clone() }).await;
+        let status = answer.unwrap_or_else(|status| panic!("{name}: {status}")).into_inner().status();
+        assert_eq!(status, ServingStatus::Serving, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,26 @@
 //! The index of descriptor files by name and by symbol.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use prost::Message as _;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
-use super::{error_details, files_of};
+use super::{COMMON_SERVICES, error_details, files_of};
+
+/// An index that the first request makes. It takes about a megabyte, and most servers are never
+/// asked.
+pub type LazyIndex = LazyLock<ReflectionIndex, Box<dyn FnOnce() -> ReflectionIndex + Send>>;
+
+/// The names by which the protos of all the world import these files. The crates that bring them
+/// along were generated beside the files and so name them without their folders.
+const CANONICAL: [(&str, &str); 5] = [
+    ("status.proto", "google/rpc/status.proto"),
+    ("error_details.proto", "google/rpc/error_details.proto"),
+    ("health.proto", "grpc/health/v1/health.proto"),
+    ("reflection_v1.proto", "grpc/reflection/v1/reflection.proto"),
+    ("reflection_v1alpha.proto", "grpc/reflection/v1alpha/reflection.proto"),
+];
 
 /// The files and services that one server reflects. Both versions of the protocol use the same
 /// index.
@@ -18,9 +33,14 @@ pub struct ReflectionIndex {
 }
 
 impl ReflectionIndex {
-    /// The index of a server with these services of ours (`muster.v1.MasterService`), health, and
-    /// both versions of reflection.
-    pub fn serving(services: &[&str]) -> ReflectionIndex {
+    /// The index of a server with these services of ours (`muster.v1.MasterService`) and the common
+    /// ones, made when it is first needed.
+    pub fn lazy(services: &'static [&'static str]) -> LazyIndex {
+        LazyLock::new(Box::new(|| ReflectionIndex::serving(services)))
+    }
+
+    /// The same, made now.
+    fn serving(services: &[&str]) -> ReflectionIndex {
         let encoded = [
             tonic_health::pb::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
@@ -29,13 +49,13 @@ impl ReflectionIndex {
         // The builds of these crates made the descriptors, and a test reads all of them.
         let common = encoded.map(|set| FileDescriptorSet::decode(set).unwrap_or_default());
         let mut index = ReflectionIndex {
-            services: served(services, &common),
+            services: services.iter().chain(&COMMON_SERVICES).map(|name| (*name).to_owned()).collect(),
             files: Vec::new(),
             names: BTreeMap::new(),
             symbols: BTreeMap::new(),
         };
-        for file in [files_of(services), error_details()].iter().chain(&common).flat_map(|set| &set.file) {
-            index.add(file);
+        for file in [files_of(services), error_details()].into_iter().chain(common).flat_map(|set| set.file) {
+            index.add(canonical(file));
         }
         index
     }
@@ -57,7 +77,7 @@ impl ReflectionIndex {
     }
 
     /// Adds a file, unless it was added from another set.
-    fn add(&mut self, file: &FileDescriptorProto) {
+    fn add(&mut self, file: FileDescriptorProto) {
         if self.names.contains_key(file.name()) {
             return;
         }
@@ -80,12 +100,14 @@ impl ReflectionIndex {
     }
 }
 
-/// The listed services. A service of ours in a file that another service's file imports is
-/// reflected but not listed.
-fn served(services: &[&str], common: &[FileDescriptorSet]) -> BTreeSet<String> {
-    let files = common.iter().flat_map(|set| &set.file);
-    let common = files.flat_map(|file| file.service.iter().map(|service| joined(file.package(), service.name())));
-    services.iter().map(|name| (*name).to_owned()).chain(common).collect()
+/// The file with the names that others know for it and for what it imports.
+fn canonical(mut file: FileDescriptorProto) -> FileDescriptorProto {
+    for name in file.name.iter_mut().chain(&mut file.dependency) {
+        if let Some((_, known)) = CANONICAL.iter().find(|(base, _)| base == name) {
+            *name = (*known).to_owned();
+        }
+    }
+    file
 }
 
 fn joined(scope: &str, name: &str) -> String {
@@ -116,17 +138,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_that_is_needed_is_there_once() {
+    fn every_file_that_is_needed_is_there_once_under_the_name_of_its_package() {
         for service in ["muster.v1.MasterService", "muster.v1.WorkerService"] {
             let index = ReflectionIndex::serving(&[service]);
-            assert_eq!(index.services().count(), 4, "{:?}", index.services);
             for file in &index.files {
                 let file = FileDescriptorProto::decode(file.as_slice()).expect("it was encoded here");
+                let folder = format!("{}/", file.package().replace('.', "/"));
+                assert!(file.name().starts_with(&folder), "{} holds {}", file.name(), file.package());
                 for needed in &file.dependency {
                     assert!(index.file_named(needed).is_some(), "{needed}, which {} imports", file.name());
                 }
             }
         }
+    }
+
+    /// What the table names is there, so that no line of it outlives a change of the crates.
+    #[test]
+    fn the_files_of_the_world_are_found_by_their_names_alone() {
+        let index = ReflectionIndex::serving(&["muster.v1.MasterService"]);
+        for (base, name) in CANONICAL {
+            assert!(index.file_named(name).is_some(), "{name}");
+            assert!(index.file_named(base).is_none(), "{base}");
+        }
+    }
+
+    /// A service of ours in a file that another service's file imports is reflected but not listed;
+    /// of all others, nothing is left out.
+    #[test]
+    fn what_is_listed_is_what_the_files_define() {
+        let index = ReflectionIndex::serving(&["muster.v1.WorkerService"]);
+        let files = index.files.iter().map(|file| FileDescriptorProto::decode(file.as_slice()).expect("a file"));
+        let defined: BTreeSet<String> = files
+            .flat_map(|file| file.service.iter().map(|s| joined(file.package(), s.name())).collect::<Vec<_>>())
+            .collect();
+        assert_eq!(index.services, defined);
     }
 
     #[test]

@@ -14,8 +14,16 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
 use crate::FILE_DESCRIPTOR_SET;
 
-pub use index::ReflectionIndex;
+pub use index::{LazyIndex, ReflectionIndex};
 pub use service::{V1, V1Alpha, v1, v1alpha};
+
+/// The services that every server of ours has beside its own: health, and both versions of
+/// reflection.
+pub const COMMON_SERVICES: [&str; 3] = [
+    tonic_health::pb::health_server::SERVICE_NAME,
+    tonic_reflection::pb::v1::server_reflection_server::SERVICE_NAME,
+    tonic_reflection::pb::v1alpha::server_reflection_server::SERVICE_NAME,
+];
 
 /// The files of these services (`muster.v1.MasterService`) and all that they import. Other services
 /// in the same files are included, so each file of ours holds one service.

@@ -7,19 +7,17 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::ReflectionIndex;
+use super::{LazyIndex, ReflectionIndex};
 use crate::server::{MAX_REQUEST, status_of_read};
 
 macro_rules! version {
     ($name:ident, $build:ident, $version:ident, $text:literal) => {
         #[doc = concat!("The handler of grpc.reflection.", $text, ".")]
         #[derive(Debug, Clone)]
-        pub struct $name(Arc<ReflectionIndex>);
+        pub struct $name(Arc<LazyIndex>);
 
         #[doc = concat!("The service grpc.reflection.", $text, ", which takes gzip like all else.")]
-        pub fn $build(
-            index: &Arc<ReflectionIndex>,
-        ) -> tonic_reflection::server::$version::ServerReflectionServer<$name> {
+        pub fn $build(index: &Arc<LazyIndex>) -> tonic_reflection::server::$version::ServerReflectionServer<$name> {
             tonic_reflection::server::$version::ServerReflectionServer::new($name(index.clone()))
                 .accept_compressed(Gzip)
                 .send_compressed(Gzip)
@@ -101,3 +99,20 @@ macro_rules! version {
 
 version!(V1, v1, v1, "v1");
 version!(V1Alpha, v1alpha, v1alpha, "v1alpha");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_is_made_by_the_first_request_and_for_both_versions() {
+        fn is_made(index: &LazyIndex) -> bool {
+            format!("{index:?}") != "LazyLock(<uninit>)"
+        }
+        let index = Arc::new(ReflectionIndex::lazy(&["muster.v1.WorkerService"]));
+        let _servers = (v1(&index), v1alpha(&index));
+        assert!(!is_made(&index), "a server that nobody asks does without");
+        assert!(index.services().any(|name| name == "muster.v1.WorkerService"));
+        assert!(is_made(&index));
+    }
+}

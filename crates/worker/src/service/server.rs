@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_proto::reflection::{self, ReflectionIndex};
+use muster_proto::reflection::{self, COMMON_SERVICES, ReflectionIndex};
 use muster_proto::server::{self, MAX_HEADERS_READ, MAX_REQUEST};
 use muster_proto::v1::worker_service_server::{SERVICE_NAME, WorkerServiceServer};
 use tokio::net::TcpListener;
@@ -52,12 +52,12 @@ impl Server {
         let health_service = health_service.max_decoding_message_size(MAX_REQUEST);
         let worker = WorkerServiceServer::new(Handlers(self.state.clone()));
         let worker = worker.accept_compressed(GZIP).send_compressed(GZIP).max_decoding_message_size(MAX_REQUEST);
-        for service in [SERVICE_NAME, "liveness"] {
+        for service in [SERVICE_NAME, "liveness"].into_iter().chain(COMMON_SERVICES) {
             health.set_service_status(service, ServingStatus::Serving).await;
         }
         health.set_service_status("readiness", ServingStatus::NotServing).await;
         let readiness = tokio::spawn(keep_readiness(health, self.state.status.clone()));
-        let reflected = Arc::new(ReflectionIndex::serving(&[SERVICE_NAME]));
+        let reflected = Arc::new(ReflectionIndex::lazy(&[SERVICE_NAME]));
         let serving = tonic::transport::Server::builder()
             .max_concurrent_streams(STREAMS)
             .http2_max_header_list_size(MAX_HEADERS_READ)

@@ -57,7 +57,7 @@ async fn health_tells_life_from_readiness() {
 }
 
 #[tokio::test]
-async fn both_versions_of_reflection_name_the_service() {
+async fn both_versions_of_reflection_name_the_service_and_health_knows_all_that_are_listed() {
     let mut stage = Stage::set();
     let mut master = Master::lead(5).await;
     stage.start(&master);
@@ -73,7 +73,15 @@ async fn both_versions_of_reflection_name_the_service() {
     let mut client = v1::server_reflection_client::ServerReflectionClient::new(connect(endpoint.clone()).await);
     let mut answers = client.server_reflection_info(tokio_stream::once(request)).await.expect("answered").into_inner();
     let answer = answers.message().await.expect("no error").expect("an answer");
-    assert!(format!("{answer:?}").contains("muster.v1.WorkerService"));
+    let Some(v1::server_reflection_response::MessageResponse::ListServicesResponse(listed)) = answer.message_response
+    else {
+        panic!("{answer:?}");
+    };
+    let names: Vec<_> = listed.service.into_iter().map(|service| service.name).collect();
+    assert!(names.iter().any(|name| name == "muster.v1.WorkerService"), "{names:?}");
+    for name in names {
+        assert_eq!(health(address.trim(), &name).await, ServingStatus::Serving, "{name}");
+    }
 
     let request = v1alpha::ServerReflectionRequest {
         host: String::new(),
