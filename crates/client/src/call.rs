@@ -83,7 +83,8 @@ impl Client {
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
         loop {
-            let route = self.routes.current(&self.options).map_err(|error| tries.no_route(error))?;
+            let route =
+                self.routes.current(&self.options).map_err(|(address, error)| tries.no_route(address, error))?;
             let timeout = tries.left(self.options.deadline).min(self.options.try_timeout);
             let mut request = Request::new(body.clone());
             if deadline == CallDeadline::OnWire {
@@ -174,10 +175,10 @@ impl CallTries {
     }
 
     /// The error for an address that is not a valid endpoint.
-    fn no_route(&self, error: tonic::transport::Error) -> CallError {
+    fn no_route(&self, address: String, error: tonic::transport::Error) -> CallError {
         CallError {
             method: self.method,
-            address: String::new(),
+            address,
             tries: self.count,
             verdict: if self.may_be_done { Verdict::Unknown } else { Verdict::NotApplied },
             status: Status::from_error(Box::new(error)),

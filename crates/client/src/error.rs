@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 pub struct CallError {
     /// The name of the call.
     pub method: &'static str,
-    /// The master that was asked last.
+    /// The master that was asked last; empty where it is not known.
     pub address: String,
     /// The number of tries.
     pub tries: u32,
@@ -68,14 +68,17 @@ impl CallError {
 
     /// Whether no connection came up.
     pub fn is_unreachable(&self) -> bool {
-        was_never_sent(&self.status)
+        errors::was_never_sent(&self.status)
     }
 }
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_unreachable() {
-            write!(f, "no master answers at {}", self.address)?;
+            f.write_str("no master answers")?;
+            if !self.address.is_empty() {
+                write!(f, " at {}", self.address)?;
+            }
         } else {
             f.write_str(self.status.message())?;
         }
@@ -89,34 +92,16 @@ impl fmt::Display for CallError {
     }
 }
 
-/// Whether nothing was sent, because the connection did not come up. After any other error that
-/// Muster did not make, the call may have arrived.
-pub(crate) fn was_never_sent(status: &Status) -> bool {
-    let mut source = std::error::Error::source(status);
-    while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() || error.is::<NotConnected>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
-}
-
-/// A call was given up before its connection was up.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection did not come up in time")]
-struct NotConnected;
-
 /// The status of a call that was given up before its connection was up.
 pub(crate) fn never_sent() -> Status {
-    let mut status = Status::unavailable(NotConnected.to_string());
-    status.set_source(Arc::new(NotConnected));
+    let mut status = Status::unavailable(errors::NotConnected.to_string());
+    status.set_source(Arc::new(errors::NotConnected));
     status
 }
 
 /// Whether one try was done, as far as its status tells.
 pub(crate) fn verdict(status: &Status) -> Verdict {
-    if was_never_sent(status) { Verdict::NotApplied } else { errors::verdict_of(status) }
+    if errors::was_never_sent(status) { Verdict::NotApplied } else { errors::verdict_of(status) }
 }
 
 /// Whether another master may do better than the one that answered so. A busy leader still leads. A
@@ -126,4 +111,25 @@ pub(crate) fn is_better_elsewhere(status: &Status) -> bool {
     use errors::reason::{NOT_QUEUED, OUTCOME_UNKNOWN, QUEUE_FULL, WATCHER_TOO_SLOW};
     let stay = [NOT_QUEUED, OUTCOME_UNKNOWN, QUEUE_FULL, WATCHER_TOO_SLOW];
     errors::reason_of(status).is_none_or(|reason| !stay.contains(&reason.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_not_known_leaves_no_hole_in_the_sentence() {
+        let unknown = CallError::of_read("WatchEvents", never_sent());
+        assert_eq!(unknown.to_string(), "no master answers");
+        let known = CallError { address: "m:1".to_owned(), ..unknown };
+        assert_eq!(known.to_string(), "no master answers at m:1");
+    }
+
+    #[test]
+    fn a_cause_that_lies_deep_is_found() {
+        let status = never_sent();
+        assert!(errors::was_never_sent(&status));
+        assert!(errors::was_never_sent(&CallError::of_read("ReadLog", status)));
+        assert!(!errors::was_never_sent(&Status::unavailable("connection reset")));
+    }
 }

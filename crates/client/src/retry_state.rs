@@ -38,16 +38,35 @@ impl RetryState {
     }
 
     /// The stream broke, or ended without a status. Returns the wait before it is opened again, or
-    /// the status if a retry is of no use.
+    /// the status if a retry is of no use or the outage is too long.
     pub fn broke(&mut self, status: Option<Status>) -> Result<Duration, Status> {
         if self.opened.take().is_some_and(|opened| opened.elapsed() > SOUND) {
             self.over();
         }
         let since = *self.since.get_or_insert_with(Instant::now);
-        let asked = status.as_ref().and_then(retry_after);
-        match status {
-            Some(status) if !may_succeed_later(&status) || since.elapsed() > self.longest => Err(status),
-            Some(_) | None => Ok(self.backoff.next_wait(asked)),
+        let status = status.unwrap_or_else(|| Status::unavailable("the stream ended without a status"));
+        if !may_succeed_later(&status) || since.elapsed() > self.longest {
+            return Err(status);
+        }
+        Ok(self.backoff.next_wait(retry_after(&status)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_over_in_the_end_however_the_streams_end() {
+        for status in [None, Some(Status::unavailable("broken"))] {
+            let mut patient = RetryState::new(Duration::from_secs(3600));
+            let mut impatient = RetryState::new(Duration::ZERO);
+            assert!(patient.broke(status.clone()).is_ok() && patient.broke(status.clone()).is_ok());
+            // The outage begins with the first break, and no longer outage is allowed.
+            let _ = impatient.broke(status.clone());
+            std::thread::sleep(Duration::from_millis(1));
+            let error = impatient.broke(status).unwrap_err();
+            assert_eq!(error.code(), tonic::Code::Unavailable);
         }
     }
 }

@@ -139,8 +139,8 @@ impl Routes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The route to the master that is believed to lead.
-    pub(crate) fn current(&self, options: &ConnectOptions) -> Result<Arc<Route>, tonic::transport::Error> {
+    /// The route to the master that is believed to lead. An error comes with its address.
+    pub(crate) fn current(&self, options: &ConnectOptions) -> Result<Arc<Route>, (String, tonic::transport::Error)> {
         let mut state = self.state();
         if let Some(route) = state.routes.get(&state.current) {
             return Ok(route.clone());
@@ -148,7 +148,8 @@ impl Routes {
         if state.routes.len() >= MAX_MASTERS {
             state.routes.clear();
         }
-        let route = Arc::new(Route::new(&state.current, options)?);
+        let route = Route::new(&state.current, options).map_err(|error| (state.current.clone(), error))?;
+        let route = Arc::new(route);
         state.routes.insert(route.address.clone(), route.clone());
         Ok(route)
     }

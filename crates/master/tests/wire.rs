@@ -114,8 +114,16 @@ async fn what_is_not_served_and_what_is_no_call_are_answered_by_the_protocol() {
     for path in ["/muster.v1.MasterService/Nothing", "/muster.v1.Nothing/Get", "/nothing"] {
         assert_eq!(pair.both(&Call::new(path, &named("x"))).await.status(), 12, "{path}");
     }
-    let plain = Call::new(GET, &named("x")).with("content-type", "text/plain");
-    assert_eq!(pair.both(&plain).await.http, 415);
+    // Types that are ours but for their suffix, too: their messages would be misread.
+    let others = ["application/grpc+json", "application/grpc-web", "application/grpc-web+proto", "application/grpcx"];
+    for kind in ["text/plain", "application/json", "", "application/grpc+"].into_iter().chain(others) {
+        let frames = pair.both(&Call::new(GET, &named("x")).with("content-type", kind)).await;
+        assert_eq!((frames.http, frames.headers_only), (415, true), "{kind:?} {frames:?}");
+    }
+    for kind in ["application/grpc", "application/grpc+proto", "Application/GRPC", "application/grpc; charset=utf-8"] {
+        let frames = pair.both(&Call::new(GET, &named("x")).with("content-type", kind)).await;
+        assert_eq!((frames.http, frames.status()), (200, 5), "{kind:?} {frames:?}");
+    }
     // A message that is cut, one that cannot be decoded, and none at all.
     for body in [vec![0, 0, 0, 0, 9, 1], framed(false, &[0xff; 8]), Vec::new()] {
         let frames = pair.both(&Call::new(GET, &named("x")).body(body)).await;
@@ -196,6 +204,23 @@ async fn what_is_too_large_is_refused_in_one_way_wherever_it_is_noticed() {
     assert!(frames.is_too_large(), "{frames:?}");
 }
 
+/// The prefix alone tells the size: nobody waits for the rest, which here never comes. A message
+/// that is waited for is given up as NOT_QUEUED.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_refused_as_soon_as_its_prefix_says_that_it_is_too_large() {
+    let pair = Pair::start().await;
+    for (path, _) in methods_of_every_kind() {
+        for (compressed, encoding) in [(0, "identity"), (1, "gzip")] {
+            let prefix = vec![compressed, 0, 0x20, 0, 0];
+            let call = Call::new(path, &()).body(prefix).with("grpc-encoding", encoding);
+            for address in [&pair.leader.address, &pair.standby.address] {
+                let frames = call.without_end_at(address).await;
+                assert!(frames.is_too_large(), "{path} {encoding} {frames:?}");
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_of_just_the_largest_size_is_taken() {
     let pair = Pair::start().await;
@@ -247,9 +272,23 @@ async fn headers_are_taken_or_refused_alike_whatever_a_standby_adds() {
         assert_eq!(frames.is_too_large(), frames.status() != 5, "{bytes}: {frames:?}");
     }
     assert!((1..32).contains(&refused), "the limit lies within: {refused}");
-    // Headers far beyond the limit are not even read.
-    let frames = pair.both(&filled(GET, 48 * KIB)).await;
-    assert_eq!(frames.http, 431, "{frames:?}");
+    // Above 32 KiB they are not even read: HTTP/2 answers, without a status of gRPC.
+    for bytes in [32 * KIB, 48 * KIB] {
+        let frames = pair.both(&filled(GET, bytes)).await;
+        assert_eq!((frames.http, frames.headers_only), (431, true), "{frames:?}");
+        assert!(!frames.headers.contains_key("grpc-status"), "{frames:?}");
+    }
+    // Far above, the connection ends; others go on.
+    for address in [&pair.leader.address, &pair.standby.address] {
+        let (mut gone, mut other) =
+            (connect(address).await.ready().await.unwrap(), connect(address).await.ready().await.unwrap());
+        let (response, _sender) = gone.send_request(filled(GET, 1 << 20).head(address), false).unwrap();
+        assert!(soon("the end", response).await.is_err());
+        let call = Call::new(GET, &named("nobody"));
+        let (response, mut sender) = other.send_request(call.head(address), false).unwrap();
+        sender.send_data(Bytes::from(framed(false, &named("nobody").encode_to_vec())), true).unwrap();
+        assert_eq!(muster_testenv::wire::answer(response).await.status(), 5);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,6 +313,20 @@ async fn a_client_that_cancels_and_a_deadline_that_passes_end_a_call() {
     assert_eq!(list().at(&pair.standby.address).await.status(), 14);
     let late = list().with("grpc-timeout", "20m").at(&pair.standby.address).await;
     assert_eq!(late.status(), 4, "{late:?}");
+}
+
+/// A caller that set a deadline which nobody can read would otherwise wait without one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_that_cannot_be_read_is_refused() {
+    let pair = Pair::start().await;
+    for path in [GET, WATCH, "/muster.v1.MasterService/WatchLeader", "/grpc.health.v1.Health/Check"] {
+        for time in ["", "S", "5", "1x", "-1S", "1 S", "123456789S", "1.5S"] {
+            let frames = pair.both(&Call::new(path, &()).with("grpc-timeout", time)).await;
+            let said = (frames.status(), frames.reason.as_deref());
+            assert_eq!(said, (3, Some("BAD_REQUEST")), "{path} {time:?} {frames:?}");
+            assert!(frames.headers["grpc-message"].contains("grpc-timeout"), "{frames:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

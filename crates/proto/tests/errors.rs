@@ -8,33 +8,53 @@ use muster_types::Verdict;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-fn every_failure() -> Vec<(Failure, Code, &'static str)> {
-    let text = || "x".to_owned();
-    vec![
-        (Failure::NotLeader { leader: None, epoch: None }, Code::Unavailable, reason::NOT_LEADER),
-        (Failure::NoLeader, Code::Unavailable, reason::NO_LEADER),
-        (Failure::Fenced { have: text(), got: text() }, Code::FailedPrecondition, reason::FENCED),
-        (Failure::WrongState { subject: text(), message: text() }, Code::FailedPrecondition, reason::WRONG_STATE),
-        (Failure::EtagMismatch { wanted: text(), found: text() }, Code::Aborted, reason::ETAG_MISMATCH),
-        (Failure::RequestIdReused, Code::InvalidArgument, reason::REQUEST_ID_REUSED),
-        (Failure::RequestIdExpired, Code::FailedPrecondition, reason::REQUEST_ID_EXPIRED),
-        (Failure::RetryWithoutRequestId, Code::Aborted, reason::RETRY_WITHOUT_REQUEST_ID),
-        (Failure::StoreFull, Code::ResourceExhausted, reason::STORE_FULL),
-        (Failure::AlreadyExists { kind: "driver", name: text() }, Code::AlreadyExists, reason::ALREADY_EXISTS),
-        (Failure::NotFound { kind: "driver", name: text() }, Code::NotFound, reason::NOT_FOUND),
-        (Failure::BadRequest(FieldViolations::of("f", "m")), Code::InvalidArgument, reason::BAD_REQUEST),
-        (Failure::TooLarge { what: "a message", limit: 1 }, Code::ResourceExhausted, reason::TOO_LARGE),
-        (Failure::QueueFull { what: text() }, Code::ResourceExhausted, reason::QUEUE_FULL),
-        (Failure::Compacted { oldest: text(), current: text() }, Code::OutOfRange, reason::COMPACTED),
-        (Failure::WatcherTooSlow { resume_token: text() }, Code::ResourceExhausted, reason::WATCHER_TOO_SLOW),
-        (Failure::OutcomeUnknown { message: text() }, Code::Unknown, reason::OUTCOME_UNKNOWN),
-        (Failure::NeverFits(Box::default()), Code::FailedPrecondition, reason::NEVER_FITS),
-        (Failure::NotQueued, Code::DeadlineExceeded, reason::NOT_QUEUED),
-        (Failure::InputFailed, Code::Internal, reason::INPUT_FAILED),
-        (Failure::WorkerUnreachable { worker: text(), message: text() }, Code::Unavailable, reason::WORKER_UNREACHABLE),
-        (Failure::GoingAway, Code::Unavailable, reason::GOING_AWAY),
-        (Failure::Internal { message: text() }, Code::Internal, reason::INTERNAL),
-    ]
+/// The list of every failure with its code and reason, from rows `pattern => value, code, reason;`.
+/// The patterns are a match without a rest, so a failure without a row does not compile.
+macro_rules! failures {
+    ($($pattern:pat => $failure:expr, $code:ident, $reason:ident;)*) => {
+        fn every_failure() -> Vec<(Failure, Code, &'static str)> {
+            use Failure::*;
+            let _every_one_has_a_row = |failure: &Failure| match failure {
+                $($pattern => {})*
+            };
+            vec![$({
+                let failure = $failure;
+                assert!(matches!(failure, $pattern), "{failure:?} is in the row of another");
+                (failure, Code::$code, reason::$reason)
+            }),*]
+        }
+    };
+}
+
+fn text() -> String {
+    "x".to_owned()
+}
+
+failures! {
+    NotLeader { .. } => NotLeader { leader: None, epoch: None }, Unavailable, NOT_LEADER;
+    NoLeader => NoLeader, Unavailable, NO_LEADER;
+    StoreRestored => StoreRestored, Unavailable, STORE_RESTORED;
+    Fenced { .. } => Fenced { have: text(), got: text() }, FailedPrecondition, FENCED;
+    WrongState { .. } => WrongState { subject: text(), message: text() }, FailedPrecondition, WRONG_STATE;
+    EtagMismatch { .. } => EtagMismatch { wanted: text(), found: text() }, Aborted, ETAG_MISMATCH;
+    RequestIdReused => RequestIdReused, InvalidArgument, REQUEST_ID_REUSED;
+    RequestIdExpired => RequestIdExpired, FailedPrecondition, REQUEST_ID_EXPIRED;
+    RetryWithoutRequestId => RetryWithoutRequestId, Aborted, RETRY_WITHOUT_REQUEST_ID;
+    StoreFull => StoreFull, ResourceExhausted, STORE_FULL;
+    AlreadyExists { .. } => AlreadyExists { kind: "driver", name: text() }, AlreadyExists, ALREADY_EXISTS;
+    NotFound { .. } => NotFound { kind: "driver", name: text() }, NotFound, NOT_FOUND;
+    BadRequest(_) => BadRequest(FieldViolations::of("f", "m")), InvalidArgument, BAD_REQUEST;
+    TooLarge { .. } => TooLarge { what: "a message", limit: 1 }, ResourceExhausted, TOO_LARGE;
+    QueueFull { .. } => QueueFull { what: text() }, ResourceExhausted, QUEUE_FULL;
+    Compacted { .. } => Compacted { oldest: text(), current: text() }, OutOfRange, COMPACTED;
+    WatcherTooSlow { .. } => WatcherTooSlow { resume_token: text() }, ResourceExhausted, WATCHER_TOO_SLOW;
+    OutcomeUnknown { .. } => OutcomeUnknown { message: text() }, Unknown, OUTCOME_UNKNOWN;
+    NeverFits(_) => NeverFits(Box::default()), FailedPrecondition, NEVER_FITS;
+    NotQueued => NotQueued, DeadlineExceeded, NOT_QUEUED;
+    InputFailed => InputFailed, Internal, INPUT_FAILED;
+    WorkerUnreachable { .. } => WorkerUnreachable { worker: text(), message: text() }, Unavailable, WORKER_UNREACHABLE;
+    GoingAway => GoingAway, Unavailable, GOING_AWAY;
+    Internal { .. } => Internal { message: text() }, Internal, INTERNAL;
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full};
-use muster_proto::errors::{Failure, reason, reason_of};
+use muster_proto::errors::{Failure, reason, reason_of, was_never_sent};
 use muster_proto::server::{FORWARDED, MAX_REQUEST};
 use muster_store::Member;
-use prost::bytes::Bytes;
+use prost::bytes::{Bytes, BytesMut};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response, request};
@@ -96,17 +96,6 @@ fn broken(repeatable: bool, what: &str) -> Sent {
     }
 }
 
-fn was_never_sent(error: &tonic::transport::Error) -> bool {
-    let mut source: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
-}
-
 /// `Some` if the master that was asked does not lead, and so did nothing.
 pub(super) fn refused(response: &Response<Body>) -> Option<Failure> {
     let status = Status::from_header_map(response.headers())?;
@@ -182,14 +171,24 @@ impl PollFrame for Body {
     }
 }
 
-/// Reads the one message of a request, as it is on the wire.
-pub(super) async fn read(body: Body) -> Result<Bytes, Failure> {
-    let limited = http_body_util::Limited::new(body, MAX_REQUEST + PREFIX);
-    match limited.collect().await {
-        Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Failure::TooLarge { what: "a message", limit: MAX_REQUEST })
+/// Reads the one message of a request, as it is on the wire. One that is too large is refused as
+/// soon as its prefix says so, before the rest of it is waited for. The length there is that of the
+/// message as it was sent, compressed or not; the limit for both is the same.
+pub(super) async fn read(mut body: Body) -> Result<Bytes, Failure> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        // Trailers of a request say nothing that is asked for here.
+        let Ok(data) = frame.map_err(|_| Failure::NotQueued)?.into_data() else { continue };
+        whole.extend_from_slice(&data);
+        if whole.len() > MAX_REQUEST + PREFIX || announced(&whole).is_some_and(|length| length > MAX_REQUEST) {
+            return Err(Failure::TooLarge { what: "a message", limit: MAX_REQUEST });
         }
-        Err(_) => Err(Failure::NotQueued),
     }
+    Ok(whole.freeze())
+}
+
+/// The length of the first message, once its prefix is there.
+fn announced(wire: &[u8]) -> Option<usize> {
+    let length: [u8; 4] = wire.get(1..PREFIX)?.try_into().ok()?;
+    usize::try_from(u32::from_be_bytes(length)).ok()
 }

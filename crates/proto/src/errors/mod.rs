@@ -4,7 +4,10 @@ mod failure;
 mod verdict;
 
 pub use failure::Failure;
-pub use verdict::{leader_hint, may_succeed_later, metadata_of, reason_of, retry_after, verdict_of, violations_of};
+pub use verdict::{
+    NotConnected, leader_hint, may_succeed_later, metadata_of, reason_of, retry_after, verdict_of, violations_of,
+    was_never_sent,
+};
 
 /// The domain of our `ErrorInfo`. A status without it was not made by us.
 pub const DOMAIN: &str = "muster";

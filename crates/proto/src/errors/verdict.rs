@@ -39,6 +39,18 @@ pub fn verdict_of(status: &Status) -> Verdict {
     }
 }
 
+/// A call was given up before its connection was up.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection did not come up in time")]
+pub struct NotConnected;
+
+/// Whether nothing of a call was sent, because its connection did not come up: the error or one of
+/// its causes says so. After any other error that Muster did not make, the call may have arrived.
+pub fn was_never_sent(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.into_iter().any(|cause| cause.is::<tonic::ConnectError>() || cause.is::<NotConnected>())
+}
+
 /// Whether the same call, repeated under the same request id, may succeed without any other change.
 pub fn may_succeed_later(status: &Status) -> bool {
     match reason_of(status) {

@@ -16,6 +16,11 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 
+use crate::FieldViolations;
+use crate::errors::Failure;
+
+/// The header in which a caller sets its deadline.
+const TIMEOUT: &str = "grpc-timeout";
 /// How long before the caller's deadline a call is ended, so that neither the caller's own clock
 /// nor tonic, which know the same deadline, ends it first with another code. It is at most a tenth
 /// of the time.
@@ -31,6 +36,7 @@ impl<S> Service<Request<Body>> for EndAtDeadline<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
     S::Future: Send + 'static,
+    S::Error: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -41,7 +47,10 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let within = within(request.headers());
+        let within = match within(request.headers()) {
+            Ok(within) => within,
+            Err(refusal) => return Box::pin(std::future::ready(Ok(refusal.to_status().into_http()))),
+        };
         let answer = self.0.call(request);
         let Some(within) = within else { return Box::pin(answer) };
         let deadline = Instant::now() + (within - AHEAD.min(within / 10));
@@ -58,10 +67,19 @@ fn passed() -> Status {
     Status::deadline_exceeded("the deadline of the call has passed")
 }
 
-/// The time that a caller sets: up to eight digits and a unit (gRPC over HTTP/2, "Timeout"). An
-/// unreadable one counts as none, as in tonic.
-fn within(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+/// The time that a caller sets; `None` without one. An unreadable time is refused, as by the other
+/// servers of gRPC: a caller that set a deadline must not be left without one.
+fn within(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
+    let Some(value) = headers.get(TIMEOUT) else { return Ok(None) };
+    let within = value.to_str().ok().and_then(read).ok_or_else(|| {
+        let form = "malformed; up to eight digits and one of the units H, M, S, m, u, n";
+        Failure::BadRequest(FieldViolations::of(TIMEOUT, form))
+    });
+    within.map(Some)
+}
+
+/// Reads up to eight digits and a unit (gRPC over HTTP/2, "Timeout").
+fn read(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -125,11 +143,6 @@ mod tests {
 
     #[test]
     fn the_time_is_read_as_grpc_writes_it() {
-        let read = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("grpc-timeout", text.parse().unwrap());
-            within(&headers)
-        };
         assert_eq!(read("20m"), Some(Duration::from_millis(20)));
         assert_eq!(read("3S"), Some(Duration::from_secs(3)));
         assert_eq!(read("2M"), Some(Duration::from_secs(120)));
@@ -140,5 +153,6 @@ mod tests {
         for wrong in ["", "m", "5", "-1S", "+1S", "123456789S", "1 S", "1x"] {
             assert_eq!(read(wrong), None, "{wrong:?}");
         }
+        assert_eq!(within(&HeaderMap::new()), Ok(None), "without the header there is no deadline");
     }
 }

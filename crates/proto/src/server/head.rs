@@ -56,11 +56,17 @@ fn refusal_of(request: &Request<Body>) -> Option<Response<Body>> {
     too_large.then(|| failure.to_status().into_http())
 }
 
+/// The content types of calls that are understood here: messages in protobuf, which is also what a
+/// type without a suffix means. JSON (`application/grpc+json`) and the framing of browsers
+/// (`application/grpc-web`) would be misread, so they are refused like what is no call at all.
+const KINDS: [&str; 2] = ["application/grpc", "application/grpc+proto"];
+
 /// A gRPC call is known by its content type; the protocol demands that all other requests are
-/// refused as HTTP. A suffix may name the encoding (`application/grpc+proto`).
+/// refused as HTTP. The type is compared as HTTP does: in any case, and without its parameters.
 fn is_call(request: &Request<Body>) -> bool {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("application/grpc"))
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    KINDS.iter().any(|known| kind.eq_ignore_ascii_case(known))
 }
 
 /// The size of the list as HTTP/2 counts it.

@@ -16,8 +16,9 @@ pub const MAX_REQUEST: usize = 1 << 20;
 
 /// Largest list of a request's headers: ours are small, but a client's tracing may add some.
 pub const MAX_HEADERS: usize = 16 << 10;
-/// Lists above this size are not read: HTTP/2 itself answers 431, and a client that knows this
-/// limit does not send them. Between both limits a call is refused with an error message.
+/// Lists above this size are not read: the HTTP/2 library itself answers 431, without a status of
+/// gRPC, and ends the connection when they go far beyond. Between both limits a call is refused
+/// with an error message.
 pub const MAX_HEADERS_READ: u32 = 32 << 10;
 /// The header of a call that a standby has forwarded; such a call is not forwarded again.
 pub const FORWARDED: &str = "muster-forwarded";

@@ -53,6 +53,14 @@ async fn what_is_too_large_is_refused_as_by_a_master() {
     for path in METHODS {
         let frames = Call::new(path, &()).with("x-fill", "x".repeat(20 << 10)).at(&address).await;
         assert!(frames.is_too_large(), "{path} {frames:?}");
+        let frames = Call::new(path, &()).with("x-fill", "x".repeat(48 << 10)).at(&address).await;
+        assert_eq!((frames.http, frames.headers_only), (431, true), "{path} {frames:?}");
+        // The prefix alone tells the size, and nothing follows it.
+        for (compressed, encoding) in [(0, "identity"), (1, "gzip")] {
+            let call = Call::new(path, &()).body(vec![compressed, 0, 0x20, 0, 0]).with("grpc-encoding", encoding);
+            let frames = call.without_end_at(&address).await;
+            assert!(frames.is_too_large(), "{path} {encoding} {frames:?}");
+        }
     }
     let largest = Call::new(INVENTORY, &()).body(framed(false, &sized(1 << 20))).at(&address).await;
     assert_eq!(largest.status(), 0, "{largest:?}");
@@ -62,7 +70,8 @@ async fn what_is_too_large_is_refused_as_by_a_master() {
 async fn what_is_no_call_is_refused_as_http() {
     let (_stage, _master, _link, address) = served().await;
     for path in METHODS {
-        for kind in ["text/plain", "application/json", ""] {
+        let others = ["application/grpc+json", "application/grpc-web", "application/grpc-web+proto"];
+        for kind in ["text/plain", "application/json", ""].into_iter().chain(others) {
             let frames = Call::new(path, &()).with("content-type", kind).at(&address).await;
             assert_eq!((frames.http, frames.headers_only), (415, true), "{path} {kind:?} {frames:?}");
         }
@@ -74,7 +83,7 @@ async fn what_is_no_call_is_refused_as_http() {
 
 /// One stream would go on for ever, and the other calls never end their request.
 #[tokio::test]
-async fn a_deadline_that_passes_is_said_as_such() {
+async fn a_deadline_that_passes_or_cannot_be_read_is_said_as_such() {
     let (_stage, _master, _link, address) = served().await;
     let watch = Call::new("/grpc.health.v1.Health/Watch", &()).with("grpc-timeout", "200m");
     let frames = watch.at(&address).await;
@@ -82,6 +91,8 @@ async fn a_deadline_that_passes_is_said_as_such() {
     for path in METHODS {
         let frames = Call::new(path, &()).with("grpc-timeout", "50m").without_end_at(&address).await;
         assert_eq!(frames.status(), 4, "{path} {frames:?}");
+        let frames = Call::new(path, &()).with("grpc-timeout", "1x").at(&address).await;
+        assert_eq!((frames.status(), frames.reason.as_deref()), (3, Some("BAD_REQUEST")), "{path} {frames:?}");
     }
 }
 
