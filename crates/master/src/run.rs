@@ -86,10 +86,12 @@ where
     let node = MasterProcess::new(candidate, Arc::new(settings), address, slot.clone(), stop);
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
-        failed = &mut readiness => Err(RunError::Fault(failed.unwrap_or_else(FatalError::Lost))),
+        failed = &mut readiness => {
+            Err(RunError::Fault(failed.unwrap_or_else(|panicked| FatalError::Lost("task of readiness", panicked))))
+        }
         failed = &mut serving => return match failed {
             Ok(served) => served.map_err(RunError::Serve),
-            Err(panicked) => Err(RunError::Fault(FatalError::Lost(panicked))),
+            Err(panicked) => Err(RunError::Fault(FatalError::Lost("server", panicked))),
         },
     };
     readiness.abort();

@@ -12,7 +12,7 @@ use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::submit::{guard_retry, unexpected};
+use super::submit::{guard_retry, or_unexplained, unexpected};
 use super::{render, session};
 use crate::leader::{LeaderContext, LeaderSlot};
 use crate::sessions::executor_to_wire;
@@ -28,7 +28,8 @@ pub(crate) async fn get(
     let shown = shown.ok_or_else(|| Failure::NotFound { kind: "application", name: name.clone() })?;
     let short = shown.profiles.iter().any(|profile| profile.running + profile.launching < profile.target);
     let application = if short && !shown.record.state.is_terminal() {
-        explain(leading, &shown).await?
+        let request = Wish::ExplainApplication { application: shown.record.uid.to_string() };
+        or_unexplained(to_request(leading, request).await, || render::application(&shown))?
     } else {
         render::application(&shown)
     };
@@ -85,17 +86,6 @@ pub(crate) async fn kill(
     guard_retry(metadata, request.as_ref(), true)?;
     let application = to_request(leading, Wish::KillApplication { application, request }).await?;
     Ok(v1::KillApplicationResponse { application: Some(application) })
-}
-
-/// Without an answer from the core the application is shown without reasons: a full queue or store
-/// must not prevent a read.
-async fn explain(leading: &LeaderContext, shown: &ApplicationView) -> Result<v1::Application, Failure> {
-    match to_request(leading, Wish::ExplainApplication { application: shown.record.uid.to_string() }).await {
-        Err(Failure::QueueFull { .. } | Failure::StoreFull | Failure::OutcomeUnknown { .. }) => {
-            Ok(render::application(shown))
-        }
-        explained => explained,
-    }
 }
 
 async fn to_request(leading: &LeaderContext, request: Wish) -> Result<v1::Application, Failure> {

@@ -1,17 +1,45 @@
 //! The cluster as a whole.
 
+use std::sync::Arc;
+
+use muster_core::WorkerView;
 use muster_proto::time::timestamp;
 use muster_proto::v1;
-use muster_store::Member;
-use muster_types::{ApplicationState, DriverState, Resources, WorkerState};
+use muster_store::{LeaderView, Member};
+use muster_types::{ApplicationState, Commit, DriverState, Resources, WorkerState};
 
 use crate::leader::LeaderContext;
-use crate::view::{StateCounts, Tables};
+use crate::view::{StateCounts, View};
+
+/// What is read of the view under its lock, which the commit loop waits for. What is made of it is
+/// made after the lock is let go.
+struct ViewCut {
+    commit: Commit,
+    drivers: StateCounts,
+    applications: StateCounts,
+    worker_states: StateCounts,
+    workers: Vec<Arc<WorkerView>>,
+}
+
+impl ViewCut {
+    fn of(view: &View) -> ViewCut {
+        let tables = view.read();
+        ViewCut {
+            commit: tables.commit,
+            drivers: tables.drivers.counts().clone(),
+            applications: tables.applications.counts().clone(),
+            worker_states: tables.workers.counts().clone(),
+            workers: tables.workers.after(None).cloned().collect(),
+        }
+    }
+}
 
 pub(crate) fn show(leading: &LeaderContext) -> v1::Cluster {
-    let tables = leading.view.read();
-    let (total, used) = sums(&tables);
-    let unconfirmed = tables.workers.counts().get(WorkerState::Unconfirmed.as_str()).copied().unwrap_or(0);
+    let cut = ViewCut::of(&leading.view);
+    // One view of the election, so that the masters and the standbys of one answer agree.
+    let election = leading.election.view();
+    let (total, used) = sums(&cut.workers);
+    let unconfirmed = cut.worker_states.get(WorkerState::Unconfirmed.as_str()).copied().unwrap_or(0);
     let open_drivers = |word: &str| DriverState::ALL.iter().any(|state| state.as_str() == word && !state.is_terminal());
     let open_applications =
         |word: &str| ApplicationState::ALL.iter().any(|state| state.as_str() == word && !state.is_terminal());
@@ -20,32 +48,31 @@ pub(crate) fn show(leading: &LeaderContext) -> v1::Cluster {
         uid: leading.cluster.uid.to_string(),
         leader: leading.address.clone(),
         epoch: leading.epoch.to_string(),
-        standbys: standbys(leading),
-        commit: tables.commit.0,
+        standbys: standbys(leading, &election),
+        commit: cut.commit.0,
         leader_since: Some(timestamp(leading.since)),
         unconfirmed_workers: unconfirmed,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         total: Some((&total).into()),
         used: Some((&used).into()),
-        drivers: counted(tables.drivers.counts(), open_drivers),
-        applications: counted(tables.applications.counts(), open_applications),
-        workers: counted(tables.workers.counts(), |_| true),
+        drivers: counted(&cut.drivers, open_drivers),
+        applications: counted(&cut.applications, open_applications),
+        workers: counted(&cut.worker_states, |_| true),
         store: leading.store.to_owned(),
         quarantined_records: leading
             .quarantined
             .iter()
             .map(|record| format!("{}: {}", record.key, record.error))
             .collect(),
-        masters: masters(leading),
+        masters: masters(leading, &election),
         generation: leading.epoch.generation,
         recovery: recovery(leading, unconfirmed),
         notices: notices(leading),
-        quarantined_attempts: quarantined(&tables),
+        quarantined_attempts: quarantined(&cut.workers),
     }
 }
 
-fn masters(leading: &LeaderContext) -> Vec<v1::Master> {
-    let view = leading.election.view();
+fn masters(leading: &LeaderContext, election: &LeaderView) -> Vec<v1::Master> {
     let shown = |member: &Member| v1::Master {
         address: member.address.clone(),
         version: member.version.clone(),
@@ -53,12 +80,11 @@ fn masters(leading: &LeaderContext) -> Vec<v1::Master> {
         since: Some(timestamp(member.since)),
         leads: member.epoch == leading.epoch,
     };
-    view.members.iter().map(shown).collect()
+    election.members.iter().map(shown).collect()
 }
 
-fn standbys(leading: &LeaderContext) -> Vec<String> {
-    let view = leading.election.view();
-    let others = view.members.iter().filter(|member| member.epoch != leading.epoch);
+fn standbys(leading: &LeaderContext, election: &LeaderView) -> Vec<String> {
+    let others = election.members.iter().filter(|member| member.epoch != leading.epoch);
     others.map(|member| member.address.clone()).collect()
 }
 
@@ -75,9 +101,9 @@ fn notices(leading: &LeaderContext) -> Vec<String> {
 }
 
 /// The resources of all live workers, and how much of them is used.
-fn sums(tables: &Tables) -> (Resources, Resources) {
+fn sums(workers: &[Arc<WorkerView>]) -> (Resources, Resources) {
     let (mut total, mut used) = (Resources::default(), Resources::default());
-    for worker in tables.workers.after(None).filter(|worker| worker.state == WorkerState::Alive) {
+    for worker in workers.iter().filter(|worker| worker.state == WorkerState::Alive) {
         total.add(&worker.record.total.amounts());
         used.add(&worker.used);
     }
@@ -85,8 +111,8 @@ fn sums(tables: &Tables) -> (Resources, Resources) {
 }
 
 /// The number of running attempts that no record names.
-fn quarantined(tables: &Tables) -> u32 {
-    let count: usize = tables.workers.after(None).map(|worker| worker.quarantined.len()).sum();
+fn quarantined(workers: &[Arc<WorkerView>]) -> u32 {
+    let count: usize = workers.iter().map(|worker| worker.quarantined.len()).sum();
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 

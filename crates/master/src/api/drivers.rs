@@ -7,7 +7,7 @@ use muster_types::{DriverState, KilledBy};
 use tonic::metadata::MetadataMap;
 
 use super::render;
-use super::submit::{guard_retry, unexpected};
+use super::submit::{guard_retry, or_unexplained, unexpected};
 use crate::leader::LeaderContext;
 use crate::view::filter;
 
@@ -28,7 +28,12 @@ pub(crate) async fn get(leading: &LeaderContext, wire: v1::GetDriverRequest) -> 
     let name = validate::get_driver(wire)?;
     let (commit, shown) = leading.view.driver(&name);
     let shown = shown.ok_or_else(|| Failure::NotFound { kind: "driver", name: name.clone() })?;
-    let driver = if waits(leading, &shown) { explain(leading, &shown).await? } else { render::driver(&shown) };
+    let driver = if waits(leading, &shown) {
+        let wanted = Request::ExplainDriver { driver: shown.record.uid.to_string() };
+        or_unexplained(to_request(leading, wanted).await, || render::driver(&shown))?
+    } else {
+        render::driver(&shown)
+    };
     leading.answered(v1::GetDriverResponse { driver: Some(driver), resume_token: leading.token(commit).to_string() })
 }
 
@@ -56,17 +61,6 @@ pub(crate) async fn kill(
     guard_retry(metadata, request.as_ref(), true)?;
     let wanted = Request::KillDriver { driver, request, version, by: KilledBy::Operator };
     Ok(v1::KillDriverResponse { driver: Some(to_request(leading, wanted).await?) })
-}
-
-/// Without an answer from the core the driver is shown without reasons: a full queue or store must
-/// not prevent a read.
-async fn explain(leading: &LeaderContext, shown: &DriverView) -> Result<v1::Driver, Failure> {
-    match to_request(leading, Request::ExplainDriver { driver: shown.record.uid.to_string() }).await {
-        Err(Failure::QueueFull { .. } | Failure::StoreFull | Failure::OutcomeUnknown { .. }) => {
-            Ok(render::driver(shown))
-        }
-        explained => explained,
-    }
 }
 
 async fn to_request(leading: &LeaderContext, request: Request) -> Result<v1::Driver, Failure> {

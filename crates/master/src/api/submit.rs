@@ -24,6 +24,15 @@ pub(crate) struct CallAnswer {
     pub session: Option<Box<OpenedSession>>,
 }
 
+/// What the core explains of a record, or else the record without reasons: a full queue or store
+/// must not prevent a read.
+pub(crate) fn or_unexplained<T>(explained: Result<T, Failure>, plain: impl FnOnce() -> T) -> Result<T, Failure> {
+    match explained {
+        Err(Failure::QueueFull { .. } | Failure::StoreFull | Failure::OutcomeUnknown { .. }) => Ok(plain()),
+        explained => explained,
+    }
+}
+
 impl LeaderContext {
     /// Queues a request and waits for its answer. If the caller goes away before the request is
     /// handled, nothing is done.

@@ -84,7 +84,7 @@ where
             Some(finished) => finished,
             None => looping.await,
         };
-        let (ended, store) = finished.map_err(FatalError::Lost)?;
+        let (ended, store) = finished.map_err(|error| FatalError::Lost("commit loop", error))?;
         expiry.abort();
         publishing.abort();
         match ended {

@@ -25,7 +25,18 @@ pub enum FatalError {
     /// The core panicked again and again.
     #[error("the decisions failed {0} times in a minute (see the log)")]
     Torn(usize),
-    /// A task of the master panicked.
-    #[error("the commit loop failed")]
-    Lost(#[source] tokio::task::JoinError),
+    /// A task of the master panicked; the text names the task.
+    #[error("the {0} failed")]
+    Lost(&'static str, #[source] tokio::task::JoinError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panicked_is_named() {
+        let panicked = tokio::spawn(async { panic!("on purpose") }).await.unwrap_err();
+        assert_eq!(FatalError::Lost("server", panicked).to_string(), "the server failed");
+    }
 }
