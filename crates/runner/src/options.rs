@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use muster_units::TimeSpan;
+
 use crate::guard;
 use crate::tree::Method;
 
@@ -41,9 +43,10 @@ already serves it (exit code 3).
   --tree HOW              best, cgroup2, freezer or none [default: best]
   --limits on|off         enforce limits of memory, processor time and processes [default: on]
   --namespaces on|off     use a PID namespace, so that all processes die with the runner [default: on]
-  --fence-kill-after SECONDS
+  --fence-kill-after TIME
                           leased trees are frozen at their lease's end, where there is a freezer; one that no leader
-                          confirms for this long is killed; 0 kills at the lease's end [default: 600]
+                          confirms for this long, such as 500ms or 10m, is killed; 0 kills at the lease's end
+                          [default: 10m]
   --version, --help
 ";
 
@@ -90,7 +93,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Run
             "--cgroup-root" => options.cgroup_root = PathBuf::from(value),
             "--tree" => options.tree = method(&value)?,
             "--limits" => options.limits = switch(&name, &value)?,
-            "--fence-kill-after" => options.fence_kill_after = seconds(&name, &value)?,
+            "--fence-kill-after" => options.fence_kill_after = length_of_time(&name, &value)?,
             "--namespaces" => options.namespaces = switch(&name, &value)?,
             _ => return Err(UsageError(format!("unknown option `{name}` (see --help)"))),
         }
@@ -103,7 +106,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Run
 fn guard_of(how: Option<OsString>, kill_after: Option<OsString>) -> Result<RunnerInvocation, UsageError> {
     let wrong = || UsageError("the guard is started by its runner alone".to_owned());
     let how = how.and_then(|how| how.into_string().ok()).ok_or_else(wrong)?;
-    let kill_after = seconds(guard::ROLE, &kill_after.ok_or_else(wrong)?)?;
+    let kill_after = length_of_time(guard::ROLE, &kill_after.ok_or_else(wrong)?)?;
     Ok(RunnerInvocation::Guard(guard::GuardRequest { how, kill_after }))
 }
 
@@ -117,11 +120,10 @@ fn method(value: &OsString) -> Result<Method, UsageError> {
     }
 }
 
-fn seconds(name: &str, value: &OsString) -> Result<Duration, UsageError> {
-    let number = value.to_str().and_then(|text| text.parse::<u32>().ok());
-    number
-        .map(|seconds| Duration::from_secs(u64::from(seconds)))
-        .ok_or_else(|| UsageError(format!("{name} is a number of seconds")))
+fn length_of_time(name: &str, value: &OsString) -> Result<Duration, UsageError> {
+    let text = value.to_string_lossy();
+    let span = text.parse::<TimeSpan>().map_err(|error| UsageError(format!("{name} {text}: {error}")))?;
+    Ok(span.0)
 }
 
 fn switch(name: &str, value: &OsString) -> Result<bool, UsageError> {
@@ -148,11 +150,29 @@ mod tests {
     }
 
     #[test]
+    fn a_length_of_time_is_written_as_in_every_program_and_keeps_its_milliseconds() {
+        let parsed = |text| parse_words(&["--state-dir", "/s", "--fence-kill-after", text]);
+        for (text, millis) in [("1500ms", 1_500), ("10m", 600_000), ("0", 0)] {
+            let Ok(RunnerInvocation::Run(options)) = parsed(text) else { panic!("{text} is refused") };
+            assert_eq!(options.fence_kill_after, Duration::from_millis(millis));
+        }
+        let wrong = "--fence-kill-after 5: a unit is missing; write 5s for seconds, or a length of time such as 1h30m";
+        assert_eq!(parsed("5"), Err(UsageError(wrong.to_owned())));
+    }
+
+    #[test]
+    fn a_guard_is_told_what_its_runner_was_told() {
+        let told = guard::GuardRequest { how: "cgroup2".to_owned(), kill_after: Duration::from_millis(1_500) };
+        let heard = parse(told.arguments().map(OsString::from));
+        assert_eq!(heard, Ok(RunnerInvocation::Guard(told)));
+    }
+
+    #[test]
     fn wrong_words_are_refused() {
         assert!(parse_words(&["--state-dir"]).is_err());
         assert!(parse_words(&["--state-dir", "/s", "--limits", "maybe"]).is_err());
         assert!(parse_words(&["--state-dir", "/s", "--tree", "v3"]).is_err());
-        assert!(parse_words(&["--state-dir", "/s", "--fence-kill-after", "10m"]).is_err());
+        assert!(parse_words(&["--state-dir", "/s", "--fence-kill-after", "10min"]).is_err());
         assert!(parse_words(&["--speed", "1"]).is_err());
         assert!(parse_words(&["--guard", "cgroup2"]).is_err());
     }

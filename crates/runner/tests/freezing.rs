@@ -124,7 +124,7 @@ fn a_kill_while_it_is_frozen_leaves_nothing_v1() {
 
 fn what_nobody_confirms_is_killed(arguments: &[&str], name: &str) {
     let word = unique_word(name);
-    let arguments = [arguments, &["--fence-kill-after", "1"]].concat();
+    let arguments = [arguments, &["--fence-kill-after", "1s"]].concat();
     let Some((_runner, mut agent, _)) = frozen(&arguments, &word) else { return };
     let outcome = agent.wait_ended(driver(1));
     assert_eq!((outcome.reason, outcome.fault), (Reason::LeaseEnded, Fault::Platform));

@@ -120,7 +120,7 @@ fn what_a_leader_renewed_in_time_goes_on_when_the_runner_wakes() {
 #[test]
 fn what_the_stopped_runner_never_comes_back_for_is_killed() {
     let word = unique_word("never");
-    let (runner, _agent) = running(&[V2, &["--fence-kill-after", "1"]].concat(), LEASE, &word);
+    let (runner, _agent) = running(&[V2, &["--fence-kill-after", "1s"]].concat(), LEASE, &word);
     let pid = runner.pid();
     stop(pid);
     wait_until("it is killed", || count_with_argument(&word) == 0);

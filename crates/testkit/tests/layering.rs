@@ -16,7 +16,7 @@ const MAY_SEE: [(&str, &[&str]); 16] = [
     ("client", &["proto", "types"]),
     ("master", &["config", "core", "store", "proto", "os", "types", "units"]),
     ("worker", &["agent", "config", "proto", "os", "types", "units"]),
-    ("runner", &["agent", "os", "types"]),
+    ("runner", &["agent", "os", "types", "units"]),
     ("cli", &["client", "os", "units"]),
     ("sdk", &["client", "proto", "types"]),
     ("testenv", &[]),

@@ -8,6 +8,22 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimeSpan(pub Duration);
 
+/// Writes whole milliseconds in the largest unit that loses none of them: what one program writes,
+/// another reads as the same length. A length above 0 stays above 0.
+impl fmt::Display for TimeSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_nanos().div_ceil(1_000_000);
+        let unit = UNITS.iter().find(|(_, length)| millis.is_multiple_of(u128::from(*length)));
+        match unit.filter(|_| millis > 0) {
+            Some((unit, length)) => write!(f, "{}{unit}", millis / u128::from(*length)),
+            None => f.write_str("0"),
+        }
+    }
+}
+
+/// The units with their lengths in milliseconds, from the largest to one that divides everything.
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
 /// Why a text is not a length of time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParseTimeSpanError {
@@ -72,14 +88,10 @@ fn next_part(text: &str) -> Result<(Duration, &str), ParseTimeSpanError> {
     }
     let unit_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
     let (unit, rest) = rest.split_at(unit_end);
-    let millis: u64 = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        "" => return Err(ParseTimeSpanError::NoUnit(number.to_owned())),
-        _ => return Err(ParseTimeSpanError::Unit(unit.to_owned())),
+    let millis = match UNITS.iter().find(|(name, _)| *name == unit) {
+        Some((_, millis)) => *millis,
+        None if unit.is_empty() => return Err(ParseTimeSpanError::NoUnit(number.to_owned())),
+        None => return Err(ParseTimeSpanError::Unit(unit.to_owned())),
     };
     let number: u64 = number.parse().map_err(|_| ParseTimeSpanError::TooLong)?;
     let millis = number.checked_mul(millis).ok_or(ParseTimeSpanError::TooLong)?;
@@ -97,6 +109,17 @@ mod tests {
         {
             assert_eq!(text.parse(), Ok(TimeSpan(Duration::from_millis(millis))), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same_length() {
+        let cases = [(0, "0"), (1, "1ms"), (1_500, "1500ms"), (10_000, "10s"), (90_000, "90s"), (600_000, "10m")];
+        for (millis, text) in cases.into_iter().chain([(5_400_000, "90m"), (86_400_000, "1d")]) {
+            let span = TimeSpan(Duration::from_millis(millis));
+            assert_eq!(span.to_string(), text);
+            assert_eq!(text.parse(), Ok(span));
+        }
+        assert_eq!(TimeSpan(Duration::from_nanos(1)).to_string(), "1ms");
     }
 
     #[test]

@@ -5,9 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_os::LockFile;
 use muster_types::{Capabilities, Hello, Incarnation, Session};
+use muster_units::TimeSpan;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -162,12 +164,15 @@ async fn first_failure(tasks: &mut tokio::task::JoinSet<()>) -> tokio::task::Joi
 }
 
 fn runner_start(config: &WorkerConfig) -> RunnerStart {
-    let limits = if config.limits { "on" } else { "off" };
-    // A length above 0 stays above 0.
-    let fence = config.fence_kill_after.as_millis().div_ceil(1_000).min(u128::from(u32::MAX));
-    let mut args = vec!["--limits".to_owned(), limits.to_owned(), "--fence-kill-after".to_owned(), fence.to_string()];
+    let mut args = runner_arguments(config.limits, config.fence_kill_after);
     args.extend(config.runner_args.iter().cloned());
     RunnerStart { binary: config.runner.clone(), state_dir: config.directories.state.clone(), args }
+}
+
+fn runner_arguments(limits: bool, fence_kill_after: Duration) -> Vec<String> {
+    let limits = if limits { "on" } else { "off" };
+    let fence = TimeSpan(fence_kill_after).to_string();
+    ["--limits", limits, "--fence-kill-after", &fence].map(str::to_owned).into()
 }
 
 fn open(config: &WorkerConfig) -> Result<OpenedState, AgentError> {
@@ -246,5 +251,18 @@ async fn write_address(path: PathBuf, address: String, status: AgentStatus) {
     }
     if let Err(error) = muster_os::file::replace(&path, format!("{address}\n")) {
         tracing::error!(path = %path.display(), %error, "cannot write the address file");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runner_is_told_a_length_of_time_to_the_millisecond() {
+        let told = |millis| runner_arguments(true, Duration::from_millis(millis));
+        assert_eq!(told(1_500), ["--limits", "on", "--fence-kill-after", "1500ms"]);
+        assert_eq!(told(600_000)[3], "10m");
+        assert_eq!(told(0)[3], "0");
     }
 }

@@ -12,7 +12,7 @@ use muster_types::{Now, Time};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 
-use super::ROLE;
+use super::GuardRequest;
 use super::table::Table;
 use crate::tree::{BrakeSite, CgroupHome};
 
@@ -33,9 +33,8 @@ const LINES: u32 = 200;
 #[derive(Debug)]
 pub(crate) struct Keeper {
     table: Table,
-    how: String,
+    told: GuardRequest,
     group: Option<OwnedFd>,
-    kill_after: Duration,
     running: Option<Running>,
     /// Whether the running guard is in all its cgroups.
     is_admitted: bool,
@@ -66,9 +65,8 @@ impl Keeper {
         };
         Ok(Keeper {
             table: Table::new()?,
-            how,
+            told: GuardRequest { how, kill_after },
             group,
-            kill_after,
             running: None,
             is_admitted: false,
             started: None,
@@ -130,7 +128,7 @@ impl Keeper {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         let mut command = Command::new("/proc/self/exe");
-        command.arg0("muster-runner").arg(ROLE).arg(&self.how).arg(self.kill_after.as_secs().to_string()).env_clear();
+        command.arg0("muster-runner").args(self.told.arguments()).env_clear();
         command.stdin(Stdio::from(self.table.as_fd().try_clone_to_owned()?)).stdout(Stdio::from(theirs));
         if let Some(group) = &self.group {
             command.current_dir(format!("/proc/self/fd/{}", group.as_raw_fd()));

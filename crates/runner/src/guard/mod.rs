@@ -14,6 +14,8 @@ mod table;
 
 use std::time::Duration;
 
+use muster_units::TimeSpan;
+
 pub(crate) use keeper::Keeper;
 pub(crate) use process::run;
 
@@ -27,4 +29,11 @@ pub(crate) struct GuardRequest {
     pub(crate) how: String,
     /// How long frozen trees wait for the runner.
     pub(crate) kill_after: Duration,
+}
+
+impl GuardRequest {
+    /// The command line that says this to a guard.
+    pub(crate) fn arguments(&self) -> [String; 3] {
+        [ROLE.to_owned(), self.how.clone(), TimeSpan(self.kill_after).to_string()]
+    }
 }

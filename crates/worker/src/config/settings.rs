@@ -111,8 +111,8 @@ pub struct WorkerSettings {
     #[arg(long, env = "MUSTER_WORKER_LIMITS", value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = on_or_off)]
     pub limits: bool,
     /// Leased work is frozen at its lease's end where the machine has a freezer; what no leader
-    /// confirms for this long is killed, and 0 kills at the lease's end. Whole seconds, for a
-    /// runner that is started [default: 10m].
+    /// confirms for this long is killed, and 0 kills at the lease's end. For a runner that is
+    /// started [default: 10m].
     #[arg(long, env = "MUSTER_WORKER_FENCE_KILL_AFTER", value_name = "TIME", default_value = "10m")]
     pub fence_kill_after: TimeSpan,
     /// As process 1 of a container: how long programs may take to end after this process is told
