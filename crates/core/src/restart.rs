@@ -58,8 +58,9 @@ pub(crate) fn judge(mut outcome: Outcome, killed_by_user: bool) -> Outcome {
     outcome.fault = match outcome.reason {
         // The submission itself cannot be run, so other machines would not help.
         Reason::NotFound | Reason::NotExecutable | Reason::UnknownVariable => Fault::Program,
-        // The worker knows whether the address is wrong or its server does not answer.
-        Reason::ArtifactFailed => match outcome.fault {
+        // The worker knows whether the address is wrong or its server does not answer, and whether
+        // the directory is one that the submission names.
+        Reason::ArtifactFailed | Reason::WorkDirFailed => match outcome.fault {
             Fault::Program => Fault::Program,
             Fault::Platform | Fault::User => Fault::Platform,
         },
@@ -72,7 +73,6 @@ pub(crate) fn judge(mut outcome: Outcome, killed_by_user: bool) -> Outcome {
             }
         }
         Reason::SpawnFailed
-        | Reason::WorkDirFailed
         | Reason::LeaseEnded
         | Reason::Drained
         | Reason::Lost
@@ -197,17 +197,19 @@ mod tests {
 
     #[test]
     fn the_worker_says_whether_an_address_is_wrong_or_its_server_away() {
-        let judged = |fault| judge(Outcome::without_exit(fault, Reason::ArtifactFailed, ""), false);
-        assert_eq!(judged(Fault::Program).fault, Fault::Program);
-        for fault in [Fault::Platform, Fault::User] {
-            assert_eq!(judged(fault).fault, Fault::Platform);
+        for reason in [Reason::ArtifactFailed, Reason::WorkDirFailed] {
+            let judged = |fault| judge(Outcome::without_exit(fault, reason, ""), false);
+            assert_eq!(judged(Fault::Program).fault, Fault::Program);
+            for fault in [Fault::Platform, Fault::User] {
+                assert_eq!(judged(fault).fault, Fault::Platform);
+            }
+            // A server that does not answer is tried again, whatever the policy; a wrong address is
+            // not.
+            let record = driver(RestartCondition::Never, WorkerLostPolicy::Wait);
+            let after = |fault| next(&record, &judged(fault), Duration::ZERO, WallTime(0), 3, 0).0;
+            assert!(matches!(after(Fault::Platform), AfterExit::Again(_)));
+            assert!(matches!(after(Fault::Program), AfterExit::End(DriverState::Failed)));
         }
-        // A server that does not answer is tried again, whatever the policy; a wrong address is
-        // not.
-        let record = driver(RestartCondition::Never, WorkerLostPolicy::Wait);
-        let after = |record: &DriverRecord, fault| next(record, &judged(fault), Duration::ZERO, WallTime(0), 3, 0).0;
-        assert!(matches!(after(&record, Fault::Platform), AfterExit::Again(_)));
-        assert!(matches!(after(&record, Fault::Program), AfterExit::End(DriverState::Failed)));
     }
 
     fn policy(condition: RestartCondition) -> RestartPolicy {

@@ -1,6 +1,7 @@
 //! The wire: generated code and the only conversions between the wire and `muster_types`.
 //!
 //! - [`v1`]: generated messages, clients and servers.
+//! - [`artifact`]: where a file may be fetched from, and what it may be called.
 //! - [`validate`]: requests of clients, checked, with defaults filled in.
 //! - [`errors`]: what is said to a caller when something fails, and what a caller may conclude.
 //! - [`render`]: records as people see them, secrets redacted.
@@ -14,6 +15,7 @@ pub mod v1 {
     tonic::include_proto!("muster.v1");
 }
 
+pub mod artifact;
 pub mod enums;
 pub mod errors;
 mod link;

@@ -59,8 +59,8 @@ pub(crate) struct SubmitArgs {
     /// joined by &. May be given again.
     #[arg(long = "artifact", value_name = "URI[#sha256=HEX]", help_heading = "Program")]
     pub(crate) artifacts: Vec<ArtifactRef>,
-    /// Work directory: an absolute path that exists on the worker. A fresh one for each attempt
-    /// when left out.
+    /// Work directory: an absolute path that exists on the worker; it may begin with a {{VARIABLE}}.
+    /// A fresh one for each attempt when left out.
     #[arg(long, value_name = "PATH", help_heading = "Program")]
     pub(crate) work_dir: Option<String>,
     /// How much of each output file is kept, such as 64M (the default).
@@ -71,7 +71,8 @@ pub(crate) struct SubmitArgs {
     #[arg(long = "label", short = 'l', value_name = "KEY=VALUE")]
     pub(crate) labels: Vec<Pair>,
 
-    /// When it is run again after its program ended. Default never.
+    /// When it is run again after its program ended. Default never. What the platform kept from
+    /// starting is launched again whatever this says, up to 10 times in a row.
     #[arg(long, value_enum, value_name = "WHEN", help_heading = "Restarts")]
     pub(crate) restart: Option<Restart>,
     /// Failures of the program within the window after which it is given up. Default 10.

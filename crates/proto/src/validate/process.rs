@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use muster_types::{Artifact, ArtifactUri, Command, Secret};
+use muster_types::{Artifact, ArtifactUri, Command, Secret, TemplatePart, template_parts};
 
 use super::checks::{count, plain_text};
-use crate::process::{is_file_name, sha256_of};
+use crate::artifact::{ArtifactSource, is_file_name, last_segment};
+use crate::process::sha256_of;
 use crate::{FieldViolations, Path, text, v1};
 
 const MAX_PROGRAM: usize = 4096;
@@ -38,7 +39,7 @@ pub(super) fn command(wire: v1::Command, path: &Path<'_>, violations: &mut Field
     }
     let work_dir = path.field("work_dir");
     plain_text(&wire.work_dir, MAX_WORK_DIR, &work_dir, violations);
-    if !wire.work_dir.is_empty() && !wire.work_dir.starts_with('/') {
+    if !wire.work_dir.is_empty() && !may_be_absolute(&wire.work_dir) {
         violations.add(&work_dir, "is not an absolute path; leave it empty for a fresh directory");
     }
     Command {
@@ -48,6 +49,12 @@ pub(super) fn command(wire: v1::Command, path: &Path<'_>, violations: &mut Field
         secret_env: wire.secret_env.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
         work_dir: Some(wire.work_dir).filter(|work_dir| !work_dir.is_empty()),
     }
+}
+
+/// Whether the path is absolute, or begins with a variable: what that stands for is known to the
+/// worker, which checks the path again.
+fn may_be_absolute(path: &str) -> bool {
+    path.starts_with('/') || matches!(template_parts(path).next(), Some(TemplatePart::Variable(_)))
 }
 
 fn environment(env: &BTreeMap<String, String>, path: &Path<'_>, violations: &mut FieldViolations) {
@@ -81,8 +88,8 @@ pub(super) fn artifacts(wire: Vec<v1::Artifact>, path: &Path<'_>, violations: &m
 fn artifact(wire: v1::Artifact, path: &Path<'_>, violations: &mut FieldViolations) -> Artifact {
     let uri = path.field("uri");
     plain_text(&wire.uri, MAX_URI, &uri, violations);
-    if !is_artifact_uri(&wire.uri) {
-        violations.add(&uri, "is not file:///absolute/path, http://HOST/PATH or https://HOST/PATH without spaces");
+    if let Err(error) = ArtifactSource::parse(&wire.uri) {
+        violations.add(&uri, error.to_string());
     }
     let sha256 = sha256_of(&wire.sha256);
     if sha256.is_none() && !wire.sha256.is_empty() {
@@ -92,31 +99,11 @@ fn artifact(wire: v1::Artifact, path: &Path<'_>, violations: &mut FieldViolation
     if !is_file_name(&file_name) {
         violations.add(
             &path.field("file_name"),
-            "is not a plain file name of at most 255 bytes (empty: the last segment of the URI's path, which must be one)",
+            "is not a plain file name of at most 255 bytes without control characters (empty: the last segment of the \
+             URI's path, percent-decoded, which must be one)",
         );
     }
     Artifact { uri: ArtifactUri::new(wire.uri), sha256, file_name, executable: wire.executable }
-}
-
-fn is_artifact_uri(uri: &str) -> bool {
-    if uri.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return false;
-    }
-    match uri.split_once("://") {
-        Some(("file", path)) => path.starts_with('/') && path.len() > 1,
-        Some(("http" | "https", rest)) => !rest.is_empty() && !rest.starts_with(['/', '?', '#', ':']),
-        _ => false,
-    }
-}
-
-/// The last segment of the path, percent-decoded: `a%20b` is the file `a b`. A segment that is not
-/// UTF-8 when decoded stays as it is.
-fn last_segment(uri: &str) -> String {
-    let path = uri.split(['?', '#']).next().unwrap_or(uri);
-    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
-    let last = path.rsplit_once('/').map_or("", |(_, last)| last);
-    let decoded = percent_encoding::percent_decode_str(last).decode_utf8();
-    decoded.map_or_else(|_| last.to_owned(), std::borrow::Cow::into_owned)
 }
 
 #[cfg(test)]
@@ -124,22 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_name_is_the_last_segment_of_the_path() {
-        let cases = [("https://h/a/b.jar?x=/y", "b.jar"), ("file:///a", "a"), ("https://h", ""), ("https://h/a/", "")];
-        let escaped = [("file:///a%20b.sh", "a b.sh"), ("http://h/%2e%2e%2fx", "../x"), ("http://h/%ff", "%ff")];
-        let cases = cases.into_iter().chain(escaped);
-        for (uri, name) in cases {
-            assert_eq!(last_segment(uri), name, "{uri}");
+    fn a_work_directory_is_absolute_or_begins_with_a_variable() {
+        for good in ["/a", "/a/{{DRIVER_ID}}", "{{SCRATCH_DIR}}/x", "{{LABEL_zone-a}}"] {
+            assert!(may_be_absolute(good), "{good}");
         }
-    }
-
-    #[test]
-    fn an_artifact_comes_from_a_file_or_the_web() {
-        for good in ["file:///a", "http://h/a", "https://u:p@h:1/a"] {
-            assert!(is_artifact_uri(good), "{good}");
-        }
-        for bad in ["", "a", "/a", "file://a", "file:///", "ftp://h/a", "http:///a", "https://h/a b", "s3://b/k"] {
-            assert!(!is_artifact_uri(bad), "{bad}");
+        for bad in ["a", "./a", "a/{{DRIVER_ID}}", r"\{{SCRATCH_DIR}}/x", "{{name}}/x", "{{ SCRATCH_DIR }}", "{{"] {
+            assert!(!may_be_absolute(bad), "{bad}");
         }
     }
 }

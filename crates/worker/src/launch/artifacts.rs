@@ -8,9 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use muster_proto::artifact::{ArtifactSource, ArtifactSourceError, check_web, is_file_name};
 use muster_types::Artifact;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
+use ureq::http::header::{LOCATION, RETRY_AFTER};
+use ureq::http::{StatusCode, Uri};
 
 /// Largest artifact: a bound against servers that never stop sending.
 const ARTIFACT_LIMIT: u64 = 64 << 30;
@@ -23,6 +26,8 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 const TRIES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Redirects of one try, as most clients take them.
+const REDIRECTS: usize = 10;
 /// Time between two checks whether the attempt was killed.
 const LOOK: Duration = Duration::from_millis(100);
 /// Bytes that are read and written at once.
@@ -31,12 +36,12 @@ const PIECE: usize = 256 << 10;
 /// Why an artifact could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The file name leaves the work directory, or is empty.
-    #[error("the file name is empty or leaves the work directory")]
+    /// The file name leaves the work directory, is empty, or has control characters.
+    #[error("the file name is empty, leaves the work directory or has a control character")]
     FileName,
-    /// Not `file:`, `http:` or `https:`.
-    #[error("only file:, http: and https: are fetched")]
-    Scheme,
+    /// Nothing can be fetched from such an address. A master refuses it at submission.
+    #[error("its address {0}")]
+    Source(ArtifactSourceError),
     /// The request failed, and whether it will always fail. Only the kind of failure is given,
     /// since a message may repeat the address.
     #[error("the request failed: {0}")]
@@ -50,6 +55,9 @@ pub enum FetchError {
     /// The file cannot be opened or read.
     #[error("cannot read it")]
     Read(#[source] io::Error),
+    /// It is a directory, a pipe or a device.
+    #[error("it is no regular file")]
+    NoFile,
     /// The file in the work directory cannot be written.
     #[error("cannot write {0}")]
     Write(PathBuf, #[source] io::Error),
@@ -71,12 +79,16 @@ impl FetchError {
     /// Whether no repetition and no other machine can help: the submission is wrong.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
-            FetchError::FileName | FetchError::Scheme | FetchError::Hash { .. } | FetchError::TooLarge => true,
+            FetchError::FileName
+            | FetchError::Source(_)
+            | FetchError::NoFile
+            | FetchError::Hash { .. }
+            | FetchError::TooLarge => true,
             FetchError::Request(_, permanent) => *permanent,
             FetchError::Status(code, _) => !is_passing(*code),
             // Another machine may have a file that this one lacks, but the address is wrong all the
-            // same.
-            FetchError::Read(_) => true,
+            // same. A file system that fails is the machine's fault.
+            FetchError::Read(error) => says_that_path_is_wrong(error),
             FetchError::Broken(_) | FetchError::Write(..) | FetchError::Cancelled => false,
         }
     }
@@ -91,6 +103,21 @@ impl FetchError {
             _ => Some(back_off.min(LONGEST_PAUSE)),
         }
     }
+}
+
+/// Whether a system call failed because of the path that it was given, and not because of the
+/// machine.
+pub(super) fn says_that_path_is_wrong(error: &io::Error) -> bool {
+    use io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::PermissionDenied
+            | ErrorKind::InvalidFilename
+            | ErrorKind::InvalidInput
+    ) || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 /// Whether a status says that the same request may succeed later.
@@ -128,7 +155,10 @@ pub(super) fn fetch(
 /// Fetches an artifact into `work_dir`. An artifact with a hash is kept in `cache`, under a name
 /// made of that hash and its address.
 fn fetch_once(artifact: &Artifact, work_dir: &Path, cache: &Path, cancelled: &AtomicBool) -> Result<(), FetchError> {
-    let target = work_dir.join(file_name(artifact)?);
+    if !is_file_name(&artifact.file_name) {
+        return Err(FetchError::FileName);
+    }
+    let target = work_dir.join(&artifact.file_name);
     match artifact.sha256 {
         None => transfer(open(artifact.uri.expose())?, &target, None, cancelled)?,
         Some(expected) => {
@@ -143,26 +173,14 @@ fn fetch_once(artifact: &Artifact, work_dir: &Path, cache: &Path, cancelled: &At
     fs::set_permissions(&target, fs::Permissions::from_mode(mode)).map_err(|error| FetchError::Write(target, error))
 }
 
-/// The name in the work directory: one plain segment.
-fn file_name(artifact: &Artifact) -> Result<&str, FetchError> {
-    let name = if artifact.file_name.is_empty() {
-        let path = artifact.uri.expose().split(['?', '#']).next().unwrap_or_default();
-        path.rsplit('/').next().unwrap_or_default()
-    } else {
-        &artifact.file_name
-    };
-    let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']) && name.len() <= 255;
-    plain.then_some(name).ok_or(FetchError::FileName)
+fn open(uri: &str) -> Result<Box<dyn Read>, FetchError> {
+    match ArtifactSource::parse(uri).map_err(FetchError::Source)? {
+        ArtifactSource::File(path) => Ok(Box::new(open_file(&path)?)),
+        ArtifactSource::Web(uri) => download(uri),
+    }
 }
 
-fn open(uri: &str) -> Result<Box<dyn Read>, FetchError> {
-    if let Some(path) = uri.strip_prefix("file://") {
-        let path = path.strip_prefix("localhost").unwrap_or(path);
-        return Ok(Box::new(open_file(Path::new(path)).map_err(FetchError::Read)?));
-    }
-    if !uri.starts_with("http://") && !uri.starts_with("https://") {
-        return Err(FetchError::Scheme);
-    }
+fn download(mut uri: Uri) -> Result<Box<dyn Read>, FetchError> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_connect(Some(SILENCE_TIMEOUT))
         .timeout_recv_response(Some(SILENCE_TIMEOUT))
@@ -170,24 +188,83 @@ fn open(uri: &str) -> Result<Box<dyn Read>, FetchError> {
         .timeout_global(Some(TRANSFER_TIMEOUT))
         // The status is handled here, together with the server's word on when to ask again.
         .http_status_as_error(false)
+        // The library takes a redirect to `file:///a` for one to a path of the same server.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
         .build()
         .into();
-    let response = agent.get(uri).call().map_err(|error| request_error(&error))?;
-    if !response.status().is_success() {
-        let asked = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-        return Err(FetchError::Status(response.status().as_u16(), asked.map(Duration::from_secs)));
+    for _ in 0..=REDIRECTS {
+        let response = agent.get(&uri).call().map_err(|error| request_error(&error))?;
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let status = response.status();
+        match (status, header(LOCATION)) {
+            // Only this status says that the whole file follows: 204 has none and 206 has a part of
+            // one.
+            (StatusCode::OK, _) => return Ok(Box::new(Download(response.into_body().into_reader()))),
+            (
+                StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
+                | StatusCode::SEE_OTHER
+                | StatusCode::TEMPORARY_REDIRECT
+                | StatusCode::PERMANENT_REDIRECT,
+                Some(location),
+            ) => uri = redirected(&uri, location).ok_or(FetchError::Request(NO_REDIRECT, true))?,
+            _ => {
+                let asked = header(RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
+                return Err(FetchError::Status(status.as_u16(), asked.map(Duration::from_secs)));
+            }
+        }
     }
-    Ok(Box::new(Download(response.into_body().into_reader())))
+    Err(FetchError::Request("it is redirected without end", true))
+}
+
+/// Where a redirect leads: an address of the web, or one relative to the last address (RFC 3986,
+/// 5.2). `None` for every other.
+fn redirected(from: &Uri, location: &str) -> Option<Uri> {
+    let location = location.split('#').next().unwrap_or_default();
+    let path_end = location.find(['/', '?']).unwrap_or(location.len());
+    let (scheme, authority) = (from.scheme_str()?, from.authority()?);
+    let target = if location[..path_end].contains(':') {
+        location.to_owned()
+    } else if location.starts_with("//") {
+        format!("{scheme}:{location}")
+    } else {
+        let (path, query) = location.split_at(location.find('?').unwrap_or(location.len()));
+        let path = match path {
+            "" => from.path().to_owned(),
+            path if path.starts_with('/') => without_dots(path),
+            path => without_dots(&format!("{}{path}", &from.path()[..=from.path().rfind('/')?])),
+        };
+        let query = if location.is_empty() { from.query().map(|query| format!("?{query}")) } else { None }
+            .unwrap_or_else(|| query.to_owned());
+        format!("{scheme}://{authority}{path}{query}")
+    };
+    target.parse().ok().filter(|target| check_web(target).is_ok())
+}
+
+/// An absolute path without the segments `.` and `..`.
+fn without_dots(path: &str) -> String {
+    let mut kept = Vec::new();
+    for segment in path.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            segment => kept.push(segment),
+        }
+    }
+    // What ends in a dot segment names a directory.
+    if path.ends_with("/.") || path.ends_with("/..") {
+        kept.push("");
+    }
+    format!("/{}", kept.join("/"))
 }
 
 /// Opens regular files only: opening a pipe without a writer blocks, and a device may never end.
-fn open_file(path: &Path) -> io::Result<File> {
+fn open_file(path: &Path) -> Result<File, FetchError> {
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    Ok(file)
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(FetchError::Read)?;
+    let is_file = file.metadata().map_err(FetchError::Read)?.is_file();
+    is_file.then_some(file).ok_or(FetchError::NoFile)
 }
 
 /// A body that comes over a network. An error in its middle means that the transfer broke, not that
@@ -200,18 +277,27 @@ impl<R: Read> Read for Download<R> {
     }
 }
 
+/// What may pass is the way to the server. Another protocol than the address says, and an address
+/// that leads nowhere, stay as they are.
 fn request_error(error: &ureq::Error) -> FetchError {
+    use io::ErrorKind;
+    use ureq::Error;
     let (what, permanent) = match error {
-        ureq::Error::Timeout(_) => ("it took too long", false),
-        ureq::Error::HostNotFound => ("the host is not known", false),
-        ureq::Error::ConnectionFailed | ureq::Error::Io(_) => ("the connection failed", false),
-        ureq::Error::BadUri(_) | ureq::Error::InvalidProxyUrl => ("the address is none", true),
-        ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => ("it is redirected without end", true),
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => ("the server's certificate is not trusted", true),
-        _ => ("the server does not speak HTTP as it should", false),
+        Error::Timeout(_) => ("it took too long", false),
+        Error::HostNotFound => ("the host is not known", false),
+        // TLS puts its own errors into this kind, about what it read and about certificates.
+        Error::Io(error) if error.kind() == ErrorKind::InvalidData => (NO_TLS, true),
+        Error::Tls(_) | Error::Rustls(_) => (NO_TLS, true),
+        Error::ConnectionFailed | Error::Io(_) => ("the connection failed", false),
+        Error::BadUri(_) | Error::Http(_) | Error::InvalidProxyUrl => ("the address is none", true),
+        Error::Protocol(_) | Error::LargeResponseHeader(..) => ("the server does not speak HTTP", true),
+        _ => ("the server cannot be asked", false),
     };
     FetchError::Request(what, permanent)
 }
+
+const NO_REDIRECT: &str = "it is redirected to no address of the web";
+const NO_TLS: &str = "the server does not speak TLS, or its certificate is not trusted";
 
 /// Copies in pieces, counting and hashing them. A failure leaves no part of a file behind: on a
 /// full disk it would take the room of others until it is cleaned up.
@@ -338,7 +424,7 @@ mod tests {
 
         fn artifact(&self) -> Artifact {
             let uri = format!("file://{}", self.root.path().join("tool").display());
-            Artifact { uri: ArtifactUri::new(uri), sha256: None, file_name: String::new(), executable: true }
+            Artifact { uri: ArtifactUri::new(uri), sha256: None, file_name: "tool".into(), executable: true }
         }
 
         fn fetch(&self, artifact: &Artifact) -> Result<(), FetchError> {
@@ -362,9 +448,8 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("made");
         for path in [pipe.as_path(), Path::new("/dev/zero"), setting.root.path()] {
             let uri = ArtifactUri::new(format!("file://{}", path.display()));
-            let artifact = Artifact { uri, file_name: "tool".into(), ..setting.artifact() };
-            let error = setting.fetch(&artifact).expect_err("refused");
-            assert!(matches!(error, FetchError::Read(_)), "{}: {error}", path.display());
+            let error = setting.fetch(&Artifact { uri, ..setting.artifact() }).expect_err("refused");
+            assert!(matches!(error, FetchError::NoFile) && error.is_permanent(), "{}: {error}", path.display());
         }
     }
 
@@ -393,12 +478,41 @@ mod tests {
     #[test]
     fn names_that_leave_the_work_directory_are_refused() {
         let setting = Setting::new();
-        for name in ["../tool", "/tmp/tool", "..", ".", "a/b"] {
+        for name in ["", "../tool", "/tmp/tool", "..", ".", "a/b", "a\nb", "a\0"] {
             let artifact = Artifact { file_name: name.into(), ..setting.artifact() };
-            assert!(matches!(setting.fetch(&artifact), Err(FetchError::FileName)), "{name}");
+            assert!(matches!(setting.fetch(&artifact), Err(FetchError::FileName)), "{name:?}");
         }
-        let artifact = Artifact { uri: ArtifactUri::new("file:///tmp/.."), ..setting.artifact() };
-        assert!(matches!(setting.fetch(&artifact), Err(FetchError::FileName)));
+    }
+
+    #[test]
+    fn the_path_of_a_file_is_percent_decoded() {
+        let setting = Setting::new();
+        fs::write(setting.root.path().join("a b%"), "decoded").expect("written");
+        let uri = ArtifactUri::new(format!("file://{}/a%20b%25", setting.root.path().display()));
+        setting.fetch(&Artifact { uri, ..setting.artifact() }).expect("fetched");
+        assert_eq!(setting.fetched("tool"), "decoded");
+    }
+
+    #[test]
+    fn an_address_that_nothing_is_fetched_from_ends_it_at_once() {
+        let setting = Setting::new();
+        let nowhere = setting.root.path().join("nowhere").display().to_string();
+        for uri in ["http://127.0.0.1:99999/tool", "http:///tool", "ftp://h/tool", &format!("file://{nowhere}")] {
+            let error = setting.fetch(&Artifact { uri: ArtifactUri::new(uri), ..setting.artifact() });
+            assert!(error.expect_err("refused").is_permanent(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_the_submissions_and_a_file_system_that_fails_is_the_machines() {
+        use rustix::io::Errno;
+        let is_wrong = |error: Errno| FetchError::Read(error.into()).is_permanent();
+        for error in [Errno::NOENT, Errno::NOTDIR, Errno::ACCESS, Errno::NAMETOOLONG, Errno::LOOP] {
+            assert!(is_wrong(error), "{error}");
+        }
+        for error in [Errno::IO, Errno::STALE, Errno::MFILE, Errno::TIMEDOUT] {
+            assert!(!is_wrong(error), "{error}");
+        }
     }
 
     #[test]
@@ -441,6 +555,16 @@ mod tests {
     const CUT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\ncon";
     const AWAY: &str = "HTTP/1.1 503 Away\r\nContent-Length: 0\r\nRetry-After: 0\r\nConnection: close\r\n\r\n";
     const BUSY: &str = "HTTP/1.1 429 Busy\r\nContent-Length: 0\r\nRetry-After: 0\r\nConnection: close\r\n\r\n";
+    const EMPTY: &str = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+    const PART: &str = "HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\nConnection: close\r\n\r\ncon";
+    const TO_ELSEWHERE: &str = "HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const NO_HTTP: &str = "SSH-2.0-OpenSSH_9.9\r\n\r\n";
+    const TO_FILE: &str = "HTTP/1.1 302 Found\r\nLocation: file:///etc/hostname\r\nContent-Length: 3\r\n\r\nhop";
+    const TO_FILE_OF_HOST: &str =
+        "HTTP/1.1 307 Found\r\nLocation: file://localhost/etc/hostname\r\nContent-Length: 3\r\n\r\nhop";
+    const TO_NO_PORT: &str = "HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:99999/\r\nContent-Length: 0\r\n\r\n";
+    const TO_NOTHING: &str = "HTTP/1.1 302 Found\r\nContent-Length: 3\r\n\r\nhop";
+    const TO_FTP: &str = "HTTP/1.1 308 Moved\r\nLocation: ftp://h/tool\r\nContent-Length: 3\r\n\r\nhop";
     const MISSING: &str = "HTTP/1.1 404 Missing\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
     #[test]
@@ -464,6 +588,71 @@ mod tests {
         };
         assert_eq!(fetch(&[MISSING]), (true, 1));
         assert_eq!(fetch(&[AWAY; 5]), (false, 5));
+        for answer in [EMPTY, PART, NO_HTTP, TO_FILE, TO_FILE_OF_HOST, TO_NO_PORT, TO_NOTHING, TO_FTP] {
+            assert_eq!(fetch(Box::leak(Box::new([answer]))), (true, 1), "{answer}");
+            assert_eq!(fs::read_dir(setting.root.path().join("work")).expect("readable").count(), 0, "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_leads_to_an_address_of_the_web_or_nowhere() {
+        let from: Uri = "http://u:p@h:1/a/b/c?d".parse().expect("an address");
+        let to = |location| redirected(&from, location).map(|uri| uri.to_string());
+        let cases = [
+            ("https://x/y?z#f", "https://x/y?z"),
+            ("//x/y", "http://x/y"),
+            ("/y", "http://u:p@h:1/y"),
+            ("y?z", "http://u:p@h:1/a/b/y?z"),
+            ("?z", "http://u:p@h:1/a/b/c?z"),
+            ("../y/./z/..", "http://u:p@h:1/a/y/"),
+            ("/../../y", "http://u:p@h:1/y"),
+            ("/y:z", "http://u:p@h:1/y:z"),
+            ("", "http://u:p@h:1/a/b/c?d"),
+        ];
+        for (location, target) in cases {
+            assert_eq!(to(location).as_deref(), Some(target), "{location}");
+        }
+        for location in ["file:///etc/hostname", "file:/a", "file://h/a", "ftp://h/a", "http://h:99999/", "http:///a"] {
+            assert_eq!(to(location), None, "{location}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_to_another_address_of_the_web_is_followed_to_an_end() {
+        let setting = Setting::new();
+        let (uri, serving) = server(&[TO_ELSEWHERE, GOOD]);
+        setting.fetch(&Artifact { uri: ArtifactUri::new(uri), ..setting.artifact() }).expect("fetched");
+        assert_eq!((setting.fetched("tool").as_str(), serving.join().expect("served")), ("content", 2));
+        let (uri, serving) = server(&[TO_ELSEWHERE; REDIRECTS + 1]);
+        let error = setting.fetch(&Artifact { uri: ArtifactUri::new(uri), ..setting.artifact() }).expect_err("endless");
+        assert!(error.is_permanent(), "{error}");
+        assert_eq!(serving.join().expect("served"), REDIRECTS + 1);
+    }
+
+    #[test]
+    fn a_server_that_speaks_another_protocol_is_not_asked_again() {
+        let setting = Setting::new();
+        let (uri, serving) = server(&[MISSING]);
+        let uri = uri.replace("http:", "https:");
+        let error = setting.fetch(&Artifact { uri: ArtifactUri::new(uri), ..setting.artifact() }).expect_err("refused");
+        assert!(matches!(error, FetchError::Request(NO_TLS, true)), "{error}");
+        assert_eq!(serving.join().expect("served"), 1);
+    }
+
+    #[test]
+    fn the_way_to_a_server_may_be_open_later() {
+        use io::ErrorKind;
+        for kind in [ErrorKind::ConnectionRefused, ErrorKind::UnexpectedEof, ErrorKind::HostUnreachable] {
+            assert!(!request_error(&ureq::Error::Io(kind.into())).is_permanent(), "{kind}");
+        }
+        assert!(!request_error(&ureq::Error::HostNotFound).is_permanent());
+        let certificate = rustls_says_no();
+        assert!(request_error(&ureq::Error::Io(certificate)).is_permanent());
+    }
+
+    /// As rustls hands an error to whoever reads through it.
+    fn rustls_says_no() -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, "invalid peer certificate: UnknownIssuer")
     }
 
     #[test]

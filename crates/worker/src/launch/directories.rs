@@ -50,7 +50,8 @@ impl AttemptDirectories {
         self.directories.work.join(format!("scratch-{application}"))
     }
 
-    /// The paths of a launch.
+    /// The paths of a launch. The work directory is the attempt's own; one that is named may hold
+    /// variables, whose values are made of these paths.
     pub fn places(&self, launch: &Launch) -> AttemptPaths {
         let key = launch.attempt.to_string();
         let own = self.directories.work.join(&key);
@@ -61,7 +62,7 @@ impl AttemptDirectories {
         };
         AttemptPaths {
             resources_file: own.join(".muster-resources.json"),
-            work_dir: launch.command.work_dir.as_ref().map_or(own, PathBuf::from),
+            work_dir: own,
             stdout: logs.join("stdout"),
             stderr: logs.join("stderr"),
             scratch,

@@ -84,7 +84,7 @@ impl PreparePool {
             }
             let result = self.preparer.prepare(&job.launch, &job.cluster);
             match result {
-                Ok(prepared) if !job.launch.artifacts.is_empty() => self.fetch(job, prepared),
+                Ok(prepared) if Preparer::needs_fetch(&job.launch) => self.fetch(job, prepared),
                 result => {
                     let done = PrepareDone { attempt: job.launch.attempt, cancelled: job.cancelled, result };
                     if self.done.blocking_send(done).is_err() {

@@ -1,9 +1,9 @@
 //! The steps of preparing one launch.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::{fmt, io};
+use std::{fmt, fs, io};
 
 use muster_types::{ArtifactUri, Fault, Launch, Outcome, Reason};
 
@@ -48,6 +48,12 @@ pub enum PrepareError {
     /// A variable is not known.
     #[error(transparent)]
     Variable(UnknownVariable),
+    /// The work directory that was named is no absolute path once its variables are substituted.
+    #[error("the work directory {0} is not an absolute path")]
+    RelativeWorkDir(PathBuf),
+    /// The work directory that was named cannot be entered.
+    #[error("cannot enter the work directory {0}")]
+    NamedWorkDir(PathBuf, #[source] io::Error),
     /// An artifact, given by its URI, cannot be fetched.
     #[error("artifact {0}")]
     Artifact(ArtifactUri, #[source] FetchError),
@@ -57,17 +63,23 @@ pub enum PrepareError {
 }
 
 impl PrepareError {
-    /// The outcome of the attempt. A missing file or a wrong hash is the submission's fault, and no
-    /// machine will do better; a server that does not answer and a full disk are the platform's.
+    /// The outcome of the attempt. A missing file or directory and a wrong hash are the submission's
+    /// fault, and no machine will do better; a server that does not answer and a full disk are the
+    /// platform's.
     pub fn outcome(&self) -> Outcome {
         let reason = match self {
-            PrepareError::WorkDir(..) => Reason::WorkDirFailed,
+            PrepareError::WorkDir(..) | PrepareError::RelativeWorkDir(_) | PrepareError::NamedWorkDir(..) => {
+                Reason::WorkDirFailed
+            }
             PrepareError::Variable(_) => Reason::UnknownVariable,
             PrepareError::Artifact(..) | PrepareError::Thread(_) => Reason::ArtifactFailed,
         };
         let fault = match self {
             PrepareError::Artifact(_, error) if error.is_permanent() => Fault::Program,
+            PrepareError::RelativeWorkDir(_) => Fault::Program,
+            PrepareError::NamedWorkDir(_, error) if artifacts::says_that_path_is_wrong(error) => Fault::Program,
             PrepareError::Artifact(..)
+            | PrepareError::NamedWorkDir(..)
             | PrepareError::WorkDir(..)
             | PrepareError::Variable(_)
             | PrepareError::Thread(_) => Fault::Platform,
@@ -103,24 +115,47 @@ impl Preparer {
     /// Substitutes variables, then makes the directories: in this order, an attempt that cannot run
     /// leaves nothing on the disk.
     pub fn prepare(&self, launch: &Launch, cluster: &ClusterVariables) -> Result<PreparedLaunch, PrepareError> {
-        let places = self.layout.places(launch);
+        let mut places = self.layout.places(launch);
+        if let Some(named) = &launch.command.work_dir {
+            places.work_dir = self.named_work_dir(named, launch, &places)?;
+        }
         let prepared = self.substitute(launch, &places, cluster).map_err(PrepareError::Variable)?;
         self.layout.create(launch, &places).map_err(|(path, error)| PrepareError::WorkDir(path, error))?;
         Ok(prepared)
     }
 
-    /// Fetches the artifacts of a prepared launch. This may take as long as the network needs.
+    /// Whether the launch touches what its submission names, which may hang: a file server that is
+    /// away must not hold up the launches of others.
+    pub fn needs_fetch(launch: &Launch) -> bool {
+        launch.command.work_dir.is_some() || !launch.artifacts.is_empty()
+    }
+
+    /// Looks at the work directory, if one is named, and fetches the artifacts of a prepared launch.
+    /// This may take as long as the network needs.
     pub fn fetch(
         &self,
         launch: &Launch,
         prepared: &PreparedLaunch,
         cancelled: &AtomicBool,
     ) -> Result<(), PrepareError> {
+        if launch.command.work_dir.is_some() {
+            check_enterable(&prepared.work_dir)
+                .map_err(|error| PrepareError::NamedWorkDir(prepared.work_dir.clone(), error))?;
+        }
         for artifact in launch.artifacts.iter() {
             artifacts::fetch(artifact, &prepared.work_dir, &self.layout.directories().cache, cancelled)
                 .map_err(|error| PrepareError::Artifact(artifact.uri.clone(), error))?;
         }
         Ok(())
+    }
+
+    /// The path of a work directory that is named. In it, `{{WORK_DIR}}` is the attempt's own
+    /// directory.
+    fn named_work_dir(&self, named: &str, launch: &Launch, places: &AttemptPaths) -> Result<PathBuf, PrepareError> {
+        let scope = VariableScope { launch, worker: &self.worker, places };
+        let path = substitute(named, |name| scope.variable(name)).map_err(PrepareError::Variable)?;
+        let path = PathBuf::from(path);
+        if path.is_absolute() { Ok(path) } else { Err(PrepareError::RelativeWorkDir(path)) }
     }
 
     fn substitute(
@@ -159,6 +194,15 @@ impl Preparer {
             stderr: places.stderr.clone(),
         })
     }
+}
+
+/// Says now what the runner would meet when it starts the program: a directory that is not there or
+/// may not be entered.
+fn check_enterable(path: &Path) -> io::Result<()> {
+    if !fs::metadata(path)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?)
 }
 
 fn set(env: &mut Vec<(String, String)>, name: String, value: String) {
@@ -276,6 +320,54 @@ mod tests {
         assert_eq!(value(&prepared, "MUSTER_PROFILE_ID"), Some("4"));
     }
 
+    fn in_dir(work_dir: &str, attempt: AttemptKey) -> Launch {
+        let command = Command { program: "run".into(), work_dir: Some(work_dir.into()), ..Command::default() };
+        Launch { command: Arc::new(command), ..launch(attempt) }
+    }
+
+    #[test]
+    fn variables_are_substituted_in_a_work_directory_that_is_named() {
+        let setting = Setting::new();
+        let own = |key: &str| setting.root.path().join("work").join(key);
+        let scratch = own(&format!("scratch-{}", ApplicationUid(2)));
+        let key = executor().to_string();
+        let cases = [
+            ("{{SCRATCH_DIR}}", scratch.clone()),
+            ("{{SCRATCH_DIR}}/{{EXECUTOR_ID}}", scratch.join("7")),
+            ("{{WORK_DIR}}/x", own(&key).join("x")),
+            ("/data/{{LABEL_zone-a}}", "/data/north".into()),
+            (r"/\{{CORES}}", "/{{CORES}}".into()),
+        ];
+        for (named, expected) in cases {
+            let prepared = setting.prepare(&in_dir(named, executor())).expect(named);
+            assert_eq!(prepared.work_dir, expected, "{named}");
+            assert_eq!(value(&prepared, "MUSTER_WORK_DIR"), expected.to_str(), "{named}");
+        }
+    }
+
+    #[test]
+    fn a_work_directory_that_is_relative_or_not_there_is_the_submissions_fault() {
+        let setting = Setting::new();
+        let error = setting.prepare(&in_dir("{{LABEL_ZONE_A}}/x", driver())).expect_err("relative");
+        let outcome = error.outcome();
+        assert_eq!((outcome.reason, outcome.fault), (Reason::WorkDirFailed, Fault::Program));
+        assert_eq!(outcome.message, "the work directory north/x is not an absolute path");
+        let file = setting.root.path().join("file");
+        fs::write(&file, "").expect("written");
+        let nowhere = setting.root.path().join("nowhere");
+        for path in [&file, &nowhere, &file.join("below")] {
+            let launch = in_dir(path.to_str().expect("text"), driver());
+            assert!(Preparer::needs_fetch(&launch));
+            let prepared = setting.prepare(&launch).expect("prepared");
+            let error = setting.preparer.fetch(&launch, &prepared, &AtomicBool::new(false)).expect_err("refused");
+            let outcome = error.outcome();
+            assert_eq!((outcome.reason, outcome.fault), (Reason::WorkDirFailed, Fault::Program), "{outcome:?}");
+        }
+        let there = in_dir(setting.root.path().to_str().expect("text"), driver());
+        let prepared = setting.prepare(&there).expect("prepared");
+        setting.preparer.fetch(&there, &prepared, &AtomicBool::new(false)).expect("it is there");
+    }
+
     #[test]
     fn executors_of_one_application_share_a_private_scratch_directory() {
         use std::os::unix::fs::PermissionsExt;
@@ -342,7 +434,7 @@ mod tests {
         let setting = Setting::new();
         let uri = "file:///nowhere/tool".to_owned();
         let artifact =
-            Artifact { uri: ArtifactUri::new(uri), sha256: None, file_name: String::new(), executable: false };
+            Artifact { uri: ArtifactUri::new(uri), sha256: None, file_name: "tool".into(), executable: false };
         let launch = Launch { artifacts: Arc::new([artifact]), ..launch(driver()) };
         let prepared = setting.prepare(&launch).expect("prepared");
         let error = setting.preparer.fetch(&launch, &prepared, &AtomicBool::new(false)).expect_err("no such file");
