@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use muster_config::ConfigError;
 use muster_worker::config::{Action, CommandLine, StopArgs, WorkerConfig, WorkerSettings};
 use muster_worker::launch::in_one_line;
+use muster_worker::state::{ProcessOneLock, StateError};
 use muster_worker::{agent, init, protection, runner, state};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -100,9 +101,16 @@ async fn serve_until_signal(config: WorkerConfig) -> Result<(), StartFailed> {
 }
 
 fn stop(args: &StopArgs) -> Result<(), StartFailed> {
+    let directory = &args.state_dir;
+    if ProcessOneLock::is_held(directory).map_err(|error| other(&error))? {
+        return Err(other(&StateError::ServedByProcessOne(directory.clone())));
+    }
     // Held while stopping: no agent may start the next runner meanwhile.
-    let _lock = state::lock(&args.state_dir).map_err(|error| other(&error))?;
-    let stopped = runtime()?.block_on(runner::stop(&args.state_dir, runner::STOP_GRACE));
+    let _lock = state::lock(directory).map_err(|error| match error {
+        StateError::Locked(directory) => other(&StateError::Served(directory)),
+        error => other(&error),
+    })?;
+    let stopped = runtime()?.block_on(runner::stop(directory, runner::STOP_GRACE));
     stopped.map(|_| ()).map_err(|error| other(&error))
 }
 

@@ -79,3 +79,19 @@ fn stopping_what_does_not_run_is_done() {
         .expect("it can be started");
     assert_eq!(output.status.code(), Some(0));
 }
+
+#[test]
+fn a_worker_that_serves_is_not_stopped_and_says_what_to_do_instead() {
+    for (held, expected) in [("agent.lock", "end it first, with a TERM"), ("process-one.lock", "send process 1 a TERM")]
+    {
+        let state = tempfile::tempdir().expect("a directory");
+        let lock = std::fs::File::create(state.path().join(held)).expect("made");
+        lock.try_lock().expect("free");
+        let output = Command::new(env!("CARGO_BIN_EXE_muster-worker"))
+            .args(["stop", "--state-dir", state.path().to_str().expect("text")])
+            .output()
+            .expect("it can be started");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(one_line(&output).contains(expected), "{output:?}");
+    }
+}

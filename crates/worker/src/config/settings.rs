@@ -35,7 +35,9 @@ pub struct CommandLine {
 /// Another action than to serve.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// End the runner of a state directory and all that it runs.
+    /// End the runner of a state directory and all that it runs. For a worker whose agent has
+    /// ended: it is refused while one runs, and where the worker is process 1 of a container, which
+    /// is sent a TERM instead.
     Stop(StopArgs),
 }
 

@@ -22,6 +22,18 @@ pub enum StateError {
     /// Another worker holds it.
     #[error("the state directory {0} is in use by another muster-worker")]
     Locked(PathBuf),
+    /// `stop` while an agent runs there.
+    #[error(
+        "an agent runs on the state directory {0}: end it first, with a TERM to muster-worker; what it runs goes on until \
+         stop ends that"
+    )]
+    Served(PathBuf),
+    /// `stop` while the worker is process 1 of a container.
+    #[error(
+        "the worker on the state directory {0} is process 1 of a container, which would start its agent again: send \
+         process 1 a TERM, which ends the agent and then what runs here"
+    )]
+    ServedByProcessOne(PathBuf),
     /// It cannot be locked.
     #[error("cannot lock {0}")]
     Lock(PathBuf, #[source] io::Error),

@@ -33,6 +33,20 @@ impl ProcessOneLock {
         file.note(&namespace).map_err(|error| StateError::Write(path, error))?;
         Ok(Some(ProcessOneLock { _file: file }))
     }
+
+    /// Whether a process 1 has the lock. It leaves the file as it is: what is noted there is a part
+    /// of the proof.
+    pub fn is_held(directory: &Path) -> Result<bool, StateError> {
+        let path = directory.join(PROCESS_ONE_LOCK_NAME);
+        if !path.exists() {
+            return Ok(false);
+        }
+        match LockFile::take(&path) {
+            Ok(_) => Ok(false),
+            Err(LockError::Held(_)) => Ok(true),
+            Err(LockError::File(error)) => Err(StateError::Lock(path, error)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -46,7 +60,10 @@ mod tests {
         assert!(ProcessOneLock::take(directory.path()).expect("usable").is_none());
         let text = fs::read_to_string(directory.path().join(PROCESS_ONE_LOCK_NAME)).expect("readable");
         assert_eq!(text.parse().ok(), PidNamespace::present());
+        assert!(ProcessOneLock::is_held(directory.path()).expect("usable"));
         drop(first);
+        assert!(!ProcessOneLock::is_held(directory.path()).expect("usable"));
+        assert_eq!(fs::read_to_string(directory.path().join(PROCESS_ONE_LOCK_NAME)).expect("readable"), text);
         assert!(ProcessOneLock::take(directory.path()).expect("usable").is_some());
     }
 }
