@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap_complete::CompletionCandidate;
 use muster_client::v1::{Application, Driver, Executor, Worker};
 
-use crate::args::DEFAULT_MASTER;
+use crate::args::masters_of_environment;
 use crate::master::MasterClient;
 use crate::output::{application_state, driver_state, executor_state, is_running, worker_state};
 
@@ -107,8 +107,7 @@ async fn of_applications(master: &MasterClient) -> Vec<Suggestion> {
 /// Asks the master that the completed line names. Without an answer there are no candidates.
 fn candidates(current: &OsStr, ask: impl AsyncFnOnce(MasterClient) -> Vec<Suggestion>) -> Vec<CompletionCandidate> {
     let Some(begin) = current.to_str() else { return Vec::new() };
-    let environment = std::env::var("MUSTER_MASTER").ok().filter(|text| !text.is_empty());
-    let address = master_of(std::env::args()).or(environment).unwrap_or_else(|| DEFAULT_MASTER.to_owned());
+    let address = master_of(std::env::args()).unwrap_or_else(masters_of_environment);
     let Ok(master) = MasterClient::with_deadline(&[address], BOUND) else { return Vec::new() };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
     let named = runtime.block_on(async { tokio::time::timeout(BOUND, ask(master)).await }).unwrap_or_default();

@@ -13,6 +13,7 @@ mod master;
 mod output;
 mod parse;
 mod progress;
+mod redact;
 mod similar;
 mod up;
 
@@ -35,12 +36,12 @@ pub fn run() -> ExitCode {
     match completion.try_complete(std::env::args_os(), here.as_deref()) {
         Ok(false) => {}
         Ok(true) => return ExitStatus::OK.into(),
-        Err(error) => return say_usage(&error, &[]).into(),
+        Err(error) => return say_usage(error, &[]).into(),
     }
     let words: Vec<OsString> = std::env::args_os().collect();
     match Cli::try_parse_from(&words) {
         Ok(cli) => execute(cli).into(),
-        Err(error) => say_usage(&error, &words).into(),
+        Err(error) => say_usage(error, &words).into(),
     }
 }
 
@@ -60,7 +61,8 @@ fn execute(cli: Cli) -> ExitStatus {
 }
 
 /// Help goes to standard output, mistakes to standard error.
-fn say_usage(error: &clap::Error, words: &[OsString]) -> ExitStatus {
+fn say_usage(error: clap::Error, words: &[OsString]) -> ExitStatus {
+    let error = redact::redacted(error);
     // A reader that went away has what it wanted.
     let _ = error.print();
     match error.exit_code() {

@@ -53,5 +53,6 @@ pub use watch::EventWatch;
 /// The wire types and their enums, for users that depend on this crate alone.
 pub use muster_proto::{FILE_DESCRIPTOR_SET, FieldViolation, enums, errors, text, time, v1};
 pub use muster_types::{
-    ApplicationState, DriverState, ExecutorState, REDACTED, Reason, Verdict, WallTime, WorkerState, name_looks_secret,
+    ApplicationState, ArtifactUri, DriverState, ExecutorState, REDACTED, Reason, Verdict, WallTime, WorkerState,
+    name_looks_secret,
 };

@@ -50,8 +50,25 @@ async fn all_workers_of_a_machine_are_drained_at_once() {
     assert!(!unknown.status.success());
     let said = String::from_utf8_lossy(&unknown.stderr);
     assert!(said.contains("127.0.0.2") && said.contains("127.0.0.1"), "{said}");
-    assert!(!cluster.muster(&["drain"]).status.success(), "a worker or a host must be named");
+    let unnamed = cluster.muster(&["drain"]);
+    assert!(!unnamed.status.success(), "a worker or a host must be named");
+    // The cluster is named by the environment, which is not a thing to write.
+    let usage = String::from_utf8_lossy(&unnamed.stderr);
+    assert!(usage.contains("Usage: muster drain <WORKER|--host <HOST>>"), "{usage}");
     assert!(!cluster.muster(&["drain", "w1", "--host", "127.0.0.1"]).status.success(), "one of the two");
+}
+
+#[tokio::test]
+async fn a_drain_that_times_out_names_what_still_runs_something() {
+    let cluster = Cluster::two_workers();
+    let id = cluster.submit(Submit::shell("sleep 1000")).await;
+    let busy = cluster.wait_for_state(&id, State::Running).await.attempts[0].worker.clone();
+    let idle = if busy == "w1" { "w2" } else { "w1" };
+    let drained = cluster.muster(&["drain", "--host", "127.0.0.1", "--wait", "--timeout", "1s"]);
+    assert_eq!(drained.status.code(), Some(124));
+    assert_eq!(String::from_utf8_lossy(&drained.stdout), format!("{idle} is empty\n"));
+    let said = String::from_utf8_lossy(&drained.stderr);
+    assert!(said.contains(&format!("not empty within 1s: {busy} (1 driver and 0 executors there);")), "{said}");
 }
 
 #[tokio::test]
@@ -97,6 +114,30 @@ async fn artifacts_are_fetched_and_checked() {
         assert_eq!((driver.state, outcome.reason.as_str()), (State::Failed as i32, "ARTIFACT_FAILED"));
         assert!(outcome.message.contains(named), "{outcome:?}");
     }
+}
+
+#[tokio::test]
+async fn what_a_submission_names_in_vain_is_refused_or_ends_it_at_once() {
+    let cluster = Cluster::start(Options { workers: 1, ..Options::default() });
+    for (address, expected) in [("http://h:99999/a", "port"), ("http:///a", "host"), ("file:///a%0ab", "file_name")] {
+        let refused = cluster.muster(&["submit", "--artifact", address, "--", "/bin/true"]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(1) && said.contains(expected), "{address}: {said}");
+    }
+    let wrong = cluster.muster(&["submit", "--artifact", "https://u:hunter2@h/a#md5=hunter2", "--", "/bin/true"]);
+    let said = String::from_utf8_lossy(&wrong.stderr);
+    assert!(wrong.status.code() == Some(2) && said.contains("https://[redacted]@h/a"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+
+    cluster.muster_ok(&["submit", "--id", "nowhere", "--work-dir", "/nowhere/{{DRIVER_ID}}", "--", "/bin/true"]);
+    let driver = cluster.wait_for_end("nowhere").await;
+    let outcome = driver.outcome.expect("it has ended");
+    assert_eq!((driver.state, outcome.reason.as_str()), (State::Failed as i32, "WORK_DIR_FAILED"));
+    assert_eq!(driver.attempts.len(), 1);
+    assert!(outcome.message.contains("/nowhere/nowhere"), "{outcome:?}");
+
+    let submit = ["submit", "--id", "own", "--work-dir", "{{WORK_DIR}}", "--wait", "--", "/bin/pwd"];
+    assert!(cluster.muster_ok(&submit).trim_end().ends_with("-1"), "it is the directory of the attempt");
 }
 
 #[tokio::test]

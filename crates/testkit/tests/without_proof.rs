@@ -82,6 +82,8 @@ async fn what_nothing_proves_the_end_of_is_closed_by_an_operator() {
 
     end(cluster.runner_pid("w"));
     cluster.wait_for_state("kept", State::Unreachable).await;
+    let page = cluster.muster_ok(&["get", "driver", "kept"]);
+    assert!(page.contains("muster worker forget-attempt kept/1"), "{page}");
     cluster.muster_ok(&["kill", "--no-wait", "killed"]);
     let worker = cluster.muster_ok(&["get", "worker", "w"]);
     assert!(worker.contains("something of an earlier runner may be left"), "{worker}");

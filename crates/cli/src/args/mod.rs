@@ -64,9 +64,25 @@ pub(crate) struct Cli {
 /// How the masters are reached.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConnectionArgs {
-    /// Addresses of the masters, HOST:PORT joined by commas; whichever leads is found.
-    #[arg(long, global = true, env = "MUSTER_MASTER", value_name = "ADDRESSES", default_value = DEFAULT_MASTER, hide_env_values = true, value_delimiter = ',', help_heading = "Connection")]
-    pub(crate) master: Vec<String>,
+    // The variable is read here and not by clap, which shows what a variable sets as required in
+    // the usage of a command.
+    /// Addresses of the masters, HOST:PORT joined by commas; whichever leads is found [env:
+    /// MUSTER_MASTER] [default: 127.0.0.1:7077].
+    #[arg(long, global = true, value_name = "ADDRESSES", value_delimiter = ',', help_heading = "Connection")]
+    master: Vec<String>,
+}
+
+impl ConnectionArgs {
+    /// The addresses of the option, else of the variable, else the default.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        if self.master.is_empty() { vec![masters_of_environment()] } else { self.master.clone() }
+    }
+}
+
+/// The addresses that are asked when `--master` names none, joined by commas.
+pub(crate) fn masters_of_environment() -> String {
+    let variable = std::env::var("MUSTER_MASTER").ok().filter(|text| !text.is_empty());
+    variable.unwrap_or_else(|| DEFAULT_MASTER.to_owned())
 }
 
 /// What to do.

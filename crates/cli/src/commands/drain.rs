@@ -1,5 +1,6 @@
 //! `muster drain` and `muster undrain`.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use muster_client::v1::{DrainWorkerRequest, UndrainWorkerRequest, Worker};
@@ -11,7 +12,7 @@ use super::watch::WorkerWatch;
 use crate::args::{DrainArgs, UndrainArgs, WorkerTarget};
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
-use crate::output::length;
+use crate::output::{count, length};
 use crate::progress::Progress;
 use crate::similar::similar;
 
@@ -33,22 +34,39 @@ pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<(), C
     if !args.wait {
         return drained.iter().try_for_each(|worker| put(&format!("{} drains; {}\n", worker.name, remaining(worker))));
     }
-    let names = drained.iter().map(|worker| worker.name.as_str()).collect::<Vec<_>>().join(", ");
+    // How many of them were said to be empty, in their order.
+    let said = Cell::new(0);
     let ends = async {
-        for worker in drained {
-            let name = worker.name.clone();
-            until_empty(&master, worker).await?;
-            put(&format!("{name} is empty\n"))?;
+        for worker in &drained {
+            until_empty(&master, worker.clone()).await?;
+            put(&format!("{} is empty\n", worker.name))?;
+            said.set(said.get() + 1);
         }
         Ok(())
     };
-    match args.timeout {
-        None => ends.await,
-        Some(limit) => timeout(limit.0, ends).await.map_err(|_| {
-            let text = format!("not all empty within {}: {names}; draining goes on", length(limit.0));
-            CommandFailure::TimedOut(text)
-        })?,
+    let Some(limit) = args.timeout else { return ends.await };
+    match timeout(limit.0, ends).await {
+        Ok(ended) => ended,
+        Err(_) => timed_out(&master, &drained[said.get()..], &length(limit.0)).await,
     }
+}
+
+/// Names the workers that still run something; those that were not waited for yet may be empty.
+async fn timed_out(master: &MasterClient, waited_for: &[Worker], limit: &str) -> Result<(), CommandFailure> {
+    let mut left = Vec::new();
+    for worker in waited_for {
+        let (worker, _) = master.worker(&worker.uid).await?;
+        if worker.empty {
+            put(&format!("{} is empty\n", worker.name))?;
+        } else {
+            left.push(format!("{} ({})", worker.name, remaining(&worker)));
+        }
+    }
+    if left.is_empty() {
+        return Ok(());
+    }
+    let left = left.join(", ");
+    Err(CommandFailure::TimedOut(format!("not empty within {limit}: {left}; draining goes on")))
 }
 
 /// Undoes a drain.
@@ -93,7 +111,9 @@ async fn until_empty(master: &MasterClient, worker: Worker) -> Result<(), Comman
 fn remaining(worker: &Worker) -> String {
     match (worker.empty, worker.drivers, worker.executors) {
         (true, _, _) => "nothing runs there".to_owned(),
-        (false, drivers, executors) => format!("{drivers} drivers and {executors} executors run there"),
+        (false, drivers, executors) => {
+            format!("{} and {} there", count(drivers.into(), "driver"), count(executors.into(), "executor"))
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::parse::ProcessArg;
 pub(super) async fn forget_attempt(master: MasterClient, target: &ProcessArg) -> Result<(), CommandFailure> {
     let Some(number) = target.number else {
         let id = &target.id;
-        return Err(CommandFailure::State(format!("name the attempt or executor: {id}/1, as `muster get` shows it")));
+        return Err(CommandFailure::Usage(format!("name the attempt or executor: {id}/1, as `muster get` shows it")));
     };
     let (worker_id, attempt_id) = match master.driver(&target.id).await {
         Ok((driver, _)) => {

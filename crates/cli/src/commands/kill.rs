@@ -46,7 +46,7 @@ pub(super) async fn kill(master: MasterClient, args: KillArgs) -> Result<ExitSta
         }
     }
     if exit == ExitStatus::TIMED_OUT {
-        tell(&format!("not all has ended within {}; the wish stands", length(args.timeout.0)));
+        tell(&format!("not all has ended within {}; the request stands", length(args.timeout.0)));
     }
     Ok(exit)
 }

@@ -33,7 +33,7 @@ use crate::up;
 
 /// Runs the command.
 pub(crate) async fn run(cli: Cli) -> Result<ExitStatus, CommandFailure> {
-    let master = || MasterClient::new(&cli.connection.master);
+    let master = || MasterClient::new(&cli.connection.addresses());
     match cli.command {
         CliCommand::Submit(args) => return submit::submit(master()?, *args).await,
         CliCommand::Get(args) => get::get(master()?, args).await?,

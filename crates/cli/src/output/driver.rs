@@ -1,5 +1,8 @@
 //! Drivers.
 
+use std::fmt::Display;
+
+use muster_client::v1::driver::State;
 use muster_client::v1::{
     AllocatedResources, Driver, DriverAttempt, DriverSpec, Outcome, Resources, RestartCondition, RestartPolicy,
     WorkerLostPolicy,
@@ -138,6 +141,9 @@ pub(crate) fn driver_page(driver: &Driver, wide: bool, clock: DisplayClock, scre
     if let Some(pending) = &driver.pending {
         page.field("Waits for", pending_lines(pending));
     }
+    if let (State::Unreachable, Some(newest)) = (driver.state(), driver.attempts.last()) {
+        page.field("Unreachable", unreachable(&driver.driver_id, newest.attempt));
+    }
     if let Some(retry) = &driver.retry_time {
         page.field("Runs again", clock.until(retry));
     }
@@ -152,6 +158,14 @@ pub(crate) fn driver_page(driver: &Driver, wide: bool, clock: DisplayClock, scre
     page.field("Ended", clock.stamp(driver.end_time.as_ref()));
     page.part("Attempts:", &attempts(&driver.attempts, wide, clock, screen));
     page.finish()
+}
+
+/// What can be done about an attempt or executor that nobody hears of.
+pub(super) fn unreachable(of: &str, number: impl Display) -> String {
+    format!(
+        "its worker is silent, or is back without it and cannot prove its end; when nothing of it is left on the \
+         machine, say so: muster worker forget-attempt {of}/{number}"
+    )
 }
 
 fn state_sentence(driver: &Driver) -> String {

@@ -1,8 +1,9 @@
 //! Executors.
 
 use muster_client::v1::Executor;
+use muster_client::v1::executor::State;
 
-use super::driver::{ending, exit, given, reason};
+use super::driver::{ending, exit, given, reason, unreachable};
 use super::fields::Fields;
 use super::labels::{executor_state, state_cell};
 use super::screen::Screen;
@@ -70,6 +71,9 @@ pub(crate) fn executor_page(executor: &Executor, clock: DisplayClock, screen: Sc
     };
     page.field("Executor", executor.name()).field("Profile", executor.profile_id.to_string());
     page.toned("State", state_cell(&state).style(), sentence).field("Ended by", &executor.killed_by);
+    if executor.state() == State::Unreachable {
+        page.field("Unreachable", unreachable(&executor.application_id, executor.executor_id));
+    }
     page.field("Worker", &executor.worker).field("Worker uid", &executor.worker_uid).field("Host", &executor.host);
     page.field("Resources", executor.resources.as_ref().map(given).unwrap_or_default());
     if executor.pid != 0 {

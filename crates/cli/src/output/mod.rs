@@ -26,7 +26,7 @@ pub(crate) use pending::pending_line;
 pub(crate) use screen::{Screen, print, style, tell};
 pub(crate) use table::{TableRow, table};
 pub(crate) use time::{DisplayClock, length};
-pub(crate) use units::size;
+pub(crate) use units::{count, size};
 pub(crate) use worker::worker_page;
 
 #[cfg(test)]

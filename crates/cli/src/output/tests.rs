@@ -120,6 +120,20 @@ fn a_page_says_all_about_waiting() {
 }
 
 #[test]
+fn a_page_of_what_is_unreachable_says_how_it_is_closed() {
+    let advice = "muster worker forget-attempt job/1\n";
+    let page = |driver: &Driver| driver_page(driver, false, CLOCK, Screen::PLAIN);
+    let unreachable = Driver { state: driver::State::Unreachable as i32, outcome: None, ..failed() };
+    assert!(page(&unreachable).contains(advice), "{}", page(&unreachable));
+    assert!(!page(&failed()).contains("forget-attempt"));
+    let state = muster_client::v1::executor::State::Unreachable as i32;
+    let executor =
+        muster_client::v1::Executor { application_id: "app".into(), executor_id: 7, state, ..Default::default() };
+    let page = executor_page(&executor, CLOCK, Screen::PLAIN);
+    assert!(page.contains("muster worker forget-attempt app/7\n"), "{page}");
+}
+
+#[test]
 fn a_cluster_of_several_masters_shows_them_in_line() {
     let master = |address: &str, leads| Master {
         address: address.into(),

@@ -1,7 +1,10 @@
 //! Artifacts: `URI[#sha256=HEX][&name=FILE][&executable]`, or a path on the workers' machines.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::str::FromStr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 /// A file that the worker fetches first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,7 +19,7 @@ pub(crate) struct ArtifactRef {
     pub(crate) executable: bool,
 }
 
-/// Why a text is not an artifact.
+/// Why a text is not an artifact. What was written is not repeated where it may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ArtifactError {
     /// Nothing before the `#`.
@@ -26,11 +29,11 @@ pub(crate) enum ArtifactError {
     #[error("unknown scheme '{0}'; use file, http or https")]
     Scheme(String),
     /// Not 64 hexadecimal digits.
-    #[error("'{0}' is not a SHA-256, which is 64 hexadecimal digits")]
-    Sha256(String),
+    #[error("a SHA-256 is 64 hexadecimal digits")]
+    Sha256,
     /// Another option than the three.
-    #[error("unknown option '{0}'; after # may stand sha256=HEX, name=FILE and executable, joined by &")]
-    Option(String),
+    #[error("unknown option; after # may stand sha256=HEX, name=FILE and executable, joined by &")]
+    Option,
     /// A relative path while the current directory is unknown.
     #[error("the current directory is not known; write an absolute path")]
     Relative,
@@ -47,24 +50,29 @@ impl FromStr for ArtifactRef {
                 Some(("sha256", hex)) => artifact.sha256 = sha256(hex)?,
                 Some(("name", name)) if !name.is_empty() => artifact.file_name = name.to_owned(),
                 None if option == "executable" => artifact.executable = true,
-                _ => return Err(ArtifactError::Option(option.to_owned())),
+                _ => return Err(ArtifactError::Option),
             }
         }
         Ok(artifact)
     }
 }
 
+/// What stands for itself in the path of an address; everything else of a path becomes `%XX`.
+const PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'+').remove(b'@');
+
 fn uri(place: &str) -> Result<String, ArtifactError> {
     if place.is_empty() {
         return Err(ArtifactError::Empty);
     }
-    match place.split_once("://") {
+    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    match place.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) {
         Some(("file" | "http" | "https", _)) => Ok(place.to_owned()),
         Some((scheme, _)) => Err(ArtifactError::Scheme(scheme.to_owned())),
         None => {
             // The path is resolved here, for the worker runs in another folder.
             let path = std::path::absolute(Path::new(place)).map_err(|_| ArtifactError::Relative)?;
-            Ok(format!("file://{}", path.display()))
+            Ok(format!("file://{}", percent_encode(path.as_os_str().as_bytes(), PATH)))
         }
     }
 }
@@ -73,7 +81,7 @@ fn sha256(hex: &str) -> Result<String, ArtifactError> {
     if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         Ok(hex.to_ascii_lowercase())
     } else {
-        Err(ArtifactError::Sha256(hex.to_owned()))
+        Err(ArtifactError::Sha256)
     }
 }
 
@@ -97,10 +105,16 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_written_as_an_address() {
+        let artifact: ArtifactRef = "/a b/100%?/é:@.sh".parse().expect("a path");
+        assert_eq!(artifact.uri, "file:///a%20b/100%25%3F/%C3%A9%3A@.sh");
+    }
+
+    #[test]
     fn says_what_is_wrong() {
         assert_eq!("".parse::<ArtifactRef>(), Err(ArtifactError::Empty));
         assert_eq!("s3://b/x".parse::<ArtifactRef>(), Err(ArtifactError::Scheme("s3".into())));
-        assert_eq!("/x#sha256=12".parse::<ArtifactRef>(), Err(ArtifactError::Sha256("12".into())));
-        assert_eq!("/x#md5=12".parse::<ArtifactRef>(), Err(ArtifactError::Option("md5=12".into())));
+        assert_eq!("/x#sha256=12".parse::<ArtifactRef>(), Err(ArtifactError::Sha256));
+        assert_eq!("/x#md5=12".parse::<ArtifactRef>(), Err(ArtifactError::Option));
     }
 }
