@@ -162,9 +162,9 @@ mod tests {
 
     #[test]
     fn a_guard_is_told_what_its_runner_was_told() {
-        let told = guard::GuardRequest { how: "cgroup2".to_owned(), kill_after: Duration::from_millis(1_500) };
-        let heard = parse(told.arguments().map(OsString::from));
-        assert_eq!(heard, Ok(RunnerInvocation::Guard(told)));
+        let request = guard::GuardRequest { how: "cgroup2".to_owned(), kill_after: Duration::from_millis(1_500) };
+        let heard = parse(request.arguments().map(OsString::from));
+        assert_eq!(heard, Ok(RunnerInvocation::Guard(request)));
     }
 
     #[test]

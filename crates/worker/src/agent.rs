@@ -260,9 +260,9 @@ mod tests {
 
     #[test]
     fn a_runner_is_told_a_length_of_time_to_the_millisecond() {
-        let told = |millis| runner_arguments(true, Duration::from_millis(millis));
-        assert_eq!(told(1_500), ["--limits", "on", "--fence-kill-after", "1500ms"]);
-        assert_eq!(told(600_000)[3], "10m");
-        assert_eq!(told(0)[3], "0");
+        let arguments = |millis| runner_arguments(true, Duration::from_millis(millis));
+        assert_eq!(arguments(1_500), ["--limits", "on", "--fence-kill-after", "1500ms"]);
+        assert_eq!(arguments(600_000)[3], "10m");
+        assert_eq!(arguments(0)[3], "0");
     }
 }

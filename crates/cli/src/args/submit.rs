@@ -59,8 +59,8 @@ pub(crate) struct SubmitArgs {
     /// joined by &. May be given again.
     #[arg(long = "artifact", value_name = "URI[#sha256=HEX]", help_heading = "Program")]
     pub(crate) artifacts: Vec<ArtifactRef>,
-    /// Work directory: an absolute path that exists on the worker; it may begin with a {{VARIABLE}}.
-    /// A fresh one for each attempt when left out.
+    /// Work directory: an absolute path that exists on the worker; it may begin with a
+    /// {{VARIABLE}}. A fresh one for each attempt when left out.
     #[arg(long, value_name = "PATH", help_heading = "Program")]
     pub(crate) work_dir: Option<String>,
     /// How much of each output file is kept, such as 64M (the default).

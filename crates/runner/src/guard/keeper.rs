@@ -33,7 +33,7 @@ const LINES: u32 = 200;
 #[derive(Debug)]
 pub(crate) struct Keeper {
     table: Table,
-    told: GuardRequest,
+    request: GuardRequest,
     group: Option<OwnedFd>,
     running: Option<Running>,
     /// Whether the running guard is in all its cgroups.
@@ -65,7 +65,7 @@ impl Keeper {
         };
         Ok(Keeper {
             table: Table::new()?,
-            told: GuardRequest { how, kill_after },
+            request: GuardRequest { how, kill_after },
             group,
             running: None,
             is_admitted: false,
@@ -128,7 +128,7 @@ impl Keeper {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         let mut command = Command::new("/proc/self/exe");
-        command.arg0("muster-runner").args(self.told.arguments()).env_clear();
+        command.arg0("muster-runner").args(self.request.arguments()).env_clear();
         command.stdin(Stdio::from(self.table.as_fd().try_clone_to_owned()?)).stdout(Stdio::from(theirs));
         if let Some(group) = &self.group {
             command.current_dir(format!("/proc/self/fd/{}", group.as_raw_fd()));

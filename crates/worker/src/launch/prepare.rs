@@ -63,9 +63,9 @@ pub enum PrepareError {
 }
 
 impl PrepareError {
-    /// The outcome of the attempt. A missing file or directory and a wrong hash are the submission's
-    /// fault, and no machine will do better; a server that does not answer and a full disk are the
-    /// platform's.
+    /// The outcome of the attempt. A missing file or directory and a wrong hash are the
+    /// submission's fault, and no machine will do better; a server that does not answer and a full
+    /// disk are the platform's.
     pub fn outcome(&self) -> Outcome {
         let reason = match self {
             PrepareError::WorkDir(..) | PrepareError::RelativeWorkDir(_) | PrepareError::NamedWorkDir(..) => {
@@ -130,8 +130,8 @@ impl Preparer {
         launch.command.work_dir.is_some() || !launch.artifacts.is_empty()
     }
 
-    /// Looks at the work directory, if one is named, and fetches the artifacts of a prepared launch.
-    /// This may take as long as the network needs.
+    /// Looks at the work directory, if one is named, and fetches the artifacts of a prepared
+    /// launch. This may take as long as the network needs.
     pub fn fetch(
         &self,
         launch: &Launch,
