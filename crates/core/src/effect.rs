@@ -22,6 +22,14 @@ pub struct Group {
     pub effects: Vec<Effect>,
 }
 
+impl Group {
+    /// The changes for readers alone, in order.
+    pub fn into_view_updates(self) -> impl Iterator<Item = ViewUpdate> {
+        let effects = self.effects.into_iter();
+        effects.filter_map(|effect| if let Effect::UpdateView(update) = effect { Some(update) } else { None })
+    }
+}
+
 /// An action of the master after a write is durable.
 #[derive(Debug)]
 pub enum Effect {

@@ -16,7 +16,7 @@ use muster_types::{
 
 use crate::core::{Core, Ctx};
 use crate::state::{Application, Driver};
-use crate::{ClusterInfo, Config, Effect, Entropy, ViewUpdate};
+use crate::{ClusterInfo, Config, Entropy, Group, ViewUpdate};
 
 /// Follows the store, record by record.
 #[derive(Debug)]
@@ -109,10 +109,9 @@ impl Follower {
 
     /// The changes for readers. The caller takes them from time to time, and takes the last of them
     /// before this master leads.
-    pub fn shows(&mut self) -> impl Iterator<Item = ViewUpdate> + use<> {
+    pub fn view_updates(&mut self) -> impl Iterator<Item = ViewUpdate> + use<> {
         self.settle();
-        let effects = self.core.drain().into_iter().flat_map(|group| group.effects);
-        effects.filter_map(|effect| if let Effect::UpdateView(show) = effect { Some(show) } else { None })
+        self.core.drain().into_iter().flat_map(Group::into_view_updates)
     }
 
     /// The number of drivers.

@@ -35,11 +35,11 @@ impl Core {
             self.out.write(Write::PutExecutors(Arc::new(ExecutorsRecord { application: uid, sequence, executors })));
             self.compact_executors(uid);
         }
-        let shows = self.shows();
-        self.out.close(shows);
+        let updates = self.view_updates();
+        self.out.close(updates);
     }
 
-    fn shows(&mut self) -> Vec<Effect> {
+    fn view_updates(&mut self) -> Vec<Effect> {
         let touched = std::mem::take(&mut self.out.touched);
         let drivers = touched.drivers.into_iter().map(|uid| self.update_driver_view(uid));
         let applications = touched.applications.into_iter().map(|uid| self.update_application_view(uid));

@@ -4,8 +4,12 @@
 use std::collections::BTreeMap;
 
 use muster_types::{
-    AllocatedResources, ApplicationRecord, Command, DriverRecord, ExecutorRecord, ExecutorTemplate, Outcome, Write,
+    AllocatedResources, ApplicationRecord, Artifact, Command, DriverRecord, ExecutorRecord, ExecutorTemplate, Outcome,
+    Write,
 };
+
+/// A request id: at most 64 bytes, and what encodes them.
+const REQUEST: usize = 72;
 
 fn texts(map: &BTreeMap<String, String>) -> usize {
     map.iter().map(|(key, value)| key.len() + value.len() + 8).sum()
@@ -28,23 +32,29 @@ fn outcome(outcome: Option<&Outcome>) -> usize {
     outcome.map_or(0, |outcome| 48 + outcome.message.len())
 }
 
+fn artifacts(artifacts: &[Artifact]) -> usize {
+    artifacts.iter().map(|artifact| artifact.uri.expose().len() + artifact.file_name.len() + 64).sum()
+}
+
 fn template(template: &ExecutorTemplate) -> usize {
-    let artifacts: usize =
-        template.artifacts.iter().map(|artifact| artifact.uri.expose().len() + artifact.file_name.len() + 64).sum();
-    command(&template.command) + artifacts + 64
+    command(&template.command) + artifacts(&template.artifacts) + 64
 }
 
 fn driver(record: &DriverRecord) -> usize {
     let spec = &record.spec;
-    let artifacts: usize =
-        spec.artifacts.iter().map(|artifact| artifact.uri.expose().len() + artifact.file_name.len() + 64).sum();
     let attempts: usize = record
         .attempts
         .iter()
         .map(|attempt| 256 + addresses(&attempt.resources) + outcome(attempt.outcome.as_ref()))
         .sum();
-    let failures = record.failures.len() * 10;
-    512 + command(&spec.command) + artifacts + texts(&spec.labels) + texts(&spec.worker_selector) + attempts + failures
+    let kill = record.kill.iter().map(|kill| kill.requests.len() * REQUEST).sum::<usize>();
+    512 + command(&spec.command)
+        + artifacts(&spec.artifacts)
+        + texts(&spec.labels)
+        + texts(&spec.worker_selector)
+        + attempts
+        + record.failures.len() * 10
+        + kill
 }
 
 fn application(record: &ApplicationRecord) -> usize {
@@ -57,7 +67,7 @@ fn application(record: &ApplicationRecord) -> usize {
         .sum();
     let hosts: usize = record.preferred_hosts.values().flatten().map(|(host, _)| host.len() + 16).sum();
     let excluded: usize = record.excluded_hosts.iter().map(|host| host.len() + 8).sum();
-    let other = record.requests.len() * 72 + record.failures.len() * 10 + record.targets.len() * 16;
+    let other = record.requests.len() * REQUEST + record.failures.len() * 10 + record.targets.len() * 16;
     1024 + template(&spec.template)
         + texts(&spec.labels)
         + texts(&spec.worker_selector)
@@ -86,7 +96,7 @@ pub(crate) fn write(write: &Write) -> usize {
                 + texts(&record.labels)
                 + variables
                 + record.host.len()
-                + record.requests.len() * 72
+                + record.requests.len() * REQUEST
         }
         Write::PutEvents(record) => 256 * record.events.len(),
         Write::DeleteDriver(_)

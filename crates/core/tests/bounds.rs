@@ -92,7 +92,23 @@ fn thousands_at_once_fall_into_bounded_groups_with_every_effect_in_order() {
     let lost = groups
         .iter()
         .position(|group| group.effects.iter().any(|effect| matches!(effect, Effect::WorkerLossCommitted(_))));
-    assert_eq!(lost, Some(groups.len() - 1), "the loss is is_refused once all of it is decided");
+    assert_eq!(lost, Some(groups.len() - 1), "the loss is committed with the last group, once all of it is decided");
+}
+
+#[test]
+fn a_driver_that_is_killed_again_and_again_keeps_the_newest_request_ids() {
+    let mut world = World::new(Config::default());
+    join(&mut world, "w1", "");
+    world.step(submit(""));
+    let uid = the_driver(&world);
+    let ids: Vec<RequestId> = (0..20).map(|number| RequestId::new(format!("k{number}"))).collect();
+    for id in &ids {
+        let (driver, request) = (uid.to_string().into(), Some(id.clone()));
+        let kill = Request::KillDriver { driver, request, version: None, by: KilledBy::Operator };
+        world.step(Input::Call(CallId(1), kill));
+    }
+    let kill = world.ledger.fold.drivers[&uid].kill.clone().expect("it was killed");
+    assert_eq!(kill.requests, ids[12..]);
 }
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);

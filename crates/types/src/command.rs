@@ -69,7 +69,8 @@ pub enum KilledBy {
     Application,
     /// A person.
     Operator,
-    /// Something more important.
+    /// Something more important. Nothing is preempted yet: the stored records and the wire have the
+    /// word for placement by priority, so that an older reader knows it by then.
     Preemption,
     /// The worker drains.
     Drain,

@@ -93,7 +93,7 @@ pub struct AttemptRecord {
 pub struct KillRecord {
     /// Who asked first.
     pub by: KilledBy,
-    /// The id of the request that asked first, if it had one. Later requests are not recorded.
+    /// The ids of the newest requests that asked, as far as they had one; at most 8.
     pub requests: Vec<RequestId>,
     /// When it was first asked for.
     pub asked: WallTime,

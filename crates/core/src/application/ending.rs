@@ -1,10 +1,11 @@
 //! The end of an application. Its executors end first.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_types::{
     ApplicationState, ApplicationUid, AttemptKey, AttemptNumber, DriverUid, EndingRecord, ExecutorId, Exit, Fault,
-    KilledBy, Outcome, RequestId, WorkerCommand,
+    KilledBy, Now, Outcome, RequestId, WorkerCommand,
 };
 
 use super::UnregisterRequest;
@@ -47,7 +48,7 @@ impl Core {
             return;
         }
         self.note_application_request(ctx, request.as_ref(), uid, RequestKind::Unregister);
-        self.keep_request(uid, request);
+        self.keep_request(ctx.now, uid, request);
         let state = if farewell.success { ApplicationState::Finished } else { ApplicationState::Failed };
         self.begin_ending(ctx, uid, state, "application", farewell.message, farewell.grace);
         self.reply_application(call, uid);
@@ -63,18 +64,22 @@ impl Core {
             return;
         }
         self.note_application_request(ctx, request.as_ref(), uid, RequestKind::KillApplication);
-        self.keep_request(uid, request);
+        self.keep_request(ctx.now, uid, request);
         let message = "killed by an operator".to_owned();
         self.begin_ending(ctx, uid, ApplicationState::Killed, "operator", message, Duration::ZERO);
         self.end_quarantined_of(KilledBy::Operator, |_, key| matches!(key, AttemptKey::Executor(of, _) if of == uid));
         self.reply_application(call, uid);
     }
 
-    /// Adds a request's id to the record, which the request is about to write. A request for an
-    /// application that is over writes nothing, so its id is not kept.
-    fn keep_request(&mut self, uid: ApplicationUid, request: Option<RequestId>) {
-        if let Some(application) = self.applications.get_mut(uid).filter(|application| !application.is_over()) {
-            std::sync::Arc::make_mut(&mut application.record).requests.extend(request);
+    /// Adds a request's id to the record, which the request is about to write. If the application is
+    /// ending already, the record is written for the id alone. A request for an application that has
+    /// ended has no effect, so its id is not kept.
+    fn keep_request(&mut self, now: Now, uid: ApplicationUid, request: Option<RequestId>) {
+        let Some(application) = self.applications.get_mut(uid) else { return };
+        if !application.is_over() {
+            Arc::make_mut(&mut application.record).requests.extend(request);
+        } else if !application.record.state.is_terminal() && request.is_some() {
+            self.put_application(now, uid, request, |_| {});
         }
     }
 

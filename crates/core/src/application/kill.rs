@@ -109,17 +109,19 @@ impl Core {
         self.reply(call, Ok(Answer::Killed(results)));
     }
 
-    /// Asks for the end of an executor, unless that was asked before.
+    /// Asks for the end of an executor, unless that was asked before. Returns whether it did.
     pub(crate) fn ask_for_executor_end(
         &mut self,
         ctx: &mut Ctx<'_>,
         uid: ApplicationUid,
         id: ExecutorId,
         by: KilledBy,
-    ) {
-        if self.can_be_killed(uid, id) {
+    ) -> bool {
+        let asks = self.can_be_killed(uid, id);
+        if asks {
             self.mark_executor_killed(ctx.now, uid, id, by);
         }
+        asks
     }
 
     fn mark_executor_killed(&mut self, now: muster_types::Now, uid: ApplicationUid, id: ExecutorId, by: KilledBy) {

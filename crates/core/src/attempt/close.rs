@@ -114,11 +114,16 @@ impl Core {
     /// back with another incarnation.
     pub(crate) fn end_lease(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
         let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, "its worker came back without it");
+        self.close(ctx, key, lost);
+    }
+
+    /// Closes any kind of attempt, if it is this one that is open.
+    pub(crate) fn close(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey, outcome: Outcome) {
         match key {
             AttemptKey::Driver(uid, number) if self.is_open(uid, number) => {
-                self.close_attempt(ctx, uid, lost, None, None);
+                self.close_attempt(ctx, uid, outcome, None, None);
             }
-            AttemptKey::Executor(uid, id) => self.close_executor(ctx, uid, id, lost, None, None),
+            AttemptKey::Executor(uid, id) => self.close_executor(ctx, uid, id, outcome, None, None),
             AttemptKey::Driver(..) => {}
         }
     }

@@ -13,6 +13,13 @@ use crate::restore::first_number;
 use crate::timers::Timer;
 use crate::variables::shape_of_driver;
 
+/// Adds an attempt to a record, in which the newest are kept.
+pub(crate) fn push_attempt(record: &mut DriverRecord, attempt: AttemptRecord) {
+    let surplus = (record.attempts.len() + 1).saturating_sub(KEPT_ATTEMPTS);
+    record.attempts.drain(..surplus);
+    record.attempts.push(attempt);
+}
+
 impl Core {
     /// Writes a new version of a driver's record, with its live state in the form in which it is
     /// stored.
@@ -90,12 +97,7 @@ impl Core {
         driver.clear_attempt();
         driver.live = DriverState::Launching;
         self.drivers.placed += 1;
-        self.put_driver(ctx.now, uid, |record| {
-            if record.attempts.len() >= KEPT_ATTEMPTS {
-                record.attempts.drain(..=record.attempts.len() - KEPT_ATTEMPTS);
-            }
-            record.attempts.push(attempt);
-        });
+        self.put_driver(ctx.now, uid, |record| push_attempt(record, attempt));
         self.out.touched.workers.insert(worker_uid);
         self.emit_driver_event(ctx.now.wall, uid, None, "");
         self.launch_driver(ctx.now, uid);

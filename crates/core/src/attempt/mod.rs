@@ -3,3 +3,5 @@
 mod close;
 mod launch;
 mod report;
+
+pub(crate) use launch::push_attempt;

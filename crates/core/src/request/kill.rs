@@ -6,8 +6,15 @@ use crate::core::{Core, Ctx};
 use crate::idempotency::{Lookup, RequestEffect};
 use crate::{CallId, Rejection};
 
-/// Request ids kept in the record of a kill.
+/// Request ids kept in the record of a kill: the newest.
 const KEPT_KILL_REQUESTS: usize = 8;
+
+fn remember_on_kill(record: &mut DriverRecord, request: RequestId) {
+    let Some(kill) = &mut record.kill else { return };
+    kill.requests.push(request);
+    let surplus = kill.requests.len().saturating_sub(KEPT_KILL_REQUESTS);
+    kill.requests.drain(..surplus);
+}
 
 impl Core {
     pub(crate) fn kill_driver(
@@ -42,15 +49,20 @@ impl Core {
         self.reply_driver(call, uid);
     }
 
-    /// Records the first request only: a second kill changes nothing.
+    /// A second kill changes nothing. Its request id is recorded all the same, so that the next
+    /// leader answers a repetition alike, also when the driver has another version by then.
     fn ask_for_end(&mut self, ctx: &mut Ctx<'_>, uid: DriverUid, request: Option<RequestId>, by: KilledBy) {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
-        if driver.live.is_terminal() || driver.record.kill.is_some() {
+        if driver.live.is_terminal() {
             return;
         }
-        let mut requests: Vec<RequestId> = request.into_iter().collect();
-        requests.truncate(KEPT_KILL_REQUESTS);
-        let kill = KillRecord { by, requests, asked: ctx.now.wall };
+        if driver.record.kill.is_some() {
+            if let Some(request) = request {
+                self.put_driver(ctx.now, uid, |record| remember_on_kill(record, request));
+            }
+            return;
+        }
+        let kill = KillRecord { by, requests: request.into_iter().collect(), asked: ctx.now.wall };
         let Some((attempt, worker)) = driver.open_key() else {
             if self.restore.holds(uid) {
                 return self.hold_kill(ctx, uid, kill);

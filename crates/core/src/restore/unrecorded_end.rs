@@ -2,10 +2,11 @@
 //! follows for the driver, as the end of any other attempt does.
 
 use muster_types::{
-    AttemptKey, AttemptNumber, AttemptRecord, AttemptState, DriverState, DriverUid, Fault, KEPT_ATTEMPTS, KilledBy,
-    Outcome, Reason, Report, Secret, WorkerCommand, WorkerUid,
+    AttemptKey, AttemptNumber, AttemptRecord, AttemptState, DriverState, DriverUid, Fault, KilledBy, Outcome, Reason,
+    Report, Secret, WorkerCommand, WorkerUid,
 };
 
+use crate::attempt::push_attempt;
 use crate::core::{Core, Ctx};
 
 impl Core {
@@ -80,11 +81,6 @@ impl Core {
         driver.retry = None;
         driver.live = if driver.record.kill.is_some() { DriverState::Killing } else { DriverState::Launching };
         self.drivers.placed += 1;
-        self.put_driver(ctx.now, uid, |record| {
-            if record.attempts.len() >= KEPT_ATTEMPTS {
-                record.attempts.drain(..=record.attempts.len() - KEPT_ATTEMPTS);
-            }
-            record.attempts.push(attempt);
-        });
+        self.put_driver(ctx.now, uid, |record| push_attempt(record, attempt));
     }
 }

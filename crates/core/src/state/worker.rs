@@ -83,6 +83,15 @@ impl Worker {
         }
     }
 
+    /// Drops the present stream and everything that belongs to it. Returns the stream.
+    pub(crate) fn drop_link(&mut self) -> Option<LinkId> {
+        self.reported = false;
+        self.inventory_parts = Vec::new();
+        self.kills.clear();
+        self.connected = None;
+        self.link.take()
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.record.drain.is_some()
     }
@@ -168,8 +177,8 @@ impl Workers {
     }
 
     /// Gives a name to a worker whose name changed, or that returned.
-    pub(crate) fn rename(&mut self, uid: WorkerUid, old: Option<&WorkerName>, new: &WorkerName) {
-        if let Some(old) = old.filter(|old| *old != new && self.by_name.get(*old) == Some(&uid)) {
+    pub(crate) fn rename(&mut self, uid: WorkerUid, old: &WorkerName, new: &WorkerName) {
+        if old != new && self.by_name.get(old) == Some(&uid) {
             self.by_name.remove(old);
         }
         self.by_name.insert(new.clone(), uid);

@@ -22,11 +22,7 @@ impl Core {
     /// run, and stay open.
     fn lose_worker(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid) {
         let Some(worker) = self.workers.get_mut(uid) else { return };
-        let link = worker.link.take();
-        worker.reported = false;
-        worker.inventory_parts.clear();
-        worker.connected = None;
-        if let Some(link) = link {
+        if let Some(link) = worker.drop_link() {
             self.out.effect(Effect::Reconnect(link));
         }
         if self.workers.get(uid).is_some_and(|worker| worker.record.lost || worker.record.forgotten) {

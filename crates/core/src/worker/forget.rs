@@ -19,19 +19,16 @@ impl Core {
             }
             WorkerState::Disconnected | WorkerState::Unconfirmed | WorkerState::Lost => {}
         }
-        let link = worker.link;
         for key in self.assigned_to(uid) {
             let outcome = Outcome::without_exit(Fault::Platform, Reason::Forgotten, "its worker was forgotten");
             self.close(ctx, key, outcome);
             self.boundary();
         }
         self.note_request(ctx, request.as_ref(), uid, RequestKind::Forget);
-        if let Some(worker) = self.workers.get_mut(uid) {
-            worker.link = None;
-            worker.reported = false;
-            worker.quarantined.clear();
-            worker.marked_for_kill.clear();
-        }
+        let Some(worker) = self.workers.get_mut(uid) else { return };
+        let link = worker.drop_link();
+        worker.quarantined.clear();
+        worker.marked_for_kill.clear();
         self.put_worker(uid, |record| {
             record.forgotten = true;
             Self::remember_on_worker(record, request);

@@ -22,12 +22,11 @@ impl Core {
             self.renew(uid, hello);
         }
         let Some(worker) = self.workers.get_mut(uid) else { return };
+        // What the stream before it has sent is void.
+        worker.drop_link();
         worker.session = Some(link.session);
         worker.link = Some(link);
-        worker.reported = false;
         worker.heard = true;
-        worker.inventory_parts.clear();
-        worker.kills.clear();
         worker.connected = Some(ctx.now.wall);
         // The cause of the failed launches may have been repaired before the worker came back.
         self.fleet.set_failing(uid, false);
@@ -48,32 +47,29 @@ impl Core {
 
     fn enlist(&mut self, ctx: &Ctx<'_>, hello: Hello) {
         let uid = hello.worker;
-        let mut record = WorkerRecord {
+        let record = Arc::new(WorkerRecord {
             uid,
-            name: hello.name.clone(),
-            machine_id: hello.machine_id.clone(),
-            boot_id: hello.boot_id.clone(),
+            name: hello.name,
+            machine_id: hello.machine_id,
+            boot_id: hello.boot_id,
             incarnation: hello.incarnation,
-            total: hello.total.clone(),
-            capabilities: hello.capabilities.clone(),
-            labels: hello.labels.clone(),
-            variables: hello.variables.clone(),
-            host: hello.host.clone(),
-            address: hello.address.clone(),
-            version: hello.version.clone(),
+            total: hello.total,
+            capabilities: hello.capabilities,
+            labels: hello.labels,
+            variables: hello.variables,
+            host: hello.host,
+            address: hello.address,
+            version: hello.version,
             drain: None,
             requests: Vec::new(),
             lost: false,
             forgotten: false,
             created: ctx.now.wall,
-        };
-        take_facts(&mut record, hello);
-        let record = Arc::new(record);
+        });
         self.out.write(Write::PutWorker(Arc::clone(&record)));
-        let mut worker = Worker::new(record);
-        worker.heard = true;
+        // It has been heard, which the event below says.
+        let worker = Worker { heard: true, ..Worker::new(record) };
         self.fleet.upsert(uid, worker.facts());
-        self.workers.rename(uid, None, &worker.record.name);
         self.workers.insert(worker);
         for (key, resources) in self.unplaced_attempts.remove(&uid).unwrap_or_default() {
             self.hold_assigned(uid, key, &resources);
@@ -91,7 +87,7 @@ impl Core {
             return;
         }
         let old_name = worker.record.name.clone();
-        self.workers.rename(uid, Some(&old_name), &renewed.name);
+        self.workers.rename(uid, &old_name, &renewed.name);
         self.put_worker(uid, |record| *record = renewed);
     }
 
@@ -100,10 +96,7 @@ impl Core {
     pub(crate) fn break_link(&mut self, ctx: &mut Ctx<'_>, link: LinkId) {
         let Some(worker) = self.workers.get_mut(link.worker).filter(|worker| worker.link == Some(link)) else { return };
         let was_alive = worker.state() == WorkerState::Alive;
-        worker.link = None;
-        worker.reported = false;
-        worker.inventory_parts.clear();
-        worker.connected = None;
+        worker.drop_link();
         self.refresh_eligibility(link.worker);
         if was_alive {
             self.emit_worker_event(ctx.now.wall, link.worker, "its stream ended");

@@ -103,23 +103,15 @@ impl Core {
     pub(crate) fn kill_if_wanted(&mut self, ctx: &mut Ctx<'_>, uid: WorkerUid, key: AttemptKey) {
         let assigned = self.workers.get(uid).is_some_and(|worker| worker.assigned.contains_key(&key));
         let Some((by, at_once)) = self.kill_wanted(uid, key).filter(|_| assigned) else { return };
-        match key {
-            // Who asked for the end of an executor must be in its record when the end is reported,
-            // perhaps to another leader.
-            AttemptKey::Executor(application, id) if by != KilledBy::Fence => {
-                self.ask_for_executor_end(ctx, application, id, by);
-            }
-            AttemptKey::Driver(..) | AttemptKey::Executor(..) => {}
+        // Who asked for the end of an executor must be in its record when the end is reported,
+        // perhaps to another leader. What enters it there sends the kill, too.
+        if let AttemptKey::Executor(application, id) = key
+            && by != KilledBy::Fence
+            && self.ask_for_executor_end(ctx, application, id, by)
+        {
+            return;
         }
         self.send_to(uid, key, WorkerCommand::Kill { attempt: key, at_once, by });
-    }
-
-    /// Closes any kind of attempt, if it is open.
-    pub(crate) fn close(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey, outcome: Outcome) {
-        match key {
-            AttemptKey::Driver(uid, _) => self.close_attempt(ctx, uid, outcome, None, None),
-            AttemptKey::Executor(uid, id) => self.close_executor(ctx, uid, id, outcome, None, None),
-        }
     }
 
     fn launch_again(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_core::{Config, Core, Effect, Follower, Group, Term, ViewUpdate};
+use muster_core::{Config, Core, Follower, Group, Term, ViewUpdate};
 use muster_types::{Snapshot, Write};
 
 use crate::Rng;
@@ -57,7 +57,7 @@ impl Standby {
     fn catch_up(&mut self) {
         let deleted = std::mem::take(&mut self.deleted).into_values();
         deleted.chain(std::mem::take(&mut self.put).into_values()).for_each(|write| self.follower.follow(write));
-        self.shown.take(self.follower.shows());
+        self.shown.take(self.follower.view_updates());
     }
 
     /// Makes a leader of the follower and one by a load. Both must be equal, and show readers the
@@ -70,16 +70,11 @@ impl Standby {
         let mut loaded = Core::load(world.config.clone(), term.cluster.clone(), snapshot, now, &mut entropy());
         let mut followed = self.follower.lead(term, now, &mut entropy());
         let mut shown = ViewText::default();
-        shown.take(shows(&mut loaded));
-        self.shown.take(shows(&mut followed));
+        shown.take(loaded.drain().into_iter().flat_map(Group::into_view_updates));
+        self.shown.take(followed.drain().into_iter().flat_map(Group::into_view_updates));
         assert_eq!(shown.0, self.shown.0);
         assert_eq!(format!("{loaded:#?}"), format!("{followed:#?}"));
     }
-}
-
-fn shows(core: &mut Core) -> impl Iterator<Item = ViewUpdate> + use<> {
-    let effects = core.drain().into_iter().flat_map(|group| group.effects);
-    effects.filter_map(|effect| if let Effect::UpdateView(show) = effect { Some(show) } else { None })
 }
 
 /// The view of readers, as text.
@@ -87,9 +82,9 @@ fn shows(core: &mut Core) -> impl Iterator<Item = ViewUpdate> + use<> {
 struct ViewText(BTreeMap<String, String>);
 
 impl ViewText {
-    fn take(&mut self, shows: impl Iterator<Item = ViewUpdate>) {
-        for show in shows {
-            let (key, text) = match &show {
+    fn take(&mut self, updates: impl Iterator<Item = ViewUpdate>) {
+        for update in updates {
+            let (key, text) = match &update {
                 ViewUpdate::Driver(shown) => (format!("driver {}", shown.record.uid), Some(format!("{shown:?}"))),
                 ViewUpdate::DriverGone(uid) => (format!("driver {uid}"), None),
                 ViewUpdate::Application(shown) => {

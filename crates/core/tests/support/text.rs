@@ -4,7 +4,7 @@ use muster_core::invariants::Fold;
 use muster_core::{Answer, ApplicationEvent, Effect, ExecutorView, Group, Rejection, ViewUpdate};
 use muster_types::{
     AttemptKey, DriverRecord, DriverState, Event, ExecutorRecord, Exit, Outcome, PendingCause, PendingReason, Subject,
-    WorkerCommand, Write,
+    WorkerCommand, WorkerState, Write,
 };
 
 pub fn groups(groups: &[Group], fold: &Fold) -> Vec<String> {
@@ -77,7 +77,7 @@ pub fn outcome(outcome: &Outcome) -> String {
         Exit::Signal(signal) => format!("(signal {signal})"),
         Exit::None => String::new(),
     };
-    format!("{}{exit} {:?}", outcome.reason.as_str(), outcome.fault).to_string()
+    format!("{}{exit} {:?}", outcome.reason.as_str(), outcome.fault)
 }
 
 fn event(event: &Event) -> String {
@@ -167,10 +167,13 @@ fn show(show: &ViewUpdate) -> String {
         ViewUpdate::ExecutorGone(_, id) => format!("executor {id} gone"),
         ViewUpdate::Worker(shown) => {
             let quarantined = if shown.quarantined.is_empty() { "" } else { " quarantined" };
+            // One that is alive has a stream.
+            let has_stream = shown.connected.is_some() && shown.state != WorkerState::Alive;
             format!(
-                "worker {} {} used {} drivers {} executors {}{quarantined}",
+                "worker {} {}{} used {} drivers {} executors {}{quarantined}",
                 shown.record.name,
                 shown.state.as_str(),
+                if has_stream { " with a stream" } else { "" },
                 shown.used.cores,
                 shown.drivers,
                 shown.executors

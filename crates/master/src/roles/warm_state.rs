@@ -77,7 +77,7 @@ impl WarmState {
                     write => self.follower.follow(write),
                 }
             }
-            self.view.advance(Commit(0), self.follower.shows());
+            self.view.advance(Commit(0), self.follower.view_updates());
             tokio::task::yield_now().await;
         }
     }

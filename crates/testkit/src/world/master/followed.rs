@@ -34,7 +34,7 @@ impl Followed {
             }
         }
         // There are no readers here.
-        self.follower.shows().for_each(drop);
+        self.follower.view_updates().for_each(drop);
         self.commit = newest;
     }
 }
