@@ -67,7 +67,7 @@ impl Journal {
     }
 
     /// Whether so many records wait that no more should be taken on.
-    pub(crate) fn is_journal_full(&self) -> bool {
+    pub(crate) fn is_backlogged(&self) -> bool {
         self.waiting.len() >= MAX_WAITING
     }
 

@@ -1,6 +1,6 @@
 //! Leaving the caller. The process that was started waits until the runner serves. The runner lives
-//! on in its own session and, where the kernel permits it, as the first process of its own PID
-//! namespace, so that everything it runs dies with it.
+//! on in a session without a leader and, where the kernel permits it, as the first process of its
+//! own PID namespace, so that everything it runs dies with it.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -121,7 +121,9 @@ fn try_launch(options: &RunnerOptions, state: &StateDir, with_namespaces: bool) 
     }
 }
 
-/// In a process of its own: opens a session, makes the namespaces, and forks the runner.
+/// In a process of its own: opens a session, makes the namespaces, and forks the runner. This
+/// process leads the session and ends at once, so the runner leads none. Only the leader of a
+/// session can acquire a controlling terminal, whose hang-up would then end the runner.
 fn leave_session(options: &RunnerOptions, state: &StateDir, writer: OwnedFd, with_namespaces: bool) -> ! {
     signals::reset_and_block();
     daemon::close_others(&[writer.as_raw_fd(), state.lock_fd()]);
@@ -146,7 +148,6 @@ fn leave_session(options: &RunnerOptions, state: &StateDir, writer: OwnedFd, wit
 }
 
 fn become_runner(options: &RunnerOptions, state: &StateDir, writer: OwnedFd, place: RunnerPlace) -> ! {
-    let _ = rustix::process::setsid();
     if place.is_first_process && own_proc().is_err() {
         tell(writer, NO_NAMESPACE, b"");
         daemon::leave(0);

@@ -30,6 +30,7 @@ mod spawner;
 mod stale_runner;
 mod state_dir;
 mod sys;
+mod timers;
 mod tree;
 mod wait_channel;
 

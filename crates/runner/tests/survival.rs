@@ -11,6 +11,7 @@ use common::{
     wait_until,
 };
 use muster_agent::runner_protocol::{Kill, KillReason, ToAgent, ToRunner};
+use muster_os::proc;
 use muster_testenv::{SmallDisk, lacks};
 use muster_types::{AttemptState, Exit, Fault, KilledBy, Outcome, Reason};
 use rustix::process::{Signal, kill_process};
@@ -120,6 +121,19 @@ fn an_accepted_attempt_can_be_started_and_killed() {
     assert_eq!((killed.reason, killed.fault), (Reason::NeverStarted, Fault::Platform));
 }
 
+/// Only the leader of a session can acquire a controlling terminal.
+#[test]
+fn a_runner_leads_no_session_and_is_in_none_of_its_callers() {
+    for arguments in [&[][..], &["--namespaces", "off"][..]] {
+        let runner = TestRunner::start(arguments);
+        let own = proc::stat(std::process::id() as i32).unwrap();
+        let pid = runner.pid().as_raw_nonzero().get();
+        let stat = proc::stat(pid).unwrap();
+        assert_ne!(stat.session, own.session, "{arguments:?}");
+        assert_ne!(stat.session, pid, "{arguments:?}");
+    }
+}
+
 #[test]
 fn two_runners_never_serve_one_directory() {
     let runner = TestRunner::start(&[]);
@@ -219,8 +233,8 @@ fn the_runner_outlives_who_started_it_and_its_terminal() {
     }
     assert!(runner.connect().run(runner.shell(driver(1), "true")).is_success());
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
-    let session: i32 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().parse().unwrap();
-    assert_eq!(session, pid.as_raw_nonzero().get(), "a session of its own");
+    let terminal = stat.rsplit_once(") ").unwrap().1.split(' ').nth(4).unwrap();
+    assert_eq!(terminal, "0", "no controlling terminal");
 }
 
 /// A later runner looks where its arguments say, which may not be where the earlier one's trees

@@ -10,7 +10,7 @@ use super::poll::{Poll, ReadySource};
 use crate::connection::{AgentConnection, ConnectionEnd, Listener, ReadResult};
 
 /// Most connections that have not said hello; more are turned away.
-const MAX_GUESTS: usize = 8;
+const MAX_PENDING: usize = 8;
 
 /// The connections.
 pub(super) struct AgentConnections {
@@ -36,7 +36,7 @@ impl AgentConnections {
     /// Accepts the connections that wait.
     pub(super) fn accept(&mut self, poll: &Poll) {
         while let Some(socket) = self.listener.accept() {
-            if self.pending.len() >= MAX_GUESTS {
+            if self.pending.len() >= MAX_PENDING {
                 continue;
             }
             self.last_number = self.last_number.wrapping_add(1);

@@ -196,8 +196,8 @@ impl AttemptTable {
             return Vec::new();
         }
         self.journal_retry = None;
-        for follow_ups in self.follow_ups.drain(..) {
-            match follow_ups {
+        for follow_up in self.follow_ups.drain(..) {
+            match follow_up {
                 FollowUp::Spawn(job) => self.queue.push_back(job),
                 FollowUp::Reap(pid, _pidfd) => {
                     // It has ended, and nothing else reaps it.

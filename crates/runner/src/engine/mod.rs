@@ -80,9 +80,10 @@ pub(crate) struct Engine {
     poll: Poll,
     signals: SignalFd,
     is_first_process: bool,
-    owed: Vec<RunnerReply>,
-    has_strays: bool,
-    is_journal_full: bool,
+    /// Answers to the agent that wait for the journal.
+    replies: Vec<RunnerReply>,
+    has_ended_children: bool,
+    is_backlogged: bool,
     /// Whether the runner was told to move to a cgroup of its own.
     has_moved: bool,
     /// Dropped after the parts that have processes in these cgroups, so that they can be removed.
@@ -124,9 +125,9 @@ impl Engine {
             poll,
             signals,
             is_first_process,
-            owed: Vec::new(),
-            has_strays: false,
-            is_journal_full: false,
+            replies: Vec::new(),
+            has_ended_children: false,
+            is_backlogged: false,
             has_moved: false,
             cgroup_homes,
         })
@@ -172,8 +173,8 @@ impl Engine {
         }
         self.look_at_clocks();
         self.settle();
-        if self.has_strays {
-            self.reap_strays();
+        if self.has_ended_children {
+            self.reap_adopted();
             self.settle();
         }
     }
@@ -187,15 +188,15 @@ impl Engine {
             RunnerHello { version, renewal, ..self.hello.clone() }
         };
         if self.agent_conn.read_pending(hello) {
-            self.owed.clear();
+            self.replies.clear();
             self.attempts.freeze_rule.agent_thaws = spoken.get() >= VERSION_WITH_THAW;
             self.attempts.take_new_agent(clock::now());
         }
-        if self.attempts.journal.is_journal_full() {
+        if self.attempts.journal.is_backlogged() {
             return;
         }
-        let (attempts, owed) = (&mut self.attempts, &mut self.owed);
-        let mut take = |message: ToRunner| owed.extend(attempts.take(message, clock::now()));
+        let (attempts, replies) = (&mut self.attempts, &mut self.replies);
+        let mut take = |message: ToRunner| replies.extend(attempts.take(message, clock::now()));
         for _ in 0..reads {
             if self.agent_conn.read_agent(&mut take) == ReadResult::Nothing {
                 break;
@@ -220,7 +221,7 @@ impl Engine {
     fn take_signals(&mut self) {
         while let Some(signal) = self.signals.take() {
             match signal {
-                Signal::Child => self.has_strays = true,
+                Signal::Child => self.has_ended_children = true,
                 Signal::Terminate { sender } if self.is_first_process && sender != 0 => {}
                 Signal::Terminate { .. } => self.attempts.shut_down(NO_SHORTER_GRACE, clock::now()),
             }
@@ -269,32 +270,32 @@ impl Engine {
         if self.attempts.is_settled() {
             let reports = reports.into_iter().map(|report| ToAgent::Report(Box::new(report)));
             let mut messages: Vec<ToAgent> = reports.collect();
-            for owed in self.owed.drain(..) {
-                match owed {
+            for reply in self.replies.drain(..) {
+                match reply {
                     RunnerReply::Inventory(number) => messages.extend(self.attempts.inventory(number)),
                     RunnerReply::Message(message) => messages.push(message),
                 }
             }
             self.agent_conn.send_to_agent(messages, &self.poll);
         }
-        self.mind_choking();
+        self.hold_back_agent();
     }
 
-    fn mind_choking(&mut self) {
-        let is_journal_full = self.attempts.journal.is_journal_full();
-        match (self.is_journal_full, is_journal_full) {
+    fn hold_back_agent(&mut self) {
+        let is_backlogged = self.attempts.journal.is_backlogged();
+        match (self.is_backlogged, is_backlogged) {
             // Each time, since the agent may be another one than before.
             (_, true) => self.agent_conn.pause_agent(&self.poll),
             (true, false) => self.agent_conn.resume_agent(&self.poll),
             (false, false) => {}
         }
-        self.is_journal_full = is_journal_full;
+        self.is_backlogged = is_backlogged;
     }
 
     /// Reaps processes that became our children because their parents ended. A main process is not
     /// reaped here, since its end is written first; if one is in the way, the others wait for the
     /// next pass.
-    fn reap_strays(&mut self) {
+    fn reap_adopted(&mut self) {
         while let Some(pid) = sys::wait::look_for_any() {
             if self.attempts.guard.is_guard(pid) {
                 self.attempts.guard.ended();
@@ -306,7 +307,7 @@ impl Engine {
             // Nothing else reaps it.
             let _ = sys::wait::reap(pid);
         }
-        self.has_strays = false;
+        self.has_ended_children = false;
     }
 
     fn is_main(&mut self, pid: i32) -> bool {

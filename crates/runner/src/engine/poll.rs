@@ -6,11 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use muster_types::Time;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-};
 
-use crate::clock;
+use crate::timers::ClockTimers;
 
 /// What is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,33 +61,24 @@ impl ReadySource {
 /// Most events that one wait takes; the next wait takes the rest.
 const EVENTS: usize = 256;
 
-/// A time that never comes: nearly the end of the kernel's clock.
-const NEVER: Timespec = Timespec { tv_sec: 1 << 33, tv_nsec: 0 };
-
-/// An epoll with two timers.
+/// An epoll with the timers.
 pub(super) struct Poll {
     epoll: OwnedFd,
-    timer: OwnedFd,
-    /// Fires when the wall clock is set.
-    steps: OwnedFd,
+    timers: ClockTimers,
     armed: Option<Time>,
     events: Vec<Event>,
 }
 
 impl Poll {
     pub(super) fn new() -> io::Result<Poll> {
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let poll = Poll {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
-            timer: timerfd_create(TimerfdClockId::Boottime, flags)?,
-            steps: timerfd_create(TimerfdClockId::Realtime, flags)?,
+            timers: ClockTimers::new()?,
             armed: None,
             events: Vec::with_capacity(EVENTS),
         };
-        poll.watch(&poll.timer, ReadySource::Clock)?;
-        poll.watch(&poll.steps, ReadySource::Clock)?;
-        let never = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: NEVER };
-        timerfd_settime(&poll.steps, TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET, &never)?;
+        poll.watch(&poll.timers.deadline, ReadySource::Clock)?;
+        poll.watch(&poll.timers.steps, ReadySource::Clock)?;
         Ok(poll)
     }
 
@@ -122,10 +110,7 @@ impl Poll {
         if self.armed == deadline {
             return Ok(());
         }
-        // Zero disarms the timer.
-        let value = clock::timespec(deadline.map_or(Time(0), |time| time.max(Time(1))));
-        let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec)?;
+        self.timers.arm(deadline)?;
         self.armed = deadline;
         Ok(())
     }
@@ -138,18 +123,9 @@ impl Poll {
             Err(error) => return Err(error.into()),
         }
         let ready: Vec<ReadySource> = self.events.iter().map(|event| ReadySource::decode(event.data.u64())).collect();
-        if ready.contains(&ReadySource::Clock) {
-            self.drain_clocks();
-        }
-        Ok(ready)
-    }
-
-    fn drain_clocks(&mut self) {
-        let mut count = [0; 8];
-        if rustix::io::read(&self.timer, &mut count).is_ok() {
+        if ready.contains(&ReadySource::Clock) && self.timers.drain() {
             self.armed = None;
         }
-        // A step is reported as an error of the read.
-        let _ = rustix::io::read(&self.steps, &mut count);
+        Ok(ready)
     }
 }

@@ -6,7 +6,7 @@
 //! directory is the group of the leased trees.
 
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
 
@@ -15,21 +15,16 @@ use muster_types::Time;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-};
 
 use super::GuardRequest;
 use super::table::Table;
 use crate::clock;
 use crate::sys::{privilege, signals};
+use crate::timers::ClockTimers;
 use crate::tree::{Brake, BrakeSite};
 
 /// Time between two kills of what a dead runner has left.
 const LEFT_PAUSE: Duration = Duration::from_millis(20);
-
-/// A time that never comes: nearly the end of the kernel's clock.
-const NEVER: Timespec = Timespec { tv_sec: 1 << 33, tv_nsec: 0 };
 
 /// Runs until the runner is gone and nothing leased is left of it.
 pub(crate) fn run(wanted: &GuardRequest) -> io::Result<()> {
@@ -41,7 +36,8 @@ pub(crate) fn run(wanted: &GuardRequest) -> io::Result<()> {
     let table = Table::of(rustix::stdio::stdin().try_clone_to_owned()?)?;
     let socket = rustix::stdio::stdout().try_clone_to_owned()?;
     let brake = Brake::new(site(wanted)?);
-    let mut process = Process { table, socket, brake, guard: Guard::new(wanted.kill_after), clocks: Clocks::new()? };
+    let mut process =
+        Process { table, socket, brake, guard: Guard::new(wanted.kill_after), timers: ClockTimers::new()? };
     // The first look brings everything that a look touches into memory.
     let mut decision = process.look();
     protect(priority);
@@ -80,7 +76,7 @@ struct Process {
     socket: OwnedFd,
     brake: Brake,
     guard: Guard,
-    clocks: Clocks,
+    timers: ClockTimers,
 }
 
 impl Process {
@@ -115,17 +111,17 @@ impl Process {
 
     /// Waits. Returns false when the runner is gone.
     fn wait(&self, decision: Decision) -> io::Result<bool> {
-        self.clocks.arm(decision.next)?;
+        self.timers.arm(decision.next)?;
         let mut ready = [
             PollFd::new(&self.socket, PollFlags::IN),
-            PollFd::new(&self.clocks.timer, PollFlags::IN),
-            PollFd::new(&self.clocks.steps, PollFlags::IN),
+            PollFd::new(&self.timers.deadline, PollFlags::IN),
+            PollFd::new(&self.timers.steps, PollFlags::IN),
         ];
         match poll(&mut ready, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        self.clocks.drain();
+        self.timers.drain();
         let mut buffer = [0; 64];
         loop {
             match rustix::net::recv(&self.socket, &mut buffer[..], rustix::net::RecvFlags::DONTWAIT) {
@@ -144,41 +140,4 @@ impl Process {
             thread::sleep(LEFT_PAUSE);
         }
     }
-}
-
-struct Clocks {
-    timer: OwnedFd,
-    /// Fires when the wall clock is set.
-    steps: OwnedFd,
-}
-
-impl Clocks {
-    fn new() -> io::Result<Clocks> {
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let clocks = Clocks {
-            timer: timerfd_create(TimerfdClockId::Boottime, flags)?,
-            steps: timerfd_create(TimerfdClockId::Realtime, flags)?,
-        };
-        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
-        timerfd_settime(&clocks.steps, flags, &once(NEVER))?;
-        Ok(clocks)
-    }
-
-    fn arm(&self, next: Option<Time>) -> io::Result<()> {
-        // Zero would disarm the timer.
-        let value = next.map_or(NEVER, |time| clock::timespec(time.max(Time(1))));
-        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once(value))?;
-        Ok(())
-    }
-
-    fn drain(&self) {
-        let mut count = [0; 8];
-        // There is nothing to read, or a step, which is reported as an error.
-        let _ = rustix::io::read(self.timer.as_fd(), &mut count);
-        let _ = rustix::io::read(self.steps.as_fd(), &mut count);
-    }
-}
-
-fn once(value: Timespec) -> Itimerspec {
-    Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value }
 }

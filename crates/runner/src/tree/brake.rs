@@ -80,16 +80,12 @@ impl Brake {
             // process ends when the brake is opened; if it leaves the kernel before that, it is
             // frozen at once.
             Brake::Cgroup2(group) => {
-                names(group.parent())
-                    .iter()
-                    .filter(|name| !group.is_frozen(name))
-                    .for_each(|name| drop(group.kill(name)));
+                let names = names(group.parent());
+                names.iter().filter(|name| !group.is_frozen(name)).for_each(|name| drop(group.kill(name)));
             }
             Brake::Freezer(group) => {
-                names(group.parent())
-                    .iter()
-                    .filter(|name| !group.is_frozen(name))
-                    .for_each(|name| drop(group.kill(name)));
+                let names = names(group.parent());
+                names.iter().filter(|name| !group.is_frozen(name)).for_each(|name| drop(group.kill(name)));
             }
             Brake::Marks(marks) => drop(marks.sweep()),
         }
