@@ -141,9 +141,16 @@ impl Fence {
         expired
     }
 
-    /// When [`Fence::expire`] must be called next; `None` if nothing is held.
+    /// When [`Fence::expire`] must be called next: at once if attempts of an earlier term wait for
+    /// it. `None` if nothing is held.
     pub fn next_deadline(&self) -> Option<Time> {
-        if self.held.is_empty() { None } else { self.lease.map(|lease| lease.end()) }
+        let lease = self.lease?;
+        match (self.lapsed.is_empty(), self.held.is_empty()) {
+            // The sending of the present renewal is past.
+            (false, _) => Some(lease.renewal.sent),
+            (true, false) => Some(lease.end()),
+            (true, true) => None,
+        }
     }
 }
 
@@ -229,9 +236,12 @@ mod tests {
         assert!(fence.renew(sent(45), at(60)));
         assert_eq!((fence.term(), fence.ended_term()), (2, 1));
         assert!(!fence.holds(&attempt(1)));
+        assert_eq!(fence.next_deadline(), Some(at(45).time), "it is to be stopped at once");
         assert!(fence.admit(attempt(2), at(60)));
+        assert_eq!(fence.next_deadline(), Some(at(45).time));
         assert_eq!(fence.expire(at(60)), BTreeSet::from([attempt(1)]), "the lease stands, but not that one");
         assert!(fence.holds(&attempt(2)));
+        assert_eq!(fence.next_deadline(), Some(at(90).time));
     }
 
     #[test]

@@ -172,18 +172,18 @@ fn start_from_wire(start: wire::Start) -> Result<Start, BadField> {
     })
 }
 
-fn why_to_word(reason: KillReason) -> &'static str {
+fn reason_to_word(reason: KillReason) -> &'static str {
     match reason {
         KillReason::By(by) => by.as_str(),
         KillReason::LogLimit => LOG_LIMIT_WORD,
     }
 }
 
-fn why_from_word(word: &str) -> Result<KillReason, BadField> {
+fn reason_from_word(word: &str) -> Result<KillReason, BadField> {
     if word == LOG_LIMIT_WORD {
         return Ok(KillReason::LogLimit);
     }
-    KilledBy::from_word(word).map(KillReason::By).ok_or(BadField("kill.why"))
+    KilledBy::from_word(word).map(KillReason::By).ok_or(BadField("kill.reason"))
 }
 
 fn kill_to_wire(kill: &Kill) -> wire::Kill {
@@ -191,7 +191,7 @@ fn kill_to_wire(kill: &Kill) -> wire::Kill {
         attempt: Some(attempt_to_wire(&kill.attempt)),
         at_once: kill.at_once,
         grace_nanos: kill.grace.map(nanos),
-        reason: why_to_word(kill.reason).to_owned(),
+        reason: reason_to_word(kill.reason).to_owned(),
     }
 }
 
@@ -200,7 +200,7 @@ fn kill_from_wire(kill: wire::Kill) -> Result<Kill, BadField> {
         attempt: attempt_from_wire(kill.attempt)?,
         at_once: kill.at_once,
         grace: kill.grace_nanos.map(Duration::from_nanos),
-        reason: why_from_word(&kill.reason)?,
+        reason: reason_from_word(&kill.reason)?,
     })
 }
 
