@@ -128,8 +128,8 @@ impl Core {
                 self.kill_executors(ctx, call, &application, token.as_deref(), &executors, replace, request);
             }
             Request::Unregister { application, token, success, message, grace, request } => {
-                let farewell = crate::application::UnregisterRequest { success, message, grace };
-                self.unregister(ctx, call, &application, token.as_deref(), farewell, request);
+                let wanted = crate::application::UnregisterRequest { success, message, grace };
+                self.unregister(ctx, call, &application, token.as_deref(), wanted, request);
             }
             Request::KillApplication { application, request } => {
                 self.kill_application(ctx, call, &application, request);

@@ -70,10 +70,10 @@ pub(crate) fn serve(
     let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
         .max_decoding_message_size(MAX_LINK_MESSAGE);
     let reflected = Arc::new(ReflectionIndex::lazy(&SERVICES));
-    let front = Arc::new(Router::new(slot.clone(), election.clone()));
+    let forwarding = Arc::new(Router::new(slot.clone(), election.clone()));
     let router = Server::builder()
         .layer(tower::layer::layer_fn(server::guarded))
-        .layer(tower::layer::layer_fn(move |inner| Forward::new(inner, front.clone())))
+        .layer(tower::layer::layer_fn(move |inner| Forward::new(inner, forwarding.clone())))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_STREAMS)

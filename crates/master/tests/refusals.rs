@@ -5,6 +5,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::follower::Follower;
 use common::gated::Gated;
 use common::worker::FakeWorker;
 use common::*;
@@ -132,7 +133,8 @@ async fn before_a_master_leads_every_call_says_so() {
     )
     .unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let running = tokio::spawn(muster_master::run_on(settings, listener, Hopeless, stopped));
+    let (follower, _nobody_leads) = Follower::new();
+    let running = tokio::spawn(muster_master::run_on(settings, listener, follower, stopped));
     let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
     let channel = channel.connect().await.unwrap();
     let mut client = v1::master_service_client::MasterServiceClient::new(channel.clone());
@@ -153,26 +155,6 @@ async fn before_a_master_leads_every_call_says_so() {
     assert_eq!(check("").await, ServingStatus::NotServing);
     stop.send_replace(true);
     soon("it stops", running).await.unwrap().unwrap();
-}
-
-struct Hopeless;
-
-impl muster_store::Candidate for Hopeless {
-    type Store = muster_store::MemoryStore;
-
-    async fn campaign(&mut self) -> Result<muster_store::Leader<Self::Store>, muster_store::CampaignError> {
-        std::future::pending().await
-    }
-
-    fn election(&self) -> muster_store::LeaderWatch {
-        muster_store::LeaderWatch::kept(muster_store::LeaderView::default()).1
-    }
-
-    fn archive(&self) -> muster_store::Archive {
-        memory().archive()
-    }
-
-    async fn resign(&mut self, _leader: muster_store::Leader<Self::Store>) {}
 }
 
 #[tokio::test(flavor = "multi_thread")]

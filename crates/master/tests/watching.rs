@@ -289,7 +289,7 @@ async fn an_application_ends_when_it_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_ends_a_driver_that_waits_and_the_watch_says_so() {
+async fn a_kill_ends_a_driver_that_waits() {
     let master = Master::start(&[]).await;
     let mut client = master.client().await;
     submit(&mut client, "waits").await;

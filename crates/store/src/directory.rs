@@ -119,8 +119,8 @@ fn network(magic: u32) -> Option<&'static str> {
 /// first word after the dash is the kind.
 fn network_fuse(device: u64, mounts: &str) -> Option<&'static str> {
     let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
-    let connection = mounts.lines().find(|connection| connection.split(' ').nth(2) == Some(&device))?;
-    let kind = connection.split_once(" - ")?.1.split(' ').next()?;
+    let line = mounts.lines().find(|line| line.split(' ').nth(2) == Some(&device))?;
+    let kind = line.split_once(" - ")?.1.split(' ').next()?;
     NETWORK_FUSE.into_iter().find(|known| *known == kind)
 }
 

@@ -136,10 +136,10 @@ impl LeaderWatch {
 
 async fn ask(
     key_requests: &mpsc::Sender<KeyRequest>,
-    inquiry: impl FnOnce(oneshot::Sender<Result<bool, ElectionError>>) -> KeyRequest,
+    request: impl FnOnce(oneshot::Sender<Result<bool, ElectionError>>) -> KeyRequest,
 ) -> Result<bool, ElectionError> {
     let (reply, answer) = oneshot::channel();
-    key_requests.try_send(inquiry(reply)).map_err(|_| ElectionError::Busy)?;
+    key_requests.try_send(request(reply)).map_err(|_| ElectionError::Busy)?;
     answer.await.unwrap_or(Err(ElectionError::Busy))
 }
 

@@ -31,6 +31,7 @@ mod replica_update;
 mod sample;
 mod schema;
 mod solo_election;
+mod splitmix;
 mod store;
 #[cfg(test)]
 mod tests;

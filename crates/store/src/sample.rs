@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use muster_types::*;
 
+use crate::splitmix;
+
 /// SplitMix64: the same seed makes the same records.
 #[derive(Debug, Clone)]
 pub struct Sample(u64);
@@ -17,11 +19,8 @@ impl Sample {
     }
 
     fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
+        self.0 = self.0.wrapping_add(splitmix::STEP);
+        splitmix::mix(self.0)
     }
 
     /// A number.

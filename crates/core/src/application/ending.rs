@@ -36,7 +36,7 @@ impl Core {
         call: CallId,
         name: &str,
         token: Option<&str>,
-        farewell: UnregisterRequest,
+        unregister: UnregisterRequest,
         request: Option<RequestId>,
     ) {
         let uid = match self.application_for(name, token) {
@@ -49,8 +49,8 @@ impl Core {
         }
         self.note_application_request(ctx, request.as_ref(), uid, RequestKind::Unregister);
         self.keep_request(ctx.now, uid, request);
-        let state = if farewell.success { ApplicationState::Finished } else { ApplicationState::Failed };
-        self.begin_ending(ctx, uid, state, "application", farewell.message, farewell.grace);
+        let state = if unregister.success { ApplicationState::Finished } else { ApplicationState::Failed };
+        self.begin_ending(ctx, uid, state, "application", unregister.message, unregister.grace);
         self.reply_application(call, uid);
     }
 
@@ -71,9 +71,9 @@ impl Core {
         self.reply_application(call, uid);
     }
 
-    /// Adds a request's id to the record, which the request is about to write. If the application is
-    /// ending already, the record is written for the id alone. A request for an application that has
-    /// ended has no effect, so its id is not kept.
+    /// Adds a request's id to the record, which the request is about to write. If the application
+    /// is ending already, the record is written for the id alone. A request for an application that
+    /// has ended has no effect, so its id is not kept.
     fn keep_request(&mut self, now: Now, uid: ApplicationUid, request: Option<RequestId>) {
         let Some(application) = self.applications.get_mut(uid) else { return };
         if !application.is_over() {

@@ -262,8 +262,8 @@ impl Assignment<'_> {
     fn collect(&mut self, most: u64, except: &BTreeSet<WorkerUid>) -> Vec<WorkerUid> {
         match self.only_risen {
             Some(stamp) => {
-                let freed_since: Vec<WorkerUid> = self.fleet.risen_after(stamp).collect();
-                let mut workers = self.fitting(freed_since);
+                let freed: Vec<WorkerUid> = self.fleet.risen_after(stamp).collect();
+                let mut workers = self.fitting(freed);
                 workers.retain(|worker| !except.contains(worker));
                 workers.truncate(usize::try_from(most).unwrap_or(usize::MAX));
                 workers

@@ -63,10 +63,10 @@ impl<K: Ord + Copy> WaitQueue<K> {
             let (cores, memory) = most_risen(fleet, self.seen);
             // Shapes are ordered by cores first.
             let affordable = self.groups.iter().take_while(|(shape, _)| shape.resources.cores <= cores);
-            let freed_since = affordable.filter(|(shape, group)| {
+            let retried = affordable.filter(|(shape, group)| {
                 shape.resources.memory <= memory && group.stuck < fleet.stamp && !self.fresh.contains(*shape)
             });
-            shapes.extend(freed_since.map(|(shape, _)| Arc::clone(shape)));
+            shapes.extend(retried.map(|(shape, _)| Arc::clone(shape)));
         }
         shapes
     }
@@ -95,8 +95,8 @@ impl<K: Ord + Copy> WaitQueue<K> {
 
 /// The most cores and the most memory that any risen worker has free.
 fn most_risen(fleet: &Fleet, since: u64) -> (u32, u64) {
-    let workers_by_uid = fleet.risen_after(since).filter_map(|worker| fleet.workers_by_uid.get(&worker));
-    workers_by_uid.fold((0, 0), |(cores, memory), capacity| {
+    let freed = fleet.risen_after(since).filter_map(|worker| fleet.workers_by_uid.get(&worker));
+    freed.fold((0, 0), |(cores, memory), capacity| {
         (cores.max(capacity.free_cores()), memory.max(capacity.free_memory()))
     })
 }

@@ -56,7 +56,7 @@ impl Core {
             self.hold_again(ctx.now.wall, driver);
         }
         if let Some(by) = wished {
-            self.condemn(uid, key, by);
+            self.mark_for_kill(uid, key, by);
         } else if marked_for_kill {
             self.send_end(uid, key);
         }
@@ -82,19 +82,19 @@ impl Core {
         let all = self.workers.iter().flat_map(|worker| worker.quarantined.iter().map(|key| (worker.record.uid, *key)));
         let owned: Vec<_> = all.filter(|(_, key)| is_owned(self, *key)).collect();
         for (worker, key) in owned {
-            self.condemn(worker, key, by);
+            self.mark_for_kill(worker, key, by);
             self.boundary();
         }
     }
 
     /// Drops the marks of attempts that are not in the inventory any more.
-    pub(crate) fn forget_condemned(&mut self, uid: WorkerUid) {
+    pub(crate) fn drop_stale_kill_marks(&mut self, uid: WorkerUid) {
         if let Some(worker) = self.workers.get_mut(uid) {
             worker.marked_for_kill.retain(|key, _| worker.quarantined.contains(key));
         }
     }
 
-    fn condemn(&mut self, uid: WorkerUid, key: AttemptKey, by: KilledBy) {
+    fn mark_for_kill(&mut self, uid: WorkerUid, key: AttemptKey, by: KilledBy) {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         worker.marked_for_kill.insert(key, by);
         self.send_end(uid, key);
@@ -135,7 +135,7 @@ impl Core {
         }
         self.note_request(ctx, request.as_ref(), uid, RequestKind::EndQuarantined);
         self.put_worker(uid, |record| Self::remember_on_worker(record, request));
-        self.condemn(uid, attempt, KilledBy::Operator);
+        self.mark_for_kill(uid, attempt, KilledBy::Operator);
         self.emit_worker_event(ctx.now.wall, uid, &format!("an operator ends {attempt}, which no record names"));
         self.reply_worker(call, uid);
     }

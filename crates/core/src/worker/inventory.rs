@@ -57,7 +57,7 @@ impl Core {
             self.boundary();
         }
         self.tell_gone_applications(link);
-        self.forget_condemned(uid);
+        self.drop_stale_kill_marks(uid);
         self.release_held(ctx);
         self.refresh_eligibility(uid);
         self.emit_worker_event(ctx.now.wall, uid, "its inventory was taken");

@@ -87,8 +87,8 @@ impl<M: DecisionCore> Decisions<M> {
     }
 
     /// Hands a call to the core, unless its caller has gone away: then nothing is done.
-    pub(crate) fn call(&mut self, ask: PendingCall, calls: &mut Calls) -> Result<(), CorePanicked> {
-        let PendingCall { request, reply } = ask;
+    pub(crate) fn call(&mut self, call: PendingCall, calls: &mut Calls) -> Result<(), CorePanicked> {
+        let PendingCall { request, reply } = call;
         if reply.is_closed() {
             return Ok(());
         }

@@ -65,8 +65,8 @@ impl InputQueue {
             batch.links.push(input);
         }
         while batch.len() < bound {
-            let Ok(ask) = self.calls.try_recv() else { break };
-            batch.calls.push(ask);
+            let Ok(call) = self.calls.try_recv() else { break };
+            batch.calls.push(call);
         }
         true
     }

@@ -135,12 +135,12 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
         match &ended {
             // The transaction in flight may be in the store.
             LoopEnd::Fatal(_) => self.calls.abandon(),
-            // The transaction that was sent is left without an answer; the rest is never sent.
-            LoopEnd::Unknown(_) => self.calls.dismiss(),
-            LoopEnd::Stopped | LoopEnd::Deposed(_) | LoopEnd::Torn(_) => self.calls.dismiss(),
+            // Nothing of these is ever sent. After an unknown outcome, the callers of the
+            // transaction that was sent are not among them any more.
+            LoopEnd::Unknown(_) | LoopEnd::Stopped | LoopEnd::Deposed(_) | LoopEnd::Torn(_) => self.calls.dismiss(),
         }
-        for ask in self.queue.close() {
-            ask.dismiss();
+        for call in self.queue.close() {
+            call.dismiss();
         }
         let store = match self.store {
             StoreState::Idle(store) => Some(store),
@@ -204,11 +204,11 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
     fn handle(&mut self, batch: &mut Batch) -> Result<(), LoopEnd> {
         self.handled += batch.len();
         let mut handled = batch.links.drain(..).try_for_each(|input| self.decisions.handle(input));
-        for ask in batch.calls.drain(..) {
+        for call in batch.calls.drain(..) {
             match handled {
-                Ok(()) => handled = self.decisions.call(ask, &mut self.calls),
+                Ok(()) => handled = self.decisions.call(call, &mut self.calls),
                 // The core panicked: the rest of the batch is not handled any more.
-                Err(_) => ask.dismiss(),
+                Err(_) => call.dismiss(),
             }
         }
         handled.map_err(LoopEnd::Torn)

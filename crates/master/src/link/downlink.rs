@@ -37,9 +37,9 @@ pub(crate) enum Goodbye {
 
 /// Sets the goodbye, which ends the link. The first one that is set stands.
 pub(crate) fn say(goodbye: &watch::Sender<Option<Goodbye>>, last: Goodbye) {
-    goodbye.send_if_modified(|uplink| {
-        let first = uplink.is_none();
-        uplink.get_or_insert(last);
+    goodbye.send_if_modified(|set| {
+        let first = set.is_none();
+        set.get_or_insert(last);
         first
     });
 }

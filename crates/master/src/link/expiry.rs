@@ -36,7 +36,7 @@ pub(crate) async fn expire_silent(leading: Arc<LeaderContext>, wait: Duration) {
         if lost.is_empty() {
             continue;
         }
-        tracing::info!(workers = lost.len(), "workers silent past the wait");
+        tracing::info!(workers = lost.len(), "workers not heard for the worker timeout are lost");
         if leading.inputs.links.send(Input::Expired(lost)).await.is_err() {
             return;
         }

@@ -15,7 +15,7 @@ use v1::link_request::Message;
 
 use super::downlink::{Goodbye, say};
 use super::uplink::Uplink;
-use super::writer::until_farewell;
+use super::writer::until_goodbye;
 use crate::clock;
 use crate::leader::LeaderContext;
 use crate::serve::MAX_LINK_MESSAGE;
@@ -42,7 +42,7 @@ impl Reader {
         loop {
             let message = tokio::select! {
                 message = self.stream.message() => message,
-                () = until_farewell(&mut goodbye) => break,
+                () = until_goodbye(&mut goodbye) => break,
             };
             let taken = match message {
                 Ok(Some(request)) => self.take(request),

@@ -221,6 +221,6 @@ mod tests {
         links.send(link(1), Vec::new());
         assert_eq!(*stuck.goodbye.borrow(), Some(Goodbye::SayHello));
         links.refuse(link(1), HelloRefusal::Forgotten);
-        assert_eq!(*stuck.goodbye.borrow(), Some(Goodbye::SayHello), "the first farewell stands");
+        assert_eq!(*stuck.goodbye.borrow(), Some(Goodbye::SayHello), "the first goodbye stands");
     }
 }

@@ -39,7 +39,7 @@ impl Writer {
             let sent = tokio::select! {
                 sent = self.stream.send(Ok(message)) => sent.is_ok(),
                 // The peer reads nothing, so it is cut without a goodbye.
-                () = until_farewell(&mut self.goodbye), if !last => false,
+                () = until_goodbye(&mut self.goodbye), if !last => false,
             };
             if last || !sent {
                 break;
@@ -51,9 +51,9 @@ impl Writer {
     async fn next(&mut self) -> Option<(v1::LinkResponse, bool)> {
         tokio::select! {
             biased;
-            () = until_farewell(&mut self.goodbye) => {
-                let uplink = self.goodbye.borrow().clone();
-                uplink.map(|goodbye| (self.header.goodbye(&goodbye), true))
+            () = until_goodbye(&mut self.goodbye) => {
+                let set = self.goodbye.borrow().clone();
+                set.map(|goodbye| (self.header.goodbye(&goodbye), true))
             }
             number = self.answers.recv() => number.map(|number| (self.header.answer(number), false)),
             Ok(()) = self.view.changed(), if self.welcomed => {
@@ -71,6 +71,6 @@ impl Writer {
 }
 
 /// Ready once a goodbye is set, or nobody is left to set one.
-pub(crate) async fn until_farewell(goodbye: &mut watch::Receiver<Option<Goodbye>>) {
+pub(crate) async fn until_goodbye(goodbye: &mut watch::Receiver<Option<Goodbye>>) {
     let _ = goodbye.wait_for(Option::is_some).await;
 }

@@ -109,7 +109,7 @@ async fn until_over<S>(
     finished: &mut Option<Looped<S>>,
 ) -> EndReason {
     loop {
-        let order = tokio::select! {
+        let command = tokio::select! {
             () = until_stopped(&mut stop) => return EndReason::Stop,
             () = clock::past(leading.deadline.clone()) => {
                 tracing::warn!("leadership is over: the store has not answered in time, or the key is gone");
@@ -119,9 +119,9 @@ async fn until_over<S>(
                 *finished = Some(result);
                 return EndReason::Loop;
             }
-            order = role_commands.recv() => order,
+            command = role_commands.recv() => command,
         };
-        match order {
+        match command {
             Some(RoleCommand::StepDown(done)) => {
                 tracing::info!(epoch = %leading.epoch, "told to hand over");
                 return EndReason::StepDown(done);

@@ -25,7 +25,7 @@ use crate::sessions::Sessions;
 const HELLOS: usize = 64;
 
 /// Commands to the role that may wait. Few are needed, because most of them end the role.
-const ORDERS: usize = 4;
+const ROLE_COMMANDS: usize = 4;
 
 /// A leader that has not loaded yet.
 pub(crate) struct Recovering<C: Candidate> {
@@ -92,7 +92,7 @@ where
         let (stop_loop, stopped) = watch::channel(false);
         let bounds = settings.store.bounds();
         let commit_loop = CommitLoop::new(decisions, queue, sinks, retention, bounds, terms, store, commit, stopped);
-        let (role_commands, ordered) = mpsc::channel(ORDERS);
+        let (role_commands, ordered) = mpsc::channel(ROLE_COMMANDS);
         let welcome = LeaderWelcome {
             version: PROTOCOL_VERSION,
             cluster: cluster.uid,

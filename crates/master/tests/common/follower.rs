@@ -21,7 +21,8 @@ impl Follower {
     }
 }
 
-/// This master leads under this revision. The own place is third, so that the test alone deposes.
+/// This master leads under this revision. The place of the test's own master is beyond the members,
+/// so it is never next in standby order, and the test alone deposes.
 pub fn view_of(address: &str, revision: u64) -> LeaderView {
     let member = |address: &str, revision| Member {
         epoch: Epoch { generation: 1, revision, leader: LeaderUid(u128::from(revision)) },

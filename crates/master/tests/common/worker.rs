@@ -181,7 +181,7 @@ impl Link {
     pub async fn goodbye(&mut self) -> v1::Goodbye {
         loop {
             if let Down::Goodbye(goodbye) = self.next().await {
-                assert!(self.try_next().await.is_none(), "nothing follows the farewell");
+                assert!(self.try_next().await.is_none(), "nothing follows the goodbye");
                 return goodbye;
             }
         }

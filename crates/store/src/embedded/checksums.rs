@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::key::Key;
+use crate::splitmix;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Checksum {
@@ -58,10 +59,7 @@ fn checksum(key: &[u8], value: &[u8]) -> u32 {
 /// Spreads a checksum over 64 bits (SplitMix64). Checksums are linear, so two faults could
 /// otherwise cancel out in a sum.
 fn digest(checksum: u32) -> u64 {
-    let mut bits = u64::from(checksum).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
+    splitmix::mix(u64::from(checksum).wrapping_add(splitmix::STEP))
 }
 
 #[cfg(test)]

@@ -217,7 +217,7 @@ impl ReplicaTask {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut probing: Option<Asking<Probe>> = None;
         // Since when a change is known that the watch has not shown, and its revision.
-        let mut owed: Option<(Instant, i64)> = None;
+        let mut unseen: Option<(Instant, i64)> = None;
         loop {
             tokio::select! {
                 biased;
@@ -233,7 +233,7 @@ impl ReplicaTask {
                 }
                 probe = answered(&mut probing) => {
                     probing = None;
-                    self.compare(&probe?, &mut owed)?;
+                    self.compare(&probe?, &mut unseen)?;
                 }
                 _ = ticks.tick(), if probing.is_none() => {
                     probing = Some(Box::pin(probe(self.connection.current(), self.keys.clone(), self.patience)));
@@ -250,17 +250,17 @@ impl ReplicaTask {
 
     /// Compares the answer of a member with the state of the watch. A watch that stays behind is
     /// given up.
-    fn compare(&self, probe: &Probe, owed: &mut Option<(Instant, i64)>) -> Result<(), EtcdFailure> {
+    fn compare(&self, probe: &Probe, unseen: &mut Option<(Instant, i64)>) -> Result<(), EtcdFailure> {
         let warm = self.replica().is_some();
         let is_behind = probe.revision > self.revision
             && (probe.created != self.queue.created() || (warm && probe.head > self.revision));
-        match owed {
+        match unseen {
             Some((since, revision)) if is_behind && self.revision < *revision => {
                 if since.elapsed() > self.patience {
                     return Err(EtcdFailure::unanswered("the watch shows nothing any more"));
                 }
             }
-            _ => *owed = is_behind.then(|| (Instant::now(), probe.revision)),
+            _ => *unseen = is_behind.then(|| (Instant::now(), probe.revision)),
         }
         Ok(())
     }

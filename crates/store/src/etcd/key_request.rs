@@ -25,8 +25,8 @@ pub(super) async fn run(
     mut key_requests: mpsc::Receiver<KeyRequest>,
     lease: Duration,
 ) {
-    while let Some(inquiry) = key_requests.recv().await {
-        let (leader, reply, deposes) = match inquiry {
+    while let Some(request) = key_requests.recv().await {
+        let (leader, reply, deposes) = match request {
             KeyRequest::Depose(leader, reply) => (leader, reply, true),
             KeyRequest::Holds(leader, reply) => (leader, reply, false),
         };

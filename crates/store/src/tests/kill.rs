@@ -91,8 +91,8 @@ fn run_and_kill(directory: &Path, length: Duration, revision: &mut u64, newest: 
     child.kill().unwrap();
     child.wait().unwrap();
     let mut acknowledged = newest;
-    for connection in reader.join().unwrap() {
-        let mut words = connection.split(' ');
+    for line in reader.join().unwrap() {
+        let mut words = line.split(' ');
         match (words.next(), words.next().and_then(|word| word.parse().ok()), words.next()) {
             (Some("began"), Some(number), Some(commit)) => {
                 assert!(number > *revision, "the epoch grows with each start");

@@ -47,8 +47,8 @@ async fn what_was_applied_before_its_term_ended_is_not_said_to_be_refused() {
         while client.get("/p/m/head", None).await.unwrap().kvs()[0].value() != [8, 1] {}
     })
     .await;
-    let connection = etcd_client::DeleteOptions::new().with_prefix();
-    client.delete("/p/l/", Some(connection)).await.unwrap();
+    let options = etcd_client::DeleteOptions::new().with_prefix();
+    client.delete("/p/l/", Some(options)).await.unwrap();
     // The first attempt is never answered; the next goes elsewhere.
     let error = soon("it hears that the term is over", committing).await.unwrap();
     let error = error.unwrap_err();
