@@ -325,7 +325,7 @@ impl HaCluster {
 
     /// Waits until this many masters stand for election, the leader among them.
     pub async fn wait_for_masters(&self, count: usize) {
-        let what = format!("{count} masters in line");
+        let what = format!("{count} masters in standby order");
         self.wait_for_cluster(&what, |cluster| cluster.masters.len() == count).await;
     }
 

@@ -32,7 +32,7 @@ pub struct HistoryChecker {
 impl HistoryChecker {
     /// A checker in this folder, with the recorder at this path.
     pub fn new(dir: &Path, recorder: PathBuf) -> HistoryChecker {
-        let dir = dir.join("witness");
+        let dir = dir.join("history");
         std::fs::create_dir_all(&dir).expect("a folder can be made");
         HistoryChecker { recorder, dir }
     }

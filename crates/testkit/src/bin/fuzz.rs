@@ -42,7 +42,12 @@ fn main() -> ExitCode {
 
 /// Prints the seed that catches each fault.
 fn plant(name: &str, first: u64, count: u64, steps: Steps) -> ExitCode {
-    let named = Sabotage::ALL.into_iter().filter(|fault| name == "all" || format!("{fault:?}") == name);
+    let is_named = |fault: &Sabotage| name == "all" || format!("{fault:?}") == name;
+    let named: Vec<_> = Sabotage::ALL.into_iter().filter(is_named).collect();
+    if named.is_empty() {
+        eprintln!("error: no fault is named {name}: they are {:?}", Sabotage::ALL);
+        return ExitCode::FAILURE;
+    }
     let mut missed = 0;
     for fault in named {
         match world::catch(fault, first, count, steps) {

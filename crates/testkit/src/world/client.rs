@@ -16,8 +16,6 @@ use super::World;
 use super::event::{Event, Reply};
 use super::network::Node;
 
-/// Clients that ask at the same time.
-const CLIENTS: usize = 4;
 /// Drivers of one run: enough to fill every worker and have some wait.
 const DRIVERS: usize = 40;
 /// A call that is not answered in this time is made again, elsewhere.
@@ -37,7 +35,7 @@ pub(super) struct Intent {
 
 #[derive(Debug, Default)]
 pub(super) struct Clients {
-    pub(super) wishes: Vec<Intent>,
+    pub(super) intents: Vec<Intent>,
     /// Calls that wait, and the request that each is for.
     calls: BTreeMap<u64, usize>,
     next_call: u64,
@@ -79,29 +77,28 @@ impl World {
     }
 
     fn intent(&mut self, request: Request, id: Option<RequestId>, driver: Option<DriverUid>) {
-        self.clients.wishes.push(Intent { request, id, answered: false, call: None, driver, again: 0 });
-        self.make_call(self.clients.wishes.len() - 1);
+        self.clients.intents.push(Intent { request, id, answered: false, call: None, driver, again: 0 });
+        self.make_call(self.clients.intents.len() - 1);
     }
 
     fn make_call(&mut self, index: usize) {
         self.clients.next_call += 1;
         let call = self.clients.next_call;
         let master = if self.rng.chance(700) { self.clients.leader } else { self.rng.roll(self.masters.len()) };
-        let intent = &mut self.clients.wishes[index];
+        let intent = &mut self.clients.intents[index];
         intent.call = Some(call);
         let request = Box::new(intent.request.clone());
-        let client = index % CLIENTS;
         self.clients.calls.insert(call, index);
-        self.after(PATIENCE, Event::GaveUp { client, call });
+        self.after(PATIENCE, Event::GaveUp { call });
         let latency = self.latency();
         if self.network.blocked(Node::Client, Node::Master(master), self.now).is_some() {
             return;
         }
-        self.after(latency, Event::Called { master, client, call, request });
+        self.after(latency, Event::Called { master, call, request });
     }
 
     fn submit(&mut self) {
-        if self.clients.wishes.iter().filter(|intent| matches!(intent.request, Request::SubmitDriver { .. })).count()
+        if self.clients.intents.iter().filter(|intent| matches!(intent.request, Request::SubmitDriver { .. })).count()
             >= DRIVERS
         {
             return self.retry();
@@ -139,8 +136,8 @@ impl World {
 
     /// Makes the calls again that are neither answered nor under way, a few at a time.
     pub(super) fn retry(&mut self) {
-        let open: Vec<usize> = (0..self.clients.wishes.len())
-            .filter(|index| !self.clients.wishes[*index].answered && self.clients.wishes[*index].call.is_none())
+        let open: Vec<usize> = (0..self.clients.intents.len())
+            .filter(|index| !self.clients.intents[*index].answered && self.clients.intents[*index].call.is_none())
             .collect();
         for index in open.into_iter().take(8) {
             self.count("call made again");
@@ -150,14 +147,14 @@ impl World {
 
     /// A retry after the answer, by a library or a person.
     fn ask_again(&mut self) {
-        let answered: Vec<usize> = (0..self.clients.wishes.len())
+        let answered: Vec<usize> = (0..self.clients.intents.len())
             .filter(|index| {
-                let intent = &self.clients.wishes[*index];
+                let intent = &self.clients.intents[*index];
                 intent.answered && intent.call.is_none() && intent.again < 2 && intent.id.is_some()
             })
             .collect();
         if let Some(index) = self.rng.pick(&answered) {
-            self.clients.wishes[index].again += 1;
+            self.clients.intents[index].again += 1;
             self.make_call(index);
         }
     }
@@ -176,7 +173,7 @@ impl World {
     pub(super) fn kill_driver(&mut self, uid: DriverUid) {
         let asked = self
             .clients
-            .wishes
+            .intents
             .iter()
             .any(|w| w.driver == Some(uid) && matches!(w.request, Request::KillDriver { .. }));
         if asked {
@@ -261,7 +258,7 @@ impl World {
         self.intent(request, None, None);
     }
 
-    pub(super) fn give_up(&mut self, _client: usize, call: u64) {
+    pub(super) fn give_up(&mut self, call: u64) {
         if let Some(index) = self.clients.calls.remove(&call) {
             self.count("call not answered");
             self.forget_call(index, call);
@@ -270,7 +267,7 @@ impl World {
     }
 
     fn forget_call(&mut self, index: usize, call: u64) {
-        let intent = &mut self.clients.wishes[index];
+        let intent = &mut self.clients.intents[index];
         if intent.call == Some(call) {
             intent.call = None;
         }
@@ -280,7 +277,7 @@ impl World {
         }
     }
 
-    pub(super) fn take_reply(&mut self, _client: usize, call: u64, reply: Reply) {
+    pub(super) fn take_reply(&mut self, call: u64, reply: Reply) {
         let Some(index) = self.clients.calls.remove(&call) else { return };
         self.forget_call(index, call);
         let answer = match reply {
@@ -290,12 +287,12 @@ impl World {
                 return;
             }
         };
-        let intent = self.clients.wishes[index].clone();
+        let intent = self.clients.intents[index].clone();
         match (&intent.request, answer) {
             (Request::SubmitDriver { .. }, Ok(Answer::Driver(shown))) => {
                 let Some(id) = &intent.id else { return };
                 self.witness_acknowledged(id, &shown.record);
-                self.clients.wishes[index].driver = Some(shown.record.uid);
+                self.clients.intents[index].driver = Some(shown.record.uid);
             }
             (Request::SubmitDriver { .. }, Err(rejection)) => {
                 self.violate("a submission is taken", format!("{:?}: {rejection:?}", intent.id));
@@ -312,7 +309,7 @@ impl World {
             (Request::Forget { .. }, Err(Rejection::WrongState { .. })) => return,
             _ => {}
         }
-        self.clients.wishes[index].answered = true;
+        self.clients.intents[index].answered = true;
     }
 
     /// A watcher asks a leader for all events after those that it has seen: without gap or repeat.

@@ -8,7 +8,7 @@ use muster_types::{AttemptKey, Hello, Report};
 use super::clock::Instant;
 use super::network::StreamId;
 use super::store;
-use super::worker::{StopOrder, Told};
+use super::worker::{RunnerCommand, Told};
 
 /// What a worker says to a master.
 #[derive(Debug, Clone)]
@@ -83,17 +83,14 @@ pub(super) enum Event {
     // Clients.
     Called {
         master: usize,
-        client: usize,
         call: u64,
         request: Box<Request>,
     },
     Replied {
-        client: usize,
         call: u64,
         reply: Reply,
     },
     GaveUp {
-        client: usize,
         call: u64,
     },
     Ask,
@@ -153,7 +150,7 @@ pub(super) enum Event {
         worker: usize,
         connection: u64,
         runner: Life,
-        order: Box<StopOrder>,
+        order: Box<RunnerCommand>,
     },
     Told {
         worker: usize,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use muster_types::AttemptKey;
+
 use super::World;
 use super::event::Event;
 use super::master::Stop;
@@ -17,7 +19,7 @@ impl World {
         let master = self.rng.roll(self.masters.len());
         let worker = self.rng.roll(self.workers.len());
         let leader = self.store.leader().map_or(master, |(_, master)| master);
-        match self.rng.roll(50) {
+        match self.rng.roll(52) {
             0..=4 => self.break_some_stream(),
             5 | 6 => self.kill_leader_in_the_middle(leader),
             7 => self.crash_if_up(master),
@@ -46,6 +48,7 @@ impl World {
             43 => self.stop_agent_and_runner(worker),
             44 => self.stop_guard(worker),
             45 => self.stop_guard_and_runner(worker),
+            49 | 50 => self.workers[worker].cut_off_next_accept = true,
             _ => self.break_some_stream(),
         }
     }
@@ -191,6 +194,36 @@ impl World {
             self.network.block(Node::Worker(worker), Node::Master(master), self.now, until);
         }
         self.workers[worker].agent_stops_next = Some(Duration::from_millis(self.rng.between(12_000, 17_000)));
+    }
+
+    /// A worker that has just accepted a leased attempt is cut off until it has been declared lost.
+    /// The attempt's artifacts come when it is back. Returns when they come if it does not notice.
+    pub(super) fn cut_off_while_it_prepares(&mut self, worker: usize, attempt: AttemptKey) -> Duration {
+        self.count("cut off while it prepares");
+        let length = Duration::from_millis(self.rng.between(12_500, 16_000));
+        let until = self.now + length;
+        self.note(|| format!("worker {worker} is cut off until {until:?}, while it prepares {attempt}"));
+        for master in 0..self.masters.len() {
+            self.network.block(Node::Master(master), Node::Worker(worker), self.now, until);
+            self.network.block(Node::Worker(worker), Node::Master(master), self.now, until);
+        }
+        self.workers[worker].prepares_until_back = Some(attempt);
+        length + Duration::from_secs(20)
+    }
+
+    /// The artifacts come as soon as the worker has a lease again, before it is told what has
+    /// become of the attempt.
+    pub(super) fn finish_preparing(&mut self, worker: usize) {
+        let machine = &mut self.workers[worker];
+        let life = machine.agent_life;
+        let Some(attempt) = machine.prepares_until_back.take().filter(|_| !self.calm) else { return };
+        self.count("prepared when it is back");
+        let until = self.now + Duration::from_millis(self.rng.between(1_000, 5_000));
+        for master in 0..self.masters.len() {
+            self.network.block(Node::Master(master), Node::Worker(worker), self.now, until);
+        }
+        let pause = Duration::from_millis(self.rng.between(0, 500));
+        self.after(pause, Event::Prepared { worker, life, attempt });
     }
 
     /// A worker reaches only the leader, which is stopped until another leads.

@@ -24,6 +24,7 @@ impl World {
         for machine in &mut self.workers {
             machine.agent_stops_next = None;
             (machine.agent_dies_next, machine.welcome_dawdles) = (false, false);
+            (machine.cut_off_next_accept, machine.prepares_until_back) = (false, None);
         }
         for worker in std::mem::take(&mut self.clients.gone) {
             self.operator(Request::Forget { worker: worker.to_string(), request: None });
@@ -78,7 +79,7 @@ impl World {
         let fold = &self.store.ledger.fold;
         fold.drivers.values().all(|record| record.state.is_terminal())
             && fold.applications.values().all(|record| record.state.is_terminal())
-            && self.clients.wishes.iter().all(|intent| intent.answered)
+            && self.clients.intents.iter().all(|intent| intent.answered)
             && self.workers.iter().all(|machine| {
                 machine.trees.values().all(|tree| !tree.is_there())
                     && machine.runner.as_ref().is_some_and(|runner| runner.attempts.is_empty())
@@ -101,7 +102,7 @@ impl World {
                 .map(|r| format!("application {} is {:?}", r.uid, r.state)),
         );
         left.extend(
-            self.clients.wishes.iter().filter(|w| !w.answered).map(|w| format!("not answered: {:?}", w.request)),
+            self.clients.intents.iter().filter(|w| !w.answered).map(|w| format!("not answered: {:?}", w.request)),
         );
         for machine in &self.workers {
             let journal = machine.runner.iter().flat_map(|runner| runner.attempts.values());

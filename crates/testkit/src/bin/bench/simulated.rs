@@ -23,7 +23,7 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::lines::{KnownLeader, Lines};
+use crate::master_connections::{KnownLeader, MasterConnections};
 
 /// Workers that share connections.
 const SHARING: usize = 100;
@@ -96,12 +96,12 @@ pub(crate) async fn workers(
     let (newest, _) = watch::channel(None);
     let counts = Arc::new(Counts { launches: AtomicUsize::new(0), welcome: AtomicUsize::new(0), newest });
     let mut tasks = JoinSet::new();
-    let mut lines = None;
+    let mut connections = None;
     for number in 0..count {
         if number % SHARING == 0 {
-            lines = Some(Arc::new(Lines::new(masters)));
+            connections = Some(Arc::new(MasterConnections::new(masters)));
         }
-        let lines = lines.clone().expect("it was made");
+        let connections = connections.clone().expect("it was made");
         let worker = SimulatedWorker {
             uid: (first + number) as u128 + 1,
             cores,
@@ -114,7 +114,7 @@ pub(crate) async fn workers(
             sequence: 0,
             unsettled: BTreeMap::new(),
         };
-        tasks.spawn(worker.live(lines));
+        tasks.spawn(worker.live(connections));
     }
     let workers = SimulatedWorkers { counts, tasks };
     workers.wait_for_welcomes(count).await;
@@ -156,18 +156,18 @@ impl SimulatedLink {
 }
 
 impl SimulatedWorker {
-    async fn live(mut self, lines: Arc<Lines>) {
-        let mut update = lines.update();
-        let mut address = lines.any(self.uid as usize).to_owned();
+    async fn live(mut self, connections: Arc<MasterConnections>) {
+        let mut update = connections.update();
+        let mut address = connections.any(self.uid as usize).to_owned();
         loop {
-            let known = self.serve(&lines, &address, &mut update).await;
+            let known = self.serve(&connections, &address, &mut update).await;
             address = match known {
                 Some(leader) => leader,
                 None => {
                     let jitter = Duration::from_millis((self.uid as u64 * 7 + self.session) % 50);
                     tokio::time::sleep(BACK_OFF + jitter).await;
                     let known = update.borrow_and_update().clone();
-                    known.map_or_else(|| lines.any(self.session as usize).to_owned(), |known| known.address)
+                    known.map_or_else(|| connections.any(self.session as usize).to_owned(), |known| known.address)
                 }
             };
         }
@@ -177,7 +177,7 @@ impl SimulatedWorker {
     /// named.
     async fn serve(
         &mut self,
-        lines: &Lines,
+        connections: &MasterConnections,
         address: &str,
         update: &mut watch::Receiver<Option<KnownLeader>>,
     ) -> Option<String> {
@@ -185,7 +185,7 @@ impl SimulatedWorker {
         let (up, messages) = mpsc::channel(64);
         let hello = link_request::Message::Hello(self.hello().into());
         up.send(LinkRequest { message: Some(hello) }).await.expect("it is held here");
-        let mut client = WorkerLinkServiceClient::new(lines.channel(address));
+        let mut client = WorkerLinkServiceClient::new(connections.channel(address));
         let down = client.link(ReceiverStream::new(messages)).await.ok()?.into_inner();
         let mut link = SimulatedLink { up, down, heartbeat: Duration::from_secs(5), heartbeats: 0 };
         let mut welcome = false;
@@ -238,7 +238,7 @@ impl SimulatedWorker {
                         }
                     }
                 }
-                link_response::Message::Goodbye(said) => return farewell(said),
+                link_response::Message::Goodbye(said) => return next_address(said),
                 link_response::Message::HeartbeatAnswer(_) | link_response::Message::Masters(_) => {}
             }
         }
@@ -311,7 +311,7 @@ impl SimulatedWorker {
 }
 
 /// The address to dial after a goodbye, if one was named.
-fn farewell(said: Goodbye) -> Option<String> {
+fn next_address(said: Goodbye) -> Option<String> {
     let refused = said.reason() == goodbye::Reason::Refused;
     assert!(!refused, "a simulated worker is refused: {said:?}");
     (!said.leader.is_empty()).then_some(said.leader)

@@ -19,7 +19,7 @@ use crate::world::sabotage::Sabotage;
 use crate::world::store::{Answer, Call, Committed};
 
 /// Time between two looks at the liveness table.
-pub(super) const PULSE: Duration = Duration::from_millis(500);
+pub(super) const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Time within which a candidate deposes at most once.
 const DEPOSE_AGAIN: Duration = Duration::from_secs(10);
 
@@ -383,7 +383,7 @@ impl World {
             stop: None,
         }));
         self.note(|| format!("master {master} leads, {epoch:?}, loaded {newest:?}"));
-        let due = self.now + PULSE;
+        let due = self.now + EXPIRY_INTERVAL;
         self.at(due, Event::Expiry { master, life, term, due });
         self.advance(master);
     }
@@ -391,7 +391,7 @@ impl World {
     /// Ends a term: calls are not answered any more, and a transaction in flight is waited for.
     pub(in crate::world) fn end_term(&mut self, master: usize, reason: Stop) {
         if let Role::Recovering { .. } = self.masters[master].role {
-            self.leave_seat(master);
+            self.resign(master);
             return;
         }
         let Some(active) = self.masters[master].active() else { return };
@@ -403,12 +403,12 @@ impl World {
         self.note(|| format!("master {master}: its term ends ({reason:?})"));
         self.say_goodbye(master, reason);
         if !in_flight {
-            self.leave_seat(master);
+            self.resign(master);
         }
     }
 
     /// Throws the state away, gives up the key, and becomes a standby again.
-    pub(super) fn leave_seat(&mut self, master: usize) {
+    pub(super) fn resign(&mut self, master: usize) {
         self.dismiss_all(master);
         let this = &mut self.masters[master];
         this.role = Role::Standby;
@@ -424,7 +424,7 @@ impl World {
     pub(super) fn reload(&mut self, master: usize) {
         self.dismiss_all(master);
         let (won, key) = (self.clock(master), self.masters[master].key);
-        let Some(key) = key else { return self.leave_seat(master) };
+        let Some(key) = key else { return self.resign(master) };
         self.say_goodbye(master, Stop::Ended);
         self.masters[master].role = Role::Recovering { won, key, asked: self.now };
         self.read_store(master, key);

@@ -3,7 +3,7 @@
 
 use muster_core::Input;
 
-use super::election::PULSE;
+use super::election::EXPIRY_INTERVAL;
 use super::loops::LATE;
 use super::term::Waiting;
 use crate::world::World;
@@ -30,7 +30,7 @@ impl World {
             self.note(|| format!("master {master}: silent past the wait: {lost:?}"));
             self.queue_input(master, Waiting::Link(Input::Expired(lost)));
         }
-        let due = self.now + PULSE;
+        let due = self.now + EXPIRY_INTERVAL;
         self.at(due, Event::Expiry { master, life, term, due });
     }
 }

@@ -161,7 +161,7 @@ impl World {
                 }
             }
             Heartbeat::Ack => self.count("heartbeat not answered past the deadline"),
-            Heartbeat::Reconnect => self.farewell(master, link, GoodbyeReason::SayHello),
+            Heartbeat::Reconnect => self.end_link(master, link, GoodbyeReason::SayHello),
         }
     }
 
@@ -196,7 +196,7 @@ impl World {
     }
 
     /// Ends a link with a goodbye.
-    pub(super) fn farewell(&mut self, master: usize, link: LinkId, reason: GoodbyeReason) {
+    pub(super) fn end_link(&mut self, master: usize, link: LinkId, reason: GoodbyeReason) {
         let Some(handle) = self.handle_of(master, link) else { return };
         self.goodbye(master, handle.stream, link.session, reason);
         self.unlink(master, link, handle.stream);

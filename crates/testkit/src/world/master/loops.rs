@@ -48,15 +48,15 @@ impl World {
         }
     }
 
-    pub(in crate::world) fn take_call(&mut self, master: usize, client: usize, call: u64, request: Request) {
+    pub(in crate::world) fn take_call(&mut self, master: usize, call: u64, request: Request) {
         let leads = self.masters[master].active().is_some_and(|active| active.stop.is_none());
         if !self.masters[master].is_up() {
             return;
         }
         if leads {
-            self.queue_input(master, Waiting::Call(Caller { client, call }, request));
+            self.queue_input(master, Waiting::Call(Caller { call }, request));
         } else {
-            self.reply(master, Caller { client, call }, Reply::NotLeader);
+            self.reply(master, Caller { call }, Reply::NotLeader);
         }
     }
 
@@ -167,7 +167,7 @@ impl World {
             groups.iter_mut().flat_map(|(writes, _)| writes).for_each(forget_request);
         }
         let id = self.recorder.number_transaction();
-        let Some(guard) = self.masters[master].key else { return self.leave_seat(master) };
+        let Some(guard) = self.masters[master].key else { return self.resign(master) };
         let Some(active) = self.masters[master].active() else { return };
         active.newest = active.newest.next();
         let commit = active.newest;
@@ -225,7 +225,7 @@ impl World {
             self.note(|| format!("master {master}: unknown outcome, and its deadline has passed"));
             self.count("state thrown away");
             self.say_goodbye(master, Stop::Ended);
-            self.leave_seat(master);
+            self.resign(master);
         }
         self.end_if_dying(master);
     }
@@ -243,7 +243,7 @@ impl World {
             self.note(|| format!("master {master}: {commit:?} refused ({result:?})"));
             self.count("term ended by the store");
             self.say_goodbye(master, Stop::Ended);
-            return self.leave_seat(master);
+            return self.resign(master);
         }
         if let Some(record) = flight.record {
             active.log.insert(commit, record);
@@ -251,7 +251,7 @@ impl World {
         self.witness_durable(id);
         self.release(master, flight.effects, true);
         match self.masters[master].active().map(|active| active.stop.is_some()) {
-            Some(true) => self.leave_seat(master),
+            Some(true) => self.resign(master),
             Some(false) => self.advance(master),
             None => {}
         }

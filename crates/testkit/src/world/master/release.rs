@@ -1,6 +1,6 @@
 //! What depends on a transaction is done in order, after that transaction and every earlier one.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use muster_agent::link::{DownlinkMessage, GoodbyeReason};
 use muster_core::liveness::Heartbeat;
@@ -47,7 +47,7 @@ impl World {
             Effect::Welcome(link) => self.welcome(master, link),
             Effect::Refuse(link, refusal) => {
                 self.count("hello refused");
-                self.farewell(master, link, GoodbyeReason::Refused(refusal.as_str().to_owned()));
+                self.end_link(master, link, GoodbyeReason::Refused(refusal.as_str().to_owned()));
             }
             Effect::Send(link, commands) => {
                 let Some(handle) = self.handle_of(master, link) else { return };
@@ -58,7 +58,7 @@ impl World {
                 let Some(handle) = self.handle_of(master, link) else { return };
                 self.say(master, handle.stream, link.session, DownlinkMessage::Acknowledgements(list));
             }
-            Effect::Reconnect(link) => self.farewell(master, link, GoodbyeReason::SayHello),
+            Effect::Reconnect(link) => self.end_link(master, link, GoodbyeReason::SayHello),
             Effect::WorkerLossCommitted(worker) => {
                 self.count("worker lost");
                 if let Some(active) = self.masters[master].active() {
@@ -84,7 +84,7 @@ impl World {
             .map(|(older, _)| *older)
             .collect();
         for older in older {
-            self.farewell(master, older, GoodbyeReason::Superseded);
+            self.end_link(master, older, GoodbyeReason::Superseded);
         }
         let Some(handle) = self.handle_of(master, link) else { return };
         let Some(active) = self.masters[master].active() else { return };
@@ -93,7 +93,7 @@ impl World {
                 let welcome = self.welcome_message();
                 self.say(master, handle.stream, link.session, welcome);
             }
-            Heartbeat::Ack | Heartbeat::Reconnect => self.farewell(master, link, GoodbyeReason::SayHello),
+            Heartbeat::Ack | Heartbeat::Reconnect => self.end_link(master, link, GoodbyeReason::SayHello),
         }
     }
 
@@ -103,7 +103,7 @@ impl World {
         if self.network.blocked(Node::Master(master), Node::Client, self.now).is_some() {
             return;
         }
-        self.at(arrives, Event::Replied { client: caller.client, call: caller.call, reply });
+        self.at(arrives, Event::Replied { call: caller.call, reply });
     }
 
     /// Ends every link with a goodbye.
@@ -115,7 +115,7 @@ impl World {
                 Stop::Told => GoodbyeReason::Shutdown,
                 Stop::Ended => GoodbyeReason::SayHello,
             };
-            self.farewell(master, link, reason);
+            self.end_link(master, link, reason);
         }
     }
 
@@ -125,22 +125,22 @@ impl World {
         let Some(active) = self.masters[master].active() else { return };
         let inbox = std::mem::take(&mut active.inbox);
         let handled = std::mem::take(&mut active.calls);
-        let with_store: BTreeMap<_, _> = match active.flight.take() {
+        let with_store: BTreeSet<_> = match active.flight.take() {
             Some(flight) => {
                 let asked = flight.effects.iter().filter_map(|effect| match effect {
-                    Effect::Reply(call, _) => Some((*call, ())),
+                    Effect::Reply(call, _) => Some(*call),
                     _ => None,
                 });
                 asked.collect()
             }
-            None => BTreeMap::new(),
+            None => BTreeSet::new(),
         };
         let waiting = inbox.into_iter().filter_map(|waiting| match waiting {
             Waiting::Call(caller, _) => Some(caller),
             Waiting::Link(_) => None,
         });
         // These were handled and are not with the store, so nothing of them was written.
-        let undone = handled.into_iter().filter(|(call, _)| !with_store.contains_key(call)).map(|(_, caller)| caller);
+        let undone = handled.into_iter().filter(|(call, _)| !with_store.contains(call)).map(|(_, caller)| caller);
         for caller in waiting.chain(undone).collect::<Vec<_>>() {
             self.reply(master, caller, Reply::NotLeader);
         }

@@ -16,7 +16,6 @@ use crate::world::store::Transaction;
 /// A client that waits for an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {
-    pub(in crate::world) client: usize,
     pub(in crate::world) call: u64,
 }
 

@@ -7,7 +7,7 @@ use muster_agent::link::{LinkEffect, LinkInput, RememberedCluster};
 use muster_agent::runner_protocol::Renewal;
 use muster_types::{AttemptKey, AttemptState, Capabilities, Hello, Launch, Report, Session, WallTime, WorkerCommand};
 
-use super::{StopOrder, Told};
+use super::{RunnerCommand, Told};
 use crate::world::clock::Instant;
 use crate::world::event::{Down, Event, Life, Up};
 use crate::world::network::{Node, Pipe, Stream, StreamId};
@@ -91,12 +91,13 @@ impl World {
                 let life = self.workers[worker].agent_life;
                 self.after(pause, Event::Persisted { worker, life, remembered });
             }
-            LinkEffect::AskInventory(session) => self.order(worker, StopOrder::Inventory(session)),
+            LinkEffect::AskInventory(session) => self.order(worker, RunnerCommand::Inventory(session)),
             LinkEffect::SendInventory(session, reports, complete) => {
                 self.send_up(worker, session, Up::Inventory(reports, complete));
             }
             LinkEffect::Registered(_, epoch) => {
                 self.witness_epoch(worker, epoch);
+                self.finish_preparing(worker);
                 let now = self.now;
                 let machine = &mut self.workers[worker];
                 let watched = machine.runner_stopped_until <= now || machine.guard.stopped_until <= now;
@@ -116,7 +117,7 @@ impl World {
                 if self.sabotaged(Sabotage::LeaseFromReceipt) {
                     (sent, sent_wall) = (now.time, now.wall);
                 }
-                self.order(worker, StopOrder::Renew(Renewal { sent, sent_wall, lease }));
+                self.order(worker, RunnerCommand::Renew(Renewal { sent, sent_wall, lease }));
             }
             LinkEffect::Obey(commands) => {
                 for command in commands {
@@ -127,7 +128,7 @@ impl World {
                 if let Some(agent) = &mut self.workers[worker].agent {
                     agent.known.remove(&acknowledgement.attempt);
                 }
-                self.order(worker, StopOrder::Closed(acknowledgement));
+                self.order(worker, RunnerCommand::Closed(acknowledgement));
             }
             LinkEffect::FenceWithoutRunner => self.fence_without_runner(worker),
             // No master is watched here: workers find the next leader by dialling.
@@ -246,9 +247,9 @@ impl World {
                 if let Some(agent) = &mut self.workers[worker].agent {
                     agent.preparing.remove(&attempt);
                 }
-                self.order(worker, StopOrder::Kill { attempt, at_once, by });
+                self.order(worker, RunnerCommand::Kill { attempt, at_once, by });
             }
-            WorkerCommand::Thaw { attempt } => self.order(worker, StopOrder::Thaw(attempt)),
+            WorkerCommand::Thaw { attempt } => self.order(worker, RunnerCommand::Thaw(attempt)),
             WorkerCommand::ApplicationGone(_) => {}
         }
     }
@@ -258,7 +259,7 @@ impl World {
     fn launch(&mut self, worker: usize, launch: Arc<Launch>) {
         let attempt = launch.attempt;
         self.witness_launch(worker, attempt);
-        self.order(worker, StopOrder::Accept(Arc::clone(&launch)));
+        self.order(worker, RunnerCommand::Accept(Arc::clone(&launch)));
         // Half of the launches have nothing to fetch.
         let longest = if self.rng.chance(500) { 60 } else { 1_500 };
         let pause = Duration::from_millis(self.rng.between(0, longest));
@@ -268,7 +269,9 @@ impl World {
         if agent.preparing.contains_key(&attempt) || agent.known.contains(&attempt) {
             return;
         }
-        agent.preparing.insert(attempt, launch);
+        agent.preparing.insert(attempt, Arc::clone(&launch));
+        let cut_off = launch.leased && !self.calm && std::mem::take(&mut self.workers[worker].cut_off_next_accept);
+        let pause = if cut_off { self.cut_off_while_it_prepares(worker, attempt) } else { pause };
         self.after(pause, Event::Prepared { worker, life, attempt });
     }
 
@@ -280,14 +283,14 @@ impl World {
             self.count("agent died in the middle");
             let slow = Duration::from_millis(self.rng.between(200, 4_000));
             machine_is_slow(&mut self.workers[worker], self.now + slow);
-            self.order(worker, StopOrder::Start(launch));
+            self.order(worker, RunnerCommand::Start(launch));
             return self.kill_agent(worker);
         }
-        self.order(worker, StopOrder::Start(launch));
+        self.order(worker, RunnerCommand::Start(launch));
     }
 
     /// Sends an order down the one connection to the runner, after everything before it.
-    fn order(&mut self, worker: usize, order: StopOrder) {
+    fn order(&mut self, worker: usize, order: RunnerCommand) {
         // Sometimes the runner is busy, and orders lie in its socket.
         let slow = self.rng.chance(25) && !self.calm;
         let pause =

@@ -29,7 +29,7 @@ use super::rng::Rng;
 
 /// What the agent tells the runner, in order.
 #[derive(Debug, Clone)]
-pub(super) enum StopOrder {
+pub(super) enum RunnerCommand {
     Renew(Renewal),
     Accept(Arc<Launch>),
     Start(Arc<Launch>),
@@ -169,6 +169,10 @@ pub(super) struct Machine {
     /// Whether the agent dies once it has told the runner to start something, which the runner
     /// reads late.
     pub(super) agent_dies_next: bool,
+    /// Whether the worker is cut off past its timeout once it has accepted a leased attempt.
+    pub(super) cut_off_next_accept: bool,
+    /// The attempt whose artifacts come when the worker is back.
+    pub(super) prepares_until_back: Option<AttemptKey>,
     /// Whether the answer to its next hello is late, and nothing gets from it to any master after
     /// that.
     pub(super) welcome_dawdles: bool,
@@ -201,6 +205,8 @@ impl Machine {
             agent_stopped_until: Instant(0),
             agent_stops_next: None,
             agent_dies_next: false,
+            cut_off_next_accept: false,
+            prepares_until_back: None,
             welcome_dawdles: false,
             runner: None,
             runner_life: 0,

@@ -10,7 +10,7 @@ use muster_types::{
     AllocatedResources, AttemptKey, AttemptState, Exit, Fault, KilledBy, Launch, Now, Outcome, Reason, Report,
 };
 
-use super::{Attempt, Freeze, Runner, Stage, StopOrder, Stopping, Told};
+use super::{Attempt, Freeze, Runner, RunnerCommand, Stage, Stopping, Told};
 use crate::world::clock::Instant;
 use crate::world::event::{Event, Life};
 use crate::world::sabotage::Sabotage;
@@ -76,7 +76,7 @@ impl World {
         machine.runner.as_mut().filter(|_| machine.runner_life == life)
     }
 
-    pub(in crate::world) fn ordered(&mut self, worker: usize, connection: u64, runner: Life, order: StopOrder) {
+    pub(in crate::world) fn ordered(&mut self, worker: usize, connection: u64, runner: Life, order: RunnerCommand) {
         let is_void = self.workers[worker].connection != connection;
         if is_void {
             self.count("order of an older agent void");
@@ -92,22 +92,22 @@ impl World {
         self.fence(worker, now);
         let Some(this) = self.runner(worker, runner) else { return };
         match order {
-            StopOrder::Renew(renewal) => self.renew(worker, renewal, now),
-            StopOrder::Thaw(attempt) => self.thaw(worker, attempt, now),
-            StopOrder::Accept(launch) => self.accept(worker, &launch, now),
-            StopOrder::Start(launch) => {
+            RunnerCommand::Renew(renewal) => self.renew(worker, renewal, now),
+            RunnerCommand::Thaw(attempt) => self.thaw(worker, attempt, now),
+            RunnerCommand::Accept(launch) => self.accept(worker, &launch, now),
+            RunnerCommand::Start(launch) => {
                 self.accept(worker, &launch, now);
                 self.start(worker, &launch, now);
             }
-            StopOrder::Kill { attempt, at_once, by } => self.kill(worker, attempt, at_once, by, now),
-            StopOrder::Closed(closed) => {
+            RunnerCommand::Kill { attempt, at_once, by } => self.kill(worker, attempt, at_once, by, now),
+            RunnerCommand::Closed(closed) => {
                 let attempt = this.attempts.get(&closed.attempt);
                 if attempt.is_some_and(|attempt| attempt.has_ended() && attempt.sequence == closed.sequence) {
                     this.attempts.remove(&closed.attempt);
                     self.workers[worker].disk.journal.apply(Record::Closed(closed.attempt));
                 }
             }
-            StopOrder::Inventory(session) => {
+            RunnerCommand::Inventory(session) => {
                 let reports = this.attempts.values().map(Attempt::report).collect();
                 self.tell(worker, Told::Inventory(session, reports));
             }
@@ -277,12 +277,12 @@ impl World {
                 }
             }
         }
-        self.press(worker, now);
+        self.kill_due(worker, now);
         self.arm_runner(worker);
     }
 
     /// KILLs what must be killed by now. The kernel takes a moment.
-    fn press(&mut self, worker: usize, now: Now) {
+    fn kill_due(&mut self, worker: usize, now: Now) {
         let machine = &mut self.workers[worker];
         let life = machine.runner_life;
         let Some(runner) = &mut machine.runner else { return };
@@ -307,7 +307,7 @@ impl World {
         runner.due = None;
         self.fence(worker, now);
         self.look_at_freezes(worker, now);
-        self.press(worker, now);
+        self.kill_due(worker, now);
         self.arm_runner(worker);
     }
 

@@ -28,15 +28,15 @@ impl KnownLeader {
 }
 
 /// Connections.
-pub(crate) struct Lines {
+pub(crate) struct MasterConnections {
     channels: BTreeMap<String, Channel>,
     addresses: Vec<String>,
     update: watch::Receiver<Option<KnownLeader>>,
     _watches: JoinSet<()>,
 }
 
-impl Lines {
-    pub(crate) fn new(masters: &[String]) -> Lines {
+impl MasterConnections {
+    pub(crate) fn new(masters: &[String]) -> MasterConnections {
         let channels: BTreeMap<_, _> = masters
             .iter()
             .map(|address| {
@@ -49,7 +49,7 @@ impl Lines {
         for channel in channels.values() {
             watches.spawn(follow(channel.clone(), sender.clone()));
         }
-        Lines { channels, addresses: masters.to_vec(), update, _watches: watches }
+        MasterConnections { channels, addresses: masters.to_vec(), update, _watches: watches }
     }
 
     pub(crate) fn channel(&self, address: &str) -> Channel {
