@@ -114,7 +114,8 @@ mod tests {
     fn a_holder_that_ends_is_waited_for() {
         let directory = tempfile::tempdir().unwrap();
         let (until, end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-        // The child uses no lock of the harness's other threads; the allocator's are free after a fork.
+        // The child uses no lock of the harness's other threads; the allocator's are free after a
+        // fork.
         let pid = match daemon::fork().unwrap() {
             Side::Child => {
                 drop(end);

@@ -246,9 +246,9 @@ impl Engine {
         self.attempts.spawner.set_lease_end(end.map_or(0, |end| end.0));
     }
 
-    /// Keeps a guard from the first renewal on. Before it nothing leased runs, and a worker that has
-    /// just started must not wait: the kernel takes 10 to 20 ms for each move between cgroups, of
-    /// the runner and of the guard, and holds up all forks for so long.
+    /// Keeps a guard from the first renewal on. Before it nothing leased runs, and a worker that
+    /// has just started must not wait: the kernel takes 10 to 20 ms for each move between cgroups,
+    /// of the runner and of the guard, and holds up all forks for so long.
     ///
     /// A guard whose socket cannot be watched is replaced when it does not answer.
     fn keep_guard(&mut self) {

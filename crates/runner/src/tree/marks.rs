@@ -1,7 +1,7 @@
 //! Trees without cgroups: best effort. A process belongs to an attempt if its environment carries
-//! the attempt's mark, if it is its main process or in the session of that, or if its parent belongs
-//! to it. A program is not found if it removes its own environment, opens a session and outlives its
-//! parent; for that reason the worker says `best-effort` everywhere.
+//! the attempt's mark, if it is its main process or in the session of that, or if its parent
+//! belongs to it. A program is not found if it removes its own environment, opens a session and
+//! outlives its parent; for that reason the worker says `best-effort` everywhere.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -142,8 +142,8 @@ impl Trees {
     }
 
     /// Kills everything in the tree, frozen or not; a frozen process ends when it is thawed, before
-    /// it executes anything. Returns false if the kernel was not told yet, and it must be called again
-    /// in a later pass; [`Trees::clear`] tells whether everything is gone.
+    /// it executes anything. Returns false if the kernel was not told yet, and it must be called
+    /// again in a later pass; [`Trees::clear`] tells whether everything is gone.
     pub(crate) fn kill(&self, tree: &Tree, leader: Option<i32>) -> bool {
         let name = tree.attempt.to_string();
         // If a write fails, the caller tries again until the tree is clear.
