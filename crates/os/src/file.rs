@@ -1,15 +1,19 @@
-//! Files that are replaced as a whole. The new content is first written to a file beside the old
-//! one, with `.new` added to its name; a leftover of that name is overwritten.
+//! Files that are replaced as a whole, and files in directories in which others write. The new
+//! content is first written to a file beside the old one, with `.new` added to its name; a leftover
+//! of that name is removed.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// Replaces a file: a reader sees all of the old content or all of the new. A crash of the machine
 /// may leave the old file, the new file or an empty one.
 pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     let partial = beside(path);
-    fs::write(&partial, content)?;
+    create(&partial)?.write_all(content.as_ref())?;
     fs::rename(partial, path)
 }
 
@@ -17,7 +21,7 @@ pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
 /// has returned it is the new one.
 pub fn replace_synced(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     let partial = beside(path);
-    let mut file = File::create(&partial)?;
+    let mut file = create(&partial)?;
     file.write_all(content.as_ref())?;
     file.sync_all()?;
     fs::rename(partial, path)?;
@@ -30,10 +34,43 @@ pub fn sync_name(path: &Path) -> io::Result<()> {
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
+/// A leftover is not written to: it may be a link.
+fn create(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => File::create_new(path),
+    }
+}
+
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     PathBuf::from(name)
+}
+
+/// Opens a file in a directory in which others write: no link is followed, and what is no regular
+/// file is refused at once, although to open a pipe would wait for its other end.
+///
+/// # Errors
+/// Of the system calls; `ELOOP` for a link, and [`io::ErrorKind::InvalidInput`] for what is no
+/// regular file.
+pub fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    Ok(file)
+}
+
+/// The text of a small file that is opened by [`open_regular`]: at most its first 4 KiB.
+///
+/// # Errors
+/// Those of [`open_regular`], and [`io::ErrorKind::InvalidData`] for what is not UTF-8.
+pub fn read_small(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open_regular(path, OpenOptions::new().read(true))?.take(4096).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -50,5 +87,34 @@ mod tests {
         replace(&path, "new").expect("replaced");
         assert_eq!(fs::read(&path).expect("readable"), b"new");
         assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 1);
+    }
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("file"), "text").expect("written");
+        assert_eq!(read_small(&path("file")).expect("readable"), "text");
+        std::os::unix::fs::symlink(path("file"), path("link")).expect("made");
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), fifo, 0o600.into(), 0).expect("made");
+        for name in ["link", "pipe", "."] {
+            for (read, write) in [(true, false), (false, true), (true, true)] {
+                let opened = open_regular(&path(name), OpenOptions::new().read(read).write(write));
+                assert!(opened.is_err(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_new_file_is_not_followed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, other) = (dir.path().join("file"), dir.path().join("other"));
+        fs::write(&other, "other").expect("written");
+        for replace in [|path: &Path| replace(path, "new"), |path: &Path| replace_synced(path, "new")] {
+            std::os::unix::fs::symlink(&other, dir.path().join("file.new")).expect("made");
+            replace(&path).expect("replaced");
+            assert_eq!(fs::read(&path).expect("readable"), b"new");
+            assert_eq!(fs::read(&other).expect("readable"), b"other");
+        }
     }
 }

@@ -3,15 +3,16 @@
 
 use std::collections::VecDeque;
 use std::ffi::CString;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use muster_agent::runner_protocol::{Limits, Program};
-use muster_types::{AttemptKey, WallTime};
+use muster_types::{AttemptKey, Time, WallTime};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{Mode, OFlags, open};
 
@@ -26,8 +27,16 @@ use crate::tree::{Tree, Trees};
 const HANDED_OVER: usize = 32;
 
 /// Each thread sleeps while its child prepares and executes; meanwhile another one makes the
-/// cgroups for the next child. While one thread hangs on a path, the others go on.
+/// cgroups for the next child.
 const THREADS: usize = 2;
+
+/// While all threads hang on paths and jobs wait, further threads are started, up to this many. A
+/// path that cannot be reached is hardly shared by more attempts of one machine than this; each
+/// costs a stack, most of which is never touched.
+const MOST_THREADS: usize = 64;
+
+/// A start that has taken this long hangs. Usual ones take less than a millisecond.
+const HANGS_AFTER: Duration = Duration::from_secs(1);
 
 /// A spawner's stack: it formats paths and makes system calls.
 const STACK_BYTES: usize = 128 * 1024;
@@ -71,6 +80,13 @@ pub(crate) enum SpawnFailure {
     Child(CloneFailure),
 }
 
+/// What a thread works at.
+#[derive(Debug, Clone, Copy)]
+struct Working {
+    attempt: AttemptKey,
+    since: Time,
+}
+
 /// What the threads and the main loop share.
 #[derive(Debug)]
 struct SpawnerShared {
@@ -78,9 +94,9 @@ struct SpawnerShared {
     lease_end: AtomicU64,
     /// The pid that each thread is starting, 0 if none. The main loop does not know these processes
     /// yet, and must not take them for unassigned ones.
-    current: [AtomicI32; THREADS],
-    /// The attempt whose process it is.
-    attempts: Mutex<[Option<AttemptKey>; THREADS]>,
+    current: [AtomicI32; MOST_THREADS],
+    /// What each thread works at.
+    working: Mutex<[Option<Working>; MOST_THREADS]>,
     done: Mutex<VecDeque<SpawnDone>>,
     wake: OwnedFd,
 }
@@ -91,8 +107,8 @@ impl SpawnerShared {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn attempts(&self) -> MutexGuard<'_, [Option<AttemptKey>; THREADS]> {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn working(&self) -> MutexGuard<'_, [Option<Working>; MOST_THREADS]> {
+        self.working.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,11 +116,17 @@ impl SpawnerShared {
 #[derive(Debug)]
 pub(crate) struct Spawner {
     jobs: SyncSender<Box<SpawnJob>>,
+    receiver: Arc<Mutex<Receiver<Box<SpawnJob>>>>,
     shared: Arc<SpawnerShared>,
+    setting: SpawnerContext,
+    threads: usize,
+    /// Jobs that were handed over and not taken back as done.
+    open: usize,
+    next_look: Option<Time>,
 }
 
 /// What the threads need to know.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct SpawnerContext {
     pub(crate) trees: Arc<Trees>,
     pub(crate) outer: Arc<PidTranslation>,
@@ -119,30 +141,64 @@ impl Spawner {
         let (jobs, receiver) = sync_channel(HANDED_OVER);
         let shared = Arc::new(SpawnerShared {
             lease_end: AtomicU64::new(0),
-            current: Default::default(),
-            attempts: Mutex::default(),
+            current: [const { AtomicI32::new(0) }; MOST_THREADS],
+            working: Mutex::new([None; MOST_THREADS]),
             done: Mutex::default(),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         });
         let receiver = Arc::new(Mutex::new(receiver));
-        for number in 0..THREADS {
-            let worker = SpawnerThread {
-                number,
-                cloner: Cloner::new()?,
-                null: open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?,
-                setting: setting.clone(),
-                shared: Arc::clone(&shared),
-            };
-            let jobs = Arc::clone(&receiver);
-            thread::Builder::new().name("spawner".into()).stack_size(STACK_BYTES).spawn(move || worker.run(&jobs))?;
+        let mut spawner = Spawner { jobs, receiver, shared, setting, threads: 0, open: 0, next_look: None };
+        for _ in 0..THREADS {
+            spawner.start_thread()?;
         }
-        Ok(Spawner { jobs, shared })
+        Ok(spawner)
+    }
+
+    fn start_thread(&mut self) -> io::Result<()> {
+        let worker = SpawnerThread {
+            number: self.threads,
+            cloner: Cloner::new()?,
+            null: open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?,
+            setting: self.setting.clone(),
+            shared: Arc::clone(&self.shared),
+        };
+        let jobs = Arc::clone(&self.receiver);
+        thread::Builder::new().name("spawner".into()).stack_size(STACK_BYTES).spawn(move || worker.run(&jobs))?;
+        self.threads += 1;
+        Ok(())
+    }
+
+    /// Starts a further thread if every thread hangs and a job waits.
+    pub(crate) fn mind_hangs(&mut self, now: Time) {
+        self.next_look = None;
+        if self.open <= self.threads || self.threads == MOST_THREADS {
+            return;
+        }
+        let working = *self.shared.working();
+        // A thread that works at nothing is about to take a job.
+        let since = working[..self.threads].iter().map(|working| working.map_or(now, |working| working.since));
+        let hangs_at = since.fold(Time(0), Time::max) + HANGS_AFTER;
+        if hangs_at <= now
+            && let Err(error) = self.start_thread()
+        {
+            // There may be no reader.
+            let _ = writeln!(io::stderr(), "cannot start another spawner: {error}");
+        }
+        self.next_look = Some(hangs_at.max(now + HANGS_AFTER / 10));
+    }
+
+    /// When to look for hangs again.
+    pub(crate) fn next_look(&self) -> Option<Time> {
+        self.next_look
     }
 
     /// Hands a job over, or gives it back if enough jobs wait.
-    pub(crate) fn hand_over(&self, job: Box<SpawnJob>) -> Result<(), Box<SpawnJob>> {
+    pub(crate) fn hand_over(&mut self, job: Box<SpawnJob>) -> Result<(), Box<SpawnJob>> {
         match self.jobs.try_send(job) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.open += 1;
+                Ok(())
+            }
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => Err(job),
         }
     }
@@ -153,17 +209,20 @@ impl Spawner {
     }
 
     /// The jobs that were done since the last call.
-    pub(crate) fn take_done(&self) -> VecDeque<SpawnDone> {
+    pub(crate) fn take_done(&mut self) -> VecDeque<SpawnDone> {
         let mut counter = [0; 8];
         // It is empty if an earlier call has taken what this wake-up was for.
         let _ = rustix::io::read(&self.shared.wake, &mut counter);
-        std::mem::take(&mut *self.shared.done())
+        let done = std::mem::take(&mut *self.shared.done());
+        self.open -= done.len();
+        done
     }
 
     /// The process that is being started for an attempt. It exists, or has ended and is not reaped,
     /// until the caller takes what was done.
     pub(crate) fn starting(&self, attempt: AttemptKey) -> Option<i32> {
-        let number = self.shared.attempts().iter().position(|started| *started == Some(attempt))?;
+        let is_it = |working: &Option<Working>| working.is_some_and(|working| working.attempt == attempt);
+        let number = self.shared.working().iter().position(is_it)?;
         Some(self.shared.current[number].load(Ordering::SeqCst)).filter(|pid| *pid != 0)
     }
 
@@ -197,9 +256,10 @@ struct SpawnerThread {
 impl SpawnerThread {
     fn run(mut self, jobs: &Mutex<Receiver<Box<SpawnJob>>>) {
         while let Some(job) = next(jobs) {
-            self.shared.attempts()[self.number] = Some(job.attempt);
+            let working = Working { attempt: job.attempt, since: clock::now().time };
+            self.shared.working()[self.number] = Some(working);
             let result = self.spawn(&job);
-            self.shared.attempts()[self.number] = None;
+            self.shared.working()[self.number] = None;
             let was_empty = {
                 let mut done = self.shared.done();
                 done.push_back(SpawnDone { attempt: job.attempt, result });

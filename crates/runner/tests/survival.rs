@@ -10,11 +10,14 @@ use common::{
     NONE, TestRunner, V1, V2, accepted, count_with_argument, driver, is_alive, outcome, report_pid, unique_word,
     wait_until,
 };
-use muster_agent::runner_protocol::{Kill, KillReason, ToAgent, ToRunner};
+use muster_agent::runner_protocol::{Kill, KillReason, Start, ToAgent, ToRunner};
 use muster_os::proc;
 use muster_testenv::{SmallDisk, lacks};
-use muster_types::{AttemptState, Exit, Fault, KilledBy, Outcome, Reason};
+use muster_types::{AttemptKey, AttemptState, Exit, Fault, KilledBy, Outcome, Reason};
 use rustix::process::{Signal, kill_process};
+
+/// The command of `fcntl`, which libc lacks: a number that is alike on all machines.
+const F_SETSIG: libc::c_int = 10;
 
 const FOREVER: &str = "while :; do sleep 1000; done";
 
@@ -362,13 +365,45 @@ fn strays_are_reaped() {
 }
 
 /// Whether a child waits in the kernel for the other end of a pipe.
-fn opens_a_pipe(parent: i32) -> bool {
-    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    entries.map(|entry| entry.path()).any(|process| {
-        let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
-        let is_child = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)) == Some(&parent.to_string());
-        is_child && std::fs::read_to_string(process.join("wchan")).unwrap_or_default() == "wait_for_partner"
-    })
+/// A program that nothing can execute while this lives, as on a path that cannot be reached: the
+/// kernel waits until whoever holds a lease on the file gives it back.
+struct HeldProgram {
+    path: std::path::PathBuf,
+    _held: std::fs::File,
+}
+
+impl HeldProgram {
+    #[expect(unsafe_code, reason = "the library has no call for leases")]
+    fn new(runner: &TestRunner) -> HeldProgram {
+        let path = runner.file("held");
+        std::fs::copy("/bin/true", &path).unwrap();
+        let held = std::fs::File::options().write(true).open(&path).unwrap();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&held);
+        // SAFETY: numbers. The signal that asks for the lease is one that does nothing.
+        unsafe {
+            assert_eq!(libc::fcntl(fd, F_SETSIG, libc::SIGURG), 0);
+            assert_eq!(libc::fcntl(fd, libc::F_SETLEASE, libc::F_WRLCK), 0);
+        }
+        HeldProgram { path, _held: held }
+    }
+
+    fn start(&self, runner: &TestRunner, key: AttemptKey) -> Start {
+        runner.program(key, self.path.to_str().unwrap(), &[])
+    }
+
+    /// How many children of the runner wait for it.
+    fn waiting(runner: &TestRunner) -> usize {
+        let parent = runner.pid().as_raw_nonzero().get().to_string();
+        let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        entries
+            .map(|entry| entry.path())
+            .filter(|process| {
+                let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+                let is_child = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)) == Some(&parent);
+                is_child && std::fs::read_to_string(process.join("wchan")).unwrap_or_default().contains("break_lease")
+            })
+            .count()
+    }
 }
 
 fn zombies_of(parent: i32) -> usize {
@@ -388,17 +423,12 @@ fn a_hang_of_one_start_does_not_stop_the_rest(arguments: &[&str]) {
     let mut agent = runner.connect();
     agent.start(runner.shell(driver(1), FOREVER));
     agent.wait_running(driver(1));
-    // A pipe without reader: opening it hangs, as an unreachable path would.
-    let pipe = runner.file("pipe");
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-    let mut hanging = runner.shell(driver(2), "true");
-    hanging.program.stdout = pipe.to_str().unwrap().to_owned();
-    agent.start(hanging);
+    let held = HeldProgram::new(&runner);
+    agent.start(held.start(&runner, driver(2)));
     agent.kill(driver(1), true);
     assert_eq!(agent.wait_ended(driver(1)).exit, Exit::Signal(9));
     // A start that is killed before its turn has never started; that case is not meant here.
-    let pid = runner.pid().as_raw_nonzero().get();
-    wait_until("the second hangs", || opens_a_pipe(pid));
+    wait_until("the second hangs", || HeldProgram::waiting(&runner) == 1);
     agent.kill(driver(2), true);
     assert_eq!(agent.wait_ended(driver(2)).reason, Reason::Killed);
     assert!(agent.run(runner.shell(driver(3), "true")).is_success());
@@ -407,6 +437,70 @@ fn a_hang_of_one_start_does_not_stop_the_rest(arguments: &[&str]) {
 #[test]
 fn a_hang_of_one_start_does_not_stop_the_rest_with_cgroups() {
     a_hang_of_one_start_does_not_stop_the_rest(&[]);
+}
+
+/// There are two threads that start processes, at first.
+#[test]
+fn hangs_of_many_starts_do_not_stop_the_rest() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    let held = HeldProgram::new(&runner);
+    let hanging: Vec<_> = (1..=5).map(driver).collect();
+    for key in &hanging {
+        agent.start(held.start(&runner, *key));
+    }
+    assert!(agent.run(runner.shell(driver(6), "true")).is_success());
+    assert_eq!(HeldProgram::waiting(&runner), hanging.len());
+    for key in hanging {
+        agent.kill(key, true);
+        assert_eq!(agent.wait_ended(key).reason, Reason::Killed);
+    }
+}
+
+/// The process that is being started has copies of all descriptors.
+#[test]
+fn a_connection_that_ends_while_a_start_hangs_wakes_nobody_for_ever() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    let held = HeldProgram::new(&runner);
+    agent.start(held.start(&runner, driver(1)));
+    wait_until("it hangs", || HeldProgram::waiting(&runner) == 1);
+    drop(agent);
+    let wake_ups = || {
+        let path = format!("/proc/{}/status", runner.pid().as_raw_nonzero());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+        line.trim().parse::<u64>().unwrap()
+    };
+    let before = wake_ups();
+    std::thread::sleep(Duration::from_secs(1));
+    // A loop that always finds something ready wakes up thousands of times.
+    assert!(wake_ups() - before < 300, "{} wake-ups", wake_ups() - before);
+    drop(held);
+    assert!(runner.connect().run(runner.shell(driver(2), "true")).is_success());
+}
+
+/// A program that runs as the same user can put anything where another's output will be.
+#[test]
+fn an_output_that_is_no_regular_file_is_refused_at_once() {
+    let runner = TestRunner::start(&[]);
+    let mut agent = runner.connect();
+    let pipe = runner.file("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let (link, other) = (runner.file("link"), runner.file("other"));
+    std::fs::write(&other, "other").unwrap();
+    std::os::unix::fs::symlink(&other, &link).unwrap();
+    for (number, path) in [(1, "/dev/full".into()), (2, pipe.clone()), (3, link)] {
+        let mut start = runner.shell(driver(number), "echo written");
+        start.program.stdout = path.to_str().unwrap().to_owned();
+        assert_eq!(agent.run(start).reason, Reason::WorkDirFailed, "{}", path.display());
+    }
+    // Its other end is there, so that nothing waits for it.
+    let _reader = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    let mut start = runner.shell(driver(4), "echo written");
+    start.program.stderr = pipe.to_str().unwrap().to_owned();
+    assert_eq!(agent.run(start).reason, Reason::WorkDirFailed);
+    assert_eq!(std::fs::read(other).unwrap(), b"other");
 }
 
 /// A process that has not executed carries no mark yet.

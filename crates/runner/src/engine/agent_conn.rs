@@ -17,6 +17,8 @@ pub(super) struct AgentConnections {
     listener: Listener,
     pending: BTreeMap<u32, AgentConnection>,
     agent: Option<(u32, AgentConnection)>,
+    /// Connections that are done with, until [`AgentConnections::close_ended`].
+    ended: Vec<AgentConnection>,
     last_number: u32,
     is_writing_watched: bool,
 }
@@ -28,6 +30,7 @@ impl AgentConnections {
             listener,
             pending: BTreeMap::new(),
             agent: None,
+            ended: Vec::new(),
             last_number: 0,
             is_writing_watched: false,
         })
@@ -62,11 +65,13 @@ impl AgentConnections {
                     pending_conn.push(&ToAgent::Refused(refusal));
                     // It is cut whether or not it can still read the reason.
                     let _ = pending_conn.send();
+                    self.ended.push(pending_conn);
                 }
-                FirstMessage::Gone => {}
+                FirstMessage::Gone => self.ended.push(pending_conn),
                 FirstMessage::Hello(version) => {
                     pending_conn.push(&ToAgent::Hello(Box::new(hello(version))));
-                    self.agent = Some((number, pending_conn));
+                    let before = self.agent.replace((number, pending_conn));
+                    self.ended.extend(before.map(|(_, connection)| connection));
                     self.is_writing_watched = false;
                     is_new = true;
                 }
@@ -132,7 +137,13 @@ impl AgentConnections {
             // It is cut whether or not it can still read the reason.
             let _ = agent.send();
         }
-        self.agent = None;
+        self.ended.extend(self.agent.take().map(|(_, connection)| connection));
+    }
+
+    /// Closes the connections that are done with. A process that is being started has a copy of
+    /// their descriptors until it executes, and as long as there is one, closing ends no watch.
+    pub(super) fn close_ended(&mut self, poll: &Poll) {
+        self.ended.drain(..).for_each(|connection| poll.forget(&connection));
     }
 }
 

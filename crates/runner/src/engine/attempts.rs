@@ -176,7 +176,8 @@ impl AttemptTable {
     /// When something must be done without any input.
     pub(super) fn next_deadline(&self) -> Option<Time> {
         let wake = self.wakes.first().map(|(time, _)| *time);
-        [wake, self.fence.next_deadline(), self.journal_retry, self.guard.next_look()].into_iter().flatten().min()
+        let looks = [self.guard.next_look(), self.spawner.next_look()];
+        [wake, self.fence.next_deadline(), self.journal_retry].into_iter().chain(looks).flatten().min()
     }
 
     /// Whether a lease may have run out.
@@ -207,6 +208,7 @@ impl AttemptTable {
             }
         }
         self.hand_over();
+        self.spawner.mind_hangs(now.time);
         std::mem::take(&mut self.changed)
             .iter()
             .filter_map(|key| self.all.get(key))

@@ -177,6 +177,8 @@ impl Engine {
             self.reap_adopted();
             self.settle();
         }
+        self.agent_conn.close_ended(&self.poll);
+        self.attempts.guard.take_ended().iter().for_each(|socket| self.poll.forget(socket));
     }
 
     /// Pending connections come first: a new agent voids what its predecessor has sent.

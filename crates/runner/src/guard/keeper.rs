@@ -36,6 +36,8 @@ pub(crate) struct Keeper {
     request: GuardRequest,
     group: Option<OwnedFd>,
     running: Option<Running>,
+    /// Sockets of guards that have ended, until [`Keeper::take_ended`].
+    ended: Vec<OwnedFd>,
     /// Whether the running guard is in all its cgroups.
     is_admitted: bool,
     started: Option<Time>,
@@ -68,6 +70,7 @@ impl Keeper {
             request: GuardRequest { how, kill_after },
             group,
             running: None,
+            ended: Vec::new(),
             is_admitted: false,
             started: None,
             stated: None,
@@ -141,6 +144,12 @@ impl Keeper {
         self.running.as_ref().map(|running| running.socket.as_fd())
     }
 
+    /// The sockets that are no longer watched for anything. A process that is being started has
+    /// copies of them, so they are taken out of the watch before they are closed.
+    pub(crate) fn take_ended(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.ended)
+    }
+
     /// Reads the guard's wake-ups, and notices its end.
     pub(crate) fn hear(&mut self) {
         let mut buffer = [0; 64];
@@ -184,6 +193,7 @@ impl Keeper {
             // fence. It no longer counts as the guard, so it is reaped with the strays when it has
             // ended.
             let _ = running.child.try_wait();
+            self.ended.push(running.socket);
         }
         self.unanswered = None;
         self.table.forget_guard();

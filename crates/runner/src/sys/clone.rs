@@ -361,11 +361,11 @@ fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
             return (CloneStep::WorkDir, errno());
         }
         libc::dup2(plan.null.as_raw_fd(), libc::STDIN_FILENO);
-        if !open_output(&plan.stdout, libc::STDOUT_FILENO) {
-            return (CloneStep::Stdout, errno());
+        if let Err(errno) = open_output(&plan.stdout, libc::STDOUT_FILENO) {
+            return (CloneStep::Stdout, errno);
         }
-        if !open_output(&plan.stderr, libc::STDERR_FILENO) {
-            return (CloneStep::Stderr, errno());
+        if let Err(errno) = open_output(&plan.stderr, libc::STDERR_FILENO) {
+            return (CloneStep::Stderr, errno);
         }
         let mut none: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&mut none);
@@ -419,14 +419,32 @@ unsafe fn write_oom_score(score: &CStr) -> bool {
     }
 }
 
+/// Only a regular file is taken, and is opened without waiting: a program that runs as the same
+/// user may have put a pipe or a link there.
+///
 /// # Safety
 /// System calls on a C string and numbers.
-unsafe fn open_output(path: &CString, target: RawFd) -> bool {
-    let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOCTTY;
+unsafe fn open_output(path: &CString, target: RawFd) -> Result<(), c_int> {
+    let kind = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT;
+    let flags = kind | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     // SAFETY: a C string that outlives the call.
     let fd = unsafe { libc::open(path.as_ptr(), flags, 0o640) };
-    // SAFETY: numbers; the copy is not closed by exec, the original is.
-    fd >= 0 && unsafe { libc::dup2(fd, target) } >= 0
+    if fd < 0 {
+        return Err(errno());
+    }
+    // SAFETY: plain numbers.
+    let mut found: libc::stat = unsafe { mem::zeroed() };
+    // SAFETY: writes the value that it is given.
+    if unsafe { libc::fstat(fd, &mut found) } != 0 {
+        return Err(errno());
+    }
+    if found.st_mode & libc::S_IFMT != libc::S_IFREG {
+        return Err(libc::EINVAL);
+    }
+    // SAFETY: numbers; the copy is not closed by exec, the original is. The program must not find a
+    // file that does not wait.
+    let is_open = unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_APPEND) == 0 && libc::dup2(fd, target) >= 0 };
+    if is_open { Ok(()) } else { Err(errno()) }
 }
 
 fn errno() -> c_int {

@@ -69,14 +69,15 @@ impl AttemptDirectories {
         }
     }
 
-    /// Makes the directories of a launch. The work directory must be fresh: nothing of another
-    /// attempt may be found there. On failure, returns the path that could not be made.
+    /// Makes the directories of a launch. Its work and log directories must be fresh: nothing of
+    /// another attempt may be found there, nor what another program has put there in advance. On
+    /// failure, returns the path that could not be made.
     pub fn create(&self, launch: &Launch, places: &AttemptPaths) -> Result<(), (PathBuf, io::Error)> {
         let key = launch.attempt.to_string();
         let own = self.directories.work.join(&key);
         make_fresh_dir(&own).map_err(|error| (own, error))?;
         let logs = self.directories.logs.join(&key);
-        make_dir_if_missing(&logs, 0o755).map_err(|error| (logs.clone(), error))?;
+        make_fresh_dir(&logs).map_err(|error| (logs.clone(), error))?;
         let facts = AgentFacts { leased: launch.leased, log_limit: launch.log_limit };
         if facts != AgentFacts::default() {
             write_facts(&logs, facts).map_err(|error| (logs, error))?;
@@ -129,7 +130,8 @@ fn make_dir_if_missing(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// A directory that exists was prepared by an agent that died before the runner heard of the
-/// attempt. Nothing ever ran in it, and the attempt must find nothing of it.
+/// attempt, or another program made it. Nothing ever ran in it, and the attempt must find nothing
+/// of it.
 fn make_fresh_dir(path: &Path) -> io::Result<()> {
     match make_dir(path, 0o755) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -147,7 +149,7 @@ fn write_facts(logs: &Path, facts: AgentFacts) -> io::Result<()> {
 }
 
 fn read_facts(logs: &Path) -> Option<AgentFacts> {
-    let text = fs::read_to_string(logs.join(FACTS)).ok()?;
+    let text = muster_os::file::read_small(&logs.join(FACTS)).ok()?;
     let (leased, log_limit) = text.trim().split_once(' ')?;
     Some(AgentFacts { leased: leased == "1", log_limit: log_limit.parse().ok()? })
 }

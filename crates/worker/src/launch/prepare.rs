@@ -280,6 +280,19 @@ mod tests {
         prepared.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// The name of the next attempt's log directory is no secret.
+    #[test]
+    fn what_is_in_a_log_directory_before_its_attempt_goes() {
+        let setting = Setting::new();
+        let attempt = AttemptKey::Driver(DriverUid(7), AttemptNumber(2));
+        let logs = setting.root.path().join("logs").join(attempt.to_string());
+        fs::create_dir(&logs).expect("made");
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, logs.join("stdout"), fifo, 0o600.into(), 0).expect("made");
+        setting.prepare(&launch(attempt)).expect("prepared");
+        assert!(!logs.join("stdout").exists(), "it was there before");
+    }
+
     #[test]
     fn a_driver_is_told_who_it_is_and_cannot_be_told_otherwise() {
         let setting = Setting::new();

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use muster_os::file::open_regular;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
 
@@ -37,7 +38,7 @@ pub fn can_punch(directory: &Path) -> bool {
 /// Returns the size of the file.
 pub fn bound(path: &Path, limit: u64, may_punch: bool) -> Result<u64, BoundError> {
     let failed = |source| BoundError { path: path.to_owned(), source };
-    let size = match fs::metadata(path) {
+    let size = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(failed(error)),
@@ -45,7 +46,7 @@ pub fn bound(path: &Path, limit: u64, may_punch: bool) -> Result<u64, BoundError
     if !may_punch || limit == 0 || size <= limit.saturating_add(slack(limit)) {
         return Ok(size);
     }
-    let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
+    let file = open_regular(path, OpenOptions::new().read(true).write(true)).map_err(failed)?;
     let kept = size - data_start(&file, 0, size).map_err(failed)?;
     let end = (size - limit) / BLOCK * BLOCK;
     if kept > limit + slack(limit) && end > 0 {

@@ -1,10 +1,12 @@
 //! Reading a log that grows at its end, loses its head, and may be truncated by its program.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use muster_os::file::open_regular;
 
 use super::Truncations;
 use super::bound::data_start;
@@ -95,7 +97,7 @@ impl LogReader {
 
     fn open(&mut self) -> io::Result<Option<File>> {
         if self.file.is_none() {
-            match File::open(&self.path) {
+            match open_regular(&self.path, OpenOptions::new().read(true)) {
                 Ok(file) => self.file = Some(file),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(error),
@@ -139,6 +141,21 @@ mod tests {
 
     fn at(truncations: u64, byte: u64) -> Position {
         Position { truncations, byte }
+    }
+
+    /// The directory is the program's as much as ours.
+    #[test]
+    fn what_a_program_puts_in_the_place_of_its_log_is_not_read() {
+        let (directory, path, truncations) = setting();
+        let other = directory.path().join("other");
+        fs::write(&other, "other").expect("written");
+        std::os::unix::fs::symlink(&other, &path).expect("made");
+        let read = || LogReader::new(path.clone(), truncations.clone(), ReadStart::At(at(0, 0))).read_next();
+        read().expect_err("a link");
+        fs::remove_file(&path).expect("removed");
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, 0o600.into(), 0).expect("made");
+        read().expect_err("a pipe, which nobody writes to");
     }
 
     #[test]

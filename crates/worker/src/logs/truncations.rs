@@ -1,9 +1,10 @@
 //! How often a program has truncated its own output, so that an offset from before is known as one.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+
+use muster_os::file::read_small;
 
 /// Counts per file. A count is kept beside its file, so that it outlives the agent. The last size
 /// is not kept, so a truncation between two agents goes unnoticed, and so does one that the file
@@ -33,7 +34,7 @@ impl Truncations {
             entry.size = size;
             return entry.count;
         }
-        let count = fs::read_to_string(count_file(file)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        let count = read_small(&count_file(file)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
         seen.insert(file.to_owned(), SeenSize { size, count });
         count
     }
