@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use muster_proto::errors::reason_of;
+use muster_proto::flow_control::Windows;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Endpoint;
@@ -28,10 +29,6 @@ const AVOIDED: Duration = Duration::from_secs(2);
 /// it. They must do so for good if this machine cannot reach the leader.
 const DISTRUSTED: Duration = Duration::from_secs(10);
 
-/// Windows that let one connection carry many answers at a time: the defaults (64 KiB) stall lists
-/// and logs.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
 /// The connection of a pending call or stream is probed after it received nothing for this long …
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 /// … and the probe must be answered within this time. A master that is paused, cut off or on a lost
@@ -52,8 +49,9 @@ impl Route {
     fn new(address: &str, options: &ConnectOptions) -> Result<Route, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .user_agent(concat!("muster-client/", env!("CARGO_PKG_VERSION")))?
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            // All calls and watches of a program share the connection, and it may leave some unread.
+            .initial_stream_window_size(Windows::OF_CLIENT.stream)
+            .initial_connection_window_size(Windows::OF_CLIENT.connection)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             // The next call on a connection that was idle probes it at once.

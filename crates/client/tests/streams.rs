@@ -136,3 +136,34 @@ async fn a_log_is_read_on_where_its_stream_broke() {
     let resumed = v1::LogOffset { truncations: 1, byte: 13 };
     assert_eq!((state.read[1].tail_bytes, state.read[1].offset), (0, Some(resumed)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_that_are_opened_and_not_read_on_hold_up_no_other_read() {
+    const PIECE: usize = 1 << 20;
+    let piece = |end| {
+        Ok(v1::ReadLogResponse {
+            chunk: Some(v1::LogChunk { data: vec![b'x'; PIECE].into(), end, ..Default::default() }),
+        })
+    };
+    let master = FakeMaster::start().await;
+    let client = client(&master);
+    let mut length = 0;
+    let reads = async {
+        let mut unread = Vec::new();
+        for _ in 0..24 {
+            let items = vec![piece(false), piece(false), piece(false)];
+            master.state().logs.push_back(Script { items, stays_open: true });
+            let mut read = client.read_log(v1::ReadLogRequest::default());
+            assert!(read.next().await.unwrap().is_some());
+            unread.push(read);
+        }
+        let items = (1..=16).map(|number| piece(number == 16)).collect();
+        master.state().logs.push_back(Script { items, stays_open: true });
+        let mut read = client.read_log(v1::ReadLogRequest::default());
+        while let Some(chunk) = read.next().await.unwrap() {
+            length += chunk.data.len();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), reads).await.expect("in time: the other log");
+    assert_eq!(length, 16 * PIECE);
+}

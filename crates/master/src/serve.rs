@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_proto::flow_control::{MASTER_STREAMS, Windows};
 use muster_proto::reflection::{self, ReflectionIndex};
 use muster_proto::server::{self, MAX_HEADERS_READ, MAX_REQUEST};
 use muster_proto::v1::application_service_server::{self, ApplicationServiceServer};
@@ -24,12 +25,6 @@ use crate::listen::connections;
 
 /// Largest message of a worker: a part of an inventory, or a batch of reports.
 pub(crate) const MAX_LINK_MESSAGE: usize = 4 << 20;
-/// Streams of one connection. A watch takes one; a program that follows several objects names them
-/// all in one watch.
-const MAX_STREAMS: u32 = 4096;
-/// Flow-control windows: a stream has room for a batch of commands, a connection for several.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
 /// A peer that is gone is noticed after both. Clients may ping as often as they like, which costs
 /// nothing.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -74,9 +69,9 @@ pub(crate) fn serve(
     let router = Server::builder()
         .layer(tower::layer::layer_fn(server::guarded))
         .layer(tower::layer::layer_fn(move |inner| Forward::new(inner, forwarding.clone())))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(Windows::OF_MASTER.stream)
+        .initial_connection_window_size(Windows::OF_MASTER.connection)
+        .max_concurrent_streams(MASTER_STREAMS)
         .http2_max_header_list_size(MAX_HEADERS_READ)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))

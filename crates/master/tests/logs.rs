@@ -9,6 +9,7 @@ use muster_proto::errors::Failure;
 use muster_proto::v1;
 use muster_proto::v1::read_log_request::Subject;
 use muster_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
+use muster_testenv::wire::{Call, StalledStreams};
 use muster_types::AttemptState;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -18,8 +19,8 @@ use v1::driver::State;
 type Pieces =
     std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<v1::WorkerServiceReadLogResponse, Status>> + Send>>;
 
-/// A worker that has only the standard output of first attempts.
-struct FixedLogs;
+/// A worker that has only the standard output of first attempts, in these pieces.
+struct FixedLogs(Vec<&'static [u8]>);
 
 #[tonic::async_trait]
 impl WorkerService for FixedLogs {
@@ -37,11 +38,14 @@ impl WorkerService for FixedLogs {
         if request.attempt != 1 || request.stream == i32::from(v1::LogStream::Stderr) {
             return Err(Failure::NotFound { kind: "log", name: format!("{:?}", request.subject) }.into());
         }
-        let chunk = |data: &'static str, end| {
-            let chunk = v1::LogChunk { data: data.as_bytes().into(), end, ..Default::default() };
+        let pieces = self.0.clone();
+        let chunk = move |(index, data): (usize, &&'static [u8])| {
+            let end = index + 1 == pieces.len();
+            let chunk = v1::LogChunk { data: (*data).into(), end, ..Default::default() };
             Ok(v1::WorkerServiceReadLogResponse { chunk: Some(chunk) })
         };
-        Ok(Response::new(Box::pin(tokio_stream::iter([chunk("hello ", false), chunk("world", true)]))))
+        let chunks: Vec<_> = self.0.iter().enumerate().map(chunk).collect();
+        Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
     }
 
     async fn drain(&self, _request: Request<v1::DrainRequest>) -> Result<Response<v1::DrainResponse>, Status> {
@@ -49,10 +53,10 @@ impl WorkerService for FixedLogs {
     }
 }
 
-async fn logs() -> String {
+async fn logs(pieces: Vec<&'static [u8]>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let server = tonic::transport::Server::builder().add_service(WorkerServiceServer::new(FixedLogs));
+    let server = tonic::transport::Server::builder().add_service(WorkerServiceServer::new(FixedLogs(pieces)));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     address
 }
@@ -62,7 +66,7 @@ async fn a_log_is_read_through_the_master() {
     let master = Master::start(&[]).await;
     let mut client = master.client().await;
     let mut worker = FakeWorker::new("w1", 1);
-    worker.hello.address = logs().await;
+    worker.hello.address = logs(vec![b"hello ", b"world"]).await;
     let mut link = worker.join(&master, &[]).await;
     submit(&mut client, "talks").await;
     let launch = link.launch().await;
@@ -83,6 +87,31 @@ async fn a_log_is_read_through_the_master() {
     assert_failure(&client.read_log(never).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
     let nobody = v1::ReadLogRequest { subject: Some(Subject::DriverId("nobody".into())), ..request };
     assert_failure(&client.read_log(nobody).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
+}
+
+/// All logs of a worker are read over one connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_stop_reading_hold_up_no_other_reader() {
+    static PIECE: [u8; 1 << 20] = [b'x'; 1 << 20];
+    let master = Master::start(&[]).await;
+    let mut client = master.client().await;
+    let mut worker = FakeWorker::new("w1", 1);
+    worker.hello.address = logs(vec![&PIECE; 16]).await;
+    let mut link = worker.join(&master, &[]).await;
+    submit(&mut client, "talks").await;
+    let launch = link.launch().await;
+    link.report(&[worker.report(&launch, AttemptState::Running)]).await;
+    until(&mut client, "talks", State::Running).await;
+
+    let request = v1::ReadLogRequest { subject: Some(Subject::DriverId("talks".into())), ..Default::default() };
+    let call = Call::new("/muster.v1.MasterService/ReadLog", &request);
+    let _stalled = StalledStreams::open(&master.address, &call, 24, true).await;
+    let mut pieces = client.read_log(request).await.unwrap().into_inner();
+    let mut length = 0;
+    while let Some(piece) = soon("a piece", pieces.next()).await {
+        length += piece.unwrap().chunk.unwrap().data.len();
+    }
+    assert_eq!(length, 16 << 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

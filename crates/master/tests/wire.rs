@@ -11,7 +11,7 @@ use common::fake_leader::{FakeLeader, cancelled};
 use common::follower::{ElectionControl, Follower};
 use common::*;
 use muster_proto::v1;
-use muster_testenv::wire::{Call, Frames, connect, framed, gzip};
+use muster_testenv::wire::{Call, Frames, StalledStreams, connect, framed, gzip};
 use prost::Message as _;
 use prost::bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -351,6 +351,38 @@ async fn health_is_answered_alike() {
         assert_eq!((frames.status(), frames.messages[0].1.as_slice()), (0, [8, 1].as_slice()), "{service}");
     }
     assert_eq!(pair.both(&Call::new("/grpc.health.v1.Health/Check", &health("nobody"))).await.status(), 5);
+}
+
+/// Questions whose answers nobody reads are not read on by the server. They fill the windows of
+/// their own streams, and not that of the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_stand_still_leave_room_for_calls_on_their_connection() {
+    let pair = Pair::start().await;
+    let questions = framed(false, &[0x3a, 0]).repeat(1 << 14);
+    let reflection = Call::new("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &()).body(questions);
+    for address in [&pair.leader.address, &pair.standby.address] {
+        let mut stalled = StalledStreams::open(address, &reflection, 300, false).await;
+        let frames = stalled.call_beside(address, &Call::new(GET, &named("nobody"))).await;
+        assert_eq!(frames.status(), 5, "{frames:?}");
+    }
+}
+
+/// A standby forwards the calls of all its callers over one connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_nobody_reads_at_a_standby_hold_up_no_other_caller() {
+    let mut leader = FakeLeader::start().await;
+    let (standby, _control) = behind(&leader).await;
+    let message = vec![0; 1 << 20];
+    let _stalled = StalledStreams::open(&standby.address, &Call::new(WATCH, &()), 48, true).await;
+    let mut answers = Vec::new();
+    for _ in 0..48 {
+        answers.push(leader.call(WATCH).await.begin(&message));
+    }
+    let (call, address) = (Call::new(GET, &()), standby.address.clone());
+    let asked = tokio::spawn(async move { call.at(&address).await });
+    leader.call(GET).await.answer(&message);
+    let frames = asked.await.unwrap();
+    assert_eq!((frames.status(), frames.messages[0].1.len()), (0, message.len()));
 }
 
 /// A standby behind a leader that the test plays.

@@ -2,6 +2,7 @@
 //!
 //! - [`v1`]: generated messages, clients and servers.
 //! - [`artifact`]: where a file may be fetched from, and what it may be called.
+//! - [`flow_control`]: the windows of connections that many streams share.
 //! - [`validate`]: requests of clients, checked, with defaults filled in.
 //! - [`errors`]: what is said to a caller when something fails, and what a caller may conclude.
 //! - [`render`]: records as people see them, secrets redacted.
@@ -18,6 +19,7 @@ pub mod v1 {
 pub mod artifact;
 pub mod enums;
 pub mod errors;
+pub mod flow_control;
 mod link;
 pub mod methods;
 mod process;

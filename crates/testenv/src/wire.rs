@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Duration;
 
+use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use prost::bytes::Bytes;
 use tonic::codegen::http::{HeaderMap, Request};
@@ -171,6 +172,49 @@ impl Call {
         let reset = std::future::poll_fn(|context| sender.poll_reset(context));
         soon("the reset", reset).await.unwrap();
         frames
+    }
+}
+
+/// A connection with streams that stand still: nobody reads their answers.
+pub struct StalledStreams {
+    client: SendRequest<Bytes>,
+    _streams: Vec<(ResponseFuture, SendStream<Bytes>)>,
+}
+
+impl StalledStreams {
+    /// Makes this call so many times and reads no answer. `ends` says whether the requests end.
+    ///
+    /// # Panics
+    ///
+    /// If nothing listens there, or the server refuses the number of streams.
+    pub async fn open(address: &str, call: &Call, streams: usize, ends: bool) -> StalledStreams {
+        // The window of this connection is large, so that the streams stall by their own windows
+        // and leave room for a call beside them.
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(1 << 14).initial_connection_window_size(1 << 30);
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut client, connection) = builder.handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let (body, mut opened) = (Bytes::from(call.body.clone()), Vec::new());
+        for _ in 0..streams {
+            client = client.ready().await.unwrap();
+            let (response, mut sender) = client.send_request(call.head(address), false).unwrap();
+            sender.send_data(body.clone(), ends).unwrap();
+            opened.push((response, sender));
+        }
+        StalledStreams { client, _streams: opened }
+    }
+
+    /// Makes a call beside them, on the same connection, and reads its answer to its end.
+    ///
+    /// # Panics
+    ///
+    /// If the answer breaks, or does not come.
+    pub async fn call_beside(&mut self, address: &str, call: &Call) -> Frames {
+        self.client = self.client.clone().ready().await.unwrap();
+        let (response, mut sender) = self.client.send_request(call.head(address), false).unwrap();
+        sender.send_data(Bytes::from(call.body.clone()), true).unwrap();
+        answer(response).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_proto::errors::{Failure, reason_of};
+use muster_proto::flow_control::Windows;
 use muster_proto::v1;
 use muster_proto::v1::worker_service_client::WorkerServiceClient;
 use muster_proto::v1::worker_service_read_log_request::Subject;
@@ -44,6 +45,9 @@ impl LogSources {
             None => {
                 let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
                 let endpoint = endpoint.connect_timeout(CONNECT_WITHIN).tcp_nodelay(true);
+                // All readers of a worker's logs share its connection, and some read slowly.
+                let Windows { stream, connection } = Windows::OF_WORKER;
+                let endpoint = endpoint.initial_stream_window_size(stream).initial_connection_window_size(connection);
                 let endpoint = endpoint.http2_keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE);
                 (address.to_owned(), endpoint.connect_lazy())
             }

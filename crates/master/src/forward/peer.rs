@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use muster_proto::errors::Failure;
+use muster_proto::flow_control::Windows;
 use muster_store::Member;
 use tonic::transport::{Channel, Endpoint};
 
@@ -11,11 +12,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The interval and the timeout of pings. A leader that is gone is noticed after both; the election
 /// notices it within the store lease.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// Windows that let one connection carry many answers at a time.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// A connection to one leader, made when it is first needed.
+/// A connection to one leader, made when it is first needed. The calls of all callers share it, so
+/// streams that one caller does not read must leave room for the others.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     address: String,
@@ -32,8 +31,8 @@ impl Peer {
         let channel = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(Windows::AMONG_MASTERS.stream)
+            .initial_connection_window_size(Windows::AMONG_MASTERS.connection)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
             .buffer_size(4096)

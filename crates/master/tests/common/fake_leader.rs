@@ -9,7 +9,7 @@ use prost::bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tonic::codegen::http::{Request, Response};
+use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 
 /// A leader that answers nothing by itself.
 pub struct FakeLeader {
@@ -74,6 +74,13 @@ impl ForwardedCall {
         let mut answer = self.respond.send_response(head, false).unwrap();
         answer.send_data(Bytes::from(framed(false, message)), false).unwrap();
         answer
+    }
+
+    /// Answers with this message, and ends the stream as a success.
+    pub fn answer(&mut self, message: &[u8]) {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        self.begin(message).send_trailers(trailers).unwrap();
     }
 
     /// Waits until the call, which has no answer yet, is cancelled.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_proto::flow_control::WORKER_STREAMS;
 use muster_proto::reflection::{self, COMMON_SERVICES, ReflectionIndex};
 use muster_proto::server::{self, MAX_HEADERS_READ, MAX_REQUEST};
 use muster_proto::v1::worker_service_server::{SERVICE_NAME, WorkerServiceServer};
@@ -17,8 +18,6 @@ use tonic_health::server::HealthReporter;
 use super::{Handlers, ServiceState};
 use crate::status::AgentStatus;
 
-/// Most streams of one connection, which are readers of logs.
-const STREAMS: u32 = 1_024;
 /// How soon a peer that is gone is noticed.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -59,7 +58,7 @@ impl Server {
         let readiness = tokio::spawn(keep_readiness(health, self.state.status.clone()));
         let reflected = Arc::new(ReflectionIndex::lazy(&[SERVICE_NAME]));
         let serving = tonic::transport::Server::builder()
-            .max_concurrent_streams(STREAMS)
+            .max_concurrent_streams(WORKER_STREAMS)
             .http2_max_header_list_size(MAX_HEADERS_READ)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .tcp_nodelay(true)
