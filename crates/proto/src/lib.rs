@@ -38,7 +38,7 @@ mod violations;
 mod wire_error;
 
 pub use link::{LeaderWelcome, PROTOCOL_VERSION};
-pub use tokens::{PageToken, ParseTokenError, ResumeToken};
+pub use tokens::{PageToken, PagedList, ParseTokenError, ResumeToken};
 pub use violations::{FieldViolation, FieldViolations, MAX_VIOLATIONS, Path};
 pub use wire_error::WireError;
 

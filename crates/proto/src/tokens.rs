@@ -35,7 +35,10 @@ impl ResumeToken {
 /// The first byte of each kind of token, so that one is not taken for another and the format can
 /// change.
 const RESUME: u8 = 0x11;
-const PAGE: u8 = 0x21;
+const PAGE: u8 = 0x22;
+/// The length of the checksum at the end of a page token. A key has no form by which one that was
+/// cut short could be told.
+const CHECKSUM: usize = 4;
 
 impl fmt::Display for ResumeToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,33 +67,66 @@ impl FromStr for ResumeToken {
     }
 }
 
-/// The position where a page ended, bound to the filter of its list.
+/// A list whose pages have tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PagedList {
+    /// Of drivers.
+    Drivers,
+    /// Of applications.
+    Applications,
+    /// Of the executors of this application, as the caller named it; `None` of all.
+    Executors(Option<String>),
+    /// Of workers.
+    Workers,
+}
+
+impl PagedList {
+    /// A checksum of the list and its filter (the text as the caller gave it). It detects a token
+    /// that is used with another list, and protects against no attacker. Names of applications have
+    /// no byte 0, so what is hashed has one meaning.
+    fn fingerprint(&self, filter: &str) -> u32 {
+        let (list, of) = match self {
+            PagedList::Drivers => (0, ""),
+            PagedList::Applications => (1, ""),
+            PagedList::Executors(of) => (2, of.as_deref().unwrap_or_default()),
+            PagedList::Workers => (3, ""),
+        };
+        let mut hasher = crc32fast::Hasher::new();
+        for part in [&[list], of.as_bytes(), &[0], filter.as_bytes()] {
+            hasher.update(part);
+        }
+        hasher.finalize()
+    }
+}
+
+/// The position where a page ended, bound to its list and that list's filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageToken {
     /// The key of the last element of the page; the next page begins after it.
     pub after: String,
-    filter: u32,
+    list: u32,
 }
 
 impl PageToken {
     /// The token of the position after `after` in the list of `filter` (its text as the caller gave
     /// it).
-    pub fn new(after: impl Into<String>, filter: &str) -> PageToken {
-        PageToken { after: after.into(), filter: fingerprint(filter) }
+    pub fn new(after: impl Into<String>, list: &PagedList, filter: &str) -> PageToken {
+        PageToken { after: after.into(), list: list.fingerprint(filter) }
     }
 
-    /// Whether it was made for this filter.
-    pub fn suits(&self, filter: &str) -> bool {
-        self.filter == fingerprint(filter)
+    /// Whether it was made for this list and filter.
+    pub fn suits(&self, list: &PagedList, filter: &str) -> bool {
+        self.list == list.fingerprint(filter)
     }
 }
 
 impl fmt::Display for PageToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = Vec::with_capacity(5 + self.after.len());
+        let mut bytes = Vec::with_capacity(5 + self.after.len() + CHECKSUM);
         bytes.push(PAGE);
-        bytes.extend_from_slice(&self.filter.to_be_bytes());
+        bytes.extend_from_slice(&self.list.to_be_bytes());
         bytes.extend_from_slice(self.after.as_bytes());
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
         f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
 }
@@ -100,10 +136,14 @@ impl FromStr for PageToken {
 
     fn from_str(text: &str) -> Result<Self, ParseTokenError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| ParseTokenError)?;
+        let (bytes, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or(ParseTokenError)?;
+        if crc32fast::hash(bytes) != u32::from_be_bytes(*checksum) {
+            return Err(ParseTokenError);
+        }
         let rest = bytes.strip_prefix(&[PAGE]).ok_or(ParseTokenError)?;
-        let (filter, after) = rest.split_first_chunk::<4>().ok_or(ParseTokenError)?;
+        let (list, after) = rest.split_first_chunk::<4>().ok_or(ParseTokenError)?;
         let after = std::str::from_utf8(after).map_err(|_| ParseTokenError)?;
-        Ok(PageToken { after: after.to_owned(), filter: u32::from_be_bytes(*filter) })
+        Ok(PageToken { after: after.to_owned(), list: u32::from_be_bytes(*list) })
     }
 }
 
@@ -116,11 +156,6 @@ pub fn etag(version: u64) -> String {
 pub fn version_of_etag(etag: &str) -> Result<u64, ParseTokenError> {
     let digits = etag.strip_prefix('v').filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
     digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).ok_or(ParseTokenError)
-}
-
-/// FNV-1a: it detects a token that is used with another filter, and protects against no attacker.
-fn fingerprint(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
@@ -159,9 +194,10 @@ mod tests {
 
         #[test]
         fn a_page_token_comes_back_and_knows_its_filter(after in ".{0,80}", filter in ".{0,40}") {
-            let token = PageToken::new(after, &filter);
+            let token = PageToken::new(after, &PagedList::Drivers, &filter);
             let parsed: PageToken = token.to_string().parse().unwrap();
-            prop_assert!(parsed.suits(&filter) && !parsed.suits("state=OTHER AND worker=x"));
+            prop_assert!(parsed.suits(&PagedList::Drivers, &filter) && !parsed.suits(&PagedList::Workers, &filter));
+            prop_assert!(!parsed.suits(&PagedList::Drivers, "state=OTHER AND worker=x"));
             prop_assert_eq!(parsed, token);
         }
 
@@ -180,17 +216,20 @@ mod tests {
 
     #[test]
     fn a_token_has_one_text() {
-        let token = PageToken::new("ab", "").to_string();
-        assert_eq!(token, "IYEcncVhYg");
-        for other in ["IYEcncVhYg==", "IYEcncVhYh", "IYEcncVhY", "IYEcncVh/g"] {
+        let token = PageToken::new("ab", &PagedList::Drivers, "").to_string();
+        let without_last = &token[..token.len() - 1];
+        for other in [format!("{token}="), format!("{token}=="), format!("{token}A"), without_last.to_owned()] {
             assert!(other.parse::<PageToken>().is_err(), "{other}");
         }
+        // The last character has bits that carry nothing; they have one value.
+        let same_bytes = (b'A'..=b'z').map(|last| format!("{without_last}{}", char::from(last)));
+        assert_eq!(same_bytes.filter(|other| other.parse::<PageToken>().is_ok()).collect::<Vec<_>>(), [token]);
     }
 
     #[test]
     fn one_kind_of_token_is_not_taken_for_another() {
         let resume = ResumeToken::after(1, Commit(7)).to_string();
         assert!(resume.parse::<PageToken>().is_err());
-        assert!(PageToken::new("a", "").to_string().parse::<ResumeToken>().is_err());
+        assert!(PageToken::new("a", &PagedList::Drivers, "").to_string().parse::<ResumeToken>().is_err());
     }
 }

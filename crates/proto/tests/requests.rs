@@ -224,6 +224,55 @@ fn a_page_token_belongs_to_its_filter() {
     assert!(list("x", "").is_err());
 }
 
+/// The fields of a list that refuses this token.
+fn refused_token(list: &str, token: &str) -> Vec<String> {
+    let page_token = token.to_owned();
+    let application_id = list.strip_prefix("executors of ").unwrap_or_default().to_owned();
+    let refusal = match list {
+        "drivers" => validate::list_drivers(v1::ListDriversRequest { page_token, ..Default::default() }).err(),
+        "workers" => validate::list_workers(v1::ListWorkersRequest { page_token, ..Default::default() }).err(),
+        "applications" => {
+            validate::list_applications(v1::ListApplicationsRequest { page_token, ..Default::default() }).err()
+        }
+        _ => {
+            let request = v1::ListExecutorsRequest { page_token, application_id, ..Default::default() };
+            validate::list_executors(request).err()
+        }
+    };
+    refusal.map_or_else(Vec::new, |all| all.list().iter().map(|violation| violation.field.clone()).collect())
+}
+
+#[test]
+fn a_page_token_belongs_to_its_list_and_is_taken_whole() {
+    let executors = |application: &str| {
+        let request = v1::ListExecutorsRequest { application_id: application.into(), ..Default::default() };
+        validate::list_executors(request).unwrap().page.next_token("key")
+    };
+    let tokens = [
+        ("drivers", validate::list_drivers(Default::default()).unwrap().next_token("key")),
+        ("workers", validate::list_workers(Default::default()).unwrap().next_token("key")),
+        ("applications", validate::list_applications(Default::default()).unwrap().next_token("key")),
+        ("executors", executors("")),
+        ("executors of a", executors("a")),
+        ("executors of b", executors("b")),
+    ];
+    for (list, token) in &tokens {
+        for (other, _) in &tokens {
+            let refused = refused_token(other, token);
+            assert_eq!(refused.is_empty(), other == list, "the token of {list} at {other}");
+            assert!(refused.iter().all(|field| field == "page_token"), "{refused:?}");
+        }
+        for length in 1..token.len() {
+            assert_eq!(refused_token(list, &token[..length]), ["page_token"], "{list}: {length} characters");
+        }
+        for place in 0..token.len() {
+            let other = if token.as_bytes()[place] == b'A' { "B" } else { "A" };
+            let damaged = [&token[..place], other, &token[place + 1..]].concat();
+            assert_eq!(refused_token(list, &damaged), ["page_token"], "{list}: another character at {place}");
+        }
+    }
+}
+
 /// The refused fields of a log request.
 fn log_fields(request: v1::ReadLogRequest) -> Vec<String> {
     match validate::read_log(request) {

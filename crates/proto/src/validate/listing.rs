@@ -4,7 +4,7 @@ use muster_types::{ApplicationState, DriverState, ExecutorState, WorkerState};
 
 use super::checks::shown_text;
 use super::filter::{Filter, FilterTerms, StateWord, filter};
-use crate::{FieldViolations, PageToken, Path, v1};
+use crate::{FieldViolations, PageToken, PagedList, Path, v1};
 
 /// Elements of a page when the caller names no number.
 pub const DEFAULT_PAGE_SIZE: usize = 100;
@@ -21,17 +21,19 @@ pub struct Page<S> {
     pub after: Option<String>,
     /// The conditions of the list.
     pub filter: Filter<S>,
+    list: PagedList,
     filter_text: String,
 }
 
 impl<S> Page<S> {
     /// The token of the page that begins after `key`.
     pub fn next_token(&self, key: &str) -> String {
-        PageToken::new(key, &self.filter_text).to_string()
+        PageToken::new(key, &self.list, &self.filter_text).to_string()
     }
 }
 
 fn page<S: StateWord>(
+    list: PagedList,
     size: u32,
     token: &str,
     text: String,
@@ -43,9 +45,9 @@ fn page<S: StateWord>(
     let after = match token {
         "" => None,
         token => match token.parse::<PageToken>() {
-            Ok(token) if token.suits(&text) => Some(token.after),
+            Ok(token) if token.suits(&list, &text) => Some(token.after),
             Ok(_) => {
-                violations.add(&path, "was made for another filter; keep the filter from page to page");
+                violations.add(&path, "was made for another list or filter; keep both from page to page");
                 None
             }
             Err(error) => {
@@ -59,14 +61,14 @@ fn page<S: StateWord>(
         Ok(size) => size.min(MAX_PAGE_SIZE),
         Err(_) => MAX_PAGE_SIZE,
     };
-    Page { size, after, filter, filter_text: text }
+    Page { size, after, filter, list, filter_text: text }
 }
 
 /// Checks a list of drivers.
 pub fn list_drivers(wire: v1::ListDriversRequest) -> Result<Page<DriverState>, FieldViolations> {
     let mut violations = FieldViolations::new();
     let terms = FilterTerms { worker: true, labels: true };
-    let page = page(wire.page_size, &wire.page_token, wire.filter, terms, &mut violations);
+    let page = page(PagedList::Drivers, wire.page_size, &wire.page_token, wire.filter, terms, &mut violations);
     violations.unless_any(page)
 }
 
@@ -74,7 +76,7 @@ pub fn list_drivers(wire: v1::ListDriversRequest) -> Result<Page<DriverState>, F
 pub fn list_applications(wire: v1::ListApplicationsRequest) -> Result<Page<ApplicationState>, FieldViolations> {
     let mut violations = FieldViolations::new();
     let terms = FilterTerms { worker: false, labels: true };
-    let page = page(wire.page_size, &wire.page_token, wire.filter, terms, &mut violations);
+    let page = page(PagedList::Applications, wire.page_size, &wire.page_token, wire.filter, terms, &mut violations);
     violations.unless_any(page)
 }
 
@@ -92,8 +94,9 @@ pub fn list_executors(wire: v1::ListExecutorsRequest) -> Result<ListExecutors, F
     let mut violations = FieldViolations::new();
     shown_text(&wire.application_id, 253, &Path::root("application_id"), &mut violations);
     let terms = FilterTerms { worker: true, labels: false };
-    let page = page(wire.page_size, &wire.page_token, wire.filter, terms, &mut violations);
     let application = Some(wire.application_id).filter(|id| !id.is_empty());
+    let list = PagedList::Executors(application.clone());
+    let page = page(list, wire.page_size, &wire.page_token, wire.filter, terms, &mut violations);
     violations.unless_any(ListExecutors { application, page })
 }
 
@@ -101,6 +104,6 @@ pub fn list_executors(wire: v1::ListExecutorsRequest) -> Result<ListExecutors, F
 pub fn list_workers(wire: v1::ListWorkersRequest) -> Result<Page<WorkerState>, FieldViolations> {
     let mut violations = FieldViolations::new();
     let terms = FilterTerms { worker: true, labels: true };
-    let page = page(wire.page_size, &wire.page_token, wire.filter, terms, &mut violations);
+    let page = page(PagedList::Workers, wire.page_size, &wire.page_token, wire.filter, terms, &mut violations);
     violations.unless_any(page)
 }
