@@ -131,6 +131,35 @@ async fn what_is_not_served_and_what_is_no_call_are_answered_by_the_protocol() {
     }
 }
 
+/// A method that takes one message takes no second one, whether it answers with one or a stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_message_is_refused_where_a_method_takes_one() {
+    let pair = Pair::start().await;
+    let health = tonic_health::pb::HealthCheckRequest::default().encode_to_vec();
+    let cases = [
+        (GET, named("nobody").encode_to_vec()),
+        (SUBMIT, sleeping("twice").encode_to_vec()),
+        (WATCH, Vec::new()),
+        ("/muster.v1.MasterService/WatchLeader", Vec::new()),
+        ("/muster.v1.ApplicationService/WatchApplication", Vec::new()),
+        ("/grpc.health.v1.Health/Check", health.clone()),
+        ("/grpc.health.v1.Health/Watch", health),
+    ];
+    for (path, message) in cases {
+        let one = framed(false, &message);
+        // A second prefix, or a part of one, is already too much.
+        for more in [one.clone(), framed(false, &[]), vec![0]] {
+            let frames = pair.both(&Call::new(path, &()).body([one.clone(), more].concat())).await;
+            assert_eq!((frames.status(), frames.reason.as_deref()), (3, Some("BAD_REQUEST")), "{path} {frames:?}");
+        }
+    }
+    let packed = framed(true, &gzip(&named("nobody").encode_to_vec())).repeat(2);
+    let frames = pair.both(&Call::new(GET, &()).body(packed).with("grpc-encoding", "gzip")).await;
+    assert_eq!((frames.status(), frames.reason.as_deref()), (3, Some("BAD_REQUEST")), "{frames:?}");
+    // Nothing was done: the submission was not carried out.
+    assert_eq!(pair.both(&Call::new(GET, &named("twice"))).await.status(), 5);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn gzip_is_read_and_written_where_a_client_says_so() {
     let pair = Pair::start().await;

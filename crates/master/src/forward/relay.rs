@@ -7,7 +7,7 @@ use std::time::Duration;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full};
 use muster_proto::errors::{Failure, reason, reason_of, was_never_sent};
-use muster_proto::server::{FORWARDED, MAX_REQUEST};
+use muster_proto::server::{FORWARDED, MAX_REQUEST, failure_of_body};
 use muster_store::Member;
 use prost::bytes::{Bytes, BytesMut};
 use tonic::Status;
@@ -178,7 +178,7 @@ pub(super) async fn read(mut body: Body) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         // Trailers of a request say nothing that is asked for here.
-        let Ok(data) = frame.map_err(|_| Failure::NotQueued)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|status| failure_of_body(&status))?.into_data() else { continue };
         whole.extend_from_slice(&data);
         if whole.len() > MAX_REQUEST + PREFIX || announced(&whole).is_some_and(|length| length > MAX_REQUEST) {
             return Err(Failure::TooLarge { what: "a message", limit: MAX_REQUEST });

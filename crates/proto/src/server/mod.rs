@@ -9,7 +9,7 @@ mod whole_request;
 pub use call_deadline::EndAtDeadline;
 pub use head::CheckHead;
 pub use too_large::{NameTooLarge, status_of_read};
-pub use whole_request::AwaitRequest;
+pub use whole_request::{AwaitRequest, failure_of_body};
 
 /// Largest request of a client, unpacked: a spec of 64 KiB, or ten thousand numbers, with room.
 pub const MAX_REQUEST: usize = 1 << 20;

@@ -109,3 +109,12 @@ async fn a_request_that_is_never_ended_is_given_up() {
         assert_eq!((frames.status(), frames.reason.as_deref()), (4, Some("NOT_QUEUED")), "{path} {frames:?}");
     }
 }
+
+#[tokio::test]
+async fn a_second_message_is_refused_where_a_method_takes_one() {
+    let (_stage, _master, _link, address) = served().await;
+    for path in METHODS.into_iter().filter(|path| !path.starts_with("/grpc.reflection")) {
+        let frames = Call::new(path, &()).body(framed(false, &[]).repeat(2)).at(&address).await;
+        assert_eq!((frames.status(), frames.reason.as_deref()), (3, Some("BAD_REQUEST")), "{path} {frames:?}");
+    }
+}
