@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_store::{Candidacy, Candidate, NewCluster, OpenError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic_health::server::health_reporter;
+use tonic_health::server::HealthReporter;
 
 use crate::clock;
 use crate::config::MasterSettings;
@@ -71,13 +71,13 @@ where
     }
     let bound = listener.local_addr().map_err(|error| RunError::Listen(settings.listen, error))?;
     let address = settings.advertise.clone().unwrap_or_else(|| reachable(bound));
-    let (reporter, health_service) = health_reporter();
-    let health = Health::new(reporter).await;
+    let reporter = HealthReporter::new();
+    let health = Health::new(reporter.clone()).await;
     let slot = Arc::new(LeaderSlot::default());
     let (end_serving, mut ended) = watch::channel(false);
     let (election, archive) = (candidate.election(), candidate.archive());
     let stopped = async move { until_stopped(&mut ended).await };
-    let serving = serve(listener, &slot, &election, archive, health_service, stopped);
+    let serving = serve(listener, &slot, &election, archive, reporter, stopped);
     let mut serving = tokio::spawn(serving);
 
     // Readiness runs apart from the roles, because a role may load for long.

@@ -15,7 +15,7 @@ use muster_store::{Archive, LeaderWatch};
 use tokio::net::TcpListener;
 use tonic::codec::CompressionEncoding::Gzip as GZIP;
 use tonic::transport::Server;
-use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::server::HealthReporter;
 
 use crate::api::{ApplicationApi, LogSources, MasterApi, RawWatch};
 use crate::forward::{Forward, Router};
@@ -48,7 +48,7 @@ pub(crate) fn serve(
     slot: &Arc<LeaderSlot>,
     election: &LeaderWatch,
     archive: Archive,
-    health: HealthServer<impl Health>,
+    health: HealthReporter,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> ServerFuture {
     let master =
@@ -78,7 +78,7 @@ pub(crate) fn serve(
         .add_service(RawWatch::new(master, slot.clone()))
         .add_service(application)
         .add_service(link)
-        .add_service(health.accept_compressed(GZIP).send_compressed(GZIP).max_decoding_message_size(MAX_REQUEST))
+        .add_service(server::health(health))
         .add_service(reflection::v1(&reflected))
         .add_service(reflection::v1alpha(&reflected));
     Box::pin(router.serve_with_incoming_shutdown(connections(listener), shutdown))

@@ -382,6 +382,17 @@ async fn health_is_answered_alike() {
     assert_eq!(pair.both(&Call::new("/grpc.health.v1.Health/Check", &health("nobody"))).await.status(), 5);
 }
 
+/// As `health.proto` says: a name may become known later, so its watch goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_of_a_health_that_is_unknown_says_so_and_goes_on() {
+    let pair = Pair::start().await;
+    let unknown = tonic_health::pb::HealthCheckRequest { service: "nobody".into() };
+    let watch = Call::new("/grpc.health.v1.Health/Watch", &unknown).with("grpc-timeout", "300m");
+    let frames = pair.both(&watch).await;
+    let said: Vec<_> = frames.messages.iter().map(|(_, message)| message.as_slice()).collect();
+    assert_eq!((said.as_slice(), frames.status()), ([[8, 3].as_slice()].as_slice(), 4), "{frames:?}");
+}
+
 /// Questions whose answers nobody reads are not read on by the server. They fill the windows of
 /// their own streams, and not that of the connection.
 #[tokio::test(flavor = "multi_thread")]

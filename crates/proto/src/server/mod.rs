@@ -3,11 +3,13 @@
 
 mod call_deadline;
 mod head;
+mod health;
 mod too_large;
 mod whole_request;
 
 pub use call_deadline::EndAtDeadline;
 pub use head::CheckHead;
+pub use health::{Health, health};
 pub use too_large::{NameTooLarge, status_of_read};
 pub use whole_request::{AwaitRequest, failure_of_body};
 

@@ -44,11 +44,7 @@ impl Server {
     /// Serves until `stop` changes. Streams that are open then are cut; their readers resume.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), tonic::transport::Error> {
         let health = HealthReporter::new();
-        let health_service = tonic_health::pb::health_server::HealthServer::new(
-            tonic_health::server::HealthService::from_health_reporter(health.clone()),
-        );
-        let health_service = health_service.accept_compressed(GZIP).send_compressed(GZIP);
-        let health_service = health_service.max_decoding_message_size(MAX_REQUEST);
+        let health_service = server::health(health.clone());
         let worker = WorkerServiceServer::new(Handlers(self.state.clone()));
         let worker = worker.accept_compressed(GZIP).send_compressed(GZIP).max_decoding_message_size(MAX_REQUEST);
         for service in [SERVICE_NAME, "liveness"].into_iter().chain(COMMON_SERVICES) {

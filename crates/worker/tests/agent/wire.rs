@@ -118,3 +118,15 @@ async fn a_second_message_is_refused_where_a_method_takes_one() {
         assert_eq!((frames.status(), frames.reason.as_deref()), (3, Some("BAD_REQUEST")), "{path} {frames:?}");
     }
 }
+
+#[tokio::test]
+async fn a_watch_of_a_health_that_is_unknown_says_so_and_goes_on() {
+    let (_stage, _master, _link, address) = served().await;
+    let unknown = tonic_health::pb::HealthCheckRequest { service: "nobody".into() };
+    let watch = Call::new("/grpc.health.v1.Health/Watch", &unknown).with("grpc-timeout", "300m");
+    let frames = watch.at(&address).await;
+    let said: Vec<_> = frames.messages.iter().map(|(_, message)| message.as_slice()).collect();
+    assert_eq!((said.as_slice(), frames.status()), ([[8, 3].as_slice()].as_slice(), 4), "{frames:?}");
+    let frames = Call::new("/grpc.health.v1.Health/Check", &unknown).at(&address).await;
+    assert_eq!(frames.status(), 5, "{frames:?}");
+}
