@@ -106,7 +106,8 @@ pub(crate) struct SubmitArgs {
     #[arg(long, value_name = "TIME", requires = "wait", help_heading = "Waiting")]
     pub(crate) timeout: Option<TimeSpan>,
 
-    /// Asking again with the same id gives the same answer and runs nothing twice: at most 64 of
+    /// Asking again with the same id runs nothing twice: a submission that was taken is answered
+    /// again, and one that was refused has left no trace. At most 64 of
     /// A-Z a-z 0-9 . _ -. Made up when left out.
     #[arg(long, value_name = "ID")]
     pub(crate) request_id: Option<String>,
