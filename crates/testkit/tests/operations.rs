@@ -9,7 +9,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use muster_proto::v1::driver::State;
-use muster_proto::v1::{Artifact, DrainWorkerRequest, LogStream, UndrainWorkerRequest, WatchEventsRequest, event};
+use muster_proto::v1::{
+    Artifact, DrainWorkerRequest, LogStream, UndrainWorkerRequest, WatchEventsRequest, event, worker,
+};
 use muster_testkit::{Cluster, Daemon, Options, Submit, WorkerOptions, eventually, wait_for_file};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_stream::StreamExt as _;
@@ -56,6 +58,24 @@ async fn all_workers_of_a_machine_are_drained_at_once() {
     let usage = String::from_utf8_lossy(&unnamed.stderr);
     assert!(usage.contains("Usage: muster drain <WORKER|--host <HOST>>"), "{usage}");
     assert!(!cluster.muster(&["drain", "w1", "--host", "127.0.0.1"]).status.success(), "one of the two");
+}
+
+#[tokio::test]
+async fn the_workers_of_a_machine_that_are_not_forgotten_are_drained_and_undrained() {
+    let mut cluster = Cluster::start(Options { workers: 3, ..Options::default() });
+    // The first in the order of names is forgotten, the second may come back.
+    for name in ["w1", "w2"] {
+        cluster.kill_agent(name);
+        cluster.wait_for_worker(name, "a broken stream", |worker| worker.state() != worker::State::Alive).await;
+    }
+    cluster.muster_ok(&["worker", "forget", "w1"]);
+    let said = cluster.muster_ok(&["drain", "--host", "127.0.0.1"]);
+    assert!(said.starts_with("w2 drains;") && said.contains("\nw3 drains;") && !said.contains("w1"), "{said}");
+    for name in ["w2", "w3"] {
+        assert!(cluster.worker(name).await.expect("it is there").draining);
+    }
+    let said = cluster.muster_ok(&["undrain", "--host", "127.0.0.1"]);
+    assert_eq!(said, "w2 takes work again\nw3 takes work again\n");
 }
 
 #[tokio::test]

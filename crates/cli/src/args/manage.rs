@@ -38,8 +38,8 @@ pub(crate) struct WorkerTarget {
     /// Name or uid of the worker.
     #[arg(add = workers())]
     pub(crate) worker: Option<String>,
-    /// All workers of this machine that are there now, by the host that `muster list workers -o
-    /// wide` shows.
+    /// All workers of this machine that are not FORGOTTEN, by the host that `muster list workers -o
+    /// wide` shows. A LOST one may come back, and is changed too.
     #[arg(long)]
     pub(crate) host: Option<String>,
 }

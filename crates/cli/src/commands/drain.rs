@@ -3,16 +3,17 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use muster_client::v1::{DrainWorkerRequest, UndrainWorkerRequest, Worker};
+use muster_client::v1::{DrainWorkerRequest, UndrainWorkerRequest, Worker, worker};
 use tokio::time::timeout;
 
 use super::put;
 use super::spec::wire;
 use super::watch::WorkerWatch;
 use crate::args::{DrainArgs, UndrainArgs, WorkerTarget};
+use crate::exit::ExitStatus;
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
-use crate::output::{count, length};
+use crate::output::{count, length, tell};
 use crate::progress::Progress;
 use crate::similar::similar;
 
@@ -23,16 +24,19 @@ const LOOK: Duration = Duration::from_secs(1);
 const MOST: usize = 100_000;
 
 /// Drains a worker, or all workers of a host.
-pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<(), CommandFailure> {
+pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<ExitStatus, CommandFailure> {
     let client = master.client();
     let deadline = args.deadline.map(wire);
-    let mut drained = Vec::new();
-    for name in chosen(&master, args.target).await? {
+    let mut changes = Changes::of(chosen(&master, args.target).await?);
+    for name in changes.names.clone() {
         let request = |request_id| DrainWorkerRequest { worker_id: name.clone(), request_id, deadline };
-        drained.push(named(&master, &name, master.change(|id| client.drain_worker(request(id))).await).await?);
+        let answer = master.change(|id| client.drain_worker(request(id))).await;
+        changes.add(named(&master, &name, answer).await)?;
     }
+    let drained = changes.made;
     if !args.wait {
-        return drained.iter().try_for_each(|worker| put(&format!("{} drains; {}\n", worker.name, remaining(worker))));
+        drained.iter().try_for_each(|worker| put(&format!("{} drains; {}\n", worker.name, remaining(worker))))?;
+        return Ok(changes.exit);
     }
     // How many of them were said to be empty, in their order.
     let said = Cell::new(0);
@@ -42,12 +46,42 @@ pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<(), C
             put(&format!("{} is empty\n", worker.name))?;
             said.set(said.get() + 1);
         }
-        Ok(())
+        Ok::<(), CommandFailure>(())
     };
-    let Some(limit) = args.timeout else { return ends.await };
-    match timeout(limit.0, ends).await {
-        Ok(ended) => ended,
-        Err(_) => timed_out(&master, &drained[said.get()..], &length(limit.0)).await,
+    match args.timeout {
+        None => ends.await?,
+        Some(limit) => match timeout(limit.0, ends).await {
+            Ok(ended) => ended?,
+            Err(_) => timed_out(&master, &drained[said.get()..], &length(limit.0)).await?,
+        },
+    }
+    Ok(changes.exit)
+}
+
+/// The workers to change, and what has become of them.
+struct Changes {
+    names: Vec<String>,
+    made: Vec<Worker>,
+    exit: ExitStatus,
+}
+
+impl Changes {
+    fn of(names: Vec<String>) -> Changes {
+        Changes { names, made: Vec::new(), exit: ExitStatus::OK }
+    }
+
+    /// Adds the answer for one worker. Where there are several, a failure is told and the others
+    /// go on, because half a machine would be left otherwise.
+    fn add(&mut self, answer: Result<Worker, CommandFailure>) -> Result<(), CommandFailure> {
+        match answer {
+            Ok(worker) => self.made.push(worker),
+            Err(failure) if self.names.len() > 1 => {
+                tell(&format!("error: {failure}"));
+                self.exit = failure.exit();
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
     }
 }
 
@@ -70,20 +104,25 @@ async fn timed_out(master: &MasterClient, waited_for: &[Worker], limit: &str) ->
 }
 
 /// Undoes a drain.
-pub(super) async fn undrain(master: MasterClient, args: UndrainArgs) -> Result<(), CommandFailure> {
+pub(super) async fn undrain(master: MasterClient, args: UndrainArgs) -> Result<ExitStatus, CommandFailure> {
     let client = master.client();
-    for name in chosen(&master, args.target).await? {
+    let mut changes = Changes::of(chosen(&master, args.target).await?);
+    for name in changes.names.clone() {
         let request = |request_id| UndrainWorkerRequest { worker_id: name.clone(), request_id };
-        let worker = named(&master, &name, master.change(|id| client.undrain_worker(request(id))).await).await?;
-        put(&format!("{} takes work again\n", worker.name))?;
+        let answer = master.change(|id| client.undrain_worker(request(id))).await;
+        changes.add(named(&master, &name, answer).await)?;
     }
-    Ok(())
+    changes.made.iter().try_for_each(|worker| put(&format!("{} takes work again\n", worker.name)))?;
+    Ok(changes.exit)
 }
 
-/// The name of the one worker, or the uids of all workers of a host in the order of their names.
+/// The name of the one worker, or the uids of all workers of a host in the order of their names. A
+/// forgotten worker is refused for ever and is left out. A lost one is not: it may come back, and
+/// must find the drain that its machine was given, or be rid of it.
 async fn chosen(master: &MasterClient, target: WorkerTarget) -> Result<Vec<String>, CommandFailure> {
     let Some(host) = target.host else { return Ok(target.worker.into_iter().collect()) };
-    let all = master.ask(master.client().workers("", MOST)).await?.items;
+    let mut all = master.ask(master.client().workers("", MOST)).await?.items;
+    all.retain(|worker| worker.state() != worker::State::Forgotten);
     let mut of_host: Vec<&Worker> = all.iter().filter(|worker| worker.host == host).collect();
     if of_host.is_empty() {
         let similar = similar(&host, all.iter().map(|worker| worker.host.as_str()));
