@@ -57,6 +57,11 @@ mod tests {
             ("https://h/a?sig=hunter2#sha256=hunter2", "https://h/a?[redacted]"),
             ("s3://u:hunter2@b/a", "s3://[redacted]@b/a"),
             ("u:hunter2@h/a#hunter2", "[redacted]@h/a#[redacted]"),
+            ("u:hunter2@h/a?token=hunter2", "[redacted]@h/a?[redacted]"),
+            ("https:/u:hunter2@h/a", "https:/[redacted]@h/a"),
+            (" http://u:hunter2@h/a", " http://[redacted]@h/a"),
+            ("http://u:hunter2#er@h/a", "http://[redacted]#[redacted]"),
+            ("http://hunter2#er@h/a", "http://[redacted]#[redacted]"),
         ] {
             for words in [vec!["--artifact", address], vec![&*format!("--artifact={address}")]] {
                 let said = said(&[&["submit"], &words[..], &["--", "true"]].concat());

@@ -47,6 +47,10 @@ impl ArtifactSource {
         if let Some(rest) = uri.strip_prefix("file://") {
             return file(rest.strip_prefix("localhost").unwrap_or(rest));
         }
+        // One slash is as good as three (RFC 8089).
+        if let Some(rest) = uri.strip_prefix("file:").filter(|rest| rest.starts_with('/')) {
+            return file(rest);
+        }
         let parsed: Uri = uri.parse().map_err(|_| without_host(uri))?;
         check_web(&parsed).map(|()| ArtifactSource::Web(parsed))
     }
@@ -123,7 +127,13 @@ mod tests {
 
     #[test]
     fn a_file_name_is_the_last_segment_of_the_path() {
-        let cases = [("https://h/a/b.jar?x=/y", "b.jar"), ("file:///a", "a"), ("https://h", ""), ("https://h/a/", "")];
+        let cases = [
+            ("https://h/a/b.jar?x=/y", "b.jar"),
+            ("file:///a", "a"),
+            ("file:/a", "a"),
+            ("https://h", ""),
+            ("https://h/a/", ""),
+        ];
         let escaped = [("file:///a%20b.sh", "a b.sh"), ("http://h/%2e%2e%2fx", "../x"), ("http://h/%ff", "%ff")];
         for (uri, name) in cases.into_iter().chain(escaped) {
             assert_eq!(last_segment(uri), name, "{uri}");
@@ -148,6 +158,7 @@ mod tests {
         let cases = [
             ("file:///a/b", "/a/b"),
             ("file://localhost/a", "/a"),
+            ("file:/a/b", "/a/b"),
             ("file:///a%20b/100%25", "/a b/100%"),
             ("file:///a%3Fb?c#d", "/a?b"),
             ("file:///100%", "/100%"),
@@ -166,8 +177,21 @@ mod tests {
         let wrong = [
             (
                 ArtifactSourceError::Form,
-                ["", "a", "/a", "file://a", "file:///", "file://h/a", "ftp://h/a", "https://h/a b", "s3://b/k"]
-                    .as_slice(),
+                [
+                    "",
+                    "a",
+                    "/a",
+                    "file://a",
+                    "file:///",
+                    "file:/",
+                    "file:a",
+                    "http:/h/a",
+                    "file://h/a",
+                    "ftp://h/a",
+                    "https://h/a b",
+                    "s3://b/k",
+                ]
+                .as_slice(),
             ),
             (
                 ArtifactSourceError::Host,

@@ -27,8 +27,9 @@ impl fmt::Display for ArtifactUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.0.find(['?', '#']).unwrap_or(self.0.len());
         let (place, rest) = self.0.split_at(end);
-        let path = place.find("://").map_or(0, |colon| colon + "://".len());
+        let path = after_scheme(place);
         match user_end(&place[path..]) {
+            None if rest.contains('@') && is_unfinished(&place[path..]) => write!(f, "{}{REDACTED}", &place[..path])?,
             Some(at) => write!(f, "{}{REDACTED}{}", &place[..path], &place[path + at..])?,
             None => f.write_str(place)?,
         }
@@ -39,14 +40,37 @@ impl fmt::Display for ArtifactUri {
     }
 }
 
+/// Where the authority begins: after the scheme and the slashes, of which a mistyped address may
+/// have one.
+fn after_scheme(place: &str) -> usize {
+    let Some(colon) = place.find(":/") else { return 0 };
+    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if !is_scheme(place[..colon].trim_start()) {
+        return 0;
+    }
+    let slashes = place[colon + 1..].bytes().take(2).take_while(|byte| *byte == b'/').count();
+    // The one slash of `file:/a` begins a path and no authority.
+    if slashes == 1 && place[..colon].trim_start() == "file" { colon + 1 } else { colon + 1 + slashes }
+}
+
+/// Whether the text after the scheme may end within a password, which has a `?` or a `#` that
+/// should have been encoded.
+fn is_unfinished(path: &str) -> bool {
+    !path.contains('/') || is_cut(path)
+}
+
+/// Whether the text before the first `/` cannot be a host with its port.
+fn is_cut(path: &str) -> bool {
+    let authority = path.split('/').next().unwrap_or(path);
+    authority.rsplit_once(':').is_some_and(|(_, port)| !port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// The index of the `@` that ends the user part, in the text after the scheme. A password may
 /// contain a `/` that should have been encoded: then the text before the `/` cannot be a host with
 /// its port.
 fn user_end(path: &str) -> Option<usize> {
     let authority = path.split('/').next().unwrap_or(path);
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let is_cut = authority.rsplit_once(':').is_some_and(|(_, port)| !is_port(port));
-    authority.rfind('@').or_else(|| path.rfind('@').filter(|_| is_cut))
+    authority.rfind('@').or_else(|| path.rfind('@').filter(|_| is_cut(path)))
 }
 
 impl fmt::Debug for ArtifactUri {
@@ -68,7 +92,16 @@ mod tests {
             ("https://h/a?X-Amz-Signature=s", "https://h/a?[redacted]"),
             ("https://u@h/a?b#c", "https://[redacted]@h/a?[redacted]"),
             ("https://h/a#token", "https://h/a#[redacted]"),
-            ("https://h?u:p@x", "https://h?[redacted]"),
+            ("https://h?u:p@x", "https://[redacted]?[redacted]"),
+            ("https://h/a?u:p@x", "https://h/a?[redacted]"),
+            ("http://u:US#ER@h/x", "http://[redacted]#[redacted]"),
+            ("http://u:12?34@h/x", "http://[redacted]?[redacted]"),
+            ("http://u:hun/t#er@h/x", "http://[redacted]#[redacted]"),
+            ("u:US#ER@h/x", "[redacted]#[redacted]"),
+            ("https:/u:p@h/x", "https:/[redacted]@h/x"),
+            (" https://u:p@h/x", " https://[redacted]@h/x"),
+            ("file:/a@b/c", "file:/a@b/c"),
+            ("h:1/https://u@x", "h:1/https://u@x"),
             ("https://u:hun/t@er@h/a", "https://[redacted]@h/a"),
             ("https://h:1/a:b@c", "https://h:1/a:b@c"),
             ("https://[::1]:80/a@b", "https://[::1]:80/a@b"),

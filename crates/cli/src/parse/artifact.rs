@@ -28,6 +28,12 @@ pub(crate) enum ArtifactError {
     /// Another scheme than the three.
     #[error("unknown scheme '{0}'; use file, http or https")]
     Scheme(String),
+    /// A mistyped address, or a file of a strange name.
+    #[error(
+        "is no address (file:///…, http://…, https://…), and looks too much like one to be a path; for a file of such a name \
+         write ./… or file:///…"
+    )]
+    Unclear,
     /// Not 64 hexadecimal digits.
     #[error("a SHA-256 is 64 hexadecimal digits")]
     Sha256,
@@ -66,15 +72,27 @@ fn uri(place: &str) -> Result<String, ArtifactError> {
         return Err(ArtifactError::Empty);
     }
     let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    match place.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) {
-        Some(("file" | "http" | "https", _)) => Ok(place.to_owned()),
-        Some((scheme, _)) => Err(ArtifactError::Scheme(scheme.to_owned())),
+    match place.split_once(":/").filter(|(scheme, _)| is_scheme(scheme)) {
+        Some(("file" | "http" | "https", rest)) if rest.starts_with('/') => Ok(place.to_owned()),
+        Some(("file", path)) => Ok(format!("file:///{path}")),
+        Some((scheme, rest)) if rest.starts_with('/') => Err(ArtifactError::Scheme(scheme.to_owned())),
+        Some(_) => Err(ArtifactError::Unclear),
+        None if !is_clearly_a_path(place) => Err(ArtifactError::Unclear),
         None => {
             // The path is resolved here, for the worker runs in another folder.
             let path = std::path::absolute(Path::new(place)).map_err(|_| ArtifactError::Relative)?;
             Ok(format!("file://{}", percent_encode(path.as_os_str().as_bytes(), PATH)))
         }
     }
+}
+
+/// Whether a word without a scheme is a path. A mistyped address must not be taken as one: paths are
+/// shown, and it may hold a password or a token.
+fn is_clearly_a_path(place: &str) -> bool {
+    let says_so = place.starts_with("./") || place.starts_with("../");
+    let is_absolute = place.starts_with('/') && !place.starts_with("//");
+    let is_like_an_address = place.contains('?') || (place.contains('@') && place.contains(':'));
+    says_so || is_absolute || !(is_like_an_address || place.starts_with(char::is_whitespace))
 }
 
 fn sha256(hex: &str) -> Result<String, ArtifactError> {
@@ -108,6 +126,32 @@ mod tests {
     fn a_path_is_written_as_an_address() {
         let artifact: ArtifactRef = "/a b/100%?/é:@.sh".parse().expect("a path");
         assert_eq!(artifact.uri, "file:///a%20b/100%25%3F/%C3%A9%3A@.sh");
+    }
+
+    #[test]
+    fn a_mistyped_address_is_no_path_and_a_path_can_be_written_plainly() {
+        let mistyped = [
+            "u:PASS@h/x?token=T",
+            "u:PASS@h/x",
+            "h/x?token=T",
+            "https:/u:PASS@h/x",
+            "http:/h/x",
+            " http://h/x",
+            "\thttps://u:PASS@h/x",
+            " x",
+            "//u:PASS@h/x",
+            "http//u:PASS@h/x",
+            "https;//u:PASS@h/x",
+        ];
+        for text in mistyped {
+            assert_eq!(text.parse::<ArtifactRef>(), Err(ArtifactError::Unclear), "{text}");
+        }
+        for text in ["./u:p@h/x?y", "../a?b", "/a:@b?c", "a b", "user@host.tar", "a:b", "x "] {
+            let artifact: ArtifactRef = text.parse().expect(text);
+            assert!(artifact.uri.starts_with("file:///"), "{}", artifact.uri);
+        }
+        let artifact: ArtifactRef = "file:/tmp/x".parse().expect("a file, by RFC 8089");
+        assert_eq!(artifact.uri, "file:///tmp/x");
     }
 
     #[test]
