@@ -22,14 +22,28 @@ fn one_line(output: &Output) -> String {
 
 #[test]
 fn a_bad_value_is_named_with_what_would_be_right() {
+    let (long, longer) = ("V".repeat(254), "V".repeat(301));
+    let (long_value, long_name) = (format!("zone={}", &long[..64]), format!("{}=x", &long[..64]));
     let cases = [
         (["--memory", "5X"], "--memory 5X: unknown unit 'X'; write K, M, G or T"),
         (["--memory", "2GB"], "--memory 2GB: unknown unit 'GB'; write K, M, G or T"),
         (["--cleanup-age", "5"], "--cleanup-age 5: a unit is missing; write 5s for seconds"),
         (["--cores", "0"], "--cores 0: at least 1"),
-        (["--cores", "many"], "--cores many: invalid digit"),
+        (["--cores", "many"], "--cores many: a whole number of cores is expected"),
+        (["--cores", "1.5"], "--cores 1.5: a whole number of cores is expected"),
         (["--listen", "0.0.0.0:1"], "--insecure-listen"),
         (["--label", "x"], "--label x: expected NAME=VALUE"),
+        (["--label", "A B=c"], "--label A B=c: expected NAME=VALUE with a name of 1 to 63 letters"),
+        (["--label", long_value.as_str()], "a value of at most 63 bytes"),
+        (["--label", "zone=a\nb"], "without control characters"),
+        (["--name", "a b"], "--name a b: expected 1 to 63 letters"),
+        (["--host", long.as_str()], "no master would take this worker: host: is too long"),
+        (["--advertise", longer.as_str()], "address: is too long"),
+        (["--variable", "java=x"], "--variable java=x: expected NAME=VALUE with a name of 1 to 63 upper-case"),
+        (["--variable", long_name.as_str()], "a name of 1 to 63 upper-case"),
+        (["--variable", "CORES=77"], "--variable CORES: Muster gives this one itself"),
+        (["--variable", "LABEL_A=x"], "--variable LABEL_A: Muster gives this one itself"),
+        (["--variable", "EXECUTOR_ID=x"], "--variable EXECUTOR_ID: Muster gives this one itself"),
         (["--resource", "GPU=0"], "--resource GPU=0"),
         (["--resource", "gpu=0,0"], "different addresses"),
         (["--resource-script", "gpu=/nonexistent"], "cannot run the resource script /nonexistent"),
@@ -41,6 +55,13 @@ fn a_bad_value_is_named_with_what_would_be_right() {
         (["--config", "/nonexistent"], "cannot read /nonexistent"),
         (["--speed", "1"], "unexpected argument '--speed' found"),
     ];
+    // The number of labels and of variables is bounded, too.
+    let many = |flag, sign: char| (0..257).flat_map(move |n| [format!("--{flag}"), format!("{sign}{n}=x")]);
+    for flag in ["label", "variable"] {
+        let args: Vec<String> = many(flag, 'V').collect();
+        let line = one_line(&start(&args.iter().map(String::as_str).collect::<Vec<_>>()));
+        assert!(line.contains("no master would take this worker") && line.contains("more than"), "{line}");
+    }
     for (args, expected) in cases {
         let output = start(&args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");

@@ -6,7 +6,12 @@ use std::sync::Arc;
 use std::{fmt, process};
 
 use muster_config::{ConfigError, check_listen};
-use muster_types::{AllocatedResources, ResourceName, WorkerName};
+use muster_proto::text::{is_label_key, is_label_value, is_resource_name, is_variable_name, is_worker_name};
+use muster_proto::v1;
+use muster_types::{
+    AllocatedResources, Capabilities, Hello, Incarnation, ResourceName, Session, WorkerName, WorkerUid,
+    is_reserved_variable,
+};
 use muster_units::ByteSize;
 use serde::Deserialize;
 
@@ -34,15 +39,16 @@ impl WorkerSettings {
             None if listen.ip().is_unspecified() => detect::hostname(),
             None => listen.ip().to_string(),
         };
-        Ok(WorkerConfig {
+        let config = WorkerConfig {
             masters: masters(&self.master)?,
             name: worker_name(self.name.clone().unwrap_or_else(detect::hostname))?,
             listen,
             advertise: self.advertise.clone(),
             host,
+            labels: pairs("label", &self.label, LABEL, is_label_key, is_label_value)?,
+            variables: self.variables()?,
+            // After all that costs nothing, because it may run scripts.
             total: self.total()?,
-            labels: pairs("label", &self.label, |name| !name.is_empty())?,
-            variables: pairs("variable", &self.variable, is_variable_name)?,
             directories,
             runner_args: self.runner_arg.clone(),
             require_containment: self.require_containment,
@@ -53,7 +59,17 @@ impl WorkerSettings {
             runner: runner(self.runner.clone())?,
             rejoin: self.rejoin,
             address_file: self.address_file,
-        })
+        };
+        check_hello(&config)?;
+        Ok(config)
+    }
+
+    fn variables(&self) -> Result<BTreeMap<String, String>, ConfigError> {
+        let variables = pairs("variable", &self.variable, VARIABLE, is_variable_name, |_| true)?;
+        match variables.keys().find(|name| is_reserved_variable(name)) {
+            Some(name) => Err(ConfigError::value("variable", name, "Muster gives this one itself; take another name")),
+            None => Ok(variables),
+        }
     }
 
     fn total(&self) -> Result<AllocatedResources, ConfigError> {
@@ -68,11 +84,11 @@ impl WorkerSettings {
             None => detect::memory(),
         };
         let mut addresses = BTreeMap::new();
-        for (name, list) in pairs("resource", &self.resource, is_resource_name)? {
+        for (name, list) in pairs("resource", &self.resource, RESOURCE, is_resource_name, |_| true)? {
             let list = list.split(',').map(str::trim).filter(|address| !address.is_empty()).map(Arc::from).collect();
             addresses.insert(ResourceName::from(name), list);
         }
-        for (name, path) in pairs("resource-script", &self.resource_script, is_resource_name)? {
+        for (name, path) in pairs("resource-script", &self.resource_script, RESOURCE, is_resource_name, |_| true)? {
             let list = run_script(&name, &path)?;
             addresses.insert(ResourceName::from(name), list);
         }
@@ -112,9 +128,7 @@ fn masters(text: &str) -> Result<Vec<String>, ConfigError> {
 }
 
 fn worker_name(name: String) -> Result<WorkerName, ConfigError> {
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    let outer = |c: char| c.is_ascii_alphanumeric();
-    if name.len() > 63 || !name.starts_with(outer) || !name.ends_with(outer) || !name.chars().all(inner) {
+    if !is_worker_name(&name) {
         return Err(ConfigError::value(
             "name",
             name,
@@ -127,13 +141,14 @@ fn worker_name(name: String) -> Result<WorkerName, ConfigError> {
 fn pairs(
     flag: &'static str,
     list: &[String],
-    good: impl Fn(&str) -> bool,
+    expected: &str,
+    is_name: impl Fn(&str) -> bool,
+    is_value: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, String>, ConfigError> {
     let mut pairs = BTreeMap::new();
     for text in list {
-        let pair = text.split_once('=').filter(|(name, _)| good(name));
-        let (name, value) =
-            pair.ok_or_else(|| ConfigError::value(flag, text, "expected NAME=VALUE with a valid name"))?;
+        let pair = text.split_once('=').filter(|(name, value)| is_name(name) && is_value(value));
+        let (name, value) = pair.ok_or_else(|| ConfigError::value(flag, text, expected))?;
         if pairs.insert(name.to_owned(), value.to_owned()).is_some() {
             return Err(ConfigError::value(flag, text, "given twice"));
         }
@@ -141,15 +156,33 @@ fn pairs(
     Ok(pairs)
 }
 
-fn is_variable_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_uppercase())
-        && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
-}
+const LABEL: &str = "expected NAME=VALUE with a name of 1 to 63 letters, digits, '.', '_', '/' or '-', a letter or digit at \
+                     both ends, and a value of at most 63 bytes without control characters";
+const VARIABLE: &str = "expected NAME=VALUE with a name of 1 to 63 upper-case letters, digits or '_', a letter first";
+const RESOURCE: &str =
+    "expected NAME=VALUE with a name of 1 to 63 lower-case letters, digits, '_' or '-', a letter first";
 
-fn is_resource_name(name: &str) -> bool {
-    name.len() <= 63
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
+/// Checks what a master would refuse, by the master's own rules: the worker would dial for ever.
+fn check_hello(config: &WorkerConfig) -> Result<(), ConfigError> {
+    let hello = Hello {
+        cluster: None,
+        worker: WorkerUid(0),
+        name: config.name.clone(),
+        machine_id: String::new(),
+        boot_id: String::new(),
+        incarnation: Incarnation { counter: 1, random: 0 },
+        session: Session(1),
+        epoch: None,
+        capabilities: Capabilities::default(),
+        total: config.total.clone(),
+        labels: config.labels.clone(),
+        variables: config.variables.keys().cloned().collect(),
+        host: config.host.clone(),
+        address: config.advertise.clone().unwrap_or_default(),
+        version: String::new(),
+    };
+    let checked = Hello::try_from(v1::Hello::from(&hello));
+    checked.map(|_| ()).map_err(|error| ConfigError::rule(format!("no master would take this worker: {error}")))
 }
 
 fn check_addresses(name: &str, list: &[Arc<str>]) -> Result<(), ConfigError> {
