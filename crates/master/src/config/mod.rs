@@ -116,6 +116,22 @@ mod tests {
         assert!(said(read_args(&["--heartbeat", "30s"])).contains("--heartbeat"));
     }
 
+    #[test]
+    fn a_length_of_time_that_makes_no_sense_is_refused_with_the_least_one() {
+        for (flag, least) in [
+            ("launch-progress", "1s"),
+            ("keep-finished", "1s"),
+            ("keep-events", "1s"),
+            ("unready-after", "100ms"),
+            ("store-lease", "10ms"),
+            ("heartbeat", "10ms"),
+        ] {
+            let name = format!("--{flag}");
+            assert_eq!(said(read_args(&[&name, "0"])), format!("--{flag} 0: at least {least}"));
+            assert!(read_args(&[&name, least]).is_ok(), "{flag}");
+        }
+    }
+
     fn invoked(args: &[&str]) -> Result<MasterInvocation, ConfigError> {
         invocation(std::iter::once("muster-master").chain(args.iter().copied()).map(OsString::from))
     }

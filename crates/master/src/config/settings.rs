@@ -9,6 +9,7 @@ use muster_config::{ConfigError, check_listen};
 use muster_core::Config;
 use muster_core::placement::{Policy, SelectionPolicy};
 use muster_store::{Location, OpenError, Password};
+use muster_units::TimeSpan;
 use tracing_subscriber::EnvFilter;
 
 use super::flags::{Flags, PlacementFlags, RetentionFlags, StoreFlags, TimingFlags};
@@ -91,6 +92,7 @@ impl TryFrom<Flags> for MasterSettings {
             })?,
             None => Location::Embedded(flags.state_dir.join("store")),
         };
+        check_lengths(&flags.timing, &flags.retention)?;
         let timing = timing(&flags.timing)?;
         if matches!(store, Location::Etcd(_)) && timing.store_lease.subsec_nanos() != 0 {
             return Err(ConfigError::rule("--store-lease is in whole seconds with etcd"));
@@ -141,9 +143,6 @@ fn timing(flags: &TimingFlags) -> Result<Timing, ConfigError> {
         store_lease: flags.store_lease.0,
         margin: flags.margin.0,
     };
-    if timing.heartbeat < Duration::from_millis(10) {
-        return Err(ConfigError::rule("--heartbeat must be at least 10ms"));
-    }
     // A single lost answer must not end a lease.
     if timing.lease < timing.heartbeat * 2 {
         return Err(ConfigError::rule("--lease must be at least twice --heartbeat"));
@@ -153,6 +152,34 @@ fn timing(flags: &TimingFlags) -> Result<Timing, ConfigError> {
         return Err(ConfigError::rule("--margin must be at least a fiftieth of --lease"));
     }
     Ok(timing)
+}
+
+/// The least lengths of time. With less, workers and stores would do little but beat and renew, a
+/// launch would be taken back before a healthy worker can have reported it, and results and events
+/// would be gone before whoever waits for them has read them.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
+const LAUNCH_PROGRESS_MIN: Duration = Duration::from_secs(1);
+const KEEP_FINISHED_MIN: Duration = Duration::from_secs(1);
+const KEEP_EVENTS_MIN: Duration = Duration::from_secs(1);
+const UNREADY_AFTER_MIN: Duration = Duration::from_millis(100);
+const STORE_LEASE_MIN: Duration = Duration::from_millis(10);
+
+/// Refuses lengths of time that are too short to make sense.
+fn check_lengths(timing: &TimingFlags, retention: &RetentionFlags) -> Result<(), ConfigError> {
+    let lengths = [
+        ("heartbeat", timing.heartbeat, HEARTBEAT_MIN),
+        ("launch-progress", timing.launch_progress, LAUNCH_PROGRESS_MIN),
+        ("store-lease", timing.store_lease, STORE_LEASE_MIN),
+        ("unready-after", timing.unready_after, UNREADY_AFTER_MIN),
+        ("keep-finished", retention.keep_finished, KEEP_FINISHED_MIN),
+        ("keep-events", retention.keep_events, KEEP_EVENTS_MIN),
+    ];
+    match lengths.into_iter().find(|(_, length, least)| length.0 < *least) {
+        Some((flag, length, least)) => {
+            Err(ConfigError::value(flag, length.to_string(), format!("at least {}", TimeSpan(least))))
+        }
+        None => Ok(()),
+    }
 }
 
 fn core(
