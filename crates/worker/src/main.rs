@@ -10,6 +10,8 @@ use muster_worker::state::{ProcessOneLock, StateError};
 use muster_worker::{agent, init, protection, runner, state};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -61,7 +63,7 @@ fn other(error: &dyn std::error::Error) -> StartFailed {
 fn serve(settings: WorkerSettings) -> Result<ExitCode, StartFailed> {
     let lines =
         tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(lines).with(settings.log.clone()).init();
+    tracing_subscriber::registry().with(lines.with_filter(without_addresses())).with(settings.log.clone()).init();
     if init::is_process_one() {
         // The agent has said what was wrong.
         let served = runtime()?.block_on(init::run(&settings.state_dir, settings.stop_grace.0));
@@ -76,6 +78,14 @@ fn serve(settings: WorkerSettings) -> Result<ExitCode, StartFailed> {
     // A download in progress, or a disk that hangs, must not keep the agent from ending.
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)
+}
+
+/// Keeps out of the log what the libraries that fetch artifacts say in detail, whatever `--log` asks
+/// for: whole requests, with the user, the password and the query of an address.
+fn without_addresses() -> Targets {
+    // A target stands for all that begin with it, such as `ureq_proto`.
+    let libraries = ["ureq", "rustls"].map(|target| (target, LevelFilter::INFO));
+    Targets::new().with_default(LevelFilter::TRACE).with_targets(libraries)
 }
 
 async fn serve_until_signal(config: WorkerConfig) -> Result<(), StartFailed> {
