@@ -38,12 +38,18 @@ pub struct Attempts(Arc<AttemptMap>);
 #[derive(Debug)]
 struct AttemptMap {
     known: Mutex<BTreeMap<AttemptKey, KnownAttempt>>,
+    /// What has ended since it was last asked for.
+    ended: Mutex<BTreeMap<AttemptKey, KnownAttempt>>,
     changes: watch::Sender<u64>,
 }
 
 impl Default for Attempts {
     fn default() -> Attempts {
-        Attempts(Arc::new(AttemptMap { known: Mutex::default(), changes: watch::Sender::new(0) }))
+        Attempts(Arc::new(AttemptMap {
+            known: Mutex::default(),
+            ended: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }))
     }
 }
 
@@ -55,7 +61,10 @@ impl Attempts {
         let old = std::mem::take(&mut *table);
         for report in inventory {
             let facts = old.get(&report.attempt).map_or_else(|| facts(&report.attempt), |known| known.facts);
-            table.insert(report.attempt, KnownAttempt { report, facts });
+            let is_news = old.get(&report.attempt).is_none_or(|known| !has_ended(&known.report));
+            let known = KnownAttempt { report, facts };
+            self.note_end(is_news, &known);
+            table.insert(known.report.attempt, known);
         }
         drop(table);
         self.tell();
@@ -70,7 +79,10 @@ impl Attempts {
                 continue;
             }
             let facts = known.map_or_else(|| facts(&report.attempt), |known| known.facts);
-            table.insert(report.attempt, KnownAttempt { report: report.clone(), facts });
+            let is_news = known.is_none_or(|known| !has_ended(&known.report));
+            let known = KnownAttempt { report: report.clone(), facts };
+            self.note_end(is_news, &known);
+            table.insert(report.attempt, known);
         }
         drop(table);
         self.tell();
@@ -100,6 +112,21 @@ impl Attempts {
     /// The attempts that may still run.
     pub fn running(&self) -> Vec<KnownAttempt> {
         self.lock().values().filter(|known| !has_ended(&known.report)).cloned().collect()
+    }
+
+    /// The attempts that have ended since the last call, those that were forgotten meanwhile too.
+    pub fn take_ended(&self) -> Vec<KnownAttempt> {
+        let mut ended = self.0.ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        std::mem::take(&mut *ended).into_values().collect()
+    }
+
+    /// Remembers an end until it is asked for. There are never more than ended within a second,
+    /// which is how often the janitor asks.
+    fn note_end(&self, is_news: bool, known: &KnownAttempt) {
+        if is_news && has_ended(&known.report) {
+            let mut ended = self.0.ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            ended.insert(known.report.attempt, known.clone());
+        }
     }
 
     /// Whether any executor of the application may still run.

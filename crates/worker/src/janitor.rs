@@ -39,20 +39,37 @@ pub struct Janitor {
 }
 
 impl Janitor {
-    /// Bounds the logs of running attempts, for ever.
+    /// Bounds the logs of running attempts, and once more those of each that has ended, for ever: a
+    /// program may write most of its output just before its end.
     pub async fn bound_logs(self) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             look.tick().await;
-            let running = self.attempts.running();
-            if running.is_empty() {
+            let (running, ended) = (self.attempts.running(), self.attempts.take_ended());
+            if running.is_empty() && ended.is_empty() {
                 continue;
             }
             let janitor = self.clone();
             // It fails only at the end of the program.
-            let _ = tokio::task::spawn_blocking(move || running.iter().for_each(|known| janitor.bound_logs_of(known)))
-                .await;
+            let _ = tokio::task::spawn_blocking(move || janitor.bound_logs_once(&running, &ended)).await;
+        }
+    }
+
+    fn bound_logs_once(&self, running: &[KnownAttempt], ended: &[KnownAttempt]) {
+        running.iter().for_each(|known| self.bound_logs_of(known));
+        ended.iter().for_each(|known| self.bound_logs_of_ended(known));
+    }
+
+    /// Bounds the logs of an attempt of which nothing runs any more. Where logs are not bounded in
+    /// place they stay as they are: there is nothing left to end.
+    fn bound_logs_of_ended(&self, known: &KnownAttempt) {
+        let attempt = known.report.attempt;
+        let directory = self.layout.log_dir(&attempt);
+        for stream in STREAMS {
+            if let Err(error) = bound(&directory.join(stream), known.facts.log_limit, self.punch_hole) {
+                tracing::warn!(%attempt, error = in_one_line(&error), "log is not bounded");
+            }
         }
     }
 
@@ -193,10 +210,71 @@ fn is_older(path: &Path, age: Duration, now: SystemTime) -> io::Result<bool> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use muster_types::{
+        Acknowledgement, AllocatedResources, AttemptNumber, AttemptState, DriverUid, Exit, Outcome, Report,
+    };
     use rustix::process::{Uid, geteuid};
     use rustix::thread::set_thread_res_uid;
 
     use super::*;
+    use crate::attempts::AgentFacts;
+    use crate::config::Directories;
+    use crate::logs::can_punch;
+
+    #[test]
+    fn the_logs_of_an_attempt_that_ended_between_two_looks_are_bounded() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| root.path().join(name);
+        if !can_punch(root.path()) {
+            return;
+        }
+        let directories =
+            Directories { state: path("state"), work: path("work"), logs: path("logs"), cache: path("cache") };
+        let attempts = Attempts::default();
+        let (orders, _queue) = RunnerOrders::channel(attempts.clone());
+        let retention = WorkerRetention {
+            interval: Duration::from_secs(1),
+            work_age: Duration::ZERO,
+            log_age: Duration::ZERO,
+            log_bytes: 0,
+            cache_bytes: 0,
+        };
+        let layout = Arc::new(AttemptDirectories::make(directories).expect("made"));
+        let janitor = Janitor {
+            attempts: attempts.clone(),
+            layout,
+            truncations: Arc::default(),
+            orders,
+            retention,
+            punch_hole: true,
+        };
+        let attempt = AttemptKey::Driver(DriverUid(1), AttemptNumber(1));
+        let log = janitor.layout.log_dir(&attempt).join("stdout");
+        fs::create_dir_all(log.parent().expect("a directory")).expect("made");
+        fs::write(&log, vec![b'x'; 4 << 20]).expect("written");
+        let report = Report {
+            attempt,
+            sequence: 2,
+            state: AttemptState::Ended(Outcome::exited(Exit::Code(0))),
+            pid: None,
+            started: None,
+            ended: None,
+            resources: AllocatedResources::default(),
+            id: "d".into(),
+        };
+        let facts = |_: &AttemptKey| AgentFacts { leased: false, log_limit: 64 << 10 };
+        attempts.take(std::slice::from_ref(&report), facts);
+        // Its end is durable before the next look, and is reported again.
+        attempts.forget(&Acknowledgement { attempt, sequence: 2 });
+        janitor.bound_logs_once(&attempts.running(), &attempts.take_ended());
+        let kept = fs::metadata(&log).expect("there");
+        assert_eq!(kept.len(), 4 << 20, "offsets stay what they are");
+        assert!(kept.blocks() * 512 <= 128 << 10, "{} blocks", kept.blocks());
+        attempts.take(std::slice::from_ref(&report), facts);
+        attempts.replace(vec![report], facts);
+        assert_eq!(attempts.take_ended().len(), 1, "an end is looked at once");
+        assert!(attempts.take_ended().is_empty());
+    }
 
     /// Acts without the rights of root, on a folder that is given to nobody.
     fn as_nobody<T: Send>(folder: &Path, act: impl FnOnce() -> T + Send) -> T {
