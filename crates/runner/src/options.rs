@@ -1,6 +1,7 @@
 //! The command line. It is parsed by hand: a parser would be larger than the rest of the program.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ already serves it (exit code 3).
                           confirms for this long, such as 500ms or 10m, is killed; 0 kills at the lease's end
                           [default: 10m]
   --version, --help
+
+An option and its value are two arguments, or one with `=` between them.
 ";
 
 /// What the command line asks for.
@@ -78,8 +81,11 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Run
         fence_kill_after: FENCE_KILL_AFTER,
     };
     while let Some(argument) = arguments.next() {
-        let name = argument.to_string_lossy().into_owned();
+        let (name, joined) = name_and_value(&argument);
         match name.as_str() {
+            "--help" | "-h" | "--version" | "-V" if joined.is_some() => {
+                return Err(UsageError(format!("`{name}` takes no value (see --help)")));
+            }
             "--help" | "-h" => return Ok(RunnerInvocation::Print(USAGE.to_owned())),
             "--version" | "-V" => {
                 return Ok(RunnerInvocation::Print(format!("muster-runner {}\n", env!("CARGO_PKG_VERSION"))));
@@ -87,7 +93,11 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Run
             guard::ROLE => return guard_of(arguments.next(), arguments.next()),
             _ => {}
         }
-        let value = arguments.next().ok_or_else(|| UsageError(format!("`{name}` needs a value (see --help)")))?;
+        if !OPTIONS.contains(&name.as_str()) {
+            return Err(UsageError(format!("unknown option `{name}` (see --help)")));
+        }
+        let value = joined.or_else(|| arguments.next());
+        let value = value.ok_or_else(|| UsageError(format!("`{name}` needs a value (see --help)")))?;
         match name.as_str() {
             "--state-dir" => state_dir = Some(PathBuf::from(value)),
             "--cgroup-root" => options.cgroup_root = PathBuf::from(value),
@@ -100,6 +110,18 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Run
     }
     options.state_dir = state_dir.ok_or_else(|| UsageError("--state-dir DIR is missing (see --help)".to_owned()))?;
     Ok(RunnerInvocation::Run(options))
+}
+
+/// The options that take a value. Another one is unknown whether a value follows it or not.
+const OPTIONS: [&str; 6] = ["--state-dir", "--cgroup-root", "--tree", "--limits", "--fence-kill-after", "--namespaces"];
+
+/// Splits `--name=value`. A value may be a path that is not UTF-8.
+fn name_and_value(argument: &OsStr) -> (String, Option<OsString>) {
+    let bytes = argument.as_bytes();
+    let equals = bytes.iter().position(|byte| *byte == b'=').filter(|_| bytes.starts_with(b"--"));
+    let name = &bytes[..equals.unwrap_or(bytes.len())];
+    let value = equals.map(|at| OsStr::from_bytes(&bytes[at + 1..]).to_owned());
+    (String::from_utf8_lossy(name).into_owned(), value)
 }
 
 /// The arguments that the runner passes to its guard; nothing else starts a guard.
@@ -158,6 +180,24 @@ mod tests {
         }
         let wrong = "--fence-kill-after 5: a unit is missing; write 5s for seconds, or a length of time such as 1h30m";
         assert_eq!(parsed("5"), Err(UsageError(wrong.to_owned())));
+    }
+
+    #[test]
+    fn an_equals_sign_may_stand_between_an_option_and_its_value() {
+        let joined = ["--state-dir=/s=1", "--tree=none", "--limits=off", "--namespaces=off", "--fence-kill-after=5s"];
+        let apart: Vec<&str> = joined.iter().flat_map(|word| word.splitn(2, '=')).collect();
+        let Ok(RunnerInvocation::Run(options)) = parse_words(&joined) else { panic!("refused") };
+        assert_eq!(options.state_dir, PathBuf::from("/s=1"));
+        assert_eq!(options.fence_kill_after, Duration::from_secs(5));
+        assert_eq!(parse_words(&apart), Ok(RunnerInvocation::Run(options)));
+        assert_eq!(
+            parse_words(&["--fence-kill-after="]),
+            Err(UsageError(
+                "--fence-kill-after : a length of time is whole numbers with units, such as 500ms, 10s or 1h30m".into()
+            ))
+        );
+        assert!(parse_words(&["--help=yes"]).is_err());
+        assert_eq!(parse_words(&["--speed"]), Err(UsageError("unknown option `--speed` (see --help)".into())));
     }
 
     #[test]
