@@ -94,5 +94,8 @@ mod tests {
     fn other_values_are_repeated_as_they_are() {
         assert!(said(&["submit", "--memory", "256X", "--", "x"]).contains("'256X'"));
         assert!(said(&["submit", "--env", "A", "--", "x"]).contains("'A'"));
+        let half = said(&["submit", "--cores", "1.5", "--", "x"]);
+        assert!(half.contains("'1.5'") && half.contains("a whole number of cores is expected"), "{half}");
+        assert!(said(&["submit", "--cores", "0", "--", "x"]).contains("at least 1 core"));
     }
 }

@@ -10,9 +10,11 @@
 //! An error states the reason and gives a valid example. The caller adds the name of the flag or
 //! key and the refused text.
 
+mod cores;
 mod size;
 mod span;
 
+pub use cores::{ParseCoresError, whole_cores};
 pub use size::{ByteSize, ParseByteSizeError};
 pub use span::{ParseTimeSpanError, TimeSpan};
 

@@ -31,6 +31,8 @@ pub enum ParseTimeSpanError {
     NoNumber,
     /// A number has no unit.
     NoUnit(String),
+    /// A number is not whole.
+    Fraction,
     /// The text after a number is not a unit.
     Unit(String),
     /// Longer than can be counted.
@@ -45,6 +47,9 @@ impl fmt::Display for ParseTimeSpanError {
             }
             ParseTimeSpanError::NoUnit(number) => {
                 write!(f, "a unit is missing; write {number}s for seconds, or a length of time such as 1h30m")
+            }
+            ParseTimeSpanError::Fraction => {
+                f.write_str("the numbers of a length of time are whole; write 1h30m for one and a half hours")
             }
             ParseTimeSpanError::Unit(unit) => {
                 write!(f, "unknown unit '{unit}'; write ms, s, m, h or d, such as 10s or 1h30m")
@@ -85,6 +90,9 @@ fn next_part(text: &str) -> Result<(Duration, &str), ParseTimeSpanError> {
     let (number, rest) = text.split_at(number_end);
     if number.is_empty() {
         return Err(ParseTimeSpanError::NoNumber);
+    }
+    if rest.starts_with(['.', ',']) {
+        return Err(ParseTimeSpanError::Fraction);
     }
     let unit_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
     let (unit, rest) = rest.split_at(unit_end);
@@ -130,6 +138,9 @@ mod tests {
         assert_eq!("10".parse::<TimeSpan>(), Err(ParseTimeSpanError::NoUnit("10".into())));
         assert_eq!("1h30".parse::<TimeSpan>(), Err(ParseTimeSpanError::NoUnit("30".into())));
         assert_eq!("10 s".parse::<TimeSpan>(), Err(ParseTimeSpanError::Unit(" s".into())));
+        for text in ["1.5h", "1h0.5m", "1,5h"] {
+            assert_eq!(text.parse::<TimeSpan>(), Err(ParseTimeSpanError::Fraction), "{text}");
+        }
         assert_eq!("10min".parse::<TimeSpan>(), Err(ParseTimeSpanError::Unit("min".into())));
         assert_eq!("99999999999999999999d".parse::<TimeSpan>(), Err(ParseTimeSpanError::TooLong));
     }

@@ -23,8 +23,8 @@ pub(crate) const DEFAULT_MASTER: &str = "127.0.0.1:7077";
 const EXIT_CODES_AND_ENVIRONMENT: &str = "\
 Exit codes:
   0    done
-  1    failed: refused, not found, or not reachable (nothing was done)
-  2    wrong usage
+  1    failed: refused, not found, or not reachable (nothing was done); 125 with `submit --wait`
+  2    wrong usage; 125 with `submit --wait`, whose other codes are the driver's
   124  the time given by --timeout or --deadline passed first
   125  the outcome is unknown (asking again with the same --request-id is safe); with `submit --wait` also: Muster could not run the driver to its end
   130  interrupted

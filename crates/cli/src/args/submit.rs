@@ -16,7 +16,7 @@ Examples:
 
 Without --wait the driver's id is printed and nothing else. With --wait its output is followed (standard output to standard output, standard error to \
 standard error) and the exit code is the driver's own; 128 + n when signal n ended it; 126 and 127 when its program cannot be run or is not found; 124 when \
---timeout passed first (the driver goes on); 125 when Muster could not run it to its end, or the outcome is unknown. The id is printed first, on standard \
+--timeout passed first (the driver goes on); 125 when Muster could not run it to its end, when the command line is wrong or the master refuses it, or the outcome is unknown. The id is printed first, on standard \
 error. Ctrl-C while waiting leaves the driver running.";
 
 /// What to run and how.
@@ -28,7 +28,7 @@ pub(crate) struct SubmitArgs {
     pub(crate) id: Option<String>,
 
     /// Cores it may use. Default 1.
-    #[arg(long, value_name = "N", help_heading = "Resources", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = "Resources", value_parser = some_cores)]
     pub(crate) cores: Option<u32>,
     /// Memory it may use, such as 256M or 2GiB (powers of 1024). What it takes beyond ends it.
     /// Default 512M.
@@ -129,6 +129,15 @@ pub(crate) struct SubmitArgs {
     /// relative path is taken from the work directory.
     #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM [ARGUMENTS]")]
     pub(crate) command: Vec<String>,
+}
+
+/// A driver and a worker have at least one core.
+pub(super) fn some_cores(text: &str) -> Result<u32, String> {
+    match muster_units::whole_cores(text) {
+        Ok(0) => Err("at least 1 core".to_owned()),
+        Ok(cores) => Ok(cores),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// When a program that ended is run again.

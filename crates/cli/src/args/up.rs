@@ -53,7 +53,7 @@ pub(crate) struct UpArgs {
     pub(crate) insecure_listen: bool,
     /// Cores of each worker. Default: all of this machine, so that the smallest one can run the
     /// examples.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = super::submit::some_cores)]
     pub(crate) cores: Option<u32>,
     /// Memory of each worker, such as 4G. Default: this machine's, divided by the number of
     /// workers.

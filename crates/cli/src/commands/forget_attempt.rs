@@ -32,7 +32,7 @@ pub(super) async fn forget_attempt(master: MasterClient, target: &ProcessArg) ->
     let client = master.client();
     let call = |request_id| client.forget_attempt(ForgetAttemptRequest { worker_id, attempt_id, request_id });
     match master.change(call).await {
-        Ok(worker) => put(&format!("{name} on {} is closed as FORGOTTEN\n", worker.name)),
+        Ok(worker) => put(&format!("{name} on {} is closed as LOST, with the reason FORGOTTEN\n", worker.name)),
         Err(failure) if failure.is_not_found() => Err(missing()),
         Err(failure) => Err(failure),
     }

@@ -148,7 +148,7 @@ pub struct PlacementFlags {
     #[arg(long, value_name = "COUNT", default_value = "0")]
     pub max_drivers: u32,
     /// Cores of all executors of an application that names no limit; 0: any number.
-    #[arg(long, value_name = "CORES", default_value = "0")]
+    #[arg(long, value_name = "CORES", default_value = "0", value_parser = muster_units::whole_cores)]
     pub default_cores: u32,
     /// Keep leased work off workers that cannot hold a process tree. By default only where the
     /// store is etcd.

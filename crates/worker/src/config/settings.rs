@@ -74,7 +74,7 @@ pub struct WorkerSettings {
     #[arg(long, env = "MUSTER_WORKER_HOST")]
     pub host: Option<String>,
     /// Cores on offer [default: all].
-    #[arg(long, env = "MUSTER_WORKER_CORES")]
+    #[arg(long, env = "MUSTER_WORKER_CORES", value_parser = muster_units::whole_cores)]
     pub cores: Option<u32>,
     /// Memory on offer, such as 512M or 2GiB [default: all but 1 GiB, at least 1 GiB].
     #[arg(long, env = "MUSTER_WORKER_MEMORY", value_name = "BYTES")]
