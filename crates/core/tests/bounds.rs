@@ -103,7 +103,7 @@ fn a_driver_that_is_killed_again_and_again_keeps_the_newest_request_ids() {
     let uid = the_driver(&world);
     let ids: Vec<RequestId> = (0..20).map(|number| RequestId::new(format!("k{number}"))).collect();
     for id in &ids {
-        let (driver, request) = (uid.to_string().into(), Some(id.clone()));
+        let (driver, request) = (uid.to_string(), Some(id.clone()));
         let kill = Request::KillDriver { driver, request, version: None, by: KilledBy::Operator };
         world.step(Input::Call(CallId(1), kill));
     }

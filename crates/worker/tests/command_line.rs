@@ -106,7 +106,6 @@ fn a_worker_that_serves_is_not_stopped_and_says_what_to_do_instead() {
     for (held, expected) in [("agent.lock", "end it first, with a TERM"), ("process-one.lock", "send process 1 a TERM")]
     {
         let state = tempfile::tempdir().expect("a directory");
-        std::fs::set_permissions(state.path(), std::fs::Permissions::from_mode(0o700)).expect("closed");
         let lock = std::fs::File::create(state.path().join(held)).expect("made");
         lock.try_lock().expect("free");
         let output = Command::new(env!("CARGO_BIN_EXE_muster-worker"))
