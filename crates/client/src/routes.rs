@@ -49,7 +49,8 @@ impl Route {
     fn new(address: &str, options: &ConnectOptions) -> Result<Route, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .user_agent(concat!("muster-client/", env!("CARGO_PKG_VERSION")))?
-            // All calls and watches of a program share the connection, and it may leave some unread.
+            // All calls and watches of a program share the connection, and it may leave some
+            // unread.
             .initial_stream_window_size(Windows::OF_CLIENT.stream)
             .initial_connection_window_size(Windows::OF_CLIENT.connection)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)

@@ -391,7 +391,8 @@ fn files_that_hold(word: &str, folder: &Path, but: &Path) -> Vec<PathBuf> {
 async fn secrets_of_an_address_are_in_no_answer_event_or_log() {
     let mut options = Options::default();
     options.master_args.extend(["--log".to_owned(), "debug".to_owned()]);
-    // The library that fetches says most below this level, and must not be asked by its name either.
+    // The library that fetches says most below this level, and must not be asked by its name
+    // either.
     options.worker.args.extend(["--log".to_owned(), "trace,ureq=trace,ureq_proto=trace".to_owned()]);
     let cluster = Cluster::start(options);
     // The server refuses: the test looks at the failure, which names the address.

@@ -80,8 +80,8 @@ fn serve(settings: WorkerSettings) -> Result<ExitCode, StartFailed> {
     served.map(|()| ExitCode::SUCCESS)
 }
 
-/// Keeps out of the log what the libraries that fetch artifacts say in detail, whatever `--log` asks
-/// for: whole requests, with the user, the password and the query of an address.
+/// Keeps out of the log what the libraries that fetch artifacts say in detail, whatever `--log`
+/// asks for: whole requests, with the user, the password and the query of an address.
 fn without_addresses() -> Targets {
     // A target stands for all that begin with it, such as `ureq_proto`.
     let libraries = ["ureq", "rustls"].map(|target| (target, LevelFilter::INFO));

@@ -89,9 +89,9 @@ pub(crate) enum WorkerSubcommand {
         worker: String,
     },
     /// Declare that nothing of one attempt is left: of one that stays UNREACHABLE because its
-    /// worker came back without it and cannot prove its end, as without cgroups. It is
-    /// LOST with the reason FORGOTTEN, and its driver or application goes on. Say this only after a look at the machine:
-    /// what still runs there would be a second copy. Refused while the worker has it.
+    /// worker came back without it and cannot prove its end, as without cgroups. It is LOST with
+    /// the reason FORGOTTEN, and its driver or application goes on. Say this only after a look at
+    /// the machine: what still runs there would be a second copy. Refused while the worker has it.
     ForgetAttempt {
         /// DRIVER/ATTEMPT or APPLICATION/EXECUTOR, such as job-1/2.
         #[arg(add = live_drivers_and_applications())]

@@ -27,7 +27,7 @@ const MOST: usize = 100_000;
 pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<ExitStatus, CommandFailure> {
     let client = master.client();
     let deadline = args.deadline.map(wire);
-    let mut changes = Changes::of(chosen(&master, args.target).await?);
+    let mut changes = DrainResults::of(chosen(&master, args.target).await?);
     for name in changes.names.clone() {
         let request = |request_id| DrainWorkerRequest { worker_id: name.clone(), request_id, deadline };
         let answer = master.change(|id| client.drain_worker(request(id))).await;
@@ -59,15 +59,15 @@ pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<ExitS
 }
 
 /// The workers to change, and what has become of them.
-struct Changes {
+struct DrainResults {
     names: Vec<String>,
     made: Vec<Worker>,
     exit: ExitStatus,
 }
 
-impl Changes {
-    fn of(names: Vec<String>) -> Changes {
-        Changes { names, made: Vec::new(), exit: ExitStatus::OK }
+impl DrainResults {
+    fn of(names: Vec<String>) -> DrainResults {
+        DrainResults { names, made: Vec::new(), exit: ExitStatus::OK }
     }
 
     /// Adds the answer for one worker. Where there are several, a failure is told and the others
@@ -106,7 +106,7 @@ async fn timed_out(master: &MasterClient, waited_for: &[Worker], limit: &str) ->
 /// Undoes a drain.
 pub(super) async fn undrain(master: MasterClient, args: UndrainArgs) -> Result<ExitStatus, CommandFailure> {
     let client = master.client();
-    let mut changes = Changes::of(chosen(&master, args.target).await?);
+    let mut changes = DrainResults::of(chosen(&master, args.target).await?);
     for name in changes.names.clone() {
         let request = |request_id| UndrainWorkerRequest { worker_id: name.clone(), request_id };
         let answer = master.change(|id| client.undrain_worker(request(id))).await;

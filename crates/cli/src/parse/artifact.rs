@@ -86,8 +86,8 @@ fn uri(place: &str) -> Result<String, ArtifactError> {
     }
 }
 
-/// Whether a word without a scheme is a path. A mistyped address must not be taken as one: paths are
-/// shown, and it may hold a password or a token.
+/// Whether a word without a scheme is a path. A mistyped address must not be taken as one: paths
+/// are shown, and it may hold a password or a token.
 fn is_clearly_a_path(place: &str) -> bool {
     let says_so = place.starts_with("./") || place.starts_with("../");
     let is_absolute = place.starts_with('/') && !place.starts_with("//");

@@ -17,19 +17,19 @@ use super::MAX_REQUEST;
 
 /// The handler of grpc.health.v1.
 #[derive(Debug)]
-pub struct Health(HealthService);
+pub struct HealthHandler(HealthService);
 
 /// The service grpc.health.v1.Health, which takes gzip like all else. The reporter must know every
 /// name before the first call: the watch of a name that it does not know then never hears of it.
-pub fn health(reporter: HealthReporter) -> HealthServer<Health> {
-    HealthServer::new(Health(HealthService::from_health_reporter(reporter)))
+pub fn health(reporter: HealthReporter) -> HealthServer<HealthHandler> {
+    HealthServer::new(HealthHandler(HealthService::from_health_reporter(reporter)))
         .accept_compressed(Gzip)
         .send_compressed(Gzip)
         .max_decoding_message_size(MAX_REQUEST)
 }
 
 #[tonic::async_trait]
-impl HealthMethods for Health {
+impl HealthMethods for HealthHandler {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
     async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {

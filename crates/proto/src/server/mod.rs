@@ -9,7 +9,7 @@ mod whole_request;
 
 pub use call_deadline::EndAtDeadline;
 pub use head::CheckHead;
-pub use health::{Health, health};
+pub use health::{HealthHandler, health};
 pub use too_large::{NameTooLarge, status_of_read};
 pub use whole_request::{AwaitRequest, failure_of_body};
 
