@@ -51,6 +51,8 @@ pub(super) struct AttemptTable {
     pub(super) trees: Arc<Trees>,
     pub(super) spawner: Spawner,
     pub(super) guard: Keeper,
+    /// When the first guard is to be started; `None` before the first renewal.
+    pub(super) guard_due: Option<Time>,
     /// Leased starts that wait for the guard.
     pub(super) waiting: BTreeMap<AttemptKey, (Program, Limits)>,
     /// Whether the runner shuts down: nothing is started any more.
@@ -79,6 +81,7 @@ impl AttemptTable {
             trees,
             spawner,
             guard,
+            guard_due: None,
             waiting: BTreeMap::new(),
             is_shutting_down: false,
             freeze_rule,
@@ -176,7 +179,8 @@ impl AttemptTable {
     /// When something must be done without any input.
     pub(super) fn next_deadline(&self) -> Option<Time> {
         let wake = self.wakes.first().map(|(time, _)| *time);
-        let looks = [self.guard.next_look(), self.spawner.next_look()];
+        let first_guard = self.guard_due.filter(|_| !self.guard.was_started());
+        let looks = [first_guard, self.guard.next_look(), self.spawner.next_look()];
         [wake, self.fence.next_deadline(), self.journal_retry].into_iter().chain(looks).flatten().min()
     }
 

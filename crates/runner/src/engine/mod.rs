@@ -53,6 +53,10 @@ const GATHER: Duration = Duration::from_micros(300);
 /// The longest grace when a signal tells the runner to end: no attempt's own grace is shortened.
 const NO_SHORTER_GRACE: Duration = Duration::MAX;
 
+/// From the first renewal to the start of the guard, unless something leased waits for it. An agent
+/// registers right after that renewal and asks for the inventory, which must not wait.
+const GUARD_DELAY: Duration = Duration::from_millis(50);
+
 /// What the loop is made of.
 pub(crate) struct EngineParts {
     pub(crate) hello: RunnerHello,
@@ -248,13 +252,18 @@ impl Engine {
         self.attempts.spawner.set_lease_end(end.map_or(0, |end| end.0));
     }
 
-    /// Keeps a guard from the first renewal on. Before it nothing leased runs, and a worker that
-    /// has just started must not wait: the kernel takes 10 to 20 ms for each move between cgroups,
-    /// of the runner and of the guard, and holds up all forks for so long.
+    /// Keeps a guard from shortly after the first renewal on. Before it nothing leased runs, and a
+    /// worker that has just started must not wait: the kernel takes 10 to 20 ms for each move
+    /// between cgroups, of the runner and of the guard, and holds up all forks for so long.
     ///
     /// A guard whose socket cannot be watched is replaced when it does not answer.
     fn keep_guard(&mut self) {
         if self.attempts.fence.renewal().is_none() {
+            return;
+        }
+        let now = clock::now().time;
+        let due = *self.attempts.guard_due.get_or_insert(now + GUARD_DELAY);
+        if now < due && self.attempts.waiting.is_empty() {
             return;
         }
         if !std::mem::replace(&mut self.has_moved, true) {

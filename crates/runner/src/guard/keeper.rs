@@ -139,6 +139,11 @@ impl Keeper {
         Ok(Running { child: command.spawn()?, socket: ours })
     }
 
+    /// Whether a guard was ever started.
+    pub(crate) fn was_started(&self) -> bool {
+        self.started.is_some()
+    }
+
     /// The socket to wait for; `None` while there is no guard.
     pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
         self.running.as_ref().map(|running| running.socket.as_fd())
