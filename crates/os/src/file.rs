@@ -55,7 +55,20 @@ fn beside(path: &Path) -> PathBuf {
 /// Of the system calls; `ELOOP` for a link, and [`io::ErrorKind::InvalidInput`] for what is no
 /// regular file.
 pub fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    open_with(path, options, OFlags::NOFOLLOW)
+}
+
+/// Like [`open_regular`], but links are followed: for a path that somebody names, who may link it
+/// to what they may read.
+///
+/// # Errors
+/// Those of [`open_regular`].
+pub fn open_named(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    open_with(path, options, OFlags::empty())
+}
+
+fn open_with(path: &Path, options: &mut OpenOptions, more: OFlags) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | more;
     let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_os::LockFile;
-use muster_types::{Capabilities, Hello, Incarnation, Session};
+use muster_types::Hello;
 use muster_units::TimeSpan;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -218,21 +218,9 @@ fn worker_facts(config: &WorkerConfig, identity: &Identity, address: &str) -> Wo
 
 fn profile(config: &WorkerConfig, opened: &OpenedState, address: &str) -> WorkerProfile {
     let hello = Hello {
-        cluster: None,
-        worker: opened.identity.uid,
-        name: config.name.clone(),
         machine_id: opened.identity.machine_id.clone(),
         boot_id: opened.identity.boot_id.clone(),
-        incarnation: Incarnation { counter: 0, random: 0 },
-        session: Session(0),
-        epoch: None,
-        capabilities: Capabilities::default(),
-        total: config.total.clone(),
-        labels: config.labels.clone(),
-        variables: config.variables.keys().cloned().collect(),
-        host: config.host.clone(),
-        address: address.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..config.hello(opened.identity.uid, address)
     };
     WorkerProfile {
         hello,

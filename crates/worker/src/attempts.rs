@@ -31,6 +31,10 @@ pub struct KnownAttempt {
     pub facts: AgentFacts,
 }
 
+/// Most ended attempts that are remembered for a last look at their logs. The janitor takes them
+/// every second, unless the file system hangs; what is beyond is removed with its age.
+const MAX_ENDED: usize = 16_384;
+
 /// The attempts. Cheap to clone: all clones are one table.
 #[derive(Debug, Clone)]
 pub struct Attempts(Arc<AttemptMap>);
@@ -39,7 +43,7 @@ pub struct Attempts(Arc<AttemptMap>);
 struct AttemptMap {
     known: Mutex<BTreeMap<AttemptKey, KnownAttempt>>,
     /// What has ended since it was last asked for.
-    ended: Mutex<BTreeMap<AttemptKey, KnownAttempt>>,
+    ended: Mutex<BTreeMap<AttemptKey, u64>>,
     changes: watch::Sender<u64>,
 }
 
@@ -114,19 +118,22 @@ impl Attempts {
         self.lock().values().filter(|known| !has_ended(&known.report)).cloned().collect()
     }
 
-    /// The attempts that have ended since the last call, those that were forgotten meanwhile too.
-    pub fn take_ended(&self) -> Vec<KnownAttempt> {
-        let mut ended = self.0.ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        std::mem::take(&mut *ended).into_values().collect()
+    /// The attempts that have ended since the last call, with the bound of their logs; those that
+    /// were forgotten meanwhile, too.
+    pub fn take_ended(&self) -> BTreeMap<AttemptKey, u64> {
+        std::mem::take(&mut *self.ended())
     }
 
-    /// Remembers an end until it is asked for. There are never more than ended within a second,
-    /// which is how often the janitor asks.
+    /// Remembers an end until it is asked for.
     fn note_end(&self, is_news: bool, known: &KnownAttempt) {
-        if is_news && has_ended(&known.report) {
-            let mut ended = self.0.ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            ended.insert(known.report.attempt, known.clone());
+        let mut ended = self.ended();
+        if is_news && has_ended(&known.report) && ended.len() < MAX_ENDED {
+            ended.insert(known.report.attempt, known.facts.log_limit);
         }
+    }
+
+    fn ended(&self) -> MutexGuard<'_, BTreeMap<AttemptKey, u64>> {
+        self.0.ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Whether any executor of the application may still run.

@@ -1,5 +1,6 @@
 //! What is done from time to time: logs are bounded, and old files are removed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -56,31 +57,23 @@ impl Janitor {
         }
     }
 
-    fn bound_logs_once(&self, running: &[KnownAttempt], ended: &[KnownAttempt]) {
-        running.iter().for_each(|known| self.bound_logs_of(known));
-        ended.iter().for_each(|known| self.bound_logs_of_ended(known));
-    }
-
-    /// Bounds the logs of an attempt of which nothing runs any more. Where logs are not bounded in
-    /// place they stay as they are: there is nothing left to end.
-    fn bound_logs_of_ended(&self, known: &KnownAttempt) {
-        let attempt = known.report.attempt;
-        let directory = self.layout.log_dir(&attempt);
-        for stream in STREAMS {
-            if let Err(error) = bound(&directory.join(stream), known.facts.log_limit, self.punch_hole) {
-                tracing::warn!(%attempt, error = in_one_line(&error), "log is not bounded");
-            }
+    fn bound_logs_once(&self, running: &[KnownAttempt], ended: &BTreeMap<AttemptKey, u64>) {
+        for known in running {
+            self.bound_logs_of(known.report.attempt, known.facts.log_limit, true);
+        }
+        for (attempt, limit) in ended {
+            self.bound_logs_of(*attempt, *limit, false);
         }
     }
 
-    fn bound_logs_of(&self, known: &KnownAttempt) {
-        let attempt = known.report.attempt;
-        let limit = known.facts.log_limit;
+    /// Where logs are not bounded in place, an attempt that runs is ended. The logs of one that has
+    /// ended stay as they are there.
+    fn bound_logs_of(&self, attempt: AttemptKey, limit: u64, runs: bool) {
         let directory = self.layout.log_dir(&attempt);
         for stream in STREAMS {
             let path = directory.join(stream);
             match bound(&path, limit, self.punch_hole) {
-                Ok(size) => {
+                Ok(size) if runs => {
                     self.truncations.observe(&path, size);
                     if !self.punch_hole && limit > 0 && size > limit {
                         tracing::warn!(%attempt, stream, size, limit, "the output exceeds its bound");
@@ -88,6 +81,7 @@ impl Janitor {
                         let _ = self.orders.give(RunnerOrder::End(attempt, KillReason::LogLimit));
                     }
                 }
+                Ok(_) => {}
                 Err(error) => tracing::warn!(%attempt, error = in_one_line(&error), "log is not bounded"),
             }
         }

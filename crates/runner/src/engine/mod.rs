@@ -88,8 +88,6 @@ pub(crate) struct Engine {
     replies: Vec<RunnerReply>,
     has_ended_children: bool,
     is_backlogged: bool,
-    /// Whether the runner was told to move to a cgroup of its own.
-    has_moved: bool,
     /// Dropped after the parts that have processes in these cgroups, so that they can be removed.
     cgroup_homes: Vec<CgroupHome>,
 }
@@ -132,7 +130,6 @@ impl Engine {
             replies: Vec::new(),
             has_ended_children: false,
             is_backlogged: false,
-            has_moved: false,
             cgroup_homes,
         })
     }
@@ -266,7 +263,7 @@ impl Engine {
         if now < due && self.attempts.waiting.is_empty() {
             return;
         }
-        if !std::mem::replace(&mut self.has_moved, true) {
+        if !self.attempts.guard.was_started() {
             tree::admit_runner(&mut self.cgroup_homes);
         }
         if self.attempts.guard.keep(&self.cgroup_homes, clock::now())

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use muster_types::{AllocatedResources, WorkerName};
+use muster_types::{AllocatedResources, Capabilities, Hello, Incarnation, Session, WorkerName, WorkerUid};
 
 pub use settings::{Action, CommandLine, StopArgs, WorkerSettings};
 
@@ -51,6 +51,30 @@ pub struct WorkerConfig {
     pub rejoin: bool,
     /// Where to write the address once registered.
     pub address_file: Option<PathBuf>,
+}
+
+impl WorkerConfig {
+    /// What it says of itself in a hello. The machine, the boot, the runner and the session are
+    /// left blank.
+    pub fn hello(&self, worker: WorkerUid, address: &str) -> Hello {
+        Hello {
+            cluster: None,
+            worker,
+            name: self.name.clone(),
+            machine_id: String::new(),
+            boot_id: String::new(),
+            incarnation: Incarnation { counter: 0, random: 0 },
+            session: Session(0),
+            epoch: None,
+            capabilities: Capabilities::default(),
+            total: self.total.clone(),
+            labels: self.labels.clone(),
+            variables: self.variables.keys().cloned().collect(),
+            host: self.host.clone(),
+            address: address.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
 }
 
 /// The worker's directories.

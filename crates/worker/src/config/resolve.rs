@@ -9,8 +9,7 @@ use muster_config::{ConfigError, check_listen};
 use muster_proto::text::{is_label_key, is_label_value, is_resource_name, is_variable_name, is_worker_name};
 use muster_proto::v1;
 use muster_types::{
-    AllocatedResources, Capabilities, Hello, Incarnation, ResourceName, Session, WorkerName, WorkerUid,
-    is_reserved_variable,
+    AllocatedResources, Hello, Incarnation, ResourceName, Session, WorkerName, WorkerUid, is_reserved_variable,
 };
 use muster_units::ByteSize;
 use serde::Deserialize;
@@ -165,21 +164,9 @@ const RESOURCE: &str =
 /// Checks what a master would refuse, by the master's own rules: the worker would dial for ever.
 fn check_hello(config: &WorkerConfig) -> Result<(), ConfigError> {
     let hello = Hello {
-        cluster: None,
-        worker: WorkerUid(0),
-        name: config.name.clone(),
-        machine_id: String::new(),
-        boot_id: String::new(),
         incarnation: Incarnation { counter: 1, random: 0 },
         session: Session(1),
-        epoch: None,
-        capabilities: Capabilities::default(),
-        total: config.total.clone(),
-        labels: config.labels.clone(),
-        variables: config.variables.keys().cloned().collect(),
-        host: config.host.clone(),
-        address: config.advertise.clone().unwrap_or_default(),
-        version: String::new(),
+        ..config.hello(WorkerUid(0), config.advertise.as_deref().unwrap_or_default())
     };
     let checked = Hello::try_from(v1::Hello::from(&hello));
     checked.map(|_| ()).map_err(|error| ConfigError::rule(format!("no master would take this worker: {error}")))

@@ -3,17 +3,19 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use muster_proto::artifact::{ArtifactSource, ArtifactSourceError, check_web, is_file_name};
+use muster_os::file::open_named;
+use muster_proto::artifact::{ArtifactSource, ArtifactSourceError, is_file_name};
 use muster_types::Artifact;
-use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use ureq::http::header::{LOCATION, RETRY_AFTER};
 use ureq::http::{StatusCode, Uri};
+
+use super::redirect::redirected;
 
 /// Largest artifact: a bound against servers that never stop sending.
 const ARTIFACT_LIMIT: u64 = 64 << 30;
@@ -55,9 +57,6 @@ pub enum FetchError {
     /// The file cannot be opened or read.
     #[error("cannot read it")]
     Read(#[source] io::Error),
-    /// It is a directory, a pipe or a device.
-    #[error("it is no regular file")]
-    NoFile,
     /// The file in the work directory cannot be written.
     #[error("cannot write {0}")]
     Write(PathBuf, #[source] io::Error),
@@ -79,11 +78,7 @@ impl FetchError {
     /// Whether no repetition and no other machine can help: the submission is wrong.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
-            FetchError::FileName
-            | FetchError::Source(_)
-            | FetchError::NoFile
-            | FetchError::Hash { .. }
-            | FetchError::TooLarge => true,
+            FetchError::FileName | FetchError::Source(_) | FetchError::Hash { .. } | FetchError::TooLarge => true,
             FetchError::Request(_, permanent) => *permanent,
             FetchError::Status(code, _) => !is_passing(*code),
             // Another machine may have a file that this one lacks, but the address is wrong all the
@@ -175,7 +170,10 @@ fn fetch_once(artifact: &Artifact, work_dir: &Path, cache: &Path, cancelled: &At
 
 fn open(uri: &str) -> Result<Box<dyn Read>, FetchError> {
     match ArtifactSource::parse(uri).map_err(FetchError::Source)? {
-        ArtifactSource::File(path) => Ok(Box::new(open_file(&path)?)),
+        ArtifactSource::File(path) => {
+            let file = open_named(&path, OpenOptions::new().read(true)).map_err(FetchError::Read)?;
+            Ok(Box::new(file))
+        }
         ArtifactSource::Web(uri) => download(uri),
     }
 }
@@ -216,55 +214,6 @@ fn download(mut uri: Uri) -> Result<Box<dyn Read>, FetchError> {
         }
     }
     Err(FetchError::Request("it is redirected without end", true))
-}
-
-/// Where a redirect leads: an address of the web, or one relative to the last address (RFC 3986,
-/// 5.2). `None` for every other.
-fn redirected(from: &Uri, location: &str) -> Option<Uri> {
-    let location = location.split('#').next().unwrap_or_default();
-    let path_end = location.find(['/', '?']).unwrap_or(location.len());
-    let (scheme, authority) = (from.scheme_str()?, from.authority()?);
-    let target = if location[..path_end].contains(':') {
-        location.to_owned()
-    } else if location.starts_with("//") {
-        format!("{scheme}:{location}")
-    } else {
-        let (path, query) = location.split_at(location.find('?').unwrap_or(location.len()));
-        let path = match path {
-            "" => from.path().to_owned(),
-            path if path.starts_with('/') => without_dots(path),
-            path => without_dots(&format!("{}{path}", &from.path()[..=from.path().rfind('/')?])),
-        };
-        let query = if location.is_empty() { from.query().map(|query| format!("?{query}")) } else { None }
-            .unwrap_or_else(|| query.to_owned());
-        format!("{scheme}://{authority}{path}{query}")
-    };
-    target.parse().ok().filter(|target| check_web(target).is_ok())
-}
-
-/// An absolute path without the segments `.` and `..`.
-fn without_dots(path: &str) -> String {
-    let mut kept = Vec::new();
-    for segment in path.split('/').skip(1) {
-        match segment {
-            "." => {}
-            ".." => drop(kept.pop()),
-            segment => kept.push(segment),
-        }
-    }
-    // What ends in a dot segment names a directory.
-    if path.ends_with("/.") || path.ends_with("/..") {
-        kept.push("");
-    }
-    format!("/{}", kept.join("/"))
-}
-
-/// Opens regular files only: opening a pipe without a writer blocks, and a device may never end.
-fn open_file(path: &Path) -> Result<File, FetchError> {
-    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(FetchError::Read)?;
-    let is_file = file.metadata().map_err(FetchError::Read)?.is_file();
-    is_file.then_some(file).ok_or(FetchError::NoFile)
 }
 
 /// A body that comes over a network. An error in its middle means that the transfer broke, not that
@@ -449,7 +398,7 @@ mod tests {
         for path in [pipe.as_path(), Path::new("/dev/zero"), setting.root.path()] {
             let uri = ArtifactUri::new(format!("file://{}", path.display()));
             let error = setting.fetch(&Artifact { uri, ..setting.artifact() }).expect_err("refused");
-            assert!(matches!(error, FetchError::NoFile) && error.is_permanent(), "{}: {error}", path.display());
+            assert!(matches!(error, FetchError::Read(_)) && error.is_permanent(), "{}: {error}", path.display());
         }
     }
 
@@ -591,29 +540,6 @@ mod tests {
         for answer in [EMPTY, PART, NO_HTTP, TO_FILE, TO_FILE_OF_HOST, TO_NO_PORT, TO_NOTHING, TO_FTP] {
             assert_eq!(fetch(Box::leak(Box::new([answer]))), (true, 1), "{answer}");
             assert_eq!(fs::read_dir(setting.root.path().join("work")).expect("readable").count(), 0, "{answer}");
-        }
-    }
-
-    #[test]
-    fn a_redirect_leads_to_an_address_of_the_web_or_nowhere() {
-        let from: Uri = "http://u:p@h:1/a/b/c?d".parse().expect("an address");
-        let to = |location| redirected(&from, location).map(|uri| uri.to_string());
-        let cases = [
-            ("https://x/y?z#f", "https://x/y?z"),
-            ("//x/y", "http://x/y"),
-            ("/y", "http://u:p@h:1/y"),
-            ("y?z", "http://u:p@h:1/a/b/y?z"),
-            ("?z", "http://u:p@h:1/a/b/c?z"),
-            ("../y/./z/..", "http://u:p@h:1/a/y/"),
-            ("/../../y", "http://u:p@h:1/y"),
-            ("/y:z", "http://u:p@h:1/y:z"),
-            ("", "http://u:p@h:1/a/b/c?d"),
-        ];
-        for (location, target) in cases {
-            assert_eq!(to(location).as_deref(), Some(target), "{location}");
-        }
-        for location in ["file:///etc/hostname", "file:/a", "file://h/a", "ftp://h/a", "http://h:99999/", "http:///a"] {
-            assert_eq!(to(location), None, "{location}");
         }
     }
 

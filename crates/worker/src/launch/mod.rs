@@ -6,6 +6,7 @@ mod directories;
 mod environment;
 pub mod pool;
 mod prepare;
+mod redirect;
 mod scratch;
 mod variables;
 
