@@ -3,16 +3,18 @@
 
 mod common;
 
-use common::worker::FakeWorker;
+use common::worker::{FakeWorker, Link};
 use common::*;
 use muster_proto::errors::Failure;
 use muster_proto::v1;
+use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_proto::v1::read_log_request::Subject;
 use muster_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use muster_testenv::wire::{Call, StalledStreams};
 use muster_types::AttemptState;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 use v1::driver::State;
 
@@ -61,18 +63,24 @@ async fn logs(pieces: Vec<&'static [u8]>) -> String {
     address
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_log_is_read_through_the_master() {
-    let master = Master::start(&[]).await;
+/// A worker of a service with these pieces, and the driver `talks` that runs on it. The link must
+/// be kept, or the worker is lost.
+async fn running_driver(master: &Master, pieces: Vec<&'static [u8]>) -> (MasterServiceClient<Channel>, Link) {
     let mut client = master.client().await;
     let mut worker = FakeWorker::new("w1", 1);
-    worker.hello.address = logs(vec![b"hello ", b"world"]).await;
-    let mut link = worker.join(&master, &[]).await;
+    worker.hello.address = logs(pieces).await;
+    let mut link = worker.join(master, &[]).await;
     submit(&mut client, "talks").await;
     let launch = link.launch().await;
     link.report(&[worker.report(&launch, AttemptState::Running)]).await;
     until(&mut client, "talks", State::Running).await;
+    (client, link)
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_read_through_the_master() {
+    let master = Master::start(&[]).await;
+    let (mut client, _link) = running_driver(&master, vec![b"hello ", b"world"]).await;
     let request = v1::ReadLogRequest { subject: Some(Subject::DriverId("talks".into())), ..Default::default() };
     let mut pieces = client.read_log(request.clone()).await.unwrap().into_inner();
     let mut text = Vec::new();
@@ -94,15 +102,7 @@ async fn a_log_is_read_through_the_master() {
 async fn readers_that_stop_reading_hold_up_no_other_reader() {
     static PIECE: [u8; 1 << 20] = [b'x'; 1 << 20];
     let master = Master::start(&[]).await;
-    let mut client = master.client().await;
-    let mut worker = FakeWorker::new("w1", 1);
-    worker.hello.address = logs(vec![&PIECE; 16]).await;
-    let mut link = worker.join(&master, &[]).await;
-    submit(&mut client, "talks").await;
-    let launch = link.launch().await;
-    link.report(&[worker.report(&launch, AttemptState::Running)]).await;
-    until(&mut client, "talks", State::Running).await;
-
+    let (mut client, _link) = running_driver(&master, vec![&PIECE; 16]).await;
     let request = v1::ReadLogRequest { subject: Some(Subject::DriverId("talks".into())), ..Default::default() };
     let call = Call::new("/muster.v1.MasterService/ReadLog", &request);
     let _stalled = StalledStreams::open(&master.address, &call, 24, true).await;
