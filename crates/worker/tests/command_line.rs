@@ -1,16 +1,33 @@
 //! A wrong start is answered with one clear line, and an exit code that tells whose mistake it was.
 
-use std::path::Path;
-use std::process::{Command, Output};
+#![allow(clippy::panic, reason = "a test that cannot go on fails")]
 
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A worker that ends by itself takes less, on any machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Fails if the worker goes on instead of saying what is wrong.
 fn start(args: &[&str]) -> Output {
     let state = tempfile::tempdir().expect("a directory");
-    Command::new(env!("CARGO_BIN_EXE_muster-worker"))
-        .args(["--state-dir", state.path().to_str().expect("text")])
-        .args(args)
-        .env_clear()
-        .output()
-        .expect("it can be started")
+    let state_dir = ["--state-dir", state.path().to_str().expect("text")];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster-worker"));
+    command.args(state_dir).args(args).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut worker = command.spawn().expect("it can be started");
+    let begin = Instant::now();
+    while worker.try_wait().expect("it is our child").is_none() {
+        if begin.elapsed() > PATIENCE {
+            worker.kill().expect("it is our child");
+            worker.wait().expect("it is our child");
+            let stop = Command::new(env!("CARGO_BIN_EXE_muster-worker")).arg("stop").args(state_dir).status();
+            panic!("{:?} is taken; its runner was stopped: {stop:?}", &args[..args.len().min(4)]);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    worker.wait_with_output().expect("it has ended")
 }
 
 fn one_line(output: &Output) -> String {
