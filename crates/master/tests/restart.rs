@@ -136,24 +136,8 @@ async fn a_master_whose_disk_is_full_takes_nothing_new_and_goes_on_once_there_is
     until(&mut client, "runs", State::Running).await;
 
     disk.fill(0);
-    let request = |id: &str| v1::SubmitDriverRequest {
-        driver: Some(sleeper()),
-        driver_id: id.to_owned(),
-        request_id: format!("request-{id}"),
-        ..Default::default()
-    };
-    // The first request finds the store full on its way there. It is never refused, because it is
-    // done once there is room.
-    for _ in 0..3 {
-        let status = client.submit_driver(request("first")).await.unwrap_err();
-        assert_failure(&status, Code::Unknown, "OUTCOME_UNKNOWN");
-    }
-    for _ in 0..3 {
-        let status = client.submit_driver(request("refused")).await.unwrap_err();
-        assert_failure(&status, Code::ResourceExhausted, "STORE_FULL");
-    }
+    assert_full(&mut client).await;
     assert_eq!(get(&mut client, "runs").await.state(), State::Running, "reads go on");
-
     disk.make_room();
     eventually("a submission is taken", async || client.submit_driver(request("second")).await.ok()).await;
     client.submit_driver(request("first")).await.unwrap();
@@ -170,4 +154,65 @@ async fn a_master_whose_disk_is_full_takes_nothing_new_and_goes_on_once_there_is
         get(&mut client, id).await;
     }
     master.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_starts_on_a_full_disk_and_goes_on_once_there_is_room() {
+    let Some(disk) = SmallDisk::mount(24 << 10) else { return };
+    let store = disk.path().join("store");
+    let master = Master::start_on(open(&store).await, &[]).await;
+    let mut client = master.client().await;
+    let mut worker = FakeWorker::new("w1", 1);
+    let mut link = worker.join(&master, &[]).await;
+    submit(&mut client, "runs").await;
+    let launch = link.launch().await;
+    let running = worker.report(&launch, AttemptState::Running);
+    link.report(std::slice::from_ref(&running)).await;
+    until(&mut client, "runs", State::Running).await;
+    master.stop().await.unwrap();
+
+    // Others have taken the last of the room, or left a page.
+    for left in [0, 4_096, 0] {
+        disk.fill(left);
+        let master = Master::start_on(open(&store).await, &[]).await;
+        let mut client = master.client().await;
+        let _link = worker.join(&master, std::slice::from_ref(&running)).await;
+        assert_full(&mut client).await;
+        // That the worker has come back is a record as well.
+        assert_eq!(get(&mut client, "runs").await.state(), State::Unconfirmed, "reads go on");
+        master.stop().await.unwrap();
+    }
+    let master = Master::start_on(open(&store).await, &[]).await;
+    let mut client = master.client().await;
+    let mut link = worker.join(&master, std::slice::from_ref(&running)).await;
+    disk.make_room();
+    eventually("a submission is taken", async || client.submit_driver(request("second")).await.ok()).await;
+    let ended = worker.report(&launch, exited(0));
+    link.report(std::slice::from_ref(&ended)).await;
+    link.acknowledged(ended.sequence).await;
+    until(&mut client, "runs", State::Finished).await;
+    master.stop().await.unwrap();
+}
+
+/// Asserts that a store is full, where no submission has found it so yet.
+async fn assert_full(client: &mut Client) {
+    // The first request finds the store full on its way there. It is never refused, because it is
+    // done once there is room.
+    for _ in 0..3 {
+        let status = client.submit_driver(request("first")).await.unwrap_err();
+        assert_failure(&status, Code::Unknown, "OUTCOME_UNKNOWN");
+    }
+    for _ in 0..3 {
+        let status = client.submit_driver(request("refused")).await.unwrap_err();
+        assert_failure(&status, Code::ResourceExhausted, "STORE_FULL");
+    }
+}
+
+fn request(id: &str) -> v1::SubmitDriverRequest {
+    v1::SubmitDriverRequest {
+        driver: Some(sleeper()),
+        driver_id: id.to_owned(),
+        request_id: format!("request-{id}"),
+        ..Default::default()
+    }
 }

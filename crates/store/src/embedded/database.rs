@@ -54,6 +54,11 @@ pub(super) fn is_full(error: &fjall::Error) -> bool {
     }
 }
 
+/// Whether an earlier failure, which may be one of the database's own threads, has ended all writing.
+pub(super) fn is_poisoned(error: &fjall::Error) -> bool {
+    matches!(error, fjall::Error::Poisoned)
+}
+
 /// Whether a backup still reads the database from before it was opened anew.
 pub(super) fn is_busy(error: &fjall::Error) -> bool {
     matches!(error, fjall::Error::Locked)

@@ -13,7 +13,7 @@ use super::archive::SnapshotAt;
 use super::checksums::RecordChecksums;
 use super::contents::{self, Contents, ContentsError, EPOCH_KEY};
 use super::current;
-use super::database::{Database, is_damage, is_full};
+use super::database::{Database, is_damage, is_full, is_poisoned};
 use super::migrate::migrate;
 use super::space::{has_no_space, has_room, no_space};
 use crate::backup::Pour;
@@ -46,6 +46,9 @@ pub(super) struct StoreThread {
     mark: AcknowledgedFile,
     cluster: ClusterRecord,
     pub(super) epoch: EpochRecord,
+    /// Whether the database holds the epoch. It does not after a term that began on a full disk:
+    /// then the mark alone does, and the next transaction brings it.
+    pub(super) has_epoch: bool,
     pub(super) commit: Commit,
     pub(super) checksums: RecordChecksums,
     /// The records that the start has read, until a load takes them or a commit makes them stale.
@@ -82,10 +85,12 @@ impl StoreThread {
             }
         }
         let (database, contents) = read(&directory, acknowledged)?;
-        let Contents { cluster, epoch, commit, records, checksums } = contents;
+        let Contents { cluster, mut epoch, commit, records, checksums } = contents;
+        let has_epoch = epoch.revision >= acknowledged.revision;
+        epoch.revision = epoch.revision.max(acknowledged.revision);
         let loaded = Some(records.snapshot(commit));
         let (database, directory) = (Some(database), Arc::new(directory));
-        Ok(StoreThread { database, mark, cluster, epoch, commit, checksums, loaded, directory })
+        Ok(StoreThread { database, mark, cluster, epoch, has_epoch, commit, checksums, loaded, directory })
     }
 
     /// Serves requests until all senders are gone, or until an error after which nothing can be
@@ -157,7 +162,7 @@ impl StoreThread {
     /// Raises the generation, durably.
     pub(super) fn raise_generation(self) -> Result<u64, OpenError> {
         let epoch = EpochRecord { generation: self.epoch.generation + 1, revision: self.epoch.revision };
-        let write = self.write(vec![(EPOCH_KEY.to_vec(), Some(epoch.encode()))]);
+        let write = self.write(vec![epoch_change(&epoch)]);
         let path = self.directory.path().to_owned();
         write.map_err(|error| OpenError::Database { path, source: error.into() })?;
         Ok(epoch.generation)
@@ -167,15 +172,23 @@ impl StoreThread {
         revision != self.epoch.revision
     }
 
+    /// Begins a term. On a full disk its epoch goes into the mark alone, which takes no more space,
+    /// so that a master can start there.
     fn campaign(&mut self) -> Result<(EpochRecord, ClusterRecord), CampaignError> {
-        let fail = |path: &Path, source| CampaignError::Database { path: path.to_owned(), source };
+        let fail = |name: &str, source| CampaignError::Database { path: self.directory.join(name), source };
         let epoch = EpochRecord { generation: self.epoch.generation, revision: self.epoch.revision + 1 };
-        self.write(vec![(EPOCH_KEY.to_vec(), Some(epoch.encode()))]).map_err(|error| match self.is_full(&error) {
-            true => fail(self.directory.path(), no_space().into()),
-            false => fail(self.directory.path(), error.into()),
-        })?;
-        self.epoch = epoch;
-        self.raise_mark().map_err(|error| fail(&self.directory.join(MARK), error.into()))?;
+        let has_epoch = match self.write(vec![epoch_change(&epoch)]) {
+            Ok(()) => true,
+            Err(error) if is_poisoned(&error) || is_full(&error) => {
+                tracing::warn!(%error, "the epoch is kept beside the store, whose disk seems to be full");
+                false
+            }
+            Err(error) => return Err(fail(RECORDS, error.into())),
+        };
+        let raised = self.mark.raise(Acknowledged { commit: self.commit.0, revision: epoch.revision });
+        let raised = raised.and_then(|()| if has_epoch { Ok(()) } else { self.mark.sync() });
+        raised.map_err(|error| fail(MARK, error.into()))?;
+        (self.epoch, self.has_epoch) = (epoch, has_epoch);
         Ok((epoch, self.cluster.clone()))
     }
 
@@ -219,15 +232,18 @@ impl StoreThread {
         // The next write reports a failure of the database's own threads, without its cause.
         // Therefore a write that is refused for it is tried once more on the reopened database.
         for _ in 0..2 {
-            let changes = contents::changes(transaction.commit, &transaction.writes, &mut self.checksums);
+            let mut changes = contents::changes(transaction.commit, &transaction.writes, &mut self.checksums);
+            if !self.has_epoch {
+                changes.push(epoch_change(&self.epoch));
+            }
             let error = match self.write(changes) {
                 Ok(()) => {
-                    self.commit = transaction.commit;
+                    (self.commit, self.has_epoch) = (transaction.commit, true);
                     return self.acknowledge();
                 }
                 Err(error) => error,
             };
-            let is_poisoned = matches!(error, DatabaseError::Poisoned);
+            let is_poisoned = is_poisoned(&error);
             if !is_poisoned && !is_full(&error) {
                 return Err(self.failed(error.into()));
             }
@@ -260,12 +276,16 @@ impl StoreThread {
     /// Whether a failure means that the disk is full. The next write reports a failure of the
     /// database's own threads without its cause, so the file system is asked.
     pub(super) fn is_full(&self, error: &DatabaseError) -> bool {
-        is_full(error) || matches!(error, DatabaseError::Poisoned) && has_no_space(self.directory.path())
+        is_full(error) || is_poisoned(error) && has_no_space(self.directory.path())
     }
 
     pub(super) fn raise_mark(&self) -> std::io::Result<()> {
         self.mark.raise(Acknowledged { commit: self.commit.0, revision: self.epoch.revision })
     }
+}
+
+fn epoch_change(epoch: &EpochRecord) -> contents::Change {
+    (EPOCH_KEY.to_vec(), Some(epoch.encode()))
 }
 
 /// Makes a store under another name first, so that an unfinished one is never taken for a store
@@ -326,12 +346,10 @@ fn read(directory: &Directory, acknowledged: Acknowledged) -> Result<(Database, 
         }
         Err(error) => return Err(damaged(error.into())),
     };
-    let found = Acknowledged { commit: contents.commit.0, revision: contents.epoch.revision };
-    if found.commit < acknowledged.commit || found.revision < acknowledged.revision {
-        let text = format!(
-            "transaction {} of epoch {} was acknowledged, the newest found is {} of epoch {}",
-            acknowledged.commit, acknowledged.revision, found.commit, found.revision
-        );
+    // An epoch that the mark alone has is no damage: a term may have begun on a full disk.
+    let (found, newest) = (contents.commit.0, acknowledged.commit);
+    if found < newest {
+        let text = format!("transaction {newest} was acknowledged, the newest found is {found}");
         return Err(damaged(text.into()));
     }
     Ok((database, contents))

@@ -28,12 +28,15 @@ impl StoreThread {
         })?;
         let Contents { epoch, commit, checksums, .. } =
             Contents::read(&database).map_err(|error| self.failed(error.into()))?;
-        if epoch != self.epoch || (commit != self.commit && commit != self.commit.next()) {
+        // The epoch of a term that began on a full disk may be in the mark alone.
+        let is_older = !self.has_epoch && epoch.revision < self.epoch.revision;
+        if (epoch != self.epoch && !is_older) || (commit != self.commit && commit != self.commit.next()) {
             let (found, newest) = (commit.0, self.commit.0);
             let text =
                 format!("transaction {newest} was acknowledged, the newest found after the disk was full is {found}");
             return Err(self.failed(text.into()));
         }
+        self.has_epoch = epoch == self.epoch;
         (self.database, self.checksums, self.commit) = (Some(database), checksums, commit);
         self.acknowledge()
     }

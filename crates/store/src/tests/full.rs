@@ -112,3 +112,54 @@ async fn a_store_that_is_left_while_the_disk_is_full_has_all_that_was_acknowledg
     drop(candidate);
     is_whole_up_to(&directory, found).await;
 }
+
+/// A master may have to start on a full disk, again and again, until somebody makes room. The disk
+/// is as the store left it, or others have taken the last of the room.
+#[tokio::test]
+async fn a_store_is_opened_on_a_full_disk_and_takes_transactions_once_there_is_room() {
+    for (round, records) in [1, 4, 60].into_iter().enumerate() {
+        let Some(disk) = SmallDisk::mount(24 << 10) else { return };
+        let directory = disk.path().join("store");
+        let mut candidate = EmbeddedCandidate::open(&directory, new_cluster(), candidacy()).await.unwrap();
+        let mut leader = candidate.campaign().await.unwrap();
+        let newest = leader.store.load().await.unwrap().commit;
+        let mut epoch = leader.epoch;
+        disk.fill(round * 300_001 + 400_000);
+        let mut refused = until_full(&mut leader.store, newest, records).await;
+        drop(leader);
+        drop(candidate);
+        for is_filled in [false, true, true, false, true] {
+            if is_filled {
+                disk.fill(0);
+            }
+            let mut candidate = EmbeddedCandidate::open(&directory, new_cluster(), candidacy()).await.unwrap();
+            // A few epochs may fit into the last page of the log; all of these need more.
+            for _ in 0..100 {
+                let leader = candidate.campaign().await.unwrap();
+                assert!(leader.epoch.number() > epoch.number(), "with each win");
+                epoch = leader.epoch;
+            }
+            let mut leader = candidate.campaign().await.unwrap();
+            epoch = leader.epoch;
+            let found = leader.store.load().await.unwrap().commit;
+            assert!(found == refused || found.next() == refused, "refused {}, found {}", refused.0, found.0);
+            refused = until_full(&mut leader.store, found, records).await;
+        }
+        let mut candidate = EmbeddedCandidate::open(&directory, new_cluster(), candidacy()).await.unwrap();
+        let mut leader = candidate.campaign().await.unwrap();
+        assert!(leader.epoch.number() > epoch.number());
+        leader.store.load().await.unwrap();
+        disk.make_room();
+        offer(&mut leader.store, &transaction(refused, records)).await;
+        offer(&mut leader.store, &transaction(refused.next(), records)).await;
+        let epoch = leader.epoch;
+        drop(leader);
+        drop(candidate);
+        // The database has the epoch again: without the mark it is not less.
+        std::fs::remove_file(directory.join("mark")).unwrap();
+        let mut candidate = EmbeddedCandidate::open(&directory, new_cluster(), candidacy()).await.unwrap();
+        assert!(candidate.campaign().await.unwrap().epoch.number() > epoch.number());
+        drop(candidate);
+        is_whole_up_to(&directory, refused.next()).await;
+    }
+}
