@@ -4,8 +4,8 @@
 //! A log with a damaged end looks like one whose last transaction was torn by a crash, and every
 //! database silently drops such an end. The mark tells them apart: it is raised once a transaction
 //! is durable and before it is acknowledged, and a store with fewer transactions than its mark is
-//! refused. It is written but not synced, so it outlives the process at almost no cost; after a loss
-//! of power it may be older than the database, and then it detects less.
+//! refused. It is written but not synced, so it outlives the process at almost no cost; after a
+//! loss of power it may be older than the database, and then it detects less.
 //!
 //! It is written over itself, which takes no space on most file systems. So it also holds, durably,
 //! the epoch of a term that begins on a full disk, where the database can take nothing.

@@ -54,7 +54,8 @@ pub(super) fn is_full(error: &fjall::Error) -> bool {
     }
 }
 
-/// Whether an earlier failure, which may be one of the database's own threads, has ended all writing.
+/// Whether an earlier failure, which may be one of the database's own threads, has ended all
+/// writing.
 pub(super) fn is_poisoned(error: &fjall::Error) -> bool {
     matches!(error, fjall::Error::Poisoned)
 }
