@@ -123,13 +123,13 @@ async fn chosen(master: &MasterClient, target: WorkerTarget) -> Result<Vec<Strin
     let Some(host) = target.host else { return Ok(target.worker.into_iter().collect()) };
     let mut all = master.ask(master.client().workers("", MOST)).await?.items;
     all.retain(|worker| worker.state() != worker::State::Forgotten);
-    let mut of_host: Vec<&Worker> = all.iter().filter(|worker| worker.host == host).collect();
+    let of_host: Vec<String> =
+        all.iter().filter(|worker| worker.host == host).map(|worker| worker.uid.clone()).collect();
     if of_host.is_empty() {
         let similar = similar(&host, all.iter().map(|worker| worker.host.as_str()));
         return Err(CommandFailure::NotFound { kind: "host with a worker", id: host, similar });
     }
-    of_host.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(of_host.into_iter().map(|worker| worker.uid.clone()).collect())
+    Ok(of_host)
 }
 
 async fn until_empty(master: &MasterClient, worker: Worker) -> Result<(), CommandFailure> {
@@ -165,5 +165,22 @@ async fn named(
     match answer {
         Err(failure) if failure.is_not_found() => Err(master.no_worker(name).await),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_stops_one_and_no_others() {
+        let failure = || CommandFailure::NotFound { kind: "worker", id: "w1".to_owned(), similar: Vec::new() };
+        let mut one = DrainResults::of(vec!["w1".to_owned()]);
+        assert!(one.add(Err(failure())).is_err());
+        let mut two = DrainResults::of(vec!["w1".to_owned(), "w2".to_owned()]);
+        two.add(Err(failure())).unwrap();
+        two.add(Ok(Worker::default())).unwrap();
+        assert_eq!(two.made.len(), 1);
+        assert_eq!(two.exit, ExitStatus::FAILED);
     }
 }
