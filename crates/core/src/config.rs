@@ -24,7 +24,8 @@ pub struct Config {
     /// How long after the last sign of life an attempt's lease has ended for certain: lease + store
     /// lease + margin.
     pub wait: Duration,
-    /// How long a launch may go without a report. Then a kill is sent, and its effect awaited.
+    /// How long a launch may go without a report. Then a kill is sent, its effect is awaited, and
+    /// the launch has failed.
     pub launch_progress: Duration,
     /// How long finished records are kept.
     pub kept: Duration,
@@ -36,7 +37,8 @@ pub struct Config {
     pub kept_requests: usize,
     /// How many drivers may wait; more are refused.
     pub max_waiting: usize,
-    /// How many launches in a row may fail to start before the driver has failed.
+    /// How many launches in a row may fail to start, or be taken back, before the driver has
+    /// failed.
     pub max_launch_failures: u32,
     /// How work is placed.
     pub policy: Policy,

@@ -13,7 +13,7 @@ use crate::core::{Core, Ctx};
 use crate::follower::{Follower, LiveRecords, Term};
 use crate::idempotency::RequestEffect;
 use crate::restart;
-use crate::state::{Application, Driver, Worker};
+use crate::state::{Application, Driver, Executor, Worker};
 use crate::timers::Timer;
 use crate::{ClusterInfo, Config, Entropy};
 
@@ -185,9 +185,25 @@ impl Core {
                     self.begin_ending(ctx, uid, ApplicationState::Failed, "driver", message, Duration::ZERO);
                 } else {
                     self.await_session(ctx.now, uid);
+                    self.resume_executor_backoff(ctx, uid);
                 }
             }
             self.boundary();
+        }
+    }
+
+    /// Begins the back-off after an executor's failed launch anew, with the first pause.
+    fn resume_executor_backoff(&mut self, ctx: &mut Ctx<'_>, uid: ApplicationUid) {
+        let Some(application) = self.applications.get(uid) else { return };
+        let has_failed = |executor: &&Executor| {
+            let (record, taken_back) = (&executor.record, executor.record.launch_timed_out);
+            record.outcome.as_ref().is_some_and(|outcome| restart::is_platform_launch_failure(outcome, taken_back))
+        };
+        // One that was granted later shows that the pause was over.
+        let newest = application.executors().last().filter(has_failed);
+        let failed = application.executors().find(|executor| executor.is_taken_back()).or(newest);
+        if let Some(id) = failed.map(|executor| executor.record.id) {
+            self.lose_executor(ctx, uid, id);
         }
     }
 
@@ -214,8 +230,7 @@ impl Core {
             }
             let Some(driver) = self.drivers.get_mut(uid) else { continue };
             if driver.live == DriverState::BackingOff {
-                let nth = driver.record.consecutive_failures.max(1);
-                let delay = restart::delay(&driver.record.spec.restart, nth, random);
+                let delay = restart::resumed_delay(&driver.record, random);
                 self.back_off(ctx.now, uid, delay);
             } else {
                 driver.live = DriverState::Pending;

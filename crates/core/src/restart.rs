@@ -12,6 +12,8 @@ pub(crate) enum AfterExit {
     End(DriverState),
     /// Another attempt, after this delay.
     Again(Duration),
+    /// The driver has failed, because this many launches in a row have failed.
+    GiveUp(u32),
 }
 
 /// Failures within the window, oldest first, and the number of failures in a row without a long
@@ -50,6 +52,21 @@ pub(crate) fn is_failed_launch(outcome: &Outcome) -> bool {
         Reason::Refused | Reason::SpawnFailed | Reason::WorkDirFailed | Reason::ArtifactFailed
     );
     by_machine && outcome.fault == Fault::Platform
+}
+
+/// Whether an attempt ended because its launch was taken back, and not by a wish of its user. Its
+/// process may have started before the kill reached it.
+pub(crate) fn is_timed_out_launch(outcome: &Outcome, taken_back: bool) -> bool {
+    taken_back && outcome.fault == Fault::Platform && matches!(outcome.reason, Reason::Killed | Reason::NeverStarted)
+}
+
+/// Says of an attempt that ended because its launch was taken back that this is why. Its worker
+/// does not know.
+pub(crate) fn name_time_out(mut outcome: Outcome, taken_back: bool) -> Outcome {
+    if is_timed_out_launch(&outcome, taken_back) {
+        "its launch made no progress and was taken back".clone_into(&mut outcome.message);
+    }
+    outcome
 }
 
 /// Sets who is responsible by the reason of the end. The worker cannot decide this, because it does
@@ -102,11 +119,27 @@ fn is_within(policy: &RestartPolicy, time: WallTime, now: WallTime) -> bool {
     u128::from(now.0.saturating_sub(time.0)) <= policy.window.as_millis()
 }
 
-/// How many of the newest attempts in a row never started through the fault of the platform.
+/// How many of the newest closed attempts in a row failed to launch through the fault of the
+/// platform: they never started, or their launches were taken back.
 fn launch_failures(record: &DriverRecord) -> u32 {
-    let newest_first = record.attempts.iter().rev().filter_map(|attempt| attempt.outcome.as_ref());
-    let failed = newest_first.take_while(|outcome| outcome.fault == Fault::Platform && never_started(outcome));
+    let newest_first = record.attempts.iter().rev();
+    let closed = newest_first.filter_map(|attempt| Some((attempt.outcome.as_ref()?, attempt.launch_timed_out)));
+    let failed = closed.take_while(|(outcome, taken_back)| is_platform_launch_failure(outcome, *taken_back));
     u32::try_from(failed.count()).unwrap_or(u32::MAX)
+}
+
+/// Whether the platform failed to launch an attempt.
+pub(crate) fn is_platform_launch_failure(outcome: &Outcome, taken_back: bool) -> bool {
+    (outcome.fault == Fault::Platform && never_started(outcome)) || is_timed_out_launch(outcome, taken_back)
+}
+
+/// The delay of a back-off that a new leader finds in a record, and starts anew.
+pub(crate) fn resumed_delay(record: &DriverRecord, random: u128) -> Duration {
+    let nth = match launch_failures(record) {
+        0 => record.consecutive_failures.max(1),
+        failures => failures,
+    };
+    delay(&record.spec.restart, nth, random)
 }
 
 /// The next step after `outcome` of the newest attempt, which `record` shows as closed. `ran` is
@@ -154,18 +187,21 @@ pub(crate) fn next(
 }
 
 /// The next step after a fault of the platform. An attempt that never started is repeated whatever
-/// the policy says; one that ran, only if the policy allows a second run.
+/// the policy says; one that ran, only if the policy allows a second run. One whose launch was
+/// taken back may have run, and its launch has failed all the same: it is repeated after a pause.
 fn after_platform(record: &DriverRecord, outcome: &Outcome, max_launch_failures: u32, random: u128) -> AfterExit {
     let spec = &record.spec;
-    if never_started(outcome) {
+    let may_run_twice = spec.restart.condition != RestartCondition::Never || spec.on_worker_lost.is_leased();
+    let taken_back = record.attempts.last().is_some_and(|newest| newest.launch_timed_out);
+    if is_platform_launch_failure(outcome, taken_back) && (may_run_twice || never_started(outcome)) {
         let failures = launch_failures(record);
         return if failures >= max_launch_failures {
-            AfterExit::End(DriverState::Failed)
+            AfterExit::GiveUp(failures)
         } else {
             AfterExit::Again(delay(&spec.restart, failures, random))
         };
     }
-    if spec.restart.condition != RestartCondition::Never || spec.on_worker_lost.is_leased() {
+    if may_run_twice {
         return AfterExit::Again(Duration::ZERO);
     }
     match outcome.reason {
@@ -191,7 +227,10 @@ fn after_platform(record: &DriverRecord, outcome: &Outcome, max_launch_failures:
 mod tests {
     use std::sync::Arc;
 
-    use muster_types::{Command, DriverId, DriverSpec, DriverUid, Exit, Resources, WorkerLostPolicy};
+    use muster_types::{
+        AllocatedResources, AttemptNumber, AttemptRecord, Command, DriverId, DriverSpec, DriverUid, Exit, Incarnation,
+        Resources, Secret, WorkerLostPolicy, WorkerUid,
+    };
 
     use super::*;
 
@@ -308,6 +347,65 @@ mod tests {
         assert_eq!(after(&on_failure, &lost), AfterExit::Again(Duration::ZERO));
         let refused = Outcome::without_exit(Fault::Platform, Reason::Refused, "");
         assert!(matches!(after(&never, &refused), AfterExit::Again(_)), "it never started");
+    }
+
+    fn attempt(outcome: Option<Outcome>, launch_timed_out: bool) -> AttemptRecord {
+        AttemptRecord {
+            number: AttemptNumber(1),
+            worker: WorkerUid(1),
+            worker_name: "w1".into(),
+            incarnation: Incarnation { counter: 1, random: 1 },
+            resources: AllocatedResources::default(),
+            token: Secret::new(String::new()),
+            assigned: WallTime(0),
+            started: None,
+            ended: None,
+            outcome,
+            launch_timed_out,
+        }
+    }
+
+    #[test]
+    fn a_launch_that_was_taken_back_counts_as_one_that_failed() {
+        let ended = |reason, taken_back| attempt(Some(Outcome::without_exit(Fault::Platform, reason, "")), taken_back);
+        let after = |record: &DriverRecord| {
+            let outcome = record.attempts.last().and_then(|newest| newest.outcome.clone()).unwrap();
+            next(record, &outcome, Duration::ZERO, WallTime(0), 3, 0).0
+        };
+        let half_a_second = Duration::from_millis(500);
+        let mut record = driver(RestartCondition::OnFailure, WorkerLostPolicy::Rerun);
+        record.attempts = vec![ended(Reason::Killed, true)];
+        assert_eq!(after(&record), AfterExit::Again(half_a_second));
+        record.attempts.push(ended(Reason::Refused, false));
+        assert_eq!(after(&record), AfterExit::Again(half_a_second * 2));
+        assert_eq!(resumed_delay(&record, 0), half_a_second * 2);
+        record.attempts.push(ended(Reason::Killed, true));
+        assert_eq!(after(&record), AfterExit::GiveUp(3));
+
+        // What became of it for another reason stays what it is, and so does any other kill.
+        for (reason, taken_back) in [(Reason::Lost, true), (Reason::Drained, true), (Reason::Killed, false)] {
+            record.attempts.push(ended(reason, taken_back));
+            assert_eq!(after(&record), AfterExit::Again(Duration::ZERO), "{reason:?}");
+        }
+        record.attempts.push(ended(Reason::Killed, true));
+        assert_eq!(after(&record), AfterExit::Again(half_a_second), "the first in a row");
+
+        // Its process may have run, so that the policy has the word.
+        let mut once = driver(RestartCondition::Never, WorkerLostPolicy::Wait);
+        once.attempts = vec![ended(Reason::Killed, true)];
+        assert_eq!(after(&once), AfterExit::End(DriverState::Failed));
+        once.attempts = vec![ended(Reason::NeverStarted, true)];
+        assert_eq!(after(&once), AfterExit::Again(half_a_second));
+    }
+
+    #[test]
+    fn only_the_platforms_end_of_a_launch_that_was_taken_back_is_named_so() {
+        let named = |fault, taken_back| {
+            name_time_out(Outcome::without_exit(fault, Reason::Killed, "as it was"), taken_back).message
+        };
+        assert_eq!(named(Fault::Platform, true), "its launch made no progress and was taken back");
+        assert_eq!(named(Fault::User, true), "as it was");
+        assert_eq!(named(Fault::Platform, false), "as it was");
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl Scenario {
         let config = &mut self.world.config;
         config.kept_records = usize::try_from(words.number("kept", 100_000)).unwrap();
         config.kept_executors = usize::try_from(words.number("kept-executors", 1_000)).unwrap();
+        config.max_launch_failures = u32::try_from(words.number("max-launch-failures", 10)).unwrap();
         config.policy.max_drivers = words.keys.get("max-drivers").map(|text| text.parse().unwrap());
         self.world.generation = words.number("generation", 1);
         self.world.crash()

@@ -19,6 +19,7 @@ fn record() -> DriverRecord {
         started: Some(WallTime(2)),
         ended: outcome.as_ref().map(|_| WallTime(3)),
         outcome,
+        launch_timed_out: false,
     };
     DriverRecord {
         uid: DriverUid(0xabc),

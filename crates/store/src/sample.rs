@@ -172,6 +172,7 @@ impl Sample {
             started: self.maybe(Sample::wall),
             ended: self.maybe(Sample::wall),
             outcome: self.maybe(Sample::outcome),
+            launch_timed_out: self.flag(),
         }
     }
 
@@ -300,6 +301,7 @@ impl Sample {
             started: self.maybe(Sample::wall),
             ended: self.maybe(Sample::wall),
             outcome: self.maybe(Sample::outcome),
+            launch_timed_out: self.flag(),
         }
     }
 

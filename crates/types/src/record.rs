@@ -86,6 +86,9 @@ pub struct AttemptRecord {
     pub ended: Option<WallTime>,
     /// How it ended. `Some` exactly when the attempt is closed.
     pub outcome: Option<Outcome>,
+    /// Whether its launch made no progress and was taken back: a kill is sent for it, and if that
+    /// ends it, the launch has failed.
+    pub launch_timed_out: bool,
 }
 
 /// A kill that was asked for.
@@ -199,6 +202,8 @@ pub struct ExecutorRecord {
     pub ended: Option<WallTime>,
     /// How it ended. `Some` exactly when it is closed.
     pub outcome: Option<Outcome>,
+    /// Whether its launch made no progress and was taken back, as for an [`AttemptRecord`].
+    pub launch_timed_out: bool,
 }
 
 /// A worker.

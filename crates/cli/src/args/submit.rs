@@ -72,7 +72,7 @@ pub(crate) struct SubmitArgs {
     pub(crate) labels: Vec<Pair>,
 
     /// When it is run again after its program ended. Default never. What the platform kept from
-    /// starting is launched again whatever this says, up to 10 times in a row.
+    /// starting is launched again whatever this says, until 10 launches in a row have failed.
     #[arg(long, value_enum, value_name = "WHEN", help_heading = "Restarts")]
     pub(crate) restart: Option<Restart>,
     /// Failures of the program within the window after which it is given up. Default 10.

@@ -94,6 +94,7 @@ impl Core {
         let (key, worker) = (application.key(id), executor.record.worker);
         let replaced = executor.counts();
         let outcome = restart::judge(outcome, is_users(executor.record.killed_by));
+        let outcome = restart::name_time_out(outcome, executor.is_taken_back());
         let state = end_state(&outcome, executor.record.killed_by);
         if replaced {
             self.lose_executor(ctx, uid, id);

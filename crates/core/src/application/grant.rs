@@ -39,6 +39,7 @@ impl Core {
             started: None,
             ended: None,
             outcome: None,
+            launch_timed_out: false,
         });
         let mut executor = Executor::new(Arc::clone(&record));
         executor.launched = Some(ctx.now.time);
@@ -91,24 +92,22 @@ impl Core {
         self.launch_executor(now, uid, id);
     }
 
-    /// Asks for a kill when nothing was heard of a launch. The executor stays open until its end is
-    /// reported.
+    /// Takes back a launch of which nothing was heard, as that of a driver. The executor stays open
+    /// until its end is reported, and another takes its place after a pause.
     pub(crate) fn ask_back_executor(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
         let AttemptKey::Executor(uid, id) = key else { return };
         let Some(application) = self.applications.get(uid) else { return };
         let Some(executor) = application.executor(id).filter(|executor| executor.is_open()) else { return };
         let worker = executor.record.worker;
-        let stuck = executor.live == ExecutorState::Launching && !executor.progress && !executor.launch_timed_out;
+        let stuck = executor.live == ExecutorState::Launching && !executor.progress && !executor.is_taken_back();
         let due = executor.launched.is_some_and(|at| at + self.config.launch_progress <= ctx.now.time);
         let heard = self.workers.get(worker).is_some_and(|worker| worker.ready_link().is_some());
         if !stuck || !due || !heard {
             return;
         }
         self.lose_executor(ctx, uid, id);
-        if let Some(application) = self.applications.get_mut(uid) {
-            application.change(id, |executor| executor.launch_timed_out = true);
-        }
-        self.refresh_demand(ctx.now, uid);
+        self.mark_taken_back(ctx.now, key, true);
+        self.set_failing(ctx.now.wall, worker, true);
         self.emit_executor_event(ctx.now.wall, uid, id, "its launch made no progress and is asked back");
         self.send_to(worker, key, WorkerCommand::Kill { attempt: key, at_once: true, by: KilledBy::Fence });
     }

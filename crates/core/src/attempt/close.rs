@@ -23,6 +23,7 @@ impl Core {
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let Some((key, worker)) = driver.open_key() else { return };
         let outcome = restart::judge(outcome, driver.record.kill.is_some());
+        let mut outcome = restart::name_time_out(outcome, driver.is_taken_back());
         let started = started.or(driver.started);
         let ended = ended.unwrap_or(ctx.now.wall);
         // Its applications come first: in every prefix of the groups, the applications of a closed
@@ -38,7 +39,16 @@ impl Core {
             AfterExit::End(state) => state,
             AfterExit::Again(Duration::ZERO) => DriverState::Pending,
             AfterExit::Again(_) => DriverState::BackingOff,
+            AfterExit::GiveUp(_) => DriverState::Failed,
         };
+        let mut message = String::new();
+        if let AfterExit::GiveUp(failures) = next {
+            message = format!("{failures} launches in a row have failed");
+            outcome.message = match outcome.message.as_str() {
+                "" => message.clone(),
+                last => format!("{message}, the last one: {last}"),
+            };
+        }
         let is_over = driver.live.is_terminal();
         let reported = outcome.clone();
         self.put_driver(ctx.now, uid, |record| {
@@ -54,7 +64,7 @@ impl Core {
         if let AfterExit::Again(delay) = next {
             self.back_off(ctx.now, uid, delay);
         }
-        self.emit_driver_event(ctx.now.wall, uid, Some(reported), "");
+        self.emit_driver_event(ctx.now.wall, uid, Some(reported), &message);
         if is_over {
             self.restore.release(uid);
             self.finish_driver(ctx.now, uid);

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use muster_types::{
-    AllocatedResources, AttemptKey, AttemptNumber, AttemptRecord, DriverRecord, DriverState, DriverUid, KEPT_ATTEMPTS,
-    KilledBy, Launch, Now, Secret, WorkerCommand, WorkerUid, Write,
+    AllocatedResources, AttemptKey, AttemptNumber, AttemptRecord, AttemptState, DriverRecord, DriverState, DriverUid,
+    KEPT_ATTEMPTS, KilledBy, Launch, Now, Report, Secret, WorkerCommand, WorkerUid, Write,
 };
 
 use crate::core::{Core, Ctx};
 use crate::restore::first_number;
+use crate::state::Executor;
 use crate::timers::Timer;
 use crate::variables::shape_of_driver;
 
@@ -93,6 +94,7 @@ impl Core {
             started: None,
             ended: None,
             outcome: None,
+            launch_timed_out: false,
         };
         driver.clear_attempt();
         driver.live = DriverState::Launching;
@@ -149,22 +151,74 @@ impl Core {
         }
     }
 
-    /// Asks for a kill when nothing was heard of a launch. Missing progress never closes an
-    /// attempt: it stays open until its end is reported.
+    /// Takes back a launch of which nothing was heard, by a kill. Missing progress never closes an
+    /// attempt: it stays open until its end is reported. That the launch was taken back is written
+    /// before the kill is sent, so that every leader to which the end is reported takes it for a
+    /// failed launch.
     pub(crate) fn ask_back_driver(&mut self, ctx: &mut Ctx<'_>, key: AttemptKey) {
         let AttemptKey::Driver(uid, _) = key else { return };
         let Some(driver) = self.drivers.get_mut(uid) else { return };
         let Some((open, worker)) = driver.open_key() else { return };
-        let stuck = driver.live == DriverState::Launching && !driver.progress && !driver.launch_timed_out;
+        let stuck = driver.live == DriverState::Launching && !driver.progress && !driver.is_taken_back();
         let due = driver.launched.is_some_and(|at| at + self.config.launch_progress <= ctx.now.time);
         // A disconnected worker may have made progress; its inventory will show it.
         let heard = self.workers.get(worker).is_some_and(|worker| worker.ready_link().is_some());
         if open != key || !stuck || !due || !heard {
             return;
         }
-        driver.launch_timed_out = true;
+        self.mark_taken_back(ctx.now, key, true);
+        self.set_failing(ctx.now.wall, worker, true);
         self.emit_driver_event(ctx.now.wall, uid, None, "its launch made no progress and is asked back");
         self.send_to(worker, key, WorkerCommand::Kill { attempt: key, at_once: true, by: KilledBy::Fence });
+    }
+
+    /// Writes whether the launch of an open attempt is taken back.
+    pub(crate) fn mark_taken_back(&mut self, now: Now, key: AttemptKey, taken_back: bool) {
+        match key {
+            AttemptKey::Driver(uid, _) => self.put_driver(now, uid, |record| {
+                if let Some(attempt) = record.attempts.last_mut() {
+                    attempt.launch_timed_out = taken_back;
+                }
+            }),
+            AttemptKey::Executor(uid, id) => {
+                self.change_executor(uid, id, |_, record| record.launch_timed_out = taken_back);
+                self.refresh_demand(now, uid);
+            }
+        }
+    }
+
+    /// Whether an attempt is open and its launch was taken back.
+    pub(crate) fn is_taken_back(&self, key: AttemptKey) -> bool {
+        match key {
+            AttemptKey::Driver(uid, number) => self.drivers.get(uid).is_some_and(|driver| {
+                driver.is_taken_back() && driver.open_attempt().is_some_and(|open| open.number == number)
+            }),
+            AttemptKey::Executor(uid, id) => {
+                let executor = self.applications.get(uid).and_then(|application| application.executor(id));
+                executor.is_some_and(Executor::is_taken_back)
+            }
+        }
+    }
+
+    /// Lets go on what the inventory of a new stream shows as launched after all. The runner
+    /// answered for it behind every command that the worker obeyed on older streams, so none of
+    /// them was the kill, and none will be.
+    pub(crate) fn withdraw_time_out(&mut self, ctx: &Ctx<'_>, worker: WorkerUid, report: &Report) {
+        let key = report.attempt;
+        let launched = match report.state {
+            AttemptState::Accepted | AttemptState::Running | AttemptState::Frozen => true,
+            AttemptState::Killing { .. } | AttemptState::Ended(_) => false,
+        };
+        let assigned = self.workers.get(worker).is_some_and(|worker| worker.assigned.contains_key(&key));
+        if !launched || !assigned || !self.is_taken_back(key) {
+            return;
+        }
+        self.mark_taken_back(ctx.now, key, false);
+        let message = "its launch made progress after all, and goes on";
+        match key {
+            AttemptKey::Driver(uid, _) => self.emit_driver_event(ctx.now.wall, uid, None, message),
+            AttemptKey::Executor(uid, id) => self.emit_executor_event(ctx.now.wall, uid, id, message),
+        }
     }
 }
 

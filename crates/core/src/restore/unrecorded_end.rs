@@ -76,6 +76,7 @@ impl Core {
             started: None,
             ended: None,
             outcome: None,
+            launch_timed_out: false,
         };
         driver.clear_attempt();
         driver.retry = None;

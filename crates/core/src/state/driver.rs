@@ -23,8 +23,6 @@ pub(crate) struct Driver {
     pub(crate) wait_channel: Option<String>,
     /// Whether its worker has accepted the open attempt, as far as this leader knows.
     pub(crate) progress: bool,
-    /// Whether the open attempt is to end because its launch made no progress.
-    pub(crate) launch_timed_out: bool,
     /// Whether, after a restore, the open attempt is over and it is not known how it ended or what
     /// followed.
     pub(crate) absent: bool,
@@ -44,7 +42,6 @@ impl Driver {
             retry: None,
             wait_channel: None,
             progress: false,
-            launch_timed_out: false,
             absent: false,
             launched: None,
             applications: BTreeSet::new(),
@@ -54,6 +51,11 @@ impl Driver {
     /// The attempt that is not closed; it is the newest.
     pub(crate) fn open_attempt(&self) -> Option<&AttemptRecord> {
         self.record.attempts.last().filter(|attempt| attempt.outcome.is_none())
+    }
+
+    /// Whether the launch of the open attempt was taken back.
+    pub(crate) fn is_taken_back(&self) -> bool {
+        self.open_attempt().is_some_and(|attempt| attempt.launch_timed_out)
     }
 
     pub(crate) fn newest_attempt(&self) -> Option<AttemptNumber> {
@@ -75,7 +77,6 @@ impl Driver {
         self.started = None;
         self.wait_channel = None;
         self.progress = false;
-        self.launch_timed_out = false;
         self.absent = false;
         self.launched = None;
     }

@@ -14,8 +14,6 @@ pub(crate) struct Executor {
     pub(crate) started: Option<WallTime>,
     /// Whether its worker has accepted it, as far as this leader knows.
     pub(crate) progress: bool,
-    /// Whether it is to end because its launch made no progress.
-    pub(crate) launch_timed_out: bool,
     /// When this leader last launched it; `None` if another leader did.
     pub(crate) launched: Option<Time>,
     /// Whether its worker drains.
@@ -32,7 +30,6 @@ impl Executor {
             pid: None,
             started: None,
             progress: false,
-            launch_timed_out: false,
             launched: None,
             draining: false,
             stored_in: 0,
@@ -43,12 +40,17 @@ impl Executor {
         self.record.outcome.is_none()
     }
 
+    /// Whether its launch was taken back, and it has not ended.
+    pub(crate) fn is_taken_back(&self) -> bool {
+        self.is_open() && self.record.launch_timed_out
+    }
+
     /// Whether it counts towards its profile's target. An executor that drains, is being ended or
     /// is unreachable does not.
     pub(crate) fn counts(&self) -> bool {
         matches!(self.live, ExecutorState::Launching | ExecutorState::Running)
             && !self.draining
-            && !self.launch_timed_out
+            && !self.is_taken_back()
     }
 
     /// Cores that count towards the application's limit.

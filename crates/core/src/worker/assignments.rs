@@ -85,14 +85,14 @@ impl Core {
             AttemptKey::Driver(uid, _) => {
                 let driver = self.drivers.get(uid)?;
                 let asked = driver.record.kill.as_ref().map(|kill| (kill.by, false));
-                asked.or(driver.launch_timed_out.then_some((KilledBy::Fence, true))).or(drain)
+                asked.or(driver.is_taken_back().then_some((KilledBy::Fence, true))).or(drain)
             }
             AttemptKey::Executor(uid, id) => {
                 let application = self.applications.get(uid)?;
                 let executor = application.executor(id)?;
                 let asked = executor.record.killed_by.map(|by| (by, false));
                 let over = application.kill_rest.then(|| (application.killer(), false));
-                asked.or(over).or(executor.launch_timed_out.then_some((KilledBy::Fence, true))).or(drain)
+                asked.or(over).or(executor.is_taken_back().then_some((KilledBy::Fence, true))).or(drain)
             }
         }
     }

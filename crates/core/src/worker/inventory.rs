@@ -50,6 +50,10 @@ impl Core {
             self.settle_missing(ctx, uid, key);
             self.boundary();
         }
+        for report in reports.values() {
+            self.withdraw_time_out(ctx, uid, report);
+            self.boundary();
+        }
         let open: Vec<AttemptKey> = reports.keys().copied().collect();
         self.reports(ctx, link, reports.into_values().collect());
         for key in open {
@@ -75,14 +79,14 @@ impl Core {
             return self.hold_missing_attempt(ctx, driver);
         }
         match (same_incarnation, self.kill_wanted(uid, key)) {
+            (true, None | Some((KilledBy::Fence, _))) if self.may_have_run(key) => {
+                let message = "the store was restored to an earlier time, and its worker does not have it";
+                self.close(ctx, key, Outcome::without_exit(Fault::Platform, Reason::Lost, message));
+            }
             (true, Some((by, _))) => {
                 let fault = if by == KilledBy::Fence || by == KilledBy::Drain { Fault::Platform } else { Fault::User };
                 let outcome = Outcome::without_exit(fault, Reason::NeverStarted, "its worker never had it");
                 self.close(ctx, key, outcome);
-            }
-            (true, None) if self.may_have_run(key) => {
-                let message = "the store was restored to an earlier time, and its worker does not have it";
-                self.close(ctx, key, Outcome::without_exit(Fault::Platform, Reason::Lost, message));
             }
             (true, None) => self.launch_again(ctx, key),
             (false, _) if proof => {

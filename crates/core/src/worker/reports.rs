@@ -1,6 +1,6 @@
 //! Reports of attempts, current or not.
 
-use muster_types::{Acknowledgement, AttemptKey, AttemptState, KilledBy, Report, WorkerCommand, WorkerUid};
+use muster_types::{Acknowledgement, AttemptKey, AttemptState, KilledBy, Report, WallTime, WorkerCommand, WorkerUid};
 
 use crate::core::{Core, Ctx};
 use crate::restart;
@@ -29,7 +29,7 @@ impl Core {
         let uid = link.worker;
         let current = self.workers.get(uid).is_some_and(|worker| worker.assigned.contains_key(&report.attempt));
         if current {
-            self.judge_launches(ctx, uid, &report.state);
+            self.judge_launches(ctx, uid, report);
         }
         match (current, report.attempt) {
             (true, AttemptKey::Driver(driver, _)) => self.driver_report(ctx, driver, report),
@@ -46,22 +46,33 @@ impl Core {
 
     /// Notes whether launches succeed on a worker. After a launch that failed because of the
     /// machine, work goes to other workers while they have room; a running attempt shows that the
-    /// machine works again.
-    fn judge_launches(&mut self, ctx: &Ctx<'_>, uid: WorkerUid, state: &AttemptState) {
-        let failing = match state {
-            AttemptState::Running => false,
-            AttemptState::Ended(outcome) if restart::is_failed_launch(outcome) => true,
-            AttemptState::Ended(_) | AttemptState::Accepted | AttemptState::Killing { .. } | AttemptState::Frozen => {
-                return;
+    /// machine works again, unless its launch came too late and was taken back.
+    fn judge_launches(&mut self, ctx: &Ctx<'_>, uid: WorkerUid, report: &Report) {
+        let taken_back = self.is_taken_back(report.attempt);
+        match &report.state {
+            AttemptState::Running if !taken_back => self.set_failing(ctx.now.wall, uid, false),
+            AttemptState::Ended(outcome)
+                if restart::is_failed_launch(outcome) || restart::is_timed_out_launch(outcome, taken_back) =>
+            {
+                self.set_failing(ctx.now.wall, uid, true);
             }
-        };
+            AttemptState::Running
+            | AttemptState::Ended(_)
+            | AttemptState::Accepted
+            | AttemptState::Killing { .. }
+            | AttemptState::Frozen => {}
+        }
+    }
+
+    /// Sets whether launches fail on a worker, and says so when it changes.
+    pub(crate) fn set_failing(&mut self, now: WallTime, uid: WorkerUid, failing: bool) {
         if self.fleet.set_failing(uid, failing) {
             let message = if failing {
                 "a launch failed on it: work goes to others while they have room"
             } else {
                 "launches succeed on it again"
             };
-            self.emit_worker_event(ctx.now.wall, uid, message);
+            self.emit_worker_event(now, uid, message);
         }
     }
 

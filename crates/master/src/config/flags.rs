@@ -119,7 +119,9 @@ pub struct TimingFlags {
     /// which grants at least 2.
     #[arg(long, value_name = "TIME", default_value = "3s")]
     pub store_lease: TimeSpan,
-    /// A launch of which nothing is heard for this long is taken back.
+    /// A launch of which nothing is heard for this long is taken back: it is killed, and has failed
+    /// by the platform's doing. It is repeated with a back-off, elsewhere if there is room; after
+    /// ten such failures in a row its driver has failed.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub launch_progress: TimeSpan,
     /// Probes are told that this master is not ready once no leader has answered for this long,

@@ -234,6 +234,7 @@ impl Stored for ExecutorRecord {
             started: self.started.map(|time| time.0),
             ended: self.ended.map(|time| time.0),
             outcome: self.outcome.as_ref().map(Stored::to_message),
+            launch_timed_out: self.launch_timed_out,
         }
     }
 
@@ -252,6 +253,7 @@ impl Stored for ExecutorRecord {
             started: message.started.map(WallTime),
             ended: message.ended.map(WallTime),
             outcome: optional(message.outcome)?,
+            launch_timed_out: message.launch_timed_out,
         })
     }
 }
