@@ -16,7 +16,7 @@ const PLANTED: u64 = 1_000;
 
 /// What the runs must meet all together, and how often at least: runs that meet no fault prove
 /// nothing.
-const MET: [(&str, u64); 40] = [
+const MET: [(&str, u64); 41] = [
     ("failover", 300),
     ("standby followed", 1_000),
     ("win with the rest of what was followed", 20),
@@ -40,6 +40,7 @@ const MET: [(&str, u64); 40] = [
     ("leased attempt lost", 50),
     ("attempt after another", 300),
     ("attempt never started", 50),
+    ("launch taken back", 300),
     ("tree frozen", 50),
     ("tree thawed", 20),
     ("tree not confirmed in time", 5),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use muster_types::{DriverUid, Write};
 
-use super::{Fold, InvariantViolation, bounds, order, terminal};
+use super::{Fold, InvariantViolation, bounds, order, pause, terminal};
 use crate::Group;
 
 /// The durable state, and how it came about.
@@ -29,6 +29,7 @@ impl DurableState {
         bounds::check(group, &mut found);
         for write in &group.writes {
             terminal::check(&self.fold, write, &mut found);
+            pause::check(&self.fold, write, &mut found);
             self.fold.apply(write);
             if let Write::PutDriver(record) = write {
                 *self.puts.entry(record.uid).or_default() += 1;

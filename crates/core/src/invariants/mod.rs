@@ -9,6 +9,7 @@ mod durable;
 mod fold;
 mod one_attempt;
 mod order;
+mod pause;
 mod queue;
 mod terminal;
 mod used_resources;

@@ -1,7 +1,8 @@
 //! Every effect comes after the write that it depends on: a launch follows its durable assignment,
-//! and executors of an earlier attempt are closed before the next attempt is launched.
+//! the kill of a launch that is taken back follows the record that says so, and executors of an
+//! earlier attempt are closed before the next attempt is launched.
 
-use muster_types::{AttemptKey, DriverUid, WorkerCommand};
+use muster_types::{AttemptKey, DriverUid, KilledBy, WorkerCommand};
 
 use super::{Fold, InvariantViolation, violate};
 use crate::{Effect, Group, LinkId, ViewUpdate};
@@ -44,6 +45,9 @@ fn check_command(fold: &Fold, link: LinkId, command: &WorkerCommand, found: &mut
         // An attempt that no record names is quarantined, and may go on.
         WorkerCommand::Thaw { attempt } if !is_named(fold, *attempt) => return,
         WorkerCommand::Thaw { attempt } => *attempt,
+        WorkerCommand::Kill { attempt, by: KilledBy::Fence, .. } => {
+            return check_taken_back(fold, link, *attempt, found);
+        }
         WorkerCommand::Kill { .. } | WorkerCommand::ApplicationGone(_) => return,
     };
     let incarnation = fold.workers.get(&link.worker).map(|worker| worker.incarnation);
@@ -62,6 +66,23 @@ fn check_command(fold: &Fold, link: LinkId, command: &WorkerCommand, found: &mut
     };
     if assigned.is_none_or(|(worker, of)| worker != link.worker || Some(of) != incarnation) {
         violate(found, "a launch or thaw follows its write", attempt.to_string());
+    }
+}
+
+/// An attempt that is open on the worker is fenced only where its record says that its launch was
+/// taken back: the next leader, to which its end may be reported, knows nothing else.
+fn check_taken_back(fold: &Fold, link: LinkId, key: AttemptKey, found: &mut Vec<InvariantViolation>) {
+    let unmarked = match key {
+        AttemptKey::Driver(uid, number) => fold.drivers.get(&uid).is_some_and(|record| {
+            let open = record.attempts.last().filter(|open| open.number == number && open.outcome.is_none());
+            open.is_some_and(|open| open.worker == link.worker && !open.launch_timed_out)
+        }),
+        AttemptKey::Executor(uid, id) => fold.executor(uid, id).is_some_and(|executor| {
+            executor.outcome.is_none() && executor.worker == link.worker && !executor.launch_timed_out
+        }),
+    };
+    if unmarked {
+        violate(found, "a launch that is taken back is marked first", key.to_string());
     }
 }
 

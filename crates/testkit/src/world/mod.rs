@@ -78,7 +78,7 @@ impl World {
         let sabotage: BTreeSet<Sabotage> = sabotage.iter().copied().collect();
         let drift = if sabotage.contains(&Sabotage::DriftBeyondBound) { plan::WILD_DRIFT } else { plan::DRIFT };
         let store = Store::new(clock_of(&mut rng, drift), !sabotage.contains(&Sabotage::EpochGuardOff));
-        let masters = (0..plan.masters).map(|_| Master::new(clock_of(&mut rng, drift))).collect();
+        let masters = (0..plan.masters).map(|_| Master::new(clock_of(&mut rng, drift), &plan)).collect();
         let workers = (0..plan.workers).map(|index| {
             let freezer = rng.chance(750);
             Machine::new(index, clock_of(&mut rng, drift), freezer)

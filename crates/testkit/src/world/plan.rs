@@ -30,10 +30,10 @@ pub(super) const DRIFT: u64 = 20_000;
 pub(super) const WILD_DRIFT: u64 = 400_000;
 
 /// Settings of the core.
-pub(super) fn config() -> Config {
+pub(super) fn config(launch_progress: Duration) -> Config {
     Config {
         wait: WAIT,
-        launch_progress: Duration::from_secs(30),
+        launch_progress,
         // Only a few finished executors are kept. All drivers are kept, so that every promise can
         // be checked at the end.
         kept_executors: 4,
@@ -53,6 +53,9 @@ pub(super) struct Plan {
     /// How many of a thousand calls to the store are lost on the way there, lost on the way back,
     /// late, or doubled.
     pub(super) store_faults: u64,
+    /// How long a launch may go without a report. The shortest is near to what a report takes, so
+    /// that some launches are taken back as their processes start.
+    pub(super) launch_progress: Duration,
 }
 
 impl Plan {
@@ -63,6 +66,7 @@ impl Plan {
             fault_every: Duration::from_millis([400, 800, 1500, 3000][rng.roll(4)]),
             ask_every: Duration::from_millis([300, 700, 1200][rng.roll(3)]),
             store_faults: [0, 5, 15, 40][rng.roll(4)],
+            launch_progress: Duration::from_millis([30_000, 30_000, 1_000, 60][rng.roll(4)]),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A current and healthy attempt is never killed as a stray.
+//! A current and healthy attempt is never killed as a stray. One whose launch is taken back by its
+//! record is not healthy.
 
 use muster_types::{AttemptKey, KilledBy};
 
@@ -15,11 +16,14 @@ impl World {
         let current = match key {
             AttemptKey::Driver(uid, number) => self.store.ledger.fold.drivers.get(&uid).is_some_and(|record| {
                 let open = record.attempts.last().filter(|open| open.number == number && open.outcome.is_none());
-                record.kill.is_none() && open.map(|open| (open.worker, open.incarnation)) == here
+                record.kill.is_none()
+                    && open.is_some_and(|open| !open.launch_timed_out)
+                    && open.map(|open| (open.worker, open.incarnation)) == here
             }),
             AttemptKey::Executor(uid, id) => self.store.ledger.fold.executor(uid, id).is_some_and(|executor| {
                 let here = here == Some((executor.worker, executor.incarnation));
-                executor.outcome.is_none() && executor.killed_by.is_none() && here
+                let wanted = executor.killed_by.is_none() && !executor.launch_timed_out;
+                executor.outcome.is_none() && wanted && here
             }),
         };
         self.count("stray killed");

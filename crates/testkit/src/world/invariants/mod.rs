@@ -118,6 +118,9 @@ impl World {
             if record.state.is_terminal() {
                 self.count("driver ended");
             }
+            if record.attempts.last().is_some_and(|newest| newest.launch_timed_out) {
+                self.count("launch taken back");
+            }
             let newest = record.attempts.last().map_or(0, |attempt| attempt.number.0);
             if newest > 1 && record.attempts.last().is_some_and(|attempt| attempt.outcome.is_none()) {
                 self.count("attempt after another");

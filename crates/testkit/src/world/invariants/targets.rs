@@ -26,7 +26,8 @@ impl World {
         for (profile, target) in &application.targets {
             let all = fold.executors_of(uid);
             let open = all.values().filter(|executor| {
-                let counts = executor.outcome.is_none() && executor.killed_by.is_none();
+                let ends = executor.killed_by.is_some() || executor.launch_timed_out;
+                let counts = executor.outcome.is_none() && !ends;
                 executor.profile == *profile && counts && reachable(executor.id)
             });
             let newest = all.values().filter(|executor| executor.profile == *profile).map(|executor| executor.id).max();

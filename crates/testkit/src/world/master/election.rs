@@ -37,7 +37,7 @@ impl World {
         this.role = Role::Standby;
         this.dies_after = None;
         (this.lease, this.key, this.last_good) = (None, None, None);
-        this.followed = Followed::new();
+        this.followed = Followed::new(&self.plan);
         this.sent.clear();
         this.keys.clear();
         let (life, left) = (this.life, this.left.take());
@@ -345,7 +345,7 @@ impl World {
     /// Everything is loaded, so the master leads.
     fn lead(&mut self, master: usize, key: u64, won: Now) {
         let Followed { commit: newest, follower, log, .. } =
-            std::mem::replace(&mut self.masters[master].followed, Followed::new());
+            std::mem::replace(&mut self.masters[master].followed, Followed::new(&self.plan));
         let mut entropy = self.rng.fork();
         let mut table = LivenessTable::new();
         let awaited = follower.workers().filter(|worker| !worker.lost && !worker.forgotten).map(|worker| worker.uid);

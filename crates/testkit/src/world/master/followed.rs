@@ -6,7 +6,7 @@ use std::sync::Arc;
 use muster_core::Follower;
 use muster_types::{Commit, EventsRecord, Write};
 
-use crate::world::plan::config;
+use crate::world::plan::{Plan, config};
 
 /// Everything that was written up to a commit.
 #[derive(Debug)]
@@ -20,8 +20,9 @@ pub(super) struct Followed {
 
 impl Followed {
     /// A standby that knows nothing yet.
-    pub(super) fn new() -> Followed {
-        Followed { commit: Commit(0), coming: Commit(0), follower: Follower::new(config()), log: BTreeMap::new() }
+    pub(super) fn new(plan: &Plan) -> Followed {
+        let follower = Follower::new(config(plan.launch_progress));
+        Followed { commit: Commit(0), coming: Commit(0), follower, log: BTreeMap::new() }
     }
 
     /// Takes in the writes after the present commit, up to `newest`.

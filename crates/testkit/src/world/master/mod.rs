@@ -21,6 +21,7 @@ pub(super) use term::{Active, Stop};
 use super::World;
 use super::clock::{Clock, Instant};
 use super::event::Life;
+use super::plan::Plan;
 
 /// What a master does.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ pub(super) struct Master {
 }
 
 impl Master {
-    pub(super) fn new(clock: Clock) -> Master {
+    pub(super) fn new(clock: Clock, plan: &Plan) -> Master {
         Master {
             clock,
             life: 0,
@@ -80,7 +81,7 @@ impl Master {
             sent: BTreeMap::new(),
             calls: 0,
             keys: Vec::new(),
-            followed: Followed::new(),
+            followed: Followed::new(plan),
             left: None,
             terms: 0,
             last_deposed: None,
