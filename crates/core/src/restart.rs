@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use muster_types::{DriverRecord, DriverState, Fault, Outcome, Reason, RestartCondition, RestartPolicy, WallTime};
+use muster_types::{
+    AttemptRecord, DriverRecord, DriverState, Fault, Outcome, Reason, RestartCondition, RestartPolicy, WallTime,
+};
 
 /// The next step of a driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,11 +135,38 @@ pub(crate) fn is_platform_launch_failure(outcome: &Outcome, taken_back: bool) ->
     (outcome.fault == Fault::Platform && never_started(outcome)) || is_timed_out_launch(outcome, taken_back)
 }
 
+/// How many of the newest closed attempts in a row the platform ended soon after they were
+/// assigned, though it could launch them. What an operator ends or forgets is no sign of a fault.
+fn quick_losses(record: &DriverRecord) -> u32 {
+    let is_quick = |attempt: &&AttemptRecord| {
+        let lasted = attempt.ended.map_or(0, |ended| ended.0.saturating_sub(attempt.assigned.0));
+        let is_loss = attempt.outcome.as_ref().is_some_and(|outcome| {
+            let is_operators = matches!(outcome.reason, Reason::Forgotten | Reason::Drained);
+            let failed_to_launch = is_platform_launch_failure(outcome, attempt.launch_timed_out);
+            outcome.fault == Fault::Platform && !is_operators && !failed_to_launch
+        });
+        is_loss && Duration::from_millis(lasted) < record.spec.restart.backoff_reset_after
+    };
+    let closed = record.attempts.iter().rev().filter(|attempt| attempt.outcome.is_some());
+    u32::try_from(closed.take_while(is_quick).count()).unwrap_or(u32::MAX)
+}
+
+/// The delay after an attempt that the platform ended. What is lost runs elsewhere at once; only
+/// where the next is lost as soon, as with a machine that crashes at each start or a program that
+/// crashes its machine, does every further one wait.
+fn delay_after_loss(record: &DriverRecord, random: u128) -> Duration {
+    match quick_losses(record) {
+        0 | 1 => Duration::ZERO,
+        losses => delay(&record.spec.restart, losses - 1, random),
+    }
+}
+
 /// The delay of a back-off that a new leader finds in a record, and starts anew.
 pub(crate) fn resumed_delay(record: &DriverRecord, random: u128) -> Duration {
-    let nth = match launch_failures(record) {
-        0 => record.consecutive_failures.max(1),
-        failures => failures,
+    let nth = match (launch_failures(record), quick_losses(record)) {
+        (0, 0 | 1) => record.consecutive_failures.max(1),
+        (0, losses) => losses - 1,
+        (failures, _) => failures,
     };
     delay(&record.spec.restart, nth, random)
 }
@@ -202,7 +231,7 @@ fn after_platform(record: &DriverRecord, outcome: &Outcome, max_launch_failures:
         };
     }
     if may_run_twice {
-        return AfterExit::Again(Duration::ZERO);
+        return AfterExit::Again(delay_after_loss(record, random));
     }
     match outcome.reason {
         Reason::Lost | Reason::Forgotten | Reason::LeaseEnded => AfterExit::End(DriverState::Lost),
@@ -228,8 +257,8 @@ mod tests {
     use std::sync::Arc;
 
     use muster_types::{
-        AllocatedResources, AttemptNumber, AttemptRecord, Command, DriverId, DriverSpec, DriverUid, Exit, Incarnation,
-        Resources, Secret, WorkerLostPolicy, WorkerUid,
+        AllocatedResources, AttemptNumber, Command, DriverId, DriverSpec, DriverUid, Exit, Incarnation, Resources,
+        Secret, WorkerLostPolicy, WorkerUid,
     };
 
     use super::*;
@@ -383,7 +412,9 @@ mod tests {
         assert_eq!(after(&record), AfterExit::GiveUp(3));
 
         // What became of it for another reason stays what it is, and so does any other kill.
+        let newest = record.attempts.len();
         for (reason, taken_back) in [(Reason::Lost, true), (Reason::Drained, true), (Reason::Killed, false)] {
+            record.attempts.truncate(newest);
             record.attempts.push(ended(reason, taken_back));
             assert_eq!(after(&record), AfterExit::Again(Duration::ZERO), "{reason:?}");
         }
@@ -396,6 +427,24 @@ mod tests {
         assert_eq!(after(&once), AfterExit::End(DriverState::Failed));
         once.attempts = vec![ended(Reason::NeverStarted, true)];
         assert_eq!(after(&once), AfterExit::Again(half_a_second));
+    }
+
+    #[test]
+    fn the_second_quick_loss_in_a_row_pauses_and_the_first_does_not() {
+        let lost = Outcome::without_exit(Fault::Platform, Reason::Lost, "");
+        let lasted = |seconds: u64| AttemptRecord {
+            ended: Some(WallTime(seconds * 1_000)),
+            ..attempt(Some(lost.clone()), false)
+        };
+        let mut record = driver(RestartCondition::OnFailure, WorkerLostPolicy::Rerun);
+        let half_seconds = |count| AfterExit::Again(Duration::from_millis(500) * count);
+        for (seconds, expected) in [(4, 0), (4, 1), (0, 2), (1, 4), (5, 0), (600, 0), (1, 0), (1, 1)] {
+            record.attempts.push(lasted(seconds));
+            assert_eq!(after(&record, &lost), half_seconds(expected), "after {seconds} s");
+        }
+        assert_eq!(resumed_delay(&record, 0), Duration::from_millis(500));
+        record.attempts.push(lasted(1));
+        assert_eq!(resumed_delay(&record, 0), Duration::from_secs(1));
     }
 
     #[test]

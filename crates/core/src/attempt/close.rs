@@ -88,6 +88,7 @@ impl Core {
         };
         let mut closed = (*driver.record).clone();
         if let Some(attempt) = closed.attempts.last_mut() {
+            attempt.ended = Some(ended);
             attempt.outcome = Some(outcome.clone());
         }
         restart::next(&closed, outcome, ran, ctx.now.wall, self.config.max_launch_failures, random)
