@@ -4,6 +4,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use prost_types::method_options::IdempotencyLevel;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto, MethodOptions};
 use protox::prost::Message as _;
 
 const PROTO_ROOT: &str = "../../proto";
@@ -30,6 +32,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = compiler.file_descriptor_set();
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("muster.v1.descriptors.bin"), descriptors.encode_to_vec())?;
+    // A program that decoded the descriptors to learn this would keep a megabyte for it.
+    let reads = paths(&descriptors, |method| {
+        let level = method.options.as_ref().map(MethodOptions::idempotency_level);
+        level == Some(IdempotencyLevel::NoSideEffects)
+    });
+    fs::write(out.join("reads.rs"), format!("&{reads:?}"))?;
+    let client_streams = paths(&descriptors, MethodDescriptorProto::client_streaming);
+    fs::write(out.join("client_streams.rs"), format!("&{client_streams:?}"))?;
 
     let mut builder = tonic_prost_build::configure()
         // Ordered, like every collection of the domain; also makes the encoding of a message
@@ -59,4 +69,17 @@ fn protos(folder: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
     }
     files.sort();
     Ok(files)
+}
+
+/// The paths of the methods for which this holds, as `/package.Service/Method`.
+fn paths(set: &FileDescriptorSet, wanted: impl Fn(&MethodDescriptorProto) -> bool) -> Vec<String> {
+    let mut paths = Vec::new();
+    for file in &set.file {
+        for service in &file.service {
+            for method in service.method.iter().filter(|method| wanted(method)) {
+                paths.push(format!("/{}.{}/{}", file.package(), service.name(), method.name()));
+            }
+        }
+    }
+    paths
 }

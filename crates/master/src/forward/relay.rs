@@ -37,7 +37,7 @@ pub(super) async fn send(router: &Router, leader: &Member, head: &request::Parts
         Ok(peer) => peer.channel(),
         Err(failure) => return Sent::NotDone(failure),
     };
-    let repeatable = router.is_repeatable(head.uri.path());
+    let repeatable = Router::is_repeatable(head.uri.path());
     if channel.ready().await.is_err() {
         return Sent::NotDone(Failure::NoLeader);
     }

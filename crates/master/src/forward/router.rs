@@ -1,6 +1,5 @@
 //! Decides which master answers a call, and how long the call is held while none does.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,7 +38,6 @@ pub(super) enum CallTarget {
 pub(crate) struct Router {
     pub(super) slot: Arc<LeaderSlot>,
     election: LeaderWatch,
-    repeatable: HashSet<String>,
     peer: Mutex<Option<Peer>>,
     calls: Semaphore,
     /// The header for answers, with the view from which it was made.
@@ -51,7 +49,6 @@ impl Router {
         let view = election.view();
         Router {
             slot,
-            repeatable: repeatable(),
             peer: Mutex::new(None),
             calls: Semaphore::new(CALLS),
             masters: Mutex::new((view.clone(), header_of(&view))),
@@ -69,8 +66,9 @@ impl Router {
     }
 
     /// Whether a call of this path may be repeated, whatever became of the first try.
-    pub(super) fn is_repeatable(&self, path: &str) -> bool {
-        self.repeatable.contains(path)
+    pub(super) fn is_repeatable(path: &str) -> bool {
+        // A repeated opening only cuts the older session, which is the caller's own.
+        methods::READS.contains(&path) || path == "/muster.v1.ApplicationService/WatchApplication"
     }
 
     /// Which master answers a call now.
@@ -144,13 +142,6 @@ impl RouteChanges {
             () = tokio::time::sleep(PAUSE) => {}
         }
     }
-}
-
-fn repeatable() -> HashSet<String> {
-    let mut paths = methods::reads();
-    // A repeated opening only cuts the older session, which is the caller's own.
-    paths.insert("/muster.v1.ApplicationService/WatchApplication".to_owned());
-    paths
 }
 
 fn header_of(view: &LeaderView) -> Option<HeaderValue> {

@@ -6,9 +6,7 @@
 //! Without the bound, a caller without a deadline that never ends its request would hold its stream
 //! and the memory of the message for as long as its connection lasts.
 
-use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::LazyLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,12 +25,9 @@ use crate::methods;
 /// How long a request may take to arrive; the largest takes this long at 100 kB/s.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
-/// Methods of ours that take a stream of messages.
-static STREAMS: LazyLock<HashSet<String>> = LazyLock::new(methods::client_streams);
-
 /// Whether a method takes a stream of messages, which may last long.
 fn takes_a_stream(path: &str) -> bool {
-    path.starts_with("/grpc.reflection.") || STREAMS.contains(path)
+    path.starts_with("/grpc.reflection.") || methods::CLIENT_STREAMS.contains(&path)
 }
 
 /// Gives up requests of one message that do not end in time, or that go on after the message.
