@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -18,6 +20,21 @@ fn refused(output: &Output) -> (i32, String) {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 1, "one clear line: {text}");
     (output.status.code().unwrap(), lines[0].to_owned())
+}
+
+/// What is left of a start that must fail; one that is taken is killed.
+fn ended(mut command: Command) -> Output {
+    let mut child = command.spawn().unwrap();
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > Duration::from_secs(20) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("it is taken");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.wait_with_output().unwrap()
 }
 
 /// A master that serves. It is killed on drop.
@@ -70,6 +87,31 @@ fn a_directory_that_cannot_be_made_is_said_in_one_line() {
     let (code, line) = refused(&output.unwrap());
     assert_eq!(code, 1);
     assert!(line.starts_with("error: cannot use the store directory"), "{line}");
+}
+
+#[test]
+fn a_directory_that_is_not_the_stores_own_is_refused_and_left_as_it_was() {
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    for (before, file) in [(0o1777, None), (0o755, Some("records.old"))] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shared");
+        std::fs::create_dir(&path).unwrap();
+        if let Some(file) = file {
+            std::fs::write(path.join(file), "").unwrap();
+        }
+        std::fs::set_permissions(&path, Permissions::from_mode(before)).unwrap();
+        let store = format!("embedded:{}", path.display());
+        let (code, line) = refused(&ended(program(&["--listen", "127.0.0.1:0", "--log", "off", "--store", &store])));
+        assert_eq!(code, 1);
+        assert!(line.contains(&format!("such as {}/muster", path.display())), "{line}");
+        assert_eq!((mode(&path), std::fs::read_dir(&path).unwrap().count()), (before, usize::from(file.is_some())));
+        // A state directory is not the store itself, which is made within it.
+        let state = path.join("muster");
+        std::fs::create_dir(&state).unwrap();
+        let (serving, _) = serve(&state);
+        assert_eq!((mode(&state.join("state/store")), mode(&path)), (0o700, before));
+        drop(serving);
+    }
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! What every program needs of the operating system: clocks, a lock on a file, files that are
-//! replaced as a whole, and information about processes.
+//! replaced as a whole, directories of its own, and information about processes.
 
 pub mod clock;
 pub mod file;
 mod lock;
 mod pid_namespace;
+mod private_directory;
 pub mod proc;
 
 pub use lock::{LockError, LockFile};
 pub use pid_namespace::{NotANamespace, PidNamespace};
+pub use private_directory::{OwnFiles, PrivateDirectoryError, make_private, make_readable};

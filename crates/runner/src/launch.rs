@@ -84,6 +84,10 @@ fn open_state(options: &RunnerOptions) -> Result<StateDir, LaunchError> {
                 }
                 thread::sleep(LOCK_PAUSE);
             }
+            Err(StateDirError::Directory(error)) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                return Err(LaunchError::Failed(format!("state directory: {error}{cause}")));
+            }
             Err(StateDirError::Io(what, path, error)) => {
                 return Err(LaunchError::Failed(format!("cannot {what} {}: {error}", path.display())));
             }

@@ -1,13 +1,12 @@
 //! The state directory: its lock, the incarnation, the files' names.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use muster_agent::runner_protocol::{LOCK_NAME, PID_FILE_NAME, SOCKET_NAME};
-use muster_os::{LockError, LockFile};
+use muster_agent::runner_protocol::{LOCK_NAME, PID_FILE_NAME, SOCKET_NAME, STATE_MARKS, STATE_OTHERS};
+use muster_os::{LockError, LockFile, OwnFiles, PrivateDirectoryError, make_private};
 use muster_types::Incarnation;
 
 /// The directory, locked.
@@ -22,6 +21,8 @@ pub(crate) struct StateDir {
 pub(crate) enum StateDirError {
     /// Another runner holds it; the path of its socket.
     Locked(PathBuf),
+    /// It cannot be made, or is not taken.
+    Directory(PrivateDirectoryError),
     /// An operation on a path failed.
     Io(&'static str, PathBuf, io::Error),
 }
@@ -31,16 +32,16 @@ const JOURNAL_NAME: &str = "journal";
 const LOG_NAME: &str = "runner.log";
 
 impl StateDir {
-    /// Makes the directory if it does not exist, and locks it for as long as the value (or a
+    /// Makes the directory if it does not exist, closes it to others, and locks it for as long as the value (or a
     /// process that inherited it) lives.
     pub(crate) fn open(path: &Path) -> Result<StateDir, StateDirError> {
         let fail = |what, at: &Path| {
             let at = at.to_owned();
             move |error| StateDirError::Io(what, at, error)
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail("make", path))?;
+        let own = OwnFiles { marks: STATE_MARKS, others: STATE_OTHERS };
+        make_private(path, own).map_err(StateDirError::Directory)?;
         let path = fs::canonicalize(path).map_err(fail("find", path))?;
-        fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(fail("protect", &path))?;
         let lock_path = path.join(LOCK_NAME);
         let lock = LockFile::take(&lock_path).map_err(|error| match error {
             LockError::Held(_) => StateDirError::Locked(path.join(SOCKET_NAME)),
@@ -139,6 +140,25 @@ mod tests {
     }
 
     #[test]
+    fn the_directory_of_an_agent_is_closed_and_one_that_is_for_many_is_left_as_it_was() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+        let set_mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        for mark in STATE_MARKS {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join(mark), "").unwrap();
+            fs::create_dir(dir.path().join("somebody's")).unwrap();
+            set_mode(dir.path(), 0o755);
+            StateDir::open(dir.path()).unwrap();
+            assert_eq!(mode(dir.path()), 0o700, "{mark}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        set_mode(dir.path(), 0o1777);
+        assert!(matches!(StateDir::open(dir.path()), Err(StateDirError::Directory(_))));
+        assert_eq!((mode(dir.path()), fs::read_dir(dir.path()).unwrap().count()), (0o1777, 0));
+    }
+
+    #[test]
     fn incarnations_grow_even_if_the_counter_is_lost() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(dir.path()).unwrap();
@@ -157,6 +177,6 @@ mod tests {
         let before = StateDir::open(&path).unwrap().worker_name();
         fs::remove_dir_all(&path).unwrap();
         assert_eq!(StateDir::open(&path).unwrap().worker_name(), before);
-        assert_ne!(StateDir::open(dir.path()).unwrap().worker_name(), before);
+        assert_ne!(StateDir::open(&dir.path().join("other")).unwrap().worker_name(), before);
     }
 }

@@ -1,11 +1,11 @@
 //! A directory on a local disk that is readable by its owner only and held by one process.
 
-use std::fs::{DirBuilder, Permissions};
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use muster_os::{LockError, LockFile};
+use muster_os::{LockError, LockFile, OwnFiles, make_private};
 
 use crate::OpenError;
 
@@ -17,19 +17,17 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Makes the directory if there is none, checks what it is on, and takes its lock.
-    pub(crate) fn take(path: &Path) -> Result<Directory, OpenError> {
-        let fail = |source| OpenError::Directory { path: path.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
-        if let Some(kind) = network_file_system(path).map_err(fail)? {
-            return Err(OpenError::NetworkFileSystem { path: path.to_owned(), kind });
+    /// Makes the directory if there is none, checks what it is on, closes it to others, and takes
+    /// its lock. `own` is what the caller keeps there beside the lock.
+    pub(crate) fn take(path: &Path, own: OwnFiles) -> Result<Directory, OpenError> {
+        // What is refused is left as it was.
+        if path.exists() {
+            check_file_system(path)?;
         }
         // The files of the database are made with the umask of the process, so the mode of the
         // directory keeps others out.
-        let mode = path.metadata().map_err(fail)?.mode();
-        if mode & 0o077 != 0 {
-            std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(fail)?;
-        }
+        make_private(path, own).map_err(|source| OpenError::NotTaken { path: path.to_owned(), source })?;
+        check_file_system(path)?;
         Ok(Directory { path: path.to_owned(), _lock: lock(path)? })
     }
 
@@ -44,9 +42,21 @@ impl Directory {
     }
 }
 
+fn check_file_system(path: &Path) -> Result<(), OpenError> {
+    match network_file_system(path) {
+        Ok(None) => Ok(()),
+        Ok(Some(kind)) => Err(OpenError::NetworkFileSystem { path: path.to_owned(), kind }),
+        Err(source) => Err(OpenError::Directory { path: path.to_owned(), source }),
+    }
+}
+
+/// The name of the lock in each of the directories. Other programs have files of this name too, so
+/// it is no mark.
+pub(crate) const LOCK: &str = "lock";
+
 fn lock(directory: &Path) -> Result<LockFile, OpenError> {
     let fail = |source| OpenError::Directory { path: directory.to_owned(), source };
-    let mut lock = LockFile::take(&directory.join("lock")).map_err(|error| match error {
+    let mut lock = LockFile::take(&directory.join(LOCK)).map_err(|error| match error {
         LockError::Held(note) => OpenError::Locked { path: directory.to_owned(), pid: note.trim().parse().ok() },
         LockError::File(source) => fail(source),
     })?;
@@ -128,6 +138,8 @@ fn network_fuse(device: u64, mounts: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
+    const OWN: OwnFiles = OwnFiles { marks: &[], others: &[LOCK] };
+
     #[test]
     fn network_file_systems_are_known_by_their_numbers() {
         assert_eq!(network(0x6969), Some("nfs"));
@@ -147,18 +159,18 @@ mod tests {
     fn a_second_holder_is_told_who_the_first_is() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("store");
-        let held = Directory::take(&path).unwrap();
-        let error = Directory::take(&path).unwrap_err();
+        let held = Directory::take(&path, OWN).unwrap();
+        let error = Directory::take(&path, OWN).unwrap_err();
         assert!(matches!(error, OpenError::Locked { pid: Some(pid), .. } if pid == std::process::id()), "{error}");
         drop(held);
-        Directory::take(&path).unwrap();
+        Directory::take(&path, OWN).unwrap();
     }
 
     #[test]
     fn the_directory_is_for_its_owner_alone() {
         let parent = tempfile::tempdir().unwrap();
         std::fs::set_permissions(parent.path(), Permissions::from_mode(0o755)).unwrap();
-        let _held = Directory::take(parent.path()).unwrap();
+        let _held = Directory::take(parent.path(), OWN).unwrap();
         assert_eq!(parent.path().metadata().unwrap().mode() & 0o777, 0o700);
         assert_eq!(parent.path().join("lock").metadata().unwrap().mode() & 0o777, 0o600);
     }

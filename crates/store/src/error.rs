@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use muster_os::PrivateDirectoryError;
 use muster_types::{Commit, Verdict};
 
 /// The cause of a failure within a store's own library.
@@ -33,6 +34,14 @@ pub enum OpenError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// The directory cannot be made, or is not taken.
+    #[error("cannot use the store directory {path}")]
+    NotTaken {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: PrivateDirectoryError,
     },
     /// Another process holds the store.
     #[error("the store {path} is in use by {}", process(*.pid))]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_os::LockFile;
+use muster_os::{LockFile, PrivateDirectoryError};
 use muster_types::Hello;
 use muster_units::TimeSpan;
 use tokio::runtime::Handle;
@@ -30,9 +30,12 @@ pub enum AgentError {
     /// The state directory cannot be used.
     #[error(transparent)]
     State(StateError),
-    /// The work or log directory cannot be made.
-    #[error("cannot make the work and log directories")]
-    Directories(#[source] io::Error),
+    /// The work or log directory cannot be made, or is not taken.
+    #[error("work and log directories")]
+    Directories(#[source] PrivateDirectoryError),
+    /// The work directory cannot be read.
+    #[error("cannot read the work directory")]
+    Scratch(#[source] io::Error),
     /// The address to listen on cannot be bound.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
@@ -103,7 +106,7 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     let (jobs, done) = pool::start(preparer, Handle::current()).map_err(AgentError::Thread)?;
     let profile = profile(&config, &opened, &address);
     let (actor, link) = LinkActor::new(profile, orders.clone(), status.clone());
-    let scratches = ScratchDirectories::find(opened.layout.clone()).map_err(AgentError::Directories)?;
+    let scratches = ScratchDirectories::find(opened.layout.clone()).map_err(AgentError::Scratch)?;
     let context = RunnerContext {
         link,
         attempts: attempts.clone(),

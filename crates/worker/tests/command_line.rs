@@ -2,6 +2,9 @@
 
 #![allow(clippy::panic, reason = "a test that cannot go on fails")]
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -13,9 +16,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Fails if the worker goes on instead of saying what is wrong.
 fn start(args: &[&str]) -> Output {
     let state = tempfile::tempdir().expect("a directory");
-    let state_dir = ["--state-dir", state.path().to_str().expect("text")];
+    start_on(state.path(), args, None)
+}
+
+/// The same, on this state directory and as this user.
+fn start_on(state: &Path, args: &[&str], user: Option<u32>) -> Output {
+    let state_dir = ["--state-dir", state.to_str().expect("text")];
     let mut command = Command::new(env!("CARGO_BIN_EXE_muster-worker"));
     command.args(state_dir).args(args).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::null());
+    if let Some(user) = user {
+        command.uid(user);
+    }
     let mut worker = command.spawn().expect("it can be started");
     let begin = Instant::now();
     while worker.try_wait().expect("it is our child").is_none() {
@@ -131,5 +143,101 @@ fn a_worker_that_serves_is_not_stopped_and_says_what_to_do_instead() {
             .expect("it can be started");
         assert_eq!(output.status.code(), Some(1));
         assert!(one_line(&output).contains(expected), "{output:?}");
+    }
+}
+
+const NOBODY: u32 = 65_534;
+/// A start that goes as far as the runner and no further.
+const BROKEN: [&str; 4] = ["--runner", "/bin/false", "--log", "error"];
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("there").permissions().mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("set");
+}
+
+/// The users who start a worker here: this one, and one without rights where this one is root.
+fn users() -> Vec<Option<u32>> {
+    match muster_testenv::lacks("root", rustix::process::geteuid().is_root()) {
+        true => vec![None],
+        false => vec![None, Some(NOBODY)],
+    }
+}
+
+#[test]
+fn a_directory_that_is_not_the_workers_own_is_refused_and_left_as_it_was() {
+    for user in users() {
+        for (before, file) in [(0o1777, None), (0o777, None), (0o755, Some(".bashrc")), (0o700, Some(".bashrc"))] {
+            let parent = tempfile::tempdir().expect("a directory");
+            set_mode(parent.path(), 0o755);
+            let directory = parent.path().join("home");
+            fs::create_dir(&directory).expect("made");
+            if let Some(name) = file {
+                fs::write(directory.join(name), "").expect("written");
+            }
+            set_mode(&directory, before);
+            chown(&directory, user, None).expect("given");
+            let own = directory.join("muster");
+            // The folders of work and logs are for others to read, whatever else is there.
+            let elsewhere = parent.path().join("state");
+            fs::create_dir(&elsewhere).expect("made");
+            chown(&elsewhere, user, None).expect("given");
+            let (named, work) = (directory.to_str().expect("text"), elsewhere.join("work"));
+            let mut starts = vec![start_on(&directory, &BROKEN, user)];
+            if file.is_none() {
+                for (work, logs) in [(named, named), (work.to_str().expect("text"), named)] {
+                    starts.push(start_on(
+                        &elsewhere,
+                        &[&BROKEN[..], &["--work-dir", work, "--log-dir", logs]].concat(),
+                        user,
+                    ));
+                }
+            }
+            for output in starts {
+                assert_eq!(output.status.code(), Some(1), "{output:?}");
+                let line = one_line(&output);
+                assert!(line.contains(&format!("such as {}", own.display())), "{line}");
+            }
+            let left = fs::read_dir(&directory).expect("readable").count();
+            assert_eq!((mode(&directory), left), (before, usize::from(file.is_some())));
+            // What the line says helps: now it is the runner that is at fault.
+            let line = one_line(&start_on(&own, &BROKEN, user));
+            assert!(line.contains("ended with exit status: 1"), "{line}");
+            assert_eq!((mode(&own), mode(&directory)), (0o700, before));
+        }
+    }
+}
+
+#[test]
+fn a_worker_takes_its_own_directory_and_an_empty_volume() {
+    for user in users() {
+        for (before, file) in [(0o755, Some("agent.lock")), (0o755, None), (0o2775, None), (0o750, Some("identity"))] {
+            let state = tempfile::tempdir().expect("a directory");
+            fs::create_dir(state.path().join("lost+found")).expect("made");
+            set_mode(state.path(), before);
+            chown(state.path(), user, None).expect("given");
+            if file.is_some() {
+                one_line(&start_on(state.path(), &BROKEN, user));
+                fs::write(state.path().join("notes"), "").expect("written");
+                set_mode(state.path(), before);
+            }
+            let line = one_line(&start_on(state.path(), &BROKEN, user));
+            assert!(line.contains("ended with exit status: 1"), "{line}");
+            assert_eq!(mode(state.path()), 0o700);
+        }
+    }
+    if muster_testenv::lacks("root", rustix::process::geteuid().is_root()) {
+        return;
+    }
+    // A volume of root's that is given to the worker by its group.
+    for (before, taken) in [(0o2770, true), (0o2775, false)] {
+        let state = tempfile::tempdir().expect("a directory");
+        set_mode(state.path(), before);
+        let line = one_line(&start_on(state.path(), &BROKEN, Some(NOBODY)));
+        assert_eq!(line.contains("ended with exit status: 1"), taken, "{line}");
+        assert_eq!(line.contains("chmod o-rwx"), !taken, "{line}");
+        assert_eq!(mode(state.path()), before);
     }
 }

@@ -45,6 +45,17 @@ pub const LOCK_NAME: &str = "runner.lock";
 /// Name of the file in the state directory that a worker which is process 1 of its PID namespace
 /// holds locked while it lives. It names the namespace.
 pub const PROCESS_ONE_LOCK_NAME: &str = "process-one.lock";
+/// Name of the file in the state directory that the agent holds locked while it lives.
+pub const AGENT_LOCK_NAME: &str = "agent.lock";
+/// Name of the file in the state directory that says which worker it is.
+pub const IDENTITY_NAME: &str = "identity";
+
+/// The files by which agent, runner and process 1 know the state directory that they share: any of
+/// them may be the first there, and the identity alone may be left of an earlier release's.
+pub const STATE_MARKS: &[&str] = &[IDENTITY_NAME, AGENT_LOCK_NAME, LOCK_NAME, PROCESS_ONE_LOCK_NAME];
+/// What may lie in a state directory without a mark: what a start that failed has left, the places
+/// of other volumes, and what a master keeps that was given the same directory.
+pub const STATE_OTHERS: &[&str] = &[SOCKET_NAME, PID_FILE_NAME, "work", "logs", "cache", "store", "election"];
 
 /// What the journal's records share with the messages.
 pub(crate) mod journal_wire {

@@ -43,7 +43,7 @@ pub struct Flags {
     /// File with the password of etcd on its first line, where --store names none.
     #[arg(long, value_name = "PATH")]
     pub store_password_file: Option<PathBuf>,
-    /// Directory of this master's own.
+    /// Directory of this master's own: the embedded store in it is closed to other users.
     #[arg(long, value_name = "DIRECTORY", default_value = "./muster-data/master")]
     pub state_dir: PathBuf,
     /// Name of the cluster, when its store is first made (by default: muster). A store in etcd that

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use fjall::Error as DatabaseError;
+use muster_os::OwnFiles;
 use muster_types::{ClusterRecord, ClusterUid, Commit, Snapshot};
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,7 +20,7 @@ use super::space::{has_no_space, has_room, no_space};
 use crate::backup::Pour;
 use crate::codec::Stored as _;
 use crate::codec::proto::EpochRecord;
-use crate::directory::{Directory, close_to_others};
+use crate::directory::{Directory, LOCK, close_to_others};
 use crate::error::Cause;
 use crate::random::random_u128;
 use crate::schema::{CURRENT, SCHEMA};
@@ -63,10 +64,13 @@ pub(super) const RECORDS: &str = "records";
 const UNFINISHED: &str = "records.new";
 pub(super) const MARK: &str = "mark";
 
+/// What a store keeps in its directory. The mark is written before the database has its name.
+pub(super) const OWN: OwnFiles = OwnFiles { marks: &[MARK], others: &[LOCK, RECORDS] };
+
 impl StoreThread {
     /// Takes the directory, makes the store if there is none, and reads and verifies everything.
     pub(super) fn open(path: &Path, new_cluster: Option<NewCluster>) -> Result<StoreThread, OpenError> {
-        let directory = Directory::take(path)?;
+        let directory = Directory::take(path, OWN)?;
         let (mark, acknowledged) = AcknowledgedFile::open(&directory.join(MARK)).map_err(|source| {
             let path = directory.join(MARK);
             match source.kind() {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::checksums::RecordChecksums;
 use super::contents::{CLUSTER_KEY, Change, EPOCH_KEY, HEAD_KEY, SCHEMA_KEY};
 use super::database::Database;
-use super::keeper::{MARK, RECORDS, StoreThread, begin_unfinished, finish};
+use super::keeper::{MARK, OWN, RECORDS, StoreThread, begin_unfinished, finish};
 use crate::backup::Verified;
 use crate::codec::Stored as _;
 use crate::codec::proto::{EpochRecord, HeadRecord, SchemaRecord};
@@ -19,7 +19,7 @@ const BATCH: usize = 4096;
 
 /// Fills an empty directory. The database has another name until it is complete.
 pub(crate) fn restore(path: &Path, backup: &Verified) -> Result<(), RestoreError> {
-    let directory = Directory::take(path)?;
+    let directory = Directory::take(path, OWN)?;
     let exists = |name: &str| directory.join(name).symlink_metadata().is_ok();
     if exists(RECORDS) || exists(MARK) {
         return Err(RestoreError::NotEmpty { store: path.display().to_string() });

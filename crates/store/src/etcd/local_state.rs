@@ -8,13 +8,14 @@
 use std::io;
 use std::path::Path;
 
+use muster_os::OwnFiles;
 use muster_os::file::replace;
 use muster_types::{ClusterUid, LeaderUid};
 
 use super::follow::HighestSeen;
 
 use crate::OpenError;
-use crate::directory::Directory;
+use crate::directory::{Directory, LOCK};
 
 /// The directory of this state, held by this process.
 #[derive(Debug)]
@@ -32,11 +33,12 @@ pub(super) struct SavedKey {
 
 const FILE: &str = "key";
 const SEEN: &str = "seen";
+const OWN: OwnFiles = OwnFiles { marks: &[], others: &[LOCK, FILE, SEEN] };
 
 impl LocalState {
     /// Takes the directory within the state directory of the master.
     pub(super) fn take(state_dir: &Path) -> Result<LocalState, OpenError> {
-        Ok(LocalState { directory: Directory::take(&state_dir.join("election"))? })
+        Ok(LocalState { directory: Directory::take(&state_dir.join("election"), OWN)? })
     }
 
     /// The key that the predecessor left. An unreadable one counts as none, because its lease ends

@@ -55,7 +55,9 @@ pub struct WorkerSettings {
     /// Addresses of masters, host:port, separated by commas [default: 127.0.0.1:7077].
     #[arg(long, env = "MUSTER_MASTER", value_name = "HOST:PORT,…", default_value = "127.0.0.1:7077")]
     pub master: String,
-    /// State directory: identity, journal, logs. One worker each [default: /var/lib/muster/worker].
+    /// State directory: identity, journal, logs. One worker each, and nothing else: it is closed to
+    /// other users, so one that is for many, such as /tmp, is refused
+    /// [default: /var/lib/muster/worker].
     #[arg(long, env = "MUSTER_STATE_DIR", value_name = "DIR", default_value = "/var/lib/muster/worker")]
     pub state_dir: PathBuf,
     /// Name of this worker, unique in the cluster [default: the host's name].
@@ -94,10 +96,10 @@ pub struct WorkerSettings {
     /// separated by semicolons.
     #[arg(long, env = "MUSTER_WORKER_VARIABLE", hide_env = true, value_name = "NAME=VALUE")]
     pub variable: Vec<String>,
-    /// Work directories of attempts [default: STATE_DIR/work].
+    /// Work directories of attempts; not one that everybody may write to [default: STATE_DIR/work].
     #[arg(long, env = "MUSTER_WORKER_WORK_DIR", value_name = "DIR")]
     pub work_dir: Option<PathBuf>,
-    /// Logs of attempts [default: STATE_DIR/logs].
+    /// Logs of attempts; not one that everybody may write to [default: STATE_DIR/logs].
     #[arg(long, env = "MUSTER_WORKER_LOG_DIR", value_name = "DIR")]
     pub log_dir: Option<PathBuf>,
     /// The runner's binary [default: muster-runner beside this one].

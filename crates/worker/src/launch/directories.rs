@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use muster_os::{PrivateDirectoryError, make_readable};
 use muster_types::{AllocatedResources, ApplicationUid, AttemptKey, Launch};
 use serde::Serialize;
 
@@ -26,11 +27,11 @@ pub struct AttemptDirectories {
 
 impl AttemptDirectories {
     /// Makes the work and log directories.
-    pub fn make(directories: Directories) -> io::Result<AttemptDirectories> {
+    pub fn make(directories: Directories) -> Result<AttemptDirectories, PrivateDirectoryError> {
         for root in [&directories.work, &directories.logs] {
             // Others may have to reach what is in them; private directories have modes of their
             // own.
-            DirBuilder::new().recursive(true).mode(0o755).create(root)?;
+            make_readable(root)?;
         }
         Ok(AttemptDirectories { directories, scratch_made: Mutex::default() })
     }

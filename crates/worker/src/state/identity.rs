@@ -5,6 +5,8 @@ use std::{fs, io};
 
 use muster_types::WorkerUid;
 
+use muster_agent::runner_protocol::IDENTITY_NAME;
+
 use super::StateError;
 use super::memory::write_synced;
 
@@ -25,7 +27,7 @@ pub struct Identity {
 impl Identity {
     /// Reads the identity, or makes a new one in a directory that has none.
     pub fn load_or_make(directory: &Path) -> Result<Identity, StateError> {
-        let path = directory.join("identity");
+        let path = directory.join(IDENTITY_NAME);
         let machine_id = machine_id();
         let origin = origin(directory)?;
         let boot_id = muster_os::proc::boot_id().unwrap_or_default();

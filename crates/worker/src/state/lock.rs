@@ -1,22 +1,17 @@
 //! One agent per state directory.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use muster_agent::runner_protocol::AGENT_LOCK_NAME;
 use muster_os::{LockError, LockFile};
 
 use super::StateError;
 
-/// Makes the directory if it is missing, with mode 0700, and locks it for as long as the agent
+/// Makes the directory if it is missing, closes it to others, and locks it for as long as the agent
 /// runs. The runner has a lock of its own.
 pub fn lock(directory: &Path) -> Result<LockFile, StateError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(|error| StateError::Create(directory.to_owned(), error))?;
-    let path = directory.join("agent.lock");
+    super::make(directory)?;
+    let path = directory.join(AGENT_LOCK_NAME);
     LockFile::take(&path).map_err(|error| match error {
         LockError::Held(_) => StateError::Locked(directory.to_owned()),
         LockError::File(error) => StateError::Lock(path, error),

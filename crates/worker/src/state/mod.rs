@@ -6,7 +6,10 @@ mod memory;
 mod process_one;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use muster_agent::runner_protocol::{STATE_MARKS, STATE_OTHERS};
+use muster_os::{OwnFiles, PrivateDirectoryError, make_private};
 
 pub use identity::Identity;
 pub use lock::lock;
@@ -16,9 +19,9 @@ pub use process_one::ProcessOneLock;
 /// What failed in the state directory.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// It cannot be made.
-    #[error("cannot make the directory {0}")]
-    Create(PathBuf, #[source] io::Error),
+    /// It cannot be made, or is not taken.
+    #[error("state directory")]
+    Directory(#[source] PrivateDirectoryError),
     /// Another worker holds it.
     #[error("the state directory {0} is in use by another muster-worker")]
     Locked(PathBuf),
@@ -55,4 +58,11 @@ pub enum StateError {
     /// No randomness for a new identity.
     #[error("no randomness for a new identity")]
     Random(#[source] getrandom::Error),
+}
+
+/// Makes the state directory if it is missing, and closes it to others; agent and process 1 share
+/// it with the runner.
+fn make(directory: &Path) -> Result<(), StateError> {
+    let own = OwnFiles { marks: STATE_MARKS, others: STATE_OTHERS };
+    make_private(directory, own).map_err(StateError::Directory)
 }

@@ -1,7 +1,5 @@
 //! The proof that a container's first process is alive.
 
-use std::fs;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use muster_agent::runner_protocol::PROCESS_ONE_LOCK_NAME;
@@ -20,8 +18,7 @@ impl ProcessOneLock {
     /// Makes the directory if it is missing, and takes the lock; `None` while another process 1 has
     /// it, that of a container which this one replaces.
     pub fn take(directory: &Path) -> Result<Option<ProcessOneLock>, StateError> {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|error| StateError::Create(directory.to_owned(), error))?;
+        super::make(directory)?;
         let path = directory.join(PROCESS_ONE_LOCK_NAME);
         let mut file = match LockFile::take(&path) {
             Ok(file) => file,
@@ -51,6 +48,8 @@ impl ProcessOneLock {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
