@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use muster_types::{Acknowledgement, ApplicationUid, AttemptKey, AttemptState, DEFAULT_LOG_LIMIT, Report};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// What an agent must know of an attempt that the runner does not keep for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,9 @@ struct AttemptMap {
     known: Mutex<BTreeMap<AttemptKey, KnownAttempt>>,
     /// What has ended since it was last asked for.
     ended: Mutex<BTreeMap<AttemptKey, u64>>,
+    /// What runs since it was last asked for, with the bound of its logs.
+    started: Mutex<BTreeMap<AttemptKey, u64>>,
+    has_started: Notify,
     changes: watch::Sender<u64>,
 }
 
@@ -52,6 +55,8 @@ impl Default for Attempts {
         Attempts(Arc::new(AttemptMap {
             known: Mutex::default(),
             ended: Mutex::default(),
+            started: Mutex::default(),
+            has_started: Notify::new(),
             changes: watch::Sender::new(0),
         }))
     }
@@ -68,6 +73,7 @@ impl Attempts {
             let is_news = old.get(&report.attempt).is_none_or(|known| !has_ended(&known.report));
             let known = KnownAttempt { report, facts };
             self.note_end(is_news, &known);
+            self.note_start(old.get(&known.report.attempt), &known);
             table.insert(known.report.attempt, known);
         }
         drop(table);
@@ -84,8 +90,10 @@ impl Attempts {
             }
             let facts = known.map_or_else(|| facts(&report.attempt), |known| known.facts);
             let is_news = known.is_none_or(|known| !has_ended(&known.report));
+            let was = known;
             let known = KnownAttempt { report: report.clone(), facts };
             self.note_end(is_news, &known);
+            self.note_start(was, &known);
             table.insert(report.attempt, known);
         }
         drop(table);
@@ -122,6 +130,37 @@ impl Attempts {
     /// were forgotten meanwhile, too.
     pub fn take_ended(&self) -> BTreeMap<AttemptKey, u64> {
         std::mem::take(&mut *self.ended())
+    }
+
+    /// Waits until attempts run that did not, and takes them, with the bound of their logs.
+    pub async fn take_started(&self) -> BTreeMap<AttemptKey, u64> {
+        self.0.has_started.notified().await;
+        std::mem::take(&mut *self.started())
+    }
+
+    /// Those of these attempts that may still run, with the bound of their logs.
+    pub fn log_limits(&self, attempts: &[AttemptKey]) -> Vec<(AttemptKey, u64)> {
+        let known = self.lock();
+        let limit = |attempt: &AttemptKey| {
+            let known = known.get(attempt).filter(|known| !has_ended(&known.report))?;
+            Some((*attempt, known.facts.log_limit))
+        };
+        attempts.iter().filter_map(limit).collect()
+    }
+
+    /// Remembers what runs now and did not, until it is asked for. What finds no room is looked at
+    /// with all others.
+    fn note_start(&self, was: Option<&KnownAttempt>, known: &KnownAttempt) {
+        let runs = |known: &KnownAttempt| known.report.state == AttemptState::Running;
+        let mut started = self.started();
+        if runs(known) && !was.is_some_and(runs) && started.len() < MAX_ENDED {
+            started.insert(known.report.attempt, known.facts.log_limit);
+            self.0.has_started.notify_one();
+        }
+    }
+
+    fn started(&self) -> MutexGuard<'_, BTreeMap<AttemptKey, u64>> {
+        self.0.started.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Remembers an end until it is asked for.

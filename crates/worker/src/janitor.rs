@@ -15,11 +15,11 @@ use tokio::time::MissedTickBehavior;
 use crate::attempts::{Attempts, KnownAttempt};
 use crate::config::WorkerRetention;
 use crate::launch::{AttemptDirectories, in_one_line};
-use crate::logs::{CleanedUp, STREAMS, Truncations, bound, remove, remove_old_logs};
+use crate::logs::{CleanedUp, LogPace, STREAMS, Truncations, bound, remove, remove_old_logs};
 use crate::runner::{RunnerOrder, RunnerOrders};
 
-/// Time between two looks at the logs of running attempts. A program that writes 1 GB/s exceeds its
-/// bound by that much.
+/// Time between two looks at the logs of all running attempts. Those that are written to are looked
+/// at more often ([`LogPace`]).
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What the janitor works with.
@@ -43,23 +43,67 @@ impl Janitor {
     /// Bounds the logs of running attempts, and once more those of each that has ended, for ever: a
     /// program may write most of its output just before its end.
     pub async fn bound_logs(self) {
-        let mut look = tokio::time::interval(LOOK);
+        self.bound_logs_every(LOOK).await;
+    }
+
+    async fn bound_logs_every(self, period: Duration) {
+        let mut look = tokio::time::interval(period);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pace = LogPace::start();
+        let watch = pace.watch();
         loop {
-            look.tick().await;
-            let (running, ended) = (self.attempts.running(), self.attempts.take_ended());
-            if running.is_empty() && ended.is_empty() {
-                continue;
+            let due = pace.next();
+            let is_due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = look.tick() => {
+                    let running: Vec<_> = self.attempts.running().iter().map(look_at).collect();
+                    let ended = self.attempts.take_ended();
+                    if !ended.is_empty() {
+                        pace.forget(|attempt| ended.contains_key(attempt));
+                    }
+                    self.clone().look(running, ended, &mut pace).await;
+                }
+                started = self.attempts.take_started() => {
+                    for (attempt, limit) in started {
+                        pace.look_soon(attempt, limit);
+                    }
+                }
+                written = watch.written() => pace.note_written(&written),
+                () = is_due => {
+                    let running = self.attempts.log_limits(&pace.take_due());
+                    self.clone().look(running, BTreeMap::new(), &mut pace).await;
+                }
             }
-            let janitor = self.clone();
-            // It fails only at the end of the program.
-            let _ = tokio::task::spawn_blocking(move || janitor.bound_logs_once(&running, &ended)).await;
         }
     }
 
-    fn bound_logs_once(&self, running: &[KnownAttempt], ended: &BTreeMap<AttemptKey, u64>) {
-        for known in running {
-            self.bound_logs_of(known.report.attempt, known.facts.log_limit, true);
+    /// Bounds these logs, and has those wait for a write that did not yet.
+    async fn look(self, running: Vec<(AttemptKey, u64)>, ended: BTreeMap<AttemptKey, u64>, pace: &mut LogPace) {
+        if running.is_empty() && ended.is_empty() {
+            return;
+        }
+        let idle = running.iter().filter(|(attempt, limit)| *limit > 0 && pace.is_idle(attempt));
+        let idle: Vec<_> = idle.copied().collect();
+        let watch = pace.watch();
+        let looking = tokio::task::spawn_blocking(move || {
+            self.bound_logs_once(&running, &ended);
+            let arm = |(attempt, limit)| (attempt, limit, watch.arm(&self.layout.log_dir(&attempt)));
+            idle.into_iter().map(arm).collect::<Vec<_>>()
+        });
+        // It fails only at the end of the program.
+        for (attempt, limit, armed) in looking.await.unwrap_or_default() {
+            pace.wait(attempt, limit, armed);
+        }
+    }
+
+    fn bound_logs_once(&self, running: &[(AttemptKey, u64)], ended: &BTreeMap<AttemptKey, u64>) {
+        for (attempt, limit) in running {
+            self.bound_logs_of(*attempt, *limit, true);
         }
         for (attempt, limit) in ended {
             self.bound_logs_of(*attempt, *limit, false);
@@ -120,6 +164,10 @@ impl Janitor {
         let application = name.strip_prefix("scratch-").and_then(|uid| uid.parse().ok());
         application.is_some_and(|application| !self.attempts.has_executor_of(application))
     }
+}
+
+fn look_at(known: &KnownAttempt) -> (AttemptKey, u64) {
+    (known.report.attempt, known.facts.log_limit)
 }
 
 fn tell(what: &str, cleaned: io::Result<CleanedUp>) {
@@ -215,13 +263,10 @@ mod tests {
     use crate::config::Directories;
     use crate::logs::can_punch;
 
-    #[test]
-    fn the_logs_of_an_attempt_that_ended_between_two_looks_are_bounded() {
-        let root = tempfile::tempdir().expect("a directory");
-        let path = |name: &str| root.path().join(name);
-        if !can_punch(root.path()) {
-            return;
-        }
+    const LIMIT: u64 = 64 << 10;
+
+    fn janitor(root: &Path) -> Janitor {
+        let path = |name: &str| root.join(name);
         let directories =
             Directories { state: path("state"), work: path("work"), logs: path("logs"), cache: path("cache") };
         let attempts = Attempts::default();
@@ -234,33 +279,71 @@ mod tests {
             cache_bytes: 0,
         };
         let layout = Arc::new(AttemptDirectories::make(directories).expect("made"));
-        let janitor = Janitor {
-            attempts: attempts.clone(),
-            layout,
-            truncations: Arc::default(),
-            orders,
-            retention,
-            punch_hole: true,
-        };
-        let attempt = AttemptKey::Driver(DriverUid(1), AttemptNumber(1));
-        let log = janitor.layout.log_dir(&attempt).join("stdout");
-        fs::create_dir_all(log.parent().expect("a directory")).expect("made");
-        fs::write(&log, vec![b'x'; 4 << 20]).expect("written");
-        let report = Report {
-            attempt,
-            sequence: 2,
-            state: AttemptState::Ended(Outcome::exited(Exit::Code(0))),
+        Janitor { attempts, layout, truncations: Arc::default(), orders, retention, punch_hole: true }
+    }
+
+    fn facts(_: &AttemptKey) -> AgentFacts {
+        AgentFacts { leased: false, log_limit: LIMIT }
+    }
+
+    fn report(state: AttemptState, sequence: u64) -> Report {
+        Report {
+            attempt: AttemptKey::Driver(DriverUid(1), AttemptNumber(1)),
+            sequence,
+            state,
             pid: None,
             started: None,
             ended: None,
             resources: AllocatedResources::default(),
             id: "d".into(),
-        };
-        let facts = |_: &AttemptKey| AgentFacts { leased: false, log_limit: 64 << 10 };
+        }
+    }
+
+    /// No regular look comes here after the first, so what is bounded was looked at for its growth.
+    #[tokio::test]
+    async fn a_log_is_bounded_when_it_grows_without_waiting_for_the_next_look() {
+        let root = tempfile::tempdir().expect("a directory");
+        if !can_punch(root.path()) {
+            return;
+        }
+        let janitor = janitor(root.path());
+        let report = report(AttemptState::Running, 1);
+        let log = janitor.layout.log_dir(&report.attempt).join("stdout");
+        fs::create_dir_all(log.parent().expect("a directory")).expect("made");
+        fs::write(&log, "").expect("made");
+        let bounding = tokio::spawn(janitor.clone().bound_logs_every(Duration::from_secs(1 << 20)));
+        tokio::task::yield_now().await;
+        janitor.attempts.take(std::slice::from_ref(&report), facts);
+        let patience = tokio::time::Instant::now() + Duration::from_secs(30);
+        for round in 1..=5 {
+            let mut file = fs::File::options().append(true).open(&log).expect("opened");
+            io::Write::write_all(&mut file, &vec![b'x'; 4 << 20]).expect("written");
+            let blocks = || fs::metadata(&log).expect("there").blocks() * 512;
+            while blocks() > 2 * LIMIT {
+                assert!(tokio::time::Instant::now() < patience, "{} bytes are on the disk in round {round}", blocks());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        bounding.abort();
+    }
+
+    #[test]
+    fn the_logs_of_an_attempt_that_ended_between_two_looks_are_bounded() {
+        let root = tempfile::tempdir().expect("a directory");
+        if !can_punch(root.path()) {
+            return;
+        }
+        let janitor = janitor(root.path());
+        let attempts = janitor.attempts.clone();
+        let report = report(AttemptState::Ended(Outcome::exited(Exit::Code(0))), 2);
+        let attempt = report.attempt;
+        let log = janitor.layout.log_dir(&attempt).join("stdout");
+        fs::create_dir_all(log.parent().expect("a directory")).expect("made");
+        fs::write(&log, vec![b'x'; 4 << 20]).expect("written");
         attempts.take(std::slice::from_ref(&report), facts);
         // Its end is durable before the next look, and is reported again.
         attempts.forget(&Acknowledgement { attempt, sequence: 2 });
-        janitor.bound_logs_once(&attempts.running(), &attempts.take_ended());
+        janitor.bound_logs_once(&[], &attempts.take_ended());
         let kept = fs::metadata(&log).expect("there");
         assert_eq!(kept.len(), 4 << 20, "offsets stay what they are");
         assert!(kept.blocks() * 512 <= 128 << 10, "{} blocks", kept.blocks());
