@@ -106,10 +106,10 @@ pub fn make_private(path: &Path, own: OwnFiles) -> Result<(), PrivateDirectoryEr
     }
 }
 
-/// Makes a directory in which the program alone writes and which others may enter, or takes one that
-/// exists as it is, whatever it holds. It is refused if everybody may write to it, or if another
-/// user made it where everybody may: others could have put links in the places of the program's
-/// files.
+/// Makes a directory in which the program alone writes and which others may enter, or takes one
+/// that exists as it is, whatever it holds. It is refused if everybody may write to it, or if
+/// another user made it where everybody may: others could have put links in the places of the
+/// program's files.
 pub fn make_readable(path: &Path) -> Result<(), PrivateDirectoryError> {
     let unusable = |error: io::Error| PrivateDirectoryError::Unusable(path.to_owned(), error);
     DirBuilder::new().recursive(true).mode(READABLE).create(path).map_err(unusable)?;

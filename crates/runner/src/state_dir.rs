@@ -32,8 +32,8 @@ const JOURNAL_NAME: &str = "journal";
 const LOG_NAME: &str = "runner.log";
 
 impl StateDir {
-    /// Makes the directory if it does not exist, closes it to others, and locks it for as long as the value (or a
-    /// process that inherited it) lives.
+    /// Makes the directory if it does not exist, closes it to others, and locks it for as long as
+    /// the value (or a process that inherited it) lives.
     pub(crate) fn open(path: &Path) -> Result<StateDir, StateDirError> {
         let fail = |what, at: &Path| {
             let at = at.to_owned();

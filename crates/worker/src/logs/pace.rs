@@ -21,7 +21,8 @@ use super::STREAMS;
 /// Bytes per millisecond of a fast writer: 2 GiB/s, about what a program appends to the page cache.
 /// Between a write and the look after it such a one adds no more than its limit.
 const FAST: u64 = 2 << 20;
-/// The least pause, which lets a log with a small limit exceed it by some MiB, and keeps looks rare.
+/// The least pause, which lets a log with a small limit exceed it by some MiB, and keeps looks
+/// rare.
 const MIN_PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause: that of the regular looks.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
