@@ -8,6 +8,11 @@ use muster_master::{error_line, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+/// It gives back what a burst has left free; glibc's keeps it. Its settings are in
+/// `.cargo/config.toml`, its figures in docs/performance.md.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[expect(clippy::print_stderr, reason = "errors of a program go there")]
 fn main() -> ExitCode {
     let invocation = match config::invocation(std::env::args_os()) {
