@@ -4,20 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which of our crates each crate may depend on: the table of ARCHITECTURE.md.
-const MAY_SEE: [(&str, &[&str]); 16] = [
+const MAY_SEE: [(&str, &[&str]); 17] = [
     ("types", &[]),
     ("units", &[]),
     ("config", &[]),
     ("os", &[]),
+    ("tls", &["os"]),
     ("core", &["types"]),
     ("agent", &["types"]),
     ("proto", &["types"]),
     ("store", &["os", "types"]),
-    ("client", &["proto", "types"]),
-    ("master", &["config", "core", "store", "proto", "os", "types", "units"]),
-    ("worker", &["agent", "config", "proto", "os", "types", "units"]),
+    ("client", &["proto", "tls", "types"]),
+    ("master", &["config", "core", "store", "proto", "os", "tls", "types", "units"]),
+    ("worker", &["agent", "config", "proto", "os", "tls", "types", "units"]),
     ("runner", &["agent", "os", "types", "units"]),
-    ("cli", &["client", "os", "units"]),
+    ("cli", &["client", "os", "tls", "units"]),
     ("sdk", &["client", "proto", "types"]),
     ("testenv", &[]),
     ("testkit", &["agent", "client", "core", "os", "proto", "sdk", "store", "types"]),

@@ -1,0 +1,43 @@
+//! The CA of a cluster, fetched from a master by its digest.
+
+use std::io;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use tokio::net::TcpStream;
+
+use crate::connect::handshake;
+use crate::{CaDigest, TlsError, Trust};
+
+/// Why a CA was not fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The master cannot be reached.
+    #[error("cannot connect")]
+    Connect(#[source] io::Error),
+    /// The handshake failed: the master has another CA, or speaks no TLS.
+    #[error("the handshake failed")]
+    Handshake(#[source] io::Error),
+    /// A setting of TLS was refused.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Fetches the certificate of a CA, as PEM, from a master whose chain is verified to end in the CA
+/// of this digest. Nothing is sent before that.
+pub async fn fetch_ca(address: &str, digest: CaDigest, timeout: Duration) -> Result<String, FetchError> {
+    let trust = Trust::in_digest(digest)?;
+    let tcp = tokio::time::timeout(timeout, TcpStream::connect(address)).await;
+    let tcp = tcp.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(FetchError::Connect)?;
+    let stream = handshake(tcp, &trust, timeout).await.map_err(FetchError::Handshake)?;
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let pinned = chain.iter().find(|certificate| CaDigest::of(certificate) == Some(digest));
+    Ok(pem_of(pinned.ok_or(TlsError::NoCertificate)?))
+}
+
+fn pem_of(certificate: &CertificateDer<'_>) -> String {
+    pem::encode_config(
+        &pem::Pem::new("CERTIFICATE", certificate.as_ref()),
+        pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+    )
+}
