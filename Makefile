@@ -68,6 +68,7 @@ test-units: $(PROTOC_TOOL) etcd ## Unit, scenario and integration tests: no proc
 test-processes: $(PROTOC_TOOL) etcd ## The simulated world; real processes under one master.
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked -p muster-testkit --lib --bins $(foreach test,$(PROCESSES),--test $(test)) -- --test-threads=4
+	MUSTER_TEST_TLS=1 $(CARGO) test --locked -p muster-testkit --test operations --test applications -- --test-threads=4
 
 test-cluster: $(PROTOC_TOOL) etcd namespaces grpcio ## End-to-end: several masters over a real etcd, killed, paused and cut off (as root, for network namespaces).
 	$(CARGO) build --locked --workspace --bins --examples

@@ -6,6 +6,7 @@ from reflection (v1alpha, the one that grpcio speaks). Prints what it asked; exi
 difference.
 """
 
+import os
 import sys
 import time
 
@@ -20,12 +21,21 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 DEADLINE = 20
 
 
+def channel(address, options, compression):
+    """A channel over TLS where MUSTER_CA_FILE names the cluster's CA, else in the clear."""
+    if path := os.environ.get("MUSTER_CA_FILE"):
+        with open(path, "rb") as ca:
+            credentials = grpc.ssl_channel_credentials(ca.read())
+        return grpc.secure_channel(address, credentials, options, compression=compression)
+    return grpc.insecure_channel(address, options, compression=compression)
+
+
 class Master:
     """One master, through one channel."""
 
     def __init__(self, address, compression=None):
         options = [("grpc.enable_retries", 0)]
-        self.channel = grpc.insecure_channel(address, options, compression=compression)
+        self.channel = channel(address, options, compression)
         database = ProtoReflectionDescriptorDatabase(self.channel)
         self.services = set(database.get_services())
         self.pool = descriptor_pool.DescriptorPool(database)

@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap_complete::CompletionCandidate;
 use muster_client::v1::{Application, Driver, Executor, Worker};
 
-use crate::args::masters_of_environment;
+use crate::args::ConnectionArgs;
+use crate::contexts::Target;
 use crate::master::MasterClient;
 use crate::output::{application_state, driver_state, executor_state, is_running, worker_state};
 
@@ -107,8 +108,10 @@ async fn of_applications(master: &MasterClient) -> Vec<Suggestion> {
 /// Asks the master that the completed line names. Without an answer there are no candidates.
 fn candidates(current: &OsStr, ask: impl AsyncFnOnce(MasterClient) -> Vec<Suggestion>) -> Vec<CompletionCandidate> {
     let Some(begin) = current.to_str() else { return Vec::new() };
-    let address = master_of(std::env::args()).unwrap_or_else(masters_of_environment);
-    let Ok(master) = MasterClient::with_deadline(&[address], BOUND) else { return Vec::new() };
+    let connection = ConnectionArgs::of_masters(master_of(std::env::args()));
+    let Ok(master) = Target::of(&connection).and_then(|target| MasterClient::with_deadline(&target, BOUND)) else {
+        return Vec::new();
+    };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
     let named = runtime.block_on(async { tokio::time::timeout(BOUND, ask(master)).await }).unwrap_or_default();
     named

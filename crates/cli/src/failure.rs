@@ -5,9 +5,10 @@ use std::io;
 use std::path::PathBuf;
 
 use muster_client::errors::reason;
-use muster_client::{CallError, Verdict};
+use muster_client::{CallError, Mismatch, Verdict};
 use tonic::Code;
 
+use crate::contexts::ContextsError;
 use crate::exit::ExitStatus;
 use crate::output::JsonError;
 use crate::parse::EnvFileError;
@@ -31,6 +32,10 @@ pub(crate) enum CommandFailure {
     Usage(String),
     /// The request does not suit the present state; the text says what would.
     State(String),
+    /// The remembered clusters cannot be read or written.
+    Contexts(ContextsError),
+    /// The master at an address cannot be talked to as it was tried.
+    Mismatch(String, Mismatch),
     /// The addresses of the masters make no sense.
     Masters(String),
     /// The time limit passed first; the text says what goes on.
@@ -109,6 +114,8 @@ impl CommandFailure {
                 ExitStatus::FAILED
             }
             CommandFailure::Json(_)
+            | CommandFailure::Contexts(_)
+            | CommandFailure::Mismatch(..)
             | CommandFailure::System(_)
             | CommandFailure::File(_, _)
             | CommandFailure::Exists(_) => ExitStatus::FAILED,
@@ -145,12 +152,24 @@ impl fmt::Display for CommandFailure {
             CommandFailure::NotFound { kind, id, similar } => {
                 write!(f, "there is no {kind} '{id}'")?;
                 match similar.as_slice() {
+                    [] if *kind == "context" => f.write_str("; `muster context list` shows what there is"),
                     [] => write!(f, "; `muster list {}` shows what there is", plural(kind)),
                     names => write!(f, "; did you mean {}?", names.join(" or ")),
                 }
             }
             CommandFailure::Usage(text) | CommandFailure::State(text) | CommandFailure::TimedOut(text) => {
                 f.write_str(text)
+            }
+            CommandFailure::Contexts(error) => error.fmt(f),
+            CommandFailure::Mismatch(address, mismatch) => {
+                write!(f, "the master at {address} {mismatch}")?;
+                match mismatch {
+                    Mismatch::NeedsTls => {
+                        write!(f, "\n  `muster login {address} --ca-digest DIGEST` trusts it; its log shows the digest")
+                    }
+                    Mismatch::Plaintext => f.write_str("\n  leave out --ca, or choose another context"),
+                    Mismatch::Untrusted(error) => write!(f, ": {error}\n  `muster login` again if its CA was replaced"),
+                }
             }
             CommandFailure::Masters(text) => {
                 write!(f, "'{text}' is not the address of a master; write HOST:PORT, such as 127.0.0.1:7077")
@@ -184,6 +203,12 @@ fn plural(kind: &str) -> &str {
 impl From<JsonError> for CommandFailure {
     fn from(error: JsonError) -> CommandFailure {
         CommandFailure::Json(error)
+    }
+}
+
+impl From<ContextsError> for CommandFailure {
+    fn from(error: ContextsError) -> CommandFailure {
+        CommandFailure::Contexts(error)
     }
 }
 

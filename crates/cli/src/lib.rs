@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod complete;
+mod contexts;
 mod exit;
 mod failure;
 mod master;

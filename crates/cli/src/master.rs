@@ -4,8 +4,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use muster_client::v1::{Application, Driver, GetApplicationRequest, GetDriverRequest, GetWorkerRequest, Worker};
-use muster_client::{CallError, Client, ConnectOptions, MasterAddresses, new_request_id};
+use muster_client::{CallError, Client, ConnectOptions, MasterAddresses, Mismatch, Trust, mismatch, new_request_id};
 
+use crate::contexts::Target;
 use crate::failure::{AnswerRefused, CommandFailure};
 use crate::progress::Progress;
 use crate::similar::similar;
@@ -25,20 +26,26 @@ const NAMES: usize = 10_000;
 pub(crate) struct MasterClient {
     client: Client,
     masters: String,
+    addresses: Vec<String>,
+    trust: Option<Trust>,
 }
 
 impl MasterClient {
-    /// Makes a client from addresses as they are written on the command line.
-    pub(crate) fn new(addresses: &[String]) -> Result<MasterClient, CommandFailure> {
-        MasterClient::with_deadline(addresses, DEADLINE)
+    /// Makes a client of a cluster.
+    pub(crate) fn new(target: &Target) -> Result<MasterClient, CommandFailure> {
+        MasterClient::with_deadline(target, DEADLINE)
     }
 
     /// The same with another deadline of calls.
-    pub(crate) fn with_deadline(addresses: &[String], deadline: Duration) -> Result<MasterClient, CommandFailure> {
-        let text = addresses.join(",");
-        let masters: MasterAddresses = text.parse().map_err(|_| CommandFailure::Masters(text))?;
-        let options = ConnectOptions { deadline, try_timeout: deadline, ..ConnectOptions::default() };
-        Ok(MasterClient { masters: masters.to_string(), client: Client::with_options(masters, options) })
+    pub(crate) fn with_deadline(target: &Target, deadline: Duration) -> Result<MasterClient, CommandFailure> {
+        let text = &target.masters;
+        let masters: MasterAddresses = text.parse().map_err(|_| CommandFailure::Masters(text.clone()))?;
+        let trust = target.trust.clone();
+        let options =
+            ConnectOptions { deadline, try_timeout: deadline, trust: trust.clone(), ..ConnectOptions::default() };
+        let addresses = masters.addresses().to_vec();
+        let (masters, client) = (masters.to_string(), Client::with_options(masters, options));
+        Ok(MasterClient { masters, addresses, trust, client })
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -47,12 +54,12 @@ impl MasterClient {
 
     /// The same client with a deadline that outlasts restarts of masters.
     pub(crate) fn patient(&self) -> MasterClient {
-        MasterClient { client: self.client.with_deadline(PATIENCE), masters: self.masters.clone() }
+        MasterClient { client: self.client.with_deadline(PATIENCE), ..self.clone() }
     }
 
     /// Makes a call that changes nothing.
     pub(crate) async fn ask<T>(&self, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CommandFailure> {
-        self.watched(call).await.map_err(|error| self.failure(error, None))
+        self.watched(call).await?.map_err(|error| self.failure(error, None))
     }
 
     /// Makes a call that changes something. It gets a request id, so that it is safe to repeat.
@@ -68,7 +75,7 @@ impl MasterClient {
     where
         F: Future<Output = Result<T, CallError>>,
     {
-        self.watched(call(id.clone())).await.map_err(|error| self.failure(error, Some(id)))
+        self.watched(call(id.clone())).await?.map_err(|error| self.failure(error, Some(id)))
     }
 
     /// The failure of a call that changes nothing.
@@ -80,15 +87,36 @@ impl MasterClient {
         CommandFailure::Server(Box::new(AnswerRefused { error, request_id, masters: self.masters.clone() }))
     }
 
-    /// Says on a terminal when no answer has arrived yet.
-    async fn watched<T>(&self, call: impl Future<Output = T>) -> T {
+    /// Says on a terminal when no answer has arrived yet. A master that can never answer, because
+    /// one side speaks TLS that the other does not take, is not waited for.
+    async fn watched<T>(
+        &self,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<Result<T, CallError>, CommandFailure> {
         tokio::pin!(call);
-        tokio::select! {
-            answer = &mut call => return answer,
-            () = tokio::time::sleep(UNEASY) => {}
+        let early = tokio::select! {
+            answer = &mut call => Some(answer),
+            () = tokio::time::sleep(UNEASY) => None,
+        };
+        let is_in_doubt = early.as_ref().is_none_or(|answer| answer.as_ref().is_err_and(CallError::is_unreachable));
+        if is_in_doubt && let Some(failure) = self.mismatch().await {
+            return Err(failure);
+        }
+        if let Some(answer) = early {
+            return Ok(answer);
         }
         let _progress = Progress::begin(format!("waiting for an answer from {}", self.masters));
-        call.await
+        Ok(call.await)
+    }
+
+    /// Whether TLS keeps this client and every master apart.
+    async fn mismatch(&self) -> Option<CommandFailure> {
+        let mut found: Option<(&String, Mismatch)> = None;
+        for address in &self.addresses {
+            let mismatch = mismatch(address, self.trust.as_ref(), UNEASY).await?;
+            found = Some((address, mismatch));
+        }
+        found.map(|(address, mismatch)| CommandFailure::Mismatch(address.clone(), mismatch))
     }
 
     /// A driver by name or uid, with the token to watch from; the failure for a missing driver

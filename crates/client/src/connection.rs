@@ -1,14 +1,10 @@
 //! One connection to a master, and whether it is up.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use muster_tls::{Connecting, Connector};
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::{BoxError, Service};
 
@@ -54,12 +50,10 @@ impl ConnectionMark {
 
 impl Connection {
     pub(crate) fn new(endpoint: &Endpoint, options: &ConnectOptions) -> Connection {
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(options.connect_timeout));
+        let connector = Connector::new(options.trust.clone(), options.connect_timeout);
         let connection_epoch = Arc::new(ConnectionEpoch::default());
-        let channel =
-            endpoint.connect_with_connector_lazy(ConnectFuture { tcp, connection_epoch: connection_epoch.clone() });
+        let channel = endpoint
+            .connect_with_connector_lazy(ConnectFuture { connector, connection_epoch: connection_epoch.clone() });
         Connection { channel, connection_epoch }
     }
 
@@ -88,22 +82,22 @@ impl Connection {
 /// Dials, and counts the connections that come up.
 #[derive(Debug, Clone)]
 struct ConnectFuture {
-    tcp: HttpConnector,
+    connector: Connector,
     connection_epoch: Arc<ConnectionEpoch>,
 }
 
 impl Service<Uri> for ConnectFuture {
-    type Response = TokioIo<TcpStream>;
+    type Response = <Connector as Service<Uri>>::Response;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+    type Future = Connecting;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.tcp.poll_ready(context).map_err(BoxError::from)
+        Service::<Uri>::poll_ready(&mut self.connector, context)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         self.connection_epoch.down();
-        let (dialling, connection_epoch) = (self.tcp.call(uri), self.connection_epoch.clone());
+        let (dialling, connection_epoch) = (self.connector.call(uri), self.connection_epoch.clone());
         Box::pin(async move {
             let connection = dialling.await?;
             connection_epoch.up();

@@ -50,6 +50,8 @@ pub use stream::MessageStream;
 pub use wait::{WaitError, WaitProgress};
 pub use watch::EventWatch;
 
+pub use muster_tls::{CaDigest, FetchCaError, Mismatch, NotADigest, TlsError, Trust, fetch_ca, mismatch};
+
 /// The wire types and their enums, for users that depend on this crate alone.
 pub use muster_proto::{FILE_DESCRIPTOR_SET, FieldViolation, enums, errors, text, time, v1};
 pub use muster_types::{

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use muster_tls::Trust;
+
 /// Settings of a [`crate::Client`].
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
@@ -15,6 +17,8 @@ pub struct ConnectOptions {
     pub try_timeout: Duration,
     /// How long a connection may take to come up, when there is no other master to try meanwhile.
     pub connect_timeout: Duration,
+    /// The masters that are trusted; connections are in the clear without.
+    pub trust: Option<Trust>,
 }
 
 impl Default for ConnectOptions {
@@ -27,6 +31,7 @@ impl Default for ConnectOptions {
             try_timeout: Duration::from_secs(10),
             // TCP repeats a lost SYN after 1 s.
             connect_timeout: Duration::from_secs(2),
+            trust: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Accepts connections, a bounded number at a time.
+//! Accepts connections, a bounded number at a time, and shakes hands where they are encrypted.
 
 use std::io;
 use std::pin::Pin;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use muster_tls::{ServerTls, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -19,26 +20,45 @@ const MAX_CONNECTIONS: usize = 10_000;
 /// open get time to end.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// A client that has not shaken hands within this time is not served.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+
 /// A connection, which holds one of the `MAX_CONNECTIONS` permits.
 #[derive(Debug)]
 pub(crate) struct ClientConnection {
-    stream: TcpStream,
+    stream: Stream,
     _place: OwnedSemaphorePermit,
 }
 
-/// The connections of a listener. Further ones wait in the kernel.
-pub(crate) fn connections(listener: TcpListener) -> ReceiverStream<io::Result<ClientConnection>> {
+/// The connections of a listener that are ready to be served.
+pub(crate) type Incoming = ReceiverStream<io::Result<ClientConnection>>;
+
+/// The connections of a listener. Further ones wait in the kernel. With TLS, certificates are made
+/// anew in time.
+pub(crate) fn connections(listener: TcpListener, tls: Option<ServerTls>) -> Incoming {
     let (accepted, incoming) = mpsc::channel(1);
+    let tls = tls.map(Arc::new);
     tokio::spawn(async move {
+        let renewed = async {
+            match &tls {
+                Some(tls) => tls.keep_renewed(|error| tracing::error!(%error, "no new certificate")).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = accept(listener, &accepted) => {}
+            () = accept(listener, tls.as_ref(), &accepted) => {}
+            () = renewed => {}
             () = accepted.closed() => {}
         }
     });
     ReceiverStream::new(incoming)
 }
 
-async fn accept(listener: TcpListener, accepted: &mpsc::Sender<io::Result<ClientConnection>>) {
+async fn accept(
+    listener: TcpListener,
+    tls: Option<&Arc<ServerTls>>,
+    accepted: &mpsc::Sender<io::Result<ClientConnection>>,
+) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -47,9 +67,20 @@ async fn accept(listener: TcpListener, accepted: &mpsc::Sender<io::Result<Client
                 // Answers are small and waited for. A connection without the option is slower, not
                 // broken.
                 let _ = stream.set_nodelay(true);
-                if accepted.send(Ok(ClientConnection { stream, _place: place })).await.is_err() {
-                    return;
-                }
+                let Some(tls) = tls else {
+                    let stream = Stream::Plain(stream);
+                    if accepted.send(Ok(ClientConnection { stream, _place: place })).await.is_err() {
+                        return;
+                    }
+                    continue;
+                };
+                let (tls, accepted) = (tls.clone(), accepted.clone());
+                tokio::spawn(async move {
+                    if let Some(stream) = shake_hands(&tls, stream).await {
+                        // The server may be gone: then nobody is served.
+                        let _ = accepted.send(Ok(ClientConnection { stream, _place: place })).await;
+                    }
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -59,11 +90,22 @@ async fn accept(listener: TcpListener, accepted: &mpsc::Sender<io::Result<Client
     }
 }
 
+async fn shake_hands(tls: &ServerTls, tcp: TcpStream) -> Option<Stream> {
+    let peer = tcp.peer_addr().ok();
+    let error = match tokio::time::timeout(HANDSHAKE_WITHIN, tls.handshake(tcp)).await {
+        Ok(Ok(stream)) => return Some(Stream::Tls(Box::new(stream))),
+        Ok(Err(error)) => error,
+        Err(_) => io::ErrorKind::TimedOut.into(),
+    };
+    tracing::debug!(?peer, %error, "no handshake");
+    None
+}
+
 impl Connected for ClientConnection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+        self.stream.tcp().connect_info()
     }
 }
 

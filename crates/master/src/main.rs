@@ -44,6 +44,11 @@ type StartFailure = Box<dyn std::error::Error>;
 fn carry_out(invocation: MasterInvocation) -> Result<(), StartFailure> {
     match invocation {
         MasterInvocation::Serve(settings) => serve(*settings),
+        MasterInvocation::Init(directory) => {
+            let authority = muster_tls::Authority::create(&directory)?;
+            println!("a CA is in {}; its digest is {}", directory.display(), authority.digest());
+            Ok(())
+        }
         MasterInvocation::Recover(location) => {
             let generation = once(muster_store::recover(&location))?;
             println!("{location} is of generation {generation} now; masters may lead on it");

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_store::{Candidacy, Candidate, NewCluster, OpenError};
+use muster_tls::{Authority, ServerTls, TlsError, Trust};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic_health::server::HealthReporter;
 
 use crate::clock;
-use crate::config::MasterSettings;
+use crate::config::{MasterSettings, TlsSettings};
 use crate::health::Health;
 use crate::leader::LeaderSlot;
+use crate::listen::connections;
 use crate::roles::{FatalError, MasterProcess, Readiness, RoleAfter, Standby};
 use crate::serve::serve;
 use crate::stop::until_stopped;
@@ -26,6 +28,9 @@ pub enum RunError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// There is no TLS.
+    #[error("cannot serve over TLS")]
+    Tls(#[source] TlsError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(OpenError),
@@ -71,19 +76,22 @@ where
     }
     let bound = listener.local_addr().map_err(|error| RunError::Listen(settings.listen, error))?;
     let address = settings.advertise.clone().unwrap_or_else(|| reachable(bound));
+    let tls = settings.tls.as_ref().map(|tls| server_tls(tls, &address, bound)).transpose().map_err(RunError::Tls)?;
+    let trust = tls.as_ref().map(|tls| Trust::in_ca(tls.authority().pem())).transpose().map_err(RunError::Tls)?;
     let reporter = HealthReporter::new();
     let health = Health::new(reporter.clone()).await;
     let slot = Arc::new(LeaderSlot::default());
     let (end_serving, mut ended) = watch::channel(false);
     let (election, archive) = (candidate.election(), candidate.archive());
     let stopped = async move { until_stopped(&mut ended).await };
-    let serving = serve(listener, &slot, &election, archive, reporter, stopped);
+    let incoming = connections(listener, tls);
+    let serving = serve(incoming, &slot, &election, archive, reporter, trust.clone(), stopped);
     let mut serving = tokio::spawn(serving);
 
     // Readiness runs apart from the roles, because a role may load for long.
-    let readiness = Readiness::new(health, &settings, &address).keep(slot.clone(), election);
+    let readiness = Readiness::new(health, &settings, &address, trust.clone()).keep(slot.clone(), election);
     let mut readiness = tokio::spawn(readiness);
-    let node = MasterProcess::new(candidate, Arc::new(settings), address, slot.clone(), stop);
+    let node = MasterProcess::new(candidate, Arc::new(settings), address, trust, slot.clone(), stop);
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
         failed = &mut readiness => {
@@ -104,6 +112,22 @@ where
     // What outlives the roles is dropped only here: until now, calls that were held could learn who
     // leads next, and go there.
     result.map(drop)
+}
+
+/// The TLS of a master that is reached at an address. The CA is made if it is to be.
+fn server_tls(settings: &TlsSettings, address: &str, bound: SocketAddr) -> Result<ServerTls, TlsError> {
+    let authority = match settings.makes_ca && !Authority::exists(&settings.pki)? {
+        true => Authority::create(&settings.pki)?,
+        false => Authority::open(&settings.pki)?,
+    };
+    tracing::info!("people log in with `muster login {address} --ca-digest {}`", authority.digest());
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let mut reached = vec![host.trim_matches(['[', ']']).to_owned()];
+    if !bound.ip().is_unspecified() {
+        reached.push(bound.ip().to_string());
+    }
+    reached.extend(settings.names.iter().cloned());
+    ServerTls::new(authority, reached)
 }
 
 /// Goes from role to role until the process is told to stop.

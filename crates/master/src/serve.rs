@@ -12,7 +12,7 @@ use muster_proto::v1::application_service_server::{self, ApplicationServiceServe
 use muster_proto::v1::master_service_server::{self, MasterServiceServer};
 use muster_proto::v1::worker_link_service_server::{self, WorkerLinkServiceServer};
 use muster_store::{Archive, LeaderWatch};
-use tokio::net::TcpListener;
+use muster_tls::Trust;
 use tonic::codec::CompressionEncoding::Gzip as GZIP;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
@@ -21,7 +21,7 @@ use crate::api::{ApplicationApi, LogSources, MasterApi, RawWatch};
 use crate::forward::{Forward, Router};
 use crate::leader::LeaderSlot;
 use crate::link::LinkService;
-use crate::listen::connections;
+use crate::listen::Incoming;
 
 /// Largest message of a worker: a part of an inventory, or a batch of reports.
 pub(crate) const MAX_LINK_MESSAGE: usize = 4 << 20;
@@ -44,11 +44,12 @@ pub(crate) type ServerFuture = Pin<Box<dyn Future<Output = Result<(), tonic::tra
 /// Serves until `shutdown`, then lets calls that run end. The caller must bound this, because a
 /// stream may never end by itself.
 pub(crate) fn serve(
-    listener: TcpListener,
+    incoming: Incoming,
     slot: &Arc<LeaderSlot>,
     election: &LeaderWatch,
     archive: Archive,
     health: HealthReporter,
+    trust: Option<Trust>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> ServerFuture {
     let master =
@@ -65,7 +66,7 @@ pub(crate) fn serve(
     let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
         .max_decoding_message_size(MAX_LINK_MESSAGE);
     let reflected = Arc::new(ReflectionIndex::lazy(&SERVICES));
-    let forwarding = Arc::new(Router::new(slot.clone(), election.clone()));
+    let forwarding = Arc::new(Router::new(slot.clone(), election.clone(), trust));
     let router = Server::builder()
         .layer(tower::layer::layer_fn(server::guarded))
         .layer(tower::layer::layer_fn(move |inner| Forward::new(inner, forwarding.clone())))
@@ -81,5 +82,5 @@ pub(crate) fn serve(
         .add_service(server::health(health))
         .add_service(reflection::v1(&reflected))
         .add_service(reflection::v1alpha(&reflected));
-    Box::pin(router.serve_with_incoming_shutdown(connections(listener), shutdown))
+    Box::pin(router.serve_with_incoming_shutdown(incoming, shutdown))
 }

@@ -13,16 +13,26 @@ use rustix::fs::OFlags;
 /// may leave the old file, the new file or an empty one.
 pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     let partial = beside(path);
-    create(&partial)?.write_all(content.as_ref())?;
+    create(&partial, 0o666)?.write_all(content.as_ref())?;
     fs::rename(partial, path)
 }
 
 /// Like [`replace`], but durable: after a crash the file is the old or the new one, and once this
 /// has returned it is the new one.
 pub fn replace_synced(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
+    synced(path, content.as_ref(), 0o666)
+}
+
+/// Like [`replace_synced`], but the file is readable by its owner alone (0600), from its first
+/// byte.
+pub fn replace_private(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
+    synced(path, content.as_ref(), 0o600)
+}
+
+fn synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let partial = beside(path);
-    let mut file = create(&partial)?;
-    file.write_all(content.as_ref())?;
+    let mut file = create(&partial, mode)?;
+    file.write_all(content)?;
     file.sync_all()?;
     fs::rename(partial, path)?;
     sync_name(path)
@@ -35,10 +45,10 @@ pub fn sync_name(path: &Path) -> io::Result<()> {
 }
 
 /// A leftover is not written to: it may be a link.
-fn create(path: &Path) -> io::Result<File> {
+fn create(path: &Path, mode: u32) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => File::create_new(path),
+        _ => OpenOptions::new().write(true).create_new(true).mode(mode).open(path),
     }
 }
 
@@ -89,6 +99,17 @@ pub fn read_small(path: &Path) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_private_file_is_its_owners_alone() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let path = directory.path().join("secret");
+        fs::write(&path, "old, and open to all").expect("made");
+        replace_private(&path, "new").expect("replaced");
+        assert_eq!(fs::read_to_string(&path).expect("read"), "new");
+        let mode = std::os::unix::fs::MetadataExt::mode(&path.metadata().expect("it is there"));
+        assert_eq!(mode & 0o777, 0o600);
+    }
 
     #[test]
     fn a_file_is_replaced_and_nothing_is_left_beside_it() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use muster_client::{Client, MasterAddresses, ParseMastersError};
+use muster_client::{Client, ConnectOptions, MasterAddresses, ParseMastersError, TlsError, Trust};
 use muster_types::{AttemptNumber, ExecutorId, Secret};
 
 /// What a program knows about itself, from its `MUSTER_*` environment. Outside of a cluster (client
@@ -12,6 +12,8 @@ use muster_types::{AttemptNumber, ExecutorId, Secret};
 pub struct Context {
     /// The addresses of the masters.
     pub masters: MasterAddresses,
+    /// The masters that are trusted, where connections are over TLS.
+    pub trust: Option<Trust>,
     /// Name of the cluster.
     pub cluster: String,
     /// Name of the worker; empty outside of a cluster.
@@ -43,6 +45,12 @@ pub enum ContextError {
     /// `MUSTER_MASTER` is no list of addresses.
     #[error("MUSTER_MASTER makes no sense")]
     Masters(#[source] ParseMastersError),
+    /// The file of `MUSTER_CA_FILE` cannot be read.
+    #[error("cannot read the CA of MUSTER_CA_FILE, {0}")]
+    ReadCa(PathBuf, #[source] std::io::Error),
+    /// The file of `MUSTER_CA_FILE` holds no CA.
+    #[error("MUSTER_CA_FILE, {0}, makes no sense")]
+    Ca(PathBuf, #[source] TlsError),
     /// A variable that must be a number is not one.
     #[error("{name} makes no sense")]
     Number {
@@ -71,6 +79,7 @@ impl Context {
             Some(text) => text.parse().map_err(ContextError::Masters)?,
             None => MasterAddresses::default(),
         };
+        let trust = text("MUSTER_CA_FILE").map(|path| trust(PathBuf::from(path))).transpose()?;
         let (cluster, worker) = (text("MUSTER_CLUSTER"), text("MUSTER_WORKER"));
         let (host, driver) = (text("MUSTER_HOST"), text("MUSTER_DRIVER"));
         let (token, application) = (text("MUSTER_TOKEN"), text("MUSTER_APPLICATION"));
@@ -81,6 +90,7 @@ impl Context {
         let memory = number(text("MUSTER_MEMORY_BYTES"), "MUSTER_MEMORY_BYTES")?;
         Ok(Context {
             masters,
+            trust,
             cluster: cluster.unwrap_or_default(),
             worker: worker.unwrap_or_default(),
             host: host.unwrap_or_else(|| "127.0.0.1".to_owned()),
@@ -97,8 +107,14 @@ impl Context {
 
     /// A client of the cluster. It must be called within a tokio runtime.
     pub fn client(&self) -> Client {
-        Client::new(self.masters.clone())
+        let options = ConnectOptions { trust: self.trust.clone(), ..ConnectOptions::default() };
+        Client::with_options(self.masters.clone(), options)
     }
+}
+
+fn trust(path: PathBuf) -> Result<Trust, ContextError> {
+    let pem = std::fs::read_to_string(&path).map_err(|error| ContextError::ReadCa(path.clone(), error))?;
+    Trust::in_ca(&pem).map_err(|error| ContextError::Ca(path, error))
 }
 
 fn number<T>(text: Option<String>, name: &'static str) -> Result<Option<T>, ContextError>

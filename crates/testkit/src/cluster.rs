@@ -13,6 +13,7 @@ use muster_proto::v1::{Driver, GetDriverRequest, Worker};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::test_ca::{TestCa, connect_lazily, is_tls_the_default};
 use crate::{Binaries, Daemon, NamespaceNetwork, eventually, wait_for_file};
 
 /// The master's port.
@@ -30,6 +31,8 @@ pub struct Options {
     pub worker: WorkerOptions,
     /// Further arguments of the master.
     pub master_args: Vec<String>,
+    /// Whether the master serves over TLS.
+    pub tls: bool,
     /// Whether the files stay when the cluster ends, for the owner of the temporary folder.
     pub keep_files: bool,
 }
@@ -54,6 +57,7 @@ impl Default for Options {
             workers: 2,
             worker: WorkerOptions { cores: 4, memory: "8GiB".into(), args: Vec::new() },
             master_args: timing.map(str::to_owned).to_vec(),
+            tls: is_tls_the_default(),
             keep_files: false,
         }
     }
@@ -68,6 +72,7 @@ pub struct Cluster {
     /// Holds the address, which the master has after a restart too.
     _network: NamespaceNetwork,
     options: Options,
+    ca: Option<TestCa>,
     /// The master, while it runs.
     pub master: Option<Daemon>,
     /// The agents that run, by the name of their state folder.
@@ -87,6 +92,7 @@ impl Cluster {
             binaries: Binaries::locate(),
             address: network.add().address(MASTER),
             _network: network,
+            ca: options.tls.then(|| TestCa::create(dir.path())),
             dir,
             options,
             master: None,
@@ -137,6 +143,9 @@ impl Cluster {
         let mut command = Command::new(self.binaries.path("muster-master"));
         command.args(["--listen", &self.address]).arg("--address-file").arg(&ready);
         command.arg("--state-dir").arg(self.dir.path().join(folder)).args(&self.options.master_args);
+        if let Some(ca) = &self.ca {
+            command.arg("--tls").arg("--pki").arg(ca.pki());
+        }
         self.master = Some(Daemon::start(command, &self.dir.path().join("master.log")));
         wait_for_file(&ready, READY);
     }
@@ -185,7 +194,15 @@ impl Cluster {
         command.arg("--state-dir").arg(self.worker_state(folder));
         command.arg("--address-file").arg(self.ready_file(folder));
         command.args(["--cores", &self.options.worker.cores.to_string(), "--memory", &self.options.worker.memory]);
+        if let Some(ca) = &self.ca {
+            command.arg("--ca").arg(ca.file());
+        }
         command.args(&self.options.worker.args);
+    }
+
+    /// The file of the CA, where the master serves over TLS.
+    pub fn ca(&self) -> Option<PathBuf> {
+        self.ca.as_ref().map(TestCa::file)
     }
 
     fn start_worker_by(&mut self, command: Command, folder: &str) {
@@ -212,7 +229,7 @@ impl Cluster {
     /// A connection to the master.
     pub fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).expect("the address is one");
-        endpoint.tcp_nodelay(true).connect_lazy()
+        connect_lazily(&endpoint, self.ca.as_ref(), READY)
     }
 
     /// A plain client of the master's service, as any program would have.
@@ -229,6 +246,7 @@ impl Cluster {
     pub fn muster(&self, args: &[&str]) -> Output {
         let mut command = Command::new(self.binaries.path("muster"));
         command.args(args).env("MUSTER_MASTER", &self.address).env("NO_COLOR", "1");
+        command.env("XDG_CONFIG_HOME", self.dir.path()).envs(self.ca().map(|path| ("MUSTER_CA_FILE", path)));
         command.output().expect("muster runs")
     }
 

@@ -15,6 +15,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::test_ca::{TestCa, connect_lazily, is_tls_the_default};
 use crate::{Binaries, Daemon, Etcd, HistoryChecker, NamespaceNetwork, NetworkNode, eventually, wait_for_file};
 
 /// How long anything may take on a busy machine.
@@ -35,6 +36,8 @@ pub struct ClusterSpec {
     pub namespaces: bool,
     /// Cores of each worker.
     pub cores: u32,
+    /// Whether masters serve over TLS.
+    pub tls: bool,
     /// Arguments of every master.
     pub master_args: Vec<String>,
     /// Arguments of every worker.
@@ -54,6 +57,7 @@ impl Default for ClusterSpec {
             workers: 2,
             namespaces: false,
             cores: 64,
+            tls: is_tls_the_default(),
             master_args: timing.map(str::to_owned).to_vec(),
             worker_args: Vec::new(),
             master_environment: Vec::new(),
@@ -71,6 +75,7 @@ pub struct HaCluster {
     daemons: BTreeMap<String, Daemon>,
     /// Each worker that was ever started, so that its runner is ended at last.
     workers: Vec<String>,
+    ca: Option<TestCa>,
     /// The store.
     pub etcd: Etcd,
     /// Reads what drivers have recorded of themselves.
@@ -92,8 +97,10 @@ impl HaCluster {
         let nodes = masters.chain(workers).map(|name| (name, network.add())).collect();
         let binaries = Binaries::locate();
         let checker = HistoryChecker::new(dir.path(), binaries.path("muster-recorder"));
+        let ca = spec.tls.then(|| TestCa::create(dir.path()));
         let mut cluster = HaCluster {
             spec,
+            ca,
             binaries,
             nodes,
             daemons: BTreeMap::new(),
@@ -145,12 +152,20 @@ impl HaCluster {
         &self.binaries
     }
 
+    /// The file of the CA, where masters serve over TLS.
+    pub fn ca(&self) -> Option<PathBuf> {
+        self.ca.as_ref().map(TestCa::file)
+    }
+
     /// Starts a master, again on its own state directory and address.
     pub fn start_master(&mut self, name: &str) {
         let mut command = self.nodes[name].command(&self.binaries.path("muster-master"));
         let address = self.address(name);
         command.args(["--listen", &address, "--insecure-listen", "--advertise", &address]);
         command.args(["--store", &self.etcd.store()]).arg("--state-dir").arg(self.state(name));
+        if let Some(ca) = &self.ca {
+            command.arg("--tls").arg("--pki").arg(ca.pki());
+        }
         command.args(&self.spec.master_args).envs(self.spec.master_environment.iter().cloned());
         self.run(name, command);
     }
@@ -163,6 +178,9 @@ impl HaCluster {
         command.args(["--master", &self.addresses(), "--name", name]).arg("--state-dir").arg(self.state(name));
         command.args(["--listen", &node.address(0), "--insecure-listen", "--host", &node.ip()]);
         command.arg("--address-file").arg(self.dir.path().join(format!("{name}.address")));
+        if let Some(ca) = &self.ca {
+            command.arg("--ca").arg(ca.file());
+        }
         command.args(["--cores", &self.spec.cores.to_string(), "--memory", "64GiB"]).args(&self.spec.worker_args);
         self.run(name, command);
         if !self.workers.iter().any(|known| known == name) {
@@ -275,14 +293,17 @@ impl HaCluster {
     /// A client that knows all masters, as patient as programs are.
     pub fn client(&self) -> Client {
         let masters = self.addresses().parse().expect("the addresses are some");
-        Client::with_options(masters, Patience { deadline: BOUND, ..Patience::default() })
+        Client::with_options(
+            masters,
+            Patience { deadline: BOUND, trust: self.ca.as_ref().map(TestCa::trust), ..Patience::default() },
+        )
     }
 
     /// A plain client of one master, as any program would have. It repeats no call.
     pub fn plain(&self, master: &str) -> MasterServiceClient<Channel> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address(master))).expect("the address is one");
         let bound = Duration::from_secs(5);
-        MasterServiceClient::new(endpoint.tcp_nodelay(true).connect_timeout(bound).timeout(bound).connect_lazy())
+        MasterServiceClient::new(connect_lazily(&endpoint.timeout(bound), self.ca.as_ref(), bound))
     }
 
     /// The leader as this master knows it: its name, and its epoch as (generation, revision).

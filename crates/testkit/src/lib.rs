@@ -13,6 +13,7 @@ mod load;
 mod network;
 mod oracle;
 mod submit;
+mod test_ca;
 mod wait;
 pub mod world;
 

@@ -1,8 +1,8 @@
 //! The private CA of a cluster, in a directory of two files.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -138,19 +138,8 @@ fn exists(path: &Path) -> Result<bool, TlsError> {
     path.try_exists().map_err(|error| TlsError::File(path.to_owned(), error))
 }
 
-/// Writes a file of mode 0600, durably. What an unfinished creation left is replaced.
 fn write(path: &Path, text: &str) -> Result<(), TlsError> {
-    let write = || {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        muster_os::file::sync_name(path)
-    };
-    write().map_err(|error| TlsError::File(path.to_owned(), error))
+    muster_os::file::replace_private(path, text).map_err(|error| TlsError::File(path.to_owned(), error))
 }
 
 #[cfg(test)]

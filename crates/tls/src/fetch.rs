@@ -11,7 +11,7 @@ use crate::{CaDigest, TlsError, Trust};
 
 /// Why a CA was not fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub enum FetchCaError {
     /// The master cannot be reached.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
@@ -25,11 +25,11 @@ pub enum FetchError {
 
 /// Fetches the certificate of a CA, as PEM, from a master whose chain is verified to end in the CA
 /// of this digest. Nothing is sent before that.
-pub async fn fetch_ca(address: &str, digest: CaDigest, timeout: Duration) -> Result<String, FetchError> {
+pub async fn fetch_ca(address: &str, digest: CaDigest, timeout: Duration) -> Result<String, FetchCaError> {
     let trust = Trust::in_digest(digest)?;
     let tcp = tokio::time::timeout(timeout, TcpStream::connect(address)).await;
-    let tcp = tcp.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(FetchError::Connect)?;
-    let stream = handshake(tcp, &trust, timeout).await.map_err(FetchError::Handshake)?;
+    let tcp = tcp.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(FetchCaError::Connect)?;
+    let stream = handshake(tcp, &trust, timeout).await.map_err(FetchCaError::Handshake)?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let pinned = chain.iter().find(|certificate| CaDigest::of(certificate) == Some(digest));
     Ok(pem_of(pinned.ok_or(TlsError::NoCertificate)?))

@@ -49,7 +49,8 @@ impl ServerTls {
     pub fn new(authority: Authority, reached: Vec<String>) -> Result<ServerTls, TlsError> {
         let first = authority.issue_master(&reached, LIFE)?;
         let certificate = Arc::new(CurrentCertificate(ArcSwap::from_pointee(first)));
-        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13])?;
+        let builder =
+            ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13])?;
         let mut config = builder.with_no_client_auth().with_cert_resolver(certificate.clone());
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.send_tls13_tickets = 0;

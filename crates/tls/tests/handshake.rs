@@ -1,10 +1,12 @@
 //! Who is taken for a master, and who is not.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_tls::{Authority, CaDigest, Connector, FetchError, ServerTls, Stream, Trust, fetch_ca, names};
+use muster_tls::{Authority, CaDigest, Connector, FetchCaError, ServerTls, Stream, Trust, fetch_ca, names};
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -79,7 +81,7 @@ async fn a_ca_is_fetched_by_its_digest_alone() {
     assert_eq!(pem, authority.pem());
     let other: CaDigest = Authority::create(other.path()).unwrap().digest();
     let error = fetch_ca(&address, other, PATIENCE).await.unwrap_err();
-    assert!(matches!(error, FetchError::Handshake(_)), "{error:?}");
+    assert!(matches!(error, FetchCaError::Handshake(_)), "{error:?}");
 }
 
 /// A certificate of the CA that is not a master's is none of a master, however it is dialled.
@@ -98,10 +100,7 @@ async fn another_certificate_of_the_ca_does_not_pass_for_a_masters() {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone(), ca],
-                PrivateKeyDer::Pkcs8(pair.serialize_der().into()),
-            )
+            .with_single_cert(vec![certificate.der().clone(), ca], PrivateKeyDer::Pkcs8(pair.serialize_der().into()))
             .unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let address = greet(move |tcp| {
@@ -131,7 +130,10 @@ async fn plaintext_and_silence_are_no_handshake() {
     })
     .await;
     let error = fetch_ca(&silent, authority.digest(), Duration::from_millis(50)).await.unwrap_err();
-    assert!(matches!(&error, FetchError::Handshake(error) if error.kind() == std::io::ErrorKind::TimedOut), "{error:?}");
+    assert!(
+        matches!(&error, FetchCaError::Handshake(error) if error.kind() == std::io::ErrorKind::TimedOut),
+        "{error:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,7 +151,8 @@ async fn a_certificate_is_made_anew_before_it_ends() {
         let shaking = tls.clone();
         let accepted = tokio::spawn(async move { shaking.handshake(listener.accept().await.unwrap().0).await });
         let mut connector = Connector::new(Some(trust.clone()), PATIENCE);
-        let Stream::Tls(stream) = connector.call(address.parse::<http::Uri>().unwrap()).await.unwrap().into_inner() else {
+        let Stream::Tls(stream) = connector.call(address.parse::<http::Uri>().unwrap()).await.unwrap().into_inner()
+        else {
             panic!("it is over TLS");
         };
         seen.push(stream.get_ref().1.peer_certificates().unwrap()[0].to_vec());

@@ -131,6 +131,7 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     let state = Arc::new(ServiceState {
         name: config.name.to_string(),
         uid: opened.identity.uid.to_string(),
+        trust: config.trust.as_ref().map(|ca| ca.trust.clone()),
         total: config.total.clone(),
         attempts,
         status: status.clone(),
@@ -213,6 +214,7 @@ fn worker_facts(config: &WorkerConfig, identity: &Identity, address: &str) -> Wo
         uid: identity.uid.to_string(),
         host: config.host.clone(),
         address: address.to_owned(),
+        ca_file: config.trust.as_ref().map(|ca| ca.file.clone()),
         labels: config.labels.clone(),
         variables: config.variables.clone(),
         base: WorkerVariables::base_environment(),
@@ -228,6 +230,7 @@ fn profile(config: &WorkerConfig, opened: &OpenedState, address: &str) -> Worker
     WorkerProfile {
         hello,
         masters: config.masters.clone(),
+        trust: config.trust.as_ref().map(|ca| ca.trust.clone()),
         remembered: opened.remembered,
         known_masters: state::load_masters(&config.directories.state),
         state_dir: config.directories.state.clone(),

@@ -1,6 +1,8 @@
 //! The command line of `muster`.
 
 mod cluster;
+mod connection;
+mod context;
 mod manage;
 mod show;
 mod submit;
@@ -10,15 +12,14 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
 pub(crate) use cluster::{BackupArgs, ClusterArgs, ClusterCommand};
+pub(crate) use connection::{ConnectionArgs, DEFAULT_MASTER};
+pub(crate) use context::{ContextArgs, ContextCommand, LoginArgs};
 pub(crate) use manage::{DrainArgs, KillArgs, UndrainArgs, WorkerArgs, WorkerSubcommand, WorkerTarget};
 pub(crate) use show::{EventsArgs, Format, GetArgs, GetKind, ListArgs, ListKind, LogsArgs, ShowArgs};
 pub(crate) use submit::{OnWorkerLost, Restart, SubmitArgs};
 pub(crate) use up::{DownArgs, UpArgs};
 
 use crate::complete;
-
-/// The address of the master when neither `--master` nor `MUSTER_MASTER` names one.
-pub(crate) const DEFAULT_MASTER: &str = "127.0.0.1:7077";
 
 const EXIT_CODES_AND_ENVIRONMENT: &str = "\
 Exit codes:
@@ -31,9 +32,11 @@ Exit codes:
   `submit --wait` exits with the driver's own code, 128 + n when signal n ended it, 126 when its program cannot be run, 127 when it is not found.
 
 Environment:
-  MUSTER_MASTER  addresses of the masters, as --master
-  MUSTER_LOG     what to log on standard error, such as debug; nothing unless set
-  NO_COLOR       set to anything: no colours";
+  MUSTER_MASTER   addresses of the masters, as --master
+  MUSTER_CA_FILE  file with the cluster's CA, as --ca
+  MUSTER_CONTEXT  name of the context, as --context
+  MUSTER_LOG      what to log on standard error, such as debug; nothing unless set
+  NO_COLOR        set to anything: no colours";
 
 const FIRST_STEPS: &str = "\
 First steps:
@@ -61,30 +64,6 @@ pub(crate) struct Cli {
     pub(crate) command: CliCommand,
 }
 
-/// How the masters are reached.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ConnectionArgs {
-    // The variable is read here and not by clap, which shows what a variable sets as required in
-    // the usage of a command.
-    /// Addresses of the masters, HOST:PORT joined by commas; whichever leads is found [env:
-    /// MUSTER_MASTER] [default: 127.0.0.1:7077].
-    #[arg(long, global = true, value_name = "ADDRESSES", value_delimiter = ',', help_heading = "Connection")]
-    master: Vec<String>,
-}
-
-impl ConnectionArgs {
-    /// The addresses of the option, else of the variable, else the default.
-    pub(crate) fn addresses(&self) -> Vec<String> {
-        if self.master.is_empty() { vec![masters_of_environment()] } else { self.master.clone() }
-    }
-}
-
-/// The addresses that are asked when `--master` names none, joined by commas.
-pub(crate) fn masters_of_environment() -> String {
-    let variable = std::env::var("MUSTER_MASTER").ok().filter(|text| !text.is_empty());
-    variable.unwrap_or_else(|| DEFAULT_MASTER.to_owned())
-}
-
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CliCommand {
@@ -110,6 +89,10 @@ pub(crate) enum CliCommand {
     Cluster(ClusterArgs),
     /// Write all that is durable into a file.
     Backup(BackupArgs),
+    /// Remember a cluster that is reached over TLS, and go there from now on.
+    Login(LoginArgs),
+    /// Show, choose and forget the clusters that `muster login` remembered.
+    Context(ContextArgs),
     /// Bring up a whole cluster on this machine.
     Up(UpArgs),
     /// End a cluster that `muster up` brought up.

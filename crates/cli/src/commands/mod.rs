@@ -13,6 +13,7 @@ mod get;
 mod kill;
 mod list;
 mod log_copy;
+mod login;
 mod logs;
 mod spec;
 mod submit;
@@ -25,6 +26,7 @@ mod watch;
 pub(crate) use summary::running_summary;
 
 use crate::args::{Cli, CliCommand, WorkerSubcommand};
+use crate::contexts::Target;
 use crate::exit::ExitStatus;
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
@@ -33,7 +35,7 @@ use crate::up;
 
 /// Runs the command.
 pub(crate) async fn run(cli: Cli) -> Result<ExitStatus, CommandFailure> {
-    let master = || MasterClient::new(&cli.connection.addresses());
+    let master = || MasterClient::new(&Target::of(&cli.connection)?);
     match cli.command {
         CliCommand::Submit(args) => return submit::submit(master()?, *args).await,
         CliCommand::Get(args) => get::get(master()?, args).await?,
@@ -54,6 +56,8 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitStatus, CommandFailure> {
         CliCommand::Events(args) => events::events(master()?, args).await?,
         CliCommand::Cluster(args) => cluster::cluster(master()?, args).await?,
         CliCommand::Backup(args) => backup::backup(master()?, args).await?,
+        CliCommand::Login(args) => login::login(&cli.connection, args).await?,
+        CliCommand::Context(args) => login::context(args)?,
         CliCommand::Up(args) => up::up(args).await?,
         CliCommand::Down(args) => up::down(args).await?,
         CliCommand::Completions(args) => completions::completions(args.shell)?,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use muster_client::v1::Driver;
 
 use super::verdict::has_ended;
+use crate::contexts::Target;
 use crate::master::MasterClient;
 use crate::output::{driver_state, executor_state, is_running};
 
@@ -19,7 +20,7 @@ const MOST: usize = 10_000;
 /// executors`.
 pub(crate) async fn running_summary(address: &str) -> String {
     let unknown = "what runs is not known, for the master does not answer".to_owned();
-    let Ok(master) = MasterClient::with_deadline(&[address.to_owned()], BOUND) else { return unknown };
+    let Ok(master) = MasterClient::with_deadline(&Target::in_the_clear(address), BOUND) else { return unknown };
     let lists = tokio::time::timeout(BOUND, async {
         tokio::join!(master.client().drivers("", MOST), master.client().executors("", "", MOST))
     });

@@ -60,6 +60,8 @@ pub struct Flags {
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
     #[command(flatten)]
+    pub tls: TlsFlags,
+    #[command(flatten)]
     pub timing: TimingFlags,
     #[command(flatten)]
     pub placement: PlacementFlags,
@@ -86,6 +88,13 @@ pub enum StoreCommand {
         #[command(flatten)]
         store: StoreFlags,
     },
+    /// Make the private CA of a cluster, for masters that share a store: each gets a copy of the
+    /// directory, and --pki. Whoever has its key can pose as a master.
+    Init {
+        /// Directory to make; it must not hold a CA yet.
+        #[arg(long, value_name = "DIRECTORY")]
+        out: PathBuf,
+    },
 }
 
 /// Which store.
@@ -100,6 +109,23 @@ pub struct StoreFlags {
     /// File with the password of etcd on its first line, where --store names none.
     #[arg(long, value_name = "PATH", env = "MUSTER_STORE_PASSWORD_FILE")]
     pub store_password_file: Option<PathBuf>,
+}
+
+/// How connections are encrypted.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "TLS")]
+pub struct TlsFlags {
+    /// Serve over TLS, with certificates of a private CA, which clients trust by `muster login`.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub tls: bool,
+    /// Directory of the CA. By default `pki` in the state directory, where a CA is made if there is
+    /// none; masters that share a store need the one that `muster-master init` made.
+    #[arg(long, value_name = "DIRECTORY", requires = "tls")]
+    pub pki: Option<PathBuf>,
+    /// Further name or address in this master's certificate, under which other clients than
+    /// Muster's reach it; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    pub tls_san: Vec<String>,
 }
 
 /// Lengths of time.

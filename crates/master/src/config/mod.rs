@@ -3,7 +3,7 @@
 mod flags;
 mod settings;
 
-pub use settings::MasterSettings;
+pub use settings::{MasterSettings, TlsSettings};
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -25,6 +25,8 @@ pub enum MasterInvocation {
     Recover(Location),
     /// Fill an empty store from a backup.
     Restore(PathBuf, Location),
+    /// Make a CA in a directory.
+    Init(PathBuf),
 }
 
 /// Reads the settings of a serving master from the arguments (the program's own name first) and the
@@ -32,7 +34,7 @@ pub enum MasterInvocation {
 pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<MasterSettings, ConfigError> {
     match invocation(args)? {
         MasterInvocation::Serve(settings) => Ok(*settings),
-        MasterInvocation::Recover(_) | MasterInvocation::Restore(..) => {
+        MasterInvocation::Recover(_) | MasterInvocation::Restore(..) | MasterInvocation::Init(_) => {
             Err(ConfigError::rule("this is not about serving"))
         }
     }
@@ -51,6 +53,7 @@ pub fn invocation(args: impl IntoIterator<Item = OsString>) -> Result<MasterInvo
     match flags.store_command {
         Some(StoreCommand::Recover { store }) => Ok(MasterInvocation::Recover(location(store)?)),
         Some(StoreCommand::Restore { file, store }) => Ok(MasterInvocation::Restore(file, location(store)?)),
+        Some(StoreCommand::Init { out }) => Ok(MasterInvocation::Init(out)),
         None => MasterSettings::try_from(flags).map(Box::new).map(MasterInvocation::Serve),
     }
 }

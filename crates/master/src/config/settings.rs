@@ -12,7 +12,7 @@ use muster_store::{Location, OpenError, Password};
 use muster_units::TimeSpan;
 use tracing_subscriber::EnvFilter;
 
-use super::flags::{Flags, PlacementFlags, RetentionFlags, StoreFlags, TimingFlags};
+use super::flags::{Flags, PlacementFlags, RetentionFlags, StoreFlags, TimingFlags, TlsFlags};
 use crate::commit::Bounds;
 use crate::events::RetentionLimits;
 use crate::leader::Timing;
@@ -32,6 +32,8 @@ pub struct MasterSettings {
     pub is_name_default: bool,
     /// Directory of this master's own.
     pub state_dir: PathBuf,
+    /// How connections are encrypted; `None`: not at all.
+    pub tls: Option<TlsSettings>,
     /// Where to write the address.
     pub address_file: Option<PathBuf>,
     /// What to log.
@@ -44,6 +46,17 @@ pub struct MasterSettings {
     pub core: Config,
     /// How long and how many events are kept.
     pub events: RetentionLimits,
+}
+
+/// The TLS of a master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Directory of the CA.
+    pub pki: PathBuf,
+    /// Whether a CA is made there if there is none.
+    pub makes_ca: bool,
+    /// Further names and addresses in the certificate.
+    pub names: Vec<String>,
 }
 
 /// The name of a new cluster if no flag gives one.
@@ -97,6 +110,7 @@ impl TryFrom<Flags> for MasterSettings {
         if matches!(store, Location::Etcd(_)) && timing.store_lease.subsec_nanos() != 0 {
             return Err(ConfigError::rule("--store-lease is in whole seconds with etcd"));
         }
+        let tls = tls(flags.tls, &flags.state_dir, &store)?;
         let contained = flags.placement.require_containment.unwrap_or(matches!(store, Location::Etcd(_)));
         let core = core(&timing, &flags.timing, &flags.placement, contained, &flags.retention);
         Ok(MasterSettings {
@@ -106,6 +120,7 @@ impl TryFrom<Flags> for MasterSettings {
             is_name_default: flags.cluster_name.is_none(),
             cluster_name: flags.cluster_name.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
             state_dir: flags.state_dir,
+            tls,
             address_file: flags.address_file,
             log: flags.log,
             unready_after: flags.timing.unready_after.0,
@@ -129,6 +144,23 @@ pub(super) fn location(flags: StoreFlags) -> Result<Location, ConfigError> {
         Location::Etcd(etcd) => Location::Etcd(etcd.or_credentials(flags.store_user, password)),
         local @ (Location::Memory | Location::Embedded(_)) => local,
     })
+}
+
+/// Masters that share a store share a CA, so none of them makes one of its own.
+fn tls(flags: TlsFlags, state_dir: &Path, store: &Location) -> Result<Option<TlsSettings>, ConfigError> {
+    if !flags.tls {
+        return Ok(None);
+    }
+    let is_shared = matches!(store, Location::Etcd(_));
+    if is_shared && flags.pki.is_none() {
+        return Err(ConfigError::rule(
+            "--tls with a store that masters share needs the CA that they share: make it with \
+             `muster-master init --out DIRECTORY` and give every master a copy and --pki",
+        ));
+    }
+    let makes_ca = flags.pki.is_none();
+    let pki = flags.pki.unwrap_or_else(|| state_dir.join("pki"));
+    Ok(Some(TlsSettings { pki, makes_ca, names: flags.tls_san }))
 }
 
 fn password_of(path: &Path) -> Result<Password, ConfigError> {

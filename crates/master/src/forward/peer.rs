@@ -5,6 +5,7 @@ use std::time::Duration;
 use muster_proto::errors::Failure;
 use muster_proto::flow_control::Windows;
 use muster_store::Member;
+use muster_tls::{Connector, Trust};
 use tonic::transport::{Channel, Endpoint};
 
 /// A leader on the same network answers in milliseconds.
@@ -22,21 +23,19 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(leader: &Member) -> Result<Peer, Failure> {
+    pub(super) fn new(leader: &Member, trust: Option<Trust>) -> Result<Peer, Failure> {
         let wrong = |error: tonic::transport::Error| {
             tracing::error!(leader = leader.address, %error, "the leader's address is none");
             Failure::NotLeader { leader: Some(leader.address.clone()), epoch: Some(leader.epoch) }
         };
         let endpoint = Endpoint::from_shared(format!("http://{}", leader.address)).map_err(wrong)?;
         let channel = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
             .initial_stream_window_size(Windows::AMONG_MASTERS.stream)
             .initial_connection_window_size(Windows::AMONG_MASTERS.connection)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
             .buffer_size(4096)
-            .connect_lazy();
+            .connect_with_connector_lazy(Connector::new(trust, CONNECT_TIMEOUT));
         Ok(Peer { address: leader.address.clone(), channel })
     }
 

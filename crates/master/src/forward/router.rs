@@ -6,6 +6,7 @@ use std::time::Duration;
 use muster_proto::errors::Failure;
 use muster_proto::methods;
 use muster_store::{LeaderView, LeaderWatch, Member};
+use muster_tls::Trust;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tonic::codegen::http::HeaderValue;
 
@@ -38,6 +39,7 @@ pub(super) enum CallTarget {
 pub(crate) struct Router {
     pub(super) slot: Arc<LeaderSlot>,
     election: LeaderWatch,
+    trust: Option<Trust>,
     peer: Mutex<Option<Peer>>,
     calls: Semaphore,
     /// The header for answers, with the view from which it was made.
@@ -45,10 +47,11 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    pub(crate) fn new(slot: Arc<LeaderSlot>, election: LeaderWatch) -> Router {
+    pub(crate) fn new(slot: Arc<LeaderSlot>, election: LeaderWatch, trust: Option<Trust>) -> Router {
         let view = election.view();
         Router {
             slot,
+            trust,
             peer: Mutex::new(None),
             calls: Semaphore::new(CALLS),
             masters: Mutex::new((view.clone(), header_of(&view))),
@@ -96,7 +99,7 @@ impl Router {
         if let Some(peer) = kept.as_ref().filter(|peer| peer.is_of(leader)) {
             return Ok(peer.clone());
         }
-        let peer = Peer::new(leader)?;
+        let peer = Peer::new(leader, self.trust.clone())?;
         *kept = Some(peer.clone());
         Ok(peer)
     }

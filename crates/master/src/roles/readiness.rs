@@ -8,6 +8,7 @@ use muster_proto::server::FORWARDED;
 use muster_proto::v1::GetClusterRequest;
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_store::{LeaderWatch, Member};
+use muster_tls::{Connector, Trust};
 use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
@@ -30,6 +31,7 @@ pub(crate) struct Readiness {
     address: String,
     address_file: Option<PathBuf>,
     unready_after: Duration,
+    trust: Option<Trust>,
     /// What probes are told at present.
     is_ready: bool,
     /// Whether this master was ready before, and so has written its address file.
@@ -38,12 +40,13 @@ pub(crate) struct Readiness {
 
 impl Readiness {
     /// A master that is not ready yet.
-    pub(crate) fn new(health: Health, settings: &MasterSettings, address: &str) -> Readiness {
+    pub(crate) fn new(health: Health, settings: &MasterSettings, address: &str, trust: Option<Trust>) -> Readiness {
         Readiness {
             health,
             address: address.to_owned(),
             address_file: settings.address_file.clone(),
             unready_after: settings.unready_after,
+            trust,
             is_ready: false,
             is_announced: false,
         }
@@ -95,7 +98,7 @@ impl Readiness {
         let mut changes = slot.changes();
         let leads = async { while slot.leading().is_err() && changes.changed().await.is_ok() {} };
         tokio::select! {
-            is_answered = answers(leader) => is_answered,
+            is_answered = answers(leader, self.trust.clone()) => is_answered,
             () = leads => true,
         }
     }
@@ -126,10 +129,11 @@ impl Readiness {
 }
 
 /// Whether the leader answers a call that a standby forwards.
-async fn answers(leader: &Member) -> bool {
+async fn answers(leader: &Member, trust: Option<Trust>) -> bool {
     let Ok(endpoint) = Endpoint::from_shared(format!("http://{}", leader.address)) else { return false };
     let asked = async {
-        let mut client = MasterServiceClient::new(endpoint.connect().await.ok()?);
+        let connector = Connector::new(trust, ANSWER_WITHIN);
+        let mut client = MasterServiceClient::new(endpoint.connect_with_connector(connector).await.ok()?);
         let mut request = tonic::Request::new(GetClusterRequest {});
         request.metadata_mut().insert(FORWARDED, MetadataValue::from_static("1"));
         client.get_cluster(request).await.ok()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_store::{Candidate, Leader, LeaderWatch};
+use muster_tls::Trust;
 use muster_types::Time;
 use tokio::sync::watch;
 
@@ -25,6 +26,8 @@ pub(crate) struct MasterProcess<C> {
     pub settings: Arc<MasterSettings>,
     /// Address at which others reach this master.
     pub address: String,
+    /// Whom other masters are trusted by, where connections are encrypted.
+    pub trust: Option<Trust>,
     /// Where handlers find the leader.
     pub slot: Arc<LeaderSlot>,
     /// Inputs that are refused for a while.
@@ -48,11 +51,12 @@ impl<C> MasterProcess<C> {
         candidate: C,
         settings: Arc<MasterSettings>,
         address: String,
+        trust: Option<Trust>,
         slot: Arc<LeaderSlot>,
         stop: watch::Receiver<bool>,
     ) -> MasterProcess<C> {
         let (poison_inputs, depositions, tears) = (Arc::default(), Depositions::default(), VecDeque::new());
-        MasterProcess { candidate, settings, address, slot, poison_inputs, depositions, stop, tears }
+        MasterProcess { candidate, settings, address, trust, slot, poison_inputs, depositions, stop, tears }
     }
 
     /// The core panicked. The input that it handled is refused for a while. Too many panics end the
@@ -86,7 +90,7 @@ where
         let Standby(mut node) = self;
         let mut prepared = WarmState::new(node.settings.core.clone());
         let won = {
-            let MasterProcess { candidate, depositions, slot, stop, .. } = &mut node;
+            let MasterProcess { candidate, depositions, slot, stop, trust, .. } = &mut node;
             let (election, replica) = (candidate.election(), candidate.replica());
             // What an earlier role built from the replica is gone, so the next update must be a
             // full one.
@@ -94,7 +98,7 @@ where
             tokio::select! {
                 won = campaign(candidate) => Some(won?),
                 () = until_stopped(stop) => None,
-                never = watch_over(election.clone(), depositions) => match never {},
+                never = watch_over(election.clone(), depositions, trust.as_ref()) => match never {},
                 never = prepared.follow(replica) => match never {},
                 never = watch_store_rollback(election, slot) => match never {},
             }

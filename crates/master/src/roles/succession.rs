@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use muster_proto::v1;
 use muster_store::{LeaderWatch, Member};
+use muster_tls::{Connector, Trust};
 use muster_types::{Epoch, Time};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -54,7 +55,11 @@ impl Depositions {
 }
 
 /// Watches over the leader while this master is next in standby order. Never ends.
-pub(crate) async fn watch_over(mut election: LeaderWatch, depositions: &Depositions) -> Infallible {
+pub(crate) async fn watch_over(
+    mut election: LeaderWatch,
+    depositions: &Depositions,
+    trust: Option<&Trust>,
+) -> Infallible {
     loop {
         let view = election.view();
         let leader = view.members.first().filter(|_| view.own == Some(1)).cloned();
@@ -63,7 +68,7 @@ pub(crate) async fn watch_over(mut election: LeaderWatch, depositions: &Depositi
             continue;
         };
         tokio::select! {
-            () = death(&leader) => depose(&election, depositions, &leader).await,
+            () = death(&leader, trust) => depose(&election, depositions, &leader).await,
             () = election.changed() => {}
         }
     }
@@ -89,9 +94,9 @@ async fn depose(election: &LeaderWatch, depositions: &Depositions, leader: &Memb
 }
 
 /// Ready once the process of a leader that was reached is dead.
-async fn death(leader: &Member) {
+async fn death(leader: &Member, trust: Option<&Trust>) {
     loop {
-        if stood(leader).await && is_soon_refused(&leader.address).await {
+        if stood(leader, trust).await && is_soon_refused(&leader.address).await {
             return;
         }
         sleep(RETRY).await;
@@ -99,14 +104,12 @@ async fn death(leader: &Member) {
 }
 
 /// Holds a stream to the leader until it breaks. `false` if it could not be opened.
-async fn stood(leader: &Member) -> bool {
+async fn stood(leader: &Member, trust: Option<&Trust>) -> bool {
     let Ok(endpoint) = Endpoint::from_shared(format!("http://{}", leader.address)) else { return false };
-    let endpoint = endpoint
-        .connect_timeout(CONNECT_WITHIN)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true);
-    let Ok(channel) = endpoint.connect().await else { return false };
+    let endpoint =
+        endpoint.http2_keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE).keep_alive_while_idle(true);
+    let connector = Connector::new(trust.cloned(), CONNECT_WITHIN);
+    let Ok(channel) = endpoint.connect_with_connector(connector).await else { return false };
     let Ok(stream) = MasterServiceClient::new(channel).watch_leader(v1::WatchLeaderRequest {}).await else {
         return false;
     };

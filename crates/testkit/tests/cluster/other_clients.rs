@@ -18,13 +18,23 @@ fn grpcio(script: &str) -> Command {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grpcio_is_answered_alike_by_a_leader_and_its_standbys() {
-    let cluster = HaCluster::start(ClusterSpec::default()).await;
+    are_alike_to_grpcio(ClusterSpec::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpcio_is_answered_alike_by_a_leader_and_its_standbys_over_tls() {
+    are_alike_to_grpcio(ClusterSpec { tls: true, ..ClusterSpec::default() }).await;
+}
+
+async fn are_alike_to_grpcio(spec: ClusterSpec) {
+    let cluster = HaCluster::start(spec).await;
     cluster.wait_for_masters(3).await;
     let (leader, _) = cluster.leader().await;
     let standbys = cluster.masters().into_iter().filter(|name| *name != leader);
     let addresses: Vec<_> = [leader.clone()].into_iter().chain(standbys).map(|name| cluster.address(&name)).collect();
-    let output =
-        tokio::task::spawn_blocking(move || grpcio("contract.py").args(addresses).output().expect("python3 runs"));
+    let mut command = grpcio("contract.py");
+    command.args(addresses).envs(cluster.ca().map(|path| ("MUSTER_CA_FILE", path)));
+    let output = tokio::task::spawn_blocking(move || command.output().expect("python3 runs"));
     let output = output.await.expect("it ends");
     assert_success(&output);
 }

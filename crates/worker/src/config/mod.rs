@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use muster_types::{AllocatedResources, Capabilities, Hello, Incarnation, Session, WorkerName, WorkerUid};
 
+use muster_tls::Trust;
 pub use settings::{Action, CommandLine, StopArgs, WorkerSettings};
 
 /// A worker's configuration, complete.
@@ -19,6 +20,8 @@ pub use settings::{Action, CommandLine, StopArgs, WorkerSettings};
 pub struct WorkerConfig {
     /// Addresses of masters, at least one.
     pub masters: Vec<String>,
+    /// The masters that are trusted; connections to them are in the clear without.
+    pub trust: Option<MasterTrust>,
     /// The worker's label.
     pub name: WorkerName,
     /// Where its gRPC service listens.
@@ -51,6 +54,15 @@ pub struct WorkerConfig {
     pub rejoin: bool,
     /// Where to write the address once registered.
     pub address_file: Option<PathBuf>,
+}
+
+/// The cluster's CA.
+#[derive(Debug, Clone)]
+pub struct MasterTrust {
+    /// Its file, of which programs are told.
+    pub file: PathBuf,
+    /// Trust in it.
+    pub trust: Trust,
 }
 
 impl WorkerConfig {

@@ -8,13 +8,14 @@ use std::{fmt, process};
 use muster_config::{ConfigError, check_listen};
 use muster_proto::text::{is_label_key, is_label_value, is_resource_name, is_variable_name, is_worker_name};
 use muster_proto::v1;
+use muster_tls::Trust;
 use muster_types::{
     AllocatedResources, Hello, Incarnation, ResourceName, Session, WorkerName, WorkerUid, is_reserved_variable,
 };
 use muster_units::ByteSize;
 use serde::Deserialize;
 
-use super::{Directories, WorkerConfig, WorkerRetention, WorkerSettings, detect};
+use super::{Directories, MasterTrust, WorkerConfig, WorkerRetention, WorkerSettings, detect};
 
 /// Most addresses of one resource, as on the wire.
 const ADDRESSES_LIMIT: usize = 1_024;
@@ -40,6 +41,7 @@ impl WorkerSettings {
         };
         let config = WorkerConfig {
             masters: masters(&self.master)?,
+            trust: self.ca.clone().map(|file| trust(absolute(file))).transpose()?,
             name: worker_name(self.name.clone().unwrap_or_else(detect::hostname))?,
             listen,
             advertise: self.advertise.clone(),
@@ -109,6 +111,13 @@ impl WorkerSettings {
             cache_bytes: self.cache_keep_size.0,
         })
     }
+}
+
+/// Reads the cluster's CA.
+fn trust(file: PathBuf) -> Result<MasterTrust, ConfigError> {
+    let pem = std::fs::read_to_string(&file).map_err(|error| ConfigError::ReadFile(file.clone(), error))?;
+    let trust = Trust::in_ca(&pem).map_err(|error| ConfigError::value("ca", file.display().to_string(), error))?;
+    Ok(MasterTrust { file, trust })
 }
 
 fn masters(text: &str) -> Result<Vec<String>, ConfigError> {

@@ -55,6 +55,10 @@ pub struct WorkerSettings {
     /// Addresses of masters, host:port, separated by commas [default: 127.0.0.1:7077].
     #[arg(long, env = "MUSTER_MASTER", value_name = "HOST:PORT,…", default_value = "127.0.0.1:7077")]
     pub master: String,
+    /// File with the cluster's CA, whose masters are trusted: connections to them are over TLS.
+    /// Programs find it in MUSTER_CA_FILE.
+    #[arg(long, env = "MUSTER_CA_FILE", value_name = "PATH")]
+    pub ca: Option<PathBuf>,
     /// State directory: identity, journal, logs. One worker each, and nothing else: it is closed to
     /// other users, so one that is for many, such as /tmp, is refused
     /// [default: /var/lib/muster/worker].

@@ -22,6 +22,8 @@ pub struct WorkerVariables {
     pub host: String,
     /// Address of the worker's service.
     pub address: String,
+    /// File with the cluster's CA, where connections are over TLS.
+    pub ca_file: Option<PathBuf>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Worker-defined variables.
@@ -134,6 +136,8 @@ impl VariableScope<'_> {
             ("MUSTER_MEMORY_BYTES", launch.resources.memory.to_string()),
             ("MUSTER_MARK", launch.attempt.to_string()),
         ];
+        let ca_file = worker.ca_file.as_ref().map(|path| path.to_string_lossy().into_owned());
+        list.extend(ca_file.map(|path| ("MUSTER_CA_FILE", path)));
         if !launch.resources.addresses.is_empty() {
             list.push(("MUSTER_RESOURCES_FILE", places.resources_file.to_string_lossy().into_owned()));
         }

@@ -238,6 +238,7 @@ mod tests {
                 uid: "u1".into(),
                 host: "host1".into(),
                 address: "host1:1".into(),
+                ca_file: None,
                 labels: BTreeMap::from([("zone-a".into(), "north".into())]),
                 variables: BTreeMap::from([("JAVA_HOME".into(), "/java".into())]),
                 base: vec![("PATH".into(), "/bin".into())],

@@ -9,6 +9,7 @@ use std::time::Duration;
 use muster_agent::link::{LeaderSeen, Link, LinkEffect, LinkInput, Notice, RememberedCluster};
 use muster_agent::runner_protocol::Renewal;
 use muster_proto::v1::{self, link_request::Message};
+use muster_tls::Trust;
 use muster_types::{Capabilities, Hello, Incarnation, Report, Session, Time};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -71,6 +72,8 @@ pub struct WorkerProfile {
     pub hello: Hello,
     /// Masters that were configured.
     pub masters: Vec<String>,
+    /// The masters that are trusted; connections are in the clear without.
+    pub trust: Option<Trust>,
     /// What is on disk of the link.
     pub remembered: Option<RememberedCluster>,
     /// Masters that an earlier agent knew.
@@ -212,7 +215,7 @@ impl LinkActor {
         match effect {
             LinkEffect::Dial(session, address) => {
                 tracing::debug!(session = session.0, master = address, "dialling");
-                let task = tokio::spawn(dial::run(session, address, self.handle.clone()));
+                let task = tokio::spawn(dial::run(session, address, self.profile.trust.clone(), self.handle.clone()));
                 self.streams.insert(session, task.abort_handle());
             }
             LinkEffect::Close(session) => self.close(session),
@@ -258,7 +261,8 @@ impl LinkActor {
             LinkEffect::FenceWithoutRunner => self.orders.fence_without_runner(),
             LinkEffect::Watch(address) => {
                 self.unwatch();
-                let task = tokio::spawn(dial::watch(self.watch.0, address, self.handle.clone()));
+                let task =
+                    tokio::spawn(dial::watch(self.watch.0, address, self.profile.trust.clone(), self.handle.clone()));
                 self.watch.1 = Some(task.abort_handle());
             }
             LinkEffect::Unwatch => self.unwatch(),

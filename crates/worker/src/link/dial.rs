@@ -5,6 +5,7 @@ use std::time::Duration;
 use muster_proto::v1;
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_proto::v1::worker_link_service_client::WorkerLinkServiceClient;
+use muster_tls::{Connector, Mismatch, Trust, mismatch};
 use muster_types::Session;
 use tokio::sync::mpsc;
 use tonic::transport::{Channel, Endpoint};
@@ -23,17 +24,22 @@ const MESSAGE_LIMIT: usize = 64 << 20;
 
 /// Opens the stream and reads it. Everything goes to the actor, which knows by the session whether
 /// it still counts.
-pub(super) async fn run(session: Session, address: String, events: mpsc::Sender<LinkEvent>) {
-    let reason = match open_and_read(session, &address, &events).await {
+pub(super) async fn run(session: Session, address: String, trust: Option<Trust>, events: mpsc::Sender<LinkEvent>) {
+    let reason = match open_and_read(session, &address, trust.clone(), &events).await {
         Ok(()) => "the master ended the stream".to_owned(),
-        Err(reason) => reason,
+        Err(reason) => explained(reason, &address, trust.as_ref()).await,
     };
     // The actor may be gone: then nobody needs to know.
     let _ = events.send(LinkEvent::Broken(session, address, reason)).await;
 }
 
-async fn open_and_read(session: Session, address: &str, events: &mpsc::Sender<LinkEvent>) -> Result<(), String> {
-    let channel = connect(endpoint(address)?).await?;
+async fn open_and_read(
+    session: Session,
+    address: &str,
+    trust: Option<Trust>,
+    events: &mpsc::Sender<LinkEvent>,
+) -> Result<(), String> {
+    let channel = connect(endpoint(address)?, trust).await?;
     let (up, outgoing) = outgoing::channel();
     if events.send(LinkEvent::Connected(session, up)).await.is_err() {
         return Ok(());
@@ -52,27 +58,43 @@ async fn open_and_read(session: Session, address: &str, events: &mpsc::Sender<Li
 }
 
 fn endpoint(address: &str) -> Result<Endpoint, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| in_one_line(&error))?;
-    Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true))
+    Endpoint::from_shared(format!("http://{address}")).map_err(|error| in_one_line(&error))
 }
 
-async fn connect(endpoint: Endpoint) -> Result<Channel, String> {
-    endpoint.connect().await.map_err(|error| in_one_line(&error))
+async fn connect(endpoint: Endpoint, trust: Option<Trust>) -> Result<Channel, String> {
+    let connector = Connector::new(trust, CONNECT_TIMEOUT);
+    endpoint.connect_with_connector(connector).await.map_err(|error| in_one_line(&error))
+}
+
+/// Why a stream did not come up or broke, where it is that one side speaks TLS as the other does
+/// not; else the reason as it is.
+async fn explained(reason: String, address: &str, trust: Option<&Trust>) -> String {
+    match mismatch(address, trust, CONNECT_TIMEOUT).await {
+        Some(Mismatch::NeedsTls) => "the master speaks TLS: name its CA with --ca".to_owned(),
+        Some(Mismatch::Plaintext) => "the master does not speak TLS: leave out --ca".to_owned(),
+        Some(Mismatch::Untrusted(error)) => format!("the CA is another: {error}"),
+        None => reason,
+    }
 }
 
 /// Watches at a master who leads. The number tells the actor whether this watch still counts.
-pub(super) async fn watch(number: u64, address: String, events: mpsc::Sender<LinkEvent>) {
-    if let Err(reason) = open_and_watch(number, &address, &events).await {
+pub(super) async fn watch(number: u64, address: String, trust: Option<Trust>, events: mpsc::Sender<LinkEvent>) {
+    if let Err(reason) = open_and_watch(number, &address, trust, &events).await {
         tracing::debug!(master = address, reason, "the watch on a second master ended");
     }
     // The actor may be gone: then nobody needs to know.
     let _ = events.send(LinkEvent::WatchBroken(number, address)).await;
 }
 
-async fn open_and_watch(number: u64, address: &str, events: &mpsc::Sender<LinkEvent>) -> Result<(), String> {
+async fn open_and_watch(
+    number: u64,
+    address: &str,
+    trust: Option<Trust>,
+    events: &mpsc::Sender<LinkEvent>,
+) -> Result<(), String> {
     let endpoint = endpoint(address)?;
     let endpoint = endpoint.http2_keep_alive_interval(WATCH_PING).keep_alive_timeout(WATCH_PING);
-    let channel = connect(endpoint.keep_alive_while_idle(true)).await?;
+    let channel = connect(endpoint.keep_alive_while_idle(true), trust).await?;
     let mut client = MasterServiceClient::new(channel);
     let request = v1::WatchLeaderRequest {};
     let failed = |status: tonic::Status| status.message().to_owned();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use muster_proto::errors::Failure;
 use muster_proto::v1;
 use muster_proto::v1::master_service_client::MasterServiceClient;
+use muster_tls::Connector;
 use tonic::Status as GrpcStatus;
 use tonic::transport::Endpoint;
 
@@ -20,8 +21,12 @@ pub(super) async fn drain(state: &ServiceState, wait: bool) -> Result<v1::DrainR
         Failure::NoLeader.to_status()
     };
     let endpoint = Endpoint::from_shared(format!("http://{master}")).map_err(|error| unreachable(error.to_string()))?;
-    let endpoint = endpoint.connect_timeout(PATIENCE).timeout(PATIENCE);
-    let channel = endpoint.connect().await.map_err(|error| unreachable(error.to_string()))?;
+    let connector = Connector::new(state.trust.clone(), PATIENCE);
+    let channel = endpoint
+        .timeout(PATIENCE)
+        .connect_with_connector(connector)
+        .await
+        .map_err(|error| unreachable(error.to_string()))?;
     let request = v1::DrainWorkerRequest { worker_id: state.uid.clone(), ..v1::DrainWorkerRequest::default() };
     MasterServiceClient::new(channel).drain_worker(request).await?;
     let mut changes = state.attempts.changes();

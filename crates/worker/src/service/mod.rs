@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use muster_proto::v1;
 use muster_proto::v1::worker_service_server::WorkerService;
+use muster_tls::Trust;
 use muster_types::AllocatedResources;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status as GrpcStatus};
@@ -27,6 +28,8 @@ pub struct ServiceState {
     pub name: String,
     /// Its uid.
     pub uid: String,
+    /// The masters that are trusted; connections are in the clear without.
+    pub trust: Option<Trust>,
     /// All its resources.
     pub total: AllocatedResources,
     /// The attempts.

@@ -1,0 +1,54 @@
+//! How the masters are reached.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// The address of the master when nothing names one.
+pub(crate) const DEFAULT_MASTER: &str = "127.0.0.1:7077";
+
+/// How the masters are reached.
+// The variables are read here and not by clap, which shows what a variable sets as required in the
+// usage of a command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct ConnectionArgs {
+    /// Addresses of the masters, HOST:PORT joined by commas; whichever leads is found [env:
+    /// MUSTER_MASTER] [default: those of the context, else 127.0.0.1:7077].
+    #[arg(long, global = true, value_name = "ADDRESSES", value_delimiter = ',')]
+    master: Vec<String>,
+    /// File with the cluster's CA: the masters are reached over TLS [env: MUSTER_CA_FILE] [default:
+    /// the CA of the context].
+    #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
+    ca: Option<PathBuf>,
+    /// A cluster that `muster login` remembered [env: MUSTER_CONTEXT] [default: the one that is
+    /// chosen, or that has the address].
+    #[arg(long, global = true, value_name = "NAME")]
+    context: Option<String>,
+}
+
+impl ConnectionArgs {
+    /// What a command line says that is not parsed in full.
+    pub(crate) fn of_masters(addresses: Option<String>) -> ConnectionArgs {
+        ConnectionArgs { master: addresses.into_iter().collect(), ..ConnectionArgs::default() }
+    }
+
+    /// The addresses that the option or the variable gives, joined by commas.
+    pub(crate) fn masters(&self) -> Option<String> {
+        if self.master.is_empty() { variable("MUSTER_MASTER") } else { Some(self.master.join(",")) }
+    }
+
+    /// The file of the CA that the option or the variable gives.
+    pub(crate) fn ca(&self) -> Option<PathBuf> {
+        self.ca.clone().or_else(|| variable("MUSTER_CA_FILE").map(PathBuf::from))
+    }
+
+    /// The name of the context that the option or the variable gives.
+    pub(crate) fn context(&self) -> Option<String> {
+        self.context.clone().filter(|name| !name.is_empty()).or_else(|| variable("MUSTER_CONTEXT"))
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}

@@ -1,0 +1,48 @@
+//! The arguments of `login` and `context`.
+
+use clap::{Args, Subcommand};
+use muster_client::CaDigest;
+
+/// Which cluster is remembered.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The digest is in the log of a master that serves over TLS, and `muster-master init` prints it. Without a digest the CA is taken from the file of --ca. The cluster is \
+remembered in ~/.config/muster/contexts.toml (below XDG_CONFIG_HOME where that is set), which only you can read.
+
+Examples:
+  muster login 10.0.0.1:7077 --ca-digest sha256:4f0c…
+  muster login master.example:7077 --ca ca.crt --context production")]
+pub(crate) struct LoginArgs {
+    /// Addresses of masters, HOST:PORT joined by commas.
+    #[arg(value_name = "ADDRESSES")]
+    pub(crate) masters: String,
+    /// Digest of the cluster's CA, sha256:HEX. Nothing is said to a master that has another.
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) ca_digest: Option<CaDigest>,
+}
+
+/// What to do with contexts.
+#[derive(Debug, Args)]
+pub(crate) struct ContextArgs {
+    #[command(subcommand)]
+    pub(crate) command: ContextCommand,
+}
+
+/// What to do with contexts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContextCommand {
+    /// List them; a star marks the chosen one.
+    List,
+    /// Choose the one that commands go to.
+    Use {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Forget one.
+    Forget {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}

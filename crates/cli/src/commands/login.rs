@@ -1,0 +1,77 @@
+//! `muster login` and `muster context`.
+
+use std::time::Duration;
+
+use muster_client::{CaDigest, MasterAddresses, Trust, fetch_ca};
+
+use super::put;
+use crate::args::{ConnectionArgs, ContextArgs, ContextCommand, LoginArgs};
+use crate::contexts::{ClusterContext, Contexts, Target};
+use crate::failure::CommandFailure;
+use crate::master::MasterClient;
+
+/// How long a master may take to show its CA.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Remembers a cluster, once a master of it has answered under its CA.
+pub(super) async fn login(connection: &ConnectionArgs, args: LoginArgs) -> Result<(), CommandFailure> {
+    let masters: MasterAddresses = args.masters.parse().map_err(|_| CommandFailure::Masters(args.masters.clone()))?;
+    let ca = match (args.ca_digest, connection.ca()) {
+        (Some(digest), _) => ca_of(&masters, digest).await?,
+        (None, Some(file)) => std::fs::read_to_string(&file).map_err(|error| CommandFailure::File(file, error))?,
+        (None, None) => {
+            let text = "the CA of the cluster must be named, with --ca-digest (the log of a master shows it) or --ca";
+            return Err(CommandFailure::Usage(text.to_owned()));
+        }
+    };
+    let trust = Trust::in_ca(&ca).map_err(|error| CommandFailure::Usage(format!("the CA makes no sense: {error}")))?;
+    let client = MasterClient::new(&Target { masters: masters.to_string(), trust: Some(trust) })?;
+    let cluster = client.ask(client.client().get_cluster()).await?;
+
+    let name = connection.context().unwrap_or(cluster.name);
+    let mut contexts = Contexts::load()?;
+    contexts.contexts.insert(name.clone(), ClusterContext { masters: masters.to_string(), ca });
+    contexts.current = Some(name.clone());
+    let path = contexts.save()?;
+    put(&format!("commands go to {name} at {masters} now ({})\n", path.display()))
+}
+
+/// The CA with a digest, from the first of the masters that shows it.
+async fn ca_of(masters: &MasterAddresses, digest: CaDigest) -> Result<String, CommandFailure> {
+    let mut failures = Vec::new();
+    for address in masters.addresses() {
+        match fetch_ca(address, digest, PATIENCE).await {
+            Ok(ca) => return Ok(ca),
+            Err(error) => {
+                let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+                failures.push(format!("{address}: {error}{}", source.unwrap_or_default()));
+            }
+        }
+    }
+    Err(CommandFailure::State(format!("no master shows the CA of this digest\n  {}", failures.join("\n  "))))
+}
+
+/// Shows, chooses or forgets contexts.
+pub(super) fn context(args: ContextArgs) -> Result<(), CommandFailure> {
+    let mut contexts = Contexts::load()?;
+    match args.command {
+        ContextCommand::List => {
+            for (name, context) in &contexts.contexts {
+                let mark = if contexts.current.as_ref() == Some(name) { '*' } else { ' ' };
+                put(&format!("{mark} {name}  {}\n", context.masters))?;
+            }
+            return Ok(());
+        }
+        ContextCommand::Use { name } => {
+            contexts.get(&name)?;
+            contexts.current = Some(name);
+        }
+        ContextCommand::Forget { name } => {
+            contexts.get(&name)?;
+            contexts.contexts.remove(&name);
+            contexts.current = contexts.current.filter(|current| *current != name);
+        }
+    }
+    contexts.save()?;
+    Ok(())
+}

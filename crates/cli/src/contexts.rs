@@ -1,0 +1,209 @@
+//! The clusters that `muster login` remembered.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use muster_client::{MasterAddresses, Trust};
+use serde::{Deserialize, Serialize};
+
+use crate::args::{ConnectionArgs, DEFAULT_MASTER};
+use crate::failure::CommandFailure;
+use crate::similar::similar;
+
+/// The remembered clusters, by name, as they are in the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Contexts {
+    /// The chosen one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) current: Option<String>,
+    #[serde(default)]
+    pub(crate) contexts: BTreeMap<String, ClusterContext>,
+}
+
+/// A remembered cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClusterContext {
+    /// Addresses of its masters, joined by commas.
+    pub(crate) masters: String,
+    /// Its CA, as PEM.
+    pub(crate) ca: String,
+}
+
+/// Where a command goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// The addresses, as they were written.
+    pub(crate) masters: String,
+    /// The masters that are trusted; connections are in the clear without.
+    pub(crate) trust: Option<Trust>,
+}
+
+/// The contexts cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ContextsError {
+    #[error("{0}: {1}")]
+    File(PathBuf, #[source] io::Error),
+    #[error("{0} can be read by others: chmod 600 it")]
+    Exposed(PathBuf),
+    #[error("{0} makes no sense: {1}")]
+    Malformed(PathBuf, String),
+    #[error("there is no place for contexts: neither XDG_CONFIG_HOME nor HOME is set")]
+    NoPlace,
+}
+
+impl Contexts {
+    /// Reads them; none where there is no file.
+    pub(crate) fn load() -> Result<Contexts, ContextsError> {
+        match path() {
+            Some(path) => read(&path),
+            None => Ok(Contexts::default()),
+        }
+    }
+
+    /// Writes them, readable by their owner alone.
+    pub(crate) fn save(&self) -> Result<PathBuf, ContextsError> {
+        let path = path().ok_or(ContextsError::NoPlace)?;
+        write(&path, self)?;
+        Ok(path)
+    }
+
+    /// One by its name.
+    pub(crate) fn get(&self, name: &str) -> Result<&ClusterContext, CommandFailure> {
+        self.contexts.get(name).ok_or_else(|| CommandFailure::NotFound {
+            kind: "context",
+            id: name.to_owned(),
+            similar: similar(name, self.contexts.keys().map(String::as_str)),
+        })
+    }
+
+    /// Where a command goes: what the command line and the environment say stands above the
+    /// context, which is the named one, else the one that has a given address, else the chosen one.
+    fn target(&self, connection: &ConnectionArgs) -> Result<(String, Option<String>), CommandFailure> {
+        let given = connection.masters();
+        let context = match (connection.context(), &given) {
+            (Some(name), _) => Some(self.get(&name)?),
+            (None, Some(given)) => self.contexts.values().find(|context| shares_an_address(&context.masters, given)),
+            (None, None) => self.current.as_ref().map(|name| self.get(name)).transpose()?,
+        };
+        let masters = given.or_else(|| context.map(|context| context.masters.clone()));
+        let ca = context.map(|context| context.ca.clone());
+        Ok((masters.unwrap_or_else(|| DEFAULT_MASTER.to_owned()), ca))
+    }
+}
+
+impl Target {
+    /// Where a command with these arguments goes.
+    pub(crate) fn of(connection: &ConnectionArgs) -> Result<Target, CommandFailure> {
+        let (masters, ca) = Contexts::load()?.target(connection)?;
+        let trust = match connection.ca() {
+            Some(file) => Some(trust_in(&file)?),
+            // What is in the file was verified when it was written.
+            None => ca.map(|pem| Trust::in_ca(&pem)).transpose().map_err(|error| bad_ca("the context", &error))?,
+        };
+        Ok(Target { masters, trust })
+    }
+
+    /// A cluster in the clear.
+    pub(crate) fn in_the_clear(masters: &str) -> Target {
+        Target { masters: masters.to_owned(), trust: None }
+    }
+}
+
+fn trust_in(file: &Path) -> Result<Trust, CommandFailure> {
+    let pem = fs::read_to_string(file).map_err(|error| CommandFailure::File(file.to_owned(), error))?;
+    Trust::in_ca(&pem).map_err(|error| bad_ca(&file.display().to_string(), &error))
+}
+
+fn bad_ca(place: &str, error: &muster_client::TlsError) -> CommandFailure {
+    CommandFailure::Usage(format!("the CA of {place} makes no sense: {error}"))
+}
+
+fn shares_an_address(one: &str, other: &str) -> bool {
+    let addresses = |text: &str| text.parse::<MasterAddresses>().map(|parsed| parsed.addresses().to_vec());
+    let (Ok(one), Ok(other)) = (addresses(one), addresses(other)) else { return false };
+    other.iter().any(|address| one.contains(address))
+}
+
+/// The file of the contexts.
+fn path() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))?;
+    Some(config.join("muster/contexts.toml"))
+}
+
+fn read(path: &Path) -> Result<Contexts, ContextsError> {
+    let failed = |error| ContextsError::File(path.to_owned(), error);
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contexts::default()),
+        text => text.map_err(failed)?,
+    };
+    if path.metadata().map_err(failed)?.mode() & 0o077 != 0 {
+        return Err(ContextsError::Exposed(path.to_owned()));
+    }
+    toml::from_str(&text).map_err(|error| ContextsError::Malformed(path.to_owned(), error.message().to_owned()))
+}
+
+fn write(path: &Path, contexts: &Contexts) -> Result<(), ContextsError> {
+    let text =
+        toml::to_string(contexts).map_err(|error| ContextsError::Malformed(path.to_owned(), error.to_string()))?;
+    let write = || {
+        if let Some(directory) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
+        muster_os::file::replace_private(path, text)
+    };
+    write().map_err(|error| ContextsError::File(path.to_owned(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn contexts() -> Contexts {
+        let context = |masters: &str| ClusterContext { masters: masters.to_owned(), ca: masters.to_owned() };
+        let contexts = [("lab", "lab:7077"), ("shop", "a:1,b:2")];
+        Contexts {
+            current: Some("shop".to_owned()),
+            contexts: contexts.map(|(name, masters)| (name.to_owned(), context(masters))).into(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_others_cannot() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("config/muster/contexts.toml");
+        assert_eq!(read(&path).unwrap(), Contexts::default());
+        write(&path, &contexts()).unwrap();
+        assert_eq!(read(&path).unwrap(), contexts());
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+        assert_eq!(path.parent().unwrap().metadata().unwrap().mode() & 0o777, 0o700);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(read(&path), Err(ContextsError::Exposed(_))));
+        write(&path, &contexts()).unwrap();
+        assert_eq!(read(&path).unwrap(), contexts(), "a new file takes its place");
+        fs::write(&path, "contexts = 7").unwrap();
+        assert!(matches!(read(&path), Err(ContextsError::Malformed(..))));
+    }
+
+    #[test]
+    fn an_address_stands_above_the_context_and_finds_its_own() {
+        let target =
+            |masters: Option<&str>| contexts().target(&ConnectionArgs::of_masters(masters.map(str::to_owned))).unwrap();
+        assert_eq!(target(None), ("a:1,b:2".to_owned(), Some("a:1,b:2".to_owned())));
+        assert_eq!(target(Some("b:2")), ("b:2".to_owned(), Some("a:1,b:2".to_owned())));
+        assert_eq!(target(Some("lab")), ("lab".to_owned(), Some("lab:7077".to_owned())), "the port is the default");
+        assert_eq!(target(Some("b:3")), ("b:3".to_owned(), None));
+        let nothing = Contexts::default().target(&ConnectionArgs::default()).unwrap();
+        assert_eq!(nothing, (DEFAULT_MASTER.to_owned(), None));
+        let gone = Contexts { current: Some("shup".to_owned()), ..contexts() };
+        let failure = gone.target(&ConnectionArgs::default()).unwrap_err().to_string();
+        assert_eq!(failure, "there is no context 'shup'; did you mean shop?");
+    }
+}

@@ -1,0 +1,113 @@
+//! A cluster over TLS, as people and programs meet it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use muster_testkit::{Cluster, Daemon, NamespaceNetwork, Options, wait_for_file};
+
+fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+/// Runs `muster` with contexts in a directory and nothing of this cluster in the environment.
+fn muster(cluster: &Cluster, config: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(cluster.binaries().path("muster"));
+    command.args(args).env("XDG_CONFIG_HOME", config).env("NO_COLOR", "1");
+    command.env_remove("MUSTER_MASTER").env_remove("MUSTER_CA_FILE").env_remove("MUSTER_CONTEXT");
+    command.output().expect("muster runs")
+}
+
+fn over_tls() -> Options {
+    Options { tls: true, workers: 1, ..Options::default() }
+}
+
+#[test]
+fn people_log_in_by_the_digest_and_go_there_from_then_on() {
+    let cluster = Cluster::start(over_tls());
+    let home = tempfile::tempdir().expect("a directory");
+    let muster = |args: &[&str]| muster(&cluster, home.path(), args);
+    let address = cluster.address();
+    let log = std::fs::read_to_string(cluster.dir().join("master.log")).expect("there is a log");
+    let digest =
+        log.split_whitespace().find_map(|word| word.strip_suffix('`').filter(|word| word.starts_with("sha256:")));
+    let digest = digest.expect("the log says how to log in");
+
+    let refused = said(&muster(&["--master", address, "list", "drivers"]));
+    assert!(refused.contains("speaks TLS") && refused.contains("muster login"), "{refused}");
+    let other = format!("sha256:{}", "ab".repeat(32));
+    let refused = said(&muster(&["login", address, "--ca-digest", &other]));
+    assert!(refused.contains("no master shows the CA of this digest"), "{refused}");
+    assert_eq!(said(&muster(&["context", "list"])), "", "a login that failed leaves nothing");
+
+    let output = muster(&["login", address, "--ca-digest", digest, "--context", "lab"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(said(&muster(&["context", "list"])), format!("* lab  {address}\n"));
+    let output = muster(&["submit", "--wait", "--", "/bin/echo", "over TLS"]);
+    assert!(output.status.success() && said(&output).contains("over TLS\n"), "{}", said(&output));
+    let output = muster(&["--master", address, "list", "workers", "-o", "name"]);
+    assert_eq!(said(&output), "w1\n", "an address finds its context");
+
+    assert!(muster(&["context", "forget", "lab"]).status.success());
+    let refused = said(&muster(&["--master", address, "list", "drivers"]));
+    assert!(refused.contains("speaks TLS"), "{refused}");
+}
+
+#[test]
+fn a_program_of_the_cluster_reaches_its_masters_over_tls() {
+    let cluster = Cluster::start(over_tls());
+    let muster = cluster.binaries().path("muster");
+    let output =
+        cluster.muster(&["submit", "--wait", "--", muster.to_str().expect("a path"), "list", "workers", "-o", "name"]);
+    assert!(output.status.success() && said(&output).contains("w1\n"), "{}", said(&output));
+}
+
+#[test]
+fn who_trusts_another_ca_or_none_is_told_so() {
+    let cluster = Cluster::start(Options { workers: 0, ..over_tls() });
+    let home = tempfile::tempdir().expect("a directory");
+    let other = home.path().join("other");
+    let program = cluster.binaries().path("muster-master");
+    let made = Command::new(&program).arg("init").arg("--out").arg(&other).output().expect("it runs");
+    assert!(made.status.success() && said(&made).contains("its digest is sha256:"), "{}", said(&made));
+    let again = Command::new(&program).arg("init").arg("--out").arg(&other).output().expect("it runs");
+    assert!(!again.status.success() && said(&again).contains("holds a CA already"), "{}", said(&again));
+
+    let other_ca = other.join("ca.crt");
+    let other_ca = other_ca.to_str().expect("a path");
+    let refused =
+        said(&muster(&cluster, home.path(), &["--master", cluster.address(), "--ca", other_ca, "list", "drivers"]));
+    assert!(refused.contains("is not trusted: invalid peer certificate"), "{refused}");
+
+    // A master in the clear, at an address of its own.
+    let mut network = NamespaceNetwork::loopback();
+    let plain = network.add().address(7077);
+    let ready = home.path().join("address");
+    let mut command = Command::new(&program);
+    command.args(["--listen", &plain, "--store", "memory:"]).arg("--address-file").arg(&ready);
+    let _plain = Daemon::start(command, &home.path().join("plain.log"));
+    wait_for_file(&ready, std::time::Duration::from_secs(30));
+    let refused = said(&muster(&cluster, home.path(), &["--master", &plain, "--ca", other_ca, "list", "drivers"]));
+    assert!(refused.contains("does not speak TLS"), "{refused}");
+
+    // Workers say it in their logs, and try on.
+    let worker = |name: &str, args: &[&str]| {
+        let mut command = Command::new(cluster.binaries().path("muster-worker"));
+        command.args(["--master", cluster.address(), "--name", name, "--listen", "127.0.0.1:0"]).args(args);
+        command.arg("--state-dir").arg(home.path().join(name)).env_remove("MUSTER_CA_FILE");
+        Daemon::start(command, &home.path().join(format!("{name}.log")))
+    };
+    let _workers = [worker("w8", &[]), worker("w9", &["--ca", other_ca])];
+    for (name, expected) in [("w8", "the master speaks TLS: name its CA with --ca"), ("w9", "the CA is another: ")] {
+        let log = home.path().join(format!("{name}.log"));
+        let mut text = String::new();
+        for _ in 0..600 {
+            text = std::fs::read_to_string(&log).unwrap_or_default();
+            if text.contains(expected) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        assert!(text.contains(expected), "{text}");
+    }
+}

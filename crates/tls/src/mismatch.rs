@@ -1,0 +1,53 @@
+//! Why a client and a master do not understand each other.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::Trust;
+use crate::connect::handshake;
+
+/// What keeps a client and the master at an address apart.
+#[derive(Debug, thiserror::Error)]
+pub enum Mismatch {
+    /// The master speaks TLS and the client does not.
+    #[error("speaks TLS")]
+    NeedsTls,
+    /// The client speaks TLS and the master does not.
+    #[error("does not speak TLS")]
+    Plaintext,
+    /// The handshake failed, as a rule because the CA is another.
+    #[error("is not trusted")]
+    Untrusted(#[source] io::Error),
+}
+
+/// What a client of HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// How a record of TLS begins that is an alert.
+const ALERT: u8 = 0x15;
+
+/// Finds out what keeps them apart; `None` if it is nothing of TLS, or takes longer than `timeout`.
+pub async fn mismatch(address: &str, trust: Option<&Trust>, timeout: Duration) -> Option<Mismatch> {
+    tokio::time::timeout(timeout, find(address, trust, timeout)).await.ok().flatten()
+}
+
+async fn find(address: &str, trust: Option<&Trust>, timeout: Duration) -> Option<Mismatch> {
+    match (trust, speaks_tls(address).await?) {
+        (None, false) => None,
+        (None, true) => Some(Mismatch::NeedsTls),
+        (Some(_), false) => Some(Mismatch::Plaintext),
+        (Some(trust), true) => {
+            let tcp = TcpStream::connect(address).await.ok()?;
+            handshake(tcp, trust, timeout).await.err().map(Mismatch::Untrusted)
+        }
+    }
+}
+
+/// Whether the answer to plaintext is an alert; `None` if there is none.
+async fn speaks_tls(address: &str) -> Option<bool> {
+    let mut tcp = TcpStream::connect(address).await.ok()?;
+    tcp.write_all(PREFACE).await.ok()?;
+    Some(tcp.read_u8().await.ok()? == ALERT)
+}
