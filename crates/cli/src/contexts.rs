@@ -99,6 +99,10 @@ impl Contexts {
 impl Target {
     /// Where a command with these arguments goes.
     pub(crate) fn of(connection: &ConnectionArgs) -> Result<Target, CommandFailure> {
+        // A program of a cluster is told both, and its account may have no readable contexts.
+        if let (Some(masters), Some(file)) = (connection.masters(), connection.ca()) {
+            return Ok(Target { masters, trust: Some(trust_in(&file)?) });
+        }
         let (masters, ca) = Contexts::load()?.target(connection)?;
         let trust = match connection.ca() {
             Some(file) => Some(trust_in(&file)?),

@@ -97,7 +97,7 @@ fn who_trusts_another_ca_or_none_is_told_so() {
         command.arg("--state-dir").arg(home.path().join(name)).env_remove("MUSTER_CA_FILE");
         Daemon::start(command, &home.path().join(format!("{name}.log")))
     };
-    let _workers = [worker("w8", &[]), worker("w9", &["--ca", other_ca])];
+    let workers = [worker("w8", &[]), worker("w9", &["--ca", other_ca])];
     for (name, expected) in [("w8", "the master speaks TLS: name its CA with --ca"), ("w9", "the CA is another: ")] {
         let log = home.path().join(format!("{name}.log"));
         let mut text = String::new();
@@ -109,5 +109,12 @@ fn who_trusts_another_ca_or_none_is_told_so() {
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
         assert!(text.contains(expected), "{text}");
+    }
+    // Their runners outlive them.
+    drop(workers);
+    for name in ["w8", "w9"] {
+        let mut stop = Command::new(cluster.binaries().path("muster-worker"));
+        stop.arg("stop").arg("--state-dir").arg(home.path().join(name));
+        assert!(stop.status().expect("it runs").success(), "{name}");
     }
 }

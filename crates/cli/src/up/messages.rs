@@ -2,7 +2,8 @@
 
 use super::layout::{ClusterLayout, ETCD};
 use super::plan::ClusterPlan;
-use crate::args::DEFAULT_MASTER;
+use crate::args::ConnectionArgs;
+use crate::contexts::Target;
 use crate::output::size;
 
 /// The directory, the address, and what to do next.
@@ -34,7 +35,8 @@ pub(crate) fn places(layout: &ClusterLayout) -> String {
 /// Commands to try.
 pub(crate) fn next_steps(layout: &ClusterLayout, address: &str) -> String {
     let mut text = String::from("\nNext:\n");
-    if address != DEFAULT_MASTER {
+    // The environment or a context may name another cluster.
+    if !Target::of(&ConnectionArgs::default()).is_ok_and(|target| target.masters == address) {
         text.push_str(&format!("  export MUSTER_MASTER={address}\n"));
     }
     text.push_str("  muster submit --wait -- /bin/sh -c 'echo hello; exit 3'\n  muster list drivers\n");
