@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_proto::server::KnownHosts;
 use muster_store::{Candidacy, Candidate, NewCluster, OpenError};
 use muster_tls::{Authority, ServerTls, TlsError, Trust};
 use tokio::net::TcpListener;
@@ -85,7 +86,9 @@ where
     let (election, archive) = (candidate.election(), candidate.archive());
     let stopped = async move { until_stopped(&mut ended).await };
     let incoming = connections(listener, tls);
-    let serving = serve(incoming, &slot, &election, archive, reporter, trust.clone(), stopped);
+    let names = settings.tls.iter().flat_map(|tls| tls.names.iter().cloned());
+    let hosts = KnownHosts::of(bound, names.chain([address.clone()]));
+    let serving = serve(incoming, &slot, &election, archive, reporter, trust.clone(), hosts, stopped);
     let mut serving = tokio::spawn(serving);
 
     // Readiness runs apart from the roles, because a role may load for long.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use muster_proto::flow_control::{MASTER_STREAMS, Windows};
 use muster_proto::reflection::{self, ReflectionIndex};
-use muster_proto::server::{self, MAX_HEADERS_READ, MAX_REQUEST};
+use muster_proto::server::{self, KnownHosts, MAX_HEADERS_READ, MAX_REQUEST};
 use muster_proto::v1::application_service_server::{self, ApplicationServiceServer};
 use muster_proto::v1::master_service_server::{self, MasterServiceServer};
 use muster_proto::v1::worker_link_service_server::{self, WorkerLinkServiceServer};
@@ -50,6 +50,7 @@ pub(crate) fn serve(
     archive: Archive,
     health: HealthReporter,
     trust: Option<Trust>,
+    hosts: KnownHosts,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> ServerFuture {
     let master =
@@ -65,10 +66,11 @@ pub(crate) fn serve(
     // machine room.
     let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
         .max_decoding_message_size(MAX_LINK_MESSAGE);
+    let hosts = Arc::new(hosts);
     let reflected = Arc::new(ReflectionIndex::lazy(&SERVICES));
     let forwarding = Arc::new(Router::new(slot.clone(), election.clone(), trust));
     let router = Server::builder()
-        .layer(tower::layer::layer_fn(server::guarded))
+        .layer(tower::layer::layer_fn(move |services| server::guarded(services, hosts.clone())))
         .layer(tower::layer::layer_fn(move |inner| Forward::new(inner, forwarding.clone())))
         .initial_stream_window_size(Windows::OF_MASTER.stream)
         .initial_connection_window_size(Windows::OF_MASTER.connection)

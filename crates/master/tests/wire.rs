@@ -131,6 +131,28 @@ async fn what_is_not_served_and_what_is_no_call_are_answered_by_the_protocol() {
     }
 }
 
+/// A web page can have a browser call a loopback address by a name of its own (DNS rebinding).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_on_loopback_takes_no_call_by_a_foreign_name_and_none_of_a_browser() {
+    let pair = Pair::start().await;
+    let call = || Call::new(GET, &named("x"));
+    for host in ["evil.example", "evil.example:7077", "10.0.0.1:7077", "127.0.0.1.evil.example"] {
+        let frames = pair.both(&call().to_host(host)).await;
+        assert_eq!((frames.status(), frames.reason.as_deref()), (7, Some("FOREIGN_HOST")), "{host} {frames:?}");
+    }
+    for name in ["origin", "sec-fetch-site", "sec-fetch-mode"] {
+        let frames = pair.both(&call().with(name, "cross-site")).await;
+        assert_eq!((frames.status(), frames.reason.as_deref()), (7, Some("FOREIGN_HOST")), "{name} {frames:?}");
+    }
+    for host in ["localhost", "localhost:1", "127.0.0.1", "127.8.9.10:7077", "[::1]:7077"] {
+        assert_eq!(pair.both(&call().to_host(host)).await.status(), 5, "{host}");
+    }
+    for path in ["/grpc.health.v1.Health/Check", "/muster.v1.WorkerLinkService/Link"] {
+        let frames = pair.both(&Call::new(path, &named("")).to_host("evil.example")).await;
+        assert_eq!(frames.reason.as_deref(), Some("FOREIGN_HOST"), "{path}");
+    }
+}
+
 /// A method that takes one message takes no second one, whether it answers with one or a stream.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_message_is_refused_where_a_method_takes_one() {
@@ -505,7 +527,7 @@ fn literals(path: &str) -> Vec<u8> {
         (":method", "POST"),
         (":scheme", "http"),
         (":path", path),
-        (":authority", "x"),
+        (":authority", "localhost"),
         ("te", "trailers"),
         ("content-type", "application/grpc"),
     ];

@@ -44,6 +44,7 @@ failures! {
     AlreadyExists { .. } => AlreadyExists { kind: "driver", name: text() }, AlreadyExists, ALREADY_EXISTS;
     NotFound { .. } => NotFound { kind: "driver", name: text() }, NotFound, NOT_FOUND;
     BadRequest(_) => BadRequest(FieldViolations::of("f", "m")), InvalidArgument, BAD_REQUEST;
+    ForeignHost { .. } => ForeignHost { host: text() }, PermissionDenied, FOREIGN_HOST;
     TooLarge { .. } => TooLarge { what: "a message", limit: 1 }, ResourceExhausted, TOO_LARGE;
     QueueFull { .. } => QueueFull { what: text() }, ResourceExhausted, QUEUE_FULL;
     Compacted { .. } => Compacted { oldest: text(), current: text() }, OutOfRange, COMPACTED;

@@ -97,6 +97,7 @@ pub fn framed(compressed: bool, message: &[u8]) -> Vec<u8> {
 #[derive(Debug, Clone)]
 pub struct Call {
     path: String,
+    host: Option<String>,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
 }
@@ -104,13 +105,20 @@ pub struct Call {
 impl Call {
     /// A call with one message.
     pub fn new(path: &str, message: &impl prost::Message) -> Call {
-        Call { path: path.to_owned(), headers: Vec::new(), body: framed(false, &message.encode_to_vec()) }
+        Call { path: path.to_owned(), host: None, headers: Vec::new(), body: framed(false, &message.encode_to_vec()) }
     }
 
     /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Call {
         self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Calls the server by another name than its address.
+    #[must_use]
+    pub fn to_host(mut self, host: &str) -> Call {
+        self.host = Some(host.to_owned());
         self
     }
 
@@ -132,7 +140,8 @@ impl Call {
     ///
     /// If a header is invalid.
     pub fn head(&self, address: &str) -> Request<()> {
-        let mut request = Request::post(format!("http://{address}{}", self.path)).header("te", "trailers");
+        let host = self.host.as_deref().unwrap_or(address);
+        let mut request = Request::post(format!("http://{host}{}", self.path)).header("te", "trailers");
         if !self.headers.iter().any(|(name, _)| *name == "content-type") {
             request = request.header("content-type", "application/grpc");
         }

@@ -131,6 +131,7 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     let state = Arc::new(ServiceState {
         name: config.name.to_string(),
         uid: opened.identity.uid.to_string(),
+        address: address.clone(),
         trust: config.trust.as_ref().map(|ca| ca.trust.clone()),
         total: config.total.clone(),
         attempts,

@@ -72,6 +72,11 @@ pub enum Failure {
     },
     /// Fields are wrong: all of them at once.
     BadRequest(FieldViolations),
+    /// A server on loopback is called by a name that is not its own, or by a browser.
+    ForeignHost {
+        /// What called, for people.
+        host: String,
+    },
     /// A part of the request is larger than the limit; nothing was done.
     TooLarge {
         /// Which part, for people.
@@ -195,6 +200,11 @@ impl Failure {
             }
             F::NotFound { kind, name } => row(Code::NotFound, reason::NOT_FOUND, format!("no {kind} {name:?}")),
             F::BadRequest(violations) => row(Code::InvalidArgument, reason::BAD_REQUEST, violations.to_string()),
+            F::ForeignHost { host } => row(
+                Code::PermissionDenied,
+                reason::FOREIGN_HOST,
+                format!("this server listens on loopback and is not called by {host}: use localhost or its address"),
+            ),
             F::TooLarge { what, limit } => {
                 row(Code::ResourceExhausted, reason::TOO_LARGE, format!("{what} must be at most {limit} bytes"))
             }
@@ -272,6 +282,7 @@ impl Failure {
                 put("name", name);
             }
             Failure::WorkerUnreachable { worker, .. } => put("worker", worker),
+            Failure::ForeignHost { host } => put("host", host),
             Failure::NeverFits(pending) => {
                 if let Some((worker, lacks)) = &pending.nearest {
                     put("nearest_worker", worker);
@@ -330,6 +341,7 @@ impl Failure {
             }
             Failure::Fenced { .. }
             | Failure::EtagMismatch { .. }
+            | Failure::ForeignHost { .. }
             | Failure::RequestIdReused
             | Failure::RequestIdExpired
             | Failure::RetryWithoutRequestId

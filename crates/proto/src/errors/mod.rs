@@ -40,6 +40,8 @@ pub mod reason {
     pub const NOT_FOUND: &str = "NOT_FOUND";
     /// Fields are wrong.
     pub const BAD_REQUEST: &str = "BAD_REQUEST";
+    /// A server on loopback was called by a foreign name, or by a browser.
+    pub const FOREIGN_HOST: &str = "FOREIGN_HOST";
     /// A message or headers beyond what is taken.
     pub const TOO_LARGE: &str = "TOO_LARGE";
     /// A queue is full.

@@ -1,6 +1,7 @@
 //! Refuses requests by their head alone, before anything of the body is read.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tonic::body::Body;
@@ -8,18 +9,25 @@ use tonic::codegen::Service;
 use tonic::codegen::http::header::CONTENT_TYPE;
 use tonic::codegen::http::{Request, Response, StatusCode};
 
-use super::{FORWARDED, MAX_HEADERS};
+use super::{FORWARDED, KnownHosts, MAX_HEADERS};
 use crate::errors::Failure;
+use crate::text::shorten;
 
+/// The most bytes of a foreign host that the refusal shows.
+const SHOWN: usize = 100;
 /// The bytes that HTTP/2 adds to the length of each name and value (RFC 9113, 6.5.2).
 const EACH: usize = 32;
 /// The pseudo-headers `:method`, `:scheme`, `:authority` and `:path`, with the values `POST` and
 /// `http`, without the other two values.
 const PSEUDO: usize = 7 + 4 + 7 + 4 + 10 + 5 + 4 * EACH;
 
-/// Refuses requests that are no gRPC calls, and calls whose headers are too large.
+/// Refuses requests that are no gRPC calls, calls of a server on loopback from elsewhere, and calls
+/// whose headers are too large.
 #[derive(Debug, Clone)]
-pub struct CheckHead<S>(pub(super) S);
+pub struct CheckHead<S> {
+    pub(super) inner: S,
+    pub(super) hosts: Arc<KnownHosts>,
+}
 
 impl<S> Service<Request<Body>> for CheckHead<S>
 where
@@ -32,22 +40,26 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
+        self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        match refusal_of(&request) {
+        match refusal_of(&request, &self.hosts) {
             Some(refusal) => Box::pin(std::future::ready(Ok(refusal))),
-            None => Box::pin(self.0.call(request)),
+            None => Box::pin(self.inner.call(request)),
         }
     }
 }
 
-fn refusal_of(request: &Request<Body>) -> Option<Response<Body>> {
+fn refusal_of(request: &Request<Body>, hosts: &KnownHosts) -> Option<Response<Body>> {
     if !is_call(request) {
         let mut refusal = Response::new(Body::empty());
         *refusal.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Some(refusal);
+    }
+    if let Some(mut host) = hosts.foreign(request) {
+        shorten(&mut host, SHOWN);
+        return Some(Failure::ForeignHost { host }.to_status().into_http());
     }
     // A forwarded call was measured where it arrived, and has grown since. The leader accepts it;
     // otherwise the same call would pass at one master and fail at another.

@@ -4,12 +4,16 @@
 mod call_deadline;
 mod head;
 mod health;
+mod known_hosts;
 mod too_large;
 mod whole_request;
+
+use std::sync::Arc;
 
 pub use call_deadline::EndAtDeadline;
 pub use head::CheckHead;
 pub use health::{HealthHandler, health};
+pub use known_hosts::KnownHosts;
 pub use too_large::{NameTooLarge, status_of_read};
 pub use whole_request::{AwaitRequest, failure_of_body};
 
@@ -28,7 +32,7 @@ pub const FORWARDED: &str = "muster-forwarded";
 /// The layers around the services of a server, the outermost first.
 pub type Guarded<S> = CheckHead<EndAtDeadline<AwaitRequest<NameTooLarge<S>>>>;
 
-/// Puts all layers around the services of a server.
-pub fn guarded<S>(services: S) -> Guarded<S> {
-    CheckHead(EndAtDeadline(AwaitRequest(NameTooLarge(services))))
+/// Puts all layers around the services of a server that may be called by these names.
+pub fn guarded<S>(services: S, hosts: Arc<KnownHosts>) -> Guarded<S> {
+    CheckHead { inner: EndAtDeadline(AwaitRequest(NameTooLarge(services))), hosts }
 }

@@ -28,6 +28,8 @@ pub struct ServiceState {
     pub name: String,
     /// Its uid.
     pub uid: String,
+    /// The address of the service that others are told.
+    pub address: String,
     /// The masters that are trusted; connections are in the clear without.
     pub trust: Option<Trust>,
     /// All its resources.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_proto::flow_control::WORKER_STREAMS;
 use muster_proto::reflection::{self, COMMON_SERVICES, ReflectionIndex};
-use muster_proto::server::{self, MAX_HEADERS_READ, MAX_REQUEST};
+use muster_proto::server::{self, KnownHosts, MAX_HEADERS_READ, MAX_REQUEST};
 use muster_proto::v1::worker_service_server::{SERVICE_NAME, WorkerServiceServer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -52,13 +52,18 @@ impl Server {
         }
         health.set_service_status("readiness", ServingStatus::NotServing).await;
         let readiness = tokio::spawn(keep_readiness(health, self.state.status.clone()));
+        let hosts = match self.listener.local_addr() {
+            Ok(listen) => KnownHosts::of(listen, [self.state.address.clone()]),
+            Err(_) => KnownHosts::Loopback(Vec::new()),
+        };
+        let hosts = Arc::new(hosts);
         let reflected = Arc::new(ReflectionIndex::lazy(&[SERVICE_NAME]));
         let serving = tonic::transport::Server::builder()
             .max_concurrent_streams(WORKER_STREAMS)
             .http2_max_header_list_size(MAX_HEADERS_READ)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .tcp_nodelay(true)
-            .layer(tower::layer::layer_fn(server::guarded))
+            .layer(tower::layer::layer_fn(move |services| server::guarded(services, hosts.clone())))
             .add_service(health_service)
             .add_service(reflection::v1(&reflected))
             .add_service(reflection::v1alpha(&reflected))

@@ -37,6 +37,17 @@ fn sized(bytes: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn a_foreign_name_and_a_browser_are_refused_as_by_a_master() {
+    let (_stage, _master, _link, address) = served().await;
+    for path in METHODS {
+        for call in [Call::new(path, &()).to_host("evil.example:7078"), Call::new(path, &()).with("origin", "null")] {
+            let frames = call.at(&address).await;
+            assert_eq!((frames.status(), frames.reason.as_deref()), (7, Some("FOREIGN_HOST")), "{path} {frames:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_too_large_is_refused_as_by_a_master() {
     let (_stage, _master, _link, address) = served().await;
     for path in METHODS {
