@@ -3,6 +3,7 @@
 #![allow(clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::fs::{self, Permissions};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -22,7 +23,10 @@ fn start(args: &[&str]) -> Output {
 /// The same, on this state directory and as this user.
 fn start_on(state: &Path, args: &[&str], user: Option<u32>) -> Output {
     let state_dir = ["--state-dir", state.to_str().expect("text")];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_muster-worker"));
+    // Another user may not be able to go to where the program is, so it is started by descriptor.
+    let program = fs::File::open(env!("CARGO_BIN_EXE_muster-worker")).expect("it was built");
+    rustix::io::fcntl_setfd(&program, rustix::io::FdFlags::empty()).expect("it is open");
+    let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
     command.args(state_dir).args(args).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
     command.stdin(Stdio::null());
     if let Some(user) = user {
