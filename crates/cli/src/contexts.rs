@@ -65,11 +65,42 @@ impl Contexts {
         }
     }
 
-    /// Writes them, readable by their owner alone.
-    pub(crate) fn save(&self) -> Result<PathBuf, ContextsError> {
+    /// Changes them, one command at a time, and writes them, readable by their owner alone. Returns
+    /// where they are.
+    pub(crate) fn change(
+        change: impl FnOnce(&mut Contexts) -> Result<(), CommandFailure>,
+    ) -> Result<PathBuf, CommandFailure> {
         let path = path().ok_or(ContextsError::NoPlace)?;
-        write(&path, self)?;
+        let failed = |error| ContextsError::File(path.clone(), error);
+        if let Some(directory) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        }
+        let lock = fs::File::create(path.with_extension("lock")).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        let mut contexts = read(&path)?;
+        change(&mut contexts)?;
+        write(&path, &contexts)?;
         Ok(path)
+    }
+
+    /// Remembers a cluster under a name and chooses it. A name that was not asked for is not taken
+    /// from another cluster.
+    pub(crate) fn remember(&mut self, name: String, is_given: bool, new: ClusterContext) -> Result<(), CommandFailure> {
+        if let Some(old) = self.contexts.get(&name).filter(|old| !is_given && !old.is_like(&new)) {
+            return Err(CommandFailure::Usage(format!(
+                "the context {name} is another cluster, at {}; give this one a name of its own, with --context",
+                old.masters
+            )));
+        }
+        self.contexts.insert(name.clone(), new);
+        self.current = Some(name);
+        Ok(())
+    }
+
+    /// The chosen one, if it has one of these addresses, else the first that does.
+    fn at(&self, masters: &str) -> Option<&ClusterContext> {
+        let chosen = self.current.iter().filter_map(|name| self.contexts.get(name));
+        chosen.chain(self.contexts.values()).find(|context| shares_an_address(&context.masters, masters))
     }
 
     /// One by its name.
@@ -87,7 +118,7 @@ impl Contexts {
         let given = connection.masters();
         let context = match (connection.context(), &given) {
             (Some(name), _) => Some(self.get(&name)?),
-            (None, Some(given)) => self.contexts.values().find(|context| shares_an_address(&context.masters, given)),
+            (None, Some(given)) => self.at(given),
             (None, None) => self.current.as_ref().map(|name| self.get(name)).transpose()?,
         };
         let masters = given.or_else(|| context.map(|context| context.masters.clone()));
@@ -96,14 +127,24 @@ impl Contexts {
     }
 }
 
+impl ClusterContext {
+    /// Whether it is of the same cluster, as far as can be told.
+    fn is_like(&self, other: &ClusterContext) -> bool {
+        self.ca == other.ca || shares_an_address(&self.masters, &other.masters)
+    }
+}
+
 impl Target {
     /// Where a command with these arguments goes.
     pub(crate) fn of(connection: &ConnectionArgs) -> Result<Target, CommandFailure> {
-        // A program of a cluster is told both, and its account may have no readable contexts.
-        if let (Some(masters), Some(file)) = (connection.masters(), connection.ca()) {
-            return Ok(Target { masters, trust: Some(trust_in(&file)?) });
-        }
-        let (masters, ca) = Contexts::load()?.target(connection)?;
+        let contexts = match Contexts::load() {
+            Ok(contexts) => contexts,
+            // Contexts that cannot be read keep nobody from a master that is named. A program of a
+            // cluster has a name for it, and its account may have a foreign home.
+            Err(_) if connection.masters().is_some() && connection.context().is_none() => Contexts::default(),
+            Err(error) => return Err(error.into()),
+        };
+        let (masters, ca) = contexts.target(connection)?;
         let trust = match connection.ca() {
             Some(file) => Some(trust_in(&file)?),
             // What is in the file was verified when it was written.
@@ -143,7 +184,10 @@ fn path() -> Option<PathBuf> {
 fn read(path: &Path) -> Result<Contexts, ContextsError> {
     let failed = |error| ContextsError::File(path.to_owned(), error);
     let text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contexts::default()),
+        // A home that is no directory, such as /dev/null, holds no contexts.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Contexts::default());
+        }
         text => text.map_err(failed)?,
     };
     if path.metadata().map_err(failed)?.mode() & 0o077 != 0 {
@@ -155,13 +199,7 @@ fn read(path: &Path) -> Result<Contexts, ContextsError> {
 fn write(path: &Path, contexts: &Contexts) -> Result<(), ContextsError> {
     let text =
         toml::to_string(contexts).map_err(|error| ContextsError::Malformed(path.to_owned(), error.to_string()))?;
-    let write = || {
-        if let Some(directory) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        }
-        muster_os::file::replace_private(path, text)
-    };
-    write().map_err(|error| ContextsError::File(path.to_owned(), error))
+    muster_os::file::replace_private(path, text).map_err(|error| ContextsError::File(path.to_owned(), error))
 }
 
 #[cfg(test)]
@@ -184,10 +222,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("config/muster/contexts.toml");
         assert_eq!(read(&path).unwrap(), Contexts::default());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
         write(&path, &contexts()).unwrap();
         assert_eq!(read(&path).unwrap(), contexts());
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
-        assert_eq!(path.parent().unwrap().metadata().unwrap().mode() & 0o777, 0o700);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(read(&path), Err(ContextsError::Exposed(_))));
         write(&path, &contexts()).unwrap();
@@ -206,8 +244,29 @@ mod tests {
         assert_eq!(target(Some("b:3")), ("b:3".to_owned(), None));
         let nothing = Contexts::default().target(&ConnectionArgs::default()).unwrap();
         assert_eq!(nothing, (DEFAULT_MASTER.to_owned(), None));
+        let twins = Contexts {
+            contexts: ["one", "two"]
+                .map(|name| (name.to_owned(), ClusterContext { masters: "a:1".to_owned(), ca: name.to_owned() }))
+                .into(),
+            current: Some("two".to_owned()),
+        };
+        let chosen = twins.target(&ConnectionArgs::of_masters(Some("a:1".to_owned()))).unwrap();
+        assert_eq!(chosen.1.as_deref(), Some("two"), "the chosen one stands above others with the address");
         let gone = Contexts { current: Some("shup".to_owned()), ..contexts() };
         let failure = gone.target(&ConnectionArgs::default()).unwrap_err().to_string();
         assert_eq!(failure, "there is no context 'shup'; did you mean shop?");
+    }
+
+    #[test]
+    fn a_name_is_not_taken_from_another_cluster_unless_it_was_given() {
+        let new = |masters: &str, ca: &str| ClusterContext { masters: masters.to_owned(), ca: ca.to_owned() };
+        let mut all = contexts();
+        let refused = all.remember("lab".to_owned(), false, new("z:1", "new")).unwrap_err().to_string();
+        assert!(refused.contains("another cluster, at lab:7077") && refused.contains("--context"), "{refused}");
+        assert_eq!(all, contexts());
+        all.remember("lab".to_owned(), false, new("lab:7077", "new")).unwrap();
+        assert_eq!(all.get("lab").unwrap().ca, "new", "its CA was replaced");
+        all.remember("shop".to_owned(), true, new("z:1", "new")).unwrap();
+        assert_eq!(all.current.as_deref(), Some("shop"));
     }
 }

@@ -99,22 +99,31 @@ impl MasterClient {
             () = tokio::time::sleep(UNEASY) => None,
         };
         let is_in_doubt = early.as_ref().is_none_or(|answer| answer.as_ref().is_err_and(CallError::is_unreachable));
-        if is_in_doubt && let Some(failure) = self.mismatch().await {
+        if is_in_doubt && let Some(failure) = self.mismatch(early.is_some()).await {
             return Err(failure);
         }
         if let Some(answer) = early {
             return Ok(answer);
         }
-        let _progress = Progress::begin(format!("waiting for an answer from {}", self.masters));
-        Ok(call.await)
+        let progress = Progress::begin(format!("waiting for an answer from {}", self.masters));
+        let answer = call.await;
+        drop(progress);
+        match answer.as_ref().is_err_and(|error| error.reason().is_none()) {
+            true => self.mismatch(true).await.map_or(Ok(answer), Err),
+            false => Ok(answer),
+        }
     }
 
-    /// Whether TLS keeps this client and every master apart.
-    async fn mismatch(&self) -> Option<CommandFailure> {
+    /// Whether TLS keeps this client and the masters apart: any of them once the call has failed,
+    /// all of them while one may still answer.
+    async fn mismatch(&self, has_failed: bool) -> Option<CommandFailure> {
         let mut found: Option<(&String, Mismatch)> = None;
         for address in &self.addresses {
-            let mismatch = mismatch(address, self.trust.as_ref(), UNEASY).await?;
-            found = Some((address, mismatch));
+            match mismatch(address, self.trust.as_ref(), UNEASY).await {
+                Some(mismatch) => found = Some((address, mismatch)),
+                None if has_failed => {}
+                None => return None,
+            }
         }
         found.map(|(address, mismatch)| CommandFailure::Mismatch(address.clone(), mismatch))
     }

@@ -177,6 +177,25 @@ fn ended(child: Child) -> (Option<i32>, String) {
 }
 
 #[test]
+fn a_directory_in_which_others_write_is_no_place_for_a_cluster() {
+    let stage = Stage::new();
+    fs::create_dir(stage.dir()).expect("made");
+    for mode in [0o777, 0o1777] {
+        fs::set_permissions(stage.dir(), fs::Permissions::from_mode(mode)).expect("set");
+        let refused = stage.up(&["--detach"]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains("everybody may write to"), "{said}");
+        assert_eq!(fs::read_dir(stage.dir()).expect("there").count(), 0, "nothing is written there");
+    }
+    // What others wrote into one meanwhile is not believed.
+    fs::create_dir_all(stage.dir().join("run")).expect("made");
+    fs::write(stage.dir().join("up.lock"), "").expect("written");
+    let refused = stage.run(&["down"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("everybody may write to"), "{said}");
+}
+
+#[test]
 fn a_cluster_comes_up_in_the_background_is_joined_and_goes_down() {
     let stage = Stage::new();
     let output = stage.up(&["--detach", "--workers", "3", "--cores", "4", "--memory", "1G"]);

@@ -17,7 +17,7 @@ use crate::health::Health;
 use crate::leader::LeaderSlot;
 use crate::listen::connections;
 use crate::roles::{FatalError, MasterProcess, Readiness, RoleAfter, Standby};
-use crate::serve::serve;
+use crate::serve::{Peers, serve};
 use crate::stop::until_stopped;
 
 /// How long connections may take to end after the process is told to stop; then they are cut.
@@ -87,8 +87,8 @@ where
     let stopped = async move { until_stopped(&mut ended).await };
     let incoming = connections(listener, tls);
     let names = settings.tls.iter().flat_map(|tls| tls.names.iter().cloned());
-    let hosts = KnownHosts::of(bound, names.chain([address.clone()]));
-    let serving = serve(incoming, &slot, &election, archive, reporter, trust.clone(), hosts, stopped);
+    let peers = Peers { hosts: KnownHosts::of(bound, names.chain([address.clone()])), trust: trust.clone() };
+    let serving = serve(incoming, &slot, &election, archive, reporter, peers, stopped);
     let mut serving = tokio::spawn(serving);
 
     // Readiness runs apart from the roles, because a role may load for long.
@@ -120,7 +120,10 @@ where
 /// The TLS of a master that is reached at an address. The CA is made if it is to be.
 fn server_tls(settings: &TlsSettings, address: &str, bound: SocketAddr) -> Result<ServerTls, TlsError> {
     let authority = match settings.makes_ca && !Authority::exists(&settings.pki)? {
-        true => Authority::create(&settings.pki)?,
+        true => {
+            tracing::info!(directory = %settings.pki.display(), "making a CA: whoever trusts another logs in anew");
+            Authority::create(&settings.pki)?
+        }
         false => Authority::open(&settings.pki)?,
     };
     tracing::info!("people log in with `muster login {address} --ca-digest {}`", authority.digest());

@@ -38,6 +38,15 @@ pub(crate) const SERVICES: [&str; 3] = [
     worker_link_service_server::SERVICE_NAME,
 ];
 
+/// Who is on the other side.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    /// The names by which clients may call this master.
+    pub(crate) hosts: KnownHosts,
+    /// The other masters that are trusted; connections to them are in the clear without.
+    pub(crate) trust: Option<Trust>,
+}
+
 /// The future of a server, to be spawned.
 pub(crate) type ServerFuture = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
 
@@ -49,8 +58,7 @@ pub(crate) fn serve(
     election: &LeaderWatch,
     archive: Archive,
     health: HealthReporter,
-    trust: Option<Trust>,
-    hosts: KnownHosts,
+    peers: Peers,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> ServerFuture {
     let master =
@@ -66,9 +74,9 @@ pub(crate) fn serve(
     // machine room.
     let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
         .max_decoding_message_size(MAX_LINK_MESSAGE);
-    let hosts = Arc::new(hosts);
+    let hosts = Arc::new(peers.hosts);
     let reflected = Arc::new(ReflectionIndex::lazy(&SERVICES));
-    let forwarding = Arc::new(Router::new(slot.clone(), election.clone(), trust));
+    let forwarding = Arc::new(Router::new(slot.clone(), election.clone(), peers.trust));
     let router = Server::builder()
         .layer(tower::layer::layer_fn(move |services| server::guarded(services, hosts.clone())))
         .layer(tower::layer::layer_fn(move |inner| Forward::new(inner, forwarding.clone())))

@@ -94,6 +94,7 @@ impl Error for PrivateDirectoryError {
 /// all but its group, else refused.
 pub fn make_private(path: &Path, own: OwnFiles) -> Result<(), PrivateDirectoryError> {
     let unusable = |error: io::Error| PrivateDirectoryError::Unusable(path.to_owned(), error);
+    refuse_planted(path)?;
     let mut builder = DirBuilder::new();
     builder.mode(OWNER_ALONE);
     if let Some(parent) = path.parent() {
@@ -112,8 +113,14 @@ pub fn make_private(path: &Path, own: OwnFiles) -> Result<(), PrivateDirectoryEr
 /// program's files.
 pub fn make_readable(path: &Path) -> Result<(), PrivateDirectoryError> {
     let unusable = |error: io::Error| PrivateDirectoryError::Unusable(path.to_owned(), error);
+    refuse_planted(path)?;
     DirBuilder::new().recursive(true).mode(READABLE).create(path).map_err(unusable)?;
-    let (_, status) = open(path).map_err(unusable)?;
+    refuse_shared(path)
+}
+
+/// Refuses a directory that exists by the rule of [`make_readable`], and makes none.
+pub fn refuse_shared(path: &Path) -> Result<(), PrivateDirectoryError> {
+    let (_, status) = open(path).map_err(|error| PrivateDirectoryError::Unusable(path.to_owned(), error))?;
     check_writers(path, &status, false)
 }
 
@@ -150,9 +157,13 @@ fn check_writers(path: &Path, status: &Stat, is_known: bool) -> Result<(), Priva
     if status.st_mode & (STICKY | OTHERS_WRITE) != 0 {
         return Err(PrivateDirectoryError::Shared(path.to_owned(), is_known));
     }
-    match is_planted(path, status) {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(PrivateDirectoryError::Planted(path.to_owned(), status.st_uid)),
+    refuse_planted(path)
+}
+
+fn refuse_planted(path: &Path) -> Result<(), PrivateDirectoryError> {
+    match planter(path) {
+        Ok(None) => Ok(()),
+        Ok(Some((part, owner))) => Err(PrivateDirectoryError::Planted(part, owner)),
         Err(error) => Err(PrivateDirectoryError::Unusable(path.to_owned(), error)),
     }
 }
@@ -162,16 +173,25 @@ fn is_regular(directory: impl AsFd, name: &str) -> bool {
         .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::RegularFile)
 }
 
-/// Whether somebody else may have made the directory to have a program use it: it is neither ours
-/// nor root's, and lies where everybody may make one.
-fn is_planted(path: &Path, status: &Stat) -> io::Result<bool> {
-    if status.st_uid == 0 || status.st_uid == rustix::process::geteuid().as_raw() {
-        return Ok(false);
+/// The part of a path that somebody else may have made to have a program use it, and its owner: a
+/// directory or a link that is neither ours nor root's and lies where everybody may make one. Every
+/// part is looked at, because whoever owns one decides what is below it.
+fn planter(path: &Path) -> io::Result<Option<(PathBuf, u32)>> {
+    let us = rustix::process::geteuid().as_raw();
+    let whole = std::path::absolute(path)?;
+    let there = whole.ancestors().find(|part| part.exists()).unwrap_or(Path::new("/")).canonicalize()?;
+    for part in whole.ancestors().chain(there.ancestors()) {
+        let Some(parent) = part.parent() else { continue };
+        let owner = match part.symlink_metadata() {
+            // It is yet to be made.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => found?.uid(),
+        };
+        if owner != 0 && owner != us && parent.metadata()?.mode() & OTHERS_WRITE != 0 {
+            return Ok(Some((part.to_owned(), owner)));
+        }
     }
-    match path.canonicalize()?.parent() {
-        Some(parent) => Ok(parent.metadata()?.mode() & OTHERS_WRITE != 0),
-        None => Ok(false),
-    }
+    Ok(None)
 }
 
 /// The first entry that neither a new file system nor the program puts there.
@@ -336,5 +356,17 @@ mod tests {
         let text = make_private(&path, OWN).expect_err("refused").to_string();
         assert!(text.contains(&NOBODY.to_string()), "{text}");
         as_nobody(|| make_private(&path, OWN)).expect("it is the user's own");
+        // Whoever owns a part of the path decides what is below it.
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink("/", &link).expect("made");
+        std::os::unix::fs::lchown(&link, Some(NOBODY), None).expect("given");
+        for below in [path.join("missing/state"), link.join("missing/state"), link.clone()] {
+            for refused in [make_private(&below, OWN), make_readable(&below), refuse_shared(&below)] {
+                let text = refused.expect_err("refused").to_string();
+                assert!(text.contains(&NOBODY.to_string()) || below.parent() != Some(parent.path()), "{text}");
+            }
+        }
+        assert!(!path.join("missing").exists(), "nothing is made there");
+        assert!(!Path::new("/missing").exists());
     }
 }

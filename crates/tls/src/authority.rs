@@ -1,11 +1,12 @@
 //! The private CA of a cluster, in a directory of two files.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use muster_os::{OwnFiles, make_private};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256,
@@ -19,6 +20,11 @@ use crate::{CaDigest, TlsError, names};
 /// The files of a CA's directory.
 const CERTIFICATE: &str = "ca.crt";
 const KEY: &str = "ca.key";
+
+/// By what a directory is known to be a CA's.
+const OWN: OwnFiles = OwnFiles { marks: &[CERTIFICATE, KEY], others: &[] };
+/// The most bytes of a file that are read.
+const MOST: u64 = 1 << 20;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long a CA holds.
@@ -36,18 +42,22 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a CA in a directory, which is made 0700 if it is missing. The files are 0600.
+    /// Makes a CA in a directory, which is made 0700 if it is missing, and else must be its own.
+    /// The files are 0600. A key that is there without its certificate is kept, so that the
+    /// digest stays what it is.
     ///
-    /// # Errors
-    /// [`TlsError::Exists`] where a CA is; an unfinished one is replaced.
+    /// # Errors [`TlsError::Exists`] where a CA is; [`TlsError::Directory`] for a directory that is
+    /// for many.
     pub fn create(directory: &Path) -> Result<Authority, TlsError> {
         let [certificate, key] = paths(directory);
         if exists(&certificate)? {
             return Err(TlsError::Exists(directory.to_owned()));
         }
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|error| TlsError::File(directory.to_owned(), error))?;
-        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        make_private(directory, OWN)?;
+        let pair = match exists(&key)? {
+            true => read_key(&key)?,
+            false => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?,
+        };
         let now = SystemTime::now();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "Muster CA");
@@ -68,25 +78,19 @@ impl Authority {
         exists(&paths(directory)[0])
     }
 
-    /// Reads the CA in a directory.
+    /// Reads the CA in a directory, which may be one that others made, such as a Kubernetes secret;
+    /// its files must be root's or ours.
     ///
     /// # Errors
-    /// [`TlsError::Exposed`] if others than its owner can read the key.
+    /// [`TlsError::Exposed`] if others than its owner can read the key, [`TlsError::Planted`] if
+    /// another user owns a file.
     pub fn open(directory: &Path) -> Result<Authority, TlsError> {
         let [certificate_path, key_path] = paths(directory);
-        let read = |path: &Path| match fs::read_to_string(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(TlsError::Incomplete(path.to_owned())),
-            text => text.map_err(|error| TlsError::File(path.to_owned(), error)),
-        };
-        let (pem, key) = (read(&certificate_path)?, read(&key_path)?);
-        let mode = fs::metadata(&key_path).map_err(|error| TlsError::File(key_path.clone(), error))?.mode();
-        if mode & 0o077 != 0 {
-            return Err(TlsError::Exposed(key_path));
-        }
+        let (pem, _) = read(&certificate_path)?;
         let not_a_certificate = || TlsError::Malformed(certificate_path.clone(), "certificate of a CA");
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| not_a_certificate())?;
-        let digest = CaDigest::of(&certificate).ok_or_else(not_a_certificate)?;
-        let pair = KeyPair::from_pem(&key).map_err(|_| TlsError::Malformed(key_path.clone(), "private key"))?;
+        let digest = CaDigest::of(&certificate).filter(|_| is_ca(&certificate)).ok_or_else(not_a_certificate)?;
+        let pair = read_key(&key_path)?;
         let of_pair = CaDigest::of_public_key(&rcgen::PublicKeyData::subject_public_key_info(&pair));
         if of_pair != digest {
             return Err(TlsError::Malformed(key_path, "key of the certificate beside it"));
@@ -130,6 +134,38 @@ impl Authority {
     }
 }
 
+/// Whether a certificate may sign others.
+fn is_ca(certificate: &CertificateDer<'_>) -> bool {
+    x509_parser::parse_x509_certificate(certificate).is_ok_and(|(_, parsed)| parsed.is_ca())
+}
+
+/// Reads a file of the CA, and whether others may. A file of another user is one that this user
+/// chose. One of root's may be given by its group, as a Kubernetes secret is.
+fn read(path: &Path) -> Result<(String, bool), TlsError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => TlsError::Incomplete(path.to_owned()),
+        _ => TlsError::File(path.to_owned(), error),
+    };
+    let file = fs::File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let us = rustix::process::geteuid().as_raw();
+    if metadata.uid() != 0 && metadata.uid() != us {
+        return Err(TlsError::Planted(path.to_owned(), metadata.uid()));
+    }
+    let mut text = String::new();
+    file.take(MOST).read_to_string(&mut text).map_err(failed)?;
+    let others = if metadata.uid() == us { 0o077 } else { 0o037 };
+    Ok((text, metadata.mode() & others != 0))
+}
+
+fn read_key(path: &Path) -> Result<KeyPair, TlsError> {
+    let (key, is_exposed) = read(path)?;
+    if is_exposed {
+        return Err(TlsError::Exposed(path.to_owned()));
+    }
+    KeyPair::from_pem(&key).map_err(|_| TlsError::Malformed(path.to_owned(), "private key"))
+}
+
 fn paths(directory: &Path) -> [PathBuf; 2] {
     [CERTIFICATE, KEY].map(|name| directory.join(name))
 }
@@ -163,12 +199,47 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_ca_is_made_anew() {
+    fn a_key_without_its_certificate_is_kept() {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join(KEY), "a part of a ke").unwrap();
+        let made = Authority::create(directory.path()).unwrap();
+        fs::remove_file(directory.path().join(CERTIFICATE)).unwrap();
         assert!(!Authority::exists(directory.path()).unwrap());
+        assert_eq!(Authority::create(directory.path()).unwrap().digest(), made.digest());
+        fs::remove_file(directory.path().join(CERTIFICATE)).unwrap();
+        fs::write(directory.path().join(KEY), "a part of a ke").unwrap();
+        let refused = Authority::create(directory.path()).unwrap_err();
+        assert!(matches!(refused, TlsError::Malformed(..)), "{refused}");
+        assert_eq!(fs::read_to_string(directory.path().join(KEY)).unwrap(), "a part of a ke");
+    }
+
+    #[test]
+    fn what_another_user_has_put_there_is_no_ca() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(matches!(Authority::create(parent.path()), Err(TlsError::Directory(_))), "it is for many");
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let directory = parent.path().join("pki");
+        Authority::create(&directory).unwrap();
+        for name in [CERTIFICATE, KEY] {
+            std::os::unix::fs::chown(directory.join(name), Some(65_534), None).unwrap();
+            let refused = Authority::open(&directory).unwrap_err();
+            assert!(matches!(refused, TlsError::Planted(..)), "{refused}");
+            std::os::unix::fs::chown(directory.join(name), Some(0), None).unwrap();
+        }
+        Authority::open(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_certificate_that_may_not_sign_is_no_ca() {
+        let directory = tempfile::tempdir().unwrap();
         Authority::create(directory.path()).unwrap();
-        Authority::open(directory.path()).unwrap();
+        let pair = KeyPair::from_pem(&fs::read_to_string(directory.path().join(KEY)).unwrap()).unwrap();
+        let signed = CertificateParams::default().self_signed(&pair).unwrap();
+        fs::write(directory.path().join(CERTIFICATE), signed.pem()).unwrap();
+        let refused = Authority::open(directory.path()).unwrap_err().to_string();
+        assert!(refused.ends_with("ca.crt is no certificate of a CA"), "{refused}");
     }
 
     #[test]
@@ -192,6 +263,8 @@ mod tests {
 
         fs::write(&certificate, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
         assert!(refused().ends_with("ca.crt is no certificate of a CA"), "{}", refused());
+        fs::remove_file(&certificate).unwrap();
+        Authority::create(directory.path()).unwrap();
         fs::remove_file(&key).unwrap();
         assert!(refused().contains("ca.key is missing"), "{}", refused());
     }

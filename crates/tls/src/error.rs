@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use muster_os::PrivateDirectoryError;
+
 /// A CA or a certificate cannot be made, read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -12,6 +14,12 @@ pub enum TlsError {
     /// A directory holds one of the CA's two files without the other.
     #[error("{0} is missing beside the other file of the CA")]
     Incomplete(PathBuf),
+    /// A directory is not the CA's own.
+    #[error(transparent)]
+    Directory(#[from] PrivateDirectoryError),
+    /// Another user, who has this number, owns a file.
+    #[error("{0} is another user's ({1}), who may know the key or have chosen it")]
+    Planted(PathBuf, u32),
     /// A CA is to be made where one is.
     #[error("{0} holds a CA already")]
     Exists(PathBuf),

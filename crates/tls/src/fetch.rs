@@ -15,7 +15,10 @@ pub enum FetchCaError {
     /// The master cannot be reached.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
-    /// The handshake failed: the master has another CA, or speaks no TLS.
+    /// The master does not speak TLS.
+    #[error("it does not speak TLS")]
+    Plaintext,
+    /// The handshake failed, as a rule because the master has another CA.
     #[error("the handshake failed")]
     Handshake(#[source] io::Error),
     /// A setting of TLS was refused.
@@ -29,10 +32,19 @@ pub async fn fetch_ca(address: &str, digest: CaDigest, timeout: Duration) -> Res
     let trust = Trust::in_digest(digest)?;
     let tcp = tokio::time::timeout(timeout, TcpStream::connect(address)).await;
     let tcp = tcp.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(FetchCaError::Connect)?;
-    let stream = handshake(tcp, &trust, timeout).await.map_err(FetchCaError::Handshake)?;
+    let stream = handshake(tcp, &trust, timeout).await.map_err(|error| match is_of_plaintext(&error) {
+        true => FetchCaError::Plaintext,
+        false => FetchCaError::Handshake(error),
+    })?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let pinned = chain.iter().find(|certificate| CaDigest::of(certificate) == Some(digest));
     Ok(pem_of(pinned.ok_or(TlsError::NoCertificate)?))
+}
+
+/// Whether the answer to a handshake was nothing of TLS.
+fn is_of_plaintext(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidMessage(_)))
 }
 
 fn pem_of(certificate: &CertificateDer<'_>) -> String {

@@ -121,6 +121,8 @@ async fn plaintext_and_silence_are_no_handshake() {
     let plain = greet(|tcp| Box::pin(async move { Some(Stream::Plain(tcp)) })).await;
     let refused = greeting(&plain, Trust::in_ca(authority.pem()).unwrap()).await.unwrap_err();
     assert!(refused.contains("InvalidContentType"), "{refused}");
+    let error = fetch_ca(&plain, authority.digest(), PATIENCE).await.unwrap_err();
+    assert!(matches!(error, FetchCaError::Plaintext), "{error:?}");
     let silent = greet(|tcp| {
         Box::pin(async move {
             tokio::time::sleep(PATIENCE).await;

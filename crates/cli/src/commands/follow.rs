@@ -5,7 +5,7 @@ use muster_client::v1::{Driver, DriverAttempt, LogStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::log_copy::{LogCopy, Out, attempt_log};
+use super::log_copy::{LogCopy, OpenLine, Out, attempt_log};
 use super::verdict::has_ended;
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
@@ -136,7 +136,7 @@ impl FollowSource {
         is_over: &watch::Sender<bool>,
     ) -> JoinHandle<Result<(), CommandFailure>> {
         let request = attempt_log(&self.uid, attempt, stream, true);
-        let log_copy = LogCopy { request, out, name: format!("attempt {attempt}") };
+        let log_copy = LogCopy { request, out, name: format!("attempt {attempt}"), line: OpenLine::default() };
         let (master, over) = (self.master.clone(), is_over.subscribe());
         tokio::spawn(async move { log_copy.run_until(&master, over).await })
     }

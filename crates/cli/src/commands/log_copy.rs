@@ -52,6 +52,24 @@ pub(super) struct LogCopy {
     pub(super) out: Out,
     /// The name of the log in messages to people.
     pub(super) name: String,
+    pub(super) line: OpenLine,
+}
+
+/// Whether the output stands within a line.
+#[derive(Debug, Default)]
+pub(super) struct OpenLine(bool);
+
+impl OpenLine {
+    /// What is written before a piece: the end of the line where bytes are missing in between, so
+    /// that the parts of two lines never look like one.
+    fn before(&mut self, data: &[u8], is_gap: bool) -> &'static [u8] {
+        let end: &[u8] = if is_gap && self.0 { b"\n" } else { b"" };
+        match data.last() {
+            Some(last) => self.0 = *last != b'\n',
+            None => self.0 &= end.is_empty(),
+        }
+        end
+    }
 }
 
 /// Whether the process that writes the log has ended; an unreachable worker is then not waited for
@@ -102,7 +120,12 @@ impl LogCopy {
 
     fn take(&mut self, chunk: &LogChunk) -> io::Result<()> {
         // The bytes before a tail were not asked for.
-        if chunk.skipped_bytes > 0 && self.request.tail_bytes == 0 {
+        let is_gap = chunk.skipped_bytes > 0 && self.request.tail_bytes == 0;
+        let end = self.line.before(&chunk.data, is_gap);
+        if !end.is_empty() {
+            self.out.write(end)?;
+        }
+        if is_gap {
             tell(&format!("[{}: {} bytes are no longer kept]", self.name, chunk.skipped_bytes));
         }
         if let Some(offset) = chunk.offset {
@@ -153,4 +176,25 @@ pub(super) fn attempt_log(id: &str, attempt: u32, stream: LogStream, follow: boo
     };
     request.set_stream(stream);
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_two_lines_around_a_gap_are_not_joined() {
+        let mut line = OpenLine::default();
+        for (data, is_gap, before) in [
+            ("one\ntw", false, ""),
+            ("o\nthr", false, ""),
+            ("ine\n", true, "\n"),
+            ("ten", true, ""),
+            ("", true, "\n"),
+            ("", true, ""),
+            ("x", false, ""),
+        ] {
+            assert_eq!(line.before(data.as_bytes(), is_gap), before.as_bytes(), "{data:?}");
+        }
+    }
 }

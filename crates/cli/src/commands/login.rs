@@ -28,12 +28,22 @@ pub(super) async fn login(connection: &ConnectionArgs, args: LoginArgs) -> Resul
     let client = MasterClient::new(&Target { masters: masters.to_string(), trust: Some(trust) })?;
     let cluster = client.ask(client.client().get_cluster()).await?;
 
-    let name = connection.context().unwrap_or(cluster.name);
-    let mut contexts = Contexts::load()?;
-    contexts.contexts.insert(name.clone(), ClusterContext { masters: masters.to_string(), ca });
-    contexts.current = Some(name.clone());
-    let path = contexts.save()?;
+    let given = connection.context();
+    let (is_given, name) = (given.is_some(), given.unwrap_or(cluster.name));
+    if !is_context_name(&name) {
+        let text =
+            format!("{name:?} is no name of a context: letters, digits, '-', '_' and '.' make one; give --context");
+        return Err(CommandFailure::Usage(text));
+    }
+    let context = ClusterContext { masters: masters.to_string(), ca };
+    let path = Contexts::change(|contexts| contexts.remember(name.clone(), is_given, context))?;
     put(&format!("commands go to {name} at {masters} now ({})\n", path.display()))
+}
+
+/// Names are shown as they are, so they hold nothing that a terminal would obey.
+fn is_context_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=100).contains(&name.len()) && name.bytes().all(is_plain)
 }
 
 /// The CA with a digest, from the first of the masters that shows it.
@@ -53,25 +63,26 @@ async fn ca_of(masters: &MasterAddresses, digest: CaDigest) -> Result<String, Co
 
 /// Shows, chooses or forgets contexts.
 pub(super) fn context(args: ContextArgs) -> Result<(), CommandFailure> {
-    let mut contexts = Contexts::load()?;
-    match args.command {
+    let changed = match args.command {
         ContextCommand::List => {
+            let contexts = Contexts::load()?;
             for (name, context) in &contexts.contexts {
                 let mark = if contexts.current.as_ref() == Some(name) { '*' } else { ' ' };
                 put(&format!("{mark} {name}  {}\n", context.masters))?;
             }
             return Ok(());
         }
-        ContextCommand::Use { name } => {
+        ContextCommand::Use { name } => Contexts::change(|contexts| {
             contexts.get(&name)?;
             contexts.current = Some(name);
-        }
-        ContextCommand::Forget { name } => {
+            Ok(())
+        }),
+        ContextCommand::Forget { name } => Contexts::change(|contexts| {
             contexts.get(&name)?;
             contexts.contexts.remove(&name);
-            contexts.current = contexts.current.filter(|current| *current != name);
-        }
-    }
-    contexts.save()?;
-    Ok(())
+            contexts.current = contexts.current.take().filter(|current| *current != name);
+            Ok(())
+        }),
+    };
+    changed.map(drop)
 }

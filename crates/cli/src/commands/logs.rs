@@ -4,7 +4,7 @@ use muster_client::v1::read_log_request::Subject;
 use muster_client::v1::{Driver, LogStream, ReadLogRequest};
 
 use super::follow::Follow;
-use super::log_copy::{LogCopy, Out, attempt_log};
+use super::log_copy::{LogCopy, OpenLine, Out, attempt_log};
 use super::tail::tail_lines;
 use super::verdict::has_ended;
 use super::watch::DriverWatch;
@@ -97,7 +97,7 @@ async fn show(
         tasks.push(tokio::spawn(async move {
             match lines {
                 Some(lines) => tail_lines(&master, request, lines, out, name).await,
-                None => LogCopy { request, out, name }.run_alone(&master).await,
+                None => LogCopy { request, out, name, line: OpenLine::default() }.run_alone(&master).await,
             }
         }));
     }

@@ -2,7 +2,7 @@
 
 use muster_client::v1::{LogOffset, ReadLogRequest};
 
-use super::log_copy::{LogCopy, Out};
+use super::log_copy::{LogCopy, OpenLine, Out};
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
 
@@ -41,7 +41,9 @@ pub(super) async fn tail_lines(
     if !request.follow {
         return Ok(());
     }
-    LogCopy { request: ReadLogRequest { offset: window.end, ..request }, out, name }.run_alone(master).await
+    LogCopy { request: ReadLogRequest { offset: window.end, ..request }, out, name, line: OpenLine::default() }
+        .run_alone(master)
+        .await
 }
 
 async fn read(master: &MasterClient, request: &ReadLogRequest, size: u64) -> Result<TailWindow, CommandFailure> {

@@ -26,6 +26,7 @@ pub(crate) async fn down(args: DownArgs) -> Result<(), UpError> {
     if !teardown::is_cluster(layout.dir()) {
         return Err(UpError::NoCluster(layout.dir().to_path_buf()));
     }
+    muster_os::refuse_shared(layout.dir()).map_err(UpError::Directory)?;
     if let Ok(address) = std::fs::read_to_string(layout.ready()) {
         tell(&format!("ending the cluster in {}; {}", layout.dir().display(), running_summary(address.trim()).await));
     }

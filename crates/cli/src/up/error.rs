@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use muster_os::PrivateDirectoryError;
+
 use super::binaries::Missing;
 use super::etcd::NoEtcd;
 use super::process::ProcessName;
@@ -14,6 +16,9 @@ use crate::output::length;
 /// Why a cluster could not be brought up or down.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpError {
+    /// The directory is not one for a cluster.
+    #[error(transparent)]
+    Directory(PrivateDirectoryError),
     /// A program is not found.
     #[error(transparent)]
     Missing(Missing),

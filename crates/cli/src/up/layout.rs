@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::UpError;
+
 /// The directory of a cluster that `muster up` brought up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClusterLayout {
@@ -59,10 +61,13 @@ impl ClusterLayout {
         self.dir.join(part)
     }
 
-    /// Makes the folders.
-    pub(crate) fn make(&self) -> std::io::Result<()> {
-        std::fs::create_dir_all(self.run())?;
-        std::fs::create_dir_all(self.logs())
+    /// Makes the folders. A directory in which others write is refused: they could have put links
+    /// in the places of logs, and the numbers of other processes in those of ours.
+    pub(crate) fn make(&self) -> Result<(), UpError> {
+        muster_os::make_readable(&self.dir).map_err(UpError::Directory)?;
+        let make = |path: PathBuf| std::fs::create_dir_all(&path).map_err(|error| UpError::File(path, error));
+        make(self.run())?;
+        make(self.logs())
     }
 
     /// Names of the workers that ever ran here, in order of their numbers.

@@ -31,7 +31,7 @@ use layout::ClusterLayout;
 /// process in the background.
 pub(crate) async fn up(args: UpArgs) -> Result<(), UpError> {
     let layout = layout_of(&args.dir)?;
-    layout.make().map_err(|error| UpError::File(layout.dir().to_path_buf(), error))?;
+    layout.make()?;
     if args.detach && !args.background {
         background::up(&args, &layout).await
     } else {

@@ -123,7 +123,8 @@ pub struct TlsFlags {
     #[arg(long, value_name = "DIRECTORY", requires = "tls")]
     pub pki: Option<PathBuf>,
     /// Further name or address in this master's certificate, under which other clients than
-    /// Muster's reach it; may be repeated.
+    /// Muster's reach it; may be repeated. In the
+    /// environment, semicolons separate names.
     #[arg(long, value_name = "NAME", requires = "tls")]
     pub tls_san: Vec<String>,
 }

@@ -151,6 +151,9 @@ fn tls(flags: TlsFlags, state_dir: &Path, store: &Location) -> Result<Option<Tls
     if !flags.tls {
         return Ok(None);
     }
+    if let Some(name) = flags.tls_san.iter().find(|name| !muster_tls::names::is_name(name)) {
+        return Err(ConfigError::value("tls-san", name, "not the name or the address of a machine, without a port"));
+    }
     let is_shared = matches!(store, Location::Etcd(_));
     if is_shared && flags.pki.is_none() {
         return Err(ConfigError::rule(

@@ -8,7 +8,7 @@ use muster_proto::server::FORWARDED;
 use muster_proto::v1::GetClusterRequest;
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_store::{LeaderWatch, Member};
-use muster_tls::{Connector, Trust};
+use muster_tls::{Connector, Trust, mismatch};
 use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
@@ -76,7 +76,7 @@ impl Readiness {
                     return failed;
                 }
             } else if answered.elapsed() >= self.unready_after {
-                self.close().await;
+                self.close(&election).await;
             }
             tokio::select! {
                 _ = changes.changed() => {}
@@ -120,10 +120,17 @@ impl Readiness {
     }
 
     /// Reports that calls are not answered.
-    async fn close(&mut self) {
-        if std::mem::replace(&mut self.is_ready, false) {
-            tracing::warn!(after = ?self.unready_after, "no leader answers: not ready");
-            self.health.serves(false).await;
+    async fn close(&mut self, election: &LeaderWatch) {
+        if !std::mem::replace(&mut self.is_ready, false) {
+            return;
+        }
+        tracing::warn!(after = ?self.unready_after, "no leader answers: not ready");
+        self.health.serves(false).await;
+        // Masters that were given different CAs, or some of them none, would be hard to find out.
+        let view = election.view();
+        let Some(leader) = view.leader().filter(|_| view.own != Some(0)) else { return };
+        if let Some(mismatch) = mismatch(&leader.address, self.trust.as_ref(), ANSWER_WITHIN).await {
+            tracing::error!(leader = leader.address, "the leader {mismatch}: all masters need one --tls and one CA");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! By which names a server on loopback may be called.
 //!
-//! A web page can make a browser send requests to a loopback address, and by a name that resolves to
-//! one (DNS rebinding) it can even read the answers. Such a request carries that name, and headers
-//! that only browsers send.
+//! A web page can make a browser send requests to a loopback address, and by a name that resolves
+//! to one (DNS rebinding) it can even read the answers. Such a request carries that name, and
+//! headers that only browsers send.
 
 use std::net::{IpAddr, SocketAddr};
 
