@@ -177,8 +177,8 @@ async fn a_master_starts_on_a_full_disk_and_goes_on_once_there_is_room() {
         let master = Master::start_on(open(&store).await, &[]).await;
         let mut client = master.client().await;
         let _link = worker.join(&master, std::slice::from_ref(&running)).await;
-        // The first record that finds the store full is done once there is room: that of the worker,
-        // or the submission.
+        // The first record that finds the store full is done once there is room: that of the
+        // worker, or the submission.
         let first = client.submit_driver(request("perhaps")).await.unwrap_err();
         assert!(matches!(first.code(), Code::Unknown | Code::ResourceExhausted), "{first:?}");
         assert_refused(&mut client).await;
