@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 /// It gives back what a burst has left free; glibc's keeps it. Its settings are in
 /// `.cargo/config.toml`, its figures in docs/performance.md.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
