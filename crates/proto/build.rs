@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("reads.rs"), format!("&{reads:?}"))?;
     let client_streams = paths(&descriptors, MethodDescriptorProto::client_streaming);
     fs::write(out.join("client_streams.rs"), format!("&{client_streams:?}"))?;
+    fs::write(out.join("method.rs"), method_enum(&descriptors))?;
 
     let mut builder = tonic_prost_build::configure()
         // Ordered, like every collection of the domain; also makes the encoding of a message
@@ -82,4 +83,49 @@ fn paths(set: &FileDescriptorSet, wanted: impl Fn(&MethodDescriptorProto) -> boo
         }
     }
     paths
+}
+
+/// The methods of other packages that our servers answer: their variants, paths, and whether they
+/// answer with a stream.
+const OTHER_METHODS: [(&str, &str, bool); 5] = [
+    ("HealthCheck", "/grpc.health.v1.Health/Check", false),
+    ("HealthList", "/grpc.health.v1.Health/List", false),
+    ("HealthWatch", "/grpc.health.v1.Health/Watch", true),
+    ("Reflect", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true),
+    ("ReflectAlpha", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", true),
+];
+
+/// The source of an enum of all methods. A table over it names each, or it does not build.
+fn method_enum(set: &FileDescriptorSet) -> String {
+    let mut methods = OTHER_METHODS.map(|(name, path, streams)| (name.to_owned(), path.to_owned(), streams)).to_vec();
+    for file in set.file.iter().filter(|file| file.package() == "muster.v1") {
+        for service in &file.service {
+            let of = service.name().trim_end_matches("Service");
+            for method in &service.method {
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                methods.push((format!("{of}{}", method.name()), path, method.server_streaming()));
+            }
+        }
+    }
+    let each = |row: &dyn Fn(&(String, String, bool)) -> String| methods.iter().map(row).collect::<String>();
+    format!(
+        "/// A method that a server of ours may answer.\n\
+         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]\n\
+         pub enum Method {{ {} }}\n\
+         impl Method {{\n\
+         /// All of them.\n\
+         pub const ALL: &'static [Method] = &[{}];\n\
+         /// Its path, as `/package.Service/Method`.\n\
+         pub fn path(self) -> &'static str {{ match self {{ {} }} }}\n\
+         /// The method of a path.\n\
+         pub fn of_path(path: &str) -> Option<Method> {{ match path {{ {} _ => None }} }}\n\
+         /// Whether it answers with a stream.\n\
+         pub fn answers_with_a_stream(self) -> bool {{ match self {{ {} }} }}\n\
+         }}\n",
+        each(&|(name, path, _)| format!("#[doc = \"`{path}`\"] {name}, ")),
+        each(&|(name, _, _)| format!("Method::{name}, ")),
+        each(&|(name, path, _)| format!("Method::{name} => {path:?}, ")),
+        each(&|(name, path, _)| format!("{path:?} => Some(Method::{name}), ")),
+        each(&|(name, _, streams)| format!("Method::{name} => {streams}, ")),
+    )
 }

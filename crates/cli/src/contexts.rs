@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use muster_client::{MasterAddresses, Trust};
+use muster_client::{BearerToken, MasterAddresses, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{ConnectionArgs, DEFAULT_MASTER};
@@ -32,6 +32,9 @@ pub(crate) struct ClusterContext {
     pub(crate) masters: String,
     /// Its CA, as PEM.
     pub(crate) ca: String,
+    /// The credential that it is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
 }
 
 /// Where a command goes.
@@ -41,6 +44,8 @@ pub(crate) struct Target {
     pub(crate) masters: String,
     /// The masters that are trusted; connections are in the clear without.
     pub(crate) trust: Option<Trust>,
+    /// The credential that they are shown.
+    pub(crate) token: Option<BearerToken>,
 }
 
 /// The contexts cannot be read or written.
@@ -114,7 +119,7 @@ impl Contexts {
 
     /// Where a command goes: what the command line and the environment say stands above the
     /// context, which is the named one, else the one that has a given address, else the chosen one.
-    fn target(&self, connection: &ConnectionArgs) -> Result<(String, Option<String>), CommandFailure> {
+    fn target(&self, connection: &ConnectionArgs) -> Result<(String, Option<&ClusterContext>), CommandFailure> {
         let given = connection.masters();
         let context = match (connection.context(), &given) {
             (Some(name), _) => Some(self.get(&name)?),
@@ -122,8 +127,7 @@ impl Contexts {
             (None, None) => self.current.as_ref().map(|name| self.get(name)).transpose()?,
         };
         let masters = given.or_else(|| context.map(|context| context.masters.clone()));
-        let ca = context.map(|context| context.ca.clone());
-        Ok((masters.unwrap_or_else(|| DEFAULT_MASTER.to_owned()), ca))
+        Ok((masters.unwrap_or_else(|| DEFAULT_MASTER.to_owned()), context))
     }
 }
 
@@ -144,24 +148,31 @@ impl Target {
             Err(_) if connection.masters().is_some() && connection.context().is_none() => Contexts::default(),
             Err(error) => return Err(error.into()),
         };
-        let (masters, ca) = contexts.target(connection)?;
+        let (masters, context) = contexts.target(connection)?;
         let trust = match connection.ca() {
             Some(file) => Some(trust_in(&file)?),
             // What is in the file was verified when it was written.
-            None => ca.map(|pem| Trust::in_ca(&pem)).transpose().map_err(|error| bad_ca("the context", &error))?,
+            None => context
+                .map(|context| Trust::in_ca(&context.ca))
+                .transpose()
+                .map_err(|error| bad_ca("the context", &error))?,
         };
-        Ok(Target { masters, trust })
+        let token = match connection.token()? {
+            None => context.and_then(|context| context.token.as_deref()).map(BearerToken::new).transpose(),
+            given => Ok(given),
+        };
+        let token = token.map_err(|error| CommandFailure::Usage(format!("the token of the context: {error}")))?;
+        Ok(Target { masters, trust, token })
     }
 
     /// A cluster in the clear.
     pub(crate) fn in_the_clear(masters: &str) -> Target {
-        Target { masters: masters.to_owned(), trust: None }
+        Target { masters: masters.to_owned(), trust: None, token: None }
     }
 }
 
 fn trust_in(file: &Path) -> Result<Trust, CommandFailure> {
-    let pem = fs::read_to_string(file).map_err(|error| CommandFailure::File(file.to_owned(), error))?;
-    Trust::in_ca(&pem).map_err(|error| bad_ca(&file.display().to_string(), &error))
+    Trust::in_file(file).map_err(|error| bad_ca(&file.display().to_string(), &error))
 }
 
 fn bad_ca(place: &str, error: &muster_client::TlsError) -> CommandFailure {
@@ -208,8 +219,14 @@ mod tests {
 
     use super::*;
 
+    fn found(contexts: &Contexts, connection: &ConnectionArgs) -> (String, Option<String>) {
+        let (masters, context) = contexts.target(connection).unwrap();
+        (masters, context.map(|context| context.ca.clone()))
+    }
+
     fn contexts() -> Contexts {
-        let context = |masters: &str| ClusterContext { masters: masters.to_owned(), ca: masters.to_owned() };
+        let context =
+            |masters: &str| ClusterContext { masters: masters.to_owned(), ca: masters.to_owned(), token: None };
         let contexts = [("lab", "lab:7077"), ("shop", "a:1,b:2")];
         Contexts {
             current: Some("shop".to_owned()),
@@ -237,20 +254,22 @@ mod tests {
     #[test]
     fn an_address_stands_above_the_context_and_finds_its_own() {
         let target =
-            |masters: Option<&str>| contexts().target(&ConnectionArgs::of_masters(masters.map(str::to_owned))).unwrap();
+            |masters: Option<&str>| found(&contexts(), &ConnectionArgs::of_masters(masters.map(str::to_owned)));
         assert_eq!(target(None), ("a:1,b:2".to_owned(), Some("a:1,b:2".to_owned())));
         assert_eq!(target(Some("b:2")), ("b:2".to_owned(), Some("a:1,b:2".to_owned())));
         assert_eq!(target(Some("lab")), ("lab".to_owned(), Some("lab:7077".to_owned())), "the port is the default");
         assert_eq!(target(Some("b:3")), ("b:3".to_owned(), None));
-        let nothing = Contexts::default().target(&ConnectionArgs::default()).unwrap();
+        let nothing = found(&Contexts::default(), &ConnectionArgs::default());
         assert_eq!(nothing, (DEFAULT_MASTER.to_owned(), None));
         let twins = Contexts {
             contexts: ["one", "two"]
-                .map(|name| (name.to_owned(), ClusterContext { masters: "a:1".to_owned(), ca: name.to_owned() }))
+                .map(|name| {
+                    (name.to_owned(), ClusterContext { masters: "a:1".to_owned(), ca: name.to_owned(), token: None })
+                })
                 .into(),
             current: Some("two".to_owned()),
         };
-        let chosen = twins.target(&ConnectionArgs::of_masters(Some("a:1".to_owned()))).unwrap();
+        let chosen = found(&twins, &ConnectionArgs::of_masters(Some("a:1".to_owned())));
         assert_eq!(chosen.1.as_deref(), Some("two"), "the chosen one stands above others with the address");
         let gone = Contexts { current: Some("shup".to_owned()), ..contexts() };
         let failure = gone.target(&ConnectionArgs::default()).unwrap_err().to_string();
@@ -259,7 +278,8 @@ mod tests {
 
     #[test]
     fn a_name_is_not_taken_from_another_cluster_unless_it_was_given() {
-        let new = |masters: &str, ca: &str| ClusterContext { masters: masters.to_owned(), ca: ca.to_owned() };
+        let new =
+            |masters: &str, ca: &str| ClusterContext { masters: masters.to_owned(), ca: ca.to_owned(), token: None };
         let mut all = contexts();
         let refused = all.remember("lab".to_owned(), false, new("z:1", "new")).unwrap_err().to_string();
         assert!(refused.contains("another cluster, at lab:7077") && refused.contains("--context"), "{refused}");

@@ -41,8 +41,13 @@ impl MasterClient {
         let text = &target.masters;
         let masters: MasterAddresses = text.parse().map_err(|_| CommandFailure::Masters(text.clone()))?;
         let trust = target.trust.clone();
-        let options =
-            ConnectOptions { deadline, try_timeout: deadline, trust: trust.clone(), ..ConnectOptions::default() };
+        let options = ConnectOptions {
+            deadline,
+            try_timeout: deadline,
+            trust: trust.clone(),
+            token: target.token.clone(),
+            ..ConnectOptions::default()
+        };
         let addresses = masters.addresses().to_vec();
         let (masters, client) = (masters.to_string(), Client::with_options(masters, options));
         Ok(MasterClient { masters, addresses, trust, client })

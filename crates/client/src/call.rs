@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use muster_proto::errors::{leader_hint, may_succeed_later, retry_after};
+use muster_proto::is_loopback;
 use muster_types::Verdict;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
@@ -89,6 +90,14 @@ impl Client {
             let mut request = Request::new(body.clone());
             if deadline == CallDeadline::OnWire {
                 request.set_timeout(timeout);
+            }
+            if let Some(token) = &self.options.token {
+                if self.options.trust.is_none() && !is_loopback(&route.address) {
+                    let status =
+                        Status::unauthenticated("a token is not sent in the clear: name the CA of the cluster");
+                    return Err(tries.give_up(&route, status, Verdict::NotApplied));
+                }
+                token.attach(&mut request);
             }
             let connection = route.connection();
             let patience = if self.routes.has_other(&route.address) { CONNECT_PATIENCE } else { timeout };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use muster_proto::BearerToken;
 use muster_tls::Trust;
 
 /// Settings of a [`crate::Client`].
@@ -19,6 +20,8 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// The masters that are trusted; connections are in the clear without.
     pub trust: Option<Trust>,
+    /// The credential that is sent with each call. It is not sent in the clear over a network.
+    pub token: Option<BearerToken>,
 }
 
 impl Default for ConnectOptions {
@@ -32,6 +35,7 @@ impl Default for ConnectOptions {
             // TCP repeats a lost SYN after 1 s.
             connect_timeout: Duration::from_secs(2),
             trust: None,
+            token: None,
         }
     }
 }

@@ -36,15 +36,14 @@ pub fn load(command: Command, args: impl IntoIterator<Item = OsString>) -> Resul
     }
 }
 
-/// Refuses an address that other machines can reach, unless `is_meant`: there are no credentials
-/// yet, so whoever reaches the address commands the program.
-pub fn check_listen(address: SocketAddr, is_meant: bool) -> Result<(), ConfigError> {
-    if address.ip().is_loopback() || is_meant {
+/// Refuses an address that other machines can reach, unless `is_safe`: whoever reaches it would
+/// command the program. `remedy` says what makes it safe, or says that it is meant.
+pub fn check_listen(address: SocketAddr, is_safe: bool, remedy: &str) -> Result<(), ConfigError> {
+    if address.ip().is_loopback() || is_safe {
         return Ok(());
     }
     Err(ConfigError::rule(format!(
-        "--listen {address} is reachable from other machines and there are no credentials yet: \
-         add --insecure-listen if that is meant"
+        "--listen {address} is reachable from other machines, and whoever reaches it would command it: {remedy}"
     )))
 }
 

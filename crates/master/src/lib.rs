@@ -5,6 +5,7 @@
 //! (`events`, `sessions`) and sent to workers (`link`). Roles (`roles`) own all of this while this
 //! master leads; `run` joins them.
 
+mod access;
 mod api;
 mod clock;
 mod commit;
@@ -24,6 +25,7 @@ mod sessions;
 mod stop;
 mod view;
 
+pub use access::{AccessFileError, TokenUse, add_token};
 pub use entropy::NoEntropy;
 pub use events::RetentionLimits;
 pub use leader::Timing;

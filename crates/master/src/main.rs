@@ -2,9 +2,11 @@
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use muster_master::config::{self, MasterInvocation};
-use muster_master::{error_line, run};
+use muster_master::{add_token, error_line, run};
+use muster_types::WallTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -41,13 +43,20 @@ fn main() -> ExitCode {
 
 type StartFailure = Box<dyn std::error::Error>;
 
-#[expect(clippy::print_stdout, reason = "what was done to a store is what was asked for")]
+#[expect(clippy::print_stdout, reason = "what was done, or the token, is what was asked for")]
 fn carry_out(invocation: MasterInvocation) -> Result<(), StartFailure> {
     match invocation {
         MasterInvocation::Serve(settings) => serve(*settings),
         MasterInvocation::Init(directory) => {
             let authority = muster_tls::Authority::create(&directory)?;
             println!("a CA is in {}; its digest is {}", directory.display(), authority.digest());
+            Ok(())
+        }
+        MasterInvocation::Token(wanted) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+            let expires = wanted.ttl.map(|ttl| WallTime(u64::try_from(now + ttl.as_millis()).unwrap_or(u64::MAX)));
+            let token = add_token(&wanted.access_file, &wanted.name, &wanted.is_for, expires)?;
+            println!("{}", token.expose());
             Ok(())
         }
         MasterInvocation::Recover(location) => {

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic_health::server::HealthReporter;
 
+use crate::access::{Access, AccessFileError};
 use crate::clock;
 use crate::config::{MasterSettings, TlsSettings};
 use crate::health::Health;
@@ -29,6 +30,9 @@ pub enum RunError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// The access file cannot be used.
+    #[error(transparent)]
+    Access(#[from] AccessFileError),
     /// There is no TLS.
     #[error("cannot serve over TLS")]
     Tls(#[source] TlsError),
@@ -85,9 +89,14 @@ where
     let (end_serving, mut ended) = watch::channel(false);
     let (election, archive) = (candidate.election(), candidate.archive());
     let stopped = async move { until_stopped(&mut ended).await };
+    let access = Arc::new(Access::new(settings.access_file.as_deref(), slot.clone())?);
     let incoming = connections(listener, tls);
     let names = settings.tls.iter().flat_map(|tls| tls.names.iter().cloned());
-    let peers = Peers { hosts: KnownHosts::of(bound, names.chain([address.clone()])), trust: trust.clone() };
+    let peers = Peers {
+        hosts: KnownHosts::of(bound, names.chain([address.clone()])),
+        trust: trust.clone(),
+        access: access.clone(),
+    };
     let serving = serve(incoming, &slot, &election, archive, reporter, peers, stopped);
     let mut serving = tokio::spawn(serving);
 
@@ -97,6 +106,7 @@ where
     let node = MasterProcess::new(candidate, Arc::new(settings), address, trust, slot.clone(), stop);
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
+        () = access.keep_read() => unreachable!("it reads for ever"),
         failed = &mut readiness => {
             Err(RunError::Fault(failed.unwrap_or_else(|panicked| FatalError::Lost("task of readiness", panicked))))
         }

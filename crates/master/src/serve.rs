@@ -17,6 +17,7 @@ use tonic::codec::CompressionEncoding::Gzip as GZIP;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
+use crate::access::{Access, Authenticate, Authorize};
 use crate::api::{ApplicationApi, LogSources, MasterApi, RawWatch};
 use crate::forward::{Forward, Router};
 use crate::leader::LeaderSlot;
@@ -45,6 +46,8 @@ pub(crate) struct Peers {
     pub(crate) hosts: KnownHosts,
     /// The other masters that are trusted; connections to them are in the clear without.
     pub(crate) trust: Option<Trust>,
+    /// Who may do what.
+    pub(crate) access: Arc<Access>,
 }
 
 /// The future of a server, to be spawned.
@@ -75,11 +78,14 @@ pub(crate) fn serve(
     let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
         .max_decoding_message_size(MAX_LINK_MESSAGE);
     let hosts = Arc::new(peers.hosts);
+    let (outer, inner) = (peers.access.clone(), peers.access);
     let reflected = Arc::new(ReflectionIndex::lazy(&SERVICES));
     let forwarding = Arc::new(Router::new(slot.clone(), election.clone(), peers.trust));
     let router = Server::builder()
         .layer(tower::layer::layer_fn(move |services| server::guarded(services, hosts.clone())))
-        .layer(tower::layer::layer_fn(move |inner| Forward::new(inner, forwarding.clone())))
+        .layer(tower::layer::layer_fn(move |services| Authenticate::new(services, outer.clone())))
+        .layer(tower::layer::layer_fn(move |services| Forward::new(services, forwarding.clone())))
+        .layer(tower::layer::layer_fn(move |services| Authorize::new(services, inner.clone())))
         .initial_stream_window_size(Windows::OF_MASTER.stream)
         .initial_connection_window_size(Windows::OF_MASTER.connection)
         .max_concurrent_streams(MASTER_STREAMS)

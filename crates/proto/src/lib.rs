@@ -17,6 +17,7 @@ pub mod v1 {
 }
 
 pub mod artifact;
+mod bearer;
 pub mod enums;
 pub mod errors;
 pub mod flow_control;
@@ -37,6 +38,7 @@ pub mod validate;
 mod violations;
 mod wire_error;
 
+pub use bearer::{BearerToken, NotAToken, is_loopback};
 pub use link::{LeaderWelcome, PROTOCOL_VERSION};
 pub use tokens::{PageToken, PagedList, ParseTokenError, ResumeToken};
 pub use violations::{FieldViolation, FieldViolations, MAX_VIOLATIONS, Path};

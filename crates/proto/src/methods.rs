@@ -7,6 +7,8 @@ pub const READS: &[&str] = include!(concat!(env!("OUT_DIR"), "/reads.rs"));
 /// Paths of the methods that take a stream of messages.
 pub const CLIENT_STREAMS: &[&str] = include!(concat!(env!("OUT_DIR"), "/client_streams.rs"));
 
+include!(concat!(env!("OUT_DIR"), "/method.rs"));
+
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
@@ -41,6 +43,11 @@ mod tests {
                 let is_read = method.options.as_ref().is_some_and(|options| options.idempotency_level == Some(1));
                 assert_eq!(READS.contains(&path.as_str()), is_read, "{path}");
                 assert_eq!(CLIENT_STREAMS.contains(&path.as_str()), method.client_streaming(), "{path}");
+                if file.package() == "muster.v1" {
+                    let known = Method::of_path(&path).expect("each is in the enum");
+                    assert_eq!(known.path(), path);
+                    assert_eq!(known.answers_with_a_stream(), method.server_streaming(), "{path}");
+                }
                 reads += usize::from(is_read);
                 streams += usize::from(method.client_streaming());
             }

@@ -45,6 +45,11 @@ failures! {
     NotFound { .. } => NotFound { kind: "driver", name: text() }, NotFound, NOT_FOUND;
     BadRequest(_) => BadRequest(FieldViolations::of("f", "m")), InvalidArgument, BAD_REQUEST;
     ForeignHost { .. } => ForeignHost { host: text() }, PermissionDenied, FOREIGN_HOST;
+    NoCredential => NoCredential, Unauthenticated, NO_CREDENTIAL;
+    BadCredential { .. } => BadCredential { message: text() }, Unauthenticated, BAD_CREDENTIAL;
+    CredentialExpired { .. } => CredentialExpired { credential: text() }, Unauthenticated, CREDENTIAL_EXPIRED;
+    RoleRequired { .. } => RoleRequired { caller: text(), needed: text() }, PermissionDenied, ROLE_REQUIRED;
+    NotOwner { .. } => NotOwner { caller: text(), kind: "driver", name: text() }, PermissionDenied, NOT_OWNER;
     TooLarge { .. } => TooLarge { what: "a message", limit: 1 }, ResourceExhausted, TOO_LARGE;
     QueueFull { .. } => QueueFull { what: text() }, ResourceExhausted, QUEUE_FULL;
     Compacted { .. } => Compacted { oldest: text(), current: text() }, OutOfRange, COMPACTED;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use muster_client::{Client, ConnectOptions, MasterAddresses, ParseMastersError, TlsError, Trust};
+use muster_client::{
+    BearerToken, Client, ConnectOptions, MasterAddresses, NotAToken, ParseMastersError, TlsError, Trust,
+};
 use muster_types::{AttemptNumber, ExecutorId, Secret};
 
 /// What a program knows about itself, from its `MUSTER_*` environment. Outside of a cluster (client
@@ -27,6 +29,8 @@ pub struct Context {
     pub attempt: Option<AttemptNumber>,
     /// The token that lets it act for its driver.
     pub token: Option<Secret>,
+    /// The credential of calls.
+    pub bearer: Option<BearerToken>,
     /// Name of the application, in an executor.
     pub application: Option<String>,
     /// Number of the executor.
@@ -45,12 +49,15 @@ pub enum ContextError {
     /// `MUSTER_MASTER` is no list of addresses.
     #[error("MUSTER_MASTER makes no sense")]
     Masters(#[source] ParseMastersError),
-    /// The file of `MUSTER_CA_FILE` cannot be read.
-    #[error("cannot read the CA of MUSTER_CA_FILE, {0}")]
-    ReadCa(PathBuf, #[source] std::io::Error),
-    /// The file of `MUSTER_CA_FILE` holds no CA.
+    /// The file of `MUSTER_CA_FILE` cannot be read or holds no CA.
     #[error("MUSTER_CA_FILE, {0}, makes no sense")]
     Ca(PathBuf, #[source] TlsError),
+    /// `MUSTER_TOKEN` is no token.
+    #[error("MUSTER_TOKEN makes no sense")]
+    Token(#[source] NotAToken),
+    /// The file of `MUSTER_TOKEN_FILE` cannot be read or holds no token.
+    #[error("MUSTER_TOKEN_FILE, {0}, makes no sense")]
+    TokenFile(PathBuf, #[source] std::io::Error),
     /// A variable that must be a number is not one.
     #[error("{name} makes no sense")]
     Number {
@@ -83,6 +90,11 @@ impl Context {
         let (cluster, worker) = (text("MUSTER_CLUSTER"), text("MUSTER_WORKER"));
         let (host, driver) = (text("MUSTER_HOST"), text("MUSTER_DRIVER"));
         let (token, application) = (text("MUSTER_TOKEN"), text("MUSTER_APPLICATION"));
+        let token_file = text("MUSTER_TOKEN_FILE").map(PathBuf::from);
+        let token = token.map(Secret::new);
+        let bearer = bearer(token.as_ref(), token_file)?;
+        // A user's own token is no attempt's.
+        let token = token.filter(|_| driver.is_some());
         let work_dir = text("MUSTER_WORK_DIR").map(PathBuf::from);
         let attempt = number(text("MUSTER_ATTEMPT"), "MUSTER_ATTEMPT")?;
         let executor = number(text("MUSTER_EXECUTOR_ID"), "MUSTER_EXECUTOR_ID")?;
@@ -96,7 +108,8 @@ impl Context {
             host: host.unwrap_or_else(|| "127.0.0.1".to_owned()),
             driver,
             attempt: attempt.map(AttemptNumber),
-            token: token.map(Secret::new),
+            token,
+            bearer,
             application,
             executor: executor.map(ExecutorId),
             work_dir,
@@ -107,14 +120,25 @@ impl Context {
 
     /// A client of the cluster. It must be called within a tokio runtime.
     pub fn client(&self) -> Client {
-        let options = ConnectOptions { trust: self.trust.clone(), ..ConnectOptions::default() };
+        let (trust, token) = (self.trust.clone(), self.bearer.clone());
+        let options = ConnectOptions { trust, token, ..ConnectOptions::default() };
         Client::with_options(self.masters.clone(), options)
     }
 }
 
 fn trust(path: PathBuf) -> Result<Trust, ContextError> {
-    let pem = std::fs::read_to_string(&path).map_err(|error| ContextError::ReadCa(path.clone(), error))?;
-    Trust::in_ca(&pem).map_err(|error| ContextError::Ca(path, error))
+    Trust::in_file(&path).map_err(|error| ContextError::Ca(path, error))
+}
+
+/// The credential of calls: what a worker gave to its attempt, or a user to its program.
+fn bearer(token: Option<&Secret>, file: Option<PathBuf>) -> Result<Option<BearerToken>, ContextError> {
+    match (token, file) {
+        (Some(token), _) => BearerToken::new(token.expose()).map(Some).map_err(ContextError::Token),
+        (None, Some(path)) => {
+            BearerToken::in_file(&path).map(Some).map_err(|error| ContextError::TokenFile(path, error))
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 fn number<T>(text: Option<String>, name: &'static str) -> Result<Option<T>, ContextError>

@@ -1,5 +1,8 @@
 //! Whom a client trusts.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -13,6 +16,9 @@ use rustls::{
 };
 
 use crate::{CaDigest, TlsError};
+
+/// The most bytes of a file of CAs that are read: as many as systems have.
+const MAX_FILE: u64 = 4 << 20;
 
 /// HTTP/2 alone is spoken.
 pub(crate) const ALPN: &[u8] = b"h2";
@@ -37,6 +43,15 @@ impl Trust {
         }
         let config = builder()?.with_root_certificates(roots).with_no_client_auth();
         Ok(Trust(finished(config)))
+    }
+
+    /// Trust in the CAs of a PEM file.
+    pub fn in_file(path: &Path) -> Result<Trust, TlsError> {
+        let unreadable = |error| TlsError::File(path.to_owned(), error);
+        let mut pem = String::new();
+        let file = File::open(path).map_err(unreadable)?;
+        file.take(MAX_FILE).read_to_string(&mut pem).map_err(unreadable)?;
+        Trust::in_ca(&pem)
     }
 
     /// Trust in the CA of a digest, which must be in the server's chain.

@@ -6,6 +6,7 @@
 mod application;
 mod artifact_uri;
 mod attempt;
+mod caller;
 mod command;
 mod driver;
 mod epoch;
@@ -24,6 +25,7 @@ mod worker;
 pub use application::*;
 pub use artifact_uri::*;
 pub use attempt::*;
+pub use caller::*;
 pub use command::*;
 pub use driver::*;
 pub use epoch::*;

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use muster_client::BearerToken;
+
+use crate::failure::CommandFailure;
 
 /// The address of the master when nothing names one.
 pub(crate) const DEFAULT_MASTER: &str = "127.0.0.1:7077";
@@ -21,6 +24,10 @@ pub(crate) struct ConnectionArgs {
     /// the CA of the context].
     #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     ca: Option<PathBuf>,
+    /// File with the token that the cluster is shown [env: MUSTER_TOKEN_FILE, and the token itself in
+    /// MUSTER_TOKEN] [default: the token of the context].
+    #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
+    token_file: Option<PathBuf>,
     /// A cluster that `muster login` remembered [env: MUSTER_CONTEXT] [default: the one that is
     /// chosen, or that has the address].
     #[arg(long, global = true, value_name = "NAME")]
@@ -41,6 +48,21 @@ impl ConnectionArgs {
     /// The file of the CA that the option or the variable gives.
     pub(crate) fn ca(&self) -> Option<PathBuf> {
         self.ca.clone().or_else(|| variable("MUSTER_CA_FILE").map(PathBuf::from))
+    }
+
+    /// The token that the option or a variable gives. The option stands first, and the token itself
+    /// before a file of one.
+    pub(crate) fn token(&self) -> Result<Option<BearerToken>, CommandFailure> {
+        let file = match (&self.token_file, variable("MUSTER_TOKEN")) {
+            (Some(file), _) => Some(file.clone()),
+            (None, Some(text)) => {
+                let wrong = |error| CommandFailure::Usage(format!("MUSTER_TOKEN: {error}"));
+                return BearerToken::new(&text).map(Some).map_err(wrong);
+            }
+            (None, None) => variable("MUSTER_TOKEN_FILE").map(PathBuf::from),
+        };
+        let read = file.map(|file| BearerToken::in_file(&file).map_err(|error| CommandFailure::File(file, error)));
+        read.transpose()
     }
 
     /// The name of the context that the option or the variable gives.

@@ -25,7 +25,9 @@ pub(super) async fn login(connection: &ConnectionArgs, args: LoginArgs) -> Resul
         }
     };
     let trust = Trust::in_ca(&ca).map_err(|error| CommandFailure::Usage(format!("the CA makes no sense: {error}")))?;
-    let client = MasterClient::new(&Target { masters: masters.to_string(), trust: Some(trust) })?;
+    let token = connection.token()?;
+    let remembered = token.as_ref().map(|token| token.expose().to_owned());
+    let client = MasterClient::new(&Target { masters: masters.to_string(), trust: Some(trust), token })?;
     let cluster = client.ask(client.client().get_cluster()).await?;
 
     let given = connection.context();
@@ -35,7 +37,7 @@ pub(super) async fn login(connection: &ConnectionArgs, args: LoginArgs) -> Resul
             format!("{name:?} is no name of a context: letters, digits, '-', '_' and '.' make one; give --context");
         return Err(CommandFailure::Usage(text));
     }
-    let context = ClusterContext { masters: masters.to_string(), ca };
+    let context = ClusterContext { masters: masters.to_string(), ca, token: remembered };
     let path = Contexts::change(|contexts| contexts.remember(name.clone(), is_given, context))?;
     put(&format!("commands go to {name} at {masters} now ({})\n", path.display()))
 }

@@ -9,6 +9,8 @@ use clap::builder::PossibleValuesParser;
 use muster_core::placement::SelectionPolicy;
 use muster_units::{ByteSize, TimeSpan};
 
+use crate::access::TokenUse;
+
 /// The end of `--help`.
 fn after_help() -> String {
     format!("{}\nSignals: TERM and INT hand over and end this master; HUP is ignored.", muster_units::HELP)
@@ -25,8 +27,8 @@ pub struct Flags {
     /// Address to serve gRPC on.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7077")]
     pub listen: SocketAddr,
-    /// Allow to listen beyond this machine: there are no credentials yet, so whoever reaches the
-    /// port commands the cluster.
+    /// Allow to listen beyond this machine without credentials: whoever reaches the port commands
+    /// the cluster.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub insecure_listen: bool,
     /// Address at which workers and programs reach this master, if it is another.
@@ -62,6 +64,8 @@ pub struct Flags {
     #[command(flatten)]
     pub tls: TlsFlags,
     #[command(flatten)]
+    pub access: AccessFlags,
+    #[command(flatten)]
     pub timing: TimingFlags,
     #[command(flatten)]
     pub placement: PlacementFlags,
@@ -95,6 +99,21 @@ pub enum StoreCommand {
         #[arg(long, value_name = "DIRECTORY")]
         out: PathBuf,
     },
+    /// Make a token, add its digest to an access file, and print it: this once.
+    Token {
+        /// The access file; it is made if there is none.
+        #[arg(long, value_name = "PATH", env = "MUSTER_ACCESS_FILE")]
+        access_file: PathBuf,
+        /// Name of the user, who owns what is submitted with the token, or of the worker.
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        /// What the token is for: viewer, submitter, operator, admin or worker.
+        #[arg(long, value_name = "ROLE", value_parser = TokenUse::parse)]
+        role: TokenUse,
+        /// How long it is good, from now on; by default until it is taken out of the file.
+        #[arg(long, value_name = "TIME")]
+        ttl: Option<TimeSpan>,
+    },
 }
 
 /// Which store.
@@ -123,10 +142,20 @@ pub struct TlsFlags {
     #[arg(long, value_name = "DIRECTORY", requires = "tls")]
     pub pki: Option<PathBuf>,
     /// Further name or address in this master's certificate, under which other clients than
-    /// Muster's reach it; may be repeated. In the
-    /// environment, semicolons separate names.
+    /// Muster's reach it; may be repeated. In the environment, semicolons separate names.
     #[arg(long, value_name = "NAME", requires = "tls")]
     pub tls_san: Vec<String>,
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Credentials")]
+pub struct AccessFlags {
+    /// Ask every caller for a credential. The file holds digests of tokens with what each is for;
+    /// `muster-master token` adds one. It is read again when it changes, so taking a token out
+    /// revokes it. Masters that share a store have the same file.
+    #[arg(long, value_name = "PATH")]
+    pub access_file: Option<PathBuf>,
 }
 
 /// Lengths of time.

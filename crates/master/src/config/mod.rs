@@ -7,12 +7,14 @@ pub use settings::{MasterSettings, TlsSettings};
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches};
 use muster_config::ConfigError;
 use muster_store::Location;
 
+use crate::access::TokenUse;
 use flags::{Flags, StoreCommand};
 use settings::location;
 
@@ -27,6 +29,21 @@ pub enum MasterInvocation {
     Restore(PathBuf, Location),
     /// Make a CA in a directory.
     Init(PathBuf),
+    /// Make a token.
+    Token(NewTokenRequest),
+}
+
+/// The token that is to be made.
+#[derive(Debug)]
+pub struct NewTokenRequest {
+    /// The file that its digest is added to.
+    pub access_file: PathBuf,
+    /// Name of the user or the worker.
+    pub name: String,
+    /// What it is for.
+    pub is_for: TokenUse,
+    /// How long it is good.
+    pub ttl: Option<Duration>,
 }
 
 /// Reads the settings of a serving master from the arguments (the program's own name first) and the
@@ -34,9 +51,10 @@ pub enum MasterInvocation {
 pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<MasterSettings, ConfigError> {
     match invocation(args)? {
         MasterInvocation::Serve(settings) => Ok(*settings),
-        MasterInvocation::Recover(_) | MasterInvocation::Restore(..) | MasterInvocation::Init(_) => {
-            Err(ConfigError::rule("this is not about serving"))
-        }
+        MasterInvocation::Recover(_)
+        | MasterInvocation::Restore(..)
+        | MasterInvocation::Init(_)
+        | MasterInvocation::Token(_) => Err(ConfigError::rule("this is not about serving")),
     }
 }
 
@@ -54,6 +72,10 @@ pub fn invocation(args: impl IntoIterator<Item = OsString>) -> Result<MasterInvo
         Some(StoreCommand::Recover { store }) => Ok(MasterInvocation::Recover(location(store)?)),
         Some(StoreCommand::Restore { file, store }) => Ok(MasterInvocation::Restore(file, location(store)?)),
         Some(StoreCommand::Init { out }) => Ok(MasterInvocation::Init(out)),
+        Some(StoreCommand::Token { access_file, name, role, ttl }) => {
+            let ttl = ttl.map(|span| span.0);
+            Ok(MasterInvocation::Token(NewTokenRequest { access_file, name, is_for: role, ttl }))
+        }
         None => MasterSettings::try_from(flags).map(Box::new).map(MasterInvocation::Serve),
     }
 }
@@ -69,7 +91,6 @@ fn with_environment(command: clap::Command) -> clap::Command {
 mod tests {
     use super::*;
     use std::io::Write as _;
-    use std::time::Duration;
 
     fn read_args(args: &[&str]) -> Result<MasterSettings, ConfigError> {
         read(std::iter::once("muster-master").chain(args.iter().copied()).map(OsString::from))
@@ -107,8 +128,8 @@ mod tests {
         );
         assert_eq!(
             said(read_args(&["--listen", "0.0.0.0:7077"])),
-            "--listen 0.0.0.0:7077 is reachable from other machines and there are no credentials yet: add --insecure-listen \
-             if that is meant"
+            "--listen 0.0.0.0:7077 is reachable from other machines, and whoever reaches it would command it: give \
+             --tls and --access-file, or --insecure-listen if that is meant"
         );
         assert_eq!(
             said(read_args(&["--max-event-bytes", "2GB"])),

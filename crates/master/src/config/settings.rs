@@ -34,6 +34,8 @@ pub struct MasterSettings {
     pub state_dir: PathBuf,
     /// How connections are encrypted; `None`: not at all.
     pub tls: Option<TlsSettings>,
+    /// Who may do what; without, whoever reaches this master may do everything.
+    pub access_file: Option<PathBuf>,
     /// Where to write the address.
     pub address_file: Option<PathBuf>,
     /// What to log.
@@ -95,7 +97,16 @@ impl TryFrom<Flags> for MasterSettings {
     type Error = ConfigError;
 
     fn try_from(flags: Flags) -> Result<MasterSettings, ConfigError> {
-        check_listen(flags.listen, flags.insecure_listen)?;
+        let access_file = flags.access.access_file;
+        if access_file.is_some() && flags.insecure_listen {
+            return Err(ConfigError::rule(
+                "--insecure-listen is for a master without credentials, and not with --access-file",
+            ));
+        }
+        // Over a network, a token must not be read on its way.
+        let is_safe = flags.insecure_listen || (access_file.is_some() && flags.tls.tls);
+        let remedy = "give --tls and --access-file, or --insecure-listen if that is meant";
+        check_listen(flags.listen, is_safe, remedy)?;
         EnvFilter::try_new(&flags.log).map_err(|error| ConfigError::value("log", &flags.log, error))?;
         let store = match flags.store {
             Some(store) => location(StoreFlags {
@@ -121,6 +132,7 @@ impl TryFrom<Flags> for MasterSettings {
             cluster_name: flags.cluster_name.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
             state_dir: flags.state_dir,
             tls,
+            access_file,
             address_file: flags.address_file,
             log: flags.log,
             unready_after: flags.timing.unready_after.0,

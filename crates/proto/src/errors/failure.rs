@@ -77,6 +77,34 @@ pub enum Failure {
         /// What called, for people.
         host: String,
     },
+    /// The call carries no credential, and the master asks for one.
+    NoCredential,
+    /// The credential is unknown, malformed, revoked or no longer valid.
+    BadCredential {
+        /// What is wrong with it, for people; holds nothing of it.
+        message: String,
+    },
+    /// The credential is valid no longer.
+    CredentialExpired {
+        /// Which, for people.
+        credential: String,
+    },
+    /// The caller is known, and may not do this.
+    RoleRequired {
+        /// The caller, for people.
+        caller: String,
+        /// Who may, for people.
+        needed: String,
+    },
+    /// The caller may do this to what is its own, and this is another's.
+    NotOwner {
+        /// The caller, for people.
+        caller: String,
+        /// `driver`, `application`, `log`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
     /// A part of the request is larger than the limit; nothing was done.
     TooLarge {
         /// Which part, for people.
@@ -205,6 +233,23 @@ impl Failure {
                 reason::FOREIGN_HOST,
                 format!("this server listens on loopback and is not called by {host}: use localhost or its address"),
             ),
+            F::NoCredential => row(
+                Code::Unauthenticated,
+                reason::NO_CREDENTIAL,
+                "this cluster asks for a credential: send `authorization: Bearer TOKEN`",
+            ),
+            F::BadCredential { message } => row(Code::Unauthenticated, reason::BAD_CREDENTIAL, message),
+            F::CredentialExpired { credential } => {
+                row(Code::Unauthenticated, reason::CREDENTIAL_EXPIRED, format!("{credential} has expired"))
+            }
+            F::RoleRequired { caller, needed } => {
+                row(Code::PermissionDenied, reason::ROLE_REQUIRED, format!("{caller} may not do this: {needed} may"))
+            }
+            F::NotOwner { caller, kind, name } => row(
+                Code::PermissionDenied,
+                reason::NOT_OWNER,
+                format!("{kind} {name:?} is not {caller}'s own: its owner and operators may do this"),
+            ),
             F::TooLarge { what, limit } => {
                 row(Code::ResourceExhausted, reason::TOO_LARGE, format!("{what} must be at most {limit} bytes"))
             }
@@ -283,6 +328,15 @@ impl Failure {
             }
             Failure::WorkerUnreachable { worker, .. } => put("worker", worker),
             Failure::ForeignHost { host } => put("host", host),
+            Failure::RoleRequired { caller, needed } => {
+                put("caller", caller);
+                put("needed", needed);
+            }
+            Failure::NotOwner { caller, kind, name } => {
+                put("caller", caller);
+                put("kind", kind);
+                put("name", name);
+            }
             Failure::NeverFits(pending) => {
                 if let Some((worker, lacks)) = &pending.nearest {
                     put("nearest_worker", worker);
@@ -290,6 +344,9 @@ impl Failure {
                 }
             }
             Failure::NoLeader
+            | Failure::NoCredential
+            | Failure::BadCredential { .. }
+            | Failure::CredentialExpired { .. }
             | Failure::StoreRestored
             | Failure::WrongState { .. }
             | Failure::RequestIdReused
@@ -342,6 +399,11 @@ impl Failure {
             Failure::Fenced { .. }
             | Failure::EtagMismatch { .. }
             | Failure::ForeignHost { .. }
+            | Failure::NoCredential
+            | Failure::BadCredential { .. }
+            | Failure::CredentialExpired { .. }
+            | Failure::RoleRequired { .. }
+            | Failure::NotOwner { .. }
             | Failure::RequestIdReused
             | Failure::RequestIdExpired
             | Failure::RetryWithoutRequestId

@@ -42,6 +42,16 @@ pub mod reason {
     pub const BAD_REQUEST: &str = "BAD_REQUEST";
     /// A server on loopback was called by a foreign name, or by a browser.
     pub const FOREIGN_HOST: &str = "FOREIGN_HOST";
+    /// The call carries no credential.
+    pub const NO_CREDENTIAL: &str = "NO_CREDENTIAL";
+    /// The credential is unknown, malformed or revoked.
+    pub const BAD_CREDENTIAL: &str = "BAD_CREDENTIAL";
+    /// The credential is valid no longer.
+    pub const CREDENTIAL_EXPIRED: &str = "CREDENTIAL_EXPIRED";
+    /// The caller's role does not allow it.
+    pub const ROLE_REQUIRED: &str = "ROLE_REQUIRED";
+    /// It is another's.
+    pub const NOT_OWNER: &str = "NOT_OWNER";
     /// A message or headers beyond what is taken.
     pub const TOO_LARGE: &str = "TOO_LARGE";
     /// A queue is full.

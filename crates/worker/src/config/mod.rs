@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use muster_types::{AllocatedResources, Capabilities, Hello, Incarnation, Session, WorkerName, WorkerUid};
 
+use muster_proto::BearerToken;
 use muster_tls::Trust;
 pub use settings::{Action, CommandLine, StopArgs, WorkerSettings};
 
@@ -22,6 +23,8 @@ pub struct WorkerConfig {
     pub masters: Vec<String>,
     /// The masters that are trusted; connections to them are in the clear without.
     pub trust: Option<MasterTrust>,
+    /// The credential that masters are shown.
+    pub token: Option<BearerToken>,
     /// The worker's label.
     pub name: WorkerName,
     /// Where its gRPC service listens.

@@ -1,11 +1,12 @@
 //! From settings to a configuration: what is not set is detected, and everything is checked.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, process};
 
 use muster_config::{ConfigError, check_listen};
+use muster_proto::BearerToken;
 use muster_proto::text::{is_label_key, is_label_value, is_resource_name, is_variable_name, is_worker_name};
 use muster_proto::v1;
 use muster_tls::Trust;
@@ -24,7 +25,7 @@ impl WorkerSettings {
     /// Detects what is not set, and checks everything.
     pub fn resolve(self) -> Result<WorkerConfig, ConfigError> {
         let listen = self.listen;
-        check_listen(listen, self.insecure_listen)?;
+        check_listen(listen, self.insecure_listen, "add --insecure-listen if that is meant")?;
         let state = std::path::absolute(&self.state_dir)
             .map_err(|error| ConfigError::value("state-dir", self.state_dir.display().to_string(), error))?;
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
@@ -42,6 +43,7 @@ impl WorkerSettings {
         let config = WorkerConfig {
             masters: masters(&self.master)?,
             trust: self.ca.clone().map(|file| trust(absolute(file))).transpose()?,
+            token: self.token_file.as_deref().map(token).transpose()?,
             name: worker_name(self.name.clone().unwrap_or_else(detect::hostname))?,
             listen,
             advertise: self.advertise.clone(),
@@ -113,10 +115,14 @@ impl WorkerSettings {
     }
 }
 
+/// Reads the worker's token.
+fn token(file: &Path) -> Result<BearerToken, ConfigError> {
+    BearerToken::in_file(file).map_err(|error| ConfigError::value("token-file", file.display().to_string(), error))
+}
+
 /// Reads the cluster's CA.
 fn trust(file: PathBuf) -> Result<MasterTrust, ConfigError> {
-    let pem = std::fs::read_to_string(&file).map_err(|error| ConfigError::ReadFile(file.clone(), error))?;
-    let trust = Trust::in_ca(&pem).map_err(|error| ConfigError::value("ca", file.display().to_string(), error))?;
+    let trust = Trust::in_file(&file).map_err(|error| ConfigError::value("ca", file.display().to_string(), error))?;
     Ok(MasterTrust { file, trust })
 }
 

@@ -59,6 +59,10 @@ pub struct WorkerSettings {
     /// Programs find it in MUSTER_CA_FILE.
     #[arg(long, env = "MUSTER_CA_FILE", value_name = "PATH")]
     pub ca: Option<PathBuf>,
+    /// File with this worker's token, where the masters ask for credentials: `muster-master token
+    /// --role worker` makes one. Over a network it needs --ca.
+    #[arg(long, env = "MUSTER_WORKER_TOKEN_FILE", value_name = "PATH")]
+    pub token_file: Option<PathBuf>,
     /// State directory: identity, journal, logs. One worker each, and nothing else: it is closed to
     /// other users, so one that is for many, such as /tmp, is refused
     /// [default: /var/lib/muster/worker].

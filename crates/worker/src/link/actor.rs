@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use muster_agent::link::{LeaderSeen, Link, LinkEffect, LinkInput, Notice, RememberedCluster};
 use muster_agent::runner_protocol::Renewal;
+use muster_proto::BearerToken;
 use muster_proto::v1::{self, link_request::Message};
 use muster_tls::Trust;
 use muster_types::{Capabilities, Hello, Incarnation, Report, Session, Time};
@@ -74,6 +75,8 @@ pub struct WorkerProfile {
     pub masters: Vec<String>,
     /// The masters that are trusted; connections are in the clear without.
     pub trust: Option<Trust>,
+    /// The credential that masters are shown.
+    pub token: Option<BearerToken>,
     /// What is on disk of the link.
     pub remembered: Option<RememberedCluster>,
     /// Masters that an earlier agent knew.
@@ -211,11 +214,15 @@ impl LinkActor {
         self.publish();
     }
 
+    fn login(&self) -> dial::Login {
+        dial::Login { trust: self.profile.trust.clone(), token: self.profile.token.clone() }
+    }
+
     fn carry_out(&mut self, now: Time, effect: LinkEffect) {
         match effect {
             LinkEffect::Dial(session, address) => {
                 tracing::debug!(session = session.0, master = address, "dialling");
-                let task = tokio::spawn(dial::run(session, address, self.profile.trust.clone(), self.handle.clone()));
+                let task = tokio::spawn(dial::run(session, address, self.login(), self.handle.clone()));
                 self.streams.insert(session, task.abort_handle());
             }
             LinkEffect::Close(session) => self.close(session),

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use muster_proto::v1;
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_proto::v1::worker_link_service_client::WorkerLinkServiceClient;
+use muster_proto::{BearerToken, is_loopback, v1};
 use muster_tls::{Connector, Mismatch, Trust, mismatch};
 use muster_types::Session;
 use tokio::sync::mpsc;
+use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
 use super::actor::LinkEvent;
@@ -22,12 +23,19 @@ const WATCH_PING: Duration = Duration::from_secs(10);
 /// Largest message from a master: a batch of commands, each at most 64 KiB and some.
 const MESSAGE_LIMIT: usize = 64 << 20;
 
+/// How a worker reaches masters, and what it shows them.
+#[derive(Debug, Clone)]
+pub(super) struct Login {
+    pub(super) trust: Option<Trust>,
+    pub(super) token: Option<BearerToken>,
+}
+
 /// Opens the stream and reads it. Everything goes to the actor, which knows by the session whether
 /// it still counts.
-pub(super) async fn run(session: Session, address: String, trust: Option<Trust>, events: mpsc::Sender<LinkEvent>) {
-    let reason = match open_and_read(session, &address, trust.clone(), &events).await {
+pub(super) async fn run(session: Session, address: String, login: Login, events: mpsc::Sender<LinkEvent>) {
+    let reason = match open_and_read(session, &address, login.clone(), &events).await {
         Ok(()) => "the master ended the stream".to_owned(),
-        Err(reason) => explained(reason, &address, trust.as_ref()).await,
+        Err(reason) => explained(reason, &address, login.trust.as_ref()).await,
     };
     // The actor may be gone: then nobody needs to know.
     let _ = events.send(LinkEvent::Broken(session, address, reason)).await;
@@ -36,16 +44,24 @@ pub(super) async fn run(session: Session, address: String, trust: Option<Trust>,
 async fn open_and_read(
     session: Session,
     address: &str,
-    trust: Option<Trust>,
+    login: Login,
     events: &mpsc::Sender<LinkEvent>,
 ) -> Result<(), String> {
-    let channel = connect(endpoint(address)?, trust).await?;
+    let is_private = login.trust.is_some() || is_loopback(address);
+    let channel = connect(endpoint(address)?, login.trust).await?;
     let (up, outgoing) = outgoing::channel();
     if events.send(LinkEvent::Connected(session, up)).await.is_err() {
         return Ok(());
     }
     let mut client = WorkerLinkServiceClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
-    let mut incoming = client.link(outgoing).await.map_err(|status| status.message().to_owned())?.into_inner();
+    let mut request = Request::new(outgoing);
+    if let Some(token) = &login.token {
+        if !is_private {
+            return Err("a token is not sent in the clear: name the CA of the cluster with --ca".to_owned());
+        }
+        token.attach(&mut request);
+    }
+    let mut incoming = client.link(request).await.map_err(|status| status.message().to_owned())?.into_inner();
     while let Some(message) = incoming.message().await.map_err(|status| status.message().to_owned())? {
         let read = convert::read(message).map_err(|error| in_one_line(&error))?;
         if let Some(read) = read

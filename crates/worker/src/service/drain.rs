@@ -6,8 +6,8 @@ use muster_proto::errors::Failure;
 use muster_proto::v1;
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_tls::Connector;
-use tonic::Status as GrpcStatus;
 use tonic::transport::Endpoint;
+use tonic::{Request, Status as GrpcStatus};
 
 use super::ServiceState;
 
@@ -28,6 +28,10 @@ pub(super) async fn drain(state: &ServiceState, wait: bool) -> Result<v1::DrainR
         .await
         .map_err(|error| unreachable(error.to_string()))?;
     let request = v1::DrainWorkerRequest { worker_id: state.uid.clone(), ..v1::DrainWorkerRequest::default() };
+    let mut request = Request::new(request);
+    if let Some(token) = &state.token {
+        token.attach(&mut request);
+    }
     MasterServiceClient::new(channel).drain_worker(request).await?;
     let mut changes = state.attempts.changes();
     loop {

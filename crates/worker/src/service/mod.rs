@@ -7,6 +7,7 @@ mod server;
 
 use std::sync::Arc;
 
+use muster_proto::BearerToken;
 use muster_proto::v1;
 use muster_proto::v1::worker_service_server::WorkerService;
 use muster_tls::Trust;
@@ -32,6 +33,8 @@ pub struct ServiceState {
     pub address: String,
     /// The masters that are trusted; connections are in the clear without.
     pub trust: Option<Trust>,
+    /// The credential that masters are shown.
+    pub token: Option<BearerToken>,
     /// All its resources.
     pub total: AllocatedResources,
     /// The attempts.

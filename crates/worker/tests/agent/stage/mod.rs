@@ -50,6 +50,7 @@ impl Stage {
         let at = |name: &str| self.root.path().join(name);
         WorkerConfig {
             masters: vec![master.address.clone()],
+            token: None,
             trust: None,
             name: "w1".into(),
             listen: "127.0.0.1:0".parse().expect("an address"),

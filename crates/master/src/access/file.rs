@@ -1,0 +1,258 @@
+//! The access file: who has which token, and what each may do.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use muster_types::{Role, WallTime};
+use serde::Deserialize;
+
+use super::token::{NewToken, TokenDigest, is_id};
+
+/// The most bytes of the file: some thousands of tokens.
+const MAX_BYTES: u64 = 4 << 20;
+/// The word of a worker in place of a role.
+const WORKER: &str = "worker";
+/// The most bytes of a user's name.
+const MAX_NAME: usize = 128;
+
+/// Why an access file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessFileError {
+    /// It cannot be read or written.
+    #[error("cannot use the access file {0}")]
+    File(PathBuf, #[source] io::Error),
+    /// Others than its owner may change it.
+    #[error("the access file {0} can be changed by others than its owner: chmod go-w it")]
+    Exposed(PathBuf),
+    /// It is larger than what is read.
+    #[error("the access file {0} is larger than {MAX_BYTES} bytes")]
+    TooLarge(PathBuf),
+    /// It is not understood.
+    #[error("the access file {0} makes no sense: {1}")]
+    Malformed(PathBuf, String),
+    /// There are no random numbers for a new token.
+    #[error("no random numbers for a token: {0}")]
+    Random(getrandom::Error),
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenUse {
+    /// A user with a role.
+    User(Role),
+    /// A worker.
+    Worker,
+}
+
+impl TokenUse {
+    /// Reads the word of a role, or `worker`.
+    pub fn parse(word: &str) -> Result<TokenUse, String> {
+        if word == WORKER {
+            return Ok(TokenUse::Worker);
+        }
+        word.parse().map(TokenUse::User).map_err(|error| format!("{error}, nor {WORKER}"))
+    }
+
+    fn as_str(&self) -> &'static str {
+        match self {
+            TokenUse::User(role) => role.as_str(),
+            TokenUse::Worker => WORKER,
+        }
+    }
+}
+
+/// One token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TokenEntry {
+    pub(super) digest: TokenDigest,
+    /// Of the user or the worker.
+    pub(super) name: String,
+    pub(super) is_for: TokenUse,
+    pub(super) expires: Option<WallTime>,
+}
+
+/// All tokens by their ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct AccessTable {
+    pub(super) tokens: BTreeMap<String, TokenEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireTable {
+    #[serde(default)]
+    tokens: Vec<WireToken>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireToken {
+    id: String,
+    digest: String,
+    name: String,
+    role: String,
+    expires: Option<toml::value::Datetime>,
+}
+
+impl AccessTable {
+    /// Reads a file.
+    pub(crate) fn load(path: &Path) -> Result<AccessTable, AccessFileError> {
+        AccessTable::parse(&read(path)?).map_err(|sentence| AccessFileError::Malformed(path.to_owned(), sentence))
+    }
+
+    /// Reads the text of a file. The error names the place, and nothing of a digest.
+    fn parse(text: &str) -> Result<AccessTable, String> {
+        let wire: WireTable = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        let mut tokens = BTreeMap::new();
+        for (index, token) in wire.tokens.into_iter().enumerate() {
+            let wrong = |sentence: String| format!("token {}: {sentence}", index + 1);
+            if !is_id(&token.id) {
+                return Err(wrong("its id is not twelve digits in hexadecimal".to_owned()));
+            }
+            let no_digest = || wrong("its digest is not `sha256:` and 64 digits in hexadecimal".to_owned());
+            let digest = TokenDigest::parse(&token.digest).ok_or_else(no_digest)?;
+            check_name(&token.name).map_err(wrong)?;
+            let is_for = TokenUse::parse(&token.role).map_err(|error| wrong(format!("its role is {error}")))?;
+            let no_time = || wrong("it expires at a time with a date and a zone, as 2030-12-31T23:59:59Z".to_owned());
+            let expires = token.expires.map(|time| instant(&time).ok_or_else(no_time)).transpose()?;
+            let entry = TokenEntry { digest, name: token.name, is_for, expires };
+            if tokens.insert(token.id.clone(), entry).is_some() {
+                return Err(wrong(format!("another token has the id {}", token.id)));
+            }
+        }
+        Ok(AccessTable { tokens })
+    }
+}
+
+/// Adds a new token to a file, which is made if there is none, and returns it. Comments in the file
+/// stay.
+pub fn add_token(
+    path: &Path,
+    name: &str,
+    is_for: &TokenUse,
+    expires: Option<WallTime>,
+) -> Result<muster_types::Secret, AccessFileError> {
+    let malformed = |sentence| AccessFileError::Malformed(path.to_owned(), sentence);
+    let failed = |error| AccessFileError::File(path.to_owned(), error);
+    check_name(name).map_err(malformed)?;
+    let before = match read(path) {
+        Err(AccessFileError::File(_, error)) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        text => text?,
+    };
+    let new = NewToken::random().map_err(AccessFileError::Random)?;
+    let mut entry = String::new();
+    if !before.is_empty() {
+        entry.push_str(if before.ends_with('\n') { "\n" } else { "\n\n" });
+    }
+    let (name, role) = (toml::Value::String(name.to_owned()), is_for.as_str());
+    // Writing to a string cannot fail.
+    let _ = write!(entry, "[[tokens]]\nid = \"{}\"\ndigest = \"{}\"\n", new.id, new.digest);
+    let _ = write!(entry, "name = {name}\nrole = \"{role}\"\n");
+    if let Some(expires) = expires {
+        let _ = writeln!(entry, "expires = {}", text_of(expires));
+    }
+    AccessTable::parse(&format!("{before}{entry}")).map_err(malformed)?;
+    muster_os::file::replace_private(path, format!("{before}{entry}")).map_err(failed)?;
+    Ok(new.token)
+}
+
+/// Names of users are shown in logs and lists. Those of the system itself begin with `system:`.
+fn check_name(name: &str) -> Result<(), String> {
+    let is_shown = !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(|c| c.is_control() || c == ' ');
+    if !is_shown {
+        return Err(format!("a name has 1 to {MAX_NAME} bytes, without spaces and control characters"));
+    }
+    if name.starts_with("system:") {
+        return Err("names that begin with `system:` are the cluster's own".to_owned());
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String, AccessFileError> {
+    let failed = |error| AccessFileError::File(path.to_owned(), error);
+    let meta = std::fs::metadata(path).map_err(failed)?;
+    if meta.mode() & 0o022 != 0 {
+        return Err(AccessFileError::Exposed(path.to_owned()));
+    }
+    if meta.len() > MAX_BYTES {
+        return Err(AccessFileError::TooLarge(path.to_owned()));
+    }
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    io::Read::read_to_string(&mut io::Read::take(file, MAX_BYTES), &mut text).map_err(failed)?;
+    Ok(text)
+}
+
+fn instant(time: &toml::value::Datetime) -> Option<WallTime> {
+    time.date?;
+    time.time?;
+    time.offset?;
+    let stamp: prost_types::Timestamp = time.to_string().parse().ok()?;
+    let millis = stamp.seconds.checked_mul(1000)?.checked_add(i64::from(stamp.nanos / 1_000_000))?;
+    u64::try_from(millis).ok().map(WallTime)
+}
+
+fn text_of(time: WallTime) -> String {
+    let seconds = i64::try_from(time.0 / 1000).unwrap_or(i64::MAX);
+    prost_types::Timestamp { seconds, nanos: 0 }.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::token::Bearer;
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_added_is_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("access.toml");
+        let expires = Some(WallTime(1_900_000_000_000));
+        let ann = add_token(&path, "ann", &TokenUse::User(Role::Operator), expires).unwrap();
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"# a comment").unwrap();
+        add_token(&path, "lab", &TokenUse::Worker, None).unwrap();
+        let table = AccessTable::load(&path).unwrap();
+        let Some(Bearer::Token { id, secret }) = Bearer::parse(ann.expose()) else { panic!() };
+        let entry = &table.tokens[id];
+        assert!(entry.digest.is_of(secret));
+        assert_eq!(
+            (entry.name.as_str(), &entry.is_for, entry.expires),
+            ("ann", &TokenUse::User(Role::Operator), expires)
+        );
+        assert_eq!(table.tokens.len(), 2);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("# a comment") && !text.contains(secret), "{text}");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o620)).unwrap();
+        assert!(matches!(AccessTable::load(&path), Err(AccessFileError::Exposed(_))));
+    }
+
+    #[test]
+    fn each_fault_is_named() {
+        let entry = |id: &str, name: &str, role: &str, more: &str| {
+            let digest = format!("sha256:{}", "0".repeat(64));
+            format!("[[tokens]]\nid = '{id}'\ndigest = '{digest}'\nname = '{name}'\nrole = '{role}'\n{more}\n")
+        };
+        let good = entry("0123456789ab", "ann", "viewer", "");
+        assert_eq!(AccessTable::parse(&good).unwrap().tokens.len(), 1);
+        for (text, fault) in [
+            (entry("x", "ann", "viewer", ""), "token 1: its id"),
+            (good.replace("sha256", "md5"), "token 1: its digest"),
+            (entry("0123456789ab", "system:master", "viewer", ""), "`system:`"),
+            (entry("0123456789ab", "", "viewer", ""), "a name has"),
+            (entry("0123456789ab", "ann", "root", ""), "its role is not one of viewer"),
+            (entry("0123456789ab", "ann", "viewer", "expires = 2030-01-01"), "with a date and a zone"),
+            (entry("0123456789ab", "ann", "viewer", "groups = []"), "unknown field `groups`"),
+            (format!("{good}{good}"), "token 2: another token has the id"),
+            ("tokens = 7".to_owned(), "invalid type"),
+        ] {
+            let error = AccessTable::parse(&text).unwrap_err();
+            assert!(error.contains(fault), "{error}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The two layers: the outer one refuses before anything of a call is read, the inner one decides
+//! where the call is answered.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http_body::Frame;
+use muster_proto::errors::Failure;
+use muster_proto::methods::Method;
+use prost::bytes::Bytes;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::{HeaderMap, Request, Response};
+use tower::Service;
+
+use super::Access;
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+fn refuse(failure: &Failure) -> Answer {
+    Box::pin(std::future::ready(Ok(failure.to_status().into_http())))
+}
+
+/// Lies outside of forwarding: a caller that no leader would serve costs nothing more.
+#[derive(Debug, Clone)]
+pub(crate) struct Authenticate<S> {
+    inner: S,
+    access: Arc<Access>,
+}
+
+impl<S> Authenticate<S> {
+    pub(crate) fn new(inner: S, access: Arc<Access>) -> Authenticate<S> {
+        Authenticate { inner, access }
+    }
+}
+
+impl<S> Service<Request<Body>> for Authenticate<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        let Some(method) = Method::of_path(request.uri().path()) else {
+            let status = Status::unimplemented("this master has no such method");
+            return Box::pin(std::future::ready(Ok(status.into_http())));
+        };
+        match self.access.screen(method, request.headers()) {
+            Ok(()) => Box::pin(self.inner.call(request)),
+            Err(failure) => refuse(&failure),
+        }
+    }
+}
+
+/// Lies around the services themselves. It decides on what this master knows, hands on who calls,
+/// and ends streams whose credential is no longer good.
+#[derive(Debug, Clone)]
+pub(crate) struct Authorize<S> {
+    inner: S,
+    access: Arc<Access>,
+}
+
+impl<S> Authorize<S> {
+    pub(crate) fn new(inner: S, access: Arc<Access>) -> Authorize<S> {
+        Authorize { inner, access }
+    }
+}
+
+impl<S> Service<Request<Body>> for Authorize<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Answer {
+        let Some(method) = Method::of_path(request.uri().path()) else {
+            return Box::pin(self.inner.call(request));
+        };
+        let (caller, expires) = match self.access.admit(method, request.headers()) {
+            Ok(admitted) => admitted,
+            Err(failure) => return refuse(&failure),
+        };
+        let watched = self.access.credentials.is_some() && method.answers_with_a_stream();
+        let headers = watched.then(|| request.headers().clone());
+        request.extensions_mut().insert(caller);
+        let answered = self.inner.call(request);
+        let Some(headers) = headers else { return Box::pin(answered) };
+        let ended = self.access.clone().ended(method, headers, expires);
+        Box::pin(async move {
+            let response = answered.await?;
+            if response.headers().contains_key(Status::GRPC_STATUS) {
+                return Ok(response);
+            }
+            Ok(response.map(|body| Body::new(WhileAdmitted { body, ended: Some(Box::pin(ended)) })))
+        })
+    }
+}
+
+/// The body of a stream, which ends with a refusal once its caller is admitted no longer.
+struct WhileAdmitted {
+    body: Body,
+    /// `None` once it has ended.
+    ended: Option<Pin<Box<dyn Future<Output = Failure> + Send>>>,
+}
+
+impl http_body::Body for WhileAdmitted {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Some(ended) = &mut self.ended else { return Poll::Ready(None) };
+        if let Poll::Ready(failure) = ended.as_mut().poll(context) {
+            self.ended = None;
+            self.body = Body::empty();
+            let mut trailers = HeaderMap::new();
+            return Poll::Ready(Some(match failure.to_status().add_header(&mut trailers) {
+                Ok(()) => Ok(Frame::trailers(trailers)),
+                Err(status) => Err(status),
+            }));
+        }
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended.is_none() || self.body.is_end_stream()
+    }
+}
