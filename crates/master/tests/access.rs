@@ -1,0 +1,166 @@
+//! Credentials as a client sees them: each method with each kind of token, at the leader and at a
+//! standby, in frames of HTTP/2.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::follower::{ElectionControl, Follower};
+use common::*;
+use muster_master::{TokenUse, add_token};
+use muster_proto::methods::Method;
+use muster_proto::v1;
+use muster_testenv::wire::{Call, Frames, connect};
+use muster_types::{Role, Secret, WallTime};
+use tonic::{Code, Request};
+
+/// An access file with a token for every role and for a worker, by their words.
+struct AccessFile {
+    path: PathBuf,
+    tokens: BTreeMap<&'static str, Secret>,
+    _dir: tempfile::TempDir,
+}
+
+impl AccessFile {
+    fn new() -> AccessFile {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("access.toml");
+        let of_role = |role: Role| (role.as_str(), add_token(&path, role.as_str(), &TokenUse::User(role), None).unwrap());
+        let mut tokens = BTreeMap::from(Role::ALL.map(of_role));
+        tokens.insert("worker", add_token(&path, "w", &TokenUse::Worker, None).unwrap());
+        AccessFile { path, tokens, _dir: dir }
+    }
+
+    fn bearer(&self, of: &str) -> String {
+        format!("Bearer {}", self.tokens[of].expose())
+    }
+
+    fn flags(&self) -> [&str; 2] {
+        ["--access-file", self.path.to_str().unwrap()]
+    }
+}
+
+async fn pair(file: &AccessFile) -> (Master, Master, ElectionControl) {
+    let leader = Master::start(&file.flags()).await;
+    let (follower, control) = Follower::new();
+    control.lead(&leader.address, 1);
+    let standby = Master::start_on(follower, &file.flags()).await;
+    (leader, standby, control)
+}
+
+/// The reason for which an answer refuses its caller.
+fn refusal(frames: &Frames) -> Option<String> {
+    let reason = frames.reason.clone().filter(|_| frames.http == 200 && [7, 16].contains(&frames.status()))?;
+    assert!(frames.headers_only, "nothing is read of what is refused: {frames:?}");
+    Some(reason)
+}
+
+/// A call whose message makes no sense, so that a method that is reached does nothing.
+fn senseless(method: Method, bearer: Option<String>) -> Call {
+    let call = Call::new(method.path(), &()).body(vec![0, 0, 0, 0, 1, 0xff]);
+    bearer.into_iter().fold(call, |call, bearer| call.with("authorization", bearer))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_method_is_for_the_same_callers_at_a_leader_and_at_a_standby() {
+    let file = AccessFile::new();
+    let (leader, standby, _control) = pair(&file).await;
+    let mut allowed: BTreeMap<&str, Vec<Method>> = BTreeMap::new();
+    for &method in Method::ALL {
+        for of in ["", "viewer", "submitter", "operator", "admin", "worker"] {
+            let call = senseless(method, (!of.is_empty()).then(|| file.bearer(of)));
+            let at_leader = refusal(&call.at(&leader.address).await);
+            let at_standby = refusal(&call.at(&standby.address).await);
+            assert_eq!(at_leader, at_standby, "{method:?} {of}");
+            let expected = if of.is_empty() { "NO_CREDENTIAL" } else { "ROLE_REQUIRED" };
+            match at_leader {
+                None => allowed.entry(of).or_default().push(method),
+                Some(reason) => assert_eq!(reason, expected, "{method:?} {of}"),
+            }
+        }
+    }
+    let open = [Method::HealthCheck, Method::HealthList, Method::HealthWatch, Method::MasterWatchLeader];
+    assert_eq!(allowed[""], open, "and nothing else to nobody");
+    let counts = ["viewer", "submitter", "operator", "admin", "worker"].map(|of| allowed[of].len());
+    assert_eq!(counts, [15, 24, 30, 31, 6]);
+    for (less, more) in [("viewer", "submitter"), ("submitter", "operator"), ("operator", "admin")] {
+        assert!(allowed[less].iter().all(|method| allowed[more].contains(method)), "{less} {more}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_in_which_a_token_is_wrong_is_refused() {
+    let file = AccessFile::new();
+    let expired = add_token(&file.path, "late", &TokenUse::User(Role::Admin), Some(WallTime(1_000))).unwrap();
+    let (leader, standby, _control) = pair(&file).await;
+    let good = file.bearer("admin");
+    let other_secret = format!("{}{}", &good[..good.len() - 1], if good.ends_with('0') { '1' } else { '0' });
+    let stranger = AccessFile::new().bearer("admin");
+    let attempt = format!("Bearer {}.1.{:032x}", muster_types::DriverUid(7), 7);
+    let cases = [
+        (other_secret, "BAD_CREDENTIAL"),
+        (stranger, "BAD_CREDENTIAL"),
+        (good.replacen("Bearer", "Basic", 1), "BAD_CREDENTIAL"),
+        (good.to_uppercase(), "BAD_CREDENTIAL"),
+        ("Bearer ".to_owned(), "BAD_CREDENTIAL"),
+        ("Bearer mst_".to_owned(), "BAD_CREDENTIAL"),
+        (format!("Bearer {}", expired.expose()), "CREDENTIAL_EXPIRED"),
+        (attempt, "BAD_CREDENTIAL"),
+    ];
+    for (bearer, reason) in cases {
+        for address in [&leader.address, &standby.address] {
+            let frames = senseless(Method::MasterListDrivers, Some(bearer.clone())).at(address).await;
+            assert_eq!(refusal(&frames).as_deref(), Some(reason), "{bearer}");
+            assert_eq!(frames.status(), 16, "{bearer}");
+            let shown = format!("{frames:?}");
+            let secret = bearer.rsplit(['_', '.', ' ']).next().unwrap_or_default();
+            assert!(secret.is_empty() || !shown.contains(secret), "{shown}");
+        }
+    }
+    let twice = senseless(Method::MasterListDrivers, Some(good.clone())).with("authorization", good);
+    assert_eq!(refusal(&twice.at(&leader.address).await).as_deref(), Some("BAD_CREDENTIAL"));
+    let unknown = Call::new("/muster.v1.MasterService/Nothing", &());
+    assert_eq!(unknown.at(&leader.address).await.status(), 12);
+}
+
+fn take_out(path: &Path, token: &Secret) {
+    let id = token.expose().split('_').nth(1).unwrap().to_owned();
+    let text = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = text.split_once(&format!("[[tokens]]\nid = \"{id}\"")).unwrap();
+    let rest = rest.split_once("[[tokens]]").map_or(String::new(), |(_, rest)| format!("[[tokens]]{rest}"));
+    std::fs::write(path, format!("{before}{rest}")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_its_token_is_taken_out() {
+    let file = AccessFile::new();
+    let (leader, standby, _control) = pair(&file).await;
+    let mut streams = Vec::new();
+    for master in [&leader, &standby] {
+        let mut request = Request::new(v1::WatchEventsRequest::default());
+        request.metadata_mut().insert("authorization", file.bearer("viewer").parse().unwrap());
+        streams.push(master.client().await.watch_events(request).await.unwrap().into_inner());
+    }
+    take_out(&file.path, &file.tokens["viewer"]);
+    for mut stream in streams {
+        let ended = soon("the stream ends", async {
+            loop {
+                match stream.message().await {
+                    Ok(Some(_)) => {}
+                    other => return other,
+                }
+            }
+        });
+        assert_failure(&ended.await.unwrap_err(), Code::Unauthenticated, "BAD_CREDENTIAL");
+    }
+    // A file that makes no sense changes nothing.
+    std::fs::write(&file.path, "tokens = 7").unwrap();
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let frames = senseless(Method::MasterListDrivers, Some(file.bearer("operator"))).at(&leader.address).await;
+    assert_eq!(refusal(&frames), None, "{frames:?}");
+    drop(connect(&leader.address).await);
+}
