@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use muster_types::{AllocatedResources, ApplicationUid, AttemptKey, Now, Time, WorkerUid};
 
+use crate::application::NewApplication;
 use crate::idempotency::IdempotencyIndex;
 use crate::outbox::Outbox;
 use crate::placement::{DriverQueue, ExecutorQueue, Fleet};
+use crate::request::NewDriver;
 use crate::restore::RestoreHold;
 use crate::retention::FinishedRecords;
 use crate::state::{Applications, Drivers, Workers};
@@ -106,15 +108,15 @@ impl Core {
 
     fn handle_call(&mut self, ctx: &mut Ctx<'_>, call: CallId, request: Request) {
         match request {
-            Request::SubmitDriver { id, spec, request, validate_only } => {
-                self.submit_driver(ctx, call, id, spec, request, validate_only);
+            Request::SubmitDriver { id, spec, request, owner, validate_only } => {
+                self.submit_driver(ctx, call, NewDriver { id, spec, owner }, request, validate_only);
             }
             Request::KillDriver { driver, request, version, by } => {
                 self.kill_driver(ctx, call, &driver, request, version, by);
             }
             Request::ExplainDriver { driver } => self.explain_driver(call, &driver),
-            Request::RegisterApplication { id, spec, request, token } => {
-                self.register_application(ctx, call, id, spec, request, token.as_deref());
+            Request::RegisterApplication { id, spec, owner, request, token } => {
+                self.register_application(ctx, call, NewApplication { id, spec, owner }, request, token.as_deref());
             }
             Request::OpenSession { application, token } => {
                 self.open_session(ctx, call, &application, token.as_deref());

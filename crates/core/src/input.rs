@@ -69,6 +69,8 @@ pub enum Request {
         spec: Arc<DriverSpec>,
         /// Makes the request idempotent.
         request: Option<RequestId>,
+        /// The user who submits it.
+        owner: Option<Arc<str>>,
         /// Only report what would happen.
         validate_only: bool,
     },
@@ -94,6 +96,8 @@ pub enum Request {
         id: Option<ApplicationId>,
         /// The application's spec.
         spec: Arc<ApplicationSpec>,
+        /// The user who registers it. Its driver's owner stands above.
+        owner: Option<Arc<str>>,
         /// Makes the request idempotent.
         request: Option<RequestId>,
         /// The token of a cluster-mode driver.

@@ -301,6 +301,7 @@ mod tests {
             id: DriverId::new("d"),
             spec: Arc::new(spec),
             request: None,
+            owner: None,
             state: DriverState::Running,
             created: WallTime(0),
             updated: WallTime(0),

@@ -124,6 +124,7 @@ impl Scenario {
                 id: (!name.is_empty()).then(|| name.as_str().into()),
                 spec: specs::driver(words),
                 request,
+                owner: words.keys.get("by").map(|user| user.as_str().into()),
                 validate_only: words.has("validate"),
             },
             "kill" => Request::KillDriver {
@@ -136,6 +137,7 @@ impl Scenario {
             "app" => Request::RegisterApplication {
                 id: Some(name.as_str().into()),
                 spec: specs::application(words),
+                owner: words.keys.get("by").map(|user| user.as_str().into()),
                 request,
                 token,
             },

@@ -29,7 +29,8 @@ impl AccessFile {
     fn new() -> AccessFile {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("access.toml");
-        let of_role = |role: Role| (role.as_str(), add_token(&path, role.as_str(), &TokenUse::User(role), None).unwrap());
+        let of_role =
+            |role: Role| (role.as_str(), add_token(&path, role.as_str(), &TokenUse::User(role), None).unwrap());
         let mut tokens = BTreeMap::from(Role::ALL.map(of_role));
         tokens.insert("worker", add_token(&path, "w", &TokenUse::Worker, None).unwrap());
         AccessFile { path, tokens, _dir: dir }

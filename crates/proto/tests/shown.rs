@@ -46,6 +46,7 @@ fn record() -> DriverRecord {
             log_limit: DEFAULT_LOG_LIMIT,
         }),
         request: Some("the-request".into()),
+        owner: Some("ann".into()),
         state: DriverState::Killing,
         created: WallTime(1_000),
         updated: WallTime(2_000),

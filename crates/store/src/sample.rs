@@ -197,6 +197,7 @@ impl Sample {
             id: DriverId::new(self.text()),
             spec: Arc::new(self.driver_spec()),
             request: self.maybe(Sample::request),
+            owner: self.maybe(Sample::shared),
             state: self.pick(&DriverState::ALL),
             created: self.wall(),
             updated: self.wall(),
@@ -260,6 +261,7 @@ impl Sample {
             id: ApplicationId::new(self.text()),
             spec: Arc::new(self.application_spec()),
             request: self.maybe(Sample::request),
+            owner: self.maybe(Sample::shared),
             driver: self
                 .maybe(|sample| (DriverUid(sample.uid()), DriverId::new(sample.text()), AttemptNumber(sample.small()))),
             state: self.pick(&ApplicationState::ALL),

@@ -34,6 +34,8 @@ pub struct DriverRecord {
     pub spec: Arc<DriverSpec>,
     /// The request that made it, if it carried an id.
     pub request: Option<RequestId>,
+    /// The user who submitted it; `None` where there were no credentials. It never changes.
+    pub owner: Option<Arc<str>>,
     /// Its state at the last write, with `Launching` in place of `Unreachable` and `Unconfirmed`,
     /// which depend on the worker's connection. The step from `Launching` to `Running` is not
     /// written.
@@ -115,6 +117,9 @@ pub struct ApplicationRecord {
     pub request: Option<RequestId>,
     /// The attempt of a driver that it belongs to; `None` in client mode.
     pub driver: Option<(DriverUid, DriverId, AttemptNumber)>,
+    /// The user who registered it, or who owns its driver; `None` where there were no credentials.
+    /// It never changes.
+    pub owner: Option<Arc<str>>,
     /// Its state; `Disconnected` is not stored.
     pub state: ApplicationState,
     /// Its state after `Ending`, who ended it, and why.

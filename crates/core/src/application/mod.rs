@@ -10,6 +10,8 @@ mod register;
 mod session;
 mod targets;
 
+pub(crate) use register::NewApplication;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,11 +39,11 @@ pub(crate) struct UnregisterRequest {
 }
 
 /// The attempt of a driver that an application belongs to.
-type Owner = (DriverUid, DriverId, AttemptNumber);
+type OwningAttempt = (DriverUid, DriverId, AttemptNumber);
 
 impl Core {
     /// The open attempt that a token belongs to; `None` without a token (client mode).
-    fn owner_of(&self, token: Option<&str>) -> Result<Option<Owner>, Rejection> {
+    fn attempt_of(&self, token: Option<&str>) -> Result<Option<OwningAttempt>, Rejection> {
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
         let mut parts = token.splitn(3, '.');
         let uid = parts.next().and_then(|text| text.parse::<DriverUid>().ok());
@@ -64,7 +66,7 @@ impl Core {
             return Err(Rejection::NotFound { kind: "application", name: name.to_owned() });
         };
         let Some((driver, _, attempt)) = &application.record.driver else { return Ok(application.record.uid) };
-        match self.owner_of(token)? {
+        match self.attempt_of(token)? {
             Some((uid, _, number)) if uid == *driver && number == *attempt => Ok(application.record.uid),
             Some((_, _, number)) => Err(fenced(Some(number), &format!("attempt {attempt}"))),
             None => Err(fenced(None, &format!("attempt {attempt}"))),

@@ -7,13 +7,22 @@ use muster_types::{
     PendingCause, PendingReason, RequestId, Write,
 };
 
-use super::Owner;
+use super::OwningAttempt;
 use crate::core::{Core, Ctx};
 use crate::idempotency::{Lookup, RequestEffect};
 use crate::placement::explain;
 use crate::state::Application;
 use crate::timers::Timer;
 use crate::{Answer, CallId, Rejection, SessionNumber};
+
+/// An application that is asked for.
+#[derive(Debug)]
+pub(crate) struct NewApplication {
+    pub(crate) id: Option<ApplicationId>,
+    pub(crate) spec: Arc<ApplicationSpec>,
+    /// The user who asks.
+    pub(crate) owner: Option<Arc<str>>,
+}
 
 impl Core {
     pub(crate) fn reply_application(&mut self, call: CallId, uid: ApplicationUid) {
@@ -26,24 +35,27 @@ impl Core {
         &mut self,
         ctx: &mut Ctx<'_>,
         call: CallId,
-        id: Option<ApplicationId>,
-        spec: Arc<ApplicationSpec>,
+        new: NewApplication,
         request: Option<RequestId>,
         token: Option<&str>,
     ) {
-        let owner = match self.owner_of(token) {
-            Ok(owner) => owner,
+        let attempt = match self.attempt_of(token) {
+            Ok(attempt) => attempt,
             Err(rejection) => return self.reply(call, Err(rejection)),
         };
+        let behind = attempt.as_ref().and_then(|(driver, _, _)| self.drivers.get(*driver));
+        let owner = behind.map_or(new.owner, |driver| driver.record.owner.clone());
+        let NewApplication { id, spec, owner } = NewApplication { owner, ..new };
         match request.as_ref().map_or(Lookup::New, |request| self.requests.see(request)) {
             Lookup::New => {}
             Lookup::Expired => return self.reply(call, Err(Rejection::RequestIdExpired)),
             Lookup::Before(RequestEffect::Application(uid)) => {
-                return self.repeat_registration(call, uid, id.as_ref(), &spec, owner.as_ref());
+                let new = NewApplication { id, spec, owner };
+                return self.repeat_registration(call, uid, &new, attempt.as_ref());
             }
             Lookup::Before(_) => return self.reply(call, Err(Rejection::RequestIdReused)),
         }
-        if let Some(name) = id.as_ref().filter(|id| self.application_name_taken(id, owner.as_ref())) {
+        if let Some(name) = id.as_ref().filter(|id| self.application_name_taken(id, attempt.as_ref())) {
             let name = name.to_string();
             return self.reply(call, Err(Rejection::AlreadyExists { kind: "application", name }));
         }
@@ -56,9 +68,12 @@ impl Core {
         if let Some(request) = &request {
             self.requests.remember(ctx.now.wall, request.clone(), RequestEffect::Application(uid));
         }
-        let leased = owner.as_ref().is_some_and(|(driver, _, _)| self.is_driver_leased(*driver));
+        let leased = attempt.as_ref().is_some_and(|(driver, _, _)| self.is_driver_leased(*driver));
         let generation = self.cluster.generation;
-        let record = ApplicationRecord { generation, ..new_record(ctx, uid, id, spec, request, owner) };
+        let record = ApplicationRecord {
+            generation,
+            ..new_record(ctx, uid, NewApplication { id, spec, owner }, request, attempt)
+        };
         self.admit_application(ctx, record, leased);
         self.reply_application(call, uid);
     }
@@ -84,24 +99,24 @@ impl Core {
     }
 
     /// Answers a repeated request id: with the application, if the same was registered for the same
-    /// attempt.
+    /// attempt and user.
     fn repeat_registration(
         &mut self,
         call: CallId,
         uid: ApplicationUid,
-        id: Option<&ApplicationId>,
-        spec: &ApplicationSpec,
-        owner: Option<&Owner>,
+        new: &NewApplication,
+        attempt: Option<&OwningAttempt>,
     ) {
         let Some(application) = self.applications.get(uid) else {
             return self.reply(call, Err(Rejection::RequestIdExpired));
         };
         let record = &application.record;
-        let same_name = match id {
+        let same_name = match &new.id {
             Some(id) => *id == record.id,
             None => record.id == generated_name(uid),
         };
-        if same_name && *record.spec == *spec && record.driver.as_ref() == owner {
+        let same_owner = record.owner == new.owner && record.driver.as_ref() == attempt;
+        if same_name && same_owner && *record.spec == *new.spec {
             self.reply_application(call, uid);
         } else {
             self.reply(call, Err(Rejection::RequestIdReused));
@@ -110,11 +125,11 @@ impl Core {
 
     /// Whether a name is taken. The name of an ended application is free for its own driver's next
     /// attempt.
-    fn application_name_taken(&self, id: &ApplicationId, owner: Option<&Owner>) -> bool {
+    fn application_name_taken(&self, id: &ApplicationId, attempt: Option<&OwningAttempt>) -> bool {
         let Some(holder) = self.applications.find(id.as_str()).filter(|holder| holder.record.id == *id) else {
             return false;
         };
-        let same_driver = match (&holder.record.driver, owner) {
+        let same_driver = match (&holder.record.driver, attempt) {
             (Some((held, _, _)), Some((asking, _, _))) => held == asking,
             (None, _) | (_, None) => false,
         };
@@ -178,18 +193,19 @@ fn generated_name(uid: ApplicationUid) -> ApplicationId {
 fn new_record(
     ctx: &Ctx<'_>,
     uid: ApplicationUid,
-    id: Option<ApplicationId>,
-    spec: Arc<ApplicationSpec>,
+    new: NewApplication,
     request: Option<RequestId>,
-    owner: Option<Owner>,
+    attempt: Option<OwningAttempt>,
 ) -> ApplicationRecord {
+    let NewApplication { id, spec, owner } = new;
     ApplicationRecord {
         uid,
         id: id.unwrap_or_else(|| generated_name(uid)),
         targets: spec.profiles.values().map(|profile| (profile.id, profile.target)).collect(),
         spec,
         request,
-        driver: owner,
+        driver: attempt,
+        owner,
         state: ApplicationState::Waiting,
         ending: None,
         added_profiles: Default::default(),

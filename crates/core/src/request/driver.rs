@@ -13,6 +13,14 @@ use crate::state::Driver;
 use crate::variables::shape_of_driver;
 use crate::{Answer, CallId, DriverView, Effect, Rejection};
 
+/// A driver that is asked for.
+#[derive(Debug)]
+pub(crate) struct NewDriver {
+    pub(crate) id: Option<DriverId>,
+    pub(crate) spec: Arc<DriverSpec>,
+    pub(crate) owner: Option<Arc<str>>,
+}
+
 impl Core {
     pub(crate) fn reply(&mut self, call: CallId, answer: Result<Answer, Rejection>) {
         self.out.effect(Effect::Reply(call, answer));
@@ -28,30 +36,29 @@ impl Core {
         &mut self,
         ctx: &mut Ctx<'_>,
         call: CallId,
-        id: Option<DriverId>,
-        spec: Arc<DriverSpec>,
+        new: NewDriver,
         request: Option<RequestId>,
         validate_only: bool,
     ) {
         if validate_only {
-            return self.validate_driver(ctx, call, id, spec);
+            return self.validate_driver(ctx, call, new);
         }
         match request.as_ref().map_or(Lookup::New, |request| self.requests.see(request)) {
             Lookup::New => {}
             Lookup::Expired => return self.reply(call, Err(Rejection::RequestIdExpired)),
-            Lookup::Before(RequestEffect::Driver(uid)) => return self.repeat_submission(call, uid, id.as_ref(), &spec),
+            Lookup::Before(RequestEffect::Driver(uid)) => return self.repeat_submission(call, uid, &new),
             Lookup::Before(_) => return self.reply(call, Err(Rejection::RequestIdReused)),
         }
-        if let Some(rejection) = self.refuse_name(id.as_ref()) {
+        if let Some(rejection) = self.refuse_name(new.id.as_ref()) {
             return self.reply(call, Err(rejection));
         }
-        if let Some(rejection) = self.refuse_variables_of_driver(&spec) {
+        if let Some(rejection) = self.refuse_variables_of_driver(&new.spec) {
             return self.reply(call, Err(rejection));
         }
         if self.waiting.len() >= self.config.max_waiting {
             return self.reply(call, Err(Rejection::QueueFull { what: "waiting drivers".to_owned() }));
         }
-        let record = new_record(ctx, self.cluster.generation, id, spec, request.clone());
+        let record = new_record(ctx, self.cluster.generation, new, request.clone());
         let uid = record.uid;
         if let Some(request) = request {
             self.requests.remember(ctx.now.wall, request, RequestEffect::Driver(uid));
@@ -64,18 +71,18 @@ impl Core {
         self.reply_driver(call, uid);
     }
 
-    /// Answers a repeated request id: with the driver, if the request is the same.
-    fn repeat_submission(&mut self, call: CallId, uid: DriverUid, id: Option<&DriverId>, spec: &DriverSpec) {
+    /// Answers a repeated request id: with the driver, if the request is the same, of the same user.
+    fn repeat_submission(&mut self, call: CallId, uid: DriverUid, new: &NewDriver) {
         let Some(driver) = self.drivers.get(uid) else {
             // Its record was removed before its id was. The request was carried out, but its result
             // is gone.
             return self.reply(call, Err(Rejection::RequestIdExpired));
         };
-        let same_name = match id {
+        let same_name = match &new.id {
             Some(id) => *id == driver.record.id,
             None => driver.record.id == generated_name(uid),
         };
-        if same_name && *driver.record.spec == *spec {
+        if same_name && driver.record.owner == new.owner && *driver.record.spec == *new.spec {
             self.reply_driver(call, uid);
         } else {
             self.reply(call, Err(Rejection::RequestIdReused));
@@ -88,20 +95,20 @@ impl Core {
     }
 
     /// Answers what a submission would do, and stores nothing.
-    fn validate_driver(&mut self, ctx: &mut Ctx<'_>, call: CallId, id: Option<DriverId>, spec: Arc<DriverSpec>) {
-        if let Some(rejection) = self.refuse_name(id.as_ref()) {
+    fn validate_driver(&mut self, ctx: &mut Ctx<'_>, call: CallId, new: NewDriver) {
+        if let Some(rejection) = self.refuse_name(new.id.as_ref()) {
             return self.reply(call, Err(rejection));
         }
-        if let Some(rejection) = self.refuse_variables_of_driver(&spec) {
+        if let Some(rejection) = self.refuse_variables_of_driver(&new.spec) {
             return self.reply(call, Err(rejection));
         }
-        let shape = shape_of_driver(&spec);
+        let shape = shape_of_driver(&new.spec);
         let reason = explain(&self.fleet, &shape, &self.config.policy);
         if reason.never_fits {
             return self.reply(call, Err(Rejection::NeverFits(Box::new(reason))));
         }
         let fits = crate::placement::fits_now(&self.fleet, &shape, &self.config.policy);
-        let record = new_record(ctx, self.cluster.generation, id, spec, None);
+        let record = new_record(ctx, self.cluster.generation, new, None);
         let shown = DriverView {
             record,
             pid: None,
@@ -162,19 +169,15 @@ fn generated_name(uid: DriverUid) -> DriverId {
     DriverId::new(format!("driver-{}", &uid.to_string()[..12]))
 }
 
-fn new_record(
-    ctx: &mut Ctx<'_>,
-    generation: u64,
-    id: Option<DriverId>,
-    spec: Arc<DriverSpec>,
-    request: Option<RequestId>,
-) -> Arc<DriverRecord> {
+fn new_record(ctx: &mut Ctx<'_>, generation: u64, new: NewDriver, request: Option<RequestId>) -> Arc<DriverRecord> {
+    let NewDriver { id, spec, owner } = new;
     let uid = DriverUid(ctx.entropy.next());
     Arc::new(DriverRecord {
         uid,
         id: id.unwrap_or_else(|| generated_name(uid)),
         spec,
         request,
+        owner,
         state: DriverState::Pending,
         created: ctx.now.wall,
         updated: ctx.now.wall,

@@ -2,3 +2,5 @@
 
 mod driver;
 mod kill;
+
+pub(crate) use driver::NewDriver;

@@ -28,13 +28,25 @@ impl Run {
                 let gpu = if self.rng.roll(4) == 0 { " gpu=1" } else { "" };
                 let words = Words::parse(&format!("restart={restart} lost={lost} max-attempts=2{gpu}"));
                 let request = (self.rng.roll(2) == 0).then(|| RequestId::new(format!("r{}", self.rng.roll(40))));
-                Request::SubmitDriver { id: None, spec: specs::driver(&words), request, validate_only: false }
+                Request::SubmitDriver {
+                    id: None,
+                    spec: specs::driver(&words),
+                    request,
+                    owner: None,
+                    validate_only: false,
+                }
             }
             4 => Request::KillDriver { driver: self.a_driver(), request: None, version: None, by: KilledBy::Operator },
             5 => {
                 let token = self.a_token();
                 let words = Words::parse("target=2 grace=30s max-attempts=5");
-                Request::RegisterApplication { id: None, spec: specs::application(&words), request: None, token }
+                Request::RegisterApplication {
+                    id: None,
+                    spec: specs::application(&words),
+                    owner: None,
+                    request: None,
+                    token,
+                }
             }
             6 | 7 => {
                 let (application, token) = self.an_application();

@@ -7,13 +7,13 @@ use muster_core::{Answer, ApplicationView, ExecutorView, KillResult, ProfileTarg
 use muster_proto::errors::Failure;
 use muster_proto::v1::application_service_server::ApplicationService;
 use muster_proto::{v1, validate};
-use muster_types::{ExecutorId, Secret};
+use muster_types::{Caller, ExecutorId, Secret};
 use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::submit::{guard_retry, or_unexplained, unexpected};
-use super::{render, session};
+use super::{caller_of, owned, render, session};
 use crate::leader::{LeaderContext, LeaderSlot};
 use crate::sessions::executor_to_wire;
 use crate::view::{executor_key, filter};
@@ -21,6 +21,7 @@ use crate::view::{executor_key, filter};
 /// Shows an application, with the reasons why its targets are not met.
 pub(crate) async fn get(
     leading: &LeaderContext,
+    caller: &Caller,
     wire: v1::GetApplicationRequest,
 ) -> Result<v1::GetApplicationResponse, Failure> {
     let name = validate::get_application(wire)?;
@@ -29,9 +30,9 @@ pub(crate) async fn get(
     let short = shown.profiles.iter().any(|profile| profile.running + profile.launching < profile.target);
     let application = if short && !shown.record.state.is_terminal() {
         let request = Wish::ExplainApplication { application: shown.record.uid.to_string() };
-        or_unexplained(to_request(leading, request).await, || render::application(&shown))?
+        or_unexplained(to_request(leading, caller, request).await, || render::application(&shown, caller))?
     } else {
-        render::application(&shown)
+        render::application(&shown, caller)
     };
     leading.answered(v1::GetApplicationResponse {
         application: Some(application),
@@ -41,12 +42,13 @@ pub(crate) async fn get(
 
 pub(crate) async fn list(
     leading: &LeaderContext,
+    caller: &Caller,
     wire: v1::ListApplicationsRequest,
 ) -> Result<v1::ListApplicationsResponse, Failure> {
     let page = validate::list_applications(wire)?;
     let listing = leading.list(page, None, |_: &ApplicationView| true, filter::application).await?;
     Ok(v1::ListApplicationsResponse {
-        applications: listing.items.iter().map(|shown| render::application(shown)).collect(),
+        applications: listing.items.iter().map(|shown| render::application(shown, caller)).collect(),
         next_page_token: listing.next_page_token,
         resume_token: listing.resume.to_string(),
     })
@@ -75,22 +77,27 @@ pub(crate) async fn list_executors(
     })
 }
 
-/// Ends an application on behalf of an operator.
+/// Ends an application on behalf of its owner or an operator.
 pub(crate) async fn kill(
     leading: &LeaderContext,
+    caller: &Caller,
     metadata: &MetadataMap,
     wire: v1::KillApplicationRequest,
 ) -> Result<v1::KillApplicationResponse, Failure> {
     let validate::KillApplication { application, request } = validate::kill_application(wire)?;
     // The application's name makes the call idempotent.
     guard_retry(metadata, request.as_ref(), true)?;
-    let application = to_request(leading, Wish::KillApplication { application, request }).await?;
+    let application = match owned::application(leading, caller, &application)? {
+        Some(uid) => uid.to_string(),
+        None => application,
+    };
+    let application = to_request(leading, caller, Wish::KillApplication { application, request }).await?;
     Ok(v1::KillApplicationResponse { application: Some(application) })
 }
 
-async fn to_request(leading: &LeaderContext, request: Wish) -> Result<v1::Application, Failure> {
+async fn to_request(leading: &LeaderContext, caller: &Caller, request: Wish) -> Result<v1::Application, Failure> {
     match leading.submit(request).await?.answer {
-        Answer::Application(application) => Ok(render::application(&application)),
+        Answer::Application(application) => Ok(render::application(&application, caller)),
         other => Err(unexpected(&other)),
     }
 }
@@ -115,8 +122,9 @@ impl ApplicationService for ApplicationApi {
         request: Request<v1::RegisterApplicationRequest>,
     ) -> Result<Response<v1::RegisterApplicationResponse>, Status> {
         let leading = self.slot.leading()?;
-        let (metadata, _, wire) = request.into_parts();
-        Ok(Response::new(register(&leading, &metadata, wire).await?))
+        let (metadata, extensions, wire) = request.into_parts();
+        let caller = caller_of(&extensions);
+        Ok(Response::new(register(&leading, &caller, &metadata, wire).await?))
     }
 
     async fn watch_application(
@@ -124,14 +132,17 @@ impl ApplicationService for ApplicationApi {
         request: Request<v1::WatchApplicationRequest>,
     ) -> Result<Response<Self::WatchApplicationStream>, Status> {
         let leading = self.slot.leading()?;
-        Ok(Response::new(Box::pin(session::open(leading, request.into_inner()).await?)))
+        let caller = caller_of(request.extensions());
+        Ok(Response::new(Box::pin(session::open(leading, &caller, request.into_inner()).await?)))
     }
 
     async fn request_executors(
         &self,
         request: Request<v1::RequestExecutorsRequest>,
     ) -> Result<Response<v1::RequestExecutorsResponse>, Status> {
-        Ok(Response::new(request_executors(&*self.slot.leading()?, request.into_inner()).await?))
+        Ok(Response::new(
+            request_executors(&*self.slot.leading()?, &caller_of(request.extensions()), request.into_inner()).await?,
+        ))
     }
 
     async fn kill_executors(
@@ -139,38 +150,47 @@ impl ApplicationService for ApplicationApi {
         request: Request<v1::KillExecutorsRequest>,
     ) -> Result<Response<v1::KillExecutorsResponse>, Status> {
         let leading = self.slot.leading()?;
-        let (metadata, _, wire) = request.into_parts();
-        Ok(Response::new(kill_executors(&leading, &metadata, wire).await?))
+        let (metadata, extensions, wire) = request.into_parts();
+        let caller = caller_of(&extensions);
+        Ok(Response::new(kill_executors(&leading, &caller, &metadata, wire).await?))
     }
 
     async fn unregister_application(
         &self,
         request: Request<v1::UnregisterApplicationRequest>,
     ) -> Result<Response<v1::UnregisterApplicationResponse>, Status> {
-        Ok(Response::new(unregister(&*self.slot.leading()?, request.into_inner()).await?))
+        Ok(Response::new(
+            unregister(&*self.slot.leading()?, &caller_of(request.extensions()), request.into_inner()).await?,
+        ))
     }
 }
 
 async fn register(
     leading: &LeaderContext,
+    caller: &Caller,
     metadata: &MetadataMap,
     wire: v1::RegisterApplicationRequest,
 ) -> Result<v1::RegisterApplicationResponse, Failure> {
     let validate::RegisterApplication { id, spec, request, token } = validate::register_application(wire)?;
     guard_retry(metadata, request.as_ref(), id.is_some())?;
-    let wanted = Wish::RegisterApplication { id, spec, request, token: exposed(token) };
-    Ok(v1::RegisterApplicationResponse { application: Some(to_request(leading, wanted).await?) })
+    owned::check_attempt(caller, token.as_ref())?;
+    let owner = caller.owner().map(Into::into);
+    let wanted = Wish::RegisterApplication { id, spec, owner, request, token: exposed(token) };
+    // Whoever registers it knows what it registers.
+    Ok(v1::RegisterApplicationResponse { application: Some(to_request(leading, &Caller::Local, wanted).await?) })
 }
 
 async fn request_executors(
     leading: &LeaderContext,
+    caller: &Caller,
     wire: v1::RequestExecutorsRequest,
 ) -> Result<v1::RequestExecutorsResponse, Failure> {
     // The sequence makes the call idempotent.
     let asked = validate::request_executors(wire)?;
     let targets = asked.targets.into_iter().map(target).collect();
+    let application = owned::steered(leading, caller, asked.application, asked.token.as_ref())?;
     let wanted = Wish::RequestExecutors {
-        application: asked.application,
+        application,
         token: exposed(asked.token),
         sequence: asked.sequence,
         targets,
@@ -190,12 +210,14 @@ fn target(asked: validate::ProfileTargetRequest) -> ProfileTarget {
 
 async fn kill_executors(
     leading: &LeaderContext,
+    caller: &Caller,
     metadata: &MetadataMap,
     wire: v1::KillExecutorsRequest,
 ) -> Result<v1::KillExecutorsResponse, Failure> {
     let validate::KillExecutors { application, token, executors, replace, request } = validate::kill_executors(wire)?;
     // An executor is killed and counted once, so its number makes the call idempotent.
     guard_retry(metadata, request.as_ref(), true)?;
+    let application = owned::steered(leading, caller, application, token.as_ref())?;
     let wanted = Wish::KillExecutors { application, token: exposed(token), executors, replace, request };
     match leading.submit(wanted).await?.answer {
         Answer::Killed(results) => {
@@ -217,19 +239,21 @@ fn kill_result((executor, result): (ExecutorId, KillResult)) -> v1::kill_executo
 
 async fn unregister(
     leading: &LeaderContext,
+    caller: &Caller,
     wire: v1::UnregisterApplicationRequest,
 ) -> Result<v1::UnregisterApplicationResponse, Failure> {
     // The application's name makes the call idempotent.
     let asked = validate::unregister(wire)?;
+    let application = owned::steered(leading, caller, asked.application, asked.token.as_ref())?;
     let wanted = Wish::Unregister {
-        application: asked.application,
+        application,
         token: exposed(asked.token),
         success: asked.success,
         message: asked.message,
         grace: asked.grace,
         request: asked.request,
     };
-    Ok(v1::UnregisterApplicationResponse { application: Some(to_request(leading, wanted).await?) })
+    Ok(v1::UnregisterApplicationResponse { application: Some(to_request(leading, &Caller::Local, wanted).await?) })
 }
 
 fn exposed(token: Option<Secret>) -> Option<String> {

@@ -11,11 +11,12 @@ use muster_proto::v1;
 use muster_proto::v1::worker_service_client::WorkerServiceClient;
 use muster_proto::v1::worker_service_read_log_request::Subject;
 use muster_proto::validate::{self, ReadLogOf};
-use muster_types::{AttemptKey, AttemptNumber, ExecutorId, WorkerName, WorkerUid};
+use muster_types::{AttemptKey, AttemptNumber, Caller, ExecutorId, WorkerName, WorkerUid};
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+use super::owned;
 use crate::leader::LeaderContext;
 
 /// The number of connections to workers that are kept for further reads.
@@ -69,13 +70,14 @@ struct LogLocation {
 
 pub(crate) async fn read(
     leading: &LeaderContext,
+    caller: &Caller,
     sources: &LogSources,
     wire: v1::ReadLogRequest,
 ) -> Result<LogStream, Failure> {
     let validate::ReadLog { of, mut read } = validate::read_log(wire)?;
     let place = match of {
-        ReadLogOf::Driver(id, attempt) => attempt_place(leading, id, attempt)?,
-        ReadLogOf::Executor(id, executor) => executor_place(leading, id, executor)?,
+        ReadLogOf::Driver(id, attempt) => attempt_place(leading, caller, id, attempt)?,
+        ReadLogOf::Executor(id, executor) => executor_place(leading, caller, id, executor)?,
     };
     let unreachable = |message: String| Failure::WorkerUnreachable { worker: place.worker_name.to_string(), message };
     let worker = leading.view.read().workers.get(place.worker.0).cloned();
@@ -120,9 +122,15 @@ fn log_name(attempt: AttemptKey) -> String {
     }
 }
 
-fn attempt_place(leading: &LeaderContext, id: String, wanted: Option<AttemptNumber>) -> Result<LogLocation, Failure> {
+fn attempt_place(
+    leading: &LeaderContext,
+    caller: &Caller,
+    id: String,
+    wanted: Option<AttemptNumber>,
+) -> Result<LogLocation, Failure> {
     let driver = leading.view.driver(&id).1;
     let driver = driver.ok_or_else(|| Failure::NotFound { kind: "driver", name: id.clone() })?;
+    owned::check(caller, driver.record.owner.as_deref(), "driver", &id)?;
     let attempts = &driver.record.attempts;
     let attempt = match wanted {
         None => attempts.last(),
@@ -141,9 +149,15 @@ fn attempt_place(leading: &LeaderContext, id: String, wanted: Option<AttemptNumb
     })
 }
 
-fn executor_place(leading: &LeaderContext, id: String, executor: ExecutorId) -> Result<LogLocation, Failure> {
+fn executor_place(
+    leading: &LeaderContext,
+    caller: &Caller,
+    id: String,
+    executor: ExecutorId,
+) -> Result<LogLocation, Failure> {
     let application = leading.view.application(&id).1;
     let application = application.ok_or_else(|| Failure::NotFound { kind: "application", name: id.clone() })?;
+    owned::check(caller, application.record.owner.as_deref(), "application", &id)?;
     let shown = leading.view.executor(application.record.uid, executor);
     let shown = shown.ok_or_else(|| Failure::NotFound { kind: "executor", name: format!("{id}/{executor}") })?;
     Ok(LogLocation {

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 use super::backup::{self, BackupStream};
 use super::leader::{self, LeaderStream};
 use super::logs::{LogSources, LogStream};
-use super::{applications, cluster, drivers, logs, watch, workers};
+use super::{applications, caller_of, cluster, drivers, logs, watch, workers};
 use crate::leader::LeaderSlot;
 
 #[derive(Debug, Clone)]
@@ -48,52 +48,59 @@ impl MasterService for MasterApi {
         &self,
         request: Request<v1::SubmitDriverRequest>,
     ) -> Result<Response<v1::SubmitDriverResponse>, Status> {
-        let (metadata, _, wire) = request.into_parts();
-        Ok(Response::new(drivers::submit(&*self.slot.leading()?, &metadata, wire).await?))
+        let (metadata, extensions, wire) = request.into_parts();
+        let caller = caller_of(&extensions);
+        Ok(Response::new(drivers::submit(&*self.slot.leading()?, &caller, &metadata, wire).await?))
     }
 
     async fn get_driver(
         &self,
         request: Request<v1::GetDriverRequest>,
     ) -> Result<Response<v1::GetDriverResponse>, Status> {
-        Ok(Response::new(drivers::get(&*self.slot.leading()?, request.into_inner()).await?))
+        let caller = caller_of(request.extensions());
+        Ok(Response::new(drivers::get(&*self.slot.leading()?, &caller, request.into_inner()).await?))
     }
 
     async fn list_drivers(
         &self,
         request: Request<v1::ListDriversRequest>,
     ) -> Result<Response<v1::ListDriversResponse>, Status> {
-        Ok(Response::new(drivers::list(&*self.slot.leading()?, request.into_inner()).await?))
+        let caller = caller_of(request.extensions());
+        Ok(Response::new(drivers::list(&*self.slot.leading()?, &caller, request.into_inner()).await?))
     }
 
     async fn kill_driver(
         &self,
         request: Request<v1::KillDriverRequest>,
     ) -> Result<Response<v1::KillDriverResponse>, Status> {
-        let (metadata, _, wire) = request.into_parts();
-        Ok(Response::new(drivers::kill(&*self.slot.leading()?, &metadata, wire).await?))
+        let (metadata, extensions, wire) = request.into_parts();
+        let caller = caller_of(&extensions);
+        Ok(Response::new(drivers::kill(&*self.slot.leading()?, &caller, &metadata, wire).await?))
     }
 
     async fn get_application(
         &self,
         request: Request<v1::GetApplicationRequest>,
     ) -> Result<Response<v1::GetApplicationResponse>, Status> {
-        Ok(Response::new(applications::get(&*self.slot.leading()?, request.into_inner()).await?))
+        let caller = caller_of(request.extensions());
+        Ok(Response::new(applications::get(&*self.slot.leading()?, &caller, request.into_inner()).await?))
     }
 
     async fn list_applications(
         &self,
         request: Request<v1::ListApplicationsRequest>,
     ) -> Result<Response<v1::ListApplicationsResponse>, Status> {
-        Ok(Response::new(applications::list(&*self.slot.leading()?, request.into_inner()).await?))
+        let caller = caller_of(request.extensions());
+        Ok(Response::new(applications::list(&*self.slot.leading()?, &caller, request.into_inner()).await?))
     }
 
     async fn kill_application(
         &self,
         request: Request<v1::KillApplicationRequest>,
     ) -> Result<Response<v1::KillApplicationResponse>, Status> {
-        let (metadata, _, wire) = request.into_parts();
-        Ok(Response::new(applications::kill(&*self.slot.leading()?, &metadata, wire).await?))
+        let (metadata, extensions, wire) = request.into_parts();
+        let caller = caller_of(&extensions);
+        Ok(Response::new(applications::kill(&*self.slot.leading()?, &caller, &metadata, wire).await?))
     }
 
     async fn list_executors(
@@ -163,7 +170,8 @@ impl MasterService for MasterApi {
 
     async fn read_log(&self, request: Request<v1::ReadLogRequest>) -> Result<Response<LogStream>, Status> {
         let leading = self.slot.leading()?;
-        Ok(Response::new(logs::read(&leading, &self.sources, request.into_inner()).await?))
+        let caller = caller_of(request.extensions());
+        Ok(Response::new(logs::read(&leading, &caller, &self.sources, request.into_inner()).await?))
     }
 
     // `RawWatch` takes this call before it gets here. The two differ in speed alone.

@@ -9,6 +9,7 @@ mod leader;
 mod lists;
 mod logs;
 mod master;
+mod owned;
 mod raw_watch;
 mod render;
 mod session;
@@ -20,3 +21,11 @@ pub(crate) use applications::ApplicationApi;
 pub(crate) use logs::LogSources;
 pub(crate) use master::MasterApi;
 pub(crate) use raw_watch::RawWatch;
+
+use muster_types::Caller;
+use tonic::Extensions;
+
+/// Who makes a call, as the layer around the services found.
+fn caller_of(extensions: &Extensions) -> Caller {
+    extensions.get().cloned().unwrap_or(Caller::Anonymous)
+}

@@ -7,9 +7,11 @@ use std::task::{Context, Poll};
 use muster_core::{Answer, ExecutorView, Request, SessionEnd, SessionNumber};
 use muster_proto::errors::Failure;
 use muster_proto::{v1, validate};
+use muster_types::Caller;
 use tokio_stream::Stream;
 use tonic::Status;
 
+use super::owned;
 use super::submit::unexpected;
 use crate::leader::LeaderContext;
 use crate::sessions::{OpenedSession, SessionEnding, SessionItem, executor_to_wire};
@@ -19,9 +21,11 @@ const GATHERED: usize = 64;
 
 pub(crate) async fn open(
     leading: Arc<LeaderContext>,
+    caller: &Caller,
     wire: v1::WatchApplicationRequest,
 ) -> Result<SessionStream, Failure> {
     let validate::WatchApplication { application, token, resume } = validate::watch_application(wire)?;
+    let application = owned::steered(&leading, caller, application, token.as_ref())?;
     let token = token.map(|token| token.expose().to_owned());
     let answered = leading.submit(Request::OpenSession { application, token }).await?;
     let (executors, opened) = match (answered.answer, answered.session) {

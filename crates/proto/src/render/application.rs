@@ -95,6 +95,7 @@ pub fn application<'a>(
     v1::Application {
         application_id: record.id.as_str().to_owned(),
         uid: record.uid.to_string(),
+        owner: record.owner.as_deref().unwrap_or_default().to_owned(),
         spec: Some(application_spec(&record.spec, &record.added_profiles)),
         state: v1::application::State::from(record.state).into(),
         profiles: profiles.into_iter().map(|shown| (&shown).into()).collect(),

@@ -45,6 +45,7 @@ pub fn driver(record: &DriverRecord, extras: DriverExtras<'_>) -> v1::Driver {
     v1::Driver {
         driver_id: record.id.as_str().to_owned(),
         uid: record.uid.to_string(),
+        owner: record.owner.as_deref().unwrap_or_default().to_owned(),
         spec: Some(driver_spec(&record.spec)),
         state: v1::driver::State::from(record.state).into(),
         pending: extras.pending.map(pending),

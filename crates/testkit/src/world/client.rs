@@ -106,7 +106,11 @@ impl World {
         let id = self.new_id();
         let spec = Arc::new(self.driver_spec());
         let request = Some(id.clone());
-        self.intent(Request::SubmitDriver { id: None, spec, request, validate_only: false }, Some(id), None);
+        self.intent(
+            Request::SubmitDriver { id: None, spec, request, owner: None, validate_only: false },
+            Some(id),
+            None,
+        );
     }
 
     fn driver_spec(&mut self) -> DriverSpec {
@@ -209,7 +213,11 @@ impl World {
         let target = 1 + self.rng.roll(3) as u32;
         let spec = Arc::new(application_spec(target));
         let id = self.new_id();
-        self.intent(Request::RegisterApplication { id: None, spec, request: Some(id.clone()), token }, Some(id), None);
+        self.intent(
+            Request::RegisterApplication { id: None, spec, owner: None, request: Some(id.clone()), token },
+            Some(id),
+            None,
+        );
     }
 
     fn application(&mut self) -> Option<(String, Option<String>)> {
