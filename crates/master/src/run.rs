@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic_health::server::HealthReporter;
 
-use crate::access::{Access, AccessFileError};
+use crate::access::{AccessControl, AccessFileError};
 use crate::clock;
 use crate::config::{MasterSettings, TlsSettings};
 use crate::health::Health;
@@ -89,7 +89,7 @@ where
     let (end_serving, mut ended) = watch::channel(false);
     let (election, archive) = (candidate.election(), candidate.archive());
     let stopped = async move { until_stopped(&mut ended).await };
-    let access = Arc::new(Access::new(settings.access_file.as_deref(), slot.clone())?);
+    let access = Arc::new(AccessControl::new(settings.access_file.as_deref(), slot.clone())?);
     let incoming = connections(listener, tls);
     let names = settings.tls.iter().flat_map(|tls| tls.names.iter().cloned());
     let peers = Peers {

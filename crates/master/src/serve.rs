@@ -17,7 +17,7 @@ use tonic::codec::CompressionEncoding::Gzip as GZIP;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
-use crate::access::{Access, Authenticate, Authorize};
+use crate::access::{AccessControl, Authenticate, Authorize};
 use crate::api::{ApplicationApi, LogSources, MasterApi, RawWatch};
 use crate::forward::{Forward, Router};
 use crate::leader::LeaderSlot;
@@ -47,7 +47,7 @@ pub(crate) struct Peers {
     /// The other masters that are trusted; connections to them are in the clear without.
     pub(crate) trust: Option<Trust>,
     /// Who may do what.
-    pub(crate) access: Arc<Access>,
+    pub(crate) access: Arc<AccessControl>,
 }
 
 /// The future of a server, to be spawned.

@@ -14,9 +14,10 @@ use common::*;
 use muster_master::{TokenUse, add_token};
 use muster_proto::methods::Method;
 use muster_proto::v1;
-use muster_testenv::wire::{Call, Frames, connect};
+use muster_testenv::wire::{Call, Frames};
 use muster_types::{Role, Secret, WallTime};
-use tonic::{Code, Request};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::{Code, Request, Status};
 
 /// An access file with a token for every role and for a worker, by their words.
 struct AccessFile {
@@ -163,5 +164,122 @@ async fn a_stream_ends_when_its_token_is_taken_out() {
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     let frames = senseless(Method::MasterListDrivers, Some(file.bearer("operator"))).at(&leader.address).await;
     assert_eq!(refusal(&frames), None, "{frames:?}");
-    drop(connect(&leader.address).await);
+}
+
+type Bearer = MetadataValue<Ascii>;
+
+fn signed<T>(bearer: &Bearer, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", bearer.clone());
+    request
+}
+
+fn secretive(id: &str) -> v1::SubmitDriverRequest {
+    let mut driver = sleeper();
+    driver.command.as_mut().unwrap().env.insert("PLACE".into(), "valley".into());
+    v1::SubmitDriverRequest {
+        driver: Some(driver),
+        driver_id: id.into(),
+        request_id: format!("request-{id}"),
+        ..Default::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_is_its_owners_and_the_operators() {
+    let file = AccessFile::new();
+    let user = |name: &str| -> Bearer {
+        let token = add_token(&file.path, name, &TokenUse::User(Role::Submitter), None).unwrap();
+        format!("Bearer {}", token.expose()).parse().unwrap()
+    };
+    let (ann, bob) = (user("ann"), user("bob"));
+    let operator: Bearer = file.bearer("operator").parse().unwrap();
+    let (leader, standby, _control) = pair(&file).await;
+    for (master, id) in [(&leader, "one"), (&standby, "two")] {
+        let mut client = master.client().await;
+        let made = client.submit_driver(signed(&ann, secretive(id))).await.unwrap().into_inner().driver.unwrap();
+        assert_eq!(made.owner, "ann");
+        for (bearer, value) in [(&ann, "valley"), (&operator, "valley"), (&bob, "[redacted]")] {
+            let shown = client.get_driver(signed(bearer, v1::GetDriverRequest { driver_id: id.into() })).await;
+            let shown = shown.unwrap().into_inner().driver.unwrap();
+            assert_eq!(shown.spec.unwrap().command.unwrap().env["PLACE"], value);
+            let listed = client.list_drivers(signed(bearer, v1::ListDriversRequest::default())).await.unwrap();
+            let listed = listed.into_inner().drivers.into_iter().find(|driver| driver.driver_id == id).unwrap();
+            assert_eq!(listed.spec.unwrap().command.unwrap().env["PLACE"], value);
+        }
+        let again = client.submit_driver(signed(&bob, secretive(id))).await.unwrap_err();
+        assert_failure(&again, Code::InvalidArgument, "REQUEST_ID_REUSED");
+
+        let kill = || v1::KillDriverRequest { driver_id: id.into(), ..Default::default() };
+        let refused = client.kill_driver(signed(&bob, kill())).await.unwrap_err();
+        assert_failure(&refused, Code::PermissionDenied, "NOT_OWNER");
+        let by_uid = v1::KillDriverRequest { driver_id: made.uid.clone(), ..Default::default() };
+        let refused = client.kill_driver(signed(&bob, by_uid)).await.unwrap_err();
+        assert_failure(&refused, Code::PermissionDenied, "NOT_OWNER");
+        let read = v1::ReadLogRequest {
+            subject: Some(v1::read_log_request::Subject::DriverId(id.into())),
+            ..Default::default()
+        };
+        let refused = client.read_log(signed(&bob, read.clone())).await.map(drop).unwrap_err();
+        assert_failure(&refused, Code::PermissionDenied, "NOT_OWNER");
+        let nothing_yet = client.read_log(signed(&ann, read)).await.map(drop).unwrap_err();
+        assert_failure(&nothing_yet, Code::FailedPrecondition, "WRONG_STATE");
+        let ender = if id == "one" { &ann } else { &operator };
+        client.kill_driver(signed(ender, kill())).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_in_client_mode_obeys_its_owner() {
+    let file = AccessFile::new();
+    let user = |name: &str| -> Bearer {
+        let token = add_token(&file.path, name, &TokenUse::User(Role::Submitter), None).unwrap();
+        format!("Bearer {}", token.expose()).parse().unwrap()
+    };
+    let (ann, bob) = (user("ann"), user("bob"));
+    let (leader, _standby, _control) = pair(&file).await;
+    let mut applications = leader.applications().await;
+    let template = v1::ExecutorTemplate { command: sleeper().command, ..Default::default() };
+    let spec = v1::ApplicationSpec { template: Some(template), ..Default::default() };
+    let register =
+        v1::RegisterApplicationRequest { application: Some(spec), application_id: "app".into(), ..Default::default() };
+    let made = applications.register_application(signed(&ann, register)).await.unwrap().into_inner();
+    assert_eq!(made.application.unwrap().owner, "ann");
+    let id = || "app".to_owned();
+    let refused: Vec<Status> = vec![
+        applications
+            .request_executors(signed(
+                &bob,
+                v1::RequestExecutorsRequest { application_id: id(), sequence: 1, ..Default::default() },
+            ))
+            .await
+            .map(drop)
+            .unwrap_err(),
+        applications
+            .kill_executors(signed(
+                &bob,
+                v1::KillExecutorsRequest { application_id: id(), executor_ids: vec![0], ..Default::default() },
+            ))
+            .await
+            .map(drop)
+            .unwrap_err(),
+        applications
+            .watch_application(signed(&bob, v1::WatchApplicationRequest { application_id: id(), ..Default::default() }))
+            .await
+            .map(drop)
+            .unwrap_err(),
+        applications
+            .unregister_application(signed(
+                &bob,
+                v1::UnregisterApplicationRequest { application_id: id(), ..Default::default() },
+            ))
+            .await
+            .map(drop)
+            .unwrap_err(),
+    ];
+    for status in refused {
+        assert_failure(&status, Code::PermissionDenied, "NOT_OWNER");
+    }
+    let end = v1::UnregisterApplicationRequest { application_id: id(), ..Default::default() };
+    applications.unregister_application(signed(&ann, end)).await.unwrap();
 }

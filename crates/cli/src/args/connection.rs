@@ -24,8 +24,8 @@ pub(crate) struct ConnectionArgs {
     /// the CA of the context].
     #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     ca: Option<PathBuf>,
-    /// File with the token that the cluster is shown [env: MUSTER_TOKEN_FILE, and the token itself in
-    /// MUSTER_TOKEN] [default: the token of the context].
+    /// File with the token that the cluster is shown [env: MUSTER_TOKEN_FILE, or MUSTER_TOKEN with
+    /// the token itself] [default: the token of the context].
     #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     token_file: Option<PathBuf>,
     /// A cluster that `muster login` remembered [env: MUSTER_CONTEXT] [default: the one that is

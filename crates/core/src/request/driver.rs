@@ -71,7 +71,8 @@ impl Core {
         self.reply_driver(call, uid);
     }
 
-    /// Answers a repeated request id: with the driver, if the request is the same, of the same user.
+    /// Answers a repeated request id: with the driver, if the request is the same and of the same
+    /// user.
     fn repeat_submission(&mut self, call: CallId, uid: DriverUid, new: &NewDriver) {
         let Some(driver) = self.drivers.get(uid) else {
             // Its record was removed before its id was. The request was carried out, but its result

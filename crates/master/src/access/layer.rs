@@ -15,11 +15,11 @@ use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tower::Service;
 
-use super::Access;
+use super::AccessControl;
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+type AdmissionFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-fn refuse(failure: &Failure) -> Answer {
+fn refuse(failure: &Failure) -> AdmissionFuture {
     Box::pin(std::future::ready(Ok(failure.to_status().into_http())))
 }
 
@@ -27,11 +27,11 @@ fn refuse(failure: &Failure) -> Answer {
 #[derive(Debug, Clone)]
 pub(crate) struct Authenticate<S> {
     inner: S,
-    access: Arc<Access>,
+    access: Arc<AccessControl>,
 }
 
 impl<S> Authenticate<S> {
-    pub(crate) fn new(inner: S, access: Arc<Access>) -> Authenticate<S> {
+    pub(crate) fn new(inner: S, access: Arc<AccessControl>) -> Authenticate<S> {
         Authenticate { inner, access }
     }
 }
@@ -43,13 +43,13 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = AdmissionFuture;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Answer {
+    fn call(&mut self, request: Request<Body>) -> AdmissionFuture {
         let Some(method) = Method::of_path(request.uri().path()) else {
             let status = Status::unimplemented("this master has no such method");
             return Box::pin(std::future::ready(Ok(status.into_http())));
@@ -66,11 +66,11 @@ where
 #[derive(Debug, Clone)]
 pub(crate) struct Authorize<S> {
     inner: S,
-    access: Arc<Access>,
+    access: Arc<AccessControl>,
 }
 
 impl<S> Authorize<S> {
-    pub(crate) fn new(inner: S, access: Arc<Access>) -> Authorize<S> {
+    pub(crate) fn new(inner: S, access: Arc<AccessControl>) -> Authorize<S> {
         Authorize { inner, access }
     }
 }
@@ -82,13 +82,13 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = AdmissionFuture;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Answer {
+    fn call(&mut self, mut request: Request<Body>) -> AdmissionFuture {
         let Some(method) = Method::of_path(request.uri().path()) else {
             return Box::pin(self.inner.call(request));
         };

@@ -32,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Who may do what on this master.
 #[derive(Debug)]
-pub(crate) struct Access {
+pub(crate) struct AccessControl {
     credentials: Option<Credentials>,
     slot: Arc<LeaderSlot>,
 }
@@ -48,21 +48,21 @@ struct Credentials {
 
 /// What a caller has shown, judged as far as this master can.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Shown {
+enum CredentialCheck {
     /// This caller.
     Known(Caller, Option<WallTime>),
     /// A credential that this master does not know, and the leader may.
     ForLeader,
 }
 
-impl Access {
+impl AccessControl {
     /// Without a file, whoever reaches this master may do everything.
-    pub(crate) fn new(file: Option<&Path>, slot: Arc<LeaderSlot>) -> Result<Access, AccessFileError> {
+    pub(crate) fn new(file: Option<&Path>, slot: Arc<LeaderSlot>) -> Result<AccessControl, AccessFileError> {
         let credentials = file.map(|path| {
             let table = ArcSwap::from_pointee(AccessTable::load(path)?);
             Ok(Credentials { path: path.to_owned(), table, changes: watch::Sender::new(0) })
         });
-        Ok(Access { credentials: credentials.transpose()?, slot })
+        Ok(AccessControl { credentials: credentials.transpose()?, slot })
     }
 
     /// Reads the file again whenever it has changed. A file that makes no sense leaves the table as
@@ -97,13 +97,15 @@ impl Access {
     /// Who makes a call that this master answers itself, if that caller may make it.
     fn admit(&self, method: Method, headers: &HeaderMap) -> Result<(Caller, Option<WallTime>), Failure> {
         match self.examine(headers)? {
-            Shown::Known(caller, expires) => {
+            CredentialCheck::Known(caller, expires) => {
                 table::permit(method, &caller)?;
                 Ok((caller, expires))
             }
             // What only a leader can tell is nobody here.
-            Shown::ForLeader if table::permit(method, &Caller::Anonymous).is_ok() => Ok((Caller::Anonymous, None)),
-            Shown::ForLeader => Err(unknown()),
+            CredentialCheck::ForLeader if table::permit(method, &Caller::Anonymous).is_ok() => {
+                Ok((Caller::Anonymous, None))
+            }
+            CredentialCheck::ForLeader => Err(unknown()),
         }
     }
 
@@ -111,20 +113,20 @@ impl Access {
     /// token that is not known here goes on to it.
     fn screen(&self, method: Method, headers: &HeaderMap) -> Result<(), Failure> {
         match self.examine(headers) {
-            Ok(Shown::Known(caller, _)) => table::permit(method, &caller),
-            Ok(Shown::ForLeader) => Ok(()),
+            Ok(CredentialCheck::Known(caller, _)) => table::permit(method, &caller),
+            Ok(CredentialCheck::ForLeader) => Ok(()),
             Err(failure) => Err(failure),
         }
     }
 
-    fn examine(&self, headers: &HeaderMap) -> Result<Shown, Failure> {
-        let Some(credentials) = &self.credentials else { return Ok(Shown::Known(Caller::Local, None)) };
-        let Some(bearer) = bearer(headers)? else { return Ok(Shown::Known(Caller::Anonymous, None)) };
+    fn examine(&self, headers: &HeaderMap) -> Result<CredentialCheck, Failure> {
+        let Some(credentials) = &self.credentials else { return Ok(CredentialCheck::Known(Caller::Local, None)) };
+        let Some(bearer) = bearer(headers)? else { return Ok(CredentialCheck::Known(Caller::Anonymous, None)) };
         match bearer {
             Bearer::Token { id, secret } => {
                 let table = credentials.table.load();
                 let Some(entry) = table.tokens.get(id).filter(|entry| entry.digest.is_of(secret)) else {
-                    return if self.leads() { Err(unknown()) } else { Ok(Shown::ForLeader) };
+                    return if self.leads() { Err(unknown()) } else { Ok(CredentialCheck::ForLeader) };
                 };
                 if entry.expires.is_some_and(|expires| expires <= clock::wall()) {
                     return Err(Failure::CredentialExpired { credential: format!("token {id}") });
@@ -134,10 +136,10 @@ impl Access {
                     TokenUse::User(role) => Caller::User { name, role },
                     TokenUse::Worker => Caller::Worker { name },
                 };
-                Ok(Shown::Known(caller, entry.expires))
+                Ok(CredentialCheck::Known(caller, entry.expires))
             }
             Bearer::Attempt { driver, number, token } => {
-                let Ok(leading) = self.slot.leading() else { return Ok(Shown::ForLeader) };
+                let Ok(leading) = self.slot.leading() else { return Ok(CredentialCheck::ForLeader) };
                 let (_, found) = leading.view.driver(&driver.to_string());
                 let open = found.as_ref().and_then(|driver| driver.record.attempts.last());
                 let is_open = open.is_some_and(|attempt| {
@@ -145,7 +147,11 @@ impl Access {
                         && attempt.outcome.is_none()
                         && bool::from(attempt.token.expose().as_bytes().ct_eq(token.as_bytes()))
                 });
-                if is_open { Ok(Shown::Known(Caller::Attempt { driver, number }, None)) } else { Err(unknown()) }
+                if is_open {
+                    Ok(CredentialCheck::Known(Caller::Attempt { driver, number }, None))
+                } else {
+                    Err(unknown())
+                }
             }
         }
     }
@@ -155,7 +161,12 @@ impl Access {
     }
 
     /// Ready once a stream that was admitted must end, with the reason.
-    async fn ended(self: Arc<Access>, method: Method, headers: HeaderMap, mut expires: Option<WallTime>) -> Failure {
+    async fn ended(
+        self: Arc<AccessControl>,
+        method: Method,
+        headers: HeaderMap,
+        mut expires: Option<WallTime>,
+    ) -> Failure {
         let Some(credentials) = &self.credentials else { return std::future::pending().await };
         let mut changes = credentials.changes.subscribe();
         loop {

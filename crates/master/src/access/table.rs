@@ -91,7 +91,8 @@ mod tests {
     use super::*;
 
     /// One line per method: who may, of anonymous, viewer, submitter, operator, admin, worker and
-    /// attempt. It is written by hand from docs/design/security.md, so that a slip in the table shows.
+    /// attempt. It is written by hand from docs/design/security.md, so that a slip in the table
+    /// shows.
     const MATRIX: &str = "\
 HealthCheck asvoxwt
 HealthList asvoxwt

@@ -37,7 +37,8 @@ pub(crate) fn application(
 }
 
 /// The application that a caller steers, as the core is told. One of a driver's attempt obeys that
-/// attempt's token alone, which the core verifies; one in client mode obeys its owner and operators.
+/// attempt's token alone, which the core verifies; one in client mode obeys its owner and
+/// operators.
 pub(crate) fn steered(
     leading: &LeaderContext,
     caller: &Caller,
