@@ -41,15 +41,17 @@ languages: generators ## Generate code of the protos for Go, Java, Python, C#, O
 build: $(PROTOC_TOOL) ## Build everything for development.
 	$(CARGO) build --workspace --bins
 
-release: $(PROTOC_TOOL) ## Build the four binaries as they are shipped, into target/release.
+release: $(PROTOC_TOOL) ## Build what is shipped, into target/release: four binaries, the protos' descriptors and a gRPC service config.
 	$(CARGO) build --release -p muster-master -p muster-worker -p muster-runner -p muster-cli
+	$(PROTOC_TOOL) -I proto --include_imports --include_source_info -o target/release/muster.binpb proto/muster/v1/*.proto
+	cp clients/service-config.json target/release/muster-service-config.json
 
 check: $(BUF) $(PROTOC_TOOL) ## Formatting, lints, protos and what they break, layering, names. Writes nothing.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	cd proto && ../$(BUF) lint && ../$(BUF) breaking --against golden/protos.binpb
 	$(CARGO) test --locked -q -p muster-testkit --test layering --test names
-	$(CARGO) test --locked -q -p muster-proto --test languages
+	$(CARGO) test --locked -q -p muster-proto --test languages --test service_config
 
 fix: $(BUF) $(PROTOC_TOOL) ## Format, and apply the lints that can be applied.
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
