@@ -9,10 +9,10 @@ GRPCIO := grpcio==1.85.3 grpcio-reflection==1.85.1 grpcio-health-checking==1.85.
 ES := @bufbuild/protoc-gen-es@2.17.0 @bufbuild/protobuf@2.17.0
 CORPUS ?=
 SEEDS ?= 1:10000
-# Every file of the testkit's tests but the folder of `test-cluster`.
-PROCESSES = $(basename $(notdir $(wildcard crates/testkit/tests/*.rs)))
+# Every file of the testkit's tests but the folder of `test-cluster` and the file of `test-clients`.
+PROCESSES = $(filter-out clients,$(basename $(notdir $(wildcard crates/testkit/tests/*.rs))))
 
-.PHONY: help tools etcd namespaces grpcio generators languages golden build release check fix test test-units test-processes test-cluster demo bench bench-failover fuzz buf deny
+.PHONY: help tools etcd namespaces grpcio generators languages clients golden build release check fix test test-units test-processes test-cluster test-clients demo bench bench-failover fuzz buf deny
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -38,6 +38,9 @@ generators: grpcio $(TOOLS)/es/.installed ## What generates code of the protos a
 languages: generators ## Generate code of the protos for Go, Java, Python, C#, Objective-C and TypeScript; compile what can be.
 	tests/languages
 
+clients: $(TOOLS)/python/.installed clients/node/node_modules/.package-lock.json ## Generate the stubs of the examples in clients/ and compile what is compiled.
+	PYTHONPATH=$(abspath $(TOOLS)/python) clients/python/build
+
 build: $(PROTOC_TOOL) ## Build everything for development.
 	$(CARGO) build --workspace --bins
 
@@ -61,7 +64,7 @@ fix: $(BUF) $(PROTOC_TOOL) ## Format, and apply the lints that can be applied.
 golden: $(BUF) ## At a release: the protos as they are become what later ones must not break.
 	cd proto && ../$(BUF) build --exclude-source-info -o golden/protos.binpb
 
-test: test-units test-processes test-cluster languages ## Every test.
+test: test-units test-processes test-cluster test-clients languages ## Every test.
 
 test-units: $(PROTOC_TOOL) etcd ## Unit, scenario and integration tests: no process is started but the runner's own.
 	$(CARGO) build --locked --workspace --bins --examples
@@ -75,6 +78,10 @@ test-processes: $(PROTOC_TOOL) etcd ## The simulated world; real processes under
 test-cluster: $(PROTOC_TOOL) etcd namespaces grpcio ## End-to-end: several masters over a real etcd, killed, paused and cut off (as root, for network namespaces).
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked -p muster-testkit --test cluster -- --test-threads=2
+
+test-clients: $(PROTOC_TOOL) etcd clients ## The examples of clients/, through the ends of several leaders.
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked -p muster-testkit --test clients -- --test-threads=2
 
 # One call of cargo, with a profile that is quick to build: only the counting itself is optimised.
 demo: $(PROTOC_TOOL) ## Bring up a cluster, count the words of a corpus on it (CORPUS=dir), and leave it for you.
@@ -106,6 +113,21 @@ $(TOOLS)/grpcio/.installed:
 	@python3 -m pip --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-pip >/dev/null; } \
 	  || { echo "error: the tests of other clients need Python 3 with pip: install python3-pip" >&2; exit 1; }
 	python3 -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/grpcio $(GRPCIO)
+	touch $@
+
+# What the example in Python needs, generator included, as its own manifest says.
+$(TOOLS)/python/.installed: clients/python/requirements.txt
+	@python3 -m pip --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-pip >/dev/null; } \
+	  || { echo "error: the example in Python needs Python 3 with pip: install python3-pip" >&2; exit 1; }
+	rm -rf $(@D)
+	python3 -m pip install --quiet --root-user-action=ignore --target $(@D) -r $<
+	touch $@
+
+# What the example in Node needs, as its own lock says.
+clients/node/node_modules/.package-lock.json: clients/node/package-lock.json
+	@command -v npm >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq npm >/dev/null; } \
+	  || { echo "error: the example in Node is installed with npm, which is missing: install npm" >&2; exit 1; }
+	npm ci --silent --no-audit --no-fund --prefix clients/node
 	touch $@
 
 # The generator of TypeScript and its compiler, in a folder of their own.

@@ -19,9 +19,11 @@ impl Daemon {
     pub fn start(mut command: Command, log: &Path) -> Daemon {
         let file = File::options().create(true).append(true).open(log).expect("the log can be opened");
         let copy = file.try_clone().expect("a file can be cloned");
-        // Variables of whoever runs the tests must not reach the daemons.
+        // Variables of whoever runs the tests must not reach the daemons; the command's own must.
+        let own: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
         for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name.starts_with("MUSTER_") && name != "MUSTER_LOG") {
+            let is_ours = name.to_str().is_some_and(|name| name.starts_with("MUSTER_") && name != "MUSTER_LOG");
+            if is_ours && !own.contains(&name) {
                 command.env_remove(name);
             }
         }

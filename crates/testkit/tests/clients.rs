@@ -1,0 +1,123 @@
+//! The examples of `clients/`, as they stand in the tree, against a cluster whose leader is killed
+//! under them: in the midst of submissions, and while they wait for a driver.
+//!
+//! `make test-clients` brings what they need and builds them; without that the tests fail.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use muster_proto::v1::{ListApplicationsRequest, ListDriversRequest};
+use muster_testkit::{ClusterSpec, Daemon, HaCluster, eventually};
+
+/// How long a client may take, with the failovers and on a busy machine.
+const BOUND: Duration = Duration::from_secs(90);
+/// What every client submits in a row, and then lists.
+const BATCH: usize = 20;
+/// The whole of it: the batch, the driver that it waits for, and the one that it kills.
+const DRIVERS: usize = BATCH + 2;
+
+/// The folder of what `make test-clients` builds and of the examples themselves.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("a crate lies two levels down")
+}
+
+/// A path below the root, which must be there.
+fn built(path: &str) -> PathBuf {
+    let path = root().join(path);
+    assert!(path.exists(), "{} is missing: `make test-clients` builds it", path.display());
+    path
+}
+
+/// The example in this language.
+fn client(language: &str) -> Command {
+    match language {
+        "python" => {
+            built("clients/python/muster/v1");
+            let mut command = Command::new("python3");
+            command.env("PYTHONPATH", built(".tools/python")).arg(built("clients/python/tour.py"));
+            command
+        }
+        "node" => {
+            built("clients/node/node_modules");
+            let mut command = Command::new("node");
+            command.arg(built("clients/node/tour.mjs"));
+            command
+        }
+        _ => unreachable!("{language}"),
+    }
+}
+
+/// Runs an example against three masters. The leader is killed twice: while it submits, and while
+/// it waits. It must end well all the same, and have submitted everything once.
+async fn survives_its_leaders(language: &str, tls: bool) {
+    let mut cluster = HaCluster::start(ClusterSpec { tls, ..ClusterSpec::default() }).await;
+    cluster.wait_for_masters(3).await;
+    let (leader, epoch) = cluster.leader().await;
+    // The leader is asked first, so that its end is met.
+    let mut masters = cluster.masters();
+    masters.sort_by_key(|name| *name != leader);
+    let addresses: Vec<_> = masters.iter().map(|name| cluster.address(name)).collect();
+    let gate = cluster.dir().join("gate");
+    let wait = format!("echo hello; while [ ! -e {} ]; do sleep 0.05; done; echo goodbye; exit 3", gate.display());
+    let mut command = client(language);
+    command.args(["/bin/sh", "-c", &wait]).env("MUSTER_MASTER", addresses.join(","));
+    command.env_remove("MUSTER_TOKEN").env_remove("MUSTER_CA_FILE");
+    command.envs(cluster.ca().map(|path| ("MUSTER_CA_FILE", path)));
+    let mut program = Daemon::start(command, &cluster.dir().join("client.log"));
+
+    says(&mut program, "submitted ").await;
+    cluster.kill(&leader);
+    let (next, epoch) = cluster.leader_after(epoch).await;
+    cluster.start_master(&leader);
+    says(&mut program, "STATE_RUNNING").await;
+    cluster.kill(&next);
+    cluster.leader_after(epoch).await;
+    std::fs::write(&gate, "").expect("a file can be written");
+    let status = eventually("the client's end", BOUND, async || program.wait(Duration::ZERO)).await;
+
+    let log = program.log();
+    assert!(status.success(), "{status}\n{log}");
+    let said =
+        [&format!("listed {BATCH}"), "exit code 3", "hello", "goodbye", "STATE_KILLED", "2 executors run", "ended"];
+    for text in said {
+        assert!(log.contains(text), "{text:?} is missing:\n{log}");
+    }
+    assert!(log.contains("# UNAVAILABLE") || log.contains("# UNKNOWN"), "it met no leader's end:\n{log}");
+    let client = cluster.client();
+    let drivers = client.list_drivers(ListDriversRequest::default()).await.expect("it answers").drivers;
+    assert_eq!(drivers.len(), DRIVERS, "each was submitted once:\n{log}\n{drivers:?}");
+    let applications = client.list_applications(ListApplicationsRequest::default()).await.expect("it answers");
+    assert_eq!(applications.applications.len(), 1, "{applications:?}");
+}
+
+/// Waits until a client has said this.
+async fn says(program: &mut Daemon, text: &str) {
+    eventually(text, BOUND, async || {
+        let log = program.log();
+        let status = program.wait(Duration::ZERO);
+        assert!(status.is_none() || log.contains(text), "it ended ({status:?}) without {text:?}:\n{log}");
+        log.contains(text).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn python_survives_its_leaders() {
+    survives_its_leaders("python", false).await;
+}
+
+#[tokio::test]
+async fn python_survives_its_leaders_over_tls() {
+    survives_its_leaders("python", true).await;
+}
+
+#[tokio::test]
+async fn node_survives_its_leaders() {
+    survives_its_leaders("node", false).await;
+}
+
+#[tokio::test]
+async fn node_survives_its_leaders_over_tls() {
+    survives_its_leaders("node", true).await;
+}
