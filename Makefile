@@ -7,6 +7,9 @@ BUF_VERSION := 1.75.0
 PROTOC_TOOL := $(TOOLS)/bin/protoc
 GRPCIO := grpcio==1.85.3 grpcio-reflection==1.85.1 grpcio-health-checking==1.85.1 googleapis-common-protos==1.76.0
 ES := @bufbuild/protoc-gen-es@2.17.0 @bufbuild/protobuf@2.17.0
+# The example in Go is compiled against Debian's sources of gRPC, which need no proxy of modules.
+GOCODE := golang-google-grpc-dev golang-google-genproto-dev golang-google-protobuf-dev golang-github-golang-protobuf-1-5-dev \
+  golang-golang-x-net-dev golang-golang-x-sys-dev golang-golang-x-text-dev
 CORPUS ?=
 SEEDS ?= 1:10000
 # Every file of the testkit's tests but the folder of `test-cluster` and the file of `test-clients`.
@@ -38,8 +41,9 @@ generators: grpcio $(TOOLS)/es/.installed ## What generates code of the protos a
 languages: generators ## Generate code of the protos for Go, Java, Python, C#, Objective-C and TypeScript; compile what can be.
 	tests/languages
 
-clients: $(TOOLS)/python/.installed clients/node/node_modules/.package-lock.json ## Generate the stubs of the examples in clients/ and compile what is compiled.
+clients: $(TOOLS)/python/.installed clients/node/node_modules/.package-lock.json $(TOOLS)/gocode/.installed ## Generate the stubs of the examples in clients/ and compile what is compiled.
 	PYTHONPATH=$(abspath $(TOOLS)/python) clients/python/build
+	GO111MODULE=off GOPATH=$(abspath $(TOOLS)/gocode/usr/share/gocode) clients/go/build
 
 build: $(PROTOC_TOOL) ## Build everything for development.
 	$(CARGO) build --workspace --bins
@@ -128,6 +132,20 @@ clients/node/node_modules/.package-lock.json: clients/node/package-lock.json
 	@command -v npm >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq npm >/dev/null; } \
 	  || { echo "error: the example in Node is installed with npm, which is missing: install npm" >&2; exit 1; }
 	npm ci --silent --no-audit --no-fund --prefix clients/node
+	touch $@
+
+# What the example in Go needs. The sources of Debian's packages are unpacked, as two of them cannot be installed beside each
+# other; the example itself is found among them by a link.
+$(TOOLS)/gocode/.installed:
+	@{ command -v go && command -v protoc && command -v protoc-gen-go && command -v protoc-gen-go-grpc; } >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq \
+	    && apt-get install -y -qq --no-install-recommends golang-go protobuf-compiler protoc-gen-go-1-5 protoc-gen-go-grpc >/dev/null; } \
+	  || { echo "error: the example in Go needs golang, protobuf-compiler, protoc-gen-go-1-5 and protoc-gen-go-grpc: install them" >&2; exit 1; }
+	rm -rf $(@D) && mkdir -p $(@D)/debs
+	cd $(@D)/debs && { apt-get download -qq $(GOCODE) 2>/dev/null || { apt-get update -qq && apt-get download -qq $(GOCODE); } }
+	for package in $(@D)/debs/*.deb; do dpkg -x "$$package" $(@D) || exit 1; done
+	rm -r $(@D)/debs
+	ln -s $(abspath clients/go) $(@D)/usr/share/gocode/src/muster
 	touch $@
 
 # The generator of TypeScript and its compiler, in a folder of their own.

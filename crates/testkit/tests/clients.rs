@@ -44,6 +44,7 @@ fn client(language: &str) -> Command {
             command.arg(built("clients/node/tour.mjs"));
             command
         }
+        "go" => Command::new(built("clients/go/muster-tour")),
         _ => unreachable!("{language}"),
     }
 }
@@ -120,4 +121,14 @@ async fn node_survives_its_leaders() {
 #[tokio::test]
 async fn node_survives_its_leaders_over_tls() {
     survives_its_leaders("node", true).await;
+}
+
+#[tokio::test]
+async fn go_survives_its_leaders() {
+    survives_its_leaders("go", false).await;
+}
+
+#[tokio::test]
+async fn go_survives_its_leaders_over_tls() {
+    survives_its_leaders("go", true).await;
 }
