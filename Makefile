@@ -15,7 +15,7 @@ SEEDS ?= 1:10000
 # Every file of the testkit's tests but the folder of `test-cluster` and the file of `test-clients`.
 PROCESSES = $(filter-out clients,$(basename $(notdir $(wildcard crates/testkit/tests/*.rs))))
 
-.PHONY: help tools etcd namespaces grpcio generators languages clients golden build release check fix test test-units test-processes test-cluster test-clients demo bench bench-failover fuzz buf deny
+.PHONY: help tools etcd namespaces grpcio generators languages java-client clients golden build release check fix test test-units test-processes test-cluster test-clients demo bench bench-failover fuzz buf deny
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,9 +41,19 @@ generators: grpcio $(TOOLS)/es/.installed ## What generates code of the protos a
 languages: generators ## Generate code of the protos for Go, Java, Python, C#, Objective-C and TypeScript; compile what can be.
 	tests/languages
 
-clients: $(TOOLS)/python/.installed clients/node/node_modules/.package-lock.json $(TOOLS)/gocode/.installed ## Generate the stubs of the examples in clients/ and compile what is compiled.
+java-client: # What the example in Java needs, from Debian.
+	@{ command -v javac && command -v protoc && command -v grpc_java_plugin && ls $(addprefix /usr/share/java/,grpc-netty.jar netty-handler.jar netty-tcnative.jar \
+	    netty-codec-http2.jar protobuf.jar guava.jar gson.jar perfmark-api.jar jsr305.jar geronimo-annotation-1.3-spec.jar); } >/dev/null 2>&1 \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq \
+	    && apt-get install -y -qq --no-install-recommends protobuf-compiler protobuf-compiler-grpc-java-plugin libgrpc-java libnetty-java libnetty-tcnative-java \
+	      libprotobuf-java libguava-java libgoogle-gson-java libperfmark-java libjsr305-java libgeronimo-annotation-1.3-spec-java \
+	      $$(command -v javac >/dev/null || echo default-jdk-headless) >/dev/null; } \
+	  || { echo "error: the example in Java needs a JDK, protobuf-compiler-grpc-java-plugin, libgrpc-java, libnetty-java and more: see clients/java/classpath" >&2; exit 1; }
+
+clients: java-client $(TOOLS)/python/.installed clients/node/node_modules/.package-lock.json $(TOOLS)/gocode/.installed ## Generate the stubs of the examples in clients/ and compile what is compiled.
 	PYTHONPATH=$(abspath $(TOOLS)/python) clients/python/build
 	GO111MODULE=off GOPATH=$(abspath $(TOOLS)/gocode/usr/share/gocode) clients/go/build
+	clients/java/build
 
 build: $(PROTOC_TOOL) ## Build everything for development.
 	$(CARGO) build --workspace --bins

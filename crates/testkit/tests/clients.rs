@@ -45,6 +45,10 @@ fn client(language: &str) -> Command {
             command
         }
         "go" => Command::new(built("clients/go/muster-tour")),
+        "java" => {
+            built("clients/java/target/classes/tour");
+            Command::new(built("clients/java/tour"))
+        }
         _ => unreachable!("{language}"),
     }
 }
@@ -131,4 +135,14 @@ async fn go_survives_its_leaders() {
 #[tokio::test]
 async fn go_survives_its_leaders_over_tls() {
     survives_its_leaders("go", true).await;
+}
+
+#[tokio::test]
+async fn java_survives_its_leaders() {
+    survives_its_leaders("java", false).await;
+}
+
+#[tokio::test]
+async fn java_survives_its_leaders_over_tls() {
+    survives_its_leaders("java", true).await;
 }
