@@ -12,8 +12,8 @@ GOCODE := golang-google-grpc-dev golang-google-genproto-dev golang-google-protob
   golang-golang-x-net-dev golang-golang-x-sys-dev golang-golang-x-text-dev
 CORPUS ?=
 SEEDS ?= 1:10000
-# Every file of the testkit's tests but the folder of `test-cluster` and the file of `test-clients`.
-PROCESSES = $(filter-out clients,$(basename $(notdir $(wildcard crates/testkit/tests/*.rs))))
+# Every file of the testkit's tests but the folder of `test-cluster` and the files of `test-clients`.
+PROCESSES = $(filter-out clients grpcurl,$(basename $(notdir $(wildcard crates/testkit/tests/*.rs))))
 
 .PHONY: help tools etcd namespaces grpcio generators languages java-client clients golden build release check fix test test-units test-processes test-cluster test-clients demo bench bench-failover fuzz buf deny
 
@@ -93,9 +93,9 @@ test-cluster: $(PROTOC_TOOL) etcd namespaces grpcio ## End-to-end: several maste
 	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked -p muster-testkit --test cluster -- --test-threads=2
 
-test-clients: $(PROTOC_TOOL) etcd clients ## The examples of clients/, through the ends of several leaders.
+test-clients: $(PROTOC_TOOL) $(BUF) etcd clients ## The examples of clients/, through the ends of several leaders; the commands of docs/grpcurl.md.
 	$(CARGO) build --locked --workspace --bins
-	$(CARGO) test --locked -p muster-testkit --test clients -- --test-threads=2
+	$(CARGO) test --locked -p muster-testkit --test clients --test grpcurl -- --test-threads=2
 
 # One call of cargo, with a profile that is quick to build: only the counting itself is optimised.
 demo: $(PROTOC_TOOL) ## Bring up a cluster, count the words of a corpus on it (CORPUS=dir), and leave it for you.
