@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use muster_proto::v1::{ListApplicationsRequest, ListDriversRequest};
 use muster_testkit::{ClusterSpec, Daemon, HaCluster, eventually};
+use tokio::net::TcpListener;
 
 /// How long a client may take, with the failovers and on a busy machine.
 const BOUND: Duration = Duration::from_secs(90);
@@ -16,6 +17,9 @@ const BOUND: Duration = Duration::from_secs(90);
 const BATCH: usize = 20;
 /// The whole of it: the batch, the driver that it waits for, and the one that it kills.
 const DRIVERS: usize = BATCH + 2;
+
+/// What clients authenticate with where nobody checks it.
+const TOKEN: &str = "mst_test_secret";
 
 /// The folder of what `make test-clients` builds and of the examples themselves.
 fn root() -> &'static Path {
@@ -105,6 +109,48 @@ async fn says(program: &mut Daemon, text: &str) {
         log.contains(text).then_some(())
     })
     .await;
+}
+
+/// Runs an example against a server that refuses, and gives the `authorization` that it sent.
+async fn authorization_sent(language: &str, host: &str) -> Option<String> {
+    let listener = TcpListener::bind((host, 0)).await.expect("a port is free");
+    let address = format!("{host}:{}", listener.local_addr().expect("it has an address").port());
+    let (first, mut received) = tokio::sync::mpsc::channel(1);
+    let server = tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let first = first.clone();
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(socket).await.expect("it speaks HTTP/2");
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let sent = request.headers().get("authorization");
+                    let sent = sent.map(|value| value.to_str().expect("it is text").to_owned());
+                    // Only the first is asked for.
+                    let _ = first.try_send(sent);
+                    let response = http::Response::builder().header("content-type", "application/grpc");
+                    let response = response.header("grpc-status", "16").body(()).expect("it is a response");
+                    respond.send_response(response, true).expect("it is taken");
+                }
+            });
+        }
+    });
+    let mut command = client(language);
+    command.env("MUSTER_MASTER", &address).env("MUSTER_TOKEN", TOKEN).env_remove("MUSTER_CA_FILE");
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut program = Daemon::start(command, &dir.path().join("client.log"));
+    let status = eventually("the client's end", BOUND, async || program.wait(Duration::ZERO)).await;
+    assert!(!status.success(), "it was refused and ends well:\n{}", program.log());
+    server.abort();
+    received.recv().await.expect("it has called")
+}
+
+/// `0.0.0.0` reaches this machine too, and is no address of loopback: it stands for another one.
+#[tokio::test]
+async fn a_token_is_sent_in_plaintext_to_loopback_alone() {
+    for language in ["go", "java", "node", "python"] {
+        let sent = authorization_sent(language, "127.0.0.1").await;
+        assert_eq!(sent, Some(format!("Bearer {TOKEN}")), "{language}");
+        assert_eq!(authorization_sent(language, "0.0.0.0").await, None, "{language}");
+    }
 }
 
 #[tokio::test]
