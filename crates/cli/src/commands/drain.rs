@@ -20,6 +20,10 @@ use crate::similar::similar;
 /// How often a worker is read again: not every end of a process on it is an event of the worker.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The setting that names a worker, which its container's hooks find in their environment.
+const WORKER_NAME: &str = "MUSTER_WORKER_NAME";
+const NO_WORKER_NAME: &str = "--this-worker: MUSTER_WORKER_NAME is not set";
+
 /// The most workers that are listed to find those of one host.
 const MOST: usize = 100_000;
 
@@ -27,7 +31,8 @@ const MOST: usize = 100_000;
 pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<ExitStatus, CommandFailure> {
     let client = master.client();
     let deadline = args.deadline.map(wire);
-    let mut changes = DrainResults::of(chosen(&master, args.target).await?);
+    let may_be_unknown = args.target.this_worker;
+    let mut changes = DrainResults::of(chosen(&master, args.target).await?, may_be_unknown);
     for name in changes.names.clone() {
         let request = |request_id| DrainWorkerRequest { worker_id: name.clone(), request_id, deadline };
         let answer = master.change(|id| client.drain_worker(request(id))).await;
@@ -63,11 +68,13 @@ struct DrainResults {
     names: Vec<String>,
     made: Vec<Worker>,
     exit: ExitStatus,
+    /// Whether a worker that is not known is none to change, rather than a failure.
+    may_be_unknown: bool,
 }
 
 impl DrainResults {
-    fn of(names: Vec<String>) -> DrainResults {
-        DrainResults { names, made: Vec::new(), exit: ExitStatus::OK }
+    fn of(names: Vec<String>, may_be_unknown: bool) -> DrainResults {
+        DrainResults { names, made: Vec::new(), exit: ExitStatus::OK, may_be_unknown }
     }
 
     /// Adds the answer for one worker. Where there are several, a failure is told and the others
@@ -75,6 +82,7 @@ impl DrainResults {
     fn add(&mut self, answer: Result<Worker, CommandFailure>) -> Result<(), CommandFailure> {
         match answer {
             Ok(worker) => self.made.push(worker),
+            Err(failure) if self.may_be_unknown && failure.is_not_found() => tell(&format!("{failure}: nothing to do")),
             Err(failure) if self.names.len() > 1 => {
                 tell(&format!("error: {failure}"));
                 self.exit = failure.exit();
@@ -106,7 +114,8 @@ async fn timed_out(master: &MasterClient, waited_for: &[Worker], limit: &str) ->
 /// Undoes a drain.
 pub(super) async fn undrain(master: MasterClient, args: UndrainArgs) -> Result<ExitStatus, CommandFailure> {
     let client = master.client();
-    let mut changes = DrainResults::of(chosen(&master, args.target).await?);
+    let may_be_unknown = args.target.this_worker;
+    let mut changes = DrainResults::of(chosen(&master, args.target).await?, may_be_unknown);
     for name in changes.names.clone() {
         let request = |request_id| UndrainWorkerRequest { worker_id: name.clone(), request_id };
         let answer = master.change(|id| client.undrain_worker(request(id))).await;
@@ -120,6 +129,10 @@ pub(super) async fn undrain(master: MasterClient, args: UndrainArgs) -> Result<E
 /// forgotten worker is refused for ever and is left out. A lost one is not: it may come back, and
 /// must find the drain that its machine was given, or be rid of it.
 async fn chosen(master: &MasterClient, target: WorkerTarget) -> Result<Vec<String>, CommandFailure> {
+    if target.this_worker {
+        let name = std::env::var(WORKER_NAME).ok().filter(|name| !name.is_empty());
+        return name.map(|name| vec![name]).ok_or_else(|| CommandFailure::Usage(NO_WORKER_NAME.to_owned()));
+    }
     let Some(host) = target.host else { return Ok(target.worker.into_iter().collect()) };
     let mut all = master.ask(master.client().workers("", MOST)).await?.items;
     all.retain(|worker| worker.state() != worker::State::Forgotten);
@@ -175,12 +188,22 @@ mod tests {
     #[test]
     fn a_failure_stops_one_and_no_others() {
         let failure = || CommandFailure::NotFound { kind: "worker", id: "w1".to_owned(), similar: Vec::new() };
-        let mut one = DrainResults::of(vec!["w1".to_owned()]);
+        let mut one = DrainResults::of(vec!["w1".to_owned()], false);
         assert!(one.add(Err(failure())).is_err());
-        let mut two = DrainResults::of(vec!["w1".to_owned(), "w2".to_owned()]);
+        let mut two = DrainResults::of(vec!["w1".to_owned(), "w2".to_owned()], false);
         two.add(Err(failure())).unwrap();
         two.add(Ok(Worker::default())).unwrap();
         assert_eq!(two.made.len(), 1);
         assert_eq!(two.exit, ExitStatus::FAILED);
+    }
+
+    #[test]
+    fn a_hook_of_a_worker_that_has_not_joined_has_nothing_to_do() {
+        let unknown = CommandFailure::NotFound { kind: "worker", id: "w1".to_owned(), similar: Vec::new() };
+        let mut own = DrainResults::of(vec!["w1".to_owned()], true);
+        own.add(Err(unknown)).unwrap();
+        assert_eq!((own.made.len(), own.exit), (0, ExitStatus::OK));
+        // Any other failure stays one.
+        assert!(own.add(Err(CommandFailure::TimedOut("no master".to_owned()))).is_err());
     }
 }
