@@ -10,12 +10,13 @@ ES := @bufbuild/protoc-gen-es@2.17.0 @bufbuild/protobuf@2.17.0
 # The example in Go is compiled against Debian's sources of gRPC, which need no proxy of modules.
 GOCODE := golang-google-grpc-dev golang-google-genproto-dev golang-google-protobuf-dev golang-github-golang-protobuf-1-5-dev \
   golang-golang-x-net-dev golang-golang-x-sys-dev golang-golang-x-text-dev
+KUBERNETES := kubernetes-validate==1.37.0 PyYAML==6.0.4
 CORPUS ?=
 SEEDS ?= 1:10000
 # Every file of the testkit's tests but the folder of `test-cluster` and the files of `test-clients`.
 PROCESSES = $(filter-out clients grpcurl,$(basename $(notdir $(wildcard crates/testkit/tests/*.rs))))
 
-.PHONY: help tools etcd namespaces grpcio generators languages java-client clients golden build release check fix test test-units test-processes test-cluster test-clients demo bench bench-failover fuzz buf deny
+.PHONY: help tools etcd namespaces grpcio generators languages java-client clients golden build release check fix test test-units test-processes test-cluster test-clients demo bench bench-failover fuzz buf deny kubernetes image test-deploy
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -38,6 +39,11 @@ generators: grpcio $(TOOLS)/es/.installed ## What generates code of the protos a
 	    && apt-get install -y -qq --no-install-recommends protobuf-compiler protoc-gen-go-1-5 libprotobuf-java $$(command -v javac >/dev/null || echo default-jdk-headless) >/dev/null; } \
 	  || { echo "error: the test of languages needs protobuf-compiler, protoc-gen-go, libprotobuf-java and a JDK: install them" >&2; exit 1; }
 
+test-deploy: build kubernetes grpcio etcd ## Deployments: manifests are rendered, checked, and run in namespaces of this machine, where all pods are replaced under load (as root).
+	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/rendered.py
+	PYTHONPATH=$(TOOLS)/kubernetes:$(TOOLS)/grpcio python3 tests/deploy/rollout.py single target/debug
+	PYTHONPATH=$(TOOLS)/kubernetes:$(TOOLS)/grpcio python3 tests/deploy/rollout.py ha target/debug
+
 languages: generators ## Generate code of the protos for Go, Java, Python, C#, Objective-C and TypeScript; compile what can be.
 	tests/languages
 
@@ -54,6 +60,13 @@ clients: java-client $(TOOLS)/python/.installed clients/node/node_modules/.packa
 	PYTHONPATH=$(abspath $(TOOLS)/python) clients/python/build
 	GO111MODULE=off GOPATH=$(abspath $(TOOLS)/gocode/usr/share/gocode) clients/go/build
 	clients/java/build
+
+kubernetes: $(TOOLS)/kubernetes/.installed ## What renders and checks manifests: a kubectl that knows components, the schemas of Kubernetes; busybox and buildah from Debian.
+	@deploy/kubectl-install >/dev/null
+	@{ command -v busybox && command -v ip && command -v unshare && command -v buildah; } >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq \
+	    && apt-get install -y -qq --no-install-recommends busybox-static iproute2 util-linux buildah >/dev/null; } \
+	  || { echo "error: the tests of deployments need busybox-static, iproute2, util-linux and buildah: install them" >&2; exit 1; }
 
 build: $(PROTOC_TOOL) ## Build everything for development.
 	$(CARGO) build --workspace --bins
@@ -106,6 +119,9 @@ fuzz: $(PROTOC_TOOL) ## Seeds of the simulated world beyond those of the tests: 
 	$(CARGO) build --locked -p muster-testkit --bin muster-fuzz
 	target/debug/muster-fuzz $(SEEDS)
 
+image: release ## The container image, from scratch with buildah, into target/muster-image.tar; the programs stay below 30 MiB.
+	deploy/container/image target/release
+
 bench: release ## Measure on this machine; OUTPUT=json for JSON.
 	$(CARGO) build --release -p muster-testkit --bin muster-bench
 	target/release/muster-bench $(if $(filter json,$(OUTPUT)),-o json)
@@ -121,6 +137,13 @@ deny: ## Licences and sources of the dependencies (installs cargo-deny into .too
 # The compiler of etcd's protos, at the path that .cargo/config.toml names: the machine's, Debian's, or last one that is built here.
 $(PROTOC_TOOL):
 	@CARGO="$(CARGO)" deploy/protoc-install >/dev/null
+
+# The same for the schemas of Kubernetes.
+$(TOOLS)/kubernetes/.installed:
+	@python3 -m pip --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-pip >/dev/null; } \
+	  || { echo "error: the tests of deployments need Python 3 with pip: install python3-pip" >&2; exit 1; }
+	python3 -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/kubernetes $(KUBERNETES)
+	touch $@
 
 # Python packages in a folder of their own: nothing is installed on the machine.
 $(TOOLS)/grpcio/.installed:
