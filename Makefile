@@ -39,7 +39,8 @@ generators: grpcio $(TOOLS)/es/.installed ## What generates code of the protos a
 	    && apt-get install -y -qq --no-install-recommends protobuf-compiler protoc-gen-go-1-5 libprotobuf-java $$(command -v javac >/dev/null || echo default-jdk-headless) >/dev/null; } \
 	  || { echo "error: the test of languages needs protobuf-compiler, protoc-gen-go, libprotobuf-java and a JDK: install them" >&2; exit 1; }
 
-test-deploy: build kubernetes grpcio etcd ## Deployments: manifests are rendered, checked, and run in namespaces of this machine, where all pods are replaced under load (as root).
+test-deploy: build kubernetes grpcio etcd ## Deployments: units are checked; manifests are rendered, checked, and run in namespaces of this machine, where all pods are replaced under load (as root).
+	python3 tests/deploy/units.py target/debug
 	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/rendered.py
 	PYTHONPATH=$(TOOLS)/kubernetes:$(TOOLS)/grpcio python3 tests/deploy/rollout.py single target/debug
 	PYTHONPATH=$(TOOLS)/kubernetes:$(TOOLS)/grpcio python3 tests/deploy/rollout.py ha target/debug
@@ -63,10 +64,10 @@ clients: java-client $(TOOLS)/python/.installed clients/node/node_modules/.packa
 
 kubernetes: $(TOOLS)/kubernetes/.installed ## What renders and checks manifests: a kubectl that knows components, the schemas of Kubernetes; busybox and buildah from Debian.
 	@deploy/kubectl-install >/dev/null
-	@{ command -v busybox && command -v ip && command -v unshare && command -v buildah; } >/dev/null \
+	@{ command -v busybox && command -v ip && command -v unshare && command -v buildah && command -v systemd-analyze; } >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq \
-	    && apt-get install -y -qq --no-install-recommends busybox-static iproute2 util-linux buildah >/dev/null; } \
-	  || { echo "error: the tests of deployments need busybox-static, iproute2, util-linux and buildah: install them" >&2; exit 1; }
+	    && apt-get install -y -qq --no-install-recommends busybox-static iproute2 util-linux buildah systemd >/dev/null; } \
+	  || { echo "error: the tests of deployments need busybox-static, iproute2, util-linux, buildah and systemd: install them" >&2; exit 1; }
 
 build: $(PROTOC_TOOL) ## Build everything for development.
 	$(CARGO) build --workspace --bins
