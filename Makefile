@@ -11,6 +11,7 @@ ES := @bufbuild/protoc-gen-es@2.17.0 @bufbuild/protobuf@2.17.0
 GOCODE := golang-google-grpc-dev golang-google-genproto-dev golang-google-protobuf-dev golang-github-golang-protobuf-1-5-dev \
   golang-golang-x-net-dev golang-golang-x-sys-dev golang-golang-x-text-dev
 KUBERNETES := kubernetes-validate==1.37.0 PyYAML==6.0.4
+COMPOSE := docker-compose==1.29.2
 CORPUS ?=
 SEEDS ?= 1:10000
 # Every file of the testkit's tests but the folder of `test-cluster` and the files of `test-clients`.
@@ -41,6 +42,7 @@ generators: grpcio $(TOOLS)/es/.installed ## What generates code of the protos a
 
 test-deploy: build kubernetes grpcio etcd ## Deployments: units are checked; manifests are rendered, checked, and run in namespaces of this machine, where all pods are replaced under load (as root).
 	python3 tests/deploy/units.py target/debug
+	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/compose.py $(TOOLS)/kubernetes/docker_compose-*.whl
 	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/rendered.py
 	PYTHONPATH=$(TOOLS)/kubernetes:$(TOOLS)/grpcio python3 tests/deploy/rollout.py single target/debug
 	PYTHONPATH=$(TOOLS)/kubernetes:$(TOOLS)/grpcio python3 tests/deploy/rollout.py ha target/debug
@@ -144,6 +146,7 @@ $(TOOLS)/kubernetes/.installed:
 	@python3 -m pip --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-pip >/dev/null; } \
 	  || { echo "error: the tests of deployments need Python 3 with pip: install python3-pip" >&2; exit 1; }
 	python3 -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/kubernetes $(KUBERNETES)
+	python3 -m pip download --quiet --no-deps --dest $(TOOLS)/kubernetes $(COMPOSE)
 	touch $@
 
 # Python packages in a folder of their own: nothing is installed on the machine.
