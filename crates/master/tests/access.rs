@@ -240,7 +240,13 @@ async fn an_application_in_client_mode_obeys_its_owner() {
     let (leader, _standby, _control) = pair(&file).await;
     let mut applications = leader.applications().await;
     let template = v1::ExecutorTemplate { command: sleeper().command, ..Default::default() };
-    let spec = v1::ApplicationSpec { template: Some(template), ..Default::default() };
+    let profile = v1::ExecutorProfile {
+        profile_id: 1,
+        resources: Some(v1::Resources { cores: 1, memory_bytes: 1 << 20, ..Default::default() }),
+        ..Default::default()
+    };
+    let profiles = vec![profile];
+    let spec = v1::ApplicationSpec { name: "app".into(), profiles, template: Some(template), ..Default::default() };
     let register =
         v1::RegisterApplicationRequest { application: Some(spec), application_id: "app".into(), ..Default::default() };
     let made = applications.register_application(signed(&ann, register)).await.unwrap().into_inner();
