@@ -20,7 +20,7 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// The masters that are trusted; connections are in the clear without.
     pub trust: Option<Trust>,
-    /// The credential that is sent with each call. It is not sent in the clear over a network.
+    /// The credential that is sent with each call. It is left out in the clear over a network.
     pub token: Option<BearerToken>,
 }
 

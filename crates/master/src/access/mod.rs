@@ -140,7 +140,8 @@ impl AccessControl {
             }
             Bearer::Attempt { driver, number, token } => {
                 let Ok(leading) = self.slot.leading() else { return Ok(CredentialCheck::ForLeader) };
-                let (_, found) = leading.view.driver(&driver.to_string());
+                // By its uid alone: another's name may look like it.
+                let found = leading.view.read().drivers.get(driver.0).cloned();
                 let open = found.as_ref().and_then(|driver| driver.record.attempts.last());
                 let is_open = open.is_some_and(|attempt| {
                     attempt.number == number
