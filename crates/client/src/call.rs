@@ -91,7 +91,7 @@ impl Client {
             if deadline == CallDeadline::OnWire {
                 request.set_timeout(timeout);
             }
-            // In the clear over a network no master asks for a token, and it would be read on its way.
+            // In the clear over a network no master asks for a token, and others would read it.
             let is_private = self.options.trust.is_some() || is_loopback(&route.address);
             if let Some(token) = self.options.token.as_ref().filter(|_| is_private) {
                 token.attach(&mut request);
