@@ -94,7 +94,7 @@ def contract(channel, version, services, others):
 
 
 def main(address, services):
-    ours = {f"muster.v1.{name}" for name in ("MasterService", "ApplicationService", "WorkerLinkService", "WorkerService")}
+    ours = {f"muster.v1.{name}" for name in ("AccessService", "MasterService", "ApplicationService", "WorkerLinkService", "WorkerService")}
     others = sorted(ours - set(services))
     with grpc.insecure_channel(address) as channel:
         answers = [contract(channel, version, services, others) for version in VERSIONS]

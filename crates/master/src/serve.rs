@@ -8,6 +8,7 @@ use std::time::Duration;
 use muster_proto::flow_control::{MASTER_STREAMS, Windows};
 use muster_proto::reflection::{self, ReflectionIndex};
 use muster_proto::server::{self, KnownHosts, MAX_HEADERS_READ, MAX_REQUEST};
+use muster_proto::v1::access_service_server::{self, AccessServiceServer};
 use muster_proto::v1::application_service_server::{self, ApplicationServiceServer};
 use muster_proto::v1::master_service_server::{self, MasterServiceServer};
 use muster_proto::v1::worker_link_service_server::{self, WorkerLinkServiceServer};
@@ -18,7 +19,7 @@ use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
 use crate::access::{AccessControl, Authenticate, Authorize};
-use crate::api::{ApplicationApi, LogSources, MasterApi, RawWatch};
+use crate::api::{AccessApi, ApplicationApi, LogSources, MasterApi, RawWatch};
 use crate::forward::{Forward, Router};
 use crate::leader::LeaderSlot;
 use crate::link::LinkService;
@@ -33,7 +34,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Our own services. Those that every server has come on top
 /// ([`COMMON_SERVICES`](reflection::COMMON_SERVICES)).
-pub(crate) const SERVICES: [&str; 3] = [
+pub(crate) const SERVICES: [&str; 4] = [
+    access_service_server::SERVICE_NAME,
     master_service_server::SERVICE_NAME,
     application_service_server::SERVICE_NAME,
     worker_link_service_server::SERVICE_NAME,
@@ -73,6 +75,10 @@ pub(crate) fn serve(
         .accept_compressed(GZIP)
         .send_compressed(GZIP)
         .max_decoding_message_size(MAX_REQUEST);
+    let callers = AccessServiceServer::new(AccessApi::new(slot.clone()))
+        .accept_compressed(GZIP)
+        .send_compressed(GZIP)
+        .max_decoding_message_size(MAX_REQUEST);
     // Links of workers are not compressed: heartbeats are small, and a link stays within one
     // machine room.
     let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
@@ -94,6 +100,7 @@ pub(crate) fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(RawWatch::new(master, slot.clone()))
         .add_service(application)
+        .add_service(callers)
         .add_service(link)
         .add_service(server::health(health))
         .add_service(reflection::v1(&reflected))

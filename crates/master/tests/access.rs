@@ -14,6 +14,7 @@ use common::*;
 use muster_master::{TokenUse, add_token};
 use muster_proto::methods::Method;
 use muster_proto::v1;
+use muster_proto::v1::access_service_client::AccessServiceClient;
 use muster_testenv::wire::{Call, Frames};
 use muster_types::{Role, Secret, WallTime};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -88,10 +89,33 @@ async fn each_method_is_for_the_same_callers_at_a_leader_and_at_a_standby() {
     let open = [Method::HealthCheck, Method::HealthList, Method::HealthWatch, Method::MasterWatchLeader];
     assert_eq!(allowed[""], open, "and nothing else to nobody");
     let counts = ["viewer", "submitter", "operator", "admin", "worker"].map(|of| allowed[of].len());
-    assert_eq!(counts, [15, 24, 30, 31, 6]);
+    assert_eq!(counts, [16, 25, 31, 32, 7]);
     for (less, more) in [("viewer", "submitter"), ("submitter", "operator"), ("operator", "admin")] {
         assert!(allowed[less].iter().all(|method| allowed[more].contains(method)), "{less} {more}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_caller_is_told_who_it_is() {
+    let file = AccessFile::new();
+    let (leader, standby, _control) = pair(&file).await;
+    let expected = [
+        ("viewer", "viewer", v1::Role::Viewer, "viewer"),
+        ("admin", "admin", v1::Role::Admin, "admin"),
+        ("worker", "system:worker:w", v1::Role::Unspecified, ""),
+    ];
+    for master in [&leader, &standby] {
+        let mut client = AccessServiceClient::new(master.channel().await);
+        for (token, caller, role, owner) in expected {
+            let request = signed(&file.bearer(token).parse().unwrap(), v1::GetCallerRequest {});
+            let told = client.get_caller(request).await.unwrap().into_inner();
+            let shown = v1::GetCallerResponse { caller: caller.into(), role: role.into(), owner: owner.into() };
+            assert_eq!(told, shown);
+        }
+    }
+    let everybody = Master::start(&[]).await;
+    let told = AccessServiceClient::new(everybody.channel().await).get_caller(v1::GetCallerRequest {}).await.unwrap();
+    assert_eq!((told.get_ref().caller.as_str(), told.get_ref().role()), ("system:local", v1::Role::Admin));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,12 @@ async fn both(cluster: &Cluster) -> [(Channel, Vec<&'static str>); 2] {
     [
         (
             cluster.channel(),
-            vec!["muster.v1.ApplicationService", "muster.v1.MasterService", "muster.v1.WorkerLinkService"],
+            vec![
+                "muster.v1.AccessService",
+                "muster.v1.ApplicationService",
+                "muster.v1.MasterService",
+                "muster.v1.WorkerLinkService",
+            ],
         ),
         (worker, vec!["muster.v1.WorkerService"]),
     ]

@@ -9,6 +9,8 @@ use muster_types::{Caller, Role};
 enum Rule {
     /// Whoever reaches the master.
     Anyone,
+    /// Whoever has a credential.
+    Known,
     /// Users with at least this role.
     Users(Role),
     /// The same, and programs of attempts for what is theirs. The core verifies their token again.
@@ -28,6 +30,7 @@ fn rule(method: Method) -> Rule {
     match method {
         // What these tell is in the headers of every answer, too.
         M::HealthCheck | M::HealthList | M::HealthWatch | M::MasterWatchLeader => Rule::Anyone,
+        M::AccessGetCaller => Rule::Known,
         M::Reflect
         | M::ReflectAlpha
         | M::MasterGetDriver
@@ -67,13 +70,14 @@ pub(super) fn permit(method: Method, caller: &Caller) -> Result<(), Failure> {
         (Rule::Anyone, _) | (_, Caller::Local) | (Rule::UsersAndAttempts(_), Caller::Attempt { .. }) => true,
         (Rule::Workers | Rule::UsersAndWorkers(_), Caller::Worker { .. }) => true,
         (_, Caller::Anonymous) => return Err(Failure::NoCredential),
+        (Rule::Known, _) => true,
         (Rule::Users(least) | Rule::UsersAndAttempts(least) | Rule::UsersAndWorkers(least), caller) => {
             caller.role() >= Some(least)
         }
         (Rule::Workers | Rule::Nobody, _) => false,
     };
     let needed = || match rule {
-        Rule::Anyone => "everybody".to_owned(),
+        Rule::Anyone | Rule::Known => "everybody".to_owned(),
         Rule::Users(Role::Admin) => "the role admin".to_owned(),
         Rule::Users(least) => format!("the role {least} and above"),
         Rule::UsersAndAttempts(least) => format!("the role {least} and above, or an attempt"),
@@ -97,6 +101,7 @@ mod tests {
 HealthCheck asvoxwt
 HealthList asvoxwt
 HealthWatch asvoxwt
+AccessGetCaller -svoxwt
 Reflect -svox--
 ReflectAlpha -svox--
 ApplicationRegisterApplication --vox-t

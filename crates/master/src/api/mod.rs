@@ -1,6 +1,7 @@
 //! The services for people, programs and applications. Each call is validated and then answered by
 //! the commit loop or from the read view; its errors come from one common table.
 
+mod access;
 mod applications;
 mod backup;
 mod cluster;
@@ -17,6 +18,7 @@ pub(crate) mod submit;
 mod watch;
 mod workers;
 
+pub(crate) use access::AccessApi;
 pub(crate) use applications::ApplicationApi;
 pub(crate) use logs::LogSources;
 pub(crate) use master::MasterApi;

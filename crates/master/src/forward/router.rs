@@ -62,7 +62,9 @@ impl Router {
     /// Whether only the leader answers calls of this path.
     pub(super) fn concerns(path: &str) -> bool {
         let Some(method) = path.strip_prefix("/muster.v1.MasterService/") else {
-            return path.starts_with("/muster.v1.ApplicationService/");
+            return ["/muster.v1.ApplicationService/", "/muster.v1.AccessService/"]
+                .iter()
+                .any(|of| path.starts_with(of));
         };
         // Every master answers these from its own state.
         !matches!(method, "WatchLeader" | "Backup")

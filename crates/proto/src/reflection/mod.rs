@@ -63,12 +63,12 @@ mod tests {
     #[test]
     fn a_server_tells_of_what_it_serves_and_of_nothing_else() {
         assert_eq!(services(&files_of(&["muster.v1.WorkerService"])), ["WorkerService"]);
-        let mut master = vec!["muster.v1.MasterService", "muster.v1.ApplicationService"];
+        let mut master = vec!["muster.v1.AccessService", "muster.v1.MasterService", "muster.v1.ApplicationService"];
         master.push("muster.v1.WorkerLinkService");
         let set = files_of(&master);
         let mut found = services(&set);
         found.sort_unstable();
-        assert_eq!(found, ["ApplicationService", "MasterService", "WorkerLinkService"]);
+        assert_eq!(found, ["AccessService", "ApplicationService", "MasterService", "WorkerLinkService"]);
         let names: BTreeSet<_> = set.file.iter().map(|file| file.name()).collect();
         for file in &set.file {
             assert!(file.dependency.iter().all(|needed| names.contains(needed.as_str())), "{}", file.name());

@@ -43,7 +43,12 @@ async fn are_alike_to_grpcio(spec: ClusterSpec) {
 fn grpcio_finds_by_reflection_what_a_server_serves_and_nothing_else() {
     let cluster = Cluster::start(Options { workers: 1, ..Options::default() });
     let worker = wait_for_file(&cluster.ready_file("w1"), Duration::from_secs(10));
-    let master = ["muster.v1.ApplicationService", "muster.v1.MasterService", "muster.v1.WorkerLinkService"];
+    let master = [
+        "muster.v1.AccessService",
+        "muster.v1.ApplicationService",
+        "muster.v1.MasterService",
+        "muster.v1.WorkerLinkService",
+    ];
     for (address, services) in [(cluster.address(), &master[..]), (&worker, &["muster.v1.WorkerService"])] {
         let output = grpcio("reflection.py").arg(address.trim()).args(services).output().expect("python3 runs");
         assert_success(&output);
