@@ -56,7 +56,7 @@ async fn all_workers_of_a_machine_are_drained_at_once() {
     assert!(!unnamed.status.success(), "a worker or a host must be named");
     // The cluster is named by the environment, which is not a thing to write.
     let usage = String::from_utf8_lossy(&unnamed.stderr);
-    assert!(usage.contains("Usage: muster drain <WORKER|--host <HOST>>"), "{usage}");
+    assert!(usage.contains("Usage: muster drain <WORKER|--host <HOST>|--this-worker>"), "{usage}");
     assert!(!cluster.muster(&["drain", "w1", "--host", "127.0.0.1"]).status.success(), "one of the two");
 }
 
