@@ -50,11 +50,11 @@ pub use stream::MessageStream;
 pub use wait::{WaitError, WaitProgress};
 pub use watch::EventWatch;
 
-pub use muster_tls::{CaDigest, FetchCaError, Mismatch, NotADigest, TlsError, Trust, fetch_ca, mismatch};
+pub use muster_tls::{FetchCaError, Mismatch, TlsError, Trust, fetch_ca, mismatch};
 
 /// The wire types and their enums, for users that depend on this crate alone.
 pub use muster_proto::{BearerToken, FILE_DESCRIPTOR_SET, FieldViolation, NotAToken, enums, errors, text, time, v1};
 pub use muster_types::{
-    ApplicationState, ArtifactUri, DriverState, ExecutorState, REDACTED, Reason, Verdict, WallTime, WorkerState,
-    name_looks_secret,
+    ApplicationState, ArtifactUri, DriverState, ExecutorState, KeyDigest, REDACTED, Reason, Verdict, WallTime,
+    WorkerState, name_looks_secret,
 };

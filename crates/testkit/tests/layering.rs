@@ -9,7 +9,7 @@ const MAY_SEE: [(&str, &[&str]); 17] = [
     ("units", &[]),
     ("config", &[]),
     ("os", &[]),
-    ("tls", &["os"]),
+    ("tls", &["os", "types"]),
     ("core", &["types"]),
     ("agent", &["types"]),
     ("proto", &["types"]),

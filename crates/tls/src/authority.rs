@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use muster_os::{OwnFiles, make_private};
+use muster_types::{KeyDigest, WorkerUid};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use crate::{CaDigest, TlsError, names};
+use crate::digest::{digest_of, digest_of_key};
+use crate::{TlsError, names};
 
 /// The files of a CA's directory.
 const CERTIFICATE: &str = "ca.crt";
@@ -32,12 +34,21 @@ const CA_LIFE: Duration = DAY.saturating_mul(3_653);
 /// Certificates hold from a little earlier than now, because clocks differ.
 const SKEW: Duration = Duration::from_secs(3600);
 
+/// A certificate that was signed for another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedCertificate {
+    /// The certificate and the CA's, as PEM.
+    pub chain: String,
+    /// When it ends.
+    pub expires: SystemTime,
+}
+
 /// A CA that can sign.
 #[derive(Debug)]
 pub struct Authority {
     certificate: CertificateDer<'static>,
     pem: String,
-    digest: CaDigest,
+    digest: KeyDigest,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -89,9 +100,9 @@ impl Authority {
         let (pem, _) = read(&certificate_path)?;
         let not_a_certificate = || TlsError::Malformed(certificate_path.clone(), "certificate of a CA");
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| not_a_certificate())?;
-        let digest = CaDigest::of(&certificate).filter(|_| is_ca(&certificate)).ok_or_else(not_a_certificate)?;
+        let digest = digest_of(&certificate).filter(|_| is_ca(&certificate)).ok_or_else(not_a_certificate)?;
         let pair = read_key(&key_path)?;
-        let of_pair = CaDigest::of_public_key(&rcgen::PublicKeyData::subject_public_key_info(&pair));
+        let of_pair = digest_of_key(&rcgen::PublicKeyData::subject_public_key_info(&pair));
         if of_pair != digest {
             return Err(TlsError::Malformed(key_path, "key of the certificate beside it"));
         }
@@ -100,7 +111,7 @@ impl Authority {
     }
 
     /// What the CA is pinned by.
-    pub fn digest(&self) -> CaDigest {
+    pub fn digest(&self) -> KeyDigest {
         self.digest
     }
 
@@ -109,29 +120,64 @@ impl Authority {
         &self.pem
     }
 
+    /// The key that a request for a certificate (PKCS #10, in DER) proves.
+    ///
+    /// # Errors
+    /// [`TlsError::Request`] if it proves none.
+    pub fn key_of_request(request: &[u8]) -> Result<KeyDigest, TlsError> {
+        Ok(verified(request)?.1)
+    }
+
+    /// Signs a certificate for the key of a request, which holds the name of a worker and nothing
+    /// of what the request asks for. The CA is behind it in the chain.
+    ///
+    /// # Errors
+    /// [`TlsError::Request`] if the request proves no key.
+    pub fn issue_worker(&self, request: &[u8], uid: WorkerUid, life: Duration) -> Result<IssuedCertificate, TlsError> {
+        let (mut request, _) = verified(request)?;
+        let expires = SystemTime::now() + life;
+        request.params = short_lived(vec![names::worker(uid)], expires)?;
+        let signed = request.signed_by(&self.issuer)?;
+        Ok(IssuedCertificate { chain: format!("{}{}", signed.pem(), self.pem), expires })
+    }
+
     /// A key and a certificate for a master that is reached under these names and addresses, with
     /// the CA behind it in the chain, so that a pin can be found there.
     pub(crate) fn issue_master(&self, reached: &[String], life: Duration) -> Result<CertifiedKey, TlsError> {
         let mut names: Vec<String> = [names::MASTER, "localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
         names.extend(reached.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
-        let mut params = CertificateParams::default();
-        for name in names {
-            let one = CertificateParams::new(vec![name.clone()]).map_err(|_| TlsError::Name(name))?;
-            params.subject_alt_names.extend(one.subject_alt_names);
-        }
-        params.distinguished_name.push(DnType::CommonName, names::MASTER);
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.use_authority_key_identifier_extension = true;
-        let now = SystemTime::now();
-        params.not_before = (now - SKEW).into();
-        params.not_after = (now + life).into();
+        let params = short_lived(names, SystemTime::now() + life)?;
         let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let signed = params.signed_by(&pair, &self.issuer)?;
         let key = PrivateKeyDer::Pkcs8(pair.serialize_der().into());
         let key = rustls::crypto::ring::sign::any_supported_type(&key)?;
         Ok(CertifiedKey::new(vec![signed.der().clone(), self.certificate.clone()], key))
     }
+}
+
+/// What is signed for a process of the cluster: for server and client, under these names, of which
+/// the first is that of its role.
+fn short_lived(names: Vec<String>, until: SystemTime) -> Result<CertificateParams, TlsError> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, names.first().map_or("", String::as_str));
+    for name in names {
+        let one = CertificateParams::new(vec![name.clone()]).map_err(|_| TlsError::Name(name))?;
+        params.subject_alt_names.extend(one.subject_alt_names);
+    }
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    params.not_before = (SystemTime::now() - SKEW).into();
+    params.not_after = until.into();
+    Ok(params)
+}
+
+/// A request whose signature proves its key, with what the key is known by.
+fn verified(request: &[u8]) -> Result<(CertificateSigningRequestParams, KeyDigest), TlsError> {
+    let request = CertificateSigningRequestDer::from(request);
+    let request = CertificateSigningRequestParams::from_der(&request).map_err(TlsError::Request)?;
+    let key = digest_of_key(&rcgen::PublicKeyData::subject_public_key_info(&request.public_key));
+    Ok((request, key))
 }
 
 /// Whether a certificate may sign others.
@@ -158,7 +204,7 @@ fn read(path: &Path) -> Result<(String, bool), TlsError> {
     Ok((text, metadata.mode() & others != 0))
 }
 
-fn read_key(path: &Path) -> Result<KeyPair, TlsError> {
+pub(crate) fn read_key(path: &Path) -> Result<KeyPair, TlsError> {
     let (key, is_exposed) = read(path)?;
     if is_exposed {
         return Err(TlsError::Exposed(path.to_owned()));
@@ -170,11 +216,11 @@ fn paths(directory: &Path) -> [PathBuf; 2] {
     [CERTIFICATE, KEY].map(|name| directory.join(name))
 }
 
-fn exists(path: &Path) -> Result<bool, TlsError> {
+pub(crate) fn exists(path: &Path) -> Result<bool, TlsError> {
     path.try_exists().map_err(|error| TlsError::File(path.to_owned(), error))
 }
 
-fn write(path: &Path, text: &str) -> Result<(), TlsError> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), TlsError> {
     muster_os::file::replace_private(path, text).map_err(|error| TlsError::File(path.to_owned(), error))
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
+use muster_types::WorkerUid;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
@@ -21,6 +22,8 @@ use crate::{Stream, Trust, names};
 pub struct Connector {
     tcp: HttpConnector,
     trust: Option<Trust>,
+    /// What the other side's certificate must hold.
+    name: String,
     timeout: Duration,
 }
 
@@ -28,12 +31,21 @@ pub struct Connector {
 pub type Connecting = Pin<Box<dyn Future<Output = Result<TokioIo<Stream>, BoxError>> + Send>>;
 
 impl Connector {
-    /// A connector whose connections come up within a time, or not at all.
+    /// A connector to masters, whose connections come up within a time, or not at all.
     pub fn new(trust: Option<Trust>, timeout: Duration) -> Connector {
+        Connector::to(trust, names::MASTER.to_owned(), timeout)
+    }
+
+    /// A connector to one worker.
+    pub fn to_worker(trust: Option<Trust>, uid: WorkerUid, timeout: Duration) -> Connector {
+        Connector::to(trust, names::worker(uid), timeout)
+    }
+
+    fn to(trust: Option<Trust>, name: String, timeout: Duration) -> Connector {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(timeout));
-        Connector { tcp, trust, timeout }
+        Connector { tcp, trust, name, timeout }
     }
 }
 
@@ -50,25 +62,27 @@ where
     }
 
     fn call(&mut self, address: U) -> Connecting {
-        let (dialling, trust, timeout) = (self.tcp.call(address), self.trust.clone(), self.timeout);
+        let (dialling, timeout) = (self.tcp.call(address), self.timeout);
+        let (trust, name) = (self.trust.clone(), self.name.clone());
         Box::pin(async move {
             let tcp = dialling.await.map_err(Into::into)?.into_inner();
             let stream = match trust {
                 None => Stream::Plain(tcp),
-                Some(trust) => Stream::Tls(Box::new(handshake(tcp, &trust, timeout).await?)),
+                Some(trust) => Stream::Tls(Box::new(handshake(tcp, &trust, &name, timeout).await?)),
             };
             Ok(TokioIo::new(stream))
         })
     }
 }
 
-/// Shakes hands with a master.
+/// Shakes hands with a server whose certificate holds a name.
 pub(crate) async fn handshake(
     tcp: TcpStream,
     trust: &Trust,
+    name: &str,
     timeout: Duration,
 ) -> Result<TlsStream<TcpStream>, io::Error> {
-    let name = ServerName::try_from(names::MASTER).map_err(io::Error::other)?;
+    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let shaking = TlsConnector::from(trust.0.clone()).connect(name, tcp);
     let stream = tokio::time::timeout(timeout, shaking).await.map_err(|_| {
         io::Error::new(io::ErrorKind::TimedOut, format!("no TLS handshake within {} s", timeout.as_secs_f32()))

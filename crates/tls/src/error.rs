@@ -29,6 +29,12 @@ pub enum TlsError {
     /// A file is not what it should be.
     #[error("{0} is no {1}")]
     Malformed(PathBuf, &'static str),
+    /// A certificate is of another key.
+    #[error("the certificate is of another key")]
+    OtherKey,
+    /// A request for a certificate is none, or its signature does not prove its key.
+    #[error("the request for a certificate does not prove its key")]
+    Request(#[source] rcgen::Error),
     /// A text holds no certificate.
     #[error("there is no certificate in it")]
     NoCertificate,
@@ -38,6 +44,9 @@ pub enum TlsError {
     /// A certificate cannot be made.
     #[error("cannot make a certificate")]
     Make(#[from] rcgen::Error),
+    /// Clients cannot be verified.
+    #[error("cannot verify clients: {0}")]
+    Verifier(String),
     /// rustls refuses a setting or a certificate.
     #[error("cannot use a certificate")]
     Use(#[from] rustls::Error),

@@ -3,11 +3,13 @@
 use std::io;
 use std::time::Duration;
 
+use muster_types::KeyDigest;
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 
 use crate::connect::handshake;
-use crate::{CaDigest, TlsError, Trust};
+use crate::digest::digest_of;
+use crate::{TlsError, Trust, names};
 
 /// Why a CA was not fetched.
 #[derive(Debug, thiserror::Error)]
@@ -28,16 +30,17 @@ pub enum FetchCaError {
 
 /// Fetches the certificate of a CA, as PEM, from a master whose chain is verified to end in the CA
 /// of this digest. Nothing is sent before that.
-pub async fn fetch_ca(address: &str, digest: CaDigest, timeout: Duration) -> Result<String, FetchCaError> {
+pub async fn fetch_ca(address: &str, digest: KeyDigest, timeout: Duration) -> Result<String, FetchCaError> {
     let trust = Trust::in_digest(digest)?;
     let tcp = tokio::time::timeout(timeout, TcpStream::connect(address)).await;
     let tcp = tcp.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(FetchCaError::Connect)?;
-    let stream = handshake(tcp, &trust, timeout).await.map_err(|error| match is_of_plaintext(&error) {
-        true => FetchCaError::Plaintext,
-        false => FetchCaError::Handshake(error),
-    })?;
+    let stream =
+        handshake(tcp, &trust, names::MASTER, timeout).await.map_err(|error| match is_of_plaintext(&error) {
+            true => FetchCaError::Plaintext,
+            false => FetchCaError::Handshake(error),
+        })?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let pinned = chain.iter().find(|certificate| CaDigest::of(certificate) == Some(digest));
+    let pinned = chain.iter().find(|certificate| digest_of(certificate) == Some(digest));
     Ok(pem_of(pinned.ok_or(TlsError::NoCertificate)?))
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::Trust;
 use crate::connect::handshake;
+use crate::{Trust, names};
 
 /// What keeps a client and the master at an address apart.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ async fn find(address: &str, trust: Option<&Trust>, timeout: Duration) -> Option
         (Some(_), false) => Some(Mismatch::Plaintext),
         (Some(trust), true) => {
             let tcp = TcpStream::connect(address).await.ok()?;
-            handshake(tcp, trust, timeout).await.err().map(Mismatch::Untrusted)
+            handshake(tcp, trust, names::MASTER, timeout).await.err().map(Mismatch::Untrusted)
         }
     }
 }

@@ -4,15 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientCertVerifierBuilder, WebPkiClientVerifier};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use crate::trust::{ALPN, provider};
-use crate::{Authority, TlsError};
+use crate::trust::{ALPN, provider, roots_of};
+use crate::{Authority, HeldCertificate, TlsError};
 
 /// How long a master's certificate holds. Its key is in memory alone, so each start makes one.
 const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -24,21 +23,11 @@ const RETRY: Duration = Duration::from_secs(3600);
 /// The TLS of a master's server.
 #[derive(Debug)]
 pub struct ServerTls {
-    authority: Authority,
+    authority: Arc<Authority>,
     /// The names and addresses under which the master is reached.
     reached: Vec<String>,
-    certificate: Arc<CurrentCertificate>,
+    certificate: HeldCertificate,
     config: Arc<ServerConfig>,
-}
-
-/// The certificate that is shown at present.
-#[derive(Debug)]
-struct CurrentCertificate(ArcSwap<CertifiedKey>);
-
-impl ResolvesServerCert for CurrentCertificate {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
-    }
 }
 
 impl ServerTls {
@@ -47,22 +36,24 @@ impl ServerTls {
     /// # Errors
     /// [`TlsError::Name`] for a name that cannot stand in a certificate.
     pub fn new(authority: Authority, reached: Vec<String>) -> Result<ServerTls, TlsError> {
-        let first = authority.issue_master(&reached, LIFE)?;
-        let certificate = Arc::new(CurrentCertificate(ArcSwap::from_pointee(first)));
-        let builder =
-            ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13])?;
-        let mut config = builder.with_no_client_auth().with_cert_resolver(certificate.clone());
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        config.send_tls13_tickets = 0;
-        Ok(ServerTls { authority, reached, certificate, config: Arc::new(config) })
+        let certificate = HeldCertificate::default();
+        certificate.show(authority.issue_master(&reached, LIFE)?);
+        let clients = client_verifier(authority.pem())?.allow_unauthenticated().build();
+        let config = server_config(clients.map_err(|error| TlsError::Verifier(error.to_string()))?, &certificate)?;
+        Ok(ServerTls { authority: Arc::new(authority), reached, certificate, config })
+    }
+
+    /// The certificate of this master, to be shown to workers.
+    pub fn certificate(&self) -> &HeldCertificate {
+        &self.certificate
     }
 
     /// The CA behind the certificates.
-    pub fn authority(&self) -> &Authority {
+    pub fn authority(&self) -> &Arc<Authority> {
         &self.authority
     }
 
-    /// Shakes hands with a client. The caller bounds how long that may take.
+    /// Shakes hands with a client, which may show a certificate of the CA and no other. The caller bounds how long that may take.
     pub async fn handshake(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         Ok(TlsAcceptor::from(self.config.clone()).accept(tcp).await?.into())
     }
@@ -85,7 +76,37 @@ impl ServerTls {
 
     fn renew(&self) -> Result<(), TlsError> {
         let next = self.authority.issue_master(&self.reached, LIFE)?;
-        self.certificate.0.store(Arc::new(next));
+        self.certificate.show(next);
         Ok(())
     }
+}
+
+/// The TLS of a worker's server: it is for those who show a certificate of the CA.
+#[derive(Debug, Clone)]
+pub struct WorkerServerTls(Arc<ServerConfig>);
+
+impl WorkerServerTls {
+    /// Shows the certificate that is held, to clients of these CAs (PEM).
+    pub fn new(held: &HeldCertificate, ca: &str) -> Result<WorkerServerTls, TlsError> {
+        let clients = client_verifier(ca)?.build().map_err(|error| TlsError::Verifier(error.to_string()))?;
+        server_config(clients, held).map(WorkerServerTls)
+    }
+
+    /// Shakes hands with a client. The caller bounds how long that may take, and looks at who it
+    /// is.
+    pub async fn handshake(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        Ok(TlsAcceptor::from(self.0.clone()).accept(tcp).await?.into())
+    }
+}
+
+fn client_verifier(ca: &str) -> Result<ClientCertVerifierBuilder, TlsError> {
+    Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(roots_of(ca)?), provider()))
+}
+
+fn server_config(clients: Arc<dyn ClientCertVerifier>, held: &HeldCertificate) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13])?;
+    let mut config = builder.with_client_cert_verifier(clients).with_cert_resolver(held.0.clone());
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
 }

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use muster_types::KeyDigest;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
@@ -15,7 +16,8 @@ use rustls::{
     WantsVerifier,
 };
 
-use crate::{CaDigest, TlsError};
+use crate::digest::digest_of;
+use crate::{HeldCertificate, TlsError};
 
 /// The most bytes of a file of CAs that are read: as many as systems have.
 const MAX_FILE: u64 = 4 << 20;
@@ -34,15 +36,16 @@ pub struct Trust(pub(crate) Arc<ClientConfig>);
 impl Trust {
     /// Trust in the CAs of a PEM text.
     pub fn in_ca(pem: &str) -> Result<Trust, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            roots.add(certificate.map_err(|_| TlsError::NoCertificate)?)?;
-        }
-        if roots.is_empty() {
-            return Err(TlsError::NoCertificate);
-        }
-        let config = builder()?.with_root_certificates(roots).with_no_client_auth();
+        let config = builder()?.with_root_certificates(roots_of(pem)?).with_no_client_auth();
         Ok(Trust(finished(config)))
+    }
+
+    /// The same trust, by a client that shows a certificate.
+    #[must_use]
+    pub fn showing(&self, held: &HeldCertificate) -> Trust {
+        let mut config = (*self.0).clone();
+        config.client_auth_cert_resolver = held.0.clone();
+        Trust(Arc::new(config))
     }
 
     /// Trust in the CAs of a PEM file.
@@ -55,11 +58,20 @@ impl Trust {
     }
 
     /// Trust in the CA of a digest, which must be in the server's chain.
-    pub(crate) fn in_digest(digest: CaDigest) -> Result<Trust, TlsError> {
+    pub(crate) fn in_digest(digest: KeyDigest) -> Result<Trust, TlsError> {
         let verifier = Arc::new(PinVerifier { digest, provider: provider() });
         let config = builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
         Ok(Trust(finished(config)))
     }
+}
+
+/// The certificates in a text of PEM, as those of CAs.
+pub(crate) fn roots_of(pem: &str) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(certificate.map_err(|_| TlsError::NoCertificate)?)?;
+    }
+    if roots.is_empty() { Err(TlsError::NoCertificate) } else { Ok(roots) }
 }
 
 fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
@@ -75,7 +87,7 @@ fn finished(mut config: ClientConfig) -> Arc<ClientConfig> {
 /// Verifies a chain as usual, with the one CA in it that has the digest as its root.
 #[derive(Debug)]
 struct PinVerifier {
-    digest: CaDigest,
+    digest: KeyDigest,
     provider: Arc<CryptoProvider>,
 }
 
@@ -88,7 +100,7 @@ impl ServerCertVerifier for PinVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let pinned = intermediates.iter().find(|certificate| CaDigest::of(certificate) == Some(self.digest));
+        let pinned = intermediates.iter().find(|certificate| digest_of(certificate) == Some(self.digest));
         let pinned = pinned.ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
         let mut roots = RootCertStore::empty();
         roots.add(pinned.clone().into_owned())?;

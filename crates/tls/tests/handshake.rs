@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_tls::{Authority, CaDigest, Connector, FetchCaError, ServerTls, Stream, Trust, fetch_ca, names};
+use muster_tls::{Authority, Connector, FetchCaError, ServerTls, Stream, Trust, fetch_ca, names};
+use muster_types::KeyDigest;
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -79,7 +80,7 @@ async fn a_ca_is_fetched_by_its_digest_alone() {
     let (address, authority) = server_of(one.path()).await;
     let pem = fetch_ca(&address, authority.digest(), PATIENCE).await.unwrap();
     assert_eq!(pem, authority.pem());
-    let other: CaDigest = Authority::create(other.path()).unwrap().digest();
+    let other: KeyDigest = Authority::create(other.path()).unwrap().digest();
     let error = fetch_ca(&address, other, PATIENCE).await.unwrap_err();
     assert!(matches!(error, FetchCaError::Handshake(_)), "{error:?}");
 }

@@ -1,7 +1,7 @@
 //! The arguments of `login` and `context`.
 
 use clap::{Args, Subcommand};
-use muster_client::CaDigest;
+use muster_client::KeyDigest;
 
 /// Which cluster is remembered.
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub(crate) struct LoginArgs {
     pub(crate) masters: String,
     /// Digest of the cluster's CA, sha256:HEX. Nothing is said to a master that has another.
     #[arg(long, value_name = "DIGEST")]
-    pub(crate) ca_digest: Option<CaDigest>,
+    pub(crate) ca_digest: Option<KeyDigest>,
 }
 
 /// What to do with contexts.

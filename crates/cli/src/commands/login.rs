@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_client::{CaDigest, MasterAddresses, Trust, fetch_ca};
+use muster_client::{KeyDigest, MasterAddresses, Trust, fetch_ca};
 
 use super::put;
 use crate::args::{ConnectionArgs, ContextArgs, ContextCommand, LoginArgs};
@@ -49,7 +49,7 @@ fn is_context_name(name: &str) -> bool {
 }
 
 /// The CA with a digest, from the first of the masters that shows it.
-async fn ca_of(masters: &MasterAddresses, digest: CaDigest) -> Result<String, CommandFailure> {
+async fn ca_of(masters: &MasterAddresses, digest: KeyDigest) -> Result<String, CommandFailure> {
     let mut failures = Vec::new();
     for address in masters.addresses() {
         match fetch_ca(address, digest, PATIENCE).await {

@@ -1,0 +1,40 @@
+//! The certificate that a process shows, which is exchanged while connections stand.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use rustls::SignatureScheme;
+use rustls::client::ResolvesClientCert;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+/// A place for a key and its certificate. What is put there is shown from then on, by whoever was
+/// given the place; connections that stand keep what they have shown.
+#[derive(Debug, Clone, Default)]
+pub struct HeldCertificate(pub(crate) Arc<Slot>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Slot(ArcSwapOption<CertifiedKey>);
+
+impl HeldCertificate {
+    pub(crate) fn show(&self, certified: CertifiedKey) {
+        self.0.0.store(Some(Arc::new(certified)));
+    }
+}
+
+impl ResolvesServerCert for Slot {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.load_full()
+    }
+}
+
+impl ResolvesClientCert for Slot {
+    /// Whatever CAs the server hints at: it will say whether it takes this one.
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.load_full()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.load().is_some()
+    }
+}

@@ -1,0 +1,50 @@
+//! Who is on the other side of a connection, as its certificate says.
+
+use muster_types::{KeyDigest, WallTime, WorkerUid};
+use rustls::pki_types::CertificateDer;
+use x509_parser::extensions::GeneralName;
+
+use crate::digest::digest_of_key;
+use crate::names;
+
+/// The holder of a certificate of the cluster's CA. That it holds the key was proven by the
+/// handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// Whose it is.
+    pub holder: CertificateHolder,
+    /// The public key.
+    pub key: KeyDigest,
+    /// When the certificate ends.
+    pub expires: WallTime,
+}
+
+/// Whose a certificate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateHolder {
+    /// A master.
+    Master,
+    /// The worker with this uid.
+    Worker(WorkerUid),
+}
+
+impl PeerCertificate {
+    /// What a certificate says that was verified before; `None` where it names no role, or more
+    /// than one.
+    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<PeerCertificate> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+        let names = parsed.subject_alternative_name().ok()??;
+        let mut holders = names.value.general_names.iter().filter_map(|name| match name {
+            GeneralName::DNSName(name) if *name == names::MASTER => Some(CertificateHolder::Master),
+            GeneralName::DNSName(name) => names::uid_of_worker(name).map(CertificateHolder::Worker),
+            _ => None,
+        });
+        let holder = holders.next()?;
+        if holders.next().is_some() {
+            return None;
+        }
+        let seconds = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
+        let key = digest_of_key(parsed.tbs_certificate.subject_pki.raw);
+        Some(PeerCertificate { holder, key, expires: WallTime(seconds.saturating_mul(1000)) })
+    }
+}
