@@ -139,6 +139,7 @@ impl Core {
             Request::Drain { worker, request, deadline } => self.drain_worker(ctx, call, &worker, request, deadline),
             Request::Undrain { worker, request } => self.undrain_worker(ctx, call, &worker, request),
             Request::Forget { worker, request } => self.forget_worker(ctx, call, &worker, request),
+            Request::Revoke { worker, request } => self.revoke_worker(ctx, call, &worker, request),
             Request::ForgetAttempt { worker, attempt, request } => {
                 self.forget_attempt(ctx, call, &worker, attempt, request);
             }

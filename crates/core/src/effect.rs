@@ -151,6 +151,10 @@ pub enum HelloRefusal {
     WrongCluster,
     /// An operator forgot it.
     Forgotten,
+    /// An operator revoked its key.
+    Revoked,
+    /// Another key is recorded for it, or it shows none where one is.
+    KeyMismatch,
 }
 
 impl HelloRefusal {
@@ -163,6 +167,8 @@ impl HelloRefusal {
             HelloRefusal::ClonedState => "CLONED_STATE",
             HelloRefusal::WrongCluster => "WRONG_CLUSTER",
             HelloRefusal::Forgotten => "FORGOTTEN",
+            HelloRefusal::Revoked => "REVOKED",
+            HelloRefusal::KeyMismatch => "KEY_MISMATCH",
         }
     }
 }

@@ -32,6 +32,7 @@ pub(crate) enum RequestKind {
     Drain,
     Undrain,
     Forget,
+    Revoke,
     ForgetAttempt,
     EndQuarantined,
 }

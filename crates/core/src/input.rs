@@ -190,6 +190,13 @@ pub enum Request {
         /// Makes the request idempotent.
         request: Option<RequestId>,
     },
+    /// Take a worker's key from it: its stream ends, and it is refused from now on.
+    Revoke {
+        /// Name or uid.
+        worker: String,
+        /// Makes the request idempotent.
+        request: Option<RequestId>,
+    },
     /// Close one attempt, which its worker does not have.
     ForgetAttempt {
         /// Name or uid of the worker.

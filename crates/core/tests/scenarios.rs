@@ -173,6 +173,7 @@ impl Scenario {
             }
             "undrain" => Request::Undrain { worker: name, request },
             "forget" => Request::Forget { worker: name, request },
+            "revoke" => Request::Revoke { worker: name, request },
             "forget-attempt" => {
                 let attempt = words::attempt(&words.plain[2], &self.world.ledger.fold);
                 Request::ForgetAttempt { worker: name, attempt, request }

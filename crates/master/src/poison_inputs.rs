@@ -78,6 +78,7 @@ pub(crate) fn request_id_mut(request: &mut Request) -> Option<&mut Option<muster
         | Request::Drain { request, .. }
         | Request::Undrain { request, .. }
         | Request::Forget { request, .. }
+        | Request::Revoke { request, .. }
         | Request::ForgetAttempt { request, .. }
         | Request::EndQuarantined { request, .. } => Some(request),
         Request::ExplainDriver { .. } | Request::ExplainApplication { .. } | Request::OpenSession { .. } => None,

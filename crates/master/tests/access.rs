@@ -108,14 +108,14 @@ async fn each_caller_is_told_who_it_is() {
         let mut client = AccessServiceClient::new(master.channel().await);
         for (token, caller, role, owner) in expected {
             let request = signed(&file.bearer(token).parse().unwrap(), v1::GetCallerRequest {});
-            let told = client.get_caller(request).await.unwrap().into_inner();
+            let answer = client.get_caller(request).await.unwrap().into_inner();
             let shown = v1::GetCallerResponse { caller: caller.into(), role: role.into(), owner: owner.into() };
-            assert_eq!(told, shown);
+            assert_eq!(answer, shown);
         }
     }
     let everybody = Master::start(&[]).await;
-    let told = AccessServiceClient::new(everybody.channel().await).get_caller(v1::GetCallerRequest {}).await.unwrap();
-    assert_eq!((told.get_ref().caller.as_str(), told.get_ref().role()), ("system:local", v1::Role::Admin));
+    let shown = AccessServiceClient::new(everybody.channel().await).get_caller(v1::GetCallerRequest {}).await.unwrap();
+    assert_eq!((shown.get_ref().caller.as_str(), shown.get_ref().role()), ("system:local", v1::Role::Admin));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,7 @@ fn hello() -> Hello {
         host: "host-1".into(),
         address: "host-1:7078".into(),
         version: "0.1.0".into(),
+        key: None,
     }
 }
 

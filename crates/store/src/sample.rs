@@ -341,6 +341,8 @@ impl Sample {
             requests: self.some(Sample::request),
             lost: self.flag(),
             forgotten: self.flag(),
+            key: self.maybe(|sample| muster_types::KeyDigest([sample.number() as u8; 32])),
+            revoked: self.flag(),
             created: self.wall(),
         })
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::{
     AllocatedResources, ApplicationId, ApplicationSpec, ApplicationState, ApplicationUid, AttemptNumber, Capabilities,
     Commit, DriverId, DriverSpec, DriverState, DriverUid, Event, ExecutorId, ExecutorProfile, ExecutorState,
-    Incarnation, KilledBy, Outcome, ProfileId, RequestId, Secret, WallTime, WorkerName, WorkerUid,
+    Incarnation, KeyDigest, KilledBy, Outcome, ProfileId, RequestId, Secret, WallTime, WorkerName, WorkerUid,
 };
 
 /// The cluster itself: made once, when its store is first opened.
@@ -246,6 +246,10 @@ pub struct WorkerRecord {
     pub lost: bool,
     /// Refused for ever.
     pub forgotten: bool,
+    /// The key that its certificates are for, once it has shown one. No other key is taken for it.
+    pub key: Option<KeyDigest>,
+    /// Its key was revoked: it is refused from then on.
+    pub revoked: bool,
     /// When it first registered.
     pub created: WallTime,
 }

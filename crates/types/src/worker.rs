@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{AllocatedResources, ClusterUid, Epoch, Incarnation, Session, WorkerName, WorkerUid};
+use crate::{AllocatedResources, ClusterUid, Epoch, Incarnation, KeyDigest, Session, WorkerName, WorkerUid};
 
 /// What a worker's machine can enforce, and what its runner can prove. Found out when the worker
 /// starts.
@@ -61,6 +61,8 @@ pub struct Hello {
     pub address: String,
     /// Version of the agent.
     pub version: String,
+    /// The key of the certificate that it has shown; the message itself does not say it.
+    pub key: Option<KeyDigest>,
 }
 
 /// The state of a worker as the leader sees it.

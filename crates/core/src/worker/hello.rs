@@ -64,6 +64,8 @@ impl Core {
             requests: Vec::new(),
             lost: false,
             forgotten: false,
+            key: hello.key,
+            revoked: false,
             created: ctx.now.wall,
         });
         self.out.write(Write::PutWorker(Arc::clone(&record)));
@@ -109,6 +111,10 @@ fn refuse_known(known: &Worker, hello: &Hello) -> Option<HelloRefusal> {
     let same_incarnation = hello.incarnation == record.incarnation;
     if record.forgotten {
         Some(HelloRefusal::Forgotten)
+    } else if record.revoked {
+        Some(HelloRefusal::Revoked)
+    } else if record.key.is_some() && hello.key != record.key {
+        Some(HelloRefusal::KeyMismatch)
     } else if hello.machine_id != record.machine_id || (same_incarnation && hello.boot_id != record.boot_id) {
         // A uid is bound to its machine: the incarnation of another machine proves nothing about
         // the processes of this one.
@@ -137,4 +143,6 @@ fn take_facts(record: &mut WorkerRecord, hello: Hello) {
     record.host = hello.host;
     record.address = hello.address;
     record.version = hello.version;
+    // A key that is recorded is the hello's own, or this would have been refused.
+    record.key = hello.key;
 }

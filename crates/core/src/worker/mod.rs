@@ -8,3 +8,4 @@ mod forget_attempt;
 mod hello;
 mod inventory;
 mod reports;
+mod revoke;

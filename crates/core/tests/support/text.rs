@@ -43,7 +43,9 @@ fn write(write: &Write) -> String {
             let drain = if record.drain.is_some() { " draining" } else { "" };
             let lost = if record.lost { " lost" } else { "" };
             let forgotten = if record.forgotten { " forgotten" } else { "" };
-            format!("worker {} inc {}{drain}{lost}{forgotten}", record.name, record.incarnation.counter)
+            let key = record.key.map(|key| format!(" key {}", key.0[0])).unwrap_or_default();
+            let revoked = if record.revoked { " revoked" } else { "" };
+            format!("worker {} inc {}{key}{drain}{lost}{forgotten}{revoked}", record.name, record.incarnation.counter)
         }
         Write::DeleteWorker(uid) => format!("delete worker {uid}"),
         Write::PutEvents(_) => "events".to_owned(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_core::invariants::Fold;
 use muster_types::{
     AllocatedResources, AttemptKey, AttemptNumber, AttemptState, Capabilities, ClusterUid, ExecutorId, Exit, Fault,
-    Hello, Incarnation, Outcome, Reason, Report, Session, WallTime, WorkerUid,
+    Hello, Incarnation, KeyDigest, Outcome, Reason, Report, Session, WallTime, WorkerUid,
 };
 
 use super::specs::{Words, total};
@@ -38,6 +38,7 @@ pub fn hello(name: &str, session: u64, words: &Words) -> Hello {
         host: format!("host-{name}"),
         address: format!("{name}:1"),
         version: "1".to_owned(),
+        key: words.keys.get("key").filter(|key| *key != "none").map(|key| KeyDigest([key.parse().unwrap(); 32])),
     }
 }
 

@@ -56,6 +56,12 @@ impl Goodbye {
             HelloRefusal::Forgotten => {
                 "an operator declared this worker gone for ever; start it with an empty state directory"
             }
+            HelloRefusal::Revoked => {
+                "an operator revoked this worker's key; once nothing of it runs, start it with an empty state directory"
+            }
+            HelloRefusal::KeyMismatch => {
+                "this worker's certificate is of another key than the one that is known for it"
+            }
         };
         Goodbye::Refused(refusal.as_str(), message.to_owned())
     }

@@ -41,6 +41,7 @@ impl FakeWorker {
             host: name.into(),
             address: "127.0.0.1:1".into(),
             version: "test".into(),
+            key: None,
         };
         FakeWorker { hello, sequence: 0 }
     }

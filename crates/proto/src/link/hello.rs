@@ -111,6 +111,7 @@ impl TryFrom<v1::Hello> for Hello {
             host: wire.host,
             address: wire.address,
             version: wire.agent_version,
+            key: None,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Workers.
 
-use muster_types::{Capabilities, DrainRecord, RequestId, WallTime, WorkerName, WorkerRecord, WorkerUid};
+use muster_types::{Capabilities, DrainRecord, KeyDigest, RequestId, WallTime, WorkerName, WorkerRecord, WorkerUid};
 
 use super::{DecodeError, Stored, nested, optional, proto, required, strings};
 
@@ -26,6 +26,8 @@ impl Stored for WorkerRecord {
             lost: self.lost,
             forgotten: self.forgotten,
             created: self.created.0,
+            key: self.key.map(|key| key.0.to_vec()),
+            revoked: self.revoked,
         }
     }
 
@@ -48,6 +50,8 @@ impl Stored for WorkerRecord {
             lost: message.lost,
             forgotten: message.forgotten,
             created: WallTime(message.created),
+            key: message.key.map(|key| required(KeyDigest::from_slice(&key), "key")).transpose()?,
+            revoked: message.revoked,
         })
     }
 }

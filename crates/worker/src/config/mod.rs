@@ -88,6 +88,7 @@ impl WorkerConfig {
             host: self.host.clone(),
             address: address.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            key: None,
         }
     }
 }

@@ -83,6 +83,7 @@ impl World {
                     host: format!("host-{}", machine.name),
                     address: format!("{}:1", machine.name),
                     version: "1".to_owned(),
+                    key: None,
                 };
                 self.send_up(worker, session, Up::Hello(Box::new(hello)));
             }
