@@ -98,6 +98,7 @@ master! {
     drain_worker: DrainWorkerRequest => DrainWorkerResponse,
     undrain_worker: UndrainWorkerRequest => UndrainWorkerResponse,
     forget_worker: ForgetWorkerRequest => ForgetWorkerResponse,
+    revoke_worker: RevokeWorkerRequest => RevokeWorkerResponse,
     forget_attempt: ForgetAttemptRequest => ForgetAttemptResponse,
     end_quarantined: EndQuarantinedRequest => EndQuarantinedResponse,
 }

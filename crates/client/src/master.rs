@@ -62,6 +62,10 @@ impl Client {
         forget_worker, "ForgetWorker", ForgetWorkerRequest, worker: Worker
     }
     mutation! {
+        /// Takes a worker's key from it.
+        revoke_worker, "RevokeWorker", RevokeWorkerRequest, worker: Worker
+    }
+    mutation! {
         /// Declares that nothing of an attempt is left.
         forget_attempt, "ForgetAttempt", ForgetAttemptRequest, worker: Worker
     }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use muster_tls::{ServerTls, Stream};
+use muster_tls::{PeerCertificate, ServerTls, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
 /// Connections at one time: several thousand workers and as many clients. Each costs some tens of
 /// kilobytes.
@@ -29,6 +29,11 @@ pub(crate) struct ClientConnection {
     stream: Stream,
     _place: OwnedSemaphorePermit,
 }
+
+/// The certificate that the other side has shown, if any. It is found once per connection, and each
+/// of its calls carries it.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionPeer(pub(crate) Option<PeerCertificate>);
 
 /// The connections of a listener that are ready to be served.
 pub(crate) type Incoming = ReceiverStream<io::Result<ClientConnection>>;
@@ -102,10 +107,10 @@ async fn shake_hands(tls: &ServerTls, tcp: TcpStream) -> Option<Stream> {
 }
 
 impl Connected for ClientConnection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = ConnectionPeer;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.tcp().connect_info()
+    fn connect_info(&self) -> ConnectionPeer {
+        ConnectionPeer(self.stream.peer())
     }
 }
 

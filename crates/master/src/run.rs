@@ -89,12 +89,14 @@ where
     let (end_serving, mut ended) = watch::channel(false);
     let (election, archive) = (candidate.election(), candidate.archive());
     let stopped = async move { until_stopped(&mut ended).await };
-    let access = Arc::new(AccessControl::new(settings.access_file.as_deref(), slot.clone())?);
+    let access = Arc::new(AccessControl::new(settings.access_file.as_deref(), tls.is_some(), slot.clone())?);
+    let authority = tls.as_ref().map(|tls| (tls.authority().clone(), tls.certificate().clone()));
     let incoming = connections(listener, tls);
     let names = settings.tls.iter().flat_map(|tls| tls.names.iter().cloned());
     let peers = Peers {
         hosts: KnownHosts::of(bound, names.chain([address.clone()])),
         trust: trust.clone(),
+        authority,
         access: access.clone(),
     };
     let serving = serve(incoming, &slot, &election, archive, reporter, peers, stopped);

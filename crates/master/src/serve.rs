@@ -13,7 +13,7 @@ use muster_proto::v1::application_service_server::{self, ApplicationServiceServe
 use muster_proto::v1::master_service_server::{self, MasterServiceServer};
 use muster_proto::v1::worker_link_service_server::{self, WorkerLinkServiceServer};
 use muster_store::{Archive, LeaderWatch};
-use muster_tls::Trust;
+use muster_tls::{Authority, HeldCertificate, Trust};
 use tonic::codec::CompressionEncoding::Gzip as GZIP;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
@@ -48,6 +48,8 @@ pub(crate) struct Peers {
     pub(crate) hosts: KnownHosts,
     /// The other masters that are trusted; connections to them are in the clear without.
     pub(crate) trust: Option<Trust>,
+    /// The CA that certifies workers, and what this master shows to them; none without TLS.
+    pub(crate) authority: Option<(Arc<Authority>, HeldCertificate)>,
     /// Who may do what.
     pub(crate) access: Arc<AccessControl>,
 }
@@ -66,23 +68,29 @@ pub(crate) fn serve(
     peers: Peers,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> ServerFuture {
-    let master =
-        MasterServiceServer::new(MasterApi::new(slot.clone(), Arc::<LogSources>::default(), election.clone(), archive))
-            .accept_compressed(GZIP)
-            .send_compressed(GZIP)
-            .max_decoding_message_size(MAX_REQUEST);
+    let authority = peers.authority.as_ref().map(|(authority, _)| authority.clone());
+    let to_workers = peers.trust.as_ref().zip(peers.authority.as_ref()).map(|(trust, (_, held))| trust.showing(held));
+    let sources = Arc::new(LogSources::new(to_workers));
+    let master = MasterServiceServer::new(MasterApi::new(slot.clone(), sources, election.clone(), archive))
+        .accept_compressed(GZIP)
+        .send_compressed(GZIP)
+        .max_decoding_message_size(MAX_REQUEST);
     let application = ApplicationServiceServer::new(ApplicationApi::new(slot.clone()))
         .accept_compressed(GZIP)
         .send_compressed(GZIP)
         .max_decoding_message_size(MAX_REQUEST);
-    let callers = AccessServiceServer::new(AccessApi::new(slot.clone()))
+    let callers = AccessServiceServer::new(AccessApi::new(slot.clone(), authority, peers.access.clone()))
         .accept_compressed(GZIP)
         .send_compressed(GZIP)
         .max_decoding_message_size(MAX_REQUEST);
     // Links of workers are not compressed: heartbeats are small, and a link stays within one
     // machine room.
-    let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
-        .max_decoding_message_size(MAX_LINK_MESSAGE);
+    let link = WorkerLinkServiceServer::new(LinkService::new(
+        slot.clone(),
+        election.clone(),
+        peers.access.requires_certificates(),
+    ))
+    .max_decoding_message_size(MAX_LINK_MESSAGE);
     let hosts = Arc::new(peers.hosts);
     let (outer, inner) = (peers.access.clone(), peers.access);
     let reflected = Arc::new(ReflectionIndex::lazy(&SERVICES));

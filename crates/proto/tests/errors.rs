@@ -49,6 +49,8 @@ failures! {
     BadCredential { .. } => BadCredential { message: text() }, Unauthenticated, BAD_CREDENTIAL;
     CredentialExpired { .. } => CredentialExpired { credential: text() }, Unauthenticated, CREDENTIAL_EXPIRED;
     RoleRequired { .. } => RoleRequired { caller: text(), needed: text() }, PermissionDenied, ROLE_REQUIRED;
+    KeyMismatch { .. } => KeyMismatch { worker: text() }, PermissionDenied, KEY_MISMATCH;
+    Revoked { .. } => Revoked { worker: text() }, PermissionDenied, REVOKED;
     NotOwner { .. } => NotOwner { caller: text(), kind: "driver", name: text() }, PermissionDenied, NOT_OWNER;
     TooLarge { .. } => TooLarge { what: "a message", limit: 1 }, ResourceExhausted, TOO_LARGE;
     QueueFull { .. } => QueueFull { what: text() }, ResourceExhausted, QUEUE_FULL;

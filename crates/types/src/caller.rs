@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{AttemptNumber, DriverUid};
+use crate::{AttemptNumber, DriverUid, WorkerUid};
 
 /// What a user may do; each role may do what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,9 +74,17 @@ pub enum Caller {
         /// What it may do.
         role: Role,
     },
-    /// A worker.
-    Worker {
-        /// The name of its credential.
+    /// A worker, by its certificate.
+    Worker(WorkerUid),
+    /// A worker where there is no TLS: its token does not say which.
+    AnyWorker {
+        /// The name of its token.
+        name: String,
+    },
+    /// Whoever holds a token of workers where there is TLS: a worker that is not known yet gets its
+    /// certificate by it, and nothing else.
+    Joining {
+        /// The name of its token.
         name: String,
     },
     /// The program of an attempt, with the token that it was given.
@@ -94,7 +102,11 @@ impl Caller {
         match self {
             Caller::Local => Some(Role::Admin),
             Caller::User { role, .. } => Some(*role),
-            Caller::Anonymous | Caller::Worker { .. } | Caller::Attempt { .. } => None,
+            Caller::Anonymous
+            | Caller::Worker(_)
+            | Caller::AnyWorker { .. }
+            | Caller::Joining { .. }
+            | Caller::Attempt { .. } => None,
         }
     }
 
@@ -102,7 +114,12 @@ impl Caller {
     pub fn owner(&self) -> Option<&str> {
         match self {
             Caller::User { name, .. } => Some(name),
-            Caller::Anonymous | Caller::Local | Caller::Worker { .. } | Caller::Attempt { .. } => None,
+            Caller::Anonymous
+            | Caller::Local
+            | Caller::Worker(_)
+            | Caller::AnyWorker { .. }
+            | Caller::Joining { .. }
+            | Caller::Attempt { .. } => None,
         }
     }
 
@@ -118,7 +135,9 @@ impl fmt::Display for Caller {
             Caller::Anonymous => f.write_str("system:anonymous"),
             Caller::Local => f.write_str("system:local"),
             Caller::User { name, .. } => f.write_str(name),
-            Caller::Worker { name } => write!(f, "system:worker:{name}"),
+            Caller::Worker(uid) => write!(f, "system:worker:{uid}"),
+            Caller::AnyWorker { name } => write!(f, "system:worker:{name}"),
+            Caller::Joining { name } => write!(f, "system:joining:{name}"),
             Caller::Attempt { driver, number } => write!(f, "system:attempt:{driver}/{number}"),
         }
     }
@@ -145,6 +164,6 @@ mod tests {
         assert_eq!(may(&user("bob", Role::Operator)), [true; 3]);
         assert_eq!(may(&Caller::Local), [true; 3]);
         assert_eq!(may(&Caller::Anonymous), [false; 3]);
-        assert_eq!(may(&Caller::Worker { name: "ann".to_owned() }), [false; 3]);
+        assert_eq!(may(&Caller::AnyWorker { name: "ann".to_owned() }), [false; 3]);
     }
 }

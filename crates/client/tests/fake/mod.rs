@@ -283,6 +283,7 @@ unused! {
     drain_worker: DrainWorkerRequest => DrainWorkerResponse,
     undrain_worker: UndrainWorkerRequest => UndrainWorkerResponse,
     forget_worker: ForgetWorkerRequest => ForgetWorkerResponse,
+    revoke_worker: RevokeWorkerRequest => RevokeWorkerResponse,
     forget_attempt: ForgetAttemptRequest => ForgetAttemptResponse,
     end_quarantined: EndQuarantinedRequest => EndQuarantinedResponse,
     get_cluster: GetClusterRequest => GetClusterResponse,

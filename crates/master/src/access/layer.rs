@@ -12,12 +12,23 @@ use muster_proto::methods::Method;
 use prost::bytes::Bytes;
 use tonic::Status;
 use tonic::body::Body;
+use tonic::codegen::http::header::AUTHORIZATION;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tower::Service;
 
-use super::AccessControl;
+use super::{AccessControl, Shown};
+use crate::listen::ConnectionPeer;
 
 type AdmissionFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// What a call shows. The headers are few, and only those of the credential are kept.
+fn shown_by(request: &Request<Body>) -> Shown {
+    let mut headers = HeaderMap::new();
+    for value in request.headers().get_all(AUTHORIZATION) {
+        headers.append(AUTHORIZATION, value.clone());
+    }
+    Shown { headers, certificate: request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.0.clone()) }
+}
 
 fn refuse(failure: &Failure) -> AdmissionFuture {
     Box::pin(std::future::ready(Ok(failure.to_status().into_http())))
@@ -54,7 +65,7 @@ where
             let status = Status::unimplemented("this master has no such method");
             return Box::pin(std::future::ready(Ok(status.into_http())));
         };
-        match self.access.screen(method, request.headers()) {
+        match self.access.screen(method, &shown_by(&request)) {
             Ok(()) => Box::pin(self.inner.call(request)),
             Err(failure) => refuse(&failure),
         }
@@ -92,16 +103,18 @@ where
         let Some(method) = Method::of_path(request.uri().path()) else {
             return Box::pin(self.inner.call(request));
         };
-        let (caller, expires) = match self.access.admit(method, request.headers()) {
+        let shown = shown_by(&request);
+        let (caller, expires) = match self.access.admit(method, &shown) {
             Ok(admitted) => admitted,
             Err(failure) => return refuse(&failure),
         };
         let watched = self.access.credentials.is_some() && method.answers_with_a_stream();
-        let headers = watched.then(|| request.headers().clone());
         request.extensions_mut().insert(caller);
         let answered = self.inner.call(request);
-        let Some(headers) = headers else { return Box::pin(answered) };
-        let ended = self.access.clone().ended(method, headers, expires);
+        if !watched {
+            return Box::pin(answered);
+        }
+        let ended = self.access.clone().ended(method, shown, expires);
         Box::pin(async move {
             let response = answered.await?;
             if response.headers().contains_key(Status::GRPC_STATUS) {

@@ -6,14 +6,16 @@ mod layer;
 mod table;
 mod token;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use muster_proto::errors::Failure;
 use muster_proto::methods::Method;
-use muster_types::{Caller, WallTime};
+use muster_tls::{CertificateHolder, PeerCertificate};
+use muster_types::{Caller, KeyDigest, WallTime, WorkerRecord, WorkerUid};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 use tonic::codegen::http::HeaderMap;
@@ -34,8 +36,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct AccessControl {
     credentials: Option<Credentials>,
+    /// Whether connections are over TLS, so that workers show certificates.
+    has_tls: bool,
     slot: Arc<LeaderSlot>,
+    /// The newest certificate that this master issued to each worker. A stream that began under an
+    /// older one of the same key stands until this one ends.
+    issued: Mutex<BTreeMap<WorkerUid, (KeyDigest, WallTime)>>,
 }
+
+/// The most workers whose newest certificates are remembered, beside those that have ended.
+const MAX_ISSUED: usize = 65_536;
 
 /// The tokens that are known, and the file that they are in.
 #[derive(Debug)]
@@ -57,12 +67,42 @@ enum CredentialCheck {
 
 impl AccessControl {
     /// Without a file, whoever reaches this master may do everything.
-    pub(crate) fn new(file: Option<&Path>, slot: Arc<LeaderSlot>) -> Result<AccessControl, AccessFileError> {
+    pub(crate) fn new(
+        file: Option<&Path>,
+        has_tls: bool,
+        slot: Arc<LeaderSlot>,
+    ) -> Result<AccessControl, AccessFileError> {
         let credentials = file.map(|path| {
             let table = ArcSwap::from_pointee(AccessTable::load(path)?);
             Ok(Credentials { path: path.to_owned(), table, changes: watch::Sender::new(0) })
         });
-        Ok(AccessControl { credentials: credentials.transpose()?, slot })
+        Ok(AccessControl { credentials: credentials.transpose()?, has_tls, slot, issued: Mutex::default() })
+    }
+
+    /// Whether a worker must show a certificate.
+    pub(crate) fn requires_certificates(&self) -> bool {
+        self.credentials.is_some() && self.has_tls
+    }
+
+    /// Remembers the certificate that a worker was given, so that its streams stand until it ends.
+    pub(crate) fn note_issued(&self, worker: WorkerUid, key: KeyDigest, expires: WallTime) {
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        if issued.len() >= MAX_ISSUED {
+            let now = clock::wall();
+            issued.retain(|_, (_, expires)| *expires > now);
+        }
+        if issued.len() < MAX_ISSUED {
+            issued.insert(worker, (key, expires));
+        }
+    }
+
+    /// Until when a worker's streams stand that showed this certificate.
+    fn stands_until(&self, worker: WorkerUid, certificate: &PeerCertificate) -> WallTime {
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        match issued.get(&worker) {
+            Some((key, expires)) if *key == certificate.key => certificate.expires.max(*expires),
+            _ => certificate.expires,
+        }
     }
 
     /// Reads the file again whenever it has changed. A file that makes no sense leaves the table as
@@ -95,8 +135,8 @@ impl AccessControl {
     }
 
     /// Who makes a call that this master answers itself, if that caller may make it.
-    fn admit(&self, method: Method, headers: &HeaderMap) -> Result<(Caller, Option<WallTime>), Failure> {
-        match self.examine(headers)? {
+    fn admit(&self, method: Method, shown: &Shown) -> Result<(Caller, Option<WallTime>), Failure> {
+        match self.examine(shown)? {
             CredentialCheck::Known(caller, expires) => {
                 table::permit(method, &caller)?;
                 Ok((caller, expires))
@@ -111,17 +151,17 @@ impl AccessControl {
 
     /// Refuses what no leader could make good. A leader's table may be newer than this one's, so a
     /// token that is not known here goes on to it.
-    fn screen(&self, method: Method, headers: &HeaderMap) -> Result<(), Failure> {
-        match self.examine(headers) {
+    fn screen(&self, method: Method, shown: &Shown) -> Result<(), Failure> {
+        match self.examine(shown) {
             Ok(CredentialCheck::Known(caller, _)) => table::permit(method, &caller),
             Ok(CredentialCheck::ForLeader) => Ok(()),
             Err(failure) => Err(failure),
         }
     }
 
-    fn examine(&self, headers: &HeaderMap) -> Result<CredentialCheck, Failure> {
+    fn examine(&self, shown: &Shown) -> Result<CredentialCheck, Failure> {
         let Some(credentials) = &self.credentials else { return Ok(CredentialCheck::Known(Caller::Local, None)) };
-        let Some(bearer) = bearer(headers)? else { return Ok(CredentialCheck::Known(Caller::Anonymous, None)) };
+        let Some(bearer) = bearer(&shown.headers)? else { return self.examine_certificate(shown.certificate.as_ref()) };
         match bearer {
             Bearer::Token { id, secret } => {
                 let table = credentials.table.load();
@@ -134,7 +174,8 @@ impl AccessControl {
                 let name = entry.name.clone();
                 let caller = match entry.is_for {
                     TokenUse::User(role) => Caller::User { name, role },
-                    TokenUse::Worker => Caller::Worker { name },
+                    TokenUse::Worker if self.has_tls => Caller::Joining { name },
+                    TokenUse::Worker => Caller::AnyWorker { name },
                 };
                 Ok(CredentialCheck::Known(caller, entry.expires))
             }
@@ -157,17 +198,31 @@ impl AccessControl {
         }
     }
 
+    /// A worker is who its certificate names, unless the record says otherwise. A standby's records
+    /// may be old, and the worker goes on to the leader anyway.
+    fn examine_certificate(&self, certificate: Option<&PeerCertificate>) -> Result<CredentialCheck, Failure> {
+        let anonymous = Ok(CredentialCheck::Known(Caller::Anonymous, None));
+        let Some(certificate) = certificate else { return anonymous };
+        let CertificateHolder::Worker(uid) = certificate.holder else { return anonymous };
+        let expires = self.stands_until(uid, certificate);
+        if expires <= clock::wall() {
+            return Err(Failure::CredentialExpired { credential: format!("the certificate of worker {uid}") });
+        }
+        if let Ok(leading) = self.slot.leading() {
+            let known = leading.view.read().workers.get(uid.0).cloned();
+            if let Some(known) = &known {
+                check_key(&known.record, certificate.key)?;
+            }
+        }
+        Ok(CredentialCheck::Known(Caller::Worker(uid), Some(expires)))
+    }
+
     fn leads(&self) -> bool {
         self.slot.leading().is_ok()
     }
 
     /// Ready once a stream that was admitted must end, with the reason.
-    async fn ended(
-        self: Arc<AccessControl>,
-        method: Method,
-        headers: HeaderMap,
-        mut expires: Option<WallTime>,
-    ) -> Failure {
+    async fn ended(self: Arc<AccessControl>, method: Method, shown: Shown, mut expires: Option<WallTime>) -> Failure {
         let Some(credentials) = &self.credentials else { return std::future::pending().await };
         let mut changes = credentials.changes.subscribe();
         loop {
@@ -183,11 +238,32 @@ impl AccessControl {
                 // The sender lives as long as this.
                 _ = changes.changed() => {}
             }
-            match self.admit(method, &headers) {
+            match self.admit(method, &shown) {
                 Ok((_, newer)) => expires = newer,
                 Err(failure) => return failure,
             }
         }
+    }
+}
+
+/// What a call shows of its caller.
+#[derive(Debug, Clone)]
+struct Shown {
+    headers: HeaderMap,
+    /// Of the connection.
+    certificate: Option<PeerCertificate>,
+}
+
+/// Refuses a worker's key that is not, or no longer, the one of its record. A record without a key
+/// is of a worker that has shown none yet.
+pub(crate) fn check_key(record: &WorkerRecord, key: KeyDigest) -> Result<(), Failure> {
+    let worker = record.uid.to_string();
+    if record.revoked || record.forgotten {
+        return Err(Failure::Revoked { worker });
+    }
+    match record.key {
+        Some(known) if known != key => Err(Failure::KeyMismatch { worker }),
+        _ => Ok(()),
     }
 }
 

@@ -45,10 +45,13 @@ fn rule(method: Method) -> Rule {
         M::MasterSubmitDriver | M::MasterKillDriver | M::MasterKillApplication | M::MasterReadLog => {
             Rule::Users(Role::Submitter)
         }
+        // Its handler decides, by the key that is to be certified.
+        M::AccessIssueWorkerCertificate => Rule::Anyone,
         // A worker drains itself before its machine stops.
         M::MasterDrainWorker => Rule::UsersAndWorkers(Role::Operator),
         M::MasterUndrainWorker
         | M::MasterForgetWorker
+        | M::MasterRevokeWorker
         | M::MasterForgetAttempt
         | M::MasterEndQuarantined
         | M::MasterStepDown => Rule::Users(Role::Operator),
@@ -68,7 +71,7 @@ pub(super) fn permit(method: Method, caller: &Caller) -> Result<(), Failure> {
     let rule = rule(method);
     let allowed = match (rule, caller) {
         (Rule::Anyone, _) | (_, Caller::Local) | (Rule::UsersAndAttempts(_), Caller::Attempt { .. }) => true,
-        (Rule::Workers | Rule::UsersAndWorkers(_), Caller::Worker { .. }) => true,
+        (Rule::Workers | Rule::UsersAndWorkers(_), Caller::Worker(_) | Caller::AnyWorker { .. }) => true,
         (_, Caller::Anonymous) => return Err(Failure::NoCredential),
         (Rule::Known, _) => true,
         (Rule::Users(least) | Rule::UsersAndAttempts(least) | Rule::UsersAndWorkers(least), caller) => {
@@ -90,53 +93,55 @@ pub(super) fn permit(method: Method, caller: &Caller) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use muster_types::{AttemptNumber, DriverUid};
+    use muster_types::{AttemptNumber, DriverUid, WorkerUid};
 
     use super::*;
 
-    /// One line per method: who may, of anonymous, viewer, submitter, operator, admin, worker and
-    /// attempt. It is written by hand from docs/design/security.md, so that a slip in the table
+    /// One line per method: who may, of anonymous, viewer, submitter, operator, admin, worker, one
+    /// that joins, and attempt. It is written by hand from docs/design/security.md, so that a slip in the table
     /// shows.
     const MATRIX: &str = "\
-HealthCheck asvoxwt
-HealthList asvoxwt
-HealthWatch asvoxwt
-AccessGetCaller -svoxwt
-Reflect -svox--
-ReflectAlpha -svox--
-ApplicationRegisterApplication --vox-t
-ApplicationWatchApplication --vox-t
-ApplicationRequestExecutors --vox-t
-ApplicationKillExecutors --vox-t
-ApplicationUnregisterApplication --vox-t
-MasterSubmitDriver --vox--
-MasterGetDriver -svox--
-MasterListDrivers -svox--
-MasterKillDriver --vox--
-MasterGetApplication -svox--
-MasterListApplications -svox--
-MasterKillApplication --vox--
-MasterListExecutors -svox--
-MasterGetWorker -svox--
-MasterListWorkers -svox--
-MasterDrainWorker ---oxw-
-MasterUndrainWorker ---ox--
-MasterForgetWorker ---ox--
-MasterForgetAttempt ---ox--
-MasterEndQuarantined ---ox--
-MasterGetCluster -svox--
-MasterWatchEvents -svox--
-MasterReadLog --vox--
-MasterWatchLeader asvoxwt
-MasterStepDown ---ox--
-MasterBackup ----x--
-WorkerLinkLink -----w-
-WorkerGetInventory -------
-WorkerReadLog -------
-WorkerDrain -------
+HealthCheck asvoxwjt
+HealthList asvoxwjt
+HealthWatch asvoxwjt
+AccessGetCaller -svoxwjt
+AccessIssueWorkerCertificate asvoxwjt
+Reflect -svox---
+ReflectAlpha -svox---
+ApplicationRegisterApplication --vox--t
+ApplicationWatchApplication --vox--t
+ApplicationRequestExecutors --vox--t
+ApplicationKillExecutors --vox--t
+ApplicationUnregisterApplication --vox--t
+MasterSubmitDriver --vox---
+MasterGetDriver -svox---
+MasterListDrivers -svox---
+MasterKillDriver --vox---
+MasterGetApplication -svox---
+MasterListApplications -svox---
+MasterKillApplication --vox---
+MasterListExecutors -svox---
+MasterGetWorker -svox---
+MasterListWorkers -svox---
+MasterDrainWorker ---oxw--
+MasterUndrainWorker ---ox---
+MasterForgetWorker ---ox---
+MasterRevokeWorker ---ox---
+MasterForgetAttempt ---ox---
+MasterEndQuarantined ---ox---
+MasterGetCluster -svox---
+MasterWatchEvents -svox---
+MasterReadLog --vox---
+MasterWatchLeader asvoxwjt
+MasterStepDown ---ox---
+MasterBackup ----x---
+WorkerLinkLink -----w--
+WorkerGetInventory --------
+WorkerReadLog --------
+WorkerDrain --------
 ";
 
-    fn callers() -> [(char, Caller); 7] {
+    fn callers() -> [(char, Caller); 8] {
         let user = |role| Caller::User { name: "u".to_owned(), role };
         [
             ('a', Caller::Anonymous),
@@ -144,13 +149,19 @@ WorkerDrain -------
             ('v', user(Role::Submitter)),
             ('o', user(Role::Operator)),
             ('x', user(Role::Admin)),
-            ('w', Caller::Worker { name: "w".to_owned() }),
+            ('w', Caller::Worker(WorkerUid(7))),
+            ('j', Caller::Joining { name: "j".to_owned() }),
             ('t', Caller::Attempt { driver: DriverUid(1), number: AttemptNumber(1) }),
         ]
     }
 
     #[test]
     fn each_method_is_for_whom_the_design_says() {
+        let nameless = Caller::AnyWorker { name: "w".to_owned() };
+        for method in Method::ALL {
+            let certified = permit(*method, &Caller::Worker(WorkerUid(7))).is_ok();
+            assert_eq!(permit(*method, &nameless).is_ok(), certified, "{method:?}");
+        }
         let row = |method: &Method| {
             let may = callers().map(|(letter, caller)| if permit(*method, &caller).is_ok() { letter } else { '-' });
             format!("{method:?} {}\n", may.iter().collect::<String>())

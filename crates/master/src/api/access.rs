@@ -1,23 +1,75 @@
-//! `AccessService`: who a caller is.
+//! `AccessService`: who a caller is, and certificates of workers.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use muster_proto::v1;
+use muster_proto::errors::Failure;
+use muster_proto::time::timestamp;
 use muster_proto::v1::access_service_server::AccessService;
-use muster_types::{Caller, Role};
+use muster_proto::{FieldViolations, v1, validate};
+use muster_tls::{Authority, TlsError};
+use muster_types::{Caller, Role, WallTime};
 use tonic::{Request, Response, Status};
 
 use super::caller_of;
-use crate::leader::LeaderSlot;
+use crate::access::{AccessControl, check_key};
+use crate::leader::{LeaderContext, LeaderSlot};
 
 #[derive(Debug, Clone)]
 pub(crate) struct AccessApi {
     slot: Arc<LeaderSlot>,
+    /// The CA that certifies workers; none without TLS.
+    authority: Option<Arc<Authority>>,
+    access: Arc<AccessControl>,
 }
 
+/// How long a worker's certificate holds.
+const LIFE: Duration = Duration::from_secs(24 * 3600);
+
 impl AccessApi {
-    pub(crate) fn new(slot: Arc<LeaderSlot>) -> AccessApi {
-        AccessApi { slot }
+    pub(crate) fn new(
+        slot: Arc<LeaderSlot>,
+        authority: Option<Arc<Authority>>,
+        access: Arc<AccessControl>,
+    ) -> AccessApi {
+        AccessApi { slot, authority, access }
+    }
+
+    fn issue(
+        &self,
+        leading: &LeaderContext,
+        caller: &Caller,
+        wire: v1::IssueWorkerCertificateRequest,
+    ) -> Result<v1::IssueWorkerCertificateResponse, Failure> {
+        let validate::IssueWorkerCertificate { worker, certificate_request } =
+            validate::issue_worker_certificate(wire)?;
+        let Some(authority) = &self.authority else {
+            let message = "it does not speak TLS, so there are no certificates".to_owned();
+            return Err(Failure::WrongState { subject: "this master".to_owned(), message });
+        };
+        let proves_none = |error: TlsError| {
+            tracing::debug!(%worker, error = crate::error_line(&error), "no certificate");
+            FieldViolations::of("certificate_request", "is none, or its signature does not prove its key")
+        };
+        let key = Authority::key_of_request(&certificate_request).map_err(proves_none)?;
+        let known = leading.view.read().workers.get(worker.0).cloned();
+        if let Some(known) = &known {
+            check_key(&known.record, key)?;
+        }
+        // Where the key is known, the certificate is of use to its holder alone.
+        if known.is_none_or(|known| known.record.key.is_none()) {
+            may_join(caller)?;
+        }
+        let issued = authority.issue_worker(&certificate_request, worker, LIFE).map_err(proves_none)?;
+        let expires = issued.expires.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let expires = WallTime(u64::try_from(expires.as_millis()).unwrap_or(u64::MAX));
+        self.access.note_issued(worker, key, expires);
+        tracing::info!(%worker, %key, "issued a certificate");
+        leading.answered(v1::IssueWorkerCertificateResponse {
+            certificate_chain: issued.chain,
+            ca_certificates: authority.pem().to_owned(),
+            expire_time: Some(timestamp(expires)),
+        })
     }
 }
 
@@ -30,6 +82,24 @@ impl AccessService for AccessApi {
         // A leader's table is the newest.
         self.slot.leading()?;
         Ok(Response::new(show(&caller_of(request.extensions()))))
+    }
+
+    async fn issue_worker_certificate(
+        &self,
+        request: Request<v1::IssueWorkerCertificateRequest>,
+    ) -> Result<Response<v1::IssueWorkerCertificateResponse>, Status> {
+        let caller = caller_of(request.extensions());
+        let issued = self.issue(&*self.slot.leading()?, &caller, request.into_inner())?;
+        Ok(Response::new(issued))
+    }
+}
+
+/// Whether a worker that is not known yet may get a certificate.
+fn may_join(caller: &Caller) -> Result<(), Failure> {
+    match caller {
+        Caller::Local | Caller::Joining { .. } => Ok(()),
+        Caller::Anonymous => Err(Failure::NoCredential),
+        other => Err(Failure::RoleRequired { caller: other.to_string(), needed: "a token of workers".to_owned() }),
     }
 }
 

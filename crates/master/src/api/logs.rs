@@ -11,7 +11,8 @@ use muster_proto::v1;
 use muster_proto::v1::worker_service_client::WorkerServiceClient;
 use muster_proto::v1::worker_service_read_log_request::Subject;
 use muster_proto::validate::{self, ReadLogOf};
-use muster_types::{AttemptKey, AttemptNumber, Caller, ExecutorId, WorkerName, WorkerUid};
+use muster_tls::{Connector, Trust};
+use muster_types::{AttemptKey, AttemptNumber, Caller, ExecutorId, WorkerName, WorkerRecord, WorkerUid};
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -30,27 +31,39 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 pub(crate) type LogStream = Pin<Box<dyn Stream<Item = Result<v1::ReadLogResponse, Status>> + Send>>;
 
+/// A worker as it is dialled: its address, and its uid where it serves over TLS.
+type Source = (String, Option<WorkerUid>);
+
 /// Connections to workers, the most recently used last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LogSources {
-    channels: Mutex<VecDeque<(String, Channel)>>,
+    /// The workers that are trusted, shown this master's certificate; none without TLS.
+    trust: Option<Trust>,
+    channels: Mutex<VecDeque<(Source, Channel)>>,
 }
 
 impl LogSources {
-    /// The connection to an address, which is made when it is first used.
-    fn channel(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
+    pub(crate) fn new(trust: Option<Trust>) -> LogSources {
+        LogSources { trust, channels: Mutex::default() }
+    }
+
+    /// The connection to a worker, which is made when it is first used. One that has shown a
+    /// certificate serves over TLS.
+    fn channel(&self, worker: &WorkerRecord) -> Result<Channel, tonic::transport::Error> {
+        let trust = self.trust.clone().filter(|_| worker.key.is_some());
+        let source = (worker.address.clone(), trust.as_ref().map(|_| worker.uid));
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = channels.iter().position(|(known, _)| known == address);
+        let known = channels.iter().position(|(known, _)| *known == source);
         let kept = match known.and_then(|index| channels.remove(index)) {
             Some(kept) => kept,
             None => {
-                let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-                let endpoint = endpoint.connect_timeout(CONNECT_WITHIN).tcp_nodelay(true);
+                let endpoint = Endpoint::from_shared(format!("http://{}", worker.address))?;
+                let connector = Connector::to_worker(trust, worker.uid, CONNECT_WITHIN);
                 // All readers of a worker's logs share its connection, and some read slowly.
                 let Windows { stream, connection } = Windows::OF_WORKER;
                 let endpoint = endpoint.initial_stream_window_size(stream).initial_connection_window_size(connection);
                 let endpoint = endpoint.http2_keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE);
-                (address.to_owned(), endpoint.connect_lazy())
+                (source, endpoint.connect_with_connector_lazy(connector))
             }
         };
         let channel = kept.1.clone();
@@ -83,7 +96,7 @@ pub(crate) async fn read(
     let worker = leading.view.read().workers.get(place.worker.0).cloned();
     let worker = worker.ok_or_else(|| unreachable("it is no longer known".to_owned()))?;
     name_attempt(&mut read, place.attempt);
-    let channel = sources.channel(&worker.record.address).map_err(|error| unreachable(error.to_string()))?;
+    let channel = sources.channel(&worker.record).map_err(|error| unreachable(error.to_string()))?;
     match WorkerServiceClient::new(channel).read_log(read).await {
         Ok(pieces) => {
             let pieces = pieces.into_inner().map(|chunk| chunk.map(|chunk| v1::ReadLogResponse { chunk: chunk.chunk }));

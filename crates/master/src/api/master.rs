@@ -128,7 +128,8 @@ impl MasterService for MasterApi {
         &self,
         request: Request<v1::DrainWorkerRequest>,
     ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
-        Ok(Response::new(workers::drain(&*self.slot.leading()?, request.into_inner()).await?))
+        let caller = caller_of(request.extensions());
+        Ok(Response::new(workers::drain(&*self.slot.leading()?, &caller, request.into_inner()).await?))
     }
 
     async fn undrain_worker(
@@ -143,6 +144,13 @@ impl MasterService for MasterApi {
         request: Request<v1::ForgetWorkerRequest>,
     ) -> Result<Response<v1::ForgetWorkerResponse>, Status> {
         Ok(Response::new(workers::forget(&*self.slot.leading()?, request.into_inner()).await?))
+    }
+
+    async fn revoke_worker(
+        &self,
+        request: Request<v1::RevokeWorkerRequest>,
+    ) -> Result<Response<v1::RevokeWorkerResponse>, Status> {
+        Ok(Response::new(workers::revoke(&*self.slot.leading()?, request.into_inner()).await?))
     }
 
     async fn forget_attempt(

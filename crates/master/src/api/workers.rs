@@ -3,6 +3,7 @@
 use muster_core::{Answer, Request, WorkerView};
 use muster_proto::errors::Failure;
 use muster_proto::{v1, validate};
+use muster_types::Caller;
 
 use super::render;
 use super::submit::unexpected;
@@ -37,9 +38,18 @@ pub(crate) async fn list(
 
 pub(crate) async fn drain(
     leading: &LeaderContext,
+    caller: &Caller,
     wire: v1::DrainWorkerRequest,
 ) -> Result<v1::DrainWorkerResponse, Failure> {
-    let validate::DrainWorker { worker, request, deadline } = validate::drain_worker(wire)?;
+    let validate::DrainWorker { mut worker, request, deadline } = validate::drain_worker(wire)?;
+    if let Caller::Worker(own) = caller {
+        let named = leading.view.worker(&worker).1.map(|shown| shown.record.uid);
+        if named != Some(*own) {
+            return Err(Failure::NotOwner { caller: caller.to_string(), kind: "worker", name: worker });
+        }
+        // Another worker's name cannot become its uid before the core looks.
+        worker = own.to_string();
+    }
     let worker = to_request(leading, Request::Drain { worker, request, deadline }).await?;
     Ok(v1::DrainWorkerResponse { worker: Some(worker) })
 }
@@ -61,6 +71,16 @@ pub(crate) async fn forget(
     let validate::NamedWorker { worker, request } = validate::forget_worker(wire)?;
     let worker = to_request(leading, Request::Forget { worker, request }).await?;
     Ok(v1::ForgetWorkerResponse { worker: Some(worker) })
+}
+
+/// Takes a worker's key from it.
+pub(crate) async fn revoke(
+    leading: &LeaderContext,
+    wire: v1::RevokeWorkerRequest,
+) -> Result<v1::RevokeWorkerResponse, Failure> {
+    let validate::NamedWorker { worker, request } = validate::revoke_worker(wire)?;
+    let worker = to_request(leading, Request::Revoke { worker, request }).await?;
+    Ok(v1::RevokeWorkerResponse { worker: Some(worker) })
 }
 
 /// Declares that nothing of an attempt is left.

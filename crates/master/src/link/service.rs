@@ -9,7 +9,8 @@ use muster_proto::server::status_of_read;
 use muster_proto::v1::worker_link_service_server::WorkerLinkService;
 use muster_proto::{FieldViolations, v1};
 use muster_store::LeaderWatch;
-use muster_types::{Epoch, Hello, Session, Time};
+use muster_tls::{CertificateHolder, PeerCertificate};
+use muster_types::{Epoch, Hello, KeyDigest, Session, Time};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,6 +24,7 @@ use super::uplink::{UPLINK_QUEUE, forward};
 use super::writer::{STREAM_QUEUE, Writer};
 use crate::clock;
 use crate::leader::{LeaderContext, LeaderSlot, RoleCommand};
+use crate::listen::ConnectionPeer;
 use crate::poison_inputs::InputDigest;
 use crate::serve::MAX_LINK_MESSAGE;
 
@@ -42,11 +44,13 @@ const LOADED_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct LinkService {
     slot: Arc<LeaderSlot>,
     election: LeaderWatch,
+    /// Whether a worker must show a certificate.
+    requires_certificates: bool,
 }
 
 impl LinkService {
-    pub(crate) fn new(slot: Arc<LeaderSlot>, election: LeaderWatch) -> LinkService {
-        LinkService { slot, election }
+    pub(crate) fn new(slot: Arc<LeaderSlot>, election: LeaderWatch, requires_certificates: bool) -> LinkService {
+        LinkService { slot, election, requires_certificates }
     }
 
     /// The term, if this master leads or is about to; else a goodbye that names the leader.
@@ -87,10 +91,11 @@ impl WorkerLinkService for LinkService {
     async fn link(&self, request: Request<Streaming<v1::LinkRequest>>) -> Result<Response<Self::LinkStream>, Status> {
         let (down, responses) = mpsc::channel(STREAM_QUEUE);
         let service = self.clone();
+        let certificate = request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.0.clone());
         // A task of its own waits for the hello, so that the headers of the answer go out first:
         // some clients wait for them before they send.
         tokio::spawn(async move {
-            if let Err(status) = open(&service, request.into_inner(), down.clone()).await {
+            if let Err(status) = open(&service, certificate, request.into_inner(), down.clone()).await {
                 let _ = down.send(Err(status)).await;
             }
         });
@@ -101,6 +106,7 @@ impl WorkerLinkService for LinkService {
 /// Takes the hello, and runs the link to its end if it is admitted.
 async fn open(
     service: &LinkService,
+    certificate: Option<PeerCertificate>,
     mut stream: Streaming<v1::LinkRequest>,
     down: DownlinkStream,
 ) -> Result<(), Status> {
@@ -117,6 +123,15 @@ async fn open(
     let version = hello.common_version();
     let hello =
         Hello::try_from(hello).map_err(|error| Failure::BadRequest(FieldViolations::of("hello", error.to_string())))?;
+    let key = match key_of(service, certificate.as_ref(), &hello) {
+        Ok(key) => key,
+        Err(goodbye) => {
+            // If this fails, nobody is there to be told.
+            let _ = down.send(Ok(goodbye.without_epoch(hello.session))).await;
+            return Ok(());
+        }
+    };
+    let hello = Hello { key, ..hello };
     let header = MessageHeader { epoch: leading.epoch, session: hello.session, incarnation: hello.incarnation };
     match admit(&leading, &hello, version, received).await {
         Ok(admitted) => run(leading, stream, down, header, hello, admitted).await,
@@ -124,6 +139,25 @@ async fn open(
         Err(goodbye) => drop(down.send(Ok(header.goodbye(&goodbye))).await),
     }
     Ok(())
+}
+
+/// The key that a worker has proven, if its certificate is for the uid of its hello.
+fn key_of(
+    service: &LinkService,
+    certificate: Option<&PeerCertificate>,
+    hello: &Hello,
+) -> Result<Option<KeyDigest>, Goodbye> {
+    let refused = |word, message: String| Err(Goodbye::Refused(word, message));
+    match certificate.map(|certificate| (certificate.holder, certificate.key)) {
+        Some((CertificateHolder::Worker(uid), key)) if uid == hello.worker => Ok(Some(key)),
+        Some((CertificateHolder::Worker(uid), _)) => {
+            refused("UID_MISMATCH", format!("the certificate is of worker {uid}, and the hello of {}", hello.worker))
+        }
+        Some((CertificateHolder::Master, _)) | None if service.requires_certificates => {
+            refused("NO_CERTIFICATE", "a worker needs a certificate here: start it with --token-file".to_owned())
+        }
+        Some((CertificateHolder::Master, _)) | None => Ok(None),
+    }
 }
 
 /// A link whose hello goes to the core.

@@ -96,6 +96,16 @@ pub enum Failure {
         /// Who may, for people.
         needed: String,
     },
+    /// Another key is recorded for a worker.
+    KeyMismatch {
+        /// The worker's uid.
+        worker: String,
+    },
+    /// A worker's key was revoked, or the worker forgotten.
+    Revoked {
+        /// The worker's uid.
+        worker: String,
+    },
     /// The caller may do this to what is its own, and this is another's.
     NotOwner {
         /// The caller, for people.
@@ -245,6 +255,18 @@ impl Failure {
             F::RoleRequired { caller, needed } => {
                 row(Code::PermissionDenied, reason::ROLE_REQUIRED, format!("{caller} may not do this: {needed} may"))
             }
+            F::KeyMismatch { worker } => row(
+                Code::PermissionDenied,
+                reason::KEY_MISMATCH,
+                format!("another key is known for worker {worker}: start it with its own state directory"),
+            ),
+            F::Revoked { worker } => row(
+                Code::PermissionDenied,
+                reason::REVOKED,
+                format!(
+                    "the key of worker {worker} was revoked: once nothing of it runs, start it with an empty state directory"
+                ),
+            ),
             F::NotOwner { caller, kind, name } => row(
                 Code::PermissionDenied,
                 reason::NOT_OWNER,
@@ -326,7 +348,11 @@ impl Failure {
                 put("kind", kind);
                 put("name", name);
             }
-            Failure::WorkerUnreachable { worker, .. } => put("worker", worker),
+            Failure::WorkerUnreachable { worker, .. }
+            | Failure::KeyMismatch { worker }
+            | Failure::Revoked { worker } => {
+                put("worker", worker);
+            }
             Failure::ForeignHost { host } => put("host", host),
             Failure::RoleRequired { caller, needed } => {
                 put("caller", caller);
@@ -403,6 +429,8 @@ impl Failure {
             | Failure::BadCredential { .. }
             | Failure::CredentialExpired { .. }
             | Failure::RoleRequired { .. }
+            | Failure::KeyMismatch { .. }
+            | Failure::Revoked { .. }
             | Failure::NotOwner { .. }
             | Failure::RequestIdReused
             | Failure::RequestIdExpired

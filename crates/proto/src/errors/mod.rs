@@ -52,6 +52,10 @@ pub mod reason {
     pub const ROLE_REQUIRED: &str = "ROLE_REQUIRED";
     /// It is another's.
     pub const NOT_OWNER: &str = "NOT_OWNER";
+    /// A worker's key is not the one that is recorded for it.
+    pub const KEY_MISMATCH: &str = "KEY_MISMATCH";
+    /// A worker's key was revoked, or the worker forgotten.
+    pub const REVOKED: &str = "REVOKED";
     /// A message or headers beyond what is taken.
     pub const TOO_LARGE: &str = "TOO_LARGE";
     /// A queue is full.

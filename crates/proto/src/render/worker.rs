@@ -48,5 +48,7 @@ pub fn worker(record: &WorkerRecord, extras: WorkerExtras<'_>) -> v1::Worker {
         connect_time: extras.connected.map(timestamp),
         last_heard_time: extras.last_heard.map(timestamp),
         quarantined: extras.quarantined.to_vec(),
+        revoked: record.revoked,
+        key_digest: record.key.map(|key| key.to_string()).unwrap_or_default(),
     }
 }

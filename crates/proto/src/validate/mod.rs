@@ -30,6 +30,6 @@ pub use listing::{
 pub use names::{get_application, get_driver, get_worker};
 pub use watch::{ReadLog, ReadLogOf, ReadWorkerLog, WatchEvents, WatchFrom, read_log, read_worker_log, watch_events};
 pub use workers::{
-    AttemptOnWorker, DrainWorker, NamedWorker, drain_worker, end_quarantined, forget_attempt, forget_worker,
-    undrain_worker,
+    AttemptOnWorker, DrainWorker, IssueWorkerCertificate, NamedWorker, drain_worker, end_quarantined, forget_attempt,
+    forget_worker, issue_worker_certificate, revoke_worker, undrain_worker,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_types::{AttemptKey, RequestId};
+use muster_types::{AttemptKey, RequestId, WorkerUid};
 
 use super::checks::{bounded_length, existing_name, request_id};
 use crate::{FieldViolations, Path, v1};
@@ -60,6 +60,39 @@ pub fn undrain_worker(wire: v1::UndrainWorkerRequest) -> Result<NamedWorker, Fie
 /// Checks a forget.
 pub fn forget_worker(wire: v1::ForgetWorkerRequest) -> Result<NamedWorker, FieldViolations> {
     named(wire.worker_id, wire.request_id)
+}
+
+/// Checks a revocation.
+pub fn revoke_worker(wire: v1::RevokeWorkerRequest) -> Result<NamedWorker, FieldViolations> {
+    named(wire.worker_id, wire.request_id)
+}
+
+/// A certificate that a worker asks for.
+#[derive(Debug, Clone)]
+pub struct IssueWorkerCertificate {
+    /// The worker.
+    pub worker: WorkerUid,
+    /// The request (PKCS #10, in DER).
+    pub certificate_request: prost::bytes::Bytes,
+}
+
+/// The most bytes of a request for a certificate.
+const MAX_CERTIFICATE_REQUEST: usize = 4 << 10;
+
+/// Checks the form of a request for a certificate.
+pub fn issue_worker_certificate(
+    wire: v1::IssueWorkerCertificateRequest,
+) -> Result<IssueWorkerCertificate, FieldViolations> {
+    let mut violations = FieldViolations::new();
+    let worker = wire.worker_uid.parse();
+    if worker.is_err() {
+        violations.add(&Path::root("worker_uid"), "must be 32 hexadecimal digits");
+    }
+    if !(1..=MAX_CERTIFICATE_REQUEST).contains(&wire.certificate_request.len()) {
+        violations.add(&Path::root("certificate_request"), "must have 1 to 4096 bytes");
+    }
+    let worker = worker.unwrap_or(WorkerUid(0));
+    violations.unless_any(IssueWorkerCertificate { worker, certificate_request: wire.certificate_request })
 }
 
 /// A request about one attempt on a worker.
