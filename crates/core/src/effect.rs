@@ -141,6 +141,8 @@ pub enum Rejection {
 pub enum HelloRefusal {
     /// Another live worker has the name.
     NameTaken,
+    /// The name has the form of a uid.
+    NameIsUid,
     /// The incarnation is older than the known one.
     OldIncarnation,
     /// The session is not newer than the one known.
@@ -162,6 +164,7 @@ impl HelloRefusal {
     pub fn as_str(self) -> &'static str {
         match self {
             HelloRefusal::NameTaken => "NAME_TAKEN",
+            HelloRefusal::NameIsUid => "NAME_IS_UID",
             HelloRefusal::OldIncarnation => "OLD_INCARNATION",
             HelloRefusal::OldSession => "OLD_SESSION",
             HelloRefusal::ClonedState => "CLONED_STATE",

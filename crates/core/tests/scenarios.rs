@@ -327,6 +327,20 @@ fn every_story_goes_as_recorded() {
 }
 
 #[test]
+fn a_worker_that_is_recorded_under_a_name_like_a_uid_comes_back() {
+    let mut scenario = Scenario::new();
+    scenario.run("worker w1");
+    let name = "0123456789abcdef0123456789abcdef";
+    let record = scenario.world.ledger.fold.workers.get_mut(&worker_uid("w1")).unwrap();
+    std::sync::Arc::make_mut(record).name = name.into();
+    scenario.world.crash();
+    let effects = scenario.run(&format!("hello w1 name={name} session=2"));
+    assert!(effects.iter().any(|effect| effect.contains("welcome w1.2")), "{effects:?}");
+    let effects = scenario.run(&format!("hello w2 name={name}"));
+    assert!(effects.iter().any(|effect| effect.contains("refuse w2.1 NAME_IS_UID")), "{effects:?}");
+}
+
+#[test]
 fn a_changed_record_is_noticed() {
     let story = "submit d1\n";
     let played = play(story);

@@ -68,6 +68,43 @@ async fn every_row_that_a_client_can_reach() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_name_is_taken_that_could_be_the_uid_of_another() {
+    let master = Master::start(&[]).await;
+    let mut client = master.client().await;
+    submit(&mut client, "one").await;
+    let one = v1::GetDriverRequest { driver_id: "one".into() };
+    let uid = client.get_driver(one).await.unwrap().into_inner().driver.unwrap().uid;
+    for name in [uid.clone(), "0123456789abcdef0123456789abcdef".to_owned()] {
+        for validate_only in [false, true] {
+            let driver = Some(sleeper());
+            let driver_id = name.clone();
+            let named = v1::SubmitDriverRequest { driver, driver_id, validate_only, ..Default::default() };
+            let status = client.submit_driver(named).await.unwrap_err();
+            assert_failure(&status, Code::InvalidArgument, "BAD_REQUEST");
+            let violations = violations_of(&status);
+            assert_eq!(violations.len(), 1);
+            assert_eq!(violations[0].field, "driver_id");
+            assert!(violations[0].message.contains("a uid, and no name"), "{violations:?}");
+        }
+        let spec = v1::ApplicationSpec { name: "app".into(), ..Default::default() };
+        let named = v1::RegisterApplicationRequest {
+            application: Some(spec),
+            application_id: name.clone(),
+            ..Default::default()
+        };
+        let status = master.applications().await.register_application(named).await.unwrap_err();
+        assert!(violations_of(&status).iter().any(|violation| violation.field == "application_id"), "{status:?}");
+
+        let mut worker = FakeWorker::new("w1", 4);
+        worker.hello.name = name.as_str().into();
+        let goodbye = worker.dial(&master).await.goodbye().await;
+        assert_eq!((goodbye.reason(), goodbye.refusal.as_str()), (v1::goodbye::Reason::Refused, "NAME_IS_UID"));
+    }
+    let kill = v1::KillDriverRequest { driver_id: uid, ..Default::default() };
+    assert_eq!(client.kill_driver(kill).await.unwrap().into_inner().driver.unwrap().driver_id, "one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_librarys_retry_that_nothing_makes_idempotent_is_refused() {
     let master = Master::start(&[]).await;
     let mut client = master.client().await;

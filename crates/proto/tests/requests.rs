@@ -47,6 +47,19 @@ fn what_restarts_is_leased_unless_it_says_otherwise() {
 }
 
 #[test]
+fn no_name_has_the_form_of_a_uid() {
+    let uid = "0123456789abcdef0123456789abcdef";
+    let named = |id: &str| v1::SubmitDriverRequest { driver_id: id.into(), ..smallest() };
+    let said = validate::submit_driver(named(uid)).unwrap_err().to_string();
+    assert!(said.contains("driver_id") && said.contains("a uid, and no name"), "{said}");
+    assert!(validate::submit_driver(named(&uid[1..])).is_ok());
+    assert!(validate::submit_driver(named(&uid.replace('f', "g"))).is_ok());
+    let register = v1::RegisterApplicationRequest { application_id: uid.into(), ..Default::default() };
+    let said = validate::register_application(register).unwrap_err().to_string();
+    assert!(said.contains("application_id") && said.contains("a uid, and no name"), "{said}");
+}
+
+#[test]
 fn everything_wrong_is_named_at_once() {
     let mut request = smallest();
     request.driver_id = "Not DNS".into();

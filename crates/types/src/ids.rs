@@ -17,6 +17,12 @@ impl fmt::Display for ParseUidError {
 
 impl std::error::Error for ParseUidError {}
 
+/// Whether a text has the form of a uid. No name may: wherever a name or uid is taken, it could be
+/// another's uid.
+pub fn is_uid(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 macro_rules! uid {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -51,7 +57,7 @@ macro_rules! uid {
             type Err = ParseUidError;
 
             fn from_str(text: &str) -> Result<Self, ParseUidError> {
-                if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+                if !is_uid(text) {
                     return Err(ParseUidError);
                 }
                 u128::from_str_radix(text, 16).map(Self).map_err(|_| ParseUidError)

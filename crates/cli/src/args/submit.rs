@@ -23,7 +23,8 @@ error. Ctrl-C while waiting leaves the driver running.";
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct SubmitArgs {
-    /// Name of the driver: lower-case letters, digits and -, at most 63. Made up when left out.
+    /// Name of the driver: lower-case letters, digits and -, at most 63, and not in
+    /// the form of a uid. Made up when left out.
     #[arg(long, value_name = "NAME")]
     pub(crate) id: Option<String>,
 

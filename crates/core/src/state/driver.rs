@@ -112,10 +112,11 @@ impl Drivers {
         self.by_uid.get_mut(&uid)
     }
 
-    /// Finds a driver by name, else by uid.
+    /// Finds a driver by uid, else by name. Some older records have a name in the form of a uid;
+    /// those never hide the driver of that uid.
     pub(crate) fn find(&self, name: &str) -> Option<&Driver> {
-        let uid = self.by_name.get(name).copied().or_else(|| name.parse().ok())?;
-        self.by_uid.get(&uid)
+        let by_uid = name.parse().ok().and_then(|uid| self.by_uid.get(&uid));
+        by_uid.or_else(|| self.by_uid.get(self.by_name.get(name)?))
     }
 
     pub(crate) fn has_name(&self, name: &str) -> bool {

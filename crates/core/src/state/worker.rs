@@ -163,10 +163,11 @@ impl Workers {
         self.by_uid.get_mut(&uid)
     }
 
-    /// Finds a worker by name, else by uid.
+    /// Finds a worker by uid, else by name. Some older records have a name in the form of a uid;
+    /// those never hide the worker of that uid.
     pub(crate) fn find(&self, name: &str) -> Option<&Worker> {
-        let uid = self.by_name.get(name).copied().or_else(|| name.parse().ok())?;
-        self.by_uid.get(&uid)
+        let by_uid = name.parse().ok().and_then(|uid| self.by_uid.get(&uid));
+        by_uid.or_else(|| self.by_uid.get(self.by_name.get(name)?))
     }
 
     /// The worker that holds a name and is not lost.

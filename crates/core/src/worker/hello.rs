@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster_types::{Hello, WorkerRecord, WorkerState, WorkerUid, Write};
+use muster_types::{Hello, WorkerRecord, WorkerState, WorkerUid, Write, is_uid};
 
 use crate::core::{Core, Ctx};
 use crate::state::Worker;
@@ -40,6 +40,11 @@ impl Core {
         }
         if let Some(refusal) = self.workers.get(hello.worker).and_then(|known| refuse_known(known, hello)) {
             return Some(refusal);
+        }
+        // A worker that has had such a name since before they were refused goes on with its programs.
+        let known = self.workers.get(hello.worker).map(|known| &known.record.name);
+        if is_uid(hello.name.as_str()) && known != Some(&hello.name) {
+            return Some(HelloRefusal::NameIsUid);
         }
         let holder = self.workers.name_holder(hello.name.as_str());
         holder.is_some_and(|holder| holder != hello.worker).then_some(HelloRefusal::NameTaken)

@@ -49,6 +49,7 @@ impl Goodbye {
     pub(crate) fn refused(refusal: HelloRefusal) -> Goodbye {
         let message = match refusal {
             HelloRefusal::NameTaken => "another live worker has this name; choose another with --name",
+            HelloRefusal::NameIsUid => "32 hexadecimal digits are a uid, and no name; choose another with --name",
             HelloRefusal::OldIncarnation => "a newer runner of this worker is known",
             HelloRefusal::OldSession => "a newer session of this worker is known",
             HelloRefusal::ClonedState => "this state directory is in use on another machine or boot",

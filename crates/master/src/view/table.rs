@@ -59,10 +59,10 @@ impl<T: Named> NameTable<T> {
         }
     }
 
-    /// Finds a record by name, else by uid.
+    /// Finds a record by uid, else by name, as the core does.
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<T>> {
-        let by_uid = || DriverUid::from_str(name).ok().and_then(|uid| self.get(uid.0));
-        self.named(name).or_else(by_uid)
+        let by_uid = DriverUid::from_str(name).ok().and_then(|uid| self.get(uid.0));
+        by_uid.or_else(|| self.named(name))
     }
 
     pub(crate) fn get(&self, uid: u128) -> Option<&Arc<T>> {
@@ -129,6 +129,15 @@ mod tests {
 
     fn uids<'a>(items: impl Iterator<Item = &'a Arc<Thing>>) -> Vec<u128> {
         items.map(|item| item.1).collect()
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_uid_hides_nothing() {
+        let mut table = NameTable::default();
+        table.put(Arc::new(Thing("00000000000000000000000000000007", 8, "ALIVE")));
+        assert_eq!(table.find(&format!("{:032x}", 7)).unwrap().1, 8);
+        table.put(Arc::new(Thing("a", 7, "ALIVE")));
+        assert_eq!(table.find(&format!("{:032x}", 7)).unwrap().1, 7);
     }
 
     #[test]

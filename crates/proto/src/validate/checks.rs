@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_types::{MAX_SPEC_BYTES, RequestId, Secret};
+use muster_types::{MAX_SPEC_BYTES, RequestId, Secret, is_uid};
 
 use crate::text::{self, excerpt};
 use crate::time::{BAD_LENGTH, length};
@@ -90,6 +90,9 @@ pub(super) fn chosen_name(value: &str, path: &Path<'_>, violations: &mut FieldVi
     if !value.is_empty() && !text::is_dns_name(value) {
         let shown = excerpt(value, SHOWN_BYTES);
         violations.add(path, format!("{shown:?} does not match [a-z0-9]([a-z0-9-]{{0,61}}[a-z0-9])?"));
+    }
+    if is_uid(value) {
+        violations.add(path, format!("{value:?} has 32 hexadecimal digits: that is a uid, and no name"));
     }
     !value.is_empty()
 }

@@ -68,7 +68,8 @@ pub struct WorkerSettings {
     /// [default: /var/lib/muster/worker].
     #[arg(long, env = "MUSTER_STATE_DIR", value_name = "DIR", default_value = "/var/lib/muster/worker")]
     pub state_dir: PathBuf,
-    /// Name of this worker, unique in the cluster [default: the host's name].
+    /// Name of this worker, unique in the cluster and not in the form of a uid [default: the host's
+    /// name].
     #[arg(long, env = "MUSTER_WORKER_NAME")]
     pub name: Option<String>,
     /// Where its gRPC service listens [default: 127.0.0.1:0].
