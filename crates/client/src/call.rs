@@ -4,7 +4,6 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use muster_proto::errors::{leader_hint, may_succeed_later, retry_after};
-use muster_proto::is_loopback;
 use muster_types::Verdict;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
@@ -91,10 +90,8 @@ impl Client {
             if deadline == CallDeadline::OnWire {
                 request.set_timeout(timeout);
             }
-            // In the clear over a network no master asks for a token, and others would read it.
-            let is_private = self.options.trust.is_some() || is_loopback(&route.address);
-            if let Some(token) = self.options.token.as_ref().filter(|_| is_private) {
-                token.attach(&mut request);
+            if let Some(token) = &self.options.token {
+                token.attach_where_private(&mut request, &route.address, self.options.trust.is_some());
             }
             let connection = route.connection();
             let patience = if self.routes.has_other(&route.address) { CONNECT_PATIENCE } else { timeout };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fake::{FakeMaster, Reply};
 use muster_client::errors::{Failure, reason};
-use muster_client::{Client, ConnectOptions, Verdict, v1};
+use muster_client::{BearerToken, Client, ConnectOptions, Verdict, v1};
 use tonic::Status;
 
 fn client(masters: &[&FakeMaster]) -> Client {
@@ -40,6 +40,22 @@ async fn a_master_that_does_not_lead_says_who_does() {
     }
     assert_eq!(standby.state().request_ids.len(), 1, "the leader is remembered");
     assert_eq!(leader.state().request_ids.len(), 2);
+}
+
+#[tokio::test]
+async fn a_token_is_left_out_in_the_clear_over_a_network() {
+    let master = FakeMaster::start().await;
+    let port = master.address.rsplit_once(':').unwrap().1.to_owned();
+    let token = BearerToken::new("mst_1_2").unwrap();
+    // The address of no machine reaches this one, and is none of loopback.
+    for (address, expected) in [(format!("0.0.0.0:{port}"), None), (master.address.clone(), Some("Bearer mst_1_2"))] {
+        let options = ConnectOptions { token: Some(token.clone()), ..ConnectOptions::default() };
+        let client = Client::with_options(address.parse().expect("an address"), options);
+        client.submit_driver(request("a")).await.unwrap();
+        client.watch_events(v1::WatchEventsRequest::default()).open().await.unwrap();
+        let sent = std::mem::take(&mut master.state().bearers);
+        assert_eq!(sent, [expected.map(str::to_owned), expected.map(str::to_owned)], "{address}");
+    }
 }
 
 #[tokio::test]

@@ -46,9 +46,12 @@ impl BearerToken {
         self.0.to_str().unwrap_or_default().trim_start_matches("Bearer ")
     }
 
-    /// Adds it to a request.
-    pub fn attach<T>(&self, request: &mut Request<T>) {
-        request.metadata_mut().insert("authorization", self.0.clone());
+    /// Adds it to a request to an address, `HOST:PORT`, unless it would cross a network in the clear:
+    /// no master asks for a token there, and others would read it.
+    pub fn attach_where_private<T>(&self, request: &mut Request<T>, address: &str, over_tls: bool) {
+        if over_tls || is_loopback(address) {
+            request.metadata_mut().insert("authorization", self.0.clone());
+        }
     }
 }
 
@@ -60,7 +63,7 @@ impl fmt::Debug for BearerToken {
 
 /// Whether an address, `HOST:PORT`, is of this machine, so that what is sent there in the clear
 /// crosses no network.
-pub fn is_loopback(address: &str) -> bool {
+fn is_loopback(address: &str) -> bool {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -73,12 +76,28 @@ mod tests {
     fn a_token_is_sent_and_never_shown() {
         let token = BearerToken::new(" mst_1_2\n").unwrap();
         let mut request = Request::new(());
-        token.attach(&mut request);
+        token.attach_where_private(&mut request, "127.0.0.1:7077", false);
         assert_eq!(token.expose(), "mst_1_2");
         assert_eq!(request.metadata().get("authorization").unwrap(), "Bearer mst_1_2");
         assert!(!format!("{token:?} {request:?}").contains("mst_1_2"));
         for text in ["", " \n", "two words", "tök", "line\nline"] {
             assert_eq!(BearerToken::new(text), Err(NotAToken), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_crosses_no_network_in_the_clear() {
+        let token = BearerToken::new("mst_1_2").unwrap();
+        for (address, over_tls, sent) in [
+            ("127.0.0.1:7077", false, true),
+            ("127.0.0.1:7077", true, true),
+            ("10.0.0.1:7077", false, false),
+            ("0.0.0.0:7077", false, false),
+            ("10.0.0.1:7077", true, true),
+        ] {
+            let mut request = Request::new(());
+            token.attach_where_private(&mut request, address, over_tls);
+            assert_eq!(request.metadata().contains_key("authorization"), sent, "{address} {over_tls}");
         }
     }
 

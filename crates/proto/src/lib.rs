@@ -38,7 +38,7 @@ pub mod validate;
 mod violations;
 mod wire_error;
 
-pub use bearer::{BearerToken, NotAToken, is_loopback};
+pub use bearer::{BearerToken, NotAToken};
 pub use link::{LeaderWelcome, PROTOCOL_VERSION};
 pub use tokens::{PageToken, PagedList, ParseTokenError, ResumeToken};
 pub use violations::{FieldViolation, FieldViolations, MAX_VIOLATIONS, Path};

@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) replies: VecDeque<Reply>,
     /// Request ids of submissions that arrived.
     pub(crate) request_ids: Vec<String>,
+    /// The credentials of submissions and of watches.
+    pub(crate) bearers: Vec<Option<String>>,
     /// Drivers that `GetDriver` returns in turn; the last one stays.
     pub(crate) drivers: VecDeque<v1::Driver>,
     pub(crate) watches: VecDeque<Script<v1::WatchEventsResponse>>,
@@ -158,6 +160,10 @@ impl GoneMachine {
 
 struct Service(Arc<Mutex<State>>);
 
+fn bearer_of<T>(request: &Request<T>) -> Option<String> {
+    request.metadata().get("authorization").map(|value| value.to_str().unwrap().to_owned())
+}
+
 impl Service {
     /// Adds the list of masters to an answer.
     fn signed<T>(&self, answer: Result<Response<T>, Status>) -> Result<Response<T>, Status> {
@@ -212,9 +218,11 @@ macro_rules! unused {
                 &self,
                 request: Request<v1::SubmitDriverRequest>,
             ) -> Result<Response<v1::SubmitDriverResponse>, Status> {
+                let bearer = bearer_of(&request);
                 let request = request.into_inner();
                 let reply = {
                     let mut state = self.0.lock().unwrap();
+                    state.bearers.push(bearer);
                     state.request_ids.push(request.request_id);
                     state.replies.pop_front().unwrap_or(Reply::Accept)
                 };
@@ -247,6 +255,7 @@ macro_rules! unused {
             ) -> Result<Response<Self::WatchEventsStream>, Status> {
                 let script = {
                     let mut state = self.0.lock().unwrap();
+                    state.bearers.push(bearer_of(&request));
                     state.watched.push(request.into_inner());
                     state.watches.pop_front()
                 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_proto::v1::worker_link_service_client::WorkerLinkServiceClient;
-use muster_proto::{BearerToken, is_loopback, v1};
+use muster_proto::{BearerToken, v1};
 use muster_tls::{Connector, Mismatch, Trust, mismatch};
 use muster_types::Session;
 use tokio::sync::mpsc;
@@ -47,7 +47,7 @@ async fn open_and_read(
     login: Login,
     events: &mpsc::Sender<LinkEvent>,
 ) -> Result<(), String> {
-    let is_private = login.trust.is_some() || is_loopback(address);
+    let over_tls = login.trust.is_some();
     let channel = connect(endpoint(address)?, login.trust).await?;
     let (up, outgoing) = outgoing::channel();
     if events.send(LinkEvent::Connected(session, up)).await.is_err() {
@@ -55,9 +55,8 @@ async fn open_and_read(
     }
     let mut client = WorkerLinkServiceClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
     let mut request = Request::new(outgoing);
-    // In the clear over a network no master asks for a token, and it would be read on its way.
-    if let Some(token) = login.token.filter(|_| is_private) {
-        token.attach(&mut request);
+    if let Some(token) = login.token {
+        token.attach_where_private(&mut request, address, over_tls);
     }
     let mut incoming = client.link(request).await.map_err(|status| status.message().to_owned())?.into_inner();
     while let Some(message) = incoming.message().await.map_err(|status| status.message().to_owned())? {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use muster_proto::errors::Failure;
+use muster_proto::v1;
 use muster_proto::v1::master_service_client::MasterServiceClient;
-use muster_proto::{is_loopback, v1};
 use muster_tls::Connector;
 use tonic::transport::Endpoint;
 use tonic::{Request, Status as GrpcStatus};
@@ -29,9 +29,8 @@ pub(super) async fn drain(state: &ServiceState, wait: bool) -> Result<v1::DrainR
         .map_err(|error| unreachable(error.to_string()))?;
     let request = v1::DrainWorkerRequest { worker_id: state.uid.clone(), ..v1::DrainWorkerRequest::default() };
     let mut request = Request::new(request);
-    let is_private = state.trust.is_some() || is_loopback(&master);
-    if let Some(token) = state.token.as_ref().filter(|_| is_private) {
-        token.attach(&mut request);
+    if let Some(token) = &state.token {
+        token.attach_where_private(&mut request, &master, state.trust.is_some());
     }
     MasterServiceClient::new(channel).drain_worker(request).await?;
     let mut changes = state.attempts.changes();

@@ -1,8 +1,9 @@
 //! Hello, welcome and inventory, and what can break them.
 
-use muster_proto::v1;
 use muster_proto::v1::link_request::Message as Up;
+use muster_proto::{BearerToken, v1};
 use muster_types::*;
+use muster_worker::config::WorkerConfig;
 use muster_worker::state;
 
 use crate::stage::*;
@@ -137,4 +138,21 @@ async fn a_second_agent_on_one_state_directory_is_refused() {
     let (_stop, stopped) = tokio::sync::watch::channel(false);
     let second = soon("a refusal", muster_worker::agent::run(stage.config(&master), stopped)).await;
     assert!(second.expect_err("refused").to_string().contains("in use by another muster-worker"));
+}
+
+#[tokio::test]
+async fn a_token_is_left_out_in_the_clear_over_a_network() {
+    let token = BearerToken::new("mst_1_2").expect("a token");
+    // The address of no machine reaches this one, and is none of loopback.
+    for (host, expected) in [("0.0.0.0", None), ("127.0.0.1", Some("Bearer mst_1_2"))] {
+        let mut stage = Stage::set();
+        let mut master = Master::lead(5).await;
+        let masters = vec![master.address.replace("127.0.0.1", host)];
+        stage.start_with(WorkerConfig { masters, token: Some(token.clone()), ..stage.config(&master) });
+        let (stream, _talk) = stage.register(&mut master, vec![]).await;
+        assert_eq!(stream.bearer.as_deref(), expected, "the stream to {host}");
+        let mut client = stage.client().await;
+        soon("the drain", client.drain(v1::DrainRequest::default())).await.expect("it is passed on");
+        assert_eq!(master.drained_by(), [expected.map(str::to_owned)], "the drain at {host}");
+    }
 }

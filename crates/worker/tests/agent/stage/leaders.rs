@@ -1,8 +1,9 @@
-//! What a staged master says of the leader. Of a master's services it serves `WatchLeader` alone.
+//! What a staged master says of the leader. Of a master's methods it serves `WatchLeader`, and drains,
+//! which it takes without a further deed.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use muster_proto::v1;
@@ -10,7 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
-use tonic::server::{Grpc, NamedService, ServerStreamingService};
+use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 
 /// Each watch gets the present answer and every change of it. There are as many receivers as
@@ -21,6 +22,8 @@ pub(super) struct Leaders {
     /// Ends an open watch.
     pub(super) cut: Arc<Notify>,
     pub(super) begun: Arc<AtomicUsize>,
+    /// The credentials of the drains.
+    pub(super) drained_by: Arc<Mutex<Vec<Option<String>>>>,
 }
 
 impl NamedService for Leaders {
@@ -38,6 +41,11 @@ impl Service<http::Request<Body>> for Leaders {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let this = self.clone();
+        if request.uri().path().ends_with("/DrainWorker") {
+            return Box::pin(
+                async move { Ok(Grpc::new(tonic_prost::ProstCodec::default()).unary(this, request).await) },
+            );
+        }
         Box::pin(async move { Ok(Grpc::new(tonic_prost::ProstCodec::default()).server_streaming(this, request).await) })
     }
 }
@@ -67,4 +75,19 @@ impl ServerStreamingService<v1::WatchLeaderRequest> for Leaders {
         });
         Box::pin(async move { Ok(Response::new(ReceiverStream::new(stream))) })
     }
+}
+
+impl UnaryService<v1::DrainWorkerRequest> for Leaders {
+    type Response = v1::DrainWorkerResponse;
+    type Future = BoxFuture<Response<Self::Response>, Status>;
+
+    fn call(&mut self, request: Request<v1::DrainWorkerRequest>) -> Self::Future {
+        self.drained_by.lock().expect("no panic").push(bearer_of(&request));
+        Box::pin(async { Ok(Response::new(v1::DrainWorkerResponse::default())) })
+    }
+}
+
+/// What a request shows for its credential.
+pub(super) fn bearer_of<T>(request: &Request<T>) -> Option<String> {
+    request.metadata().get("authorization").map(|value| value.to_str().expect("text").to_owned())
 }

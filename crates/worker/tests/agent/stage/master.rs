@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::leaders::Leaders;
+use super::leaders::{Leaders, bearer_of};
 use super::{incarnation, soon};
 
 pub(crate) struct Master {
@@ -27,6 +27,7 @@ pub(crate) struct Master {
 }
 
 struct Opened {
+    bearer: Option<String>,
     incoming: Streaming<v1::LinkRequest>,
     outgoing: mpsc::Sender<Result<v1::LinkResponse, Status>>,
 }
@@ -39,7 +40,7 @@ impl WorkerLinkService for Service {
 
     async fn link(&self, request: Request<Streaming<v1::LinkRequest>>) -> Result<Response<Self::LinkStream>, Status> {
         let (outgoing, answers) = mpsc::channel(1_024);
-        let opened = Opened { incoming: request.into_inner(), outgoing };
+        let opened = Opened { bearer: bearer_of(&request), incoming: request.into_inner(), outgoing };
         self.0.send(opened).await.map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(ReceiverStream::new(answers)))
     }
@@ -108,6 +109,11 @@ impl Master {
         soon("the watches", watched).await;
     }
 
+    /// The credentials of the drains so far.
+    pub(crate) fn drained_by(&self) -> Vec<Option<String>> {
+        self.leads.drained_by.lock().expect("no panic").clone()
+    }
+
     /// Whether a stream was opened and not taken yet.
     pub(crate) fn was_dialled(&mut self) -> bool {
         self.streams.try_recv().is_ok()
@@ -137,6 +143,7 @@ impl Master {
             epoch: self.epoch,
             cluster: self.cluster,
             heartbeat: self.heartbeat,
+            bearer: opened.bearer,
             incoming: opened.incoming,
             outgoing: opened.outgoing,
         };
@@ -155,6 +162,8 @@ impl Drop for Master {
 /// One stream of the agent.
 pub(crate) struct Stream {
     pub(crate) hello: Hello,
+    /// The credential that it was opened with.
+    pub(crate) bearer: Option<String>,
     epoch: Epoch,
     cluster: ClusterUid,
     heartbeat: Duration,
