@@ -46,13 +46,16 @@ pub(crate) fn connections(listener: TcpListener, tls: Option<ServerTls>) -> Inco
     tokio::spawn(async move {
         let renewed = async {
             match &tls {
-                Some(tls) => tls.keep_renewed(|error| tracing::error!(%error, "no new certificate")).await,
+                Some(tls) => {
+                    let failed = |error| tracing::error!(%error, "no new certificate");
+                    tls.keep_renewed(std::time::SystemTime::now, failed).await
+                }
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             () = accept(listener, tls.as_ref(), &accepted) => {}
-            () = renewed => {}
+            never = renewed => match never {},
             () = accepted.closed() => {}
         }
     });

@@ -108,7 +108,7 @@ where
     let node = MasterProcess::new(candidate, Arc::new(settings), address, trust, slot.clone(), stop);
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
-        () = access.keep_read() => unreachable!("it reads for ever"),
+        never = access.keep_read() => match never {},
         failed = &mut readiness => {
             Err(RunError::Fault(failed.unwrap_or_else(|panicked| FatalError::Lost("task of readiness", panicked))))
         }

@@ -1,8 +1,9 @@
 //! TLS of a server.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
 use rustls::server::danger::ClientCertVerifier;
@@ -17,8 +18,10 @@ use crate::{Authority, HeldCertificate, TlsError};
 const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// When it is made anew.
 const RENEWAL: Duration = Duration::from_secs(7 * 24 * 3600 * 2 / 3);
-/// A certificate that cannot be made anew is tried again after this time.
-const RETRY: Duration = Duration::from_secs(3600);
+/// How often the wall clock, by which a certificate ends, is looked at: a timer stands still while
+/// the machine sleeps, and the clock may be set. It is far less than the third of a life that is
+/// left at a renewal. A certificate that cannot be made anew is tried again at the next look.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
 /// The TLS of a master's server.
 #[derive(Debug)]
@@ -58,19 +61,21 @@ impl ServerTls {
         Ok(TlsAcceptor::from(self.config.clone()).accept(tcp).await?.into())
     }
 
-    /// Makes the certificate anew in time, for ever. Connections that stand keep theirs. `failed`
-    /// is told why one could not be made.
-    pub async fn keep_renewed(&self, mut failed: impl FnMut(TlsError)) {
-        let mut wait = RENEWAL;
+    /// Makes the certificate anew in time by `wall`, the wall clock. Connections that stand keep
+    /// theirs. `failed` is told why one could not be made.
+    pub async fn keep_renewed(&self, wall: impl Fn() -> SystemTime, mut failed: impl FnMut(TlsError)) -> Infallible {
+        let mut made = wall();
         loop {
-            tokio::time::sleep(wait).await;
-            wait = match self.renew() {
-                Ok(()) => RENEWAL,
-                Err(error) => {
-                    failed(error);
-                    RETRY
-                }
-            };
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = wall();
+            // A clock that was set back may be before the time from which the certificate holds.
+            if now.duration_since(made).is_ok_and(|age| age < RENEWAL) {
+                continue;
+            }
+            match self.renew() {
+                Ok(()) => made = now,
+                Err(error) => failed(error),
+            }
         }
     }
 

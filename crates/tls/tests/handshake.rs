@@ -4,7 +4,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use muster_tls::{Authority, Connector, FetchCaError, ServerTls, Stream, Trust, fetch_ca, names};
 use muster_types::KeyDigest;
@@ -139,29 +140,60 @@ async fn plaintext_and_silence_are_no_handshake() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_certificate_is_made_anew_before_it_ends() {
+/// A server, and the CA in which its clients trust.
+fn renewed_server() -> (Arc<ServerTls>, Trust) {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::create(directory.path()).unwrap();
     let trust = Trust::in_ca(authority.pem()).unwrap();
-    let tls = Arc::new(ServerTls::new(authority, vec!["master-0.masters".to_owned()]).unwrap());
-    let renewing = tls.clone();
-    tokio::spawn(async move { renewing.keep_renewed(|error| panic!("{error}")).await });
+    (Arc::new(ServerTls::new(authority, vec!["master-0.masters".to_owned()]).unwrap()), trust)
+}
+
+/// The certificate that a client is shown.
+async fn shown(tls: &Arc<ServerTls>, trust: &Trust) -> Vec<u8> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let shaking = tls.clone();
+    let accepted = tokio::spawn(async move { shaking.handshake(listener.accept().await.unwrap().0).await });
+    let mut connector = Connector::new(Some(trust.clone()), PATIENCE);
+    let Stream::Tls(stream) = connector.call(address.parse::<http::Uri>().unwrap()).await.unwrap().into_inner() else {
+        panic!("it is over TLS");
+    };
+    accepted.await.unwrap().unwrap();
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_is_made_anew_before_it_ends() {
+    let (tls, trust) = renewed_server();
+    let (renewing, begun) = (tls.clone(), tokio::time::Instant::now());
+    let wall = move || SystemTime::UNIX_EPOCH + begun.elapsed();
+    tokio::spawn(async move { renewing.keep_renewed(wall, |error| panic!("{error}")).await });
     let mut seen: Vec<Vec<u8>> = Vec::new();
     for _ in 0..3 {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let shaking = tls.clone();
-        let accepted = tokio::spawn(async move { shaking.handshake(listener.accept().await.unwrap().0).await });
-        let mut connector = Connector::new(Some(trust.clone()), PATIENCE);
-        let Stream::Tls(stream) = connector.call(address.parse::<http::Uri>().unwrap()).await.unwrap().into_inner()
-        else {
-            panic!("it is over TLS");
-        };
-        seen.push(stream.get_ref().1.peer_certificates().unwrap()[0].to_vec());
-        accepted.await.unwrap().unwrap();
+        seen.push(shown(&tls, &trust).await);
         tokio::time::sleep(Duration::from_secs(5 * 24 * 3600)).await;
     }
     seen.dedup();
     assert_eq!(seen.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_is_made_anew_after_a_sleep_of_the_machine_and_after_the_clock_was_set_back() {
+    let (tls, trust) = renewed_server();
+    let now = Arc::new(AtomicU64::new(30 * 24 * 3600));
+    let (renewing, read) = (tls.clone(), now.clone());
+    let wall = move || SystemTime::UNIX_EPOCH + Duration::from_secs(read.load(Ordering::SeqCst));
+    tokio::spawn(async move { renewing.keep_renewed(wall, |error| panic!("{error}")).await });
+    let two_looks = Duration::from_secs(2 * 3600);
+    tokio::time::sleep(two_looks).await;
+    let first = shown(&tls, &trust).await;
+    tokio::time::sleep(two_looks).await;
+    assert_eq!(shown(&tls, &trust).await, first, "it is not made anew before its time");
+    now.fetch_add(6 * 24 * 3600, Ordering::SeqCst);
+    tokio::time::sleep(two_looks).await;
+    let second = shown(&tls, &trust).await;
+    assert_ne!(second, first, "the machine slept for six days");
+    now.fetch_sub(10 * 24 * 3600, Ordering::SeqCst);
+    tokio::time::sleep(two_looks).await;
+    assert_ne!(shown(&tls, &trust).await, second, "the clock was set back");
 }

@@ -7,6 +7,7 @@ mod table;
 mod token;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -107,7 +108,7 @@ impl AccessControl {
 
     /// Reads the file again whenever it has changed. A file that makes no sense leaves the table as
     /// it was, and is reported once.
-    pub(crate) async fn keep_read(&self) {
+    pub(crate) async fn keep_read(&self) -> Infallible {
         let Some(credentials) = &self.credentials else { return std::future::pending().await };
         let mut reported = String::new();
         loop {
