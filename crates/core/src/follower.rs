@@ -102,8 +102,8 @@ impl Follower {
             }
             Write::PutWorker(record) => drop(self.workers.insert(record.uid, record)),
             Write::DeleteWorker(uid) => drop(self.workers.remove(&uid)),
-            // No decision depends on events.
-            Write::PutEvents(_) | Write::DeleteEvents(_) => {}
+            // No decision depends on tokens and events.
+            Write::PutToken(_) | Write::DeleteToken(_) | Write::PutEvents(_) | Write::DeleteEvents(_) => {}
         }
     }
 

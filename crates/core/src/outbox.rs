@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_types::{ApplicationUid, DriverUid, Event, ExecutorId, ExecutorRecord, WorkerCommand, WorkerUid, Write};
+use muster_types::{
+    ApplicationUid, DriverUid, Event, ExecutorId, ExecutorRecord, TokenId, WorkerCommand, WorkerUid, Write,
+};
 
 use crate::{Effect, Group, LinkId, size};
 
@@ -30,6 +32,7 @@ enum WriteKey {
     Application(ApplicationUid),
     Executors(ApplicationUid, u64),
     Worker(WorkerUid),
+    Token(TokenId),
 }
 
 fn key(write: &Write) -> Option<WriteKey> {
@@ -42,6 +45,8 @@ fn key(write: &Write) -> Option<WriteKey> {
         Write::DeleteExecutors(application, sequence) => Some(WriteKey::Executors(*application, *sequence)),
         Write::PutWorker(record) => Some(WriteKey::Worker(record.uid)),
         Write::DeleteWorker(uid) => Some(WriteKey::Worker(*uid)),
+        Write::PutToken(record) => Some(WriteKey::Token(record.id)),
+        Write::DeleteToken(id) => Some(WriteKey::Token(*id)),
         // Only the commit loop writes events.
         Write::PutEvents(_) | Write::DeleteEvents(_) => None,
     }

@@ -98,11 +98,13 @@ pub(crate) fn write(write: &Write) -> usize {
                 + record.host.len()
                 + record.requests.len() * REQUEST
         }
+        Write::PutToken(record) => 256 + record.name.len() + record.created_by.len(),
         Write::PutEvents(record) => 256 * record.events.len(),
         Write::DeleteDriver(_)
         | Write::DeleteApplication(_)
         | Write::DeleteExecutors(..)
         | Write::DeleteWorker(_)
+        | Write::DeleteToken(_)
         | Write::DeleteEvents(_) => 64,
     }
 }

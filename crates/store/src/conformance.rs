@@ -67,6 +67,7 @@ fn one_of_each(seed: u64) -> (Vec<Write>, Snapshot) {
         executors: vec![sample.executors(application.uid, 1)],
         applications: vec![application],
         workers: vec![sample.worker()],
+        tokens: vec![sample.token()],
         events: vec![sample.events(Commit(1))],
         quarantined: Vec::new(),
     };
@@ -75,6 +76,7 @@ fn one_of_each(seed: u64) -> (Vec<Write>, Snapshot) {
         Write::PutApplication(snapshot.applications[0].clone()),
         Write::PutExecutors(snapshot.executors[0].clone()),
         Write::PutWorker(snapshot.workers[0].clone()),
+        Write::PutToken(snapshot.tokens[0].clone()),
         Write::PutEvents(snapshot.events[0].clone()),
     ];
     (writes, snapshot)
@@ -150,6 +152,7 @@ async fn what_was_deleted_is_gone<P: Reopen>(place: &P) {
         Write::DeleteApplication(kept.applications[0].uid),
         Write::DeleteExecutors(kept.applications[0].uid, 1),
         Write::DeleteWorker(kept.workers[0].uid),
+        Write::DeleteToken(kept.tokens[0].id),
         Write::DeleteEvents(Commit(1)),
         // A missing record is no error: a delete may be repeated under another number.
         Write::DeleteEvents(Commit(77)),

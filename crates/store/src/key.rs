@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use muster_types::{ApplicationUid, Commit, DriverUid, WorkerUid, Write};
+use muster_types::{ApplicationUid, Commit, DriverUid, TokenId, WorkerUid, Write};
 
 /// The key of a record. Its bytes are a letter for the kind and then numbers in big-endian, so that
 /// records of a kind are neighbours and those of one application and of the events are in their
@@ -13,6 +13,7 @@ pub(crate) enum Key {
     Application(ApplicationUid),
     Executors(ApplicationUid, u64),
     Worker(WorkerUid),
+    Token(TokenId),
     Events(Commit),
 }
 
@@ -28,6 +29,8 @@ impl Key {
             Write::DeleteExecutors(application, sequence) => Key::Executors(*application, *sequence),
             Write::PutWorker(record) => Key::Worker(record.uid),
             Write::DeleteWorker(uid) => Key::Worker(*uid),
+            Write::PutToken(record) => Key::Token(record.id),
+            Write::DeleteToken(id) => Key::Token(*id),
             Write::PutEvents(record) => Key::Events(record.commit),
             Write::DeleteEvents(commit) => Key::Events(*commit),
         }
@@ -40,6 +43,7 @@ impl Key {
             Key::Application(uid) => (b'a', [&uid.to_bytes(), &[]]),
             Key::Executors(uid, sequence) => (b'x', [&uid.to_bytes(), &sequence.to_be_bytes()]),
             Key::Worker(uid) => (b'w', [&uid.to_bytes(), &[]]),
+            Key::Token(id) => (b't', [&id.to_bytes(), &[]]),
             Key::Events(commit) => (b'e', [&commit.0.to_be_bytes(), &[]]),
         };
         let mut bytes = Vec::with_capacity(25);
@@ -60,6 +64,7 @@ impl Key {
                 Some(Key::Executors(ApplicationUid::from_slice(uid)?, number(sequence)?))
             }
             b'w' => WorkerUid::from_slice(rest).map(Key::Worker),
+            b't' => TokenId::from_slice(rest).map(Key::Token),
             b'e' => number(rest).map(|number| Key::Events(Commit(number))),
             _ => None,
         }
@@ -78,6 +83,7 @@ impl fmt::Display for Key {
             Key::Application(uid) => write!(f, "application/{uid}"),
             Key::Executors(uid, sequence) => write!(f, "executors/{uid}/{sequence}"),
             Key::Worker(uid) => write!(f, "worker/{uid}"),
+            Key::Token(id) => write!(f, "token/{id}"),
             Key::Events(commit) => write!(f, "events/{}", commit.0),
         }
     }
@@ -94,6 +100,7 @@ mod tests {
             Key::Application(ApplicationUid(2)),
             Key::Executors(ApplicationUid(3), 1 << 40),
             Key::Worker(WorkerUid(4)),
+            Key::Token(TokenId::from_bytes([1, 2, 3, 4, 5, 0xff])),
             Key::Events(Commit(u64::MAX)),
         ];
         for key in keys {
@@ -109,6 +116,8 @@ mod tests {
             b"d0123456789abcde",
             b"d0123456789abcdefg",
             b"z0123456789abcdef",
+            b"t12345",
+            b"t1234567",
             b"e1234567",
             b"e123456789",
         ] {

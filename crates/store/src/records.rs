@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_types::{
     ApplicationRecord, ApplicationUid, Commit, DriverRecord, DriverUid, EventsRecord, ExecutorsRecord,
-    QuarantinedRecord, Snapshot, WorkerRecord, WorkerUid, Write,
+    QuarantinedRecord, Snapshot, TokenId, TokenRecord, WorkerRecord, WorkerUid, Write,
 };
 
 use crate::codec::{DecodeError, Stored};
@@ -18,6 +18,7 @@ pub(crate) struct Records {
     applications: BTreeMap<ApplicationUid, Arc<ApplicationRecord>>,
     executors: BTreeMap<(ApplicationUid, u64), Arc<ExecutorsRecord>>,
     workers: BTreeMap<WorkerUid, Arc<WorkerRecord>>,
+    tokens: BTreeMap<TokenId, Arc<TokenRecord>>,
     events: BTreeMap<Commit, Arc<EventsRecord>>,
     /// The errors of unreadable records, by name.
     quarantined: BTreeMap<String, String>,
@@ -52,6 +53,7 @@ impl Records {
             Key::Application(uid) => drop(self.applications.remove(&uid)),
             Key::Executors(application, sequence) => drop(self.executors.remove(&(application, sequence))),
             Key::Worker(uid) => drop(self.workers.remove(&uid)),
+            Key::Token(id) => drop(self.tokens.remove(&id)),
             Key::Events(commit) => drop(self.events.remove(&commit)),
         }
         if !self.quarantined.is_empty() {
@@ -68,11 +70,13 @@ impl Records {
                 drop(self.executors.insert((record.application, record.sequence), record));
             }
             Write::PutWorker(record) => drop(self.workers.insert(record.uid, record)),
+            Write::PutToken(record) => drop(self.tokens.insert(record.id, record)),
             Write::PutEvents(record) => drop(self.events.insert(record.commit, record)),
             Write::DeleteDriver(_)
             | Write::DeleteApplication(_)
             | Write::DeleteExecutors(..)
             | Write::DeleteWorker(_)
+            | Write::DeleteToken(_)
             | Write::DeleteEvents(_) => self.delete(Key::of(&write)),
         }
     }
@@ -85,6 +89,7 @@ impl Records {
             applications: self.applications.values().cloned().collect(),
             executors: self.executors.values().cloned().collect(),
             workers: self.workers.values().cloned().collect(),
+            tokens: self.tokens.values().cloned().collect(),
             events: self.events.values().cloned().collect(),
             quarantined: self.quarantined(),
         }
@@ -102,6 +107,7 @@ impl Records {
                 record.map_or(Write::DeleteExecutors(uid, sequence), Write::PutExecutors)
             }
             Key::Worker(uid) => self.workers.get(&uid).cloned().map_or(Write::DeleteWorker(uid), Write::PutWorker),
+            Key::Token(id) => self.tokens.get(&id).cloned().map_or(Write::DeleteToken(id), Write::PutToken),
             Key::Events(commit) => {
                 self.events.get(&commit).cloned().map_or(Write::DeleteEvents(commit), Write::PutEvents)
             }
@@ -125,11 +131,12 @@ impl Records {
         let drivers = self.drivers.values().map(|record| (Key::Driver(record.uid), record.encode()));
         let events = self.events.values().map(|record| (Key::Events(record.commit), record.encode()));
         let workers = self.workers.values().map(|record| (Key::Worker(record.uid), record.encode()));
+        let tokens = self.tokens.values().map(|record| (Key::Token(record.id), record.encode()));
         let executors = self
             .executors
             .values()
             .map(|record| (Key::Executors(record.application, record.sequence), record.encode()));
-        applications.chain(drivers).chain(events).chain(workers).chain(executors)
+        applications.chain(drivers).chain(events).chain(workers).chain(tokens).chain(executors)
     }
 
     fn decode(&mut self, key: Key, value: &[u8]) -> Result<(), DecodeError> {
@@ -149,6 +156,10 @@ impl Records {
             Key::Worker(uid) => {
                 let record = keyed(value, |record: &WorkerRecord| record.uid == uid)?;
                 self.workers.insert(uid, record);
+            }
+            Key::Token(id) => {
+                let record = keyed(value, |record: &TokenRecord| record.id == id)?;
+                self.tokens.insert(id, record);
             }
             Key::Events(commit) => {
                 let record = keyed(value, |record: &EventsRecord| record.commit == commit)?;
@@ -172,11 +183,13 @@ pub(crate) fn is_put(write: &Write) -> bool {
         | Write::PutApplication(_)
         | Write::PutExecutors(_)
         | Write::PutWorker(_)
+        | Write::PutToken(_)
         | Write::PutEvents(_) => true,
         Write::DeleteDriver(_)
         | Write::DeleteApplication(_)
         | Write::DeleteExecutors(..)
         | Write::DeleteWorker(_)
+        | Write::DeleteToken(_)
         | Write::DeleteEvents(_) => false,
     }
 }
@@ -188,11 +201,13 @@ pub(crate) fn encoded(write: &Write) -> Option<Vec<u8>> {
         Write::PutApplication(record) => Some(record.encode()),
         Write::PutExecutors(record) => Some(record.encode()),
         Write::PutWorker(record) => Some(record.encode()),
+        Write::PutToken(record) => Some(record.encode()),
         Write::PutEvents(record) => Some(record.encode()),
         Write::DeleteDriver(_)
         | Write::DeleteApplication(_)
         | Write::DeleteExecutors(..)
         | Write::DeleteWorker(_)
+        | Write::DeleteToken(_)
         | Write::DeleteEvents(_) => None,
     }
 }

@@ -347,8 +347,28 @@ impl Sample {
         })
     }
 
+    fn token_id(&mut self) -> TokenId {
+        let [bytes @ .., _, _] = self.number().to_be_bytes();
+        TokenId::from_bytes(bytes)
+    }
+
+    /// A token.
+    pub fn token(&mut self) -> Arc<TokenRecord> {
+        let roles = Role::ALL.map(TokenGrant::User);
+        Arc::new(TokenRecord {
+            id: self.token_id(),
+            name: self.text(),
+            digest: TokenDigest::new([self.number() as u8; 32]),
+            grant: if self.flag() { self.pick(&roles) } else { TokenGrant::Worker },
+            created: self.wall(),
+            expires: self.maybe(Sample::wall),
+            created_by: self.text(),
+            revoked: self.maybe(Sample::wall),
+        })
+    }
+
     fn subject(&mut self) -> Subject {
-        match self.below(4) {
+        match self.below(5) {
             0 => Subject::Driver {
                 id: DriverId::new(self.text()),
                 uid: DriverUid(self.uid()),
@@ -371,6 +391,7 @@ impl Sample {
                 worker: self.worker_name(),
                 outcome: self.maybe(Sample::outcome),
             },
+            3 => Subject::Token { id: self.token_id(), name: self.text(), revoked: self.flag() },
             _ => Subject::Worker {
                 name: self.worker_name(),
                 uid: WorkerUid(self.uid()),

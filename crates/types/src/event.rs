@@ -2,10 +2,10 @@
 
 use crate::{
     ApplicationId, ApplicationState, ApplicationUid, AttemptNumber, DriverId, DriverState, DriverUid, ExecutorId,
-    ExecutorState, Outcome, ProfileId, WallTime, WorkerName, WorkerState, WorkerUid,
+    ExecutorState, Outcome, ProfileId, TokenId, WallTime, WorkerName, WorkerState, WorkerUid,
 };
 
-/// A change of a driver, application, executor or worker.
+/// A change of a driver, application, executor, worker or token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// When it happened.
@@ -70,5 +70,14 @@ pub enum Subject {
         state: WorkerState,
         /// Whether it drains.
         draining: bool,
+    },
+    /// A token was made or revoked.
+    Token {
+        /// Its id.
+        id: TokenId,
+        /// The user or worker that it is for.
+        name: String,
+        /// Whether it is revoked.
+        revoked: bool,
     },
 }

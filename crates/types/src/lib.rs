@@ -21,6 +21,7 @@ mod resources;
 mod secret;
 mod template;
 mod time;
+mod token;
 mod worker;
 
 pub use application::*;
@@ -41,4 +42,5 @@ pub use resources::*;
 pub use secret::*;
 pub use template::*;
 pub use time::*;
+pub use token::*;
 pub use worker::*;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use crate::{
     AllocatedResources, ApplicationId, ApplicationSpec, ApplicationState, ApplicationUid, AttemptNumber, Capabilities,
     Commit, DriverId, DriverSpec, DriverState, DriverUid, Event, ExecutorId, ExecutorProfile, ExecutorState,
-    Incarnation, KeyDigest, KilledBy, Outcome, ProfileId, RequestId, Secret, WallTime, WorkerName, WorkerUid,
+    Incarnation, KeyDigest, KilledBy, Outcome, ProfileId, RequestId, Secret, TokenDigest, TokenGrant, TokenId,
+    WallTime, WorkerName, WorkerUid,
 };
 
 /// The cluster itself: made once, when its store is first opened.
@@ -264,6 +265,34 @@ pub struct DrainRecord {
     pub deadline: Option<std::time::Duration>,
 }
 
+/// A token of a user or a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// Its id, which is part of its text.
+    pub id: TokenId,
+    /// The user, or the worker.
+    pub name: String,
+    /// What its secret is known by.
+    pub digest: TokenDigest,
+    /// What it is for.
+    pub grant: TokenGrant,
+    /// When it was made.
+    pub created: WallTime,
+    /// When it expires; `None`: never.
+    pub expires: Option<WallTime>,
+    /// The caller who made it.
+    pub created_by: String,
+    /// When it was revoked.
+    pub revoked: Option<WallTime>,
+}
+
+impl TokenRecord {
+    /// When it is no longer good: when it was revoked, else when it expires.
+    pub fn ends(&self) -> Option<WallTime> {
+        self.revoked.into_iter().chain(self.expires).min()
+    }
+}
+
 /// The events of one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventsRecord {
@@ -292,6 +321,10 @@ pub enum Write {
     PutWorker(Arc<WorkerRecord>),
     /// Remove.
     DeleteWorker(WorkerUid),
+    /// Make or replace.
+    PutToken(Arc<TokenRecord>),
+    /// Remove.
+    DeleteToken(TokenId),
     /// Make.
     PutEvents(Arc<EventsRecord>),
     /// Remove.
@@ -311,6 +344,8 @@ pub struct Snapshot {
     pub executors: Vec<Arc<ExecutorsRecord>>,
     /// Workers, by uid.
     pub workers: Vec<Arc<WorkerRecord>>,
+    /// Tokens, by id.
+    pub tokens: Vec<Arc<TokenRecord>>,
     /// Events, by commit.
     pub events: Vec<Arc<EventsRecord>>,
     /// Records that could not be read. Nothing that they name is placed.
@@ -320,13 +355,14 @@ pub struct Snapshot {
 impl Snapshot {
     /// The writes that produce it. Records that could not be read are not among them.
     pub fn into_writes(self) -> impl Iterator<Item = Write> {
-        let Snapshot { commit: _, drivers, applications, executors, workers, events, quarantined: _ } = self;
+        let Snapshot { commit: _, drivers, applications, executors, workers, tokens, events, quarantined: _ } = self;
         let drivers = drivers.into_iter().map(Write::PutDriver);
         let applications = applications.into_iter().map(Write::PutApplication);
         let executors = executors.into_iter().map(Write::PutExecutors);
         let workers = workers.into_iter().map(Write::PutWorker);
+        let tokens = tokens.into_iter().map(Write::PutToken);
         let events = events.into_iter().map(Write::PutEvents);
-        drivers.chain(applications).chain(executors).chain(workers).chain(events)
+        drivers.chain(applications).chain(executors).chain(workers).chain(tokens).chain(events)
     }
 }
 

@@ -28,6 +28,10 @@ pub(crate) fn event_line(event: &Event, screen: Screen) -> String {
             let drain = if worker.draining { "draining" } else { "" };
             (format!("worker {}", worker.name), worker_state(worker.state), drain.to_owned())
         }
+        Some(Subject::Token(token)) => {
+            let state = if token.revoked { "REVOKED" } else { "CREATED" };
+            (format!("token {}", token.token_id), state.to_owned(), String::new())
+        }
         None => ("-".to_owned(), String::new(), String::new()),
     };
     let place = match (&event.subject, place.as_str()) {
@@ -48,6 +52,6 @@ fn outcome_of(event: &Event) -> Option<&Outcome> {
     match event.subject.as_ref()? {
         Subject::Driver(driver) => driver.outcome.as_ref(),
         Subject::Executor(executor) => executor.outcome.as_ref(),
-        Subject::Application(_) | Subject::Worker(_) => None,
+        Subject::Application(_) | Subject::Worker(_) | Subject::Token(_) => None,
     }
 }

@@ -33,6 +33,8 @@ fn key(write: &Write) -> String {
         Write::DeleteExecutors(uid, sequence) => format!("executors {uid} {sequence}"),
         Write::PutWorker(record) => format!("worker {}", record.uid),
         Write::DeleteWorker(uid) => format!("worker {uid}"),
+        Write::PutToken(record) => format!("token {}", record.id),
+        Write::DeleteToken(id) => format!("token {id}"),
         Write::PutEvents(record) => format!("events {}", record.commit.0),
         Write::DeleteEvents(commit) => format!("events {}", commit.0),
     }

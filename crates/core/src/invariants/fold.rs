@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_types::{
     ApplicationRecord, ApplicationUid, Commit, DriverRecord, DriverUid, EventsRecord, ExecutorId, ExecutorRecord,
-    ExecutorsRecord, Snapshot, WorkerRecord, WorkerUid, Write,
+    ExecutorsRecord, Snapshot, TokenId, TokenRecord, WorkerRecord, WorkerUid, Write,
 };
 
 /// Durable records by key.
@@ -19,6 +19,8 @@ pub struct Fold {
     pub executors: BTreeMap<(ApplicationUid, u64), Arc<ExecutorsRecord>>,
     /// Workers.
     pub workers: BTreeMap<WorkerUid, Arc<WorkerRecord>>,
+    /// Tokens.
+    pub tokens: BTreeMap<TokenId, Arc<TokenRecord>>,
     /// Events.
     pub events: BTreeMap<Commit, Arc<EventsRecord>>,
     /// Writes so far.
@@ -39,6 +41,8 @@ impl Fold {
             Write::DeleteExecutors(uid, sequence) => drop(self.executors.remove(&(*uid, *sequence))),
             Write::PutWorker(record) => drop(self.workers.insert(record.uid, Arc::clone(record))),
             Write::DeleteWorker(uid) => drop(self.workers.remove(uid)),
+            Write::PutToken(record) => drop(self.tokens.insert(record.id, Arc::clone(record))),
+            Write::DeleteToken(id) => drop(self.tokens.remove(id)),
             Write::PutEvents(record) => drop(self.events.insert(record.commit, Arc::clone(record))),
             Write::DeleteEvents(commit) => drop(self.events.remove(commit)),
         }
@@ -53,6 +57,7 @@ impl Fold {
             applications: self.applications.values().cloned().collect(),
             executors: self.executors.values().cloned().collect(),
             workers: self.workers.values().cloned().collect(),
+            tokens: self.tokens.values().cloned().collect(),
             events: self.events.values().cloned().collect(),
             quarantined: Vec::new(),
         }

@@ -44,6 +44,20 @@ pub(super) fn check(fold: &Fold, write: &Write, found: &mut Vec<InvariantViolati
                 violate(found, "only what ended is removed", uid.to_string());
             }
         }
+        Write::PutToken(record) => {
+            let Some(before) = fold.tokens.get(&record.id) else { return };
+            if before.revoked.is_some() && before.revoked != record.revoked {
+                violate(found, "terminal is terminal", format!("token {}", record.id));
+            }
+            if (&before.name, before.digest, before.grant) != (&record.name, record.digest, record.grant) {
+                violate(found, "a token is for one caller", format!("token {}", record.id));
+            }
+        }
+        Write::DeleteToken(id) => {
+            if fold.tokens.get(id).is_some_and(|record| record.ends().is_none()) {
+                violate(found, "only what ended is removed", format!("token {id}"));
+            }
+        }
         Write::DeleteExecutors(..) | Write::DeleteWorker(_) | Write::PutEvents(_) | Write::DeleteEvents(_) => {}
     }
 }

@@ -117,6 +117,8 @@ fn key(write: &Write) -> (String, bool) {
         Write::DeleteExecutors(uid, sequence) => (format!("x/{uid}/{sequence}"), false),
         Write::PutWorker(record) => (format!("w/{}", record.uid), true),
         Write::DeleteWorker(uid) => (format!("w/{uid}"), false),
+        Write::PutToken(record) => (format!("t/{}", record.id), true),
+        Write::DeleteToken(id) => (format!("t/{id}"), false),
         Write::PutEvents(record) => (format!("e/{}", record.commit.0), true),
         Write::DeleteEvents(commit) => (format!("e/{}", commit.0), false),
     }

@@ -48,6 +48,11 @@ fn write(write: &Write) -> String {
             format!("worker {} inc {}{key}{drain}{lost}{forgotten}{revoked}", record.name, record.incarnation.counter)
         }
         Write::DeleteWorker(uid) => format!("delete worker {uid}"),
+        Write::PutToken(record) => {
+            let revoked = if record.revoked.is_some() { " revoked" } else { "" };
+            format!("token {} {} {}{revoked}", record.id, record.grant.as_str(), record.name)
+        }
+        Write::DeleteToken(id) => format!("delete token {id}"),
         Write::PutEvents(_) => "events".to_owned(),
         Write::DeleteEvents(_) => "delete events".to_owned(),
     }
@@ -99,6 +104,7 @@ fn event(event: &Event) -> String {
         Subject::Worker { name, state, draining, .. } => {
             format!("worker {name} {}{}", state.as_str(), if *draining { " draining" } else { "" })
         }
+        Subject::Token { id, revoked, .. } => format!("token {id}{}", if *revoked { " revoked" } else { "" }),
     };
     format!("event {about}{message}")
 }

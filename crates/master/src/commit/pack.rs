@@ -91,11 +91,14 @@ fn size_of(write: &Write) -> usize {
             Write::PutApplication(_) => muster_types::MAX_SPEC_BYTES,
             Write::PutExecutors(record) => record.executors.len() * 256,
             Write::PutWorker(_) => 2048,
+            // Its name and its maker's are bounded.
+            Write::PutToken(_) => 512,
             Write::PutEvents(record) => record.events.len() * 192,
             Write::DeleteDriver(_)
             | Write::DeleteApplication(_)
             | Write::DeleteExecutors(..)
             | Write::DeleteWorker(_)
+            | Write::DeleteToken(_)
             | Write::DeleteEvents(_) => 0,
         }
 }

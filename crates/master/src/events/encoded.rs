@@ -106,6 +106,8 @@ fn subject_of(event: &Event) -> u128 {
         Subject::Driver { uid, .. } => uid.0,
         Subject::Application { uid, .. } | Subject::Executor { uid, .. } => uid.0,
         Subject::Worker { uid, .. } => uid.0,
+        // Whoever watches single objects names drivers, applications or workers. No uid is this.
+        Subject::Token { .. } => 0,
     }
 }
 

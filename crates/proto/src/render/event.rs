@@ -49,5 +49,8 @@ fn subject(subject: &Subject) -> v1::event::Subject {
             state: v1::worker::State::from(*state).into(),
             draining: *draining,
         }),
+        Subject::Token { id, name, revoked } => {
+            Wire::Token(v1::TokenEvent { token_id: id.to_string(), name: name.clone(), revoked: *revoked })
+        }
     }
 }

@@ -48,6 +48,7 @@ stored_enum!(DriverState {
 stored_enum!(ApplicationState { Waiting, Running, Disconnected, Ending, Finished, Failed, Killed });
 stored_enum!(ExecutorState { Launching, Running, Killing, Unreachable, Exited, Killed, Failed, Lost });
 stored_enum!(WorkerState { Alive, Disconnected, Unconfirmed, Lost, Forgotten });
+stored_enum!(Role { Viewer, Submitter, Operator, Admin });
 stored_enum!(RestartCondition { Never, OnFailure, Always });
 stored_enum!(WorkerLostPolicy { Rerun, Wait });
 stored_enum!(SessionLostPolicy { End, Keep });

@@ -2,7 +2,7 @@
 
 use muster_types::{
     ApplicationId, ApplicationState, ApplicationUid, AttemptNumber, Commit, DriverId, DriverState, DriverUid, Event,
-    EventsRecord, ExecutorId, ExecutorState, ProfileId, Subject, WallTime, WorkerName, WorkerState, WorkerUid,
+    EventsRecord, ExecutorId, ExecutorState, ProfileId, Subject, TokenId, WallTime, WorkerName, WorkerState, WorkerUid,
 };
 
 use super::enums::StoredEnum as _;
@@ -35,6 +35,7 @@ impl Stored for Event {
             StoredSubject::Application(subject) => application(subject)?,
             StoredSubject::Executor(subject) => executor(subject)?,
             StoredSubject::Worker(subject) => worker(subject)?,
+            StoredSubject::Token(subject) => token(subject)?,
         };
         Ok(Event { time: WallTime(message.time), message: message.message, subject })
     }
@@ -71,6 +72,11 @@ fn stored_subject(subject: &Subject) -> StoredSubject {
             uid: uid.to_bytes().to_vec(),
             state: state.to_number(),
             draining: *draining,
+        }),
+        Subject::Token { id, name, revoked } => StoredSubject::Token(proto::TokenSubject {
+            id: id.to_bytes().to_vec(),
+            name: name.clone(),
+            revoked: *revoked,
         }),
     }
 }
@@ -112,5 +118,13 @@ fn worker(subject: proto::WorkerSubject) -> Result<Subject, DecodeError> {
         uid: required(WorkerUid::from_slice(&subject.uid), "uid")?,
         state: WorkerState::from_number(subject.state, "state")?,
         draining: subject.draining,
+    })
+}
+
+fn token(subject: proto::TokenSubject) -> Result<Subject, DecodeError> {
+    Ok(Subject::Token {
+        id: required(TokenId::from_slice(&subject.id), "id")?,
+        name: subject.name,
+        revoked: subject.revoked,
     })
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! PREFIX/m/schema m/cluster m/generation m/head   what every store has
 //! PREFIX/l/LEASE                                  masters that lead or wait, by their leases
-//! PREFIX/d/UID a/UID x/UID/NUMBER w/UID e/COMMIT  the records
+//! PREFIX/d/UID a/UID x/UID/NUMBER w/UID t/ID e/COMMIT  the records
 //! ```
 
 use muster_types::{ApplicationUid, Commit, DriverUid, WorkerUid};
@@ -57,6 +57,7 @@ impl Keys {
             KeyKind::Record(Key::Application(uid)) => format!("{prefix}a/{:032x}", uid.0),
             KeyKind::Record(Key::Executors(uid, sequence)) => format!("{prefix}x/{:032x}/{sequence:020}", uid.0),
             KeyKind::Record(Key::Worker(uid)) => format!("{prefix}w/{:032x}", uid.0),
+            KeyKind::Record(Key::Token(id)) => format!("{prefix}t/{id}"),
             KeyKind::Record(Key::Events(commit)) => format!("{prefix}e/{:020}", commit.0),
         }
         .into_bytes()
@@ -87,6 +88,7 @@ impl Keys {
                 Key::Executors(ApplicationUid(uid(application)?), number(sequence)?)
             }
             "w" => Key::Worker(WorkerUid(uid(rest)?)),
+            "t" => Key::Token(rest.parse().ok()?),
             "e" => Key::Events(Commit(number(rest)?)),
             _ => return None,
         };
@@ -173,7 +175,7 @@ mod tests {
         range.0.as_slice() <= key && key < range.1.as_slice()
     }
 
-    const PLACES: [KeyKind; 11] = [
+    const PLACES: [KeyKind; 12] = [
         KeyKind::Schema,
         KeyKind::Cluster,
         KeyKind::Generation,
@@ -184,6 +186,7 @@ mod tests {
         KeyKind::Record(Key::Application(ApplicationUid(2))),
         KeyKind::Record(Key::Executors(ApplicationUid(3), 1 << 40)),
         KeyKind::Record(Key::Worker(WorkerUid(4))),
+        KeyKind::Record(Key::Token(muster_types::TokenId::from_bytes([1, 2, 3, 4, 5, 0xff]))),
         KeyKind::Record(Key::Events(Commit(u64::MAX))),
     ];
 

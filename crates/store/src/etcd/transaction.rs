@@ -122,7 +122,9 @@ pub(super) fn note(kept: &mut KeptEvents, writes: &[Write]) {
             | Write::PutExecutors(_)
             | Write::DeleteExecutors(..)
             | Write::PutWorker(_)
-            | Write::DeleteWorker(_) => {}
+            | Write::DeleteWorker(_)
+            | Write::PutToken(_)
+            | Write::DeleteToken(_) => {}
         }
     }
 }

@@ -27,6 +27,7 @@ async fn fill(leader: &mut Leader<AnyStore>, from: u64, to: u64) {
         writes.push(Write::PutExecutors(sample.executors(application.uid, commit)));
         writes.push(Write::PutApplication(application));
         writes.push(Write::PutWorker(sample.worker()));
+        writes.push(Write::PutToken(sample.token()));
         writes.push(Write::PutEvents(sample.events(Commit(commit))));
         leader.store.commit(Transaction { commit: Commit(commit), writes }).await.unwrap();
     }

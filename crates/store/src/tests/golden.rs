@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use muster_types::{
     ApplicationRecord, ApplicationUid, ClusterRecord, ClusterUid, Commit, DriverRecord, EventsRecord, ExecutorsRecord,
-    WallTime, WorkerRecord,
+    TokenRecord, WallTime, WorkerRecord,
 };
 
 use crate::codec::Stored;
@@ -47,6 +47,7 @@ fn what_was_written_once_is_read_for_ever() {
     check::<ExecutorsRecord>("executors", &sample.executors(ApplicationUid(7), 3));
     check::<WorkerRecord>("worker", &sample.worker());
     check::<EventsRecord>("events", &sample.events(Commit(9)));
+    check::<TokenRecord>("token", &sample.token());
     let cluster =
         ClusterRecord { uid: ClusterUid(0x1234), name: "golden".into(), created: WallTime(1_700_000_000_000) };
     check("cluster", &cluster);

@@ -109,6 +109,7 @@ async fn what_a_standby_learns_bit_by_bit_is_what_it_has_when_it_leads() {
             Write::PutExecutors(sample.executors(application.uid, 1)),
             Write::PutApplication(application),
             Write::PutWorker(sample.worker()),
+            Write::PutToken(sample.token()),
             Write::PutEvents(sample.events(commit.next())),
         ];
         // Some existing records are deleted.
@@ -146,11 +147,13 @@ fn deletion(write: &Write) -> Option<Write> {
         Write::PutApplication(record) => Some(Write::DeleteApplication(record.uid)),
         Write::PutExecutors(record) => Some(Write::DeleteExecutors(record.application, record.sequence)),
         Write::PutWorker(record) => Some(Write::DeleteWorker(record.uid)),
+        Write::PutToken(record) => Some(Write::DeleteToken(record.id)),
         Write::PutEvents(_)
         | Write::DeleteDriver(_)
         | Write::DeleteApplication(_)
         | Write::DeleteExecutors(..)
         | Write::DeleteWorker(_)
+        | Write::DeleteToken(_)
         | Write::DeleteEvents(_) => None,
     }
 }
