@@ -1,19 +1,22 @@
 //! How many processes one runner starts, reaps, journals and reports per second.
 //!
-//! `cargo run --release -p muster-runner --example spawn_rate [COUNT]`, after `cargo build
-//! --release -p muster-runner`. The example plays the agent on the same machine, so the figure is
-//! that of runner, agent and programs together. The program is the smallest that can be executed:
-//! it only ends.
+//! `cargo run --release -p muster-runner --example spawn_rate [COUNT [RUNNER [UID]]]`, after `cargo
+//! build --release -p muster-runner`. The programs run as the runner does, or as a user, whom a
+//! runner of an earlier version knows nothing of: so two versions are compared. The example plays
+//! the agent on the same machine, so the figure is that of runner, agent and programs together. The
+//! program is the smallest that can be executed: it only ends.
 
 use std::error::Error;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use muster_agent::runner_protocol::{
-    Accepted, AgentHello, FrameReader, Framed as _, Limits, Program, SOCKET_NAME, Start, ToAgent, ToRunner, VERSION,
+    Accepted, AgentHello, FrameReader, Framed as _, Limits, ProcessCredentials, Program, SOCKET_NAME, Start, ToAgent,
+    ToRunner, VERSION, VERSION_MIN,
 };
 use muster_types::{Acknowledgement, AllocatedResources, AttemptKey, AttemptNumber, AttemptState, DriverUid};
 
@@ -34,15 +37,22 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
     let count = std::env::args().nth(1).map_or(Ok(50_000), |count| count.parse())?;
+    let runner = std::env::args().nth(2).map_or_else(beside, |path| Ok(path.into()))?;
+    let uid: Option<u32> = std::env::args().nth(3).map(|uid| uid.parse()).transpose()?;
     let dir = tempfile::tempdir()?;
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711))?;
     let program = compile(dir.path())?;
     let limits = Limits { memory: Some(64 << 20), cpu_millis: Some(1000), pids: Some(64) };
     for (name, arguments, limits) in
         [("tree only", ["--limits", "off"], Limits::default()), ("tree and limits", ["--limits", "on"], limits)]
     {
         let state = dir.path().join(name.replace(' ', "-"));
-        launch(&state, &arguments)?;
+        let allowed = uid.is_none().then_some("--allow-root");
+        launch(&runner, &state, arguments.into_iter().chain(allowed))?;
         let mut agent = Agent::connect(&state)?;
+        agent.credentials = uid.map(|uid| ProcessCredentials { uid, gid: uid, groups: Vec::new() });
+        agent.logs = dir.path().join(format!("logs-{}", name.replace(' ', "-")));
+        std::fs::create_dir(&agent.logs)?;
         let idle = resident(agent.pid)?;
         agent.measure(&program, limits, count / 10)?;
         let (length, latency) = agent.measure(&program, limits, count)?;
@@ -65,9 +75,13 @@ fn compile(dir: &Path) -> Result<String> {
     Ok(program.to_str().ok_or("the path is not a text")?.to_owned())
 }
 
-fn launch(state: &Path, arguments: &[&str]) -> Result<()> {
+/// The runner that was built with this example.
+fn beside() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let runner = own.parent().and_then(Path::parent).ok_or("no directory")?.join("muster-runner");
+    Ok(own.parent().and_then(Path::parent).ok_or("no directory")?.join("muster-runner"))
+}
+
+fn launch<'a>(runner: &Path, state: &Path, arguments: impl Iterator<Item = &'a str>) -> Result<()> {
     let status = Command::new(runner).arg("--state-dir").arg(state).args(arguments).status()?;
     if status.success() { Ok(()) } else { Err("the runner did not start".into()) }
 }
@@ -84,6 +98,8 @@ struct Agent {
     pid: u32,
     capabilities: String,
     next: u32,
+    credentials: Option<ProcessCredentials>,
+    logs: PathBuf,
 }
 
 impl Agent {
@@ -94,8 +110,10 @@ impl Agent {
             pid: 0,
             capabilities: String::new(),
             next: 0,
+            credentials: None,
+            logs: PathBuf::new(),
         };
-        agent.send(&[ToRunner::Hello(AgentHello { version_min: VERSION, version_max: VERSION })])?;
+        agent.send(&[ToRunner::Hello(AgentHello { version_min: VERSION_MIN, version_max: VERSION })])?;
         let messages = agent.receive()?;
         let Some(ToAgent::Hello(hello)) = messages.first() else { return Err("no hello".into()) };
         (agent.pid, agent.capabilities) = (hello.pid, format!("{:?}", hello.capabilities));
@@ -126,6 +144,8 @@ impl Agent {
 
     fn start(&mut self, program: &str, limits: Limits) -> ToRunner {
         self.next += 1;
+        // Each has files of its own, as in a worker.
+        let log = |stream: &str| self.logs.join(format!("{}-{stream}", self.next)).to_string_lossy().into_owned();
         let text = |text: &str| text.to_owned();
         ToRunner::Start(Box::new(Start {
             accepted: Accepted {
@@ -140,8 +160,9 @@ impl Agent {
                 args: vec![],
                 env: vec![(text("PATH"), text("/usr/bin:/bin"))],
                 work_dir: text("/tmp"),
-                stdout: text("/dev/null"),
-                stderr: text("/dev/null"),
+                stdout: log("stdout"),
+                stderr: log("stderr"),
+                credentials: self.credentials.clone(),
             },
             limits,
         }))

@@ -31,11 +31,16 @@ const BACKLOG: i32 = 16;
 
 /// The socket in the state directory.
 #[derive(Debug)]
-pub(crate) struct Listener(OwnedFd);
+pub(crate) struct Listener {
+    socket: OwnedFd,
+    refuses_own_namespace: bool,
+}
 
 impl Listener {
-    /// Serves this path, in place of a socket that an earlier runner left.
-    pub(crate) fn bind(path: &Path) -> io::Result<Listener> {
+    /// Serves this path, in place of a socket that an earlier runner left. A runner that is the
+    /// first process of a PID namespace refuses what connects from within it: those are the
+    /// programs that it runs, and the agent is outside.
+    pub(crate) fn bind(path: &Path, refuses_own_namespace: bool) -> io::Result<Listener> {
         match std::fs::remove_file(path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -47,17 +52,19 @@ impl Listener {
         bind(&socket, &address)?;
         rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
         listen(&socket, BACKLOG)?;
-        Ok(Listener(socket))
+        Ok(Listener { socket, refuses_own_namespace })
     }
 
     /// The next waiting connection of our own user or the superuser; others are dropped.
     pub(crate) fn accept(&self) -> Option<OwnedFd> {
         let own = rustix::process::geteuid().as_raw();
         loop {
-            match accept_with(&self.0, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            match accept_with(&self.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok(socket) => {
-                    let is_ours = sys::peer::uid(&socket).is_some_and(|uid| uid == own || uid == 0);
-                    if is_ours {
+                    let is_ours = |peer: sys::peer::SocketPeer| {
+                        (peer.uid == own || peer.uid == 0) && !(self.refuses_own_namespace && peer.pid != 0)
+                    };
+                    if sys::peer::of(&socket).is_some_and(is_ours) {
                         return Some(socket);
                     }
                 }
@@ -104,7 +111,7 @@ fn address(path: &Path) -> io::Result<(SocketAddrUnix, Option<OwnedFd>)> {
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 

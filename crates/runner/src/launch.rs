@@ -2,7 +2,7 @@
 //! on in a session without a leader and, where the kernel permits it, as the first process of its
 //! own PID namespace, so that everything it runs dies with it.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -184,11 +184,23 @@ fn tell(writer: OwnedFd, what: u8, text: &[u8]) {
     let _ = File::from(writer).write_all(&[&[what], text].concat());
 }
 
-/// Makes `/proc` show our own processes. Later mounts of the machine are still seen, but ours are
-/// not passed on.
+/// Has `/proc` show a user's own processes only, in the number that old kernels know as well.
+const HIDE_OTHERS: &CStr = c"hidepid=2";
+
+/// Whether hidden processes are still seen by the runner, which finds those of a tree there.
+fn sees_all_processes() -> bool {
+    use rustix::thread::{CapabilitySet, capabilities};
+    capabilities(None).is_ok_and(|own| own.effective.contains(CapabilitySet::SYS_PTRACE))
+}
+
+/// Makes `/proc` show our own processes, and each user its own among them. Later mounts of the
+/// machine are still seen, but ours are not passed on.
 fn own_proc() -> io::Result<()> {
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    if sees_all_processes() && mount("proc", "/proc", "proc", flags, Some(HIDE_OTHERS)).is_ok() {
+        return Ok(());
+    }
     Ok(mount("proc", "/proc", "proc", flags, None)?)
 }
 

@@ -45,6 +45,7 @@ const EXIT_SERVED: u8 = 3;
 
 /// Runs the program with the arguments after its name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    sys::privilege::refuse_inspection();
     let options = match parse(arguments) {
         Ok(RunnerInvocation::Run(options)) => options,
         Ok(RunnerInvocation::Guard(wanted)) => {

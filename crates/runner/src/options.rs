@@ -26,6 +26,8 @@ pub(crate) struct RunnerOptions {
     /// How long a tree that was frozen at its lease's end waits to be confirmed; zero kills at the
     /// lease's end.
     pub(crate) fence_kill_after: Duration,
+    /// Whether a runner of root may start programs as root.
+    pub(crate) allow_root: bool,
 }
 
 /// Long enough for a person to bring a master back.
@@ -48,6 +50,8 @@ already serves it (exit code 3).
                           leased trees are frozen at their lease's end, where there is a freezer; one that no leader
                           confirms for this long, such as 500ms or 10m, is killed; 0 kills at the lease's end
                           [default: 10m]
+  --allow-root            as root: start as root the programs that name no other user, or root; without, they are
+                          refused
   --version, --help
 
 An option and its value are two arguments, or one with `=` between them.
@@ -79,16 +83,21 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Run
         limits: true,
         namespaces: true,
         fence_kill_after: FENCE_KILL_AFTER,
+        allow_root: false,
     };
     while let Some(argument) = arguments.next() {
         let (name, joined) = name_and_value(&argument);
         match name.as_str() {
-            "--help" | "-h" | "--version" | "-V" if joined.is_some() => {
+            "--help" | "-h" | "--version" | "-V" | ALLOW_ROOT if joined.is_some() => {
                 return Err(UsageError(format!("`{name}` takes no value (see --help)")));
             }
             "--help" | "-h" => return Ok(RunnerInvocation::Print(USAGE.to_owned())),
             "--version" | "-V" => {
                 return Ok(RunnerInvocation::Print(format!("muster-runner {}\n", env!("CARGO_PKG_VERSION"))));
+            }
+            ALLOW_ROOT => {
+                options.allow_root = true;
+                continue;
             }
             guard::ROLE => return guard_of(arguments.next(), arguments.next()),
             _ => {}
@@ -111,6 +120,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Run
     options.state_dir = state_dir.ok_or_else(|| UsageError("--state-dir DIR is missing (see --help)".to_owned()))?;
     Ok(RunnerInvocation::Run(options))
 }
+
+/// The option that takes no value.
+const ALLOW_ROOT: &str = "--allow-root";
 
 /// The options that take a value. Another one is unknown whether a value follows it or not.
 const OPTIONS: [&str; 6] = ["--state-dir", "--cgroup-root", "--tree", "--limits", "--fence-kill-after", "--namespaces"];
@@ -168,7 +180,17 @@ mod tests {
     fn the_state_directory_is_all_that_is_needed() {
         let Ok(RunnerInvocation::Run(options)) = parse_words(&["--state-dir", "/s"]) else { panic!("refused") };
         assert_eq!((options.state_dir, options.tree, options.limits), (PathBuf::from("/s"), Method::Best, true));
+        assert!(!options.allow_root, "nothing runs as root unless that is said");
         assert!(parse_words(&[]).is_err());
+    }
+
+    #[test]
+    fn root_is_allowed_by_a_word_without_a_value() {
+        let Ok(RunnerInvocation::Run(options)) = parse_words(&["--allow-root", "--state-dir", "/s"]) else {
+            panic!("refused")
+        };
+        assert!(options.allow_root);
+        assert!(parse_words(&["--allow-root=no", "--state-dir", "/s"]).is_err());
     }
 
     #[test]

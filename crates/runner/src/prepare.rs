@@ -8,6 +8,7 @@ use muster_agent::runner_protocol::Program;
 
 use crate::sys::ClonePlan;
 use crate::sys::strings::CStringArray;
+use crate::sys::user::UserLimits;
 
 /// A text holds a zero byte, which the kernel takes for its end.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,11 +26,12 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) lease_end: Option<&'a AtomicU64>,
     pub(crate) dies_with_parent: bool,
     pub(crate) oom_score: Option<&'a CStr>,
+    pub(crate) limits: UserLimits,
 }
 
 /// Prepares every text that the child will need.
-pub(crate) fn plan<'a>(program: &Program, surroundings: Surroundings<'a>) -> Result<ClonePlan<'a>, BadText> {
-    let Surroundings { null, joins, mark, cancelled, lease_end, dies_with_parent, oom_score } = surroundings;
+pub(crate) fn plan<'a>(program: &'a Program, surroundings: Surroundings<'a>) -> Result<ClonePlan<'a>, BadText> {
+    let Surroundings { null, joins, mark, cancelled, lease_end, dies_with_parent, oom_score, limits } = surroundings;
     let argv = [&program.program].into_iter().chain(&program.args).map(|text| text_of(text, "an argument"));
     let variables = program.env.iter().map(|(name, value)| format!("{name}={value}")).chain(mark);
     Ok(ClonePlan {
@@ -47,6 +49,8 @@ pub(crate) fn plan<'a>(program: &Program, surroundings: Surroundings<'a>) -> Res
         lease_end,
         dies_with_parent,
         oom_score,
+        credentials: program.credentials.as_ref(),
+        limits,
     })
 }
 

@@ -12,7 +12,7 @@ use muster_os::PidNamespace;
 
 use crate::connection::Listener;
 use crate::earlier_runs::EarlierRuns;
-use crate::engine::{self, Engine, EngineParts};
+use crate::engine::{self, Engine, EngineParts, UserRule};
 use crate::guard::Keeper;
 use crate::journal::{self, Journal};
 use crate::options::RunnerOptions;
@@ -21,6 +21,7 @@ use crate::spawner::{Spawner, SpawnerContext};
 use crate::state_dir::StateDir;
 use crate::sys::privilege;
 use crate::sys::signals::SignalFd;
+use crate::sys::user::{self, UserLimits};
 use crate::tree::{self, TreeRequest, Trees};
 
 /// Where the runner lives.
@@ -70,6 +71,8 @@ pub(crate) fn prepare(
     let found = tree::find(&wanted).map_err(|error| ServeError::Locked(error.directory))?;
     let mut trees = found.trees;
     sweep(&trees)?;
+    // Before there is a thread, and before memory is locked, since it forks.
+    let own_users = user::can_become_others();
     let oom_score = protect();
     trees.make_leased().map_err(cannot("make the group of leased trees"))?;
     let brake = trees.brake().map_err(cannot("find the group of leased trees"))?;
@@ -97,17 +100,19 @@ pub(crate) fn prepare(
         outer: Arc::new(place.outer),
         dies_with_parent: !place.is_first_process,
         oom_score,
+        limits: UserLimits::of_runner(),
     };
     let spawner = Spawner::start(setting).map_err(cannot("start the spawner"))?;
     // Only after the spawners have started: they, and so all programs, keep the priority that this
     // thread had before. It is not a real-time priority, as the guard's is: this loop works as long
     // as there is work, and others send that work.
     tell("be scheduled first", privilege::raise_priority());
-    let listener = Listener::bind(&state.socket()).map_err(cannot("serve the socket"))?;
+    let listener = Listener::bind(&state.socket(), place.is_first_process).map_err(cannot("serve the socket"))?;
 
     let mut capabilities = found.capabilities;
     capabilities.dies_with_runner = place.is_first_process;
     capabilities.earlier_ended = runs.have_ended();
+    capabilities.own_users = own_users;
     let boot_id = muster_os::proc::boot_id().map_err(cannot("read the boot id"))?;
     let hello = RunnerHello { version: VERSION, incarnation, boot_id, capabilities, pid, renewal: None };
     let is_first_process = place.is_first_process;
@@ -123,6 +128,7 @@ pub(crate) fn prepare(
         is_first_process,
         cgroup_homes,
         fence_kill_after,
+        user_rule: UserRule::new(options.allow_root),
     };
     let engine = Engine::new(parts, kept).map_err(cannot("begin"))?;
     Ok((engine, runs))

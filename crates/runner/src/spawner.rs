@@ -19,6 +19,7 @@ use rustix::fs::{Mode, OFlags, open};
 use crate::clock;
 use crate::pid_translation::PidTranslation;
 use crate::prepare::{self, Surroundings};
+use crate::sys::user::UserLimits;
 use crate::sys::{CloneFailure, CloneStep, Cloned, Cloner};
 use crate::tree::{Tree, Trees};
 
@@ -133,6 +134,8 @@ pub(crate) struct SpawnerContext {
     pub(crate) dies_with_parent: bool,
     /// The OOM score that each child writes for itself, since it would inherit the runner's.
     pub(crate) oom_score: Option<CString>,
+    /// The limits of programs that run as another user than the runner.
+    pub(crate) limits: UserLimits,
 }
 
 impl Spawner {
@@ -293,6 +296,7 @@ impl SpawnerThread {
             lease_end: job.leased.then_some(&self.shared.lease_end),
             dies_with_parent: self.setting.dies_with_parent,
             oom_score: self.setting.oom_score.as_deref(),
+            limits: self.setting.limits,
         };
         let plan = prepare::plan(&job.program, surroundings).map_err(|bad| SpawnFailure::Text(bad.0))?;
         let cgroup = entry.cgroup.as_ref().map(AsFd::as_fd);

@@ -330,6 +330,8 @@ impl Sample {
                 dies_with_runner: self.flag(),
                 earlier_ended: self.flag(),
                 punch_hole: self.flag(),
+                own_users: self.flag(),
+                protected_runner: self.flag(),
                 tree_method: self.text(),
             },
             labels: self.texts(),

@@ -24,6 +24,11 @@ pub struct Capabilities {
     pub earlier_ended: bool,
     /// Logs are bounded by punching holes.
     pub punch_hole: bool,
+    /// Programs can be started as another user than the worker's.
+    pub own_users: bool,
+    /// Programs run as another user than the worker's, so that they can neither read, trace nor
+    /// signal it.
+    pub protected_runner: bool,
     /// How the tree is held, for people: `cgroup2`, `cgroup1-freezer` or `none`.
     pub tree_method: String,
 }

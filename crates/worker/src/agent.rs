@@ -178,7 +178,7 @@ fn runner_start(config: &WorkerConfig) -> RunnerStart {
 fn runner_arguments(limits: bool, fence_kill_after: Duration) -> Vec<String> {
     let limits = if limits { "on" } else { "off" };
     let fence = TimeSpan(fence_kill_after).to_string();
-    ["--limits", limits, "--fence-kill-after", &fence].map(str::to_owned).into()
+    ["--limits", limits, "--fence-kill-after", &fence, "--allow-root"].map(str::to_owned).into()
 }
 
 fn open(config: &WorkerConfig) -> Result<OpenedState, AgentError> {
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_runner_is_told_a_length_of_time_to_the_millisecond() {
         let arguments = |millis| runner_arguments(true, Duration::from_millis(millis));
-        assert_eq!(arguments(1_500), ["--limits", "on", "--fence-kill-after", "1500ms"]);
+        assert_eq!(arguments(1_500), ["--limits", "on", "--fence-kill-after", "1500ms", "--allow-root"]);
         assert_eq!(arguments(600_000)[3], "10m");
         assert_eq!(arguments(0)[3], "0");
     }

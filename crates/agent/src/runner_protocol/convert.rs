@@ -9,7 +9,8 @@ use muster_types::{
 };
 
 use super::message::{
-    Accepted, AgentHello, Kill, KillReason, Limits, Program, Renewal, RunnerHello, Start, ToAgent, ToRunner,
+    Accepted, AgentHello, Kill, KillReason, Limits, ProcessCredentials, Program, Renewal, RunnerHello, Start, ToAgent,
+    ToRunner,
 };
 use super::wire;
 
@@ -142,7 +143,7 @@ fn renewal_from_wire(renewal: wire::Renewal) -> Renewal {
 }
 
 fn start_to_wire(start: &Start) -> wire::Start {
-    let Program { program, args, env, work_dir, stdout, stderr } = &start.program;
+    let Program { program, args, env, work_dir, stdout, stderr, credentials } = &start.program;
     wire::Start {
         accepted: Some(accepted_to_wire(&start.accepted)),
         program: program.clone(),
@@ -154,6 +155,11 @@ fn start_to_wire(start: &Start) -> wire::Start {
         memory: start.limits.memory,
         cpu_millis: start.limits.cpu_millis,
         pids: start.limits.pids,
+        credentials: credentials.as_ref().map(|ProcessCredentials { uid, gid, groups }| wire::ProcessCredentials {
+            uid: *uid,
+            gid: *gid,
+            groups: groups.clone(),
+        }),
     }
 }
 
@@ -167,6 +173,11 @@ fn start_from_wire(start: wire::Start) -> Result<Start, BadField> {
             work_dir: start.work_dir,
             stdout: start.stdout,
             stderr: start.stderr,
+            credentials: start.credentials.map(|wire::ProcessCredentials { uid, gid, groups }| ProcessCredentials {
+                uid,
+                gid,
+                groups,
+            }),
         },
         limits: Limits { memory: start.memory, cpu_millis: start.cpu_millis, pids: start.pids },
     })
@@ -214,6 +225,7 @@ fn capabilities_to_wire(capabilities: &Capabilities) -> wire::Capabilities {
         dies_with_runner: capabilities.dies_with_runner,
         tree_method: capabilities.tree_method.clone(),
         earlier_ended: Some(capabilities.earlier_ended),
+        own_users: capabilities.own_users,
     }
 }
 
@@ -227,6 +239,8 @@ fn capabilities_from_wire(capabilities: wire::Capabilities) -> Capabilities {
         dies_with_runner: capabilities.dies_with_runner,
         earlier_ended: capabilities.earlier_ended.unwrap_or(capabilities.tree),
         punch_hole: false,
+        own_users: capabilities.own_users,
+        protected_runner: false,
         tree_method: capabilities.tree_method,
     }
 }
@@ -310,7 +324,7 @@ pub(super) fn to_runner_to_wire(message: &ToRunner) -> wire::ToRunner {
         }
         ToRunner::Renew(renewal) => Body::Renew(renewal_to_wire(renewal)),
         ToRunner::Accept(accepted) => Body::Accept(accepted_to_wire(accepted)),
-        ToRunner::Start(start) => Body::Start(start_to_wire(start)),
+        ToRunner::Start(start) => Body::Start(Box::new(start_to_wire(start))),
         ToRunner::Abandon(attempt, outcome) => Body::Abandon(wire::Abandon {
             attempt: Some(attempt_to_wire(attempt)),
             outcome: Some(outcome_to_wire(outcome)),
@@ -335,7 +349,7 @@ pub(super) fn to_runner_from_wire(message: wire::ToRunner) -> Result<ToRunner, B
         }
         Body::Renew(renewal) => ToRunner::Renew(renewal_from_wire(renewal)),
         Body::Accept(accepted) => ToRunner::Accept(accepted_from_wire(Some(accepted))?),
-        Body::Start(start) => ToRunner::Start(Box::new(start_from_wire(start)?)),
+        Body::Start(start) => ToRunner::Start(Box::new(start_from_wire(*start)?)),
         Body::Abandon(abandon) => {
             ToRunner::Abandon(attempt_from_wire(abandon.attempt)?, outcome_from_wire(abandon.outcome)?)
         }

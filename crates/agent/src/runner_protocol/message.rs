@@ -106,6 +106,19 @@ pub struct Program {
     pub stdout: String,
     /// The file of its standard error: opened for append, made with mode 0640 if it does not exist.
     pub stderr: String,
+    /// The user that it runs as; without, it runs as the runner does. Since version 3.
+    pub credentials: Option<ProcessCredentials>,
+}
+
+/// A user, in the numbers that the kernel takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessCredentials {
+    /// The user.
+    pub uid: u32,
+    /// Its primary group.
+    pub gid: u32,
+    /// Its supplementary groups, in place of the runner's.
+    pub groups: Vec<u32>,
 }
 
 // The environment holds secrets: only its names are shown.
@@ -119,6 +132,7 @@ impl std::fmt::Debug for Program {
             .field("work_dir", &self.work_dir)
             .field("stdout", &self.stdout)
             .field("stderr", &self.stderr)
+            .field("credentials", &self.credentials)
             .finish()
     }
 }
@@ -191,8 +205,8 @@ pub struct RunnerHello {
     pub incarnation: Incarnation,
     /// The boot in which the incarnation is valid.
     pub boot_id: String,
-    /// What the machine lets it do. `punch_hole` is always false here: the logs belong to the
-    /// agent.
+    /// What the machine lets it do. `punch_hole` and `protected_runner` are always false here: the
+    /// logs belong to the agent, which also says as whom programs run.
     pub capabilities: Capabilities,
     /// The runner's process id in the outer PID namespace. A KILL of it ends everything that it
     /// runs.

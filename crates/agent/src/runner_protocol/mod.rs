@@ -16,6 +16,8 @@
 //! N−1. A field is only ever added; a number is never used for something else. Version 2 freezes at
 //! the lease's end and takes [`ToRunner::Thaw`]. A runner whose agent speaks version 1 kills
 //! instead, since that agent could not thaw; a runner of version 1 never reports a frozen attempt.
+//! Version 3 starts programs as the user of [`Program::credentials`]; an older runner would start
+//! them as itself, so an agent sends it no program that has credentials.
 
 mod convert;
 mod frame;
@@ -29,9 +31,11 @@ pub use frame::*;
 pub use message::*;
 
 /// Newest version of the protocol that this build speaks.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The first version in which the other side knows of frozen attempts.
 pub const VERSION_WITH_THAW: u32 = 2;
+/// The first version in which a runner starts programs as another user than its own.
+pub const VERSION_WITH_CREDENTIALS: u32 = 3;
 /// Oldest version of the protocol that this build speaks.
 pub const VERSION_MIN: u32 = 1;
 

@@ -58,6 +58,7 @@ fn every_to_runner() -> Vec<ToRunner> {
         work_dir: "/w".into(),
         stdout: "/o".into(),
         stderr: "/e".into(),
+        credentials: Some(ProcessCredentials { uid: 65_534, gid: 7, groups: vec![7, 0, u32::MAX - 1] }),
     };
     let limits = Limits { memory: Some(1), cpu_millis: None, pids: Some(0) };
     vec![
@@ -94,6 +95,7 @@ fn every_to_agent() -> Vec<ToAgent> {
         capabilities: Capabilities {
             tree: true,
             freezer: true,
+            own_users: true,
             tree_method: "cgroup2".into(),
             ..Capabilities::default()
         },

@@ -16,8 +16,8 @@ pub(super) mod to_runner {
         Renew(super::Renewal),
         #[prost(message, tag = "3")]
         Accept(super::Accepted),
-        #[prost(message, tag = "4")]
-        Start(super::Start),
+        #[prost(message, boxed, tag = "4")]
+        Start(Box<super::Start>),
         #[prost(message, tag = "5")]
         Abandon(super::Abandon),
         #[prost(message, tag = "6")]
@@ -141,6 +141,19 @@ pub(super) struct Start {
     pub(super) cpu_millis: Option<u64>,
     #[prost(uint64, optional, tag = "10")]
     pub(super) pids: Option<u64>,
+    /// Since version 3.
+    #[prost(message, optional, tag = "11")]
+    pub(super) credentials: Option<ProcessCredentials>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ProcessCredentials {
+    #[prost(uint32, tag = "1")]
+    pub(super) uid: u32,
+    #[prost(uint32, tag = "2")]
+    pub(super) gid: u32,
+    #[prost(uint32, repeated, tag = "3")]
+    pub(super) groups: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -217,6 +230,9 @@ pub(super) struct Capabilities {
     /// Older runners leave it out: for them it equals `tree`.
     #[prost(bool, optional, tag = "8")]
     pub(super) earlier_ended: Option<bool>,
+    /// Since version 3.
+    #[prost(bool, tag = "9")]
+    pub(super) own_users: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

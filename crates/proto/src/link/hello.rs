@@ -32,6 +32,8 @@ impl From<&Capabilities> for v1::Capabilities {
             dies_with_runner: capabilities.dies_with_runner,
             earlier_ended: capabilities.earlier_ended,
             punch_hole: capabilities.punch_hole,
+            own_users: capabilities.own_users,
+            protected_runner: capabilities.protected_runner,
             tree_method: capabilities.tree_method.clone(),
         }
     }
@@ -50,6 +52,8 @@ impl From<v1::Capabilities> for Capabilities {
             dies_with_runner: wire.dies_with_runner,
             earlier_ended: wire.earlier_ended,
             punch_hole: wire.punch_hole,
+            own_users: wire.own_users,
+            protected_runner: wire.protected_runner,
             tree_method,
         }
     }

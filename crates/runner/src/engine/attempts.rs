@@ -18,6 +18,7 @@ use muster_types::{AttemptKey, Now, Outcome, Report, Time};
 
 use super::attempt::{AttemptStage, TrackedAttempt};
 use super::freeze::FreezeRule;
+use super::user_rule::UserRule;
 use crate::guard::Keeper;
 use crate::journal::Journal;
 use crate::spawner::{SpawnJob, Spawner};
@@ -58,6 +59,7 @@ pub(super) struct AttemptTable {
     /// Whether the runner shuts down: nothing is started any more.
     pub(super) is_shutting_down: bool,
     pub(super) freeze_rule: FreezeRule,
+    pub(super) user_rule: UserRule,
     changed: BTreeSet<AttemptKey>,
     queue: VecDeque<Box<SpawnJob>>,
     wakes: BTreeSet<(Time, AttemptKey)>,
@@ -71,6 +73,7 @@ impl AttemptTable {
         spawner: Spawner,
         guard: Keeper,
         freeze_rule: FreezeRule,
+        user_rule: UserRule,
     ) -> AttemptTable {
         AttemptTable {
             all: BTreeMap::new(),
@@ -85,6 +88,7 @@ impl AttemptTable {
             waiting: BTreeMap::new(),
             is_shutting_down: false,
             freeze_rule,
+            user_rule,
             changed: BTreeSet::new(),
             queue: VecDeque::new(),
             wakes: BTreeSet::new(),

@@ -145,10 +145,12 @@ mod tests {
     use muster_types::{AllocatedResources, AttemptNumber, DriverUid, Incarnation};
 
     use super::*;
+    use crate::engine::UserRule;
     use crate::guard::Keeper;
     use crate::journal::Journal;
     use crate::pid_translation::PidTranslation;
     use crate::spawner::{Spawner, SpawnerContext};
+    use crate::sys::user::UserLimits;
     use crate::tree::{self, Method, TreeRequest};
 
     const KEY: AttemptKey = AttemptKey::Driver(DriverUid(1), AttemptNumber(1));
@@ -162,9 +164,16 @@ mod tests {
         let guard = Keeper::new(trees.brake().unwrap(), Duration::from_secs(600)).unwrap();
         let journal = Journal::create(dir.join("journal"), Incarnation { counter: 1, random: 1 }, &[]).unwrap();
         let outer = Arc::new(PidTranslation::open());
-        let context = SpawnerContext { trees: Arc::clone(&trees), outer, dies_with_parent: false, oom_score: None };
+        let context = SpawnerContext {
+            trees: Arc::clone(&trees),
+            outer,
+            dies_with_parent: false,
+            limits: UserLimits::of_runner(),
+            oom_score: None,
+        };
         let rule = FreezeRule { kill_after: Duration::from_secs(600), agent_thaws: true };
-        let mut table = AttemptTable::new(journal, trees, Spawner::start(context).unwrap(), guard, rule);
+        let mut table =
+            AttemptTable::new(journal, trees, Spawner::start(context).unwrap(), guard, rule, UserRule::new(true));
         let resources = AllocatedResources { cores: 1, memory: 1, ..Default::default() };
         let (id, kill_grace) = ("d".to_owned(), Duration::ZERO);
         table.accept(Accepted { attempt: KEY, id, leased: true, resources, kill_grace });

@@ -50,6 +50,9 @@ impl AttemptTable {
         if self.is_shutting_down {
             return self.end(key, refused(SHUTTING_DOWN), now);
         }
+        if let Some(message) = self.user_rule.refusal(&program) {
+            return self.end(key, refused(message), now);
+        }
         let Some(attempt) = self.all.get(&key) else { return };
         if attempt.accepted.leased && !self.fence.admit(key, now) {
             return self.end(key, refused(NO_LEASE), now);

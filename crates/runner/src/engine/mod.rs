@@ -13,6 +13,7 @@ mod guarded;
 mod lifecycle;
 mod poll;
 mod reason;
+mod user_rule;
 
 use std::cell::Cell;
 use std::io;
@@ -35,6 +36,7 @@ use attempts::AttemptTable;
 use commands::RunnerReply;
 use freeze::FreezeRule;
 use poll::{Poll, ReadySource};
+pub(crate) use user_rule::UserRule;
 
 /// Reads of the agent in one pass. The rest waits, so that ends and deadlines are not starved.
 const READS_PER_PASS: u32 = 8;
@@ -74,6 +76,8 @@ pub(crate) struct EngineParts {
     /// How long a tree that is frozen at its lease's end waits to be confirmed; zero kills it at
     /// the lease's end.
     pub(crate) fence_kill_after: Duration,
+    /// As which users programs are started.
+    pub(crate) user_rule: UserRule,
 }
 
 /// The main loop.
@@ -112,13 +116,14 @@ impl Engine {
             is_first_process,
             cgroup_homes,
             fence_kill_after,
+            user_rule,
         } = parts;
         let poll = Poll::new()?;
         poll.watch(&signals, ReadySource::Signals)?;
         poll.watch(&spawner, ReadySource::Spawner)?;
         let agent_conn = AgentConnections::new(listener, &poll)?;
         let rule = FreezeRule { kill_after: fence_kill_after, agent_thaws: true };
-        let mut attempts = AttemptTable::new(journal, trees, spawner, guard, rule);
+        let mut attempts = AttemptTable::new(journal, trees, spawner, guard, rule, user_rule);
         attempts.restore(attempts::ends_on_record(JournalState::of(kept), clock::now()));
         Ok(Engine {
             hello,
@@ -193,6 +198,7 @@ impl Engine {
         if self.agent_conn.read_pending(hello) {
             self.replies.clear();
             self.attempts.freeze_rule.agent_thaws = spoken.get() >= VERSION_WITH_THAW;
+            self.attempts.user_rule.take_agent(spoken.get());
             self.attempts.take_new_agent(clock::now());
         }
         if self.attempts.journal.is_backlogged() {

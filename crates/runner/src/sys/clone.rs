@@ -14,8 +14,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::{io, mem, ptr};
 
+use muster_agent::runner_protocol::ProcessCredentials;
+
 use super::privilege::OOM_FILE;
 use super::strings::CStringArray;
+use super::user::{self, UserLimits};
 
 /// Everything that the child needs, made before it exists.
 pub(crate) struct ClonePlan<'a> {
@@ -44,6 +47,10 @@ pub(crate) struct ClonePlan<'a> {
     pub(crate) dies_with_parent: bool,
     /// The OOM score that the child writes for itself, if it would inherit another one.
     pub(crate) oom_score: Option<&'a CStr>,
+    /// The user that the child becomes; without, it stays the runner's.
+    pub(crate) credentials: Option<&'a ProcessCredentials>,
+    /// Set together with that user.
+    pub(crate) limits: UserLimits,
 }
 
 /// Where a child failed.
@@ -55,12 +62,14 @@ pub(crate) enum CloneStep {
     OomScore,
     /// It could not join a cgroup.
     Join,
-    /// Its work directory cannot be entered.
-    WorkDir,
     /// Its standard output cannot be opened.
     Stdout,
     /// Its standard error cannot be opened.
     Stderr,
+    /// It could not become its user, or be held to that.
+    User,
+    /// Its work directory cannot be entered.
+    WorkDir,
     /// It was no longer wanted.
     Cancelled,
     /// Its lease had ended.
@@ -69,12 +78,13 @@ pub(crate) enum CloneStep {
     Exec,
 }
 
-const CHILD_STEPS: [CloneStep; 8] = [
+const CHILD_STEPS: [CloneStep; 9] = [
     CloneStep::OomScore,
     CloneStep::Join,
-    CloneStep::WorkDir,
     CloneStep::Stdout,
     CloneStep::Stderr,
+    CloneStep::User,
+    CloneStep::WorkDir,
     CloneStep::Cancelled,
     CloneStep::LeaseOver,
     CloneStep::Exec,
@@ -357,19 +367,31 @@ fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
                 return (CloneStep::Join, errno());
             }
         }
-        if libc::chdir(plan.work_dir.as_ptr()) != 0 {
-            return (CloneStep::WorkDir, errno());
-        }
         libc::dup2(plan.null.as_raw_fd(), libc::STDIN_FILENO);
-        if let Err(errno) = open_output(&plan.stdout, libc::STDOUT_FILENO) {
+        if let Err(errno) = open_output(&plan.stdout, libc::STDOUT_FILENO, plan.credentials) {
             return (CloneStep::Stdout, errno);
         }
-        if let Err(errno) = open_output(&plan.stderr, libc::STDERR_FILENO) {
+        if let Err(errno) = open_output(&plan.stderr, libc::STDERR_FILENO, plan.credentials) {
             return (CloneStep::Stderr, errno);
         }
         let mut none: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+        if let Some(credentials) = plan.credentials {
+            if !user::become_for_good(credentials, &plan.limits) {
+                return (CloneStep::User, errno());
+            }
+            if plan.dies_with_parent {
+                // The change of user took it away.
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            }
+        }
+        if libc::chdir(plan.work_dir.as_ptr()) != 0 {
+            return (CloneStep::WorkDir, errno());
+        }
+        // All of the runner's are marked already; what it was started with may not be. An old
+        // kernel does not know the call.
+        libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
     }
     // The order matters: an attempt that was held under an ended lease is cancelled before a later
     // lease is written, so a child that reads the later lease also sees the cancellation.
@@ -420,11 +442,13 @@ unsafe fn write_oom_score(score: &CStr) -> bool {
 }
 
 /// Only a regular file is taken, and is opened without waiting: a program that runs as the same
-/// user may have put a pipe or a link there.
+/// user may have put a pipe or a link there. The file is given to the child's user, so that a
+/// program can open its `/dev/stdout`; its directory is not, so it cannot be removed or replaced.
+/// One that has a second name might be anybody's and is given to nobody.
 ///
 /// # Safety
 /// System calls on a C string and numbers.
-unsafe fn open_output(path: &CString, target: RawFd) -> Result<(), c_int> {
+unsafe fn open_output(path: &CString, target: RawFd, owner: Option<&ProcessCredentials>) -> Result<(), c_int> {
     let kind = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT;
     let flags = kind | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     // SAFETY: a C string that outlives the call.
@@ -440,6 +464,15 @@ unsafe fn open_output(path: &CString, target: RawFd) -> Result<(), c_int> {
     }
     if found.st_mode & libc::S_IFMT != libc::S_IFREG {
         return Err(libc::EINVAL);
+    }
+    if let Some(owner) = owner.filter(|owner| (owner.uid, owner.gid) != (found.st_uid, found.st_gid)) {
+        if found.st_nlink != 1 {
+            return Err(libc::EMLINK);
+        }
+        // SAFETY: numbers.
+        if unsafe { libc::fchown(fd, owner.uid, owner.gid) } != 0 {
+            return Err(errno());
+        }
     }
     // SAFETY: numbers; the copy is not closed by exec, the original is. The program must not find a
     // file that does not wait.

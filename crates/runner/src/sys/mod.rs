@@ -7,6 +7,7 @@ pub(crate) mod privilege;
 pub(crate) mod shared;
 pub(crate) mod signals;
 pub(crate) mod strings;
+pub(crate) mod user;
 pub(crate) mod wait;
 
 pub(crate) use clone::{CloneFailure, ClonePlan, CloneStep, Cloned, Cloner};

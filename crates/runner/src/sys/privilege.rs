@@ -89,6 +89,17 @@ pub(crate) fn refuse_oom() -> (Option<CString>, io::Result<()>) {
     (is_changed.then(|| CString::new(before.to_string()).unwrap_or_default()), done)
 }
 
+/// Lets no one but root look into the process: neither trace it, nor read its memory and its
+/// environment. It matters where there is something to protect: a runner of root has its memory
+/// borrowed by a child that already has the program's user. Of an ordinary user, the programs are
+/// that user too and may stop it anyway, and its files in `/proc` would be closed to itself.
+pub(crate) fn refuse_inspection() {
+    if rustix::process::geteuid().is_root() {
+        // It takes every process, so it cannot fail.
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    }
+}
+
 fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -29,16 +29,18 @@ fn id(pid: i32) -> libc::id_t {
 /// How a child ended; `None` while it runs. The child stays a zombie.
 pub(crate) fn look(pid: i32) -> io::Result<Option<Exit>> {
     let info = wait(libc::P_PID, id(pid), libc::WNOHANG | libc::WNOWAIT)?;
-    Ok(info.map(|info| {
-        // SAFETY: waitid has filled it.
-        let status = unsafe { info.si_status() };
-        if info.si_code == libc::CLD_EXITED { Exit::Code(status) } else { Exit::Signal(status) }
-    }))
+    Ok(info.as_ref().map(exit_of))
 }
 
-/// Reaps a child that has ended (or is about to end by itself).
-pub(crate) fn reap(pid: i32) -> io::Result<()> {
-    wait(libc::P_PID, id(pid), 0).map(|_| ())
+fn exit_of(info: &libc::siginfo_t) -> Exit {
+    // SAFETY: waitid has filled it.
+    let status = unsafe { info.si_status() };
+    if info.si_code == libc::CLD_EXITED { Exit::Code(status) } else { Exit::Signal(status) }
+}
+
+/// Reaps a child that has ended (or is about to end by itself), and says how it ended.
+pub(crate) fn reap(pid: i32) -> io::Result<Exit> {
+    Ok(wait(libc::P_PID, id(pid), 0)?.as_ref().map_or(Exit::None, exit_of))
 }
 
 /// A child that has ended, which stays a zombie; `None` if there is none.

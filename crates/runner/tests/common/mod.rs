@@ -12,8 +12,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use muster_agent::runner_protocol::{
-    Accepted, AgentHello, FrameReader, Framed as _, Kill, KillReason, Limits, Program, Renewal, RunnerHello,
-    SOCKET_NAME, Start, ToAgent, ToRunner, VERSION, VERSION_MIN,
+    Accepted, AgentHello, FrameReader, Framed as _, Kill, KillReason, Limits, ProcessCredentials, Program, Renewal,
+    RunnerHello, SOCKET_NAME, Start, ToAgent, ToRunner, VERSION, VERSION_MIN,
 };
 pub use muster_testenv::lacks;
 use muster_types::{
@@ -25,6 +25,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Long enough for a loaded machine; nothing waits for it unless something is wrong.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The user of programs that are started as one: the kernel's own, whom every machine has.
+pub const USER: u32 = 65_534;
 
 /// Trees without cgroups.
 pub const NONE: &[&str] = &["--tree", "none"];
@@ -55,6 +58,7 @@ pub struct TestRunner {
     state: PathBuf,
     arguments: Vec<String>,
     launcher: Vec<String>,
+    allows_root: bool,
 }
 
 impl TestRunner {
@@ -63,7 +67,8 @@ impl TestRunner {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("state");
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        let runner = TestRunner { dir, state, arguments: owned(arguments), launcher: owned(launcher) };
+        let runner =
+            TestRunner { dir, state, arguments: owned(arguments), launcher: owned(launcher), allows_root: true };
         std::fs::set_permissions(runner.dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
         runner.launch();
         runner
@@ -73,16 +78,50 @@ impl TestRunner {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("state");
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let runner = TestRunner { dir, state, arguments, launcher: Vec::new() };
+        let runner = TestRunner { dir, state, arguments, launcher: Vec::new(), allows_root: true };
         runner.launch();
         runner
+    }
+
+    /// Starts a runner that starts nothing as root. Everybody may enter its directory, where
+    /// `work` belongs to the user of [`TestRunner::user`].
+    pub fn start_for_users(arguments: &[&str]) -> TestRunner {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let runner = TestRunner { dir, state, arguments, launcher: Vec::new(), allows_root: false };
+        std::fs::set_permissions(runner.dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+        std::fs::create_dir(runner.file("work")).unwrap();
+        std::os::unix::fs::chown(runner.file("work"), Some(USER), Some(USER)).unwrap();
+        runner.launch();
+        runner
+    }
+
+    /// A start as a user, who works in `work`. The output of each attempt has files of its own.
+    pub fn start_as(&self, uid: u32, key: AttemptKey, script: &str) -> Start {
+        let mut start = self.shell(key, script);
+        start.program.credentials = Some(ProcessCredentials { uid, gid: uid, groups: vec![uid] });
+        start.program.work_dir = self.file("work").to_str().unwrap().to_owned();
+        start.program.stdout = self.file(&format!("{key}.out")).to_str().unwrap().to_owned();
+        start.program.stderr = self.file(&format!("{key}.err")).to_str().unwrap().to_owned();
+        start
+    }
+
+    /// What an attempt has written to its standard output.
+    pub fn output(&self, key: AttemptKey) -> String {
+        std::fs::read_to_string(self.file(&format!("{key}.out"))).unwrap_or_default()
     }
 
     /// Starts a runner whose state directory lies in another one.
     pub fn start_in(parent: &Path) -> TestRunner {
         let state = parent.join("state");
-        let runner =
-            TestRunner { dir: tempfile::tempdir().unwrap(), state, arguments: Vec::new(), launcher: Vec::new() };
+        let runner = TestRunner {
+            dir: tempfile::tempdir().unwrap(),
+            state,
+            arguments: Vec::new(),
+            launcher: Vec::new(),
+            allows_root: true,
+        };
         runner.launch();
         runner
     }
@@ -98,6 +137,7 @@ impl TestRunner {
             .args(words)
             .arg("--state-dir")
             .arg(self.state_dir())
+            .args(self.allows_root.then_some("--allow-root"))
             .args(&self.arguments)
             .output()
             .unwrap()
@@ -165,6 +205,7 @@ impl TestRunner {
                 work_dir: text(self.dir.path().into()),
                 stdout: text(self.file("stdout")),
                 stderr: text(self.file("stderr")),
+                credentials: None,
             },
             limits: Limits::default(),
         }

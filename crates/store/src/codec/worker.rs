@@ -69,6 +69,8 @@ impl Stored for Capabilities {
             dies_with_runner: self.dies_with_runner,
             earlier_ended: self.earlier_ended,
             punch_hole: self.punch_hole,
+            own_users: self.own_users,
+            protected_runner: self.protected_runner,
             tree_method: self.tree_method.clone(),
         }
     }
@@ -83,6 +85,8 @@ impl Stored for Capabilities {
             dies_with_runner: message.dies_with_runner,
             earlier_ended: message.earlier_ended,
             punch_hole: message.punch_hole,
+            own_users: message.own_users,
+            protected_runner: message.protected_runner,
             tree_method: message.tree_method,
         })
     }

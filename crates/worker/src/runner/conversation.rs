@@ -315,6 +315,7 @@ impl<'a> Conversation<'a> {
             work_dir: text(prepared.work_dir),
             stdout: text(prepared.stdout),
             stderr: text(prepared.stderr),
+            credentials: None,
         };
         Start { accepted: accepted(launch), program, limits: self.limits(launch) }
     }
