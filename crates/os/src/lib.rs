@@ -10,4 +10,7 @@ pub mod proc;
 
 pub use lock::{LockError, LockFile};
 pub use pid_namespace::{NotANamespace, PidNamespace};
-pub use private_directory::{OwnFiles, PrivateDirectoryError, make_private, make_readable, refuse_shared};
+pub use private_directory::{
+    OwnFiles, PrivateDirectoryError, make_private, make_readable, make_traversable, make_traversable_parents,
+    refuse_shared,
+};

@@ -3,11 +3,11 @@
 
 use std::error::Error;
 use std::fmt;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, Permissions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fchmod, fstat, openat, statat};
@@ -28,6 +28,7 @@ const LOST_AND_FOUND: &[u8] = b"lost+found";
 
 const OWNER_ALONE: u32 = 0o700;
 const READABLE: u32 = 0o755;
+const TRAVERSABLE: u32 = 0o711;
 const STICKY: u32 = 0o1000;
 const GROUP_AND_OTHERS: u32 = 0o077;
 const OTHERS: u32 = 0o007;
@@ -116,6 +117,37 @@ pub fn make_readable(path: &Path) -> Result<(), PrivateDirectoryError> {
     refuse_planted(path)?;
     DirBuilder::new().recursive(true).mode(READABLE).create(path).map_err(unusable)?;
     refuse_shared(path)
+}
+
+/// Does the same, but makes a directory, and what is missing above it, that others may pass and not
+/// list, whatever the umask: what is in it is open to those whom it is given to.
+pub fn make_traversable(path: &Path) -> Result<(), PrivateDirectoryError> {
+    refuse_planted(path)?;
+    make_traversable_parts(path).map_err(|error| PrivateDirectoryError::Unusable(path.to_owned(), error))?;
+    refuse_shared(path)
+}
+
+/// Makes what is missing above a directory, so that others may pass, whatever the umask: for one
+/// that is made private, beside what is not.
+pub fn make_traversable_parents(path: &Path) -> Result<(), PrivateDirectoryError> {
+    refuse_planted(path)?;
+    let made = path.parent().map_or(Ok(()), make_traversable_parts);
+    made.map_err(|error| PrivateDirectoryError::Unusable(path.to_owned(), error))
+}
+
+/// Those that exist stay as they are.
+fn make_traversable_parts(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_traversable_parts(parent)?;
+    }
+    match DirBuilder::new().mode(OWNER_ALONE).create(path) {
+        Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(TRAVERSABLE)),
+        Err(_) if path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Refuses a directory that exists by the rule of [`make_readable`], and makes none.
@@ -265,6 +297,25 @@ mod tests {
         make_private(&path, OWN).expect("made");
         assert_eq!((mode(&path), mode(&parent.path().join("a"))), (0o700, 0o700));
         make_private(&path, OWN).expect("it is there");
+    }
+
+    #[test]
+    fn others_may_pass_what_is_made_for_them_and_what_was_missing_above_it() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let path = parent.path().join("a/b.work");
+        make_traversable_parents(&path).expect("made");
+        assert!(!path.exists());
+        assert_eq!(mode(&parent.path().join("a")), 0o711);
+        let other = parent.path().join("c/d");
+        for made in [&path, &other] {
+            make_traversable(made).expect("made");
+            assert_eq!((mode(made), mode(made.parent().expect("one"))), (0o711, 0o711));
+        }
+        set_mode(&path, 0o750);
+        make_traversable(&path).expect("taken as it is");
+        assert_eq!(mode(&path), 0o750);
+        set_mode(&path, 0o777);
+        make_traversable(&path).expect_err("refused");
     }
 
     #[test]

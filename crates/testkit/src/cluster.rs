@@ -46,6 +46,14 @@ pub struct WorkerOptions {
     pub memory: String,
     /// Further arguments.
     pub args: Vec<String>,
+    /// The user of programs; without, the worker's default, who may not be able to enter the
+    /// folder of a test.
+    pub run_as: Option<String>,
+}
+
+/// Whoever runs the test, as a worker is told.
+pub(crate) fn own_user() -> String {
+    rustix::process::geteuid().as_raw().to_string()
 }
 
 impl Default for Options {
@@ -55,7 +63,7 @@ impl Default for Options {
         let timing = ["--heartbeat", "100ms", "--lease", "1500ms", "--margin", "300ms", "--store-lease", "200ms"];
         Options {
             workers: 2,
-            worker: WorkerOptions { cores: 4, memory: "8GiB".into(), args: Vec::new() },
+            worker: WorkerOptions { cores: 4, memory: "8GiB".into(), args: Vec::new(), run_as: Some(own_user()) },
             master_args: timing.map(str::to_owned).to_vec(),
             tls: is_tls_the_default(),
             keep_files: false,
@@ -196,6 +204,9 @@ impl Cluster {
         command.args(["--cores", &self.options.worker.cores.to_string(), "--memory", &self.options.worker.memory]);
         if let Some(ca) = &self.ca {
             command.arg("--ca").arg(ca.file());
+        }
+        if let Some(user) = &self.options.worker.run_as {
+            command.args(["--run-as", user]);
         }
         command.args(&self.options.worker.args);
     }

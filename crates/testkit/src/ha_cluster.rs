@@ -15,6 +15,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::cluster::own_user;
 use crate::test_ca::{TestCa, connect_lazily, is_tls_the_default};
 use crate::{Binaries, Daemon, Etcd, HistoryChecker, NamespaceNetwork, NetworkNode, eventually, wait_for_file};
 
@@ -181,7 +182,8 @@ impl HaCluster {
         if let Some(ca) = &self.ca {
             command.arg("--ca").arg(ca.file());
         }
-        command.args(["--cores", &self.spec.cores.to_string(), "--memory", "64GiB"]).args(&self.spec.worker_args);
+        command.args(["--cores", &self.spec.cores.to_string(), "--memory", "64GiB"]);
+        command.args(["--run-as", &own_user()]).args(&self.spec.worker_args);
         self.run(name, command);
         if !self.workers.iter().any(|known| known == name) {
             self.workers.push(name.to_owned());

@@ -8,7 +8,7 @@ use muster_testkit::{Cluster, Options, Oracle, Submit, WorkerOptions, eventually
 use rustix::process::{Pid, Signal, kill_process};
 
 fn roomy(workers: usize) -> Options {
-    let worker = WorkerOptions { cores: 200, memory: "64GiB".into(), args: Vec::new() };
+    let worker = WorkerOptions { cores: 200, memory: "64GiB".into(), ..Options::default().worker };
     Options { workers, worker, ..Options::default() }
 }
 

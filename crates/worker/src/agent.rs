@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_agent::runner_protocol::VERSION_WITH_CREDENTIALS;
 use muster_os::{LockFile, PrivateDirectoryError};
 use muster_types::Hello;
 use muster_units::TimeSpan;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::accounts::{Account, AccountError};
 use crate::attempts::Attempts;
 use crate::config::WorkerConfig;
 use crate::janitor::Janitor;
@@ -42,6 +44,9 @@ pub enum AgentError {
     /// There is no usable runner.
     #[error(transparent)]
     Runner(RunnerError),
+    /// Programs cannot run as the account of `--run-as`.
+    #[error(transparent)]
+    Account(AccountError),
     /// `--require-containment` on a machine that has none.
     #[error(
         "--require-containment: this machine cannot hold process trees (no usable cgroup): a kill could leave something \
@@ -83,10 +88,15 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     let opened = open(&config)?;
     let (listener, bound) = bind(config.listen).await.map_err(|error| AgentError::Listen(config.listen, error))?;
     let address = config.advertise.clone().unwrap_or_else(|| advertised(&config, bound));
-    let start = runner_start(&config);
+    let start = runner_start(&config, &opened.layout);
     let first = adopt_or_start(&start).await.map_err(AgentError::Runner)?;
     if config.require_containment && !first.hello.capabilities.tree {
         return Err(AgentError::NoContainment);
+    }
+    // A runner that is too old to know of users says nothing of them, and may be replaced later.
+    let knows_users = first.hello.version >= VERSION_WITH_CREDENTIALS;
+    if let Some(account) = opened.layout.account().filter(|_| knows_users && !first.hello.capabilities.own_users) {
+        return Err(AgentError::Account(AccountError::NotPossible(account.name.clone())));
     }
     if !first.hello.capabilities.tree {
         tracing::warn!(
@@ -101,7 +111,7 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     let attempts = Attempts::default();
     let truncations: Arc<Truncations> = Arc::default();
     let (orders, queue) = RunnerOrders::channel(attempts.clone());
-    let facts = Arc::new(worker_facts(&config, &opened.identity, &address));
+    let facts = Arc::new(worker_facts(&config, &opened.identity, opened.layout.account(), &address));
     let preparer = Preparer::new(opened.layout.clone(), facts);
     let (jobs, done) = pool::start(preparer, Handle::current()).map_err(AgentError::Thread)?;
     let profile = profile(&config, &opened, &address);
@@ -169,20 +179,25 @@ async fn first_failure(tasks: &mut tokio::task::JoinSet<()>) -> tokio::task::Joi
     }
 }
 
-fn runner_start(config: &WorkerConfig) -> RunnerStart {
-    let mut args = runner_arguments(config.limits, config.fence_kill_after);
+fn runner_start(config: &WorkerConfig, layout: &AttemptDirectories) -> RunnerStart {
+    let mut args = runner_arguments(config.limits, config.fence_kill_after, layout.account().is_none());
     args.extend(config.runner_args.iter().cloned());
     RunnerStart { binary: config.runner.clone(), state_dir: config.directories.state.clone(), args }
 }
 
-fn runner_arguments(limits: bool, fence_kill_after: Duration) -> Vec<String> {
+fn runner_arguments(limits: bool, fence_kill_after: Duration, allow_root: bool) -> Vec<String> {
     let limits = if limits { "on" } else { "off" };
     let fence = TimeSpan(fence_kill_after).to_string();
-    ["--limits", limits, "--fence-kill-after", &fence, "--allow-root"].map(str::to_owned).into()
+    let root = allow_root.then_some("--allow-root");
+    ["--limits", limits, "--fence-kill-after", &fence].into_iter().chain(root).map(str::to_owned).collect()
 }
 
 fn open(config: &WorkerConfig) -> Result<OpenedState, AgentError> {
     let directory = &config.directories.state;
+    if config.run_as.is_some() {
+        // The work directories of the account are beside the state directory.
+        muster_os::make_traversable_parents(directory).map_err(AgentError::Directories)?;
+    }
     let lock = state::lock(directory).map_err(AgentError::State)?;
     let identity = Identity::load_or_make(directory).map_err(AgentError::State)?;
     if let Some(made_on) = &identity.made_on {
@@ -196,7 +211,11 @@ fn open(config: &WorkerConfig) -> Result<OpenedState, AgentError> {
         state::forget(directory).map_err(AgentError::State)?;
     }
     let remembered = state::load(directory).map_err(AgentError::State)?;
-    let layout = AttemptDirectories::make(config.directories.clone()).map_err(AgentError::Directories)?;
+    let layout =
+        AttemptDirectories::make(config.directories.clone(), config.run_as.clone()).map_err(AgentError::Directories)?;
+    if let Some(account) = layout.account() {
+        account.check_reach(&config.directories.work).map_err(AgentError::Account)?;
+    }
     let punch_hole = can_punch(&config.directories.logs);
     Ok(OpenedState { _lock: lock, identity, remembered, layout: Arc::new(layout), punch_hole })
 }
@@ -210,7 +229,12 @@ fn advertised(config: &WorkerConfig, bound: SocketAddr) -> String {
     }
 }
 
-fn worker_facts(config: &WorkerConfig, identity: &Identity, address: &str) -> WorkerVariables {
+fn worker_facts(
+    config: &WorkerConfig,
+    identity: &Identity,
+    account: Option<&Account>,
+    address: &str,
+) -> WorkerVariables {
     WorkerVariables {
         name: config.name.to_string(),
         uid: identity.uid.to_string(),
@@ -219,7 +243,7 @@ fn worker_facts(config: &WorkerConfig, identity: &Identity, address: &str) -> Wo
         ca_file: config.trust.as_ref().map(|ca| ca.file.clone()),
         labels: config.labels.clone(),
         variables: config.variables.clone(),
-        base: WorkerVariables::base_environment(),
+        base: WorkerVariables::base_environment(account),
     }
 }
 
@@ -257,8 +281,8 @@ mod tests {
 
     #[test]
     fn a_runner_is_told_a_length_of_time_to_the_millisecond() {
-        let arguments = |millis| runner_arguments(true, Duration::from_millis(millis));
-        assert_eq!(arguments(1_500), ["--limits", "on", "--fence-kill-after", "1500ms", "--allow-root"]);
+        let arguments = |millis| runner_arguments(true, Duration::from_millis(millis), false);
+        assert_eq!(arguments(1_500), ["--limits", "on", "--fence-kill-after", "1500ms"]);
         assert_eq!(arguments(600_000)[3], "10m");
         assert_eq!(arguments(0)[3], "0");
     }

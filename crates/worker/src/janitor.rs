@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use muster_agent::runner_protocol::KillReason;
 use muster_types::AttemptKey;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 use tokio::time::MissedTickBehavior;
 
 use crate::attempts::{Attempts, KnownAttempt};
@@ -21,6 +23,10 @@ use crate::runner::{RunnerOrder, RunnerOrders};
 /// Time between two looks at the logs of all running attempts. Those that are written to are looked
 /// at more often ([`LogPace`]).
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Levels of directories that are looked at for what is new: each costs a descriptor, and programs
+/// make as many as they like.
+const LEVELS: u32 = 64;
 
 /// What the janitor works with.
 #[derive(Debug, Clone)]
@@ -149,7 +155,9 @@ impl Janitor {
         let directories = self.layout.directories();
         let may_run = |attempt: &AttemptKey| self.attempts.may_run(attempt);
         tell("logs", remove_old_logs(&directories.logs, log_age, log_bytes, now, may_run));
-        tell("work directories", remove_old(&directories.work, work_age, now, |name| self.may_go(name)));
+        for work in directories.work_places() {
+            tell("work directories", remove_old(&work, work_age, now, |name| self.may_go(name)));
+        }
         tell("cached artifacts", remove_old(&directories.cache, work_age, now, |_| true));
         tell("cached artifacts", remove_surplus(&directories.cache, cache_bytes));
         self.truncations.keep(|directory| directory.parse().is_ok_and(|attempt| self.attempts.may_run(&attempt)));
@@ -226,26 +234,56 @@ fn remove_surplus(root: &Path, bytes: u64) -> io::Result<CleanedUp> {
     Ok(cleaned)
 }
 
-/// Whether nothing in it, itself included, was modified within `age`. A program can date its files
-/// as it likes: for a date in the future, the last change of any kind counts.
+/// Whether nothing in it, itself included, was modified within `age`. What is below it is a
+/// program's, so no path is opened there: each directory is, from the one above it.
 fn is_older(path: &Path, age: Duration, now: SystemTime) -> io::Result<bool> {
-    let metadata = fs::symlink_metadata(path)?;
-    let modified = metadata.modified()?;
-    let changed = UNIX_EPOCH + Duration::from_secs(metadata.ctime().try_into().unwrap_or(0));
-    let dated = if modified > now { changed } else { modified };
-    if now.duration_since(dated).map_or(true, |since| since < age) {
-        return Ok(false);
-    }
-    if metadata.is_dir() {
-        // An unreadable directory belongs to a program that has ended, and holds nothing that is
-        // used.
-        for entry in fs::read_dir(path).into_iter().flatten().filter_map(Result::ok) {
-            if !is_older(&entry.path(), age, now)? {
-                return Ok(false);
-            }
+    let Some(found) = dated(CWD, path, age, now)? else { return Ok(false) };
+    if found.is_directory { holds_older(open_directory(CWD, path), LEVELS, age, now) } else { Ok(true) }
+}
+
+/// What is below a directory that is itself old. One that cannot be read belongs to a program that
+/// has ended, and holds nothing that is used. What is deeper than the bound is not looked at.
+fn holds_older(directory: io::Result<OwnedFd>, levels: u32, age: Duration, now: SystemTime) -> io::Result<bool> {
+    let Ok(directory) = directory else { return Ok(true) };
+    for entry in Dir::read_from(&directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let Some(found) = dated(&directory, name, age, now)? else { return Ok(false) };
+        let looks = found.is_directory && levels > 0;
+        if looks && !holds_older(open_directory(&directory, name), levels - 1, age, now)? {
+            return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Something that is old.
+struct OldEntry {
+    is_directory: bool,
+}
+
+/// The entry, if it is old. A program can date its files as it likes: for a date in the future, the
+/// last change of any kind counts.
+fn dated(
+    directory: impl AsFd,
+    name: impl rustix::path::Arg,
+    age: Duration,
+    now: SystemTime,
+) -> io::Result<Option<OldEntry>> {
+    let status = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or(0));
+    let (modified, changed) = (time(status.st_mtime), time(status.st_ctime));
+    let dated = if modified > now { changed } else { modified };
+    let is_old = now.duration_since(dated).is_ok_and(|since| since >= age);
+    let is_directory = FileType::from_raw_mode(status.st_mode) == FileType::Directory;
+    Ok(is_old.then_some(OldEntry { is_directory }))
+}
+
+fn open_directory(directory: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(directory, name, flags, Mode::empty())?)
 }
 
 #[cfg(test)]
@@ -278,7 +316,7 @@ mod tests {
             log_bytes: 0,
             cache_bytes: 0,
         };
-        let layout = Arc::new(AttemptDirectories::make(directories).expect("made"));
+        let layout = Arc::new(AttemptDirectories::make(directories, None).expect("made"));
         Janitor { attempts, layout, truncations: Arc::default(), orders, retention, punch_hole: true }
     }
 

@@ -3,6 +3,7 @@
 //! It may be restarted or upgraded at any time: the runner holds what runs, and `agent::link` makes
 //! the decisions of the link. This crate opens, carries and serves.
 
+pub mod accounts;
 pub mod agent;
 pub mod attempts;
 pub mod clock;

@@ -70,6 +70,7 @@ fn serve(settings: WorkerSettings) -> Result<ExitCode, StartFailed> {
         let code = served.map_err(|error| other(&error))?;
         return Ok(ExitCode::from(code));
     }
+    protection::refuse_inspection();
     let config = settings.resolve().map_err(|error| usage(&error))?;
     // Only after the settings, since these may have run programs.
     protection::protect();

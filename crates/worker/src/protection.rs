@@ -97,3 +97,12 @@ fn refuse_oom(before: i32) -> io::Result<()> {
 fn oom_score() -> io::Result<i32> {
     fs::read_to_string(OOM_FILE)?.trim().parse().map_err(io::Error::other)
 }
+
+/// Lets no one but root look into an agent of root, which holds what programs are told in secret.
+/// That of an ordinary user is as open as its programs are to it.
+pub fn refuse_inspection() {
+    if rustix::process::geteuid().is_root() {
+        // It takes every process, so it cannot fail.
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    }
+}

@@ -27,7 +27,15 @@ fn start_on(state: &Path, args: &[&str], user: Option<u32>) -> Output {
     let program = fs::File::open(env!("CARGO_BIN_EXE_muster-worker")).expect("it was built");
     rustix::io::fcntl_setfd(&program, rustix::io::FdFlags::empty()).expect("it is open");
     let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
-    command.args(state_dir).args(args).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Programs of the worker's own user need nothing of the directories above.
+    let own = user.unwrap_or_else(|| rustix::process::geteuid().as_raw()).to_string();
+    command
+        .args(state_dir)
+        .args(["--run-as", &own])
+        .args(args)
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command.stdin(Stdio::null());
     if let Some(user) = user {
         command.uid(user);

@@ -85,6 +85,8 @@ impl ClusterPlan {
             .map(OsString::from)
             .chain(["--cores".into(), self.cores.to_string().into()])
             .chain(["--memory".into(), self.memory.to_string().into()])
+            // Whoever starts a cluster of its own means its own rights, root too.
+            .chain(["--run-as".into(), rustix::process::geteuid().as_raw().to_string().into()])
             .collect();
         DaemonSpec::new(&self.layout, name, &self.binaries.worker, args)
     }

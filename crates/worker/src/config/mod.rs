@@ -5,15 +5,17 @@ mod detect;
 mod resolve;
 mod settings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_types::{AllocatedResources, Capabilities, Hello, Incarnation, Session, WorkerName, WorkerUid};
 
 use muster_proto::BearerToken;
 use muster_tls::Trust;
+
+use crate::accounts::Account;
 pub use settings::{Action, CommandLine, StopArgs, WorkerSettings};
 
 /// A worker's configuration, complete.
@@ -43,6 +45,8 @@ pub struct WorkerConfig {
     pub directories: Directories,
     /// The runner's binary.
     pub runner: PathBuf,
+    /// The account that programs run as; without, they run as the worker.
+    pub run_as: Option<Account>,
     /// Further arguments of the runner.
     pub runner_args: Vec<String>,
     /// Whether to refuse to start without containment of trees.
@@ -104,6 +108,21 @@ pub struct Directories {
     pub logs: PathBuf,
     /// Artifacts with a known hash.
     pub cache: PathBuf,
+}
+
+impl Directories {
+    /// Every place where this worker's work directories may lie: programs of another user have them
+    /// beside the state directory, which is closed to them, and `--run-as` may have changed.
+    pub fn work_places(&self) -> BTreeSet<PathBuf> {
+        [self.work.clone(), self.state.join("work"), work_of_account(&self.state)].into()
+    }
+}
+
+/// `STATE_DIR.work`.
+fn work_of_account(state: &Path) -> PathBuf {
+    let mut work = state.as_os_str().to_owned();
+    work.push(".work");
+    work.into()
 }
 
 /// What is kept, and for how long.

@@ -16,7 +16,8 @@ use muster_types::{
 use muster_units::ByteSize;
 use serde::Deserialize;
 
-use super::{Directories, MasterTrust, WorkerConfig, WorkerRetention, WorkerSettings, detect};
+use super::{Directories, MasterTrust, WorkerConfig, WorkerRetention, WorkerSettings, detect, work_of_account};
+use crate::accounts::Account;
 
 /// Most addresses of one resource, as on the wire.
 const ADDRESSES_LIMIT: usize = 1_024;
@@ -29,8 +30,11 @@ impl WorkerSettings {
         let state = std::path::absolute(&self.state_dir)
             .map_err(|error| ConfigError::value("state-dir", self.state_dir.display().to_string(), error))?;
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let run_as = self.account()?;
+        // The state directory is closed to the account.
+        let usual_work = || if run_as.is_some() { work_of_account(&state) } else { state.join("work") };
         let directories = Directories {
-            work: self.work_dir.clone().map_or_else(|| state.join("work"), absolute),
+            work: self.work_dir.clone().map_or_else(usual_work, absolute),
             logs: self.log_dir.clone().map_or_else(|| state.join("logs"), absolute),
             cache: state.join("cache"),
             state,
@@ -53,6 +57,7 @@ impl WorkerSettings {
             // After all that costs nothing, because it may run scripts.
             total: self.total()?,
             directories,
+            run_as,
             runner_args: self.runner_arg.clone(),
             require_containment: self.require_containment,
             limits: self.limits,
@@ -65,6 +70,11 @@ impl WorkerSettings {
         };
         check_hello(&config)?;
         Ok(config)
+    }
+
+    fn account(&self) -> Result<Option<Account>, ConfigError> {
+        Account::find(self.run_as.as_deref())
+            .map_err(|error| ConfigError::value("run-as", self.run_as.clone().unwrap_or_default(), error))
     }
 
     fn variables(&self) -> Result<BTreeMap<String, String>, ConfigError> {

@@ -105,12 +105,19 @@ pub struct WorkerSettings {
     /// separated by semicolons.
     #[arg(long, env = "MUSTER_WORKER_VARIABLE", hide_env = true, value_name = "NAME=VALUE")]
     pub variable: Vec<String>,
-    /// Work directories of attempts; not one that everybody may write to [default: STATE_DIR/work].
+    /// Work directories of attempts; not one that everybody may write to [default:
+    /// STATE_DIR/work, or STATE_DIR.work if programs run as another user than the worker, since no
+    /// other may enter STATE_DIR].
     #[arg(long, env = "MUSTER_WORKER_WORK_DIR", value_name = "DIR")]
     pub work_dir: Option<PathBuf>,
     /// Logs of attempts; not one that everybody may write to [default: STATE_DIR/logs].
     #[arg(long, env = "MUSTER_WORKER_LOG_DIR", value_name = "DIR")]
     pub log_dir: Option<PathBuf>,
+    /// The account that programs run as, by its name or number; only a worker of root can name
+    /// another than its own [default: as root muster-run where that exists, else nobody; otherwise
+    /// the worker's own user].
+    #[arg(long, env = "MUSTER_WORKER_RUN_AS", value_name = "USER")]
+    pub run_as: Option<String>,
     /// The runner's binary [default: muster-runner beside this one].
     #[arg(long, env = "MUSTER_RUNNER", value_name = "PATH")]
     pub runner: Option<PathBuf>,

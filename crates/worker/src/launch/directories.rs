@@ -7,11 +7,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use muster_os::{PrivateDirectoryError, make_readable};
+use muster_os::{PrivateDirectoryError, make_readable, make_traversable};
 use muster_types::{AllocatedResources, ApplicationUid, AttemptKey, Launch};
 use serde::Serialize;
 
 use super::environment::AttemptPaths;
+use crate::accounts::Account;
 use crate::attempts::AgentFacts;
 use crate::config::Directories;
 
@@ -23,22 +24,33 @@ const FACTS: &str = ".facts";
 pub struct AttemptDirectories {
     directories: Directories,
     scratch_made: Mutex<BTreeSet<ApplicationUid>>,
+    /// Whose the work and scratch directories are, if not the worker's.
+    account: Option<Account>,
 }
 
 impl AttemptDirectories {
     /// Makes the work and log directories.
-    pub fn make(directories: Directories) -> Result<AttemptDirectories, PrivateDirectoryError> {
-        for root in [&directories.work, &directories.logs] {
-            // Others may have to reach what is in them; private directories have modes of their
-            // own.
-            make_readable(root)?;
+    pub fn make(
+        directories: Directories,
+        account: Option<Account>,
+    ) -> Result<AttemptDirectories, PrivateDirectoryError> {
+        // Others may have to reach what is in them; private directories have modes of their own.
+        match account {
+            Some(_) => make_traversable(&directories.work)?,
+            None => make_readable(&directories.work)?,
         }
-        Ok(AttemptDirectories { directories, scratch_made: Mutex::default() })
+        make_readable(&directories.logs)?;
+        Ok(AttemptDirectories { directories, scratch_made: Mutex::default(), account })
     }
 
     /// The worker's directories.
     pub fn directories(&self) -> &Directories {
         &self.directories
+    }
+
+    /// The account that programs run as, if it is not the worker's own.
+    pub fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
     }
 
     /// The log directory of an attempt.
@@ -76,9 +88,11 @@ impl AttemptDirectories {
     pub fn create(&self, launch: &Launch, places: &AttemptPaths) -> Result<(), (PathBuf, io::Error)> {
         let key = launch.attempt.to_string();
         let own = self.directories.work.join(&key);
-        make_fresh_dir(&own).map_err(|error| (own, error))?;
+        let mode = if self.account.is_some() { 0o700 } else { 0o755 };
+        make_fresh_dir(&own, mode).map_err(|error| (own.clone(), error))?;
         let logs = self.directories.logs.join(&key);
-        make_fresh_dir(&logs).map_err(|error| (logs.clone(), error))?;
+        // It stays the worker's, so that a program can neither remove nor replace its logs.
+        make_fresh_dir(&logs, mode).map_err(|error| (logs.clone(), error))?;
         let facts = AgentFacts { leased: launch.leased, log_limit: launch.log_limit };
         if facts != AgentFacts::default() {
             write_facts(&logs, facts).map_err(|error| (logs, error))?;
@@ -89,8 +103,17 @@ impl AttemptDirectories {
         if !launch.resources.addresses.is_empty() {
             write_resources(&places.resources_file, &launch.resources_component, &launch.resources)
                 .map_err(|error| (places.resources_file.clone(), error))?;
+            self.give(&places.resources_file)?;
         }
-        Ok(())
+        // Last: from here on nothing of the worker's rights may open a path below it.
+        self.give(&own)
+    }
+
+    fn give(&self, path: &Path) -> Result<(), (PathBuf, io::Error)> {
+        match &self.account {
+            Some(account) => account.give(path).map_err(|error| (path.to_owned(), error)),
+            None => Ok(()),
+        }
     }
 
     fn create_scratch(&self, application: ApplicationUid, path: &Path) -> io::Result<()> {
@@ -99,6 +122,9 @@ impl AttemptDirectories {
             return Ok(());
         }
         make_dir_if_missing(path, 0o700)?;
+        if let Some(account) = &self.account {
+            account.give(path)?;
+        }
         made.insert(application);
         Ok(())
     }
@@ -133,11 +159,11 @@ fn make_dir_if_missing(path: &Path, mode: u32) -> io::Result<()> {
 /// A directory that exists was prepared by an agent that died before the runner heard of the
 /// attempt, or another program made it. Nothing ever ran in it, and the attempt must find nothing
 /// of it.
-fn make_fresh_dir(path: &Path) -> io::Result<()> {
-    match make_dir(path, 0o755) {
+fn make_fresh_dir(path: &Path, mode: u32) -> io::Result<()> {
+    match make_dir(path, mode) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             fs::remove_dir_all(path)?;
-            make_dir(path, 0o755)
+            make_dir(path, mode)
         }
         result => result,
     }

@@ -5,9 +5,13 @@ use std::path::PathBuf;
 
 use muster_types::{AttemptKey, Launch, plain_label};
 
+use crate::accounts::Account;
+
 /// Variables of the agent's own environment that are passed on: never its `MUSTER_*`, never a
 /// secret.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER"];
+/// Those that tell of the worker's own user.
+const OF_USER: [&str; 3] = ["HOME", "USER", "TMPDIR"];
 /// The PATH of programs if the agent itself has none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -33,14 +37,20 @@ pub struct WorkerVariables {
 }
 
 impl WorkerVariables {
-    /// The variables of the agent's environment that are passed on.
-    pub fn base_environment() -> Vec<(String, String)> {
+    /// The variables of the agent's environment that are passed on. What is of the worker's own
+    /// user is the account's.
+    pub fn base_environment(account: Option<&Account>) -> Vec<(String, String)> {
         let mut base: Vec<_> = PASSED_ON
             .into_iter()
+            .filter(|name| account.is_none() || !OF_USER.contains(name))
             .filter_map(|name| std::env::var(name).ok().map(|value| (name.to_owned(), value)))
             .collect();
         if !base.iter().any(|(name, _)| name == "PATH") {
             base.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
+        }
+        if let Some(Account { name, home, .. }) = account {
+            let own = [("HOME", home), ("USER", name), ("LOGNAME", name)];
+            base.extend(own.map(|(variable, value)| (variable.to_owned(), value.clone())));
         }
         base
     }

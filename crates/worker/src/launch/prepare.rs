@@ -57,6 +57,9 @@ pub enum PrepareError {
     /// An artifact, given by its URI, cannot be fetched.
     #[error("artifact {0}")]
     Artifact(ArtifactUri, #[source] FetchError),
+    /// The account's rights to files cannot be taken.
+    #[error("cannot act for the account that programs run as")]
+    Account(#[source] io::Error),
     /// There is no thread to fetch artifacts with.
     #[error("cannot start a thread that fetches artifacts")]
     Thread(#[source] io::Error),
@@ -68,9 +71,10 @@ impl PrepareError {
     /// disk are the platform's.
     pub fn outcome(&self) -> Outcome {
         let reason = match self {
-            PrepareError::WorkDir(..) | PrepareError::RelativeWorkDir(_) | PrepareError::NamedWorkDir(..) => {
-                Reason::WorkDirFailed
-            }
+            PrepareError::WorkDir(..)
+            | PrepareError::RelativeWorkDir(_)
+            | PrepareError::NamedWorkDir(..)
+            | PrepareError::Account(_) => Reason::WorkDirFailed,
             PrepareError::Variable(_) => Reason::UnknownVariable,
             PrepareError::Artifact(..) | PrepareError::Thread(_) => Reason::ArtifactFailed,
         };
@@ -82,6 +86,7 @@ impl PrepareError {
             | PrepareError::NamedWorkDir(..)
             | PrepareError::WorkDir(..)
             | PrepareError::Variable(_)
+            | PrepareError::Account(_)
             | PrepareError::Thread(_) => Fault::Platform,
         };
         Outcome::without_exit(fault, reason, in_one_line(self))
@@ -138,6 +143,11 @@ impl Preparer {
         prepared: &PreparedLaunch,
         cancelled: &AtomicBool,
     ) -> Result<(), PrepareError> {
+        // The submission names what is read, and where to: neither is for more than its program
+        // may. The thread does nothing else afterwards.
+        if let Some(account) = self.layout.account() {
+            account.take_file_rights().map_err(PrepareError::Account)?;
+        }
         if launch.command.work_dir.is_some() {
             check_enterable(&prepared.work_dir)
                 .map_err(|error| PrepareError::NamedWorkDir(prepared.work_dir.clone(), error))?;
@@ -202,7 +212,9 @@ fn check_enterable(path: &Path) -> io::Result<()> {
     if !fs::metadata(path)?.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    Ok(rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?)
+    // By the rights of the thread, which are the account's.
+    let flags = rustix::fs::AtFlags::EACCESS;
+    Ok(rustix::fs::accessat(rustix::fs::CWD, path, rustix::fs::Access::EXEC_OK, flags)?)
 }
 
 fn set(env: &mut Vec<(String, String)>, name: String, value: String) {
@@ -243,7 +255,7 @@ mod tests {
                 variables: BTreeMap::from([("JAVA_HOME".into(), "/java".into())]),
                 base: vec![("PATH".into(), "/bin".into())],
             };
-            let layout = Arc::new(AttemptDirectories::make(directories).expect("roots"));
+            let layout = Arc::new(AttemptDirectories::make(directories, None).expect("roots"));
             Setting { preparer: Preparer::new(layout, Arc::new(worker)), root }
         }
 

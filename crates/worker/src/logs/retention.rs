@@ -45,12 +45,18 @@ pub fn remove(path: &Path) -> io::Result<bool> {
         return fs::remove_file(path).map(|()| true);
     }
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+        // What another user owns may be changed by it meanwhile: modes are set by paths, and root,
+        // who alone removes such directories, needs none.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_own(path)? => {
             unlock(path)?;
             fs::remove_dir_all(path).map(|()| true)
         }
         removed => removed.map(|()| true),
     }
+}
+
+fn is_own(path: &Path) -> io::Result<bool> {
+    Ok(fs::symlink_metadata(path)?.uid() == rustix::process::geteuid().as_raw())
 }
 
 /// Makes directories writable: programs leave some that their owner may not write to, as caches do.

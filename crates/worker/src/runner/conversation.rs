@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_agent::runner_protocol::{
-    Accepted, Kill, KillReason, Limits, Program, Start, ToAgent, ToRunner, VERSION_WITH_THAW,
+    Accepted, Kill, KillReason, Limits, Program, Start, ToAgent, ToRunner, VERSION_WITH_CREDENTIALS, VERSION_WITH_THAW,
 };
 use muster_types::{
     AttemptKey, AttemptState, Capabilities, Launch, Outcome, Reason, Report, Session, Time, WorkerCommand,
@@ -294,6 +294,12 @@ impl<'a> Conversation<'a> {
     fn take_done(&mut self, done: PrepareDone) {
         let Some(launch) = self.pending.finish(&done.attempt, &done.cancelled) else { return };
         match done.result {
+            // It would start the program as root.
+            Ok(_) if self.version < VERSION_WITH_CREDENTIALS && self.context.layout.account().is_some() => {
+                let message = "RUNNER_TOO_OLD: the runner knows of no users; stop it with `muster-worker stop`";
+                let outcome = Outcome::without_exit(muster_types::Fault::Platform, Reason::Refused, message);
+                self.wire.put(&ToRunner::Abandon(done.attempt, outcome));
+            }
             Ok(prepared) => {
                 let start = self.start(&launch, prepared);
                 self.wire.put(&ToRunner::Start(Box::new(start)));
@@ -315,7 +321,7 @@ impl<'a> Conversation<'a> {
             work_dir: text(prepared.work_dir),
             stdout: text(prepared.stdout),
             stderr: text(prepared.stderr),
-            credentials: None,
+            credentials: self.context.layout.account().map(|account| account.credentials.clone()),
         };
         Start { accepted: accepted(launch), program, limits: self.limits(launch) }
     }

@@ -91,7 +91,11 @@ impl RunnerTask {
         self.connection.0 += 1;
         let hello = &runner.hello;
         tracing::info!(incarnation = %hello.incarnation, pid = hello.pid, tree = hello.capabilities.tree, "adopted the runner");
-        let capabilities = Capabilities { punch_hole: self.context.punch_hole, ..hello.capabilities.clone() };
+        let capabilities = Capabilities {
+            punch_hole: self.context.punch_hole,
+            protected_runner: hello.capabilities.own_users && self.context.layout.account().is_some(),
+            ..hello.capabilities.clone()
+        };
         let ready = LinkEvent::RunnerReady(self.connection, hello.incarnation, Box::new(capabilities.clone()));
         if self.context.link.send(ready).await.is_err() {
             return std::future::pending().await;

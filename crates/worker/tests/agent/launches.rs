@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_agent::runner_protocol::{Kill, KillReason, ToRunner};
+use muster_agent::runner_protocol::{
+    Kill, KillReason, ProcessCredentials, ToRunner, VERSION, VERSION_WITH_CREDENTIALS,
+};
+use muster_testenv::lacks;
 use muster_types::*;
+use muster_worker::accounts::Account;
 
 use crate::stage::*;
 
@@ -32,6 +36,39 @@ async fn a_launch_is_accepted_prepared_started_reported_and_closed() {
     stream.acknowledge(&end);
     let closed = Acknowledgement { attempt: driver(1), sequence: 3 };
     assert_eq!(talk.next().await, Some(ToRunner::Closed(closed)));
+}
+
+/// A runner of an earlier version would start it as itself.
+#[tokio::test]
+async fn a_program_of_an_account_is_never_started_by_a_runner_that_knows_of_no_users() {
+    let own = rustix::process::geteuid();
+    if lacks("root", own.is_root()) {
+        return;
+    }
+    let credentials = ProcessCredentials { uid: own.as_raw(), gid: own.as_raw(), groups: Vec::new() };
+    for version in [VERSION_WITH_CREDENTIALS - 1, VERSION] {
+        let mut stage = Stage::set();
+        let mut master = Master::lead(5).await;
+        let account = Account { name: "somebody".into(), home: "/home".into(), credentials: credentials.clone() };
+        let config = stage.config(&master);
+        stage.start_with(muster_worker::config::WorkerConfig { run_as: Some(account), ..config });
+        let talk = stage.runner.adopted_with(incarnation(), version).await;
+        let (stream, mut talk) = stage.register_by(talk, &mut master, vec![]).await;
+        stream.launch(launch(driver(1)));
+        if version >= VERSION_WITH_CREDENTIALS {
+            assert_eq!(talk.start().await.program.credentials, Some(credentials.clone()));
+            continue;
+        }
+        let message = loop {
+            match talk.next().await.expect("the agent goes on") {
+                ToRunner::Abandon(attempt, outcome) if attempt == driver(1) => break outcome,
+                ToRunner::Start(start) => panic!("it was started: {start:?}"),
+                _ => {}
+            }
+        };
+        assert_eq!((message.reason, message.fault), (Reason::Refused, Fault::Platform));
+        assert!(message.message.starts_with("RUNNER_TOO_OLD"), "{message:?}");
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ const ROUNDS: usize = 5;
 pub(crate) async fn measure(figures: &mut Figures) {
     for limits in ["off", "on"] {
         let args = ["--limits", limits].map(str::to_owned).to_vec();
-        let worker = WorkerOptions { cores: EXECUTORS, memory: "64GiB".into(), args };
+        let worker = WorkerOptions { cores: EXECUTORS, memory: "64GiB".into(), args, ..Options::default().worker };
         let cluster = Cluster::start(Options { workers: 1, worker, ..load::options() });
         let program = noop::build_idle(cluster.dir());
         let mut rounds = Vec::new();

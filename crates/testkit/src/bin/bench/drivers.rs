@@ -25,7 +25,7 @@ pub(crate) async fn measure(figures: &mut Figures, long: usize) {
 
 async fn rate(limits: &str, count: usize) -> f64 {
     let args = ["--limits", limits].map(str::to_owned).to_vec();
-    let worker = WorkerOptions { cores: 64, memory: "64GiB".into(), args };
+    let worker = WorkerOptions { cores: 64, memory: "64GiB".into(), args, ..Options::default().worker };
     let cluster = Cluster::start(Options { workers: 1, worker, ..load::options() });
     let clients = connect(cluster.address(), CONNECTIONS).await;
     let program = noop::build(cluster.dir());

@@ -61,6 +61,7 @@ impl Stage {
             variables: BTreeMap::from([("TOOL".into(), "/bin/echo".into())]),
             directories: Directories { state: at("state"), work: at("work"), logs: at("logs"), cache: at("cache") },
             runner: "/nonexistent/muster-runner".into(),
+            run_as: None,
             runner_args: vec![],
             require_containment: false,
             limits: true,
@@ -96,7 +97,17 @@ impl Stage {
 
     /// Takes agent, runner and master to the point where the inventory has gone up.
     pub(crate) async fn register(&mut self, master: &mut Master, inventory: Vec<Report>) -> (Stream, Talk) {
-        let mut talk = self.runner.adopted().await;
+        let talk = self.runner.adopted().await;
+        self.register_by(talk, master, inventory).await
+    }
+
+    /// The same for a runner that has adopted the agent already.
+    pub(crate) async fn register_by(
+        &mut self,
+        mut talk: Talk,
+        master: &mut Master,
+        inventory: Vec<Report>,
+    ) -> (Stream, Talk) {
         let mut stream = master.hello().await;
         stream.welcome();
         talk.answer_inventory(inventory).await;

@@ -23,6 +23,11 @@ impl Runner {
     }
 
     pub(crate) async fn adopted_as(&self, incarnation: Incarnation) -> Talk {
+        self.adopted_with(incarnation, VERSION).await
+    }
+
+    /// The next agent, to which this runner speaks this version.
+    pub(crate) async fn adopted_with(&self, incarnation: Incarnation, version: u32) -> Talk {
         let (stream, _) = soon("an agent", self.0.accept()).await.expect("accepted");
         let mut talk = Talk { stream, reader: FrameReader::default() };
         assert_eq!(
@@ -30,7 +35,7 @@ impl Runner {
             Some(ToRunner::Hello(AgentHello { version_min: VERSION_MIN, version_max: VERSION }))
         );
         talk.say(ToAgent::Hello(Box::new(RunnerHello {
-            version: VERSION,
+            version,
             incarnation,
             boot_id: "boot".into(),
             capabilities: Capabilities {
@@ -38,6 +43,7 @@ impl Runner {
                 memory_limit: true,
                 cpu_limit: true,
                 pids_limit: true,
+                own_users: version >= VERSION_WITH_CREDENTIALS,
                 ..Capabilities::default()
             },
             pid: std::process::id(),

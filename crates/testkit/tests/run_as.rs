@@ -1,0 +1,183 @@
+//! As whom programs run, and what they can reach of their worker. Workers of root need root.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use muster_proto::v1::driver::State;
+use muster_proto::v1::{Artifact, LogStream};
+use muster_testenv::lacks;
+use muster_testkit::{Cluster, Daemon, Options, Submit, WorkerOptions, eventually};
+
+/// The user and group that `nobody` has everywhere.
+const NOBODY: u32 = 65_534;
+
+/// A worker of root in a folder that its programs can pass.
+fn cluster(run_as: Option<&str>, args: &[&str]) -> Option<Cluster> {
+    if lacks("root", rustix::process::geteuid().is_root()) {
+        return None;
+    }
+    let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let worker = WorkerOptions { args, run_as: run_as.map(str::to_owned), ..Options::default().worker };
+    let mut cluster = Cluster::start(Options { workers: 0, worker, ..Options::default() });
+    set_mode(cluster.dir(), 0o711);
+    cluster.start_worker("w1");
+    Some(cluster)
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
+}
+
+fn owner_and_mode(path: &Path) -> (u32, u32) {
+    let found = std::fs::symlink_metadata(path).expect("it is there");
+    (found.uid(), found.mode() & 0o7777)
+}
+
+/// The names of the directories of attempts.
+fn attempts_of(root: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(root).expect("readable").flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// Runs a script to its end and returns its output.
+async fn output(cluster: &Cluster, script: &str) -> String {
+    let id = cluster.submit(Submit::shell(script)).await;
+    cluster.wait_for_end(&id).await;
+    cluster.log(&id, 0, LogStream::Stdout).await
+}
+
+#[tokio::test]
+async fn a_worker_of_root_runs_nothing_as_root_unless_that_is_said() {
+    let Some(cluster) = cluster(None, &[]) else { return };
+    let state = cluster.worker_state("w1");
+    let script = format!(
+        "id -u; id -G; pwd; ls {state}; ls {state}/logs; cat {state}/identity; ls {state}.work",
+        state = state.display()
+    );
+    let said = output(&cluster, &script).await;
+    let lines: Vec<_> = said.lines().collect();
+    let [user, groups, work] = lines[..] else { panic!("more than its own: {said}") };
+    assert_ne!(user, "0");
+    assert!(groups.split(' ').all(|group| group != "0"), "{said}");
+    let places = state.with_extension("work");
+    let attempt = Path::new(work);
+    assert_eq!(attempt.parent(), Some(places.as_path()));
+    assert_eq!(owner_and_mode(attempt), (user.parse().expect("a number"), 0o700));
+    assert_eq!((owner_and_mode(&places), owner_and_mode(&state)), ((0, 0o711), (0, 0o700)));
+    let held = cluster.worker("w1").await.expect("it is there").capabilities.expect("a worker tells");
+    assert!(held.own_users && held.protected_runner, "{held:?}");
+}
+
+#[tokio::test]
+async fn root_is_named() {
+    let Some(cluster) = cluster(Some("root"), &[]) else { return };
+    assert_eq!(output(&cluster, "id -u").await, "0\n");
+    let held = cluster.worker("w1").await.expect("it is there").capabilities.expect("a worker tells");
+    assert!(!held.protected_runner, "{held:?}");
+}
+
+#[tokio::test]
+async fn a_program_runs_as_the_account_and_names_no_file_beyond_its_rights() {
+    let Some(cluster) = cluster(Some("nobody"), &[]) else { return };
+    let script = "id -un; echo $USER $LOGNAME $HOME; umask; touch mine && echo made; cat /etc/shadow";
+    assert_eq!(output(&cluster, script).await, "nobody\nnobody nobody /nonexistent\n0027\nmade\n");
+
+    let open = cluster.dir().join("open");
+    std::fs::write(&open, "for everybody").expect("written");
+    let fetched = |uri: String| {
+        let mut submit = Submit::shell("cat *");
+        submit.spec().artifacts = vec![Artifact { uri, ..Artifact::default() }];
+        submit
+    };
+    let good = cluster.submit(fetched(format!("file://{}", open.display()))).await;
+    assert_eq!(cluster.wait_for_end(&good).await.state(), State::Finished);
+    assert_eq!(cluster.log(&good, 0, LogStream::Stdout).await, "for everybody");
+    let shadow = cluster.submit(fetched("file:///etc/shadow".into())).await;
+    let outcome = cluster.wait_for_end(&shadow).await.outcome.expect("it has ended");
+    assert_eq!(outcome.reason, "ARTIFACT_FAILED", "{outcome:?}");
+}
+
+/// What programs leave in their directories leads nowhere: not a reader of logs, and not who cleans
+/// up.
+#[tokio::test]
+async fn links_in_a_work_directory_are_not_followed_when_it_is_removed() {
+    let args = ["--cleanup-interval", "100ms", "--cleanup-age", "1s", "--log-keep", "1h"];
+    let Some(cluster) = cluster(Some("nobody"), &args) else { return };
+    let kept = cluster.dir().join("kept");
+    std::fs::create_dir(&kept).expect("made");
+    for name in ["secret", "other"] {
+        std::fs::write(kept.join(name), "of root").expect("written");
+    }
+    let script = format!(
+        "mkdir -p a/b; ln -s {kept} a/b/directory; ln -s {kept}/secret a/file; ln -s {kept} directory; mkfifo pipe; \
+         chmod 000 a/b; here=$PWD; cd /; mv $here $here.moved; ln -s {kept} $here; rm -rf $here; ln -s / $here; \
+         echo $here",
+        kept = kept.display()
+    );
+    let work = output(&cluster, &script).await;
+    let work = Path::new(work.trim()).to_owned();
+    assert_eq!(work.parent(), Some(cluster.worker_state("w1").with_extension("work").as_path()));
+    eventually("the directory is removed", Duration::from_secs(60), async || {
+        std::fs::symlink_metadata(&work).is_err().then_some(())
+    })
+    .await;
+    assert_eq!(std::fs::read_dir(&kept).expect("readable").count(), 2);
+    assert_eq!(owner_and_mode(&kept.join("secret")).0, 0);
+}
+
+/// A program has its output open, and nothing else of it.
+#[tokio::test]
+async fn a_program_neither_removes_nor_replaces_its_log_and_reads_no_others() {
+    let Some(cluster) = cluster(Some("nobody"), &[]) else { return };
+    let logs = cluster.worker_state("w1").join("logs");
+    let first = cluster.submit(Submit::shell("echo first")).await;
+    cluster.wait_for_end(&first).await;
+    let script = format!(
+        "echo one; echo two >> /dev/stdout; log=$(readlink /proc/$$/fd/1); \
+         for log in $log {logs}/{first}/stdout; do rm -f $log; mv $log gone; ln -sf /etc/passwd $log; \
+         ln $log name; cat $log; done; ls {logs}; echo end",
+        logs = logs.display(),
+        first = attempts_of(&logs).first().expect("the first one's"),
+    );
+    assert_eq!(output(&cluster, &script).await, "one\ntwo\nend\n");
+    assert_eq!(cluster.log(&first, 0, LogStream::Stdout).await, "first\n");
+}
+
+/// Without root all works, and the worker says what it cannot promise.
+#[tokio::test]
+async fn a_worker_of_an_ordinary_user_runs_programs_as_itself_and_says_so() {
+    if lacks("root", rustix::process::geteuid().is_root()) {
+        return;
+    }
+    let cluster = Cluster::start(Options { workers: 0, ..Options::default() });
+    set_mode(cluster.dir(), 0o711);
+    let home = cluster.dir().join("home");
+    std::fs::create_dir(&home).expect("made");
+    chown(&home, Some(NOBODY), Some(NOBODY)).expect("given");
+    let as_nobody = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.arg(cluster.binaries().path("muster-worker"));
+        command
+    };
+    let mut command = as_nobody();
+    command.args(["--master", cluster.address(), "--name", "w1", "--listen", "127.0.0.1:0", "--cores", "2"]);
+    command.args(["--memory", "1GiB"]).arg("--state-dir").arg(home.join("state"));
+    command.args(cluster.ca().iter().flat_map(|ca| ["--ca".into(), ca.clone().into_os_string()]));
+    let worker = Daemon::start(command, &cluster.dir().join("w1.log"));
+    let shown = cluster.wait_for_worker("w1", "its registration", |worker| worker.capabilities.is_some()).await;
+    let held = shown.capabilities.expect("it tells");
+    assert!(!held.own_users && !held.protected_runner, "{held:?}");
+    let work = home.join("state/work");
+    let said = output(&cluster, "id -u; pwd; echo made > mine; cat mine").await;
+    assert!(said.starts_with(&format!("65534\n{}/", work.display())) && said.ends_with("\nmade\n"), "{said}");
+
+    let refused = as_nobody().args(["--master", "127.0.0.1:1", "--run-as", "root"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("a worker that is not root"), "{said}");
+    drop(worker);
+    let stopped = as_nobody().arg("stop").arg("--state-dir").arg(home.join("state")).status();
+    assert!(stopped.expect("it runs").success());
+}
