@@ -1,6 +1,10 @@
 //! The answers to health probes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use muster_proto::reflection::COMMON_SERVICES;
+use muster_proto::server::HttpPages;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -13,13 +17,17 @@ const READINESS: [&str; 2] = ["", "readiness"];
 /// Tells probes the state of this master. `liveness` depends neither on the store nor on
 /// leadership, because a restart of the master repairs neither.
 #[derive(Debug, Clone)]
-pub(crate) struct Health(HealthReporter);
+pub(crate) struct Health {
+    reporter: HealthReporter,
+    /// What the reporter says of readiness, for probes over HTTP.
+    is_ready: Arc<AtomicBool>,
+}
 
 impl Health {
     /// This master is alive, and not ready yet.
     pub(crate) async fn new(reporter: HealthReporter) -> Health {
-        let health = Health(reporter);
-        health.0.set_service_status("liveness", ServingStatus::Serving).await;
+        let health = Health { reporter, is_ready: Arc::default() };
+        health.reporter.set_service_status("liveness", ServingStatus::Serving).await;
         health.serves(false).await;
         health
     }
@@ -29,7 +37,14 @@ impl Health {
     pub(crate) async fn serves(&self, serves: bool) {
         let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
         for service in READINESS.into_iter().chain(SERVICES).chain(COMMON_SERVICES) {
-            self.0.set_service_status(service, status).await;
+            self.reporter.set_service_status(service, status).await;
         }
+        self.is_ready.store(serves, Ordering::Relaxed);
+    }
+}
+
+impl HttpPages for Health {
+    fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
     }
 }

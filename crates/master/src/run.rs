@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_proto::server::KnownHosts;
+use muster_proto::server::{HttpPort, KnownHosts};
 use muster_store::{Candidacy, Candidate, NewCluster, OpenError};
 use muster_tls::{Authority, ServerTls, TlsError, Trust};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tonic_health::server::HealthReporter;
 
 use crate::access::{AccessControl, AccessFileError};
@@ -85,6 +86,12 @@ where
     let trust = tls.as_ref().map(|tls| Trust::in_ca(tls.authority().pem())).transpose().map_err(RunError::Tls)?;
     let reporter = HealthReporter::new();
     let health = Health::new(reporter.clone()).await;
+    // Apart from the roles, as a role may load for long. It ends with this set.
+    let mut http = JoinSet::new();
+    if let Some(at) = settings.http {
+        let port = HttpPort::bind(at, [address.clone()]).await.map_err(|error| RunError::Listen(at, error))?;
+        http.spawn(port.serve(Arc::new(health.clone())));
+    }
     let slot = Arc::new(LeaderSlot::default());
     let (end_serving, mut ended) = watch::channel(false);
     let (election, archive) = (candidate.election(), candidate.archive());

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
 
 use std::fs::Permissions;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -59,6 +61,42 @@ fn serve(dir: &Path) -> (Serving, String) {
         std::thread::sleep(Duration::from_millis(2));
     }
     (child, std::fs::read_to_string(&file).unwrap().trim().to_owned())
+}
+
+/// What a page of the HTTP port answers, head and body.
+fn page(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn probes_over_http_learn_of_life_at_once_and_of_readiness_when_calls_are_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, state) = (dir.path().join("address"), dir.path().join("state"));
+    let args = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state-dir", state.to_str().unwrap()];
+    let mut child = Serving(program(&args).arg("--address-file").arg(&file).spawn().unwrap());
+    let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
+    let line = lines.find(|line| line.as_ref().unwrap().contains("serving HTTP on")).unwrap().unwrap();
+    let address = line.rsplit(' ').next().unwrap().to_owned();
+    assert!(page(&address, "/healthz").starts_with("HTTP/1.1 200 "));
+    let began = Instant::now();
+    while !file.exists() {
+        assert!(began.elapsed() < Duration::from_secs(20), "ready in time");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let ready = page(&address, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200 "), "the address file says the same: {ready}");
+
+    let output = program(&["--listen", "127.0.0.1:0", "--http", &address, "--log", "off", "--store", "memory:"])
+        .arg("--state-dir")
+        .arg(dir.path().join("other"))
+        .output();
+    let (code, line) = refused(&output.unwrap());
+    assert_eq!(code, 1);
+    assert!(line.starts_with(&format!("error: cannot listen on {address}")), "{line}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use muster_agent::runner_protocol::VERSION_WITH_CREDENTIALS;
 use muster_os::{LockFile, PrivateDirectoryError};
+use muster_proto::server::HttpPort;
 use muster_types::Hello;
 use muster_units::TimeSpan;
 use tokio::runtime::Handle;
@@ -88,6 +89,10 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     let opened = open(&config)?;
     let (listener, bound) = bind(config.listen).await.map_err(|error| AgentError::Listen(config.listen, error))?;
     let address = config.advertise.clone().unwrap_or_else(|| advertised(&config, bound));
+    let http = match config.http {
+        Some(at) => Some(HttpPort::bind(at, [address.clone()]).await.map_err(|error| AgentError::Listen(at, error))?),
+        None => None,
+    };
     let start = runner_start(&config, &opened.layout);
     let first = adopt_or_start(&start).await.map_err(AgentError::Runner)?;
     if config.require_containment && !first.hello.capabilities.tree {
@@ -156,6 +161,10 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     tasks.spawn(RunnerTask::new(start, context).run(first));
     tasks.spawn(janitor.clone().bound_logs());
     tasks.spawn(janitor.clean());
+    if let Some(http) = http {
+        let pages = Arc::new(status.clone());
+        tasks.spawn(async move { match http.serve(pages).await {} });
+    }
     if let Some(path) = config.address_file.clone() {
         tasks.spawn(write_address(path, address, status));
     }

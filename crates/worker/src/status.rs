@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use muster_proto::server::HttpPages;
 use muster_types::{Capabilities, Epoch, Incarnation};
 use tokio::sync::watch;
 
@@ -21,6 +22,13 @@ pub struct StatusView {
     pub capabilities: Capabilities,
     /// What programs are told of the cluster.
     pub cluster: Arc<ClusterVariables>,
+}
+
+impl StatusView {
+    /// Ready means that the worker is registered: a leader has its inventory.
+    pub fn is_ready(&self) -> bool {
+        self.registered.is_some()
+    }
 }
 
 /// The present state, shared by all clones.
@@ -51,6 +59,12 @@ impl AgentStatus {
     /// A receiver to wait for changes.
     pub fn subscribe(&self) -> watch::Receiver<StatusView> {
         self.0.subscribe()
+    }
+}
+
+impl HttpPages for AgentStatus {
+    fn is_ready(&self) -> bool {
+        self.0.borrow().is_ready()
     }
 }
 

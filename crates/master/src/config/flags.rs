@@ -31,6 +31,11 @@ pub struct Flags {
     /// the cluster.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub insecure_listen: bool,
+    /// Address to serve HTTP on, for probes: /healthz and /readyz. It may be reachable from other
+    /// machines without credentials, because whoever reads it can do nothing. By default there is
+    /// none.
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
     /// Address at which workers and programs reach this master, if it is another.
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,

@@ -22,6 +22,8 @@ use crate::leader::Timing;
 pub struct MasterSettings {
     /// Address to serve on.
     pub listen: SocketAddr,
+    /// Address to serve HTTP on.
+    pub http: Option<SocketAddr>,
     /// Address at which others reach this master; `None`: the address it serves on.
     pub advertise: Option<String>,
     /// Where the records are.
@@ -126,6 +128,7 @@ impl TryFrom<Flags> for MasterSettings {
         let core = core(&timing, &flags.timing, &flags.placement, contained, &flags.retention);
         Ok(MasterSettings {
             listen: flags.listen,
+            http: flags.http,
             advertise: flags.advertise,
             store: StoreLocation(store),
             is_name_default: flags.cluster_name.is_none(),

@@ -57,7 +57,7 @@ fn refusal_of(request: &Request<Body>, hosts: &KnownHosts) -> Option<Response<Bo
         *refusal.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Some(refusal);
     }
-    if let Some(mut host) = hosts.foreign(request) {
+    if let Some(mut host) = hosts.foreign(request.uri(), request.headers()) {
         shorten(&mut host, SHOWN);
         return Some(Failure::ForeignHost { host }.to_status().into_http());
     }

@@ -4,6 +4,7 @@
 mod call_deadline;
 mod head;
 mod health;
+mod http_port;
 mod known_hosts;
 mod too_large;
 mod whole_request;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub use call_deadline::EndAtDeadline;
 pub use head::CheckHead;
 pub use health::{HealthHandler, health};
+pub use http_port::{HttpPages, HttpPort};
 pub use known_hosts::KnownHosts;
 pub use too_large::{NameTooLarge, status_of_read};
 pub use whole_request::{AwaitRequest, failure_of_body};

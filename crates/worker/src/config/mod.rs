@@ -31,6 +31,8 @@ pub struct WorkerConfig {
     pub name: WorkerName,
     /// Where its gRPC service listens.
     pub listen: SocketAddr,
+    /// Where it serves HTTP.
+    pub http: Option<SocketAddr>,
     /// The address that others are told; `None` stands for the host with the port that was bound.
     pub advertise: Option<String>,
     /// Reachable name of this machine.

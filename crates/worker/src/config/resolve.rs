@@ -50,6 +50,7 @@ impl WorkerSettings {
             token: self.token_file.as_deref().map(token).transpose()?,
             name: worker_name(self.name.clone().unwrap_or_else(detect::hostname))?,
             listen,
+            http: self.http,
             advertise: self.advertise.clone(),
             host,
             labels: pairs("label", &self.label, LABEL, is_label_key, is_label_value)?,

@@ -78,11 +78,10 @@ impl Server {
     }
 }
 
-/// Ready means that the worker is registered: a leader has its inventory.
 async fn keep_readiness(health: HealthReporter, status: AgentStatus) {
     let mut changes = status.subscribe();
     loop {
-        let ready = changes.borrow_and_update().registered.is_some();
+        let ready = changes.borrow_and_update().is_ready();
         let serving = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
         health.set_service_status("readiness", serving).await;
         if changes.changed().await.is_err() {

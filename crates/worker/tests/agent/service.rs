@@ -1,6 +1,7 @@
 //! What any gRPC client can ask of a worker.
 
 use muster_worker::config::WorkerConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -32,12 +33,23 @@ fn free_port() -> std::net::SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
 }
 
+/// The status of a page of the HTTP port.
+async fn page(address: std::net::SocketAddr, path: &str) -> u16 {
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("it answers");
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+}
+
 #[tokio::test]
 async fn health_tells_life_from_readiness() {
     let mut stage = Stage::set();
     let mut master = Master::lead(5).await;
     let listen = free_port();
-    stage.start_with(WorkerConfig { listen, ..stage.config(&master) });
+    let http = free_port();
+    stage.start_with(WorkerConfig { listen, http: Some(http), ..stage.config(&master) });
     let address = listen.to_string();
     let mut talk = stage.runner.adopted().await;
     let mut stream = master.hello().await;
@@ -45,6 +57,7 @@ async fn health_tells_life_from_readiness() {
         assert_eq!(health(&address, service).await, ServingStatus::Serving, "{service}");
     }
     assert_eq!(health(&address, "readiness").await, ServingStatus::NotServing);
+    assert_eq!((page(http, "/healthz").await, page(http, "/readyz").await), (200, 503));
     stream.welcome();
     talk.answer_inventory(vec![]).await;
     stream.inventory().await;
@@ -54,6 +67,7 @@ async fn health_tells_life_from_readiness() {
         }
     })
     .await;
+    assert_eq!((page(http, "/healthz").await, page(http, "/readyz").await), (200, 200));
 }
 
 #[tokio::test]

@@ -54,6 +54,7 @@ impl Stage {
             trust: None,
             name: "w1".into(),
             listen: "127.0.0.1:0".parse().expect("an address"),
+            http: None,
             advertise: None,
             host: "127.0.0.1".into(),
             total: AllocatedResources { cores: 4, memory: 1 << 30, addresses: BTreeMap::new() },
