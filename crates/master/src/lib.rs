@@ -16,7 +16,6 @@ mod forward;
 mod health;
 mod leader;
 mod link;
-mod listen;
 mod poison_inputs;
 mod roles;
 mod run;

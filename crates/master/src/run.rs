@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use muster_proto::server::{HttpPort, KnownHosts};
 use muster_store::{Candidacy, Candidate, NewCluster, OpenError};
-use muster_tls::{Authority, ServerTls, TlsError, Trust};
+use muster_tls::{Authority, ServerTls, TlsError, Trust, connections};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,11 +17,13 @@ use crate::clock;
 use crate::config::{MasterSettings, TlsSettings};
 use crate::health::Health;
 use crate::leader::LeaderSlot;
-use crate::listen::connections;
 use crate::roles::{FatalError, MasterProcess, Readiness, RoleAfter, Standby};
 use crate::serve::{Peers, serve};
 use crate::stop::until_stopped;
 
+/// Connections at one time: several thousand workers and as many clients. Each costs some tens of
+/// kilobytes.
+const MAX_CONNECTIONS: usize = 10_000;
 /// How long connections may take to end after the process is told to stop; then they are cut.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
@@ -98,7 +100,16 @@ where
     let stopped = async move { until_stopped(&mut ended).await };
     let access = Arc::new(AccessControl::new(settings.access_file.as_deref(), tls.is_some(), slot.clone())?);
     let authority = tls.as_ref().map(|tls| (tls.authority().clone(), tls.certificate().clone()));
-    let incoming = connections(listener, tls);
+    let incoming = connections(listener, tls.as_ref().map(ServerTls::acceptor), MAX_CONNECTIONS);
+    let renewed = async move {
+        match &tls {
+            Some(tls) => {
+                let failed = |error| tracing::error!(error = crate::error_line(&error), "no new certificate");
+                tls.keep_renewed(SystemTime::now, failed).await
+            }
+            None => std::future::pending().await,
+        }
+    };
     let names = settings.tls.iter().flat_map(|tls| tls.names.iter().cloned());
     let peers = Peers {
         hosts: KnownHosts::of(bound, names.chain([address.clone()])),
@@ -116,6 +127,7 @@ where
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
         never = access.keep_read() => match never {},
+        never = renewed => match never {},
         failed = &mut readiness => {
             Err(RunError::Fault(failed.unwrap_or_else(|panicked| FatalError::Lost("task of readiness", panicked))))
         }

@@ -13,7 +13,7 @@ use muster_proto::v1::application_service_server::{self, ApplicationServiceServe
 use muster_proto::v1::master_service_server::{self, MasterServiceServer};
 use muster_proto::v1::worker_link_service_server::{self, WorkerLinkServiceServer};
 use muster_store::{Archive, LeaderWatch};
-use muster_tls::{Authority, HeldCertificate, Trust};
+use muster_tls::{Authority, HeldCertificate, Incoming, Trust};
 use tonic::codec::CompressionEncoding::Gzip as GZIP;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
@@ -23,7 +23,6 @@ use crate::api::{AccessApi, ApplicationApi, LogSources, MasterApi, RawWatch};
 use crate::forward::{Forward, Router};
 use crate::leader::LeaderSlot;
 use crate::link::LinkService;
-use crate::listen::Incoming;
 
 /// Largest message of a worker: a part of an inventory, or a batch of reports.
 pub(crate) const MAX_LINK_MESSAGE: usize = 4 << 20;

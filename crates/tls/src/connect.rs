@@ -83,7 +83,7 @@ pub(crate) async fn handshake(
     timeout: Duration,
 ) -> Result<TlsStream<TcpStream>, io::Error> {
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let shaking = TlsConnector::from(trust.0.clone()).connect(name, tcp);
+    let shaking = TlsConnector::from(trust.config.clone()).connect(name, tcp);
     let stream = tokio::time::timeout(timeout, shaking).await.map_err(|_| {
         io::Error::new(io::ErrorKind::TimedOut, format!("no TLS handshake within {} s", timeout.as_secs_f32()))
     })??;

@@ -15,6 +15,8 @@ pub struct PeerCertificate {
     pub holder: CertificateHolder,
     /// The public key.
     pub key: KeyDigest,
+    /// From when the certificate holds.
+    pub begins: WallTime,
     /// When the certificate ends.
     pub expires: WallTime,
 }
@@ -43,8 +45,10 @@ impl PeerCertificate {
         if holders.next().is_some() {
             return None;
         }
-        let seconds = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
+        let wall = |seconds: i64| u64::try_from(seconds).ok().map(|seconds| WallTime(seconds.saturating_mul(1000)));
+        let validity = parsed.validity();
+        let (begins, expires) = (wall(validity.not_before.timestamp())?, wall(validity.not_after.timestamp())?);
         let key = digest_of_key(parsed.tbs_certificate.subject_pki.raw);
-        Some(PeerCertificate { holder, key, expires: WallTime(seconds.saturating_mul(1000)) })
+        Some(PeerCertificate { holder, key, begins, expires })
     }
 }

@@ -5,14 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustls::ServerConfig;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientCertVerifierBuilder, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_rustls::TlsAcceptor;
 
 use crate::trust::{ALPN, provider, roots_of};
-use crate::{Authority, HeldCertificate, TlsError};
+use crate::{Authority, CertificateHolder, HeldCertificate, Stream, TlsError, Trust};
 
 /// How long a master's certificate holds. Its key is in memory alone, so each start makes one.
 const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -41,7 +41,7 @@ impl ServerTls {
     pub fn new(authority: Authority, reached: Vec<String>) -> Result<ServerTls, TlsError> {
         let certificate = HeldCertificate::default();
         certificate.show(authority.issue_master(&reached, LIFE)?);
-        let clients = client_verifier(authority.pem())?.allow_unauthenticated().build();
+        let clients = client_verifier(Arc::new(roots_of(authority.pem())?)).allow_unauthenticated().build();
         let config = server_config(clients.map_err(|error| TlsError::Verifier(error.to_string()))?, &certificate)?;
         Ok(ServerTls { authority: Arc::new(authority), reached, certificate, config })
     }
@@ -56,9 +56,9 @@ impl ServerTls {
         &self.authority
     }
 
-    /// Shakes hands with a client, which may show a certificate of the CA and no other. The caller bounds how long that may take.
-    pub async fn handshake(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        Ok(TlsAcceptor::from(self.config.clone()).accept(tcp).await?.into())
+    /// What shakes hands with clients, which may show a certificate of the CA and no other.
+    pub fn acceptor(&self) -> Acceptor {
+        Acceptor { config: self.config.clone(), is_for_masters: false }
     }
 
     /// Makes the certificate anew in time by `wall`, the wall clock. Connections that stand keep
@@ -86,26 +86,37 @@ impl ServerTls {
     }
 }
 
-/// The TLS of a worker's server: it is for those who show a certificate of the CA.
+/// What shakes hands with clients.
 #[derive(Debug, Clone)]
-pub struct WorkerServerTls(Arc<ServerConfig>);
+pub struct Acceptor {
+    config: Arc<ServerConfig>,
+    is_for_masters: bool,
+}
 
-impl WorkerServerTls {
-    /// Shows the certificate that is held, to clients of these CAs (PEM).
-    pub fn new(held: &HeldCertificate, ca: &str) -> Result<WorkerServerTls, TlsError> {
-        let clients = client_verifier(ca)?.build().map_err(|error| TlsError::Verifier(error.to_string()))?;
-        server_config(clients, held).map(WorkerServerTls)
+impl Acceptor {
+    /// Of a worker: it shows the certificate that is held, to masters that are trusted.
+    pub fn of_worker(held: &HeldCertificate, trust: &Trust) -> Result<Acceptor, TlsError> {
+        let clients =
+            client_verifier(trust.roots.clone()).build().map_err(|error| TlsError::Verifier(error.to_string()))?;
+        Ok(Acceptor { config: server_config(clients, held)?, is_for_masters: true })
     }
 
-    /// Shakes hands with a client. The caller bounds how long that may take, and looks at who it
-    /// is.
-    pub async fn handshake(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        Ok(TlsAcceptor::from(self.0.clone()).accept(tcp).await?.into())
+    /// Shakes hands with a client. The caller bounds how long that may take.
+    ///
+    /// # Errors
+    /// Those of the handshake, and [`io::ErrorKind::PermissionDenied`] for who is not served.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Stream> {
+        let stream = Stream::Tls(Box::new(TlsAcceptor::from(self.config.clone()).accept(tcp).await?.into()));
+        let is_master = || stream.peer().is_some_and(|peer| peer.holder == CertificateHolder::Master);
+        if self.is_for_masters && !is_master() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the certificate is no master's"));
+        }
+        Ok(stream)
     }
 }
 
-fn client_verifier(ca: &str) -> Result<ClientCertVerifierBuilder, TlsError> {
-    Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(roots_of(ca)?), provider()))
+fn client_verifier(roots: Arc<RootCertStore>) -> ClientCertVerifierBuilder {
+    WebPkiClientVerifier::builder_with_provider(roots, provider())
 }
 
 fn server_config(clients: Arc<dyn ClientCertVerifier>, held: &HeldCertificate) -> Result<Arc<ServerConfig>, TlsError> {

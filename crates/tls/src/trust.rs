@@ -31,21 +31,26 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 
 /// The masters that a client trusts: those whose certificates the cluster's CA signed.
 #[derive(Debug, Clone)]
-pub struct Trust(pub(crate) Arc<ClientConfig>);
+pub struct Trust {
+    pub(crate) config: Arc<ClientConfig>,
+    /// The CAs; none where a digest is trusted.
+    pub(crate) roots: Arc<RootCertStore>,
+}
 
 impl Trust {
     /// Trust in the CAs of a PEM text.
     pub fn in_ca(pem: &str) -> Result<Trust, TlsError> {
-        let config = builder()?.with_root_certificates(roots_of(pem)?).with_no_client_auth();
-        Ok(Trust(finished(config)))
+        let roots = Arc::new(roots_of(pem)?);
+        let config = builder()?.with_root_certificates(roots.clone()).with_no_client_auth();
+        Ok(Trust { config: finished(config), roots })
     }
 
     /// The same trust, by a client that shows a certificate.
     #[must_use]
     pub fn showing(&self, held: &HeldCertificate) -> Trust {
-        let mut config = (*self.0).clone();
+        let mut config = (*self.config).clone();
         config.client_auth_cert_resolver = held.0.clone();
-        Trust(Arc::new(config))
+        Trust { config: Arc::new(config), roots: self.roots.clone() }
     }
 
     /// Trust in the CAs of a PEM file.
@@ -61,7 +66,7 @@ impl Trust {
     pub(crate) fn in_digest(digest: KeyDigest) -> Result<Trust, TlsError> {
         let verifier = Arc::new(PinVerifier { digest, provider: provider() });
         let config = builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-        Ok(Trust(finished(config)))
+        Ok(Trust { config: finished(config), roots: Arc::new(RootCertStore::empty()) })
     }
 }
 

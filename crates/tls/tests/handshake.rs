@@ -23,7 +23,7 @@ async fn serve(tls: ServerTls) -> String {
     let tls = Arc::new(tls);
     greet(move |tcp| {
         let tls = tls.clone();
-        Box::pin(async move { tls.handshake(tcp).await.ok().map(|stream| Stream::Tls(Box::new(stream))) })
+        Box::pin(async move { tls.acceptor().accept(tcp).await.ok() })
     })
     .await
 }

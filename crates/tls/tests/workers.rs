@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_tls::{
-    Authority, CertificateHolder, Connector, HeldCertificate, PeerCertificate, ServerTls, Stream, TlsError, Trust,
-    WorkerKey, WorkerServerTls,
+    Acceptor, Authority, CertificateHolder, Connector, HeldCertificate, PeerCertificate, ServerTls, Stream, TlsError,
+    Trust, WorkerKey,
 };
 use muster_types::WorkerUid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -67,7 +67,7 @@ async fn master(authority: Authority) -> (String, mpsc::Receiver<Option<PeerCert
     let parts = (tls.authority().clone(), tls.certificate().clone());
     let (address, seen) = serve(move |tcp| {
         let tls = tls.clone();
-        async move { Ok(Stream::Tls(Box::new(tls.handshake(tcp).await?))) }
+        async move { tls.acceptor().accept(tcp).await }
     })
     .await;
     (address, seen, parts)
@@ -116,10 +116,10 @@ async fn a_worker_is_dialled_by_its_uid_and_serves_who_shows_a_certificate() {
     let directory = tempfile::tempdir().unwrap();
     let (_, _, (authority, of_master)) = master(Authority::create(&directory.path().join("pki")).unwrap()).await;
     let one = worker(directory.path(), &authority, DAY);
-    let tls = WorkerServerTls::new(&one.held, authority.pem()).unwrap();
+    let tls = Acceptor::of_worker(&one.held, &Trust::in_ca(authority.pem()).unwrap()).unwrap();
     let (address, mut seen) = serve(move |tcp| {
         let tls = tls.clone();
-        async move { Ok(Stream::Tls(Box::new(tls.handshake(tcp).await?))) }
+        async move { tls.accept(tcp).await }
     })
     .await;
     let trust = Trust::in_ca(authority.pem()).unwrap();
@@ -129,6 +129,8 @@ async fn a_worker_is_dialled_by_its_uid_and_serves_who_shows_a_certificate() {
     assert_eq!(seen.recv().await.unwrap().unwrap().holder, CertificateHolder::Master);
     let another = greeting(&address, to(WorkerUid(8), &as_master)).await.unwrap_err();
     assert!(another.contains("invalid peer certificate"), "{another}");
+    let another = greeting(&address, to(UID, &trust.showing(&one.held))).await.unwrap_err();
+    assert!(!another.is_empty(), "a worker is none of a worker's clients");
     let nobody = greeting(&address, to(UID, &trust)).await.unwrap_err();
     assert!(nobody.contains("CertificateRequired"), "{nobody}");
     let as_master = Connector::new(Some(trust), PATIENCE);

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use muster_agent::runner_protocol::VERSION_WITH_CREDENTIALS;
 use muster_os::{LockFile, PrivateDirectoryError};
+use muster_proto::BearerToken;
 use muster_proto::server::HttpPort;
+use muster_tls::{JoinToken, TlsError};
 use muster_types::Hello;
 use muster_units::TimeSpan;
 use tokio::runtime::Handle;
@@ -17,13 +19,14 @@ use tokio::sync::watch;
 
 use crate::accounts::{Account, AccountError};
 use crate::attempts::Attempts;
+use crate::certificate::{self, WorkerCertificate};
 use crate::config::WorkerConfig;
 use crate::janitor::Janitor;
 use crate::launch::{AttemptDirectories, Preparer, ScratchDirectories, WorkerVariables, pool};
 use crate::link::{LinkActor, WorkerProfile};
 use crate::logs::{Truncations, can_punch};
 use crate::runner::{RunnerContext, RunnerError, RunnerOrders, RunnerStart, RunnerTask, adopt_or_start};
-use crate::service::{Server, ServiceState, bind};
+use crate::service::{ServeError, Server, ServiceState, bind};
 use crate::state::{self, Identity, StateError};
 use crate::status::AgentStatus;
 
@@ -59,7 +62,10 @@ pub enum AgentError {
     Thread(#[source] io::Error),
     /// The service failed.
     #[error("cannot serve")]
-    Serve(#[source] tonic::transport::Error),
+    Serve(#[source] ServeError),
+    /// The key, the certificate or the CA of this worker cannot be used.
+    #[error("cannot use TLS")]
+    Tls(#[source] TlsError),
     /// A part of the agent failed. The whole agent ends then, so that a restart brings back all
     /// parts.
     #[error("a part of the agent failed")]
@@ -93,6 +99,17 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
         Some(at) => Some(HttpPort::bind(at, [address.clone()]).await.map_err(|error| AgentError::Listen(at, error))?),
         None => None,
     };
+    let directories = &config.directories;
+    let pin = config.token.as_ref().and_then(JoinToken::pin);
+    let trust =
+        certificate::find_trust(config.trust.clone(), pin, &config.masters, &directories.state, &directories.work);
+    let trust = trust.await.map_err(AgentError::Tls)?;
+    let token = config.token.as_ref().and_then(|token| BearerToken::new(token.bearer()).ok());
+    let certified = trust
+        .as_ref()
+        .map(|ca| WorkerCertificate::open(&directories.state, opened.identity.uid, ca.trust.clone(), token.clone()));
+    let certified = certified.transpose().map_err(AgentError::Tls)?;
+    let shown = certified.as_ref().map(WorkerCertificate::shown);
     let start = runner_start(&config, &opened.layout);
     let first = adopt_or_start(&start).await.map_err(AgentError::Runner)?;
     if config.require_containment && !first.hello.capabilities.tree {
@@ -116,10 +133,18 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     let attempts = Attempts::default();
     let truncations: Arc<Truncations> = Arc::default();
     let (orders, queue) = RunnerOrders::channel(attempts.clone());
-    let facts = Arc::new(worker_facts(&config, &opened.identity, opened.layout.account(), &address));
+    let ca_file = trust.as_ref().map(|ca| ca.file.clone());
+    let facts = Arc::new(worker_facts(&config, &opened.identity, opened.layout.account(), ca_file, &address));
     let preparer = Preparer::new(opened.layout.clone(), facts);
     let (jobs, done) = pool::start(preparer, Handle::current()).map_err(AgentError::Thread)?;
-    let profile = profile(&config, &opened, &address);
+    let trust = trust.map(|ca| ca.trust);
+    let profile = WorkerProfile {
+        trust: trust.clone(),
+        certificate: shown.clone(),
+        token: token.clone(),
+        ..profile(&config, &opened, &address)
+    };
+    let masters: Vec<String> = profile.masters.iter().chain(&profile.known_masters).cloned().collect();
     let (actor, link) = LinkActor::new(profile, orders.clone(), status.clone());
     let scratches = ScratchDirectories::find(opened.layout.clone()).map_err(AgentError::Scratch)?;
     let context = RunnerContext {
@@ -147,8 +172,9 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
         name: config.name.to_string(),
         uid: opened.identity.uid.to_string(),
         address: address.clone(),
-        trust: config.trust.as_ref().map(|ca| ca.trust.clone()),
-        token: config.token.clone(),
+        trust,
+        token,
+        certificate: shown,
         total: config.total.clone(),
         attempts,
         status: status.clone(),
@@ -161,6 +187,10 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     tasks.spawn(RunnerTask::new(start, context).run(first));
     tasks.spawn(janitor.clone().bound_logs());
     tasks.spawn(janitor.clean());
+    if let Some(certified) = certified {
+        let status = status.clone();
+        tasks.spawn(async move { match certified.keep(masters, status).await {} });
+    }
     if let Some(http) = http {
         let pages = Arc::new(status.clone());
         tasks.spawn(async move { match http.serve(pages).await {} });
@@ -242,6 +272,7 @@ fn worker_facts(
     config: &WorkerConfig,
     identity: &Identity,
     account: Option<&Account>,
+    ca_file: Option<PathBuf>,
     address: &str,
 ) -> WorkerVariables {
     WorkerVariables {
@@ -249,7 +280,7 @@ fn worker_facts(
         uid: identity.uid.to_string(),
         host: config.host.clone(),
         address: address.to_owned(),
-        ca_file: config.trust.as_ref().map(|ca| ca.file.clone()),
+        ca_file,
         labels: config.labels.clone(),
         variables: config.variables.clone(),
         base: WorkerVariables::base_environment(account),
@@ -265,8 +296,9 @@ fn profile(config: &WorkerConfig, opened: &OpenedState, address: &str) -> Worker
     WorkerProfile {
         hello,
         masters: config.masters.clone(),
-        trust: config.trust.as_ref().map(|ca| ca.trust.clone()),
-        token: config.token.clone(),
+        trust: None,
+        certificate: None,
+        token: None,
         remembered: opened.remembered,
         known_masters: state::load_masters(&config.directories.state),
         state_dir: config.directories.state.clone(),

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod agent;
 pub mod attempts;
+pub mod certificate;
 pub mod clock;
 pub mod config;
 pub mod init;

@@ -59,7 +59,8 @@ pub const IDENTITY_NAME: &str = "identity";
 pub const STATE_MARKS: &[&str] = &[IDENTITY_NAME, AGENT_LOCK_NAME, LOCK_NAME, PROCESS_ONE_LOCK_NAME];
 /// What may lie in a state directory without a mark: what a start that failed has left, the places
 /// of other volumes, and what a master keeps that was given the same directory.
-pub const STATE_OTHERS: &[&str] = &[SOCKET_NAME, PID_FILE_NAME, "work", "logs", "cache", "store", "election"];
+pub const STATE_OTHERS: &[&str] =
+    &[SOCKET_NAME, PID_FILE_NAME, "work", "logs", "cache", "store", "election", "worker.key", "worker.crt", "ca.crt"];
 
 /// What the journal's records share with the messages.
 pub(crate) mod journal_wire {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use http_body::Frame;
 use muster_proto::errors::Failure;
 use muster_proto::methods::Method;
+use muster_tls::ConnectionPeer;
 use prost::bytes::Bytes;
 use tonic::Status;
 use tonic::body::Body;
@@ -17,7 +18,6 @@ use tonic::codegen::http::{HeaderMap, Request, Response};
 use tower::Service;
 
 use super::{AccessControl, Shown};
-use crate::listen::ConnectionPeer;
 
 type AdmissionFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 

@@ -9,7 +9,7 @@ use muster_proto::server::status_of_read;
 use muster_proto::v1::worker_link_service_server::WorkerLinkService;
 use muster_proto::{FieldViolations, v1};
 use muster_store::LeaderWatch;
-use muster_tls::{CertificateHolder, PeerCertificate};
+use muster_tls::{CertificateHolder, ConnectionPeer, PeerCertificate};
 use muster_types::{Epoch, Hello, KeyDigest, Session, Time};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
@@ -24,7 +24,6 @@ use super::uplink::{UPLINK_QUEUE, forward};
 use super::writer::{STREAM_QUEUE, Writer};
 use crate::clock;
 use crate::leader::{LeaderContext, LeaderSlot, RoleCommand};
-use crate::listen::ConnectionPeer;
 use crate::poison_inputs::InputDigest;
 use crate::serve::MAX_LINK_MESSAGE;
 

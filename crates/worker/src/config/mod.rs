@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use muster_types::{AllocatedResources, Capabilities, Hello, Incarnation, Session, WorkerName, WorkerUid};
 
-use muster_proto::BearerToken;
-use muster_tls::Trust;
+use muster_tls::{JoinToken, Trust};
 
 use crate::accounts::Account;
 pub use settings::{Action, CommandLine, StopArgs, WorkerSettings};
@@ -26,7 +25,7 @@ pub struct WorkerConfig {
     /// The masters that are trusted; connections to them are in the clear without.
     pub trust: Option<MasterTrust>,
     /// The credential that masters are shown.
-    pub token: Option<BearerToken>,
+    pub token: Option<JoinToken>,
     /// The worker's label.
     pub name: WorkerName,
     /// Where its gRPC service listens.

@@ -9,7 +9,7 @@ use muster_config::{ConfigError, check_listen};
 use muster_proto::BearerToken;
 use muster_proto::text::{is_label_key, is_label_value, is_resource_name, is_variable_name, is_worker_name};
 use muster_proto::v1;
-use muster_tls::Trust;
+use muster_tls::{JoinToken, NotAJoinToken, Trust};
 use muster_types::{
     AllocatedResources, Hello, Incarnation, ResourceName, Session, WorkerName, WorkerUid, is_reserved_variable,
 };
@@ -127,8 +127,10 @@ impl WorkerSettings {
 }
 
 /// Reads the worker's token.
-fn token(file: &Path) -> Result<BearerToken, ConfigError> {
-    BearerToken::in_file(file).map_err(|error| ConfigError::value("token-file", file.display().to_string(), error))
+fn token(file: &Path) -> Result<JoinToken, ConfigError> {
+    let wrong = |error: &dyn fmt::Display| ConfigError::value("token-file", file.display().to_string(), error);
+    let bearer = BearerToken::in_file(file).map_err(|error| wrong(&error))?;
+    bearer.expose().parse().map_err(|error: NotAJoinToken| wrong(&error))
 }
 
 /// Reads the cluster's CA.

@@ -59,8 +59,10 @@ pub struct WorkerSettings {
     /// Programs find it in MUSTER_CA_FILE.
     #[arg(long, env = "MUSTER_CA_FILE", value_name = "PATH")]
     pub ca: Option<PathBuf>,
-    /// File with this worker's token, where the masters ask for credentials: `muster-master token
-    /// --role worker` makes one. Over a network it needs --ca.
+    /// File with a token of workers, where the masters ask for credentials: `muster token create
+    /// --worker` makes one. Over TLS it is good for the first start alone, at which the worker gets
+    /// a certificate that it renews by itself. A token that begins with `mstj_` also says whom to
+    /// trust; any other needs --ca over a network.
     #[arg(long, env = "MUSTER_WORKER_TOKEN_FILE", value_name = "PATH")]
     pub token_file: Option<PathBuf>,
     /// State directory: identity, journal, logs. One worker each, and nothing else: it is closed to

@@ -19,6 +19,7 @@ use super::convert::ReadMessage;
 use super::dial;
 use super::outgoing::{UplinkSender, UplinkStuck};
 use super::sent_at::SentAt;
+use crate::certificate::ShownCertificate;
 use crate::launch::ClusterVariables;
 use crate::runner::{ConnectionNumber, RunnerOrder, RunnerOrders};
 use crate::status::AgentStatus;
@@ -75,7 +76,9 @@ pub struct WorkerProfile {
     pub masters: Vec<String>,
     /// The masters that are trusted; connections are in the clear without.
     pub trust: Option<Trust>,
-    /// The credential that masters are shown.
+    /// The certificate that masters are shown, where they are trusted.
+    pub certificate: Option<ShownCertificate>,
+    /// The token that they are shown in the clear.
     pub token: Option<BearerToken>,
     /// What is on disk of the link.
     pub remembered: Option<RememberedCluster>,
@@ -215,7 +218,11 @@ impl LinkActor {
     }
 
     fn login(&self) -> dial::Login {
-        dial::Login { trust: self.profile.trust.clone(), token: self.profile.token.clone() }
+        dial::Login {
+            trust: self.profile.trust.clone(),
+            certificate: self.profile.certificate.clone(),
+            token: self.profile.token.clone(),
+        }
     }
 
     fn carry_out(&mut self, now: Time, effect: LinkEffect) {

@@ -5,14 +5,16 @@ use std::time::Duration;
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_proto::v1::worker_link_service_client::WorkerLinkServiceClient;
 use muster_proto::{BearerToken, v1};
-use muster_tls::{Connector, Mismatch, Trust, mismatch};
-use muster_types::Session;
+use muster_tls::{Connector, HeldCertificate, Mismatch, Trust, mismatch};
+use muster_types::{Session, WallTime};
 use tokio::sync::mpsc;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
 use super::actor::LinkEvent;
 use super::{convert, outgoing};
+use crate::certificate::ShownCertificate;
+use crate::clock;
 use crate::launch::in_one_line;
 
 /// A connection that is not made by then is given up; the link machine waits as long.
@@ -27,6 +29,7 @@ const MESSAGE_LIMIT: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct Login {
     pub(super) trust: Option<Trust>,
+    pub(super) certificate: Option<ShownCertificate>,
     pub(super) token: Option<BearerToken>,
 }
 
@@ -48,14 +51,19 @@ async fn open_and_read(
     events: &mpsc::Sender<LinkEvent>,
 ) -> Result<(), String> {
     let over_tls = login.trust.is_some();
-    let channel = connect(endpoint(address)?, login.trust).await?;
+    let trust = match (login.trust, login.certificate) {
+        (Some(trust), Some(certificate)) => Some(trust.showing(&held(certificate).await?)),
+        (trust, _) => trust,
+    };
+    let channel = connect(endpoint(address)?, trust).await?;
     let (up, outgoing) = outgoing::channel();
     if events.send(LinkEvent::Connected(session, up)).await.is_err() {
         return Ok(());
     }
     let mut client = WorkerLinkServiceClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
     let mut request = Request::new(outgoing);
-    if let Some(token) = login.token {
+    // Over TLS the certificate says who this is.
+    if let Some(token) = login.token.filter(|_| !over_tls) {
         token.attach_where_private(&mut request, address, over_tls);
     }
     let mut incoming = client.link(request).await.map_err(|status| status.message().to_owned())?.into_inner();
@@ -68,6 +76,15 @@ async fn open_and_read(
         }
     }
     Ok(())
+}
+
+/// The certificate, once there is one that holds.
+async fn held(mut certificate: ShownCertificate) -> Result<HeldCertificate, String> {
+    let holds = |until: &Option<WallTime>| until.is_some_and(|until| until > clock::wall());
+    match tokio::time::timeout(CONNECT_TIMEOUT, certificate.until.wait_for(holds)).await {
+        Ok(Ok(_)) => Ok(certificate.held),
+        Ok(Err(_)) | Err(_) => Err("this worker has no certificate yet".to_owned()),
+    }
 }
 
 fn endpoint(address: &str) -> Result<Endpoint, String> {

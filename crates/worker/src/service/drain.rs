@@ -21,7 +21,11 @@ pub(super) async fn drain(state: &ServiceState, wait: bool) -> Result<v1::DrainR
         Failure::NoLeader.to_status()
     };
     let endpoint = Endpoint::from_shared(format!("http://{master}")).map_err(|error| unreachable(error.to_string()))?;
-    let connector = Connector::new(state.trust.clone(), PATIENCE);
+    let trust = match (&state.trust, &state.certificate) {
+        (Some(trust), Some(certificate)) => Some(trust.showing(&certificate.held)),
+        (trust, _) => trust.clone(),
+    };
+    let connector = Connector::new(trust, PATIENCE);
     let channel = endpoint
         .timeout(PATIENCE)
         .connect_with_connector(connector)
@@ -29,8 +33,8 @@ pub(super) async fn drain(state: &ServiceState, wait: bool) -> Result<v1::DrainR
         .map_err(|error| unreachable(error.to_string()))?;
     let request = v1::DrainWorkerRequest { worker_id: state.uid.clone(), ..v1::DrainWorkerRequest::default() };
     let mut request = Request::new(request);
-    if let Some(token) = &state.token {
-        token.attach_where_private(&mut request, &master, state.trust.is_some());
+    if let Some(token) = state.token.as_ref().filter(|_| state.trust.is_none()) {
+        token.attach_where_private(&mut request, &master, false);
     }
     MasterServiceClient::new(channel).drain_worker(request).await?;
     let mut changes = state.attempts.changes();

@@ -16,11 +16,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status as GrpcStatus};
 
 use crate::attempts::Attempts;
+use crate::certificate::ShownCertificate;
 use crate::launch::AttemptDirectories;
 use crate::logs::Truncations;
 use crate::status::AgentStatus;
 
-pub use server::{Server, bind};
+pub use server::{ServeError, Server, bind};
 
 /// What the handlers read.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct ServiceState {
     pub trust: Option<Trust>,
     /// The credential that masters are shown.
     pub token: Option<BearerToken>,
+    /// The certificate that masters are shown, and that this server shows to them.
+    pub certificate: Option<ShownCertificate>,
     /// All its resources.
     pub total: AllocatedResources,
     /// The attempts.

@@ -8,18 +8,31 @@ use muster_proto::flow_control::WORKER_STREAMS;
 use muster_proto::reflection::{self, COMMON_SERVICES, ReflectionIndex};
 use muster_proto::server::{self, KnownHosts, MAX_HEADERS_READ, MAX_REQUEST};
 use muster_proto::v1::worker_service_server::{SERVICE_NAME, WorkerServiceServer};
+use muster_tls::{Acceptor, TlsError, connections};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::codec::CompressionEncoding::Gzip as GZIP;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::{Handlers, ServiceState};
 use crate::status::AgentStatus;
 
+/// Connections at one time: those of masters, and of people on the machine.
+const MAX_CONNECTIONS: usize = 1_024;
 /// How soon a peer that is gone is noticed.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Why the worker's own service ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The server failed.
+    #[error(transparent)]
+    Server(#[from] tonic::transport::Error),
+    /// There is no TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
 
 /// The server, ready to run.
 #[derive(Debug)]
@@ -42,7 +55,7 @@ impl Server {
     }
 
     /// Serves until `stop` changes. Streams that are open then are cut; their readers resume.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), tonic::transport::Error> {
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), ServeError> {
         let health = HealthReporter::new();
         let health_service = server::health(health.clone());
         let worker = WorkerServiceServer::new(Handlers(self.state.clone()));
@@ -52,6 +65,8 @@ impl Server {
         }
         health.set_service_status("readiness", ServingStatus::NotServing).await;
         let readiness = tokio::spawn(keep_readiness(health, self.state.status.clone()));
+        let certificate = self.state.certificate.as_ref().zip(self.state.trust.as_ref());
+        let tls = certificate.map(|(shown, trust)| Acceptor::of_worker(&shown.held, trust)).transpose()?;
         let hosts = match self.listener.local_addr() {
             Ok(listen) => KnownHosts::of(listen, [self.state.address.clone()]),
             Err(_) => KnownHosts::Loopback(Vec::new()),
@@ -62,15 +77,14 @@ impl Server {
             .max_concurrent_streams(WORKER_STREAMS)
             .http2_max_header_list_size(MAX_HEADERS_READ)
             .http2_keepalive_interval(Some(KEEPALIVE))
-            .tcp_nodelay(true)
             .layer(tower::layer::layer_fn(move |services| server::guarded(services, hosts.clone())))
             .add_service(health_service)
             .add_service(reflection::v1(&reflected))
             .add_service(reflection::v1alpha(&reflected))
             .add_service(worker)
-            .serve_with_incoming(TcpIncoming::from(self.listener).with_nodelay(Some(true)));
+            .serve_with_incoming(connections(self.listener, tls, MAX_CONNECTIONS));
         let served = tokio::select! {
-            served = serving => served,
+            served = serving => Ok(served?),
             _ = stop.wait_for(|stop| *stop) => Ok(()),
         };
         readiness.abort();

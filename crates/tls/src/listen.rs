@@ -6,16 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use muster_tls::{PeerCertificate, ServerTls, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-/// Connections at one time: several thousand workers and as many clients. Each costs some tens of
-/// kilobytes.
-const MAX_CONNECTIONS: usize = 10_000;
+use crate::{Acceptor, PeerCertificate, Stream};
+
 /// The pause after a connection could not be accepted (no file descriptor is left): those that are
 /// open get time to end.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -23,9 +21,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A client that has not shaken hands within this time is not served.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 
-/// A connection, which holds one of the `MAX_CONNECTIONS` permits.
+/// A connection, which holds one of the places.
 #[derive(Debug)]
-pub(crate) struct ClientConnection {
+pub struct ClientConnection {
     stream: Stream,
     _place: OwnedSemaphorePermit,
 }
@@ -33,29 +31,18 @@ pub(crate) struct ClientConnection {
 /// The certificate that the other side has shown, if any. It is found once per connection, and each
 /// of its calls carries it.
 #[derive(Debug, Clone)]
-pub(crate) struct ConnectionPeer(pub(crate) Option<PeerCertificate>);
+pub struct ConnectionPeer(pub Option<PeerCertificate>);
 
 /// The connections of a listener that are ready to be served.
-pub(crate) type Incoming = ReceiverStream<io::Result<ClientConnection>>;
+pub type Incoming = ReceiverStream<io::Result<ClientConnection>>;
 
-/// The connections of a listener. Further ones wait in the kernel. With TLS, certificates are made
-/// anew in time.
-pub(crate) fn connections(listener: TcpListener, tls: Option<ServerTls>) -> Incoming {
+/// The connections of a listener, at most so many at one time. Further ones wait in the kernel. Must
+/// be called within a runtime.
+pub fn connections(listener: TcpListener, tls: Option<Acceptor>, most: usize) -> Incoming {
     let (accepted, incoming) = mpsc::channel(1);
-    let tls = tls.map(Arc::new);
     tokio::spawn(async move {
-        let renewed = async {
-            match &tls {
-                Some(tls) => {
-                    let failed = |error| tracing::error!(%error, "no new certificate");
-                    tls.keep_renewed(std::time::SystemTime::now, failed).await
-                }
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            () = accept(listener, tls.as_ref(), &accepted) => {}
-            never = renewed => match never {},
+            () = accept(listener, tls.as_ref(), most, &accepted) => {}
             () = accepted.closed() => {}
         }
     });
@@ -64,10 +51,11 @@ pub(crate) fn connections(listener: TcpListener, tls: Option<ServerTls>) -> Inco
 
 async fn accept(
     listener: TcpListener,
-    tls: Option<&Arc<ServerTls>>,
+    tls: Option<&Acceptor>,
+    most: usize,
     accepted: &mpsc::Sender<io::Result<ClientConnection>>,
 ) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(most));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
@@ -98,10 +86,10 @@ async fn accept(
     }
 }
 
-async fn shake_hands(tls: &ServerTls, tcp: TcpStream) -> Option<Stream> {
+async fn shake_hands(tls: &Acceptor, tcp: TcpStream) -> Option<Stream> {
     let peer = tcp.peer_addr().ok();
-    let error = match tokio::time::timeout(HANDSHAKE_WITHIN, tls.handshake(tcp)).await {
-        Ok(Ok(stream)) => return Some(Stream::Tls(Box::new(stream))),
+    let error = match tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(tcp)).await {
+        Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => error,
         Err(_) => io::ErrorKind::TimedOut.into(),
     };

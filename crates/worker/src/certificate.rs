@@ -1,0 +1,223 @@
+//! The certificate that this worker shows to masters: found on disk, asked for, and renewed in time.
+//!
+//! The key never leaves the machine. A master knows a worker by it from the first hello on, so the
+//! certificate for a known key is given without a token, even long after the last one has ended.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use muster_proto::BearerToken;
+use muster_proto::errors::{reason, reason_of};
+use muster_proto::v1::IssueWorkerCertificateRequest;
+use muster_proto::v1::access_service_client::AccessServiceClient;
+use muster_tls::{
+    Connector, HeldCertificate, PeerCertificate, TlsError, Trust, WorkerKey, digest_of_ca, fetch_ca, renewal_time,
+};
+use muster_types::{KeyDigest, WallTime, WorkerUid};
+use tokio::sync::watch;
+use tonic::transport::Endpoint;
+use tonic::{Request, Status};
+
+use crate::clock;
+use crate::config::MasterTrust;
+use crate::launch::in_one_line;
+use crate::status::AgentStatus;
+
+/// The files in the state directory. Each is named in `STATE_OTHERS`, too.
+const KEY: &str = "worker.key";
+const CHAIN: &str = "worker.crt";
+const CA: &str = "ca.crt";
+
+/// How long a master may take for a connection, and for its answer.
+const CONNECT_WITHIN: Duration = Duration::from_millis(1_500);
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// The longest pause between two looks at the wall clock.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// The least pause after a failure: where there is no certificate that holds, and else. Up to as
+/// much again is added by chance.
+const RETRY_WITHOUT: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_secs(60);
+
+/// What is shown to masters, and until when it holds.
+#[derive(Debug, Clone)]
+pub struct ShownCertificate {
+    /// Shown by whoever dials a master, and by this worker's own server.
+    pub held: HeldCertificate,
+    /// The end of the one that is held; `None` before the first.
+    pub until: watch::Receiver<Option<WallTime>>,
+}
+
+/// A worker's certificate and its key.
+#[derive(Debug)]
+pub struct WorkerCertificate {
+    uid: WorkerUid,
+    key: WorkerKey,
+    held: HeldCertificate,
+    newest: Option<PeerCertificate>,
+    until: watch::Sender<Option<WallTime>>,
+    /// Where the chain is kept.
+    file: PathBuf,
+    trust: Trust,
+    token: Option<BearerToken>,
+    /// How much of a tenth of its life earlier than others this worker renews.
+    of_tenth: f64,
+}
+
+/// Trust in the masters of the cluster: as it was given, as an earlier join left it, or by the
+/// digest that a token holds, in which case a master is asked for the CA until one answers. `None`
+/// where connections are in the clear.
+pub async fn find_trust(
+    given: Option<MasterTrust>,
+    pin: Option<KeyDigest>,
+    masters: &[String],
+    state_dir: &Path,
+    for_programs: &Path,
+) -> Result<Option<MasterTrust>, TlsError> {
+    if given.is_some() {
+        return Ok(given);
+    }
+    let (kept, file) = (state_dir.join(CA), for_programs.join(CA));
+    let failed = |error| TlsError::File(kept.clone(), error);
+    let stored = match fs::read_to_string(&kept) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        stored => Some(stored.map_err(failed)?),
+    };
+    let stored = stored.filter(|pem| pin.is_none_or(|pin| digest_of_ca(pem) == Some(pin)));
+    let pem = match (stored, pin) {
+        (Some(pem), _) => pem,
+        (None, None) => return Ok(None),
+        (None, Some(pin)) => {
+            let pem = ask_for_ca(masters, pin).await;
+            muster_os::file::replace_private(&kept, &pem).map_err(failed)?;
+            pem
+        }
+    };
+    // Programs run as others, who may not enter the state directory.
+    muster_os::file::replace(&file, &pem).map_err(|error| TlsError::File(file.clone(), error))?;
+    Ok(Some(MasterTrust { trust: Trust::in_ca(&pem)?, file }))
+}
+
+async fn ask_for_ca(masters: &[String], pin: KeyDigest) -> String {
+    let mut said = String::new();
+    loop {
+        for master in masters {
+            match fetch_ca(master, pin, CONNECT_WITHIN).await {
+                Ok(pem) => return pem,
+                Err(error) => {
+                    let error = in_one_line(&error);
+                    if error != said {
+                        tracing::warn!(master, error, "no CA of the token's digest; trying on");
+                        said = error;
+                    }
+                }
+            }
+        }
+        tokio::time::sleep(spread(RETRY_WITHOUT)).await;
+    }
+}
+
+impl WorkerCertificate {
+    /// Opens the key, which is made at the first start, and the certificate of an earlier run.
+    pub fn open(
+        state_dir: &Path,
+        uid: WorkerUid,
+        trust: Trust,
+        token: Option<BearerToken>,
+    ) -> Result<WorkerCertificate, TlsError> {
+        let key = WorkerKey::load_or_make(&state_dir.join(KEY))?;
+        let (held, file) = (HeldCertificate::default(), state_dir.join(CHAIN));
+        // One that cannot be read is asked for anew, like one that is not there.
+        let newest = fs::read_to_string(&file).ok().and_then(|chain| key.show(&chain, &held).ok());
+        let until = watch::Sender::new(newest.as_ref().map(|newest| newest.expires));
+        #[expect(clippy::cast_precision_loss, reason = "a random number")]
+        let of_tenth = clock::entropy() as f64 / u64::MAX as f64;
+        Ok(WorkerCertificate { uid, key, held, newest, until, file, trust, token, of_tenth })
+    }
+
+    /// What masters are shown from now on.
+    pub fn shown(&self) -> ShownCertificate {
+        ShownCertificate { held: self.held.clone(), until: self.until.subscribe() }
+    }
+
+    /// Asks for the certificate whenever it is time, for ever: of the leader, if it is known, and of
+    /// the others.
+    pub async fn keep(mut self, masters: Vec<String>, status: AgentStatus) -> Infallible {
+        let mut said = String::new();
+        loop {
+            let now = clock::wall();
+            let due = self.newest.as_ref().map(|newest| renewal_time(newest.begins, newest.expires, self.of_tenth));
+            if let Some(left) = due.map(|due| due.0.saturating_sub(now.0)).filter(|left| *left > 0) {
+                // The wall clock may be set, or the machine be suspended.
+                tokio::time::sleep(Duration::from_millis(left).min(LOOK_EVERY)).await;
+                continue;
+            }
+            let leader = status.view().registered.map(|(leader, _)| leader);
+            let asked = self.ask_in_turn(leader.into_iter().chain(masters.iter().cloned())).await;
+            match asked {
+                Ok(()) => said.clear(),
+                Err(error) => {
+                    let holds = self.newest.as_ref().is_some_and(|newest| newest.expires > now);
+                    if error != said {
+                        tracing::warn!(error, "no new certificate; trying on");
+                        said = error;
+                    }
+                    tokio::time::sleep(spread(if holds { RETRY } else { RETRY_WITHOUT })).await;
+                }
+            }
+        }
+    }
+
+    async fn ask_in_turn(&mut self, masters: impl Iterator<Item = String>) -> Result<(), String> {
+        let mut last = "no master is known".to_owned();
+        for master in masters {
+            match self.ask(&master).await {
+                Ok(()) => return Ok(()),
+                Err(error) => last = format!("{master}: {error}"),
+            }
+        }
+        Err(last)
+    }
+
+    /// Asks one master, without the token first: an old one would only be refused.
+    async fn ask(&mut self, master: &str) -> Result<(), String> {
+        let endpoint = Endpoint::from_shared(format!("http://{master}")).map_err(|error| in_one_line(&error))?;
+        // The certificate itself is not shown: it may have ended.
+        let connector = Connector::new(Some(self.trust.clone()), CONNECT_WITHIN);
+        let channel = endpoint.timeout(ANSWER_WITHIN).connect_with_connector(connector).await;
+        let mut client = AccessServiceClient::new(channel.map_err(|error| in_one_line(&error))?);
+        let wanted = IssueWorkerCertificateRequest {
+            worker_uid: self.uid.to_string(),
+            certificate_request: self.key.request().map_err(|error| in_one_line(&error))?.into(),
+        };
+        let answer = match client.issue_worker_certificate(wanted.clone()).await {
+            Err(status) if reason_of(&status).as_deref() == Some(reason::NO_CREDENTIAL) => {
+                let Some(token) = &self.token else {
+                    return Err("the worker is not known yet, so it needs a token of workers: --token-file".to_owned());
+                };
+                let mut request = Request::new(wanted);
+                token.attach_where_private(&mut request, master, true);
+                client.issue_worker_certificate(request).await
+            }
+            answer => answer,
+        };
+        let issued = answer.map_err(|status: Status| status.message().to_owned())?.into_inner();
+        let newest = self.key.show(&issued.certificate_chain, &self.held).map_err(|error| in_one_line(&error))?;
+        if let Err(error) = muster_os::file::replace_private(&self.file, &issued.certificate_chain) {
+            // It is asked for again after a restart.
+            tracing::warn!(%error, file = %self.file.display(), "cannot keep the certificate");
+        }
+        tracing::info!(master, "has a certificate");
+        self.until.send_replace(Some(newest.expires));
+        self.newest = Some(newest);
+        Ok(())
+    }
+}
+
+/// A pause, and up to as much again by chance.
+fn spread(pause: Duration) -> Duration {
+    let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1);
+    pause + Duration::from_millis(clock::entropy() % millis)
+}
