@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use muster_master::config::{self, MasterInvocation};
-use muster_master::{add_token, error_line, run};
+use muster_master::{add_first_token, add_token, error_line, run};
 use muster_types::WallTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -49,7 +49,9 @@ fn carry_out(invocation: MasterInvocation) -> Result<(), StartFailure> {
         MasterInvocation::Serve(settings) => serve(*settings),
         MasterInvocation::Init(directory) => {
             let authority = muster_tls::Authority::create(&directory)?;
+            let token = add_first_token(&directory)?;
             println!("a CA is in {}; its digest is {}", directory.display(), authority.digest());
+            println!("the token of a first administrator is in {}", token.display());
             Ok(())
         }
         MasterInvocation::Token(wanted) => {

@@ -1,6 +1,7 @@
 //! Joins the parts: it listens, opens the store, serves, and goes from role to role.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic_health::server::HealthReporter;
 
-use crate::access::{AccessControl, AccessFileError};
+use crate::access::{ACCESS_FILE, AccessControl, AccessFileError, FIRST_TOKEN_FILE, add_first_token};
 use crate::clock;
 use crate::config::{MasterSettings, TlsSettings};
 use crate::health::Health;
@@ -84,7 +85,8 @@ where
     }
     let bound = listener.local_addr().map_err(|error| RunError::Listen(settings.listen, error))?;
     let address = settings.advertise.clone().unwrap_or_else(|| reachable(bound));
-    let tls = settings.tls.as_ref().map(|tls| server_tls(tls, &address, bound)).transpose().map_err(RunError::Tls)?;
+    let tls =
+        settings.tls.as_ref().map(|tls| server_tls(tls, settings.access_file.as_ref(), &address, bound)).transpose()?;
     let trust = tls.as_ref().map(|tls| Trust::in_ca(tls.authority().pem())).transpose().map_err(RunError::Tls)?;
     let reporter = HealthReporter::new();
     let health = Health::new(reporter.clone()).await;
@@ -149,22 +151,41 @@ where
 }
 
 /// The TLS of a master that is reached at an address. The CA is made if it is to be.
-fn server_tls(settings: &TlsSettings, address: &str, bound: SocketAddr) -> Result<ServerTls, TlsError> {
-    let authority = match settings.makes_ca && !Authority::exists(&settings.pki)? {
+fn server_tls(
+    settings: &TlsSettings,
+    access_file: Option<&PathBuf>,
+    address: &str,
+    bound: SocketAddr,
+) -> Result<ServerTls, RunError> {
+    let authority = match settings.makes_ca && !Authority::exists(&settings.pki).map_err(RunError::Tls)? {
         true => {
             tracing::info!(directory = %settings.pki.display(), "making a CA: whoever trusts another logs in anew");
-            Authority::create(&settings.pki)?
+            Authority::create(&settings.pki).map_err(RunError::Tls)?
         }
-        false => Authority::open(&settings.pki)?,
+        false => Authority::open(&settings.pki).map_err(RunError::Tls)?,
     };
-    tracing::info!("people log in with `muster login {address} --ca-digest {}`", authority.digest());
+    let digest = authority.digest();
+    match access_file {
+        Some(file) if *file == settings.pki.join(ACCESS_FILE) => {
+            if settings.makes_ca {
+                add_first_token(&settings.pki)?;
+            }
+            let token = settings.pki.join(FIRST_TOKEN_FILE);
+            tracing::info!(
+                "people log in with `muster login {address} --ca-digest {digest} --token-file FILE`; the first \
+                 administrator's is {}; workers join with the token of `muster token create --worker`",
+                token.display()
+            );
+        }
+        _ => tracing::info!("people log in with `muster login {address} --ca-digest {digest}`"),
+    }
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let mut reached = vec![host.trim_matches(['[', ']']).to_owned()];
     if !bound.ip().is_unspecified() {
         reached.push(bound.ip().to_string());
     }
     reached.extend(settings.names.iter().cloned());
-    ServerTls::new(authority, reached)
+    ServerTls::new(authority, reached).map_err(RunError::Tls)
 }
 
 /// Goes from role to role until the process is told to stop.

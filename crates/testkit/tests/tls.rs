@@ -118,3 +118,66 @@ fn who_trusts_another_ca_or_none_is_told_so() {
         assert!(stop.status().expect("it runs").success(), "{name}");
     }
 }
+
+/// A master that listens beyond its machine has credentials without a flag, and a worker joins it by
+/// one text.
+#[test]
+fn a_master_beyond_its_machine_has_credentials_and_a_worker_joins_it_by_its_token() {
+    let cluster = Cluster::start(Options { workers: 0, ..Options::default() });
+    let home = tempfile::tempdir().expect("a directory");
+    let (state, ready) = (home.path().join("master"), home.path().join("address"));
+    let mut command = Command::new(cluster.binaries().path("muster-master"));
+    command.args(["--listen", "0.0.0.0:0", "--state-dir"]).arg(&state).arg("--address-file").arg(&ready);
+    let _master = Daemon::start(command, &home.path().join("master.log"));
+    wait_for_file(&ready, std::time::Duration::from_secs(30));
+    let address = std::fs::read_to_string(&ready).expect("it is ready");
+    let address = format!("127.0.0.1:{}", address.trim().rsplit_once(':').expect("a port").1);
+    let (pki, log) = (state.join("pki"), std::fs::read_to_string(home.path().join("master.log")).expect("a log"));
+    let digest = log.split_whitespace().find(|word| word.starts_with("sha256:")).expect("the log says how to log in");
+    let muster = |args: &[&str]| muster(&cluster, home.path(), args);
+
+    let token = pki.join("admin.token");
+    let login = ["login", &address, "--ca-digest", digest, "--token-file", token.to_str().expect("a path")];
+    let refused = said(&muster(&["login", &address, "--ca-digest", digest]));
+    let output = muster(&login);
+    assert!(output.status.success(), "{refused} {}", said(&output));
+
+    let mut command = Command::new(cluster.binaries().path("muster-master"));
+    command.args(["token", "--name", "lab", "--role", "worker", "--access-file"]).arg(pki.join("access.toml"));
+    let bearer = said(&command.output().expect("it runs"));
+    let pinned = muster_tls::JoinToken::pinned(bearer.trim(), digest.parse().expect("a digest")).expect("a token");
+    let join = home.path().join("join");
+    std::fs::write(&join, pinned.expose()).expect("written");
+    let worker = |args: &[&str], said: &str| {
+        let mut command = Command::new(cluster.binaries().path("muster-worker"));
+        command.args(["--master", &address, "--name", "w1", "--listen", "0.0.0.0:0", "--host", "127.0.0.1"]).args(args);
+        command.args(["--run-as", "root", "--cores", "4"]).env_remove("MUSTER_CA_FILE");
+        command.arg("--state-dir").arg(home.path().join("w1"));
+        let registered = home.path().join(said);
+        command.arg("--address-file").arg(&registered);
+        let running = Daemon::start(command, &home.path().join(format!("{said}.log")));
+        wait_for_file(&registered, std::time::Duration::from_secs(30));
+        running
+    };
+    let first = worker(&["--token-file", join.to_str().expect("a path")], "first");
+    let output = muster(&["submit", "--wait", "--", "/bin/sh", "-c", "cat $MUSTER_CA_FILE"]);
+    let ca = std::fs::read_to_string(pki.join("ca.crt")).expect("a CA");
+    assert!(output.status.success() && said(&output).contains(ca.trim()), "{}", said(&output));
+
+    // What a worker serves is for its masters alone.
+    let serves = std::fs::read_to_string(home.path().join("first")).expect("an address");
+    let refused = said(&muster(&["--master", serves.trim(), "list", "drivers"]));
+    assert!(!refused.contains("STATE"), "{refused}");
+
+    // It comes back without its token, and not from a copy without its key.
+    drop(first);
+    let again = worker(&[], "again");
+    let output = muster(&["submit", "--wait", "--", "/bin/echo", "hello"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let revoked = muster(&["worker", "revoke", "w1"]);
+    assert!(revoked.status.success(), "{}", said(&revoked));
+    drop(again);
+    let mut stop = Command::new(cluster.binaries().path("muster-worker"));
+    stop.arg("stop").arg("--state-dir").arg(home.path().join("w1"));
+    assert!(stop.status().expect("it runs").success());
+}

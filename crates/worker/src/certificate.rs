@@ -100,6 +100,11 @@ pub async fn find_trust(
     Ok(Some(MasterTrust { trust: Trust::in_ca(&pem)?, file }))
 }
 
+/// Whether a worker of this state directory knows whom to trust from an earlier join.
+pub fn has_joined(state_dir: &Path) -> bool {
+    state_dir.join(CA).exists()
+}
+
 async fn ask_for_ca(masters: &[String], pin: KeyDigest) -> String {
     let mut said = String::new();
     loop {

@@ -92,6 +92,14 @@ pub(crate) enum WorkerSubcommand {
         #[arg(add = workers())]
         worker: String,
     },
+    /// Take a worker's key from it, such as when its machine was broken into. Its stream ends, and it
+    /// is refused from now on. What runs there is not ended: the worker is lost past the worker
+    /// timeout, as if it were cut off, and what was leased to it runs again elsewhere.
+    Revoke {
+        /// Name or uid of the worker.
+        #[arg(add = workers())]
+        worker: String,
+    },
     /// Declare that nothing of one attempt is left: of one that stays UNREACHABLE because its
     /// worker came back without it and cannot prove its end, as without cgroups. It is LOST with
     /// the reason FORGOTTEN, and its driver or application goes on. Say this only after a look at

@@ -15,6 +15,7 @@ mod list;
 mod log_copy;
 mod login;
 mod logs;
+mod revoke;
 mod spec;
 mod submit;
 mod summary;
@@ -45,6 +46,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitStatus, CommandFailure> {
         CliCommand::Drain(args) => return drain::drain(master()?, args).await,
         CliCommand::Undrain(args) => return drain::undrain(master()?, args).await,
         CliCommand::Worker(args) => match args.command {
+            WorkerSubcommand::Revoke { worker } => revoke::revoke(master()?, &worker).await?,
             WorkerSubcommand::Forget { worker } => forget::forget(master()?, &worker).await?,
             WorkerSubcommand::ForgetAttempt { attempt } => {
                 forget_attempt::forget_attempt(master()?, &attempt).await?;

@@ -13,6 +13,11 @@ use super::token::{NewToken, TokenDigest, is_id};
 
 /// The most bytes of the file: some thousands of tokens.
 const MAX_BYTES: u64 = 4 << 20;
+/// Its name beside the CA.
+pub(crate) const ACCESS_FILE: &str = "access.toml";
+/// The file beside the CA with the token of the first administrator, and who that is.
+pub(crate) const FIRST_TOKEN_FILE: &str = "admin.token";
+const FIRST_NAME: &str = "admin";
 /// The word of a worker in place of a role.
 const WORKER: &str = "worker";
 /// The most bytes of a user's name.
@@ -157,6 +162,21 @@ pub fn add_token(
     AccessTable::parse(&format!("{before}{entry}")).map_err(malformed)?;
     muster_os::file::replace_private(path, format!("{before}{entry}")).map_err(failed)?;
     Ok(new.token)
+}
+
+/// Makes the access file beside a new CA, with the token of a first administrator in a file of its
+/// own. What is there already stays. Returns where that token is.
+///
+/// # Errors
+/// Those of [`add_token`].
+pub fn add_first_token(pki: &Path) -> Result<PathBuf, AccessFileError> {
+    let (access, token) = (pki.join(ACCESS_FILE), pki.join(FIRST_TOKEN_FILE));
+    let failed = |error| AccessFileError::File(token.clone(), error);
+    if !access.try_exists().map_err(|error| AccessFileError::File(access.clone(), error))? {
+        let new = add_token(&access, FIRST_NAME, &TokenUse::User(Role::Admin), None)?;
+        muster_os::file::replace_private(&token, format!("{}\n", new.expose())).map_err(failed)?;
+    }
+    Ok(token)
 }
 
 /// Names of users are shown in logs and lists. Those of the system itself begin with `system:`.

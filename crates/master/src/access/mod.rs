@@ -22,7 +22,8 @@ use tokio::sync::watch;
 use tonic::codegen::http::HeaderMap;
 use tonic::codegen::http::header::AUTHORIZATION;
 
-pub use file::{AccessFileError, TokenUse, add_token};
+pub(crate) use file::{ACCESS_FILE, FIRST_TOKEN_FILE};
+pub use file::{AccessFileError, TokenUse, add_first_token, add_token};
 pub(crate) use layer::{Authenticate, Authorize};
 
 use crate::clock;

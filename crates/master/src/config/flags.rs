@@ -27,8 +27,8 @@ pub struct Flags {
     /// Address to serve gRPC on.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7077")]
     pub listen: SocketAddr,
-    /// Allow to listen beyond this machine without credentials: whoever reaches the port commands
-    /// the cluster.
+    /// Listen beyond this machine without credentials: whoever reaches the port commands the
+    /// cluster. Without it, a master that listens there speaks TLS and asks for credentials.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub insecure_listen: bool,
     /// Address to serve HTTP on, for probes: /healthz and /readyz. It may be reachable from other
@@ -97,8 +97,9 @@ pub enum StoreCommand {
         #[command(flatten)]
         store: StoreFlags,
     },
-    /// Make the private CA of a cluster, for masters that share a store: each gets a copy of the
-    /// directory, and --pki. Whoever has its key can pose as a master.
+    /// Make the private CA of a cluster and the token of a first administrator, for masters that
+    /// share a store: each gets a copy of the directory, and --pki. Whoever has the CA's key can pose
+    /// as a master.
     Init {
         /// Directory to make; it must not hold a CA yet.
         #[arg(long, value_name = "DIRECTORY")]
@@ -139,16 +140,17 @@ pub struct StoreFlags {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsFlags {
-    /// Serve over TLS, with certificates of a private CA, which clients trust by `muster login`.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub tls: bool,
+    /// Serve over TLS, with certificates of a private CA, which clients trust by `muster login`. It is
+    /// the default where --listen is reachable from other machines, without --insecure-listen.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub tls: Option<bool>,
     /// Directory of the CA. By default `pki` in the state directory, where a CA is made if there is
     /// none; masters that share a store need the one that `muster-master init` made.
-    #[arg(long, value_name = "DIRECTORY", requires = "tls")]
+    #[arg(long, value_name = "DIRECTORY")]
     pub pki: Option<PathBuf>,
     /// Further name or address in this master's certificate, under which other clients than
     /// Muster's reach it; may be repeated. In the environment, semicolons separate names.
-    #[arg(long, value_name = "NAME", requires = "tls")]
+    #[arg(long, value_name = "NAME")]
     pub tls_san: Vec<String>,
 }
 
@@ -158,7 +160,9 @@ pub struct TlsFlags {
 pub struct AccessFlags {
     /// Ask every caller for a credential. The file holds digests of tokens with what each is for;
     /// `muster-master token` adds one. It is read again when it changes, so taking a token out
-    /// revokes it. Masters that share a store have the same file.
+    /// revokes it. Masters that share a store have the same file. Where --listen is reachable from
+    /// other machines, it is by default `access.toml` beside the CA, made with the token of a first
+    /// administrator.
     #[arg(long, value_name = "PATH")]
     pub access_file: Option<PathBuf>,
 }

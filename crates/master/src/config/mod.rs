@@ -127,9 +127,9 @@ mod tests {
             "--heartbeat 5: a unit is missing; write 5s for seconds, or a length of time such as 1h30m"
         );
         assert_eq!(
-            said(read_args(&["--listen", "0.0.0.0:7077"])),
-            "--listen 0.0.0.0:7077 is reachable from other machines, and whoever reaches it would command it: give \
-             --tls and --access-file, or --insecure-listen if that is meant"
+            said(read_args(&["--listen", "0.0.0.0:7077", "--tls", "false"])),
+            "--listen 0.0.0.0:7077 is reachable from other machines, and whoever reaches it would command it: leave out \
+             --tls false"
         );
         assert_eq!(
             said(read_args(&["--max-event-bytes", "2GB"])),
@@ -138,6 +138,26 @@ mod tests {
         assert!(said(read_args(&["--store", "etcd:x"])).contains("unknown store"));
         assert!(said(read_args(&["--store", "etcd://h/p", "--store-lease", "1500ms"])).contains("whole seconds"));
         assert!(said(read_args(&["--heartbeat", "30s"])).contains("--heartbeat"));
+    }
+
+    #[test]
+    fn who_listens_beyond_the_machine_has_credentials_unless_told_otherwise() {
+        let beyond = |args: &[&str]| read_args(&[&["--listen", "10.0.0.1:7077", "--state-dir", "/s"], args].concat());
+        let settings = beyond(&[]).unwrap();
+        assert_eq!(settings.tls.as_ref().map(|tls| tls.pki.clone()), Some("/s/pki".into()));
+        assert_eq!(settings.access_file, Some("/s/pki/access.toml".into()));
+        assert_eq!(beyond(&["--access-file", "/a"]).unwrap().access_file, Some("/a".into()));
+        let insecure = beyond(&["--insecure-listen"]).unwrap();
+        assert_eq!((insecure.tls, insecure.access_file), (None, None));
+        let encrypted = beyond(&["--insecure-listen", "--tls"]).unwrap();
+        assert_eq!((encrypted.tls.is_some(), encrypted.access_file), (true, None));
+        let shared = said(beyond(&["--store", "etcd://h:1/p"]));
+        assert!(shared.contains("muster-master init"), "{shared}");
+        let bundle = beyond(&["--store", "etcd://h:1/p", "--pki", "/b"]).unwrap();
+        assert_eq!(bundle.access_file, Some("/b/access.toml".into()));
+        let local = read_args(&[]).unwrap();
+        assert_eq!((local.tls, local.access_file), (None, None));
+        assert!(said(read_args(&["--pki", "/b"])).contains("--tls"));
     }
 
     #[test]

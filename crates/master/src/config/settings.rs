@@ -13,6 +13,7 @@ use muster_units::TimeSpan;
 use tracing_subscriber::EnvFilter;
 
 use super::flags::{Flags, PlacementFlags, RetentionFlags, StoreFlags, TimingFlags, TlsFlags};
+use crate::access::ACCESS_FILE;
 use crate::commit::Bounds;
 use crate::events::RetentionLimits;
 use crate::leader::Timing;
@@ -105,10 +106,10 @@ impl TryFrom<Flags> for MasterSettings {
                 "--insecure-listen is for a master without credentials, and not with --access-file",
             ));
         }
-        // Over a network, a token must not be read on its way.
-        let is_safe = flags.insecure_listen || (access_file.is_some() && flags.tls.tls);
-        let remedy = "give --tls and --access-file, or --insecure-listen if that is meant";
-        check_listen(flags.listen, is_safe, remedy)?;
+        // Over a network, nobody commands the cluster without a credential, and none is read on its
+        // way.
+        let is_secured = !flags.listen.ip().is_loopback() && !flags.insecure_listen;
+        check_listen(flags.listen, !is_secured || flags.tls.tls != Some(false), "leave out --tls false")?;
         EnvFilter::try_new(&flags.log).map_err(|error| ConfigError::value("log", &flags.log, error))?;
         let store = match flags.store {
             Some(store) => location(StoreFlags {
@@ -123,7 +124,9 @@ impl TryFrom<Flags> for MasterSettings {
         if matches!(store, Location::Etcd(_)) && timing.store_lease.subsec_nanos() != 0 {
             return Err(ConfigError::rule("--store-lease is in whole seconds with etcd"));
         }
-        let tls = tls(flags.tls, &flags.state_dir, &store)?;
+        let tls = tls(flags.tls, is_secured, &flags.state_dir, &store)?;
+        let beside_ca = tls.as_ref().filter(|_| is_secured).map(|tls| tls.pki.join(ACCESS_FILE));
+        let access_file = access_file.or(beside_ca);
         let contained = flags.placement.require_containment.unwrap_or(matches!(store, Location::Etcd(_)));
         let core = core(&timing, &flags.timing, &flags.placement, contained, &flags.retention);
         Ok(MasterSettings {
@@ -162,8 +165,16 @@ pub(super) fn location(flags: StoreFlags) -> Result<Location, ConfigError> {
 }
 
 /// Masters that share a store share a CA, so none of them makes one of its own.
-fn tls(flags: TlsFlags, state_dir: &Path, store: &Location) -> Result<Option<TlsSettings>, ConfigError> {
-    if !flags.tls {
+fn tls(
+    flags: TlsFlags,
+    is_default: bool,
+    state_dir: &Path,
+    store: &Location,
+) -> Result<Option<TlsSettings>, ConfigError> {
+    if !flags.tls.unwrap_or(is_default) {
+        if flags.pki.is_some() || !flags.tls_san.is_empty() {
+            return Err(ConfigError::rule("--pki and --tls-san are for a master with --tls"));
+        }
         return Ok(None);
     }
     if let Some(name) = flags.tls_san.iter().find(|name| !muster_tls::names::is_name(name)) {
@@ -172,8 +183,9 @@ fn tls(flags: TlsFlags, state_dir: &Path, store: &Location) -> Result<Option<Tls
     let is_shared = matches!(store, Location::Etcd(_));
     if is_shared && flags.pki.is_none() {
         return Err(ConfigError::rule(
-            "--tls with a store that masters share needs the CA that they share: make it with \
-             `muster-master init --out DIRECTORY` and give every master a copy and --pki",
+            "TLS with a store that masters share needs the CA that they share: make it with \
+             `muster-master init --out DIRECTORY` and give every master a copy and --pki; or give --insecure-listen \
+             for none, which lets whoever reaches a master command the cluster",
         ));
     }
     let makes_ca = flags.pki.is_none();

@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use super::{Directories, MasterTrust, WorkerConfig, WorkerRetention, WorkerSettings, detect, work_of_account};
 use crate::accounts::Account;
+use crate::certificate;
 
 /// Most addresses of one resource, as on the wire.
 const ADDRESSES_LIMIT: usize = 1_024;
@@ -26,9 +27,15 @@ impl WorkerSettings {
     /// Detects what is not set, and checks everything.
     pub fn resolve(self) -> Result<WorkerConfig, ConfigError> {
         let listen = self.listen;
-        check_listen(listen, self.insecure_listen, "add --insecure-listen if that is meant")?;
         let state = std::path::absolute(&self.state_dir)
             .map_err(|error| ConfigError::value("state-dir", self.state_dir.display().to_string(), error))?;
+        let token = self.token_file.as_deref().map(token).transpose()?;
+        // With trust in its masters it serves them alone, over TLS.
+        let has_trust = self.ca.is_some()
+            || token.as_ref().is_some_and(|token| token.pin().is_some())
+            || certificate::has_joined(&state);
+        let remedy = "give --ca or a token that begins with mstj_, or --insecure-listen if that is meant";
+        check_listen(listen, self.insecure_listen || has_trust, remedy)?;
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         let run_as = self.account()?;
         // The state directory is closed to the account.
@@ -47,7 +54,7 @@ impl WorkerSettings {
         let config = WorkerConfig {
             masters: masters(&self.master)?,
             trust: self.ca.clone().map(|file| trust(absolute(file))).transpose()?,
-            token: self.token_file.as_deref().map(token).transpose()?,
+            token,
             name: worker_name(self.name.clone().unwrap_or_else(detect::hostname))?,
             listen,
             http: self.http,

@@ -77,7 +77,9 @@ pub struct WorkerSettings {
     /// Where its gRPC service listens [default: 127.0.0.1:0].
     #[arg(long, env = "MUSTER_WORKER_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = address)]
     pub listen: SocketAddr,
-    /// Allow to listen beyond this machine: there are no credentials yet.
+    /// Listen beyond this machine in the clear: whoever reaches the port reads logs and drains this
+    /// worker. A worker that trusts its masters (--ca, or a token that begins with mstj_) needs no
+    /// such permission, since it serves them alone.
     #[arg(long, env = "MUSTER_WORKER_INSECURE_LISTEN", num_args = 0..=1, default_missing_value = "true", value_name = "true|false", default_value = "false", action = ArgAction::Set)]
     pub insecure_listen: bool,
     /// Where it serves HTTP, for probes: /healthz and /readyz. It may be reachable from other

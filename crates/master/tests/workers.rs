@@ -1,0 +1,248 @@
+//! Workers with certificates as a master sees them: who gets one, and for whom it speaks.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
+
+mod common;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use common::worker::FakeWorker;
+use common::*;
+use muster_master::{TokenUse, add_token};
+use muster_proto::v1;
+use muster_proto::v1::access_service_client::AccessServiceClient;
+use muster_proto::v1::link_request::Message as Up;
+use muster_proto::v1::link_response::Message as Down;
+use muster_proto::v1::worker_link_service_client::WorkerLinkServiceClient;
+use muster_tls::{Authority, Connector, HeldCertificate, Trust, WorkerKey};
+use muster_types::{Role, Secret, Session, WorkerUid};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status, Streaming};
+use v1::master_service_client::MasterServiceClient;
+
+/// A master with TLS and credentials.
+struct Secured {
+    master: Master,
+    trust: Trust,
+    admin: Secret,
+    lab: Secret,
+    dir: tempfile::TempDir,
+}
+
+impl Secured {
+    async fn start() -> Secured {
+        let dir = tempfile::tempdir().unwrap();
+        let (pki, access) = (dir.path().join("pki"), dir.path().join("access.toml"));
+        let authority = Authority::create(&pki).unwrap();
+        let admin = add_token(&access, "ann", &TokenUse::User(Role::Admin), None).unwrap();
+        let lab = add_token(&access, "lab", &TokenUse::Worker, None).unwrap();
+        let flags = ["--tls", "--pki", pki.to_str().unwrap(), "--access-file", access.to_str().unwrap()];
+        let master = Master::start(&flags).await;
+        Secured { master, trust: Trust::in_ca(authority.pem()).unwrap(), admin, lab, dir }
+    }
+
+    async fn channel(&self, held: Option<&HeldCertificate>) -> Channel {
+        let trust = held.map_or_else(|| self.trust.clone(), |held| self.trust.showing(held));
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.master.address)).unwrap();
+        endpoint.connect_with_connector(Connector::new(Some(trust), SOON)).await.unwrap()
+    }
+
+    fn key(&self, name: &str) -> WorkerKey {
+        let file: PathBuf = self.dir.path().join(name);
+        WorkerKey::load_or_make(&file).unwrap()
+    }
+
+    async fn issue(&self, key: &WorkerKey, uid: WorkerUid, token: Option<&Secret>) -> Result<HeldCertificate, Status> {
+        let wanted = v1::IssueWorkerCertificateRequest {
+            worker_uid: uid.to_string(),
+            certificate_request: key.request().unwrap().into(),
+        };
+        let mut client = AccessServiceClient::new(self.channel(None).await);
+        let answer = client.issue_worker_certificate(with(token, wanted)).await?;
+        let held = HeldCertificate::default();
+        key.show(&answer.into_inner().certificate_chain, &held).unwrap();
+        Ok(held)
+    }
+
+    /// Says hello, and gives what comes first: the stream after a welcome, or the refusal.
+    async fn hello(
+        &self,
+        worker: &mut FakeWorker,
+        held: Option<&HeldCertificate>,
+        token: Option<&Secret>,
+    ) -> Result<Open, String> {
+        worker.hello.session = Session(worker.hello.session.0 + 1);
+        let (up, requests) = mpsc::channel(8);
+        up.send(v1::LinkRequest { message: Some(Up::Hello(Box::new((&worker.hello).into()))) }).await.unwrap();
+        let mut client = WorkerLinkServiceClient::new(self.channel(held).await);
+        let opened = client.link(with(token, ReceiverStream::new(requests))).await;
+        let mut down = opened.map_err(|status| reason_of(&status))?.into_inner();
+        match soon("an answer to the hello", down.message()).await {
+            Ok(Some(v1::LinkResponse { message: Some(Down::Welcome(_)), .. })) => Ok(Open { up, down }),
+            Ok(Some(v1::LinkResponse { message: Some(Down::Goodbye(goodbye)), .. })) => Err(goodbye.refusal),
+            Err(status) => Err(reason_of(&status)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn operator(&self) -> MasterServiceClient<Channel> {
+        MasterServiceClient::new(self.channel(None).await)
+    }
+}
+
+struct Open {
+    up: mpsc::Sender<v1::LinkRequest>,
+    down: Streaming<v1::LinkResponse>,
+}
+
+fn with<T>(token: Option<&Secret>, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    if let Some(token) = token {
+        request.metadata_mut().insert("authorization", format!("Bearer {}", token.expose()).parse().unwrap());
+    }
+    request
+}
+
+fn reason_of(status: &Status) -> String {
+    muster_proto::errors::reason_of(status).unwrap_or_else(|| status.to_string())
+}
+
+fn worker(name: &str) -> (FakeWorker, WorkerUid) {
+    let worker = FakeWorker::new(name, 4);
+    let uid = worker.hello.worker;
+    (worker, uid)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_worker_needs_a_token_of_workers_and_a_known_one_its_key_alone() {
+    let secured = Secured::start().await;
+    let (key, other) = (secured.key("w1.key"), secured.key("other.key"));
+    let (mut w1, uid) = worker("w1");
+    let refused = |result: Result<HeldCertificate, Status>| reason_of(&result.unwrap_err());
+    assert_eq!(refused(secured.issue(&key, uid, None).await), "NO_CREDENTIAL");
+    assert_eq!(refused(secured.issue(&key, uid, Some(&secured.admin)).await), "ROLE_REQUIRED");
+    let held = secured.issue(&key, uid, Some(&secured.lab)).await.unwrap();
+    assert_eq!(refused(secured.issue(&key, uid, None).await), "NO_CREDENTIAL", "it is known from its hello on");
+    let _open = secured.hello(&mut w1, Some(&held), None).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+    secured.issue(&key, uid, None).await.unwrap();
+    for token in [None, Some(&secured.lab)] {
+        assert_eq!(refused(secured.issue(&other, uid, token).await), "KEY_MISMATCH");
+    }
+    let mut client = AccessServiceClient::new(secured.channel(None).await);
+    for (worker_uid, certificate_request) in
+        [("7", key.request().unwrap()), (uid.to_string().as_str(), vec![7; 64]), (&uid.to_string(), Vec::new())]
+    {
+        let wanted = v1::IssueWorkerCertificateRequest {
+            worker_uid: worker_uid.to_owned(),
+            certificate_request: certificate_request.into(),
+        };
+        let refused = client.issue_worker_certificate(with(Some(&secured.lab), wanted)).await.unwrap_err();
+        assert_failure(&refused, Code::InvalidArgument, "BAD_REQUEST");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_speaks_for_its_worker_alone() {
+    let secured = Secured::start().await;
+    let ((mut w1, one), (mut w2, two)) = (worker("w1"), worker("w2"));
+    let of_one = secured.issue(&secured.key("w1.key"), one, Some(&secured.lab)).await.unwrap();
+    let of_two = secured.issue(&secured.key("w2.key"), two, Some(&secured.lab)).await.unwrap();
+    let refused = |result: Result<Open, String>| result.err().unwrap_or_default();
+    assert_eq!(refused(secured.hello(&mut w1, None, None).await), "NO_CREDENTIAL");
+    assert_eq!(refused(secured.hello(&mut w1, None, Some(&secured.lab)).await), "ROLE_REQUIRED");
+    assert_eq!(refused(secured.hello(&mut w1, Some(&of_two), None).await), "UID_MISMATCH");
+    let _one = secured.hello(&mut w1, Some(&of_one), None).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+    let _two = secured.hello(&mut w2, Some(&of_two), None).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+    // The uid is one's own, and its key another's, which a token had got before the first hello.
+    let mut client = MasterServiceClient::new(secured.channel(Some(&of_two)).await);
+    let drain = |worker: &str| v1::DrainWorkerRequest { worker_id: worker.to_owned(), ..Default::default() };
+    let refusal = client.drain_worker(drain("w1")).await.unwrap_err();
+    assert_failure(&refusal, Code::PermissionDenied, "NOT_OWNER");
+    let refusal = client.drain_worker(drain(&one.to_string())).await.unwrap_err();
+    assert_failure(&refusal, Code::PermissionDenied, "NOT_OWNER");
+    let drained = client.drain_worker(drain("w2")).await.unwrap().into_inner().worker.unwrap();
+    assert!(drained.draining && drained.key_digest == secured.key("w2.key").digest().to_string(), "{drained:?}");
+    let refusal = client.list_drivers(v1::ListDriversRequest::default()).await.unwrap_err();
+    assert_failure(&refusal, Code::PermissionDenied, "ROLE_REQUIRED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_keys_for_one_uid_before_its_first_hello_are_one_afterwards() {
+    let secured = Secured::start().await;
+    let (mut w1, uid) = worker("w1");
+    let first = secured.issue(&secured.key("first.key"), uid, Some(&secured.lab)).await.unwrap();
+    let second = secured.issue(&secured.key("second.key"), uid, Some(&secured.lab)).await.unwrap();
+    let _open = secured.hello(&mut w1, Some(&first), None).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+    let refused = secured.hello(&mut w1, Some(&second), None).await.err().unwrap();
+    assert_eq!(refused, "KEY_MISMATCH");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_worker_is_gone_from_then_on() {
+    let secured = Secured::start().await;
+    let key = secured.key("w1.key");
+    let (mut w1, uid) = worker("w1");
+    let held = secured.issue(&key, uid, Some(&secured.lab)).await.unwrap();
+    let mut open = secured.hello(&mut w1, Some(&held), None).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+    let mut operator = secured.operator().await;
+    let revoke = v1::RevokeWorkerRequest { worker_id: "w1".into(), request_id: "r1".into() };
+    for _ in 0..2 {
+        let revoked = operator.revoke_worker(with(Some(&secured.admin), revoke.clone())).await.unwrap();
+        assert!(revoked.into_inner().worker.unwrap().revoked);
+    }
+    let ended = soon("the link ends", async {
+        loop {
+            match open.down.message().await {
+                Ok(Some(v1::LinkResponse { message: Some(Down::Goodbye(_)), .. })) | Ok(None) | Err(_) => return,
+                Ok(Some(_)) => {}
+            }
+        }
+    });
+    ended.await;
+    drop(open.up);
+    assert_eq!(secured.hello(&mut w1, Some(&held), None).await.err().unwrap(), "REVOKED");
+    let refused = secured.issue(&key, uid, Some(&secured.lab)).await.unwrap_err();
+    assert_failure(&refused, Code::PermissionDenied, "REVOKED");
+}
+
+/// The stream of a worker ends with its certificate, and goes on if that was made anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_stands_while_there_is_a_newer_certificate_of_its_key() {
+    let secured = Secured::start().await;
+    let authority = Authority::open(&secured.dir.path().join("pki")).unwrap();
+    let short = |key: &WorkerKey, uid| {
+        let held = HeldCertificate::default();
+        let life = Duration::from_secs(3);
+        key.show(&authority.issue_worker(&key.request().unwrap(), uid, life).unwrap().chain, &held).unwrap();
+        held
+    };
+    let ((mut w1, one), (mut w2, two)) = (worker("w1"), worker("w2"));
+    let (first, second) = (secured.key("w1.key"), secured.key("w2.key"));
+    let (of_one, of_two) = (short(&first, one), short(&second, two));
+    let mut ends = secured.hello(&mut w1, Some(&of_one), None).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+    let mut stands = secured.hello(&mut w2, Some(&of_two), None).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+    secured.issue(&second, two, None).await.unwrap();
+    let ended = soon("the first stream ends", async {
+        loop {
+            match ends.down.message().await {
+                Ok(Some(_)) => {}
+                other => return other,
+            }
+        }
+    });
+    assert_failure(&ended.await.unwrap_err(), Code::Unauthenticated, "CREDENTIAL_EXPIRED");
+    let beat = v1::LinkRequest { message: Some(Up::Heartbeat(v1::Heartbeat { number: 7 })) };
+    stands.up.send(beat).await.unwrap();
+    let answered = soon("the second stream goes on", async {
+        loop {
+            match stands.down.message().await.unwrap().unwrap().message {
+                Some(Down::HeartbeatAnswer(answer)) => return answer.number,
+                _ => {}
+            }
+        }
+    });
+    assert_eq!(answered.await, 7);
+}
