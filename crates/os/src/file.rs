@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 /// may leave the old file, the new file or an empty one.
 pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     let partial = beside(path);
-    create(&partial, 0o666)?.write_all(content.as_ref())?;
+    create_fresh(&partial, 0o666)?.write_all(content.as_ref())?;
     fs::rename(partial, path)
 }
 
@@ -31,7 +31,7 @@ pub fn replace_private(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()>
 
 fn synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let partial = beside(path);
-    let mut file = create(&partial, mode)?;
+    let mut file = create_fresh(&partial, mode)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(partial, path)?;
@@ -44,11 +44,15 @@ pub fn sync_name(path: &Path) -> io::Result<()> {
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// A leftover is not written to: it may be a link.
-fn create(path: &Path, mode: u32) -> io::Result<File> {
+/// Makes a file in a directory in which others write, for reading and writing. What has the name is
+/// removed and not written to: it may be a link.
+///
+/// # Errors
+/// Of the system calls; [`io::ErrorKind::AlreadyExists`] if another takes the name meanwhile.
+pub fn create_fresh(path: &Path, mode: u32) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => OpenOptions::new().write(true).create_new(true).mode(mode).open(path),
+        _ => OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path),
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use muster_os::file::open_named;
+use muster_os::file::{create_fresh, open_named, open_regular};
 use muster_proto::artifact::{ArtifactSource, ArtifactSourceError, is_file_name};
 use muster_types::Artifact;
 use sha2::{Digest, Sha256};
@@ -154,18 +154,23 @@ fn fetch_once(artifact: &Artifact, work_dir: &Path, cache: &Path, cancelled: &At
         return Err(FetchError::FileName);
     }
     let target = work_dir.join(&artifact.file_name);
-    match artifact.sha256 {
+    let file = match artifact.sha256 {
         None => transfer(open(artifact.uri.expose())?, &target, None, cancelled)?,
         Some(expected) => {
             let cached = cache.join(cache_name(artifact.uri.expose(), &expected));
-            if !take_from_cache(&cached, &target, &expected, cancelled)? {
-                transfer(open(artifact.uri.expose())?, &target, Some(&expected), cancelled)?;
-                put_into_cache(&target, &cached);
+            match take_from_cache(&cached, &target, &expected, cancelled)? {
+                Some(file) => file,
+                None => {
+                    let mut file = transfer(open(artifact.uri.expose())?, &target, Some(&expected), cancelled)?;
+                    put_into_cache(&mut file, &cached);
+                    file
+                }
             }
         }
-    }
+    };
     let mode = if artifact.executable { 0o755 } else { 0o644 };
-    fs::set_permissions(&target, fs::Permissions::from_mode(mode)).map_err(|error| FetchError::Write(target, error))
+    // By its descriptor: the name may stand for another file by now.
+    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(|error| FetchError::Write(target, error))
 }
 
 fn open(uri: &str) -> Result<Box<dyn Read>, FetchError> {
@@ -255,7 +260,7 @@ fn transfer(
     target: &Path,
     expected: Option<&[u8; 32]>,
     cancelled: &AtomicBool,
-) -> Result<(), FetchError> {
+) -> Result<File, FetchError> {
     copy(from, target, expected, cancelled).inspect_err(|_| {
         // This fails if the file was never made.
         let _ = fs::remove_file(target);
@@ -267,9 +272,9 @@ fn copy(
     target: &Path,
     expected: Option<&[u8; 32]>,
     cancelled: &AtomicBool,
-) -> Result<(), FetchError> {
+) -> Result<File, FetchError> {
     let failed = |error| FetchError::Write(target.to_owned(), error);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(target).map_err(failed)?;
+    let mut file = create_fresh(target, 0o666).map_err(failed)?;
     let mut hash = expected.map(|_| Sha256::new());
     let mut piece = vec![0; PIECE];
     let mut size: u64 = 0;
@@ -296,39 +301,41 @@ fn copy(
     match (hash, expected) {
         (Some(hash), Some(expected)) => {
             let found = hash.finalize();
-            if found[..] == expected[..] { Ok(()) } else { Err(FetchError::Hash { found: hex(&found) }) }
+            if found[..] == expected[..] { Ok(file) } else { Err(FetchError::Hash { found: hex(&found) }) }
         }
-        _ => Ok(()),
+        _ => Ok(file),
     }
 }
 
-/// Copies a cached file and checks it again meanwhile: a cache is never trusted. Returns whether
-/// there was a good one.
+/// Copies a cached file and checks it again meanwhile: a cache is never trusted. `None` if there
+/// was no good one.
 fn take_from_cache(
     cached: &Path,
     target: &Path,
     expected: &[u8; 32],
     cancelled: &AtomicBool,
-) -> Result<bool, FetchError> {
-    let Ok(file) = File::open(cached) else { return Ok(false) };
+) -> Result<Option<File>, FetchError> {
+    let Ok(file) = open_regular(cached, OpenOptions::new().read(true)) else { return Ok(None) };
     // Its age counts from its last use.
     let _ = file.set_modified(std::time::SystemTime::now());
     match transfer(Box::new(file), target, Some(expected), cancelled) {
-        Ok(()) => Ok(true),
+        Ok(file) => Ok(Some(file)),
         Err(FetchError::Hash { .. } | FetchError::Read(_)) => {
             let _ = fs::remove_file(cached);
-            Ok(false)
+            Ok(None)
         }
         Err(error) => Err(error),
     }
 }
 
 /// Best effort: if it fails, the next launch fetches again.
-fn put_into_cache(from: &Path, cached: &Path) {
+fn put_into_cache(from: &mut File, cached: &Path) {
     let Some(directory) = cached.parent() else { return };
     let temporary = cached.with_extension(format!("{:016x}", crate::clock::entropy()));
     let copied = fs::create_dir_all(directory)
-        .and_then(|()| fs::copy(from, &temporary))
+        .and_then(|()| from.seek(SeekFrom::Start(0)))
+        .and_then(|_| create_fresh(&temporary, 0o644))
+        .and_then(|mut kept| io::copy(from, &mut kept))
         .and_then(|_| fs::rename(&temporary, cached));
     if let Err(error) = copied {
         tracing::debug!(path = %cached.display(), %error, "cannot keep an artifact in the cache");
@@ -400,6 +407,25 @@ mod tests {
             let error = setting.fetch(&Artifact { uri, ..setting.artifact() }).expect_err("refused");
             assert!(matches!(error, FetchError::Read(_)) && error.is_permanent(), "{}: {error}", path.display());
         }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_file_is_not_followed() {
+        let setting = Setting::new();
+        let other = setting.root.path().join("other");
+        fs::write(&other, "other").expect("written");
+        let mode = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(&other, mode).expect("set");
+        let work = setting.root.path().join("work");
+        for name in ["plain", "hashed"] {
+            std::os::unix::fs::symlink(&other, work.join(name)).expect("linked");
+            let sha256 = (name == "hashed").then(|| sha256("content"));
+            setting.fetch(&Artifact { file_name: name.into(), sha256, ..setting.artifact() }).expect("fetched");
+            assert_eq!(setting.fetched(name), "content");
+            assert!(!work.join(name).is_symlink(), "{name}");
+        }
+        assert_eq!(fs::read_to_string(&other).expect("readable"), "other");
+        assert_eq!(other.metadata().expect("there").permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Where the files of an attempt are, and how they are made with few system calls.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder};
-use std::io::{self, ErrorKind};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -172,13 +172,19 @@ fn make_fresh_dir(path: &Path, mode: u32) -> io::Result<()> {
 /// Facts that are not the usual ones are kept beside the logs, for the next agent. Most launches
 /// write nothing.
 fn write_facts(logs: &Path, facts: AgentFacts) -> io::Result<()> {
-    fs::write(logs.join(FACTS), format!("{} {}\n", u8::from(facts.leased), facts.log_limit))
+    write_new(&logs.join(FACTS), format!("{} {}\n", u8::from(facts.leased), facts.log_limit).as_bytes())
 }
 
 fn read_facts(logs: &Path) -> Option<AgentFacts> {
     let text = muster_os::file::read_small(&logs.join(FACTS)).ok()?;
     let (leased, log_limit) = text.trim().split_once(' ')?;
     Some(AgentFacts { leased: leased == "1", log_limit: log_limit.parse().ok()? })
+}
+
+/// Writes a file of a fresh directory. What is there already was put there by another program, and
+/// may be a link.
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    File::create_new(path)?.write_all(content)
 }
 
 #[derive(Serialize)]
@@ -206,5 +212,21 @@ fn write_resources(path: &Path, component: &str, resources: &AllocatedResources)
             addresses: addresses.iter().map(AsRef::as_ref).collect(),
         })
         .collect();
-    fs::write(path, serde_json::to_vec(&entries)?)
+    write_new(path, &serde_json::to_vec(&entries)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_place_of_a_new_file_is_refused() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (other, link) = (root.path().join("other"), root.path().join("link"));
+        fs::write(&other, "other").expect("written");
+        std::os::unix::fs::symlink(&other, &link).expect("linked");
+        let error = write_new(&link, b"1 4096\n").expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&other).expect("readable"), "other");
+    }
 }

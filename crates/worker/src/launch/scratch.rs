@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use muster_os::file::create_fresh;
 use muster_types::ApplicationUid;
 
 use super::directories::AttemptDirectories;
@@ -37,7 +38,7 @@ impl ScratchDirectories {
         if !self.layout.scratch_dir(application).exists() {
             return;
         }
-        if let Err(error) = fs::write(self.marker(application), "") {
+        if let Err(error) = create_fresh(&self.marker(application), 0o644) {
             tracing::warn!(%application, %error, "cannot remember that an application is gone");
         }
         self.gone.insert(application);

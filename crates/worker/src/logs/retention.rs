@@ -1,11 +1,16 @@
 //! Which logs are kept: those of running attempts, then the newest, by time and by size.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
 use muster_types::AttemptKey;
+use rustix::fs::{Dir, FileType, Mode, OFlags, chmod, openat};
+use rustix::io::Errno;
 
 use super::STREAMS;
 
@@ -61,15 +66,48 @@ fn is_own(path: &Path) -> io::Result<bool> {
 
 /// Makes directories writable: programs leave some that their owner may not write to, as caches do.
 fn unlock(directory: &Path) -> io::Result<()> {
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        // A link does not count as a directory here, so it is not followed.
-        if entry.file_type()?.is_dir() {
-            unlock(&entry.path())?;
+    unlock_at(rustix::fs::CWD, &c_string(directory)?)
+}
+
+/// By descriptors, none of which is had through a link: a program that still runs could put one in
+/// the place of a directory.
+fn unlock_at(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    let directory =
+        openat(parent, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    // A descriptor for reading cannot be had before, and `fchmod` takes no other.
+    chmod(format!("/proc/self/fd/{}", directory.as_raw_fd()), Mode::RWXU)?;
+    for name in directories_in(&directory)? {
+        match unlock_at(directory.as_fd(), &name) {
+            // It was removed, or another file has its name.
+            Err(error)
+                if [Errno::NOENT, Errno::NOTDIR, Errno::LOOP]
+                    .map(Errno::raw_os_error)
+                    .map(Some)
+                    .contains(&error.raw_os_error()) => {}
+            unlocked => unlocked?,
         }
     }
     Ok(())
+}
+
+/// The names of the directories in a directory. They are read before any is entered, so that each
+/// level of a tree holds one descriptor.
+fn directories_in(directory: &OwnedFd) -> io::Result<Vec<CString>> {
+    let mut names = Vec::new();
+    let opened = openat(directory, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    for entry in Dir::new(opened)? {
+        let entry = entry?;
+        // A link does not count as a directory here.
+        let is_directory = matches!(entry.file_type(), FileType::Directory | FileType::Unknown);
+        if is_directory && entry.file_name() != c"." && entry.file_name() != c".." {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    Ok(names)
+}
+
+fn c_string(path: &Path) -> io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
 }
 
 /// Removes logs of ended attempts that are older than `age`, and the oldest above `bytes` on disk
@@ -108,9 +146,10 @@ pub fn remove_old_logs(
 }
 
 fn measure(directory: PathBuf) -> io::Result<Logs> {
-    let mut logs = Logs { newest: fs::metadata(&directory)?.modified()?, bytes: 0, directory };
+    let mut logs = Logs { newest: fs::symlink_metadata(&directory)?.modified()?, bytes: 0, directory };
     for stream in STREAMS {
-        if let Ok(metadata) = fs::metadata(logs.directory.join(stream)) {
+        // A link to a larger file would have the logs of others removed.
+        if let Ok(metadata) = fs::symlink_metadata(logs.directory.join(stream)) {
             logs.newest = logs.newest.max(metadata.modified()?);
             logs.bytes += metadata.blocks() * 512;
         }
@@ -120,7 +159,11 @@ fn measure(directory: PathBuf) -> io::Result<Logs> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use muster_types::{AttemptNumber, DriverUid};
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
 
     use super::*;
 
@@ -164,6 +207,44 @@ mod tests {
         assert_eq!(remove_old_logs(root.path(), age, 20_000, SystemTime::now(), |_| false).expect("done").removed, 1);
         assert!(!root.path().join(attempt(1).to_string()).exists());
         assert_eq!(left(root.path()), 2);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_log_has_no_other_logs_removed() {
+        let root = setting(2);
+        let large = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(large.path(), vec![1; 1 << 20]).expect("written");
+        let log = root.path().join(attempt(2).to_string()).join("stdout");
+        fs::remove_file(&log).expect("removed");
+        std::os::unix::fs::symlink(large.path(), &log).expect("linked");
+        let age = Duration::from_secs(3_600);
+        assert_eq!(remove_old_logs(root.path(), age, 100_000, SystemTime::now(), |_| false).expect("done").removed, 0);
+    }
+
+    #[test]
+    fn a_link_that_takes_a_directorys_place_is_not_unlocked() {
+        let (root, outside) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let locked = fs::Permissions::from_mode(0o500);
+        fs::set_permissions(outside.path(), locked.clone()).expect("locked");
+        let (inner, link) = (root.path().join("inner"), root.path().join("link"));
+        fs::create_dir(&inner).expect("made");
+        std::os::unix::fs::symlink(outside.path(), &link).expect("linked");
+        assert!(unlock(&link).is_err(), "the root of what is removed may be a link, too");
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    let _ = renameat_with(CWD, &inner, CWD, &link, RenameFlags::EXCHANGE);
+                }
+            });
+            for _ in 0..2_000 {
+                // What it finds changes under it, so it may fail.
+                let _ = unlock(root.path());
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        let mode = outside.path().metadata().expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o500, "what the link leads to");
     }
 
     #[test]
