@@ -10,15 +10,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::follower::{ElectionControl, Follower};
+use common::worker::{FakeWorker, Link, exited};
 use common::*;
 use muster_master::{TokenUse, add_token};
 use muster_proto::methods::Method;
 use muster_proto::v1;
 use muster_proto::v1::access_service_client::AccessServiceClient;
 use muster_testenv::wire::{Call, Frames};
-use muster_types::{Role, Secret, WallTime};
+use muster_types::{Launch, Role, Secret, WallTime};
 use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
+use v1::master_service_client::MasterServiceClient;
 
 /// An access file with a token for every role and for a worker, by their words.
 struct AccessFile {
@@ -191,6 +194,7 @@ async fn a_stream_ends_when_its_token_is_taken_out() {
 }
 
 type Bearer = MetadataValue<Ascii>;
+type MasterClient = MasterServiceClient<Channel>;
 
 fn signed<T>(bearer: &Bearer, message: T) -> Request<T> {
     let mut request = Request::new(message);
@@ -212,11 +216,7 @@ fn secretive(id: &str) -> v1::SubmitDriverRequest {
 #[tokio::test(flavor = "multi_thread")]
 async fn work_is_its_owners_and_the_operators() {
     let file = AccessFile::new();
-    let user = |name: &str| -> Bearer {
-        let token = add_token(&file.path, name, &TokenUse::User(Role::Submitter), None).unwrap();
-        format!("Bearer {}", token.expose()).parse().unwrap()
-    };
-    let (ann, bob) = (user("ann"), user("bob"));
+    let (ann, bob) = (user(&file, "ann"), user(&file, "bob"));
     let operator: Bearer = file.bearer("operator").parse().unwrap();
     let (leader, standby, _control) = pair(&file).await;
     for (master, id) in [(&leader, "one"), (&standby, "two")] {
@@ -250,66 +250,254 @@ async fn work_is_its_owners_and_the_operators() {
         assert_failure(&nothing_yet, Code::FailedPrecondition, "WRONG_STATE");
         let ender = if id == "one" { &ann } else { &operator };
         client.kill_driver(signed(ender, kill())).await.unwrap();
+        let ended = client.get_driver(signed(&bob, v1::GetDriverRequest { driver_id: id.into() })).await.unwrap();
+        let ended = ended.into_inner().driver.unwrap();
+        assert_eq!(ended.state(), v1::driver::State::Killed);
+        assert_eq!(ended.spec.unwrap().command.unwrap().env["PLACE"], "[redacted]");
+    }
+}
+
+/// The token of a user, who submits.
+fn user(file: &AccessFile, name: &str) -> Bearer {
+    let token = add_token(&file.path, name, &TokenUse::User(Role::Submitter), None).unwrap();
+    format!("Bearer {}", token.expose()).parse().unwrap()
+}
+
+/// An application whose every part has a value that is not for everybody.
+fn registration(id: &str, driver_token: &str) -> v1::RegisterApplicationRequest {
+    let template = || {
+        let mut command = sleeper().command.unwrap();
+        command.env.insert("PLACE".into(), "valley".into());
+        v1::ExecutorTemplate { command: Some(command), ..Default::default() }
+    };
+    let profile = v1::ExecutorProfile {
+        profile_id: 1,
+        resources: Some(v1::Resources { cores: 1, memory_bytes: 1 << 20, ..Default::default() }),
+        template: Some(template()),
+        variables: [("PLACE".to_owned(), "valley".to_owned())].into(),
+        ..Default::default()
+    };
+    let profiles = vec![profile];
+    let spec = v1::ApplicationSpec { name: "app".into(), profiles, template: Some(template()), ..Default::default() };
+    v1::RegisterApplicationRequest {
+        application: Some(spec),
+        application_id: id.into(),
+        request_id: format!("request-{id}"),
+        driver_token: driver_token.into(),
+    }
+}
+
+/// What an application that is shown tells of its values, each once.
+fn values_of(application: v1::Application) -> std::collections::BTreeSet<String> {
+    let spec = application.spec.unwrap();
+    let templates = spec.profiles.iter().map(|profile| profile.template.as_ref()).chain([spec.template.as_ref()]);
+    let mut values: Vec<_> = templates.map(|one| one.unwrap().command.as_ref().unwrap().env["PLACE"].clone()).collect();
+    values.extend(spec.profiles.iter().map(|profile| profile.variables["PLACE"].clone()));
+    assert_eq!(values.len(), 3);
+    values.into_iter().collect()
+}
+
+fn targets(id: &str, sequence: u64, target: u32, driver_token: &str) -> v1::RequestExecutorsRequest {
+    v1::RequestExecutorsRequest {
+        application_id: id.into(),
+        sequence,
+        targets: vec![v1::ProfileTarget { profile_id: 1, target, ..Default::default() }],
+        driver_token: driver_token.into(),
+        ..Default::default()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_in_client_mode_obeys_its_owner() {
     let file = AccessFile::new();
-    let user = |name: &str| -> Bearer {
-        let token = add_token(&file.path, name, &TokenUse::User(Role::Submitter), None).unwrap();
-        format!("Bearer {}", token.expose()).parse().unwrap()
-    };
-    let (ann, bob) = (user("ann"), user("bob"));
+    let (ann, bob) = (user(&file, "ann"), user(&file, "bob"));
+    let operator: Bearer = file.bearer("operator").parse().unwrap();
     let (leader, _standby, _control) = pair(&file).await;
-    let mut applications = leader.applications().await;
-    let template = v1::ExecutorTemplate { command: sleeper().command, ..Default::default() };
-    let profile = v1::ExecutorProfile {
-        profile_id: 1,
-        resources: Some(v1::Resources { cores: 1, memory_bytes: 1 << 20, ..Default::default() }),
-        ..Default::default()
-    };
-    let profiles = vec![profile];
-    let spec = v1::ApplicationSpec { name: "app".into(), profiles, template: Some(template), ..Default::default() };
-    let register =
-        v1::RegisterApplicationRequest { application: Some(spec), application_id: "app".into(), ..Default::default() };
-    let made = applications.register_application(signed(&ann, register)).await.unwrap().into_inner();
+    let (mut applications, mut client) = (leader.applications().await, leader.client().await);
+    let made = applications.register_application(signed(&ann, registration("app", ""))).await.unwrap().into_inner();
     assert_eq!(made.application.unwrap().owner, "ann");
+    let again = applications.register_application(signed(&bob, registration("app", ""))).await.unwrap_err();
+    assert_failure(&again, Code::InvalidArgument, "REQUEST_ID_REUSED");
+
+    // With a target that nothing meets, the core is asked why; without, the view tells all.
+    for target in [0, 1] {
+        let wanted = targets("app", u64::from(target) + 1, target, "");
+        applications.request_executors(signed(&ann, wanted)).await.unwrap();
+        for (bearer, value) in [(&ann, "valley"), (&operator, "valley"), (&bob, "[redacted]")] {
+            let get = v1::GetApplicationRequest { application_id: "app".into() };
+            let shown = client.get_application(signed(bearer, get)).await.unwrap().into_inner().application.unwrap();
+            assert_eq!(shown.profiles[0].target, target);
+            assert_eq!(values_of(shown), [value.to_owned()].into());
+            let listed =
+                client.list_applications(signed(bearer, v1::ListApplicationsRequest::default())).await.unwrap();
+            let listed = listed.into_inner().applications.into_iter().next().unwrap();
+            assert_eq!(values_of(listed), [value.to_owned()].into());
+        }
+    }
+
     let id = || "app".to_owned();
+    let watch = v1::WatchApplicationRequest { application_id: id(), ..Default::default() };
+    let kill_executors = v1::KillExecutorsRequest { application_id: id(), executor_ids: vec![0], ..Default::default() };
+    let end = || v1::UnregisterApplicationRequest { application_id: id(), ..Default::default() };
+    let kill = || v1::KillApplicationRequest { application_id: id(), ..Default::default() };
+    let subject = || Some(v1::read_log_request::Subject::ApplicationId(id()));
+    let read = || v1::ReadLogRequest { subject: subject(), executor_id: Some(0), ..Default::default() };
     let refused: Vec<Status> = vec![
-        applications
-            .request_executors(signed(
-                &bob,
-                v1::RequestExecutorsRequest { application_id: id(), sequence: 1, ..Default::default() },
-            ))
-            .await
-            .map(drop)
-            .unwrap_err(),
-        applications
-            .kill_executors(signed(
-                &bob,
-                v1::KillExecutorsRequest { application_id: id(), executor_ids: vec![0], ..Default::default() },
-            ))
-            .await
-            .map(drop)
-            .unwrap_err(),
-        applications
-            .watch_application(signed(&bob, v1::WatchApplicationRequest { application_id: id(), ..Default::default() }))
-            .await
-            .map(drop)
-            .unwrap_err(),
-        applications
-            .unregister_application(signed(
-                &bob,
-                v1::UnregisterApplicationRequest { application_id: id(), ..Default::default() },
-            ))
-            .await
-            .map(drop)
-            .unwrap_err(),
+        applications.request_executors(signed(&bob, targets("app", 9, 1, ""))).await.map(drop).unwrap_err(),
+        applications.kill_executors(signed(&bob, kill_executors)).await.map(drop).unwrap_err(),
+        applications.watch_application(signed(&bob, watch)).await.map(drop).unwrap_err(),
+        applications.unregister_application(signed(&bob, end())).await.map(drop).unwrap_err(),
+        client.kill_application(signed(&bob, kill())).await.map(drop).unwrap_err(),
+        client.read_log(signed(&bob, read())).await.map(drop).unwrap_err(),
     ];
     for status in refused {
         assert_failure(&status, Code::PermissionDenied, "NOT_OWNER");
     }
-    let end = v1::UnregisterApplicationRequest { application_id: id(), ..Default::default() };
+    let nothing_yet = client.read_log(signed(&ann, read())).await.map(drop).unwrap_err();
+    assert_failure(&nothing_yet, Code::NotFound, "NOT_FOUND");
+    client.kill_application(signed(&ann, kill())).await.unwrap();
+    applications.register_application(signed(&ann, registration("next", ""))).await.unwrap();
+    let end = v1::UnregisterApplicationRequest { application_id: "next".into(), ..Default::default() };
     applications.unregister_application(signed(&ann, end)).await.unwrap();
+}
+
+/// The token of a driver's first attempt, which runs on this worker.
+async fn launched(client: &mut MasterClient, link: &mut Link, ann: &Bearer, id: &str) -> (Launch, String) {
+    client.submit_driver(signed(ann, secretive(id))).await.unwrap();
+    let launch = link.launch().await;
+    let token = launch.token.as_ref().unwrap().expose().to_owned();
+    (launch, token)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_steers_its_own_applications_and_nothing_else() {
+    let file = AccessFile::new();
+    let ann = user(&file, "ann");
+    let (leader, standby, _control) = pair(&file).await;
+    let mut worker = FakeWorker::new("w1", 4);
+    worker.bearer = Some(file.bearer("worker").parse().unwrap());
+    let mut link = worker.join(&leader, &[]).await;
+    let mut client = leader.client().await;
+    let (launch, token) = launched(&mut client, &mut link, &ann, "one").await;
+    let (_, other) = launched(&mut client, &mut link, &ann, "two").await;
+    let bearer = |token: &str| -> Bearer { format!("Bearer {token}").parse().unwrap() };
+    let parts: Vec<&str> = token.split('.').collect();
+    let another_attempt = format!("{}.9.{}", parts[0], parts[2]);
+
+    for (master, id) in [(&leader, "first"), (&standby, "second")] {
+        let mut applications = master.applications().await;
+        // Only the whole token is one, and it says nothing of another attempt.
+        let last = if token.ends_with('0') { "1" } else { "0" };
+        for wrong in [format!("{}{last}", &token[..token.len() - 1]), another_attempt.clone()] {
+            let status = applications.register_application(signed(&bearer(&wrong), registration(id, &wrong))).await;
+            assert_failure(&status.unwrap_err(), Code::Unauthenticated, "BAD_CREDENTIAL");
+        }
+        let own = bearer(&token);
+        for foreign in ["", &other, &another_attempt] {
+            let status = applications.register_application(signed(&own, registration(id, foreign))).await.unwrap_err();
+            assert_failure(&status, Code::InvalidArgument, "BAD_REQUEST");
+        }
+        let made = applications.register_application(signed(&own, registration(id, &token))).await.unwrap();
+        assert_eq!(made.into_inner().application.unwrap().owner, "ann", "that of its driver");
+        for foreign in ["", &other, &another_attempt] {
+            let status = applications.request_executors(signed(&own, targets(id, 1, 0, foreign))).await.unwrap_err();
+            assert_failure(&status, Code::InvalidArgument, "BAD_REQUEST");
+        }
+        applications.request_executors(signed(&own, targets(id, 1, 0, &token))).await.unwrap();
+        // Nobody else steers it, whatever token is in the message: not its driver's owner either.
+        for (stranger, named) in [(&bearer(&other), other.as_str()), (&ann, "")] {
+            let status = applications.request_executors(signed(stranger, targets(id, 2, 0, named))).await.unwrap_err();
+            assert_failure(&status, Code::FailedPrecondition, "FENCED");
+        }
+        let mut client = master.client().await;
+        let status =
+            client.get_driver(signed(&own, v1::GetDriverRequest { driver_id: "one".into() })).await.unwrap_err();
+        assert_failure(&status, Code::PermissionDenied, "ROLE_REQUIRED");
+    }
+
+    link.report(&[worker.report(&launch, exited(0))]).await;
+    let mut applications = leader.applications().await;
+    soon("the token ends with its attempt", async {
+        let mut sequence = 2;
+        loop {
+            sequence += 1;
+            match applications.request_executors(signed(&bearer(&token), targets("first", sequence, 0, &token))).await {
+                Err(status) if status.code() == Code::Unauthenticated => return,
+                // The attempt is still open, or its application has ended with it.
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    })
+    .await;
+}
+
+/// How a stream ends.
+async fn end_of(mut stream: tonic::Streaming<v1::WatchEventsResponse>) -> Status {
+    soon("the stream ends", async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("it ends with a reason"),
+                Err(status) => return status,
+            }
+        }
+    })
+    .await
+}
+
+fn soon_expired() -> WallTime {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    // The file has whole seconds.
+    WallTime(u64::try_from(now.as_millis()).unwrap() + 3_000)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_its_token_expires() {
+    let file = AccessFile::new();
+    let (leader, standby, _control) = pair(&file).await;
+    let short = add_token(&file.path, "short", &TokenUse::User(Role::Viewer), Some(soon_expired())).unwrap();
+    let short: Bearer = format!("Bearer {}", short.expose()).parse().unwrap();
+    let long: Bearer = file.bearer("viewer").parse().unwrap();
+    let mut streams = Vec::new();
+    for master in [&leader, &standby] {
+        for bearer in [&short, &long] {
+            let mut client = master.client().await;
+            let opened = eventually("the token is known", async || {
+                client.watch_events(signed(bearer, v1::WatchEventsRequest::default())).await.ok()
+            });
+            streams.push(opened.await.into_inner());
+        }
+    }
+    // That of the other token ends sooner than it was to when it was opened.
+    let text = std::fs::read_to_string(&file.path).unwrap();
+    let expires = prost_types::Timestamp { seconds: i64::try_from(soon_expired().0 / 1_000).unwrap(), nanos: 0 };
+    std::fs::write(
+        &file.path,
+        text.replace("name = \"viewer\"\n", &format!("name = \"viewer\"\nexpires = {expires}\n")),
+    )
+    .unwrap();
+    for stream in streams {
+        assert_failure(&end_of(stream).await, Code::Unauthenticated, "CREDENTIAL_EXPIRED");
+    }
+}
+
+/// The files of two masters may differ for a while. The leader's decides; what a standby answers
+/// itself, it answers by its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leaders_file_decides_on_what_is_forwarded() {
+    let (file, older) = (AccessFile::new(), AccessFile::new());
+    let leader = Master::start(&file.flags()).await;
+    let (follower, control) = Follower::new();
+    control.lead(&leader.address, 1);
+    let standby = Master::start_on(follower, &older.flags()).await;
+    let refusal_at_standby =
+        async |method: Method, bearer: String| refusal(&senseless(method, Some(bearer)).at(&standby.address).await);
+    assert_eq!(refusal_at_standby(Method::MasterListDrivers, file.bearer("viewer")).await, None);
+    let reason = refusal_at_standby(Method::MasterSubmitDriver, file.bearer("viewer")).await;
+    assert_eq!(reason.as_deref(), Some("ROLE_REQUIRED"));
+    let reason = refusal_at_standby(Method::MasterListDrivers, older.bearer("admin")).await;
+    assert_eq!(reason.as_deref(), Some("BAD_CREDENTIAL"));
+    let reason = refusal_at_standby(Method::Reflect, file.bearer("admin")).await;
+    assert_eq!(reason.as_deref(), Some("BAD_CREDENTIAL"));
+    assert_eq!(refusal_at_standby(Method::Reflect, older.bearer("viewer")).await, None);
 }

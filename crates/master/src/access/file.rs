@@ -193,7 +193,9 @@ fn check_name(name: &str) -> Result<(), String> {
 
 fn read(path: &Path) -> Result<String, AccessFileError> {
     let failed = |error| AccessFileError::File(path.to_owned(), error);
-    let meta = std::fs::metadata(path).map_err(failed)?;
+    // What is judged is what is read, also if the file is replaced meanwhile.
+    let file = muster_os::file::open_named(path, std::fs::OpenOptions::new().read(true)).map_err(failed)?;
+    let meta = file.metadata().map_err(failed)?;
     if meta.mode() & 0o022 != 0 {
         return Err(AccessFileError::Exposed(path.to_owned()));
     }
@@ -201,14 +203,12 @@ fn read(path: &Path) -> Result<String, AccessFileError> {
         return Err(AccessFileError::TooLarge(path.to_owned()));
     }
     let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
     io::Read::read_to_string(&mut io::Read::take(file, MAX_BYTES), &mut text).map_err(failed)?;
     Ok(text)
 }
 
 fn instant(time: &toml::value::Datetime) -> Option<WallTime> {
-    time.date?;
-    time.time?;
+    // In TOML, what has a zone has a date and a time.
     time.offset?;
     let stamp: prost_types::Timestamp = time.to_string().parse().ok()?;
     let millis = stamp.seconds.checked_mul(1000)?.checked_add(i64::from(stamp.nanos / 1_000_000))?;
@@ -233,6 +233,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("access.toml");
         let expires = Some(WallTime(1_900_000_000_000));
+        for name in ["", "a b", "a\u{7f}", "system:master", "a".repeat(129).as_str()] {
+            let refused = add_token(&path, name, &TokenUse::Worker, None);
+            assert!(matches!(refused, Err(AccessFileError::Malformed(..))) && !path.exists(), "{name:?}");
+        }
         let ann = add_token(&path, "ann", &TokenUse::User(Role::Operator), expires).unwrap();
         std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"# a comment").unwrap();
         add_token(&path, "lab", &TokenUse::Worker, None).unwrap();
@@ -248,8 +252,18 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains("# a comment") && !text.contains(secret), "{text}");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o620)).unwrap();
-        assert!(matches!(AccessTable::load(&path), Err(AccessFileError::Exposed(_))));
+        for mode in [0o620, 0o602] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(AccessTable::load(&path), Err(AccessFileError::Exposed(_))), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_refused_as_a_whole() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // Its beginning makes sense.
+        file.as_file().write_all(&b"\n".repeat(5 << 20)).unwrap();
+        assert!(matches!(AccessTable::load(file.path()), Err(AccessFileError::TooLarge(_))));
     }
 
     #[test]
@@ -265,8 +279,11 @@ mod tests {
             (good.replace("sha256", "md5"), "token 1: its digest"),
             (entry("0123456789ab", "system:master", "viewer", ""), "`system:`"),
             (entry("0123456789ab", "", "viewer", ""), "a name has"),
+            (entry("0123456789ab", "a b", "viewer", ""), "a name has"),
+            (entry("0123456789ab", &"a".repeat(129), "viewer", ""), "a name has"),
             (entry("0123456789ab", "ann", "root", ""), "its role is not one of viewer"),
             (entry("0123456789ab", "ann", "viewer", "expires = 2030-01-01"), "with a date and a zone"),
+            (entry("0123456789ab", "ann", "viewer", "expires = 2030-01-01T00:00:00"), "with a date and a zone"),
             (entry("0123456789ab", "ann", "viewer", "groups = []"), "unknown field `groups`"),
             (format!("{good}{good}"), "token 2: another token has the id"),
             ("tokens = 7".to_owned(), "invalid type"),

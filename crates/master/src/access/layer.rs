@@ -154,3 +154,97 @@ impl http_body::Body for WhileAdmitted {
         self.ended.is_none() || self.body.is_end_stream()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use muster_proto::errors::reason_of;
+    use muster_types::{Caller, Role};
+
+    use super::super::{TokenUse, add_token};
+    use super::*;
+
+    /// Who has called the service behind a layer, if it was reached.
+    async fn reached<S>(
+        layer: impl FnOnce(Probe, Arc<AccessControl>) -> S,
+        method: Method,
+        headers: &[(&str, &str)],
+    ) -> Reached
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("access.toml");
+        let viewer = add_token(&path, "ann", &TokenUse::User(Role::Viewer), None).unwrap();
+        let access = Arc::new(AccessControl::new(Some(&path), Arc::default()).unwrap());
+        let mut request = Request::builder().uri(method.path());
+        for (name, value) in headers {
+            request = request.header(*name, value.replace("VIEWER", viewer.expose()));
+        }
+        let response = layer(Probe, access).call(request.body(Body::empty()).unwrap()).await.unwrap();
+        match response.extensions().get::<Option<Caller>>() {
+            Some(caller) => Reached::By(caller.clone()),
+            None => Reached::Refused(reason_of(&Status::from_header_map(response.headers()).unwrap()).unwrap()),
+        }
+    }
+
+    #[derive(Debug, PartialEq)]
+    enum Reached {
+        By(Option<Caller>),
+        Refused(String),
+    }
+
+    /// Answers with its caller.
+    struct Probe;
+
+    impl Service<Request<Body>> for Probe {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = std::future::Ready<Result<Response<Body>, Infallible>>;
+
+        fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            let mut response = Response::new(Body::empty());
+            response.extensions_mut().insert(request.extensions().get::<Caller>().cloned());
+            std::future::ready(Ok(response))
+        }
+    }
+
+    /// Either layer refuses by itself, so that a slip in one is no way in.
+    #[tokio::test]
+    async fn each_layer_refuses_without_the_other() {
+        let unknown = format!("Bearer mst_0123456789ab_{}", "0".repeat(64));
+        for (method, headers, reason) in [
+            (Method::MasterListDrivers, vec![], "NO_CREDENTIAL"),
+            (Method::MasterListDrivers, vec![("muster-forwarded", "1")], "NO_CREDENTIAL"),
+            (Method::MasterListDrivers, vec![("authorization", "Bearer nonsense")], "BAD_CREDENTIAL"),
+            (Method::MasterStepDown, vec![("authorization", "Bearer VIEWER")], "ROLE_REQUIRED"),
+            (Method::WorkerDrain, vec![("authorization", "Bearer VIEWER")], "ROLE_REQUIRED"),
+        ] {
+            let refused = Reached::Refused(reason.to_owned());
+            assert_eq!(reached(Authenticate::new, method, &headers).await, refused, "{method:?} {headers:?}");
+            assert_eq!(reached(Authorize::new, method, &headers).await, refused, "{method:?} {headers:?}");
+        }
+        // What this master does not know is for the leader to judge, and for nobody here.
+        let headers = [("authorization", unknown.as_str())];
+        let refused = Reached::Refused("BAD_CREDENTIAL".to_owned());
+        assert_eq!(reached(Authenticate::new, Method::Reflect, &headers).await, Reached::By(None));
+        assert_eq!(reached(Authorize::new, Method::Reflect, &headers).await, refused);
+        let anonymous = Reached::By(Some(Caller::Anonymous));
+        assert_eq!(reached(Authorize::new, Method::HealthCheck, &headers).await, anonymous);
+    }
+
+    #[tokio::test]
+    async fn the_caller_is_handed_on() {
+        let ann = Caller::User { name: "ann".to_owned(), role: Role::Viewer };
+        // The scheme has no case, as everywhere in HTTP.
+        for scheme in ["Bearer", "bearer", "BEARER"] {
+            let value = format!("{scheme} VIEWER");
+            let headers = [("authorization", value.as_str())];
+            let found = reached(Authorize::new, Method::MasterListDrivers, &headers).await;
+            assert_eq!(found, Reached::By(Some(ann.clone())), "{scheme}");
+        }
+    }
+}

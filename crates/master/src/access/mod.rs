@@ -298,3 +298,20 @@ fn bearer(headers: &HeaderMap) -> Result<Option<Bearer<'_>>, Failure> {
     let bearer = Bearer::parse(token.trim()).ok_or_else(|| malformed("the token has not the form of one"))?;
     Ok(Some(bearer))
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::codegen::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_header_that_is_not_read_is_not_left_out() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(bearer(&headers), Ok(None));
+        for wrong in [b"Bearer \xff".as_slice(), b"Bearer", b"", b"Basic YTpi"] {
+            headers.insert(AUTHORIZATION, HeaderValue::from_bytes(wrong).unwrap());
+            assert!(matches!(bearer(&headers), Err(Failure::BadCredential { .. })), "{wrong:?}");
+        }
+    }
+}

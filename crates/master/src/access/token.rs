@@ -120,6 +120,11 @@ mod tests {
         let kept = TokenDigest::parse(&new.digest.to_string()).unwrap();
         assert!(kept.is_of(secret) && !kept.is_of(&secret.replace('0', "1").replace('2', "3")));
         assert!(!format!("{new:?}").contains(secret));
+        for place in 0..32 {
+            let mut other = kept;
+            other.0[place] ^= 1;
+            assert!(!other.is_of(secret), "every byte counts: {place}");
+        }
         assert_ne!(NewToken::random().unwrap().id, new.id);
     }
 
@@ -139,6 +144,7 @@ mod tests {
             "mst_".to_owned(),
             format!("mst_0123456789a_{secret}"),
             format!("mst_0123456789ab_{secret}0"),
+            format!("mst_0123456789ab_{}", "A".repeat(SECRET_DIGITS)),
             format!("mst_0123456789AB_{secret}"),
             format!("MST_0123456789ab_{secret}"),
             format!("{}.3.{:031x}", DriverUid(7), 5),
@@ -148,6 +154,7 @@ mod tests {
             assert_eq!(Bearer::parse(&text), None, "{text}");
         }
         assert_eq!(TokenDigest::parse(&format!("sha256:{}", "z".repeat(64))), None);
+        assert_eq!(TokenDigest::parse(&format!("sha256:{}", "+0".repeat(32))), None);
         assert_eq!(TokenDigest::parse(&"0".repeat(64)), None);
     }
 }

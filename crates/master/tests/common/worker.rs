@@ -9,8 +9,9 @@ use muster_types::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
+use tonic::{Request, Streaming};
 use v1::link_request::Message as Up;
 use v1::link_response::Message as Down;
 use v1::worker_link_service_client::WorkerLinkServiceClient;
@@ -20,6 +21,8 @@ use super::{Master, soon};
 /// A worker. Its session is raised with each link.
 pub struct FakeWorker {
     pub hello: Hello,
+    /// What it shows to the master.
+    pub bearer: Option<MetadataValue<Ascii>>,
     sequence: u64,
 }
 
@@ -43,7 +46,7 @@ impl FakeWorker {
             version: "test".into(),
             key: None,
         };
-        FakeWorker { hello, sequence: 0 }
+        FakeWorker { hello, bearer: None, sequence: 0 }
     }
 
     /// Opens a stream and says hello; nothing more.
@@ -57,7 +60,11 @@ impl FakeWorker {
         let (up, requests) = mpsc::channel(64);
         up.send(v1::LinkRequest { message: Some(Up::Hello(Box::new((&self.hello).into()))) }).await.unwrap();
         let mut client = WorkerLinkServiceClient::<Channel>::new(master.channel().await);
-        let down = client.link(ReceiverStream::new(requests)).await.unwrap().into_inner();
+        let mut request = Request::new(ReceiverStream::new(requests));
+        if let Some(bearer) = &self.bearer {
+            request.metadata_mut().insert("authorization", bearer.clone());
+        }
+        let down = client.link(request).await.unwrap().into_inner();
         Link { up, down, epoch: None, session: self.hello.session, pending: Default::default() }
     }
 
