@@ -89,7 +89,13 @@ async fn each_method_is_for_the_same_callers_at_a_leader_and_at_a_standby() {
             }
         }
     }
-    let open = [Method::HealthCheck, Method::HealthList, Method::HealthWatch, Method::MasterWatchLeader];
+    let open = [
+        Method::HealthCheck,
+        Method::HealthList,
+        Method::HealthWatch,
+        Method::AccessIssueWorkerCertificate,
+        Method::MasterWatchLeader,
+    ];
     assert_eq!(allowed[""], open, "and nothing else to nobody");
     let counts = ["viewer", "submitter", "operator", "admin", "worker"].map(|of| allowed[of].len());
     assert_eq!(counts, [16, 25, 31, 32, 7]);

@@ -205,6 +205,8 @@ impl Cluster {
         if let Some(ca) = &self.ca {
             command.arg("--ca").arg(ca.file());
         }
+        // The servers of tests are on this machine.
+        command.args(["--artifact-allow", "127.0.0.0/8"]);
         if let Some(user) = &self.options.worker.run_as {
             command.args(["--run-as", user]);
         }

@@ -135,7 +135,7 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     let (orders, queue) = RunnerOrders::channel(attempts.clone());
     let ca_file = trust.as_ref().map(|ca| ca.file.clone());
     let facts = Arc::new(worker_facts(&config, &opened.identity, opened.layout.account(), ca_file, &address));
-    let preparer = Preparer::new(opened.layout.clone(), facts);
+    let preparer = Preparer::new(opened.layout.clone(), facts, config.artifact_networks.clone());
     let (jobs, done) = pool::start(preparer, Handle::current()).map_err(AgentError::Thread)?;
     let trust = trust.map(|ca| ca.trust);
     let profile = WorkerProfile {

@@ -87,6 +87,8 @@ impl ClusterPlan {
             .chain(["--memory".into(), self.memory.to_string().into()])
             // Whoever starts a cluster of its own means its own rights, root too.
             .chain(["--run-as".into(), rustix::process::geteuid().as_raw().to_string().into()])
+            // And the services of its own machine.
+            .chain(["--artifact-allow=127.0.0.0/8".into(), "--artifact-allow=::1/128".into()])
             .collect();
         DaemonSpec::new(&self.layout, name, &self.binaries.worker, args)
     }

@@ -15,6 +15,7 @@ use muster_types::{AllocatedResources, Capabilities, Hello, Incarnation, Session
 use muster_tls::{JoinToken, Trust};
 
 use crate::accounts::Account;
+use crate::launch::ArtifactNetworks;
 pub use settings::{Action, CommandLine, StopArgs, WorkerSettings};
 
 /// A worker's configuration, complete.
@@ -48,6 +49,8 @@ pub struct WorkerConfig {
     pub runner: PathBuf,
     /// The account that programs run as; without, they run as the worker.
     pub run_as: Option<Account>,
+    /// Where artifacts are fetched from.
+    pub artifact_networks: ArtifactNetworks,
     /// Further arguments of the runner.
     pub runner_args: Vec<String>,
     /// Whether to refuse to start without containment of trees.

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use super::{Directories, MasterTrust, WorkerConfig, WorkerRetention, WorkerSettings, detect, work_of_account};
 use crate::accounts::Account;
 use crate::certificate;
+use crate::launch::ArtifactNetworks;
 
 /// Most addresses of one resource, as on the wire.
 const ADDRESSES_LIMIT: usize = 1_024;
@@ -66,6 +67,10 @@ impl WorkerSettings {
             total: self.total()?,
             directories,
             run_as,
+            artifact_networks: ArtifactNetworks {
+                allow: self.artifact_allow.clone(),
+                deny: self.artifact_deny.clone(),
+            },
             runner_args: self.runner_arg.clone(),
             require_containment: self.require_containment,
             limits: self.limits,

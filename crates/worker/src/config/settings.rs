@@ -5,6 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use ipnet::IpNet;
 use muster_config::ConfigError;
 use muster_units::{ByteSize, TimeSpan};
 use tracing_subscriber::filter::Targets;
@@ -126,6 +127,15 @@ pub struct WorkerSettings {
     /// the worker's own user].
     #[arg(long, env = "MUSTER_WORKER_RUN_AS", value_name = "USER")]
     pub run_as: Option<String>,
+    /// A network that artifacts may be fetched from although it is this machine's own or its link's,
+    /// such as 127.0.0.0/8; may be repeated. Environment: MUSTER_WORKER_ARTIFACT_ALLOW, separated by
+    /// semicolons.
+    #[arg(long, env = "MUSTER_WORKER_ARTIFACT_ALLOW", hide_env = true, value_name = "CIDR")]
+    pub artifact_allow: Vec<IpNet>,
+    /// A network that artifacts are never fetched from, such as 10.0.0.0/8; may be repeated.
+    /// Environment: MUSTER_WORKER_ARTIFACT_DENY, separated by semicolons.
+    #[arg(long, env = "MUSTER_WORKER_ARTIFACT_DENY", hide_env = true, value_name = "CIDR")]
+    pub artifact_deny: Vec<IpNet>,
     /// The runner's binary [default: muster-runner beside this one].
     #[arg(long, env = "MUSTER_RUNNER", value_name = "PATH")]
     pub runner: Option<PathBuf>,

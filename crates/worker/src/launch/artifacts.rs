@@ -13,8 +13,11 @@ use muster_proto::artifact::{ArtifactSource, ArtifactSourceError, is_file_name};
 use muster_types::Artifact;
 use sha2::{Digest, Sha256};
 use ureq::http::header::{LOCATION, RETRY_AFTER};
+use ureq::http::uri::Scheme;
 use ureq::http::{StatusCode, Uri};
+use ureq::unversioned::transport::DefaultConnector;
 
+use super::reachable::{AdmittedResolver, ArtifactNetworks, NotAdmitted};
 use super::redirect::redirected;
 
 /// Largest artifact: a bound against servers that never stop sending.
@@ -120,18 +123,27 @@ fn is_passing(code: u16) -> bool {
     matches!(code, 408 | 425 | 429 | 500 | 502 | 503 | 504)
 }
 
+/// Where artifacts come from.
+#[derive(Debug)]
+pub(super) struct ArtifactPlaces<'a> {
+    /// Those with a known hash are looked for here first.
+    pub(super) cache: &'a Path,
+    /// Servers are asked in these networks alone.
+    pub(super) networks: &'a ArtifactNetworks,
+}
+
 /// Fetches an artifact, and tries again after errors that may pass: a server that is away for a
 /// moment must not cost the attempt. Ends early when the attempt is killed.
 pub(super) fn fetch(
     artifact: &Artifact,
     work_dir: &Path,
-    cache: &Path,
+    source: &ArtifactPlaces<'_>,
     cancelled: &AtomicBool,
 ) -> Result<(), FetchError> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let error = match fetch_once(artifact, work_dir, cache, cancelled) {
+        let error = match fetch_once(artifact, work_dir, source, cancelled) {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
@@ -147,21 +159,27 @@ pub(super) fn fetch(
     }
 }
 
-/// Fetches an artifact into `work_dir`. An artifact with a hash is kept in `cache`, under a name
+/// Fetches an artifact into `work_dir`. An artifact with a hash is kept in the cache, under a name
 /// made of that hash and its address.
-fn fetch_once(artifact: &Artifact, work_dir: &Path, cache: &Path, cancelled: &AtomicBool) -> Result<(), FetchError> {
+fn fetch_once(
+    artifact: &Artifact,
+    work_dir: &Path,
+    source: &ArtifactPlaces<'_>,
+    cancelled: &AtomicBool,
+) -> Result<(), FetchError> {
     if !is_file_name(&artifact.file_name) {
         return Err(FetchError::FileName);
     }
     let target = work_dir.join(&artifact.file_name);
+    let open = || open(artifact.uri.expose(), artifact.sha256.is_some(), source.networks);
     let file = match artifact.sha256 {
-        None => transfer(open(artifact.uri.expose())?, &target, None, cancelled)?,
+        None => transfer(open()?, &target, None, cancelled)?,
         Some(expected) => {
-            let cached = cache.join(cache_name(artifact.uri.expose(), &expected));
+            let cached = source.cache.join(cache_name(artifact.uri.expose(), &expected));
             match take_from_cache(&cached, &target, &expected, cancelled)? {
                 Some(file) => file,
                 None => {
-                    let mut file = transfer(open(artifact.uri.expose())?, &target, Some(&expected), cancelled)?;
+                    let mut file = transfer(open()?, &target, Some(&expected), cancelled)?;
                     put_into_cache(&mut file, &cached);
                     file
                 }
@@ -173,18 +191,19 @@ fn fetch_once(artifact: &Artifact, work_dir: &Path, cache: &Path, cancelled: &At
     file.set_permissions(fs::Permissions::from_mode(mode)).map_err(|error| FetchError::Write(target, error))
 }
 
-fn open(uri: &str) -> Result<Box<dyn Read>, FetchError> {
+fn open(uri: &str, has_hash: bool, networks: &ArtifactNetworks) -> Result<Box<dyn Read>, FetchError> {
     match ArtifactSource::parse(uri).map_err(FetchError::Source)? {
         ArtifactSource::File(path) => {
             let file = open_named(&path, OpenOptions::new().read(true)).map_err(FetchError::Read)?;
             Ok(Box::new(file))
         }
-        ArtifactSource::Web(uri) => download(uri),
+        ArtifactSource::Web(uri) => download(uri, has_hash, networks),
     }
 }
 
-fn download(mut uri: Uri) -> Result<Box<dyn Read>, FetchError> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
+/// A redirect out of TLS is followed for what has a hash alone: anybody on the way could answer it.
+fn download(mut uri: Uri, has_hash: bool, networks: &ArtifactNetworks) -> Result<Box<dyn Read>, FetchError> {
+    let config = ureq::Agent::config_builder()
         .timeout_connect(Some(SILENCE_TIMEOUT))
         .timeout_recv_response(Some(SILENCE_TIMEOUT))
         .timeout_per_read(Some(SILENCE_TIMEOUT))
@@ -194,8 +213,8 @@ fn download(mut uri: Uri) -> Result<Box<dyn Read>, FetchError> {
         // The library takes a redirect to `file:///a` for one to a path of the same server.
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .build()
-        .into();
+        .build();
+    let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), AdmittedResolver(networks.clone()));
     for _ in 0..=REDIRECTS {
         let response = agent.get(&uri).call().map_err(|error| request_error(&error))?;
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -211,7 +230,13 @@ fn download(mut uri: Uri) -> Result<Box<dyn Read>, FetchError> {
                 | StatusCode::TEMPORARY_REDIRECT
                 | StatusCode::PERMANENT_REDIRECT,
                 Some(location),
-            ) => uri = redirected(&uri, location).ok_or(FetchError::Request(NO_REDIRECT, true))?,
+            ) => {
+                let next = redirected(&uri, location).ok_or(FetchError::Request(NO_REDIRECT, true))?;
+                if !has_hash && leaves_tls(&uri, &next) {
+                    return Err(FetchError::Request(OUT_OF_TLS, true));
+                }
+                uri = next;
+            }
             _ => {
                 let asked = header(RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
                 return Err(FetchError::Status(status.as_u16(), asked.map(Duration::from_secs)));
@@ -219,6 +244,10 @@ fn download(mut uri: Uri) -> Result<Box<dyn Read>, FetchError> {
         }
     }
     Err(FetchError::Request("it is redirected without end", true))
+}
+
+fn leaves_tls(from: &Uri, to: &Uri) -> bool {
+    from.scheme() == Some(&Scheme::HTTPS) && to.scheme() != Some(&Scheme::HTTPS)
 }
 
 /// A body that comes over a network. An error in its middle means that the transfer broke, not that
@@ -239,6 +268,7 @@ fn request_error(error: &ureq::Error) -> FetchError {
     let (what, permanent) = match error {
         Error::Timeout(_) => ("it took too long", false),
         Error::HostNotFound => ("the host is not known", false),
+        Error::Other(error) if error.is::<NotAdmitted>() => (NOT_ADMITTED, true),
         // TLS puts its own errors into this kind, about what it read and about certificates.
         Error::Io(error) if error.kind() == ErrorKind::InvalidData => (NO_TLS, true),
         Error::Tls(_) | Error::Rustls(_) => (NO_TLS, true),
@@ -251,6 +281,8 @@ fn request_error(error: &ureq::Error) -> FetchError {
 }
 
 const NO_REDIRECT: &str = "it is redirected to no address of the web";
+const OUT_OF_TLS: &str = "it is redirected out of TLS, which needs sha256=";
+const NOT_ADMITTED: &str = "artifacts are not fetched from that address (--artifact-allow of the worker)";
 const NO_TLS: &str = "the server does not speak TLS, or its certificate is not trusted";
 
 /// Copies in pieces, counting and hashing them. A failure leaves no part of a file behind: on a
@@ -384,12 +416,22 @@ mod tests {
         }
 
         fn fetch(&self, artifact: &Artifact) -> Result<(), FetchError> {
-            fetch(artifact, &self.root.path().join("work"), &self.root.path().join("cache"), &self.running)
+            self.fetch_from(artifact, &loopback())
+        }
+
+        fn fetch_from(&self, artifact: &Artifact, networks: &ArtifactNetworks) -> Result<(), FetchError> {
+            let source = ArtifactPlaces { cache: &self.root.path().join("cache"), networks };
+            fetch(artifact, &self.root.path().join("work"), &source, &self.running)
         }
 
         fn fetched(&self, name: &str) -> String {
             fs::read_to_string(self.root.path().join("work").join(name)).expect("fetched")
         }
+    }
+
+    /// The servers of tests are on this machine.
+    fn loopback() -> ArtifactNetworks {
+        ArtifactNetworks { allow: vec!["127.0.0.0/8".parse().expect("a network")], deny: Vec::new() }
     }
 
     fn sha256(text: &str) -> [u8; 32] {
@@ -433,8 +475,8 @@ mod tests {
         let setting = Setting::new();
         let Some(disk) = SmallDisk::mount(1 << 10) else { return };
         fs::write(setting.root.path().join("tool"), vec![1; 4 << 20]).expect("written");
-        let cache = setting.root.path().join("cache");
-        let error = fetch(&setting.artifact(), disk.path(), &cache, &setting.running).expect_err("there is no room");
+        let source = ArtifactPlaces { cache: &setting.root.path().join("cache"), networks: &loopback() };
+        let error = fetch(&setting.artifact(), disk.path(), &source, &setting.running).expect_err("there is no room");
         assert!(matches!(error, FetchError::Write(..)) && !error.is_permanent(), "{error}");
         assert_eq!(fs::read_dir(disk.path()).expect("readable").count(), 0, "files that are left");
     }
@@ -539,6 +581,8 @@ mod tests {
         "HTTP/1.1 307 Found\r\nLocation: file://localhost/etc/hostname\r\nContent-Length: 3\r\n\r\nhop";
     const TO_NO_PORT: &str = "HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:99999/\r\nContent-Length: 0\r\n\r\n";
     const TO_NOTHING: &str = "HTTP/1.1 302 Found\r\nContent-Length: 3\r\n\r\nhop";
+    const TO_METADATA: &str =
+        "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest/meta-data/\r\nContent-Length: 0\r\n\r\n";
     const TO_FTP: &str = "HTTP/1.1 308 Moved\r\nLocation: ftp://h/tool\r\nContent-Length: 3\r\n\r\nhop";
     const MISSING: &str = "HTTP/1.1 404 Missing\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
@@ -579,6 +623,37 @@ mod tests {
         let error = setting.fetch(&Artifact { uri: ArtifactUri::new(uri), ..setting.artifact() }).expect_err("endless");
         assert!(error.is_permanent(), "{error}");
         assert_eq!(serving.join().expect("served"), REDIRECTS + 1);
+    }
+
+    #[test]
+    fn a_name_or_a_redirect_that_leads_close_to_the_machine_is_not_dialled() {
+        let setting = Setting::new();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let hosts = ["127.0.0.1", "127.1", "0x7f000001", "2130706433", "localhost", "[::1]", "[::ffff:127.0.0.1]"];
+        for host in hosts {
+            let uri = ArtifactUri::new(format!("http://{host}:{port}/tool"));
+            let refused = setting.fetch_from(&Artifact { uri, ..setting.artifact() }, &ArtifactNetworks::default());
+            let refused = refused.expect_err("refused");
+            assert!(matches!(refused, FetchError::Request(NOT_ADMITTED, true)), "{host}: {refused}");
+        }
+        listener.set_nonblocking(true).expect("set");
+        assert!(listener.accept().is_err(), "nobody has called");
+        // The server's own address is allowed, and what it redirects to is not.
+        let (uri, serving) = server(&[TO_METADATA]);
+        let error = setting.fetch(&Artifact { uri: ArtifactUri::new(uri), ..setting.artifact() }).expect_err("refused");
+        assert!(matches!(error, FetchError::Request(NOT_ADMITTED, true)), "{error}");
+        assert_eq!(serving.join().expect("served"), 1);
+    }
+
+    #[test]
+    fn a_redirect_out_of_tls_is_seen() {
+        let uri = |text: &str| text.parse::<Uri>().expect("an address");
+        assert!(leaves_tls(&uri("https://h/a"), &uri("http://h/a")));
+        for (from, to) in [("https://h/a", "https://i/a"), ("http://h/a", "https://h/a"), ("http://h/a", "http://h/b")]
+        {
+            assert!(!leaves_tls(&uri(from), &uri(to)), "{from} {to}");
+        }
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::{fmt, fs, io};
 
 use muster_types::{ArtifactUri, Fault, Launch, Outcome, Reason};
 
-use super::artifacts::{self, FetchError};
+use super::artifacts::{self, ArtifactPlaces, FetchError};
 use super::directories::AttemptDirectories;
 use super::environment::{AttemptPaths, ClusterVariables, VariableScope, WorkerVariables};
+use super::reachable::ArtifactNetworks;
 use super::variables::{UnknownVariable, substitute};
 
 /// A program ready to be started.
@@ -109,12 +110,13 @@ pub fn in_one_line(error: &dyn std::error::Error) -> String {
 pub struct Preparer {
     layout: Arc<AttemptDirectories>,
     worker: Arc<WorkerVariables>,
+    networks: ArtifactNetworks,
 }
 
 impl Preparer {
-    /// A preparer for these directories and this worker.
-    pub fn new(layout: Arc<AttemptDirectories>, worker: Arc<WorkerVariables>) -> Preparer {
-        Preparer { layout, worker }
+    /// A preparer for these directories and this worker, which fetches from these networks.
+    pub fn new(layout: Arc<AttemptDirectories>, worker: Arc<WorkerVariables>, networks: ArtifactNetworks) -> Preparer {
+        Preparer { layout, worker, networks }
     }
 
     /// Substitutes variables, then makes the directories: in this order, an attempt that cannot run
@@ -152,8 +154,9 @@ impl Preparer {
             check_enterable(&prepared.work_dir)
                 .map_err(|error| PrepareError::NamedWorkDir(prepared.work_dir.clone(), error))?;
         }
+        let source = ArtifactPlaces { cache: &self.layout.directories().cache, networks: &self.networks };
         for artifact in launch.artifacts.iter() {
-            artifacts::fetch(artifact, &prepared.work_dir, &self.layout.directories().cache, cancelled)
+            artifacts::fetch(artifact, &prepared.work_dir, &source, cancelled)
                 .map_err(|error| PrepareError::Artifact(artifact.uri.clone(), error))?;
         }
         Ok(())
@@ -256,7 +259,7 @@ mod tests {
                 base: vec![("PATH".into(), "/bin".into())],
             };
             let layout = Arc::new(AttemptDirectories::make(directories, None).expect("roots"));
-            Setting { preparer: Preparer::new(layout, Arc::new(worker)), root }
+            Setting { preparer: Preparer::new(layout, Arc::new(worker), ArtifactNetworks::default()), root }
         }
 
         fn prepare(&self, launch: &Launch) -> Result<PreparedLaunch, PrepareError> {

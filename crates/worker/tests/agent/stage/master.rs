@@ -139,6 +139,7 @@ impl Master {
                 host: String::new(),
                 address: String::new(),
                 version: String::new(),
+                key: None,
             },
             epoch: self.epoch,
             cluster: self.cluster,

@@ -12,6 +12,7 @@ use muster_proto::v1::worker_service_client::WorkerServiceClient;
 use muster_types::*;
 use muster_worker::agent::{self, AgentError};
 use muster_worker::config::{Directories, WorkerConfig, WorkerRetention};
+use muster_worker::launch::ArtifactNetworks;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
@@ -63,6 +64,11 @@ impl Stage {
             directories: Directories { state: at("state"), work: at("work"), logs: at("logs"), cache: at("cache") },
             runner: "/nonexistent/muster-runner".into(),
             run_as: None,
+            // The servers of tests are on this machine.
+            artifact_networks: ArtifactNetworks {
+                allow: vec!["127.0.0.0/8".parse().expect("a network")],
+                deny: Vec::new(),
+            },
             runner_args: vec![],
             require_containment: false,
             limits: true,
