@@ -10,14 +10,15 @@ ES := @bufbuild/protoc-gen-es@2.17.0 @bufbuild/protobuf@2.17.0
 # The example in Go is compiled against Debian's sources of gRPC, which need no proxy of modules.
 GOCODE := golang-google-grpc-dev golang-google-genproto-dev golang-google-protobuf-dev golang-github-golang-protobuf-1-5-dev \
   golang-golang-x-net-dev golang-golang-x-sys-dev golang-golang-x-text-dev
+MONITORING := prometheus-client==0.25.0 PyYAML==6.0.4
 KUBERNETES := kubernetes-validate==1.37.0 PyYAML==6.0.4
 COMPOSE := docker-compose==1.29.2
 CORPUS ?=
 SEEDS ?= 1:10000
-# Every file of the testkit's tests but the folder of `test-cluster` and the files of `test-clients`.
-PROCESSES = $(filter-out clients grpcurl,$(basename $(notdir $(wildcard crates/testkit/tests/*.rs))))
+# Every file of the testkit's tests but the folder of `test-cluster` and the files of `test-clients` and `test-monitoring`.
+PROCESSES = $(filter-out clients grpcurl monitoring,$(basename $(notdir $(wildcard crates/testkit/tests/*.rs))))
 
-.PHONY: help tools etcd namespaces grpcio generators languages java-client clients golden build release check fix test test-units test-processes test-cluster test-clients demo bench bench-failover fuzz buf deny kubernetes image test-deploy
+.PHONY: help tools etcd namespaces grpcio generators languages java-client clients monitoring golden build release check fix test test-units test-processes test-cluster test-clients test-monitoring demo bench bench-failover fuzz buf deny kubernetes image test-deploy
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -71,6 +72,8 @@ kubernetes: $(TOOLS)/kubernetes/.installed ## What renders and checks manifests:
 	    && apt-get install -y -qq --no-install-recommends busybox-static iproute2 util-linux buildah systemd >/dev/null; } \
 	  || { echo "error: the tests of deployments need busybox-static, iproute2, util-linux, buildah and systemd: install them" >&2; exit 1; }
 
+monitoring: $(TOOLS)/monitoring/.installed ## Prometheus' own tools: promtool from Debian's package, unpacked into .tools, and its Python library.
+
 build: $(PROTOC_TOOL) ## Build everything for development.
 	$(CARGO) build --workspace --bins
 
@@ -94,7 +97,7 @@ fix: $(BUF) $(PROTOC_TOOL) ## Format, and apply the lints that can be applied.
 golden: $(BUF) ## At a release: the protos as they are become what later ones must not break.
 	cd proto && ../$(BUF) build --exclude-source-info -o golden/protos.binpb
 
-test: test-units test-processes test-cluster test-clients languages ## Every test.
+test: test-units test-processes test-cluster test-clients test-monitoring languages ## Every test.
 
 test-units: $(PROTOC_TOOL) etcd ## Unit, scenario and integration tests: no process is started but the runner's own.
 	$(CARGO) build --locked --workspace --bins --examples
@@ -112,6 +115,10 @@ test-cluster: $(PROTOC_TOOL) etcd namespaces grpcio ## End-to-end: several maste
 test-clients: $(PROTOC_TOOL) $(BUF) etcd clients ## The examples of clients/, through the ends of several leaders; the commands of docs/grpcurl.md.
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked -p muster-testkit --test clients --test grpcurl -- --test-threads=2
+
+test-monitoring: $(PROTOC_TOOL) monitoring ## What Prometheus sees: pages of metrics, read by its own tools.
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked -p muster-testkit --test monitoring
 
 # One call of cargo, with a profile that is quick to build: only the counting itself is optimised.
 demo: $(PROTOC_TOOL) ## Bring up a cluster, count the words of a corpus on it (CORPUS=dir), and leave it for you.
@@ -147,6 +154,16 @@ $(TOOLS)/kubernetes/.installed:
 	  || { echo "error: the tests of deployments need Python 3 with pip: install python3-pip" >&2; exit 1; }
 	python3 -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/kubernetes $(KUBERNETES)
 	python3 -m pip download --quiet --no-deps --dest $(TOOLS)/kubernetes $(COMPOSE)
+	touch $@
+
+# Nothing of it is installed on the machine: the package would start a server.
+$(TOOLS)/monitoring/.installed:
+	@python3 -m pip --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-pip >/dev/null; } \
+	  || { echo "error: the tests of monitoring need Python 3 with pip: install python3-pip" >&2; exit 1; }
+	rm -rf $(@D) && mkdir -p $(@D)/deb
+	cd $(@D)/deb && { apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; } }
+	dpkg -x $(@D)/deb/prometheus_*.deb $(@D)/deb && mv $(@D)/deb/usr/bin/promtool $(@D)/promtool && rm -r $(@D)/deb
+	python3 -m pip install --quiet --root-user-action=ignore --target $(@D)/python $(MONITORING)
 	touch $@
 
 # Python packages in a folder of their own: nothing is installed on the machine.

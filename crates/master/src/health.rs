@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use muster_proto::reflection::COMMON_SERVICES;
-use muster_proto::server::HttpPages;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -41,10 +40,9 @@ impl Health {
         }
         self.is_ready.store(serves, Ordering::Relaxed);
     }
-}
 
-impl HttpPages for Health {
-    fn is_ready(&self) -> bool {
+    /// What was set last.
+    pub(crate) fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Relaxed)
     }
 }

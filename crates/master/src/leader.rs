@@ -10,7 +10,7 @@ use muster_proto::LeaderWelcome;
 use muster_proto::errors::Failure;
 use muster_proto::tokens::ResumeToken;
 use muster_store::{Deadline, LeaderWatch};
-use muster_types::{ClusterRecord, Commit, Epoch, QuarantinedRecord, WallTime};
+use muster_types::{ClusterRecord, Commit, Epoch, QuarantinedRecord, Time, WallTime};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::api::submit::UndecidedRequests;
@@ -18,6 +18,7 @@ use crate::clock;
 use crate::commit::InputSender;
 use crate::events::EventBroker;
 use crate::link::Links;
+use crate::metrics::MasterMetrics;
 use crate::poison_inputs::PoisonInputs;
 use crate::sessions::Sessions;
 use crate::stop::until_stopped;
@@ -31,6 +32,9 @@ pub(crate) struct LeaderContext {
     pub deadline: Deadline,
     /// When the term began.
     pub since: WallTime,
+    /// The same, by the clock that deadlines have.
+    pub won: Time,
+    pub metrics: Arc<MasterMetrics>,
     /// The address at which this leader is reached.
     pub address: String,
     /// The kind of store: `memory`, `embedded` or `etcd`.

@@ -3,7 +3,7 @@
 //! A call is validated (`api`), queued, decided by the core and committed (`commit`). After the
 //! commit, and never before, it is answered, shown to readers (`view`), published to watchers
 //! (`events`, `sessions`) and sent to workers (`link`). Roles (`roles`) own all of this while this
-//! master leads; `run` joins them.
+//! master leads; `run` joins them. `metrics` counts what they do.
 
 mod access;
 mod api;
@@ -16,6 +16,7 @@ mod forward;
 mod health;
 mod leader;
 mod link;
+mod metrics;
 mod poison_inputs;
 mod roles;
 mod run;

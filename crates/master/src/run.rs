@@ -18,6 +18,7 @@ use crate::clock;
 use crate::config::{MasterSettings, TlsSettings};
 use crate::health::Health;
 use crate::leader::LeaderSlot;
+use crate::metrics::{MasterMetrics, MasterPages};
 use crate::roles::{FatalError, MasterProcess, Readiness, RoleAfter, Standby};
 use crate::serve::{Peers, serve};
 use crate::stop::until_stopped;
@@ -90,13 +91,21 @@ where
     let trust = tls.as_ref().map(|tls| Trust::in_ca(tls.authority().pem())).transpose().map_err(RunError::Tls)?;
     let reporter = HealthReporter::new();
     let health = Health::new(reporter.clone()).await;
+    let (slot, metrics) = (Arc::new(LeaderSlot::default()), Arc::new(MasterMetrics::default()));
     // Apart from the roles, as a role may load for long. It ends with this set.
     let mut http = JoinSet::new();
     if let Some(at) = settings.http {
         let port = HttpPort::bind(at, [address.clone()]).await.map_err(|error| RunError::Listen(at, error))?;
-        http.spawn(port.serve(Arc::new(health.clone())));
+        let pages = MasterPages {
+            health: health.clone(),
+            slot: slot.clone(),
+            metrics: metrics.clone(),
+            policy: settings.core.policy.clone(),
+            store: settings.store.directory(),
+        };
+        http.spawn(port.serve(Arc::new(pages)));
+        http.spawn(metrics.clone().watch_failovers(candidate.election()));
     }
-    let slot = Arc::new(LeaderSlot::default());
     let (end_serving, mut ended) = watch::channel(false);
     let (election, archive) = (candidate.election(), candidate.archive());
     let stopped = async move { until_stopped(&mut ended).await };
@@ -119,13 +128,13 @@ where
         authority,
         access: access.clone(),
     };
-    let serving = serve(incoming, &slot, &election, archive, reporter, peers, stopped);
+    let serving = serve(incoming, &slot, &election, archive, reporter, peers, metrics.calls.clone(), stopped);
     let mut serving = tokio::spawn(serving);
 
     // Readiness runs apart from the roles, because a role may load for long.
     let readiness = Readiness::new(health, &settings, &address, trust.clone()).keep(slot.clone(), election);
     let mut readiness = tokio::spawn(readiness);
-    let node = MasterProcess::new(candidate, Arc::new(settings), address, trust, slot.clone(), stop);
+    let node = MasterProcess::new(candidate, Arc::new(settings), address, trust, slot.clone(), metrics, stop);
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
         never = access.keep_read() => match never {},

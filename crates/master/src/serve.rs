@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use muster_proto::flow_control::{MASTER_STREAMS, Windows};
 use muster_proto::reflection::{self, ReflectionIndex};
-use muster_proto::server::{self, KnownHosts, MAX_HEADERS_READ, MAX_REQUEST};
+use muster_proto::server::{self, CallMetrics, KnownHosts, MAX_HEADERS_READ, MAX_REQUEST};
 use muster_proto::v1::access_service_server::{self, AccessServiceServer};
 use muster_proto::v1::application_service_server::{self, ApplicationServiceServer};
 use muster_proto::v1::master_service_server::{self, MasterServiceServer};
@@ -58,6 +58,7 @@ pub(crate) type ServerFuture = Pin<Box<dyn Future<Output = Result<(), tonic::tra
 
 /// Serves until `shutdown`, then lets calls that run end. The caller must bound this, because a
 /// stream may never end by itself.
+#[expect(clippy::too_many_arguments, reason = "what a server is made of, each of its own type")]
 pub(crate) fn serve(
     incoming: Incoming,
     slot: &Arc<LeaderSlot>,
@@ -65,6 +66,7 @@ pub(crate) fn serve(
     archive: Archive,
     health: HealthReporter,
     peers: Peers,
+    calls: Arc<CallMetrics>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> ServerFuture {
     let authority = peers.authority.as_ref().map(|(authority, _)| authority.clone());
@@ -95,6 +97,7 @@ pub(crate) fn serve(
     let reflected = Arc::new(ReflectionIndex::lazy(&SERVICES));
     let forwarding = Arc::new(Router::new(slot.clone(), election.clone(), peers.trust));
     let router = Server::builder()
+        .layer(tower::layer::layer_fn(move |services| server::counted(services, calls.clone())))
         .layer(tower::layer::layer_fn(move |services| server::guarded(services, hosts.clone())))
         .layer(tower::layer::layer_fn(move |services| Authenticate::new(services, outer.clone())))
         .layer(tower::layer::layer_fn(move |services| Forward::new(services, forwarding.clone())))

@@ -1,6 +1,7 @@
 //! Facts about processes and the machine, read from `/proc`. A process may end at any time: the
 //! answer is then `None`, empty or `false`.
 
+use std::time::Duration;
 use std::{fmt, fs, io};
 
 /// A process, from `/proc/PID/stat`.
@@ -31,6 +32,47 @@ impl CgroupPlace {
     pub fn has(&self, controller: &str) -> bool {
         self.controllers.split(',').any(|name| name == controller)
     }
+}
+
+/// What this process uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnUsage {
+    /// Bytes of memory that are in use.
+    pub resident: u64,
+    /// Bytes of address space.
+    pub virtual_size: u64,
+    /// Time on a processor, of all threads, in user and in kernel mode.
+    pub cpu: Duration,
+    /// Threads.
+    pub threads: u64,
+    /// Open file descriptors.
+    pub open_files: u64,
+    /// How many may be open.
+    pub max_files: Option<u64>,
+    /// When it started, as time since 1970.
+    pub started: Duration,
+}
+
+/// What this process uses; `None` where there is no `/proc`.
+pub fn own_usage() -> Option<OwnUsage> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let kilobytes = |name| field(name)?.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024);
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let ticks = |number: usize| stat.rsplit_once(')')?.1.split_whitespace().nth(number)?.parse::<u64>().ok();
+    let per_second = rustix::param::clock_ticks_per_second();
+    let length = |ticks: u64| Duration::from_millis(ticks.saturating_mul(1000) / per_second.max(1));
+    let kernel = fs::read_to_string("/proc/stat").ok()?;
+    let boot = kernel.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    Some(OwnUsage {
+        resident: kilobytes("VmRSS:")?,
+        virtual_size: kilobytes("VmSize:")?,
+        cpu: length(ticks(11)?.saturating_add(ticks(12)?)),
+        threads: field("Threads:")?.parse().ok()?,
+        open_files: u64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok()?,
+        max_files: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
+        started: Duration::from_secs(boot) + length(ticks(19)?),
+    })
 }
 
 /// The PIDs of all processes; none where there is no `/proc`.
@@ -106,6 +148,11 @@ mod tests {
         assert!(has_word(me, "cmdline", |word| !word.is_empty()) && !has_word(me, "environ", |word| word == b"="));
         assert!(!cgroups("self").is_empty() && !boot_id().expect("a boot").is_empty());
         assert!(memory_total().is_some_and(|bytes| bytes > 1 << 20));
+        let usage = own_usage().expect("it runs");
+        assert!(usage.resident > 0 && usage.virtual_size >= usage.resident && usage.threads > 0, "{usage:?}");
+        assert!(usage.open_files >= 3 && usage.max_files.is_none_or(|most| most >= usage.open_files), "{usage:?}");
+        let age = Duration::from_millis(crate::clock::wall()).saturating_sub(usage.started);
+        assert!(age < Duration::from_secs(24 * 3600), "it started a moment ago: {usage:?}");
     }
 
     #[test]

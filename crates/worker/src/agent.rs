@@ -25,6 +25,7 @@ use crate::janitor::Janitor;
 use crate::launch::{AttemptDirectories, Preparer, ScratchDirectories, WorkerVariables, pool};
 use crate::link::{LinkActor, WorkerProfile};
 use crate::logs::{Truncations, can_punch};
+use crate::metrics::WorkerPages;
 use crate::runner::{RunnerContext, RunnerError, RunnerOrders, RunnerStart, RunnerTask, adopt_or_start};
 use crate::service::{ServeError, Server, ServiceState, bind};
 use crate::state::{self, Identity, StateError};
@@ -192,7 +193,12 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
         tasks.spawn(async move { match certified.keep(masters, status).await {} });
     }
     if let Some(http) = http {
-        let pages = Arc::new(status.clone());
+        let pages = Arc::new(WorkerPages {
+            status: status.clone(),
+            attempts: state.attempts.clone(),
+            layout: opened.layout.clone(),
+            total: config.total.clone(),
+        });
         tasks.spawn(async move { match http.serve(pages).await {} });
     }
     if let Some(path) = config.address_file.clone() {

@@ -100,6 +100,11 @@ impl Attempts {
         self.tell();
     }
 
+    /// Whether the attempt is known to have ended.
+    pub fn has_ended(&self, attempt: &AttemptKey) -> bool {
+        self.lock().get(attempt).is_some_and(|known| has_ended(&known.report))
+    }
+
     /// Whether the attempt is known, ended or not.
     pub fn knows(&self, attempt: &AttemptKey) -> bool {
         self.lock().contains_key(attempt)

@@ -14,6 +14,7 @@ pub mod janitor;
 pub mod launch;
 pub mod link;
 pub mod logs;
+pub mod metrics;
 pub mod protection;
 pub mod runner;
 pub mod service;

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use muster_proto::server::HttpPages;
 use muster_types::{Capabilities, Epoch, Incarnation};
 use tokio::sync::watch;
 
 use crate::launch::ClusterVariables;
+use crate::metrics::WorkerMetrics;
 
 /// The present state.
 #[derive(Debug, Clone, Default)]
@@ -33,38 +33,44 @@ impl StatusView {
 
 /// The present state, shared by all clones.
 #[derive(Debug, Clone)]
-pub struct AgentStatus(Arc<watch::Sender<StatusView>>);
+pub struct AgentStatus(Arc<SharedStatus>);
+
+#[derive(Debug)]
+struct SharedStatus {
+    view: watch::Sender<StatusView>,
+    metrics: WorkerMetrics,
+}
 
 impl AgentStatus {
     /// A state in which nothing is known yet.
     pub fn new() -> AgentStatus {
-        AgentStatus(Arc::new(watch::Sender::new(StatusView::default())))
+        let view = watch::Sender::new(StatusView::default());
+        AgentStatus(Arc::new(SharedStatus { view, metrics: WorkerMetrics::default() }))
     }
 
     /// Changes the state, and wakes those who wait.
     pub fn change(&self, change: impl FnOnce(&mut StatusView)) {
-        self.0.send_modify(change);
+        self.0.view.send_modify(change);
     }
 
     /// Changes the state, and wakes those who wait if `change` returns true.
     pub fn change_if(&self, change: impl FnOnce(&mut StatusView) -> bool) {
-        self.0.send_if_modified(change);
+        self.0.view.send_if_modified(change);
     }
 
     /// A copy of the present state.
     pub fn view(&self) -> StatusView {
-        self.0.borrow().clone()
+        self.0.view.borrow().clone()
+    }
+
+    /// What link and runner measure.
+    pub fn metrics(&self) -> &WorkerMetrics {
+        &self.0.metrics
     }
 
     /// A receiver to wait for changes.
     pub fn subscribe(&self) -> watch::Receiver<StatusView> {
-        self.0.subscribe()
-    }
-}
-
-impl HttpPages for AgentStatus {
-    fn is_ready(&self) -> bool {
-        self.0.borrow().is_ready()
+        self.0.view.subscribe()
     }
 }
 

@@ -9,6 +9,7 @@ use muster_types::{Commit, EventsRecord};
 use super::pending_call::{CallReply, Calls};
 use crate::events::{Publication, Publisher};
 use crate::link::Links;
+use crate::metrics::MasterMetrics;
 use crate::sessions::Sessions;
 use crate::view::View;
 
@@ -21,6 +22,7 @@ pub(crate) struct EffectSinks {
     pub liveness: Arc<Mutex<liveness::LivenessTable>>,
     /// Until when a worker may be welcomed.
     pub deadline: Deadline,
+    pub metrics: Arc<MasterMetrics>,
 }
 
 impl EffectSinks {
@@ -55,6 +57,9 @@ impl EffectSinks {
 
     /// Hands the events of a commit to the watchers.
     pub(crate) async fn publish(&self, commit: Commit, record: Option<Arc<EventsRecord>>, forgotten: Commit) {
+        if let Some(record) = &record {
+            self.metrics.count_ends(&record.events);
+        }
         self.publisher.publish(Publication { commit, record, forgotten }).await;
     }
 

@@ -151,23 +151,29 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
 
     async fn work(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), LoopEnd> {
         let mut batch = Batch::default();
+        let mut woken = Instant::now();
         loop {
             self.advance()?;
             self.tell_warm();
+            self.sinks.metrics.loop_turn.observe(woken.elapsed());
             let wake = self.wake();
             let timer = tokio::time::sleep_until(wake.into());
             let room = self.handled < BATCH_INPUTS && self.backlog.len() < BACKLOG;
             tokio::select! {
                 biased;
-                done = finished(&mut self.store) => self.committed(done).await?,
+                done = finished(&mut self.store) => {
+                    woken = Instant::now();
+                    self.committed(done).await?;
+                }
                 () = until_stopped(stop) => return Ok(()),
                 open = self.queue.take(&mut batch, BATCH_INPUTS), if room => {
+                    woken = Instant::now();
                     self.handle(&mut batch)?;
                     if !open {
                         return Ok(());
                     }
                 }
-                () = timer => {}
+                () = timer => woken = Instant::now(),
             }
             self.keep_time(wake)?;
         }
@@ -246,11 +252,14 @@ impl<S: Store + 'static, M: DecisionCore> CommitLoop<S, M> {
             writes.push(Write::PutEvents(record.clone()));
         }
         self.retention.delete(clock::wall(), &mut writes);
+        self.sinks.metrics.commit_writes.count(writes.len());
         let transaction = Transaction { commit, writes };
         let then = AfterCommit { commit, effects: packed.effects, record, forgotten: self.retention.forgotten() };
         let (terms, stop) = (self.terms.clone(), self.stop.clone());
+        let (began, metrics) = (Instant::now(), self.sinks.metrics.clone());
         self.store = StoreState::Busy(Box::pin(async move {
             let result = make_durable(&mut store, transaction, &terms, stop).await;
+            metrics.commit_duration.observe(began.elapsed());
             (then, store, result)
         }));
     }

@@ -96,6 +96,7 @@ impl Fixture {
             sessions: Arc::new(Sessions::new(inputs.links.clone())),
             liveness: Arc::new(Mutex::new(liveness::LivenessTable::new())),
             deadline: Deadline::never(),
+            metrics: Arc::default(),
         };
         let (offers, offered) = mpsc::channel(8);
         let (answers, answered) = mpsc::channel(8);

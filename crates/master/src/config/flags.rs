@@ -31,9 +31,9 @@ pub struct Flags {
     /// cluster. Without it, a master that listens there speaks TLS and asks for credentials.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub insecure_listen: bool,
-    /// Address to serve HTTP on, for probes: /healthz and /readyz. It may be reachable from other
-    /// machines without credentials, because whoever reads it can do nothing. By default there is
-    /// none.
+    /// Address to serve HTTP on, for probes and Prometheus: /healthz, /readyz and /metrics. It may
+    /// be reachable from other machines without credentials, because whoever reads it can do
+    /// nothing. By default there is none.
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,
     /// Address at which workers and programs reach this master, if it is another.

@@ -81,6 +81,14 @@ impl StoreLocation {
         }
     }
 
+    /// Its directory on this machine, if it has one.
+    pub(crate) fn directory(&self) -> Option<PathBuf> {
+        match &self.0 {
+            Location::Embedded(directory) => Some(directory.clone()),
+            Location::Memory | Location::Etcd(_) => None,
+        }
+    }
+
     /// What it takes in one transaction.
     pub(crate) fn bounds(&self) -> Bounds {
         match self.0 {

@@ -80,7 +80,9 @@ impl Reader {
         let answer = self.leading.liveness().heard(self.link.worker, self.link.session, now);
         match answer {
             Heartbeat::Ack if self.leading.stands() => {
-                self.heard.store(clock::wall().0, Ordering::Relaxed);
+                let wall = clock::wall().0;
+                let before = self.heard.swap(wall, Ordering::Relaxed);
+                self.leading.metrics.heard(wall.saturating_sub(before));
                 // The queue is full only if the peer does not read; it then has no need of this
                 // answer.
                 let _ = self.answers.try_send(number);

@@ -121,6 +121,11 @@ impl Links {
         self.with(link, |handle| handle.end(Goodbye::SayHello));
     }
 
+    /// How many workers have a link.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().workers.len()
+    }
+
     /// When a worker was last heard; `None` while it has no link.
     pub(crate) fn last_heard(&self, worker: WorkerUid) -> Option<WallTime> {
         let inner = self.lock();

@@ -186,5 +186,6 @@ async fn leave<C: Candidate>(
 /// Everything is loaded and shown: from here on calls are answered.
 fn begin<C: Candidate>(node: &MasterProcess<C>, leading: &Arc<LeaderContext>) {
     node.slot.set(Some(leading.clone()));
+    node.metrics.recovery.observe(clock::boottime().since(leading.won));
     tracing::info!(address = %node.address, "leads, with everything loaded");
 }

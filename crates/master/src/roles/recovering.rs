@@ -84,6 +84,7 @@ where
             sessions: sessions.clone(),
             liveness: liveness.clone(),
             deadline: deadline.clone(),
+            metrics: node.metrics.clone(),
         };
         let decisions = Decisions::new(core, entropy);
         let full = watch::Sender::new(false);
@@ -106,6 +107,8 @@ where
             cluster,
             deadline,
             since: won.wall,
+            won: won.time,
+            metrics: node.metrics.clone(),
             address: node.address.clone(),
             store: settings.store.kind(),
             quarantined,

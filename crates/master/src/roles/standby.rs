@@ -17,6 +17,7 @@ use super::warm_state::WarmState;
 use crate::clock;
 use crate::config::MasterSettings;
 use crate::leader::LeaderSlot;
+use crate::metrics::MasterMetrics;
 use crate::poison_inputs::{InputDigest, PoisonInputs};
 use crate::stop::until_stopped;
 
@@ -34,6 +35,8 @@ pub(crate) struct MasterProcess<C> {
     pub poison_inputs: Arc<PoisonInputs>,
     /// The last leader that this master deposed.
     pub depositions: Depositions,
+    /// What this master measures.
+    pub metrics: Arc<MasterMetrics>,
     /// Set once the process is to end.
     pub stop: watch::Receiver<bool>,
     /// The times of the core's recent panics.
@@ -53,10 +56,11 @@ impl<C> MasterProcess<C> {
         address: String,
         trust: Option<Trust>,
         slot: Arc<LeaderSlot>,
+        metrics: Arc<MasterMetrics>,
         stop: watch::Receiver<bool>,
     ) -> MasterProcess<C> {
         let (poison_inputs, depositions, tears) = (Arc::default(), Depositions::default(), VecDeque::new());
-        MasterProcess { candidate, settings, address, trust, slot, poison_inputs, depositions, stop, tears }
+        MasterProcess { candidate, settings, address, trust, slot, poison_inputs, depositions, metrics, stop, tears }
     }
 
     /// The core panicked. The input that it handled is refused for a while. Too many panics end the

@@ -18,7 +18,7 @@ use muster_types::{ApplicationUid, Commit, ExecutorId};
 
 pub(crate) use executors::Executors;
 pub(crate) use page::{Cursor, Pageable, executor_key};
-pub(crate) use table::{NameTable, StateCounts};
+pub(crate) use table::{NameTable, Named, StateCounts};
 
 /// Everything that is shown, at one commit.
 #[derive(Default)]

@@ -1,14 +1,14 @@
-//! The HTTP port, for what asks no gRPC: probes.
+//! The HTTP port, for what asks no gRPC: probes, and scrapes of metrics.
 //!
 //! It has an address of its own and needs no credentials: whoever reaches it can read the few
 //! pages, and can do nothing. A connection carries one request, within a bounded time, so that a
 //! slow client holds its place for seconds only.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -19,10 +19,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prost::bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
 use super::KnownHosts;
+use super::metrics::{self, METRICS_TYPE, MetricsWriter};
 
 /// Connections at one time; further ones wait in the kernel. Probes and scrapes need a few.
 const MAX_CONNECTIONS: usize = 64;
@@ -36,9 +37,12 @@ const MAX_HEAD: usize = 16 << 10;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the pages tell.
-pub trait HttpPages: Send + Sync + 'static {
+pub trait HttpPages: fmt::Debug + Send + Sync + 'static {
     /// Whether calls are answered here, which is what the health service says of `readiness`.
     fn is_ready(&self) -> bool;
+
+    /// Writes the metrics. It may take some milliseconds: it is called on a thread that may block.
+    fn metrics(&self, page: &mut MetricsWriter<'_>) -> fmt::Result;
 }
 
 /// A listener of the HTTP port.
@@ -95,7 +99,7 @@ impl HttpPort {
 async fn answer_one(stream: TcpStream, pages: Arc<impl HttpPages>, hosts: Arc<KnownHosts>) -> Result<(), hyper::Error> {
     let service = service_fn(move |request: Request<Incoming>| {
         let (pages, hosts) = (pages.clone(), hosts.clone());
-        async move { Ok::<_, Infallible>(answer(&request, &*pages, &hosts)) }
+        async move { Ok::<_, Infallible>(answer(&request, pages, &hosts).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -106,7 +110,7 @@ async fn answer_one(stream: TcpStream, pages: Arc<impl HttpPages>, hosts: Arc<Kn
         .await
 }
 
-fn answer<B>(request: &Request<B>, pages: &impl HttpPages, hosts: &KnownHosts) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, pages: Arc<impl HttpPages>, hosts: &KnownHosts) -> Response<Full<Bytes>> {
     if hosts.foreign(request.uri(), request.headers()).is_some() {
         return text(StatusCode::FORBIDDEN, "a port on loopback is called by a name of loopback, and by no browser\n");
     }
@@ -119,8 +123,25 @@ fn answer<B>(request: &Request<B>, pages: &impl HttpPages, hosts: &KnownHosts) -
         "/healthz" => text(StatusCode::OK, "alive\n"),
         "/readyz" if pages.is_ready() => text(StatusCode::OK, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-        _ => text(StatusCode::NOT_FOUND, "no such page; there are /healthz and /readyz\n"),
+        "/metrics" => scrape(pages).await,
+        _ => text(StatusCode::NOT_FOUND, "no such page; there are /healthz, /readyz and /metrics\n"),
     }
+}
+
+/// One page at a time: more at once would only share the same cores.
+static SCRAPES: Semaphore = Semaphore::const_new(1);
+
+async fn scrape(pages: Arc<impl HttpPages>) -> Response<Full<Bytes>> {
+    let turn: Result<SemaphorePermit<'_>, _> = SCRAPES.acquire().await;
+    let written = tokio::task::spawn_blocking(move || metrics::page(pages)).await;
+    drop(turn);
+    let Ok(Ok(page)) = written else {
+        return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n");
+    };
+    let mut response = text(StatusCode::OK, "");
+    *response.body_mut() = Full::new(Bytes::from(page));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
+    response
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
@@ -140,12 +161,16 @@ mod tests {
 
     use super::*;
 
-    #[derive(Default)]
+    #[derive(Debug, Default)]
     struct Pages(AtomicBool);
 
     impl HttpPages for Pages {
         fn is_ready(&self) -> bool {
             self.0.load(Ordering::Relaxed)
+        }
+
+        fn metrics(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
+            page.gauge(metrics::metric("ready", "Whether it is ready."), 1.0)
         }
     }
 
@@ -175,6 +200,8 @@ mod tests {
         let ready = get("/readyz?verbose").await;
         assert!(ready.starts_with("HTTP/1.1 200 ") && ready.ends_with("\r\n\r\nready\n"), "{ready}");
         assert!(get("/").await.starts_with("HTTP/1.1 404 "));
+        let scraped = get("/metrics").await;
+        assert!(scraped.contains(METRICS_TYPE) && scraped.ends_with("\nready 1.0\n# EOF\n"), "{scraped}");
     }
 
     #[tokio::test]

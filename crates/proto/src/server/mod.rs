@@ -2,16 +2,19 @@
 //! the same.
 
 mod call_deadline;
+mod calls;
 mod head;
 mod health;
 mod http_port;
 mod known_hosts;
+pub mod metrics;
 mod too_large;
 mod whole_request;
 
 use std::sync::Arc;
 
 pub use call_deadline::EndAtDeadline;
+pub use calls::{CallMetrics, CountCalls};
 pub use head::CheckHead;
 pub use health::{HealthHandler, health};
 pub use http_port::{HttpPages, HttpPort};
@@ -37,4 +40,9 @@ pub type Guarded<S> = CheckHead<EndAtDeadline<AwaitRequest<NameTooLarge<S>>>>;
 /// Puts all layers around the services of a server that may be called by these names.
 pub fn guarded<S>(services: S, hosts: Arc<KnownHosts>) -> Guarded<S> {
     CheckHead { inner: EndAtDeadline(AwaitRequest(NameTooLarge(services))), hosts }
+}
+
+/// Counts the calls of a server, refused ones too: this layer lies outside of all others.
+pub fn counted<S>(services: S, calls: Arc<CallMetrics>) -> CountCalls<S> {
+    CountCalls { inner: services, calls }
 }

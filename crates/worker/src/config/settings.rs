@@ -83,8 +83,9 @@ pub struct WorkerSettings {
     /// such permission, since it serves them alone.
     #[arg(long, env = "MUSTER_WORKER_INSECURE_LISTEN", num_args = 0..=1, default_missing_value = "true", value_name = "true|false", default_value = "false", action = ArgAction::Set)]
     pub insecure_listen: bool,
-    /// Where it serves HTTP, for probes: /healthz and /readyz. It may be reachable from other
-    /// machines without credentials, because whoever reads it can do nothing [default: nowhere].
+    /// Where it serves HTTP, for probes and Prometheus: /healthz, /readyz and /metrics. It may be
+    /// reachable from other machines without credentials, because whoever reads it can do nothing
+    /// [default: nowhere].
     #[arg(long, env = "MUSTER_WORKER_HTTP", value_name = "IP:PORT", value_parser = address)]
     pub http: Option<SocketAddr>,
     /// The address of its service that others are told [default: host and port it listens on].

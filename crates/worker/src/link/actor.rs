@@ -260,6 +260,7 @@ impl LinkActor {
                 self.send(session, Message::Reports(reports.as_slice().into()));
             }
             LinkEffect::RenewLease { sent, lease } => {
+                self.status.metrics().heartbeat_round_trip.observe(now.since(sent));
                 // A renewal that finds no room is made up for by the next.
                 let sent_wall = self.sent_at.wall(sent);
                 let _ = self.orders.give(RunnerOrder::Renew(Renewal { sent, sent_wall, lease }));

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use muster_agent::runner_protocol::{
     Accepted, Kill, KillReason, Limits, Program, Start, ToAgent, ToRunner, VERSION_WITH_CREDENTIALS, VERSION_WITH_THAW,
@@ -54,6 +55,8 @@ pub(super) struct Conversation<'a> {
     context: &'a mut RunnerContext,
     pending: Pending,
     facts: BTreeMap<AttemptKey, AgentFacts>,
+    /// When the launches came whose processes do not run yet.
+    launched: BTreeMap<AttemptKey, Instant>,
     inventory: Vec<Report>,
     pings: Pings,
     /// The end of the lease, as the runner was told.
@@ -83,6 +86,7 @@ impl<'a> Conversation<'a> {
             context,
             pending: Pending::default(),
             facts: BTreeMap::new(),
+            launched: BTreeMap::new(),
             inventory: Vec::new(),
             pings: Pings::default(),
             lease_end: None,
@@ -205,6 +209,7 @@ impl<'a> Conversation<'a> {
             return;
         }
         let reports: Vec<Report> = news.into_values().collect();
+        reports.iter().for_each(|report| self.measure(report));
         let (facts, layout) = (&self.facts, &self.context.layout);
         self.context
             .attempts
@@ -213,6 +218,24 @@ impl<'a> Conversation<'a> {
             self.context.scratches.sweep(&self.context.attempts);
         }
         self.tell(LinkEvent::Reports(reports)).await;
+    }
+
+    fn measure(&mut self, report: &Report) {
+        let metrics = self.context.status.metrics();
+        if let AttemptState::Ended(outcome) = &report.state
+            && !self.context.attempts.has_ended(&report.attempt)
+        {
+            metrics.count_end(outcome);
+        }
+        if report.state == AttemptState::Accepted {
+            return;
+        }
+        if let Some(launched) = self.launched.remove(&report.attempt)
+            // A short program may be known to run only by its end.
+            && report.started.is_some()
+        {
+            metrics.launch_duration.observe(launched.elapsed());
+        }
     }
 
     async fn take_inventory(&mut self, number: u64) {
@@ -244,6 +267,7 @@ impl<'a> Conversation<'a> {
             RunnerOrder::Forget(acknowledgement) => {
                 self.wire.put(&ToRunner::Closed(acknowledgement));
                 self.facts.remove(&acknowledgement.attempt);
+                self.launched.remove(&acknowledgement.attempt);
                 self.context.attempts.forget(&acknowledgement);
                 self.context.truncations.forget(&self.context.layout.log_dir(&acknowledgement.attempt));
             }
@@ -280,6 +304,7 @@ impl<'a> Conversation<'a> {
         if self.pending.contains(&attempt) || self.context.attempts.knows(&attempt) {
             return;
         }
+        self.launched.insert(attempt, Instant::now());
         self.facts.insert(attempt, AgentFacts { leased: launch.leased, log_limit: launch.log_limit });
         let cancelled = self.pending.begin(launch.clone());
         let cluster = self.context.status.view().cluster;
@@ -293,6 +318,7 @@ impl<'a> Conversation<'a> {
 
     fn take_done(&mut self, done: PrepareDone) {
         let Some(launch) = self.pending.finish(&done.attempt, &done.cancelled) else { return };
+        let metrics = self.context.status.metrics();
         match done.result {
             // It would start the program as root.
             Ok(_) if self.version < VERSION_WITH_CREDENTIALS && self.context.layout.account().is_some() => {
@@ -301,11 +327,16 @@ impl<'a> Conversation<'a> {
                 self.wire.put(&ToRunner::Abandon(done.attempt, outcome));
             }
             Ok(prepared) => {
+                let fetched = u64::try_from(launch.artifacts.len()).unwrap_or(u64::MAX);
+                metrics.artifacts_fetched.fetch_add(fetched, Ordering::Relaxed);
                 let start = self.start(&launch, prepared);
                 self.wire.put(&ToRunner::Start(Box::new(start)));
             }
             Err(error) => {
                 let outcome = error.outcome();
+                if outcome.reason == Reason::ArtifactFailed {
+                    metrics.artifacts_failed.fetch_add(1, Ordering::Relaxed);
+                }
                 tracing::warn!(attempt = %done.attempt, reason = outcome.reason.as_str(), message = outcome.message, "cannot launch");
                 self.wire.put(&ToRunner::Abandon(done.attempt, outcome));
             }

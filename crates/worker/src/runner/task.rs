@@ -1,6 +1,7 @@
 //! The task that talks to the runner, and finds or starts the next one when that is gone.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use muster_types::Capabilities;
@@ -89,6 +90,7 @@ impl RunnerTask {
 
     async fn talk(&mut self, runner: Adopted) {
         self.connection.0 += 1;
+        self.context.status.metrics().runner_connections.fetch_add(1, Ordering::Relaxed);
         let hello = &runner.hello;
         tracing::info!(incarnation = %hello.incarnation, pid = hello.pid, tree = hello.capabilities.tree, "adopted the runner");
         let capabilities = Capabilities {

@@ -72,11 +72,13 @@ impl Server {
             Err(_) => KnownHosts::Loopback(Vec::new()),
         };
         let hosts = Arc::new(hosts);
+        let calls = self.state.status.metrics().calls.clone();
         let reflected = Arc::new(ReflectionIndex::lazy(&[SERVICE_NAME]));
         let serving = tonic::transport::Server::builder()
             .max_concurrent_streams(WORKER_STREAMS)
             .http2_max_header_list_size(MAX_HEADERS_READ)
             .http2_keepalive_interval(Some(KEEPALIVE))
+            .layer(tower::layer::layer_fn(move |services| server::counted(services, calls.clone())))
             .layer(tower::layer::layer_fn(move |services| server::guarded(services, hosts.clone())))
             .add_service(health_service)
             .add_service(reflection::v1(&reflected))
