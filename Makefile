@@ -116,7 +116,7 @@ test-clients: $(PROTOC_TOOL) $(BUF) etcd clients ## The examples of clients/, th
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked -p muster-testkit --test clients --test grpcurl -- --test-threads=2
 
-test-monitoring: $(PROTOC_TOOL) monitoring ## What Prometheus sees: pages of metrics, read by its own tools.
+test-monitoring: $(PROTOC_TOOL) monitoring ## What Prometheus sees: pages of metrics, the queries of deploy/monitoring, and its alerts, by its own tools.
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked -p muster-testkit --test monitoring
 

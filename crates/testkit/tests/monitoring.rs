@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use muster_proto::v1::driver::State;
+use muster_proto::v1::worker;
 use muster_testkit::{Cluster, Daemon, Options, Submit, WorkerOptions, eventually};
 
 fn root() -> &'static Path {
@@ -142,5 +143,48 @@ async fn the_numbers_are_those_of_the_cluster() {
     for busy in ["muster_master_commit_duration_seconds_count", "muster_master_heartbeat_interval_seconds_count"] {
         assert!(value(&master, busy).is_some_and(|count| count > 0.0), "{busy} of\n{master}");
     }
-    assert!(!master.contains("zebra") && !master.contains("w1") && !worker.contains("wide"), "no name is told");
+    assert!(!master.contains("zebra") && !master.contains("w1") && !worker.contains("wide"), "no name is scraped");
+}
+
+#[tokio::test]
+async fn every_query_of_the_dashboard_and_the_rules_is_answered_and_every_alert_fires() {
+    let cluster = cluster();
+    let (master, worker) = pages(&cluster).await;
+    let files = saved(&cluster, (&master, &worker));
+    let mut command = script("queries.py");
+    succeeds(command.arg(root().join("deploy/monitoring")).arg(tool("promtool")).args(files));
+}
+
+/// A worker with nothing free would hide what else a driver lacks, so this one runs nothing.
+#[tokio::test]
+async fn what_waits_is_counted_under_the_reason_that_the_core_names() {
+    let mut cluster = cluster();
+    let waiting: [(&str, &[&str]); 5] = [
+        ("CORES", &["--cores", "1000"]),
+        ("MEMORY", &["--memory", "1000GiB"]),
+        ("RESOURCE", &["--resource", "gpu=1"]),
+        ("LABELS", &["--selector", "zone=none"]),
+        ("BACKOFF", &["--restart", "on-failure", "--backoff", "1h", "--backoff-max", "1h"]),
+    ];
+    for (reason, flags) in waiting {
+        cluster.muster_ok(&[&["submit", "--id", &reason.to_lowercase()], flags, &["--", "/bin/false"]].concat());
+    }
+    cluster.wait_for_state("backoff", State::BackingOff).await;
+    let http = http_of(cluster.master.as_ref().expect("it runs"));
+    let scraped = page(&http, "/metrics");
+    for (reason, _) in waiting {
+        let driver = cluster.driver(&reason.to_lowercase()).await.expect("it is kept");
+        let causes = driver.pending.map(|pending| pending.reasons).unwrap_or_default();
+        assert_eq!(causes.first().map(|cause| cause.reason.as_str()), Some(reason), "the core: {causes:?}");
+        let series = format!("muster_master_waiting_drivers{{reason=\"{reason}\"}}");
+        assert_eq!(value(&scraped, &series), Some(1.0), "{series} of\n{scraped}");
+    }
+    let cores = value(&scraped, "muster_master_waiting_cores{reason=\"CORES\"}");
+    assert_eq!(cores, Some(1000.0));
+
+    cluster.kill_agent("w1");
+    cluster.wait_for_worker("w1", "a broken stream", |worker| worker.state() != worker::State::Alive).await;
+    let scraped = page(&http, "/metrics");
+    assert_eq!(value(&scraped, "muster_master_waiting_drivers{reason=\"DISCONNECTED\"}"), Some(4.0), "{scraped}");
+    assert_eq!(value(&scraped, "muster_master_cores{state=\"free\"}"), Some(0.0), "{scraped}");
 }
