@@ -10,8 +10,10 @@
 //! its values contain commas.
 
 mod error;
+mod log_format;
 
 pub use error::ConfigError;
+pub use log_format::LogFormat;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use muster_config::LogFormat;
 use muster_master::config::{self, MasterInvocation};
 use muster_master::{add_first_token, add_token, error_line, run};
 use muster_types::WallTime;
@@ -95,7 +96,11 @@ fn raise_file_limit() {
 
 fn serve(settings: config::MasterSettings) -> Result<(), StartFailure> {
     let lines = tracing_subscriber::fmt().with_env_filter(settings.log.as_str());
-    lines.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
+    let lines = lines.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Pretty => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {

@@ -188,3 +188,26 @@ async fn what_waits_is_counted_under_the_reason_that_the_core_names() {
     assert_eq!(value(&scraped, "muster_master_waiting_drivers{reason=\"DISCONNECTED\"}"), Some(4.0), "{scraped}");
     assert_eq!(value(&scraped, "muster_master_cores{state=\"free\"}"), Some(0.0), "{scraped}");
 }
+
+#[tokio::test]
+async fn logs_are_lines_of_json_where_that_is_asked_for() {
+    let json = ["--log-format", "json"].map(str::to_owned);
+    let options = Options::default();
+    let worker = WorkerOptions { args: json.to_vec(), ..options.worker.clone() };
+    let master_args = options.master_args.iter().cloned().chain(json).collect();
+    let cluster = Cluster::start(Options { workers: 1, worker, master_args, ..options });
+    let agent = eventually("the agent says that it is registered", Duration::from_secs(20), async || {
+        let log = cluster.workers["w1"].log();
+        log.contains("registered").then_some(log)
+    })
+    .await;
+    for (log, said) in [(cluster.master.as_ref().expect("it runs").log(), "leads"), (agent, "registered")] {
+        let events: Vec<serde_json::Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .collect();
+        let event = events.iter().find(|event| event["message"] == said).unwrap_or_else(|| panic!("{said} in\n{log}"));
+        assert_eq!((&event["level"], event["epoch"].is_string()), (&"INFO".into(), true), "{event}");
+        assert!(event["timestamp"].is_string() && event["target"].is_string(), "{event}");
+    }
+}

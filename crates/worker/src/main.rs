@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use muster_config::ConfigError;
+use muster_config::{ConfigError, LogFormat};
 use muster_worker::config::{Action, CommandLine, StopArgs, WorkerConfig, WorkerSettings};
 use muster_worker::launch::in_one_line;
 use muster_worker::state::{ProcessOneLock, StateError};
@@ -63,6 +63,10 @@ fn other(error: &dyn std::error::Error) -> StartFailed {
 fn serve(settings: WorkerSettings) -> Result<ExitCode, StartFailed> {
     let lines =
         tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let lines = match settings.log_format {
+        LogFormat::Pretty => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
     tracing_subscriber::registry().with(lines.with_filter(without_addresses())).with(settings.log.clone()).init();
     if init::is_process_one() {
         // The agent has said what was wrong.

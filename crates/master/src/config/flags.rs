@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
+use muster_config::LogFormat;
 use muster_core::placement::SelectionPolicy;
 use muster_units::{ByteSize, TimeSpan};
 
@@ -63,6 +64,9 @@ pub struct Flags {
     /// What to log: a level, or a filter such as info,muster_master=debug.
     #[arg(long, value_name = "FILTER", default_value = "info,fjall=warn,lsm_tree=warn")]
     pub log: String,
+    /// Form of the log: lines for people, or one JSON object a line.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "pretty")]
+    pub log_format: LogFormat,
     /// Configuration file in TOML; flags and environment stand above it.
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,

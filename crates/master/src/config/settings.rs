@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_config::{ConfigError, check_listen};
+use muster_config::{ConfigError, LogFormat, check_listen};
 use muster_core::Config;
 use muster_core::placement::{Policy, SelectionPolicy};
 use muster_store::{Location, OpenError, Password};
@@ -43,6 +43,8 @@ pub struct MasterSettings {
     pub address_file: Option<PathBuf>,
     /// What to log.
     pub log: String,
+    /// The form of the log.
+    pub log_format: LogFormat,
     /// How long no leader may answer before probes are told that this master is not ready.
     pub unready_after: Duration,
     /// Heartbeats, leases and margins.
@@ -149,6 +151,7 @@ impl TryFrom<Flags> for MasterSettings {
             access_file,
             address_file: flags.address_file,
             log: flags.log,
+            log_format: flags.log_format,
             unready_after: flags.timing.unready_after.0,
             timing,
             core,

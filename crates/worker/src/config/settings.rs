@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ipnet::IpNet;
-use muster_config::ConfigError;
+use muster_config::{ConfigError, LogFormat};
 use muster_units::{ByteSize, TimeSpan};
 use tracing_subscriber::filter::Targets;
 
@@ -184,6 +184,9 @@ pub struct WorkerSettings {
     /// What to log, such as info or muster_worker=debug [default: info].
     #[arg(long, env = "MUSTER_LOG", value_name = "FILTER", default_value = "info")]
     pub log: Targets,
+    /// Form of the log: pretty, lines for people, or json, one object a line [default: pretty].
+    #[arg(long, env = "MUSTER_LOG_FORMAT", value_name = "pretty|json", value_enum, default_value = "pretty")]
+    pub log_format: LogFormat,
 }
 
 impl CommandLine {
