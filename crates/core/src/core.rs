@@ -11,7 +11,7 @@ use crate::placement::{DriverQueue, ExecutorQueue, Fleet};
 use crate::request::NewDriver;
 use crate::restore::RestoreHold;
 use crate::retention::FinishedRecords;
-use crate::state::{Applications, Drivers, Workers};
+use crate::state::{Applications, Drivers, Tokens, Workers};
 use crate::timers::{Timer, Timers};
 use crate::{CallId, ClusterInfo, Config, Entropy, Group, Input, Request};
 
@@ -24,6 +24,7 @@ pub struct Core {
     pub(crate) drivers: Drivers,
     pub(crate) workers: Workers,
     pub(crate) applications: Applications,
+    pub(crate) tokens: Tokens,
     pub(crate) requests: IdempotencyIndex,
     pub(crate) retention: FinishedRecords,
     pub(crate) timers: Timers,
@@ -60,6 +61,7 @@ impl Core {
             drivers: Drivers::default(),
             workers: Workers::default(),
             applications: Applications::default(),
+            tokens: Tokens::default(),
             retention: FinishedRecords::default(),
             timers: Timers::default(),
             fleet: Fleet::new(),
@@ -146,6 +148,8 @@ impl Core {
             Request::EndQuarantined { worker, attempt, request } => {
                 self.end_quarantined(ctx, call, &worker, attempt, request);
             }
+            Request::CreateToken { token, by } => self.create_token(ctx, call, token, by),
+            Request::RevokeToken { token, by } => self.revoke_token(ctx, call, token, &by),
         }
     }
 
@@ -161,6 +165,7 @@ impl Core {
                 Timer::Backoff(application) => self.refresh_demand(ctx.now, application),
                 Timer::Drain(worker) => self.end_drain(ctx, worker),
                 Timer::Retention => self.retire(ctx),
+                Timer::Tokens => self.retire_tokens(ctx),
                 Timer::LostWorker(worker) => self.retire_worker(ctx, worker),
                 Timer::Settled => self.end_settling(ctx),
             }

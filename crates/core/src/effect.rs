@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use muster_types::{
     Acknowledgement, ApplicationRecord, ApplicationState, ApplicationUid, DriverRecord, DriverUid, Event, ExecutorId,
-    ExecutorRecord, PendingReason, ProfileId, WallTime, WorkerCommand, WorkerRecord, WorkerState, WorkerUid, Write,
+    ExecutorRecord, PendingReason, ProfileId, TokenId, TokenRecord, WallTime, WorkerCommand, WorkerRecord, WorkerState,
+    WorkerUid, Write,
 };
 
 use crate::input::{CallId, KillResult, LinkId, SessionNumber};
@@ -75,21 +76,23 @@ pub enum Answer {
     Targets(bool, u64),
     /// Of kill executors, in the order of the request.
     Killed(Vec<(ExecutorId, KillResult)>),
+    /// Of create token and revoke token.
+    Token(Arc<TokenRecord>),
 }
 
 /// Why a request was refused. Nothing was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rejection {
-    /// No driver, application, executor or worker of that name.
+    /// No driver, application, executor, worker or token of that name.
     NotFound {
-        /// `driver`, `application`, `worker`.
+        /// `driver`, `application`, `worker`, `token`.
         kind: &'static str,
         /// The name in the request.
         name: String,
     },
     /// The name is taken.
     AlreadyExists {
-        /// `driver`, `application`.
+        /// `driver`, `application`, `token`.
         kind: &'static str,
         /// The name.
         name: String,
@@ -241,6 +244,10 @@ pub enum ViewUpdate {
     Worker(Arc<WorkerView>),
     /// A worker's record was removed.
     WorkerGone(WorkerUid),
+    /// The new record of a token.
+    Token(Arc<TokenRecord>),
+    /// A token's record was removed.
+    TokenGone(TokenId),
 }
 
 /// A driver as readers see it: the record (whose state here is the live one), with values that are

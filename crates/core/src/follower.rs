@@ -21,7 +21,7 @@ use crate::{ClusterInfo, Config, Entropy, Group, ViewUpdate};
 /// Follows the store, record by record.
 #[derive(Debug)]
 pub struct Follower {
-    /// Contains drivers and applications that have ended, and nothing else.
+    /// Contains drivers and applications that have ended, and tokens, and nothing else.
     core: Core,
     drivers: BTreeMap<DriverUid, Arc<DriverRecord>>,
     /// The records of all applications, also of those in the core: an application has ended only
@@ -102,8 +102,19 @@ impl Follower {
             }
             Write::PutWorker(record) => drop(self.workers.insert(record.uid, record)),
             Write::DeleteWorker(uid) => drop(self.workers.remove(&uid)),
-            // No decision depends on tokens and events.
-            Write::PutToken(_) | Write::DeleteToken(_) | Write::PutEvents(_) | Write::DeleteEvents(_) => {}
+            // A standby shows tokens, too: it judges the callers that it forwards.
+            Write::PutToken(record) => {
+                self.core.out.touched.tokens.insert(record.id);
+                self.core.tokens.put(record);
+                self.core.boundary();
+            }
+            Write::DeleteToken(id) => {
+                self.core.out.touched.tokens.insert(id);
+                self.core.tokens.remove(id);
+                self.core.boundary();
+            }
+            // No decision depends on events.
+            Write::PutEvents(_) | Write::DeleteEvents(_) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use muster_types::{ApplicationUid, DriverUid, ExecutorId, ExecutorsRecord, WorkerUid, Write};
+use muster_types::{ApplicationUid, DriverUid, ExecutorId, ExecutorsRecord, TokenId, WorkerUid, Write};
 
 use crate::core::Core;
 use crate::{Effect, ViewUpdate};
@@ -45,7 +45,8 @@ impl Core {
         let applications = touched.applications.into_iter().map(|uid| self.update_application_view(uid));
         let executors = touched.executors.into_iter().map(|(uid, id)| self.update_executor_view(uid, id));
         let workers = touched.workers.into_iter().map(|uid| self.update_worker_view(uid));
-        drivers.chain(applications).chain(executors).chain(workers).map(Effect::UpdateView).collect()
+        let tokens = touched.tokens.into_iter().map(|id| self.update_token_view(id));
+        drivers.chain(applications).chain(executors).chain(workers).chain(tokens).map(Effect::UpdateView).collect()
     }
 
     fn update_driver_view(&self, uid: DriverUid) -> ViewUpdate {
@@ -58,6 +59,10 @@ impl Core {
 
     fn update_executor_view(&self, uid: ApplicationUid, id: ExecutorId) -> ViewUpdate {
         self.shown_executor(uid, id).map_or(ViewUpdate::ExecutorGone(uid, id), ViewUpdate::Executor)
+    }
+
+    fn update_token_view(&self, id: TokenId) -> ViewUpdate {
+        self.tokens.get(id).cloned().map_or(ViewUpdate::TokenGone(id), ViewUpdate::Token)
     }
 
     fn update_worker_view(&self, uid: WorkerUid) -> ViewUpdate {

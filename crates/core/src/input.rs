@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_types::{
     ApplicationId, ApplicationSpec, ApplicationUid, AttemptKey, DriverId, DriverSpec, ExecutorId, ExecutorProfile,
-    Hello, KilledBy, ProfileId, Report, RequestId, Session, WorkerUid,
+    Hello, KilledBy, ProfileId, Report, RequestId, Session, TokenDigest, TokenGrant, TokenId, WorkerUid,
 };
 
 /// A caller that waits for an answer. The master numbers callers; the core only passes the number
@@ -215,6 +215,35 @@ pub enum Request {
         /// Makes the request idempotent.
         request: Option<RequestId>,
     },
+    /// Make a token. A repetition with equal fields has the same answer.
+    CreateToken {
+        /// The token.
+        token: NewToken,
+        /// The caller.
+        by: String,
+    },
+    /// Make a token worthless. Its record stays for a while.
+    RevokeToken {
+        /// The token.
+        token: TokenId,
+        /// The caller.
+        by: String,
+    },
+}
+
+/// A token that a client has made: the client alone knows the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewToken {
+    /// Its id.
+    pub id: TokenId,
+    /// The user, or the worker.
+    pub name: String,
+    /// What its secret is known by.
+    pub digest: TokenDigest,
+    /// What it is for.
+    pub grant: TokenGrant,
+    /// How long it is good for; `None`: until it is revoked.
+    pub ttl: Option<Duration>,
 }
 
 /// The target of one profile.

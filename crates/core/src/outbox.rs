@@ -60,11 +60,12 @@ pub(crate) struct Touched {
     pub(crate) applications: BTreeSet<ApplicationUid>,
     pub(crate) executors: BTreeSet<(ApplicationUid, ExecutorId)>,
     pub(crate) workers: BTreeSet<WorkerUid>,
+    pub(crate) tokens: BTreeSet<TokenId>,
 }
 
 impl Touched {
     fn len(&self) -> usize {
-        self.drivers.len() + self.applications.len() + self.executors.len() + self.workers.len()
+        self.drivers.len() + self.applications.len() + self.executors.len() + self.workers.len() + self.tokens.len()
     }
 }
 

@@ -47,6 +47,7 @@ impl Core {
         self.resume_applications(ctx, &applications);
         self.resume_drivers(ctx, &drivers);
         self.arm_retention(now);
+        self.arm_tokens(ctx);
         if any {
             self.assume_forgotten_requests(now.wall);
         }

@@ -118,7 +118,7 @@ impl Core {
 
     /// Removes a record in a later group than one that writes it, so that its end is durable before
     /// it is removed.
-    fn delete(&mut self, write: Write) {
+    pub(crate) fn delete(&mut self, write: Write) {
         if self.out.writes_key_of(&write) {
             self.seal();
         }

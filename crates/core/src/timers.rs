@@ -26,6 +26,8 @@ pub(crate) enum Timer {
     Drain(WorkerUid),
     /// Finished records have grown too old.
     Retention,
+    /// Tokens have ended long ago.
+    Tokens,
     /// A worker has been lost for so long that its record may be removed.
     LostWorker(WorkerUid),
     /// The leases that leaders before the restore renewed have ended.

@@ -13,7 +13,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use muster_core::{CallId, Config, Effect, Group, Input, LinkId, MAX_GROUP_WRITES, ProfileTarget, Request};
+use muster_core::{CallId, Config, Effect, Group, Input, LinkId, MAX_GROUP_WRITES, MAX_TOKENS, ProfileTarget, Request};
 use muster_types::{
     ApplicationUid, AttemptKey, AttemptNumber, DriverId, DriverUid, ExecutorId, KilledBy, ProfileId, Report, RequestId,
     Session, Write,
@@ -324,4 +324,51 @@ fn what_a_worker_says_before_its_inventory_is_bounded() {
     };
     let times = (1..=12).find(|_| is_refused());
     assert_eq!(times, Some(10), "a million, and no more");
+}
+
+#[test]
+fn tokens_are_bounded_and_ended_ones_make_room() {
+    let mut world = World::new(Config::default());
+    let create = |number: usize, said: &str| {
+        let token = specs::token(&Words::parse(said), &format!("{number:x}"));
+        Input::Call(CallId(1), Request::CreateToken { token, by: "ann".to_owned() })
+    };
+    for first in (0..MAX_TOKENS).step_by(1000) {
+        world.batch((first..first + 1000).map(|number| create(number, "")).collect());
+    }
+    let is_refused = |groups: &[Group]| {
+        groups.iter().flat_map(|group| &group.effects).any(|effect| matches!(effect, Effect::Reply(_, Err(_))))
+    };
+    assert!(is_refused(&world.step(create(MAX_TOKENS, ""))));
+    assert!(!is_refused(&world.step(create(7, ""))), "a repetition needs no room");
+    let revoke = Request::RevokeToken { token: specs::token_id("7"), by: "ann".to_owned() };
+    world.step(Input::Call(CallId(1), revoke));
+    assert!(!is_refused(&world.step(create(MAX_TOKENS, "ttl=1h"))), "the revoked one makes room");
+    assert!(is_refused(&world.step(create(MAX_TOKENS + 1, ""))));
+    world.pass(Duration::from_secs(3600));
+    assert!(!is_refused(&world.step(create(MAX_TOKENS + 1, ""))), "so does one that has expired");
+    assert_eq!(world.ledger.fold.tokens.len(), MAX_TOKENS);
+}
+
+#[test]
+fn many_tokens_that_end_at_once_are_removed_in_bounded_groups() {
+    let mut world = World::new(Config::default());
+    let create = |number: usize| {
+        let token = specs::token(&Words::parse("ttl=1h"), &format!("{number:x}"));
+        Input::Call(CallId(1), Request::CreateToken { token, by: "ann".to_owned() })
+    };
+    world.batch((0..3000).map(create).collect());
+    world.pass(Duration::from_secs(24 * 3600));
+    world.step(Input::Tick);
+    assert_eq!(world.ledger.fold.tokens.len(), 3000, "they are kept for a day after their end");
+    world.pass(Duration::from_secs(3600));
+    let mut ticks = 0;
+    while !world.ledger.fold.tokens.is_empty() {
+        world.pass(Duration::from_millis(1));
+        assert!(world.core.next_deadline().is_some_and(|due| due <= world.now.time), "{ticks}");
+        let removed: usize = world.step(Input::Tick).iter().map(|group| group.writes.len()).sum();
+        assert!(removed <= 1024, "{removed}");
+        ticks += 1;
+    }
+    assert_eq!(ticks, 3);
 }

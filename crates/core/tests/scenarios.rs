@@ -182,6 +182,8 @@ impl Scenario {
                 let attempt = words::attempt(&words.plain[2], &self.world.ledger.fold);
                 Request::EndQuarantined { worker: name, attempt, request }
             }
+            "token" => Request::CreateToken { token: specs::token(words, &name), by: "ann".to_owned() },
+            "revoke-token" => Request::RevokeToken { token: specs::token_id(&name), by: "ann".to_owned() },
             other => panic!("no such command: {other}"),
         }
     }

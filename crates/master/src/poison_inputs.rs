@@ -81,7 +81,11 @@ pub(crate) fn request_id_mut(request: &mut Request) -> Option<&mut Option<muster
         | Request::Revoke { request, .. }
         | Request::ForgetAttempt { request, .. }
         | Request::EndQuarantined { request, .. } => Some(request),
-        Request::ExplainDriver { .. } | Request::ExplainApplication { .. } | Request::OpenSession { .. } => None,
+        Request::ExplainDriver { .. }
+        | Request::ExplainApplication { .. }
+        | Request::OpenSession { .. }
+        | Request::CreateToken { .. }
+        | Request::RevokeToken { .. } => None,
     }
 }
 

@@ -21,7 +21,7 @@ impl Run {
     }
 
     pub(crate) fn ask(&mut self) {
-        let request = match self.rng.roll(12) {
+        let request = match self.rng.roll(13) {
             0..=3 => {
                 let restart = ["never", "on-failure", "always"][self.rng.roll(3)];
                 let lost = ["rerun", "wait"][self.rng.roll(2)];
@@ -76,6 +76,16 @@ impl Run {
                 let executors = (0..3).map(|_| ExecutorId(u32::try_from(self.rng.roll(12)).unwrap())).collect();
                 let replace = self.rng.roll(2) == 0;
                 Request::KillExecutors { application, token, executors, replace, request: None }
+            }
+            11 => {
+                let number = self.rng.roll(6).to_string();
+                if self.rng.roll(3) == 0 {
+                    Request::RevokeToken { token: specs::token_id(&number), by: "ann".to_owned() }
+                } else {
+                    let ttl = ["", "ttl=1s", "ttl=2h"][self.rng.roll(3)];
+                    let words = Words::parse(&format!("for=operator {ttl}"));
+                    Request::CreateToken { token: specs::token(&words, &number), by: "ann".to_owned() }
+                }
             }
             10 => {
                 let (application, token) = self.an_application();

@@ -97,6 +97,8 @@ impl ViewText {
                 ViewUpdate::ExecutorGone(uid, id) => (format!("executor {uid} {}", id.0), None),
                 ViewUpdate::Worker(shown) => (format!("worker {}", shown.record.uid), Some(format!("{shown:?}"))),
                 ViewUpdate::WorkerGone(uid) => (format!("worker {uid}"), None),
+                ViewUpdate::Token(record) => (format!("token {}", record.id), Some(format!("{record:?}"))),
+                ViewUpdate::TokenGone(id) => (format!("token {id}"), None),
             };
             match text {
                 Some(text) => drop(self.0.insert(key, text)),

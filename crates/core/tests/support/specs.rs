@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_core::NewToken;
 use muster_types::{
     AllocatedResources, ApplicationSpec, Command, DriverSpec, ExecutorProfile, ExecutorTemplate, ProfileId, Resources,
-    RestartCondition, RestartPolicy, SessionLostPolicy, WorkerLostPolicy,
+    RestartCondition, RestartPolicy, SessionLostPolicy, TokenDigest, TokenId, WorkerLostPolicy,
 };
 
 /// `key=value` words of a line, and the words without `=`.
@@ -151,5 +152,22 @@ pub fn profile(id: u32, words: &Words) -> ExecutorProfile {
         target: u32::try_from(words.number("target", 1)).unwrap(),
         variables: BTreeMap::new(),
         template: None,
+    }
+}
+
+/// `7` is the id `000000000007`.
+pub fn token_id(number: &str) -> TokenId {
+    format!("{number:0>12}").parse().unwrap()
+}
+
+/// `name=lab for=worker ttl=1h secret=7`.
+pub fn token(words: &Words, number: &str) -> NewToken {
+    let grant = words.keys.get("for").map_or("worker", String::as_str);
+    NewToken {
+        id: token_id(number),
+        name: words.keys.get("name").map_or("lab", String::as_str).to_owned(),
+        digest: TokenDigest::new([u8::try_from(words.number("secret", 1)).unwrap(); 32]),
+        grant: grant.parse().unwrap(),
+        ttl: words.keys.get("ttl").map(|text| length(text)),
     }
 }

@@ -188,6 +188,11 @@ fn show(show: &ViewUpdate) -> String {
             )
         }
         ViewUpdate::WorkerGone(_) => "worker gone".to_owned(),
+        ViewUpdate::Token(record) => {
+            let revoked = if record.revoked.is_some() { " revoked" } else { "" };
+            format!("token {}{revoked}", record.id)
+        }
+        ViewUpdate::TokenGone(id) => format!("token {id} gone"),
     }
 }
 
@@ -256,6 +261,9 @@ fn answer(answer: &Answer) -> String {
         Answer::Killed(results) => {
             let list: Vec<_> = results.iter().map(|(id, result)| format!("{id} {result:?}")).collect();
             format!("killed: {}", list.join(", "))
+        }
+        Answer::Token(record) => {
+            format!("token {}{}", record.id, if record.revoked.is_some() { " revoked" } else { "" })
         }
     }
 }

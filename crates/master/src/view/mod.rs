@@ -9,6 +9,7 @@ pub(crate) mod filter;
 mod page;
 mod shown;
 mod table;
+mod tokens;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -19,6 +20,7 @@ use muster_types::{ApplicationUid, Commit, ExecutorId};
 pub(crate) use executors::Executors;
 pub(crate) use page::{Cursor, Pageable, executor_key};
 pub(crate) use table::{NameTable, Named, StateCounts};
+pub(crate) use tokens::StoredTokens;
 
 /// Everything that is shown, at one commit.
 #[derive(Default)]
@@ -29,6 +31,7 @@ pub(crate) struct Tables {
     pub applications: NameTable<ApplicationView>,
     pub executors: Executors,
     pub workers: NameTable<WorkerView>,
+    pub tokens: Arc<StoredTokens>,
 }
 
 impl Tables {
@@ -45,6 +48,8 @@ impl Tables {
             ViewUpdate::ExecutorGone(application, executor) => self.executors.remove(application, executor),
             ViewUpdate::Worker(worker) => self.workers.put(worker),
             ViewUpdate::WorkerGone(uid) => self.workers.remove(uid.0),
+            ViewUpdate::Token(record) => self.tokens.put(record),
+            ViewUpdate::TokenGone(id) => self.tokens.remove(id),
         }
     }
 }
