@@ -218,7 +218,7 @@ pub enum Request {
     /// Make a token. A repetition with equal fields has the same answer.
     CreateToken {
         /// The token.
-        token: NewToken,
+        token: TokenSpec,
         /// The caller.
         by: String,
     },
@@ -233,7 +233,7 @@ pub enum Request {
 
 /// A token that a client has made: the client alone knows the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewToken {
+pub struct TokenSpec {
     /// Its id.
     pub id: TokenId,
     /// The user, or the worker.

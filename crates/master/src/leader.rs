@@ -22,7 +22,7 @@ use crate::metrics::MasterMetrics;
 use crate::poison_inputs::PoisonInputs;
 use crate::sessions::Sessions;
 use crate::stop::until_stopped;
-use crate::view::View;
+use crate::view::{StoredTokens, View};
 
 /// A term of leadership as handlers see it.
 pub(crate) struct LeaderContext {
@@ -114,6 +114,8 @@ pub(crate) struct LeaderSlot {
     halted: AtomicBool,
     /// Raised with each change.
     changes: watch::Sender<u64>,
+    /// The tokens of the store, which a standby follows, too.
+    tokens: watch::Sender<Arc<StoredTokens>>,
     /// Set once this master goes away.
     closed: watch::Sender<bool>,
 }
@@ -124,6 +126,7 @@ impl Default for LeaderSlot {
             leading: ArcSwapOption::empty(),
             halted: AtomicBool::new(false),
             changes: watch::Sender::new(0),
+            tokens: watch::Sender::new(Arc::default()),
             closed: watch::Sender::new(false),
         }
     }
@@ -142,6 +145,27 @@ impl LeaderSlot {
         self.leading.store(leading);
         self.halted.store(false, Ordering::Release);
         self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// The tokens in the store, as far as this master follows it.
+    pub(crate) fn tokens(&self) -> Arc<StoredTokens> {
+        self.tokens.borrow().clone()
+    }
+
+    /// Watches for other tokens than these, as a whole.
+    pub(crate) fn watch_tokens(&self) -> watch::Receiver<Arc<StoredTokens>> {
+        self.tokens.subscribe()
+    }
+
+    /// From now on these are the tokens.
+    pub(crate) fn set_tokens(&self, tokens: &Arc<StoredTokens>) {
+        self.tokens.send_if_modified(|known| {
+            let is_other = !Arc::ptr_eq(known, tokens);
+            if is_other {
+                known.clone_from(tokens);
+            }
+            is_other
+        });
     }
 
     /// Leaves the slot empty, because the store went back in time.

@@ -58,7 +58,7 @@ fn carry_out(invocation: MasterInvocation) -> Result<(), StartFailure> {
         MasterInvocation::Token(wanted) => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
             let expires = wanted.ttl.map(|ttl| WallTime(u64::try_from(now + ttl.as_millis()).unwrap_or(u64::MAX)));
-            let token = add_token(&wanted.access_file, &wanted.name, &wanted.is_for, expires)?;
+            let token = add_token(&wanted.access_file, &wanted.name, wanted.grant, expires)?;
             println!("{}", token.expose());
             Ok(())
         }

@@ -12,12 +12,12 @@ use std::time::Duration;
 use common::follower::{ElectionControl, Follower};
 use common::worker::{FakeWorker, Link, exited};
 use common::*;
-use muster_master::{TokenUse, add_token};
+use muster_master::add_token;
 use muster_proto::methods::Method;
 use muster_proto::v1;
 use muster_proto::v1::access_service_client::AccessServiceClient;
 use muster_testenv::wire::{Call, Frames};
-use muster_types::{Launch, Role, Secret, WallTime};
+use muster_types::{Launch, Role, Secret, TokenGrant, WallTime};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
@@ -35,9 +35,9 @@ impl AccessFile {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("access.toml");
         let of_role =
-            |role: Role| (role.as_str(), add_token(&path, role.as_str(), &TokenUse::User(role), None).unwrap());
+            |role: Role| (role.as_str(), add_token(&path, role.as_str(), TokenGrant::User(role), None).unwrap());
         let mut tokens = BTreeMap::from(Role::ALL.map(of_role));
-        tokens.insert("worker", add_token(&path, "w", &TokenUse::Worker, None).unwrap());
+        tokens.insert("worker", add_token(&path, "w", TokenGrant::Worker, None).unwrap());
         AccessFile { path, tokens, _dir: dir }
     }
 
@@ -98,7 +98,7 @@ async fn each_method_is_for_the_same_callers_at_a_leader_and_at_a_standby() {
     ];
     assert_eq!(allowed[""], open, "and nothing else to nobody");
     let counts = ["viewer", "submitter", "operator", "admin", "worker"].map(|of| allowed[of].len());
-    assert_eq!(counts, [16, 25, 31, 32, 7]);
+    assert_eq!(counts, [17, 26, 36, 37, 8]);
     for (less, more) in [("viewer", "submitter"), ("submitter", "operator"), ("operator", "admin")] {
         assert!(allowed[less].iter().all(|method| allowed[more].contains(method)), "{less} {more}");
     }
@@ -130,7 +130,7 @@ async fn each_caller_is_told_who_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_in_which_a_token_is_wrong_is_refused() {
     let file = AccessFile::new();
-    let expired = add_token(&file.path, "late", &TokenUse::User(Role::Admin), Some(WallTime(1_000))).unwrap();
+    let expired = add_token(&file.path, "late", TokenGrant::User(Role::Admin), Some(WallTime(1_000))).unwrap();
     let (leader, standby, _control) = pair(&file).await;
     let good = file.bearer("admin");
     let other_secret = format!("{}{}", &good[..good.len() - 1], if good.ends_with('0') { '1' } else { '0' });
@@ -265,7 +265,7 @@ async fn work_is_its_owners_and_the_operators() {
 
 /// The token of a user, who submits.
 fn user(file: &AccessFile, name: &str) -> Bearer {
-    let token = add_token(&file.path, name, &TokenUse::User(Role::Submitter), None).unwrap();
+    let token = add_token(&file.path, name, TokenGrant::User(Role::Submitter), None).unwrap();
     format!("Bearer {}", token.expose()).parse().unwrap()
 }
 
@@ -461,7 +461,7 @@ fn soon_expired() -> WallTime {
 async fn a_stream_ends_when_its_token_expires() {
     let file = AccessFile::new();
     let (leader, standby, _control) = pair(&file).await;
-    let short = add_token(&file.path, "short", &TokenUse::User(Role::Viewer), Some(soon_expired())).unwrap();
+    let short = add_token(&file.path, "short", TokenGrant::User(Role::Viewer), Some(soon_expired())).unwrap();
     let short: Bearer = format!("Bearer {}", short.expose()).parse().unwrap();
     let long: Bearer = file.bearer("viewer").parse().unwrap();
     let mut streams = Vec::new();

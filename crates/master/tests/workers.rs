@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::worker::FakeWorker;
 use common::*;
-use muster_master::{TokenUse, add_token};
+use muster_master::add_token;
 use muster_proto::v1;
 use muster_proto::v1::access_service_client::AccessServiceClient;
 use muster_proto::v1::link_request::Message as Up;
@@ -37,8 +37,8 @@ impl Secured {
         let dir = tempfile::tempdir().unwrap();
         let (pki, access) = (dir.path().join("pki"), dir.path().join("access.toml"));
         let authority = Authority::create(&pki).unwrap();
-        let admin = add_token(&access, "ann", &TokenUse::User(Role::Admin), None).unwrap();
-        let lab = add_token(&access, "lab", &TokenUse::Worker, None).unwrap();
+        let admin = add_token(&access, "ann", muster_types::TokenGrant::User(Role::Admin), None).unwrap();
+        let lab = add_token(&access, "lab", muster_types::TokenGrant::Worker, None).unwrap();
         let flags = ["--tls", "--pki", pki.to_str().unwrap(), "--access-file", access.to_str().unwrap()];
         let master = Master::start(&flags).await;
         Secured { master, trust: Trust::in_ca(authority.pem()).unwrap(), admin, lab, dir }

@@ -2,7 +2,7 @@
 //! counterpart here; the caller decides what it assumes.
 
 use muster_types::{
-    ApplicationState, DriverState, ExecutorState, Fault, RestartCondition, SessionLostPolicy, WorkerLostPolicy,
+    ApplicationState, DriverState, ExecutorState, Fault, RestartCondition, Role, SessionLostPolicy, WorkerLostPolicy,
     WorkerState,
 };
 
@@ -58,6 +58,7 @@ pairs!(
 pairs!(v1::application::State, ApplicationState { Waiting, Running, Disconnected, Ending, Finished, Failed, Killed });
 pairs!(v1::executor::State, ExecutorState { Launching, Running, Killing, Unreachable, Exited, Killed, Failed, Lost });
 pairs!(v1::worker::State, WorkerState { Alive, Disconnected, Unconfirmed, Lost, Forgotten });
+pairs!(v1::Role, Role { Viewer, Submitter, Operator, Admin });
 pairs!(v1::Fault, Fault { Program, Platform, User });
 pairs!(v1::RestartCondition, RestartCondition { Never, OnFailure, Always });
 pairs!(v1::WorkerLostPolicy, WorkerLostPolicy { Rerun, Wait });

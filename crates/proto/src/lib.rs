@@ -2,6 +2,7 @@
 //!
 //! - [`v1`]: generated messages, clients and servers.
 //! - [`artifact`]: where a file may be fetched from, and what it may be called.
+//! - [`fresh_token`]: how a new token is made.
 //! - [`flow_control`]: the windows of connections that many streams share.
 //! - [`validate`]: requests of clients, checked, with defaults filled in.
 //! - [`errors`]: what is said to a caller when something fails, and what a caller may conclude.
@@ -21,6 +22,7 @@ mod bearer;
 pub mod enums;
 pub mod errors;
 pub mod flow_control;
+pub mod fresh_token;
 mod link;
 pub mod methods;
 mod process;

@@ -78,6 +78,8 @@ pub enum PagedList {
     Executors(Option<String>),
     /// Of workers.
     Workers,
+    /// Of tokens.
+    Tokens,
 }
 
 impl PagedList {
@@ -90,6 +92,7 @@ impl PagedList {
             PagedList::Applications => (1, ""),
             PagedList::Executors(of) => (2, of.as_deref().unwrap_or_default()),
             PagedList::Workers => (3, ""),
+            PagedList::Tokens => (4, ""),
         };
         let mut hasher = crc32fast::Hasher::new();
         for part in [&[list], of.as_bytes(), &[0], filter.as_bytes()] {

@@ -212,7 +212,13 @@ mod tests {
         assert_eq!(digest.expose().parse(), Ok(digest));
         assert_eq!(TokenDigest::new(digest.to_bytes()), digest);
         assert!(!format!("{digest:?}").contains("a7"));
-        for text in ["", "sha256:", &digest.expose()[7..], &digest.expose().to_uppercase()] {
+        for text in [
+            "",
+            "sha256:",
+            &digest.expose()[7..],
+            &digest.expose().to_uppercase(),
+            &format!("sha256:{}", "+0".repeat(32)),
+        ] {
             assert_eq!(text.parse::<TokenDigest>(), Err(ParseTokenDigestError), "{text}");
         }
     }

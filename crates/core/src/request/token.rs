@@ -7,7 +7,7 @@ use muster_types::{Event, Subject, TokenId, TokenRecord, WallTime, Write};
 
 use crate::core::{Core, Ctx};
 use crate::timers::Timer;
-use crate::{Answer, CallId, NewToken, Rejection};
+use crate::{Answer, CallId, Rejection, TokenSpec};
 
 /// The most tokens that are kept, ended ones included: enough for every machine of a large cluster
 /// to join with one of its own, and a few megabytes.
@@ -21,7 +21,7 @@ const NEXT_TICK: Duration = Duration::from_millis(1);
 impl Core {
     /// Whoever asks has made the id and the secret, so a repetition is known by its fields, and
     /// needs no request id.
-    pub(crate) fn create_token(&mut self, ctx: &mut Ctx<'_>, call: CallId, new: NewToken, by: String) {
+    pub(crate) fn create_token(&mut self, ctx: &mut Ctx<'_>, call: CallId, new: TokenSpec, by: String) {
         if let Some(known) = self.tokens.get(new.id).cloned() {
             let answer = if new.made(&known) {
                 Ok(Answer::Token(known))
@@ -35,7 +35,7 @@ impl Core {
             let message = format!("{MAX_TOKENS} of them are kept, and none has ended: revoke some");
             return self.reply(call, Err(Rejection::WrongState { subject: "tokens".to_owned(), message }));
         }
-        let NewToken { id, name, digest, grant, ttl } = new;
+        let TokenSpec { id, name, digest, grant, ttl } = new;
         let message = format!("made by {by}, for {}", grant.as_str());
         let expires = ttl.map(|ttl| now + ttl);
         let record = TokenRecord { id, name, digest, grant, created: now, expires, created_by: by, revoked: None };
@@ -71,8 +71,8 @@ impl Core {
             return;
         }
         let due = end + self.config.kept;
-        // The wait is bounded in case the clock is set meanwhile. What one tick leaves is for a tick
-        // of its own, after what waits meanwhile.
+        // The wait is bounded in case the clock is set meanwhile. What one tick leaves is for a
+        // tick of its own, after what waits meanwhile.
         let wait = Duration::from_millis(due.0.saturating_sub(ctx.now.wall.0)).min(self.config.kept);
         self.tokens.armed = Some(end);
         self.timers.arm(ctx.now.time + wait.max(NEXT_TICK), Timer::Tokens);
@@ -100,7 +100,7 @@ impl Core {
     }
 }
 
-impl NewToken {
+impl TokenSpec {
     /// Whether a record is what this request made.
     fn made(&self, record: &TokenRecord) -> bool {
         let expires = self.ttl.map(|ttl| record.created + ttl);

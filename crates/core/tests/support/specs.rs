@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::NewToken;
+use muster_core::TokenSpec;
 use muster_types::{
     AllocatedResources, ApplicationSpec, Command, DriverSpec, ExecutorProfile, ExecutorTemplate, ProfileId, Resources,
     RestartCondition, RestartPolicy, SessionLostPolicy, TokenDigest, TokenId, WorkerLostPolicy,
@@ -161,9 +161,9 @@ pub fn token_id(number: &str) -> TokenId {
 }
 
 /// `name=lab for=worker ttl=1h secret=7`.
-pub fn token(words: &Words, number: &str) -> NewToken {
+pub fn token(words: &Words, number: &str) -> TokenSpec {
     let grant = words.keys.get("for").map_or("worker", String::as_str);
-    NewToken {
+    TokenSpec {
         id: token_id(number),
         name: words.keys.get("name").map_or("lab", String::as_str).to_owned(),
         digest: TokenDigest::new([u8::try_from(words.number("secret", 1)).unwrap(); 32]),

@@ -6,10 +6,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use muster_types::{Role, WallTime};
+use muster_proto::fresh_token::FreshToken;
+use muster_types::{Role, TokenDigest, TokenGrant, TokenId, WallTime, check_token_name};
 use serde::Deserialize;
-
-use super::token::{NewToken, TokenDigest, is_id};
 
 /// The most bytes of the file: some thousands of tokens.
 const MAX_BYTES: u64 = 4 << 20;
@@ -18,10 +17,6 @@ pub(crate) const ACCESS_FILE: &str = "access.toml";
 /// The file beside the CA with the token of the first administrator, and who that is.
 pub(crate) const FIRST_TOKEN_FILE: &str = "admin.token";
 const FIRST_NAME: &str = "admin";
-/// The word of a worker in place of a role.
-const WORKER: &str = "worker";
-/// The most bytes of a user's name.
-const MAX_NAME: usize = 128;
 
 /// Why an access file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,46 +38,20 @@ pub enum AccessFileError {
     Random(getrandom::Error),
 }
 
-/// What a token is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenUse {
-    /// A user with a role.
-    User(Role),
-    /// A worker.
-    Worker,
-}
-
-impl TokenUse {
-    /// Reads the word of a role, or `worker`.
-    pub fn parse(word: &str) -> Result<TokenUse, String> {
-        if word == WORKER {
-            return Ok(TokenUse::Worker);
-        }
-        word.parse().map(TokenUse::User).map_err(|error| format!("{error}, nor {WORKER}"))
-    }
-
-    fn as_str(&self) -> &'static str {
-        match self {
-            TokenUse::User(role) => role.as_str(),
-            TokenUse::Worker => WORKER,
-        }
-    }
-}
-
 /// One token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenEntry {
     pub(super) digest: TokenDigest,
     /// Of the user or the worker.
     pub(super) name: String,
-    pub(super) is_for: TokenUse,
+    pub(super) grant: TokenGrant,
     pub(super) expires: Option<WallTime>,
 }
 
 /// All tokens by their ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct AccessTable {
-    pub(super) tokens: BTreeMap<String, TokenEntry>,
+    pub(super) tokens: BTreeMap<TokenId, TokenEntry>,
 }
 
 #[derive(Deserialize)]
@@ -114,17 +83,17 @@ impl AccessTable {
         let mut tokens = BTreeMap::new();
         for (index, token) in wire.tokens.into_iter().enumerate() {
             let wrong = |sentence: String| format!("token {}: {sentence}", index + 1);
-            if !is_id(&token.id) {
-                return Err(wrong("its id is not twelve digits in hexadecimal".to_owned()));
-            }
-            let no_digest = || wrong("its digest is not `sha256:` and 64 digits in hexadecimal".to_owned());
-            let digest = TokenDigest::parse(&token.digest).ok_or_else(no_digest)?;
-            check_name(&token.name).map_err(wrong)?;
-            let is_for = TokenUse::parse(&token.role).map_err(|error| wrong(format!("its role is {error}")))?;
+            let no_id = |_| wrong("its id is not twelve digits in hexadecimal".to_owned());
+            let id: TokenId = token.id.parse().map_err(no_id)?;
+            let digest = token.digest.parse::<TokenDigest>();
+            let digest = digest.map_err(|error| wrong(format!("its digest is {error}")))?;
+            check_token_name(&token.name).map_err(wrong)?;
+            let grant = token.role.parse::<TokenGrant>();
+            let grant = grant.map_err(|error| wrong(format!("its role is {error}")))?;
             let no_time = || wrong("it expires at a time with a date and a zone, as 2030-12-31T23:59:59Z".to_owned());
             let expires = token.expires.map(|time| instant(&time).ok_or_else(no_time)).transpose()?;
-            let entry = TokenEntry { digest, name: token.name, is_for, expires };
-            if tokens.insert(token.id.clone(), entry).is_some() {
+            let entry = TokenEntry { digest, name: token.name, grant, expires };
+            if tokens.insert(id, entry).is_some() {
                 return Err(wrong(format!("another token has the id {}", token.id)));
             }
         }
@@ -137,31 +106,31 @@ impl AccessTable {
 pub fn add_token(
     path: &Path,
     name: &str,
-    is_for: &TokenUse,
+    grant: TokenGrant,
     expires: Option<WallTime>,
 ) -> Result<muster_types::Secret, AccessFileError> {
     let malformed = |sentence| AccessFileError::Malformed(path.to_owned(), sentence);
     let failed = |error| AccessFileError::File(path.to_owned(), error);
-    check_name(name).map_err(malformed)?;
+    check_token_name(name).map_err(malformed)?;
     let before = match read(path) {
         Err(AccessFileError::File(_, error)) if error.kind() == io::ErrorKind::NotFound => String::new(),
         text => text?,
     };
-    let new = NewToken::random().map_err(AccessFileError::Random)?;
+    let new = FreshToken::random().map_err(AccessFileError::Random)?;
     let mut entry = String::new();
     if !before.is_empty() {
         entry.push_str(if before.ends_with('\n') { "\n" } else { "\n\n" });
     }
-    let (name, role) = (toml::Value::String(name.to_owned()), is_for.as_str());
+    let (name, role) = (toml::Value::String(name.to_owned()), grant.as_str());
     // Writing to a string cannot fail.
-    let _ = write!(entry, "[[tokens]]\nid = \"{}\"\ndigest = \"{}\"\n", new.id, new.digest);
+    let _ = write!(entry, "[[tokens]]\nid = \"{}\"\ndigest = \"{}\"\n", new.id, new.digest.expose());
     let _ = write!(entry, "name = {name}\nrole = \"{role}\"\n");
     if let Some(expires) = expires {
         let _ = writeln!(entry, "expires = {}", text_of(expires));
     }
     AccessTable::parse(&format!("{before}{entry}")).map_err(malformed)?;
     muster_os::file::replace_private(path, format!("{before}{entry}")).map_err(failed)?;
-    Ok(new.token)
+    Ok(new.bearer)
 }
 
 /// Makes the access file beside a new CA, with the token of a first administrator in a file of its
@@ -173,22 +142,10 @@ pub fn add_first_token(pki: &Path) -> Result<PathBuf, AccessFileError> {
     let (access, token) = (pki.join(ACCESS_FILE), pki.join(FIRST_TOKEN_FILE));
     let failed = |error| AccessFileError::File(token.clone(), error);
     if !access.try_exists().map_err(|error| AccessFileError::File(access.clone(), error))? {
-        let new = add_token(&access, FIRST_NAME, &TokenUse::User(Role::Admin), None)?;
+        let new = add_token(&access, FIRST_NAME, TokenGrant::User(Role::Admin), None)?;
         muster_os::file::replace_private(&token, format!("{}\n", new.expose())).map_err(failed)?;
     }
     Ok(token)
-}
-
-/// Names of users are shown in logs and lists. Those of the system itself begin with `system:`.
-fn check_name(name: &str) -> Result<(), String> {
-    let is_shown = !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(|c| c.is_control() || c == ' ');
-    if !is_shown {
-        return Err(format!("a name has 1 to {MAX_NAME} bytes, without spaces and control characters"));
-    }
-    if name.starts_with("system:") {
-        return Err("names that begin with `system:` are the cluster's own".to_owned());
-    }
-    Ok(())
 }
 
 fn read(path: &Path) -> Result<String, AccessFileError> {
@@ -225,7 +182,7 @@ mod tests {
     use std::io::Write as _;
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::super::token::Bearer;
+    use super::super::token::{Bearer, is_of};
     use super::*;
 
     #[test]
@@ -234,19 +191,19 @@ mod tests {
         let path = directory.path().join("access.toml");
         let expires = Some(WallTime(1_900_000_000_000));
         for name in ["", "a b", "a\u{7f}", "system:master", "a".repeat(129).as_str()] {
-            let refused = add_token(&path, name, &TokenUse::Worker, None);
+            let refused = add_token(&path, name, TokenGrant::Worker, None);
             assert!(matches!(refused, Err(AccessFileError::Malformed(..))) && !path.exists(), "{name:?}");
         }
-        let ann = add_token(&path, "ann", &TokenUse::User(Role::Operator), expires).unwrap();
+        let ann = add_token(&path, "ann", TokenGrant::User(Role::Operator), expires).unwrap();
         std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"# a comment").unwrap();
-        add_token(&path, "lab", &TokenUse::Worker, None).unwrap();
+        add_token(&path, "lab", TokenGrant::Worker, None).unwrap();
         let table = AccessTable::load(&path).unwrap();
         let Some(Bearer::Token { id, secret }) = Bearer::parse(ann.expose()) else { panic!() };
-        let entry = &table.tokens[id];
-        assert!(entry.digest.is_of(secret));
+        let entry = &table.tokens[&id];
+        assert!(is_of(entry.digest, secret));
         assert_eq!(
-            (entry.name.as_str(), &entry.is_for, entry.expires),
-            ("ann", &TokenUse::User(Role::Operator), expires)
+            (entry.name.as_str(), entry.grant, entry.expires),
+            ("ann", TokenGrant::User(Role::Operator), expires)
         );
         assert_eq!(table.tokens.len(), 2);
         let text = std::fs::read_to_string(&path).unwrap();

@@ -104,7 +104,7 @@ where
             return Box::pin(self.inner.call(request));
         };
         let shown = shown_by(&request);
-        let (caller, expires) = match self.access.admit(method, &shown) {
+        let (caller, _) = match self.access.admit(method, &shown) {
             Ok(admitted) => admitted,
             Err(failure) => return refuse(&failure),
         };
@@ -114,7 +114,7 @@ where
         if !watched {
             return Box::pin(answered);
         }
-        let ended = self.access.clone().ended(method, shown, expires);
+        let ended = self.access.clone().ended(method, shown);
         Box::pin(async move {
             let response = answered.await?;
             if response.headers().contains_key(Status::GRPC_STATUS) {
@@ -160,7 +160,7 @@ mod tests {
     use muster_proto::errors::reason_of;
     use muster_types::{Caller, Role};
 
-    use super::super::{TokenUse, add_token};
+    use super::super::add_token;
     use super::*;
 
     /// Who has called the service behind a layer, if it was reached.
@@ -174,8 +174,8 @@ mod tests {
     {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("access.toml");
-        let viewer = add_token(&path, "ann", &TokenUse::User(Role::Viewer), None).unwrap();
-        let access = Arc::new(AccessControl::new(Some(&path), Arc::default()).unwrap());
+        let viewer = add_token(&path, "ann", muster_types::TokenGrant::User(Role::Viewer), None).unwrap();
+        let access = Arc::new(AccessControl::new(Some(&path), false, Arc::default()).unwrap());
         let mut request = Request::builder().uri(method.path());
         for (name, value) in headers {
             request = request.header(*name, value.replace("VIEWER", viewer.expose()));

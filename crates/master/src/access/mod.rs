@@ -16,20 +16,22 @@ use arc_swap::ArcSwap;
 use muster_proto::errors::Failure;
 use muster_proto::methods::Method;
 use muster_tls::{CertificateHolder, PeerCertificate};
-use muster_types::{Caller, KeyDigest, WallTime, WorkerRecord, WorkerUid};
+use muster_types::{
+    Caller, KeyDigest, TokenDigest, TokenGrant, TokenId, TokenRecord, WallTime, WorkerRecord, WorkerUid,
+};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 use tonic::codegen::http::HeaderMap;
 use tonic::codegen::http::header::AUTHORIZATION;
 
 pub(crate) use file::{ACCESS_FILE, FIRST_TOKEN_FILE};
-pub use file::{AccessFileError, TokenUse, add_first_token, add_token};
+pub use file::{AccessFileError, add_first_token, add_token};
 pub(crate) use layer::{Authenticate, Authorize};
 
 use crate::clock;
 use crate::leader::LeaderSlot;
-use file::AccessTable;
-use token::Bearer;
+use file::{AccessTable, TokenEntry};
+use token::{Bearer, is_of};
 
 /// How often the access file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -56,6 +58,16 @@ struct Credentials {
     table: ArcSwap<AccessTable>,
     /// Raised with each change of the table.
     changes: watch::Sender<u64>,
+}
+
+/// A token as it is judged.
+struct KnownToken {
+    digest: TokenDigest,
+    /// Of the user or the worker.
+    name: String,
+    grant: TokenGrant,
+    expires: Option<WallTime>,
+    revoked: bool,
 }
 
 /// What a caller has shown, judged as far as this master can.
@@ -166,18 +178,20 @@ impl AccessControl {
         let Some(bearer) = bearer(&shown.headers)? else { return self.examine_certificate(shown.certificate.as_ref()) };
         match bearer {
             Bearer::Token { id, secret } => {
-                let table = credentials.table.load();
-                let Some(entry) = table.tokens.get(id).filter(|entry| entry.digest.is_of(secret)) else {
+                let Some(entry) = self.known_token(credentials, id).filter(|entry| is_of(entry.digest, secret)) else {
                     return if self.leads() { Err(unknown()) } else { Ok(CredentialCheck::ForLeader) };
                 };
+                if entry.revoked {
+                    return Err(unknown());
+                }
                 if entry.expires.is_some_and(|expires| expires <= clock::wall()) {
                     return Err(Failure::CredentialExpired { credential: format!("token {id}") });
                 }
-                let name = entry.name.clone();
-                let caller = match entry.is_for {
-                    TokenUse::User(role) => Caller::User { name, role },
-                    TokenUse::Worker if self.has_tls => Caller::Joining { name },
-                    TokenUse::Worker => Caller::AnyWorker { name },
+                let name = entry.name;
+                let caller = match entry.grant {
+                    TokenGrant::User(role) => Caller::User { name, role },
+                    TokenGrant::Worker if self.has_tls => Caller::Joining { name },
+                    TokenGrant::Worker => Caller::AnyWorker { name },
                 };
                 Ok(CredentialCheck::Known(caller, entry.expires))
             }
@@ -219,15 +233,35 @@ impl AccessControl {
         Ok(CredentialCheck::Known(Caller::Worker(uid), Some(expires)))
     }
 
+    /// A token of the access file, else of the store, as far as this master follows it.
+    fn known_token(&self, credentials: &Credentials, id: TokenId) -> Option<KnownToken> {
+        if let Some(TokenEntry { digest, name, grant, expires }) = credentials.table.load().tokens.get(&id).cloned() {
+            return Some(KnownToken { digest, name, grant, expires, revoked: false });
+        }
+        let record = self.slot.tokens().get(id)?;
+        let TokenRecord { digest, grant, expires, .. } = *record;
+        Some(KnownToken { digest, name: record.name.clone(), grant, expires, revoked: record.revoked.is_some() })
+    }
+
     fn leads(&self) -> bool {
         self.slot.leading().is_ok()
     }
 
     /// Ready once a stream that was admitted must end, with the reason.
-    async fn ended(self: Arc<AccessControl>, method: Method, shown: Shown, mut expires: Option<WallTime>) -> Failure {
+    async fn ended(self: Arc<AccessControl>, method: Method, shown: Shown) -> Failure {
         let Some(credentials) = &self.credentials else { return std::future::pending().await };
         let mut changes = credentials.changes.subscribe();
+        let mut tables = self.slot.watch_tokens();
         loop {
+            // The tokens of a standby and of the leader that it becomes are the same; a new term
+            // of a standby begins with others.
+            let tokens = tables.borrow_and_update().clone();
+            let mut stored = tokens.changes();
+            // What changed before is not in it.
+            let expires = match self.admit(method, &shown) {
+                Ok((_, expires)) => expires,
+                Err(failure) => return failure,
+            };
             let expired = async {
                 match expires {
                     // The wall clock decides, and may be set: it is looked at again and again.
@@ -239,10 +273,8 @@ impl AccessControl {
                 () = expired => {}
                 // The sender lives as long as this.
                 _ = changes.changed() => {}
-            }
-            match self.admit(method, &shown) {
-                Ok((_, newer)) => expires = newer,
-                Err(failure) => return failure,
+                _ = tables.changed() => {}
+                _ = stored.changed() => {}
             }
         }
     }

@@ -49,7 +49,11 @@ fn rule(method: Method) -> Rule {
         M::AccessIssueWorkerCertificate => Rule::Anyone,
         // A worker drains itself before its machine stops.
         M::MasterDrainWorker => Rule::UsersAndWorkers(Role::Operator),
-        M::MasterUndrainWorker
+        // Tokens of users are for admins, which their handlers check.
+        M::AccessCreateToken
+        | M::AccessListTokens
+        | M::AccessRevokeToken
+        | M::MasterUndrainWorker
         | M::MasterForgetWorker
         | M::MasterRevokeWorker
         | M::MasterForgetAttempt
@@ -106,6 +110,9 @@ HealthList asvoxwjt
 HealthWatch asvoxwjt
 AccessGetCaller -svoxwjt
 AccessIssueWorkerCertificate asvoxwjt
+AccessCreateToken ---ox---
+AccessListTokens ---ox---
+AccessRevokeToken ---ox---
 Reflect -svox---
 ReflectAlpha -svox---
 ApplicationRegisterApplication --vox--t

@@ -1,4 +1,4 @@
-//! `AccessService`: who a caller is, and certificates of workers.
+//! `AccessService`: who a caller is, tokens, and certificates of workers.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,10 +8,10 @@ use muster_proto::time::timestamp;
 use muster_proto::v1::access_service_server::AccessService;
 use muster_proto::{FieldViolations, v1, validate};
 use muster_tls::{Authority, TlsError};
-use muster_types::{Caller, Role, WallTime};
+use muster_types::{Caller, WallTime};
 use tonic::{Request, Response, Status};
 
-use super::caller_of;
+use super::{caller_of, tokens};
 use crate::access::{AccessControl, check_key};
 use crate::leader::{LeaderContext, LeaderSlot};
 
@@ -92,6 +92,31 @@ impl AccessService for AccessApi {
         let issued = self.issue(&*self.slot.leading()?, &caller, request.into_inner())?;
         Ok(Response::new(issued))
     }
+
+    async fn create_token(
+        &self,
+        request: Request<v1::CreateTokenRequest>,
+    ) -> Result<Response<v1::CreateTokenResponse>, Status> {
+        let caller = caller_of(request.extensions());
+        let token = tokens::create(&*self.slot.leading()?, &caller, request.into_inner()).await?;
+        Ok(Response::new(v1::CreateTokenResponse { token: Some(token) }))
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<v1::ListTokensRequest>,
+    ) -> Result<Response<v1::ListTokensResponse>, Status> {
+        Ok(Response::new(tokens::list(&*self.slot.leading()?, &request.into_inner())?))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<v1::RevokeTokenRequest>,
+    ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
+        let caller = caller_of(request.extensions());
+        let token = tokens::revoke(&*self.slot.leading()?, &caller, &request.into_inner()).await?;
+        Ok(Response::new(v1::RevokeTokenResponse { token: Some(token) }))
+    }
 }
 
 /// Whether a worker that is not known yet may get a certificate.
@@ -104,13 +129,7 @@ fn may_join(caller: &Caller) -> Result<(), Failure> {
 }
 
 fn show(caller: &Caller) -> v1::GetCallerResponse {
-    let role = match caller.role() {
-        None => v1::Role::Unspecified,
-        Some(Role::Viewer) => v1::Role::Viewer,
-        Some(Role::Submitter) => v1::Role::Submitter,
-        Some(Role::Operator) => v1::Role::Operator,
-        Some(Role::Admin) => v1::Role::Admin,
-    };
+    let role = caller.role().map_or(v1::Role::Unspecified, v1::Role::from);
     v1::GetCallerResponse {
         caller: caller.to_string(),
         role: role.into(),

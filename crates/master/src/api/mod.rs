@@ -15,6 +15,7 @@ mod raw_watch;
 mod render;
 mod session;
 pub(crate) mod submit;
+mod tokens;
 mod watch;
 mod workers;
 

@@ -10,8 +10,6 @@ use muster_config::LogFormat;
 use muster_core::placement::SelectionPolicy;
 use muster_units::{ByteSize, TimeSpan};
 
-use crate::access::TokenUse;
-
 /// The end of `--help`.
 fn after_help() -> String {
     format!("{}\nSignals: TERM and INT hand over and end this master; HUP is ignored.", muster_units::HELP)
@@ -118,8 +116,8 @@ pub enum StoreCommand {
         #[arg(long, value_name = "NAME")]
         name: String,
         /// What the token is for: viewer, submitter, operator, admin or worker.
-        #[arg(long, value_name = "ROLE", value_parser = TokenUse::parse)]
-        role: TokenUse,
+        #[arg(long, value_name = "ROLE", value_parser = str::parse::<muster_types::TokenGrant>)]
+        role: muster_types::TokenGrant,
         /// How long it is good, from now on; by default until it is taken out of the file.
         #[arg(long, value_name = "TIME")]
         ttl: Option<TimeSpan>,

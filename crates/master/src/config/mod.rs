@@ -14,8 +14,8 @@ use clap::{CommandFactory, FromArgMatches};
 use muster_config::ConfigError;
 use muster_store::Location;
 
-use crate::access::TokenUse;
 use flags::{Flags, StoreCommand};
+use muster_types::TokenGrant;
 use settings::location;
 
 /// What the program is asked to do.
@@ -41,7 +41,7 @@ pub struct NewTokenRequest {
     /// Name of the user or the worker.
     pub name: String,
     /// What it is for.
-    pub is_for: TokenUse,
+    pub grant: TokenGrant,
     /// How long it is good.
     pub ttl: Option<Duration>,
 }
@@ -74,7 +74,7 @@ pub fn invocation(args: impl IntoIterator<Item = OsString>) -> Result<MasterInvo
         Some(StoreCommand::Init { out }) => Ok(MasterInvocation::Init(out)),
         Some(StoreCommand::Token { access_file, name, role, ttl }) => {
             let ttl = ttl.map(|span| span.0);
-            Ok(MasterInvocation::Token(NewTokenRequest { access_file, name, is_for: role, ttl }))
+            Ok(MasterInvocation::Token(NewTokenRequest { access_file, name, grant: role, ttl }))
         }
         None => MasterSettings::try_from(flags).map(Box::new).map(MasterInvocation::Serve),
     }

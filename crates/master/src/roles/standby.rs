@@ -103,7 +103,7 @@ where
                 won = campaign(candidate) => Some(won?),
                 () = until_stopped(stop) => None,
                 never = watch_over(election.clone(), depositions, trust.as_ref()) => match never {},
-                never = prepared.follow(replica) => match never {},
+                never = prepared.follow(replica, slot) => match never {},
                 never = watch_store_rollback(election, slot) => match never {},
             }
         };

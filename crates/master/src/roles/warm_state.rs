@@ -11,6 +11,7 @@ use muster_store::{RecordChanges, ReplicaHandle, ReplicaUpdate};
 use muster_types::{Commit, EventsRecord, QuarantinedRecord, Write};
 
 use crate::events::CommitEventsSize;
+use crate::leader::LeaderSlot;
 use crate::view::View;
 
 /// How often updates from the replica of the store are applied. At a win, at most the updates of
@@ -24,7 +25,7 @@ pub(crate) struct WarmState {
     config: Config,
     /// The state with which the core will begin.
     pub follower: Follower,
-    /// What readers will see; nobody reads it yet.
+    /// What readers will see; nobody reads more of it yet than the tokens.
     pub view: Arc<View>,
     /// Events that are kept.
     pub events: BTreeMap<Commit, (CommitEventsSize, Arc<EventsRecord>)>,
@@ -82,16 +83,21 @@ impl WarmState {
         }
     }
 
-    /// Keeps up with the replica of the store, for ever.
-    pub(crate) async fn follow(&mut self, replica: ReplicaHandle) -> Infallible {
+    /// Keeps up with the replica of the store, for ever. What it holds of tokens is known to
+    /// `slot`.
+    pub(crate) async fn follow(&mut self, replica: ReplicaHandle, slot: &LeaderSlot) -> Infallible {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Some(update) = replica.update() {
-                self.take(update);
-            }
+            let update = replica.update();
+            let is_new = update.is_some();
+            update.into_iter().for_each(|update| self.take(update));
             self.settle().await;
+            // Until the first update there is nothing in it; what an earlier role left is newer.
+            if is_new {
+                slot.set_tokens(&self.view.tokens());
+            }
         }
     }
 }

@@ -77,6 +77,11 @@ impl View {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The tokens, which have a lock of their own.
+    pub(crate) fn tokens(&self) -> Arc<StoredTokens> {
+        self.read().tokens.clone()
+    }
+
     /// A driver by name or uid, with the commit it was read at.
     pub(crate) fn driver(&self, name: &str) -> (Commit, Option<Arc<DriverView>>) {
         let tables = self.read();

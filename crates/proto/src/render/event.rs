@@ -50,7 +50,7 @@ fn subject(subject: &Subject) -> v1::event::Subject {
             draining: *draining,
         }),
         Subject::Token { id, name, revoked } => {
-            Wire::Token(v1::TokenEvent { token_id: id.to_string(), name: name.clone(), revoked: *revoked })
+            Wire::Token(v1::TokenEvent { token_id: id.to_string(), holder: name.clone(), revoked: *revoked })
         }
     }
 }

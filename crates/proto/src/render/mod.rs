@@ -5,10 +5,12 @@ mod application;
 mod driver;
 mod event;
 mod pending;
+mod token;
 mod worker;
 
 pub use application::{ExecutorExtras, ProfileStatus, application, application_spec, executor, executor_profile};
 pub use driver::{DriverExtras, driver, driver_spec};
 pub use event::event;
 pub use pending::{pending, pending_sentence};
+pub use token::token;
 pub use worker::{WorkerExtras, worker};

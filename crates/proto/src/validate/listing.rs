@@ -1,6 +1,6 @@
 //! Requests for pages.
 
-use muster_types::{ApplicationState, DriverState, ExecutorState, WorkerState};
+use muster_types::{ApplicationState, DriverState, ExecutorState, TokenId, WorkerState};
 
 use super::checks::shown_text;
 use super::filter::{Filter, FilterTerms, StateWord, filter};
@@ -41,11 +41,17 @@ fn page<S: StateWord>(
     violations: &mut FieldViolations,
 ) -> Page<S> {
     let filter = filter(&text, terms, violations);
+    let after = begin(token, &list, &text, violations);
+    Page { size: size_of(size), after, filter, list, filter_text: text }
+}
+
+/// The key after which a page begins.
+fn begin(token: &str, list: &PagedList, filter: &str, violations: &mut FieldViolations) -> Option<String> {
     let path = Path::root("page_token");
-    let after = match token {
+    match token {
         "" => None,
         token => match token.parse::<PageToken>() {
-            Ok(token) if token.suits(&list, &text) => Some(token.after),
+            Ok(token) if token.suits(list, filter) => Some(token.after),
             Ok(_) => {
                 violations.add(&path, "was made for another list or filter; keep both from page to page");
                 None
@@ -55,13 +61,43 @@ fn page<S: StateWord>(
                 None
             }
         },
-    };
-    let size = match usize::try_from(size) {
+    }
+}
+
+fn size_of(wire: u32) -> usize {
+    match usize::try_from(wire) {
         Ok(0) => DEFAULT_PAGE_SIZE,
         Ok(size) => size.min(MAX_PAGE_SIZE),
         Err(_) => MAX_PAGE_SIZE,
-    };
-    Page { size, after, filter, list, filter_text: text }
+    }
+}
+
+/// A page of tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListTokens {
+    /// The most elements.
+    pub size: usize,
+    /// The token after which the page begins; `None` begins at the start.
+    pub after: Option<TokenId>,
+}
+
+impl ListTokens {
+    /// The token of the page that begins after this one.
+    pub fn next_token(last: TokenId) -> String {
+        PageToken::new(last.to_string(), &PagedList::Tokens, "").to_string()
+    }
+}
+
+/// Checks a list of tokens.
+pub fn list_tokens(wire: &v1::ListTokensRequest) -> Result<ListTokens, FieldViolations> {
+    let mut violations = FieldViolations::new();
+    let after = begin(&wire.page_token, &PagedList::Tokens, "", &mut violations);
+    let after = after.map(|key| {
+        let id = key.parse::<TokenId>();
+        id.map_err(|error| violations.add(&Path::root("page_token"), error.to_string()))
+    });
+    let after = after.and_then(Result::ok);
+    violations.unless_any(ListTokens { size: size_of(wire.page_size), after })
 }
 
 /// Checks a list of drivers.

@@ -13,6 +13,7 @@ mod names;
 mod policy;
 mod process;
 mod resources;
+mod tokens;
 mod watch;
 mod workers;
 
@@ -24,10 +25,11 @@ pub use applications::{
 pub use drivers::{KillDriver, SubmitDriver, kill_driver, submit_driver};
 pub use filter::{Filter, StateWord};
 pub use listing::{
-    DEFAULT_PAGE_SIZE, ListExecutors, MAX_PAGE_SIZE, Page, list_applications, list_drivers, list_executors,
-    list_workers,
+    DEFAULT_PAGE_SIZE, ListExecutors, ListTokens, MAX_PAGE_SIZE, Page, list_applications, list_drivers, list_executors,
+    list_tokens, list_workers,
 };
 pub use names::{get_application, get_driver, get_worker};
+pub use tokens::{CreateToken, create_token, revoke_token};
 pub use watch::{ReadLog, ReadLogOf, ReadWorkerLog, WatchEvents, WatchFrom, read_log, read_worker_log, watch_events};
 pub use workers::{
     AttemptOnWorker, DrainWorker, IssueWorkerCertificate, NamedWorker, drain_worker, end_quarantined, forget_attempt,
