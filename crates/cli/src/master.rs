@@ -4,7 +4,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use muster_client::v1::{Application, Driver, GetApplicationRequest, GetDriverRequest, GetWorkerRequest, Worker};
-use muster_client::{CallError, Client, ConnectOptions, MasterAddresses, Mismatch, Trust, mismatch, new_request_id};
+use muster_client::{
+    CallError, Client, ConnectOptions, KeyDigest, MasterAddresses, Mismatch, Trust, mismatch, new_request_id,
+};
 
 use crate::contexts::Target;
 use crate::failure::{AnswerRefused, CommandFailure};
@@ -55,6 +57,11 @@ impl MasterClient {
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What the cluster's CA is known by, where connections are over TLS.
+    pub(crate) fn ca_digest(&self) -> Option<KeyDigest> {
+        self.trust.as_ref().and_then(Trust::ca_digest)
     }
 
     /// The same client with a deadline that outlasts restarts of masters.

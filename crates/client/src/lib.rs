@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod access;
 mod address;
 mod applications;
 mod backoff;
@@ -50,9 +51,10 @@ pub use stream::MessageStream;
 pub use wait::{WaitError, WaitProgress};
 pub use watch::EventWatch;
 
-pub use muster_tls::{FetchCaError, Mismatch, TlsError, Trust, fetch_ca, mismatch};
+pub use muster_tls::{FetchCaError, JoinToken, Mismatch, TlsError, Trust, fetch_ca, mismatch};
 
 /// The wire types and their enums, for users that depend on this crate alone.
+pub use muster_proto::fresh_token::FreshToken;
 pub use muster_proto::{BearerToken, FILE_DESCRIPTOR_SET, FieldViolation, NotAToken, enums, errors, text, time, v1};
 pub use muster_types::{
     ApplicationState, ArtifactUri, DriverState, ExecutorState, KeyDigest, REDACTED, Reason, Verdict, WallTime,

@@ -35,6 +35,8 @@ pub struct Trust {
     pub(crate) config: Arc<ClientConfig>,
     /// The CAs; none where a digest is trusted.
     pub(crate) roots: Arc<RootCertStore>,
+    /// What the first CA is known by, which is the one that signs.
+    ca: Option<KeyDigest>,
 }
 
 impl Trust {
@@ -42,7 +44,13 @@ impl Trust {
     pub fn in_ca(pem: &str) -> Result<Trust, TlsError> {
         let roots = Arc::new(roots_of(pem)?);
         let config = builder()?.with_root_certificates(roots.clone()).with_no_client_auth();
-        Ok(Trust { config: finished(config), roots })
+        let first = CertificateDer::pem_slice_iter(pem.as_bytes()).flatten().next();
+        Ok(Trust { config: finished(config), roots, ca: first.as_ref().and_then(digest_of) })
+    }
+
+    /// What the first CA is known by.
+    pub fn ca_digest(&self) -> Option<KeyDigest> {
+        self.ca
     }
 
     /// The same trust, by a client that shows a certificate.
@@ -50,7 +58,7 @@ impl Trust {
     pub fn showing(&self, held: &HeldCertificate) -> Trust {
         let mut config = (*self.config).clone();
         config.client_auth_cert_resolver = held.0.clone();
-        Trust { config: Arc::new(config), roots: self.roots.clone() }
+        Trust { config: Arc::new(config), roots: self.roots.clone(), ca: self.ca }
     }
 
     /// Trust in the CAs of a PEM file.
@@ -66,7 +74,7 @@ impl Trust {
     pub(crate) fn in_digest(digest: KeyDigest) -> Result<Trust, TlsError> {
         let verifier = Arc::new(PinVerifier { digest, provider: provider() });
         let config = builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-        Ok(Trust { config: finished(config), roots: Arc::new(RootCertStore::empty()) })
+        Ok(Trust { config: finished(config), roots: Arc::new(RootCertStore::empty()), ca: Some(digest) })
     }
 }
 

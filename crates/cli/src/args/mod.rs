@@ -6,6 +6,7 @@ mod context;
 mod manage;
 mod show;
 mod submit;
+mod token;
 mod up;
 
 use clap::{Args, Parser, Subcommand};
@@ -17,6 +18,7 @@ pub(crate) use context::{ContextArgs, ContextCommand, LoginArgs};
 pub(crate) use manage::{DrainArgs, KillArgs, UndrainArgs, WorkerArgs, WorkerSubcommand, WorkerTarget};
 pub(crate) use show::{EventsArgs, Format, GetArgs, GetKind, ListArgs, ListKind, LogsArgs, ShowArgs};
 pub(crate) use submit::{OnWorkerLost, Restart, SubmitArgs};
+pub(crate) use token::{CreateTokenArgs, TokenArgs, TokenSubcommand};
 pub(crate) use up::{DownArgs, UpArgs};
 
 use crate::complete;
@@ -91,6 +93,10 @@ pub(crate) enum CliCommand {
     Backup(BackupArgs),
     /// Remember a cluster that is reached over TLS, and go there from now on.
     Login(LoginArgs),
+    /// Make, list and revoke the tokens that masters ask for.
+    Token(TokenArgs),
+    /// Print for whom the masters take you.
+    Whoami,
     /// Show, choose and forget the clusters that `muster login` remembered.
     Context(ContextArgs),
     /// Bring up a whole cluster on this machine.

@@ -20,6 +20,7 @@ mod spec;
 mod submit;
 mod summary;
 mod tail;
+mod token;
 mod verdict;
 mod wait;
 mod watch;
@@ -59,6 +60,8 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitStatus, CommandFailure> {
         CliCommand::Cluster(args) => cluster::cluster(master()?, args).await?,
         CliCommand::Backup(args) => backup::backup(master()?, args).await?,
         CliCommand::Login(args) => login::login(&cli.connection, args).await?,
+        CliCommand::Token(args) => token::token(master()?, args).await?,
+        CliCommand::Whoami => token::whoami(&master()?).await?,
         CliCommand::Context(args) => login::context(args)?,
         CliCommand::Up(args) => up::up(args).await?,
         CliCommand::Down(args) => up::down(args).await?,

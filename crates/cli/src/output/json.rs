@@ -36,6 +36,7 @@ wire!(
     ListApplicationsResponse,
     ListExecutorsResponse,
     ListWorkersResponse,
+    ListTokensResponse,
 );
 
 /// A message could not be printed as JSON. Either is a fault of this program.

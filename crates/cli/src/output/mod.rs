@@ -12,6 +12,7 @@ mod pending;
 mod screen;
 mod table;
 mod time;
+mod token;
 mod units;
 mod worker;
 
@@ -25,7 +26,8 @@ pub(crate) use labels::{application_state, driver_state, executor_state, is_runn
 pub(crate) use pending::pending_line;
 pub(crate) use screen::{Screen, print, style, tell};
 pub(crate) use table::{TableRow, table};
-pub(crate) use time::{DisplayClock, length};
+pub(crate) use time::{DisplayClock, instant, length};
+pub(crate) use token::{grant_word, role_word};
 pub(crate) use units::{count, size};
 pub(crate) use worker::worker_page;
 
