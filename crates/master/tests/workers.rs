@@ -238,9 +238,9 @@ async fn a_stream_stands_while_there_is_a_newer_certificate_of_its_key() {
     stands.up.send(beat).await.unwrap();
     let answered = soon("the second stream goes on", async {
         loop {
-            match stands.down.message().await.unwrap().unwrap().message {
-                Some(Down::HeartbeatAnswer(answer)) => return answer.number,
-                _ => {}
+            let message = stands.down.message().await.unwrap().unwrap().message;
+            if let Some(Down::HeartbeatAnswer(answer)) = message {
+                return answer.number;
             }
         }
     });

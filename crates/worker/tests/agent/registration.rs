@@ -148,7 +148,11 @@ async fn a_token_is_left_out_in_the_clear_over_a_network() {
         let mut stage = Stage::set();
         let mut master = Master::lead(5).await;
         let masters = vec![master.address.replace("127.0.0.1", host)];
-        stage.start_with(WorkerConfig { masters, token: Some(token.expose().parse().expect("a token")), ..stage.config(&master) });
+        stage.start_with(WorkerConfig {
+            masters,
+            token: Some(token.expose().parse().expect("a token")),
+            ..stage.config(&master)
+        });
         let (stream, _talk) = stage.register(&mut master, vec![]).await;
         assert_eq!(stream.bearer.as_deref(), expected, "the stream to {host}");
         let mut client = stage.client().await;
