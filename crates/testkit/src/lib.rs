@@ -3,6 +3,7 @@
 
 #![expect(clippy::panic, reason = "a test harness fails by panicking")]
 
+mod access_file;
 mod binaries;
 mod cluster;
 mod daemon;
@@ -17,6 +18,7 @@ mod test_ca;
 mod wait;
 pub mod world;
 
+pub use access_file::AccessFile;
 pub use binaries::{BINARIES, Binaries};
 pub use cluster::{Cluster, Options, WorkerOptions};
 pub use daemon::Daemon;

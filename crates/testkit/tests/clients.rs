@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use muster_proto::v1::{ListApplicationsRequest, ListDriversRequest};
-use muster_testkit::{ClusterSpec, Daemon, HaCluster, eventually};
+use muster_testkit::{AccessFile, Cluster, ClusterSpec, Daemon, HaCluster, Options, eventually};
 use tokio::net::TcpListener;
 
 /// How long a client may take, with the failovers and on a busy machine.
@@ -150,6 +150,30 @@ async fn a_token_is_sent_in_plaintext_to_loopback_alone() {
         let sent = authorization_sent(language, "127.0.0.1").await;
         assert_eq!(sent, Some(format!("Bearer {TOKEN}")), "{language}");
         assert_eq!(authorization_sent(language, "0.0.0.0").await, None, "{language}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_right_is_enough_and_another_is_refused_in_words() {
+    let stranger = AccessFile::new().token("ann", "submitter");
+    for language in ["go", "java", "node", "python"] {
+        let access = AccessFile::new();
+        let right = access.token("ann", "submitter");
+        let cluster = Cluster::start(access.asked_for(Options { tls: true, ..Options::default() }));
+        for token in [&right, &stranger] {
+            let mut command = client(language);
+            command.args(["/bin/sh", "-c", "exit 3"]).env("MUSTER_MASTER", cluster.address());
+            command.env("MUSTER_CA_FILE", cluster.ca().expect("it is over TLS")).env("MUSTER_TOKEN", token);
+            let mut program = Daemon::start(command, &cluster.dir().join("client.log"));
+            let status = eventually("the client's end", BOUND, async || program.wait(Duration::ZERO)).await;
+            let log = program.log();
+            if *token == right {
+                assert!(status.success() && log.contains("exit code 3"), "{language}\n{log}");
+            } else {
+                let is_clear = log.to_lowercase().contains("unauthenticated") && log.contains("not known here");
+                assert!(!status.success() && is_clear && !log.contains(token.as_str()), "{language}\n{log}");
+            }
+        }
     }
 }
 

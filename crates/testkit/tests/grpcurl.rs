@@ -1,10 +1,10 @@
-//! The page `docs/grpcurl.md`: buf's commands are run, in plaintext and over TLS, and those of
-//! grpcurl, which Debian does not have, ask for the same. `make test-clients` brings buf.
+//! The page `docs/grpcurl.md`: buf's commands are run, in plaintext, over TLS, and with a token, and
+//! those of grpcurl, which Debian does not have, ask for the same. `make test-clients` brings buf.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
-use muster_testkit::{Cluster, Options};
+use muster_testkit::{AccessFile, Cluster, Options};
 
 const PAGE: &str = include_str!("../../../docs/grpcurl.md");
 
@@ -75,6 +75,8 @@ fn call_of_buf(line: &str) -> PageCall {
             "--http2-prior-knowledge" => plaintext = true,
             "--protocol" => protocol = value(),
             "--list-services" => lists = true,
+            // grpcurl sends the headers of a call to reflection as well.
+            "--reflect-header" => assert_eq!(value(), "*"),
             "--cacert" => extras.push(format!("ca {}", value())),
             "--schema" => extras.push(format!("protos {}", value())),
             "-H" => extras.push(value()),
@@ -93,8 +95,16 @@ fn call_of_buf(line: &str) -> PageCall {
     (plaintext, extras, body, address, method)
 }
 
-/// Runs buf's commands of the page in one shell, which ends at the first that fails.
-fn run(cluster: &Cluster, commands: &[String]) -> String {
+/// Runs buf's commands of the page in one shell, all of which must succeed.
+fn run(cluster: &Cluster, commands: &[String], token: &str) -> String {
+    let output = attempt(cluster, commands, token);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    out.into_owned()
+}
+
+/// Runs them in one shell, which ends at the first that fails.
+fn attempt(cluster: &Cluster, commands: &[String], token: &str) -> Output {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("a crate lies two levels down");
     let buf = root.join(".tools/node_modules/.bin/buf");
     assert!(buf.exists(), "{} is missing: `make test-clients` installs it", buf.display());
@@ -109,11 +119,8 @@ fn run(cluster: &Cluster, commands: &[String]) -> String {
     let commands = commands.join("\n").replace("localhost:7077", cluster.address());
     let script = format!("set -eux\nbuf() {{ {} \"$@\"; }}\n{commands}\n", buf.display());
     let mut shell = Command::new("bash");
-    shell.args(["-c", &script]).current_dir(cluster.dir()).env("MUSTER_TOKEN", "none");
-    let output = shell.output().expect("bash runs");
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{out}\n{err}");
-    out.into_owned()
+    shell.args(["-c", &script]).current_dir(cluster.dir()).env("MUSTER_TOKEN", token);
+    shell.output().expect("bash runs")
 }
 
 /// What the page's commands in plaintext have printed.
@@ -129,18 +136,55 @@ fn every_command_of_the_page_works() {
     let plaintext: Vec<_> = commands("In plaintext").into_iter().map(|(_, buf)| buf).collect();
     assert!(plaintext.len() >= 15, "{plaintext:?}");
     let cluster = Cluster::start(Options { tls: false, ..Options::default() });
-    assert_answers(&run(&cluster, &plaintext));
+    assert_answers(&run(&cluster, &plaintext, "none"));
 }
 
-#[test]
-fn every_command_of_the_page_works_over_tls() {
+/// The commands in plaintext, made such over TLS as the page says, and those of that heading.
+fn over_tls() -> Vec<String> {
     let as_the_page_says =
         |buf: String| buf.replace("--http2-prior-knowledge", "--cacert ca.crt").replace("http://", "https://");
     let plaintext = commands("In plaintext").into_iter().map(|(_, buf)| as_the_page_says(buf));
     let encrypted = commands("Over TLS").into_iter().map(|(_, buf)| buf);
-    let all: Vec<_> = plaintext.chain(encrypted).collect();
+    plaintext.chain(encrypted).collect()
+}
+
+#[test]
+fn every_command_of_the_page_works_over_tls() {
     let cluster = Cluster::start(Options { tls: true, ..Options::default() });
-    let out = run(&cluster, &all);
+    let out = run(&cluster, &over_tls(), "none");
     assert_answers(&out);
     assert!(out.contains("\"driverId\": \"encrypted\""), "{out}");
+}
+
+#[test]
+fn every_command_of_the_page_works_with_a_token_and_none_without() {
+    let with_token = |buf: String| {
+        let header = "--protocol grpc -H \"authorization: Bearer $MUSTER_TOKEN\"";
+        let reflected = if buf.contains("--schema") { String::new() } else { " --reflect-header '*'".to_owned() };
+        buf.replace("--protocol grpc", &format!("{header}{reflected}"))
+    };
+    let shown: Vec<_> = commands("With a token").into_iter().map(|(_, buf)| buf).collect();
+    let all: Vec<_> = over_tls().into_iter().map(with_token).chain(shown.clone()).collect();
+    assert!(shown.iter().all(|buf| all[..all.len() - shown.len()].iter().any(|made| same_options(made, buf))));
+    let access = AccessFile::new();
+    let right = access.token("ann", "admin");
+    let cluster = Cluster::start(access.asked_for(Options { tls: true, ..Options::default() }));
+    let out = run(&cluster, &all, &right);
+    assert_answers(&out);
+    assert!(out.contains("\"driverId\": \"encrypted\""), "{out}");
+
+    let stranger = AccessFile::new().token("ann", "admin");
+    // Of a reflection that is refused, buf shows words of its own; of a call, the master's.
+    let without_reflection = |buf: &String| buf.replace("--reflect-header '*'", "--schema muster.binpb");
+    let called: Vec<_> = shown.iter().map(without_reflection).collect();
+    for (commands, words) in [(&shown, "failed to find service"), (&called, "not known here, or was revoked")] {
+        let output = attempt(&cluster, commands, &stranger);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(words), "{said}");
+    }
+}
+
+/// Whether two commands have the same options up to the message.
+fn same_options(one: &str, other: &str) -> bool {
+    one.split(" -d ").next() == other.split(" -d ").next()
 }
