@@ -84,3 +84,17 @@ fn unseen(caller: &Caller, kind: &'static str, name: &str) -> Result<(), Failure
     }
     Err(Failure::NotFound { kind, name: name.to_owned() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_seen_yet_is_an_operators_alone() {
+        for (role, may) in Role::ALL.into_iter().zip([false, false, true, true]) {
+            let caller = Caller::User { name: "ann".to_owned(), role };
+            assert_eq!(unseen(&caller, "driver", "new").is_ok(), may, "{role}");
+        }
+        assert!(matches!(unseen(&Caller::Anonymous, "driver", "new"), Err(Failure::NotFound { .. })));
+    }
+}
