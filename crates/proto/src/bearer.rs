@@ -46,8 +46,8 @@ impl BearerToken {
         self.0.to_str().unwrap_or_default().trim_start_matches("Bearer ")
     }
 
-    /// Adds it to a request to an address, `HOST:PORT`, unless it would cross a network in the clear:
-    /// no master asks for a token there, and others would read it.
+    /// Adds it to a request to an address, `HOST:PORT`, unless it would cross a network in the
+    /// clear: no master asks for a token there, and others would read it.
     pub fn attach_where_private<T>(&self, request: &mut Request<T>, address: &str, over_tls: bool) {
         if over_tls || is_loopback(address) {
             request.metadata_mut().insert("authorization", self.0.clone());

@@ -1,5 +1,6 @@
-//! The page `docs/grpcurl.md`: buf's commands are run, in plaintext, over TLS, and with a token, and
-//! those of grpcurl, which Debian does not have, ask for the same. `make test-clients` brings buf.
+//! The page `docs/grpcurl.md`: buf's commands are run, in plaintext, over TLS, and with a token,
+//! and those of grpcurl, which Debian does not have, ask for the same. `make test-clients` brings
+//! buf.
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -119,8 +119,8 @@ fn who_trusts_another_ca_or_none_is_told_so() {
     }
 }
 
-/// A master that listens beyond its machine has credentials without a flag, and a worker joins it by
-/// one text.
+/// A master that listens beyond its machine has credentials without a flag, and a worker joins it
+/// by one text.
 #[test]
 fn a_master_beyond_its_machine_has_credentials_and_a_worker_joins_it_by_its_token() {
     let cluster = Cluster::start(Options { workers: 0, ..Options::default() });

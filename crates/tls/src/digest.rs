@@ -1,5 +1,5 @@
-//! What keys are known by, and a CA is pinned by: its key's digest. A CA that is signed anew with the
-//! same key keeps it.
+//! What keys are known by, and a CA is pinned by: its key's digest. A CA that is signed anew with
+//! the same key keeps it.
 
 use muster_types::KeyDigest;
 use rustls::pki_types::CertificateDer;

@@ -36,8 +36,8 @@ pub struct ConnectionPeer(pub Option<PeerCertificate>);
 /// The connections of a listener that are ready to be served.
 pub type Incoming = ReceiverStream<io::Result<ClientConnection>>;
 
-/// The connections of a listener, at most so many at one time. Further ones wait in the kernel. Must
-/// be called within a runtime.
+/// The connections of a listener, at most so many at one time. Further ones wait in the kernel.
+/// Must be called within a runtime.
 pub fn connections(listener: TcpListener, tls: Option<Acceptor>, most: usize) -> Incoming {
     let (accepted, incoming) = mpsc::channel(1);
     tokio::spawn(async move {

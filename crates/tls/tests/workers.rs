@@ -104,10 +104,10 @@ async fn a_certificate_that_has_ended_or_is_of_another_ca_is_refused() {
         (worker(other.path(), &stranger, DAY), "DecryptError"),
     ];
     tokio::time::sleep(Duration::from_millis(1_100)).await;
-    for (one, why) in cases {
+    for (one, expected) in cases {
         let shows = Connector::new(Some(trust.showing(&one.held)), PATIENCE);
         let refused = greeting(&address, shows).await.unwrap_err();
-        assert!(refused.contains(why), "{refused}");
+        assert!(refused.contains(expected), "{refused}");
     }
 }
 

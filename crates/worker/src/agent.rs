@@ -27,7 +27,7 @@ use crate::link::{LinkActor, WorkerProfile};
 use crate::logs::{Truncations, can_punch};
 use crate::metrics::WorkerPages;
 use crate::runner::{RunnerContext, RunnerError, RunnerOrders, RunnerStart, RunnerTask, adopt_or_start};
-use crate::service::{ServeError, Server, ServiceState, bind};
+use crate::service::{Server, ServiceState, WorkerServiceError, bind};
 use crate::state::{self, Identity, StateError};
 use crate::status::AgentStatus;
 
@@ -63,7 +63,7 @@ pub enum AgentError {
     Thread(#[source] io::Error),
     /// The service failed.
     #[error("cannot serve")]
-    Serve(#[source] ServeError),
+    Serve(#[source] WorkerServiceError),
     /// The key, the certificate or the CA of this worker cannot be used.
     #[error("cannot use TLS")]
     Tls(#[source] TlsError),

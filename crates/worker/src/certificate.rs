@@ -1,4 +1,5 @@
-//! The certificate that this worker shows to masters: found on disk, asked for, and renewed in time.
+//! The certificate that this worker shows to masters: found on disk, asked for, and renewed in
+//! time.
 //!
 //! The key never leaves the machine. A master knows a worker by it from the first hello on, so the
 //! certificate for a known key is given without a token, even long after the last one has ended.
@@ -147,8 +148,8 @@ impl WorkerCertificate {
         ShownCertificate { held: self.held.clone(), until: self.until.subscribe() }
     }
 
-    /// Asks for the certificate whenever it is time, for ever: of the leader, if it is known, and of
-    /// the others.
+    /// Asks for the certificate whenever it is time, for ever: of the leader, if it is known, and
+    /// of the others.
     pub async fn keep(mut self, masters: Vec<String>, status: AgentStatus) -> Infallible {
         let mut said = String::new();
         loop {

@@ -92,8 +92,8 @@ pub(crate) enum WorkerSubcommand {
         #[arg(add = workers())]
         worker: String,
     },
-    /// Take a worker's key from it, such as when its machine was broken into. Its stream ends, and it
-    /// is refused from now on. What runs there is not ended: the worker is lost past the worker
+    /// Take a worker's key from it, such as when its machine was broken into. Its stream ends, and
+    /// it is refused from now on. What runs there is not ended: the worker is lost past the worker
     /// timeout, as if it were cut off, and what was leased to it runs again elsewhere.
     Revoke {
         /// Name or uid of the worker.

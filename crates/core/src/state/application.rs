@@ -268,8 +268,8 @@ impl Applications {
         self.by_uid.get_mut(&uid)
     }
 
-    /// Finds an application by uid, else by name. Some older records have a name in the form of a uid;
-    /// those never hide the application of that uid.
+    /// Finds an application by uid, else by name. Some older records have a name in the form of a
+    /// uid; those never hide the application of that uid.
     pub(crate) fn find(&self, name: &str) -> Option<&Application> {
         let by_uid = name.parse().ok().and_then(|uid| self.by_uid.get(&uid));
         by_uid.or_else(|| self.by_uid.get(self.by_name.get(name)?))

@@ -41,7 +41,8 @@ impl Core {
         if let Some(refusal) = self.workers.get(hello.worker).and_then(|known| refuse_known(known, hello)) {
             return Some(refusal);
         }
-        // A worker that has had such a name since before they were refused goes on with its programs.
+        // A worker that has had such a name since before they were refused goes on with its
+        // programs.
         let known = self.workers.get(hello.worker).map(|known| &known.record.name);
         if is_uid(hello.name.as_str()) && known != Some(&hello.name) {
             return Some(HelloRefusal::NameIsUid);

@@ -17,17 +17,20 @@ use tonic::codegen::http::header::AUTHORIZATION;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tower::Service;
 
-use super::{AccessControl, Shown};
+use super::{AccessControl, PresentedCredential};
 
 type AdmissionFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 /// What a call shows. The headers are few, and only those of the credential are kept.
-fn shown_by(request: &Request<Body>) -> Shown {
+fn presented_by(request: &Request<Body>) -> PresentedCredential {
     let mut headers = HeaderMap::new();
     for value in request.headers().get_all(AUTHORIZATION) {
         headers.append(AUTHORIZATION, value.clone());
     }
-    Shown { headers, certificate: request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.0.clone()) }
+    PresentedCredential {
+        headers,
+        certificate: request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.0.clone()),
+    }
 }
 
 fn refuse(failure: &Failure) -> AdmissionFuture {
@@ -65,7 +68,7 @@ where
             let status = Status::unimplemented("this master has no such method");
             return Box::pin(std::future::ready(Ok(status.into_http())));
         };
-        match self.access.screen(method, &shown_by(&request)) {
+        match self.access.screen(method, &presented_by(&request)) {
             Ok(()) => Box::pin(self.inner.call(request)),
             Err(failure) => refuse(&failure),
         }
@@ -103,7 +106,7 @@ where
         let Some(method) = Method::of_path(request.uri().path()) else {
             return Box::pin(self.inner.call(request));
         };
-        let shown = shown_by(&request);
+        let shown = presented_by(&request);
         let (caller, _) = match self.access.admit(method, &shown) {
             Ok(admitted) => admitted,
             Err(failure) => return refuse(&failure),

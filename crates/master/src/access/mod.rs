@@ -149,7 +149,7 @@ impl AccessControl {
     }
 
     /// Who makes a call that this master answers itself, if that caller may make it.
-    fn admit(&self, method: Method, shown: &Shown) -> Result<(Caller, Option<WallTime>), Failure> {
+    fn admit(&self, method: Method, shown: &PresentedCredential) -> Result<(Caller, Option<WallTime>), Failure> {
         match self.examine(shown)? {
             CredentialCheck::Known(caller, expires) => {
                 table::permit(method, &caller)?;
@@ -165,7 +165,7 @@ impl AccessControl {
 
     /// Refuses what no leader could make good. A leader's table may be newer than this one's, so a
     /// token that is not known here goes on to it.
-    fn screen(&self, method: Method, shown: &Shown) -> Result<(), Failure> {
+    fn screen(&self, method: Method, shown: &PresentedCredential) -> Result<(), Failure> {
         match self.examine(shown) {
             Ok(CredentialCheck::Known(caller, _)) => table::permit(method, &caller),
             Ok(CredentialCheck::ForLeader) => Ok(()),
@@ -173,7 +173,7 @@ impl AccessControl {
         }
     }
 
-    fn examine(&self, shown: &Shown) -> Result<CredentialCheck, Failure> {
+    fn examine(&self, shown: &PresentedCredential) -> Result<CredentialCheck, Failure> {
         let Some(credentials) = &self.credentials else { return Ok(CredentialCheck::Known(Caller::Local, None)) };
         let Some(bearer) = bearer(&shown.headers)? else { return self.examine_certificate(shown.certificate.as_ref()) };
         match bearer {
@@ -248,7 +248,7 @@ impl AccessControl {
     }
 
     /// Ready once a stream that was admitted must end, with the reason.
-    async fn ended(self: Arc<AccessControl>, method: Method, shown: Shown) -> Failure {
+    async fn ended(self: Arc<AccessControl>, method: Method, shown: PresentedCredential) -> Failure {
         let Some(credentials) = &self.credentials else { return std::future::pending().await };
         let mut changes = credentials.changes.subscribe();
         let mut tables = self.slot.watch_tokens();
@@ -282,7 +282,7 @@ impl AccessControl {
 
 /// What a call shows of its caller.
 #[derive(Debug, Clone)]
-struct Shown {
+struct PresentedCredential {
     headers: HeaderMap,
     /// Of the connection.
     certificate: Option<PeerCertificate>,

@@ -102,8 +102,8 @@ mod tests {
     use super::*;
 
     /// One line per method: who may, of anonymous, viewer, submitter, operator, admin, worker, one
-    /// that joins, and attempt. It is written by hand from docs/design/security.md, so that a slip in the table
-    /// shows.
+    /// that joins, and attempt. It is written by hand from docs/design/security.md, so that a slip
+    /// in the table shows.
     const MATRIX: &str = "\
 HealthCheck asvoxwjt
 HealthList asvoxwjt

@@ -100,8 +100,8 @@ pub enum StoreCommand {
         store: StoreFlags,
     },
     /// Make the private CA of a cluster and the token of a first administrator, for masters that
-    /// share a store: each gets a copy of the directory, and --pki. Whoever has the CA's key can pose
-    /// as a master.
+    /// share a store: each gets a copy of the directory, and --pki. Whoever has the CA's key can
+    /// pose as a master.
     Init {
         /// Directory to make; it must not hold a CA yet.
         #[arg(long, value_name = "DIRECTORY")]
@@ -142,8 +142,8 @@ pub struct StoreFlags {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsFlags {
-    /// Serve over TLS, with certificates of a private CA, which clients trust by `muster login`. It is
-    /// the default where --listen is reachable from other machines, without --insecure-listen.
+    /// Serve over TLS, with certificates of a private CA, which clients trust by `muster login`. It
+    /// is the default where --listen is reachable from other machines, without --insecure-listen.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub tls: Option<bool>,
     /// Directory of the CA. By default `pki` in the state directory, where a CA is made if there is

@@ -128,9 +128,9 @@ pub struct WorkerSettings {
     /// the worker's own user].
     #[arg(long, env = "MUSTER_WORKER_RUN_AS", value_name = "USER")]
     pub run_as: Option<String>,
-    /// A network that artifacts may be fetched from although it is this machine's own or its link's,
-    /// such as 127.0.0.0/8; may be repeated. Environment: MUSTER_WORKER_ARTIFACT_ALLOW, separated by
-    /// semicolons.
+    /// A network that artifacts may be fetched from although it is this machine's own or its
+    /// link's, such as 127.0.0.0/8; may be repeated. Environment: MUSTER_WORKER_ARTIFACT_ALLOW,
+    /// separated by semicolons.
     #[arg(long, env = "MUSTER_WORKER_ARTIFACT_ALLOW", hide_env = true, value_name = "CIDR")]
     pub artifact_allow: Vec<IpNet>,
     /// A network that artifacts are never fetched from, such as 10.0.0.0/8; may be repeated.

@@ -21,7 +21,7 @@ use crate::launch::AttemptDirectories;
 use crate::logs::Truncations;
 use crate::status::AgentStatus;
 
-pub use server::{ServeError, Server, bind};
+pub use server::{Server, WorkerServiceError, bind};
 
 /// What the handlers read.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Why the worker's own service ended.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub enum WorkerServiceError {
     /// The server failed.
     #[error(transparent)]
     Server(#[from] tonic::transport::Error),
@@ -55,7 +55,7 @@ impl Server {
     }
 
     /// Serves until `stop` changes. Streams that are open then are cut; their readers resume.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), ServeError> {
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), WorkerServiceError> {
         let health = HealthReporter::new();
         let health_service = server::health(health.clone());
         let worker = WorkerServiceServer::new(Handlers(self.state.clone()));

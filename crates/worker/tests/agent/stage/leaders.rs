@@ -1,5 +1,5 @@
-//! What a staged master says of the leader. Of a master's methods it serves `WatchLeader`, and drains,
-//! which it takes without a further deed.
+//! What a staged master says of the leader. Of a master's methods it serves `WatchLeader`, and
+//! drains, which it takes without a further deed.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
