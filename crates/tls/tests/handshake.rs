@@ -153,7 +153,7 @@ async fn shown(tls: &Arc<ServerTls>, trust: &Trust) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let shaking = tls.clone();
-    let accepted = tokio::spawn(async move { shaking.handshake(listener.accept().await.unwrap().0).await });
+    let accepted = tokio::spawn(async move { shaking.acceptor().accept(listener.accept().await.unwrap().0).await });
     let mut connector = Connector::new(Some(trust.clone()), PATIENCE);
     let Stream::Tls(stream) = connector.call(address.parse::<http::Uri>().unwrap()).await.unwrap().into_inner() else {
         panic!("it is over TLS");
