@@ -1,6 +1,6 @@
 //! Who is taken for a master, and who is not.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::path::Path;
 use std::sync::Arc;
