@@ -103,6 +103,7 @@ pub(crate) fn worker_page(
         (true, false) => drop(page.field("Draining", "yes; it still has work")),
         (true, true) => drop(page.field("Draining", "yes; nothing runs there")),
     }
+    page.field("Key", if worker.revoked { "revoked: it is refused" } else { &worker.key_digest });
     page.field("Host", &worker.host).field("Address", &worker.address).field("Version", &worker.version);
     page.field("Has", worker.total.as_ref().map(given).unwrap_or_default());
     page.field("Used", format!("{} cores, {} memory {}", cores(worker), memory(worker), custom(worker)).trim());
