@@ -154,7 +154,8 @@ fn a_directory_that_is_not_the_stores_own_is_refused_and_left_as_it_was() {
 
 #[test]
 fn bad_usage_is_exit_code_two() {
-    for args in [&["--nope"][..], &["--heartbeat", "never"], &["--listen", "0.0.0.0:0"], &["--store", "etcd:x"]] {
+    let in_the_clear = ["--listen", "0.0.0.0:0", "--tls", "false"];
+    for args in [&["--nope"][..], &["--heartbeat", "never"], &in_the_clear, &["--store", "etcd:x"]] {
         let (code, line) = refused(&program(args).output().unwrap());
         assert_eq!(code, 2, "{args:?}");
         assert!(line.starts_with("error: "), "{line}");

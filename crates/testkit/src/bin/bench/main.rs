@@ -13,6 +13,7 @@ mod load;
 mod master_connections;
 mod noop;
 mod queue;
+mod scrape;
 mod simulated;
 mod submissions;
 mod through_etcd;
@@ -41,7 +42,7 @@ struct BenchArguments {
     /// Only these kinds of `failover`; all when none is named.
     #[arg(long, value_enum)]
     fault: Vec<LeaderFault>,
-    /// Workers of the second part of `failover`.
+    /// Workers of the second part of `failover`, and of `scrape`.
     #[arg(long, default_value_t = 1_000)]
     many: usize,
     /// Finished drivers that are kept in the last part of `failover`.
@@ -73,6 +74,8 @@ enum Measurement {
     Application,
     /// Submissions into a long queue before full workers.
     Queue,
+    /// A scrape of the metrics of a leader with many workers.
+    Scrape,
     /// From the loss of a leader to the next acknowledged submission and the next start.
     Failover,
     /// Submissions and drivers through one etcd.
@@ -111,6 +114,9 @@ async fn measure(arguments: &BenchArguments) {
     let named = |subject| arguments.only.contains(&subject);
     if named(Measurement::Etcd) {
         through_etcd::measure(&mut figures).await;
+    }
+    if named(Measurement::Scrape) {
+        scrape::measure(&mut figures, arguments.many).await;
     }
     if named(Measurement::Failover) {
         let sizes = [(1, 0), (arguments.many, 0), (1, arguments.finished)];
