@@ -337,7 +337,7 @@ fn a_wrong_start_is_one_clear_line() {
     let state = state.to_str().expect("a plain path");
     let cases: [(&str, Vec<&str>, &str); 8] = [
         ("muster-master", vec!["--listen", &taken.1, "--state-dir", state], &taken.1),
-        ("muster-master", vec!["--listen", "0.0.0.0:0", "--state-dir", state], "--insecure-listen"),
+        ("muster-master", vec!["--listen", "0.0.0.0:0", "--tls", "false", "--state-dir", state], "--tls false"),
         ("muster-master", vec!["--listen", "127.0.0.1:0", "--state-dir", file], file),
         ("muster-master", vec!["--lease", "soon", "--state-dir", state], "soon"),
         ("muster-master", vec!["--store", "paper:/x", "--state-dir", state], "paper"),

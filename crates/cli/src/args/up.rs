@@ -47,8 +47,8 @@ pub(crate) struct UpArgs {
     /// Program of etcd. Default: the one that MUSTER_ETCD names, else the one in PATH.
     #[arg(long, value_name = "PATH", requires = "etcd", value_hint = clap::ValueHint::ExecutablePath)]
     pub(crate) etcd_binary: Option<PathBuf>,
-    /// Allow --listen on an address that other machines reach. There are no credentials yet: who
-    /// reaches it may run anything here.
+    /// Allow --listen on an address that other machines reach. A cluster of this machine has no
+    /// credentials: whoever reaches it may run anything here.
     #[arg(long)]
     pub(crate) insecure_listen: bool,
     /// Cores of each worker. Default: all of this machine, so that the smallest one can run the

@@ -51,6 +51,12 @@ pub(crate) enum UpError {
     /// Not an address.
     #[error("'{0}' is not an address; write HOST:PORT, such as 127.0.0.1:7077")]
     Listen(String),
+    /// Other machines reach the address.
+    #[error(
+        "--listen {0} is reachable from other machines, and whoever reaches it would command this cluster: add \
+         --insecure-listen if that is meant, or start muster-master and muster-worker, which use credentials there"
+    )]
+    Reachable(String),
     /// Something listens there.
     #[error(
         "something listens on {0} already; take another address with --listen, or a free one with --listen 127.0.0.1:0"

@@ -33,7 +33,7 @@ pub(crate) async fn up(args: &UpArgs, layout: ClusterLayout) -> Result<(), UpErr
     for name in teardown::end_stale_daemons(&layout) {
         tell(&format!("{name} of an earlier `muster up` was still there; it is replaced, and what ran goes on"));
     }
-    check_listen(&args.listen)?;
+    check_listen(&args.listen, args.insecure_listen)?;
     let mut begun = StartedCluster::default();
     let started = tokio::select! {
         started = start(&plan, &args.listen, &mut begun) => started,

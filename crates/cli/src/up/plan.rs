@@ -140,11 +140,15 @@ fn check_store(args: &UpArgs, layout: &ClusterLayout) -> Result<(), UpError> {
 }
 
 /// Checks that the address of the master is free, so that the most common mistake has a plain
-/// answer.
-pub(crate) fn check_listen(listen: &str) -> Result<(), UpError> {
+/// answer, and that it is of this machine alone, unless that is not wanted: the parts of this
+/// cluster have no credentials.
+pub(crate) fn check_listen(listen: &str, insecure_listen: bool) -> Result<(), UpError> {
     let wrong = || UpError::Listen(listen.to_owned());
     let addresses: Vec<SocketAddr> = listen.to_socket_addrs().map_err(|_| wrong())?.collect();
     let first = addresses.first().ok_or_else(wrong)?;
+    if !first.ip().is_loopback() && !insecure_listen {
+        return Err(UpError::Reachable(listen.to_owned()));
+    }
     match TcpListener::bind(first) {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(UpError::AddressInUse(listen.to_owned())),
         // Any other fault is the master's to report.
@@ -163,6 +167,13 @@ pub(crate) fn dialled(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cluster_of_this_machine_listens_beyond_it_only_if_told() {
+        assert!(matches!(check_listen("0.0.0.0:0", false), Err(UpError::Reachable(_))));
+        assert!(check_listen("0.0.0.0:0", true).is_ok());
+        assert!(check_listen("127.0.0.1:0", false).is_ok());
+    }
 
     #[test]
     fn an_address_is_checked_before_anything_starts() {
