@@ -179,9 +179,9 @@ mod tests {
     fn an_address_is_checked_before_anything_starts() {
         let busy = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = busy.local_addr().expect("it has an address").to_string();
-        assert!(matches!(check_listen(&address), Err(UpError::AddressInUse(_))));
-        assert!(matches!(check_listen("nonsense"), Err(UpError::Listen(_))));
-        assert!(check_listen("127.0.0.1:0").is_ok());
+        assert!(matches!(check_listen(&address, false), Err(UpError::AddressInUse(_))));
+        assert!(matches!(check_listen("nonsense", false), Err(UpError::Listen(_))));
+        assert!(check_listen("127.0.0.1:0", false).is_ok());
     }
 
     #[test]
