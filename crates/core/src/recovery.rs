@@ -14,7 +14,6 @@ use crate::follower::{Follower, LiveRecords, Term};
 use crate::idempotency::RequestEffect;
 use crate::restart;
 use crate::state::{Application, Driver, Executor, Worker};
-use crate::timers::Timer;
 use crate::{ClusterInfo, Config, Entropy};
 
 impl Core {
@@ -84,10 +83,11 @@ impl Core {
             self.fleet.upsert(uid, worker.facts());
             self.fleet.set_eligibility(uid, worker.eligibility());
         }
-        if worker.record.lost {
-            self.timers.arm(now.time + self.config.kept, Timer::LostWorker(uid));
-        }
+        let is_lost = worker.record.lost;
         self.workers.insert(worker);
+        if is_lost {
+            self.arm_lost_worker(now, uid);
+        }
         self.arm_drain(now, uid);
     }
 

@@ -42,6 +42,10 @@ impl FinishedRecords {
     }
 }
 
+/// How long a lost worker is at least known by its key: for so long it comes back by itself, and no
+/// other key is taken for it.
+const KEY_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
 impl Core {
     /// Keeps a driver that has ended, and makes room for it.
     pub(crate) fn finish_driver(&mut self, now: Now, uid: DriverUid) {
@@ -156,20 +160,28 @@ impl Core {
     }
 
     /// Removes a worker that has been lost for as long as finished records are kept. If it ever
-    /// returns, it registers anew. The record stays while attempts are assigned to the worker, and
+    /// returns, it registers anew. The record of a key that was revoked is never removed, and that of
+    /// another key not within [`KEY_KEPT`]. Any record stays while attempts are assigned to the worker, and
     /// while a driver is held because of it.
     pub(crate) fn retire_worker(&mut self, ctx: &Ctx<'_>, uid: WorkerUid) {
         let Some(worker) = self.workers.get(uid) else { return };
-        if !worker.record.lost || worker.record.forgotten {
+        if !worker.record.lost || worker.record.forgotten || worker.record.revoked {
             return;
         }
         if !worker.assigned.is_empty() || self.may_run_copies(worker) {
-            return self.timers.arm(ctx.now.time + self.config.kept, Timer::LostWorker(uid));
+            return self.arm_lost_worker(ctx.now, uid);
         }
         self.workers.remove(uid);
         self.fleet.remove(uid);
         self.delete(Write::DeleteWorker(uid));
         self.out.touched.workers.insert(uid);
+    }
+
+    /// Has a lost worker's record removed in time.
+    pub(crate) fn arm_lost_worker(&mut self, now: Now, uid: WorkerUid) {
+        let has_key = self.workers.get(uid).is_some_and(|worker| worker.record.key.is_some());
+        let kept = if has_key { self.config.kept.max(KEY_KEPT) } else { self.config.kept };
+        self.timers.arm(now.time + kept, Timer::LostWorker(uid));
     }
 
     /// When the oldest kept record ended, if as many are kept as the bound allows: older ones may

@@ -93,6 +93,7 @@ async fn each_method_is_for_the_same_callers_at_a_leader_and_at_a_standby() {
         Method::HealthCheck,
         Method::HealthList,
         Method::HealthWatch,
+        Method::AccessGetCaller,
         Method::AccessIssueWorkerCertificate,
         Method::MasterWatchLeader,
     ];
@@ -125,6 +126,24 @@ async fn each_caller_is_told_who_it_is() {
     let everybody = Master::start(&[]).await;
     let shown = AccessServiceClient::new(everybody.channel().await).get_caller(v1::GetCallerRequest {}).await.unwrap();
     assert_eq!((shown.get_ref().caller.as_str(), shown.get_ref().role()), ("system:local", v1::Role::Admin));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_ready_without_a_credential_of_its_own() {
+    let file = AccessFile::new();
+    let flags = [file.flags().as_slice(), &["--unready-after", "300ms"]].concat();
+    let leader = Master::start(&flags).await;
+    let (follower, control) = Follower::new();
+    control.lead(&leader.address, 1);
+    let standby = Master::start_on(follower, &flags).await;
+    let asked = tonic_health::pb::HealthCheckRequest { service: "readiness".into() };
+    let call = Call::new("/grpc.health.v1.Health/Check", &asked);
+    // Several times as long as it takes to be found unready.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    for address in [&leader.address, &standby.address] {
+        let frames = call.at(address).await;
+        assert_eq!((frames.status(), frames.messages[0].1.as_slice()), (0, [8, 1].as_slice()), "{frames:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

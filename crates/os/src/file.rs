@@ -7,7 +7,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat2};
+use rustix::io::Errno;
 
 /// Replaces a file: a reader sees all of the old content or all of the new. A crash of the machine
 /// may leave the old file, the new file or an empty one.
@@ -72,18 +73,33 @@ pub fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> 
     open_with(path, options, OFlags::NOFOLLOW)
 }
 
-/// Like [`open_regular`], but links are followed: for a path that somebody names, who may link it
-/// to what they may read.
+/// Opens a regular file for reading by a path that somebody names, who may link it to what they may
+/// read. Other than by [`open_regular`], links are followed, but not those below `/proc`, which lead
+/// to what a process has open, whatever leads there otherwise. The files of `/proc` are about
+/// processes, this one among them, and are not opened either.
 ///
 /// # Errors
-/// Those of [`open_regular`].
-pub fn open_named(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    open_with(path, options, OFlags::empty())
+/// Those of [`open_regular`], with `ELOOP` for a link below `/proc`.
+pub fn open_named(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS) {
+        Ok(opened) => regular(File::from(opened))?,
+        // An old kernel, or a sandbox.
+        Err(Errno::NOSYS | Errno::PERM) => open_with(path, OpenOptions::new().read(true), OFlags::empty())?,
+        Err(errno) => return Err(errno.into()),
+    };
+    if fstatfs(&file)?.f_type == PROC_SUPER_MAGIC {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a file of /proc"));
+    }
+    Ok(file)
 }
 
 fn open_with(path: &Path, options: &mut OpenOptions, more: OFlags) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY | more;
-    let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
+    regular(options.custom_flags(flags.bits().cast_signed()).open(path)?)
+}
+
+fn regular(file: File) -> io::Result<File> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
     }
@@ -103,6 +119,24 @@ pub fn read_small(path: &Path) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_named_file_is_followed_through_links_but_not_through_those_of_processes() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        fs::write(&file, "x").expect("written");
+        std::os::unix::fs::symlink(&file, &link).expect("linked");
+        open_named(&link).expect("a link of a file system");
+        let held = File::open(&file).expect("opened");
+        let magic = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&held));
+        let root = format!("/proc/self/root{}", file.display());
+        for refused in [magic.as_str(), &root, "/proc/self/environ"] {
+            open_named(Path::new(refused)).expect_err(refused);
+        }
+        fs::remove_file(&link).expect("removed");
+        std::os::unix::fs::symlink(&magic, &link).expect("linked");
+        open_named(&link).expect_err("a link to a link of a process");
+    }
 
     #[test]
     fn a_private_file_is_its_owners_alone() {

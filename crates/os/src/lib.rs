@@ -7,6 +7,7 @@ mod lock;
 mod pid_namespace;
 mod private_directory;
 pub mod proc;
+mod remove_tree;
 
 pub use lock::{LockError, LockFile};
 pub use pid_namespace::{NotANamespace, PidNamespace};
@@ -14,3 +15,4 @@ pub use private_directory::{
     OwnFiles, PrivateDirectoryError, make_private, make_readable, make_traversable, make_traversable_parents,
     refuse_shared,
 };
+pub use remove_tree::{is_directory, remove_tree};

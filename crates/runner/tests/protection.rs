@@ -94,7 +94,7 @@ fn programs_have_what_the_runner_was_started_with(arguments: &[&str]) {
         assert!(program.cgroups.iter().all(is_own), "{program:?}");
         let usual = ProcessAttributes {
             oom_score: own().oom_score + OOM_MORE,
-            nice: NICE,
+            nice: own().nice + NICE,
             policy: OTHER,
             autogroup: 0,
             is_locked: false,

@@ -11,6 +11,7 @@ use std::{io, thread};
 
 use muster_agent::runner_protocol::ProcessCredentials;
 use nix::unistd::{Gid, Uid, User, getgrouplist, setfsgid, setfsuid};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 /// The accounts of which a worker of root takes the first that exists: the package's, then the one
 /// that every machine has.
@@ -106,7 +107,8 @@ impl Account {
         })
     }
 
-    /// Gives the calling thread, for good, the account's rights to files in place of the worker's.
+    /// Gives the calling thread, for good, the account's rights to files in place of the worker's, and
+    /// takes every capability from it.
     /// The thread stays root's otherwise, so no program of the account can signal it.
     pub(crate) fn take_file_rights(&self) -> io::Result<()> {
         let ProcessCredentials { uid, gid, groups } = &self.credentials;
@@ -116,7 +118,13 @@ impl Account {
         // The calls return what was before, so the second ones say whether the first ones did it.
         setfsgid(gid);
         setfsuid(uid);
-        if setfsgid(gid) == gid && setfsuid(uid) == uid { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+        if setfsgid(gid) != gid || setfsuid(uid) != uid {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        // The others would still open what root's processes have open, below /proc.
+        let none = CapabilitySet::empty();
+        let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+        Ok(set_capabilities(None, sets)?)
     }
 
     /// Gives a directory or file to the account, by its descriptor and not through a link.

@@ -25,6 +25,7 @@ use tonic::{Request, Status};
 use crate::clock;
 use crate::config::MasterTrust;
 use crate::launch::in_one_line;
+use crate::link::explained;
 use crate::status::AgentStatus;
 
 /// The files in the state directory. Each is named in `STATE_OTHERS`, too.
@@ -193,7 +194,11 @@ impl WorkerCertificate {
         // The certificate itself is not shown: it may have ended.
         let connector = Connector::new(Some(self.trust.clone()), CONNECT_WITHIN);
         let channel = endpoint.timeout(ANSWER_WITHIN).connect_with_connector(connector).await;
-        let mut client = AccessServiceClient::new(channel.map_err(|error| in_one_line(&error))?);
+        let channel = match channel {
+            Ok(channel) => channel,
+            Err(error) => return Err(explained(in_one_line(&error), master, Some(&self.trust)).await),
+        };
+        let mut client = AccessServiceClient::new(channel);
         let wanted = IssueWorkerCertificateRequest {
             worker_uid: self.uid.to_string(),
             certificate_request: self.key.request().map_err(|error| in_one_line(&error))?.into(),

@@ -4,7 +4,6 @@ use muster_types::{Fault, Outcome, Reason, WorkerUid};
 
 use crate::Effect;
 use crate::core::{Core, Ctx};
-use crate::timers::Timer;
 
 impl Core {
     /// Loses the workers that the liveness table has marked. The table is told of each decision,
@@ -41,7 +40,7 @@ impl Core {
         // This comes last, so that in every prefix of the groups a lost worker has no open leased
         // attempt.
         self.put_worker(uid, |record| record.lost = true);
-        self.timers.arm(ctx.now.time + self.config.kept, Timer::LostWorker(uid));
+        self.arm_lost_worker(ctx.now, uid);
         self.emit_worker_event(ctx.now.wall, uid, "lost: not heard for longer than any lease");
     }
 }

@@ -27,6 +27,9 @@ pub enum AccessFileError {
     /// Others than its owner may change it.
     #[error("the access file {0} can be changed by others than its owner: chmod go-w it")]
     Exposed(PathBuf),
+    /// Another user, who has this number, owns it.
+    #[error("the access file {0} is another user's ({1}), who may let anybody in: chown it")]
+    Planted(PathBuf, u32),
     /// It is larger than what is read.
     #[error("the access file {0} is larger than {MAX_BYTES} bytes")]
     TooLarge(PathBuf),
@@ -151,8 +154,11 @@ pub fn add_first_token(pki: &Path) -> Result<PathBuf, AccessFileError> {
 fn read(path: &Path) -> Result<String, AccessFileError> {
     let failed = |error| AccessFileError::File(path.to_owned(), error);
     // What is judged is what is read, also if the file is replaced meanwhile.
-    let file = muster_os::file::open_named(path, std::fs::OpenOptions::new().read(true)).map_err(failed)?;
+    let file = muster_os::file::open_named(path).map_err(failed)?;
     let meta = file.metadata().map_err(failed)?;
+    if meta.uid() != 0 && meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(AccessFileError::Planted(path.to_owned(), meta.uid()));
+    }
     if meta.mode() & 0o022 != 0 {
         return Err(AccessFileError::Exposed(path.to_owned()));
     }

@@ -198,10 +198,15 @@ impl AccessControl {
             Bearer::Attempt { driver, number, token } => {
                 let Ok(leading) = self.slot.leading() else { return Ok(CredentialCheck::ForLeader) };
                 // By its uid alone: another's name may look like it.
-                let found = leading.view.read().drivers.get(driver.0).cloned();
+                let view = leading.view.read();
+                let found = view.drivers.get(driver.0).cloned();
+                let is_revoked =
+                    |worker: WorkerUid| view.workers.get(worker.0).is_some_and(|worker| worker.record.revoked);
                 let open = found.as_ref().and_then(|driver| driver.record.attempts.last());
+                // Who has broken into a machine has the tokens of what runs there.
                 let is_open = open.is_some_and(|attempt| {
                     attempt.number == number
+                        && !is_revoked(attempt.worker)
                         && attempt.outcome.is_none()
                         && bool::from(attempt.token.expose().as_bytes().ct_eq(token.as_bytes()))
                 });

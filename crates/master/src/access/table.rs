@@ -9,8 +9,6 @@ use muster_types::{Caller, Role};
 enum Rule {
     /// Whoever reaches the master.
     Anyone,
-    /// Whoever has a credential.
-    Known,
     /// Users with at least this role.
     Users(Role),
     /// The same, and programs of attempts for what is theirs. The core verifies their token again.
@@ -30,7 +28,6 @@ fn rule(method: Method) -> Rule {
     match method {
         // What these tell is in the headers of every answer, too.
         M::HealthCheck | M::HealthList | M::HealthWatch | M::MasterWatchLeader => Rule::Anyone,
-        M::AccessGetCaller => Rule::Known,
         M::Reflect
         | M::ReflectAlpha
         | M::MasterGetDriver
@@ -45,8 +42,9 @@ fn rule(method: Method) -> Rule {
         M::MasterSubmitDriver | M::MasterKillDriver | M::MasterKillApplication | M::MasterReadLog => {
             Rule::Users(Role::Submitter)
         }
-        // Its handler decides, by the key that is to be certified.
-        M::AccessIssueWorkerCertificate => Rule::Anyone,
+        // What a caller is taken for is no secret, and its handler decides on a certificate, by the
+        // key.
+        M::AccessGetCaller | M::AccessIssueWorkerCertificate => Rule::Anyone,
         // A worker drains itself before its machine stops.
         M::MasterDrainWorker => Rule::UsersAndWorkers(Role::Operator),
         // Tokens of users are for admins, which their handlers check.
@@ -77,14 +75,13 @@ pub(super) fn permit(method: Method, caller: &Caller) -> Result<(), Failure> {
         (Rule::Anyone, _) | (_, Caller::Local) | (Rule::UsersAndAttempts(_), Caller::Attempt { .. }) => true,
         (Rule::Workers | Rule::UsersAndWorkers(_), Caller::Worker(_) | Caller::AnyWorker { .. }) => true,
         (_, Caller::Anonymous) => return Err(Failure::NoCredential),
-        (Rule::Known, _) => true,
         (Rule::Users(least) | Rule::UsersAndAttempts(least) | Rule::UsersAndWorkers(least), caller) => {
             caller.role() >= Some(least)
         }
         (Rule::Workers | Rule::Nobody, _) => false,
     };
     let needed = || match rule {
-        Rule::Anyone | Rule::Known => "everybody".to_owned(),
+        Rule::Anyone => "everybody".to_owned(),
         Rule::Users(Role::Admin) => "the role admin".to_owned(),
         Rule::Users(least) => format!("the role {least} and above"),
         Rule::UsersAndAttempts(least) => format!("the role {least} and above, or an attempt"),
@@ -108,7 +105,7 @@ mod tests {
 HealthCheck asvoxwjt
 HealthList asvoxwjt
 HealthWatch asvoxwjt
-AccessGetCaller -svoxwjt
+AccessGetCaller asvoxwjt
 AccessIssueWorkerCertificate asvoxwjt
 AccessCreateToken ---ox---
 AccessListTokens ---ox---

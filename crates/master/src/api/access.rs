@@ -80,8 +80,8 @@ impl AccessService for AccessApi {
         request: Request<v1::GetCallerRequest>,
     ) -> Result<Response<v1::GetCallerResponse>, Status> {
         // A leader's table is the newest.
-        self.slot.leading()?;
-        Ok(Response::new(show(&caller_of(request.extensions()))))
+        let leading = self.slot.leading()?;
+        Ok(Response::new(leading.answered(show(&caller_of(request.extensions())))?))
     }
 
     async fn issue_worker_certificate(

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_proto::server::FORWARDED;
-use muster_proto::v1::GetClusterRequest;
-use muster_proto::v1::master_service_client::MasterServiceClient;
+use muster_proto::v1::GetCallerRequest;
+use muster_proto::v1::access_service_client::AccessServiceClient;
 use muster_store::{LeaderWatch, Member};
 use muster_tls::{Connector, Trust, mismatch};
 use tokio::time::Instant;
@@ -135,15 +135,16 @@ impl Readiness {
     }
 }
 
-/// Whether the leader answers a call that a standby forwards.
+/// Whether the leader answers a call that a standby forwards. It is one that asks for no credential,
+/// since a standby has none of its own.
 async fn answers(leader: &Member, trust: Option<Trust>) -> bool {
     let Ok(endpoint) = Endpoint::from_shared(format!("http://{}", leader.address)) else { return false };
     let asked = async {
         let connector = Connector::new(trust, ANSWER_WITHIN);
-        let mut client = MasterServiceClient::new(endpoint.connect_with_connector(connector).await.ok()?);
-        let mut request = tonic::Request::new(GetClusterRequest {});
+        let mut client = AccessServiceClient::new(endpoint.connect_with_connector(connector).await.ok()?);
+        let mut request = tonic::Request::new(GetCallerRequest {});
         request.metadata_mut().insert(FORWARDED, MetadataValue::from_static("1"));
-        client.get_cluster(request).await.ok()
+        client.get_caller(request).await.ok()
     };
     tokio::time::timeout(ANSWER_WITHIN, asked).await.is_ok_and(|answer| answer.is_some())
 }

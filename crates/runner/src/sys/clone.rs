@@ -377,6 +377,10 @@ fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
         let mut none: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+        // From here on a path decides, which a program may have made: through `/proc/self/fd` it
+        // would reach the runner's descriptors, of which the child needs none any more. It has a
+        // table of its own.
+        close_from(3);
         if let Some(credentials) = plan.credentials {
             if !user::become_for_good(credentials, &plan.limits) {
                 return (CloneStep::User, errno());
@@ -389,9 +393,6 @@ fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
         if libc::chdir(plan.work_dir.as_ptr()) != 0 {
             return (CloneStep::WorkDir, errno());
         }
-        // All of the runner's are marked already; what it was started with may not be. An old
-        // kernel does not know the call.
-        libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
     }
     // The order matters: an attempt that was held under an ended lease is cancelled before a later
     // lease is written, so a child that reads the later lease also sees the cancellation.
@@ -403,6 +404,28 @@ fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
     }
     (CloneStep::Exec, exec(plan))
 }
+
+/// Closes all descriptors from this one on. An old kernel does not know the call; there, as many are
+/// closed one by one as the runner may have.
+///
+/// # Safety
+/// System calls on numbers.
+unsafe fn close_from(first: u32) {
+    // SAFETY: numbers, and a value of our own that is written.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, first, u32::MAX, 0u32) == 0 {
+            return;
+        }
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        for fd in first..u32::try_from(limit.rlim_cur).unwrap_or(MOST_CLOSED).min(MOST_CLOSED) {
+            libc::close(fd.cast_signed());
+        }
+    }
+}
+
+/// The most descriptors that are closed one by one.
+const MOST_CLOSED: u32 = 1 << 16;
 
 /// Tries the candidates as `execvp` would: it remembers a refused permission, and any error other
 /// than a missing file ends the search.

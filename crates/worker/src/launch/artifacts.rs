@@ -194,7 +194,7 @@ fn fetch_once(
 fn open(uri: &str, has_hash: bool, networks: &ArtifactNetworks) -> Result<Box<dyn Read>, FetchError> {
     match ArtifactSource::parse(uri).map_err(FetchError::Source)? {
         ArtifactSource::File(path) => {
-            let file = open_named(&path, OpenOptions::new().read(true)).map_err(FetchError::Read)?;
+            let file = open_named(&path).map_err(FetchError::Read)?;
             Ok(Box::new(file))
         }
         ArtifactSource::Web(uri) => download(uri, has_hash, networks),

@@ -1,7 +1,7 @@
 //! Where the files of an attempt are, and how they are made with few system calls.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -138,7 +138,7 @@ impl AttemptDirectories {
     pub fn remove_scratch(&self, application: ApplicationUid) -> io::Result<()> {
         let mut made = self.scratch_made.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         made.remove(&application);
-        match fs::remove_dir_all(self.scratch_dir(application)) {
+        match muster_os::remove_tree(&self.scratch_dir(application)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             result => result,
         }
@@ -162,7 +162,7 @@ fn make_dir_if_missing(path: &Path, mode: u32) -> io::Result<()> {
 fn make_fresh_dir(path: &Path, mode: u32) -> io::Result<()> {
     match make_dir(path, mode) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            fs::remove_dir_all(path)?;
+            muster_os::remove_tree(path)?;
             make_dir(path, mode)
         }
         result => result,
@@ -217,6 +217,8 @@ fn write_resources(path: &Path, component: &str, resources: &AllocatedResources)
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -78,10 +78,11 @@ async fn open_and_read(
     Ok(())
 }
 
-/// The certificate, once there is one that holds.
+/// The certificate, as soon as there is one that holds. The link machine is told of a failure before
+/// its patience with the whole connection ends.
 async fn held(mut certificate: ShownCertificate) -> Result<HeldCertificate, String> {
     let holds = |until: &Option<WallTime>| until.is_some_and(|until| until > clock::wall());
-    match tokio::time::timeout(CONNECT_TIMEOUT, certificate.until.wait_for(holds)).await {
+    match tokio::time::timeout(CONNECT_TIMEOUT / 3, certificate.until.wait_for(holds)).await {
         Ok(Ok(_)) => Ok(certificate.held),
         Ok(Err(_)) | Err(_) => Err("this worker has no certificate yet".to_owned()),
     }
@@ -98,7 +99,7 @@ async fn connect(endpoint: Endpoint, trust: Option<Trust>) -> Result<Channel, St
 
 /// Why a stream did not come up or broke, where it is that one side speaks TLS as the other does
 /// not; else the reason as it is.
-async fn explained(reason: String, address: &str, trust: Option<&Trust>) -> String {
+pub(crate) async fn explained(reason: String, address: &str, trust: Option<&Trust>) -> String {
     match mismatch(address, trust, CONNECT_TIMEOUT).await {
         Some(Mismatch::NeedsTls) => "the master speaks TLS: name its CA with --ca".to_owned(),
         Some(Mismatch::Plaintext) => "the master does not speak TLS: leave out --ca".to_owned(),

@@ -7,4 +7,6 @@ mod dial;
 mod outgoing;
 mod sent_at;
 
+pub(crate) use dial::explained;
+
 pub use actor::{LinkActor, LinkEvent, LinkHandle, WorkerProfile};

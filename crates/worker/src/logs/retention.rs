@@ -1,16 +1,11 @@
 //! Which logs are kept: those of running attempts, then the newest, by time and by size.
 
-use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
 use muster_types::AttemptKey;
-use rustix::fs::{Dir, FileType, Mode, OFlags, chmod, openat};
-use rustix::io::Errno;
 
 use super::STREAMS;
 
@@ -46,68 +41,8 @@ impl CleanedUp {
 
 /// Removes a file, or a directory with everything in it. Returns true if it did.
 pub fn remove(path: &Path) -> io::Result<bool> {
-    if !fs::symlink_metadata(path)?.is_dir() {
-        return fs::remove_file(path).map(|()| true);
-    }
-    match fs::remove_dir_all(path) {
-        // What another user owns may be changed by it meanwhile: modes are set by paths, and root,
-        // who alone removes such directories, needs none.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_own(path)? => {
-            unlock(path)?;
-            fs::remove_dir_all(path).map(|()| true)
-        }
-        removed => removed.map(|()| true),
-    }
-}
-
-fn is_own(path: &Path) -> io::Result<bool> {
-    Ok(fs::symlink_metadata(path)?.uid() == rustix::process::geteuid().as_raw())
-}
-
-/// Makes directories writable: programs leave some that their owner may not write to, as caches do.
-fn unlock(directory: &Path) -> io::Result<()> {
-    unlock_at(rustix::fs::CWD, &c_string(directory)?)
-}
-
-/// By descriptors, none of which is had through a link: a program that still runs could put one in
-/// the place of a directory.
-fn unlock_at(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    let directory =
-        openat(parent, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    // A descriptor for reading cannot be had before, and `fchmod` takes no other.
-    chmod(format!("/proc/self/fd/{}", directory.as_raw_fd()), Mode::RWXU)?;
-    for name in directories_in(&directory)? {
-        match unlock_at(directory.as_fd(), &name) {
-            // It was removed, or another file has its name.
-            Err(error)
-                if [Errno::NOENT, Errno::NOTDIR, Errno::LOOP]
-                    .map(Errno::raw_os_error)
-                    .map(Some)
-                    .contains(&error.raw_os_error()) => {}
-            unlocked => unlocked?,
-        }
-    }
-    Ok(())
-}
-
-/// The names of the directories in a directory. They are read before any is entered, so that each
-/// level of a tree holds one descriptor.
-fn directories_in(directory: &OwnedFd) -> io::Result<Vec<CString>> {
-    let mut names = Vec::new();
-    let opened = openat(directory, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    for entry in Dir::new(opened)? {
-        let entry = entry?;
-        // A link does not count as a directory here.
-        let is_directory = matches!(entry.file_type(), FileType::Directory | FileType::Unknown);
-        if is_directory && entry.file_name() != c"." && entry.file_name() != c".." {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    Ok(names)
-}
-
-fn c_string(path: &Path) -> io::Result<CString> {
-    Ok(CString::new(path.as_os_str().as_bytes())?)
+    let removed = if muster_os::is_directory(path)? { muster_os::remove_tree(path) } else { fs::remove_file(path) };
+    removed.map(|()| true)
 }
 
 /// Removes logs of ended attempts that are older than `age`, and the oldest above `bytes` on disk
@@ -159,11 +94,7 @@ fn measure(directory: PathBuf) -> io::Result<Logs> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use muster_types::{AttemptNumber, DriverUid};
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
 
     use super::*;
 
@@ -219,32 +150,6 @@ mod tests {
         std::os::unix::fs::symlink(large.path(), &log).expect("linked");
         let age = Duration::from_secs(3_600);
         assert_eq!(remove_old_logs(root.path(), age, 100_000, SystemTime::now(), |_| false).expect("done").removed, 0);
-    }
-
-    #[test]
-    fn a_link_that_takes_a_directorys_place_is_not_unlocked() {
-        let (root, outside) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
-        let locked = fs::Permissions::from_mode(0o500);
-        fs::set_permissions(outside.path(), locked.clone()).expect("locked");
-        let (inner, link) = (root.path().join("inner"), root.path().join("link"));
-        fs::create_dir(&inner).expect("made");
-        std::os::unix::fs::symlink(outside.path(), &link).expect("linked");
-        assert!(unlock(&link).is_err(), "the root of what is removed may be a link, too");
-        let ended = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !ended.load(Ordering::Relaxed) {
-                    let _ = renameat_with(CWD, &inner, CWD, &link, RenameFlags::EXCHANGE);
-                }
-            });
-            for _ in 0..2_000 {
-                // What it finds changes under it, so it may fail.
-                let _ = unlock(root.path());
-            }
-            ended.store(true, Ordering::Relaxed);
-        });
-        let mode = outside.path().metadata().expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o500, "what the link leads to");
     }
 
     #[test]
