@@ -50,6 +50,21 @@ fn a_program_starts_with_default_signals_in_its_own_session() {
     assert_eq!(lines[4].trim(), "4", "the three streams, and the one of ls");
 }
 
+/// Through a link that a program makes there, a child would enter what the runner has open.
+#[test]
+fn no_work_directory_is_reached_through_the_runners_descriptors() {
+    let runner = TestRunner::start(NONE);
+    let mut agent = runner.connect();
+    let link = runner.file("link");
+    for fd in 3..40_u32 {
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(format!("/proc/self/fd/{fd}"), &link).unwrap();
+        let mut start = runner.shell(driver(fd), "true");
+        start.program.work_dir = link.to_str().unwrap().to_owned();
+        assert_eq!(agent.run(start).reason, Reason::WorkDirFailed, "descriptor {fd}");
+    }
+}
+
 #[test]
 fn what_cannot_be_executed_says_why() {
     let runner = TestRunner::start(&[]);
