@@ -160,9 +160,9 @@ impl Core {
     }
 
     /// Removes a worker that has been lost for as long as finished records are kept. If it ever
-    /// returns, it registers anew. The record of a key that was revoked is never removed, and that of
-    /// another key not within [`KEY_KEPT`]. Any record stays while attempts are assigned to the worker, and
-    /// while a driver is held because of it.
+    /// returns, it registers anew. The record of a key that was revoked is never removed, and that
+    /// of another key not within [`KEY_KEPT`]. Any record stays while attempts are assigned to the
+    /// worker, and while a driver is held because of it.
     pub(crate) fn retire_worker(&mut self, ctx: &Ctx<'_>, uid: WorkerUid) {
         let Some(worker) = self.workers.get(uid) else { return };
         if !worker.record.lost || worker.record.forgotten || worker.record.revoked {

@@ -74,8 +74,8 @@ pub fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> 
 }
 
 /// Opens a regular file for reading by a path that somebody names, who may link it to what they may
-/// read. Other than by [`open_regular`], links are followed, but not those below `/proc`, which lead
-/// to what a process has open, whatever leads there otherwise. The files of `/proc` are about
+/// read. Other than by [`open_regular`], links are followed, but not those below `/proc`, which
+/// lead to what a process has open, whatever leads there otherwise. The files of `/proc` are about
 /// processes, this one among them, and are not opened either.
 ///
 /// # Errors

@@ -15,16 +15,16 @@ const NAMES: usize = 1024;
 /// Removes a directory with everything in it.
 ///
 /// A program can nest directories a hundred thousand deep, so neither the stack nor the number of
-/// descriptors may grow with the depth: what is in a directory is moved up to the top, from where it
-/// is removed in its turn. Nothing is had through a link. A directory that its owner, this process,
-/// may not write to is made writable, as caches leave some.
+/// descriptors may grow with the depth: what is in a directory is moved up to the top, from where
+/// it is removed in its turn. Nothing is had through a link. A directory that its owner, this
+/// process, may not write to is made writable, as caches leave some.
 ///
 /// # Errors
 /// Those of the system calls. What is removed by then stays removed.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     let top = open_directory(CWD, &name)?;
-    let mut tree = Tree { top, moved: 0 };
+    let mut tree = RemovedTree { top, moved: 0 };
     loop {
         let names = names_in(&tree.top)?;
         if names.is_empty() {
@@ -40,13 +40,13 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
     }
 }
 
-struct Tree {
+struct RemovedTree {
     top: OwnedFd,
     /// How many directories were moved up; each gets a name of its own.
     moved: u64,
 }
 
-impl Tree {
+impl RemovedTree {
     /// Removes an entry of the top.
     fn remove(&mut self, name: &CStr) -> io::Result<()> {
         if !is_left(passable(&self.top, || remove_at(&self.top, name)))? {
@@ -106,7 +106,8 @@ fn is_left(removed: rustix::io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Does something to a directory; if it may not be, once more after the directory was made writable.
+/// Does something to a directory; if it may not be, once more after the directory was made
+/// writable.
 fn passable(directory: &OwnedFd, act: impl Fn() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
     match act() {
         Err(Errno::ACCESS) => {

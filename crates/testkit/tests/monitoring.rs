@@ -62,14 +62,16 @@ async fn pages(cluster: &Cluster) -> (String, String) {
     assert!(cluster.muster_ok(&["logs", &good]).contains("good"));
     let (master, worker) = (http_of(cluster.master.as_ref().expect("it runs")), http_of(&cluster.workers["w1"]));
     // A worker hears of its attempts before the master does, but a heartbeat may be on its way.
-    let worker = eventually("a heartbeat was answered", Duration::from_secs(20), async || {
-        let page = page(&worker, "/metrics");
-        value(&page, "muster_worker_heartbeat_round_trip_seconds_count")
-            .is_some_and(|count| count > 0.0)
-            .then_some(page)
-    })
-    .await;
-    (page(&master, "/metrics"), worker)
+    // A master measures from one to the next.
+    let counted = async |address: &str, series: &str| {
+        eventually("heartbeats are counted", Duration::from_secs(20), async || {
+            let page = page(address, "/metrics");
+            value(&page, series).is_some_and(|count| count > 0.0).then_some(page)
+        })
+        .await
+    };
+    let worker = counted(&worker, "muster_worker_heartbeat_round_trip_seconds_count").await;
+    (counted(&master, "muster_master_heartbeat_interval_seconds_count").await, worker)
 }
 
 /// Writes the pages where a tool can read them.

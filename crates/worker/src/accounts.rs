@@ -107,9 +107,9 @@ impl Account {
         })
     }
 
-    /// Gives the calling thread, for good, the account's rights to files in place of the worker's, and
-    /// takes every capability from it.
-    /// The thread stays root's otherwise, so no program of the account can signal it.
+    /// Gives the calling thread, for good, the account's rights to files in place of the worker's,
+    /// and takes every capability from it. The thread stays root's otherwise, so no program of the
+    /// account can signal it.
     pub(crate) fn take_file_rights(&self) -> io::Result<()> {
         let ProcessCredentials { uid, gid, groups } = &self.credentials;
         let groups: Vec<_> = groups.iter().map(|group| rustix::process::Gid::from_raw(*group)).collect();

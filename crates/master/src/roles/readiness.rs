@@ -135,8 +135,8 @@ impl Readiness {
     }
 }
 
-/// Whether the leader answers a call that a standby forwards. It is one that asks for no credential,
-/// since a standby has none of its own.
+/// Whether the leader answers a call that a standby forwards. It is one that asks for no
+/// credential, since a standby has none of its own.
 async fn answers(leader: &Member, trust: Option<Trust>) -> bool {
     let Ok(endpoint) = Endpoint::from_shared(format!("http://{}", leader.address)) else { return false };
     let asked = async {

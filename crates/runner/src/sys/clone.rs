@@ -405,8 +405,8 @@ fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
     (CloneStep::Exec, exec(plan))
 }
 
-/// Closes all descriptors from this one on. An old kernel does not know the call; there, as many are
-/// closed one by one as the runner may have.
+/// Closes all descriptors from this one on. An old kernel does not know the call; there, as many
+/// are closed one by one as the runner may have.
 ///
 /// # Safety
 /// System calls on numbers.

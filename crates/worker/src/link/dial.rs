@@ -78,8 +78,8 @@ async fn open_and_read(
     Ok(())
 }
 
-/// The certificate, as soon as there is one that holds. The link machine is told of a failure before
-/// its patience with the whole connection ends.
+/// The certificate, as soon as there is one that holds. The link machine is told of a failure
+/// before its patience with the whole connection ends.
 async fn held(mut certificate: ShownCertificate) -> Result<HeldCertificate, String> {
     let holds = |until: &Option<WallTime>| until.is_some_and(|until| until > clock::wall());
     match tokio::time::timeout(CONNECT_TIMEOUT / 3, certificate.until.wait_for(holds)).await {
