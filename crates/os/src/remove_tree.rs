@@ -226,7 +226,7 @@ mod tests {
             for _ in 0..1_000 {
                 let _ = fs::create_dir_all(inner.join("more"));
                 let _ = symlink(outside.path(), &link);
-                let _ = fs::set_permissions(inner.join("more"), fs::Permissions::from_mode(0));
+                let _ = fs::set_permissions(inner.join("more"), fs::Permissions::from_mode(0o000));
                 let _ = remove_tree(&top);
             }
             ended.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -243,7 +243,7 @@ mod tests {
         fs::create_dir_all(top.join("closed/inner/more")).expect("made");
         fs::write(top.join("closed/inner/more/file"), "x").expect("written");
         for path in ["closed/inner/more", "closed/inner", "closed"] {
-            fs::set_permissions(top.join(path), fs::Permissions::from_mode(0)).expect("closed");
+            fs::set_permissions(top.join(path), fs::Permissions::from_mode(0o000)).expect("closed");
         }
         remove_tree(&top).expect("removed");
         assert!(!top.exists());
