@@ -246,7 +246,8 @@ impl Failure {
             F::NoCredential => row(
                 Code::Unauthenticated,
                 reason::NO_CREDENTIAL,
-                "this cluster asks for a credential: send `authorization: Bearer TOKEN`",
+                "this cluster asks for a credential: log in with `muster login`, give --token-file, or send \
+                 `authorization: Bearer TOKEN`",
             ),
             F::BadCredential { message } => row(Code::Unauthenticated, reason::BAD_CREDENTIAL, message),
             F::CredentialExpired { credential } => {
