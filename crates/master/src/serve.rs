@@ -86,12 +86,8 @@ pub(crate) fn serve(
         .max_decoding_message_size(MAX_REQUEST);
     // Links of workers are not compressed: heartbeats are small, and a link stays within one
     // machine room.
-    let link = WorkerLinkServiceServer::new(LinkService::new(
-        slot.clone(),
-        election.clone(),
-        peers.access.requires_certificates(),
-    ))
-    .max_decoding_message_size(MAX_LINK_MESSAGE);
+    let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
+        .max_decoding_message_size(MAX_LINK_MESSAGE);
     let hosts = Arc::new(peers.hosts);
     let (outer, inner) = (peers.access.clone(), peers.access);
     let reflected = Arc::new(ReflectionIndex::lazy(&SERVICES));

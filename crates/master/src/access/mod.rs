@@ -93,11 +93,6 @@ impl AccessControl {
         Ok(AccessControl { credentials: credentials.transpose()?, has_tls, slot, issued: Mutex::default() })
     }
 
-    /// Whether a worker must show a certificate.
-    pub(crate) fn requires_certificates(&self) -> bool {
-        self.credentials.is_some() && self.has_tls
-    }
-
     /// Remembers the certificate that a worker was given, so that its streams stand until it ends.
     pub(crate) fn note_issued(&self, worker: WorkerUid, key: KeyDigest, expires: WallTime) {
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);

@@ -43,13 +43,11 @@ const LOADED_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct LinkService {
     slot: Arc<LeaderSlot>,
     election: LeaderWatch,
-    /// Whether a worker must show a certificate.
-    requires_certificates: bool,
 }
 
 impl LinkService {
-    pub(crate) fn new(slot: Arc<LeaderSlot>, election: LeaderWatch, requires_certificates: bool) -> LinkService {
-        LinkService { slot, election, requires_certificates }
+    pub(crate) fn new(slot: Arc<LeaderSlot>, election: LeaderWatch) -> LinkService {
+        LinkService { slot, election }
     }
 
     /// The term, if this master leads or is about to; else a goodbye that names the leader.
@@ -122,7 +120,7 @@ async fn open(
     let version = hello.common_version();
     let hello =
         Hello::try_from(hello).map_err(|error| Failure::BadRequest(FieldViolations::of("hello", error.to_string())))?;
-    let key = match key_of(service, certificate.as_ref(), &hello) {
+    let key = match key_of(certificate.as_ref(), &hello) {
         Ok(key) => key,
         Err(goodbye) => {
             // If this fails, nobody is there to be told.
@@ -140,20 +138,14 @@ async fn open(
     Ok(())
 }
 
-/// The key that a worker has proven, if its certificate is for the uid of its hello.
-fn key_of(
-    service: &LinkService,
-    certificate: Option<&PeerCertificate>,
-    hello: &Hello,
-) -> Result<Option<KeyDigest>, Goodbye> {
-    let refused = |word, message: String| Err(Goodbye::Refused(word, message));
+/// The key that a worker has proven, if its certificate is for the uid of its hello. Where it needs
+/// a certificate, only one that has shown one comes here: the table of methods sees to it.
+fn key_of(certificate: Option<&PeerCertificate>, hello: &Hello) -> Result<Option<KeyDigest>, Goodbye> {
     match certificate.map(|certificate| (certificate.holder, certificate.key)) {
         Some((CertificateHolder::Worker(uid), key)) if uid == hello.worker => Ok(Some(key)),
         Some((CertificateHolder::Worker(uid), _)) => {
-            refused("UID_MISMATCH", format!("the certificate is of worker {uid}, and the hello of {}", hello.worker))
-        }
-        Some((CertificateHolder::Master, _)) | None if service.requires_certificates => {
-            refused("NO_CERTIFICATE", "a worker needs a certificate here: start it with --token-file".to_owned())
+            let message = format!("the certificate is of worker {uid}, and the hello of {}", hello.worker);
+            Err(Goodbye::Refused("UID_MISMATCH", message))
         }
         Some((CertificateHolder::Master, _)) | None => Ok(None),
     }
