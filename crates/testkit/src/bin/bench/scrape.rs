@@ -2,6 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use muster_testkit::{Cluster, NamespaceNetwork, Options, Submit};
@@ -41,16 +43,18 @@ pub(crate) async fn measure(figures: &mut Figures, workers: usize) {
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         alone.push(p99(&submit(&clients, &driver, COUNT, 8).await));
-        let http = http.clone();
+        let (http, is_over) = (http.clone(), Arc::new(AtomicBool::new(false)));
+        let over = is_over.clone();
         let scraping = tokio::spawn(async move {
-            loop {
+            while !over.load(Ordering::Relaxed) {
                 let http = http.clone();
                 let _ = tokio::task::spawn_blocking(move || scrape(&http)).await;
                 tokio::time::sleep(PAUSE).await;
             }
         });
         beside.push(p99(&submit(&clients, &driver, COUNT, 8).await));
-        scraping.abort();
+        is_over.store(true, Ordering::Relaxed);
+        let _ = scraping.await;
     }
     figures.add("a submission, p99", median(alone), "ms");
     figures.add("the same beside ten scrapes a second, p99", median(beside), "ms");
