@@ -222,18 +222,10 @@ async fn a_stream_stands_while_there_is_a_newer_certificate_of_its_key() {
     let ((mut w1, one), (mut w2, two)) = (worker("w1"), worker("w2"));
     let (first, second) = (secured.key("w1.key"), secured.key("w2.key"));
     let (of_one, of_two) = (short(&first, one), short(&second, two));
-    let mut ends = secured.hello(&mut w1, Some(&of_one), None).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+    let ends = secured.hello(&mut w1, Some(&of_one), None).await.unwrap_or_else(|refusal| panic!("{refusal}"));
     let mut stands = secured.hello(&mut w2, Some(&of_two), None).await.unwrap_or_else(|refusal| panic!("{refusal}"));
     secured.issue(&second, two, None).await.unwrap();
-    let ended = soon("the first stream ends", async {
-        loop {
-            match ends.down.message().await {
-                Ok(Some(_)) => {}
-                other => return other,
-            }
-        }
-    });
-    assert_failure(&ended.await.unwrap_err(), Code::Unauthenticated, "CREDENTIAL_EXPIRED");
+    assert_failure(&failure_of(ends.down).await, Code::Unauthenticated, "CREDENTIAL_EXPIRED");
     let beat = v1::LinkRequest { message: Some(Up::Heartbeat(v1::Heartbeat { number: 7 })) };
     stands.up.send(beat).await.unwrap();
     let answered = soon("the second stream goes on", async {

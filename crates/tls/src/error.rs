@@ -45,8 +45,8 @@ pub enum TlsError {
     #[error("cannot make a certificate")]
     Make(#[from] rcgen::Error),
     /// Clients cannot be verified.
-    #[error("cannot verify clients: {0}")]
-    Verifier(String),
+    #[error("cannot verify clients")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
     /// rustls refuses a setting or a certificate.
     #[error("cannot use a certificate")]
     Use(#[from] rustls::Error),

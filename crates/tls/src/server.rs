@@ -41,8 +41,8 @@ impl ServerTls {
     pub fn new(authority: Authority, reached: Vec<String>) -> Result<ServerTls, TlsError> {
         let certificate = HeldCertificate::default();
         certificate.show(authority.issue_master(&reached, LIFE)?);
-        let clients = client_verifier(Arc::new(roots_of(authority.pem())?)).allow_unauthenticated().build();
-        let config = server_config(clients.map_err(|error| TlsError::Verifier(error.to_string()))?, &certificate)?;
+        let clients = client_verifier(Arc::new(roots_of(authority.pem())?)).allow_unauthenticated().build()?;
+        let config = server_config(clients, &certificate)?;
         Ok(ServerTls { authority: Arc::new(authority), reached, certificate, config })
     }
 
@@ -96,8 +96,7 @@ pub struct Acceptor {
 impl Acceptor {
     /// Of a worker: it shows the certificate that is held, to masters that are trusted.
     pub fn of_worker(held: &HeldCertificate, trust: &Trust) -> Result<Acceptor, TlsError> {
-        let clients =
-            client_verifier(trust.roots.clone()).build().map_err(|error| TlsError::Verifier(error.to_string()))?;
+        let clients = client_verifier(trust.roots.clone()).build()?;
         Ok(Acceptor { config: server_config(clients, held)?, is_for_masters: true })
     }
 

@@ -70,3 +70,16 @@ pub fn renewal_time(from: WallTime, until: WallTime, of_tenth: f64) -> WallTime 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a length")]
     WallTime(from.0.saturating_add(after as u64))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_made_anew_after_more_than_half_of_its_life_and_by_two_thirds() {
+        let (from, until) = (WallTime(1_000), WallTime(31_000));
+        assert_eq!(renewal_time(from, until, 0.0), WallTime(21_000));
+        assert_eq!(renewal_time(from, until, 1.0), WallTime(18_000));
+        assert_eq!(renewal_time(until, from, 0.5), until, "one that makes no sense is asked for at once");
+    }
+}

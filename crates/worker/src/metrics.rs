@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use muster_proto::server::metrics::{
-    AtomicHistogram, MetricsWriter, ProcessUsage, SECONDS, metric, metric_in, process_metrics,
+    AtomicHistogram, MetricsWriter, ProcessUsage, SECONDS, count, flag, float, metric, metric_in, process_metrics,
 };
 use muster_proto::server::{CallMetrics, HttpPages};
 use muster_types::{AllocatedResources, AttemptState, Outcome, Reason};
@@ -179,17 +179,4 @@ fn usage() -> Option<ProcessUsage> {
         max_files: usage.max_files,
         started: usage.started,
     })
-}
-
-fn flag(value: bool) -> f64 {
-    f64::from(u8::from(value))
-}
-
-fn count(value: usize) -> f64 {
-    float(u64::try_from(value).unwrap_or(u64::MAX))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "metrics are floats; those of 2^53 and more are rounded")]
-fn float(value: u64) -> f64 {
-    value as f64
 }

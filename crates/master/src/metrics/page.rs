@@ -10,7 +10,9 @@ use std::time::Duration;
 use muster_core::WorkerView;
 use muster_core::placement::Policy;
 use muster_proto::server::HttpPages;
-use muster_proto::server::metrics::{MetricName, MetricsWriter, metric, metric_in, process_metrics};
+use muster_proto::server::metrics::{
+    MetricName, MetricsWriter, count, flag, float, metric, metric_in, process_metrics,
+};
 use muster_types::{ApplicationState, DriverState, Reason, Resources, WallTime, WorkerState};
 use tokio::sync::mpsc;
 
@@ -235,17 +237,4 @@ fn size_of(directory: &Path) -> u64 {
         Err(_) => 0,
     };
     entries.flatten().map(size).sum()
-}
-
-fn flag(value: bool) -> f64 {
-    f64::from(u8::from(value))
-}
-
-fn count(value: usize) -> f64 {
-    float(u64::try_from(value).unwrap_or(u64::MAX))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "metrics are floats; those of 2^53 and more are rounded")]
-fn float(value: u64) -> f64 {
-    value as f64
 }

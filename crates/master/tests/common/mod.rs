@@ -140,3 +140,17 @@ pub async fn until(client: &mut MasterServiceClient<Channel>, id: &str, state: v
 pub fn assert_failure(status: &Status, code: Code, reason: &str) {
     assert_eq!((status.code(), reason_of(status).as_deref()), (code, Some(reason)), "{status:?}");
 }
+
+/// Reads a stream until it fails.
+pub async fn failure_of<T>(mut stream: tonic::Streaming<T>) -> Status {
+    let failed = async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the stream ends without a failure"),
+                Err(status) => return status,
+            }
+        }
+    };
+    soon("the stream fails", failed).await
+}

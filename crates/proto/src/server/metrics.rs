@@ -195,6 +195,22 @@ impl MetricsWriter<'_> {
     }
 }
 
+/// The number of a truth: 1 or 0.
+pub fn flag(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+/// A count as a number.
+pub fn count(value: usize) -> f64 {
+    float(u64::try_from(value).unwrap_or(u64::MAX))
+}
+
+/// A whole number as one of metrics, which are floats: those of 2^53 and more are rounded.
+#[expect(clippy::cast_precision_loss, reason = "it says so")]
+pub fn float(value: u64) -> f64 {
+    value as f64
+}
+
 /// What a process uses.
 #[derive(Debug, Clone, Copy)]
 pub struct ProcessUsage {
