@@ -6,6 +6,7 @@
 mod application;
 mod artifact_uri;
 mod attempt;
+mod binding;
 mod caller;
 mod command;
 mod driver;
@@ -27,6 +28,7 @@ mod worker;
 pub use application::*;
 pub use artifact_uri::*;
 pub use attempt::*;
+pub use binding::*;
 pub use caller::*;
 pub use command::*;
 pub use driver::*;

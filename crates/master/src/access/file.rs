@@ -1,4 +1,4 @@
-//! The access file: who has which token, and what each may do.
+//! The access file: who has which token or role, and what each may do.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use muster_proto::fresh_token::FreshToken;
-use muster_types::{Role, TokenDigest, TokenGrant, TokenId, WallTime, check_token_name};
+use muster_types::{Principal, Role, RoleBindings, TokenDigest, TokenGrant, TokenId, WallTime, check_token_name};
 use serde::Deserialize;
 
 /// The most bytes of the file: some thousands of tokens.
@@ -51,10 +51,13 @@ pub(crate) struct TokenEntry {
     pub(super) expires: Option<WallTime>,
 }
 
-/// All tokens by their ids.
+/// What the file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct AccessTable {
+    /// All tokens by their ids.
     pub(super) tokens: BTreeMap<TokenId, TokenEntry>,
+    /// The roles of users that certificates and JWTs name.
+    pub(super) bindings: RoleBindings,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +65,8 @@ pub(crate) struct AccessTable {
 struct WireTable {
     #[serde(default)]
     tokens: Vec<WireToken>,
+    #[serde(default)]
+    bindings: Vec<WireBinding>,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +77,14 @@ struct WireToken {
     name: String,
     role: String,
     expires: Option<toml::value::Datetime>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireBinding {
+    user: Option<String>,
+    group: Option<String>,
+    role: String,
 }
 
 impl AccessTable {
@@ -100,7 +113,22 @@ impl AccessTable {
                 return Err(wrong(format!("another token has the id {}", token.id)));
             }
         }
-        Ok(AccessTable { tokens })
+        let mut bindings = RoleBindings::default();
+        for (index, binding) in wire.bindings.into_iter().enumerate() {
+            let wrong = |sentence: String| format!("binding {}: {sentence}", index + 1);
+            let principal = match (binding.user, binding.group) {
+                (Some(user), None) => Principal::User(user),
+                (None, Some(group)) => Principal::Group(group),
+                _ => return Err(wrong("it names a user or a group, and one of them".to_owned())),
+            };
+            principal.check().map_err(wrong)?;
+            let role = binding.role.parse::<Role>().map_err(|error| wrong(format!("its role is {error}")))?;
+            if bindings.0.contains_key(&principal) {
+                return Err(wrong(format!("another binding is of {principal}")));
+            }
+            bindings.0.insert(principal, role);
+        }
+        Ok(AccessTable { tokens, bindings })
     }
 }
 
@@ -222,6 +250,15 @@ mod tests {
     }
 
     #[test]
+    fn a_role_is_bound_to_a_user_or_to_a_group() {
+        let text = "[[bindings]]\nuser = 'jwt:ann'\nrole = 'viewer'\n[[bindings]]\ngroup = 'ops'\nrole = 'operator'";
+        let bindings = AccessTable::parse(text).unwrap().bindings;
+        assert_eq!(bindings.role_of("jwt:ann", &[]), Some(Role::Viewer));
+        assert_eq!(bindings.role_of("jwt:ann", &["ops".to_owned()]), Some(Role::Operator));
+        assert_eq!(bindings.role_of("ops", &["jwt:ann".to_owned()]), None);
+    }
+
+    #[test]
     fn a_file_that_is_too_large_is_refused_as_a_whole() {
         let file = tempfile::NamedTempFile::new().unwrap();
         // Its beginning makes sense.
@@ -250,6 +287,11 @@ mod tests {
             (entry("0123456789ab", "ann", "viewer", "groups = []"), "unknown field `groups`"),
             (format!("{good}{good}"), "token 2: another token has the id"),
             ("tokens = 7".to_owned(), "invalid type"),
+            ("[[bindings]]\nrole = 'viewer'".to_owned(), "binding 1: it names a user or a group"),
+            ("[[bindings]]\nuser = 'ann'\ngroup = 'ann'\nrole = 'viewer'".to_owned(), "a user or a group"),
+            ("[[bindings]]\nuser = 'system:ann'\nrole = 'viewer'".to_owned(), "`system:`"),
+            ("[[bindings]]\nuser = 'ann'\nrole = 'worker'".to_owned(), "its role is not one of viewer"),
+            ("[[bindings]]\nuser = 'ann'\nrole = 'viewer'\n".repeat(2), "binding 2: another binding is of user ann"),
         ] {
             let error = AccessTable::parse(&text).unwrap_err();
             assert!(error.contains(fault), "{error}");
