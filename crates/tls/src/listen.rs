@@ -1,6 +1,7 @@
 //! Accepts connections, a bounded number at a time, and shakes hands where they are encrypted.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -28,10 +29,14 @@ pub struct ClientConnection {
     _place: OwnedSemaphorePermit,
 }
 
-/// The certificate that the other side has shown, if any. It is found once per connection, and each
-/// of its calls carries it.
+/// The other side. It is found once per connection, and each of its calls carries it.
 #[derive(Debug, Clone)]
-pub struct ConnectionPeer(pub Option<PeerCertificate>);
+pub struct ConnectionPeer {
+    /// Its address; `None` if it was gone already.
+    pub address: Option<SocketAddr>,
+    /// The certificate that it has shown, if any.
+    pub certificate: Option<PeerCertificate>,
+}
 
 /// The connections of a listener that are ready to be served.
 pub type Incoming = ReceiverStream<io::Result<ClientConnection>>;
@@ -101,7 +106,7 @@ impl Connected for ClientConnection {
     type ConnectInfo = ConnectionPeer;
 
     fn connect_info(&self) -> ConnectionPeer {
-        ConnectionPeer(self.stream.peer())
+        ConnectionPeer { address: self.stream.tcp().peer_addr().ok(), certificate: self.stream.peer() }
     }
 }
 

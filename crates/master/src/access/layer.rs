@@ -29,7 +29,7 @@ fn presented_by(request: &Request<Body>) -> PresentedCredential {
     }
     PresentedCredential {
         headers,
-        certificate: request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.0.clone()),
+        certificate: request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.certificate.clone()),
     }
 }
 
@@ -107,12 +107,12 @@ where
             return Box::pin(self.inner.call(request));
         };
         let shown = presented_by(&request);
-        let (caller, _) = match self.access.admit(method, &shown) {
-            Ok(admitted) => admitted,
+        let known = match self.access.admit(method, &shown) {
+            Ok(known) => known,
             Err(failure) => return refuse(&failure),
         };
         let watched = self.access.credentials.is_some() && method.answers_with_a_stream();
-        request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(known.caller);
         let answered = self.inner.call(request);
         if !watched {
             return Box::pin(answered);

@@ -8,6 +8,7 @@ mod token;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -70,13 +71,55 @@ struct KnownToken {
     revoked: bool,
 }
 
+/// A caller, and by what it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KnownCaller {
+    pub(super) caller: Caller,
+    pub(super) proof: Proof,
+    /// When the proof is good no longer.
+    pub(super) expires: Option<WallTime>,
+}
+
+/// By what a caller is known. It is displayed without anything of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Nothing is asked for here.
+    Local,
+    /// Nothing was shown.
+    Nothing,
+    /// A token of the access file or of the store.
+    Token(TokenId),
+    /// A certificate for this key.
+    Certificate(KeyDigest),
+    /// The token of an attempt.
+    Attempt,
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Proof::Local => f.write_str("local"),
+            Proof::Nothing => f.write_str("nothing"),
+            Proof::Token(id) => write!(f, "token:{id}"),
+            Proof::Certificate(key) => write!(f, "certificate:{key}"),
+            Proof::Attempt => f.write_str("attempt"),
+        }
+    }
+}
+
 /// What a caller has shown, judged as far as this master can.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum CredentialCheck {
     /// This caller.
-    Known(Caller, Option<WallTime>),
+    Known(KnownCaller),
     /// A credential that this master does not know, and the leader may.
     ForLeader,
+}
+
+impl CredentialCheck {
+    fn known(caller: Caller, proof: Proof, expires: Option<WallTime>) -> CredentialCheck {
+        CredentialCheck::Known(KnownCaller { caller, proof, expires })
+    }
 }
 
 impl AccessControl {
@@ -144,15 +187,15 @@ impl AccessControl {
     }
 
     /// Who makes a call that this master answers itself, if that caller may make it.
-    fn admit(&self, method: Method, shown: &PresentedCredential) -> Result<(Caller, Option<WallTime>), Failure> {
+    fn admit(&self, method: Method, shown: &PresentedCredential) -> Result<KnownCaller, Failure> {
         match self.examine(shown)? {
-            CredentialCheck::Known(caller, expires) => {
-                table::permit(method, &caller)?;
-                Ok((caller, expires))
+            CredentialCheck::Known(known) => {
+                table::permit(method, &known.caller)?;
+                Ok(known)
             }
             // What only a leader can tell is nobody here.
             CredentialCheck::ForLeader if table::permit(method, &Caller::Anonymous).is_ok() => {
-                Ok((Caller::Anonymous, None))
+                Ok(KnownCaller { caller: Caller::Anonymous, proof: Proof::Nothing, expires: None })
             }
             CredentialCheck::ForLeader => Err(unknown()),
         }
@@ -162,14 +205,16 @@ impl AccessControl {
     /// token that is not known here goes on to it.
     fn screen(&self, method: Method, shown: &PresentedCredential) -> Result<(), Failure> {
         match self.examine(shown) {
-            Ok(CredentialCheck::Known(caller, _)) => table::permit(method, &caller),
+            Ok(CredentialCheck::Known(known)) => table::permit(method, &known.caller),
             Ok(CredentialCheck::ForLeader) => Ok(()),
             Err(failure) => Err(failure),
         }
     }
 
     fn examine(&self, shown: &PresentedCredential) -> Result<CredentialCheck, Failure> {
-        let Some(credentials) = &self.credentials else { return Ok(CredentialCheck::Known(Caller::Local, None)) };
+        let Some(credentials) = &self.credentials else {
+            return Ok(CredentialCheck::known(Caller::Local, Proof::Local, None));
+        };
         let Some(bearer) = bearer(&shown.headers)? else { return self.examine_certificate(shown.certificate.as_ref()) };
         match bearer {
             Bearer::Token { id, secret } => {
@@ -188,7 +233,7 @@ impl AccessControl {
                     TokenGrant::Worker if self.has_tls => Caller::Joining { name },
                     TokenGrant::Worker => Caller::AnyWorker { name },
                 };
-                Ok(CredentialCheck::Known(caller, entry.expires))
+                Ok(CredentialCheck::known(caller, Proof::Token(id), entry.expires))
             }
             Bearer::Attempt { driver, number, token } => {
                 let Ok(leading) = self.slot.leading() else { return Ok(CredentialCheck::ForLeader) };
@@ -206,7 +251,7 @@ impl AccessControl {
                         && bool::from(attempt.token.expose().as_bytes().ct_eq(token.as_bytes()))
                 });
                 if is_open {
-                    Ok(CredentialCheck::Known(Caller::Attempt { driver, number }, None))
+                    Ok(CredentialCheck::known(Caller::Attempt { driver, number }, Proof::Attempt, None))
                 } else {
                     Err(unknown())
                 }
@@ -217,7 +262,7 @@ impl AccessControl {
     /// A worker is who its certificate names, unless the record says otherwise. A standby's records
     /// may be old, and the worker goes on to the leader anyway.
     fn examine_certificate(&self, certificate: Option<&PeerCertificate>) -> Result<CredentialCheck, Failure> {
-        let anonymous = Ok(CredentialCheck::Known(Caller::Anonymous, None));
+        let anonymous = Ok(CredentialCheck::known(Caller::Anonymous, Proof::Nothing, None));
         let Some(certificate) = certificate else { return anonymous };
         let CertificateHolder::Worker(uid) = certificate.holder else { return anonymous };
         let expires = self.stands_until(uid, certificate);
@@ -230,7 +275,7 @@ impl AccessControl {
                 check_key(&known.record, certificate.key)?;
             }
         }
-        Ok(CredentialCheck::Known(Caller::Worker(uid), Some(expires)))
+        Ok(CredentialCheck::known(Caller::Worker(uid), Proof::Certificate(certificate.key), Some(expires)))
     }
 
     /// A token of the access file, else of the store, as far as this master follows it.
@@ -259,7 +304,7 @@ impl AccessControl {
             let mut stored = tokens.changes();
             // What changed before is not in it.
             let expires = match self.admit(method, &shown) {
-                Ok((_, expires)) => expires,
+                Ok(known) => known.expires,
                 Err(failure) => return failure,
             };
             let expired = async {

@@ -88,7 +88,7 @@ impl WorkerLinkService for LinkService {
     async fn link(&self, request: Request<Streaming<v1::LinkRequest>>) -> Result<Response<Self::LinkStream>, Status> {
         let (down, responses) = mpsc::channel(STREAM_QUEUE);
         let service = self.clone();
-        let certificate = request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.0.clone());
+        let certificate = request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.certificate.clone());
         // A task of its own waits for the hello, so that the headers of the answer go out first:
         // some clients wait for them before they send.
         tokio::spawn(async move {
