@@ -13,7 +13,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic_health::server::HealthReporter;
 
-use crate::access::{ACCESS_FILE, AccessControl, AccessFileError, FIRST_TOKEN_FILE, add_first_token};
+use crate::access::{
+    ACCESS_FILE, AccessControl, AccessFileError, Audit, AuditError, FIRST_TOKEN_FILE, add_first_token,
+};
 use crate::clock;
 use crate::config::{MasterSettings, TlsSettings};
 use crate::health::Health;
@@ -38,6 +40,9 @@ pub enum RunError {
     /// The access file cannot be used.
     #[error(transparent)]
     Access(#[from] AccessFileError),
+    /// The audit cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// There is no TLS.
     #[error("cannot serve over TLS")]
     Tls(#[source] TlsError),
@@ -109,7 +114,9 @@ where
     let (end_serving, mut ended) = watch::channel(false);
     let (election, archive) = (candidate.election(), candidate.archive());
     let stopped = async move { until_stopped(&mut ended).await };
-    let access = Arc::new(AccessControl::new(settings.access_file.as_deref(), tls.is_some(), slot.clone())?);
+    let audit = Audit::open(&settings.audit, metrics.audit_lost.clone())?;
+    let file = settings.access_file.as_deref();
+    let access = Arc::new(AccessControl::new(file, tls.is_some(), slot.clone(), settings.limits, audit)?);
     let authority = tls.as_ref().map(|tls| (tls.authority().clone(), tls.certificate().clone()));
     let incoming = connections(listener, tls.as_ref().map(ServerTls::acceptor), MAX_CONNECTIONS);
     let renewed = async move {
@@ -138,6 +145,7 @@ where
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
         never = access.keep_read() => match never {},
+        never = access.audit().keep_swept() => match never {},
         never = renewed => match never {},
         failed = &mut readiness => {
             Err(RunError::Fault(failed.unwrap_or_else(|panicked| FatalError::Lost("task of readiness", panicked))))
@@ -153,6 +161,9 @@ where
     if tokio::time::timeout(STOP_WITHIN, &mut serving).await.is_err() {
         tracing::warn!("connections did not end in time; they are cut");
         serving.abort();
+    }
+    if tokio::time::timeout(STOP_WITHIN, access.audit().flush()).await.is_err() {
+        tracing::warn!("the audit could not be written in time");
     }
     // What outlives the roles is dropped only here: until now, calls that were held could learn who
     // leads next, and go there.

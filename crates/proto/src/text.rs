@@ -55,7 +55,7 @@ pub(crate) fn excerpt(text: &str, most: usize) -> &str {
 }
 
 /// Cuts a text to at most this many bytes, at a character.
-pub(crate) fn shorten(text: &mut String, most: usize) {
+pub fn shorten(text: &mut String, most: usize) {
     text.truncate(excerpt(text, most).len());
 }
 

@@ -53,6 +53,7 @@ failures! {
     Revoked { .. } => Revoked { worker: text() }, PermissionDenied, REVOKED;
     NotOwner { .. } => NotOwner { caller: text(), kind: "driver", name: text() }, PermissionDenied, NOT_OWNER;
     TooLarge { .. } => TooLarge { what: "a message", limit: 1 }, ResourceExhausted, TOO_LARGE;
+    RateLimited { .. } => RateLimited { caller: text(), what: "calls at one time", wait: None }, ResourceExhausted, RATE_LIMITED;
     QueueFull { .. } => QueueFull { what: text() }, ResourceExhausted, QUEUE_FULL;
     Compacted { .. } => Compacted { oldest: text(), current: text() }, OutOfRange, COMPACTED;
     WatcherTooSlow { .. } => WatcherTooSlow { resume_token: text() }, ResourceExhausted, WATCHER_TOO_SLOW;

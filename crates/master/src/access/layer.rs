@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use http_body::Frame;
 use muster_proto::errors::Failure;
 use muster_proto::methods::Method;
+use muster_proto::server::FORWARDED;
 use muster_tls::ConnectionPeer;
 use prost::bytes::Bytes;
 use tonic::Status;
@@ -17,7 +18,9 @@ use tonic::codegen::http::header::AUTHORIZATION;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tower::Service;
 
-use super::{AccessControl, PresentedCredential};
+use super::audit::{AuditNote, CallOrigin};
+use super::limits::CallPlace;
+use super::{AccessControl, KnownCaller, PresentedCredential, Refusal};
 
 type AdmissionFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
@@ -35,6 +38,12 @@ fn presented_by(request: &Request<Body>) -> PresentedCredential {
 
 fn refuse(failure: &Failure) -> AdmissionFuture {
     Box::pin(std::future::ready(Ok(failure.to_status().into_http())))
+}
+
+/// Who makes a call, as far as it is known, and from where.
+fn origin_of(request: &Request<Body>, method: Method, known: Option<&KnownCaller>) -> CallOrigin {
+    let peer = request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.address);
+    CallOrigin::new(method, peer, request.headers().contains_key(FORWARDED), known)
 }
 
 /// Lies outside of forwarding: a caller that no leader would serve costs nothing more.
@@ -70,7 +79,10 @@ where
         };
         match self.access.screen(method, &presented_by(&request)) {
             Ok(()) => Box::pin(self.inner.call(request)),
-            Err(failure) => refuse(&failure),
+            Err(Refusal { failure, known }) => {
+                self.access.audit.refused(&origin_of(&request, method, known.as_deref()), failure.reason());
+                refuse(&failure)
+            }
         }
     }
 }
@@ -91,7 +103,7 @@ impl<S> Authorize<S> {
 
 impl<S> Service<Request<Body>> for Authorize<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -107,42 +119,75 @@ where
             return Box::pin(self.inner.call(request));
         };
         let shown = presented_by(&request);
-        let known = match self.access.admit(method, &shown) {
-            Ok(known) => known,
-            Err(failure) => return refuse(&failure),
+        let admitted = self.access.admit(method, &shown).and_then(|known| {
+            match self.access.limiter.admit(method, &known.caller) {
+                Ok(place) => Ok((known, place)),
+                Err(failure) => Err(Refusal { failure, known: Some(Box::new(known)) }),
+            }
+        });
+        let (known, place) = match admitted {
+            Ok(admitted) => admitted,
+            Err(Refusal { failure, known }) => {
+                self.access.audit.refused(&origin_of(&request, method, known.as_deref()), failure.reason());
+                return refuse(&failure);
+            }
         };
-        let watched = self.access.credentials.is_some() && method.answers_with_a_stream();
+        let origin = origin_of(&request, method, Some(&known));
         request.extensions_mut().insert(known.caller);
-        let answered = self.inner.call(request);
-        if !watched {
-            return Box::pin(answered);
-        }
-        let ended = self.access.clone().ended(method, shown);
+        let (access, is_stream) = (self.access.clone(), method.answers_with_a_stream());
+        // The clone is not known to be ready; the one that was asked is.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let response = answered.await?;
-            if response.headers().contains_key(Status::GRPC_STATUS) {
+            let response = match access.audit.is_about(method) {
+                true => {
+                    let note = AuditNote::default();
+                    request.extensions_mut().insert(note.clone());
+                    let entry = access.audit.begin(origin.clone(), note).await;
+                    let response = inner.call(request).await?;
+                    // The code of a single answer comes behind it, and is a success.
+                    entry.end(Status::from_header_map(response.headers()).as_ref());
+                    response
+                }
+                false => inner.call(request).await?,
+            };
+            if !is_stream || response.headers().contains_key(Status::GRPC_STATUS) {
                 return Ok(response);
             }
-            Ok(response.map(|body| Body::new(WhileAdmitted { body, ended: Some(Box::pin(ended)) })))
+            let watched = access.credentials.is_some();
+            let ended = watched.then(|| -> EndOfAdmission { Box::pin(access.clone().ended(method, shown)) });
+            Ok(response
+                .map(|body| Body::new(AdmittedStream { body, is_ended: false, ended, access, origin, _place: place })))
         })
     }
 }
 
+type EndOfAdmission = Pin<Box<dyn Future<Output = Failure> + Send>>;
+
 /// The body of a stream, which ends with a refusal once its caller is admitted no longer.
-struct WhileAdmitted {
+struct AdmittedStream {
     body: Body,
-    /// `None` once it has ended.
-    ended: Option<Pin<Box<dyn Future<Output = Failure> + Send>>>,
+    is_ended: bool,
+    /// `None` where every caller is admitted for ever.
+    ended: Option<EndOfAdmission>,
+    access: Arc<AccessControl>,
+    origin: CallOrigin,
+    _place: Option<CallPlace>,
 }
 
-impl http_body::Body for WhileAdmitted {
+impl http_body::Body for AdmittedStream {
     type Data = Bytes;
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Some(ended) = &mut self.ended else { return Poll::Ready(None) };
-        if let Poll::Ready(failure) = ended.as_mut().poll(context) {
-            self.ended = None;
+        if self.is_ended {
+            return Poll::Ready(None);
+        }
+        if let Some(ended) = &mut self.ended
+            && let Poll::Ready(failure) = ended.as_mut().poll(context)
+        {
+            self.access.audit.refused(&self.origin, failure.reason());
+            self.is_ended = true;
             self.body = Body::empty();
             let mut trailers = HeaderMap::new();
             return Poll::Ready(Some(match failure.to_status().add_header(&mut trailers) {
@@ -154,7 +199,7 @@ impl http_body::Body for WhileAdmitted {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended.is_none() || self.body.is_end_stream()
+        self.is_ended || self.body.is_end_stream()
     }
 }
 
@@ -162,8 +207,9 @@ impl http_body::Body for WhileAdmitted {
 mod tests {
     use muster_proto::errors::reason_of;
     use muster_types::{Caller, Role};
+    use std::num::NonZeroU32;
 
-    use super::super::add_token;
+    use super::super::{Audit, AuditDestination, CallerLimits, add_token};
     use super::*;
 
     /// Who has called the service behind a layer, if it was reached.
@@ -178,7 +224,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("access.toml");
         let viewer = add_token(&path, "ann", muster_types::TokenGrant::User(Role::Viewer), None).unwrap();
-        let access = Arc::new(AccessControl::new(Some(&path), false, Arc::default()).unwrap());
+        let limits = CallerLimits { calls: 1, streams: 1, submissions: NonZeroU32::MIN };
+        let audit = Audit::open(&AuditDestination::None, Arc::default()).unwrap();
+        let access = Arc::new(AccessControl::new(Some(&path), false, Arc::default(), limits, audit).unwrap());
         let mut request = Request::builder().uri(method.path());
         for (name, value) in headers {
             request = request.header(*name, value.replace("VIEWER", viewer.expose()));
@@ -197,6 +245,7 @@ mod tests {
     }
 
     /// Answers with its caller.
+    #[derive(Clone)]
     struct Probe;
 
     impl Service<Request<Body>> for Probe {

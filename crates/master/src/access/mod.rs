@@ -1,8 +1,10 @@
 //! Who calls, and what each may do: credentials, the table of methods, and the layers around the
 //! services.
 
+mod audit;
 mod file;
 mod layer;
+mod limits;
 mod table;
 mod token;
 
@@ -25,13 +27,17 @@ use tokio::sync::watch;
 use tonic::codegen::http::HeaderMap;
 use tonic::codegen::http::header::AUTHORIZATION;
 
+pub(crate) use audit::{Audit, AuditNote};
+pub use audit::{AuditDestination, AuditError};
 pub(crate) use file::{ACCESS_FILE, FIRST_TOKEN_FILE};
 pub use file::{AccessFileError, add_first_token, add_token};
 pub(crate) use layer::{Authenticate, Authorize};
+pub use limits::CallerLimits;
 
 use crate::clock;
 use crate::leader::LeaderSlot;
 use file::{AccessTable, TokenEntry};
+use limits::CallLimiter;
 use token::{Bearer, is_of};
 
 /// How often the access file is looked at.
@@ -44,6 +50,8 @@ pub(crate) struct AccessControl {
     /// Whether connections are over TLS, so that workers show certificates.
     has_tls: bool,
     slot: Arc<LeaderSlot>,
+    limiter: CallLimiter,
+    audit: Audit,
     /// The newest certificate that this master issued to each worker. A stream that began under an
     /// older one of the same key stands until this one ends.
     issued: Mutex<BTreeMap<WorkerUid, (KeyDigest, WallTime)>>,
@@ -75,14 +83,14 @@ struct KnownToken {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KnownCaller {
     pub(super) caller: Caller,
-    pub(super) proof: Proof,
+    pub(super) proof: CallerProof,
     /// When the proof is good no longer.
     pub(super) expires: Option<WallTime>,
 }
 
 /// By what a caller is known. It is displayed without anything of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Proof {
+pub(super) enum CallerProof {
     /// Nothing is asked for here.
     Local,
     /// Nothing was shown.
@@ -95,14 +103,14 @@ pub(super) enum Proof {
     Attempt,
 }
 
-impl fmt::Display for Proof {
+impl fmt::Display for CallerProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Proof::Local => f.write_str("local"),
-            Proof::Nothing => f.write_str("nothing"),
-            Proof::Token(id) => write!(f, "token:{id}"),
-            Proof::Certificate(key) => write!(f, "certificate:{key}"),
-            Proof::Attempt => f.write_str("attempt"),
+            CallerProof::Local => f.write_str("local"),
+            CallerProof::Nothing => f.write_str("nothing"),
+            CallerProof::Token(id) => write!(f, "token:{id}"),
+            CallerProof::Certificate(key) => write!(f, "certificate:{key}"),
+            CallerProof::Attempt => f.write_str("attempt"),
         }
     }
 }
@@ -117,7 +125,7 @@ enum CredentialCheck {
 }
 
 impl CredentialCheck {
-    fn known(caller: Caller, proof: Proof, expires: Option<WallTime>) -> CredentialCheck {
+    fn known(caller: Caller, proof: CallerProof, expires: Option<WallTime>) -> CredentialCheck {
         CredentialCheck::Known(KnownCaller { caller, proof, expires })
     }
 }
@@ -128,12 +136,25 @@ impl AccessControl {
         file: Option<&Path>,
         has_tls: bool,
         slot: Arc<LeaderSlot>,
+        limits: CallerLimits,
+        audit: Audit,
     ) -> Result<AccessControl, AccessFileError> {
         let credentials = file.map(|path| {
             let table = ArcSwap::from_pointee(AccessTable::load(path)?);
             Ok(Credentials { path: path.to_owned(), table, changes: watch::Sender::new(0) })
         });
-        Ok(AccessControl { credentials: credentials.transpose()?, has_tls, slot, issued: Mutex::default() })
+        Ok(AccessControl {
+            credentials: credentials.transpose()?,
+            has_tls,
+            slot,
+            limiter: CallLimiter::new(limits),
+            audit,
+            issued: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// Remembers the certificate that a worker was given, so that its streams stand until it ends.
@@ -187,33 +208,33 @@ impl AccessControl {
     }
 
     /// Who makes a call that this master answers itself, if that caller may make it.
-    fn admit(&self, method: Method, shown: &PresentedCredential) -> Result<KnownCaller, Failure> {
+    fn admit(&self, method: Method, shown: &PresentedCredential) -> Result<KnownCaller, Refusal> {
         match self.examine(shown)? {
-            CredentialCheck::Known(known) => {
-                table::permit(method, &known.caller)?;
-                Ok(known)
-            }
+            CredentialCheck::Known(known) => match table::permit(method, &known.caller) {
+                Ok(()) => Ok(known),
+                Err(failure) => Err(Refusal { failure, known: Some(Box::new(known)) }),
+            },
             // What only a leader can tell is nobody here.
             CredentialCheck::ForLeader if table::permit(method, &Caller::Anonymous).is_ok() => {
-                Ok(KnownCaller { caller: Caller::Anonymous, proof: Proof::Nothing, expires: None })
+                Ok(KnownCaller { caller: Caller::Anonymous, proof: CallerProof::Nothing, expires: None })
             }
-            CredentialCheck::ForLeader => Err(unknown()),
+            CredentialCheck::ForLeader => Err(unknown().into()),
         }
     }
 
     /// Refuses what no leader could make good. A leader's table may be newer than this one's, so a
     /// token that is not known here goes on to it.
-    fn screen(&self, method: Method, shown: &PresentedCredential) -> Result<(), Failure> {
-        match self.examine(shown) {
-            Ok(CredentialCheck::Known(known)) => table::permit(method, &known.caller),
-            Ok(CredentialCheck::ForLeader) => Ok(()),
-            Err(failure) => Err(failure),
+    fn screen(&self, method: Method, shown: &PresentedCredential) -> Result<(), Refusal> {
+        match self.examine(shown)? {
+            CredentialCheck::Known(known) => table::permit(method, &known.caller)
+                .map_err(|failure| Refusal { failure, known: Some(Box::new(known)) }),
+            CredentialCheck::ForLeader => Ok(()),
         }
     }
 
     fn examine(&self, shown: &PresentedCredential) -> Result<CredentialCheck, Failure> {
         let Some(credentials) = &self.credentials else {
-            return Ok(CredentialCheck::known(Caller::Local, Proof::Local, None));
+            return Ok(CredentialCheck::known(Caller::Local, CallerProof::Local, None));
         };
         let Some(bearer) = bearer(&shown.headers)? else { return self.examine_certificate(shown.certificate.as_ref()) };
         match bearer {
@@ -233,7 +254,7 @@ impl AccessControl {
                     TokenGrant::Worker if self.has_tls => Caller::Joining { name },
                     TokenGrant::Worker => Caller::AnyWorker { name },
                 };
-                Ok(CredentialCheck::known(caller, Proof::Token(id), entry.expires))
+                Ok(CredentialCheck::known(caller, CallerProof::Token(id), entry.expires))
             }
             Bearer::Attempt { driver, number, token } => {
                 let Ok(leading) = self.slot.leading() else { return Ok(CredentialCheck::ForLeader) };
@@ -251,7 +272,7 @@ impl AccessControl {
                         && bool::from(attempt.token.expose().as_bytes().ct_eq(token.as_bytes()))
                 });
                 if is_open {
-                    Ok(CredentialCheck::known(Caller::Attempt { driver, number }, Proof::Attempt, None))
+                    Ok(CredentialCheck::known(Caller::Attempt { driver, number }, CallerProof::Attempt, None))
                 } else {
                     Err(unknown())
                 }
@@ -262,7 +283,7 @@ impl AccessControl {
     /// A worker is who its certificate names, unless the record says otherwise. A standby's records
     /// may be old, and the worker goes on to the leader anyway.
     fn examine_certificate(&self, certificate: Option<&PeerCertificate>) -> Result<CredentialCheck, Failure> {
-        let anonymous = Ok(CredentialCheck::known(Caller::Anonymous, Proof::Nothing, None));
+        let anonymous = Ok(CredentialCheck::known(Caller::Anonymous, CallerProof::Nothing, None));
         let Some(certificate) = certificate else { return anonymous };
         let CertificateHolder::Worker(uid) = certificate.holder else { return anonymous };
         let expires = self.stands_until(uid, certificate);
@@ -275,7 +296,7 @@ impl AccessControl {
                 check_key(&known.record, certificate.key)?;
             }
         }
-        Ok(CredentialCheck::known(Caller::Worker(uid), Proof::Certificate(certificate.key), Some(expires)))
+        Ok(CredentialCheck::known(Caller::Worker(uid), CallerProof::Certificate(certificate.key), Some(expires)))
     }
 
     /// A token of the access file, else of the store, as far as this master follows it.
@@ -305,7 +326,7 @@ impl AccessControl {
             // What changed before is not in it.
             let expires = match self.admit(method, &shown) {
                 Ok(known) => known.expires,
-                Err(failure) => return failure,
+                Err(refusal) => return refusal.failure,
             };
             let expired = async {
                 match expires {
@@ -322,6 +343,20 @@ impl AccessControl {
                 _ = stored.changed() => {}
             }
         }
+    }
+}
+
+/// Why a call is refused.
+#[derive(Debug)]
+struct Refusal {
+    failure: Failure,
+    /// Who makes it, if that is known.
+    known: Option<Box<KnownCaller>>,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Refusal {
+        Refusal { failure, known: None }
     }
 }
 

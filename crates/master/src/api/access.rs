@@ -11,6 +11,7 @@ use muster_tls::{Authority, TlsError};
 use muster_types::{Caller, WallTime};
 use tonic::{Request, Response, Status};
 
+use super::audited::AuditedCall;
 use super::{caller_of, tokens};
 use crate::access::{AccessControl, check_key};
 use crate::leader::{LeaderContext, LeaderSlot};
@@ -88,8 +89,8 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::IssueWorkerCertificateRequest>,
     ) -> Result<Response<v1::IssueWorkerCertificateResponse>, Status> {
-        let caller = caller_of(request.extensions());
-        let issued = self.issue(&*self.slot.leading()?, &caller, request.into_inner())?;
+        let (call, wire) = AuditedCall::of(request);
+        let issued = self.issue(&*self.slot.leading()?, &call.caller, wire)?;
         Ok(Response::new(issued))
     }
 
@@ -97,8 +98,8 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::CreateTokenRequest>,
     ) -> Result<Response<v1::CreateTokenResponse>, Status> {
-        let caller = caller_of(request.extensions());
-        let token = tokens::create(&*self.slot.leading()?, &caller, request.into_inner()).await?;
+        let (call, wire) = AuditedCall::of(request);
+        let token = tokens::create(&*self.slot.leading()?, &call.caller, wire).await?;
         Ok(Response::new(v1::CreateTokenResponse { token: Some(token) }))
     }
 
@@ -113,8 +114,8 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
-        let caller = caller_of(request.extensions());
-        let token = tokens::revoke(&*self.slot.leading()?, &caller, &request.into_inner()).await?;
+        let (call, wire) = AuditedCall::of(request);
+        let token = tokens::revoke(&*self.slot.leading()?, &call.caller, &wire).await?;
         Ok(Response::new(v1::RevokeTokenResponse { token: Some(token) }))
     }
 }

@@ -12,8 +12,9 @@ use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use super::audited::AuditedCall;
 use super::submit::{guard_retry, or_unexplained, unexpected};
-use super::{caller_of, owned, render, session};
+use super::{owned, render, session};
 use crate::leader::{LeaderContext, LeaderSlot};
 use crate::sessions::executor_to_wire;
 use crate::view::{executor_key, filter};
@@ -121,47 +122,43 @@ impl ApplicationService for ApplicationApi {
         &self,
         request: Request<v1::RegisterApplicationRequest>,
     ) -> Result<Response<v1::RegisterApplicationResponse>, Status> {
+        let (call, wire) = AuditedCall::of(request);
         let leading = self.slot.leading()?;
-        let (metadata, extensions, wire) = request.into_parts();
-        let caller = caller_of(&extensions);
-        Ok(Response::new(register(&leading, &caller, &metadata, wire).await?))
+        Ok(call.answer(register(&leading, &call.caller, &call.metadata, wire).await?))
     }
 
     async fn watch_application(
         &self,
         request: Request<v1::WatchApplicationRequest>,
     ) -> Result<Response<Self::WatchApplicationStream>, Status> {
+        let (call, wire) = AuditedCall::of(request);
         let leading = self.slot.leading()?;
-        let caller = caller_of(request.extensions());
-        Ok(Response::new(Box::pin(session::open(leading, &caller, request.into_inner()).await?)))
+        Ok(Response::new(Box::pin(session::open(leading, &call.caller, wire).await?)))
     }
 
     async fn request_executors(
         &self,
         request: Request<v1::RequestExecutorsRequest>,
     ) -> Result<Response<v1::RequestExecutorsResponse>, Status> {
-        Ok(Response::new(
-            request_executors(&*self.slot.leading()?, &caller_of(request.extensions()), request.into_inner()).await?,
-        ))
+        let (call, wire) = AuditedCall::of(request);
+        Ok(Response::new(request_executors(&*self.slot.leading()?, &call.caller, wire).await?))
     }
 
     async fn kill_executors(
         &self,
         request: Request<v1::KillExecutorsRequest>,
     ) -> Result<Response<v1::KillExecutorsResponse>, Status> {
+        let (call, wire) = AuditedCall::of(request);
         let leading = self.slot.leading()?;
-        let (metadata, extensions, wire) = request.into_parts();
-        let caller = caller_of(&extensions);
-        Ok(Response::new(kill_executors(&leading, &caller, &metadata, wire).await?))
+        Ok(Response::new(kill_executors(&leading, &call.caller, &call.metadata, wire).await?))
     }
 
     async fn unregister_application(
         &self,
         request: Request<v1::UnregisterApplicationRequest>,
     ) -> Result<Response<v1::UnregisterApplicationResponse>, Status> {
-        Ok(Response::new(
-            unregister(&*self.slot.leading()?, &caller_of(request.extensions()), request.into_inner()).await?,
-        ))
+        let (call, wire) = AuditedCall::of(request);
+        Ok(call.answer(unregister(&*self.slot.leading()?, &call.caller, wire).await?))
     }
 }
 

@@ -12,6 +12,7 @@ use prost::bytes::BytesMut;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
+use super::audited::AuditedCall;
 use super::backup::{self, BackupStream};
 use super::leader::{self, LeaderStream};
 use super::logs::{LogSources, LogStream};
@@ -48,9 +49,9 @@ impl MasterService for MasterApi {
         &self,
         request: Request<v1::SubmitDriverRequest>,
     ) -> Result<Response<v1::SubmitDriverResponse>, Status> {
-        let (metadata, extensions, wire) = request.into_parts();
-        let caller = caller_of(&extensions);
-        Ok(Response::new(drivers::submit(&*self.slot.leading()?, &caller, &metadata, wire).await?))
+        let (call, wire) = AuditedCall::of(request);
+        let leading = self.slot.leading()?;
+        Ok(call.answer(drivers::submit(&leading, &call.caller, &call.metadata, wire).await?))
     }
 
     async fn get_driver(
@@ -73,9 +74,9 @@ impl MasterService for MasterApi {
         &self,
         request: Request<v1::KillDriverRequest>,
     ) -> Result<Response<v1::KillDriverResponse>, Status> {
-        let (metadata, extensions, wire) = request.into_parts();
-        let caller = caller_of(&extensions);
-        Ok(Response::new(drivers::kill(&*self.slot.leading()?, &caller, &metadata, wire).await?))
+        let (call, wire) = AuditedCall::of(request);
+        let leading = self.slot.leading()?;
+        Ok(call.answer(drivers::kill(&leading, &call.caller, &call.metadata, wire).await?))
     }
 
     async fn get_application(
@@ -98,9 +99,9 @@ impl MasterService for MasterApi {
         &self,
         request: Request<v1::KillApplicationRequest>,
     ) -> Result<Response<v1::KillApplicationResponse>, Status> {
-        let (metadata, extensions, wire) = request.into_parts();
-        let caller = caller_of(&extensions);
-        Ok(Response::new(applications::kill(&*self.slot.leading()?, &caller, &metadata, wire).await?))
+        let (call, wire) = AuditedCall::of(request);
+        let leading = self.slot.leading()?;
+        Ok(call.answer(applications::kill(&leading, &call.caller, &call.metadata, wire).await?))
     }
 
     async fn list_executors(
@@ -128,43 +129,48 @@ impl MasterService for MasterApi {
         &self,
         request: Request<v1::DrainWorkerRequest>,
     ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
-        let caller = caller_of(request.extensions());
-        Ok(Response::new(workers::drain(&*self.slot.leading()?, &caller, request.into_inner()).await?))
+        let (call, wire) = AuditedCall::of(request);
+        Ok(call.answer(workers::drain(&*self.slot.leading()?, &call.caller, wire).await?))
     }
 
     async fn undrain_worker(
         &self,
         request: Request<v1::UndrainWorkerRequest>,
     ) -> Result<Response<v1::UndrainWorkerResponse>, Status> {
-        Ok(Response::new(workers::undrain(&*self.slot.leading()?, request.into_inner()).await?))
+        let (call, wire) = AuditedCall::of(request);
+        Ok(call.answer(workers::undrain(&*self.slot.leading()?, wire).await?))
     }
 
     async fn forget_worker(
         &self,
         request: Request<v1::ForgetWorkerRequest>,
     ) -> Result<Response<v1::ForgetWorkerResponse>, Status> {
-        Ok(Response::new(workers::forget(&*self.slot.leading()?, request.into_inner()).await?))
+        let (call, wire) = AuditedCall::of(request);
+        Ok(call.answer(workers::forget(&*self.slot.leading()?, wire).await?))
     }
 
     async fn revoke_worker(
         &self,
         request: Request<v1::RevokeWorkerRequest>,
     ) -> Result<Response<v1::RevokeWorkerResponse>, Status> {
-        Ok(Response::new(workers::revoke(&*self.slot.leading()?, request.into_inner()).await?))
+        let (call, wire) = AuditedCall::of(request);
+        Ok(call.answer(workers::revoke(&*self.slot.leading()?, wire).await?))
     }
 
     async fn forget_attempt(
         &self,
         request: Request<v1::ForgetAttemptRequest>,
     ) -> Result<Response<v1::ForgetAttemptResponse>, Status> {
-        Ok(Response::new(workers::forget_attempt(&*self.slot.leading()?, request.into_inner()).await?))
+        let (_, wire) = AuditedCall::of(request);
+        Ok(Response::new(workers::forget_attempt(&*self.slot.leading()?, wire).await?))
     }
 
     async fn end_quarantined(
         &self,
         request: Request<v1::EndQuarantinedRequest>,
     ) -> Result<Response<v1::EndQuarantinedResponse>, Status> {
-        Ok(Response::new(workers::end_quarantined(&*self.slot.leading()?, request.into_inner()).await?))
+        let (_, wire) = AuditedCall::of(request);
+        Ok(Response::new(workers::end_quarantined(&*self.slot.leading()?, wire).await?))
     }
 
     async fn get_cluster(
@@ -177,9 +183,9 @@ impl MasterService for MasterApi {
     }
 
     async fn read_log(&self, request: Request<v1::ReadLogRequest>) -> Result<Response<LogStream>, Status> {
+        let (call, wire) = AuditedCall::of(request);
         let leading = self.slot.leading()?;
-        let caller = caller_of(request.extensions());
-        Ok(Response::new(logs::read(&leading, &caller, &self.sources, request.into_inner()).await?))
+        Ok(Response::new(logs::read(&leading, &call.caller, &self.sources, wire).await?))
     }
 
     // `RawWatch` takes this call before it gets here. The two differ in speed alone.
@@ -206,10 +212,12 @@ impl MasterService for MasterApi {
     }
 
     async fn step_down(&self, request: Request<v1::StepDownRequest>) -> Result<Response<v1::StepDownResponse>, Status> {
-        Ok(Response::new(leader::step_down(&*self.slot.leading()?, request.into_inner()).await?))
+        let (_, wire) = AuditedCall::of(request);
+        Ok(Response::new(leader::step_down(&*self.slot.leading()?, wire).await?))
     }
 
-    async fn backup(&self, _request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+    async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        let _ = AuditedCall::of(request);
         Ok(Response::new(backup::begin(&self.archive)))
     }
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod applications;
+mod audited;
 mod backup;
 mod cluster;
 mod drivers;

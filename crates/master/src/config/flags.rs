@@ -2,6 +2,7 @@
 //! is `MUSTER_SOME_FLAG`, its key in the configuration file `some_flag`.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -167,6 +168,22 @@ pub struct AccessFlags {
     /// administrator.
     #[arg(long, value_name = "PATH")]
     pub access_file: Option<PathBuf>,
+    /// Where each mutation and each refusal has a line of JSON: a file, with up to four older ones
+    /// of 100 MiB beside it, `log` for this program's log, or `none`. By default `audit.log` in the
+    /// state directory where callers are asked for credentials, else `none`.
+    #[arg(long, value_name = "PATH")]
+    pub audit_log: Option<PathBuf>,
+    /// Calls that one user, or one attempt, may have open at a time, beside streams. Workers, and
+    /// callers of a master that asks for no credentials, have no limits.
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    pub calls_per_caller: u32,
+    /// Streams that one user, or one attempt, may have open at a time.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    pub streams_per_caller: u32,
+    /// Drivers and applications that one user, or one attempt, may submit a second. Those of five
+    /// seconds may come at once.
+    #[arg(long, value_name = "N", default_value = "2000")]
+    pub submissions_per_caller: NonZeroU32,
 }
 
 /// Lengths of time.

@@ -13,7 +13,7 @@ use muster_units::TimeSpan;
 use tracing_subscriber::EnvFilter;
 
 use super::flags::{Flags, PlacementFlags, RetentionFlags, StoreFlags, TimingFlags, TlsFlags};
-use crate::access::ACCESS_FILE;
+use crate::access::{ACCESS_FILE, AuditDestination, CallerLimits};
 use crate::commit::Bounds;
 use crate::events::RetentionLimits;
 use crate::leader::Timing;
@@ -39,6 +39,10 @@ pub struct MasterSettings {
     pub tls: Option<TlsSettings>,
     /// Who may do what; without, whoever reaches this master may do everything.
     pub access_file: Option<PathBuf>,
+    /// Where calls are audited.
+    pub audit: AuditDestination,
+    /// What each caller may ask for.
+    pub limits: CallerLimits,
     /// Where to write the address.
     pub address_file: Option<PathBuf>,
     /// What to log.
@@ -137,6 +141,16 @@ impl TryFrom<Flags> for MasterSettings {
         let tls = tls(flags.tls, is_secured, &flags.state_dir, &store)?;
         let beside_ca = tls.as_ref().filter(|_| is_secured).map(|tls| tls.pki.join(ACCESS_FILE));
         let access_file = access_file.or(beside_ca);
+        let audit = match (flags.access.audit_log, &access_file) {
+            (Some(path), _) => AuditDestination::from(path),
+            (None, Some(_)) => AuditDestination::File(flags.state_dir.join("audit.log")),
+            (None, None) => AuditDestination::None,
+        };
+        let limits = CallerLimits {
+            calls: flags.access.calls_per_caller,
+            streams: flags.access.streams_per_caller,
+            submissions: flags.access.submissions_per_caller,
+        };
         let contained = flags.placement.require_containment.unwrap_or(matches!(store, Location::Etcd(_)));
         let core = core(&timing, &flags.timing, &flags.placement, contained, &flags.retention);
         Ok(MasterSettings {
@@ -149,6 +163,8 @@ impl TryFrom<Flags> for MasterSettings {
             state_dir: flags.state_dir,
             tls,
             access_file,
+            audit,
+            limits,
             address_file: flags.address_file,
             log: flags.log,
             log_format: flags.log_format,

@@ -32,6 +32,8 @@ pub(crate) struct MasterMetrics {
     pub recovery: AtomicHistogram,
     /// Between two heartbeats of a worker, as they are read.
     pub heartbeat_interval: AtomicHistogram,
+    /// Lines of the audit that could not be written.
+    pub audit_lost: Arc<AtomicU64>,
     failovers: AtomicU64,
     /// By kind (driver, executor), success and reason.
     attempts: [[[AtomicU64; Reason::ALL.len()]; 2]; 2],
@@ -47,6 +49,7 @@ impl Default for MasterMetrics {
             loop_turn: seconds(),
             recovery: seconds(),
             heartbeat_interval: seconds(),
+            audit_lost: Arc::default(),
             failovers: AtomicU64::new(0),
             attempts: Default::default(),
         }

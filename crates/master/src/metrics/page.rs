@@ -77,6 +77,8 @@ impl MasterPages {
         page.histogram(interval, &metrics.heartbeat_interval)?;
         let failovers = metric("muster_master_failovers", "Leaders that followed another, as seen here.");
         page.counter(failovers, metrics.failovers.load(Ordering::Relaxed))?;
+        let lost = metric("muster_master_audit_lines_lost", "Lines of the audit that could not be written.");
+        page.counter(lost, metrics.audit_lost.load(Ordering::Relaxed))?;
         let ended = metric("muster_master_attempts_ended", "Attempts whose end this leader recorded.");
         page.counters(ended, self.ends())
     }

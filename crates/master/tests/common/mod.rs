@@ -34,8 +34,8 @@ pub struct Master {
     pub address: String,
     stop: watch::Sender<bool>,
     running: JoinHandle<Result<(), RunError>>,
-    /// Holds the address file.
-    _dir: tempfile::TempDir,
+    /// Holds the address file, and the state of a master that was given no other place for it.
+    dir: tempfile::TempDir,
 }
 
 pub fn memory() -> MemoryCandidate {
@@ -56,9 +56,13 @@ impl Master {
     {
         let ready = tempfile::tempdir().unwrap();
         let file = ready.path().join("address");
+        let state = ready.path().join("state");
+        let own_state = ["--state-dir", state.to_str().unwrap()];
+        let own_state: &[&str] = if flags.contains(&"--state-dir") { &[] } else { &own_state };
         let flags = ["muster-master", "--listen", "127.0.0.1:0", "--store", "memory:", "--address-file"]
             .into_iter()
             .chain([file.to_str().unwrap()])
+            .chain(own_state.iter().copied())
             .chain(flags.iter().copied());
         let settings = config::read(flags.map(OsString::from)).unwrap();
         let listener = TcpListener::bind(settings.listen).await.unwrap();
@@ -69,7 +73,7 @@ impl Master {
             std::fs::read_to_string(&file).ok()
         })
         .await;
-        Master { address: address.trim().to_owned(), stop, running, _dir: ready }
+        Master { address: address.trim().to_owned(), stop, running, dir: ready }
     }
 
     pub async fn channel(&self) -> Channel {
@@ -88,6 +92,13 @@ impl Master {
     pub async fn stop(self) -> Result<(), RunError> {
         self.stop.send_replace(true);
         soon("the master stops", self.running).await.unwrap()
+    }
+
+    /// Stops it, so that everything is written, and returns its audit, if it has no other place.
+    pub async fn into_audit(self) -> String {
+        self.stop.send_replace(true);
+        soon("the master stops", self.running).await.unwrap().unwrap();
+        std::fs::read_to_string(self.dir.path().join("state/audit.log")).unwrap()
     }
 }
 

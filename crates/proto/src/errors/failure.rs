@@ -127,6 +127,15 @@ pub enum Failure {
         /// What is full, for people.
         what: String,
     },
+    /// The caller asks for more than one caller may; nothing was done.
+    RateLimited {
+        /// The caller, for people.
+        caller: String,
+        /// What is limited, for people.
+        what: &'static str,
+        /// When there is room again; `None`: once a call of it has ended.
+        wait: Option<Duration>,
+    },
     /// A watch asks for events that are compacted, of another generation, or in the future.
     Compacted {
         /// Token of the oldest event that is kept.
@@ -277,6 +286,9 @@ impl Failure {
                 row(Code::ResourceExhausted, reason::TOO_LARGE, format!("{what} must be at most {limit} bytes"))
             }
             F::QueueFull { what } => row(Code::ResourceExhausted, reason::QUEUE_FULL, format!("{what} is full")),
+            F::RateLimited { caller, what, .. } => {
+                row(Code::ResourceExhausted, reason::RATE_LIMITED, format!("{caller} has reached its limit of {what}"))
+            }
             F::Compacted { .. } => row(
                 Code::OutOfRange,
                 reason::COMPACTED,
@@ -382,6 +394,7 @@ impl Failure {
             | Failure::StoreFull
             | Failure::BadRequest(_)
             | Failure::QueueFull { .. }
+            | Failure::RateLimited { .. }
             | Failure::OutcomeUnknown { .. }
             | Failure::NotQueued
             | Failure::InputFailed
@@ -400,6 +413,10 @@ impl Failure {
             Failure::QueueFull { what } => {
                 details.add_quota_failure_violation(what, "full");
                 details.set_retry_info(Some(RETRY_QUEUE));
+            }
+            Failure::RateLimited { caller, what, wait } => {
+                details.add_quota_failure_violation(caller, *what);
+                details.set_retry_info(Some(wait.unwrap_or(RETRY_QUEUE)));
             }
             Failure::StoreFull | Failure::StoreRestored => {
                 details.set_retry_info(Some(RETRY_ROOM));

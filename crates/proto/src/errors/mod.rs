@@ -60,6 +60,8 @@ pub mod reason {
     pub const TOO_LARGE: &str = "TOO_LARGE";
     /// A queue is full.
     pub const QUEUE_FULL: &str = "QUEUE_FULL";
+    /// The caller asks for more than one caller may.
+    pub const RATE_LIMITED: &str = "RATE_LIMITED";
     /// A watch asks for what is not kept, or is not of this store.
     pub const COMPACTED: &str = "COMPACTED";
     /// A watcher reads too slowly and was cut off.

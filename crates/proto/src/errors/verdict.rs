@@ -60,6 +60,7 @@ pub fn may_succeed_later(status: &Status) -> bool {
                 | reason::NO_LEADER
                 | reason::STORE_RESTORED
                 | reason::QUEUE_FULL
+                | reason::RATE_LIMITED
                 | reason::OUTCOME_UNKNOWN
                 | reason::GOING_AWAY
                 | reason::NOT_QUEUED
