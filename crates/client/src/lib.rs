@@ -58,5 +58,5 @@ pub use muster_proto::fresh_token::FreshToken;
 pub use muster_proto::{BearerToken, FILE_DESCRIPTOR_SET, FieldViolation, NotAToken, enums, errors, text, time, v1};
 pub use muster_types::{
     ApplicationState, ArtifactUri, DriverState, ExecutorState, KeyDigest, REDACTED, Reason, Verdict, WallTime,
-    WorkerState, name_looks_secret,
+    WorkerState, WorkerUid, name_looks_secret,
 };

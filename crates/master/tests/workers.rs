@@ -4,9 +4,10 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use common::follower::Follower;
 use common::worker::FakeWorker;
 use common::*;
 use muster_master::add_token;
@@ -39,14 +40,17 @@ impl Secured {
         let authority = Authority::create(&pki).unwrap();
         let admin = add_token(&access, "ann", muster_types::TokenGrant::User(Role::Admin), None).unwrap();
         let lab = add_token(&access, "lab", muster_types::TokenGrant::Worker, None).unwrap();
-        let flags = ["--tls", "--pki", pki.to_str().unwrap(), "--access-file", access.to_str().unwrap()];
-        let master = Master::start(&flags).await;
+        let master = Master::start(&flags(dir.path()).each_ref().map(String::as_str)).await;
         Secured { master, trust: Trust::in_ca(authority.pem()).unwrap(), admin, lab, dir }
     }
 
     async fn channel(&self, held: Option<&HeldCertificate>) -> Channel {
+        self.channel_to(&self.master.address, held).await
+    }
+
+    async fn channel_to(&self, address: &str, held: Option<&HeldCertificate>) -> Channel {
         let trust = held.map_or_else(|| self.trust.clone(), |held| self.trust.showing(held));
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.master.address)).unwrap();
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
         endpoint.connect_with_connector(Connector::new(Some(trust), SOON)).await.unwrap()
     }
 
@@ -91,6 +95,12 @@ impl Secured {
     async fn operator(&self) -> MasterServiceClient<Channel> {
         MasterServiceClient::new(self.channel(None).await)
     }
+}
+
+/// The flags of a master with the CA and the access file of a directory.
+fn flags(dir: &Path) -> [String; 3] {
+    let [pki, access] = ["pki", "access.toml"].map(|name| dir.join(name).to_str().unwrap().to_owned());
+    ["--tls".to_owned(), format!("--pki={pki}"), format!("--access-file={access}")]
 }
 
 struct Open {
@@ -165,8 +175,36 @@ async fn a_certificate_speaks_for_its_worker_alone() {
     assert_failure(&refusal, Code::PermissionDenied, "NOT_OWNER");
     let drained = client.drain_worker(drain("w2")).await.unwrap().into_inner().worker.unwrap();
     assert!(drained.draining && drained.key_digest == secured.key("w2.key").digest().to_string(), "{drained:?}");
+    // It looks at itself while it drains, and takes the drain back: itself alone, again.
+    let get = |worker: &str| v1::GetWorkerRequest { worker_id: worker.to_owned() };
+    let undrain = |worker: &str| v1::UndrainWorkerRequest { worker_id: worker.to_owned(), ..Default::default() };
+    for (named, code, reason) in [("w1", Code::PermissionDenied, "NOT_OWNER"), ("nobody", Code::NotFound, "NOT_FOUND")]
+    {
+        assert_failure(&client.get_worker(get(named)).await.unwrap_err(), code, reason);
+        assert_failure(&client.undrain_worker(undrain(named)).await.unwrap_err(), code, reason);
+    }
+    let seen = client.get_worker(get(&two.to_string())).await.unwrap().into_inner().worker.unwrap();
+    assert!(seen.draining && seen.name == "w2", "{seen:?}");
+    let undrained = client.undrain_worker(undrain("w2")).await.unwrap().into_inner().worker.unwrap();
+    assert!(!undrained.draining, "{undrained:?}");
     let refusal = client.list_drivers(v1::ListDriversRequest::default()).await.unwrap_err();
     assert_failure(&refusal, Code::PermissionDenied, "ROLE_REQUIRED");
+}
+
+/// A standby cannot hand on a certificate, so it says who leads, and the worker goes there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_sends_a_worker_to_the_leader() {
+    let secured = Secured::start().await;
+    let (mut w1, uid) = worker("w1");
+    let held = secured.issue(&secured.key("w1.key"), uid, Some(&secured.lab)).await.unwrap();
+    let _open = secured.hello(&mut w1, Some(&held), None).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+    let (follower, control) = Follower::new();
+    control.lead(&secured.master.address, 1);
+    let standby = Master::start_on(follower, &flags(secured.dir.path()).each_ref().map(String::as_str)).await;
+    let drain = v1::DrainWorkerRequest { worker_id: uid.to_string(), ..Default::default() };
+    let mut client = MasterServiceClient::new(secured.channel_to(&standby.address, Some(&held)).await);
+    let refusal = client.drain_worker(drain).await.unwrap_err();
+    assert_failure(&refusal, Code::Unavailable, "NOT_LEADER");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! A cluster over TLS, as people and programs meet it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use muster_testkit::{Cluster, Daemon, NamespaceNetwork, Options, wait_for_file};
@@ -119,26 +119,107 @@ fn who_trusts_another_ca_or_none_is_told_so() {
     }
 }
 
+/// A master that listens beyond its machine, and so has credentials.
+struct SecuredMaster {
+    _running: Daemon,
+    address: String,
+    pki: PathBuf,
+    digest: String,
+}
+
+impl SecuredMaster {
+    fn start(cluster: &Cluster, home: &Path) -> SecuredMaster {
+        let (state, ready) = (home.join("master"), home.join("address"));
+        let mut command = Command::new(cluster.binaries().path("muster-master"));
+        command.args(["--listen", "0.0.0.0:0", "--state-dir"]).arg(&state).arg("--address-file").arg(&ready);
+        let running = Daemon::start(command, &home.join("master.log"));
+        wait_for_file(&ready, std::time::Duration::from_secs(30));
+        let address = std::fs::read_to_string(&ready).expect("it is ready");
+        let address = format!("127.0.0.1:{}", address.trim().rsplit_once(':').expect("a port").1);
+        let log = std::fs::read_to_string(home.join("master.log")).expect("a log");
+        let digest = log.split_whitespace().find(|word| word.starts_with("sha256:"));
+        let digest = digest.expect("the log says how to log in").to_owned();
+        SecuredMaster { _running: running, address, pki: state.join("pki"), digest }
+    }
+}
+
+/// The token is where no program runs: a worker joins first, and all that it needs later is its own
+/// key, by which the hooks of its container drain it, too.
+#[test]
+fn a_worker_joins_before_it_starts_and_drains_itself_without_a_token() {
+    let cluster = Cluster::start(Options { workers: 0, ..Options::default() });
+    let home = tempfile::tempdir().expect("a directory");
+    let SecuredMaster { _running, address, pki, digest } = SecuredMaster::start(&cluster, home.path());
+    let muster = |args: &[&str]| muster(&cluster, home.path(), args);
+    let (admin, ca, state) = (pki.join("admin.token"), pki.join("ca.crt"), home.path().join("w1"));
+    let output = muster(&["login", &address, "--ca-digest", &digest, "--token-file", admin.to_str().expect("a path")]);
+    assert!(output.status.success(), "{}", said(&output));
+
+    let join = |token: &str| {
+        let file = home.path().join("join");
+        std::fs::write(&file, token).expect("written");
+        let mut command = Command::new(cluster.binaries().path("muster-worker"));
+        command.args(["join", "--master", &address, "--token-file"]).arg(&file).arg("--state-dir").arg(&state);
+        command.env_remove("MUSTER_CA_FILE").output().expect("it runs")
+    };
+    let made = muster(&["token", "create", "--worker", "--name", "lab"]);
+    let token = String::from_utf8_lossy(&made.stdout).trim().to_owned();
+    let parts: Vec<&str> = token.split('_').collect();
+    let [_, id, secret, pin] = parts[..] else { unreachable!("a token of workers has four parts: {token}") };
+    let refused = join(&format!("mst_{id}_{secret}"));
+    assert!(said(&refused).contains("whom to trust? give --ca"), "{}", said(&refused));
+    let refused = join(&format!("mstj_{id}_{}_{pin}", "0".repeat(64)));
+    assert!(refused.status.code() == Some(1) && said(&refused).contains("is not known here"), "{}", said(&refused));
+    let joined = join(&token);
+    assert!(joined.status.success(), "{}", said(&joined));
+
+    // A hook, at first of a worker that is not known, and with no token at hand.
+    let hook = |args: &[&str]| {
+        let mut command = Command::new(cluster.binaries().path("muster"));
+        command.args(args).args(["--this-worker", "--master", &address, "--ca"]).arg(&ca);
+        command.env("XDG_CONFIG_HOME", home.path().join("nothing")).env("MUSTER_STATE_DIR", &state);
+        command.output().expect("muster runs")
+    };
+    let output = hook(&["undrain"]);
+    assert!(output.status.success() && said(&output).contains("nothing to do"), "{}", said(&output));
+    let mut command = Command::new(cluster.binaries().path("muster-worker"));
+    command.args(["--master", &address, "--name", "w1", "--listen", "127.0.0.1:0", "--run-as", "root", "--cores", "4"]);
+    let registered = home.path().join("registered");
+    command.env_remove("MUSTER_CA_FILE").arg("--state-dir").arg(&state).arg("--address-file").arg(&registered);
+    let running = Daemon::start(command, &home.path().join("w1.log"));
+    wait_for_file(&registered, std::time::Duration::from_secs(30));
+    let output = muster(&["submit", "--id", "job", "--", "/bin/sleep", "1000"]);
+    assert!(output.status.success(), "{}", said(&output));
+    // A second program has a place as soon as the first has, so both are placed.
+    let output = muster(&["submit", "--wait", "--", "/bin/echo", "hello"]);
+    assert!(output.status.success(), "{}", said(&output));
+
+    let output = hook(&["drain", "--wait", "--deadline", "0s"]);
+    assert!(output.status.success() && said(&output).ends_with("w1 is empty\n"), "{}", said(&output));
+    let shown = said(&muster(&["get", "worker", "w1", "-o", "json"]));
+    assert!(shown.contains("\"draining\": true"), "{shown}");
+    let output = hook(&["undrain"]);
+    assert!(output.status.success() && said(&output).contains("w1 takes work again"), "{}", said(&output));
+    let output = muster(&["submit", "--wait", "--", "/bin/echo", "again"]);
+    assert!(output.status.success(), "{}", said(&output));
+    drop(running);
+    let mut stop = Command::new(cluster.binaries().path("muster-worker"));
+    stop.arg("stop").arg("--state-dir").arg(&state);
+    assert!(stop.status().expect("it runs").success());
+}
+
 /// A master that listens beyond its machine has credentials without a flag, and a worker joins it
 /// by one text.
 #[test]
 fn a_master_beyond_its_machine_has_credentials_and_a_worker_joins_it_by_its_token() {
     let cluster = Cluster::start(Options { workers: 0, ..Options::default() });
     let home = tempfile::tempdir().expect("a directory");
-    let (state, ready) = (home.path().join("master"), home.path().join("address"));
-    let mut command = Command::new(cluster.binaries().path("muster-master"));
-    command.args(["--listen", "0.0.0.0:0", "--state-dir"]).arg(&state).arg("--address-file").arg(&ready);
-    let _master = Daemon::start(command, &home.path().join("master.log"));
-    wait_for_file(&ready, std::time::Duration::from_secs(30));
-    let address = std::fs::read_to_string(&ready).expect("it is ready");
-    let address = format!("127.0.0.1:{}", address.trim().rsplit_once(':').expect("a port").1);
-    let (pki, log) = (state.join("pki"), std::fs::read_to_string(home.path().join("master.log")).expect("a log"));
-    let digest = log.split_whitespace().find(|word| word.starts_with("sha256:")).expect("the log says how to log in");
+    let SecuredMaster { _running, address, pki, digest } = SecuredMaster::start(&cluster, home.path());
     let muster = |args: &[&str]| muster(&cluster, home.path(), args);
 
     let token = pki.join("admin.token");
-    let login = ["login", &address, "--ca-digest", digest, "--token-file", token.to_str().expect("a path")];
-    let refused = said(&muster(&["login", &address, "--ca-digest", digest]));
+    let login = ["login", &address, "--ca-digest", &digest, "--token-file", token.to_str().expect("a path")];
+    let refused = said(&muster(&["login", &address, "--ca-digest", &digest]));
     let output = muster(&login);
     assert!(output.status.success(), "{refused} {}", said(&output));
 

@@ -37,4 +37,4 @@ pub use peer::{CertificateHolder, PeerCertificate};
 pub use server::{Acceptor, ServerTls};
 pub use stream::Stream;
 pub use trust::Trust;
-pub use worker_key::{WorkerKey, renewal_time};
+pub use worker_key::{WORKER_CHAIN_FILE, WORKER_KEY_FILE, WorkerKey, certificate_of_worker, renewal_time};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use muster_types::{KeyDigest, WallTime};
+use muster_types::{KeyDigest, WallTime, WorkerUid};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -10,12 +10,35 @@ use rustls::sign::CertifiedKey;
 
 use crate::authority::{exists, read_key, write};
 use crate::digest::digest_of_key;
-use crate::peer::PeerCertificate;
+use crate::peer::{CertificateHolder, PeerCertificate};
 use crate::{HeldCertificate, TlsError};
+
+/// The name of the key in a worker's state directory.
+pub const WORKER_KEY_FILE: &str = "worker.key";
+/// The name of the newest certificate of that key, with the CA's behind it.
+pub const WORKER_CHAIN_FILE: &str = "worker.crt";
 
 /// A worker's key.
 #[derive(Debug)]
 pub struct WorkerKey(KeyPair);
+
+/// What a worker keeps in its state directory, for another program of its user to show in its name,
+/// with the uid that the certificate names. `None` where it has no certificate yet.
+///
+/// # Errors
+/// As [`WorkerKey::load_or_make`] and [`WorkerKey::show`].
+pub fn certificate_of_worker(state_dir: &Path) -> Result<Option<(WorkerUid, HeldCertificate)>, TlsError> {
+    let [key, chain] = [WORKER_KEY_FILE, WORKER_CHAIN_FILE].map(|name| state_dir.join(name));
+    if !exists(&key)? || !exists(&chain)? {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&chain).map_err(|error| TlsError::File(chain, error))?;
+    let held = HeldCertificate::default();
+    match read_key(&key).map(WorkerKey)?.show(&text, &held)?.holder {
+        CertificateHolder::Worker(uid) => Ok(Some((uid, held))),
+        CertificateHolder::Master => Ok(None),
+    }
+}
 
 impl WorkerKey {
     /// Reads the key in a file, which is made with mode 0600 if it is missing.
@@ -74,6 +97,25 @@ pub fn renewal_time(from: WallTime, until: WallTime, of_tenth: f64) -> WallTime 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_program_shows_what_a_worker_keeps() {
+        let directory = tempfile::tempdir().unwrap();
+        let (pki, state) = (directory.path().join("pki"), directory.path());
+        let [key_file, chain_file] = [WORKER_KEY_FILE, WORKER_CHAIN_FILE].map(|name| state.join(name));
+        let authority = crate::Authority::create(&pki).unwrap();
+        assert!(certificate_of_worker(state).unwrap().is_none());
+        let key = WorkerKey::load_or_make(&key_file).unwrap();
+        assert!(certificate_of_worker(state).unwrap().is_none(), "there is no certificate yet");
+        let life = std::time::Duration::from_secs(60);
+        let issued = authority.issue_worker(&key.request().unwrap(), WorkerUid(7), life).unwrap();
+        write(&chain_file, &issued.chain).unwrap();
+        assert_eq!(certificate_of_worker(state).unwrap().unwrap().0, WorkerUid(7));
+        let other = WorkerKey::load_or_make(&state.join("other.key")).unwrap();
+        let issued = authority.issue_worker(&other.request().unwrap(), WorkerUid(7), life).unwrap();
+        write(&chain_file, &issued.chain).unwrap();
+        assert!(matches!(certificate_of_worker(state), Err(TlsError::OtherKey)));
+    }
 
     #[test]
     fn a_certificate_is_made_anew_after_more_than_half_of_its_life_and_by_two_thirds() {

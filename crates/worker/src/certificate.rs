@@ -15,12 +15,13 @@ use muster_proto::errors::{reason, reason_of};
 use muster_proto::v1::IssueWorkerCertificateRequest;
 use muster_proto::v1::access_service_client::AccessServiceClient;
 use muster_tls::{
-    Connector, HeldCertificate, PeerCertificate, TlsError, Trust, WorkerKey, digest_of_ca, fetch_ca, renewal_time,
+    Connector, HeldCertificate, PeerCertificate, TlsError, Trust, WORKER_CHAIN_FILE, WORKER_KEY_FILE, WorkerKey,
+    digest_of_ca, fetch_ca, renewal_time,
 };
 use muster_types::{KeyDigest, WallTime, WorkerUid};
 use tokio::sync::watch;
 use tonic::transport::Endpoint;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use crate::clock;
 use crate::config::MasterTrust;
@@ -28,9 +29,7 @@ use crate::launch::in_one_line;
 use crate::link::explained;
 use crate::status::AgentStatus;
 
-/// The files in the state directory. Each is named in `STATE_OTHERS`, too.
-const KEY: &str = "worker.key";
-const CHAIN: &str = "worker.crt";
+/// The CA in the state directory. It is named in `STATE_OTHERS`, as key and certificate are.
 const CA: &str = "ca.crt";
 
 /// How long a master may take for a connection, and for its answer.
@@ -81,25 +80,32 @@ pub async fn find_trust(
     if given.is_some() {
         return Ok(given);
     }
-    let (kept, file) = (state_dir.join(CA), for_programs.join(CA));
+    let Some(pem) = find_ca(pin, masters, state_dir).await? else { return Ok(None) };
+    let file = for_programs.join(CA);
+    // Programs run as others, who may not enter the state directory.
+    muster_os::file::replace(&file, &pem).map_err(|error| TlsError::File(file.clone(), error))?;
+    Ok(Some(MasterTrust { trust: Trust::in_ca(&pem)?, file }))
+}
+
+/// The CA that an earlier join left, or the one of a digest, in which case a master is asked for it
+/// until one answers. `None` where there is neither.
+pub async fn find_ca(pin: Option<KeyDigest>, masters: &[String], state_dir: &Path) -> Result<Option<String>, TlsError> {
+    let kept = state_dir.join(CA);
     let failed = |error| TlsError::File(kept.clone(), error);
     let stored = match fs::read_to_string(&kept) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         stored => Some(stored.map_err(failed)?),
     };
     let stored = stored.filter(|pem| pin.is_none_or(|pin| digest_of_ca(pem) == Some(pin)));
-    let pem = match (stored, pin) {
-        (Some(pem), _) => pem,
-        (None, None) => return Ok(None),
+    match (stored, pin) {
+        (Some(pem), _) => Ok(Some(pem)),
+        (None, None) => Ok(None),
         (None, Some(pin)) => {
             let pem = ask_for_ca(masters, pin).await;
             muster_os::file::replace_private(&kept, &pem).map_err(failed)?;
-            pem
+            Ok(Some(pem))
         }
-    };
-    // Programs run as others, who may not enter the state directory.
-    muster_os::file::replace(&file, &pem).map_err(|error| TlsError::File(file.clone(), error))?;
-    Ok(Some(MasterTrust { trust: Trust::in_ca(&pem)?, file }))
+    }
 }
 
 /// Whether a worker of this state directory knows whom to trust from an earlier join.
@@ -134,8 +140,8 @@ impl WorkerCertificate {
         trust: Trust,
         token: Option<BearerToken>,
     ) -> Result<WorkerCertificate, TlsError> {
-        let key = WorkerKey::load_or_make(&state_dir.join(KEY))?;
-        let (held, file) = (HeldCertificate::default(), state_dir.join(CHAIN));
+        let key = WorkerKey::load_or_make(&state_dir.join(WORKER_KEY_FILE))?;
+        let (held, file) = (HeldCertificate::default(), state_dir.join(WORKER_CHAIN_FILE));
         // One that cannot be read is asked for anew, like one that is not there.
         let newest = fs::read_to_string(&file).ok().and_then(|chain| key.show(&chain, &held).ok());
         let until = watch::Sender::new(newest.as_ref().map(|newest| newest.expires));
@@ -165,7 +171,7 @@ impl WorkerCertificate {
             let asked = self.ask_in_turn(leader.into_iter().chain(masters.iter().cloned())).await;
             match asked {
                 Ok(()) => said.clear(),
-                Err(error) => {
+                Err(NotIssued { message: error, .. }) => {
                     let holds = self.newest.as_ref().is_some_and(|newest| newest.expires > now);
                     if error != said {
                         tracing::warn!(error, "no new certificate; trying on");
@@ -177,36 +183,64 @@ impl WorkerCertificate {
         }
     }
 
-    async fn ask_in_turn(&mut self, masters: impl Iterator<Item = String>) -> Result<(), String> {
-        let mut last = "no master is known".to_owned();
+    /// Asks until a master gives a certificate or refuses to.
+    ///
+    /// # Errors
+    /// The refusal, as a sentence.
+    pub async fn obtain(mut self, masters: Vec<String>) -> Result<(), String> {
+        let mut said = String::new();
+        loop {
+            match self.ask_in_turn(masters.iter().cloned()).await {
+                Ok(()) => return Ok(()),
+                Err(refused) if refused.is_final => return Err(refused.message),
+                Err(NotIssued { message: error, .. }) if error != said => {
+                    tracing::warn!(error, "no certificate yet; trying on");
+                    said = error;
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(spread(RETRY_WITHOUT)).await;
+        }
+    }
+
+    async fn ask_in_turn(&mut self, masters: impl Iterator<Item = String>) -> Result<(), NotIssued> {
+        let mut last = NotIssued::for_now("no master is known".to_owned());
         for master in masters {
             match self.ask(&master).await {
                 Ok(()) => return Ok(()),
-                Err(error) => last = format!("{master}: {error}"),
+                Err(NotIssued { message, is_final }) => {
+                    last = NotIssued { message: format!("{master}: {message}"), is_final };
+                }
             }
         }
         Err(last)
     }
 
     /// Asks one master, without the token first: an old one would only be refused.
-    async fn ask(&mut self, master: &str) -> Result<(), String> {
-        let endpoint = Endpoint::from_shared(format!("http://{master}")).map_err(|error| in_one_line(&error))?;
+    async fn ask(&mut self, master: &str) -> Result<(), NotIssued> {
+        let unusable = |error: &dyn std::error::Error| NotIssued::for_now(in_one_line(error));
+        let endpoint = Endpoint::from_shared(format!("http://{master}")).map_err(|error| unusable(&error))?;
         // The certificate itself is not shown: it may have ended.
         let connector = Connector::new(Some(self.trust.clone()), CONNECT_WITHIN);
         let channel = endpoint.timeout(ANSWER_WITHIN).connect_with_connector(connector).await;
         let channel = match channel {
             Ok(channel) => channel,
-            Err(error) => return Err(explained(in_one_line(&error), master, Some(&self.trust)).await),
+            Err(error) => {
+                let message = explained(in_one_line(&error), master, Some(&self.trust)).await;
+                return Err(NotIssued::for_now(message));
+            }
         };
         let mut client = AccessServiceClient::new(channel);
         let wanted = IssueWorkerCertificateRequest {
             worker_uid: self.uid.to_string(),
-            certificate_request: self.key.request().map_err(|error| in_one_line(&error))?.into(),
+            certificate_request: self.key.request().map_err(|error| unusable(&error))?.into(),
         };
         let answer = match client.issue_worker_certificate(wanted.clone()).await {
             Err(status) if reason_of(&status).as_deref() == Some(reason::NO_CREDENTIAL) => {
                 let Some(token) = &self.token else {
-                    return Err("the worker is not known yet, so it needs a token of workers: --token-file".to_owned());
+                    let message =
+                        "the worker is not known yet, so it needs a token of workers: --token-file".to_owned();
+                    return Err(NotIssued { message, is_final: true });
                 };
                 let mut request = Request::new(wanted);
                 token.attach_where_private(&mut request, master, true);
@@ -214,8 +248,12 @@ impl WorkerCertificate {
             }
             answer => answer,
         };
-        let issued = answer.map_err(|status: Status| status.message().to_owned())?.into_inner();
-        let newest = self.key.show(&issued.certificate_chain, &self.held).map_err(|error| in_one_line(&error))?;
+        let refused = |status: Status| NotIssued {
+            message: status.message().to_owned(),
+            is_final: matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied | Code::InvalidArgument),
+        };
+        let issued = answer.map_err(refused)?.into_inner();
+        let newest = self.key.show(&issued.certificate_chain, &self.held).map_err(|error| unusable(&error))?;
         if let Err(error) = muster_os::file::replace_private(&self.file, &issued.certificate_chain) {
             // It is asked for again after a restart.
             tracing::warn!(%error, file = %self.file.display(), "cannot keep the certificate");
@@ -224,6 +262,19 @@ impl WorkerCertificate {
         self.until.send_replace(Some(newest.expires));
         self.newest = Some(newest);
         Ok(())
+    }
+}
+
+/// Why there is no certificate.
+struct NotIssued {
+    message: String,
+    /// Whether a master refused it, so that asking again changes nothing.
+    is_final: bool,
+}
+
+impl NotIssued {
+    fn for_now(message: String) -> NotIssued {
+        NotIssued { message, is_final: false }
     }
 }
 

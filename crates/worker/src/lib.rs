@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod init;
 pub mod janitor;
+pub mod join;
 pub mod launch;
 pub mod link;
 pub mod logs;

@@ -4,10 +4,10 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use muster_config::{ConfigError, LogFormat};
-use muster_worker::config::{Action, CommandLine, StopArgs, WorkerConfig, WorkerSettings};
+use muster_worker::config::{Action, CommandLine, JoinArgs, StopArgs, WorkerConfig, WorkerSettings};
 use muster_worker::launch::in_one_line;
 use muster_worker::state::{ProcessOneLock, StateError};
-use muster_worker::{agent, init, protection, runner, state};
+use muster_worker::{agent, init, join, protection, runner, state};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::Layer;
@@ -42,6 +42,7 @@ fn act() -> Result<ExitCode, StartFailed> {
     };
     match action {
         Some(Action::Stop(args)) => stop(&args).map(|()| ExitCode::SUCCESS),
+        Some(Action::Join(args)) => join_cluster(args, &settings).map(|()| ExitCode::SUCCESS),
         None => serve(settings),
     }
 }
@@ -60,7 +61,13 @@ fn other(error: &dyn std::error::Error) -> StartFailed {
     StartFailed { code: 1, message: in_one_line(error) }
 }
 
-fn serve(settings: WorkerSettings) -> Result<ExitCode, StartFailed> {
+fn join_cluster(args: JoinArgs, settings: &WorkerSettings) -> Result<(), StartFailed> {
+    log_as(settings);
+    let config = args.resolve().map_err(|error| usage(&error))?;
+    runtime()?.block_on(join::join(config)).map_err(|error| other(&error))
+}
+
+fn log_as(settings: &WorkerSettings) {
     let lines =
         tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     let lines = match settings.log_format {
@@ -68,6 +75,10 @@ fn serve(settings: WorkerSettings) -> Result<ExitCode, StartFailed> {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(without_addresses())).with(settings.log.clone()).init();
+}
+
+fn serve(settings: WorkerSettings) -> Result<ExitCode, StartFailed> {
+    log_as(&settings);
     if init::is_process_one() {
         // The agent has said what was wrong.
         let served = runtime()?.block_on(init::run(&settings.state_dir, settings.stop_grace.0));

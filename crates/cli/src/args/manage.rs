@@ -42,8 +42,10 @@ pub(crate) struct WorkerTarget {
     /// wide` shows. A LOST one may come back, and is changed too.
     #[arg(long)]
     pub(crate) host: Option<String>,
-    /// The worker that MUSTER_WORKER_NAME names, for hooks of its container. If no such worker has
-    /// joined, there is nothing to do.
+    /// This machine's worker, for hooks of its container. Without a token it is asked for by the
+    /// certificate in the worker's state directory (MUSTER_STATE_DIR, by default
+    /// /var/lib/muster/worker), else MUSTER_WORKER_NAME names it. If no such worker has joined,
+    /// there is nothing to do.
     #[arg(long)]
     pub(crate) this_worker: bool,
 }

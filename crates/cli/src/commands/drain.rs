@@ -1,15 +1,19 @@
 //! `muster drain` and `muster undrain`.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::time::Duration;
 
+use muster_client::WorkerUid;
 use muster_client::v1::{DrainWorkerRequest, UndrainWorkerRequest, Worker, worker};
+use muster_tls::certificate_of_worker;
 use tokio::time::timeout;
 
 use super::put;
 use super::spec::wire;
 use super::watch::WorkerWatch;
 use crate::args::{DrainArgs, UndrainArgs, WorkerTarget};
+use crate::contexts::Target;
 use crate::exit::ExitStatus;
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
@@ -22,21 +26,59 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The setting that names a worker, which its container's hooks find in their environment.
 const WORKER_NAME: &str = "MUSTER_WORKER_NAME";
-const NO_WORKER_NAME: &str = "--this-worker: MUSTER_WORKER_NAME is not set";
+const NO_WORKER_NAME: &str =
+    "--this-worker: MUSTER_WORKER_NAME is not set, and no worker's certificate is in the directory of MUSTER_STATE_DIR";
 
 /// The most workers that are listed to find those of one host.
 const MOST: usize = 100_000;
 
+/// Where a worker without --state-dir keeps its state.
+const STATE_DIR: &str = "/var/lib/muster/worker";
+
+/// Who asks, and of whom.
+struct DrainCaller {
+    master: MasterClient,
+    /// The worker that asks for itself, by its certificate. It may read itself and watch nothing.
+    own: Option<WorkerUid>,
+}
+
+impl DrainCaller {
+    /// A token says more than the certificate of one worker, and stands before it.
+    fn of(mut target: Target, by: &WorkerTarget) -> Result<DrainCaller, CommandFailure> {
+        let mut own = None;
+        if by.this_worker
+            && target.token.is_none()
+            && let Some(trust) = &target.trust
+        {
+            let directory = std::env::var_os("MUSTER_STATE_DIR").filter(|path| !path.is_empty());
+            let directory = directory.unwrap_or_else(|| STATE_DIR.into());
+            let found = certificate_of_worker(Path::new(&directory)).map_err(|error| {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                CommandFailure::State(format!(
+                    "--this-worker: the worker's certificate cannot be shown: {error}{cause}"
+                ))
+            })?;
+            if let Some((uid, held)) = found {
+                own = Some(uid);
+                target.trust = Some(trust.showing(&held));
+            }
+        }
+        Ok(DrainCaller { master: MasterClient::new(&target)?, own })
+    }
+}
+
 /// Drains a worker, or all workers of a host.
-pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<ExitStatus, CommandFailure> {
+pub(super) async fn drain(target: Target, args: DrainArgs) -> Result<ExitStatus, CommandFailure> {
+    let caller = DrainCaller::of(target, &args.target)?;
+    let master = &caller.master;
     let client = master.client();
     let deadline = args.deadline.map(wire);
     let may_be_unknown = args.target.this_worker;
-    let mut changes = DrainResults::of(chosen(&master, args.target).await?, may_be_unknown);
+    let mut changes = DrainResults::of(chosen(&caller, args.target).await?, may_be_unknown);
     for name in changes.names.clone() {
         let request = |request_id| DrainWorkerRequest { worker_id: name.clone(), request_id, deadline };
         let answer = master.change(|id| client.drain_worker(request(id))).await;
-        changes.add(named(&master, &name, answer).await)?;
+        changes.add(named(master, &name, answer).await)?;
     }
     let drained = changes.made;
     if !args.wait {
@@ -47,7 +89,7 @@ pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<ExitS
     let said = Cell::new(0);
     let ends = async {
         for worker in &drained {
-            until_empty(&master, worker.clone()).await?;
+            until_empty(&caller, worker.clone()).await?;
             put(&format!("{} is empty\n", worker.name))?;
             said.set(said.get() + 1);
         }
@@ -57,7 +99,7 @@ pub(super) async fn drain(master: MasterClient, args: DrainArgs) -> Result<ExitS
         None => ends.await?,
         Some(limit) => match timeout(limit.0, ends).await {
             Ok(ended) => ended?,
-            Err(_) => timed_out(&master, &drained[said.get()..], &length(limit.0)).await?,
+            Err(_) => timed_out(master, &drained[said.get()..], &length(limit.0)).await?,
         },
     }
     Ok(changes.exit)
@@ -112,14 +154,15 @@ async fn timed_out(master: &MasterClient, waited_for: &[Worker], limit: &str) ->
 }
 
 /// Undoes a drain.
-pub(super) async fn undrain(master: MasterClient, args: UndrainArgs) -> Result<ExitStatus, CommandFailure> {
-    let client = master.client();
+pub(super) async fn undrain(target: Target, args: UndrainArgs) -> Result<ExitStatus, CommandFailure> {
+    let caller = DrainCaller::of(target, &args.target)?;
+    let client = caller.master.client();
     let may_be_unknown = args.target.this_worker;
-    let mut changes = DrainResults::of(chosen(&master, args.target).await?, may_be_unknown);
+    let mut changes = DrainResults::of(chosen(&caller, args.target).await?, may_be_unknown);
     for name in changes.names.clone() {
         let request = |request_id| UndrainWorkerRequest { worker_id: name.clone(), request_id };
-        let answer = master.change(|id| client.undrain_worker(request(id))).await;
-        changes.add(named(&master, &name, answer).await)?;
+        let answer = caller.master.change(|id| client.undrain_worker(request(id))).await;
+        changes.add(named(&caller.master, &name, answer).await)?;
     }
     changes.made.iter().try_for_each(|worker| put(&format!("{} takes work again\n", worker.name)))?;
     Ok(changes.exit)
@@ -128,7 +171,11 @@ pub(super) async fn undrain(master: MasterClient, args: UndrainArgs) -> Result<E
 /// The name of the one worker, or the uids of all workers of a host in the order of their names. A
 /// forgotten worker is refused for ever and is left out. A lost one is not: it may come back, and
 /// must find the drain that its machine was given, or be rid of it.
-async fn chosen(master: &MasterClient, target: WorkerTarget) -> Result<Vec<String>, CommandFailure> {
+async fn chosen(caller: &DrainCaller, target: WorkerTarget) -> Result<Vec<String>, CommandFailure> {
+    if let Some(own) = caller.own {
+        return Ok(vec![own.to_string()]);
+    }
+    let master = &caller.master;
     if target.this_worker {
         let name = std::env::var(WORKER_NAME).ok().filter(|name| !name.is_empty());
         return name.map(|name| vec![name]).ok_or_else(|| CommandFailure::Usage(NO_WORKER_NAME.to_owned()));
@@ -145,12 +192,17 @@ async fn chosen(master: &MasterClient, target: WorkerTarget) -> Result<Vec<Strin
     Ok(of_host)
 }
 
-async fn until_empty(master: &MasterClient, worker: Worker) -> Result<(), CommandFailure> {
+async fn until_empty(caller: &DrainCaller, worker: Worker) -> Result<(), CommandFailure> {
     let progress = Progress::begin(format!("{}: {}", worker.name, remaining(&worker)));
-    let patient = master.patient();
+    let patient = caller.master.patient();
     let mut watch = WorkerWatch::of(&patient, worker);
     while !watch.worker().empty {
         progress.say(format!("{}: {}", watch.worker().name, remaining(watch.worker())));
+        if caller.own.is_some() {
+            tokio::time::sleep(LOOK).await;
+            watch.look().await?;
+            continue;
+        }
         // `next` can be cancelled without losing an event; the worker is read again.
         match timeout(LOOK, watch.next()).await {
             Ok(changed) => changed?,

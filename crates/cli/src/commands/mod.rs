@@ -44,8 +44,8 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitStatus, CommandFailure> {
         CliCommand::List(args) => list::list(master()?, args).await?,
         CliCommand::Logs(args) => logs::logs(master()?, args).await?,
         CliCommand::Kill(args) => return kill::kill(master()?, args).await,
-        CliCommand::Drain(args) => return drain::drain(master()?, args).await,
-        CliCommand::Undrain(args) => return drain::undrain(master()?, args).await,
+        CliCommand::Drain(args) => return drain::drain(Target::of(&cli.connection)?, args).await,
+        CliCommand::Undrain(args) => return drain::undrain(Target::of(&cli.connection)?, args).await,
         CliCommand::Worker(args) => match args.command {
             WorkerSubcommand::Revoke { worker } => revoke::revoke(master()?, &worker).await?,
             WorkerSubcommand::Forget { worker } => forget::forget(master()?, &worker).await?,

@@ -13,7 +13,7 @@ enum Rule {
     Users(Role),
     /// The same, and programs of attempts for what is theirs. The core verifies their token again.
     UsersAndAttempts(Role),
-    /// Users with at least this role, and workers.
+    /// Users with at least this role, and workers for themselves.
     UsersAndWorkers(Role),
     /// Workers.
     Workers,
@@ -35,7 +35,6 @@ fn rule(method: Method) -> Rule {
         | M::MasterGetApplication
         | M::MasterListApplications
         | M::MasterListExecutors
-        | M::MasterGetWorker
         | M::MasterListWorkers
         | M::MasterGetCluster
         | M::MasterWatchEvents => Rule::Users(Role::Viewer),
@@ -45,13 +44,14 @@ fn rule(method: Method) -> Rule {
         // What a caller is taken for is no secret, and its handler decides on a certificate, by the
         // key.
         M::AccessGetCaller | M::AccessIssueWorkerCertificate => Rule::Anyone,
-        // A worker drains itself before its machine stops.
-        M::MasterDrainWorker => Rule::UsersAndWorkers(Role::Operator),
+        // A worker drains itself before its machine stops, waits until it is empty, and takes work
+        // again after that.
+        M::MasterGetWorker => Rule::UsersAndWorkers(Role::Viewer),
+        M::MasterDrainWorker | M::MasterUndrainWorker => Rule::UsersAndWorkers(Role::Operator),
         // Tokens of users are for admins, which their handlers check.
         M::AccessCreateToken
         | M::AccessListTokens
         | M::AccessRevokeToken
-        | M::MasterUndrainWorker
         | M::MasterForgetWorker
         | M::MasterRevokeWorker
         | M::MasterForgetAttempt
@@ -125,10 +125,10 @@ MasterGetApplication -svox---
 MasterListApplications -svox---
 MasterKillApplication --vox---
 MasterListExecutors -svox---
-MasterGetWorker -svox---
+MasterGetWorker -svoxw--
 MasterListWorkers -svox---
 MasterDrainWorker ---oxw--
-MasterUndrainWorker ---ox---
+MasterUndrainWorker ---oxw--
 MasterForgetWorker ---ox---
 MasterRevokeWorker ---ox---
 MasterForgetAttempt ---ox---

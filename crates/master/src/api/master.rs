@@ -115,7 +115,8 @@ impl MasterService for MasterApi {
         &self,
         request: Request<v1::GetWorkerRequest>,
     ) -> Result<Response<v1::GetWorkerResponse>, Status> {
-        Ok(Response::new(workers::get(&*self.slot.leading()?, request.into_inner())?))
+        let caller = caller_of(request.extensions());
+        Ok(Response::new(workers::get(&*self.slot.leading()?, &caller, request.into_inner())?))
     }
 
     async fn list_workers(
@@ -138,7 +139,7 @@ impl MasterService for MasterApi {
         request: Request<v1::UndrainWorkerRequest>,
     ) -> Result<Response<v1::UndrainWorkerResponse>, Status> {
         let (call, wire) = AuditedCall::of(request);
-        Ok(call.answer(workers::undrain(&*self.slot.leading()?, wire).await?))
+        Ok(call.answer(workers::undrain(&*self.slot.leading()?, &call.caller, wire).await?))
     }
 
     async fn forget_worker(

@@ -10,8 +10,12 @@ use super::submit::unexpected;
 use crate::leader::LeaderContext;
 use crate::view::filter;
 
-pub(crate) fn get(leading: &LeaderContext, wire: v1::GetWorkerRequest) -> Result<v1::GetWorkerResponse, Failure> {
-    let name = validate::get_worker(wire)?;
+pub(crate) fn get(
+    leading: &LeaderContext,
+    caller: &Caller,
+    wire: v1::GetWorkerRequest,
+) -> Result<v1::GetWorkerResponse, Failure> {
+    let name = own_or_any(leading, caller, validate::get_worker(wire)?)?;
     let (commit, shown) = leading.view.worker(&name);
     let shown = shown.ok_or(Failure::NotFound { kind: "worker", name })?;
     leading.answered(v1::GetWorkerResponse {
@@ -41,24 +45,19 @@ pub(crate) async fn drain(
     caller: &Caller,
     wire: v1::DrainWorkerRequest,
 ) -> Result<v1::DrainWorkerResponse, Failure> {
-    let validate::DrainWorker { mut worker, request, deadline } = validate::drain_worker(wire)?;
-    if let Caller::Worker(own) = caller {
-        let named = leading.view.worker(&worker).1.map(|shown| shown.record.uid);
-        if named != Some(*own) {
-            return Err(Failure::NotOwner { caller: caller.to_string(), kind: "worker", name: worker });
-        }
-        // Another worker's name cannot become its uid before the core looks.
-        worker = own.to_string();
-    }
+    let validate::DrainWorker { worker, request, deadline } = validate::drain_worker(wire)?;
+    let worker = own_or_any(leading, caller, worker)?;
     let worker = to_request(leading, Request::Drain { worker, request, deadline }).await?;
     Ok(v1::DrainWorkerResponse { worker: Some(worker) })
 }
 
 pub(crate) async fn undrain(
     leading: &LeaderContext,
+    caller: &Caller,
     wire: v1::UndrainWorkerRequest,
 ) -> Result<v1::UndrainWorkerResponse, Failure> {
     let validate::NamedWorker { worker, request } = validate::undrain_worker(wire)?;
+    let worker = own_or_any(leading, caller, worker)?;
     let worker = to_request(leading, Request::Undrain { worker, request }).await?;
     Ok(v1::UndrainWorkerResponse { worker: Some(worker) })
 }
@@ -101,6 +100,19 @@ pub(crate) async fn end_quarantined(
     let validate::AttemptOnWorker { worker, attempt, request } = validate::end_quarantined(wire)?;
     let worker = to_request(leading, Request::EndQuarantined { worker, attempt, request }).await?;
     Ok(v1::EndQuarantinedResponse { worker: Some(worker) })
+}
+
+/// The worker that a call is about: a worker that calls for itself names itself, and everybody else
+/// any.
+fn own_or_any(leading: &LeaderContext, caller: &Caller, named: String) -> Result<String, Failure> {
+    let Caller::Worker(own) = caller else { return Ok(named) };
+    let (_, shown) = leading.view.worker(&named);
+    match shown {
+        // Another worker's name cannot become its uid before the core looks.
+        Some(shown) if shown.record.uid == *own => Ok(own.to_string()),
+        Some(_) => Err(Failure::NotOwner { caller: caller.to_string(), kind: "worker", name: named }),
+        None => Err(Failure::NotFound { kind: "worker", name: named }),
+    }
 }
 
 async fn to_request(leading: &LeaderContext, request: Request) -> Result<v1::Worker, Failure> {

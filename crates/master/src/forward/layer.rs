@@ -8,9 +8,11 @@ use std::task::{Context, Poll};
 use http_body_util::Full;
 use muster_proto::errors::Failure;
 use muster_proto::server::FORWARDED;
+use muster_tls::ConnectionPeer;
 use prost::bytes::Bytes;
 use tokio::time::Instant;
 use tonic::body::Body;
+use tonic::codegen::http::header::AUTHORIZATION;
 use tonic::codegen::http::{Request, Response, request};
 use tower::Service;
 
@@ -75,6 +77,7 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
     let was_forwarded = request.headers().contains_key(FORWARDED);
+    let is_by_certificate = is_by_certificate(&request);
     let (head, body) = request.into_parts();
     let message = read(body).await?;
     let mut changes = router.changes();
@@ -96,8 +99,8 @@ where
                 }
             }
             // The views of this master and of the sender may both be outdated, so a call is
-            // forwarded only once.
-            CallTarget::Other(leader) if was_forwarded => {
+            // forwarded only once. And what is forwarded comes without the caller's certificate.
+            CallTarget::Other(leader) if was_forwarded || is_by_certificate => {
                 return Err(Failure::NotLeader { leader: Some(leader.address), epoch: Some(leader.epoch) });
             }
             CallTarget::Other(leader) => match send(router, &leader, &head, &message).await {
@@ -113,6 +116,13 @@ where
             return Err(failure);
         }
     }
+}
+
+/// Whether the caller is known by the certificate of its connection, as a worker is, and by no
+/// token that could be handed on.
+fn is_by_certificate(request: &Request<Body>) -> bool {
+    let shown = request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.0.as_ref());
+    shown.is_some() && !request.headers().contains_key(AUTHORIZATION)
 }
 
 async fn own<S>(inner: &mut S, head: &request::Parts, message: &Bytes) -> Response<Body>

@@ -16,7 +16,7 @@ use muster_tls::{JoinToken, Trust};
 
 use crate::accounts::Account;
 use crate::launch::ArtifactNetworks;
-pub use settings::{Action, CommandLine, StopArgs, WorkerSettings};
+pub use settings::{Action, CommandLine, JoinArgs, StopArgs, WorkerSettings};
 
 /// A worker's configuration, complete.
 #[derive(Debug, Clone)]
@@ -65,6 +65,19 @@ pub struct WorkerConfig {
     pub rejoin: bool,
     /// Where to write the address once registered.
     pub address_file: Option<PathBuf>,
+}
+
+/// What a worker joins by.
+#[derive(Debug, Clone)]
+pub struct JoinConfig {
+    /// Addresses of masters, at least one.
+    pub masters: Vec<String>,
+    /// The masters that are trusted; without, the token says whom.
+    pub trust: Option<MasterTrust>,
+    /// The credential that masters are shown.
+    pub token: Option<JoinToken>,
+    /// The state directory.
+    pub state_dir: PathBuf,
 }
 
 /// The cluster's CA.

@@ -16,13 +16,31 @@ use muster_types::{
 use muster_units::ByteSize;
 use serde::Deserialize;
 
-use super::{Directories, MasterTrust, WorkerConfig, WorkerRetention, WorkerSettings, detect, work_of_account};
+use super::{
+    Directories, JoinArgs, JoinConfig, MasterTrust, WorkerConfig, WorkerRetention, WorkerSettings, detect,
+    work_of_account,
+};
 use crate::accounts::Account;
 use crate::certificate;
 use crate::launch::ArtifactNetworks;
 
 /// Most addresses of one resource, as on the wire.
 const ADDRESSES_LIMIT: usize = 1_024;
+
+impl JoinArgs {
+    /// Reads the files that are named.
+    pub fn resolve(self) -> Result<JoinConfig, ConfigError> {
+        let shown = self.state_dir.display().to_string();
+        let state_dir =
+            std::path::absolute(&self.state_dir).map_err(|error| ConfigError::value("state-dir", shown, error))?;
+        Ok(JoinConfig {
+            masters: masters(&self.master)?,
+            trust: self.ca.map(trust).transpose()?,
+            token: self.token_file.as_deref().map(token).transpose()?,
+            state_dir,
+        })
+    }
+}
 
 impl WorkerSettings {
     /// Detects what is not set, and checks everything.

@@ -40,6 +40,28 @@ pub enum Action {
     /// ended: it is refused while one runs, and where the worker is process 1 of a container, which
     /// is sent a TERM instead.
     Stop(StopArgs),
+    /// Get this worker's certificate, and end: before the worker itself starts, so that the token
+    /// is not there while programs run. It waits until a master answers, and needs the token for
+    /// a worker that is not known yet, or no longer. Certificates are renewed by the worker itself.
+    Join(JoinArgs),
+}
+
+/// Options of `join`: those of serving that concern it.
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// Addresses of masters, host:port, separated by commas.
+    #[arg(long, env = "MUSTER_MASTER", value_name = "HOST:PORT,…", default_value = "127.0.0.1:7077")]
+    pub master: String,
+    /// File with the cluster's CA, whose masters are trusted.
+    #[arg(long, env = "MUSTER_CA_FILE", value_name = "PATH")]
+    pub ca: Option<PathBuf>,
+    /// File with a token of workers, as `muster token create --worker` prints it. One that begins
+    /// with `mstj_` also says whom to trust; any other needs --ca.
+    #[arg(long, env = "MUSTER_WORKER_TOKEN_FILE", value_name = "PATH")]
+    pub token_file: Option<PathBuf>,
+    /// State directory, in which the key is made and the certificate is kept.
+    #[arg(long, env = "MUSTER_STATE_DIR", value_name = "DIR", default_value = "/var/lib/muster/worker")]
+    pub state_dir: PathBuf,
 }
 
 /// Options of `stop`.
