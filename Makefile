@@ -41,12 +41,13 @@ generators: grpcio $(TOOLS)/es/.installed ## What generates code of the protos a
 	    && apt-get install -y -qq --no-install-recommends protobuf-compiler protoc-gen-go-1-5 libprotobuf-java $$(command -v javac >/dev/null || echo default-jdk-headless) >/dev/null; } \
 	  || { echo "error: the test of languages needs protobuf-compiler, protoc-gen-go, libprotobuf-java and a JDK: install them" >&2; exit 1; }
 
-test-deploy: build kubernetes grpcio etcd ## Deployments: units are checked; manifests are rendered, checked, and run in namespaces of this machine, where all pods are replaced under load (as root).
+test-deploy: $(PROTOC_TOOL) kubernetes etcd ## Deployments: units are checked; manifests are rendered, checked, and run in namespaces of this machine, where all pods are replaced under load (as root).
+	$(CARGO) build --locked --workspace --bins --examples
 	python3 tests/deploy/units.py target/debug
 	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/compose.py $(TOOLS)/kubernetes/docker_compose-*.whl
 	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/rendered.py
-	PYTHONPATH=$(TOOLS)/kubernetes:$(TOOLS)/grpcio python3 tests/deploy/rollout.py single target/debug
-	PYTHONPATH=$(TOOLS)/kubernetes:$(TOOLS)/grpcio python3 tests/deploy/rollout.py ha target/debug
+	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/rollout.py single target/debug
+	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/rollout.py ha target/debug
 
 languages: generators ## Generate code of the protos for Go, Java, Python, C#, Objective-C and TypeScript; compile what can be.
 	tests/languages
@@ -97,7 +98,7 @@ fix: $(BUF) $(PROTOC_TOOL) ## Format, and apply the lints that can be applied.
 golden: $(BUF) ## At a release: the protos as they are become what later ones must not break.
 	cd proto && ../$(BUF) build --exclude-source-info -o golden/protos.binpb
 
-test: test-units test-processes test-cluster test-clients test-monitoring languages ## Every test.
+test: test-units test-processes test-cluster test-clients test-monitoring test-deploy languages ## Every test.
 
 test-units: $(PROTOC_TOOL) etcd ## Unit, scenario and integration tests: no process is started but the runner's own.
 	$(CARGO) build --locked --workspace --bins --examples

@@ -4,6 +4,7 @@ hooks, files and read-only root, in namespaces of mounts, processes, network and
 What differs from a kubelet: no seccomp profile, no limits of memory and CPU; a Service is what is in
 /etc/hosts; volumes are folders of this machine."""
 
+import concurrent.futures
 import json
 import os
 import re
@@ -118,6 +119,11 @@ class Node:
         pod.start()
         return pod
 
+    def start_all(self, owner):
+        """The pods of a set, at the same time."""
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            return list(threads.map(lambda number: self.start(owner, number), range(owner["spec"]["replicas"])))
+
 
 class Pod:
     def __init__(self, node, owner, number):
@@ -151,15 +157,21 @@ class Pod:
             else:
                 secret = volume["secret"]
                 mode = secret.get("defaultMode", 0o644)
+                # A kubelet writes into a folder beside, and leads there by links, so that all files change at once.
+                written = os.path.join(path, "..2026_01_01_00_00_00.1")
+                os.mkdir(written)
+                os.symlink(os.path.basename(written), os.path.join(path, "..data"))
                 for item in secret["items"]:
-                    file = os.path.join(path, item["path"])
+                    file = os.path.join(written, item["path"])
                     with open(file, "wb") as out:
                         out.write(self.node.secrets[secret["secretName"]][item["key"]])
+                    os.symlink(os.path.join("..data", item["path"]), os.path.join(path, item["path"]))
                     # With fsGroup a kubelet lets the group read.
                     os.chown(file, 0, group)
                     os.chmod(file, mode | 0o440)
-                os.chown(path, 0, group)
-                os.chmod(path, 0o2755)
+                for folder in (path, written):
+                    os.chown(folder, 0, group)
+                    os.chmod(folder, 0o2755)
             made[volume["name"]] = path
         return made
 
@@ -235,8 +247,6 @@ class Pod:
         address = self.node.addresses[self.name]
         if self.unshare.poll() is not None:
             raise Failed(f"{self.name} has ended:\n{self.tail()}")
-        if "exec" in probe:
-            return self.execute(probe["exec"]["command"]).returncode == 0
         try:
             if "httpGet" in probe:
                 port = ports[probe["httpGet"]["port"]]
@@ -247,21 +257,15 @@ class Pod:
                 return True
         except OSError:
             return False
-        return self.serves(f"{address}:{probe['grpc']['port']}", probe["grpc"]["service"])
+        raise Failed(f"{self.name}: a probe of another kind: {probe}")
 
-    @staticmethod
-    def serves(address, service):
-        import grpc
-        from grpc_health.v1 import health_pb2, health_pb2_grpc
-        with grpc.insecure_channel(address) as channel:
-            try:
-                request = health_pb2.HealthCheckRequest(service=service)
-                answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=2)
-                return answer.status == health_pb2.HealthCheckResponse.SERVING
-            except grpc.RpcError:
-                return False
+    def scrape(self):
+        ports = {port["name"]: port["containerPort"] for port in self.container["ports"]}
+        url = f"http://{self.node.addresses[self.name]}:{ports['http']}/metrics"
+        return urllib.request.urlopen(url, timeout=10).read().decode()
 
     def wait_until_ready(self):
+        until(f"{self.name} has started", lambda: self.answers("startupProbe"))
         until(f"{self.name} is ready", lambda: self.answers("readinessProbe"))
         assert self.answers("livenessProbe"), f"{self.name} is ready and not alive"
 

@@ -9,7 +9,7 @@ import tempfile
 import kubernetes_validate
 import yaml
 
-from manifests import COMPONENTS, KUBERNETES, OVERLAYS, find, render
+from manifests import COMPONENTS, KUBERNETES, OVERLAYS, ROOT, find, render
 
 # The oldest that serves all kinds that are used, and a new one.
 VERSIONS = ("1.27", "1.34")
@@ -87,6 +87,49 @@ def check_security(objects, contained):
     worker = find(objects, "StatefulSet", "muster-worker")["spec"]["template"]["spec"]
     secret = next(volume["secret"] for volume in worker["volumes"] if volume["name"] == "ca")
     assert [item["key"] for item in secret["items"]] == ["ca.crt"], "a worker holds no key of the CA"
+    for container in worker["containers"] + worker["initContainers"]:
+        has_token = any(mount["name"] == "join" for mount in container["volumeMounts"])
+        assert has_token is (container["name"] == "join"), "no program reads the token by which workers join"
+    check_credentials(objects)
+
+
+def check_credentials(objects):
+    """Nothing listens without credentials, and masters have all that these need, closed to others."""
+    for one, pod in pods(objects):
+        for container in pod["containers"] + pod.get("initContainers", []):
+            words = container["command"] + container.get("args", [])
+            assert not any("insecure" in word for word in words), (one["metadata"]["name"], words)
+    for name in ("muster-master", "muster-worker"):
+        pod = find(objects, "StatefulSet", name)["spec"]["template"]["spec"]
+        for volume in pod["volumes"]:
+            source = volume.get("secret") or volume.get("projected")
+            if source and volume["name"] != "ca":
+                assert source["defaultMode"] == 0o400, volume
+    master = find(objects, "StatefulSet", "muster-master")["spec"]["template"]["spec"]
+    source = next(volume for volume in master["volumes"] if volume["name"] == "pki")
+    assert ("secret" in source) is not ("projected" in source), source
+    secrets = [source["secret"]] if "secret" in source else [part["secret"] for part in source["projected"]["sources"]]
+    paths = {item["path"] for secret in secrets for item in secret["items"]}
+    assert paths == {"ca.crt", "ca.key", "access.toml"}, paths
+
+
+def check_probes(objects):
+    """Kubelets ask the port that asks for no credentials, and liveness says nothing of etcd or a leader."""
+    for name in ("muster-master", "muster-worker"):
+        container = find(objects, "StatefulSet", name)["spec"]["template"]["spec"]["containers"][0]
+        port = next(port["containerPort"] for port in container["ports"] if port["name"] == "http")
+        assert flag(container["args"], "--http") == f"0.0.0.0:{port}"
+        for probe, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
+            assert container[probe]["httpGet"] == {"path": path, "port": "http"}, (name, probe)
+
+
+def check_autoscaler(objects):
+    """Its metric is the one that the adapter's rule makes."""
+    autoscaler = find(objects, "HorizontalPodAutoscaler", "muster-worker")
+    with open(os.path.join(ROOT, "deploy", "monitoring", "prometheus-adapter.yml")) as text:
+        names = {rule["name"]["as"] for rule in yaml.safe_load(text)["externalRules"]}
+    for metric in autoscaler["spec"]["metrics"]:
+        assert metric["external"]["metric"]["name"] in names, metric
 
 
 def check_times(objects):
@@ -107,6 +150,9 @@ def check(folder, components=()):
     check_references(objects)
     check_security(objects, "contained-workers" in components)
     check_times(objects)
+    check_probes(objects)
+    if "autoscaling" in components:
+        check_autoscaler(objects)
     kinds = {one["kind"] for one in objects}
     assert ("HorizontalPodAutoscaler" in kinds) == ("autoscaling" in components)
     print(f"{os.path.basename(folder)}: {len(objects)} objects, options: {', '.join(components) or 'none'}")

@@ -3,11 +3,14 @@ from the highest number down, while drivers are submitted. Nothing may be lost: 
 accepted has run exactly once. Usage: rollout.py OVERLAY FOLDER_OF_PROGRAMS"""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 from collections import Counter
+
+import yaml
 
 from manifests import KUBERNETES, ROOT, find, render
 from pods import Failed, Network, Node, until
@@ -38,8 +41,41 @@ def images(folder, programs):
     etcd = output(os.path.join(ROOT, "deploy", "etcd-install"))
     os.makedirs(made["etcd"] + "/usr/local/bin")
     subprocess.run(["cp", "-L", etcd, made["etcd"] + "/usr/local/bin/etcd"], check=True)
-    return {("muster", "master"): made["muster"], ("muster", "undrain"): made["muster"],
-            ("muster", "worker"): made["team"], ("quay.io/coreos/etcd", "etcd"): made["etcd"]}
+    return {("muster", "master"): made["muster"], ("muster", "join"): made["muster"],
+            ("muster", "undrain"): made["muster"], ("muster", "worker"): made["team"], ("quay.io/coreos/etcd", "etcd"): made["etcd"]}
+
+
+def read(*path):
+    with open(os.path.join(*path), "rb") as file:
+        return file.read()
+
+
+def join_token(muster, masters, digest, pki):
+    """The token of the secret muster-join, made as docs/kubernetes.md says."""
+    token = os.path.join(pki, "admin.token")
+    done = muster("login", masters, "--ca-digest", digest, "--token-file", token)
+    assert done.returncode == 0, done.stdout
+    done = muster("token", "create", "--worker", "--name", "kubernetes", "--ttl", "365d")
+    assert done.returncode == 0, done.stdout
+    return next(line for line in done.stdout.splitlines() if line.startswith("mstj_")).encode()
+
+
+def check_refusals(programs, masters, pki):
+    """Whoever reaches the port and has no token commands nothing."""
+    for words in ((), ("--ca", os.path.join(pki, "ca.crt"))):
+        done = subprocess.run([os.path.join(programs, "muster"), "list", "drivers", "--master", masters, *words],
+                              env={}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        assert done.returncode == 1, (words, done.stdout)
+
+
+def check_metrics(node):
+    """What the rule of the autoscaler sums is there to be scraped, on the leader's page."""
+    pages = "".join(pod.scrape() for pod in node.pods.values() if "master" in pod.name)
+    with open(os.path.join(ROOT, "deploy", "monitoring", "prometheus-adapter.yml")) as text:
+        rules = yaml.safe_load(text)["externalRules"]
+    for rule in rules:
+        for series in re.findall(r"muster_\w+", rule["metricsQuery"]):
+            assert f"\n{series}{{" in pages, series
 
 
 class Load:
@@ -84,31 +120,38 @@ def main():
     with tempfile.TemporaryDirectory(prefix="muster-pods-") as folder, Network() as network:
         os.chmod(folder, 0o755)
         pki = os.path.join(folder, "pki")
-        output(os.path.join(programs, "muster-master"), "init", "--out", pki)
-        secret = {name: open(os.path.join(pki, name), "rb").read() for name in ("ca.crt", "ca.key")}
+        made = output(os.path.join(programs, "muster-master"), "init", "--out", pki)
+        digest = re.search(r"sha256:\w+", made)[0]
+        secrets = {"muster-pki": {name: read(pki, name) for name in ("ca.crt", "ca.key", "access.toml")}}
         witness = os.path.join(folder, "witness")
         os.mkdir(witness)
         os.chmod(witness, 0o777)
-        node = Node(folder, network, objects, images(folder, programs), {"muster-pki": secret},
+        node = Node(folder, network, objects, images(folder, programs), secrets,
                     {"worker": [[witness, WITNESS, False]]})
         order = [name for name in ("muster-etcd", "muster-master", "muster-worker")
                  if any(one["kind"] == "StatefulSet" and one["metadata"]["name"] == name for one in objects)]
         owners = [find(objects, "StatefulSet", name) for name in order]
         masters = ",".join(f"{address}:7077" for name, address in node.addresses.items() if "master" in name)
 
+        # A person's own machine, which knows the cluster by what docs/kubernetes.md has it told.
+        environment = {"PATH": os.environ["PATH"], "XDG_CONFIG_HOME": os.path.join(folder, "config")}
+
         def muster(*words):
-            return subprocess.run([os.path.join(programs, "muster"), words[0], "--master", masters, "--ca",
-                                   os.path.join(pki, "ca.crt"), *words[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True, check=False)
+            return subprocess.run([os.path.join(programs, "muster"), *words], env=environment, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
         load = None
         try:
             for owner in owners:
                 # All at once, as podManagementPolicy says.
                 assert owner["spec"]["podManagementPolicy"] == "Parallel"
-                pods = [node.start(owner, number) for number in range(owner["spec"]["replicas"])]
+                pods = node.start_all(owner)
                 for pod in pods:
                     pod.wait_until_ready()
+                if owner["metadata"]["name"] == "muster-master":
+                    secrets["muster-join"] = {"token": join_token(muster, masters, digest, pki)}
+                    check_refusals(programs, masters, pki)
+                    check_metrics(node)
             load = Load(muster)
             for owner in owners:
                 roll(node, owner, load)
