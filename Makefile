@@ -44,7 +44,7 @@ generators: grpcio $(TOOLS)/es/.installed ## What generates code of the protos a
 test-deploy: $(PROTOC_TOOL) kubernetes etcd ## Deployments: units are checked; manifests are rendered, checked, and run in namespaces of this machine, where all pods are replaced under load (as root).
 	$(CARGO) build --locked --workspace --bins --examples
 	python3 tests/deploy/units.py target/debug
-	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/compose.py $(TOOLS)/kubernetes/docker_compose-*.whl
+	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/compose.py $(TOOLS)/kubernetes/docker_compose-*.whl target/debug
 	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/rendered.py
 	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/rollout.py single target/debug
 	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/rollout.py ha target/debug
