@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use muster_client::{BearerToken, MasterAddresses, Trust};
+use muster_client::{BearerToken, MACHINE, MasterAddresses, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{ConnectionArgs, DEFAULT_MASTER};
@@ -30,7 +30,7 @@ pub(crate) struct Contexts {
 pub(crate) struct ClusterContext {
     /// Addresses of its masters, joined by commas.
     pub(crate) masters: String,
-    /// Its CA, as PEM.
+    /// Its CA, as PEM, or `system` for those of this machine.
     pub(crate) ca: String,
     /// The credential that it is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,10 +152,7 @@ impl Target {
         let trust = match connection.ca() {
             Some(file) => Some(trust_in(&file)?),
             // What is in the file was verified when it was written.
-            None => context
-                .map(|context| Trust::in_ca(&context.ca))
-                .transpose()
-                .map_err(|error| bad_ca("the context", &error))?,
+            None => context.map(|context| trust_of(&context.ca)).transpose()?,
         };
         let token = match connection.token()? {
             None => context.and_then(|context| context.token.as_deref()).map(BearerToken::new).transpose(),
@@ -171,8 +168,14 @@ impl Target {
     }
 }
 
+/// The trust that is remembered.
+pub(crate) fn trust_of(ca: &str) -> Result<Trust, CommandFailure> {
+    let trust = if ca == MACHINE { Trust::in_machine() } else { Trust::in_ca(ca).map(Trust::or_own_certificates) };
+    trust.map_err(|error| bad_ca(if ca == MACHINE { "this machine" } else { "the context" }, &error))
+}
+
 fn trust_in(file: &Path) -> Result<Trust, CommandFailure> {
-    Trust::in_file(file).map_err(|error| bad_ca(&file.display().to_string(), &error))
+    Trust::named(file).map_err(|error| bad_ca(&file.display().to_string(), &error))
 }
 
 fn bad_ca(place: &str, error: &muster_client::TlsError) -> CommandFailure {

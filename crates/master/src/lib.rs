@@ -18,6 +18,7 @@ mod leader;
 mod link;
 mod metrics;
 mod poison_inputs;
+mod reload;
 mod roles;
 mod run;
 mod serve;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use muster_proto::server::{HttpPort, KnownHosts};
 use muster_store::{Candidacy, Candidate, NewCluster, OpenError};
-use muster_tls::{Authority, ServerTls, TlsError, Trust, connections};
+use muster_tls::{Authority, OwnCertificate, ServerTls, TlsError, Trust, connections};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -20,7 +20,8 @@ use crate::clock;
 use crate::config::{MasterSettings, TlsSettings};
 use crate::health::Health;
 use crate::leader::LeaderSlot;
-use crate::metrics::{MasterMetrics, MasterPages};
+use crate::metrics::{MasterMetrics, MasterPages, Reloaded};
+use crate::reload::keep_looking;
 use crate::roles::{FatalError, MasterProcess, Readiness, RoleAfter, Standby};
 use crate::serve::{Peers, serve};
 use crate::stop::until_stopped;
@@ -91,8 +92,14 @@ where
     }
     let bound = listener.local_addr().map_err(|error| RunError::Listen(settings.listen, error))?;
     let address = settings.advertise.clone().unwrap_or_else(|| reachable(bound));
-    let tls =
-        settings.tls.as_ref().map(|tls| server_tls(tls, settings.access_file.as_ref(), &address, bound)).transpose()?;
+    let own = settings.tls.as_ref().and_then(|tls| tls.own.clone());
+    let own = own.map(|(certificate, key)| OwnCertificate::open(certificate, key)).transpose();
+    let own = own.map_err(RunError::Tls)?.map(Arc::new);
+    let tls = settings.tls.as_ref().map(|tls| {
+        let authority = authority_of(tls, settings.access_file.as_ref(), &address)?;
+        ServerTls::new(authority, reached(tls, &address, bound), own.as_deref(), None).map_err(RunError::Tls)
+    });
+    let tls = tls.transpose()?;
     let trust = tls.as_ref().map(|tls| Trust::in_ca(tls.authority().pem())).transpose().map_err(RunError::Tls)?;
     let reporter = HealthReporter::new();
     let health = Health::new(reporter.clone()).await;
@@ -110,6 +117,11 @@ where
         };
         http.spawn(port.serve(Arc::new(pages)));
         http.spawn(metrics.clone().watch_failovers(candidate.election()));
+    }
+    // They end with this set.
+    let mut reloads = JoinSet::new();
+    if let Some(own) = own {
+        reloads.spawn(keep_looking(Reloaded::Certificate, metrics.clone(), move || own.look()));
     }
     let (end_serving, mut ended) = watch::channel(false);
     let (election, archive) = (candidate.election(), candidate.archive());
@@ -141,11 +153,11 @@ where
     // Readiness runs apart from the roles, because a role may load for long.
     let readiness = Readiness::new(health, &settings, &address, trust.clone()).keep(slot.clone(), election);
     let mut readiness = tokio::spawn(readiness);
-    let node = MasterProcess::new(candidate, Arc::new(settings), address, trust, slot.clone(), metrics, stop);
+    let node = MasterProcess::new(candidate, Arc::new(settings), address, trust, slot.clone(), metrics.clone(), stop);
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
-        never = access.keep_read() => match never {},
         never = access.audit().keep_swept() => match never {},
+        never = access.keep_read(&metrics) => match never {},
         never = renewed => match never {},
         failed = &mut readiness => {
             Err(RunError::Fault(failed.unwrap_or_else(|panicked| FatalError::Lost("task of readiness", panicked))))
@@ -170,13 +182,8 @@ where
     result.map(drop)
 }
 
-/// The TLS of a master that is reached at an address. The CA is made if it is to be.
-fn server_tls(
-    settings: &TlsSettings,
-    access_file: Option<&PathBuf>,
-    address: &str,
-    bound: SocketAddr,
-) -> Result<ServerTls, RunError> {
+/// The CA of a master that is reached at an address. It is made if it is to be.
+fn authority_of(settings: &TlsSettings, access_file: Option<&PathBuf>, address: &str) -> Result<Authority, RunError> {
     let authority = match settings.makes_ca && !Authority::exists(&settings.pki).map_err(RunError::Tls)? {
         true => {
             tracing::info!(directory = %settings.pki.display(), "making a CA: whoever trusts another logs in anew");
@@ -199,13 +206,18 @@ fn server_tls(
         }
         _ => tracing::info!("people log in with `muster login {address} --ca-digest {digest}`"),
     }
+    Ok(authority)
+}
+
+/// The names and addresses under which a master is reached, for its certificate.
+fn reached(settings: &TlsSettings, address: &str, bound: SocketAddr) -> Vec<String> {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let mut reached = vec![host.trim_matches(['[', ']']).to_owned()];
     if !bound.ip().is_unspecified() {
         reached.push(bound.ip().to_string());
     }
     reached.extend(settings.names.iter().cloned());
-    ServerTls::new(authority, reached).map_err(RunError::Tls)
+    reached
 }
 
 /// Goes from role to role until the process is told to stop.

@@ -127,7 +127,7 @@ impl Context {
 }
 
 fn trust(path: PathBuf) -> Result<Trust, ContextError> {
-    Trust::in_file(&path).map_err(|error| ContextError::Ca(path, error))
+    Trust::named(&path).map_err(|error| ContextError::Ca(path, error))
 }
 
 /// The credential of calls: what a worker gave to its attempt, or a user to its program.

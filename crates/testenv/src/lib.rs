@@ -2,6 +2,8 @@
 //! client of raw HTTP/2 to test servers with. For tests alone: every crate may have it among its
 //! development dependencies.
 
+#[cfg(feature = "company")]
+pub mod company;
 mod small_disk;
 #[cfg(feature = "wire")]
 pub mod wire;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use muster_testenv::company::Company;
 use muster_testkit::{Cluster, Daemon, NamespaceNetwork, Options, wait_for_file};
 
 fn said(output: &Output) -> String {
@@ -206,6 +207,73 @@ fn a_worker_joins_before_it_starts_and_drains_itself_without_a_token() {
     let mut stop = Command::new(cluster.binaries().path("muster-worker"));
     stop.arg("stop").arg("--state-dir").arg(&state);
     assert!(stop.status().expect("it runs").success());
+}
+
+/// People trust a company's CA, or those of their machine; the worker trusts the cluster's.
+#[test]
+fn a_master_shows_a_certificate_of_its_own_and_the_next_one_without_a_restart() {
+    let home = tempfile::tempdir().expect("a directory");
+    let text = |path: &Path| path.to_str().expect("a path").to_owned();
+    let (old, new) = (Company::new("Old"), Company::new("New"));
+    let (old_ca, new_ca) = (old.write_ca(home.path().join("old.crt")), new.write_ca(home.path().join("new.crt")));
+    // Which address the cluster gets is known once it runs.
+    let (certificate, key) = old.server(&["elsewhere.example"]).write(home.path(), "own");
+    let mut options = over_tls();
+    options.master_args.extend(["--tls-cert".into(), text(&certificate), "--tls-key".into(), text(&key)]);
+    let cluster = Cluster::start(options);
+    let address = cluster.address();
+    let muster = |args: &[&str]| muster(&cluster, home.path(), args);
+    let listed = |ca: &Path| said(&muster(&["--master", address, "--ca", &text(ca), "list", "workers", "-o", "name"]));
+    assert!(listed(&old_ca).contains("not valid for name"), "{}", listed(&old_ca));
+    let host = address.rsplit_once(':').expect("a port").0;
+    let in_force = |company: &Company, ca: &Path| {
+        company.server(&[host]).write(home.path(), "own");
+        for _ in 0..600 {
+            if listed(ca) == "w1\n" {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("{}", listed(ca));
+    };
+    in_force(&old, &old_ca);
+    assert!(listed(&new_ca).contains("is not trusted"), "{}", listed(&new_ca));
+
+    let refused = said(&muster(&["login", address]));
+    assert!(refused.contains("no CA of this machine knows"), "{refused}");
+    let with_roots = |args: &[&str]| {
+        let mut command = Command::new(cluster.binaries().path("muster"));
+        command.args(args).env("XDG_CONFIG_HOME", home.path()).env("SSL_CERT_FILE", &old_ca);
+        said(&command.env_remove("MUSTER_MASTER").env_remove("MUSTER_CA_FILE").output().expect("muster runs"))
+    };
+    let login = with_roots(&["login", address, "--context", "company"]);
+    assert!(login.contains("commands go to company"), "{login}");
+    assert_eq!(with_roots(&["list", "workers", "-o", "name"]), "w1\n");
+
+    // A stream that stands while the files change.
+    let mut command = Command::new(cluster.binaries().path("muster"));
+    command.args(["--master", address, "--ca", &text(&old_ca), "events", "--follow"]).env("HOME", home.path());
+    let events = home.path().join("events.log");
+    let follower = Daemon::start(command, &events);
+    let seen = |what: &str| {
+        for _ in 0..600 {
+            if std::fs::read_to_string(&events).unwrap_or_default().contains(what) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("{what}: {}", std::fs::read_to_string(&events).unwrap_or_default());
+    };
+    let submit = |ca: &Path, id: &str| {
+        said(&muster(&["--master", address, "--ca", &text(ca), "submit", "--wait", "--id", id, "--", "/bin/true"]))
+    };
+    submit(&old_ca, "before");
+    seen("before");
+    in_force(&new, &new_ca);
+    assert!(listed(&old_ca).contains("is not trusted"), "{}", listed(&old_ca));
+    submit(&new_ca, "after");
+    seen("after");
+    drop(follower);
 }
 
 /// A master that listens beyond its machine has credentials without a flag, and a worker joins it

@@ -185,11 +185,11 @@ fn is_ca(certificate: &CertificateDer<'_>) -> bool {
     x509_parser::parse_x509_certificate(certificate).is_ok_and(|(_, parsed)| parsed.is_ca())
 }
 
-/// Reads a file of the CA, and whether others may. A file of another user is one that this user
+/// Reads a file of ours, and whether others may. A file of another user is one that this user
 /// chose. One of root's may be given by its group, as a Kubernetes secret is.
-fn read(path: &Path) -> Result<(String, bool), TlsError> {
+pub(crate) fn read(path: &Path) -> Result<(String, bool), TlsError> {
     let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => TlsError::Incomplete(path.to_owned()),
+        io::ErrorKind::NotFound => TlsError::Missing(path.to_owned()),
         _ => TlsError::File(path.to_owned(), error),
     };
     let file = fs::File::open(path).map_err(failed)?;
@@ -204,11 +204,14 @@ fn read(path: &Path) -> Result<(String, bool), TlsError> {
     Ok((text, metadata.mode() & others != 0))
 }
 
+/// Reads a file that holds a key.
+pub(crate) fn read_private(path: &Path) -> Result<String, TlsError> {
+    let (text, is_exposed) = read(path)?;
+    if is_exposed { Err(TlsError::Exposed(path.to_owned())) } else { Ok(text) }
+}
+
 pub(crate) fn read_key(path: &Path) -> Result<KeyPair, TlsError> {
-    let (key, is_exposed) = read(path)?;
-    if is_exposed {
-        return Err(TlsError::Exposed(path.to_owned()));
-    }
+    let key = read_private(path)?;
     KeyPair::from_pem(&key).map_err(|_| TlsError::Malformed(path.to_owned(), "private key"))
 }
 

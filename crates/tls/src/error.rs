@@ -11,9 +11,9 @@ pub enum TlsError {
     /// A file cannot be read or written.
     #[error("{0}")]
     File(PathBuf, #[source] io::Error),
-    /// A directory holds one of the CA's two files without the other.
-    #[error("{0} is missing beside the other file of the CA")]
-    Incomplete(PathBuf),
+    /// A file is not there: of a CA or of a pair, one without the other.
+    #[error("{0} is missing")]
+    Missing(PathBuf),
     /// A directory is not the CA's own.
     #[error(transparent)]
     Directory(#[from] PrivateDirectoryError),
@@ -24,7 +24,7 @@ pub enum TlsError {
     #[error("{0} holds a CA already")]
     Exists(PathBuf),
     /// A key can be read by others than its owner.
-    #[error("{0} can be read by others: chmod 600 it, and make a new CA if they may have done so")]
+    #[error("{0} can be read by others: chmod 600 it, and make a new key if they may have done so")]
     Exposed(PathBuf),
     /// A file is not what it should be.
     #[error("{0} is no {1}")]
@@ -32,6 +32,15 @@ pub enum TlsError {
     /// A certificate is of another key.
     #[error("the certificate is of another key")]
     OtherKey,
+    /// Two files hold no pair.
+    #[error("{0} is no certificate of the key in {1}")]
+    NoPair(PathBuf, PathBuf),
+    /// The certificate of a client is not good.
+    #[error("the client's certificate is not good")]
+    Client(#[source] rustls::Error),
+    /// The certificate of a client names nobody.
+    #[error("the client's certificate does not hold exactly one common name")]
+    Nameless,
     /// A request for a certificate is none, or its signature does not prove its key.
     #[error("the request for a certificate does not prove its key")]
     Request(#[source] rcgen::Error),

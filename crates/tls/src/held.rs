@@ -28,6 +28,22 @@ impl ResolvesServerCert for Slot {
     }
 }
 
+/// What a server shows to whom: the cluster's certificate to those who ask for its role, and one of
+/// the operator's own to everybody else, if there is one.
+#[derive(Debug)]
+pub(crate) struct ByName {
+    pub(crate) role: &'static str,
+    pub(crate) of_role: HeldCertificate,
+    pub(crate) own: Option<HeldCertificate>,
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let own = self.own.as_ref().filter(|_| hello.server_name() != Some(self.role));
+        own.unwrap_or(&self.of_role).0.0.load_full()
+    }
+}
+
 impl ResolvesClientCert for Slot {
     /// Whatever CAs the server hints at: it will say whether it takes this one.
     fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {

@@ -9,6 +9,7 @@
 //! certificate.
 
 mod authority;
+mod clients;
 mod connect;
 mod digest;
 mod error;
@@ -18,13 +19,16 @@ mod join_token;
 mod listen;
 mod mismatch;
 pub mod names;
+mod own;
 mod peer;
 mod server;
 mod stream;
 mod trust;
+mod watched;
 mod worker_key;
 
 pub use authority::{Authority, IssuedCertificate};
+pub use clients::{ClientCertificate, ClientChain, ClientTrust};
 pub use connect::{Connecting, Connector};
 pub use digest::digest_of_ca;
 pub use error::TlsError;
@@ -33,8 +37,9 @@ pub use held::HeldCertificate;
 pub use join_token::{JoinToken, NotAJoinToken};
 pub use listen::{ClientConnection, ConnectionPeer, Incoming, connections};
 pub use mismatch::{Mismatch, mismatch};
+pub use own::OwnCertificate;
 pub use peer::{CertificateHolder, PeerCertificate};
 pub use server::{Acceptor, ServerTls};
 pub use stream::Stream;
-pub use trust::Trust;
+pub use trust::{MACHINE, Trust};
 pub use worker_key::{WORKER_CHAIN_FILE, WORKER_KEY_FILE, WorkerKey, certificate_of_worker, renewal_time};

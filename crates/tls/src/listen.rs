@@ -26,6 +26,8 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct ClientConnection {
     stream: Stream,
+    /// That the other side has shown.
+    certificate: Option<PeerCertificate>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -69,17 +71,18 @@ async fn accept(
                 // broken.
                 let _ = stream.set_nodelay(true);
                 let Some(tls) = tls else {
-                    let stream = Stream::Plain(stream);
-                    if accepted.send(Ok(ClientConnection { stream, _place: place })).await.is_err() {
+                    let connection =
+                        ClientConnection { stream: Stream::Plain(stream), certificate: None, _place: place };
+                    if accepted.send(Ok(connection)).await.is_err() {
                         return;
                     }
                     continue;
                 };
                 let (tls, accepted) = (tls.clone(), accepted.clone());
                 tokio::spawn(async move {
-                    if let Some(stream) = shake_hands(&tls, stream).await {
+                    if let Some((stream, certificate)) = shake_hands(&tls, stream).await {
                         // The server may be gone: then nobody is served.
-                        let _ = accepted.send(Ok(ClientConnection { stream, _place: place })).await;
+                        let _ = accepted.send(Ok(ClientConnection { stream, certificate, _place: place })).await;
                     }
                 });
             }
@@ -91,10 +94,10 @@ async fn accept(
     }
 }
 
-async fn shake_hands(tls: &Acceptor, tcp: TcpStream) -> Option<Stream> {
+async fn shake_hands(tls: &Acceptor, tcp: TcpStream) -> Option<(Stream, Option<PeerCertificate>)> {
     let peer = tcp.peer_addr().ok();
     let error = match tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(tcp)).await {
-        Ok(Ok(stream)) => return Some(stream),
+        Ok(Ok(accepted)) => return Some(accepted),
         Ok(Err(error)) => error,
         Err(_) => io::ErrorKind::TimedOut.into(),
     };
@@ -106,7 +109,7 @@ impl Connected for ClientConnection {
     type ConnectInfo = ConnectionPeer;
 
     fn connect_info(&self) -> ConnectionPeer {
-        ConnectionPeer { address: self.stream.tcp().peer_addr().ok(), certificate: self.stream.peer() }
+        ConnectionPeer { address: self.stream.tcp().peer_addr().ok(), certificate: self.certificate.clone() }
     }
 }
 

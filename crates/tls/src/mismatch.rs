@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::connect::handshake;
+use crate::connect::trusted;
 use crate::{Trust, names};
 
 /// What keeps a client and the master at an address apart.
@@ -39,9 +39,25 @@ async fn find(address: &str, trust: Option<&Trust>, timeout: Duration) -> Option
         (None, true) => Some(Mismatch::NeedsTls),
         (Some(_), false) => Some(Mismatch::Plaintext),
         (Some(trust), true) => {
-            let tcp = TcpStream::connect(address).await.ok()?;
-            handshake(tcp, trust, names::MASTER, timeout).await.err().map(Mismatch::Untrusted)
+            let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+            let dial = || async { TcpStream::connect(address).await.map_err(|_| Unfit::Unreachable) };
+            match trusted(dial, trust, names::MASTER, host, timeout).await {
+                Ok(_) | Err(Unfit::Unreachable) => None,
+                Err(Unfit::Untrusted(error)) => Some(Mismatch::Untrusted(error)),
+            }
         }
+    }
+}
+
+/// Why there is no connection that is trusted.
+enum Unfit {
+    Unreachable,
+    Untrusted(io::Error),
+}
+
+impl From<io::Error> for Unfit {
+    fn from(error: io::Error) -> Unfit {
+        Unfit::Untrusted(error)
     }
 }
 

@@ -5,10 +5,10 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 
 use crate::digest::digest_of_key;
-use crate::names;
+use crate::{ClientChain, names};
 
-/// The holder of a certificate of the cluster's CA. That it holds the key was proven by the
-/// handshake.
+/// The holder of a certificate of the cluster's CA, or of one of clients. That it holds the key was
+/// proven by the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerCertificate {
     /// Whose it is.
@@ -22,17 +22,21 @@ pub struct PeerCertificate {
 }
 
 /// Whose a certificate is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateHolder {
     /// A master.
     Master,
     /// The worker with this uid.
     Worker(WorkerUid),
+    /// A person or a program, by another CA than the cluster's, whatever names the certificate
+    /// holds. Who it is, and whether the certificate is still good, says
+    /// [`ClientTrust::identify`](crate::ClientTrust::identify).
+    Client(ClientChain),
 }
 
 impl PeerCertificate {
-    /// What a certificate says that was verified before; `None` where it names no role, or more
-    /// than one.
+    /// What a certificate says that was verified to be of the cluster's CA; `None` where it names no
+    /// role, or more than one.
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<PeerCertificate> {
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
         let names = parsed.subject_alternative_name().ok()??;
@@ -45,6 +49,16 @@ impl PeerCertificate {
         if holders.next().is_some() {
             return None;
         }
+        PeerCertificate::held_by(holder, certificate)
+    }
+
+    /// What a certificate says that was verified to be of a CA of clients.
+    pub(crate) fn of_client(chain: &[CertificateDer<'_>]) -> Option<PeerCertificate> {
+        PeerCertificate::held_by(CertificateHolder::Client(ClientChain::new(chain)), chain.first()?)
+    }
+
+    fn held_by(holder: CertificateHolder, certificate: &CertificateDer<'_>) -> Option<PeerCertificate> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
         let wall = |seconds: i64| u64::try_from(seconds).ok().map(|seconds| WallTime(seconds.saturating_mul(1000)));
         let validity = parsed.validity();
         let (begins, expires) = (wall(validity.not_before.timestamp())?, wall(validity.not_after.timestamp())?);

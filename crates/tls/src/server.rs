@@ -5,14 +5,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientCertVerifierBuilder, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::ResolvesServerCert;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::trust::{ALPN, provider, roots_of};
-use crate::{Authority, CertificateHolder, HeldCertificate, Stream, TlsError, Trust};
+use crate::held::ByName;
+use crate::trust::{ALPN, provider};
+use crate::{
+    Authority, CertificateHolder, ClientTrust, HeldCertificate, OwnCertificate, PeerCertificate, Stream, TlsError,
+    Trust, names,
+};
 
 /// How long a master's certificate holds. Its key is in memory alone, so each start makes one.
 const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -30,20 +36,29 @@ pub struct ServerTls {
     /// The names and addresses under which the master is reached.
     reached: Vec<String>,
     certificate: HeldCertificate,
-    config: Arc<ServerConfig>,
+    acceptor: Acceptor,
 }
 
 impl ServerTls {
-    /// Makes the first certificate.
+    /// Makes the first certificate. Everybody who does not ask for the name of the role is shown
+    /// one of the operator's own, if there is one; and clients may show certificates of other CAs,
+    /// if those are trusted.
     ///
     /// # Errors
     /// [`TlsError::Name`] for a name that cannot stand in a certificate.
-    pub fn new(authority: Authority, reached: Vec<String>) -> Result<ServerTls, TlsError> {
+    pub fn new(
+        authority: Authority,
+        reached: Vec<String>,
+        own: Option<&OwnCertificate>,
+        clients: Option<Arc<ClientTrust>>,
+    ) -> Result<ServerTls, TlsError> {
         let certificate = HeldCertificate::default();
         certificate.show(authority.issue_master(&reached, LIFE)?);
-        let clients = client_verifier(Arc::new(roots_of(authority.pem())?)).allow_unauthenticated().build()?;
-        let config = server_config(clients, &certificate)?;
-        Ok(ServerTls { authority: Arc::new(authority), reached, certificate, config })
+        let own = own.map(|own| own.held().clone());
+        let shown = ByName { role: names::MASTER, of_role: certificate.clone(), own };
+        let verifier = PeerVerifier { cluster: Trust::in_ca(authority.pem())?, clients, is_mandatory: false };
+        let acceptor = Acceptor::new(verifier, Arc::new(shown), false)?;
+        Ok(ServerTls { authority: Arc::new(authority), reached, certificate, acceptor })
     }
 
     /// The certificate of this master, to be shown to workers.
@@ -56,9 +71,9 @@ impl ServerTls {
         &self.authority
     }
 
-    /// What shakes hands with clients, which may show a certificate of the CA and no other.
+    /// What shakes hands with clients.
     pub fn acceptor(&self) -> Acceptor {
-        Acceptor { config: self.config.clone(), is_for_masters: false }
+        self.acceptor.clone()
     }
 
     /// Makes the certificate anew in time by `wall`, the wall clock. Connections that stand keep
@@ -90,38 +105,110 @@ impl ServerTls {
 #[derive(Debug, Clone)]
 pub struct Acceptor {
     config: Arc<ServerConfig>,
+    verifier: Arc<PeerVerifier>,
     is_for_masters: bool,
 }
 
 impl Acceptor {
     /// Of a worker: it shows the certificate that is held, to masters that are trusted.
     pub fn of_worker(held: &HeldCertificate, trust: &Trust) -> Result<Acceptor, TlsError> {
-        let clients = client_verifier(trust.roots.clone()).build()?;
-        Ok(Acceptor { config: server_config(clients, held)?, is_for_masters: true })
+        let verifier = PeerVerifier { cluster: trust.clone(), clients: None, is_mandatory: true };
+        Acceptor::new(verifier, held.0.clone(), true)
     }
 
-    /// Shakes hands with a client. The caller bounds how long that may take.
+    fn new(
+        verifier: PeerVerifier,
+        shown: Arc<dyn ResolvesServerCert>,
+        is_for_masters: bool,
+    ) -> Result<Acceptor, TlsError> {
+        let verifier = Arc::new(verifier);
+        let builder =
+            ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13])?;
+        let mut config = builder.with_client_cert_verifier(verifier.clone()).with_cert_resolver(shown);
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.send_tls13_tickets = 0;
+        Ok(Acceptor { config: Arc::new(config), verifier, is_for_masters })
+    }
+
+    /// Shakes hands with a client. Returns what its certificate says, too; nothing where it showed
+    /// none, or one without a role. The caller bounds how long that may take.
     ///
     /// # Errors
     /// Those of the handshake, and [`io::ErrorKind::PermissionDenied`] for who is not served.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Stream> {
-        let stream = Stream::Tls(Box::new(TlsAcceptor::from(self.config.clone()).accept(tcp).await?.into()));
-        let is_master = || stream.peer().is_some_and(|peer| peer.holder == CertificateHolder::Master);
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<(Stream, Option<PeerCertificate>)> {
+        let stream = TlsAcceptor::from(self.config.clone()).accept(tcp).await?;
+        let peer = self.verifier.peer_of(stream.get_ref().1.peer_certificates().unwrap_or_default());
+        let is_master = || peer.as_ref().is_some_and(|peer| peer.holder == CertificateHolder::Master);
         if self.is_for_masters && !is_master() {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the certificate is no master's"));
         }
-        Ok(stream)
+        Ok((Stream::Tls(Box::new(stream.into())), peer))
     }
 }
 
-fn client_verifier(roots: Arc<RootCertStore>) -> ClientCertVerifierBuilder {
-    WebPkiClientVerifier::builder_with_provider(roots, provider())
+/// Verifies certificates of the cluster's CAs and then of those of clients, as they are in force at
+/// each handshake.
+#[derive(Debug)]
+struct PeerVerifier {
+    cluster: Trust,
+    clients: Option<Arc<ClientTrust>>,
+    is_mandatory: bool,
 }
 
-fn server_config(clients: Arc<dyn ClientCertVerifier>, held: &HeldCertificate) -> Result<Arc<ServerConfig>, TlsError> {
-    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13])?;
-    let mut config = builder.with_client_cert_verifier(clients).with_cert_resolver(held.0.clone());
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.send_tls13_tickets = 0;
-    Ok(Arc::new(config))
+impl PeerVerifier {
+    /// What the certificate of a handshake says. By which CA it was verified decides what it may
+    /// say at all: nothing that another CA has signed is of a worker or of a master.
+    fn peer_of(&self, chain: &[CertificateDer<'_>]) -> Option<PeerCertificate> {
+        let (first, rest) = chain.split_first()?;
+        if self.clients.is_none() || self.cluster.clients().verify_client_cert(first, rest, UnixTime::now()).is_ok() {
+            return PeerCertificate::of(first);
+        }
+        PeerCertificate::of_client(chain)
+    }
+}
+
+impl ClientCertVerifier for PeerVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.is_mandatory
+    }
+
+    /// None are hinted at: a client that has a certificate shows it then, and the CAs may change.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self.cluster.clients().verify_client_cert(end_entity, intermediates, now);
+        match (verified, &self.clients) {
+            (Err(_), Some(clients)) => clients.verifier().verify_client_cert(end_entity, intermediates, now),
+            (verified, _) => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.cluster.clients().verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.cluster.clients().verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.cluster.clients().supported_verify_schemes()
+    }
 }

@@ -8,8 +8,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use crate::PeerCertificate;
-
 /// A connection over TCP.
 #[derive(Debug)]
 pub enum Stream {
@@ -26,13 +24,6 @@ impl Stream {
             Stream::Plain(tcp) => tcp,
             Stream::Tls(tls) => tls.get_ref().0,
         }
-    }
-
-    /// What the certificate of the other side says; `None` where it showed none, or one without a
-    /// role.
-    pub fn peer(&self) -> Option<PeerCertificate> {
-        let Stream::Tls(tls) = self else { return None };
-        PeerCertificate::of(tls.get_ref().1.peer_certificates()?.first()?)
     }
 }
 

@@ -4,23 +4,31 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
 use muster_types::KeyDigest;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{
     CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     WantsVerifier,
 };
 
-use crate::digest::digest_of;
+use crate::digest::{digest_of, digest_of_ca};
 use crate::{HeldCertificate, TlsError};
 
 /// The most bytes of a file of CAs that are read: as many as systems have.
 const MAX_FILE: u64 = 4 << 20;
+
+/// What is written for the CAs of the machine where else the file of one is. A file of that name is
+/// `./system`.
+pub const MACHINE: &str = "system";
 
 /// HTTP/2 alone is spoken.
 pub(crate) const ALPN: &[u8] = b"h2";
@@ -29,36 +37,99 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// The masters that a client trusts: those whose certificates the cluster's CA signed.
+/// The masters that a client trusts: those whose certificates the cluster's CA signed, or, for
+/// clients that are no part of the cluster, another CA that a master's own certificate is of.
+///
+/// Clones share the CAs, so that those who hold one learn of a rotation ([`Trust::replace`]);
+/// connections that stand stay.
 #[derive(Debug, Clone)]
 pub struct Trust {
-    pub(crate) config: Arc<ClientConfig>,
-    /// The CAs; none where a digest is trusted.
-    pub(crate) roots: Arc<RootCertStore>,
+    cas: Arc<ArcSwap<TrustedCas>>,
+    shown: Option<HeldCertificate>,
+    names: AcceptedNames,
+}
+
+#[derive(Debug)]
+struct TrustedCas {
+    config: Arc<ClientConfig>,
+    /// Verifies clients, by the same CAs; by none where a digest is trusted.
+    clients: Arc<dyn ClientCertVerifier>,
+    /// As they were given; empty where they were not given as text.
+    pem: String,
     /// What the first CA is known by, which is the one that signs.
-    ca: Option<KeyDigest>,
+    first: Option<KeyDigest>,
+}
+
+/// What a server's certificate must hold.
+#[derive(Debug, Clone)]
+enum AcceptedNames {
+    /// The name of its role.
+    OfRole,
+    /// The host that was dialled.
+    Dialled,
+    /// Either; it is remembered whether it was the host that was right last.
+    Either(Arc<AtomicBool>),
 }
 
 impl Trust {
+    fn new(cas: TrustedCas, names: AcceptedNames) -> Trust {
+        Trust { cas: Arc::new(ArcSwap::from_pointee(cas)), shown: None, names }
+    }
+
     /// Trust in the CAs of a PEM text.
     pub fn in_ca(pem: &str) -> Result<Trust, TlsError> {
-        let roots = Arc::new(roots_of(pem)?);
-        let config = builder()?.with_root_certificates(roots.clone()).with_no_client_auth();
-        let first = CertificateDer::pem_slice_iter(pem.as_bytes()).flatten().next();
-        Ok(Trust { config: finished(config), roots, ca: first.as_ref().and_then(digest_of) })
+        Ok(Trust::new(TrustedCas::in_ca(pem)?, AcceptedNames::OfRole))
+    }
+
+    /// Trust in the CAs of this machine, such as those of browsers (or of the file that
+    /// `SSL_CERT_FILE` names), for a master that shows a certificate of its own.
+    ///
+    /// # Errors
+    /// [`TlsError::NoCertificate`] where the machine has none.
+    pub fn in_machine() -> Result<Trust, TlsError> {
+        let mut roots = RootCertStore::empty();
+        // One that is not understood is none that a master's certificate is of.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(TlsError::NoCertificate);
+        }
+        Ok(Trust::new(TrustedCas::in_roots(roots, String::new(), None)?, AcceptedNames::Dialled))
+    }
+
+    /// The same CAs, where they may also be those of a master's own certificate, which holds the
+    /// host that is dialled and not the name of the role. It is for people and programs: the
+    /// processes of a cluster trust each other by roles alone.
+    #[must_use]
+    pub fn or_own_certificates(self) -> Trust {
+        match self.names {
+            AcceptedNames::OfRole => Trust { names: AcceptedNames::Either(Arc::default()), ..self },
+            AcceptedNames::Dialled | AcceptedNames::Either(_) => self,
+        }
+    }
+
+    /// Trusts these CAs from now on, in all clones. Returns whether they are others.
+    pub fn replace(&self, pem: &str) -> Result<bool, TlsError> {
+        if self.cas.load().pem == pem {
+            return Ok(false);
+        }
+        self.cas.store(Arc::new(TrustedCas::in_ca(pem)?));
+        Ok(true)
     }
 
     /// What the first CA is known by.
     pub fn ca_digest(&self) -> Option<KeyDigest> {
-        self.ca
+        self.cas.load().first
+    }
+
+    /// The CAs, as PEM; empty where they were not given as text.
+    pub fn pem(&self) -> String {
+        self.cas.load().pem.clone()
     }
 
     /// The same trust, by a client that shows a certificate.
     #[must_use]
     pub fn showing(&self, held: &HeldCertificate) -> Trust {
-        let mut config = (*self.config).clone();
-        config.client_auth_cert_resolver = held.0.clone();
-        Trust { config: Arc::new(config), roots: self.roots.clone(), ca: self.ca }
+        Trust { shown: Some(held.clone()), ..self.clone() }
     }
 
     /// Trust in the CAs of a PEM file.
@@ -70,11 +141,65 @@ impl Trust {
         Trust::in_ca(&pem)
     }
 
+    /// The trust of a person or a program that names it by a file: of the CAs in it, which may be
+    /// those of a master's own certificate, or of this machine's where it is [`MACHINE`].
+    pub fn named(file: &Path) -> Result<Trust, TlsError> {
+        if file.as_os_str() == MACHINE { Trust::in_machine() } else { Ok(Trust::in_file(file)?.or_own_certificates()) }
+    }
+
     /// Trust in the CA of a digest, which must be in the server's chain.
     pub(crate) fn in_digest(digest: KeyDigest) -> Result<Trust, TlsError> {
         let verifier = Arc::new(PinVerifier { digest, provider: provider() });
         let config = builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-        Ok(Trust { config: finished(config), roots: Arc::new(RootCertStore::empty()), ca: Some(digest) })
+        let clients = WebPkiClientVerifier::no_client_auth();
+        let cas = TrustedCas { config: finished(config), clients, pem: String::new(), first: Some(digest) };
+        Ok(Trust::new(cas, AcceptedNames::OfRole))
+    }
+
+    /// The configuration of the next connection.
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        let config = self.cas.load().config.clone();
+        let Some(shown) = &self.shown else { return config };
+        let mut config = (*config).clone();
+        config.client_auth_cert_resolver = shown.0.clone();
+        Arc::new(config)
+    }
+
+    /// What verifies clients by these CAs.
+    pub(crate) fn clients(&self) -> Arc<dyn ClientCertVerifier> {
+        self.cas.load().clients.clone()
+    }
+
+    /// The names that a server of a role at a host is asked for, one after the other: it chooses
+    /// its certificate by that.
+    pub(crate) fn names(&self, role: &str, host: &str) -> Vec<String> {
+        let (role, host) = (role.to_owned(), host.trim_matches(['[', ']']).to_owned());
+        match &self.names {
+            AcceptedNames::OfRole => vec![role],
+            AcceptedNames::Dialled => vec![host],
+            AcceptedNames::Either(is_host) if is_host.load(Ordering::Relaxed) => vec![host, role],
+            AcceptedNames::Either(_) => vec![role, host],
+        }
+    }
+
+    /// Remembers by which name a server was trusted.
+    pub(crate) fn trusted_by(&self, name: &str, role: &str) {
+        if let AcceptedNames::Either(is_host) = &self.names {
+            is_host.store(name != role, Ordering::Relaxed);
+        }
+    }
+}
+
+impl TrustedCas {
+    fn in_ca(pem: &str) -> Result<TrustedCas, TlsError> {
+        TrustedCas::in_roots(roots_of(pem)?, pem.to_owned(), digest_of_ca(pem))
+    }
+
+    fn in_roots(roots: RootCertStore, pem: String, first: Option<KeyDigest>) -> Result<TrustedCas, TlsError> {
+        let roots = Arc::new(roots);
+        let config = builder()?.with_root_certificates(roots.clone()).with_no_client_auth();
+        let clients = WebPkiClientVerifier::builder_with_provider(roots, provider()).build()?;
+        Ok(TrustedCas { config: finished(config), clients, pem, first })
     }
 }
 

@@ -36,7 +36,7 @@ pub fn certificate_of_worker(state_dir: &Path) -> Result<Option<(WorkerUid, Held
     let held = HeldCertificate::default();
     match read_key(&key).map(WorkerKey)?.show(&text, &held)?.holder {
         CertificateHolder::Worker(uid) => Ok(Some((uid, held))),
-        CertificateHolder::Master => Ok(None),
+        CertificateHolder::Master | CertificateHolder::Client(_) => Ok(None),
     }
 }
 

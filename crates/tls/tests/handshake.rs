@@ -23,7 +23,7 @@ async fn serve(tls: ServerTls) -> String {
     let tls = Arc::new(tls);
     greet(move |tcp| {
         let tls = tls.clone();
-        Box::pin(async move { tls.acceptor().accept(tcp).await.ok() })
+        Box::pin(async move { Some(tls.acceptor().accept(tcp).await.ok()?.0) })
     })
     .await
 }
@@ -48,7 +48,7 @@ async fn greet(shake: impl Fn(TcpStream) -> Shaken + Send + 'static) -> String {
 }
 
 async fn server_of(directory: &Path) -> (String, Authority) {
-    let tls = ServerTls::new(Authority::create(directory).unwrap(), Vec::new()).unwrap();
+    let tls = ServerTls::new(Authority::create(directory).unwrap(), Vec::new(), None, None).unwrap();
     (serve(tls).await, Authority::open(directory).unwrap())
 }
 
@@ -145,7 +145,7 @@ fn renewed_server() -> (Arc<ServerTls>, Trust) {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::create(directory.path()).unwrap();
     let trust = Trust::in_ca(authority.pem()).unwrap();
-    (Arc::new(ServerTls::new(authority, vec!["master-0.masters".to_owned()]).unwrap()), trust)
+    (Arc::new(ServerTls::new(authority, vec!["master-0.masters".to_owned()], None, None).unwrap()), trust)
 }
 
 /// The certificate that a client is shown.

@@ -38,15 +38,15 @@ async fn serve<F>(
     shake: impl Fn(tokio::net::TcpStream) -> F + Send + 'static,
 ) -> (String, mpsc::Receiver<Option<PeerCertificate>>)
 where
-    F: Future<Output = std::io::Result<Stream>> + Send,
+    F: Future<Output = std::io::Result<(Stream, Option<PeerCertificate>)>> + Send,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (seen, seeing) = mpsc::channel(8);
     tokio::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
-            let Ok(mut stream) = shake(tcp).await else { continue };
-            let _ = seen.send(stream.peer()).await;
+            let Ok((mut stream, peer)) = shake(tcp).await else { continue };
+            let _ = seen.send(peer).await;
             let _ = stream.write_all(b"hello").await;
             let _ = stream.shutdown().await;
         }
@@ -63,7 +63,7 @@ async fn greeting(address: &str, mut connector: Connector) -> Result<String, Str
 }
 
 async fn master(authority: Authority) -> (String, mpsc::Receiver<Option<PeerCertificate>>, ServerTlsParts) {
-    let tls = Arc::new(ServerTls::new(authority, Vec::new()).unwrap());
+    let tls = Arc::new(ServerTls::new(authority, Vec::new(), None, None).unwrap());
     let parts = (tls.authority().clone(), tls.certificate().clone());
     let (address, seen) = serve(move |tcp| {
         let tls = tls.clone();

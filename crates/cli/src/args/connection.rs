@@ -20,8 +20,9 @@ pub(crate) struct ConnectionArgs {
     /// MUSTER_MASTER] [default: those of the context, else 127.0.0.1:7077].
     #[arg(long, global = true, value_name = "ADDRESSES", value_delimiter = ',')]
     master: Vec<String>,
-    /// File with the cluster's CA: the masters are reached over TLS [env: MUSTER_CA_FILE] [default:
-    /// the CA of the context].
+    /// File with the cluster's CA, or with that of a master's own certificate; `system` for the CAs
+    /// of this machine. The masters are reached over TLS [env: MUSTER_CA_FILE] [default: the CA of
+    /// the context].
     #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     ca: Option<PathBuf>,
     /// File with the token that the cluster is shown [env: MUSTER_TOKEN_FILE, or MUSTER_TOKEN with

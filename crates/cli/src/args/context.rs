@@ -6,12 +6,13 @@ use muster_client::KeyDigest;
 /// Which cluster is remembered.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The digest is in the log of a master that serves over TLS, and `muster-master init` prints it. Without a digest the CA is taken from the file of --ca. The cluster is \
+The digest is in the log of a master that serves over TLS, and `muster-master init` prints it. Without a digest the CA is taken from the file of --ca, and without that it is one of this machine's, for masters with a certificate of their own. The cluster is \
 remembered in ~/.config/muster/contexts.toml (below XDG_CONFIG_HOME where that is set), which only you can read.
 
 Examples:
   muster login 10.0.0.1:7077 --ca-digest sha256:4f0c…
-  muster login master.example:7077 --ca ca.crt --context production")]
+  muster login master.example:7077 --ca ca.crt --context production
+  muster login master.example:7077")]
 pub(crate) struct LoginArgs {
     /// Addresses of masters, HOST:PORT joined by commas.
     #[arg(value_name = "ADDRESSES")]

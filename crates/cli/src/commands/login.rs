@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use muster_client::{KeyDigest, MasterAddresses, Trust, fetch_ca};
+use muster_client::{KeyDigest, MACHINE, MasterAddresses, Mismatch, fetch_ca};
 
 use super::put;
 use crate::args::{ConnectionArgs, ContextArgs, ContextCommand, LoginArgs};
-use crate::contexts::{ClusterContext, Contexts, Target};
+use crate::contexts::{ClusterContext, Contexts, Target, trust_of};
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
 
@@ -16,19 +16,24 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Remembers a cluster, once a master of it has answered under its CA.
 pub(super) async fn login(connection: &ConnectionArgs, args: LoginArgs) -> Result<(), CommandFailure> {
     let masters: MasterAddresses = args.masters.parse().map_err(|_| CommandFailure::Masters(args.masters.clone()))?;
+    let is_unnamed = args.ca_digest.is_none() && connection.ca().is_none();
     let ca = match (args.ca_digest, connection.ca()) {
         (Some(digest), _) => ca_of(&masters, digest).await?,
+        (None, Some(file)) if file.as_os_str() == MACHINE => MACHINE.to_owned(),
         (None, Some(file)) => std::fs::read_to_string(&file).map_err(|error| CommandFailure::File(file, error))?,
-        (None, None) => {
-            let text = "the CA of the cluster must be named, with --ca-digest (the log of a master shows it) or --ca";
-            return Err(CommandFailure::Usage(text.to_owned()));
-        }
+        (None, None) => MACHINE.to_owned(),
     };
-    let trust = Trust::in_ca(&ca).map_err(|error| CommandFailure::Usage(format!("the CA makes no sense: {error}")))?;
+    let trust = trust_of(&ca)?;
     let token = connection.token()?;
     let remembered = token.as_ref().map(|token| token.expose().to_owned());
     let client = MasterClient::new(&Target { masters: masters.to_string(), trust: Some(trust), token })?;
-    let cluster = client.ask(client.client().get_cluster()).await?;
+    let cluster = match client.ask(client.client().get_cluster()).await {
+        Err(CommandFailure::Mismatch(address, Mismatch::Untrusted(error))) if is_unnamed => {
+            let text = "name the CA of the cluster, with --ca-digest (the log of a master shows it) or --ca";
+            return Err(CommandFailure::Usage(format!("no CA of this machine knows {address} ({error}): {text}")));
+        }
+        cluster => cluster?,
+    };
 
     let given = connection.context();
     let (is_given, name) = (given.is_some(), given.unwrap_or(cluster.name));

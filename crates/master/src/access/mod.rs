@@ -36,6 +36,7 @@ pub use limits::CallerLimits;
 
 use crate::clock;
 use crate::leader::LeaderSlot;
+use crate::metrics::{MasterMetrics, Reloaded};
 use file::{AccessTable, TokenEntry};
 use limits::CallLimiter;
 use token::{Bearer, is_of};
@@ -180,7 +181,7 @@ impl AccessControl {
 
     /// Reads the file again whenever it has changed. A file that makes no sense leaves the table as
     /// it was, and is reported once.
-    pub(crate) async fn keep_read(&self) -> Infallible {
+    pub(crate) async fn keep_read(&self, metrics: &MasterMetrics) -> Infallible {
         let Some(credentials) = &self.credentials else { return std::future::pending().await };
         let mut reported = String::new();
         loop {
@@ -197,6 +198,7 @@ impl AccessControl {
                 }
                 Ok(_) => reported.clear(),
                 Err(error) => {
+                    metrics.count_reload_failure(Reloaded::Access);
                     let line = crate::error_line(&error);
                     if line != reported {
                         tracing::error!(error = line, "the access file is not used; what was read before stands");

@@ -151,6 +151,15 @@ pub struct TlsFlags {
     /// none; masters that share a store need the one that `muster-master init` made.
     #[arg(long, value_name = "DIRECTORY")]
     pub pki: Option<PathBuf>,
+    /// Certificate of your own (PEM: this master's, then those between it and its CA), which
+    /// everybody but Muster's own masters and workers is shown, with --tls-key. Clients take the
+    /// file of its CA (--ca) or the CAs of their machine. Both files are read again when they
+    /// change.
+    #[arg(long, value_name = "PATH", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key of the certificate of your own: a file of this master's user or of root, mode 0600.
+    #[arg(long, value_name = "PATH", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Further name or address in this master's certificate, under which other clients than
     /// Muster's reach it; may be repeated. In the environment, semicolons separate names.
     #[arg(long, value_name = "NAME")]

@@ -68,6 +68,8 @@ pub struct TlsSettings {
     pub makes_ca: bool,
     /// Further names and addresses in the certificate.
     pub names: Vec<String>,
+    /// A certificate of the operator's own, and its key.
+    pub own: Option<(PathBuf, PathBuf)>,
 }
 
 /// The name of a new cluster if no flag gives one.
@@ -199,8 +201,8 @@ fn tls(
     store: &Location,
 ) -> Result<Option<TlsSettings>, ConfigError> {
     if !flags.tls.unwrap_or(is_default) {
-        if flags.pki.is_some() || !flags.tls_san.is_empty() {
-            return Err(ConfigError::rule("--pki and --tls-san are for a master with --tls"));
+        if flags.pki.is_some() || !flags.tls_san.is_empty() || flags.tls_cert.is_some() {
+            return Err(ConfigError::rule("--pki, --tls-san and --tls-cert are for a master with --tls"));
         }
         return Ok(None);
     }
@@ -217,7 +219,8 @@ fn tls(
     }
     let makes_ca = flags.pki.is_none();
     let pki = flags.pki.unwrap_or_else(|| state_dir.join("pki"));
-    Ok(Some(TlsSettings { pki, makes_ca, names: flags.tls_san }))
+    let own = flags.tls_cert.zip(flags.tls_key);
+    Ok(Some(TlsSettings { pki, makes_ca, names: flags.tls_san, own }))
 }
 
 fn password_of(path: &Path) -> Result<Password, ConfigError> {

@@ -141,13 +141,13 @@ async fn open(
 /// The key that a worker has proven, if its certificate is for the uid of its hello. Where it needs
 /// a certificate, only one that has shown one comes here: the table of methods sees to it.
 fn key_of(certificate: Option<&PeerCertificate>, hello: &Hello) -> Result<Option<KeyDigest>, Goodbye> {
-    match certificate.map(|certificate| (certificate.holder, certificate.key)) {
-        Some((CertificateHolder::Worker(uid), key)) if uid == hello.worker => Ok(Some(key)),
+    match certificate.map(|certificate| (&certificate.holder, certificate.key)) {
+        Some((CertificateHolder::Worker(uid), key)) if *uid == hello.worker => Ok(Some(key)),
         Some((CertificateHolder::Worker(uid), _)) => {
             let message = format!("the certificate is of worker {uid}, and the hello of {}", hello.worker);
             Err(Goodbye::Refused("UID_MISMATCH", message))
         }
-        Some((CertificateHolder::Master, _)) | None => Ok(None),
+        Some((CertificateHolder::Master | CertificateHolder::Client(_), _)) | None => Ok(None),
     }
 }
 

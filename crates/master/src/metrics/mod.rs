@@ -18,6 +18,27 @@ use muster_types::{Event, Outcome, Reason, Subject};
 
 pub(crate) use page::MasterPages;
 
+/// What is read again while a master runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reloaded {
+    /// The access file.
+    Access,
+    /// The certificate of the operator's own.
+    Certificate,
+}
+
+impl Reloaded {
+    pub(crate) const ALL: [Reloaded; 2] = [Reloaded::Access, Reloaded::Certificate];
+
+    /// Its word, as in the page of metrics and in logs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Reloaded::Access => "access_file",
+            Reloaded::Certificate => "certificate",
+        }
+    }
+}
+
 /// The counters of a process. They go on when it stops leading, and when it leads again.
 #[derive(Debug)]
 pub(crate) struct MasterMetrics {
@@ -35,6 +56,7 @@ pub(crate) struct MasterMetrics {
     /// Lines of the audit that could not be written.
     pub audit_lost: Arc<AtomicU64>,
     failovers: AtomicU64,
+    reload_failures: [AtomicU64; Reloaded::ALL.len()],
     /// By kind (driver, executor), success and reason.
     attempts: [[[AtomicU64; Reason::ALL.len()]; 2]; 2],
 }
@@ -51,6 +73,7 @@ impl Default for MasterMetrics {
             heartbeat_interval: seconds(),
             audit_lost: Arc::default(),
             failovers: AtomicU64::new(0),
+            reload_failures: Default::default(),
             attempts: Default::default(),
         }
     }
@@ -72,6 +95,16 @@ impl MasterMetrics {
 
     fn count_end(&self, kind: usize, outcome: &Outcome) {
         self.attempts[kind][usize::from(outcome.is_success())][outcome.reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was to be read again could not be used.
+    pub(crate) fn count_reload_failure(&self, what: Reloaded) {
+        self.reload_failures[what as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it could not.
+    pub(crate) fn reload_failures(&self, what: Reloaded) -> u64 {
+        self.reload_failures[what as usize].load(Ordering::Relaxed)
     }
 
     /// A heartbeat was read, so long after the one before.

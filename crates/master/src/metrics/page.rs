@@ -16,8 +16,8 @@ use muster_proto::server::metrics::{
 use muster_types::{ApplicationState, DriverState, Reason, Resources, WallTime, WorkerState};
 use tokio::sync::mpsc;
 
-use super::MasterMetrics;
 use super::waiting::{REASONS, WaitingWork, waiting};
+use super::{MasterMetrics, Reloaded};
 use crate::clock;
 use crate::health::Health;
 use crate::leader::{LeaderContext, LeaderSlot};
@@ -79,6 +79,9 @@ impl MasterPages {
         page.counter(failovers, metrics.failovers.load(Ordering::Relaxed))?;
         let lost = metric("muster_master_audit_lines_lost", "Lines of the audit that could not be written.");
         page.counter(lost, metrics.audit_lost.load(Ordering::Relaxed))?;
+        let failures = metric("muster_master_reload_failures", "Looks at a changed file that could not be used.");
+        let counts = Reloaded::ALL.map(|what| ([("file", what.as_str())], metrics.reload_failures(what)));
+        page.counters(failures, counts)?;
         let ended = metric("muster_master_attempts_ended", "Attempts whose end this leader recorded.");
         page.counters(ended, self.ends())
     }
