@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::metrics::{MasterMetrics, Reloaded};
 
-/// How often files are looked at. Their contents are compared, as a secret of Kubernetes is replaced
-/// by a link.
+/// How often files are looked at. Their contents are compared, as a secret of Kubernetes is
+/// replaced by a link.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Looks again and again, for ever. `look` says whether what it found is new and in force; where it

@@ -78,8 +78,9 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// Connects to a server of a role at a host that is trusted. Where a server may be trusted by either
-/// of two names, it is dialled again for the second, as it chooses its certificate by the name.
+/// Connects to a server of a role at a host that is trusted. Where a server may be trusted by
+/// either of two names, it is dialled again for the second, as it chooses its certificate by the
+/// name.
 pub(crate) async fn trusted<F, E>(
     dial: impl Fn() -> F,
     trust: &Trust,

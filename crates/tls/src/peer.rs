@@ -35,8 +35,8 @@ pub enum CertificateHolder {
 }
 
 impl PeerCertificate {
-    /// What a certificate says that was verified to be of the cluster's CA; `None` where it names no
-    /// role, or more than one.
+    /// What a certificate says that was verified to be of the cluster's CA; `None` where it names
+    /// no role, or more than one.
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<PeerCertificate> {
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
         let names = parsed.subject_alternative_name().ok()??;

@@ -121,7 +121,7 @@ where
 /// Whether the caller is known by the certificate of its connection, as a worker is, and by no
 /// token that could be handed on.
 fn is_by_certificate(request: &Request<Body>) -> bool {
-    let shown = request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.0.as_ref());
+    let shown = request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.certificate.as_ref());
     shown.is_some() && !request.headers().contains_key(AUTHORIZATION)
 }
 
