@@ -33,6 +33,25 @@ impl Client {
         Ok(self.call("RevokeToken", request, send).await?.token.unwrap_or_default())
     }
 
+    /// Binds a role to a user or a group.
+    pub async fn bind_role(&self, binding: v1::RoleBinding) -> Result<(), CallError> {
+        let send = |channel, request| async move { access(channel).bind_role(request).await };
+        self.call("BindRole", v1::BindRoleRequest { binding: Some(binding) }, send).await.map(drop)
+    }
+
+    /// Takes its role from a user or a group.
+    pub async fn unbind_role(&self, principal: v1::unbind_role_request::Principal) -> Result<(), CallError> {
+        let send = |channel, request| async move { access(channel).unbind_role(request).await };
+        let request = v1::UnbindRoleRequest { principal: Some(principal) };
+        self.call("UnbindRole", request, send).await.map(drop)
+    }
+
+    /// The roles of users and groups in the store.
+    pub async fn role_bindings(&self) -> Result<Vec<v1::RoleBinding>, CallError> {
+        let send = |channel, request| async move { access(channel).list_role_bindings(request).await };
+        Ok(self.call("ListRoleBindings", v1::ListRoleBindingsRequest {}, send).await?.bindings)
+    }
+
     /// All tokens in the store, page by page.
     pub async fn tokens(&self) -> Result<Vec<v1::Token>, CallError> {
         let (mut tokens, mut page_token) = (Vec::new(), String::new());

@@ -1,8 +1,9 @@
 //! The state machine: its state, and which method handles which input.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use muster_types::{AllocatedResources, ApplicationUid, AttemptKey, Now, Time, WorkerUid};
+use muster_types::{AllocatedResources, ApplicationUid, AttemptKey, Now, RoleBindings, Time, WorkerUid};
 
 use crate::application::NewApplication;
 use crate::idempotency::IdempotencyIndex;
@@ -25,6 +26,8 @@ pub struct Core {
     pub(crate) workers: Workers,
     pub(crate) applications: Applications,
     pub(crate) tokens: Tokens,
+    /// Roles of users and groups. No decision depends on them.
+    pub(crate) roles: Arc<RoleBindings>,
     pub(crate) requests: IdempotencyIndex,
     pub(crate) retention: FinishedRecords,
     pub(crate) timers: Timers,
@@ -62,6 +65,7 @@ impl Core {
             workers: Workers::default(),
             applications: Applications::default(),
             tokens: Tokens::default(),
+            roles: Arc::default(),
             retention: FinishedRecords::default(),
             timers: Timers::default(),
             fleet: Fleet::new(),
@@ -150,6 +154,7 @@ impl Core {
             }
             Request::CreateToken { token, by } => self.create_token(ctx, call, token, by),
             Request::RevokeToken { token, by } => self.revoke_token(ctx, call, token, &by),
+            Request::BindRole { principal, role, by } => self.bind_role(ctx, call, principal, role, &by),
         }
     }
 

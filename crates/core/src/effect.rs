@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use muster_types::{
     Acknowledgement, ApplicationRecord, ApplicationState, ApplicationUid, DriverRecord, DriverUid, Event, ExecutorId,
-    ExecutorRecord, PendingReason, ProfileId, TokenId, TokenRecord, WallTime, WorkerCommand, WorkerRecord, WorkerState,
-    WorkerUid, Write,
+    ExecutorRecord, PendingReason, ProfileId, RoleBindings, TokenId, TokenRecord, WallTime, WorkerCommand,
+    WorkerRecord, WorkerState, WorkerUid, Write,
 };
 
 use crate::input::{CallId, KillResult, LinkId, SessionNumber};
@@ -78,6 +78,8 @@ pub enum Answer {
     Killed(Vec<(ExecutorId, KillResult)>),
     /// Of create token and revoke token.
     Token(Arc<TokenRecord>),
+    /// Of bind role.
+    RoleBound,
 }
 
 /// Why a request was refused. Nothing was done.
@@ -248,6 +250,8 @@ pub enum ViewUpdate {
     Token(Arc<TokenRecord>),
     /// A token's record was removed.
     TokenGone(TokenId),
+    /// All roles of users and groups.
+    Roles(Arc<RoleBindings>),
 }
 
 /// A driver as readers see it: the record (whose state here is the live one), with values that are

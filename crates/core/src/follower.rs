@@ -113,6 +113,11 @@ impl Follower {
                 self.core.tokens.remove(id);
                 self.core.boundary();
             }
+            Write::PutRoles(roles) => {
+                self.core.out.touched.roles = true;
+                self.core.roles = roles;
+                self.core.boundary();
+            }
             // No decision depends on events.
             Write::PutEvents(_) | Write::DeleteEvents(_) => {}
         }

@@ -46,7 +46,9 @@ impl Core {
         let executors = touched.executors.into_iter().map(|(uid, id)| self.update_executor_view(uid, id));
         let workers = touched.workers.into_iter().map(|uid| self.update_worker_view(uid));
         let tokens = touched.tokens.into_iter().map(|id| self.update_token_view(id));
-        drivers.chain(applications).chain(executors).chain(workers).chain(tokens).map(Effect::UpdateView).collect()
+        let roles = touched.roles.then(|| ViewUpdate::Roles(self.roles.clone()));
+        let shown = drivers.chain(applications).chain(executors).chain(workers).chain(tokens).chain(roles);
+        shown.map(Effect::UpdateView).collect()
     }
 
     fn update_driver_view(&self, uid: DriverUid) -> ViewUpdate {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use muster_types::{
     ApplicationId, ApplicationSpec, ApplicationUid, AttemptKey, DriverId, DriverSpec, ExecutorId, ExecutorProfile,
-    Hello, KilledBy, ProfileId, Report, RequestId, Session, TokenDigest, TokenGrant, TokenId, WorkerUid,
+    Hello, KilledBy, Principal, ProfileId, Report, RequestId, Role, Session, TokenDigest, TokenGrant, TokenId,
+    WorkerUid,
 };
 
 /// A caller that waits for an answer. The master numbers callers; the core only passes the number
@@ -226,6 +227,15 @@ pub enum Request {
     RevokeToken {
         /// The token.
         token: TokenId,
+        /// The caller.
+        by: String,
+    },
+    /// Bind a role to a user or a group, in place of the one before; or none.
+    BindRole {
+        /// Whose.
+        principal: Principal,
+        /// The role; `None`: none.
+        role: Option<Role>,
         /// The caller.
         by: String,
     },

@@ -37,4 +37,4 @@ pub use effect::*;
 pub use follower::{Follower, Term};
 pub use input::*;
 pub use outbox::{MAX_GROUP_BYTES, MAX_GROUP_WRITES};
-pub use request::MAX_TOKENS;
+pub use request::{MAX_ROLE_BINDINGS, MAX_TOKENS};

@@ -33,6 +33,7 @@ enum WriteKey {
     Executors(ApplicationUid, u64),
     Worker(WorkerUid),
     Token(TokenId),
+    Roles,
 }
 
 fn key(write: &Write) -> Option<WriteKey> {
@@ -47,6 +48,7 @@ fn key(write: &Write) -> Option<WriteKey> {
         Write::DeleteWorker(uid) => Some(WriteKey::Worker(*uid)),
         Write::PutToken(record) => Some(WriteKey::Token(record.id)),
         Write::DeleteToken(id) => Some(WriteKey::Token(*id)),
+        Write::PutRoles(_) => Some(WriteKey::Roles),
         // Only the commit loop writes events.
         Write::PutEvents(_) | Write::DeleteEvents(_) => None,
     }
@@ -61,11 +63,17 @@ pub(crate) struct Touched {
     pub(crate) executors: BTreeSet<(ApplicationUid, ExecutorId)>,
     pub(crate) workers: BTreeSet<WorkerUid>,
     pub(crate) tokens: BTreeSet<TokenId>,
+    pub(crate) roles: bool,
 }
 
 impl Touched {
     fn len(&self) -> usize {
-        self.drivers.len() + self.applications.len() + self.executors.len() + self.workers.len() + self.tokens.len()
+        self.drivers.len()
+            + self.applications.len()
+            + self.executors.len()
+            + self.workers.len()
+            + self.tokens.len()
+            + usize::from(self.roles)
     }
 }
 

@@ -99,6 +99,7 @@ pub(crate) fn write(write: &Write) -> usize {
                 + record.requests.len() * REQUEST
         }
         Write::PutToken(record) => 256 + record.name.len() + record.created_by.len(),
+        Write::PutRoles(roles) => roles.0.keys().map(|principal| 32 + principal.name().len()).sum(),
         Write::PutEvents(record) => 256 * record.events.len(),
         Write::DeleteDriver(_)
         | Write::DeleteApplication(_)

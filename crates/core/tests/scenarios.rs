@@ -184,6 +184,11 @@ impl Scenario {
             }
             "token" => Request::CreateToken { token: specs::token(words, &name), by: "ann".to_owned() },
             "revoke-token" => Request::RevokeToken { token: specs::token_id(&name), by: "ann".to_owned() },
+            "bind" | "unbind" => Request::BindRole {
+                principal: specs::principal(&name),
+                role: words.keys.get("role").map(|role| role.parse().unwrap()),
+                by: "ann".to_owned(),
+            },
             other => panic!("no such command: {other}"),
         }
     }

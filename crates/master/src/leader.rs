@@ -22,7 +22,7 @@ use crate::metrics::MasterMetrics;
 use crate::poison_inputs::PoisonInputs;
 use crate::sessions::Sessions;
 use crate::stop::until_stopped;
-use crate::view::{StoredTokens, View};
+use crate::view::{StoredAccess, View};
 
 /// A term of leadership as handlers see it.
 pub(crate) struct LeaderContext {
@@ -114,8 +114,8 @@ pub(crate) struct LeaderSlot {
     halted: AtomicBool,
     /// Raised with each change.
     changes: watch::Sender<u64>,
-    /// The tokens of the store, which a standby follows, too.
-    tokens: watch::Sender<Arc<StoredTokens>>,
+    /// Tokens and roles of the store, which a standby follows, too.
+    access: watch::Sender<Arc<StoredAccess>>,
     /// Set once this master goes away.
     closed: watch::Sender<bool>,
 }
@@ -126,7 +126,7 @@ impl Default for LeaderSlot {
             leading: ArcSwapOption::empty(),
             halted: AtomicBool::new(false),
             changes: watch::Sender::new(0),
-            tokens: watch::Sender::new(Arc::default()),
+            access: watch::Sender::new(Arc::default()),
             closed: watch::Sender::new(false),
         }
     }
@@ -147,22 +147,22 @@ impl LeaderSlot {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// The tokens in the store, as far as this master follows it.
-    pub(crate) fn tokens(&self) -> Arc<StoredTokens> {
-        self.tokens.borrow().clone()
+    /// Tokens and roles in the store, as far as this master follows it.
+    pub(crate) fn access(&self) -> Arc<StoredAccess> {
+        self.access.borrow().clone()
     }
 
-    /// Watches for other tokens than these, as a whole.
-    pub(crate) fn watch_tokens(&self) -> watch::Receiver<Arc<StoredTokens>> {
-        self.tokens.subscribe()
+    /// Watches for others than these, as a whole.
+    pub(crate) fn watch_access(&self) -> watch::Receiver<Arc<StoredAccess>> {
+        self.access.subscribe()
     }
 
-    /// From now on these are the tokens.
-    pub(crate) fn set_tokens(&self, tokens: &Arc<StoredTokens>) {
-        self.tokens.send_if_modified(|known| {
-            let is_other = !Arc::ptr_eq(known, tokens);
+    /// From now on these are the tokens and roles.
+    pub(crate) fn set_access(&self, access: &Arc<StoredAccess>) {
+        self.access.send_if_modified(|known| {
+            let is_other = !Arc::ptr_eq(known, access);
             if is_other {
-                known.clone_from(tokens);
+                known.clone_from(access);
             }
             is_other
         });

@@ -85,7 +85,8 @@ pub(crate) fn request_id_mut(request: &mut Request) -> Option<&mut Option<muster
         | Request::ExplainApplication { .. }
         | Request::OpenSession { .. }
         | Request::CreateToken { .. }
-        | Request::RevokeToken { .. } => None,
+        | Request::RevokeToken { .. }
+        | Request::BindRole { .. } => None,
     }
 }
 

@@ -68,6 +68,7 @@ fn one_of_each(seed: u64) -> (Vec<Write>, Snapshot) {
         applications: vec![application],
         workers: vec![sample.worker()],
         tokens: vec![sample.token()],
+        roles: sample.roles(),
         events: vec![sample.events(Commit(1))],
         quarantined: Vec::new(),
     };
@@ -77,6 +78,7 @@ fn one_of_each(seed: u64) -> (Vec<Write>, Snapshot) {
         Write::PutExecutors(snapshot.executors[0].clone()),
         Write::PutWorker(snapshot.workers[0].clone()),
         Write::PutToken(snapshot.tokens[0].clone()),
+        Write::PutRoles(snapshot.roles.clone()),
         Write::PutEvents(snapshot.events[0].clone()),
     ];
     (writes, snapshot)
@@ -153,6 +155,7 @@ async fn what_was_deleted_is_gone<P: Reopen>(place: &P) {
         Write::DeleteExecutors(kept.applications[0].uid, 1),
         Write::DeleteWorker(kept.workers[0].uid),
         Write::DeleteToken(kept.tokens[0].id),
+        Write::PutRoles(Arc::default()),
         Write::DeleteEvents(Commit(1)),
         // A missing record is no error: a delete may be repeated under another number.
         Write::DeleteEvents(Commit(77)),

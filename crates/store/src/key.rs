@@ -14,6 +14,7 @@ pub(crate) enum Key {
     Executors(ApplicationUid, u64),
     Worker(WorkerUid),
     Token(TokenId),
+    Roles,
     Events(Commit),
 }
 
@@ -31,6 +32,7 @@ impl Key {
             Write::DeleteWorker(uid) => Key::Worker(*uid),
             Write::PutToken(record) => Key::Token(record.id),
             Write::DeleteToken(id) => Key::Token(*id),
+            Write::PutRoles(_) => Key::Roles,
             Write::PutEvents(record) => Key::Events(record.commit),
             Write::DeleteEvents(commit) => Key::Events(*commit),
         }
@@ -44,6 +46,7 @@ impl Key {
             Key::Executors(uid, sequence) => (b'x', [&uid.to_bytes(), &sequence.to_be_bytes()]),
             Key::Worker(uid) => (b'w', [&uid.to_bytes(), &[]]),
             Key::Token(id) => (b't', [&id.to_bytes(), &[]]),
+            Key::Roles => (b'r', [&[], &[]]),
             Key::Events(commit) => (b'e', [&commit.0.to_be_bytes(), &[]]),
         };
         let mut bytes = Vec::with_capacity(25);
@@ -65,6 +68,7 @@ impl Key {
             }
             b'w' => WorkerUid::from_slice(rest).map(Key::Worker),
             b't' => TokenId::from_slice(rest).map(Key::Token),
+            b'r' => rest.is_empty().then_some(Key::Roles),
             b'e' => number(rest).map(|number| Key::Events(Commit(number))),
             _ => None,
         }
@@ -84,6 +88,7 @@ impl fmt::Display for Key {
             Key::Executors(uid, sequence) => write!(f, "executors/{uid}/{sequence}"),
             Key::Worker(uid) => write!(f, "worker/{uid}"),
             Key::Token(id) => write!(f, "token/{id}"),
+            Key::Roles => f.write_str("roles"),
             Key::Events(commit) => write!(f, "events/{}", commit.0),
         }
     }
@@ -101,6 +106,7 @@ mod tests {
             Key::Executors(ApplicationUid(3), 1 << 40),
             Key::Worker(WorkerUid(4)),
             Key::Token(TokenId::from_bytes([1, 2, 3, 4, 5, 0xff])),
+            Key::Roles,
             Key::Events(Commit(u64::MAX)),
         ];
         for key in keys {
@@ -118,6 +124,7 @@ mod tests {
             b"z0123456789abcdef",
             b"t12345",
             b"t1234567",
+            b"r1",
             b"e1234567",
             b"e123456789",
         ] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_types::{
     ApplicationRecord, ApplicationUid, Commit, DriverRecord, DriverUid, EventsRecord, ExecutorsRecord,
-    QuarantinedRecord, Snapshot, TokenId, TokenRecord, WorkerRecord, WorkerUid, Write,
+    QuarantinedRecord, RoleBindings, Snapshot, TokenId, TokenRecord, WorkerRecord, WorkerUid, Write,
 };
 
 use crate::codec::{DecodeError, Stored};
@@ -19,6 +19,7 @@ pub(crate) struct Records {
     executors: BTreeMap<(ApplicationUid, u64), Arc<ExecutorsRecord>>,
     workers: BTreeMap<WorkerUid, Arc<WorkerRecord>>,
     tokens: BTreeMap<TokenId, Arc<TokenRecord>>,
+    roles: Arc<RoleBindings>,
     events: BTreeMap<Commit, Arc<EventsRecord>>,
     /// The errors of unreadable records, by name.
     quarantined: BTreeMap<String, String>,
@@ -54,6 +55,7 @@ impl Records {
             Key::Executors(application, sequence) => drop(self.executors.remove(&(application, sequence))),
             Key::Worker(uid) => drop(self.workers.remove(&uid)),
             Key::Token(id) => drop(self.tokens.remove(&id)),
+            Key::Roles => self.roles = Arc::default(),
             Key::Events(commit) => drop(self.events.remove(&commit)),
         }
         if !self.quarantined.is_empty() {
@@ -71,6 +73,7 @@ impl Records {
             }
             Write::PutWorker(record) => drop(self.workers.insert(record.uid, record)),
             Write::PutToken(record) => drop(self.tokens.insert(record.id, record)),
+            Write::PutRoles(roles) => self.roles = roles,
             Write::PutEvents(record) => drop(self.events.insert(record.commit, record)),
             Write::DeleteDriver(_)
             | Write::DeleteApplication(_)
@@ -90,6 +93,7 @@ impl Records {
             executors: self.executors.values().cloned().collect(),
             workers: self.workers.values().cloned().collect(),
             tokens: self.tokens.values().cloned().collect(),
+            roles: self.roles.clone(),
             events: self.events.values().cloned().collect(),
             quarantined: self.quarantined(),
         }
@@ -108,6 +112,7 @@ impl Records {
             }
             Key::Worker(uid) => self.workers.get(&uid).cloned().map_or(Write::DeleteWorker(uid), Write::PutWorker),
             Key::Token(id) => self.tokens.get(&id).cloned().map_or(Write::DeleteToken(id), Write::PutToken),
+            Key::Roles => Write::PutRoles(self.roles.clone()),
             Key::Events(commit) => {
                 self.events.get(&commit).cloned().map_or(Write::DeleteEvents(commit), Write::PutEvents)
             }
@@ -132,11 +137,12 @@ impl Records {
         let events = self.events.values().map(|record| (Key::Events(record.commit), record.encode()));
         let workers = self.workers.values().map(|record| (Key::Worker(record.uid), record.encode()));
         let tokens = self.tokens.values().map(|record| (Key::Token(record.id), record.encode()));
+        let roles = (!self.roles.0.is_empty()).then(|| (Key::Roles, self.roles.encode()));
         let executors = self
             .executors
             .values()
             .map(|record| (Key::Executors(record.application, record.sequence), record.encode()));
-        applications.chain(drivers).chain(events).chain(workers).chain(tokens).chain(executors)
+        applications.chain(drivers).chain(events).chain(workers).chain(tokens).chain(roles).chain(executors)
     }
 
     fn decode(&mut self, key: Key, value: &[u8]) -> Result<(), DecodeError> {
@@ -161,6 +167,7 @@ impl Records {
                 let record = keyed(value, |record: &TokenRecord| record.id == id)?;
                 self.tokens.insert(id, record);
             }
+            Key::Roles => self.roles = keyed(value, |_: &RoleBindings| true)?,
             Key::Events(commit) => {
                 let record = keyed(value, |record: &EventsRecord| record.commit == commit)?;
                 self.events.insert(commit, record);
@@ -184,6 +191,7 @@ pub(crate) fn is_put(write: &Write) -> bool {
         | Write::PutExecutors(_)
         | Write::PutWorker(_)
         | Write::PutToken(_)
+        | Write::PutRoles(_)
         | Write::PutEvents(_) => true,
         Write::DeleteDriver(_)
         | Write::DeleteApplication(_)
@@ -202,6 +210,7 @@ pub(crate) fn encoded(write: &Write) -> Option<Vec<u8>> {
         Write::PutExecutors(record) => Some(record.encode()),
         Write::PutWorker(record) => Some(record.encode()),
         Write::PutToken(record) => Some(record.encode()),
+        Write::PutRoles(roles) => Some(roles.encode()),
         Write::PutEvents(record) => Some(record.encode()),
         Write::DeleteDriver(_)
         | Write::DeleteApplication(_)

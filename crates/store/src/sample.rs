@@ -369,8 +369,18 @@ impl Sample {
         })
     }
 
+    fn principal(&mut self) -> Principal {
+        if self.flag() { Principal::User(self.text()) } else { Principal::Group(self.text()) }
+    }
+
+    /// Roles of users and groups.
+    pub fn roles(&mut self) -> Arc<RoleBindings> {
+        let bindings = (0..3).map(|_| (self.principal(), self.pick(&Role::ALL)));
+        Arc::new(RoleBindings(bindings.collect()))
+    }
+
     fn subject(&mut self) -> Subject {
-        match self.below(5) {
+        match self.below(6) {
             0 => Subject::Driver {
                 id: DriverId::new(self.text()),
                 uid: DriverUid(self.uid()),
@@ -393,6 +403,9 @@ impl Sample {
                 worker: self.worker_name(),
                 outcome: self.maybe(Sample::outcome),
             },
+            4 => {
+                Subject::RoleBinding { principal: self.principal(), role: self.maybe(|sample| sample.pick(&Role::ALL)) }
+            }
             3 => Subject::Token { id: self.token_id(), name: self.text(), revoked: self.flag() },
             _ => Subject::Worker {
                 name: self.worker_name(),

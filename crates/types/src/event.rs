@@ -2,7 +2,7 @@
 
 use crate::{
     ApplicationId, ApplicationState, ApplicationUid, AttemptNumber, DriverId, DriverState, DriverUid, ExecutorId,
-    ExecutorState, Outcome, ProfileId, TokenId, WallTime, WorkerName, WorkerState, WorkerUid,
+    ExecutorState, Outcome, Principal, ProfileId, Role, TokenId, WallTime, WorkerName, WorkerState, WorkerUid,
 };
 
 /// A change of a driver, application, executor, worker or token.
@@ -79,5 +79,12 @@ pub enum Subject {
         name: String,
         /// Whether it is revoked.
         revoked: bool,
+    },
+    /// A role was bound to a user or a group, or is no longer.
+    RoleBinding {
+        /// Whose.
+        principal: Principal,
+        /// The role; `None`: none any more.
+        role: Option<Role>,
     },
 }

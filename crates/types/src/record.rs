@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::{
     AllocatedResources, ApplicationId, ApplicationSpec, ApplicationState, ApplicationUid, AttemptNumber, Capabilities,
     Commit, DriverId, DriverSpec, DriverState, DriverUid, Event, ExecutorId, ExecutorProfile, ExecutorState,
-    Incarnation, KeyDigest, KilledBy, Outcome, ProfileId, RequestId, Secret, TokenDigest, TokenGrant, TokenId,
-    WallTime, WorkerName, WorkerUid,
+    Incarnation, KeyDigest, KilledBy, Outcome, ProfileId, RequestId, RoleBindings, Secret, TokenDigest, TokenGrant,
+    TokenId, WallTime, WorkerName, WorkerUid,
 };
 
 /// The cluster itself: made once, when its store is first opened.
@@ -325,6 +325,8 @@ pub enum Write {
     PutToken(Arc<TokenRecord>),
     /// Remove.
     DeleteToken(TokenId),
+    /// Replace all of them.
+    PutRoles(Arc<RoleBindings>),
     /// Make.
     PutEvents(Arc<EventsRecord>),
     /// Remove.
@@ -346,6 +348,8 @@ pub struct Snapshot {
     pub workers: Vec<Arc<WorkerRecord>>,
     /// Tokens, by id.
     pub tokens: Vec<Arc<TokenRecord>>,
+    /// Roles of users and groups.
+    pub roles: Arc<RoleBindings>,
     /// Events, by commit.
     pub events: Vec<Arc<EventsRecord>>,
     /// Records that could not be read. Nothing that they name is placed.
@@ -355,14 +359,16 @@ pub struct Snapshot {
 impl Snapshot {
     /// The writes that produce it. Records that could not be read are not among them.
     pub fn into_writes(self) -> impl Iterator<Item = Write> {
-        let Snapshot { commit: _, drivers, applications, executors, workers, tokens, events, quarantined: _ } = self;
+        let Snapshot { commit: _, drivers, applications, executors, workers, tokens, roles, events, quarantined: _ } =
+            self;
         let drivers = drivers.into_iter().map(Write::PutDriver);
         let applications = applications.into_iter().map(Write::PutApplication);
         let executors = executors.into_iter().map(Write::PutExecutors);
         let workers = workers.into_iter().map(Write::PutWorker);
         let tokens = tokens.into_iter().map(Write::PutToken);
+        let roles = (!roles.0.is_empty()).then_some(Write::PutRoles(roles));
         let events = events.into_iter().map(Write::PutEvents);
-        drivers.chain(applications).chain(executors).chain(workers).chain(tokens).chain(events)
+        drivers.chain(applications).chain(executors).chain(workers).chain(tokens).chain(roles).chain(events)
     }
 }
 

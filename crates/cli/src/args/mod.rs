@@ -1,5 +1,6 @@
 //! The command line of `muster`.
 
+mod access;
 mod cluster;
 mod connection;
 mod context;
@@ -12,6 +13,7 @@ mod up;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
+pub(crate) use access::{AccessArgs, AccessSubcommand, PrincipalArgs};
 pub(crate) use cluster::{BackupArgs, ClusterArgs, ClusterCommand};
 pub(crate) use connection::{ConnectionArgs, DEFAULT_MASTER};
 pub(crate) use context::{ContextArgs, ContextCommand, LoginArgs};
@@ -95,6 +97,8 @@ pub(crate) enum CliCommand {
     Login(LoginArgs),
     /// Make, list and revoke the tokens that masters ask for.
     Token(TokenArgs),
+    /// Roles of users and groups that certificates and JWTs name.
+    Access(AccessArgs),
     /// Print for whom the masters take you.
     Whoami,
     /// Show, choose and forget the clusters that `muster login` remembered.

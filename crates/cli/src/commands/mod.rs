@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod access;
 mod backup;
 mod cluster;
 mod completions;
@@ -61,6 +62,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitStatus, CommandFailure> {
         CliCommand::Backup(args) => backup::backup(master()?, args).await?,
         CliCommand::Login(args) => login::login(&cli.connection, args).await?,
         CliCommand::Token(args) => token::token(master()?, args).await?,
+        CliCommand::Access(args) => access::access(master()?, args).await?,
         CliCommand::Whoami => token::whoami(&master()?).await?,
         CliCommand::Context(args) => login::context(args)?,
         CliCommand::Up(args) => up::up(args).await?,

@@ -1,10 +1,11 @@
 //! Events.
 
 use muster_client::v1::event::Subject;
-use muster_client::v1::{Event, Outcome};
+use muster_client::v1::{Event, Outcome, Role};
 
 use super::driver::ending;
 use super::labels::{application_state, driver_state, executor_state, state_cell, worker_state};
+use super::principal_words;
 use super::screen::{Screen, style};
 use super::table::TableCell;
 use super::time::precise;
@@ -32,6 +33,11 @@ pub(crate) fn event_line(event: &Event, screen: Screen) -> String {
             let state = if token.revoked { "REVOKED" } else { "CREATED" };
             (format!("token {}", token.token_id), state.to_owned(), String::new())
         }
+        Some(Subject::RoleBinding(binding)) => {
+            let (kind, name) = principal_words(binding);
+            let state = if binding.role() == Role::Unspecified { "UNBOUND" } else { "BOUND" };
+            (format!("{kind} {name}"), state.to_owned(), String::new())
+        }
         None => ("-".to_owned(), String::new(), String::new()),
     };
     let place = match (&event.subject, place.as_str()) {
@@ -52,6 +58,6 @@ fn outcome_of(event: &Event) -> Option<&Outcome> {
     match event.subject.as_ref()? {
         Subject::Driver(driver) => driver.outcome.as_ref(),
         Subject::Executor(executor) => executor.outcome.as_ref(),
-        Subject::Application(_) | Subject::Worker(_) | Subject::Token(_) => None,
+        Subject::Application(_) | Subject::Worker(_) | Subject::Token(_) | Subject::RoleBinding(_) => None,
     }
 }

@@ -36,6 +36,7 @@ wire!(
     ListApplicationsResponse,
     ListExecutorsResponse,
     ListWorkersResponse,
+    ListRoleBindingsResponse,
     ListTokensResponse,
 );
 

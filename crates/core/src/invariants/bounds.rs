@@ -35,6 +35,7 @@ fn key(write: &Write) -> String {
         Write::DeleteWorker(uid) => format!("worker {uid}"),
         Write::PutToken(record) => format!("token {}", record.id),
         Write::DeleteToken(id) => format!("token {id}"),
+        Write::PutRoles(_) => "roles".to_owned(),
         Write::PutEvents(record) => format!("events {}", record.commit.0),
         Write::DeleteEvents(commit) => format!("events {}", commit.0),
     }

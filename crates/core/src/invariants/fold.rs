@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_types::{
     ApplicationRecord, ApplicationUid, Commit, DriverRecord, DriverUid, EventsRecord, ExecutorId, ExecutorRecord,
-    ExecutorsRecord, Snapshot, TokenId, TokenRecord, WorkerRecord, WorkerUid, Write,
+    ExecutorsRecord, RoleBindings, Snapshot, TokenId, TokenRecord, WorkerRecord, WorkerUid, Write,
 };
 
 /// Durable records by key.
@@ -21,6 +21,8 @@ pub struct Fold {
     pub workers: BTreeMap<WorkerUid, Arc<WorkerRecord>>,
     /// Tokens.
     pub tokens: BTreeMap<TokenId, Arc<TokenRecord>>,
+    /// Roles of users and groups.
+    pub roles: Arc<RoleBindings>,
     /// Events.
     pub events: BTreeMap<Commit, Arc<EventsRecord>>,
     /// Writes so far.
@@ -43,6 +45,7 @@ impl Fold {
             Write::DeleteWorker(uid) => drop(self.workers.remove(uid)),
             Write::PutToken(record) => drop(self.tokens.insert(record.id, Arc::clone(record))),
             Write::DeleteToken(id) => drop(self.tokens.remove(id)),
+            Write::PutRoles(roles) => self.roles = Arc::clone(roles),
             Write::PutEvents(record) => drop(self.events.insert(record.commit, Arc::clone(record))),
             Write::DeleteEvents(commit) => drop(self.events.remove(commit)),
         }
@@ -58,6 +61,7 @@ impl Fold {
             executors: self.executors.values().cloned().collect(),
             workers: self.workers.values().cloned().collect(),
             tokens: self.tokens.values().cloned().collect(),
+            roles: self.roles.clone(),
             events: self.events.values().cloned().collect(),
             quarantined: Vec::new(),
         }

@@ -58,7 +58,11 @@ pub(super) fn check(fold: &Fold, write: &Write, found: &mut Vec<InvariantViolati
                 violate(found, "only what ended is removed", format!("token {id}"));
             }
         }
-        Write::DeleteExecutors(..) | Write::DeleteWorker(_) | Write::PutEvents(_) | Write::DeleteEvents(_) => {}
+        Write::DeleteExecutors(..)
+        | Write::DeleteWorker(_)
+        | Write::PutRoles(_)
+        | Write::PutEvents(_)
+        | Write::DeleteEvents(_) => {}
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use muster_core::{CallId, Input, ProfileTarget, Request};
-use muster_types::{ExecutorId, KilledBy, ProfileId, RequestId};
+use muster_types::{ExecutorId, KilledBy, ProfileId, RequestId, Role};
 
 use crate::Run;
 use crate::support::specs::{self, Words};
@@ -79,7 +79,12 @@ impl Run {
             }
             11 => {
                 let number = self.rng.roll(6).to_string();
-                if self.rng.roll(3) == 0 {
+                let choice = self.rng.roll(4);
+                if choice == 3 {
+                    let principal = specs::principal(&format!("user/{number}"));
+                    let role = [None, Some(Role::Viewer), Some(Role::Admin)][self.rng.roll(3)];
+                    Request::BindRole { principal, role, by: "ann".to_owned() }
+                } else if choice == 0 {
                     Request::RevokeToken { token: specs::token_id(&number), by: "ann".to_owned() }
                 } else {
                     let ttl = ["", "ttl=1s", "ttl=2h"][self.rng.roll(3)];

@@ -99,6 +99,7 @@ impl ViewText {
                 ViewUpdate::WorkerGone(uid) => (format!("worker {uid}"), None),
                 ViewUpdate::Token(record) => (format!("token {}", record.id), Some(format!("{record:?}"))),
                 ViewUpdate::TokenGone(id) => (format!("token {id}"), None),
+                ViewUpdate::Roles(roles) => ("roles".to_owned(), (!roles.0.is_empty()).then(|| format!("{roles:?}"))),
             };
             match text {
                 Some(text) => drop(self.0.insert(key, text)),
@@ -121,6 +122,7 @@ fn key(write: &Write) -> (String, bool) {
         Write::DeleteWorker(uid) => (format!("w/{uid}"), false),
         Write::PutToken(record) => (format!("t/{}", record.id), true),
         Write::DeleteToken(id) => (format!("t/{id}"), false),
+        Write::PutRoles(_) => ("r".to_owned(), true),
         Write::PutEvents(record) => (format!("e/{}", record.commit.0), true),
         Write::DeleteEvents(commit) => (format!("e/{}", commit.0), false),
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use muster_core::TokenSpec;
 use muster_types::{
-    AllocatedResources, ApplicationSpec, Command, DriverSpec, ExecutorProfile, ExecutorTemplate, ProfileId, Resources,
-    RestartCondition, RestartPolicy, SessionLostPolicy, TokenDigest, TokenId, WorkerLostPolicy,
+    AllocatedResources, ApplicationSpec, Command, DriverSpec, ExecutorProfile, ExecutorTemplate, Principal, ProfileId,
+    Resources, RestartCondition, RestartPolicy, SessionLostPolicy, TokenDigest, TokenId, WorkerLostPolicy,
 };
 
 /// `key=value` words of a line, and the words without `=`.
@@ -158,6 +158,14 @@ pub fn profile(id: u32, words: &Words) -> ExecutorProfile {
 /// `7` is the id `000000000007`.
 pub fn token_id(number: &str) -> TokenId {
     format!("{number:0>12}").parse().unwrap()
+}
+
+/// `user/ann` or `group/ops`.
+pub fn principal(text: &str) -> Principal {
+    match text.split_once('/').unwrap() {
+        ("user", name) => Principal::User(name.to_owned()),
+        (_, name) => Principal::Group(name.to_owned()),
+    }
 }
 
 /// `name=lab for=worker ttl=1h secret=7`.

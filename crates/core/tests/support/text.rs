@@ -53,6 +53,10 @@ fn write(write: &Write) -> String {
             format!("token {} {} {}{revoked}", record.id, record.grant.as_str(), record.name)
         }
         Write::DeleteToken(id) => format!("delete token {id}"),
+        Write::PutRoles(roles) => {
+            let all: Vec<_> = roles.0.iter().map(|(principal, role)| format!("{principal} {role}")).collect();
+            format!("roles [{}]", all.join(", "))
+        }
         Write::PutEvents(_) => "events".to_owned(),
         Write::DeleteEvents(_) => "delete events".to_owned(),
     }
@@ -103,6 +107,9 @@ fn event(event: &Event) -> String {
         }
         Subject::Worker { name, state, draining, .. } => {
             format!("worker {name} {}{}", state.as_str(), if *draining { " draining" } else { "" })
+        }
+        Subject::RoleBinding { principal, role } => {
+            format!("role {principal} {}", role.map_or("none", |role| role.as_str()))
         }
         Subject::Token { id, revoked, .. } => format!("token {id}{}", if *revoked { " revoked" } else { "" }),
     };
@@ -193,6 +200,7 @@ fn show(show: &ViewUpdate) -> String {
             format!("token {}{revoked}", record.id)
         }
         ViewUpdate::TokenGone(id) => format!("token {id} gone"),
+        ViewUpdate::Roles(roles) => format!("{} roles", roles.0.len()),
     }
 }
 
@@ -262,6 +270,7 @@ fn answer(answer: &Answer) -> String {
             let list: Vec<_> = results.iter().map(|(id, result)| format!("{id} {result:?}")).collect();
             format!("killed: {}", list.join(", "))
         }
+        Answer::RoleBound => "role bound".to_owned(),
         Answer::Token(record) => {
             format!("token {}{}", record.id, if record.revoked.is_some() { " revoked" } else { "" })
         }

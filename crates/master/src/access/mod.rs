@@ -306,7 +306,7 @@ impl AccessControl {
         if let Some(TokenEntry { digest, name, grant, expires }) = credentials.table.load().tokens.get(&id).cloned() {
             return Some(KnownToken { digest, name, grant, expires, revoked: false });
         }
-        let record = self.slot.tokens().get(id)?;
+        let record = self.slot.access().token(id)?;
         let TokenRecord { digest, grant, expires, .. } = *record;
         Some(KnownToken { digest, name: record.name.clone(), grant, expires, revoked: record.revoked.is_some() })
     }
@@ -319,12 +319,12 @@ impl AccessControl {
     async fn ended(self: Arc<AccessControl>, method: Method, shown: PresentedCredential) -> Failure {
         let Some(credentials) = &self.credentials else { return std::future::pending().await };
         let mut changes = credentials.changes.subscribe();
-        let mut tables = self.slot.watch_tokens();
+        let mut tables = self.slot.watch_access();
         loop {
-            // The tokens of a standby and of the leader that it becomes are the same; a new term
-            // of a standby begins with others.
-            let tokens = tables.borrow_and_update().clone();
-            let mut stored = tokens.changes();
+            // The tables of a standby and of the leader that it becomes are the same; a new term of a
+            // standby begins with others.
+            let table = tables.borrow_and_update().clone();
+            let mut stored = table.changes();
             // What changed before is not in it.
             let expires = match self.admit(method, &shown) {
                 Ok(known) => known.expires,

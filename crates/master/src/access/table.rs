@@ -57,7 +57,9 @@ fn rule(method: Method) -> Rule {
         | M::MasterForgetAttempt
         | M::MasterEndQuarantined
         | M::MasterStepDown => Rule::Users(Role::Operator),
-        M::MasterBackup => Rule::Users(Role::Admin),
+        M::MasterBackup | M::AccessBindRole | M::AccessUnbindRole | M::AccessListRoleBindings => {
+            Rule::Users(Role::Admin)
+        }
         M::ApplicationRegisterApplication
         | M::ApplicationWatchApplication
         | M::ApplicationRequestExecutors
@@ -110,6 +112,9 @@ AccessIssueWorkerCertificate asvoxwjt
 AccessCreateToken ---ox---
 AccessListTokens ---ox---
 AccessRevokeToken ---ox---
+AccessBindRole ----x---
+AccessUnbindRole ----x---
+AccessListRoleBindings ----x---
 Reflect -svox---
 ReflectAlpha -svox---
 ApplicationRegisterApplication --vox--t

@@ -12,7 +12,7 @@ use muster_types::{Caller, WallTime};
 use tonic::{Request, Response, Status};
 
 use super::audited::AuditedCall;
-use super::{caller_of, tokens};
+use super::{caller_of, roles, tokens};
 use crate::access::{AccessControl, check_key};
 use crate::leader::{LeaderContext, LeaderSlot};
 
@@ -117,6 +117,26 @@ impl AccessService for AccessApi {
         let (call, wire) = AuditedCall::of(request);
         let token = tokens::revoke(&*self.slot.leading()?, &call.caller, &wire).await?;
         Ok(Response::new(v1::RevokeTokenResponse { token: Some(token) }))
+    }
+
+    async fn bind_role(&self, request: Request<v1::BindRoleRequest>) -> Result<Response<v1::BindRoleResponse>, Status> {
+        let (call, wire) = AuditedCall::of(request);
+        Ok(Response::new(roles::bind(&*self.slot.leading()?, &call.caller, wire).await?))
+    }
+
+    async fn unbind_role(
+        &self,
+        request: Request<v1::UnbindRoleRequest>,
+    ) -> Result<Response<v1::UnbindRoleResponse>, Status> {
+        let (call, wire) = AuditedCall::of(request);
+        Ok(Response::new(roles::unbind(&*self.slot.leading()?, &call.caller, wire).await?))
+    }
+
+    async fn list_role_bindings(
+        &self,
+        _request: Request<v1::ListRoleBindingsRequest>,
+    ) -> Result<Response<v1::ListRoleBindingsResponse>, Status> {
+        Ok(Response::new(roles::list(&*self.slot.leading()?)?))
     }
 }
 

@@ -152,6 +152,30 @@ impl AuditedRequest for v1::RevokeTokenRequest {
     }
 }
 
+impl AuditedRequest for v1::BindRoleRequest {
+    fn resource(&self) -> String {
+        use v1::role_binding::Principal;
+        let Some(binding) = &self.binding else { return String::new() };
+        let role = muster_types::Role::try_from(binding.role()).map_or("?", muster_types::Role::as_str);
+        match &binding.principal {
+            Some(Principal::User(name)) => format!("user/{name}/role/{role}"),
+            Some(Principal::Group(name)) => format!("group/{name}/role/{role}"),
+            None => String::new(),
+        }
+    }
+}
+
+impl AuditedRequest for v1::UnbindRoleRequest {
+    fn resource(&self) -> String {
+        use v1::unbind_role_request::Principal;
+        match &self.principal {
+            Some(Principal::User(name)) => format!("user/{name}/role"),
+            Some(Principal::Group(name)) => format!("group/{name}/role"),
+            None => String::new(),
+        }
+    }
+}
+
 /// The whole token is a likely slip where its id is meant.
 fn token(id: &str) -> String {
     id.parse::<TokenId>().map_or_else(|_| "token/?".to_owned(), |id| format!("token/{id}"))

@@ -14,6 +14,7 @@ mod master;
 mod owned;
 mod raw_watch;
 mod render;
+mod roles;
 mod session;
 pub(crate) mod submit;
 mod tokens;

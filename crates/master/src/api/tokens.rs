@@ -28,7 +28,7 @@ pub(crate) async fn revoke(
 ) -> Result<v1::Token, Failure> {
     let token = validate::revoke_token(wire)?;
     let missing = || Failure::NotFound { kind: "token", name: token.to_string() };
-    let known = leading.view.tokens().get(token).ok_or_else(missing)?;
+    let known = leading.view.access().token(token).ok_or_else(missing)?;
     check(caller, known.grant)?;
     to_request(leading, Request::RevokeToken { token, by: caller.to_string() }).await
 }
@@ -36,7 +36,7 @@ pub(crate) async fn revoke(
 /// Shows a page of all tokens.
 pub(crate) fn list(leading: &LeaderContext, wire: &v1::ListTokensRequest) -> Result<v1::ListTokensResponse, Failure> {
     let validate::ListTokens { size, after } = validate::list_tokens(wire)?;
-    let mut page = leading.view.tokens().page(after, size + 1);
+    let mut page = leading.view.access().page(after, size + 1);
     let is_last = page.len() <= size;
     page.truncate(size);
     let next = page.last().filter(|_| !is_last).map(|last| validate::ListTokens::next_token(last.id));

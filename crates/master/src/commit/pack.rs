@@ -93,6 +93,7 @@ fn size_of(write: &Write) -> usize {
             Write::PutWorker(_) => 2048,
             // Its name and its maker's are bounded.
             Write::PutToken(_) => 512,
+            Write::PutRoles(roles) => roles.0.keys().map(|principal| 16 + principal.name().len()).sum(),
             Write::PutEvents(record) => record.events.len() * 192,
             Write::DeleteDriver(_)
             | Write::DeleteApplication(_)

@@ -107,7 +107,7 @@ fn subject_of(event: &Event) -> u128 {
         Subject::Application { uid, .. } | Subject::Executor { uid, .. } => uid.0,
         Subject::Worker { uid, .. } => uid.0,
         // Whoever watches single objects names drivers, applications or workers. No uid is this.
-        Subject::Token { .. } => 0,
+        Subject::Token { .. } | Subject::RoleBinding { .. } => 0,
     }
 }
 

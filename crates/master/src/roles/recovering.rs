@@ -56,7 +56,7 @@ where
             }
         }
         prepared.settle().await;
-        node.slot.set_tokens(&prepared.view.tokens());
+        node.slot.set_access(&prepared.view.access());
         let Leader { epoch, cluster, deadline, store } = leader;
         report(&prepared);
         let WarmState { follower, view, events, quarantined, commit, .. } = prepared;

@@ -25,7 +25,7 @@ pub(crate) struct WarmState {
     config: Config,
     /// The state with which the core will begin.
     pub follower: Follower,
-    /// What readers will see; nobody reads more of it yet than the tokens.
+    /// What readers will see; nobody reads more of it yet than the tokens and roles.
     pub view: Arc<View>,
     /// Events that are kept.
     pub events: BTreeMap<Commit, (CommitEventsSize, Arc<EventsRecord>)>,
@@ -83,7 +83,7 @@ impl WarmState {
         }
     }
 
-    /// Keeps up with the replica of the store, for ever. What it holds of tokens is known to
+    /// Keeps up with the replica of the store, for ever. What it holds of access is known to
     /// `slot`.
     pub(crate) async fn follow(&mut self, replica: ReplicaHandle, slot: &LeaderSlot) -> Infallible {
         let mut ticks = tokio::time::interval(EVERY);
@@ -96,7 +96,7 @@ impl WarmState {
             self.settle().await;
             // Until the first update there is nothing in it; what an earlier role left is newer.
             if is_new {
-                slot.set_tokens(&self.view.tokens());
+                slot.set_access(&self.view.access());
             }
         }
     }

@@ -4,12 +4,12 @@
 //! A caller's own write is here before its reply is sent. Every answer says at which commit it was
 //! read.
 
+mod access;
 mod executors;
 pub(crate) mod filter;
 mod page;
 mod shown;
 mod table;
-mod tokens;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -17,10 +17,10 @@ use muster_core::{ApplicationView, DriverView, ExecutorView, ViewUpdate, WorkerV
 use muster_store::DropInBackground;
 use muster_types::{ApplicationUid, Commit, ExecutorId};
 
+pub(crate) use access::StoredAccess;
 pub(crate) use executors::Executors;
 pub(crate) use page::{Cursor, Pageable, executor_key};
 pub(crate) use table::{NameTable, Named, StateCounts};
-pub(crate) use tokens::StoredTokens;
 
 /// Everything that is shown, at one commit.
 #[derive(Default)]
@@ -31,7 +31,7 @@ pub(crate) struct Tables {
     pub applications: NameTable<ApplicationView>,
     pub executors: Executors,
     pub workers: NameTable<WorkerView>,
-    pub tokens: Arc<StoredTokens>,
+    pub access: Arc<StoredAccess>,
 }
 
 impl Tables {
@@ -48,8 +48,9 @@ impl Tables {
             ViewUpdate::ExecutorGone(application, executor) => self.executors.remove(application, executor),
             ViewUpdate::Worker(worker) => self.workers.put(worker),
             ViewUpdate::WorkerGone(uid) => self.workers.remove(uid.0),
-            ViewUpdate::Token(record) => self.tokens.put(record),
-            ViewUpdate::TokenGone(id) => self.tokens.remove(id),
+            ViewUpdate::Token(record) => self.access.put_token(record),
+            ViewUpdate::TokenGone(id) => self.access.remove_token(id),
+            ViewUpdate::Roles(roles) => self.access.put_roles(roles),
         }
     }
 }
@@ -77,9 +78,9 @@ impl View {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The tokens, which have a lock of their own.
-    pub(crate) fn tokens(&self) -> Arc<StoredTokens> {
-        self.read().tokens.clone()
+    /// Tokens and roles, which have a lock of their own.
+    pub(crate) fn access(&self) -> Arc<StoredAccess> {
+        self.read().access.clone()
     }
 
     /// A driver by name or uid, with the commit it was read at.

@@ -52,5 +52,6 @@ fn subject(subject: &Subject) -> v1::event::Subject {
         Subject::Token { id, name, revoked } => {
             Wire::Token(v1::TokenEvent { token_id: id.to_string(), holder: name.clone(), revoked: *revoked })
         }
+        Subject::RoleBinding { principal, role } => Wire::RoleBinding(super::role_binding(principal, *role)),
     }
 }

@@ -5,6 +5,7 @@ mod application;
 mod driver;
 mod event;
 mod pending;
+mod role;
 mod token;
 mod worker;
 
@@ -12,5 +13,6 @@ pub use application::{ExecutorExtras, ProfileStatus, application, application_sp
 pub use driver::{DriverExtras, driver, driver_spec};
 pub use event::event;
 pub use pending::{pending, pending_sentence};
+pub use role::role_binding;
 pub use token::token;
 pub use worker::{WorkerExtras, worker};

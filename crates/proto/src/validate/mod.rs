@@ -13,6 +13,7 @@ mod names;
 mod policy;
 mod process;
 mod resources;
+mod roles;
 mod tokens;
 mod watch;
 mod workers;
@@ -29,6 +30,7 @@ pub use listing::{
     list_tokens, list_workers,
 };
 pub use names::{get_application, get_driver, get_worker};
+pub use roles::{bind_role, unbind_role};
 pub use tokens::{CreateToken, create_token, revoke_token};
 pub use watch::{ReadLog, ReadLogOf, ReadWorkerLog, WatchEvents, WatchFrom, read_log, read_worker_log, watch_events};
 pub use workers::{

@@ -2,11 +2,13 @@
 
 use muster_types::{
     ApplicationId, ApplicationState, ApplicationUid, AttemptNumber, Commit, DriverId, DriverState, DriverUid, Event,
-    EventsRecord, ExecutorId, ExecutorState, ProfileId, Subject, TokenId, WallTime, WorkerName, WorkerState, WorkerUid,
+    EventsRecord, ExecutorId, ExecutorState, ProfileId, Role, Subject, TokenId, WallTime, WorkerName, WorkerState,
+    WorkerUid,
 };
 
 use super::enums::StoredEnum as _;
 use super::proto::event::Subject as StoredSubject;
+use super::roles::{from_stored, to_stored};
 use super::{DecodeError, Stored, list, optional, proto, required};
 
 impl Stored for EventsRecord {
@@ -36,6 +38,7 @@ impl Stored for Event {
             StoredSubject::Executor(subject) => executor(subject)?,
             StoredSubject::Worker(subject) => worker(subject)?,
             StoredSubject::Token(subject) => token(subject)?,
+            StoredSubject::RoleBinding(subject) => role_binding(subject)?,
         };
         Ok(Event { time: WallTime(message.time), message: message.message, subject })
     }
@@ -77,6 +80,12 @@ fn stored_subject(subject: &Subject) -> StoredSubject {
             id: id.to_bytes().to_vec(),
             name: name.clone(),
             revoked: *revoked,
+        }),
+        Subject::RoleBinding { principal, role } => StoredSubject::RoleBinding(proto::RoleBindingSubject {
+            binding: Some(proto::RoleBinding {
+                principal: Some(to_stored(principal)),
+                role: role.map_or(0, |role| role.to_number()),
+            }),
         }),
     }
 }
@@ -126,5 +135,13 @@ fn token(subject: proto::TokenSubject) -> Result<Subject, DecodeError> {
         id: required(TokenId::from_slice(&subject.id), "id")?,
         name: subject.name,
         revoked: subject.revoked,
+    })
+}
+
+fn role_binding(subject: proto::RoleBindingSubject) -> Result<Subject, DecodeError> {
+    let binding = required(subject.binding, "binding")?;
+    Ok(Subject::RoleBinding {
+        principal: from_stored(required(binding.principal, "principal")?),
+        role: (binding.role != 0).then(|| Role::from_number(binding.role, "role")).transpose()?,
     })
 }

@@ -6,6 +6,7 @@ mod driver;
 mod enums;
 mod event;
 mod process;
+mod roles;
 mod token;
 mod worker;
 

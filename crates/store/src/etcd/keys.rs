@@ -58,6 +58,7 @@ impl Keys {
             KeyKind::Record(Key::Executors(uid, sequence)) => format!("{prefix}x/{:032x}/{sequence:020}", uid.0),
             KeyKind::Record(Key::Worker(uid)) => format!("{prefix}w/{:032x}", uid.0),
             KeyKind::Record(Key::Token(id)) => format!("{prefix}t/{id}"),
+            KeyKind::Record(Key::Roles) => format!("{prefix}r/all"),
             KeyKind::Record(Key::Events(commit)) => format!("{prefix}e/{:020}", commit.0),
         }
         .into_bytes()
@@ -89,6 +90,7 @@ impl Keys {
             }
             "w" => Key::Worker(WorkerUid(uid(rest)?)),
             "t" => Key::Token(rest.parse().ok()?),
+            "r" if rest == "all" => Key::Roles,
             "e" => Key::Events(Commit(number(rest)?)),
             _ => return None,
         };
@@ -175,7 +177,7 @@ mod tests {
         range.0.as_slice() <= key && key < range.1.as_slice()
     }
 
-    const PLACES: [KeyKind; 12] = [
+    const PLACES: [KeyKind; 13] = [
         KeyKind::Schema,
         KeyKind::Cluster,
         KeyKind::Generation,
@@ -186,6 +188,7 @@ mod tests {
         KeyKind::Record(Key::Application(ApplicationUid(2))),
         KeyKind::Record(Key::Executors(ApplicationUid(3), 1 << 40)),
         KeyKind::Record(Key::Worker(WorkerUid(4))),
+        KeyKind::Record(Key::Roles),
         KeyKind::Record(Key::Token(muster_types::TokenId::from_bytes([1, 2, 3, 4, 5, 0xff]))),
         KeyKind::Record(Key::Events(Commit(u64::MAX))),
     ];

@@ -124,7 +124,8 @@ pub(super) fn note(kept: &mut KeptEvents, writes: &[Write]) {
             | Write::PutWorker(_)
             | Write::DeleteWorker(_)
             | Write::PutToken(_)
-            | Write::DeleteToken(_) => {}
+            | Write::DeleteToken(_)
+            | Write::PutRoles(_) => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use muster_types::{
     ApplicationRecord, ApplicationUid, ClusterRecord, ClusterUid, Commit, DriverRecord, EventsRecord, ExecutorsRecord,
-    TokenRecord, WallTime, WorkerRecord,
+    RoleBindings, TokenRecord, WallTime, WorkerRecord,
 };
 
 use crate::codec::Stored;
@@ -48,6 +48,7 @@ fn what_was_written_once_is_read_for_ever() {
     check::<WorkerRecord>("worker", &sample.worker());
     check::<EventsRecord>("events", &sample.events(Commit(9)));
     check::<TokenRecord>("token", &sample.token());
+    check::<RoleBindings>("roles", &sample.roles());
     let cluster =
         ClusterRecord { uid: ClusterUid(0x1234), name: "golden".into(), created: WallTime(1_700_000_000_000) };
     check("cluster", &cluster);

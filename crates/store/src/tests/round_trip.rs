@@ -23,6 +23,7 @@ proptest! {
         comes_back(&*sample.executors(ApplicationUid(1), seed));
         comes_back(&*sample.worker());
         comes_back(&*sample.token());
+        comes_back(&*sample.roles());
         comes_back(&*sample.events(Commit(seed)));
     }
 
@@ -32,6 +33,7 @@ proptest! {
         let _ = muster_types::ApplicationRecord::decode(&bytes);
         let _ = muster_types::WorkerRecord::decode(&bytes);
         let _ = muster_types::TokenRecord::decode(&bytes);
+        let _ = muster_types::RoleBindings::decode(&bytes);
         let _ = muster_types::EventsRecord::decode(&bytes);
     }
 

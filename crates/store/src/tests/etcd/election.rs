@@ -148,6 +148,7 @@ fn deletion(write: &Write) -> Option<Write> {
         Write::PutExecutors(record) => Some(Write::DeleteExecutors(record.application, record.sequence)),
         Write::PutWorker(record) => Some(Write::DeleteWorker(record.uid)),
         Write::PutToken(record) => Some(Write::DeleteToken(record.id)),
+        Write::PutRoles(_) => Some(Write::PutRoles(std::sync::Arc::default())),
         Write::PutEvents(_)
         | Write::DeleteDriver(_)
         | Write::DeleteApplication(_)
