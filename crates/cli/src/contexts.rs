@@ -5,8 +5,9 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use muster_client::{BearerToken, MACHINE, MasterAddresses, Trust};
+use muster_client::{BearerToken, MACHINE, MasterAddresses, OwnCertificate, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{ConnectionArgs, DEFAULT_MASTER};
@@ -35,6 +36,12 @@ pub(crate) struct ClusterContext {
     /// The credential that it is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<String>,
+    /// The files of the certificate that it is shown, and of its key. They stay where they are, as
+    /// they are renewed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client_cert: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client_key: Option<PathBuf>,
 }
 
 /// Where a command goes.
@@ -154,6 +161,15 @@ impl Target {
             // What is in the file was verified when it was written.
             None => context.map(|context| trust_of(&context.ca)).transpose()?,
         };
+        let certificate = match connection.client_certificate()? {
+            None => context.and_then(|context| context.client_cert.clone().zip(context.client_key.clone())),
+            given => given,
+        };
+        let trust = match (trust, certificate) {
+            (Some(trust), Some((certificate, key))) => Some(showing(&trust, certificate, key)?),
+            // In the clear nobody is shown one.
+            (trust, _) => trust,
+        };
         let token = match connection.token()? {
             None => context.and_then(|context| context.token.as_deref()).map(BearerToken::new).transpose(),
             given => Ok(given),
@@ -172,6 +188,13 @@ impl Target {
 pub(crate) fn trust_of(ca: &str) -> Result<Trust, CommandFailure> {
     let trust = if ca == MACHINE { Trust::in_machine() } else { Trust::in_ca(ca).map(Trust::or_own_certificates) };
     trust.map_err(|error| bad_ca(if ca == MACHINE { "this machine" } else { "the context" }, &error))
+}
+
+/// The same trust, by who shows a certificate.
+pub(crate) fn showing(trust: &Trust, certificate: PathBuf, key: PathBuf) -> Result<Trust, CommandFailure> {
+    let own = OwnCertificate::open(certificate, key);
+    let own = own.map_err(|error| CommandFailure::Usage(format!("the client's certificate: {error}")))?;
+    Ok(trust.showing_own(Arc::new(own)))
 }
 
 fn trust_in(file: &Path) -> Result<Trust, CommandFailure> {
@@ -228,8 +251,13 @@ mod tests {
     }
 
     fn contexts() -> Contexts {
-        let context =
-            |masters: &str| ClusterContext { masters: masters.to_owned(), ca: masters.to_owned(), token: None };
+        let context = |masters: &str| ClusterContext {
+            masters: masters.to_owned(),
+            ca: masters.to_owned(),
+            token: None,
+            client_cert: None,
+            client_key: None,
+        };
         let contexts = [("lab", "lab:7077"), ("shop", "a:1,b:2")];
         Contexts {
             current: Some("shop".to_owned()),
@@ -267,7 +295,16 @@ mod tests {
         let twins = Contexts {
             contexts: ["one", "two"]
                 .map(|name| {
-                    (name.to_owned(), ClusterContext { masters: "a:1".to_owned(), ca: name.to_owned(), token: None })
+                    (
+                        name.to_owned(),
+                        ClusterContext {
+                            masters: "a:1".to_owned(),
+                            ca: name.to_owned(),
+                            token: None,
+                            client_cert: None,
+                            client_key: None,
+                        },
+                    )
                 })
                 .into(),
             current: Some("two".to_owned()),
@@ -281,8 +318,13 @@ mod tests {
 
     #[test]
     fn a_name_is_not_taken_from_another_cluster_unless_it_was_given() {
-        let new =
-            |masters: &str, ca: &str| ClusterContext { masters: masters.to_owned(), ca: ca.to_owned(), token: None };
+        let new = |masters: &str, ca: &str| ClusterContext {
+            masters: masters.to_owned(),
+            ca: ca.to_owned(),
+            token: None,
+            client_cert: None,
+            client_key: None,
+        };
         let mut all = contexts();
         let refused = all.remember("lab".to_owned(), false, new("z:1", "new")).unwrap_err().to_string();
         assert!(refused.contains("another cluster, at lab:7077") && refused.contains("--context"), "{refused}");

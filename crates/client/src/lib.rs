@@ -51,7 +51,7 @@ pub use stream::MessageStream;
 pub use wait::{WaitError, WaitProgress};
 pub use watch::EventWatch;
 
-pub use muster_tls::{FetchCaError, JoinToken, MACHINE, Mismatch, TlsError, Trust, fetch_ca, mismatch};
+pub use muster_tls::{FetchCaError, JoinToken, MACHINE, Mismatch, OwnCertificate, TlsError, Trust, fetch_ca, mismatch};
 
 /// The wire types and their enums, for users that depend on this crate alone.
 pub use muster_proto::fresh_token::FreshToken;

@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use muster_proto::server::{HttpPort, KnownHosts};
 use muster_store::{Candidacy, Candidate, NewCluster, OpenError};
-use muster_tls::{Authority, OwnCertificate, ServerTls, TlsError, Trust, connections};
+use muster_tls::{Authority, ClientTrust, OwnCertificate, ServerTls, TlsError, Trust, connections};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic_health::server::HealthReporter;
 
 use crate::access::{
-    ACCESS_FILE, AccessControl, AccessFileError, Audit, AuditError, FIRST_TOKEN_FILE, add_first_token,
+    ACCESS_FILE, AccessControl, AccessFileError, Audit, AuditError, FIRST_TOKEN_FILE, OuterSources, add_first_token,
 };
 use crate::clock;
 use crate::config::{MasterSettings, TlsSettings};
@@ -95,9 +95,12 @@ where
     let own = settings.tls.as_ref().and_then(|tls| tls.own.clone());
     let own = own.map(|(certificate, key)| OwnCertificate::open(certificate, key)).transpose();
     let own = own.map_err(RunError::Tls)?.map(Arc::new);
+    let clients = settings.client_ca.clone().map(|(ca, crl)| ClientTrust::open(ca, crl)).transpose();
+    let clients = clients.map_err(RunError::Tls)?.map(Arc::new);
     let tls = settings.tls.as_ref().map(|tls| {
         let authority = authority_of(tls, settings.access_file.as_ref(), &address)?;
-        ServerTls::new(authority, reached(tls, &address, bound), own.as_deref(), None).map_err(RunError::Tls)
+        let reached = reached(tls, &address, bound);
+        ServerTls::new(authority, reached, own.as_deref(), clients.clone()).map_err(RunError::Tls)
     });
     let tls = tls.transpose()?;
     let trust = tls.as_ref().map(|tls| Trust::in_ca(tls.authority().pem())).transpose().map_err(RunError::Tls)?;
@@ -128,7 +131,19 @@ where
     let stopped = async move { until_stopped(&mut ended).await };
     let audit = Audit::open(&settings.audit, metrics.audit_lost.clone())?;
     let file = settings.access_file.as_deref();
-    let access = Arc::new(AccessControl::new(file, tls.is_some(), slot.clone(), settings.limits, audit)?);
+    let access = AccessControl::new(file, tls.is_some(), slot.clone(), settings.limits, audit)?;
+    let access = Arc::new(access.with_sources(OuterSources { clients: clients.clone() }));
+    if let Some(clients) = clients {
+        let access = access.clone();
+        let look = move || {
+            let is_new = clients.look()?;
+            if is_new {
+                access.sources_changed();
+            }
+            Ok::<_, TlsError>(is_new)
+        };
+        reloads.spawn(keep_looking(Reloaded::ClientCa, metrics.clone(), look));
+    }
     let authority = tls.as_ref().map(|tls| (tls.authority().clone(), tls.certificate().clone()));
     let incoming = connections(listener, tls.as_ref().map(ServerTls::acceptor), MAX_CONNECTIONS);
     let renewed = async move {

@@ -70,8 +70,9 @@ pub(crate) fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> ServerFuture {
     let authority = peers.authority.as_ref().map(|(authority, _)| authority.clone());
-    let to_workers = peers.trust.as_ref().zip(peers.authority.as_ref()).map(|(trust, (_, held))| trust.showing(held));
-    let sources = Arc::new(LogSources::new(to_workers));
+    // Workers serve masters alone, and a leader believes nobody else whose calls a standby forwards.
+    let as_master = peers.trust.as_ref().zip(peers.authority.as_ref()).map(|(trust, (_, held))| trust.showing(held));
+    let sources = Arc::new(LogSources::new(as_master.clone()));
     let master = MasterServiceServer::new(MasterApi::new(slot.clone(), sources, election.clone(), archive))
         .accept_compressed(GZIP)
         .send_compressed(GZIP)
@@ -91,7 +92,7 @@ pub(crate) fn serve(
     let hosts = Arc::new(peers.hosts);
     let (outer, inner) = (peers.access.clone(), peers.access);
     let reflected = Arc::new(ReflectionIndex::lazy(&SERVICES));
-    let forwarding = Arc::new(Router::new(slot.clone(), election.clone(), peers.trust));
+    let forwarding = Arc::new(Router::new(slot.clone(), election.clone(), as_master));
     let router = Server::builder()
         .layer(tower::layer::layer_fn(move |services| server::counted(services, calls.clone())))
         .layer(tower::layer::layer_fn(move |services| server::guarded(services, hosts.clone())))

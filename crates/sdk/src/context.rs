@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use muster_client::{
-    BearerToken, Client, ConnectOptions, MasterAddresses, NotAToken, ParseMastersError, TlsError, Trust,
+    BearerToken, Client, ConnectOptions, MasterAddresses, NotAToken, OwnCertificate, ParseMastersError, TlsError, Trust,
 };
 use muster_types::{AttemptNumber, ExecutorId, Secret};
 
@@ -52,6 +53,9 @@ pub enum ContextError {
     /// The file of `MUSTER_CA_FILE` cannot be read or holds no CA.
     #[error("MUSTER_CA_FILE, {0}, makes no sense")]
     Ca(PathBuf, #[source] TlsError),
+    /// The files of `MUSTER_CLIENT_CERT` and `MUSTER_CLIENT_KEY` are no certificate and its key.
+    #[error("MUSTER_CLIENT_CERT and MUSTER_CLIENT_KEY make no sense")]
+    Certificate(#[source] TlsError),
     /// `MUSTER_TOKEN` is no token.
     #[error("MUSTER_TOKEN makes no sense")]
     Token(#[source] NotAToken),
@@ -87,6 +91,11 @@ impl Context {
             None => MasterAddresses::default(),
         };
         let trust = text("MUSTER_CA_FILE").map(|path| trust(PathBuf::from(path))).transpose()?;
+        let certificate = text("MUSTER_CLIENT_CERT").zip(text("MUSTER_CLIENT_KEY"));
+        let trust = match (trust, certificate) {
+            (Some(trust), Some((certificate, key))) => Some(showing(&trust, certificate, key)?),
+            (trust, _) => trust,
+        };
         let (cluster, worker) = (text("MUSTER_CLUSTER"), text("MUSTER_WORKER"));
         let (host, driver) = (text("MUSTER_HOST"), text("MUSTER_DRIVER"));
         let (token, application) = (text("MUSTER_TOKEN"), text("MUSTER_APPLICATION"));
@@ -128,6 +137,12 @@ impl Context {
 
 fn trust(path: PathBuf) -> Result<Trust, ContextError> {
     Trust::named(&path).map_err(|error| ContextError::Ca(path, error))
+}
+
+/// The same trust, by a program with a certificate of its own.
+fn showing(trust: &Trust, certificate: String, key: String) -> Result<Trust, ContextError> {
+    let own = OwnCertificate::open(certificate.into(), key.into()).map_err(ContextError::Certificate)?;
+    Ok(trust.showing_own(Arc::new(own)))
 }
 
 /// The credential of calls: what a worker gave to its attempt, or a user to its program.

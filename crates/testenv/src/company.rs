@@ -56,15 +56,14 @@ impl Company {
     }
 
     /// A certificate of a client, which holds names of servers, too, if any, and ends after a time.
-    pub fn client(&self, user: &str, groups: &[&str], names: &[&str], serial: u64, life: Duration) -> Signed {
+    pub fn client(&self, user: &str, group: Option<&str>, names: &[&str], serial: u64, life: Duration) -> Signed {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, user);
-        // Several values of one type are one attribute for rcgen, so groups beyond the first are of
-        // no use here.
-        for group in groups {
-            params.distinguished_name.push(DnType::OrganizationName, *group);
+        // rcgen keeps one value of each type.
+        if let Some(group) = group {
+            params.distinguished_name.push(DnType::OrganizationName, group);
         }
         params.serial_number = Some(SerialNumber::from(serial));
         params.not_before = (SystemTime::now() - Duration::from_secs(3600)).into();

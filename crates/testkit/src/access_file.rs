@@ -40,6 +40,13 @@ impl AccessFile {
         String::from_utf8(output.stdout).expect("a token is text").trim().to_owned()
     }
 
+    /// Binds a `user` or a `group` to a role.
+    pub fn bind(&self, kind: &str, name: &str, role: &str) {
+        let before = std::fs::read_to_string(self.path()).expect("the file can be read");
+        let text = format!("{before}\n[[bindings]]\n{kind} = \"{name}\"\nrole = \"{role}\"\n");
+        std::fs::write(self.path(), text).expect("a file can be written");
+    }
+
     /// Options with which master and workers use it.
     pub fn asked_for(&self, mut options: Options) -> Options {
         let text = |path: PathBuf| path.to_str().expect("a path is text").to_owned();

@@ -12,16 +12,20 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::{CertificateError, Error};
 use sha2::{Digest as _, Sha256};
 
-use crate::TlsError;
 use crate::authority::read;
 use crate::trust::{provider, roots_of};
 use crate::watched::LastRead;
+use crate::{PeerCertificate, TlsError};
 
 /// The most certificates of clients that are known to be good. A signature takes a hundred
 /// microseconds to verify, and each call of a connection asks.
 const MAX_KNOWN: usize = 4096;
+
+/// The longest chain of a client, in bytes. A standby hands it on in a header, which must fit.
+const MAX_CHAIN: usize = 12 << 10;
 
 /// The CAs of clients, and what they have revoked. The files are read again when they change.
 #[derive(Debug)]
@@ -96,7 +100,8 @@ impl ClientTrust {
     /// ends what was found good before.
     ///
     /// # Errors
-    /// [`TlsError::Client`] for what is not, or no longer, good, and for one without a name.
+    /// [`TlsError::Ended`], [`TlsError::Client`] for what is otherwise not, or no longer, good, and
+    /// [`TlsError::Nameless`].
     pub fn identify(&self, shown: &ClientChain, now: WallTime) -> Result<Arc<ClientCertificate>, TlsError> {
         let state = self.state.load_full();
         let known = state.lock().get(&shown.digest).filter(|known| known.expires > now).cloned();
@@ -105,8 +110,18 @@ impl ClientTrust {
         }
         let (first, rest) = shown.chain.split_first().ok_or(TlsError::NoCertificate)?;
         let at = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
-        state.verifier.verify_client_cert(first, rest, at).map_err(TlsError::Client)?;
-        let found = Arc::new(shown.read(now).ok_or(TlsError::Nameless)?);
+        if shown.chain.iter().map(|certificate| certificate.len()).sum::<usize>() > MAX_CHAIN {
+            return Err(TlsError::LongChain(MAX_CHAIN));
+        }
+        state.verifier.verify_client_cert(first, rest, at).map_err(|error| match error {
+            Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+                TlsError::Ended
+            }
+            error => TlsError::Client(error),
+        })?;
+        // A certificate is good within its last second for a verifier, and not here.
+        let expires = shown.end(now).ok_or(TlsError::Ended)?;
+        let found = Arc::new(shown.read(expires).ok_or(TlsError::Nameless)?);
         let mut known = state.lock();
         if known.len() >= MAX_KNOWN {
             known.clear();
@@ -170,14 +185,26 @@ impl ClientChain {
         (!chain.is_empty()).then(|| ClientChain::new(&chain))
     }
 
-    /// What a chain says that was found good at a time. It ends with the first of its certificates
-    /// that does; those that had ended before were not needed.
-    fn read(&self, now: WallTime) -> Option<ClientCertificate> {
-        let ends = self.chain.iter().filter_map(|certificate| {
-            let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
-            u64::try_from(parsed.validity().not_after.timestamp()).ok().map(|end| WallTime(end.saturating_mul(1000)))
-        });
-        let expires = ends.filter(|end| *end > now).min()?;
+    /// As the holder of a connection's certificate.
+    pub fn into_peer(self) -> Option<PeerCertificate> {
+        PeerCertificate::of_client(self)
+    }
+
+    /// The certificate whose key was proven.
+    pub(crate) fn first(&self) -> Option<&CertificateDer<'static>> {
+        self.chain.first()
+    }
+
+    /// When a chain ends that was found good at a time: with the first of its certificates that
+    /// does; those that had ended before were not needed.
+    fn end(&self, now: WallTime) -> Option<WallTime> {
+        let first = end_of(self.chain.first()?)?;
+        let ends = self.chain.iter().filter_map(end_of).filter(|end| *end > now);
+        ends.min().filter(|_| first > now)
+    }
+
+    /// What the certificate says that comes first.
+    fn read(&self, expires: WallTime) -> Option<ClientCertificate> {
         let (_, parsed) = x509_parser::parse_x509_certificate(self.chain.first()?).ok()?;
         let mut names = parsed.subject().iter_common_name();
         let name = names.next()?.as_str().ok()?.to_owned();
@@ -189,6 +216,11 @@ impl ClientChain {
         let groups = groups.collect::<Result<_, _>>().ok()?;
         Some(ClientCertificate { name, groups, serial: parsed.raw_serial_as_string(), expires })
     }
+}
+
+fn end_of(certificate: &CertificateDer<'_>) -> Option<WallTime> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    u64::try_from(parsed.validity().not_after.timestamp()).ok().map(|end| WallTime(end.saturating_mul(1000)))
 }
 
 impl fmt::Debug for ClientChain {

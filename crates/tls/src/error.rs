@@ -38,6 +38,12 @@ pub enum TlsError {
     /// The certificate of a client is not good.
     #[error("the client's certificate is not good")]
     Client(#[source] rustls::Error),
+    /// The certificate of a client has ended.
+    #[error("the client's certificate has ended")]
+    Ended,
+    /// The chain of a client is longer than what is carried from master to master.
+    #[error("the client's chain of certificates is longer than {0} bytes")]
+    LongChain(usize),
     /// The certificate of a client names nobody.
     #[error("the client's certificate does not hold exactly one common name")]
     Nameless,

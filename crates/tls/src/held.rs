@@ -22,9 +22,15 @@ impl HeldCertificate {
     }
 }
 
+impl Slot {
+    pub(crate) fn load(&self) -> Option<Arc<CertifiedKey>> {
+        self.0.load_full()
+    }
+}
+
 impl ResolvesServerCert for Slot {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.load_full()
+        self.load()
     }
 }
 
@@ -40,14 +46,14 @@ pub(crate) struct ByName {
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let own = self.own.as_ref().filter(|_| hello.server_name() != Some(self.role));
-        own.unwrap_or(&self.of_role).0.0.load_full()
+        own.unwrap_or(&self.of_role).0.load()
     }
 }
 
 impl ResolvesClientCert for Slot {
     /// Whatever CAs the server hints at: it will say whether it takes this one.
     fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.load_full()
+        self.load()
     }
 
     fn has_certs(&self) -> bool {

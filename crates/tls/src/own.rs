@@ -1,7 +1,11 @@
-//! A certificate of the operator's own, which a master shows beside that of the cluster's CA.
+//! A certificate in two files: of the operator's own, which a master shows beside that of the
+//! cluster's CA, or of a person or a program.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use rustls::SignatureScheme;
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -58,5 +62,18 @@ impl OwnCertificate {
 
     pub(crate) fn held(&self) -> &HeldCertificate {
         &self.held
+    }
+}
+
+impl ResolvesClientCert for OwnCertificate {
+    /// Whatever CAs the server hints at: it will say whether it takes this one. Files that make no
+    /// pair, as in the middle of a renewal, leave the one before.
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let _ = self.look();
+        self.held.0.load()
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }

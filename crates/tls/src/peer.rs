@@ -53,8 +53,9 @@ impl PeerCertificate {
     }
 
     /// What a certificate says that was verified to be of a CA of clients.
-    pub(crate) fn of_client(chain: &[CertificateDer<'_>]) -> Option<PeerCertificate> {
-        PeerCertificate::held_by(CertificateHolder::Client(ClientChain::new(chain)), chain.first()?)
+    pub(crate) fn of_client(chain: ClientChain) -> Option<PeerCertificate> {
+        let certificate = chain.first()?.clone();
+        PeerCertificate::held_by(CertificateHolder::Client(chain), &certificate)
     }
 
     fn held_by(holder: CertificateHolder, certificate: &CertificateDer<'_>) -> Option<PeerCertificate> {

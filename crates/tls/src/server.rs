@@ -16,8 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::held::ByName;
 use crate::trust::{ALPN, provider};
 use crate::{
-    Authority, CertificateHolder, ClientTrust, HeldCertificate, OwnCertificate, PeerCertificate, Stream, TlsError,
-    Trust, names,
+    Authority, CertificateHolder, ClientChain, ClientTrust, HeldCertificate, OwnCertificate, PeerCertificate, Stream,
+    TlsError, Trust, names,
 };
 
 /// How long a master's certificate holds. Its key is in memory alone, so each start makes one.
@@ -163,7 +163,7 @@ impl PeerVerifier {
         if self.clients.is_none() || self.cluster.clients().verify_client_cert(first, rest, UnixTime::now()).is_ok() {
             return PeerCertificate::of(first);
         }
-        PeerCertificate::of_client(chain)
+        PeerCertificate::of_client(ClientChain::new(chain))
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use muster_types::KeyDigest;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -21,7 +21,7 @@ use rustls::{
 };
 
 use crate::digest::{digest_of, digest_of_ca};
-use crate::{HeldCertificate, TlsError};
+use crate::{HeldCertificate, OwnCertificate, TlsError};
 
 /// The most bytes of a file of CAs that are read: as many as systems have.
 const MAX_FILE: u64 = 4 << 20;
@@ -45,7 +45,8 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 #[derive(Debug, Clone)]
 pub struct Trust {
     cas: Arc<ArcSwap<TrustedCas>>,
-    shown: Option<HeldCertificate>,
+    /// What a server is shown that asks for a certificate.
+    shown: Option<Arc<dyn ResolvesClientCert>>,
     names: AcceptedNames,
 }
 
@@ -129,7 +130,14 @@ impl Trust {
     /// The same trust, by a client that shows a certificate.
     #[must_use]
     pub fn showing(&self, held: &HeldCertificate) -> Trust {
-        Trust { shown: Some(held.clone()), ..self.clone() }
+        Trust { shown: Some(held.0.clone()), ..self.clone() }
+    }
+
+    /// The same trust, by a client that shows a certificate of its own. Its files are read again at
+    /// each connection, so one that is renewed is shown without a restart.
+    #[must_use]
+    pub fn showing_own(&self, own: Arc<OwnCertificate>) -> Trust {
+        Trust { shown: Some(own), ..self.clone() }
     }
 
     /// Trust in the CAs of a PEM file.
@@ -161,7 +169,7 @@ impl Trust {
         let config = self.cas.load().config.clone();
         let Some(shown) = &self.shown else { return config };
         let mut config = (*config).clone();
-        config.client_auth_cert_resolver = shown.0.clone();
+        config.client_auth_cert_resolver = shown.clone();
         Arc::new(config)
     }
 

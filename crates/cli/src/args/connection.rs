@@ -29,6 +29,14 @@ pub(crate) struct ConnectionArgs {
     /// the token itself] [default: the token of the context].
     #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     token_file: Option<PathBuf>,
+    /// File with a certificate that names you, for a cluster that takes those of a company's CA
+    /// [env: MUSTER_CLIENT_CERT] [default: that of the context].
+    #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
+    client_cert: Option<PathBuf>,
+    /// File with the key of that certificate [env: MUSTER_CLIENT_KEY] [default: that of the
+    /// context].
+    #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
+    client_key: Option<PathBuf>,
     /// A cluster that `muster login` remembered [env: MUSTER_CONTEXT] [default: the one that is
     /// chosen, or that has the address].
     #[arg(long, global = true, value_name = "NAME")]
@@ -49,6 +57,19 @@ impl ConnectionArgs {
     /// The file of the CA that the option or the variable gives.
     pub(crate) fn ca(&self) -> Option<PathBuf> {
         self.ca.clone().or_else(|| variable("MUSTER_CA_FILE").map(PathBuf::from))
+    }
+
+    /// The files of the certificate that options or variables give, and of its key.
+    pub(crate) fn client_certificate(&self) -> Result<Option<(PathBuf, PathBuf)>, CommandFailure> {
+        let file = |option: &Option<PathBuf>, name| option.clone().or_else(|| variable(name).map(PathBuf::from));
+        match (file(&self.client_cert, "MUSTER_CLIENT_CERT"), file(&self.client_key, "MUSTER_CLIENT_KEY")) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (None, None) => Ok(None),
+            _ => {
+                let text = "--client-cert and --client-key go together, as their variables do";
+                Err(CommandFailure::Usage(text.to_owned()))
+            }
+        }
     }
 
     /// The token that the option or a variable gives. The option stands first, and the token itself

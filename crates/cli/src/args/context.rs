@@ -12,7 +12,7 @@ remembered in ~/.config/muster/contexts.toml (below XDG_CONFIG_HOME where that i
 Examples:
   muster login 10.0.0.1:7077 --ca-digest sha256:4f0c…
   muster login master.example:7077 --ca ca.crt --context production
-  muster login master.example:7077")]
+  muster login master.example:7077 --client-cert ann.crt --client-key ann.key")]
 pub(crate) struct LoginArgs {
     /// Addresses of masters, HOST:PORT joined by commas.
     #[arg(value_name = "ADDRESSES")]

@@ -38,6 +38,7 @@ Exit codes:
 Environment:
   MUSTER_MASTER   addresses of the masters, as --master
   MUSTER_CA_FILE  file with the cluster's CA, as --ca
+  MUSTER_CLIENT_CERT, MUSTER_CLIENT_KEY  files with a certificate that names you, as --client-cert and --client-key
   MUSTER_CONTEXT  name of the context, as --context
   MUSTER_LOG      what to log on standard error, such as debug; nothing unless set
   NO_COLOR        set to anything: no colours";

@@ -1,12 +1,13 @@
 //! `muster login` and `muster context`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use muster_client::{KeyDigest, MACHINE, MasterAddresses, Mismatch, fetch_ca};
 
 use super::put;
 use crate::args::{ConnectionArgs, ContextArgs, ContextCommand, LoginArgs};
-use crate::contexts::{ClusterContext, Contexts, Target, trust_of};
+use crate::contexts::{ClusterContext, Contexts, Target, showing, trust_of};
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
 
@@ -23,7 +24,16 @@ pub(super) async fn login(connection: &ConnectionArgs, args: LoginArgs) -> Resul
         (None, Some(file)) => std::fs::read_to_string(&file).map_err(|error| CommandFailure::File(file, error))?,
         (None, None) => MACHINE.to_owned(),
     };
+    let certificate = connection.client_certificate()?.map(|(certificate, key)| {
+        let absolute = |path: PathBuf| std::path::absolute(&path).map_err(|error| CommandFailure::File(path, error));
+        Ok::<_, CommandFailure>((absolute(certificate)?, absolute(key)?))
+    });
+    let certificate = certificate.transpose()?;
     let trust = trust_of(&ca)?;
+    let trust = match certificate.clone() {
+        Some((certificate, key)) => showing(&trust, certificate, key)?,
+        None => trust,
+    };
     let token = connection.token()?;
     let remembered = token.as_ref().map(|token| token.expose().to_owned());
     let client = MasterClient::new(&Target { masters: masters.to_string(), trust: Some(trust), token })?;
@@ -42,7 +52,8 @@ pub(super) async fn login(connection: &ConnectionArgs, args: LoginArgs) -> Resul
             format!("{name:?} is no name of a context: letters, digits, '-', '_' and '.' make one; give --context");
         return Err(CommandFailure::Usage(text));
     }
-    let context = ClusterContext { masters: masters.to_string(), ca, token: remembered };
+    let (client_cert, client_key) = certificate.unzip();
+    let context = ClusterContext { masters: masters.to_string(), ca, token: remembered, client_cert, client_key };
     let path = Contexts::change(|contexts| contexts.remember(name.clone(), is_given, context))?;
     put(&format!("commands go to {name} at {masters} now ({})\n", path.display()))
 }

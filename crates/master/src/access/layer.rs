@@ -9,13 +9,14 @@ use std::task::{Context, Poll};
 use http_body::Frame;
 use muster_proto::errors::Failure;
 use muster_proto::methods::Method;
-use muster_proto::server::FORWARDED;
-use muster_tls::ConnectionPeer;
+use muster_proto::server::{FORWARDED, FORWARDED_CERTIFICATE};
+use muster_tls::{CertificateHolder, ClientChain, ConnectionPeer, PeerCertificate};
 use prost::bytes::Bytes;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::header::AUTHORIZATION;
 use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::metadata::MetadataMap;
 use tower::Service;
 
 use super::audit::{AuditNote, CallOrigin};
@@ -30,10 +31,26 @@ fn presented_by(request: &Request<Body>) -> PresentedCredential {
     for value in request.headers().get_all(AUTHORIZATION) {
         headers.append(AUTHORIZATION, value.clone());
     }
-    PresentedCredential {
-        headers,
-        certificate: request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.certificate.clone()),
-    }
+    let shown = of_connection(request);
+    let certificate = if is_of_master(shown) { forwarded_by(request.headers()) } else { shown.cloned() };
+    PresentedCredential { headers, certificate }
+}
+
+fn of_connection(request: &Request<Body>) -> Option<&PeerCertificate> {
+    request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.certificate.as_ref())
+}
+
+fn is_of_master(shown: Option<&PeerCertificate>) -> bool {
+    shown.is_some_and(|shown| shown.holder == CertificateHolder::Master)
+}
+
+/// The certificate of a client whose key was proven to the standby that forwards its call. It is
+/// verified here anew, like any other.
+fn forwarded_by(headers: &HeaderMap) -> Option<PeerCertificate> {
+    let mut carried = HeaderMap::new();
+    carried.insert(FORWARDED_CERTIFICATE, headers.get(FORWARDED_CERTIFICATE)?.clone());
+    let carried = MetadataMap::from_headers(carried);
+    ClientChain::from_bytes(&carried.get_bin(FORWARDED_CERTIFICATE)?.to_bytes().ok()?)?.into_peer()
 }
 
 fn refuse(failure: &Failure) -> AdmissionFuture {
@@ -72,7 +89,10 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> AdmissionFuture {
+    fn call(&mut self, mut request: Request<Body>) -> AdmissionFuture {
+        if !is_of_master(of_connection(&request)) {
+            request.headers_mut().remove(FORWARDED_CERTIFICATE);
+        }
         let Some(method) = Method::of_path(request.uri().path()) else {
             let status = Status::unimplemented("this master has no such method");
             return Box::pin(std::future::ready(Ok(status.into_http())));

@@ -18,9 +18,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use muster_proto::errors::Failure;
 use muster_proto::methods::Method;
-use muster_tls::{CertificateHolder, PeerCertificate};
+use muster_tls::{CertificateHolder, ClientChain, ClientTrust, PeerCertificate, TlsError};
 use muster_types::{
-    Caller, KeyDigest, TokenDigest, TokenGrant, TokenId, TokenRecord, WallTime, WorkerRecord, WorkerUid,
+    Caller, KeyDigest, Principal, TokenDigest, TokenGrant, TokenId, TokenRecord, WallTime, WorkerRecord, WorkerUid,
 };
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
@@ -53,10 +53,23 @@ pub(crate) struct AccessControl {
     slot: Arc<LeaderSlot>,
     limiter: CallLimiter,
     audit: Audit,
+    /// Who vouches for users beside the access file and the store.
+    outer: OuterSources,
     /// The newest certificate that this master issued to each worker. A stream that began under an
     /// older one of the same key stands until this one ends.
     issued: Mutex<BTreeMap<WorkerUid, (KeyDigest, WallTime)>>,
 }
+
+/// Who vouches for users that have no token of the cluster's.
+#[derive(Debug, Default)]
+pub(crate) struct OuterSources {
+    /// The CAs of clients.
+    pub(crate) clients: Option<Arc<ClientTrust>>,
+}
+
+/// What stands before the names that a source gives, of users and of groups, so that no source can
+/// name a user of another, or of the cluster's own.
+const OF_CERTIFICATE: &str = "cert:";
 
 /// The most workers whose newest certificates are remembered, beside those that have ended.
 const MAX_ISSUED: usize = 65_536;
@@ -123,6 +136,8 @@ enum CredentialCheck {
     Known(KnownCaller),
     /// A credential that this master does not know, and the leader may.
     ForLeader,
+    /// A user that is known, and to whom no role is bound as far as this master knows.
+    NoRole(String),
 }
 
 impl CredentialCheck {
@@ -148,10 +163,23 @@ impl AccessControl {
             credentials: credentials.transpose()?,
             has_tls,
             slot,
+            outer: OuterSources::default(),
             limiter: CallLimiter::new(limits),
             audit,
             issued: Mutex::default(),
         })
+    }
+
+    /// The same, which takes the users of further sources.
+    pub(crate) fn with_sources(self, outer: OuterSources) -> AccessControl {
+        AccessControl { outer, ..self }
+    }
+
+    /// Has the streams judged anew: a source of users has changed.
+    pub(crate) fn sources_changed(&self) {
+        if let Some(credentials) = &self.credentials {
+            credentials.changes.send_modify(|changes| *changes += 1);
+        }
     }
 
     pub(crate) fn audit(&self) -> &Audit {
@@ -216,11 +244,14 @@ impl AccessControl {
                 Ok(()) => Ok(known),
                 Err(failure) => Err(Refusal { failure, known: Some(Box::new(known)) }),
             },
-            // What only a leader can tell is nobody here.
-            CredentialCheck::ForLeader if table::permit(method, &Caller::Anonymous).is_ok() => {
+            // What only a leader can tell is nobody here, and so is who has no role.
+            CredentialCheck::ForLeader | CredentialCheck::NoRole(_)
+                if table::permit(method, &Caller::Anonymous).is_ok() =>
+            {
                 Ok(KnownCaller { caller: Caller::Anonymous, proof: CallerProof::Nothing, expires: None })
             }
             CredentialCheck::ForLeader => Err(unknown().into()),
+            CredentialCheck::NoRole(user) => Err(no_role(user).into()),
         }
     }
 
@@ -230,7 +261,10 @@ impl AccessControl {
         match self.examine(shown)? {
             CredentialCheck::Known(known) => table::permit(method, &known.caller)
                 .map_err(|failure| Refusal { failure, known: Some(Box::new(known)) }),
-            CredentialCheck::ForLeader => Ok(()),
+            CredentialCheck::NoRole(user) if self.leads() => {
+                table::permit(method, &Caller::Anonymous).map_err(|_| no_role(user).into())
+            }
+            CredentialCheck::ForLeader | CredentialCheck::NoRole(_) => Ok(()),
         }
     }
 
@@ -238,7 +272,9 @@ impl AccessControl {
         let Some(credentials) = &self.credentials else {
             return Ok(CredentialCheck::known(Caller::Local, CallerProof::Local, None));
         };
-        let Some(bearer) = bearer(&shown.headers)? else { return self.examine_certificate(shown.certificate.as_ref()) };
+        let Some(bearer) = bearer(&shown.headers)? else {
+            return self.examine_certificate(credentials, shown.certificate.as_ref());
+        };
         match bearer {
             Bearer::Token { id, secret } => {
                 let Some(entry) = self.known_token(credentials, id).filter(|entry| is_of(entry.digest, secret)) else {
@@ -284,10 +320,18 @@ impl AccessControl {
 
     /// A worker is who its certificate names, unless the record says otherwise. A standby's records
     /// may be old, and the worker goes on to the leader anyway.
-    fn examine_certificate(&self, certificate: Option<&PeerCertificate>) -> Result<CredentialCheck, Failure> {
+    fn examine_certificate(
+        &self,
+        credentials: &Credentials,
+        certificate: Option<&PeerCertificate>,
+    ) -> Result<CredentialCheck, Failure> {
         let anonymous = Ok(CredentialCheck::known(Caller::Anonymous, CallerProof::Nothing, None));
         let Some(certificate) = certificate else { return anonymous };
-        let CertificateHolder::Worker(uid) = certificate.holder else { return anonymous };
+        let uid = match &certificate.holder {
+            CertificateHolder::Worker(uid) => *uid,
+            CertificateHolder::Client(chain) => return self.examine_client(credentials, chain, certificate.key),
+            CertificateHolder::Master => return anonymous,
+        };
         let expires = self.stands_until(uid, certificate);
         if expires <= clock::wall() {
             return Err(Failure::CredentialExpired { credential: format!("the certificate of worker {uid}") });
@@ -299,6 +343,48 @@ impl AccessControl {
             }
         }
         Ok(CredentialCheck::known(Caller::Worker(uid), CallerProof::Certificate(certificate.key), Some(expires)))
+    }
+
+    /// A client is whom its certificate names, which is verified at each call: it may have been
+    /// revoked since the handshake.
+    fn examine_client(
+        &self,
+        credentials: &Credentials,
+        chain: &ClientChain,
+        key: KeyDigest,
+    ) -> Result<CredentialCheck, Failure> {
+        let refused = |message: &str| Failure::BadCredential { message: message.to_owned() };
+        let Some(clients) = &self.outer.clients else {
+            return Err(refused("this master takes no certificates of clients"));
+        };
+        let known = clients.identify(chain, clock::wall()).map_err(|error| match error {
+            TlsError::Ended => Failure::CredentialExpired { credential: "the certificate".to_owned() },
+            error => {
+                tracing::debug!(error = crate::error_line(&error), "a client's certificate is refused");
+                refused("the client's certificate is not good here, or was revoked")
+            }
+        })?;
+        let groups: Vec<String> = known.groups.iter().map(|group| format!("{OF_CERTIFICATE}{group}")).collect();
+        let user = format!("{OF_CERTIFICATE}{}", known.name);
+        self.user(credentials, user, &groups, CallerProof::Certificate(key), known.expires)
+    }
+
+    /// The user that an outer source names, with the highest role that is bound to it or to one of
+    /// its groups.
+    fn user(
+        &self,
+        credentials: &Credentials,
+        name: String,
+        groups: &[String],
+        proof: CallerProof,
+        expires: WallTime,
+    ) -> Result<CredentialCheck, Failure> {
+        let unfit = |message| Failure::BadCredential { message: format!("this user cannot be one here: {message}") };
+        Principal::User(name.clone()).check().map_err(unfit)?;
+        Ok(match credentials.table.load().bindings.role_of(&name, groups) {
+            Some(role) => CredentialCheck::known(Caller::User { name, role }, proof, Some(expires)),
+            None => CredentialCheck::NoRole(name),
+        })
     }
 
     /// A token of the access file, else of the store, as far as this master follows it.
@@ -394,6 +480,10 @@ fn until(at: WallTime) -> Duration {
 fn unknown() -> Failure {
     let message = "this credential is not known here, or was revoked; see who gave it to you".to_owned();
     Failure::BadCredential { message }
+}
+
+fn no_role(user: String) -> Failure {
+    Failure::RoleRequired { caller: user, needed: "who has a role, by itself or by a group,".to_owned() }
 }
 
 /// The bearer of a call; `None` where there is none. The scheme is compared as HTTP does.

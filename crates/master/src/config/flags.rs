@@ -193,6 +193,15 @@ pub struct AccessFlags {
     /// seconds may come at once.
     #[arg(long, value_name = "N", default_value = "2000")]
     pub submissions_per_caller: NonZeroU32,
+    /// Take certificates of clients that these CAs (PEM) have signed: the common name CN is the
+    /// user cert:CN, each organization O its group cert:O. The access file binds both to roles. The
+    /// file is read again when it changes.
+    #[arg(long, value_name = "PATH")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// What those CAs have revoked (PEM): one list for each CA of a chain. The file is read again
+    /// when it changes; who is revoked is refused at once, and its streams end.
+    #[arg(long, value_name = "PATH", requires = "tls_client_ca")]
+    pub tls_client_crl: Option<PathBuf>,
 }
 
 /// Lengths of time.

@@ -158,6 +158,13 @@ mod tests {
         let local = read_args(&[]).unwrap();
         assert_eq!((local.tls, local.access_file), (None, None));
         assert!(said(read_args(&["--pki", "/b"])).contains("--tls"));
+        assert!(said(read_args(&["--tls", "--tls-cert", "/c"])).contains("--tls-key"));
+        assert!(said(read_args(&["--tls-cert", "/c", "--tls-key", "/k"])).contains("for a master with --tls"));
+        for args in [&["--tls", "--tls-client-ca", "/c"], &["--access-file=/a", "--tls-client-ca", "/c"]] {
+            assert!(said(read_args(args)).contains("for a master with TLS and credentials"), "{args:?}");
+        }
+        let shown = beyond(&["--tls-client-ca", "/c", "--tls-client-crl", "/l"]).unwrap();
+        assert_eq!(shown.client_ca, Some(("/c".into(), Some("/l".into()))));
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct MasterSettings {
     pub audit: AuditDestination,
     /// What each caller may ask for.
     pub limits: CallerLimits,
+    /// The CAs of clients, and what they have revoked.
+    pub client_ca: Option<(PathBuf, Option<PathBuf>)>,
     /// Where to write the address.
     pub address_file: Option<PathBuf>,
     /// What to log.
@@ -153,6 +155,10 @@ impl TryFrom<Flags> for MasterSettings {
             streams: flags.access.streams_per_caller,
             submissions: flags.access.submissions_per_caller,
         };
+        let client_ca = flags.access.tls_client_ca.map(|ca| (ca, flags.access.tls_client_crl));
+        if client_ca.is_some() && (tls.is_none() || access_file.is_none()) {
+            return Err(ConfigError::rule("--tls-client-ca is for a master with TLS and credentials"));
+        }
         let contained = flags.placement.require_containment.unwrap_or(matches!(store, Location::Etcd(_)));
         let core = core(&timing, &flags.timing, &flags.placement, contained, &flags.retention);
         Ok(MasterSettings {
@@ -167,6 +173,7 @@ impl TryFrom<Flags> for MasterSettings {
             access_file,
             audit,
             limits,
+            client_ca,
             address_file: flags.address_file,
             log: flags.log,
             log_format: flags.log_format,

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use http_body_util::Full;
 use muster_proto::errors::Failure;
 use muster_proto::server::FORWARDED;
-use muster_tls::ConnectionPeer;
+use muster_tls::{CertificateHolder, ConnectionPeer};
 use prost::bytes::Bytes;
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -118,11 +118,12 @@ where
     }
 }
 
-/// Whether the caller is known by the certificate of its connection, as a worker is, and by no
-/// token that could be handed on.
+/// Whether the caller is a worker that is known by the certificate of its connection, and by no
+/// token that could be handed on. The certificate of a client is handed on.
 fn is_by_certificate(request: &Request<Body>) -> bool {
     let shown = request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.certificate.as_ref());
-    shown.is_some() && !request.headers().contains_key(AUTHORIZATION)
+    let is_worker = shown.is_some_and(|shown| matches!(shown.holder, CertificateHolder::Worker(_)));
+    is_worker && !request.headers().contains_key(AUTHORIZATION)
 }
 
 async fn own<S>(inner: &mut S, head: &request::Parts, message: &Bytes) -> Response<Body>

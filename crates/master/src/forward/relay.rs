@@ -7,12 +7,14 @@ use std::time::Duration;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full};
 use muster_proto::errors::{Failure, reason, reason_of, was_never_sent};
-use muster_proto::server::{FORWARDED, MAX_REQUEST, failure_of_body};
+use muster_proto::server::{FORWARDED, FORWARDED_CERTIFICATE, MAX_REQUEST, failure_of_body};
 use muster_store::Member;
+use muster_tls::{CertificateHolder, ConnectionPeer};
 use prost::bytes::{Bytes, BytesMut};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response, request};
+use tonic::metadata::BinaryMetadataValue;
 use tower::{Service as _, ServiceExt as _};
 
 use super::router::Router;
@@ -43,6 +45,9 @@ pub(super) async fn send(router: &Router, leader: &Member, head: &request::Parts
     }
     let mut request = Request::from_parts(head.clone(), Body::new(Full::new(message.clone())));
     request.headers_mut().insert(FORWARDED, HeaderValue::from_static("1"));
+    if let Some(chain) = certificate_of(head) {
+        request.headers_mut().insert(FORWARDED_CERTIFICATE, chain);
+    }
     let answered = tokio::select! {
         answered = channel.call(request) => answered,
         () = outlived(router, leader) => return broken(repeatable, "the leader changed meanwhile"),
@@ -61,6 +66,18 @@ pub(super) async fn send(router: &Router, leader: &Member, head: &request::Parts
             })),
         },
     }
+}
+
+/// The certificate of a client that makes a call. Its key was proven to this master, and the leader
+/// verifies the rest; a bearer travels as it came.
+fn certificate_of(head: &request::Parts) -> Option<HeaderValue> {
+    let certificate = head.extensions.get::<ConnectionPeer>()?.certificate.as_ref()?;
+    let CertificateHolder::Client(chain) = &certificate.holder else { return None };
+    let encoded = BinaryMetadataValue::from_bytes(&chain.to_bytes());
+    let mut value = HeaderValue::from_bytes(encoded.as_encoded_bytes()).ok()?;
+    // It is left out of the tables of compressed headers, which all callers share here.
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// How long the last answers of an old leader are waited for. A leader that hands over has answered

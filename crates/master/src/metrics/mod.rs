@@ -25,16 +25,19 @@ pub(crate) enum Reloaded {
     Access,
     /// The certificate of the operator's own.
     Certificate,
+    /// The CAs of clients, and what they have revoked.
+    ClientCa,
 }
 
 impl Reloaded {
-    pub(crate) const ALL: [Reloaded; 2] = [Reloaded::Access, Reloaded::Certificate];
+    pub(crate) const ALL: [Reloaded; 3] = [Reloaded::Access, Reloaded::Certificate, Reloaded::ClientCa];
 
     /// Its word, as in the page of metrics and in logs.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Reloaded::Access => "access_file",
             Reloaded::Certificate => "certificate",
+            Reloaded::ClientCa => "client_ca",
         }
     }
 }

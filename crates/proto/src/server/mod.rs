@@ -33,6 +33,9 @@ pub const MAX_HEADERS: usize = 16 << 10;
 pub const MAX_HEADERS_READ: u32 = 32 << 10;
 /// The header of a call that a standby has forwarded; such a call is not forwarded again.
 pub const FORWARDED: &str = "muster-forwarded";
+/// The header with the chain of certificates that the caller of a forwarded call has shown. It is
+/// believed of a connection alone whose other side is a master.
+pub const FORWARDED_CERTIFICATE: &str = "muster-caller-bin";
 
 /// The layers around the services of a server, the outermost first.
 pub type Guarded<S> = CheckHead<EndAtDeadline<AwaitRequest<NameTooLarge<S>>>>;
