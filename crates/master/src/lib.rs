@@ -26,7 +26,10 @@ mod sessions;
 mod stop;
 mod view;
 
-pub use access::{AccessFileError, AuditDestination, AuditError, CallerLimits, add_first_token, add_token};
+pub use access::{
+    AccessFileError, AuditDestination, AuditError, CallerLimits, JwksError, JwksSource, JwtSettings, add_first_token,
+    add_token,
+};
 pub use entropy::NoEntropy;
 pub use events::RetentionLimits;
 pub use leader::Timing;

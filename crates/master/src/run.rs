@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use tonic_health::server::HealthReporter;
 
 use crate::access::{
-    ACCESS_FILE, AccessControl, AccessFileError, Audit, AuditError, FIRST_TOKEN_FILE, OuterSources, add_first_token,
+    ACCESS_FILE, AccessControl, AccessFileError, Audit, AuditError, FIRST_TOKEN_FILE, JwksError, JwtIssuer,
+    OuterSources, add_first_token,
 };
 use crate::clock;
 use crate::config::{MasterSettings, TlsSettings};
@@ -44,6 +45,9 @@ pub enum RunError {
     /// The audit cannot be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// The keys of the issuer of JWTs cannot be used.
+    #[error("cannot use the keys of the issuer of JWTs")]
+    Jwks(#[source] JwksError),
     /// There is no TLS.
     #[error("cannot serve over TLS")]
     Tls(#[source] TlsError),
@@ -132,7 +136,12 @@ where
     let audit = Audit::open(&settings.audit, metrics.audit_lost.clone())?;
     let file = settings.access_file.as_deref();
     let access = AccessControl::new(file, tls.is_some(), slot.clone(), settings.limits, audit)?;
-    let access = Arc::new(access.with_sources(OuterSources { clients: clients.clone() }));
+    let jwt = settings.jwt.clone().map(JwtIssuer::open).transpose().map_err(RunError::Jwks)?.map(Arc::new);
+    let access = Arc::new(access.with_sources(OuterSources { clients: clients.clone(), jwt: jwt.clone() }));
+    if let Some(jwt) = jwt {
+        let changed = access.clone();
+        reloads.spawn(jwt.keep_fetched(metrics.clone(), move || changed.sources_changed()));
+    }
     if let Some(clients) = clients {
         let access = access.clone();
         let look = move || {

@@ -78,7 +78,7 @@ impl<S> Authenticate<S> {
 
 impl<S> Service<Request<Body>> for Authenticate<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -97,14 +97,36 @@ where
             let status = Status::unimplemented("this master has no such method");
             return Box::pin(std::future::ready(Ok(status.into_http())));
         };
-        match self.access.screen(method, &presented_by(&request)) {
-            Ok(()) => Box::pin(self.inner.call(request)),
-            Err(Refusal { failure, known }) => {
-                self.access.audit.refused(&origin_of(&request, method, known.as_deref()), failure.reason());
-                refuse(&failure)
+        let shown = presented_by(&request);
+        let refusal = match self.access.screen(method, &shown) {
+            Ok(()) => return Box::pin(self.inner.call(request)),
+            Err(refusal) => refusal,
+        };
+        let Some(coming) = self.access.key_to_come(&shown) else {
+            return refuse_at_the_door(&self.access, &request, method, refusal);
+        };
+        // The instance that was polled ready must be the one that is called.
+        let clone = self.inner.clone();
+        let (mut inner, access) = (std::mem::replace(&mut self.inner, clone), self.access.clone());
+        Box::pin(async move {
+            coming.await;
+            match access.screen(method, &shown) {
+                Ok(()) => inner.call(request).await,
+                Err(refusal) => refuse_at_the_door(&access, &request, method, refusal).await,
             }
-        }
+        })
     }
+}
+
+fn refuse_at_the_door(
+    access: &AccessControl,
+    request: &Request<Body>,
+    method: Method,
+    refusal: Refusal,
+) -> AdmissionFuture {
+    let Refusal { failure, known } = refusal;
+    access.audit.refused(&origin_of(request, method, known.as_deref()), failure.reason());
+    refuse(&failure)
 }
 
 /// Lies around the services themselves. It decides on what this master knows, hands on who calls,

@@ -3,6 +3,7 @@
 
 mod audit;
 mod file;
+mod jwt;
 mod layer;
 mod limits;
 mod table;
@@ -31,6 +32,8 @@ pub(crate) use audit::{Audit, AuditNote};
 pub use audit::{AuditDestination, AuditError};
 pub(crate) use file::{ACCESS_FILE, FIRST_TOKEN_FILE};
 pub use file::{AccessFileError, add_first_token, add_token};
+pub(crate) use jwt::JwtIssuer;
+pub use jwt::{JwksError, JwksSource, JwtSettings};
 pub(crate) use layer::{Authenticate, Authorize};
 pub use limits::CallerLimits;
 
@@ -38,6 +41,7 @@ use crate::clock;
 use crate::leader::LeaderSlot;
 use crate::metrics::{MasterMetrics, Reloaded};
 use file::{AccessTable, TokenEntry};
+use jwt::JwtError;
 use limits::CallLimiter;
 use token::{Bearer, is_of};
 
@@ -65,11 +69,14 @@ pub(crate) struct AccessControl {
 pub(crate) struct OuterSources {
     /// The CAs of clients.
     pub(crate) clients: Option<Arc<ClientTrust>>,
+    /// The issuer of JWTs.
+    pub(crate) jwt: Option<Arc<JwtIssuer>>,
 }
 
 /// What stands before the names that a source gives, of users and of groups, so that no source can
 /// name a user of another, or of the cluster's own.
 const OF_CERTIFICATE: &str = "cert:";
+const OF_JWT: &str = "jwt:";
 
 /// The most workers whose newest certificates are remembered, beside those that have ended.
 const MAX_ISSUED: usize = 65_536;
@@ -115,6 +122,8 @@ pub(super) enum CallerProof {
     Certificate(KeyDigest),
     /// The token of an attempt.
     Attempt,
+    /// A JWT of the configured issuer.
+    Jwt,
 }
 
 impl fmt::Display for CallerProof {
@@ -125,6 +134,7 @@ impl fmt::Display for CallerProof {
             CallerProof::Token(id) => write!(f, "token:{id}"),
             CallerProof::Certificate(key) => write!(f, "certificate:{key}"),
             CallerProof::Attempt => f.write_str("attempt"),
+            CallerProof::Jwt => f.write_str("jwt"),
         }
     }
 }
@@ -294,6 +304,7 @@ impl AccessControl {
                 };
                 Ok(CredentialCheck::known(caller, CallerProof::Token(id), entry.expires))
             }
+            Bearer::Jwt(token) => self.examine_jwt(credentials, token),
             Bearer::Attempt { driver, number, token } => {
                 let Ok(leading) = self.slot.leading() else { return Ok(CredentialCheck::ForLeader) };
                 // By its uid alone: another's name may look like it.
@@ -367,6 +378,26 @@ impl AccessControl {
         let groups: Vec<String> = known.groups.iter().map(|group| format!("{OF_CERTIFICATE}{group}")).collect();
         let user = format!("{OF_CERTIFICATE}{}", known.name);
         self.user(credentials, user, &groups, CallerProof::Certificate(key), known.expires)
+    }
+
+    /// Each master verifies a JWT by itself: all have the keys of the issuer.
+    fn examine_jwt(&self, credentials: &Credentials, token: &str) -> Result<CredentialCheck, Failure> {
+        let refused = |message: String| Failure::BadCredential { message };
+        let issuer = self.outer.jwt.as_ref();
+        let issuer = issuer.ok_or_else(|| refused("this master takes no JWT".to_owned()))?;
+        let known = issuer.verify(token, clock::wall()).map_err(|error| match error {
+            JwtError::Expired => Failure::CredentialExpired { credential: "the JWT".to_owned() },
+            error => refused(error.to_string()),
+        })?;
+        let groups: Vec<String> = known.groups.iter().map(|group| format!("{OF_JWT}{group}")).collect();
+        self.user(credentials, format!("{OF_JWT}{}", known.user), &groups, CallerProof::Jwt, known.expires)
+    }
+
+    /// Ready once the keys of the issuer were fetched anew, if the bearer is a JWT whose key is not
+    /// known and nobody else has had them fetched lately.
+    fn key_to_come(&self, shown: &PresentedCredential) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let Ok(Some(Bearer::Jwt(token))) = bearer(&shown.headers) else { return None };
+        self.outer.jwt.as_ref()?.key_to_come(token)
     }
 
     /// The user that an outer source names, with the highest role that is bound to it or to one of

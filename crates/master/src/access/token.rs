@@ -16,6 +16,8 @@ pub(super) enum Bearer<'a> {
     Token { id: TokenId, secret: &'a str },
     /// Of an attempt: its driver, its number, and the whole token.
     Attempt { driver: DriverUid, number: AttemptNumber, token: &'a str },
+    /// What may be a JWT.
+    Jwt(&'a str),
 }
 
 impl<'a> Bearer<'a> {
@@ -25,6 +27,9 @@ impl<'a> Bearer<'a> {
             let id = id.parse().ok()?;
             return (secret.len() == SECRET_DIGITS && is_hex(secret)).then_some(Bearer::Token { id, secret });
         }
+        if is_like_a_jwt(text) {
+            return Some(Bearer::Jwt(text));
+        }
         let mut parts = text.splitn(3, '.');
         let (driver, number, secret) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
         (secret.len() == 32 && is_hex(secret)).then_some(Bearer::Attempt {
@@ -33,6 +38,12 @@ impl<'a> Bearer<'a> {
             token: text,
         })
     }
+}
+
+/// A JWT is three parts in base64, of which the first is JSON and so begins with a brace.
+fn is_like_a_jwt(text: &str) -> bool {
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    text.starts_with("ey") && text.split('.').count() == 3 && text.bytes().all(|byte| byte == b'.' || is_base64(byte))
 }
 
 fn is_hex(text: &str) -> bool {
@@ -64,6 +75,14 @@ mod tests {
         let text = format!("{driver}.3.{:032x}", 5);
         let expected = Bearer::Attempt { driver, number: AttemptNumber(3), token: &text };
         assert_eq!(Bearer::parse(&text), Some(expected));
+    }
+
+    #[test]
+    fn a_jwt_is_told_by_its_form() {
+        assert_eq!(Bearer::parse("eyJhbGciOiJ9.eyJ9.c2ln"), Some(Bearer::Jwt("eyJhbGciOiJ9.eyJ9.c2ln")));
+        for other in ["eyJ9.eyJ9", "eyJ9.eyJ9.c2ln.x", "eyJ9.ey J9.c2ln", "abc.eyJ9.c2ln", "eyJ9.eyJ9.c2l="] {
+            assert_eq!(Bearer::parse(other), None, "{other}");
+        }
     }
 
     #[test]

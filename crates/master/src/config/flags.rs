@@ -74,6 +74,8 @@ pub struct Flags {
     #[command(flatten)]
     pub access: AccessFlags,
     #[command(flatten)]
+    pub jwt: JwtFlags,
+    #[command(flatten)]
     pub timing: TimingFlags,
     #[command(flatten)]
     pub placement: PlacementFlags,
@@ -202,6 +204,33 @@ pub struct AccessFlags {
     /// when it changes; who is revoked is refused at once, and its streams end.
     #[arg(long, value_name = "PATH", requires = "tls_client_ca")]
     pub tls_client_crl: Option<PathBuf>,
+}
+
+/// Whose sign-ins are taken.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "JWT")]
+pub struct JwtFlags {
+    /// Take JWTs of this issuer (their `iss`) as credentials, as a company's sign-in and Kubernetes
+    /// give them. The user is jwt:NAME, its groups are jwt:GROUP; the access file binds both to
+    /// roles.
+    #[arg(long, value_name = "URL")]
+    pub jwt_issuer: Option<String>,
+    /// For whom a JWT must be (one of its `aud`); may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub jwt_audience: Vec<String>,
+    /// Where the issuer's keys are, as a JWKS: a file, which is read again when it changes, or an
+    /// https:// address, which is asked every ten minutes.
+    #[arg(long, value_name = "PATH|URL")]
+    pub jwt_jwks: Option<String>,
+    /// File with the CAs (PEM) of the server at that address; by default those of this machine.
+    #[arg(long, value_name = "PATH")]
+    pub jwt_ca: Option<PathBuf>,
+    /// Claim that names the user.
+    #[arg(long, value_name = "CLAIM", default_value = "sub")]
+    pub jwt_user_claim: String,
+    /// Claim that lists the user's groups.
+    #[arg(long, value_name = "CLAIM", default_value = "groups")]
+    pub jwt_groups_claim: String,
 }
 
 /// Lengths of time.

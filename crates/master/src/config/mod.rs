@@ -163,6 +163,17 @@ mod tests {
         for args in [&["--tls", "--tls-client-ca", "/c"], &["--access-file=/a", "--tls-client-ca", "/c"]] {
             assert!(said(read_args(args)).contains("for a master with TLS and credentials"), "{args:?}");
         }
+        let issuer = ["--jwt-issuer", "https://i"];
+        let with = |more: &[&str]| beyond(&[issuer.as_slice(), more].concat());
+        assert!(said(with(&[])).contains("--jwt-jwks"));
+        assert!(said(with(&["--jwt-jwks", "/keys"])).contains("--jwt-audience"));
+        let audience = ["--jwt-audience", "muster", "--jwt-audience", "other"];
+        assert!(said(with(&[&audience[..], &["--jwt-jwks", "http://i/keys"]].concat())).contains("https://"));
+        assert!(said(with(&[&audience[..], &["--jwt-jwks", "/k", "--jwt-ca", "/c"]].concat())).contains("--jwt-ca"));
+        let jwt = with(&[&audience[..], &["--jwt-jwks", "https://i/keys"]].concat()).unwrap().jwt.unwrap();
+        assert_eq!((jwt.audiences.len(), jwt.user_claim.as_str(), jwt.groups_claim.as_str()), (2, "sub", "groups"));
+        let alone = [&issuer[..], &audience, &["--jwt-jwks", "/keys"]].concat();
+        assert!(said(read_args(&alone)).contains("for a master with credentials"));
         let shown = beyond(&["--tls-client-ca", "/c", "--tls-client-crl", "/l"]).unwrap();
         assert_eq!(shown.client_ca, Some(("/c".into(), Some("/l".into()))));
     }

@@ -12,8 +12,8 @@ use muster_store::{Location, OpenError, Password};
 use muster_units::TimeSpan;
 use tracing_subscriber::EnvFilter;
 
-use super::flags::{Flags, PlacementFlags, RetentionFlags, StoreFlags, TimingFlags, TlsFlags};
-use crate::access::{ACCESS_FILE, AuditDestination, CallerLimits};
+use super::flags::{Flags, JwtFlags, PlacementFlags, RetentionFlags, StoreFlags, TimingFlags, TlsFlags};
+use crate::access::{ACCESS_FILE, AuditDestination, CallerLimits, JwksSource, JwtSettings};
 use crate::commit::Bounds;
 use crate::events::RetentionLimits;
 use crate::leader::Timing;
@@ -45,6 +45,8 @@ pub struct MasterSettings {
     pub limits: CallerLimits,
     /// The CAs of clients, and what they have revoked.
     pub client_ca: Option<(PathBuf, Option<PathBuf>)>,
+    /// Whose JWTs are taken.
+    pub jwt: Option<JwtSettings>,
     /// Where to write the address.
     pub address_file: Option<PathBuf>,
     /// What to log.
@@ -159,6 +161,10 @@ impl TryFrom<Flags> for MasterSettings {
         if client_ca.is_some() && (tls.is_none() || access_file.is_none()) {
             return Err(ConfigError::rule("--tls-client-ca is for a master with TLS and credentials"));
         }
+        let jwt = jwt(flags.jwt)?;
+        if jwt.is_some() && access_file.is_none() {
+            return Err(ConfigError::rule("--jwt-issuer is for a master with credentials"));
+        }
         let contained = flags.placement.require_containment.unwrap_or(matches!(store, Location::Etcd(_)));
         let core = core(&timing, &flags.timing, &flags.placement, contained, &flags.retention);
         Ok(MasterSettings {
@@ -174,6 +180,7 @@ impl TryFrom<Flags> for MasterSettings {
             audit,
             limits,
             client_ca,
+            jwt,
             address_file: flags.address_file,
             log: flags.log,
             log_format: flags.log_format,
@@ -198,6 +205,35 @@ pub(super) fn location(flags: StoreFlags) -> Result<Location, ConfigError> {
         Location::Etcd(etcd) => Location::Etcd(etcd.or_credentials(flags.store_user, password)),
         local @ (Location::Memory | Location::Embedded(_)) => local,
     })
+}
+
+/// Whose JWTs are taken, and for whom.
+fn jwt(flags: JwtFlags) -> Result<Option<JwtSettings>, ConfigError> {
+    let Some(issuer) = flags.jwt_issuer else { return Ok(None) };
+    let Some(jwks) = flags.jwt_jwks else {
+        return Err(ConfigError::rule("--jwt-issuer needs --jwt-jwks, which says where its keys are"));
+    };
+    if flags.jwt_audience.is_empty() {
+        return Err(ConfigError::rule(
+            "--jwt-issuer needs --jwt-audience: a token for others is none for this cluster",
+        ));
+    }
+    let jwks = match jwks.split_once("://") {
+        Some(("https", _)) => JwksSource::Https(jwks),
+        Some(_) => return Err(ConfigError::value("jwt-jwks", jwks, "neither a file nor an https:// address")),
+        None => JwksSource::File(jwks.into()),
+    };
+    if flags.jwt_ca.is_some() && matches!(jwks, JwksSource::File(_)) {
+        return Err(ConfigError::rule("--jwt-ca is for keys at an https:// address"));
+    }
+    Ok(Some(JwtSettings {
+        issuer,
+        audiences: flags.jwt_audience,
+        jwks,
+        ca: flags.jwt_ca,
+        user_claim: flags.jwt_user_claim,
+        groups_claim: flags.jwt_groups_claim,
+    }))
 }
 
 /// Masters that share a store share a CA, so none of them makes one of its own.

@@ -27,10 +27,12 @@ pub(crate) enum Reloaded {
     Certificate,
     /// The CAs of clients, and what they have revoked.
     ClientCa,
+    /// The keys of the issuer of JWTs.
+    Jwks,
 }
 
 impl Reloaded {
-    pub(crate) const ALL: [Reloaded; 3] = [Reloaded::Access, Reloaded::Certificate, Reloaded::ClientCa];
+    pub(crate) const ALL: [Reloaded; 4] = [Reloaded::Access, Reloaded::Certificate, Reloaded::ClientCa, Reloaded::Jwks];
 
     /// Its word, as in the page of metrics and in logs.
     pub(crate) fn as_str(self) -> &'static str {
@@ -38,6 +40,7 @@ impl Reloaded {
             Reloaded::Access => "access_file",
             Reloaded::Certificate => "certificate",
             Reloaded::ClientCa => "client_ca",
+            Reloaded::Jwks => "jwks",
         }
     }
 }

@@ -1,0 +1,192 @@
+//! JWTs of an issuer, as a leader and a standby take them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
+
+mod common;
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use common::follower::{ElectionControl, Follower};
+use common::*;
+use muster_master::add_token;
+use muster_proto::errors::reason_of;
+use muster_proto::v1;
+use muster_proto::v1::access_service_client::AccessServiceClient;
+use muster_types::{Role, TokenGrant};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING as P256, EcdsaKeyPair, KeyPair as _};
+use serde_json::{Value, json};
+use tonic::Status;
+use v1::master_service_client::MasterServiceClient;
+
+const BINDINGS: &str = "
+[[bindings]]
+user = 'jwt:ann'
+role = 'submitter'
+
+[[bindings]]
+group = 'jwt:ops'
+role = 'operator'
+
+[[bindings]]
+user = 'jwt:system:serviceaccount:jobs:nightly'
+role = 'submitter'
+";
+
+/// The key of an issuer.
+struct Key {
+    id: &'static str,
+    pair: EcdsaKeyPair,
+}
+
+impl Key {
+    fn new(id: &'static str) -> Key {
+        let random = SystemRandom::new();
+        let der = EcdsaKeyPair::generate_pkcs8(&P256, &random).unwrap();
+        Key { id, pair: EcdsaKeyPair::from_pkcs8(&P256, der.as_ref(), &random).unwrap() }
+    }
+
+    fn jwk(&self) -> Value {
+        let (x, y) = self.pair.public_key().as_ref()[1..].split_at(32);
+        json!({"kty": "EC", "crv": "P-256", "kid": self.id, "x": BASE64.encode(x), "y": BASE64.encode(y)})
+    }
+
+    /// A token for a user in groups, which ends after a time.
+    fn token(&self, user: &str, groups: &[&str], life: Duration) -> String {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let header = json!({"alg": "ES256", "kid": self.id});
+        let claims = json!({
+            "iss": "https://issuer.example", "aud": ["other", "muster"], "sub": user, "groups": groups,
+            "exp": (now + life).as_secs_f64(), "nbf": now.as_secs(),
+        });
+        let message = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));
+        let signature = self.pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
+        format!("{message}.{}", BASE64.encode(signature))
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A leader and a standby that take the tokens of an issuer whose keys are in a file.
+struct Pair {
+    leader: Master,
+    standby: Master,
+    key: Key,
+    directory: tempfile::TempDir,
+    _control: ElectionControl,
+}
+
+impl Pair {
+    async fn start() -> Pair {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        let (access, jwks) = (path("access.toml"), path("jwks.json"));
+        add_token(access.as_ref(), "root", TokenGrant::User(Role::Admin), None).unwrap();
+        let text = std::fs::read_to_string(&access).unwrap();
+        std::fs::write(&access, format!("{text}{BINDINGS}")).unwrap();
+        let key = Key::new("first");
+        std::fs::write(&jwks, json!({"keys": [key.jwk()]}).to_string()).unwrap();
+        let flags = ["--access-file", &access, "--jwt-issuer", "https://issuer.example", "--jwt-audience", "muster"];
+        let flags = [&flags[..], &["--jwt-jwks", &jwks]].concat();
+        let leader = Master::start(&flags).await;
+        let (follower, control) = Follower::new();
+        control.lead(&leader.address, 1);
+        let standby = Master::start_on(follower, &flags).await;
+        Pair { leader, standby, key, directory, _control: control }
+    }
+
+    fn masters(&self) -> [&Master; 2] {
+        [&self.leader, &self.standby]
+    }
+
+    fn publish(&self, keys: &[&Key]) {
+        let keys: Vec<Value> = keys.iter().map(|key| key.jwk()).collect();
+        std::fs::write(self.directory.path().join("jwks.json"), json!({"keys": keys}).to_string()).unwrap();
+    }
+}
+
+async fn caller(master: &Master, token: &str) -> Result<(String, v1::Role), Status> {
+    let mut client = AccessServiceClient::new(master.channel().await);
+    let bearer = format!("Bearer {token}").parse().unwrap();
+    let said = client.get_caller(signed(&bearer, v1::GetCallerRequest {})).await?.into_inner();
+    Ok((said.caller.clone(), said.role()))
+}
+
+async fn watch(master: &Master, token: &str) -> tonic::Streaming<v1::WatchEventsResponse> {
+    let mut client = MasterServiceClient::new(master.channel().await);
+    let bearer = format!("Bearer {token}").parse().unwrap();
+    client.watch_events(signed(&bearer, v1::WatchEventsRequest::default())).await.unwrap().into_inner()
+}
+
+fn signed<T>(bearer: &tonic::metadata::MetadataValue<tonic::metadata::Ascii>, message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.metadata_mut().insert("authorization", bearer.clone());
+    request
+}
+
+fn refusal(status: &Status) -> String {
+    reason_of(status).unwrap_or_else(|| panic!("{status:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_of_an_issuer_has_its_role_at_a_leader_and_at_a_standby() {
+    let pair = Pair::start().await;
+    for master in pair.masters() {
+        for (user, groups, name, role) in [
+            ("ann", vec![], "jwt:ann", v1::Role::Submitter),
+            ("ann", vec!["ops", "none"], "jwt:ann", v1::Role::Operator),
+            // As service accounts of Kubernetes are named; it is none of the cluster's own names.
+            (
+                "system:serviceaccount:jobs:nightly",
+                vec![],
+                "jwt:system:serviceaccount:jobs:nightly",
+                v1::Role::Submitter,
+            ),
+            ("system:master", vec!["ops"], "jwt:system:master", v1::Role::Operator),
+            ("root", vec![], "system:anonymous", v1::Role::Unspecified),
+        ] {
+            let token = pair.key.token(user, &groups, HOUR);
+            assert_eq!(caller(master, &token).await.unwrap(), (name.to_owned(), role));
+        }
+        let stranger = Key::new("first").token("ann", &["ops"], HOUR);
+        let refused = caller(master, &stranger).await.unwrap_err();
+        assert_eq!(refusal(&refused), "BAD_CREDENTIAL");
+        assert!(!refused.message().contains("ann") && refused.message().contains("signature"), "{refused}");
+        let control = pair.key.token("a\nb", &["ops"], HOUR);
+        assert_eq!(refusal(&caller(master, &control).await.unwrap_err()), "BAD_CREDENTIAL");
+        let roleless = pair.key.token("root", &[], HOUR);
+        let mut client = MasterServiceClient::new(master.channel().await);
+        let bearer = format!("Bearer {roleless}").parse().unwrap();
+        let refused = client.get_cluster(signed(&bearer, v1::GetClusterRequest {})).await.unwrap_err();
+        assert_eq!(refusal(&refused), "ROLE_REQUIRED");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_its_token() {
+    let pair = Pair::start().await;
+    let token = pair.key.token("ann", &[], Duration::from_secs(3));
+    let streams = [watch(&pair.leader, &token).await, watch(&pair.standby, &token).await];
+    for stream in streams {
+        assert_eq!(refusal(&failure_of(stream).await), "CREDENTIAL_EXPIRED");
+    }
+    assert_eq!(refusal(&caller(&pair.standby, &token).await.unwrap_err()), "CREDENTIAL_EXPIRED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_is_known_with_its_first_token_and_an_old_one_ends_its_streams() {
+    let pair = Pair::start().await;
+    let (old, next) = (pair.key.token("ann", &[], HOUR), Key::new("next"));
+    let streams = [watch(&pair.leader, &old).await, watch(&pair.standby, &old).await];
+    pair.publish(&[&next]);
+    // Nobody waits for the next look.
+    for master in pair.masters() {
+        assert_eq!(caller(master, &next.token("ann", &[], HOUR)).await.unwrap().0, "jwt:ann");
+    }
+    for stream in streams {
+        assert_eq!(refusal(&failure_of(stream).await), "BAD_CREDENTIAL");
+    }
+    assert_eq!(refusal(&caller(&pair.leader, &old).await.unwrap_err()), "BAD_CREDENTIAL");
+}
