@@ -14,7 +14,7 @@ use muster_master::add_token;
 use muster_proto::errors::reason_of;
 use muster_proto::v1;
 use muster_proto::v1::access_service_client::AccessServiceClient;
-use muster_types::{Role, TokenGrant};
+use muster_types::{Role, Secret, TokenGrant};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING as P256, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
@@ -74,6 +74,7 @@ struct Pair {
     leader: Master,
     standby: Master,
     key: Key,
+    root: Secret,
     directory: tempfile::TempDir,
     _control: ElectionControl,
 }
@@ -83,7 +84,7 @@ impl Pair {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
         let (access, jwks) = (path("access.toml"), path("jwks.json"));
-        add_token(access.as_ref(), "root", TokenGrant::User(Role::Admin), None).unwrap();
+        let root = add_token(access.as_ref(), "root", TokenGrant::User(Role::Admin), None).unwrap();
         let text = std::fs::read_to_string(&access).unwrap();
         std::fs::write(&access, format!("{text}{BINDINGS}")).unwrap();
         let key = Key::new("first");
@@ -94,7 +95,7 @@ impl Pair {
         let (follower, control) = Follower::new();
         control.lead(&leader.address, 1);
         let standby = Master::start_on(follower, &flags).await;
-        Pair { leader, standby, key, directory, _control: control }
+        Pair { leader, standby, key, root, directory, _control: control }
     }
 
     fn masters(&self) -> [&Master; 2] {
@@ -189,4 +190,61 @@ async fn a_new_key_is_known_with_its_first_token_and_an_old_one_ends_its_streams
         assert_eq!(refusal(&failure_of(stream).await), "BAD_CREDENTIAL");
     }
     assert_eq!(refusal(&caller(&pair.leader, &old).await.unwrap_err()), "BAD_CREDENTIAL");
+}
+
+/// The store's roles stand beside those of the file, and the leader's decide.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_is_bound_and_taken_away_while_its_user_watches() {
+    use v1::role_binding::Principal;
+    let pair = Pair::start().await;
+    let root = format!("Bearer {}", pair.root.expose()).parse().unwrap();
+    let bob = pair.key.token("bob", &["staff"], HOUR);
+    for master in pair.masters() {
+        assert_eq!(reason_of(&listing(master, &bob).await.unwrap_err()).as_deref(), Some("ROLE_REQUIRED"));
+    }
+    let mut access = AccessServiceClient::new(pair.standby.channel().await);
+    let bind = |principal, role: v1::Role| v1::BindRoleRequest {
+        binding: Some(v1::RoleBinding { principal: Some(principal), role: role.into() }),
+    };
+    let (user, group) = (Principal::User("jwt:bob".to_owned()), Principal::Group("jwt:staff".to_owned()));
+    access.bind_role(signed(&root, bind(group, v1::Role::Viewer))).await.unwrap();
+    let mut streams = Vec::new();
+    for master in pair.masters() {
+        assert_eq!(caller(master, &bob).await.unwrap(), ("jwt:bob".to_owned(), v1::Role::Viewer));
+        streams.push(watch(master, &bob).await);
+    }
+    access.bind_role(signed(&root, bind(user, v1::Role::Submitter))).await.unwrap();
+    for master in pair.masters() {
+        assert_eq!(caller(master, &bob).await.unwrap().1, v1::Role::Submitter, "the highest counts");
+    }
+    // The file's stands whatever the store says.
+    let ann = pair.key.token("ann", &["staff"], HOUR);
+    assert_eq!(caller(&pair.leader, &ann).await.unwrap().1, v1::Role::Submitter);
+    // A standby whose own table says less hands on what the leader decides.
+    access.bind_role(signed(&root, bind(Principal::User("jwt:ann".to_owned()), v1::Role::Operator))).await.unwrap();
+    let bearer = format!("Bearer {ann}").parse().unwrap();
+    let drain = v1::DrainWorkerRequest { worker_id: "nobody".to_owned(), ..Default::default() };
+    let missing = pair.standby.client().await.drain_worker(signed(&bearer, drain)).await.unwrap_err();
+    assert_failure(&missing, tonic::Code::NotFound, "NOT_FOUND");
+    let listed = access.list_role_bindings(signed(&root, v1::ListRoleBindingsRequest {})).await.unwrap().into_inner();
+    let roles: Vec<v1::Role> = listed.bindings.iter().map(v1::RoleBinding::role).collect();
+    assert_eq!(roles, [v1::Role::Operator, v1::Role::Submitter, v1::Role::Viewer]);
+
+    use v1::unbind_role_request::Principal as Unbound;
+    for principal in [Unbound::User("jwt:bob".to_owned()), Unbound::Group("jwt:staff".to_owned())] {
+        let unbind = v1::UnbindRoleRequest { principal: Some(principal) };
+        access.unbind_role(signed(&root, unbind)).await.unwrap();
+    }
+    for stream in streams {
+        assert_failure(&failure_of(stream).await, tonic::Code::PermissionDenied, "ROLE_REQUIRED");
+    }
+    for master in pair.masters() {
+        assert_eq!(reason_of(&listing(master, &bob).await.unwrap_err()).as_deref(), Some("ROLE_REQUIRED"));
+    }
+}
+
+/// Calls a method that asks for a role.
+async fn listing(master: &Master, token: &str) -> Result<(), Status> {
+    let bearer = format!("Bearer {token}").parse().unwrap();
+    master.client().await.list_drivers(signed(&bearer, v1::ListDriversRequest::default())).await.map(drop)
 }

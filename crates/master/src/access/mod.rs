@@ -126,6 +126,16 @@ pub(super) enum CallerProof {
     Jwt,
 }
 
+impl KnownCaller {
+    /// Whether its role is bound to it, not part of what it has shown.
+    fn has_bound_role(&self) -> bool {
+        match self.proof {
+            CallerProof::Jwt | CallerProof::Certificate(_) => matches!(self.caller, Caller::User { .. }),
+            CallerProof::Local | CallerProof::Nothing | CallerProof::Token(_) | CallerProof::Attempt => false,
+        }
+    }
+}
+
 impl fmt::Display for CallerProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -265,10 +275,11 @@ impl AccessControl {
         }
     }
 
-    /// Refuses what no leader could make good. A leader's table may be newer than this one's, so a
-    /// token that is not known here goes on to it.
+    /// Refuses what no leader could make good. A leader's tables may be newer than a standby's, so a
+    /// token that is not known there goes on to it, and so does a user whose role is bound in them.
     fn screen(&self, method: Method, shown: &PresentedCredential) -> Result<(), Refusal> {
         match self.examine(shown)? {
+            CredentialCheck::Known(known) if known.has_bound_role() && !self.leads() => Ok(()),
             CredentialCheck::Known(known) => table::permit(method, &known.caller)
                 .map_err(|failure| Refusal { failure, known: Some(Box::new(known)) }),
             CredentialCheck::NoRole(user) if self.leads() => {
@@ -412,7 +423,8 @@ impl AccessControl {
     ) -> Result<CredentialCheck, Failure> {
         let unfit = |message| Failure::BadCredential { message: format!("this user cannot be one here: {message}") };
         Principal::User(name.clone()).check().map_err(unfit)?;
-        Ok(match credentials.table.load().bindings.role_of(&name, groups) {
+        let in_file = credentials.table.load().bindings.role_of(&name, groups);
+        Ok(match in_file.max(self.slot.access().roles().role_of(&name, groups)) {
             Some(role) => CredentialCheck::known(Caller::User { name, role }, proof, Some(expires)),
             None => CredentialCheck::NoRole(name),
         })
@@ -514,7 +526,8 @@ fn unknown() -> Failure {
 }
 
 fn no_role(user: String) -> Failure {
-    Failure::RoleRequired { caller: user, needed: "who has a role, by itself or by a group,".to_owned() }
+    let needed = "who has a role, by itself or by a group (`muster access bind`),".to_owned();
+    Failure::RoleRequired { caller: user, needed }
 }
 
 /// The bearer of a call; `None` where there is none. The scheme is compared as HTTP does.
