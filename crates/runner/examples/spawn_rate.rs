@@ -1,10 +1,11 @@
 //! How many processes one runner starts, reaps, journals and reports per second.
 //!
 //! `cargo run --release -p muster-runner --example spawn_rate [COUNT [RUNNER [UID]]]`, after `cargo
-//! build --release -p muster-runner`. The programs run as the runner does, or as a user, whom a
-//! runner of an earlier version knows nothing of: so two versions are compared. The example plays
-//! the agent on the same machine, so the figure is that of runner, agent and programs together. The
-//! program is the smallest that can be executed: it only ends.
+//! build --release -p muster-runner`. The programs run as the runner does; with a UID, those of
+//! that user are compared with them, on one runner and in short turns, since a machine that others
+//! use as well changes from second to second. The example plays the agent on the same machine, so
+//! the figure is that of runner, agent and programs together. The program is the smallest that can
+//! be executed: it only ends.
 
 use std::error::Error;
 use std::io::{Read as _, Write as _};
@@ -22,6 +23,10 @@ use muster_types::{Acknowledgement, AllocatedResources, AttemptKey, AttemptNumbe
 
 /// Attempts under way at once.
 const WINDOW: u32 = 128;
+
+/// Attempts of a turn, when two users are compared: as short as the window lets it be, so that what
+/// the machine does beside it meets both.
+const TURN: u32 = 2 * WINDOW;
 
 const SOURCE: &str = r#"
 void _start(void) {
@@ -47,22 +52,47 @@ fn main() -> Result<()> {
         [("tree only", ["--limits", "off"], Limits::default()), ("tree and limits", ["--limits", "on"], limits)]
     {
         let state = dir.path().join(name.replace(' ', "-"));
-        let allowed = uid.is_none().then_some("--allow-root");
+        // A runner from before there were users has no such flag, and takes none but its own.
+        let allowed = knows_users(&runner)?.then_some("--allow-root");
         launch(&runner, &state, arguments.into_iter().chain(allowed))?;
         let mut agent = Agent::connect(&state)?;
-        agent.credentials = uid.map(|uid| ProcessCredentials { uid, gid: uid, groups: Vec::new() });
         agent.logs = dir.path().join(format!("logs-{}", name.replace(' ', "-")));
         std::fs::create_dir(&agent.logs)?;
         let idle = resident(agent.pid)?;
-        agent.measure(&program, limits, count / 10)?;
-        let (length, latency) = agent.measure(&program, limits, count)?;
-        let rate = f64::from(count) / length.as_secs_f64();
+        let user = uid.map(|uid| ProcessCredentials { uid, gid: uid, groups: Vec::new() });
         let mut out = std::io::stdout();
-        writeln!(out, "{name}: {rate:.0} spawns/s, median {latency:?} from start to end with {WINDOW} under way")?;
+        let mut report = |whom: &str, measured: &Measured| {
+            let Measured { rate, latency, processor } = measured;
+            writeln!(
+                out,
+                "{name}{whom}: {rate:.0} spawns/s, {:.0} us of processor each, median {latency:?} from start to end with \
+                 {WINDOW} under way",
+                processor * 1e6
+            )
+        };
+        agent.measure(&program, limits, count / 10)?;
+        if let Some(user) = user {
+            let (own, of_user, ratio) = agent.compare(&program, limits, count, &user)?;
+            report(", the runner's user", &own)?;
+            report(", another user", &of_user)?;
+            writeln!(
+                out,
+                "{name}: another user against the runner's own, in turns: {ratio:.3} of the rate (median of the pairs), \
+                 {:.3} of the processor's time",
+                of_user.processor / own.processor
+            )?;
+        } else {
+            report("", &agent.measure(&program, limits, count)?)?;
+        }
         writeln!(out, "  resident: {idle} KiB before, {} KiB after; {:?}", resident(agent.pid)?, agent.capabilities)?;
         agent.shut_down()?;
     }
     Ok(())
+}
+
+fn knows_users(runner: &Path) -> Result<bool> {
+    let help = Command::new(runner).arg("--help").output()?;
+    Ok(String::from_utf8_lossy(&help.stdout).contains("--allow-root"))
 }
 
 fn compile(dir: &Path) -> Result<String> {
@@ -90,6 +120,16 @@ fn resident(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// What the runner and all that it has reaped took of the processor.
+fn processor_time(pid: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, which is in parentheses, is the second field; the times are the 14th to the 17th.
+    let (_, fields) = stat.rsplit_once(')').ok_or("no name")?;
+    let ticks =
+        fields.split_whitespace().skip(11).take(4).map(str::parse::<u64>).sum::<std::result::Result<u64, _>>()?;
+    Ok(Duration::from_secs(ticks) / u32::try_from(rustix::param::clock_ticks_per_second())?)
 }
 
 struct Agent {
@@ -168,10 +208,10 @@ impl Agent {
         }))
     }
 
-    /// Runs `count` processes. Returns how long that took, and the median time from start to end.
-    fn measure(&mut self, program: &str, limits: Limits, count: u32) -> Result<(Duration, Duration)> {
+    /// Runs `count` processes.
+    fn measure(&mut self, program: &str, limits: Limits, count: u32) -> Result<Measured> {
         let first = self.next + 1;
-        let begin = Instant::now();
+        let (begin, before) = (Instant::now(), processor_time(self.pid)?);
         let mut started: Vec<Instant> = Vec::new();
         let mut latencies = Vec::new();
         let mut batch: Vec<ToRunner> = (0..WINDOW.min(count)).map(|_| self.start(program, limits)).collect();
@@ -194,9 +234,38 @@ impl Agent {
             }
         }
         self.send(&batch)?;
-        let length = begin.elapsed();
-        latencies.sort_unstable();
-        Ok((length, latencies[latencies.len() / 2]))
+        let rate = f64::from(count) / begin.elapsed().as_secs_f64();
+        let processor = (processor_time(self.pid)? - before).as_secs_f64() / f64::from(count);
+        Ok(Measured { rate, latency: median(latencies, Duration::cmp), processor })
+    }
+
+    /// Runs `count` processes as the runner's user and as many as another, in turns, of which
+    /// either begins every other pair. Returns the medians of both, and that of the pairs' ratios.
+    fn compare(
+        &mut self,
+        program: &str,
+        limits: Limits,
+        count: u32,
+        user: &ProcessCredentials,
+    ) -> Result<(Measured, Measured, f64)> {
+        let (mut own, mut of_user, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for pair in 0..count.div_ceil(TURN) {
+            let mut turn = |credentials: Option<&ProcessCredentials>| {
+                self.credentials = credentials.cloned();
+                self.measure(program, limits, TURN)
+            };
+            let (one, other) = if pair % 2 == 0 {
+                let one = turn(None)?;
+                (one, turn(Some(user))?)
+            } else {
+                let other = turn(Some(user))?;
+                (turn(None)?, other)
+            };
+            ratios.push(other.rate / one.rate);
+            own.push(one);
+            of_user.push(other);
+        }
+        Ok((Measured::median(&own), Measured::median(&of_user), median(ratios, f64::total_cmp)))
     }
 
     fn shut_down(mut self) -> Result<()> {
@@ -206,4 +275,30 @@ impl Agent {
         while self.stream.read(&mut [0; 65536]).is_ok_and(|length| length > 0) {}
         Ok(())
     }
+}
+
+/// What a turn showed.
+struct Measured {
+    /// Processes per second.
+    rate: f64,
+    /// The median time from start to end.
+    latency: Duration,
+    /// Seconds of the processor for each process, its own and the runner's.
+    processor: f64,
+}
+
+impl Measured {
+    /// The processor's time is told in steps that are long against a turn, so it is their mean.
+    fn median(turns: &[Measured]) -> Measured {
+        let rates = turns.iter().map(|turn| turn.rate).collect();
+        let latencies = turns.iter().map(|turn| turn.latency).collect();
+        let processor = turns.iter().map(|turn| turn.processor).sum::<f64>() / turns.len() as f64;
+        Measured { rate: median(rates, f64::total_cmp), latency: median(latencies, Duration::cmp), processor }
+    }
+}
+
+/// The middle one of at least one value.
+fn median<T: Copy>(mut values: Vec<T>, order: impl Fn(&T, &T) -> std::cmp::Ordering) -> T {
+    values.sort_unstable_by(order);
+    values[values.len() / 2]
 }

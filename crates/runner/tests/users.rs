@@ -201,6 +201,27 @@ fn a_file_gives_no_right_that_its_user_has_not() {
     assert_eq!(runner.output(driver(1)).trim(), "65534");
 }
 
+/// The bounding set is not emptied for that: a privilege that no file can give needs no bound.
+#[test]
+fn the_capabilities_of_a_file_are_given_to_nobody() {
+    let Some((runner, mut agent)) = runner(&[]) else { return };
+    let program = runner.file("capable");
+    std::fs::copy("/usr/bin/cat", &program).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // The second version of the attribute, effective at once, with CAP_CHOWN to CAP_SETUID, of
+    // which the machine that the test runs on has all.
+    let attribute: Vec<u8> = [0x0200_0001_u32, 0xff, 0, 0, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let done = rustix::fs::setxattr(&program, "security.capability", &attribute, rustix::fs::XattrFlags::empty());
+    done.expect("root gives a file capabilities");
+    let script = format!("{} /proc/self/status", program.display());
+    assert_eq!(agent.run(runner.start_as(USER, driver(1), &script)), Outcome::exited(Exit::Code(0)));
+    let output = runner.output(driver(1));
+    for name in ["CapPrm:", "CapEff:"] {
+        let line = output.lines().find(|line| line.starts_with(name)).expect("a field");
+        assert!(line.ends_with("0000000000000000"), "{line}");
+    }
+}
+
 #[test]
 fn a_log_is_its_users_and_stays_where_it_is() {
     let Some((runner, mut agent)) = runner(&[]) else { return };

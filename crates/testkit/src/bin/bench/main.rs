@@ -17,6 +17,7 @@ mod scrape;
 mod simulated;
 mod submissions;
 mod through_etcd;
+mod users;
 
 use clap::{Parser, ValueEnum};
 use failover::{ClusterSize, LeaderFault};
@@ -70,6 +71,8 @@ enum Measurement {
     Submissions,
     /// Drivers submitted to finished.
     Drivers,
+    /// Drivers that run as another user than the worker's, against its own. It needs root.
+    Users,
     /// One application with 512 executors.
     Application,
     /// Submissions into a long queue before full workers.
@@ -104,6 +107,9 @@ async fn measure(arguments: &BenchArguments) {
     }
     if wanted(Measurement::Drivers) {
         drivers::measure(&mut figures, arguments.long).await;
+    }
+    if wanted(Measurement::Users) {
+        users::measure(&mut figures).await;
     }
     if wanted(Measurement::Application) {
         application::measure(&mut figures).await;
