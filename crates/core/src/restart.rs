@@ -77,9 +77,9 @@ pub(crate) fn judge(mut outcome: Outcome, killed_by_user: bool) -> Outcome {
     outcome.fault = match outcome.reason {
         // The submission itself cannot be run, so other machines would not help.
         Reason::NotFound | Reason::NotExecutable | Reason::UnknownVariable => Fault::Program,
-        // The worker knows whether the address is wrong or its server does not answer, and whether
-        // the directory is one that the submission names.
-        Reason::ArtifactFailed | Reason::WorkDirFailed => match outcome.fault {
+        // The worker knows whether the address is wrong or its server does not answer, whether the
+        // directory is one that the submission names, and whether it refuses what is asked for.
+        Reason::ArtifactFailed | Reason::WorkDirFailed | Reason::Refused => match outcome.fault {
             Fault::Program => Fault::Program,
             Fault::Platform | Fault::User => Fault::Platform,
         },
@@ -91,12 +91,9 @@ pub(crate) fn judge(mut outcome: Outcome, killed_by_user: bool) -> Outcome {
                 Fault::Platform
             }
         }
-        Reason::SpawnFailed
-        | Reason::LeaseEnded
-        | Reason::Drained
-        | Reason::Lost
-        | Reason::Forgotten
-        | Reason::Refused => Fault::Platform,
+        Reason::SpawnFailed | Reason::LeaseEnded | Reason::Drained | Reason::Lost | Reason::Forgotten => {
+            Fault::Platform
+        }
     };
     outcome
 }
@@ -295,6 +292,7 @@ mod tests {
             labels: Default::default(),
             worker_selector: Default::default(),
             log_limit: 0,
+            run_as: None,
         };
         DriverRecord {
             uid: DriverUid(1),
@@ -377,6 +375,17 @@ mod tests {
         assert_eq!(after(&on_failure, &lost), AfterExit::Again(Duration::ZERO));
         let refused = Outcome::without_exit(Fault::Platform, Reason::Refused, "");
         assert!(matches!(after(&never, &refused), AfterExit::Again(_)), "it never started");
+    }
+
+    #[test]
+    fn what_a_worker_refuses_for_what_its_submission_asks_is_the_programs_fault() {
+        for fault in [Fault::Program, Fault::Platform] {
+            let outcome = judge(Outcome::without_exit(fault, Reason::Refused, ""), false);
+            assert_eq!(outcome.fault, fault);
+        }
+        let refused = judge(Outcome::without_exit(Fault::Program, Reason::Refused, ""), false);
+        let never = driver(RestartCondition::Never, WorkerLostPolicy::Rerun);
+        assert_eq!(after(&never, &refused), AfterExit::End(DriverState::Failed));
     }
 
     fn attempt(outcome: Option<Outcome>, launch_timed_out: bool) -> AttemptRecord {

@@ -63,6 +63,8 @@ fn launch() -> Launch {
         token: Some(Secret::new("5.2.abcdef")),
         variables: BTreeMap::from([("ATTEMPT".into(), "2".into())]),
         resources_component: "driver".into(),
+        owner: Some("ann".into()),
+        run_as: Some("build".into()),
     }
 }
 

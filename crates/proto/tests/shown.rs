@@ -44,6 +44,7 @@ fn record() -> DriverRecord {
             labels: BTreeMap::new(),
             worker_selector: BTreeMap::new(),
             log_limit: DEFAULT_LOG_LIMIT,
+            run_as: None,
         }),
         request: Some("the-request".into()),
         owner: Some("ann".into()),

@@ -187,6 +187,7 @@ impl Sample {
             labels: self.texts(),
             worker_selector: self.texts(),
             log_limit: self.number(),
+            run_as: self.maybe(Sample::text),
         }
     }
 

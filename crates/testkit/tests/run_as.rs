@@ -8,7 +8,7 @@ use std::time::Duration;
 use muster_proto::v1::driver::State;
 use muster_proto::v1::{Artifact, LogStream};
 use muster_testenv::lacks;
-use muster_testkit::{Cluster, Daemon, Options, Submit, WorkerOptions, eventually};
+use muster_testkit::{AccessFile, Cluster, Daemon, Options, Submit, WorkerOptions, eventually};
 
 /// The user and group that `nobody` has everywhere.
 const NOBODY: u32 = 65_534;
@@ -143,6 +143,49 @@ async fn a_program_neither_removes_nor_replaces_its_log_and_reads_no_others() {
     );
     assert_eq!(output(&cluster, &script).await, "one\ntwo\nend\n");
     assert_eq!(cluster.log(&first, 0, LogStream::Stdout).await, "first\n");
+}
+
+/// Runs a script by the command line of a user, and returns what it printed on both outputs and
+/// whether it ended well.
+fn muster_of(cluster: &Cluster, token: &str, args: &[&str], script: &str) -> (String, String, bool) {
+    let mut command = Command::new(cluster.binaries().path("muster"));
+    command.env("MUSTER_MASTER", cluster.address()).env("MUSTER_TOKEN", token).env("XDG_CONFIG_HOME", cluster.dir());
+    command.envs(cluster.ca().map(|path| ("MUSTER_CA_FILE", path))).env("NO_COLOR", "1");
+    command.args(["submit", "--wait"]).args(args).args(["--", "/bin/sh", "-c", script]);
+    let output = command.output().expect("muster runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (text(output.stdout), text(output.stderr), output.status.success())
+}
+
+#[tokio::test]
+async fn owners_run_as_the_accounts_that_they_are_mapped_to_and_as_no_other() {
+    if lacks("root", rustix::process::geteuid().is_root()) {
+        return;
+    }
+    let access = AccessFile::new();
+    let (ann, bob) = (access.token("ann", "submitter"), access.token("bob", "submitter"));
+    let args = vec!["--run-as".to_owned(), "ann=70001,70002".to_owned()];
+    let worker = WorkerOptions { args, run_as: Some("nobody".to_owned()), ..Options::default().worker };
+    let mut cluster = Cluster::start(access.asked_for(Options { workers: 0, worker, ..Options::default() }));
+    set_mode(cluster.dir(), 0o711);
+    cluster.start_worker("w1");
+
+    let (first, _, _) = muster_of(&cluster, &ann, &[], "id -u; id -G; echo $HOME; pwd; echo mine > file");
+    let lines: Vec<_> = first.lines().collect();
+    let ["70001", "70001", "/", work] = lines[..] else { panic!("{first}") };
+    let read = format!("id -u; cat {work}/file; ls {work}; true");
+    let (second, _, _) = muster_of(&cluster, &ann, &["--run-as", "70002"], &read);
+    assert_eq!(second, "70002\n", "another account, though of the same owner");
+    assert_eq!(muster_of(&cluster, &bob, &[], &read).0, "65534\n", "who is not mapped runs as the default");
+
+    // The submission is wrong: it is not tried again, whatever its policy says of the platform.
+    for (token, wanted, said) in [
+        (&ann, "root", "runs nothing of ann as root: its --run-as has 70001, 70002"),
+        (&bob, "70001", "runs nothing of bob as 70001: its --run-as has nobody"),
+    ] {
+        let (output, errors, is_success) = muster_of(&cluster, token, &["--run-as", wanted], "id -u");
+        assert!(!is_success && output.is_empty() && errors.contains(said), "{output} {errors}");
+    }
 }
 
 /// Without root all works, and the worker says what it cannot promise.

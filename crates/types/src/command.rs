@@ -60,6 +60,10 @@ pub struct Launch {
     pub variables: BTreeMap<String, String>,
     /// Component name in `RESOURCES_FILE`.
     pub resources_component: Arc<str>,
+    /// The owner, whom the worker may map to accounts; `None` where there were no credentials.
+    pub owner: Option<Arc<str>>,
+    /// The account that the submission asks for.
+    pub run_as: Option<String>,
 }
 
 /// Who asked for a kill.

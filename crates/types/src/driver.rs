@@ -27,6 +27,8 @@ pub struct DriverSpec {
     pub worker_selector: BTreeMap<String, String>,
     /// Kept size of each output file in bytes.
     pub log_limit: u64,
+    /// The account to run as; the worker's choice for the owner without.
+    pub run_as: Option<String>,
 }
 
 /// Default request of cores.

@@ -1,12 +1,14 @@
-//! The account that programs run as.
+//! The accounts that programs run as.
 //!
 //! Names are looked up in the machine's directories, which may hang: before there is an async
 //! thread.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::{io, thread};
 
 use muster_agent::runner_protocol::ProcessCredentials;
@@ -40,6 +42,12 @@ pub enum AccountError {
     /// There is none of this name.
     #[error("an account of this machine, which has no such")]
     Unknown,
+    /// The flag's value is none.
+    #[error("USER or OWNER=USER,…, with at least one user, each once")]
+    Form,
+    /// The flag says two things.
+    #[error("one --run-as for each owner, and one without an owner: this is another")]
+    Twice,
     /// The machine's directories do not answer.
     #[error("an account that can be looked up, which failed: {0}")]
     LookUp(io::Error),
@@ -70,11 +78,14 @@ impl Account {
             Some(ROOT) if own.is_root() => Ok(None),
             Some(name) if name.parse() == Ok(own.as_raw()) => Ok(None),
             Some(name) => {
-                let user = look_up(name)?.ok_or(AccountError::Unknown)?;
-                match user.uid.as_raw() {
+                let account = match look_up(name)? {
+                    Some(user) => Account::of(user)?,
+                    None => Account::numbered(name).ok_or(AccountError::Unknown)?,
+                };
+                match account.credentials.uid {
                     uid if uid == own.as_raw() => Ok(None),
                     _ if !own.is_root() => Err(AccountError::NotRoot),
-                    _ => Account::of(user).map(Some),
+                    _ => Ok(Some(account)),
                 }
             }
             None if own.is_root() => Account::usual().map(Some),
@@ -89,8 +100,18 @@ impl Account {
                 return Account::of(user);
             }
         }
-        let credentials = ProcessCredentials { uid: NOBODY, gid: NOBODY, groups: Vec::new() };
-        Ok(Account { name: NOBODY.to_string(), home: "/".to_owned(), credentials })
+        Ok(Account::of_number(NOBODY))
+    }
+
+    /// An account that no list of users knows, if this is the number of one. The kernel takes a
+    /// number of all ones for "no change", which would be root.
+    fn numbered(text: &str) -> Option<Account> {
+        text.parse().ok().filter(|number| *number != u32::MAX).map(Account::of_number)
+    }
+
+    fn of_number(number: u32) -> Account {
+        let credentials = ProcessCredentials { uid: number, gid: number, groups: Vec::new() };
+        Account { name: number.to_string(), home: "/".to_owned(), credentials }
     }
 
     fn of(user: User) -> Result<Account, AccountError> {
@@ -146,6 +167,117 @@ impl Account {
     }
 }
 
+/// An account with the name that it was given by; the worker's own user without one.
+#[derive(Debug, Clone)]
+struct Choice {
+    given: String,
+    account: Option<Arc<Account>>,
+}
+
+impl Choice {
+    fn find(given: &str) -> Result<Choice, AccountError> {
+        Ok(Choice { given: given.to_owned(), account: Account::find(Some(given))?.map(Arc::new) })
+    }
+
+    /// Whether a submission means it. An account has a name beside the number that may be given.
+    fn is(&self, wanted: &str) -> bool {
+        self.given == wanted || self.account.as_ref().is_some_and(|account| account.name == wanted)
+    }
+}
+
+/// The accounts of a worker's programs, by the owners of what they belong to. The default has all
+/// run as the worker's own user.
+#[derive(Debug, Clone, Default)]
+pub struct Accounts {
+    /// For owners who are not mapped, and where there are none.
+    usual: Option<Arc<Account>>,
+    /// What the first was given as; empty if it was not.
+    usual_given: String,
+    owners: BTreeMap<String, Vec<Choice>>,
+}
+
+/// An owner asks for an account that it is not mapped to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this worker runs nothing of {owner} as {wanted}: its --run-as has {has} for it")]
+pub struct NotMapped {
+    owner: String,
+    wanted: String,
+    has: String,
+}
+
+impl Accounts {
+    /// Looks up what `--run-as` gives. On failure, returns the value as well.
+    pub fn find(given: &[String]) -> Result<Accounts, (String, AccountError)> {
+        let mut accounts = Accounts::default();
+        let mut usual = None;
+        for value in given {
+            let failed = |error| (value.clone(), error);
+            match value.split_once('=') {
+                None if usual.is_some() => return Err(failed(AccountError::Twice)),
+                None => usual = Some(value.as_str()),
+                Some((owner, list)) => {
+                    let names: BTreeSet<_> = list.split(',').collect();
+                    if owner.is_empty() || names.contains("") || names.len() != list.split(',').count() {
+                        return Err(failed(AccountError::Form));
+                    }
+                    let choices = list.split(',').map(Choice::find).collect::<Result<_, _>>().map_err(failed)?;
+                    if accounts.owners.insert(owner.to_owned(), choices).is_some() {
+                        return Err(failed(AccountError::Twice));
+                    }
+                }
+            }
+        }
+        usual.unwrap_or_default().clone_into(&mut accounts.usual_given);
+        accounts.usual = Account::find(usual).map_err(|error| (accounts.usual_given.clone(), error))?.map(Arc::new);
+        Ok(accounts)
+    }
+
+    /// The account of an owner's programs, which may have asked for one; `None` is the worker's own
+    /// user.
+    pub fn of(&self, owner: Option<&str>, run_as: Option<&str>) -> Result<Option<Arc<Account>>, NotMapped> {
+        let usual = Choice { given: self.usual_given.clone(), account: self.usual.clone() };
+        let owner = owner.unwrap_or_default();
+        let choices = self.owners.get(owner).map_or(std::slice::from_ref(&usual), Vec::as_slice);
+        let chosen = match run_as {
+            None => choices.first(),
+            Some(wanted) => choices.iter().find(|choice| choice.is(wanted)),
+        };
+        let not_mapped = || {
+            let or = |text: &str, other: &str| if text.is_empty() { other } else { text }.to_owned();
+            let names: Vec<_> = choices.iter().map(|choice| or(&choice.given, "its default")).collect();
+            NotMapped {
+                owner: or(owner, "who has no credentials"),
+                wanted: run_as.unwrap_or_default().to_owned(),
+                has: names.join(", "),
+            }
+        };
+        chosen.map(|choice| choice.account.clone()).ok_or_else(not_mapped)
+    }
+
+    /// Every account that is not the worker's own user.
+    pub fn others(&self) -> impl Iterator<Item = &Account> {
+        let mapped = self.owners.values().flatten().filter_map(|choice| choice.account.as_deref());
+        self.usual.as_deref().into_iter().chain(mapped)
+    }
+
+    /// Whether a program may run as another user than the worker.
+    pub fn has_others(&self) -> bool {
+        self.others().next().is_some()
+    }
+
+    /// Whether a program may run as the worker's own user.
+    pub fn allow_own(&self) -> bool {
+        self.usual.is_none() || self.owners.values().flatten().any(|choice| choice.account.is_none())
+    }
+}
+
+impl From<Account> for Accounts {
+    /// All programs run as this one.
+    fn from(account: Account) -> Accounts {
+        Accounts { usual_given: account.name.clone(), usual: Some(Arc::new(account)), owners: BTreeMap::new() }
+    }
+}
+
 fn look_up(name: &str) -> Result<Option<User>, AccountError> {
     let user = match name.parse() {
         Ok(uid) => User::from_uid(Uid::from_raw(uid)),
@@ -172,6 +304,47 @@ mod tests {
         assert_eq!(nobody, Account::find(Some("65534")).expect("found"));
         assert_eq!(nobody.expect("another").credentials.uid, NOBODY);
         assert!(matches!(Account::find(Some("no-such-account")), Err(AccountError::Unknown)));
-        assert!(matches!(Account::find(Some("4294967294")), Err(AccountError::Unknown)));
+        let numbered = Account::find(Some("4294967294")).expect("found").expect("another");
+        assert_eq!((numbered.credentials.uid, numbered.credentials.gid), (u32::MAX - 1, u32::MAX - 1));
+        assert!(matches!(Account::find(Some("4294967295")), Err(AccountError::Unknown)), "no change of user");
+    }
+
+    fn mapping(given: &[&str]) -> Result<Accounts, (String, AccountError)> {
+        Accounts::find(&given.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn an_owner_has_the_accounts_that_it_is_mapped_to_and_no_other() {
+        if muster_testenv::lacks("root", rustix::process::geteuid().is_root()) {
+            return;
+        }
+        let accounts = mapping(&["ann=70001,70002,root", "nobody", "cert:bob=70003"]).expect("found");
+        let of = |owner: Option<&str>, run_as: Option<&str>| {
+            let uid = |account: Option<Arc<Account>>| account.map_or(0, |account| account.credentials.uid);
+            accounts.of(owner, run_as).map(uid).map_err(|error| error.to_string())
+        };
+        assert_eq!(of(Some("ann"), None), Ok(70_001));
+        assert_eq!(of(Some("ann"), Some("70002")), Ok(70_002));
+        assert_eq!(of(Some("ann"), Some("root")), Ok(0));
+        assert_eq!(of(Some("cert:bob"), None), Ok(70_003));
+        for owner in [None, Some("eve")] {
+            assert_eq!((of(owner, None), of(owner, Some("nobody"))), (Ok(NOBODY), Ok(NOBODY)));
+        }
+        let refused = of(Some("ann"), Some("nobody")).expect_err("it is another's");
+        assert_eq!(refused, "this worker runs nothing of ann as nobody: its --run-as has 70001, 70002, root for it");
+        for (owner, run_as) in [(None, "root"), (Some("eve"), "70001"), (Some("cert:bob"), "70001"), (None, "")] {
+            assert!(of(owner, Some(run_as)).is_err(), "{owner:?} {run_as}");
+        }
+        assert!(accounts.allow_own() && accounts.has_others());
+        assert!(!mapping(&["ann=70001"]).expect("found").allow_own());
+    }
+
+    #[test]
+    fn what_maps_twice_or_nothing_is_refused() {
+        for given in [&["root", "root"][..], &["ann=root", "ann=root"], &["=root"], &["ann="], &["ann=root,root"]] {
+            let (value, error) = mapping(given).expect_err("refused");
+            assert_eq!(value, given[given.len() - 1]);
+            assert!(matches!(error, AccountError::Twice | AccountError::Form), "{error}");
+        }
     }
 }

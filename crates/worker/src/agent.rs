@@ -17,7 +17,7 @@ use muster_units::TimeSpan;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::accounts::{Account, AccountError};
+use crate::accounts::AccountError;
 use crate::attempts::Attempts;
 use crate::certificate::{self, WorkerCertificate};
 use crate::config::WorkerConfig;
@@ -49,7 +49,7 @@ pub enum AgentError {
     /// There is no usable runner.
     #[error(transparent)]
     Runner(RunnerError),
-    /// Programs cannot run as the account of `--run-as`.
+    /// Programs cannot run as an account of `--run-as`.
     #[error(transparent)]
     Account(AccountError),
     /// `--require-containment` on a machine that has none.
@@ -118,7 +118,8 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     }
     // A runner that is too old to know of users says nothing of them, and may be replaced later.
     let knows_users = first.hello.version >= VERSION_WITH_CREDENTIALS;
-    if let Some(account) = opened.layout.account().filter(|_| knows_users && !first.hello.capabilities.own_users) {
+    let cannot_change = knows_users && !first.hello.capabilities.own_users;
+    if let Some(account) = opened.layout.accounts().others().next().filter(|_| cannot_change) {
         return Err(AgentError::Account(AccountError::NotPossible(account.name.clone())));
     }
     if !first.hello.capabilities.tree {
@@ -135,7 +136,7 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     let truncations: Arc<Truncations> = Arc::default();
     let (orders, queue) = RunnerOrders::channel(attempts.clone());
     let ca_file = trust.as_ref().map(|ca| ca.file.clone());
-    let facts = Arc::new(worker_facts(&config, &opened.identity, opened.layout.account(), ca_file, &address));
+    let facts = Arc::new(worker_facts(&config, &opened.identity, ca_file, &address));
     let preparer = Preparer::new(opened.layout.clone(), facts, config.artifact_networks.clone());
     let (jobs, done) = pool::start(preparer, Handle::current()).map_err(AgentError::Thread)?;
     let trust = trust.map(|ca| ca.trust);
@@ -225,7 +226,7 @@ async fn first_failure(tasks: &mut tokio::task::JoinSet<()>) -> tokio::task::Joi
 }
 
 fn runner_start(config: &WorkerConfig, layout: &AttemptDirectories) -> RunnerStart {
-    let mut args = runner_arguments(config.limits, config.fence_kill_after, layout.account().is_none());
+    let mut args = runner_arguments(config.limits, config.fence_kill_after, layout.accounts().allow_own());
     args.extend(config.runner_args.iter().cloned());
     RunnerStart { binary: config.runner.clone(), state_dir: config.directories.state.clone(), args }
 }
@@ -239,8 +240,8 @@ fn runner_arguments(limits: bool, fence_kill_after: Duration, allow_root: bool) 
 
 fn open(config: &WorkerConfig) -> Result<OpenedState, AgentError> {
     let directory = &config.directories.state;
-    if config.run_as.is_some() {
-        // The work directories of the account are beside the state directory.
+    if config.accounts.has_others() {
+        // The work directories of accounts are beside the state directory.
         muster_os::make_traversable_parents(directory).map_err(AgentError::Directories)?;
     }
     let lock = state::lock(directory).map_err(AgentError::State)?;
@@ -256,9 +257,9 @@ fn open(config: &WorkerConfig) -> Result<OpenedState, AgentError> {
         state::forget(directory).map_err(AgentError::State)?;
     }
     let remembered = state::load(directory).map_err(AgentError::State)?;
-    let layout =
-        AttemptDirectories::make(config.directories.clone(), config.run_as.clone()).map_err(AgentError::Directories)?;
-    if let Some(account) = layout.account() {
+    let layout = AttemptDirectories::make(config.directories.clone(), config.accounts.clone())
+        .map_err(AgentError::Directories)?;
+    for account in layout.accounts().others() {
         account.check_reach(&config.directories.work).map_err(AgentError::Account)?;
     }
     let punch_hole = can_punch(&config.directories.logs);
@@ -277,7 +278,6 @@ fn advertised(config: &WorkerConfig, bound: SocketAddr) -> String {
 fn worker_facts(
     config: &WorkerConfig,
     identity: &Identity,
-    account: Option<&Account>,
     ca_file: Option<PathBuf>,
     address: &str,
 ) -> WorkerVariables {
@@ -289,7 +289,7 @@ fn worker_facts(
         ca_file,
         labels: config.labels.clone(),
         variables: config.variables.clone(),
-        base: WorkerVariables::base_environment(account),
+        passed_on: WorkerVariables::of_agent(),
     }
 }
 

@@ -316,7 +316,8 @@ mod tests {
             log_bytes: 0,
             cache_bytes: 0,
         };
-        let layout = Arc::new(AttemptDirectories::make(directories, None).expect("made"));
+        let layout =
+            Arc::new(AttemptDirectories::make(directories, crate::accounts::Accounts::default()).expect("made"));
         Janitor { attempts, layout, truncations: Arc::default(), orders, retention, punch_hole: true }
     }
 

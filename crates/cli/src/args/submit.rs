@@ -64,6 +64,10 @@ pub(crate) struct SubmitArgs {
     /// {{VARIABLE}}. A fresh one for each attempt when left out.
     #[arg(long, value_name = "PATH", help_heading = "Program")]
     pub(crate) work_dir: Option<String>,
+    /// The account to run as on the worker: one of those that its --run-as maps you to. The first
+    /// of them when left out.
+    #[arg(long, value_name = "ACCOUNT", help_heading = "Program")]
+    pub(crate) run_as: Option<String>,
     /// How much of each output file is kept, such as 64M (the default).
     #[arg(long, value_name = "SIZE", help_heading = "Program")]
     pub(crate) log_limit: Option<ByteSize>,

@@ -41,6 +41,7 @@ fn spec(args: &SubmitArgs) -> Result<DriverSpec, CommandFailure> {
         labels: map(&args.labels, "--label")?,
         worker_selector: map(&args.selectors, "--selector")?,
         log_limit_bytes: args.log_limit.map_or(0, |size| size.0),
+        run_as: args.run_as.clone().unwrap_or_default(),
         ..DriverSpec::default()
     };
     if let Some(policy) = args.on_worker_lost {

@@ -197,6 +197,7 @@ fn spec_fields(page: &mut Fields, spec: &DriverSpec) {
     page.field("Kill grace", spec.kill_grace.as_ref().map(wire_length).unwrap_or_default());
     page.field("Labels", pairs(&spec.labels));
     page.field("Selector", pairs(&spec.worker_selector));
+    page.field("Run as", &spec.run_as);
 }
 
 fn restart(policy: &RestartPolicy) -> String {

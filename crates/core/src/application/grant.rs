@@ -134,5 +134,7 @@ fn launch_of(application: &Application, executor: &Executor) -> Option<Launch> {
         token: None,
         variables,
         resources_component: Arc::clone(&template.resources_component),
+        owner: application.record.owner.clone(),
+        run_as: None,
     })
 }

@@ -241,5 +241,7 @@ fn launch_of(record: &DriverRecord) -> Option<Launch> {
             ("ATTEMPT".to_owned(), attempt.number.to_string()),
         ]),
         resources_component: Arc::from("driver"),
+        owner: record.owner.clone(),
+        run_as: spec.run_as.clone(),
     })
 }

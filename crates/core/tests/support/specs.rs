@@ -119,6 +119,7 @@ pub fn driver(words: &Words) -> Arc<DriverSpec> {
         labels: BTreeMap::new(),
         worker_selector: BTreeMap::new(),
         log_limit: 64 << 20,
+        run_as: None,
     })
 }
 

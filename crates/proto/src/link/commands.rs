@@ -27,6 +27,8 @@ impl From<&Launch> for v1::Launch {
             variables: launch.variables.clone(),
             resources_component: launch.resources_component.to_string(),
             masters: Vec::new(),
+            owner: launch.owner.as_deref().unwrap_or_default().to_owned(),
+            run_as: launch.run_as.clone().unwrap_or_default(),
         }
     }
 }
@@ -50,6 +52,8 @@ impl TryFrom<v1::Launch> for Launch {
             token: Some(wire.token).filter(|token| !token.is_empty()).map(Secret::new),
             variables: wire.variables,
             resources_component: wire.resources_component.into(),
+            owner: Some(wire.owner).filter(|owner| !owner.is_empty()).map(Into::into),
+            run_as: Some(wire.run_as).filter(|account| !account.is_empty()),
         })
     }
 }

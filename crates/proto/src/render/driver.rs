@@ -36,6 +36,7 @@ pub fn driver_spec(spec: &DriverSpec) -> v1::DriverSpec {
         labels: spec.labels.clone(),
         worker_selector: spec.worker_selector.clone(),
         log_limit_bytes: spec.log_limit,
+        run_as: spec.run_as.clone().unwrap_or_default(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_types::{DEFAULT_KILL_GRACE, DEFAULT_LOG_LIMIT, DriverSpec, WorkerLostPolicy};
 use prost::Message as _;
 
-use super::checks::{bounded_length, encoded_size, known, labels, required};
+use super::checks::{bounded_length, encoded_size, known, labels, plain_text, required};
 use super::policy::restart;
 use super::process::{artifacts, command};
 use super::resources::{ZeroCores, resources};
@@ -15,6 +15,8 @@ use crate::{FieldViolations, Path, v1};
 pub(super) const MAX_KILL_GRACE: Duration = Duration::from_secs(3600);
 pub(super) const MAX_LABELS: usize = 64;
 pub(super) const MAX_SELECTOR: usize = 16;
+/// As long as the names of accounts that machines are given by directory services.
+const MAX_ACCOUNT: usize = 64;
 /// A log below this limit would hold little more than its last page.
 const MIN_LOG_LIMIT: u64 = 65_536;
 
@@ -27,6 +29,7 @@ pub(super) fn driver_spec(wire: v1::DriverSpec, path: &Path<'_>, violations: &mu
         known::<v1::WorkerLostPolicy>(wire.on_worker_lost, "RERUN or WAIT", &path.field("on_worker_lost"), violations);
     labels(&wire.labels, MAX_LABELS, &path.field("labels"), violations);
     labels(&wire.worker_selector, MAX_SELECTOR, &path.field("worker_selector"), violations);
+    plain_text(&wire.run_as, MAX_ACCOUNT, &path.field("run_as"), violations);
     DriverSpec {
         command: Arc::new(program.map(|wire| command(wire, &path.field("command"), violations)).unwrap_or_default()),
         resources: resources(wire.resources, ZeroCores::Default, &path.field("resources"), violations),
@@ -39,6 +42,7 @@ pub(super) fn driver_spec(wire: v1::DriverSpec, path: &Path<'_>, violations: &mu
         labels: wire.labels,
         worker_selector: wire.worker_selector,
         log_limit: log_limit(wire.log_limit_bytes, path, violations),
+        run_as: Some(wire.run_as).filter(|account| !account.is_empty()),
     }
 }
 

@@ -70,6 +70,7 @@ impl Stored for DriverSpec {
             labels: self.labels.clone(),
             worker_selector: self.worker_selector.clone(),
             log_limit: self.log_limit,
+            run_as: self.run_as.clone(),
         }
     }
 
@@ -84,6 +85,7 @@ impl Stored for DriverSpec {
             labels: message.labels,
             worker_selector: message.worker_selector,
             log_limit: message.log_limit,
+            run_as: message.run_as,
         })
     }
 }

@@ -135,6 +135,7 @@ impl World {
             labels: BTreeMap::new(),
             worker_selector: BTreeMap::new(),
             log_limit: 1 << 20,
+            run_as: None,
         }
     }
 

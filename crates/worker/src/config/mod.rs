@@ -14,7 +14,7 @@ use muster_types::{AllocatedResources, Capabilities, Hello, Incarnation, Session
 
 use muster_tls::{JoinToken, Trust};
 
-use crate::accounts::Account;
+use crate::accounts::Accounts;
 use crate::launch::ArtifactNetworks;
 pub use settings::{Action, CommandLine, JoinArgs, StopArgs, WorkerSettings};
 
@@ -47,8 +47,8 @@ pub struct WorkerConfig {
     pub directories: Directories,
     /// The runner's binary.
     pub runner: PathBuf,
-    /// The account that programs run as; without, they run as the worker.
-    pub run_as: Option<Account>,
+    /// The accounts that programs run as.
+    pub accounts: Accounts,
     /// Where artifacts are fetched from.
     pub artifact_networks: ArtifactNetworks,
     /// Further arguments of the runner.

@@ -20,7 +20,7 @@ use super::{
     Directories, JoinArgs, JoinConfig, MasterTrust, WorkerConfig, WorkerRetention, WorkerSettings, detect,
     work_of_account,
 };
-use crate::accounts::Account;
+use crate::accounts::Accounts;
 use crate::certificate;
 use crate::launch::ArtifactNetworks;
 
@@ -56,9 +56,9 @@ impl WorkerSettings {
         let remedy = "give --ca or a token that begins with mstj_, or --insecure-listen if that is meant";
         check_listen(listen, self.insecure_listen || has_trust, remedy)?;
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-        let run_as = self.account()?;
-        // The state directory is closed to the account.
-        let usual_work = || if run_as.is_some() { work_of_account(&state) } else { state.join("work") };
+        let accounts = self.accounts()?;
+        // The state directory is closed to other accounts.
+        let usual_work = || if accounts.has_others() { work_of_account(&state) } else { state.join("work") };
         let directories = Directories {
             work: self.work_dir.clone().map_or_else(usual_work, absolute),
             logs: self.log_dir.clone().map_or_else(|| state.join("logs"), absolute),
@@ -84,7 +84,7 @@ impl WorkerSettings {
             // After all that costs nothing, because it may run scripts.
             total: self.total()?,
             directories,
-            run_as,
+            accounts,
             artifact_networks: ArtifactNetworks {
                 allow: self.artifact_allow.clone(),
                 deny: self.artifact_deny.clone(),
@@ -103,9 +103,8 @@ impl WorkerSettings {
         Ok(config)
     }
 
-    fn account(&self) -> Result<Option<Account>, ConfigError> {
-        Account::find(self.run_as.as_deref())
-            .map_err(|error| ConfigError::value("run-as", self.run_as.clone().unwrap_or_default(), error))
+    fn accounts(&self) -> Result<Accounts, ConfigError> {
+        Accounts::find(&self.run_as).map_err(|(given, error)| ConfigError::value("run-as", given, error))
     }
 
     fn variables(&self) -> Result<BTreeMap<String, String>, ConfigError> {

@@ -145,11 +145,15 @@ pub struct WorkerSettings {
     /// Logs of attempts; not one that everybody may write to [default: STATE_DIR/logs].
     #[arg(long, env = "MUSTER_WORKER_LOG_DIR", value_name = "DIR")]
     pub log_dir: Option<PathBuf>,
-    /// The account that programs run as, by its name or number; only a worker of root can name
-    /// another than its own [default: as root muster-run where that exists, else nobody; otherwise
-    /// the worker's own user].
-    #[arg(long, env = "MUSTER_WORKER_RUN_AS", value_name = "USER")]
-    pub run_as: Option<String>,
+    /// The account that programs run as, by its name or number. With an owner, such as
+    /// alice=build,deploy, the accounts of that owner's programs: the first, or another of them
+    /// that a submission asks for; may be repeated. A number needs no entry in the machine's list
+    /// of users: such a program has the group of the same number, no others, and / as its home.
+    /// Only a worker of root can name another than its own [default: as root muster-run where that
+    /// exists, else nobody; otherwise the worker's own user]. Environment: MUSTER_WORKER_RUN_AS,
+    /// separated by semicolons.
+    #[arg(long, env = "MUSTER_WORKER_RUN_AS", hide_env = true, value_name = "USER | OWNER=USER,…")]
+    pub run_as: Vec<String>,
     /// A network that artifacts may be fetched from although it is this machine's own or its
     /// link's, such as 127.0.0.0/8; may be repeated. Environment: MUSTER_WORKER_ARTIFACT_ALLOW,
     /// separated by semicolons.

@@ -12,7 +12,7 @@ use muster_types::{AllocatedResources, ApplicationUid, AttemptKey, Launch};
 use serde::Serialize;
 
 use super::environment::AttemptPaths;
-use crate::accounts::Account;
+use crate::accounts::{Account, Accounts};
 use crate::attempts::AgentFacts;
 use crate::config::Directories;
 
@@ -24,23 +24,21 @@ const FACTS: &str = ".facts";
 pub struct AttemptDirectories {
     directories: Directories,
     scratch_made: Mutex<BTreeSet<ApplicationUid>>,
-    /// Whose the work and scratch directories are, if not the worker's.
-    account: Option<Account>,
+    /// Whose the work and scratch directories may be.
+    accounts: Accounts,
 }
 
 impl AttemptDirectories {
     /// Makes the work and log directories.
-    pub fn make(
-        directories: Directories,
-        account: Option<Account>,
-    ) -> Result<AttemptDirectories, PrivateDirectoryError> {
+    pub fn make(directories: Directories, accounts: Accounts) -> Result<AttemptDirectories, PrivateDirectoryError> {
         // Others may have to reach what is in them; private directories have modes of their own.
-        match account {
-            Some(_) => make_traversable(&directories.work)?,
-            None => make_readable(&directories.work)?,
+        if accounts.has_others() {
+            make_traversable(&directories.work)?;
+        } else {
+            make_readable(&directories.work)?;
         }
         make_readable(&directories.logs)?;
-        Ok(AttemptDirectories { directories, scratch_made: Mutex::default(), account })
+        Ok(AttemptDirectories { directories, scratch_made: Mutex::default(), accounts })
     }
 
     /// The worker's directories.
@@ -48,9 +46,9 @@ impl AttemptDirectories {
         &self.directories
     }
 
-    /// The account that programs run as, if it is not the worker's own.
-    pub fn account(&self) -> Option<&Account> {
-        self.account.as_ref()
+    /// The accounts that programs run as.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     /// The log directory of an attempt.
@@ -82,13 +80,18 @@ impl AttemptDirectories {
         }
     }
 
-    /// Makes the directories of a launch. Its work and log directories must be fresh: nothing of
-    /// another attempt may be found there, nor what another program has put there in advance. On
-    /// failure, returns the path that could not be made.
-    pub fn create(&self, launch: &Launch, places: &AttemptPaths) -> Result<(), (PathBuf, io::Error)> {
+    /// Makes the directories of a launch, which are the account's if it is given. Its work and log
+    /// directories must be fresh: nothing of another attempt may be found there, nor what another
+    /// program has put there in advance. On failure, returns the path that could not be made.
+    pub fn create(
+        &self,
+        launch: &Launch,
+        places: &AttemptPaths,
+        account: Option<&Account>,
+    ) -> Result<(), (PathBuf, io::Error)> {
         let key = launch.attempt.to_string();
         let own = self.directories.work.join(&key);
-        let mode = if self.account.is_some() { 0o700 } else { 0o755 };
+        let mode = if self.accounts.has_others() { 0o700 } else { 0o755 };
         make_fresh_dir(&own, mode).map_err(|error| (own.clone(), error))?;
         let logs = self.directories.logs.join(&key);
         // It stays the worker's, so that a program can neither remove nor replace its logs.
@@ -98,31 +101,24 @@ impl AttemptDirectories {
             write_facts(&logs, facts).map_err(|error| (logs, error))?;
         }
         if let (AttemptKey::Executor(application, _), Some(scratch)) = (launch.attempt, &places.scratch) {
-            self.create_scratch(application, scratch).map_err(|error| (scratch.clone(), error))?;
+            self.create_scratch(application, scratch, account).map_err(|error| (scratch.clone(), error))?;
         }
         if !launch.resources.addresses.is_empty() {
             write_resources(&places.resources_file, &launch.resources_component, &launch.resources)
                 .map_err(|error| (places.resources_file.clone(), error))?;
-            self.give(&places.resources_file)?;
+            give(account, &places.resources_file)?;
         }
         // Last: from here on nothing of the worker's rights may open a path below it.
-        self.give(&own)
+        give(account, &own)
     }
 
-    fn give(&self, path: &Path) -> Result<(), (PathBuf, io::Error)> {
-        match &self.account {
-            Some(account) => account.give(path).map_err(|error| (path.to_owned(), error)),
-            None => Ok(()),
-        }
-    }
-
-    fn create_scratch(&self, application: ApplicationUid, path: &Path) -> io::Result<()> {
+    fn create_scratch(&self, application: ApplicationUid, path: &Path, account: Option<&Account>) -> io::Result<()> {
         let mut made = self.scratch_made.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if made.contains(&application) {
             return Ok(());
         }
         make_dir_if_missing(path, 0o700)?;
-        if let Some(account) = &self.account {
+        if let Some(account) = account {
             account.give(path)?;
         }
         made.insert(application);
@@ -143,6 +139,10 @@ impl AttemptDirectories {
             result => result,
         }
     }
+}
+
+fn give(account: Option<&Account>, path: &Path) -> Result<(), (PathBuf, io::Error)> {
+    account.map_or(Ok(()), |account| account.give(path)).map_err(|error| (path.to_owned(), error))
 }
 
 fn make_dir(path: &Path, mode: u32) -> io::Result<()> {

@@ -11,8 +11,8 @@ use crate::accounts::Account;
 /// secret.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER"];
 /// Those that tell of the worker's own user.
-const OF_USER: [&str; 3] = ["HOME", "USER", "TMPDIR"];
-/// The PATH of programs if the agent itself has none.
+const OF_USER: [&str; 4] = ["PATH", "HOME", "USER", "TMPDIR"];
+/// The PATH of programs of another user, and of all if the agent itself has none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What all processes of this worker are told.
@@ -32,28 +32,32 @@ pub struct WorkerVariables {
     pub labels: BTreeMap<String, String>,
     /// Worker-defined variables.
     pub variables: BTreeMap<String, String>,
-    /// The variables of the agent's environment that are passed on.
-    pub base: Vec<(String, String)>,
+    /// The variables of the agent's own environment that are passed on.
+    pub passed_on: Vec<(String, String)>,
 }
 
 impl WorkerVariables {
-    /// The variables of the agent's environment that are passed on. What is of the worker's own
-    /// user is the account's.
-    pub fn base_environment(account: Option<&Account>) -> Vec<(String, String)> {
-        let mut base: Vec<_> = PASSED_ON
-            .into_iter()
-            .filter(|name| account.is_none() || !OF_USER.contains(name))
-            .filter_map(|name| std::env::var(name).ok().map(|value| (name.to_owned(), value)))
-            .collect();
-        if !base.iter().any(|(name, _)| name == "PATH") {
-            base.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
-        }
-        if let Some(Account { name, home, .. }) = account {
-            let own = [("HOME", home), ("USER", name), ("LOGNAME", name)];
-            base.extend(own.map(|(variable, value)| (variable.to_owned(), value.clone())));
-        }
-        base
+    /// The variables of the agent's own environment that are passed on.
+    pub fn of_agent() -> Vec<(String, String)> {
+        let own = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
+        PASSED_ON.into_iter().filter_map(own).collect()
     }
+}
+
+/// The environment that every program begins with: what the agent passes on. What is of the
+/// worker's own user is the account's for a program that runs as one, and its PATH is the usual
+/// one, since the worker's may lead to directories that are its user's alone.
+pub(super) fn base_environment(account: Option<&Account>, passed_on: &[(String, String)]) -> Vec<(String, String)> {
+    let is_kept = |name: &str| account.is_none() || !OF_USER.contains(&name);
+    let mut base: Vec<_> = passed_on.iter().filter(|(name, _)| is_kept(name)).cloned().collect();
+    if !base.iter().any(|(name, _)| name == "PATH") {
+        base.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
+    }
+    if let Some(Account { name, home, .. }) = account {
+        let own = [("HOME", home), ("USER", name), ("LOGNAME", name)];
+        base.extend(own.map(|(variable, value)| (variable.to_owned(), value.clone())));
+    }
+    base
 }
 
 /// What is known of the cluster by the time of a launch.
@@ -180,4 +184,29 @@ impl VariableScope<'_> {
 fn worker_label(labels: &BTreeMap<String, String>, name: &str) -> Option<String> {
     let by_plain_name = || labels.iter().find(|(label, _)| plain_label(label) == name).map(|(_, value)| value);
     labels.get(name).or_else(by_plain_name).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_agent::runner_protocol::ProcessCredentials;
+
+    use super::*;
+
+    #[test]
+    fn a_program_of_an_account_is_told_nothing_of_the_workers_user() {
+        let own = ["PATH", "HOME", "USER", "TMPDIR", "LANG"].map(|name| (name.to_owned(), format!("root's {name}")));
+        let credentials = ProcessCredentials { uid: 7, gid: 7, groups: Vec::new() };
+        let account = Account { name: "ann".into(), home: "/home/ann".into(), credentials };
+        let given: BTreeMap<_, _> = base_environment(Some(&account), &own).into_iter().collect();
+        let given: Vec<_> = given.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let known = [
+            ("HOME", "/home/ann"),
+            ("LANG", "root's LANG"),
+            ("LOGNAME", "ann"),
+            ("PATH", DEFAULT_PATH),
+            ("USER", "ann"),
+        ];
+        assert_eq!(given, known);
+        assert_eq!(base_environment(None, &own), own);
+    }
 }

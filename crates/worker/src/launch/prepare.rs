@@ -9,9 +9,10 @@ use muster_types::{ArtifactUri, Fault, Launch, Outcome, Reason};
 
 use super::artifacts::{self, ArtifactPlaces, FetchError};
 use super::directories::AttemptDirectories;
-use super::environment::{AttemptPaths, ClusterVariables, VariableScope, WorkerVariables};
+use super::environment::{AttemptPaths, ClusterVariables, VariableScope, WorkerVariables, base_environment};
 use super::reachable::ArtifactNetworks;
 use super::variables::{UnknownVariable, substitute};
+use crate::accounts::{Account, NotMapped};
 
 /// A program ready to be started.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct PreparedLaunch {
     pub stdout: PathBuf,
     /// Standard error.
     pub stderr: PathBuf,
+    /// The account that it runs as; without, the worker's own user.
+    pub account: Option<Arc<Account>>,
 }
 
 /// The environment may hold secrets: it is not shown.
@@ -58,6 +61,9 @@ pub enum PrepareError {
     /// An artifact, given by its URI, cannot be fetched.
     #[error("artifact {0}")]
     Artifact(ArtifactUri, #[source] FetchError),
+    /// The owner may not run programs as the account that it asks for.
+    #[error(transparent)]
+    NotMapped(NotMapped),
     /// The account's rights to files cannot be taken.
     #[error("cannot act for the account that programs run as")]
     Account(#[source] io::Error),
@@ -76,12 +82,13 @@ impl PrepareError {
             | PrepareError::RelativeWorkDir(_)
             | PrepareError::NamedWorkDir(..)
             | PrepareError::Account(_) => Reason::WorkDirFailed,
+            PrepareError::NotMapped(_) => Reason::Refused,
             PrepareError::Variable(_) => Reason::UnknownVariable,
             PrepareError::Artifact(..) | PrepareError::Thread(_) => Reason::ArtifactFailed,
         };
         let fault = match self {
             PrepareError::Artifact(_, error) if error.is_permanent() => Fault::Program,
-            PrepareError::RelativeWorkDir(_) => Fault::Program,
+            PrepareError::RelativeWorkDir(_) | PrepareError::NotMapped(_) => Fault::Program,
             PrepareError::NamedWorkDir(_, error) if artifacts::says_that_path_is_wrong(error) => Fault::Program,
             PrepareError::Artifact(..)
             | PrepareError::NamedWorkDir(..)
@@ -122,12 +129,15 @@ impl Preparer {
     /// Substitutes variables, then makes the directories: in this order, an attempt that cannot run
     /// leaves nothing on the disk.
     pub fn prepare(&self, launch: &Launch, cluster: &ClusterVariables) -> Result<PreparedLaunch, PrepareError> {
+        let account = self.layout.accounts().of(launch.owner.as_deref(), launch.run_as.as_deref());
+        let account = account.map_err(PrepareError::NotMapped)?;
         let mut places = self.layout.places(launch);
         if let Some(named) = &launch.command.work_dir {
             places.work_dir = self.named_work_dir(named, launch, &places)?;
         }
-        let prepared = self.substitute(launch, &places, cluster).map_err(PrepareError::Variable)?;
-        self.layout.create(launch, &places).map_err(|(path, error)| PrepareError::WorkDir(path, error))?;
+        let prepared = self.substitute(launch, &places, cluster, account).map_err(PrepareError::Variable)?;
+        let owner = prepared.account.as_deref();
+        self.layout.create(launch, &places, owner).map_err(|(path, error)| PrepareError::WorkDir(path, error))?;
         Ok(prepared)
     }
 
@@ -147,7 +157,7 @@ impl Preparer {
     ) -> Result<(), PrepareError> {
         // The submission names what is read, and where to: neither is for more than its program
         // may. The thread does nothing else afterwards.
-        if let Some(account) = self.layout.account() {
+        if let Some(account) = &prepared.account {
             account.take_file_rights().map_err(PrepareError::Account)?;
         }
         if launch.command.work_dir.is_some() {
@@ -176,11 +186,12 @@ impl Preparer {
         launch: &Launch,
         places: &AttemptPaths,
         cluster: &ClusterVariables,
+        account: Option<Arc<Account>>,
     ) -> Result<PreparedLaunch, UnknownVariable> {
         let scope = VariableScope { launch, worker: &self.worker, places };
         let fill = |text: &str| substitute(text, |name| scope.variable(name));
         let command = &launch.command;
-        let mut env = self.worker.base.clone();
+        let mut env = base_environment(account.as_deref(), &self.worker.passed_on);
         for (name, value) in &command.env {
             set(&mut env, name.clone(), fill(value)?);
         }
@@ -205,6 +216,7 @@ impl Preparer {
             work_dir: places.work_dir.clone(),
             stdout: places.stdout.clone(),
             stderr: places.stderr.clone(),
+            account,
         })
     }
 }
@@ -236,6 +248,7 @@ mod tests {
     use muster_types::*;
 
     use super::*;
+    use crate::accounts::Accounts;
     use crate::config::Directories;
 
     struct Setting {
@@ -256,9 +269,9 @@ mod tests {
                 ca_file: None,
                 labels: BTreeMap::from([("zone-a".into(), "north".into())]),
                 variables: BTreeMap::from([("JAVA_HOME".into(), "/java".into())]),
-                base: vec![("PATH".into(), "/bin".into())],
+                passed_on: vec![("PATH".into(), "/bin".into())],
             };
-            let layout = Arc::new(AttemptDirectories::make(directories, None).expect("roots"));
+            let layout = Arc::new(AttemptDirectories::make(directories, Accounts::default()).expect("roots"));
             Setting { preparer: Preparer::new(layout, Arc::new(worker), ArtifactNetworks::default()), root }
         }
 
@@ -281,6 +294,8 @@ mod tests {
             token: Some(Secret::new("secret-token")),
             variables: BTreeMap::from([("PROFILE_ID".into(), "4".into())]),
             resources_component: "spark.executor".into(),
+            owner: None,
+            run_as: None,
         }
     }
 
@@ -347,6 +362,16 @@ mod tests {
         assert_eq!(value(&prepared, "X"), Some("/java/4"));
         assert_eq!(value(&prepared, "S"), Some("2"));
         assert_eq!(value(&prepared, "MUSTER_PROFILE_ID"), Some("4"));
+    }
+
+    #[test]
+    fn an_account_that_the_owner_is_not_mapped_to_is_refused_for_good_and_leaves_nothing() {
+        let setting = Setting::new();
+        let asking = Launch { run_as: Some("root".into()), owner: Some("ann".into()), ..launch(driver()) };
+        let outcome = setting.prepare(&asking).expect_err("refused").outcome();
+        assert_eq!((outcome.fault, outcome.reason), (Fault::Program, Reason::Refused));
+        assert_eq!(outcome.message, "this worker runs nothing of ann as root: its --run-as has its default for it");
+        assert_eq!(fs::read_dir(setting.root.path().join("work")).expect("readable").count(), 0);
     }
 
     fn in_dir(work_dir: &str, attempt: AttemptKey) -> Launch {

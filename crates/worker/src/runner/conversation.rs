@@ -321,7 +321,7 @@ impl<'a> Conversation<'a> {
         let metrics = self.context.status.metrics();
         match done.result {
             // It would start the program as root.
-            Ok(_) if self.version < VERSION_WITH_CREDENTIALS && self.context.layout.account().is_some() => {
+            Ok(prepared) if self.version < VERSION_WITH_CREDENTIALS && prepared.account.is_some() => {
                 let message = "RUNNER_TOO_OLD: the runner knows of no users; stop it with `muster-worker stop`";
                 let outcome = Outcome::without_exit(muster_types::Fault::Platform, Reason::Refused, message);
                 self.wire.put(&ToRunner::Abandon(done.attempt, outcome));
@@ -352,7 +352,7 @@ impl<'a> Conversation<'a> {
             work_dir: text(prepared.work_dir),
             stdout: text(prepared.stdout),
             stderr: text(prepared.stderr),
-            credentials: self.context.layout.account().map(|account| account.credentials.clone()),
+            credentials: prepared.account.map(|account| account.credentials.clone()),
         };
         Start { accepted: accepted(launch), program, limits: self.limits(launch) }
     }

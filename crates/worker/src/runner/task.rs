@@ -95,7 +95,7 @@ impl RunnerTask {
         tracing::info!(incarnation = %hello.incarnation, pid = hello.pid, tree = hello.capabilities.tree, "adopted the runner");
         let capabilities = Capabilities {
             punch_hole: self.context.punch_hole,
-            protected_runner: hello.capabilities.own_users && self.context.layout.account().is_some(),
+            protected_runner: hello.capabilities.own_users && !self.context.layout.accounts().allow_own(),
             ..hello.capabilities.clone()
         };
         let ready = LinkEvent::RunnerReady(self.connection, hello.incarnation, Box::new(capabilities.clone()));

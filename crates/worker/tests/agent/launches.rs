@@ -51,7 +51,7 @@ async fn a_program_of_an_account_is_never_started_by_a_runner_that_knows_of_no_u
         let mut master = Master::lead(5).await;
         let account = Account { name: "somebody".into(), home: "/home".into(), credentials: credentials.clone() };
         let config = stage.config(&master);
-        stage.start_with(muster_worker::config::WorkerConfig { run_as: Some(account), ..config });
+        stage.start_with(muster_worker::config::WorkerConfig { accounts: account.into(), ..config });
         let talk = stage.runner.adopted_with(incarnation(), version).await;
         let (stream, mut talk) = stage.register_by(talk, &mut master, vec![]).await;
         stream.launch(launch(driver(1)));

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use muster_proto::v1::worker_service_client::WorkerServiceClient;
 use muster_types::*;
+use muster_worker::accounts::Accounts;
 use muster_worker::agent::{self, AgentError};
 use muster_worker::config::{Directories, WorkerConfig, WorkerRetention};
 use muster_worker::launch::ArtifactNetworks;
@@ -63,7 +64,7 @@ impl Stage {
             variables: BTreeMap::from([("TOOL".into(), "/bin/echo".into())]),
             directories: Directories { state: at("state"), work: at("work"), logs: at("logs"), cache: at("cache") },
             runner: "/nonexistent/muster-runner".into(),
-            run_as: None,
+            accounts: Accounts::default(),
             // The servers of tests are on this machine.
             artifact_networks: ArtifactNetworks {
                 allow: vec!["127.0.0.0/8".parse().expect("a network")],
@@ -184,6 +185,8 @@ pub(crate) fn launch(attempt: AttemptKey) -> Launch {
         token: None,
         variables: BTreeMap::new(),
         resources_component: "".into(),
+        owner: None,
+        run_as: None,
     }
 }
 
