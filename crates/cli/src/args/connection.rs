@@ -75,16 +75,17 @@ impl ConnectionArgs {
     /// The token that the option or a variable gives. The option stands first, and the token itself
     /// before a file of one.
     pub(crate) fn token(&self) -> Result<Option<BearerToken>, CommandFailure> {
-        let file = match (&self.token_file, variable("MUSTER_TOKEN")) {
-            (Some(file), _) => Some(file.clone()),
+        let (file, given_by) = match (&self.token_file, variable("MUSTER_TOKEN")) {
+            (Some(file), _) => (Some(file.clone()), "--token-file"),
             (None, Some(text)) => {
                 let wrong = |error| CommandFailure::Usage(format!("MUSTER_TOKEN: {error}"));
                 return BearerToken::new(&text).map(Some).map_err(wrong);
             }
-            (None, None) => variable("MUSTER_TOKEN_FILE").map(PathBuf::from),
+            (None, None) => (variable("MUSTER_TOKEN_FILE").map(PathBuf::from), "MUSTER_TOKEN_FILE"),
         };
-        let read = file.map(|file| BearerToken::in_file(&file).map_err(|error| CommandFailure::File(file, error)));
-        read.transpose()
+        let Some(file) = file else { return Ok(None) };
+        let wrong = |error| CommandFailure::Usage(format!("{given_by} {}: {error}", file.display()));
+        BearerToken::in_file(&file).map(Some).map_err(wrong)
     }
 
     /// The name of the context that the option or the variable gives.
@@ -95,4 +96,22 @@ impl ConnectionArgs {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_file_that_is_no_token_is_named_with_its_flag() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (missing, empty) = (directory.path().join("missing"), directory.path().join("empty"));
+        std::fs::write(&empty, "\n").expect("written");
+        for (file, fault) in [(missing, "No such file"), (empty, "a token is one word")] {
+            let given = ConnectionArgs { token_file: Some(file.clone()), ..ConnectionArgs::default() };
+            let refused = given.token().expect_err("no token").to_string();
+            assert!(refused.starts_with(&format!("--token-file {}: ", file.display())), "{refused}");
+            assert!(refused.contains(fault), "{refused}");
+        }
+    }
 }

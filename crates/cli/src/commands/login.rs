@@ -21,7 +21,8 @@ pub(super) async fn login(connection: &ConnectionArgs, args: LoginArgs) -> Resul
     let ca = match (args.ca_digest, connection.ca()) {
         (Some(digest), _) => ca_of(&masters, digest).await?,
         (None, Some(file)) if file.as_os_str() == MACHINE => MACHINE.to_owned(),
-        (None, Some(file)) => std::fs::read_to_string(&file).map_err(|error| CommandFailure::File(file, error))?,
+        (None, Some(file)) => std::fs::read_to_string(&file)
+            .map_err(|error| CommandFailure::Usage(format!("--ca {}: {error}", file.display())))?,
         (None, None) => MACHINE.to_owned(),
     };
     let certificate = connection.client_certificate()?.map(|(certificate, key)| {

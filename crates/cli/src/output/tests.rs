@@ -181,6 +181,15 @@ Masters:
 }
 
 #[test]
+fn a_revoked_worker_is_seen_in_the_list() {
+    let worker = Worker { name: "w1".into(), state: worker::State::Lost as i32, ..Worker::default() };
+    let revoked = Worker { name: "w2".into(), revoked: true, ..worker.clone() };
+    let listed = table(&[worker, revoked], false, CLOCK, Screen::PLAIN);
+    let states: Vec<&str> = listed.lines().skip(1).map(|line| &line[line.find("LOST").unwrap_or(0)..][..13]).collect();
+    assert_eq!(states, ["LOST         ", "LOST, revoked"], "{listed}");
+}
+
+#[test]
 fn an_event_is_one_line() {
     let worker =
         muster_client::v1::WorkerEvent { name: "w1".into(), state: worker::State::Alive as i32, ..Default::default() };

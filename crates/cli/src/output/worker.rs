@@ -5,7 +5,7 @@ use muster_client::v1::{Capabilities, Driver, Executor, Worker};
 use super::driver::given;
 use super::fields::{Fields, pairs};
 use super::labels::{state_cell, worker_state};
-use super::screen::Screen;
+use super::screen::{Screen, style};
 use super::table::{TableCell, TableRow, table};
 use super::time::DisplayClock;
 use super::units::size;
@@ -39,7 +39,7 @@ impl TableRow for Worker {
         let containment = self.capabilities.as_ref().map(|held| held.tree_method.clone()).unwrap_or_default();
         vec![
             TableRow::name(self).into(),
-            state_cell(&worker_state(self.state)),
+            state(self),
             drain_word(self).into(),
             cores(self).into(),
             memory(self).into(),
@@ -54,6 +54,15 @@ impl TableRow for Worker {
             self.version.clone().into(),
             self.uid.clone().into(),
         ]
+    }
+}
+
+/// The state, and that the worker is revoked, which a state does not say: it is refused for ever.
+fn state(worker: &Worker) -> TableCell {
+    let word = worker_state(worker.state);
+    match worker.revoked {
+        true => TableCell::new(style::BAD, format!("{word}, revoked")),
+        false => state_cell(&word),
     }
 }
 

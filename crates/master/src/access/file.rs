@@ -24,6 +24,11 @@ pub enum AccessFileError {
     /// It cannot be read or written.
     #[error("cannot use the access file {0}")]
     File(PathBuf, #[source] io::Error),
+    /// It is not there.
+    #[error(
+        "the access file {0} is missing: `muster-master token --access-file {0} --name NAME --role admin` makes one"
+    )]
+    Missing(PathBuf),
     /// Others than its owner may change it.
     #[error("the access file {0} can be changed by others than its owner: chmod go-w it")]
     Exposed(PathBuf),
@@ -90,7 +95,13 @@ struct WireBinding {
 impl AccessTable {
     /// Reads a file.
     pub(crate) fn load(path: &Path) -> Result<AccessTable, AccessFileError> {
-        AccessTable::parse(&read(path)?).map_err(|sentence| AccessFileError::Malformed(path.to_owned(), sentence))
+        let text = read(path).map_err(|error| match error {
+            AccessFileError::File(path, error) if error.kind() == io::ErrorKind::NotFound => {
+                AccessFileError::Missing(path)
+            }
+            error => error,
+        });
+        AccessTable::parse(&text?).map_err(|sentence| AccessFileError::Malformed(path.to_owned(), sentence))
     }
 
     /// Reads the text of a file. The error names the place, and nothing of a digest.
@@ -256,6 +267,15 @@ mod tests {
         assert_eq!(bindings.role_of("jwt:ann", &[]), Some(Role::Viewer));
         assert_eq!(bindings.role_of("jwt:ann", &["ops".to_owned()]), Some(Role::Operator));
         assert_eq!(bindings.role_of("ops", &["jwt:ann".to_owned()]), None);
+    }
+
+    #[test]
+    fn a_file_that_is_missing_is_made_by_a_command() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("access.toml");
+        let refused = AccessTable::load(&path).unwrap_err().to_string();
+        let command = format!("`muster-master token --access-file {} --name NAME --role admin`", path.display());
+        assert!(refused.contains(&command), "{refused}");
     }
 
     #[test]

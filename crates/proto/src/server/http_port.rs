@@ -1,12 +1,15 @@
 //! The HTTP port, for what asks no gRPC: probes, and scrapes of metrics.
 //!
 //! It has an address of its own and needs no credentials: whoever reaches it can read the few
-//! pages, and can do nothing. A connection carries one request, within a bounded time, so that a
-//! slow client holds its place for seconds only.
+//! pages, and can do nothing. A connection carries one request, within a bounded time, and while
+//! all places are taken, the client that has been slowest to ask gives its place to the next: so
+//! slow clients keep no probe out, however many they are.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -20,13 +23,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prost::bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{sleep, timeout};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::KnownHosts;
 use super::metrics::{self, METRICS_TYPE, MetricsWriter};
 
-/// Connections at one time; further ones wait in the kernel. Probes and scrapes need a few.
-const MAX_CONNECTIONS: usize = 64;
+/// Connections at one time. Probes and scrapes need a few; a slow client costs a descriptor and
+/// some kilobytes.
+const MAX_CONNECTIONS: usize = 256;
+/// How long a connection has its place in any case: the head of a probe comes at once.
+const PLACE_FOR: Duration = Duration::from_millis(100);
 /// The head of a request is a few hundred bytes, and comes at once.
 const HEAD_WITHIN: Duration = Duration::from_secs(2);
 /// How long a connection may last in all.
@@ -70,20 +77,17 @@ impl HttpPort {
     /// Serves the pages until it is dropped.
     pub async fn serve(self, pages: Arc<impl HttpPages>) -> Infallible {
         tracing::info!("serving HTTP on {}", self.address);
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let hosts = Arc::new(self.hosts);
-        // Dropped with this future, and with it every connection.
-        let mut connections = tokio::task::JoinSet::new();
+        let mut places = ConnectionPlaces::default();
         loop {
-            let Ok(place) = places.clone().acquire_owned().await else { std::future::pending().await };
-            while connections.try_join_next().is_some() {}
+            places.wait_for_one().await;
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let (pages, hosts) = (pages.clone(), hosts.clone());
-                    connections.spawn(async move {
-                        // A client that is too slow, or speaks no HTTP, is cut.
-                        let _ = timeout(WITHIN, answer_one(stream, pages, hosts)).await;
-                        drop(place);
+                    let has_asked = Arc::new(AtomicBool::new(false));
+                    let answered = answer_one(stream, pages.clone(), hosts.clone(), has_asked.clone());
+                    // A client that is too slow, or speaks no HTTP, is cut.
+                    places.take(has_asked, async move {
+                        let _ = timeout(WITHIN, answered).await;
                     });
                 }
                 Err(error) => {
@@ -95,9 +99,62 @@ impl HttpPort {
     }
 }
 
+/// The connections, from the oldest on.
+#[derive(Debug, Default)]
+struct ConnectionPlaces {
+    taken: VecDeque<OpenConnection>,
+    /// Dropped with this, and with it every connection.
+    connections: JoinSet<()>,
+}
+
+/// A connection that has a place.
+#[derive(Debug)]
+struct OpenConnection {
+    since: Instant,
+    /// Whether the head of its request was read.
+    has_asked: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+impl ConnectionPlaces {
+    fn take(&mut self, has_asked: Arc<AtomicBool>, connection: impl Future<Output = ()> + Send + 'static) {
+        let task = self.connections.spawn(connection);
+        self.taken.push_back(OpenConnection { since: Instant::now(), has_asked, task });
+    }
+
+    /// Waits until there is a place: one that is free, or that of the oldest connection that has
+    /// not asked yet, else of the oldest.
+    async fn wait_for_one(&mut self) {
+        loop {
+            while self.connections.try_join_next().is_some() {}
+            self.taken.retain(|place| !place.task.is_finished());
+            if self.taken.len() < MAX_CONNECTIONS {
+                return;
+            }
+            let slowest = self.taken.iter().position(|place| !place.has_asked.load(Ordering::Relaxed)).unwrap_or(0);
+            let until = self.taken[slowest].since + PLACE_FOR;
+            if until <= Instant::now() {
+                self.taken[slowest].task.abort();
+                self.taken.remove(slowest);
+                return;
+            }
+            tokio::select! {
+                _ = self.connections.join_next() => {}
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+}
+
 /// Answers the one request of a connection.
-async fn answer_one(stream: TcpStream, pages: Arc<impl HttpPages>, hosts: Arc<KnownHosts>) -> Result<(), hyper::Error> {
+async fn answer_one(
+    stream: TcpStream,
+    pages: Arc<impl HttpPages>,
+    hosts: Arc<KnownHosts>,
+    has_asked: Arc<AtomicBool>,
+) -> Result<(), hyper::Error> {
     let service = service_fn(move |request: Request<Incoming>| {
+        has_asked.store(true, Ordering::Relaxed);
         let (pages, hosts) = (pages.clone(), hosts.clone());
         async move { Ok::<_, Infallible>(answer(&request, pages, &hosts).await) }
     });
@@ -155,8 +212,6 @@ fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
@@ -230,15 +285,32 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_says_nothing_does_not_hold_its_place() {
         let (address, _) = port().await;
-        let mut silent = Vec::new();
-        for _ in 0..MAX_CONNECTIONS {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            stream.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
-            silent.push(stream);
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        silent.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+        let mut answer = String::new();
+        let ended = timeout(Duration::from_secs(3600), silent.read_to_string(&mut answer)).await;
+        assert!(ended.is_ok(), "those who say nothing are cut");
+    }
+
+    /// However many they are, a slow client keeps the next one out for a moment.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_slow_to_ask_gives_its_place_to_the_next() {
+        let mut places = ConnectionPlaces::default();
+        let asked: Vec<_> = (0..MAX_CONNECTIONS).map(|number| Arc::new(AtomicBool::new(number != 7))).collect();
+        for has_asked in &asked {
+            places.take(has_asked.clone(), std::future::pending());
         }
-        let answer = asked(address, "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
-        let answer = timeout(Duration::from_secs(3600), answer).await.expect("those who say nothing are cut");
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let began = Instant::now();
+        places.wait_for_one().await;
+        assert_eq!(began.elapsed(), PLACE_FOR, "the clock is the test's own");
+        assert!(places.taken.iter().all(|place| place.has_asked.load(Ordering::Relaxed)), "the slow one is gone");
+        assert_eq!(places.taken.len(), MAX_CONNECTIONS - 1);
+        // Where all have asked, the oldest goes.
+        places.take(Arc::new(AtomicBool::new(true)), std::future::pending());
+        let youngest = places.taken.back().map(|place| place.task.id());
+        places.wait_for_one().await;
+        assert_eq!(places.taken.len(), MAX_CONNECTIONS - 1);
+        assert_eq!(places.taken.back().map(|place| place.task.id()), youngest);
     }
 
     #[tokio::test]
