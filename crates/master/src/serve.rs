@@ -70,7 +70,8 @@ pub(crate) fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> ServerFuture {
     let authority = peers.authority.as_ref().map(|(authority, _)| authority.clone());
-    // Workers serve masters alone, and a leader believes nobody else whose calls a standby forwards.
+    // Workers serve masters alone, and a leader believes nobody else whose calls a standby
+    // forwards.
     let as_master = peers.trust.as_ref().zip(peers.authority.as_ref()).map(|(trust, (_, held))| trust.showing(held));
     let sources = Arc::new(LogSources::new(as_master.clone()));
     let master = MasterServiceServer::new(MasterApi::new(slot.clone(), sources, election.clone(), archive))

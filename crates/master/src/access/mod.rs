@@ -275,8 +275,9 @@ impl AccessControl {
         }
     }
 
-    /// Refuses what no leader could make good. A leader's tables may be newer than a standby's, so a
-    /// token that is not known there goes on to it, and so does a user whose role is bound in them.
+    /// Refuses what no leader could make good. A leader's tables may be newer than a standby's, so
+    /// a token that is not known there goes on to it, and so does a user whose role is bound in
+    /// them.
     fn screen(&self, method: Method, shown: &PresentedCredential) -> Result<(), Refusal> {
         match self.examine(shown)? {
             CredentialCheck::Known(known) if known.has_bound_role() && !self.leads() => Ok(()),
@@ -450,8 +451,8 @@ impl AccessControl {
         let mut changes = credentials.changes.subscribe();
         let mut tables = self.slot.watch_access();
         loop {
-            // The tables of a standby and of the leader that it becomes are the same; a new term of a
-            // standby begins with others.
+            // The tables of a standby and of the leader that it becomes are the same; a new term of
+            // a standby begins with others.
             let table = tables.borrow_and_update().clone();
             let mut stored = table.changes();
             // What changed before is not in it.

@@ -53,7 +53,7 @@ pub enum JwksError {
 
 /// A key, and what it may have signed with: that is the key's to say, never a token's.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(super) struct VerifyingKey {
     pub(super) id: Option<String>,
     pub(super) key: DecodingKey,
     pub(super) algorithms: Vec<Algorithm>,
@@ -61,17 +61,18 @@ pub(super) struct Key {
 
 /// Reads the text of a set. Keys that are not taken are left out, as an issuer may have others for
 /// other uses.
-pub(super) fn parse(text: &[u8]) -> Result<Vec<Key>, JwksError> {
+pub(super) fn parse(text: &[u8]) -> Result<Vec<VerifyingKey>, JwksError> {
     let mut set: Value = serde_json::from_slice(text).map_err(|_| JwksError::Malformed)?;
     let Some(Value::Array(keys)) = set.get_mut("keys").map(Value::take) else { return Err(JwksError::Malformed) };
     if keys.len() > MAX_KEYS {
         return Err(JwksError::TooMany);
     }
-    let keys: Vec<Key> = keys.into_iter().filter_map(|key| taken(&serde_json::from_value(key).ok()?)).collect();
+    let keys: Vec<VerifyingKey> =
+        keys.into_iter().filter_map(|key| taken(&serde_json::from_value(key).ok()?)).collect();
     if keys.is_empty() { Err(JwksError::NoKey) } else { Ok(keys) }
 }
 
-fn taken(jwk: &Jwk) -> Option<Key> {
+fn taken(jwk: &Jwk) -> Option<VerifyingKey> {
     if jwk.common.public_key_use.as_ref().is_some_and(|public_use| *public_use != PublicKeyUse::Signature) {
         return None;
     }
@@ -94,7 +95,7 @@ fn taken(jwk: &Jwk) -> Option<Key> {
     let algorithms: Vec<Algorithm> =
         possible.iter().filter(|(name, _)| named.is_none_or(|named| named == *name)).map(|(_, taken)| *taken).collect();
     let key = DecodingKey::from_jwk(jwk).ok().filter(|_| !algorithms.is_empty())?;
-    Some(Key { id: jwk.common.key_id.clone(), key, algorithms })
+    Some(VerifyingKey { id: jwk.common.key_id.clone(), key, algorithms })
 }
 
 /// Reads the text of a set where it is. It blocks.

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
-use self::keys::Key;
+use self::keys::VerifyingKey;
 pub use self::keys::{JwksError, JwksSource};
 use crate::metrics::{MasterMetrics, Reloaded};
 
@@ -110,7 +110,7 @@ pub(crate) struct JwtIssuer {
 /// Keys, and what they have verified: with other keys, everything is verified anew.
 #[derive(Debug, Default)]
 struct KeySet {
-    keys: Vec<Key>,
+    keys: Vec<VerifyingKey>,
     /// Of the text that they are from.
     digest: [u8; 32],
     verified: Mutex<HashMap<[u8; 32], Arc<JwtIdentity>>>,
@@ -275,7 +275,7 @@ impl JwtIssuer {
 
 impl KeySet {
     /// The key with an id. A token that names none can be of the only one.
-    fn find(&self, id: Option<&str>) -> Option<&Key> {
+    fn find(&self, id: Option<&str>) -> Option<&VerifyingKey> {
         match (id, self.keys.as_slice()) {
             (Some(id), keys) => keys.iter().find(|key| key.id.as_deref() == Some(id)),
             (None, [only]) => Some(only),

@@ -17,7 +17,8 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Has the library use ring. The library keeps one provider for a process; nobody else installs one.
+/// Has the library use ring. The library keeps one provider for a process; nobody else installs
+/// one.
 pub(super) fn install() {
     // That it is installed already, by an earlier call, is as good.
     let _ = PROVIDER.install_default();

@@ -1,7 +1,5 @@
 //! Every way in which a token can be wrong.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
-
 use ::ring::rand::SystemRandom;
 use ::ring::rsa::KeyPair as RsaKeyPair;
 use ::ring::signature::{
