@@ -33,6 +33,7 @@ const STICKY: u32 = 0o1000;
 const GROUP_AND_OTHERS: u32 = 0o077;
 const OTHERS: u32 = 0o007;
 const OTHERS_WRITE: u32 = 0o002;
+const GROUP_WRITES: u32 = 0o020;
 
 /// Why a directory is not taken. It was left as it was.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub enum PrivateDirectoryError {
     Planted(PathBuf, u32),
     /// Others may enter it, and it is not ours to close.
     OpenToOthers(PathBuf),
+    /// Another user, or a group, can replace what lies in it.
+    Replaceable(PathBuf),
 }
 
 impl fmt::Display for PrivateDirectoryError {
@@ -68,6 +71,11 @@ impl fmt::Display for PrivateDirectoryError {
             PrivateDirectoryError::Planted(path, owner) => {
                 let path = path.display();
                 write!(f, "{path} was made by another user ({owner}) where everybody may: take another name or place")
+            }
+            PrivateDirectoryError::Replaceable(path) => {
+                let path = path.display();
+                write!(f, "another user or a group may write to {path}, and so replace what is made there: chown or ")?;
+                write!(f, "chmod g-w it, or take another place")
             }
             PrivateDirectoryError::OpenToOthers(path) => {
                 let (path, remedy) = (path.display(), remedy(path));
@@ -120,11 +128,35 @@ pub fn make_readable(path: &Path) -> Result<(), PrivateDirectoryError> {
 }
 
 /// Does the same, but makes a directory, and what is missing above it, that others may pass and not
-/// list, whatever the umask: what is in it is open to those whom it is given to.
+/// list, whatever the umask: what is in it is open to those whom it is given to. For them it is also
+/// refused if it, or a directory above it, is neither ours nor root's, or if its group may write to
+/// it: they could take away what lies there and put something else into its place.
 pub fn make_traversable(path: &Path) -> Result<(), PrivateDirectoryError> {
     refuse_planted(path)?;
-    make_traversable_parts(path).map_err(|error| PrivateDirectoryError::Unusable(path.to_owned(), error))?;
-    refuse_shared(path)
+    let unusable = |error| PrivateDirectoryError::Unusable(path.to_owned(), error);
+    make_traversable_parts(path).map_err(unusable)?;
+    refuse_shared(path)?;
+    match replaceable(path).map_err(unusable)? {
+        Some(part) => Err(PrivateDirectoryError::Replaceable(part)),
+        None => Ok(()),
+    }
+}
+
+/// The part of a path in which another user, or for its last part a group, can replace what is
+/// there.
+fn replaceable(path: &Path) -> io::Result<Option<PathBuf>> {
+    let us = rustix::process::geteuid().as_raw();
+    let whole = path.canonicalize()?;
+    if whole.metadata()?.mode() & GROUP_WRITES != 0 {
+        return Ok(Some(whole));
+    }
+    for part in whole.ancestors() {
+        let owner = part.metadata()?.uid();
+        if owner != 0 && owner != us {
+            return Ok(Some(part.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// Makes what is missing above a directory, so that others may pass, whatever the umask: for one
@@ -316,6 +348,25 @@ mod tests {
         assert_eq!(mode(&path), 0o750);
         set_mode(&path, 0o777);
         make_traversable(&path).expect_err("refused");
+    }
+
+    #[test]
+    fn what_others_could_replace_is_not_for_what_is_given_away() {
+        let (parent, path) = setting(0o711, &[]);
+        make_traversable(&path).expect("taken");
+        set_mode(&path, 0o775);
+        let refused = make_traversable(&path).expect_err("its group may write to it");
+        assert!(matches!(&refused, PrivateDirectoryError::Replaceable(part) if *part == path), "{refused}");
+        set_mode(&path, 0o711);
+        if muster_testenv::lacks("root", geteuid().is_root()) {
+            return;
+        }
+        for part in [path.as_path(), parent.path()] {
+            std::os::unix::fs::chown(part, Some(NOBODY), None).expect("given away");
+            assert!(make_traversable(&path).is_err(), "{} is another user's", part.display());
+            std::os::unix::fs::chown(part, Some(0), None).expect("taken back");
+        }
+        make_traversable(&path).expect("taken");
     }
 
     #[test]

@@ -148,10 +148,15 @@ impl Account {
         Ok(set_capabilities(None, sets)?)
     }
 
-    /// Gives a directory or file to the account, by its descriptor and not through a link.
+    /// Gives a directory or file to the account, by its descriptor and not through a link. If a
+    /// pipe has its place, the open does not wait for the other end.
     pub(crate) fn give(&self, path: &Path) -> io::Result<()> {
-        let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-        let file: File = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let file: File = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+        let kind = file.metadata()?.file_type();
+        if !kind.is_dir() && !kind.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is neither a file nor a directory"));
+        }
         let ProcessCredentials { uid, gid, .. } = self.credentials;
         std::os::unix::fs::fchown(file, Some(uid), Some(gid))
     }
@@ -307,6 +312,18 @@ mod tests {
         let numbered = Account::find(Some("4294967294")).expect("found").expect("another");
         assert_eq!((numbered.credentials.uid, numbered.credentials.gid), (u32::MAX - 1, u32::MAX - 1));
         assert!(matches!(Account::find(Some("4294967295")), Err(AccountError::Unknown)), "no change of user");
+    }
+
+    #[test]
+    fn what_another_program_put_in_its_place_is_not_given_away() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (pipe, link) = (root.path().join("pipe"), root.path().join("link"));
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).expect("made");
+        std::os::unix::fs::symlink("/etc/passwd", &link).expect("linked");
+        let own = rustix::process::geteuid().as_raw();
+        for place in [&pipe, &link] {
+            assert!(Account::of_number(own).give(place).is_err(), "{}", place.display());
+        }
     }
 
     fn mapping(given: &[&str]) -> Result<Accounts, (String, AccountError)> {

@@ -62,6 +62,16 @@ fn one_line(output: &Output) -> String {
 }
 
 #[test]
+fn a_directory_whose_name_is_no_text_in_one_line_is_refused() {
+    for flag in ["--work-dir", "--log-dir"] {
+        let output = start(&[flag, "/tmp/one\nMUSTER_MARK=two"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(flag) && said.contains("control characters"), "{said}");
+        assert!(!said.contains("\nMUSTER_MARK"), "{said}");
+    }
+}
+
+#[test]
 fn a_bad_value_is_named_with_what_would_be_right() {
     let (long, longer) = ("V".repeat(254), "V".repeat(301));
     let (long_value, long_name) = (format!("zone={}", &long[..64]), format!("{}=x", &long[..64]));

@@ -65,6 +65,7 @@ impl WorkerSettings {
             cache: state.join("cache"),
             state,
         };
+        check_texts(&directories)?;
         let host = match &self.host {
             Some(host) => host.clone(),
             None if listen.ip().is_unspecified() => detect::hostname(),
@@ -227,6 +228,18 @@ fn check_hello(config: &WorkerConfig) -> Result<(), ConfigError> {
     };
     let checked = Hello::try_from(v1::Hello::from(&hello));
     checked.map(|_| ()).map_err(|error| ConfigError::rule(format!("no master would take this worker: {error}")))
+}
+
+/// Programs are told of paths in variables, and people in logs: so a path is a text, in one line.
+fn check_texts(directories: &Directories) -> Result<(), ConfigError> {
+    let Directories { state, work, logs, cache: _ } = directories;
+    for (flag, path) in [("state-dir", state), ("work-dir", work), ("log-dir", logs)] {
+        if !path.to_str().is_some_and(|text| !text.contains(char::is_control)) {
+            let given = path.display().to_string().escape_debug().to_string();
+            return Err(ConfigError::value(flag, given, "a path in UTF-8 without control characters"));
+        }
+    }
+    Ok(())
 }
 
 fn check_addresses(name: &str, list: &[Arc<str>]) -> Result<(), ConfigError> {

@@ -35,6 +35,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const REDIRECTS: usize = 10;
 /// Time between two checks whether the attempt was killed.
 const LOOK: Duration = Duration::from_millis(100);
+/// What must come within a time that is spent waiting for it, so that a server that sends a byte now
+/// and then, and so is never silent, does not hold one of the few places for an hour.
+const LEAST_BYTES: u64 = 64 << 10;
+const LEAST_WINDOW: Duration = Duration::from_secs(60);
 /// Bytes that are read and written at once.
 const PIECE: usize = 256 << 10;
 
@@ -195,10 +199,15 @@ fn open(uri: &str, has_hash: bool, networks: &ArtifactNetworks) -> Result<Box<dy
     match ArtifactSource::parse(uri).map_err(FetchError::Source)? {
         ArtifactSource::File(path) => {
             let file = open_named(&path).map_err(FetchError::Read)?;
-            Ok(Box::new(file))
+            Ok(watched(file))
         }
         ArtifactSource::Web(uri) => download(uri, has_hash, networks),
     }
+}
+
+fn watched(from: impl Read + 'static) -> Box<dyn Read> {
+    let began = Instant::now();
+    Box::new(NotTooSlow::new(from, move || began.elapsed()))
 }
 
 /// A redirect out of TLS is followed for what has a hash alone: anybody on the way could answer it.
@@ -222,7 +231,7 @@ fn download(mut uri: Uri, has_hash: bool, networks: &ArtifactNetworks) -> Result
         match (status, header(LOCATION)) {
             // Only this status says that the whole file follows: 204 has none and 206 has a part of
             // one.
-            (StatusCode::OK, _) => return Ok(Box::new(Download(response.into_body().into_reader()))),
+            (StatusCode::OK, _) => return Ok(watched(Download(response.into_body().into_reader()))),
             (
                 StatusCode::MOVED_PERMANENTLY
                 | StatusCode::FOUND
@@ -257,6 +266,39 @@ struct Download<R>(R);
 impl<R: Read> Read for Download<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer).map_err(|error| io::Error::new(io::ErrorKind::ConnectionAborted, error.kind().to_string()))
+    }
+}
+
+/// A source that has failed when it is slower than the least rate. Only the time of its reads counts,
+/// and not that of a disk that is written to meanwhile.
+struct NotTooSlow<R, C> {
+    from: R,
+    clock: C,
+    waited: Duration,
+    came: u64,
+}
+
+impl<R: Read, C: Fn() -> Duration> NotTooSlow<R, C> {
+    /// The clock says how much time has passed since any beginning.
+    fn new(from: R, clock: C) -> NotTooSlow<R, C> {
+        NotTooSlow { from, clock, waited: Duration::ZERO, came: 0 }
+    }
+}
+
+impl<R: Read, C: Fn() -> Duration> Read for NotTooSlow<R, C> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let began = (self.clock)();
+        let count = self.from.read(buffer)?;
+        self.waited += (self.clock)().saturating_sub(began);
+        self.came += count as u64;
+        if self.waited >= LEAST_WINDOW {
+            if self.came < LEAST_BYTES && count > 0 {
+                let slow = "it sends less than 64 KiB a minute";
+                return Err(io::Error::new(io::ErrorKind::ConnectionAborted, slow));
+            }
+            (self.waited, self.came) = (Duration::ZERO, 0);
+        }
+        Ok(count)
     }
 }
 
@@ -392,6 +434,9 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
     use muster_testenv::SmallDisk;
     use muster_types::ArtifactUri;
 
@@ -436,6 +481,40 @@ mod tests {
 
     fn sha256(text: &str) -> [u8; 32] {
         Sha256::digest(text).into()
+    }
+
+    /// A source each of whose reads takes a second and brings this many bytes.
+    struct Drip(Rc<Cell<u64>>, usize);
+
+    impl Read for Drip {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.set(self.0.get() + 1);
+            // It ends after two hours.
+            let count = if self.0.get() > 7_200 { 0 } else { self.1.min(buffer.len()) };
+            buffer[..count].fill(b'a');
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn a_source_that_drips_is_given_up_and_a_slow_one_is_not() {
+        let setting = Setting::new();
+        let drip = |bytes| {
+            let time = Rc::new(Cell::new(0));
+            let clock = Rc::clone(&time);
+            let source = NotTooSlow::new(Drip(Rc::clone(&time), bytes), move || Duration::from_secs(clock.get()));
+            let target = setting.root.path().join("work/drip");
+            (copy(Box::new(source), &target, None, &setting.running), time.get())
+        };
+        let (result, took) = drip(1);
+        assert!(
+            matches!(&result, Err(FetchError::Broken(error)) if error.to_string().contains("64 KiB")),
+            "{result:?}"
+        );
+        assert_eq!(took, 60);
+        let (result, took) = drip(2_000);
+        assert!(result.is_ok(), "{result:?}");
+        assert_eq!(took, 7_201);
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub fn remove_old_logs(
             continue;
         };
         if !may_run(&attempt) {
-            match measure(entry.path()) {
+            match measure(entry.path(), now) {
                 Ok(logs) => ended.push(logs),
                 Err(error) => cleaned.count(Err(error)),
             }
@@ -80,16 +80,25 @@ pub fn remove_old_logs(
     Ok(cleaned)
 }
 
-fn measure(directory: PathBuf) -> io::Result<Logs> {
-    let mut logs = Logs { newest: fs::symlink_metadata(&directory)?.modified()?, bytes: 0, directory };
+fn measure(directory: PathBuf, now: SystemTime) -> io::Result<Logs> {
+    let newest = dated(&fs::symlink_metadata(&directory)?, now)?;
+    let mut logs = Logs { newest, bytes: 0, directory };
     for stream in STREAMS {
         // A link to a larger file would have the logs of others removed.
         if let Ok(metadata) = fs::symlink_metadata(logs.directory.join(stream)) {
-            logs.newest = logs.newest.max(metadata.modified()?);
+            logs.newest = logs.newest.max(dated(&metadata, now)?);
             logs.bytes += metadata.blocks() * 512;
         }
     }
     Ok(logs)
+}
+
+/// When it was written last. A program can date its own log as it likes: for a date in the future,
+/// the last change of any kind counts.
+fn dated(metadata: &fs::Metadata, now: SystemTime) -> io::Result<SystemTime> {
+    let modified = metadata.modified()?;
+    let changed = SystemTime::UNIX_EPOCH + Duration::new(metadata.ctime().try_into().unwrap_or(0), 0);
+    Ok(if modified > now { changed } else { modified })
 }
 
 #[cfg(test)]
@@ -132,10 +141,23 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_its_program_dates_in_the_future_is_not_kept_longer() {
+        let root = setting(1);
+        let day = Duration::from_secs(86_400);
+        let log = fs::File::options().write(true).open(root.path().join(attempt(1).to_string()).join("stdout"));
+        log.expect("opened").set_modified(SystemTime::now() + 1_000 * day).expect("dated");
+        let pass = |now| remove_old_logs(root.path(), day, u64::MAX, now, |_| false).expect("done").removed;
+        assert_eq!(pass(SystemTime::now()), 0);
+        assert_eq!(pass(SystemTime::now() + 2 * day), 1);
+    }
+
+    #[test]
     fn the_oldest_go_first_when_all_are_too_large() {
         let root = setting(3);
         let age = Duration::from_secs(3_600);
-        assert_eq!(remove_old_logs(root.path(), age, 20_000, SystemTime::now(), |_| false).expect("done").removed, 1);
+        // When none of their dates is in the future.
+        let soon = SystemTime::now() + Duration::from_secs(120);
+        assert_eq!(remove_old_logs(root.path(), age, 20_000, soon, |_| false).expect("done").removed, 1);
         assert!(!root.path().join(attempt(1).to_string()).exists());
         assert_eq!(left(root.path()), 2);
     }
