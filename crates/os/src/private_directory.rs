@@ -128,9 +128,9 @@ pub fn make_readable(path: &Path) -> Result<(), PrivateDirectoryError> {
 }
 
 /// Does the same, but makes a directory, and what is missing above it, that others may pass and not
-/// list, whatever the umask: what is in it is open to those whom it is given to. For them it is also
-/// refused if it, or a directory above it, is neither ours nor root's, or if its group may write to
-/// it: they could take away what lies there and put something else into its place.
+/// list, whatever the umask: what is in it is open to those whom it is given to. For them it is
+/// also refused if it, or a directory above it, is neither ours nor root's, or if its group may
+/// write to it: they could take away what lies there and put something else into its place.
 pub fn make_traversable(path: &Path) -> Result<(), PrivateDirectoryError> {
     refuse_planted(path)?;
     let unusable = |error| PrivateDirectoryError::Unusable(path.to_owned(), error);

@@ -35,8 +35,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const REDIRECTS: usize = 10;
 /// Time between two checks whether the attempt was killed.
 const LOOK: Duration = Duration::from_millis(100);
-/// What must come within a time that is spent waiting for it, so that a server that sends a byte now
-/// and then, and so is never silent, does not hold one of the few places for an hour.
+/// What must come within a time that is spent waiting for it, so that a server that sends a byte
+/// now and then, and so is never silent, does not hold one of the few places for an hour.
 const LEAST_BYTES: u64 = 64 << 10;
 const LEAST_WINDOW: Duration = Duration::from_secs(60);
 /// Bytes that are read and written at once.
@@ -269,8 +269,8 @@ impl<R: Read> Read for Download<R> {
     }
 }
 
-/// A source that has failed when it is slower than the least rate. Only the time of its reads counts,
-/// and not that of a disk that is written to meanwhile.
+/// A source that has failed when it is slower than the least rate. Only the time of its reads
+/// counts, and not that of a disk that is written to meanwhile.
 struct NotTooSlow<R, C> {
     from: R,
     clock: C,
