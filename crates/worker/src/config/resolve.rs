@@ -234,7 +234,7 @@ fn check_hello(config: &WorkerConfig) -> Result<(), ConfigError> {
 fn check_texts(directories: &Directories) -> Result<(), ConfigError> {
     let Directories { state, work, logs, cache: _ } = directories;
     for (flag, path) in [("state-dir", state), ("work-dir", work), ("log-dir", logs)] {
-        if !path.to_str().is_some_and(|text| !text.contains(char::is_control)) {
+        if path.to_str().is_none_or(|text| text.contains(char::is_control)) {
             let given = path.display().to_string().escape_debug().to_string();
             return Err(ConfigError::value(flag, given, "a path in UTF-8 without control characters"));
         }
