@@ -13,12 +13,16 @@ GOCODE := golang-google-grpc-dev golang-google-genproto-dev golang-google-protob
 MONITORING := prometheus-client==0.25.0 PyYAML==6.0.4
 KUBERNETES := kubernetes-validate==1.37.0 PyYAML==6.0.4
 COMPOSE := docker-compose==1.29.2
+CARGO_DEB := 3.8.0
+# Where `make install` puts things, below DESTDIR.
+PREFIX ?= /usr/local
+DESTDIR ?=
 CORPUS ?=
 SEEDS ?= 1:10000
 # Every file of the testkit's tests but the folder of `test-cluster` and the files of `test-clients` and `test-monitoring`.
 PROCESSES = $(filter-out clients grpcurl monitoring,$(basename $(notdir $(wildcard crates/testkit/tests/*.rs))))
 
-.PHONY: help tools etcd namespaces grpcio generators languages java-client clients monitoring golden build release check fix test test-units test-processes test-cluster test-clients test-monitoring demo bench bench-failover fuzz buf deny kubernetes image test-deploy
+.PHONY: help tools etcd namespaces grpcio generators languages java-client clients monitoring golden build release check fix test test-units test-processes test-cluster test-clients test-monitoring demo bench bench-failover fuzz buf deny kubernetes image install packaging package test-deploy
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,9 +45,11 @@ generators: grpcio $(TOOLS)/es/.installed ## What generates code of the protos a
 	    && apt-get install -y -qq --no-install-recommends protobuf-compiler protoc-gen-go-1-5 libprotobuf-java $$(command -v javac >/dev/null || echo default-jdk-headless) >/dev/null; } \
 	  || { echo "error: the test of languages needs protobuf-compiler, protoc-gen-go, libprotobuf-java and a JDK: install them" >&2; exit 1; }
 
-test-deploy: $(PROTOC_TOOL) kubernetes etcd ## Deployments: units are checked; manifests are rendered, checked, and run in namespaces of this machine, where all pods are replaced under load (as root).
+test-deploy: $(PROTOC_TOOL) kubernetes packaging etcd ## Deployments: units are checked; manifests are rendered, checked, and run in namespaces of this machine, where all pods are replaced under load (as root).
 	$(CARGO) build --locked --workspace --bins --examples
 	python3 tests/deploy/units.py target/debug
+	deploy/package target/debug target/debug/muster.deb --fast
+	python3 tests/deploy/package.py target/debug/muster.deb
 	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/compose.py $(TOOLS)/kubernetes/docker_compose-*.whl target/debug
 	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/rendered.py
 	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/rollout.py single target/debug
@@ -133,6 +139,18 @@ fuzz: $(PROTOC_TOOL) ## Seeds of the simulated world beyond those of the tests: 
 image: release ## The container image, from scratch with buildah, into target/muster-image.tar; the programs stay below 30 MiB.
 	deploy/container/image target/release
 
+install: release ## Install programs, units, completions and manual pages into DESTDIR/PREFIX (by default /usr/local), and /etc/muster.
+	deploy/install target/release "$(DESTDIR)" "$(PREFIX)"
+
+packaging: $(TOOLS)/bin/cargo-deb ## What makes and checks a Debian package: cargo-deb, and help2man, lintian and adduser from Debian.
+	@{ command -v help2man && command -v lintian && command -v adduser; } >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends help2man lintian adduser >/dev/null; } \
+	  || { echo "error: a Debian package needs help2man, lintian and adduser: install them" >&2; exit 1; }
+
+package: release packaging ## The Debian package, into target/muster.deb, checked by lintian.
+	deploy/package target/release target/muster.deb
+	lintian --fail-on error,warning target/muster.deb
+
 bench: release ## Measure on this machine; OUTPUT=json for JSON.
 	$(CARGO) build --release -p muster-testkit --bin muster-bench
 	target/release/muster-bench $(if $(filter json,$(OUTPUT)),-o json)
@@ -144,6 +162,10 @@ bench-failover: release etcd ## Measure failovers, and submissions and drivers t
 deny: ## Licences and sources of the dependencies (installs cargo-deny into .tools).
 	test -x $(TOOLS)/bin/cargo-deny || $(CARGO) install --root $(TOOLS) --locked cargo-deny
 	$(TOOLS)/bin/cargo-deny --all-features check licenses bans sources
+
+# Nothing that is shipped depends on it.
+$(TOOLS)/bin/cargo-deb:
+	$(CARGO) install --quiet --debug --root $(TOOLS) --locked cargo-deb@$(CARGO_DEB)
 
 # The compiler of etcd's protos, at the path that .cargo/config.toml names: the machine's, Debian's, or last one that is built here.
 $(PROTOC_TOOL):
