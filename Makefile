@@ -49,6 +49,7 @@ test-deploy: $(PROTOC_TOOL) kubernetes packaging etcd ## Deployments: units are 
 	$(CARGO) build --locked --workspace --bins --examples
 	python3 tests/deploy/units.py target/debug
 	deploy/package target/debug target/debug/muster.deb --fast
+	lintian --fail-on error,warning target/debug/muster.deb
 	python3 tests/deploy/package.py target/debug/muster.deb
 	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/compose.py $(TOOLS)/kubernetes/docker_compose-*.whl target/debug
 	PYTHONPATH=$(TOOLS)/kubernetes python3 tests/deploy/rendered.py
