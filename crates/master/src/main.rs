@@ -2,12 +2,14 @@
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use muster_config::LogFormat;
 use muster_master::config::{self, MasterInvocation};
 use muster_master::{add_first_token, add_token, error_line, run};
+use muster_tls::RotationStep;
 use muster_types::WallTime;
+use muster_units::TimeSpan;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -55,6 +57,11 @@ fn carry_out(invocation: MasterInvocation) -> Result<(), StartFailure> {
             println!("the token of a first administrator is in {}", token.display());
             Ok(())
         }
+        MasterInvocation::RotateCa(directory, at_once) => {
+            let step = muster_tls::rotate(&directory, SystemTime::now(), at_once)?;
+            println!("{}", step_line(step));
+            Ok(())
+        }
         MasterInvocation::Token(wanted) => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
             let expires = wanted.ttl.map(|ttl| WallTime(u64::try_from(now + ttl.as_millis()).unwrap_or(u64::MAX)));
@@ -92,6 +99,28 @@ fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     // If this is refused, the master serves as many as it may.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// What a step of a rotation has done, and what comes next.
+fn step_line(step: RotationStep) -> String {
+    // In whole minutes, rounded up.
+    let left = |at: SystemTime| {
+        let seconds = at.duration_since(SystemTime::now()).unwrap_or_default().as_secs();
+        TimeSpan(Duration::from_secs(seconds.div_ceil(60).max(1) * 60))
+    };
+    match step {
+        RotationStep::Added(digest, next) => format!(
+            "a second CA is trusted; its digest is {digest}. It may sign in {}: then run this again",
+            left(next)
+        ),
+        RotationStep::Signs(digest, next) => format!(
+            "the CA {digest} signs now, and people log in by it. The old one may be taken away in {}: then run this \
+             again",
+            left(next)
+        ),
+        RotationStep::Alone(digest) => format!("the CA {digest} is the only one now"),
+        RotationStep::NotBefore(next) => format!("nothing was done: the next step is due in {}", left(next)),
+    }
 }
 
 fn serve(settings: config::MasterSettings) -> Result<(), StartFailure> {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use muster_proto::server::{HttpPort, KnownHosts};
 use muster_store::{Candidacy, Candidate, NewCluster, OpenError};
-use muster_tls::{Authority, ClientTrust, OwnCertificate, ServerTls, TlsError, Trust, connections};
+use muster_tls::{Authority, ClientTrust, OwnCertificate, ServerTls, TlsError, connections};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -106,8 +106,8 @@ where
         let reached = reached(tls, &address, bound);
         ServerTls::new(authority, reached, own.as_deref(), clients.clone()).map_err(RunError::Tls)
     });
-    let tls = tls.transpose()?;
-    let trust = tls.as_ref().map(|tls| Trust::in_ca(tls.authority().pem())).transpose().map_err(RunError::Tls)?;
+    let tls = tls.transpose()?.map(Arc::new);
+    let trust = tls.as_ref().map(|tls| tls.trust().clone());
     let reporter = HealthReporter::new();
     let health = Health::new(reporter.clone()).await;
     let (slot, metrics) = (Arc::new(LeaderSlot::default()), Arc::new(MasterMetrics::default()));
@@ -153,10 +153,13 @@ where
         };
         reloads.spawn(keep_looking(Reloaded::ClientCa, metrics.clone(), look));
     }
-    let authority = tls.as_ref().map(|tls| (tls.authority().clone(), tls.certificate().clone()));
-    let incoming = connections(listener, tls.as_ref().map(ServerTls::acceptor), MAX_CONNECTIONS);
+    let incoming = connections(listener, tls.as_ref().map(|tls| tls.acceptor()), MAX_CONNECTIONS);
+    if let Some(tls) = tls.clone() {
+        reloads.spawn(keep_looking(Reloaded::Ca, metrics.clone(), move || tls.look()));
+    }
+    let renewing = tls.clone();
     let renewed = async move {
-        match &tls {
+        match &renewing {
             Some(tls) => {
                 let failed = |error| tracing::error!(error = crate::error_line(&error), "no new certificate");
                 tls.keep_renewed(SystemTime::now, failed).await
@@ -165,12 +168,7 @@ where
         }
     };
     let names = settings.tls.iter().flat_map(|tls| tls.names.iter().cloned());
-    let peers = Peers {
-        hosts: KnownHosts::of(bound, names.chain([address.clone()])),
-        trust: trust.clone(),
-        authority,
-        access: access.clone(),
-    };
+    let peers = Peers { hosts: KnownHosts::of(bound, names.chain([address.clone()])), tls, access: access.clone() };
     let serving = serve(incoming, &slot, &election, archive, reporter, peers, metrics.calls.clone(), stopped);
     let mut serving = tokio::spawn(serving);
 

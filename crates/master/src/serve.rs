@@ -13,7 +13,7 @@ use muster_proto::v1::application_service_server::{self, ApplicationServiceServe
 use muster_proto::v1::master_service_server::{self, MasterServiceServer};
 use muster_proto::v1::worker_link_service_server::{self, WorkerLinkServiceServer};
 use muster_store::{Archive, LeaderWatch};
-use muster_tls::{Authority, HeldCertificate, Incoming, Trust};
+use muster_tls::{Incoming, ServerTls};
 use tonic::codec::CompressionEncoding::Gzip as GZIP;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
@@ -45,10 +45,8 @@ pub(crate) const SERVICES: [&str; 4] = [
 pub(crate) struct Peers {
     /// The names by which clients may call this master.
     pub(crate) hosts: KnownHosts,
-    /// The other masters that are trusted; connections to them are in the clear without.
-    pub(crate) trust: Option<Trust>,
     /// The CA that certifies workers, and what this master shows to them; none without TLS.
-    pub(crate) authority: Option<(Arc<Authority>, HeldCertificate)>,
+    pub(crate) tls: Option<Arc<ServerTls>>,
     /// Who may do what.
     pub(crate) access: Arc<AccessControl>,
 }
@@ -69,10 +67,9 @@ pub(crate) fn serve(
     calls: Arc<CallMetrics>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> ServerFuture {
-    let authority = peers.authority.as_ref().map(|(authority, _)| authority.clone());
-    // Workers serve masters alone, and a leader believes nobody else whose calls a standby
-    // forwards.
-    let as_master = peers.trust.as_ref().zip(peers.authority.as_ref()).map(|(trust, (_, held))| trust.showing(held));
+    // Workers serve masters alone, and a leader believes nobody else in whose name a call is
+    // forwarded.
+    let as_master = peers.tls.as_ref().map(|tls| tls.trust().showing(tls.certificate()));
     let sources = Arc::new(LogSources::new(as_master.clone()));
     let master = MasterServiceServer::new(MasterApi::new(slot.clone(), sources, election.clone(), archive))
         .accept_compressed(GZIP)
@@ -82,7 +79,7 @@ pub(crate) fn serve(
         .accept_compressed(GZIP)
         .send_compressed(GZIP)
         .max_decoding_message_size(MAX_REQUEST);
-    let callers = AccessServiceServer::new(AccessApi::new(slot.clone(), authority, peers.access.clone()))
+    let callers = AccessServiceServer::new(AccessApi::new(slot.clone(), peers.tls, peers.access.clone()))
         .accept_compressed(GZIP)
         .send_compressed(GZIP)
         .max_decoding_message_size(MAX_REQUEST);

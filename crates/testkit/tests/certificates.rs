@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use muster_testenv::company::Company;
 use muster_testkit::{AccessFile, Cluster, Options};
@@ -50,5 +52,64 @@ fn a_person_with_a_certificate_of_the_company_logs_in_and_owns_what_it_submits()
     assert!(whoami.contains("cert:ann") && whoami.contains("submitter"), "{whoami}");
     let output = muster(&["submit", "--wait", "--id", "d", "--", "/bin/echo", "mine"]);
     assert!(output.status.success() && said(&output).contains("mine"), "{}", said(&output));
-    assert!(said(&muster(&["get", "driver", "d"])).contains("cert:ann"));
+    assert!(said(&muster(&["get", "driver", "d", "-o", "json"])).contains("\"cert:ann\""));
+}
+
+/// The steps of a rotation, without their waits, under calls that may not fail.
+#[test]
+fn a_ca_is_exchanged_without_a_failed_call() {
+    let home = tempfile::tempdir().expect("a directory");
+    let access = AccessFile::new();
+    let token = home.path().join("token");
+    std::fs::write(&token, access.token("ann", "operator")).expect("written");
+    let mut cluster = Cluster::start(access.asked_for(over_tls()));
+    let ca = cluster.ca().expect("it is over TLS");
+    let pki = ca.parent().expect("a directory").to_owned();
+    let log = cluster.dir().join("master.log");
+    let (address, program) = (cluster.address().to_owned(), cluster.binaries().path("muster"));
+    let run = {
+        let (home, ca) = (home.path().to_owned(), ca.clone());
+        move |args: &[&str]| {
+            let mut command = Command::new(&program);
+            command.args(["--master", &address, "--ca"]).arg(&ca).arg("--token-file").arg(&token).args(args);
+            let output = command.env("XDG_CONFIG_HOME", &home).output().expect("muster runs");
+            (output.status.success(), said(&output))
+        }
+    };
+    let over = Arc::new(AtomicBool::new(false));
+    let calling = {
+        let (run, over) = (run.clone(), over.clone());
+        std::thread::spawn(move || {
+            let mut calls = 0;
+            while !over.load(Ordering::Relaxed) {
+                let (is_done, said) = run(&["list", "workers", "-o", "name"]);
+                assert!(is_done && said == "w1\n", "call {calls}: {said}");
+                calls += 1;
+            }
+            calls
+        })
+    };
+    let in_force = || std::fs::read_to_string(&log).expect("a log").matches("a changed file is in force").count();
+    for (step, expected) in ["is trusted", "signs now", "the only one"].into_iter().enumerate() {
+        if step == 2 {
+            // Its certificate is of the old CA: a day has passed for a worker that runs.
+            cluster.kill_agent("w1");
+            std::fs::remove_file(cluster.worker_state("w1").join("worker.crt")).expect("there is one");
+            cluster.start_worker("w1");
+        }
+        let mut rotate = Command::new(cluster.binaries().path("muster-master"));
+        let output = rotate.args(["rotate-ca", "--at-once", "--pki"]).arg(&pki).output().expect("it runs");
+        assert!(output.status.success() && said(&output).contains(expected), "{}", said(&output));
+        for _ in 0..600 {
+            if in_force() > step {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        assert_eq!(in_force(), step + 1, "{}", std::fs::read_to_string(&log).expect("a log"));
+    }
+    let (is_done, said) = run(&["submit", "--wait", "--", "/bin/echo", "hello"]);
+    assert!(is_done && said.contains("hello"), "{said}");
+    over.store(true, Ordering::Relaxed);
+    assert!(calling.join().expect("no call failed") > 0);
 }

@@ -17,11 +17,12 @@ use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKey
 use rustls::sign::CertifiedKey;
 
 use crate::digest::{digest_of, digest_of_key};
+use crate::fetch::pem_of;
 use crate::{TlsError, names};
 
 /// The files of a CA's directory.
-const CERTIFICATE: &str = "ca.crt";
-const KEY: &str = "ca.key";
+pub(crate) const CERTIFICATE: &str = "ca.crt";
+pub(crate) const KEY: &str = "ca.key";
 
 /// By what a directory is known to be a CA's.
 const OWN: OwnFiles = OwnFiles { marks: &[CERTIFICATE, KEY], others: &[] };
@@ -32,7 +33,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long a CA holds.
 const CA_LIFE: Duration = DAY.saturating_mul(3_653);
 /// Certificates hold from a little earlier than now, because clocks differ.
-const SKEW: Duration = Duration::from_secs(3600);
+pub(crate) const SKEW: Duration = Duration::from_secs(3600);
 
 /// A certificate that was signed for another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,9 +44,10 @@ pub struct IssuedCertificate {
     pub expires: SystemTime,
 }
 
-/// A CA that can sign.
+/// A CA that can sign, and those that are trusted beside it while one takes the place of another.
 #[derive(Debug)]
 pub struct Authority {
+    directory: PathBuf,
     certificate: CertificateDer<'static>,
     pem: String,
     digest: KeyDigest,
@@ -67,20 +69,11 @@ impl Authority {
         make_private(directory, OWN)?;
         let pair = match exists(&key)? {
             true => read_key(&key)?,
-            false => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?,
+            false => new_key()?,
         };
-        let now = SystemTime::now();
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "Muster CA");
-        // It signs certificates and no further CA.
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.not_before = (now - SKEW).into();
-        params.not_after = (now + CA_LIFE).into();
-        let signed = params.self_signed(&pair)?;
         // The key first: a directory with a certificate is whole.
         write(&key, &pair.serialize_pem())?;
-        write(&certificate, &signed.pem())?;
+        write(&certificate, &self_signed(&pair, SystemTime::now())?)?;
         Authority::open(directory)
     }
 
@@ -107,7 +100,12 @@ impl Authority {
             return Err(TlsError::Malformed(key_path, "key of the certificate beside it"));
         }
         let issuer = Issuer::from_ca_cert_der(&certificate, pair)?;
-        Ok(Authority { certificate, pem, digest, issuer })
+        Ok(Authority { directory: directory.to_owned(), certificate, pem, digest, issuer })
+    }
+
+    /// Where it was read.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// What the CA is pinned by.
@@ -115,7 +113,8 @@ impl Authority {
         self.digest
     }
 
-    /// The CA's certificate, as PEM.
+    /// The certificates of all CAs that are trusted, as PEM; that of the one that signs comes
+    /// first.
     pub fn pem(&self) -> &str {
         &self.pem
     }
@@ -138,7 +137,7 @@ impl Authority {
         let expires = SystemTime::now() + life;
         request.params = short_lived(vec![names::worker(uid)], expires)?;
         let signed = request.signed_by(&self.issuer)?;
-        Ok(IssuedCertificate { chain: format!("{}{}", signed.pem(), self.pem), expires })
+        Ok(IssuedCertificate { chain: format!("{}{}", signed.pem(), pem_of(&self.certificate)), expires })
     }
 
     /// A key and a certificate for a master that is reached under these names and addresses, with
@@ -153,6 +152,23 @@ impl Authority {
         let key = rustls::crypto::ring::sign::any_supported_type(&key)?;
         Ok(CertifiedKey::new(vec![signed.der().clone(), self.certificate.clone()], key))
     }
+}
+
+/// A key for a CA.
+pub(crate) fn new_key() -> Result<KeyPair, TlsError> {
+    Ok(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?)
+}
+
+/// The certificate of a CA with a key, as PEM.
+pub(crate) fn self_signed(pair: &KeyPair, now: SystemTime) -> Result<String, TlsError> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "Muster CA");
+    // It signs certificates and no further CA.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.not_before = (now - SKEW).into();
+    params.not_after = (now + CA_LIFE).into();
+    Ok(params.self_signed(pair)?.pem())
 }
 
 /// What is signed for a process of the cluster: for server and client, under these names, of which

@@ -50,7 +50,8 @@ fn is_of_plaintext(error: &io::Error) -> bool {
     matches!(cause, Some(rustls::Error::InvalidMessage(_)))
 }
 
-fn pem_of(certificate: &CertificateDer<'_>) -> String {
+/// A certificate as PEM.
+pub(crate) fn pem_of(certificate: &CertificateDer<'_>) -> String {
     pem::encode_config(
         &pem::Pem::new("CERTIFICATE", certificate.as_ref()),
         pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),

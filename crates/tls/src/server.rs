@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ResolvesServerCert;
@@ -32,7 +33,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(3600);
 /// The TLS of a master's server.
 #[derive(Debug)]
 pub struct ServerTls {
-    authority: Arc<Authority>,
+    authority: ArcSwap<Authority>,
+    /// The CAs, for everybody who was given them.
+    trust: Trust,
     /// The names and addresses under which the master is reached.
     reached: Vec<String>,
     certificate: HeldCertificate,
@@ -56,9 +59,10 @@ impl ServerTls {
         certificate.show(authority.issue_master(&reached, LIFE)?);
         let own = own.map(|own| own.held().clone());
         let shown = ByName { role: names::MASTER, of_role: certificate.clone(), own };
-        let verifier = PeerVerifier { cluster: Trust::in_ca(authority.pem())?, clients, is_mandatory: false };
+        let trust = Trust::in_ca(authority.pem())?;
+        let verifier = PeerVerifier { cluster: trust.clone(), clients, is_mandatory: false };
         let acceptor = Acceptor::new(verifier, Arc::new(shown), false)?;
-        Ok(ServerTls { authority: Arc::new(authority), reached, certificate, acceptor })
+        Ok(ServerTls { authority: ArcSwap::from_pointee(authority), trust, reached, certificate, acceptor })
     }
 
     /// The certificate of this master, to be shown to workers.
@@ -67,8 +71,31 @@ impl ServerTls {
     }
 
     /// The CA behind the certificates.
-    pub fn authority(&self) -> &Arc<Authority> {
-        &self.authority
+    pub fn authority(&self) -> Arc<Authority> {
+        self.authority.load_full()
+    }
+
+    /// Trust in the CAs. Whoever holds it learns of new ones.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Reads the directory of the CA again. Returns whether it has changed: then the CAs in it are
+    /// trusted from now on, and the first one signs, this master's own certificate at once. What
+    /// was read before stays where the files make no sense.
+    pub fn look(&self) -> Result<bool, TlsError> {
+        let before = self.authority();
+        let read = Authority::open(before.directory())?;
+        if read.pem() == before.pem() {
+            return Ok(false);
+        }
+        // Others trust the new CA before anything is signed by it.
+        self.trust.replace(read.pem())?;
+        if read.digest() != before.digest() {
+            self.certificate.show(read.issue_master(&self.reached, LIFE)?);
+        }
+        self.authority.store(Arc::new(read));
+        Ok(true)
     }
 
     /// What shakes hands with clients.
@@ -95,7 +122,7 @@ impl ServerTls {
     }
 
     fn renew(&self) -> Result<(), TlsError> {
-        let next = self.authority.issue_master(&self.reached, LIFE)?;
+        let next = self.authority().issue_master(&self.reached, LIFE)?;
         self.certificate.show(next);
         Ok(())
     }

@@ -48,6 +48,8 @@ pub struct Trust {
     /// What a server is shown that asks for a certificate.
     shown: Option<Arc<dyn ResolvesClientCert>>,
     names: AcceptedNames,
+    /// A file that is read again for each connection.
+    file: Option<Arc<Path>>,
 }
 
 #[derive(Debug)]
@@ -74,7 +76,7 @@ enum AcceptedNames {
 
 impl Trust {
     fn new(cas: TrustedCas, names: AcceptedNames) -> Trust {
-        Trust { cas: Arc::new(ArcSwap::from_pointee(cas)), shown: None, names }
+        Trust { cas: Arc::new(ArcSwap::from_pointee(cas)), shown: None, names, file: None }
     }
 
     /// Trust in the CAs of a PEM text.
@@ -110,11 +112,15 @@ impl Trust {
 
     /// Trusts these CAs from now on, in all clones. Returns whether they are others.
     pub fn replace(&self, pem: &str) -> Result<bool, TlsError> {
-        if self.cas.load().pem == pem {
+        let before = self.cas.load();
+        if before.pem == pem {
             return Ok(false);
         }
-        self.cas.store(Arc::new(TrustedCas::in_ca(pem)?));
-        Ok(true)
+        let new = TrustedCas::in_ca(pem)?;
+        // The same may be written in another way.
+        let is_other = certificates_of(&before.pem) != certificates_of(pem);
+        self.cas.store(Arc::new(new));
+        Ok(is_other)
     }
 
     /// What the first CA is known by.
@@ -142,17 +148,19 @@ impl Trust {
 
     /// Trust in the CAs of a PEM file.
     pub fn in_file(path: &Path) -> Result<Trust, TlsError> {
-        let unreadable = |error| TlsError::File(path.to_owned(), error);
-        let mut pem = String::new();
-        let file = File::open(path).map_err(unreadable)?;
-        file.take(MAX_FILE).read_to_string(&mut pem).map_err(unreadable)?;
-        Trust::in_ca(&pem)
+        Trust::in_ca(&read_file(path)?)
     }
 
     /// The trust of a person or a program that names it by a file: of the CAs in it, which may be
-    /// those of a master's own certificate, or of this machine's where it is [`MACHINE`].
+    /// those of a master's own certificate, or of this machine's where it is [`MACHINE`]. The file
+    /// is read again for each connection: a worker exchanges that of its programs when the CA is
+    /// exchanged, and they may run for weeks.
     pub fn named(file: &Path) -> Result<Trust, TlsError> {
-        if file.as_os_str() == MACHINE { Trust::in_machine() } else { Ok(Trust::in_file(file)?.or_own_certificates()) }
+        if file.as_os_str() == MACHINE {
+            return Trust::in_machine();
+        }
+        let trust = Trust::in_file(file)?.or_own_certificates();
+        Ok(Trust { file: Some(file.into()), ..trust })
     }
 
     /// Trust in the CA of a digest, which must be in the server's chain.
@@ -166,6 +174,10 @@ impl Trust {
 
     /// The configuration of the next connection.
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        // A file that cannot be read, or makes no sense, leaves the CAs as they are.
+        if let Some(pem) = self.file.as_ref().and_then(|file| read_file(file).ok()) {
+            let _ = self.replace(&pem);
+        }
         let config = self.cas.load().config.clone();
         let Some(shown) = &self.shown else { return config };
         let mut config = (*config).clone();
@@ -209,6 +221,18 @@ impl TrustedCas {
         let clients = WebPkiClientVerifier::builder_with_provider(roots, provider()).build()?;
         Ok(TrustedCas { config: finished(config), clients, pem, first })
     }
+}
+
+fn read_file(path: &Path) -> Result<String, TlsError> {
+    let unreadable = |error| TlsError::File(path.to_owned(), error);
+    let mut pem = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE).read_to_string(&mut pem).map_err(unreadable)?;
+    Ok(pem)
+}
+
+fn certificates_of(pem: &str) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(pem.as_bytes()).flatten().collect()
 }
 
 /// The certificates in a text of PEM, as those of CAs.

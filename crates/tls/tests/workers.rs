@@ -64,7 +64,7 @@ async fn greeting(address: &str, mut connector: Connector) -> Result<String, Str
 
 async fn master(authority: Authority) -> (String, mpsc::Receiver<Option<PeerCertificate>>, ServerTlsParts) {
     let tls = Arc::new(ServerTls::new(authority, Vec::new(), None, None).unwrap());
-    let parts = (tls.authority().clone(), tls.certificate().clone());
+    let parts = (tls.authority(), tls.certificate().clone());
     let (address, seen) = serve(move |tcp| {
         let tls = tls.clone();
         async move { tls.acceptor().accept(tcp).await }

@@ -110,6 +110,11 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
         .as_ref()
         .map(|ca| WorkerCertificate::open(&directories.state, opened.identity.uid, ca.trust.clone(), token.clone()));
     let certified = certified.transpose().map_err(AgentError::Tls)?;
+    let certified = match config.trust {
+        // What an operator gave is the operator's to exchange.
+        Some(_) => certified,
+        None => certified.map(|mine| mine.keeping_cas(&directories.state, Some(&directories.work))),
+    };
     let shown = certified.as_ref().map(WorkerCertificate::shown);
     let start = runner_start(&config, &opened.layout);
     let first = adopt_or_start(&start).await.map_err(AgentError::Runner)?;

@@ -32,6 +32,9 @@ use crate::status::AgentStatus;
 /// The CA in the state directory. It is named in `STATE_OTHERS`, as key and certificate are.
 const CA: &str = "ca.crt";
 
+/// What stands before the digest of a CA that is no longer the first. Readers of PEM skip it.
+const JOINED_BY: &str = "# joined by ";
+
 /// How long a master may take for a connection, and for its answer.
 const CONNECT_WITHIN: Duration = Duration::from_millis(1_500);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -62,6 +65,9 @@ pub struct WorkerCertificate {
     /// Where the chain is kept.
     file: PathBuf,
     trust: Trust,
+    /// Where the CAs are kept for the next start, and where for programs, if they are this
+    /// worker's to keep.
+    ca_files: Option<(PathBuf, Option<PathBuf>)>,
     token: Option<BearerToken>,
     /// How much of a tenth of its life earlier than others this worker renews.
     of_tenth: f64,
@@ -96,9 +102,12 @@ pub async fn find_ca(pin: Option<KeyDigest>, masters: &[String], state_dir: &Pat
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         stored => Some(stored.map_err(failed)?),
     };
-    let stored = stored.filter(|pem| pin.is_none_or(|pin| digest_of_ca(pem) == Some(pin)));
+    let is_of = |pem: &str, pin| digest_of_ca(pem) == Some(pin) || joined_by(pem).contains(&pin);
+    let stored = stored.filter(|pem| pin.is_none_or(|pin| is_of(pem, pin)));
     match (stored, pin) {
-        (Some(pem), _) => Ok(Some(pem)),
+        (Some(pem), _) => {
+            Ok(Some(pem.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect()))
+        }
         (None, None) => Ok(None),
         (None, Some(pin)) => {
             let pem = ask_for_ca(masters, pin).await;
@@ -111,6 +120,11 @@ pub async fn find_ca(pin: Option<KeyDigest>, masters: &[String], state_dir: &Pat
 /// Whether a worker of this state directory knows whom to trust from an earlier join.
 pub fn has_joined(state_dir: &Path) -> bool {
     state_dir.join(CA).exists()
+}
+
+/// The CAs that a worker has joined by, as the file of those that it trusts tells beside them.
+fn joined_by(text: &str) -> Vec<KeyDigest> {
+    text.lines().filter_map(|line| line.strip_prefix(JOINED_BY)?.parse().ok()).collect()
 }
 
 async fn ask_for_ca(masters: &[String], pin: KeyDigest) -> String {
@@ -147,7 +161,42 @@ impl WorkerCertificate {
         let until = watch::Sender::new(newest.as_ref().map(|newest| newest.expires));
         #[expect(clippy::cast_precision_loss, reason = "a random number")]
         let of_tenth = clock::entropy() as f64 / u64::MAX as f64;
-        Ok(WorkerCertificate { uid, key, held, newest, until, file, trust, token, of_tenth })
+        Ok(WorkerCertificate { uid, key, held, newest, until, file, trust, ca_files: None, token, of_tenth })
+    }
+
+    /// The same, which keeps the CAs that it learns of: those of a state directory were not given
+    /// by an operator, who would have to exchange them.
+    #[must_use]
+    pub fn keeping_cas(self, state_dir: &Path, for_programs: Option<&Path>) -> WorkerCertificate {
+        let programs = for_programs.map(|directory| directory.join(CA));
+        WorkerCertificate { ca_files: Some((state_dir.join(CA), programs)), ..self }
+    }
+
+    /// Trusts the CAs of the cluster as a master has told them with a certificate: one may be about
+    /// to take the place of another.
+    fn learn(&self, cas: &str) -> Result<(), TlsError> {
+        let before = self.trust.pem();
+        if !self.trust.replace(cas)? {
+            return Ok(());
+        }
+        tracing::info!("the CAs of the cluster have changed");
+        let Some((kept, programs)) = &self.ca_files else {
+            tracing::warn!("exchange the file of --ca before this worker is started again");
+            return Ok(());
+        };
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error| TlsError::File(path, error)
+        };
+        // The token that this worker may be started with again names the CA that it joined by.
+        let mut known: Vec<KeyDigest> = fs::read_to_string(kept).map(|text| joined_by(&text)).unwrap_or_default();
+        known.extend(digest_of_ca(&before).filter(|digest| !known.contains(digest)));
+        let lines: String = known.iter().map(|digest| format!("{JOINED_BY}{digest}\n")).collect();
+        muster_os::file::replace_private(kept, format!("{lines}{cas}")).map_err(failed(kept))?;
+        match programs {
+            Some(file) => muster_os::file::replace(file, cas).map_err(failed(file)),
+            None => Ok(()),
+        }
     }
 
     /// What masters are shown from now on.
@@ -258,6 +307,10 @@ impl WorkerCertificate {
             // It is asked for again after a restart.
             tracing::warn!(%error, file = %self.file.display(), "cannot keep the certificate");
         }
+        if let Err(error) = self.learn(&issued.ca_certificates) {
+            // They come again with the next certificate.
+            tracing::warn!(error = in_one_line(&error), "cannot keep the CAs of the cluster");
+        }
         tracing::info!(master, "has a certificate");
         self.until.send_replace(Some(newest.expires));
         self.newest = Some(newest);
@@ -282,4 +335,45 @@ impl NotIssued {
 fn spread(pause: Duration) -> Duration {
     let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1);
     pause + Duration::from_millis(clock::entropy() % millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_tls::Authority;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn cas_that_are_learnt_are_kept_for_the_next_start_and_its_old_token() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let (old, new) = (Authority::create(&path("old")).unwrap(), Authority::create(&path("new")).unwrap());
+        let (state, programs) = (path("state"), path("programs"));
+        for made in [&state, &programs] {
+            fs::create_dir(made).unwrap();
+        }
+        fs::write(state.join(CA), old.pem()).unwrap();
+        let found = find_trust(None, Some(old.digest()), &[], &state, &programs).await.unwrap().unwrap();
+        let open = |trust: &Trust| WorkerCertificate::open(&state, WorkerUid(7), trust.clone(), None).unwrap();
+        let worker = open(&found.trust).keeping_cas(&state, Some(&programs));
+        let both = format!("{}{}", new.pem(), old.pem());
+        for learnt in [both.as_str(), new.pem()] {
+            worker.learn(learnt).unwrap();
+            assert_eq!(found.trust.pem(), learnt, "whoever dials knows it");
+            assert_eq!(fs::read_to_string(&found.file).unwrap(), learnt, "programs do, too");
+            // A container is started with the token that it was first given.
+            for pin in [None, Some(old.digest()), Some(new.digest())] {
+                let again = find_trust(None, pin, &[], &state, &programs).await.unwrap().unwrap();
+                assert_eq!(again.trust.pem(), learnt, "{pin:?}");
+            }
+        }
+        assert!(worker.learn("no CA").is_err());
+        assert_eq!(found.trust.pem(), new.pem(), "what makes no sense takes nothing away");
+
+        // What an operator gave stays as it is.
+        let given = Trust::in_ca(old.pem()).unwrap();
+        open(&given).learn(&both).unwrap();
+        assert_eq!(given.pem(), both);
+        assert!(!fs::read_to_string(state.join(CA)).unwrap().contains(old.pem()));
+    }
 }

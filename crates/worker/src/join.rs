@@ -33,11 +33,13 @@ pub async fn join(config: JoinConfig) -> Result<(), JoinError> {
     let _lock = state::lock(state_dir)?;
     let identity = Identity::load_or_make(state_dir)?;
     let pin = config.token.as_ref().and_then(JoinToken::pin);
+    let is_given = config.trust.is_some();
     let trust = match config.trust {
         Some(given) => given.trust,
         None => Trust::in_ca(&find_ca(pin, &config.masters, state_dir).await?.ok_or(JoinError::NoTrust)?)?,
     };
     let token = config.token.as_ref().and_then(|token| BearerToken::new(token.bearer()).ok());
     let certificate = WorkerCertificate::open(state_dir, identity.uid, trust, token)?;
+    let certificate = if is_given { certificate } else { certificate.keeping_cas(state_dir, None) };
     certificate.obtain(config.masters).await.map_err(JoinError::Refused)
 }

@@ -7,7 +7,7 @@ use muster_proto::errors::Failure;
 use muster_proto::time::timestamp;
 use muster_proto::v1::access_service_server::AccessService;
 use muster_proto::{FieldViolations, v1, validate};
-use muster_tls::{Authority, TlsError};
+use muster_tls::{Authority, ServerTls, TlsError};
 use muster_types::{Caller, WallTime};
 use tonic::{Request, Response, Status};
 
@@ -20,7 +20,7 @@ use crate::leader::{LeaderContext, LeaderSlot};
 pub(crate) struct AccessApi {
     slot: Arc<LeaderSlot>,
     /// The CA that certifies workers; none without TLS.
-    authority: Option<Arc<Authority>>,
+    tls: Option<Arc<ServerTls>>,
     access: Arc<AccessControl>,
 }
 
@@ -28,12 +28,8 @@ pub(crate) struct AccessApi {
 const LIFE: Duration = Duration::from_secs(24 * 3600);
 
 impl AccessApi {
-    pub(crate) fn new(
-        slot: Arc<LeaderSlot>,
-        authority: Option<Arc<Authority>>,
-        access: Arc<AccessControl>,
-    ) -> AccessApi {
-        AccessApi { slot, authority, access }
+    pub(crate) fn new(slot: Arc<LeaderSlot>, tls: Option<Arc<ServerTls>>, access: Arc<AccessControl>) -> AccessApi {
+        AccessApi { slot, tls, access }
     }
 
     fn issue(
@@ -44,7 +40,7 @@ impl AccessApi {
     ) -> Result<v1::IssueWorkerCertificateResponse, Failure> {
         let validate::IssueWorkerCertificate { worker, certificate_request } =
             validate::issue_worker_certificate(wire)?;
-        let Some(authority) = &self.authority else {
+        let Some(authority) = self.tls.as_ref().map(|tls| tls.authority()) else {
             let message = "it does not speak TLS, so there are no certificates".to_owned();
             return Err(Failure::WrongState { subject: "this master".to_owned(), message });
         };

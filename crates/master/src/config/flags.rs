@@ -110,6 +110,18 @@ pub enum StoreCommand {
         #[arg(long, value_name = "DIRECTORY")]
         out: PathBuf,
     },
+    /// Take the next step of exchanging the CA of a cluster: first a new CA is trusted, a day later
+    /// it signs, and a week after that the old one is taken away. Masters read the directory again;
+    /// those that share a store each get a copy after each step.
+    RotateCa {
+        /// Directory of the CA.
+        #[arg(long, value_name = "DIRECTORY", env = "MUSTER_PKI")]
+        pki: PathBuf,
+        /// Do not wait until all workers have learnt of it: those that have not yet must be told
+        /// by hand, with --ca.
+        #[arg(long)]
+        at_once: bool,
+    },
     /// Make a token, add its digest to an access file, and print it: this once.
     Token {
         /// The access file; it is made if there is none.

@@ -29,6 +29,8 @@ pub enum MasterInvocation {
     Restore(PathBuf, Location),
     /// Make a CA in a directory.
     Init(PathBuf),
+    /// Take the next step of exchanging the CA in a directory, waiting for nobody if so.
+    RotateCa(PathBuf, bool),
     /// Make a token.
     Token(NewTokenRequest),
 }
@@ -54,6 +56,7 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<MasterSettings, 
         MasterInvocation::Recover(_)
         | MasterInvocation::Restore(..)
         | MasterInvocation::Init(_)
+        | MasterInvocation::RotateCa(..)
         | MasterInvocation::Token(_) => Err(ConfigError::rule("this is not about serving")),
     }
 }
@@ -72,6 +75,7 @@ pub fn invocation(args: impl IntoIterator<Item = OsString>) -> Result<MasterInvo
         Some(StoreCommand::Recover { store }) => Ok(MasterInvocation::Recover(location(store)?)),
         Some(StoreCommand::Restore { file, store }) => Ok(MasterInvocation::Restore(file, location(store)?)),
         Some(StoreCommand::Init { out }) => Ok(MasterInvocation::Init(out)),
+        Some(StoreCommand::RotateCa { pki, at_once }) => Ok(MasterInvocation::RotateCa(pki, at_once)),
         Some(StoreCommand::Token { access_file, name, role, ttl }) => {
             let ttl = ttl.map(|span| span.0);
             Ok(MasterInvocation::Token(NewTokenRequest { access_file, name, grant: role, ttl }))

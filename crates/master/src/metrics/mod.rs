@@ -29,10 +29,13 @@ pub(crate) enum Reloaded {
     ClientCa,
     /// The keys of the issuer of JWTs.
     Jwks,
+    /// The cluster's CA.
+    Ca,
 }
 
 impl Reloaded {
-    pub(crate) const ALL: [Reloaded; 4] = [Reloaded::Access, Reloaded::Certificate, Reloaded::ClientCa, Reloaded::Jwks];
+    pub(crate) const ALL: [Reloaded; 5] =
+        [Reloaded::Access, Reloaded::Certificate, Reloaded::ClientCa, Reloaded::Jwks, Reloaded::Ca];
 
     /// Its word, as in the page of metrics and in logs.
     pub(crate) fn as_str(self) -> &'static str {
@@ -41,6 +44,7 @@ impl Reloaded {
             Reloaded::Certificate => "certificate",
             Reloaded::ClientCa => "client_ca",
             Reloaded::Jwks => "jwks",
+            Reloaded::Ca => "ca",
         }
     }
 }
