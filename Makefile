@@ -22,7 +22,7 @@ SEEDS ?= 1:10000
 # Every file of the testkit's tests but the folder of `test-cluster` and the files of `test-clients` and `test-monitoring`.
 PROCESSES = $(filter-out clients grpcurl monitoring,$(basename $(notdir $(wildcard crates/testkit/tests/*.rs))))
 
-.PHONY: help tools etcd namespaces grpcio generators languages java-client clients monitoring golden build release check fix test test-units test-processes test-cluster test-clients test-monitoring demo bench bench-failover fuzz buf deny kubernetes image install packaging package test-deploy
+.PHONY: help tools etcd namespaces grpcio generators languages java-client clients monitoring golden build release check fix test test-units test-processes test-cluster test-clients test-monitoring demo bench bench-failover fuzz fuzz-wire buf deny kubernetes image install packaging package test-deploy
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -136,6 +136,10 @@ demo: $(PROTOC_TOOL) ## Bring up a cluster, count the words of a corpus on it (C
 fuzz: $(PROTOC_TOOL) ## Seeds of the simulated world beyond those of the tests: make fuzz SEEDS=first:count. A failure prints its replay.
 	$(CARGO) build --locked -p muster-testkit --bin muster-fuzz
 	target/debug/muster-fuzz $(SEEDS)
+
+fuzz-wire: $(PROTOC_TOOL) ## A million hostile messages to every method of a master and a worker: make fuzz-wire MESSAGES=count.
+	$(CARGO) build --locked --workspace --bins
+	target/debug/muster-fuzz-wire $(or $(MESSAGES),1000000)
 
 image: release ## The container image, from scratch with buildah, into target/muster-image.tar; the programs stay below 30 MiB.
 	deploy/container/image target/release

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::text::excerpt;
+use crate::text::{excerpt, shorten};
 
 /// The most violations that are kept of one request; further ones are only counted. This bounds the
 /// answer to a request that is wrong everywhere.
@@ -62,6 +62,14 @@ impl fmt::Display for Path<'_> {
     }
 }
 
+/// The most bytes of a message: some show what was sent, and an answer must not carry it all back.
+const MAX_MESSAGE_BYTES: usize = 512;
+
+fn bounded(mut message: String) -> String {
+    shorten(&mut message, MAX_MESSAGE_BYTES);
+    message
+}
+
 /// One bad field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldViolation {
@@ -86,13 +94,14 @@ impl FieldViolations {
 
     /// A single bad field.
     pub fn of(field: impl Into<String>, message: impl Into<String>) -> FieldViolations {
-        FieldViolations { list: vec![FieldViolation { field: field.into(), message: message.into() }], more: 0 }
+        let violation = FieldViolation { field: field.into(), message: bounded(message.into()) };
+        FieldViolations { list: vec![violation], more: 0 }
     }
 
     /// Notes a bad field.
     pub fn add(&mut self, path: &Path<'_>, message: impl Into<String>) {
         if self.list.len() < MAX_VIOLATIONS {
-            self.list.push(FieldViolation { field: path.to_string(), message: message.into() });
+            self.list.push(FieldViolation { field: path.to_string(), message: bounded(message.into()) });
         } else {
             self.more += 1;
         }

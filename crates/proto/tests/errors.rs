@@ -26,8 +26,9 @@ macro_rules! failures {
     };
 }
 
+/// Longer than the headers of any answer.
 fn text() -> String {
-    "x".to_owned()
+    "x".repeat(100_000)
 }
 
 failures! {
@@ -78,6 +79,16 @@ fn every_failure_says_its_code_its_reason_and_whether_it_was_done() {
         // A change that may have been made is never UNAVAILABLE: libraries repeat that on their
         // own.
         assert!(verdict == Verdict::NotApplied || code != Code::Unavailable);
+    }
+}
+
+/// An answer travels in headers, which peers bound, often at 8 KiB, in base64.
+#[test]
+fn no_failure_carries_back_all_that_was_sent() {
+    for (failure, _, reason) in every_failure() {
+        let status = Status::from(failure);
+        assert!(status.message().len() <= 1024 + "…".len(), "{reason}");
+        assert!(status.details().len() < 2500, "{reason}: {}", status.details().len());
     }
 }
 

@@ -10,7 +10,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::{DOMAIN, reason};
 use crate::FieldViolations;
 use crate::render::pending_sentence;
-use crate::text::shorten;
+use crate::text::{excerpt, shorten};
 
 /// Why a request was not answered as asked. Every handler makes its statuses from this enum.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -332,7 +332,7 @@ impl Failure {
     fn metadata(&self) -> HashMap<String, String> {
         let mut metadata = HashMap::new();
         let mut put = |key: &str, value: &dyn ToString| {
-            metadata.insert(key.to_owned(), value.to_string());
+            metadata.insert(key.to_owned(), excerpt(&value.to_string(), MAX_DETAIL_BYTES).to_owned());
         };
         match self {
             Failure::NotLeader { leader, epoch } => {
@@ -411,17 +411,18 @@ impl Failure {
                 details.set_retry_info(Some(RETRY_LEADER));
             }
             Failure::QueueFull { what } => {
-                details.add_quota_failure_violation(what, "full");
+                details.add_quota_failure_violation(excerpt(what, MAX_DETAIL_BYTES), "full");
                 details.set_retry_info(Some(RETRY_QUEUE));
             }
             Failure::RateLimited { caller, what, wait } => {
-                details.add_quota_failure_violation(caller, *what);
+                details.add_quota_failure_violation(excerpt(caller, MAX_DETAIL_BYTES), *what);
                 details.set_retry_info(Some(wait.unwrap_or(RETRY_QUEUE)));
             }
             Failure::StoreFull | Failure::StoreRestored => {
                 details.set_retry_info(Some(RETRY_ROOM));
             }
             Failure::WrongState { subject, message } => {
+                let (subject, message) = (excerpt(subject, MAX_DETAIL_BYTES), excerpt(message, MAX_MESSAGE_BYTES));
                 details.add_precondition_failure_violation(reason::WRONG_STATE, subject, message);
             }
             Failure::NeverFits(pending) => {
@@ -430,10 +431,10 @@ impl Failure {
                 }
             }
             Failure::AlreadyExists { kind, name } => {
-                details.set_resource_info(format!("{DOMAIN}/{kind}"), name, "", "exists");
+                details.set_resource_info(format!("{DOMAIN}/{kind}"), excerpt(name, MAX_DETAIL_BYTES), "", "exists");
             }
             Failure::NotFound { kind, name } => {
-                details.set_resource_info(format!("{DOMAIN}/{kind}"), name, "", "not found");
+                details.set_resource_info(format!("{DOMAIN}/{kind}"), excerpt(name, MAX_DETAIL_BYTES), "", "not found");
             }
             Failure::BadRequest(violations) => {
                 for violation in violations.list() {
@@ -476,6 +477,8 @@ impl Failure {
 /// Statuses travel in headers, which peers bound (often at 8 KiB, with the details in base64 beside
 /// the message).
 const MAX_MESSAGE_BYTES: usize = 1024;
+/// The most bytes of one text in the details, which may be what the caller has sent.
+const MAX_DETAIL_BYTES: usize = 256;
 
 fn bounded(mut message: String) -> String {
     if message.len() > MAX_MESSAGE_BYTES {
