@@ -118,8 +118,8 @@ async fn a_client_has_the_highest_role_of_its_user_and_its_groups_at_a_leader_an
         (company.client("ann", Some("ops"), &[], 2, DAY), "cert:ann", v1::Role::Operator),
         (company.client("bob", Some("ops"), &[], 3, DAY), "cert:bob", v1::Role::Operator),
         (company.client("system:master", Some("ops"), &[], 4, DAY), "cert:system:master", v1::Role::Operator),
-        // What no role is bound to is nobody, whoever else has that name.
-        (company.client("root", None, &[], 5, DAY), "system:anonymous", v1::Role::Unspecified),
+        // Whoever else has that name, no role is bound to this user.
+        (company.client("root", None, &[], 5, DAY), "cert:root", v1::Role::Unspecified),
     ];
     for (signed, caller, role) in expected {
         for master in pair.masters() {
@@ -149,12 +149,12 @@ async fn a_certificate_that_is_only_told_of_is_nobodys() {
     assert!(ClientChain::from_bytes(&bytes).is_some());
     let stranger = pair.company.client("root", None, &[], 2, DAY);
     for master in pair.masters() {
-        for shown in [None, Some(&stranger)] {
+        for (shown, caller) in [(None, "system:anonymous"), (Some(&stranger), "cert:root")] {
             let mut client = AccessServiceClient::new(pair.channel(master, shown).await);
             let mut request = Request::new(v1::GetCallerRequest {});
             request.metadata_mut().insert_bin(FORWARDED_CERTIFICATE, MetadataValue::from_bytes(&bytes));
             let said = client.get_caller(request).await.unwrap().into_inner();
-            assert_eq!(said.caller, "system:anonymous");
+            assert_eq!(said.caller, caller);
         }
     }
 }

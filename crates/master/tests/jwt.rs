@@ -146,7 +146,7 @@ async fn a_user_of_an_issuer_has_its_role_at_a_leader_and_at_a_standby() {
                 v1::Role::Submitter,
             ),
             ("system:master", vec!["ops"], "jwt:system:master", v1::Role::Operator),
-            ("root", vec![], "system:anonymous", v1::Role::Unspecified),
+            ("root", vec![], "jwt:root", v1::Role::Unspecified),
         ] {
             let token = pair.key.token(user, &groups, HOUR);
             assert_eq!(caller(master, &token).await.unwrap(), (name.to_owned(), role));
@@ -201,6 +201,7 @@ async fn a_role_is_bound_and_taken_away_while_its_user_watches() {
     let bob = pair.key.token("bob", &["staff"], HOUR);
     for master in pair.masters() {
         assert_eq!(reason_of(&listing(master, &bob).await.unwrap_err()).as_deref(), Some("ROLE_REQUIRED"));
+        assert_eq!(caller(master, &bob).await.unwrap(), ("jwt:bob".to_owned(), v1::Role::Unspecified));
     }
     let mut access = AccessServiceClient::new(pair.standby.channel().await);
     let bind = |principal, role: v1::Role| v1::BindRoleRequest {
@@ -241,6 +242,9 @@ async fn a_role_is_bound_and_taken_away_while_its_user_watches() {
     for master in pair.masters() {
         assert_eq!(reason_of(&listing(master, &bob).await.unwrap_err()).as_deref(), Some("ROLE_REQUIRED"));
     }
+    let audit = pair.leader.into_audit().await;
+    let is_refusal = |line: &str| line.contains(r#""caller":"jwt:bob","by":"jwt""#) && line.contains("ROLE_REQUIRED");
+    assert!(audit.lines().any(is_refusal), "{audit}");
 }
 
 /// Calls a method that asks for a role.

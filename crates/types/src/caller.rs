@@ -74,6 +74,11 @@ pub enum Caller {
         /// What it may do.
         role: Role,
     },
+    /// A person or a program that a certificate or a JWT names, and to whom no role is bound.
+    Unbound {
+        /// Its name.
+        name: String,
+    },
     /// A worker, by its certificate.
     Worker(WorkerUid),
     /// A worker where there is no TLS: its token does not say which.
@@ -103,6 +108,7 @@ impl Caller {
             Caller::Local => Some(Role::Admin),
             Caller::User { role, .. } => Some(*role),
             Caller::Anonymous
+            | Caller::Unbound { .. }
             | Caller::Worker(_)
             | Caller::AnyWorker { .. }
             | Caller::Joining { .. }
@@ -116,6 +122,7 @@ impl Caller {
             Caller::User { name, .. } => Some(name),
             Caller::Anonymous
             | Caller::Local
+            | Caller::Unbound { .. }
             | Caller::Worker(_)
             | Caller::AnyWorker { .. }
             | Caller::Joining { .. }
@@ -134,7 +141,7 @@ impl fmt::Display for Caller {
         match self {
             Caller::Anonymous => f.write_str("system:anonymous"),
             Caller::Local => f.write_str("system:local"),
-            Caller::User { name, .. } => f.write_str(name),
+            Caller::User { name, .. } | Caller::Unbound { name } => f.write_str(name),
             Caller::Worker(uid) => write!(f, "system:worker:{uid}"),
             Caller::AnyWorker { name } => write!(f, "system:worker:{name}"),
             Caller::Joining { name } => write!(f, "system:joining:{name}"),

@@ -84,7 +84,8 @@ async fn list(master: &MasterClient, show: ShowArgs) -> Result<(), CommandFailur
 pub(super) async fn whoami(master: &MasterClient) -> Result<(), CommandFailure> {
     let caller = master.ask(master.client().get_caller()).await?;
     let role = match caller.role() {
-        Role::Unspecified => String::new(),
+        Role::Unspecified if caller.caller.starts_with("system:") => String::new(),
+        Role::Unspecified => " (no role: an administrator binds one with `muster access bind`)".to_owned(),
         role => format!(" ({})", crate::output::role_word(role)),
     };
     put(&format!("{}{role}\n", caller.caller))

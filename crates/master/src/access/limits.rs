@@ -71,6 +71,7 @@ impl CallLimiter {
         match caller {
             Caller::User { .. } | Caller::Attempt { .. } => {}
             Caller::Anonymous
+            | Caller::Unbound { .. }
             | Caller::Local
             | Caller::Worker(_)
             | Caller::AnyWorker { .. }

@@ -130,7 +130,9 @@ impl KnownCaller {
     /// Whether its role is bound to it, not part of what it has shown.
     fn has_bound_role(&self) -> bool {
         match self.proof {
-            CallerProof::Jwt | CallerProof::Certificate(_) => matches!(self.caller, Caller::User { .. }),
+            CallerProof::Jwt | CallerProof::Certificate(_) => {
+                matches!(self.caller, Caller::User { .. } | Caller::Unbound { .. })
+            }
             CallerProof::Local | CallerProof::Nothing | CallerProof::Token(_) | CallerProof::Attempt => false,
         }
     }
@@ -156,8 +158,6 @@ enum CredentialCheck {
     Known(KnownCaller),
     /// A credential that this master does not know, and the leader may.
     ForLeader,
-    /// A user that is known, and to whom no role is bound as far as this master knows.
-    NoRole(String),
 }
 
 impl CredentialCheck {
@@ -264,14 +264,11 @@ impl AccessControl {
                 Ok(()) => Ok(known),
                 Err(failure) => Err(Refusal { failure, known: Some(Box::new(known)) }),
             },
-            // What only a leader can tell is nobody here, and so is who has no role.
-            CredentialCheck::ForLeader | CredentialCheck::NoRole(_)
-                if table::permit(method, &Caller::Anonymous).is_ok() =>
-            {
+            // What only a leader can tell is nobody here.
+            CredentialCheck::ForLeader if table::permit(method, &Caller::Anonymous).is_ok() => {
                 Ok(KnownCaller { caller: Caller::Anonymous, proof: CallerProof::Nothing, expires: None })
             }
             CredentialCheck::ForLeader => Err(unknown().into()),
-            CredentialCheck::NoRole(user) => Err(no_role(user).into()),
         }
     }
 
@@ -283,10 +280,7 @@ impl AccessControl {
             CredentialCheck::Known(known) if known.has_bound_role() && !self.leads() => Ok(()),
             CredentialCheck::Known(known) => table::permit(method, &known.caller)
                 .map_err(|failure| Refusal { failure, known: Some(Box::new(known)) }),
-            CredentialCheck::NoRole(user) if self.leads() => {
-                table::permit(method, &Caller::Anonymous).map_err(|_| no_role(user).into())
-            }
-            CredentialCheck::ForLeader | CredentialCheck::NoRole(_) => Ok(()),
+            CredentialCheck::ForLeader => Ok(()),
         }
     }
 
@@ -425,10 +419,11 @@ impl AccessControl {
         let unfit = |message| Failure::BadCredential { message: format!("this user cannot be one here: {message}") };
         Principal::User(name.clone()).check().map_err(unfit)?;
         let in_file = credentials.table.load().bindings.role_of(&name, groups);
-        Ok(match in_file.max(self.slot.access().roles().role_of(&name, groups)) {
-            Some(role) => CredentialCheck::known(Caller::User { name, role }, proof, Some(expires)),
-            None => CredentialCheck::NoRole(name),
-        })
+        let caller = match in_file.max(self.slot.access().roles().role_of(&name, groups)) {
+            Some(role) => Caller::User { name, role },
+            None => Caller::Unbound { name },
+        };
+        Ok(CredentialCheck::known(caller, proof, Some(expires)))
     }
 
     /// A token of the access file, else of the store, as far as this master follows it.
@@ -524,11 +519,6 @@ fn until(at: WallTime) -> Duration {
 fn unknown() -> Failure {
     let message = "this credential is not known here, or was revoked; see who gave it to you".to_owned();
     Failure::BadCredential { message }
-}
-
-fn no_role(user: String) -> Failure {
-    let needed = "who has a role, by itself or by a group (`muster access bind`),".to_owned();
-    Failure::RoleRequired { caller: user, needed }
 }
 
 /// The bearer of a call; `None` where there is none. The scheme is compared as HTTP does.

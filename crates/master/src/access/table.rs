@@ -77,6 +77,10 @@ pub(super) fn permit(method: Method, caller: &Caller) -> Result<(), Failure> {
         (Rule::Anyone, _) | (_, Caller::Local) | (Rule::UsersAndAttempts(_), Caller::Attempt { .. }) => true,
         (Rule::Workers | Rule::UsersAndWorkers(_), Caller::Worker(_) | Caller::AnyWorker { .. }) => true,
         (_, Caller::Anonymous) => return Err(Failure::NoCredential),
+        (_, Caller::Unbound { .. }) => {
+            let needed = "who has a role, by itself or by a group (`muster access bind`),".to_owned();
+            return Err(Failure::RoleRequired { caller: caller.to_string(), needed });
+        }
         (Rule::Users(least) | Rule::UsersAndAttempts(least) | Rule::UsersAndWorkers(least), caller) => {
             caller.role() >= Some(least)
         }
@@ -100,60 +104,61 @@ mod tests {
 
     use super::*;
 
-    /// One line per method: who may, of anonymous, viewer, submitter, operator, admin, worker, one
-    /// that joins, and attempt. It is written by hand from docs/design/security.md, so that a slip
-    /// in the table shows.
+    /// One line per method: who may, of anonymous, a user without a role, viewer, submitter,
+    /// operator, admin, worker, one that joins, and attempt. It is written by hand from
+    /// docs/design/security.md, so that a slip in the table shows.
     const MATRIX: &str = "\
-HealthCheck asvoxwjt
-HealthList asvoxwjt
-HealthWatch asvoxwjt
-AccessGetCaller asvoxwjt
-AccessIssueWorkerCertificate asvoxwjt
-AccessCreateToken ---ox---
-AccessListTokens ---ox---
-AccessRevokeToken ---ox---
-AccessBindRole ----x---
-AccessUnbindRole ----x---
-AccessListRoleBindings ----x---
-Reflect -svox---
-ReflectAlpha -svox---
-ApplicationRegisterApplication --vox--t
-ApplicationWatchApplication --vox--t
-ApplicationRequestExecutors --vox--t
-ApplicationKillExecutors --vox--t
-ApplicationUnregisterApplication --vox--t
-MasterSubmitDriver --vox---
-MasterGetDriver -svox---
-MasterListDrivers -svox---
-MasterKillDriver --vox---
-MasterGetApplication -svox---
-MasterListApplications -svox---
-MasterKillApplication --vox---
-MasterListExecutors -svox---
-MasterGetWorker -svoxw--
-MasterListWorkers -svox---
-MasterDrainWorker ---oxw--
-MasterUndrainWorker ---oxw--
-MasterForgetWorker ---ox---
-MasterRevokeWorker ---ox---
-MasterForgetAttempt ---ox---
-MasterEndQuarantined ---ox---
-MasterGetCluster -svox---
-MasterWatchEvents -svox---
-MasterReadLog --vox---
-MasterWatchLeader asvoxwjt
-MasterStepDown ---ox---
-MasterBackup ----x---
-WorkerLinkLink -----w--
-WorkerGetInventory --------
-WorkerReadLog --------
-WorkerDrain --------
+HealthCheck ausvoxwjt
+HealthList ausvoxwjt
+HealthWatch ausvoxwjt
+AccessGetCaller ausvoxwjt
+AccessIssueWorkerCertificate ausvoxwjt
+AccessCreateToken ----ox---
+AccessListTokens ----ox---
+AccessRevokeToken ----ox---
+AccessBindRole -----x---
+AccessUnbindRole -----x---
+AccessListRoleBindings -----x---
+Reflect --svox---
+ReflectAlpha --svox---
+ApplicationRegisterApplication ---vox--t
+ApplicationWatchApplication ---vox--t
+ApplicationRequestExecutors ---vox--t
+ApplicationKillExecutors ---vox--t
+ApplicationUnregisterApplication ---vox--t
+MasterSubmitDriver ---vox---
+MasterGetDriver --svox---
+MasterListDrivers --svox---
+MasterKillDriver ---vox---
+MasterGetApplication --svox---
+MasterListApplications --svox---
+MasterKillApplication ---vox---
+MasterListExecutors --svox---
+MasterGetWorker --svoxw--
+MasterListWorkers --svox---
+MasterDrainWorker ----oxw--
+MasterUndrainWorker ----oxw--
+MasterForgetWorker ----ox---
+MasterRevokeWorker ----ox---
+MasterForgetAttempt ----ox---
+MasterEndQuarantined ----ox---
+MasterGetCluster --svox---
+MasterWatchEvents --svox---
+MasterReadLog ---vox---
+MasterWatchLeader ausvoxwjt
+MasterStepDown ----ox---
+MasterBackup -----x---
+WorkerLinkLink ------w--
+WorkerGetInventory ---------
+WorkerReadLog ---------
+WorkerDrain ---------
 ";
 
-    fn callers() -> [(char, Caller); 8] {
+    fn callers() -> [(char, Caller); 9] {
         let user = |role| Caller::User { name: "u".to_owned(), role };
         [
             ('a', Caller::Anonymous),
+            ('u', Caller::Unbound { name: "u".to_owned() }),
             ('s', user(Role::Viewer)),
             ('v', user(Role::Submitter)),
             ('o', user(Role::Operator)),
