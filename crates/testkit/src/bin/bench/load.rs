@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_testkit::{Options, Submit};
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 /// Connections of a load.
@@ -52,17 +54,35 @@ pub(crate) async fn submit(
     count: usize,
     in_flight: usize,
 ) -> LoadResult {
+    submit_as(clients, None, submit, count, in_flight).await
+}
+
+/// The same with a token in each request.
+pub(crate) async fn submit_as(
+    clients: &[MasterServiceClient<Channel>],
+    token: Option<&str>,
+    submit: &Submit,
+    count: usize,
+    in_flight: usize,
+) -> LoadResult {
+    let bearer: Option<MetadataValue<Ascii>> =
+        token.map(|token| format!("Bearer {token}").parse().expect("a token is a header"));
     let left = Arc::new(AtomicUsize::new(count));
     let begin = Instant::now();
     let mut tasks = Vec::new();
     for client in clients {
         for _ in 0..in_flight {
             let (mut client, submit, left) = (client.clone(), submit.clone(), left.clone());
+            let bearer = bearer.clone();
             tasks.push(tokio::spawn(async move {
                 let mut latencies = Vec::new();
                 while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
                     let sent = Instant::now();
-                    client.submit_driver(submit.0.clone()).await.expect("the submission is accepted");
+                    let mut request = Request::new(submit.0.clone());
+                    if let Some(bearer) = &bearer {
+                        request.metadata_mut().insert("authorization", bearer.clone());
+                    }
+                    client.submit_driver(request).await.expect("the submission is accepted");
                     latencies.push(sent.elapsed());
                 }
                 latencies

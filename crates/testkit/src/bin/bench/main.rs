@@ -14,6 +14,7 @@ mod master_connections;
 mod noop;
 mod queue;
 mod scrape;
+mod secured;
 mod simulated;
 mod submissions;
 mod through_etcd;
@@ -69,6 +70,8 @@ enum Measurement {
     Latency,
     /// Durable submissions acknowledged.
     Submissions,
+    /// Durable submissions over TLS with a token, against ones in the clear.
+    Secured,
     /// Drivers submitted to finished.
     Drivers,
     /// Drivers that run as another user than the worker's, against its own. It needs root.
@@ -104,6 +107,9 @@ async fn measure(arguments: &BenchArguments) {
     }
     if wanted(Measurement::Submissions) {
         submissions::measure(&mut figures).await;
+    }
+    if wanted(Measurement::Secured) {
+        secured::measure(&mut figures).await;
     }
     if wanted(Measurement::Drivers) {
         drivers::measure(&mut figures, arguments.long).await;
