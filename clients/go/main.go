@@ -34,6 +34,8 @@ func newRequestID() string {
 	if _, err := rand.Read(id[:]); err != nil {
 		panic(err)
 	}
+	// A UUID of version 4: one of version 7 would name a time.
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 	return hex.EncodeToString(id[:])
 }
 

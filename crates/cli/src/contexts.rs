@@ -161,7 +161,9 @@ impl Target {
             // What is in the file was verified when it was written.
             None => context.map(|context| trust_of(&context.ca)).transpose()?,
         };
-        let certificate = match connection.client_certificate()? {
+        let given = connection.client_certificate()?;
+        let is_certificate_given = given.is_some();
+        let certificate = match given {
             None => context.and_then(|context| context.client_cert.clone().zip(context.client_key.clone())),
             given => given,
         };
@@ -171,6 +173,8 @@ impl Target {
             (trust, _) => trust,
         };
         let token = match connection.token()? {
+            // What is given stands above what is remembered, and a token would speak first.
+            None if is_certificate_given => Ok(None),
             None => context.and_then(|context| context.token.as_deref()).map(BearerToken::new).transpose(),
             given => Ok(given),
         };
@@ -197,7 +201,7 @@ pub(crate) fn showing(trust: &Trust, certificate: PathBuf, key: PathBuf) -> Resu
     Ok(trust.showing_own(Arc::new(own)))
 }
 
-fn trust_in(file: &Path) -> Result<Trust, CommandFailure> {
+pub(crate) fn trust_in(file: &Path) -> Result<Trust, CommandFailure> {
     Trust::named(file).map_err(|error| bad_ca(&file.display().to_string(), &error))
 }
 

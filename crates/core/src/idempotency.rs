@@ -180,22 +180,54 @@ fn made_by(id: &RequestId, taken: WallTime) -> Option<WallTime> {
     time_of(id).map(|time| time.min(taken))
 }
 
-/// When an id was made, if it is a UUID of version 7: its first 48 bits are milliseconds since the
-/// Unix epoch.
+/// No request is older: Muster is not. Random digits rarely name a time from then until now.
+const EARLIEST: WallTime = WallTime(1_700_000_000_000);
+
+/// When an id was made, if it is a UUID of version 7 (RFC 9562), with hyphens or without: its first
+/// 48 bits are milliseconds since the Unix epoch. Version, variant and a time since [`EARLIEST`]
+/// keep an id of random digits, which some clients make, from being taken for one of long ago.
 fn time_of(id: &RequestId) -> Option<WallTime> {
-    let hex: String = id.as_str().chars().filter(|c| *c != '-').collect();
-    let is_seven = hex.len() == 32 && hex.is_ascii() && hex.as_bytes()[12] == b'7';
-    let all_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (is_seven && all_hex).then(|| u64::from_str_radix(&hex[..12], 16).ok().map(WallTime)).flatten()
+    let text = id.as_str();
+    let has_hyphens = text.len() == 36 && [8, 13, 18, 23].iter().all(|place| text.as_bytes()[*place] == b'-');
+    let hex = if has_hyphens { text.replace('-', "") } else { text.to_owned() };
+    let is_uuid = hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_seven = is_uuid && hex.as_bytes()[12] == b'7' && b"89abAB".contains(&hex.as_bytes()[16]);
+    let time = is_seven.then(|| u64::from_str_radix(&hex[..12], 16).ok()).flatten().map(WallTime);
+    time.filter(|time| *time >= EARLIEST)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn at(millis: u64) -> WallTime {
+        WallTime(EARLIEST.0 + millis)
+    }
+
     fn uuid(millis: u64) -> RequestId {
-        let hex = format!("{millis:012x}");
+        let hex = format!("{:012x}", at(millis).0);
         RequestId::new(format!("{}-{}-7abc-8def-0123456789ab", &hex[..8], &hex[8..]))
+    }
+
+    #[test]
+    fn random_digits_are_no_time() {
+        let time = |id: &str| time_of(&RequestId::new(id));
+        let made = uuid(0);
+        assert_eq!(time(made.as_str()), Some(EARLIEST));
+        assert_eq!(time(&made.as_str().replace('-', "")), Some(EARLIEST));
+        let head = &made.as_str()[..14];
+        for random in [
+            // Of 1970.
+            "00000000-1234-7abc-8def-0123456789ab".to_owned(),
+            format!("{head}4abc-8def-0123456789ab"),
+            format!("{head}7abc-0def-0123456789ab"),
+            format!("{head}7abc-8def-0123456789a"),
+            format!("{head}7abc_8def_0123456789ab"),
+            format!("{head}7abc-8def-0123456789ag"),
+            format!("{head}7abc-8def-0123456789é"),
+        ] {
+            assert_eq!(time(&random), None, "{random}");
+        }
     }
 
     const D: RequestEffect = RequestEffect::Driver(DriverUid(1));
@@ -203,12 +235,12 @@ mod tests {
     #[test]
     fn an_id_is_remembered_within_both_bounds() {
         let mut index = IdempotencyIndex::new(2, Duration::from_secs(1));
-        index.remember(WallTime(10_000), uuid(10_000), D);
-        index.remember(WallTime(10_001), uuid(10_001), D);
+        index.remember(at(10_000), uuid(10_000), D);
+        index.remember(at(10_001), uuid(10_001), D);
         assert_eq!(index.see(&uuid(10_000)), Lookup::Before(D));
-        index.remember(WallTime(10_002), uuid(10_002), D);
+        index.remember(at(10_002), uuid(10_002), D);
         assert_eq!(index.see(&uuid(10_000)), Lookup::Expired, "beyond the number");
-        index.remember(WallTime(11_500), uuid(11_500), D);
+        index.remember(at(11_500), uuid(11_500), D);
         assert_eq!(index.see(&uuid(10_002)), Lookup::Expired, "beyond the age");
         assert_eq!(index.see(&uuid(11_500)), Lookup::Before(D));
         assert_eq!(index.see(&uuid(11_501)), Lookup::New);
@@ -219,10 +251,10 @@ mod tests {
         let times = [10_000, 11_700, 9_000, 11_000, 10_500];
         let mut index = IdempotencyIndex::new(3, Duration::from_secs(1));
         for time in times {
-            index.load(WallTime(time), uuid(time), D);
+            index.load(at(time), uuid(time), D);
         }
-        index.load(WallTime(11_000), uuid(11_000), RequestEffect::KillDriver(DriverUid(1)));
-        index.expire(WallTime(11_800));
+        index.load(at(11_000), uuid(11_000), RequestEffect::KillDriver(DriverUid(1)));
+        index.expire(at(11_800));
         let expired = times.map(|time| index.see(&uuid(time)) == Lookup::Expired);
         assert_eq!(expired, [true, false, true, false, true]);
         index.remove(&uuid(11_700));
@@ -233,17 +265,17 @@ mod tests {
     #[test]
     fn an_id_from_the_future_costs_no_other_its_place() {
         let mut index = IdempotencyIndex::new(9, Duration::from_secs(1));
-        index.load(WallTime(9_000_000), uuid(9_000_000), D);
-        index.remember(WallTime(10_000), uuid(10_000), D);
-        index.remember(WallTime(10_001), uuid(10_001), D);
+        index.load(at(9_000_000), uuid(9_000_000), D);
+        index.remember(at(10_000), uuid(10_000), D);
+        index.remember(at(10_001), uuid(10_001), D);
         assert_eq!([10_000, 10_001, 9_000_000].map(|time| index.see(&uuid(time))), [Lookup::Before(D); 3]);
     }
 
     #[test]
     fn an_id_whose_maker_was_ahead_of_time_takes_no_other_along() {
         let made = |index: &mut IdempotencyIndex| {
-            index.remember(WallTime(10_000), uuid(9_000_000), D);
-            index.remember(WallTime(10_002), uuid(10_002), D);
+            index.remember(at(10_000), uuid(9_000_000), D);
+            index.remember(at(10_002), uuid(10_002), D);
         };
         let mut retired = IdempotencyIndex::new(2, Duration::from_secs(1));
         made(&mut retired);
@@ -261,7 +293,7 @@ mod tests {
         let mut index = IdempotencyIndex::new(9, Duration::from_secs(1));
         let ids = [uuid(10_000), RequestId::new("mine"), uuid(9_000_000)];
         for id in &ids {
-            index.remember(WallTime(10_000), id.clone(), D);
+            index.remember(at(10_000), id.clone(), D);
             index.drop_id(id);
         }
         let said = ids.map(|id| index.see(&id));

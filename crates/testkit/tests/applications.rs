@@ -8,8 +8,9 @@ use muster_proto::v1::application_session_event::Event;
 use muster_proto::v1::kill_executors_response::result::Kind;
 use muster_proto::v1::{
     ApplicationSpec, Command, Executor, ExecutorProfile, ExecutorTemplate, GetApplicationRequest, KillExecutorsRequest,
-    ListExecutorsRequest, ProfileTarget, RegisterApplicationRequest, RequestExecutorsRequest, Resources,
-    UnregisterApplicationRequest, WatchApplicationRequest, WatchApplicationResponse, application, driver, executor,
+    ListExecutorsRequest, ListWorkersRequest, ProfileTarget, RegisterApplicationRequest, RequestExecutorsRequest,
+    Resources, UnregisterApplicationRequest, WatchApplicationRequest, WatchApplicationResponse, application, driver,
+    executor, worker,
 };
 use muster_testkit::{Cluster, Submit, eventually};
 use tokio_stream::StreamExt as _;
@@ -87,6 +88,13 @@ async fn wait_for_state(cluster: &Cluster, id: &str, state: application::State) 
 #[tokio::test]
 async fn executors_run_on_both_workers_and_their_ends_arrive_with_code() {
     let cluster = Cluster::two_workers();
+    // A worker that has just registered takes work once its inventory has arrived.
+    let both = async || {
+        let listed = cluster.client().list_workers(ListWorkersRequest::default()).await.ok()?.into_inner();
+        let alive = listed.workers.iter().filter(|worker| worker.state() == worker::State::Alive);
+        (alive.count() == 2).then_some(())
+    };
+    eventually("both workers are alive", Duration::from_secs(30), both).await;
     let id = register(&cluster, application("test {{EXECUTOR_ID}} = 2 && sleep 0.3 && exit 42; sleep 1000", 4)).await;
     let mut session = open(&cluster, &id).await;
     let mut seen = BTreeMap::new();

@@ -35,6 +35,7 @@ fn a_person_with_a_certificate_of_the_company_logs_in_and_owns_what_it_submits()
     let (certificate, key) = company.client("ann", Some("engineers"), &[], 1, day).write(home.path(), "ann");
     let access = AccessFile::new();
     access.bind("group", "cert:engineers", "submitter");
+    let root = access.token("root", "admin");
     let mut options = access.asked_for(over_tls());
     options.master_args.extend(["--tls-client-ca".into(), text(&ca)]);
     let cluster = Cluster::start(options);
@@ -53,6 +54,15 @@ fn a_person_with_a_certificate_of_the_company_logs_in_and_owns_what_it_submits()
     let output = muster(&["submit", "--wait", "--id", "d", "--", "/bin/echo", "mine"]);
     assert!(output.status.success() && said(&output).contains("mine"), "{}", said(&output));
     assert!(said(&muster(&["get", "driver", "d", "-o", "json"])).contains("\"cert:ann\""));
+
+    // What is given stands above the token that is remembered.
+    let token = home.path().join("root");
+    std::fs::write(&token, root).expect("written");
+    let output = muster(&[&login[..], &["--context", "root", "--token-file", &text(&token)]].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&muster(&["whoami"])).contains("admin"));
+    let whoami = said(&muster(&[&["whoami"], &shown[..]].concat()));
+    assert!(whoami.contains("cert:ann"), "{whoami}");
 }
 
 /// The steps of a rotation, without their waits, under calls that may not fail.

@@ -152,7 +152,7 @@ fn a_worker_joins_before_it_starts_and_drains_itself_without_a_token() {
     let home = tempfile::tempdir().expect("a directory");
     let SecuredMaster { _running, address, pki, digest } = SecuredMaster::start(&cluster, home.path());
     let muster = |args: &[&str]| muster(&cluster, home.path(), args);
-    let (admin, ca, state) = (pki.join("admin.token"), pki.join("ca.crt"), home.path().join("w1"));
+    let (admin, state) = (pki.join("admin.token"), home.path().join("w1"));
     let output = muster(&["login", &address, "--ca-digest", &digest, "--token-file", admin.to_str().expect("a path")]);
     assert!(output.status.success(), "{}", said(&output));
 
@@ -177,7 +177,7 @@ fn a_worker_joins_before_it_starts_and_drains_itself_without_a_token() {
     // A hook, at first of a worker that is not known, and with no token at hand.
     let hook = |args: &[&str]| {
         let mut command = Command::new(cluster.binaries().path("muster"));
-        command.args(args).args(["--this-worker", "--master", &address, "--ca"]).arg(&ca);
+        command.args(args).args(["--this-worker", "--master", &address]).env_remove("MUSTER_CA_FILE");
         command.env("XDG_CONFIG_HOME", home.path().join("nothing")).env("MUSTER_STATE_DIR", &state);
         command.output().expect("muster runs")
     };

@@ -23,6 +23,9 @@ pub enum TlsError {
     /// A CA is to be made where one is.
     #[error("{0} holds a CA already")]
     Exists(PathBuf),
+    /// Another process rotates the CA of a directory.
+    #[error("another process rotates the CA in {0}")]
+    Rotating(PathBuf),
     /// A key can be read by others than its owner.
     #[error("{0} can be read by others: chmod 600 it, and make a new key if they may have done so")]
     Exposed(PathBuf),

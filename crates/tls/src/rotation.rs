@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use muster_os::{LockError, LockFile};
 use muster_types::KeyDigest;
 
 use crate::authority::{self, Authority, CERTIFICATE, KEY};
@@ -14,6 +15,8 @@ use crate::{TlsError, authority::read};
 /// The key of the CA that is to sign next, and when the one that signs began to.
 const NEXT_KEY: &str = "ca.next.key";
 const SIGNS_SINCE: &str = "ca.signs-since";
+/// Locked by who rotates.
+const LOCK: &str = "rotation.lock";
 
 /// Workers learn the CAs when they renew their certificates, which they do at two thirds of a day.
 const LEARNT_WITHIN: Duration = Duration::from_secs(24 * 3600);
@@ -42,6 +45,12 @@ pub enum RotationStep {
 pub fn rotate(directory: &Path, now: SystemTime, at_once: bool) -> Result<RotationStep, TlsError> {
     let [certificate, key, next_key, signs_since] =
         [CERTIFICATE, KEY, NEXT_KEY, SIGNS_SINCE].map(|name| directory.join(name));
+    // Two at once would each write a part of its step.
+    let lock = directory.join(LOCK);
+    let _lock = LockFile::take(&lock).map_err(|error| match error {
+        LockError::Held(_) => TlsError::Rotating(directory.to_owned()),
+        LockError::File(error) => TlsError::File(lock, error),
+    })?;
     let (bundle, _) = read(&certificate)?;
     let cas = split(&bundle);
     let due = |from: SystemTime, wait: Duration| Some(from + wait).filter(|due| !at_once && *due > now);

@@ -151,3 +151,14 @@ async fn a_step_that_was_cut_off_is_done_again_and_masters_go_on_meanwhile() {
     assert!(cluster.connect(&trust).await.is_ok() && !file("ca.next.key").exists());
     assert_eq!(std::os::unix::fs::MetadataExt::mode(&file("ca.key").metadata().unwrap()) & 0o777, 0o600);
 }
+
+#[test]
+fn two_rotations_at_once_are_one_and_a_refusal() {
+    let directory = tempfile::tempdir().unwrap();
+    let pki = directory.path().join("pki");
+    Authority::create(&pki).unwrap();
+    let _other = muster_os::LockFile::take(&pki.join("rotation.lock")).unwrap();
+    let refused = rotate(&pki, SystemTime::now(), false);
+    assert!(matches!(refused, Err(TlsError::Rotating(_))), "{refused:?}");
+    assert!(!pki.join("ca.next.key").exists());
+}

@@ -15,6 +15,9 @@ pub enum Principal {
 }
 
 impl Principal {
+    /// What a name begins with: who vouches for it, a certificate or a JWT.
+    pub const PREFIXES: [&str; 2] = ["cert:", "jwt:"];
+
     /// The most bytes of a name.
     pub const MAX_NAME: usize = 256;
 
@@ -31,8 +34,8 @@ impl Principal {
         if name.is_empty() || name.len() > Principal::MAX_NAME || name.chars().any(char::is_control) {
             return Err(format!("a name has 1 to {} bytes, without control characters", Principal::MAX_NAME));
         }
-        if name.starts_with("system:") {
-            return Err("names that begin with `system:` are the cluster's own".to_owned());
+        if !Principal::PREFIXES.iter().any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty())) {
+            return Err("a name begins with `cert:` or `jwt:`, by who vouches for it, and goes on".to_owned());
         }
         Ok(())
     }
@@ -86,8 +89,8 @@ mod tests {
     #[test]
     fn the_name_of_a_principal_can_be_shown_and_is_not_the_clusters_own() {
         let check = |name: &str| Principal::Group(name.to_owned()).check();
-        assert_eq!(check("Domain Admins"), Ok(()));
-        for name in ["", "a\nb", "system:master", &"a".repeat(257)] {
+        assert_eq!(check("jwt:Domain Admins"), Ok(()));
+        for name in ["", "jwt:", "ann", "JWT:ann", "jwt:a\nb", "system:master", &format!("cert:{}", "a".repeat(252))] {
             assert!(check(name).is_err(), "{name:?}");
         }
     }

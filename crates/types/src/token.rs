@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::binding::Principal;
 use crate::caller::{ParseRoleError, Role};
 
 /// What names a token, without its secret: 48 bits, written as 12 hexadecimal digits. Whoever makes
@@ -184,6 +185,10 @@ pub fn check_token_name(name: &str) -> Result<(), String> {
     }
     if name.starts_with("system:") {
         return Err("names that begin with `system:` are the cluster's own".to_owned());
+    }
+    // Whoever vouches for these users vouches for no token.
+    if Principal::PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        return Err("names that begin with `cert:` or `jwt:` are of users that certificates and JWTs name".to_owned());
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::put;
 use super::spec::wire;
 use super::watch::WorkerWatch;
 use crate::args::{DrainArgs, UndrainArgs, WorkerTarget};
-use crate::contexts::Target;
+use crate::contexts::{Target, trust_in};
 use crate::exit::ExitStatus;
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
@@ -35,21 +35,23 @@ const MOST: usize = 100_000;
 /// Where a worker without --state-dir keeps its state.
 const STATE_DIR: &str = "/var/lib/muster/worker";
 
+/// The CA that a worker trusts, in that directory.
+const WORKER_CA_FILE: &str = "ca.crt";
+
 /// Who asks, and of whom.
 struct DrainCaller {
     master: MasterClient,
-    /// The worker that asks for itself, by its certificate. It may read itself and watch nothing.
+    /// The worker of this machine, as its certificate names it.
     own: Option<WorkerUid>,
+    /// Whether the certificate speaks, and not a token. It may read its worker and watch nothing.
+    is_worker: bool,
 }
 
 impl DrainCaller {
     /// A token says more than the certificate of one worker, and stands before it.
     fn of(mut target: Target, by: &WorkerTarget) -> Result<DrainCaller, CommandFailure> {
-        let mut own = None;
-        if by.this_worker
-            && target.token.is_none()
-            && let Some(trust) = &target.trust
-        {
+        let (mut own, mut is_worker) = (None, false);
+        if by.this_worker {
             let directory = std::env::var_os("MUSTER_STATE_DIR").filter(|path| !path.is_empty());
             let directory = directory.unwrap_or_else(|| STATE_DIR.into());
             let found = certificate_of_worker(Path::new(&directory)).map_err(|error| {
@@ -60,10 +62,16 @@ impl DrainCaller {
             })?;
             if let Some((uid, held)) = found {
                 own = Some(uid);
-                target.trust = Some(trust.showing(&held));
+                is_worker = target.token.is_none();
+                // Whom the worker trusts is whom this is for.
+                let trust = match target.trust.take() {
+                    None => Some(trust_in(&Path::new(&directory).join(WORKER_CA_FILE))?),
+                    given => given,
+                };
+                target.trust = if is_worker { trust.map(|trust| trust.showing(&held)) } else { trust };
             }
         }
-        Ok(DrainCaller { master: MasterClient::new(&target)?, own })
+        Ok(DrainCaller { master: MasterClient::new(&target)?, own, is_worker })
     }
 }
 
@@ -198,7 +206,7 @@ async fn until_empty(caller: &DrainCaller, worker: Worker) -> Result<(), Command
     let mut watch = WorkerWatch::of(&patient, worker);
     while !watch.worker().empty {
         progress.say(format!("{}: {}", watch.worker().name, remaining(watch.worker())));
-        if caller.own.is_some() {
+        if caller.is_worker {
             tokio::time::sleep(LOOK).await;
             watch.look().await?;
             continue;

@@ -6,7 +6,7 @@ use muster_client::v1::{Event, Outcome, Role};
 use super::driver::ending;
 use super::labels::{application_state, driver_state, executor_state, state_cell, worker_state};
 use super::principal_words;
-use super::screen::{Screen, style};
+use super::screen::{Screen, printable, style};
 use super::table::TableCell;
 use super::time::precise;
 
@@ -45,9 +45,11 @@ pub(crate) fn event_line(event: &Event, screen: Screen) -> String {
         (Some(Subject::Worker(_)), word) => word.to_owned(),
         (_, worker) => format!("on {worker}"),
     };
+    let (subject, place, message) = (printable(&subject), printable(&place), printable(&event.message));
     let ending = outcome_of(event).map(ending).unwrap_or_default();
+    let ending = printable(&ending);
     let said: Vec<&str> =
-        [place.as_str(), ending.as_str(), event.message.as_str()].into_iter().filter(|part| !part.is_empty()).collect();
+        [place.as_ref(), ending.as_ref(), message.as_ref()].into_iter().filter(|part| !part.is_empty()).collect();
     let cell: TableCell = state_cell(&state);
     let time = screen.paint(style::DIM, &time);
     let state = screen.paint(cell.style(), &format!("{state:<12}"));

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 
-use super::screen::{Screen, style};
+use super::screen::{Screen, printable, style};
 
 /// Width of the names.
 const WIDTH: usize = 14;
@@ -36,7 +36,7 @@ impl Fields {
         }
         let mut name = self.screen.paint(style::HEAD, &format!("{name:<WIDTH$}"));
         for line in value.lines() {
-            let line = self.screen.paint(style, line);
+            let line = self.screen.paint(style, &printable(line));
             // Writing to a `String` cannot fail.
             let _ = writeln!(self.text, "{name}{line}");
             name = " ".repeat(WIDTH);
@@ -81,6 +81,19 @@ fn shell_word(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_of_others_commands_no_terminal() {
+        let hostile = "a\u{1b}[31mb\u{202e}c\u{9b}d";
+        let mut page = Fields::new(Screen::PLAIN);
+        page.field("Program", format!("{hostile}\n{hostile}"));
+        let cell =
+            super::super::table::columns_of(&["ID"], vec![vec![format!("{hostile}\nx").into()]], "", Screen::PLAIN);
+        for shown in [page.finish(), cell] {
+            assert!(shown.contains("a\\u{1b}[31mb\\u{202e}c\\u{9b}d"), "{shown}");
+            assert!(!shown.contains(['\u{1b}', '\u{202e}', '\u{9b}']) && shown.lines().count() == 2, "{shown}");
+        }
+    }
 
     #[test]
     fn fields_that_say_nothing_are_left_out() {

@@ -1,5 +1,6 @@
 //! Where output goes, and whether it may have colours.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write};
 
 use anstyle::Style;
@@ -51,6 +52,22 @@ impl Screen {
     pub(crate) fn paint(self, style: Style, text: &str) -> String {
         if self.colours && !text.is_empty() { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
+}
+
+/// A text of others as one line that commands no terminal: control characters, and marks that turn
+/// the direction of writing, are shown as escapes.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let commands = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(commands) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if commands(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    Cow::Owned(shown)
 }
 
 /// See <https://no-color.org>.

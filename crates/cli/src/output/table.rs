@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 
-use super::screen::{Screen, style};
+use super::screen::{Screen, printable, style};
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,7 +14,8 @@ pub(crate) struct TableCell {
 impl TableCell {
     /// A text in a style.
     pub(crate) fn new(style: Style, text: impl Into<String>) -> TableCell {
-        TableCell { text: text.into(), style }
+        let text = text.into();
+        TableCell { text: printable(&text).into_owned(), style }
     }
 
     /// The style of its text.

@@ -262,11 +262,12 @@ mod tests {
 
     #[test]
     fn a_role_is_bound_to_a_user_or_to_a_group() {
-        let text = "[[bindings]]\nuser = 'jwt:ann'\nrole = 'viewer'\n[[bindings]]\ngroup = 'ops'\nrole = 'operator'";
+        let text =
+            "[[bindings]]\nuser = 'jwt:ann'\nrole = 'viewer'\n[[bindings]]\ngroup = 'jwt:ops'\nrole = 'operator'";
         let bindings = AccessTable::parse(text).unwrap().bindings;
         assert_eq!(bindings.role_of("jwt:ann", &[]), Some(Role::Viewer));
-        assert_eq!(bindings.role_of("jwt:ann", &["ops".to_owned()]), Some(Role::Operator));
-        assert_eq!(bindings.role_of("ops", &["jwt:ann".to_owned()]), None);
+        assert_eq!(bindings.role_of("jwt:ann", &["jwt:ops".to_owned()]), Some(Role::Operator));
+        assert_eq!(bindings.role_of("jwt:ops", &["jwt:ann".to_owned()]), None);
     }
 
     #[test]
@@ -298,6 +299,7 @@ mod tests {
             (entry("x", "ann", "viewer", ""), "token 1: its id"),
             (good.replace("sha256", "md5"), "token 1: its digest"),
             (entry("0123456789ab", "system:master", "viewer", ""), "`system:`"),
+            (entry("0123456789ab", "cert:ann", "viewer", ""), "`cert:`"),
             (entry("0123456789ab", "", "viewer", ""), "a name has"),
             (entry("0123456789ab", "a b", "viewer", ""), "a name has"),
             (entry("0123456789ab", &"a".repeat(129), "viewer", ""), "a name has"),
@@ -308,10 +310,13 @@ mod tests {
             (format!("{good}{good}"), "token 2: another token has the id"),
             ("tokens = 7".to_owned(), "invalid type"),
             ("[[bindings]]\nrole = 'viewer'".to_owned(), "binding 1: it names a user or a group"),
-            ("[[bindings]]\nuser = 'ann'\ngroup = 'ann'\nrole = 'viewer'".to_owned(), "a user or a group"),
-            ("[[bindings]]\nuser = 'system:ann'\nrole = 'viewer'".to_owned(), "`system:`"),
-            ("[[bindings]]\nuser = 'ann'\nrole = 'worker'".to_owned(), "its role is not one of viewer"),
-            ("[[bindings]]\nuser = 'ann'\nrole = 'viewer'\n".repeat(2), "binding 2: another binding is of user ann"),
+            ("[[bindings]]\nuser = 'jwt:ann'\ngroup = 'jwt:ann'\nrole = 'viewer'".to_owned(), "a user or a group"),
+            ("[[bindings]]\nuser = 'system:ann'\nrole = 'viewer'".to_owned(), "begins with `cert:` or `jwt:`"),
+            ("[[bindings]]\nuser = 'jwt:ann'\nrole = 'worker'".to_owned(), "its role is not one of viewer"),
+            (
+                "[[bindings]]\nuser = 'jwt:ann'\nrole = 'viewer'\n".repeat(2),
+                "binding 2: another binding is of user jwt:ann",
+            ),
         ] {
             let error = AccessTable::parse(&text).unwrap_err();
             assert!(error.contains(fault), "{error}");

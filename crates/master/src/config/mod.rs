@@ -171,6 +171,7 @@ mod tests {
         let with = |more: &[&str]| beyond(&[issuer.as_slice(), more].concat());
         assert!(said(with(&[])).contains("--jwt-jwks"));
         assert!(said(with(&["--jwt-jwks", "/keys"])).contains("--jwt-audience"));
+        assert!(said(read_args(&["--jwt-audience", "muster"])).contains("go with --jwt-issuer"));
         let audience = ["--jwt-audience", "muster", "--jwt-audience", "other"];
         assert!(said(with(&[&audience[..], &["--jwt-jwks", "http://i/keys"]].concat())).contains("https://"));
         assert!(said(with(&[&audience[..], &["--jwt-jwks", "/k", "--jwt-ca", "/c"]].concat())).contains("--jwt-ca"));

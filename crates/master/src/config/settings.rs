@@ -209,7 +209,12 @@ pub(super) fn location(flags: StoreFlags) -> Result<Location, ConfigError> {
 
 /// Whose JWTs are taken, and for whom.
 fn jwt(flags: JwtFlags) -> Result<Option<JwtSettings>, ConfigError> {
-    let Some(issuer) = flags.jwt_issuer else { return Ok(None) };
+    let Some(issuer) = flags.jwt_issuer else {
+        if !flags.jwt_audience.is_empty() || flags.jwt_jwks.is_some() || flags.jwt_ca.is_some() {
+            return Err(ConfigError::rule("--jwt-audience, --jwt-jwks and --jwt-ca go with --jwt-issuer"));
+        }
+        return Ok(None);
+    };
     let Some(jwks) = flags.jwt_jwks else {
         return Err(ConfigError::rule("--jwt-issuer needs --jwt-jwks, which says where its keys are"));
     };

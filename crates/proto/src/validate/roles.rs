@@ -58,9 +58,9 @@ mod tests {
         use v1::role_binding::Principal as Wire;
         let bind =
             |principal, role| bind_role(v1::BindRoleRequest { binding: Some(v1::RoleBinding { principal, role }) });
-        let ops = || Some(Wire::Group("ops".to_owned()));
+        let ops = || Some(Wire::Group("jwt:ops".to_owned()));
         let operator = v1::Role::Operator.into();
-        assert_eq!(bind(ops(), operator), Ok((Principal::Group("ops".to_owned()), Role::Operator)));
+        assert_eq!(bind(ops(), operator), Ok((Principal::Group("jwt:ops".to_owned()), Role::Operator)));
         for (field, wrong) in [
             ("binding.role", bind(ops(), 0)),
             ("binding.role", bind(ops(), 99)),

@@ -1,18 +1,24 @@
 //! Where the audit is written: a file of bounded size, or the log.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use tokio::sync::mpsc;
 
 use super::Message;
 
 /// A file that has grown beyond this becomes the newest of the older ones.
 const MAX_BYTES: u64 = 100 << 20;
+/// How often the path is looked at: lines of as long may go to a file that was just taken away.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is said that lines are lost.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 /// Files beside the one that is written.
 const OLDER_FILES: u32 = 4;
 
@@ -52,8 +58,8 @@ pub enum AuditError {
 pub(super) struct AuditWriter {
     sink: Sink,
     lost: Arc<AtomicU64>,
-    /// Whether the last line could not be written, which was said.
-    is_failing: bool,
+    /// When it was last said that a line could not be written.
+    said: Option<Instant>,
 }
 
 enum Sink {
@@ -74,33 +80,25 @@ impl AuditWriter {
                 Sink::File(RotatedFile::open(path, MAX_BYTES).map_err(failed)?)
             }
         };
-        Ok(Some(AuditWriter { sink, lost, is_failing: false }))
+        Ok(Some(AuditWriter { sink, lost, said: None }))
     }
 
     /// Writes until nobody sends any more.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Message>) {
         while let Some(message) = queue.blocking_recv() {
             match message {
-                Message::Line(line) => self.write(&line, queue.is_empty()),
-                Message::Flush(done) => {
-                    // What cannot be written was said when it was tried.
-                    let _ = self.sink.flush();
-                    let _ = done.send(());
-                }
+                Message::Line(line) => self.write(&line),
+                Message::Flush(done) => drop(done.send(())),
             }
         }
     }
 
-    fn write(&mut self, line: &str, is_last: bool) {
-        let written = self.sink.write(line).and_then(|()| if is_last { self.sink.flush() } else { Ok(()) });
-        match written {
-            Ok(()) => self.is_failing = false,
-            Err(error) => {
-                self.lost.fetch_add(1, Ordering::Relaxed);
-                if !std::mem::replace(&mut self.is_failing, true) {
-                    tracing::error!(error = crate::error_line(&error), "the audit cannot be written; calls go on");
-                }
-            }
+    fn write(&mut self, line: &str) {
+        let Err(error) = self.sink.write(line) else { return };
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            self.said = Some(Instant::now());
+            tracing::error!(error = crate::error_line(&error), "the audit cannot be written; calls go on");
         }
     }
 }
@@ -115,22 +113,18 @@ impl Sink {
             Sink::File(file) => file.write(line),
         }
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Sink::Log => Ok(()),
-            Sink::File(file) => file.flush(),
-        }
-    }
 }
 
-/// A file that is replaced once it is large.
+/// A file that is replaced once it is large. Each line is one write, so that what could not be
+/// written is known by line.
 struct RotatedFile {
     path: PathBuf,
     /// `None` after it could not be written or opened: the next line tries anew.
-    file: Option<BufWriter<File>>,
+    file: Option<File>,
     bytes: u64,
     most: u64,
+    /// When the path was last seen to be that of the open file.
+    looked: Instant,
 }
 
 impl RotatedFile {
@@ -138,45 +132,60 @@ impl RotatedFile {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)?;
         }
-        let mut file = RotatedFile { path: path.to_owned(), file: None, bytes: 0, most };
+        let mut file = RotatedFile { path: path.to_owned(), file: None, bytes: 0, most, looked: Instant::now() };
         file.reopen()?;
         Ok(file)
     }
 
-    fn reopen(&mut self) -> io::Result<&mut BufWriter<File>> {
-        let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
-        self.bytes = opened.metadata()?.size();
-        Ok(self.file.insert(BufWriter::new(opened)))
+    fn reopen(&mut self) -> io::Result<&mut File> {
+        // A pipe would hold up the start, and then every call, until somebody reads it.
+        let mut options = OpenOptions::new();
+        options.append(true).read(true).create(true).mode(0o600);
+        let mut opened = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&self.path)?;
+        let meta = opened.metadata()?;
+        if !meta.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        self.bytes = meta.size();
+        self.looked = Instant::now();
+        // The disk may have been full in the midst of a line.
+        if let Some(last) = self.bytes.checked_sub(1) {
+            let mut byte = [0];
+            if opened.read_at(&mut byte, last)? == 1 && byte != *b"\n" {
+                opened.write_all(b"\n")?;
+            }
+        }
+        Ok(self.file.insert(opened))
     }
 
     fn write(&mut self, line: &str) -> io::Result<()> {
         if self.bytes >= self.most {
-            self.flush()?;
             self.file = None;
             self.rotate()?;
+        }
+        if self.looked.elapsed() >= LOOK_EVERY && !self.is_in_place() {
+            self.file = None;
         }
         let file = match &mut self.file {
             Some(file) => file,
             None => self.reopen()?,
         };
-        let written = file.write_all(line.as_bytes()).and_then(|()| file.write_all(b"\n"));
-        self.bytes = self.bytes.saturating_add(line.len() as u64 + 1);
-        self.forget_if_failed(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let flushed = self.file.as_mut().map_or(Ok(()), io::Write::flush);
-        self.forget_if_failed(flushed)
-    }
-
-    /// What a writer could not write would be tried again with each later line, and grow.
-    fn forget_if_failed(&mut self, result: io::Result<()>) -> io::Result<()> {
-        if result.is_err()
-            && let Some(file) = self.file.take()
-        {
-            drop(file.into_parts());
+        let written = file.write_all(format!("{line}\n").as_bytes());
+        match &written {
+            Ok(()) => self.bytes = self.bytes.saturating_add(line.len() as u64 + 1),
+            // It may have been written in part, which the next opening sees.
+            Err(_) => self.file = None,
         }
-        result
+        written
+    }
+
+    /// Whether the path still leads to the open file: another program may rotate it, or take it
+    /// away.
+    fn is_in_place(&mut self) -> bool {
+        self.looked = Instant::now();
+        let Some(file) = &self.file else { return false };
+        let (Ok(there), Ok(open)) = (std::fs::metadata(&self.path), file.metadata()) else { return false };
+        (there.dev(), there.ino()) == (open.dev(), open.ino())
     }
 
     /// The oldest is replaced by the one after it, and so on.
@@ -210,7 +219,6 @@ mod tests {
         for number in 0..70 {
             file.write(&format!("line {number:05}")).unwrap();
         }
-        file.flush().unwrap();
         let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
         let lines = |name: &str| read(name).lines().map(|line| line[5..].parse().unwrap()).collect::<Vec<u32>>();
         // A line has 11 bytes, so the tenth makes a file too large.
@@ -228,7 +236,6 @@ mod tests {
         for _ in 0..2 {
             let mut file = RotatedFile::open(&path, 100).unwrap();
             file.write("a line").unwrap();
-            file.flush().unwrap();
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "a line\na line\n");
     }
@@ -242,12 +249,42 @@ mod tests {
         let mut writer = AuditWriter::open(&AuditDestination::File(path.clone()), lost.clone()).unwrap().unwrap();
         let Sink::File(file) = &mut writer.sink else { panic!() };
         (file.file, file.path) = (None, directory.path().join("none/audit.log"));
-        writer.write("lost", true);
-        assert_eq!((lost.load(Ordering::Relaxed), writer.is_failing), (1, true));
+        writer.write("lost");
+        assert_eq!(lost.load(Ordering::Relaxed), 1);
         let Sink::File(file) = &mut writer.sink else { panic!() };
         file.path.clone_from(&path);
-        writer.write("kept", true);
-        assert_eq!((lost.load(Ordering::Relaxed), writer.is_failing), (1, false));
+        writer.write("kept");
+        assert_eq!(lost.load(Ordering::Relaxed), 1);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "kept\n");
+    }
+
+    #[test]
+    fn a_file_that_another_program_takes_away_is_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, older) = (directory.path().join("audit.log"), directory.path().join("audit.log.old"));
+        let mut file = RotatedFile::open(&path, 1000).unwrap();
+        file.write("first").unwrap();
+        std::fs::rename(&path, &older).unwrap();
+        file.looked = file.looked.checked_sub(LOOK_EVERY).unwrap();
+        file.write("second").unwrap();
+        assert_eq!(std::fs::read_to_string(&older).unwrap(), "first\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "second\n");
+    }
+
+    #[test]
+    fn a_torn_line_does_not_take_the_next_one_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.log");
+        std::fs::write(&path, "whole\n{\"torn").unwrap();
+        RotatedFile::open(&path, 1000).unwrap().write("next").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole\n{\"torn\nnext\n");
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_does_not_hold_up_the_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.log");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert!(RotatedFile::open(&path, 1000).is_err());
     }
 }

@@ -14,9 +14,9 @@ const TURN: usize = 5_000;
 const TURNS: usize = 11;
 
 pub(crate) async fn measure(figures: &mut Figures) {
-    let plain = Side::start(None).await;
+    let plain = SubmitterSide::start(None).await;
     let access = AccessFile::new();
-    let secured = Side::start(Some(&access)).await;
+    let secured = SubmitterSide::start(Some(&access)).await;
     let mut turns = Vec::new();
     for turn in 0..TURNS {
         // Neither is always the second, who meets what the first has left.
@@ -39,14 +39,14 @@ pub(crate) async fn measure(figures: &mut Figures) {
 }
 
 /// A master without workers, and the connections of one user.
-struct Side {
+struct SubmitterSide {
     clients: Vec<MasterServiceClient<Channel>>,
     token: Option<String>,
     _cluster: Cluster,
 }
 
-impl Side {
-    async fn start(access: Option<&AccessFile>) -> Side {
+impl SubmitterSide {
+    async fn start(access: Option<&AccessFile>) -> SubmitterSide {
         let mut options = Options { workers: 0, tls: access.is_some(), ..load::options() };
         let mut token = None;
         if let Some(access) = access {
@@ -57,7 +57,7 @@ impl Side {
         }
         let cluster = Cluster::start(options);
         let clients = (0..CONNECTIONS).map(|_| MasterServiceClient::new(cluster.channel())).collect();
-        let side = Side { clients, token, _cluster: cluster };
+        let side = SubmitterSide { clients, token, _cluster: cluster };
         side.turn().await;
         side
     }
