@@ -159,12 +159,14 @@ impl RotatedFile {
     }
 
     fn write(&mut self, line: &str) -> io::Result<()> {
+        let is_full = self.bytes >= self.most;
+        if (is_full || self.looked.elapsed() >= LOOK_EVERY) && !self.is_in_place() {
+            self.file = None;
+            self.reopen()?;
+        }
         if self.bytes >= self.most {
             self.file = None;
             self.rotate()?;
-        }
-        if self.looked.elapsed() >= LOOK_EVERY && !self.is_in_place() {
-            self.file = None;
         }
         let file = match &mut self.file {
             Some(file) => file,
@@ -269,6 +271,18 @@ mod tests {
         file.write("second").unwrap();
         assert_eq!(std::fs::read_to_string(&older).unwrap(), "first\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "second\n");
+    }
+
+    #[test]
+    fn a_full_file_that_is_gone_holds_nothing_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.log");
+        let mut file = RotatedFile::open(&path, 5).unwrap();
+        file.write("first").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        file.write("second").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "second\n");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]
