@@ -34,10 +34,6 @@ role = 'submitter'
 [[bindings]]
 group = 'cert:ops'
 role = 'operator'
-
-[[bindings]]
-user = 'ann'
-role = 'admin'
 ";
 
 /// A leader and a standby that take the certificates of a company's clients.
