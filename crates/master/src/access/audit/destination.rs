@@ -17,6 +17,8 @@ use super::Message;
 const MAX_BYTES: u64 = 100 << 20;
 /// How often the path is looked at: lines of as long may go to a file that was just taken away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Lines that are written together: some tens of kilobytes.
+const TOGETHER: usize = 128;
 /// How often it is said that lines are lost.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 /// Files beside the one that is written.
@@ -83,19 +85,31 @@ impl AuditWriter {
         Ok(Some(AuditWriter { sink, lost, said: None }))
     }
 
-    /// Writes until nobody sends any more.
+    /// Writes until nobody sends any more. What waits is written together.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Message>) {
-        while let Some(message) = queue.blocking_recv() {
-            match message {
-                Message::Line(line) => self.write(&line),
-                Message::Flush(done) => drop(done.send(())),
+        let mut lines = Vec::new();
+        while let Some(first) = queue.blocking_recv() {
+            let mut next = Some(first);
+            while let Some(message) = next {
+                match message {
+                    Message::Line(line) => lines.push(line),
+                    Message::Flush(done) => {
+                        self.write(&mut lines);
+                        // Whoever asked may have gone away.
+                        let _ = done.send(());
+                    }
+                }
+                next = if lines.len() < TOGETHER { queue.try_recv().ok() } else { None };
             }
+            self.write(&mut lines);
         }
     }
 
-    fn write(&mut self, line: &str) {
-        let Err(error) = self.sink.write(line) else { return };
-        self.lost.fetch_add(1, Ordering::Relaxed);
+    fn write(&mut self, lines: &mut Vec<String>) {
+        let Err(error) = self.sink.write(lines) else { return lines.clear() };
+        // The first of them may be whole in the file: then more are counted than are missing.
+        self.lost.fetch_add(lines.len() as u64, Ordering::Relaxed);
+        lines.clear();
         if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
             self.said = Some(Instant::now());
             tracing::error!(error = crate::error_line(&error), "the audit cannot be written; calls go on");
@@ -104,19 +118,17 @@ impl AuditWriter {
 }
 
 impl Sink {
-    fn write(&mut self, line: &str) -> io::Result<()> {
+    fn write(&mut self, lines: &[String]) -> io::Result<()> {
         match self {
-            Sink::Log => {
-                tracing::info!(target: "audit", "{line}");
-                Ok(())
-            }
-            Sink::File(file) => file.write(line),
+            Sink::Log => lines.iter().for_each(|line| tracing::info!(target: "audit", "{line}")),
+            Sink::File(_) if lines.is_empty() => {}
+            Sink::File(file) => file.write(&lines.join("\n"))?,
         }
+        Ok(())
     }
 }
 
-/// A file that is replaced once it is large. Each line is one write, so that what could not be
-/// written is known by line.
+/// A file that is replaced once it is large. Nothing of it waits in this program.
 struct RotatedFile {
     path: PathBuf,
     /// `None` after it could not be written or opened: the next line tries anew.
@@ -158,7 +170,8 @@ impl RotatedFile {
         Ok(self.file.insert(opened))
     }
 
-    fn write(&mut self, line: &str) -> io::Result<()> {
+    /// Writes one line, or some with a line break between two.
+    fn write(&mut self, lines: &str) -> io::Result<()> {
         let is_full = self.bytes >= self.most;
         if (is_full || self.looked.elapsed() >= LOOK_EVERY) && !self.is_in_place() {
             self.file = None;
@@ -172,9 +185,9 @@ impl RotatedFile {
             Some(file) => file,
             None => self.reopen()?,
         };
-        let written = file.write_all(format!("{line}\n").as_bytes());
+        let written = file.write_all(format!("{lines}\n").as_bytes());
         match &written {
-            Ok(()) => self.bytes = self.bytes.saturating_add(line.len() as u64 + 1),
+            Ok(()) => self.bytes = self.bytes.saturating_add(lines.len() as u64 + 1),
             // It may have been written in part, which the next opening sees.
             Err(_) => self.file = None,
         }
@@ -251,13 +264,13 @@ mod tests {
         let mut writer = AuditWriter::open(&AuditDestination::File(path.clone()), lost.clone()).unwrap().unwrap();
         let Sink::File(file) = &mut writer.sink else { panic!() };
         (file.file, file.path) = (None, directory.path().join("none/audit.log"));
-        writer.write("lost");
-        assert_eq!(lost.load(Ordering::Relaxed), 1);
+        writer.write(&mut vec!["lost".to_owned(), "too".to_owned()]);
+        assert_eq!(lost.load(Ordering::Relaxed), 2);
         let Sink::File(file) = &mut writer.sink else { panic!() };
         file.path.clone_from(&path);
-        writer.write("kept");
-        assert_eq!(lost.load(Ordering::Relaxed), 1);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "kept\n");
+        writer.write(&mut vec!["kept".to_owned(), "too".to_owned()]);
+        assert_eq!(lost.load(Ordering::Relaxed), 2);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "kept\ntoo\n");
     }
 
     #[test]
