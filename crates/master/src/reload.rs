@@ -9,18 +9,25 @@ use crate::metrics::{MasterMetrics, Reloaded};
 
 /// How often files are looked at. Their contents are compared, as a secret of Kubernetes is
 /// replaced by a link.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// The same for the access file: whoever takes a token out of it wants it to be worthless.
+pub(crate) const LOOK_AT_ACCESS_EVERY: Duration = Duration::from_secs(1);
 
 /// Looks again and again, for ever. `look` says whether what it found is new and in force; where it
 /// fails, what was in force before stays, which is counted at each look and logged once.
-pub(crate) async fn keep_looking<E, F>(what: Reloaded, metrics: Arc<MasterMetrics>, look: F) -> Infallible
+pub(crate) async fn keep_looking<E, F>(
+    what: Reloaded,
+    every: Duration,
+    metrics: Arc<MasterMetrics>,
+    look: F,
+) -> Infallible
 where
     E: Error + Send + 'static,
     F: Fn() -> Result<bool, E> + Clone + Send + 'static,
 {
     let mut reported = String::new();
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(every).await;
         // A file may be on a disk that hangs.
         let Ok(looked) = tokio::task::spawn_blocking(look.clone()).await else { continue };
         match looked {
@@ -62,7 +69,7 @@ mod tests {
             Some(Err(())) => Err(io::Error::other("half of a pair")),
             answer => Ok(answer.is_some()),
         };
-        let looking = tokio::spawn(keep_looking(Reloaded::Certificate, metrics.clone(), look));
+        let looking = tokio::spawn(keep_looking(Reloaded::Certificate, LOOK_EVERY, metrics.clone(), look));
         while Arc::strong_count(&answers) > 1 && !answers.lock().is_ok_and(|answers| answers.is_empty()) {
             tokio::time::sleep(LOOK_EVERY).await;
         }

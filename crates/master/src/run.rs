@@ -1,5 +1,6 @@
 //! Joins the parts: it listens, opens the store, serves, and goes from role to role.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::config::{MasterSettings, TlsSettings};
 use crate::health::Health;
 use crate::leader::LeaderSlot;
 use crate::metrics::{MasterMetrics, MasterPages, Reloaded};
-use crate::reload::keep_looking;
+use crate::reload::{LOOK_AT_ACCESS_EVERY, LOOK_EVERY, keep_looking};
 use crate::roles::{FatalError, MasterProcess, Readiness, RoleAfter, Standby};
 use crate::serve::{Peers, serve};
 use crate::stop::until_stopped;
@@ -96,17 +97,8 @@ where
     }
     let bound = listener.local_addr().map_err(|error| RunError::Listen(settings.listen, error))?;
     let address = settings.advertise.clone().unwrap_or_else(|| reachable(bound));
-    let own = settings.tls.as_ref().and_then(|tls| tls.own.clone());
-    let own = own.map(|(certificate, key)| OwnCertificate::open(certificate, key)).transpose();
-    let own = own.map_err(RunError::Tls)?.map(Arc::new);
-    let clients = settings.client_ca.clone().map(|(ca, crl)| ClientTrust::open(ca, crl)).transpose();
-    let clients = clients.map_err(RunError::Tls)?.map(Arc::new);
-    let tls = settings.tls.as_ref().map(|tls| {
-        let authority = authority_of(tls, settings.access_file.as_ref(), &address)?;
-        let reached = reached(tls, &address, bound);
-        ServerTls::new(authority, reached, own.as_deref(), clients.clone()).map_err(RunError::Tls)
-    });
-    let tls = tls.transpose()?.map(Arc::new);
+    let sources = FileSources::open(&settings, &address, bound)?;
+    let tls = sources.tls.clone();
     let trust = tls.as_ref().map(|tls| tls.trust().clone());
     let reporter = HealthReporter::new();
     let health = Health::new(reporter.clone()).await;
@@ -125,48 +117,16 @@ where
         http.spawn(port.serve(Arc::new(pages)));
         http.spawn(metrics.clone().watch_failovers(candidate.election()));
     }
-    // They end with this set.
-    let mut reloads = JoinSet::new();
-    if let Some(own) = own {
-        reloads.spawn(keep_looking(Reloaded::Certificate, metrics.clone(), move || own.look()));
-    }
     let (end_serving, mut ended) = watch::channel(false);
     let (election, archive) = (candidate.election(), candidate.archive());
     let stopped = async move { until_stopped(&mut ended).await };
     let audit = Audit::open(&settings.audit, metrics.audit_lost.clone())?;
     let file = settings.access_file.as_deref();
     let access = AccessControl::new(file, tls.is_some(), slot.clone(), settings.limits, audit)?;
-    let jwt = settings.jwt.clone().map(JwtIssuer::open).transpose().map_err(RunError::Jwks)?.map(Arc::new);
-    let access = Arc::new(access.with_sources(OuterSources { clients: clients.clone(), jwt: jwt.clone() }));
-    if let Some(jwt) = jwt {
-        let changed = access.clone();
-        reloads.spawn(jwt.keep_fetched(metrics.clone(), move || changed.sources_changed()));
-    }
-    if let Some(clients) = clients {
-        let access = access.clone();
-        let look = move || {
-            let is_new = clients.look()?;
-            if is_new {
-                access.sources_changed();
-            }
-            Ok::<_, TlsError>(is_new)
-        };
-        reloads.spawn(keep_looking(Reloaded::ClientCa, metrics.clone(), look));
-    }
+    let outer = OuterSources { clients: sources.clients.clone(), jwt: sources.jwt.clone() };
+    let access = Arc::new(access.with_sources(outer));
+    let mut reloads = sources.keep_looking(&access, &metrics);
     let incoming = connections(listener, tls.as_ref().map(|tls| tls.acceptor()), MAX_CONNECTIONS);
-    if let Some(tls) = tls.clone() {
-        reloads.spawn(keep_looking(Reloaded::Ca, metrics.clone(), move || tls.look()));
-    }
-    let renewing = tls.clone();
-    let renewed = async move {
-        match &renewing {
-            Some(tls) => {
-                let failed = |error| tracing::error!(error = crate::error_line(&error), "no new certificate");
-                tls.keep_renewed(SystemTime::now, failed).await
-            }
-            None => std::future::pending().await,
-        }
-    };
     let names = settings.tls.iter().flat_map(|tls| tls.names.iter().cloned());
     let peers = Peers { hosts: KnownHosts::of(bound, names.chain([address.clone()])), tls, access: access.clone() };
     let serving = serve(incoming, &slot, &election, archive, reporter, peers, metrics.calls.clone(), stopped);
@@ -175,12 +135,13 @@ where
     // Readiness runs apart from the roles, because a role may load for long.
     let readiness = Readiness::new(health, &settings, &address, trust.clone()).keep(slot.clone(), election);
     let mut readiness = tokio::spawn(readiness);
-    let node = MasterProcess::new(candidate, Arc::new(settings), address, trust, slot.clone(), metrics.clone(), stop);
+    let node = MasterProcess::new(candidate, Arc::new(settings), address, trust, slot.clone(), metrics, stop);
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
         never = access.audit().keep_swept() => match never {},
-        never = access.keep_read(&metrics) => match never {},
-        never = renewed => match never {},
+        Some(Err(panicked)) = reloads.join_next() => {
+            Err(RunError::Fault(FatalError::Lost("task that looks at files", panicked)))
+        }
         failed = &mut readiness => {
             Err(RunError::Fault(failed.unwrap_or_else(|panicked| FatalError::Lost("task of readiness", panicked))))
         }
@@ -202,6 +163,70 @@ where
     // What outlives the roles is dropped only here: until now, calls that were held could learn who
     // leads next, and go there.
     result.map(drop)
+}
+
+/// What a master reads of files, and looks at again while it runs.
+struct FileSources {
+    /// The operator's own certificate.
+    own: Option<Arc<OwnCertificate>>,
+    clients: Option<Arc<ClientTrust>>,
+    jwt: Option<Arc<JwtIssuer>>,
+    tls: Option<Arc<ServerTls>>,
+}
+
+impl FileSources {
+    fn open(settings: &MasterSettings, address: &str, bound: SocketAddr) -> Result<FileSources, RunError> {
+        let own = settings.tls.as_ref().and_then(|tls| tls.own.clone());
+        let own = own.map(|(certificate, key)| OwnCertificate::open(certificate, key)).transpose();
+        let own = own.map_err(RunError::Tls)?.map(Arc::new);
+        let clients = settings.client_ca.clone().map(|(ca, crl)| ClientTrust::open(ca, crl)).transpose();
+        let clients = clients.map_err(RunError::Tls)?.map(Arc::new);
+        let jwt = settings.jwt.clone().map(JwtIssuer::open).transpose().map_err(RunError::Jwks)?.map(Arc::new);
+        let tls = settings.tls.as_ref().map(|tls| {
+            let authority = authority_of(tls, settings.access_file.as_ref(), address)?;
+            let reached = reached(tls, address, bound);
+            ServerTls::new(authority, reached, own.as_deref(), clients.clone()).map_err(RunError::Tls)
+        });
+        Ok(FileSources { own, clients, jwt, tls: tls.transpose()?.map(Arc::new) })
+    }
+
+    /// Looks at them again, and at the access file, until the set is dropped. What changes has the
+    /// streams judged anew.
+    fn keep_looking(self, access: &Arc<AccessControl>, metrics: &Arc<MasterMetrics>) -> JoinSet<Infallible> {
+        let mut tasks = JoinSet::new();
+        if access.asks_for_credentials() {
+            let access = access.clone();
+            let look = move || access.look();
+            tasks.spawn(keep_looking(Reloaded::Access, LOOK_AT_ACCESS_EVERY, metrics.clone(), look));
+        }
+        if let Some(own) = self.own {
+            tasks.spawn(keep_looking(Reloaded::Certificate, LOOK_EVERY, metrics.clone(), move || own.look()));
+        }
+        if let Some(jwt) = self.jwt {
+            let access = access.clone();
+            tasks.spawn(jwt.keep_fetched(metrics.clone(), move || access.sources_changed()));
+        }
+        if let Some(clients) = self.clients {
+            let access = access.clone();
+            let look = move || {
+                let is_new = clients.look()?;
+                if is_new {
+                    access.sources_changed();
+                }
+                Ok::<_, TlsError>(is_new)
+            };
+            tasks.spawn(keep_looking(Reloaded::ClientCa, LOOK_EVERY, metrics.clone(), look));
+        }
+        if let Some(tls) = self.tls {
+            let looked = tls.clone();
+            tasks.spawn(keep_looking(Reloaded::Ca, LOOK_EVERY, metrics.clone(), move || looked.look()));
+            tasks.spawn(async move {
+                let failed = |error| tracing::error!(error = crate::error_line(&error), "no new certificate");
+                tls.keep_renewed(SystemTime::now, failed).await
+            });
+        }
+        tasks
+    }
 }
 
 /// The CA of a master that is reached at an address. It is made if it is to be.

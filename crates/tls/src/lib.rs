@@ -44,4 +44,6 @@ pub use rotation::{RotationStep, rotate};
 pub use server::{Acceptor, ServerTls};
 pub use stream::Stream;
 pub use trust::{MACHINE, Trust};
-pub use worker_key::{WORKER_CHAIN_FILE, WORKER_KEY_FILE, WorkerKey, certificate_of_worker, renewal_time};
+pub use worker_key::{
+    WORKER_CA_FILE, WORKER_CHAIN_FILE, WORKER_KEY_FILE, WorkerKey, certificate_of_worker, renewal_time,
+};

@@ -17,6 +17,8 @@ use crate::{HeldCertificate, TlsError};
 pub const WORKER_KEY_FILE: &str = "worker.key";
 /// The name of the newest certificate of that key, with the CA's behind it.
 pub const WORKER_CHAIN_FILE: &str = "worker.crt";
+/// The name of the CAs that a worker trusts there.
+pub const WORKER_CA_FILE: &str = "ca.crt";
 
 /// A worker's key.
 #[derive(Debug)]

@@ -15,8 +15,12 @@ pub enum Principal {
 }
 
 impl Principal {
-    /// What a name begins with: who vouches for it, a certificate or a JWT.
-    pub const PREFIXES: [&str; 2] = ["cert:", "jwt:"];
+    /// What the names begin with that a certificate vouches for.
+    pub const OF_CERTIFICATE: &str = "cert:";
+    /// What the names begin with that a JWT vouches for.
+    pub const OF_JWT: &str = "jwt:";
+    /// All of them. No source can so name a user of another, nor of the cluster's own.
+    pub const PREFIXES: [&str; 2] = [Principal::OF_CERTIFICATE, Principal::OF_JWT];
 
     /// The most bytes of a name.
     pub const MAX_NAME: usize = 256;

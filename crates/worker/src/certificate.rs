@@ -15,8 +15,8 @@ use muster_proto::errors::{reason, reason_of};
 use muster_proto::v1::IssueWorkerCertificateRequest;
 use muster_proto::v1::access_service_client::AccessServiceClient;
 use muster_tls::{
-    Connector, HeldCertificate, PeerCertificate, TlsError, Trust, WORKER_CHAIN_FILE, WORKER_KEY_FILE, WorkerKey,
-    digest_of_ca, fetch_ca, renewal_time,
+    Connector, HeldCertificate, PeerCertificate, TlsError, Trust, WORKER_CA_FILE, WORKER_CHAIN_FILE, WORKER_KEY_FILE,
+    WorkerKey, digest_of_ca, fetch_ca, renewal_time,
 };
 use muster_types::{KeyDigest, WallTime, WorkerUid};
 use tokio::sync::watch;
@@ -28,9 +28,6 @@ use crate::config::MasterTrust;
 use crate::launch::in_one_line;
 use crate::link::explained;
 use crate::status::AgentStatus;
-
-/// The CA in the state directory. It is named in `STATE_OTHERS`, as key and certificate are.
-const CA: &str = "ca.crt";
 
 /// What stands before the digest of a CA that is no longer the first. Readers of PEM skip it.
 const JOINED_BY: &str = "# joined by ";
@@ -87,7 +84,7 @@ pub async fn find_trust(
         return Ok(given);
     }
     let Some(pem) = find_ca(pin, masters, state_dir).await? else { return Ok(None) };
-    let file = for_programs.join(CA);
+    let file = for_programs.join(WORKER_CA_FILE);
     // Programs run as others, who may not enter the state directory.
     muster_os::file::replace(&file, &pem).map_err(|error| TlsError::File(file.clone(), error))?;
     Ok(Some(MasterTrust { trust: Trust::in_ca(&pem)?, file }))
@@ -96,7 +93,7 @@ pub async fn find_trust(
 /// The CA that an earlier join left, or the one of a digest, in which case a master is asked for it
 /// until one answers. `None` where there is neither.
 pub async fn find_ca(pin: Option<KeyDigest>, masters: &[String], state_dir: &Path) -> Result<Option<String>, TlsError> {
-    let kept = state_dir.join(CA);
+    let kept = state_dir.join(WORKER_CA_FILE);
     let failed = |error| TlsError::File(kept.clone(), error);
     let stored = match fs::read_to_string(&kept) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -119,7 +116,7 @@ pub async fn find_ca(pin: Option<KeyDigest>, masters: &[String], state_dir: &Pat
 
 /// Whether a worker of this state directory knows whom to trust from an earlier join.
 pub fn has_joined(state_dir: &Path) -> bool {
-    state_dir.join(CA).exists()
+    state_dir.join(WORKER_CA_FILE).exists()
 }
 
 /// The CAs that a worker has joined by, as the file of those that it trusts tells beside them.
@@ -168,8 +165,8 @@ impl WorkerCertificate {
     /// by an operator, who would have to exchange them.
     #[must_use]
     pub fn keeping_cas(self, state_dir: &Path, for_programs: Option<&Path>) -> WorkerCertificate {
-        let programs = for_programs.map(|directory| directory.join(CA));
-        WorkerCertificate { ca_files: Some((state_dir.join(CA), programs)), ..self }
+        let programs = for_programs.map(|directory| directory.join(WORKER_CA_FILE));
+        WorkerCertificate { ca_files: Some((state_dir.join(WORKER_CA_FILE), programs)), ..self }
     }
 
     /// Trusts the CAs of the cluster as a master has told them with a certificate: one may be about
@@ -352,7 +349,7 @@ mod tests {
         for made in [&state, &programs] {
             fs::create_dir(made).unwrap();
         }
-        fs::write(state.join(CA), old.pem()).unwrap();
+        fs::write(state.join(WORKER_CA_FILE), old.pem()).unwrap();
         let found = find_trust(None, Some(old.digest()), &[], &state, &programs).await.unwrap().unwrap();
         let open = |trust: &Trust| WorkerCertificate::open(&state, WorkerUid(7), trust.clone(), None).unwrap();
         let worker = open(&found.trust).keeping_cas(&state, Some(&programs));
@@ -374,6 +371,6 @@ mod tests {
         let given = Trust::in_ca(old.pem()).unwrap();
         open(&given).learn(&both).unwrap();
         assert_eq!(given.pem(), both);
-        assert!(!fs::read_to_string(state.join(CA)).unwrap().contains(old.pem()));
+        assert!(!fs::read_to_string(state.join(WORKER_CA_FILE)).unwrap().contains(old.pem()));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_client::WorkerUid;
 use muster_client::v1::{DrainWorkerRequest, UndrainWorkerRequest, Worker, worker};
-use muster_tls::certificate_of_worker;
+use muster_tls::{WORKER_CA_FILE, certificate_of_worker};
 use tokio::time::timeout;
 
 use super::put;
@@ -34,9 +34,6 @@ const MOST: usize = 100_000;
 
 /// Where a worker without --state-dir keeps its state.
 const STATE_DIR: &str = "/var/lib/muster/worker";
-
-/// The CA that a worker trusts, in that directory.
-const WORKER_CA_FILE: &str = "ca.crt";
 
 /// Who asks, and of whom.
 struct DrainCaller {

@@ -53,14 +53,17 @@ fn forwarded_by(headers: &HeaderMap) -> Option<PeerCertificate> {
     ClientChain::from_bytes(&carried.get_bin(FORWARDED_CERTIFICATE)?.to_bytes().ok()?)?.into_peer()
 }
 
-fn refuse(failure: &Failure) -> AdmissionFuture {
-    Box::pin(std::future::ready(Ok(failure.to_status().into_http())))
-}
-
 /// Who makes a call, as far as it is known, and from where.
 fn origin_of(request: &Request<Body>, method: Method, known: Option<&KnownCaller>) -> CallOrigin {
     let peer = request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.address);
     CallOrigin::new(method, peer, request.headers().contains_key(FORWARDED), known)
+}
+
+/// Answers with a refusal, and notes it.
+fn refuse(access: &AccessControl, request: &Request<Body>, method: Method, refusal: Refusal) -> AdmissionFuture {
+    let Refusal { failure, known } = refusal;
+    access.audit.refused(&origin_of(request, method, known.as_deref()), failure.reason());
+    Box::pin(std::future::ready(Ok(failure.to_status().into_http())))
 }
 
 /// Lies outside of forwarding: a caller that no leader would serve costs nothing more.
@@ -103,7 +106,7 @@ where
             Err(refusal) => refusal,
         };
         let Some(coming) = self.access.key_to_come(&shown) else {
-            return refuse_at_the_door(&self.access, &request, method, refusal);
+            return refuse(&self.access, &request, method, refusal);
         };
         // The instance that was polled ready must be the one that is called.
         let clone = self.inner.clone();
@@ -112,21 +115,10 @@ where
             coming.await;
             match access.screen(method, &shown) {
                 Ok(()) => inner.call(request).await,
-                Err(refusal) => refuse_at_the_door(&access, &request, method, refusal).await,
+                Err(refusal) => refuse(&access, &request, method, refusal).await,
             }
         })
     }
-}
-
-fn refuse_at_the_door(
-    access: &AccessControl,
-    request: &Request<Body>,
-    method: Method,
-    refusal: Refusal,
-) -> AdmissionFuture {
-    let Refusal { failure, known } = refusal;
-    access.audit.refused(&origin_of(request, method, known.as_deref()), failure.reason());
-    refuse(&failure)
 }
 
 /// Lies around the services themselves. It decides on what this master knows, hands on who calls,
@@ -169,35 +161,36 @@ where
         });
         let (known, place) = match admitted {
             Ok(admitted) => admitted,
-            Err(Refusal { failure, known }) => {
-                self.access.audit.refused(&origin_of(&request, method, known.as_deref()), failure.reason());
-                return refuse(&failure);
-            }
+            Err(refusal) => return refuse(&self.access, &request, method, refusal),
         };
-        let origin = origin_of(&request, method, Some(&known));
-        request.extensions_mut().insert(known.caller);
         let (access, is_stream) = (self.access.clone(), method.answers_with_a_stream());
+        let is_audited = access.audit.is_about(method);
+        // Most calls are reads, which have no line.
+        let origin = (is_audited || is_stream).then(|| origin_of(&request, method, Some(&known)));
+        request.extensions_mut().insert(known.caller);
         // The clone is not known to be ready; the one that was asked is.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let response = match access.audit.is_about(method) {
-                true => {
+            let response = match origin.clone().filter(|_| is_audited) {
+                Some(origin) => {
                     let note = AuditNote::default();
                     request.extensions_mut().insert(note.clone());
-                    let entry = access.audit.begin(origin.clone(), note).await;
+                    let entry = access.audit.begin(origin, note).await;
                     let response = inner.call(request).await?;
                     // The code of a single answer comes behind it, and is a success.
                     entry.end(Status::from_header_map(response.headers()).as_ref());
                     response
                 }
-                false => inner.call(request).await?,
+                None => inner.call(request).await?,
             };
-            if !is_stream || response.headers().contains_key(Status::GRPC_STATUS) {
+            let Some(origin) = origin.filter(|_| is_stream && !response.headers().contains_key(Status::GRPC_STATUS))
+            else {
                 return Ok(response);
-            }
-            let watched = access.credentials.is_some();
-            let ended = watched.then(|| -> EndOfAdmission { Box::pin(access.clone().ended(method, shown)) });
+            };
+            let ended = access
+                .asks_for_credentials()
+                .then(|| -> EndOfAdmission { Box::pin(access.clone().ended(method, shown)) });
             Ok(response
                 .map(|body| Body::new(AdmittedStream { body, is_ended: false, ended, access, origin, _place: place })))
         })

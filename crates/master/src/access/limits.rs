@@ -99,7 +99,7 @@ impl CallLimiter {
             return usage.clone();
         }
         if callers.len() >= MAX_CALLERS {
-            // Whoever asks for nothing now and has a full burst left loses nothing.
+            // Whoever asks for nothing now begins anew, with a full burst.
             callers.retain(|_, usage| Arc::strong_count(usage) > 1);
         }
         let caller = if callers.len() >= MAX_CALLERS { String::new() } else { caller };

@@ -10,7 +10,6 @@ mod table;
 mod token;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,14 +38,10 @@ pub use limits::CallerLimits;
 
 use crate::clock;
 use crate::leader::LeaderSlot;
-use crate::metrics::{MasterMetrics, Reloaded};
 use file::{AccessTable, TokenEntry};
 use jwt::JwtError;
 use limits::CallLimiter;
 use token::{Bearer, is_of};
-
-/// How often the access file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Who may do what on this master.
 #[derive(Debug)]
@@ -72,11 +67,6 @@ pub(crate) struct OuterSources {
     /// The issuer of JWTs.
     pub(crate) jwt: Option<Arc<JwtIssuer>>,
 }
-
-/// What stands before the names that a source gives, of users and of groups, so that no source can
-/// name a user of another, or of the cluster's own.
-const OF_CERTIFICATE: &str = "cert:";
-const OF_JWT: &str = "jwt:";
 
 /// The most workers whose newest certificates are remembered, beside those that have ended.
 const MAX_ISSUED: usize = 65_536;
@@ -195,6 +185,11 @@ impl AccessControl {
         AccessControl { outer, ..self }
     }
 
+    /// Whether callers must prove who they are.
+    pub(crate) fn asks_for_credentials(&self) -> bool {
+        self.credentials.is_some()
+    }
+
     /// Has the streams judged anew: a source of users has changed.
     pub(crate) fn sources_changed(&self) {
         if let Some(credentials) = &self.credentials {
@@ -227,34 +222,17 @@ impl AccessControl {
         }
     }
 
-    /// Reads the file again whenever it has changed. A file that makes no sense leaves the table as
-    /// it was, and is reported once.
-    pub(crate) async fn keep_read(&self, metrics: &MasterMetrics) -> Infallible {
-        let Some(credentials) = &self.credentials else { return std::future::pending().await };
-        let mut reported = String::new();
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let path = credentials.path.clone();
-            let read = tokio::task::spawn_blocking(move || AccessTable::load(&path)).await;
-            let Ok(read) = read else { continue };
-            match read {
-                Ok(table) if table != **credentials.table.load() => {
-                    tracing::info!(tokens = table.tokens.len(), "the access file has changed");
-                    credentials.table.store(Arc::new(table));
-                    credentials.changes.send_modify(|changes| *changes += 1);
-                    reported.clear();
-                }
-                Ok(_) => reported.clear(),
-                Err(error) => {
-                    metrics.count_reload_failure(Reloaded::Access);
-                    let line = crate::error_line(&error);
-                    if line != reported {
-                        tracing::error!(error = line, "the access file is not used; what was read before stands");
-                        reported = line;
-                    }
-                }
-            }
+    /// Reads the access file again; returns whether it has changed. A file that makes no sense
+    /// leaves the table as it was.
+    pub(crate) fn look(&self) -> Result<bool, AccessFileError> {
+        let Some(credentials) = &self.credentials else { return Ok(false) };
+        let table = AccessTable::load(&credentials.path)?;
+        let has_changed = table != **credentials.table.load();
+        if has_changed {
+            credentials.table.store(Arc::new(table));
+            self.sources_changed();
         }
+        Ok(has_changed)
     }
 
     /// Who makes a call that this master answers itself, if that caller may make it.
@@ -381,9 +359,8 @@ impl AccessControl {
                 refused("the client's certificate is not good here, or was revoked")
             }
         })?;
-        let groups: Vec<String> = known.groups.iter().map(|group| format!("{OF_CERTIFICATE}{group}")).collect();
-        let user = format!("{OF_CERTIFICATE}{}", known.name);
-        self.user(credentials, user, &groups, CallerProof::Certificate(key), known.expires)
+        let proof = CallerProof::Certificate(key);
+        self.user(credentials, Principal::OF_CERTIFICATE, (&known.name, &known.groups), proof, known.expires)
     }
 
     /// Each master verifies a JWT by itself: all have the keys of the issuer.
@@ -395,8 +372,7 @@ impl AccessControl {
             JwtError::Expired => Failure::CredentialExpired { credential: "the JWT".to_owned() },
             error => refused(error.to_string()),
         })?;
-        let groups: Vec<String> = known.groups.iter().map(|group| format!("{OF_JWT}{group}")).collect();
-        self.user(credentials, format!("{OF_JWT}{}", known.user), &groups, CallerProof::Jwt, known.expires)
+        self.user(credentials, Principal::OF_JWT, (&known.user, &known.groups), CallerProof::Jwt, known.expires)
     }
 
     /// Ready once the keys of the issuer were fetched anew, if the bearer is a JWT whose key is not
@@ -406,20 +382,22 @@ impl AccessControl {
         self.outer.jwt.as_ref()?.key_to_come(token)
     }
 
-    /// The user that an outer source names, with the highest role that is bound to it or to one of
-    /// its groups.
+    /// The user that an outer source names, and its groups, with the highest role that is bound to
+    /// one of them.
     fn user(
         &self,
         credentials: &Credentials,
-        name: String,
-        groups: &[String],
+        source: &str,
+        (name, groups): (&str, &[String]),
         proof: CallerProof,
         expires: WallTime,
     ) -> Result<CredentialCheck, Failure> {
         let unfit = |message| Failure::BadCredential { message: format!("this user cannot be one here: {message}") };
+        let name = format!("{source}{name}");
         Principal::User(name.clone()).check().map_err(unfit)?;
-        let in_file = credentials.table.load().bindings.role_of(&name, groups);
-        let caller = match in_file.max(self.slot.access().roles().role_of(&name, groups)) {
+        let groups: Vec<String> = groups.iter().map(|group| format!("{source}{group}")).collect();
+        let in_file = credentials.table.load().bindings.role_of(&name, &groups);
+        let caller = match in_file.max(self.slot.access().roles().role_of(&name, &groups)) {
             Some(role) => Caller::User { name, role },
             None => Caller::Unbound { name },
         };
