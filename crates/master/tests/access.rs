@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::follower::{ElectionControl, Follower};
+use common::follower::{Follower, leader_and_standby};
 use common::worker::{FakeWorker, Link, exited};
 use common::*;
 use muster_master::add_token;
@@ -50,14 +50,6 @@ impl AccessFile {
     }
 }
 
-async fn pair(file: &AccessFile) -> (Master, Master, ElectionControl) {
-    let leader = Master::start(&file.flags()).await;
-    let (follower, control) = Follower::new();
-    control.lead(&leader.address, 1);
-    let standby = Master::start_on(follower, &file.flags()).await;
-    (leader, standby, control)
-}
-
 /// The reason for which an answer refuses its caller.
 fn refusal(frames: &Frames) -> Option<String> {
     let reason = frames.reason.clone().filter(|_| frames.http == 200 && [7, 16].contains(&frames.status()))?;
@@ -74,7 +66,7 @@ fn senseless(method: Method, bearer: Option<String>) -> Call {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_method_is_for_the_same_callers_at_a_leader_and_at_a_standby() {
     let file = AccessFile::new();
-    let (leader, standby, _control) = pair(&file).await;
+    let (leader, standby, _control) = leader_and_standby(&file.flags()).await;
     let mut allowed: BTreeMap<&str, Vec<Method>> = BTreeMap::new();
     for &method in Method::ALL {
         for of in ["", "viewer", "submitter", "operator", "admin", "worker"] {
@@ -108,7 +100,7 @@ async fn each_method_is_for_the_same_callers_at_a_leader_and_at_a_standby() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_caller_is_told_who_it_is() {
     let file = AccessFile::new();
-    let (leader, standby, _control) = pair(&file).await;
+    let (leader, standby, _control) = leader_and_standby(&file.flags()).await;
     let expected = [
         ("viewer", "viewer", v1::Role::Viewer, "viewer"),
         ("admin", "admin", v1::Role::Admin, "admin"),
@@ -132,10 +124,7 @@ async fn each_caller_is_told_who_it_is() {
 async fn a_standby_is_ready_without_a_credential_of_its_own() {
     let file = AccessFile::new();
     let flags = [file.flags().as_slice(), &["--unready-after", "300ms"]].concat();
-    let leader = Master::start(&flags).await;
-    let (follower, control) = Follower::new();
-    control.lead(&leader.address, 1);
-    let standby = Master::start_on(follower, &flags).await;
+    let (leader, standby, _control) = leader_and_standby(&flags).await;
     let asked = tonic_health::pb::HealthCheckRequest { service: "readiness".into() };
     let call = Call::new("/grpc.health.v1.Health/Check", &asked);
     // Several times as long as it takes to be found unready.
@@ -150,7 +139,7 @@ async fn a_standby_is_ready_without_a_credential_of_its_own() {
 async fn every_way_in_which_a_token_is_wrong_is_refused() {
     let file = AccessFile::new();
     let expired = add_token(&file.path, "late", TokenGrant::User(Role::Admin), Some(WallTime(1_000))).unwrap();
-    let (leader, standby, _control) = pair(&file).await;
+    let (leader, standby, _control) = leader_and_standby(&file.flags()).await;
     let good = file.bearer("admin");
     let other_secret = format!("{}{}", &good[..good.len() - 1], if good.ends_with('0') { '1' } else { '0' });
     let stranger = AccessFile::new().bearer("admin");
@@ -192,7 +181,7 @@ fn take_out(path: &Path, token: &Secret) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_when_its_token_is_taken_out() {
     let file = AccessFile::new();
-    let (leader, standby, _control) = pair(&file).await;
+    let (leader, standby, _control) = leader_and_standby(&file.flags()).await;
     let mut streams = Vec::new();
     for master in [&leader, &standby] {
         let mut request = Request::new(v1::WatchEventsRequest::default());
@@ -235,7 +224,7 @@ async fn work_is_its_owners_and_the_operators() {
     let file = AccessFile::new();
     let (ann, bob) = (user(&file, "ann"), user(&file, "bob"));
     let operator: Bearer = file.bearer("operator").parse().unwrap();
-    let (leader, standby, _control) = pair(&file).await;
+    let (leader, standby, _control) = leader_and_standby(&file.flags()).await;
     for (master, id) in [(&leader, "one"), (&standby, "two")] {
         let mut client = master.client().await;
         let made = client.submit_driver(signed(&ann, secretive(id))).await.unwrap().into_inner().driver.unwrap();
@@ -329,7 +318,7 @@ async fn an_application_in_client_mode_obeys_its_owner() {
     let file = AccessFile::new();
     let (ann, bob) = (user(&file, "ann"), user(&file, "bob"));
     let operator: Bearer = file.bearer("operator").parse().unwrap();
-    let (leader, _standby, _control) = pair(&file).await;
+    let (leader, _standby, _control) = leader_and_standby(&file.flags()).await;
     let (mut applications, mut client) = (leader.applications().await, leader.client().await);
     let made = applications.register_application(signed(&ann, registration("app", ""))).await.unwrap().into_inner();
     assert_eq!(made.application.unwrap().owner, "ann");
@@ -390,7 +379,7 @@ async fn launched(client: &mut MasterClient, link: &mut Link, ann: &Bearer, id: 
 async fn an_attempt_steers_its_own_applications_and_nothing_else() {
     let file = AccessFile::new();
     let ann = user(&file, "ann");
-    let (leader, standby, _control) = pair(&file).await;
+    let (leader, standby, _control) = leader_and_standby(&file.flags()).await;
     let mut worker = FakeWorker::new("w1", 4);
     worker.bearer = Some(file.bearer("worker").parse().unwrap());
     let mut link = worker.join(&leader, &[]).await;
@@ -471,7 +460,7 @@ fn soon_expired() -> WallTime {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_when_its_token_expires() {
     let file = AccessFile::new();
-    let (leader, standby, _control) = pair(&file).await;
+    let (leader, standby, _control) = leader_and_standby(&file.flags()).await;
     let short = add_token(&file.path, "short", TokenGrant::User(Role::Viewer), Some(soon_expired())).unwrap();
     let short: Bearer = format!("Bearer {}", short.expose()).parse().unwrap();
     let long: Bearer = file.bearer("viewer").parse().unwrap();

@@ -7,7 +7,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::follower::{ElectionControl, Follower};
+use common::follower::leader_and_standby;
 use common::*;
 use muster_master::add_token;
 use muster_proto::methods::{Method, READS};
@@ -15,7 +15,7 @@ use muster_proto::v1;
 use muster_testenv::wire::Call;
 use muster_types::{Role, Secret, TokenGrant};
 use serde_json::Value;
-use tonic::{Code, Request};
+use tonic::Code;
 
 struct AccessFile {
     path: std::path::PathBuf,
@@ -34,21 +34,13 @@ impl AccessFile {
         AccessFile { path, admin, ann, bob, _dir: dir }
     }
 
+    fn flags(&self) -> [&str; 2] {
+        ["--access-file", self.path.to_str().unwrap()]
+    }
+
     async fn leader(&self, flags: &[&str]) -> Master {
-        Master::start(&[&["--access-file", self.path.to_str().unwrap()], flags].concat()).await
+        Master::start(&[&self.flags(), flags].concat()).await
     }
-
-    async fn standby_of(&self, leader: &Master) -> (Master, ElectionControl) {
-        let (follower, control) = Follower::new();
-        control.lead(&leader.address, 1);
-        (Master::start_on(follower, &["--access-file", self.path.to_str().unwrap()]).await, control)
-    }
-}
-
-fn signed<T>(bearer: &Secret, message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.metadata_mut().insert("authorization", format!("Bearer {}", bearer.expose()).parse().unwrap());
-    request
 }
 
 async fn lines_of(master: Master) -> Vec<Value> {
@@ -69,19 +61,24 @@ fn submission(id: &str) -> v1::SubmitDriverRequest {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_mutation_and_each_refusal_has_a_line_and_no_line_a_secret() {
     let file = AccessFile::new();
-    let leader = file.leader(&[]).await;
-    let (standby, _control) = file.standby_of(&leader).await;
+    let (leader, standby, _control) = leader_and_standby(&file.flags()).await;
     let (mut at_leader, mut at_standby) = (leader.client().await, standby.client().await);
-    let pi = at_leader.submit_driver(signed(&file.ann, submission("pi"))).await.unwrap().into_inner().driver.unwrap();
+    let pi = at_leader
+        .submit_driver(signed(file.ann.expose(), submission("pi")))
+        .await
+        .unwrap()
+        .into_inner()
+        .driver
+        .unwrap();
     let named = v1::SubmitDriverRequest { driver_id: String::new(), ..submission("any") };
-    let any = at_standby.submit_driver(signed(&file.ann, named)).await.unwrap().into_inner().driver.unwrap();
+    let any = at_standby.submit_driver(signed(file.ann.expose(), named)).await.unwrap().into_inner().driver.unwrap();
     let kill = v1::KillDriverRequest { driver_id: "pi".to_owned(), ..Default::default() };
-    let refused = at_leader.kill_driver(signed(&file.bob, kill.clone())).await.unwrap_err();
+    let refused = at_leader.kill_driver(signed(file.bob.expose(), kill.clone())).await.unwrap_err();
     assert_failure(&refused, Code::PermissionDenied, "NOT_OWNER");
     at_leader.kill_driver(kill.clone()).await.unwrap_err();
-    at_standby.kill_driver(signed(&Secret::new("mst_0123456789ab_5ec2e7".to_owned()), kill)).await.unwrap_err();
-    at_leader.step_down(signed(&file.ann, v1::StepDownRequest::default())).await.unwrap_err();
-    at_leader.get_driver(signed(&file.bob, v1::GetDriverRequest { driver_id: "pi".to_owned() })).await.unwrap();
+    at_standby.kill_driver(signed("mst_0123456789ab_5ec2e7", kill)).await.unwrap_err();
+    at_leader.step_down(signed(file.ann.expose(), v1::StepDownRequest::default())).await.unwrap_err();
+    at_leader.get_driver(signed(file.bob.expose(), v1::GetDriverRequest { driver_id: "pi".to_owned() })).await.unwrap();
 
     let said = |line: &Value| {
         let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
@@ -164,24 +161,24 @@ async fn who_asks_for_too_much_is_told_when_to_come_back() {
     let mut client = leader.client().await;
     let mut refused = None;
     for number in 0..10 {
-        let submitted = client.submit_driver(signed(&file.ann, submission(&format!("d{number}")))).await;
+        let submitted = client.submit_driver(signed(file.ann.expose(), submission(&format!("d{number}")))).await;
         refused = refused.or(submitted.err());
     }
     let refused = refused.unwrap();
     assert_failure(&refused, Code::ResourceExhausted, "RATE_LIMITED");
     assert!(muster_proto::errors::retry_after(&refused).is_some() && muster_proto::errors::may_succeed_later(&refused));
-    client.submit_driver(signed(&file.bob, submission("b"))).await.unwrap();
+    client.submit_driver(signed(file.bob.expose(), submission("b"))).await.unwrap();
 
     let mut streams = Vec::new();
     for _ in 0..2 {
-        let watch = signed(&file.ann, v1::WatchEventsRequest::default());
+        let watch = signed(file.ann.expose(), v1::WatchEventsRequest::default());
         streams.push(client.watch_events(watch).await.unwrap().into_inner());
     }
-    let third = client.watch_events(signed(&file.ann, v1::WatchEventsRequest::default())).await.unwrap_err();
+    let third = client.watch_events(signed(file.ann.expose(), v1::WatchEventsRequest::default())).await.unwrap_err();
     assert_failure(&third, Code::ResourceExhausted, "RATE_LIMITED");
     drop(streams.pop());
     eventually("the place is free", async || {
-        client.watch_events(signed(&file.ann, v1::WatchEventsRequest::default())).await.ok()
+        client.watch_events(signed(file.ann.expose(), v1::WatchEventsRequest::default())).await.ok()
     })
     .await;
     drop(client);

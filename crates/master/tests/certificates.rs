@@ -8,10 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::follower::{ElectionControl, Follower};
+use common::follower::{ElectionControl, leader_and_standby};
 use common::*;
 use muster_master::add_token;
-use muster_proto::errors::reason_of;
 use muster_proto::server::FORWARDED_CERTIFICATE;
 use muster_proto::v1;
 use muster_proto::v1::access_service_client::AccessServiceClient;
@@ -19,9 +18,9 @@ use muster_proto::v1::worker_link_service_client::WorkerLinkServiceClient;
 use muster_testenv::company::{Company, Signed};
 use muster_tls::{Authority, ClientChain, Connector, OwnCertificate, Trust, names};
 use muster_types::{Role, TokenGrant, WorkerUid};
+use tonic::Request;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
 use v1::master_service_client::MasterServiceClient;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -63,10 +62,7 @@ impl Pair {
         let files = files.into_iter().flat_map(|(flag, name)| [format!("--{flag}"), path(name)]);
         let flags: Vec<String> = flags.into_iter().chain(files).collect();
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let leader = Master::start(&flags).await;
-        let (follower, control) = Follower::new();
-        control.lead(&leader.address, 1);
-        let standby = Master::start_on(follower, &flags).await;
+        let (leader, standby, control) = leader_and_standby(&flags).await;
         let trust = Trust::in_ca(authority.pem()).unwrap();
         Pair { leader, standby, company, trust, directory, _control: control }
     }
@@ -99,10 +95,6 @@ impl Pair {
     fn masters(&self) -> [&Master; 2] {
         [&self.leader, &self.standby]
     }
-}
-
-fn refusal(status: &Status) -> String {
-    reason_of(status).unwrap_or_else(|| panic!("{status:?}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

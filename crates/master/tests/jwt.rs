@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use common::follower::{ElectionControl, Follower};
+use common::follower::{ElectionControl, leader_and_standby};
 use common::*;
 use muster_master::add_token;
 use muster_proto::errors::reason_of;
@@ -91,10 +91,7 @@ impl Pair {
         std::fs::write(&jwks, json!({"keys": [key.jwk()]}).to_string()).unwrap();
         let flags = ["--access-file", &access, "--jwt-issuer", "https://issuer.example", "--jwt-audience", "muster"];
         let flags = [&flags[..], &["--jwt-jwks", &jwks]].concat();
-        let leader = Master::start(&flags).await;
-        let (follower, control) = Follower::new();
-        control.lead(&leader.address, 1);
-        let standby = Master::start_on(follower, &flags).await;
+        let (leader, standby, control) = leader_and_standby(&flags).await;
         Pair { leader, standby, key, root, directory, _control: control }
     }
 
@@ -110,25 +107,13 @@ impl Pair {
 
 async fn caller(master: &Master, token: &str) -> Result<(String, v1::Role), Status> {
     let mut client = AccessServiceClient::new(master.channel().await);
-    let bearer = format!("Bearer {token}").parse().unwrap();
-    let said = client.get_caller(signed(&bearer, v1::GetCallerRequest {})).await?.into_inner();
+    let said = client.get_caller(signed(token, v1::GetCallerRequest {})).await?.into_inner();
     Ok((said.caller.clone(), said.role()))
 }
 
 async fn watch(master: &Master, token: &str) -> tonic::Streaming<v1::WatchEventsResponse> {
     let mut client = MasterServiceClient::new(master.channel().await);
-    let bearer = format!("Bearer {token}").parse().unwrap();
-    client.watch_events(signed(&bearer, v1::WatchEventsRequest::default())).await.unwrap().into_inner()
-}
-
-fn signed<T>(bearer: &tonic::metadata::MetadataValue<tonic::metadata::Ascii>, message: T) -> tonic::Request<T> {
-    let mut request = tonic::Request::new(message);
-    request.metadata_mut().insert("authorization", bearer.clone());
-    request
-}
-
-fn refusal(status: &Status) -> String {
-    reason_of(status).unwrap_or_else(|| panic!("{status:?}"))
+    client.watch_events(signed(token, v1::WatchEventsRequest::default())).await.unwrap().into_inner()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,8 +144,7 @@ async fn a_user_of_an_issuer_has_its_role_at_a_leader_and_at_a_standby() {
         assert_eq!(refusal(&caller(master, &control).await.unwrap_err()), "BAD_CREDENTIAL");
         let roleless = pair.key.token("root", &[], HOUR);
         let mut client = MasterServiceClient::new(master.channel().await);
-        let bearer = format!("Bearer {roleless}").parse().unwrap();
-        let refused = client.get_cluster(signed(&bearer, v1::GetClusterRequest {})).await.unwrap_err();
+        let refused = client.get_cluster(signed(&roleless, v1::GetClusterRequest {})).await.unwrap_err();
         assert_eq!(refusal(&refused), "ROLE_REQUIRED");
     }
 }
@@ -197,7 +181,7 @@ async fn a_new_key_is_known_with_its_first_token_and_an_old_one_ends_its_streams
 async fn a_role_is_bound_and_taken_away_while_its_user_watches() {
     use v1::role_binding::Principal;
     let pair = Pair::start().await;
-    let root = format!("Bearer {}", pair.root.expose()).parse().unwrap();
+    let root = pair.root.expose();
     let bob = pair.key.token("bob", &["staff"], HOUR);
     for master in pair.masters() {
         assert_eq!(reason_of(&listing(master, &bob).await.unwrap_err()).as_deref(), Some("ROLE_REQUIRED"));
@@ -208,13 +192,13 @@ async fn a_role_is_bound_and_taken_away_while_its_user_watches() {
         binding: Some(v1::RoleBinding { principal: Some(principal), role: role.into() }),
     };
     let (user, group) = (Principal::User("jwt:bob".to_owned()), Principal::Group("jwt:staff".to_owned()));
-    access.bind_role(signed(&root, bind(group, v1::Role::Viewer))).await.unwrap();
+    access.bind_role(signed(root, bind(group, v1::Role::Viewer))).await.unwrap();
     let mut streams = Vec::new();
     for master in pair.masters() {
         assert_eq!(caller(master, &bob).await.unwrap(), ("jwt:bob".to_owned(), v1::Role::Viewer));
         streams.push(watch(master, &bob).await);
     }
-    access.bind_role(signed(&root, bind(user, v1::Role::Submitter))).await.unwrap();
+    access.bind_role(signed(root, bind(user, v1::Role::Submitter))).await.unwrap();
     for master in pair.masters() {
         assert_eq!(caller(master, &bob).await.unwrap().1, v1::Role::Submitter, "the highest counts");
     }
@@ -222,19 +206,18 @@ async fn a_role_is_bound_and_taken_away_while_its_user_watches() {
     let ann = pair.key.token("ann", &["staff"], HOUR);
     assert_eq!(caller(&pair.leader, &ann).await.unwrap().1, v1::Role::Submitter);
     // A standby whose own table says less hands on what the leader decides.
-    access.bind_role(signed(&root, bind(Principal::User("jwt:ann".to_owned()), v1::Role::Operator))).await.unwrap();
-    let bearer = format!("Bearer {ann}").parse().unwrap();
+    access.bind_role(signed(root, bind(Principal::User("jwt:ann".to_owned()), v1::Role::Operator))).await.unwrap();
     let drain = v1::DrainWorkerRequest { worker_id: "nobody".to_owned(), ..Default::default() };
-    let missing = pair.standby.client().await.drain_worker(signed(&bearer, drain)).await.unwrap_err();
+    let missing = pair.standby.client().await.drain_worker(signed(&ann, drain)).await.unwrap_err();
     assert_failure(&missing, tonic::Code::NotFound, "NOT_FOUND");
-    let listed = access.list_role_bindings(signed(&root, v1::ListRoleBindingsRequest {})).await.unwrap().into_inner();
+    let listed = access.list_role_bindings(signed(root, v1::ListRoleBindingsRequest {})).await.unwrap().into_inner();
     let roles: Vec<v1::Role> = listed.bindings.iter().map(v1::RoleBinding::role).collect();
     assert_eq!(roles, [v1::Role::Operator, v1::Role::Submitter, v1::Role::Viewer]);
 
     use v1::unbind_role_request::Principal as Unbound;
     for principal in [Unbound::User("jwt:bob".to_owned()), Unbound::Group("jwt:staff".to_owned())] {
         let unbind = v1::UnbindRoleRequest { principal: Some(principal) };
-        access.unbind_role(signed(&root, unbind)).await.unwrap();
+        access.unbind_role(signed(root, unbind)).await.unwrap();
     }
     for stream in streams {
         assert_failure(&failure_of(stream).await, tonic::Code::PermissionDenied, "ROLE_REQUIRED");
@@ -249,6 +232,5 @@ async fn a_role_is_bound_and_taken_away_while_its_user_watches() {
 
 /// Calls a method that asks for a role.
 async fn listing(master: &Master, token: &str) -> Result<(), Status> {
-    let bearer = format!("Bearer {token}").parse().unwrap();
-    master.client().await.list_drivers(signed(&bearer, v1::ListDriversRequest::default())).await.map(drop)
+    master.client().await.list_drivers(signed(token, v1::ListDriversRequest::default())).await.map(drop)
 }

@@ -7,7 +7,7 @@ mod common;
 
 use std::path::Path;
 
-use common::follower::{ElectionControl, Follower};
+use common::follower::leader_and_standby;
 use common::*;
 use muster_master::add_token;
 use muster_proto::fresh_token::FreshToken;
@@ -17,7 +17,7 @@ use muster_proto::v1::create_token_request::Grant;
 use muster_store::{Candidacy, Location, NewCluster};
 use muster_types::{Role, Secret, TokenGrant, WallTime};
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
 /// An access file with one admin and one operator.
 struct AccessFile {
@@ -39,20 +39,6 @@ impl AccessFile {
     fn flags(&self) -> [&str; 2] {
         [&self.flags[0], &self.flags[1]]
     }
-
-    async fn pair(&self) -> (Master, Master, ElectionControl) {
-        let leader = Master::start(&self.flags()).await;
-        let (follower, control) = Follower::new();
-        control.lead(&leader.address, 1);
-        let standby = Master::start_on(follower, &self.flags()).await;
-        (leader, standby, control)
-    }
-}
-
-fn signed<T>(bearer: &Secret, message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.metadata_mut().insert("authorization", format!("Bearer {}", bearer.expose()).parse().unwrap());
-    request
 }
 
 async fn access(master: &Master) -> AccessServiceClient<Channel> {
@@ -78,7 +64,7 @@ async fn create(master: &Master, file: &AccessFile, grant: Grant, ttl: Option<i6
     let token = FreshToken::random().unwrap();
     let ttl = ttl.map(|seconds| prost_types::Duration { seconds, nanos: 0 });
     let request = v1::CreateTokenRequest { ttl, ..request(&token, grant) };
-    access(master).await.create_token(signed(&file.admin, request)).await.unwrap();
+    access(master).await.create_token(signed(file.admin.expose(), request)).await.unwrap();
     token
 }
 
@@ -87,32 +73,34 @@ fn revoke(token: &FreshToken) -> v1::RevokeTokenRequest {
 }
 
 async fn caller(master: &Master, bearer: &Secret) -> Result<String, Status> {
-    let answer = access(master).await.get_caller(signed(bearer, v1::GetCallerRequest {})).await?;
+    let answer = access(master).await.get_caller(signed(bearer.expose(), v1::GetCallerRequest {})).await?;
     Ok(answer.into_inner().caller)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_good_at_every_master_until_it_is_revoked() {
     let file = AccessFile::new();
-    let (leader, standby, _control) = file.pair().await;
+    let (leader, standby, _control) = leader_and_standby(&file.flags()).await;
     // It is made through the standby, and asked for twice.
     let token = create(&standby, &file, viewer(), None).await;
-    let again = access(&leader).await.create_token(signed(&file.admin, request(&token, viewer()))).await.unwrap();
+    let again =
+        access(&leader).await.create_token(signed(file.admin.expose(), request(&token, viewer()))).await.unwrap();
     let made = again.into_inner().token.unwrap();
     assert_eq!((made.holder.as_str(), made.created_by.as_str(), made.revoke_time), ("bob", "admin", None));
     let other = request(&token, Grant::Role(v1::Role::Submitter.into()));
-    let refused = access(&leader).await.create_token(signed(&file.admin, other)).await.unwrap_err();
+    let refused = access(&leader).await.create_token(signed(file.admin.expose(), other)).await.unwrap_err();
     assert_failure(&refused, Code::AlreadyExists, "ALREADY_EXISTS");
 
     let mut streams = Vec::new();
     for master in [&leader, &standby] {
         assert_eq!(caller(master, &token.bearer).await.unwrap(), "bob");
-        let watch = signed(&token.bearer, v1::WatchEventsRequest::default());
+        let watch = signed(token.bearer.expose(), v1::WatchEventsRequest::default());
         streams.push(master.client().await.watch_events(watch).await.unwrap().into_inner());
-        let refused = master.client().await.submit_driver(signed(&token.bearer, Default::default())).await;
+        let refused = master.client().await.submit_driver(signed(token.bearer.expose(), Default::default())).await;
         assert_failure(&refused.unwrap_err(), Code::PermissionDenied, "ROLE_REQUIRED");
     }
-    let revoked = access(&leader).await.revoke_token(signed(&file.admin, revoke(&token))).await.unwrap().into_inner();
+    let revoked =
+        access(&leader).await.revoke_token(signed(file.admin.expose(), revoke(&token))).await.unwrap().into_inner();
     for stream in streams {
         assert_failure(&failure_of(stream).await, Code::Unauthenticated, "BAD_CREDENTIAL");
     }
@@ -120,10 +108,11 @@ async fn a_token_is_good_at_every_master_until_it_is_revoked() {
         let refused = caller(master, &token.bearer).await.unwrap_err();
         assert_failure(&refused, Code::Unauthenticated, "BAD_CREDENTIAL");
     }
-    let again = access(&standby).await.revoke_token(signed(&file.admin, revoke(&token))).await.unwrap().into_inner();
+    let again =
+        access(&standby).await.revoke_token(signed(file.admin.expose(), revoke(&token))).await.unwrap().into_inner();
     assert_eq!(again, revoked);
     let unknown = FreshToken::random().unwrap();
-    let refused = access(&leader).await.revoke_token(signed(&file.admin, revoke(&unknown))).await.unwrap_err();
+    let refused = access(&leader).await.revoke_token(signed(file.admin.expose(), revoke(&unknown))).await.unwrap_err();
     assert_failure(&refused, Code::NotFound, "NOT_FOUND");
 }
 
@@ -132,7 +121,7 @@ async fn a_stream_ends_when_its_token_expires() {
     let file = AccessFile::new();
     let leader = Master::start(&file.flags()).await;
     let token = create(&leader, &file, viewer(), Some(5)).await;
-    let watch = signed(&token.bearer, v1::WatchEventsRequest::default());
+    let watch = signed(token.bearer.expose(), v1::WatchEventsRequest::default());
     let mut stream = leader.client().await.watch_events(watch).await.unwrap().into_inner();
     let ended = soon("the stream ends", async {
         loop {
@@ -154,14 +143,14 @@ async fn an_operator_makes_tokens_of_workers_alone() {
     let users = create(&leader, &file, viewer(), None).await;
     let mut access = access(&leader).await;
     let token = FreshToken::random().unwrap();
-    let refused = access.create_token(signed(&file.operator, request(&token, viewer()))).await.unwrap_err();
+    let refused = access.create_token(signed(file.operator.expose(), request(&token, viewer()))).await.unwrap_err();
     assert_failure(&refused, Code::PermissionDenied, "ROLE_REQUIRED");
-    let refused = access.revoke_token(signed(&file.operator, revoke(&users))).await.unwrap_err();
+    let refused = access.revoke_token(signed(file.operator.expose(), revoke(&users))).await.unwrap_err();
     assert_failure(&refused, Code::PermissionDenied, "ROLE_REQUIRED");
     let worker = request(&token, Grant::Worker(v1::WorkerGrant {}));
-    access.create_token(signed(&file.operator, worker)).await.unwrap();
+    access.create_token(signed(file.operator.expose(), worker)).await.unwrap();
     assert_eq!(caller(&leader, &token.bearer).await.unwrap(), "system:worker:bob");
-    access.revoke_token(signed(&file.operator, revoke(&token))).await.unwrap();
+    access.revoke_token(signed(file.operator.expose(), revoke(&token))).await.unwrap();
     let refused = caller(&leader, &token.bearer).await.unwrap_err();
     assert_failure(&refused, Code::Unauthenticated, "BAD_CREDENTIAL");
 }
@@ -177,7 +166,8 @@ async fn every_token_is_listed_once_and_no_digest_is_shown() {
     let (mut seen, mut page_token) = (Vec::new(), String::new());
     loop {
         let wanted = v1::ListTokensRequest { page_size: 2, page_token };
-        let page = access(&leader).await.list_tokens(signed(&file.operator, wanted)).await.unwrap().into_inner();
+        let page =
+            access(&leader).await.list_tokens(signed(file.operator.expose(), wanted)).await.unwrap().into_inner();
         assert!(page.tokens.len() <= 2);
         seen.extend(page.tokens);
         page_token = page.next_page_token;
@@ -189,11 +179,12 @@ async fn every_token_is_listed_once_and_no_digest_is_shown() {
     expected.sort();
     assert_eq!(seen.iter().map(|token| token.token_id.clone()).collect::<Vec<_>>(), expected);
     let wrong = v1::ListTokensRequest { page_size: 2, page_token: "x".to_owned() };
-    let refused = access(&leader).await.list_tokens(signed(&file.operator, wrong)).await.unwrap_err();
+    let refused = access(&leader).await.list_tokens(signed(file.operator.expose(), wrong)).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
 
     let watch = v1::WatchEventsRequest { from_oldest: true, ..Default::default() };
-    let mut events = leader.client().await.watch_events(signed(&file.operator, watch)).await.unwrap().into_inner();
+    let mut events =
+        leader.client().await.watch_events(signed(file.operator.expose(), watch)).await.unwrap().into_inner();
     let events = soon("the events", events.message()).await.unwrap().unwrap().events;
     let shown = format!("{seen:?} {events:?}");
     for token in tokens {
@@ -217,7 +208,7 @@ async fn a_restart_keeps_tokens_and_revocations() {
     let store = file.dir.path().join("store");
     let master = Master::start_on(embedded(&store).await, &file.flags()).await;
     let (kept, gone) = (create(&master, &file, viewer(), None).await, create(&master, &file, viewer(), None).await);
-    access(&master).await.revoke_token(signed(&file.admin, revoke(&gone))).await.unwrap();
+    access(&master).await.revoke_token(signed(file.admin.expose(), revoke(&gone))).await.unwrap();
     master.stop().await.unwrap();
     let master = Master::start_on(embedded(&store).await, &file.flags()).await;
     assert_eq!(caller(&master, &kept.bearer).await.unwrap(), "bob");

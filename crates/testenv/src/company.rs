@@ -71,6 +71,15 @@ impl Company {
         self.sign(params)
     }
 
+    /// A certificate that names nobody.
+    pub fn nameless(&self) -> Signed {
+        let mut params = CertificateParams::default();
+        // It has a common name of rcgen's own otherwise.
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "engineers");
+        self.sign(params)
+    }
+
     /// A list of revoked certificates, by their serial numbers, as PEM.
     pub fn revoked(&self, serials: &[u64]) -> String {
         let now = SystemTime::now();

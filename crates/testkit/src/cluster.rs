@@ -37,6 +37,18 @@ pub struct Options {
     pub keep_files: bool,
 }
 
+impl Options {
+    /// One worker, over TLS.
+    pub fn over_tls() -> Options {
+        Options { tls: true, workers: 1, ..Options::default() }
+    }
+}
+
+/// All that a program has printed.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
 /// What a worker is started with.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
@@ -226,6 +238,15 @@ impl Cluster {
         if !self.states.contains(&state) {
             self.states.push(state);
         }
+    }
+
+    /// Runs the command line with contexts in a directory, and nothing of this cluster in its
+    /// environment: as somebody who has only heard of it.
+    pub fn muster_of_stranger(&self, config: &Path, args: &[&str]) -> Output {
+        let mut command = Command::new(self.binaries.path("muster"));
+        command.args(args).env("XDG_CONFIG_HOME", config).env("NO_COLOR", "1");
+        command.env_remove("MUSTER_MASTER").env_remove("MUSTER_CA_FILE").env_remove("MUSTER_CONTEXT");
+        command.output().expect("muster runs")
     }
 
     /// `kill -9` of a worker's agent; its runner goes on.

@@ -20,7 +20,7 @@ pub mod world;
 
 pub use access_file::AccessFile;
 pub use binaries::{BINARIES, Binaries};
-pub use cluster::{Cluster, Options, WorkerOptions};
+pub use cluster::{Cluster, Options, WorkerOptions, said};
 pub use daemon::Daemon;
 pub use etcd::Etcd;
 pub use ha_cluster::{ClusterSpec, HaCluster};

@@ -1,29 +1,12 @@
 //! People and programs with certificates that the cluster's CA has not signed.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use muster_testenv::company::Company;
-use muster_testkit::{AccessFile, Cluster, Options};
-
-fn said(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("{}{}", text(&output.stdout), text(&output.stderr))
-}
-
-/// Runs `muster` with contexts in a directory and nothing of this cluster in the environment.
-fn muster(cluster: &Cluster, config: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(cluster.binaries().path("muster"));
-    command.args(args).env("XDG_CONFIG_HOME", config).env("NO_COLOR", "1");
-    command.env_remove("MUSTER_MASTER").env_remove("MUSTER_CA_FILE").env_remove("MUSTER_CONTEXT");
-    command.output().expect("muster runs")
-}
-
-fn over_tls() -> Options {
-    Options { tls: true, workers: 1, ..Options::default() }
-}
+use muster_testkit::{AccessFile, Cluster, Options, said};
 
 #[test]
 fn a_person_with_a_certificate_of_the_company_logs_in_and_owns_what_it_submits() {
@@ -36,10 +19,10 @@ fn a_person_with_a_certificate_of_the_company_logs_in_and_owns_what_it_submits()
     let access = AccessFile::new();
     access.bind("group", "cert:engineers", "submitter");
     let root = access.token("root", "admin");
-    let mut options = access.asked_for(over_tls());
+    let mut options = access.asked_for(Options::over_tls());
     options.master_args.extend(["--tls-client-ca".into(), text(&ca)]);
     let cluster = Cluster::start(options);
-    let muster = |args: &[&str]| muster(&cluster, home.path(), args);
+    let muster = |args: &[&str]| cluster.muster_of_stranger(home.path(), args);
     let cluster_ca = text(&cluster.ca().expect("it is over TLS"));
     let login = ["login", cluster.address(), "--ca", &cluster_ca];
     let half = said(&muster(&[&login[..], &["--client-cert", &text(&certificate)]].concat()));
@@ -72,7 +55,7 @@ fn a_ca_is_exchanged_without_a_failed_call() {
     let access = AccessFile::new();
     let token = home.path().join("token");
     std::fs::write(&token, access.token("ann", "operator")).expect("written");
-    let mut cluster = Cluster::start(access.asked_for(over_tls()));
+    let mut cluster = Cluster::start(access.asked_for(Options::over_tls()));
     let ca = cluster.ca().expect("it is over TLS");
     let pki = ca.parent().expect("a directory").to_owned();
     let log = cluster.dir().join("master.log");

@@ -1,33 +1,16 @@
 //! A cluster over TLS, as people and programs meet it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use muster_testenv::company::Company;
-use muster_testkit::{Cluster, Daemon, NamespaceNetwork, Options, wait_for_file};
-
-fn said(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("{}{}", text(&output.stdout), text(&output.stderr))
-}
-
-/// Runs `muster` with contexts in a directory and nothing of this cluster in the environment.
-fn muster(cluster: &Cluster, config: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(cluster.binaries().path("muster"));
-    command.args(args).env("XDG_CONFIG_HOME", config).env("NO_COLOR", "1");
-    command.env_remove("MUSTER_MASTER").env_remove("MUSTER_CA_FILE").env_remove("MUSTER_CONTEXT");
-    command.output().expect("muster runs")
-}
-
-fn over_tls() -> Options {
-    Options { tls: true, workers: 1, ..Options::default() }
-}
+use muster_testkit::{Cluster, Daemon, NamespaceNetwork, Options, said, wait_for_file};
 
 #[test]
 fn people_log_in_by_the_digest_and_go_there_from_then_on() {
-    let cluster = Cluster::start(over_tls());
+    let cluster = Cluster::start(Options::over_tls());
     let home = tempfile::tempdir().expect("a directory");
-    let muster = |args: &[&str]| muster(&cluster, home.path(), args);
+    let muster = |args: &[&str]| cluster.muster_of_stranger(home.path(), args);
     let address = cluster.address();
     let log = std::fs::read_to_string(cluster.dir().join("master.log")).expect("there is a log");
     let digest =
@@ -56,7 +39,7 @@ fn people_log_in_by_the_digest_and_go_there_from_then_on() {
 
 #[test]
 fn a_program_of_the_cluster_reaches_its_masters_over_tls() {
-    let cluster = Cluster::start(over_tls());
+    let cluster = Cluster::start(Options::over_tls());
     let muster = cluster.binaries().path("muster");
     let output =
         cluster.muster(&["submit", "--wait", "--", muster.to_str().expect("a path"), "list", "workers", "-o", "name"]);
@@ -65,7 +48,7 @@ fn a_program_of_the_cluster_reaches_its_masters_over_tls() {
 
 #[test]
 fn who_trusts_another_ca_or_none_is_told_so() {
-    let cluster = Cluster::start(Options { workers: 0, ..over_tls() });
+    let cluster = Cluster::start(Options { workers: 0, ..Options::over_tls() });
     let home = tempfile::tempdir().expect("a directory");
     let other = home.path().join("other");
     let program = cluster.binaries().path("muster-master");
@@ -76,8 +59,9 @@ fn who_trusts_another_ca_or_none_is_told_so() {
 
     let other_ca = other.join("ca.crt");
     let other_ca = other_ca.to_str().expect("a path");
-    let refused =
-        said(&muster(&cluster, home.path(), &["--master", cluster.address(), "--ca", other_ca, "list", "drivers"]));
+    let refused = said(
+        &cluster.muster_of_stranger(home.path(), &["--master", cluster.address(), "--ca", other_ca, "list", "drivers"]),
+    );
     assert!(refused.contains("is not trusted: invalid peer certificate"), "{refused}");
 
     // A master in the clear, at an address of its own.
@@ -88,7 +72,8 @@ fn who_trusts_another_ca_or_none_is_told_so() {
     command.args(["--listen", &plain, "--store", "memory:"]).arg("--address-file").arg(&ready);
     let _plain = Daemon::start(command, &home.path().join("plain.log"));
     wait_for_file(&ready, std::time::Duration::from_secs(30));
-    let refused = said(&muster(&cluster, home.path(), &["--master", &plain, "--ca", other_ca, "list", "drivers"]));
+    let refused =
+        said(&cluster.muster_of_stranger(home.path(), &["--master", &plain, "--ca", other_ca, "list", "drivers"]));
     assert!(refused.contains("does not speak TLS"), "{refused}");
 
     // Workers say it in their logs, and try on.
@@ -151,7 +136,7 @@ fn a_worker_joins_before_it_starts_and_drains_itself_without_a_token() {
     let cluster = Cluster::start(Options { workers: 0, ..Options::default() });
     let home = tempfile::tempdir().expect("a directory");
     let SecuredMaster { _running, address, pki, digest } = SecuredMaster::start(&cluster, home.path());
-    let muster = |args: &[&str]| muster(&cluster, home.path(), args);
+    let muster = |args: &[&str]| cluster.muster_of_stranger(home.path(), args);
     let (admin, state) = (pki.join("admin.token"), home.path().join("w1"));
     let output = muster(&["login", &address, "--ca-digest", &digest, "--token-file", admin.to_str().expect("a path")]);
     assert!(output.status.success(), "{}", said(&output));
@@ -218,11 +203,11 @@ fn a_master_shows_a_certificate_of_its_own_and_the_next_one_without_a_restart() 
     let (old_ca, new_ca) = (old.write_ca(home.path().join("old.crt")), new.write_ca(home.path().join("new.crt")));
     // Which address the cluster gets is known once it runs.
     let (certificate, key) = old.server(&["elsewhere.example"]).write(home.path(), "own");
-    let mut options = over_tls();
+    let mut options = Options::over_tls();
     options.master_args.extend(["--tls-cert".into(), text(&certificate), "--tls-key".into(), text(&key)]);
     let cluster = Cluster::start(options);
     let address = cluster.address();
-    let muster = |args: &[&str]| muster(&cluster, home.path(), args);
+    let muster = |args: &[&str]| cluster.muster_of_stranger(home.path(), args);
     let listed = |ca: &Path| said(&muster(&["--master", address, "--ca", &text(ca), "list", "workers", "-o", "name"]));
     assert!(listed(&old_ca).contains("not valid for name"), "{}", listed(&old_ca));
     let host = address.rsplit_once(':').expect("a port").0;
@@ -283,7 +268,7 @@ fn a_master_beyond_its_machine_has_credentials_and_a_worker_joins_it_by_its_toke
     let cluster = Cluster::start(Options { workers: 0, ..Options::default() });
     let home = tempfile::tempdir().expect("a directory");
     let SecuredMaster { _running, address, pki, digest } = SecuredMaster::start(&cluster, home.path());
-    let muster = |args: &[&str]| muster(&cluster, home.path(), args);
+    let muster = |args: &[&str]| cluster.muster_of_stranger(home.path(), args);
 
     let token = pki.join("admin.token");
     let login = ["login", &address, "--ca-digest", &digest, "--token-file", token.to_str().expect("a path")];

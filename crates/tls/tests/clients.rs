@@ -131,9 +131,11 @@ async fn what_is_of_another_company_or_has_ended_is_refused() {
 async fn a_name_that_is_missing_is_nobodys() {
     let company = Company::new("Company");
     let mut master = Master::of(&company, None).await;
-    let nameless = master.chain(&company.server(&["ann.example"])).await;
-    // rcgen gives every certificate a common name unless it is told another.
-    let known = master.clients.identify(&nameless, now()).unwrap();
+    let nameless = master.chain(&company.nameless()).await;
+    let refused = master.clients.identify(&nameless, now());
+    assert!(matches!(refused, Err(TlsError::Nameless)), "{refused:?}");
+    let server = master.chain(&company.server(&["ann.example"])).await;
+    let known = master.clients.identify(&server, now()).unwrap();
     assert_ne!(known.name, "ann.example", "a name of a server is none of a user");
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Master;
 use muster_store::{
     Archive, CampaignError, Candidate, Leader, LeaderView, LeaderWatch, LeaderWatchKeeper, Member, MemoryStore,
 };
@@ -44,6 +45,15 @@ impl ElectionControl {
     pub fn vacate(&self) {
         self.0.set(LeaderView::default());
     }
+}
+
+/// A leader, and a standby that hands its calls on to it, with the same flags.
+pub async fn leader_and_standby(flags: &[&str]) -> (Master, Master, ElectionControl) {
+    let leader = Master::start(flags).await;
+    let (follower, control) = Follower::new();
+    control.lead(&leader.address, 1);
+    let standby = Master::start_on(follower, flags).await;
+    (leader, standby, control)
 }
 
 impl Candidate for Follower {

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use v1::application_service_client::ApplicationServiceClient;
 use v1::master_service_client::MasterServiceClient;
 
@@ -164,4 +164,16 @@ pub async fn failure_of<T>(mut stream: tonic::Streaming<T>) -> Status {
         }
     };
     soon("the stream fails", failed).await
+}
+
+/// A request that shows a token.
+pub fn signed<T>(bearer: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {bearer}").parse().unwrap());
+    request
+}
+
+/// The stable word of a refusal.
+pub fn refusal(status: &Status) -> String {
+    reason_of(status).unwrap_or_else(|| panic!("{status:?}"))
 }
