@@ -14,7 +14,7 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(10);
 pub(crate) const LOOK_AT_ACCESS_EVERY: Duration = Duration::from_secs(1);
 
 /// Looks again and again, for ever. `look` says whether what it found is new and in force; where it
-/// fails, what was in force before stays, which is counted at each look and logged once.
+/// fails, what was in force before stays.
 pub(crate) async fn keep_looking<E, F>(
     what: Reloaded,
     every: Duration,
@@ -25,28 +25,43 @@ where
     E: Error + Send + 'static,
     F: Fn() -> Result<bool, E> + Clone + Send + 'static,
 {
-    let mut reported = String::new();
+    let mut reports = ReloadReports::new(what, metrics);
     loop {
         tokio::time::sleep(every).await;
         // A file may be on a disk that hangs.
         let Ok(looked) = tokio::task::spawn_blocking(look.clone()).await else { continue };
+        reports.note(&looked);
+    }
+}
+
+/// Tells of looks: of what is new, and of each failure once. All failures are counted.
+pub(crate) struct ReloadReports {
+    what: Reloaded,
+    metrics: Arc<MasterMetrics>,
+    /// The last failure, since the last look that did not fail.
+    reported: String,
+}
+
+impl ReloadReports {
+    pub(crate) fn new(what: Reloaded, metrics: Arc<MasterMetrics>) -> ReloadReports {
+        ReloadReports { what, metrics, reported: String::new() }
+    }
+
+    pub(crate) fn note<E: Error + 'static>(&mut self, looked: &Result<bool, E>) {
+        let file = self.what.as_str();
         match looked {
             Ok(is_new) => {
-                if is_new {
-                    tracing::info!(file = what.as_str(), "a changed file is in force");
+                if *is_new {
+                    tracing::info!(file, "a changed file is in force");
                 }
-                reported.clear();
+                self.reported.clear();
             }
             Err(error) => {
-                metrics.count_reload_failure(what);
-                let line = crate::error_line(&error);
-                if line != reported {
-                    tracing::warn!(
-                        file = what.as_str(),
-                        error = line,
-                        "a changed file is not used; what was read before stands"
-                    );
-                    reported = line;
+                self.metrics.count_reload_failure(self.what);
+                let line = crate::error_line(error);
+                if line != self.reported {
+                    tracing::warn!(file, error = line, "a changed file is not used; what was read before stands");
+                    self.reported = line;
                 }
             }
         }

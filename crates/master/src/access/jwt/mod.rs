@@ -23,12 +23,12 @@ use tokio::time::Instant;
 use self::keys::VerifyingKey;
 pub use self::keys::{JwksError, JwksSource};
 use crate::metrics::{MasterMetrics, Reloaded};
+use crate::reload::{LOOK_EVERY, ReloadReports};
 
 /// The most verified tokens that are remembered.
 const MAX_VERIFIED: usize = 4096;
 /// How often the keys are fetched from an issuer, or looked at in a file.
 const FETCH_EVERY: Duration = Duration::from_secs(600);
-const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often more a token may have them fetched that names a key which is not known.
 const UNKNOWN_WITHIN: Duration = Duration::from_secs(60);
 const UNKNOWN_TIMES: usize = 2;
@@ -205,7 +205,8 @@ impl JwtIssuer {
         changed: impl Fn() + Send,
     ) -> Infallible {
         let is_far = matches!(self.settings.jwks, JwksSource::Https(_));
-        let (mut reported, mut pause) = (String::new(), if is_far { Duration::ZERO } else { LOOK_EVERY });
+        let mut pause = if is_far { Duration::ZERO } else { LOOK_EVERY };
+        let mut reports = ReloadReports::new(Reloaded::Jwks, metrics);
         loop {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -215,22 +216,9 @@ impl JwtIssuer {
             let Ok(looked) = tokio::task::spawn_blocking(move || looking.look()).await else { continue };
             self.looks.send_modify(|looks| *looks += 1);
             pause = if is_far && looked.is_ok() { FETCH_EVERY } else { LOOK_EVERY };
-            match looked {
-                Ok(is_new) => {
-                    if is_new {
-                        tracing::info!(keys = self.keys.load().keys.len(), "has the keys of the issuer of JWTs");
-                        changed();
-                    }
-                    reported.clear();
-                }
-                Err(error) => {
-                    metrics.count_reload_failure(Reloaded::Jwks);
-                    let line = crate::error_line(&error);
-                    if line != reported {
-                        tracing::warn!(error = line, "no new keys of the issuer of JWTs; those before stand");
-                        reported = line;
-                    }
-                }
+            reports.note(&looked);
+            if looked.is_ok_and(|is_new| is_new) {
+                changed();
             }
         }
     }
