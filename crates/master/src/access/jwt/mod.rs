@@ -27,7 +27,7 @@ use crate::reload::{LOOK_EVERY, ReloadReports};
 
 /// The most verified tokens that are remembered.
 const MAX_VERIFIED: usize = 4096;
-/// How often the keys are fetched from an issuer, or looked at in a file.
+/// How often the keys are fetched from an issuer. In a file they are looked at as any file is.
 const FETCH_EVERY: Duration = Duration::from_secs(600);
 /// How often more a token may have them fetched that names a key which is not known.
 const UNKNOWN_WITHIN: Duration = Duration::from_secs(60);
