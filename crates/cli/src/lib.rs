@@ -29,6 +29,9 @@ use args::Cli;
 use exit::ExitStatus;
 use failure::CommandFailure;
 use output::{Screen, style, tell};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Runs `muster` with the arguments of this process.
 pub fn run() -> ExitCode {
@@ -83,9 +86,9 @@ fn waits(words: &[OsString]) -> bool {
 /// Nothing is logged unless somebody asks for it.
 fn log_for_experts() {
     let Some(filter) = std::env::var("MUSTER_LOG").ok().filter(|filter| !filter.is_empty()) else { return };
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "debug".into());
-    let logger = tracing_subscriber::fmt().with_env_filter(filter);
-    let logger = logger.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let filter: Targets = filter.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::DEBUG));
+    let lines =
+        tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     // This fails only when a logger is set already.
-    let _ = logger.try_init();
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
 }

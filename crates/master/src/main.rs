@@ -12,6 +12,9 @@ use muster_types::WallTime;
 use muster_units::TimeSpan;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// It gives back what a burst has left free; glibc's keeps it. Its settings are in
 /// `.cargo/config.toml`, its figures in docs/performance.md.
@@ -124,12 +127,13 @@ fn step_line(step: RotationStep) -> String {
 }
 
 fn serve(settings: config::MasterSettings) -> Result<(), StartFailure> {
-    let lines = tracing_subscriber::fmt().with_env_filter(settings.log.as_str());
-    let lines = lines.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
-    match settings.log_format {
-        LogFormat::Pretty => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
+    let lines =
+        tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let lines = match settings.log_format {
+        LogFormat::Pretty => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(lines).with(settings.log.clone()).init();
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {

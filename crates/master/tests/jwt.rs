@@ -4,20 +4,16 @@
 
 mod common;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use common::follower::{ElectionControl, leader_and_standby};
 use common::*;
 use muster_master::add_token;
 use muster_proto::errors::reason_of;
 use muster_proto::v1;
 use muster_proto::v1::access_service_client::AccessServiceClient;
+use muster_testenv::issuer_key::{AUDIENCE, ISSUER, IssuerKey};
 use muster_types::{Role, Secret, TokenGrant};
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING as P256, EcdsaKeyPair, KeyPair as _};
-use serde_json::{Value, json};
 use tonic::Status;
 use v1::master_service_client::MasterServiceClient;
 
@@ -35,45 +31,13 @@ user = 'jwt:system:serviceaccount:jobs:nightly'
 role = 'submitter'
 ";
 
-/// The key of an issuer.
-struct Key {
-    id: &'static str,
-    pair: EcdsaKeyPair,
-}
-
-impl Key {
-    fn new(id: &'static str) -> Key {
-        let random = SystemRandom::new();
-        let der = EcdsaKeyPair::generate_pkcs8(&P256, &random).unwrap();
-        Key { id, pair: EcdsaKeyPair::from_pkcs8(&P256, der.as_ref(), &random).unwrap() }
-    }
-
-    fn jwk(&self) -> Value {
-        let (x, y) = self.pair.public_key().as_ref()[1..].split_at(32);
-        json!({"kty": "EC", "crv": "P-256", "kid": self.id, "x": BASE64.encode(x), "y": BASE64.encode(y)})
-    }
-
-    /// A token for a user in groups, which ends after a time.
-    fn token(&self, user: &str, groups: &[&str], life: Duration) -> String {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        let header = json!({"alg": "ES256", "kid": self.id});
-        let claims = json!({
-            "iss": "https://issuer.example", "aud": ["other", "muster"], "sub": user, "groups": groups,
-            "exp": (now + life).as_secs_f64(), "nbf": now.as_secs(),
-        });
-        let message = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));
-        let signature = self.pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
-        format!("{message}.{}", BASE64.encode(signature))
-    }
-}
-
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A leader and a standby that take the tokens of an issuer whose keys are in a file.
 struct Pair {
     leader: Master,
     standby: Master,
-    key: Key,
+    key: IssuerKey,
     root: Secret,
     directory: tempfile::TempDir,
     _control: ElectionControl,
@@ -87,9 +51,9 @@ impl Pair {
         let root = add_token(access.as_ref(), "root", TokenGrant::User(Role::Admin), None).unwrap();
         let text = std::fs::read_to_string(&access).unwrap();
         std::fs::write(&access, format!("{text}{BINDINGS}")).unwrap();
-        let key = Key::new("first");
-        std::fs::write(&jwks, json!({"keys": [key.jwk()]}).to_string()).unwrap();
-        let flags = ["--access-file", &access, "--jwt-issuer", "https://issuer.example", "--jwt-audience", "muster"];
+        let key = IssuerKey::new("first");
+        std::fs::write(&jwks, IssuerKey::set(&[&key])).unwrap();
+        let flags = ["--access-file", &access, "--jwt-issuer", ISSUER, "--jwt-audience", AUDIENCE];
         let flags = [&flags[..], &["--jwt-jwks", &jwks]].concat();
         let (leader, standby, control) = leader_and_standby(&flags).await;
         Pair { leader, standby, key, root, directory, _control: control }
@@ -99,9 +63,8 @@ impl Pair {
         [&self.leader, &self.standby]
     }
 
-    fn publish(&self, keys: &[&Key]) {
-        let keys: Vec<Value> = keys.iter().map(|key| key.jwk()).collect();
-        std::fs::write(self.directory.path().join("jwks.json"), json!({"keys": keys}).to_string()).unwrap();
+    fn publish(&self, keys: &[&IssuerKey]) {
+        std::fs::write(self.directory.path().join("jwks.json"), IssuerKey::set(keys)).unwrap();
     }
 }
 
@@ -136,7 +99,7 @@ async fn a_user_of_an_issuer_has_its_role_at_a_leader_and_at_a_standby() {
             let token = pair.key.token(user, &groups, HOUR);
             assert_eq!(caller(master, &token).await.unwrap(), (name.to_owned(), role));
         }
-        let stranger = Key::new("first").token("ann", &["ops"], HOUR);
+        let stranger = IssuerKey::new("first").token("ann", &["ops"], HOUR);
         let refused = caller(master, &stranger).await.unwrap_err();
         assert_eq!(refusal(&refused), "BAD_CREDENTIAL");
         assert!(!refused.message().contains("ann") && refused.message().contains("signature"), "{refused}");
@@ -163,7 +126,7 @@ async fn a_stream_ends_with_its_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_key_is_known_with_its_first_token_and_an_old_one_ends_its_streams() {
     let pair = Pair::start().await;
-    let (old, next) = (pair.key.token("ann", &[], HOUR), Key::new("next"));
+    let (old, next) = (pair.key.token("ann", &[], HOUR), IssuerKey::new("next"));
     let streams = [watch(&pair.leader, &old).await, watch(&pair.standby, &old).await];
     pair.publish(&[&next]);
     // Nobody waits for the next look.

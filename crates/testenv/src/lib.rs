@@ -4,6 +4,8 @@
 
 #[cfg(feature = "company")]
 pub mod company;
+#[cfg(feature = "company")]
+pub mod issuer_key;
 mod small_disk;
 #[cfg(feature = "wire")]
 pub mod wire;

@@ -55,7 +55,8 @@ impl AccessFile {
         options
     }
 
-    fn path(&self) -> PathBuf {
+    /// The file, for `--access-file`.
+    pub fn path(&self) -> PathBuf {
         self.dir.path().join("access.toml")
     }
 

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use muster_client::{Client, ConnectOptions as Patience};
 use muster_os::proc;
+use muster_proto::BearerToken;
 use muster_proto::v1::driver::State;
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_proto::v1::{Cluster, Driver, GetDriverRequest, GetWorkerRequest, WatchLeaderRequest, Worker};
 use rustix::process::Signal;
 use tempfile::TempDir;
+use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::cluster::own_user;
@@ -39,6 +41,8 @@ pub struct ClusterSpec {
     pub cores: u32,
     /// Whether masters serve over TLS.
     pub tls: bool,
+    /// What the test's own client shows the masters.
+    pub token: Option<BearerToken>,
     /// Arguments of every master.
     pub master_args: Vec<String>,
     /// Arguments of every worker.
@@ -59,6 +63,7 @@ impl Default for ClusterSpec {
             namespaces: false,
             cores: 64,
             tls: is_tls_the_default(),
+            token: None,
             master_args: timing.map(str::to_owned).to_vec(),
             worker_args: Vec::new(),
             master_environment: Vec::new(),
@@ -162,7 +167,11 @@ impl HaCluster {
     pub fn start_master(&mut self, name: &str) {
         let mut command = self.nodes[name].command(&self.binaries.path("muster-master"));
         let address = self.address(name);
-        command.args(["--listen", &address, "--insecure-listen", "--advertise", &address]);
+        command.args(["--listen", &address, "--advertise", &address]);
+        // Only in namespaces is it beyond its machine; credentials do not go with the flag.
+        if self.spec.namespaces {
+            command.arg("--insecure-listen");
+        }
         command.args(["--store", &self.etcd.store()]).arg("--state-dir").arg(self.state(name));
         if let Some(ca) = &self.ca {
             command.arg("--tls").arg("--pki").arg(ca.pki());
@@ -297,7 +306,12 @@ impl HaCluster {
         let masters = self.addresses().parse().expect("the addresses are some");
         Client::with_options(
             masters,
-            Patience { deadline: BOUND, trust: self.ca.as_ref().map(TestCa::trust), ..Patience::default() },
+            Patience {
+                deadline: BOUND,
+                trust: self.ca.as_ref().map(TestCa::trust),
+                token: self.spec.token.clone(),
+                ..Patience::default()
+            },
         )
     }
 
@@ -311,7 +325,11 @@ impl HaCluster {
     /// The leader as this master knows it: its name, and its epoch as (generation, revision).
     /// `None` if the master knows no leader, or does not answer.
     pub async fn leader_by(&self, master: &str) -> Option<(String, (u64, u64))> {
-        let mut answers = self.plain(master).watch_leader(WatchLeaderRequest {}).await.ok()?.into_inner();
+        let mut request = Request::new(WatchLeaderRequest {});
+        if let Some(token) = &self.spec.token {
+            token.attach_where_private(&mut request, &self.address(master), self.ca.is_some());
+        }
+        let mut answers = self.plain(master).watch_leader(request).await.ok()?.into_inner();
         let first = answers.message().await.ok()??;
         let epoch = first.epoch?;
         let name = self.masters().into_iter().find(|name| self.address(name) == first.leader)?;

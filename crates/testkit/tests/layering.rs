@@ -21,7 +21,7 @@ const MAY_SEE: [(&str, &[&str]); 17] = [
     ("cli", &["client", "os", "tls", "units"]),
     ("sdk", &["client", "proto", "types"]),
     ("testenv", &[]),
-    ("testkit", &["agent", "client", "core", "os", "proto", "sdk", "store", "tls", "types"]),
+    ("testkit", &["agent", "client", "core", "os", "proto", "sdk", "store", "testenv", "tls", "types"]),
 ];
 
 /// What the pure crates must not depend on: a runtime, timers, channels, files, logs.

@@ -10,7 +10,7 @@ use muster_core::Config;
 use muster_core::placement::{Policy, SelectionPolicy};
 use muster_store::{Location, OpenError, Password};
 use muster_units::TimeSpan;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::flags::{Flags, JwtFlags, PlacementFlags, RetentionFlags, StoreFlags, TimingFlags, TlsFlags};
 use crate::access::{ACCESS_FILE, AuditDestination, CallerLimits, JwksSource, JwtSettings};
@@ -50,7 +50,7 @@ pub struct MasterSettings {
     /// Where to write the address.
     pub address_file: Option<PathBuf>,
     /// What to log.
-    pub log: String,
+    pub log: Targets,
     /// The form of the log.
     pub log_format: LogFormat,
     /// How long no leader may answer before probes are told that this master is not ready.
@@ -130,7 +130,9 @@ impl TryFrom<Flags> for MasterSettings {
         // way.
         let is_secured = !flags.listen.ip().is_loopback() && !flags.insecure_listen;
         check_listen(flags.listen, !is_secured || flags.tls.tls != Some(false), "leave out --tls false")?;
-        EnvFilter::try_new(&flags.log).map_err(|error| ConfigError::value("log", &flags.log, error))?;
+        // Targets and levels only: the larger filter language brings a megabyte of regular
+        // expressions.
+        let log: Targets = flags.log.parse().map_err(|error| ConfigError::value("log", &flags.log, error))?;
         let store = match flags.store {
             Some(store) => location(StoreFlags {
                 store,
@@ -182,7 +184,7 @@ impl TryFrom<Flags> for MasterSettings {
             client_ca,
             jwt,
             address_file: flags.address_file,
-            log: flags.log,
+            log,
             log_format: flags.log_format,
             unready_after: flags.timing.unready_after.0,
             timing,

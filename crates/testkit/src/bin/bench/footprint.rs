@@ -45,7 +45,8 @@ fn median(times: &mut [Duration]) -> f64 {
     times[times.len() / 2].as_secs_f64() * 1e3
 }
 
-fn resident(pid: u32) -> f64 {
+/// Resident memory of a process, in MiB.
+pub(crate) fn resident(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has a resident size");
     let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("it is a number");

@@ -4,9 +4,11 @@
 #![allow(clippy::panic, reason = "a benchmark that cannot go on says so and ends")]
 
 mod application;
+mod calls;
 mod drivers;
 mod failover;
 mod figure;
+mod fleet;
 mod footprint;
 mod latency;
 mod load;
@@ -31,8 +33,8 @@ struct BenchArguments {
     /// How figures are printed.
     #[arg(short, long, value_enum, default_value = "text")]
     output: OutputFormat,
-    /// Measure only these; all but `failover` and `etcd`, which need an etcd server, when none is
-    /// named.
+    /// Measure only these. Without one named, all but `scrape`, `failover`, `fleet` and `etcd`, of
+    /// which the last three need an etcd server.
     #[arg(value_enum)]
     only: Vec<Measurement>,
     /// Drivers of the long run of `drivers`.
@@ -44,7 +46,7 @@ struct BenchArguments {
     /// Only these kinds of `failover`; all when none is named.
     #[arg(long, value_enum)]
     fault: Vec<LeaderFault>,
-    /// Workers of the second part of `failover`, and of `scrape`.
+    /// Workers of the second part of `failover`, and of `scrape` and `fleet`.
     #[arg(long, default_value_t = 1_000)]
     many: usize,
     /// Finished drivers that are kept in the last part of `failover`.
@@ -72,6 +74,8 @@ enum Measurement {
     Submissions,
     /// Durable submissions over TLS with a token, against ones in the clear.
     Secured,
+    /// What it costs a master to know its caller.
+    Calls,
     /// Drivers submitted to finished.
     Drivers,
     /// Drivers that run as another user than the worker's, against its own. It needs root.
@@ -84,6 +88,8 @@ enum Measurement {
     Scrape,
     /// From the loss of a leader to the next acknowledged submission and the next start.
     Failover,
+    /// The same with a certificate for each of `--many` workers, until all are back.
+    Fleet,
     /// Submissions and drivers through one etcd.
     Etcd,
 }
@@ -111,6 +117,9 @@ async fn measure(arguments: &BenchArguments) {
     if wanted(Measurement::Secured) {
         secured::measure(&mut figures).await;
     }
+    if wanted(Measurement::Calls) {
+        calls::measure(&mut figures).await;
+    }
     if wanted(Measurement::Drivers) {
         drivers::measure(&mut figures, arguments.long).await;
     }
@@ -129,6 +138,9 @@ async fn measure(arguments: &BenchArguments) {
     }
     if named(Measurement::Scrape) {
         scrape::measure(&mut figures, arguments.many).await;
+    }
+    if named(Measurement::Fleet) {
+        fleet::measure(&mut figures, arguments.many).await;
     }
     if named(Measurement::Failover) {
         let sizes = [(1, 0), (arguments.many, 0), (1, arguments.finished)];

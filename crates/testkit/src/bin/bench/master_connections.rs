@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_proto::v1::{Epoch, WatchLeaderRequest};
+use muster_tls::{Connector, Trust};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
 /// Pause before a master that does not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(200);
+/// How long a connection may take, with its handshake of TLS: as long as a worker gives it.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// A leader that a master has named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,14 +39,10 @@ pub(crate) struct MasterConnections {
 }
 
 impl MasterConnections {
-    pub(crate) fn new(masters: &[String]) -> MasterConnections {
-        let channels: BTreeMap<_, _> = masters
-            .iter()
-            .map(|address| {
-                let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("the address is one");
-                (address.clone(), endpoint.tcp_nodelay(true).connect_timeout(Duration::from_secs(2)).connect_lazy())
-            })
-            .collect();
+    /// Over TLS where masters are trusted by something.
+    pub(crate) fn new(masters: &[String], trust: Option<&Trust>) -> MasterConnections {
+        let channels: BTreeMap<_, _> =
+            masters.iter().map(|address| (address.clone(), lazy(address, trust.cloned()))).collect();
         let (sender, update) = watch::channel(None);
         let mut watches = JoinSet::new();
         for channel in channels.values() {
@@ -64,6 +63,12 @@ impl MasterConnections {
     pub(crate) fn update(&self) -> watch::Receiver<Option<KnownLeader>> {
         self.update.clone()
     }
+}
+
+/// A connection that is made when it is first needed, and again when it has broken.
+pub(crate) fn lazy(address: &str, trust: Option<Trust>) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("the address is one");
+    endpoint.connect_with_connector_lazy(Connector::new(trust, CONNECT_TIMEOUT))
 }
 
 async fn follow(channel: Channel, update: watch::Sender<Option<KnownLeader>>) {

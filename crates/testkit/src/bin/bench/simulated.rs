@@ -4,9 +4,12 @@
 //! They follow the leader as real ones do. If a stream breaks, a goodbye comes, or another master
 //! names a leader of a higher epoch, they say hello there, with their running attempts and the ends
 //! that are not acknowledged. A hundred of them share one connection to each master, and its news
-//! of leaders, so that file descriptors suffice.
+//! of leaders, so that file descriptors suffice. Where they show certificates, each has a
+//! connection of its own for its stream, because a certificate speaks for one worker.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -17,18 +20,22 @@ use muster_proto::v1::{
     AllocatedResources, AttemptState, Capabilities, Epoch, Fault, Goodbye, Heartbeat, Hello, Incarnation, Inventory,
     Launch, LinkRequest, LinkResponse, Outcome, Report, Reports, Welcome, goodbye, link_request, link_response,
 };
+use muster_tls::{Authority, HeldCertificate, Trust, WorkerKey};
+use muster_types::WorkerUid;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
+use tonic::transport::Channel;
 
-use crate::master_connections::{KnownLeader, MasterConnections};
+use crate::master_connections::{KnownLeader, MasterConnections, lazy};
 
 /// Workers that share connections.
 const SHARING: usize = 100;
 /// Shortest pause before a worker that found no leader looks again.
 const BACK_OFF: Duration = Duration::from_millis(50);
+const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// What a simulated worker does with a launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +85,12 @@ impl SimulatedWorkers {
         muster_testkit::eventually("the welcomes", Duration::from_secs(60), done).await;
     }
 
+    /// Waits until some of this many hold none.
+    pub(crate) async fn wait_for_farewells(&self, count: usize) {
+        let gone = async || (self.counts.welcome.load(Ordering::Relaxed) < count).then_some(());
+        muster_testkit::eventually("the end of streams", Duration::from_secs(60), gone).await;
+    }
+
     /// The newest launch, with its changes.
     pub(crate) fn launches(&self) -> watch::Receiver<Option<(Instant, u64)>> {
         self.counts.newest.subscribe()
@@ -93,19 +106,44 @@ pub(crate) async fn workers(
     cores: u32,
     play: Play,
 ) -> SimulatedWorkers {
+    start(masters, None, first..first + count, cores, play).await
+}
+
+/// The same from number 0, with a certificate for each that a CA signs now.
+pub(crate) async fn workers_with_certificates(
+    masters: &[String],
+    pki: &Path,
+    count: usize,
+    cores: u32,
+    play: Play,
+) -> SimulatedWorkers {
+    start(masters, Some(&Identities::new(pki)), 0..count, cores, play).await
+}
+
+async fn start(
+    masters: &[String],
+    identities: Option<&Identities>,
+    numbers: Range<usize>,
+    cores: u32,
+    play: Play,
+) -> SimulatedWorkers {
     let (newest, _) = watch::channel(None);
     let counts = Arc::new(Counts { launches: AtomicUsize::new(0), welcome: AtomicUsize::new(0), newest });
     let mut tasks = JoinSet::new();
     let mut connections = None;
-    for number in 0..count {
-        if number % SHARING == 0 {
-            connections = Some(Arc::new(MasterConnections::new(masters)));
+    let count = numbers.len();
+    for number in numbers {
+        let uid = number as u128 + 1;
+        let shown = identities.map(|known| known.of(uid));
+        if number % SHARING == 0 || connections.is_none() {
+            connections = Some(Arc::new(MasterConnections::new(masters, shown.as_ref())));
         }
         let connections = connections.clone().expect("it was made");
         let worker = SimulatedWorker {
-            uid: (first + number) as u128 + 1,
+            uid,
             cores,
             play,
+            shown,
             counts: counts.clone(),
             // Above the sessions of an earlier life under this number.
             session: now_as_session(),
@@ -121,6 +159,32 @@ pub(crate) async fn workers(
     workers
 }
 
+/// What makes certificates of workers. All have one key, which spares making 10,000 and changes
+/// nothing for the masters.
+struct Identities {
+    authority: Authority,
+    trust: Trust,
+    key: WorkerKey,
+}
+
+impl Identities {
+    fn new(pki: &Path) -> Identities {
+        let authority = Authority::open(pki).expect("the cluster's CA can be read");
+        let trust = Trust::in_ca(authority.pem()).expect("a CA can be trusted");
+        let key = WorkerKey::load_or_make(&pki.join("simulated.key")).expect("a key can be made");
+        Identities { authority, trust, key }
+    }
+
+    /// Trust in the masters, which shows them a worker's certificate.
+    fn of(&self, uid: u128) -> Trust {
+        let request = self.key.request().expect("a request can be made");
+        let issued = self.authority.issue_worker(&request, WorkerUid(uid), CERTIFICATE_LIFE);
+        let held = HeldCertificate::default();
+        self.key.show(&issued.expect("the CA signs").chain, &held).expect("it is of this key");
+        self.trust.showing(&held)
+    }
+}
+
 fn now_as_session() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.expect("it is later than 1970").as_millis() as u64
@@ -131,6 +195,8 @@ struct SimulatedWorker {
     uid: u128,
     cores: u32,
     play: Play,
+    /// Trust that shows its certificate, where it has one.
+    shown: Option<Trust>,
     counts: Arc<Counts>,
     session: u64,
     epoch: Option<Epoch>,
@@ -185,7 +251,7 @@ impl SimulatedWorker {
         let (up, messages) = mpsc::channel(64);
         let hello = link_request::Message::Hello(self.hello().into());
         up.send(LinkRequest { message: Some(hello) }).await.expect("it is held here");
-        let mut client = WorkerLinkServiceClient::new(connections.channel(address));
+        let mut client = WorkerLinkServiceClient::new(self.channel(connections, address));
         let down = client.link(ReceiverStream::new(messages)).await.ok()?.into_inner();
         let mut link = SimulatedLink { up, down, heartbeat: Duration::from_secs(5), heartbeats: 0 };
         let mut welcome = false;
@@ -194,6 +260,13 @@ impl SimulatedWorker {
             self.counts.welcome.fetch_sub(1, Ordering::Relaxed);
         }
         next
+    }
+
+    fn channel(&self, connections: &MasterConnections, address: &str) -> Channel {
+        match &self.shown {
+            Some(trust) => lazy(address, Some(trust.clone())),
+            None => connections.channel(address),
+        }
     }
 
     async fn follow(
