@@ -43,6 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("method.rs"), method_enum(&descriptors))?;
 
     let mut builder = tonic_prost_build::configure()
+        .codec_path("crate::codec::Codec")
         // Ordered, like every collection of the domain; also makes the encoding of a message
         // unique.
         .btree_map(".muster.v1")

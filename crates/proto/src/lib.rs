@@ -3,6 +3,7 @@
 //! - [`v1`]: generated messages, clients and servers.
 //! - [`artifact`]: where a file may be fetched from, and what it may be called.
 //! - [`fresh_token`]: how a new token is made.
+//! - [`codec`]: how messages are encoded and decoded.
 //! - [`flow_control`]: the windows of connections that many streams share.
 //! - [`validate`]: requests of clients, checked, with defaults filled in.
 //! - [`errors`]: what is said to a caller when something fails, and what a caller may conclude.
@@ -19,6 +20,7 @@ pub mod v1 {
 
 pub mod artifact;
 mod bearer;
+pub mod codec;
 pub mod enums;
 pub mod errors;
 pub mod flow_control;

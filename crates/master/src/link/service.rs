@@ -13,6 +13,8 @@ use muster_tls::{CertificateHolder, ConnectionPeer, PeerCertificate};
 use muster_types::{Epoch, Hello, KeyDigest, Session, Time};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
+use tokio_stream::StreamExt as _;
+use tokio_stream::adapters::Map;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use v1::link_request::Message;
@@ -21,7 +23,7 @@ use super::downlink::{Goodbye, MessageHeader};
 use super::reader::Reader;
 use super::registry::Registration;
 use super::uplink::{UPLINK_QUEUE, forward};
-use super::writer::{STREAM_QUEUE, Writer};
+use super::writer::{DownlinkMessage, STREAM_QUEUE, Writer};
 use crate::clock;
 use crate::leader::{LeaderContext, LeaderSlot, RoleCommand};
 use crate::poison_inputs::InputDigest;
@@ -79,11 +81,12 @@ impl LinkService {
     }
 }
 
-type DownlinkStream = mpsc::Sender<Result<v1::LinkResponse, Status>>;
+type DownlinkStream = mpsc::Sender<DownlinkMessage>;
+type Unboxed = fn(DownlinkMessage) -> Result<v1::LinkResponse, Status>;
 
 #[tonic::async_trait]
 impl WorkerLinkService for LinkService {
-    type LinkStream = ReceiverStream<Result<v1::LinkResponse, Status>>;
+    type LinkStream = Map<ReceiverStream<DownlinkMessage>, Unboxed>;
 
     async fn link(&self, request: Request<Streaming<v1::LinkRequest>>) -> Result<Response<Self::LinkStream>, Status> {
         let (down, responses) = mpsc::channel(STREAM_QUEUE);
@@ -93,10 +96,11 @@ impl WorkerLinkService for LinkService {
         // some clients wait for them before they send.
         tokio::spawn(async move {
             if let Err(status) = open(&service, certificate, request.into_inner(), down.clone()).await {
-                let _ = down.send(Err(status)).await;
+                let _ = down.send(Box::new(Err(status))).await;
             }
         });
-        Ok(Response::new(ReceiverStream::new(responses)))
+        let unboxed: Unboxed = |message| *message;
+        Ok(Response::new(ReceiverStream::new(responses).map(unboxed)))
     }
 }
 
@@ -113,7 +117,7 @@ async fn open(
         Ok(leading) => leading,
         Err(goodbye) => {
             // If this fails, nobody is there to be told.
-            let _ = down.send(Ok(goodbye.without_epoch(Session(hello.session)))).await;
+            let _ = down.send(Box::new(Ok(goodbye.without_epoch(Session(hello.session))))).await;
             return Ok(());
         }
     };
@@ -124,7 +128,7 @@ async fn open(
         Ok(key) => key,
         Err(goodbye) => {
             // If this fails, nobody is there to be told.
-            let _ = down.send(Ok(goodbye.without_epoch(hello.session))).await;
+            let _ = down.send(Box::new(Ok(goodbye.without_epoch(hello.session)))).await;
             return Ok(());
         }
     };
@@ -133,7 +137,7 @@ async fn open(
     match admit(&leading, &hello, version, received).await {
         Ok(admitted) => run(leading, stream, down, header, hello, admitted).await,
         // If this fails, nobody is there to be told.
-        Err(goodbye) => drop(down.send(Ok(header.goodbye(&goodbye))).await),
+        Err(goodbye) => drop(down.send(Box::new(Ok(header.goodbye(&goodbye)))).await),
     }
     Ok(())
 }

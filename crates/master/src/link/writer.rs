@@ -13,6 +13,10 @@ use super::downlink::{Downlink, Goodbye, MessageHeader};
 /// order can still be chosen.
 pub(crate) const STREAM_QUEUE: usize = 1;
 
+/// A message, or the end of the stream. It is boxed because a channel keeps room for 32 of what it
+/// carries, however few may wait: 6 KiB for each worker.
+pub(crate) type DownlinkMessage = Box<Result<v1::LinkResponse, Status>>;
+
 /// The writing half of a link.
 pub(crate) struct Writer {
     /// The numbers on every message.
@@ -27,7 +31,7 @@ pub(crate) struct Writer {
     pub goodbye: watch::Receiver<Option<Goodbye>>,
     /// Whether the welcome has been written: nothing but a goodbye comes before it.
     pub welcomed: bool,
-    pub stream: mpsc::Sender<Result<v1::LinkResponse, Status>>,
+    pub stream: mpsc::Sender<DownlinkMessage>,
 }
 
 impl Writer {
@@ -37,7 +41,7 @@ impl Writer {
             let Some(message) = self.next().await else { break };
             let (message, last) = message;
             let sent = tokio::select! {
-                sent = self.stream.send(Ok(message)) => sent.is_ok(),
+                sent = self.stream.send(Box::new(Ok(message))) => sent.is_ok(),
                 // The peer reads nothing, so it is cut without a goodbye.
                 () = until_goodbye(&mut self.goodbye), if !last => false,
             };

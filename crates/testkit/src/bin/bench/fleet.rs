@@ -18,7 +18,7 @@ pub(crate) async fn measure(figures: &mut Figures, count: usize) {
     let access = AccessFile::new();
     let token = access.token("ann", "submitter");
     let path = access.path().to_str().expect("a path is text").to_owned();
-    let master_args = ["--credentials", "true", "--access-file", &path, "--submissions-per-caller", "1000000"];
+    let master_args = ["--access-file", &path, "--submissions-per-caller", "1000000"];
     let master_args = master_args.map(str::to_owned).to_vec();
     let shown = BearerToken::new(&token).ok();
     let spec = ClusterSpec { workers: 0, tls: true, token: shown, master_args, ..ClusterSpec::default() };
