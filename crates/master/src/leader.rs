@@ -57,6 +57,8 @@ pub(crate) struct LeaderContext {
     pub liveness: Arc<Mutex<liveness::LivenessTable>>,
     /// Until when loaded workers that are silent are waited for.
     pub recovers_until: WallTime,
+    /// Whether plaintext is taken of what was started before there were credentials.
+    pub takes_plaintext: bool,
     /// Whether the store is full at present.
     pub store_full: watch::Receiver<bool>,
     /// Requests that were on their way to the store when it was found full.

@@ -126,7 +126,20 @@ where
     let outer = OuterSources { clients: sources.clients.clone(), jwt: sources.jwt.clone() };
     let access = Arc::new(access.with_sources(outer));
     let mut reloads = sources.keep_looking(&access, &metrics);
-    let incoming = connections(listener, tls.as_ref().map(|tls| tls.acceptor()), MAX_CONNECTIONS);
+    let takes_plaintext = settings.tls.as_ref().is_some_and(|tls| tls.takes_plaintext);
+    if takes_plaintext {
+        tracing::warn!(
+            "--plaintext-transition: workers without a certificate, and their programs, are taken in the clear, and \
+             can be posed as; start the workers anew with a token of `muster token create --worker`, then this master \
+             without the flag"
+        );
+    }
+    let acceptor = tls.as_ref().map(|tls| tls.acceptor());
+    let acceptor = acceptor.map(|acceptor| match takes_plaintext {
+        true => acceptor.or_plaintext(metrics.plaintext.clone()),
+        false => acceptor,
+    });
+    let incoming = connections(listener, acceptor, MAX_CONNECTIONS);
     let names = settings.tls.iter().flat_map(|tls| tls.names.iter().cloned());
     let peers = Peers { hosts: KnownHosts::of(bound, names.chain([address.clone()])), tls, access: access.clone() };
     let serving = serve(incoming, &slot, &election, archive, reporter, peers, metrics.calls.clone(), stopped);

@@ -16,8 +16,9 @@ use muster_proto::v1::access_service_client::AccessServiceClient;
 use muster_proto::v1::link_request::Message as Up;
 use muster_proto::v1::link_response::Message as Down;
 use muster_proto::v1::worker_link_service_client::WorkerLinkServiceClient;
+use muster_store::{AnyCandidate, Candidacy, Location, NewCluster};
 use muster_tls::{Authority, Connector, HeldCertificate, Trust, WorkerKey};
-use muster_types::{Role, Secret, Session, WorkerUid};
+use muster_types::{AttemptState, Role, Secret, Session, WallTime, WorkerUid};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
@@ -275,4 +276,102 @@ async fn a_stream_stands_while_there_is_a_newer_certificate_of_its_key() {
         }
     });
     assert_eq!(answered.await, 7);
+}
+
+async fn embedded(store: &Path) -> AnyCandidate {
+    let new_cluster = NewCluster { name: "test".into(), is_name_default: true, now: WallTime(1) };
+    let candidacy = Candidacy::new(String::new(), String::new(), Duration::from_secs(3));
+    muster_store::open(&Location::Embedded(store.to_owned()), new_cluster, candidacy).await.unwrap()
+}
+
+/// What is in the clear at a master in transition: an old worker, its program, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_older_than_the_credentials_is_taken_in_the_clear_until_it_has_some() {
+    let secured = Secured::start().await;
+    let store = secured.dir.path().join("store");
+    let plain = Master::start_on(embedded(&store).await, &[]).await;
+    let (mut w1, uid) = worker("w1");
+    let mut link = w1.join(&plain, &[]).await;
+    submit(&mut plain.client().await, "old").await;
+    let launch = link.launch().await;
+    let running = w1.report(&launch, AttemptState::Running);
+    link.report(std::slice::from_ref(&running)).await;
+    until(&mut plain.client().await, "old", v1::driver::State::Running).await;
+    let token = launch.token.unwrap();
+    plain.stop().await.unwrap();
+    drop(link);
+
+    let mut transition = flags(secured.dir.path()).to_vec();
+    transition.push("--plaintext-transition".to_owned());
+    let transition: Vec<&str> = transition.iter().map(String::as_str).collect();
+    let master = Master::start_on(embedded(&store).await, &transition).await;
+    let secured = Secured { master, ..secured };
+    let _link = w1.join(&secured.master, &[running]).await;
+    let (mut w2, _) = worker("w2");
+    assert_eq!(w2.turned_away(&secured.master).await.refusal, "NO_CREDENTIAL", "it is not known");
+
+    // A program has its token in each message, and on loopback as the bearer, too.
+    let registration = |driver_token: &str| v1::RegisterApplicationRequest {
+        application: Some(v1::ApplicationSpec { name: "a".into(), ..sleepers() }),
+        driver_token: driver_token.into(),
+        ..Default::default()
+    };
+    let mut programs = secured.master.applications().await;
+    let none = programs.register_application(registration("")).await.unwrap_err();
+    assert_failure(&none, Code::Unauthenticated, "NO_CREDENTIAL");
+    let wrong = token.expose().replace(char::is_alphabetic, "0");
+    let fenced = programs.register_application(registration(&wrong)).await.unwrap_err();
+    assert_failure(&fenced, Code::FailedPrecondition, "FENCED");
+    for bearer in [None, Some(&token)] {
+        programs.register_application(with(bearer, registration(token.expose()))).await.unwrap();
+    }
+
+    // Nobody else: not even who shows a good credential, which is one no longer.
+    let mut client = secured.master.client().await;
+    for (shown, reason) in
+        [(None, "NO_CREDENTIAL"), (Some(&secured.admin), "BAD_CREDENTIAL"), (Some(&token), "BAD_CREDENTIAL")]
+    {
+        let refused = client.list_drivers(with(shown, v1::ListDriversRequest::default())).await.unwrap_err();
+        assert_failure(&refused, Code::Unauthenticated, reason);
+        let refused = client.submit_driver(with(shown, v1::SubmitDriverRequest::default())).await.unwrap_err();
+        assert_failure(&refused, Code::Unauthenticated, reason);
+    }
+    let wanted = v1::IssueWorkerCertificateRequest::default();
+    let mut access = AccessServiceClient::new(secured.master.channel().await);
+    let refused = access.issue_worker_certificate(with(Some(&secured.lab), wanted)).await.unwrap_err();
+    assert_failure(&refused, Code::Unauthenticated, "BAD_CREDENTIAL");
+    client.watch_leader(v1::WatchLeaderRequest {}).await.unwrap();
+
+    let notices = async || {
+        let mut admin = secured.operator().await;
+        let shown = admin.get_cluster(with(Some(&secured.admin), v1::GetClusterRequest {})).await.unwrap();
+        shown.into_inner().cluster.unwrap().notices.join("\n")
+    };
+    let shown = notices().await;
+    assert!(shown.contains("--plaintext-transition") && shown.contains("of 1 workers"), "{shown}");
+
+    // A standby has nothing to hand on, and says who leads.
+    let (follower, control) = Follower::new();
+    control.lead(&secured.master.address, 1);
+    let standby = Master::start_on(follower, &transition).await;
+    let refused = standby.applications().await.register_application(registration(token.expose())).await.unwrap_err();
+    assert_failure(&refused, Code::Unavailable, "NOT_LEADER");
+
+    // Who has shown a certificate shows it from then on.
+    let held = secured.issue(&secured.key("w1.key"), uid, Some(&secured.lab)).await.unwrap();
+    let _open = secured.hello(&mut w1, Some(&held), None).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+    assert_eq!(w1.turned_away(&secured.master).await.refusal, "NO_CREDENTIAL");
+    assert!(notices().await.contains("of 0 workers"));
+    programs.register_application(registration(token.expose())).await.unwrap();
+    let revoke = v1::RevokeWorkerRequest { worker_id: "w1".into(), ..Default::default() };
+    secured.operator().await.revoke_worker(with(Some(&secured.admin), revoke)).await.unwrap();
+    let refused = programs.register_application(registration(token.expose())).await.unwrap_err();
+    assert_failure(&refused, Code::Unauthenticated, "BAD_CREDENTIAL");
+}
+
+fn sleepers() -> v1::ApplicationSpec {
+    let resources = v1::Resources { cores: 1, memory_bytes: 1 << 20, ..Default::default() };
+    let profile = v1::ExecutorProfile { resources: Some(resources), ..Default::default() };
+    let template = v1::ExecutorTemplate { command: sleeper().command, ..Default::default() };
+    v1::ApplicationSpec { template: Some(template), profiles: vec![profile], ..Default::default() }
 }

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use muster_client::{Client, ConnectOptions as Patience};
+use muster_client::{BearerToken, Client, ConnectOptions as Patience};
 use muster_os::proc;
-use muster_proto::BearerToken;
 use muster_proto::v1::driver::State;
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_proto::v1::{Cluster, Driver, GetDriverRequest, GetWorkerRequest, WatchLeaderRequest, Worker};
@@ -82,6 +81,8 @@ pub struct HaCluster {
     /// Each worker that was ever started, so that its runner is ended at last.
     workers: Vec<String>,
     ca: Option<TestCa>,
+    /// What the client shows, once masters ask for credentials.
+    token: Option<BearerToken>,
     /// The store.
     pub etcd: Etcd,
     /// Reads what drivers have recorded of themselves.
@@ -105,6 +106,7 @@ impl HaCluster {
         let checker = HistoryChecker::new(dir.path(), binaries.path("muster-recorder"));
         let ca = spec.tls.then(|| TestCa::create(dir.path()));
         let mut cluster = HaCluster {
+            token: spec.token.clone(),
             spec,
             ca,
             binaries,
@@ -163,6 +165,32 @@ impl HaCluster {
         self.ca.as_ref().map(TestCa::file)
     }
 
+    /// Has masters that are started from now on ask for credentials, by a bundle that is made for
+    /// them. Returns it: `ca.crt`, `access.toml`, and `admin.token`.
+    pub fn prepare_credentials(&mut self, master_args: &[&str]) -> PathBuf {
+        let bundle = TestCa::bundle(self.dir.path(), &self.binaries.path("muster-master")).pki().to_owned();
+        let files =
+            ["--tls", "--pki", &text(&bundle), "--access-file", &text(&bundle.join("access.toml"))].map(str::to_owned);
+        self.spec.master_args.extend(files.into_iter().chain(master_args.iter().map(|&arg| arg.to_owned())));
+        bundle
+    }
+
+    /// Starts masters without an argument from now on.
+    pub fn without_master_arg(&mut self, arg: &str) {
+        self.spec.master_args.retain(|known| known != arg);
+    }
+
+    /// Starts workers with further arguments from now on.
+    pub fn add_worker_args(&mut self, args: &[&str]) {
+        self.spec.worker_args.extend(args.iter().map(|&arg| arg.to_owned()));
+    }
+
+    /// Calls masters over TLS from now on, as the first administrator of a bundle.
+    pub fn call_as_admin(&mut self, bundle: &Path) {
+        self.token = Some(BearerToken::in_file(&bundle.join("admin.token")).expect("it is a token"));
+        self.ca = Some(TestCa::in_directory(bundle));
+    }
+
     /// Starts a master, again on its own state directory and address.
     pub fn start_master(&mut self, name: &str) {
         let mut command = self.nodes[name].command(&self.binaries.path("muster-master"));
@@ -173,7 +201,7 @@ impl HaCluster {
             command.arg("--insecure-listen");
         }
         command.args(["--store", &self.etcd.store()]).arg("--state-dir").arg(self.state(name));
-        if let Some(ca) = &self.ca {
+        if let Some(ca) = self.ca.as_ref().filter(|_| self.spec.tls) {
             command.arg("--tls").arg("--pki").arg(ca.pki());
         }
         command.args(&self.spec.master_args).envs(self.spec.master_environment.iter().cloned());
@@ -188,7 +216,7 @@ impl HaCluster {
         command.args(["--master", &self.addresses(), "--name", name]).arg("--state-dir").arg(self.state(name));
         command.args(["--listen", &node.address(0), "--insecure-listen", "--host", &node.ip()]);
         command.arg("--address-file").arg(self.dir.path().join(format!("{name}.address")));
-        if let Some(ca) = &self.ca {
+        if let Some(ca) = self.ca.as_ref().filter(|_| self.spec.tls) {
             command.arg("--ca").arg(ca.file());
         }
         command.args(["--cores", &self.spec.cores.to_string(), "--memory", "64GiB"]);
@@ -309,7 +337,7 @@ impl HaCluster {
             Patience {
                 deadline: BOUND,
                 trust: self.ca.as_ref().map(TestCa::trust),
-                token: self.spec.token.clone(),
+                token: self.token.clone(),
                 ..Patience::default()
             },
         )
@@ -326,7 +354,7 @@ impl HaCluster {
     /// `None` if the master knows no leader, or does not answer.
     pub async fn leader_by(&self, master: &str) -> Option<(String, (u64, u64))> {
         let mut request = Request::new(WatchLeaderRequest {});
-        if let Some(token) = &self.spec.token {
+        if let Some(token) = &self.token {
             token.attach_where_private(&mut request, &self.address(master), self.ca.is_some());
         }
         let mut answers = self.plain(master).watch_leader(request).await.ok()?.into_inner();
@@ -425,6 +453,10 @@ impl HaCluster {
     pub async fn wait_for_state(&self, id: &str, state: State) -> Driver {
         self.wait_for_driver(id, &format!("{state:?}"), |driver| driver.state() == state).await
     }
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("a path is text").to_owned()
 }
 
 fn signal_process(pid: i32, signal: Signal) {

@@ -1,6 +1,7 @@
 //! The CA of a cluster under test.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use muster_tls::{Authority, Connector, Trust};
@@ -22,6 +23,20 @@ impl TestCa {
         let pki = directory.join("pki");
         Authority::create(&pki).expect("a CA can be made");
         TestCa(pki)
+    }
+
+    /// Makes one with an access file and the token of a first administrator in it, as
+    /// `muster-master init` does.
+    pub(crate) fn bundle(directory: &Path, program: &Path) -> TestCa {
+        let pki = directory.join("bundle");
+        let output = Command::new(program).args(["init", "--out"]).arg(&pki).output().expect("it can be started");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        TestCa(pki)
+    }
+
+    /// The one that is in a directory.
+    pub(crate) fn in_directory(directory: &Path) -> TestCa {
+        TestCa(directory.to_owned())
     }
 
     /// The directory, for `--pki`.

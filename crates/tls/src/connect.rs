@@ -107,7 +107,7 @@ where
 }
 
 /// Whether a handshake failed because of the certificate that the server chose.
-fn is_of_certificate(error: &io::Error) -> bool {
+pub(crate) fn is_of_certificate(error: &io::Error) -> bool {
     use rustls::Error::{AlertReceived, InvalidCertificate};
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     matches!(cause, Some(InvalidCertificate(_) | AlertReceived(AlertDescription::UnrecognisedName)))

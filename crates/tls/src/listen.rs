@@ -13,7 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-use crate::{Acceptor, PeerCertificate, Stream};
+use crate::server::PlaintextConnection;
+use crate::{Accepted, Acceptor, PeerCertificate, Stream};
 
 /// The pause after a connection could not be accepted (no file descriptor is left): those that are
 /// open get time to end.
@@ -28,6 +29,7 @@ pub struct ClientConnection {
     stream: Stream,
     /// That the other side has shown.
     certificate: Option<PeerCertificate>,
+    _plaintext: Option<PlaintextConnection>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -38,6 +40,8 @@ pub struct ConnectionPeer {
     pub address: Option<SocketAddr>,
     /// The certificate that it has shown, if any.
     pub certificate: Option<PeerCertificate>,
+    /// Whether the connection is over TLS.
+    pub is_encrypted: bool,
 }
 
 /// The connections of a listener that are ready to be served.
@@ -71,18 +75,17 @@ async fn accept(
                 // broken.
                 let _ = stream.set_nodelay(true);
                 let Some(tls) = tls else {
-                    let connection =
-                        ClientConnection { stream: Stream::Plain(stream), certificate: None, _place: place };
-                    if accepted.send(Ok(connection)).await.is_err() {
+                    let plain = Accepted { stream: Stream::Plain(stream), certificate: None, plaintext: None };
+                    if accepted.send(Ok(ClientConnection::new(plain, place))).await.is_err() {
                         return;
                     }
                     continue;
                 };
                 let (tls, accepted) = (tls.clone(), accepted.clone());
                 tokio::spawn(async move {
-                    if let Some((stream, certificate)) = shake_hands(&tls, stream).await {
+                    if let Some(connection) = shake_hands(&tls, stream).await {
                         // The server may be gone: then nobody is served.
-                        let _ = accepted.send(Ok(ClientConnection { stream, certificate, _place: place })).await;
+                        let _ = accepted.send(Ok(ClientConnection::new(connection, place))).await;
                     }
                 });
             }
@@ -94,7 +97,7 @@ async fn accept(
     }
 }
 
-async fn shake_hands(tls: &Acceptor, tcp: TcpStream) -> Option<(Stream, Option<PeerCertificate>)> {
+async fn shake_hands(tls: &Acceptor, tcp: TcpStream) -> Option<Accepted> {
     let peer = tcp.peer_addr().ok();
     let error = match tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(tcp)).await {
         Ok(Ok(accepted)) => return Some(accepted),
@@ -105,11 +108,22 @@ async fn shake_hands(tls: &Acceptor, tcp: TcpStream) -> Option<(Stream, Option<P
     None
 }
 
+impl ClientConnection {
+    fn new(accepted: Accepted, place: OwnedSemaphorePermit) -> ClientConnection {
+        let Accepted { stream, certificate, plaintext } = accepted;
+        ClientConnection { stream, certificate, _plaintext: plaintext, _place: place }
+    }
+}
+
 impl Connected for ClientConnection {
     type ConnectInfo = ConnectionPeer;
 
     fn connect_info(&self) -> ConnectionPeer {
-        ConnectionPeer { address: self.stream.tcp().peer_addr().ok(), certificate: self.certificate.clone() }
+        ConnectionPeer {
+            address: self.stream.tcp().peer_addr().ok(),
+            certificate: self.certificate.clone(),
+            is_encrypted: matches!(self.stream, Stream::Tls(_)),
+        }
     }
 }
 

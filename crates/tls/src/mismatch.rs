@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::connect::trusted;
+use crate::connect::{is_of_certificate, trusted};
 use crate::{Trust, names};
 
 /// What keeps a client and the master at an address apart.
@@ -34,18 +34,17 @@ pub async fn mismatch(address: &str, trust: Option<&Trust>, timeout: Duration) -
 }
 
 async fn find(address: &str, trust: Option<&Trust>, timeout: Duration) -> Option<Mismatch> {
-    match (trust, speaks_tls(address).await?) {
-        (None, false) => None,
-        (None, true) => Some(Mismatch::NeedsTls),
-        (Some(_), false) => Some(Mismatch::Plaintext),
-        (Some(trust), true) => {
-            let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-            let dial = || async { TcpStream::connect(address).await.map_err(|_| Unfit::Unreachable) };
-            match trusted(dial, trust, names::MASTER, host, timeout).await {
-                Ok(_) | Err(Unfit::Unreachable) => None,
-                Err(Unfit::Untrusted(error)) => Some(Mismatch::Untrusted(error)),
-            }
-        }
+    let Some(trust) = trust else { return speaks_tls(address).await?.then_some(Mismatch::NeedsTls) };
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let dial = || async { TcpStream::connect(address).await.map_err(|_| Unfit::Unreachable) };
+    // A master in transition speaks both, so only one that does not shake hands is asked further.
+    match trusted(dial, trust, names::MASTER, host, timeout).await {
+        Ok(_) | Err(Unfit::Unreachable) => None,
+        Err(Unfit::Untrusted(error)) if is_of_certificate(&error) => Some(Mismatch::Untrusted(error)),
+        Err(Unfit::Untrusted(error)) => Some(match speaks_tls(address).await? {
+            true => Mismatch::Untrusted(error),
+            false => Mismatch::Plaintext,
+        }),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -134,7 +135,49 @@ pub struct Acceptor {
     config: Arc<ServerConfig>,
     verifier: Arc<PeerVerifier>,
     is_for_masters: bool,
+    /// Counts the connections in the clear; `None` where none is taken.
+    plaintext: Option<PlaintextConnections>,
 }
+
+/// How many connections in the clear stand.
+#[derive(Debug, Clone, Default)]
+pub struct PlaintextConnections(Arc<AtomicUsize>);
+
+impl PlaintextConnections {
+    /// So many at present.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self) -> PlaintextConnection {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        PlaintextConnection(self.clone())
+    }
+}
+
+/// A connection in the clear, which counts until this is dropped.
+#[derive(Debug)]
+pub(crate) struct PlaintextConnection(PlaintextConnections);
+
+impl Drop for PlaintextConnection {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection that is ready to be served.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub stream: Stream,
+    /// What the other side has shown; nothing where it showed none, or one without a role.
+    pub certificate: Option<PeerCertificate>,
+    pub(crate) plaintext: Option<PlaintextConnection>,
+}
+
+/// How every connection of TLS begins: with a record of a handshake. No client of HTTP/2 in the
+/// clear begins so.
+const HANDSHAKE: u8 = 0x16;
 
 impl Acceptor {
     /// Of a worker: it shows the certificate that is held, to masters that are trusted.
@@ -154,22 +197,38 @@ impl Acceptor {
         let mut config = builder.with_client_cert_verifier(verifier.clone()).with_cert_resolver(shown);
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.send_tls13_tickets = 0;
-        Ok(Acceptor { config: Arc::new(config), verifier, is_for_masters })
+        Ok(Acceptor { config: Arc::new(config), verifier, is_for_masters, plaintext: None })
     }
 
-    /// Shakes hands with a client. Returns what its certificate says, too; nothing where it showed
-    /// none, or one without a role. The caller bounds how long that may take.
+    /// The same, which also takes connections in the clear, told by their first byte. Who is served
+    /// there is for the server to decide, which is told by [`Stream`].
+    #[must_use]
+    pub fn or_plaintext(self, counted: PlaintextConnections) -> Acceptor {
+        Acceptor { plaintext: Some(counted), ..self }
+    }
+
+    /// Shakes hands with a client. The caller bounds how long that may take.
     ///
     /// # Errors
     /// Those of the handshake, and [`io::ErrorKind::PermissionDenied`] for who is not served.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<(Stream, Option<PeerCertificate>)> {
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Accepted> {
+        if let Some(counted) = &self.plaintext {
+            let mut first = [0; 1];
+            if tcp.peek(&mut first).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if first != [HANDSHAKE] {
+                let plaintext = Some(counted.begin());
+                return Ok(Accepted { stream: Stream::Plain(tcp), certificate: None, plaintext });
+            }
+        }
         let stream = TlsAcceptor::from(self.config.clone()).accept(tcp).await?;
         let peer = self.verifier.peer_of(stream.get_ref().1.peer_certificates().unwrap_or_default());
         let is_master = || peer.as_ref().is_some_and(|peer| peer.holder == CertificateHolder::Master);
         if self.is_for_masters && !is_master() {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the certificate is no master's"));
         }
-        Ok((Stream::Tls(Box::new(stream.into())), peer))
+        Ok(Accepted { stream: Stream::Tls(Box::new(stream.into())), certificate: peer, plaintext: None })
     }
 }
 

@@ -23,7 +23,7 @@ async fn serve(tls: ServerTls) -> String {
     let tls = Arc::new(tls);
     greet(move |tcp| {
         let tls = tls.clone();
-        Box::pin(async move { Some(tls.acceptor().accept(tcp).await.ok()?.0) })
+        Box::pin(async move { Some(tls.acceptor().accept(tcp).await.ok()?.stream) })
     })
     .await
 }

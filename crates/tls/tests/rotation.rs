@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use muster_tls::{
-    Authority, Connector, HeldCertificate, RotationStep, ServerTls, Stream, TlsError, Trust, WorkerKey, rotate,
+    Accepted, Authority, Connector, HeldCertificate, RotationStep, ServerTls, Stream, TlsError, Trust, WorkerKey,
+    rotate,
 };
 use muster_types::WorkerUid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -36,7 +37,7 @@ impl Cluster {
             while let Ok((tcp, _)) = listener.accept().await {
                 let acceptor = serving.acceptor();
                 tokio::spawn(async move {
-                    let Ok((stream, _)) = acceptor.accept(tcp).await else { return };
+                    let Ok(Accepted { stream, .. }) = acceptor.accept(tcp).await else { return };
                     let (mut reads, mut writes) = tokio::io::split(stream);
                     let _ = tokio::io::copy(&mut reads, &mut writes).await;
                 });

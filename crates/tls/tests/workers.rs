@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_tls::{
-    Acceptor, Authority, CertificateHolder, Connector, HeldCertificate, PeerCertificate, ServerTls, Stream, TlsError,
+    Accepted, Acceptor, Authority, CertificateHolder, Connector, HeldCertificate, PeerCertificate, ServerTls, TlsError,
     Trust, WorkerKey,
 };
 use muster_types::WorkerUid;
@@ -38,14 +38,14 @@ async fn serve<F>(
     shake: impl Fn(tokio::net::TcpStream) -> F + Send + 'static,
 ) -> (String, mpsc::Receiver<Option<PeerCertificate>>)
 where
-    F: Future<Output = std::io::Result<(Stream, Option<PeerCertificate>)>> + Send,
+    F: Future<Output = std::io::Result<Accepted>> + Send,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (seen, seeing) = mpsc::channel(8);
     tokio::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
-            let Ok((mut stream, peer)) = shake(tcp).await else { continue };
+            let Ok(Accepted { mut stream, certificate: peer, .. }) = shake(tcp).await else { continue };
             let _ = seen.send(peer).await;
             let _ = stream.write_all(b"hello").await;
             let _ = stream.shutdown().await;

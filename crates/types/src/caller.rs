@@ -92,6 +92,9 @@ pub enum Caller {
         /// The name of its token.
         name: String,
     },
+    /// A program that has no TLS, where others have: the token in each of its messages says of
+    /// which attempt it is.
+    AnyAttempt,
     /// The program of an attempt, with the token that it was given.
     Attempt {
         /// Its driver.
@@ -112,6 +115,7 @@ impl Caller {
             | Caller::Worker(_)
             | Caller::AnyWorker { .. }
             | Caller::Joining { .. }
+            | Caller::AnyAttempt
             | Caller::Attempt { .. } => None,
         }
     }
@@ -126,6 +130,7 @@ impl Caller {
             | Caller::Worker(_)
             | Caller::AnyWorker { .. }
             | Caller::Joining { .. }
+            | Caller::AnyAttempt
             | Caller::Attempt { .. } => None,
         }
     }
@@ -145,6 +150,7 @@ impl fmt::Display for Caller {
             Caller::Worker(uid) => write!(f, "system:worker:{uid}"),
             Caller::AnyWorker { name } => write!(f, "system:worker:{name}"),
             Caller::Joining { name } => write!(f, "system:joining:{name}"),
+            Caller::AnyAttempt => f.write_str("system:attempt"),
             Caller::Attempt { driver, number } => write!(f, "system:attempt:{driver}/{number}"),
         }
     }

@@ -33,7 +33,8 @@ fn presented_by(request: &Request<Body>) -> PresentedCredential {
     }
     let shown = of_connection(request);
     let certificate = if is_of_master(shown) { forwarded_by(request.headers()) } else { shown.cloned() };
-    PresentedCredential { headers, certificate }
+    let peer = request.extensions().get::<ConnectionPeer>();
+    PresentedCredential { headers, certificate, is_encrypted: peer.is_some_and(|peer| peer.is_encrypted) }
 }
 
 fn of_connection(request: &Request<Body>) -> Option<&PeerCertificate> {

@@ -66,7 +66,8 @@ impl CallLimiter {
         CallLimiter { limits, callers: Mutex::default() }
     }
 
-    /// A place for a call. Workers have none: each has one stream, which the master counts on.
+    /// A place for a call. Workers have none: each has one stream, which the master counts on. Nor
+    /// have programs in the clear, who are not told apart.
     pub(crate) fn admit(&self, method: Method, caller: &Caller) -> Result<Option<CallPlace>, Failure> {
         match caller {
             Caller::User { .. } | Caller::Attempt { .. } => {}
@@ -75,6 +76,7 @@ impl CallLimiter {
             | Caller::Local
             | Caller::Worker(_)
             | Caller::AnyWorker { .. }
+            | Caller::AnyAttempt
             | Caller::Joining { .. } => return Ok(None),
         }
         let usage = self.usage(caller.to_string());

@@ -38,9 +38,11 @@ pub use limits::CallerLimits;
 
 use crate::clock;
 use crate::leader::LeaderSlot;
+use crate::view::{Tables, View};
 use file::{AccessTable, TokenEntry};
 use jwt::JwtError;
 use limits::CallLimiter;
+use table::PlaintextRule;
 use token::{Bearer, is_of};
 
 /// Who may do what on this master.
@@ -114,6 +116,8 @@ pub(super) enum CallerProof {
     Attempt,
     /// A JWT of the configured issuer.
     Jwt,
+    /// Nothing yet: the connection is in the clear, and the first message tells.
+    Plaintext,
 }
 
 impl KnownCaller {
@@ -123,7 +127,11 @@ impl KnownCaller {
             CallerProof::Jwt | CallerProof::Certificate(_) => {
                 matches!(self.caller, Caller::User { .. } | Caller::Unbound { .. })
             }
-            CallerProof::Local | CallerProof::Nothing | CallerProof::Token(_) | CallerProof::Attempt => false,
+            CallerProof::Local
+            | CallerProof::Nothing
+            | CallerProof::Plaintext
+            | CallerProof::Token(_)
+            | CallerProof::Attempt => false,
         }
     }
 }
@@ -137,6 +145,7 @@ impl fmt::Display for CallerProof {
             CallerProof::Certificate(key) => write!(f, "certificate:{key}"),
             CallerProof::Attempt => f.write_str("attempt"),
             CallerProof::Jwt => f.write_str("jwt"),
+            CallerProof::Plaintext => f.write_str("plaintext"),
         }
     }
 }
@@ -237,7 +246,7 @@ impl AccessControl {
 
     /// Who makes a call that this master answers itself, if that caller may make it.
     fn admit(&self, method: Method, shown: &PresentedCredential) -> Result<KnownCaller, Refusal> {
-        match self.examine(shown)? {
+        match self.examine(method, shown)? {
             CredentialCheck::Known(known) => match table::permit(method, &known.caller) {
                 Ok(()) => Ok(known),
                 Err(failure) => Err(Refusal { failure, known: Some(Box::new(known)) }),
@@ -254,7 +263,7 @@ impl AccessControl {
     /// a token that is not known there goes on to it, and so does a user whose role is bound in
     /// them.
     fn screen(&self, method: Method, shown: &PresentedCredential) -> Result<(), Refusal> {
-        match self.examine(shown)? {
+        match self.examine(method, shown)? {
             CredentialCheck::Known(known) if known.has_bound_role() && !self.leads() => Ok(()),
             CredentialCheck::Known(known) => table::permit(method, &known.caller)
                 .map_err(|failure| Refusal { failure, known: Some(Box::new(known)) }),
@@ -262,13 +271,45 @@ impl AccessControl {
         }
     }
 
-    fn examine(&self, shown: &PresentedCredential) -> Result<CredentialCheck, Failure> {
+    /// What is in the clear is judged by the method, and no credential but an attempt's token counts
+    /// there: whoever listens has it.
+    fn examine_plaintext(
+        &self,
+        method: Method,
+        shown: &PresentedCredential,
+        credentials: &Credentials,
+    ) -> Result<CredentialCheck, Failure> {
+        let known = |caller| Ok(CredentialCheck::known(caller, CallerProof::Plaintext, None));
+        match (table::plaintext_rule(method), bearer(&shown.headers)?) {
+            (PlaintextRule::Anyone, _) => known(Caller::Anonymous),
+            (PlaintextRule::Workers, _) => known(Caller::AnyWorker { name: "plaintext".to_owned() }),
+            (PlaintextRule::Attempts, None) => known(Caller::AnyAttempt),
+            (PlaintextRule::Attempts, Some(bearer @ Bearer::Attempt { .. })) => {
+                self.examine_bearer(credentials, bearer)
+            }
+            (_, None) => Err(Failure::NoCredential),
+            (_, Some(_)) => {
+                let message = "this master speaks TLS and takes no credential in the clear: `muster login`, or name \
+                               its CA by --ca; a token that was sent so should be revoked";
+                Err(Failure::BadCredential { message: message.to_owned() })
+            }
+        }
+    }
+
+    fn examine(&self, method: Method, shown: &PresentedCredential) -> Result<CredentialCheck, Failure> {
         let Some(credentials) = &self.credentials else {
             return Ok(CredentialCheck::known(Caller::Local, CallerProof::Local, None));
         };
-        let Some(bearer) = bearer(&shown.headers)? else {
-            return self.examine_certificate(credentials, shown.certificate.as_ref());
-        };
+        if self.has_tls && !shown.is_encrypted {
+            return self.examine_plaintext(method, shown, credentials);
+        }
+        match bearer(&shown.headers)? {
+            Some(bearer) => self.examine_bearer(credentials, bearer),
+            None => self.examine_certificate(credentials, shown.certificate.as_ref()),
+        }
+    }
+
+    fn examine_bearer(&self, credentials: &Credentials, bearer: Bearer<'_>) -> Result<CredentialCheck, Failure> {
         match bearer {
             Bearer::Token { id, secret } => {
                 let Some(entry) = self.known_token(credentials, id).filter(|entry| is_of(entry.digest, secret)) else {
@@ -294,13 +335,10 @@ impl AccessControl {
                 // By its uid alone: another's name may look like it.
                 let view = leading.view.read();
                 let found = view.drivers.get(driver.0).cloned();
-                let is_revoked =
-                    |worker: WorkerUid| view.workers.get(worker.0).is_some_and(|worker| worker.record.revoked);
                 let open = found.as_ref().and_then(|driver| driver.record.attempts.last());
-                // Who has broken into a machine has the tokens of what runs there.
                 let is_open = open.is_some_and(|attempt| {
                     attempt.number == number
-                        && !is_revoked(attempt.worker)
+                        && !is_revoked(&view, attempt.worker)
                         && attempt.outcome.is_none()
                         && bool::from(attempt.token.expose().as_bytes().ct_eq(token.as_bytes()))
                 });
@@ -471,6 +509,8 @@ struct PresentedCredential {
     headers: HeaderMap,
     /// Of the connection.
     certificate: Option<PeerCertificate>,
+    /// Whether the connection is over TLS.
+    is_encrypted: bool,
 }
 
 /// Refuses a worker's key that is not, or no longer, the one of its record. A record without a key
@@ -486,6 +526,20 @@ pub(crate) fn check_key(record: &WorkerRecord, key: KeyDigest) -> Result<(), Fai
     }
 }
 
+/// Whether a token is one of an attempt on a worker that was revoked: who has broken into a machine
+/// has the tokens of what runs there.
+pub(crate) fn is_of_revoked_worker(view: &View, token: &str) -> bool {
+    let Some(Bearer::Attempt { driver, number, .. }) = Bearer::parse(token) else { return false };
+    let view = view.read();
+    let found = view.drivers.get(driver.0);
+    let attempt = found.and_then(|driver| driver.record.attempts.iter().find(|attempt| attempt.number == number));
+    attempt.is_some_and(|attempt| is_revoked(&view, attempt.worker))
+}
+
+fn is_revoked(view: &Tables, worker: WorkerUid) -> bool {
+    view.workers.get(worker.0).is_some_and(|worker| worker.record.revoked)
+}
+
 /// The longest pause between two looks at the wall clock.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(30);
 
@@ -494,7 +548,7 @@ fn until(at: WallTime) -> Duration {
     left.clamp(Duration::from_millis(10), LOOK_AT_CLOCK)
 }
 
-fn unknown() -> Failure {
+pub(crate) fn unknown() -> Failure {
     let message = "this credential is not known here, or was revoked; see who gave it to you".to_owned();
     Failure::BadCredential { message }
 }

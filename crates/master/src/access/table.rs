@@ -70,11 +70,37 @@ fn rule(method: Method) -> Rule {
     }
 }
 
+/// What is taken in the clear where others speak TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlaintextRule {
+    /// What it tells is in the headers of every answer.
+    Anyone,
+    /// Workers that are known and have shown no key yet, which the hello says.
+    Workers,
+    /// Programs, by the token of their attempt.
+    Attempts,
+    /// Nothing.
+    Nobody,
+}
+
+/// The same table for connections in the clear: what workers and programs call that were started
+/// before there were credentials, and nothing else.
+pub(super) fn plaintext_rule(method: Method) -> PlaintextRule {
+    match (method, rule(method)) {
+        (Method::MasterWatchLeader, _) => PlaintextRule::Anyone,
+        (Method::WorkerLinkLink, _) => PlaintextRule::Workers,
+        (_, Rule::UsersAndAttempts(_)) => PlaintextRule::Attempts,
+        _ => PlaintextRule::Nobody,
+    }
+}
+
 /// Whether a caller may call a method.
 pub(super) fn permit(method: Method, caller: &Caller) -> Result<(), Failure> {
     let rule = rule(method);
     let allowed = match (rule, caller) {
-        (Rule::Anyone, _) | (_, Caller::Local) | (Rule::UsersAndAttempts(_), Caller::Attempt { .. }) => true,
+        (Rule::Anyone, _)
+        | (_, Caller::Local)
+        | (Rule::UsersAndAttempts(_), Caller::Attempt { .. } | Caller::AnyAttempt) => true,
         (Rule::Workers | Rule::UsersAndWorkers(_), Caller::Worker(_) | Caller::AnyWorker { .. }) => true,
         (_, Caller::Anonymous) => return Err(Failure::NoCredential),
         (_, Caller::Unbound { .. }) => {
@@ -185,6 +211,25 @@ WorkerDrain ---------
         rows.sort();
         expected.sort();
         assert_eq!(rows.concat(), expected.concat());
+    }
+
+    #[test]
+    fn in_the_clear_there_is_what_old_workers_and_their_programs_need() {
+        let taken = Method::ALL.iter().filter(|method| plaintext_rule(**method) != PlaintextRule::Nobody);
+        let taken: Vec<String> = taken.map(|method| format!("{method:?} {:?}", plaintext_rule(*method))).collect();
+        let mut expected = [
+            "ApplicationKillExecutors Attempts",
+            "ApplicationRegisterApplication Attempts",
+            "ApplicationRequestExecutors Attempts",
+            "ApplicationUnregisterApplication Attempts",
+            "ApplicationWatchApplication Attempts",
+            "MasterWatchLeader Anyone",
+            "WorkerLinkLink Workers",
+        ];
+        expected.sort_unstable();
+        let mut taken: Vec<&str> = taken.iter().map(String::as_str).collect();
+        taken.sort_unstable();
+        assert_eq!(taken, expected);
     }
 
     #[test]

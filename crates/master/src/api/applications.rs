@@ -170,7 +170,7 @@ async fn register(
 ) -> Result<v1::RegisterApplicationResponse, Failure> {
     let validate::RegisterApplication { id, spec, request, token } = validate::register_application(wire)?;
     guard_retry(metadata, request.as_ref(), id.is_some())?;
-    owned::check_attempt(caller, token.as_ref())?;
+    owned::check_attempt(leading, caller, token.as_ref())?;
     let owner = caller.owner().map(Into::into);
     let wanted = Wish::RegisterApplication { id, spec, owner, request, token: exposed(token) };
     // Whoever registers it knows what it registers.

@@ -67,7 +67,7 @@ pub(crate) fn show(leading: &LeaderContext) -> v1::Cluster {
         masters: masters(leading, &election),
         generation: leading.epoch.generation,
         recovery: recovery(leading, unconfirmed),
-        notices: notices(leading),
+        notices: notices(leading, &cut.workers),
         quarantined_attempts: quarantined(&cut.workers),
     }
 }
@@ -92,10 +92,19 @@ fn recovery(leading: &LeaderContext, awaited_workers: u32) -> Option<v1::Recover
     (awaited_workers > 0).then(|| v1::Recovery { awaited_workers, deadline: Some(timestamp(leading.recovers_until)) })
 }
 
-fn notices(leading: &LeaderContext) -> Vec<String> {
+fn notices(leading: &LeaderContext, workers: &[Arc<WorkerView>]) -> Vec<String> {
     let mut notices = Vec::new();
     if *leading.store_full.borrow() {
         notices.push("the store is full: what runs goes on, and nothing new is taken until there is room".to_owned());
+    }
+    if leading.takes_plaintext {
+        let known = workers.iter().filter(|worker| !worker.record.forgotten);
+        let without = known.filter(|worker| worker.record.key.is_none()).count();
+        let connections = leading.metrics.plaintext.count();
+        notices.push(format!(
+            "--plaintext-transition: plaintext is taken of {without} workers without a certificate, and of programs; \
+             {connections} connections are in the clear at this master"
+        ));
     }
     notices
 }

@@ -8,6 +8,7 @@ use muster_proto::FieldViolations;
 use muster_proto::errors::Failure;
 use muster_types::{ApplicationUid, Caller, DriverUid, Role, Secret};
 
+use crate::access::{is_of_revoked_worker, unknown};
 use crate::leader::LeaderContext;
 
 /// The driver of a name or uid, which the caller may command; `None` if only the core may know it.
@@ -45,7 +46,7 @@ pub(crate) fn steered(
     name: String,
     token: Option<&Secret>,
 ) -> Result<String, Failure> {
-    check_attempt(caller, token)?;
+    check_attempt(leading, caller, token)?;
     match leading.view.application(&name).1 {
         Some(shown) if shown.record.driver.is_some() => Ok(name),
         Some(shown) => {
@@ -59,15 +60,22 @@ pub(crate) fn steered(
 }
 
 /// An attempt that calls under its own credential acts for itself: the token in its message must be
-/// its own, too.
-pub(crate) fn check_attempt(caller: &Caller, token: Option<&Secret>) -> Result<(), Failure> {
-    let Caller::Attempt { driver, number } = caller else { return Ok(()) };
-    let own = format!("{driver}.{number}.");
-    if token.is_some_and(|token| token.expose().starts_with(&own)) {
-        return Ok(());
+/// its own, too. A program in the clear has no other credential than that token, which the core
+/// verifies.
+pub(crate) fn check_attempt(leading: &LeaderContext, caller: &Caller, token: Option<&Secret>) -> Result<(), Failure> {
+    match (caller, token) {
+        (Caller::Attempt { driver, number }, token) => {
+            let own = format!("{driver}.{number}.");
+            if token.is_some_and(|token| token.expose().starts_with(&own)) {
+                return Ok(());
+            }
+            let message = "an attempt sends its token here, too";
+            Err(Failure::BadRequest(FieldViolations::of("driver_token", message)))
+        }
+        (Caller::AnyAttempt, None) => Err(Failure::NoCredential),
+        (Caller::AnyAttempt, Some(token)) if is_of_revoked_worker(&leading.view, token.expose()) => Err(unknown()),
+        _ => Ok(()),
     }
-    let message = "an attempt sends its token here, too";
-    Err(Failure::BadRequest(FieldViolations::of("driver_token", message)))
 }
 
 /// Whether a caller may command what has this owner.

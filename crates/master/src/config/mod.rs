@@ -164,6 +164,12 @@ mod tests {
         assert!(said(read_args(&["--pki", "/b"])).contains("--tls"));
         assert!(said(read_args(&["--tls", "--tls-cert", "/c"])).contains("--tls-key"));
         assert!(said(read_args(&["--tls-cert", "/c", "--tls-key", "/k"])).contains("for a master with --tls"));
+        assert!(!settings.tls.unwrap().takes_plaintext);
+        assert!(beyond(&["--plaintext-transition"]).unwrap().tls.unwrap().takes_plaintext);
+        for args in [&[][..], &["--tls"], &["--insecure-listen", "--tls"], &["--access-file=/a"]] {
+            let refused = said(read_args(&[args, &["--plaintext-transition"]].concat()));
+            assert!(refused.contains("credentials"), "{args:?}: {refused}");
+        }
         for args in [&["--tls", "--tls-client-ca", "/c"], &["--access-file=/a", "--tls-client-ca", "/c"]] {
             assert!(said(read_args(args)).contains("for a master with TLS and credentials"), "{args:?}");
         }

@@ -74,6 +74,9 @@ pub struct TlsSettings {
     pub names: Vec<String>,
     /// A certificate of the operator's own, and its key.
     pub own: Option<(PathBuf, PathBuf)>,
+    /// Whether workers and programs are taken in the clear that were started before there were
+    /// credentials.
+    pub takes_plaintext: bool,
 }
 
 /// The name of a new cluster if no flag gives one.
@@ -147,8 +150,12 @@ impl TryFrom<Flags> for MasterSettings {
             return Err(ConfigError::rule("--store-lease is in whole seconds with etcd"));
         }
         let tls = tls(flags.tls, is_secured, &flags.state_dir, &store)?;
+        let takes_plaintext = tls.as_ref().is_some_and(|tls| tls.takes_plaintext);
         let beside_ca = tls.as_ref().filter(|_| is_secured).map(|tls| tls.pki.join(ACCESS_FILE));
         let access_file = access_file.or(beside_ca);
+        if takes_plaintext && access_file.is_none() {
+            return Err(ConfigError::rule("--plaintext-transition leads to credentials: leave out --insecure-listen"));
+        }
         let audit = match (flags.access.audit_log, &access_file) {
             (Some(path), _) => AuditDestination::from(path),
             (None, Some(_)) => AuditDestination::File(flags.state_dir.join("audit.log")),
@@ -254,6 +261,9 @@ fn tls(
         if flags.pki.is_some() || !flags.tls_san.is_empty() || flags.tls_cert.is_some() {
             return Err(ConfigError::rule("--pki, --tls-san and --tls-cert are for a master with --tls"));
         }
+        if flags.plaintext_transition {
+            return Err(ConfigError::rule("--plaintext-transition is for a master with TLS and credentials"));
+        }
         return Ok(None);
     }
     if let Some(name) = flags.tls_san.iter().find(|name| !muster_tls::names::is_name(name)) {
@@ -270,7 +280,7 @@ fn tls(
     let makes_ca = flags.pki.is_none();
     let pki = flags.pki.unwrap_or_else(|| state_dir.join("pki"));
     let own = flags.tls_cert.zip(flags.tls_key);
-    Ok(Some(TlsSettings { pki, makes_ca, names: flags.tls_san, own }))
+    Ok(Some(TlsSettings { pki, makes_ca, names: flags.tls_san, own, takes_plaintext: flags.plaintext_transition }))
 }
 
 fn password_of(path: &Path) -> Result<Password, ConfigError> {

@@ -77,7 +77,7 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
     let was_forwarded = request.headers().contains_key(FORWARDED);
-    let is_by_certificate = is_by_certificate(&request);
+    let stays = is_by_connection(router, &request);
     let (head, body) = request.into_parts();
     let message = read(body).await?;
     let mut changes = router.changes();
@@ -99,8 +99,8 @@ where
                 }
             }
             // The views of this master and of the sender may both be outdated, so a call is
-            // forwarded only once. And what is forwarded comes without the caller's certificate.
-            CallTarget::Other(leader) if was_forwarded || is_by_certificate => {
+            // forwarded only once. And what is forwarded comes without the caller's connection.
+            CallTarget::Other(leader) if was_forwarded || stays => {
                 return Err(Failure::NotLeader { leader: Some(leader.address), epoch: Some(leader.epoch) });
             }
             CallTarget::Other(leader) => match send(router, &leader, &head, &message).await {
@@ -118,12 +118,14 @@ where
     }
 }
 
-/// Whether the caller is a worker that is known by the certificate of its connection, and by no
-/// token that could be handed on. The certificate of a client is handed on.
-fn is_by_certificate(request: &Request<Body>) -> bool {
-    let shown = request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.certificate.as_ref());
-    let is_worker = shown.is_some_and(|shown| matches!(shown.holder, CertificateHolder::Worker(_)));
-    is_worker && !request.headers().contains_key(AUTHORIZATION)
+/// Whether the caller is judged by its connection, and has no token that could be handed on: a
+/// worker by its certificate, or a program in the clear, which others than a master in transition
+/// refuse. The certificate of a client is handed on.
+fn is_by_connection(router: &Router, request: &Request<Body>) -> bool {
+    let Some(peer) = request.extensions().get::<ConnectionPeer>() else { return false };
+    let is_worker = peer.certificate.as_ref().is_some_and(|shown| matches!(shown.holder, CertificateHolder::Worker(_)));
+    let is_plaintext = router.is_encrypted() && !peer.is_encrypted;
+    (is_worker || is_plaintext) && !request.headers().contains_key(AUTHORIZATION)
 }
 
 async fn own<S>(inner: &mut S, head: &request::Parts, message: &Bytes) -> Response<Body>

@@ -59,6 +59,11 @@ impl Router {
         }
     }
 
+    /// Whether masters speak TLS with each other.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.trust.is_some()
+    }
+
     /// Whether only the leader answers calls of this path.
     pub(super) fn concerns(path: &str) -> bool {
         let Some(method) = path.strip_prefix("/muster.v1.MasterService/") else {

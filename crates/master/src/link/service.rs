@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::LinkId;
-use muster_proto::errors::Failure;
+use muster_proto::errors::{Failure, reason};
 use muster_proto::server::status_of_read;
 use muster_proto::v1::worker_link_service_server::WorkerLinkService;
 use muster_proto::{FieldViolations, v1};
@@ -91,11 +91,13 @@ impl WorkerLinkService for LinkService {
     async fn link(&self, request: Request<Streaming<v1::LinkRequest>>) -> Result<Response<Self::LinkStream>, Status> {
         let (down, responses) = mpsc::channel(STREAM_QUEUE);
         let service = self.clone();
-        let certificate = request.extensions().get::<ConnectionPeer>().and_then(|peer| peer.certificate.clone());
+        let peer = request.extensions().get::<ConnectionPeer>();
+        let certificate = peer.and_then(|peer| peer.certificate.clone());
+        let is_encrypted = peer.is_some_and(|peer| peer.is_encrypted);
         // A task of its own waits for the hello, so that the headers of the answer go out first:
         // some clients wait for them before they send.
         tokio::spawn(async move {
-            if let Err(status) = open(&service, certificate, request.into_inner(), down.clone()).await {
+            if let Err(status) = open(&service, certificate, is_encrypted, request.into_inner(), down.clone()).await {
                 let _ = down.send(Box::new(Err(status))).await;
             }
         });
@@ -108,6 +110,7 @@ impl WorkerLinkService for LinkService {
 async fn open(
     service: &LinkService,
     certificate: Option<PeerCertificate>,
+    is_encrypted: bool,
     mut stream: Streaming<v1::LinkRequest>,
     down: DownlinkStream,
 ) -> Result<(), Status> {
@@ -124,7 +127,9 @@ async fn open(
     let version = hello.common_version();
     let hello =
         Hello::try_from(hello).map_err(|error| Failure::BadRequest(FieldViolations::of("hello", error.to_string())))?;
-    let key = match key_of(certificate.as_ref(), &hello) {
+    let in_transition = leading.takes_plaintext && !is_encrypted;
+    let admitted = if in_transition { check_plaintext(&leading, &hello) } else { Ok(()) };
+    let key = match admitted.and_then(|()| key_of(certificate.as_ref(), &hello)) {
         Ok(key) => key,
         Err(goodbye) => {
             // If this fails, nobody is there to be told.
@@ -153,6 +158,18 @@ fn key_of(certificate: Option<&PeerCertificate>, hello: &Hello) -> Result<Option
         }
         Some((CertificateHolder::Master | CertificateHolder::Client(_), _)) | None => Ok(None),
     }
+}
+
+/// In the clear, a worker is taken that was one before there were credentials. One that has shown a
+/// certificate is refused by the core as well.
+fn check_plaintext(leading: &LeaderContext, hello: &Hello) -> Result<(), Goodbye> {
+    let known = leading.view.read().workers.get(hello.worker.0).cloned();
+    let message = match known {
+        Some(known) if known.record.key.is_none() => return Ok(()),
+        Some(_) => "this worker has a certificate, and is not taken in the clear again: give it its CA",
+        None => "a worker that is not known comes over TLS: give it a token of `muster token create --worker`",
+    };
+    Err(Goodbye::Refused(reason::NO_CREDENTIAL, message.to_owned()))
 }
 
 /// A link whose hello goes to the core.

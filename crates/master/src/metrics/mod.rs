@@ -14,6 +14,7 @@ use std::time::Duration;
 use muster_proto::server::CallMetrics;
 use muster_proto::server::metrics::{AtomicHistogram, NUMBERS, SECONDS};
 use muster_store::LeaderWatch;
+use muster_tls::PlaintextConnections;
 use muster_types::{Event, Outcome, Reason, Subject};
 
 pub(crate) use page::MasterPages;
@@ -65,6 +66,8 @@ pub(crate) struct MasterMetrics {
     pub heartbeat_interval: AtomicHistogram,
     /// Lines of the audit that could not be written.
     pub audit_lost: Arc<AtomicU64>,
+    /// Connections in the clear that a transition to credentials takes.
+    pub plaintext: PlaintextConnections,
     failovers: AtomicU64,
     reload_failures: [AtomicU64; Reloaded::ALL.len()],
     /// By kind (driver, executor), success and reason.
@@ -82,6 +85,7 @@ impl Default for MasterMetrics {
             recovery: seconds(),
             heartbeat_interval: seconds(),
             audit_lost: Arc::default(),
+            plaintext: PlaintextConnections::default(),
             failovers: AtomicU64::new(0),
             reload_failures: Default::default(),
             attempts: Default::default(),

@@ -79,6 +79,9 @@ impl MasterPages {
         page.counter(failovers, metrics.failovers.load(Ordering::Relaxed))?;
         let lost = metric("muster_master_audit_lines_lost", "Lines of the audit that could not be written.");
         page.counter(lost, metrics.audit_lost.load(Ordering::Relaxed))?;
+        let plaintext =
+            metric("muster_master_plaintext_connections", "Connections in the clear, of --plaintext-transition.");
+        page.gauge(plaintext, count(metrics.plaintext.count()))?;
         let failures = metric("muster_master_reload_failures", "Looks at a changed file that could not be used.");
         let counts = Reloaded::ALL.map(|what| ([("file", what.as_str())], metrics.reload_failures(what)));
         page.counters(failures, counts)?;

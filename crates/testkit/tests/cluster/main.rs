@@ -19,6 +19,7 @@ mod partitions;
 mod restored;
 mod rolling;
 mod store;
+mod transition;
 
 use std::time::Duration;
 
