@@ -186,6 +186,9 @@ pub(crate) fn next(
     let next = match outcome.fault {
         Fault::User => AfterExit::End(DriverState::Killed),
         Fault::Platform => after_platform(record, outcome, max_launch_failures, random),
+        // What the submission asks for is not given to it. A file that is not there may come; a
+        // refusal stays one until an operator changes it, so it would be repeated for ever.
+        Fault::Program if outcome.reason == Reason::Refused => AfterExit::End(DriverState::Failed),
         Fault::Program => {
             let again = match policy.condition {
                 RestartCondition::Never => false,
@@ -259,6 +262,19 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn a_submission_that_is_refused_ends_whatever_its_policy() {
+        for condition in [RestartCondition::Never, RestartCondition::OnFailure, RestartCondition::Always] {
+            let record = driver(condition, WorkerLostPolicy::Rerun);
+            let after = |fault| {
+                let judged = judge(Outcome::without_exit(fault, Reason::Refused, ""), false);
+                next(&record, &judged, Duration::ZERO, WallTime(0), 3, 0).0
+            };
+            assert_eq!(after(Fault::Program), AfterExit::End(DriverState::Failed), "{condition:?}");
+            assert!(matches!(after(Fault::Platform), AfterExit::Again(_)), "{condition:?}");
+        }
+    }
 
     #[test]
     fn the_worker_says_whether_an_address_is_wrong_or_its_server_away() {
