@@ -8,6 +8,7 @@ import sys
 import tempfile
 
 STATE = "/var/lib/muster/worker/identity"
+GRANTS = ("/etc/subuid", "/etc/subgid")
 PROGRAMS = ("muster", "muster-master", "muster-worker", "muster-runner")
 MODES = {"/usr/bin/" + name: 0o755 for name in PROGRAMS} | {
     "/etc/muster": 0o755, "/etc/muster/master.toml": 0o644, "/etc/muster/worker.toml": 0o644,
@@ -59,6 +60,8 @@ def check():
     for account in ("muster", "muster-run"):
         fields = must("getent", "passwd", account).split(":")
         assert 0 < int(fields[2]) < 1000 and fields[6].strip() == "/usr/sbin/nologin", fields
+    for path in GRANTS:
+        assert grants(path) == ["muster-run:2010000000:65536"], path
     for name in PROGRAMS[:3]:
         assert must(name, "--version").startswith(name + " "), name
     must("muster-runner", "--help")
@@ -74,9 +77,14 @@ def check():
         assert said.returncode == 2 and "unknown field `lissten`; is `listen` meant?" in said.stdout, said.stdout
 
     # Again, as an upgrade: what an administrator wrote stays.
+    for path in GRANTS:
+        with open(path, "a") as out:
+            out.write("muster-run:2100000000:9\n")
     must("dpkg", "--install", "--force-confold", "/package.deb")
     with open("/etc/muster/master.toml") as kept:
         assert "lissten" in kept.read()
+    for path in GRANTS:
+        assert grants(path) == ["muster-run:2010000000:65536", "muster-run:2100000000:9"], path
 
     # State and the accounts that it belongs to outlive even a purge, and nothing else does.
     os.makedirs(os.path.dirname(STATE))
@@ -92,6 +100,7 @@ def check():
     must("rm", "-r", "/var/lib/muster")
     must("dpkg", "--purge", "muster")
     assert accounts() == accounts_before
+    assert not any(grants(path) for path in GRANTS)
     print("the package is installed, upgraded, removed and purged")
 
 
@@ -102,6 +111,11 @@ def listed():
                 folders.remove("dpkg")
             for name in folders + files:
                 yield os.path.join(folder, name)
+
+
+def grants(path):
+    with open(path) as text:
+        return [line.strip() for line in text if line.startswith("muster-run:")]
 
 
 def accounts():

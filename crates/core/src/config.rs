@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_types::ClusterUid;
+use muster_types::{ClusterUid, RequiredContainment};
 
 use crate::placement::Policy;
 
@@ -66,7 +66,7 @@ impl Default for Config {
             max_launch_failures: 10,
             // Off here, because the embedded store is for one machine, which may have no cgroups.
             // With etcd the master sets it by default.
-            policy: Policy { require_containment: false, ..Policy::default() },
+            policy: Policy { require_containment: RequiredContainment::Nothing, ..Policy::default() },
         }
     }
 }

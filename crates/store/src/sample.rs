@@ -333,6 +333,8 @@ impl Sample {
                 punch_hole: self.flag(),
                 own_users: self.flag(),
                 protected_runner: self.flag(),
+                owner_users: self.flag(),
+                private_tmp: self.flag(),
                 tree_method: self.text(),
             },
             labels: self.texts(),

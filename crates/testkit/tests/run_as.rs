@@ -145,14 +145,26 @@ async fn a_program_neither_removes_nor_replaces_its_log_and_reads_no_others() {
     assert_eq!(cluster.log(&first, 0, LogStream::Stdout).await, "first\n");
 }
 
+/// The command line of a user.
+fn muster_command(cluster: &Cluster, token: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(cluster.binaries().path("muster"));
+    command.env("MUSTER_MASTER", cluster.address()).env("MUSTER_TOKEN", token).env("XDG_CONFIG_HOME", cluster.dir());
+    command.envs(cluster.ca().map(|path| ("MUSTER_CA_FILE", path))).env("NO_COLOR", "1").args(args);
+    command
+}
+
+/// What the command line says to a user, who is refused nothing.
+fn said_to(cluster: &Cluster, token: &str, args: &[&str]) -> String {
+    let output = muster_command(cluster, token, args).output().expect("muster runs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
 /// Runs a script by the command line of a user, and returns what it printed on both outputs and
 /// whether it ended well.
 fn muster_of(cluster: &Cluster, token: &str, args: &[&str], script: &str) -> (String, String, bool) {
-    let mut command = Command::new(cluster.binaries().path("muster"));
-    command.env("MUSTER_MASTER", cluster.address()).env("MUSTER_TOKEN", token).env("XDG_CONFIG_HOME", cluster.dir());
-    command.envs(cluster.ca().map(|path| ("MUSTER_CA_FILE", path))).env("NO_COLOR", "1");
-    command.args(["submit", "--wait"]).args(args).args(["--", "/bin/sh", "-c", script]);
-    let output = command.output().expect("muster runs");
+    let args = [&["submit", "--wait"], args, &["--", "/bin/sh", "-c", script]].concat();
+    let output = muster_command(cluster, token, &args).output().expect("muster runs");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (text(output.stdout), text(output.stderr), output.status.success())
 }
@@ -178,14 +190,68 @@ async fn owners_run_as_the_accounts_that_they_are_mapped_to_and_as_no_other() {
     assert_eq!(second, "70002\n", "another account, though of the same owner");
     assert_eq!(muster_of(&cluster, &bob, &[], &read).0, "65534\n", "who is not mapped runs as the default");
 
-    // The submission is wrong: it is not tried again, whatever its policy says of the platform.
+    // The submission is wrong: it is not tried again, whatever its policy.
     for (token, wanted, said) in [
         (&ann, "root", "runs nothing of ann as root: its --run-as has 70001, 70002"),
         (&bob, "70001", "runs nothing of bob as 70001: its --run-as has nobody"),
     ] {
-        let (output, errors, is_success) = muster_of(&cluster, token, &["--run-as", wanted], "id -u");
-        assert!(!is_success && output.is_empty() && errors.contains(said), "{output} {errors}");
+        for policy in ["never", "always"] {
+            let (output, errors, is_success) =
+                muster_of(&cluster, token, &["--run-as", wanted, "--restart", policy], "id -u");
+            assert!(!is_success && output.is_empty() && errors.contains(said), "{output} {errors}");
+        }
     }
+}
+
+/// A cluster of owners with users of their own, and the tokens of three of them. There are numbers
+/// for two.
+fn cluster_of_owners(args: &[&str]) -> Option<(Cluster, [String; 3])> {
+    if lacks("root", rustix::process::geteuid().is_root()) {
+        return None;
+    }
+    let access = AccessFile::new();
+    let tokens = ["ann", "bob", "eve"].map(|name| access.token(name, "submitter"));
+    let args = [&["--owner-uids", "80000:2"], args].concat().into_iter().map(str::to_owned).collect();
+    let worker = WorkerOptions { args, run_as: None, ..Options::default().worker };
+    let mut cluster = Cluster::start(access.asked_for(Options { workers: 0, worker, ..Options::default() }));
+    set_mode(cluster.dir(), 0o711);
+    cluster.start_worker("w1");
+    Some((cluster, tokens))
+}
+
+/// Two owners on one worker, of whom one tries to reach the other by all that it knows.
+#[tokio::test]
+async fn owners_on_one_worker_reach_nothing_of_each_other() {
+    let Some((cluster, [ann, bob, eve])) = cluster_of_owners(&["--require-containment", "users"]) else { return };
+    let shown = said_to(&cluster, &ann, &["get", "worker", "w1"]);
+    assert!(shown.contains("a user for each owner") && !shown.contains("can reach the worker"), "{shown}");
+
+    let id = "ann-waits";
+    let script = "echo secret > file; chmod 666 file; id -u; echo $$; pwd; exec sleep 10000";
+    said_to(&cluster, &ann, &["submit", "--id", id, "--", "/bin/sh", "-c", script]);
+    let said = eventually("it tells", Duration::from_secs(60), async || {
+        Some(said_to(&cluster, &ann, &["logs", id])).filter(|said| said.lines().count() == 3)
+    })
+    .await;
+    let lines: Vec<_> = said.lines().collect();
+    let ["80000", pid, work] = lines[..] else { panic!("{said}") };
+    let reach = format!(
+        "id -u; cat {work}/file; ls {work}; echo bad > {work}/file; cat /proc/{pid}/environ /proc/{pid}/cmdline; \
+         kill -0 {pid} && echo sees; kill -9 {pid} && echo kills; kill -9 -1; \
+         python3 -c 'import ctypes; print(ctypes.CDLL(None).ptrace(16, {pid}, 0, 0))'"
+    );
+    assert_eq!(muster_of(&cluster, &bob, &[], &reach).0, "80001\n-1\n");
+    assert!(said_to(&cluster, &ann, &["get", "driver", id]).contains("RUNNING"));
+    assert_eq!(std::fs::read_to_string(Path::new(work).join("file")).expect("readable"), "secret\n");
+
+    // Nobody gets the number of another, and who gets none is not to blame.
+    said_to(&cluster, &eve, &["submit", "--id", "eve-waits", "--", "/usr/bin/id"]);
+    eventually("it is refused", Duration::from_secs(60), async || {
+        let shown = said_to(&cluster, &eve, &["get", "driver", "eve-waits", "-o", "json"]);
+        (shown.contains("no user left for eve") && shown.contains("PLATFORM")).then_some(())
+    })
+    .await;
+    assert_eq!(muster_of(&cluster, &ann, &[], "id -u").0, "80000\n", "an owner keeps its number");
 }
 
 /// Without root all works, and the worker says what it cannot promise.

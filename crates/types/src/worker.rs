@@ -29,8 +29,58 @@ pub struct Capabilities {
     /// Programs run as another user than the worker's, so that they can neither read, trace nor
     /// signal it.
     pub protected_runner: bool,
+    /// No two owners' programs run as the same user, and none as the worker's: owners can neither
+    /// read each other's files nor trace or signal each other's programs.
+    pub owner_users: bool,
+    /// `/tmp`, `/var/tmp` and `/dev/shm` of a program are its user's alone.
+    pub private_tmp: bool,
     /// How the tree is held, for people: `cgroup2`, `cgroup1-freezer` or `none`.
     pub tree_method: String,
+}
+
+/// What an operator demands of a worker's containment before work is placed there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum RequiredContainment {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A kill ends a process tree whole, for leased work.
+    Tree,
+    /// That, and that owners are separated by users, for all work.
+    Users,
+}
+
+impl RequiredContainment {
+    /// The words in options.
+    pub const WORDS: [&str; 3] = ["false", "true", "users"];
+
+    /// The demand of a word in options.
+    pub fn from_word(word: &str) -> Option<RequiredContainment> {
+        match word {
+            "false" => Some(RequiredContainment::Nothing),
+            "true" => Some(RequiredContainment::Tree),
+            "users" => Some(RequiredContainment::Users),
+            _ => None,
+        }
+    }
+
+    /// Whether a worker with these capabilities may have all the work.
+    pub fn is_met(self, tree: bool, owner_users: bool) -> bool {
+        match self {
+            RequiredContainment::Nothing => true,
+            RequiredContainment::Tree => tree,
+            RequiredContainment::Users => tree && owner_users,
+        }
+    }
+
+    /// Whether the demand is about this work.
+    pub fn applies(self, leased: bool) -> bool {
+        match self {
+            RequiredContainment::Nothing => false,
+            RequiredContainment::Tree => leased,
+            RequiredContainment::Users => true,
+        }
+    }
 }
 
 /// The first message of a worker on each stream.

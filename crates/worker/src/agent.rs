@@ -12,12 +12,12 @@ use muster_os::{LockFile, PrivateDirectoryError};
 use muster_proto::BearerToken;
 use muster_proto::server::HttpPort;
 use muster_tls::{JoinToken, TlsError};
-use muster_types::Hello;
+use muster_types::{Hello, RequiredContainment};
 use muster_units::TimeSpan;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::accounts::AccountError;
+use crate::accounts::{AccountError, NoOwnerUid};
 use crate::attempts::Attempts;
 use crate::certificate::{self, WorkerCertificate};
 use crate::config::WorkerConfig;
@@ -52,12 +52,21 @@ pub enum AgentError {
     /// Programs cannot run as an account of `--run-as`.
     #[error(transparent)]
     Account(AccountError),
+    /// It is not known which owner has which user.
+    #[error("users of owners")]
+    OwnerUids(#[source] NoOwnerUid),
     /// `--require-containment` on a machine that has none.
     #[error(
         "--require-containment: this machine cannot hold process trees (no usable cgroup): a kill could leave something \
          behind"
     )]
     NoContainment,
+    /// `--require-containment users` where owners share a user.
+    #[error(
+        "--require-containment users: programs of several owners would run as one user here: run the worker as root, \
+         without a --run-as for all owners, with numbers for their users (--owner-uids, /etc/subuid)"
+    )]
+    NoOwnerUsers,
     /// The thread that prepares launches cannot be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -118,14 +127,19 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     let shown = certified.as_ref().map(WorkerCertificate::shown);
     let start = runner_start(&config, &opened.layout);
     let first = adopt_or_start(&start).await.map_err(AgentError::Runner)?;
-    if config.require_containment && !first.hello.capabilities.tree {
+    let required = config.require_containment;
+    if required != RequiredContainment::Nothing && !first.hello.capabilities.tree {
         return Err(AgentError::NoContainment);
+    }
+    let owner_users = first.hello.capabilities.own_users && opened.layout.accounts().separate_owners();
+    if required == RequiredContainment::Users && !owner_users {
+        return Err(AgentError::NoOwnerUsers);
     }
     // A runner that is too old to know of users says nothing of them, and may be replaced later.
     let knows_users = first.hello.version >= VERSION_WITH_CREDENTIALS;
     let cannot_change = knows_users && !first.hello.capabilities.own_users;
     if let Some(account) = opened.layout.accounts().others().next().filter(|_| cannot_change) {
-        return Err(AgentError::Account(AccountError::NotPossible(account.name.clone())));
+        return Err(AgentError::Account(AccountError::NotPossible(account.name)));
     }
     if !first.hello.capabilities.tree {
         tracing::warn!(
@@ -267,6 +281,7 @@ fn open(config: &WorkerConfig) -> Result<OpenedState, AgentError> {
     for account in layout.accounts().others() {
         account.check_reach(&config.directories.work).map_err(AgentError::Account)?;
     }
+    layout.accounts().load().map_err(AgentError::OwnerUids)?;
     let punch_hole = can_punch(&config.directories.logs);
     Ok(OpenedState { _lock: lock, identity, remembered, layout: Arc::new(layout), punch_hole })
 }

@@ -226,6 +226,7 @@ fn capabilities_to_wire(capabilities: &Capabilities) -> wire::Capabilities {
         tree_method: capabilities.tree_method.clone(),
         earlier_ended: Some(capabilities.earlier_ended),
         own_users: capabilities.own_users,
+        private_tmp: capabilities.private_tmp,
     }
 }
 
@@ -241,6 +242,8 @@ fn capabilities_from_wire(capabilities: wire::Capabilities) -> Capabilities {
         punch_hole: false,
         own_users: capabilities.own_users,
         protected_runner: false,
+        owner_users: false,
+        private_tmp: capabilities.private_tmp,
         tree_method: capabilities.tree_method,
     }
 }

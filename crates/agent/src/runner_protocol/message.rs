@@ -205,8 +205,8 @@ pub struct RunnerHello {
     pub incarnation: Incarnation,
     /// The boot in which the incarnation is valid.
     pub boot_id: String,
-    /// What the machine lets it do. `punch_hole` and `protected_runner` are always false here: the
-    /// logs belong to the agent, which also says as whom programs run.
+    /// What the machine lets it do. `punch_hole`, `protected_runner` and `owner_users` are always
+    /// false here: the logs belong to the agent, which also says as whom programs run.
     pub capabilities: Capabilities,
     /// The runner's process id in the outer PID namespace. A KILL of it ends everything that it
     /// runs.

@@ -96,6 +96,7 @@ fn every_to_agent() -> Vec<ToAgent> {
             tree: true,
             freezer: true,
             own_users: true,
+            private_tmp: true,
             tree_method: "cgroup2".into(),
             ..Capabilities::default()
         },

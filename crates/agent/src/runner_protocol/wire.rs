@@ -233,6 +233,9 @@ pub(super) struct Capabilities {
     /// Since version 3.
     #[prost(bool, tag = "9")]
     pub(super) own_users: bool,
+    /// Runners that make no private directories leave it out.
+    #[prost(bool, tag = "10")]
+    pub(super) private_tmp: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -136,9 +136,12 @@ fn containment(held: &Capabilities) -> String {
         (held.dies_with_runner, "processes die with the runner"),
         (!held.earlier_ended, "something of an earlier runner may be left"),
         (held.punch_hole, "logs bounded in place"),
+        (held.owner_users, "a user for each owner"),
+        (held.protected_runner && !held.owner_users, "owners share users"),
         (!held.own_users, "programs run as the worker's user"),
         (held.own_users && !held.protected_runner, "programs run as root"),
         (!held.protected_runner, "programs can reach the worker"),
+        (held.private_tmp, "temporary files of a user's own"),
     ];
     let has: Vec<_> = words.iter().filter(|(has, _)| *has).map(|(_, word)| *word).collect();
     let tree = if held.tree { held.tree_method.as_str() } else { "best effort (no kernel containment)" };

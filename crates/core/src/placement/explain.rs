@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_types::{PendingCause, PendingReason, Resources, WorkerName};
+use muster_types::{PendingCause, PendingReason, RequiredContainment, Resources, WorkerName};
 
 use super::worker_capacity::WorkerCapacity;
 use super::{Fleet, Policy, Shape};
@@ -36,13 +36,13 @@ pub fn explain(fleet: &Fleet, shape: &Shape, policy: &Policy) -> PendingReason {
         };
         let distance = Distance::of(capacity, &cause, &least);
         if nearest.as_ref().is_none_or(|(least, _)| distance < *least) {
-            let lacks = lacks(capacity, shape, &cause, &least);
+            let lacks = lacks(capacity, shape, policy, &cause, &least);
             nearest = Some((distance, lacks));
         }
         tallies.entry(cause).or_default().count(capacity);
     }
     let said = |(cause, summary): (PendingCause, CauseSummary)| {
-        let sentence = sentence(&cause, &summary, shape, &least);
+        let sentence = sentence(&cause, &summary, shape, policy, &least);
         (cause, summary.workers, sentence)
     };
     let mut causes: Vec<_> = tallies.into_iter().map(said).collect();
@@ -131,7 +131,7 @@ fn share(free: u128, requested: u128) -> u128 {
 }
 
 /// A sentence about what one worker lacks.
-fn lacks(capacity: &WorkerCapacity, shape: &Shape, cause: &PendingCause, least: &Resources) -> String {
+fn lacks(capacity: &WorkerCapacity, shape: &Shape, policy: &Policy, cause: &PendingCause, least: &Resources) -> String {
     match cause {
         PendingCause::NoWorkers
         | PendingCause::DriverLimit
@@ -148,8 +148,22 @@ fn lacks(capacity: &WorkerCapacity, shape: &Shape, cause: &PendingCause, least: 
             format!("lacks the label {}", pairs(missing))
         }
         PendingCause::Variable(name) => format!("does not define the variable {name}"),
-        PendingCause::Containment => "cannot end a whole process tree, which leased work needs".to_owned(),
+        PendingCause::Containment => {
+            let what = if capacity.facts.tree { NO_OWNER_USERS } else { NO_TREE };
+            format!("{what}, {}", who_needs(policy))
+        }
         PendingCause::Cores | PendingCause::Memory | PendingCause::Resource(_) => missing_amounts(capacity, least),
+    }
+}
+
+const NO_TREE: &str = "cannot end a whole process tree";
+const NO_OWNER_USERS: &str = "does not give each owner a user of its own";
+
+/// Which work needs what a worker cannot enforce.
+fn who_needs(policy: &Policy) -> &'static str {
+    match policy.require_containment {
+        RequiredContainment::Nothing | RequiredContainment::Tree => "which leased work needs",
+        RequiredContainment::Users => "which all work here needs",
     }
 }
 
@@ -171,7 +185,7 @@ fn missing_amounts(capacity: &WorkerCapacity, least: &Resources) -> String {
 }
 
 /// A sentence about all workers of a cause.
-fn sentence(cause: &PendingCause, summary: &CauseSummary, shape: &Shape, least: &Resources) -> String {
+fn sentence(cause: &PendingCause, summary: &CauseSummary, shape: &Shape, policy: &Policy, least: &Resources) -> String {
     let who = if summary.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", summary.workers) };
     let verb = |one: &'static str, many: &'static str| if summary.workers == 1 { one } else { many };
     match cause {
@@ -189,7 +203,13 @@ fn sentence(cause: &PendingCause, summary: &CauseSummary, shape: &Shape, least: 
         }
         PendingCause::Variable(name) => format!("{who} {} not define the variable {name}", verb("does", "do")),
         PendingCause::Containment => {
-            format!("{who} cannot end a whole process tree, which leased work needs")
+            let either = match policy.require_containment {
+                RequiredContainment::Nothing | RequiredContainment::Tree => String::new(),
+                RequiredContainment::Users => {
+                    format!(" or {} not give each owner a user of its own", verb("does", "do"))
+                }
+            };
+            format!("{who} {NO_TREE}{either}, {}", who_needs(policy))
         }
         PendingCause::Cores => {
             let (most, requested) = (summary.most.cores, least.cores);

@@ -1,5 +1,7 @@
 //! The operator's choices for placement.
 
+use muster_types::RequiredContainment;
+
 /// The order in which workers are tried for executors. Ties are ordered by worker uid: ascending,
 /// and descending in the `Desc` policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -60,8 +62,8 @@ pub struct Policy {
     pub max_drivers: Option<u32>,
     /// The limit of cores for an application that names none.
     pub default_cores: Option<u32>,
-    /// Whether leased work goes only to workers that can end a process tree whole.
-    pub require_containment: bool,
+    /// What a worker must be able to enforce to be given work.
+    pub require_containment: RequiredContainment,
 }
 
 impl Default for Policy {
@@ -74,7 +76,7 @@ impl Default for Policy {
             default_cores: None,
             // A machine without control groups can still be used for a trial. With etcd the master
             // sets this by default.
-            require_containment: false,
+            require_containment: RequiredContainment::Nothing,
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct WorkerFacts {
     pub variables: BTreeSet<String>,
     /// Whether a kill there ends a process tree whole.
     pub tree: bool,
+    /// Whether no two owners' programs run there as the same user.
+    pub owner_users: bool,
     /// All it has.
     pub total: AllocatedResources,
 }
@@ -96,8 +98,10 @@ impl WorkerCapacity {
     pub(super) fn renew(&mut self, facts: WorkerFacts) -> bool {
         let old = std::mem::replace(&mut self.facts, facts);
         self.reset();
+        let suits = |facts: &WorkerFacts| (facts.tree, facts.owner_users);
         let new = &self.facts;
-        (&old.host, &old.labels, &old.variables, old.tree) != (&new.host, &new.labels, &new.variables, new.tree)
+        (&old.host, &old.labels, &old.variables) != (&new.host, &new.labels, &new.variables)
+            || suits(&old) != suits(new)
     }
 
     fn reset(&mut self) {
@@ -248,7 +252,9 @@ impl WorkerCapacity {
         if let Some(missing) = shape.variables.iter().find(|name| !self.facts.variables.contains(*name)) {
             return Some(PendingCause::Variable(missing.clone()));
         }
-        (shape.leased && policy.require_containment && !self.facts.tree).then_some(PendingCause::Containment)
+        let required = policy.require_containment;
+        let is_met = required.is_met(self.facts.tree, self.facts.owner_users);
+        (required.applies(shape.leased) && !is_met).then_some(PendingCause::Containment)
     }
 
     /// Whether the shape could be placed here now; `amounts` is what this needs.

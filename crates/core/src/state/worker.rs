@@ -126,6 +126,7 @@ impl Worker {
             labels: self.record.labels.clone(),
             variables: self.defines().collect(),
             tree: self.record.capabilities.tree,
+            owner_users: self.record.capabilities.owner_users,
             total: self.record.total.clone(),
         }
     }

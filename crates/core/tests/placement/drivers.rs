@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use muster_core::placement::*;
+use muster_types::RequiredContainment;
 
 use crate::support::*;
 
@@ -148,13 +149,33 @@ fn labels_variables_hosts_and_containment_are_conditions() {
         leased: true,
         ..Shape::new(request(8, 1, 0))
     });
-    let policy = Policy { require_containment: true, ..Policy::default() };
+    let policy = Policy { require_containment: RequiredContainment::Tree, ..Policy::default() };
     let mut queue = queue_of(vec![wanted; 5]);
     assert_eq!(pass(&mut fleet, &mut queue, &policy), [(1, 4)]);
     let mut facts = fleet.facts(worker(3)).expect("known").clone();
     facts.tree = true;
     fleet.upsert(worker(3), facts);
     assert_eq!(pass(&mut fleet, &mut queue, &policy), [(2, 3)]);
+}
+
+#[test]
+fn where_owners_are_to_have_users_nothing_is_placed_without_both_promises() {
+    let mut fleet = fleet_of_cores(&[8, 8, 8]);
+    let mut change = |n: u128, tree: bool, owner_users: bool| {
+        let facts = WorkerFacts { tree, owner_users, ..fleet.facts(worker(n)).expect("known").clone() };
+        fleet.upsert(worker(n), facts);
+    };
+    change(1, true, false);
+    change(2, false, true);
+    // It is about work that is not leased as well.
+    let work = Arc::new(Shape { leased: false, ..Shape::new(request(8, 1, 0)) });
+    let policy = Policy { require_containment: RequiredContainment::Users, ..Policy::default() };
+    let mut queue = queue_of(vec![work; 3]);
+    assert_eq!(pass(&mut fleet, &mut queue, &policy), [(1, 3)]);
+    // A worker that comes back with the promise is tried again.
+    let facts = WorkerFacts { owner_users: true, ..fleet.facts(worker(1)).expect("known").clone() };
+    fleet.upsert(worker(1), facts);
+    assert_eq!(pass(&mut fleet, &mut queue, &policy), [(2, 1)]);
 }
 
 #[test]

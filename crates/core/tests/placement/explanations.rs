@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_core::placement::*;
-use muster_types::{PendingCause, PendingReason};
+use muster_types::{PendingCause, PendingReason, RequiredContainment};
 
 use crate::support::*;
 
@@ -45,7 +45,7 @@ fn each_worker_is_counted_once_at_the_first_cause() {
         leased: true,
         ..Shape::new(request(2, 50, 1))
     };
-    let policy = Policy { require_containment: true, ..Policy::default() };
+    let policy = Policy { require_containment: RequiredContainment::Tree, ..Policy::default() };
     let reason = explain(&fleet, &wanted, &policy);
     assert_eq!(
         shown(&reason),
@@ -64,6 +64,24 @@ fn each_worker_is_counted_once_at_the_first_cause() {
     // `w5` lacks half of the cores; `w6` lacks a fifth of the memory and the only gpu.
     assert_eq!(nearest(&reason), Some(("w5", "lacks 1 core (1 of 2 free)")));
     assert!(!reason.never_fits && !fits_now(&fleet, &wanted, &policy));
+}
+
+#[test]
+fn a_demand_for_users_says_which_promise_is_missing() {
+    let said = |tree: bool, owner_users: bool| {
+        let mut fleet = fleet_of([total(4, 1 << 30, 0)]);
+        let facts = WorkerFacts { tree, owner_users, ..fleet.facts(worker(1)).expect("known").clone() };
+        fleet.upsert(worker(1), facts);
+        let policy = Policy { require_containment: RequiredContainment::Users, ..Policy::default() };
+        let reason = explain(&fleet, &shape(1, 1, 0), &policy);
+        assert!(reason.never_fits);
+        (reason.causes[0].2.clone(), nearest(&reason).map(|(_, lacks)| lacks.to_owned()))
+    };
+    let all = "1 worker cannot end a whole process tree or does not give each owner a user of its own, which all work \
+               here needs";
+    let lacks = |text: &str| Some(format!("{text}, which all work here needs"));
+    assert_eq!(said(false, true), (all.to_owned(), lacks("cannot end a whole process tree")));
+    assert_eq!(said(true, false), (all.to_owned(), lacks("does not give each owner a user of its own")));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use muster_core::placement::*;
-use muster_types::{AllocatedResources, ApplicationUid, DriverUid, ProfileId, WorkerUid};
+use muster_types::{AllocatedResources, ApplicationUid, DriverUid, ProfileId, RequiredContainment, WorkerUid};
 use proptest::prelude::*;
 
 use crate::reference;
@@ -104,7 +104,9 @@ prop_compose! {
     fn a_policy()(
         spread_drivers in any::<bool>(), spread_executors in any::<bool>(),
         selection in prop::sample::select(SelectionPolicy::ALL.to_vec()),
-        max_drivers in prop::option::weighted(0.3, 0u32..4), require_containment in any::<bool>(),
+        max_drivers in prop::option::weighted(0.3, 0u32..4), require_containment in prop::sample::select(vec![
+            RequiredContainment::Nothing, RequiredContainment::Tree, RequiredContainment::Users,
+        ]),
     ) -> Policy {
         Policy { spread_drivers, spread_executors, selection, max_drivers, default_cores: None, require_containment }
     }

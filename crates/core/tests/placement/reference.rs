@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use muster_core::placement::*;
-use muster_types::{AllocatedResources, ApplicationUid, DriverUid, Resources, WorkerUid};
+use muster_types::{AllocatedResources, ApplicationUid, DriverUid, RequiredContainment, Resources, WorkerUid};
 
 /// Whether the worker is ready, suits the shape and has the amounts free. Written independently of
 /// the crate.
@@ -14,7 +14,11 @@ pub(crate) fn fits(fleet: &Fleet, worker: WorkerUid, shape: &Shape, amounts: &Re
         && !shape.excluded_hosts.contains(&facts.host)
         && shape.selector.iter().all(|(name, value)| facts.labels.get(name) == Some(value))
         && shape.variables.is_subset(&facts.variables)
-        && (facts.tree || !shape.leased || !policy.require_containment)
+        && match policy.require_containment {
+            RequiredContainment::Nothing => true,
+            RequiredContainment::Tree => facts.tree || !shape.leased,
+            RequiredContainment::Users => facts.tree && facts.owner_users,
+        }
 }
 
 /// Compact placement of drivers: each in order to the first worker by uid.

@@ -38,6 +38,7 @@ pub(crate) fn facts(name: &str, total: AllocatedResources) -> WorkerFacts {
         labels: BTreeMap::new(),
         variables: Default::default(),
         tree: true,
+        owner_users: true,
         total,
     }
 }

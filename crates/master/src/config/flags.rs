@@ -6,14 +6,21 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Parser;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use muster_config::LogFormat;
 use muster_core::placement::SelectionPolicy;
+use muster_types::RequiredContainment;
 use muster_units::{ByteSize, TimeSpan};
 
 /// The end of `--help`.
 fn after_help() -> String {
     format!("{}\nSignals: TERM and INT hand over and end this master; HUP is ignored.", muster_units::HELP)
+}
+
+/// What a worker's containment must be, by one of the words for it.
+fn containment() -> impl TypedValueParser<Value = RequiredContainment> {
+    PossibleValuesParser::new(RequiredContainment::WORDS)
+        .map(|word| RequiredContainment::from_word(&word).unwrap_or_default())
 }
 
 /// A master of a Muster cluster. The leader accepts work and places it on workers; every other
@@ -300,10 +307,11 @@ pub struct PlacementFlags {
     /// Cores of all executors of an application that names no limit; 0: any number.
     #[arg(long, value_name = "CORES", default_value = "0", value_parser = muster_units::whole_cores)]
     pub default_cores: u32,
-    /// Keep leased work off workers that cannot hold a process tree. By default only where the
-    /// store is etcd.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub require_containment: Option<bool>,
+    /// Keep leased work off workers that cannot hold a process tree (true); or keep all work off
+    /// workers that cannot, or that do not give each owner a user of its own (users). By default
+    /// true where the store is etcd, else false.
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, default_missing_value = "true", value_parser = containment())]
+    pub require_containment: Option<RequiredContainment>,
 }
 
 /// What is kept.

@@ -93,6 +93,8 @@ fn with_environment(command: clap::Command) -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    use muster_types::RequiredContainment;
+
     use super::*;
     use std::io::Write as _;
 
@@ -229,7 +231,7 @@ mod tests {
         let settings = read_args(&flags).unwrap();
         assert_eq!(settings.store.to_string(), "etcd://me@h:1/p");
         assert!(!format!("{settings:?}").contains("hush"));
-        assert!(settings.core.policy.require_containment, "the default with etcd");
+        assert_eq!(settings.core.policy.require_containment, RequiredContainment::Tree, "the default with etcd");
         assert!(said(read_args(&["--store", "etcd://h:1/p", "--store-password-file", "/none"])).contains("/none"));
     }
 

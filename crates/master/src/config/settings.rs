@@ -9,6 +9,7 @@ use muster_config::{ConfigError, LogFormat, check_listen};
 use muster_core::Config;
 use muster_core::placement::{Policy, SelectionPolicy};
 use muster_store::{Location, OpenError, Password};
+use muster_types::RequiredContainment;
 use muster_units::TimeSpan;
 use tracing_subscriber::filter::Targets;
 
@@ -174,7 +175,10 @@ impl TryFrom<Flags> for MasterSettings {
         if jwt.is_some() && access_file.is_none() {
             return Err(ConfigError::rule("--jwt-issuer is for a master with credentials"));
         }
-        let contained = flags.placement.require_containment.unwrap_or(matches!(store, Location::Etcd(_)));
+        let contained = flags.placement.require_containment.unwrap_or(match store {
+            Location::Etcd(_) => RequiredContainment::Tree,
+            _ => RequiredContainment::Nothing,
+        });
         let core = core(&timing, &flags.timing, &flags.placement, contained, &flags.retention);
         Ok(MasterSettings {
             listen: flags.listen,
@@ -338,7 +342,7 @@ fn core(
     timing: &Timing,
     lengths: &TimingFlags,
     placement: &PlacementFlags,
-    contained: bool,
+    contained: RequiredContainment,
     retention: &RetentionFlags,
 ) -> Config {
     let limit = |number: u32| (number > 0).then_some(number);

@@ -34,6 +34,8 @@ impl From<&Capabilities> for v1::Capabilities {
             punch_hole: capabilities.punch_hole,
             own_users: capabilities.own_users,
             protected_runner: capabilities.protected_runner,
+            owner_users: capabilities.owner_users,
+            private_tmp: capabilities.private_tmp,
             tree_method: capabilities.tree_method.clone(),
         }
     }
@@ -54,6 +56,8 @@ impl From<v1::Capabilities> for Capabilities {
             punch_hole: wire.punch_hole,
             own_users: wire.own_users,
             protected_runner: wire.protected_runner,
+            owner_users: wire.owner_users,
+            private_tmp: wire.private_tmp,
             tree_method,
         }
     }

@@ -71,6 +71,8 @@ impl Stored for Capabilities {
             punch_hole: self.punch_hole,
             own_users: self.own_users,
             protected_runner: self.protected_runner,
+            owner_users: self.owner_users,
+            private_tmp: self.private_tmp,
             tree_method: self.tree_method.clone(),
         }
     }
@@ -87,6 +89,8 @@ impl Stored for Capabilities {
             punch_hole: message.punch_hole,
             own_users: message.own_users,
             protected_runner: message.protected_runner,
+            owner_users: message.owner_users,
+            private_tmp: message.private_tmp,
             tree_method: message.tree_method,
         })
     }

@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_types::{AllocatedResources, Capabilities, Hello, Incarnation, Session, WorkerName, WorkerUid};
+use muster_types::{
+    AllocatedResources, Capabilities, Hello, Incarnation, RequiredContainment, Session, WorkerName, WorkerUid,
+};
 
 use muster_tls::{JoinToken, Trust};
 
@@ -53,8 +55,8 @@ pub struct WorkerConfig {
     pub artifact_networks: ArtifactNetworks,
     /// Further arguments of the runner.
     pub runner_args: Vec<String>,
-    /// Whether to refuse to start without containment of trees.
-    pub require_containment: bool,
+    /// Without which containment to refuse to start.
+    pub require_containment: RequiredContainment,
     /// Whether limits are enforced.
     pub limits: bool,
     /// How long a tree that is frozen at its lease's end waits to be confirmed.

@@ -20,7 +20,7 @@ use super::{
     Directories, JoinArgs, JoinConfig, MasterTrust, WorkerConfig, WorkerRetention, WorkerSettings, detect,
     work_of_account,
 };
-use crate::accounts::Accounts;
+use crate::accounts::{AccountError, Accounts, IdRange, IdRanges};
 use crate::certificate;
 use crate::launch::ArtifactNetworks;
 
@@ -56,7 +56,7 @@ impl WorkerSettings {
         let remedy = "give --ca or a token that begins with mstj_, or --insecure-listen if that is meant";
         check_listen(listen, self.insecure_listen || has_trust, remedy)?;
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-        let accounts = self.accounts()?;
+        let accounts = self.accounts(&state)?;
         // The state directory is closed to other accounts.
         let usual_work = || if accounts.has_others() { work_of_account(&state) } else { state.join("work") };
         let directories = Directories {
@@ -104,8 +104,21 @@ impl WorkerSettings {
         Ok(config)
     }
 
-    fn accounts(&self) -> Result<Accounts, ConfigError> {
-        Accounts::find(&self.run_as).map_err(|(given, error)| ConfigError::value("run-as", given, error))
+    fn accounts(&self, state: &Path) -> Result<Accounts, ConfigError> {
+        let granted = match self.owner_uids.as_deref() {
+            Some(given) => {
+                let range: Result<IdRange, _> = given.parse();
+                let range = range.map_err(|error| ConfigError::value("owner-uids", given, error))?;
+                Some(IdRanges::from(range))
+            }
+            None => None,
+        };
+        Accounts::find(&self.run_as, granted, state).map_err(|(given, error)| match error {
+            AccountError::OwnerUidsUnused | AccountError::OwnerUidsNotRoot => {
+                ConfigError::value("owner-uids", self.owner_uids.clone().unwrap_or_default(), error)
+            }
+            error => ConfigError::value("run-as", given, error),
+        })
     }
 
     fn variables(&self) -> Result<BTreeMap<String, String>, ConfigError> {

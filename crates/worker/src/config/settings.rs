@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ipnet::IpNet;
 use muster_config::{ConfigError, LogFormat};
+use muster_types::RequiredContainment;
 use muster_units::{ByteSize, TimeSpan};
 use tracing_subscriber::filter::Targets;
 
@@ -149,11 +151,17 @@ pub struct WorkerSettings {
     /// alice=build,deploy, the accounts of that owner's programs: the first, or another of them
     /// that a submission asks for; may be repeated. A number needs no entry in the machine's list
     /// of users: such a program has the group of the same number, no others, and / as its home.
-    /// Only a worker of root can name another than its own [default: as root muster-run where that
+    /// Only a worker of root can name another than its own [default: as root a user of each owner's
+    /// own, where --owner-uids or /etc/subuid gives numbers for them; else muster-run where that
     /// exists, else nobody; otherwise the worker's own user]. Environment: MUSTER_WORKER_RUN_AS,
     /// separated by semicolons.
     #[arg(long, env = "MUSTER_WORKER_RUN_AS", hide_env = true, value_name = "USER | OWNER=USER,…")]
     pub run_as: Vec<String>,
+    /// The numbers of owners' users and groups, such as 100000:65536 for that many from that one on:
+    /// each owner gets the next, and keeps it for good. It must be no other user's or group's.
+    /// [default: what /etc/subuid and /etc/subgid both grant to muster-run, where that exists].
+    #[arg(long, env = "MUSTER_WORKER_OWNER_UIDS", value_name = "FIRST:COUNT")]
+    pub owner_uids: Option<String>,
     /// A network that artifacts may be fetched from although it is this machine's own or its
     /// link's, such as 127.0.0.0/8; may be repeated. Environment: MUSTER_WORKER_ARTIFACT_ALLOW,
     /// separated by semicolons.
@@ -169,9 +177,10 @@ pub struct WorkerSettings {
     /// A further argument for a runner that is started; may be repeated.
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub runner_arg: Vec<String>,
-    /// Do not start where a kill cannot be sure to end a whole tree.
-    #[arg(long, env = "MUSTER_WORKER_REQUIRE_CONTAINMENT", num_args = 0..=1, default_missing_value = "true", value_name = "true|false", default_value = "false", action = ArgAction::Set)]
-    pub require_containment: bool,
+    /// Do not start where a kill cannot be sure to end a whole tree (true), or where moreover owners
+    /// would not have a user each (users).
+    #[arg(long, env = "MUSTER_WORKER_REQUIRE_CONTAINMENT", num_args = 0..=1, default_missing_value = "true", value_name = "true|false|users", default_value = "false", value_parser = containment())]
+    pub require_containment: RequiredContainment,
     /// Enforce limits of memory and CPU where the machine lets it: on or off [default: on].
     #[arg(long, env = "MUSTER_WORKER_LIMITS", value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = on_or_off)]
     pub limits: bool,
@@ -224,6 +233,12 @@ impl CommandLine {
         let matches = muster_config::load(command, args)?;
         Ok(CommandLine::from_arg_matches(&matches)?)
     }
+}
+
+/// What this worker's containment must be, by one of the words for it.
+fn containment() -> impl TypedValueParser<Value = RequiredContainment> {
+    PossibleValuesParser::new(RequiredContainment::WORDS)
+        .map(|word| RequiredContainment::from_word(&word).unwrap_or_default())
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {

@@ -12,7 +12,7 @@ use super::directories::AttemptDirectories;
 use super::environment::{AttemptPaths, ClusterVariables, VariableScope, WorkerVariables, base_environment};
 use super::reachable::ArtifactNetworks;
 use super::variables::{UnknownVariable, substitute};
-use crate::accounts::{Account, NotMapped};
+use crate::accounts::{Account, NoAccount};
 
 /// A program ready to be started.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,9 +61,9 @@ pub enum PrepareError {
     /// An artifact, given by its URI, cannot be fetched.
     #[error("artifact {0}")]
     Artifact(ArtifactUri, #[source] FetchError),
-    /// The owner may not run programs as the account that it asks for.
+    /// There is no account for the program, or not the one that it asks for.
     #[error(transparent)]
-    NotMapped(NotMapped),
+    NoAccount(NoAccount),
     /// The account's rights to files cannot be taken.
     #[error("cannot act for the account that programs run as")]
     Account(#[source] io::Error),
@@ -82,19 +82,20 @@ impl PrepareError {
             | PrepareError::RelativeWorkDir(_)
             | PrepareError::NamedWorkDir(..)
             | PrepareError::Account(_) => Reason::WorkDirFailed,
-            PrepareError::NotMapped(_) => Reason::Refused,
+            PrepareError::NoAccount(_) => Reason::Refused,
             PrepareError::Variable(_) => Reason::UnknownVariable,
             PrepareError::Artifact(..) | PrepareError::Thread(_) => Reason::ArtifactFailed,
         };
         let fault = match self {
             PrepareError::Artifact(_, error) if error.is_permanent() => Fault::Program,
-            PrepareError::RelativeWorkDir(_) | PrepareError::NotMapped(_) => Fault::Program,
+            PrepareError::RelativeWorkDir(_) | PrepareError::NoAccount(NoAccount::NotMapped { .. }) => Fault::Program,
             PrepareError::NamedWorkDir(_, error) if artifacts::says_that_path_is_wrong(error) => Fault::Program,
             PrepareError::Artifact(..)
             | PrepareError::NamedWorkDir(..)
             | PrepareError::WorkDir(..)
             | PrepareError::Variable(_)
             | PrepareError::Account(_)
+            | PrepareError::NoAccount(NoAccount::NoUid(_))
             | PrepareError::Thread(_) => Fault::Platform,
         };
         Outcome::without_exit(fault, reason, in_one_line(self))
@@ -130,7 +131,7 @@ impl Preparer {
     /// leaves nothing on the disk.
     pub fn prepare(&self, launch: &Launch, cluster: &ClusterVariables) -> Result<PreparedLaunch, PrepareError> {
         let account = self.layout.accounts().of(launch.owner.as_deref(), launch.run_as.as_deref());
-        let account = account.map_err(PrepareError::NotMapped)?;
+        let account = account.map_err(PrepareError::NoAccount)?;
         let mut places = self.layout.places(launch);
         if let Some(named) = &launch.command.work_dir {
             places.work_dir = self.named_work_dir(named, launch, &places)?;

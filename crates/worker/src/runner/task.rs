@@ -93,9 +93,11 @@ impl RunnerTask {
         self.context.status.metrics().runner_connections.fetch_add(1, Ordering::Relaxed);
         let hello = &runner.hello;
         tracing::info!(incarnation = %hello.incarnation, pid = hello.pid, tree = hello.capabilities.tree, "adopted the runner");
+        let accounts = self.context.layout.accounts();
         let capabilities = Capabilities {
             punch_hole: self.context.punch_hole,
-            protected_runner: hello.capabilities.own_users && !self.context.layout.accounts().allow_own(),
+            protected_runner: hello.capabilities.own_users && !accounts.allow_own(),
+            owner_users: hello.capabilities.own_users && accounts.separate_owners(),
             ..hello.capabilities.clone()
         };
         let ready = LinkEvent::RunnerReady(self.connection, hello.incarnation, Box::new(capabilities.clone()));

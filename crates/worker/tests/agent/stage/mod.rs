@@ -71,7 +71,7 @@ impl Stage {
                 deny: Vec::new(),
             },
             runner_args: vec![],
-            require_containment: false,
+            require_containment: Default::default(),
             limits: true,
             fence_kill_after: Duration::from_secs(600),
             retention: WorkerRetention {

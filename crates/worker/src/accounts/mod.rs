@@ -3,6 +3,9 @@
 //! Names are looked up in the machine's directories, which may hang: before there is an async
 //! thread.
 
+mod id_ranges;
+mod owner_uids;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -15,9 +18,22 @@ use muster_agent::runner_protocol::ProcessCredentials;
 use nix::unistd::{Gid, Uid, User, getgrouplist, setfsgid, setfsuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-/// The accounts of which a worker of root takes the first that exists: the package's, then the one
-/// that every machine has.
-const USUAL: [&str; 2] = ["muster-run", "nobody"];
+pub use id_ranges::{IdRange, IdRanges};
+pub use owner_uids::NoOwnerUid;
+use owner_uids::OwnerUids;
+
+/// The package's account, to which the numbers of owners' users are granted.
+const PACKAGED: &str = "muster-run";
+
+/// The accounts of which a worker of root takes the first that exists, where owners have no users:
+/// the package's, then the one that every machine has.
+const USUAL: [&str; 2] = [PACKAGED, "nobody"];
+
+/// Where the machine grants numbers of users and groups.
+const GRANTED: [&str; 2] = ["/etc/subuid", "/etc/subgid"];
+
+/// Whose the work is that has no owner, as a caller without credentials is named.
+const NO_OWNER: &str = "system:local";
 
 /// The kernel's own unprivileged user and group, for a machine without a list of users.
 const NOBODY: u32 = 65_534;
@@ -60,6 +76,12 @@ pub enum AccountError {
          root, start the worker with --run-as root"
     )]
     NotPossible(String),
+    /// Users of owners are given, and `--run-as` puts one account in their place.
+    #[error("no numbers where --run-as names the account of all owners who are not mapped")]
+    OwnerUidsUnused,
+    /// Only root starts programs as another user.
+    #[error("no numbers, since a worker that is not root cannot run programs as another user")]
+    OwnerUidsNotRoot,
     /// The account cannot reach the work directories.
     #[error(
         "programs are to run as {0}, which cannot enter {1}: let others pass the directories above it (chmod o+x), \
@@ -190,34 +212,62 @@ impl Choice {
     }
 }
 
+/// As whom programs of owners run who are not mapped.
+#[derive(Debug, Clone)]
+enum Unmapped {
+    /// All as one.
+    One(Choice),
+    /// Each owner's as a user of its own.
+    Each(Arc<OwnerUids>),
+}
+
 /// The accounts of a worker's programs, by the owners of what they belong to. The default has all
 /// run as the worker's own user.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Accounts {
-    /// For owners who are not mapped, and where there are none.
-    usual: Option<Arc<Account>>,
-    /// What the first was given as; empty if it was not.
-    usual_given: String,
+    unmapped: Unmapped,
     owners: BTreeMap<String, Vec<Choice>>,
 }
 
-/// An owner asks for an account that it is not mapped to.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("this worker runs nothing of {owner} as {wanted}: its --run-as has {has} for it")]
-pub struct NotMapped {
-    owner: String,
-    wanted: String,
-    has: String,
+/// Why an owner's program has no account.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAccount {
+    /// An owner asks for an account that it is not mapped to.
+    #[error("this worker runs nothing of {owner} as {wanted}: its --run-as has {has} for it")]
+    NotMapped {
+        /// The owner, for people.
+        owner: String,
+        /// What it asks for.
+        wanted: String,
+        /// What it may ask for.
+        has: String,
+    },
+    /// There is no user for the owner.
+    #[error(transparent)]
+    NoUid(#[from] NoOwnerUid),
+}
+
+impl Default for Accounts {
+    fn default() -> Accounts {
+        let own = Choice { given: String::new(), account: None };
+        Accounts { unmapped: Unmapped::One(own), owners: BTreeMap::new() }
+    }
 }
 
 impl Accounts {
-    /// Looks up what `--run-as` gives. On failure, returns the value as well.
-    pub fn find(given: &[String]) -> Result<Accounts, (String, AccountError)> {
+    /// Looks up what `--run-as` gives, with the numbers for owners that are given, or that the
+    /// machine grants. On failure, returns the value of `--run-as` as well.
+    pub fn find(
+        given: &[String],
+        owner_uids: Option<IdRanges>,
+        state_dir: &Path,
+    ) -> Result<Accounts, (String, AccountError)> {
         let mut accounts = Accounts::default();
         let mut usual = None;
         for value in given {
             let failed = |error| (value.clone(), error);
-            match value.split_once('=') {
+            // No account has such a sign in its name, and an owner may have any.
+            match value.rsplit_once('=') {
                 None if usual.is_some() => return Err(failed(AccountError::Twice)),
                 None => usual = Some(value.as_str()),
                 Some((owner, list)) => {
@@ -232,37 +282,75 @@ impl Accounts {
                 }
             }
         }
-        usual.unwrap_or_default().clone_into(&mut accounts.usual_given);
-        accounts.usual = Account::find(usual).map_err(|error| (accounts.usual_given.clone(), error))?.map(Arc::new);
+        let failed = |error| (usual.unwrap_or_default().to_owned(), error);
+        accounts.unmapped = match (usual, owner_uids) {
+            (Some(_), Some(_)) => return Err(failed(AccountError::OwnerUidsUnused)),
+            (None, Some(_)) if !rustix::process::geteuid().is_root() => {
+                return Err(failed(AccountError::OwnerUidsNotRoot));
+            }
+            (Some(name), None) => Unmapped::One(Choice::find(name).map_err(failed)?),
+            (None, given) => {
+                let numbers = match given {
+                    Some(ranges) => Some(ranges),
+                    None => granted().map_err(failed)?,
+                };
+                match numbers {
+                    Some(ranges) => Unmapped::Each(Arc::new(OwnerUids::new(ranges, state_dir))),
+                    None => {
+                        let account = Account::find(None).map_err(failed)?.map(Arc::new);
+                        Unmapped::One(Choice { given: String::new(), account })
+                    }
+                }
+            }
+        };
         Ok(accounts)
     }
 
+    /// Reads which owners have users. To be called once the state directory is locked.
+    pub fn load(&self) -> Result<(), NoOwnerUid> {
+        match &self.unmapped {
+            Unmapped::Each(uids) => uids.load(),
+            Unmapped::One(_) => Ok(()),
+        }
+    }
+
     /// The account of an owner's programs, which may have asked for one; `None` is the worker's own
-    /// user.
-    pub fn of(&self, owner: Option<&str>, run_as: Option<&str>) -> Result<Option<Arc<Account>>, NotMapped> {
-        let usual = Choice { given: self.usual_given.clone(), account: self.usual.clone() };
-        let owner = owner.unwrap_or_default();
-        let choices = self.owners.get(owner).map_or(std::slice::from_ref(&usual), Vec::as_slice);
+    /// user. This may write a file.
+    pub fn of(&self, owner: Option<&str>, run_as: Option<&str>) -> Result<Option<Arc<Account>>, NoAccount> {
+        let mapped = owner.and_then(|owner| self.owners.get(owner)).map(Vec::as_slice);
+        let choices = match (mapped, &self.unmapped) {
+            (Some(choices), _) => choices,
+            (None, Unmapped::One(choice)) => std::slice::from_ref(choice),
+            (None, Unmapped::Each(uids)) => match run_as {
+                None => return Ok(Some(Arc::new(Account::of_number(uids.of(owner.unwrap_or(NO_OWNER))?)))),
+                Some(_) => &[],
+            },
+        };
         let chosen = match run_as {
             None => choices.first(),
             Some(wanted) => choices.iter().find(|choice| choice.is(wanted)),
         };
         let not_mapped = || {
             let or = |text: &str, other: &str| if text.is_empty() { other } else { text }.to_owned();
-            let names: Vec<_> = choices.iter().map(|choice| or(&choice.given, "its default")).collect();
-            NotMapped {
-                owner: or(owner, "who has no credentials"),
+            let names: Vec<_> = choices.iter().map(|choice| or(&choice.given, ITS_DEFAULT)).collect();
+            NoAccount::NotMapped {
+                owner: or(owner.unwrap_or_default(), "who has no credentials"),
                 wanted: run_as.unwrap_or_default().to_owned(),
-                has: names.join(", "),
+                has: or(&names.join(", "), ITS_DEFAULT),
             }
         };
         chosen.map(|choice| choice.account.clone()).ok_or_else(not_mapped)
     }
 
-    /// Every account that is not the worker's own user.
-    pub fn others(&self) -> impl Iterator<Item = &Account> {
-        let mapped = self.owners.values().flatten().filter_map(|choice| choice.account.as_deref());
-        self.usual.as_deref().into_iter().chain(mapped)
+    /// Every account that is not the worker's own user. Those of owners are the first and the last
+    /// that may be.
+    pub fn others(&self) -> impl Iterator<Item = Account> {
+        let unmapped: Vec<Account> = match &self.unmapped {
+            Unmapped::One(choice) => choice.account.as_deref().cloned().into_iter().collect(),
+            Unmapped::Each(uids) => uids.ranges().ends().map(Account::of_number).collect(),
+        };
+        let mapped = self.owners.values().flatten().filter_map(|choice| choice.account.as_deref().cloned());
+        unmapped.into_iter().chain(mapped)
     }
 
     /// Whether a program may run as another user than the worker.
@@ -272,14 +360,44 @@ impl Accounts {
 
     /// Whether a program may run as the worker's own user.
     pub fn allow_own(&self) -> bool {
-        self.usual.is_none() || self.owners.values().flatten().any(|choice| choice.account.is_none())
+        let is_own = |choice: &Choice| choice.account.is_none();
+        let unmapped = matches!(&self.unmapped, Unmapped::One(choice) if is_own(choice));
+        unmapped || self.owners.values().flatten().any(is_own)
     }
+
+    /// Whether no two owners' programs run as the same user, and none as the worker's own.
+    pub fn separate_owners(&self) -> bool {
+        let Unmapped::Each(uids) = &self.unmapped else { return false };
+        let mut taken = BTreeSet::new();
+        self.owners.values().all(|choices| {
+            let numbers: Option<BTreeSet<u32>> =
+                choices.iter().map(|choice| Some(choice.account.as_ref()?.credentials.uid)).collect();
+            // One owner may be mapped to an account twice, by its name and its number.
+            numbers.is_some_and(|numbers| {
+                numbers.into_iter().all(|number| !uids.ranges().contains(number) && taken.insert(number))
+            })
+        })
+    }
+}
+
+const ITS_DEFAULT: &str = "its default";
+
+/// The numbers of owners' users that this machine grants to the package's account, if it does.
+fn granted() -> Result<Option<IdRanges>, AccountError> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let Some(user) = look_up(PACKAGED)? else { return Ok(None) };
+    let [users, groups] = GRANTED.map(Path::new);
+    let ranges = IdRanges::granted(users, groups, PACKAGED, user.uid.as_raw()).map_err(AccountError::LookUp)?;
+    Ok(Some(ranges).filter(|ranges| ranges.numbers().next().is_some()))
 }
 
 impl From<Account> for Accounts {
     /// All programs run as this one.
     fn from(account: Account) -> Accounts {
-        Accounts { usual_given: account.name.clone(), usual: Some(Arc::new(account)), owners: BTreeMap::new() }
+        let choice = Choice { given: account.name.clone(), account: Some(Arc::new(account)) };
+        Accounts { unmapped: Unmapped::One(choice), owners: BTreeMap::new() }
     }
 }
 
@@ -327,7 +445,52 @@ mod tests {
     }
 
     fn mapping(given: &[&str]) -> Result<Accounts, (String, AccountError)> {
-        Accounts::find(&given.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>())
+        let given: Vec<_> = given.iter().map(|value| (*value).to_owned()).collect();
+        Accounts::find(&given, None, Path::new("/no/such/directory"))
+    }
+
+    fn with_uids(given: &[&str], state_dir: &Path) -> Result<Accounts, (String, AccountError)> {
+        let given: Vec<_> = given.iter().map(|value| (*value).to_owned()).collect();
+        let range: IdRange = "80000:9".parse().expect("a range");
+        Accounts::find(&given, Some(range.into()), state_dir)
+    }
+
+    #[test]
+    fn every_owner_who_is_not_mapped_has_a_user_of_its_own() {
+        if muster_testenv::lacks("root", rustix::process::geteuid().is_root()) {
+            return;
+        }
+        let state = tempfile::tempdir().expect("a directory");
+        let accounts = with_uids(&["ann=70001"], state.path()).expect("found");
+        let uid = |owner| accounts.of(owner, None).expect("one").expect("another").credentials.uid;
+        assert_eq!(
+            [Some("ann"), Some("bob"), None, Some("eve"), Some("bob")].map(uid),
+            [70_001, 80_000, 80_001, 80_002, 80_000]
+        );
+        assert_eq!(uid(Some(NO_OWNER)), uid(None), "the same without credentials");
+        let groups = &accounts.of(Some("bob"), None).expect("one").expect("another").credentials;
+        assert_eq!((groups.gid, groups.groups.as_slice()), (80_000, &[][..]));
+        let refused = accounts.of(Some("bob"), Some("80001")).expect_err("another's").to_string();
+        assert_eq!(refused, "this worker runs nothing of bob as 80001: its --run-as has its default for it");
+        assert!(!accounts.allow_own() && accounts.has_others() && accounts.separate_owners());
+        for shared in [&["ann=root"][..], &["ann=80003"], &["ann=70001", "bob=70002,70001"]] {
+            assert!(!with_uids(shared, state.path()).expect("found").separate_owners(), "{shared:?}");
+        }
+        assert!(!mapping(&["nobody"]).expect("found").separate_owners());
+        assert!(matches!(with_uids(&["nobody"], state.path()), Err((_, AccountError::OwnerUidsUnused))));
+    }
+
+    /// A name from a certificate may be any text.
+    #[test]
+    fn an_owner_is_mapped_whatever_signs_its_name_has() {
+        if muster_testenv::lacks("root", rustix::process::geteuid().is_root()) {
+            return;
+        }
+        let accounts = mapping(&["cert:CN=ann,OU=a=b=70001,70002", "cert:CN=ann=70003"]).expect("found");
+        let uid = |owner, run_as| accounts.of(Some(owner), run_as).expect("one").expect("another").credentials.uid;
+        assert_eq!(uid("cert:CN=ann,OU=a=b", None), 70_001);
+        assert_eq!(uid("cert:CN=ann,OU=a=b", Some("70002")), 70_002);
+        assert_eq!(uid("cert:CN=ann", None), 70_003);
     }
 
     #[test]
