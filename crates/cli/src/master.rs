@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use muster_client::v1::{Application, Driver, GetApplicationRequest, GetDriverRequest, GetWorkerRequest, Worker};
 use muster_client::{
-    CallError, Client, ConnectOptions, KeyDigest, MasterAddresses, Mismatch, Trust, mismatch, new_request_id,
+    CallError, Client, ConnectOptions, KeyDigest, MasterAddresses, Mismatch, TraceContext, Trust, mismatch,
+    new_request_id,
 };
 
 use crate::contexts::Target;
@@ -22,6 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 const UNEASY: Duration = Duration::from_millis(800);
 /// The most names that are searched for suggestions.
 const NAMES: usize = 10_000;
+
+/// The span that this command runs for, where a program or a pipeline that is traced has started
+/// it.
+fn trace() -> Option<TraceContext> {
+    std::env::var(TraceContext::VARIABLE).ok()?.parse().ok()
+}
 
 /// A cluster's masters.
 #[derive(Debug, Clone)]
@@ -48,6 +55,7 @@ impl MasterClient {
             try_timeout: deadline,
             trust: trust.clone(),
             token: target.token.clone(),
+            trace: trace(),
             ..ConnectOptions::default()
         };
         let addresses = masters.addresses().to_vec();

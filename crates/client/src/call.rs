@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use muster_proto::errors::{leader_hint, may_succeed_later, retry_after};
+use muster_proto::trace::attach;
 use muster_types::Verdict;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
@@ -92,6 +93,9 @@ impl Client {
             }
             if let Some(token) = &self.options.token {
                 token.attach_where_private(&mut request, &route.address, self.options.trust.is_some());
+            }
+            if let Some(trace) = &self.options.trace {
+                attach(&mut request, trace);
             }
             let connection = route.connection();
             let patience = if self.routes.has_other(&route.address) { CONNECT_PATIENCE } else { timeout };

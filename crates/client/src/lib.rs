@@ -57,6 +57,6 @@ pub use muster_tls::{FetchCaError, JoinToken, MACHINE, Mismatch, OwnCertificate,
 pub use muster_proto::fresh_token::FreshToken;
 pub use muster_proto::{BearerToken, FILE_DESCRIPTOR_SET, FieldViolation, NotAToken, enums, errors, text, time, v1};
 pub use muster_types::{
-    ApplicationState, ArtifactUri, DriverState, ExecutorState, KeyDigest, REDACTED, Reason, Verdict, WallTime,
-    WorkerState, WorkerUid, name_looks_secret,
+    ApplicationState, ArtifactUri, DriverState, ExecutorState, KeyDigest, REDACTED, Reason, TraceContext, Verdict,
+    WallTime, WorkerState, WorkerUid, name_looks_secret,
 };

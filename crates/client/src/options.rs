@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use muster_proto::BearerToken;
 use muster_tls::Trust;
+use muster_types::TraceContext;
 
 /// Settings of a [`crate::Client`].
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct ConnectOptions {
     pub trust: Option<Trust>,
     /// The credential that is sent with each call. It is left out in the clear over a network.
     pub token: Option<BearerToken>,
+    /// The span that calls are made for: it is sent with each, and what they start goes on below it.
+    pub trace: Option<TraceContext>,
 }
 
 impl Default for ConnectOptions {
@@ -36,6 +39,7 @@ impl Default for ConnectOptions {
             connect_timeout: Duration::from_secs(2),
             trust: None,
             token: None,
+            trace: None,
         }
     }
 }

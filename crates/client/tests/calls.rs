@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fake::{FakeMaster, Reply};
 use muster_client::errors::{Failure, reason};
-use muster_client::{BearerToken, Client, ConnectOptions, Verdict, v1};
+use muster_client::{BearerToken, Client, ConnectOptions, TraceContext, Verdict, v1};
 use tonic::Status;
 
 fn client(masters: &[&FakeMaster]) -> Client {
@@ -56,6 +56,17 @@ async fn a_token_is_left_out_in_the_clear_over_a_network() {
         let sent = std::mem::take(&mut master.state().bearers);
         assert_eq!(sent, [expected.map(str::to_owned), expected.map(str::to_owned)], "{address}");
     }
+}
+
+#[tokio::test]
+async fn every_try_of_a_call_says_the_span_that_it_is_made_for() {
+    let master = FakeMaster::start().await;
+    master.state().replies.push_back(Reply::Fail(Failure::NoLeader.into()));
+    let trace = TraceContext::new(1, 2, true);
+    let client = client_with(&[&master], ConnectOptions { trace, ..ConnectOptions::default() });
+    client.submit_driver(request("a")).await.unwrap();
+    client.watch_events(v1::WatchEventsRequest::default()).open().await.unwrap();
+    assert_eq!(master.state().traces, [trace, trace, trace]);
 }
 
 #[tokio::test]

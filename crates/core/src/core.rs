@@ -114,15 +114,16 @@ impl Core {
 
     fn handle_call(&mut self, ctx: &mut Ctx<'_>, call: CallId, request: Request) {
         match request {
-            Request::SubmitDriver { id, spec, request, owner, validate_only } => {
-                self.submit_driver(ctx, call, NewDriver { id, spec, owner }, request, validate_only);
+            Request::SubmitDriver { id, spec, request, owner, trace, validate_only } => {
+                self.submit_driver(ctx, call, NewDriver { id, spec, owner, trace }, request, validate_only);
             }
             Request::KillDriver { driver, request, version, by } => {
                 self.kill_driver(ctx, call, &driver, request, version, by);
             }
             Request::ExplainDriver { driver } => self.explain_driver(call, &driver),
-            Request::RegisterApplication { id, spec, owner, request, token } => {
-                self.register_application(ctx, call, NewApplication { id, spec, owner }, request, token.as_deref());
+            Request::RegisterApplication { id, spec, owner, trace, request, token } => {
+                let new = NewApplication { id, spec, owner, trace };
+                self.register_application(ctx, call, new, request, token.as_deref());
             }
             Request::OpenSession { application, token } => {
                 self.open_session(ctx, call, &application, token.as_deref());

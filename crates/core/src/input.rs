@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_types::{
     ApplicationId, ApplicationSpec, ApplicationUid, AttemptKey, DriverId, DriverSpec, ExecutorId, ExecutorProfile,
     Hello, KilledBy, Principal, ProfileId, Report, RequestId, Role, Session, TokenDigest, TokenGrant, TokenId,
-    WorkerUid,
+    TraceContext, WorkerUid,
 };
 
 /// A caller that waits for an answer. The master numbers callers; the core only passes the number
@@ -72,6 +72,8 @@ pub enum Request {
         request: Option<RequestId>,
         /// The user who submits it.
         owner: Option<Arc<str>>,
+        /// The span of the submission.
+        trace: Option<TraceContext>,
         /// Only report what would happen.
         validate_only: bool,
     },
@@ -99,6 +101,8 @@ pub enum Request {
         spec: Arc<ApplicationSpec>,
         /// The user who registers it. Its driver's owner stands above.
         owner: Option<Arc<str>>,
+        /// The span of the registration.
+        trace: Option<TraceContext>,
         /// Makes the request idempotent.
         request: Option<RequestId>,
         /// The token of a cluster-mode driver.

@@ -316,6 +316,7 @@ mod tests {
             spec: Arc::new(spec),
             request: None,
             owner: None,
+            trace: None,
             state: DriverState::Running,
             created: WallTime(0),
             updated: WallTime(0),

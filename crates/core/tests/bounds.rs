@@ -34,7 +34,10 @@ fn join(world: &mut World, name: &str, said: &str) {
 
 fn submit(said: &str) -> Input {
     let spec = specs::driver(&Words::parse(said));
-    Input::Call(CallId(1), Request::SubmitDriver { id: None, spec, request: None, owner: None, validate_only: false })
+    Input::Call(
+        CallId(1),
+        Request::SubmitDriver { id: None, spec, request: None, owner: None, trace: None, validate_only: false },
+    )
 }
 
 fn said(world: &World, key: AttemptKey, state: &str) -> Report {
@@ -118,7 +121,8 @@ fn submit_and_kill(world: &mut World, name: &str) -> Vec<Group> {
     let millis = format!("{:012x}", world.now.wall.0);
     let request = RequestId::new(format!("{}-{}-7abc-8def-0123456789ab", &millis[..8], &millis[8..]));
     let (id, spec) = (Some(DriverId::new(name)), specs::driver(&Words::parse("")));
-    let submit = Request::SubmitDriver { id, spec, request: Some(request), owner: None, validate_only: false };
+    let submit =
+        Request::SubmitDriver { id, spec, request: Some(request), owner: None, trace: None, validate_only: false };
     let groups = world.step(Input::Call(CallId(1), submit));
     let kill = Request::KillDriver { driver: name.into(), request: None, version: None, by: KilledBy::Operator };
     world.step(Input::Call(CallId(2), kill));
@@ -154,7 +158,7 @@ fn a_clock_that_was_ahead_of_time_neither_keeps_records_nor_has_requests_refused
 
 fn register(world: &mut World, said: &str) -> ApplicationUid {
     let spec = specs::application(&Words::parse(said));
-    let request = Request::RegisterApplication { id: None, spec, owner: None, request: None, token: None };
+    let request = Request::RegisterApplication { id: None, spec, owner: None, trace: None, request: None, token: None };
     world.step(Input::Call(CallId(1), request));
     *world.ledger.fold.applications.keys().next().unwrap()
 }

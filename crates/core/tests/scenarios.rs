@@ -125,6 +125,7 @@ impl Scenario {
                 spec: specs::driver(words),
                 request,
                 owner: words.keys.get("by").map(|user| user.as_str().into()),
+                trace: None,
                 validate_only: words.has("validate"),
             },
             "kill" => Request::KillDriver {
@@ -138,6 +139,7 @@ impl Scenario {
                 id: Some(name.as_str().into()),
                 spec: specs::application(words),
                 owner: words.keys.get("by").map(|user| user.as_str().into()),
+                trace: None,
                 request,
                 token,
             },

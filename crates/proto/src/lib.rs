@@ -38,6 +38,7 @@ pub mod server;
 pub mod text;
 pub mod time;
 pub mod tokens;
+pub mod trace;
 pub mod validate;
 mod violations;
 mod wire_error;

@@ -65,6 +65,7 @@ fn launch() -> Launch {
         resources_component: "driver".into(),
         owner: Some("ann".into()),
         run_as: Some("build".into()),
+        trace: TraceContext::new(1 << 100, 2, true),
     }
 }
 

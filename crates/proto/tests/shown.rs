@@ -48,6 +48,7 @@ fn record() -> DriverRecord {
         }),
         request: Some("the-request".into()),
         owner: Some("ann".into()),
+        trace: None,
         state: DriverState::Killing,
         created: WallTime(1_000),
         updated: WallTime(2_000),

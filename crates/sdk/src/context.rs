@@ -7,7 +7,7 @@ use std::sync::Arc;
 use muster_client::{
     BearerToken, Client, ConnectOptions, MasterAddresses, NotAToken, OwnCertificate, ParseMastersError, TlsError, Trust,
 };
-use muster_types::{AttemptNumber, ExecutorId, Secret};
+use muster_types::{AttemptNumber, ExecutorId, Secret, TraceContext};
 
 /// What a program knows about itself, from its `MUSTER_*` environment. Outside of a cluster (client
 /// mode) only the masters are known, and they may be the default.
@@ -32,6 +32,8 @@ pub struct Context {
     pub token: Option<Secret>,
     /// The credential of calls.
     pub bearer: Option<BearerToken>,
+    /// The span that it runs for: its calls go on below it.
+    pub trace: Option<TraceContext>,
     /// Name of the application, in an executor.
     pub application: Option<String>,
     /// Number of the executor.
@@ -81,7 +83,9 @@ impl Context {
         // A variable that is not Unicode is none of ours.
         let ours =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Context::from_variables(ours.filter(|(name, _)| name.starts_with("MUSTER_")).collect())
+        Context::from_variables(
+            ours.filter(|(name, _)| name.starts_with("MUSTER_") || name == TraceContext::VARIABLE).collect(),
+        )
     }
 
     fn from_variables(mut variables: Variables) -> Result<Context, ContextError> {
@@ -104,6 +108,8 @@ impl Context {
         let bearer = bearer(token.as_ref(), token_file)?;
         // A user's own token is no attempt's.
         let token = token.filter(|_| driver.is_some());
+        // What the W3C has ignored is not worth a program's start.
+        let trace = text(TraceContext::VARIABLE).and_then(|text| text.parse().ok());
         let work_dir = text("MUSTER_WORK_DIR").map(PathBuf::from);
         let attempt = number(text("MUSTER_ATTEMPT"), "MUSTER_ATTEMPT")?;
         let executor = number(text("MUSTER_EXECUTOR_ID"), "MUSTER_EXECUTOR_ID")?;
@@ -119,6 +125,7 @@ impl Context {
             attempt: attempt.map(AttemptNumber),
             token,
             bearer,
+            trace,
             application,
             executor: executor.map(ExecutorId),
             work_dir,
@@ -130,7 +137,7 @@ impl Context {
     /// A client of the cluster. It must be called within a tokio runtime.
     pub fn client(&self) -> Client {
         let (trust, token) = (self.trust.clone(), self.bearer.clone());
-        let options = ConnectOptions { trust, token, ..ConnectOptions::default() };
+        let options = ConnectOptions { trust, token, trace: self.trace, ..ConnectOptions::default() };
         Client::with_options(self.masters.clone(), options)
     }
 }
@@ -191,6 +198,13 @@ mod tests {
         let context = context(&[("MUSTER_TOKEN", "")]).unwrap();
         assert_eq!((context.masters, context.host.as_str()), (MasterAddresses::default(), "127.0.0.1"));
         assert!(context.token.is_none() && context.driver.is_none());
+    }
+
+    #[test]
+    fn a_program_goes_on_in_the_trace_that_it_is_told_of() {
+        let trace = TraceContext::new(1, 2, true).unwrap();
+        let told = |text: &str| context(&[("TRACEPARENT", text)]).unwrap().trace;
+        assert_eq!((told(&trace.to_string()), told("nonsense"), told("")), (Some(trace), None, None));
     }
 
     #[test]

@@ -213,7 +213,12 @@ impl Sample {
             consecutive_failures: self.small(),
             generation: self.number(),
             version: self.number(),
+            trace: self.maybe(Sample::trace).flatten(),
         })
+    }
+
+    fn trace(&mut self) -> Option<TraceContext> {
+        TraceContext::new(self.uid(), self.number(), self.flag())
     }
 
     fn template(&mut self) -> Arc<ExecutorTemplate> {
@@ -286,6 +291,7 @@ impl Sample {
             ended: self.maybe(Sample::wall),
             generation: self.number(),
             version: self.number(),
+            trace: self.maybe(Sample::trace).flatten(),
         })
     }
 

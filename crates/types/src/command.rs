@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{AllocatedResources, ApplicationUid, ArtifactUri, AttemptKey, Secret};
+use crate::{AllocatedResources, ApplicationUid, ArtifactUri, AttemptKey, Secret, TraceContext};
 
 /// A program with its arguments, environment and work directory. The worker substitutes
 /// `{{VARIABLE}}` in each of these texts.
@@ -64,6 +64,8 @@ pub struct Launch {
     pub owner: Option<Arc<str>>,
     /// The account that the submission asks for.
     pub run_as: Option<String>,
+    /// The span below which the attempt goes on.
+    pub trace: Option<TraceContext>,
 }
 
 /// Who asked for a kill.

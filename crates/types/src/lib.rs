@@ -23,6 +23,7 @@ mod secret;
 mod template;
 mod time;
 mod token;
+mod trace_context;
 mod worker;
 
 pub use application::*;
@@ -45,4 +46,5 @@ pub use secret::*;
 pub use template::*;
 pub use time::*;
 pub use token::*;
+pub use trace_context::*;
 pub use worker::*;

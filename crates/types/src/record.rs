@@ -10,7 +10,7 @@ use crate::{
     AllocatedResources, ApplicationId, ApplicationSpec, ApplicationState, ApplicationUid, AttemptNumber, Capabilities,
     Commit, DriverId, DriverSpec, DriverState, DriverUid, Event, ExecutorId, ExecutorProfile, ExecutorState,
     Incarnation, KeyDigest, KilledBy, Outcome, ProfileId, RequestId, RoleBindings, Secret, TokenDigest, TokenGrant,
-    TokenId, WallTime, WorkerName, WorkerUid,
+    TokenId, TraceContext, WallTime, WorkerName, WorkerUid,
 };
 
 /// The cluster itself: made once, when its store is first opened.
@@ -37,6 +37,8 @@ pub struct DriverRecord {
     pub request: Option<RequestId>,
     /// The user who submitted it; `None` where there were no credentials. It never changes.
     pub owner: Option<Arc<str>>,
+    /// The span of its submission, below which each attempt goes on, whoever leads by then.
+    pub trace: Option<TraceContext>,
     /// Its state at the last write, with `Launching` in place of `Unreachable` and `Unconfirmed`,
     /// which depend on the worker's connection. The step from `Launching` to `Running` is not
     /// written.
@@ -121,6 +123,8 @@ pub struct ApplicationRecord {
     /// The user who registered it, or who owns its driver; `None` where there were no credentials.
     /// It never changes.
     pub owner: Option<Arc<str>>,
+    /// The span of its registration, below which its executors go on.
+    pub trace: Option<TraceContext>,
     /// Its state; `Disconnected` is not stored.
     pub state: ApplicationState,
     /// Its state after `Ending`, who ended it, and why.

@@ -8,8 +8,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use muster_client::TraceContext;
 use muster_client::v1;
 use muster_client::v1::master_service_server::{MasterService, MasterServiceServer};
+use muster_proto::trace::of_headers;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -43,6 +45,8 @@ pub(crate) struct State {
     pub(crate) request_ids: Vec<String>,
     /// The credentials of submissions and of watches.
     pub(crate) bearers: Vec<Option<String>>,
+    /// The traces of submissions and of watches.
+    pub(crate) traces: Vec<Option<TraceContext>>,
     /// Drivers that `GetDriver` returns in turn; the last one stays.
     pub(crate) drivers: VecDeque<v1::Driver>,
     pub(crate) watches: VecDeque<Script<v1::WatchEventsResponse>>,
@@ -219,10 +223,12 @@ macro_rules! unused {
                 request: Request<v1::SubmitDriverRequest>,
             ) -> Result<Response<v1::SubmitDriverResponse>, Status> {
                 let bearer = bearer_of(&request);
+                let trace = of_headers(request.metadata().as_ref());
                 let request = request.into_inner();
                 let reply = {
                     let mut state = self.0.lock().unwrap();
                     state.bearers.push(bearer);
+                    state.traces.push(trace);
                     state.request_ids.push(request.request_id);
                     state.replies.pop_front().unwrap_or(Reply::Accept)
                 };
@@ -256,6 +262,7 @@ macro_rules! unused {
                 let script = {
                     let mut state = self.0.lock().unwrap();
                     state.bearers.push(bearer_of(&request));
+                    state.traces.push(of_headers(request.metadata().as_ref()));
                     state.watched.push(request.into_inner());
                     state.watches.pop_front()
                 };

@@ -136,5 +136,6 @@ fn launch_of(application: &Application, executor: &Executor) -> Option<Launch> {
         resources_component: Arc::clone(&template.resources_component),
         owner: application.record.owner.clone(),
         run_as: None,
+        trace: application.record.trace,
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use muster_types::{
     ApplicationId, ApplicationRecord, ApplicationSpec, ApplicationState, ApplicationUid, ExecutorId, Outcome,
-    PendingCause, PendingReason, RequestId, Write,
+    PendingCause, PendingReason, RequestId, TraceContext, Write,
 };
 
 use super::OwningAttempt;
@@ -22,6 +22,7 @@ pub(crate) struct NewApplication {
     pub(crate) spec: Arc<ApplicationSpec>,
     /// The user who asks.
     pub(crate) owner: Option<Arc<str>>,
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Core {
@@ -45,12 +46,12 @@ impl Core {
         };
         let behind = attempt.as_ref().and_then(|(driver, _, _)| self.drivers.get(*driver));
         let owner = behind.map_or(new.owner, |driver| driver.record.owner.clone());
-        let NewApplication { id, spec, owner } = NewApplication { owner, ..new };
+        let NewApplication { id, spec, owner, trace } = NewApplication { owner, ..new };
         match request.as_ref().map_or(Lookup::New, |request| self.requests.see(request)) {
             Lookup::New => {}
             Lookup::Expired => return self.reply(call, Err(Rejection::RequestIdExpired)),
             Lookup::Before(RequestEffect::Application(uid)) => {
-                let new = NewApplication { id, spec, owner };
+                let new = NewApplication { id, spec, owner, trace };
                 return self.repeat_registration(call, uid, &new, attempt.as_ref());
             }
             Lookup::Before(_) => return self.reply(call, Err(Rejection::RequestIdReused)),
@@ -72,7 +73,7 @@ impl Core {
         let generation = self.cluster.generation;
         let record = ApplicationRecord {
             generation,
-            ..new_record(ctx, uid, NewApplication { id, spec, owner }, request, attempt)
+            ..new_record(ctx, uid, NewApplication { id, spec, owner, trace }, request, attempt)
         };
         self.admit_application(ctx, record, leased);
         self.reply_application(call, uid);
@@ -197,7 +198,7 @@ fn new_record(
     request: Option<RequestId>,
     attempt: Option<OwningAttempt>,
 ) -> ApplicationRecord {
-    let NewApplication { id, spec, owner } = new;
+    let NewApplication { id, spec, owner, trace } = new;
     ApplicationRecord {
         uid,
         id: id.unwrap_or_else(|| generated_name(uid)),
@@ -206,6 +207,7 @@ fn new_record(
         request,
         driver: attempt,
         owner,
+        trace,
         state: ApplicationState::Waiting,
         ending: None,
         added_profiles: Default::default(),

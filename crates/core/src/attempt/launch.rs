@@ -243,5 +243,6 @@ fn launch_of(record: &DriverRecord) -> Option<Launch> {
         resources_component: Arc::from("driver"),
         owner: record.owner.clone(),
         run_as: spec.run_as.clone(),
+        trace: record.trace,
     })
 }

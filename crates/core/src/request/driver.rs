@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use muster_types::{
-    DriverId, DriverRecord, DriverSpec, DriverState, DriverUid, PendingCause, PendingReason, RequestId, Write,
+    DriverId, DriverRecord, DriverSpec, DriverState, DriverUid, PendingCause, PendingReason, RequestId, TraceContext,
+    Write,
 };
 
 use crate::core::{Core, Ctx};
@@ -19,6 +20,7 @@ pub(crate) struct NewDriver {
     pub(crate) id: Option<DriverId>,
     pub(crate) spec: Arc<DriverSpec>,
     pub(crate) owner: Option<Arc<str>>,
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Core {
@@ -171,7 +173,7 @@ fn generated_name(uid: DriverUid) -> DriverId {
 }
 
 fn new_record(ctx: &mut Ctx<'_>, generation: u64, new: NewDriver, request: Option<RequestId>) -> Arc<DriverRecord> {
-    let NewDriver { id, spec, owner } = new;
+    let NewDriver { id, spec, owner, trace } = new;
     let uid = DriverUid(ctx.entropy.next());
     Arc::new(DriverRecord {
         uid,
@@ -179,6 +181,7 @@ fn new_record(ctx: &mut Ctx<'_>, generation: u64, new: NewDriver, request: Optio
         spec,
         request,
         owner,
+        trace,
         state: DriverState::Pending,
         created: ctx.now.wall,
         updated: ctx.now.wall,

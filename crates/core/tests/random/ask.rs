@@ -33,6 +33,7 @@ impl Run {
                     spec: specs::driver(&words),
                     request,
                     owner: None,
+                    trace: None,
                     validate_only: false,
                 }
             }
@@ -44,6 +45,7 @@ impl Run {
                     id: None,
                     spec: specs::application(&words),
                     owner: None,
+                    trace: None,
                     request: None,
                     token,
                 }

@@ -124,7 +124,7 @@ impl ApplicationService for ApplicationApi {
     ) -> Result<Response<v1::RegisterApplicationResponse>, Status> {
         let (call, wire) = AuditedCall::of(request);
         let leading = self.slot.leading()?;
-        Ok(call.answer(register(&leading, &call.caller, &call.metadata, wire).await?))
+        Ok(call.answer(register(&leading, &call, wire).await?))
     }
 
     async fn watch_application(
@@ -164,15 +164,14 @@ impl ApplicationService for ApplicationApi {
 
 async fn register(
     leading: &LeaderContext,
-    caller: &Caller,
-    metadata: &MetadataMap,
+    call: &AuditedCall,
     wire: v1::RegisterApplicationRequest,
 ) -> Result<v1::RegisterApplicationResponse, Failure> {
     let validate::RegisterApplication { id, spec, request, token } = validate::register_application(wire)?;
-    guard_retry(metadata, request.as_ref(), id.is_some())?;
-    owned::check_attempt(leading, caller, token.as_ref())?;
-    let owner = caller.owner().map(Into::into);
-    let wanted = Wish::RegisterApplication { id, spec, owner, request, token: exposed(token) };
+    guard_retry(&call.metadata, request.as_ref(), id.is_some())?;
+    owned::check_attempt(leading, &call.caller, token.as_ref())?;
+    let (owner, trace) = (call.caller.owner().map(Into::into), call.trace);
+    let wanted = Wish::RegisterApplication { id, spec, owner, trace, request, token: exposed(token) };
     // Whoever registers it knows what it registers.
     Ok(v1::RegisterApplicationResponse { application: Some(to_request(leading, &Caller::Local, wanted).await?) })
 }

@@ -1,7 +1,7 @@
 //! What the audit is told of a call: the object that the request and the answer name.
 
 use muster_proto::v1;
-use muster_types::{Caller, TokenId};
+use muster_types::{Caller, TokenId, TraceContext};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response};
 
@@ -14,6 +14,8 @@ pub(crate) struct AuditedCall {
     pub(crate) caller: Caller,
     /// Its headers.
     pub(crate) metadata: MetadataMap,
+    /// The span that it is made for.
+    pub(crate) trace: Option<TraceContext>,
     note: Option<AuditNote>,
 }
 
@@ -25,7 +27,8 @@ impl AuditedCall {
         if let Some(note) = &note {
             note.asked(wire.resource(), wire.request_id());
         }
-        (AuditedCall { caller: caller_of(&extensions), metadata, note }, wire)
+        let trace = muster_proto::trace::of_headers(metadata.as_ref());
+        (AuditedCall { caller: caller_of(&extensions), metadata, trace, note }, wire)
     }
 
     /// Answers, and tells the audit which object it was.

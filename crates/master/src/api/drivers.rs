@@ -6,6 +6,7 @@ use muster_proto::{v1, validate};
 use muster_types::{Caller, DriverState, KilledBy};
 use tonic::metadata::MetadataMap;
 
+use super::audited::AuditedCall;
 use super::submit::{guard_retry, or_unexplained, unexpected};
 use super::{owned, render};
 use crate::leader::LeaderContext;
@@ -14,15 +15,14 @@ use crate::view::filter;
 /// Submits a driver, or only validates it.
 pub(crate) async fn submit(
     leading: &LeaderContext,
-    caller: &Caller,
-    metadata: &MetadataMap,
+    call: &AuditedCall,
     wire: v1::SubmitDriverRequest,
 ) -> Result<v1::SubmitDriverResponse, Failure> {
     let validate::SubmitDriver { id, spec, request, validate_only } = validate::submit_driver(wire)?;
-    guard_retry(metadata, request.as_ref(), id.is_some() || validate_only)?;
-    let owner = caller.owner().map(Into::into);
-    let driver = to_request(leading, caller, Request::SubmitDriver { id, spec, request, owner, validate_only }).await?;
-    Ok(v1::SubmitDriverResponse { driver: Some(driver) })
+    guard_retry(&call.metadata, request.as_ref(), id.is_some() || validate_only)?;
+    let (owner, trace) = (call.caller.owner().map(Into::into), call.trace);
+    let wanted = Request::SubmitDriver { id, spec, request, owner, trace, validate_only };
+    Ok(v1::SubmitDriverResponse { driver: Some(to_request(leading, &call.caller, wanted).await?) })
 }
 
 /// Shows a driver. If it waits, the core is asked for the reasons.

@@ -51,7 +51,7 @@ impl MasterService for MasterApi {
     ) -> Result<Response<v1::SubmitDriverResponse>, Status> {
         let (call, wire) = AuditedCall::of(request);
         let leading = self.slot.leading()?;
-        Ok(call.answer(drivers::submit(&leading, &call.caller, &call.metadata, wire).await?))
+        Ok(call.answer(drivers::submit(&leading, &call, wire).await?))
     }
 
     async fn get_driver(

@@ -29,6 +29,7 @@ impl From<&Launch> for v1::Launch {
             masters: Vec::new(),
             owner: launch.owner.as_deref().unwrap_or_default().to_owned(),
             run_as: launch.run_as.clone().unwrap_or_default(),
+            traceparent: launch.trace.map(|trace| trace.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -54,6 +55,8 @@ impl TryFrom<v1::Launch> for Launch {
             resources_component: wire.resources_component.into(),
             owner: Some(wire.owner).filter(|owner| !owner.is_empty()).map(Into::into),
             run_as: Some(wire.run_as).filter(|account| !account.is_empty()),
+            // A trace is never a reason not to run.
+            trace: wire.traceparent.parse().ok(),
         })
     }
 }

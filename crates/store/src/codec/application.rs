@@ -11,7 +11,8 @@ use muster_types::{
 
 use super::enums::StoredEnum as _;
 use super::{
-    DecodeError, FIRST_GENERATION, Stored, list, nested, optional, proto, required, stored_generation, strings, walls,
+    DecodeError, FIRST_GENERATION, Stored, list, nested, optional, proto, required, stored_generation, stored_trace,
+    strings, walls,
 };
 
 impl Stored for ApplicationRecord {
@@ -42,6 +43,7 @@ impl Stored for ApplicationRecord {
             ended: self.ended.map(|time| time.0),
             version: self.version,
             generation: stored_generation(self.generation),
+            traceparent: self.trace.map(|trace| trace.to_string()),
         }
     }
 
@@ -70,6 +72,7 @@ impl Stored for ApplicationRecord {
             ended: message.ended.map(WallTime),
             version: message.version,
             generation: message.generation.unwrap_or(FIRST_GENERATION),
+            trace: stored_trace(message.traceparent.as_deref()),
         })
     }
 }

@@ -9,7 +9,8 @@ use muster_types::{
 
 use super::enums::StoredEnum as _;
 use super::{
-    DecodeError, FIRST_GENERATION, Stored, list, nested, optional, proto, required, stored_generation, strings, walls,
+    DecodeError, FIRST_GENERATION, Stored, list, nested, optional, proto, required, stored_generation, stored_trace,
+    strings, walls,
 };
 
 impl Stored for DriverRecord {
@@ -32,6 +33,7 @@ impl Stored for DriverRecord {
             consecutive_failures: self.consecutive_failures,
             version: self.version,
             generation: stored_generation(self.generation),
+            traceparent: self.trace.map(|trace| trace.to_string()),
         }
     }
 
@@ -52,6 +54,7 @@ impl Stored for DriverRecord {
             consecutive_failures: message.consecutive_failures,
             version: message.version,
             generation: message.generation.unwrap_or(FIRST_GENERATION),
+            trace: stored_trace(message.traceparent.as_deref()),
         })
     }
 }

@@ -13,7 +13,7 @@ mod worker;
 use std::fmt;
 use std::time::Duration;
 
-use muster_types::{ClusterRecord, ClusterUid, WallTime};
+use muster_types::{ClusterRecord, ClusterUid, TraceContext, WallTime};
 
 /// The generated code.
 #[expect(unreachable_pub, reason = "generated; the comments are in the proto file")]
@@ -85,6 +85,11 @@ const FIRST_GENERATION: u64 = 1;
 
 fn stored_generation(generation: u64) -> Option<u64> {
     (generation != FIRST_GENERATION).then_some(generation)
+}
+
+/// A trace that cannot be read any more is none: it says nothing of what the record is about.
+fn stored_trace(traceparent: Option<&str>) -> Option<TraceContext> {
+    traceparent?.parse().ok()
 }
 
 fn walls(times: &[WallTime]) -> Vec<u64> {

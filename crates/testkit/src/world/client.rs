@@ -107,7 +107,7 @@ impl World {
         let spec = Arc::new(self.driver_spec());
         let request = Some(id.clone());
         self.intent(
-            Request::SubmitDriver { id: None, spec, request, owner: None, validate_only: false },
+            Request::SubmitDriver { id: None, spec, request, owner: None, trace: None, validate_only: false },
             Some(id),
             None,
         );
@@ -215,7 +215,7 @@ impl World {
         let spec = Arc::new(application_spec(target));
         let id = self.new_id();
         self.intent(
-            Request::RegisterApplication { id: None, spec, owner: None, request: Some(id.clone()), token },
+            Request::RegisterApplication { id: None, spec, owner: None, trace: None, request: Some(id.clone()), token },
             Some(id),
             None,
         );

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::{fmt, fs, io};
 
-use muster_types::{ArtifactUri, Fault, Launch, Outcome, Reason};
+use muster_types::{ArtifactUri, Fault, Launch, Outcome, Reason, TraceContext};
 
 use super::artifacts::{self, ArtifactPlaces, FetchError};
 use super::directories::AttemptDirectories;
@@ -193,6 +193,8 @@ impl Preparer {
         let fill = |text: &str| substitute(text, |name| scope.variable(name));
         let command = &launch.command;
         let mut env = base_environment(account.as_deref(), &self.worker.passed_on);
+        // A command that names another trace means it.
+        env.extend(launch.trace.map(|trace| (TraceContext::VARIABLE.to_owned(), trace.to_string())));
         for (name, value) in &command.env {
             set(&mut env, name.clone(), fill(value)?);
         }
@@ -297,6 +299,7 @@ mod tests {
             resources_component: "spark.executor".into(),
             owner: None,
             run_as: None,
+            trace: None,
         }
     }
 
@@ -342,6 +345,21 @@ mod tests {
         assert!(prepared.work_dir.is_dir());
         assert!(prepared.stdout.parent().is_some_and(std::path::Path::is_dir));
         assert!(!format!("{prepared:?}").contains("secret-token"));
+    }
+
+    #[test]
+    fn a_program_goes_on_in_the_trace_of_its_launch_unless_its_command_names_another() {
+        let setting = Setting::new();
+        let told =
+            |launch: &Launch| value(&setting.prepare(launch).expect("prepared"), "TRACEPARENT").map(str::to_owned);
+        assert_eq!(told(&launch(driver())), None);
+        for attempt in [driver(), executor()] {
+            let mut launch = Launch { trace: TraceContext::new(1, 2, true), ..launch(attempt) };
+            assert_eq!(told(&launch), launch.trace.map(|trace| trace.to_string()));
+            let env = BTreeMap::from([("TRACEPARENT".into(), "its own".into())]);
+            launch.command = Arc::new(Command { program: "run".into(), env, ..Command::default() });
+            assert_eq!(told(&launch).as_deref(), Some("its own"));
+        }
     }
 
     #[test]

@@ -187,6 +187,7 @@ pub(crate) fn launch(attempt: AttemptKey) -> Launch {
         resources_component: "".into(),
         owner: None,
         run_as: None,
+        trace: None,
     }
 }
 
