@@ -31,6 +31,7 @@ fn context_of(cluster: &HaCluster, driver: &str, token: &str) -> Context {
         attempt: None,
         token: Some(Secret::new(token.to_owned())),
         bearer: None,
+        trace: None,
         application: None,
         executor: None,
         work_dir: None,
