@@ -3,7 +3,8 @@
 //! `cargo run --release -p muster-runner --example spawn_rate [COUNT [RUNNER [UID]]]`, after `cargo
 //! build --release -p muster-runner`. The programs run as the runner does; with a UID, those of
 //! that user are compared with them, on one runner and in short turns, since a machine that others
-//! use as well changes from second to second. The example plays the agent on the same machine, so
+//! use as well changes from second to second, and have a `/tmp` of that user's own where the runner
+//! can give it one and `TMPDIR` is elsewhere. The example plays the agent on the same machine, so
 //! the figure is that of runner, agent and programs together. The program is the smallest that can
 //! be executed: it only ends.
 
@@ -53,8 +54,12 @@ fn main() -> Result<()> {
     {
         let state = dir.path().join(name.replace(' ', "-"));
         // A runner from before there were users has no such flag, and takes none but its own.
-        let allowed = knows_users(&runner)?.then_some("--allow-root");
-        launch(&runner, &state, arguments.into_iter().chain(allowed))?;
+        let allowed = knows(&runner, "--allow-root")?.then_some("--allow-root");
+        let private = dir.path().join(format!("private-{}", name.replace(' ', "-")));
+        let has_private = uid.is_some() && !dir.path().starts_with("/tmp") && knows(&runner, "--private-tmp")?;
+        let private = ["--private-tmp", private.to_str().ok_or("the path is not a text")?];
+        let private = private.into_iter().filter(|_| has_private);
+        launch(&runner, &state, arguments.into_iter().chain(allowed).chain(private))?;
         let mut agent = Agent::connect(&state)?;
         agent.logs = dir.path().join(format!("logs-{}", name.replace(' ', "-")));
         std::fs::create_dir(&agent.logs)?;
@@ -90,9 +95,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn knows_users(runner: &Path) -> Result<bool> {
+fn knows(runner: &Path, flag: &str) -> Result<bool> {
     let help = Command::new(runner).arg("--help").output()?;
-    Ok(String::from_utf8_lossy(&help.stdout).contains("--allow-root"))
+    Ok(String::from_utf8_lossy(&help.stdout).contains(flag))
 }
 
 fn compile(dir: &Path) -> Result<String> {

@@ -25,6 +25,7 @@ mod launch;
 mod options;
 mod pid_translation;
 mod prepare;
+mod private_tmp;
 mod serve;
 mod spawner;
 mod stale_runner;

@@ -28,6 +28,8 @@ pub(crate) struct RunnerOptions {
     pub(crate) fence_kill_after: Duration,
     /// Whether a runner of root may start programs as root.
     pub(crate) allow_root: bool,
+    /// Below which the temporary files of users lie who have directories for them of their own.
+    pub(crate) private_tmp: Option<PathBuf>,
 }
 
 /// Long enough for a person to bring a master back.
@@ -50,6 +52,9 @@ already serves it (exit code 3).
                           leased trees are frozen at their lease's end, where there is a freezer; one that no leader
                           confirms for this long, such as 500ms or 10m, is killed; 0 kills at the lease's end
                           [default: 10m]
+  --private-tmp DIR       as root: each user that programs run as has a /tmp, a /var/tmp and a /dev/shm of its own, the
+                          first two below DIR, which none of them may be above; what is written there is removed
+                          when nothing of the user has run for 10 s [default: those of the machine]
   --allow-root            as root: start as root the programs that name no other user, or root; without, they are
                           refused
   --version, --help
@@ -84,6 +89,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Run
         namespaces: true,
         fence_kill_after: FENCE_KILL_AFTER,
         allow_root: false,
+        private_tmp: None,
     };
     while let Some(argument) = arguments.next() {
         let (name, joined) = name_and_value(&argument);
@@ -110,6 +116,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Run
         match name.as_str() {
             "--state-dir" => state_dir = Some(PathBuf::from(value)),
             "--cgroup-root" => options.cgroup_root = PathBuf::from(value),
+            "--private-tmp" => options.private_tmp = Some(PathBuf::from(value)),
             "--tree" => options.tree = method(&value)?,
             "--limits" => options.limits = switch(&name, &value)?,
             "--fence-kill-after" => options.fence_kill_after = length_of_time(&name, &value)?,
@@ -125,7 +132,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Run
 const ALLOW_ROOT: &str = "--allow-root";
 
 /// The options that take a value. Another one is unknown whether a value follows it or not.
-const OPTIONS: [&str; 6] = ["--state-dir", "--cgroup-root", "--tree", "--limits", "--fence-kill-after", "--namespaces"];
+const OPTIONS: [&str; 7] =
+    ["--state-dir", "--cgroup-root", "--tree", "--limits", "--fence-kill-after", "--namespaces", "--private-tmp"];
 
 /// Splits `--name=value`. A value may be a path that is not UTF-8.
 fn name_and_value(argument: &OsStr) -> (String, Option<OsString>) {

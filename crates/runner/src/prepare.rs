@@ -27,11 +27,13 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) dies_with_parent: bool,
     pub(crate) oom_score: Option<&'a CStr>,
     pub(crate) limits: UserLimits,
+    pub(crate) mounts: Option<BorrowedFd<'a>>,
 }
 
 /// Prepares every text that the child will need.
 pub(crate) fn plan<'a>(program: &'a Program, surroundings: Surroundings<'a>) -> Result<ClonePlan<'a>, BadText> {
-    let Surroundings { null, joins, mark, cancelled, lease_end, dies_with_parent, oom_score, limits } = surroundings;
+    let Surroundings { null, joins, mark, cancelled, lease_end, dies_with_parent, oom_score, limits, mounts } =
+        surroundings;
     let argv = [&program.program].into_iter().chain(&program.args).map(|text| text_of(text, "an argument"));
     let variables = program.env.iter().map(|(name, value)| format!("{name}={value}")).chain(mark);
     Ok(ClonePlan {
@@ -51,6 +53,7 @@ pub(crate) fn plan<'a>(program: &'a Program, surroundings: Surroundings<'a>) -> 
         oom_score,
         credentials: program.credentials.as_ref(),
         limits,
+        mounts,
     })
 }
 

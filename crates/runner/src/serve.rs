@@ -17,6 +17,7 @@ use crate::guard::Keeper;
 use crate::journal::{self, Journal};
 use crate::options::RunnerOptions;
 use crate::pid_translation::PidTranslation;
+use crate::private_tmp::PrivateTmp;
 use crate::spawner::{Spawner, SpawnerContext};
 use crate::state_dir::StateDir;
 use crate::sys::privilege;
@@ -74,6 +75,7 @@ pub(crate) fn prepare(
     // Before there is a thread, and before memory is locked, since it forks.
     let own_users = user::can_become_others();
     let oom_score = protect();
+    let private_tmp = open_private_tmp(options);
     trees.make_leased().map_err(cannot("make the group of leased trees"))?;
     let brake = trees.brake().map_err(cannot("find the group of leased trees"))?;
     let guard = Keeper::new(brake, options.fence_kill_after).map_err(cannot("prepare a guard"))?;
@@ -101,6 +103,7 @@ pub(crate) fn prepare(
         dies_with_parent: !place.is_first_process,
         oom_score,
         limits: UserLimits::of_runner(),
+        private_tmp: private_tmp.clone(),
     };
     let spawner = Spawner::start(setting).map_err(cannot("start the spawner"))?;
     // Only after the spawners have started: they, and so all programs, keep the priority that this
@@ -113,6 +116,7 @@ pub(crate) fn prepare(
     capabilities.dies_with_runner = place.is_first_process;
     capabilities.earlier_ended = runs.have_ended();
     capabilities.own_users = own_users;
+    capabilities.private_tmp = private_tmp.is_some();
     let boot_id = muster_os::proc::boot_id().map_err(cannot("read the boot id"))?;
     let hello = RunnerHello { version: VERSION, incarnation, boot_id, capabilities, pid, renewal: None };
     let is_first_process = place.is_first_process;
@@ -129,9 +133,21 @@ pub(crate) fn prepare(
         cgroup_homes,
         fence_kill_after,
         user_rule: UserRule::new(options.allow_root),
+        private_tmp,
     };
     let engine = Engine::new(parts, kept).map_err(cannot("begin"))?;
     Ok((engine, runs))
+}
+
+/// Users' own directories for temporary files, if they are asked for and the machine lets them be.
+fn open_private_tmp(options: &RunnerOptions) -> Option<Arc<PrivateTmp>> {
+    match PrivateTmp::open(options.private_tmp.as_deref()?, crate::clock::now().time.0) {
+        Ok(opened) => Some(Arc::new(opened)),
+        Err(error) => {
+            tell("give users a /tmp of their own", Err(error));
+            None
+        }
+    }
 }
 
 /// Protects the runner as far as the machine permits, before there is a spawner. Returns the OOM

@@ -19,6 +19,7 @@ use rustix::fs::{Mode, OFlags, open};
 use crate::clock;
 use crate::pid_translation::PidTranslation;
 use crate::prepare::{self, Surroundings};
+use crate::private_tmp::PrivateTmp;
 use crate::sys::user::UserLimits;
 use crate::sys::{CloneFailure, CloneStep, Cloned, Cloner};
 use crate::tree::{Tree, Trees};
@@ -75,6 +76,8 @@ pub(crate) struct Spawned {
 pub(crate) enum SpawnFailure {
     /// Its cgroups could not be made.
     Tree(io::Error),
+    /// Its user's directories for temporary files could not be made.
+    PrivateTmp(io::Error),
     /// One of its texts holds a zero byte.
     Text(&'static str),
     /// The child failed before it executed.
@@ -136,6 +139,8 @@ pub(crate) struct SpawnerContext {
     pub(crate) oom_score: Option<CString>,
     /// The limits of programs that run as another user than the runner.
     pub(crate) limits: UserLimits,
+    /// The directories for temporary files of users, where they have their own.
+    pub(crate) private_tmp: Option<Arc<PrivateTmp>>,
 }
 
 impl Spawner {
@@ -283,6 +288,11 @@ impl SpawnerThread {
             let error = io::Error::from_raw_os_error(libc::ECANCELED);
             return Err(SpawnFailure::Child(CloneFailure { step: CloneStep::Cancelled, error }));
         }
+        let user = job.program.credentials.as_ref().map(|user| user.uid);
+        let namespace = match (&self.setting.private_tmp, user) {
+            (Some(private), Some(user)) => Some(private.namespace(user).map_err(SpawnFailure::PrivateTmp)?),
+            _ => None,
+        };
         let entry = self
             .setting
             .trees
@@ -297,6 +307,7 @@ impl SpawnerThread {
             dies_with_parent: self.setting.dies_with_parent,
             oom_score: self.setting.oom_score.as_deref(),
             limits: self.setting.limits,
+            mounts: namespace.as_deref().map(AsFd::as_fd),
         };
         let plan = prepare::plan(&job.program, surroundings).map_err(|bad| SpawnFailure::Text(bad.0))?;
         let cgroup = entry.cgroup.as_ref().map(AsFd::as_fd);

@@ -254,6 +254,84 @@ async fn owners_on_one_worker_reach_nothing_of_each_other() {
     assert_eq!(muster_of(&cluster, &ann, &[], "id -u").0, "80000\n", "an owner keeps its number");
 }
 
+/// A worker of root whose directories lie where programs' own `/tmp` does not hide them. Its runner
+/// ends with it.
+struct WorkerOutsideTmp {
+    state: std::path::PathBuf,
+    cluster: Cluster,
+    _daemon: Daemon,
+    _folder: tempfile::TempDir,
+}
+
+impl WorkerOutsideTmp {
+    async fn start(run_as: &str) -> Option<WorkerOutsideTmp> {
+        if lacks("root", rustix::process::geteuid().is_root()) {
+            return None;
+        }
+        let cluster = Cluster::start(Options { workers: 0, ..Options::default() });
+        let folder = tempfile::tempdir_in("/run").expect("root writes there");
+        set_mode(folder.path(), 0o711);
+        let state = folder.path().join("state");
+        let mut command = Command::new(cluster.binaries().path("muster-worker"));
+        command.args(["--master", cluster.address(), "--name", "w1", "--listen", "127.0.0.1:0", "--cores", "2"]);
+        command.args(["--memory", "1GiB", "--run-as", run_as]).arg("--state-dir").arg(&state);
+        // What a test of TLS gives lies in `/tmp`, where programs look for it.
+        let daemon = Daemon::start(command, &cluster.dir().join("w1.log"));
+        cluster.wait_for_worker("w1", "its registration", |worker| worker.capabilities.is_some()).await;
+        Some(WorkerOutsideTmp { state, cluster, _daemon: daemon, _folder: folder })
+    }
+}
+
+impl Drop for WorkerOutsideTmp {
+    fn drop(&mut self) {
+        let mut stop = Command::new(self.cluster.binaries().path("muster-worker"));
+        let _ = stop.arg("stop").arg("--state-dir").arg(&self.state).output();
+    }
+}
+
+#[tokio::test]
+async fn temporary_files_are_the_attempts_own_by_tmpdir_and_the_users_in_tmp() {
+    let Some(worker) = WorkerOutsideTmp::start("nobody").await else { return };
+    let cluster = &worker.cluster;
+    let held = cluster.worker("w1").await.expect("it is there").capabilities.expect("a worker tells");
+    if lacks("mount", held.private_tmp) {
+        return;
+    }
+    let of_machine = tempfile::NamedTempFile::with_prefix("muster-machine-").expect("made");
+    let name = of_machine.path().file_name().and_then(|name| name.to_str()).expect("a text");
+    let script =
+        format!("ls /tmp/{name} 2>&1 | grep -c 'No such'; echo kept > /tmp/{name}; cat /tmp/{name}; mktemp; pwd");
+    let said = output(cluster, &script).await;
+    let lines: Vec<_> = said.lines().collect();
+    let ["1", "kept", temporary, work] = lines[..] else { panic!("{said}") };
+    assert_eq!(Path::new(temporary).parent(), Some(Path::new(work)), "of the attempt alone");
+    assert_eq!(std::fs::read_to_string(of_machine.path()).expect("readable"), "");
+
+    let named = |place: &str| {
+        let mut submit = Submit::shell("pwd");
+        submit.spec().command.get_or_insert_default().work_dir = place.to_owned();
+        submit
+    };
+    let id = cluster.submit(named("/tmp/there")).await;
+    let outcome = cluster.wait_for_end(&id).await.outcome.expect("it has ended");
+    assert_eq!(outcome.reason, "WORK_DIR_FAILED", "{outcome:?}");
+    assert!(outcome.message.contains("lies in /tmp, of which each user has its own"), "{outcome:?}");
+    let id = cluster.submit(named("/usr")).await;
+    cluster.wait_for_end(&id).await;
+    assert_eq!(cluster.log(&id, 0, LogStream::Stdout).await, "/usr\n");
+}
+
+/// A worker whose directories lie in `/tmp` leaves it to its programs as it is.
+#[tokio::test]
+async fn directories_in_tmp_stay_where_programs_find_them() {
+    let Some(cluster) = cluster(Some("nobody"), &[]) else { return };
+    let held = cluster.worker("w1").await.expect("it is there").capabilities.expect("a worker tells");
+    assert!(!held.private_tmp, "{held:?}");
+    let said = output(&cluster, "pwd; echo $TMPDIR").await;
+    let lines: Vec<_> = said.lines().collect();
+    assert!(lines.len() == 2 && lines[0] == lines[1], "{said}");
+}
+
 /// Without root all works, and the worker says what it cannot promise.
 #[tokio::test]
 async fn a_worker_of_an_ordinary_user_runs_programs_as_itself_and_says_so() {

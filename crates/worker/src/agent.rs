@@ -26,6 +26,7 @@ use crate::launch::{AttemptDirectories, Preparer, ScratchDirectories, WorkerVari
 use crate::link::{LinkActor, WorkerProfile};
 use crate::logs::{Truncations, can_punch};
 use crate::metrics::WorkerPages;
+use crate::private_tmp;
 use crate::runner::{RunnerContext, RunnerError, RunnerOrders, RunnerStart, RunnerTask, adopt_or_start};
 use crate::service::{Server, ServiceState, WorkerServiceError, bind};
 use crate::state::{self, Identity, StateError};
@@ -156,7 +157,8 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
     let (orders, queue) = RunnerOrders::channel(attempts.clone());
     let ca_file = trust.as_ref().map(|ca| ca.file.clone());
     let facts = Arc::new(worker_facts(&config, &opened.identity, ca_file, &address));
-    let preparer = Preparer::new(opened.layout.clone(), facts, config.artifact_networks.clone());
+    let has_private_tmp = first.hello.capabilities.private_tmp;
+    let preparer = Preparer::new(opened.layout.clone(), facts, config.artifact_networks.clone(), has_private_tmp);
     let (jobs, done) = pool::start(preparer, Handle::current()).map_err(AgentError::Thread)?;
     let trust = trust.map(|ca| ca.trust);
     let profile = WorkerProfile {
@@ -246,6 +248,9 @@ async fn first_failure(tasks: &mut tokio::task::JoinSet<()>) -> tokio::task::Joi
 
 fn runner_start(config: &WorkerConfig, layout: &AttemptDirectories) -> RunnerStart {
     let mut args = runner_arguments(config.limits, config.fence_kill_after, layout.accounts().allow_own());
+    // Paths of directories are known to be texts.
+    let private_tmp = private_tmp::directory(config).map(|path| path.to_string_lossy().into_owned());
+    args.extend(private_tmp.into_iter().flat_map(|path| ["--private-tmp".to_owned(), path]));
     args.extend(config.runner_args.iter().cloned());
     RunnerStart { binary: config.runner.clone(), state_dir: config.directories.state.clone(), args }
 }

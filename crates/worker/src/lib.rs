@@ -16,6 +16,7 @@ pub mod launch;
 pub mod link;
 pub mod logs;
 pub mod metrics;
+mod private_tmp;
 pub mod protection;
 pub mod runner;
 pub mod service;

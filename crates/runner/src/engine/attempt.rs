@@ -25,6 +25,8 @@ pub(super) struct TrackedAttempt {
     pub(super) started: Option<(u32, WallTime)>,
     /// Whether its memory is limited.
     pub(super) has_memory_limit: bool,
+    /// The user whose directories for temporary files it has.
+    pub(super) tmp_of: Option<u32>,
     /// What its tree waits for in the kernel, if a KILL does not end it.
     pub(super) wait_channel: Option<String>,
     /// When it is to be looked at again.
@@ -94,6 +96,7 @@ impl TrackedAttempt {
             freeze: None,
             started: None,
             has_memory_limit: false,
+            tmp_of: None,
             wait_channel: None,
             wake: None,
         }

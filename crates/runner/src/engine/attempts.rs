@@ -21,6 +21,7 @@ use super::freeze::FreezeRule;
 use super::user_rule::UserRule;
 use crate::guard::Keeper;
 use crate::journal::Journal;
+use crate::private_tmp::PrivateTmp;
 use crate::spawner::{SpawnJob, Spawner};
 use crate::sys;
 use crate::tree::Trees;
@@ -60,6 +61,8 @@ pub(super) struct AttemptTable {
     pub(super) is_shutting_down: bool,
     pub(super) freeze_rule: FreezeRule,
     pub(super) user_rule: UserRule,
+    /// Where users have directories for temporary files of their own.
+    pub(super) private_tmp: Option<Arc<PrivateTmp>>,
     changed: BTreeSet<AttemptKey>,
     queue: VecDeque<Box<SpawnJob>>,
     wakes: BTreeSet<(Time, AttemptKey)>,
@@ -89,6 +92,7 @@ impl AttemptTable {
             is_shutting_down: false,
             freeze_rule,
             user_rule,
+            private_tmp: None,
             changed: BTreeSet::new(),
             queue: VecDeque::new(),
             wakes: BTreeSet::new(),
@@ -143,6 +147,9 @@ impl AttemptTable {
             }
             AttemptStage::Accepted | AttemptStage::Ending(_) | AttemptStage::Ended(..) => {}
         }
+        if let (Some(user), Some(private)) = (attempt.tmp_of.take(), &self.private_tmp) {
+            private.release(user, now.time);
+        }
         self.changed.insert(key);
     }
 
@@ -184,7 +191,8 @@ impl AttemptTable {
     pub(super) fn next_deadline(&self) -> Option<Time> {
         let wake = self.wakes.first().map(|(time, _)| *time);
         let first_guard = self.guard_due.filter(|_| !self.guard.was_started());
-        let looks = [first_guard, self.guard.next_look(), self.spawner.next_look()];
+        let sweep = self.private_tmp.as_ref().and_then(|private| private.next_sweep());
+        let looks = [first_guard, self.guard.next_look(), self.spawner.next_look(), sweep];
         [wake, self.fence.next_deadline(), self.journal_retry].into_iter().chain(looks).flatten().min()
     }
 

@@ -170,6 +170,7 @@ mod tests {
             dies_with_parent: false,
             limits: UserLimits::of_runner(),
             oom_score: None,
+            private_tmp: None,
         };
         let rule = FreezeRule { kill_after: Duration::from_secs(600), agent_thaws: true };
         let mut table =

@@ -69,6 +69,10 @@ impl AttemptTable {
         let cancelled = Arc::new(AtomicBool::new(false));
         attempt.stage = AttemptStage::Queued(Arc::clone(&cancelled));
         attempt.has_memory_limit = limits.memory.is_some();
+        if let (Some(user), Some(private)) = (&program.credentials, &self.private_tmp) {
+            private.acquire(user.uid);
+            attempt.tmp_of = Some(user.uid);
+        }
         let leased = attempt.accepted.leased;
         let job = SpawnJob { attempt: key, program, limits, leased, cancelled };
         self.follow_ups.push(FollowUp::Spawn(Box::new(job)));

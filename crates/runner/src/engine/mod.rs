@@ -27,6 +27,7 @@ use crate::clock;
 use crate::connection::{Listener, ReadResult};
 use crate::guard::Keeper;
 use crate::journal::Journal;
+use crate::private_tmp::PrivateTmp;
 use crate::spawner::Spawner;
 use crate::sys;
 use crate::sys::signals::{Signal, SignalFd};
@@ -78,6 +79,8 @@ pub(crate) struct EngineParts {
     pub(crate) fence_kill_after: Duration,
     /// As which users programs are started.
     pub(crate) user_rule: UserRule,
+    /// Where users have directories for temporary files of their own.
+    pub(crate) private_tmp: Option<Arc<PrivateTmp>>,
 }
 
 /// The main loop.
@@ -117,6 +120,7 @@ impl Engine {
             cgroup_homes,
             fence_kill_after,
             user_rule,
+            private_tmp,
         } = parts;
         let poll = Poll::new()?;
         poll.watch(&signals, ReadySource::Signals)?;
@@ -124,6 +128,7 @@ impl Engine {
         let agent_conn = AgentConnections::new(listener, &poll)?;
         let rule = FreezeRule { kill_after: fence_kill_after, agent_thaws: true };
         let mut attempts = AttemptTable::new(journal, trees, spawner, guard, rule, user_rule);
+        attempts.private_tmp = private_tmp;
         attempts.restore(attempts::ends_on_record(JournalState::of(kept), clock::now()));
         Ok(Engine {
             hello,
@@ -248,6 +253,9 @@ impl Engine {
         self.attempts.fence(now);
         for key in self.attempts.take_due(now) {
             self.attempts.wake(key, now);
+        }
+        if let Some(private) = &self.attempts.private_tmp {
+            private.sweep(now.time);
         }
         self.attempts.mind_guard(now);
         self.keep_guard();

@@ -23,6 +23,10 @@ pub(super) fn of_failure(failure: &SpawnFailure) -> Outcome {
         SpawnFailure::Tree(error) => {
             Outcome::without_exit(Fault::Platform, Reason::SpawnFailed, format!("cannot make its cgroup: {error}"))
         }
+        SpawnFailure::PrivateTmp(error) => {
+            let message = format!("cannot make its directories for temporary files: {error}");
+            Outcome::without_exit(Fault::Platform, Reason::SpawnFailed, message)
+        }
         SpawnFailure::Text(what) => {
             Outcome::without_exit(Fault::Program, Reason::SpawnFailed, format!("{what} holds a zero byte"))
         }
@@ -38,6 +42,7 @@ fn of_child(step: CloneStep, error: &std::io::Error) -> Outcome {
         CloneStep::WorkDir => (Fault::Platform, Reason::WorkDirFailed, "cannot enter its work directory"),
         CloneStep::Stdout => (Fault::Platform, Reason::WorkDirFailed, "cannot open its standard output"),
         CloneStep::Stderr => (Fault::Platform, Reason::WorkDirFailed, "cannot open its standard error"),
+        CloneStep::Mounts => (Fault::Platform, Reason::SpawnFailed, "cannot enter its namespace of mounts"),
         CloneStep::User => (Fault::Platform, Reason::SpawnFailed, "cannot become its user"),
         CloneStep::Cancelled => (Fault::Platform, Reason::NeverStarted, "was no longer wanted"),
         CloneStep::LeaseOver => (Fault::Platform, Reason::Refused, "its lease ended before it was started"),

@@ -51,6 +51,8 @@ pub(crate) struct ClonePlan<'a> {
     pub(crate) credentials: Option<&'a ProcessCredentials>,
     /// Set together with that user.
     pub(crate) limits: UserLimits,
+    /// The namespace of mounts that the child enters; without, it stays in the runner's.
+    pub(crate) mounts: Option<BorrowedFd<'a>>,
 }
 
 /// Where a child failed.
@@ -66,6 +68,8 @@ pub(crate) enum CloneStep {
     Stdout,
     /// Its standard error cannot be opened.
     Stderr,
+    /// It could not enter its namespace of mounts.
+    Mounts,
     /// It could not become its user, or be held to that.
     User,
     /// Its work directory cannot be entered.
@@ -78,11 +82,12 @@ pub(crate) enum CloneStep {
     Exec,
 }
 
-const CHILD_STEPS: [CloneStep; 9] = [
+const CHILD_STEPS: [CloneStep; 10] = [
     CloneStep::OomScore,
     CloneStep::Join,
     CloneStep::Stdout,
     CloneStep::Stderr,
+    CloneStep::Mounts,
     CloneStep::User,
     CloneStep::WorkDir,
     CloneStep::Cancelled,
@@ -373,6 +378,13 @@ fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
         }
         if let Err(errno) = open_output(&plan.stderr, libc::STDERR_FILENO, plan.credentials) {
             return (CloneStep::Stderr, errno);
+        }
+        // After the output files, which lie where the runner sees them, and before the first path
+        // that a program may have made.
+        if let Some(mounts) = &plan.mounts
+            && libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS) != 0
+        {
+            return (CloneStep::Mounts, errno());
         }
         let mut none: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&mut none);

@@ -30,6 +30,12 @@ pub(crate) fn unshare_pids_and_mounts() -> io::Result<()> {
     Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWPID | UnshareFlags::NEWNS) }?)
 }
 
+/// Gives the calling thread a namespace of mounts of its own.
+pub(crate) fn unshare_mounts() -> io::Result<()> {
+    // SAFETY: descriptors are not unshared.
+    Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }?)
+}
+
 /// Closes every inherited descriptor except the standard streams and `keep`.
 pub(crate) fn close_others(keep: &[i32]) {
     let mut kept: Vec<u32> = keep.iter().map(|fd| fd.cast_unsigned()).filter(|fd| *fd > 2).collect();

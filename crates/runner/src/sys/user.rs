@@ -23,7 +23,7 @@ const UMASK: libc::mode_t = 0o027;
 const CAPABILITY_VERSION: u32 = 0x2008_0522;
 
 /// The kernel's own unprivileged user, whom every machine has.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// The limits of a program that runs as another user than the runner. Its cgroup limits the rest.
 #[derive(Debug, Clone, Copy)]

@@ -86,9 +86,15 @@ impl TestRunner {
     /// Starts a runner that starts nothing as root. Everybody may enter its directory, where
     /// `work` belongs to the user of [`TestRunner::user`].
     pub fn start_for_users(arguments: &[&str]) -> TestRunner {
-        let dir = tempfile::tempdir().unwrap();
+        TestRunner::start_for_users_in(&std::env::temp_dir(), arguments)
+    }
+
+    /// The same, in a new directory of this one, which is what `DIR` in an argument stands for.
+    pub fn start_for_users_in(parent: &Path, arguments: &[&str]) -> TestRunner {
+        let dir = tempfile::tempdir_in(parent).unwrap();
         let state = dir.path().join("state");
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let own = dir.path().to_str().unwrap();
+        let arguments = arguments.iter().map(|argument| argument.replace("DIR", own)).collect();
         let runner = TestRunner { dir, state, arguments, launcher: Vec::new(), allows_root: false };
         std::fs::set_permissions(runner.dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
         std::fs::create_dir(runner.file("work")).unwrap();

@@ -73,7 +73,8 @@ impl AttemptDirectories {
         };
         AttemptPaths {
             resources_file: own.join(".muster-resources.json"),
-            work_dir: own,
+            work_dir: own.clone(),
+            own,
             stdout: logs.join("stdout"),
             stderr: logs.join("stderr"),
             scratch,

@@ -72,6 +72,8 @@ pub struct ClusterVariables {
 /// Where the files of one attempt are.
 #[derive(Debug, Clone)]
 pub struct AttemptPaths {
+    /// The attempt's own directory, which is its work directory unless another is named.
+    pub own: PathBuf,
     /// The work directory.
     pub work_dir: PathBuf,
     /// Standard output.

@@ -13,6 +13,7 @@ use super::environment::{AttemptPaths, ClusterVariables, VariableScope, WorkerVa
 use super::reachable::ArtifactNetworks;
 use super::variables::{UnknownVariable, substitute};
 use crate::accounts::{Account, NoAccount};
+use crate::private_tmp::place_of;
 
 /// A program ready to be started.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,6 +56,9 @@ pub enum PrepareError {
     /// The work directory that was named is no absolute path once its variables are substituted.
     #[error("the work directory {0} is not an absolute path")]
     RelativeWorkDir(PathBuf),
+    /// The work directory that was named is not the one that the program would see there.
+    #[error("the work directory {0} lies in {1}, of which each user has its own on this worker")]
+    PrivateWorkDir(PathBuf, &'static str),
     /// The work directory that was named cannot be entered.
     #[error("cannot enter the work directory {0}")]
     NamedWorkDir(PathBuf, #[source] io::Error),
@@ -81,6 +85,7 @@ impl PrepareError {
             PrepareError::WorkDir(..)
             | PrepareError::RelativeWorkDir(_)
             | PrepareError::NamedWorkDir(..)
+            | PrepareError::PrivateWorkDir(..)
             | PrepareError::Account(_) => Reason::WorkDirFailed,
             PrepareError::NoAccount(_) => Reason::Refused,
             PrepareError::Variable(_) => Reason::UnknownVariable,
@@ -88,7 +93,9 @@ impl PrepareError {
         };
         let fault = match self {
             PrepareError::Artifact(_, error) if error.is_permanent() => Fault::Program,
-            PrepareError::RelativeWorkDir(_) | PrepareError::NoAccount(NoAccount::NotMapped { .. }) => Fault::Program,
+            PrepareError::RelativeWorkDir(_)
+            | PrepareError::PrivateWorkDir(..)
+            | PrepareError::NoAccount(NoAccount::NotMapped { .. }) => Fault::Program,
             PrepareError::NamedWorkDir(_, error) if artifacts::says_that_path_is_wrong(error) => Fault::Program,
             PrepareError::Artifact(..)
             | PrepareError::NamedWorkDir(..)
@@ -119,12 +126,19 @@ pub struct Preparer {
     layout: Arc<AttemptDirectories>,
     worker: Arc<WorkerVariables>,
     networks: ArtifactNetworks,
+    /// Whether each user has a `/tmp` of its own.
+    has_private_tmp: bool,
 }
 
 impl Preparer {
     /// A preparer for these directories and this worker, which fetches from these networks.
-    pub fn new(layout: Arc<AttemptDirectories>, worker: Arc<WorkerVariables>, networks: ArtifactNetworks) -> Preparer {
-        Preparer { layout, worker, networks }
+    pub fn new(
+        layout: Arc<AttemptDirectories>,
+        worker: Arc<WorkerVariables>,
+        networks: ArtifactNetworks,
+        has_private_tmp: bool,
+    ) -> Preparer {
+        Preparer { layout, worker, networks, has_private_tmp }
     }
 
     /// Substitutes variables, then makes the directories: in this order, an attempt that cannot run
@@ -135,6 +149,9 @@ impl Preparer {
         let mut places = self.layout.places(launch);
         if let Some(named) = &launch.command.work_dir {
             places.work_dir = self.named_work_dir(named, launch, &places)?;
+            if let Some(place) = place_of(&places.work_dir).filter(|_| account.is_some() && self.has_private_tmp) {
+                return Err(PrepareError::PrivateWorkDir(places.work_dir, place));
+            }
         }
         let prepared = self.substitute(launch, &places, cluster, account).map_err(PrepareError::Variable)?;
         let owner = prepared.account.as_deref();
@@ -195,6 +212,11 @@ impl Preparer {
         let mut env = base_environment(account.as_deref(), &self.worker.passed_on);
         // A command that names another trace means it.
         env.extend(launch.trace.map(|trace| (TraceContext::VARIABLE.to_owned(), trace.to_string())));
+        if account.is_some() {
+            // Its own directory is the attempt's alone and goes with it, while `/tmp` is at best its
+            // user's.
+            set(&mut env, "TMPDIR".to_owned(), places.own.to_string_lossy().into_owned());
+        }
         for (name, value) in &command.env {
             set(&mut env, name.clone(), fill(value)?);
         }
@@ -275,7 +297,7 @@ mod tests {
                 passed_on: vec![("PATH".into(), "/bin".into())],
             };
             let layout = Arc::new(AttemptDirectories::make(directories, Accounts::default()).expect("roots"));
-            Setting { preparer: Preparer::new(layout, Arc::new(worker), ArtifactNetworks::default()), root }
+            Setting { preparer: Preparer::new(layout, Arc::new(worker), ArtifactNetworks::default(), false), root }
         }
 
         fn prepare(&self, launch: &Launch) -> Result<PreparedLaunch, PrepareError> {
