@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use muster_proto::v1::driver::State;
 use muster_proto::v1::{Artifact, LogStream};
-use muster_testenv::lacks;
+use muster_testenv::{SmallDisk, lacks};
 use muster_testkit::{AccessFile, Cluster, Daemon, Options, Submit, WorkerOptions, eventually};
 
 /// The user and group that `nobody` has everywhere.
@@ -238,9 +238,11 @@ async fn owners_on_one_worker_reach_nothing_of_each_other() {
     let reach = format!(
         "id -u; cat {work}/file; ls {work}; echo bad > {work}/file; cat /proc/{pid}/environ /proc/{pid}/cmdline; \
          kill -0 {pid} && echo sees; kill -9 {pid} && echo kills; kill -9 -1; \
-         python3 -c 'import ctypes; print(ctypes.CDLL(None).ptrace(16, {pid}, 0, 0))'"
+         python3 -c 'import ctypes; print(ctypes.CDLL(None).ptrace(16, {pid}, 0, 0))'; \
+         cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep ^MUSTER_TOKEN= | sort -u | wc -l"
     );
-    assert_eq!(muster_of(&cluster, &bob, &[], &reach).0, "80001\n-1\n");
+    // The last is its own token.
+    assert_eq!(muster_of(&cluster, &bob, &[], &reach).0, "80001\n-1\n1\n");
     assert!(said_to(&cluster, &ann, &["get", "driver", id]).contains("RUNNING"));
     assert_eq!(std::fs::read_to_string(Path::new(work).join("file")).expect("readable"), "secret\n");
 
@@ -330,6 +332,36 @@ async fn directories_in_tmp_stay_where_programs_find_them() {
     let said = output(&cluster, "pwd; echo $TMPDIR").await;
     let lines: Vec<_> = said.lines().collect();
     assert!(lines.len() == 2 && lines[0] == lines[1], "{said}");
+}
+
+/// What one program takes, of memory and of the disk of logs, it takes from itself alone.
+#[tokio::test]
+async fn a_program_that_takes_all_memory_or_writes_without_end_harms_itself_alone() {
+    let Some(disk) = SmallDisk::mount(192 << 10) else { return };
+    let logs = disk.path().join("logs");
+    let args = ["--log-dir", logs.to_str().expect("a text")];
+    let Some(cluster) = cluster(Some("nobody"), &args) else { return };
+    let waits = cluster.submit(Submit::shell("echo before; while [ ! -e go ]; do sleep 0.1; done; echo after")).await;
+    let work = cluster.worker_state("w1").with_extension("work");
+    cluster.wait_for_state(&waits, State::Running).await;
+    let place = work.join(attempts_of(&work).first().expect("its directory"));
+
+    let bomb = Submit::shell("head -c 300M /dev/zero | tail").resources(1, 32 << 20);
+    let held = cluster.worker("w1").await.expect("it is there").capabilities.expect("a worker tells");
+    if !lacks("memory-limits", held.memory_limit) {
+        let bomb = cluster.submit(bomb).await;
+        assert_eq!(cluster.wait_for_end(&bomb).await.outcome.expect("it has ended").reason, "OUT_OF_MEMORY");
+    }
+
+    // It writes more than the disk holds; a machine that cannot bound its log ends it for that.
+    let mut flood = Submit::shell("for n in $(seq 100); do head -c 4M /dev/zero; sleep 0.05; done");
+    flood.spec().log_limit_bytes = 1 << 20;
+    let flood = cluster.submit(flood).await;
+    cluster.wait_for_end(&flood).await;
+    assert_eq!(output(&cluster, "echo there is room").await, "there is room\n");
+    std::fs::write(place.join("go"), "").expect("written");
+    assert_eq!(cluster.wait_for_end(&waits).await.state(), State::Finished);
+    assert_eq!(cluster.log(&waits, 0, LogStream::Stdout).await, "before\nafter\n");
 }
 
 /// Without root all works, and the worker says what it cannot promise.

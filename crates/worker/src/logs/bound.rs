@@ -100,6 +100,19 @@ mod tests {
         assert_eq!(data_start(&file, 0, size).expect("found"), 16 * BLOCK);
     }
 
+    /// Of a worker that is not root, a program can put something else in the place of its log.
+    #[test]
+    fn what_was_put_in_the_place_of_a_log_is_not_bounded() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (other, path) = (directory.path().join("other"), directory.path().join("stdout"));
+        let content = vec![b'x'; 20 * BLOCK as usize];
+        fs::write(&other, &content).expect("written");
+        std::os::unix::fs::symlink(&other, &path).expect("linked");
+        // Of the link alone it sees the size, which is within any bound.
+        assert!(bound(&path, 1, true).expect("nothing to do") < BLOCK);
+        assert_eq!(fs::read(&other).expect("readable"), content);
+    }
+
     #[test]
     fn a_log_within_its_bound_is_left_alone() {
         let directory = tempfile::tempdir().expect("a directory");
