@@ -127,13 +127,77 @@ fn is_passing(code: u16) -> bool {
     matches!(code, 408 | 425 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// Where artifacts come from.
+/// The place of an artifact with a known hash in the cache. It is opened, filled and emptied by the
+/// worker's rights; who fetches the artifact may have fewer, and has what was opened.
 #[derive(Debug)]
-pub(super) struct ArtifactPlaces<'a> {
-    /// Those with a known hash are looked for here first.
-    pub(super) cache: &'a Path,
-    /// Servers are asked in these networks alone.
-    pub(super) networks: &'a ArtifactNetworks,
+pub(super) struct CachedArtifact {
+    path: PathBuf,
+    sha256: [u8; 32],
+    found: Option<File>,
+}
+
+impl CachedArtifact {
+    /// Looks for an artifact; `None` if it has no hash. What an account may fetch is kept for that
+    /// account alone: to know an address and a hash gives nobody the content.
+    pub(super) fn find(cache: &Path, artifact: &Artifact, account: Option<u32>) -> Option<CachedArtifact> {
+        let sha256 = artifact.sha256?;
+        let path = cache.join(cache_name(artifact.uri.expose(), &sha256, account));
+        let found = open_regular(&path, OpenOptions::new().read(true)).ok();
+        if let Some(file) = &found {
+            // Its age counts from its last use.
+            let _ = file.set_modified(std::time::SystemTime::now());
+        }
+        Some(CachedArtifact { path, sha256, found })
+    }
+
+    /// Keeps what was fetched, if it was not found, and removes what was found damaged. It is
+    /// hashed once more while it is copied, since the program's user may write to the original.
+    /// Best effort: if it fails, the next launch fetches again.
+    pub(super) fn keep(self, fetched: Fetched) {
+        if fetched.is_from_cache {
+            return;
+        }
+        let Some(directory) = self.path.parent() else { return };
+        let temporary = self.path.with_extension(format!("{:016x}", crate::clock::entropy()));
+        let copied = fs::create_dir_all(directory)
+            .and_then(|()| create_fresh(&temporary, 0o644))
+            .and_then(|kept| copy_checked(fetched.file, kept, &self.sha256))
+            .and_then(|()| fs::rename(&temporary, &self.path));
+        if let Err(error) = copied {
+            tracing::debug!(path = %self.path.display(), %error, "cannot keep an artifact in the cache");
+            let _ = fs::remove_file(&temporary);
+            if self.found.is_some() {
+                let _ = fs::remove_file(&self.path);
+            }
+        }
+    }
+}
+
+/// An artifact in its work directory.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    file: File,
+    is_from_cache: bool,
+}
+
+/// Copies a file that others may write to, and fails if what was copied has another hash.
+fn copy_checked(mut from: File, mut to: File, expected: &[u8; 32]) -> io::Result<()> {
+    from.seek(SeekFrom::Start(0))?;
+    // One that grows meanwhile would never end.
+    let mut from = from.metadata().map(|found| from.take(found.len()))?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let count = match from.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hash.update(&piece[..count]);
+        to.write_all(&piece[..count])?;
+    }
+    if hash.finalize()[..] == expected[..] { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
 /// Fetches an artifact, and tries again after errors that may pass: a server that is away for a
@@ -141,14 +205,15 @@ pub(super) struct ArtifactPlaces<'a> {
 pub(super) fn fetch(
     artifact: &Artifact,
     work_dir: &Path,
-    source: &ArtifactPlaces<'_>,
+    cached: Option<&CachedArtifact>,
+    networks: &ArtifactNetworks,
     cancelled: &AtomicBool,
-) -> Result<(), FetchError> {
+) -> Result<Fetched, FetchError> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let error = match fetch_once(artifact, work_dir, source, cancelled) {
-            Ok(()) => return Ok(()),
+        let error = match fetch_once(artifact, work_dir, cached, networks, cancelled) {
+            Ok(fetched) => return Ok(fetched),
             Err(error) => error,
         };
         let Some(pause) = error.retry_after(tries) else { return Err(error) };
@@ -163,36 +228,32 @@ pub(super) fn fetch(
     }
 }
 
-/// Fetches an artifact into `work_dir`. An artifact with a hash is kept in the cache, under a name
-/// made of that hash and its address.
+/// Fetches an artifact into `work_dir`, from the cache if it is there.
 fn fetch_once(
     artifact: &Artifact,
     work_dir: &Path,
-    source: &ArtifactPlaces<'_>,
+    cached: Option<&CachedArtifact>,
+    networks: &ArtifactNetworks,
     cancelled: &AtomicBool,
-) -> Result<(), FetchError> {
+) -> Result<Fetched, FetchError> {
     if !is_file_name(&artifact.file_name) {
         return Err(FetchError::FileName);
     }
     let target = work_dir.join(&artifact.file_name);
-    let open = || open(artifact.uri.expose(), artifact.sha256.is_some(), source.networks);
-    let file = match artifact.sha256 {
-        None => transfer(open()?, &target, None, cancelled)?,
-        Some(expected) => {
-            let cached = source.cache.join(cache_name(artifact.uri.expose(), &expected));
-            match take_from_cache(&cached, &target, &expected, cancelled)? {
-                Some(file) => file,
-                None => {
-                    let mut file = transfer(open()?, &target, Some(&expected), cancelled)?;
-                    put_into_cache(&mut file, &cached);
-                    file
-                }
-            }
-        }
+    let expected = artifact.sha256.as_ref();
+    let from_cache = match cached {
+        Some(CachedArtifact { found: Some(found), sha256, .. }) => take_from_cache(found, &target, sha256, cancelled)?,
+        _ => None,
+    };
+    let is_from_cache = from_cache.is_some();
+    let file = match from_cache {
+        Some(file) => file,
+        None => transfer(open(artifact.uri.expose(), expected.is_some(), networks)?, &target, expected, cancelled)?,
     };
     let mode = if artifact.executable { 0o755 } else { 0o644 };
     // By its descriptor: the name may stand for another file by now.
-    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(|error| FetchError::Write(target, error))
+    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(|error| FetchError::Write(target, error))?;
+    Ok(Fetched { file, is_from_cache })
 }
 
 fn open(uri: &str, has_hash: bool, networks: &ArtifactNetworks) -> Result<Box<dyn Read>, FetchError> {
@@ -381,46 +442,32 @@ fn copy(
     }
 }
 
-/// Copies a cached file and checks it again meanwhile: a cache is never trusted. `None` if there
-/// was no good one.
+/// Copies a cached file and checks it again meanwhile: a cache is never trusted. `None` if it is not
+/// a good one.
 fn take_from_cache(
-    cached: &Path,
+    cached: &File,
     target: &Path,
     expected: &[u8; 32],
     cancelled: &AtomicBool,
 ) -> Result<Option<File>, FetchError> {
-    let Ok(file) = open_regular(cached, OpenOptions::new().read(true)) else { return Ok(None) };
-    // Its age counts from its last use.
-    let _ = file.set_modified(std::time::SystemTime::now());
-    match transfer(Box::new(file), target, Some(expected), cancelled) {
+    let from = cached.try_clone().and_then(|mut file| file.rewind().map(|()| file));
+    let Ok(from) = from else { return Ok(None) };
+    match transfer(Box::new(from), target, Some(expected), cancelled) {
         Ok(file) => Ok(Some(file)),
-        Err(FetchError::Hash { .. } | FetchError::Read(_)) => {
-            let _ = fs::remove_file(cached);
-            Ok(None)
-        }
+        Err(FetchError::Hash { .. } | FetchError::Read(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Best effort: if it fails, the next launch fetches again.
-fn put_into_cache(from: &mut File, cached: &Path) {
-    let Some(directory) = cached.parent() else { return };
-    let temporary = cached.with_extension(format!("{:016x}", crate::clock::entropy()));
-    let copied = fs::create_dir_all(directory)
-        .and_then(|()| from.seek(SeekFrom::Start(0)))
-        .and_then(|_| create_fresh(&temporary, 0o644))
-        .and_then(|mut kept| io::copy(from, &mut kept))
-        .and_then(|_| fs::rename(&temporary, cached));
-    if let Err(error) = copied {
-        tracing::debug!(path = %cached.display(), %error, "cannot keep an artifact in the cache");
-        let _ = fs::remove_file(&temporary);
-    }
-}
-
-fn cache_name(uri: &str, sha256: &[u8; 32]) -> String {
+fn cache_name(uri: &str, sha256: &[u8; 32], account: Option<u32>) -> String {
     let mut hash = Sha256::new();
     hash.update(sha256);
     hash.update(uri.as_bytes());
+    if let Some(account) = account {
+        // No address holds a zero byte.
+        hash.update([0]);
+        hash.update(account.to_le_bytes());
+    }
     hex(&hash.finalize())
 }
 
@@ -465,8 +512,22 @@ mod tests {
         }
 
         fn fetch_from(&self, artifact: &Artifact, networks: &ArtifactNetworks) -> Result<(), FetchError> {
-            let source = ArtifactPlaces { cache: &self.root.path().join("cache"), networks };
-            fetch(artifact, &self.root.path().join("work"), &source, &self.running)
+            self.fetch_for(artifact, networks, None)
+        }
+
+        fn fetch_for(
+            &self,
+            artifact: &Artifact,
+            networks: &ArtifactNetworks,
+            account: Option<u32>,
+        ) -> Result<(), FetchError> {
+            let cached = CachedArtifact::find(&self.root.path().join("cache"), artifact, account);
+            let work = self.root.path().join("work");
+            let fetched = fetch(artifact, &work, cached.as_ref(), networks, &self.running)?;
+            if let Some(cached) = cached {
+                cached.keep(fetched);
+            }
+            Ok(())
         }
 
         fn fetched(&self, name: &str) -> String {
@@ -554,8 +615,7 @@ mod tests {
         let setting = Setting::new();
         let Some(disk) = SmallDisk::mount(1 << 10) else { return };
         fs::write(setting.root.path().join("tool"), vec![1; 4 << 20]).expect("written");
-        let source = ArtifactPlaces { cache: &setting.root.path().join("cache"), networks: &loopback() };
-        let error = fetch(&setting.artifact(), disk.path(), &source, &setting.running).expect_err("there is no room");
+        let error = fetch(&setting.artifact(), disk.path(), None, &loopback(), &setting.running).expect_err("no room");
         assert!(matches!(error, FetchError::Write(..)) && !error.is_permanent(), "{error}");
         assert_eq!(fs::read_dir(disk.path()).expect("readable").count(), 0, "files that are left");
     }
@@ -629,6 +689,32 @@ mod tests {
         let cached = fs::read_dir(setting.root.path().join("cache")).expect("a cache").next().expect("an entry");
         fs::write(cached.expect("readable").path(), "spoiled").expect("spoiled");
         assert!(matches!(setting.fetch(&artifact), Err(FetchError::Read(_))));
+    }
+
+    #[test]
+    fn what_one_account_fetched_no_other_has_from_the_cache() {
+        let setting = Setting::new();
+        let artifact = Artifact { sha256: Some(sha256("content")), ..setting.artifact() };
+        let fetch = |account| setting.fetch_for(&artifact, &loopback(), account);
+        fetch(Some(70_001)).expect("fetched");
+        fs::remove_file(setting.root.path().join("tool")).expect("removed");
+        fetch(Some(70_001)).expect("from the cache");
+        for other in [Some(70_002), None] {
+            assert!(matches!(fetch(other), Err(FetchError::Read(_))), "{other:?}");
+        }
+    }
+
+    /// The original belongs to the program's user by the time that it is copied.
+    #[test]
+    fn what_was_changed_since_it_was_fetched_is_not_kept() {
+        let setting = Setting::new();
+        let artifact = Artifact { sha256: Some(sha256("content")), ..setting.artifact() };
+        let (cache, work) = (setting.root.path().join("cache"), setting.root.path().join("work"));
+        let cached = CachedArtifact::find(&cache, &artifact, None).expect("it has a hash");
+        let fetched = fetch(&artifact, &work, Some(&cached), &loopback(), &setting.running).expect("fetched");
+        fs::write(work.join("tool"), "changed").expect("written");
+        cached.keep(fetched);
+        assert_eq!(fs::read_dir(&cache).expect("a cache").count(), 0);
     }
 
     /// Serves these answers, one per connection, and counts them.

@@ -24,7 +24,7 @@ const FETCHES: usize = 4;
 /// as on a file server that is away.
 const THREADS: usize = 64;
 /// Stack of a thread that fetches: TLS needs many nested calls.
-const STACK: usize = 1 << 20;
+pub(super) const STACK: usize = 1 << 20;
 /// Time between two checks whether an attempt was killed while it fetches.
 const LOOK: Duration = Duration::from_millis(100);
 

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::{fmt, fs, io};
+use std::{fmt, fs, io, thread};
 
-use muster_types::{ArtifactUri, Fault, Launch, Outcome, Reason, TraceContext};
+use muster_types::{Artifact, ArtifactUri, Fault, Launch, Outcome, Reason, TraceContext};
 
-use super::artifacts::{self, ArtifactPlaces, FetchError};
+use super::artifacts::{self, CachedArtifact, FetchError, Fetched};
 use super::directories::AttemptDirectories;
 use super::environment::{AttemptPaths, ClusterVariables, VariableScope, WorkerVariables, base_environment};
+use super::pool;
 use super::reachable::ArtifactNetworks;
 use super::variables::{UnknownVariable, substitute};
 use crate::accounts::{Account, NoAccount};
@@ -173,8 +174,37 @@ impl Preparer {
         prepared: &PreparedLaunch,
         cancelled: &AtomicBool,
     ) -> Result<(), PrepareError> {
-        // The submission names what is read, and where to: neither is for more than its program
-        // may. The thread does nothing else afterwards.
+        let account = prepared.account.as_ref().map(|account| account.credentials.uid);
+        let cache = &self.layout.directories().cache;
+        let cached = |artifact| CachedArtifact::find(cache, artifact, account);
+        let cached: Vec<_> = launch.artifacts.iter().map(cached).collect();
+        let fetch = || self.fetch_as_account(launch, prepared, &cached, cancelled);
+        let fetched = match account {
+            None => fetch()?,
+            // The rights are taken for good, and the cache is not for the account.
+            Some(_) => thread::scope(|scope| {
+                let builder = thread::Builder::new().name("fetch-as".to_owned()).stack_size(pool::STACK);
+                let fetching = builder.spawn_scoped(scope, fetch).map_err(PrepareError::Thread)?;
+                fetching.join().unwrap_or_else(|_| Err(PrepareError::Thread(io::ErrorKind::Other.into())))
+            })?,
+        };
+        for (cached, fetched) in cached.into_iter().zip(fetched) {
+            if let Some(cached) = cached {
+                cached.keep(fetched);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what the submission names by the account's rights, which the calling thread has from
+    /// then on: neither what is read, nor where to, is for more than its program may.
+    fn fetch_as_account(
+        &self,
+        launch: &Launch,
+        prepared: &PreparedLaunch,
+        cached: &[Option<CachedArtifact>],
+        cancelled: &AtomicBool,
+    ) -> Result<Vec<Fetched>, PrepareError> {
         if let Some(account) = &prepared.account {
             account.take_file_rights().map_err(PrepareError::Account)?;
         }
@@ -182,12 +212,11 @@ impl Preparer {
             check_enterable(&prepared.work_dir)
                 .map_err(|error| PrepareError::NamedWorkDir(prepared.work_dir.clone(), error))?;
         }
-        let source = ArtifactPlaces { cache: &self.layout.directories().cache, networks: &self.networks };
-        for artifact in launch.artifacts.iter() {
-            artifacts::fetch(artifact, &prepared.work_dir, &source, cancelled)
-                .map_err(|error| PrepareError::Artifact(artifact.uri.clone(), error))?;
-        }
-        Ok(())
+        let fetch = |(artifact, cached): (&Artifact, &Option<CachedArtifact>)| {
+            artifacts::fetch(artifact, &prepared.work_dir, cached.as_ref(), &self.networks, cancelled)
+                .map_err(|error| PrepareError::Artifact(artifact.uri.clone(), error))
+        };
+        launch.artifacts.iter().zip(cached).map(fetch).collect()
     }
 
     /// The path of a work directory that is named. In it, `{{WORK_DIR}}` is the attempt's own
