@@ -125,19 +125,17 @@ async fn open(
         }
     };
     let version = hello.common_version();
-    let hello =
-        Hello::try_from(hello).map_err(|error| Failure::BadRequest(FieldViolations::of("hello", error.to_string())))?;
+    let mut hello = checked(hello)?;
     let in_transition = leading.takes_plaintext && !is_encrypted;
     let admitted = if in_transition { check_plaintext(&leading, &hello) } else { Ok(()) };
-    let key = match admitted.and_then(|()| key_of(certificate.as_ref(), &hello)) {
-        Ok(key) => key,
+    match admitted.and_then(|()| key_of(certificate.as_ref(), &hello)) {
+        Ok(key) => hello.key = key,
         Err(goodbye) => {
             // If this fails, nobody is there to be told.
             let _ = down.send(Box::new(Ok(goodbye.without_epoch(hello.session)))).await;
             return Ok(());
         }
-    };
-    let hello = Hello { key, ..hello };
+    }
     let header = MessageHeader { epoch: leading.epoch, session: hello.session, incarnation: hello.incarnation };
     match admit(&leading, &hello, version, received).await {
         Ok(admitted) => run(leading, stream, down, header, hello, admitted).await,
@@ -145,6 +143,12 @@ async fn open(
         Err(goodbye) => drop(down.send(Box::new(Ok(header.goodbye(&goodbye)))).await),
     }
     Ok(())
+}
+
+/// Stays boxed, as it came: the task lives as long as the link, with room for all that it ever held.
+fn checked(hello: Box<v1::Hello>) -> Result<Box<Hello>, Failure> {
+    let read = Hello::try_from(*hello);
+    read.map(Box::new).map_err(|error| Failure::BadRequest(FieldViolations::of("hello", error.to_string())))
 }
 
 /// The key that a worker has proven, if its certificate is for the uid of its hello. Where it needs
@@ -204,7 +208,7 @@ async fn run(
     stream: Streaming<v1::LinkRequest>,
     down: DownlinkStream,
     header: MessageHeader,
-    hello: Hello,
+    hello: Box<Hello>,
     admitted: AdmittedLink,
 ) {
     let link = link_of(&hello);
@@ -223,7 +227,7 @@ async fn run(
         stream: down,
     };
     let (inputs, links) = (leading.inputs.links.clone(), leading.links.clone());
-    tokio::spawn(forward(link, Box::new(hello), turn, forwarded, inputs, links));
+    tokio::spawn(forward(link, hello, turn, forwarded, inputs, links));
     // The link ends with the first of its halves. The forwarder ends with the reader.
     let mut writing = tokio::spawn(writer.run());
     let mut reading = tokio::spawn(Reader { link, leading, stream, answers, uplink, goodbye, heard }.run());
@@ -238,10 +242,10 @@ async fn run(
     }
 }
 
-async fn read_hello(stream: &mut Streaming<v1::LinkRequest>) -> Result<Option<v1::Hello>, Status> {
+async fn read_hello(stream: &mut Streaming<v1::LinkRequest>) -> Result<Option<Box<v1::Hello>>, Status> {
     let first = timeout(HELLO_WITHIN, stream.message()).await;
     match first {
-        Ok(Ok(Some(v1::LinkRequest { message: Some(Message::Hello(hello)) }))) => Ok(Some(*hello)),
+        Ok(Ok(Some(v1::LinkRequest { message: Some(Message::Hello(hello)) }))) => Ok(Some(hello)),
         Ok(Ok(Some(_))) => Err(Failure::BadRequest(FieldViolations::of("hello", "must be the first message")).into()),
         Ok(Ok(None)) => Ok(None),
         Ok(Err(status)) => Err(status_of_read(status, MAX_LINK_MESSAGE)),
