@@ -168,6 +168,7 @@ impl fmt::Display for CommandFailure {
                         write!(f, "\n  `muster login {address} --ca-digest DIGEST` trusts it; its log shows the digest")
                     }
                     Mismatch::Plaintext => f.write_str("\n  leave out --ca, or choose another context"),
+                    Mismatch::Refused(_) => Ok(()),
                     Mismatch::Untrusted(error) => write!(f, ": {error}\n  `muster login` again if its CA was replaced"),
                 }
             }

@@ -99,7 +99,8 @@ where
     let address = settings.advertise.clone().unwrap_or_else(|| reachable(bound));
     let sources = FileSources::open(&settings, &address, bound)?;
     let tls = sources.tls.clone();
-    let trust = tls.as_ref().map(|tls| tls.trust().clone());
+    // A leader believes nobody but masters that they are one.
+    let trust = tls.as_ref().map(|tls| tls.trust().showing(tls.certificate()));
     let reporter = HealthReporter::new();
     let health = Health::new(reporter.clone()).await;
     let (slot, metrics) = (Arc::new(LeaderSlot::default()), Arc::new(MasterMetrics::default()));
@@ -134,7 +135,7 @@ where
              without the flag"
         );
     }
-    let acceptor = tls.as_ref().map(|tls| tls.acceptor());
+    let acceptor = tls.as_ref().map(|tls| tls.acceptor().telling(access.clone()));
     let acceptor = acceptor.map(|acceptor| match takes_plaintext {
         true => acceptor.or_plaintext(metrics.plaintext.clone()),
         false => acceptor,

@@ -17,8 +17,9 @@ use muster_tls::{Incoming, ServerTls};
 use tonic::codec::CompressionEncoding::Gzip as GZIP;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
+use tower::util::MapRequest;
 
-use crate::access::{AccessControl, Authenticate, Authorize};
+use crate::access::{AccessControl, Authenticate, Authorize, from_masters_alone};
 use crate::api::{AccessApi, ApplicationApi, LogSources, MasterApi, RawWatch};
 use crate::forward::{Forward, Router};
 use crate::leader::LeaderSlot;
@@ -90,8 +91,12 @@ pub(crate) fn serve(
     let hosts = Arc::new(peers.hosts);
     let (outer, inner) = (peers.access.clone(), peers.access);
     let reflected = Arc::new(ReflectionIndex::lazy(&SERVICES));
+    let has_tls = as_master.is_some();
     let forwarding = Arc::new(Router::new(slot.clone(), election.clone(), as_master));
     let router = Server::builder()
+        .layer(tower::layer::layer_fn(move |services| {
+            MapRequest::new(services, move |request| from_masters_alone(request, has_tls))
+        }))
         .layer(tower::layer::layer_fn(move |services| server::counted(services, calls.clone())))
         .layer(tower::layer::layer_fn(move |services| server::guarded(services, hosts.clone())))
         .layer(tower::layer::layer_fn(move |services| Authenticate::new(services, outer.clone())))

@@ -11,12 +11,12 @@ use std::time::Duration;
 use common::follower::{ElectionControl, leader_and_standby};
 use common::*;
 use muster_master::add_token;
-use muster_proto::server::FORWARDED_CERTIFICATE;
+use muster_proto::server::{FORWARDED, FORWARDED_CERTIFICATE};
 use muster_proto::v1;
 use muster_proto::v1::access_service_client::AccessServiceClient;
 use muster_proto::v1::worker_link_service_client::WorkerLinkServiceClient;
 use muster_testenv::company::{Company, Signed};
-use muster_tls::{Authority, ClientChain, Connector, OwnCertificate, Trust, names};
+use muster_tls::{Authority, ClientChain, Connector, Mismatch, OwnCertificate, Trust, mismatch, names};
 use muster_types::{Role, TokenGrant, WorkerUid};
 use tonic::Request;
 use tonic::metadata::MetadataValue;
@@ -182,4 +182,51 @@ async fn who_is_revoked_is_refused_without_a_restart_and_its_streams_end() {
     let refused = client.get_caller(v1::GetCallerRequest {}).await.unwrap_err();
     assert_eq!(refusal(&refused), "BAD_CREDENTIAL");
     assert_eq!(pair.caller(&pair.leader, &bob).await.0, "cert:bob");
+}
+
+/// Whoever says that a call was forwarded would not have it forwarded.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_but_a_master_says_that_it_forwards() {
+    let pair = Pair::start().await;
+    let ann = pair.company.client("ann", None, &[], 1, DAY);
+    for shown in [None, Some(&ann)] {
+        for master in pair.masters() {
+            let mut client = AccessServiceClient::new(pair.channel(master, shown).await);
+            let mut request = Request::new(v1::GetCallerRequest {});
+            request.metadata_mut().insert(FORWARDED, MetadataValue::from_static("1"));
+            let said = client.get_caller(request).await.unwrap().into_inner();
+            assert_eq!(said.caller, if shown.is_some() { "cert:ann" } else { "system:anonymous" });
+        }
+    }
+    let mut client = MasterServiceClient::new(pair.channel(&pair.leader, None).await);
+    let mut request = Request::new(v1::KillDriverRequest::default());
+    request.metadata_mut().insert(FORWARDED, MetadataValue::from_static("1"));
+    client.kill_driver(request).await.unwrap_err();
+    let audit = pair.leader.into_audit().await;
+    assert!(audit.contains("KillDriver") && !audit.contains("forwarded"), "{audit}");
+}
+
+/// A client of TLS 1.3 hears of it after its handshake, and the master has no call to audit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_refused_is_told_why_and_audited() {
+    let pair = Pair::start().await;
+    let other = Company::new("Other");
+    let refused = [
+        (pair.company.client("ann", None, &[], 99, DAY), "it was revoked"),
+        (other.client("ann", None, &[], 1, DAY), "no CA that the master takes has signed it"),
+    ];
+    for (signed, reason) in refused {
+        let (certificate, key) = signed.write(pair.directory.path(), "refused");
+        let trust = pair.trust.showing_own(Arc::new(OwnCertificate::open(certificate, key).unwrap()));
+        let found = mismatch(&pair.leader.address, Some(&trust), SOON).await;
+        assert!(matches!(found, Some(Mismatch::Refused(found)) if found == reason), "{found:?}");
+    }
+    let (certificate, key) = pair.company.client("ann", None, &[], 1, DAY).write(pair.directory.path(), "good");
+    let trust = pair.trust.showing_own(Arc::new(OwnCertificate::open(certificate, key).unwrap()));
+    assert!(mismatch(&pair.leader.address, Some(&trust), SOON).await.is_none());
+    let audit = pair.leader.into_audit().await;
+    for reason in ["CERTIFICATE_REVOKED", "CERTIFICATE_OF_UNKNOWN_CA"] {
+        let line = audit.lines().find(|line| line.contains(reason)).unwrap_or_else(|| panic!("{audit}"));
+        assert!(line.contains(r#""method":"handshake","verdict":"denied""#), "{line}");
+    }
 }

@@ -140,7 +140,10 @@ async fn a_new_worker_needs_a_token_of_workers_and_a_known_one_its_key_alone() {
     let _open = secured.hello(&mut w1, Some(&held), None).await.unwrap_or_else(|refusal| panic!("{refusal}"));
     secured.issue(&key, uid, None).await.unwrap();
     for token in [None, Some(&secured.lab)] {
-        assert_eq!(refused(secured.issue(&other, uid, token).await), "KEY_MISMATCH");
+        let refused = secured.issue(&other, uid, token).await.unwrap_err();
+        assert_failure(&refused, Code::PermissionDenied, "KEY_MISMATCH");
+        let way_out = format!("`muster worker revoke {uid}`");
+        assert!(refused.message().contains(&way_out), "{refused}");
     }
     let mut client = AccessServiceClient::new(secured.channel(None).await);
     for (worker_uid, certificate_request) in

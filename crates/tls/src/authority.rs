@@ -90,6 +90,9 @@ impl Authority {
     /// another user owns a file.
     pub fn open(directory: &Path) -> Result<Authority, TlsError> {
         let [certificate_path, key_path] = paths(directory);
+        if !exists(&certificate_path)? && !exists(&key_path)? {
+            return Err(TlsError::NoCa(directory.to_owned()));
+        }
         let (pem, _) = read(&certificate_path)?;
         let not_a_certificate = || TlsError::Malformed(certificate_path.clone(), "certificate of a CA");
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| not_a_certificate())?;

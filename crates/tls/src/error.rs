@@ -14,6 +14,9 @@ pub enum TlsError {
     /// A file is not there: of a CA or of a pair, one without the other.
     #[error("{0} is missing")]
     Missing(PathBuf),
+    /// A directory holds nothing of a CA.
+    #[error("{0} holds no CA: make one with `muster-master init --out DIRECTORY`, and give every master a copy")]
+    NoCa(PathBuf),
     /// A directory is not the CA's own.
     #[error(transparent)]
     Directory(#[from] PrivateDirectoryError),

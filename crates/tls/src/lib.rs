@@ -36,7 +36,7 @@ pub use error::TlsError;
 pub use fetch::{FetchCaError, fetch_ca};
 pub use held::HeldCertificate;
 pub use join_token::{JoinToken, NotAJoinToken};
-pub use listen::{ClientConnection, ConnectionPeer, Incoming, connections};
+pub use listen::{ClientConnection, ConnectionPeer, Incoming, RefusedCertificates, connections};
 pub use mismatch::{Mismatch, mismatch};
 pub use own::OwnCertificate;
 pub use peer::{CertificateHolder, PeerCertificate};

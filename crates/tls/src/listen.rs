@@ -33,6 +33,12 @@ pub struct ClientConnection {
     _place: OwnedSemaphorePermit,
 }
 
+/// Is told of certificates that are refused in a handshake, before there is a call that could be.
+pub trait RefusedCertificates: std::fmt::Debug + Send + Sync {
+    /// One was shown from this address, and is not good for this reason.
+    fn refused(&self, peer: Option<SocketAddr>, reason: &'static str);
+}
+
 /// The other side. It is found once per connection, and each of its calls carries it.
 #[derive(Debug, Clone)]
 pub struct ConnectionPeer {
@@ -105,7 +111,23 @@ async fn shake_hands(tls: &Acceptor, tcp: TcpStream) -> Option<Accepted> {
         Err(_) => io::ErrorKind::TimedOut.into(),
     };
     tracing::debug!(?peer, %error, "no handshake");
+    if let (Some(reason), Some(told)) = (reason_of(&error), tls.told()) {
+        told.refused(peer, reason);
+    }
     None
+}
+
+/// Why a certificate is not good; `None` where something else is wrong with a handshake.
+fn reason_of(error: &io::Error) -> Option<&'static str> {
+    use rustls::CertificateError as Bad;
+    let Some(rustls::Error::InvalidCertificate(bad)) = error.get_ref()?.downcast_ref() else { return None };
+    Some(match bad {
+        Bad::Revoked => "CERTIFICATE_REVOKED",
+        Bad::Expired | Bad::ExpiredContext { .. } => "CERTIFICATE_EXPIRED",
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => "CERTIFICATE_NOT_VALID_YET",
+        Bad::UnknownIssuer => "CERTIFICATE_OF_UNKNOWN_CA",
+        _ => "BAD_CERTIFICATE",
+    })
 }
 
 impl ClientConnection {

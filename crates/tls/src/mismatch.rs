@@ -3,7 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls::AlertDescription;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::connect::{is_of_certificate, trusted};
@@ -21,6 +22,9 @@ pub enum Mismatch {
     /// The handshake failed, as a rule because the CA is another.
     #[error("is not trusted")]
     Untrusted(#[source] io::Error),
+    /// The master refuses the certificate that the client shows, for this reason.
+    #[error("refuses the certificate that it is shown: {0}")]
+    Refused(&'static str),
 }
 
 /// What a client of HTTP/2 begins with.
@@ -39,6 +43,7 @@ async fn find(address: &str, trust: Option<&Trust>, timeout: Duration) -> Option
     let dial = || async { TcpStream::connect(address).await.map_err(|_| Unfit::Unreachable) };
     // A master in transition speaks both, so only one that does not shake hands is asked further.
     match trusted(dial, trust, names::MASTER, host, timeout).await {
+        Ok(stream) if trust.shows_certificate() => refusal_in(stream).await.map(Mismatch::Refused),
         Ok(_) | Err(Unfit::Unreachable) => None,
         Err(Unfit::Untrusted(error)) if is_of_certificate(&error) => Some(Mismatch::Untrusted(error)),
         Err(Unfit::Untrusted(error)) => Some(match speaks_tls(address).await? {
@@ -58,6 +63,21 @@ impl From<io::Error> for Unfit {
     fn from(error: io::Error) -> Unfit {
         Unfit::Untrusted(error)
     }
+}
+
+/// Why a master refuses a certificate, if it does. A client of TLS 1.3 is done with the handshake
+/// before the master has seen what it shows, so the refusal comes in place of the first byte.
+async fn refusal_in(mut stream: impl AsyncRead + Unpin) -> Option<&'static str> {
+    let error = stream.read_u8().await.err()?;
+    let Some(rustls::Error::AlertReceived(alert)) = error.get_ref()?.downcast_ref() else { return None };
+    Some(match alert {
+        AlertDescription::CertificateRevoked => "it was revoked",
+        AlertDescription::CertificateExpired => {
+            "by the master's clock it has ended, or is not valid yet; check the clocks of both machines"
+        }
+        AlertDescription::UnknownCA => "no CA that the master takes has signed it",
+        _ => "it is not good there",
+    })
 }
 
 /// Whether the answer to plaintext is an alert; `None` if there is none.

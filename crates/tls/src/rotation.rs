@@ -45,6 +45,9 @@ pub enum RotationStep {
 pub fn rotate(directory: &Path, now: SystemTime, at_once: bool) -> Result<RotationStep, TlsError> {
     let [certificate, key, next_key, signs_since] =
         [CERTIFICATE, KEY, NEXT_KEY, SIGNS_SINCE].map(|name| directory.join(name));
+    if !Authority::exists(directory)? && !authority::exists(&key)? {
+        return Err(TlsError::NoCa(directory.to_owned()));
+    }
     // Two at once would each write a part of its step.
     let lock = directory.join(LOCK);
     let _lock = LockFile::take(&lock).map_err(|error| match error {

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::held::ByName;
+use crate::listen::RefusedCertificates;
 use crate::trust::{ALPN, provider};
 use crate::{
     Authority, CertificateHolder, ClientChain, ClientTrust, HeldCertificate, OwnCertificate, PeerCertificate, Stream,
@@ -137,6 +138,8 @@ pub struct Acceptor {
     is_for_masters: bool,
     /// Counts the connections in the clear; `None` where none is taken.
     plaintext: Option<PlaintextConnections>,
+    /// Is told of certificates that are refused.
+    told: Option<Arc<dyn RefusedCertificates>>,
 }
 
 /// How many connections in the clear stand.
@@ -197,7 +200,17 @@ impl Acceptor {
         let mut config = builder.with_client_cert_verifier(verifier.clone()).with_cert_resolver(shown);
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.send_tls13_tickets = 0;
-        Ok(Acceptor { config: Arc::new(config), verifier, is_for_masters, plaintext: None })
+        Ok(Acceptor { config: Arc::new(config), verifier, is_for_masters, plaintext: None, told: None })
+    }
+
+    /// The same, which tells of certificates that it refuses.
+    #[must_use]
+    pub fn telling(self, told: Arc<dyn RefusedCertificates>) -> Acceptor {
+        Acceptor { told: Some(told), ..self }
+    }
+
+    pub(crate) fn told(&self) -> Option<&dyn RefusedCertificates> {
+        self.told.as_deref()
     }
 
     /// The same, which also takes connections in the clear, told by their first byte. Who is served

@@ -146,6 +146,11 @@ impl Trust {
         Trust { shown: Some(own), ..self.clone() }
     }
 
+    /// Whether a server is shown a certificate.
+    pub(crate) fn shows_certificate(&self) -> bool {
+        self.shown.is_some()
+    }
+
     /// Trust in the CAs of a PEM file.
     pub fn in_file(path: &Path) -> Result<Trust, TlsError> {
         Trust::in_ca(&read_file(path)?)

@@ -163,3 +163,15 @@ fn two_rotations_at_once_are_one_and_a_refusal() {
     assert!(matches!(refused, Err(TlsError::Rotating(_))), "{refused:?}");
     assert!(!pki.join("ca.next.key").exists());
 }
+
+#[test]
+fn a_directory_without_a_ca_is_told_which_command_makes_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = Authority::open(directory.path()).map(drop);
+    let rotated = rotate(directory.path(), SystemTime::now(), true).map(drop);
+    for refused in [opened, rotated] {
+        assert!(matches!(refused, Err(TlsError::NoCa(_))), "{refused:?}");
+        assert!(refused.unwrap_err().to_string().contains("`muster-master init --out DIRECTORY`"));
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "and nothing is left there");
+}

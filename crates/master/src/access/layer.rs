@@ -45,6 +45,20 @@ fn is_of_master(shown: Option<&PeerCertificate>) -> bool {
     shown.is_some_and(|shown| shown.holder == CertificateHolder::Master)
 }
 
+/// Takes the headers from a call by which masters tell each other that they forward one. Where
+/// masters show certificates, nobody else is believed: such a call is not sent on to the leader, and
+/// its headers may be longer. Without TLS there is nothing to know a master by, but there are no
+/// names that could be forged either.
+pub(crate) fn from_masters_alone(mut request: Request<Body>, has_tls: bool) -> Request<Body> {
+    if !is_of_master(of_connection(&request)) {
+        request.headers_mut().remove(FORWARDED_CERTIFICATE);
+        if has_tls {
+            request.headers_mut().remove(FORWARDED);
+        }
+    }
+    request
+}
+
 /// The certificate of a client whose key was proven to the standby that forwards its call. It is
 /// verified here anew, like any other.
 fn forwarded_by(headers: &HeaderMap) -> Option<PeerCertificate> {
@@ -93,10 +107,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> AdmissionFuture {
-        if !is_of_master(of_connection(&request)) {
-            request.headers_mut().remove(FORWARDED_CERTIFICATE);
-        }
+    fn call(&mut self, request: Request<Body>) -> AdmissionFuture {
         let Some(method) = Method::of_path(request.uri().path()) else {
             let status = Status::unimplemented("this master has no such method");
             return Box::pin(std::future::ready(Ok(status.into_http())));

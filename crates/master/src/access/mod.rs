@@ -11,6 +11,7 @@ mod token;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use muster_proto::errors::Failure;
 use muster_proto::methods::Method;
-use muster_tls::{CertificateHolder, ClientChain, ClientTrust, PeerCertificate, TlsError};
+use muster_tls::{CertificateHolder, ClientChain, ClientTrust, PeerCertificate, RefusedCertificates, TlsError};
 use muster_types::{
     Caller, KeyDigest, Principal, TokenDigest, TokenGrant, TokenId, TokenRecord, WallTime, WorkerRecord, WorkerUid,
 };
@@ -33,7 +34,7 @@ pub(crate) use file::{ACCESS_FILE, FIRST_TOKEN_FILE};
 pub use file::{AccessFileError, add_first_token, add_token};
 pub(crate) use jwt::JwtIssuer;
 pub use jwt::{JwksError, JwksSource, JwtSettings};
-pub(crate) use layer::{Authenticate, Authorize};
+pub(crate) use layer::{Authenticate, Authorize, from_masters_alone};
 pub use limits::CallerLimits;
 
 use crate::clock;
@@ -486,6 +487,12 @@ impl AccessControl {
                 _ = stored.changed() => {}
             }
         }
+    }
+}
+
+impl RefusedCertificates for AccessControl {
+    fn refused(&self, peer: Option<SocketAddr>, reason: &'static str) {
+        self.audit.refused(&audit::CallOrigin::of_handshake(peer), reason);
     }
 }
 

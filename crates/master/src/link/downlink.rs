@@ -61,7 +61,8 @@ impl Goodbye {
                 "an operator revoked this worker's key; once nothing of it runs, start it with an empty state directory"
             }
             HelloRefusal::KeyMismatch => {
-                "this worker's certificate is of another key than the one that is known for it"
+                "this worker's certificate is of another key than the one that is known for it: start it with its own \
+                 state directory; if that is lost, `muster worker revoke` it, and start it with an empty one"
             }
         };
         Goodbye::Refused(refusal.as_str(), message.to_owned())

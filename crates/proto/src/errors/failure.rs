@@ -268,7 +268,10 @@ impl Failure {
             F::KeyMismatch { worker } => row(
                 Code::PermissionDenied,
                 reason::KEY_MISMATCH,
-                format!("another key is known for worker {worker}: start it with its own state directory"),
+                format!(
+                    "another key is known for worker {worker}: start it with its own state directory; if that is lost, \
+                     `muster worker revoke {worker}`, and start it with an empty one"
+                ),
             ),
             F::Revoked { worker } => row(
                 Code::PermissionDenied,

@@ -33,12 +33,20 @@ pub(super) struct Login {
     pub(super) token: Option<BearerToken>,
 }
 
+impl Login {
+    /// Whom it trusts, who are shown its certificate.
+    fn shown_trust(&self) -> Option<Trust> {
+        let trust = self.trust.as_ref()?;
+        Some(self.certificate.as_ref().map_or_else(|| trust.clone(), |shown| trust.showing(&shown.held)))
+    }
+}
+
 /// Opens the stream and reads it. Everything goes to the actor, which knows by the session whether
 /// it still counts.
 pub(super) async fn run(session: Session, address: String, login: Login, events: mpsc::Sender<LinkEvent>) {
     let reason = match open_and_read(session, &address, login.clone(), &events).await {
         Ok(()) => "the master ended the stream".to_owned(),
-        Err(reason) => explained(reason, &address, login.trust.as_ref()).await,
+        Err(reason) => explained(reason, &address, login.shown_trust().as_ref()).await,
     };
     // The actor may be gone: then nobody needs to know.
     let _ = events.send(LinkEvent::Broken(session, address, reason)).await;
@@ -103,6 +111,7 @@ pub(crate) async fn explained(reason: String, address: &str, trust: Option<&Trus
     match mismatch(address, trust, CONNECT_TIMEOUT).await {
         Some(Mismatch::NeedsTls) => "the master speaks TLS: name its CA with --ca".to_owned(),
         Some(Mismatch::Plaintext) => "the master does not speak TLS: leave out --ca".to_owned(),
+        Some(refused @ Mismatch::Refused(_)) => format!("the master {refused}"),
         Some(Mismatch::Untrusted(error)) => format!("the CA is another: {error}"),
         None => reason,
     }

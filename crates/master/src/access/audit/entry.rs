@@ -21,7 +21,8 @@ const MAX_TEXT: usize = 256;
 /// Who makes which call, from where.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct CallOrigin {
-    pub(crate) method: Method,
+    /// `None`: there is no call yet, but a handshake.
+    pub(crate) method: Option<Method>,
     pub(crate) peer: Option<SocketAddr>,
     /// Whether the peer says that it forwards the call for another.
     pub(crate) forwarded: bool,
@@ -41,14 +42,19 @@ impl CallOrigin {
             Some(KnownCaller { caller, proof, .. }) => {
                 (caller.to_string(), caller.role().map(muster_types::Role::as_str), proof.to_string())
             }
-            None => (Caller::Anonymous.to_string(), None, "unknown".to_owned()),
+            None => nobody(),
         };
-        CallOrigin { method, peer, forwarded, caller }
+        CallOrigin { method: Some(method), peer, forwarded, caller }
+    }
+
+    /// The origin of a handshake that comes to nothing.
+    pub(crate) fn of_handshake(peer: Option<SocketAddr>) -> CallOrigin {
+        CallOrigin { method: None, peer, forwarded: false, caller: nobody() }
     }
 
     /// What stands for more origins than are told apart.
-    pub(super) fn of_many(method: Method) -> CallOrigin {
-        CallOrigin::new(method, None, false, None)
+    pub(super) fn of_many(method: Option<Method>) -> CallOrigin {
+        CallOrigin { method, ..CallOrigin::of_handshake(None) }
     }
 
     pub(super) fn without_port(&self) -> CallOrigin {
@@ -67,12 +73,17 @@ impl CallOrigin {
             by,
             peer,
             forwarded: self.forwarded,
-            method: self.method.path().trim_start_matches("/muster.v1."),
+            method: self.method.map_or("handshake", |method| method.path().trim_start_matches("/muster.v1.")),
             verdict,
             reason,
             ..AuditLine::default()
         }
     }
+}
+
+/// Whoever has shown what is not good.
+fn nobody() -> (String, Option<&'static str>, String) {
+    (Caller::Anonymous.to_string(), None, "unknown".to_owned())
 }
 
 /// What the service says of a call: what it is about.
