@@ -169,6 +169,7 @@ impl fmt::Display for CommandFailure {
                     }
                     Mismatch::Plaintext => f.write_str("\n  leave out --ca, or choose another context"),
                     Mismatch::Refused(_) => Ok(()),
+                    Mismatch::Clock(error) => write!(f, ": {error}"),
                     Mismatch::Untrusted(error) => write!(f, ": {error}\n  `muster login` again if its CA was replaced"),
                 }
             }

@@ -7,10 +7,12 @@ pub mod company;
 #[cfg(feature = "company")]
 pub mod issuer_key;
 mod small_disk;
+mod wall_clock;
 #[cfg(feature = "wire")]
 pub mod wire;
 
 pub use small_disk::SmallDisk;
+pub use wall_clock::WallClock;
 
 /// Whether this machine lacks a feature that a test needs. The test fails then, unless the feature
 /// is named in `MUSTER_TEST_WITHOUT` (names separated by commas): so whoever runs the tests knows

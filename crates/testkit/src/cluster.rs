@@ -33,6 +33,10 @@ pub struct Options {
     pub master_args: Vec<String>,
     /// Whether the master serves over TLS.
     pub tls: bool,
+    /// Environment variables of the master.
+    pub master_environment: Vec<(String, String)>,
+    /// Environment variables of every agent.
+    pub worker_environment: Vec<(String, String)>,
     /// Whether the files stay when the cluster ends, for the owner of the temporary folder.
     pub keep_files: bool,
 }
@@ -78,6 +82,8 @@ impl Default for Options {
             worker: WorkerOptions { cores: 4, memory: "8GiB".into(), args: Vec::new(), run_as: Some(own_user()) },
             master_args: timing.map(str::to_owned).to_vec(),
             tls: is_tls_the_default(),
+            master_environment: Vec::new(),
+            worker_environment: Vec::new(),
             keep_files: false,
         }
     }
@@ -166,6 +172,7 @@ impl Cluster {
         if let Some(ca) = &self.ca {
             command.arg("--tls").arg("--pki").arg(ca.pki());
         }
+        command.envs(self.options.master_environment.iter().cloned());
         self.master = Some(Daemon::start(command, &self.dir.path().join("master.log")));
         wait_for_file(&ready, READY);
     }
@@ -230,7 +237,8 @@ impl Cluster {
         self.ca.as_ref().map(TestCa::file)
     }
 
-    fn start_worker_by(&mut self, command: Command, folder: &str) {
+    fn start_worker_by(&mut self, mut command: Command, folder: &str) {
+        command.envs(self.options.worker_environment.iter().cloned());
         let _ = std::fs::remove_file(self.ready_file(folder));
         let daemon = Daemon::start(command, &self.dir.path().join(format!("{folder}.log")));
         self.workers.insert(folder.to_owned(), daemon);

@@ -22,6 +22,9 @@ pub enum Mismatch {
     /// The handshake failed, as a rule because the CA is another.
     #[error("is not trusted")]
     Untrusted(#[source] io::Error),
+    /// The master's certificate holds at another time than this machine's clock tells.
+    #[error("shows a certificate that is not valid now: check this machine's clock, and the master's")]
+    Clock(#[source] io::Error),
     /// The master refuses the certificate that the client shows, for this reason.
     #[error("refuses the certificate that it is shown: {0}")]
     Refused(&'static str),
@@ -45,12 +48,21 @@ async fn find(address: &str, trust: Option<&Trust>, timeout: Duration) -> Option
     match trusted(dial, trust, names::MASTER, host, timeout).await {
         Ok(stream) if trust.shows_certificate() => refusal_in(stream).await.map(Mismatch::Refused),
         Ok(_) | Err(Unfit::Unreachable) => None,
+        Err(Unfit::Untrusted(error)) if is_of_clock(&error) => Some(Mismatch::Clock(error)),
         Err(Unfit::Untrusted(error)) if is_of_certificate(&error) => Some(Mismatch::Untrusted(error)),
         Err(Unfit::Untrusted(error)) => Some(match speaks_tls(address).await? {
             true => Mismatch::Untrusted(error),
             false => Mismatch::Plaintext,
         }),
     }
+}
+
+/// Whether a certificate is not yet, or no longer, valid by this machine's clock.
+fn is_of_clock(error: &io::Error) -> bool {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    let Some(rustls::Error::InvalidCertificate(bad)) = cause else { return false };
+    matches!(bad, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
 }
 
 /// Why there is no connection that is trusted.

@@ -28,9 +28,10 @@ const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// When it is made anew.
 const RENEWAL: Duration = Duration::from_secs(7 * 24 * 3600 * 2 / 3);
 /// How often the wall clock, by which a certificate ends, is looked at: a timer stands still while
-/// the machine sleeps, and the clock may be set. It is far less than the third of a life that is
-/// left at a renewal. A certificate that cannot be made anew is tried again at the next look.
-const LOOK_EVERY: Duration = Duration::from_secs(3600);
+/// the machine sleeps, and the clock may be set, by years where it was wrong at the start. Clients
+/// trust the master again this long after it was set right. A certificate that cannot be made anew
+/// is tried again at the next look.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// The TLS of a master's server.
 #[derive(Debug)]

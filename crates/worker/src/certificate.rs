@@ -207,8 +207,7 @@ impl WorkerCertificate {
         let mut said = String::new();
         loop {
             let now = clock::wall();
-            let due = self.newest.as_ref().map(|newest| renewal_time(newest.begins, newest.expires, self.of_tenth));
-            if let Some(left) = due.map(|due| due.0.saturating_sub(now.0)).filter(|left| *left > 0) {
+            if let Some(left) = self.due().map(|due| due.0.saturating_sub(now.0)).filter(|left| *left > 0) {
                 // The wall clock may be set, or the machine be suspended.
                 tokio::time::sleep(Duration::from_millis(left).min(LOOK_EVERY)).await;
                 continue;
@@ -216,7 +215,14 @@ impl WorkerCertificate {
             let leader = status.view().registered.map(|(leader, _)| leader);
             let asked = self.ask_in_turn(leader.into_iter().chain(masters.iter().cloned())).await;
             match asked {
-                Ok(()) => said.clear(),
+                Ok(()) => {
+                    said.clear();
+                    if self.due().is_some_and(|due| due <= clock::wall()) {
+                        // By the master's clock it is new. Asking on would give the same again.
+                        tracing::warn!("a new certificate is due for renewal already: check this machine's clock");
+                        tokio::time::sleep(spread(RETRY)).await;
+                    }
+                }
                 Err(NotIssued { message: error, .. }) => {
                     let holds = self.newest.as_ref().is_some_and(|newest| newest.expires > now);
                     if error != said {
@@ -227,6 +233,11 @@ impl WorkerCertificate {
                 }
             }
         }
+    }
+
+    /// When the next one is asked for.
+    fn due(&self) -> Option<WallTime> {
+        self.newest.as_ref().map(|newest| renewal_time(newest.begins, newest.expires, self.of_tenth))
     }
 
     /// Asks until a master gives a certificate or refuses to.

@@ -259,9 +259,11 @@ impl Failure {
                  `authorization: Bearer TOKEN`",
             ),
             F::BadCredential { message } => row(Code::Unauthenticated, reason::BAD_CREDENTIAL, message),
-            F::CredentialExpired { credential } => {
-                row(Code::Unauthenticated, reason::CREDENTIAL_EXPIRED, format!("{credential} has expired"))
-            }
+            F::CredentialExpired { credential } => row(
+                Code::Unauthenticated,
+                reason::CREDENTIAL_EXPIRED,
+                format!("{credential} has expired, by this master's clock"),
+            ),
             F::RoleRequired { caller, needed } => {
                 row(Code::PermissionDenied, reason::ROLE_REQUIRED, format!("{caller} may not do this: {needed} may"))
             }

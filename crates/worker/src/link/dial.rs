@@ -112,6 +112,7 @@ pub(crate) async fn explained(reason: String, address: &str, trust: Option<&Trus
         Some(Mismatch::NeedsTls) => "the master speaks TLS: name its CA with --ca".to_owned(),
         Some(Mismatch::Plaintext) => "the master does not speak TLS: leave out --ca".to_owned(),
         Some(refused @ Mismatch::Refused(_)) => format!("the master {refused}"),
+        Some(clock @ Mismatch::Clock(_)) => format!("the master {}", in_one_line(&clock)),
         Some(Mismatch::Untrusted(error)) => format!("the CA is another: {error}"),
         None => reason,
     }

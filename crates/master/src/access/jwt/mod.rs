@@ -86,7 +86,7 @@ pub(super) enum JwtError {
     User,
     #[error("the groups of the JWT make no sense")]
     Groups,
-    #[error("the JWT is not yet valid")]
+    #[error("the JWT is not yet valid: check the clock of this master, and that of its issuer")]
     NotYet,
     #[error("the JWT has expired")]
     Expired,

@@ -1,0 +1,93 @@
+//! Clocks that are wrong by years: of a client, of a worker, and of a master. Each says so, and all
+//! comes back once the clock is right, without a restart.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use muster_proto::v1::worker::State;
+use muster_testenv::WallClock;
+use muster_testkit::{AccessFile, Cluster, Options, eventually, said, wait_for_file};
+
+const BOUND: Duration = Duration::from_secs(60);
+const YEARS: i64 = 20 * 365 * 24 * 3600;
+
+/// The command line as an operator with a clock of its own.
+fn muster(cluster: &Cluster, clock: &WallClock, token: &Path) -> Output {
+    let mut command = Command::new(cluster.binaries().path("muster"));
+    command.args(["--master", cluster.address(), "--ca"]).arg(cluster.ca().expect("it is over TLS"));
+    command.arg("--token-file").arg(token).args(["list", "workers", "-o", "name"]);
+    command.env("XDG_CONFIG_HOME", cluster.dir()).envs(clock.environment()).output().expect("it runs")
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_named_and_all_comes_back_when_it_is_right() {
+    let home = tempfile::tempdir().expect("a directory");
+    let [of_client, of_worker, of_master] = ["client", "worker", "master"].map(|name| {
+        let folder = home.path().join(name);
+        std::fs::create_dir(&folder).expect("a folder can be made");
+        WallClock::new(&folder)
+    });
+    let access = AccessFile::new();
+    let token = home.path().join("token");
+    std::fs::write(&token, access.token("ann", "operator")).expect("written");
+    let mut options = access.asked_for(Options::over_tls());
+    options.master_environment = of_master.environment();
+    options.worker_environment = of_worker.environment();
+    let mut cluster = Cluster::start(options);
+    let ask = |cluster: &Cluster| {
+        let output = muster(cluster, &of_client, &token);
+        (output.status.success(), said(&output))
+    };
+    assert_eq!(ask(&cluster), (true, "w1\n".to_owned()));
+
+    for ahead in [YEARS, -YEARS] {
+        of_client.set(ahead);
+        let (is_done, refused) = ask(&cluster);
+        assert!(!is_done && refused.contains("check this machine's clock"), "{refused}");
+        of_client.set(0);
+        assert_eq!(ask(&cluster), (true, "w1\n".to_owned()));
+    }
+
+    // A stream that stands does not look at the clock; the next one does.
+    let (master_log, worker_log) = (cluster.dir().join("master.log"), cluster.dir().join("w1.log"));
+    let mut told = 0;
+    for ahead in [YEARS, -YEARS] {
+        of_worker.set(ahead);
+        cluster.kill_master();
+        cluster.start_master();
+        let tells = || {
+            let now = std::fs::read_to_string(&worker_log).unwrap_or_default();
+            now.matches("check this machine's clock").count()
+        };
+        eventually("the worker to tell", BOUND, async || (tells() > told).then_some(())).await;
+        of_worker.set(0);
+        is_alive(&cluster, &token, &of_client).await;
+        told = tells();
+    }
+
+    // A master whose clock was wrong at its start has a certificate of that time.
+    for ahead in [YEARS, -YEARS] {
+        of_master.set(ahead);
+        cluster.kill_master();
+        cluster.start_master();
+        let (is_done, refused) = ask(&cluster);
+        assert!(!is_done && refused.contains("and the master's"), "{refused}");
+        of_master.set(0);
+        is_alive(&cluster, &token, &of_client).await;
+    }
+    assert!(!std::fs::read_to_string(&master_log).expect("a log").contains("panicked"));
+    wait_for_file(&cluster.ready_file("w1"), BOUND);
+}
+
+/// Waits until the worker has a stream at the master.
+async fn is_alive(cluster: &Cluster, token: &Path, clock: &WallClock) {
+    let look = async || {
+        let mut command = Command::new(cluster.binaries().path("muster"));
+        command.args(["--master", cluster.address(), "--ca"]).arg(cluster.ca().expect("it is over TLS"));
+        command.arg("--token-file").arg(token).args(["get", "worker", "w1", "-o", "json"]);
+        let output = command.env("XDG_CONFIG_HOME", cluster.dir()).envs(clock.environment()).output().expect("it runs");
+        said(&output).contains(State::Alive.as_str_name()).then_some(())
+    };
+    eventually("the worker to come back", BOUND, look).await;
+}
