@@ -109,6 +109,19 @@ impl Contexts {
         Ok(())
     }
 
+    /// Exchanges the CAs of a context, unless another command has done so meanwhile.
+    pub(crate) fn exchange_ca(&mut self, name: &str, before: &str, ca: String) -> Result<(), CommandFailure> {
+        self.get(name)?;
+        match self.contexts.get_mut(name) {
+            Some(context) if context.ca == before => context.ca = ca,
+            _ => {
+                let text = format!("the context {name} was changed meanwhile; do it again if that is meant");
+                return Err(CommandFailure::State(text));
+            }
+        }
+        Ok(())
+    }
+
     /// The chosen one, if it has one of these addresses, else the first that does.
     fn at(&self, masters: &str) -> Option<&ClusterContext> {
         let chosen = self.current.iter().filter_map(|name| self.contexts.get(name));

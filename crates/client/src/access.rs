@@ -20,6 +20,12 @@ impl Client {
         self.call("GetCaller", v1::GetCallerRequest {}, send).await
     }
 
+    /// The CAs of the cluster, as PEM.
+    pub async fn trust_bundle(&self) -> Result<String, CallError> {
+        let send = |channel, request| async move { access(channel).get_trust_bundle(request).await };
+        Ok(self.call("GetTrustBundle", v1::GetTrustBundleRequest {}, send).await?.ca_certificates)
+    }
+
     /// Makes a token. Its id makes it harmless to repeat.
     pub async fn create_token(&self, request: v1::CreateTokenRequest) -> Result<v1::Token, CallError> {
         let send = |channel, request| async move { access(channel).create_token(request).await };

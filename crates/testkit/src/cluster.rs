@@ -216,14 +216,26 @@ impl Cluster {
         self.wait_ready(folder);
     }
 
+    /// Starts an agent that is told nothing of the CA but what a token says, without waiting.
+    pub fn start_worker_without_ca(&mut self, folder: &str, args: &[&str]) {
+        let mut command = Command::new(self.binaries.path("muster-worker"));
+        self.add_common_worker_args(&mut command, folder, folder);
+        command.args(args);
+        self.start_worker_by(command, folder);
+    }
+
     fn add_worker_args(&self, command: &mut Command, folder: &str, name: &str) {
+        self.add_common_worker_args(command, folder, name);
+        if let Some(ca) = &self.ca {
+            command.arg("--ca").arg(ca.file());
+        }
+    }
+
+    fn add_common_worker_args(&self, command: &mut Command, folder: &str, name: &str) {
         command.args(["--master", &self.address, "--name", name, "--listen", "127.0.0.1:0", "--host", "127.0.0.1"]);
         command.arg("--state-dir").arg(self.worker_state(folder));
         command.arg("--address-file").arg(self.ready_file(folder));
         command.args(["--cores", &self.options.worker.cores.to_string(), "--memory", &self.options.worker.memory]);
-        if let Some(ca) = &self.ca {
-            command.arg("--ca").arg(ca.file());
-        }
         // The servers of tests are on this machine.
         command.args(["--artifact-allow", "127.0.0.0/8"]);
         if let Some(user) = &self.options.worker.run_as {

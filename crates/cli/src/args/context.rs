@@ -12,14 +12,20 @@ remembered in ~/.config/muster/contexts.toml (below XDG_CONFIG_HOME where that i
 Examples:
   muster login 10.0.0.1:7077 --ca-digest sha256:4f0c…
   muster login master.example:7077 --ca ca.crt --context production
-  muster login master.example:7077 --client-cert ann.crt --client-key ann.key")]
+  muster login master.example:7077 --client-cert ann.crt --client-key ann.key
+  muster login --refresh --context production")]
 pub(crate) struct LoginArgs {
     /// Addresses of masters, HOST:PORT joined by commas.
-    #[arg(value_name = "ADDRESSES")]
-    pub(crate) masters: String,
+    #[arg(value_name = "ADDRESSES", required_unless_present = "refresh")]
+    pub(crate) masters: Option<String>,
     /// Digest of the cluster's CA, sha256:HEX. Nothing is said to a master that has another.
     #[arg(long, value_name = "DIGEST")]
     pub(crate) ca_digest: Option<KeyDigest>,
+    /// Ask the masters of a context, which are trusted by its CAs still, which CAs the cluster has
+    /// now, and remember those: after a first step of `muster-master rotate-ca`. Everything else of
+    /// the context stays.
+    #[arg(long, conflicts_with_all = ["masters", "ca_digest"])]
+    pub(crate) refresh: bool,
 }
 
 /// What to do with contexts.

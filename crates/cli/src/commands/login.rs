@@ -16,7 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Remembers a cluster, once a master of it has answered under its CA.
 pub(super) async fn login(connection: &ConnectionArgs, args: LoginArgs) -> Result<(), CommandFailure> {
-    let masters: MasterAddresses = args.masters.parse().map_err(|_| CommandFailure::Masters(args.masters.clone()))?;
+    // The arguments see to it that there are addresses.
+    let Some(masters) = args.masters.filter(|_| !args.refresh) else { return refresh(connection).await };
+    let masters: MasterAddresses = masters.parse().map_err(|_| CommandFailure::Masters(masters.clone()))?;
     let is_unnamed = args.ca_digest.is_none() && connection.ca().is_none();
     let ca = match (args.ca_digest, connection.ca()) {
         (Some(digest), _) => ca_of(&masters, digest).await?,
@@ -57,6 +59,28 @@ pub(super) async fn login(connection: &ConnectionArgs, args: LoginArgs) -> Resul
     let context = ClusterContext { masters: masters.to_string(), ca, token: remembered, client_cert, client_key };
     let path = Contexts::change(|contexts| contexts.remember(name.clone(), is_given, context))?;
     put(&format!("commands go to {name} at {masters} now ({})\n", path.display()))
+}
+
+/// Learns the CAs of a context's cluster anew, over a connection that its present ones vouch for.
+async fn refresh(connection: &ConnectionArgs) -> Result<(), CommandFailure> {
+    let contexts = Contexts::load()?;
+    let name = connection.context().or(contexts.current.clone());
+    let name = name.ok_or_else(|| CommandFailure::Usage("no context is chosen; give --context".to_owned()))?;
+    let context = contexts.get(&name)?;
+    if context.ca == MACHINE {
+        return put(&format!("{name} is trusted by the CAs of this machine, which are read at each command\n"));
+    }
+    let target = Target { masters: context.masters.clone(), trust: Some(trust_of(&context.ca)?), token: None };
+    let client = MasterClient::new(&target)?;
+    let ca = client.ask(client.client().trust_bundle()).await?;
+    // What makes no sense would lock this person out.
+    trust_of(&ca)?;
+    let before = context.ca.clone();
+    if ca == before {
+        return put(&format!("the CAs of {name} are the same as before\n"));
+    }
+    let path = Contexts::change(|contexts| contexts.exchange_ca(&name, &before, ca))?;
+    put(&format!("the CAs of {name} have changed, and are remembered ({})\n", path.display()))
 }
 
 /// Names are shown as they are, so they hold nothing that a terminal would obey.

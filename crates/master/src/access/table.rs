@@ -41,9 +41,9 @@ fn rule(method: Method) -> Rule {
         M::MasterSubmitDriver | M::MasterKillDriver | M::MasterKillApplication | M::MasterReadLog => {
             Rule::Users(Role::Submitter)
         }
-        // What a caller is taken for is no secret, and its handler decides on a certificate, by the
-        // key.
-        M::AccessGetCaller | M::AccessIssueWorkerCertificate => Rule::Anyone,
+        // What a caller is taken for is no secret, nor is a CA, and its handler decides on a
+        // certificate, by the key.
+        M::AccessGetCaller | M::AccessGetTrustBundle | M::AccessIssueWorkerCertificate => Rule::Anyone,
         // A worker drains itself before its machine stops, waits until it is empty, and takes work
         // again after that.
         M::MasterGetWorker => Rule::UsersAndWorkers(Role::Viewer),
@@ -138,6 +138,7 @@ HealthCheck ausvoxwjt
 HealthList ausvoxwjt
 HealthWatch ausvoxwjt
 AccessGetCaller ausvoxwjt
+AccessGetTrustBundle ausvoxwjt
 AccessIssueWorkerCertificate ausvoxwjt
 AccessCreateToken ----ox---
 AccessListTokens ----ox---

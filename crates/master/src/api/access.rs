@@ -32,6 +32,13 @@ impl AccessApi {
         AccessApi { slot, tls, access }
     }
 
+    fn authority(&self) -> Result<Arc<Authority>, Failure> {
+        self.tls.as_ref().map(|tls| tls.authority()).ok_or_else(|| {
+            let message = "it does not speak TLS, so there are no certificates".to_owned();
+            Failure::WrongState { subject: "this master".to_owned(), message }
+        })
+    }
+
     fn issue(
         &self,
         leading: &LeaderContext,
@@ -40,10 +47,7 @@ impl AccessApi {
     ) -> Result<v1::IssueWorkerCertificateResponse, Failure> {
         let validate::IssueWorkerCertificate { worker, certificate_request } =
             validate::issue_worker_certificate(wire)?;
-        let Some(authority) = self.tls.as_ref().map(|tls| tls.authority()) else {
-            let message = "it does not speak TLS, so there are no certificates".to_owned();
-            return Err(Failure::WrongState { subject: "this master".to_owned(), message });
-        };
+        let authority = self.authority()?;
         let proves_none = |error: TlsError| {
             tracing::debug!(%worker, error = crate::error_line(&error), "no certificate");
             FieldViolations::of("certificate_request", "is none, or its signature does not prove its key")
@@ -79,6 +83,14 @@ impl AccessService for AccessApi {
         // A leader's table is the newest.
         let leading = self.slot.leading()?;
         Ok(Response::new(leading.answered(show(&caller_of(request.extensions())))?))
+    }
+
+    async fn get_trust_bundle(
+        &self,
+        _request: Request<v1::GetTrustBundleRequest>,
+    ) -> Result<Response<v1::GetTrustBundleResponse>, Status> {
+        let ca_certificates = self.authority()?.pem().to_owned();
+        Ok(Response::new(v1::GetTrustBundleResponse { ca_certificates }))
     }
 
     async fn issue_worker_certificate(

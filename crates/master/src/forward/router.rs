@@ -66,13 +66,14 @@ impl Router {
 
     /// Whether only the leader answers calls of this path.
     pub(super) fn concerns(path: &str) -> bool {
-        let Some(method) = path.strip_prefix("/muster.v1.MasterService/") else {
-            return ["/muster.v1.ApplicationService/", "/muster.v1.AccessService/"]
-                .iter()
-                .any(|of| path.starts_with(of));
-        };
         // Every master answers these from its own state.
-        !matches!(method, "WatchLeader" | "Backup")
+        const OWN: [&str; 3] = [
+            "/muster.v1.MasterService/WatchLeader",
+            "/muster.v1.MasterService/Backup",
+            "/muster.v1.AccessService/GetTrustBundle",
+        ];
+        let services = ["/muster.v1.MasterService/", "/muster.v1.ApplicationService/", "/muster.v1.AccessService/"];
+        services.iter().any(|of| path.starts_with(of)) && !OWN.contains(&path)
     }
 
     /// Whether a call of this path may be repeated, whatever became of the first try.

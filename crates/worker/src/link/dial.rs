@@ -113,7 +113,10 @@ pub(crate) async fn explained(reason: String, address: &str, trust: Option<&Trus
         Some(Mismatch::Plaintext) => "the master does not speak TLS: leave out --ca".to_owned(),
         Some(refused @ Mismatch::Refused(_)) => format!("the master {refused}"),
         Some(clock @ Mismatch::Clock(_)) => format!("the master {}", in_one_line(&clock)),
-        Some(Mismatch::Untrusted(error)) => format!("the CA is another: {error}"),
+        Some(Mismatch::Untrusted(error)) => format!(
+            "the CA is another: {error}; where it was exchanged, start this worker anew with a token of `muster token \
+             create --worker`, or give its new file to --ca or to `muster-worker join --ca FILE`"
+        ),
         None => reason,
     }
 }
