@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_types::{
     ApplicationId, ApplicationSpec, ApplicationUid, AttemptKey, DriverId, DriverSpec, ExecutorId, ExecutorProfile,
     Hello, KilledBy, Principal, ProfileId, Report, RequestId, Role, Session, TokenDigest, TokenGrant, TokenId,
-    TraceContext, WorkerUid,
+    TraceContext, WallTime, WorkerUid,
 };
 
 /// A caller that waits for an answer. The master numbers callers; the core only passes the number
@@ -258,6 +258,18 @@ pub struct TokenSpec {
     pub grant: TokenGrant,
     /// How long it is good for; `None`: until it is revoked.
     pub ttl: Option<Duration>,
+    /// The token of its user with which it is made, and when that ends; `None`: by an admin, or for
+    /// workers.
+    pub parent: Option<ParentToken>,
+}
+
+/// The token with which a user makes another of its own, which is good no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParentToken {
+    /// Its id.
+    pub id: TokenId,
+    /// When it expires; `None`: never.
+    pub expires: Option<WallTime>,
 }
 
 /// The target of one profile.

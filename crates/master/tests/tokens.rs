@@ -143,7 +143,8 @@ async fn an_operator_makes_tokens_of_workers_alone() {
     let users = create(&leader, &file, viewer(), None).await;
     let mut access = access(&leader).await;
     let token = FreshToken::random().unwrap();
-    let refused = access.create_token(signed(file.operator.expose(), request(&token, viewer()))).await.unwrap_err();
+    let others = request(&token, viewer());
+    let refused = access.create_token(signed(file.operator.expose(), others)).await.unwrap_err();
     assert_failure(&refused, Code::PermissionDenied, "ROLE_REQUIRED");
     let refused = access.revoke_token(signed(file.operator.expose(), revoke(&users))).await.unwrap_err();
     assert_failure(&refused, Code::PermissionDenied, "ROLE_REQUIRED");
@@ -215,4 +216,109 @@ async fn a_restart_keeps_tokens_and_revocations() {
     let refused = caller(&master, &gone.bearer).await.unwrap_err();
     assert_failure(&refused, Code::Unauthenticated, "BAD_CREDENTIAL");
     master.stop().await.unwrap();
+}
+
+/// Asks for a token as somebody, of a name and a role.
+async fn ask(master: &Master, by: &Secret, holder: &str, role: Role, ttl: Option<i64>) -> Result<FreshToken, Status> {
+    let token = FreshToken::random().unwrap();
+    let ttl = ttl.map(|seconds| prost_types::Duration { seconds, nanos: 0 });
+    let grant = Grant::Role(v1::Role::from(role).into());
+    let wanted = v1::CreateTokenRequest { ttl, holder: holder.to_owned(), ..request(&token, grant) };
+    access(master).await.create_token(signed(by.expose(), wanted)).await.map(|_| token)
+}
+
+async fn listed(master: &Master, by: &Secret) -> Vec<v1::Token> {
+    let wanted = v1::ListTokensRequest::default();
+    access(master).await.list_tokens(signed(by.expose(), wanted)).await.unwrap().into_inner().tokens
+}
+
+/// Every role a user has × every role it wants for a token of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_makes_tokens_of_its_own_name_and_of_no_higher_role() {
+    let file = AccessFile::new();
+    let (leader, standby, _control) = leader_and_standby(&file.flags()).await;
+    for role in Role::ALL {
+        let first = ask(&leader, &file.admin, "bob", role, Some(3600)).await.unwrap();
+        for wanted in Role::ALL {
+            let made = ask(&standby, &first.bearer, "bob", wanted, None).await;
+            let others = ask(&standby, &first.bearer, "ann", wanted, None).await;
+            assert_eq!(made.is_ok(), wanted <= role, "{role} makes {wanted}");
+            assert_eq!(others.is_ok(), role == Role::Admin, "{role} makes another's {wanted}");
+            for refused in [made.as_ref().err(), others.as_ref().err()].into_iter().flatten() {
+                assert_failure(refused, Code::PermissionDenied, "ROLE_REQUIRED");
+            }
+            // What an admin makes is for whomever it likes, and does not hang on the admin's token.
+            let Some(child) = made.ok().filter(|_| role < Role::Admin) else { continue };
+            assert_eq!(caller(&leader, &child.bearer).await.unwrap(), "bob");
+            let all = listed(&leader, &file.operator).await;
+            let by_id = |token: &FreshToken| all.iter().find(|shown| shown.token_id == token.id.to_string()).unwrap();
+            let (shown, parent) = (by_id(&child), by_id(&first));
+            assert_eq!((&shown.parent_id, &shown.expire_time), (&parent.token_id, &parent.expire_time));
+            // It makes no further ones, and takes none away but itself.
+            let refused = ask(&leader, &child.bearer, "bob", Role::Viewer, None).await.unwrap_err();
+            assert_failure(&refused, Code::PermissionDenied, "ROLE_REQUIRED");
+            let refused = access(&leader).await.revoke_token(signed(child.bearer.expose(), revoke(&first))).await;
+            assert_failure(&refused.unwrap_err(), Code::PermissionDenied, "ROLE_REQUIRED");
+            if wanted == Role::Viewer {
+                access(&leader).await.revoke_token(signed(child.bearer.expose(), revoke(&child))).await.unwrap();
+                assert_failure(
+                    &caller(&leader, &child.bearer).await.unwrap_err(),
+                    Code::Unauthenticated,
+                    "BAD_CREDENTIAL",
+                );
+            }
+        }
+    }
+    let bob = ask(&leader, &file.admin, "bob", Role::Submitter, None).await.unwrap();
+    let seen = listed(&leader, &bob.bearer).await;
+    assert!(seen.len() > 4 && seen.iter().all(|token| token.holder == "bob"), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_user_makes_ends_with_the_token_that_it_was_made_with() {
+    let file = AccessFile::new();
+    let (leader, standby, _control) = leader_and_standby(&file.flags()).await;
+    let first = ask(&leader, &file.admin, "bob", Role::Viewer, Some(3600)).await.unwrap();
+    let shorter = ask(&leader, &first.bearer, "bob", Role::Viewer, Some(60)).await.unwrap();
+    let longer = ask(&leader, &first.bearer, "bob", Role::Viewer, Some(7200)).await.unwrap();
+    let all = listed(&leader, &file.admin).await;
+    let end = |token: &FreshToken| {
+        let shown = all.iter().find(|shown| shown.token_id == token.id.to_string()).unwrap();
+        shown.expire_time.unwrap().seconds
+    };
+    assert!(end(&shorter) < end(&first) && end(&longer) == end(&first));
+
+    // There is a bound, and what has ended has no place.
+    for _ in 2..20 {
+        ask(&leader, &first.bearer, "bob", Role::Viewer, None).await.unwrap();
+    }
+    let refused = ask(&leader, &first.bearer, "bob", Role::Viewer, None).await.unwrap_err();
+    assert_failure(&refused, Code::FailedPrecondition, "WRONG_STATE");
+    access(&leader).await.revoke_token(signed(first.bearer.expose(), revoke(&shorter))).await.unwrap();
+    ask(&leader, &first.bearer, "bob", Role::Viewer, None).await.unwrap();
+
+    let mut streams = Vec::new();
+    for master in [&leader, &standby] {
+        let watch = signed(longer.bearer.expose(), v1::WatchEventsRequest::default());
+        streams.push(master.client().await.watch_events(watch).await.unwrap().into_inner());
+    }
+    access(&leader).await.revoke_token(signed(file.admin.expose(), revoke(&first))).await.unwrap();
+    for stream in streams {
+        assert_failure(&failure_of(stream).await, Code::Unauthenticated, "BAD_CREDENTIAL");
+    }
+    for master in [&leader, &standby] {
+        let refused = caller(master, &longer.bearer).await.unwrap_err();
+        assert_failure(&refused, Code::Unauthenticated, "BAD_CREDENTIAL");
+    }
+
+    // The same where the first is one of the access file, and is taken out of it.
+    let path = file.dir.path().join("access.toml");
+    let before = std::fs::read_to_string(&path).unwrap();
+    let carl = add_token(&path, "carl", TokenGrant::User(Role::Viewer), None).unwrap();
+    eventually("the token is known", async || caller(&leader, &carl).await.ok()).await;
+    let child = ask(&leader, &carl, "carl", Role::Viewer, None).await.unwrap();
+    assert_eq!(caller(&leader, &child.bearer).await.unwrap(), "carl");
+    std::fs::write(&path, before).unwrap();
+    let refused = eventually("it is good no longer", async || caller(&leader, &child.bearer).await.err()).await;
+    assert_failure(&refused, Code::Unauthenticated, "BAD_CREDENTIAL");
 }

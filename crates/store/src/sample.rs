@@ -375,6 +375,7 @@ impl Sample {
             expires: self.maybe(Sample::wall),
             created_by: self.text(),
             revoked: self.maybe(Sample::wall),
+            parent: self.maybe(Sample::token_id),
         })
     }
 

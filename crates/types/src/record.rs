@@ -288,6 +288,8 @@ pub struct TokenRecord {
     pub created_by: String,
     /// When it was revoked.
     pub revoked: Option<WallTime>,
+    /// The token that its user made it with: it is good no longer than that one.
+    pub parent: Option<TokenId>,
 }
 
 impl TokenRecord {

@@ -36,7 +36,8 @@ pub(crate) enum TokenSubcommand {
 The token alone is printed on standard output: TOKEN=$(muster token create ...). It is shown this once.
 
 Over TLS, a token for workers holds the digest of the cluster's CA, too, so a worker needs nothing else to know its masters. Tokens of users are for \
-admins to make, those of workers for operators, too.")]
+admins to make, those of workers for operators, too. Everybody who has logged in with a token makes tokens of its own name, for its programs: of no higher role, good no longer than \
+the one that it has logged in with, and worthless with it.")]
 pub(crate) struct CreateTokenArgs {
     /// The user, or a name for the worker or workers that join with it.
     #[arg(long)]

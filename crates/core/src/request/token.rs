@@ -13,6 +13,13 @@ use crate::{Answer, CallId, Rejection, TokenSpec};
 /// to join with one of its own, and a few megabytes.
 pub const MAX_TOKENS: usize = 10_000;
 
+/// The most tokens that a user has made for itself, and that have not ended: one for each of its
+/// programs.
+const MAX_OWN_TOKENS: usize = 20;
+
+/// The most that all users have made for themselves, so that admins and workers always have room.
+const MAX_OWN_TOKENS_OF_ALL: usize = MAX_TOKENS / 2;
+
 /// Most tokens removed by one tick; the next tick removes more.
 const PER_TICK: usize = 1024;
 /// How long after a tick the next one may be.
@@ -35,11 +42,29 @@ impl Core {
             let message = format!("{MAX_TOKENS} of them are kept, and none has ended: revoke some");
             return self.reply(call, Err(Rejection::WrongState { subject: "tokens".to_owned(), message }));
         }
-        let TokenSpec { id, name, digest, grant, ttl } = new;
+        if new.parent.is_some()
+            && let Some(message) = self.too_many_own_tokens(&new.name, now)
+        {
+            return self.reply(call, Err(Rejection::WrongState { subject: "tokens".to_owned(), message }));
+        }
+        let expires = new.expires(now);
+        let TokenSpec { id, name, digest, grant, ttl: _, parent } = new;
+        let parent = parent.map(|parent| parent.id);
         let message = format!("made by {by}, for {}", grant.as_str());
-        let expires = ttl.map(|ttl| now + ttl);
-        let record = TokenRecord { id, name, digest, grant, created: now, expires, created_by: by, revoked: None };
+        let record =
+            TokenRecord { id, name, digest, grant, created: now, expires, created_by: by, revoked: None, parent };
         self.put_token(ctx, call, record, message);
+    }
+
+    /// Why a user may make no further token for itself.
+    fn too_many_own_tokens(&self, name: &str, now: WallTime) -> Option<String> {
+        let made = || self.tokens.iter().filter(|token| token.parent.is_some());
+        let stands = |token: &&Arc<TokenRecord>| token.ends().is_none_or(|end| end > now);
+        if made().filter(stands).filter(|token| token.name == name).count() >= MAX_OWN_TOKENS {
+            return Some(format!("{name} has made {MAX_OWN_TOKENS} for itself, and none has ended: revoke some"));
+        }
+        (made().count() >= MAX_OWN_TOKENS_OF_ALL)
+            .then(|| format!("{MAX_OWN_TOKENS_OF_ALL} are kept that users have made for themselves"))
     }
 
     /// A second revocation changes nothing, as long as the token is kept.
@@ -103,9 +128,15 @@ impl Core {
 impl TokenSpec {
     /// Whether a record is what this request made.
     fn made(&self, record: &TokenRecord) -> bool {
-        let expires = self.ttl.map(|ttl| record.created + ttl);
-        (self.id, &self.name, self.digest, self.grant, expires)
-            == (record.id, &record.name, record.digest, record.grant, record.expires)
+        let parent = self.parent.map(|parent| parent.id);
+        (self.id, &self.name, self.digest, self.grant, self.expires(record.created), parent)
+            == (record.id, &record.name, record.digest, record.grant, record.expires, record.parent)
+    }
+
+    /// When it expires if it is made now: not after its parent.
+    fn expires(&self, now: WallTime) -> Option<WallTime> {
+        let parents = self.parent.and_then(|parent| parent.expires);
+        self.ttl.map(|ttl| now + ttl).into_iter().chain(parents).min()
     }
 }
 
@@ -127,6 +158,7 @@ mod tests {
             expires: Some(WallTime(2)),
             created_by: "bob".to_owned(),
             revoked: None,
+            parent: None,
         });
         let mut follower = Follower::new(Config::default());
         follower.follow(Write::PutToken(record.clone()));

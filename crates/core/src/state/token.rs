@@ -33,6 +33,10 @@ impl Tokens {
         self.by_id.get(&id)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<TokenRecord>> {
+        self.by_id.values()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }

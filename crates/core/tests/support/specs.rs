@@ -178,5 +178,6 @@ pub fn token(words: &Words, number: &str) -> TokenSpec {
         digest: TokenDigest::new([u8::try_from(words.number("secret", 1)).unwrap(); 32]),
         grant: grant.parse().unwrap(),
         ttl: words.keys.get("ttl").map(|text| length(text)),
+        parent: None,
     }
 }

@@ -179,6 +179,11 @@ where
         let is_audited = access.audit.is_about(method);
         // Most calls are reads, which have no line.
         let origin = (is_audited || is_stream).then(|| origin_of(&request, method, Some(&known)));
+        if matches!(method, Method::AccessCreateToken | Method::AccessRevokeToken | Method::AccessListTokens)
+            && let Some(token) = known.token()
+        {
+            request.extensions_mut().insert(token);
+        }
         request.extensions_mut().insert(known.caller);
         // The clone is not known to be ready; the one that was asked is.
         let clone = self.inner.clone();

@@ -91,6 +91,16 @@ struct KnownToken {
     grant: TokenGrant,
     expires: Option<WallTime>,
     revoked: bool,
+    /// The token that its user made it with.
+    parent: Option<TokenId>,
+}
+
+/// The token that a call shows, for calls about tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ShownToken {
+    pub(crate) id: TokenId,
+    /// When it expires.
+    pub(crate) expires: Option<WallTime>,
 }
 
 /// A caller, and by what it is known.
@@ -122,6 +132,14 @@ pub(super) enum CallerProof {
 }
 
 impl KnownCaller {
+    /// The token that it shows.
+    fn token(&self) -> Option<ShownToken> {
+        match self.proof {
+            CallerProof::Token(id) => Some(ShownToken { id, expires: self.expires }),
+            _ => None,
+        }
+    }
+
     /// Whether its role is bound to it, not part of what it has shown.
     fn has_bound_role(&self) -> bool {
         match self.proof {
@@ -322,6 +340,14 @@ impl AccessControl {
                 if entry.expires.is_some_and(|expires| expires <= clock::wall()) {
                     return Err(Failure::CredentialExpired { credential: format!("token {id}") });
                 }
+                if let Some(parent) = entry.parent {
+                    // Its end is no later than its parent's, which may be revoked or taken away.
+                    match self.known_token(credentials, parent) {
+                        Some(parent) if !parent.revoked => {}
+                        None if !self.leads() => return Ok(CredentialCheck::ForLeader),
+                        Some(_) | None => return Err(unknown()),
+                    }
+                }
                 let name = entry.name;
                 let caller = match entry.grant {
                     TokenGrant::User(role) => Caller::User { name, role },
@@ -446,11 +472,12 @@ impl AccessControl {
     /// A token of the access file, else of the store, as far as this master follows it.
     fn known_token(&self, credentials: &Credentials, id: TokenId) -> Option<KnownToken> {
         if let Some(TokenEntry { digest, name, grant, expires }) = credentials.table.load().tokens.get(&id).cloned() {
-            return Some(KnownToken { digest, name, grant, expires, revoked: false });
+            return Some(KnownToken { digest, name, grant, expires, revoked: false, parent: None });
         }
         let record = self.slot.access().token(id)?;
-        let TokenRecord { digest, grant, expires, .. } = *record;
-        Some(KnownToken { digest, name: record.name.clone(), grant, expires, revoked: record.revoked.is_some() })
+        let TokenRecord { digest, grant, expires, parent, .. } = *record;
+        let revoked = record.revoked.is_some();
+        Some(KnownToken { digest, name: record.name.clone(), grant, expires, revoked, parent })
     }
 
     fn leads(&self) -> bool {

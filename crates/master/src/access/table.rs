@@ -48,11 +48,10 @@ fn rule(method: Method) -> Rule {
         // again after that.
         M::MasterGetWorker => Rule::UsersAndWorkers(Role::Viewer),
         M::MasterDrainWorker | M::MasterUndrainWorker => Rule::UsersAndWorkers(Role::Operator),
-        // Tokens of users are for admins, which their handlers check.
-        M::AccessCreateToken
-        | M::AccessListTokens
-        | M::AccessRevokeToken
-        | M::MasterForgetWorker
+        // Its own tokens are for each user, those of workers for operators, and the rest for admins,
+        // which their handlers check.
+        M::AccessCreateToken | M::AccessListTokens | M::AccessRevokeToken => Rule::Users(Role::Viewer),
+        M::MasterForgetWorker
         | M::MasterRevokeWorker
         | M::MasterForgetAttempt
         | M::MasterEndQuarantined
@@ -140,9 +139,9 @@ HealthWatch ausvoxwjt
 AccessGetCaller ausvoxwjt
 AccessGetTrustBundle ausvoxwjt
 AccessIssueWorkerCertificate ausvoxwjt
-AccessCreateToken ----ox---
-AccessListTokens ----ox---
-AccessRevokeToken ----ox---
+AccessCreateToken --svox---
+AccessListTokens --svox---
+AccessRevokeToken --svox---
 AccessBindRole -----x---
 AccessUnbindRole -----x---
 AccessListRoleBindings -----x---

@@ -106,8 +106,9 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::CreateTokenRequest>,
     ) -> Result<Response<v1::CreateTokenResponse>, Status> {
+        let shown = request.extensions().get().copied();
         let (call, wire) = AuditedCall::of(request);
-        let token = tokens::create(&*self.slot.leading()?, &call.caller, wire).await?;
+        let token = tokens::create(&*self.slot.leading()?, &call.caller, shown, wire).await?;
         Ok(Response::new(v1::CreateTokenResponse { token: Some(token) }))
     }
 
@@ -115,15 +116,17 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::ListTokensRequest>,
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
-        Ok(Response::new(tokens::list(&*self.slot.leading()?, &request.into_inner())?))
+        let caller = caller_of(request.extensions());
+        Ok(Response::new(tokens::list(&*self.slot.leading()?, &caller, &request.into_inner())?))
     }
 
     async fn revoke_token(
         &self,
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
+        let shown = request.extensions().get().copied();
         let (call, wire) = AuditedCall::of(request);
-        let token = tokens::revoke(&*self.slot.leading()?, &call.caller, &wire).await?;
+        let token = tokens::revoke(&*self.slot.leading()?, &call.caller, shown, &wire).await?;
         Ok(Response::new(v1::RevokeTokenResponse { token: Some(token) }))
     }
 

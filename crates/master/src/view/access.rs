@@ -42,10 +42,12 @@ impl StoredAccess {
         self.0.borrow().tokens.get(&id).cloned()
     }
 
-    /// Those behind an id, or the first ones; at most so many.
-    pub(crate) fn page(&self, after: Option<TokenId>, size: usize) -> Vec<Arc<TokenRecord>> {
+    /// Those behind an id, or the first ones, of this name if there is one; at most so many.
+    pub(crate) fn page(&self, after: Option<TokenId>, size: usize, name: Option<&str>) -> Vec<Arc<TokenRecord>> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.0.borrow().tokens.range((start, Bound::Unbounded)).take(size).map(|(_, record)| record.clone()).collect()
+        let stored = self.0.borrow();
+        let behind = stored.tokens.range((start, Bound::Unbounded)).map(|(_, record)| record);
+        behind.filter(|record| name.is_none_or(|name| record.name == name)).take(size).cloned().collect()
     }
 
     /// The roles of users and groups.
@@ -75,6 +77,7 @@ mod tests {
             expires: None,
             created_by: "ann".to_owned(),
             revoked: None,
+            parent: None,
         })
     }
 
@@ -87,11 +90,11 @@ mod tests {
         }
         assert!(changes.has_changed().unwrap());
         changes.mark_unchanged();
-        let first = tokens.page(None, 2);
+        let first = tokens.page(None, 2, None);
         assert_eq!(first, [token(1), token(2)]);
         tokens.remove_token(first[1].id);
         assert!(changes.has_changed().unwrap());
-        assert_eq!(tokens.page(Some(first[1].id), 2), [token(3)]);
+        assert_eq!(tokens.page(Some(first[1].id), 2, Some("lab")), [token(3)]);
         assert_eq!((tokens.token(first[1].id), tokens.token(first[0].id)), (None, Some(token(1))));
     }
 }

@@ -24,6 +24,7 @@ impl Stored for TokenRecord {
             expires: self.expires.map(|time| time.0),
             created_by: self.created_by.clone(),
             revoked: self.revoked.map(|time| time.0),
+            parent: self.parent.map(|parent| parent.to_bytes().to_vec()).unwrap_or_default(),
         }
     }
 
@@ -41,6 +42,10 @@ impl Stored for TokenRecord {
             expires: message.expires.map(WallTime),
             created_by: message.created_by,
             revoked: message.revoked.map(WallTime),
+            parent: match message.parent.as_slice() {
+                [] => None,
+                parent => Some(required(TokenId::from_slice(parent), "parent")?),
+            },
         })
     }
 }
