@@ -23,7 +23,8 @@ pub struct ConnectOptions {
     pub trust: Option<Trust>,
     /// The credential that is sent with each call. It is left out in the clear over a network.
     pub token: Option<BearerToken>,
-    /// The span that calls are made for: it is sent with each, and what they start goes on below it.
+    /// The span that calls are made for: it is sent with each, and what they start goes on below
+    /// it.
     pub trace: Option<TraceContext>,
 }
 

@@ -10,6 +10,7 @@ use muster_proto::LeaderWelcome;
 use muster_proto::errors::Failure;
 use muster_proto::tokens::ResumeToken;
 use muster_store::{Deadline, LeaderWatch};
+use muster_traces::Traces;
 use muster_types::{ClusterRecord, Commit, Epoch, QuarantinedRecord, Time, WallTime};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -35,6 +36,7 @@ pub(crate) struct LeaderContext {
     /// The same, by the clock that deadlines have.
     pub won: Time,
     pub metrics: Arc<MasterMetrics>,
+    pub traces: Traces,
     /// The address at which this leader is reached.
     pub address: String,
     /// The kind of store: `memory`, `embedded` or `etcd`.

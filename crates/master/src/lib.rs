@@ -3,7 +3,7 @@
 //! A call is validated (`api`), queued, decided by the core and committed (`commit`). After the
 //! commit, and never before, it is answered, shown to readers (`view`), published to watchers
 //! (`events`, `sessions`) and sent to workers (`link`). Roles (`roles`) own all of this while this
-//! master leads; `run` joins them. `metrics` counts what they do.
+//! master leads; `run` joins them. `metrics` counts what they do, and `traced` makes spans of it.
 
 mod access;
 mod api;
@@ -24,6 +24,7 @@ mod run;
 mod serve;
 mod sessions;
 mod stop;
+mod traced;
 mod view;
 
 pub use access::{

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use muster_proto::server::{HttpPort, KnownHosts};
 use muster_store::{Candidacy, Candidate, NewCluster, OpenError};
 use muster_tls::{Authority, ClientTrust, OwnCertificate, ServerTls, TlsError, connections};
+use muster_traces::{Traces, TracesError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -52,6 +53,9 @@ pub enum RunError {
     /// There is no TLS.
     #[error("cannot serve over TLS")]
     Tls(#[source] TlsError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(OpenError),
@@ -103,6 +107,7 @@ where
     let trust = tls.as_ref().map(|tls| tls.trust().showing(tls.certificate()));
     let reporter = HealthReporter::new();
     let health = Health::new(reporter.clone()).await;
+    let traces = Traces::open(&settings.otlp, "muster-master", address.clone())?;
     let (slot, metrics) = (Arc::new(LeaderSlot::default()), Arc::new(MasterMetrics::default()));
     // Apart from the roles, as a role may load for long. It ends with this set.
     let mut http = JoinSet::new();
@@ -142,14 +147,15 @@ where
     });
     let incoming = connections(listener, acceptor, MAX_CONNECTIONS);
     let names = settings.tls.iter().flat_map(|tls| tls.names.iter().cloned());
-    let peers = Peers { hosts: KnownHosts::of(bound, names.chain([address.clone()])), tls, access: access.clone() };
+    let hosts = KnownHosts::of(bound, names.chain([address.clone()]));
+    let peers = Peers { hosts, tls, access: access.clone(), traces };
     let serving = serve(incoming, &slot, &election, archive, reporter, peers, metrics.calls.clone(), stopped);
     let mut serving = tokio::spawn(serving);
 
     // Readiness runs apart from the roles, because a role may load for long.
     let readiness = Readiness::new(health, &settings, &address, trust.clone()).keep(slot.clone(), election);
     let mut readiness = tokio::spawn(readiness);
-    let node = MasterProcess::new(candidate, Arc::new(settings), address, trust, slot.clone(), metrics, stop);
+    let node = MasterProcess::new(candidate, Arc::new(settings), address, trust, slot.clone(), metrics, traces, stop);
     let result = tokio::select! {
         result = lead(node) => result.map_err(RunError::Fault),
         never = access.audit().keep_swept() => match never {},
@@ -174,6 +180,7 @@ where
     if tokio::time::timeout(STOP_WITHIN, access.audit().flush()).await.is_err() {
         tracing::warn!("the audit could not be written in time");
     }
+    traces.flush(STOP_WITHIN).await;
     // What outlives the roles is dropped only here: until now, calls that were held could learn who
     // leads next, and go there.
     result.map(drop)

@@ -14,6 +14,7 @@ use muster_proto::v1::master_service_server::{self, MasterServiceServer};
 use muster_proto::v1::worker_link_service_server::{self, WorkerLinkServiceServer};
 use muster_store::{Archive, LeaderWatch};
 use muster_tls::{Incoming, ServerTls};
+use muster_traces::Traces;
 use tonic::codec::CompressionEncoding::Gzip as GZIP;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
@@ -24,6 +25,7 @@ use crate::api::{AccessApi, ApplicationApi, LogSources, MasterApi, RawWatch};
 use crate::forward::{Forward, Router};
 use crate::leader::LeaderSlot;
 use crate::link::LinkService;
+use crate::traced::Traced;
 
 /// Largest message of a worker: a part of an inventory, or a batch of reports.
 pub(crate) const MAX_LINK_MESSAGE: usize = 4 << 20;
@@ -41,7 +43,7 @@ pub(crate) const SERVICES: [&str; 4] = [
     worker_link_service_server::SERVICE_NAME,
 ];
 
-/// Who is on the other side.
+/// Who is on the other side, and what is told of the calls.
 #[derive(Debug)]
 pub(crate) struct Peers {
     /// The names by which clients may call this master.
@@ -50,6 +52,8 @@ pub(crate) struct Peers {
     pub(crate) tls: Option<Arc<ServerTls>>,
     /// Who may do what.
     pub(crate) access: Arc<AccessControl>,
+    /// Where the spans of calls go.
+    pub(crate) traces: Traces,
 }
 
 /// The future of a server, to be spawned.
@@ -88,7 +92,7 @@ pub(crate) fn serve(
     // machine room.
     let link = WorkerLinkServiceServer::new(LinkService::new(slot.clone(), election.clone()))
         .max_decoding_message_size(MAX_LINK_MESSAGE);
-    let hosts = Arc::new(peers.hosts);
+    let (hosts, traces) = (Arc::new(peers.hosts), peers.traces);
     let (outer, inner) = (peers.access.clone(), peers.access);
     let reflected = Arc::new(ReflectionIndex::lazy(&SERVICES));
     let has_tls = as_master.is_some();
@@ -101,6 +105,7 @@ pub(crate) fn serve(
         .layer(tower::layer::layer_fn(move |services| server::guarded(services, hosts.clone())))
         .layer(tower::layer::layer_fn(move |services| Authenticate::new(services, outer.clone())))
         .layer(tower::layer::layer_fn(move |services| Forward::new(services, forwarding.clone())))
+        .layer(tower::layer::layer_fn(move |services| Traced::new(services, traces)))
         .layer(tower::layer::layer_fn(move |services| Authorize::new(services, inner.clone())))
         .initial_stream_window_size(Windows::OF_MASTER.stream)
         .initial_connection_window_size(Windows::OF_MASTER.connection)

@@ -203,8 +203,8 @@ mod tests {
     #[test]
     fn a_program_goes_on_in_the_trace_that_it_is_told_of() {
         let trace = TraceContext::new(1, 2, true).unwrap();
-        let told = |text: &str| context(&[("TRACEPARENT", text)]).unwrap().trace;
-        assert_eq!((told(&trace.to_string()), told("nonsense"), told("")), (Some(trace), None, None));
+        let heard = |text: &str| context(&[("TRACEPARENT", text)]).unwrap().trace;
+        assert_eq!((heard(&trace.to_string()), heard("nonsense"), heard("")), (Some(trace), None, None));
     }
 
     #[test]

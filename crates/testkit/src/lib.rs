@@ -6,6 +6,7 @@
 mod access_file;
 mod binaries;
 mod cluster;
+mod collector;
 mod daemon;
 mod etcd;
 mod ha_cluster;
@@ -21,6 +22,7 @@ pub mod world;
 pub use access_file::AccessFile;
 pub use binaries::{BINARIES, Binaries};
 pub use cluster::{Cluster, Options, WorkerOptions, said};
+pub use collector::{Collector, ExportedSpan};
 pub use daemon::Daemon;
 pub use etcd::Etcd;
 pub use ha_cluster::{ClusterSpec, HaCluster};

@@ -12,6 +12,7 @@ use muster_os::{LockFile, PrivateDirectoryError};
 use muster_proto::BearerToken;
 use muster_proto::server::HttpPort;
 use muster_tls::{JoinToken, TlsError};
+use muster_traces::{Traces, TracesError};
 use muster_types::{Hello, RequiredContainment};
 use muster_units::TimeSpan;
 use tokio::runtime::Handle;
@@ -31,6 +32,10 @@ use crate::runner::{RunnerContext, RunnerError, RunnerOrders, RunnerStart, Runne
 use crate::service::{Server, ServiceState, WorkerServiceError, bind};
 use crate::state::{self, Identity, StateError};
 use crate::status::AgentStatus;
+use crate::traced::TracedAttempts;
+
+/// How long an agent that ends waits for its last spans to be exported.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why the agent cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +82,9 @@ pub enum AgentError {
     /// The key, the certificate or the CA of this worker cannot be used.
     #[error("cannot use TLS")]
     Tls(#[source] TlsError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// A part of the agent failed. The whole agent ends then, so that a restart brings back all
     /// parts.
     #[error("a part of the agent failed")]
@@ -95,15 +103,23 @@ struct OpenedState {
 /// Runs the agent until `stop` changes to true. The attempts go on afterwards.
 pub async fn run(config: WorkerConfig, mut stop: watch::Receiver<bool>) -> Result<(), AgentError> {
     let stopping = stop.clone();
-    tokio::select! {
-        done = run_parts(config, stopping) => done,
+    let opened = open(&config)?;
+    let traces = Traces::open(&config.otlp, "muster-worker", opened.identity.uid.to_string())?;
+    let result = tokio::select! {
+        done = run_parts(config, opened, traces, stopping) => done,
         // This also ends the wait for a runner.
         _ = stop.wait_for(|stop| *stop) => Ok(()),
-    }
+    };
+    traces.flush(FLUSH_WITHIN).await;
+    result
 }
 
-async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<(), AgentError> {
-    let opened = open(&config)?;
+async fn run_parts(
+    config: WorkerConfig,
+    opened: OpenedState,
+    traces: Traces,
+    stop: watch::Receiver<bool>,
+) -> Result<(), AgentError> {
     let (listener, bound) = bind(config.listen).await.map_err(|error| AgentError::Listen(config.listen, error))?;
     let address = config.advertise.clone().unwrap_or_else(|| advertised(&config, bound));
     let http = match config.http {
@@ -182,6 +198,7 @@ async fn run_parts(config: WorkerConfig, stop: watch::Receiver<bool>) -> Result<
         truncations: truncations.clone(),
         limits: config.limits,
         punch_hole: opened.punch_hole,
+        traced: TracedAttempts::new(traces, opened.identity.uid),
     };
     let janitor = Janitor {
         attempts: attempts.clone(),

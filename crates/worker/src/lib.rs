@@ -22,3 +22,4 @@ pub mod runner;
 pub mod service;
 pub mod state;
 pub mod status;
+pub mod traced;

@@ -7,6 +7,7 @@ use muster_core::{Answer, ApplicationView, ExecutorView, KillResult, ProfileTarg
 use muster_proto::errors::Failure;
 use muster_proto::v1::application_service_server::ApplicationService;
 use muster_proto::{v1, validate};
+use muster_traces::SpanKind;
 use muster_types::{Caller, ExecutorId, Secret};
 use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
@@ -172,8 +173,14 @@ async fn register(
     owned::check_attempt(leading, &call.caller, token.as_ref())?;
     let (owner, trace) = (call.caller.owner().map(Into::into), call.trace);
     let wanted = Wish::RegisterApplication { id, spec, owner, trace, request, token: exposed(token) };
+    let mut span = leading.traces.start("commit", SpanKind::Internal, call.trace);
     // Whoever registers it knows what it registers.
-    Ok(v1::RegisterApplicationResponse { application: Some(to_request(leading, &Caller::Local, wanted).await?) })
+    let answered = to_request(leading, &Caller::Local, wanted).await;
+    match &answered {
+        Ok(application) => span.set("muster.application.uid", application.uid.clone()),
+        Err(failure) => span.fail(failure.reason()),
+    }
+    Ok(v1::RegisterApplicationResponse { application: Some(answered?) })
 }
 
 async fn request_executors(

@@ -1,5 +1,6 @@
 //! What the audit is told of a call: the object that the request and the answer name.
 
+use muster_proto::trace::of_headers;
 use muster_proto::v1;
 use muster_types::{Caller, TokenId, TraceContext};
 use tonic::metadata::MetadataMap;
@@ -27,7 +28,8 @@ impl AuditedCall {
         if let Some(note) = &note {
             note.asked(wire.resource(), wire.request_id());
         }
-        let trace = muster_proto::trace::of_headers(metadata.as_ref());
+        // Below the span of the call, where there is one.
+        let trace = extensions.get().copied().or_else(|| of_headers(metadata.as_ref()));
         (AuditedCall { caller: caller_of(&extensions), metadata, trace, note }, wire)
     }
 

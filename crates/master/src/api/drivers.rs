@@ -3,6 +3,7 @@
 use muster_core::{Answer, DriverView, Request};
 use muster_proto::errors::Failure;
 use muster_proto::{v1, validate};
+use muster_traces::SpanKind;
 use muster_types::{Caller, DriverState, KilledBy};
 use tonic::metadata::MetadataMap;
 
@@ -22,7 +23,13 @@ pub(crate) async fn submit(
     guard_retry(&call.metadata, request.as_ref(), id.is_some() || validate_only)?;
     let (owner, trace) = (call.caller.owner().map(Into::into), call.trace);
     let wanted = Request::SubmitDriver { id, spec, request, owner, trace, validate_only };
-    Ok(v1::SubmitDriverResponse { driver: Some(to_request(leading, &call.caller, wanted).await?) })
+    let mut span = leading.traces.start("commit", SpanKind::Internal, call.trace);
+    let answered = to_request(leading, &call.caller, wanted).await;
+    match &answered {
+        Ok(driver) => span.set("muster.driver.uid", driver.uid.clone()),
+        Err(failure) => span.fail(failure.reason()),
+    }
+    Ok(v1::SubmitDriverResponse { driver: Some(answered?) })
 }
 
 /// Shows a driver. If it waits, the core is asked for the reasons.

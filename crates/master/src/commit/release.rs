@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_core::{Answer, Effect, Rejection, ViewUpdate, liveness};
 use muster_store::Deadline;
+use muster_traces::Traces;
 use muster_types::{Commit, EventsRecord};
 
 use super::pending_call::{CallReply, Calls};
@@ -11,6 +12,7 @@ use crate::events::{Publication, Publisher};
 use crate::link::Links;
 use crate::metrics::MasterMetrics;
 use crate::sessions::Sessions;
+use crate::traced;
 use crate::view::View;
 
 /// Where effects go.
@@ -23,6 +25,7 @@ pub(crate) struct EffectSinks {
     /// Until when a worker may be welcomed.
     pub deadline: Deadline,
     pub metrics: Arc<MasterMetrics>,
+    pub traces: Traces,
 }
 
 impl EffectSinks {
@@ -59,6 +62,7 @@ impl EffectSinks {
     pub(crate) async fn publish(&self, commit: Commit, record: Option<Arc<EventsRecord>>, forgotten: Commit) {
         if let Some(record) = &record {
             self.metrics.count_ends(&record.events);
+            traced::ended(self.traces, &self.view, &record.events);
         }
         self.publisher.publish(Publication { commit, record, forgotten }).await;
     }

@@ -97,6 +97,7 @@ impl Fixture {
             liveness: Arc::new(Mutex::new(liveness::LivenessTable::new())),
             deadline: Deadline::never(),
             metrics: Arc::default(),
+            traces: Default::default(),
         };
         let (offers, offered) = mpsc::channel(8);
         let (answers, answered) = mpsc::channel(8);

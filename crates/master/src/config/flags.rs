@@ -9,6 +9,7 @@ use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use muster_config::LogFormat;
 use muster_core::placement::SelectionPolicy;
+use muster_traces::OtlpFlags;
 use muster_types::RequiredContainment;
 use muster_units::{ByteSize, TimeSpan};
 
@@ -73,6 +74,8 @@ pub struct Flags {
     /// Form of the log: lines for people, or one JSON object a line.
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "pretty")]
     pub log_format: LogFormat,
+    #[command(flatten)]
+    pub otlp: OtlpFlags,
     /// Configuration file in TOML; flags and environment stand above it.
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,

@@ -9,6 +9,7 @@ use muster_config::{ConfigError, LogFormat, check_listen};
 use muster_core::Config;
 use muster_core::placement::{Policy, SelectionPolicy};
 use muster_store::{Location, OpenError, Password};
+use muster_traces::OtlpFlags;
 use muster_types::RequiredContainment;
 use muster_units::TimeSpan;
 use tracing_subscriber::filter::Targets;
@@ -54,6 +55,8 @@ pub struct MasterSettings {
     pub log: Targets,
     /// The form of the log.
     pub log_format: LogFormat,
+    /// Where traces are exported to.
+    pub otlp: OtlpFlags,
     /// How long no leader may answer before probes are told that this master is not ready.
     pub unready_after: Duration,
     /// Heartbeats, leases and margins.
@@ -197,6 +200,7 @@ impl TryFrom<Flags> for MasterSettings {
             address_file: flags.address_file,
             log,
             log_format: flags.log_format,
+            otlp: flags.otlp,
             unready_after: flags.timing.unready_after.0,
             timing,
             core,

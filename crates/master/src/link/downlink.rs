@@ -1,19 +1,24 @@
 //! Messages to a worker.
 
+use std::time::SystemTime;
+
 use muster_core::HelloRefusal;
 use muster_proto::{LeaderWelcome, v1};
-use muster_types::{Acknowledgement, Epoch, Incarnation, Session, WorkerCommand};
+use muster_traces::Traces;
+use muster_types::{Acknowledgement, Epoch, Incarnation, Session, WorkerCommand, WorkerUid};
 use tokio::sync::watch;
 use v1::goodbye::Reason;
 use v1::link_response::Message;
+
+use crate::traced;
 
 /// One message to a worker. The writer adds the epoch and the session to each.
 #[derive(Debug)]
 pub(crate) enum Downlink {
     /// The hello is taken.
     Welcome,
-    /// Commands in order.
-    Commands(Vec<WorkerCommand>),
+    /// Commands in order, and when they were released.
+    Commands(Vec<WorkerCommand>, SystemTime),
     /// Reports that are durable.
     Acknowledge(Vec<Acknowledgement>),
 }
@@ -93,6 +98,8 @@ impl Goodbye {
 /// The numbers of a link, which the writer puts on every message.
 #[derive(Debug, Clone)]
 pub(crate) struct MessageHeader {
+    /// Not on the messages: whose they are.
+    pub worker: WorkerUid,
     pub epoch: Epoch,
     pub session: Session,
     /// On commands only.
@@ -104,10 +111,14 @@ impl MessageHeader {
         v1::LinkResponse { epoch: Some(self.epoch.into()), session: self.session.0, message: Some(message) }
     }
 
-    pub(crate) fn message(&self, down: &Downlink, welcome: &LeaderWelcome) -> v1::LinkResponse {
+    pub(crate) fn message(&self, down: &Downlink, welcome: &LeaderWelcome, traces: Traces) -> v1::LinkResponse {
         self.with_header(match down {
             Downlink::Welcome => Message::Welcome(welcome.into()),
-            Downlink::Commands(commands) => Message::Commands(v1::Commands::of(self.incarnation, commands)),
+            Downlink::Commands(commands, released) => {
+                let mut wire = v1::Commands::of(self.incarnation, commands);
+                traced::launching(traces, self.worker, *released, commands, &mut wire);
+                Message::Commands(wire)
+            }
             Downlink::Acknowledge(reports) => Message::Acknowledgements(v1::Acknowledgements {
                 reports: reports.iter().copied().map(Into::into).collect(),
             }),

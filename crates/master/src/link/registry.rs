@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use muster_core::liveness::{self, Heartbeat};
 use muster_core::{HelloRefusal, LinkId};
@@ -108,7 +109,7 @@ impl Links {
 
     /// Queues commands, in order.
     pub(crate) fn send(&self, link: LinkId, commands: Vec<WorkerCommand>) {
-        self.with(link, |handle| handle.send(Downlink::Commands(commands)));
+        self.with(link, |handle| handle.send(Downlink::Commands(commands, SystemTime::now())));
     }
 
     /// Acknowledges durable reports.

@@ -136,7 +136,12 @@ async fn open(
             return Ok(());
         }
     }
-    let header = MessageHeader { epoch: leading.epoch, session: hello.session, incarnation: hello.incarnation };
+    let header = MessageHeader {
+        worker: hello.worker,
+        epoch: leading.epoch,
+        session: hello.session,
+        incarnation: hello.incarnation,
+    };
     match admit(&leading, &hello, version, received).await {
         Ok(admitted) => run(leading, stream, down, header, hello, admitted).await,
         // If this fails, nobody is there to be told.
@@ -225,6 +230,7 @@ async fn run(
         work,
         goodbye: goodbye.subscribe(),
         stream: down,
+        traces: leading.traces,
     };
     let (inputs, links) = (leading.inputs.links.clone(), leading.links.clone());
     tokio::spawn(forward(link, hello, turn, forwarded, inputs, links));

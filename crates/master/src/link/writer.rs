@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use muster_proto::{LeaderWelcome, v1};
 use muster_store::LeaderView;
+use muster_traces::Traces;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
@@ -32,6 +33,8 @@ pub(crate) struct Writer {
     /// Whether the welcome has been written: nothing but a goodbye comes before it.
     pub welcomed: bool,
     pub stream: mpsc::Sender<DownlinkMessage>,
+    /// Where the spans of launches go.
+    pub traces: Traces,
 }
 
 impl Writer {
@@ -67,7 +70,7 @@ impl Writer {
             }
             down = self.work.recv() => down.map(|down| {
                 self.welcomed |= matches!(down, Downlink::Welcome);
-                (self.header.message(&down, &self.welcome), false)
+                (self.header.message(&down, &self.welcome, self.traces), false)
             }),
             () = self.stream.closed() => None,
         }

@@ -86,6 +86,7 @@ where
             liveness: liveness.clone(),
             deadline: deadline.clone(),
             metrics: node.metrics.clone(),
+            traces: node.traces,
         };
         let decisions = Decisions::new(core, entropy);
         let full = watch::Sender::new(false);
@@ -110,6 +111,7 @@ where
             since: won.wall,
             won: won.time,
             metrics: node.metrics.clone(),
+            traces: node.traces,
             address: node.address.clone(),
             store: settings.store.kind(),
             quarantined,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use muster_store::{Candidate, Leader, LeaderWatch};
 use muster_tls::Trust;
+use muster_traces::Traces;
 use muster_types::Time;
 use tokio::sync::watch;
 
@@ -37,6 +38,8 @@ pub(crate) struct MasterProcess<C> {
     pub depositions: Depositions,
     /// What this master measures.
     pub metrics: Arc<MasterMetrics>,
+    /// Where the spans of what it does go.
+    pub traces: Traces,
     /// Set once the process is to end.
     pub stop: watch::Receiver<bool>,
     /// The times of the core's recent panics.
@@ -50,6 +53,7 @@ const TEARS: usize = 5;
 const TEARS_WITHIN: Duration = Duration::from_secs(60);
 
 impl<C> MasterProcess<C> {
+    #[expect(clippy::too_many_arguments, reason = "what a master is made of, each of its own type")]
     pub(crate) fn new(
         candidate: C,
         settings: Arc<MasterSettings>,
@@ -57,10 +61,23 @@ impl<C> MasterProcess<C> {
         trust: Option<Trust>,
         slot: Arc<LeaderSlot>,
         metrics: Arc<MasterMetrics>,
+        traces: Traces,
         stop: watch::Receiver<bool>,
     ) -> MasterProcess<C> {
         let (poison_inputs, depositions, tears) = (Arc::default(), Depositions::default(), VecDeque::new());
-        MasterProcess { candidate, settings, address, trust, slot, poison_inputs, depositions, metrics, stop, tears }
+        MasterProcess {
+            candidate,
+            settings,
+            address,
+            trust,
+            slot,
+            poison_inputs,
+            depositions,
+            metrics,
+            traces,
+            stop,
+            tears,
+        }
     }
 
     /// The core panicked. The input that it handled is refused for a while. Too many panics end the

@@ -39,6 +39,11 @@ const CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 
+/// The word of a code.
+pub fn code_word(code: Code) -> &'static str {
+    CODES[code as usize]
+}
+
 /// The figures of one method.
 #[derive(Debug)]
 struct MethodMetrics {
@@ -158,7 +163,8 @@ where
     }
 }
 
-fn code_of(headers: &HeaderMap) -> Option<Code> {
+/// The code that the headers of an answer carry: they do if it is an error without a message.
+pub fn code_of(headers: &HeaderMap) -> Option<Code> {
     headers.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
 }
 

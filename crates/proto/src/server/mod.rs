@@ -14,7 +14,7 @@ mod whole_request;
 use std::sync::Arc;
 
 pub use call_deadline::EndAtDeadline;
-pub use calls::{CallMetrics, CountCalls};
+pub use calls::{CallMetrics, CountCalls, code_of, code_word};
 pub use head::CheckHead;
 pub use health::{HealthHandler, health};
 pub use http_port::{HttpPages, HttpPort};

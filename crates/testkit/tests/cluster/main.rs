@@ -19,6 +19,7 @@ mod partitions;
 mod restored;
 mod rolling;
 mod store;
+mod traces;
 mod transition;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_testkit::{Cluster, ClusterSpec, HaCluster, Options, wait_for_file};
 
 /// Python with grpcio, which `make grpcio` installs.
-fn grpcio(script: &str) -> Command {
+pub(crate) fn grpcio(script: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("a crate lies two levels down");
     let packages = root.join(".tools/grpcio");
     assert!(packages.join("grpc").is_dir(), "grpcio is missing: `make grpcio` installs it");
@@ -55,7 +55,7 @@ fn grpcio_finds_by_reflection_what_a_server_serves_and_nothing_else() {
     }
 }
 
-fn assert_success(output: &Output) {
+pub(crate) fn assert_success(output: &Output) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }

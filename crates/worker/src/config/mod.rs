@@ -15,6 +15,7 @@ use muster_types::{
 };
 
 use muster_tls::{JoinToken, Trust};
+use muster_traces::OtlpFlags;
 
 use crate::accounts::Accounts;
 use crate::launch::ArtifactNetworks;
@@ -67,6 +68,8 @@ pub struct WorkerConfig {
     pub rejoin: bool,
     /// Where to write the address once registered.
     pub address_file: Option<PathBuf>,
+    /// Where traces are exported to.
+    pub otlp: OtlpFlags,
 }
 
 /// What a worker joins by.

@@ -99,6 +99,7 @@ impl WorkerSettings {
             runner: runner(self.runner.clone())?,
             rejoin: self.rejoin,
             address_file: self.address_file,
+            otlp: self.otlp,
         };
         check_hello(&config)?;
         Ok(config)

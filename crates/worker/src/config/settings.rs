@@ -8,6 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ipnet::IpNet;
 use muster_config::{ConfigError, LogFormat};
+use muster_traces::OtlpFlags;
 use muster_types::RequiredContainment;
 use muster_units::{ByteSize, TimeSpan};
 use tracing_subscriber::filter::Targets;
@@ -222,6 +223,9 @@ pub struct WorkerSettings {
     /// Form of the log: pretty, lines for people, or json, one object a line [default: pretty].
     #[arg(long, env = "MUSTER_LOG_FORMAT", value_name = "pretty|json", value_enum, default_value = "pretty")]
     pub log_format: LogFormat,
+    /// Where traces are exported to.
+    #[command(flatten)]
+    pub otlp: OtlpFlags,
 }
 
 impl CommandLine {

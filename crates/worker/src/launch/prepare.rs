@@ -401,15 +401,15 @@ mod tests {
     #[test]
     fn a_program_goes_on_in_the_trace_of_its_launch_unless_its_command_names_another() {
         let setting = Setting::new();
-        let told =
+        let heard =
             |launch: &Launch| value(&setting.prepare(launch).expect("prepared"), "TRACEPARENT").map(str::to_owned);
-        assert_eq!(told(&launch(driver())), None);
+        assert_eq!(heard(&launch(driver())), None);
         for attempt in [driver(), executor()] {
             let mut launch = Launch { trace: TraceContext::new(1, 2, true), ..launch(attempt) };
-            assert_eq!(told(&launch), launch.trace.map(|trace| trace.to_string()));
+            assert_eq!(heard(&launch), launch.trace.map(|trace| trace.to_string()));
             let env = BTreeMap::from([("TRACEPARENT".into(), "its own".into())]);
             launch.command = Arc::new(Command { program: "run".into(), env, ..Command::default() });
-            assert_eq!(told(&launch).as_deref(), Some("its own"));
+            assert_eq!(heard(&launch).as_deref(), Some("its own"));
         }
     }
 

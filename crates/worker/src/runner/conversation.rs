@@ -221,6 +221,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn measure(&mut self, report: &Report) {
+        self.context.traced.hear(report);
         let metrics = self.context.status.metrics();
         if let AttemptState::Ended(outcome) = &report.state
             && !self.context.attempts.has_ended(&report.attempt)
@@ -268,6 +269,7 @@ impl<'a> Conversation<'a> {
                 self.wire.put(&ToRunner::Closed(acknowledgement));
                 self.facts.remove(&acknowledgement.attempt);
                 self.launched.remove(&acknowledgement.attempt);
+                self.context.traced.forget(&acknowledgement.attempt);
                 self.context.attempts.forget(&acknowledgement);
                 self.context.truncations.forget(&self.context.layout.log_dir(&acknowledgement.attempt));
             }
@@ -305,6 +307,7 @@ impl<'a> Conversation<'a> {
             return;
         }
         self.launched.insert(attempt, Instant::now());
+        self.context.traced.launch(&launch);
         self.facts.insert(attempt, AgentFacts { leased: launch.leased, log_limit: launch.log_limit });
         let cancelled = self.pending.begin(launch.clone());
         let cluster = self.context.status.view().cluster;

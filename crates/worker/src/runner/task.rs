@@ -16,6 +16,7 @@ use crate::launch::{AttemptDirectories, ScratchDirectories, in_one_line};
 use crate::link::{LinkEvent, LinkHandle};
 use crate::logs::Truncations;
 use crate::status::AgentStatus;
+use crate::traced::TracedAttempts;
 
 /// First pause before a runner is looked for again; it doubles up to [`PAUSE_MAX`]. A runner that
 /// dies at each start must not keep the machine busy.
@@ -47,6 +48,8 @@ pub struct RunnerContext {
     pub limits: bool,
     /// Whether logs are bounded in place.
     pub punch_hole: bool,
+    /// The spans of attempts.
+    pub traced: TracedAttempts,
 }
 
 /// The task.

@@ -83,6 +83,7 @@ impl Stage {
             },
             rejoin: false,
             address_file: Some(at("address")),
+            otlp: Default::default(),
         }
     }
 
