@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use muster_testenv::WallClock;
 use muster_testenv::company::Company;
-use muster_testkit::{AccessFile, Cluster, Options, eventually, said};
+use muster_testkit::{AccessFile, Cluster, Daemon, Options, eventually, said};
 
 const BOUND: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -196,4 +197,113 @@ async fn a_context_and_a_worker_learn_of_another_ca() {
     cluster.wait_ready("w1");
     let shown = eventually("the driver to run on", BOUND, async || is_running(&cluster)).await;
     assert_eq!(shown.matches("attempt_id").count().max(1), 1, "{shown}");
+}
+
+/// The CA, the workers' certificates and the tokens of callers are exchanged together, while drivers
+/// are submitted and their logs read, an event stream stands, and a log is followed. No call fails,
+/// and no stream ends.
+#[tokio::test]
+async fn everything_is_exchanged_under_load_without_a_failed_call() {
+    let home = tempfile::tempdir().expect("a directory");
+    let access = AccessFile::new();
+    let (token, watcher) = (home.path().join("token"), home.path().join("watcher"));
+    let exchange = |text: &str| {
+        // A caller reads it at any moment.
+        let next = token.with_extension("next");
+        std::fs::write(&next, text).and_then(|()| std::fs::rename(&next, &token)).expect("a file can be replaced");
+    };
+    exchange(&access.token("ann", "admin"));
+    std::fs::write(&watcher, access.token("eve", "operator")).expect("written");
+    let clock = WallClock::new(home.path());
+    let mut options = access.asked_for(Options { workers: 2, ..Options::over_tls() });
+    options.worker_environment = clock.environment();
+    let cluster = Cluster::start(options);
+    let ca = cluster.ca().expect("it is over TLS");
+    let pki = ca.parent().expect("a directory").to_owned();
+    let (address, program) = (cluster.address().to_owned(), cluster.binaries().path("muster"));
+    let command = {
+        let (home, ca) = (home.path().to_owned(), ca.clone());
+        move |token: &Path, args: &[&str]| {
+            let mut command = Command::new(&program);
+            command.args(["--master", &address, "--ca"]).arg(&ca).arg("--token-file").arg(token).args(args);
+            command.env("XDG_CONFIG_HOME", &home);
+            command
+        }
+    };
+    let run = {
+        let (command, token) = (command.clone(), token.clone());
+        move |args: &[&str]| {
+            let output = command(&token, args).output().expect("muster runs");
+            assert!(output.status.success(), "{args:?}: {}", said(&output));
+            String::from_utf8(output.stdout).expect("it is text")
+        }
+    };
+    let ticker = "i=0; while sleep 0.1; do echo $((i += 1)); done";
+    run(&["submit", "--id", "ticker", "--", "/bin/sh", "-c", ticker]);
+    eventually("the ticker to tick", BOUND, async || (!run(&["logs", "ticker"]).is_empty()).then_some(())).await;
+    let (events, followed) = (home.path().join("events.log"), home.path().join("followed.log"));
+    let streams = [(&["events", "--follow", "-o", "json"][..], &events), (&["logs", "--follow", "ticker"], &followed)];
+    let mut streams = streams.map(|(args, log)| Daemon::start(command(&watcher, args), log));
+
+    let told = |log: &Path| std::fs::read_to_string(log).expect("a file");
+    let over = Arc::new(AtomicBool::new(false));
+    let counts: [Arc<AtomicUsize>; 2] = Default::default();
+    let callers: Vec<_> = counts
+        .iter()
+        .cloned()
+        .enumerate()
+        .map(|(caller, count)| {
+            let (run, over) = (run.clone(), over.clone());
+            std::thread::spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let id = format!("load-{caller}-{}", count.load(Ordering::Relaxed));
+                    assert_eq!(run(&["submit", "--wait", "--id", &id, "--", "/bin/echo", &id]), format!("{id}\n"));
+                    assert!(run(&["logs", &id]).contains(&id));
+                    assert!(run(&["list", "workers", "-o", "name"]).contains("w1"));
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for step in 0..3 {
+        // A new token takes the place of the one before, which is revoked. The first two are of the
+        // store, so that the access file's is exchanged as well.
+        let made = run(&["token", "create", "--name", "ann", "--role", "admin"]);
+        let before = std::fs::read_to_string(&token).expect("it is there");
+        exchange(made.trim());
+        if step > 0 {
+            // Whoever has read the one before may still call with it.
+            let goals = counts.each_ref().map(|count| count.load(Ordering::Relaxed) + 2);
+            let are_over = || counts.iter().zip(goals).all(|(count, goal)| count.load(Ordering::Relaxed) >= goal);
+            eventually("calls with the token before to be over", BOUND, async || are_over().then_some(())).await;
+            let id = before.trim().split('_').nth(1).expect("mst_ID_SECRET").to_owned();
+            run(&["token", "revoke", &id]);
+        }
+        if step > 0 {
+            // By the clocks of the workers it is time to renew, which they do while they run: they
+            // learn of the next CA by it, and then have a certificate of that one.
+            let chains = || ["w1", "w2"].map(|name| told(&cluster.worker_state(name).join("worker.crt")));
+            let before = chains();
+            clock.set(17 * 3600);
+            let are_new = || chains().iter().zip(&before).all(|(new, old)| new != old);
+            eventually("new certificates", 2 * BOUND, async || are_new().then_some(())).await;
+            clock.set(0);
+        }
+        rotate(&cluster, &pki);
+    }
+    over.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.join().expect("no call failed");
+    }
+    for stream in &mut streams {
+        assert!(stream.wait(std::time::Duration::ZERO).is_none(), "a stream ended: {}", stream.log());
+    }
+    let lines = told(&followed).lines().count();
+    eventually("the ticker to be followed", BOUND, async || (told(&followed).lines().count() > lines).then_some(()))
+        .await;
+    let ticks: Vec<String> = told(&followed).lines().map(str::to_owned).collect();
+    let expected = (1..=ticks.len()).map(|tick| tick.to_string());
+    assert!(expected.eq(ticks.iter().cloned()), "{ticks:?}");
+    let last = format!("\"load-0-{}\"", counts[0].load(Ordering::Relaxed) - 1);
+    eventually("the event of the last driver", BOUND, async || told(&events).contains(&last).then_some(())).await;
 }
