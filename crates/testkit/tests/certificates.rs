@@ -199,9 +199,9 @@ async fn a_context_and_a_worker_learn_of_another_ca() {
     assert_eq!(shown.matches("attempt_id").count().max(1), 1, "{shown}");
 }
 
-/// The CA, the workers' certificates and the tokens of callers are exchanged together, while drivers
-/// are submitted and their logs read, an event stream stands, and a log is followed. No call fails,
-/// and no stream ends.
+/// The CA, the workers' certificates and the tokens of callers are exchanged together, while
+/// drivers are submitted and their logs read, an event stream stands, and a log is followed. No
+/// call fails, and no stream ends.
 #[tokio::test]
 async fn everything_is_exchanged_under_load_without_a_failed_call() {
     let home = tempfile::tempdir().expect("a directory");

@@ -290,8 +290,8 @@ impl AccessControl {
         }
     }
 
-    /// What is in the clear is judged by the method, and no credential but an attempt's token counts
-    /// there: whoever listens has it.
+    /// What is in the clear is judged by the method, and no credential but an attempt's token
+    /// counts there: whoever listens has it.
     fn examine_plaintext(
         &self,
         method: Method,

@@ -48,8 +48,8 @@ fn rule(method: Method) -> Rule {
         // again after that.
         M::MasterGetWorker => Rule::UsersAndWorkers(Role::Viewer),
         M::MasterDrainWorker | M::MasterUndrainWorker => Rule::UsersAndWorkers(Role::Operator),
-        // Its own tokens are for each user, those of workers for operators, and the rest for admins,
-        // which their handlers check.
+        // Its own tokens are for each user, those of workers for operators, and the rest for
+        // admins, which their handlers check.
         M::AccessCreateToken | M::AccessListTokens | M::AccessRevokeToken => Rule::Users(Role::Viewer),
         M::MasterForgetWorker
         | M::MasterRevokeWorker
