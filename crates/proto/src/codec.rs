@@ -7,8 +7,8 @@ use tonic::codec::BufferSettings;
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 /// Bytes of the buffers that each stream has for each direction at first. A worker's stream lasts
-/// for weeks, and its messages have some hundred bytes; tonic's own 8 KiB would be a fifth of what a
-/// master holds in memory for a worker. A larger message makes its buffer grow.
+/// for weeks, and its messages have some hundred bytes; tonic's own 8 KiB would be a fifth of what
+/// a master holds in memory for a worker. A larger message makes its buffer grow.
 const BUFFER: usize = 1024;
 /// Bytes of messages that wait already and go out together: as many as tonic takes.
 const TOGETHER: usize = 32 * 1024;

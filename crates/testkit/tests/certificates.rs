@@ -245,7 +245,7 @@ async fn everything_is_exchanged_under_load_without_a_failed_call() {
     let streams = [(&["events", "--follow", "-o", "json"][..], &events), (&["logs", "--follow", "ticker"], &followed)];
     let mut streams = streams.map(|(args, log)| Daemon::start(command(&watcher, args), log));
 
-    let told = |log: &Path| std::fs::read_to_string(log).expect("a file");
+    let text_of = |log: &Path| std::fs::read_to_string(log).expect("a file");
     let over = Arc::new(AtomicBool::new(false));
     let counts: [Arc<AtomicUsize>; 2] = Default::default();
     let callers: Vec<_> = counts
@@ -282,7 +282,7 @@ async fn everything_is_exchanged_under_load_without_a_failed_call() {
         if step > 0 {
             // By the clocks of the workers it is time to renew, which they do while they run: they
             // learn of the next CA by it, and then have a certificate of that one.
-            let chains = || ["w1", "w2"].map(|name| told(&cluster.worker_state(name).join("worker.crt")));
+            let chains = || ["w1", "w2"].map(|name| text_of(&cluster.worker_state(name).join("worker.crt")));
             let before = chains();
             clock.set(17 * 3600);
             let are_new = || chains().iter().zip(&before).all(|(new, old)| new != old);
@@ -298,12 +298,12 @@ async fn everything_is_exchanged_under_load_without_a_failed_call() {
     for stream in &mut streams {
         assert!(stream.wait(std::time::Duration::ZERO).is_none(), "a stream ended: {}", stream.log());
     }
-    let lines = told(&followed).lines().count();
-    eventually("the ticker to be followed", BOUND, async || (told(&followed).lines().count() > lines).then_some(()))
+    let lines = text_of(&followed).lines().count();
+    eventually("the ticker to be followed", BOUND, async || (text_of(&followed).lines().count() > lines).then_some(()))
         .await;
-    let ticks: Vec<String> = told(&followed).lines().map(str::to_owned).collect();
+    let ticks: Vec<String> = text_of(&followed).lines().map(str::to_owned).collect();
     let expected = (1..=ticks.len()).map(|tick| tick.to_string());
     assert!(expected.eq(ticks.iter().cloned()), "{ticks:?}");
     let last = format!("\"load-0-{}\"", counts[0].load(Ordering::Relaxed) - 1);
-    eventually("the event of the last driver", BOUND, async || told(&events).contains(&last).then_some(())).await;
+    eventually("the event of the last driver", BOUND, async || text_of(&events).contains(&last).then_some(())).await;
 }

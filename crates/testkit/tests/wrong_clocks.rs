@@ -51,7 +51,7 @@ async fn a_wrong_clock_is_named_and_all_comes_back_when_it_is_right() {
 
     // A stream that stands does not look at the clock; the next one does.
     let (master_log, worker_log) = (cluster.dir().join("master.log"), cluster.dir().join("w1.log"));
-    let mut told = 0;
+    let mut seen = 0;
     for ahead in [YEARS, -YEARS] {
         of_worker.set(ahead);
         cluster.kill_master();
@@ -60,10 +60,10 @@ async fn a_wrong_clock_is_named_and_all_comes_back_when_it_is_right() {
             let now = std::fs::read_to_string(&worker_log).unwrap_or_default();
             now.matches("check this machine's clock").count()
         };
-        eventually("the worker to tell", BOUND, async || (tells() > told).then_some(())).await;
+        eventually("the worker to tell", BOUND, async || (tells() > seen).then_some(())).await;
         of_worker.set(0);
         is_alive(&cluster, &token, &of_client).await;
-        told = tells();
+        seen = tells();
     }
 
     // A master whose clock was wrong at its start has a certificate of that time.

@@ -41,7 +41,7 @@ pub use mismatch::{Mismatch, mismatch};
 pub use own::OwnCertificate;
 pub use peer::{CertificateHolder, PeerCertificate};
 pub use rotation::{RotationStep, rotate};
-pub use server::{Accepted, Acceptor, PlaintextConnections, ServerTls};
+pub use server::{AcceptedConnection, Acceptor, PlaintextConnections, ServerTls};
 pub use stream::Stream;
 pub use trust::{MACHINE, Trust};
 pub use worker_key::{

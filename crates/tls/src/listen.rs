@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 use crate::server::PlaintextConnection;
-use crate::{Accepted, Acceptor, PeerCertificate, Stream};
+use crate::{AcceptedConnection, Acceptor, PeerCertificate, Stream};
 
 /// The pause after a connection could not be accepted (no file descriptor is left): those that are
 /// open get time to end.
@@ -81,7 +81,8 @@ async fn accept(
                 // broken.
                 let _ = stream.set_nodelay(true);
                 let Some(tls) = tls else {
-                    let plain = Accepted { stream: Stream::Plain(stream), certificate: None, plaintext: None };
+                    let plain =
+                        AcceptedConnection { stream: Stream::Plain(stream), certificate: None, plaintext: None };
                     if accepted.send(Ok(ClientConnection::new(plain, place))).await.is_err() {
                         return;
                     }
@@ -103,7 +104,7 @@ async fn accept(
     }
 }
 
-async fn shake_hands(tls: &Acceptor, tcp: TcpStream) -> Option<Accepted> {
+async fn shake_hands(tls: &Acceptor, tcp: TcpStream) -> Option<AcceptedConnection> {
     let peer = tcp.peer_addr().ok();
     let error = match tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(tcp)).await {
         Ok(Ok(accepted)) => return Some(accepted),
@@ -131,8 +132,8 @@ fn reason_of(error: &io::Error) -> Option<&'static str> {
 }
 
 impl ClientConnection {
-    fn new(accepted: Accepted, place: OwnedSemaphorePermit) -> ClientConnection {
-        let Accepted { stream, certificate, plaintext } = accepted;
+    fn new(accepted: AcceptedConnection, place: OwnedSemaphorePermit) -> ClientConnection {
+        let AcceptedConnection { stream, certificate, plaintext } = accepted;
         ClientConnection { stream, certificate, _plaintext: plaintext, _place: place }
     }
 }

@@ -171,7 +171,7 @@ impl Drop for PlaintextConnection {
 
 /// A connection that is ready to be served.
 #[derive(Debug)]
-pub struct Accepted {
+pub struct AcceptedConnection {
     /// The connection.
     pub stream: Stream,
     /// What the other side has shown; nothing where it showed none, or one without a role.
@@ -225,7 +225,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// Those of the handshake, and [`io::ErrorKind::PermissionDenied`] for who is not served.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Accepted> {
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<AcceptedConnection> {
         if let Some(counted) = &self.plaintext {
             let mut first = [0; 1];
             if tcp.peek(&mut first).await? == 0 {
@@ -233,7 +233,7 @@ impl Acceptor {
             }
             if first != [HANDSHAKE] {
                 let plaintext = Some(counted.begin());
-                return Ok(Accepted { stream: Stream::Plain(tcp), certificate: None, plaintext });
+                return Ok(AcceptedConnection { stream: Stream::Plain(tcp), certificate: None, plaintext });
             }
         }
         let stream = TlsAcceptor::from(self.config.clone()).accept(tcp).await?;
@@ -242,7 +242,7 @@ impl Acceptor {
         if self.is_for_masters && !is_master() {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the certificate is no master's"));
         }
-        Ok(Accepted { stream: Stream::Tls(Box::new(stream.into())), certificate: peer, plaintext: None })
+        Ok(AcceptedConnection { stream: Stream::Tls(Box::new(stream.into())), certificate: peer, plaintext: None })
     }
 }
 

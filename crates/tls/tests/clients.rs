@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use muster_testenv::company::{Company, Signed};
 use muster_tls::{
-    Accepted, Authority, CertificateHolder, ClientChain, ClientTrust, Connector, OwnCertificate, PeerCertificate,
-    ServerTls, TlsError, Trust, names,
+    AcceptedConnection, Authority, CertificateHolder, ClientChain, ClientTrust, Connector, OwnCertificate,
+    PeerCertificate, ServerTls, TlsError, Trust, names,
 };
 use muster_types::{WallTime, WorkerUid};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -48,7 +48,8 @@ impl Master {
         let (seeing, seen) = mpsc::channel(8);
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let Ok(Accepted { mut stream, certificate: peer, .. }) = tls.acceptor().accept(tcp).await else {
+                let Ok(AcceptedConnection { mut stream, certificate: peer, .. }) = tls.acceptor().accept(tcp).await
+                else {
                     continue;
                 };
                 let _ = seeing.send(peer).await;

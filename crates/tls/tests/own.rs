@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_testenv::company::Company;
-use muster_tls::{Accepted, Authority, Connector, OwnCertificate, ServerTls, Stream, TlsError, Trust};
+use muster_tls::{AcceptedConnection, Authority, Connector, OwnCertificate, ServerTls, Stream, TlsError, Trust};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -35,7 +35,7 @@ async fn serve(tls: ServerTls) -> String {
         while let Ok((tcp, _)) = listener.accept().await {
             let acceptor = tls.acceptor();
             tokio::spawn(async move {
-                let Ok(Accepted { stream, .. }) = acceptor.accept(tcp).await else { return };
+                let Ok(AcceptedConnection { stream, .. }) = acceptor.accept(tcp).await else { return };
                 let (mut reads, mut writes) = tokio::io::split(stream);
                 let _ = tokio::io::copy(&mut reads, &mut writes).await;
             });

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use muster_tls::{
-    Accepted, Authority, Connector, HeldCertificate, RotationStep, ServerTls, Stream, TlsError, Trust, WorkerKey,
-    rotate,
+    AcceptedConnection, Authority, Connector, HeldCertificate, RotationStep, ServerTls, Stream, TlsError, Trust,
+    WorkerKey, rotate,
 };
 use muster_types::WorkerUid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -37,7 +37,7 @@ impl Cluster {
             while let Ok((tcp, _)) = listener.accept().await {
                 let acceptor = serving.acceptor();
                 tokio::spawn(async move {
-                    let Ok(Accepted { stream, .. }) = acceptor.accept(tcp).await else { return };
+                    let Ok(AcceptedConnection { stream, .. }) = acceptor.accept(tcp).await else { return };
                     let (mut reads, mut writes) = tokio::io::split(stream);
                     let _ = tokio::io::copy(&mut reads, &mut writes).await;
                 });

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_tls::{
-    Accepted, Acceptor, Authority, CertificateHolder, Connector, HeldCertificate, PeerCertificate, ServerTls, TlsError,
-    Trust, WorkerKey,
+    AcceptedConnection, Acceptor, Authority, CertificateHolder, Connector, HeldCertificate, PeerCertificate, ServerTls,
+    TlsError, Trust, WorkerKey,
 };
 use muster_types::WorkerUid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -38,14 +38,14 @@ async fn serve<F>(
     shake: impl Fn(tokio::net::TcpStream) -> F + Send + 'static,
 ) -> (String, mpsc::Receiver<Option<PeerCertificate>>)
 where
-    F: Future<Output = std::io::Result<Accepted>> + Send,
+    F: Future<Output = std::io::Result<AcceptedConnection>> + Send,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (seen, seeing) = mpsc::channel(8);
     tokio::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
-            let Ok(Accepted { mut stream, certificate: peer, .. }) = shake(tcp).await else { continue };
+            let Ok(AcceptedConnection { mut stream, certificate: peer, .. }) = shake(tcp).await else { continue };
             let _ = seen.send(peer).await;
             let _ = stream.write_all(b"hello").await;
             let _ = stream.shutdown().await;

@@ -47,8 +47,8 @@ fn is_of_master(shown: Option<&PeerCertificate>) -> bool {
 
 /// Takes the headers from a call by which masters tell each other that they forward one. Where
 /// masters show certificates, nobody else is believed: such a call is not sent on to the leader,
-/// and its headers may be longer. Without TLS there is nothing to know a master by, but there are no
-/// names that could be forged either.
+/// and its headers may be longer. Without TLS there is nothing to know a master by, but there are
+/// no names that could be forged either.
 pub(crate) fn from_masters_alone(mut request: Request<Body>, has_tls: bool) -> Request<Body> {
     if !is_of_master(of_connection(&request)) {
         request.headers_mut().remove(FORWARDED_CERTIFICATE);

@@ -184,9 +184,10 @@ pub struct TlsFlags {
     /// Key of the certificate of your own: a file of this master's user or of root, mode 0600.
     #[arg(long, value_name = "PATH", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// For the time in which a cluster is given credentials: on the same port, take in the clear the
-    /// workers that have shown no certificate yet, and the programs of their attempts. Everybody
-    /// else needs TLS and a credential. Workers and programs without TLS can be posed as meanwhile.
+    /// For the time in which a cluster is given credentials: on the same port, take in the clear
+    /// the workers that have shown no certificate yet, and the programs of their attempts.
+    /// Everybody else needs TLS and a credential. Workers and programs without TLS can be posed as
+    /// meanwhile.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub plaintext_transition: bool,
     /// Further name or address in this master's certificate, under which other clients than

@@ -23,7 +23,7 @@ use super::downlink::{Goodbye, MessageHeader};
 use super::reader::Reader;
 use super::registry::Registration;
 use super::uplink::{UPLINK_QUEUE, forward};
-use super::writer::{DownlinkMessage, STREAM_QUEUE, Writer};
+use super::writer::{BoxedResponse, STREAM_QUEUE, Writer};
 use crate::clock;
 use crate::leader::{LeaderContext, LeaderSlot, RoleCommand};
 use crate::poison_inputs::InputDigest;
@@ -81,12 +81,12 @@ impl LinkService {
     }
 }
 
-type DownlinkStream = mpsc::Sender<DownlinkMessage>;
-type Unboxed = fn(DownlinkMessage) -> Result<v1::LinkResponse, Status>;
+type DownlinkStream = mpsc::Sender<BoxedResponse>;
+type Unboxed = fn(BoxedResponse) -> Result<v1::LinkResponse, Status>;
 
 #[tonic::async_trait]
 impl WorkerLinkService for LinkService {
-    type LinkStream = Map<ReceiverStream<DownlinkMessage>, Unboxed>;
+    type LinkStream = Map<ReceiverStream<BoxedResponse>, Unboxed>;
 
     async fn link(&self, request: Request<Streaming<v1::LinkRequest>>) -> Result<Response<Self::LinkStream>, Status> {
         let (down, responses) = mpsc::channel(STREAM_QUEUE);
@@ -150,7 +150,8 @@ async fn open(
     Ok(())
 }
 
-/// Stays boxed, as it came: the task lives as long as the link, with room for all that it ever held.
+/// Stays boxed, as it came: the task lives as long as the link, with room for all that it ever
+/// held.
 fn checked(hello: Box<v1::Hello>) -> Result<Box<Hello>, Failure> {
     let read = Hello::try_from(*hello);
     read.map(Box::new).map_err(|error| Failure::BadRequest(FieldViolations::of("hello", error.to_string())))

@@ -16,7 +16,7 @@ pub(crate) const STREAM_QUEUE: usize = 1;
 
 /// A message, or the end of the stream. It is boxed because a channel keeps room for 32 of what it
 /// carries, however few may wait: 6 KiB for each worker.
-pub(crate) type DownlinkMessage = Box<Result<v1::LinkResponse, Status>>;
+pub(crate) type BoxedResponse = Box<Result<v1::LinkResponse, Status>>;
 
 /// The writing half of a link.
 pub(crate) struct Writer {
@@ -32,7 +32,7 @@ pub(crate) struct Writer {
     pub goodbye: watch::Receiver<Option<Goodbye>>,
     /// Whether the welcome has been written: nothing but a goodbye comes before it.
     pub welcomed: bool,
-    pub stream: mpsc::Sender<DownlinkMessage>,
+    pub stream: mpsc::Sender<BoxedResponse>,
     /// Where the spans of launches go.
     pub traces: Traces,
 }

@@ -406,7 +406,9 @@ async fn https(directory: &std::path::Path, company: &Company, answer: String) -
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
-            let Ok(muster_tls::Accepted { mut stream, .. }) = tls.acceptor().accept(tcp).await else { continue };
+            let Ok(muster_tls::AcceptedConnection { mut stream, .. }) = tls.acceptor().accept(tcp).await else {
+                continue;
+            };
             let mut request = [0; 1024];
             let _ = stream.read(&mut request).await;
             let _ = stream.write_all(answer.as_bytes()).await;
