@@ -1,10 +1,9 @@
-//! Directories for temporary files that are one user's alone.
-//!
-//! Every user has a namespace of mounts, in which `/tmp` and `/var/tmp` are directories of its own
-//! on the disk of the work directories, and `/dev/shm` is a file system of its own. It is made for
-//! the user's first program, and each further one enters it: to copy a namespace takes the kernel a
-//! fifth of a start, to enter one a hundredth. Once nothing of the user has run for a while, it goes
-//! with all that was written there.
+//! Directories for temporary files that are one user's alone. Every user has a namespace of
+//! mounts, in which `/tmp` and `/var/tmp` are directories of its own on the disk of the work
+//! directories, and `/dev/shm` is a file system of its own. It is made for the user's first
+//! program, and each further one enters it: to copy a namespace takes the kernel a fifth of a
+//! start, to enter one a hundredth. Once nothing of the user has run for a while, it goes with all
+//! that was written there.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -112,8 +112,8 @@ async fn shake_hands(tls: &Acceptor, tcp: TcpStream) -> Option<AcceptedConnectio
         Err(_) => io::ErrorKind::TimedOut.into(),
     };
     tracing::debug!(?peer, %error, "no handshake");
-    if let (Some(reason), Some(told)) = (reason_of(&error), tls.told()) {
-        told.refused(peer, reason);
+    if let (Some(reason), Some(observer)) = (reason_of(&error), tls.observer()) {
+        observer.refused(peer, reason);
     }
     None
 }

@@ -140,7 +140,7 @@ pub struct Acceptor {
     /// Counts the connections in the clear; `None` where none is taken.
     plaintext: Option<PlaintextConnections>,
     /// Is told of certificates that are refused.
-    told: Option<Arc<dyn RefusedCertificates>>,
+    observer: Option<Arc<dyn RefusedCertificates>>,
 }
 
 /// How many connections in the clear stand.
@@ -201,17 +201,17 @@ impl Acceptor {
         let mut config = builder.with_client_cert_verifier(verifier.clone()).with_cert_resolver(shown);
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.send_tls13_tickets = 0;
-        Ok(Acceptor { config: Arc::new(config), verifier, is_for_masters, plaintext: None, told: None })
+        Ok(Acceptor { config: Arc::new(config), verifier, is_for_masters, plaintext: None, observer: None })
     }
 
     /// The same, which tells of certificates that it refuses.
     #[must_use]
-    pub fn telling(self, told: Arc<dyn RefusedCertificates>) -> Acceptor {
-        Acceptor { told: Some(told), ..self }
+    pub fn telling(self, observer: Arc<dyn RefusedCertificates>) -> Acceptor {
+        Acceptor { observer: Some(observer), ..self }
     }
 
-    pub(crate) fn told(&self) -> Option<&dyn RefusedCertificates> {
-        self.told.as_deref()
+    pub(crate) fn observer(&self) -> Option<&dyn RefusedCertificates> {
+        self.observer.as_deref()
     }
 
     /// The same, which also takes connections in the clear, told by their first byte. Who is served

@@ -11,8 +11,8 @@ const PLACES: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 /// there counts as theirs does.
 const NAME: &str = "private-tmp";
 
-/// Where the runner keeps the files of those directories; `None` where programs share the machine's,
-/// because none runs as another user, or because something that they need lies there.
+/// Where the runner keeps the files of those directories; `None` where programs share the
+/// machine's, because none runs as another user, or because something that they need lies there.
 pub(crate) fn directory(config: &WorkerConfig) -> Option<PathBuf> {
     let own = &config.directories;
     let given = config.trust.as_ref().map(|trust| &trust.file);

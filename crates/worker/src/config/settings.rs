@@ -158,8 +158,8 @@ pub struct WorkerSettings {
     /// separated by semicolons.
     #[arg(long, env = "MUSTER_WORKER_RUN_AS", hide_env = true, value_name = "USER | OWNER=USER,…")]
     pub run_as: Vec<String>,
-    /// The numbers of owners' users and groups, such as 100000:65536 for that many from that one on:
-    /// each owner gets the next, and keeps it for good. It must be no other user's or group's.
+    /// The numbers of owners' users and groups, such as 100000:65536 for that many from that one
+    /// on: each owner gets the next, and keeps it for good. It must be no other user's or group's.
     /// [default: what /etc/subuid and /etc/subgid both grant to muster-run, where that exists].
     #[arg(long, env = "MUSTER_WORKER_OWNER_UIDS", value_name = "FIRST:COUNT")]
     pub owner_uids: Option<String>,
@@ -178,8 +178,8 @@ pub struct WorkerSettings {
     /// A further argument for a runner that is started; may be repeated.
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub runner_arg: Vec<String>,
-    /// Do not start where a kill cannot be sure to end a whole tree (true), or where moreover owners
-    /// would not have a user each (users).
+    /// Do not start where a kill cannot be sure to end a whole tree (true), or where moreover
+    /// owners would not have a user each (users).
     #[arg(long, env = "MUSTER_WORKER_REQUIRE_CONTAINMENT", num_args = 0..=1, default_missing_value = "true", value_name = "true|false|users", default_value = "false", value_parser = containment())]
     pub require_containment: RequiredContainment,
     /// Enforce limits of memory and CPU where the machine lets it: on or off [default: on].

@@ -442,8 +442,8 @@ fn copy(
     }
 }
 
-/// Copies a cached file and checks it again meanwhile: a cache is never trusted. `None` if it is not
-/// a good one.
+/// Copies a cached file and checks it again meanwhile: a cache is never trusted. `None` if it is
+/// not a good one.
 fn take_from_cache(
     cached: &File,
     target: &Path,

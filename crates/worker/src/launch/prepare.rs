@@ -242,8 +242,8 @@ impl Preparer {
         // A command that names another trace means it.
         env.extend(launch.trace.map(|trace| (TraceContext::VARIABLE.to_owned(), trace.to_string())));
         if account.is_some() {
-            // Its own directory is the attempt's alone and goes with it, while `/tmp` is at best its
-            // user's.
+            // Its own directory is the attempt's alone and goes with it, while `/tmp` is at best
+            // its user's.
             set(&mut env, "TMPDIR".to_owned(), places.own.to_string_lossy().into_owned());
         }
         for (name, value) in &command.env {
