@@ -59,6 +59,8 @@ pub(crate) struct LeaderContext {
     pub liveness: Arc<Mutex<liveness::LivenessTable>>,
     /// Until when loaded workers that are silent are waited for.
     pub recovers_until: WallTime,
+    /// Whether machines that reach this master need no credential.
+    pub is_open: bool,
     /// Whether plaintext is taken of what was started before there were credentials.
     pub takes_plaintext: bool,
     /// Whether the store is full at present.

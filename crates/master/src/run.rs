@@ -133,6 +133,13 @@ where
     let access = Arc::new(access.with_sources(outer));
     let mut reloads = sources.keep_looking(&access, &metrics);
     let takes_plaintext = settings.tls.as_ref().is_some_and(|tls| tls.takes_plaintext);
+    if settings.is_open {
+        tracing::warn!(
+            "--insecure-listen: whoever reaches {} is an administrator of this cluster, and can run programs on its \
+             workers; without the flag this master speaks TLS and asks for credentials",
+            settings.listen
+        );
+    }
     if takes_plaintext {
         tracing::warn!(
             "--plaintext-transition: workers without a certificate, and their programs, are taken in the clear, and \

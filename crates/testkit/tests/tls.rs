@@ -115,18 +115,36 @@ struct SecuredMaster {
 
 impl SecuredMaster {
     fn start(cluster: &Cluster, home: &Path) -> SecuredMaster {
-        let (state, ready) = (home.join("master"), home.join("address"));
-        let mut command = Command::new(cluster.binaries().path("muster-master"));
-        command.args(["--listen", "0.0.0.0:0", "--state-dir"]).arg(&state).arg("--address-file").arg(&ready);
-        let running = Daemon::start(command, &home.join("master.log"));
-        wait_for_file(&ready, std::time::Duration::from_secs(30));
-        let address = std::fs::read_to_string(&ready).expect("it is ready");
-        let address = format!("127.0.0.1:{}", address.trim().rsplit_once(':').expect("a port").1);
-        let log = std::fs::read_to_string(home.join("master.log")).expect("a log");
+        let (running, address) = beyond_its_machine(cluster, home, &[]);
+        let log = running.log();
         let digest = log.split_whitespace().find(|word| word.starts_with("sha256:"));
         let digest = digest.expect("the log says how to log in").to_owned();
-        SecuredMaster { _running: running, address, pki: state.join("pki"), digest }
+        SecuredMaster { _running: running, address, pki: home.join("master/pki"), digest }
     }
+}
+
+/// A master that other machines could reach, and an address for this one.
+fn beyond_its_machine(cluster: &Cluster, home: &Path, args: &[&str]) -> (Daemon, String) {
+    let ready = home.join("address");
+    let mut command = Command::new(cluster.binaries().path("muster-master"));
+    command.args(["--listen", "0.0.0.0:0"]).args(args).arg("--state-dir").arg(home.join("master"));
+    command.arg("--address-file").arg(&ready);
+    let running = Daemon::start(command, &home.join("master.log"));
+    let address = wait_for_file(&ready, std::time::Duration::from_secs(30));
+    (running, format!("127.0.0.1:{}", address.rsplit_once(':').expect("a port").1))
+}
+
+#[test]
+fn a_master_that_anybody_may_command_says_so() {
+    let cluster = Cluster::start(Options { workers: 0, ..Options::default() });
+    let home = tempfile::tempdir().expect("a directory");
+    let (running, address) = beyond_its_machine(&cluster, home.path(), &["--insecure-listen"]);
+    let shown = cluster.muster_of_stranger(home.path(), &["cluster", "--master", &address]);
+    for text in [said(&shown), running.log()] {
+        assert!(text.contains("--insecure-listen: whoever reaches"), "{text}");
+    }
+    let shown = cluster.muster_of_stranger(home.path(), &["cluster", "--master", cluster.address()]);
+    assert!(!said(&shown).contains("--insecure-listen"), "{}", said(&shown));
 }
 
 /// The token is where no program runs: a worker joins first, and all that it needs later is its own

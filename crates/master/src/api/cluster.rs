@@ -97,6 +97,9 @@ fn notices(leading: &LeaderContext, workers: &[Arc<WorkerView>]) -> Vec<String> 
     if *leading.store_full.borrow() {
         notices.push("the store is full: what runs goes on, and nothing new is taken until there is room".to_owned());
     }
+    if leading.is_open {
+        notices.push("--insecure-listen: whoever reaches this master over the network is an administrator".to_owned());
+    }
     if leading.takes_plaintext {
         let known = workers.iter().filter(|worker| !worker.record.forgotten);
         let without = known.filter(|worker| worker.record.key.is_none()).count();

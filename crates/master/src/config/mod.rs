@@ -154,7 +154,8 @@ mod tests {
         assert_eq!(settings.access_file, Some("/s/pki/access.toml".into()));
         assert_eq!(beyond(&["--access-file", "/a"]).unwrap().access_file, Some("/a".into()));
         let insecure = beyond(&["--insecure-listen"]).unwrap();
-        assert_eq!((insecure.tls, insecure.access_file), (None, None));
+        assert_eq!((insecure.tls, insecure.access_file, insecure.is_open), (None, None, true));
+        assert!(!read_args(&["--insecure-listen"]).unwrap().is_open);
         let encrypted = beyond(&["--insecure-listen", "--tls"]).unwrap();
         assert_eq!((encrypted.tls.is_some(), encrypted.access_file), (true, None));
         let shared = said(beyond(&["--store", "etcd://h:1/p"]));

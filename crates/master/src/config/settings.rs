@@ -55,6 +55,8 @@ pub struct MasterSettings {
     pub log: Targets,
     /// The form of the log.
     pub log_format: LogFormat,
+    /// Whether machines that reach this master need no credential (`--insecure-listen`).
+    pub is_open: bool,
     /// Where traces are exported to.
     pub otlp: OtlpFlags,
     /// How long no leader may answer before probes are told that this master is not ready.
@@ -200,6 +202,7 @@ impl TryFrom<Flags> for MasterSettings {
             address_file: flags.address_file,
             log,
             log_format: flags.log_format,
+            is_open: flags.insecure_listen && !flags.listen.ip().is_loopback(),
             otlp: flags.otlp,
             unready_after: flags.timing.unready_after.0,
             timing,

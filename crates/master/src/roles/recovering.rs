@@ -126,6 +126,7 @@ where
             liveness,
             election: node.candidate.election(),
             recovers_until: won.wall + settings.timing.wait(),
+            is_open: settings.is_open,
             takes_plaintext: settings.tls.as_ref().is_some_and(|tls| tls.takes_plaintext),
             store_full,
             undecided: UndecidedRequests::default(),
