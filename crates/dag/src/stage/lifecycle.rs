@@ -19,6 +19,11 @@ impl Scheduler {
             if !visited.insert(slot) {
                 continue;
             }
+            // A stage that gathers failures is required again when it has gathered them.
+            if node.phase == StagePhase::Resubmitting {
+                self.add_need(job, slot);
+                continue;
+            }
             let is_missing = |parent: &StageSlot| !self.stages.get(*parent).is_some_and(StageNode::is_complete);
             let missing: Vec<StageSlot> = node.terms.parents.iter().copied().filter(is_missing).collect();
             self.add_need(job, slot);
