@@ -36,7 +36,7 @@ const EVENTS: u64 = 600;
 /// Seeds within which a planted fault must be caught.
 const PLANTED: u64 = 200;
 /// Events within which a healed world must come to its end.
-const HEALED: u64 = 30_000;
+const HEALED: u64 = 10_000;
 
 /// The whole world.
 pub(crate) struct World {

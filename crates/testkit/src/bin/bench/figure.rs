@@ -7,7 +7,7 @@ use serde::Serialize;
 struct Figure {
     name: String,
     value: f64,
-    unit: &'static str,
+    unit: String,
 }
 
 /// The figures of a run, printed as they come, or at the end as JSON.
@@ -25,8 +25,8 @@ impl Figures {
     }
 
     /// Adds a figure. Without JSON it is printed at once.
-    pub(crate) fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
-        let name = name.into();
+    pub(crate) fn add(&mut self, name: impl Into<String>, value: f64, unit: impl Into<String>) {
+        let (name, unit) = (name.into(), unit.into());
         if !self.json {
             println!("{name}: {value:.2} {unit}");
         }

@@ -5,6 +5,7 @@
 
 mod application;
 mod calls;
+mod dag;
 mod drivers;
 mod failover;
 mod figure;
@@ -86,6 +87,8 @@ enum Measurement {
     Queue,
     /// A scrape of the metrics of a leader with many workers.
     Scrape,
+    /// Decisions and memory of an application's scheduler of tasks.
+    Dag,
     /// From the loss of a leader to the next acknowledged submission and the next start.
     Failover,
     /// The same with a certificate for each of `--many` workers, until all are back.
@@ -131,6 +134,9 @@ async fn measure(arguments: &BenchArguments) {
     }
     if wanted(Measurement::Queue) {
         queue::measure(&mut figures).await;
+    }
+    if wanted(Measurement::Dag) {
+        dag::measure(&mut figures);
     }
     let named = |subject| arguments.only.contains(&subject);
     if named(Measurement::Etcd) {
