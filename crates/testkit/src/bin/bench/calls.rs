@@ -17,6 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::figure::Figures;
 use crate::load;
+use crate::process::cpu_time;
 
 /// Calls of a turn: a second of processor time, which the kernel tells in hundredths.
 const TURN: usize = 20_000;
@@ -131,15 +132,4 @@ impl Callers {
         self.turns.sort_by(f64::total_cmp);
         self.turns[self.turns.len() / 2]
     }
-}
-
-/// Time on a processor of all threads of a process.
-fn cpu_time(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
-    let (_, fields) = stat.rsplit_once(')').expect("its name is in parentheses");
-    let ticks = |number: usize| -> u64 {
-        let field = fields.split_whitespace().nth(number);
-        field.and_then(|ticks| ticks.parse().ok()).expect("it is a number")
-    };
-    Duration::from_millis((ticks(11) + ticks(12)) * 1000 / rustix::param::clock_ticks_per_second())
 }

@@ -6,6 +6,7 @@ use muster_testkit::{BINARIES, Binaries, Cluster, Options};
 
 use crate::figure::Figures;
 use crate::load;
+use crate::process::resident;
 
 const ROUNDS: usize = 9;
 
@@ -43,12 +44,4 @@ pub(crate) async fn measure(figures: &mut Figures) {
 fn median(times: &mut [Duration]) -> f64 {
     times.sort();
     times[times.len() / 2].as_secs_f64() * 1e3
-}
-
-/// Resident memory of a process, in MiB.
-pub(crate) fn resident(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has a resident size");
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("it is a number");
-    kib / 1024.0
 }

@@ -15,6 +15,7 @@ mod latency;
 mod load;
 mod master_connections;
 mod noop;
+mod process;
 mod queue;
 mod scrape;
 mod secured;
