@@ -106,8 +106,6 @@ impl Scheduler {
         self.unlist_stage(slot);
         let Some(node) = self.stages.get_mut(slot) else { return };
         node.phase = StagePhase::Complete;
-        node.attempts.failed_in_a_row = 0;
-        node.attempts.unschedulable = None;
         let (id, children, jobs) = (node.terms.id, node.children.clone(), node.jobs.clone());
         self.effect(SchedulerEffect::StageCompleted(id));
         self.exclude_after_stage(slot);
@@ -142,7 +140,7 @@ impl Scheduler {
         }
     }
 
-    /// Stops what runs of a stage.
+    /// Stops what runs of a stage. Its failures are counted anew when it is needed again.
     fn stop_stage(&mut self, slot: StageSlot) {
         self.unlist_stage(slot);
         let Some(node) = self.stages.get_mut(slot) else { return };

@@ -69,7 +69,7 @@ fn results_that_are_too_large_together_end_the_job_and_say_so() {
     assert_eq!(over.failures()[0].cause, FailureCause::ResultsTooLarge { bytes: 120, most: 100 });
 }
 
-fn ask(rig: &mut Rig, launch: TaskLaunch) -> bool {
+pub(crate) fn ask(rig: &mut Rig, launch: TaskLaunch) -> bool {
     let answer = rig.give(SchedulerInput::AskCommit(launch.executor, launch.attempt));
     let said = |allowed| SchedulerEffect::CommitAnswer { executor: launch.executor, attempt: launch.attempt, allowed };
     assert!(answer.0 == [said(true)] || answer.0 == [said(false)]);

@@ -1,6 +1,7 @@
 use muster_dag::{FailureCause, SchedulerEffect, SchedulerInput, StageId, StageSpec, TaskEnd};
 use muster_types::ExecutorId;
 
+use crate::attempts::ask;
 use crate::support::*;
 
 fn barrier(stage: u64, tasks: u32) -> StageSpec {
@@ -58,4 +59,17 @@ fn what_is_killed_of_a_barrier_stage_keeps_its_core_until_it_ends() {
     assert_eq!(rig.fail(first[0]).kills(), 1);
     assert!(rig.pass(millis(200)).launches().is_empty());
     assert_eq!(rig.end(first[1], TaskEnd::Killed).launches().len(), 2);
+}
+
+#[test]
+fn what_is_killed_may_still_commit_until_it_has_ended() {
+    let mut rig = Rig::on(&[1, 2, 3]);
+    let first = rig.submit(1, vec![barrier(1, 2)]).launches();
+    assert!(ask(&mut rig, first[1]));
+    rig.fail(first[0]);
+    let again = rig.pass(millis(200)).launches();
+    let next = *again.iter().find(|it| it.task == first[1].task).expect("all of it runs again");
+    assert!(!ask(&mut rig, next), "the older one may be at it");
+    rig.end(first[1], TaskEnd::Killed);
+    assert!(ask(&mut rig, next));
 }

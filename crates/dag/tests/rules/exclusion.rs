@@ -64,18 +64,6 @@ fn all_avoid_an_executor_on_which_tasks_of_stages_failed_that_succeeded_at_last(
 }
 
 #[test]
-fn a_task_that_can_run_nowhere_for_too_long_ends_its_job() {
-    let mut rig = rig(&[1]);
-    let first = rig.submit(1, vec![results(1, 1, &[])]).launch();
-    rig.fail(first);
-    rig.give(SchedulerInput::ExecutorLost(ExecutorId(0), ExecutorLoss::Killed));
-    // One that it must not use keeps it waiting; without any executor it just waits.
-    rig.add_executor(1, 1, 1);
-    let second = rig.pass(seconds(1));
-    assert!(second.failed().is_empty());
-}
-
-#[test]
 fn a_stage_that_avoids_all_that_is_left_is_found_though_nothing_fails_any_more() {
     let mut rig = rig(&[1, 2]);
     let first = rig.submit(1, vec![results(1, 1, &[])]).launch();

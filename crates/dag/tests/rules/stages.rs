@@ -222,3 +222,34 @@ fn an_output_that_is_moved_is_where_it_was_moved_to() {
     rig.give(SchedulerInput::OutputMoved(output, OutputLocation::Executor(ExecutorId(1))));
     assert_eq!(rig.scheduler.outputs(StageId(1)).collect::<Vec<_>>(), [None]);
 }
+
+#[test]
+fn failed_attempts_are_counted_from_the_last_time_that_the_stage_was_complete() {
+    let mut rig = Rig::on(&[1]);
+    let mut middle = rig.submit(1, vec![outputs(1, 1, &[]), outputs(2, 1, &[1]), results(3, 1, &[2])]).launches();
+    for _ in 0..3 {
+        // The middle stage fails three times, and is complete at the fourth.
+        for _ in 0..3 {
+            middle = rig.succeed(middle[0]).launches();
+            assert!(rig.fail_fetch(middle[0], (1, 0), 0, false).failed().is_empty());
+            middle = rig.pass(millis(200)).launches();
+        }
+        middle = rig.succeed(middle[0]).launches();
+        let last = rig.succeed(middle[0]).launch();
+        assert_eq!(last.task.stage, StageId(3));
+        // Its output is lost, and so is that of the first.
+        rig.fail_fetch(last, (2, 0), 0, true);
+        middle = rig.pass(millis(200)).launches();
+        assert_eq!(middle[0].task.stage, StageId(1));
+    }
+}
+
+#[test]
+fn an_executor_that_is_decommissioned_finishes_what_it_runs_and_gets_nothing_more() {
+    let mut rig = Rig::on(&[1]);
+    let first = rig.submit(1, vec![results(1, 2, &[])]).launch();
+    rig.give(SchedulerInput::DecommissionExecutor(ExecutorId(0)));
+    let done = rig.succeed(first);
+    assert!(done.launches().is_empty() && !done.0.is_empty());
+    assert_eq!(rig.add_executor(1, 1, 1).launched(), [(1, 1, 1)]);
+}
