@@ -56,12 +56,15 @@ fn run(runner: &TestRunner, agent: &mut Agent, user: u32, number: u32, script: &
 fn a_users_temporary_files_are_its_own_and_shared_by_its_programs() {
     let Some((runner, mut agent)) = runner() else { return };
     let of_machine = tempfile::NamedTempFile::new_in("/tmp").expect("made");
-    let write = "for d in /tmp /var/tmp /dev/shm; do ls -A $d; echo secret > $d/mine; stat -c %a $d; done";
-    assert_eq!(run(&runner, &mut agent, USER, 1, write), "1777\n1777\n1777\n");
-    let read = "cat /tmp/mine /var/tmp/mine /dev/shm/mine 2>/dev/null; true";
-    assert_eq!(run(&runner, &mut agent, USER, 2, read), "secret\nsecret\nsecret\n", "another program of the user");
-    assert_eq!(run(&runner, &mut agent, OTHER, 3, read), "", "another user");
-    assert!(of_machine.path().exists() && !Path::new("/tmp/mine").exists() && !Path::new("/dev/shm/mine").exists());
+    // No other run of this test has left one of this name in the machine's own.
+    let mine = format!("mine-{}", std::process::id());
+    let write = format!("for d in /tmp /var/tmp /dev/shm; do ls -A $d; echo secret > $d/{mine}; stat -c %a $d; done");
+    assert_eq!(run(&runner, &mut agent, USER, 1, &write), "1777\n1777\n1777\n");
+    let read = format!("cat /tmp/{mine} /var/tmp/{mine} /dev/shm/{mine} 2>/dev/null; true");
+    assert_eq!(run(&runner, &mut agent, USER, 2, &read), "secret\nsecret\nsecret\n", "another program of the user");
+    assert_eq!(run(&runner, &mut agent, OTHER, 3, &read), "", "another user");
+    let is_there = |directory: &str| Path::new(directory).join(&mine).exists();
+    assert!(of_machine.path().exists() && !["/tmp", "/var/tmp", "/dev/shm"].iter().any(|at| is_there(at)));
 
     // It sees neither whose else the directories are nor where its own are kept.
     let look = format!(

@@ -315,7 +315,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let [certificate, key] = paths(directory.path());
         let refused = || Authority::open(directory.path()).unwrap_err().to_string();
-        assert!(refused().contains("ca.crt is missing"), "{}", refused());
+        assert!(refused().contains("holds no CA: make one with `muster-master init"), "{}", refused());
         Authority::create(directory.path()).unwrap();
         let right = fs::read_to_string(&key).unwrap();
 
