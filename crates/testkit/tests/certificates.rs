@@ -90,7 +90,6 @@ fn a_ca_is_exchanged_without_a_failed_call() {
         if step == 2 {
             // Its certificate is of the old CA: a day has passed for a worker that runs.
             cluster.kill_agent("w1");
-            std::fs::remove_file(cluster.worker_state("w1").join("worker.crt")).expect("there is one");
             cluster.start_worker("w1");
         }
         let mut rotate = Command::new(cluster.binaries().path("muster-master"));
@@ -183,7 +182,6 @@ async fn a_context_and_a_worker_learn_of_another_ca() {
     assert_eq!(said(&listed), "w1\n", "{}", said(&listed));
     assert!(refresh(&cluster).contains("have changed"), "the old one is gone");
 
-    std::fs::remove_file(cluster.worker_state("w1").join("worker.crt")).expect("there is one");
     cluster.start_worker_without_ca("w1", &["--token-file", &joined]);
     let log = cluster.dir().join("w1.log");
     let tells = async || {

@@ -190,6 +190,15 @@ impl Trust {
         Arc::new(config)
     }
 
+    /// Whether a certificate, the first of a chain in PEM, is of one of these CAs and holds now.
+    pub fn holds(&self, chain: &str) -> bool {
+        let chain = certificates_of(chain);
+        let verified = chain
+            .split_first()
+            .map(|(certificate, behind)| self.clients().verify_client_cert(certificate, behind, UnixTime::now()));
+        matches!(verified, Some(Ok(_)))
+    }
+
     /// What verifies clients by these CAs.
     pub(crate) fn clients(&self) -> Arc<dyn ClientCertVerifier> {
         self.cas.load().clients.clone()

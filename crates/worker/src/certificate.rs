@@ -153,8 +153,10 @@ impl WorkerCertificate {
     ) -> Result<WorkerCertificate, TlsError> {
         let key = WorkerKey::load_or_make(&state_dir.join(WORKER_KEY_FILE))?;
         let (held, file) = (HeldCertificate::default(), state_dir.join(WORKER_CHAIN_FILE));
-        // One that cannot be read is asked for anew, like one that is not there.
-        let newest = fs::read_to_string(&file).ok().and_then(|chain| key.show(&chain, &held).ok());
+        // One that cannot be read is asked for anew, like one that is not there; and so is one of a
+        // CA that is trusted no more, since masters would refuse it for as long as it holds.
+        let chain = fs::read_to_string(&file).ok().filter(|chain| trust.holds(chain));
+        let newest = chain.and_then(|chain| key.show(&chain, &held).ok());
         let until = watch::Sender::new(newest.as_ref().map(|newest| newest.expires));
         #[expect(clippy::cast_precision_loss, reason = "a random number")]
         let of_tenth = clock::entropy() as f64 / u64::MAX as f64;
