@@ -62,7 +62,7 @@ fn carry_out(invocation: MasterInvocation) -> Result<(), StartFailure> {
         }
         MasterInvocation::RotateCa(directory, at_once) => {
             let step = muster_tls::rotate(&directory, SystemTime::now(), at_once)?;
-            println!("{}", step_line(step));
+            println!("{}", step_line(step, at_once));
             Ok(())
         }
         MasterInvocation::Token(wanted) => {
@@ -104,23 +104,24 @@ fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-/// What a step of a rotation has done, and what comes next.
-fn step_line(step: RotationStep) -> String {
+/// What a step of a rotation has done, and what comes next; at once, where nobody is waited for.
+fn step_line(step: RotationStep, at_once: bool) -> String {
     // In whole minutes, rounded up.
     let left = |at: SystemTime| {
         let seconds = at.duration_since(SystemTime::now()).unwrap_or_default().as_secs();
         TimeSpan(Duration::from_secs(seconds.div_ceil(60).max(1) * 60))
     };
+    let then = |at: SystemTime| match at_once {
+        true => "now: run this again, as the old one is trusted until the third run".to_owned(),
+        false => format!("in {}: then run this again", left(at)),
+    };
     match step {
-        RotationStep::Added(digest, next) => format!(
-            "a second CA is trusted; its digest is {digest}. It may sign in {}: then run this again",
-            left(next)
-        ),
-        RotationStep::Signs(digest, next) => format!(
-            "the CA {digest} signs now, and people log in by it. The old one may be taken away in {}: then run this \
-             again",
-            left(next)
-        ),
+        RotationStep::Added(digest, next) => {
+            format!("a second CA is trusted; its digest is {digest}. It may sign {}", then(next))
+        }
+        RotationStep::Signs(digest, next) => {
+            format!("the CA {digest} signs now, and people log in by it. The old one may be taken away {}", then(next))
+        }
         RotationStep::Alone(digest) => format!("the CA {digest} is the only one now"),
         RotationStep::NotBefore(next) => format!("nothing was done: the next step is due in {}", left(next)),
     }

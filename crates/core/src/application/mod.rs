@@ -138,6 +138,7 @@ impl Core {
 }
 
 fn fenced(got: Option<AttemptNumber>, have: &str) -> Rejection {
-    let got = got.map_or_else(|| "no token of an attempt".to_owned(), |number| format!("attempt {number}"));
+    let got =
+        got.map_or_else(|| "a call without the token of an attempt".to_owned(), |number| format!("attempt {number}"));
     Rejection::Fenced { got, have: have.to_owned() }
 }

@@ -64,9 +64,10 @@ pub(crate) fn list(
 /// itself an admin.
 fn check(caller: &Caller, grant: TokenGrant) -> Result<(), Failure> {
     let (is_allowed, needed) = match grant {
-        TokenGrant::User(_) => {
-            (caller.role() >= Some(Role::Admin), "the role admin, and who shows a token of its own name")
-        }
+        TokenGrant::User(_) => (
+            caller.role() >= Some(Role::Admin),
+            "the role admin, and each user for its own name with a token that an admin made,",
+        ),
         TokenGrant::Worker => (caller.role() >= Some(Role::Operator), "the role operator and above"),
     };
     let needed = needed.to_owned();
