@@ -90,6 +90,7 @@ fn a_ca_is_exchanged_without_a_failed_call() {
         if step == 2 {
             // Its certificate is of the old CA: a day has passed for a worker that runs.
             cluster.kill_agent("w1");
+            std::fs::remove_file(cluster.worker_state("w1").join("worker.crt")).expect("there is one");
             cluster.start_worker("w1");
         }
         let mut rotate = Command::new(cluster.binaries().path("muster-master"));
