@@ -61,7 +61,6 @@ fn a_ca_is_exchanged_without_a_failed_call() {
     let mut cluster = Cluster::start(access.asked_for(Options::over_tls()));
     let ca = cluster.ca().expect("it is over TLS");
     let pki = ca.parent().expect("a directory").to_owned();
-    let log = cluster.dir().join("master.log");
     let (address, program) = (cluster.address().to_owned(), cluster.binaries().path("muster"));
     let run = {
         let (home, ca) = (home.path().to_owned(), ca.clone());
@@ -85,7 +84,6 @@ fn a_ca_is_exchanged_without_a_failed_call() {
             calls
         })
     };
-    let in_force = || std::fs::read_to_string(&log).expect("a log").matches("a changed file is in force").count();
     for (step, expected) in ["is trusted", "signs now", "the only one"].into_iter().enumerate() {
         if step == 2 {
             // Its certificate is of the old CA: a day has passed for a worker that runs.
@@ -93,16 +91,8 @@ fn a_ca_is_exchanged_without_a_failed_call() {
             std::fs::remove_file(cluster.worker_state("w1").join("worker.crt")).expect("there is one");
             cluster.start_worker("w1");
         }
-        let mut rotate = Command::new(cluster.binaries().path("muster-master"));
-        let output = rotate.args(["rotate-ca", "--at-once", "--pki"]).arg(&pki).output().expect("it runs");
-        assert!(output.status.success() && said(&output).contains(expected), "{}", said(&output));
-        for _ in 0..600 {
-            if in_force() > step {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        assert_eq!(in_force(), step + 1, "{}", std::fs::read_to_string(&log).expect("a log"));
+        let output = rotate(&cluster, &pki);
+        assert!(output.contains(expected), "{output}");
     }
     let (is_done, said) = run(&["submit", "--wait", "--", "/bin/echo", "hello"]);
     assert!(is_done && said.contains("hello"), "{said}");
@@ -110,8 +100,9 @@ fn a_ca_is_exchanged_without_a_failed_call() {
     assert!(calling.join().expect("no call failed") > 0);
 }
 
-/// Takes a step of a rotation, without its wait, and waits until the master goes by it.
-fn rotate(cluster: &Cluster, pki: &Path) {
+/// Takes a step of a rotation, without its wait, and waits until the master goes by it. Returns
+/// what the command says.
+fn rotate(cluster: &Cluster, pki: &Path) -> String {
     let log = cluster.dir().join("master.log");
     let in_force = || std::fs::read_to_string(&log).expect("a log").matches("a changed file is in force").count();
     let before = in_force();
@@ -122,7 +113,8 @@ fn rotate(cluster: &Cluster, pki: &Path) {
         std::thread::sleep(std::time::Duration::from_millis(50));
         in_force() > before
     };
-    assert!((0..600).any(looks), "the master looks at its CA");
+    assert!((0..600).any(looks), "the master looks at its CA: {}", std::fs::read_to_string(&log).expect("a log"));
+    said(&output)
 }
 
 /// Who has learnt of the next CA while the present one was trusted goes on; who has not is told
