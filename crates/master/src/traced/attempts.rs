@@ -62,7 +62,7 @@ pub(crate) fn ended(traces: Traces, view: &View, events: &[Event]) {
 fn of(view: &View, event: &Event) -> Option<EndedAttempt> {
     match &event.subject {
         Subject::Driver { uid, attempt: Some(number), outcome: Some(_), .. } => {
-            let shown = view.driver(&uid.to_string()).1?;
+            let shown = view.read().drivers.get(uid.0).cloned()?;
             let (trace, key) = (shown.record.trace?, AttemptKey::Driver(*uid, *number));
             let attempt = shown.record.attempts.iter().find(|attempt| attempt.number == *number)?;
             let (assigned, ended) = (attempt.assigned, attempt.ended?);
@@ -76,7 +76,7 @@ fn of(view: &View, event: &Event) -> Option<EndedAttempt> {
             })
         }
         Subject::Executor { uid, executor, outcome: Some(_), .. } => {
-            let trace = view.application(&uid.to_string()).1?.record.trace?;
+            let trace = view.read().applications.get(uid.0)?.record.trace?;
             let (key, shown) = (AttemptKey::Executor(*uid, *executor), view.executor(*uid, *executor)?);
             let (assigned, ended) = (shown.record.created, shown.record.ended?);
             let outcome = shown.record.outcome.clone()?;
