@@ -14,27 +14,23 @@ use muster_tls::{CertificateHolder, ClientChain, ConnectionPeer, PeerCertificate
 use prost::bytes::Bytes;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::http::header::AUTHORIZATION;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tonic::metadata::MetadataMap;
 use tower::Service;
 
 use super::audit::{AuditNote, CallOrigin};
 use super::limits::CallPlace;
-use super::{AccessControl, KnownCaller, PresentedCredential, Refusal};
+use super::{AccessControl, BearerHeader, KnownCaller, PresentedCredential, Refusal};
 
 type AdmissionFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-/// What a call shows. The headers are few, and only those of the credential are kept.
+/// What a call shows.
 fn presented_by(request: &Request<Body>) -> PresentedCredential {
-    let mut headers = HeaderMap::new();
-    for value in request.headers().get_all(AUTHORIZATION) {
-        headers.append(AUTHORIZATION, value.clone());
-    }
     let shown = of_connection(request);
     let certificate = if is_of_master(shown) { forwarded_by(request.headers()) } else { shown.cloned() };
     let peer = request.extensions().get::<ConnectionPeer>();
-    PresentedCredential { headers, certificate, is_encrypted: peer.is_some_and(|peer| peer.is_encrypted) }
+    let is_encrypted = peer.is_some_and(|peer| peer.is_encrypted);
+    PresentedCredential { bearer: BearerHeader::of(request.headers()), certificate, is_encrypted }
 }
 
 fn of_connection(request: &Request<Body>) -> Option<&PeerCertificate> {
@@ -81,6 +77,22 @@ fn refuse(access: &AccessControl, request: &Request<Body>, method: Method, refus
     Box::pin(std::future::ready(Ok(failure.to_status().into_http())))
 }
 
+/// The caller that the outer layer has judged, which the inner one need not do again. It comes from
+/// that layer alone: nothing of a request's own gets among its extensions.
+#[derive(Debug, Clone)]
+struct ScreenedCaller(KnownCaller);
+
+/// Hands a call on, with the caller if that is judged already.
+fn hand_on<S>(inner: &mut S, mut request: Request<Body>, screened: Option<KnownCaller>) -> S::Future
+where
+    S: Service<Request<Body>>,
+{
+    if let Some(known) = screened {
+        request.extensions_mut().insert(ScreenedCaller(known));
+    }
+    inner.call(request)
+}
+
 /// Lies outside of forwarding: a caller that no leader would serve costs nothing more.
 #[derive(Debug, Clone)]
 pub(crate) struct Authenticate<S> {
@@ -114,7 +126,7 @@ where
         };
         let shown = presented_by(&request);
         let refusal = match self.access.screen(method, &shown) {
-            Ok(()) => return Box::pin(self.inner.call(request)),
+            Ok(screened) => return Box::pin(hand_on(&mut self.inner, request, screened)),
             Err(refusal) => refusal,
         };
         let Some(coming) = self.access.key_to_come(&shown) else {
@@ -126,7 +138,7 @@ where
         Box::pin(async move {
             coming.await;
             match access.screen(method, &shown) {
-                Ok(()) => inner.call(request).await,
+                Ok(screened) => hand_on(&mut inner, request, screened).await,
                 Err(refusal) => refuse(&access, &request, method, refusal).await,
             }
         })
@@ -164,18 +176,21 @@ where
         let Some(method) = Method::of_path(request.uri().path()) else {
             return Box::pin(self.inner.call(request));
         };
-        let shown = presented_by(&request);
-        let admitted = self.access.admit(method, &shown).and_then(|known| {
-            match self.access.limiter.admit(method, &known.caller) {
-                Ok(place) => Ok((known, place)),
-                Err(failure) => Err(Refusal { failure, known: Some(Box::new(known)) }),
-            }
+        let screened = request.extensions_mut().remove::<ScreenedCaller>();
+        let admitted = match screened {
+            Some(ScreenedCaller(known)) => Ok(known),
+            None => self.access.admit(method, &presented_by(&request)),
+        };
+        let admitted = admitted.and_then(|known| match self.access.limiter.admit(method, &known.caller) {
+            Ok(place) => Ok((known, place)),
+            Err(failure) => Err(Refusal { failure, known: Some(Box::new(known)) }),
         });
         let (known, place) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => return refuse(&self.access, &request, method, refusal),
         };
         let (access, is_stream) = (self.access.clone(), method.answers_with_a_stream());
+        let shown = is_stream.then(|| presented_by(&request));
         let is_audited = access.audit.is_about(method);
         // Most calls are reads, which have no line.
         let origin = (is_audited || is_stream).then(|| origin_of(&request, method, Some(&known)));
@@ -201,10 +216,10 @@ where
                 }
                 None => inner.call(request).await?,
             };
-            let Some(origin) = origin.filter(|_| is_stream && !response.headers().contains_key(Status::GRPC_STATUS))
-            else {
+            let (Some(origin), Some(shown)) = (origin, shown) else { return Ok(response) };
+            if response.headers().contains_key(Status::GRPC_STATUS) {
                 return Ok(response);
-            };
+            }
             let ended = access
                 .asks_for_credentials()
                 .then(|| -> EndOfAdmission { Box::pin(access.clone().ended(method, shown)) });

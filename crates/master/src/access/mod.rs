@@ -25,8 +25,8 @@ use muster_types::{
 };
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
-use tonic::codegen::http::HeaderMap;
 use tonic::codegen::http::header::AUTHORIZATION;
+use tonic::codegen::http::{HeaderMap, HeaderValue};
 
 pub(crate) use audit::{Audit, AuditNote};
 pub use audit::{AuditDestination, AuditError};
@@ -281,12 +281,17 @@ impl AccessControl {
     /// Refuses what no leader could make good. A leader's tables may be newer than a standby's, so
     /// a token that is not known there goes on to it, and so does a user whose role is bound in
     /// them.
-    fn screen(&self, method: Method, shown: &PresentedCredential) -> Result<(), Refusal> {
+    ///
+    /// Returns the caller where this master leads, which has judged it for good.
+    fn screen(&self, method: Method, shown: &PresentedCredential) -> Result<Option<KnownCaller>, Refusal> {
+        let leads = self.leads();
         match self.examine(method, shown)? {
-            CredentialCheck::Known(known) if known.has_bound_role() && !self.leads() => Ok(()),
-            CredentialCheck::Known(known) => table::permit(method, &known.caller)
-                .map_err(|failure| Refusal { failure, known: Some(Box::new(known)) }),
-            CredentialCheck::ForLeader => Ok(()),
+            CredentialCheck::Known(known) if known.has_bound_role() && !leads => Ok(None),
+            CredentialCheck::Known(known) => match table::permit(method, &known.caller) {
+                Ok(()) => Ok(leads.then_some(known)),
+                Err(failure) => Err(Refusal { failure, known: Some(Box::new(known)) }),
+            },
+            CredentialCheck::ForLeader => Ok(None),
         }
     }
 
@@ -299,7 +304,7 @@ impl AccessControl {
         credentials: &Credentials,
     ) -> Result<CredentialCheck, Failure> {
         let known = |caller| Ok(CredentialCheck::known(caller, CallerProof::Plaintext, None));
-        match (table::plaintext_rule(method), bearer(&shown.headers)?) {
+        match (table::plaintext_rule(method), shown.bearer.parse()?) {
             (PlaintextRule::Anyone, _) => known(Caller::Anonymous),
             (PlaintextRule::Workers, _) => known(Caller::AnyWorker { name: "plaintext".to_owned() }),
             (PlaintextRule::Attempts, None) => known(Caller::AnyAttempt),
@@ -322,7 +327,7 @@ impl AccessControl {
         if self.has_tls && !shown.is_encrypted {
             return self.examine_plaintext(method, shown, credentials);
         }
-        match bearer(&shown.headers)? {
+        match shown.bearer.parse()? {
             Some(bearer) => self.examine_bearer(credentials, bearer),
             None => self.examine_certificate(credentials, shown.certificate.as_ref()),
         }
@@ -443,7 +448,7 @@ impl AccessControl {
     /// Ready once the keys of the issuer were fetched anew, if the bearer is a JWT whose key is not
     /// known and nobody else has had them fetched lately.
     fn key_to_come(&self, shown: &PresentedCredential) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let Ok(Some(Bearer::Jwt(token))) = bearer(&shown.headers) else { return None };
+        let Ok(Some(Bearer::Jwt(token))) = shown.bearer.parse() else { return None };
         self.outer.jwt.as_ref()?.key_to_come(token)
     }
 
@@ -540,7 +545,7 @@ impl From<Failure> for Refusal {
 /// What a call shows of its caller.
 #[derive(Debug, Clone)]
 struct PresentedCredential {
-    headers: HeaderMap,
+    bearer: BearerHeader,
     /// Of the connection.
     certificate: Option<PeerCertificate>,
     /// Whether the connection is over TLS.
@@ -587,36 +592,57 @@ pub(crate) fn unknown() -> Failure {
     Failure::BadCredential { message }
 }
 
-/// The bearer of a call; `None` where there is none. The scheme is compared as HTTP does.
-fn bearer(headers: &HeaderMap) -> Result<Option<Bearer<'_>>, Failure> {
-    let malformed = |message: &str| Failure::BadCredential { message: message.to_owned() };
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(malformed("there is more than one authorization header"));
+/// The authorization header of a call, which is not read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum BearerHeader {
+    None,
+    One(HeaderValue),
+    Several,
+}
+
+impl BearerHeader {
+    fn of(headers: &HeaderMap) -> BearerHeader {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        match (values.next(), values.next()) {
+            (None, _) => BearerHeader::None,
+            (Some(value), None) => BearerHeader::One(value.clone()),
+            (Some(_), Some(_)) => BearerHeader::Several,
+        }
     }
-    let text = value.to_str().map_err(|_| malformed("the authorization header is not text"))?;
-    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(malformed("the authorization header does not begin with `Bearer`"));
+
+    /// The bearer, if there is one. The scheme is compared as HTTP does.
+    fn parse(&self) -> Result<Option<Bearer<'_>>, Failure> {
+        let malformed = |message: &str| Failure::BadCredential { message: message.to_owned() };
+        let value = match self {
+            BearerHeader::None => return Ok(None),
+            BearerHeader::One(value) => value,
+            BearerHeader::Several => return Err(malformed("there is more than one authorization header")),
+        };
+        let text = value.to_str().map_err(|_| malformed("the authorization header is not text"))?;
+        let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(malformed("the authorization header does not begin with `Bearer`"));
+        }
+        let bearer = Bearer::parse(token.trim()).ok_or_else(|| malformed("the token has not the form of one"))?;
+        Ok(Some(bearer))
     }
-    let bearer = Bearer::parse(token.trim()).ok_or_else(|| malformed("the token has not the form of one"))?;
-    Ok(Some(bearer))
 }
 
 #[cfg(test)]
 mod tests {
-    use tonic::codegen::http::HeaderValue;
-
     use super::*;
 
     #[test]
     fn a_header_that_is_not_read_is_not_left_out() {
         let mut headers = HeaderMap::new();
-        assert_eq!(bearer(&headers), Ok(None));
+        assert_eq!(BearerHeader::of(&headers).parse(), Ok(None));
         for wrong in [b"Bearer \xff".as_slice(), b"Bearer", b"", b"Basic YTpi"] {
             headers.insert(AUTHORIZATION, HeaderValue::from_bytes(wrong).unwrap());
-            assert!(matches!(bearer(&headers), Err(Failure::BadCredential { .. })), "{wrong:?}");
+            let read = BearerHeader::of(&headers);
+            assert!(matches!(read.parse(), Err(Failure::BadCredential { .. })), "{wrong:?}");
         }
+        headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer eyJ9.eyJ9.c2ln"));
+        assert_eq!(BearerHeader::of(&headers), BearerHeader::Several);
+        assert!(BearerHeader::Several.parse().is_err());
     }
 }
