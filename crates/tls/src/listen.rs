@@ -2,12 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,6 +22,15 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A client that has not shaken hands within this time is not served.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Handshakes that are in progress at one time; others wait for their turn. A fleet that comes to a
+/// new leader at once is more than can be served within the patience of its workers. If all shook
+/// hands at once, each would be given up half-way, and none would ever come through.
+const HANDSHAKES: usize = 512;
+
+/// How long a handshake keeps its turn. One that takes longer waits for its client, which does not
+/// cost the others their turns.
+const TURN: Duration = Duration::from_millis(250);
 
 /// A connection, which holds one of the places.
 #[derive(Debug)]
@@ -73,6 +82,7 @@ async fn accept(
     accepted: &mpsc::Sender<io::Result<ClientConnection>>,
 ) {
     let places = Arc::new(Semaphore::new(most));
+    let turns = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
@@ -88,9 +98,9 @@ async fn accept(
                     }
                     continue;
                 };
-                let (tls, accepted) = (tls.clone(), accepted.clone());
+                let (tls, accepted, turns) = (tls.clone(), accepted.clone(), turns.clone());
                 tokio::spawn(async move {
-                    if let Some(connection) = shake_hands(&tls, stream).await {
+                    if let Some(connection) = in_turn(&turns, &tls, stream).await {
                         // The server may be gone: then nobody is served.
                         let _ = accepted.send(Ok(ClientConnection::new(connection, place))).await;
                     }
@@ -101,6 +111,23 @@ async fn accept(
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+/// Shakes hands when it is a client's turn, unless the client has given up by then. Who says nothing
+/// takes no turn.
+async fn in_turn(turns: &Semaphore, tls: &Acceptor, tcp: TcpStream) -> Option<AcceptedConnection> {
+    tokio::time::timeout(HANDSHAKE_WITHIN, tcp.readable()).await.ok()?.ok()?;
+    let turn = turns.acquire().await.ok()?;
+    if tcp.ready(Interest::READABLE).await.ok()?.is_read_closed() {
+        return None;
+    }
+    let mut shaking = pin!(shake_hands(tls, tcp));
+    let shaken = tokio::time::timeout(TURN, &mut shaking).await;
+    drop(turn);
+    match shaken {
+        Ok(shaken) => shaken,
+        Err(_) => shaking.await,
     }
 }
 
@@ -183,5 +210,63 @@ impl AsyncWrite for ClientConnection {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use rustls::ClientConfig;
+    use rustls::pki_types::ServerName;
+    use rustls::server::{ClientHello, ResolvesServerCert};
+    use rustls::sign::CertifiedKey;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::{Authority, Trust, names};
+
+    /// Has no certificate, and counts for whom it was asked for one.
+    #[derive(Debug, Default)]
+    struct Counted(AtomicUsize);
+
+    impl ResolvesServerCert for Counted {
+        fn resolve(&self, _client: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
+
+    /// What a client says first.
+    fn first_message(config: Arc<ClientConfig>) -> Vec<u8> {
+        let name = ServerName::try_from(names::MASTER).unwrap();
+        let mut message = Vec::new();
+        rustls::ClientConnection::new(config, name).unwrap().write_tls(&mut message).unwrap();
+        message
+    }
+
+    #[tokio::test]
+    async fn who_has_given_up_is_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let trust = Trust::in_ca(Authority::create(directory.path()).unwrap().pem()).unwrap();
+        let counted = Arc::new(Counted::default());
+        let tls = Acceptor::showing(&trust, counted.clone()).unwrap();
+        let turns = Semaphore::new(1);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut asked = Vec::new();
+        for gives_up in [true, false] {
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            client.write_all(&first_message(trust.config())).await.unwrap();
+            let (tcp, _) = listener.accept().await.unwrap();
+            if gives_up {
+                drop(client);
+                while !tcp.ready(Interest::READABLE).await.unwrap().is_read_closed() {
+                    tokio::task::yield_now().await;
+                }
+            }
+            assert!(in_turn(&turns, &tls, tcp).await.is_none());
+            asked.push(counted.0.load(Ordering::Relaxed));
+        }
+        assert_eq!(asked, [0, 1]);
     }
 }

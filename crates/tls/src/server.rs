@@ -190,6 +190,12 @@ impl Acceptor {
         Acceptor::new(verifier, held.0.clone(), true)
     }
 
+    /// Shows what the test wants.
+    #[cfg(test)]
+    pub(crate) fn showing(trust: &Trust, shown: Arc<dyn ResolvesServerCert>) -> Result<Acceptor, TlsError> {
+        Acceptor::new(PeerVerifier { cluster: trust.clone(), clients: None, is_mandatory: false }, shown, false)
+    }
+
     fn new(
         verifier: PeerVerifier,
         shown: Arc<dyn ResolvesServerCert>,

@@ -134,7 +134,7 @@ impl Link {
         }
     }
 
-    fn dial_same_again(&mut self) {
+    pub(super) fn dial_same_again(&mut self) {
         let master = match &self.stream {
             StreamState::Dialing { master, .. } | StreamState::Greeting { master, .. } => master.clone(),
             _ => match self.stream.terms() {

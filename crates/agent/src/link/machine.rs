@@ -190,7 +190,7 @@ impl Link {
         if let Some(session) = self.stream.session() {
             self.effects.push_back(LinkEffect::Close(session));
         }
-        let dial_at = self.masters.schedule(now, pace, entropy);
+        let dial_at = self.masters.schedule(now, pace, self.watch.is_to_name(self.memory.epoch()), entropy);
         self.stream = StreamState::Idle { dial_at };
     }
 
@@ -247,9 +247,15 @@ impl Link {
     }
 
     fn handle_broken(&mut self, now: Time, entropy: u64, session: Session) {
-        if self.stream.session() == Some(session) {
-            self.abandon(now, entropy, Pace::BackOff);
+        if self.stream.session() != Some(session) {
+            return;
         }
+        // A machine without a master refuses at once, and where only the stream broke, its leader is
+        // there. Were another dialled, so would be by all workers of a leader that has died.
+        if self.watch.is_to_name(self.memory.epoch()) && matches!(self.stream, StreamState::Active { .. }) {
+            self.dial_same_again();
+        }
+        self.abandon(now, entropy, Pace::BackOff);
     }
 
     fn handle_persisted(&mut self, remembered: RememberedCluster) {

@@ -14,6 +14,11 @@ pub(super) const BACKOFF_INITIAL: Duration = Duration::from_millis(100);
 /// lead answers in a fraction of a millisecond, and the kernel of a machine without a master
 /// refuses.
 pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// Longest delay between dials while a watched master is to name the next leader, from the first
+/// repetition on. It does so as soon as there is one, and a dial before is good only where the
+/// watch has died unseen. Ten thousand workers that shake hands with masters that do not lead,
+/// several times a second, would take the processors that the next leader needs.
+pub(super) const BACKOFF_WATCHED: Duration = Duration::from_secs(5);
 /// Delay after a refusal, which only a person can mend.
 pub(super) const REFUSED_RETRY: Duration = Duration::from_secs(30);
 /// How many named leaders are dialled at once without an answered heartbeat in between. A longer
@@ -110,9 +115,9 @@ impl MasterList {
         Pace::AtOnce
     }
 
-    /// When to dial next. `entropy` spreads workers over the whole delay, so that they do not come
-    /// back in step.
-    pub(super) fn schedule(&mut self, now: Time, pace: Pace, entropy: u64) -> Time {
+    /// When to dial next, where a watched master is to name the next leader, or none is. `entropy`
+    /// spreads workers over the whole delay, so that they do not come back in step.
+    pub(super) fn schedule(&mut self, now: Time, pace: Pace, is_to_be_named: bool, entropy: u64) -> Time {
         match pace {
             Pace::AtOnce if self.hearsay < HEARSAY_LIMIT => {
                 self.hearsay += 1;
@@ -120,8 +125,12 @@ impl MasterList {
             }
             Pace::AtOnce | Pace::BackOff => {
                 let rounds = self.failures / u32::try_from(self.addresses.len().max(1)).unwrap_or(u32::MAX);
+                let most = match self.failures {
+                    1.. if is_to_be_named => BACKOFF_WATCHED,
+                    _ => BACKOFF_INITIAL.saturating_mul(1 << rounds.min(16)).min(BACKOFF_MAX),
+                };
                 self.failures = self.failures.saturating_add(1);
-                now + below(BACKOFF_INITIAL.saturating_mul(1 << rounds.min(16)).min(BACKOFF_MAX), entropy)
+                now + below(most, entropy)
             }
             Pace::Slow => {
                 let half = REFUSED_RETRY / 2 / u32::try_from(self.addresses.len().max(1)).unwrap_or(u32::MAX);

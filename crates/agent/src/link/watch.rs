@@ -11,7 +11,7 @@ use muster_types::{Epoch, Time};
 use super::effect::LinkEffect;
 use super::input::LeaderSeen;
 use super::machine::{Link, RunnerState};
-use super::masters::below;
+use super::masters::{Pace, below};
 use super::stream::{StreamState, StreamTerms};
 
 /// Longest delay before a watch is started again, at first and in the end. Without a watch the
@@ -23,6 +23,8 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct LeaderDial {
     held: Option<String>,
+    /// Whether the watch that is held has told something.
+    has_told: bool,
     /// The leader that the watch named last.
     leader: Option<(String, Epoch)>,
     retry_at: Time,
@@ -33,6 +35,13 @@ impl LeaderDial {
     /// When the next watch is to be started; `None` while one is held.
     fn due(&self) -> Option<Time> {
         self.held.is_none().then_some(self.retry_at)
+    }
+
+    /// Whether another master is watched that has answered, and has named no leader yet that is
+    /// later than the highest epoch seen.
+    pub(super) fn is_to_name(&self, highest: Option<Epoch>) -> bool {
+        let is_later = |epoch: Epoch| highest.is_none_or(|highest| epoch.number() > highest.number());
+        self.held.is_some() && self.has_told && !self.leader.as_ref().is_some_and(|(_, epoch)| is_later(*epoch))
     }
 
     /// Whether this is an address of the stream's leader: the stream may have been dialled under
@@ -69,6 +78,7 @@ impl Link {
             self.masters.named().iter().filter(|address| !self.watch.is_leader(address, terms)).collect();
         if let Some(address) = pick(&others, turn).cloned() {
             self.watch.held = Some(address.clone());
+            self.watch.has_told = false;
             self.effects.push_back(LinkEffect::Watch(address));
         }
     }
@@ -81,6 +91,10 @@ impl Link {
         self.watch.held = None;
         self.watch.failures = self.watch.failures.saturating_add(1);
         self.watch.retry_at = now + below(most, entropy);
+        if let StreamState::Idle { dial_at } = self.stream {
+            let sooner = self.masters.schedule(now, Pace::BackOff, false, entropy);
+            self.stream = StreamState::Idle { dial_at: dial_at.min(sooner) };
+        }
     }
 
     /// Dials a leader above the highest epoch seen at once; before a welcome, also the leader of
@@ -90,6 +104,7 @@ impl Link {
             return;
         }
         self.watch.failures = 0;
+        self.watch.has_told = true;
         if !seen.masters.is_empty() {
             self.learn_masters(&seen.masters);
         }

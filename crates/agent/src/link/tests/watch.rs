@@ -78,13 +78,50 @@ fn a_blip_is_mended_by_the_leader_that_is_still_the_same() {
 fn a_dial_to_a_master_that_is_gone_is_left_for_the_leader() {
     let mut world = World::active();
     world.tell(seen(None, &["a:1", "b:2", "c:3"]));
-    assert_eq!(world.tell(LinkInput::Broken(session(0)))[1], LinkEffect::Dial(session(1), "b:2".into()));
-    assert_eq!(world.tell(LinkInput::Broken(session(1)))[1], LinkEffect::Dial(session(2), "c:3".into()));
+    assert_eq!(world.tell(LinkInput::Broken(session(0)))[1], LinkEffect::Dial(session(1), "a:1".into()));
     assert_eq!(
         world.tell(seen(Some(("b:2", 6)), &[])),
-        [LinkEffect::Close(session(2)), LinkEffect::Dial(session(3), "b:2".into())]
+        [LinkEffect::Close(session(1)), LinkEffect::Dial(session(2), "b:2".into())]
     );
     assert_eq!(world.tell(seen(Some(("b:2", 6)), &[])), [], "it is being dialled");
+}
+
+#[test]
+fn while_a_watch_answers_few_masters_are_dialled() {
+    let mut world = World::active();
+    world.tell(seen(None, &["a:1", "b:2", "c:3"]));
+    world.tell_with(99_000_000, LinkInput::Broken(session(0)));
+    let dial = LinkEffect::Dial(session(99), "a:1".into());
+    assert_eq!(world.wait(Duration::from_millis(99)), [dial], "only the stream may have broken");
+    world.tell_with(4_999_000_000, LinkInput::Broken(session(99)));
+    assert_eq!(world.deadline(), Some(world.now + Duration::from_millis(4_999)), "the next leader will be named");
+    let dial = LinkEffect::Dial(session(100), "b:2".into());
+    assert_eq!(world.tell(LinkInput::WatchBroken("b:2".into())), [dial], "nobody is there to name it");
+}
+
+#[test]
+fn a_leader_that_was_named_and_is_not_reached_is_tried_again_soon() {
+    let mut world = World::active();
+    world.tell(seen(Some(("c:3", 6)), &["a:1", "b:2", "c:3"]));
+    let Some(LinkEffect::Dial(again, _)) = world.tell(LinkInput::Broken(session(1))).pop() else { panic!() };
+    world.tell_with(4_999_999_999, LinkInput::Broken(again));
+    assert!(world.deadline().unwrap() < world.now + Duration::from_secs(1));
+}
+
+#[test]
+fn a_watch_that_has_told_nothing_is_not_relied_upon() {
+    let mut world = World::active();
+    world.tell(seen(None, &["a:1", "b:2", "c:3"]));
+    assert_eq!(world.tell(LinkInput::WatchBroken("b:2".into())), [watch("c:3")], "another");
+    let mut broken = session(0);
+    for _ in 0..12 {
+        world.tell_with(4_999_999_999, LinkInput::Broken(broken));
+        let until = world.deadline().unwrap();
+        assert!(until < world.now + Duration::from_secs(1));
+        let effects = world.wait(Duration::from_nanos(until.0 - world.now.0));
+        let [LinkEffect::Dial(session, _)] = effects[..] else { panic!("{effects:?}") };
+        broken = session;
+    }
 }
 
 #[test]

@@ -33,8 +33,12 @@ use crate::master_connections::{KnownLeader, MasterConnections, lazy};
 
 /// Workers that share connections.
 const SHARING: usize = 100;
-/// Shortest pause before a worker that found no leader looks again.
-const BACK_OFF: Duration = Duration::from_millis(50);
+/// The longest pause before a worker dials again, as in `agent::link::masters`: the leader that it
+/// had; the next one, or a master where it has had none; and while another master is watched, which
+/// names the next leader.
+const BACKOFF_INITIAL: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+const BACKOFF_WATCHED: Duration = Duration::from_secs(5);
 const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// What a simulated worker does with a launch.
@@ -150,6 +154,7 @@ async fn start(
             epoch: None,
             cluster: Vec::new(),
             sequence: 0,
+            was_welcome: false,
             unsettled: BTreeMap::new(),
         };
         tasks.spawn(worker.live(connections));
@@ -202,6 +207,8 @@ struct SimulatedWorker {
     epoch: Option<Epoch>,
     cluster: Vec<u8>,
     sequence: u64,
+    /// By the master that it dialled last.
+    was_welcome: bool,
     /// Newest reports of running attempts, and of ended ones that are not acknowledged.
     unsettled: BTreeMap<u64, Report>,
 }
@@ -229,13 +236,34 @@ impl SimulatedWorker {
             let known = self.serve(&connections, &address, &mut update).await;
             address = match known {
                 Some(leader) => leader,
-                None => {
-                    let jitter = Duration::from_millis((self.uid as u64 * 7 + self.session) % 50);
-                    tokio::time::sleep(BACK_OFF + jitter).await;
-                    let known = update.borrow_and_update().clone();
-                    known.map_or_else(|| connections.any(self.session as usize).to_owned(), |known| known.address)
-                }
+                None => self.next_after_pause(&connections, address, &mut update).await,
             };
+        }
+    }
+
+    /// The leader as soon as one is named, else the next master after the pause that a failure is
+    /// followed by.
+    async fn next_after_pause(
+        &mut self,
+        connections: &MasterConnections,
+        last: String,
+        update: &mut watch::Receiver<Option<KnownLeader>>,
+    ) -> String {
+        let is_first = std::mem::take(&mut self.was_welcome);
+        let newest = update.borrow_and_update().clone();
+        let known = newest.filter(|known| known.is_after(self.epoch.as_ref())).map(|known| known.address);
+        let longest = match known {
+            _ if is_first => BACKOFF_INITIAL,
+            None if self.epoch.is_some() => BACKOFF_WATCHED,
+            Some(_) | None => BACKOFF_MAX,
+        };
+        // Spread over the whole of it: Fibonacci hashing, which is enough of chance here.
+        let mixed = (self.uid as u64 ^ self.session.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let pause = longest.mul_f64(mixed as f64 / f64::from(u32::MAX));
+        match tokio::time::timeout(pause, self.later_leader(update)).await {
+            Ok(later) => later,
+            Err(_) if is_first => last,
+            Err(_) => known.unwrap_or_else(|| connections.any(self.session as usize).to_owned()),
         }
     }
 
@@ -252,7 +280,11 @@ impl SimulatedWorker {
         let hello = link_request::Message::Hello(self.hello().into());
         up.send(LinkRequest { message: Some(hello) }).await.expect("it is held here");
         let mut client = WorkerLinkServiceClient::new(self.channel(connections, address));
-        let down = client.link(ReceiverStream::new(messages)).await.ok()?.into_inner();
+        let greeting = client.link(ReceiverStream::new(messages));
+        let down = tokio::select! {
+            down = greeting => down.ok()?.into_inner(),
+            later = self.later_leader(update) => return Some(later),
+        };
         let mut link = SimulatedLink { up, down, heartbeat: Duration::from_secs(5), heartbeats: 0 };
         let mut welcome = false;
         let next = self.follow(&mut link, &mut welcome, update).await;
@@ -260,6 +292,18 @@ impl SimulatedWorker {
             self.counts.welcome.fetch_sub(1, Ordering::Relaxed);
         }
         next
+    }
+
+    /// The address of a leader that is later than the one that was obeyed last, once there is one.
+    async fn later_leader(&self, update: &mut watch::Receiver<Option<KnownLeader>>) -> String {
+        loop {
+            // The watch lasts as long as this.
+            let _ = update.changed().await;
+            match update.borrow_and_update().as_ref() {
+                Some(known) if known.is_after(self.epoch.as_ref()) => return known.address.clone(),
+                Some(_) | None => {}
+            }
+        }
     }
 
     fn channel(&self, connections: &MasterConnections, address: &str) -> Channel {
@@ -284,10 +328,7 @@ impl SimulatedWorker {
                     link.send(link_request::Message::Heartbeat(Heartbeat { number: link.heartbeats })).await;
                     continue;
                 }
-                _ = update.changed() => match update.borrow_and_update().as_ref() {
-                    Some(known) if known.is_after(self.epoch.as_ref()) => return Some(known.address.clone()),
-                    Some(_) | None => continue,
-                },
+                later = self.later_leader(update) => return Some(later),
             };
             match answer.message.expect("a message is something") {
                 link_response::Message::Welcome(said) => {
@@ -319,6 +360,7 @@ impl SimulatedWorker {
 
     async fn welcomed(&mut self, link: &mut SimulatedLink, epoch: Option<Epoch>, said: Welcome) {
         self.epoch = epoch;
+        self.was_welcome = true;
         self.cluster = said.cluster_uid.to_vec();
         if let Some(length) = said.heartbeat.and_then(|length| Duration::try_from(length).ok()) {
             link.heartbeat = length;
