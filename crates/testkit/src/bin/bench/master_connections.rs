@@ -6,14 +6,19 @@ use std::time::Duration;
 use muster_proto::v1::master_service_client::MasterServiceClient;
 use muster_proto::v1::{Epoch, WatchLeaderRequest};
 use muster_tls::{Connector, Trust};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
+use tower::ServiceExt as _;
 
 /// Pause before a master that does not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(200);
 /// How long a connection may take, with its handshake of TLS: as long as a worker gives it.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Connections that are made here at one time. Real workers do not share a processor: if thousands
+/// shook hands here at once, they would lose their patience with each other and not with a master.
+static HANDSHAKES: Semaphore = Semaphore::const_new(256);
 
 /// A leader that a master has named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +73,14 @@ impl MasterConnections {
 /// A connection that is made when it is first needed, and again when it has broken.
 pub(crate) fn lazy(address: &str, trust: Option<Trust>) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("the address is one");
-    endpoint.connect_with_connector_lazy(Connector::new(trust, CONNECT_TIMEOUT))
+    let connector = Connector::new(trust, CONNECT_TIMEOUT);
+    endpoint.connect_with_connector_lazy(tower::service_fn(move |address| {
+        let connecting = connector.clone().oneshot(address);
+        async move {
+            let _turn = HANDSHAKES.acquire().await.expect("it is never closed");
+            connecting.await
+        }
+    }))
 }
 
 async fn follow(channel: Channel, update: watch::Sender<Option<KnownLeader>>) {
