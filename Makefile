@@ -159,6 +159,7 @@ package: release packaging ## The Debian package, into target/muster.deb, checke
 bench: release ## Measure on this machine; OUTPUT=json for JSON.
 	$(CARGO) build --release -p muster-testkit --bin muster-bench
 	$(CARGO) build --release -p muster-dag --example decisions
+	$(CARGO) build --release -p muster-sdk --example task_rates --example task_memory
 	target/release/muster-bench $(if $(filter json,$(OUTPUT)),-o json)
 
 bench-failover: release etcd ## Measure failovers, and submissions and drivers through etcd; OUTPUT=json for JSON, FAULTS=30 of each kind.

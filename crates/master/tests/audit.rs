@@ -131,8 +131,9 @@ async fn no_method_is_forgotten() {
         *lines.entry(method).or_insert(0) += 1;
     }
     for method in Method::ALL.iter().filter(|method| method.path().starts_with("/muster.v1.")) {
-        let is_for_workers = method.path().contains("Worker") && !method.path().contains("MasterService");
-        let is_refused = is_for_workers && *method != Method::AccessIssueWorkerCertificate;
+        let is_elsewhere = ["Worker", "ExecutorLink"].iter().any(|of| method.path().contains(of));
+        let is_for_others = is_elsewhere && !method.path().contains("MasterService");
+        let is_refused = is_for_others && *method != Method::AccessIssueWorkerCertificate;
         let is_audited =
             !READS.contains(&method.path()) || matches!(method, Method::MasterReadLog | Method::MasterBackup);
         assert_eq!(refused.contains_key(method.path()), is_refused, "{method:?}");

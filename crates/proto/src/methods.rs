@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn the_link_alone_takes_a_stream() {
-        assert_eq!(CLIENT_STREAMS, ["/muster.v1.WorkerLinkService/Link"]);
+        assert_eq!(CLIENT_STREAMS, ["/muster.v1.ExecutorLinkService/Link", "/muster.v1.WorkerLinkService/Link"]);
     }
 
     /// The tables and the descriptors that are served are of one build.

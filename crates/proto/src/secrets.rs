@@ -42,6 +42,18 @@ impl fmt::Debug for v1::Hello {
     }
 }
 
+impl fmt::Debug for v1::ExecutorRegistration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecutorRegistration")
+            .field("executor_id", &self.executor_id)
+            .field("worker_uid", &self.worker_uid)
+            .field("profile_id", &self.profile_id)
+            .field("cores", &self.cores)
+            .field("build_digest", &self.build_digest)
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for v1::RegisterApplicationRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RegisterApplicationRequest")

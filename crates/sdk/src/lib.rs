@@ -21,12 +21,53 @@
 //! # }
 //! ```
 
+// The attribute names this crate by its name.
+#[cfg(all(test, feature = "tasks"))]
+extern crate self as muster_sdk;
+
 mod application;
+#[cfg(feature = "tasks")]
+mod broadcast;
+#[cfg(feature = "tasks")]
+mod build_digest;
 mod context;
+#[cfg(feature = "tasks")]
+mod driver;
+#[cfg(feature = "tasks")]
+mod executor;
+#[cfg(feature = "tasks")]
+pub mod function;
+#[cfg(feature = "tasks")]
+mod job;
+#[cfg(feature = "tasks")]
+mod outbox;
+#[cfg(feature = "tasks")]
+mod progress;
 mod session;
+#[cfg(feature = "tasks")]
+mod tasks;
 
 pub use application::Application;
 pub use context::{Context, ContextError};
 pub use session::{ApplicationSession, SessionEvent};
+
+#[cfg(feature = "tasks")]
+pub use broadcast::Broadcast;
+#[cfg(feature = "tasks")]
+pub use driver::{ArgumentError, JobOptions, StartError};
+#[cfg(feature = "tasks")]
+pub use executor::TaskContext;
+#[cfg(feature = "tasks")]
+pub use function::{TaskError, TaskFunction};
+#[cfg(feature = "tasks")]
+pub use job::{FailedAttempt, FailedJob, Job, JobError};
+#[cfg(feature = "tasks")]
+pub use muster_dag::{ExclusionRule, PoolOrder, PoolSpec, SchedulerConfig, SpeculationRule};
+#[cfg(feature = "tasks")]
+pub use muster_sdk_macros::function;
+#[cfg(feature = "tasks")]
+pub use progress::TaskEvent;
+#[cfg(feature = "tasks")]
+pub use tasks::{Tasks, TasksOptions, run};
 
 pub use muster_client::{CallError, Client, ConnectOptions, MasterAddresses, enums, errors, v1};

@@ -21,6 +21,7 @@ mod scrape;
 mod secured;
 mod simulated;
 mod submissions;
+mod tasks;
 mod through_etcd;
 mod users;
 
@@ -95,6 +96,8 @@ enum Measurement {
     Scrape,
     /// Decisions and memory of an application's scheduler of tasks.
     Dag,
+    /// Tasks on executors: their rate, the round trip of one, and the driver's memory.
+    Tasks,
     /// From the loss of a leader to the next acknowledged submission and the next start.
     Failover,
     /// The same with a certificate for each of `--many` workers, until all are back.
@@ -143,6 +146,9 @@ async fn measure(arguments: &BenchArguments) {
     }
     if wanted(Measurement::Dag) {
         dag::measure(&mut figures);
+    }
+    if wanted(Measurement::Tasks) {
+        tasks::measure(&mut figures).await;
     }
     let named = |subject| arguments.only.contains(&subject);
     if named(Measurement::Etcd) {

@@ -1,0 +1,88 @@
+//! The driver's side: one loop that feeds the scheduler and carries out what it decides, the links
+//! to executors, and the session with the master.
+
+mod accept;
+mod binary;
+mod cluster;
+mod event_loop;
+mod failure;
+mod fetch;
+mod outgoing;
+mod stage_record;
+mod start;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use muster_client::v1;
+use muster_dag::{ExecutorLoss, JobId, JobSelection, PoolSpec};
+use muster_types::ExecutorId;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::job::JobOutcome;
+pub(crate) use event_loop::DriverLoop;
+pub use stage_record::ArgumentError;
+pub(crate) use stage_record::{ArgumentWriter, StageArguments, StageResults};
+pub use start::StartError;
+pub(crate) use start::{DriverSide, start_in_cluster, start_locally};
+
+/// By what jobs may be found, and how they share executors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobOptions {
+    /// For people; the function's name without one.
+    pub name: Option<Arc<str>>,
+    /// The group by which jobs may be cancelled.
+    pub group: Option<Arc<str>>,
+    /// The tags by which jobs may be cancelled.
+    pub tags: Vec<Arc<str>>,
+    /// The pool.
+    pub pool: Arc<str>,
+}
+
+impl Default for JobOptions {
+    fn default() -> Self {
+        JobOptions { name: None, group: None, tags: Vec::new(), pool: "default".into() }
+    }
+}
+
+/// A job of one stage.
+#[derive(Debug)]
+pub(crate) struct NewJob {
+    pub(crate) id: JobId,
+    pub(crate) function: &'static str,
+    pub(crate) arguments: StageArguments,
+    pub(crate) options: JobOptions,
+    pub(crate) outcome: oneshot::Sender<JobOutcome>,
+    /// Held until the job has ended: it bounds how many there are.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What the loop hears of its own program and of the master. Jobs are bounded by their permits, and
+/// all else by the jobs and by what the master says.
+#[derive(Debug)]
+pub(crate) enum CallerInput {
+    /// Run a job.
+    Submit(Box<NewJob>),
+    /// End jobs.
+    Cancel(JobSelection, String),
+    /// Add or change a pool.
+    SetPool(PoolSpec),
+    /// Keep a value for executors.
+    Broadcast(u64, Bytes),
+    /// Forget a value.
+    Forget(u64),
+    /// The master's word on an executor.
+    ExecutorLost(ExecutorId, ExecutorLoss),
+    /// The executor's worker drains.
+    ExecutorDraining(ExecutorId),
+    /// All executors that have not ended, in the master's words.
+    ExecutorsAlive(Vec<v1::Executor>),
+    /// A target is not met.
+    ExecutorsPending(u32, String),
+    /// Nothing can run any more.
+    Ended(Arc<str>),
+    /// Have all executors end, and then end the loop.
+    Stop(oneshot::Sender<()>),
+}

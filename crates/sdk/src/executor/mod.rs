@@ -1,0 +1,16 @@
+//! The executor's side: threads that run tasks, and the link to the driver.
+
+mod context;
+mod link;
+mod outgoing;
+mod process;
+mod queue;
+mod state;
+mod threads;
+
+pub use context::TaskContext;
+pub(crate) use link::follow;
+#[cfg(test)]
+pub(crate) use outgoing::ExecutorOutgoing;
+pub(crate) use process::{DRIVER_VARIABLE, LARGEST_MESSAGE, TOKEN_VARIABLE, error_text, run_if_executor};
+pub(crate) use state::ExecutorState;

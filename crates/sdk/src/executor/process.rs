@@ -1,0 +1,131 @@
+//! A process that is an executor: the same program as its driver's, told by its environment.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use muster_client::WorkerUid;
+use muster_dag::EXIT_NO_HEARTBEAT;
+use muster_proto::v1;
+use muster_proto::v1::executor_link_service_client::ExecutorLinkServiceClient;
+use muster_types::Secret;
+use tonic::transport::Endpoint;
+
+use super::link::{LinkEnd, follow};
+use super::outgoing::ExecutorOutgoing;
+use super::state::ExecutorState;
+use crate::outbox::LinkOutbox;
+use crate::{Context, build_digest};
+
+/// The variable with the address of the driver. A process that has it, and a number of an executor,
+/// is one.
+pub(crate) const DRIVER_VARIABLE: &str = "TASK_DRIVER";
+/// The variable with the token of the application's executors.
+pub(crate) const TOKEN_VARIABLE: &str = "TASK_DRIVER_TOKEN";
+/// How long one try to reach the driver may take, and how many there are.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TRIES: u32 = 3;
+/// The windows of the stream: results of a batch or two.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// The largest message that comes: an argument has 16 MiB at most, and a message is closed by the
+/// one that exceeds 1 MiB.
+pub(crate) const LARGEST_MESSAGE: usize = 32 << 20;
+
+/// Runs this process as an executor, if it is one. It returns when the driver wants nothing more.
+pub(crate) fn run_if_executor() -> Option<ExitCode> {
+    let driver = std::env::var(DRIVER_VARIABLE).ok().filter(|driver| !driver.is_empty())?;
+    std::env::var_os("MUSTER_EXECUTOR_ID")?;
+    let code = match serve(&driver) {
+        Ok(LinkEnd::Stopped) => 0,
+        Ok(end @ (LinkEnd::Closed | LinkEnd::Broken(_))) => {
+            say(&error_text(&end));
+            EXIT_NO_HEARTBEAT
+        }
+        Ok(end @ (LinkEnd::Refused(_) | LinkEnd::Threads(_))) => {
+            say(&error_text(&end));
+            1
+        }
+        Err(error) => {
+            say(&error.text);
+            error.code
+        }
+    };
+    Some(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// Why an executor never got as far as a link.
+struct StartFailure {
+    text: String,
+    code: i32,
+}
+
+fn serve(driver: &str) -> Result<LinkEnd, StartFailure> {
+    let wrong = |text: String| StartFailure { text, code: 1 };
+    let context = Context::from_env().map_err(|error| wrong(error_text(&error)))?;
+    let executor = context.executor.ok_or_else(|| wrong("MUSTER_EXECUTOR_ID is missing".to_owned()))?;
+    let token = Secret::new(std::env::var(TOKEN_VARIABLE).unwrap_or_default());
+    let uid = std::env::var("MUSTER_WORKER_UID").unwrap_or_default();
+    let uid: WorkerUid = uid.parse().map_err(|error| wrong(format!("MUSTER_WORKER_UID: {error}")))?;
+    let digest = build_digest::of_this_program()
+        .map_err(|error| wrong(format!("this program cannot be read: {}", error_text(&error))))?;
+    let registration = v1::ExecutorRegistration {
+        executor_id: executor.0,
+        worker_uid: uid.to_bytes().to_vec().into(),
+        rack: String::new(),
+        profile_id: 0,
+        cores: context.cores.max(1),
+        build_digest: digest.to_vec().into(),
+        token: token.expose().to_owned(),
+    };
+    // One thread is enough: tasks have their own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| wrong(error_text(&error)))?;
+    runtime.block_on(connect_and_follow(driver, registration))
+}
+
+async fn connect_and_follow(driver: &str, registration: v1::ExecutorRegistration) -> Result<LinkEnd, StartFailure> {
+    let unreachable = |error: &dyn std::error::Error| StartFailure {
+        text: format!("the driver at {driver} cannot be reached: {}", error_text(error)),
+        code: EXIT_NO_HEARTBEAT,
+    };
+    let endpoint = Endpoint::from_shared(format!("http://{driver}")).map_err(|error| unreachable(&error))?;
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_keepalive(Some(Duration::from_secs(30)))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(2 * STREAM_WINDOW);
+    let mut tries = 0;
+    let channel = loop {
+        tries += 1;
+        match endpoint.connect().await {
+            Ok(channel) => break channel,
+            Err(error) if tries == CONNECT_TRIES => return Err(unreachable(&error)),
+            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+        }
+    };
+    let (outbox, stream) = LinkOutbox::<ExecutorOutgoing>::new();
+    let state = ExecutorState::new(muster_types::ExecutorId(registration.executor_id), outbox);
+    let cores = registration.cores;
+    state.register(registration);
+    let mut client = ExecutorLinkServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
+    match client.link(stream).await {
+        Ok(response) => Ok(follow(&state, cores, response.into_inner()).await),
+        Err(status) => Ok(LinkEnd::Broken(Box::new(status))),
+    }
+}
+
+/// An error with its causes.
+pub(crate) fn error_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        text = format!("{text}: {found}");
+        cause = found.source();
+    }
+    text
+}
+
+fn say(text: &str) {
+    use std::io::Write as _;
+    // An error means that nobody reads it.
+    let _ = writeln!(std::io::stderr(), "error: {text}");
+}
