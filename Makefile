@@ -86,7 +86,9 @@ build: $(PROTOC_TOOL) ## Build everything for development.
 	$(CARGO) build --workspace --bins
 
 release: $(PROTOC_TOOL) ## Build what is shipped, into target/release: four binaries, the protos' descriptors and a gRPC service config.
-	$(CARGO) build --release -p muster-master -p muster-worker -p muster-runner -p muster-cli
+	$(CARGO) build --release -p muster-master -p muster-runner
+	$(CARGO) build --profile small -p muster-worker -p muster-cli
+	cp --remove-destination target/small/muster target/small/muster-worker target/release/
 	$(PROTOC_TOOL) -I proto --include_imports --include_source_info -o target/release/muster.binpb proto/muster/v1/*.proto
 	cp clients/service-config.json target/release/muster-service-config.json
 
