@@ -29,9 +29,10 @@ use crate::roles::{FatalError, MasterProcess, Readiness, RoleAfter, Standby};
 use crate::serve::{Peers, serve};
 use crate::stop::until_stopped;
 
-/// Connections at one time: several thousand workers and as many clients. Each costs some tens of
-/// kilobytes.
-const MAX_CONNECTIONS: usize = 10_000;
+/// Connections at one time: ten thousand workers, which have one each where they show certificates,
+/// and as many clients and watches. Each costs some tens of kilobytes. Where fewer descriptors are
+/// allowed, connections beyond wait in the kernel until one ends.
+const MAX_CONNECTIONS: usize = 32_768;
 /// How long connections may take to end after the process is told to stop; then they are cut.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
