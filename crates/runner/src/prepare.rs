@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use muster_agent::runner_protocol::Program;
 
-use crate::sys::ClonePlan;
 use crate::sys::strings::CStringArray;
 use crate::sys::user::UserLimits;
+use crate::sys::{ClonePlan, UserNamespaces};
 
 /// A text holds a zero byte, which the kernel takes for its end.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,12 +27,12 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) dies_with_parent: bool,
     pub(crate) oom_score: Option<&'a CStr>,
     pub(crate) limits: UserLimits,
-    pub(crate) mounts: Option<BorrowedFd<'a>>,
+    pub(crate) namespaces: Option<&'a UserNamespaces>,
 }
 
 /// Prepares every text that the child will need.
 pub(crate) fn plan<'a>(program: &'a Program, surroundings: Surroundings<'a>) -> Result<ClonePlan<'a>, BadText> {
-    let Surroundings { null, joins, mark, cancelled, lease_end, dies_with_parent, oom_score, limits, mounts } =
+    let Surroundings { null, joins, mark, cancelled, lease_end, dies_with_parent, oom_score, limits, namespaces } =
         surroundings;
     let argv = [&program.program].into_iter().chain(&program.args).map(|text| text_of(text, "an argument"));
     let variables = program.env.iter().map(|(name, value)| format!("{name}={value}")).chain(mark);
@@ -53,7 +53,7 @@ pub(crate) fn plan<'a>(program: &'a Program, surroundings: Surroundings<'a>) -> 
         oom_score,
         credentials: program.credentials.as_ref(),
         limits,
-        mounts,
+        namespaces,
     })
 }
 

@@ -1,12 +1,13 @@
-//! Directories for temporary files that are one user's alone. Every user has a namespace of
+//! Temporary files and shared memory that are one user's alone. Every user has a namespace of
 //! mounts, in which `/tmp` and `/var/tmp` are directories of its own on the disk of the work
-//! directories, and `/dev/shm` is a file system of its own. It is made for the user's first
-//! program, and each further one enters it: to copy a namespace takes the kernel a fifth of a
-//! start, to enter one a hundredth. Once nothing of the user has run for a while, it goes with all
-//! that was written there.
+//! directories, and `/dev/shm` is a file system of its own; and one of IPC, so that what System V
+//! IPC and POSIX message queues make ends as well. They are made for the user's first program, and
+//! each further one enters them: to copy a namespace takes the kernel a fifth of a start, to enter
+//! one a hundredth. Once nothing of the user has run for a while, they go with all that was written
+//! there.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -20,7 +21,8 @@ use std::time::Duration;
 use muster_types::Time;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_remount};
 
-use crate::sys::daemon::unshare_mounts;
+use crate::sys::UserNamespaces;
+use crate::sys::daemon::unshare_mounts_and_ipc;
 use crate::sys::user::NOBODY;
 
 /// The directories that become a user's own on the disk, with the names of what they are there.
@@ -28,6 +30,23 @@ const ON_DISK: [(&str, &str); 2] = [("/tmp", "tmp"), ("/var/tmp", "var-tmp")];
 
 /// The directory of which programs expect that it is in memory.
 const IN_MEMORY: &str = "/dev/shm";
+
+/// The file system of the message queues of a namespace of IPC.
+const QUEUES: &str = "/dev/mqueue";
+
+/// What share of the machine's memory a user's files in memory take at most, and its System V
+/// shared memory as well. What an attempt writes counts to its own limit of memory; what it leaves
+/// behind counts to nobody's while another attempt of the user runs.
+const SHARE_OF_MEMORY: u64 = 4;
+
+/// The most files in memory of one user: each takes about 1 KiB of the kernel.
+const MOST_FILES: u64 = 65_536;
+
+/// The most System V message queues of one user, which hold 16 KiB each.
+const MOST_QUEUES: u64 = 1_024;
+
+/// System V semaphores of one user: in a set, in all, operations of a call, and sets.
+const SEMAPHORES: &str = "32000 32000 500 1024";
 
 /// For how long the files of a user of whom nothing runs are kept: longer than a program that fails
 /// waits at first to be run again, and than one job takes to follow another.
@@ -70,16 +89,16 @@ struct Space {
     attempts: usize,
     /// Since when there are none.
     idle_since: Time,
-    /// The namespace, once it was made. It is made under this lock, which hangs with the disk and
-    /// holds up the starts of its user alone.
-    namespace: Arc<Mutex<Option<Arc<OwnedFd>>>>,
+    /// The namespaces, once they were made. They are made under this lock, which hangs with the
+    /// disk and holds up the starts of its user alone.
+    namespaces: Arc<Mutex<Option<Arc<UserNamespaces>>>>,
 }
 
 /// What is left of a namespace that nobody enters any more.
 #[derive(Debug)]
 struct Removal {
     home: PathBuf,
-    namespace: Option<Arc<OwnedFd>>,
+    namespaces: Option<Arc<UserNamespaces>>,
 }
 
 impl PrivateTmp {
@@ -92,7 +111,7 @@ impl PrivateTmp {
         let tried =
             PrivateTmp { root: root.to_owned(), prefix: format!("{start:x}"), state: Mutex::default(), removals };
         tried.acquire(NOBODY);
-        let made = tried.namespace(NOBODY);
+        let made = tried.namespaces(NOBODY);
         tried.release(NOBODY, Time(0));
         let cleaned = root.to_owned();
         thread::Builder::new()
@@ -109,7 +128,7 @@ impl PrivateTmp {
         if !state.by_user.contains_key(&user) {
             state.made += 1;
             let home = self.root.join(format!("{user}-{}-{}", self.prefix, state.made));
-            let space = Space { home, attempts: 0, idle_since: Time(0), namespace: Arc::default() };
+            let space = Space { home, attempts: 0, idle_since: Time(0), namespaces: Arc::default() };
             state.by_user.insert(user, space);
         }
         if let Some(space) = state.by_user.get_mut(&user) {
@@ -125,19 +144,19 @@ impl PrivateTmp {
         }
     }
 
-    /// The namespace of a user for whom an attempt is counted. The first one to ask makes it.
-    pub(crate) fn namespace(&self, user: u32) -> io::Result<Arc<OwnedFd>> {
-        let (home, namespace) = {
+    /// The namespaces of a user for whom an attempt is counted. The first one to ask makes them.
+    pub(crate) fn namespaces(&self, user: u32) -> io::Result<Arc<UserNamespaces>> {
+        let (home, namespaces) = {
             let state = self.state();
             let space = state.by_user.get(&user).ok_or(io::ErrorKind::NotFound)?;
-            (space.home.clone(), Arc::clone(&space.namespace))
+            (space.home.clone(), Arc::clone(&space.namespaces))
         };
-        let mut namespace = namespace.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*namespace {
+        let mut namespaces = namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*namespaces {
             Some(made) => Ok(Arc::clone(made)),
             None => {
-                let made = Arc::new(make_namespace(&home)?);
-                *namespace = Some(Arc::clone(&made));
+                let made = Arc::new(make_namespaces(&home)?);
+                *namespaces = Some(Arc::clone(&made));
                 Ok(made)
             }
         }
@@ -154,8 +173,8 @@ impl PrivateTmp {
                 break;
             }
             let Some(space) = state.by_user.get(&user) else { continue };
-            let namespace = space.namespace.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let removal = Removal { home: space.home.clone(), namespace };
+            let namespaces = space.namespaces.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let removal = Removal { home: space.home.clone(), namespaces };
             if self.removals.try_send(removal).is_err() {
                 break;
             }
@@ -188,9 +207,9 @@ fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a namespace, on a thread of its own: a thread changes its own mounts alone, and the
-/// namespace outlives it by the descriptor.
-fn make_namespace(home: &Path) -> io::Result<OwnedFd> {
+/// Makes namespaces, on a thread of its own: a thread changes its own mounts alone, and the
+/// namespaces outlive it by their descriptors.
+fn make_namespaces(home: &Path) -> io::Result<UserNamespaces> {
     let home = home.to_owned();
     let maker = thread::Builder::new().name("mounts".into()).stack_size(STACK_BYTES).spawn(move || {
         for (_, name) in ON_DISK {
@@ -199,7 +218,7 @@ fn make_namespace(home: &Path) -> io::Result<OwnedFd> {
             // As everywhere: what is in it belongs to who made it. Only this user ever comes here.
             fs::set_permissions(&directory, Permissions::from_mode(0o1777))?;
         }
-        unshare_mounts()?;
+        unshare_mounts_and_ipc()?;
         // Later mounts of the machine are still seen, but ours are not passed on.
         mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
@@ -209,12 +228,33 @@ fn make_namespace(home: &Path) -> io::Result<OwnedFd> {
                 mount_remount(place, MountFlags::BIND | flags, "")?;
             }
         }
+        let page = rustix::param::page_size() as u64;
+        let most_pages = machine_memory() / SHARE_OF_MEMORY / page;
         if is_place(IN_MEMORY)? {
-            mount("tmpfs", IN_MEMORY, "tmpfs", flags, Some(c"mode=1777"))?;
+            let size = most_pages * page;
+            let options = CString::new(format!("mode=1777,size={size},nr_inodes={MOST_FILES}"))?;
+            mount("tmpfs", IN_MEMORY, "tmpfs", flags, Some(options.as_c_str()))?;
         }
-        Ok(OwnedFd::from(File::open("/proc/thread-self/ns/mnt")?))
+        bound_ipc(most_pages)?;
+        if is_place(QUEUES)? {
+            mount("mqueue", QUEUES, "mqueue", flags | MountFlags::NOEXEC, None)?;
+        }
+        let opened = |kind: &str| File::open(format!("/proc/thread-self/ns/{kind}")).map(OwnedFd::from);
+        Ok(UserNamespaces { mounts: opened("mnt")?, ipc: opened("ipc")? })
     })?;
     maker.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+}
+
+fn machine_memory() -> u64 {
+    let system = rustix::system::sysinfo();
+    system.totalram.saturating_mul(system.mem_unit.into())
+}
+
+/// Bounds what the calling thread's namespace of IPC may hold. The kernel sets almost no bounds.
+fn bound_ipc(most_pages: u64) -> io::Result<()> {
+    fs::write("/proc/sys/kernel/shmall", most_pages.to_string())?;
+    fs::write("/proc/sys/kernel/msgmni", MOST_QUEUES.to_string())?;
+    fs::write("/proc/sys/kernel/sem", SEMAPHORES)
 }
 
 /// Whether a machine has this directory. A link would lead to another of them, or elsewhere.
@@ -240,9 +280,9 @@ fn clean(root: &Path, left: Vec<OsString>, removals: &Receiver<Removal>) {
         }
     };
     left.iter().for_each(|name| remove(&root.join(name)));
-    for Removal { home, namespace } in removals {
+    for Removal { home, namespaces } in removals {
         // The kernel takes the mounts apart, which may wait for others that it has to tell.
-        drop(namespace);
+        drop(namespaces);
         remove(&home);
     }
 }

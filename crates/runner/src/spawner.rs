@@ -289,8 +289,8 @@ impl SpawnerThread {
             return Err(SpawnFailure::Child(CloneFailure { step: CloneStep::Cancelled, error }));
         }
         let user = job.program.credentials.as_ref().map(|user| user.uid);
-        let namespace = match (&self.setting.private_tmp, user) {
-            (Some(private), Some(user)) => Some(private.namespace(user).map_err(SpawnFailure::PrivateTmp)?),
+        let namespaces = match (&self.setting.private_tmp, user) {
+            (Some(private), Some(user)) => Some(private.namespaces(user).map_err(SpawnFailure::PrivateTmp)?),
             _ => None,
         };
         let entry = self
@@ -307,7 +307,7 @@ impl SpawnerThread {
             dies_with_parent: self.setting.dies_with_parent,
             oom_score: self.setting.oom_score.as_deref(),
             limits: self.setting.limits,
-            mounts: namespace.as_deref().map(AsFd::as_fd),
+            namespaces: namespaces.as_deref(),
         };
         let plan = prepare::plan(&job.program, surroundings).map_err(|bad| SpawnFailure::Text(bad.0))?;
         let cgroup = entry.cgroup.as_ref().map(AsFd::as_fd);

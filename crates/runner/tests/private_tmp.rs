@@ -127,6 +127,41 @@ fn what_a_user_left_is_removed_when_nothing_of_it_runs_and_by_the_next_runner() 
     wait_until("nothing is left", || homes(&runner).is_empty());
 }
 
+/// The lines of `ipcs` about objects, whatever their kind.
+const OBJECTS: &str = "ipcs -a | grep -c ^0x; true";
+
+#[test]
+fn what_a_user_shares_in_memory_is_its_own_bounded_and_ends_with_its_programs() {
+    let Some((runner, mut agent)) = runner() else { return };
+    // A size by which the machine's own table would show the segment.
+    let size = 4_096 + u64::from(std::process::id());
+    let open = |flags: i32| {
+        let name = std::process::id();
+        format!(
+            "python3 -c 'import ctypes; print(ctypes.CDLL(None).mq_open(b\"/muster-{name}\", {flags}, 384, None) >= 0)'"
+        )
+    };
+    // By O_CREAT and O_RDWR; the next by the latter.
+    let make = format!("ipcmk -M {size} && ipcmk -Q && ipcmk -S 3 && {}", open(0o102));
+    assert_eq!(run(&runner, &mut agent, USER, 1, &make).lines().last(), Some("True"));
+    let of_machine = std::fs::read_to_string("/proc/sysvipc/shm").expect("readable");
+    let is_ours = |line: &str| line.split_whitespace().nth(3) == Some(&size.to_string());
+    assert!(!of_machine.lines().any(is_ours), "{of_machine}");
+    let look = format!("{OBJECTS}; {}", open(0o2));
+    assert_eq!(run(&runner, &mut agent, USER, 2, &look), "3\nTrue\n", "another program of the user");
+    assert_eq!(run(&runner, &mut agent, OTHER, 3, &look), "0\nFalse\n", "another user");
+
+    let bounds = "df -B1 --output=size,itotal /dev/shm | tail -n 1; cat /proc/sys/kernel/shmall";
+    let said = run(&runner, &mut agent, USER, 4, bounds);
+    let system = rustix::system::sysinfo();
+    let quarter = system.totalram * u64::from(system.mem_unit) / 4 / 4_096;
+    let numbers: Vec<u64> = said.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+    assert_eq!(numbers, [quarter * 4_096, 65_536, quarter]);
+
+    wait_until("nothing of the users is left", || homes(&runner).is_empty());
+    assert_eq!(run(&runner, &mut agent, USER, 5, &look), "0\nFalse\n", "it begins anew");
+}
+
 /// Many users come and go: what is kept of them is bounded.
 #[test]
 fn of_many_users_who_run_nothing_few_are_kept() {

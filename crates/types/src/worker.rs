@@ -32,7 +32,8 @@ pub struct Capabilities {
     /// No two owners' programs run as the same user, and none as the worker's: owners can neither
     /// read each other's files nor trace or signal each other's programs.
     pub owner_users: bool,
-    /// `/tmp`, `/var/tmp` and `/dev/shm` of a program are its user's alone.
+    /// `/tmp`, `/var/tmp` and `/dev/shm` of a program are its user's alone, and so are the objects
+    /// of System V IPC and POSIX message queues.
     pub private_tmp: bool,
     /// How the tree is held, for people: `cgroup2`, `cgroup1-freezer` or `none`.
     pub tree_method: String,

@@ -141,7 +141,7 @@ fn containment(held: &Capabilities) -> String {
         (!held.own_users, "programs run as the worker's user"),
         (held.own_users && !held.protected_runner, "programs run as root"),
         (!held.protected_runner, "programs can reach the worker"),
-        (held.private_tmp, "temporary files of a user's own"),
+        (held.private_tmp, "temporary files and shared memory of a user's own"),
     ];
     let has: Vec<_> = words.iter().filter(|(has, _)| *has).map(|(_, word)| *word).collect();
     let tree = if held.tree { held.tree_method.as_str() } else { "best effort (no kernel containment)" };

@@ -42,7 +42,7 @@ fn of_child(step: CloneStep, error: &std::io::Error) -> Outcome {
         CloneStep::WorkDir => (Fault::Platform, Reason::WorkDirFailed, "cannot enter its work directory"),
         CloneStep::Stdout => (Fault::Platform, Reason::WorkDirFailed, "cannot open its standard output"),
         CloneStep::Stderr => (Fault::Platform, Reason::WorkDirFailed, "cannot open its standard error"),
-        CloneStep::Mounts => (Fault::Platform, Reason::SpawnFailed, "cannot enter its namespace of mounts"),
+        CloneStep::Namespaces => (Fault::Platform, Reason::SpawnFailed, "cannot enter its user's namespaces"),
         CloneStep::User => (Fault::Platform, Reason::SpawnFailed, "cannot become its user"),
         CloneStep::Cancelled => (Fault::Platform, Reason::NeverStarted, "was no longer wanted"),
         CloneStep::LeaseOver => (Fault::Platform, Reason::Refused, "its lease ended before it was started"),

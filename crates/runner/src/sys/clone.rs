@@ -51,8 +51,16 @@ pub(crate) struct ClonePlan<'a> {
     pub(crate) credentials: Option<&'a ProcessCredentials>,
     /// Set together with that user.
     pub(crate) limits: UserLimits,
-    /// The namespace of mounts that the child enters; without, it stays in the runner's.
-    pub(crate) mounts: Option<BorrowedFd<'a>>,
+    /// The namespaces that the child enters; without, it stays in the runner's.
+    pub(crate) namespaces: Option<&'a UserNamespaces>,
+}
+
+/// Namespaces of one user.
+#[derive(Debug)]
+pub(crate) struct UserNamespaces {
+    pub(crate) mounts: OwnedFd,
+    /// Of System V IPC and POSIX message queues.
+    pub(crate) ipc: OwnedFd,
 }
 
 /// Where a child failed.
@@ -68,8 +76,8 @@ pub(crate) enum CloneStep {
     Stdout,
     /// Its standard error cannot be opened.
     Stderr,
-    /// It could not enter its namespace of mounts.
-    Mounts,
+    /// It could not enter its user's namespaces.
+    Namespaces,
     /// It could not become its user, or be held to that.
     User,
     /// Its work directory cannot be entered.
@@ -87,7 +95,7 @@ const CHILD_STEPS: [CloneStep; 10] = [
     CloneStep::Join,
     CloneStep::Stdout,
     CloneStep::Stderr,
-    CloneStep::Mounts,
+    CloneStep::Namespaces,
     CloneStep::User,
     CloneStep::WorkDir,
     CloneStep::Cancelled,
@@ -381,10 +389,11 @@ fn prepare_and_exec(shared: &CloneShared<'_>) -> (CloneStep, c_int) {
         }
         // After the output files, which lie where the runner sees them, and before the first path
         // that a program may have made.
-        if let Some(mounts) = &plan.mounts
-            && libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS) != 0
+        if let Some(UserNamespaces { mounts, ipc }) = plan.namespaces
+            && (libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS) != 0
+                || libc::setns(ipc.as_raw_fd(), libc::CLONE_NEWIPC) != 0)
         {
-            return (CloneStep::Mounts, errno());
+            return (CloneStep::Namespaces, errno());
         }
         let mut none: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&mut none);

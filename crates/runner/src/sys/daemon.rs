@@ -30,10 +30,11 @@ pub(crate) fn unshare_pids_and_mounts() -> io::Result<()> {
     Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWPID | UnshareFlags::NEWNS) }?)
 }
 
-/// Gives the calling thread a namespace of mounts of its own.
-pub(crate) fn unshare_mounts() -> io::Result<()> {
+/// Gives the calling thread a namespace of mounts of its own, and one of System V IPC and POSIX
+/// message queues.
+pub(crate) fn unshare_mounts_and_ipc() -> io::Result<()> {
     // SAFETY: descriptors are not unshared.
-    Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }?)
+    Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::NEWIPC) }?)
 }
 
 /// Closes every inherited descriptor except the standard streams and `keep`.

@@ -10,4 +10,4 @@ pub(crate) mod strings;
 pub(crate) mod user;
 pub(crate) mod wait;
 
-pub(crate) use clone::{CloneFailure, ClonePlan, CloneStep, Cloned, Cloner};
+pub(crate) use clone::{CloneFailure, ClonePlan, CloneStep, Cloned, Cloner, UserNamespaces};
