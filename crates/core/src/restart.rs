@@ -43,7 +43,12 @@ pub(crate) fn delay(policy: &RestartPolicy, nth: u32, random: u128) -> Duration 
 pub(crate) fn never_started(outcome: &Outcome) -> bool {
     matches!(
         outcome.reason,
-        Reason::NeverStarted | Reason::Refused | Reason::SpawnFailed | Reason::WorkDirFailed | Reason::ArtifactFailed
+        Reason::NeverStarted
+            | Reason::Refused
+            | Reason::NoUser
+            | Reason::SpawnFailed
+            | Reason::WorkDirFailed
+            | Reason::ArtifactFailed
     )
 }
 
@@ -91,9 +96,12 @@ pub(crate) fn judge(mut outcome: Outcome, killed_by_user: bool) -> Outcome {
                 Fault::Platform
             }
         }
-        Reason::SpawnFailed | Reason::LeaseEnded | Reason::Drained | Reason::Lost | Reason::Forgotten => {
-            Fault::Platform
-        }
+        Reason::SpawnFailed
+        | Reason::NoUser
+        | Reason::LeaseEnded
+        | Reason::Drained
+        | Reason::Lost
+        | Reason::Forgotten => Fault::Platform,
     };
     outcome
 }
@@ -123,6 +131,8 @@ fn is_within(policy: &RestartPolicy, time: WallTime, now: WallTime) -> bool {
 fn launch_failures(record: &DriverRecord) -> u32 {
     let newest_first = record.attempts.iter().rev();
     let closed = newest_first.filter_map(|attempt| Some((attempt.outcome.as_ref()?, attempt.launch_timed_out)));
+    // A worker that has no user for the owner is not tried again, so this comes to an end.
+    let closed = closed.filter(|(outcome, _)| outcome.reason != Reason::NoUser);
     let failed = closed.take_while(|(outcome, taken_back)| is_platform_launch_failure(outcome, *taken_back));
     u32::try_from(failed.count()).unwrap_or(u32::MAX)
 }
@@ -222,6 +232,9 @@ fn after_platform(record: &DriverRecord, outcome: &Outcome, max_launch_failures:
     let spec = &record.spec;
     let may_run_twice = spec.restart.condition != RestartCondition::Never || spec.on_worker_lost.is_leased();
     let taken_back = record.attempts.last().is_some_and(|newest| newest.launch_timed_out);
+    if outcome.reason == Reason::NoUser {
+        return AfterExit::Again(delay(&spec.restart, 1, random));
+    }
     if is_platform_launch_failure(outcome, taken_back) && (may_run_twice || never_started(outcome)) {
         let failures = launch_failures(record);
         return if failures >= max_launch_failures {
@@ -248,7 +261,8 @@ fn after_platform(record: &DriverRecord, outcome: &Outcome, max_launch_failures:
         | Reason::LogLimit
         | Reason::Drained
         | Reason::OwnerEnded
-        | Reason::Refused => AfterExit::End(DriverState::Failed),
+        | Reason::Refused
+        | Reason::NoUser => AfterExit::End(DriverState::Failed),
     }
 }
 
@@ -419,6 +433,25 @@ mod tests {
             outcome,
             launch_timed_out,
         }
+    }
+
+    #[test]
+    fn a_worker_without_a_user_for_the_owner_counts_as_no_failed_launch() {
+        let ended = |reason| attempt(Some(Outcome::without_exit(Fault::Platform, reason, "")), false);
+        let mut record = driver(RestartCondition::Never, WorkerLostPolicy::Wait);
+        let half_a_second = Duration::from_millis(500);
+        let refused = Outcome::without_exit(Fault::Platform, Reason::NoUser, "");
+        for _ in 0..5 {
+            record.attempts.push(ended(Reason::NoUser));
+            let (after, _) = next(&record, &refused, Duration::ZERO, WallTime(0), 3, 0);
+            assert_eq!(after, AfterExit::Again(half_a_second));
+        }
+        // Neither do they hide the failures around them.
+        record.attempts = [Reason::Refused, Reason::NoUser, Reason::Refused].map(ended).to_vec();
+        assert_eq!(
+            after(&record, &Outcome::without_exit(Fault::Platform, Reason::Refused, "")),
+            AfterExit::Again(half_a_second * 2)
+        );
     }
 
     #[test]

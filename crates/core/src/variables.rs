@@ -47,13 +47,14 @@ fn needed(of: TemplateOf, command: &Command, defined: impl Fn(&str) -> bool) -> 
 }
 
 /// The shape of a driver.
-pub(crate) fn shape_of_driver(spec: &DriverSpec) -> Arc<Shape> {
+pub(crate) fn shape_of_driver(spec: &DriverSpec, owner: Option<&Arc<str>>) -> Arc<Shape> {
     Arc::new(Shape {
         resources: spec.resources.clone(),
         selector: spec.worker_selector.clone(),
         variables: needed(TemplateOf::Driver, &spec.command, |_| false),
         excluded_hosts: BTreeSet::new(),
         leased: spec.on_worker_lost.is_leased(),
+        owner: owner.cloned(),
     })
 }
 
@@ -66,6 +67,7 @@ pub(crate) fn shape_of_profile(application: &Application, profile: &ExecutorProf
         variables: needed_by_profile(spec, profile),
         excluded_hosts: application.record.excluded_hosts.clone(),
         leased: application.leased,
+        owner: application.record.owner.clone(),
     })
 }
 

@@ -256,6 +256,30 @@ async fn owners_on_one_worker_reach_nothing_of_each_other() {
     assert_eq!(muster_of(&cluster, &ann, &[], "id -u").0, "80000\n", "an owner keeps its number");
 }
 
+/// A worker that has no user left for an owner takes none of its work, and another does: no refusal
+/// counts, however often an owner is refused.
+#[tokio::test]
+async fn an_owner_without_a_user_on_one_worker_runs_on_another() {
+    let Some((mut cluster, [ann, bob, eve])) = cluster_of_owners(&[]) else { return };
+    for owner in [&ann, &bob] {
+        muster_of(&cluster, owner, &[], "id -u");
+    }
+    said_to(&cluster, &eve, &["submit", "--id", "eve-runs", "--", "/usr/bin/id", "-u"]);
+    eventually("it waits for another worker", Duration::from_secs(60), async || {
+        let shown = said_to(&cluster, &eve, &["get", "driver", "eve-runs", "-o", "json"]);
+        (shown.contains("PENDING") && shown.contains("has no user left for its owner")).then_some(())
+    })
+    .await;
+    // Its refusal says nothing of the worker: others' work goes there.
+    assert_eq!(muster_of(&cluster, &bob, &[], "id -u").0, "80001\n");
+    cluster.start_worker("w2");
+    let driver = cluster.wait_for_end("eve-runs").await;
+    assert_eq!(driver.state(), State::Finished, "{driver:?}");
+    let tried: Vec<_> = driver.attempts.iter().map(|attempt| attempt.worker.as_str()).collect();
+    assert_eq!(tried, ["w1", "w2"], "{driver:?}");
+    assert_eq!(said_to(&cluster, &eve, &["logs", "eve-runs"]), "80000\n");
+}
+
 /// A worker of root whose directories lie where programs' own `/tmp` does not hide them. Its runner
 /// ends with it.
 struct WorkerOutsideTmp {

@@ -59,11 +59,14 @@ pub enum Reason {
     OwnerEnded,
     /// The worker cannot take it: the incarnation has passed, or the lease is not valid.
     Refused,
+    /// The worker has no user left for the owner of what it belongs to, and takes none of that
+    /// owner's.
+    NoUser,
 }
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Reason; 17] = [
+    pub const ALL: [Reason; 18] = [
         Reason::Exited,
         Reason::OutOfMemory,
         Reason::Killed,
@@ -81,6 +84,7 @@ impl Reason {
         Reason::Forgotten,
         Reason::OwnerEnded,
         Reason::Refused,
+        Reason::NoUser,
     ];
 
     /// The stable word.
@@ -103,6 +107,7 @@ impl Reason {
             Reason::Forgotten => "FORGOTTEN",
             Reason::OwnerEnded => "OWNER_ENDED",
             Reason::Refused => "REFUSED",
+            Reason::NoUser => "NO_USER",
         }
     }
 

@@ -30,6 +30,8 @@ pub enum PendingCause {
     Variable(String),
     /// The work is leased, and the worker cannot end a process tree whole.
     Containment,
+    /// The worker has no user left for the owner.
+    NoUser,
     /// Too few free cores.
     Cores,
     /// Too little free memory.
@@ -54,6 +56,7 @@ impl PendingCause {
             PendingCause::Labels => "LABELS",
             PendingCause::Variable(_) => "VARIABLE",
             PendingCause::Containment => "CONTAINMENT",
+            PendingCause::NoUser => "NO_USER",
             PendingCause::Cores => "CORES",
             PendingCause::Memory => "MEMORY",
             PendingCause::Resource(_) => "RESOURCE",

@@ -17,7 +17,8 @@
 //! the lease's end and takes [`ToRunner::Thaw`]. A runner whose agent speaks version 1 kills
 //! instead, since that agent could not thaw; a runner of version 1 never reports a frozen attempt.
 //! Version 3 starts programs as the user of [`Program::credentials`]; an older runner would start
-//! them as itself, so an agent sends it no program that has credentials.
+//! them as itself, so an agent sends it no program that has credentials. Version 4 knows the reason
+//! `NO_USER`, in place of which an older runner is given `REFUSED`.
 
 mod convert;
 mod frame;
@@ -31,11 +32,13 @@ pub use frame::*;
 pub use message::*;
 
 /// Newest version of the protocol that this build speaks.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// The first version in which the other side knows of frozen attempts.
 pub const VERSION_WITH_THAW: u32 = 2;
 /// The first version in which a runner starts programs as another user than its own.
 pub const VERSION_WITH_CREDENTIALS: u32 = 3;
+/// The first version in which the other side knows `NO_USER`.
+pub const VERSION_WITH_NO_USER: u32 = 4;
 /// Oldest version of the protocol that this build speaks.
 pub const VERSION_MIN: u32 = 1;
 

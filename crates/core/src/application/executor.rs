@@ -258,6 +258,7 @@ fn end_state(outcome: &Outcome, killed_by: Option<KilledBy>) -> ExecutorState {
         | Reason::ArtifactFailed
         | Reason::WorkDirFailed
         | Reason::UnknownVariable
-        | Reason::Refused => ExecutorState::Failed,
+        | Reason::Refused
+        | Reason::NoUser => ExecutorState::Failed,
     }
 }

@@ -60,7 +60,7 @@ impl Core {
             .any(|application| !application.record.state.is_terminal())
             || self.restore.holds(uid);
         if driver.live == DriverState::Pending && driver.open_attempt().is_none() && !held {
-            let shape = shape_of_driver(&driver.record.spec);
+            let shape = shape_of_driver(&driver.record.spec, driver.record.owner.as_ref());
             if driver.record.attempts.is_empty() {
                 self.waiting.push(uid, shape);
             } else {

@@ -114,7 +114,11 @@ impl Distance {
             | PendingCause::Disconnected
             | PendingCause::Unconfirmed
             | PendingCause::Draining => 1,
-            PendingCause::Excluded | PendingCause::Labels | PendingCause::Variable(_) | PendingCause::Containment => 2,
+            PendingCause::Excluded
+            | PendingCause::Labels
+            | PendingCause::Variable(_)
+            | PendingCause::Containment
+            | PendingCause::NoUser => 2,
         };
         let customs =
             least.custom.iter().map(|(name, amount)| share(capacity.free_amount(name).into(), (*amount).into()));
@@ -152,6 +156,7 @@ fn lacks(capacity: &WorkerCapacity, shape: &Shape, policy: &Policy, cause: &Pend
             let what = if capacity.facts.tree { NO_OWNER_USERS } else { NO_TREE };
             format!("{what}, {}", who_needs(policy))
         }
+        PendingCause::NoUser => "has no user left for its owner".to_owned(),
         PendingCause::Cores | PendingCause::Memory | PendingCause::Resource(_) => missing_amounts(capacity, least),
     }
 }
@@ -211,6 +216,7 @@ fn sentence(cause: &PendingCause, summary: &CauseSummary, shape: &Shape, policy:
             };
             format!("{who} {NO_TREE}{either}, {}", who_needs(policy))
         }
+        PendingCause::NoUser => format!("{who} {} no user left for its owner", verb("has", "have")),
         PendingCause::Cores => {
             let (most, requested) = (summary.most.cores, least.cores);
             format!("{who} {} too few free cores: at most {most} of {requested}", verb("has", "have"))

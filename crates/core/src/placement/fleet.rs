@@ -1,12 +1,16 @@
 //! All workers, the free resources of each, and which of them rose recently.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use muster_types::{AllocatedResources, Resources, WorkerUid};
 
 use super::capacity_index::{Amounts, CapacityIndex, Direction, IndexKey};
 use super::worker_capacity::{Eligibility, WorkerCapacity, WorkerFacts};
 use super::{Policy, SelectionPolicy, Shape};
+
+/// The most owners without a user that are noted for one worker: more than have work at a time.
+const MOST_REFUSED_OWNERS: usize = 1024;
 
 /// All workers with their free resources. A worker *rises* when it may take more than before.
 /// Methods do nothing or return `None` for a worker that is not known.
@@ -96,6 +100,22 @@ impl Fleet {
     /// Whether launches fail on a worker.
     pub fn is_failing(&self, worker: WorkerUid) -> bool {
         self.failing.contains(&worker)
+    }
+
+    /// Notes that a worker has no user left for an owner, whose work it is not given until
+    /// [`Fleet::give_users`]. Returns whether there is room to note it.
+    pub fn refuse_owner(&mut self, worker: WorkerUid, owner: Option<Arc<str>>) -> bool {
+        let Some(capacity) = self.workers_by_uid.get_mut(&worker) else { return false };
+        if capacity.without_user.len() >= MOST_REFUSED_OWNERS && !capacity.without_user.contains(&owner) {
+            return false;
+        }
+        capacity.without_user.insert(owner);
+        true
+    }
+
+    /// A worker may have users again for the owners that it refused.
+    pub fn give_users(&mut self, worker: WorkerUid) {
+        self.change(worker, |capacity| !std::mem::take(&mut capacity.without_user).is_empty());
     }
 
     pub(super) fn failing(&self) -> impl Iterator<Item = WorkerUid> + '_ {

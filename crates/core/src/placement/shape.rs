@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use muster_types::Resources;
 
@@ -21,6 +22,8 @@ pub struct Shape {
     /// Whether the worker fences it when its lease ends. Where the policy requires it, such work is
     /// not placed on workers that cannot end a process tree whole.
     pub leased: bool,
+    /// Who submitted it, since a worker may have no user left for an owner.
+    pub owner: Option<Arc<str>>,
 }
 
 impl Shape {
@@ -45,6 +48,7 @@ impl Shape {
             &self.variables,
             &self.excluded_hosts,
             self.leased,
+            &self.owner,
         )
     }
 }

@@ -49,6 +49,8 @@ pub enum Eligibility {
 pub(super) struct WorkerCapacity {
     pub(super) facts: WorkerFacts,
     pub(super) eligibility: Eligibility,
+    /// Owners for whom it has no user left, and whose work it refuses.
+    pub(super) without_user: BTreeSet<Option<Arc<str>>>,
     /// The fleet's stamp when capacity or eligibility last rose.
     pub(super) freed_since: u64,
     used_cores: u64,
@@ -84,6 +86,7 @@ impl WorkerCapacity {
         let mut capacity = WorkerCapacity {
             facts,
             eligibility,
+            without_user: BTreeSet::new(),
             freed_since: 0,
             used_cores: 0,
             used_memory: 0,
@@ -241,7 +244,8 @@ impl WorkerCapacity {
         if shape.excluded_hosts.contains(&self.facts.host) {
             return Some(PendingCause::Excluded);
         }
-        self.permanent_reason(shape, policy)
+        let has_no_user = || self.without_user.contains(&shape.owner).then_some(PendingCause::NoUser);
+        self.permanent_reason(shape, policy).or_else(has_no_user)
     }
 
     /// The first reason that is a property of the worker itself.

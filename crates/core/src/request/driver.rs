@@ -65,7 +65,7 @@ impl Core {
         if let Some(request) = request {
             self.requests.remember(ctx.now.wall, request, RequestEffect::Driver(uid));
         }
-        let shape = shape_of_driver(&record.spec);
+        let shape = shape_of_driver(&record.spec, record.owner.as_ref());
         self.out.write(Write::PutDriver(Arc::clone(&record)));
         self.drivers.insert(Driver::new(record));
         self.waiting.push(uid, shape);
@@ -105,7 +105,7 @@ impl Core {
         if let Some(rejection) = self.refuse_variables_of_driver(&new.spec) {
             return self.reply(call, Err(rejection));
         }
-        let shape = shape_of_driver(&new.spec);
+        let shape = shape_of_driver(&new.spec, new.owner.as_ref());
         let reason = explain(&self.fleet, &shape, &self.config.policy);
         if reason.never_fits {
             return self.reply(call, Err(Rejection::NeverFits(Box::new(reason))));
@@ -142,7 +142,8 @@ impl Core {
         }
         match driver.live {
             DriverState::Pending => {
-                let mut reason = explain(&self.fleet, &shape_of_driver(&driver.record.spec), &self.config.policy);
+                let shape = shape_of_driver(&driver.record.spec, driver.record.owner.as_ref());
+                let mut reason = explain(&self.fleet, &shape, &self.config.policy);
                 if self.config.policy.max_drivers.is_some_and(|most| self.drivers.placed >= most) {
                     let sentence = format!("{} drivers run, and no more may", self.drivers.placed);
                     reason.causes.insert(0, (PendingCause::DriverLimit, 0, sentence));

@@ -30,6 +30,7 @@ impl Core {
         worker.connected = Some(ctx.now.wall);
         // The cause of the failed launches may have been repaired before the worker came back.
         self.fleet.set_failing(uid, false);
+        self.fleet.give_users(uid);
         self.refresh_eligibility(uid);
         self.out.effect(Effect::Welcome(link));
     }

@@ -1,6 +1,8 @@
 //! Reports of attempts, current or not.
 
-use muster_types::{Acknowledgement, AttemptKey, AttemptState, KilledBy, Report, WallTime, WorkerCommand, WorkerUid};
+use muster_types::{
+    Acknowledgement, AttemptKey, AttemptState, KilledBy, Reason, Report, WallTime, WorkerCommand, WorkerUid,
+};
 
 use crate::core::{Core, Ctx};
 use crate::restart;
@@ -56,11 +58,28 @@ impl Core {
             {
                 self.set_failing(ctx.now.wall, uid, true);
             }
+            AttemptState::Ended(outcome) if outcome.reason == Reason::NoUser => {
+                self.refuse_owner(ctx, uid, report.attempt)
+            }
             AttemptState::Running
             | AttemptState::Ended(_)
             | AttemptState::Accepted
             | AttemptState::Killing { .. }
             | AttemptState::Frozen => {}
+        }
+    }
+
+    /// Keeps the work of an attempt's owner from a worker that has no user left for it. The work of
+    /// others runs there as before.
+    fn refuse_owner(&mut self, ctx: &Ctx<'_>, uid: WorkerUid, attempt: AttemptKey) {
+        let owner = match attempt {
+            AttemptKey::Driver(driver, _) => self.drivers.get(driver).and_then(|driver| driver.record.owner.clone()),
+            AttemptKey::Executor(application, _) => {
+                self.applications.get(application).and_then(|application| application.record.owner.clone())
+            }
+        };
+        if !self.fleet.refuse_owner(uid, owner) {
+            self.set_failing(ctx.now.wall, uid, true);
         }
     }
 

@@ -98,6 +98,7 @@ fn state_of_outcome(outcome: &Outcome) -> DriverState {
         | Reason::WorkDirFailed
         | Reason::UnknownVariable
         | Reason::LogLimit
-        | Reason::Refused => DriverState::Failed,
+        | Reason::Refused
+        | Reason::NoUser => DriverState::Failed,
     }
 }

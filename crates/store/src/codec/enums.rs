@@ -72,4 +72,5 @@ stored_enum!(Reason {
     Forgotten,
     OwnerEnded,
     Refused,
+    NoUser,
 });

@@ -13,7 +13,7 @@ use super::environment::{AttemptPaths, ClusterVariables, VariableScope, WorkerVa
 use super::pool;
 use super::reachable::ArtifactNetworks;
 use super::variables::{UnknownVariable, substitute};
-use crate::accounts::{Account, NoAccount};
+use crate::accounts::{Account, NoAccount, NoOwnerUid};
 use crate::private_tmp::place_of;
 
 /// A program ready to be started.
@@ -88,7 +88,12 @@ impl PrepareError {
             | PrepareError::NamedWorkDir(..)
             | PrepareError::PrivateWorkDir(..)
             | PrepareError::Account(_) => Reason::WorkDirFailed,
-            PrepareError::NoAccount(_) => Reason::Refused,
+            PrepareError::NoAccount(NoAccount::NoUid(NoOwnerUid::UsedUp(_) | NoOwnerUid::Withdrawn(..))) => {
+                Reason::NoUser
+            }
+            PrepareError::NoAccount(NoAccount::NotMapped { .. } | NoAccount::NoUid(NoOwnerUid::File(..))) => {
+                Reason::Refused
+            }
             PrepareError::Variable(_) => Reason::UnknownVariable,
             PrepareError::Artifact(..) | PrepareError::Thread(_) => Reason::ArtifactFailed,
         };
@@ -442,6 +447,17 @@ mod tests {
         assert_eq!((outcome.fault, outcome.reason), (Fault::Program, Reason::Refused));
         assert_eq!(outcome.message, "this worker runs nothing of ann as root: its --run-as has its default for it");
         assert_eq!(fs::read_dir(setting.root.path().join("work")).expect("readable").count(), 0);
+    }
+
+    #[test]
+    fn that_no_user_is_left_for_an_owner_is_told_apart_from_a_machine_that_fails() {
+        let of = |error| PrepareError::NoAccount(NoAccount::NoUid(error)).outcome();
+        let judged = |outcome: Outcome| (outcome.fault, outcome.reason);
+        for refused in [NoOwnerUid::UsedUp("eve".into()), NoOwnerUid::Withdrawn("eve".into(), 70_000)] {
+            assert_eq!(judged(of(refused)), (Fault::Platform, Reason::NoUser));
+        }
+        let full = NoOwnerUid::File("/state/owner-uids.json".into(), io::ErrorKind::StorageFull.into());
+        assert_eq!(judged(of(full)), (Fault::Platform, Reason::Refused));
     }
 
     fn in_dir(work_dir: &str, attempt: AttemptKey) -> Launch {

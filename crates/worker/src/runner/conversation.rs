@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use muster_agent::runner_protocol::{
-    Accepted, Kill, KillReason, Limits, Program, Start, ToAgent, ToRunner, VERSION_WITH_CREDENTIALS, VERSION_WITH_THAW,
+    Accepted, Kill, KillReason, Limits, Program, Start, ToAgent, ToRunner, VERSION_WITH_CREDENTIALS,
+    VERSION_WITH_NO_USER, VERSION_WITH_THAW,
 };
 use muster_types::{
     AttemptKey, AttemptState, Capabilities, Launch, Outcome, Reason, Report, Session, Time, WorkerCommand,
@@ -336,7 +337,10 @@ impl<'a> Conversation<'a> {
                 self.wire.put(&ToRunner::Start(Box::new(start)));
             }
             Err(error) => {
-                let outcome = error.outcome();
+                let mut outcome = error.outcome();
+                if outcome.reason == Reason::NoUser && self.version < VERSION_WITH_NO_USER {
+                    outcome.reason = Reason::Refused;
+                }
                 if outcome.reason == Reason::ArtifactFailed {
                     metrics.artifacts_failed.fetch_add(1, Ordering::Relaxed);
                 }
