@@ -177,3 +177,16 @@ fn told_to_stop_it_ends_well_and_starts_again_on_its_records() {
         std::fs::remove_file(dir.path().join("address")).unwrap();
     }
 }
+
+#[test]
+fn a_step_of_a_rotation_that_comes_too_early_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = dir.path().join("pki");
+    let run = |args: [&str; 2]| ended(program(&[args[0], args[1], pki.to_str().unwrap()]));
+    assert!(run(["init", "--out"]).status.success());
+    assert!(run(["rotate-ca", "--pki"]).status.success());
+    let early = run(["rotate-ca", "--pki"]);
+    assert!(early.stdout.is_empty());
+    let (code, line) = refused(&early);
+    assert!(code == 1 && line.contains("nothing was done: the next step is due in "), "{code}: {line}");
+}
