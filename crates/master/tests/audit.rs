@@ -8,6 +8,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::follower::leader_and_standby;
+use common::worker::FakeWorker;
 use common::*;
 use muster_master::add_token;
 use muster_proto::methods::{Method, READS};
@@ -153,6 +154,25 @@ async fn equal_refusals_are_one_line_and_a_count() {
     let counted: u64 = lines.iter().map(|line| line["repeated"].as_u64().unwrap_or(1)).sum();
     assert_eq!(counted, 50, "{lines:?}");
     assert!(lines.len() < 20, "{lines:?}");
+}
+
+/// A stream begins before its hello is judged, so its line waits for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_told_of_by_what_became_of_its_hello() {
+    let file = AccessFile::new();
+    let token = add_token(&file.path, "lab", TokenGrant::Worker, None).unwrap();
+    let leader = file.leader(&[]).await;
+    let bearer = || Some(format!("Bearer {}", token.expose()).parse().unwrap());
+    let (mut worker, mut namesake) = (FakeWorker::new("w1", 4), FakeWorker::new("w2", 4));
+    (worker.bearer, namesake.bearer) = (bearer(), bearer());
+    let _link = worker.join(&leader, &[]).await;
+    namesake.hello.name = "w1".into();
+    assert_eq!(namesake.dial(&leader).await.goodbye().await.refusal, "NAME_TAKEN");
+    let mut lines = lines_of(leader).await;
+    lines.retain(|line| line["method"] == "WorkerLinkService/Link");
+    let said: Vec<_> = lines.iter().map(|line| (line["verdict"].as_str(), line["reason"].as_str())).collect();
+    assert_eq!(said, [(Some("ok"), None), (Some("denied"), Some("NAME_TAKEN"))], "{lines:?}");
+    assert_eq!(lines[0]["resource"], "worker/w1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
+use tonic_health::pb::health_check_response::ServingStatus;
 use v1::master_service_client::MasterServiceClient;
 
 /// A master with TLS and credentials.
@@ -370,6 +371,71 @@ async fn what_is_older_than_the_credentials_is_taken_in_the_clear_until_it_has_s
     secured.operator().await.revoke_worker(with(Some(&secured.admin), revoke)).await.unwrap();
     let refused = programs.register_application(registration(token.expose())).await.unwrap_err();
     assert_failure(&refused, Code::Unauthenticated, "BAD_CREDENTIAL");
+}
+
+/// Masters are started anew one after the other, each once the one before is ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_transition_a_standby_is_ready_while_the_leader_has_no_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    Authority::create(&dir.path().join("pki")).unwrap();
+    add_token(&dir.path().join("access.toml"), "ann", muster_types::TokenGrant::User(Role::Admin), None).unwrap();
+    let transition = [&flags(dir.path())[..], &["--plaintext-transition".to_owned(), "--unready-after=1s".to_owned()]];
+    let transition = transition.concat();
+    let plain = Master::start(&[]).await;
+    let (follower, control) = Follower::new();
+    control.lead(&plain.address, 1);
+    let standby = Master::start_on(follower, &transition.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let trust = Trust::in_ca(&std::fs::read_to_string(dir.path().join("pki/ca.crt")).unwrap()).unwrap();
+    let status = async || {
+        let endpoint = Endpoint::from_shared(format!("http://{}", standby.address)).unwrap();
+        let channel = endpoint.connect_with_connector(Connector::new(Some(trust.clone()), SOON)).await.unwrap();
+        let asked = tonic_health::pb::HealthCheckRequest { service: "readiness".into() };
+        let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
+        health.check(asked).await.unwrap().into_inner().status()
+    };
+    let is = async |wanted| (status().await == wanted).then_some(());
+    // The first leader is believed, and each further one is asked.
+    control.vacate();
+    eventually("nobody leads", async || is(ServingStatus::NotServing).await).await;
+    control.lead(&plain.address, 2);
+    eventually("the leader answers in the clear", async || is(ServingStatus::Serving).await).await;
+}
+
+/// Whoever proves nothing, and so may be anybody, must not be able to fill the audit.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_in_the_clear_is_counted_and_not_told_each_time() {
+    let dir = tempfile::tempdir().unwrap();
+    Authority::create(&dir.path().join("pki")).unwrap();
+    add_token(&dir.path().join("access.toml"), "ann", muster_types::TokenGrant::User(Role::Admin), None).unwrap();
+    let transition = [&flags(dir.path())[..], &["--plaintext-transition".to_owned()]].concat();
+    let master = Master::start(&transition.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let (mut programs, mut client) = (master.applications().await, master.client().await);
+    let (mut unknown, _) = worker("unknown");
+    for _ in 0..50 {
+        let driver_token = format!("{:032x}.1.{}", 7, "0".repeat(32));
+        let wrong = v1::RegisterApplicationRequest {
+            application: Some(v1::ApplicationSpec { name: "a".into(), ..sleepers() }),
+            driver_token,
+            ..Default::default()
+        };
+        programs.register_application(wrong).await.unwrap_err();
+        client.step_down(v1::StepDownRequest::default()).await.unwrap_err();
+        assert_eq!(unknown.turned_away(&master).await.refusal, "NO_CREDENTIAL");
+    }
+    drop((programs, client));
+    let lines: Vec<serde_json::Value> =
+        master.into_audit().await.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (method, by) in [
+        ("ApplicationService/RegisterApplication", "plaintext"),
+        ("WorkerLinkService/Link", "plaintext"),
+        ("MasterService/StepDown", "nothing"),
+    ] {
+        let of_method: Vec<_> = lines.iter().filter(|line| line["method"] == method).collect();
+        let counted: u64 = of_method.iter().map(|line| line["repeated"].as_u64().unwrap_or(1)).sum();
+        assert_eq!(counted, 50, "{of_method:?}");
+        assert!(of_method.iter().any(|line| line["repeated"].is_u64()), "{of_method:?}");
+        assert!(of_method.iter().all(|line| line["by"] == by && line["verdict"] != "ok"), "{of_method:?}");
+    }
 }
 
 fn sleepers() -> v1::ApplicationSpec {

@@ -208,10 +208,18 @@ where
                 Some(origin) => {
                     let note = AuditNote::default();
                     request.extensions_mut().insert(note.clone());
+                    let (judged, audited) = (note.clone(), origin.clone());
                     let entry = access.audit.begin(origin, note).await;
                     let response = inner.call(request).await?;
-                    // The code of a single answer comes behind it, and is a success.
-                    entry.end(Status::from_header_map(response.headers()).as_ref());
+                    match judged.late_judgement() {
+                        Some(late) => {
+                            entry.leave();
+                            let (access, origin) = (access.clone(), audited);
+                            tokio::spawn(async move { access.audit.judged_late(origin, judged, late).await });
+                        }
+                        // The code of a single answer comes behind it, and is a success.
+                        None => entry.end(Status::from_header_map(response.headers()).as_ref()),
+                    }
                     response
                 }
                 None => inner.call(request).await?,

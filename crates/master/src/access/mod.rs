@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tonic::codegen::http::header::AUTHORIZATION;
 use tonic::codegen::http::{HeaderMap, HeaderValue};
 
-pub(crate) use audit::{Audit, AuditNote};
+pub(crate) use audit::{Audit, AuditNote, LateVerdict};
 pub use audit::{AuditDestination, AuditError};
 pub(crate) use file::{ACCESS_FILE, FIRST_TOKEN_FILE};
 pub use file::{AccessFileError, add_first_token, add_token};
@@ -538,7 +538,10 @@ struct Refusal {
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Refusal {
-        Refusal { failure, known: None }
+        // Nothing was shown, which is another thing than something that is not good.
+        let nobody = KnownCaller { caller: Caller::Anonymous, proof: CallerProof::Nothing, expires: None };
+        let known = matches!(failure, Failure::NoCredential).then(|| Box::new(nobody));
+        Refusal { failure, known }
     }
 }
 

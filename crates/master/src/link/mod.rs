@@ -11,6 +11,7 @@ mod reader;
 mod registry;
 mod service;
 mod uplink;
+mod verdict;
 mod writer;
 
 pub(crate) use downlink::Goodbye;

@@ -23,6 +23,7 @@ use super::downlink::{Goodbye, MessageHeader};
 use super::reader::Reader;
 use super::registry::Registration;
 use super::uplink::{UPLINK_QUEUE, forward};
+use super::verdict::HelloVerdict;
 use super::writer::{BoxedResponse, STREAM_QUEUE, Writer};
 use crate::clock;
 use crate::leader::{LeaderContext, LeaderSlot, RoleCommand};
@@ -94,10 +95,20 @@ impl WorkerLinkService for LinkService {
         let peer = request.extensions().get::<ConnectionPeer>();
         let certificate = peer.and_then(|peer| peer.certificate.clone());
         let is_encrypted = peer.is_some_and(|peer| peer.is_encrypted);
+        let mut verdict = HelloVerdict::of(request.extensions());
         // A task of its own waits for the hello, so that the headers of the answer go out first:
         // some clients wait for them before they send.
         tokio::spawn(async move {
-            if let Err(status) = open(&service, certificate, is_encrypted, request.into_inner(), down.clone()).await {
+            let mut stream = request.into_inner();
+            let opened = match read_hello(&mut stream).await {
+                Ok(Some(hello)) => {
+                    open(&service, certificate, is_encrypted, (hello, stream), down.clone(), &mut verdict).await
+                }
+                Ok(None) => Ok(()),
+                Err(status) => Err(status),
+            };
+            if let Err(status) = opened {
+                verdict.failed(&status);
                 let _ = down.send(Box::new(Err(status))).await;
             }
         });
@@ -106,19 +117,20 @@ impl WorkerLinkService for LinkService {
     }
 }
 
-/// Takes the hello, and runs the link to its end if it is admitted.
+/// Judges the hello, and runs the link to its end if it is admitted.
 async fn open(
     service: &LinkService,
     certificate: Option<PeerCertificate>,
     is_encrypted: bool,
-    mut stream: Streaming<v1::LinkRequest>,
+    (hello, stream): (Box<v1::Hello>, Streaming<v1::LinkRequest>),
     down: DownlinkStream,
+    verdict: &mut HelloVerdict,
 ) -> Result<(), Status> {
-    let Some(hello) = read_hello(&mut stream).await? else { return Ok(()) };
     let received = clock::boottime();
     let leading = match service.leading().await {
         Ok(leading) => leading,
         Err(goodbye) => {
+            verdict.dismissed(&goodbye);
             // If this fails, nobody is there to be told.
             let _ = down.send(Box::new(Ok(goodbye.without_epoch(Session(hello.session))))).await;
             return Ok(());
@@ -126,11 +138,13 @@ async fn open(
     };
     let version = hello.common_version();
     let mut hello = checked(hello)?;
+    verdict.name(&hello);
     let in_transition = leading.takes_plaintext && !is_encrypted;
     let admitted = if in_transition { check_plaintext(&leading, &hello) } else { Ok(()) };
     match admitted.and_then(|()| key_of(certificate.as_ref(), &hello)) {
         Ok(key) => hello.key = key,
         Err(goodbye) => {
+            verdict.dismissed(&goodbye);
             // If this fails, nobody is there to be told.
             let _ = down.send(Box::new(Ok(goodbye.without_epoch(hello.session)))).await;
             return Ok(());
@@ -143,9 +157,12 @@ async fn open(
         incarnation: hello.incarnation,
     };
     match admit(&leading, &hello, version, received).await {
-        Ok(admitted) => run(leading, stream, down, header, hello, admitted).await,
-        // If this fails, nobody is there to be told.
-        Err(goodbye) => drop(down.send(Box::new(Ok(header.goodbye(&goodbye)))).await),
+        Ok(admitted) => run(leading, stream, down, header, hello, admitted, std::mem::take(verdict)).await,
+        Err(goodbye) => {
+            verdict.dismissed(&goodbye);
+            // If this fails, nobody is there to be told.
+            let _ = down.send(Box::new(Ok(header.goodbye(&goodbye)))).await;
+        }
     }
     Ok(())
 }
@@ -216,6 +233,7 @@ async fn run(
     header: MessageHeader,
     hello: Box<Hello>,
     admitted: AdmittedLink,
+    verdict: HelloVerdict,
 ) {
     let link = link_of(&hello);
     let AdmittedLink { registration: Registration { work, goodbye, heard }, turn } = admitted;
@@ -232,6 +250,7 @@ async fn run(
         goodbye: goodbye.subscribe(),
         stream: down,
         traces: leading.traces,
+        verdict,
     };
     let (inputs, links) = (leading.inputs.links.clone(), leading.links.clone());
     tokio::spawn(forward(link, hello, turn, forwarded, inputs, links));

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
 use super::downlink::{Downlink, Goodbye, MessageHeader};
+use super::verdict::HelloVerdict;
 
 /// The stream's own queue holds one message, which is being encoded. The others wait where their
 /// order can still be chosen.
@@ -35,6 +36,8 @@ pub(crate) struct Writer {
     pub stream: mpsc::Sender<BoxedResponse>,
     /// Where the spans of launches go.
     pub traces: Traces,
+    /// What the audit says of the hello.
+    pub verdict: HelloVerdict,
 }
 
 impl Writer {
@@ -60,7 +63,10 @@ impl Writer {
             biased;
             () = until_goodbye(&mut self.goodbye) => {
                 let set = self.goodbye.borrow().clone();
-                set.map(|goodbye| (self.header.goodbye(&goodbye), true))
+                set.map(|goodbye| {
+                    self.verdict.dismissed(&goodbye);
+                    (self.header.goodbye(&goodbye), true)
+                })
             }
             number = self.answers.recv() => number.map(|number| (self.header.answer(number), false)),
             Ok(()) = self.view.changed(), if self.welcomed => {
@@ -69,7 +75,10 @@ impl Writer {
                 Some((self.header.masters(addresses), false))
             }
             down = self.work.recv() => down.map(|down| {
-                self.welcomed |= matches!(down, Downlink::Welcome);
+                if matches!(down, Downlink::Welcome) {
+                    self.welcomed = true;
+                    self.verdict.welcomed();
+                }
                 (self.header.message(&down, &self.welcome, self.traces), false)
             }),
             () = self.stream.closed() => None,

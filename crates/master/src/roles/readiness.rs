@@ -32,6 +32,9 @@ pub(crate) struct Readiness {
     address_file: Option<PathBuf>,
     unready_after: Duration,
     trust: Option<Trust>,
+    /// Whether the leader may still be one without TLS (`--plaintext-transition`): masters are
+    /// started anew one after the other, and each must be ready before the next is.
+    takes_plaintext: bool,
     /// What probes are told at present.
     is_ready: bool,
     /// Whether this master was ready before, and so has written its address file.
@@ -47,6 +50,7 @@ impl Readiness {
             address_file: settings.address_file.clone(),
             unready_after: settings.unready_after,
             trust,
+            takes_plaintext: settings.tls.as_ref().is_some_and(|tls| tls.takes_plaintext),
             is_ready: false,
             is_announced: false,
         }
@@ -98,9 +102,13 @@ impl Readiness {
         let mut changes = slot.changes();
         let leads = async { while slot.leading().is_err() && changes.changed().await.is_ok() {} };
         tokio::select! {
-            is_answered = answers(leader, self.trust.clone()) => is_answered,
+            is_answered = self.leader_answers(leader) => is_answered,
             () = leads => true,
         }
+    }
+
+    async fn leader_answers(&self, leader: &Member) -> bool {
+        answers(leader, self.trust.clone()).await || (self.takes_plaintext && answers(leader, None).await)
     }
 
     /// Reports that calls are answered, by this master or through it.

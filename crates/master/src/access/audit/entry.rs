@@ -8,12 +8,17 @@ use muster_proto::methods::Method;
 use muster_proto::text::shorten;
 use muster_proto::time::timestamp;
 use muster_types::{Caller, Verdict};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tonic::{Code, Status};
 
+use super::late::{Judged, LateVerdict};
+use super::repeats::{RefusalKey, Repeats};
 use super::{AuditLine, Message};
-use crate::access::KnownCaller;
+use crate::access::{CallerProof, KnownCaller};
 use crate::clock;
+
+/// The reason of a call whose caller went away before it was judged.
+pub(super) const CANCELLED: &str = "CANCELLED";
 
 /// The most bytes of a text that a caller chose.
 const MAX_TEXT: usize = 256;
@@ -28,6 +33,8 @@ pub(crate) struct CallOrigin {
     pub(crate) forwarded: bool,
     /// The caller's name, role and proof.
     caller: (String, Option<&'static str>, String),
+    /// Whether anybody may make such a call, who proves nothing at all.
+    is_anyones: bool,
 }
 
 impl CallOrigin {
@@ -44,12 +51,14 @@ impl CallOrigin {
             }
             None => nobody(),
         };
-        CallOrigin { method: Some(method), peer, forwarded, caller }
+        let is_anyones =
+            known.is_some_and(|known| matches!(known.proof, CallerProof::Nothing | CallerProof::Plaintext));
+        CallOrigin { method: Some(method), peer, forwarded, caller, is_anyones }
     }
 
     /// The origin of a handshake that comes to nothing.
     pub(crate) fn of_handshake(peer: Option<SocketAddr>) -> CallOrigin {
-        CallOrigin { method: None, peer, forwarded: false, caller: nobody() }
+        CallOrigin { method: None, peer, forwarded: false, caller: nobody(), is_anyones: false }
     }
 
     /// What stands for more origins than are told apart.
@@ -88,7 +97,10 @@ fn nobody() -> (String, Option<&'static str>, String) {
 
 /// What the service says of a call: what it is about.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct AuditNote(Arc<Mutex<Noted>>);
+pub(crate) struct AuditNote {
+    noted: Arc<Mutex<Noted>>,
+    late: LateJudge,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Noted {
@@ -97,17 +109,32 @@ struct Noted {
     request_id: String,
 }
 
+/// Where a service takes the verdict of a stream upon itself.
+type LateJudge = Arc<Mutex<Option<oneshot::Receiver<Judged>>>>;
+
 impl AuditNote {
+    /// The verdict comes after the stream has begun.
+    pub(crate) fn judge_late(&self) -> LateVerdict {
+        let (verdict, judged) = LateVerdict::new();
+        *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(judged);
+        verdict
+    }
+
+    /// What is to tell the verdict, if the service tells it late.
+    pub(in crate::access) fn late_judgement(&self) -> Option<oneshot::Receiver<Judged>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// What the request names.
     pub(crate) fn asked(&self, resource: String, request_id: &str) {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         noted.resource = cut(resource);
         noted.request_id = cut(request_id.to_owned());
     }
 
     /// What the answer names.
     pub(crate) fn answered(&self, resource: String, uid: &str) {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         noted.resource = cut(resource);
         uid.clone_into(&mut noted.uid);
     }
@@ -129,11 +156,22 @@ pub(crate) struct OpenEntry {
     note: AuditNote,
     verdict: &'static str,
     reason: String,
+    repeats: Arc<Repeats>,
 }
 
 impl OpenEntry {
-    pub(super) fn new(place: Option<mpsc::OwnedPermit<Message>>, origin: CallOrigin, note: AuditNote) -> OpenEntry {
-        OpenEntry { place, origin, note, verdict: "unknown", reason: "CANCELLED".to_owned() }
+    pub(super) fn new(
+        place: Option<mpsc::OwnedPermit<Message>>,
+        origin: CallOrigin,
+        note: AuditNote,
+        repeats: Arc<Repeats>,
+    ) -> OpenEntry {
+        OpenEntry { place, origin, note, verdict: "unknown", reason: CANCELLED.to_owned(), repeats }
+    }
+
+    /// Writes nothing: the verdict comes later.
+    pub(crate) fn leave(mut self) {
+        self.place = None;
     }
 
     /// Writes the line of a call that was answered, or whose stream begins.
@@ -155,7 +193,15 @@ impl OpenEntry {
 impl Drop for OpenEntry {
     fn drop(&mut self) {
         let Some(place) = self.place.take() else { return };
-        let Noted { resource, uid, request_id } = self.note.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Whoever proves nothing must not be able to fill the file.
+        if self.origin.is_anyones && self.verdict != "ok" {
+            let (origin, reason) = (self.origin.clone(), self.reason.clone().into());
+            if !self.repeats.is_first(&RefusalKey { origin, verdict: self.verdict, reason }) {
+                return;
+            }
+        }
+        let Noted { resource, uid, request_id } =
+            self.note.noted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let line = self.origin.line(self.verdict, std::mem::take(&mut self.reason));
         place.send(Message::Line(AuditLine { resource, uid, request_id, ..line }.to_json()));
     }
@@ -172,7 +218,7 @@ mod tests {
         let origin = CallOrigin::new(Method::MasterKillDriver, Some("10.0.0.7:51234".parse().unwrap()), false, None);
         let note = AuditNote::default();
         let place = lines.try_reserve_owned().ok();
-        end(OpenEntry::new(place, origin, note.clone()), &note);
+        end(OpenEntry::new(place, origin, note.clone(), Arc::default()), &note);
         let Ok(Message::Line(line)) = queue.try_recv() else { panic!("each call has a line") };
         serde_json::from_str(&line).unwrap()
     }

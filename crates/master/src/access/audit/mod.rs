@@ -6,6 +6,7 @@
 
 mod destination;
 mod entry;
+mod late;
 mod repeats;
 
 use std::convert::Infallible;
@@ -21,7 +22,10 @@ use tokio::sync::{mpsc, oneshot};
 use destination::AuditWriter;
 pub use destination::{AuditDestination, AuditError};
 pub(crate) use entry::AuditNote;
+use entry::CANCELLED;
 pub(super) use entry::{CallOrigin, OpenEntry};
+use late::Judged;
+pub(crate) use late::LateVerdict;
 use repeats::{RefusalKey, Repeats};
 
 /// Lines that wait for the disk: some megabytes.
@@ -41,7 +45,7 @@ enum Message {
 pub(crate) struct Audit {
     /// `None`: nothing is audited.
     lines: Option<mpsc::Sender<Message>>,
-    repeats: Repeats,
+    repeats: Arc<Repeats>,
     lost: Arc<AtomicU64>,
 }
 
@@ -87,7 +91,7 @@ impl Audit {
                 Some(lines)
             }
         };
-        Ok(Audit { lines, repeats: Repeats::default(), lost })
+        Ok(Audit { lines, repeats: Arc::default(), lost })
     }
 
     /// Whether calls of a method have a line when they succeed: those that change something, and
@@ -107,15 +111,29 @@ impl Audit {
         if place.is_none() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
-        OpenEntry::new(place, origin, note)
+        OpenEntry::new(place, origin, note, self.repeats.clone())
     }
 
     /// Notes a refusal, unless an equal one was just noted.
     pub(super) fn refused(&self, origin: &CallOrigin, reason: &'static str) {
+        self.note_refusal(RefusalKey { origin: origin.clone(), verdict: "denied", reason: reason.into() });
+    }
+
+    /// Notes what becomes of a stream. It has no place in the queue until then, because whoever
+    /// opens streams and says nothing on them would take all.
+    pub(super) async fn judged_late(&self, origin: CallOrigin, note: AuditNote, judged: oneshot::Receiver<Judged>) {
+        let (verdict, reason) = match judged.await {
+            Ok(None) => return self.begin(origin, note).await.end(None),
+            Ok(Some(refused)) => refused,
+            Err(_) => ("unknown", CANCELLED.into()),
+        };
+        self.note_refusal(RefusalKey { origin, verdict, reason });
+    }
+
+    fn note_refusal(&self, key: RefusalKey) {
         if self.lines.is_none() {
             return;
         }
-        let key = RefusalKey { origin: origin.clone(), reason };
         if self.repeats.is_first(&key) {
             self.send(&key.line(None));
         }
@@ -168,7 +186,7 @@ mod tests {
     #[test]
     fn what_changes_something_is_audited_and_so_are_logs_and_backups() {
         let lost = Arc::<AtomicU64>::default();
-        let audit = Audit { lines: Some(mpsc::channel(1).0), repeats: Repeats::default(), lost };
+        let audit = Audit { lines: Some(mpsc::channel(1).0), repeats: Arc::default(), lost };
         for method in [Method::MasterSubmitDriver, Method::WorkerLinkLink, Method::MasterBackup, Method::MasterReadLog]
         {
             assert!(audit.is_about(method), "{method:?}");

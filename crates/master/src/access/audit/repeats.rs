@@ -1,5 +1,6 @@
 //! Counts of equal refusals, so that whoever is refused again and again does not fill the file.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -12,12 +13,13 @@ const MAX_KEYS: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct RefusalKey {
     pub(super) origin: CallOrigin,
-    pub(super) reason: &'static str,
+    pub(super) verdict: &'static str,
+    pub(super) reason: Cow<'static, str>,
 }
 
 impl RefusalKey {
     pub(super) fn line(&self, repeated: Option<u64>) -> AuditLine {
-        AuditLine { repeated, ..self.origin.line("denied", self.reason.to_owned()) }
+        AuditLine { repeated, ..self.origin.line(self.verdict, self.reason.to_string()) }
     }
 }
 
@@ -30,13 +32,17 @@ impl Repeats {
     pub(super) fn is_first(&self, key: &RefusalKey) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A peer has a new port with each connection.
-        let key = RefusalKey { origin: key.origin.without_port(), reason: key.reason };
+        let key = RefusalKey { origin: key.origin.without_port(), ..key.clone() };
         if let Some(count) = known.get_mut(&key) {
             *count += 1;
             return false;
         }
         if known.len() >= MAX_KEYS {
-            let rest = RefusalKey { origin: CallOrigin::of_many(key.origin.method), reason: "MANY" };
+            let rest = RefusalKey {
+                origin: CallOrigin::of_many(key.origin.method),
+                verdict: key.verdict,
+                reason: Cow::Borrowed("MANY"),
+            };
             *known.entry(rest).or_default() += 1;
             return false;
         }
@@ -59,7 +65,7 @@ mod tests {
 
     fn key(peer: &str, reason: &'static str) -> RefusalKey {
         let origin = CallOrigin::new(Method::MasterStepDown, Some(peer.parse().unwrap()), false, None);
-        RefusalKey { origin, reason }
+        RefusalKey { origin, verdict: "denied", reason: reason.into() }
     }
 
     #[test]
@@ -83,6 +89,6 @@ mod tests {
         }
         let counts = repeats.take();
         assert_eq!(counts.len(), 1);
-        assert_eq!((counts[0].0.reason, counts[0].1), ("MANY", 10_000 - MAX_KEYS as u64));
+        assert_eq!((&*counts[0].0.reason, counts[0].1), ("MANY", 10_000 - MAX_KEYS as u64));
     }
 }
