@@ -13,7 +13,7 @@ const MAY_SEE: [(&str, &[&str]); 20] = [
     ("core", &["types"]),
     ("agent", &["types"]),
     ("dag", &["types"]),
-    ("proto", &["types"]),
+    ("proto", &["types", "units"]),
     ("traces", &["types"]),
     ("store", &["os", "types"]),
     ("client", &["proto", "tls", "types"]),

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use muster_proto::v1::worker::State;
 use muster_testenv::WallClock;
-use muster_testkit::{AccessFile, Cluster, Options, eventually, said, wait_for_file};
+use muster_testkit::{AccessFile, Cluster, Daemon, Options, eventually, said, wait_for_file};
 
 const BOUND: Duration = Duration::from_secs(60);
 const YEARS: i64 = 20 * 365 * 24 * 3600;
 
 /// The command line as an operator with a clock of its own.
-fn muster(cluster: &Cluster, clock: &WallClock, token: &Path) -> Output {
+fn muster(cluster: &Cluster, clock: &WallClock, token: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(cluster.binaries().path("muster"));
     command.args(["--master", cluster.address(), "--ca"]).arg(cluster.ca().expect("it is over TLS"));
-    command.arg("--token-file").arg(token).args(["list", "workers", "-o", "name"]);
+    command.arg("--token-file").arg(token).args(args);
     command.env("XDG_CONFIG_HOME", cluster.dir()).envs(clock.environment()).output().expect("it runs")
 }
 
@@ -36,7 +36,7 @@ async fn a_wrong_clock_is_named_and_all_comes_back_when_it_is_right() {
     options.worker_environment = of_worker.environment();
     let mut cluster = Cluster::start(options);
     let ask = |cluster: &Cluster| {
-        let output = muster(cluster, &of_client, &token);
+        let output = muster(cluster, &of_client, &token, &["list", "workers", "-o", "name"]);
         (output.status.success(), said(&output))
     };
     assert_eq!(ask(&cluster), (true, "w1\n".to_owned()));
@@ -78,6 +78,40 @@ async fn a_wrong_clock_is_named_and_all_comes_back_when_it_is_right() {
     }
     assert!(!std::fs::read_to_string(&master_log).expect("a log").contains("panicked"));
     wait_for_file(&cluster.ready_file("w1"), BOUND);
+}
+
+/// A worker that is about to join, by a token that says whom to trust, and whose clock is wrong.
+#[tokio::test]
+async fn who_joins_is_told_of_a_wrong_clock_and_joins_when_it_is_right() {
+    let home = tempfile::tempdir().expect("a directory");
+    let [right, wrong] = ["right", "wrong"].map(|name| {
+        let folder = home.path().join(name);
+        std::fs::create_dir(&folder).expect("a folder can be made");
+        WallClock::new(&folder)
+    });
+    let access = AccessFile::new();
+    let (token, to_join) = (home.path().join("token"), home.path().join("join.token"));
+    std::fs::write(&token, access.token("ann", "operator")).expect("written");
+    let cluster = Cluster::start(Options { workers: 0, ..access.asked_for(Options::over_tls()) });
+    let made = muster(&cluster, &right, &token, &["token", "create", "--worker", "--name", "lab"]);
+    assert!(made.status.success(), "{}", said(&made));
+    std::fs::write(&to_join, made.stdout).expect("written");
+    for (name, ahead) in [("ahead", YEARS), ("behind", -YEARS)] {
+        wrong.set(ahead);
+        let mut join = Command::new(cluster.binaries().path("muster-worker"));
+        join.args(["join", "--master", cluster.address(), "--token-file"]).arg(&to_join);
+        join.arg("--state-dir").arg(home.path().join(name)).envs(wrong.environment());
+        let log = home.path().join(format!("{name}.log"));
+        let mut joining = Daemon::start(join, &log);
+        eventually("it to tell", BOUND, async || {
+            let lines = std::fs::read_to_string(&log).expect("a log");
+            lines.contains("check this machine's clock").then_some(())
+        })
+        .await;
+        wrong.set(0);
+        let joined = joining.wait(BOUND);
+        assert!(joined.is_some_and(|joined| joined.success()), "{}", std::fs::read_to_string(&log).expect("a log"));
+    }
 }
 
 /// Waits until the worker has a stream at the master.

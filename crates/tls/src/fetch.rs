@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::connect::handshake;
 use crate::digest::digest_of;
+use crate::mismatch::is_of_clock;
 use crate::{TlsError, Trust, names};
 
 /// Why a CA was not fetched.
@@ -20,6 +21,9 @@ pub enum FetchCaError {
     /// The master does not speak TLS.
     #[error("it does not speak TLS")]
     Plaintext,
+    /// The master's certificate holds at another time than this machine's clock tells.
+    #[error("it shows a certificate that is not valid now: check this machine's clock, and the master's")]
+    Clock(#[source] io::Error),
     /// The handshake failed, as a rule because the master has another CA.
     #[error("the handshake failed")]
     Handshake(#[source] io::Error),
@@ -34,11 +38,11 @@ pub async fn fetch_ca(address: &str, digest: KeyDigest, timeout: Duration) -> Re
     let trust = Trust::in_digest(digest)?;
     let tcp = tokio::time::timeout(timeout, TcpStream::connect(address)).await;
     let tcp = tcp.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(FetchCaError::Connect)?;
-    let stream =
-        handshake(tcp, &trust, names::MASTER, timeout).await.map_err(|error| match is_of_plaintext(&error) {
-            true => FetchCaError::Plaintext,
-            false => FetchCaError::Handshake(error),
-        })?;
+    let stream = handshake(tcp, &trust, names::MASTER, timeout).await.map_err(|error| match error {
+        error if is_of_plaintext(&error) => FetchCaError::Plaintext,
+        error if is_of_clock(&error) => FetchCaError::Clock(error),
+        error => FetchCaError::Handshake(error),
+    })?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let pinned = chain.iter().find(|certificate| digest_of(certificate) == Some(digest));
     Ok(pem_of(pinned.ok_or(TlsError::NoCertificate)?))

@@ -58,7 +58,7 @@ async fn find(address: &str, trust: Option<&Trust>, timeout: Duration) -> Option
 }
 
 /// Whether a certificate is not yet, or no longer, valid by this machine's clock.
-fn is_of_clock(error: &io::Error) -> bool {
+pub(crate) fn is_of_clock(error: &io::Error) -> bool {
     use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     let Some(rustls::Error::InvalidCertificate(bad)) = cause else { return false };

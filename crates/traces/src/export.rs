@@ -32,8 +32,8 @@ const MENTION_EVERY: Duration = Duration::from_secs(300);
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
     /// The address of the collector is none.
-    #[error("the OTLP endpoint is not of the form http://HOST:PORT or https://HOST:PORT")]
-    Endpoint,
+    #[error("{0} is not of the form http://HOST:PORT or https://HOST:PORT")]
+    Endpoint(&'static str),
     /// The file of `--otlp-ca` cannot be read.
     #[error("cannot read --otlp-ca")]
     Ca(#[source] std::io::Error),
@@ -60,8 +60,8 @@ impl Traces {
     /// that does not answer is no error.
     pub fn open(flags: &OtlpFlags, service: &'static str, instance: String) -> Result<Traces, TracesError> {
         let variable = |name: &str| std::env::var(name).ok();
-        let Some(collector) = flags.collector(variable) else { return Ok(Traces::default()) };
-        let is_over_tls = is_over_tls(&collector).ok_or(TracesError::Endpoint)?;
+        let Some((collector, given_by)) = flags.collector(variable) else { return Ok(Traces::default()) };
+        let is_over_tls = is_over_tls(&collector).ok_or(TracesError::Endpoint(given_by))?;
         let mut builder = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(collector);
         match (&flags.otlp_ca, is_over_tls) {
             (Some(_), false) => return Err(TracesError::CaInTheClear),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use muster_types::{MAX_SPEC_BYTES, RequestId, Secret, is_uid};
+use muster_units::TimeSpan;
 
 use crate::text::{self, excerpt};
 use crate::time::{BAD_LENGTH, length};
@@ -57,10 +58,11 @@ pub(super) fn bounded_length(
     match length(&wire) {
         None => violations.add(path, BAD_LENGTH),
         Some(length) if length < *bounds.start() => {
-            violations.add(path, format!("is {length:?}; at least {:?}", bounds.start()));
+            violations
+                .add(path, format!("must be at least {}, and is {}", TimeSpan(*bounds.start()), TimeSpan(length)));
         }
         Some(length) if length > *bounds.end() => {
-            violations.add(path, format!("is {length:?}; at most {:?}", bounds.end()));
+            violations.add(path, format!("must be at most {}, and is {}", TimeSpan(*bounds.end()), TimeSpan(length)));
         }
         Some(length) => return length,
     }

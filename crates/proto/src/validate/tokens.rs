@@ -132,4 +132,15 @@ mod tests {
         let refused = revoke_token(&v1::RevokeTokenRequest { token_id: secret.to_owned() }).unwrap_err();
         assert!(!format!("{refused:?}").contains("5ec2e7"), "{refused:?}");
     }
+
+    #[test]
+    fn a_life_that_is_refused_is_told_in_the_units_that_people_type() {
+        let said = |seconds| {
+            let wire = v1::CreateTokenRequest { ttl: Some(prost_types::Duration { seconds, nanos: 0 }), ..wire() };
+            let violations = create_token(wire).unwrap_err();
+            violations.list().iter().map(|violation| violation.message.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(said(5000 * 86_400), ["must be at most 3650d, and is 5000d"]);
+        assert_eq!(said(0), ["must be at least 1s, and is 0"]);
+    }
 }
