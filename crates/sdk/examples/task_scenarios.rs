@@ -9,9 +9,12 @@ use muster_sdk::{Broadcast, JobOptions, SchedulerConfig, TaskContext, TaskError,
 
 type AnyError = Box<dyn std::error::Error>;
 
-/// Adds the process id of the executor to a file, so that a test finds it.
-fn leave_pid(folder: &Path, name: &str) -> std::io::Result<()> {
-    std::fs::write(folder.join(format!("{name}.{}", std::process::id())), "")
+/// Leaves a file that names this executor, so that a test finds it. Its process id would say
+/// nothing outside of its namespace.
+fn leave_mark(folder: &Path, name: &str) -> std::io::Result<()> {
+    let own = |variable| std::env::var(variable).unwrap_or_default();
+    let executor = format!("{}.{}", own("MUSTER_APPLICATION"), own("MUSTER_EXECUTOR_ID"));
+    std::fs::write(folder.join(format!("{name}.{executor}")), "")
 }
 
 #[muster_sdk::function]
@@ -28,7 +31,7 @@ fn sum_of(context: &TaskContext, values: Broadcast<Vec<u64>>) -> Result<u64, Tas
 /// Waits until a file is there; then it is done.
 #[muster_sdk::function]
 fn wait_for(context: &TaskContext, folder: PathBuf, name: String, n: u64) -> Result<u64, std::io::Error> {
-    leave_pid(&folder, &format!("waits-{n}"))?;
+    leave_mark(&folder, &format!("waits-{n}"))?;
     while !folder.join(&name).exists() && !context.is_killed() {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -48,6 +51,7 @@ fn panics(n: u64) -> u64 {
 }
 
 #[muster_sdk::function]
+#[expect(clippy::disallowed_methods, reason = "it plays a program that ends its executor")]
 fn exits(n: u64) -> u64 {
     let _ = writeln!(std::io::stderr(), "this executor ends itself");
     std::process::exit(if n == 3 { 42 } else { 0 })
@@ -56,7 +60,7 @@ fn exits(n: u64) -> u64 {
 /// Never looks whether it was killed.
 #[muster_sdk::function]
 fn hang(folder: PathBuf) -> Result<(), std::io::Error> {
-    leave_pid(&folder, "hangs")?;
+    leave_mark(&folder, "hangs")?;
     loop {
         std::thread::sleep(Duration::from_secs(1));
     }
@@ -132,6 +136,8 @@ fn main() -> ExitCode {
         options.executors = 1;
         scheduler.kill_timeout = Some(Duration::from_millis(500));
     }
+    // Where workers have the program already, none of them has to fetch and hash a large build.
+    options.executor_program = std::env::var("SCENARIO_PROGRAM").ok();
     options.scheduler = scheduler;
     muster_sdk::run(options, async |tasks| {
         let (name, argument) = (arguments.first(), arguments.get(1));

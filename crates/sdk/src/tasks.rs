@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore, broadcast, oneshot};
 
 use crate::driver::{self, ArgumentWriter, CallerInput, DriverSide, JobOptions, NewJob, StageResults, StartError};
-use crate::executor::{error_text, run_if_executor};
+use crate::executor::{error_text, is_executor, run_if_executor};
 use crate::job::{decode_all, decode_one};
 use crate::{Broadcast, Job, JobError, TaskEvent, TaskFunction, progress};
 
@@ -85,6 +85,9 @@ impl Tasks {
     /// this process. It must be called within a tokio runtime, by a program that [`run`] has
     /// started: its executors are the same program.
     pub async fn start(options: TasksOptions) -> Result<Tasks, StartError> {
+        if is_executor() {
+            return Err(StartError::InExecutor);
+        }
         let local = match options.local {
             Some(cores) => Some(cores),
             None => local_of_environment()?,

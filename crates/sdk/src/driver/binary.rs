@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -20,18 +21,26 @@ use tokio::sync::Semaphore;
 const PIECE: usize = 256 << 10;
 /// Connections at the same time: more workers wait, and fetch later.
 const CONNECTIONS: usize = 256;
+/// How long a worker may take. One that is slower tries again.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long to wait when no connection can be taken, as when there are too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves this program at a path, until the runtime ends.
 pub(crate) async fn serve(listener: TcpListener, path: Arc<str>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     while let Ok(place) = places.clone().acquire_owned().await {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let path = path.clone();
         tokio::spawn(async move {
             let _place = place;
             let service = service_fn(move |request| answer(request, path.clone()));
-            // An error means that the worker has hung up; it tries again.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            // An error means that the worker has hung up, or was too slow; it tries again.
+            let _ = tokio::time::timeout(TRANSFER_TIMEOUT, connection).await;
         });
     }
 }

@@ -76,7 +76,8 @@ pub(crate) struct DriverLoop {
     progress_sent: Instant,
     /// Why nothing can run any more.
     ended: Option<Arc<str>>,
-    stopped: Option<oneshot::Sender<()>>,
+    /// Whether executors are to end, those too that come late.
+    is_stopping: bool,
 }
 
 impl DriverLoop {
@@ -100,11 +101,11 @@ impl DriverLoop {
             events,
             progress_sent: Instant::now(),
             ended: None,
-            stopped: None,
+            is_stopping: false,
         }
     }
 
-    /// Runs until it is stopped, or nobody could tell it anything any more.
+    /// Runs until nobody could tell it anything any more.
     pub(crate) async fn run(
         mut self,
         mut links: mpsc::Receiver<LinkInput>,
@@ -112,7 +113,7 @@ impl DriverLoop {
     ) {
         let mut may_hear = true;
         let (mut heard, mut asked) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
-        while self.stopped.is_none() {
+        loop {
             let deadline = self.scheduler.next_deadline().map(|at| self.began + Duration::from_nanos(at.0));
             let due = async {
                 match deadline {
@@ -130,11 +131,6 @@ impl DriverLoop {
             asked.drain(..).for_each(|input| self.answer(input));
             self.flush();
             self.send_progress();
-        }
-        self.flush();
-        if let Some(stopped) = self.stopped.take() {
-            // An error means that nobody waits for it.
-            let _ = stopped.send(());
         }
     }
 
@@ -176,8 +172,11 @@ impl DriverLoop {
             CallerInput::Ended(reason) => self.end_all(&reason),
             CallerInput::Stop(stopped) => {
                 self.end_all(&"the driver was stopped".into());
+                self.is_stopping = true;
                 self.links.values_mut().for_each(|link| link.work.stop = true);
-                self.stopped = Some(stopped);
+                self.flush();
+                // An error means that nobody waits for it.
+                let _ = stopped.send(());
             }
         }
     }
@@ -493,7 +492,8 @@ impl DriverLoop {
         let terms =
             v1::ExecutorRegistered { heartbeat_millis: HEARTBEAT_MILLIS, direct_result_bytes: DIRECT_RESULT_BYTES };
         outbox.add(|outgoing| outgoing.first.push_back(Down::Registered(terms)));
-        let (work, stages, fetches) = Default::default();
+        let (stages, fetches) = Default::default();
+        let work = v1::TaskWork { stop: self.is_stopping, ..Default::default() };
         self.links.insert(executor, DriverLink { link, cores, outbox, work, stages, fetches });
     }
 

@@ -83,6 +83,6 @@ pub(crate) enum CallerInput {
     ExecutorsPending(u32, String),
     /// Nothing can run any more.
     Ended(Arc<str>),
-    /// Have all executors end, and then end the loop.
+    /// Have all executors end, and those that come later.
     Stop(oneshot::Sender<()>),
 }

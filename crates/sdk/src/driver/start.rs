@@ -45,6 +45,9 @@ pub enum StartError {
     /// `MUSTER_MASTER` begins like `local[n]`, and is not.
     #[error("MUSTER_MASTER is {0:?}: local[n] has a number of cores, from 1 to 1024")]
     Local(String),
+    /// This process is an executor: its `main` went past [`run`](crate::run).
+    #[error("an executor cannot start tasks: the main of a program with tasks begins with muster_sdk::run")]
+    InExecutor,
     /// No executors, or executors without cores, were asked for.
     #[error("there must be at least one executor, and each needs a core")]
     NoCores,
@@ -111,6 +114,10 @@ pub(super) struct LoopInputs {
 }
 
 /// Starts the loop.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "permits bound the jobs, and a handle that is dropped cannot wait until it may cancel its own"
+)]
 pub(super) fn start_loop(
     options: &TasksOptions,
     cluster: Option<ClusterControl>,

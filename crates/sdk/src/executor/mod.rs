@@ -12,5 +12,5 @@ pub use context::TaskContext;
 pub(crate) use link::follow;
 #[cfg(test)]
 pub(crate) use outgoing::ExecutorOutgoing;
-pub(crate) use process::{DRIVER_VARIABLE, LARGEST_MESSAGE, TOKEN_VARIABLE, error_text, run_if_executor};
+pub(crate) use process::{DRIVER_VARIABLE, LARGEST_MESSAGE, TOKEN_VARIABLE, error_text, is_executor, run_if_executor};
 pub(crate) use state::ExecutorState;

@@ -30,10 +30,14 @@ const STREAM_WINDOW: u32 = 4 << 20;
 /// one that exceeds 1 MiB.
 pub(crate) const LARGEST_MESSAGE: usize = 32 << 20;
 
+/// Whether this process is an executor.
+pub(crate) fn is_executor() -> bool {
+    std::env::var_os(DRIVER_VARIABLE).is_some() && std::env::var_os("MUSTER_EXECUTOR_ID").is_some()
+}
+
 /// Runs this process as an executor, if it is one. It returns when the driver wants nothing more.
 pub(crate) fn run_if_executor() -> Option<ExitCode> {
-    let driver = std::env::var(DRIVER_VARIABLE).ok().filter(|driver| !driver.is_empty())?;
-    std::env::var_os("MUSTER_EXECUTOR_ID")?;
+    let driver = is_executor().then(|| std::env::var(DRIVER_VARIABLE).unwrap_or_default())?;
     let code = match serve(&driver) {
         Ok(LinkEnd::Stopped) => 0,
         Ok(end @ (LinkEnd::Closed | LinkEnd::Broken(_))) => {

@@ -1,5 +1,5 @@
-//! Tasks on executors, measured by two programs of the sdk: how many that do nothing, the round trip
-//! of one, and what the driver keeps for each.
+//! Tasks on executors, measured by two programs of the sdk: how many that do nothing, the round
+//! trip of one, and what the driver keeps for each.
 
 use std::path::PathBuf;
 use std::process::Command;
