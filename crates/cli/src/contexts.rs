@@ -1,48 +1,15 @@
 //! The clusters that `muster login` remembered.
 
-use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use muster_client::{BearerToken, MACHINE, MasterAddresses, OwnCertificate, Trust};
-use serde::{Deserialize, Serialize};
+use muster_client::{BearerToken, ClusterContext, Contexts, ContextsError, MACHINE, OwnCertificate, TlsError, Trust};
 
 use crate::args::{ConnectionArgs, DEFAULT_MASTER};
 use crate::failure::CommandFailure;
 use crate::similar::similar;
-
-/// The remembered clusters, by name, as they are in the file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Contexts {
-    /// The chosen one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) current: Option<String>,
-    #[serde(default)]
-    pub(crate) contexts: BTreeMap<String, ClusterContext>,
-}
-
-/// A remembered cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ClusterContext {
-    /// Addresses of its masters, joined by commas.
-    pub(crate) masters: String,
-    /// Its CA, as PEM, or `system` for those of this machine.
-    pub(crate) ca: String,
-    /// The credential that it is shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) token: Option<String>,
-    /// The files of the certificate that it is shown, and of its key. They stay where they are, as
-    /// they are renewed there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) client_cert: Option<PathBuf>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) client_key: Option<PathBuf>,
-}
 
 /// Where a command goes.
 #[derive(Debug, Clone)]
@@ -55,107 +22,79 @@ pub(crate) struct Target {
     pub(crate) token: Option<BearerToken>,
 }
 
-/// The contexts cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ContextsError {
-    #[error("{0}: {1}")]
-    File(PathBuf, #[source] io::Error),
-    #[error("{0} can be read by others: chmod 600 it")]
-    Exposed(PathBuf),
-    #[error("{0} makes no sense: {1}")]
-    Malformed(PathBuf, String),
-    #[error("there is no place for contexts: neither XDG_CONFIG_HOME nor HOME is set")]
-    NoPlace,
+/// Changes the contexts, one command at a time, and writes them, readable by their owner alone.
+/// Returns where they are.
+pub(crate) fn change(
+    change: impl FnOnce(&mut Contexts) -> Result<(), CommandFailure>,
+) -> Result<PathBuf, CommandFailure> {
+    let path = Contexts::file().ok_or(ContextsError::NoPlace)?;
+    let failed = |error| ContextsError::File(path.clone(), error);
+    if let Some(directory) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    }
+    let lock = fs::File::create(path.with_extension("lock")).map_err(failed)?;
+    lock.lock().map_err(failed)?;
+    let mut contexts = Contexts::read(&path)?;
+    change(&mut contexts)?;
+    write(&path, &contexts)?;
+    Ok(path)
 }
 
-impl Contexts {
-    /// Reads them; none where there is no file.
-    pub(crate) fn load() -> Result<Contexts, ContextsError> {
-        match path() {
-            Some(path) => read(&path),
-            None => Ok(Contexts::default()),
+/// Remembers a cluster under a name and chooses it. A name that was not asked for is not taken from
+/// another cluster.
+pub(crate) fn remember(
+    contexts: &mut Contexts,
+    name: String,
+    is_given: bool,
+    new: ClusterContext,
+) -> Result<(), CommandFailure> {
+    if let Some(old) = contexts.contexts.get(&name).filter(|old| !is_given && !old.is_like(&new)) {
+        return Err(CommandFailure::Usage(format!(
+            "the context {name} is another cluster, at {}; give this one a name of its own, with --context",
+            old.masters
+        )));
+    }
+    contexts.contexts.insert(name.clone(), new);
+    contexts.current = Some(name);
+    Ok(())
+}
+
+/// Exchanges the CAs of a context, unless another command has done so meanwhile.
+pub(crate) fn exchange_ca(contexts: &mut Contexts, name: &str, before: &str, ca: String) -> Result<(), CommandFailure> {
+    get(contexts, name)?;
+    match contexts.contexts.get_mut(name) {
+        Some(context) if context.ca == before => context.ca = ca,
+        _ => {
+            let text = format!("the context {name} was changed meanwhile; do it again if that is meant");
+            return Err(CommandFailure::State(text));
         }
     }
+    Ok(())
+}
 
-    /// Changes them, one command at a time, and writes them, readable by their owner alone. Returns
-    /// where they are.
-    pub(crate) fn change(
-        change: impl FnOnce(&mut Contexts) -> Result<(), CommandFailure>,
-    ) -> Result<PathBuf, CommandFailure> {
-        let path = path().ok_or(ContextsError::NoPlace)?;
-        let failed = |error| ContextsError::File(path.clone(), error);
-        if let Some(directory) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-        }
-        let lock = fs::File::create(path.with_extension("lock")).map_err(failed)?;
-        lock.lock().map_err(failed)?;
-        let mut contexts = read(&path)?;
-        change(&mut contexts)?;
-        write(&path, &contexts)?;
-        Ok(path)
-    }
+/// One by its name; the failure lists similar names.
+pub(crate) fn get<'a>(contexts: &'a Contexts, name: &str) -> Result<&'a ClusterContext, CommandFailure> {
+    contexts.get(name).map_err(|_| no_context(contexts, name))
+}
 
-    /// Remembers a cluster under a name and chooses it. A name that was not asked for is not taken
-    /// from another cluster.
-    pub(crate) fn remember(&mut self, name: String, is_given: bool, new: ClusterContext) -> Result<(), CommandFailure> {
-        if let Some(old) = self.contexts.get(&name).filter(|old| !is_given && !old.is_like(&new)) {
-            return Err(CommandFailure::Usage(format!(
-                "the context {name} is another cluster, at {}; give this one a name of its own, with --context",
-                old.masters
-            )));
-        }
-        self.contexts.insert(name.clone(), new);
-        self.current = Some(name);
-        Ok(())
-    }
-
-    /// Exchanges the CAs of a context, unless another command has done so meanwhile.
-    pub(crate) fn exchange_ca(&mut self, name: &str, before: &str, ca: String) -> Result<(), CommandFailure> {
-        self.get(name)?;
-        match self.contexts.get_mut(name) {
-            Some(context) if context.ca == before => context.ca = ca,
-            _ => {
-                let text = format!("the context {name} was changed meanwhile; do it again if that is meant");
-                return Err(CommandFailure::State(text));
-            }
-        }
-        Ok(())
-    }
-
-    /// The chosen one, if it has one of these addresses, else the first that does.
-    fn at(&self, masters: &str) -> Option<&ClusterContext> {
-        let chosen = self.current.iter().filter_map(|name| self.contexts.get(name));
-        chosen.chain(self.contexts.values()).find(|context| shares_an_address(&context.masters, masters))
-    }
-
-    /// One by its name.
-    pub(crate) fn get(&self, name: &str) -> Result<&ClusterContext, CommandFailure> {
-        self.contexts.get(name).ok_or_else(|| CommandFailure::NotFound {
-            kind: "context",
-            id: name.to_owned(),
-            similar: similar(name, self.contexts.keys().map(String::as_str)),
-        })
-    }
-
-    /// Where a command goes: what the command line and the environment say stands above the
-    /// context, which is the named one, else the one that has a given address, else the chosen one.
-    fn target(&self, connection: &ConnectionArgs) -> Result<(String, Option<&ClusterContext>), CommandFailure> {
-        let given = connection.masters();
-        let context = match (connection.context(), &given) {
-            (Some(name), _) => Some(self.get(&name)?),
-            (None, Some(given)) => self.at(given),
-            (None, None) => self.current.as_ref().map(|name| self.get(name)).transpose()?,
-        };
-        let masters = given.or_else(|| context.map(|context| context.masters.clone()));
-        Ok((masters.unwrap_or_else(|| DEFAULT_MASTER.to_owned()), context))
+fn no_context(contexts: &Contexts, name: &str) -> CommandFailure {
+    CommandFailure::NotFound {
+        kind: "context",
+        id: name.to_owned(),
+        similar: similar(name, contexts.contexts.keys().map(String::as_str)),
     }
 }
 
-impl ClusterContext {
-    /// Whether it is of the same cluster, as far as can be told.
-    fn is_like(&self, other: &ClusterContext) -> bool {
-        self.ca == other.ca || shares_an_address(&self.masters, &other.masters)
-    }
+/// Where a command goes: what the command line and the environment say stands above the context.
+fn target<'a>(
+    contexts: &'a Contexts,
+    connection: &ConnectionArgs,
+) -> Result<(String, Option<&'a ClusterContext>), CommandFailure> {
+    let given = connection.masters();
+    let context = contexts.choose(connection.context().as_deref(), given.as_deref());
+    let context = context.map_err(|error| no_context(contexts, &error.0))?;
+    let masters = given.or_else(|| context.map(|context| context.masters.clone()));
+    Ok((masters.unwrap_or_else(|| DEFAULT_MASTER.to_owned()), context))
 }
 
 impl Target {
@@ -168,7 +107,7 @@ impl Target {
             Err(_) if connection.masters().is_some() && connection.context().is_none() => Contexts::default(),
             Err(error) => return Err(error.into()),
         };
-        let (masters, context) = contexts.target(connection)?;
+        let (masters, context) = target(&contexts, connection)?;
         let trust = match connection.ca() {
             Some(file) => Some(trust_in(&file)?),
             // What is in the file was verified when it was written.
@@ -203,8 +142,8 @@ impl Target {
 
 /// The trust that is remembered.
 pub(crate) fn trust_of(ca: &str) -> Result<Trust, CommandFailure> {
-    let trust = if ca == MACHINE { Trust::in_machine() } else { Trust::in_ca(ca).map(Trust::or_own_certificates) };
-    trust.map_err(|error| bad_ca(if ca == MACHINE { "this machine" } else { "the context" }, &error))
+    let place = if ca == MACHINE { "this machine" } else { "the context" };
+    muster_client::trust_of(ca).map_err(|error| bad_ca(place, &error))
 }
 
 /// The same trust, by who shows a certificate.
@@ -218,36 +157,8 @@ pub(crate) fn trust_in(file: &Path) -> Result<Trust, CommandFailure> {
     Trust::named(file).map_err(|error| bad_ca(&file.display().to_string(), &error))
 }
 
-fn bad_ca(place: &str, error: &muster_client::TlsError) -> CommandFailure {
+fn bad_ca(place: &str, error: &TlsError) -> CommandFailure {
     CommandFailure::Usage(format!("the CA of {place} makes no sense: {error}"))
-}
-
-fn shares_an_address(one: &str, other: &str) -> bool {
-    let addresses = |text: &str| text.parse::<MasterAddresses>().map(|parsed| parsed.addresses().to_vec());
-    let (Ok(one), Ok(other)) = (addresses(one), addresses(other)) else { return false };
-    other.iter().any(|address| one.contains(address))
-}
-
-/// The file of the contexts.
-fn path() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let config = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))?;
-    Some(config.join("muster/contexts.toml"))
-}
-
-fn read(path: &Path) -> Result<Contexts, ContextsError> {
-    let failed = |error| ContextsError::File(path.to_owned(), error);
-    let text = match fs::read_to_string(path) {
-        // A home that is no directory, such as /dev/null, holds no contexts.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Contexts::default());
-        }
-        text => text.map_err(failed)?,
-    };
-    if path.metadata().map_err(failed)?.mode() & 0o077 != 0 {
-        return Err(ContextsError::Exposed(path.to_owned()));
-    }
-    toml::from_str(&text).map_err(|error| ContextsError::Malformed(path.to_owned(), error.message().to_owned()))
 }
 
 fn write(path: &Path, contexts: &Contexts) -> Result<(), ContextsError> {
@@ -258,12 +169,12 @@ fn write(path: &Path, contexts: &Contexts) -> Result<(), ContextsError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
 
     fn found(contexts: &Contexts, connection: &ConnectionArgs) -> (String, Option<String>) {
-        let (masters, context) = contexts.target(connection).unwrap();
+        let (masters, context) = super::target(contexts, connection).unwrap();
         (masters, context.map(|context| context.ca.clone()))
     }
 
@@ -286,17 +197,17 @@ mod tests {
     fn what_is_written_is_read_and_others_cannot() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("config/muster/contexts.toml");
-        assert_eq!(read(&path).unwrap(), Contexts::default());
+        assert_eq!(Contexts::read(&path).unwrap(), Contexts::default());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         write(&path, &contexts()).unwrap();
-        assert_eq!(read(&path).unwrap(), contexts());
+        assert_eq!(Contexts::read(&path).unwrap(), contexts());
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(read(&path), Err(ContextsError::Exposed(_))));
+        assert!(matches!(Contexts::read(&path), Err(ContextsError::Exposed(_))));
         write(&path, &contexts()).unwrap();
-        assert_eq!(read(&path).unwrap(), contexts(), "a new file takes its place");
+        assert_eq!(Contexts::read(&path).unwrap(), contexts(), "a new file takes its place");
         fs::write(&path, "contexts = 7").unwrap();
-        assert!(matches!(read(&path), Err(ContextsError::Malformed(..))));
+        assert!(matches!(Contexts::read(&path), Err(ContextsError::Malformed(..))));
     }
 
     #[test]
@@ -329,7 +240,7 @@ mod tests {
         let chosen = found(&twins, &ConnectionArgs::of_masters(Some("a:1".to_owned())));
         assert_eq!(chosen.1.as_deref(), Some("two"), "the chosen one stands above others with the address");
         let gone = Contexts { current: Some("shup".to_owned()), ..contexts() };
-        let failure = gone.target(&ConnectionArgs::default()).unwrap_err().to_string();
+        let failure = super::target(&gone, &ConnectionArgs::default()).unwrap_err().to_string();
         assert_eq!(failure, "there is no context 'shup'; did you mean shop?");
     }
 
@@ -343,12 +254,12 @@ mod tests {
             client_key: None,
         };
         let mut all = contexts();
-        let refused = all.remember("lab".to_owned(), false, new("z:1", "new")).unwrap_err().to_string();
+        let refused = remember(&mut all, "lab".to_owned(), false, new("z:1", "new")).unwrap_err().to_string();
         assert!(refused.contains("another cluster, at lab:7077") && refused.contains("--context"), "{refused}");
         assert_eq!(all, contexts());
-        all.remember("lab".to_owned(), false, new("lab:7077", "new")).unwrap();
-        assert_eq!(all.get("lab").unwrap().ca, "new", "its CA was replaced");
-        all.remember("shop".to_owned(), true, new("z:1", "new")).unwrap();
+        remember(&mut all, "lab".to_owned(), false, new("lab:7077", "new")).unwrap();
+        assert_eq!(get(&all, "lab").unwrap().ca, "new", "its CA was replaced");
+        remember(&mut all, "shop".to_owned(), true, new("z:1", "new")).unwrap();
         assert_eq!(all.current.as_deref(), Some("shop"));
     }
 }

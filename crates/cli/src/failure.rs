@@ -5,10 +5,9 @@ use std::io;
 use std::path::PathBuf;
 
 use muster_client::errors::reason;
-use muster_client::{CallError, Mismatch, Verdict};
+use muster_client::{CallError, ContextsError, Mismatch, Verdict};
 use tonic::Code;
 
-use crate::contexts::ContextsError;
 use crate::exit::ExitStatus;
 use crate::output::JsonError;
 use crate::parse::EnvFileError;

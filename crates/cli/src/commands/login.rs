@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use muster_client::{KeyDigest, MACHINE, MasterAddresses, Mismatch, fetch_ca};
+use muster_client::{ClusterContext, Contexts, KeyDigest, MACHINE, MasterAddresses, Mismatch, fetch_ca};
 
 use super::put;
 use crate::args::{ConnectionArgs, ContextArgs, ContextCommand, LoginArgs};
-use crate::contexts::{ClusterContext, Contexts, Target, showing, trust_of};
+use crate::contexts::{Target, change, exchange_ca, get, remember, showing, trust_of};
 use crate::failure::CommandFailure;
 use crate::master::MasterClient;
 
@@ -57,7 +57,7 @@ pub(super) async fn login(connection: &ConnectionArgs, args: LoginArgs) -> Resul
     }
     let (client_cert, client_key) = certificate.unzip();
     let context = ClusterContext { masters: masters.to_string(), ca, token: remembered, client_cert, client_key };
-    let path = Contexts::change(|contexts| contexts.remember(name.clone(), is_given, context))?;
+    let path = change(|contexts| remember(contexts, name.clone(), is_given, context))?;
     put(&format!("commands go to {name} at {masters} now ({})\n", path.display()))
 }
 
@@ -66,7 +66,7 @@ async fn refresh(connection: &ConnectionArgs) -> Result<(), CommandFailure> {
     let contexts = Contexts::load()?;
     let name = connection.context().or(contexts.current.clone());
     let name = name.ok_or_else(|| CommandFailure::Usage("no context is chosen; give --context".to_owned()))?;
-    let context = contexts.get(&name)?;
+    let context = get(&contexts, &name)?;
     if context.ca == MACHINE {
         return put(&format!("{name} is trusted by the CAs of this machine, which are read at each command\n"));
     }
@@ -79,7 +79,7 @@ async fn refresh(connection: &ConnectionArgs) -> Result<(), CommandFailure> {
     if ca == before {
         return put(&format!("the CAs of {name} are the same as before\n"));
     }
-    let path = Contexts::change(|contexts| contexts.exchange_ca(&name, &before, ca))?;
+    let path = change(|contexts| exchange_ca(contexts, &name, &before, ca))?;
     put(&format!("the CAs of {name} have changed, and are remembered ({})\n", path.display()))
 }
 
@@ -115,13 +115,13 @@ pub(super) fn context(args: ContextArgs) -> Result<(), CommandFailure> {
             }
             return Ok(());
         }
-        ContextCommand::Use { name } => Contexts::change(|contexts| {
-            contexts.get(&name)?;
+        ContextCommand::Use { name } => change(|contexts| {
+            get(contexts, &name)?;
             contexts.current = Some(name);
             Ok(())
         }),
-        ContextCommand::Forget { name } => Contexts::change(|contexts| {
-            contexts.get(&name)?;
+        ContextCommand::Forget { name } => change(|contexts| {
+            get(contexts, &name)?;
             contexts.contexts.remove(&name);
             contexts.current = contexts.current.take().filter(|current| *current != name);
             Ok(())
