@@ -14,6 +14,9 @@ MONITORING := prometheus-client==0.25.0 PyYAML==6.0.4
 KUBERNETES := kubernetes-validate==1.37.0 PyYAML==6.0.4
 COMPOSE := docker-compose==1.29.2
 CARGO_DEB := 3.8.0
+# What builds, checks and tests the Python package: clients/python/requirements-dev.txt in a folder, pyright from npm in another.
+PYTHON_TOOLS := $(abspath $(TOOLS)/python-package)
+PYRIGHT := pyright@1.1.414
 # Where `make install` puts things, below DESTDIR.
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -22,7 +25,7 @@ SEEDS ?= 1:10000
 # Every file of the testkit's tests but the folder of `test-cluster` and the files of `test-clients` and `test-monitoring`.
 PROCESSES = $(filter-out clients grpcurl monitoring,$(basename $(notdir $(wildcard crates/testkit/tests/*.rs))))
 
-.PHONY: help tools etcd namespaces grpcio generators languages java-client clients monitoring golden build release check fix test test-units test-processes test-cluster test-clients test-monitoring demo bench bench-failover fuzz fuzz-wire buf deny kubernetes image install packaging package test-deploy
+.PHONY: help tools etcd namespaces grpcio generators languages java-client clients monitoring golden build release check fix test test-units test-processes test-cluster test-clients test-monitoring test-python wheel wheel-fast demo bench bench-failover fuzz fuzz-wire buf deny kubernetes image install packaging package test-deploy
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -69,7 +72,7 @@ java-client: # What the example in Java needs, from Debian.
 	  || { echo "error: the example in Java needs a JDK, protobuf-compiler-grpc-java-plugin, libgrpc-java, libnetty-java and more: see clients/java/classpath" >&2; exit 1; }
 
 clients: java-client $(TOOLS)/python/.installed clients/node/node_modules/.package-lock.json $(TOOLS)/gocode/.installed ## Generate the stubs of the examples in clients/ and compile what is compiled.
-	PYTHONPATH=$(abspath $(TOOLS)/python) clients/python/build
+	PYTHONPATH=$(abspath $(TOOLS)/python) clients/python-grpc/build
 	GO111MODULE=off GOPATH=$(abspath $(TOOLS)/gocode/usr/share/gocode) clients/go/build
 	clients/java/build
 
@@ -125,6 +128,23 @@ test-cluster: $(PROTOC_TOOL) etcd namespaces grpcio ## End-to-end: several maste
 test-clients: $(PROTOC_TOOL) $(BUF) etcd clients ## The examples of clients/, through the ends of several leaders; the commands of docs/grpcurl.md.
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked -p muster-testkit --test clients --test grpcurl -- --test-threads=2
+
+test-python: $(PROTOC_TOOL) $(TOOLS)/python-package/.installed $(TOOLS)/pyright/node_modules/.bin/pyright ## The Python package: its types, and its tests with the programs of its wheel.
+	$(MAKE) wheel-fast
+	rm -rf $(TOOLS)/python-wheel
+	python3 -m pip install --quiet --root-user-action=ignore --no-deps --target $(TOOLS)/python-wheel target/wheels/fast/muster-*.whl
+	cd clients/python && PYTHONPATH=$(PYTHON_TOOLS) python3 -m mypy
+	cd clients/python && PYTHONPATH=$(PYTHON_TOOLS) ../../$(TOOLS)/pyright/node_modules/.bin/pyright --pythonpath "$$(command -v python3)"
+	cd clients/python && PATH="$(abspath $(TOOLS)/python-wheel/bin):$$PATH" PYTHONPATH=$(abspath $(TOOLS)/python-wheel):$(PYTHON_TOOLS) \
+	  python3 -m pytest --quiet
+
+wheel: release $(TOOLS)/python-package/.installed ## The Python package with the programs, as one wheel for Python 3.9 or newer, into target/wheels.
+	PATH="$(PYTHON_TOOLS)/bin:$$PATH" deploy/wheel target/release target/wheels release
+
+wheel-fast: $(PROTOC_TOOL) $(TOOLS)/python-package/.installed # The same of what is built for tests.
+	$(CARGO) build --locked --workspace --bins --examples
+	rm -rf target/wheels/fast
+	PATH="$(PYTHON_TOOLS)/bin:$$PATH" deploy/wheel target/debug target/wheels/fast dev
 
 test-monitoring: $(PROTOC_TOOL) monitoring ## What Prometheus sees: pages of metrics, the queries of deploy/monitoring, and its alerts, by its own tools.
 	$(CARGO) build --locked --workspace --bins
@@ -206,12 +226,25 @@ $(TOOLS)/grpcio/.installed:
 	touch $@
 
 # What the example in Python needs, generator included, as its own manifest says.
-$(TOOLS)/python/.installed: clients/python/requirements.txt
+$(TOOLS)/python/.installed: clients/python-grpc/requirements.txt
 	@python3 -m pip --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-pip >/dev/null; } \
 	  || { echo "error: the example in Python needs Python 3 with pip: install python3-pip" >&2; exit 1; }
 	rm -rf $(@D)
 	python3 -m pip install --quiet --root-user-action=ignore --target $(@D) -r $<
 	touch $@
+
+# What builds, checks and tests the Python package.
+$(TOOLS)/python-package/.installed: clients/python/requirements-dev.txt
+	@python3 -m pip --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-pip >/dev/null; } \
+	  || { echo "error: the Python package is built and tested with Python 3 and pip: install python3-pip" >&2; exit 1; }
+	rm -rf $(@D)
+	python3 -m pip install --quiet --root-user-action=ignore --target $(@D) -r $<
+	touch $@
+
+$(TOOLS)/pyright/node_modules/.bin/pyright:
+	@command -v npm >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq npm >/dev/null; } \
+	  || { echo "error: pyright is installed with npm, which is missing: install npm" >&2; exit 1; }
+	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/pyright $(PYRIGHT)
 
 # What the example in Node needs, as its own lock says.
 clients/node/node_modules/.package-lock.json: clients/node/package-lock.json

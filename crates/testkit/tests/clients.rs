@@ -37,9 +37,9 @@ fn built(path: &str) -> PathBuf {
 fn client(language: &str) -> Command {
     match language {
         "python" => {
-            built("clients/python/muster/v1");
+            built("clients/python-grpc/muster/v1");
             let mut command = Command::new("python3");
-            command.env("PYTHONPATH", built(".tools/python")).arg(built("clients/python/tour.py"));
+            command.env("PYTHONPATH", built(".tools/python")).arg(built("clients/python-grpc/tour.py"));
             command
         }
         "node" => {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which of our crates each crate may depend on: the table of ARCHITECTURE.md.
-const MAY_SEE: [(&str, &[&str]); 20] = [
+const MAY_SEE: [(&str, &[&str]); 22] = [
     ("types", &[]),
     ("units", &[]),
     ("config", &[]),
@@ -23,6 +23,7 @@ const MAY_SEE: [(&str, &[&str]); 20] = [
     ("cli", &["client", "os", "tls", "units"]),
     ("sdk-macros", &[]),
     ("sdk", &["client", "dag", "proto", "sdk-macros", "types"]),
+    ("python", &["client", "sdk"]),
     ("testenv", &[]),
     ("testkit", &["agent", "client", "core", "os", "proto", "sdk", "store", "testenv", "tls", "types"]),
 ];
