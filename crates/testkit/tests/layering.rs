@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which of our crates each crate may depend on: the table of ARCHITECTURE.md.
-const MAY_SEE: [(&str, &[&str]); 22] = [
+const MAY_SEE: [(&str, &[&str]); 21] = [
     ("types", &[]),
     ("units", &[]),
     ("config", &[]),
