@@ -1,5 +1,5 @@
 //! Tasks with driver and executor in one process, over the same link as between processes.
-#![expect(clippy::unwrap_used, reason = "in a test the panic is the report")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "in a test the panic is the report")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -233,11 +233,14 @@ async fn wait_until_running(count: u64) {
     }
 }
 
+/// A way to cancel a job.
+type Cancel<'a> = dyn Fn(&Job<Vec<()>>) + 'a;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_cancelled_by_hand_by_group_by_tag_and_by_being_dropped() {
     let tasks = local(2).await;
     let options = JobOptions { group: Some("g".into()), tags: vec!["t".into()], ..JobOptions::default() };
-    let cancels: [&dyn Fn(&Job<Vec<()>>); 4] = [
+    let cancels: [&Cancel<'_>; 4] = [
         &|job| job.cancel("by hand"),
         &|_| tasks.cancel_group("g", false, "by group"),
         &|_| tasks.cancel_tag("t", "by tag"),

@@ -35,7 +35,7 @@ impl HelloVerdict {
     pub(crate) fn dismissed(&mut self, goodbye: &Goodbye) {
         let Some((_, verdict)) = self.0.take() else { return };
         match goodbye {
-            Goodbye::Refused(word, _) => verdict.denied(*word),
+            Goodbye::Refused(word, _) => verdict.denied(word),
             Goodbye::Busy => verdict.failed("BUSY"),
             Goodbye::NotLeader(_) => verdict.failed("NOT_LEADER"),
             Goodbye::Shutdown => verdict.failed("SHUTDOWN"),

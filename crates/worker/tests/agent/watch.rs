@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use muster_proto::v1;
 use muster_proto::v1::link_request::Message as Up;
 use muster_worker::config::WorkerConfig;
 
