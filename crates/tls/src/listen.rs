@@ -114,8 +114,8 @@ async fn accept(
     }
 }
 
-/// Shakes hands when it is a client's turn, unless the client has given up by then. Who says nothing
-/// takes no turn.
+/// Shakes hands when it is a client's turn, unless the client has given up by then. Who says
+/// nothing takes no turn.
 async fn in_turn(turns: &Semaphore, tls: &Acceptor, tcp: TcpStream) -> Option<AcceptedConnection> {
     tokio::time::timeout(HANDSHAKE_WITHIN, tcp.readable()).await.ok()?.ok()?;
     let turn = turns.acquire().await.ok()?;

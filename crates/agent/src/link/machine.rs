@@ -250,8 +250,8 @@ impl Link {
         if self.stream.session() != Some(session) {
             return;
         }
-        // A machine without a master refuses at once, and where only the stream broke, its leader is
-        // there. Were another dialled, so would be by all workers of a leader that has died.
+        // A machine without a master refuses at once, and where only the stream broke, its leader
+        // is there. Were another dialled, so would be by all workers of a leader that has died.
         if self.watch.is_to_name(self.memory.epoch()) && matches!(self.stream, StreamState::Active { .. }) {
             self.dial_same_again();
         }

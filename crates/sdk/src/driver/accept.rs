@@ -26,7 +26,7 @@ const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the loop hears of links.
 #[derive(Debug)]
-pub(crate) enum LinkInput {
+pub(crate) enum ExecutorLinkInput {
     /// An executor of this build and application wants work.
     Register {
         /// The number of the link.
@@ -45,14 +45,14 @@ pub(crate) enum LinkInput {
 /// Takes links, and hands on what they say.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkAcceptor {
-    inputs: mpsc::Sender<LinkInput>,
+    inputs: mpsc::Sender<ExecutorLinkInput>,
     token: Secret,
     build_digest: [u8; 32],
     links: Arc<AtomicU64>,
 }
 
 impl LinkAcceptor {
-    pub(crate) fn new(inputs: mpsc::Sender<LinkInput>, token: Secret, build_digest: [u8; 32]) -> LinkAcceptor {
+    pub(crate) fn new(inputs: mpsc::Sender<ExecutorLinkInput>, token: Secret, build_digest: [u8; 32]) -> LinkAcceptor {
         LinkAcceptor { inputs, token, build_digest, links: Arc::default() }
     }
 
@@ -89,16 +89,16 @@ impl LinkAcceptor {
         };
         let executor = spec.executor;
         // An error of the channel means that the driver ends.
-        if self.inputs.send(LinkInput::Register { link, spec, outbox }).await.is_err() {
+        if self.inputs.send(ExecutorLinkInput::Register { link, spec, outbox }).await.is_err() {
             return;
         }
         while let Some(Ok(request)) = incoming.next().await {
             let Some(message) = request.message else { continue };
-            if self.inputs.send(LinkInput::Message(executor, link, message)).await.is_err() {
+            if self.inputs.send(ExecutorLinkInput::Message(executor, link, message)).await.is_err() {
                 return;
             }
         }
-        let _ = self.inputs.send(LinkInput::Broken(executor, link)).await;
+        let _ = self.inputs.send(ExecutorLinkInput::Broken(executor, link)).await;
     }
 
     /// Checks who wants to register; the error is the sentence for the executor.

@@ -17,7 +17,7 @@ use v1::executor_link_service_link_request::Message as Up;
 use v1::executor_link_service_link_response::Message as Down;
 use v1::task_ended::Kind;
 
-use super::accept::LinkInput;
+use super::accept::ExecutorLinkInput;
 use super::cluster::ClusterControl;
 use super::failure::failed_job;
 use super::fetch::{FetchProgress, ResultFetches};
@@ -108,7 +108,7 @@ impl DriverLoop {
     /// Runs until nobody could tell it anything any more.
     pub(crate) async fn run(
         mut self,
-        mut links: mpsc::Receiver<LinkInput>,
+        mut links: mpsc::Receiver<ExecutorLinkInput>,
         mut callers: mpsc::UnboundedReceiver<CallerInput>,
     ) {
         let mut may_hear = true;
@@ -224,15 +224,15 @@ impl DriverLoop {
         }
     }
 
-    fn hear(&mut self, input: LinkInput) {
+    fn hear(&mut self, input: ExecutorLinkInput) {
         match input {
-            LinkInput::Register { link, spec, outbox } => self.register(link, spec, outbox),
-            LinkInput::Message(executor, link, message) => {
+            ExecutorLinkInput::Register { link, spec, outbox } => self.register(link, spec, outbox),
+            ExecutorLinkInput::Message(executor, link, message) => {
                 if self.links.get(&executor).is_some_and(|known| known.link == link) {
                     self.hear_executor(executor, message);
                 }
             }
-            LinkInput::Broken(executor, link) => {
+            ExecutorLinkInput::Broken(executor, link) => {
                 if self.links.get(&executor).is_some_and(|known| known.link == link) {
                     self.give(SchedulerInput::ExecutorDisconnected(executor));
                 }

@@ -19,7 +19,7 @@ use super::accept::LinkAcceptor;
 use super::cluster::{self, ClusterControl};
 use super::{CallerInput, DriverLoop, binary};
 use crate::build_digest::{self, hex};
-use crate::executor::{DRIVER_VARIABLE, ExecutorState, LARGEST_MESSAGE, TOKEN_VARIABLE, follow};
+use crate::executor::{DRIVER_VARIABLE, LARGEST_MESSAGE, SharedByThreads, TOKEN_VARIABLE, follow};
 use crate::outbox::LinkOutbox;
 use crate::{Application, Context, ContextError, TaskEvent, TasksOptions};
 
@@ -136,7 +136,7 @@ pub(super) fn start_loop(
 pub(crate) fn start_locally(options: &TasksOptions, cores: u32) -> DriverSide {
     let LoopInputs { links, inputs, events } = start_loop(options, None, Secret::new(""), [0; 32]);
     let (outbox, up) = LinkOutbox::new();
-    let state = ExecutorState::new(ExecutorId(0), outbox);
+    let state = SharedByThreads::new(ExecutorId(0), outbox);
     state.register(v1::ExecutorRegistration {
         executor_id: 0,
         worker_uid: vec![0; 16].into(),

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use muster_types::ExecutorId;
 
 use super::queue::RunningAttempt;
-use super::state::ExecutorState;
+use super::state::SharedByThreads;
 use crate::TaskError;
 
 /// What a function knows of the task that it runs, and may ask of its driver.
 pub struct TaskContext {
-    pub(crate) state: Arc<ExecutorState>,
+    pub(crate) state: Arc<SharedByThreads>,
     pub(crate) attempt: Arc<RunningAttempt>,
     pub(crate) counts: Mutex<BTreeMap<String, u64>>,
 }

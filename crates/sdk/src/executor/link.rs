@@ -11,7 +11,7 @@ use tonic::Status;
 use v1::executor_link_service_link_request::Message as Up;
 use v1::executor_link_service_link_response::Message as Down;
 
-use super::state::ExecutorState;
+use super::state::SharedByThreads;
 use super::threads;
 
 /// Between two looks at what runs, while anything does.
@@ -41,7 +41,7 @@ pub(crate) enum LinkEnd {
 
 /// Runs what comes until the link ends, and nothing after that. The registration is on its way.
 pub(crate) async fn follow(
-    state: &Arc<ExecutorState>,
+    state: &Arc<SharedByThreads>,
     cores: u32,
     incoming: impl Stream<Item = Result<v1::ExecutorLinkServiceLinkResponse, Status>>,
 ) -> LinkEnd {
@@ -51,7 +51,7 @@ pub(crate) async fn follow(
 }
 
 async fn run_what_comes(
-    state: &Arc<ExecutorState>,
+    state: &Arc<SharedByThreads>,
     cores: u32,
     incoming: impl Stream<Item = Result<v1::ExecutorLinkServiceLinkResponse, Status>>,
 ) -> LinkEnd {

@@ -13,4 +13,4 @@ pub(crate) use link::follow;
 #[cfg(test)]
 pub(crate) use outgoing::ExecutorOutgoing;
 pub(crate) use process::{DRIVER_VARIABLE, LARGEST_MESSAGE, TOKEN_VARIABLE, error_text, is_executor, run_if_executor};
-pub(crate) use state::ExecutorState;
+pub(crate) use state::SharedByThreads;

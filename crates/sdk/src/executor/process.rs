@@ -12,7 +12,7 @@ use tonic::transport::Endpoint;
 
 use super::link::{LinkEnd, follow};
 use super::outgoing::ExecutorOutgoing;
-use super::state::ExecutorState;
+use super::state::SharedByThreads;
 use crate::outbox::LinkOutbox;
 use crate::{Context, build_digest};
 
@@ -57,13 +57,13 @@ pub(crate) fn run_if_executor() -> Option<ExitCode> {
 }
 
 /// Why an executor never got as far as a link.
-struct StartFailure {
+struct ExecutorStartFailure {
     text: String,
     code: i32,
 }
 
-fn serve(driver: &str) -> Result<LinkEnd, StartFailure> {
-    let wrong = |text: String| StartFailure { text, code: 1 };
+fn serve(driver: &str) -> Result<LinkEnd, ExecutorStartFailure> {
+    let wrong = |text: String| ExecutorStartFailure { text, code: 1 };
     let context = Context::from_env().map_err(|error| wrong(error_text(&error)))?;
     let executor = context.executor.ok_or_else(|| wrong("MUSTER_EXECUTOR_ID is missing".to_owned()))?;
     let token = Secret::new(std::env::var(TOKEN_VARIABLE).unwrap_or_default());
@@ -86,8 +86,11 @@ fn serve(driver: &str) -> Result<LinkEnd, StartFailure> {
     runtime.block_on(connect_and_follow(driver, registration))
 }
 
-async fn connect_and_follow(driver: &str, registration: v1::ExecutorRegistration) -> Result<LinkEnd, StartFailure> {
-    let unreachable = |error: &dyn std::error::Error| StartFailure {
+async fn connect_and_follow(
+    driver: &str,
+    registration: v1::ExecutorRegistration,
+) -> Result<LinkEnd, ExecutorStartFailure> {
+    let unreachable = |error: &dyn std::error::Error| ExecutorStartFailure {
         text: format!("the driver at {driver} cannot be reached: {}", error_text(error)),
         code: EXIT_NO_HEARTBEAT,
     };
@@ -107,7 +110,7 @@ async fn connect_and_follow(driver: &str, registration: v1::ExecutorRegistration
         }
     };
     let (outbox, stream) = LinkOutbox::<ExecutorOutgoing>::new();
-    let state = ExecutorState::new(muster_types::ExecutorId(registration.executor_id), outbox);
+    let state = SharedByThreads::new(muster_types::ExecutorId(registration.executor_id), outbox);
     let cores = registration.cores;
     state.register(registration);
     let mut client = ExecutorLinkServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);

@@ -24,7 +24,7 @@ pub(crate) const LARGEST_RESULT: usize = 1 << 30;
 
 /// What the threads of an executor share.
 #[derive(Debug)]
-pub(crate) struct ExecutorState {
+pub(crate) struct SharedByThreads {
     executor: ExecutorId,
     pub(crate) queue: TaskQueue,
     pub(crate) outbox: LinkOutbox<ExecutorOutgoing>,
@@ -37,9 +37,9 @@ pub(crate) struct ExecutorState {
     commits: Mutex<HashMap<u64, SyncSender<bool>>>,
 }
 
-impl ExecutorState {
-    pub(crate) fn new(executor: ExecutorId, outbox: LinkOutbox<ExecutorOutgoing>) -> Arc<ExecutorState> {
-        Arc::new(ExecutorState {
+impl SharedByThreads {
+    pub(crate) fn new(executor: ExecutorId, outbox: LinkOutbox<ExecutorOutgoing>) -> Arc<SharedByThreads> {
+        Arc::new(SharedByThreads {
             executor,
             queue: TaskQueue::default(),
             broadcasts: BroadcastCache::default(),

@@ -11,7 +11,7 @@ use muster_proto::v1;
 use v1::task_ended::Kind;
 
 use super::queue::{QueuedTask, RunningAttempt};
-use super::state::{ExecutorState, LARGEST_RESULT, ended};
+use super::state::{LARGEST_RESULT, SharedByThreads, ended};
 use crate::{TaskContext, TaskError};
 
 /// As much as a main thread has: functions are users' code.
@@ -20,7 +20,7 @@ const STACK_BYTES: usize = 8 << 20;
 const LONGEST_MESSAGE: usize = 16 << 10;
 
 /// Starts a thread for each core.
-pub(crate) fn start(state: &Arc<ExecutorState>, cores: u32) -> io::Result<()> {
+pub(crate) fn start(state: &Arc<SharedByThreads>, cores: u32) -> io::Result<()> {
     for number in 0..cores {
         let state = state.clone();
         let thread = thread::Builder::new().name(format!("task-{number}")).stack_size(STACK_BYTES);
@@ -29,7 +29,7 @@ pub(crate) fn start(state: &Arc<ExecutorState>, cores: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn run_tasks(state: &Arc<ExecutorState>) {
+fn run_tasks(state: &Arc<SharedByThreads>) {
     let mut before = None;
     while let Some((task, running)) = state.queue.next(before) {
         before = Some(task.attempt);
@@ -37,7 +37,7 @@ fn run_tasks(state: &Arc<ExecutorState>) {
     }
 }
 
-fn run_task(state: &Arc<ExecutorState>, task: QueuedTask, running: Arc<RunningAttempt>) {
+fn run_task(state: &Arc<SharedByThreads>, task: QueuedTask, running: Arc<RunningAttempt>) {
     let context = TaskContext { state: state.clone(), attempt: running.clone(), counts: Mutex::new(BTreeMap::new()) };
     let QueuedTask { function, argument, .. } = task;
     let called = catch_unwind(AssertUnwindSafe(|| function.and_then(|function| function.run(&context, &argument))));
