@@ -5,7 +5,7 @@ use std::time::Duration;
 use muster_client::{Client, ConnectOptions, TraceContext};
 use muster_proto::v1::{self, LogStream, RestartCondition};
 use muster_testenv::company::Company;
-use muster_testkit::{Binaries, Cluster, Collector, ExportedSpan, Options, Submit, eventually};
+use muster_testkit::{Binaries, Cluster, Collector, ExportedSpan, Options, Submit, eventually, wait_for_file};
 use tonic::Request;
 
 /// A cluster of one worker, which exports to a collector. It is in the clear.
@@ -78,16 +78,7 @@ async fn the_executors_of_an_application_are_in_the_trace_of_who_registers_it() 
     let trace = TraceContext::new(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 0x00f0_67aa_0ba9_02b7, true);
     let options = ConnectOptions { trace, ..ConnectOptions::default() };
     let client = Client::with_options(cluster.address().parse().expect("it is an address"), options);
-    let command = v1::Command { program: "/bin/true".to_owned(), ..Default::default() };
-    let resources = v1::Resources { cores: 1, memory_bytes: 64 << 20, ..Default::default() };
-    let profile = v1::ExecutorProfile { resources: Some(resources), target: 1, ..Default::default() };
-    let spec = v1::ApplicationSpec {
-        name: "traced".to_owned(),
-        template: Some(v1::ExecutorTemplate { command: Some(command), ..Default::default() }),
-        profiles: vec![profile],
-        ..Default::default()
-    };
-    let request = v1::RegisterApplicationRequest { application: Some(spec), ..Default::default() };
+    let request = v1::RegisterApplicationRequest { application: Some(one_executor()), ..Default::default() };
     let application = client.register_application(request).await.expect("it is registered");
     let of = |span: &ExportedSpan| span.attribute("muster.application.uid") == application.uid;
     let attempt = collector.wait_for("an executor's end", |span| span.name == "attempt" && of(span)).await;
@@ -96,6 +87,42 @@ async fn the_executors_of_an_application_are_in_the_trace_of_who_registers_it() 
     assert_eq!((above.parent.as_str(), attempt.attribute("muster.executor.id")), ("00f067aa0ba902b7", "0"));
     let spawn = collector.wait_for("its start", |span| span.name == "spawn" && of(span)).await;
     assert_eq!(spawn.parent, attempt.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_executors_of_a_driver_that_says_nothing_of_traces_are_in_its_own() {
+    let collector = Collector::start().await;
+    let cluster = exporting(&collector.args());
+    let token_file = cluster.dir().join("driver.token");
+    let script = format!("echo $MUSTER_TOKEN > {}; exec sleep 1000", token_file.display());
+    let driver = cluster.submit(Submit::shell(&script).restart(RestartCondition::Never)).await;
+    // A program over stubs alone, which has its token and sends no header.
+    let request = v1::RegisterApplicationRequest {
+        application: Some(one_executor()),
+        driver_token: wait_for_file(&token_file, Duration::from_secs(60)),
+        ..Default::default()
+    };
+    let client = Client::new(cluster.address().parse().expect("it is an address"));
+    let application = client.register_application(request).await.expect("it is registered");
+    let of = |span: &ExportedSpan| span.attribute("muster.application.uid") == application.uid;
+    let executor = collector.wait_for("an executor's end", |span| span.name == "attempt" && of(span)).await;
+    cluster.kill_driver(&driver).await;
+    let driver = cluster.wait_for_end(&driver).await;
+    let attempt = collector.wait_for("the driver's end", |span| is(span, "attempt", &driver)).await;
+    assert_eq!(executor.parent, attempt.id);
+}
+
+/// An application with one executor, which ends at once.
+fn one_executor() -> v1::ApplicationSpec {
+    let command = v1::Command { program: "/bin/true".to_owned(), ..Default::default() };
+    let resources = v1::Resources { cores: 1, memory_bytes: 64 << 20, ..Default::default() };
+    let profile = v1::ExecutorProfile { resources: Some(resources), target: 1, ..Default::default() };
+    v1::ApplicationSpec {
+        name: "traced".to_owned(),
+        template: Some(v1::ExecutorTemplate { command: Some(command), ..Default::default() }),
+        profiles: vec![profile],
+        ..Default::default()
+    }
 }
 
 /// Drivers that are submitted and end while a collector does not work.

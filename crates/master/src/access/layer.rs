@@ -19,8 +19,10 @@ use tonic::metadata::MetadataMap;
 use tower::Service;
 
 use super::audit::{AuditNote, CallOrigin};
+use super::caller::{KnownCaller, Refusal};
+use super::control::AccessControl;
 use super::limits::CallPlace;
-use super::{AccessControl, BearerHeader, KnownCaller, PresentedCredential, Refusal};
+use super::presented::{BearerHeader, PresentedCredential};
 
 type AdmissionFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
@@ -73,7 +75,7 @@ fn origin_of(request: &Request<Body>, method: Method, known: Option<&KnownCaller
 /// Answers with a refusal, and notes it.
 fn refuse(access: &AccessControl, request: &Request<Body>, method: Method, refusal: Refusal) -> AdmissionFuture {
     let Refusal { failure, known } = refusal;
-    access.audit.refused(&origin_of(request, method, known.as_deref()), failure.reason());
+    access.audit().refused(&origin_of(request, method, known.as_deref()), failure.reason());
     Box::pin(std::future::ready(Ok(failure.to_status().into_http())))
 }
 
@@ -191,7 +193,7 @@ where
         };
         let (access, is_stream) = (self.access.clone(), method.answers_with_a_stream());
         let shown = is_stream.then(|| presented_by(&request));
-        let is_audited = access.audit.is_about(method);
+        let is_audited = access.audit().is_about(method);
         // Most calls are reads, which have no line.
         let origin = (is_audited || is_stream).then(|| origin_of(&request, method, Some(&known)));
         if matches!(method, Method::AccessCreateToken | Method::AccessRevokeToken | Method::AccessListTokens)
@@ -209,13 +211,13 @@ where
                     let note = AuditNote::default();
                     request.extensions_mut().insert(note.clone());
                     let (judged, audited) = (note.clone(), origin.clone());
-                    let entry = access.audit.begin(origin, note).await;
+                    let entry = access.audit().begin(origin, note).await;
                     let response = inner.call(request).await?;
                     match judged.late_judgement() {
                         Some(late) => {
                             entry.leave();
                             let (access, origin) = (access.clone(), audited);
-                            tokio::spawn(async move { access.audit.judged_late(origin, judged, late).await });
+                            tokio::spawn(async move { access.audit().judged_late(origin, judged, late).await });
                         }
                         // The code of a single answer comes behind it, and is a success.
                         None => entry.end(Status::from_header_map(response.headers()).as_ref()),
@@ -261,7 +263,7 @@ impl http_body::Body for AdmittedStream {
         if let Some(ended) = &mut self.ended
             && let Poll::Ready(failure) = ended.as_mut().poll(context)
         {
-            self.access.audit.refused(&self.origin, failure.reason());
+            self.access.audit().refused(&self.origin, failure.reason());
             self.is_ended = true;
             self.body = Body::empty();
             let mut trailers = HeaderMap::new();

@@ -8,7 +8,7 @@ use muster_proto::errors::Failure;
 use muster_proto::v1::application_service_server::ApplicationService;
 use muster_proto::{v1, validate};
 use muster_traces::SpanKind;
-use muster_types::{Caller, ExecutorId, Secret};
+use muster_types::{AttemptKey, Caller, ExecutorId, Secret, TraceContext};
 use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status};
 use super::audited::AuditedCall;
 use super::submit::{guard_retry, or_unexplained, unexpected};
 use super::{owned, render, session};
+use crate::access::attempt_named;
 use crate::leader::{LeaderContext, LeaderSlot};
 use crate::sessions::executor_to_wire;
 use crate::view::{executor_key, filter};
@@ -171,7 +172,10 @@ async fn register(
     let validate::RegisterApplication { id, spec, request, token } = validate::register_application(wire)?;
     guard_retry(&call.metadata, request.as_ref(), id.is_some())?;
     owned::check_attempt(leading, &call.caller, token.as_ref())?;
-    let (owner, trace) = (call.caller.owner().map(Into::into), call.trace);
+    let owner = call.caller.owner().map(Into::into);
+    // A program that says nothing of traces is in the one of its driver.
+    let of_driver = || token.as_ref().and_then(|token| trace_of_driver(leading, token));
+    let trace = if call.names_a_trace() { call.trace } else { of_driver().or(call.trace) };
     let wanted = Wish::RegisterApplication { id, spec, owner, trace, request, token: exposed(token) };
     let mut span = leading.traces.start("commit", SpanKind::Internal, call.trace);
     // Whoever registers it knows what it registers.
@@ -181,6 +185,13 @@ async fn register(
         Err(failure) => span.fail(failure.reason()),
     }
     Ok(v1::RegisterApplicationResponse { application: Some(answered?) })
+}
+
+/// The span of the attempt that has a token. The core refuses a token that is not the attempt's.
+fn trace_of_driver(leading: &LeaderContext, token: &Secret) -> Option<TraceContext> {
+    let (driver, number) = attempt_named(token.expose())?;
+    let trace = leading.view.read().drivers.get(driver.0)?.record.trace?;
+    Some(leading.traces.of_attempt(trace, &AttemptKey::Driver(driver, number)))
 }
 
 async fn request_executors(

@@ -33,6 +33,11 @@ impl AuditedCall {
         (AuditedCall { caller: caller_of(&extensions), metadata, trace, note }, wire)
     }
 
+    /// Whether its caller has said in which trace it is made.
+    pub(crate) fn names_a_trace(&self) -> bool {
+        of_headers(self.metadata.as_ref()).is_some()
+    }
+
     /// Answers, and tells the audit which object it was.
     pub(crate) fn answer<A: AuditedAnswer>(&self, answer: A) -> Response<A> {
         if let (Some(note), Some((resource, uid))) = (&self.note, answer.object()) {

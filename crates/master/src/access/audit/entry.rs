@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use super::late::{Judged, LateVerdict};
 use super::repeats::{RefusalKey, Repeats};
 use super::{AuditLine, Message};
-use crate::access::{CallerProof, KnownCaller};
+use crate::access::caller::{CallerProof, KnownCaller};
 use crate::clock;
 
 /// The reason of a call whose caller went away before it was judged.
