@@ -152,7 +152,7 @@ test-monitoring: $(PROTOC_TOOL) monitoring ## What Prometheus sees: pages of met
 
 # One call of cargo, with a profile that is quick to build: only the counting itself is optimised.
 demo: $(PROTOC_TOOL) ## Bring up a cluster, count the words of a corpus on it (CORPUS=dir), and leave it for you.
-	$(CARGO) build --locked --profile demo --no-default-features -p muster-master -p muster-worker -p muster-runner -p muster-cli -p muster-sdk --bins --example wordcount
+	$(CARGO) build --locked --profile demo --no-default-features -p muster-master -p muster-worker -p muster-runner -p muster-cli -p muster-sdk --features muster-sdk/tasks --bins --example word_count
 	CORPUS="$(CORPUS)" deploy/demo
 
 fuzz: $(PROTOC_TOOL) ## Seeds of the simulated world beyond those of the tests: make fuzz SEEDS=first:count. A failure prints its replay.

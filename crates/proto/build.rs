@@ -12,11 +12,12 @@ const PROTO_ROOT: &str = "../../proto";
 
 /// Messages that hold secrets: their `Debug` is written by hand, so that no log line of a request
 /// can leak one.
-const SECRET_MESSAGES: [&str; 9] = [
+const SECRET_MESSAGES: [&str; 10] = [
     ".muster.v1.Command",
     ".muster.v1.Launch",
     ".muster.v1.Hello",
     ".muster.v1.ExecutorRegistration",
+    ".muster.v1.OutputServiceReadRequest",
     ".muster.v1.RegisterApplicationRequest",
     ".muster.v1.WatchApplicationRequest",
     ".muster.v1.RequestExecutorsRequest",

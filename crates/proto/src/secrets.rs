@@ -54,6 +54,16 @@ impl fmt::Debug for v1::ExecutorRegistration {
     }
 }
 
+impl fmt::Debug for v1::OutputServiceReadRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutputServiceReadRequest")
+            .field("stage", &self.stage)
+            .field("reader", &self.reader)
+            .field("outputs", &self.outputs)
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for v1::RegisterApplicationRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RegisterApplicationRequest")

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use muster_sdk::{Broadcast, JobOptions, SchedulerConfig, TaskContext, TaskError, Tasks, TasksOptions};
+use muster_sdk::{
+    Broadcast, Dataset, JobOptions, SchedulerConfig, TaskContext, TaskError, TaskFunction, Tasks, TasksOptions,
+};
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -71,6 +73,91 @@ fn zeros(length: usize) -> Vec<u8> {
     vec![0; length]
 }
 
+/// Some pairs of each number, under keys that every number has. It leaves a mark for each run.
+#[muster_sdk::function]
+fn pairs(context: &TaskContext, folder: PathBuf, n: u64) -> std::io::Result<Vec<(u64, FolderNumber)>> {
+    leave_mark(&folder, &format!("made-{n}-{}", context.attempt()))?;
+    // What does not compress travels as many blocks.
+    let mut state = n | 1;
+    let mut byte = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state.to_be_bytes()[0]
+    };
+    let text = folder.to_string_lossy().into_owned();
+    Ok((0..PAIR_KEYS).map(|key| (key, (text.clone(), n, (0..PAIR_BYTES).map(|_| byte()).collect()))).collect())
+}
+
+const PAIR_KEYS: u64 = 40;
+const PAIR_BYTES: usize = 60_000;
+
+/// A folder, a number and bytes that only weigh.
+type FolderNumber = (String, u64, Vec<u8>);
+
+#[muster_sdk::function]
+fn add_numbers(one: FolderNumber, other: FolderNumber) -> FolderNumber {
+    (one.0, one.1 + other.1, one.2)
+}
+
+/// Adds when a file is there: until then the task reads no further.
+#[muster_sdk::function]
+fn add_when_released(context: &TaskContext, one: FolderNumber, other: FolderNumber) -> std::io::Result<FolderNumber> {
+    let folder = PathBuf::from(&one.0);
+    if !folder.join("go").exists() {
+        leave_mark(&folder, &format!("reads-{}", context.partition()))?;
+    }
+    while !folder.join("go").exists() && !context.is_killed() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(add_numbers(one, other))
+}
+
+#[muster_sdk::function]
+fn number_of(key: u64, value: FolderNumber) -> (u64, u64) {
+    (key, value.1)
+}
+
+/// Makes pairs, and sees to it that nobody can read them: the file of the outputs stays empty.
+#[muster_sdk::function]
+fn pairs_that_are_lost(context: &TaskContext, folder: PathBuf, n: u64) -> std::io::Result<Vec<(u64, FolderNumber)>> {
+    let scratch = PathBuf::from(std::env::var_os("MUSTER_SCRATCH_DIR").unwrap_or_default());
+    std::thread::spawn(move || {
+        loop {
+            for kept in std::fs::read_dir(&scratch).into_iter().flatten().flatten() {
+                for file in std::fs::read_dir(kept.path()).into_iter().flatten().flatten() {
+                    let opened = std::fs::OpenOptions::new().write(true).open(file.path());
+                    // An error means that the file is gone.
+                    let _ = opened.and_then(|file| file.set_len(0));
+                }
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    std::thread::sleep(Duration::from_millis(20));
+    pairs(context, folder, n)
+}
+
+const PAIR_TASKS: u64 = 8;
+
+/// Numbers by key, over two stages, summed.
+fn sums<F, G>(tasks: &Tasks, folder: &Path) -> Dataset<(u64, u64)>
+where
+    F: TaskFunction<Arguments = (PathBuf, u64), Output = Vec<(u64, FolderNumber)>>,
+    G: TaskFunction<Arguments = (FolderNumber, FolderNumber), Output = FolderNumber>,
+{
+    let arguments = (0..PAIR_TASKS).map(|n| (folder.to_owned(), n));
+    tasks.dataset_of::<F>(arguments).reduce_by_key::<G>(4).map::<number_of>()
+}
+
+async fn total(sums: &Dataset<(u64, u64)>) -> Result<u64, AnyError> {
+    Ok(sums.collect().await?.into_iter().map(|(_, sum)| sum).sum())
+}
+
+async fn until_there(path: PathBuf) {
+    while !path.exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Tasks that wait for a file in a folder.
 async fn until_released(tasks: &Tasks, folder: PathBuf, count: u64) -> Result<u64, AnyError> {
     let arguments = (0..count).map(|n| (folder.clone(), "go".to_owned(), n));
@@ -123,6 +210,20 @@ async fn scenario(tasks: Tasks, name: &str, argument: &str) -> Result<String, An
             let after = tasks.submit::<square>(4).await?;
             format!("{error}; {after}")
         }
+        "stages" => total(&sums::<pairs, add_numbers>(&tasks, Path::new(argument))).await?.to_string(),
+        // The first stage is complete; what happens until there is a file, happens to its outputs.
+        "stages-again" => {
+            let folder = Path::new(argument);
+            let sums = sums::<pairs, add_numbers>(&tasks, folder);
+            let first = total(&sums).await?;
+            std::fs::write(folder.join("first"), "")?;
+            until_there(folder.join("go")).await;
+            format!("{first} {}", total(&sums).await?)
+        }
+        "stages-held" => total(&sums::<pairs, add_when_released>(&tasks, Path::new(argument))).await?.to_string(),
+        "stages-lost" => {
+            total(&sums::<pairs_that_are_lost, add_numbers>(&tasks, Path::new(argument))).await?.to_string()
+        }
         "none" => tasks.map::<square>([]).await?.len().to_string(),
         _ => return Err(format!("no scenario is named {name}").into()),
     })
@@ -135,6 +236,10 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|name| name == "hang") {
         options.executors = 1;
         scheduler.kill_timeout = Some(Duration::from_millis(500));
+    }
+    if arguments.first().is_some_and(|name| name.starts_with("stages")) {
+        options.output_memory = std::env::var("SCENARIO_OUTPUT_MEMORY").ok().and_then(|text| text.parse().ok());
+        options.fetch_memory = 64 << 10;
     }
     // Where workers have the program already, none of them has to fetch and hash a large build.
     options.executor_program = std::env::var("SCENARIO_PROGRAM").ok();

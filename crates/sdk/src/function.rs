@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::TaskContext;
+use crate::record::{RecordError, RecordShape, RecordTaker, give_records};
 
 #[doc(hidden)]
 pub use inventory;
@@ -31,17 +32,41 @@ pub trait TaskFunction: 'static {
 pub struct TaskError {
     message: String,
     is_final: bool,
+    unread: Option<UnreadOutput>,
+}
+
+/// An output that a task could not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnreadOutput {
+    /// The stage that made it.
+    pub(crate) stage: u64,
+    /// The partition of the task that made it.
+    pub(crate) partition: u32,
+    /// Where it was sought.
+    pub(crate) executor: u32,
+    /// Whether nothing can be read there.
+    pub(crate) unreachable: bool,
 }
 
 impl TaskError {
     /// The task is tried again, up to the limit of failures.
     pub fn new(message: impl fmt::Display) -> TaskError {
-        TaskError { message: format!("{message:#}"), is_final: false }
+        TaskError { message: format!("{message:#}"), is_final: false, unread: None }
     }
 
     /// No other try can succeed: the job fails at once.
     pub fn for_ever(message: impl fmt::Display) -> TaskError {
         TaskError { is_final: true, ..TaskError::new(message) }
+    }
+
+    /// An output could not be read: it is made again, and then the task is tried again.
+    pub(crate) fn unread(output: UnreadOutput, message: impl fmt::Display) -> TaskError {
+        TaskError { unread: Some(output), ..TaskError::new(message) }
+    }
+
+    /// The output that could not be read, if that is why.
+    pub(crate) fn unread_output(&self) -> Option<UnreadOutput> {
+        self.unread
     }
 
     /// Whether no other try can succeed.
@@ -84,14 +109,18 @@ impl<T, E: fmt::Display + 'static> FallibleOutput for Result<T, E> {
 pub struct RegisteredFunction {
     name: &'static str,
     run: fn(&TaskContext, &[u8]) -> Result<Vec<u8>, TaskError>,
+    emit: EmitFunction,
 }
+
+/// Runs a function, and hands its result on as records.
+type EmitFunction = fn(&TaskContext, &[u8], RecordShape, &mut RecordTaker<'_>) -> Result<(), TaskError>;
 
 inventory::collect!(RegisteredFunction);
 
 impl RegisteredFunction {
     /// The entry of a function.
     pub const fn new<F: TaskFunction>() -> RegisteredFunction {
-        RegisteredFunction { name: F::NAME, run: run::<F> }
+        RegisteredFunction { name: F::NAME, run: run::<F>, emit: emit::<F> }
     }
 
     /// The function of a name.
@@ -116,13 +145,42 @@ impl RegisteredFunction {
     pub(crate) fn run(&self, context: &TaskContext, argument: &[u8]) -> Result<Vec<u8>, TaskError> {
         (self.run)(context, argument)
     }
+
+    /// Runs it with an argument as it travels, and hands its result on as records.
+    pub(crate) fn emit(
+        &self,
+        context: &TaskContext,
+        argument: &[u8],
+        shape: RecordShape,
+        taker: &mut RecordTaker<'_>,
+    ) -> Result<(), TaskError> {
+        (self.emit)(context, argument, shape, taker)
+    }
 }
 
-fn run<F: TaskFunction>(context: &TaskContext, argument: &[u8]) -> Result<Vec<u8>, TaskError> {
+fn call<F: TaskFunction>(context: &TaskContext, argument: &[u8]) -> Result<F::Output, TaskError> {
     let arguments = postcard::from_bytes(argument).map_err(|error| {
         TaskError::for_ever(format_args!("the argument of `{}` cannot be decoded: {error}", F::NAME))
     })?;
-    let output = F::call(context, arguments)?;
-    postcard::to_stdvec(&output)
-        .map_err(|error| TaskError::for_ever(format_args!("the result of `{}` cannot be encoded: {error}", F::NAME)))
+    F::call(context, arguments)
+}
+
+fn not_encoded<F: TaskFunction>(error: impl fmt::Display) -> TaskError {
+    TaskError::for_ever(format_args!("the result of `{}` cannot be encoded: {error}", F::NAME))
+}
+
+fn run<F: TaskFunction>(context: &TaskContext, argument: &[u8]) -> Result<Vec<u8>, TaskError> {
+    postcard::to_stdvec(&call::<F>(context, argument)?).map_err(not_encoded::<F>)
+}
+
+fn emit<F: TaskFunction>(
+    context: &TaskContext,
+    argument: &[u8],
+    shape: RecordShape,
+    taker: &mut RecordTaker<'_>,
+) -> Result<(), TaskError> {
+    give_records(&call::<F>(context, argument)?, shape, taker).map_err(|error| match error {
+        RecordError::Taker(error) => error,
+        RecordError::Encode(message) => not_encoded::<F>(message),
+    })
 }

@@ -8,10 +8,10 @@ use std::task::{Context, Poll, ready};
 
 use muster_dag::{JobId, JobRejection, JobSelection};
 use serde::de::DeserializeOwned;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, oneshot};
 
 use crate::TaskFunction;
-use crate::driver::{ArgumentError, CallerInput, NewJob, StageResults};
+use crate::driver::{ArgumentError, CallerInput, CallerInputs, NewJob, StageResults};
 
 /// Why a job has no result.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -108,7 +108,7 @@ enum HandleState {
 pub struct Job<T> {
     id: JobId,
     state: HandleState,
-    driver: mpsc::UnboundedSender<CallerInput>,
+    driver: CallerInputs,
     decode: fn(&StageResults) -> Result<T, JobError>,
     counts: BTreeMap<String, u64>,
     failed: Option<JobError>,
@@ -122,7 +122,7 @@ impl<T> fmt::Debug for Job<T> {
 
 impl<T> Job<T> {
     pub(crate) fn new(
-        driver: mpsc::UnboundedSender<CallerInput>,
+        driver: CallerInputs,
         job: NewJob,
         outcome: oneshot::Receiver<JobOutcome>,
         permit: Result<OwnedSemaphorePermit, Permit>,
@@ -142,7 +142,7 @@ impl<T> Job<T> {
 
     /// One that has failed before it was submitted.
     pub(crate) fn failed(
-        driver: mpsc::UnboundedSender<CallerInput>,
+        driver: CallerInputs,
         error: JobError,
         decode: fn(&StageResults) -> Result<T, JobError>,
     ) -> Job<T> {
@@ -158,8 +158,7 @@ impl<T> Job<T> {
     /// Ends it. Its error is that it was cancelled.
     pub fn cancel(&self, reason: &str) {
         if let HandleState::Submitted(_) = self.state {
-            // An error means that all jobs have ended.
-            let _ = self.driver.send(CallerInput::Cancel(JobSelection::Job(self.id), reason.to_owned()));
+            self.driver.tell(CallerInput::Cancel(JobSelection::Job(self.id), reason.to_owned()));
         }
     }
 
@@ -169,9 +168,9 @@ impl<T> Job<T> {
     }
 }
 
-fn submit(driver: &mpsc::UnboundedSender<CallerInput>, job: Box<NewJob>) {
-    // An error means that the driver has ended; the job's end of the channel says so.
-    let _ = driver.send(CallerInput::Submit(job));
+fn submit(driver: &CallerInputs, job: Box<NewJob>) {
+    // Where the driver has ended, the job's end of the channel says so.
+    driver.tell(CallerInput::Submit(job));
 }
 
 impl<T> Unpin for Job<T> {}

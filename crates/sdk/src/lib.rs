@@ -32,7 +32,11 @@ mod broadcast;
 mod build_digest;
 mod context;
 #[cfg(feature = "tasks")]
+mod dataset;
+#[cfg(feature = "tasks")]
 mod driver;
+#[cfg(feature = "tasks")]
+mod error_text;
 #[cfg(feature = "tasks")]
 mod executor;
 #[cfg(feature = "tasks")]
@@ -40,9 +44,15 @@ pub mod function;
 #[cfg(feature = "tasks")]
 mod job;
 #[cfg(feature = "tasks")]
+mod listen;
+#[cfg(feature = "tasks")]
 mod outbox;
 #[cfg(feature = "tasks")]
+mod plan;
+#[cfg(feature = "tasks")]
 mod progress;
+#[cfg(feature = "tasks")]
+mod record;
 mod session;
 #[cfg(feature = "tasks")]
 mod tasks;
@@ -53,6 +63,8 @@ pub use session::{ApplicationSession, SessionEvent};
 
 #[cfg(feature = "tasks")]
 pub use broadcast::Broadcast;
+#[cfg(feature = "tasks")]
+pub use dataset::Dataset;
 #[cfg(feature = "tasks")]
 pub use driver::{ArgumentError, JobOptions, StartError};
 #[cfg(feature = "tasks")]
@@ -68,6 +80,8 @@ pub use muster_sdk_macros::function;
 #[cfg(feature = "tasks")]
 pub use progress::TaskEvent;
 #[cfg(feature = "tasks")]
-pub use tasks::{Tasks, TasksOptions, run};
+pub use record::Collection;
+#[cfg(feature = "tasks")]
+pub use tasks::{OutputCompression, Tasks, TasksOptions, run};
 
 pub use muster_client::{CallError, Client, ConnectOptions, MasterAddresses, enums, errors, v1};

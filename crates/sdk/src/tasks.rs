@@ -7,14 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use muster_client::CallError;
-use muster_dag::{JobId, JobSelection, PoolSpec, SchedulerConfig};
+use muster_dag::{JobId, JobSelection, PoolSpec, SchedulerConfig, StageId, StageKind};
 use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore, broadcast, oneshot};
 
-use crate::driver::{self, ArgumentWriter, CallerInput, DriverSide, JobOptions, NewJob, StageResults, StartError};
-use crate::executor::{error_text, is_executor, run_if_executor};
+use crate::dataset::value_arguments;
+use crate::driver::{
+    self, ArgumentError, ArgumentWriter, CallerInput, CallerInputs, DriverSide, JobOptions, NewJob, NewStage,
+    StageArguments, StageCode, StageResults, StartError,
+};
+use crate::error_text::error_text;
+use crate::executor::{is_executor, run_if_executor};
 use crate::job::{decode_all, decode_one};
-use crate::{Broadcast, Job, JobError, TaskEvent, TaskFunction, progress};
+use crate::plan::PlanSource;
+use crate::{Broadcast, Collection, Dataset, Job, JobError, TaskEvent, TaskFunction, progress};
 
 /// Jobs that may run at the same time; more wait to be submitted.
 const MOST_JOBS: usize = 8_000;
@@ -36,10 +42,27 @@ pub struct TasksOptions {
     /// Run driver and executor in this process, with so many cores. `MUSTER_MASTER=local[n]` says
     /// the same.
     pub local: Option<u32>,
+    /// Bytes of outputs that an executor keeps in memory for the tasks of later stages; more goes
+    /// to its scratch directory. `None`: a quarter of its memory.
+    pub output_memory: Option<u64>,
+    /// How outputs are written.
+    pub output_compression: OutputCompression,
+    /// Bytes that one task may hold of the outputs that it fetches.
+    pub fetch_memory: u64,
     /// Show bars on a terminal.
     pub progress: bool,
     /// The settings of the scheduler.
     pub scheduler: SchedulerConfig,
+}
+
+/// How outputs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutputCompression {
+    /// Compressed by LZ4, where that makes them smaller.
+    #[default]
+    Lz4,
+    /// As they are.
+    None,
 }
 
 impl Default for TasksOptions {
@@ -52,6 +75,9 @@ impl Default for TasksOptions {
             executor_memory: 512 << 20,
             executor_program: None,
             local: None,
+            output_memory: None,
+            output_compression: OutputCompression::Lz4,
+            fetch_memory: 16 << 20,
             progress: true,
             scheduler: SchedulerConfig::default(),
         }
@@ -67,10 +93,11 @@ pub struct Tasks {
 
 struct TasksShared {
     side: Mutex<DriverSide>,
-    inputs: tokio::sync::mpsc::UnboundedSender<CallerInput>,
+    inputs: CallerInputs,
     events: broadcast::Sender<TaskEvent>,
     permits: Arc<Semaphore>,
-    next_job: AtomicU64,
+    /// Jobs and stages are numbered together, so that a job has the number of its last stage.
+    next_stage: AtomicU64,
     next_broadcast: AtomicU64,
 }
 
@@ -108,7 +135,7 @@ impl Tasks {
                 events: side.events.clone(),
                 side: Mutex::new(side),
                 permits: Arc::new(Semaphore::new(MOST_JOBS)),
-                next_job: AtomicU64::new(1),
+                next_stage: AtomicU64::new(1),
                 next_broadcast: AtomicU64::new(1),
             }),
             options: JobOptions::default(),
@@ -131,25 +158,63 @@ impl Tasks {
         self.submit_job::<F, _>(arguments.into_iter(), decode_all::<F>)
     }
 
+    /// Values of this program as a dataset of so many partitions.
+    pub fn dataset<T: Serialize>(&self, values: impl IntoIterator<Item = T>, partitions: u32) -> Dataset<T> {
+        Dataset::of_arguments(self.clone(), PlanSource::Argument, value_arguments(values, partitions))
+    }
+
+    /// All that a function makes of these arguments as a dataset: one partition for each of them.
+    pub fn dataset_of<F>(
+        &self,
+        arguments: impl IntoIterator<Item = F::Arguments>,
+    ) -> Dataset<<F::Output as Collection>::Item>
+    where
+        F: TaskFunction,
+        F::Output: Collection,
+    {
+        Dataset::of_arguments(self.clone(), PlanSource::Call(F::NAME.to_owned()), written(arguments))
+    }
+
     fn submit_job<F: TaskFunction, T>(
         &self,
         arguments: impl Iterator<Item = F::Arguments>,
         decode: fn(&StageResults) -> Result<T, JobError>,
     ) -> Job<T> {
-        let mut writer = ArgumentWriter::default();
-        for argument in arguments {
-            if let Err(error) = writer.add(&argument) {
-                return Job::failed(self.shared.inputs.clone(), error.into(), decode);
-            }
-        }
+        let stage = |id| {
+            let arguments = written(arguments)?;
+            let (tasks, code) = (u32::try_from(arguments.len()).unwrap_or(u32::MAX), StageCode::Function(F::NAME));
+            let (arguments, parents, kind) = (Arc::new(arguments), Vec::new(), StageKind::Results);
+            Ok(vec![NewStage { id, code, arguments, tasks, parents, kind, handle: None }])
+        };
+        self.submit_stages(F::NAME, stage, decode)
+    }
+
+    /// Submits a job of the stages that are made for its number.
+    pub(crate) fn submit_stages<T>(
+        &self,
+        name: &'static str,
+        stages: impl FnOnce(StageId) -> Result<Vec<NewStage>, JobError>,
+        decode: fn(&StageResults) -> Result<T, JobError>,
+    ) -> Job<T> {
+        let id = self.next_stage();
+        let stages = match stages(id) {
+            Ok(stages) => stages,
+            Err(error) => return Job::failed(self.shared.inputs.clone(), error, decode),
+        };
         let (outcome, receiver) = oneshot::channel();
-        let id = JobId(self.shared.next_job.fetch_add(1, Ordering::Relaxed));
-        let options = self.options.clone();
-        let arguments = writer.finish();
-        let job = NewJob { id, function: F::NAME, arguments, options, outcome, permit: None };
+        let (id, options) = (JobId(id.0), self.options.clone());
+        let job = NewJob { id, name, stages, options, outcome, permit: None };
         let permits = self.shared.permits.clone();
         let permit = permits.clone().try_acquire_owned().map_err(|_| Box::pin(permits.acquire_owned()) as _);
         Job::new(self.shared.inputs.clone(), job, receiver, permit, decode)
+    }
+
+    pub(crate) fn next_stage(&self) -> StageId {
+        StageId(self.shared.next_stage.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn driver(&self) -> &CallerInputs {
+        &self.shared.inputs
     }
 
     /// Keeps a value that tasks may read: it travels to each executor once.
@@ -203,9 +268,14 @@ impl Tasks {
     }
 
     fn tell(&self, input: CallerInput) {
-        // An error means that all jobs have ended.
-        let _ = self.shared.inputs.send(input);
+        self.shared.inputs.tell(input);
     }
+}
+
+fn written<A: Serialize>(arguments: impl IntoIterator<Item = A>) -> Result<StageArguments, ArgumentError> {
+    let mut writer = ArgumentWriter::default();
+    arguments.into_iter().try_for_each(|argument| writer.add(&argument))?;
+    Ok(writer.finish())
 }
 
 /// The cores of `MUSTER_MASTER=local[n]`.

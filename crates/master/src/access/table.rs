@@ -65,7 +65,7 @@ fn rule(method: Method) -> Rule {
         | M::ApplicationKillExecutors
         | M::ApplicationUnregisterApplication => Rule::UsersAndAttempts(Role::Submitter),
         M::WorkerLinkLink => Rule::Workers,
-        M::ExecutorLinkLink | M::WorkerGetInventory | M::WorkerReadLog | M::WorkerDrain => Rule::Nobody,
+        M::ExecutorLinkLink | M::OutputRead | M::WorkerGetInventory | M::WorkerReadLog | M::WorkerDrain => Rule::Nobody,
     }
 }
 
@@ -174,6 +174,7 @@ MasterReadLog ---vox---
 MasterWatchLeader ausvoxwjt
 MasterStepDown ----ox---
 MasterBackup -----x---
+OutputRead ---------
 ExecutorLinkLink ---------
 WorkerLinkLink ------w--
 WorkerGetInventory ---------

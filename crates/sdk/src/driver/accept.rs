@@ -33,6 +33,8 @@ pub(crate) enum ExecutorLinkInput {
         link: u64,
         /// The executor.
         spec: ExecutorSpec,
+        /// Where it serves its outputs.
+        output_address: Arc<str>,
         /// Where its work goes.
         outbox: LinkOutbox<DriverOutgoing>,
     },
@@ -87,9 +89,10 @@ impl LinkAcceptor {
                 return outbox.close();
             }
         };
+        let (spec, output_address) = spec;
         let executor = spec.executor;
         // An error of the channel means that the driver ends.
-        if self.inputs.send(ExecutorLinkInput::Register { link, spec, outbox }).await.is_err() {
+        if self.inputs.send(ExecutorLinkInput::Register { link, spec, output_address, outbox }).await.is_err() {
             return;
         }
         while let Some(Ok(request)) = incoming.next().await {
@@ -102,7 +105,7 @@ impl LinkAcceptor {
     }
 
     /// Checks who wants to register; the error is the sentence for the executor.
-    fn check(&self, message: Option<Up>) -> Result<ExecutorSpec, String> {
+    fn check(&self, message: Option<Up>) -> Result<(ExecutorSpec, Arc<str>), String> {
         let Some(Up::Registration(registration)) = message else {
             return Err("an executor says who it is first of all".to_owned());
         };
@@ -116,13 +119,14 @@ impl LinkAcceptor {
         }
         let worker = WorkerUid::from_slice(&registration.worker_uid);
         let worker = worker.ok_or_else(|| "the uid of its worker has not 16 bytes".to_owned())?;
-        Ok(ExecutorSpec {
+        let spec = ExecutorSpec {
             executor: ExecutorId(registration.executor_id),
             worker,
             rack: Some(registration.rack).filter(|rack| !rack.is_empty()).map(Into::into),
             profile: ProfileId(registration.profile_id),
             cores: registration.cores,
-        })
+        };
+        Ok((spec, registration.output_address.into()))
     }
 }
 

@@ -3,12 +3,11 @@
 use muster_client::{Client, v1};
 use muster_dag::ExecutorLoss;
 use muster_types::ExecutorId;
-use tokio::sync::mpsc::UnboundedSender;
 use v1::application_session_event::Event;
 
-use super::CallerInput;
 use super::failure::last_words;
-use crate::executor::error_text;
+use super::{CallerInput, CallerInputs};
+use crate::error_text::error_text;
 use crate::{Application, ApplicationSession, SessionEvent};
 
 /// The signals by which a process ends are shown as a shell shows them.
@@ -38,7 +37,7 @@ impl ClusterControl {
 }
 
 /// Follows the session until the application has ended, and tells the loop.
-pub(crate) async fn follow(mut session: ApplicationSession, driver: UnboundedSender<CallerInput>) {
+pub(crate) async fn follow(mut session: ApplicationSession, driver: CallerInputs) {
     loop {
         let input = match session.next().await {
             Ok(Some(SessionEvent::State(executors))) => Some(CallerInput::ExecutorsAlive(executors)),
@@ -51,8 +50,7 @@ pub(crate) async fn follow(mut session: ApplicationSession, driver: UnboundedSen
         };
         let Some(input) = input else { continue };
         let is_last = matches!(input, CallerInput::Ended(_));
-        // An error means that the driver has ended.
-        if driver.send(input).is_err() || is_last {
+        if !driver.tell(input) || is_last {
             return;
         }
     }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use muster_dag::{
-    ExecutorLoss, ExecutorSpec, JobFailure, JobId, JobRejection, JobSpec, Scheduler, SchedulerConfig, SchedulerEffect,
-    SchedulerInput, StageId, StageSpec, TaskAttemptId, TaskEnd, TaskFailure, TaskId, TaskLaunch,
+    ExecutorLoss, FetchFailure, JobFailure, JobId, JobRejection, JobSpec, OutputLocation, Scheduler, SchedulerConfig,
+    SchedulerEffect, SchedulerInput, StageId, StageKind, StageSpec, TaskAttemptId, TaskEnd, TaskFailure, TaskId,
+    TaskLaunch,
 };
 use muster_proto::v1;
 use muster_types::{ExecutorId, Time};
@@ -21,17 +22,14 @@ use super::accept::ExecutorLinkInput;
 use super::cluster::ClusterControl;
 use super::failure::failed_job;
 use super::fetch::{FetchProgress, ResultFetches};
+use super::locations::output_locations;
 use super::outgoing::DriverOutgoing;
-use super::stage_record::{StageRecord, StageResults};
-use super::{CallerInput, NewJob};
+use super::stage_record::{StageCode, StageRecord, StageResults};
+use super::{CallerInput, NewJob, NewStage};
 use crate::TaskEvent;
 use crate::job::{JobError, JobOutcome};
 use crate::outbox::{LinkOutbox, MESSAGE_BYTES};
 
-/// The time between two heartbeats of an executor.
-const HEARTBEAT_MILLIS: u32 = 10_000;
-/// A result of more bytes is fetched, so that it keeps nothing else waiting.
-const DIRECT_RESULT_BYTES: u64 = 1 << 20;
 /// Inputs that are handled before what they cause is sent.
 const BATCH: usize = 64;
 /// Between two events about how far a job is.
@@ -41,17 +39,30 @@ const PROGRESS: Duration = Duration::from_millis(100);
 struct DriverLink {
     link: u64,
     cores: u32,
+    output_address: Arc<str>,
     outbox: LinkOutbox<DriverOutgoing>,
     /// What goes out at the end of the batch.
     work: v1::TaskWork,
     stages: BTreeSet<StageId>,
+    /// The output epoch in which it was told last where the outputs of a stage are.
+    output_epochs: BTreeMap<StageId, u64>,
     fetches: ResultFetches,
+}
+
+/// An executor that registers at this moment.
+struct RegisteringLink {
+    link: u64,
+    cores: u32,
+    output_address: Arc<str>,
+    outbox: LinkOutbox<DriverOutgoing>,
 }
 
 /// A job that runs.
 struct JobRecord {
     name: Arc<str>,
     failed: u32,
+    /// The stages that it has added; the last one is what it is for.
+    stages: Vec<StageId>,
     outcome: oneshot::Sender<JobOutcome>,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -61,8 +72,9 @@ pub(crate) struct DriverLoop {
     scheduler: Scheduler,
     began: Instant,
     links: BTreeMap<ExecutorId, DriverLink>,
-    /// The executor that registers at this moment.
-    registering: Option<(u64, u32, LinkOutbox<DriverOutgoing>)>,
+    registering: Option<RegisteringLink>,
+    /// What each executor is told when it registers.
+    terms: v1::ExecutorRegistered,
     stages: HashMap<StageId, StageRecord>,
     jobs: HashMap<JobId, JobRecord>,
     broadcasts: BTreeMap<u64, Bytes>,
@@ -83,6 +95,7 @@ pub(crate) struct DriverLoop {
 impl DriverLoop {
     pub(crate) fn new(
         config: SchedulerConfig,
+        terms: v1::ExecutorRegistered,
         cluster: Option<ClusterControl>,
         events: broadcast::Sender<TaskEvent>,
     ) -> DriverLoop {
@@ -91,6 +104,7 @@ impl DriverLoop {
             began: Instant::now(),
             links: BTreeMap::new(),
             registering: None,
+            terms,
             stages: HashMap::new(),
             jobs: HashMap::new(),
             broadcasts: BTreeMap::new(),
@@ -163,6 +177,7 @@ impl DriverLoop {
                 self.broadcasts.remove(&number);
                 self.links.values_mut().for_each(|link| link.work.broadcast_drops.push(number));
             }
+            CallerInput::ReleaseStage(stage) => self.give(SchedulerInput::ReleaseStage(stage)),
             CallerInput::ExecutorLost(executor, loss) => self.give(SchedulerInput::ExecutorLost(executor, loss)),
             CallerInput::ExecutorDraining(executor) => self.give(SchedulerInput::DecommissionExecutor(executor)),
             CallerInput::ExecutorsAlive(alive) => self.lose_all_but(&alive),
@@ -182,24 +197,37 @@ impl DriverLoop {
     }
 
     fn submit(&mut self, job: NewJob) {
-        let NewJob { id, function, arguments, options, outcome, permit } = job;
+        let NewJob { id, name, stages, options, outcome, permit } = job;
         if let Some(reason) = &self.ended {
             // An error means that nobody waits for it.
             let _ = outcome.send(Err(JobError::Ended(reason.clone())));
             return;
         }
-        let name = options.name.unwrap_or_else(|| function.into());
-        let tasks = u32::try_from(arguments.len()).unwrap_or(u32::MAX);
-        // Jobs of one stage: both have the same number.
-        let stage = StageId(id.0);
-        let results = StageResults::new(arguments.len());
-        self.stages.insert(stage, StageRecord { job: id, function, arguments, results });
-        self.jobs.insert(id, JobRecord { name: name.clone(), failed: 0, outcome, _permit: permit });
+        let name = options.name.unwrap_or_else(|| name.into());
+        let (mut added, mut specs, mut handles, mut tasks) = (Vec::new(), Vec::new(), Vec::new(), 0u32);
+        for stage in stages {
+            if let Some(known) = self.stages.get_mut(&stage.id) {
+                known.job = id;
+                continue;
+            }
+            let NewStage { id: stage, code, arguments, tasks: count, parents, kind, handle } = stage;
+            handles.extend(handle);
+            added.push(stage);
+            tasks = tasks.saturating_add(count);
+            specs.push(StageSpec { parents: parents.clone(), kind, ..StageSpec::results(stage, count) });
+            let results = match kind {
+                StageKind::Results => StageResults::new(count as usize),
+                StageKind::Outputs => StageResults::default(),
+            };
+            let parents = parents.into();
+            self.stages.insert(stage, StageRecord { job: id, code, arguments, parents, results });
+        }
+        self.jobs.insert(id, JobRecord { name: name.clone(), failed: 0, stages: added, outcome, _permit: permit });
         self.event(TaskEvent::JobStarted { job: id.0, name, tasks });
         let spec = JobSpec {
             job: id,
-            stages: vec![StageSpec::results(stage, tasks)],
-            target: stage,
+            stages: specs,
+            target: target_of(id),
             pool: options.pool,
             group: options.group,
             tags: options.tags,
@@ -226,7 +254,10 @@ impl DriverLoop {
 
     fn hear(&mut self, input: ExecutorLinkInput) {
         match input {
-            ExecutorLinkInput::Register { link, spec, outbox } => self.register(link, spec, outbox),
+            ExecutorLinkInput::Register { link, spec, output_address, outbox } => {
+                self.registering = Some(RegisteringLink { link, cores: spec.cores, output_address, outbox });
+                self.give(SchedulerInput::RegisterExecutor(spec));
+            }
             ExecutorLinkInput::Message(executor, link, message) => {
                 if self.links.get(&executor).is_some_and(|known| known.link == link) {
                     self.hear_executor(executor, message);
@@ -238,11 +269,6 @@ impl DriverLoop {
                 }
             }
         }
-    }
-
-    fn register(&mut self, link: u64, spec: ExecutorSpec, outbox: LinkOutbox<DriverOutgoing>) {
-        self.registering = Some((link, spec.cores, outbox));
-        self.give(SchedulerInput::RegisterExecutor(spec));
     }
 
     fn hear_executor(&mut self, executor: ExecutorId, message: Up) {
@@ -324,6 +350,7 @@ impl DriverLoop {
             Kind::Killed => TaskEnd::Killed,
             Kind::CommitDenied => TaskEnd::CommitDenied,
             Kind::NotStarted => TaskEnd::NotStarted,
+            Kind::FetchFailed => fetch_failed(ended.fetch_failed.take().unwrap_or_default(), message),
         };
         self.succeeding = ended;
         self.give(SchedulerInput::AttemptEnded(executor, attempt, end));
@@ -368,8 +395,8 @@ impl DriverLoop {
             }
             SchedulerEffect::ExecutorAccepted(executor) => self.accept(executor),
             SchedulerEffect::ExecutorRefused(executor, refusal) => {
-                if let Some((_, _, outbox)) = self.registering.take() {
-                    refuse(&outbox, refusal.sentence(executor));
+                if let Some(registering) = self.registering.take() {
+                    refuse(&registering.outbox, refusal.sentence(executor));
                 }
             }
             SchedulerEffect::ExecutorRemoved(executor, loss) => self.remove(executor, loss),
@@ -378,21 +405,27 @@ impl DriverLoop {
                     cluster.replace(executor);
                 }
             }
+            SchedulerEffect::StageReleased(stage) => self.forget_stage(stage),
             SchedulerEffect::StageStarted { .. }
             | SchedulerEffect::StageCompleted(_)
             | SchedulerEffect::StageFailed { .. }
-            | SchedulerEffect::StageReleased(_)
             | SchedulerEffect::Unschedulable(_) => {}
         }
     }
 
     fn launch(&mut self, launch: TaskLaunch) {
         let TaskId { stage, partition } = launch.task;
+        let Some(parents) = self.stages.get(&stage).map(|record| record.parents.clone()) else { return };
+        self.tell_locations(launch.executor, &parents, launch.output_epoch);
         let (Some(record), Some(link)) = (self.stages.get(&stage), self.links.get_mut(&launch.executor)) else {
             return;
         };
         if link.stages.insert(stage) {
-            link.work.stages.push(v1::TaskStage { stage: stage.0, function: record.function.to_owned() });
+            let (function, plan) = match &record.code {
+                StageCode::Function(name) => ((*name).to_owned(), Bytes::new()),
+                StageCode::Plan(plan) => (String::new(), plan.clone()),
+            };
+            link.work.stages.push(v1::TaskStage { stage: stage.0, function, plan });
         }
         link.work.launches.push(v1::TaskLaunch {
             task_attempt: launch.attempt.0,
@@ -403,12 +436,30 @@ impl DriverLoop {
         });
     }
 
-    fn keep_result(&mut self, task: TaskId) {
-        if let Some(stage) = self.stages.get_mut(&task.stage) {
-            stage.results.set(task.partition, &self.succeeding.result);
-            if !self.succeeding.counts.is_empty() {
-                stage.results.add_counts(std::mem::take(&mut self.succeeding.counts));
+    /// Tells an executor where the outputs of stages are, once in each output epoch: they are
+    /// elsewhere only in a later one.
+    fn tell_locations(&mut self, executor: ExecutorId, parents: &[StageId], output_epoch: u64) {
+        for parent in parents {
+            let Some(link) = self.links.get(&executor) else { return };
+            if link.output_epochs.get(parent) == Some(&output_epoch) {
+                continue;
             }
+            let address = |executor| self.links.get(&executor).map(|link| &*link.output_address);
+            let locations = output_locations(&self.scheduler, *parent, address);
+            let Some(link) = self.links.get_mut(&executor) else { return };
+            link.output_epochs.insert(*parent, output_epoch);
+            link.work.output_locations.push(locations);
+        }
+    }
+
+    fn keep_result(&mut self, task: TaskId) {
+        let Some(stage) = self.stages.get_mut(&task.stage) else { return };
+        stage.results.set(task.partition, &self.succeeding.result);
+        let target = target_of(stage.job);
+        if !self.succeeding.counts.is_empty()
+            && let Some(target) = self.stages.get_mut(&target)
+        {
+            target.results.add_counts(std::mem::take(&mut self.succeeding.counts));
         }
     }
 
@@ -440,11 +491,14 @@ impl DriverLoop {
     }
 
     fn succeed_job(&mut self, job: JobId) {
-        let results = self.stages.get_mut(&StageId(job.0)).map(|stage| std::mem::take(&mut stage.results));
+        let results = self.stages.get_mut(&target_of(job)).map(|stage| std::mem::take(&mut stage.results));
         self.end_job(job, Ok(results.unwrap_or_default()));
     }
 
     fn reject_job(&mut self, job: JobId, rejection: JobRejection) {
+        // The scheduler knows none of them.
+        let added = self.jobs.get(&job).map(|record| record.stages.clone()).unwrap_or_default();
+        added.into_iter().for_each(|stage| drop(self.stages.remove(&stage)));
         self.end_job(job, Err(JobError::Rejected(rejection)));
     }
 
@@ -475,26 +529,31 @@ impl DriverLoop {
     }
 
     fn forget_job(&mut self, job: JobId, error: Option<String>) -> Option<JobRecord> {
-        let stage = StageId(job.0);
-        self.stages.remove(&stage);
-        for link in self.links.values_mut() {
-            if link.stages.remove(&stage) {
-                link.work.stage_drops.push(stage.0);
-            }
-        }
+        self.forget_stage(target_of(job));
         let record = self.jobs.remove(&job)?;
         self.event(TaskEvent::JobEnded { job: job.0, error });
         Some(record)
     }
 
+    /// Forgets a stage, here and on all executors.
+    fn forget_stage(&mut self, stage: StageId) {
+        self.stages.remove(&stage);
+        for link in self.links.values_mut() {
+            let was_told = link.output_epochs.remove(&stage).is_some();
+            if link.stages.remove(&stage) || was_told {
+                link.work.stage_drops.push(stage.0);
+            }
+        }
+    }
+
     fn accept(&mut self, executor: ExecutorId) {
-        let Some((link, cores, outbox)) = self.registering.take() else { return };
-        let terms =
-            v1::ExecutorRegistered { heartbeat_millis: HEARTBEAT_MILLIS, direct_result_bytes: DIRECT_RESULT_BYTES };
+        let Some(RegisteringLink { link, cores, output_address, outbox }) = self.registering.take() else { return };
+        let terms = self.terms;
         outbox.add(|outgoing| outgoing.first.push_back(Down::Registered(terms)));
-        let (stages, fetches) = Default::default();
+        let (stages, output_epochs, fetches) = Default::default();
         let work = v1::TaskWork { stop: self.is_stopping, ..Default::default() };
-        self.links.insert(executor, DriverLink { link, cores, outbox, work, stages, fetches });
+        let linked = DriverLink { link, cores, output_address, outbox, work, stages, output_epochs, fetches };
+        self.links.insert(executor, linked);
     }
 
     fn remove(&mut self, executor: ExecutorId, loss: ExecutorLoss) {
@@ -518,11 +577,14 @@ impl DriverLoop {
         }
         self.progress_sent = Instant::now();
         for (job, record) in &self.jobs {
-            if let Some(progress) = self.scheduler.progress(StageId(job.0)) {
-                let (done, running, failed) = (progress.done, progress.running, record.failed);
-                // An error means that nobody watches.
-                let _ = self.events.send(TaskEvent::JobProgressed { job: job.0, done, running, failed });
+            let stages = record.stages.iter().filter_map(|stage| self.scheduler.progress(*stage));
+            let (mut done, mut running) = (0, 0);
+            for stage in stages {
+                done += stage.done;
+                running += stage.running;
             }
+            // An error means that nobody watches.
+            let _ = self.events.send(TaskEvent::JobProgressed { job: job.0, done, running, failed: record.failed });
         }
     }
 
@@ -530,6 +592,20 @@ impl DriverLoop {
         // An error means that nobody watches.
         let _ = self.events.send(event);
     }
+}
+
+/// The stage that a job is for has its number.
+fn target_of(job: JobId) -> StageId {
+    StageId(job.0)
+}
+
+fn fetch_failed(failed: v1::FetchFailed, message: String) -> TaskEnd {
+    TaskEnd::FetchFailed(FetchFailure {
+        output: TaskId { stage: StageId(failed.stage), partition: failed.partition },
+        location: OutputLocation::Executor(ExecutorId(failed.executor_id)),
+        unreachable: failed.unreachable,
+        message,
+    })
 }
 
 fn refuse(outbox: &LinkOutbox<DriverOutgoing>, message: String) {

@@ -3,28 +3,32 @@
 
 mod accept;
 mod binary;
+mod callers;
 mod cluster;
 mod event_loop;
 mod failure;
 mod fetch;
+mod locations;
 mod outgoing;
 mod stage_record;
 mod start;
 #[cfg(test)]
 mod tests;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use muster_client::v1;
-use muster_dag::{ExecutorLoss, JobId, JobSelection, PoolSpec};
+use muster_dag::{ExecutorLoss, JobId, JobSelection, PoolSpec, StageId, StageKind};
 use muster_types::ExecutorId;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::job::JobOutcome;
+pub(crate) use callers::CallerInputs;
 pub(crate) use event_loop::DriverLoop;
 pub use stage_record::ArgumentError;
-pub(crate) use stage_record::{ArgumentWriter, StageArguments, StageResults};
+pub(crate) use stage_record::{ArgumentWriter, StageArguments, StageCode, StageResults};
 pub use start::StartError;
 pub(crate) use start::{DriverSide, start_in_cluster, start_locally};
 
@@ -47,16 +51,32 @@ impl Default for JobOptions {
     }
 }
 
-/// A job of one stage.
+/// A job.
 #[derive(Debug)]
 pub(crate) struct NewJob {
     pub(crate) id: JobId,
-    pub(crate) function: &'static str,
-    pub(crate) arguments: StageArguments,
+    /// Its name, unless the options have one.
+    pub(crate) name: &'static str,
+    /// The stages that it needs, parents before children, known or not. The last one is what it is
+    /// for, and has the number of the job.
+    pub(crate) stages: Vec<NewStage>,
     pub(crate) options: JobOptions,
     pub(crate) outcome: oneshot::Sender<JobOutcome>,
     /// Held until the job has ended: it bounds how many there are.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// A stage that a job needs.
+#[derive(Debug)]
+pub(crate) struct NewStage {
+    pub(crate) id: StageId,
+    pub(crate) code: StageCode,
+    pub(crate) arguments: Arc<StageArguments>,
+    pub(crate) tasks: u32,
+    pub(crate) parents: Vec<StageId>,
+    pub(crate) kind: StageKind,
+    /// Has the stage released when the last one is dropped, which is after its job was submitted.
+    pub(crate) handle: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What the loop hears of its own program and of the master. Jobs are bounded by their permits, and
@@ -73,6 +93,8 @@ pub(crate) enum CallerInput {
     Broadcast(u64, Bytes),
     /// Forget a value.
     Forget(u64),
+    /// Forget a stage with outputs.
+    ReleaseStage(StageId),
     /// The master's word on an executor.
     ExecutorLost(ExecutorId, ExecutorLoss),
     /// The executor's worker drains.

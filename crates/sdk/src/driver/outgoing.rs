@@ -21,6 +21,7 @@ impl DriverOutgoing {
     pub(crate) fn append(&mut self, work: &mut v1::TaskWork) {
         let waiting = &mut self.work;
         waiting.stages.append(&mut work.stages);
+        waiting.output_locations.append(&mut work.output_locations);
         waiting.launches.append(&mut work.launches);
         waiting.kills.append(&mut work.kills);
         waiting.commit_answers.append(&mut work.commit_answers);
@@ -32,6 +33,10 @@ impl DriverOutgoing {
     }
 }
 
+fn size_of_locations(locations: &v1::OutputLocations) -> usize {
+    locations.keepers.iter().map(|keeper| keeper.address.len() + 3 * keeper.partitions.len() + 16).sum()
+}
+
 impl OutgoingBatch for DriverOutgoing {
     type Message = v1::ExecutorLinkServiceLinkResponse;
 
@@ -41,13 +46,14 @@ impl OutgoingBatch for DriverOutgoing {
         }
         let work = &mut self.work;
         let mut next = v1::TaskWork {
-            stages: take_first(&mut work.stages, |stage| stage.function.len() + 16),
+            stages: take_first(&mut work.stages, |stage| stage.function.len() + stage.plan.len() + 16),
+            output_locations: take_first(&mut work.output_locations, size_of_locations),
             ..Default::default()
         };
         // A value that is forgotten is there for no task that comes later. A stage comes before its
-        // tasks, and its end after all that may name it.
+        // tasks, as does what they read, and its end after all that may name it.
         next.broadcast_drops = take_first(&mut work.broadcast_drops, |_| 0);
-        if work.stages.is_empty() {
+        if work.stages.is_empty() && work.output_locations.is_empty() {
             next.launches = take_first(&mut work.launches, |launch| launch.argument.len() + 24);
         }
         next.commit_answers = take_first(&mut work.commit_answers, |_| 0);

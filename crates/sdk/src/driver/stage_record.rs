@@ -4,9 +4,10 @@
 //! bytes beside its own, and a result 12.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use muster_dag::JobId;
+use muster_dag::{JobId, StageId};
 
 /// The largest argument of a task.
 const LARGEST_ARGUMENT: usize = 16 << 20;
@@ -47,6 +48,16 @@ impl ArgumentWriter {
         if size > LARGEST_ARGUMENT {
             return Err(ArgumentError::TooLarge(number, size));
         }
+        self.ends.push(self.data.len());
+        Ok(())
+    }
+
+    /// Adds an argument that is encoded already.
+    pub(crate) fn add_encoded(&mut self, argument: &[u8]) -> Result<(), ArgumentError> {
+        if argument.len() > LARGEST_ARGUMENT {
+            return Err(ArgumentError::TooLarge(self.ends.len(), argument.len()));
+        }
+        self.data.extend_from_slice(argument);
         self.ends.push(self.data.len());
         Ok(())
     }
@@ -130,12 +141,24 @@ impl StageResults {
     }
 }
 
-/// A stage of a job that runs.
+/// What the tasks of a stage do, as it is told to executors.
+#[derive(Debug, Clone)]
+pub(crate) enum StageCode {
+    /// One call of a function.
+    Function(&'static str),
+    /// A plan.
+    Plan(Bytes),
+}
+
+/// A stage that is known.
 #[derive(Debug)]
 pub(crate) struct StageRecord {
+    /// The job that has needed it last.
     pub(crate) job: JobId,
-    pub(crate) function: &'static str,
-    pub(crate) arguments: StageArguments,
+    pub(crate) code: StageCode,
+    pub(crate) arguments: Arc<StageArguments>,
+    pub(crate) parents: Arc<[StageId]>,
+    /// Of a stage with results.
     pub(crate) results: StageResults,
 }
 

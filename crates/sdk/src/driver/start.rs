@@ -1,12 +1,14 @@
 //! Starting the driver's side: in a cluster, or with its executor in one process.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use muster_client::{CallError, v1};
 use muster_proto::v1::executor_link_service_server::ExecutorLinkServiceServer;
+use muster_proto::v1::output_block::Codec;
 use muster_types::{ExecutorId, Secret};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -17,11 +19,12 @@ use tonic::transport::Server;
 
 use super::accept::LinkAcceptor;
 use super::cluster::{self, ClusterControl};
-use super::{CallerInput, DriverLoop, binary};
+use super::{CallerInput, CallerInputs, DriverLoop, binary};
 use crate::build_digest::{self, hex};
-use crate::executor::{DRIVER_VARIABLE, LARGEST_MESSAGE, SharedByThreads, TOKEN_VARIABLE, follow};
+use crate::executor::{DRIVER_VARIABLE, ExecutorOutputs, LARGEST_MESSAGE, SharedByThreads, TOKEN_VARIABLE, follow};
+use crate::listen::listen;
 use crate::outbox::LinkOutbox;
-use crate::{Application, Context, ContextError, TaskEvent, TasksOptions};
+use crate::{Application, Context, ContextError, OutputCompression, TaskEvent, TasksOptions};
 
 /// Messages of all links that wait for the loop; each has about 1 MiB at most.
 const WAITING_MESSAGES: usize = 64;
@@ -33,6 +36,12 @@ const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 /// How long executors may take to end by themselves.
 const GRACE: Duration = Duration::from_secs(10);
+/// The time between two heartbeats of an executor.
+const HEARTBEAT_MILLIS: u32 = 10_000;
+/// A result of more bytes is fetched, so that it keeps nothing else waiting.
+const DIRECT_RESULT_BYTES: u64 = 1 << 20;
+/// One part in so many of the memory of an executor is for the outputs of its tasks.
+const OUTPUT_SHARE: u64 = 4;
 /// The profile of the executors.
 const PROFILE: u32 = 0;
 
@@ -71,7 +80,7 @@ pub enum StartError {
 /// What a caller holds of a driver's side.
 #[derive(Debug)]
 pub(crate) struct DriverSide {
-    pub(crate) inputs: mpsc::UnboundedSender<CallerInput>,
+    pub(crate) inputs: CallerInputs,
     pub(crate) events: broadcast::Sender<TaskEvent>,
     cluster: Option<ClusterControl>,
     session: Option<JoinHandle<()>>,
@@ -88,7 +97,7 @@ impl DriverSide {
             None => Ok(()),
         };
         let (stopped, stopping) = oneshot::channel();
-        if self.inputs.send(CallerInput::Stop(stopped)).is_ok() {
+        if self.inputs.tell(CallerInput::Stop(stopped)) {
             // An error means that the loop has ended already.
             let _ = stopping.await;
         }
@@ -109,8 +118,23 @@ impl Drop for DriverSide {
 /// Where a loop that runs is told things.
 pub(super) struct LoopInputs {
     pub(super) links: LinkAcceptor,
-    pub(super) inputs: mpsc::UnboundedSender<CallerInput>,
+    pub(super) inputs: CallerInputs,
     pub(super) events: broadcast::Sender<TaskEvent>,
+}
+
+/// What each executor is told when it registers.
+fn terms(options: &TasksOptions) -> v1::ExecutorRegistered {
+    let codec = match options.output_compression {
+        OutputCompression::Lz4 => Codec::Lz4,
+        OutputCompression::None => Codec::None,
+    };
+    v1::ExecutorRegistered {
+        heartbeat_millis: HEARTBEAT_MILLIS,
+        direct_result_bytes: DIRECT_RESULT_BYTES,
+        output_memory_bytes: options.output_memory.unwrap_or(options.executor_memory / OUTPUT_SHARE),
+        fetch_bytes: options.fetch_memory,
+        output_codec: codec.into(),
+    }
 }
 
 /// Starts the loop.
@@ -127,16 +151,24 @@ pub(super) fn start_loop(
     let (links, from_links) = mpsc::channel(WAITING_MESSAGES);
     let (inputs, from_callers) = mpsc::unbounded_channel();
     let (events, _) = broadcast::channel(WAITING_EVENTS);
-    let driver = DriverLoop::new(options.scheduler.clone(), cluster, events.clone());
+    let driver = DriverLoop::new(options.scheduler.clone(), terms(options), cluster, events.clone());
     tokio::spawn(driver.run(from_links, from_callers));
-    LoopInputs { links: LinkAcceptor::new(links, token, digest), inputs, events }
+    LoopInputs { links: LinkAcceptor::new(links, token, digest), inputs: CallerInputs::new(inputs), events }
+}
+
+/// Where outputs go for which there is no room in memory, when this process is the executor.
+fn local_scratch_folder() -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("muster-outputs-{}-{number}", std::process::id()))
 }
 
 /// Starts driver and executor in this process.
 pub(crate) fn start_locally(options: &TasksOptions, cores: u32) -> DriverSide {
     let LoopInputs { links, inputs, events } = start_loop(options, None, Secret::new(""), [0; 32]);
     let (outbox, up) = LinkOutbox::new();
-    let state = SharedByThreads::new(ExecutorId(0), outbox);
+    let outputs = ExecutorOutputs::new(0, local_scratch_folder(), Secret::new(""));
+    let state = SharedByThreads::new(ExecutorId(0), outbox, outputs);
     state.register(v1::ExecutorRegistration {
         executor_id: 0,
         worker_uid: vec![0; 16].into(),
@@ -149,8 +181,7 @@ pub(crate) fn start_locally(options: &TasksOptions, cores: u32) -> DriverSide {
     let driver = inputs.clone();
     let executor = tokio::spawn(async move {
         let end = follow(&state, cores, down.map(Ok)).await;
-        // An error means that the driver has ended.
-        let _ = driver.send(CallerInput::Ended(end.to_string().into()));
+        driver.tell(CallerInput::Ended(end.to_string().into()));
     });
     DriverSide { inputs, events, cluster: None, session: None, servers: vec![executor] }
 }
@@ -162,10 +193,10 @@ pub(crate) async fn start_in_cluster(options: &TasksOptions) -> Result<DriverSid
     let digest = digest.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(StartError::Program)?;
     let (token, path) = (random_text()?, random_text()?);
     let path: Arc<str> = format!("/program/{path}").into();
-    let links = listen(&context.host).await?;
-    let programs = listen(&context.host).await?;
-    let address =
-        |listener: &TcpListener| listener.local_addr().map_err(|error| StartError::Listen(context.host.clone(), error));
+    let no_port = |error| StartError::Listen(context.host.clone(), error);
+    let links = listen(&context.host).await.map_err(no_port)?;
+    let programs = listen(&context.host).await.map_err(no_port)?;
+    let address = |listener: &TcpListener| listener.local_addr().map_err(no_port);
     let spec = application(options, &address(&links)?.to_string(), &token, || {
         Ok((format!("http://{}{path}", address(&programs)?), hex(&digest)))
     })?;
@@ -188,18 +219,6 @@ pub(crate) async fn start_in_cluster(options: &TasksOptions) -> Result<DriverSid
     let servers = vec![tokio::spawn(serving), tokio::spawn(binary::serve(programs, path))];
     let session = tokio::spawn(cluster::follow(session, inputs.clone()));
     Ok(DriverSide { inputs, events, cluster: Some(cluster), session: Some(session), servers })
-}
-
-/// Listens on the name by which other machines reach this one, or on loopback when that is no
-/// address of this machine.
-async fn listen(host: &str) -> Result<TcpListener, StartError> {
-    match TcpListener::bind((host, 0)).await {
-        Ok(listener) => Ok(listener),
-        Err(_) => {
-            let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-            bound.map_err(|error| StartError::Listen(host.to_owned(), error))
-        }
-    }
 }
 
 fn random_text() -> Result<String, StartError> {

@@ -1,5 +1,7 @@
 //! The driver's side against executors that these tests play, over the link in memory.
 
+use std::sync::Arc;
+
 use muster_dag::{ExecutorLoss, SchedulerConfig};
 use muster_proto::v1;
 use muster_types::{ExecutorId, Secret};
@@ -10,7 +12,7 @@ use v1::task_ended::Kind;
 
 use super::outgoing::DriverOutgoing;
 use super::start::{LoopInputs, start_loop};
-use super::{ArgumentWriter, CallerInput, JobOptions, NewJob};
+use super::{ArgumentWriter, CallerInput, JobOptions, NewJob, NewStage, StageCode};
 use crate::TasksOptions;
 use crate::executor::ExecutorOutgoing;
 use crate::job::JobOutcome;
@@ -29,10 +31,12 @@ fn submit(driver: &LoopInputs, job: u64, tasks: u32) -> tokio::sync::oneshot::Re
     let mut writer = ArgumentWriter::default();
     (0..tasks).for_each(|n| writer.add(&n).unwrap());
     let (outcome, receiver) = tokio::sync::oneshot::channel();
-    let (id, arguments) = (muster_dag::JobId(job), writer.finish());
-    let options = JobOptions::default();
-    let job = NewJob { id, function: "f", arguments, options, outcome, permit: None };
-    driver.inputs.send(CallerInput::Submit(Box::new(job))).unwrap();
+    let (id, code) = (muster_dag::StageId(job), StageCode::Function("f"));
+    let (parents, kind) = (Vec::new(), muster_dag::StageKind::Results);
+    let stage = NewStage { id, code, arguments: Arc::new(writer.finish()), tasks, parents, kind, handle: None };
+    let (id, stages, options) = (muster_dag::JobId(job), vec![stage], JobOptions::default());
+    let job = NewJob { id, name: "f", stages, options, outcome, permit: None };
+    driver.inputs.tell(CallerInput::Submit(Box::new(job)));
     receiver
 }
 
@@ -146,7 +150,7 @@ async fn a_stage_is_told_to_an_executor_once() {
     let mut executor = PlayedExecutor::ready(&driver, 1).await;
     let outcome = submit(&driver, 5, 2);
     let work = executor.work().await;
-    assert_eq!(work.stages, [v1::TaskStage { stage: 5, function: "f".to_owned() }]);
+    assert_eq!(work.stages, [v1::TaskStage { stage: 5, function: "f".to_owned(), ..Default::default() }]);
     executor.end(&work.launches[0], b"");
     let work = executor.work().await;
     assert_eq!((work.stages.len(), work.launches[0].partition, work.launches[0].stage), (0, 1, 5));
@@ -168,7 +172,7 @@ async fn the_masters_word_on_an_end_comes_before_the_broken_stream_is_judged() {
         drop(executor);
         executor = PlayedExecutor::ready(&driver, number + 1).await;
         let lost = CallerInput::ExecutorLost(ExecutorId(number), ExecutorLoss::Exited { code: 53 });
-        driver.inputs.send(lost).unwrap();
+        driver.inputs.tell(lost);
     }
     let launch = executor.launch().await;
     executor.end(&launch, b"at last");

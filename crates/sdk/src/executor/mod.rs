@@ -2,7 +2,10 @@
 
 mod context;
 mod link;
+mod merge;
 mod outgoing;
+mod output;
+mod plan_run;
 mod process;
 mod queue;
 mod state;
@@ -12,5 +15,6 @@ pub use context::TaskContext;
 pub(crate) use link::follow;
 #[cfg(test)]
 pub(crate) use outgoing::ExecutorOutgoing;
-pub(crate) use process::{DRIVER_VARIABLE, LARGEST_MESSAGE, TOKEN_VARIABLE, error_text, is_executor, run_if_executor};
+pub(crate) use output::ExecutorOutputs;
+pub(crate) use process::{DRIVER_VARIABLE, LARGEST_MESSAGE, TOKEN_VARIABLE, is_executor, run_if_executor};
 pub(crate) use state::SharedByThreads;

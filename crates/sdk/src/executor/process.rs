@@ -1,5 +1,6 @@
 //! A process that is an executor: the same program as its driver's, told by its environment.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,7 +13,10 @@ use tonic::transport::Endpoint;
 
 use super::link::{LinkEnd, follow};
 use super::outgoing::ExecutorOutgoing;
+use super::output::{ExecutorOutputs, OutputServer, serve_outputs};
 use super::state::SharedByThreads;
+use crate::error_text::error_text;
+use crate::listen::listen;
 use crate::outbox::LinkOutbox;
 use crate::{Context, build_digest};
 
@@ -21,6 +25,8 @@ use crate::{Context, build_digest};
 pub(crate) const DRIVER_VARIABLE: &str = "TASK_DRIVER";
 /// The variable with the token of the application's executors.
 pub(crate) const TOKEN_VARIABLE: &str = "TASK_DRIVER_TOKEN";
+/// The variable with the directory that all executors of the application on this worker share.
+const SCRATCH_VARIABLE: &str = "MUSTER_SCRATCH_DIR";
 /// How long one try to reach the driver may take, and how many there are.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TRIES: u32 = 3;
@@ -79,16 +85,25 @@ fn serve(driver: &str) -> Result<LinkEnd, ExecutorStartFailure> {
         cores: context.cores.max(1),
         build_digest: digest.to_vec().into(),
         token: token.expose().to_owned(),
+        output_address: String::new(),
     };
     // One thread is enough: tasks have their own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| wrong(error_text(&error)))?;
-    runtime.block_on(connect_and_follow(driver, registration))
+    runtime.block_on(connect_and_follow(driver, registration, &context))
+}
+
+/// Where outputs go for which there is no room in memory.
+fn scratch_folder(context: &Context, executor: u32) -> PathBuf {
+    let scratch = std::env::var_os(SCRATCH_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let folder = scratch.or_else(|| context.work_dir.clone()).unwrap_or_else(std::env::temp_dir);
+    folder.join(format!("outputs-{executor}"))
 }
 
 async fn connect_and_follow(
     driver: &str,
-    registration: v1::ExecutorRegistration,
+    mut registration: v1::ExecutorRegistration,
+    context: &Context,
 ) -> Result<LinkEnd, ExecutorStartFailure> {
     let unreachable = |error: &dyn std::error::Error| ExecutorStartFailure {
         text: format!("the driver at {driver} cannot be reached: {}", error_text(error)),
@@ -109,8 +124,17 @@ async fn connect_and_follow(
             Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
         }
     };
+    let executor = registration.executor_id;
+    let token = Secret::new(registration.token.clone());
+    let outputs = ExecutorOutputs::new(executor, scratch_folder(context, executor), token.clone());
+    let listener = listen(&context.host).await.map_err(|error| ExecutorStartFailure {
+        text: format!("outputs cannot be served on {}: {}", context.host, error_text(&error)),
+        code: EXIT_NO_HEARTBEAT,
+    })?;
+    registration.output_address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    tokio::spawn(serve_outputs(listener, OutputServer::new(outputs.store.clone(), token)));
     let (outbox, stream) = LinkOutbox::<ExecutorOutgoing>::new();
-    let state = SharedByThreads::new(muster_types::ExecutorId(registration.executor_id), outbox);
+    let state = SharedByThreads::new(muster_types::ExecutorId(executor), outbox, outputs);
     let cores = registration.cores;
     state.register(registration);
     let mut client = ExecutorLinkServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
@@ -118,17 +142,6 @@ async fn connect_and_follow(
         Ok(response) => Ok(follow(&state, cores, response.into_inner()).await),
         Err(status) => Ok(LinkEnd::Broken(Box::new(status))),
     }
-}
-
-/// An error with its causes.
-pub(crate) fn error_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(found) = cause {
-        text = format!("{text}: {found}");
-        cause = found.source();
-    }
-    text
 }
 
 fn say(text: &str) {

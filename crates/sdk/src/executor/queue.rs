@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::plan_run::StageWork;
 use crate::TaskError;
-use crate::function::RegisteredFunction;
 
 /// A task that runs for longer gives back what waits behind it: those that were sent ahead of free
 /// cores were expected to wait for 10 ms.
@@ -18,9 +18,10 @@ const LONG_RUN: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct QueuedTask {
     pub(crate) attempt: u64,
+    pub(crate) stage: u64,
     pub(crate) partition: u32,
     pub(crate) launches_before: u32,
-    pub(crate) function: Result<&'static RegisteredFunction, TaskError>,
+    pub(crate) work: Result<StageWork, TaskError>,
     pub(crate) argument: Bytes,
 }
 

@@ -10,10 +10,11 @@ use muster_proto::v1;
 use muster_types::ExecutorId;
 
 use super::outgoing::ExecutorOutgoing;
+use super::output::{ExecutorOutputs, KeptOutput};
+use super::plan_run::StageWork;
 use super::queue::{QueuedTask, RunningAttempt, TaskQueue};
 use crate::TaskError;
 use crate::broadcast::BroadcastCache;
-use crate::function::RegisteredFunction;
 use crate::outbox::{LinkOutbox, MESSAGE_BYTES};
 
 /// Results that wait to be sent, or to be fetched. A thread with another one waits while there are
@@ -29,21 +30,27 @@ pub(crate) struct SharedByThreads {
     pub(crate) queue: TaskQueue,
     pub(crate) outbox: LinkOutbox<ExecutorOutgoing>,
     pub(crate) broadcasts: BroadcastCache,
+    pub(crate) outputs: ExecutorOutputs,
     /// A result of more bytes is kept until it is fetched. The driver says how many.
     direct_result_bytes: AtomicU64,
-    stages: Mutex<HashMap<u64, Result<&'static RegisteredFunction, TaskError>>>,
+    stages: Mutex<HashMap<u64, Result<StageWork, TaskError>>>,
     kept: Mutex<HashMap<u64, Bytes>>,
     kept_bytes: AtomicUsize,
     commits: Mutex<HashMap<u64, SyncSender<bool>>>,
 }
 
 impl SharedByThreads {
-    pub(crate) fn new(executor: ExecutorId, outbox: LinkOutbox<ExecutorOutgoing>) -> Arc<SharedByThreads> {
+    pub(crate) fn new(
+        executor: ExecutorId,
+        outbox: LinkOutbox<ExecutorOutgoing>,
+        outputs: ExecutorOutputs,
+    ) -> Arc<SharedByThreads> {
         Arc::new(SharedByThreads {
             executor,
             queue: TaskQueue::default(),
             broadcasts: BroadcastCache::default(),
             outbox,
+            outputs,
             direct_result_bytes: AtomicU64::new(1 << 20),
             stages: Mutex::default(),
             kept: Mutex::default(),
@@ -66,6 +73,7 @@ impl SharedByThreads {
         if terms.direct_result_bytes > 0 {
             self.direct_result_bytes.store(terms.direct_result_bytes, Ordering::Relaxed);
         }
+        self.outputs.configure(terms);
     }
 
     /// Does what the driver wants, but for ending.
@@ -73,6 +81,9 @@ impl SharedByThreads {
         let v1::TaskWork { stages, launches, kills, commit_answers, result_fetches, result_drops, .. } = work;
         for number in work.broadcast_drops {
             self.broadcasts.remove(number);
+        }
+        for locations in work.output_locations {
+            self.outputs.directory.set(locations);
         }
         self.queue_launches(stages, launches);
         if !kills.is_empty() {
@@ -92,7 +103,10 @@ impl SharedByThreads {
         }
         if !work.stage_drops.is_empty() {
             let mut stages = lock(&self.stages);
-            work.stage_drops.iter().for_each(|stage| drop(stages.remove(stage)));
+            for stage in work.stage_drops {
+                stages.remove(&stage);
+                self.outputs.remove(stage);
+            }
         }
         for piece in work.broadcast_pieces {
             self.broadcasts.add_piece(piece);
@@ -102,7 +116,7 @@ impl SharedByThreads {
     fn queue_launches(&self, stages: Vec<v1::TaskStage>, launches: Vec<v1::TaskLaunch>) {
         let mut known = lock(&self.stages);
         for stage in stages {
-            known.insert(stage.stage, RegisteredFunction::find(&stage.function));
+            known.insert(stage.stage, StageWork::find(&stage));
         }
         if launches.is_empty() {
             return;
@@ -110,9 +124,10 @@ impl SharedByThreads {
         let unknown = || Err(TaskError::for_ever("the driver launched a task before its stage"));
         let queued = launches.into_iter().map(|launch| QueuedTask {
             attempt: launch.task_attempt,
+            stage: launch.stage,
             partition: launch.partition,
             launches_before: launch.launches_before,
-            function: known.get(&launch.stage).cloned().unwrap_or_else(unknown),
+            work: known.get(&launch.stage).cloned().unwrap_or_else(unknown),
             argument: launch.argument,
         });
         self.queue.add(queued);
@@ -158,6 +173,15 @@ impl SharedByThreads {
         }
     }
 
+    /// Keeps the output of a task, if its stage is still known: whoever is told that the task has
+    /// succeeded may read it.
+    pub(super) fn keep_output(&self, stage: u64, partition: u32, output: KeptOutput) {
+        let stages = lock(&self.stages);
+        if stages.contains_key(&stage) {
+            self.outputs.store.insert(stage, partition, output);
+        }
+    }
+
     fn send_kept(&self, attempt: u64) {
         let kept = self.remove_kept(attempt);
         self.outbox.add(|outgoing| {
@@ -189,6 +213,7 @@ impl SharedByThreads {
         self.queue.close();
         lock(&self.commits).clear();
         self.broadcasts.clear();
+        self.outputs.store.clear();
         self.outbox.close();
     }
 

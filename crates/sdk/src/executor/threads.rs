@@ -10,6 +10,7 @@ use std::{io, thread};
 use muster_proto::v1;
 use v1::task_ended::Kind;
 
+use super::plan_run::TaskProduct;
 use super::queue::{QueuedTask, RunningAttempt};
 use super::state::{LARGEST_RESULT, SharedByThreads, ended};
 use crate::{TaskContext, TaskError};
@@ -39,31 +40,53 @@ fn run_tasks(state: &Arc<SharedByThreads>) {
 
 fn run_task(state: &Arc<SharedByThreads>, task: QueuedTask, running: Arc<RunningAttempt>) {
     let context = TaskContext { state: state.clone(), attempt: running.clone(), counts: Mutex::new(BTreeMap::new()) };
-    let QueuedTask { function, argument, .. } = task;
-    let called = catch_unwind(AssertUnwindSafe(|| function.and_then(|function| function.run(&context, &argument))));
-    let result = called.unwrap_or_else(|panic| Err(TaskError::new(format_args!("it panicked: {}", words_of(&*panic)))));
-    let result = result.and_then(check_size);
-    let (kind, result, message) = match result {
+    let QueuedTask { work, argument, stage, partition, .. } = task;
+    let called = catch_unwind(AssertUnwindSafe(|| work.and_then(|work| work.run(&context, stage, &argument))));
+    let made = called.unwrap_or_else(|panic| Err(TaskError::new(format_args!("it panicked: {}", words_of(&*panic)))));
+    let made = made.and_then(check_size);
+    let mut fetch_failed = None;
+    let (kind, result, message) = match made {
         _ if running.is_killed.load(Ordering::Relaxed) => (Kind::Killed, Vec::new(), String::new()),
-        Ok(result) => (Kind::Succeeded, result, String::new()),
+        Ok(TaskProduct::Result(result)) => (Kind::Succeeded, result, String::new()),
+        Ok(TaskProduct::Output(output)) => {
+            state.keep_output(stage, partition, output);
+            (Kind::Succeeded, Vec::new(), String::new())
+        }
         Err(_) if running.was_denied.load(Ordering::Relaxed) => (Kind::CommitDenied, Vec::new(), String::new()),
-        Err(error) if error.is_for_ever() => (Kind::FailedForEver, Vec::new(), shortened(error.to_string())),
-        Err(error) => (Kind::Failed, Vec::new(), shortened(error.to_string())),
+        Err(error) => {
+            let kind = match error.unread_output() {
+                Some(output) => {
+                    fetch_failed = Some(v1::FetchFailed {
+                        stage: output.stage,
+                        partition: output.partition,
+                        executor_id: output.executor,
+                        unreachable: output.unreachable,
+                    });
+                    Kind::FetchFailed
+                }
+                None if error.is_for_ever() => Kind::FailedForEver,
+                None => Kind::Failed,
+            };
+            (kind, Vec::new(), shortened(error.to_string()))
+        }
     };
     let counts = context.counts.into_inner().unwrap_or_else(PoisonError::into_inner);
     let ran_nanos = u64::try_from(running.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    let ended = v1::TaskEnded { ran_nanos, message, counts, ..ended(running.id, kind) };
+    let ended = v1::TaskEnded { ran_nanos, message, counts, fetch_failed, ..ended(running.id, kind) };
     // What has just ended may wait for what follows, if that is there; the look at what runs for
     // long sends it at last.
     let may_wait = !state.queue.is_drained();
     state.end_with_result(ended, result, may_wait);
 }
 
-fn check_size(result: Vec<u8>) -> Result<Vec<u8>, TaskError> {
-    if result.len() <= LARGEST_RESULT {
-        return Ok(result);
+fn check_size(made: TaskProduct) -> Result<TaskProduct, TaskError> {
+    let size = match &made {
+        TaskProduct::Result(result) => result.len(),
+        TaskProduct::Output(_) => 0,
+    };
+    if size <= LARGEST_RESULT {
+        return Ok(made);
     }
-    let size = result.len();
     Err(TaskError::for_ever(format_args!("its result has {size} bytes, and a result may have {LARGEST_RESULT}")))
 }
 
