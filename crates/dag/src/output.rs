@@ -54,6 +54,11 @@ impl OutputIndex {
         outputs.len() == 1
     }
 
+    /// Whether anything may be there.
+    pub(crate) fn keeps_any(&self, index: LocationIndex) -> bool {
+        self.entries.get(index.0 as usize).is_some_and(|entry| !entry.outputs.is_empty())
+    }
+
     /// Whether an output is lost that was made there under an output epoch.
     pub(crate) fn is_lost(&self, index: LocationIndex, output_epoch: u64) -> bool {
         self.entries.get(index.0 as usize).is_some_and(|entry| output_epoch <= entry.lost_epoch)

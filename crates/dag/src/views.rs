@@ -1,5 +1,7 @@
 //! What can be asked of a scheduler.
 
+use muster_types::ExecutorId;
+
 use crate::scheduler::Scheduler;
 use crate::stage::tasks::TaskState;
 use crate::{OutputLocation, StageId, TaskAttemptId, TaskId};
@@ -32,6 +34,13 @@ impl Scheduler {
             TaskState::Done(location) => location.and_then(|location| self.outputs.location(location)),
             TaskState::Pending | TaskState::Running(_) => None,
         })
+    }
+
+    /// Whether nothing would be missed if an executor ended now: it runs nothing, and keeps no output
+    /// of a stage that is known.
+    pub fn is_expendable(&self, executor: ExecutorId) -> bool {
+        let runs = self.executors.find(executor).and_then(|slot| self.executors.get(slot));
+        runs.is_none_or(|node| node.attempts.is_empty() && !self.outputs.keeps_any(node.location))
     }
 
     /// The output epoch of launches from now on.

@@ -78,6 +78,8 @@ pub(crate) struct DriverLoop {
     stages: HashMap<StageId, StageRecord>,
     jobs: HashMap<JobId, JobRecord>,
     broadcasts: BTreeMap<u64, Bytes>,
+    /// Executors whose workers drain, and that were not told to end yet.
+    draining: BTreeSet<ExecutorId>,
     /// The end that the scheduler is told of at this moment.
     succeeding: v1::TaskEnded,
     effects: Vec<SchedulerEffect>,
@@ -108,6 +110,7 @@ impl DriverLoop {
             stages: HashMap::new(),
             jobs: HashMap::new(),
             broadcasts: BTreeMap::new(),
+            draining: BTreeSet::new(),
             succeeding: v1::TaskEnded::default(),
             effects: Vec::new(),
             caused: VecDeque::new(),
@@ -143,6 +146,7 @@ impl DriverLoop {
             }
             heard.drain(..).for_each(|input| self.hear(input));
             asked.drain(..).for_each(|input| self.answer(input));
+            self.stop_drained();
             self.flush();
             self.send_progress();
         }
@@ -179,7 +183,10 @@ impl DriverLoop {
             }
             CallerInput::ReleaseStage(stage) => self.give(SchedulerInput::ReleaseStage(stage)),
             CallerInput::ExecutorLost(executor, loss) => self.give(SchedulerInput::ExecutorLost(executor, loss)),
-            CallerInput::ExecutorDraining(executor) => self.give(SchedulerInput::DecommissionExecutor(executor)),
+            CallerInput::ExecutorDraining(executor) => {
+                self.give(SchedulerInput::DecommissionExecutor(executor));
+                self.draining.insert(executor);
+            }
             CallerInput::ExecutorsAlive(alive) => self.lose_all_but(&alive),
             CallerInput::ExecutorsPending(missing, reason) => {
                 self.event(TaskEvent::ExecutorsPending { missing, reason });
@@ -561,6 +568,18 @@ impl DriverLoop {
             link.outbox.close();
         }
         self.event(TaskEvent::ExecutorRemoved { executor: executor.0, cause: loss.to_string() });
+    }
+
+    /// Ends executors of workers that drain, once they have nothing to do and keep nothing: else they
+    /// stay until their worker ends them.
+    fn stop_drained(&mut self) {
+        let (scheduler, links) = (&self.scheduler, &mut self.links);
+        self.draining.retain(|executor| {
+            let Some(link) = links.get_mut(executor) else { return false };
+            let is_over = scheduler.is_expendable(*executor);
+            link.work.stop |= is_over;
+            !is_over
+        });
     }
 
     /// Sends what was gathered.

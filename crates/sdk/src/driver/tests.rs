@@ -180,6 +180,40 @@ async fn the_masters_word_on_an_end_comes_before_the_broken_stream_is_judged() {
 }
 
 #[tokio::test]
+async fn an_executor_whose_worker_drains_ends_when_it_has_nothing_to_do_and_keeps_nothing() {
+    let driver = driver();
+    let mut first = PlayedExecutor::ready(&driver, 1).await;
+    let (outcome, receiver) = tokio::sync::oneshot::channel();
+    let stage = |id, parents: Vec<u64>, kind| NewStage {
+        id: muster_dag::StageId(id),
+        code: StageCode::Function("f"),
+        arguments: Arc::default(),
+        tasks: 1,
+        parents: parents.into_iter().map(muster_dag::StageId).collect(),
+        kind,
+        handle: None,
+    };
+    let stages =
+        vec![stage(1, Vec::new(), muster_dag::StageKind::Outputs), stage(2, vec![1], muster_dag::StageKind::Results)];
+    let job =
+        NewJob { id: muster_dag::JobId(2), name: "j", stages, options: JobOptions::default(), outcome, permit: None };
+    driver.inputs.tell(CallerInput::Submit(Box::new(job)));
+    let made = first.launch().await;
+    driver.inputs.tell(CallerInput::ExecutorDraining(ExecutorId(1)));
+    let mut second = PlayedExecutor::ready(&driver, 2).await;
+    first.end(&made, b"");
+    // The second one reads what the first one keeps.
+    let work = second.work().await;
+    let keeper = v1::OutputKeeper { executor_id: 1, address: String::new(), partitions: vec![0] };
+    assert_eq!(work.output_locations, [v1::OutputLocations { stage: 1, keepers: vec![keeper] }]);
+    second.end(&work.launches[0], b"read");
+    assert_eq!(results(receiver).await, [b"read"]);
+    driver.inputs.tell(CallerInput::ReleaseStage(muster_dag::StageId(1)));
+    let work = first.work().await;
+    assert_eq!((work.stage_drops.as_slice(), work.stop), ([1].as_slice(), true), "not before it keeps nothing");
+}
+
+#[tokio::test]
 async fn a_large_result_is_asked_for_and_one_that_is_gone_costs_a_try() {
     let driver = driver();
     let mut executor = PlayedExecutor::ready(&driver, 1).await;
