@@ -36,8 +36,8 @@ impl Scheduler {
         })
     }
 
-    /// Whether nothing would be missed if an executor ended now: it runs nothing, and keeps no output
-    /// of a stage that is known.
+    /// Whether nothing would be missed if an executor ended now: it runs nothing, and keeps no
+    /// output of a stage that is known.
     pub fn is_expendable(&self, executor: ExecutorId) -> bool {
         let runs = self.executors.find(executor).and_then(|slot| self.executors.get(slot));
         runs.is_none_or(|node| node.attempts.is_empty() && !self.outputs.keeps_any(node.location))

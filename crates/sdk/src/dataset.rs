@@ -41,15 +41,15 @@ use crate::{Collection, Job, JobError, TaskFunction, Tasks};
 /// # }
 /// ```
 ///
-/// [`map`](Dataset::map), [`flat_map`](Dataset::flat_map) and [`filter`](Dataset::filter) run in the
-/// tasks that make their records. [`reduce_by_key`](Dataset::reduce_by_key),
+/// [`map`](Dataset::map), [`flat_map`](Dataset::flat_map) and [`filter`](Dataset::filter) run in
+/// the tasks that make their records. [`reduce_by_key`](Dataset::reduce_by_key),
 /// [`group_by_key`](Dataset::group_by_key) and [`join`](Dataset::join) begin a new stage: the tasks
-/// before them keep their outputs on their executors, and the tasks behind read them from there. Such
-/// outputs are kept, for other jobs too, as long as a dataset that reads them is. What an executor
-/// that is lost has kept is made again, and no more than that.
+/// before them keep their outputs on their executors, and the tasks behind read them from there.
+/// Such outputs are kept, for other jobs too, as long as a dataset that reads them is. What an
+/// executor that is lost has kept is made again, and no more than that.
 ///
-/// Keys are equal when postcard writes them alike, and what one task reads of them must fit into its
-/// memory.
+/// Keys are equal when postcard writes them alike, and what one task reads of them must fit into
+/// its memory.
 pub struct Dataset<T> {
     tasks: Tasks,
     stage: OpenStage,
@@ -281,8 +281,8 @@ impl<K, V> Dataset<(K, V)> {
         self.merged(vec![self.keep(partitions, None)], MergeRule::Group, partitions)
     }
 
-    /// Each value of a key with each value of the other dataset for the same key. Keys that only one
-    /// of them has are left out.
+    /// Each value of a key with each value of the other dataset for the same key. Keys that only
+    /// one of them has are left out.
     pub fn join<W>(&self, other: &Dataset<(K, W)>, partitions: u32) -> Dataset<(K, (V, W))> {
         let parents = vec![self.keep(partitions, None), other.keep(partitions, None)];
         let mut joined = self.merged(parents, MergeRule::Join, partitions);
@@ -315,7 +315,7 @@ pub(crate) fn value_arguments<T: Serialize>(
     partitions: u32,
 ) -> Result<StageArguments, crate::ArgumentError> {
     use crate::driver::ArgumentWriter;
-    use crate::record::{Record, encode_record, put_record};
+    use crate::record::{DataRecord, encode_record, put_record};
 
     let mut parts = vec![Vec::new(); partitions as usize];
     let mut buffer = Vec::new();
@@ -323,7 +323,7 @@ pub(crate) fn value_arguments<T: Serialize>(
         let key_length = encode_record(&value, &mut buffer)
             .map_err(|_| crate::ArgumentError::Encode(number, postcard::Error::SerdeSerCustom))?;
         if let Some(part) = parts.get_mut(number % (partitions.max(1) as usize)) {
-            put_record(part, Record { bytes: &buffer, key_length });
+            put_record(part, DataRecord { bytes: &buffer, key_length });
         }
     }
     let mut writer = ArgumentWriter::default();

@@ -46,13 +46,13 @@ impl<K, V, S> Collection for HashMap<K, V, S> {
 
 /// A record as it travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Record<'a> {
+pub(crate) struct DataRecord<'a> {
     pub(crate) bytes: &'a [u8],
     /// Of a pair: how many of the bytes are the key's.
     pub(crate) key_length: Option<usize>,
 }
 
-impl<'a> Record<'a> {
+impl<'a> DataRecord<'a> {
     /// The key and the value of a pair.
     pub(crate) fn pair(&self) -> Option<(&'a [u8], &'a [u8])> {
         self.key_length.and_then(|at| self.bytes.split_at_checked(at))
@@ -60,7 +60,7 @@ impl<'a> Record<'a> {
 }
 
 /// What takes records.
-pub(crate) type RecordTaker<'a> = dyn FnMut(Record<'_>) -> Result<(), TaskError> + 'a;
+pub(crate) type RecordTaker<'a> = dyn FnMut(DataRecord<'_>) -> Result<(), TaskError> + 'a;
 
 /// How many records a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ fn give_one<T: Serialize + ?Sized>(
     taker: &mut RecordTaker<'_>,
 ) -> Result<(), RecordError> {
     let key_length = encode_record(value, buffer)?;
-    taker(Record { bytes: buffer, key_length }).map_err(RecordError::Taker)
+    taker(DataRecord { bytes: buffer, key_length }).map_err(RecordError::Taker)
 }
 
 /// Encodes a value as postcard does. Returns the length of the key, if it is a pair.
@@ -517,7 +517,7 @@ impl ser::SerializeMap for ElementSerializer<'_, '_> {
 }
 
 /// Appends a record to others: its length, with the length of its key if it has one.
-pub(crate) fn put_record(buffer: &mut Vec<u8>, record: Record<'_>) {
+pub(crate) fn put_record(buffer: &mut Vec<u8>, record: DataRecord<'_>) {
     let length = (record.bytes.len() as u64) << 1;
     match record.key_length {
         Some(key) => {
@@ -531,13 +531,13 @@ pub(crate) fn put_record(buffer: &mut Vec<u8>, record: Record<'_>) {
 
 /// Takes the next record. `None` at the end, and when what follows is no record: then something is
 /// left.
-pub(crate) fn take_record<'a>(data: &mut &'a [u8]) -> Option<Record<'a>> {
+pub(crate) fn take_record<'a>(data: &mut &'a [u8]) -> Option<DataRecord<'a>> {
     let mut rest = *data;
     let head = take_varint(&mut rest)?;
     let key_length = if head & 1 == 1 { Some(usize::try_from(take_varint(&mut rest)?).ok()?) } else { None };
     let (bytes, rest) = rest.split_at_checked(usize::try_from(head >> 1).ok()?)?;
     *data = rest;
-    Some(Record { bytes, key_length })
+    Some(DataRecord { bytes, key_length })
 }
 
 /// Numbers are written as postcard writes them: 7 bits in each byte, the lowest first.
@@ -608,9 +608,12 @@ mod tests {
         }
     }
 
-    fn elements<T: Serialize>(value: T) -> Result<Vec<(Vec<u8>, Option<usize>)>, String> {
+    /// The bytes of a record, and the length of its key.
+    type TakenRecord = (Vec<u8>, Option<usize>);
+
+    fn elements<T: Serialize>(value: T) -> Result<Vec<TakenRecord>, String> {
         let mut found = Vec::new();
-        let mut take = |record: Record<'_>| {
+        let mut take = |record: DataRecord<'_>| {
             found.push((record.bytes.to_vec(), record.key_length));
             Ok(())
         };
@@ -634,10 +637,10 @@ mod tests {
         let mut data = Vec::new();
         let long = vec![7; 300];
         let records = [
-            Record { bytes: b"", key_length: None },
-            Record { bytes: b"ab", key_length: Some(1) },
-            Record { bytes: &long, key_length: Some(300) },
-            Record { bytes: &long, key_length: None },
+            DataRecord { bytes: b"", key_length: None },
+            DataRecord { bytes: b"ab", key_length: Some(1) },
+            DataRecord { bytes: &long, key_length: Some(300) },
+            DataRecord { bytes: &long, key_length: None },
         ];
         records.iter().for_each(|record| put_record(&mut data, *record));
         let mut rest = data.as_slice();
@@ -648,6 +651,6 @@ mod tests {
         assert_eq!(std::iter::from_fn(|| take_record(&mut cut)).count(), 3);
         assert!(!cut.is_empty(), "something is left");
         assert_eq!(records[1].pair(), Some((b"a".as_slice(), b"b".as_slice())));
-        assert_eq!(Record { bytes: b"a", key_length: Some(2) }.pair(), None);
+        assert_eq!(DataRecord { bytes: b"a", key_length: Some(2) }.pair(), None);
     }
 }

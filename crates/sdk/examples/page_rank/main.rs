@@ -1,9 +1,9 @@
 //! Ranks the crates that Cargo has unpacked on this machine by PageRank: a crate is as important as
 //! those that depend on it.
 //!
-//! `cargo run --example page_rank` runs against `muster up`, and `MUSTER_MASTER='local[2]' cargo run
-//! --example page_rank` needs no cluster. `page_rank FOLDER` takes another folder of crates than
-//! Cargo's registry, which all workers must see.
+//! `cargo run --example page_rank` runs against `muster up`, and `MUSTER_MASTER='local[2]' cargo
+//! run --example page_rank` needs no cluster. `page_rank FOLDER` takes another folder of crates
+//! than Cargo's registry, which all workers must see.
 
 mod manifest;
 

@@ -570,8 +570,8 @@ impl DriverLoop {
         self.event(TaskEvent::ExecutorRemoved { executor: executor.0, cause: loss.to_string() });
     }
 
-    /// Ends executors of workers that drain, once they have nothing to do and keep nothing: else they
-    /// stay until their worker ends them.
+    /// Ends executors of workers that drain, once they have nothing to do and keep nothing: else
+    /// they stay until their worker ends them.
     fn stop_drained(&mut self) {
         let (scheduler, links) = (&self.scheduler, &mut self.links);
         self.draining.retain(|executor| {

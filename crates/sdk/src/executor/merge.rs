@@ -3,9 +3,9 @@
 
 use super::output::{CombineValues, KeyTable};
 use crate::TaskError;
-use crate::record::{Record, RecordTaker, put_varint};
+use crate::record::{DataRecord, RecordTaker, put_varint};
 
-fn pair<'a>(record: &Record<'a>) -> Result<(&'a [u8], &'a [u8]), TaskError> {
+fn pair<'a>(record: &DataRecord<'a>) -> Result<(&'a [u8], &'a [u8]), TaskError> {
     record.pair().ok_or_else(|| TaskError::for_ever("a record that was kept has no key"))
 }
 
@@ -20,7 +20,7 @@ fn give(taker: &mut RecordTaker<'_>, space: &mut Vec<u8>, key: &[u8], parts: &[&
     space.clear();
     space.extend_from_slice(key);
     parts.iter().for_each(|part| space.extend_from_slice(part));
-    taker(Record { bytes: space, key_length: Some(key.len()) })
+    taker(DataRecord { bytes: space, key_length: Some(key.len()) })
 }
 
 /// One value for each key, made of two until one is left.
@@ -34,7 +34,7 @@ impl<'a> Reductions<'a> {
         Reductions { combine: Box::new(combine), values: KeyTable::default() }
     }
 
-    pub(super) fn add(&mut self, record: Record<'_>) -> Result<(), TaskError> {
+    pub(super) fn add(&mut self, record: DataRecord<'_>) -> Result<(), TaskError> {
         let (key, value) = pair(&record)?;
         match self.values.get_mut(key) {
             Some(known) => *known = (self.combine)(known, value)?,
@@ -64,7 +64,7 @@ struct GroupedValues {
 }
 
 impl Groups {
-    pub(super) fn add(&mut self, partition: u32, record: Record<'_>) -> Result<(), TaskError> {
+    pub(super) fn add(&mut self, partition: u32, record: DataRecord<'_>) -> Result<(), TaskError> {
         let (key, value) = pair(&record)?;
         let group = match self.groups.get_mut(key) {
             Some(group) => group,
@@ -83,7 +83,8 @@ impl Groups {
     pub(super) fn give(self, taker: &mut RecordTaker<'_>) -> Result<(), TaskError> {
         let mut space = Vec::new();
         for (key, mut group) in in_order(self.groups) {
-            // They came in the order in which their tasks were read, and those of one task in theirs.
+            // They came in the order in which their tasks were read, and those of one task in
+            // theirs.
             group.sort_by_key(|values| values.partition);
             let mut length = Vec::new();
             put_varint(&mut length, group.iter().map(|values| values.count).sum());
@@ -104,7 +105,7 @@ pub(super) struct Joins {
 }
 
 impl Joins {
-    pub(super) fn add(&mut self, parent: usize, partition: u32, record: Record<'_>) -> Result<(), TaskError> {
+    pub(super) fn add(&mut self, parent: usize, partition: u32, record: DataRecord<'_>) -> Result<(), TaskError> {
         let (key, value) = pair(&record)?;
         match (self.keys.get_mut(key), parent) {
             (Some((one, _)), 0) => one.push((partition, value.into())),

@@ -11,7 +11,7 @@ use super::output::{KeptOutput, OutputWriter, read_outputs};
 use crate::TaskError;
 use crate::function::RegisteredFunction;
 use crate::plan::{MergeRule, ParentStage, PlanSink, PlanSource, PlanStep, StagePlan};
-use crate::record::{Record, RecordShape, put_varint, take_record};
+use crate::record::{DataRecord, RecordShape, put_varint, take_record};
 
 type Function = &'static RegisteredFunction;
 
@@ -126,7 +126,7 @@ impl RunnablePlan {
         let mut pipeline = RecordPipeline { context, steps: &self.steps, sink };
         match &self.source {
             RunnableSource::Call(function) => {
-                let mut taker = |record: Record<'_>| pipeline.take(0, record);
+                let mut taker = |record: DataRecord<'_>| pipeline.take(0, record);
                 function.emit(context, argument, RecordShape::Elements, &mut taker)?;
             }
             RunnableSource::Argument => {
@@ -164,13 +164,13 @@ fn combining(context: &TaskContext, function: Function) -> impl Fn(&[u8], &[u8])
 }
 
 /// Takes a record of the task of a partition, of the parent of a position.
-type ParentTaker<'a> = dyn FnMut(usize, u32, Record<'_>) -> Result<(), TaskError> + 'a;
+type ParentTaker<'a> = dyn FnMut(usize, u32, DataRecord<'_>) -> Result<(), TaskError> + 'a;
 
 fn read_all(context: &TaskContext, parents: &[ParentStage], taker: &mut ParentTaker<'_>) -> Result<(), TaskError> {
     let outputs = &context.state.outputs;
     let is_killed = || context.is_killed();
     for (position, parent) in parents.iter().enumerate() {
-        let mut one = |partition: u32, record: Record<'_>| taker(position, partition, record);
+        let mut one = |partition: u32, record: DataRecord<'_>| taker(position, partition, record);
         let from = (&outputs.reader, &*outputs.store, &outputs.directory);
         read_outputs(from, *parent, context.partition(), &is_killed, &mut one)?;
     }
@@ -185,7 +185,7 @@ enum TaskSink<'a> {
 }
 
 impl TaskSink<'_> {
-    fn take(&mut self, record: Record<'_>) -> Result<(), TaskError> {
+    fn take(&mut self, record: DataRecord<'_>) -> Result<(), TaskError> {
         match self {
             TaskSink::Collect { records, bytes } => {
                 *records += 1;
@@ -221,7 +221,7 @@ struct RecordPipeline<'a> {
 
 impl RecordPipeline<'_> {
     /// Takes a record before the step of a position.
-    fn take(&mut self, position: usize, record: Record<'_>) -> Result<(), TaskError> {
+    fn take(&mut self, position: usize, record: DataRecord<'_>) -> Result<(), TaskError> {
         let context = self.context;
         let Some(step) = self.steps.get(position).copied() else {
             if context.is_killed() {
@@ -229,7 +229,7 @@ impl RecordPipeline<'_> {
             }
             return self.sink.take(record);
         };
-        let mut next = |record: Record<'_>| self.take(position + 1, record);
+        let mut next = |record: DataRecord<'_>| self.take(position + 1, record);
         match step {
             RunnableStep::Map(function) => function.emit(context, record.bytes, RecordShape::Value, &mut next),
             RunnableStep::FlatMap(function) => function.emit(context, record.bytes, RecordShape::Elements, &mut next),

@@ -23,7 +23,7 @@ use crate::TaskError;
 use crate::error_text::error_text;
 use crate::function::UnreadOutput;
 use crate::plan::ParentStage;
-use crate::record::{Record, take_record};
+use crate::record::{DataRecord, take_record};
 
 /// Keepers that one task reads from at the same time.
 const SOURCES: usize = 8;
@@ -102,7 +102,7 @@ enum FetchedMessage {
 }
 
 /// Takes a record of the task of a partition.
-pub(crate) type OutputTaker<'a> = dyn FnMut(u32, Record<'_>) -> Result<(), TaskError> + 'a;
+pub(crate) type OutputTaker<'a> = dyn FnMut(u32, DataRecord<'_>) -> Result<(), TaskError> + 'a;
 
 /// Reads what all tasks of a stage have made for one reader. It returns at the first failure.
 pub(crate) fn read_outputs(

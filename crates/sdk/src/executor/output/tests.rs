@@ -19,7 +19,7 @@ use super::{ExecutorOutputs, OutputServer, OutputWriter, read_outputs, serve_out
 use crate::TaskError;
 use crate::function::UnreadOutput;
 use crate::plan::ParentStage;
-use crate::record::Record;
+use crate::record::DataRecord;
 
 const TOKEN: &str = "sesame";
 const STAGE: u64 = 7;
@@ -35,7 +35,7 @@ fn make(outputs: &ExecutorOutputs, partition: u32) {
     let mut writer = OutputWriter::new(&outputs.store, STAGE, READERS, None);
     for key in 0..KEYS {
         let bytes = [key.to_be_bytes().as_slice(), &partition.to_be_bytes().repeat(5000)].concat();
-        writer.add(Record { bytes: &bytes, key_length: Some(4) }).unwrap();
+        writer.add(DataRecord { bytes: &bytes, key_length: Some(4) }).unwrap();
     }
     let output = writer.finish().unwrap();
     outputs.store.insert(STAGE, partition, output);

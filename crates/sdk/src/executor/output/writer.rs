@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::store::{KeptOutput, OutputStore};
 use crate::TaskError;
-use crate::record::{Record, put_record};
+use crate::record::{DataRecord, put_record};
 
 /// Records of one reader are closed to a block at this size: large enough to compress well, small
 /// enough that a reader of many sources holds little.
@@ -73,7 +73,7 @@ impl<'a> OutputWriter<'a> {
     }
 
     /// Takes a pair.
-    pub(crate) fn add(&mut self, record: Record<'_>) -> Result<(), TaskError> {
+    pub(crate) fn add(&mut self, record: DataRecord<'_>) -> Result<(), TaskError> {
         let Some((key, value)) = record.pair() else {
             return Err(TaskError::for_ever("a record has no key: it is not written as a pair"));
         };
@@ -140,7 +140,7 @@ const ENTRY_BYTES: usize = 48;
 
 fn put_pair(buffer: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let bytes = [key, value].concat();
-    put_record(buffer, Record { bytes: &bytes, key_length: Some(key.len()) });
+    put_record(buffer, DataRecord { bytes: &bytes, key_length: Some(key.len()) });
 }
 
 #[cfg(test)]
@@ -156,7 +156,7 @@ mod tests {
         let mut writer = OutputWriter::new(&store, 1, readers, combine);
         for (key, value) in records {
             let bytes = [key.as_bytes(), &[*value]].concat();
-            writer.add(Record { bytes: &bytes, key_length: Some(key.len()) }).unwrap();
+            writer.add(DataRecord { bytes: &bytes, key_length: Some(key.len()) }).unwrap();
         }
         let output = writer.finish().unwrap();
         let read = |reader| {
@@ -194,7 +194,7 @@ mod tests {
     fn a_record_without_a_key_is_refused() {
         let store = OutputStore::new("/nonexistent".into());
         let mut writer = OutputWriter::new(&store, 1, 1, None);
-        let error = writer.add(Record { bytes: b"a", key_length: None }).unwrap_err();
+        let error = writer.add(DataRecord { bytes: b"a", key_length: None }).unwrap_err();
         assert!(error.is_for_ever() && error.to_string().contains("has no key"), "{error}");
     }
 }
