@@ -20,8 +20,10 @@ import dask
 import dask.array
 import dask.bag
 import dask.dataframe
+import functions
 import pandas
 from dask.distributed import Client, as_completed
+from functions import slowly
 from muster.dask import MusterCluster
 
 TEXT = ["the quick brown fox jumps over the lazy dog", "the end"]
@@ -29,7 +31,7 @@ TEXT = ["the quick brown fox jumps over the lazy dog", "the end"]
 
 def cluster_on(local: LocalCluster, **options: Any) -> MusterCluster:
     given = {"env": {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}, **options.pop("options", {})}
-    return MusterCluster(local.address, cores=1, memory="512M", options=given, **options)
+    return MusterCluster(local.address, cores=1, memory="512M", options=given, modules=[functions], **options)
 
 
 @pytest.fixture
@@ -127,13 +129,6 @@ def test_adapt_gives_executors_back(shared: LocalCluster, client: muster.Client)
         # None was replaced on its way out.
         assert len(list(client.executors(cluster.application))) == 3
         assert client.application(cluster.application).profiles[0].target == 0
-
-
-def slowly(number: int) -> int:
-    import time
-
-    time.sleep(0.1)
-    return number * number
 
 
 def test_results_are_right_when_a_worker_is_killed_in_the_middle(own: LocalCluster) -> None:

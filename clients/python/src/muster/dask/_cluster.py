@@ -8,8 +8,10 @@ import contextlib
 import logging
 import math
 import sys
+import tempfile
 import weakref
 from collections.abc import Collection, Generator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -18,9 +20,12 @@ from dask.utils import parse_bytes
 from distributed import Scheduler
 from distributed.core import Status, rpc
 from distributed.deploy.cluster import Cluster
+from distributed.diagnostics.plugin import UploadFile
+from distributed.protocol.pickle import dumps
 from distributed.security import Security
 from distributed.utils import get_ip
 
+from .._modules import ModuleSource, pack
 from .._operations import Operations
 from .._wire import Size, size
 from ..aio import AsyncClient
@@ -65,6 +70,10 @@ class MusterCluster(Cluster):  # type: ignore[misc]
     options
         Other options of the executors, as those of :meth:`muster.Application.register`: ``env``, ``selector``,
         ``resources``, ``artifacts``, ``labels``, ``max_cores`` and more.
+    modules
+        Modules of yours that the workers cannot import by themselves: modules or their names, or paths. They are
+        sent to each worker before its first task. What ``__main__`` defines needs no mention. A worker that is sent
+        a function of a module that it lacks ends, and Dask then gives up its tasks as ``KilledWorker``.
     """
 
     status: Status
@@ -84,6 +93,7 @@ class MusterCluster(Cluster):  # type: ignore[misc]
         worker_options: Sequence[str] = (),
         scheduler_options: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        modules: Sequence[ModuleSource] = (),
         name: str | None = None,
         asynchronous: bool = False,
         loop: Any = None,
@@ -97,6 +107,7 @@ class MusterCluster(Cluster):  # type: ignore[misc]
         self._worker_options = list(worker_options)
         self._scheduler_options = dict(scheduler_options or {})
         self._options = dict(options or {})
+        self._modules = pack(modules) if modules else None
         self._first_target = n_workers
         self._scaling = asyncio.Lock()
         self._application: AsyncApplication | None = None
@@ -130,6 +141,8 @@ class MusterCluster(Cluster):  # type: ignore[misc]
             self.scheduler = await Scheduler(security=self.security, **options)
             connection_args = self.security.get_connection_args("client")
             self.scheduler_comm = rpc(self.scheduler.address, connection_args=connection_args)
+            if self._modules is not None:
+                await _have_workers_import(self.scheduler, self._modules)
             self._application = await self._register(self.scheduler.address)
             self._fleet = Fleet(self._application, self._first_target)
             self._follower = asyncio.ensure_future(self._follow(self._fleet))
@@ -306,6 +319,15 @@ class MusterCluster(Cluster):  # type: ignore[misc]
     def __enter__(self) -> MusterCluster:
         entered: MusterCluster = super().__enter__()
         return entered
+
+
+async def _have_workers_import(scheduler: Scheduler, archive: bytes) -> None:
+    """Has each worker that comes import these modules before it is sent tasks."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "muster_modules.zip")
+        path.write_bytes(archive)
+        plugin = UploadFile(str(path))
+    await scheduler.register_worker_plugin(comm=None, plugin=dumps(plugin), name="muster_modules", idempotent=False)
 
 
 def _reachable_host(masters: str) -> str:
