@@ -40,9 +40,9 @@ def test_executors_come_and_go(client: muster.Client) -> None:
 
 
 def test_an_application_fails_with_its_program(client: muster.Client) -> None:
-    with pytest.raises(ZeroDivisionError):
-        with muster.Application.register(client, ["/bin/sleep", "3600"]) as application:
-            1 / 0
+    application = muster.Application.register(client, ["/bin/sleep", "3600"])
+    with pytest.raises(ZeroDivisionError), application:
+        raise ZeroDivisionError("division by zero")
     ended = client.application(application.id)
     assert ended.message == "ZeroDivisionError: division by zero"
 

@@ -84,7 +84,7 @@ def test_workers_come_and_go_by_number(shared: LocalCluster, client: muster.Clie
     with cluster_on(shared) as cluster, Client(cluster) as dask_client:
         cluster.scale(3)
         cluster.wait_for_workers(3, timeout=BOUND_SECONDS)
-        held = dask_client.map(lambda x: x, range(30), pure=False)
+        held = dask_client.map(abs, range(30), pure=False)
         assert sum(dask_client.gather(held)) == sum(range(30))
         cluster.scale(1)
         eventually("one is left", lambda: len(cluster.scheduler_info["workers"]) == 1)

@@ -123,7 +123,7 @@ def test_a_failed_program_is_run_again(client: muster.Client) -> None:
 
 def test_a_notebook_shows_a_driver_and_no_markup_of_its_own(client: muster.Client) -> None:
     driver = client.submit(["/bin/echo", "<script>"])
-    shown = client.wait(driver.id)._repr_html_()
+    shown = client.wait(driver.id)._repr_html_()  # pyright: ignore[reportPrivateUsage]
     assert "FINISHED" in shown and "&lt;script&gt;" in shown and "<script>" not in shown
 
 

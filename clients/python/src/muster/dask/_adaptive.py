@@ -8,7 +8,7 @@ from typing import Any
 from distributed.deploy.adaptive import Adaptive
 
 
-class MusterAdaptive(Adaptive):  # type: ignore[misc]
+class MusterAdaptive(Adaptive):
     """Dask's own, but for the order in which workers are given back.
 
     Dask retires workers, which end then, and tells the cluster afterwards. Meanwhile Muster would replace them, since

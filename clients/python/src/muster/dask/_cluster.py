@@ -41,9 +41,11 @@ logger = logging.getLogger(__name__)
 _DEATH_TIMEOUT_SECONDS = 300
 #: How long the end of a process waits for its clusters to close.
 _CLOSE_SECONDS = 10
+#: Those of this process, as long as anybody holds them.
+_clusters: weakref.WeakSet[MusterCluster] = weakref.WeakSet()
 
 
-class MusterCluster(Cluster):  # type: ignore[misc]
+class MusterCluster(Cluster):
     """Runs Dask's scheduler in this process and its workers as executors on a Muster cluster.
 
     It works in a driver (cluster mode) and outside of one (client mode). The executors' machines need a Python with
@@ -77,7 +79,6 @@ class MusterCluster(Cluster):  # type: ignore[misc]
     """
 
     status: Status
-    _instances: weakref.WeakSet[MusterCluster] = weakref.WeakSet()
 
     def __init__(
         self,
@@ -115,7 +116,7 @@ class MusterCluster(Cluster):  # type: ignore[misc]
         self._follower: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.scheduler: Scheduler | None = None
-        self._instances.add(self)
+        _clusters.add(self)
         super().__init__(asynchronous=asynchronous, loop=loop, name=name, quiet=True)
         if not self.called_from_running_loop:
             self._loop_runner.start()
@@ -138,12 +139,13 @@ class MusterCluster(Cluster):  # type: ignore[misc]
         self.status = Status.starting
         try:
             options = {"host": self._host, "port": 0, "dashboard": False, **self._scheduler_options}
-            self.scheduler = await Scheduler(security=self.security, **options)
+            scheduler = self.scheduler = Scheduler(security=self.security, **options)
+            await scheduler
             connection_args = self.security.get_connection_args("client")
-            self.scheduler_comm = rpc(self.scheduler.address, connection_args=connection_args)
+            self.scheduler_comm = rpc(scheduler.address, connection_args=connection_args)
             if self._modules is not None:
-                await _have_workers_import(self.scheduler, self._modules)
-            self._application = await self._register(self.scheduler.address)
+                await _have_workers_import(scheduler, self._modules)
+            self._application = await self._register(scheduler.address)
             self._fleet = Fleet(self._application, self._first_target)
             self._follower = asyncio.ensure_future(self._follow(self._fleet))
             await super()._start()
@@ -161,7 +163,7 @@ class MusterCluster(Cluster):  # type: ignore[misc]
         command += ["--no-nanny", "--no-dashboard", "--death-timeout", str(_DEATH_TIMEOUT_SECONDS)]
         secret_env = {"DASK_INTERNAL_INHERIT_CONFIG": _config_of_workers(self.security)}
         secret_env.update(self._options.pop("secret_env", {}))
-        options = {"name": f"dask-{self.name}", **self._options}
+        options: dict[str, Any] = {"name": f"dask-{self.name}", **self._options}
         return await AsyncApplication.register(
             self._muster,
             [*command, *self._worker_options],
@@ -373,7 +375,7 @@ def _config_of_workers(security: Security) -> str:
 @atexit.register
 def _close_clusters() -> None:
     """Ends the applications of clusters that were not closed."""
-    for cluster in list(MusterCluster._instances):
+    for cluster in list(_clusters):
         if cluster.status not in (Status.closed, Status.created):
             with contextlib.suppress(Exception):
                 cluster.close(timeout=_CLOSE_SECONDS)
